@@ -1,0 +1,495 @@
+//! Making it so: the changes of a plan, in an order in which the one most likely to be refused comes
+//! first, so that a refusal finds as little changed as possible.
+//!
+//! An interface that was made for this push is taken away again when anything fails. On one that was
+//! there before, the failure says whether something was changed.
+
+use proto_core::key::{KEY_LEN, SecretKey};
+use proto_core::netlink::route::{self, Addr, IfExists};
+use proto_core::netlink::wireguard::{
+    AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
+};
+use proto_core::netlink::{Errno, Full, IfName};
+use proto_core::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
+use proto_core::protocol::message::{Code, Failure, Phase, State, Subject, cut, device, peer};
+
+use crate::fault::{Fault, Slot};
+use crate::image::Records;
+use crate::index::{Entry, Mark};
+use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET};
+use crate::plan::{PROTOCOL, Plan, Work, parse_name, peer_record, subject};
+use crate::system::{File, Machine, NetlinkSocket};
+
+/// How many changes pass between two signs of life.
+const BEAT: u32 = 64;
+
+/// Everything a change needs.
+struct Applier<'a, 'b, 'f, N, F, M> {
+    kernel: &'a mut Kernel<'b, N>,
+    work: &'a mut Work<'f, F>,
+    machine: &'a M,
+    working: &'a mut dyn FnMut(Phase, u32, u32),
+    name: IfName,
+    index: u32,
+    changed: bool,
+    done: u32,
+    total: u32,
+}
+
+/// Makes the changes of `plan`.
+///
+/// # Errors
+/// A failure naming the item, whose `state` says what became of the running configuration.
+pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
+    kernel: &mut Kernel<'_, N>,
+    work: &mut Work<'_, F>,
+    interface: &Interface,
+    plan: &Plan,
+    machine: &M,
+    set: &mut [u8; SET],
+    working: &mut dyn FnMut(Phase, u32, u32),
+) -> Result<(), Fault> {
+    let slot = kernel.slot;
+    let name = parse_name(slot, &interface.name)?;
+    let all = [plan.summary.addresses, plan.summary.routes, plan.summary.rules, plan.summary.peers];
+    let total = all.iter().fold(0_u32, |sum, count| {
+        sum.saturating_add(count.added).saturating_add(count.changed).saturating_add(count.removed)
+    });
+    let index = plan.link.map_or(0, |link| link.index);
+    let mut applier =
+        Applier { kernel, work, machine, working, name, index, changed: false, done: 0, total };
+    applier.all(interface, plan, set).map_err(|fault| {
+        // What is tried now may fail too; the first failure is the one to tell.
+        let failure = slot.take(fault);
+        let state = if plan.link.is_none() && applier.take_back(set).is_ok() {
+            State::Unchanged
+        } else if applier.changed {
+            State::Partly
+        } else {
+            State::Unchanged
+        };
+        slot.restore(Failure { state, ..failure })
+    })
+}
+
+impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
+    fn all(
+        &mut self,
+        interface: &Interface,
+        plan: &Plan,
+        set: &mut [u8; SET],
+    ) -> Result<(), Fault> {
+        if plan.link.is_none() {
+            self.create()?;
+        }
+        self.device(interface, plan, set)?;
+        self.remove_items()?;
+        self.peers(set)?;
+        if plan.summary.device & device::MTU != 0 {
+            let (index, mtu) = (self.index, interface.mtu);
+            self.change(Subject::Mtu, &|buf, seq| route::link::set_mtu(buf, seq, index, mtu))?;
+        }
+        self.add_items(Stage::Addresses)?;
+        if plan.link.is_none() {
+            self.up()?;
+        }
+        self.add_items(Stage::RoutesAndRules)
+    }
+
+    fn change(
+        &mut self,
+        subject: Subject,
+        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+    ) -> Result<(), Fault> {
+        self.kernel.change(Protocol::Route, subject, write)?;
+        self.changed = true;
+        Ok(())
+    }
+
+    fn create(&mut self) -> Result<(), Fault> {
+        let name = self.name;
+        let made = self.change(Subject::Interface, &|buf, seq| {
+            route::link::create(buf, seq, name, route::link::KIND_WIREGUARD)
+        });
+        made.map_err(|fault| {
+            self.kernel.slot.amend(fault, &|failure| {
+                if i32::from(failure.errno) == Errno::EOPNOTSUPP.0 {
+                    failure.code = Code::NoWireGuard;
+                    failure.text = cut(NO_WIREGUARD);
+                }
+            })
+        })?;
+        let link = self.kernel.link(name)?;
+        self.index = link.map(|link| link.index).ok_or_else(|| {
+            let text = "the new interface is gone again";
+            self.kernel.slot.fail(Code::NoInterface, Subject::Interface, text)
+        })?;
+        Ok(())
+    }
+
+    fn up(&mut self) -> Result<(), Fault> {
+        let index = self.index;
+        let up =
+            self.change(Subject::Interface, &|buf, seq| route::link::set_up(buf, seq, index, true));
+        // The port is opened when the link goes up: the kernel's words say nothing of it.
+        up.map_err(|fault| port_taken(self.kernel.slot, fault))
+    }
+
+    fn device(
+        &mut self,
+        interface: &Interface,
+        plan: &Plan,
+        set: &mut [u8; SET],
+    ) -> Result<(), Fault> {
+        let bits = plan.summary.device;
+        // The port goes alone and first, and then the link goes up: it is what is refused most
+        // often, and the kernel sets the mark in the same message before it looks at the port.
+        if let (true, Some(port)) = (bits & device::LISTEN_PORT != 0, interface.listen_port) {
+            let change = DeviceChange { listen_port: Some(port), ..DeviceChange::default() };
+            self.set_device(set, Subject::ListenPort, &change)
+                .map_err(|fault| port_taken(self.kernel.slot, fault))?;
+        }
+        if let (true, Some(_)) = (bits & device::UP != 0, plan.link) {
+            if let Err(fault) = self.up() {
+                let failure = self.kernel.slot.take(fault);
+                let port = plan.device.map(|device| device.listen_port);
+                let back = DeviceChange { listen_port: port, ..DeviceChange::default() };
+                if bits & device::LISTEN_PORT != 0
+                    && self.set_device(set, Subject::ListenPort, &back).is_ok()
+                {
+                    self.changed = false;
+                }
+                return Err(self.kernel.slot.restore(failure));
+            }
+        }
+        if bits & device::FWMARK != 0 {
+            let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
+            self.set_device(set, Subject::Fwmark, &change)?;
+        }
+        if bits & device::PRIVATE_KEY != 0 {
+            let key = match &interface.private_key {
+                PrivateKey::None => SecretKey([0; KEY_LEN]),
+                PrivateKey::Given(key) => *key,
+                PrivateKey::Generate => {
+                    let mut key = SecretKey([0; KEY_LEN]);
+                    let random = self.machine.random(&mut key.0);
+                    random.map_err(|errno| self.kernel.slot.storage(errno))?;
+                    key.clamped()
+                }
+            };
+            let change = DeviceChange { private_key: Some(key), ..DeviceChange::default() };
+            self.set_device(set, Subject::PrivateKey, &change)?;
+        }
+        Ok(())
+    }
+
+    fn set_device(
+        &mut self,
+        set: &mut [u8; SET],
+        subject: Subject,
+        change: &DeviceChange,
+    ) -> Result<(), Fault> {
+        let family = self.kernel.wireguard()?;
+        let mut encoder = SetEncoder::new(set, family, self.name);
+        encoder.device(change).map_err(|error| encoding(self.kernel.slot, error))?;
+        let seq = self.kernel.next_seq();
+        let message = encoder.message(seq).unwrap_or_default();
+        self.kernel.set(subject, seq, message)?;
+        self.changed = true;
+        Ok(())
+    }
+
+    fn beat(&mut self) {
+        self.done = self.done.saturating_add(1);
+        if self.done.is_multiple_of(BEAT) {
+            (self.working)(Phase::Applying, self.done, self.total);
+        }
+    }
+
+    /// Removes what the kernel has beyond the image: rules, routes and addresses here, peers in
+    /// [`Applier::peers`].
+    fn remove_items(&mut self) -> Result<(), Fault> {
+        let mut n = 0_u32;
+        while let Some(key) = self.work.extras.get(n)? {
+            n = n.saturating_add(1);
+            let Some(item) = Item::from_key(&key) else { continue };
+            let index = self.index;
+            let about = subject(&item);
+            match item {
+                Item::Peer(_) => continue,
+                Item::Address(net) => {
+                    let gone =
+                        self.change(about, &|buf, seq| Addr::new(index, net).delete(buf, seq));
+                    // Taking the last address of a network takes its secondary addresses along.
+                    match gone {
+                        Err(_) if self.kernel.slot.is(Errno::EADDRNOTAVAIL) => {}
+                        other => other?,
+                    }
+                }
+                Item::Route(route) => {
+                    let gone = self
+                        .change(about, &|buf, seq| device_route(&route, index).delete(buf, seq));
+                    // A route goes along with the address it was reached by.
+                    match gone {
+                        Err(_) if self.kernel.slot.is(Errno::ESRCH) => {}
+                        other => other?,
+                    }
+                }
+                Item::Rule(rule) => {
+                    self.change(about, &|buf, seq| policy_rule(&rule).delete(buf, seq))?;
+                }
+            }
+            self.beat();
+        }
+        Ok(())
+    }
+
+    fn add_items(&mut self, stage: Stage) -> Result<(), Fault> {
+        let mut n = 0_u32;
+        let mut marks = false;
+        while let Some(entry) = self.work.index.get(n)? {
+            n = n.saturating_add(1);
+            if entry.mark != Mark::Missing {
+                continue;
+            }
+            let Some(item) = Item::from_key(&entry.key) else { continue };
+            let index = self.index;
+            let about = subject(&item);
+            match (stage, item) {
+                (_, Item::Peer(_)) => break,
+                (Stage::Addresses, Item::Address(net)) => {
+                    self.change(about, &|buf, seq| {
+                        Addr::new(index, net).add(buf, seq, IfExists::Fail)
+                    })?;
+                }
+                (Stage::RoutesAndRules, Item::Route(route)) => {
+                    let added = self.change(about, &|buf, seq| {
+                        device_route(&route, index).add(buf, seq, IfExists::Fail)
+                    });
+                    let text = "another interface has this very route already";
+                    added.map_err(|fault| {
+                        self.kernel.slot.reword(fault, Errno::EEXIST, None, text)
+                    })?;
+                }
+                (Stage::RoutesAndRules, Item::Rule(rule)) => {
+                    self.change(about, &|buf, seq| policy_rule(&rule).add(buf, seq))?;
+                    marks |= rule.fwmark.is_some() && !rule.v6;
+                }
+                _ => continue,
+            }
+            self.beat();
+        }
+        if marks {
+            let name = "net.ipv4.conf.all.src_valid_mark";
+            self.machine.set_src_valid_mark().map_err(|errno| {
+                let words = format_args!("{name} cannot be set: {errno}");
+                self.kernel.slot.say(Code::Kernel, Subject::Rule, errno, words)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn peers(&mut self, set: &mut [u8; SET]) -> Result<(), Fault> {
+        let mut batch = Batch { one_by_one: false, from: 0, removing: true };
+        match self.send_peers(set, &mut batch) {
+            Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => {
+                // The kernel does not say which peer of a message it refused. What it took of the
+                // message it takes again without harm, so each goes alone until it refuses one.
+                batch.one_by_one = true;
+                self.send_peers(set, &mut batch)
+            }
+            other => other,
+        }
+    }
+
+    fn send_peers(&mut self, set: &mut [u8; SET], batch: &mut Batch) -> Result<(), Fault> {
+        let family = self.kernel.wireguard()?;
+        let mut encoder = SetEncoder::new(set, family, self.name);
+        if batch.removing {
+            self.remove_peers(&mut encoder, batch)?;
+            *batch = Batch { from: 0, removing: false, ..*batch };
+        }
+        self.set_peers(&mut encoder, batch)
+    }
+
+    fn remove_peers(
+        &mut self,
+        encoder: &mut SetEncoder<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let mut n = batch.from;
+        while let Some(key) = self.work.extras.get(n)? {
+            if let Some(Item::Peer(public_key)) = Item::from_key(&key) {
+                let change = PeerChange { remove: true, ..PeerChange::new(public_key) };
+                let about = Subject::Peer(public_key);
+                self.changed = true;
+                if put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))? {
+                    batch.from = n;
+                }
+                if batch.one_by_one {
+                    flush(self.kernel, encoder, about)?;
+                }
+                self.beat();
+            }
+            n = n.saturating_add(1);
+        }
+        flush(self.kernel, encoder, Subject::Interface)
+    }
+
+    fn set_peers(&mut self, encoder: &mut SetEncoder<'_>, batch: &mut Batch) -> Result<(), Fault> {
+        let mut n = batch.from;
+        while let Some(entry) = self.work.index.get(n)? {
+            let item = Item::from_key(&entry.key);
+            if let (Some(Item::Peer(key)), true) = (item, entry.mark != Mark::Same) {
+                self.changed = true;
+                if self.set_peer(encoder, &entry)? {
+                    batch.from = n;
+                }
+                if batch.one_by_one {
+                    flush(self.kernel, encoder, Subject::Peer(key))?;
+                }
+                self.beat();
+            }
+            n = n.saturating_add(1);
+        }
+        flush(self.kernel, encoder, Subject::Interface)
+    }
+
+    /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
+    fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, entry: &Entry) -> Result<bool, Fault> {
+        let mut records =
+            Records::new(self.work.slot, self.work.stage, entry.offset, self.work.length);
+        let wanted = peer_record(&mut records, entry)?;
+        let change = peer_change(&wanted, entry.mark);
+        let about = Subject::Peer(wanted.public_key);
+        let mut sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
+        while change.replace_allowed_ips {
+            let Some(Record::AllowedIp(net)) = records.next()? else { break };
+            let change = AllowedIpChange { net, remove: false };
+            sent |= put(self.kernel, encoder, about, &|encoder| encoder.allowed_ip(&change))?;
+        }
+        Ok(sent)
+    }
+
+    /// Takes away what was made for a push that failed: the link with all that hangs on it, and the
+    /// rules, which do not hang on it.
+    fn take_back(&mut self, set: &mut [u8; SET]) -> Result<(), Fault> {
+        let mut n = 0_u32;
+        while let Some(entry) = self.work.index.get(n)? {
+            n = n.saturating_add(1);
+            if let (Mark::Missing, Some(Item::Rule(rule))) =
+                (entry.mark, Item::from_key(&entry.key))
+            {
+                // Not there yet is as good as gone.
+                let _ = self.change(Subject::Rule, &|buf, seq| policy_rule(&rule).delete(buf, seq));
+            }
+        }
+        match self.index {
+            0 => Ok(()),
+            _ => crate::remove::link(self.kernel, set, self.name, self.index),
+        }
+    }
+}
+
+/// Sends what is encoded. `about` is what a refusal is about.
+fn flush<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    encoder: &mut SetEncoder<'_>,
+    about: Subject,
+) -> Result<(), Fault> {
+    let seq = kernel.next_seq();
+    match encoder.message(seq) {
+        Some(message) => kernel.set(about, seq, message),
+        None => Ok(()),
+    }
+}
+
+/// Offers a piece, sending the message first when it is full. Whether one was sent.
+fn put<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    encoder: &mut SetEncoder<'_>,
+    about: Subject,
+    piece: &dyn Fn(&mut SetEncoder<'_>) -> Result<(), SetError>,
+) -> Result<bool, Fault> {
+    match piece(encoder) {
+        Ok(()) => Ok(false),
+        Err(SetError::Full) => {
+            flush(kernel, encoder, about)?;
+            piece(encoder).map_err(|error| encoding(kernel.slot, error))?;
+            Ok(true)
+        }
+        Err(error) => Err(encoding(kernel.slot, error)),
+    }
+}
+
+/// How far the peers have got.
+#[derive(Clone, Copy)]
+struct Batch {
+    /// Each in a message of its own.
+    one_by_one: bool,
+    /// The first that is in the message that is being filled.
+    from: u32,
+    /// Still among the extras.
+    removing: bool,
+}
+
+/// Which items are added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Addresses,
+    RoutesAndRules,
+}
+
+fn port_taken(slot: &Slot, fault: Fault) -> Fault {
+    let text = "another program or interface on the router has this port";
+    slot.reword(fault, Errno::EADDRINUSE, Some(Subject::ListenPort), text)
+}
+
+fn encoding(slot: &Slot, error: SetError) -> Fault {
+    slot.say(Code::Config, Subject::None, Errno(0), format_args!("{error}"))
+}
+
+fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerChange {
+    let change = PeerChange::new(wanted.public_key);
+    match mark {
+        Mark::Differs(fields) => PeerChange {
+            // If it went away since it was read, it is not made anew by halves.
+            update_only: true,
+            replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
+            preshared_key: (fields & peer::PRESHARED_KEY != 0)
+                .then_some(wanted.preshared_key.unwrap_or(SecretKey([0; KEY_LEN]))),
+            endpoint: wanted.endpoint.filter(|_| fields & peer::ENDPOINT != 0),
+            persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0)
+                .then_some(wanted.persistent_keepalive),
+            ..change
+        },
+        Mark::Missing | Mark::Same => PeerChange {
+            replace_allowed_ips: true,
+            preshared_key: wanted.preshared_key,
+            endpoint: wanted.endpoint,
+            persistent_keepalive: Some(wanted.persistent_keepalive).filter(|seconds| *seconds != 0),
+            ..change
+        },
+    }
+}
+
+/// A route of an image as rtnetlink has it.
+#[must_use]
+pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
+    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
+    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
+    route::Route { metric, ..device }
+}
+
+/// A rule of an image as rtnetlink has it.
+#[must_use]
+pub const fn policy_rule(wanted: &Rule) -> route::Rule {
+    route::Rule {
+        priority: Some(wanted.priority),
+        fwmark: wanted.fwmark,
+        invert: wanted.invert,
+        suppress_prefixlen: wanted.suppress_prefixlength,
+        protocol: PROTOCOL,
+        ..route::Rule::new(wanted.family(), wanted.table)
+    }
+}

@@ -1,0 +1,148 @@
+//! How a failure travels inside the agent: it is written down once, in a [`Slot`], and what goes up
+//! through the calls is a token without a size.
+//!
+//! A [`Failure`] is over 200 bytes, because it carries the kernel's own words and there is no
+//! allocator to box it with. Handing it up by value through every `?` made half of the program.
+
+use core::cell::Cell;
+use core::fmt::{self, Write};
+
+use proto_core::netlink::{Errno, ExchangeError};
+use proto_core::protocol::config::ConfigError;
+use proto_core::protocol::message::{Code, Failure, Subject, cut};
+
+/// Something failed: the [`Slot`] says what.
+#[derive(Debug)]
+#[must_use]
+pub struct Fault(());
+
+/// Where a failure is written down until it is sent.
+#[derive(Default)]
+pub struct Slot(Cell<Option<Failure>>);
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Slot {
+    /// Writes a failure down.
+    #[inline(never)]
+    pub fn fail(&self, code: Code, subject: Subject, text: &str) -> Fault {
+        self.0.set(Some(Failure::new(code, text).about(subject)));
+        Fault(())
+    }
+
+    /// Writes a failure down, in the words of what went wrong.
+    #[inline(never)]
+    pub fn say(
+        &self,
+        code: Code,
+        subject: Subject,
+        errno: Errno,
+        words: fmt::Arguments<'_>,
+    ) -> Fault {
+        let mut text = heapless::String::new();
+        // What does not fit is left out.
+        let _ = text.write_fmt(words);
+        let errno = u16::try_from(errno.0).unwrap_or(0);
+        self.0.set(Some(Failure { errno, text, ..Failure::new(code, "") }.about(subject)));
+        Fault(())
+    }
+
+    /// Writes down that the kernel refused, or what is wrong with its answer.
+    #[inline(never)]
+    pub fn exchange(&self, subject: Subject, error: &ExchangeError) -> Fault {
+        let code = match (error, error.errno()) {
+            (_, Some(Errno::EPERM | Errno::EACCES)) => Code::Permission,
+            (ExchangeError::Unsteady { .. }, _) => Code::Unsteady,
+            _ => Code::Kernel,
+        };
+        let errno = error.errno().unwrap_or(Errno(0));
+        match error {
+            ExchangeError::Kernel(kernel) if !kernel.message.is_empty() => {
+                self.say(code, subject, errno, format_args!("{}", kernel.message))
+            }
+            ExchangeError::Kernel(kernel) => {
+                self.say(code, subject, errno, format_args!("{}", kernel.errno))
+            }
+            other => self.say(code, subject, errno, format_args!("{other}")),
+        }
+    }
+
+    /// Writes down that the kernel's answer makes no sense.
+    #[inline(never)]
+    pub fn unreadable(&self, error: &dyn fmt::Display) -> Fault {
+        self.say(Code::Kernel, Subject::None, Errno(0), format_args!("{error}"))
+    }
+
+    /// Writes down that one of our own files failed.
+    #[inline(never)]
+    pub fn storage(&self, errno: Errno) -> Fault {
+        let words = format_args!("the router cannot keep the configuration: {errno}");
+        self.say(Code::Storage, Subject::None, errno, words)
+    }
+
+    /// Writes down what is wrong with an image.
+    #[inline(never)]
+    pub fn config(&self, subject: Subject, error: ConfigError) -> Fault {
+        self.say(Code::Config, subject, Errno(0), format_args!("{error}"))
+    }
+
+    /// Says more about a failure that is written down.
+    #[inline(never)]
+    pub fn amend(&self, fault: Fault, change: &dyn Fn(&mut Failure)) -> Fault {
+        let mut failure = self.take(fault);
+        change(&mut failure);
+        self.0.set(Some(failure));
+        Fault(())
+    }
+
+    /// Gives a failure of this errno other words and another subject.
+    #[inline(never)]
+    pub fn reword(
+        &self,
+        fault: Fault,
+        errno: Errno,
+        subject: Option<Subject>,
+        text: &str,
+    ) -> Fault {
+        self.amend(fault, &|failure| {
+            if i32::from(failure.errno) == errno.0 {
+                failure.text = cut(text);
+                failure.subject = subject.unwrap_or(failure.subject);
+            }
+        })
+    }
+
+    /// Whether the failure has this errno.
+    #[must_use]
+    pub fn is(&self, errno: Errno) -> bool {
+        let failure = self.0.take();
+        let is = failure.as_ref().is_some_and(|failure| i32::from(failure.errno) == errno.0);
+        self.0.set(failure);
+        is
+    }
+
+    /// The code of the failure.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        let failure = self.0.take();
+        let code = failure.as_ref().map(|failure| failure.code);
+        self.0.set(failure);
+        code
+    }
+
+    /// Writes down a failure that was taken out before.
+    pub fn restore(&self, failure: Failure) -> Fault {
+        self.0.set(Some(failure));
+        Fault(())
+    }
+
+    /// Takes a failure out, to send it.
+    #[inline(never)]
+    pub fn take(&self, Fault(()): Fault) -> Failure {
+        self.0.take().unwrap_or_else(|| Failure::new(Code::Kernel, ""))
+    }
+}

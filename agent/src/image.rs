@@ -1,0 +1,199 @@
+//! The records of a staged image, read from its file a window at a time, and the pass that checks
+//! them and makes the index. Nothing is changed before that pass has seen the last record.
+
+use core::hash::Hasher;
+
+use proto_core::ip::IpNet;
+use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Record};
+use proto_core::protocol::message::{Phase, Subject};
+use proto_core::protocol::{Digest, Digester};
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::fault::{Fault, Slot};
+use crate::index::{Entry, Index, Mark};
+use crate::system::File;
+
+/// Reads an image from its file.
+#[derive(Debug)]
+pub struct Records<'f, F> {
+    pub(crate) slot: &'f Slot,
+    file: &'f mut F,
+    /// The bytes of the file from `start` on.
+    window: [u8; 512],
+    filled: usize,
+    start: u32,
+    at: usize,
+    length: u32,
+}
+
+impl<'f, F: File> Records<'f, F> {
+    /// From the record at `offset`, in a file of `length` bytes.
+    pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, length: u32) -> Self {
+        Self { slot, file, window: [0; 512], filled: 0, start: offset, at: 0, length }
+    }
+
+    /// Where the next record starts.
+    #[must_use]
+    pub fn offset(&self) -> u32 {
+        self.start.saturating_add(u32::try_from(self.at).unwrap_or(u32::MAX))
+    }
+
+    /// Goes to the record at `offset`.
+    pub fn seek(&mut self, offset: u32) {
+        let inside = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        match inside {
+            Some(at) if at <= self.filled => self.at = at,
+            _ => (self.start, self.filled, self.at) = (offset, 0, 0),
+        }
+    }
+
+    /// The next record, or nothing at the end of the image.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for bytes that are no record, [`Code::Storage`].
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
+    pub fn next(&mut self) -> Result<Option<Record>, Fault> {
+        let offset = self.offset();
+        if offset >= self.length {
+            return Ok(None);
+        }
+        if self.filled.saturating_sub(self.at) < MAX_RECORD {
+            (self.start, self.at) = (offset, 0);
+            let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let room = left.min(self.window.len());
+            let room = self.window.get_mut(..room).unwrap_or_default();
+            self.filled =
+                self.file.read_at(offset, room).map_err(|errno| self.slot.storage(errno))?;
+        }
+        let rest = self.window.get(self.at..self.filled).unwrap_or_default();
+        match postcard::take_from_bytes::<Record>(rest) {
+            Ok((record, left)) => {
+                self.at = self.filled.saturating_sub(left.len());
+                Ok(Some(record))
+            }
+            Err(_) => Err(self.slot.config(Subject::Offset(offset), ConfigError::Record)),
+        }
+    }
+}
+
+/// What a record that was refused is about.
+fn subject(record: &Record, offset: u32) -> Subject {
+    match record {
+        Record::Interface(_) => Subject::Interface,
+        Record::Address(net) => Subject::Address(*net),
+        Record::Route(route) => Subject::Route(route.to),
+        Record::Rule(_) => Subject::Rule,
+        Record::Peer(peer) => Subject::Peer(peer.public_key),
+        Record::AllowedIp(_) => Subject::Offset(offset),
+    }
+}
+
+/// A sum over a set of networks that does not depend on their order.
+///
+/// Two sets are taken for equal when they have the same number of members and the same sum of a
+/// keyed 128-bit hash of each. The key is random and never leaves the agent, so that nobody can
+/// look for two sets of the same sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SetSum {
+    /// How many.
+    pub count: u32,
+    /// The sum of their hashes.
+    pub sum: u128,
+}
+
+impl SetSum {
+    /// Takes one more.
+    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) {
+        let mut hasher = SipHasher24::new_with_key(key);
+        match net.addr {
+            core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
+            core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
+        }
+        hasher.write_u8(net.prefix);
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.wrapping_add(hasher.finish128().as_u128());
+    }
+}
+
+/// Whether the first `length` bytes of `file` have this digest.
+///
+/// # Errors
+/// [`Code::Storage`].
+pub fn has_digest<F: File>(
+    slot: &Slot,
+    file: &mut F,
+    length: u32,
+    digest: &Digest,
+) -> Result<bool, Fault> {
+    let mut digester = Digester::default();
+    let mut buf = [0; 1024];
+    let mut at = 0_u32;
+    while at < length {
+        let left = usize::try_from(length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let room = buf.get_mut(..left.min(1024)).unwrap_or_default();
+        let got = file.read_at(at, room).map_err(|errno| slot.storage(errno))?;
+        if got == 0 {
+            return Ok(false);
+        }
+        digester.update(buf.get(..got).unwrap_or_default());
+        at = at.saturating_add(u32::try_from(got).unwrap_or(u32::MAX));
+    }
+    Ok(digester.finish() == *digest)
+}
+
+/// Checks the whole image and makes its index. The interface it is for.
+///
+/// # Errors
+/// [`Code::Config`] naming the item or the place that is wrong, [`Code::Storage`].
+pub fn check<F: File>(
+    slot: &Slot,
+    stage: &mut F,
+    length: u32,
+    index: &mut Index<'_, F>,
+    key: &[u8; 16],
+    working: &mut dyn FnMut(Phase, u32, u32),
+) -> Result<Interface, Fault> {
+    index.clear()?;
+    let mut records = Records::new(slot, stage, 0, length);
+    let mut checker = Checker::default();
+    let mut interface = None;
+    let mut entry: Option<Entry> = None;
+    let mut seen = 0_u32;
+    loop {
+        let offset = records.offset();
+        let Some(record) = records.next()? else { break };
+        let item = checker
+            .record(&record)
+            .map_err(|error| slot.config(subject(&record, offset), error))?;
+        match record {
+            Record::Interface(found) => interface = Some(found),
+            Record::AllowedIp(net) => {
+                if let Some(entry) = &mut entry {
+                    entry.allowed_ips.add(key, &net);
+                }
+            }
+            _ => {}
+        }
+        if let Some(item) = item {
+            let next = Entry {
+                key: item.key(),
+                offset,
+                allowed_ips: SetSum::default(),
+                mark: Mark::Missing,
+            };
+            if let Some(done) = entry.replace(next) {
+                index.push(&done)?;
+            }
+        }
+        seen = seen.saturating_add(1);
+        if seen.is_multiple_of(512) {
+            working(Phase::Checking, seen, 0);
+        }
+    }
+    if let Some(done) = entry {
+        index.push(&done)?;
+    }
+    index.flush()?;
+    checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))?;
+    interface.ok_or_else(|| slot.config(Subject::Offset(0), ConfigError::Interface))
+}

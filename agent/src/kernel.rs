@@ -1,0 +1,311 @@
+//! One request to the kernel and its answers, over the sockets of [`NetlinkSocket`], with the
+//! kernel's errors turned into failures that name what they are about.
+//!
+//! Which requests, and in which order, is not here (`plan`, `apply`, `remove`).
+
+use proto_core::netlink::genl::{Family, FamilyError};
+use proto_core::netlink::route::{self, Link};
+use proto_core::netlink::{
+    Attempts, Errno, Exchange, ExchangeError, Expect, Full, IfName, Message, State,
+};
+use proto_core::protocol::message::{Code, Subject};
+
+use crate::fault::{Fault, Slot};
+use crate::system::NetlinkSocket;
+
+/// Bytes in a request, other than one that sets a WireGuard device ([`SET`]).
+pub const REQUEST: usize = 512;
+/// Bytes in a request that sets a WireGuard device: what `wg` takes at most. Any number of 512 or
+/// more would do; a larger one saves system calls.
+pub const SET: usize = 8 * 1024;
+/// Bytes in an answer: what the kernel's documentation recommends for dumps.
+pub const ANSWER: usize = 32 * 1024;
+/// How often a dump is tried that is overtaken by changes.
+const DUMP_ATTEMPTS: u8 = 8;
+
+/// What is said where the kernel has no WireGuard.
+pub const NO_WIREGUARD: &str = "this kernel has no WireGuard: load or install its module";
+
+/// The memory that requests and answers pass through.
+#[derive(Debug)]
+pub struct Buffers {
+    /// The request that is being written.
+    pub request: [u8; REQUEST],
+    /// The datagram that was received.
+    pub answer: [u8; ANSWER],
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { request: [0; REQUEST], answer: [0; ANSWER] }
+    }
+}
+
+/// Which socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// `NETLINK_ROUTE`.
+    Route,
+    /// `NETLINK_GENERIC`.
+    Generic,
+}
+
+/// A link as far as the agent needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkState {
+    /// `ifi_index`.
+    pub index: u32,
+    /// Bytes.
+    pub mtu: u32,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether its kind is `wireguard`.
+    pub wireguard: bool,
+}
+
+/// Both sockets, and what was learnt about the kernel.
+#[derive(Debug)]
+pub struct Kernel<'b, N> {
+    route: N,
+    generic: N,
+    /// Where failures are written down.
+    pub slot: &'b Slot,
+    buffers: &'b mut Buffers,
+    seq: u32,
+    family: Option<u16>,
+}
+
+/// What goes wrong between the request and the data of an answer.
+enum Trouble {
+    Exchange(ExchangeError),
+    Socket(Errno),
+    Full,
+    Caller(Fault),
+}
+
+impl Trouble {
+    #[inline(never)]
+    fn about(self, slot: &Slot, subject: Subject) -> Fault {
+        match self {
+            Self::Exchange(error) => slot.exchange(subject, &error),
+            Self::Socket(Errno::EAGAIN) => {
+                slot.fail(Code::Kernel, subject, "the kernel does not answer")
+            }
+            Self::Socket(errno) => {
+                slot.say(Code::Kernel, subject, errno, format_args!("the netlink socket: {errno}"))
+            }
+            Self::Full => slot.fail(Code::Kernel, subject, "the request does not fit its buffer"),
+            Self::Caller(fault) => fault,
+        }
+    }
+}
+
+/// Sends a request and goes through its answers.
+///
+/// What differs from call to call is behind pointers: this is in the program once.
+fn run<N: NetlinkSocket>(
+    socket: &mut N,
+    buf: &mut [u8],
+    (seq, request): (u32, &[u8]),
+    expect: Expect,
+    take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+) -> Result<State, Trouble> {
+    socket.send(request).map_err(Trouble::Socket)?;
+    let mut exchange = Exchange::new(seq, socket.port(), expect);
+    // After a caller's error the rest of the dump is still read: a dump that is left half-way keeps
+    // the next one from starting (EBUSY).
+    let mut caller = None;
+    while exchange.state() == State::Pending {
+        let datagram = socket.receive(buf).map_err(Trouble::Socket)?;
+        let bytes = buf.get(..datagram.len).unwrap_or_default();
+        let answers = exchange
+            .datagram(bytes, datagram.full_len, datagram.sender)
+            .map_err(Trouble::Exchange)?;
+        for message in answers {
+            let message = message.map_err(Trouble::Exchange)?;
+            if caller.is_none() {
+                caller = take(&message).err();
+            }
+        }
+    }
+    match (caller, exchange.failure()) {
+        (Some(fault), _) => Err(Trouble::Caller(fault)),
+        (None, Some(error)) => Err(Trouble::Exchange(*error)),
+        (None, None) => Ok(exchange.state()),
+    }
+}
+
+impl<'b, N: NetlinkSocket> Kernel<'b, N> {
+    /// Over a socket of each protocol.
+    pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
+        Self { route, generic, slot, buffers, seq: 0, family: None }
+    }
+
+    /// A sequence number for the next request. Never 0: that is the number of messages nobody asked
+    /// for.
+    pub fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.checked_add(1).unwrap_or(1);
+        self.seq
+    }
+
+    fn exchange(
+        &mut self,
+        protocol: Protocol,
+        expect: Expect,
+        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+        take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+    ) -> Result<State, Trouble> {
+        let seq = self.next_seq();
+        let Buffers { request, answer } = self.buffers;
+        let socket = match protocol {
+            Protocol::Route => &mut self.route,
+            Protocol::Generic => &mut self.generic,
+        };
+        let request = write(request, seq).map_err(|Full| Trouble::Full)?;
+        run(socket, answer, (seq, request), expect, take)
+    }
+
+    /// Sends a WireGuard message that was encoded under [`Kernel::next_seq`] and waits for its
+    /// acknowledgement.
+    ///
+    /// # Errors
+    /// A failure about `subject`.
+    pub fn set(&mut self, subject: Subject, seq: u32, message: &[u8]) -> Result<(), Fault> {
+        run(&mut self.generic, &mut self.buffers.answer, (seq, message), Expect::Ack, &mut |_| {
+            Ok(())
+        })
+        .map(|_| ())
+        .map_err(|trouble| trouble.about(self.slot, subject))
+    }
+
+    /// Asks for a change and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// A failure about `subject`.
+    pub fn change(
+        &mut self,
+        protocol: Protocol,
+        subject: Subject,
+        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+    ) -> Result<(), Fault> {
+        self.exchange(protocol, Expect::Ack, write, &mut |_| Ok(()))
+            .map(|_| ())
+            .map_err(|trouble| trouble.about(self.slot, subject))
+    }
+
+    /// Asks for a list. `Ok(false)` when it changed meanwhile and has to be asked for again.
+    ///
+    /// # Errors
+    /// A failure about `subject`, or the first that `take` returned.
+    pub fn dump(
+        &mut self,
+        protocol: Protocol,
+        subject: Subject,
+        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+        take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        self.exchange(protocol, Expect::Dump, write, take)
+            .map(|state| state == State::Done)
+            .map_err(|trouble| trouble.about(self.slot, subject))
+    }
+
+    /// The number of the WireGuard family.
+    ///
+    /// # Errors
+    /// [`Code::NoWireGuard`] when the kernel has none.
+    pub fn wireguard(&mut self) -> Result<u16, Fault> {
+        if let Some(family) = self.family {
+            return Ok(family);
+        }
+        let slot = self.slot;
+        let mut found = None;
+        let asked = self.exchange(
+            Protocol::Generic,
+            Expect::Reply,
+            &|buf, seq| Family::get(buf, seq, "wireguard"),
+            &mut |message| {
+                let family = Family::parse(message).map_err(|error| slot.unreadable(&error))?;
+                found = Some(family.id);
+                Ok(())
+            },
+        );
+        match asked {
+            Err(Trouble::Exchange(error))
+                if FamilyError::from(error) == FamilyError::NoWireGuard =>
+            {
+                Err(slot.fail(Code::NoWireGuard, Subject::None, NO_WIREGUARD))
+            }
+            Err(trouble) => Err(trouble.about(slot, Subject::Interface)),
+            Ok(_) => {
+                self.family = found;
+                found.ok_or_else(|| slot.unreadable(&ExchangeError::NoReply))
+            }
+        }
+    }
+
+    /// The link of that name, if there is one.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn link(&mut self, name: IfName) -> Result<Option<LinkState>, Fault> {
+        let slot = self.slot;
+        let mut found = None;
+        let asked = self.exchange(
+            Protocol::Route,
+            Expect::Reply,
+            &|buf, seq| route::link::get(buf, seq, name),
+            &mut |message| {
+                let link = Link::parse(message).map_err(|error| slot.unreadable(&error))?;
+                found = Some(LinkState {
+                    index: link.index,
+                    mtu: link.mtu,
+                    up: link.is_up(),
+                    wireguard: link.is_wireguard(),
+                });
+                Ok(())
+            },
+        );
+        match asked {
+            Err(Trouble::Exchange(error)) if error.errno() == Some(Errno::ENODEV) => Ok(None),
+            Err(trouble) => Err(trouble.about(slot, Subject::Interface)),
+            Ok(_) => Ok(found),
+        }
+    }
+
+    /// Goes through all links. `take` may see some of them again when they change meanwhile.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn wireguard_links(&mut self, take: &mut dyn FnMut(IfName)) -> Result<(), Fault> {
+        let slot = self.slot;
+        let mut attempts = Attempts::new(DUMP_ATTEMPTS);
+        while !self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
+            // A link whose name is no text is none of ours.
+            if let Ok(link) = Link::parse(message) {
+                if link.is_wireguard() {
+                    take(link.name);
+                }
+            }
+            Ok(())
+        })? {
+            attempts.again().map_err(|error| slot.exchange(Subject::None, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Repeats `once` until a dump was of one moment, a few times at the most.
+///
+/// # Errors
+/// What `once` returned, or [`Code::Unsteady`].
+pub fn steady(
+    slot: &Slot,
+    subject: Subject,
+    once: &mut dyn FnMut() -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let mut attempts = Attempts::new(DUMP_ATTEMPTS);
+    while !once()? {
+        attempts.again().map_err(|error| slot.exchange(subject, &error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What `postwired` does, without the machine it does it on.
+//!
+//! Data goes one way, and each arrow is one module:
+//!
+//! ```text
+//! packet -> service -> stage -> image -> plan -> apply -> plan again -> reply
+//!                      (file)   (check)  (compare)  (netlink)  (read back)
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`system`] | what is asked of the machine: netlink sockets, files, clock, as traits |
+//! | [`kernel`] | one request to the kernel and its answers, and their errors in our words |
+//! | [`fault`] | a failure on its way up |
+//! | [`stage`] | a configuration that arrives in pieces |
+//! | [`image`] | the staged records in order, checked, and the index made of them |
+//! | [`index`] | the items of an image in a file, found by halving |
+//! | [`plan`] | what differs between an image and the kernel |
+//! | [`apply`] | making it so |
+//! | [`remove`] | taking an interface away |
+//! | [`report`] | the running state and a plan's changes as files to read |
+//! | [`service`] | requests in, replies out, each done once |
+//! | [`options`] | the command line |
+//!
+//! The binary adds the sockets, the serial port and the loop. All memory is fixed: a configuration
+//! is in the stage file, and what is known about each of its items is in the index file.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+pub mod apply;
+pub mod fault;
+pub mod image;
+pub mod index;
+pub mod kernel;
+pub mod options;
+pub mod plan;
+pub mod remove;
+pub mod report;
+pub mod service;
+pub mod stage;
+pub mod system;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,267 @@
+//! The machine, by system calls: netlink sockets, files, clock, identity, log.
+
+use core::fmt::{self, Write};
+use core::time::Duration;
+
+use heapless::String;
+use postwired::system::{Datagram, File, Files, Machine, NetlinkSocket};
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Status, cut};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io;
+use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname,
+    recvfrom, send, socket_with, sockopt,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::sys::{NetlinkOption, netlink_option};
+
+/// An output that text is written to as it comes.
+pub(crate) struct Stream(pub(crate) BorrowedFd<'static>);
+
+impl Write for Stream {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match io::write(self.0, rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(io::Errno::INTR) => {}
+                Err(_) => return Err(fmt::Error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that is cut where its buffer ends.
+struct Cut<const N: usize>(String<N>);
+
+impl<const N: usize> Write for Cut<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            // What comes from outside, such as the name of a device, stays on its line.
+            let c = if c.is_control() { '?' } else { c };
+            if self.0.push(c).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes one line of the log, in one call, so that lines of two programs do not mix.
+pub(crate) fn log(line: fmt::Arguments<'_>) {
+    let mut text = Cut::<320>(String::new());
+    let _ = write!(text, "postwired: {line}");
+    let Cut(mut text) = text;
+    if text.push('\n').is_err() {
+        let _ = text.pop();
+        let _ = text.push('\n');
+    }
+    // With nobody there to read the log, the agent goes on.
+    let _ = Stream(crate::sys::stderr()).write_str(&text);
+}
+
+pub(crate) fn errno(error: io::Errno) -> Errno {
+    Errno(error.raw_os_error())
+}
+
+/// Calls again what a signal interrupted.
+fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(io::Errno::INTR) => {}
+            other => return other.map_err(errno),
+        }
+    }
+}
+
+/// A netlink socket.
+pub(crate) struct Netlink {
+    fd: OwnedFd,
+    port: u32,
+}
+
+impl Netlink {
+    fn open(protocol: Option<Protocol>, strict: bool) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let fd =
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(errno)?;
+        bind(&fd, &SocketAddrNetlink::new(0, 0)).map_err(errno)?;
+        let own = getsockname(&fd).and_then(SocketAddrNetlink::try_from).map_err(errno)?;
+        // The kernel answers at once. If it does not, the agent says so instead of standing still.
+        let patience = Some(Duration::from_secs(10));
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, patience).map_err(errno)?;
+        // Kernels before 4.12 and 4.20 do not have these; what they lack is words and filters.
+        let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
+        let _ = netlink_option(fd.as_fd(), NetlinkOption::CapAck);
+        if strict {
+            let _ = netlink_option(fd.as_fd(), NetlinkOption::GetStrictChk);
+        }
+        Ok(Self { fd, port: own.pid() })
+    }
+
+    /// A socket for links, addresses, routes and rules.
+    pub(crate) fn route() -> Result<Self, Errno> {
+        Self::open(None, true)
+    }
+
+    /// A socket for WireGuard.
+    pub(crate) fn generic() -> Result<Self, Errno> {
+        Self::open(Some(GENERIC), false)
+    }
+}
+
+impl NetlinkSocket for Netlink {
+    fn port(&self) -> u32 {
+        self.port
+    }
+
+    fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
+        again(|| send(&self.fd, datagram, SendFlags::empty())).map(|_| ())
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
+        let (len, full_len, sender) = again(|| recvfrom(&self.fd, &mut *buf, RecvFlags::TRUNC))?;
+        let sender = sender.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
+        // A sender that is not netlink is nobody the kernel would be.
+        Ok(Datagram { len, full_len, sender: sender.map_or(u32::MAX, |addr| addr.pid()) })
+    }
+}
+
+/// A file that has no name any more: it is gone with the agent.
+pub(crate) struct Scratch(OwnedFd);
+
+impl File for Scratch {
+    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let mut filled = 0_usize;
+        loop {
+            let room = buf.get_mut(filled..).unwrap_or_default();
+            let at = u64::from(offset).saturating_add(filled as u64);
+            match again(|| io::pread(&self.0, &mut *room, at))? {
+                0 => return Ok(filled),
+                got => filled = filled.saturating_add(got),
+            }
+        }
+    }
+
+    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+        let mut done = 0_usize;
+        loop {
+            let rest = bytes.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let at = u64::from(offset).saturating_add(done as u64);
+            done = done.saturating_add(again(|| io::pwrite(&self.0, rest, at))?);
+        }
+    }
+
+    fn clear(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::ftruncate(&self.0, 0))
+    }
+}
+
+/// Makes the agent's files in `dir`, which is made if it is missing.
+pub(crate) fn files(dir: &str) -> Result<Files<Scratch>, Errno> {
+    match rustix::fs::mkdir(dir, Mode::RWXU) {
+        Ok(()) | Err(io::Errno::EXIST) => {}
+        Err(error) => return Err(errno(error)),
+    }
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(dir, flags, Mode::empty()).map_err(errno)?;
+    let file = |name: &core::ffi::CStr| {
+        // One that is left over from a crash between the next two calls.
+        let _ = rustix::fs::unlinkat(&dir, name, AtFlags::empty());
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
+        rustix::fs::unlinkat(&dir, name, AtFlags::empty()).map_err(errno)?;
+        Ok(Scratch(fd))
+    };
+    Ok(Files {
+        stage: file(c"stage")?,
+        index: file(c"index")?,
+        extras: file(c"extras")?,
+        report: file(c"report")?,
+    })
+}
+
+/// This machine.
+pub(crate) struct Linux;
+
+impl Machine for Linux {
+    fn now(&self) -> u64 {
+        let time = clock_gettime(ClockId::Monotonic);
+        let millis = u64::try_from(time.tv_nsec.checked_div(1_000_000).unwrap_or(0)).unwrap_or(0);
+        u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1000).saturating_add(millis)
+    }
+
+    fn unix_time(&self) -> u64 {
+        u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
+    }
+
+    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        let mut filled = 0_usize;
+        while filled < buf.len() {
+            let room = buf.get_mut(filled..).unwrap_or_default();
+            let flags = rustix::rand::GetRandomFlags::empty();
+            let got = again(|| rustix::rand::getrandom(&mut *room, flags))?;
+            filled = filled.saturating_add(got);
+        }
+        Ok(())
+    }
+
+    fn identify(&self, status: &mut Status) {
+        let uname = rustix::system::uname();
+        status.hostname = cut(uname.nodename().to_str().unwrap_or_default());
+        status.kernel = cut(uname.release().to_str().unwrap_or_default());
+        status.machine = cut(uname.machine().to_str().unwrap_or_default());
+        status.board = board_name();
+        status.peak_memory = peak_memory();
+    }
+
+    fn set_src_valid_mark(&self) -> Result<(), Errno> {
+        let path = c"/proc/sys/net/ipv4/conf/all/src_valid_mark";
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(errno)?;
+        again(|| io::write(&fd, b"1")).map(|_| ())
+    }
+
+    fn log(&self, line: fmt::Arguments<'_>) {
+        log(line);
+    }
+}
+
+/// The beginning of a small file.
+fn read_file<'b>(path: &core::ffi::CStr, buf: &'b mut [u8]) -> &'b str {
+    let read = || {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut filled = 0_usize;
+        loop {
+            let room = buf.get_mut(filled..).unwrap_or_default();
+            match io::read(&fd, &mut *room)? {
+                0 => return Ok::<usize, io::Errno>(filled),
+                got => filled = filled.saturating_add(got),
+            }
+        }
+    };
+    let len = { read }().unwrap_or(0);
+    core::str::from_utf8(buf.get(..len).unwrap_or_default()).unwrap_or_default()
+}
+
+/// The board's name as OpenWrt has it, or nothing.
+pub(crate) fn board_name() -> String<32> {
+    cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim())
+}
+
+/// Peak resident memory in KiB (`VmHWM` of proc(5)), or 0.
+fn peak_memory() -> u32 {
+    let mut buf = [0; 2048];
+    let status = read_file(c"/proc/self/status", &mut buf);
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix("kB"));
+    number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,68 @@
+//! `postwired`: the library's agent on a Linux machine. Here are the system calls and the loop; what
+//! is done with the bytes is in the library.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
+//! | `linux` | netlink sockets, files, clock and identity |
+//! | `wires` | the serial port and the UDP socket |
+//! | `serve` | the loop |
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+mod linux;
+mod serve;
+mod sys;
+mod wires;
+
+use core::fmt::Write;
+
+use postwired::options::{self, Command, OptionsError};
+
+use linux::Stream;
+
+/// What the agent does with its command line. The exit code.
+fn run(args: sys::Args) -> i32 {
+    let board = linux::board_name();
+    let mut text = true;
+    let words = args.skip(1).filter_map(|word| {
+        text &= word.is_some();
+        word
+    });
+    let command = options::parse(words, &board);
+    let command = if text { command } else { Err(OptionsError::NotText) };
+    // An output that cannot be written to leaves nobody to tell.
+    match command {
+        Ok(Command::Help) => {
+            let _ = Stream(sys::stdout()).write_str(options::HELP);
+            0
+        }
+        Ok(Command::Version) => {
+            let _ = Stream(sys::stdout()).write_str(concat!(
+                "postwired ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ));
+            0
+        }
+        Ok(Command::Serve(options)) => {
+            // It goes on until it cannot.
+            let Err(error) = serve::serve(&options);
+            linux::log(format_args!("{error}"));
+            1
+        }
+        Err(error) => {
+            linux::log(format_args!("{error}"));
+            linux::log(format_args!("see postwired --help"));
+            2
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The command line of `postwired`.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use heapless::Vec;
+use proto_core::protocol::DEFAULT_PORT;
+
+/// How many interface patterns there may be.
+const PATTERNS: usize = 4;
+
+/// What `postwired --help` prints.
+pub const HELP: &str = "\
+postwired: takes WireGuard configuration over a serial line or UDP and applies it
+
+usage: postwired serve [OPTIONS]
+
+  --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 unless told otherwise);
+                          `auto` takes the port of the board, if it is a known one
+  --udp ADDRESS[:PORT]    listen on this UDP address (port 5182), for example 192.168.1.1 or [::];
+                          `postwired` takes a push from whoever can send to it
+  --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
+                          up to 4 times
+  --state DIR             where a push is kept while it arrives (/var/run/postwired);
+                          made if missing, readable to nobody else
+  -h, --help              this text
+  -V, --version           the version
+
+At least one of --serial and --udp is needed. Runs in the foreground; the log goes to standard error.
+
+exit codes: 0 help or version, 1 it could not go on, 2 the command line is wrong
+";
+
+/// Where to keep things unless told otherwise.
+pub const STATE: &str = "/var/run/postwired";
+
+/// The speed of a serial port unless told otherwise, in bits a second.
+pub const BAUD: u32 = 115_200;
+
+/// Which interfaces may be changed.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    patterns: Vec<heapless::String<16>, PATTERNS>,
+}
+
+impl Policy {
+    /// Adds a pattern: a name, or the beginning of one and `*`.
+    ///
+    /// # Errors
+    /// [`OptionsError`] when it cannot match a name, or there are too many.
+    pub fn allow<'a>(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
+        let stem = pattern.strip_suffix('*').unwrap_or(pattern);
+        let name = pattern == "*" || stem.parse::<proto_core::netlink::IfName>().is_ok();
+        let pattern_text = heapless::String::try_from(pattern);
+        match pattern_text {
+            Ok(text) if name && !stem.contains('*') => {
+                self.patterns.push(text).map_err(|_| OptionsError::TooMany("--interface"))
+            }
+            _ => Err(OptionsError::Value("--interface", pattern)),
+        }
+    }
+
+    /// Whether an interface may be changed. Without any pattern: the ones whose names begin with
+    /// `wg`.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(stem) => name.starts_with(stem),
+            None => name == pattern,
+        };
+        if self.patterns.is_empty() {
+            return fits("wg*");
+        }
+        self.patterns.iter().any(|pattern| fits(pattern))
+    }
+}
+
+/// A serial port and its speed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SerialPort<'a> {
+    /// The path of the device.
+    pub device: &'a str,
+    /// Bits a second.
+    pub baud: u32,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Command<'a> {
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+    /// Serve.
+    Serve(Options<'a>),
+}
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The serial port, if any.
+    pub serial: Option<SerialPort<'a>>,
+    /// The UDP address, if any.
+    pub udp: Option<SocketAddr>,
+    /// The interfaces that may be changed.
+    pub policy: Policy,
+    /// Where a push is kept while it arrives.
+    pub state: &'a str,
+}
+
+/// What is wrong with a command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OptionsError<'a> {
+    /// No command.
+    NoCommand,
+    /// A command there is none of.
+    Command(&'a str),
+    /// An option there is none of.
+    Option(&'a str),
+    /// An option at the end that needs a value.
+    Missing(&'a str),
+    /// A value that the option does not take.
+    Value(&'a str, &'a str),
+    /// An option that was given before.
+    Twice(&'a str),
+    /// An option that was given too often.
+    TooMany(&'a str),
+    /// Neither a serial port nor a UDP address.
+    NoWire,
+    /// `--serial auto` on a board nobody told us of: its name.
+    UnknownBoard(&'a str),
+    /// An argument that is not UTF-8.
+    NotText,
+}
+
+impl fmt::Display for OptionsError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCommand => f.write_str("what should it do? There is one command: serve"),
+            Self::Command(word) => write!(f, "there is no command `{word}`: try serve"),
+            Self::Option(word) => write!(f, "there is no option `{word}`"),
+            Self::Missing(option) => write!(f, "{option} needs a value"),
+            Self::Value(option, value) => {
+                let wanted = match *option {
+                    "--serial" => "a device and a speed, such as /dev/ttyS1@115200",
+                    "--udp" => "an address, such as 192.168.1.1 or [::1]:5182",
+                    "--interface" => "an interface name, or the beginning of one and `*`",
+                    _ => "an absolute path of at most 200 bytes",
+                };
+                write!(f, "{option} takes {wanted}, not `{value}`")
+            }
+            Self::Twice(option) => write!(f, "{option} is given twice"),
+            Self::TooMany(option) => write!(f, "{option} is given more than {PATTERNS} times"),
+            Self::NoWire => f.write_str("nothing to listen on: give --serial, --udp or both"),
+            Self::UnknownBoard(name) => write!(
+                f,
+                "--serial auto: the serial port of the board `{name}` is not known; name the device"
+            ),
+            Self::NotText => f.write_str("an argument is not text"),
+        }
+    }
+}
+
+impl core::error::Error for OptionsError<'_> {}
+
+/// Reads a command line without the program's own name. `board` is the board's name, for
+/// `--serial auto`.
+///
+/// # Errors
+/// [`OptionsError`] for the first argument that is wrong.
+pub fn parse<'a>(
+    mut args: impl Iterator<Item = &'a str>,
+    board: &'a str,
+) -> Result<Command<'a>, OptionsError<'a>> {
+    match args.next() {
+        None => return Err(OptionsError::NoCommand),
+        Some("-h" | "--help" | "help") => return Ok(Command::Help),
+        Some("-V" | "--version") => return Ok(Command::Version),
+        Some("serve") => {}
+        Some(word) if word.starts_with('-') => return Err(OptionsError::NoCommand),
+        Some(word) => return Err(OptionsError::Command(word)),
+    }
+    let (mut serial, mut udp, mut state) = (None, None, None);
+    let mut policy = Policy::default();
+    while let Some(word) = args.next() {
+        let (option, mut given) = match word.split_once('=') {
+            Some((option, value)) if word.starts_with("--") => (option, Some(value)),
+            _ => (word, None),
+        };
+        match option {
+            "-h" | "--help" => return Ok(Command::Help),
+            "-V" | "--version" => return Ok(Command::Version),
+            "--serial" | "--udp" | "--interface" | "--state" => {}
+            _ => return Err(OptionsError::Option(word)),
+        }
+        let value = given.take().or_else(|| args.next()).ok_or(OptionsError::Missing(option))?;
+        let wrong = OptionsError::Value(option, value);
+        let before = match option {
+            "--serial" => serial.replace(serial_port(value, board)?).is_some(),
+            "--udp" => udp.replace(udp_address(value).ok_or(wrong)?).is_some(),
+            "--state" => {
+                let path = Some(value).filter(|path| path.starts_with('/') && path.len() <= 200);
+                state.replace(path.ok_or(wrong)?).is_some()
+            }
+            _ => {
+                policy.allow(value)?;
+                false
+            }
+        };
+        if before {
+            return Err(OptionsError::Twice(option));
+        }
+    }
+    if serial.is_none() && udp.is_none() {
+        return Err(OptionsError::NoWire);
+    }
+    Ok(Command::Serve(Options { serial, udp, policy, state: state.unwrap_or(STATE) }))
+}
+
+fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
+    if value == "auto" {
+        let board = board::by_name(board).ok_or(OptionsError::UnknownBoard(board))?;
+        return Ok(SerialPort { device: board.serial.device, baud: board.serial.baud });
+    }
+    let wrong = OptionsError::Value("--serial", value);
+    let (device, baud) = match value.rsplit_once('@') {
+        Some((device, baud)) => (device, baud.parse().map_err(|_| wrong)?),
+        None => (value, BAUD),
+    };
+    if !device.starts_with('/') || device.len() > 200 || baud == 0 {
+        return Err(wrong);
+    }
+    Ok(SerialPort { device, baud })
+}
+
+fn udp_address(value: &str) -> Option<SocketAddr> {
+    if let Ok(address) = value.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(value);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(SocketAddr::new(address, DEFAULT_PORT));
+    }
+    let port = value.strip_prefix(':')?.parse().ok()?;
+    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(line: &'static str) -> Result<Options<'static>, OptionsError<'static>> {
+        match parse(line.split_whitespace(), "qemu,q35")? {
+            Command::Serve(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = serve("serve --serial /dev/ttyS1@9600 --udp=[::1]:7 --state /tmp/x").unwrap();
+        assert_eq!(options.serial, Some(SerialPort { device: "/dev/ttyS1", baud: 9600 }));
+        assert_eq!(options.udp, Some("[::1]:7".parse().unwrap()));
+        assert_eq!(options.state, "/tmp/x");
+        assert_eq!(
+            serve("serve --udp 10.0.0.1").unwrap().udp,
+            Some("10.0.0.1:5182".parse().unwrap())
+        );
+        assert_eq!(serve("serve --udp [::]").unwrap().udp, Some("[::]:5182".parse().unwrap()));
+        assert_eq!(serve("serve --udp :7").unwrap().udp, Some("0.0.0.0:7".parse().unwrap()));
+        assert_eq!(serve("serve --serial auto").unwrap().serial.unwrap().device, "/dev/ttyS1");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        use OptionsError as E;
+        let parse =
+            |line: &'static str| parse(line.split_whitespace(), "nobody,s-board").unwrap_err();
+        assert_eq!(parse(""), E::NoCommand);
+        assert_eq!(parse("--udp [::]"), E::NoCommand);
+        assert_eq!(parse("server"), E::Command("server"));
+        assert_eq!(parse("serve"), E::NoWire);
+        assert_eq!(parse("serve --upd x"), E::Option("--upd"));
+        assert_eq!(parse("serve --udp"), E::Missing("--udp"));
+        assert_eq!(parse("serve --udp x"), E::Value("--udp", "x"));
+        assert_eq!(parse("serve --serial ttyS0"), E::Value("--serial", "ttyS0"));
+        assert_eq!(parse("serve --serial /dev/x@fast"), E::Value("--serial", "/dev/x@fast"));
+        assert_eq!(parse("serve --serial auto"), E::UnknownBoard("nobody,s-board"));
+        assert_eq!(parse("serve --udp [::] --udp [::]"), E::Twice("--udp"));
+        assert_eq!(parse("serve --interface a/b"), E::Value("--interface", "a/b"));
+        assert_eq!(parse("serve --interface a*b"), E::Value("--interface", "a*b"));
+        assert_eq!(parse("serve --state tmp"), E::Value("--state", "tmp"));
+    }
+
+    #[test]
+    fn policy_matches_names() {
+        let mut policy = Policy::default();
+        assert!(policy.allows("wg0") && !policy.allows("eth0"));
+        policy.allow("vpn").unwrap();
+        policy.allow("site-*").unwrap();
+        assert!(policy.allows("vpn") && policy.allows("site-7"));
+        assert!(!policy.allows("vpn1") && !policy.allows("wg0"));
+        policy.allow("*").unwrap();
+        assert!(policy.allows("eth0"));
+    }
+}

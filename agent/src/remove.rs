@@ -1,0 +1,111 @@
+//! Taking an interface away: its peers first, then its rules, then the link with its addresses and
+//! routes. A stock kernel takes 12 ms a peer to delete a link, and almost nothing to delete one
+//! whose peers were removed before.
+
+use proto_core::netlink::IfName;
+use proto_core::netlink::route;
+use proto_core::netlink::wireguard::Event;
+use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
+use proto_core::protocol::config::{Item, Rule};
+use proto_core::protocol::message::{Code, Subject, Summary};
+
+use crate::apply::policy_rule;
+use crate::fault::Fault;
+use crate::index::Extras;
+use crate::kernel::{Kernel, Protocol, SET, steady};
+use crate::plan::PROTOCOL;
+use crate::plan::{RuleOwner, each_address, each_event, each_route, each_rule, wireguard_link};
+use crate::system::{File, NetlinkSocket};
+
+/// Removes all peers of a link, then the link.
+///
+/// # Errors
+/// What the kernel said.
+pub fn link<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    set: &mut [u8; SET],
+    name: IfName,
+    index: u32,
+) -> Result<(), Fault> {
+    let family = kernel.wireguard()?;
+    let mut encoder = SetEncoder::new(set, family, name);
+    let change = DeviceChange { replace_peers: true, ..DeviceChange::default() };
+    if encoder.device(&change).is_ok() {
+        let seq = kernel.next_seq();
+        kernel.set(Subject::Interface, seq, encoder.message(seq).unwrap_or_default())?;
+    }
+    kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+        route::link::delete(buf, seq, index)
+    })
+}
+
+/// Removes an interface and what the agent made for it. What there was is in the summary.
+///
+/// # Errors
+/// [`Code::NoInterface`], [`Code::WrongKind`], or what the kernel said.
+pub fn interface<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    extras: &mut Extras<'_, F>,
+    set: &mut [u8; SET],
+    name: IfName,
+) -> Result<Summary, Fault> {
+    kernel.wireguard()?;
+    let Some(found) = wireguard_link(kernel, name)? else {
+        let text = "there is no interface of that name";
+        return Err(kernel.slot.fail(Code::NoInterface, Subject::Interface, text));
+    };
+    let mut summary = Summary::default();
+    steady(kernel.slot, Subject::Interface, &mut || {
+        extras.clear()?;
+        summary = Summary::default();
+        let mut fwmark = 0;
+        let add = |count: &mut u32| *count = count.saturating_add(1);
+        let mut whole = each_event(kernel, name, &mut |event| {
+            match event {
+                Event::Device(device) => fwmark = device.fwmark,
+                Event::Peer(_) => add(&mut summary.peers.removed),
+                Event::AllowedIp(_) => {}
+            }
+            Ok(())
+        })?;
+        whole &= each_address(kernel, found.index, &mut |_| {
+            add(&mut summary.addresses.removed);
+            Ok(())
+        })?;
+        whole &= each_route(kernel, found.index, &mut |route| {
+            if route.protocol == PROTOCOL {
+                add(&mut summary.routes.removed);
+            }
+            Ok(())
+        })?;
+        let mut owner = RuleOwner::new(fwmark);
+        whole &= each_rule(kernel, &mut |rule, ours| {
+            if ours {
+                owner.meet(&rule);
+            }
+            Ok(())
+        })?;
+        whole &= each_rule(kernel, &mut |rule, ours| {
+            if ours && owner.owns(&rule) {
+                extras.push(&Item::Rule(rule).key())?;
+            }
+            Ok(())
+        })?;
+        Ok(whole)
+    })?;
+    let mut n = 0_u32;
+    while let Some(key) = extras.get(n)? {
+        if let Some(Item::Rule(rule)) = Item::from_key(&key) {
+            delete_rule(kernel, &rule)?;
+            summary.rules.removed = summary.rules.removed.saturating_add(1);
+        }
+        n = n.saturating_add(1);
+    }
+    link(kernel, set, name, found.index)?;
+    Ok(summary)
+}
+
+fn delete_rule<N: NetlinkSocket>(kernel: &mut Kernel<'_, N>, rule: &Rule) -> Result<(), Fault> {
+    let rule = policy_rule(rule);
+    kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))
+}

@@ -1,0 +1,210 @@
+//! The running state of an interface, and the changes of a plan, as files for a client to read.
+//! Neither holds a secret.
+
+use proto_core::netlink::IfName;
+use proto_core::netlink::wireguard::{Event, PeerInfo};
+use proto_core::protocol::config::{Interface, Item, PrivateKey};
+use proto_core::protocol::message::{Code, Name, Subject, device};
+use proto_core::protocol::report::{Change, MAX_RECORD, Running};
+use proto_core::protocol::{Digest, Digester};
+use serde::Serialize;
+
+use crate::fault::{Fault, Slot};
+use crate::index::Mark;
+use crate::kernel::{Kernel, steady};
+use crate::plan::{
+    PROTOCOL, Plan, RuleOwner, Work, each_address, each_event, each_route, each_rule, wanted_route,
+    wireguard_link,
+};
+use crate::system::{File, NetlinkSocket};
+
+/// A file that is being written, record by record.
+struct Report<'f, F> {
+    slot: &'f Slot,
+    file: &'f mut F,
+    buf: [u8; 512],
+    held: usize,
+    length: u32,
+    digester: Digester,
+}
+
+impl<'f, F: File> Report<'f, F> {
+    fn new(slot: &'f Slot, file: &'f mut F) -> Result<Self, Fault> {
+        file.clear().map_err(|errno| slot.storage(errno))?;
+        Ok(Self { slot, file, buf: [0; 512], held: 0, length: 0, digester: Digester::default() })
+    }
+
+    fn record<R: Serialize>(&mut self, record: &R) -> Result<(), Fault> {
+        if self.buf.len().saturating_sub(self.held) < MAX_RECORD {
+            self.flush()?;
+        }
+        let room = self.buf.get_mut(self.held..).unwrap_or_default();
+        let bytes = postcard::to_slice(record, room)
+            .map_err(|_| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
+        self.held = self.held.saturating_add(bytes.len());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        let bytes = self.buf.get(..self.held).unwrap_or_default();
+        let written = self.file.write_at(self.length, bytes);
+        written.map_err(|errno| self.slot.storage(errno))?;
+        self.digester.update(bytes);
+        self.length = self.length.saturating_add(u32::try_from(self.held).unwrap_or(0));
+        self.held = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(u32, Digest), Fault> {
+        self.flush()?;
+        Ok((self.length, self.digester.finish()))
+    }
+}
+
+/// Writes the running state of an interface. The length and digest of the file.
+///
+/// # Errors
+/// [`Code::NoInterface`], [`Code::WrongKind`], what the kernel says, [`Code::Storage`].
+pub fn running<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    file: &mut F,
+    name: IfName,
+    unix_time: u64,
+) -> Result<(u32, Digest), Fault> {
+    kernel.wireguard()?;
+    let slot = kernel.slot;
+    let mut done = None;
+    steady(slot, Subject::Interface, &mut || {
+        let Some(link) = wireguard_link(kernel, name)? else {
+            let text = "there is no interface of that name";
+            return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
+        };
+        let mut report = Report::new(slot, &mut *file)?;
+        // The addresses, routes and rules stand between the interface and its peers, but the device
+        // comes in the same dump as the peers: it is asked for twice.
+        let mut device = None;
+        let mut whole = each_event(kernel, name, &mut |event| {
+            if let Event::Device(found) = event {
+                device = Some(found);
+            }
+            Ok(())
+        })?;
+        let fwmark = device.map_or(0, |device| device.fwmark);
+        report.record(&Running::Interface {
+            name: Name::try_from(name.as_str()).unwrap_or_default(),
+            public_key: device.and_then(|d| d.private_key.and(d.public_key)),
+            listen_port: device.map_or(0, |device| device.listen_port),
+            fwmark,
+            mtu: link.mtu,
+            up: link.up,
+        })?;
+        whole &=
+            each_address(kernel, link.index, &mut |net| report.record(&Running::Address(net)))?;
+        whole &= each_route(kernel, link.index, &mut |route| {
+            if route.protocol == PROTOCOL {
+                report.record(&Running::Route(wanted_route(&route)))?;
+            }
+            Ok(())
+        })?;
+        let mut owner = RuleOwner::new(fwmark);
+        whole &= each_rule(kernel, &mut |rule, ours| {
+            if ours {
+                owner.meet(&rule);
+            }
+            Ok(())
+        })?;
+        whole &= each_rule(kernel, &mut |rule, ours| {
+            if ours && owner.owns(&rule) {
+                report.record(&Running::Rule(rule))?;
+            }
+            Ok(())
+        })?;
+        whole &= each_event(kernel, name, &mut |event| match event {
+            Event::Device(_) => Ok(()),
+            Event::Peer(info) => report.record(&peer(&info, unix_time)),
+            Event::AllowedIp(net) => report.record(&Running::AllowedIp(net)),
+        })?;
+        done = Some(report.finish()?);
+        Ok(whole)
+    })?;
+    done.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
+}
+
+fn peer(info: &PeerInfo, unix_time: u64) -> Running {
+    let latest = info.latest_handshake.map(|time| u64::try_from(time.secs).unwrap_or(0));
+    Running::Peer {
+        public_key: info.public_key,
+        preshared_key: info.preshared_key.is_some(),
+        endpoint: info.endpoint,
+        persistent_keepalive: info.persistent_keepalive,
+        latest_handshake: latest.unwrap_or(0),
+        handshake_age: latest.map(|latest| unix_time.saturating_sub(latest)),
+        rx_bytes: info.rx_bytes,
+        tx_bytes: info.tx_bytes,
+    }
+}
+
+/// Writes the changes of a plan, in the order in which they would be made. The length and digest of
+/// the file.
+///
+/// # Errors
+/// [`Code::Storage`].
+pub fn changes<F: File>(
+    file: &mut F,
+    work: &mut Work<'_, F>,
+    interface: &Interface,
+    plan: &Plan,
+) -> Result<(u32, Digest), Fault> {
+    let mut report = Report::new(work.slot, file)?;
+    let bits = plan.summary.device;
+    let has = |bit| bits & bit != 0;
+    if plan.summary.created {
+        report.record(&Change::Create)?;
+    }
+    if let (true, Some(to)) = (has(device::LISTEN_PORT), interface.listen_port) {
+        let from = plan.device.map_or(0, |device| device.listen_port);
+        report.record(&Change::ListenPort { from, to })?;
+    }
+    if has(device::FWMARK) {
+        let from = plan.device.map_or(0, |device| device.fwmark);
+        report.record(&Change::Fwmark { from, to: interface.fwmark })?;
+    }
+    if has(device::PRIVATE_KEY) {
+        let generated = interface.private_key == PrivateKey::Generate;
+        report.record(&Change::PrivateKey { generated })?;
+    }
+    let mut n = 0_u32;
+    while let Some(key) = work.extras.get(n)? {
+        report.record(&match Item::from_key(&key) {
+            Some(Item::Address(net)) => Change::RemoveAddress(net),
+            Some(Item::Route(route)) => Change::RemoveRoute(route),
+            Some(Item::Rule(rule)) => Change::RemoveRule(rule),
+            Some(Item::Peer(key)) => Change::RemovePeer(key),
+            None => break,
+        })?;
+        n = n.saturating_add(1);
+    }
+    if has(device::MTU) {
+        let from = plan.link.map_or(0, |link| link.mtu);
+        report.record(&Change::Mtu { from, to: interface.mtu })?;
+    }
+    if has(device::UP) {
+        report.record(&Change::Up)?;
+    }
+    let mut n = 0_u32;
+    while let Some(entry) = work.index.get(n)? {
+        n = n.saturating_add(1);
+        report.record(&match (entry.mark, Item::from_key(&entry.key)) {
+            (Mark::Same, _) => continue,
+            (Mark::Differs(fields), Some(Item::Peer(public_key))) => {
+                Change::ChangePeer { public_key, fields }
+            }
+            (_, Some(Item::Address(net))) => Change::AddAddress(net),
+            (_, Some(Item::Route(route))) => Change::AddRoute(route),
+            (_, Some(Item::Rule(rule))) => Change::AddRule(rule),
+            (_, Some(Item::Peer(key))) => Change::AddPeer(key),
+            (_, None) => break,
+        })?;
+    }
+    report.finish()
+}

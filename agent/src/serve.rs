@@ -1,0 +1,229 @@
+//! The loop: one thread waits for the serial port and the UDP socket, and hands what arrives to the
+//! service. A serial port that goes away is opened again when it is back.
+
+use core::convert::Infallible;
+use core::fmt;
+use core::net::SocketAddr;
+
+use postwired::fault::Slot;
+use postwired::kernel::{Buffers, Kernel, SET};
+use postwired::options::{Options, SerialPort};
+use postwired::service::Service;
+use postwired::system::Machine;
+use proto_core::netlink::Errno;
+use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
+use rustix::event::{Timespec, epoll};
+use rustix::io;
+
+use crate::linux::{Linux, Netlink, Scratch, errno, files, log};
+use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet};
+
+/// How long a frame may stay open without a byte, in milliseconds.
+const FRAME_PATIENCE: u64 = 1_000;
+/// How long to wait before a serial port that is gone is tried again, in milliseconds.
+const REOPEN: u64 = 1_000;
+
+const SERIAL: u64 = 1;
+const UDP: u64 = 2;
+
+/// Why the agent cannot go on.
+pub(crate) enum ServeError<'a> {
+    Netlink(Errno),
+    State(&'a str, Errno),
+    Serial(&'a str, Errno),
+    Udp(SocketAddr, Errno),
+    Epoll(Errno),
+    Random,
+}
+
+impl fmt::Display for ServeError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Netlink(errno) => write!(f, "cannot open a netlink socket: {errno}"),
+            Self::State(dir, errno) => write!(f, "cannot keep files in {dir}: {errno}"),
+            Self::Serial(device, errno) => write!(f, "cannot open {device}: {errno}"),
+            Self::Udp(address, errno) => write!(f, "cannot listen on {address}: {errno}"),
+            Self::Epoll(errno) => write!(f, "cannot wait for events: {errno}"),
+            Self::Random => f.write_str("there are no random numbers"),
+        }
+    }
+}
+
+type Agent<'b> = Service<'b, Netlink, Scratch, Linux>;
+
+/// A serial port that may be gone for a while.
+struct Line<'o> {
+    port: SerialPort<'o>,
+    open: Option<Serial>,
+    deframer: Deframer,
+    /// When the last byte came, or when the port went away.
+    since: u64,
+    /// Whether a frame is open.
+    framed: bool,
+}
+
+/// Serves until something breaks that cannot be mended by waiting.
+pub(crate) fn serve<'a>(options: &Options<'a>) -> Result<Infallible, ServeError<'a>> {
+    let route = Netlink::route().map_err(ServeError::Netlink)?;
+    let generic = Netlink::generic().map_err(ServeError::Netlink)?;
+    let files = files(options.state).map_err(|errno| ServeError::State(options.state, errno))?;
+    let mut buffers = Buffers::default();
+    let mut set = [0; SET];
+    let slot = Slot::default();
+    let kernel = Kernel::new(route, generic, &slot, &mut buffers);
+    let mut agent = Service::new(kernel, files, Linux, options.policy.clone(), &mut set)
+        .map_err(|_| ServeError::Random)?;
+
+    let events = epoll::create(epoll::CreateFlags::CLOEXEC)
+        .map_err(|error| ServeError::Epoll(errno(error)))?;
+    let mut line = match options.serial {
+        None => None,
+        Some(port) => {
+            let serial =
+                Serial::open(&port).map_err(|errno| ServeError::Serial(port.device, errno))?;
+            watch(&events, &serial, SERIAL)?;
+            log(format_args!("listening on {} at {} baud", port.device, port.baud));
+            let deframer = Deframer::new();
+            Some(Line { port, open: Some(serial), deframer, since: 0, framed: false })
+        }
+    };
+    let udp = match options.udp {
+        None => None,
+        Some(address) => {
+            let socket = Udp::open(&address).map_err(|errno| ServeError::Udp(address, errno))?;
+            watch(&events, &socket, UDP)?;
+            log(format_args!("listening on UDP {address}: whoever can send to it can configure"));
+            Some(socket)
+        }
+    };
+
+    loop {
+        let now = agent.machine().now();
+        let timeout = line.as_mut().and_then(|line| line.deadline()).map(|deadline| {
+            let wait = deadline.saturating_sub(now);
+            let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
+            Timespec {
+                tv_sec: i64::try_from(seconds).unwrap_or(1),
+                tv_nsec: i64::try_from(millis.saturating_mul(1_000_000)).unwrap_or(0),
+            }
+        });
+        let mut ready = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }; 2];
+        let count = match epoll::wait(&events, &mut ready, timeout.as_ref()) {
+            Ok(count) => count,
+            Err(io::Errno::INTR) => continue,
+            Err(error) => return Err(ServeError::Epoll(errno(error))),
+        };
+        for event in ready.iter().take(count) {
+            match event.data.u64() {
+                SERIAL => {
+                    if let Some(line) = &mut line {
+                        line.read(&mut agent);
+                    }
+                }
+                _ => {
+                    if let Some(socket) = &udp {
+                        receive(socket, &mut agent);
+                    }
+                }
+            }
+        }
+        if let Some(line) = &mut line {
+            if line.wait(agent.machine().now()) {
+                if let Some(serial) = &line.open {
+                    watch(&events, serial, SERIAL)?;
+                }
+            }
+        }
+    }
+}
+
+fn watch<'a>(
+    events: &impl rustix::fd::AsFd,
+    source: &impl rustix::fd::AsFd,
+    name: u64,
+) -> Result<(), ServeError<'a>> {
+    epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
+        .map_err(|error| ServeError::Epoll(errno(error)))
+}
+
+impl Line<'_> {
+    /// When there is something to do though nothing arrives.
+    fn deadline(&self) -> Option<u64> {
+        match (&self.open, self.framed) {
+            (None, _) => Some(self.since.saturating_add(REOPEN)),
+            (Some(_), true) => Some(self.since.saturating_add(FRAME_PATIENCE)),
+            (Some(_), false) => None,
+        }
+    }
+
+    fn read(&mut self, agent: &mut Agent<'_>) {
+        let Some(serial) = &self.open else { return };
+        let mut buf = [0; 1024];
+        match serial.read(&mut buf) {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(0) | Err(_) => {
+                // Closing it takes it out of epoll.
+                log(format_args!("{} is gone; waiting for it", self.port.device));
+                self.open = None;
+                self.deframer.abandon();
+                self.since = agent.machine().now();
+            }
+            Ok(len) => {
+                self.since = agent.machine().now();
+                let mut input = buf.get(..len).unwrap_or_default();
+                loop {
+                    let mut outlet = SerialOutlet { port: serial, device: self.port.device };
+                    match self.deframer.next(&mut input) {
+                        None => break,
+                        Some(Received::Packet(packet)) => agent.packet(packet, &mut outlet),
+                        Some(Received::Garbage) => {
+                            agent.counters.garbage = agent.counters.garbage.saturating_add(1);
+                        }
+                        Some(Received::Text(text)) => {
+                            let count = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                            agent.counters.text = agent.counters.text.saturating_add(count);
+                        }
+                    }
+                }
+                self.framed = self.deframer.is_inside();
+            }
+        }
+    }
+
+    /// Does what is due. Whether the port was opened again.
+    fn wait(&mut self, now: u64) -> bool {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        if self.open.is_some() {
+            self.deframer.abandon();
+            self.framed = false;
+            return false;
+        }
+        self.since = now;
+        self.open = Serial::open(&self.port).ok();
+        if self.open.is_some() {
+            log(format_args!("{} is back", self.port.device));
+        }
+        self.open.is_some()
+    }
+}
+
+/// Takes all the datagrams that are there.
+fn receive(socket: &Udp, agent: &mut Agent<'_>) {
+    let mut buf = [0; MAX_SEALED];
+    // As many as a window has, and then the serial port gets its turn.
+    for _ in 0..64 {
+        match socket.receive(&mut buf) {
+            Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
+                Some(packet) => agent.packet(packet, &mut UdpOutlet { socket, to: sender }),
+                None => agent.counters.garbage = agent.counters.garbage.saturating_add(1),
+            },
+            // Also what a client that is gone left behind (ECONNREFUSED).
+            Err(_) => break,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A configuration that arrives in pieces: where each goes in the stage file, which ones are here,
+//! and whose it is. One at a time.
+
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{ClientId, Code, Name, Subject};
+use proto_core::protocol::window::{self, Arrived};
+use proto_core::protocol::{Digest, MAX_DATA};
+
+use crate::fault::{Fault, Slot};
+use crate::system::File;
+
+/// How long a client that says nothing keeps others waiting, in milliseconds.
+pub const PATIENCE: u64 = 30_000;
+
+/// The largest image in bytes: the index of it has to fit 32-bit offsets too.
+pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;
+
+/// What a client announced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Announced {
+    /// The interface it is for.
+    pub interface: Name,
+    /// Bytes.
+    pub length: u32,
+    /// Of the whole image.
+    pub digest: Digest,
+    /// Bytes in every piece but the last.
+    pub piece_size: u16,
+}
+
+/// The stage in use.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its number.
+    pub id: u32,
+    /// Whose it is.
+    pub client: ClientId,
+    /// What is to come.
+    pub announced: Announced,
+    /// Which pieces are here.
+    pub arrived: Arrived,
+    /// When its client was last heard of.
+    pub heard: u64,
+}
+
+impl Announced {
+    /// Whether such an image can be taken at all.
+    ///
+    /// # Errors
+    /// [`Code::Config`] naming the number that was exceeded.
+    pub fn check(&self, slot: &Slot) -> Result<(), Fault> {
+        if self.piece_size == 0 || usize::from(self.piece_size) > MAX_DATA {
+            return Err(slot.fail(Code::Malformed, Subject::None, "no such piece size"));
+        }
+        if self.length > MAX_IMAGE {
+            let words = format_args!("the image of {} bytes is over {MAX_IMAGE}", self.length);
+            return Err(slot.say(Code::Config, Subject::None, Errno(0), words));
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    /// Whether all pieces are here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.arrived.base >= window::pieces(self.announced.length, self.announced.piece_size)
+    }
+
+    /// Whether its client has been silent for so long that another may have the stage.
+    #[must_use]
+    pub const fn is_stale(&self, now: u64) -> bool {
+        now.saturating_sub(self.heard) > PATIENCE
+    }
+
+    /// Takes a piece. One that is here already changes nothing.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`] for a piece of the wrong size, [`Code::Storage`].
+    pub fn piece<F: File>(
+        &mut self,
+        slot: &Slot,
+        file: &mut F,
+        index: u32,
+        data: &[u8],
+    ) -> Result<(), Fault> {
+        let Announced { length, piece_size, .. } = self.announced;
+        match window::span(length, piece_size, index) {
+            Some((offset, size)) if usize::from(size) == data.len() => {
+                if self.arrived.wants(index) {
+                    file.write_at(offset, data).map_err(|errno| slot.storage(errno))?;
+                    self.arrived.insert(index);
+                }
+                Ok(())
+            }
+            _ => Err(slot.fail(Code::Malformed, Subject::None, "a piece of the wrong size")),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The serial port and the UDP socket, as they are on Linux. What goes over them is in
+//! `proto_core::protocol::frame`.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use postwired::options::SerialPort;
+use postwired::service::{Outlet, SCRATCH};
+use proto_core::netlink::Errno;
+use proto_core::protocol::frame::{MAX_SEALED, seal, write_serial};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, sendto,
+    socket_with,
+};
+use rustix::termios::{ControlModes, InputModes, OptionalActions, tcgetattr, tcsetattr};
+
+use crate::linux::errno;
+
+/// Bytes of pieces under way on a serial line: less than the 4 KiB a Linux tty holds while the agent
+/// is busy, with the other bytes of their frames.
+const SERIAL_IN_FLIGHT: u32 = 3_000;
+/// Bytes of pieces under way over UDP: well below a socket's receive buffer.
+const UDP_IN_FLIGHT: u32 = 48 * 1024;
+/// How long a reply waits for room on the wire.
+const WRITE_PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+/// An open serial port.
+pub(crate) struct Serial {
+    fd: OwnedFd,
+}
+
+/// A write to a serial port failed.
+#[derive(Debug)]
+pub(crate) struct WriteError;
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the serial port takes no more bytes")
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+impl embedded_io::Error for WriteError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::TimedOut
+    }
+}
+
+impl Serial {
+    /// Opens a port: raw, 8N1, no flow control. A character device that is no terminal, such as a
+    /// virtio port, is taken as it is.
+    pub(crate) fn open(port: &SerialPort<'_>) -> Result<Self, Errno> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(port.device, flags, Mode::empty()).map_err(errno)?;
+        match tcgetattr(&fd) {
+            Err(io::Errno::NOTTY | io::Errno::INVAL) => {}
+            Err(error) => return Err(errno(error)),
+            Ok(mut modes) => {
+                modes.make_raw();
+                modes.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
+                modes.control_modes &= !(ControlModes::CRTSCTS | ControlModes::CSTOPB);
+                // A break would arrive as a zero, and a zero opens a frame.
+                modes.input_modes |= InputModes::IGNBRK;
+                modes.set_speed(port.baud).map_err(errno)?;
+                tcsetattr(&fd, OptionalActions::Now, &modes).map_err(errno)?;
+            }
+        }
+        Ok(Self { fd })
+    }
+
+    /// Reads what is there. `Ok(0)` when the other end is gone.
+    pub(crate) fn read(&self, buf: &mut [u8]) -> Result<usize, Errno> {
+        io::read(&self.fd, buf).map_err(errno)
+    }
+}
+
+impl AsFd for Serial {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl embedded_io::ErrorType for &Serial {
+    type Error = WriteError;
+}
+
+impl embedded_io::Write for &Serial {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, WriteError> {
+        loop {
+            match io::write(&self.fd, bytes) {
+                Ok(0) => return Err(WriteError),
+                Ok(written) => return Ok(written),
+                Err(io::Errno::INTR) => {}
+                Err(io::Errno::AGAIN) => {
+                    let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
+                    match poll(&mut fds, Some(&WRITE_PATIENCE)) {
+                        Ok(0) => return Err(WriteError),
+                        Ok(_) | Err(io::Errno::INTR) => {}
+                        Err(_) => return Err(WriteError),
+                    }
+                }
+                Err(_) => return Err(WriteError),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+/// The way back over a serial line.
+pub(crate) struct SerialOutlet<'s> {
+    pub(crate) port: &'s Serial,
+    pub(crate) device: &'s str,
+}
+
+impl Outlet for SerialOutlet<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        // Lost, as on any wire: the client asks again.
+        let _ = write_serial(&mut self.port, packet, len);
+    }
+
+    fn in_flight(&self) -> u32 {
+        SERIAL_IN_FLIGHT
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        &self.device
+    }
+}
+
+/// A UDP socket.
+pub(crate) struct Udp {
+    fd: OwnedFd,
+}
+
+impl Udp {
+    pub(crate) fn open(address: &SocketAddr) -> Result<Self, Errno> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(family, SocketType::DGRAM, flags, None).map_err(errno)?;
+        bind(&fd, address).map_err(errno)?;
+        Ok(Self { fd })
+    }
+
+    /// Receives a datagram: its length and its sender. One that is too long is cut, and then its CRC
+    /// is wrong.
+    pub(crate) fn receive(&self, buf: &mut [u8; MAX_SEALED]) -> Result<(usize, SocketAddr), Errno> {
+        let (len, _, sender) =
+            recvfrom(&self.fd, &mut buf[..], RecvFlags::empty()).map_err(errno)?;
+        let sender = sender.and_then(|sender| SocketAddr::try_from(sender).ok());
+        sender.map(|sender| (len, sender)).ok_or(Errno::EAFNOSUPPORT)
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The way back to a UDP sender.
+pub(crate) struct UdpOutlet<'s> {
+    pub(crate) socket: &'s Udp,
+    pub(crate) to: SocketAddr,
+}
+
+impl Outlet for UdpOutlet<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        if let Ok(sealed) = seal(packet, len) {
+            // Lost, as on any wire: the client asks again.
+            let _ = sendto(&self.socket.fd, sealed, SendFlags::empty(), &self.to);
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        UDP_IN_FLIGHT
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        &self.to
+    }
+}

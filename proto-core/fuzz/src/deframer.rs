@@ -1,0 +1,189 @@
+//! The deframer, fed with frames, broken frames and anything else, cut into reads anywhere.
+//!
+//! Promised: a packet comes out only as it went in; how the bytes are cut into reads makes no
+//! difference; and whatever came before, of two good frames at most one is lost.
+
+use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::frame::{
+    CRC_LEN, Deframer, MAX_FRAME, Received, open, seal, write_serial,
+};
+
+use super::Seeds;
+use super::input::{Input, chunk};
+
+fn frame(packet: &[u8]) -> Vec<u8> {
+    let mut buf = packet.to_vec();
+    buf.resize(packet.len() + CRC_LEN, 0);
+    let mut line = Vec::new();
+    write_serial(&mut Line(&mut line), &mut buf, packet.len()).unwrap().unwrap();
+    assert!(line.len() <= MAX_FRAME);
+    assert!(!line[1..line.len() - 1].contains(&0));
+    line
+}
+
+struct Line<'v>(&'v mut Vec<u8>);
+
+impl embedded_io::ErrorType for Line<'_> {
+    type Error = core::convert::Infallible;
+}
+
+impl embedded_io::Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.0.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, PartialEq, Clone)]
+enum Got {
+    Text(Vec<u8>),
+    Packet(Vec<u8>),
+    Garbage,
+}
+
+/// What comes out for one read. Text that two reads cut apart is put together.
+fn feed(deframer: &mut Deframer, mut input: &[u8], got: &mut Vec<Got>) {
+    let mut left = input.len() + 1;
+    while let Some(received) = deframer.next(&mut input) {
+        match received {
+            Received::Text(text) => {
+                assert!(!text.is_empty() && !text.contains(&0));
+                match got.last_mut() {
+                    Some(Got::Text(last)) => last.extend(text),
+                    _ => got.push(Got::Text(text.to_vec())),
+                }
+            }
+            Received::Packet(packet) => {
+                assert!(packet.len() <= MAX_PACKET);
+                got.push(Got::Packet(packet.to_vec()));
+            }
+            Received::Garbage => got.push(Got::Garbage),
+        }
+        assert!(input.len() < left, "a turn that takes no bytes");
+        left = input.len();
+    }
+    assert!(input.is_empty());
+}
+
+/// The bytes of a line, as a row of choices says.
+fn line(input: &mut Input<'_>) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let (mut line, mut sent) = (Vec::new(), Vec::new());
+    while !input.is_empty() && line.len() < 1 << 14 {
+        let what = input.byte();
+        let bytes = input.chunk();
+        let packet = &bytes[..bytes.len().min(MAX_PACKET)];
+        let mut framed = frame(packet);
+        let at = usize::from(input.u16()) % framed.len();
+        if what % 8 != 0 {
+            sent.push(packet.to_vec());
+        }
+        match what % 8 {
+            0 => line.extend(bytes),
+            1 => line.extend(framed),
+            2 => line.extend(&framed[1..]),
+            3 => line.extend(&framed[..framed.len() - 1]),
+            4 => {
+                framed[at] ^= input.byte();
+                line.extend(framed);
+            }
+            5 => {
+                framed.remove(at);
+                line.extend(framed);
+            }
+            6 => {
+                framed.insert(at, input.byte());
+                line.extend(framed);
+            }
+            _ => line.extend(core::iter::repeat_n(9, packet.len() * 8)),
+        }
+    }
+    (line, sent)
+}
+
+pub fn run(data: &[u8]) {
+    let mut input = Input(data);
+    let cut = usize::from(input.byte()) + 1;
+    let (line, sent) = line(&mut input);
+
+    let (mut whole, mut cut_up) = (Deframer::new(), Deframer::new());
+    let (mut got, mut got_cut) = (Vec::new(), Vec::new());
+    feed(&mut whole, &line, &mut got);
+    line.chunks(cut).for_each(|read| feed(&mut cut_up, read, &mut got_cut));
+    assert_eq!(got, got_cut);
+    assert_eq!(whole.is_inside(), cut_up.is_inside());
+
+    // A CRC can be made to fit, but not by the changes above.
+    for packet in &got {
+        if let Got::Packet(packet) = packet {
+            let raw = open(packet).is_some() || data.len() > 4096 || sent.contains(packet);
+            assert!(raw || made_by_hand(&line, packet), "a packet that was not sent");
+        }
+    }
+
+    let good = b"in step again";
+    for deframer in [&mut whole, &mut cut_up] {
+        let mut after = Vec::new();
+        feed(deframer, &frame(good), &mut after);
+        feed(deframer, &frame(good), &mut after);
+        assert!(after.contains(&Got::Packet(good.to_vec())), "two good frames lost");
+    }
+
+    // Typing is text again once an open frame is given up.
+    let mut typed = Vec::new();
+    feed(&mut whole, b"\0half a frame", &mut typed);
+    assert!(whole.abandon() && !whole.is_inside());
+    typed.clear();
+    feed(&mut whole, b"help\r", &mut typed);
+    assert_eq!(typed, [Got::Text(b"help\r".to_vec())]);
+
+    let packet = &data[..data.len().min(MAX_PACKET)];
+    let mut buf = packet.to_vec();
+    buf.resize(packet.len() + CRC_LEN, 0);
+    assert_eq!(open(seal(&mut buf, packet.len()).unwrap()), Some(packet));
+    if let Some(packet) = open(data) {
+        let mut buf = [packet, &[0; CRC_LEN]].concat();
+        assert_eq!(seal(&mut buf, packet.len()).unwrap(), data);
+    }
+}
+
+/// Whether raw bytes in the line are a whole frame of `packet`.
+fn made_by_hand(line: &[u8], packet: &[u8]) -> bool {
+    let framed = frame(packet);
+    let stuffed = &framed[1..framed.len() - 1];
+    line.windows(stuffed.len()).any(|part| part == stuffed)
+}
+
+pub fn seeds() -> Seeds {
+    let op = |what: u8, bytes: &[u8], at: u16| {
+        [&[what][..], &chunk(bytes), &at.to_le_bytes()].concat()
+    };
+    let long = [7; 300];
+    let lines: [(&str, Vec<u8>); 12] = [
+        ("empty", vec![]),
+        ("packet", op(1, b"packet", 0)),
+        ("empty-packet", op(1, b"", 0)),
+        ("zeros", op(1, &[0; 20], 0)),
+        ("run-of-254", op(1, &long[..254], 0)),
+        ("long", op(1, &long, 0)),
+        ("text-around", [op(0, b"login: ", 0), op(1, b"one", 0), op(0, b"ls\r", 0)].concat()),
+        ("no-start", [op(2, b"one", 0), op(1, b"two", 0)].concat()),
+        ("no-end", [op(3, b"one", 0), op(1, b"two", 0)].concat()),
+        ("flipped", [op(4, b"one", 3), vec![0x55], op(1, b"two", 0)].concat()),
+        ("lost-and-gained", [op(5, b"one", 3), op(6, b"two", 2), vec![0]].concat()),
+        ("overlong", [op(0, &[0], 0), op(7, &long, 0), op(1, b"two", 0)].concat()),
+    ];
+    let mut seeds: Seeds = Vec::new();
+    for (name, line) in lines {
+        for (cut, how) in [(0, "bytewise"), (63, "in-reads")] {
+            seeds.push((format!("{name}-{how}"), [&[cut][..], &line].concat()));
+        }
+    }
+    let mut hand = vec![255];
+    hand.extend(op(0, &frame(b"raw"), 0));
+    seeds.push(("raw-frame".into(), hand));
+    seeds
+}

@@ -1,0 +1,52 @@
+//! Choices taken from the front of an input. After its end every choice is zero, so any input says
+//! what to do to the end.
+
+/// What is left of an input.
+#[derive(Clone, Debug)]
+pub struct Input<'d>(pub &'d [u8]);
+
+impl<'d> Input<'d> {
+    /// Whether there is nothing left to decide.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// At most `len` bytes.
+    pub fn bytes(&mut self, len: usize) -> &'d [u8] {
+        let (head, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        head
+    }
+
+    /// Exactly `N` bytes, with zeros where the input has ended.
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut array = [0; N];
+        let head = self.bytes(N);
+        array[..head.len()].copy_from_slice(head);
+        array
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        u8::from_le_bytes(self.array())
+    }
+
+    pub fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.array())
+    }
+
+    pub fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
+    }
+
+    /// Bytes behind their own length.
+    pub fn chunk(&mut self) -> &'d [u8] {
+        let len = self.u16();
+        self.bytes(len.into())
+    }
+}
+
+/// The chunk that [`Input::chunk`] reads.
+pub fn chunk(bytes: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(bytes.len()).expect("a seed is short");
+    [&len.to_le_bytes(), bytes].concat()
+}

@@ -1,0 +1,36 @@
+//! What is fuzzed: one module per target, each with `run`, which panics when a promise is broken,
+//! and `seeds`, the inputs to start from.
+//!
+//! The modules know nothing of libFuzzer, so the committed corpus also runs as an ordinary test, on
+//! every architecture: `proto-core/tests/fuzz_corpus.rs`.
+
+pub mod client;
+pub mod deframer;
+pub mod input;
+pub mod netlink_reader;
+pub mod protocol;
+pub mod set_encoder;
+pub mod wireguard_decoder;
+
+/// Inputs by name.
+pub type Seeds = Vec<(String, Vec<u8>)>;
+
+/// A thing to fuzz.
+pub struct Target {
+    /// The name of its program and of its folder in the corpus.
+    pub name: &'static str,
+    /// Takes any bytes, and panics when a promise is broken.
+    pub run: fn(&[u8]),
+    /// Where to start from.
+    pub seeds: fn() -> Seeds,
+}
+
+macro_rules! targets {
+    ($($name:ident)*) => {
+        /// All targets.
+        pub const TARGETS: &[Target] =
+            &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds },)*];
+    };
+}
+
+targets! { netlink_reader wireguard_decoder set_encoder deframer protocol client }

@@ -1,0 +1,190 @@
+//! Networks and endpoints as WireGuard and rtnetlink mean them, with the text forms people write.
+//!
+//! Not here: how each of them is laid out in a netlink attribute (`netlink`) or a message
+//! (`protocol`).
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The address family number of IPv4 on Linux (`AF_INET`).
+pub const AF_INET: u8 = 2;
+/// The address family number of IPv6 on Linux (`AF_INET6`).
+pub const AF_INET6: u8 = 10;
+
+/// An address and the length of its network prefix: `10.0.0.1/24`, `fd00::/64`.
+///
+/// Used for allowed IPs and routes, where the host bits are zero ([`IpNet::masked`]), and for
+/// interface addresses, where they are not. The prefix is at most [`IpNet::max_prefix`] when the
+/// value came from [`IpNet::new`] or from text; a value that was deserialised has to be looked at
+/// with [`IpNet::is_valid`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct IpNet {
+    /// The address, host bits included.
+    pub addr: IpAddr,
+    /// How many leading bits are the network: 0 to 32 or 0 to 128.
+    pub prefix: u8,
+}
+
+/// Why a text is not an [`IpNet`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IpNetError {
+    /// The part before the slash is not an IPv4 or IPv6 address.
+    Address,
+    /// The part after the slash is not a number.
+    Prefix,
+    /// The prefix is longer than the address: the most it may be is given.
+    PrefixRange(u8),
+}
+
+impl fmt::Display for IpNetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => f.write_str("not an IPv4 or IPv6 address"),
+            Self::Prefix => f.write_str("the prefix length is not a number"),
+            Self::PrefixRange(max) => write!(f, "the prefix length is over {max}"),
+        }
+    }
+}
+
+impl core::error::Error for IpNetError {}
+
+impl IpNet {
+    /// `addr/prefix`, or nothing if the prefix is longer than the address.
+    #[must_use]
+    pub fn new(addr: IpAddr, prefix: u8) -> Option<Self> {
+        let net = Self { addr, prefix };
+        net.is_valid().then_some(net)
+    }
+
+    /// The number of bits in the address: 32 or 128.
+    #[must_use]
+    pub const fn max_prefix(&self) -> u8 {
+        match self.addr {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        }
+    }
+
+    /// Whether the prefix is in range for the family.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.prefix <= self.max_prefix()
+    }
+
+    /// The Linux address family: [`AF_INET`] or [`AF_INET6`].
+    #[must_use]
+    pub const fn family(&self) -> u8 {
+        match self.addr {
+            IpAddr::V4(_) => AF_INET,
+            IpAddr::V6(_) => AF_INET6,
+        }
+    }
+
+    /// The same network with the bits after the prefix cleared, as the kernel keeps allowed IPs.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let addr = match self.addr {
+            IpAddr::V4(a) => {
+                let host = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & !host))
+            }
+            IpAddr::V6(a) => {
+                let host = u128::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & !host))
+            }
+        };
+        Self { addr, ..*self }
+    }
+
+    /// Whether `addr` lies in this network.
+    #[must_use]
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        Self { addr, ..*self }.is_valid()
+            && addr.is_ipv4() == self.addr.is_ipv4()
+            && Self { addr, ..*self }.masked().addr == self.masked().addr
+    }
+}
+
+impl fmt::Display for IpNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.prefix)
+    }
+}
+
+impl FromStr for IpNet {
+    type Err = IpNetError;
+
+    /// Reads `ADDRESS` or `ADDRESS/PREFIX`; without a prefix the network is that one address.
+    fn from_str(s: &str) -> Result<Self, IpNetError> {
+        let (addr, prefix) = match s.split_once('/') {
+            Some((addr, prefix)) => (addr, Some(prefix)),
+            None => (s, None),
+        };
+        let addr: IpAddr = addr.parse().map_err(|_| IpNetError::Address)?;
+        let whole = Self { addr, prefix: 0 }.max_prefix();
+        let prefix = match prefix {
+            None => whole,
+            // `u8::from_str` takes a leading plus; a prefix length has none.
+            Some(p) if p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()) => {
+                return Err(IpNetError::Prefix);
+            }
+            Some(p) => p.parse().map_err(|_| IpNetError::PrefixRange(whole))?,
+        };
+        Self::new(addr, prefix).ok_or(IpNetError::PrefixRange(whole))
+    }
+}
+
+/// The UDP address of a peer. IPv6 flow information is always zero; the scope is kept.
+pub type Endpoint = SocketAddr;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(s: &str) -> IpNet {
+        s.parse().unwrap()
+    }
+
+    #[test]
+    fn text_goes_both_ways() {
+        for s in ["10.0.0.1/24", "0.0.0.0/0", "255.255.255.255/32", "fd00::1/64", "::/0", "::1/128"]
+        {
+            assert_eq!(net(s).to_string(), s);
+        }
+        assert_eq!(net("10.0.0.1"), net("10.0.0.1/32"));
+        assert_eq!(net("fd00::1"), net("fd00::1/128"));
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let err = |s: &str| s.parse::<IpNet>().unwrap_err();
+        assert_eq!(err("10.0.0.1/33"), IpNetError::PrefixRange(32));
+        assert_eq!(err("10.0.0.1/333"), IpNetError::PrefixRange(32));
+        assert_eq!(err("::/129"), IpNetError::PrefixRange(128));
+        assert_eq!(err("10.0.0/24"), IpNetError::Address);
+        assert_eq!(err("10.0.0.1/"), IpNetError::Prefix);
+        assert_eq!(err("10.0.0.1/+8"), IpNetError::Prefix);
+        assert_eq!(err(""), IpNetError::Address);
+    }
+
+    #[test]
+    fn masks_clear_host_bits_at_every_length() {
+        assert_eq!(net("10.1.2.3/0").masked(), net("0.0.0.0/0"));
+        assert_eq!(net("10.1.2.3/23").masked(), net("10.1.2.0/23"));
+        assert_eq!(net("10.1.2.3/32").masked(), net("10.1.2.3/32"));
+        assert_eq!(net("fd00::ffff/0").masked(), net("::/0"));
+        assert_eq!(net("fd00::ffff/120").masked(), net("fd00::ff00/120"));
+        assert_eq!(net("fd00::ffff/128").masked(), net("fd00::ffff/128"));
+    }
+
+    #[test]
+    fn contains_knows_its_family() {
+        assert!(net("10.0.0.0/8").contains("10.255.0.1".parse().unwrap()));
+        assert!(!net("10.0.0.0/8").contains("11.0.0.1".parse().unwrap()));
+        assert!(!net("0.0.0.0/0").contains("::".parse().unwrap()));
+        assert!(net("::/0").contains("fd00::1".parse().unwrap()));
+    }
+}

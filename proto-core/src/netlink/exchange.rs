@@ -1,0 +1,328 @@
+//! One request and its answers, without the socket.
+//!
+//! The caller sends a request, then feeds each datagram that arrives to [`Exchange::datagram`] and
+//! goes through the [`Answers`], until [`Exchange::state`] is no longer [`State::Pending`]. Whatever
+//! belongs to an earlier request is passed over, so a request that was given up does not disturb the
+//! next one, as long as each has its own sequence number.
+//!
+//! Not here: what an answer means, and how long to wait for it.
+
+use core::fmt;
+
+use super::control::{Ack, Control};
+use super::read::{Malformed, Message, Messages};
+use super::text::Text;
+use super::{Errno, NLM_F_DUMP_INTR};
+
+/// How many bytes of the kernel's own words an error keeps. The kernel limits those it formats to as
+/// many (`NETLINK_MAX_FMTMSG_LEN`, `include/linux/netlink.h`).
+pub const EXT_ACK_TEXT_MAX: usize = 80;
+
+/// How many messages that are not for it an exchange passes over. A dump that was given up half-way
+/// can leave many in the socket; a stream without end is an error.
+pub const STRAYS_MAX: u32 = 1 << 16;
+
+/// What the kernel sends back for a request. Every request written in this crate asks for an
+/// acknowledgement (`NLM_F_ACK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// An acknowledgement and nothing else.
+    Ack,
+    /// One message, then an acknowledgement.
+    Reply,
+    /// Any number of messages, then `NLMSG_DONE`.
+    Dump,
+}
+
+/// How far an exchange is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// More datagrams have to come.
+    Pending,
+    /// All answers are here.
+    Done,
+    /// All answers are here, but what they list changed meanwhile: ask again ([`Attempts`]).
+    Interrupted,
+    /// It came to nothing: [`Exchange::failure`].
+    Failed,
+}
+
+/// The kernel refused a request, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelError {
+    /// The error number.
+    pub errno: Errno,
+    /// The kernel's own words, cut at [`EXT_ACK_TEXT_MAX`] bytes. Empty if it had none.
+    pub message: Text<EXT_ACK_TEXT_MAX>,
+    /// Where in the request the offending attribute starts, in bytes from its header.
+    pub offset: Option<u32>,
+    /// The type of an attribute that is missing.
+    pub missing_type: Option<u32>,
+    /// Where in the request the nest starts that it is missing from.
+    pub missing_nest: Option<u32>,
+}
+
+/// Why an exchange came to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExchangeError {
+    /// The kernel refused.
+    Kernel(KernelError),
+    /// A datagram was longer than the buffer; the rest of it is lost.
+    Truncated {
+        /// How long it was, in bytes.
+        needed: usize,
+    },
+    /// A datagram cannot be taken apart.
+    Malformed,
+    /// The kernel says that it lost data (`NLMSG_OVERRUN`).
+    Overrun,
+    /// The kernel acknowledged a request for data without sending any.
+    NoReply,
+    /// Over [`STRAYS_MAX`] messages came that belong to other requests.
+    Strays,
+    /// What is being listed changed during each of this many attempts.
+    Unsteady {
+        /// How many attempts were made.
+        attempts: u8,
+    },
+}
+
+impl KernelError {
+    /// Copies what `ack` says about `errno`.
+    #[must_use]
+    pub fn new(errno: Errno, ack: &Ack<'_>) -> Self {
+        Self {
+            errno,
+            message: Text::cut(ack.ext.message.unwrap_or_default()),
+            offset: ack.ext.offset,
+            missing_type: ack.ext.missing_type,
+            missing_nest: ack.ext.missing_nest,
+        }
+    }
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.errno, f)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, ", at byte {offset} of the request")?;
+        }
+        if let Some(ty) = self.missing_type {
+            write!(f, ", attribute {ty} is missing")?;
+        }
+        if let Some(nest) = self.missing_nest {
+            write!(f, " from the nest at byte {nest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for KernelError {}
+
+impl ExchangeError {
+    /// The kernel's error number, if it is the kernel that refused.
+    #[must_use]
+    pub const fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Kernel(error) => Some(error.errno),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel(error) => fmt::Display::fmt(error, f),
+            Self::Truncated { needed } => {
+                write!(f, "the kernel's answer of {needed} bytes is longer than the buffer")
+            }
+            Self::Malformed => f.write_str("the kernel's answer cannot be read"),
+            Self::Overrun => f.write_str("the kernel lost part of its answer"),
+            Self::NoReply => f.write_str("the kernel agreed, but sent no answer"),
+            Self::Strays => f.write_str("too many messages that answer nothing"),
+            Self::Unsteady { attempts } => {
+                write!(f, "what is being listed changed during each of {attempts} attempts")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ExchangeError {}
+
+/// Counts how often a dump is tried that comes out [`State::Interrupted`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attempts {
+    most: u8,
+    made: u8,
+}
+
+impl Attempts {
+    /// At most `most` attempts, the first included.
+    #[must_use]
+    pub const fn new(most: u8) -> Self {
+        Self { most, made: 1 }
+    }
+
+    /// Another attempt, if there is one left.
+    pub const fn again(&mut self) -> Result<(), ExchangeError> {
+        if self.made >= self.most {
+            return Err(ExchangeError::Unsteady { attempts: self.made });
+        }
+        self.made = self.made.saturating_add(1);
+        Ok(())
+    }
+}
+
+/// One request under way.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    seq: u32,
+    port: u32,
+    expect: Expect,
+    state: State,
+    /// A message said that the dump is not of one moment.
+    interrupted: bool,
+    replied: bool,
+    strays: u32,
+    failure: Option<ExchangeError>,
+}
+
+impl Exchange {
+    /// Waits for the answers to the request with the sequence number `seq`, sent from our `port`
+    /// (as `getsockname` tells it, or zero if it is not known and not to be checked).
+    #[must_use]
+    pub const fn new(seq: u32, port: u32, expect: Expect) -> Self {
+        Self {
+            seq,
+            port,
+            expect,
+            state: State::Pending,
+            interrupted: false,
+            replied: false,
+            strays: 0,
+            failure: None,
+        }
+    }
+
+    /// How far it is, after the [`Answers`] of the last datagram are used up or dropped.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Why it came to nothing.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&ExchangeError> {
+        self.failure.as_ref()
+    }
+
+    /// Takes a datagram.
+    ///
+    /// `bytes` is what was received, `full_len` how long the socket says the datagram is
+    /// (`MSG_TRUNC`), and `sender` the port it came from (`nl_pid` of its address). A datagram from
+    /// another port than the kernel's, which is zero, has no answers in it, and is no error; nor is
+    /// one that comes after the end.
+    pub fn datagram<'x, 'b>(
+        &'x mut self,
+        bytes: &'b [u8],
+        full_len: usize,
+        sender: u32,
+    ) -> Result<Answers<'x, 'b>, ExchangeError> {
+        let messages = if self.state != State::Pending {
+            Messages::new(&[])
+        } else if sender != 0 {
+            self.stray()?;
+            Messages::new(&[])
+        } else if full_len > bytes.len() {
+            return Err(self.fail(ExchangeError::Truncated { needed: full_len }));
+        } else {
+            Messages::new(bytes)
+        };
+        Ok(Answers { exchange: self, messages })
+    }
+
+    fn fail(&mut self, error: ExchangeError) -> ExchangeError {
+        self.state = State::Failed;
+        self.failure = Some(error);
+        error
+    }
+
+    fn stray(&mut self) -> Result<(), ExchangeError> {
+        self.strays = self.strays.saturating_add(1);
+        if self.strays > STRAYS_MAX {
+            return Err(self.fail(ExchangeError::Strays));
+        }
+        Ok(())
+    }
+
+    /// Takes a message: whether it is one for the caller.
+    fn message(&mut self, message: &Message<'_>) -> Result<bool, ExchangeError> {
+        let ours = message.seq == self.seq && (self.port == 0 || message.port == self.port);
+        if !ours {
+            self.stray()?;
+            return Ok(false);
+        }
+        self.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+        match Control::parse(message) {
+            Ok(Control::Data) => {
+                self.replied = true;
+                return Ok(true);
+            }
+            Ok(Control::Noop) => {}
+            Ok(Control::Ack(ack) | Control::Done(ack)) => self.end(&ack)?,
+            Ok(Control::Overrun) => return Err(self.fail(ExchangeError::Overrun)),
+            Err(Malformed) => return Err(self.fail(ExchangeError::Malformed)),
+        }
+        Ok(false)
+    }
+
+    fn end(&mut self, ack: &Ack<'_>) -> Result<(), ExchangeError> {
+        if let Some(errno) = ack.errno {
+            return Err(self.fail(ExchangeError::Kernel(KernelError::new(errno, ack))));
+        }
+        if self.expect == Expect::Reply && !self.replied {
+            return Err(self.fail(ExchangeError::NoReply));
+        }
+        self.state = if self.interrupted { State::Interrupted } else { State::Done };
+        Ok(())
+    }
+}
+
+/// The answers in one datagram. Dropping it takes note of the ones not looked at: an end or an error
+/// among them still shows in [`Exchange::state`].
+#[derive(Debug)]
+pub struct Answers<'x, 'b> {
+    exchange: &'x mut Exchange,
+    messages: Messages<'b>,
+}
+
+impl<'b> Iterator for Answers<'_, 'b> {
+    type Item = Result<Message<'b>, ExchangeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.exchange.state == State::Pending {
+            let Ok(message) = self.messages.next()? else {
+                return Some(Err(self.exchange.fail(ExchangeError::Malformed)));
+            };
+            match self.exchange.message(&message) {
+                Ok(true) => return Some(Ok(message)),
+                Ok(false) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Answers<'_, '_> {
+    fn drop(&mut self) {
+        self.by_ref().for_each(drop);
+    }
+}
+
+#[cfg(test)]
+mod tests;

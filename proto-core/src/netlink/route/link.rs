@@ -1,0 +1,265 @@
+//! Network interfaces: find, list, make and remove them, take them up and down, set their MTU.
+//!
+//! Sources: `linux/rtnetlink.h` (`struct ifinfomsg`), `linux/if_link.h`, `linux/if.h`.
+
+use core::str;
+
+use super::{AF_UNSPEC, CHANGE, LIST};
+use crate::netlink::read::{AttributeError, Message, ParseError, Wrong};
+use crate::netlink::{Full, IfName, NLM_F_CREATE, NLM_F_EXCL, Writer};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// Leaves the counters away, which are half of what a link's message would be.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+/// `ifi_flags`: the interface is up, as far as an administrator decides that.
+pub const IFF_UP: u32 = 1;
+/// The kind of a WireGuard interface.
+pub const KIND_WIREGUARD: &str = "wireguard";
+
+/// One interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link<'b> {
+    /// `ifi_index`.
+    pub index: u32,
+    /// `ifi_flags`, [`IFF_UP`] and others.
+    pub flags: u32,
+    /// `IFLA_IFNAME`.
+    pub name: IfName,
+    /// `IFLA_MTU`, in bytes.
+    pub mtu: u32,
+    /// `IFLA_INFO_KIND`: the driver, where there is one that can be asked to make interfaces.
+    pub kind: Option<&'b str>,
+}
+
+impl<'b> Link<'b> {
+    /// Whether `wg` would take it for one of its own.
+    #[must_use]
+    pub fn is_wireguard(&self) -> bool {
+        self.kind == Some(KIND_WIREGUARD)
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
+    /// Reads an `RTM_NEWLINK`. A name that [`IfName`] refuses is [`Wrong::Value`]: in a list, pass
+    /// over that interface.
+    pub fn parse(message: &Message<'b>) -> Result<Self, ParseError> {
+        if message.ty != RTM_NEWLINK {
+            return Err(ParseError::Type(message.ty));
+        }
+        let (header, attributes) = message.split::<16>()?;
+        let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
+        let (mut name, mut mtu, mut kind) = (None, 0, None);
+        for attribute in attributes {
+            let attribute = attribute?;
+            match attribute.ty {
+                IFLA_IFNAME => {
+                    let text = attribute.str()?;
+                    name = Some(text.parse().map_err(|_| attribute.error(Wrong::Value))?);
+                }
+                IFLA_MTU => mtu = attribute.u32()?,
+                IFLA_LINKINFO => {
+                    for info in attribute.nested() {
+                        let info = info?;
+                        if info.ty == IFLA_INFO_KIND {
+                            kind = Some(info.str()?);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(Self {
+            index: u32::from_ne_bytes([i0, i1, i2, i3]),
+            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
+            name: name.ok_or(AttributeError { ty: IFLA_IFNAME, wrong: Wrong::Missing })?,
+            mtu,
+            kind,
+        })
+    }
+}
+
+/// Writes the request for all interfaces. Expects a dump.
+pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
+    let mut writer = start(buf, RTM_GETLINK, LIST, seq, 0, None)?;
+    writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)?;
+    Ok(writer.finish())
+}
+
+/// Writes the request for the interface called `name`. Expects a reply; `ENODEV` if there is none.
+pub fn get(buf: &mut [u8], seq: u32, name: IfName) -> Result<&[u8], Full> {
+    let mut writer = start(buf, RTM_GETLINK, CHANGE, seq, 0, None)?;
+    writer.string(IFLA_IFNAME, name.as_str())?;
+    writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)?;
+    Ok(writer.finish())
+}
+
+/// Writes the request to make an interface of a kind, such as [`KIND_WIREGUARD`]. Expects an
+/// acknowledgement; `EEXIST` if the name is taken, `EOPNOTSUPP` if the kernel does not know the
+/// kind.
+pub fn create<'b>(buf: &'b mut [u8], seq: u32, name: IfName, kind: &str) -> Result<&'b [u8], Full> {
+    let mut writer = start(buf, RTM_NEWLINK, CHANGE | NLM_F_CREATE | NLM_F_EXCL, seq, 0, None)?;
+    writer.string(IFLA_IFNAME, name.as_str())?;
+    let info = writer.nest_start(IFLA_LINKINFO)?;
+    writer.string(IFLA_INFO_KIND, kind)?;
+    writer.nest_end(info);
+    Ok(writer.finish())
+}
+
+/// Writes the request to remove the interface. Expects an acknowledgement; `ENODEV` if there is
+/// none.
+pub fn delete(buf: &mut [u8], seq: u32, index: u32) -> Result<&[u8], Full> {
+    Ok(start(buf, RTM_DELLINK, CHANGE, seq, index, None)?.finish())
+}
+
+/// Writes the request to take the interface up or down. Expects an acknowledgement.
+pub fn set_up(buf: &mut [u8], seq: u32, index: u32, up: bool) -> Result<&[u8], Full> {
+    Ok(start(buf, RTM_SETLINK, CHANGE, seq, index, Some(up))?.finish())
+}
+
+/// Writes the request to set the MTU, in bytes. Expects an acknowledgement.
+pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], Full> {
+    let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
+    writer.u32(IFLA_MTU, mtu)?;
+    Ok(writer.finish())
+}
+
+/// A message with a `struct ifinfomsg`.
+fn start(
+    buf: &mut [u8],
+    ty: u16,
+    flags: u16,
+    seq: u32,
+    index: u32,
+    up: Option<bool>,
+) -> Result<Writer<'_>, Full> {
+    let mut writer = Writer::new(buf);
+    writer.message(ty, flags, seq, 0)?;
+    let [i0, i1, i2, i3] = index.to_ne_bytes();
+    let value = if up == Some(true) { IFF_UP } else { 0 };
+    let change = if up.is_some() { IFF_UP } else { 0 };
+    let [f0, f1, f2, f3] = value.to_ne_bytes();
+    let [c0, c1, c2, c3] = change.to_ne_bytes();
+    writer
+        .header(&[AF_UNSPEC, 0, 0, 0, i0, i1, i2, i3, f0, f1, f2, f3, c0, c1, c2, c3])
+        .map(|()| writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::fixture::{datagram, messages};
+
+    fn name(text: &str) -> IfName {
+        text.parse().unwrap()
+    }
+
+    fn link(put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+        datagram(|w| {
+            w.message(RTM_NEWLINK, 2, 1, 1)?;
+            let index = 7u32.to_ne_bytes();
+            let flags = 0x1_0001u32.to_ne_bytes();
+            w.header(&[[0; 4], index, flags, [0; 4]].concat())?;
+            put(w)
+        })
+    }
+
+    #[test]
+    fn reads_a_wireguard_link() {
+        let bytes = link(|w| {
+            w.string(IFLA_IFNAME, "wg0")?;
+            w.u32(IFLA_MTU, 1420)?;
+            w.u8(16, 2)?;
+            // Kernels leave NLA_F_NESTED away here.
+            let mut info = [0; 32];
+            let mut inner = Writer::new(&mut info);
+            inner.string(IFLA_INFO_KIND, "wireguard")?;
+            let info = inner.finish();
+            w.bytes(IFLA_LINKINFO, info)
+        });
+        let message = messages(&bytes)[0];
+        let link = Link::parse(&message).unwrap();
+        let kind = Some(KIND_WIREGUARD);
+        let expected = Link { index: 7, flags: 0x1_0001, name: name("wg0"), mtu: 1420, kind };
+        assert_eq!(link, expected);
+        assert!(link.is_wireguard() && link.is_up());
+    }
+
+    #[test]
+    fn other_kinds_and_none_are_not_wireguard() {
+        for kind in [None, Some("wireguar"), Some("wireguard2"), Some("")] {
+            let bytes = link(|w| {
+                w.string(IFLA_IFNAME, "eth0")?;
+                let info = w.nest_start(IFLA_LINKINFO)?;
+                if let Some(kind) = kind {
+                    w.string(IFLA_INFO_KIND, kind)?;
+                }
+                w.nest_end(info);
+                Ok(())
+            });
+            let message = messages(&bytes)[0];
+            let link = Link::parse(&message).unwrap();
+            assert_eq!((link.kind, link.is_wireguard()), (kind, false));
+        }
+    }
+
+    /// wireguard-tools drops what its callbacks for nested attributes return.
+    #[test]
+    fn an_error_within_a_nest_was_swallowed() {
+        let bytes = link(|w| {
+            w.string(IFLA_IFNAME, "wg0")?;
+            w.bytes(IFLA_LINKINFO, &[3, 0, 0, 0])
+        });
+        assert_eq!(Link::parse(&messages(&bytes)[0]), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn what_cannot_be_a_link_is_an_error() {
+        let error = |wrong| Err(ParseError::Attribute(AttributeError { ty: IFLA_IFNAME, wrong }));
+        let parse = |bytes: &[u8]| Link::parse(&messages(bytes)[0]).map(|link| link.index);
+        assert_eq!(parse(&link(|_| Ok(()))), error(Wrong::Missing));
+        assert_eq!(parse(&link(|w| w.string(IFLA_IFNAME, "a b"))), error(Wrong::Value));
+        assert_eq!(parse(&link(|w| w.bytes(IFLA_IFNAME, &[0xff, 0]))), error(Wrong::Value));
+        let short = datagram(|w| {
+            w.message(RTM_NEWLINK, 0, 0, 0)?;
+            w.header(&[0; 12])
+        });
+        assert_eq!(parse(&short), Err(ParseError::Header));
+        assert_eq!(parse(&datagram(|w| w.message(20, 0, 0, 0))), Err(ParseError::Type(20)));
+    }
+
+    #[test]
+    fn requests() {
+        let mut buf = [0xaa; 128];
+        let fields = |request: &[u8]| {
+            let message = messages(request)[0];
+            let (header, attributes) = message.split::<16>().unwrap();
+            let word = |at: usize| u32::from_ne_bytes(*header[at..].first_chunk().unwrap());
+            let types: Vec<_> = attributes.map(|a| a.unwrap().ty).collect();
+            (message.ty, message.flags, [word(0), word(4), word(8), word(12)], types)
+        };
+        assert_eq!(fields(list(&mut buf, 1).unwrap()), (18, 0x305, [0; 4], vec![29]));
+        assert_eq!(fields(get(&mut buf, 1, name("wg0")).unwrap()), (18, 5, [0; 4], vec![3, 29]));
+        let made = create(&mut buf, 1, name("wg0"), KIND_WIREGUARD).unwrap();
+        assert_eq!(fields(made), (16, 0x605, [0; 4], vec![3, 18]));
+        assert_eq!(fields(delete(&mut buf, 1, 7).unwrap()), (17, 5, [0, 7, 0, 0], vec![]));
+        assert_eq!(fields(set_up(&mut buf, 1, 7, true).unwrap()), (19, 5, [0, 7, 1, 1], vec![]));
+        assert_eq!(fields(set_up(&mut buf, 1, 7, false).unwrap()), (19, 5, [0, 7, 0, 1], vec![]));
+        assert_eq!(fields(set_mtu(&mut buf, 1, 7, 1420).unwrap()), (19, 5, [0, 7, 0, 0], vec![4]));
+        assert_eq!(list(&mut [0; 32], 1), Err(Full));
+    }
+}

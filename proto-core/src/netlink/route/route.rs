@@ -1,0 +1,318 @@
+//! Routes.
+//!
+//! Source: `linux/rtnetlink.h` (`struct rtmsg`, `RTA_*`).
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{CHANGE, IfExists, LIST};
+use crate::ip::{AF_INET, AF_INET6, IpNet};
+use crate::netlink::read::{AttributeError, Message, ParseError, Wrong};
+use crate::netlink::{Full, Writer};
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_TABLE: u16 = 15;
+
+/// `rtm_type`: packets go on to a gateway or a device.
+pub const RTN_UNICAST: u8 = 1;
+/// `rtm_protocol`: made by the kernel itself.
+pub const RTPROT_KERNEL: u8 = 2;
+/// `rtm_protocol`: made while the machine started; what `ip route add` uses.
+pub const RTPROT_BOOT: u8 = 3;
+/// `rtm_protocol`: made by an administrator.
+pub const RTPROT_STATIC: u8 = 4;
+/// `rtm_scope`: anywhere.
+pub const RT_SCOPE_UNIVERSE: u8 = 0;
+/// `rtm_scope`: on the link itself.
+pub const RT_SCOPE_LINK: u8 = 253;
+/// The table that is used unless a rule says otherwise.
+pub const RT_TABLE_MAIN: u32 = 254;
+/// The table of the machine's own addresses.
+pub const RT_TABLE_LOCAL: u32 = 255;
+
+/// The metric of an IPv6 route that is added without one (`linux/ipv6_route.h`).
+pub const IP6_RT_PRIO_USER: u32 = 1024;
+
+/// A route. What is read back equals what was added, if the metric was not left to the kernel and
+/// the destination has no host bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Where to. A request is written with the host bits cleared.
+    pub dst: IpNet,
+    /// Which table it is in, `RTA_TABLE` or `rtm_table`.
+    pub table: u32,
+    /// `RTA_PRIORITY`: the least is used first. IPv6 has no 0 and takes [`IP6_RT_PRIO_USER`] for it.
+    pub metric: u32,
+    /// `rtm_protocol`: who made it.
+    pub protocol: u8,
+    /// `rtm_scope`. IPv6 has none and says 0.
+    pub scope: u8,
+    /// `rtm_type`, [`RTN_UNICAST`] mostly.
+    pub kind: u8,
+    /// `RTA_OIF`: the interface it leaves through.
+    pub oif: Option<u32>,
+    /// `RTA_GATEWAY`: the next hop.
+    pub gateway: Option<IpAddr>,
+}
+
+impl Route {
+    /// A route to `dst` straight through the interface `oif`, as `ip route add DST dev OIF` makes
+    /// it: IPv4 has the scope of the link, IPv6 none and the kernel's own metric.
+    #[must_use]
+    pub const fn device(dst: IpNet, oif: u32, table: u32, protocol: u8) -> Self {
+        let (scope, metric) = match dst.addr {
+            IpAddr::V4(_) => (RT_SCOPE_LINK, 0),
+            IpAddr::V6(_) => (RT_SCOPE_UNIVERSE, IP6_RT_PRIO_USER),
+        };
+        let (kind, oif) = (RTN_UNICAST, Some(oif));
+        Self { dst, table, metric, protocol, scope, kind, oif, gateway: None }
+    }
+
+    /// Reads an `RTM_NEWROUTE`. Other families than IPv4 and IPv6 (the kernel keeps multicast routes
+    /// as families of their own) are [`ParseError::Family`].
+    pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
+        if message.ty != RTM_NEWROUTE {
+            return Err(ParseError::Type(message.ty));
+        }
+        let (header, attributes) = message.split::<12>()?;
+        let [family, dst_len, _, _, table, protocol, scope, kind, ..] = *header;
+        let any = match family {
+            AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => return Err(ParseError::Family(family)),
+        };
+        let mut dst = any;
+        let mut route = Self {
+            dst: IpNet { addr: any, prefix: 0 },
+            table: u32::from(table),
+            metric: 0,
+            protocol,
+            scope,
+            kind,
+            oif: None,
+            gateway: None,
+        };
+        for attribute in attributes {
+            let attribute = attribute?;
+            match attribute.ty {
+                RTA_DST => dst = attribute.ip()?,
+                RTA_OIF => route.oif = Some(attribute.u32()?),
+                RTA_GATEWAY => route.gateway = Some(attribute.ip()?),
+                RTA_PRIORITY => route.metric = attribute.u32()?,
+                RTA_TABLE => route.table = attribute.u32()?,
+                _ => {}
+            }
+        }
+        route.dst = IpNet::new(dst, dst_len)
+            .filter(|net| net.family() == family)
+            .ok_or(AttributeError { ty: RTA_DST, wrong: Wrong::Value })?;
+        Ok(route)
+    }
+
+    /// Writes the request to add it. Expects an acknowledgement.
+    pub fn add<'b>(
+        &self,
+        buf: &'b mut [u8],
+        seq: u32,
+        if_exists: IfExists,
+    ) -> Result<&'b [u8], Full> {
+        self.write(buf, RTM_NEWROUTE, if_exists.flags(), seq)
+    }
+
+    /// Writes the request to remove it. Expects an acknowledgement; `ESRCH` if it is not there.
+    pub fn delete<'b>(&self, buf: &'b mut [u8], seq: u32) -> Result<&'b [u8], Full> {
+        self.write(buf, RTM_DELROUTE, CHANGE, seq)
+    }
+
+    fn write<'b>(
+        &self,
+        buf: &'b mut [u8],
+        ty: u16,
+        flags: u16,
+        seq: u32,
+    ) -> Result<&'b [u8], Full> {
+        let mut writer = Writer::new(buf);
+        writer.message(ty, flags, seq, 0)?;
+        let dst = self.dst.masked();
+        let table = short_table(self.table);
+        let head = [dst.family(), dst.prefix, 0, 0, table, self.protocol, self.scope, self.kind];
+        writer.header(&rtmsg(head))?;
+        writer.ip(RTA_DST, dst.addr)?;
+        filter_attributes(&mut writer, self.table, self.oif)?;
+        if let Some(gateway) = self.gateway {
+            writer.ip(RTA_GATEWAY, gateway)?;
+        }
+        if self.metric != 0 {
+            writer.u32(RTA_PRIORITY, self.metric)?;
+        }
+        Ok(writer.finish())
+    }
+}
+
+/// Which routes to list. Nothing means all.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RouteFilter {
+    /// Leaving through this interface.
+    pub oif: Option<u32>,
+    /// In this table.
+    pub table: Option<u32>,
+    /// Made by this protocol.
+    pub protocol: Option<u8>,
+}
+
+impl RouteFilter {
+    /// Whether `route` is one of those asked for.
+    #[must_use]
+    pub fn matches(&self, route: &Route) -> bool {
+        self.oif.is_none_or(|oif| route.oif == Some(oif))
+            && self.table.is_none_or(|table| route.table == table)
+            && self.protocol.is_none_or(|protocol| route.protocol == protocol)
+    }
+
+    /// Writes the request for the routes of a family, [`AF_INET`] or [`AF_INET6`]. Expects a dump;
+    /// `ENODEV` if there is no such interface, `ENOENT` if there is no such table.
+    pub fn list<'b>(&self, buf: &'b mut [u8], seq: u32, family: u8) -> Result<&'b [u8], Full> {
+        let mut writer = Writer::new(buf);
+        writer.message(RTM_GETROUTE, LIST, seq, 0)?;
+        let table = self.table.unwrap_or(0);
+        let protocol = self.protocol.unwrap_or(0);
+        writer.header(&rtmsg([family, 0, 0, 0, short_table(table), protocol, 0, 0]))?;
+        filter_attributes(&mut writer, table, self.oif)?;
+        Ok(writer.finish())
+    }
+}
+
+/// `rtm_table`, which has no room for the tables from 256 on; they are in `RTA_TABLE` alone.
+fn short_table(table: u32) -> u8 {
+    u8::try_from(table).unwrap_or(0)
+}
+
+/// A `struct rtmsg`: eight fields of one byte, and no flags.
+const fn rtmsg(fields: [u8; 8]) -> [u8; 12] {
+    let [a, b, c, d, e, f, g, h] = fields;
+    [a, b, c, d, e, f, g, h, 0, 0, 0, 0]
+}
+
+fn filter_attributes(writer: &mut Writer<'_>, table: u32, oif: Option<u32>) -> Result<(), Full> {
+    if u8::try_from(table).is_err() {
+        writer.u32(RTA_TABLE, table)?;
+    }
+    if let Some(oif) = oif {
+        writer.u32(RTA_OIF, oif)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::fixture::{datagram, messages};
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    /// Three routes in a table beyond 255, whose number `rtm_table` cannot hold (Linux 6.18, x86_64).
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn routes_of_a_real_kernel() {
+        let bytes = crate::netlink::fixture::hex(
+            "34000000 1800 2200 9f000000 a83f0000 02000000 fc04fd01 00000000 08000f00 6cca0000 \
+             08000600 4d000000 08000400 02000000 \
+             3c000000 1800 2200 9f000000 a83f0000 02100000 fc04fd01 00000000 08000f00 6cca0000 \
+             08000100 0a4d0000 08000600 4d000000 08000400 02000000 \
+             74000000 1800 2200 a3000000 a83f0000 0a200000 fc040001 00000000 08000f00 6cca0000 \
+             14000100 fd770000 00000000 00000000 00000000 08000600 00040000 08000400 02000000 \
+             24000c00 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 \
+             05001400 00000000",
+        );
+        let read: Vec<_> = messages(&bytes).iter().map(|m| Route::parse(m).unwrap()).collect();
+        let device = |text| Route::device(net(text), 2, 51820, RTPROT_STATIC);
+        assert_eq!(
+            read,
+            [
+                Route { metric: 77, ..device("0.0.0.0/0") },
+                Route { metric: 77, ..device("10.77.0.0/16") },
+                device("fd77::/32"),
+            ]
+        );
+        let filter = RouteFilter { oif: Some(2), table: Some(51820), protocol: Some(4) };
+        assert!(read.iter().all(|route| filter.matches(route)));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut buf = [0xaa; 128];
+        for dst in ["10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::/0", "10.1.2.3/32"] {
+            for (table, metric, gateway) in
+                [(254, 0, None), (256, 1, None), (u32::MAX, 5, Some(IpAddr::from([9; 4])))]
+            {
+                let route = Route { metric, gateway, ..Route::device(net(dst), 7, table, 4) };
+                let request = messages(route.add(&mut buf, 1, IfExists::Fail).unwrap())[0];
+                assert_eq!((request.ty, request.flags), (RTM_NEWROUTE, 0x605));
+                assert_eq!(Route::parse(&request), Ok(route));
+                let request = messages(route.delete(&mut buf, 1).unwrap())[0];
+                assert_eq!((request.ty, request.flags), (RTM_DELROUTE, 5));
+            }
+        }
+    }
+
+    #[test]
+    fn host_bits_do_not_reach_the_kernel() {
+        let mut buf = [0; 128];
+        let route = Route::device(net("10.1.2.3/8"), 7, RT_TABLE_MAIN, RTPROT_BOOT);
+        let request = messages(route.add(&mut buf, 1, IfExists::Replace).unwrap())[0];
+        assert_eq!(Route::parse(&request).unwrap().dst, net("10.0.0.0/8"));
+    }
+
+    #[test]
+    fn filters() {
+        let mut buf = [0xaa; 128];
+        let mut list = |filter: RouteFilter| {
+            let request = messages(filter.list(&mut buf, 1, AF_INET6).unwrap())[0];
+            assert_eq!((request.ty, request.flags), (RTM_GETROUTE, 0x305));
+            let (header, attributes) = request.split::<12>().unwrap();
+            let [family, _, _, _, table, protocol, ..] = *header;
+            let attributes = attributes.map(|a| a.unwrap()).map(|a| (a.ty, a.u32().unwrap()));
+            (family, table, protocol, attributes.collect::<Vec<_>>())
+        };
+        assert_eq!(list(RouteFilter::default()), (10, 0, 0, vec![]));
+        let filter = RouteFilter { oif: Some(7), table: Some(255), protocol: Some(4) };
+        assert_eq!(list(filter), (10, 255, 4, vec![(RTA_OIF, 7)]));
+        let filter = RouteFilter { table: Some(256), ..filter };
+        assert_eq!(list(filter), (10, 0, 4, vec![(RTA_TABLE, 256), (RTA_OIF, 7)]));
+
+        let route = Route::device(net("10.0.0.0/8"), 7, 256, 4);
+        assert!(filter.matches(&route) && RouteFilter::default().matches(&route));
+        for other in [
+            Route { oif: None, ..route },
+            Route { table: 254, ..route },
+            Route { protocol: 3, ..route },
+        ] {
+            assert!(!filter.matches(&other));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_route_is_an_error() {
+        let parse = |family, dst_len, dst: &[u8]| {
+            let bytes = datagram(|w| {
+                w.message(RTM_NEWROUTE, 0, 1, 1)?;
+                w.header(&rtmsg([family, dst_len, 0, 0, 0, 0, 0, 0]))?;
+                w.bytes(RTA_DST, dst)
+            });
+            Route::parse(&messages(&bytes)[0]).map(|route| route.dst)
+        };
+        let error = |wrong| Err(ParseError::Attribute(AttributeError { ty: RTA_DST, wrong }));
+        assert_eq!(parse(2, 33, &[1; 4]), error(Wrong::Value));
+        assert_eq!(parse(2, 24, &[1; 16]), error(Wrong::Value));
+        assert_eq!(parse(2, 24, &[1; 3]), error(Wrong::Length));
+        assert_eq!(parse(128, 0, &[]), Err(ParseError::Family(128)));
+    }
+}

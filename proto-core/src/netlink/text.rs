@@ -1,0 +1,71 @@
+//! A short text that is copied out of a message, so that it outlives the buffer.
+//!
+//! `heapless::String` would do but for one thing: errors here are `Copy`, and it is not.
+
+use core::fmt;
+use core::ops::Deref;
+
+/// At most `N` bytes of UTF-8, kept in place. `N` is at most 255.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const N: usize> {
+    // The bytes behind `len` are zero, so that comparing all of them compares the texts.
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Text<N> {
+    /// As much of `text` as fits, cut between two characters.
+    #[must_use]
+    pub fn cut(text: &str) -> Self {
+        let most = text.len().min(N).min(usize::from(u8::MAX));
+        let len = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let mut bytes = [0; N];
+        for (to, from) in bytes.iter_mut().zip(text.bytes().take(len)) {
+            *to = from;
+        }
+        Self { bytes, len: u8::try_from(len).unwrap_or(u8::MAX) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        // They came from a `str` and were cut at a boundary.
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_between_characters() {
+        assert_eq!(&*Text::<4>::cut("abc"), "abc");
+        assert_eq!(&*Text::<4>::cut("abcd"), "abcd");
+        assert_eq!(&*Text::<4>::cut("abcde"), "abcd");
+        assert_eq!(&*Text::<4>::cut("abc\u{e9}"), "abc");
+        assert_eq!(&*Text::<2>::cut("\u{20ac}"), "");
+        assert_eq!(Text::<4>::cut("ab"), Text::<4>::cut("ab"));
+    }
+}

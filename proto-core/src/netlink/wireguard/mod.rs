@@ -1,0 +1,109 @@
+//! WireGuard's generic netlink family: setting a device and reading one back.
+//!
+//! - [`attr`]: the numbers of `linux/wireguard.h`, and their names.
+//! - [`set`]: `WG_CMD_SET_DEVICE`, in as many messages as it takes.
+//! - [`get`]: `WG_CMD_GET_DEVICE`, decoded as it arrives.
+//!
+//! Both stream: neither holds more than one peer and one buffer, however many peers there are.
+//!
+//! Messages in both directions carry private and preshared keys, and stay in the buffers they were
+//! written or received into. Whoever lends a buffer wipes it.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use super::IfName;
+use super::write::{Full, Writer};
+use crate::ip::{AF_INET, AF_INET6, Endpoint};
+
+pub mod attr;
+pub mod get;
+pub mod set;
+
+pub use get::{DecodeError, DeviceInfo, Event, GetDecoder, Handshake, PeerInfo};
+pub use set::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError};
+
+use attr::{WGDEVICE_A_IFINDEX, WGDEVICE_A_IFNAME};
+
+/// Which device is meant. The kernel wants exactly one of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// By name, as `wg` does.
+    Name(IfName),
+    /// By index, which stays the same when somebody renames the interface.
+    Index(u32),
+}
+
+impl From<IfName> for Target {
+    fn from(name: IfName) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl Target {
+    fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        match self {
+            Self::Name(name) => writer.string(WGDEVICE_A_IFNAME, name.as_str()),
+            Self::Index(index) => writer.u32(WGDEVICE_A_IFINDEX, index),
+        }
+    }
+}
+
+/// The length of `struct sockaddr_in`.
+const SOCKADDR_IN_LEN: usize = 16;
+/// The length of `struct sockaddr_in6`.
+const SOCKADDR_IN6_LEN: usize = 28;
+
+/// Puts `endpoint` as the kernel's `struct sockaddr_in` or `sockaddr_in6` (`linux/in.h`,
+/// `linux/in6.h`): the family in host order, the port in network order, the flow information zero
+/// and the scope in host order.
+fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Result<(), Full> {
+    let [p0, p1] = endpoint.port().to_be_bytes();
+    match endpoint {
+        SocketAddr::V4(v4) => {
+            let [f0, f1] = u16::from(AF_INET).to_ne_bytes();
+            let [a, b, c, d] = v4.ip().octets();
+            let sockaddr: [u8; SOCKADDR_IN_LEN] =
+                [f0, f1, p0, p1, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
+            writer.bytes(ty, &sockaddr)
+        }
+        SocketAddr::V6(v6) => {
+            let [f0, f1] = u16::from(AF_INET6).to_ne_bytes();
+            let mut sockaddr = [0; SOCKADDR_IN6_LEN];
+            let scope = v6.scope_id().to_ne_bytes();
+            let fields = [f0, f1, p0, p1, 0, 0, 0, 0].into_iter().chain(v6.ip().octets());
+            for (to, from) in sockaddr.iter_mut().zip(fields.chain(scope)) {
+                *to = from;
+            }
+            writer.bytes(ty, &sockaddr)
+        }
+    }
+}
+
+/// Reads what [`write_endpoint`] puts. Nothing if family and length do not belong together.
+fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
+    let ([f0, f1, p0, p1], rest) = sockaddr.split_first_chunk()?;
+    let family = u16::from_ne_bytes([*f0, *f1]);
+    let port = u16::from_be_bytes([*p0, *p1]);
+    if family == u16::from(AF_INET) && sockaddr.len() == SOCKADDR_IN_LEN {
+        let (ip, _) = rest.split_first_chunk::<4>()?;
+        Some(SocketAddrV4::new(Ipv4Addr::from(*ip), port).into())
+    } else if family == u16::from(AF_INET6) && sockaddr.len() == SOCKADDR_IN6_LEN {
+        let (_flowinfo, rest) = rest.split_first_chunk::<4>()?;
+        let (ip, scope) = rest.split_first_chunk::<16>()?;
+        let scope = u32::from_ne_bytes(*scope.first_chunk()?);
+        Some(SocketAddrV6::new(Ipv6Addr::from(*ip), port, 0, scope).into())
+    } else {
+        None
+    }
+}
+
+/// The address of a family that four or sixteen bytes are.
+fn read_ip(family: u16, bytes: &[u8]) -> Option<IpAddr> {
+    if family == u16::from(AF_INET) {
+        <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from)
+    } else if family == u16::from(AF_INET6) {
+        <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+    } else {
+        None
+    }
+}

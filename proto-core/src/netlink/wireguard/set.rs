@@ -1,0 +1,312 @@
+//! Setting a device: a stream of changes becomes as many `WG_CMD_SET_DEVICE` messages as it takes.
+//!
+//! The bytes are those `wg` sends, given a buffer of the same size: the order of the attributes, the
+//! places where it splits, and the nests it leaves empty when the next entry has no room. `wg` uses
+//! the smaller of a page and 8 KiB.
+//!
+//! Not here: in which order to change things, and what to do when the kernel refuses half-way.
+
+use core::fmt;
+
+use super::attr::*;
+use super::{Target, write_endpoint};
+use crate::ip::{Endpoint, IpNet};
+use crate::key::{PublicKey, SecretKey};
+use crate::netlink::genl::GenlHeader;
+use crate::netlink::write::{Full, Nest, Writer};
+use crate::netlink::{NLM_F_ACK, NLM_F_REQUEST};
+
+/// What to change about the device itself. Nothing leaves a setting as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DeviceChange {
+    /// All zero removes the key.
+    pub private_key: Option<SecretKey>,
+    /// 0 lets the kernel choose a port.
+    pub listen_port: Option<u16>,
+    /// 0 is no mark.
+    pub fwmark: Option<u32>,
+    /// Remove all peers first.
+    pub replace_peers: bool,
+}
+
+/// What to change about a peer. Nothing leaves a setting as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerChange {
+    /// Which peer. It is made if it is not there.
+    pub public_key: PublicKey,
+    /// Remove it.
+    pub remove: bool,
+    /// Do not make it.
+    pub update_only: bool,
+    /// Remove its allowed IPs first.
+    pub replace_allowed_ips: bool,
+    /// All zero removes the key.
+    pub preshared_key: Option<SecretKey>,
+    /// The UDP address to send to.
+    pub endpoint: Option<Endpoint>,
+    /// Seconds; 0 is off.
+    pub persistent_keepalive: Option<u16>,
+}
+
+impl PeerChange {
+    /// A peer to be there, with nothing about it changed.
+    #[must_use]
+    pub const fn new(public_key: PublicKey) -> Self {
+        Self {
+            public_key,
+            remove: false,
+            update_only: false,
+            replace_allowed_ips: false,
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: None,
+        }
+    }
+}
+
+/// An allowed IP to add to the last peer, or to take from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AllowedIpChange {
+    /// The network. The kernel clears the host bits.
+    pub net: IpNet,
+    /// Take it away. Kernels before 6.16 refuse this.
+    pub remove: bool,
+}
+
+/// Why a piece was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetError {
+    /// No room left: send [`SetEncoder::message`], then offer the same piece again.
+    Full,
+    /// It would not fit into an empty message either. From 512 bytes on this does not happen.
+    NoProgress,
+    /// A device that is not the first piece, or an allowed IP without a peer before it.
+    Order,
+    /// The prefix is longer than the address.
+    Prefix,
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the message is full",
+            Self::NoProgress => "the buffer is too small for a single piece of the configuration",
+            Self::Order => "the device comes first, and a peer before its allowed IPs",
+            Self::Prefix => "an allowed IP has a prefix that is longer than its address",
+        })
+    }
+}
+
+impl core::error::Error for SetError {}
+
+/// Writes the messages. Offer the device, then each peer followed by its allowed IPs. Whenever a
+/// piece is [`SetError::Full`], and once at the end, take [`SetEncoder::message`], send it, and wait
+/// for its acknowledgement before going on.
+///
+/// A message begins with the target; only the first has what belongs to the device. A peer whose
+/// allowed IPs go on in the next message is there by its key alone, without what was already set.
+#[derive(Debug)]
+pub struct SetEncoder<'b> {
+    writer: Writer<'b>,
+    family: u16,
+    target: Target,
+    /// The headers and the target of the message under way are written.
+    open: bool,
+    /// The message under way has a piece in it.
+    pieces: bool,
+    /// A piece has been taken, in this message or an earlier one.
+    begun: bool,
+    peers: Option<Nest>,
+    peer: Option<Nest>,
+    allowed_ips: Option<Nest>,
+    /// The last peer, by what a message that goes on with it repeats.
+    last: Option<Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    public_key: PublicKey,
+    /// The flags without which the kernel would make the peer in the next message that it removed,
+    /// or was told not to make, in this one.
+    flags: u32,
+}
+
+impl<'b> SetEncoder<'b> {
+    /// Writes into `buf`, to the device `target`, in the family number [`Family`] told.
+    ///
+    /// [`Family`]: crate::netlink::genl::Family
+    pub fn new(buf: &'b mut [u8], family: u16, target: impl Into<Target>) -> Self {
+        Self {
+            writer: Writer::new(buf),
+            family,
+            target: target.into(),
+            open: false,
+            pieces: false,
+            begun: false,
+            peers: None,
+            peer: None,
+            allowed_ips: None,
+            last: None,
+        }
+    }
+
+    /// Offers the change of the device itself, before any peer.
+    pub fn device(&mut self, change: &DeviceChange) -> Result<(), SetError> {
+        if self.begun {
+            return Err(SetError::Order);
+        }
+        self.piece(|this| this.put_device(change))
+    }
+
+    /// Offers a peer.
+    pub fn peer(&mut self, change: &PeerChange) -> Result<(), SetError> {
+        self.piece(|this| this.put_peer(change))
+    }
+
+    /// Offers an allowed IP of the last peer.
+    pub fn allowed_ip(&mut self, change: &AllowedIpChange) -> Result<(), SetError> {
+        let Some(last) = self.last else {
+            return Err(SetError::Order);
+        };
+        if !change.net.is_valid() {
+            return Err(SetError::Prefix);
+        }
+        self.piece(|this| this.put_allowed_ip(last, change))
+    }
+
+    /// Ends the message under way and gives it the sequence number `seq`. Nothing if no piece was
+    /// taken since the last one.
+    pub fn message(&mut self, seq: u32) -> Option<&[u8]> {
+        if !self.pieces {
+            return None;
+        }
+        self.end_peer();
+        if let Some(nest) = self.peers.take() {
+            self.writer.nest_end(nest);
+        }
+        self.open = false;
+        self.pieces = false;
+        self.writer.set_seq(seq);
+        Some(self.writer.as_bytes())
+    }
+
+    /// Puts a piece into the message under way, which is begun if there is none.
+    fn piece(&mut self, put: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), SetError> {
+        if !self.open {
+            self.begin().map_err(|Full| SetError::NoProgress)?;
+            self.open = true;
+        }
+        match put(self) {
+            Ok(()) => {
+                self.pieces = true;
+                self.begun = true;
+                Ok(())
+            }
+            Err(Full) if self.pieces => Err(SetError::Full),
+            Err(Full) => Err(SetError::NoProgress),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Full> {
+        self.writer.clear();
+        self.writer.message(self.family, NLM_F_REQUEST | NLM_F_ACK, 0, 0)?;
+        let header = GenlHeader { cmd: WG_CMD_SET_DEVICE, version: WG_GENL_VERSION };
+        header.write(&mut self.writer)?;
+        self.target.write(&mut self.writer)
+    }
+
+    fn put_device(&mut self, change: &DeviceChange) -> Result<(), Full> {
+        self.writer.all(|writer| {
+            if let Some(key) = &change.private_key {
+                writer.bytes(WGDEVICE_A_PRIVATE_KEY, &key.0)?;
+            }
+            if let Some(port) = change.listen_port {
+                writer.u16(WGDEVICE_A_LISTEN_PORT, port)?;
+            }
+            if let Some(fwmark) = change.fwmark {
+                writer.u32(WGDEVICE_A_FWMARK, fwmark)?;
+            }
+            if change.replace_peers {
+                writer.u32(WGDEVICE_A_FLAGS, WGDEVICE_F_REPLACE_PEERS)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn put_peer(&mut self, change: &PeerChange) -> Result<(), Full> {
+        self.end_peer();
+        self.open_peers()?;
+        let flags = [
+            (change.remove, WGPEER_F_REMOVE_ME),
+            (change.replace_allowed_ips, WGPEER_F_REPLACE_ALLOWEDIPS),
+            (change.update_only, WGPEER_F_UPDATE_ONLY),
+        ];
+        let flags = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+        let nest = self.writer.all(|writer| {
+            let nest = writer.nest_start(0)?;
+            writer.bytes(WGPEER_A_PUBLIC_KEY, &change.public_key.0)?;
+            if let Some(key) = &change.preshared_key {
+                writer.bytes(WGPEER_A_PRESHARED_KEY, &key.0)?;
+            }
+            if let Some(endpoint) = &change.endpoint {
+                write_endpoint(writer, WGPEER_A_ENDPOINT, endpoint)?;
+            }
+            if let Some(seconds) = change.persistent_keepalive {
+                writer.u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, seconds)?;
+            }
+            if flags != 0 {
+                writer.u32(WGPEER_A_FLAGS, flags)?;
+            }
+            Ok(nest)
+        })?;
+        self.peer = Some(nest);
+        let flags = flags & (WGPEER_F_REMOVE_ME | WGPEER_F_UPDATE_ONLY);
+        self.last = Some(Last { public_key: change.public_key, flags });
+        Ok(())
+    }
+
+    fn put_allowed_ip(&mut self, last: Last, change: &AllowedIpChange) -> Result<(), Full> {
+        if self.peer.is_none() {
+            self.open_peers()?;
+            self.peer = Some(self.writer.all(|writer| {
+                let nest = writer.nest_start(0)?;
+                writer.bytes(WGPEER_A_PUBLIC_KEY, &last.public_key.0)?;
+                if last.flags != 0 {
+                    writer.u32(WGPEER_A_FLAGS, last.flags)?;
+                }
+                Ok(nest)
+            })?);
+        }
+        if self.allowed_ips.is_none() {
+            self.allowed_ips = Some(self.writer.nest_start(WGPEER_A_ALLOWEDIPS)?);
+        }
+        self.writer.all(|writer| {
+            let nest = writer.nest_start(0)?;
+            writer.u16(WGALLOWEDIP_A_FAMILY, change.net.family().into())?;
+            writer.ip(WGALLOWEDIP_A_IPADDR, change.net.addr)?;
+            writer.u8(WGALLOWEDIP_A_CIDR_MASK, change.net.prefix)?;
+            if change.remove {
+                writer.u32(WGALLOWEDIP_A_FLAGS, WGALLOWEDIP_F_REMOVE_ME)?;
+            }
+            writer.nest_end(nest);
+            Ok(())
+        })
+    }
+
+    fn open_peers(&mut self) -> Result<(), Full> {
+        if self.peers.is_none() {
+            self.peers = Some(self.writer.nest_start(WGDEVICE_A_PEERS)?);
+        }
+        Ok(())
+    }
+
+    /// Closes the last peer's nests, where they are open.
+    fn end_peer(&mut self) {
+        for nest in [self.allowed_ips.take(), self.peer.take()].into_iter().flatten() {
+            self.writer.nest_end(nest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

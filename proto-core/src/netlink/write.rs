@@ -1,0 +1,392 @@
+//! Writing: messages and attributes into a buffer that the caller lends.
+//!
+//! A [`Writer`] is a cursor. Each call puts one piece, or reports [`Full`] and leaves the buffer as
+//! it was, so a caller that runs out of room can send what it has and offer the piece again.
+//!
+//! Not here: what the attributes mean.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use super::{ALIGNTO, NLA_F_NESTED, NLA_HDRLEN, NLMSG_HDRLEN};
+
+/// A piece did not fit: into the buffer, or into the 65,535 bytes an attribute or a nest can count.
+/// Nothing of it was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the message does not fit into its buffer")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// An open nest: where it started. Give it back to [`Writer::nest_end`] or [`Writer::nest_cancel`].
+#[derive(Debug)]
+#[must_use = "a nest that is not ended has no length"]
+pub struct Nest(usize);
+
+/// Writes messages one after another.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buf: &'b mut [u8],
+    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`].
+    len: usize,
+    /// Where the current message starts. Before the first one, attributes can be written alone.
+    message: Option<usize>,
+    /// Where the outermost open nest starts. It is the longest one, so as long as its length can be
+    /// counted, that of every nest within can.
+    outermost: Option<usize>,
+}
+
+impl<'b> Writer<'b> {
+    /// Starts at the beginning of `buf`, whose content does not matter.
+    #[must_use]
+    pub const fn new(buf: &'b mut [u8]) -> Self {
+        Self { buf, len: 0, message: None, outermost: None }
+    }
+
+    /// How many bytes are written.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets what is written and starts over. The bytes stay in the buffer.
+    pub const fn clear(&mut self) {
+        self.len = 0;
+        self.message = None;
+        self.outermost = None;
+    }
+
+    /// Starts a message (`struct nlmsghdr`), ending the one before it. `port` is zero in a request;
+    /// open nests of the message before are left without a length.
+    pub fn message(&mut self, ty: u16, flags: u16, seq: u32, port: u32) -> Result<(), Full> {
+        let start = self.len;
+        let [t0, t1] = ty.to_ne_bytes();
+        let [f0, f1] = flags.to_ne_bytes();
+        let [s0, s1, s2, s3] = seq.to_ne_bytes();
+        let [p0, p1, p2, p3] = port.to_ne_bytes();
+        let header: [u8; NLMSG_HDRLEN] =
+            [0, 0, 0, 0, t0, t1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3];
+        let outermost = self.outermost.take();
+        match self.room(NLMSG_HDRLEN) {
+            Ok(room) => fill(room, &header),
+            Err(full) => {
+                self.outermost = outermost;
+                return Err(full);
+            }
+        };
+        self.message = Some(start);
+        self.count();
+        Ok(())
+    }
+
+    /// Changes the sequence number of the current message.
+    pub fn set_seq(&mut self, seq: u32) {
+        if let Some(message) = self.message {
+            self.patch(message.saturating_add(8), &seq.to_ne_bytes());
+        }
+    }
+
+    /// Puts a family's own header behind the message header, padded with zeros.
+    pub fn header(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let (_, room) = self.padded(0, bytes.len())?;
+        fill(room, bytes);
+        self.count();
+        Ok(())
+    }
+
+    /// Puts an attribute of any payload, padded with zeros.
+    pub fn bytes(&mut self, ty: u16, payload: &[u8]) -> Result<(), Full> {
+        self.attribute(ty, payload, &[])
+    }
+
+    /// Puts an attribute of one byte.
+    pub fn u8(&mut self, ty: u16, value: u8) -> Result<(), Full> {
+        self.bytes(ty, &[value])
+    }
+
+    /// Puts a number of 16 bits in host order.
+    pub fn u16(&mut self, ty: u16, value: u16) -> Result<(), Full> {
+        self.bytes(ty, &value.to_ne_bytes())
+    }
+
+    /// Puts a number of 32 bits in host order.
+    pub fn u32(&mut self, ty: u16, value: u32) -> Result<(), Full> {
+        self.bytes(ty, &value.to_ne_bytes())
+    }
+
+    /// Puts a number of 64 bits in host order, at whatever alignment it comes to lie.
+    pub fn u64(&mut self, ty: u16, value: u64) -> Result<(), Full> {
+        self.bytes(ty, &value.to_ne_bytes())
+    }
+
+    /// Puts a number of 16 bits in network order. The type is not flagged `NLA_F_NET_BYTEORDER`:
+    /// the families here tell the order by the type alone.
+    pub fn be16(&mut self, ty: u16, value: u16) -> Result<(), Full> {
+        self.bytes(ty, &value.to_be_bytes())
+    }
+
+    /// Puts a number of 32 bits in network order, like [`Writer::be16`].
+    pub fn be32(&mut self, ty: u16, value: u32) -> Result<(), Full> {
+        self.bytes(ty, &value.to_be_bytes())
+    }
+
+    /// Puts an address: 4 or 16 bytes in network order.
+    pub fn ip(&mut self, ty: u16, addr: IpAddr) -> Result<(), Full> {
+        match addr {
+            IpAddr::V4(a) => self.bytes(ty, &a.octets()),
+            IpAddr::V6(a) => self.bytes(ty, &a.octets()),
+        }
+    }
+
+    /// Puts a text and the NUL that ends it. A NUL within would end it for the kernel.
+    pub fn string(&mut self, ty: u16, text: &str) -> Result<(), Full> {
+        self.attribute(ty, text.as_bytes(), &[0])
+    }
+
+    /// Opens a nest; attributes go into it until [`Writer::nest_end`]. The type is flagged
+    /// [`NLA_F_NESTED`].
+    pub fn nest_start(&mut self, ty: u16) -> Result<Nest, Full> {
+        let start = self.len;
+        self.bytes(ty | NLA_F_NESTED, &[])?;
+        self.outermost.get_or_insert(start);
+        Ok(Nest(start))
+    }
+
+    /// Closes a nest, the last one opened first.
+    pub fn nest_end(&mut self, nest: Nest) {
+        let Nest(start) = nest;
+        // Pieces that would overflow this were refused when they came.
+        let length = self.len.saturating_sub(start);
+        self.patch(start, &u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
+        if self.outermost == Some(start) {
+            self.outermost = None;
+        }
+    }
+
+    /// Takes a nest back, with all that is in it.
+    pub fn nest_cancel(&mut self, nest: Nest) {
+        let Nest(start) = nest;
+        self.len = self.len.min(start);
+        if self.outermost == Some(start) {
+            self.outermost = None;
+        }
+        self.count();
+    }
+
+    /// Puts several pieces, all of them or none.
+    pub fn all<T>(&mut self, put: impl FnOnce(&mut Self) -> Result<T, Full>) -> Result<T, Full> {
+        let (len, message, outermost) = (self.len, self.message, self.outermost);
+        put(self).inspect_err(|Full| {
+            (self.len, self.message, self.outermost) = (len, message, outermost);
+            self.count();
+        })
+    }
+
+    /// What is written so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.buf.get(..self.len).unwrap_or_default()
+    }
+
+    /// All messages, ready to send.
+    #[must_use]
+    pub fn finish(self) -> &'b [u8] {
+        self.buf.get(..self.len).unwrap_or_default()
+    }
+
+    /// An attribute whose payload is `first` and `last`.
+    fn attribute(&mut self, ty: u16, first: &[u8], last: &[u8]) -> Result<(), Full> {
+        let payload = first.len().checked_add(last.len()).ok_or(Full)?;
+        let length = NLA_HDRLEN.checked_add(payload).ok_or(Full)?;
+        let length = u16::try_from(length).map_err(|_| Full)?;
+        let (header, rest) = self.padded(NLA_HDRLEN, payload)?;
+        let [l0, l1] = length.to_ne_bytes();
+        let [t0, t1] = ty.to_ne_bytes();
+        fill(header, &[l0, l1, t0, t1]);
+        let rest = fill(rest, first);
+        fill(rest, last);
+        self.count();
+        Ok(())
+    }
+
+    /// Takes `header` bytes and `payload` bytes with their padding, all of it or none.
+    fn padded(&mut self, header: usize, payload: usize) -> Result<(&mut [u8], &mut [u8]), Full> {
+        let padded = payload.checked_next_multiple_of(ALIGNTO).ok_or(Full)?;
+        let room = self.room(header.checked_add(padded).ok_or(Full)?)?;
+        room.split_at_mut_checked(header).ok_or(Full)
+    }
+
+    fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
+        let end = self.len.checked_add(want).ok_or(Full)?;
+        let nest = self.outermost.map_or(0, |start| end.saturating_sub(start));
+        if nest > usize::from(u16::MAX) || u32::try_from(end).is_err() {
+            return Err(Full);
+        }
+        let room = self.buf.get_mut(self.len..end).ok_or(Full)?;
+        self.len = end;
+        Ok(room)
+    }
+
+    /// Brings `nlmsg_len` up to date.
+    fn count(&mut self) {
+        if let Some(message) = self.message {
+            let length = self.len.saturating_sub(message);
+            // `room` refuses what would not fit into 32 bits.
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            self.patch(message, &length.to_ne_bytes());
+        }
+    }
+
+    fn patch(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = at.checked_add(bytes.len()).and_then(|end| self.buf.get_mut(at..end)) {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// Copies `bytes` to the front of `to` and zeros the rest, which is returned.
+fn fill<'a>(to: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let (front, rest) = to.split_at_mut(bytes.len().min(to.len()));
+    for (to, from) in front.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    rest.fill(0);
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::fixture::datagram;
+
+    #[test]
+    fn writes_fields_where_the_kernel_reads_them() {
+        let bytes = datagram(|w| {
+            w.message(0x1234, 0x5678, 0x9abc_def0, 7)?;
+            w.header(&[1, 2])?;
+            w.u8(1, 0xab)?;
+            w.be16(2, 0x0102)?;
+            w.string(3, "wg0")?;
+            let nest = w.nest_start(4)?;
+            w.u32(5, 6)?;
+            w.nest_end(nest);
+            Ok(())
+        });
+        let ne16 = |n: u16| n.to_ne_bytes().to_vec();
+        let ne32 = |n: u32| n.to_ne_bytes().to_vec();
+        let expected = [
+            [ne32(56), ne16(0x1234), ne16(0x5678), ne32(0x9abc_def0), ne32(7)].concat(),
+            vec![1, 2, 0, 0],
+            [ne16(5), ne16(1), vec![0xab, 0, 0, 0]].concat(),
+            [ne16(6), ne16(2), vec![1, 2, 0, 0]].concat(),
+            [ne16(8), ne16(3), b"wg0\0".to_vec()].concat(),
+            [ne16(12), ne16(0x8004), ne16(8), ne16(5), ne32(6)].concat(),
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+
+    /// Wherever the buffer ends, what did not fit left no trace.
+    #[test]
+    fn full_leaves_everything_as_it_was() {
+        type Piece = fn(&mut Writer<'_>) -> Result<(), Full>;
+        let pieces: [Piece; 6] = [
+            |w| w.message(16, 0, 1, 0),
+            |w| w.header(&[1; 5]),
+            |w| w.u64(1, u64::MAX),
+            |w| w.string(2, "abcd"),
+            |w| w.nest_start(3).map(|_| ()),
+            |w| w.ip(4, IpAddr::from([1; 16])),
+        ];
+        for size in 0..80 {
+            let mut buf = [0x55; 80];
+            let (room, _) = buf.split_at_mut(size);
+            let mut writer = Writer::new(room);
+            for piece in pieces {
+                let before = writer.buf.to_vec();
+                let len = writer.len();
+                match piece(&mut writer) {
+                    Ok(()) => assert!(writer.len() > len && writer.len() <= size),
+                    Err(Full) => assert_eq!((writer.len(), writer.buf.to_vec()), (len, before)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn padding_is_zero_in_a_used_buffer() {
+        let bytes = datagram(|w| {
+            w.message(16, 0, 0, 0)?;
+            w.bytes(1, &[1])
+        });
+        assert_eq!(bytes[20..], [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_attribute_counts_no_further_than_65535() {
+        let mut buf = vec![0; 1 << 18];
+        let mut writer = Writer::new(&mut buf);
+        writer.message(16, 0, 0, 0).unwrap();
+        assert_eq!(writer.bytes(1, &[0; 65532]), Err(Full));
+        assert_eq!(writer.string(1, &"x".repeat(65531)), Err(Full));
+        writer.bytes(1, &[0; 65531]).unwrap();
+
+        // Nests within nests: the outermost is the one that overflows.
+        let outer = writer.nest_start(2).unwrap();
+        let start = writer.len() - 4;
+        let inner = writer.nest_start(3).unwrap();
+        writer.bytes(1, &[0; 40_000]).unwrap();
+        assert_eq!(writer.bytes(1, &[0; 25_524]), Err(Full));
+        writer.bytes(1, &[0; 25_516]).unwrap();
+        assert_eq!(writer.nest_start(4).unwrap_err(), Full);
+        writer.nest_end(inner);
+        writer.nest_end(outer);
+        let counted = u16::from_ne_bytes([writer.as_bytes()[start], writer.as_bytes()[start + 1]]);
+        assert_eq!((usize::from(counted), counted), (writer.len() - start, 65_532));
+        writer.u8(1, 1).unwrap();
+    }
+
+    #[test]
+    fn messages_follow_one_another() {
+        let bytes = datagram(|w| {
+            w.message(16, 0, 1, 0)?;
+            w.u8(1, 1)?;
+            w.message(17, 0, 2, 0)?;
+            let nest = w.nest_start(1)?;
+            w.u8(1, 1)?;
+            w.nest_cancel(nest);
+            w.set_seq(3);
+            w.message(18, 0, 4, 0)
+        });
+        let lengths: Vec<_> = crate::netlink::fixture::messages(&bytes)
+            .iter()
+            .map(|m| (m.ty, m.seq, m.payload.len()))
+            .collect();
+        assert_eq!(lengths, [(16, 1, 8), (17, 3, 0), (18, 4, 0)]);
+    }
+
+    #[test]
+    fn all_is_all_or_nothing() {
+        let mut buf = [0; 40];
+        let mut writer = Writer::new(&mut buf);
+        writer.message(16, 0, 0, 0).unwrap();
+        let tried = writer.all(|w| {
+            let _nest = w.nest_start(1)?;
+            w.bytes(2, &[0; 16])?;
+            w.u8(3, 0)
+        });
+        assert_eq!((tried, writer.len()), (Err(Full), 16));
+        assert_eq!(writer.as_bytes()[..4], 16u32.to_ne_bytes());
+        assert_eq!(writer.outermost, None);
+    }
+}

@@ -1,0 +1,537 @@
+//! The configuration image: what a push carries, and what the agent stages.
+//!
+//! An image is a row of postcard [`Record`]s and nothing else:
+//!
+//! 1. one [`Record::Interface`],
+//! 2. its addresses, then its routes, then its rules, each in the order of their [`ItemKey`]s,
+//! 3. its peers in the order of their keys, each followed by its allowed IPs in any order.
+//!
+//! The order lets the agent compare an image of any length with the kernel in fixed memory: it
+//! finds any item by halving. Items of the same key are refused, and so are host bits in allowed
+//! IPs and routes.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Name;
+use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
+use crate::key::{KEY_LEN, PublicKey, SecretKey};
+use crate::netlink::IfName;
+
+/// The most bytes of one encoded record. `tests` hold the longest of each kind against it.
+pub const MAX_RECORD: usize = 96;
+
+/// One piece of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Record {
+    /// The first record.
+    Interface(Interface),
+    /// An address of the interface, host bits kept.
+    Address(IpNet),
+    /// A route through the interface.
+    Route(Route),
+    /// A policy rule.
+    Rule(Rule),
+    /// A peer.
+    Peer(Peer),
+    /// An allowed IP of the last peer, host bits cleared.
+    AllowedIp(IpNet),
+}
+
+/// The interface and its device.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: Name,
+    /// Where its private key comes from.
+    pub private_key: PrivateKey,
+    /// The UDP port it listens on; `None` takes whatever port it has.
+    pub listen_port: Option<u16>,
+    /// The mark on its outgoing packets, 0 for none.
+    pub fwmark: u32,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+/// Where a device's private key comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PrivateKey {
+    /// The device has none.
+    None,
+    /// This one.
+    Given(SecretKey),
+    /// The router makes one, unless the device has one already.
+    Generate,
+}
+
+/// A route through the interface, without a gateway.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// The routing table.
+    pub table: u32,
+    /// The metric (priority). 0 leaves it to the kernel, which takes 0 for IPv4 and 1,024 for IPv6
+    /// (`IP6_RT_PRIO_USER`); an image writes 0 for both.
+    pub metric: u32,
+    /// Where to, host bits cleared.
+    pub to: IpNet,
+}
+
+/// A policy rule that sends packets to a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rule {
+    /// IPv6, or else IPv4.
+    pub v6: bool,
+    /// The rule's priority; lower ones are asked first.
+    pub priority: u32,
+    /// The table to look in.
+    pub table: u32,
+    /// Packets with this mark; `None` for all packets.
+    pub fwmark: Option<u32>,
+    /// Packets that do not match instead of those that do.
+    pub invert: bool,
+    /// Not taken when the route found has a prefix of at most this length.
+    pub suppress_prefixlength: Option<u32>,
+}
+
+/// A peer, without its allowed IPs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its public key.
+    pub public_key: PublicKey,
+    /// The preshared key, if there is one.
+    pub preshared_key: Option<SecretKey>,
+    /// Where to find it; `None` keeps whatever the kernel has learnt.
+    pub endpoint: Option<Endpoint>,
+    /// Seconds between keepalives, 0 for none.
+    pub persistent_keepalive: u16,
+}
+
+/// What an [`ItemKey`] is the key of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Item {
+    /// An address of the interface.
+    Address(IpNet),
+    /// A route.
+    Route(Route),
+    /// A rule.
+    Rule(Rule),
+    /// A peer.
+    Peer(PublicKey),
+}
+
+impl PartialOrd for Rule {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rule {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        Item::Rule(*self).key().0.cmp(&Item::Rule(*other).key().0)
+    }
+}
+
+/// The length of an [`ItemKey`] in bytes.
+pub const ITEM_KEY_LEN: usize = 1 + KEY_LEN;
+
+/// The place of an item in the order of an image, and its name in the agent's index: a kind and up
+/// to 32 bytes, compared byte by byte.
+///
+/// ```text
+/// address  1  family  address (4 or 16, then zeros to 16)  prefix
+/// route    2  table (4)  metric (4)  family  address (16)  prefix
+/// rule     3  family  priority (4)  table (4)  flags  fwmark (4)  suppress_prefixlength (4)
+/// peer     4  public key (32)
+/// ```
+/// Numbers are big-endian; the rest of the 33 bytes is zero. `family` is 4 or 6. The flags of a
+/// rule: 1 has a mark, 2 inverted, 4 suppresses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ItemKey(pub [u8; ITEM_KEY_LEN]);
+
+/// Lays fields one after another into a zeroed key.
+struct Fields {
+    key: [u8; ITEM_KEY_LEN],
+    at: usize,
+}
+
+impl Fields {
+    const fn new(kind: u8) -> Self {
+        let mut key = [0; ITEM_KEY_LEN];
+        if let Some((first, _)) = key.split_first_mut() {
+            *first = kind;
+        }
+        Self { key, at: 1 }
+    }
+
+    fn put(mut self, bytes: &[u8]) -> Self {
+        let end = self.at.saturating_add(bytes.len());
+        if let Some(place) = self.key.get_mut(self.at..end) {
+            place.copy_from_slice(bytes);
+            self.at = end;
+        }
+        self
+    }
+
+    fn net(self, net: &IpNet) -> Self {
+        let mut wide = [0; 16];
+        let version = match net.addr {
+            IpAddr::V4(a) => {
+                if let Some(low) = wide.first_chunk_mut() {
+                    *low = a.octets();
+                }
+                4
+            }
+            IpAddr::V6(a) => {
+                wide = a.octets();
+                6
+            }
+        };
+        self.put(&[version]).put(&wide).put(&[net.prefix])
+    }
+
+    const fn done(self) -> ItemKey {
+        ItemKey(self.key)
+    }
+}
+
+/// Takes fields off a key again.
+struct Cursor<'k>(&'k [u8]);
+
+impl Cursor<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn net(&mut self) -> Option<IpNet> {
+        let [version] = self.take()?;
+        let wide: [u8; 16] = self.take()?;
+        let [prefix] = self.take()?;
+        let addr = match version {
+            4 => IpAddr::V4(Ipv4Addr::from(*wide.first_chunk::<4>()?)),
+            6 => IpAddr::V6(Ipv6Addr::from(wide)),
+            _ => return None,
+        };
+        IpNet::new(addr, prefix)
+    }
+}
+
+mod rule_flags {
+    pub(super) const FWMARK: u8 = 1;
+    pub(super) const INVERT: u8 = 2;
+    pub(super) const SUPPRESS: u8 = 4;
+}
+
+impl Item {
+    /// The key of this item.
+    #[must_use]
+    pub fn key(&self) -> ItemKey {
+        match self {
+            Self::Address(net) => Fields::new(1).net(net).done(),
+            Self::Route(route) => Fields::new(2)
+                .put(&route.table.to_be_bytes())
+                .put(&route.metric.to_be_bytes())
+                .net(&route.to)
+                .done(),
+            Self::Rule(rule) => {
+                let flag = |set, bit| if set { bit } else { 0 };
+                let flags = flag(rule.fwmark.is_some(), rule_flags::FWMARK)
+                    | flag(rule.invert, rule_flags::INVERT)
+                    | flag(rule.suppress_prefixlength.is_some(), rule_flags::SUPPRESS);
+                Fields::new(3)
+                    .put(&[if rule.v6 { 6 } else { 4 }])
+                    .put(&rule.priority.to_be_bytes())
+                    .put(&rule.table.to_be_bytes())
+                    .put(&[flags])
+                    .put(&rule.fwmark.unwrap_or(0).to_be_bytes())
+                    .put(&rule.suppress_prefixlength.unwrap_or(0).to_be_bytes())
+                    .done()
+            }
+            Self::Peer(key) => Fields::new(4).put(&key.0).done(),
+        }
+    }
+
+    /// The item a key belongs to, or nothing if no item has that key.
+    #[must_use]
+    pub fn from_key(key: &ItemKey) -> Option<Self> {
+        let mut cursor = Cursor(&key.0);
+        let [kind] = cursor.take()?;
+        Some(match kind {
+            1 => Self::Address(cursor.net()?),
+            2 => {
+                let (table, metric) = (cursor.number()?, cursor.number()?);
+                Self::Route(Route { table, metric, to: cursor.net()? })
+            }
+            3 => {
+                let [version] = cursor.take()?;
+                let (priority, table) = (cursor.number()?, cursor.number()?);
+                let [flags] = cursor.take()?;
+                let (fwmark, suppress) = (cursor.number()?, cursor.number()?);
+                Self::Rule(Rule {
+                    v6: version == 6,
+                    priority,
+                    table,
+                    fwmark: (flags & rule_flags::FWMARK != 0).then_some(fwmark),
+                    invert: flags & rule_flags::INVERT != 0,
+                    suppress_prefixlength: (flags & rule_flags::SUPPRESS != 0).then_some(suppress),
+                })
+            }
+            4 => Self::Peer(PublicKey(cursor.take()?)),
+            _ => return None,
+        })
+    }
+}
+
+impl Route {
+    /// The metric as an image writes it: the kernel's default for IPv6 becomes 0.
+    #[must_use]
+    pub const fn plain_metric(&self) -> u32 {
+        match (self.to.addr, self.metric) {
+            (IpAddr::V6(_), 1024) => 0,
+            (_, metric) => metric,
+        }
+    }
+}
+
+impl Rule {
+    /// The Linux address family of the rule.
+    #[must_use]
+    pub const fn family(&self) -> u8 {
+        if self.v6 { AF_INET6 } else { AF_INET }
+    }
+}
+
+/// What is wrong with an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConfigError {
+    /// A record does not decode, or the image ends inside one.
+    Record,
+    /// The image does not begin with the interface, or has a second one.
+    Interface,
+    /// An allowed IP stands before the first peer.
+    Stray,
+    /// An item is not behind the one before it in the order of their keys.
+    Order,
+    /// An item stands twice.
+    Duplicate,
+    /// A prefix longer than its address.
+    Prefix,
+    /// Bits after the prefix where there may be none.
+    HostBits,
+    /// An interface name that Linux does not take.
+    Name,
+    /// An IPv6 route with the default metric written out.
+    Metric,
+    /// An MTU that no WireGuard interface can have.
+    Mtu,
+}
+
+impl core::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Record => "the image holds a record that is cut off or unknown",
+            Self::Interface => "the image does not begin with its one interface",
+            Self::Stray => "an allowed IP without a peer",
+            Self::Order => "the items of the image are not in order",
+            Self::Duplicate => "given twice",
+            Self::Prefix => "the prefix is longer than the address",
+            Self::HostBits => "bits are set after the prefix",
+            Self::Name => "not an interface name",
+            Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
+            Self::Mtu => "the MTU is not between 68 and 65535",
+        })
+    }
+}
+
+/// Checks records in the order they come, and says which item each one is.
+///
+/// It sees one record at a time and keeps only the last key, so an image of any length can be
+/// checked.
+#[derive(Debug, Default)]
+pub struct Checker {
+    last: Option<ItemKey>,
+    started: bool,
+    in_peer: bool,
+}
+
+impl Checker {
+    /// Checks the next record. The item it stands for, if it is one with a key of its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the record is wrong in itself or in this place.
+    pub fn record(&mut self, record: &Record) -> Result<Option<Item>, ConfigError> {
+        if self.started == matches!(record, Record::Interface(_)) {
+            return Err(ConfigError::Interface);
+        }
+        let item = match record {
+            Record::Interface(interface) => {
+                self.started = true;
+                interface.name.parse::<IfName>().map_err(|_| ConfigError::Name)?;
+                if !(68..=65_535).contains(&interface.mtu) {
+                    return Err(ConfigError::Mtu);
+                }
+                return Ok(None);
+            }
+            Record::Address(net) if !net.is_valid() => return Err(ConfigError::Prefix),
+            Record::Address(net) => Item::Address(*net),
+            Record::Route(route) if route.metric != 0 && route.plain_metric() == 0 => {
+                return Err(ConfigError::Metric);
+            }
+            Record::Route(route) => Item::Route(Route { to: clean(&route.to)?, ..*route }),
+            Record::Rule(rule) => Item::Rule(*rule),
+            Record::Peer(peer) => Item::Peer(peer.public_key),
+            Record::AllowedIp(net) => {
+                clean(net)?;
+                return if self.in_peer { Ok(None) } else { Err(ConfigError::Stray) };
+            }
+        };
+        self.in_peer = matches!(item, Item::Peer(_));
+        let key = item.key();
+        match self.last.replace(key).map(|last| last.cmp(&key)) {
+            Some(core::cmp::Ordering::Equal) => Err(ConfigError::Duplicate),
+            Some(core::cmp::Ordering::Greater) => Err(ConfigError::Order),
+            Some(core::cmp::Ordering::Less) | None => Ok(Some(item)),
+        }
+    }
+
+    /// Whether the image may end here.
+    ///
+    /// # Errors
+    /// [`ConfigError::Interface`] for an image without records.
+    pub const fn finish(&self) -> Result<(), ConfigError> {
+        if self.started { Ok(()) } else { Err(ConfigError::Interface) }
+    }
+}
+
+fn clean(net: &IpNet) -> Result<IpNet, ConfigError> {
+    if !net.is_valid() {
+        Err(ConfigError::Prefix)
+    } else if net.masked() != *net {
+        Err(ConfigError::HostBits)
+    } else {
+        Ok(*net)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(s: &str) -> IpNet {
+        s.parse().unwrap()
+    }
+
+    fn interface() -> Record {
+        Record::Interface(Interface {
+            name: Name::try_from("wg0").unwrap(),
+            private_key: PrivateKey::Generate,
+            listen_port: None,
+            fwmark: 0,
+            mtu: 1420,
+        })
+    }
+
+    fn peer(n: u8) -> Record {
+        Record::Peer(Peer {
+            public_key: PublicKey([n; 32]),
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: 0,
+        })
+    }
+
+    fn check(records: &[Record]) -> Result<(), ConfigError> {
+        let mut checker = Checker::default();
+        for record in records {
+            checker.record(record)?;
+        }
+        checker.finish()
+    }
+
+    fn rule() -> Rule {
+        Rule {
+            v6: true,
+            priority: 0x0102_0304,
+            table: 51820,
+            fwmark: Some(7),
+            invert: true,
+            suppress_prefixlength: Some(0),
+        }
+    }
+
+    #[test]
+    fn longest_records_fit() {
+        let longest = [
+            Record::Interface(Interface {
+                name: Name::try_from("fifteen-letters").unwrap(),
+                private_key: PrivateKey::Given(SecretKey([255; 32])),
+                listen_port: Some(u16::MAX),
+                fwmark: u32::MAX,
+                mtu: u32::MAX,
+            }),
+            Record::Address(net("ffff::/128")),
+            Record::Route(Route { table: u32::MAX, metric: u32::MAX, to: net("ffff::/128") }),
+            Record::Rule(Rule {
+                priority: u32::MAX,
+                table: u32::MAX,
+                fwmark: Some(u32::MAX),
+                ..rule()
+            }),
+            Record::Peer(Peer {
+                public_key: PublicKey([255; 32]),
+                preshared_key: Some(SecretKey([255; 32])),
+                endpoint: Some("[ffff::1]:65535".parse().unwrap()),
+                persistent_keepalive: u16::MAX,
+            }),
+            Record::AllowedIp(net("ffff::/128")),
+        ];
+        let mut buf = [0; MAX_RECORD];
+        for record in &longest {
+            let bytes = postcard::to_slice(record, &mut buf).expect("fits");
+            assert_eq!(&postcard::from_bytes::<Record>(bytes).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn keys_name_their_items() {
+        let items = [
+            Item::Address(net("10.0.0.1/24")),
+            Item::Address(net("fd00::1/64")),
+            Item::Route(Route { table: 254, metric: 5, to: net("10.1.0.0/16") }),
+            Item::Route(Route { table: 254, metric: 5, to: net("fd01::/16") }),
+            Item::Rule(Rule { v6: false, fwmark: None, suppress_prefixlength: None, ..rule() }),
+            Item::Rule(rule()),
+            Item::Peer(PublicKey([9; 32])),
+        ];
+        for item in items {
+            assert_eq!(Item::from_key(&item.key()), Some(item));
+        }
+        assert!(items.windows(2).all(|w| w[0].key() < w[1].key()));
+        assert_eq!(Item::from_key(&ItemKey([0; ITEM_KEY_LEN])), None);
+        assert_eq!(Item::from_key(&ItemKey([1; ITEM_KEY_LEN])), None);
+    }
+
+    #[test]
+    fn order_and_place_are_checked() {
+        let address = Record::Address(net("10.0.0.1/24"));
+        let ip = Record::AllowedIp(net("10.0.0.2/32"));
+        assert_eq!(check(&[interface(), address.clone(), peer(1), ip.clone(), peer(2)]), Ok(()));
+        assert_eq!(check(&[]), Err(ConfigError::Interface));
+        assert_eq!(check(&[address.clone()]), Err(ConfigError::Interface));
+        assert_eq!(check(&[interface(), interface()]), Err(ConfigError::Interface));
+        assert_eq!(check(&[interface(), ip.clone()]), Err(ConfigError::Stray));
+        assert_eq!(check(&[interface(), peer(2), peer(1)]), Err(ConfigError::Order));
+        assert_eq!(check(&[interface(), peer(2), peer(2)]), Err(ConfigError::Duplicate));
+        assert_eq!(check(&[interface(), peer(2), address]), Err(ConfigError::Order));
+        let dirty = Record::AllowedIp(net("10.0.0.2/24"));
+        assert_eq!(check(&[interface(), peer(2), dirty]), Err(ConfigError::HostBits));
+        let long = Record::Address(IpNet { prefix: 33, ..net("10.0.0.1/24") });
+        assert_eq!(check(&[interface(), long]), Err(ConfigError::Prefix));
+    }
+}

@@ -1,0 +1,69 @@
+//! The two bytes in front of every message.
+//!
+//! ```text
+//! kind (1)  version (1)  message
+//! ```
+//!
+//! `kind` says how the message is protected: today only [`CLEAR`], a postcard message as it stands;
+//! the numbers after it are kept for the handshake and the messages of an encrypted session. A
+//! packet of another kind is dropped without an answer.
+//!
+//! `version` is [`HELLO_VERSION`] for the hello and for refusals, whose layout never changes, and
+//! the version agreed in the hello for everything else.
+
+use serde::{Deserialize, Serialize};
+
+/// A message that is neither encrypted nor signed.
+pub const CLEAR: u8 = 1;
+
+/// The version number a hello travels under, whatever versions the two sides speak.
+pub const HELLO_VERSION: u8 = 0;
+
+/// Why a packet holds no message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EnvelopeError {
+    /// The packet is empty, cut off, of another kind, has bytes left over, or does not decode.
+    Malformed,
+    /// A message of a version that was not agreed upon.
+    Version(u8),
+    /// The message does not fit the buffer.
+    TooLong,
+}
+
+/// Writes a message and its envelope into `buf` and returns the length of the packet.
+///
+/// # Errors
+/// [`EnvelopeError::TooLong`] when `buf` is too short.
+pub fn write<M: Serialize>(
+    version: u8,
+    message: &M,
+    buf: &mut [u8],
+) -> Result<usize, EnvelopeError> {
+    let (head, body) = buf.split_at_mut_checked(2).ok_or(EnvelopeError::TooLong)?;
+    head.copy_from_slice(&[CLEAR, version]);
+    let body = postcard::to_slice(message, body).map_err(|_| EnvelopeError::TooLong)?;
+    Ok(body.len().saturating_add(2))
+}
+
+/// Reads the version and the message of a packet. Bytes after the message are an error.
+///
+/// `known` says which versions the reader takes.
+///
+/// # Errors
+/// [`EnvelopeError::Version`] for a version that is not `known`, else [`EnvelopeError::Malformed`].
+pub fn read<'p, M: Deserialize<'p>>(
+    packet: &'p [u8],
+    known: impl FnOnce(u8) -> bool,
+) -> Result<(u8, M), EnvelopeError> {
+    let (&[kind, version], body) = packet.split_first_chunk().ok_or(EnvelopeError::Malformed)?;
+    if kind != CLEAR {
+        return Err(EnvelopeError::Malformed);
+    }
+    if !known(version) {
+        return Err(EnvelopeError::Version(version));
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok((version, message)),
+        _ => Err(EnvelopeError::Malformed),
+    }
+}

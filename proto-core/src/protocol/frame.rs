@@ -1,0 +1,379 @@
+//! Packets on a wire. On a serial line a packet and its CRC are COBS-encoded between two zero
+//! bytes; in a datagram they stand as they are.
+//!
+//! ```text
+//! serial:    00  COBS(packet, crc)  00        every frame has its own two zeros
+//! datagram:  packet, crc
+//! crc:       CRC-32/ISO-HDLC of the packet, little-endian
+//! ```
+//!
+//! A serial line is shared: kernel log lines and a person's typing arrive between frames, and a
+//! frame can lose bytes or gain some. The deframer therefore keeps what is outside frames apart
+//! ([`Received::Text`]), and takes the zero that ends a broken frame as the start of the next one,
+//! so that one good frame after any garbage is enough to be in step again.
+//!
+//! COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on
+//! Networking 7(2), 1999. What the packets mean is not here (`envelope`, `message`).
+
+use super::MAX_PACKET;
+
+/// Bytes that the CRC adds to a packet.
+pub const CRC_LEN: usize = 4;
+/// The most bytes of a packet with its CRC: also the largest datagram.
+pub const MAX_SEALED: usize = MAX_PACKET + CRC_LEN;
+/// The most bytes between the zeros of a frame: COBS adds one byte in 254, and one.
+const MAX_STUFFED: usize = MAX_SEALED + MAX_SEALED / 254 + 1;
+/// The most bytes of a whole serial frame, zeros included.
+pub const MAX_FRAME: usize = MAX_STUFFED + 2;
+
+/// A packet is longer than [`MAX_PACKET`], or the buffer it should go into is too short.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLong;
+
+fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
+    const CRC: crc::Crc<u32, crc::Table<1>> =
+        crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+    CRC.checksum(bytes).to_le_bytes()
+}
+
+/// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram.
+///
+/// # Errors
+/// [`TooLong`] when the packet is over [`MAX_PACKET`] or the CRC does not fit behind it.
+pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
+    if len > MAX_PACKET {
+        return Err(TooLong);
+    }
+    let (packet, rest) = buf.split_at_mut_checked(len).ok_or(TooLong)?;
+    let crc = crc32(packet);
+    *rest.first_chunk_mut().ok_or(TooLong)? = crc;
+    buf.get(..len.saturating_add(CRC_LEN)).ok_or(TooLong)
+}
+
+/// The packet in sealed bytes, if the CRC is right.
+#[must_use]
+pub fn open(sealed: &[u8]) -> Option<&[u8]> {
+    let (packet, crc) = sealed.split_last_chunk::<CRC_LEN>()?;
+    (packet.len() <= MAX_PACKET && crc32(packet) == *crc).then_some(packet)
+}
+
+/// Writes the packet in `buf[..len]` to a serial line as one frame, in one `write_all`.
+///
+/// `buf` needs [`CRC_LEN`] bytes of room behind the packet.
+///
+/// # Errors
+/// `Ok(Err(TooLong))` when the packet cannot be framed, `Err` when the line refused the bytes.
+pub fn write_serial<W: embedded_io::Write>(
+    line: &mut W,
+    buf: &mut [u8],
+    len: usize,
+) -> Result<Result<(), TooLong>, W::Error> {
+    let mut frame = [0; MAX_FRAME];
+    let Some(frame) = seal(buf, len).ok().and_then(|sealed| stuff(sealed, &mut frame)) else {
+        return Ok(Err(TooLong));
+    };
+    line.write_all(frame)?;
+    line.flush()?;
+    Ok(Ok(()))
+}
+
+/// COBS-encodes `bytes` into `frame` between two zeros.
+fn stuff<'f>(bytes: &[u8], frame: &'f mut [u8]) -> Option<&'f [u8]> {
+    let mut at = 0_usize;
+    let mut put = |byte: u8| {
+        *frame.get_mut(at)? = byte;
+        at = at.checked_add(1)?;
+        Some(())
+    };
+    put(0)?;
+    let mut rest = bytes;
+    loop {
+        let run = rest.iter().take(254).take_while(|&&byte| byte != 0).count();
+        let (head, tail) = rest.split_at_checked(run)?;
+        put(u8::try_from(run).ok()?.checked_add(1)?)?;
+        for &byte in head {
+            put(byte)?;
+        }
+        rest = match tail.split_first() {
+            None => break,
+            // A run of 254 has no zero behind it: the next code starts on the same byte.
+            Some(_) if run == 254 => tail,
+            Some((_zero, tail)) => tail,
+        };
+    }
+    put(0)?;
+    frame.get(..at)
+}
+
+/// Undoes COBS in place and returns the length, or nothing if the bytes are not COBS.
+fn unstuff(bytes: &mut [u8]) -> Option<usize> {
+    let (mut from, mut to) = (0_usize, 0_usize);
+    while let Some(&code) = bytes.get(from) {
+        let run = usize::from(code.checked_sub(1)?);
+        let start = from.checked_add(1)?;
+        let end = start.checked_add(run)?;
+        bytes.get(start..end)?;
+        bytes.copy_within(start..end, to);
+        to = to.checked_add(run)?;
+        from = end;
+        if code != u8::MAX && from < bytes.len() {
+            *bytes.get_mut(to)? = 0;
+            to = to.checked_add(1)?;
+        }
+    }
+    Some(to)
+}
+
+/// What the deframer found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received<'a> {
+    /// Bytes outside frames: kernel log lines, or a person typing.
+    Text(&'a [u8]),
+    /// A packet whose CRC is right.
+    Packet(&'a [u8]),
+    /// A frame that was too long, not COBS, or whose CRC is wrong. Its bytes are gone.
+    Garbage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Between frames: bytes are text, a zero opens a frame.
+    Outside,
+    /// In a frame that has so many bytes until now.
+    Inside(usize),
+    /// In a frame that is too long: waiting for its end.
+    Overlong,
+}
+
+/// Finds packets in the bytes of a serial line.
+#[derive(Debug)]
+pub struct Deframer {
+    state: State,
+    buf: [u8; MAX_STUFFED],
+}
+
+impl Default for Deframer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deframer {
+    /// A deframer that has seen nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { state: State::Outside, buf: [0; MAX_STUFFED] }
+    }
+
+    /// Takes bytes from the front of `input` until something is found, or until they are used up.
+    ///
+    /// Call it again while it returns something; what it returns borrows this deframer or the input.
+    pub fn next<'r, 's: 'r, 'i: 'r>(&'s mut self, input: &mut &'i [u8]) -> Option<Received<'r>> {
+        loop {
+            let len = input.iter().position(|&byte| byte == 0);
+            let (run, zero) = match len {
+                Some(len) => (len, true),
+                None => (input.len(), false),
+            };
+            let (bytes, rest) = input.split_at_checked(run)?;
+            if self.state == State::Outside && !bytes.is_empty() {
+                // The zero, if any, stays in the input and opens a frame at the next call.
+                *input = rest;
+                return Some(Received::Text(bytes));
+            }
+            *input = rest.get(usize::from(zero)..).unwrap_or_default();
+            self.keep(bytes);
+            if !zero {
+                return None;
+            }
+            let ended = core::mem::replace(&mut self.state, State::Inside(0));
+            match ended {
+                State::Outside | State::Inside(0) => {}
+                State::Overlong => return Some(Received::Garbage),
+                State::Inside(len) => {
+                    let Some(len) = self.buf.get_mut(..len).and_then(unstuff) else {
+                        return Some(Received::Garbage);
+                    };
+                    return Some(match self.buf.get(..len).and_then(open) {
+                        Some(packet) => {
+                            self.state = State::Outside;
+                            Received::Packet(packet)
+                        }
+                        None => Received::Garbage,
+                    });
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let State::Inside(len) = self.state {
+            let room = self.buf.get_mut(len..).and_then(|room| room.get_mut(..bytes.len()));
+            self.state = match room {
+                Some(room) => {
+                    room.copy_from_slice(bytes);
+                    State::Inside(len.saturating_add(bytes.len()))
+                }
+                None => State::Overlong,
+            };
+        }
+    }
+
+    /// Whether a frame was opened and is not ended yet.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.state != State::Outside
+    }
+
+    /// Gives up a frame that has been open for too long without a byte, so that what is typed next
+    /// is text again. Returns whether there was one.
+    pub fn abandon(&mut self) -> bool {
+        core::mem::replace(&mut self.state, State::Outside) != State::Outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(packet: &[u8]) -> Vec<u8> {
+        let mut buf = packet.to_vec();
+        buf.resize(packet.len() + CRC_LEN, 0);
+        let mut line = [0; MAX_FRAME];
+        let mut room = &mut line[..];
+        write_serial(&mut room, &mut buf, packet.len()).unwrap().unwrap();
+        let left = room.len();
+        line[..MAX_FRAME - left].to_vec()
+    }
+
+    #[derive(Debug, PartialEq, Clone)]
+    enum Got {
+        Text(Vec<u8>),
+        Packet(Vec<u8>),
+        Garbage,
+    }
+
+    fn feed(deframer: &mut Deframer, mut input: &[u8]) -> Vec<Got> {
+        let mut got = Vec::new();
+        loop {
+            got.push(match deframer.next(&mut input) {
+                None => return got,
+                Some(Received::Text(t)) => Got::Text(t.to_vec()),
+                Some(Received::Packet(p)) => Got::Packet(p.to_vec()),
+                Some(Received::Garbage) => Got::Garbage,
+            });
+        }
+    }
+
+    fn patterns() -> Vec<Vec<u8>> {
+        let mut all = vec![vec![], vec![0], vec![0, 0], vec![1], vec![1, 0], vec![0, 1]];
+        for len in [253, 254, 255, 256, 508, 509, MAX_PACKET] {
+            all.push(vec![7; len]);
+            all.push(vec![0; len]);
+            all.push((0..len).map(|i| i as u8).collect());
+        }
+        all
+    }
+
+    #[test]
+    fn every_packet_survives_the_wire_whole_or_byte_by_byte() {
+        for packet in patterns() {
+            let line = frame(&packet);
+            assert!(line.len() <= MAX_FRAME);
+            assert!(!line[1..line.len() - 1].contains(&0));
+            let mut whole = Deframer::new();
+            assert_eq!(feed(&mut whole, &line), [Got::Packet(packet.clone())]);
+            let mut bytewise = Deframer::new();
+            let got: Vec<Got> = line.iter().flat_map(|b| feed(&mut bytewise, &[*b])).collect();
+            assert_eq!(got, [Got::Packet(packet)]);
+        }
+    }
+
+    #[test]
+    fn text_between_frames_is_kept_apart() {
+        let mut line = b"login: ".to_vec();
+        line.extend(frame(b"one"));
+        line.extend(b"[    1.0] usb 1-1\r\n");
+        line.extend(frame(b"two"));
+        line.extend(b"ls\r");
+        let got = feed(&mut Deframer::new(), &line);
+        assert_eq!(
+            got,
+            [
+                Got::Text(b"login: ".to_vec()),
+                Got::Packet(b"one".to_vec()),
+                Got::Text(b"[    1.0] usb 1-1\r\n".to_vec()),
+                Got::Packet(b"two".to_vec()),
+                Got::Text(b"ls\r".to_vec()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_log_line_inside_a_frame_costs_that_frame_only() {
+        let mut line = frame(b"first");
+        line.splice(4..4, *b"[ 2.0] oops\r\n");
+        line.extend(frame(b"second"));
+        let got = feed(&mut Deframer::new(), &line);
+        assert_eq!(got, [Got::Garbage, Got::Packet(b"second".to_vec())]);
+    }
+
+    #[test]
+    fn an_overlong_frame_never_ends_in_a_packet() {
+        // A frame split over reads must not come out as its own tail (postcard's CobsAccumulator).
+        let mut deframer = Deframer::new();
+        let mut got = feed(&mut deframer, &[0]);
+        for _ in 0..3 {
+            got.extend(feed(&mut deframer, &[9; MAX_FRAME]));
+        }
+        let tail = frame(b"tail");
+        got.extend(feed(&mut deframer, &tail[1..]));
+        assert_eq!(got, [Got::Garbage]);
+        assert_eq!(feed(&mut deframer, &frame(b"next")), [Got::Packet(b"next".to_vec())]);
+    }
+
+    #[test]
+    fn every_flipped_or_lost_byte_is_noticed_and_the_next_frame_arrives() {
+        let packet: Vec<u8> = (0..40).map(|i| i % 7).collect();
+        let good = frame(&packet);
+        for at in 0..good.len() {
+            for flip in 0..=255_u8 {
+                let mut line = good.clone();
+                if flip == 0 {
+                    line.remove(at);
+                } else {
+                    line[at] ^= flip;
+                }
+                let mut deframer = Deframer::new();
+                let got = feed(&mut deframer, &line);
+                let whole = got.iter().filter(|g| matches!(g, Got::Packet(p) if *p != packet));
+                assert_eq!(whole.count(), 0, "byte {at} flipped by {flip:02x}");
+                // Out of step for one frame at the most: the one that stands directly behind.
+                let mut after = feed(&mut deframer, &frame(b"resent"));
+                after.extend(feed(&mut deframer, &frame(b"resent")));
+                assert!(after.contains(&Got::Packet(b"resent".to_vec())), "byte {at}, {flip:02x}");
+            }
+        }
+    }
+
+    #[test]
+    fn typing_after_a_stray_zero_is_text_once_the_frame_is_abandoned() {
+        let mut deframer = Deframer::new();
+        assert_eq!(feed(&mut deframer, b"\0noise"), []);
+        assert!(deframer.abandon());
+        assert!(!deframer.abandon());
+        assert_eq!(feed(&mut deframer, b"help\r"), [Got::Text(b"help\r".to_vec())]);
+    }
+
+    #[test]
+    fn a_datagram_is_checked_at_every_length() {
+        let mut buf = *b"packet____";
+        let sealed = seal(&mut buf, 6).unwrap().to_vec();
+        assert_eq!(open(&sealed), Some(&b"packet"[..]));
+        for len in 0..sealed.len() {
+            assert_eq!(open(&sealed[..len]), None);
+        }
+        assert_eq!(seal(&mut [0; MAX_PACKET + 8], MAX_PACKET + 1), Err(TooLong));
+        assert_eq!(seal(&mut [0; 9], 6), Err(TooLong));
+    }
+}

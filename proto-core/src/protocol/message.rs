@@ -1,0 +1,461 @@
+//! Requests and replies.
+//!
+//! Every message names the client that asks (eight random bytes of its own choosing) and the
+//! request it belongs to. A client sends a request again, unchanged, until it is answered; the agent
+//! does a repeated request once and answers it from memory.
+//!
+//! The layout is postcard (<https://postcard.jamesmunns.com/wire-format>): integers are varints,
+//! enums start with the number of their variant, byte arrays stand as they are. Append only.
+
+use core::fmt;
+
+use heapless::String;
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+use super::window::Arrived;
+use crate::ip::IpNet;
+use crate::key::PublicKey;
+
+/// Who asks: eight random bytes that a client chooses when it starts.
+pub type ClientId = [u8; 8];
+
+/// An interface name, at most 15 bytes (`IFNAMSIZ` - 1).
+pub type Name = String<15>;
+
+/// The longest text of a failure in bytes. Longer ones are cut.
+pub const MAX_TEXT: usize = 120;
+
+/// A request with its sender.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub client: ClientId,
+    /// Counts the client's requests, from 1. The same number is the same request.
+    pub id: u32,
+    /// What is asked.
+    #[serde(borrow)]
+    pub ask: Ask<'a>,
+}
+
+/// What a client can ask for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Ask<'a> {
+    /// Which versions does the client speak? The only request that travels under
+    /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
+    Hello {
+        /// The lowest version the client speaks.
+        min: u8,
+        /// The highest version the client speaks.
+        max: u8,
+    },
+    /// How is the router? Answered with [`Answer::Status`].
+    Status,
+    /// Here comes a configuration. Answered with [`Answer::Received`]; asked again with the same
+    /// digest it goes on where the first one stopped.
+    Begin {
+        /// The interface it is for.
+        interface: Name,
+        /// The length of the image in bytes.
+        length: u32,
+        /// The digest of the image.
+        digest: Digest,
+        /// The size of every piece but the last, 1 to `max_data` of the hello.
+        piece_size: u16,
+    },
+    /// One piece of the image. Answered with [`Answer::Received`].
+    Piece {
+        /// Which stage, from [`Answer::Received`].
+        stage: u32,
+        /// Which piece, from 0.
+        index: u32,
+        /// Its bytes.
+        data: &'a [u8],
+    },
+    /// What would a commit change? Answered with [`Answer::Planned`].
+    Plan {
+        /// Which stage.
+        stage: u32,
+    },
+    /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back.
+    Commit {
+        /// Which stage.
+        stage: u32,
+    },
+    /// Forget the stage. Answered with [`Answer::Aborted`].
+    Abort {
+        /// Which stage.
+        stage: u32,
+    },
+    /// The running state of an interface, as a file of [`super::report::Running`] records. Answered
+    /// with [`Answer::Ready`].
+    Show {
+        /// Which interface.
+        interface: Name,
+    },
+    /// The changes of the last plan, as a file of [`super::report::Change`] records. Answered with
+    /// [`Answer::Ready`].
+    Changes {
+        /// Which stage.
+        stage: u32,
+    },
+    /// Bytes of a file. Answered with [`Answer::Data`].
+    Read {
+        /// Which file, from [`Answer::Ready`].
+        file: u32,
+        /// From which byte.
+        offset: u32,
+        /// How many bytes, at most `max_data` of the hello.
+        length: u16,
+    },
+    /// Take the interface away: its peers, rules, addresses, routes and link. Answered with
+    /// [`Answer::Applied`].
+    Remove {
+        /// Which interface.
+        interface: Name,
+    },
+}
+
+/// A reply with the request it belongs to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reply<'a> {
+    /// Who asked.
+    pub client: ClientId,
+    /// Which request.
+    pub id: u32,
+    /// The answer.
+    #[serde(borrow)]
+    pub answer: Answer<'a>,
+}
+
+/// What a router answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Answer<'a> {
+    /// The answer to [`Ask::Hello`].
+    Hello(Hello),
+    /// The answer to [`Ask::Status`].
+    Status(Status),
+    /// The answer to [`Ask::Begin`] and [`Ask::Piece`].
+    Received {
+        /// The number of the stage.
+        stage: u32,
+        /// Which pieces are here.
+        arrived: Arrived,
+    },
+    /// The answer to [`Ask::Plan`]: what would change.
+    Planned(Summary),
+    /// The answer to [`Ask::Commit`]: what was changed. The kernel agrees with the image.
+    Applied(Summary),
+    /// The answer to [`Ask::Abort`].
+    Aborted,
+    /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file to [`Ask::Read`].
+    Ready {
+        /// The number of the file. The next one the client asks for takes its place.
+        file: u32,
+        /// Its length in bytes.
+        length: u32,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The answer to [`Ask::Read`].
+    Data {
+        /// From which byte.
+        offset: u32,
+        /// The bytes; fewer than asked for only at the end.
+        data: &'a [u8],
+    },
+    /// Still at it. Sent now and then before the answer to a request that takes long.
+    Working {
+        /// What is being done.
+        phase: Phase,
+        /// How much of it is done.
+        done: u32,
+        /// Of how much; 0 when that is not known.
+        total: u32,
+    },
+    /// It did not work.
+    Failed(Failure),
+}
+
+/// What the router says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The version of the protocol for what follows.
+    pub version: u8,
+    /// The agent's own version, such as `0.1.0`.
+    pub agent: String<24>,
+    /// The most bytes in one piece on this transport.
+    pub max_data: u16,
+    /// The most bytes of pieces that may be under way unanswered on this transport.
+    pub in_flight: u32,
+}
+
+/// How the router is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The host name.
+    pub hostname: String<64>,
+    /// The board's name, where there is one (`/tmp/sysinfo/board_name` on OpenWrt).
+    pub board: String<32>,
+    /// The kernel's release (`uname -r`).
+    pub kernel: String<64>,
+    /// The machine's architecture (`uname -m`).
+    pub machine: String<16>,
+    /// Seconds since the agent started.
+    pub uptime: u32,
+    /// Whether the kernel has WireGuard.
+    pub wireguard: bool,
+    /// Peak resident memory of the agent in KiB.
+    pub peak_memory: u32,
+    /// Pushes that ended in "applied" since the agent started.
+    pub applied: u32,
+    /// Pushes that ended in a failure since the agent started.
+    pub failed: u32,
+    /// Frames or datagrams that were dropped as garbage.
+    pub garbage: u32,
+    /// Bytes outside frames on the serial line.
+    pub text: u32,
+    /// The WireGuard interfaces there are, as many as fit.
+    pub interfaces: heapless::Vec<Name, 8>,
+}
+
+/// What a commit takes its time with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Phase {
+    /// Reading the image: records.
+    Checking,
+    /// Reading the kernel: peers.
+    Comparing,
+    /// Changing the kernel: items.
+    Applying,
+    /// Reading the kernel back: peers.
+    Verifying,
+}
+
+/// How many of one kind of thing change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Count {
+    /// New ones.
+    pub added: u32,
+    /// Ones that stay but differ.
+    pub changed: u32,
+    /// Ones that go.
+    pub removed: u32,
+    /// Ones that stay as they are.
+    pub same: u32,
+}
+
+impl Count {
+    /// Whether nothing of this kind changes.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.added == 0 && self.changed == 0 && self.removed == 0
+    }
+}
+
+/// What a push changes, or changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Whether the interface is made anew.
+    pub created: bool,
+    /// Which settings of the device change: [`device`] bits.
+    pub device: u8,
+    /// Addresses.
+    pub addresses: Count,
+    /// Routes.
+    pub routes: Count,
+    /// Policy rules.
+    pub rules: Count,
+    /// Peers.
+    pub peers: Count,
+    /// The device's public key after the change, if it has a private key and is there already.
+    pub public_key: Option<PublicKey>,
+    /// The port it listens on after the change, if it is there already.
+    pub listen_port: Option<u16>,
+}
+
+impl Summary {
+    /// Whether nothing changes at all.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        !self.created
+            && self.device == 0
+            && self.addresses.is_quiet()
+            && self.routes.is_quiet()
+            && self.rules.is_quiet()
+            && self.peers.is_quiet()
+    }
+}
+
+/// Bits of [`Summary::device`].
+pub mod device {
+    /// The private key.
+    pub const PRIVATE_KEY: u8 = 1;
+    /// The port it listens on.
+    pub const LISTEN_PORT: u8 = 2;
+    /// The mark on outgoing packets.
+    pub const FWMARK: u8 = 4;
+    /// The MTU.
+    pub const MTU: u8 = 8;
+    /// The link goes up.
+    pub const UP: u8 = 16;
+}
+
+/// Bits that say which fields of a peer differ.
+pub mod peer {
+    /// The endpoint.
+    pub const ENDPOINT: u8 = 1;
+    /// The preshared key.
+    pub const PRESHARED_KEY: u8 = 2;
+    /// The keepalive interval.
+    pub const PERSISTENT_KEEPALIVE: u8 = 4;
+    /// The allowed IPs.
+    pub const ALLOWED_IPS: u8 = 8;
+}
+
+/// Why something failed: what kind of failure, of what, in whose words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// The kind.
+    pub code: Code,
+    /// What it is about.
+    pub subject: Subject,
+    /// The kernel's errno in the router's own numbering, or 0.
+    pub errno: u16,
+    /// Words for a person: the kernel's own where it had some.
+    pub text: String<MAX_TEXT>,
+    /// What became of the running configuration.
+    pub state: State,
+}
+
+impl Failure {
+    /// A failure before anything was changed, about nothing in particular.
+    #[must_use]
+    pub fn new(code: Code, text: &str) -> Self {
+        Self { code, subject: Subject::None, errno: 0, text: cut(text), state: State::Unchanged }
+    }
+
+    /// The same failure about `subject`.
+    #[must_use]
+    pub fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
+    }
+}
+
+/// As much of `text` as fits a failure, cut between characters.
+#[must_use]
+pub fn cut<const N: usize>(text: &str) -> String<N> {
+    let mut out = String::new();
+    for c in text.chars() {
+        if out.push(c).is_err() {
+            break;
+        }
+    }
+    out
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Code {
+    /// No version in common. `text` says which ones the router speaks.
+    Version,
+    /// The packet was whole but its message was not understood.
+    Malformed,
+    /// Somebody else is at it.
+    Busy,
+    /// There is no such stage or file (any more): start again.
+    Gone,
+    /// Pieces are missing.
+    Incomplete,
+    /// The pieces together do not have the digest that was announced.
+    Digest,
+    /// The image is not a valid configuration.
+    Config,
+    /// The agent may not touch this interface.
+    NotAllowed,
+    /// This kernel has no WireGuard.
+    NoWireGuard,
+    /// There is an interface of that name, and it is not a WireGuard interface.
+    WrongKind,
+    /// There is no interface of that name.
+    NoInterface,
+    /// The agent lacks the rights (`CAP_NET_ADMIN`).
+    Permission,
+    /// The kernel refused.
+    Kernel,
+    /// The kernel took everything and yet has something else.
+    Verify,
+    /// The router could not keep the stage.
+    Storage,
+    /// The kernel's tables kept changing while they were read.
+    Unsteady,
+}
+
+/// What a failure is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    /// Nothing in particular.
+    None,
+    /// The interface itself.
+    Interface,
+    /// The device's private key.
+    PrivateKey,
+    /// The device's port.
+    ListenPort,
+    /// The device's mark.
+    Fwmark,
+    /// The MTU.
+    Mtu,
+    /// An address of the interface.
+    Address(IpNet),
+    /// A route to a network.
+    Route(IpNet),
+    /// A policy rule.
+    Rule,
+    /// A peer.
+    Peer(PublicKey),
+    /// A peer's endpoint.
+    Endpoint(PublicKey),
+    /// A peer's preshared key.
+    PresharedKey(PublicKey),
+    /// A peer's keepalive interval.
+    PersistentKeepalive(PublicKey),
+    /// A peer's allowed IPs.
+    AllowedIps(PublicKey),
+    /// One allowed IP of a peer.
+    AllowedIp(PublicKey, IpNet),
+    /// A place in the image: the offset of a record in bytes.
+    Offset(u32),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Interface => f.write_str("interface"),
+            Self::PrivateKey => f.write_str("PrivateKey"),
+            Self::ListenPort => f.write_str("ListenPort"),
+            Self::Fwmark => f.write_str("FwMark"),
+            Self::Mtu => f.write_str("MTU"),
+            Self::Address(net) => write!(f, "Address {net}"),
+            Self::Route(net) => write!(f, "route to {net}"),
+            Self::Rule => f.write_str("policy rule"),
+            Self::Peer(key) => write!(f, "peer {key}"),
+            Self::Endpoint(key) => write!(f, "peer {key}: Endpoint"),
+            Self::PresharedKey(key) => write!(f, "peer {key}: PresharedKey"),
+            Self::PersistentKeepalive(key) => write!(f, "peer {key}: PersistentKeepalive"),
+            Self::AllowedIps(key) => write!(f, "peer {key}: AllowedIPs"),
+            Self::AllowedIp(key, net) => write!(f, "peer {key}: AllowedIPs {net}"),
+            Self::Offset(at) => write!(f, "byte {at} of the image"),
+        }
+    }
+}
+
+/// What became of the running configuration when a push failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum State {
+    /// It is as it was before.
+    Unchanged,
+    /// Some of the changes were made.
+    Partly,
+}

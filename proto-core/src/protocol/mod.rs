@@ -1,0 +1,76 @@
+//! The Postwire protocol, version 1: what travels between the bench and the router.
+//!
+//! ```text
+//! bytes on a serial line --frame--> packet --envelope--> message --client / agent--> work
+//! a UDP datagram         --frame--> packet
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`frame`] | packets on a serial line (COBS between zeros) and in a datagram, both with a CRC |
+//! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
+//! | [`message`] | requests and replies, as postcard |
+//! | [`config`] | the configuration image a push carries: records in a fixed order |
+//! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
+//! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
+//! | [`client`] | the asking side as state machines without I/O or clock |
+//!
+//! `docs/protocol.md` says the same for somebody who writes a client in another language; its
+//! example bytes are checked by `tests/protocol_vectors.rs`.
+//!
+//! Everything in [`message`], [`config`] and [`report`] is append-only: postcard numbers enum
+//! variants by position, so a variant in the middle would change the meaning of old bytes.
+
+pub mod client;
+pub mod config;
+pub mod envelope;
+pub mod frame;
+pub mod message;
+pub mod report;
+pub mod window;
+
+/// The UDP port the agent listens on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 5182;
+
+/// The version of the protocol that this code speaks.
+pub const VERSION: u8 = 1;
+
+/// The versions a client takes replies in: the hello's and its own.
+const HELLO_REPLY_VERSIONS: [u8; 2] = [envelope::HELLO_VERSION, VERSION];
+
+/// The most bytes one packet (envelope and message, without CRC) may have. It fits a UDP datagram
+/// in the smallest IPv6 MTU (1,280 - 48) with room for the CRC and for the header and tag of an
+/// encrypted session.
+pub const MAX_PACKET: usize = 1_184;
+
+/// The most payload bytes in one `Piece` or `Data` message: a packet less the envelope and the
+/// longest message header (8 client, 5 id, 1 variant, 5 file, 5 offset, 2 length).
+pub const MAX_DATA: usize = MAX_PACKET - 32;
+
+/// BLAKE2s-256 of a transferred file: RFC 7693, unkeyed, 32 bytes.
+pub type Digest = [u8; 32];
+
+/// Computes the [`Digest`] of a file that arrives in pieces.
+#[derive(Clone, Default)]
+pub struct Digester(blake2::Blake2s256);
+
+impl Digester {
+    /// Takes the next bytes of the file.
+    pub fn update(&mut self, bytes: &[u8]) {
+        blake2::Digest::update(&mut self.0, bytes);
+    }
+
+    /// The digest of all bytes taken.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        blake2::Digest::finalize(self.0).into()
+    }
+}
+
+/// The [`Digest`] of a file that is in memory whole.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> Digest {
+    let mut digester = Digester::default();
+    digester.update(bytes);
+    digester.finish()
+}

@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::units::{self, SerialAddress, UdpAddress};
+use crate::{exit, name};
+use proto_core::protocol::message::Name;
+
+/// Puts WireGuard configuration onto routers over a serial line or UDP
+#[derive(Parser, Debug)]
+#[command(name = "postwire", version, after_help = exit::HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make a router run FILE
+    ///
+    /// The router changes only what differs, reads its kernel back, and says what it did. Sessions
+    /// of peers that stay as they are go on.
+    #[command(after_help = "Example:\n  postwire push wg0.conf --serial /dev/ttyUSB0@115200")]
+    Push(Push),
+    /// Show what a push of FILE would change, without changing it
+    #[command(after_help = "Example:\n  postwire diff wg0.conf --udp 192.168.1.1")]
+    Diff(Push),
+    /// Show what a router runs, as `wg show` does
+    ///
+    /// With addresses, routes and rules, and without any secret.
+    #[command(after_help = "Example:\n  postwire show wg0 --udp 192.168.1.1")]
+    Show(Show),
+    /// Show how a router is
+    #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0")]
+    Status(Status),
+    /// Check FILE without a router, and show what a push would carry
+    #[command(after_help = "Example:\n  postwire check wg0.conf")]
+    Check(Check),
+}
+
+/// `push` and `diff`.
+#[derive(Args, Debug)]
+pub struct Push {
+    /// Which file.
+    #[command(flatten)]
+    pub file: File,
+    /// Which router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `show`.
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The interface to show; all WireGuard interfaces when none is named
+    #[arg(value_parser = name::interface)]
+    pub interface: Option<Name>,
+    /// Which router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Which router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Which file.
+    #[command(flatten)]
+    pub file: File,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A configuration file.
+#[derive(Args, Debug)]
+pub struct File {
+    /// A wg-quick configuration file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub path: PathBuf,
+    /// The interface it is for [default: the name of FILE, as wg0 of wg0.conf]
+    #[arg(long, value_name = "NAME", value_parser = name::interface)]
+    pub interface: Option<Name>,
+}
+
+/// The way to a router.
+#[derive(Args, Debug)]
+pub struct Link {
+    /// Where the router is.
+    #[command(flatten)]
+    pub to: To,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// How long to wait for a sign of life
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    pub timeout: Duration,
+    /// Also show what the line says between packets
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Where a router is: exactly one of the two.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct To {
+    /// A serial line and its speed [default speed: 115200]
+    #[arg(long, value_name = "DEV[@BAUD]", value_parser = units::serial)]
+    pub serial: Option<SerialAddress>,
+    /// A host and its UDP port [default port: 5182]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = units::udp)]
+    pub udp: Option<UdpAddress>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+        assert_eq!(proto_core::protocol::DEFAULT_PORT, 5182, "the help of --udp says so");
+        assert_eq!(units::DEFAULT_BAUD, 115_200, "the help of --serial says so");
+    }
+}

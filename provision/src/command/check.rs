@@ -1,0 +1,45 @@
+//! `postwire check`.
+
+use serde::Serialize;
+
+use super::load::load;
+use crate::cli::Check;
+use crate::exit;
+use crate::image::Counts;
+use crate::report::{Context, Done, Failed};
+use crate::show::table;
+
+/// What `--json` says of a file.
+#[derive(Debug, Serialize)]
+pub(super) struct Checked {
+    interface: String,
+    public_key: Option<String>,
+    counts: Counts,
+    image_bytes: usize,
+}
+
+pub(super) fn run(args: &Check, context: &mut Context) -> Result<Done<Checked>, Failed> {
+    let loaded = load(&args.file, context)?;
+    let image = &loaded.image;
+    let checked = Checked {
+        interface: image.interface.to_string(),
+        public_key: image.public_key().map(|key| key.to_string()),
+        counts: image.counts,
+        image_bytes: image.bytes.len(),
+    };
+    let Counts { addresses, routes, rules, peers, allowed_ips } = image.counts;
+    let text = table(&[
+        ("interface", checked.interface.clone()),
+        ("public key", match (&checked.public_key, image.generates()) {
+            (Some(key), _) => key.clone(),
+            (None, true) => "(the router makes the key)".into(),
+            (None, false) => "(none)".into(),
+        }),
+        ("addresses", addresses.to_string()),
+        ("routes", routes.to_string()),
+        ("rules", rules.to_string()),
+        ("peers", format!("{peers}, with {allowed_ips} allowed IPs")),
+        ("image", format!("{} bytes", checked.image_bytes)),
+    ]);
+    Ok(Done { code: exit::DONE, text, result: checked })
+}

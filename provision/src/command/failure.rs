@@ -1,0 +1,163 @@
+//! What a router or the way to it did wrong, in the words and lines of the person's file.
+
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Code, Failure, State, Subject};
+
+use super::load::Loaded;
+use crate::report::{Failed, Kind, Outcome};
+use crate::session::{SessionError, printable};
+use crate::transport::TransportError;
+
+/// What the failure is looked at with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct About<'a> {
+    /// The file that was pushed or compared.
+    pub(super) file: Option<&'a Loaded>,
+    /// The router's architecture, once known: errno numbers differ.
+    pub(super) machine: &'a str,
+    /// Whether it was a push, so that there is a state to speak of.
+    pub(super) push: bool,
+    /// Whether the router had been told to make the change.
+    pub(super) commit_sent: bool,
+}
+
+/// Describes why a conversation ended.
+pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
+    let message = error.to_string();
+    let (kind, hint) = match error {
+        SessionError::Failed(failure) => return describe_failure(&failure, about),
+        SessionError::Transport(TransportError::Open { hint, .. }) => (Kind::Connection, hint),
+        SessionError::Transport(TransportError::Refused(_)) => {
+            let hint = "the host is there, postwired is not: is it running, on this port?";
+            (Kind::Connection, Some(hint.into()))
+        }
+        SessionError::Transport(TransportError::Lost(..)) => (Kind::Connection, None),
+        SessionError::Silence { hint, .. } => (Kind::Connection, Some(hint)),
+        SessionError::Random(_) => (Kind::Usage, None),
+        SessionError::Restarts | SessionError::Nonsense(_) => (Kind::Router, None),
+    };
+    let mut failed = Failed::new(kind, message).hint(hint);
+    failed.error.state = about.push.then_some(match about.commit_sent {
+        true => Outcome::Unknown,
+        false => Outcome::Unchanged,
+    });
+    failed
+}
+
+fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
+    let place = about.file.and_then(|file| file.image.place(&failure.subject));
+    let text = printable(&failure.text);
+    let errno_name = errno_name(failure.errno, about.machine);
+    let mut message = String::new();
+    if let Some(file) = about.file {
+        message += &file.source.name;
+        message += &place.map(|place| format!(":{}", place.line)).unwrap_or_default();
+        message += ": ";
+    }
+    if let (Some(file), Subject::Interface) = (about.file, &failure.subject) {
+        message += &format!("interface {}: ", file.image.interface);
+    } else if failure.subject != Subject::None {
+        message += &format!("{}: ", failure.subject);
+    }
+    message += if text.is_empty() { words(failure.code) } else { &text };
+    match errno_name {
+        Some(name) if !text.contains(name) => message += &format!(" ({name})"),
+        None if failure.errno != 0 => message += &format!(" (errno {})", failure.errno),
+        _ => {}
+    }
+    let mut failed = Failed::new(Kind::Router, message).hint(hint(failure.code).map(Into::into));
+    let error = &mut failed.error;
+    error.file = about.file.map(|file| file.source.name.clone());
+    error.line = place.map(|place| place.line);
+    error.code = Some(code_name(failure.code).into());
+    error.subject = (failure.subject != Subject::None).then(|| failure.subject.to_string());
+    error.text = Some(text);
+    error.errno = (failure.errno != 0).then_some(failure.errno);
+    error.errno_name = errno_name;
+    error.state = about.push.then_some(match failure.state {
+        State::Unchanged => Outcome::Unchanged,
+        State::Partly => Outcome::Partly,
+    });
+    failed
+}
+
+/// The name of an error number of the router. MIPS has its own from 35 on, which have no name here.
+fn errno_name(errno: u16, machine: &str) -> Option<&'static str> {
+    let foreign = machine.is_empty() || machine.starts_with("mips");
+    if errno == 0 || (foreign && errno >= 35) { None } else { Errno(errno.into()).name() }
+}
+
+const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Version => "version",
+        Code::Malformed => "malformed",
+        Code::Busy => "busy",
+        Code::Gone => "gone",
+        Code::Incomplete => "incomplete",
+        Code::Digest => "digest",
+        Code::Config => "config",
+        Code::NotAllowed => "not_allowed",
+        Code::NoWireGuard => "no_wire_guard",
+        Code::WrongKind => "wrong_kind",
+        Code::NoInterface => "no_interface",
+        Code::Permission => "permission",
+        Code::Kernel => "kernel",
+        Code::Verify => "verify",
+        Code::Storage => "storage",
+        Code::Unsteady => "unsteady",
+    }
+}
+
+/// What to say when the router has no words of its own.
+const fn words(code: Code) -> &'static str {
+    match code {
+        Code::Version => "the router speaks another version of the protocol",
+        Code::Malformed => "the router did not understand a message",
+        Code::Busy => "somebody else is at it",
+        Code::Gone => "the router forgot what it was sent",
+        Code::Incomplete => "pieces are missing on the router",
+        Code::Digest => "the router has other bytes than were sent",
+        Code::Config => "the router does not take this configuration",
+        Code::NotAllowed => "the agent may not touch this interface",
+        Code::NoWireGuard => "the router's kernel has no WireGuard",
+        Code::WrongKind => "there is an interface of that name that is not WireGuard's",
+        Code::NoInterface => "there is no interface of that name",
+        Code::Permission => "the agent lacks the rights",
+        Code::Kernel => "the kernel refused",
+        Code::Verify => "the kernel has something else than it was given",
+        Code::Storage => "the router could not keep what it was sent",
+        Code::Unsteady => "the kernel's tables kept changing while they were read",
+    }
+}
+
+const fn hint(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::Version => "use postwire and postwired of the same release",
+        Code::Malformed | Code::Incomplete | Code::Digest | Code::Config => {
+            "use postwire and postwired of the same release; if they are, please report this"
+        }
+        Code::Busy => "wait for the other one to finish, then try again",
+        Code::NotAllowed => "postwired was started for other interfaces: see its service on the router",
+        Code::NoWireGuard => "install the router's WireGuard module, on OpenWrt kmod-wireguard",
+        Code::WrongKind => "choose another name with --interface",
+        Code::NoInterface => "`postwire status` lists the interfaces there are",
+        Code::Permission => "run postwired as root, or with CAP_NET_ADMIN",
+        Code::Verify => "does another program manage this interface? `postwire diff` shows what differs",
+        Code::Storage => "free some space on the router, or push fewer peers",
+        Code::Unsteady => "something keeps changing this interface: stop it, then try again",
+        Code::Gone | Code::Kernel => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_numbers_have_names_where_they_mean_the_same() {
+        assert_eq!(errno_name(22, "mips"), Some("EINVAL"));
+        assert_eq!(errno_name(98, "x86_64"), Some("EADDRINUSE"));
+        assert_eq!(errno_name(98, "mips"), None);
+        assert_eq!(errno_name(0, "x86_64"), None);
+    }
+}

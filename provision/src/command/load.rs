@@ -1,0 +1,71 @@
+//! From FILE to an image.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use proto_core::protocol::message::Name;
+
+use crate::cli;
+use crate::conf::{self, Problem, Source};
+use crate::image::Image;
+use crate::name;
+use crate::report::{Context, Failed, Kind};
+
+/// The most bytes of a file that are read: far more than any interface has peers.
+const MAX_FILE: u64 = 64 << 20;
+
+/// A file that can be pushed.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) source: Source,
+    pub(super) image: Image,
+}
+
+/// Reads and checks a file; what is only worth a warning goes to the context.
+pub(super) fn load(file: &cli::File, context: &mut Context) -> Result<Loaded, Failed> {
+    let stdin = file.path == Path::new("-");
+    let interface = match &file.interface {
+        Some(interface) => interface.clone(),
+        None if stdin => {
+            return Err(Failed::usage("standard input has no name: say which interface with --interface"));
+        }
+        None => name::of_file(&file.path).map_err(|error| Failed::usage(error.to_string()))?,
+    };
+    let shown = if stdin { "(stdin)".into() } else { file.path.display().to_string() };
+    let mut bytes = Vec::new();
+    let read = if stdin {
+        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(&file.path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failed::usage(format!("cannot read {shown}: {error}")))?;
+    if bytes.len() as u64 == MAX_FILE {
+        return Err(Failed::usage(format!("{shown} is too long to be a configuration")));
+    }
+    from_bytes(&shown, &bytes, &interface, &conf::system_lookup, context)
+}
+
+fn from_bytes(
+    shown: &str,
+    bytes: &[u8],
+    interface: &Name,
+    lookup: conf::Lookup<'_>,
+    context: &mut Context,
+) -> Result<Loaded, Failed> {
+    let (source, problem) = Source::new(shown, bytes);
+    if let Some(problem) = problem {
+        return Err(Failed::file(&source, &[problem]));
+    }
+    let (mut config, mut problems) = conf::parse(&source);
+    // Names are looked up even if the file has errors: those may be errors as well.
+    problems.extend(conf::resolve(&mut config, lookup));
+    let (errors, rest): (Vec<Problem>, Vec<Problem>) =
+        problems.into_iter().partition(Problem::is_error);
+    context.warn(&source, &rest);
+    if !errors.is_empty() {
+        return Err(Failed::file(&source, &errors));
+    }
+    let image = Image::new(interface, config)
+        .map_err(|error| Failed::new(Kind::File, format!("{shown}: {error}")))?;
+    Ok(Loaded { source, image })
+}

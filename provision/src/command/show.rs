@@ -1,0 +1,45 @@
+//! `postwire show`.
+
+use serde::Serialize;
+
+use super::failure::{About, describe};
+use super::{Router, connect, ui};
+use crate::cli::Show;
+use crate::exit;
+use crate::report::{Done, Failed, Kind};
+use crate::show::Shown;
+
+/// What `--json` says of a router's interfaces.
+#[derive(Debug, Serialize)]
+pub(super) struct Interfaces {
+    router: Router,
+    interfaces: Vec<Shown>,
+}
+
+pub(super) fn run(args: &Show) -> Result<Done<Interfaces>, Failed> {
+    let mut ui = ui(&args.link);
+    let about = About::default();
+    let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
+    let machine = session.status().machine.clone();
+    let names = match &args.interface {
+        Some(name) => vec![name.clone()],
+        None => session.status().interfaces.to_vec(),
+    };
+    let mut interfaces = Vec::new();
+    for name in &names {
+        let records =
+            session.show(name).map_err(|error| describe(error, About { machine: &machine, ..about }))?;
+        let shown = Shown::from_records(&records)
+            .ok_or_else(|| Failed::new(Kind::Router, "the router's report does not begin with an interface"))?;
+        interfaces.push(shown);
+    }
+    let router = Router::of(&session);
+    ui.clear();
+    let text = if interfaces.is_empty() {
+        format!("{} has no WireGuard interface", router.name())
+    } else {
+        let texts: Vec<String> = interfaces.iter().map(Shown::text).collect();
+        texts.join("\n\n")
+    };
+    Ok(Done { code: exit::DONE, text, result: Interfaces { router, interfaces } })
+}

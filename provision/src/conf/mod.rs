@@ -1,0 +1,66 @@
+//! wg-quick files: text in, a [`Config`] and a list of [`Problem`]s out.
+//!
+//! What wg(8) and wg-quick(8) take is taken, with these differences, each of them an error that
+//! says so: a key of which there can be one stands twice (they take the last), a peer or an allowed
+//! IP stands twice (they merge, or move it silently), a peer is the interface itself, an IPv6
+//! endpoint without brackets. Hooks, `DNS` and `SaveConfig` are for the machine a file lies on; they
+//! are not pushed, and a warning says so. `PrivateKey = generate` is ours: the router makes the key.
+//!
+//! Reading goes on after an error, so that one run finds them all.
+
+mod field;
+pub(crate) mod lines;
+mod lists;
+mod parse;
+mod resolve;
+mod value;
+
+use proto_core::ip::IpNet;
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::config::PrivateKey;
+
+pub use crate::problem::{At, Place, Problem, Source};
+pub use parse::parse;
+pub use resolve::{Lookup, resolve, system_lookup};
+pub use value::{Destination, MAIN_TABLE, Table};
+
+/// The public key that belongs to a private key.
+#[must_use]
+pub fn public_key(secret: &SecretKey) -> PublicKey {
+    let secret = x25519_dalek::StaticSecret::from(secret.0);
+    PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
+}
+
+/// A configuration file that was understood, each value with its place.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The interface's private key.
+    pub private_key: Option<At<PrivateKey>>,
+    /// The port it listens on. 0 means any, as in wg(8).
+    pub listen_port: Option<At<u16>>,
+    /// The mark on its packets, 0 for none.
+    pub fwmark: Option<At<u32>>,
+    /// Its MTU.
+    pub mtu: Option<At<u32>>,
+    /// Where routes go.
+    pub table: Option<At<Table>>,
+    /// Its addresses.
+    pub addresses: Vec<At<IpNet>>,
+    /// Its peers, in the order of the file.
+    pub peers: Vec<Peer>,
+}
+
+/// A peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its public key.
+    pub public_key: At<PublicKey>,
+    /// The preshared key.
+    pub preshared_key: Option<At<SecretKey>>,
+    /// Where it is.
+    pub endpoint: Option<At<Destination>>,
+    /// Seconds between keepalives, 0 for none.
+    pub persistent_keepalive: Option<At<u16>>,
+    /// Its allowed IPs, host bits cleared.
+    pub allowed_ips: Vec<At<IpNet>>,
+}

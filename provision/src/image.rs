@@ -1,0 +1,216 @@
+//! A [`Config`] as the byte image that a push carries (`proto_core::protocol::config`), and the way
+//! back from what a router says about an image to the line of the file.
+
+use proto_core::ip::{Endpoint, IpNet};
+use proto_core::key::PublicKey;
+use proto_core::protocol::config::{self, Checker, Interface, Item, MAX_RECORD, PrivateKey, Record};
+use proto_core::protocol::message::{Name, Subject};
+
+use crate::conf::{self, At, Config, Destination, MAIN_TABLE, Place};
+use crate::routes;
+
+/// The MTU when the file has none: 1,500 less what WireGuard over IPv6 adds (80), as wg-quick has
+/// it on most links. Where the router's uplink is smaller, the file should say so.
+pub const DEFAULT_MTU: u32 = 1_420;
+
+/// How many records of each kind an image has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Counts {
+    /// Addresses.
+    pub addresses: usize,
+    /// Routes.
+    pub routes: usize,
+    /// Policy rules.
+    pub rules: usize,
+    /// Peers.
+    pub peers: usize,
+    /// Allowed IPs of all peers.
+    pub allowed_ips: usize,
+}
+
+/// An image and what it was made from.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What is in them.
+    pub counts: Counts,
+    /// The interface it is for.
+    pub interface: Name,
+    config: Config,
+    routing: routes::Routing,
+    /// Where each record starts, and where in the file it comes from.
+    offsets: Vec<(usize, Option<Place>)>,
+}
+
+/// The image cannot be made: a mistake of this program, not of the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("cannot make the image: {0}")]
+pub struct ImageError(config::ConfigError);
+
+impl Image {
+    /// Makes the image of a configuration whose host names have been resolved.
+    ///
+    /// # Errors
+    /// [`ImageError`] when the router's own check would refuse the image.
+    pub fn new(interface: &Name, config: Config) -> Result<Self, ImageError> {
+        let routing = routes::derive(&config);
+        let records = records(interface, &config, &routing);
+        let mut image = Self {
+            bytes: Vec::new(),
+            counts: Counts::default(),
+            interface: interface.clone(),
+            config,
+            routing,
+            offsets: Vec::with_capacity(records.len()),
+        };
+        let mut checker = Checker::default();
+        for (record, place) in records {
+            checker.record(&record).map_err(ImageError)?;
+            image.count(&record);
+            image.offsets.push((image.bytes.len(), place));
+            let mut buf = [0; MAX_RECORD];
+            let bytes = postcard::to_slice(&record, &mut buf)
+                .map_err(|_| ImageError(config::ConfigError::Record))?;
+            image.bytes.extend_from_slice(bytes);
+        }
+        checker.finish().map_err(ImageError)?;
+        Ok(image)
+    }
+
+    /// The public key of the interface, if its private key is in the file.
+    #[must_use]
+    pub fn public_key(&self) -> Option<PublicKey> {
+        match self.config.private_key.as_ref()?.value {
+            PrivateKey::Given(secret) => Some(conf::public_key(&secret)),
+            PrivateKey::None | PrivateKey::Generate => None,
+        }
+    }
+
+    /// Whether the router makes the private key.
+    #[must_use]
+    pub fn generates(&self) -> bool {
+        self.config.private_key.as_ref().is_some_and(|at| at.value == PrivateKey::Generate)
+    }
+
+    const fn count(&mut self, record: &Record) {
+        let counts = &mut self.counts;
+        match record {
+            Record::Interface(_) => {}
+            Record::Address(_) => counts.addresses += 1,
+            Record::Route(_) => counts.routes += 1,
+            Record::Rule(_) => counts.rules += 1,
+            Record::Peer(_) => counts.peers += 1,
+            Record::AllowedIp(_) => counts.allowed_ips += 1,
+        }
+    }
+
+    /// Where in the file the thing stands that a failure is about.
+    #[must_use]
+    pub fn place(&self, subject: &Subject) -> Option<&Place> {
+        fn at<T>(at: Option<&At<T>>) -> Option<&Place> {
+            at.map(|at| &at.place)
+        }
+        let config = &self.config;
+        let peer = |key: &PublicKey| config.peers.iter().find(|peer| peer.public_key.value == *key);
+        let whole = |key: &PublicKey| peer(key).map(|peer| &peer.public_key.place);
+        match subject {
+            Subject::None | Subject::Interface => None,
+            Subject::PrivateKey => at(config.private_key.as_ref()),
+            Subject::ListenPort => at(config.listen_port.as_ref()),
+            Subject::Fwmark => at(config.fwmark.as_ref()).or(self.rule_place()),
+            Subject::Mtu => at(config.mtu.as_ref()),
+            Subject::Address(net) => at(config.addresses.iter().find(|at| at.value == *net)),
+            Subject::Route(net) => self.route_place(net),
+            Subject::Rule => self.rule_place(),
+            Subject::Peer(key) => whole(key),
+            Subject::Endpoint(key) => at(peer(key)?.endpoint.as_ref()).or(whole(key)),
+            Subject::PresharedKey(key) => at(peer(key)?.preshared_key.as_ref()).or(whole(key)),
+            Subject::PersistentKeepalive(key) => {
+                at(peer(key)?.persistent_keepalive.as_ref()).or(whole(key))
+            }
+            Subject::AllowedIps(key) => at(peer(key)?.allowed_ips.first()).or(whole(key)),
+            Subject::AllowedIp(key, net) => {
+                at(peer(key)?.allowed_ips.iter().find(|at| at.value == *net)).or(whole(key))
+            }
+            Subject::Offset(offset) => {
+                let offset = usize::try_from(*offset).ok()?;
+                let next = self.offsets.partition_point(|&(start, _)| start <= offset);
+                self.offsets.get(next.checked_sub(1)?)?.1.as_ref()
+            }
+        }
+    }
+
+    fn route_place(&self, to: &IpNet) -> Option<&Place> {
+        self.routing.routes.iter().find(|(route, _)| route.to == *to).map(|(_, place)| place)
+    }
+
+    fn rule_place(&self) -> Option<&Place> {
+        self.routing.rules.first().map(|(_, place)| place)
+    }
+}
+
+/// All records in the order of an image, each with its place in the file.
+fn records(
+    name: &Name,
+    config: &Config,
+    routing: &routes::Routing,
+) -> Vec<(Record, Option<Place>)> {
+    let interface = Interface {
+        name: name.clone(),
+        private_key: config.private_key.as_ref().map_or(PrivateKey::None, |at| at.value.clone()),
+        // wg(8) takes 0 for "any"; to the router that is a port it does not have to change.
+        listen_port: config.listen_port.as_ref().map(|at| at.value).filter(|&port| port != 0),
+        fwmark: routing.fwmark,
+        mtu: config.mtu.as_ref().map_or(DEFAULT_MTU, |at| at.value),
+    };
+    let key_place = config.private_key.as_ref().map(|at| at.place.clone());
+    let mut items: Vec<(Item, &Place)> = Vec::new();
+    items.extend(config.addresses.iter().map(|at| (Item::Address(at.value), &at.place)));
+    items.extend(routing.routes.iter().map(|(route, place)| (Item::Route(*route), place)));
+    items.extend(routing.rules.iter().map(|(rule, place)| (Item::Rule(*rule), place)));
+    items.sort_by_key(|(item, _)| item.key());
+    items.dedup_by_key(|(item, _)| item.key());
+
+    let mut records = vec![(Record::Interface(interface), key_place)];
+    records.extend(items.into_iter().filter_map(|(item, place)| {
+        let record = match item {
+            Item::Address(net) => Record::Address(net),
+            Item::Route(route) => Record::Route(route),
+            Item::Rule(rule) => Record::Rule(rule),
+            Item::Peer(_) => return None,
+        };
+        Some((record, Some(place.clone())))
+    }));
+    let mut peers: Vec<_> = config.peers.iter().collect();
+    peers.sort_by_key(|peer| Item::Peer(peer.public_key.value).key());
+    for peer in peers {
+        let record = Record::Peer(config::Peer {
+            public_key: peer.public_key.value,
+            preshared_key: peer.preshared_key.as_ref().map(|at| at.value),
+            endpoint: peer.endpoint.as_ref().and_then(|at| address(&at.value)),
+            persistent_keepalive: peer.persistent_keepalive.as_ref().map_or(0, |at| at.value),
+        });
+        records.push((record, Some(peer.public_key.place.clone())));
+        let mut allowed: Vec<_> = peer.allowed_ips.iter().collect();
+        allowed.sort_by_key(|at| at.value);
+        allowed.dedup_by_key(|at| at.value);
+        records.extend(
+            allowed.into_iter().map(|at| (Record::AllowedIp(at.value), Some(at.place.clone()))),
+        );
+    }
+    records
+}
+
+const fn address(destination: &Destination) -> Option<Endpoint> {
+    match destination {
+        Destination::Address(address) => Some(*address),
+        Destination::Name(..) => None,
+    }
+}
+
+/// A table by its name where it has one.
+#[must_use]
+pub fn table_name(table: u32) -> String {
+    if table == MAIN_TABLE { "main".into() } else { table.to_string() }
+}

@@ -1,0 +1,57 @@
+//! `postwire`: puts WireGuard configuration onto routers over a serial line or UDP.
+//!
+//! ```text
+//! FILE --conf--> Config --routes, image--> Image --session--> transport --> postwired
+//!                  ^                                  |
+//!                  +---- lines of FILE <--- failure --+
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | [`conf`] | reads wg-quick files; [`problem`] shows what is wrong in them |
+//! | [`routes`], [`image`] | turn one into the bytes that `proto_core::protocol::config` describes |
+//! | [`transport`] | packets over a serial line or UDP |
+//! | [`session`] | the conversation with the agent, from the hello to the last reply |
+//! | [`command`] | one module per command; [`report`] is how each of them ends |
+//! | [`show`] | what a router runs, as text |
+//! | [`cli`], [`units`], [`name`], [`exit`], [`ui`] | the command line and the terminal |
+//!
+//! Nothing here knows a kernel or a file system of a router: that is the agent's.
+
+pub mod cli;
+pub mod command;
+pub mod conf;
+pub mod exit;
+pub mod image;
+pub mod name;
+pub mod problem;
+pub mod report;
+pub mod routes;
+pub mod session;
+pub mod show;
+pub mod transport;
+pub mod ui;
+pub mod units;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+/// Runs the program with the given arguments (the first is its name) and returns its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match cli::Cli::try_parse_from(&args) {
+        Ok(cli) => command::run(cli.command),
+        Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
+            let text = error.render().to_string();
+            // What is wrong stands before the usage.
+            let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            report::Failed::usage(message).finish(&report::Context::new("postwire", true))
+        }
+        Err(error) => {
+            // To a closed pipe there is nothing to say.
+            let _ = error.print();
+            if error.use_stderr() { exit::USAGE } else { exit::DONE }
+        }
+    }
+}

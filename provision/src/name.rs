@@ -1,0 +1,65 @@
+//! Interface names.
+
+use std::path::Path;
+
+use proto_core::protocol::message::Name;
+
+/// A text cannot be the name of an interface.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NameError {
+    /// Characters or length.
+    #[error("`{0}` is not an interface name: 1 to 15 of the letters a-z A-Z, digits and _ = + . -")]
+    Invalid(String),
+    /// The file does not say.
+    #[error("`{0}` does not name an interface, as wg0.conf would: say which with --interface")]
+    File(String),
+}
+
+/// Checks a name. What wg-quick takes is less than what Linux takes, and this is the lesser.
+///
+/// # Errors
+/// [`NameError::Invalid`].
+pub fn interface(text: &str) -> Result<Name, NameError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
+    let invalid = || NameError::Invalid(text.escape_debug().collect());
+    if text.is_empty() || matches!(text, "." | "..") || !text.bytes().all(plain) {
+        return Err(invalid());
+    }
+    Name::try_from(text).map_err(|_| invalid())
+}
+
+/// The interface that a file is for by its own name: `wg0` for `wg0.conf`.
+///
+/// # Errors
+/// [`NameError::File`].
+pub fn of_file(path: &Path) -> Result<Name, NameError> {
+    let shown = || NameError::File(path.display().to_string());
+    if path.extension().is_none_or(|extension| extension != "conf") {
+        return Err(shown());
+    }
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).ok_or_else(shown)?;
+    interface(stem).map_err(|_| shown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_wg_quick() {
+        for good in ["wg0", "a", "_=+.-", "fifteen-letters"] {
+            assert_eq!(interface(good).as_deref(), Ok(good));
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "a:b", "sixteen-letters-", "w\u{e9}"] {
+            assert!(interface(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_names_its_interface() {
+        assert_eq!(of_file(Path::new("/etc/wireguard/wg0.conf")).as_deref(), Ok("wg0"));
+        for bad in ["wg0", "wg0.txt", "a b.conf", ".conf", "-", "/dev/fd/63"] {
+            assert!(of_file(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

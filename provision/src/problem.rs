@@ -1,0 +1,272 @@
+//! What is wrong with a configuration file, shown in the file.
+//!
+//! ```text
+//! wg0.conf:3:11: error: Address: `10.0.0.1/33`: the prefix length is over 32
+//!     3 | Address = 10.0.0.1/33
+//!       |           ^^^^^^^^^^^
+//!       = help: ...
+//! ```
+//!
+//! Lines are shown only after [`super::conf::lines::hide`] has taken the secrets out of them, so no
+//! message has to think of that again.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::conf::lines;
+
+/// A file as the person names it, and its text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The name to put into messages.
+    pub name: String,
+    /// The text, without a byte order mark.
+    pub text: String,
+    /// Where each line starts.
+    starts: Vec<usize>,
+}
+
+impl Source {
+    /// A file that was read. A byte order mark in front is dropped. A file that is not UTF-8 has a
+    /// problem, and no text to show.
+    #[must_use]
+    pub fn new(name: &str, bytes: &[u8]) -> (Self, Option<Problem>) {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => (Self::from_text(name, text), None),
+            Err(error) => {
+                let good = &bytes[..error.valid_up_to()];
+                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+                let column = good.iter().rev().take_while(|&&byte| byte != b'\n').count();
+                let place = Place { line, span: column..column + 1 };
+                let problem = Problem::error(place, "the file is not UTF-8 text from here on");
+                (Self::from_text(name, ""), Some(problem))
+            }
+        }
+    }
+
+    fn from_text(name: &str, text: &str) -> Self {
+        let starts = std::iter::once(0)
+            .chain(text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        Self { name: name.into(), text: text.into(), starts }
+    }
+
+    /// The lines with their numbers, without what ends them.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
+    }
+
+    fn line(&self, number: usize) -> &str {
+        let start = number.checked_sub(1).and_then(|index| self.starts.get(index));
+        let rest = start.and_then(|&start| self.text.get(start..)).unwrap_or_default();
+        rest.split('\n').next().unwrap_or_default()
+    }
+}
+
+/// Some bytes of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which line, from 1.
+    pub line: usize,
+    /// Which of its bytes, from 0.
+    pub span: Range<usize>,
+}
+
+/// A value and where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub place: Place,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The file cannot be pushed.
+    Error,
+    /// It can, but not everything in it is.
+    Warning,
+    /// Something to know.
+    Note,
+}
+
+impl Severity {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One thing to say about a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it is, if it is anywhere.
+    pub place: Option<Place>,
+    /// What it is.
+    pub message: String,
+    /// Other places that belong to it, and what they are.
+    pub related: Vec<(Place, &'static str)>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// A problem as `--json` gives it.
+#[derive(Serialize, Debug)]
+pub struct ProblemJson {
+    severity: Severity,
+    file: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: String,
+    related_lines: Vec<usize>,
+    help: Option<String>,
+}
+
+impl Problem {
+    fn new(severity: Severity, place: Option<Place>, message: String) -> Self {
+        Self { severity, place, message, related: Vec::new(), help: None }
+    }
+
+    /// An error at `place`.
+    pub fn error(place: Place, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, Some(place), message.into())
+    }
+
+    /// An error of the whole file.
+    pub fn whole(message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, None, message.into())
+    }
+
+    /// A warning at `place`.
+    pub fn warning(place: Place, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, Some(place), message.into())
+    }
+
+    /// A note at `place`.
+    pub fn note(place: Place, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, Some(place), message.into())
+    }
+
+    /// The same problem with another place that belongs to it.
+    #[must_use]
+    pub fn with(mut self, place: Place, label: &'static str) -> Self {
+        self.related.push((place, label));
+        self
+    }
+
+    /// The same problem with a word of advice.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Whether the file cannot be pushed because of it.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The problem as text for a person, with the lines in question if it is an error.
+    #[must_use]
+    pub fn render(&self, source: &Source) -> String {
+        let mut out = source.name.clone();
+        if let Some(place) = &self.place {
+            let shown = lines::hide(source.line(place.line));
+            let _ = write!(out, ":{}:{}", place.line, 1 + shown.chars_before(place.span.start));
+        }
+        let _ = writeln!(out, ": {}: {}", self.severity.word(), self.message);
+        if self.is_error() && !source.text.is_empty() {
+            if let Some(place) = &self.place {
+                snippet(&mut out, source, place, "");
+            }
+            for (place, label) in &self.related {
+                snippet(&mut out, source, place, label);
+            }
+        }
+        if let Some(help) = &self.help {
+            let _ = writeln!(out, "      = help: {help}");
+        }
+        out
+    }
+
+    /// The problem as `--json` gives it.
+    #[must_use]
+    pub fn json(&self, source: &Source) -> ProblemJson {
+        let column = self.place.as_ref().map(|place| {
+            1 + lines::hide(source.line(place.line)).chars_before(place.span.start)
+        });
+        ProblemJson {
+            severity: self.severity,
+            file: source.name.clone(),
+            line: self.place.as_ref().map(|place| place.line),
+            column,
+            message: self.message.clone(),
+            related_lines: self.related.iter().map(|(place, _)| place.line).collect(),
+            help: self.help.clone(),
+        }
+    }
+}
+
+/// The most characters of a line that are shown.
+const WIDTH: usize = 100;
+
+fn snippet(out: &mut String, source: &Source, place: &Place, label: &str) {
+    let shown = lines::hide(source.line(place.line));
+    let chars: Vec<char> = shown.text.chars().collect();
+    let (start, end) = shown.map(&place.span);
+    // A long list is cut to what is around the place.
+    let first = if chars.len() <= WIDTH { 0 } else { start.saturating_sub(WIDTH / 3) };
+    let last = chars.len().min(first + WIDTH);
+    let dots = |cut: bool| if cut { "..." } else { "" };
+    let text: String = chars.get(first..last).unwrap_or_default().iter().collect();
+    let (before, after) = (dots(first > 0), dots(last < chars.len()));
+    let _ = writeln!(out, "{:>5} | {before}{text}{after}", place.line);
+    let pad = " ".repeat(before.len() + start.saturating_sub(first));
+    let marks = "^".repeat(end.min(last).saturating_sub(start).max(1));
+    let _ = writeln!(out, "      | {}", format!("{pad}{marks} {label}").trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_points_at_its_text() {
+        let source = Source::new("a.conf", b"\xef\xbb\xbf[Interface]\nMTU = x\n").0;
+        let place = Place { line: 2, span: 6..7 };
+        let problem = Problem::error(place.clone(), "no").with(place, "also").help("do");
+        assert_eq!(
+            problem.render(&source),
+            "a.conf:2:7: error: no\n    2 | MTU = x\n      |       ^\n    2 | MTU = x\n      |       ^ also\n      = help: do\n"
+        );
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let text = format!("AllowedIPs = {}bad{}", "10.0.0.0/8, ".repeat(50), ", ::/0".repeat(90));
+        let source = Source::new("a", text.as_bytes()).0;
+        let at = text.find("bad").unwrap();
+        let shown = Problem::error(Place { line: 1, span: at..at + 3 }, "no").render(&source);
+        let mut lines = shown.lines().skip(1);
+        let (text, marks) = (lines.next().unwrap(), lines.next().unwrap());
+        assert_eq!(text.find("bad"), marks.find("^^^"));
+        assert!(text.len() < 120, "{text}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_line() {
+        let (_, problem) = Source::new("a", b"one\ntw\xff\n");
+        assert_eq!(problem.unwrap().place, Some(Place { line: 2, span: 2..3 }));
+    }
+}

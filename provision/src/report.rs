@@ -1,0 +1,286 @@
+//! How a command ends: text for a person, or one JSON object on stdout.
+//!
+//! # `--json`
+//!
+//! Always there: `command`, `ok`, `exit_code`, `warnings` (a list of problems, which are objects of
+//! `severity`, `file`, `line`, `column`, `message`, `related_lines`, `help`).
+//!
+//! When `ok`, one more named `result`, an object:
+//!
+//! | command | fields of `result` |
+//! |---|---|
+//! | `push` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port` |
+//! | `diff` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port`, `changes` |
+//! | `show` | `router`, `interfaces` |
+//! | `status` | `router`, and the fields of `proto_core::protocol::message::Status` |
+//! | `check` | `interface`, `public_key`, `counts`, `image_bytes` |
+//!
+//! `router` is an object of `hostname`, `board`, `agent`; `summary` one of `created`, `device` (a
+//! list of `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`,
+//! `changed`, `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
+//!
+//! When not `ok`, one more named `error`:
+//!
+//! | field | is |
+//! |---|---|
+//! | `kind` | `usage`, `file`, `connection` or `router` |
+//! | `message` | what a person would read |
+//! | `hint` | what to do next, or null |
+//! | `file`, `line` | where in the file, or null |
+//! | `code` | for `router`: the name of `proto_core::protocol::message::Code` in snake case |
+//! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
+//! | `state` | for `push`: `unchanged`, `partly` or `unknown` |
+//! | `problems` | for `file`: the list of problems |
+//!
+//! Fields may be added; none changes its meaning.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use crate::exit;
+use crate::problem::{Problem, ProblemJson, Source};
+use crate::ui::say;
+
+/// What every end of a command needs.
+#[derive(Debug)]
+pub struct Context {
+    command: &'static str,
+    /// Whether it is JSON that is wanted.
+    pub json: bool,
+    warnings: Vec<ProblemJson>,
+}
+
+impl Context {
+    /// The context of a command that begins.
+    #[must_use]
+    pub const fn new(command: &'static str, json: bool) -> Self {
+        Self { command, json, warnings: Vec::new() }
+    }
+
+    /// Warns: at once on stderr, or later in the JSON object.
+    pub fn warn(&mut self, source: &Source, problems: &[Problem]) {
+        for problem in problems {
+            if self.json {
+                self.warnings.push(problem.json(source));
+            } else {
+                say(problem.render(source).trim_end());
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Object<'a, R> {
+    command: &'static str,
+    ok: bool,
+    exit_code: u8,
+    warnings: &'a [ProblemJson],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Error>,
+}
+
+fn print_json(object: &impl Serialize) {
+    if let Ok(text) = serde_json::to_string(object) {
+        print(&text);
+    }
+}
+
+/// Prints to stdout. If nobody reads it there is nothing to be done.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// A command that went well.
+#[derive(Debug)]
+pub struct Done<R> {
+    /// 0, or 4 for a `diff` with changes.
+    pub code: u8,
+    /// For a person, without a last end of line.
+    pub text: String,
+    /// For `--json`.
+    pub result: R,
+}
+
+impl<R: Serialize> Done<R> {
+    /// Prints it and returns the exit code.
+    pub fn finish(self, context: &Context) -> u8 {
+        if context.json {
+            print_json(&Object {
+                command: context.command,
+                ok: true,
+                exit_code: self.code,
+                warnings: &context.warnings,
+                result: Some(self.result),
+                error: None,
+            });
+        } else {
+            print(&self.text);
+        }
+        self.code
+    }
+}
+
+/// Which side an error is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The command line.
+    Usage,
+    /// FILE.
+    File,
+    /// The way to the router.
+    Connection,
+    /// The router.
+    Router,
+}
+
+/// What became of the running configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is as it was.
+    Unchanged,
+    /// Some of the changes were made.
+    Partly,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// An error as `--json` gives it.
+#[derive(Debug, Serialize)]
+pub struct Error {
+    /// Which side it is on.
+    pub kind: Kind,
+    /// What a person would read.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The file it is in.
+    pub file: Option<String>,
+    /// The line of the file.
+    pub line: Option<usize>,
+    /// What the router says: the kind of failure,
+    pub code: Option<String>,
+    /// what it is about,
+    pub subject: Option<String>,
+    /// in its words,
+    pub text: Option<String>,
+    /// with the kernel's number
+    pub errno: Option<u16>,
+    /// and its name.
+    pub errno_name: Option<&'static str>,
+    /// What became of the running configuration.
+    pub state: Option<Outcome>,
+    /// What is wrong with the file.
+    pub problems: Vec<ProblemJson>,
+}
+
+/// A command that went wrong.
+#[derive(Debug)]
+pub struct Failed {
+    /// The facts.
+    pub error: Box<Error>,
+    /// The file's problems as text, in place of the message.
+    rendered: String,
+}
+
+impl Failed {
+    /// A failure with a message.
+    #[must_use]
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let error = Error {
+            kind,
+            message: message.into(),
+            hint: None,
+            file: None,
+            line: None,
+            code: None,
+            subject: None,
+            text: None,
+            errno: None,
+            errno_name: None,
+            state: None,
+            problems: Vec::new(),
+        };
+        Self { error: Box::new(error), rendered: String::new() }
+    }
+
+    /// The command line is wrong.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// The file is wrong. Not all of very many problems are shown as text.
+    #[must_use]
+    pub fn file(source: &Source, problems: &[Problem]) -> Self {
+        const SHOWN: usize = 20;
+        let count = problems.len();
+        let errors = if count == 1 { "1 error".into() } else { format!("{count} errors") };
+        let mut failed = Self::new(Kind::File, format!("{}: {errors}", source.name));
+        for problem in problems.iter().take(SHOWN) {
+            failed.rendered += &problem.render(source);
+        }
+        if count > SHOWN {
+            failed.rendered += &format!("... and {} more\n", count - SHOWN);
+        }
+        failed.error.problems = problems.iter().map(|problem| problem.json(source)).collect();
+        failed.error.file = Some(source.name.clone());
+        let first = problems.first().and_then(|problem| problem.place.as_ref());
+        failed.error.line = first.map(|place| place.line);
+        failed
+    }
+
+    /// The same failure with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: Option<String>) -> Self {
+        self.error.hint = hint;
+        self
+    }
+
+    /// Prints it and returns the exit code.
+    pub fn finish(self, context: &Context) -> u8 {
+        let code = match self.error.kind {
+            Kind::Usage | Kind::File => exit::USAGE,
+            Kind::Connection => exit::CONNECTION,
+            Kind::Router => exit::ROUTER,
+        };
+        if context.json {
+            print_json(&Object::<()> {
+                command: context.command,
+                ok: false,
+                exit_code: code,
+                warnings: &context.warnings,
+                result: None,
+                error: Some(&self.error),
+            });
+            return code;
+        }
+        if !self.rendered.is_empty() {
+            say(self.rendered.trim_end());
+        }
+        match self.error.file {
+            // A place in front is what editors and people look for.
+            Some(_) => say(&self.error.message),
+            None => say(&format!("postwire: {}", self.error.message)),
+        }
+        match self.error.state {
+            Some(Outcome::Unchanged) => say("The router's running configuration is as it was."),
+            Some(Outcome::Partly) => {
+                say("Some changes were made: run `postwire diff` to see what is missing.");
+            }
+            Some(Outcome::Unknown) => say(
+                "The router had been told to apply: whether it did is not known. \
+                 Run `postwire diff` to find out.",
+            ),
+            None => {}
+        }
+        if let Some(hint) = &self.error.hint {
+            say(&format!("hint: {hint}"));
+        }
+        code
+    }
+}

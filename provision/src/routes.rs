@@ -1,0 +1,151 @@
+//! The routes and policy rules that wg-quick would make for a configuration.
+//!
+//! - `Table = off`: none.
+//! - `Table = N`: a route in table N for every allowed IP.
+//! - otherwise: a route in the main table for every allowed IP, less those that the route of one of
+//!   the interface's own addresses covers; and for `0.0.0.0/0` or `::/0` the full tunnel: the route
+//!   in a table of its own whose number is also the mark on WireGuard's packets, a rule that sends
+//!   everything without the mark there, and before it a rule that lets the main table answer with
+//!   anything more precise than its default route.
+//!
+//! wg-quick also looks for a free table number and adds firewall rules; neither is known here.
+
+use std::net::IpAddr;
+
+use proto_core::ip::IpNet;
+use proto_core::protocol::config::{Route, Rule};
+
+use crate::conf::{At, Config, MAIN_TABLE, Place, Table};
+
+/// The mark, and the table, of a full tunnel when the file has no FwMark.
+const FULL_TUNNEL_MARK: u32 = 51_820;
+/// The priority of the rule for packets without the mark: where the kernel puts a first rule that
+/// is added without one, as wg-quick does.
+const MARK_PRIORITY: u32 = 32_765;
+/// The priority of the rule for the main table, which is added after and so comes before.
+const MAIN_PRIORITY: u32 = 32_764;
+
+/// Routes and rules, and the mark that goes with them.
+#[derive(Clone, Debug, Default)]
+pub struct Routing {
+    /// The routes, each with the allowed IP that it is for.
+    pub routes: Vec<(Route, Place)>,
+    /// The rules, each with the allowed IP that it is for.
+    pub rules: Vec<(Rule, Place)>,
+    /// The mark on the interface's packets, 0 for none.
+    pub fwmark: u32,
+}
+
+/// Derives the routing of a configuration.
+#[must_use]
+pub fn derive(config: &Config) -> Routing {
+    let fwmark = config.fwmark.as_ref().map_or(0, |at| at.value);
+    let mut routing = Routing { fwmark, ..Routing::default() };
+    let table = config.table.as_ref().map_or(Table::Auto, |at| at.value);
+    for At { value: to, place } in config.peers.iter().flat_map(|peer| &peer.allowed_ips) {
+        let table = match table {
+            Table::Off => return routing,
+            Table::Number(table) => table,
+            Table::Auto if to.prefix == 0 => routing.full_tunnel(to, place),
+            Table::Auto if config.addresses.iter().any(|own| covers(&own.value, to)) => continue,
+            Table::Auto => MAIN_TABLE,
+        };
+        routing.routes.push((Route { table, metric: 0, to: *to }, place.clone()));
+    }
+    routing
+}
+
+impl Routing {
+    /// Adds the rules of a full tunnel and returns its table.
+    fn full_tunnel(&mut self, to: &IpNet, place: &Place) -> u32 {
+        if self.fwmark == 0 {
+            self.fwmark = FULL_TUNNEL_MARK;
+        }
+        let rule = Rule {
+            v6: to.addr.is_ipv6(),
+            priority: MAIN_PRIORITY,
+            table: MAIN_TABLE,
+            fwmark: None,
+            invert: false,
+            suppress_prefixlength: Some(0),
+        };
+        let marked = Rule {
+            priority: MARK_PRIORITY,
+            table: self.fwmark,
+            fwmark: Some(self.fwmark),
+            invert: true,
+            suppress_prefixlength: None,
+            ..rule
+        };
+        self.rules.extend([(rule, place.clone()), (marked, place.clone())]);
+        self.fwmark
+    }
+}
+
+/// Whether the kernel's own route for an address of the interface matches all of `to`. An IPv4
+/// address with a prefix of 32 has no such route, an IPv6 address always has.
+fn covers(own: &IpNet, to: &IpNet) -> bool {
+    let has_route = match own.addr {
+        IpAddr::V4(_) => (1..32).contains(&own.prefix),
+        IpAddr::V6(_) => true,
+    };
+    has_route && own.prefix <= to.prefix && own.contains(to.addr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::{Source, parse};
+
+    fn routing(interface: &str, allowed: &str) -> Routing {
+        let peer = "PublicKey = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+        let text = format!("[Interface]\n{interface}\n[Peer]\n{peer}\nAllowedIPs = {allowed}\n");
+        let (config, problems) = parse(&Source::new("t", text.as_bytes()).0);
+        assert!(!problems.iter().any(|problem| problem.is_error()), "{problems:?}");
+        derive(&config)
+    }
+
+    fn routes(interface: &str, allowed: &str) -> Vec<String> {
+        let routing = routing(interface, allowed);
+        routing.routes.iter().map(|(r, _)| format!("{} {}", r.to, r.table)).collect()
+    }
+
+    #[test]
+    fn allowed_ips_become_routes_unless_the_interface_is_there_already() {
+        let address = "Address = 10.0.0.1/24, 10.9.9.9/32, fd00::1/64, fd01::1/128";
+        assert_eq!(
+            routes(address, "10.0.0.2/32, 10.0.0.0/24, 10.0.0.0/23, 10.9.9.9/32"),
+            ["10.0.0.0/23 254", "10.9.9.9/32 254"]
+        );
+        assert_eq!(
+            routes(address, "fd00::/64, fd00::/63, fd01::1/128, fd01::2/128"),
+            ["fd00::/63 254", "fd01::2/128 254"]
+        );
+    }
+
+    #[test]
+    fn the_table_is_obeyed() {
+        assert!(routes("Table = off", "10.0.0.0/8, 0.0.0.0/0").is_empty());
+        let numbered = routing("Table = 77\nAddress = 10.0.0.1/24", "10.0.0.2/32, 0.0.0.0/0");
+        let tables: Vec<u32> = numbered.routes.iter().map(|(route, _)| route.table).collect();
+        assert_eq!(tables, [77, 77]);
+        assert!(numbered.rules.is_empty());
+        assert_eq!(numbered.fwmark, 0);
+    }
+
+    #[test]
+    fn a_default_route_is_a_full_tunnel_of_its_family() {
+        let tunnel = routing("", "0.0.0.0/0, 10.0.0.0/8");
+        assert_eq!(tunnel.fwmark, 51_820);
+        assert_eq!(tunnel.routes[0].0.table, 51_820);
+        assert_eq!(tunnel.routes[1].0.table, 254);
+        let rules: Vec<_> = tunnel.rules.iter().map(|(rule, _)| rule).collect();
+        assert!(rules.iter().all(|rule| !rule.v6));
+        assert_eq!((rules[0].priority, rules[0].table, rules[0].suppress_prefixlength), (32_764, 254, Some(0)));
+        assert_eq!((rules[1].priority, rules[1].table, rules[1].fwmark), (32_765, 51_820, Some(51_820)));
+        assert!(rules[1].invert && !rules[0].invert);
+        let both = routing("FwMark = 0x10", "0.0.0.0/0, ::/0");
+        assert_eq!((both.fwmark, both.rules.len()), (16, 4));
+        assert_eq!(routing("FwMark = off", "::/0").fwmark, 51_820);
+    }
+}

@@ -1,0 +1,115 @@
+//! The three machines of `proto_core::protocol::client` behind one face, so that one loop drives
+//! them all.
+
+use proto_core::protocol::client::{Call, Caller, ClientError, Download, Step, Upload};
+use proto_core::protocol::message::{Answer, Ask, Reply};
+
+use crate::ui::Ui;
+
+/// Why a machine stopped. In a box: a failure is long, and rare.
+pub(super) type Ended = Box<ClientError>;
+
+/// Something that is polled, and told what arrived.
+pub(super) trait Machine {
+    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended>;
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), Ended>;
+}
+
+/// A request, and the answer once it is here.
+pub(super) struct Asking<'a> {
+    pub(super) call: Call,
+    pub(super) ask: Ask<'a>,
+    pub(super) answer: Option<Answer<'static>>,
+}
+
+impl Machine for Asking<'_> {
+    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+        Ok(self.call.poll(caller, now, &self.ask, buf)?)
+    }
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), Ended> {
+        match self.call.receive(caller, now, reply)? {
+            None => {}
+            Some(Answer::Working { phase, done, total }) => ui.working(phase, done, total),
+            Some(answer) => self.answer = Some(owned(answer).ok_or(ClientError::Unexpected)?),
+        }
+        Ok(())
+    }
+}
+
+/// The answer without what it borrows. Only `Data` borrows, which no single request asks for.
+fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
+    Some(match answer {
+        Answer::Data { .. } => return None,
+        Answer::Hello(hello) => Answer::Hello(hello),
+        Answer::Status(status) => Answer::Status(status),
+        Answer::Received { stage, arrived } => Answer::Received { stage, arrived },
+        Answer::Planned(summary) => Answer::Planned(summary),
+        Answer::Applied(summary) => Answer::Applied(summary),
+        Answer::Aborted => Answer::Aborted,
+        Answer::Ready { file, length, digest } => Answer::Ready { file, length, digest },
+        Answer::Working { phase, done, total } => Answer::Working { phase, done, total },
+        Answer::Failed(failure) => Answer::Failed(failure),
+    })
+}
+
+impl Machine for Upload<'_> {
+    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+        Ok(Upload::poll(self, caller, now, buf)?)
+    }
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), Ended> {
+        Upload::receive(self, caller, now, reply)?;
+        let (done, total) = self.progress();
+        ui.uploading(done, total);
+        Ok(())
+    }
+}
+
+/// A download, and how much of it is here.
+pub(super) struct Downloading<'f> {
+    pub(super) download: Download<'f>,
+    pub(super) total: u32,
+    pub(super) here: u32,
+}
+
+impl Machine for Downloading<'_> {
+    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+        Ok(self.download.poll(caller, now, buf)?)
+    }
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), Ended> {
+        if let Answer::Data { data, .. } = &reply.answer {
+            let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            self.here = self.here.saturating_add(count).min(self.total);
+        }
+        self.download.receive(caller, now, reply)?;
+        ui.reading(self.here, self.total);
+        Ok(())
+    }
+}

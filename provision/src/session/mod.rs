@@ -1,0 +1,283 @@
+//! A conversation with a router: opens it, and drives the state machines of
+//! `proto_core::protocol::client` with a real clock and a real transport.
+//!
+//! The conversation starts with a hello and a status. The hello says how much may be under way; the
+//! status says which router it is, for every message to the person that follows.
+
+mod machine;
+mod push;
+mod read;
+
+use std::time::{Duration, Instant};
+
+use proto_core::protocol::client::{Call, Caller, ClientError, Patience, Step};
+use proto_core::protocol::envelope;
+use proto_core::protocol::message::{Answer, Ask, Code, Failure, Hello, Status};
+use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
+
+use crate::transport::{Transport, TransportError};
+use crate::ui::Ui;
+use machine::{Asking, Machine};
+
+pub use push::{Diff, Pushed};
+
+/// Why a conversation ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Nothing was heard.
+    #[error("no answer from the router on {name} for {} s", waited.as_secs_f32())]
+    Silence {
+        /// The transport.
+        name: String,
+        /// How long.
+        waited: Duration,
+        /// What to look at.
+        hint: String,
+    },
+    /// The router says no.
+    #[error("the router failed: {}", .0.text)]
+    Failed(Box<Failure>),
+    /// The router keeps losing what it was sent.
+    #[error("the router lost what it was sent again and again: is it restarting?")]
+    Restarts,
+    /// The router says what does not fit.
+    #[error("the router's answer makes no sense: {0}")]
+    Nonsense(&'static str),
+    /// No random numbers for the client's identity.
+    #[error("this machine gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// How often a router may say that nobody listens before it is believed.
+const REFUSALS: u32 = 3;
+/// How often a push starts anew when the router forgot its stage after the upload.
+const MAX_RESTARTS: u32 = 3;
+/// How much the frames of a small request and its answer add to a hello's time on the line.
+const HELLO_BYTES: u32 = 200;
+/// The most bytes of a report that are taken.
+const MAX_REPORT: u32 = 64 << 20;
+
+/// A conversation with a router.
+pub struct Session<'u> {
+    transport: Box<dyn Transport>,
+    ui: &'u mut Ui,
+    caller: Caller,
+    started: Instant,
+    timeout: Duration,
+    refusals: u32,
+    commit_sent: bool,
+    hello: Hello,
+    status: Status,
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("hello", &self.hello).finish_non_exhaustive()
+    }
+}
+
+impl<'u> Session<'u> {
+    /// Finds out who is there.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn open(
+        transport: Box<dyn Transport>,
+        timeout: Duration,
+        ui: &'u mut Ui,
+    ) -> Result<Self, SessionError> {
+        let mut client = [0; 8];
+        getrandom::fill(&mut client).map_err(SessionError::Random)?;
+        let patience = patience(transport.baud(), HELLO_BYTES, timeout);
+        let mut session = Self {
+            transport,
+            ui,
+            caller: Caller::new(client, patience),
+            started: Instant::now(),
+            timeout,
+            refusals: 0,
+            commit_sent: false,
+            hello: Hello {
+                version: VERSION,
+                agent: Default::default(),
+                max_data: 0,
+                in_flight: 0,
+            },
+            status: Status {
+                hostname: Default::default(),
+                board: Default::default(),
+                kernel: Default::default(),
+                machine: Default::default(),
+                uptime: 0,
+                wireguard: false,
+                peak_memory: 0,
+                applied: 0,
+                failed: 0,
+                garbage: 0,
+                text: 0,
+                interfaces: Default::default(),
+            },
+        };
+        session.greet()?;
+        Ok(session)
+    }
+
+    fn greet(&mut self) -> Result<(), SessionError> {
+        match self.call(Ask::Hello { min: VERSION, max: VERSION })? {
+            Answer::Hello(hello) if hello.version != VERSION => {
+                let text = "it chose a version of the protocol that was not offered";
+                return Err(SessionError::Nonsense(text));
+            }
+            Answer::Hello(hello) if hello.max_data == 0 => {
+                return Err(SessionError::Nonsense("it takes no data at all"));
+            }
+            Answer::Hello(hello) => self.hello = hello,
+            _ => return Err(SessionError::Nonsense("it did not greet")),
+        }
+        let in_flight = self.hello.in_flight;
+        self.caller.set_patience(patience(self.transport.baud(), in_flight, self.timeout));
+        self.ui.detail(&format!(
+            "postwired {} on {}: pieces of {} bytes, {in_flight} bytes under way",
+            printable(&self.hello.agent),
+            self.transport.name(),
+            self.piece_size(),
+        ));
+        match self.call(Ask::Status)? {
+            Answer::Status(status) => self.status = status,
+            _ => return Err(SessionError::Nonsense("it gave no status")),
+        }
+        Ok(())
+    }
+
+    /// What the router said of itself first.
+    #[must_use]
+    pub const fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// How the router was at the start.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Whether the router has been told to make a change, so that silence says nothing about it.
+    #[must_use]
+    pub const fn commit_sent(&self) -> bool {
+        self.commit_sent
+    }
+
+    /// How many bytes go into one piece: what the router takes, but on a serial line no more than
+    /// it carries in a twenty-fourth of a second, so that a lost piece costs little.
+    fn piece_size(&self) -> u16 {
+        let most = self.hello.max_data.min(u16::try_from(MAX_DATA).unwrap_or(u16::MAX));
+        match self.transport.baud() {
+            None => most,
+            Some(baud) => most.min(u16::try_from(baud / 240).unwrap_or(u16::MAX).clamp(64, 480)),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// One request and its answer.
+    fn call(&mut self, ask: Ask<'_>) -> Result<Answer<'static>, SessionError> {
+        let now = self.now();
+        let mut asking = Asking { call: Call::new(&mut self.caller, now), ask, answer: None };
+        self.drive(&mut asking)?;
+        asking.answer.ok_or(SessionError::Nonsense("it gave no answer"))
+    }
+
+    /// Runs a machine until it is done.
+    fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
+        let mut buf = [0; MAX_PACKET];
+        loop {
+            let now = self.now();
+            match machine.poll(&self.caller, now, &mut buf).map_err(|error| self.ended(*error))? {
+                Step::Done => return Ok(()),
+                Step::Send(len) => {
+                    let packet = buf.get(..len).unwrap_or_default();
+                    let sent = self.transport.send(packet);
+                    self.unless_refused(sent)?;
+                }
+                Step::Wait(until) => {
+                    let wait = Duration::from_millis(until.saturating_sub(now).max(1));
+                    let received = self.transport.recv(wait);
+                    self.ui.stray(self.transport.stray(), false);
+                    let Some(packet) = self.unless_refused(received)?.flatten() else { continue };
+                    self.refusals = 0;
+                    let now = self.now();
+                    match self.caller.reply(&packet) {
+                        Some(reply) => machine
+                            .receive(&mut self.caller, now, reply, self.ui)
+                            .map_err(|error| self.ended(*error))?,
+                        None => self.foreign(&packet),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a refusal pass a few times: the agent may be starting.
+    fn unless_refused<T>(
+        &mut self,
+        outcome: Result<T, TransportError>,
+    ) -> Result<Option<T>, SessionError> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(TransportError::Refused(_)) if self.refusals + 1 < REFUSALS => {
+                self.refusals += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn foreign(&self, packet: &[u8]) {
+        let what = match envelope::read::<proto_core::protocol::message::Reply<'_>>(packet, |_| true) {
+            Ok(_) => "a reply to somebody else",
+            Err(_) => "a packet that is no reply",
+        };
+        self.ui.detail(&format!("dropped {what} ({} bytes)", packet.len()));
+    }
+
+    fn ended(&mut self, error: ClientError) -> SessionError {
+        self.ui.stray(self.transport.stray(), true);
+        match error {
+            ClientError::Silence => SessionError::Silence {
+                name: self.transport.name().into(),
+                waited: self.timeout,
+                hint: self.transport.silence_hint(),
+            },
+            ClientError::Failed(failure) => SessionError::Failed(failure.into()),
+            ClientError::Restarts => SessionError::Restarts,
+            ClientError::Unexpected => SessionError::Nonsense("it does not belong to the question"),
+            ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
+        }
+    }
+}
+
+impl SessionError {
+    /// Whether the router has lost what this conversation was about, so that it has to start anew.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Failed(failure) if matches!(failure.code, Code::Gone | Code::Incomplete))
+    }
+}
+
+fn patience(baud: Option<u32>, under_way: u32, timeout: Duration) -> Patience {
+    let line = baud.map_or(0, |baud| u64::from(under_way) * 2 * 10 * 1_000 / u64::from(baud.max(1)));
+    Patience {
+        resend: u32::try_from(300 + line).unwrap_or(u32::MAX),
+        give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Text of a router without what a terminal would act upon.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

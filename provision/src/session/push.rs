@@ -1,0 +1,101 @@
+//! Pushing an image, and asking what a push would change.
+
+use proto_core::protocol::client::Upload;
+use proto_core::protocol::message::{Answer, Ask, Summary};
+use proto_core::protocol::report::Change;
+
+use super::{MAX_RESTARTS, Session, SessionError};
+use crate::image::Image;
+
+/// What a push did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pushed {
+    /// What was changed.
+    pub summary: Summary,
+}
+
+/// What a push would do.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Diff {
+    /// In numbers.
+    pub summary: Summary,
+    /// One by one.
+    pub changes: Vec<Change>,
+}
+
+impl Session<'_> {
+    /// Makes the router run an image. It is true when this returns: the router has read its kernel
+    /// back.
+    ///
+    /// # Errors
+    /// [`SessionError`]. If [`Session::commit_sent`], a router that was not heard from since may or
+    /// may not have made the change.
+    pub fn push(&mut self, image: &Image) -> Result<Pushed, SessionError> {
+        self.with_stage(image, |session, stage| {
+            session.commit_sent = true;
+            match session.call(Ask::Commit { stage })? {
+                Answer::Applied(summary) => Ok(Pushed { summary }),
+                _ => Err(SessionError::Nonsense("it did not say what it applied")),
+            }
+        })
+    }
+
+    /// Asks what [`Session::push`] would change.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn diff(&mut self, image: &Image) -> Result<Diff, SessionError> {
+        self.with_stage(image, |session, stage| {
+            let Answer::Planned(summary) = session.call(Ask::Plan { stage })? else {
+                return Err(SessionError::Nonsense("it did not say what it plans"));
+            };
+            let changes = if summary.is_quiet() {
+                Vec::new()
+            } else {
+                session.file(Ask::Changes { stage })?
+            };
+            session.forget(stage);
+            Ok(Diff { summary, changes })
+        })
+    }
+
+    /// Uploads an image and works with its stage; anew when the router forgets it.
+    fn with_stage<T>(
+        &mut self,
+        image: &Image,
+        mut work: impl FnMut(&mut Self, u32) -> Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
+        for _ in 0..MAX_RESTARTS {
+            let stage = self.upload(image)?;
+            match work(self, stage) {
+                Err(error) if error.is_gone() => self.ui.detail("the router forgot: starting anew"),
+                outcome => return outcome,
+            }
+        }
+        Err(SessionError::Restarts)
+    }
+
+    fn upload(&mut self, image: &Image) -> Result<u32, SessionError> {
+        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let mut upload = Upload::new(
+            &mut self.caller,
+            now,
+            image.interface.clone(),
+            &image.bytes,
+            piece_size,
+            in_flight,
+        )
+        .map_err(|error| self.ended(error))?;
+        self.drive(&mut upload)?;
+        let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
+        self.ui.detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));
+        Ok(stage)
+    }
+
+    /// Lets the router drop a stage at once: there are keys in it. If that fails, time does it.
+    fn forget(&mut self, stage: u32) {
+        if let Err(error) = self.call(Ask::Abort { stage }) {
+            self.ui.detail(&format!("the stage stays until its time is over: {error}"));
+        }
+    }
+}

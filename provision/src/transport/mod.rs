@@ -1,0 +1,58 @@
+//! Ways to carry packets to a router and back.
+
+mod serial;
+mod stray;
+mod udp;
+
+use std::io;
+use std::time::Duration;
+
+pub use serial::SerialLine;
+pub use stray::Stray;
+pub use udp::Udp;
+
+/// Why packets do not travel.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// It could not be opened.
+    #[error("{message}")]
+    Open {
+        /// What happened, of what.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The far end says that nobody listens. It may be about to.
+    #[error("nobody listens on {0}")]
+    Refused(String),
+    /// It worked and does so no more.
+    #[error("{0}: {1}")]
+    Lost(String, io::Error),
+}
+
+/// A way to carry packets. It may lose, repeat and reorder them, but never changes one.
+pub trait Transport {
+    /// Sends a packet.
+    ///
+    /// # Errors
+    /// [`TransportError`]; after [`TransportError::Refused`] it may be tried again.
+    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError>;
+
+    /// Waits for a packet, no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError>;
+
+    /// What arrived that is not a packet. Its lines may be taken out.
+    fn stray(&mut self) -> &mut Stray;
+
+    /// How the person calls it: `/dev/ttyUSB0 at 115200 baud`.
+    fn name(&self) -> &str;
+
+    /// The speed in bits per second where that limits what may be under way.
+    fn baud(&self) -> Option<u32>;
+
+    /// What to look at when nothing is heard.
+    fn silence_hint(&self) -> String;
+}

@@ -1,0 +1,112 @@
+//! Packets as datagrams.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::time::{Duration, Instant};
+
+use proto_core::protocol::frame;
+
+use super::{Stray, Transport, TransportError};
+use crate::units::UdpAddress;
+
+/// A UDP socket that talks to one router.
+#[derive(Debug)]
+pub struct Udp {
+    socket: UdpSocket,
+    name: String,
+    stray: Stray,
+}
+
+impl Udp {
+    /// Looks up the host and connects to it, which for UDP sends nothing.
+    ///
+    /// # Errors
+    /// [`TransportError::Open`].
+    pub fn open(to: &UdpAddress) -> Result<Self, TransportError> {
+        let open = |message: String| TransportError::Open { message, hint: None };
+        let addresses: Vec<SocketAddr> = (to.host.as_str(), to.port)
+            .to_socket_addrs()
+            .map_err(|error| open(format!("cannot look up `{}`: {error}", to.host)))?
+            .collect();
+        // A router that has just been unpacked has IPv4 before it has IPv6.
+        let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+        let address = *address.ok_or_else(|| open(format!("`{}` has no address", to.host)))?;
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let name = format!("{address} (UDP)");
+        UdpSocket::bind(any)
+            .and_then(|socket| socket.connect(address).map(|()| socket))
+            .map(|socket| Self { socket, name: name.clone(), stray: Stray::default() })
+            .map_err(|error| open(format!("no way to {name} from here: {error}")))
+    }
+
+    fn failed(&self, error: io::Error) -> TransportError {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => TransportError::Refused(self.name.clone()),
+            _ => TransportError::Lost(self.name.clone(), error),
+        }
+    }
+}
+
+impl Transport for Udp {
+    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        let mut buf = [0; frame::MAX_SEALED];
+        if let Some(room) = buf.get_mut(..packet.len()) {
+            room.copy_from_slice(packet);
+        }
+        let sealed = frame::seal(&mut buf, packet.len()).map_err(|_| {
+            TransportError::Lost(self.name.clone(), io::ErrorKind::InvalidInput.into())
+        })?;
+        match self.socket.send(sealed) {
+            Ok(_) => Ok(()),
+            // The send queue is full: to the caller a datagram that was lost on the way.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        let until = Instant::now() + timeout;
+        let mut buf = [0; 2 * frame::MAX_SEALED];
+        loop {
+            // A timeout of zero would mean for ever.
+            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(left)).map_err(|error| self.failed(error))?;
+            match self.socket.recv(&mut buf) {
+                Ok(len) => match buf.get(..len).and_then(frame::open) {
+                    Some(packet) => return Ok(Some(packet.to_vec())),
+                    None => self.stray.garbage += 1,
+                },
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(None),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.failed(error)),
+                },
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn stray(&mut self) -> &mut Stray {
+        &mut self.stray
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn baud(&self) -> Option<u32> {
+        None
+    }
+
+    fn silence_hint(&self) -> String {
+        match self.stray.garbage {
+            0 => "is the router on, is the address right, and does a firewall let UDP through?".into(),
+            _ => "datagrams came back that are not of this protocol: is it the right port?".into(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a person sees on stderr while something is under way: a bar on a terminal, a line for each
+//! step elsewhere, nothing under `--json`.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto_core::protocol::message::Phase;
+
+use crate::transport::Stray;
+
+/// Prints a line to stderr. If nobody reads it there is nothing to be done.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Silent,
+    Lines,
+    Bar,
+}
+
+/// Shows progress.
+#[derive(Debug)]
+pub struct Ui {
+    mode: Mode,
+    verbose: bool,
+    bar: Option<ProgressBar>,
+    step: Option<Step>,
+}
+
+/// What is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Uploading,
+    Reading,
+    Phase(Phase),
+}
+
+impl Step {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Uploading => "uploading",
+            Self::Reading => "reading",
+            Self::Phase(Phase::Checking) => "checking",
+            Self::Phase(Phase::Comparing) => "comparing",
+            Self::Phase(Phase::Applying) => "applying",
+            Self::Phase(Phase::Verifying) => "verifying",
+        }
+    }
+
+    const fn is_bytes(self) -> bool {
+        matches!(self, Self::Uploading | Self::Reading)
+    }
+}
+
+const BYTES: &str = "{msg:>10} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}";
+const ITEMS: &str = "{msg:>10} [{wide_bar}] {pos}/{len}";
+const OPEN_END: &str = "{msg:>10} {spinner} {pos}";
+
+impl Ui {
+    /// Nothing for a `--json` run; else a bar on a terminal and lines elsewhere.
+    #[must_use]
+    pub fn new(json: bool, verbose: bool) -> Self {
+        let mode = match (json, std::io::stderr().is_terminal()) {
+            (true, _) => Mode::Silent,
+            (false, true) => Mode::Bar,
+            (false, false) => Mode::Lines,
+        };
+        Self { mode, verbose: verbose && !json, bar: None, step: None }
+    }
+
+    /// Bytes of an image on their way to the router.
+    pub fn uploading(&mut self, done: u32, total: u32) {
+        self.progress(Step::Uploading, done, total);
+    }
+
+    /// Bytes of a file on their way from the router.
+    pub fn reading(&mut self, done: u32, total: u32) {
+        self.progress(Step::Reading, done, total);
+    }
+
+    /// What the router says it is doing.
+    pub fn working(&mut self, phase: Phase, done: u32, total: u32) {
+        self.progress(Step::Phase(phase), done, total);
+    }
+
+    fn progress(&mut self, step: Step, done: u32, total: u32) {
+        let fresh = self.step.replace(step) != Some(step);
+        match self.mode {
+            Mode::Silent => {}
+            Mode::Lines => {
+                // A few bytes of a report are not worth a line.
+                if fresh && step != Step::Reading {
+                    match (step.is_bytes(), total) {
+                        (true, _) => say(&format!("{} {total} bytes", step.word())),
+                        (false, 0) => say(step.word()),
+                        (false, _) => say(&format!("{} {total} items", step.word())),
+                    }
+                }
+            }
+            Mode::Bar => {
+                if fresh {
+                    self.clear();
+                    self.step = Some(step);
+                }
+                let bar = self.bar.get_or_insert_with(|| bar(step, total));
+                bar.set_length(total.into());
+                bar.set_position(done.into());
+            }
+        }
+    }
+
+    /// Takes the bar away, before a result is printed.
+    pub fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.step = None;
+    }
+
+    /// A line that only `-v` shows.
+    pub fn detail(&self, line: &str) {
+        if self.verbose {
+            self.line(line);
+        }
+    }
+
+    /// Shows what came in between packets, if `-v` asks for it. `all` includes an unfinished line.
+    pub fn stray(&self, stray: &mut Stray, all: bool) {
+        for line in stray.take_lines(all) {
+            self.detail(&format!("line: {line}"));
+        }
+    }
+
+    fn line(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
+        }
+    }
+}
+
+fn bar(step: Step, total: u32) -> ProgressBar {
+    let template = match (step.is_bytes(), total) {
+        (true, _) => BYTES,
+        (false, 0) => OPEN_END,
+        (false, _) => ITEMS,
+    };
+    let bar = ProgressBar::with_draw_target(Some(total.into()), ProgressDrawTarget::stderr());
+    // The templates are constants: `templates_are_valid`.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(step.word());
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_valid() {
+        for template in [BYTES, ITEMS, OPEN_END] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Values of the command line: durations, serial lines, hosts with ports.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proto_core::protocol::DEFAULT_PORT;
+
+/// The speed of a serial line unless told otherwise.
+pub const DEFAULT_BAUD: u32 = 115_200;
+
+/// A serial line: `DEV[@BAUD]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SerialAddress {
+    /// The device.
+    pub device: PathBuf,
+    /// Its speed in bits per second.
+    pub baud: u32,
+}
+
+/// A host: `HOST[:PORT]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UdpAddress {
+    /// Its name or address, without brackets.
+    pub host: String,
+    /// Its UDP port.
+    pub port: u16,
+}
+
+/// Reads `10s`, `500ms`, `2m`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("not a duration: a number and ms, s or m, such as 10s".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "not a duration: the number is missing or too large")?;
+    match number.checked_mul(scale) {
+        Some(ms @ 1..=3_600_000) => Ok(Duration::from_millis(ms)),
+        _ => Err("a duration is from 1ms to 60m".into()),
+    }
+}
+
+/// Reads `DEV[@BAUD]`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn serial(text: &str) -> Result<SerialAddress, String> {
+    let (device, baud) = match text.rsplit_once('@') {
+        // `/dev/serial/by-path/...` may hold an `@` that is not ours.
+        Some((device, baud)) if !baud.contains('/') => {
+            let speed = baud.parse().ok().filter(|&speed| speed > 0);
+            (device, speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200"))?)
+        }
+        _ => (text, DEFAULT_BAUD),
+    };
+    if device.is_empty() {
+        return Err("the device is missing, such as /dev/ttyUSB0".into());
+    }
+    Ok(SerialAddress { device: device.into(), baud })
+}
+
+/// Reads `HOST[:PORT]`, with an IPv6 address in brackets when a port follows.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn udp(text: &str) -> Result<UdpAddress, String> {
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(None) => return Err("the `]` is missing".into()),
+        Some(Some((host, ""))) => (host, None),
+        Some(Some((host, port))) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
+        // More than one colon is an IPv6 address without brackets, and without a port.
+        None => match text.split_once(':') {
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err("the host is missing, such as 192.168.1.1".into());
+    }
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|&port| port > 0)
+            .ok_or_else(|| format!("`{port}` is not a port from 1 to 65535"))?,
+    };
+    Ok(UdpAddress { host: host.into(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "10", "s", "0s", "1h", "-1s", "1.5s", "61m", "99999999999999999999s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn serial_lines() {
+        let line = |device: &str, baud| Ok(SerialAddress { device: device.into(), baud });
+        assert_eq!(serial("/dev/ttyUSB0"), line("/dev/ttyUSB0", 115_200));
+        assert_eq!(serial("/dev/ttyS1@9600"), line("/dev/ttyS1", 9_600));
+        assert_eq!(serial("/dev/a@b/tty"), line("/dev/a@b/tty", 115_200));
+        assert!(serial("/dev/ttyS1@fast").is_err() && serial("@9600").is_err());
+    }
+
+    #[test]
+    fn hosts() {
+        let host = |host: &str, port| Ok(UdpAddress { host: host.into(), port });
+        assert_eq!(udp("192.168.1.1"), host("192.168.1.1", DEFAULT_PORT));
+        assert_eq!(udp("router:99"), host("router", 99));
+        assert_eq!(udp("fe80::1%eth0"), host("fe80::1%eth0", DEFAULT_PORT));
+        assert_eq!(udp("[fe80::1%eth0]:99"), host("fe80::1%eth0", 99));
+        assert_eq!(udp("[::1]"), host("::1", DEFAULT_PORT));
+        for bad in ["", ":1", "a:0", "a:x", "[::1", "[]:1"] {
+            assert!(udp(bad).is_err(), "{bad}");
+        }
+    }
+}

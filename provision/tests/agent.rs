@@ -1,0 +1,378 @@
+//! The program against a fake router, from the command line to the exit code.
+
+mod fake;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use fake::{Manners, Pty, Udp};
+use proto_core::protocol::message::{Code, Failure, State, Subject};
+
+const WG0: &str = "\
+[Interface]
+PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=
+ListenPort = 51820
+Address = 10.0.0.1/24, fd00::1/64
+MTU = 1400
+
+[Peer]
+PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+PresharedKey = /UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak=
+AllowedIPs = 10.0.0.2/32
+AllowedIPs = 10.1.0.0/16
+
+[Peer]
+PublicKey = TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=
+Endpoint = 192.0.2.7:51821
+AllowedIPs = 0.0.0.0/0
+PersistentKeepalive = 25
+";
+const PEER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+const OTHER: &str = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
+const PUBLIC: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
+
+/// A directory with a `wg0.conf`, which goes when it is dropped.
+struct Bench(PathBuf);
+
+impl Bench {
+    fn new(name: &str, conf: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("postwire-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("wg0.conf"), conf).unwrap();
+        Self(dir)
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_postwire"))
+            .args(args)
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        Ran::new(output)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn new(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code().expect("no signal"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    #[track_caller]
+    fn ends(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    fn says(&self, words: &str) -> &Self {
+        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in {self:#?}");
+        self
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+fn many_peers(count: usize) -> String {
+    use std::fmt::Write as _;
+    let mut conf = String::from("[Interface]\nPrivateKey = generate\nAddress = 10.0.0.1/8\n");
+    for n in 0..count {
+        let mut key = [9; 32];
+        key[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        let key = proto_core::key::PublicKey(key);
+        let _ = write!(
+            conf,
+            "[Peer]\nPublicKey = {key}\nAllowedIPs = 10.9.{}.{}/32\n",
+            n / 256,
+            n % 256
+        );
+    }
+    conf
+}
+
+#[test]
+fn a_push_applies_and_the_next_one_finds_nothing_to_do() {
+    let (bench, router) = (Bench::new("push", WG0), Udp::new(Manners::default()));
+    let push = ["push", "wg0.conf", "--udp", &router.address];
+    bench.run(&push).ends(0).says(&format!(
+        "applied to wg0 on OpenWrt: interface made; 2 addresses added, 0 changed, 0 removed; \
+         2 routes added, 0 changed, 0 removed; 2 rules added, 0 changed, 0 removed; \
+         2 peers added, 0 changed, 0 removed; public key {PUBLIC}; port 51820\n"
+    ));
+    assert_eq!(router.seen().commits, 1);
+    bench.run(&push).ends(0).says("wg0 already runs this configuration: nothing changed\n");
+    let smaller = WG0.replace("AllowedIPs = 10.1.0.0/16\n", "").replace("51820", "51999");
+    std::fs::write(bench.0.join("wg0.conf"), smaller).unwrap();
+    let mut args = push.to_vec();
+    args.push("--json");
+    let ran = bench.run(&args);
+    assert_eq!(ran.err, "");
+    let json = ran.ends(0).json();
+    assert_eq!(json["command"], "push");
+    assert_eq!((&json["ok"], &json["exit_code"]), (&true.into(), &0.into()));
+    let result = &json["result"];
+    assert_eq!(result["changed"], true);
+    assert_eq!(result["router"]["hostname"], "OpenWrt");
+    assert_eq!(result["summary"]["device"], serde_json::json!(["listen_port"]));
+    assert_eq!(result["summary"]["peers"]["changed"], 1);
+    assert_eq!(result["public_key"], PUBLIC);
+    assert_eq!(result["listen_port"], 51_999);
+}
+
+#[test]
+fn a_diff_shows_every_change_and_makes_none() {
+    let (bench, router) = (Bench::new("diff", WG0), Udp::new(Manners::default()));
+    let diff = ["diff", "wg0.conf", "--udp", &router.address];
+    bench.run(&diff).ends(4).says("+ interface\n").says(&format!("+ peer: {PEER}\n"));
+    assert_eq!(router.seen().commits, 0);
+    assert!(router.seen().aborted);
+    bench.run(&["push", "wg0.conf", "--udp", &router.address]).ends(0);
+    bench.run(&diff).ends(0).says("wg0 already runs this configuration: nothing would change");
+    let other = WG0
+        .replace("10.0.0.1/24, ", "")
+        .replace("0.0.0.0/0", "10.7.0.0/16")
+        .replace("1400", "1380")
+        .replace("51821", "7");
+    std::fs::write(bench.0.join("wg0.conf"), other).unwrap();
+    let ran = bench.run(&diff);
+    let expected = format!(
+        "a push would change wg0 on OpenWrt:\n\
+         ~ mtu: 1400 -> 1380\n\
+         ~ fwmark: 0xca6c -> off\n\
+         - address: 10.0.0.1/24\n\
+         - route: 0.0.0.0/0 table 51820\n\
+         - rule: ipv4 priority 32764: from all lookup main suppress_prefixlength 0\n\
+         - rule: ipv4 priority 32765: not fwmark 0xca6c lookup 51820\n\
+         + route: 10.0.0.2/32 table main\n\
+         + route: 10.7.0.0/16 table main\n\
+         ~ peer: {OTHER}: endpoint, allowed ips\n"
+    );
+    assert_eq!(ran.ends(4).out, expected);
+    let mut args = diff.to_vec();
+    args.push("--json");
+    let json = bench.run(&args).ends(4).json();
+    assert_eq!(json["ok"], true);
+    let changes = json["result"]["changes"].as_array().unwrap();
+    assert_eq!(changes[0], serde_json::json!({"change": "mtu", "from": 1400, "to": 1380}));
+    assert_eq!(changes.len(), 9);
+}
+
+#[test]
+fn show_and_status_tell_what_there_is() {
+    let (bench, router) = (Bench::new("show", WG0), Udp::new(Manners { machine: "mips", ..Manners::default() }));
+    let to = ["--udp", &router.address];
+    bench.run(&["show", to[0], to[1]]).ends(0).says("OpenWrt has no WireGuard interface");
+    bench.run(&["show", "wg0", to[0], to[1]]).ends(1).says("there is no interface of that name");
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+    let expected = format!(
+        "interface: wg0\n  public key: {PUBLIC}\n  private key: (hidden)\n  listening port: 51820\n  \
+         fwmark: 0xca6c\n  mtu: 1400\n  link: up\n  address: 10.0.0.1/24\n  address: fd00::1/64\n  \
+         route: 10.1.0.0/16 table main\n  route: 0.0.0.0/0 table 51820\n  \
+         rule: ipv4 priority 32764: from all lookup main suppress_prefixlength 0\n  \
+         rule: ipv4 priority 32765: not fwmark 0xca6c lookup 51820\n\n\
+         peer: {PEER}\n  preshared key: (hidden)\n  allowed ips: 10.0.0.2/32, 10.1.0.0/16\n  \
+         latest handshake: 1 hour, 5 seconds ago\n  transfer: 1.50 KiB received, 92 B sent\n\n\
+         peer: {OTHER}\n  endpoint: 192.0.2.7:51821\n  allowed ips: 0.0.0.0/0\n  \
+         latest handshake: 1 hour, 1 minute, 5 seconds ago\n  \
+         transfer: 1.50 KiB received, 92 B sent\n  persistent keepalive: every 25 seconds\n"
+    );
+    assert_eq!(bench.run(&["show", to[0], to[1]]).ends(0).out, expected);
+    assert_eq!(bench.run(&["show", "wg0", to[0], to[1]]).ends(0).out, expected);
+    let json = bench.run(&["show", to[0], to[1], "--json"]).ends(0).json();
+    assert_eq!(json["result"]["interfaces"][0]["peers"][0]["preshared_key"], true);
+    let expected = "\
+host name    OpenWrt
+board        acme,router-1
+kernel       6.12.1 (mips)
+wireguard    yes
+interfaces   wg0
+agent        postwired 0.1.0
+running for  1 hour, 2 minutes, 5 seconds
+peak memory  420 KiB
+pushes       1 applied, 0 failed
+line         1 broken frames, 2 bytes of text
+";
+    assert_eq!(bench.run(&["status", to[0], to[1]]).ends(0).out, expected);
+}
+
+#[test]
+fn a_bad_wire_costs_time_only() {
+    let conf = many_peers(300);
+    let bench = Bench::new("loss", &conf);
+    let router = Udp::new(Manners { loss: 20, ..Manners::default() });
+    let to = ["--udp", &router.address];
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("300 peers added");
+    assert_eq!(router.seen().commits, 1);
+    let shown = bench.run(&["show", to[0], to[1]]);
+    assert_eq!(shown.ends(0).out.matches("allowed ips: 10.9.").count(), 300);
+    bench.run(&["diff", "wg0.conf", to[0], to[1]]).ends(0);
+}
+
+#[test]
+fn a_router_that_forgets_gets_everything_anew() {
+    let conf = many_peers(300);
+    let bench = Bench::new("gone", &conf);
+    let manners = Manners { gone_at_piece: Some(9), gone_at_the_end: 1, gone_at_read: true, ..Manners::default() };
+    let router = Udp::new(manners);
+    let to = ["--udp", &router.address];
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("300 peers added");
+    assert_eq!((router.seen().stages, router.seen().commits), (3, 1));
+    bench.run(&["show", "wg0", to[0], to[1]]).ends(0);
+    let router = Udp::new(Manners { gone_at_the_end: 9, ..Manners::default() });
+    let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
+    ran.ends(1).says("again and again");
+}
+
+#[test]
+fn progress_is_a_line_for_each_step_without_a_terminal() {
+    let (bench, router) = (Bench::new("work", WG0), Udp::new(Manners { working: 3, ..Manners::default() }));
+    let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
+    let steps: Vec<&str> = ran.ends(0).err.lines().collect();
+    let bytes = steps[0].strip_prefix("uploading ").unwrap();
+    assert!(bytes.ends_with(" bytes"), "{bytes}");
+    assert_eq!(steps[1..], ["checking 3 items", "comparing 3 items", "applying 3 items", "verifying 3 items"]);
+}
+
+#[test]
+fn failures_point_into_the_file() {
+    let key = PEER.parse().unwrap();
+    let cases = [
+        (Subject::None, 0, "wg0.conf: "),
+        (Subject::Interface, 0, "wg0.conf: interface wg0: "),
+        (Subject::PrivateKey, 2, "PrivateKey: "),
+        (Subject::ListenPort, 3, "ListenPort: "),
+        (Subject::Fwmark, 16, "FwMark: "),
+        (Subject::Mtu, 5, "MTU: "),
+        (Subject::Address("fd00::1/64".parse().unwrap()), 4, "Address fd00::1/64: "),
+        (Subject::Route("10.1.0.0/16".parse().unwrap()), 11, "route to 10.1.0.0/16: "),
+        (Subject::Rule, 16, "policy rule: "),
+        (Subject::Peer(key), 8, "peer xTIB"),
+        (Subject::PresharedKey(key), 9, "PresharedKey: "),
+        (Subject::Endpoint(OTHER.parse().unwrap()), 15, "Endpoint: "),
+        (Subject::PersistentKeepalive(OTHER.parse().unwrap()), 17, "PersistentKeepalive: "),
+        (Subject::AllowedIps(key), 10, "AllowedIPs: "),
+        (Subject::AllowedIp(key, "10.1.0.0/16".parse().unwrap()), 11, "AllowedIPs 10.1.0.0/16: "),
+        (Subject::Offset(0), 2, "byte 0 of the image: "),
+    ];
+    let bench = Bench::new("fail", WG0);
+    for (subject, line, words) in cases {
+        let failure = Failure { errno: 22, ..Failure::new(Code::Kernel, "Invalid thing").about(subject) };
+        let router = Udp::new(Manners { fail_commit: Some(failure), machine: "x86_64", ..Manners::default() });
+        let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
+        ran.ends(1).says(words).says(": Invalid thing (EINVAL)\n");
+        ran.says("The router's running configuration is as it was.\n");
+        if line > 0 {
+            ran.says(&format!("wg0.conf:{line}: "));
+        }
+    }
+}
+
+#[test]
+fn what_became_of_the_router_is_always_said() {
+    let bench = Bench::new("state", WG0);
+    let failure = |code, text| Failure { state: State::Partly, errno: 98, ..Failure::new(code, text) };
+    let router = Udp::new(Manners {
+        fail_commit: Some(failure(Code::Verify, "").about(Subject::ListenPort)),
+        machine: "mips",
+        ..Manners::default()
+    });
+    let push = ["push", "wg0.conf", "--udp", &router.address];
+    let ran = bench.run(&push);
+    ran.ends(1).says("wg0.conf:3: ListenPort: the kernel has something else than it was given (errno 98)");
+    ran.says("Some changes were made: run `postwire diff` to see what is missing.\n").says("hint: ");
+    let mut args = push.to_vec();
+    args.push("--json");
+    let json = bench.run(&args).ends(1).json();
+    let error = &json["error"];
+    assert_eq!((&error["kind"], &error["code"]), (&"router".into(), &"verify".into()));
+    assert_eq!((&error["file"], &error["line"]), (&"wg0.conf".into(), &3.into()));
+    assert_eq!((&error["state"], &error["errno"]), (&"partly".into(), &98.into()));
+
+    let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
+    let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
+    ran.ends(3).says("whether it did is not known").says("postwire diff");
+    let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "300ms"]);
+    ran.ends(3).says("no answer").says("is as it was");
+}
+
+#[test]
+fn nobody_there_is_code_3() {
+    let bench = Bench::new("nobody", WG0);
+    let router = Udp::new(Manners { silent: true, ..Manners::default() });
+    let started = Instant::now();
+    let ran = bench.run(&["status", "--udp", &router.address, "--timeout", "500ms"]);
+    ran.ends(3).says("no answer from the router on 127.0.0.1").says("hint: ");
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert_eq!(router.seen().requests, 2);
+
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let started = Instant::now();
+    bench.run(&["status", "--udp", &closed]).ends(3).says(&format!("nobody listens on {closed}"));
+    assert!(started.elapsed() < Duration::from_secs(5));
+
+    let json = bench.run(&["status", "--serial", "/dev/no-such-line", "--json"]).ends(3).json();
+    assert_eq!(json["error"]["kind"], "connection");
+    bench.run(&["status", "--serial", "/dev/null"]).ends(3).says("not a serial device");
+}
+
+#[test]
+fn another_version_is_refused_with_a_hint() {
+    let bench = Bench::new("version", WG0);
+    let failure = Failure::new(Code::Version, "this router speaks versions 2 to 3");
+    let router = Udp::new(Manners { fail_hello: Some(failure), ..Manners::default() });
+    let ran = bench.run(&["status", "--udp", &router.address]);
+    ran.ends(1).says("postwire: this router speaks versions 2 to 3\n").says("same release");
+}
+
+#[test]
+fn a_serial_line_carries_the_same() {
+    let conf = many_peers(60);
+    let bench = Bench::new("pty", &conf);
+    let router = Pty::new(Manners { loss: 10, text: b"[ 7.0] usb 1-1\r\n", ..Manners::default() });
+    let to = ["--serial", router.device.as_str()];
+    let ran = bench.run(&["push", "wg0.conf", to[0], to[1], "-v"]);
+    ran.ends(0).says("60 peers added").says("line: [ 7.0] usb 1-1\n");
+    assert_eq!(router.seen().commits, 1);
+    let ran = bench.run(&["diff", "wg0.conf", to[0], &format!("{}@9600", to[1])]);
+    assert!(!ran.ends(0).err.contains("usb"));
+    let shown = bench.run(&["show", to[0], to[1]]);
+    assert_eq!(shown.ends(0).out.matches("peer: ").count(), 60);
+    bench.run(&["status", to[0], to[1]]).ends(0).says("acme,router-1");
+}
+
+#[test]
+fn a_line_without_an_agent_says_what_it_heard() {
+    let bench = Bench::new("login", WG0);
+    let mut router = Pty::new(Manners { silent: true, ..Manners::default() });
+    let args = ["status", "--serial", &router.device, "--timeout", "400ms"];
+    bench.run(&args).ends(3).says("not one byte came");
+    // The line echoes, as it would with a login on it.
+    let mut termios = rustix::termios::tcgetattr(&router.slave).unwrap();
+    termios.make_raw();
+    rustix::termios::tcsetattr(&router.slave, rustix::termios::OptionalActions::Now, &termios).unwrap();
+    rustix::fs::flock(&router.slave, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    bench.run(&args).ends(3).says("is in use by another program");
+    rustix::fs::flock(&router.slave, rustix::fs::FlockOperation::Unlock).unwrap();
+    router = Pty::new(Manners { text: b"OpenWrt login: ", loss: 100, ..Manners::default() });
+    bench.run(&["status", "--serial", &router.device, "--timeout", "400ms"]).ends(3);
+}

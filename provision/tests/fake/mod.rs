@@ -1,0 +1,295 @@
+//! A router that speaks the protocol and has no kernel: what it "runs" is the last image that was
+//! committed. What it does wrong is told by its [`Manners`].
+
+mod state;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use proto_core::protocol::config::Record;
+use proto_core::protocol::envelope;
+use proto_core::protocol::message::{
+    Answer, Ask, Code, Failure, Hello, Phase, Reply, Request, Status, Summary,
+};
+use proto_core::protocol::window::Arrived;
+use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
+
+pub use wire::{Pty, Udp};
+
+/// How the router behaves.
+#[derive(Clone, Default)]
+pub struct Manners {
+    /// Of a hundred packets in each direction, how many are lost.
+    pub loss: u64,
+    /// Answers nothing at all.
+    pub silent: bool,
+    /// Answers nothing once it was told to commit.
+    pub silent_on_commit: bool,
+    /// Fails a commit like this.
+    pub fail_commit: Option<Failure>,
+    /// Fails the hello like this.
+    pub fail_hello: Option<Failure>,
+    /// Forgets the stage at this piece, once.
+    pub gone_at_piece: Option<u32>,
+    /// Forgets the stage at a commit or plan, this many times.
+    pub gone_at_the_end: u32,
+    /// Forgets the file at a read, once.
+    pub gone_at_read: bool,
+    /// Says this many times that it is working before it answers a commit.
+    pub working: u32,
+    /// Text that stands before every frame on a serial line.
+    pub text: &'static [u8],
+    /// The architecture it says it is.
+    pub machine: &'static str,
+}
+
+struct Stage {
+    number: u32,
+    length: u32,
+    digest: Digest,
+    piece_size: u16,
+    arrived: Arrived,
+    bytes: Vec<u8>,
+}
+
+/// What a test looks at while the router runs.
+#[derive(Default)]
+pub struct Seen {
+    /// What it runs, if anything.
+    pub running: Vec<Record>,
+    /// How many commits were done.
+    pub commits: u32,
+    /// How many uploads were begun.
+    pub stages: u32,
+    /// Whether the last stage was dropped at the client's wish.
+    pub aborted: bool,
+    /// How many requests came in.
+    pub requests: u32,
+}
+
+/// The router.
+pub struct Router {
+    manners: Manners,
+    seen: Arc<Mutex<Seen>>,
+    stage: Option<Stage>,
+    file: Vec<u8>,
+    /// Answers that were given, to give them again.
+    answered: HashMap<([u8; 8], u32), Vec<Vec<u8>>>,
+    dice: u64,
+    max_data: u16,
+    in_flight: u32,
+}
+
+impl Router {
+    fn new(manners: Manners, max_data: u16, in_flight: u32) -> Self {
+        Self {
+            manners,
+            seen: Arc::default(),
+            stage: None,
+            file: Vec::new(),
+            answered: HashMap::new(),
+            dice: 42,
+            max_data,
+            in_flight,
+        }
+    }
+
+    /// Whether the dice say that a packet is lost.
+    fn loses(&mut self) -> bool {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) % 100 < self.manners.loss
+    }
+
+    /// The packets that answer a packet, those that are lost on the way taken out.
+    fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
+        let Ok((version, request)) = envelope::read::<Request<'_>>(packet, |_| true) else {
+            return Vec::new();
+        };
+        assert_eq!(version == envelope::HELLO_VERSION, matches!(request.ask, Ask::Hello { .. }));
+        self.seen.lock().unwrap().requests += 1;
+        if self.manners.silent || self.loses() {
+            return Vec::new();
+        }
+        let key = (request.client, request.id);
+        let answers = match self.answered.get(&key) {
+            Some(packets) => packets.clone(),
+            None => {
+                let packets: Vec<_> = self
+                    .answer(&request)
+                    .into_iter()
+                    .map(|answer| {
+                        let reply = Reply { client: request.client, id: request.id, answer };
+                        let mut buf = vec![0; MAX_PACKET];
+                        let len = envelope::write(version, &reply, &mut buf).unwrap();
+                        buf.truncate(len);
+                        buf
+                    })
+                    .collect();
+                self.answered.insert(key, packets.clone());
+                packets
+            }
+        };
+        answers.into_iter().filter(|_| !self.loses()).collect()
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Vec<Answer<'static>> {
+        let gone = || vec![Answer::Failed(Failure::new(Code::Gone, "no such stage"))];
+        match &request.ask {
+            Ask::Hello { min, max } => {
+                assert!((*min..=*max).contains(&VERSION));
+                vec![match &self.manners.fail_hello {
+                    Some(failure) => Answer::Failed(failure.clone()),
+                    None => Answer::Hello(Hello {
+                        version: VERSION,
+                        agent: "0.1.0".try_into().unwrap(),
+                        max_data: self.max_data,
+                        in_flight: self.in_flight,
+                    }),
+                }]
+            }
+            Ask::Status => vec![Answer::Status(self.status())],
+            Ask::Begin { interface, length, digest, piece_size } => {
+                assert_eq!(interface, "wg0");
+                assert!((1..=self.max_data).contains(piece_size));
+                let same = |stage: &&Stage| stage.digest == *digest && stage.length == *length;
+                if self.stage.as_ref().filter(same).is_none() {
+                    let mut seen = self.seen.lock().unwrap();
+                    seen.stages += 1;
+                    seen.aborted = false;
+                    self.stage = Some(Stage {
+                        number: seen.stages,
+                        length: *length,
+                        digest: *digest,
+                        piece_size: *piece_size,
+                        arrived: Arrived::default(),
+                        bytes: vec![0; *length as usize],
+                    });
+                }
+                let stage = self.stage.as_ref().unwrap();
+                vec![Answer::Received { stage: stage.number, arrived: stage.arrived }]
+            }
+            Ask::Piece { stage, index, data } => self.piece(*stage, *index, data).unwrap_or_else(gone),
+            Ask::Plan { stage } => match self.image(*stage) {
+                Some(wanted) => {
+                    let seen = self.seen.lock().unwrap();
+                    vec![Answer::Planned(state::summary(&seen.running, &wanted))]
+                }
+                None => gone(),
+            },
+            Ask::Commit { .. } if self.manners.silent_on_commit => {
+                self.manners.silent = true;
+                Vec::new()
+            }
+            Ask::Commit { stage } => match self.image(*stage) {
+                Some(wanted) => self.commit(wanted),
+                None => gone(),
+            },
+            Ask::Abort { .. } => {
+                self.stage = None;
+                self.seen.lock().unwrap().aborted = true;
+                vec![Answer::Aborted]
+            }
+            Ask::Show { interface } => {
+                let running = self.seen.lock().unwrap().running.clone();
+                if running.is_empty() || interface != "wg0" {
+                    let failure = Failure::new(Code::NoInterface, "");
+                    return vec![Answer::Failed(failure)];
+                }
+                self.ready(state::report(&running))
+            }
+            Ask::Changes { stage } => match self.image(*stage) {
+                Some(wanted) => {
+                    let running = self.seen.lock().unwrap().running.clone();
+                    self.ready(state::changes(&running, &wanted))
+                }
+                None => gone(),
+            },
+            Ask::Read { offset, length, .. } => {
+                if std::mem::take(&mut self.manners.gone_at_read) {
+                    return gone();
+                }
+                let start = *offset as usize;
+                let end = (start + usize::from(*length)).min(self.file.len());
+                let data = self.file[start..end].to_vec().leak();
+                vec![Answer::Data { offset: *offset, data }]
+            }
+            // The protocol has more than this program asks for.
+            other => panic!("nobody asks for {other:?}"),
+        }
+    }
+
+    fn piece(&mut self, number: u32, index: u32, data: &[u8]) -> Option<Vec<Answer<'static>>> {
+        if self.manners.gone_at_piece == Some(index) {
+            self.manners.gone_at_piece = None;
+            self.stage = None;
+        }
+        let stage = self.stage.as_mut().filter(|stage| stage.number == number)?;
+        if stage.arrived.wants(index) {
+            let start = index as usize * usize::from(stage.piece_size);
+            stage.bytes[start..start + data.len()].copy_from_slice(data);
+            stage.arrived.insert(index);
+        }
+        Some(vec![Answer::Received { stage: number, arrived: stage.arrived }])
+    }
+
+    /// The records of a complete stage.
+    fn image(&mut self, number: u32) -> Option<Vec<Record>> {
+        if self.manners.gone_at_the_end > 0 {
+            self.manners.gone_at_the_end -= 1;
+            self.stage = None;
+        }
+        let stage = self.stage.as_ref().filter(|stage| stage.number == number)?;
+        assert_eq!(digest(&stage.bytes), stage.digest);
+        Some(state::decode(&stage.bytes))
+    }
+
+    fn commit(&mut self, wanted: Vec<Record>) -> Vec<Answer<'static>> {
+        if let Some(failure) = &self.manners.fail_commit {
+            return vec![Answer::Failed(failure.clone())];
+        }
+        let phases = [Phase::Checking, Phase::Comparing, Phase::Applying, Phase::Verifying];
+        let mut answers = Vec::new();
+        for phase in phases {
+            for done in 0..self.manners.working {
+                answers.push(Answer::Working { phase, done, total: self.manners.working });
+            }
+        }
+        let mut seen = self.seen.lock().unwrap();
+        let summary: Summary = state::summary(&seen.running, &wanted);
+        seen.running = wanted;
+        seen.commits += 1;
+        self.stage = None;
+        answers.push(Answer::Applied(summary));
+        answers
+    }
+
+    fn ready(&mut self, file: Vec<u8>) -> Vec<Answer<'static>> {
+        let length = u32::try_from(file.len()).unwrap();
+        let digest = digest(&file);
+        self.file = file;
+        vec![Answer::Ready { file: 1, length, digest }]
+    }
+
+    fn status(&self) -> Status {
+        let seen = self.seen.lock().unwrap();
+        let mut interfaces = heapless::Vec::new();
+        if !seen.running.is_empty() {
+            interfaces.push("wg0".try_into().unwrap()).unwrap();
+        }
+        Status {
+            hostname: "OpenWrt".try_into().unwrap(),
+            board: "acme,router-1".try_into().unwrap(),
+            kernel: "6.12.1".try_into().unwrap(),
+            machine: self.manners.machine.try_into().unwrap(),
+            uptime: 3_725,
+            wireguard: true,
+            peak_memory: 420,
+            applied: seen.commits,
+            failed: 0,
+            garbage: 1,
+            text: 2,
+            interfaces,
+        }
+    }
+}

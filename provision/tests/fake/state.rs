@@ -1,0 +1,199 @@
+//! What the fake router makes of two images: reports and summaries, the plain way.
+
+use std::collections::BTreeMap;
+
+use proto_core::ip::IpNet;
+use proto_core::key::PublicKey;
+use proto_core::protocol::config::{Checker, Interface, Peer, PrivateKey, Record};
+use proto_core::protocol::message::{Count, Summary, device, peer};
+use proto_core::protocol::report::{Change, Running};
+
+pub(super) fn decode(mut bytes: &[u8]) -> Vec<Record> {
+    let mut checker = Checker::default();
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let (record, rest) = postcard::take_from_bytes(bytes).unwrap();
+        checker.record(&record).unwrap();
+        records.push(record);
+        bytes = rest;
+    }
+    checker.finish().unwrap();
+    records
+}
+
+fn interface(records: &[Record]) -> Option<&Interface> {
+    match records.first() {
+        Some(Record::Interface(interface)) => Some(interface),
+        _ => None,
+    }
+}
+
+fn public_key(interface: &Interface) -> Option<PublicKey> {
+    match interface.private_key {
+        PrivateKey::None => None,
+        PrivateKey::Given(secret) => Some(postwire::conf::public_key(&secret)),
+        PrivateKey::Generate => Some(PublicKey([7; 32])),
+    }
+}
+
+fn peers(records: &[Record]) -> BTreeMap<PublicKey, (Peer, Vec<IpNet>)> {
+    let mut peers = BTreeMap::new();
+    let mut last = None;
+    for record in records {
+        match record {
+            Record::Peer(peer) => {
+                last = Some(peer.public_key);
+                peers.insert(peer.public_key, (peer.clone(), Vec::new()));
+            }
+            Record::AllowedIp(net) => peers.get_mut(&last.unwrap()).unwrap().1.push(*net),
+            _ => {}
+        }
+    }
+    peers
+}
+
+fn changed_fields(old: &(Peer, Vec<IpNet>), new: &(Peer, Vec<IpNet>)) -> u8 {
+    let bit = |differs, bit| if differs { bit } else { 0 };
+    bit(new.0.endpoint.is_some() && old.0.endpoint != new.0.endpoint, peer::ENDPOINT)
+        | bit(old.0.preshared_key != new.0.preshared_key, peer::PRESHARED_KEY)
+        | bit(old.0.persistent_keepalive != new.0.persistent_keepalive, peer::PERSISTENT_KEEPALIVE)
+        | bit(old.1 != new.1, peer::ALLOWED_IPS)
+}
+
+fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let wanted = interface(new).unwrap();
+    match interface(old) {
+        None => changes.extend([Change::Create, Change::PrivateKey { generated: false }, Change::Up]),
+        Some(now) => {
+            if now.mtu != wanted.mtu {
+                changes.push(Change::Mtu { from: now.mtu, to: wanted.mtu });
+            }
+            if now.fwmark != wanted.fwmark {
+                changes.push(Change::Fwmark { from: now.fwmark, to: wanted.fwmark });
+            }
+            if let (Some(from), Some(to)) = (now.listen_port, wanted.listen_port) {
+                if from != to {
+                    changes.push(Change::ListenPort { from, to });
+                }
+            }
+        }
+    }
+    for record in old.iter().filter(|record| !new.contains(record)) {
+        match record {
+            Record::Address(net) => changes.push(Change::RemoveAddress(*net)),
+            Record::Route(route) => changes.push(Change::RemoveRoute(*route)),
+            Record::Rule(rule) => changes.push(Change::RemoveRule(*rule)),
+            _ => {}
+        }
+    }
+    for record in new.iter().filter(|record| !old.contains(record)) {
+        match record {
+            Record::Address(net) => changes.push(Change::AddAddress(*net)),
+            Record::Route(route) => changes.push(Change::AddRoute(*route)),
+            Record::Rule(rule) => changes.push(Change::AddRule(*rule)),
+            _ => {}
+        }
+    }
+    let (old, new) = (peers(old), peers(new));
+    changes.extend(old.keys().filter(|key| !new.contains_key(key)).map(|key| Change::RemovePeer(*key)));
+    for (key, wanted) in &new {
+        match old.get(key) {
+            None => changes.push(Change::AddPeer(*key)),
+            Some(now) => {
+                let fields = changed_fields(now, wanted);
+                if fields != 0 {
+                    changes.push(Change::ChangePeer { public_key: *key, fields });
+                }
+            }
+        }
+    }
+    changes
+}
+
+pub(super) fn summary(old: &[Record], new: &[Record]) -> Summary {
+    let wanted = interface(new).unwrap();
+    let mut summary = Summary {
+        public_key: public_key(wanted),
+        listen_port: wanted.listen_port,
+        ..Summary::default()
+    };
+    for change in list(old, new) {
+        let added = Count { added: 1, ..Count::default() };
+        let removed = Count { removed: 1, ..Count::default() };
+        let add = |count: &mut Count, one: Count| {
+            count.added += one.added;
+            count.changed += one.changed;
+            count.removed += one.removed;
+        };
+        match change {
+            Change::Create => summary.created = true,
+            Change::PrivateKey { .. } => summary.device |= device::PRIVATE_KEY,
+            Change::ListenPort { .. } => summary.device |= device::LISTEN_PORT,
+            Change::Fwmark { .. } => summary.device |= device::FWMARK,
+            Change::Mtu { .. } => summary.device |= device::MTU,
+            Change::Up => summary.device |= device::UP,
+            Change::RemoveAddress(_) => add(&mut summary.addresses, removed),
+            Change::RemoveRoute(_) => add(&mut summary.routes, removed),
+            Change::RemoveRule(_) => add(&mut summary.rules, removed),
+            Change::RemovePeer(_) => add(&mut summary.peers, removed),
+            Change::AddAddress(_) => add(&mut summary.addresses, added),
+            Change::AddRoute(_) => add(&mut summary.routes, added),
+            Change::AddRule(_) => add(&mut summary.rules, added),
+            Change::AddPeer(_) => add(&mut summary.peers, added),
+            Change::ChangePeer { .. } => {
+                add(&mut summary.peers, Count { changed: 1, ..Count::default() });
+            }
+        }
+    }
+    summary
+}
+
+fn encode<R: serde::Serialize>(records: &[R]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        let mut buf = [0; proto_core::protocol::report::MAX_RECORD];
+        bytes.extend_from_slice(postcard::to_slice(record, &mut buf).unwrap());
+    }
+    bytes
+}
+
+pub(super) fn changes(old: &[Record], new: &[Record]) -> Vec<u8> {
+    encode(&list(old, new))
+}
+
+pub(super) fn report(running: &[Record]) -> Vec<u8> {
+    let mut handshake = 1_700_000_000;
+    let records: Vec<Running> = running
+        .iter()
+        .map(|record| match record {
+            Record::Interface(interface) => Running::Interface {
+                name: interface.name.clone(),
+                public_key: public_key(interface),
+                listen_port: interface.listen_port.unwrap_or(33_333),
+                fwmark: interface.fwmark,
+                mtu: interface.mtu,
+                up: true,
+            },
+            Record::Address(net) => Running::Address(*net),
+            Record::Route(route) => Running::Route(*route),
+            Record::Rule(rule) => Running::Rule(*rule),
+            Record::Peer(peer) => {
+                // Later peers were heard from later, so that the order is turned round.
+                handshake += 60;
+                Running::Peer {
+                    public_key: peer.public_key,
+                    preshared_key: peer.preshared_key.is_some(),
+                    endpoint: peer.endpoint,
+                    persistent_keepalive: peer.persistent_keepalive,
+                    latest_handshake: handshake,
+                    handshake_age: Some(1_700_003_725 - handshake),
+                    rx_bytes: 1_536,
+                    tx_bytes: 92,
+                }
+            }
+            Record::AllowedIp(net) => Running::AllowedIp(*net),
+        })
+        .collect();
+    encode(&records)
+}

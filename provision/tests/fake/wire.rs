@@ -1,0 +1,142 @@
+//! The fake router on a UDP socket and on a pseudo-terminal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::UdpSocket;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use proto_core::protocol::frame::{self, Deframer, Received};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::{Manners, Router, Seen};
+
+/// A thread that ends when it is dropped, and takes its panic along.
+struct Worker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn new(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        Self { stop, thread: Some(std::thread::spawn(move || work(&flag))) }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.unwrap().expect("the fake router is content");
+        }
+    }
+}
+
+/// A router on UDP.
+pub struct Udp {
+    seen: Arc<Mutex<Seen>>,
+    /// What to give to `--udp`.
+    pub address: String,
+    _worker: Worker,
+}
+
+impl Udp {
+    pub fn new(manners: Manners) -> Self {
+        let mut router = Router::new(manners, 1_000, 16_000);
+        let seen = Arc::clone(&router.seen);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let address = socket.local_addr().unwrap().to_string();
+        let worker = Worker::new(move |stop| {
+            let mut buf = [0; 2_048];
+            while !stop.load(Ordering::Relaxed) {
+                let Ok((len, from)) = socket.recv_from(&mut buf) else { continue };
+                let packet = frame::open(&buf[..len]).expect("a sealed packet");
+                for mut reply in router.packet(packet) {
+                    let len = reply.len();
+                    reply.resize(len + frame::CRC_LEN, 0);
+                    // Nothing that is broken or foreign may disturb the client.
+                    socket.send_to(b"noise", from).unwrap();
+                    socket.send_to(frame::seal(&mut reply, len).unwrap(), from).unwrap();
+                }
+            }
+        });
+        Self { seen, address, _worker: worker }
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+}
+
+/// A router on a pseudo-terminal.
+pub struct Pty {
+    seen: Arc<Mutex<Seen>>,
+    /// What to give to `--serial`.
+    pub device: String,
+    /// Our end stays open, or the first client to leave would hang up.
+    pub slave: File,
+    _worker: Worker,
+}
+
+impl Pty {
+    pub fn new(manners: Manners) -> Self {
+        let text = manners.text;
+        let mut router = Router::new(manners, 600, 2_000);
+        let seen = Arc::clone(&router.seen);
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let slave = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
+            .open(&device)
+            .unwrap();
+        rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut master = File::from(master);
+        let worker = Worker::new(move |stop| {
+            let mut deframer = Deframer::new();
+            let mut buf = [0; 4_096];
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(len) = master.read(&mut buf) else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                let mut input = &buf[..len];
+                let mut out = Vec::new();
+                while let Some(received) = deframer.next(&mut input) {
+                    let Received::Packet(packet) = received else { continue };
+                    for mut reply in router.packet(packet) {
+                        let len = reply.len();
+                        reply.resize(len + frame::CRC_LEN, 0);
+                        out.extend_from_slice(text);
+                        frame::write_serial(&mut out, &mut reply, len).unwrap().unwrap();
+                    }
+                }
+                write_all(&mut master, &out, stop);
+            }
+        });
+        Self { seen, device, slave, _worker: worker }
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+}
+
+fn write_all(master: &mut File, mut bytes: &[u8], stop: &AtomicBool) {
+    while !bytes.is_empty() && !stop.load(Ordering::Relaxed) {
+        match master.write(bytes) {
+            Ok(len) => bytes = &bytes[len..],
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Debian packages, used two ways: installed on this machine when a program is missing, and
+//! downloaded and unpacked beside it for what runs inside a lab machine (kernels, and programs
+//! of other architectures). The second way never touches the machine's own apt state.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// Installs those of `packages` that are missing, and says so.
+pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|p| !installed(p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "missing packages: {names}. Install them as root (apt-get install {names}) and try again"
+    );
+    ensure!(
+        has_apt(),
+        "missing packages: {names}, and this machine has no apt-get to install them with. \
+         Install what provides them by hand"
+    );
+    eprintln!("lab: installing {names}");
+    // Once per process: the lists do not go stale while a chore runs.
+    static UPDATED: OnceLock<()> = OnceLock::new();
+    if UPDATED.get().is_none() {
+        run(Command::new("apt-get").args(["-qq", "update"]))?;
+        let _ = UPDATED.set(());
+    }
+    run(Command::new("apt-get")
+        .args(["-qq", "install", "-y", "--no-install-recommends"])
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    Ok(())
+}
+
+fn installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["-W", "-f=${db:Status-Status}", package])
+        .output()
+        .is_ok_and(|out| out.status.success() && out.stdout == b"installed")
+}
+
+fn has_apt() -> bool {
+    Command::new("apt-get").arg("--version").output().is_ok()
+}
+
+/// Packages of one architecture, unpacked under one directory and kept there.
+///
+/// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which appears by a rename once it is
+/// complete. `resolved` names the directories that belong together and is written last, so a
+/// run that was interrupted is simply done again, and a finished one needs no network. Removing
+/// the directory is how to move on to newer packages.
+pub(crate) struct Unpacked {
+    debian_arch: &'static str,
+    dir: PathBuf,
+    trees: Vec<PathBuf>,
+}
+
+impl Unpacked {
+    /// Makes sure that `packages` with all they depend on, and the real packages behind the
+    /// `meta` packages (without theirs), are unpacked under `dir`.
+    pub(crate) fn get(
+        dir: &Path,
+        debian_arch: &'static str,
+        meta: &[&str],
+        packages: &[&str],
+    ) -> Result<Self> {
+        fs::create_dir_all(dir.join("pkg"))?;
+        // Two chores may start at the same time; the second waits and finds all done.
+        let lock = fs::File::create(dir.join("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+
+        let mut this = Self { debian_arch, dir: dir.to_owned(), trees: Vec::new() };
+        let request = format!("{} {}", meta.join(" "), packages.join(" "));
+        if let Some(trees) = this.remembered(&request) {
+            this.trees = trees;
+            return Ok(this);
+        }
+        ensure!(
+            has_apt(),
+            "the lab's kernels come from Debian packages, and this machine has no apt-get"
+        );
+        eprintln!("lab: reading the package lists of {debian_arch}");
+        this.update()?;
+        let mut names = Vec::new();
+        for meta in meta {
+            names.push(this.behind_meta(meta)?);
+        }
+        names.extend(this.closure(packages)?);
+        let stems = this.download(&names)?;
+        let partial = dir.join("resolved.partial");
+        fs::write(&partial, format!("{request}\n{}\n", stems.join("\n")))?;
+        fs::rename(&partial, dir.join("resolved"))?;
+        this.trees = stems.iter().map(|stem| this.tree(stem)).collect();
+        Ok(this)
+    }
+
+    /// The roots of the unpacked packages.
+    pub(crate) fn trees(&self) -> &[PathBuf] {
+        &self.trees
+    }
+
+    /// The unpacked file at `path` (relative to `/`), from whichever package has it.
+    pub(crate) fn file(&self, path: &str) -> Result<PathBuf> {
+        let path = path.trim_start_matches('/');
+        self.trees
+            .iter()
+            .map(|tree| tree.join(path))
+            .find(|file| file.exists())
+            .with_context(|| format!("no unpacked {} package has /{path}", self.debian_arch))
+    }
+
+    fn tree(&self, stem: &str) -> PathBuf {
+        self.dir.join("pkg").join(stem)
+    }
+
+    fn remembered(&self, request: &str) -> Option<Vec<PathBuf>> {
+        let resolved = fs::read_to_string(self.dir.join("resolved")).ok()?;
+        let mut lines = resolved.lines();
+        if lines.next()? != request {
+            return None;
+        }
+        let trees: Vec<PathBuf> = lines.map(|stem| self.tree(stem)).collect();
+        trees.iter().all(|tree| tree.is_dir()).then_some(trees)
+    }
+
+    /// An apt command for this architecture, with a configuration of our own on top of the
+    /// machine's: its sources, keys and proxies stay, its state and its hooks do not.
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.dir.join("apt/config")).arg("-qq").env("LC_ALL", "C");
+        command
+    }
+
+    fn update(&self) -> Result<()> {
+        let state = self.dir.join("apt");
+        fs::create_dir_all(state.join("lists/partial"))?;
+        fs::create_dir_all(state.join("cache/archives/partial"))?;
+        // An empty status file: what this machine has installed says nothing about the guest.
+        // Sandbox: the user that apt downloads as cannot write below our directory.
+        fs::write(state.join("status"), "")?;
+        let config = format!(
+            "#clear APT::Update::Pre-Invoke;\n\
+             #clear APT::Update::Post-Invoke;\n\
+             #clear APT::Update::Post-Invoke-Success;\n\
+             #clear APT::Architectures;\n\
+             APT::Architecture \"{arch}\";\n\
+             APT::Architectures {{ \"{arch}\"; }};\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\n\
+             Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
+             Dir::State \"{state}\";\n\
+             Dir::State::lists \"{state}/lists\";\n\
+             Dir::State::status \"{state}/status\";\n\
+             Dir::Cache \"{state}/cache\";\n",
+            arch = self.debian_arch,
+            state = state.display(),
+        );
+        fs::write(state.join("config"), config)?;
+        run(self.apt("apt-get").arg("update"))?;
+        Ok(())
+    }
+
+    /// `linux-image-cloud-amd64` -> the kernel package of the ABI it stands for today.
+    fn behind_meta(&self, meta: &str) -> Result<String> {
+        let out = self.depends(&[meta], &[])?;
+        out.lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .find(|name| name.starts_with("linux-image-"))
+            .map(str::to_owned)
+            .with_context(|| format!("{meta} ({}) does not name a kernel", self.debian_arch))
+    }
+
+    /// The packages and all they depend on, by name.
+    fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let out = self.depends(packages, &["--recurse"])?;
+        let mut names: Vec<String> = out
+            .lines()
+            // Indented lines are the edges, `<name>` is a virtual package.
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            .map(|line| line.trim().to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn depends(&self, packages: &[&str], options: &[&str]) -> Result<String> {
+        let no = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+        run(self
+            .apt("apt-cache")
+            .arg("depends")
+            .args(no.map(|kind| format!("--no-{kind}")))
+            .args(options)
+            .args(packages))
+    }
+
+    /// Downloads and unpacks what is not there yet; returns `NAME_VERSION_ARCH` of each.
+    fn download(&self, names: &[String]) -> Result<Vec<String>> {
+        let uris = run(self.apt("apt-get").args(["--print-uris", "download"]).args(names))?;
+        let mut stems = Vec::new();
+        for line in uris.lines() {
+            // 'uri' file size hash
+            let mut fields = line.split_whitespace();
+            let (Some(_), Some(file), Some(size)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            let stem = file.trim_end_matches(".deb").to_owned();
+            let name = stem.split('_').next().unwrap_or_default();
+            if !self.tree(&stem).is_dir() {
+                let size = size.parse::<u64>().unwrap_or(0).div_ceil(1024);
+                eprintln!("lab: downloading {stem} ({size} KiB)");
+                self.unpack(name, &stem)?;
+            }
+            stems.push(stem);
+        }
+        ensure!(
+            stems.len() == names.len(),
+            "apt offers {} of the {} packages asked for: {}",
+            stems.len(),
+            names.len(),
+            names.join(" ")
+        );
+        Ok(stems)
+    }
+
+    fn unpack(&self, name: &str, stem: &str) -> Result<()> {
+        let partial = self.dir.join("partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?;
+        }
+        fs::create_dir_all(&partial)?;
+        run(self.apt("apt-get").args(["download", name]).current_dir(&partial))?;
+        let deb = fs::read_dir(&partial)?.next().context("apt-get downloaded nothing")??.path();
+        let tree = partial.join("tree");
+        run(Command::new("dpkg").arg("-x").arg(deb).arg(&tree))?;
+        fs::rename(tree, self.tree(stem))?;
+        fs::remove_dir_all(&partial)?;
+        Ok(())
+    }
+}
+
+/// Runs a command to its end; its standard output, or an error with everything it said.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let out = command
+        .output()
+        .with_context(|| format!("{} does not start", command.get_program().display()))?;
+    if !out.status.success() {
+        bail!(
+            "{} failed ({}):\n{}{}",
+            command.get_program().display(),
+            out.status,
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}

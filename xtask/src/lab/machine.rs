@@ -1,0 +1,173 @@
+//! A machine before it runs: what it contains, how it is wired, and the QEMU command that is.
+
+use super::{
+    Lab,
+    initramfs::{self, Contents, File},
+    process::Process,
+    programs::{self, Program},
+    vm::Vm,
+    wire::{Wire, WireEnd, free_udp_port},
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// The UDP port of `postwired`, which every machine has forwarded to it.
+pub(crate) const AGENT_PORT: u16 = 5182;
+
+/// A machine to be booted, as often as wanted.
+#[derive(Clone)]
+pub(crate) struct Machine<'lab> {
+    lab: &'lab Lab,
+    name: String,
+    files: Vec<File>,
+    programs: Vec<Program>,
+    modules: Vec<String>,
+    wire: Option<(Option<WireEnd>, String)>,
+}
+
+impl<'lab> Machine<'lab> {
+    pub(crate) fn new(lab: &'lab Lab, name: &str) -> Self {
+        Self {
+            lab,
+            name: name.to_owned(),
+            files: Vec::new(),
+            programs: Vec::new(),
+            modules: Vec::new(),
+            wire: None,
+        }
+    }
+
+    /// A file that is there when the machine starts.
+    pub(crate) fn file(mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.push(File { path: path.to_owned(), mode, bytes: bytes.into() });
+        self
+    }
+
+    /// Debian's `wg`.
+    pub(crate) fn with_wireguard_tools(self) -> Self {
+        self.with_program(programs::WG)
+    }
+
+    /// Debian's `strace`.
+    pub(crate) fn with_strace(self) -> Self {
+        self.with_program(programs::STRACE)
+    }
+
+    /// A netcat that knows UDP, as `nc.traditional`.
+    pub(crate) fn with_netcat(self) -> Self {
+        self.with_program(programs::NETCAT)
+    }
+
+    fn with_program(mut self, program: Program) -> Self {
+        self.programs.push(program);
+        self
+    }
+
+    /// A further kernel module, loaded with all it needs before the machine is ready.
+    pub(crate) fn module(mut self, name: &str) -> Self {
+        self.modules.push(name.to_owned());
+        self
+    }
+
+    /// A second network card (`eth1`) on `wire`, with an address such as `192.0.2.1/24`.
+    pub(crate) fn wire(mut self, wire: &Wire, address: &str) -> Self {
+        self.wire = Some((wire.end(), address.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until its control channel answers.
+    pub(crate) fn boot(&self) -> Result<Vm> {
+        self.start().with_context(|| format!("machine `{}` does not start", self.name))
+    }
+
+    fn start(&self) -> Result<Vm> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = self.lab.run_folder().join(format!("{number}-{}", self.name));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("init.cpio"), self.initramfs()?)?;
+
+        let (udp_port, reserved) = free_udp_port()?;
+        let arguments = self.arguments(number, udp_port)?;
+        let command: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();
+        let profile = self.lab.arch().profile();
+        fs::write(folder.join("command"), format!("{} {}\n", profile.qemu, command.join(" ")))?;
+        drop(reserved);
+        let log = folder.join("qemu.log");
+        let process = Process::start(profile.qemu, &arguments, &folder, &log)?;
+        Vm::attach(&self.name, folder, process, udp_port)
+    }
+
+    fn initramfs(&self) -> Result<Vec<u8>> {
+        let kernel = self.lab.modules();
+        let mut modules = self.lab.arch().profile().modules.to_vec();
+        // To capture what netlink carries; not every kernel has it.
+        modules.extend(kernel.has("nlmon").then_some("nlmon"));
+        modules.extend(self.modules.iter().map(String::as_str));
+        let contents = Contents { modules: &modules, programs: &self.programs, files: &self.files };
+        initramfs::build(self.lab.packages(), kernel, &contents)
+    }
+
+    fn arguments(&self, number: u32, udp_port: u16) -> Result<Vec<String>> {
+        let profile = self.lab.arch().profile();
+        let bus = profile.bus;
+        let mut arguments: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|w| (*w).to_owned()));
+        add(&["-name", &self.name, "-nodefaults", "-no-user-config", "-display", "none"]);
+        // Not KVM even where /dev/kvm opens: guests hang on machines that only pretend.
+        add(&["-no-reboot", "-accel", "tcg"]);
+        add(profile.machine);
+        add(&["-kernel", path_text(self.lab.kernel())?, "-initrd", "init.cpio"]);
+
+        let mut append = format!(
+            "console={} quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
+            profile.console, self.name, profile.line
+        );
+        if let Some((_, address)) = &self.wire {
+            append.push_str(&format!(" LAB_ETH1={address}"));
+        }
+        add(&["-append", &append]);
+
+        // Paths are relative to the folder of this run: a socket's may have 107 bytes only.
+        add(&["-chardev", "file,id=console,path=console.log"]);
+        add(&["-chardev", "socket,id=control,path=control.sock,server=on,wait=off"]);
+        add(&["-chardev", "socket,id=line,path=line.sock,server=on,wait=off"]);
+        add(&["-device", &format!("virtio-serial-{bus},max_ports=4")]);
+        add(&["-device", "virtserialport,chardev=control,name=control"]);
+        add(profile.serial);
+        add(&["-device", &format!("virtio-rng-{bus}")]);
+
+        let card = |net: &str, which: u8| {
+            let rom = profile.no_rom;
+            let mac =
+                format!("52:54:00:{which:02x}:{:02x}:{:02x}", number >> 8 & 0xff, number & 0xff);
+            format!("virtio-net-{bus},netdev={net},mac={mac}{rom}")
+        };
+        let forward = format!("hostfwd=udp:127.0.0.1:{udp_port}-10.0.2.15:{AGENT_PORT}");
+        add(&["-netdev", &format!("user,id=bench,{forward}"), "-device", &card("bench", 0)]);
+        if let Some((end, _)) = &self.wire {
+            let end = end.context("a wire has two ends, and both are taken")?;
+            let WireEnd { local, remote } = end;
+            let netdev = format!(
+                "dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={local},\
+                 remote.type=inet,remote.host=127.0.0.1,remote.port={remote}"
+            );
+            add(&["-netdev", &netdev, "-device", &card("wire", 1)]);
+        }
+        Ok(arguments)
+    }
+}
+
+/// The only path handed to QEMU that is not ours to choose; `-kernel` takes commas and all.
+fn path_text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Where the machines of this process keep their sockets and logs.
+pub(crate) fn run_folder(lab: &Path) -> PathBuf {
+    lab.join("run").join(std::process::id().to_string())
+}

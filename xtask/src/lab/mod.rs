@@ -1,0 +1,117 @@
+//! The lab: virtual machines with a real WireGuard kernel, real serial ports and real UDP.
+//!
+//! [`Lab::prepare`] gets what the machines of one architecture need (QEMU by installing it,
+//! kernel and programs as unpacked packages under `target/lab/cache`), [`Lab::machine`]
+//! describes one, [`Machine::boot`] starts it, and [`Vm`] is what runs. Dropping a [`Vm`] cuts
+//! its power. What a run leaves behind (console, QEMU's own words, the command) is under
+//! `target/lab/run` until the next.
+
+mod arch;
+mod control;
+mod cpio;
+mod evidence;
+mod faults;
+mod initramfs;
+mod machine;
+mod modules;
+mod process;
+mod programs;
+mod pump;
+mod serial;
+mod udp;
+mod vm;
+mod wire;
+
+pub(crate) use arch::Arch;
+pub(crate) use faults::{Direction, Faults, Noise};
+pub(crate) use machine::{AGENT_PORT, Machine};
+pub(crate) use udp::{Loss, LossyUdp};
+pub(crate) use vm::Vm;
+pub(crate) use wire::Wire;
+
+use crate::apt::{self, Unpacked};
+use anyhow::{Context, Result};
+use modules::Modules;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// All that the machines of one architecture are made from.
+pub(crate) struct Lab {
+    arch: Arch,
+    packages: Unpacked,
+    kernel: PathBuf,
+    modules: Modules,
+    run: PathBuf,
+}
+
+impl Lab {
+    /// Installs, downloads and unpacks what is missing, and says so.
+    pub(crate) fn prepare(arch: Arch) -> Result<Self> {
+        let profile = arch.profile();
+        apt::ensure_packages(&[profile.qemu_package])?;
+        let folder = target_folder().join("lab");
+        let mut wanted = vec!["busybox-static"];
+        wanted.extend(programs::ALL.map(|program| program.package));
+        let cache = folder.join("cache").join(profile.name);
+        let packages = Unpacked::get(&cache, profile.debian, &[profile.kernel], &wanted)
+            .with_context(|| format!("the lab's packages for {}", profile.name))?;
+
+        let versions =
+            packages.file("/lib/modules").or_else(|_| packages.file("/usr/lib/modules"))?;
+        let modules = fs::read_dir(&versions)?.next().context("a kernel without modules")??;
+        let version = modules.file_name();
+        let kernel = packages.file(&format!("/boot/vmlinuz-{}", version.display()))?;
+        let modules = Modules::scan(&modules.path())?;
+        let run = machine::run_folder(&folder);
+        remove_old_runs(&folder.join("run"))?;
+        Ok(Self { arch, packages, kernel, modules, run })
+    }
+
+    /// A machine to be described further and booted.
+    pub(crate) fn machine(&self, name: &str) -> Machine<'_> {
+        Machine::new(self, name)
+    }
+
+    pub(crate) fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    fn packages(&self) -> &Unpacked {
+        &self.packages
+    }
+
+    fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
+    fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
+    fn run_folder(&self) -> &Path {
+        &self.run
+    }
+}
+
+/// Cargo's target directory.
+fn target_folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let workspace = workspace.unwrap_or(Path::new("."));
+    // Relative to the workspace, as cargo has it from there; absolute paths stay as they are.
+    workspace.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
+}
+
+/// Removes what runs left behind whose process is gone.
+fn remove_old_runs(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry?;
+        let running = Path::new("/proc").join(entry.file_name()).exists();
+        if !running {
+            // Another process may be removing it too.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask`: every chore of the repository, one module per verb.
+//!
+//! A verb is a clap `Args` struct whose doc comment is its help and whose `run` does the work.
+//! To add one: write the module, add a line to [`Verb`] and one to the `match` below it.
+
+mod apt;
+mod lab;
+mod lab_check;
+mod rng;
+
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use std::process::ExitCode;
+
+/// The chores of the Postwire repository
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    LabCheck(lab_check::Args),
+}
+
+fn main() -> ExitCode {
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
+        Err(error) => {
+            // clap names only the verb it does not know; the list is what the person needs next.
+            if error.kind() == ErrorKind::InvalidSubcommand {
+                eprintln!("{}\n{}", error.render(), Cli::command().render_help());
+                return ExitCode::from(2);
+            }
+            error.exit();
+        }
+    };
+    let outcome = match verb {
+        Verb::LabCheck(args) => args.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
