@@ -4,6 +4,8 @@
 //! To add one: write the module, add a line to [`Verb`] and one to the `match` below it.
 
 mod apt;
+mod build;
+mod demo;
 mod lab;
 mod lab_check;
 mod rng;
@@ -21,6 +23,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Build(build::Args),
+    Demo(demo::Args),
     LabCheck(lab_check::Args),
 }
 
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match verb {
+        Verb::Build(args) => args.run(),
+        Verb::Demo(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
     };
     match outcome {

@@ -1,0 +1,166 @@
+//! Builds the static agent
+//!
+//! One static file for each architecture, linked against musl by the linker that comes with Rust.
+//! What is missing is installed by name: the Rust target with rustup; for s390x, which rustup has no
+//! musl for, Rust's sources, and musl and the linker from the PyPI package `ziglang`.
+
+use crate::{apt, lab::Arch};
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Build the static agent `postwired`
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// For which architecture
+    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
+    arch: Arch,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<std::process::ExitCode> {
+        let path = agent(self.arch)?;
+        println!("{} ({} bytes)", path.display(), fs::metadata(&path)?.len());
+        Ok(std::process::ExitCode::SUCCESS)
+    }
+}
+
+/// The top of the repository.
+pub(crate) fn workspace() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// A cargo command in the repository, free of what the cargo that runs us has set.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(workspace());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs a command, and shows what it said only when it fails.
+pub(crate) fn quietly(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {shown}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{shown} failed ({})\n{stdout}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(stdout)
+}
+
+/// Makes sure that Rust can build for `triple`.
+pub(crate) fn ensure_target(triple: &str) -> Result<()> {
+    let installed = quietly(Command::new("rustup").args(["target", "list", "--installed"]))
+        .context("rustup is needed to install the Rust targets: install it (Debian: rustup)")?;
+    if !installed.lines().any(|line| line == triple) {
+        println!("installing the Rust target {triple}");
+        quietly(Command::new("rustup").args(["target", "add", triple]))?;
+    }
+    Ok(())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> PathBuf {
+    workspace().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Builds the agent and returns where it is.
+pub(crate) fn agent(arch: Arch) -> Result<PathBuf> {
+    agent_with(arch, "release", &[])
+}
+
+/// Builds the agent with its symbols, for looking into it.
+pub(crate) fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
+    agent_with(arch, "symbols", &[])
+}
+
+fn agent_with(arch: Arch, profile: &str, more: &[&str]) -> Result<PathBuf> {
+    let triple = triple(arch);
+    println!("building postwired for {triple}");
+    let mut command = cargo();
+    command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
+    command.args(more);
+    if arch == Arch::S390x {
+        foreign(&mut command, triple)?;
+    } else {
+        ensure_target(triple)?;
+    }
+    quietly(&mut command)?;
+    Ok(target_folder().join(triple).join(profile).join("postwired"))
+}
+
+/// The Rust target of an architecture of the lab.
+pub(crate) const fn triple(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "x86_64-unknown-linux-musl",
+        Arch::Aarch64 => "aarch64-unknown-linux-musl",
+        Arch::S390x => "s390x-unknown-linux-musl",
+    }
+}
+
+/// A target without a ready-made core library or musl: core is built from Rust's sources, and zig
+/// brings musl and links.
+fn foreign(command: &mut Command, triple: &str) -> Result<()> {
+    let components = quietly(Command::new("rustup").args(["component", "list", "--installed"]))?;
+    if !components.lines().any(|line| line == "rust-src") {
+        println!("installing the Rust component rust-src");
+        quietly(Command::new("rustup").args(["component", "add", "rust-src"]))?;
+    }
+    let linker = zig_linker("s390x-linux-musl")?;
+    // Building core is not for stable Rust; this makes it one that may.
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command.args(["-Zbuild-std=core", "-Zbuild-std-features=compiler-builtins-mem"]);
+    let name = triple.to_uppercase().replace('-', "_");
+    command.env(format!("CARGO_TARGET_{name}_LINKER"), linker);
+    command.env(
+        format!("CARGO_TARGET_{name}_RUSTFLAGS"),
+        "-Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static",
+    );
+    Ok(())
+}
+
+/// A script that links for `target` with zig, which is installed in a folder of its own if it is
+/// missing.
+fn zig_linker(target: &str) -> Result<PathBuf> {
+    const ZIG: &str = "ziglang==0.13.0.post1";
+    let folder = target_folder().join("lab").join("zig");
+    let python = folder.join("bin").join("python3");
+    if !folder.join("ready").exists() {
+        println!("installing {ZIG} with pip");
+        apt::ensure_packages(&["python3", "python3-venv"])?;
+        quietly(Command::new("python3").arg("-m").arg("venv").arg(&folder))?;
+        quietly(Command::new(&python).args(["-m", "pip", "install", "--quiet", ZIG]))?;
+        fs::write(folder.join("ready"), ZIG)?;
+    }
+    let script = folder.join(format!("link-{target}"));
+    let text = format!(
+        "#!/bin/sh\nexec '{}' -m ziglang cc -target {target} \"$@\"\n",
+        python.display()
+    );
+    fs::write(&script, text)?;
+    quietly(Command::new("chmod").arg("755").arg(&script))?;
+    Ok(script)
+}
+
+/// Builds the host tool and returns where it is.
+pub(crate) fn postwire() -> Result<PathBuf> {
+    println!("building postwire");
+    quietly(cargo().args(["build", "--package", "postwire"]))?;
+    Ok(target_folder().join("debug").join("postwire"))
+}

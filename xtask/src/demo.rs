@@ -1,0 +1,144 @@
+//! The main job, to look at: two routers in virtual machines, one configured over a serial line and
+//! one over UDP, talking through the tunnel between them.
+
+use crate::{build, lab::{Arch, Lab, Vm, Wire}};
+use anyhow::{Context, Result, ensure};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+/// Boot two routers, push a configuration to each, and ping through their tunnel
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What kind of machine the routers are
+    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
+    arch: Arch,
+}
+
+/// How the bench reaches a router.
+enum Reach {
+    Serial,
+    Udp,
+}
+
+struct Router {
+    vm: Vm,
+    reach: Reach,
+    address: &'static str,
+    wire: &'static str,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let agent = fs::read(build::agent(self.arch)?)?;
+        let postwire = build::postwire()?;
+        let lab = Lab::prepare(self.arch)?;
+        let folder = crate::build::target_folder().join("lab").join("demo");
+        fs::create_dir_all(&folder)?;
+        let wire = Wire::new()?;
+        let boot = |name, reach, address, on_wire: &'static str| -> Result<Router> {
+            let machine = lab.machine(name).file("/bin/postwired", 0o755, agent.clone());
+            let vm = machine.with_wireguard_tools().wire(&wire, &format!("{on_wire}/24")).boot()?;
+            println!("{name} is up after {:.1} s", vm.boot_time().as_secs_f32());
+            start_agent(&vm, "")?;
+            Ok(Router { vm, reach, address, wire: on_wire })
+        };
+        println!("booting two routers, alice and bob");
+        let alice = boot("alice", Reach::Serial, "10.77.0.1", "192.0.2.1")?;
+        let bob = boot("bob", Reach::Udp, "10.77.0.2", "192.0.2.2")?;
+
+        title("Each router makes its own private key; only the public key comes back");
+        let mut keys = Vec::new();
+        for router in [&alice, &bob] {
+            let file = folder.join(format!("{}-key.conf", router.vm.name()));
+            fs::write(&file, "[Interface]\nPrivateKey = generate\nListenPort = 51820\n")?;
+            let pushed = router.postwire(&postwire, &["push", "--json"], &file)?;
+            keys.push(json_text(&pushed, "public_key").context("no public key came back")?);
+            println!("{}: {}", router.vm.name(), keys[keys.len() - 1]);
+        }
+
+        for (router, other, key) in [(&alice, &bob, &keys[1]), (&bob, &alice, &keys[0])] {
+            let over = match router.reach {
+                Reach::Serial => "over its serial port",
+                Reach::Udp => "over UDP",
+            };
+            title(&format!("Pushing to {} {over}", router.vm.name()));
+            let file = folder.join(format!("{}.conf", router.vm.name()));
+            let text = format!(
+                "[Interface]\nPrivateKey = generate\nListenPort = 51820\nAddress = {}/24\n\
+                 MTU = 1400\n\n[Peer]\nPublicKey = {key}\nEndpoint = {}:51820\n\
+                 AllowedIPs = {}/32, fd77::/64\nPersistentKeepalive = 25\n",
+                router.address, other.wire, other.address
+            );
+            fs::write(&file, &text)?;
+            println!("{text}");
+            router.show(&postwire, "push", Some(&file))?;
+        }
+
+        title("What alice's kernel has, in the words of Debian's wg and of busybox");
+        print!("{}", alice.vm.sh("wg show; ip address show wg0; ip route show dev wg0")?.ok()?.text());
+        println!();
+        title("A ping through the tunnel");
+        println!("{}", alice.vm.sh("ping -c 3 -w 20 10.77.0.2")?.ok()?.text());
+        title("What postwire says of bob afterwards");
+        bob.show(&postwire, "show", None)?;
+        title("Done: both routers configured over the wire, and the tunnel works");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Starts the agent in a machine, on its serial line and on UDP.
+pub(crate) fn start_agent(vm: &Vm, options: &str) -> Result<()> {
+    let device = vm.serial_device();
+    vm.sh(&format!(
+        "mkdir -p /var/run; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
+         >/tmp/postwired.log 2>&1 </dev/null & \
+         for i in 1 2 3 4 5 6 7 8 9 10; do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; done; \
+         cat /tmp/postwired.log; exit 1"
+    ))?
+    .ok()?;
+    Ok(())
+}
+
+fn title(text: &str) {
+    println!("\n== {text}");
+}
+
+/// The text of a field in JSON that our own tool printed.
+fn json_text(json: &str, field: &str) -> Option<String> {
+    let rest = json.split_once(&format!("\"{field}\":"))?.1.trim_start();
+    Some(rest.strip_prefix('"')?.split_once('"')?.0.to_owned())
+}
+
+impl Router {
+    fn link(&self) -> [String; 2] {
+        match self.reach {
+            Reach::Serial => ["--serial".into(), self.vm.serial().path().display().to_string()],
+            Reach::Udp => ["--udp".into(), format!("127.0.0.1:{}", self.vm.udp_port())],
+        }
+    }
+
+    /// Runs the host tool and returns what it printed.
+    fn postwire(&self, tool: &Path, words: &[&str], file: &PathBuf) -> Result<String> {
+        let mut command = Command::new(tool);
+        command.args(words).arg(file).args(["--interface", "wg0"]).args(self.link());
+        build::quietly(&mut command)
+    }
+
+    /// Runs the host tool for a person to see.
+    fn show(&self, tool: &Path, word: &str, file: Option<&PathBuf>) -> Result<()> {
+        let mut command = Command::new(tool);
+        command.arg(word);
+        match file {
+            Some(file) => command.arg(file).args(["--interface", "wg0"]),
+            None => command.arg("wg0"),
+        };
+        command.args(self.link()).stdin(Stdio::null());
+        println!("$ postwire {word} {} {}", file.map_or("wg0".into(), |f| f.file_name().unwrap_or_default().display().to_string()), self.link().join(" "));
+        let status = command.status().context("starting postwire")?;
+        ensure!(status.success(), "postwire {word} failed ({status})");
+        Ok(())
+    }
+}
