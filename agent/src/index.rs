@@ -61,17 +61,17 @@ const WINDOW: usize = 16;
 impl Entry {
     fn to_bytes(self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
-        let fields = self
-            .key
-            .0
-            .into_iter()
-            .chain(self.offset.to_le_bytes())
-            .chain(self.allowed_ips.count.to_le_bytes())
-            .chain(self.allowed_ips.sum.to_le_bytes())
-            .chain([self.mark.to_byte()]);
-        for (to, from) in bytes.iter_mut().zip(fields) {
-            *to = from;
-        }
+        let mut rest = bytes.as_mut_slice();
+        let mut put = |field: &[u8]| {
+            if let Some(place) = rest.split_off_mut(..field.len()) {
+                place.copy_from_slice(field);
+            }
+        };
+        put(&self.key.0);
+        put(&self.offset.to_le_bytes());
+        put(&self.allowed_ips.count.to_le_bytes());
+        put(&self.allowed_ips.sum.to_le_bytes());
+        put(&[self.mark.to_byte()]);
         bytes
     }
 

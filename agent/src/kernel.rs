@@ -3,7 +3,7 @@
 //!
 //! Which requests, and in which order, is not here (`plan`, `apply`, `remove`).
 
-use proto_core::netlink::genl::{Family, FamilyError};
+use proto_core::netlink::genl::Family;
 use proto_core::netlink::route::{self, Link};
 use proto_core::netlink::{
     Attempts, Errno, Exchange, ExchangeError, Expect, Full, IfName, Message, State,
@@ -75,27 +75,22 @@ pub struct Kernel<'b, N> {
     family: Option<u16>,
 }
 
-/// What goes wrong between the request and the data of an answer.
-enum Trouble {
-    Exchange(ExchangeError),
-    Socket(Errno),
-    Full,
-    Caller(Fault),
+/// A request as it goes out, and what is to come back.
+struct Request<'r> {
+    seq: u32,
+    bytes: &'r [u8],
+    expect: Expect,
+    /// What a failure is about.
+    subject: Subject,
 }
 
-impl Trouble {
-    #[inline(never)]
-    fn about(self, slot: &Slot, subject: Subject) -> Fault {
-        match self {
-            Self::Exchange(error) => slot.exchange(subject, &error),
-            Self::Socket(Errno::EAGAIN) => {
-                slot.fail(Code::Kernel, subject, "the kernel does not answer")
-            }
-            Self::Socket(errno) => {
-                slot.say(Code::Kernel, subject, errno, format_args!("the netlink socket: {errno}"))
-            }
-            Self::Full => slot.fail(Code::Kernel, subject, "the request does not fit its buffer"),
-            Self::Caller(fault) => fault,
+/// Writes down that the socket failed.
+#[inline(never)]
+fn socket_failed(slot: &Slot, subject: Subject, errno: Errno) -> Fault {
+    match errno {
+        Errno::EAGAIN => slot.fail(Code::Kernel, subject, "the kernel does not answer"),
+        errno => {
+            slot.say(Code::Kernel, subject, errno, format_args!("the netlink socket: {errno}"))
         }
     }
 }
@@ -104,33 +99,34 @@ impl Trouble {
 ///
 /// What differs from call to call is behind pointers: this is in the program once.
 fn run<N: NetlinkSocket>(
+    slot: &Slot,
     socket: &mut N,
     buf: &mut [u8],
-    (seq, request): (u32, &[u8]),
-    expect: Expect,
+    request: &Request<'_>,
     take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
-) -> Result<State, Trouble> {
-    socket.send(request).map_err(Trouble::Socket)?;
-    let mut exchange = Exchange::new(seq, socket.port(), expect);
+) -> Result<State, Fault> {
+    let failed = |errno| socket_failed(slot, request.subject, errno);
+    socket.send(request.bytes).map_err(failed)?;
+    let mut exchange = Exchange::new(request.seq, socket.port(), request.expect);
     // After a caller's error the rest of the dump is still read: a dump that is left half-way keeps
     // the next one from starting (EBUSY).
     let mut caller = None;
     while exchange.state() == State::Pending {
-        let datagram = socket.receive(buf).map_err(Trouble::Socket)?;
+        let datagram = socket.receive(buf).map_err(failed)?;
         let bytes = buf.get(..datagram.len).unwrap_or_default();
-        let answers = exchange
-            .datagram(bytes, datagram.full_len, datagram.sender)
-            .map_err(Trouble::Exchange)?;
-        for message in answers {
-            let message = message.map_err(Trouble::Exchange)?;
+        // What goes wrong is kept in the exchange, and ends it.
+        let Ok(answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
+            break;
+        };
+        for message in answers.flatten() {
             if caller.is_none() {
                 caller = take(&message).err();
             }
         }
     }
-    match (caller, exchange.failure()) {
-        (Some(fault), _) => Err(Trouble::Caller(fault)),
-        (None, Some(error)) => Err(Trouble::Exchange(*error)),
+    match (exchange.failure(), caller) {
+        (Some(error), _) => Err(slot.exchange(request.subject, error)),
+        (None, Some(fault)) => Err(fault),
         (None, None) => Ok(exchange.state()),
     }
 }
@@ -152,17 +148,21 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         &mut self,
         protocol: Protocol,
         expect: Expect,
+        subject: Subject,
         write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
-    ) -> Result<State, Trouble> {
+    ) -> Result<State, Fault> {
         let seq = self.next_seq();
         let Buffers { request, answer } = self.buffers;
         let socket = match protocol {
             Protocol::Route => &mut self.route,
             Protocol::Generic => &mut self.generic,
         };
-        let request = write(request, seq).map_err(|Full| Trouble::Full)?;
-        run(socket, answer, (seq, request), expect, take)
+        let Ok(bytes) = write(request, seq) else {
+            let text = "the request does not fit its buffer";
+            return Err(self.slot.fail(Code::Kernel, subject, text));
+        };
+        run(self.slot, socket, answer, &Request { seq, bytes, expect, subject }, take)
     }
 
     /// Sends a WireGuard message that was encoded under [`Kernel::next_seq`] and waits for its
@@ -171,11 +171,9 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// # Errors
     /// A failure about `subject`.
     pub fn set(&mut self, subject: Subject, seq: u32, message: &[u8]) -> Result<(), Fault> {
-        run(&mut self.generic, &mut self.buffers.answer, (seq, message), Expect::Ack, &mut |_| {
-            Ok(())
-        })
-        .map(|_| ())
-        .map_err(|trouble| trouble.about(self.slot, subject))
+        let request = Request { seq, bytes: message, expect: Expect::Ack, subject };
+        let Self { slot, generic, buffers, .. } = self;
+        run(slot, generic, &mut buffers.answer, &request, &mut |_| Ok(())).map(|_| ())
     }
 
     /// Asks for a change and waits for its acknowledgement.
@@ -188,9 +186,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         subject: Subject,
         write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
     ) -> Result<(), Fault> {
-        self.exchange(protocol, Expect::Ack, write, &mut |_| Ok(()))
-            .map(|_| ())
-            .map_err(|trouble| trouble.about(self.slot, subject))
+        self.exchange(protocol, Expect::Ack, subject, write, &mut |_| Ok(())).map(|_| ())
     }
 
     /// Asks for a list. `Ok(false)` when it changed meanwhile and has to be asked for again.
@@ -204,9 +200,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
-        self.exchange(protocol, Expect::Dump, write, take)
+        self.exchange(protocol, Expect::Dump, subject, write, take)
             .map(|state| state == State::Done)
-            .map_err(|trouble| trouble.about(self.slot, subject))
     }
 
     /// The number of the WireGuard family.
@@ -222,6 +217,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         let asked = self.exchange(
             Protocol::Generic,
             Expect::Reply,
+            Subject::Interface,
             &|buf, seq| Family::get(buf, seq, "wireguard"),
             &mut |message| {
                 let family = Family::parse(message).map_err(|error| slot.unreadable(&error))?;
@@ -230,12 +226,11 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             },
         );
         match asked {
-            Err(Trouble::Exchange(error))
-                if FamilyError::from(error) == FamilyError::NoWireGuard =>
-            {
+            // The kernel has no family of that name.
+            Err(_) if slot.is(Errno::ENOENT) => {
                 Err(slot.fail(Code::NoWireGuard, Subject::None, NO_WIREGUARD))
             }
-            Err(trouble) => Err(trouble.about(slot, Subject::Interface)),
+            Err(fault) => Err(fault),
             Ok(_) => {
                 self.family = found;
                 found.ok_or_else(|| slot.unreadable(&ExchangeError::NoReply))
@@ -253,6 +248,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         let asked = self.exchange(
             Protocol::Route,
             Expect::Reply,
+            Subject::Interface,
             &|buf, seq| route::link::get(buf, seq, name),
             &mut |message| {
                 let link = Link::parse(message).map_err(|error| slot.unreadable(&error))?;
@@ -266,8 +262,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             },
         );
         match asked {
-            Err(Trouble::Exchange(error)) if error.errno() == Some(Errno::ENODEV) => Ok(None),
-            Err(trouble) => Err(trouble.about(slot, Subject::Interface)),
+            Err(_) if slot.is(Errno::ENODEV) => Ok(None),
+            Err(fault) => Err(fault),
             Ok(_) => Ok(found),
         }
     }

@@ -1,5 +1,6 @@
 //! The machine, by system calls: netlink sockets, files, clock, identity, log.
 
+use core::ffi::CStr;
 use core::fmt::{self, Write};
 use core::time::Duration;
 
@@ -7,6 +8,7 @@ use heapless::String;
 use postwired::system::{Datagram, File, Files, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Status, cut};
+use proto_core::text::{number, split};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io;
@@ -15,9 +17,8 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname,
     recvfrom, send, socket_with, sockopt,
 };
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::sys::{NetlinkOption, netlink_option};
+use crate::sys::{Clock, NetlinkOption, netlink_option};
 
 /// An output that text is written to as it comes.
 pub(crate) struct Stream(pub(crate) BorrowedFd<'static>);
@@ -165,28 +166,50 @@ impl File for Scratch {
     }
 }
 
+/// A path as the system takes it. The command line takes none of more than 200 bytes.
+pub(crate) struct Path([u8; 256]);
+
+impl Path {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut bytes = [0; 256];
+        // The last zero stays.
+        for (to, from) in bytes.iter_mut().take(255).zip(text.bytes()) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+
+    pub(crate) fn as_c(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
 /// Makes the agent's files in `dir`, which is made if it is missing.
 pub(crate) fn files(dir: &str) -> Result<Files<Scratch>, Errno> {
-    match rustix::fs::mkdir(dir, Mode::RWXU) {
+    let dir = Path::new(dir);
+    match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
         Ok(()) | Err(io::Errno::EXIST) => {}
         Err(error) => return Err(errno(error)),
     }
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(dir, flags, Mode::empty()).map_err(errno)?;
-    let file = |name: &core::ffi::CStr| {
-        // One that is left over from a crash between the next two calls.
-        let _ = rustix::fs::unlinkat(&dir, name, AtFlags::empty());
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
-        rustix::fs::unlinkat(&dir, name, AtFlags::empty()).map_err(errno)?;
-        Ok(Scratch(fd))
-    };
+    let dir = rustix::fs::open(dir.as_c(), flags, Mode::empty()).map_err(errno)?;
+    let dir = dir.as_fd();
     Ok(Files {
-        stage: file(c"stage")?,
-        index: file(c"index")?,
-        extras: file(c"extras")?,
-        report: file(c"report")?,
+        stage: scratch(dir, c"stage")?,
+        index: scratch(dir, c"index")?,
+        extras: scratch(dir, c"extras")?,
+        report: scratch(dir, c"report")?,
     })
+}
+
+#[inline(never)]
+fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
+    // One that is left over from a crash between the next two calls.
+    let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
+    rustix::fs::unlinkat(dir, name, AtFlags::empty()).map_err(errno)?;
+    Ok(Scratch(fd))
 }
 
 /// This machine.
@@ -194,13 +217,12 @@ pub(crate) struct Linux;
 
 impl Machine for Linux {
     fn now(&self) -> u64 {
-        let time = clock_gettime(ClockId::Monotonic);
-        let millis = u64::try_from(time.tv_nsec.checked_div(1_000_000).unwrap_or(0)).unwrap_or(0);
-        u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1000).saturating_add(millis)
+        let (seconds, nanos) = Clock::Monotonic.read();
+        seconds.saturating_mul(1000).saturating_add(nanos.div_euclid(1_000_000))
     }
 
     fn unix_time(&self) -> u64 {
-        u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
+        Clock::Realtime.read().0
     }
 
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
@@ -236,7 +258,7 @@ impl Machine for Linux {
 }
 
 /// The beginning of a small file.
-fn read_file<'b>(path: &core::ffi::CStr, buf: &'b mut [u8]) -> &'b str {
+fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
     let read = || {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut filled = 0_usize;
@@ -254,14 +276,20 @@ fn read_file<'b>(path: &core::ffi::CStr, buf: &'b mut [u8]) -> &'b str {
 
 /// The board's name as OpenWrt has it, or nothing.
 pub(crate) fn board_name() -> String<32> {
-    cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim())
+    cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim_ascii())
 }
 
 /// Peak resident memory in KiB (`VmHWM` of proc(5)), or 0.
 fn peak_memory() -> u32 {
     let mut buf = [0; 2048];
     let status = read_file(c"/proc/self/status", &mut buf);
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.trim().strip_suffix("kB"));
-    number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    let mut rest = status;
+    while let Some((line, next)) = split(rest, b'\n') {
+        if let Some(value) = line.strip_prefix("VmHWM:") {
+            let value = value.strip_suffix(" kB").unwrap_or(value);
+            return number(value.trim_ascii()).unwrap_or(0);
+        }
+        rest = next;
+    }
+    0
 }

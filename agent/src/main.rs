@@ -55,7 +55,7 @@ fn run(args: sys::Args) -> i32 {
         }
         Ok(Command::Serve(options)) => {
             // It goes on until it cannot.
-            let Err(error) = serve::serve(&options);
+            let Err(error) = serve::serve(options);
             linux::log(format_args!("{error}"));
             1
         }

@@ -1,10 +1,13 @@
 //! The command line of `postwired`.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 
 use heapless::Vec;
+use proto_core::ip::{parse_endpoint, parse_ip};
 use proto_core::protocol::DEFAULT_PORT;
+use proto_core::protocol::message::cut;
+use proto_core::text::{number, split, split_last};
 
 /// How many interface patterns there may be.
 const PATTERNS: usize = 4;
@@ -51,13 +54,11 @@ impl Policy {
     pub fn allow<'a>(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
         let stem = pattern.strip_suffix('*').unwrap_or(pattern);
         let name = pattern == "*" || stem.parse::<proto_core::netlink::IfName>().is_ok();
-        let pattern_text = heapless::String::try_from(pattern);
-        match pattern_text {
-            Ok(text) if name && !stem.contains('*') => {
-                self.patterns.push(text).map_err(|_| OptionsError::TooMany("--interface"))
-            }
-            _ => Err(OptionsError::Value("--interface", pattern)),
+        if !name || split(stem, b'*').is_some() {
+            return Err(OptionsError::Value("--interface", pattern));
         }
+        // A name is at most 15 bytes, and so it fits with its star.
+        self.patterns.push(cut(pattern)).map_err(|_| OptionsError::TooMany("--interface"))
     }
 
     /// Whether an interface may be changed. Without any pattern: the ones whose names begin with
@@ -135,11 +136,11 @@ pub enum OptionsError<'a> {
 
 impl fmt::Display for OptionsError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoCommand => f.write_str("what should it do? There is one command: serve"),
-            Self::Command(word) => write!(f, "there is no command `{word}`: try serve"),
-            Self::Option(word) => write!(f, "there is no option `{word}`"),
-            Self::Missing(option) => write!(f, "{option} needs a value"),
+        let (before, word, after) = match self {
+            Self::NoCommand => ("what should it do? There is one command: serve", "", ""),
+            Self::Command(word) => ("there is no command `", *word, "`: try serve"),
+            Self::Option(word) => ("there is no option `", *word, "`"),
+            Self::Missing(option) => ("", *option, " needs a value"),
             Self::Value(option, value) => {
                 let wanted = match *option {
                     "--serial" => "a device and a speed, such as /dev/ttyS1@115200",
@@ -147,17 +148,21 @@ impl fmt::Display for OptionsError<'_> {
                     "--interface" => "an interface name, or the beginning of one and `*`",
                     _ => "an absolute path of at most 200 bytes",
                 };
-                write!(f, "{option} takes {wanted}, not `{value}`")
+                return write!(f, "{option} takes {wanted}, not `{value}`");
             }
-            Self::Twice(option) => write!(f, "{option} is given twice"),
-            Self::TooMany(option) => write!(f, "{option} is given more than {PATTERNS} times"),
-            Self::NoWire => f.write_str("nothing to listen on: give --serial, --udp or both"),
-            Self::UnknownBoard(name) => write!(
-                f,
-                "--serial auto: the serial port of the board `{name}` is not known; name the device"
+            Self::Twice(option) => ("", *option, " is given twice"),
+            Self::TooMany(option) => {
+                return write!(f, "{option} is given more than {PATTERNS} times");
+            }
+            Self::NoWire => ("nothing to listen on: give --serial, --udp or both", "", ""),
+            Self::UnknownBoard(name) => (
+                "--serial auto: the serial port of the board `",
+                *name,
+                "` is not known; name the device",
             ),
-            Self::NotText => f.write_str("an argument is not text"),
-        }
+            Self::NotText => ("an argument is not text", "", ""),
+        };
+        write!(f, "{before}{word}{after}")
     }
 }
 
@@ -183,7 +188,7 @@ pub fn parse<'a>(
     let (mut serial, mut udp, mut state) = (None, None, None);
     let mut policy = Policy::default();
     while let Some(word) = args.next() {
-        let (option, mut given) = match word.split_once('=') {
+        let (option, mut given) = match split(word, b'=') {
             Some((option, value)) if word.starts_with("--") => (option, Some(value)),
             _ => (word, None),
         };
@@ -223,8 +228,8 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
         return Ok(SerialPort { device: board.serial.device, baud: board.serial.baud });
     }
     let wrong = OptionsError::Value("--serial", value);
-    let (device, baud) = match value.rsplit_once('@') {
-        Some((device, baud)) => (device, baud.parse().map_err(|_| wrong)?),
+    let (device, baud) = match split_last(value, b'@') {
+        Some((device, baud)) => (device, number(baud).ok_or(wrong)?),
         None => (value, BAUD),
     };
     if !device.starts_with('/') || device.len() > 200 || baud == 0 {
@@ -234,15 +239,15 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
 }
 
 fn udp_address(value: &str) -> Option<SocketAddr> {
-    if let Ok(address) = value.parse::<SocketAddr>() {
+    if let Some(address) = parse_endpoint(value) {
         return Some(address);
     }
     let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(value);
-    if let Ok(address) = bare.parse::<IpAddr>() {
+    if let Some(address) = parse_ip(bare) {
         return Some(SocketAddr::new(address, DEFAULT_PORT));
     }
-    let port = value.strip_prefix(':')?.parse().ok()?;
-    Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+    let port = u16::try_from(number(value.strip_prefix(':')?)?).ok()?;
+    Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
 }
 
 #[cfg(test)]

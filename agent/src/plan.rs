@@ -380,7 +380,7 @@ fn rules<N: NetlinkSocket, F: File>(
 pub fn each_event<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
-    take: &mut dyn FnMut(Event) -> Result<(), Fault>,
+    take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
     let slot = kernel.slot;
     let family = kernel.wireguard()?;
@@ -391,7 +391,10 @@ pub fn each_event<N: NetlinkSocket>(
         &|buf, seq| get::request(buf, family, seq, name),
         &mut |message| {
             for event in decoder.message(message) {
-                take(event.map_err(|error| slot.unreadable(&error))?)?;
+                match &event {
+                    Ok(event) => take(event)?,
+                    Err(error) => return Err(slot.unreadable(error)),
+                }
             }
             Ok(())
         },
@@ -422,14 +425,14 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
     let mut seen = 0_u32;
     let whole = each_event(kernel, name, &mut |event| {
         match event {
-            Event::Device(device) => *found = Some(device),
+            Event::Device(device) => *found = Some(*device),
             Event::Peer(info) => {
                 settle(work, told.take())?;
                 let key = Item::Peer(info.public_key).key();
                 match work.index.find(&key)? {
                     None => work.extras.push(&key)?,
                     Some((n, entry)) => {
-                        let fields = peer_changes(work, &entry, &info, purpose)?;
+                        let fields = peer_changes(work, &entry, info, purpose)?;
                         told = Some(Told { n, entry, fields, allowed_ips: SetSum::default() });
                     }
                 }
@@ -440,7 +443,7 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
             }
             Event::AllowedIp(net) => {
                 if let Some(told) = &mut told {
-                    told.allowed_ips.add(&work.key, &net);
+                    told.allowed_ips.add(&work.key, net);
                 }
             }
         }
@@ -531,6 +534,7 @@ const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
 
 /// What a failure about this item is about.
 #[must_use]
+#[inline(never)]
 pub const fn subject(item: &Item) -> Subject {
     match item {
         Item::Address(net) => Subject::Address(*net),
@@ -561,40 +565,44 @@ fn disagreement<F: File>(
         return Ok((Subject::Interface, "the interface is gone"));
     }
     let other = "the kernel has another value than the one it was given";
-    for (bit, subject) in [
-        (device::PRIVATE_KEY, Subject::PrivateKey),
-        (device::LISTEN_PORT, Subject::ListenPort),
-        (device::FWMARK, Subject::Fwmark),
-        (device::MTU, Subject::Mtu),
-    ] {
-        if plan.summary.device & bit != 0 {
-            return Ok((subject, other));
-        }
-    }
-    if plan.summary.device & device::UP != 0 {
-        return Ok((Subject::Interface, "the interface is down again"));
+    // The lowest bit is the first setting.
+    let setting = match 1_u8.checked_shl(plan.summary.device.trailing_zeros()) {
+        Some(device::PRIVATE_KEY) => Some(Subject::PrivateKey),
+        Some(device::LISTEN_PORT) => Some(Subject::ListenPort),
+        Some(device::FWMARK) => Some(Subject::Fwmark),
+        Some(device::MTU) => Some(Subject::Mtu),
+        Some(device::UP) => return Ok((Subject::Interface, "the interface is down again")),
+        _ => None,
+    };
+    if let Some(setting) = setting {
+        return Ok((setting, other));
     }
     let mut n = 0_u32;
     while let Some(entry) = work.index.get(n)? {
-        let Some(item) = Item::from_key(&entry.key) else { break };
-        match (entry.mark, item) {
-            (Mark::Same, _) => {}
-            (Mark::Missing, Item::Peer(_)) => {
-                let text = "the kernel did not take this peer: is the key this router's own?";
-                return Ok((subject(&item), text));
-            }
-            (Mark::Missing, _) => return Ok((subject(&item), "the kernel does not have it")),
-            (Mark::Differs(fields), Item::Peer(key)) => {
-                return Ok((peer_subject(key, fields), other));
-            }
-            (Mark::Differs(_), _) => return Ok((subject(&item), other)),
-        }
         n = n.saturating_add(1);
+        if entry.mark == Mark::Same {
+            continue;
+        }
+        let Some(item) = Item::from_key(&entry.key) else { break };
+        return Ok(match (entry.mark, &item) {
+            (Mark::Differs(fields), Item::Peer(key)) => (peer_subject(*key, fields), other),
+            (mark, _) => {
+                let text = match (mark, &item) {
+                    (Mark::Missing, Item::Peer(_)) => {
+                        "the kernel did not take this peer: is the key this router's own?"
+                    }
+                    (Mark::Missing, _) => "the kernel does not have it",
+                    _ => other,
+                };
+                (subject(&item), text)
+            }
+        });
     }
     let extra = work.extras.get(0)?.and_then(|key| Item::from_key(&key));
     Ok((extra.map_or(Subject::Interface, |item| subject(&item)), "it is still there"))
 }
 
+#[inline(never)]
 const fn peer_subject(key: PublicKey, fields: u8) -> Subject {
     if fields & peer::ENDPOINT != 0 {
         Subject::Endpoint(key)

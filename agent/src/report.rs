@@ -3,11 +3,11 @@
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
+use proto_core::protocol::codec::{self, ItemChange, Put};
 use proto_core::protocol::config::{Interface, Item, PrivateKey};
 use proto_core::protocol::message::{Code, Name, Subject, device};
 use proto_core::protocol::report::{Change, MAX_RECORD, Running};
 use proto_core::protocol::{Digest, Digester};
-use serde::Serialize;
 
 use crate::fault::{Fault, Slot};
 use crate::index::Mark;
@@ -34,14 +34,14 @@ impl<'f, F: File> Report<'f, F> {
         Ok(Self { slot, file, buf: [0; 512], held: 0, length: 0, digester: Digester::default() })
     }
 
-    fn record<R: Serialize>(&mut self, record: &R) -> Result<(), Fault> {
+    fn record(&mut self, record: &dyn Put) -> Result<(), Fault> {
         if self.buf.len().saturating_sub(self.held) < MAX_RECORD {
             self.flush()?;
         }
         let room = self.buf.get_mut(self.held..).unwrap_or_default();
-        let bytes = postcard::to_slice(record, room)
-            .map_err(|_| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
-        self.held = self.held.saturating_add(bytes.len());
+        let len = codec::write(record, room)
+            .ok_or_else(|| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
+        self.held = self.held.saturating_add(len);
         Ok(())
     }
 
@@ -85,7 +85,7 @@ pub fn running<N: NetlinkSocket, F: File>(
         let mut device = None;
         let mut whole = each_event(kernel, name, &mut |event| {
             if let Event::Device(found) = event {
-                device = Some(found);
+                device = Some(*found);
             }
             Ok(())
         })?;
@@ -121,8 +121,8 @@ pub fn running<N: NetlinkSocket, F: File>(
         })?;
         whole &= each_event(kernel, name, &mut |event| match event {
             Event::Device(_) => Ok(()),
-            Event::Peer(info) => report.record(&peer(&info, unix_time)),
-            Event::AllowedIp(net) => report.record(&Running::AllowedIp(net)),
+            Event::Peer(info) => report.record(&peer(info, unix_time)),
+            Event::AllowedIp(net) => report.record(&Running::AllowedIp(*net)),
         })?;
         done = Some(report.finish()?);
         Ok(whole)
@@ -175,13 +175,8 @@ pub fn changes<F: File>(
     }
     let mut n = 0_u32;
     while let Some(key) = work.extras.get(n)? {
-        report.record(&match Item::from_key(&key) {
-            Some(Item::Address(net)) => Change::RemoveAddress(net),
-            Some(Item::Route(route)) => Change::RemoveRoute(route),
-            Some(Item::Rule(rule)) => Change::RemoveRule(rule),
-            Some(Item::Peer(key)) => Change::RemovePeer(key),
-            None => break,
-        })?;
+        let Some(item) = Item::from_key(&key) else { break };
+        report.record(&ItemChange { comes: false, item })?;
         n = n.saturating_add(1);
     }
     if has(device::MTU) {
@@ -194,17 +189,16 @@ pub fn changes<F: File>(
     let mut n = 0_u32;
     while let Some(entry) = work.index.get(n)? {
         n = n.saturating_add(1);
-        report.record(&match (entry.mark, Item::from_key(&entry.key)) {
-            (Mark::Same, _) => continue,
-            (Mark::Differs(fields), Some(Item::Peer(public_key))) => {
-                Change::ChangePeer { public_key, fields }
+        if entry.mark == Mark::Same {
+            continue;
+        }
+        let Some(item) = Item::from_key(&entry.key) else { break };
+        match (entry.mark, item) {
+            (Mark::Differs(fields), Item::Peer(public_key)) => {
+                report.record(&Change::ChangePeer { public_key, fields })?;
             }
-            (_, Some(Item::Address(net))) => Change::AddAddress(net),
-            (_, Some(Item::Route(route))) => Change::AddRoute(route),
-            (_, Some(Item::Rule(rule))) => Change::AddRule(rule),
-            (_, Some(Item::Peer(key))) => Change::AddPeer(key),
-            (_, None) => break,
-        })?;
+            (_, item) => report.record(&ItemChange { comes: true, item })?,
+        }
     }
     report.finish()
 }

@@ -10,6 +10,7 @@ use postwired::kernel::{Buffers, Kernel, SET};
 use postwired::options::{Options, SerialPort};
 use postwired::service::Service;
 use postwired::system::Machine;
+use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
 use rustix::event::{Timespec, epoll};
@@ -31,21 +32,22 @@ pub(crate) enum ServeError<'a> {
     Netlink(Errno),
     State(&'a str, Errno),
     Serial(&'a str, Errno),
-    Udp(SocketAddr, Errno),
+    Udp(Shown<SocketAddr>, Errno),
     Epoll(Errno),
     Random,
 }
 
 impl fmt::Display for ServeError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Netlink(errno) => write!(f, "cannot open a netlink socket: {errno}"),
-            Self::State(dir, errno) => write!(f, "cannot keep files in {dir}: {errno}"),
-            Self::Serial(device, errno) => write!(f, "cannot open {device}: {errno}"),
-            Self::Udp(address, errno) => write!(f, "cannot listen on {address}: {errno}"),
-            Self::Epoll(errno) => write!(f, "cannot wait for events: {errno}"),
-            Self::Random => f.write_str("there are no random numbers"),
-        }
+        let (what, of, errno): (_, &dyn fmt::Display, _) = match self {
+            Self::Netlink(errno) => ("open a netlink socket", &"", errno),
+            Self::State(dir, errno) => ("keep files in ", dir, errno),
+            Self::Serial(device, errno) => ("open ", device, errno),
+            Self::Udp(address, errno) => ("listen on ", address, errno),
+            Self::Epoll(errno) => ("wait for events", &"", errno),
+            Self::Random => return f.write_str("there are no random numbers"),
+        };
+        write!(f, "cannot {what}{of}: {errno}")
     }
 }
 
@@ -63,7 +65,7 @@ struct Line<'o> {
 }
 
 /// Serves until something breaks that cannot be mended by waiting.
-pub(crate) fn serve<'a>(options: &Options<'a>) -> Result<Infallible, ServeError<'a>> {
+pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'a>> {
     let route = Netlink::route().map_err(ServeError::Netlink)?;
     let generic = Netlink::generic().map_err(ServeError::Netlink)?;
     let files = files(options.state).map_err(|errno| ServeError::State(options.state, errno))?;
@@ -71,7 +73,7 @@ pub(crate) fn serve<'a>(options: &Options<'a>) -> Result<Infallible, ServeError<
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    let mut agent = Service::new(kernel, files, Linux, options.policy.clone(), &mut set)
+    let mut agent = Service::new(kernel, files, Linux, options.policy, &mut set)
         .map_err(|_| ServeError::Random)?;
 
     let events = epoll::create(epoll::CreateFlags::CLOEXEC)
@@ -90,9 +92,10 @@ pub(crate) fn serve<'a>(options: &Options<'a>) -> Result<Infallible, ServeError<
     let udp = match options.udp {
         None => None,
         Some(address) => {
-            let socket = Udp::open(&address).map_err(|errno| ServeError::Udp(address, errno))?;
+            let shown = Shown(address);
+            let socket = Udp::open(&address).map_err(|errno| ServeError::Udp(shown, errno))?;
             watch(&events, &socket, UDP)?;
-            log(format_args!("listening on UDP {address}: whoever can send to it can configure"));
+            log(format_args!("listening on UDP {shown}: whoever can send to it can configure"));
             Some(socket)
         }
     };
@@ -219,7 +222,7 @@ fn receive(socket: &Udp, agent: &mut Agent<'_>) {
     for _ in 0..64 {
         match socket.receive(&mut buf) {
             Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
-                Some(packet) => agent.packet(packet, &mut UdpOutlet { socket, to: sender }),
+                Some(packet) => agent.packet(packet, &mut UdpOutlet { socket, to: Shown(sender) }),
                 None => agent.counters.garbage = agent.counters.garbage.saturating_add(1),
             },
             // Also what a client that is gone left behind (ECONNREFUSED).

@@ -8,10 +8,10 @@ use core::fmt;
 
 use heapless::{String, Vec};
 use proto_core::netlink::{Errno, IfName};
+use proto_core::protocol::codec;
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Request, State, Status, Subject,
-    Summary, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, State, Status, Subject, Summary, cut,
 };
 use proto_core::protocol::window::Arrived;
 use proto_core::protocol::{Digest, MAX_DATA, MAX_PACKET, VERSION};
@@ -146,9 +146,12 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     /// Takes a packet and sends what there is to answer.
     pub fn packet(&mut self, packet: &[u8], outlet: &mut dyn Outlet) {
         let known = |version| version == VERSION || version == HELLO_VERSION;
-        let (version, request) = match envelope::read::<Request<'_>>(packet, known) {
-            Ok(read) => read,
+        let (version, body) = match envelope::open(packet, known) {
+            Ok(opened) => opened,
             Err(error) => return self.refuse(packet, error, outlet),
+        };
+        let Some(request) = codec::request(body) else {
+            return self.refuse(packet, EnvelopeError::Malformed, outlet);
         };
         if (version == HELLO_VERSION) != matches!(request.ask, Ask::Hello { .. }) {
             return self.refuse(packet, EnvelopeError::Version(version), outlet);
@@ -202,9 +205,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         self.counters.garbage = self.counters.garbage.saturating_add(1);
         // The head of a request is the same in every version: who asks, and which request.
         let Some(([envelope::CLEAR, _], body)) = packet.split_first_chunk::<2>() else { return };
-        let Ok(((client, id), _)) = postcard::take_from_bytes::<(ClientId, u32)>(body) else {
-            return;
-        };
+        let Some((client, id)) = codec::head(body) else { return };
         let failure = match error {
             EnvelopeError::Version(_) => Failure::new(Code::Version, VERSIONS),
             _ => Failure::new(Code::Malformed, "the router does not know this request"),
@@ -294,11 +295,12 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         self.allowed(&announced.interface)?;
         announced.check(self.slot)?;
         let now = self.machine.now();
-        if let Some(stage) = &self.stage {
-            if stage.client == turn.client && stage.announced == announced {
-                turn.answer(&Answer::Received { stage: stage.id, arrived: stage.arrived });
-                return Ok(());
-            }
+        // The same configuration again is the same push, whoever goes on with it: a client that was
+        // ended and started anew has another name.
+        if let Some(stage) = self.stage.as_mut().filter(|stage| stage.announced == announced) {
+            (stage.client, stage.heard) = (turn.client, now);
+            turn.answer(&Answer::Received { stage: stage.id, arrived: stage.arrived });
+            return Ok(());
         }
         self.check_free(turn.client)?;
         self.drop_stage()?;
@@ -555,10 +557,14 @@ impl<'o> Turn<'o> {
             Answer::Hello(_) | Answer::Failed(Failure { code: Code::Version, .. }) => HELLO_VERSION,
             _ => VERSION,
         };
-        // The same bytes as a `Reply`, without a copy of the answer.
         let reply = (self.client, self.id, answer);
-        let room = self.scratch.get_mut(..MAX_PACKET).unwrap_or_default();
-        self.len = envelope::write(version, &reply, room).unwrap_or(0);
+        self.len = match self.scratch.get_mut(..MAX_PACKET) {
+            Some([kind, spoken, body @ ..]) => {
+                (*kind, *spoken) = (envelope::CLEAR, version);
+                codec::write(&reply, body).map_or(0, |len| len.saturating_add(2))
+            }
+            _ => 0,
+        };
     }
 
     fn packet(&self) -> &[u8] {

@@ -9,8 +9,9 @@ use proto_core::protocol::{Digest, MAX_DATA};
 use crate::fault::{Fault, Slot};
 use crate::system::File;
 
-/// How long a client that says nothing keeps others waiting, in milliseconds.
-pub const PATIENCE: u64 = 30_000;
+/// How long a client that says nothing keeps others waiting, in milliseconds. One that is there says
+/// something every second, and gives up after ten.
+pub const PATIENCE: u64 = 12_000;
 
 /// The largest image in bytes: the index of it has to fit 32-bit offsets too.
 pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;

@@ -5,6 +5,12 @@
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::panic::PanicInfo;
 
+use linux_raw_sys::general::{
+    BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
+    ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, ISIG, ISTRIP, IXON, OPOST, PARENB, PARMRK, VMIN,
+    VTIME, termios2,
+};
+use linux_raw_sys::ioctl::{TCGETS2, TCSETS2};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
@@ -12,6 +18,11 @@ use rustix::io::Errno;
 unsafe extern "C" {
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint)
     -> c_int;
+    // The one with 64-bit times, which musl has under its own name everywhere and under the plain
+    // name where a `long` is as wide.
+    #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
+    fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
+    fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
     fn abort() -> !;
     fn __errno_location() -> *mut c_int;
 }
@@ -45,11 +56,81 @@ pub(crate) fn netlink_option(fd: BorrowedFd<'_>, option: NetlinkOption) -> Resul
             size_of::<c_int>() as c_uint,
         )
     };
+    checked(failed)
+}
+
+/// What a call of the C library returned, which is 0 when all went well.
+fn checked(failed: c_int) -> Result<(), Errno> {
     if failed == 0 {
         return Ok(());
     }
     // SAFETY: the C library gives a valid pointer to this thread's errno.
     Err(Errno::from_raw_os_error(unsafe { *__errno_location() }))
+}
+
+/// Makes a terminal a plain wire: raw, 8N1, no flow control, so many bits a second.
+///
+/// `termios2` takes the speed as a number. rustix has it too, with two tables of the speeds that
+/// have names.
+pub(crate) fn raw_line(fd: BorrowedFd<'_>, baud: u32) -> Result<(), Errno> {
+    let mut modes = termios2 {
+        c_iflag: 0,
+        c_oflag: 0,
+        c_cflag: 0,
+        c_lflag: 0,
+        c_line: 0,
+        c_cc: Default::default(),
+        c_ispeed: 0,
+        c_ospeed: 0,
+    };
+    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
+    checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, &raw mut modes) })?;
+    // A break would arrive as a zero, and a zero opens a frame: IGNBRK.
+    modes.c_iflag &= !(BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    modes.c_iflag |= IGNBRK;
+    modes.c_oflag &= !OPOST;
+    modes.c_lflag &= !(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+    modes.c_cflag &= !(CBAUD | CIBAUD | CSIZE | PARENB | CSTOPB | CRTSCTS);
+    modes.c_cflag |= BOTHER | CS8 | CLOCAL | CREAD;
+    for (place, value) in [(VMIN, 1), (VTIME, 0)] {
+        if let Some(place) = modes.c_cc.get_mut(place as usize) {
+            *place = value;
+        }
+    }
+    (modes.c_ispeed, modes.c_ospeed) = (baud, baud);
+    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request reads.
+    checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })
+}
+
+/// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding on the side
+/// that makes them the low half of this.
+#[repr(C)]
+#[derive(Default)]
+struct Time {
+    seconds: i64,
+    nanos: i64,
+}
+
+/// A clock (`linux/time.h`). rustix's way to them is through the vDSO, which it reads with two
+/// kilobytes of program.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum Clock {
+    /// `CLOCK_REALTIME`: the one on the wall.
+    Realtime = 0,
+    /// `CLOCK_MONOTONIC`: one that does not go back.
+    Monotonic = 1,
+}
+
+impl Clock {
+    /// Seconds and nanoseconds, or zeros for a time before 1970.
+    pub(crate) fn read(self) -> (u64, u64) {
+        let mut time = Time::default();
+        // SAFETY: `time` lives through the call and has the layout of musl's `struct timespec`, into
+        // which the call writes; both clocks are on every Linux, so that the call cannot fail.
+        unsafe { clock_gettime(self as c_int, &raw mut time) };
+        (u64::try_from(time.seconds).unwrap_or(0), u64::try_from(time.nanos).unwrap_or(0))
+    }
 }
 
 /// Standard output.

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use postwired::options::SerialPort;
 use postwired::service::{Outlet, SCRATCH};
+use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{MAX_SEALED, seal, write_serial};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,9 +17,9 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, sendto,
     socket_with,
 };
-use rustix::termios::{ControlModes, InputModes, OptionalActions, tcgetattr, tcsetattr};
 
-use crate::linux::errno;
+use crate::linux::{Path, errno};
+use crate::sys::raw_line;
 
 /// Bytes of pieces under way on a serial line: less than the 4 KiB a Linux tty holds while the agent
 /// is busy, with the other bytes of their frames.
@@ -56,21 +57,12 @@ impl Serial {
     /// virtio port, is taken as it is.
     pub(crate) fn open(port: &SerialPort<'_>) -> Result<Self, Errno> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(port.device, flags, Mode::empty()).map_err(errno)?;
-        match tcgetattr(&fd) {
-            Err(io::Errno::NOTTY | io::Errno::INVAL) => {}
-            Err(error) => return Err(errno(error)),
-            Ok(mut modes) => {
-                modes.make_raw();
-                modes.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
-                modes.control_modes &= !(ControlModes::CRTSCTS | ControlModes::CSTOPB);
-                // A break would arrive as a zero, and a zero opens a frame.
-                modes.input_modes |= InputModes::IGNBRK;
-                modes.set_speed(port.baud).map_err(errno)?;
-                tcsetattr(&fd, OptionalActions::Now, &modes).map_err(errno)?;
-            }
+        let fd =
+            rustix::fs::open(Path::new(port.device).as_c(), flags, Mode::empty()).map_err(errno)?;
+        match raw_line(fd.as_fd(), port.baud) {
+            Ok(()) | Err(io::Errno::NOTTY | io::Errno::INVAL) => Ok(Self { fd }),
+            Err(error) => Err(errno(error)),
         }
-        Ok(Self { fd })
     }
 
     /// Reads what is there. `Ok(0)` when the other end is gone.
@@ -171,14 +163,14 @@ impl AsFd for Udp {
 /// The way back to a UDP sender.
 pub(crate) struct UdpOutlet<'s> {
     pub(crate) socket: &'s Udp,
-    pub(crate) to: SocketAddr,
+    pub(crate) to: Shown<SocketAddr>,
 }
 
 impl Outlet for UdpOutlet<'_> {
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
         if let Ok(sealed) = seal(packet, len) {
             // Lost, as on any wire: the client asks again.
-            let _ = sendto(&self.socket.fd, sealed, SendFlags::empty(), &self.to);
+            let _ = sendto(&self.socket.fd, sealed, SendFlags::empty(), &self.to.0);
         }
     }
 

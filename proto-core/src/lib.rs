@@ -21,4 +21,5 @@ pub mod ip;
 pub mod key;
 pub mod netlink;
 pub mod protocol;
+pub mod text;
 mod wire;

@@ -38,6 +38,9 @@ pub enum Command {
     /// Show how a router is
     #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0")]
     Status(Status),
+    /// Take an interface away from a router: its peers, rules, addresses, routes and link
+    #[command(after_help = "Example:\n  postwire remove wg0 --udp 192.168.1.1")]
+    Remove(Remove),
     /// Check FILE without a router, and show what a push would carry
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
@@ -60,6 +63,17 @@ pub struct Show {
     /// The interface to show; all WireGuard interfaces when none is named
     #[arg(value_parser = name::interface)]
     pub interface: Option<Name>,
+    /// Which router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `remove`.
+#[derive(Args, Debug)]
+pub struct Remove {
+    /// The interface to take away
+    #[arg(value_parser = name::interface)]
+    pub interface: Name,
     /// Which router.
     #[command(flatten)]
     pub link: Link,

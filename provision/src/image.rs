@@ -3,7 +3,9 @@
 
 use proto_core::ip::{Endpoint, IpNet};
 use proto_core::key::PublicKey;
-use proto_core::protocol::config::{self, Checker, Interface, Item, MAX_RECORD, PrivateKey, Record};
+use proto_core::protocol::config::{
+    self, Checker, Interface, Item, MAX_RECORD, PrivateKey, Record,
+};
 use proto_core::protocol::message::{Name, Subject};
 
 use crate::conf::{self, At, Config, Destination, MAIN_TABLE, Place};

@@ -45,8 +45,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
             let text = error.render().to_string();
             // What is wrong stands before the usage.
-            let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            report::Failed::usage(message).finish(&report::Context::new("postwire", true))
+            let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let words: Vec<&str> = what.split_whitespace().collect();
+            report::Failed::usage(words.join(" ")).finish(&report::Context::new("postwire", true))
         }
         Err(error) => {
             // To a closed pipe there is nothing to say.

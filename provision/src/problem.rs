@@ -7,7 +7,7 @@
 //!       = help: ...
 //! ```
 //!
-//! Lines are shown only after [`super::conf::lines::hide`] has taken the secrets out of them, so no
+//! Lines are shown only after `conf::lines::hide` has taken the secrets out of them, so no
 //! message has to think of that again.
 
 use std::fmt::Write as _;
@@ -49,7 +49,9 @@ impl Source {
 
     fn from_text(name: &str, text: &str) -> Self {
         let starts = std::iter::once(0)
-            .chain(text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1))
+            .chain(
+                text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1),
+            )
             .collect();
         Self { name: name.into(), text: text.into(), starts }
     }
@@ -63,6 +65,14 @@ impl Source {
         let start = number.checked_sub(1).and_then(|index| self.starts.get(index));
         let rest = start.and_then(|&start| self.text.get(start..)).unwrap_or_default();
         rest.split('\n').next().unwrap_or_default()
+    }
+
+    /// The column of a place in its line as it is shown, from 1; in bytes if there is no text.
+    fn column(&self, place: &Place) -> usize {
+        match self.text.is_empty() {
+            true => 1 + place.span.start,
+            false => 1 + lines::hide(self.line(place.line)).chars_before(place.span.start),
+        }
     }
 }
 
@@ -182,8 +192,7 @@ impl Problem {
     pub fn render(&self, source: &Source) -> String {
         let mut out = source.name.clone();
         if let Some(place) = &self.place {
-            let shown = lines::hide(source.line(place.line));
-            let _ = write!(out, ":{}:{}", place.line, 1 + shown.chars_before(place.span.start));
+            let _ = write!(out, ":{}:{}", place.line, source.column(place));
         }
         let _ = writeln!(out, ": {}: {}", self.severity.word(), self.message);
         if self.is_error() && !source.text.is_empty() {
@@ -203,9 +212,7 @@ impl Problem {
     /// The problem as `--json` gives it.
     #[must_use]
     pub fn json(&self, source: &Source) -> ProblemJson {
-        let column = self.place.as_ref().map(|place| {
-            1 + lines::hide(source.line(place.line)).chars_before(place.span.start)
-        });
+        let column = self.place.as_ref().map(|place| source.column(place));
         ProblemJson {
             severity: self.severity,
             file: source.name.clone(),

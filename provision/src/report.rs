@@ -272,10 +272,10 @@ impl Failed {
             Some(Outcome::Partly) => {
                 say("Some changes were made: run `postwire diff` to see what is missing.");
             }
-            Some(Outcome::Unknown) => say(
-                "The router had been told to apply: whether it did is not known. \
-                 Run `postwire diff` to find out.",
-            ),
+            Some(Outcome::Unknown) => {
+                say("The router had been told to apply: whether it did is not known. \
+                 Run `postwire diff` to find out.")
+            }
             None => {}
         }
         if let Some(hint) = &self.error.hint {

@@ -141,8 +141,14 @@ mod tests {
         assert_eq!(tunnel.routes[1].0.table, 254);
         let rules: Vec<_> = tunnel.rules.iter().map(|(rule, _)| rule).collect();
         assert!(rules.iter().all(|rule| !rule.v6));
-        assert_eq!((rules[0].priority, rules[0].table, rules[0].suppress_prefixlength), (32_764, 254, Some(0)));
-        assert_eq!((rules[1].priority, rules[1].table, rules[1].fwmark), (32_765, 51_820, Some(51_820)));
+        assert_eq!(
+            (rules[0].priority, rules[0].table, rules[0].suppress_prefixlength),
+            (32_764, 254, Some(0))
+        );
+        assert_eq!(
+            (rules[1].priority, rules[1].table, rules[1].fwmark),
+            (32_765, 51_820, Some(51_820))
+        );
         assert!(rules[1].invert && !rules[0].invert);
         let both = routing("FwMark = 0x10", "0.0.0.0/0, ::/0");
         assert_eq!((both.fwmark, both.rules.len()), (16, 4));

@@ -225,7 +225,8 @@ pub fn mark(mark: u32) -> String {
 /// A route as iproute2 would write it.
 #[must_use]
 pub fn route_text(route: &Route) -> String {
-    let metric = if route.metric == 0 { String::new() } else { format!(" metric {}", route.metric) };
+    let metric =
+        if route.metric == 0 { String::new() } else { format!(" metric {}", route.metric) };
     format!("{} table {}{metric}", route.to, table_name(route.table))
 }
 
@@ -280,7 +281,8 @@ fn bytes(count: u64) -> String {
 #[must_use]
 pub fn table(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let lines: Vec<String> = rows.iter().map(|(key, value)| format!("{key:width$}  {value}")).collect();
+    let lines: Vec<String> =
+        rows.iter().map(|(key, value)| format!("{key:width$}  {value}")).collect();
     lines.join("\n")
 }
 

@@ -142,6 +142,12 @@ impl Ui {
     }
 }
 
+impl Drop for Ui {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 fn bar(step: Step, total: u32) -> ProgressBar {
     let template = match (step.is_bytes(), total) {
         (true, _) => BYTES,

@@ -39,7 +39,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         _ => return Err("not a duration: a number and ms, s or m, such as 10s".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "not a duration: the number is missing or too large")?;
+    let number: u64 =
+        number.parse().map_err(|_| "not a duration: the number is missing or too large")?;
     match number.checked_mul(scale) {
         Some(ms @ 1..=3_600_000) => Ok(Duration::from_millis(ms)),
         _ => Err("a duration is from 1ms to 60m".into()),

@@ -1,11 +1,11 @@
 //! The program against a fake router, from the command line to the exit code.
 
+mod bench;
 mod fake;
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use bench::Bench;
 use fake::{Manners, Pty, Udp};
 use proto_core::protocol::message::{Code, Failure, State, Subject};
 
@@ -31,67 +31,6 @@ PersistentKeepalive = 25
 const PEER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const OTHER: &str = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
 const PUBLIC: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
-
-/// A directory with a `wg0.conf`, which goes when it is dropped.
-struct Bench(PathBuf);
-
-impl Bench {
-    fn new(name: &str, conf: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("postwire-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("wg0.conf"), conf).unwrap();
-        Self(dir)
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_postwire"))
-            .args(args)
-            .current_dir(&self.0)
-            .output()
-            .unwrap();
-        Ran::new(output)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn new(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self {
-            code: output.status.code().expect("no signal"),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
-    }
-
-    #[track_caller]
-    fn ends(&self, code: i32) -> &Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    fn says(&self, words: &str) -> &Self {
-        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in {self:#?}");
-        self
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-}
 
 fn many_peers(count: usize) -> String {
     use std::fmt::Write as _;
@@ -119,10 +58,10 @@ fn a_push_applies_and_the_next_one_finds_nothing_to_do() {
          2 routes added, 0 changed, 0 removed; 2 rules added, 0 changed, 0 removed; \
          2 peers added, 0 changed, 0 removed; public key {PUBLIC}; port 51820\n"
     ));
-    assert_eq!(router.seen().commits, 1);
+    assert_eq!(router.with(|seen| seen.commits), 1);
     bench.run(&push).ends(0).says("wg0 already runs this configuration: nothing changed\n");
     let smaller = WG0.replace("AllowedIPs = 10.1.0.0/16\n", "").replace("51820", "51999");
-    std::fs::write(bench.0.join("wg0.conf"), smaller).unwrap();
+    std::fs::write(bench.dir().join("wg0.conf"), smaller).unwrap();
     let mut args = push.to_vec();
     args.push("--json");
     let ran = bench.run(&args);
@@ -144,8 +83,8 @@ fn a_diff_shows_every_change_and_makes_none() {
     let (bench, router) = (Bench::new("diff", WG0), Udp::new(Manners::default()));
     let diff = ["diff", "wg0.conf", "--udp", &router.address];
     bench.run(&diff).ends(4).says("+ interface\n").says(&format!("+ peer: {PEER}\n"));
-    assert_eq!(router.seen().commits, 0);
-    assert!(router.seen().aborted);
+    assert_eq!(router.with(|seen| seen.commits), 0);
+    assert!(router.with(|seen| seen.aborted));
     bench.run(&["push", "wg0.conf", "--udp", &router.address]).ends(0);
     bench.run(&diff).ends(0).says("wg0 already runs this configuration: nothing would change");
     let other = WG0
@@ -153,7 +92,7 @@ fn a_diff_shows_every_change_and_makes_none() {
         .replace("0.0.0.0/0", "10.7.0.0/16")
         .replace("1400", "1380")
         .replace("51821", "7");
-    std::fs::write(bench.0.join("wg0.conf"), other).unwrap();
+    std::fs::write(bench.dir().join("wg0.conf"), other).unwrap();
     let ran = bench.run(&diff);
     let expected = format!(
         "a push would change wg0 on OpenWrt:\n\
@@ -179,7 +118,8 @@ fn a_diff_shows_every_change_and_makes_none() {
 
 #[test]
 fn show_and_status_tell_what_there_is() {
-    let (bench, router) = (Bench::new("show", WG0), Udp::new(Manners { machine: "mips", ..Manners::default() }));
+    let (bench, router) =
+        (Bench::new("show", WG0), Udp::new(Manners { machine: "mips", ..Manners::default() }));
     let to = ["--udp", &router.address];
     bench.run(&["show", to[0], to[1]]).ends(0).says("OpenWrt has no WireGuard interface");
     bench.run(&["show", "wg0", to[0], to[1]]).ends(1).says("there is no interface of that name");
@@ -222,7 +162,7 @@ fn a_bad_wire_costs_time_only() {
     let router = Udp::new(Manners { loss: 20, ..Manners::default() });
     let to = ["--udp", &router.address];
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("300 peers added");
-    assert_eq!(router.seen().commits, 1);
+    assert_eq!(router.with(|seen| seen.commits), 1);
     let shown = bench.run(&["show", to[0], to[1]]);
     assert_eq!(shown.ends(0).out.matches("allowed ips: 10.9.").count(), 300);
     bench.run(&["diff", "wg0.conf", to[0], to[1]]).ends(0);
@@ -232,11 +172,16 @@ fn a_bad_wire_costs_time_only() {
 fn a_router_that_forgets_gets_everything_anew() {
     let conf = many_peers(300);
     let bench = Bench::new("gone", &conf);
-    let manners = Manners { gone_at_piece: Some(9), gone_at_the_end: 1, gone_at_read: true, ..Manners::default() };
+    let manners = Manners {
+        gone_at_piece: Some(9),
+        gone_at_the_end: 1,
+        gone_at_read: true,
+        ..Manners::default()
+    };
     let router = Udp::new(manners);
     let to = ["--udp", &router.address];
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("300 peers added");
-    assert_eq!((router.seen().stages, router.seen().commits), (3, 1));
+    assert_eq!(router.with(|seen| (seen.stages, seen.commits)), (3, 1));
     bench.run(&["show", "wg0", to[0], to[1]]).ends(0);
     let router = Udp::new(Manners { gone_at_the_end: 9, ..Manners::default() });
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
@@ -245,12 +190,16 @@ fn a_router_that_forgets_gets_everything_anew() {
 
 #[test]
 fn progress_is_a_line_for_each_step_without_a_terminal() {
-    let (bench, router) = (Bench::new("work", WG0), Udp::new(Manners { working: 3, ..Manners::default() }));
+    let (bench, router) =
+        (Bench::new("work", WG0), Udp::new(Manners { working: 3, ..Manners::default() }));
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
     let steps: Vec<&str> = ran.ends(0).err.lines().collect();
     let bytes = steps[0].strip_prefix("uploading ").unwrap();
     assert!(bytes.ends_with(" bytes"), "{bytes}");
-    assert_eq!(steps[1..], ["checking 3 items", "comparing 3 items", "applying 3 items", "verifying 3 items"]);
+    assert_eq!(
+        steps[1..],
+        ["checking 3 items", "comparing 3 items", "applying 3 items", "verifying 3 items"]
+    );
 }
 
 #[test]
@@ -276,11 +225,17 @@ fn failures_point_into_the_file() {
     ];
     let bench = Bench::new("fail", WG0);
     for (subject, line, words) in cases {
-        let failure = Failure { errno: 22, ..Failure::new(Code::Kernel, "Invalid thing").about(subject) };
-        let router = Udp::new(Manners { fail_commit: Some(failure), machine: "x86_64", ..Manners::default() });
+        let failure =
+            Failure { errno: 22, ..Failure::new(Code::Kernel, "Invalid thing").about(subject) };
+        let router = Udp::new(Manners {
+            fail_commit: Some(failure),
+            machine: "x86_64",
+            ..Manners::default()
+        });
         let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
         ran.ends(1).says(words).says(": Invalid thing (EINVAL)\n");
         ran.says("The router's running configuration is as it was.\n");
+        assert!(router.with(|seen| seen.aborted), "the stage would keep the next push out");
         if line > 0 {
             ran.says(&format!("wg0.conf:{line}: "));
         }
@@ -290,7 +245,8 @@ fn failures_point_into_the_file() {
 #[test]
 fn what_became_of_the_router_is_always_said() {
     let bench = Bench::new("state", WG0);
-    let failure = |code, text| Failure { state: State::Partly, errno: 98, ..Failure::new(code, text) };
+    let failure =
+        |code, text| Failure { state: State::Partly, errno: 98, ..Failure::new(code, text) };
     let router = Udp::new(Manners {
         fail_commit: Some(failure(Code::Verify, "").about(Subject::ListenPort)),
         machine: "mips",
@@ -298,8 +254,10 @@ fn what_became_of_the_router_is_always_said() {
     });
     let push = ["push", "wg0.conf", "--udp", &router.address];
     let ran = bench.run(&push);
-    ran.ends(1).says("wg0.conf:3: ListenPort: the kernel has something else than it was given (errno 98)");
-    ran.says("Some changes were made: run `postwire diff` to see what is missing.\n").says("hint: ");
+    ran.ends(1)
+        .says("wg0.conf:3: ListenPort: the kernel has something else than it was given (errno 98)");
+    ran.says("Some changes were made: run `postwire diff` to see what is missing.\n")
+        .says("hint: ");
     let mut args = push.to_vec();
     args.push("--json");
     let json = bench.run(&args).ends(1).json();
@@ -323,9 +281,10 @@ fn nobody_there_is_code_3() {
     let ran = bench.run(&["status", "--udp", &router.address, "--timeout", "500ms"]);
     ran.ends(3).says("no answer from the router on 127.0.0.1").says("hint: ");
     assert!(started.elapsed() < Duration::from_secs(3));
-    assert_eq!(router.seen().requests, 2);
+    assert_eq!(router.with(|seen| seen.requests), 2);
 
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let closed =
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let started = Instant::now();
     bench.run(&["status", "--udp", &closed]).ends(3).says(&format!("nobody listens on {closed}"));
     assert!(started.elapsed() < Duration::from_secs(5));
@@ -352,7 +311,7 @@ fn a_serial_line_carries_the_same() {
     let to = ["--serial", router.device.as_str()];
     let ran = bench.run(&["push", "wg0.conf", to[0], to[1], "-v"]);
     ran.ends(0).says("60 peers added").says("line: [ 7.0] usb 1-1\n");
-    assert_eq!(router.seen().commits, 1);
+    assert_eq!(router.with(|seen| seen.commits), 1);
     let ran = bench.run(&["diff", "wg0.conf", to[0], &format!("{}@9600", to[1])]);
     assert!(!ran.ends(0).err.contains("usb"));
     let shown = bench.run(&["show", to[0], to[1]]);
@@ -363,16 +322,26 @@ fn a_serial_line_carries_the_same() {
 #[test]
 fn a_line_without_an_agent_says_what_it_heard() {
     let bench = Bench::new("login", WG0);
-    let mut router = Pty::new(Manners { silent: true, ..Manners::default() });
-    let args = ["status", "--serial", &router.device, "--timeout", "400ms"];
-    bench.run(&args).ends(3).says("not one byte came");
-    // The line echoes, as it would with a login on it.
-    let mut termios = rustix::termios::tcgetattr(&router.slave).unwrap();
-    termios.make_raw();
-    rustix::termios::tcsetattr(&router.slave, rustix::termios::OptionalActions::Now, &termios).unwrap();
-    rustix::fs::flock(&router.slave, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    bench.run(&args).ends(3).says("is in use by another program");
-    rustix::fs::flock(&router.slave, rustix::fs::FlockOperation::Unlock).unwrap();
-    router = Pty::new(Manners { text: b"OpenWrt login: ", loss: 100, ..Manners::default() });
-    bench.run(&["status", "--serial", &router.device, "--timeout", "400ms"]).ends(3);
+    let cases: [(&[u8], &str); 3] = [
+        (b"", "not one byte came"),
+        (b"OpenWrt login: ", "the line is alive"),
+        (b"\x81\xfe\x07\xe0\xff", "is 115200 baud the router's speed?"),
+    ];
+    for (text, words) in cases {
+        let router = Pty::new(Manners { silent: true, text, ..Manners::default() });
+        let args = ["status", "--serial", &router.device, "--timeout", "400ms"];
+        bench.run(&args).ends(3).says(words);
+    }
+}
+
+#[test]
+fn two_programs_do_not_share_a_line() {
+    let bench = Bench::new("busy", WG0);
+    let router = Pty::new(Manners::default());
+    let args = ["status", "--serial", &router.device];
+    let lock = |operation| rustix::fs::flock(&router.slave, operation).unwrap();
+    lock(rustix::fs::FlockOperation::LockExclusive);
+    bench.run(&args).ends(3).says("is in use by another program").says("hint: ");
+    lock(rustix::fs::FlockOperation::Unlock);
+    bench.run(&args).ends(0);
 }

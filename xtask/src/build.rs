@@ -50,10 +50,8 @@ pub(crate) fn cargo() -> Command {
 /// Runs a command, and shows what it said only when it fails.
 pub(crate) fn quietly(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting {shown}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("starting {shown}"))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success(),
@@ -149,10 +147,8 @@ fn zig_linker(target: &str) -> Result<PathBuf> {
         fs::write(folder.join("ready"), ZIG)?;
     }
     let script = folder.join(format!("link-{target}"));
-    let text = format!(
-        "#!/bin/sh\nexec '{}' -m ziglang cc -target {target} \"$@\"\n",
-        python.display()
-    );
+    let text =
+        format!("#!/bin/sh\nexec '{}' -m ziglang cc -target {target} \"$@\"\n", python.display());
     fs::write(&script, text)?;
     quietly(Command::new("chmod").arg("755").arg(&script))?;
     Ok(script)

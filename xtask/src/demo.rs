@@ -1,7 +1,10 @@
 //! The main job, to look at: two routers in virtual machines, one configured over a serial line and
 //! one over UDP, talking through the tunnel between them.
 
-use crate::{build, lab::{Arch, Lab, Vm, Wire}};
+use crate::{
+    build,
+    lab::{Arch, Lab, Vm, Wire},
+};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs,
@@ -78,7 +81,10 @@ impl Args {
         }
 
         title("What alice's kernel has, in the words of Debian's wg and of busybox");
-        print!("{}", alice.vm.sh("wg show; ip address show wg0; ip route show dev wg0")?.ok()?.text());
+        print!(
+            "{}",
+            alice.vm.sh("wg show; ip address show wg0; ip route show dev wg0")?.ok()?.text()
+        );
         println!();
         title("A ping through the tunnel");
         println!("{}", alice.vm.sh("ping -c 3 -w 20 10.77.0.2")?.ok()?.text());
@@ -136,7 +142,11 @@ impl Router {
             None => command.arg("wg0"),
         };
         command.args(self.link()).stdin(Stdio::null());
-        println!("$ postwire {word} {} {}", file.map_or("wg0".into(), |f| f.file_name().unwrap_or_default().display().to_string()), self.link().join(" "));
+        println!(
+            "$ postwire {word} {} {}",
+            file.map_or("wg0".into(), |f| f.file_name().unwrap_or_default().display().to_string()),
+            self.link().join(" ")
+        );
         let status = command.status().context("starting postwire")?;
         ensure!(status.success(), "postwire {word} failed ({status})");
         Ok(())

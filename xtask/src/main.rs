@@ -4,11 +4,17 @@
 //! To add one: write the module, add a line to [`Verb`] and one to the `match` below it.
 
 mod apt;
+mod bench;
 mod build;
+mod cross;
 mod demo;
+mod fuzz;
+mod golden;
 mod lab;
 mod lab_check;
 mod rng;
+mod size;
+mod test;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
@@ -23,8 +29,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Bench(bench::Args),
     Build(build::Args),
+    Cross(cross::Args),
     Demo(demo::Args),
+    Size(size::Args),
+    Test(test::Args),
+    Fuzz(fuzz::Args),
+    Golden(golden::Args),
     LabCheck(lab_check::Args),
 }
 
@@ -41,8 +53,14 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match verb {
+        Verb::Bench(args) => args.run(),
         Verb::Build(args) => args.run(),
+        Verb::Cross(args) => args.run(),
         Verb::Demo(args) => args.run(),
+        Verb::Size(args) => args.run(),
+        Verb::Test(args) => args.run(),
+        Verb::Fuzz(args) => args.run(),
+        Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
     };
     match outcome {

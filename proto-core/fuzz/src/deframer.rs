@@ -151,9 +151,8 @@ pub fn run(data: &[u8]) {
 }
 
 pub fn seeds() -> Seeds {
-    let op = |what: u8, bytes: &[u8], at: u16| {
-        [&[what][..], &chunk(bytes), &at.to_le_bytes()].concat()
-    };
+    let op =
+        |what: u8, bytes: &[u8], at: u16| [&[what][..], &chunk(bytes), &at.to_le_bytes()].concat();
     let long = [7; 300];
     let lines: [(&str, Vec<u8>); 12] = [
         ("empty", vec![]),

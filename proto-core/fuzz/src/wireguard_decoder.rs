@@ -56,13 +56,10 @@ fn peer(w: &mut Writer<'_>, info: &PeerInfo, padded: bool) -> Result<(), Full> {
     w.u32(WGPEER_A_PROTOCOL_VERSION, info.protocol_version)?;
     let sockaddr = match info.endpoint {
         None => return Ok(()),
-        Some(core::net::SocketAddr::V4(v4)) => [
-            &2_u16.to_ne_bytes()[..],
-            &v4.port().to_be_bytes(),
-            &v4.ip().octets(),
-            &[0; 8],
-        ]
-        .concat(),
+        Some(core::net::SocketAddr::V4(v4)) => {
+            [&2_u16.to_ne_bytes()[..], &v4.port().to_be_bytes(), &v4.ip().octets(), &[0; 8]]
+                .concat()
+        }
         Some(core::net::SocketAddr::V6(v6)) => [
             &10_u16.to_ne_bytes()[..],
             &v6.port().to_be_bytes(),

@@ -5,7 +5,7 @@
 //!
 //! Not here: what they mean to the request under way ([`exchange`](super::exchange)).
 
-use super::read::{Attributes, Malformed, Message, header};
+use super::read::{Attribute, Attributes, Malformed, Message, header};
 use super::{
     Errno, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN, NLMSG_MIN_TYPE,
     NLMSG_OVERRUN,
@@ -105,6 +105,11 @@ fn done<'b>(message: &Message<'b>) -> Result<Ack<'b>, Malformed> {
     Ok(Ack { errno: errno(*number), ext: ext_ack(message, tlvs) })
 }
 
+#[inline(never)]
+fn number(attribute: &Attribute<'_>) -> Option<u32> {
+    attribute.u32().ok()
+}
+
 /// Reads what can be read: an error stays an error, whatever became of its explanation.
 fn ext_ack<'b>(message: &Message<'b>, tlvs: &'b [u8]) -> ExtAck<'b> {
     let mut ext = ExtAck::default();
@@ -114,9 +119,9 @@ fn ext_ack<'b>(message: &Message<'b>, tlvs: &'b [u8]) -> ExtAck<'b> {
     for attribute in Attributes::new(tlvs).flatten() {
         match attribute.ty {
             NLMSGERR_ATTR_MSG => ext.message = attribute.str().ok(),
-            NLMSGERR_ATTR_OFFS => ext.offset = attribute.u32().ok(),
-            NLMSGERR_ATTR_MISS_TYPE => ext.missing_type = attribute.u32().ok(),
-            NLMSGERR_ATTR_MISS_NEST => ext.missing_nest = attribute.u32().ok(),
+            NLMSGERR_ATTR_OFFS => ext.offset = number(&attribute),
+            NLMSGERR_ATTR_MISS_TYPE => ext.missing_type = number(&attribute),
+            NLMSGERR_ATTR_MISS_NEST => ext.missing_nest = number(&attribute),
             _ => {}
         }
     }

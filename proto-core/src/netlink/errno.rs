@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use crate::text::split;
+
 /// A positive error number of the machine this was compiled for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Errno(pub i32);
@@ -26,9 +28,12 @@ macro_rules! errnos {
             )*
         }
 
-        /// Number everywhere but on MIPS, number on MIPS, name, what it says.
-        const TABLE: &[(i32, i32, &str, &str)] =
-            &[$(($generic, $mips, stringify!($name), $text),)*];
+        /// Number everywhere but on MIPS, number on MIPS.
+        const NUMBERS: &[(u8, u8)] = &[$(($generic, $mips),)*];
+
+        /// A line for each of [`NUMBERS`]: name, what it says. In one piece, because a table of
+        /// texts would be as long again in pointers.
+        const WORDS: &str = concat!($(stringify!($name), " ", $text, "\n",)*);
     };
 }
 
@@ -84,10 +89,13 @@ impl Errno {
     }
 
     fn entry(self) -> Option<(&'static str, &'static str)> {
-        TABLE
-            .iter()
-            .find(|(generic, mips, ..)| self.0 == if MIPS { *mips } else { *generic })
-            .map(|&(_, _, name, text)| (name, text))
+        let number = |(generic, mips): &(u8, u8)| i32::from(if MIPS { *mips } else { *generic });
+        let at = NUMBERS.iter().position(|both| number(both) == self.0)?;
+        let (mut line, mut rest) = split(WORDS, b'\n')?;
+        for _ in 0..at {
+            (line, rest) = split(rest, b'\n')?;
+        }
+        split(line, b' ')
     }
 
     /// The name (`ENODEV`), if this is one of the numbers met on this path.
@@ -130,23 +138,27 @@ mod tests {
 
     #[test]
     fn no_number_stands_for_two_names() {
+        assert_eq!(WORDS.lines().count(), NUMBERS.len());
         for mips in [false, true] {
-            let mut numbers: Vec<i32> =
-                TABLE.iter().map(|&(g, m, ..)| if mips { m } else { g }).collect();
+            let mut numbers: Vec<u8> =
+                NUMBERS.iter().map(|&(g, m)| if mips { m } else { g }).collect();
             numbers.sort_unstable();
             numbers.dedup();
-            assert_eq!(numbers.len(), TABLE.len());
+            assert_eq!(numbers.len(), NUMBERS.len());
         }
     }
 
     #[test]
     fn mips_differs_from_35_on() {
-        for &(generic, mips, name, _) in TABLE {
+        for &(generic, mips) in NUMBERS {
             if generic < 35 {
-                assert_eq!(generic, mips, "{name}");
+                assert_eq!(generic, mips);
             }
         }
-        let mips = |name| TABLE.iter().find(|e| e.2 == name).map(|e| e.1);
+        let mips = |name: &str| {
+            let at = WORDS.lines().position(|line| line.starts_with(&format!("{name} ")));
+            at.map(|at| NUMBERS[at].1)
+        };
         assert_eq!(mips("EOPNOTSUPP"), Some(122));
         assert_eq!(mips("EADDRINUSE"), Some(125));
         assert_eq!(mips("ENOBUFS"), Some(132));

@@ -177,6 +177,9 @@ impl Attempts {
     }
 }
 
+/// It came to nothing: [`Exchange::failure`] says why. An [`ExchangeError`] is over 100 bytes.
+struct Failed;
+
 /// One request under way.
 #[derive(Clone, Debug)]
 pub struct Exchange {
@@ -235,23 +238,29 @@ impl Exchange {
         let messages = if self.state != State::Pending {
             Messages::new(&[])
         } else if sender != 0 {
-            self.stray()?;
+            self.stray().map_err(|Failed| self.error())?;
             Messages::new(&[])
         } else if full_len > bytes.len() {
-            return Err(self.fail(ExchangeError::Truncated { needed: full_len }));
+            let Failed = self.fail(ExchangeError::Truncated { needed: full_len });
+            return Err(self.error());
         } else {
             Messages::new(bytes)
         };
         Ok(Answers { exchange: self, messages })
     }
 
-    fn fail(&mut self, error: ExchangeError) -> ExchangeError {
+    fn fail(&mut self, error: ExchangeError) -> Failed {
         self.state = State::Failed;
         self.failure = Some(error);
-        error
+        Failed
     }
 
-    fn stray(&mut self) -> Result<(), ExchangeError> {
+    /// The failure as it is told to the caller.
+    fn error(&self) -> ExchangeError {
+        self.failure.unwrap_or(ExchangeError::Malformed)
+    }
+
+    fn stray(&mut self) -> Result<(), Failed> {
         self.strays = self.strays.saturating_add(1);
         if self.strays > STRAYS_MAX {
             return Err(self.fail(ExchangeError::Strays));
@@ -260,7 +269,7 @@ impl Exchange {
     }
 
     /// Takes a message: whether it is one for the caller.
-    fn message(&mut self, message: &Message<'_>) -> Result<bool, ExchangeError> {
+    fn message(&mut self, message: &Message<'_>) -> Result<bool, Failed> {
         let ours = message.seq == self.seq && (self.port == 0 || message.port == self.port);
         if !ours {
             self.stray()?;
@@ -280,7 +289,7 @@ impl Exchange {
         Ok(false)
     }
 
-    fn end(&mut self, ack: &Ack<'_>) -> Result<(), ExchangeError> {
+    fn end(&mut self, ack: &Ack<'_>) -> Result<(), Failed> {
         if let Some(errno) = ack.errno {
             return Err(self.fail(ExchangeError::Kernel(KernelError::new(errno, ack))));
         }
@@ -305,13 +314,14 @@ impl<'b> Iterator for Answers<'_, 'b> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.exchange.state == State::Pending {
-            let Ok(message) = self.messages.next()? else {
-                return Some(Err(self.exchange.fail(ExchangeError::Malformed)));
+            let taken = match self.messages.next()? {
+                Ok(message) => self.exchange.message(&message).map(|ours| ours.then_some(message)),
+                Err(Malformed) => Err(self.exchange.fail(ExchangeError::Malformed)),
             };
-            match self.exchange.message(&message) {
-                Ok(true) => return Some(Ok(message)),
-                Ok(false) => {}
-                Err(error) => return Some(Err(error)),
+            match taken {
+                Ok(Some(message)) => return Some(Ok(message)),
+                Ok(None) => {}
+                Err(Failed) => return Some(Err(self.exchange.error())),
             }
         }
         None

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use super::exchange::ExchangeError;
-use super::read::{Attributes, Message, ParseError, Wrong};
+use super::read::{Attributes, Fields, Message, ParseError, Wrong};
 use super::{AttributeError, Errno, Full, NLM_F_ACK, NLM_F_REQUEST, NLMSG_MIN_TYPE, Writer};
 
 /// The family of families: its messages have this type.
@@ -79,15 +79,16 @@ impl Family {
         }
         let mut id = None;
         let mut family = Self { id: 0, version: None, maxattr: None };
-        for attribute in attributes {
-            let attribute = attribute?;
-            match attribute.ty {
-                CTRL_ATTR_FAMILY_ID => id = Some(attribute.u16()?),
-                CTRL_ATTR_VERSION => family.version = Some(attribute.u32()?),
-                CTRL_ATTR_MAXATTR => family.maxattr = Some(attribute.u32()?),
+        let mut fields = Fields::new(attributes);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                CTRL_ATTR_FAMILY_ID => id = Some(fields.u16()),
+                CTRL_ATTR_VERSION => family.version = Some(fields.u32()),
+                CTRL_ATTR_MAXATTR => family.maxattr = Some(fields.u32()),
                 _ => {}
             }
         }
+        fields.end()?;
         // A family in the range of netlink's own messages could not be told from them.
         match id {
             Some(id) if id >= NLMSG_MIN_TYPE => Ok(Self { id, ..family }),

@@ -9,7 +9,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::{ALIGNTO, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN};
+use super::{ALIGNTO, IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN};
 
 /// A length that is shorter than its own header or longer than what is left. The rest of the buffer
 /// cannot be read.
@@ -211,6 +211,7 @@ impl<'b> Attributes<'b> {
 impl<'b> Iterator for Attributes<'b> {
     type Item = Result<Attribute<'b>, Malformed>;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
             let next = || {
@@ -256,6 +257,7 @@ impl<'b> Attribute<'b> {
     }
 
     /// A number of 32 bits in host order.
+    #[inline(never)]
     pub fn u32(&self) -> Result<u32, AttributeError> {
         self.array().map(u32::from_ne_bytes)
     }
@@ -276,11 +278,13 @@ impl<'b> Attribute<'b> {
     }
 
     /// An address: four bytes are IPv4, sixteen are IPv6.
+    #[inline(never)]
     pub fn ip(&self) -> Result<IpAddr, AttributeError> {
         self.array::<4>().map(IpAddr::from).or_else(|_| self.array::<16>().map(IpAddr::from))
     }
 
     /// A text up to its NUL, or to its end where the kernel left the NUL away.
+    #[inline(never)]
     pub fn str(&self) -> Result<&'b str, AttributeError> {
         let text = self.payload.split(|byte| *byte == 0).next().unwrap_or_default();
         core::str::from_utf8(text).map_err(|_| self.error(Wrong::Value))
@@ -297,6 +301,124 @@ impl<'b> Attribute<'b> {
     #[must_use]
     pub const fn entries(&self) -> Attributes<'b> {
         Attributes { rest: self.payload, array: true }
+    }
+}
+
+/// Goes through attributes and reads them, for those who need all of them or none.
+///
+/// The first one that is wrong is noted and ends it; what is read of it is zero. So reading a field
+/// cannot fail, and [`Fields::end`] is asked once. A `Result` for every field was a kilobyte of
+/// program for every kind of message.
+#[derive(Debug)]
+pub(super) struct Fields<'b> {
+    rest: Attributes<'b>,
+    now: Attribute<'b>,
+    error: Option<ParseError>,
+}
+
+impl<'b> Fields<'b> {
+    #[inline(never)]
+    pub(super) const fn new(attributes: Attributes<'b>) -> Self {
+        let now = Attribute { ty: 0, nested: false, payload: &[] };
+        Self { rest: attributes, now, error: None }
+    }
+
+    /// Goes to the next attribute: its type.
+    #[inline(never)]
+    pub(super) fn advance(&mut self) -> Option<u16> {
+        if self.error.is_some() {
+            return None;
+        }
+        match self.rest.next()? {
+            Ok(attribute) => {
+                self.now = attribute;
+                Some(attribute.ty)
+            }
+            Err(Malformed) => {
+                self.error = Some(ParseError::Malformed);
+                None
+            }
+        }
+    }
+
+    /// Whether all attributes were right.
+    pub(super) fn end(self) -> Result<(), ParseError> {
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Notes that this attribute is wrong.
+    #[inline(never)]
+    pub(super) fn refuse(&mut self, wrong: Wrong) {
+        self.error = Some(self.now.error(wrong).into());
+    }
+
+    /// Takes over what is wrong with attributes within this one.
+    pub(super) fn nest(&mut self, inner: Self) {
+        self.error = self.error.or(inner.error);
+    }
+
+    pub(super) const fn payload(&self) -> &'b [u8] {
+        self.now.payload
+    }
+
+    pub(super) const fn nested(&self) -> Attributes<'b> {
+        self.now.nested()
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> [u8; N] {
+        let array = self.now.payload.try_into();
+        if array.is_err() {
+            self.refuse(Wrong::Length);
+        }
+        array.unwrap_or([0; N])
+    }
+
+    #[inline(never)]
+    pub(super) fn u8(&mut self) -> u8 {
+        u8::from_ne_bytes(self.array())
+    }
+
+    #[inline(never)]
+    pub(super) fn u16(&mut self) -> u16 {
+        u16::from_ne_bytes(self.array())
+    }
+
+    #[inline(never)]
+    pub(super) fn u32(&mut self) -> u32 {
+        u32::from_ne_bytes(self.array())
+    }
+
+    #[inline(never)]
+    pub(super) fn u64(&mut self) -> u64 {
+        u64::from_ne_bytes(self.array())
+    }
+
+    #[inline(never)]
+    pub(super) fn ip(&mut self) -> Option<IpAddr> {
+        let ip = self.now.ip().ok();
+        if ip.is_none() {
+            self.refuse(Wrong::Length);
+        }
+        ip
+    }
+
+    #[inline(never)]
+    pub(super) fn str(&mut self) -> Option<&'b str> {
+        let text = self.now.str().ok();
+        if text.is_none() {
+            self.refuse(Wrong::Value);
+        }
+        text
+    }
+
+    /// The name of an interface.
+    #[inline(never)]
+    pub(super) fn name(&mut self) -> Option<IfName> {
+        let name = self.now.str().ok().and_then(|text| text.parse().ok());
+        if name.is_none() {
+            self.refuse(Wrong::Value);
+        }
+        name
     }
 }
 

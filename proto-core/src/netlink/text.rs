@@ -5,6 +5,8 @@
 use core::fmt;
 use core::ops::Deref;
 
+use crate::text::prefix;
+
 /// At most `N` bytes of UTF-8, kept in place. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize> {
@@ -17,13 +19,12 @@ impl<const N: usize> Text<N> {
     /// As much of `text` as fits, cut between two characters.
     #[must_use]
     pub fn cut(text: &str) -> Self {
-        let most = text.len().min(N).min(usize::from(u8::MAX));
-        let len = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let text = prefix(text, N.min(usize::from(u8::MAX)));
         let mut bytes = [0; N];
-        for (to, from) in bytes.iter_mut().zip(text.bytes().take(len)) {
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
             *to = from;
         }
-        Self { bytes, len: u8::try_from(len).unwrap_or(u8::MAX) }
+        Self { bytes, len: u8::try_from(text.len()).unwrap_or(u8::MAX) }
     }
 
     /// The text.

@@ -64,8 +64,12 @@ pub struct Caller {
 
 /// The shortest time before a request is sent again: a router may be busy for a moment.
 const MIN_RESEND: u32 = 150;
-/// The longest time between two tries.
-const MAX_RESEND: u32 = 5_000;
+/// The longest time between two tries. On a noisy line most tries are lost, and waiting longer makes
+/// none of them better.
+const MAX_RESEND: u32 = 1_000;
+/// How often the time to the next try stays doubled after it was too short. Four times the first
+/// guess is as wrong as a guess about a line gets.
+const MAX_BACKOFF: u32 = 2;
 /// How often an upload starts anew when the router forgot it.
 const MAX_RESTARTS: u8 = 5;
 /// A piece counts as lost when one that was sent this many sends later has arrived.
@@ -199,10 +203,8 @@ impl Call {
                 Err(ClientError::Failed(failure))
             }
             answer => {
+                // Not timed: how long a commit takes says nothing about the way to the router.
                 self.over = true;
-                if let (1, Some(sent)) = (self.tries, self.sent) {
-                    caller.timed(now.saturating_sub(sent));
-                }
                 if let Answer::Hello(hello) = &answer {
                     caller.version = hello.version;
                 }
@@ -231,6 +233,10 @@ struct Flight {
     order: u32,
     newest_arrived: u32,
     heard: u64,
+    /// How often the time to the next try was doubled, since a piece was answered at its first try.
+    /// Without this a line that is slower than it looked would be sent everything twice for ever:
+    /// what was sent twice cannot be timed.
+    backoff: u32,
 }
 
 enum Next {
@@ -249,6 +255,7 @@ impl Flight {
             order: 0,
             newest_arrived: 0,
             heard: now,
+            backoff: 0,
         }
     }
 
@@ -265,7 +272,7 @@ impl Flight {
             return Err(ClientError::Silence);
         }
         let mut due = give_up;
-        let newest = self.newest_arrived;
+        let (newest, backoff) = (self.newest_arrived, self.backoff);
         for index in
             self.arrived.base..self.arrived.base.saturating_add(self.window).min(self.total)
         {
@@ -274,12 +281,15 @@ impl Flight {
             }
             let Some(slot) = self.slot(index) else { continue };
             if slot.piece == index.saturating_add(1) {
-                let timeout = slot
-                    .sent
-                    .saturating_add(caller.resend_after(slot.tries.saturating_sub(1)).into());
-                if now < timeout && newest < slot.order.saturating_add(REORDER) {
+                let tries = slot.tries.saturating_sub(1).max(backoff);
+                let timeout = slot.sent.saturating_add(caller.resend_after(tries).into());
+                let overtaken = newest >= slot.order.saturating_add(REORDER);
+                if now < timeout && !overtaken {
                     due = due.min(timeout);
                     continue;
+                }
+                if !overtaken {
+                    self.backoff = backoff.saturating_add(1).min(MAX_BACKOFF);
                 }
             }
             return Ok(Next::Send(index));
@@ -304,6 +314,7 @@ impl Flight {
         if slot.piece == index.saturating_add(1) {
             self.newest_arrived = self.newest_arrived.max(slot.order);
             if slot.tries == 1 {
+                self.backoff = 0;
                 caller.timed(now.saturating_sub(slot.sent));
             }
         }
@@ -557,7 +568,7 @@ mod tests {
     use super::*;
     use crate::protocol::message::State;
 
-    const PATIENCE: Patience = Patience { resend: 200, give_up: 5_000 };
+    const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 
     /// A router that keeps pieces, behind a wire that loses, doubles and delays.
     struct Router {
@@ -708,13 +719,13 @@ mod tests {
         let working =
             Answer::Working { phase: crate::protocol::message::Phase::Applying, done: 1, total: 2 };
         let reply = Reply { client: [7; 8], id: 1, answer: working };
-        assert!(call.receive(&mut caller, 4_999, reply).unwrap().is_some());
-        assert!(matches!(poll(&mut call, &caller, 5_000), Ok(Step::Wait(_))));
+        assert!(call.receive(&mut caller, 9_999, reply).unwrap().is_some());
+        assert!(matches!(poll(&mut call, &caller, 10_000), Ok(Step::Wait(_))));
         let other = Reply { client: [7; 8], id: 9, answer: Answer::Aborted };
-        assert_eq!(call.receive(&mut caller, 5_001, other), Ok(None));
+        assert_eq!(call.receive(&mut caller, 10_001, other), Ok(None));
         let failure = Failure { state: State::Partly, ..Failure::new(Code::Kernel, "no") };
         let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure.clone()) };
-        assert_eq!(call.receive(&mut caller, 5_002, reply), Err(ClientError::Failed(failure)));
-        assert_eq!(poll(&mut call, &caller, 5_003), Ok(Step::Done));
+        assert_eq!(call.receive(&mut caller, 10_002, reply), Err(ClientError::Failed(failure)));
+        assert_eq!(poll(&mut call, &caller, 10_003), Ok(Step::Done));
     }
 }

@@ -45,6 +45,18 @@ pub fn write<M: Serialize>(
     Ok(body.len().saturating_add(2))
 }
 
+/// The version of a packet, and the bytes of its message.
+///
+/// # Errors
+/// As for [`read`].
+pub fn open(packet: &[u8], known: impl FnOnce(u8) -> bool) -> Result<(u8, &[u8]), EnvelopeError> {
+    match packet.split_first_chunk() {
+        Some((&[CLEAR, version], body)) if known(version) => Ok((version, body)),
+        Some((&[CLEAR, version], _)) => Err(EnvelopeError::Version(version)),
+        _ => Err(EnvelopeError::Malformed),
+    }
+}
+
 /// Reads the version and the message of a packet. Bytes after the message are an error.
 ///
 /// `known` says which versions the reader takes.
@@ -55,13 +67,7 @@ pub fn read<'p, M: Deserialize<'p>>(
     packet: &'p [u8],
     known: impl FnOnce(u8) -> bool,
 ) -> Result<(u8, M), EnvelopeError> {
-    let (&[kind, version], body) = packet.split_first_chunk().ok_or(EnvelopeError::Malformed)?;
-    if kind != CLEAR {
-        return Err(EnvelopeError::Malformed);
-    }
-    if !known(version) {
-        return Err(EnvelopeError::Version(version));
-    }
+    let (version, body) = open(packet, known)?;
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok((version, message)),
         _ => Err(EnvelopeError::Malformed),

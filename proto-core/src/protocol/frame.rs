@@ -31,8 +31,9 @@ pub const MAX_FRAME: usize = MAX_STUFFED + 2;
 pub struct TooLong;
 
 fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
-    const CRC: crc::Crc<u32, crc::Table<1>> =
-        crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+    // Bit by bit: packets are short, and the table would be a kilobyte.
+    const CRC: crc::Crc<u32, crc::NoTable> =
+        crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
     CRC.checksum(bytes).to_le_bytes()
 }
 

@@ -10,12 +10,14 @@
 use core::fmt;
 
 use heapless::String;
+use heapless::string::StringView;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
 use super::window::Arrived;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
+use crate::text::prefix;
 
 /// Who asks: eight random bytes that a client chooses when it starts.
 pub type ClientId = [u8; 8];
@@ -346,12 +348,15 @@ impl Failure {
 #[must_use]
 pub fn cut<const N: usize>(text: &str) -> String<N> {
     let mut out = String::new();
-    for c in text.chars() {
-        if out.push(c).is_err() {
-            break;
-        }
-    }
+    fill(&mut out, text);
     out
+}
+
+/// [`cut`] for a string of any length, in the program once.
+#[inline(never)]
+fn fill(out: &mut StringView, text: &str) {
+    // It was cut so that it fits.
+    let _ = out.push_str(prefix(text, out.capacity()));
 }
 
 /// The kinds of failure.
@@ -440,15 +445,23 @@ impl fmt::Display for Subject {
             Self::Address(net) => write!(f, "Address {net}"),
             Self::Route(net) => write!(f, "route to {net}"),
             Self::Rule => f.write_str("policy rule"),
-            Self::Peer(key) => write!(f, "peer {key}"),
-            Self::Endpoint(key) => write!(f, "peer {key}: Endpoint"),
-            Self::PresharedKey(key) => write!(f, "peer {key}: PresharedKey"),
-            Self::PersistentKeepalive(key) => write!(f, "peer {key}: PersistentKeepalive"),
-            Self::AllowedIps(key) => write!(f, "peer {key}: AllowedIPs"),
-            Self::AllowedIp(key, net) => write!(f, "peer {key}: AllowedIPs {net}"),
+            Self::Peer(key) => of_peer(f, key, ""),
+            Self::Endpoint(key) => of_peer(f, key, ": Endpoint"),
+            Self::PresharedKey(key) => of_peer(f, key, ": PresharedKey"),
+            Self::PersistentKeepalive(key) => of_peer(f, key, ": PersistentKeepalive"),
+            Self::AllowedIps(key) => of_peer(f, key, ": AllowedIPs"),
+            Self::AllowedIp(key, net) => {
+                of_peer(f, key, ": AllowedIPs ")?;
+                fmt::Display::fmt(net, f)
+            }
             Self::Offset(at) => write!(f, "byte {at} of the image"),
         }
     }
+}
+
+#[inline(never)]
+fn of_peer(f: &mut fmt::Formatter<'_>, key: &PublicKey, what: &str) -> fmt::Result {
+    write!(f, "peer {key}{what}")
 }
 
 /// What became of the running configuration when a push failed.

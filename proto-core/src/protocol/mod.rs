@@ -8,6 +8,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`frame`] | packets on a serial line (COBS between zeros) and in a datagram, both with a CRC |
+//! | [`codec`] | the agent's half of the messages, without serde |
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
@@ -22,12 +23,16 @@
 //! variants by position, so a variant in the middle would change the meaning of old bytes.
 
 pub mod client;
+pub mod codec;
 pub mod config;
+mod digest;
 pub mod envelope;
 pub mod frame;
 pub mod message;
 pub mod report;
 pub mod window;
+
+pub use digest::{Digest, Digester, digest};
 
 /// The UDP port the agent listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 5182;
@@ -46,31 +51,3 @@ pub const MAX_PACKET: usize = 1_184;
 /// The most payload bytes in one `Piece` or `Data` message: a packet less the envelope and the
 /// longest message header (8 client, 5 id, 1 variant, 5 file, 5 offset, 2 length).
 pub const MAX_DATA: usize = MAX_PACKET - 32;
-
-/// BLAKE2s-256 of a transferred file: RFC 7693, unkeyed, 32 bytes.
-pub type Digest = [u8; 32];
-
-/// Computes the [`Digest`] of a file that arrives in pieces.
-#[derive(Clone, Default)]
-pub struct Digester(blake2::Blake2s256);
-
-impl Digester {
-    /// Takes the next bytes of the file.
-    pub fn update(&mut self, bytes: &[u8]) {
-        blake2::Digest::update(&mut self.0, bytes);
-    }
-
-    /// The digest of all bytes taken.
-    #[must_use]
-    pub fn finish(self) -> Digest {
-        blake2::Digest::finalize(self.0).into()
-    }
-}
-
-/// The [`Digest`] of a file that is in memory whole.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> Digest {
-    let mut digester = Digester::default();
-    digester.update(bytes);
-    digester.finish()
-}

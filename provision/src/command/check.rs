@@ -30,11 +30,14 @@ pub(super) fn run(args: &Check, context: &mut Context) -> Result<Done<Checked>, 
     let Counts { addresses, routes, rules, peers, allowed_ips } = image.counts;
     let text = table(&[
         ("interface", checked.interface.clone()),
-        ("public key", match (&checked.public_key, image.generates()) {
-            (Some(key), _) => key.clone(),
-            (None, true) => "(the router makes the key)".into(),
-            (None, false) => "(none)".into(),
-        }),
+        (
+            "public key",
+            match (&checked.public_key, image.generates()) {
+                (Some(key), _) => key.clone(),
+                (None, true) => "(the router makes the key)".into(),
+                (None, false) => "(none)".into(),
+            },
+        ),
         ("addresses", addresses.to_string()),
         ("routes", routes.to_string()),
         ("rules", rules.to_string()),

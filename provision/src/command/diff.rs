@@ -57,7 +57,8 @@ pub(super) fn run(args: &Push, context: &mut Context) -> Result<Done<Diff>, Fail
         let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
         let outcome = session.diff(&loaded.image);
         let machine = session.status().machine.clone();
-        let described = outcome.map_err(|error| describe(error, About { machine: &machine, ..about }));
+        let described =
+            outcome.map_err(|error| describe(error, About { machine: &machine, ..about }));
         (Router::of(&session), described)
     };
     ui.clear();
@@ -110,8 +111,11 @@ fn line(change: &Change) -> String {
         Change::AddRule(rule) => format!("+ rule: {}", rule_text(rule)),
         Change::AddPeer(key) => format!("+ peer: {key}"),
         Change::ChangePeer { public_key, fields } => {
-            let names: Vec<_> =
-                FIELDS.iter().filter(|(bit, ..)| fields & bit != 0).map(|(.., text)| *text).collect();
+            let names: Vec<_> = FIELDS
+                .iter()
+                .filter(|(bit, ..)| fields & bit != 0)
+                .map(|(.., text)| *text)
+                .collect();
             format!("~ peer: {public_key}: {}", names.join(", "))
         }
     }
@@ -135,7 +139,11 @@ fn json(change: &Change) -> ChangeJson {
         Change::AddPeer(key) => ChangeJson::AddPeer { public_key: key.to_string() },
         Change::ChangePeer { public_key, fields } => ChangeJson::ChangePeer {
             public_key: public_key.to_string(),
-            fields: FIELDS.iter().filter(|(bit, ..)| fields & bit != 0).map(|(_, name, _)| *name).collect(),
+            fields: FIELDS
+                .iter()
+                .filter(|(bit, ..)| fields & bit != 0)
+                .map(|(_, name, _)| *name)
+                .collect(),
         },
     }
 }

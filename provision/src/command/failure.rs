@@ -137,12 +137,16 @@ const fn hint(code: Code) -> Option<&'static str> {
             "use postwire and postwired of the same release; if they are, please report this"
         }
         Code::Busy => "wait for the other one to finish, then try again",
-        Code::NotAllowed => "postwired was started for other interfaces: see its service on the router",
+        Code::NotAllowed => {
+            "postwired was started for other interfaces: see its service on the router"
+        }
         Code::NoWireGuard => "install the router's WireGuard module, on OpenWrt kmod-wireguard",
         Code::WrongKind => "choose another name with --interface",
         Code::NoInterface => "`postwire status` lists the interfaces there are",
         Code::Permission => "run postwired as root, or with CAP_NET_ADMIN",
-        Code::Verify => "does another program manage this interface? `postwire diff` shows what differs",
+        Code::Verify => {
+            "does another program manage this interface? `postwire diff` shows what differs"
+        }
         Code::Storage => "free some space on the router, or push fewer peers",
         Code::Unsteady => "something keeps changing this interface: stop it, then try again",
         Code::Gone | Code::Kernel => return None,

@@ -27,7 +27,9 @@ pub(super) fn load(file: &cli::File, context: &mut Context) -> Result<Loaded, Fa
     let interface = match &file.interface {
         Some(interface) => interface.clone(),
         None if stdin => {
-            return Err(Failed::usage("standard input has no name: say which interface with --interface"));
+            return Err(Failed::usage(
+                "standard input has no name: say which interface with --interface",
+            ));
         }
         None => name::of_file(&file.path).map_err(|error| Failed::usage(error.to_string()))?,
     };
@@ -38,9 +40,10 @@ pub(super) fn load(file: &cli::File, context: &mut Context) -> Result<Loaded, Fa
     } else {
         std::fs::File::open(&file.path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
     };
-    read.map_err(|error| Failed::usage(format!("cannot read {shown}: {error}")))?;
+    read.map_err(|error| Failed::new(Kind::File, format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 == MAX_FILE {
-        return Err(Failed::usage(format!("{shown} is too long to be a configuration")));
+        let message = format!("{shown} is too long to be a configuration");
+        return Err(Failed::new(Kind::File, message));
     }
     from_bytes(&shown, &bytes, &interface, &conf::system_lookup, context)
 }

@@ -5,6 +5,7 @@ mod diff;
 mod failure;
 mod load;
 mod push;
+mod remove;
 mod show;
 mod status;
 mod summary;
@@ -31,7 +32,12 @@ pub fn run(command: Command) -> u8 {
             finish(outcome, &context)
         }
         Command::Show(args) => finish(show::run(&args), &Context::new("show", args.link.json)),
-        Command::Status(args) => finish(status::run(&args), &Context::new("status", args.link.json)),
+        Command::Remove(args) => {
+            finish(remove::run(&args), &Context::new("remove", args.link.json))
+        }
+        Command::Status(args) => {
+            finish(status::run(&args), &Context::new("status", args.link.json))
+        }
         Command::Check(args) => {
             let mut context = Context::new("check", args.json);
             let outcome = check::run(&args, &mut context);

@@ -32,9 +32,12 @@ pub(super) fn run(args: &Push, context: &mut Context) -> Result<Done<Pushed>, Fa
         let outcome = session.push(&loaded.image);
         let machine = session.status().machine.clone();
         let commit_sent = session.commit_sent();
-        (router, outcome.map_err(|error| {
-            describe(error, About { machine: &machine, commit_sent, ..about })
-        }))
+        (
+            router,
+            outcome.map_err(|error| {
+                describe(error, About { machine: &machine, commit_sent, ..about })
+            }),
+        )
     };
     ui.clear();
     let summary = pushed?.summary;

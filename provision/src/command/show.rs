@@ -27,10 +27,12 @@ pub(super) fn run(args: &Show) -> Result<Done<Interfaces>, Failed> {
     };
     let mut interfaces = Vec::new();
     for name in &names {
-        let records =
-            session.show(name).map_err(|error| describe(error, About { machine: &machine, ..about }))?;
-        let shown = Shown::from_records(&records)
-            .ok_or_else(|| Failed::new(Kind::Router, "the router's report does not begin with an interface"))?;
+        let records = session
+            .show(name)
+            .map_err(|error| describe(error, About { machine: &machine, ..about }))?;
+        let shown = Shown::from_records(&records).ok_or_else(|| {
+            Failed::new(Kind::Router, "the router's report does not begin with an interface")
+        })?;
         interfaces.push(shown);
     }
     let router = Router::of(&session);

@@ -104,7 +104,17 @@ fn after_known_word(line: &str, start: usize) -> Range<usize> {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_whitespace() { ' ' } else if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_whitespace() {
+                ' '
+            } else if c.is_control() {
+                '?'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 impl Shown {
@@ -116,9 +126,7 @@ impl Shown {
     /// Where bytes of the line stand in the text, in characters. Anything that touches what is
     /// hidden becomes the mask.
     pub(crate) fn map(&self, span: &Range<usize>) -> (usize, usize) {
-        let chars = |byte: usize| {
-            self.line.char_indices().take_while(|&(at, _)| at < byte).count()
-        };
+        let chars = |byte: usize| self.line.char_indices().take_while(|&(at, _)| at < byte).count();
         let Some(hidden) = &self.hidden else { return (chars(span.start), chars(span.end)) };
         let (mask_start, mask_end) = (chars(hidden.start), chars(hidden.start) + MASK.len());
         let shift = |byte: usize| mask_end + chars(byte) - chars(hidden.end);

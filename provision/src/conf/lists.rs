@@ -19,7 +19,8 @@ fn entries(line: &str, value: &Range<usize>, spaces: bool) -> Vec<Range<usize>> 
         .split(separator)
         .map(|entry| {
             let range = start..start + entry.len();
-            start = range.end + text[range.end - value.start..].chars().next().map_or(0, char::len_utf8);
+            start = range.end
+                + text[range.end - value.start..].chars().next().map_or(0, char::len_utf8);
             super::lines::trim(line, range)
         })
         .collect();
@@ -87,7 +88,8 @@ impl Lists {
             let text = &line[span.clone()];
             let place = Place { line: number, span: span.clone() };
             if text.is_empty() {
-                let comma = Place { line: number, span: span.start.saturating_sub(1)..span.end.max(1) };
+                let comma =
+                    Place { line: number, span: span.start.saturating_sub(1)..span.end.max(1) };
                 problems.push(Problem::error(comma, "AllowedIPs: an entry of the list is empty"));
                 continue;
             }
@@ -99,8 +101,10 @@ impl Lists {
                 }
             };
             if net != net.masked() {
-                let message =
-                    format!("AllowedIPs: `{text}` has bits set after the prefix: taken as {}", net.masked());
+                let message = format!(
+                    "AllowedIPs: `{text}` has bits set after the prefix: taken as {}",
+                    net.masked()
+                );
                 problems.push(Problem::warning(place.clone(), message));
             }
             let net = net.masked();
@@ -123,7 +127,8 @@ impl Lists {
 
 /// An error of a value that may be shown.
 pub(super) fn about(key: &str, text: &str, place: Place, wrong: value::Wrong) -> Problem {
-    let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect();
+    let text: String =
+        text.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect();
     let problem = Problem::error(place, format!("{key}: `{text}`: {}", wrong.message));
     Problem { help: wrong.help, ..problem }
 }

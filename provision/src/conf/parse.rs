@@ -59,7 +59,8 @@ impl Parser {
                 let problem = Problem::error(place(&span), "neither `[SECTION]` nor `KEY = VALUE`");
                 self.problems.push(match Field::near(word.trim_end_matches(':')) {
                     Some(key) => problem.help(format!("write `{} = ...`", key.name())),
-                    None => problem.help("what is not understood is not shown: it may be a part of a key"),
+                    None => problem
+                        .help("what is not understood is not shown: it may be a part of a key"),
                 });
             }
         }
@@ -74,7 +75,9 @@ impl Parser {
             self.interface = true;
         } else if is(Section::Peer.name()) {
             self.section = Some(Section::Peer);
-            for key in [Field::PublicKey, Field::PresharedKey, Field::Endpoint, Field::PersistentKeepalive] {
+            for key in
+                [Field::PublicKey, Field::PresharedKey, Field::Endpoint, Field::PersistentKeepalive]
+            {
                 self.seen[key.index()] = None;
             }
             let rest = Peer {
@@ -103,7 +106,8 @@ impl Parser {
         }
         let Some(key) = Field::named(name) else {
             let plain = plain_name(name) && !text.is_empty();
-            let message = if plain { format!("unknown key `{name}`") } else { "unknown key".into() };
+            let message =
+                if plain { format!("unknown key `{name}`") } else { "unknown key".into() };
             let problem = Problem::error(key_place, message);
             self.problems.push(match Field::near(name) {
                 Some(key) => problem.help(format!("did you mean `{}`?", key.name())),
@@ -116,7 +120,12 @@ impl Parser {
             let message = match self.section {
                 None => format!("{} stands before any section", key.name()),
                 Some(section) => {
-                    format!("{} belongs to {}, not to {}", key.name(), wanted.name(), section.name())
+                    format!(
+                        "{} belongs to {}, not to {}",
+                        key.name(),
+                        wanted.name(),
+                        section.name()
+                    )
                 }
             };
             self.problems.push(Problem::error(key_place, message));
@@ -160,7 +169,9 @@ impl Parser {
             Field::PrivateKey => {
                 self.config.private_key = take(key, text, place, value::private_key, problems);
             }
-            Field::ListenPort => self.config.listen_port = take(key, text, place, value::port, problems),
+            Field::ListenPort => {
+                self.config.listen_port = take(key, text, place, value::port, problems)
+            }
             Field::FwMark => self.config.fwmark = take(key, text, place, value::fwmark, problems),
             Field::Mtu => self.config.mtu = take(key, text, place, value::mtu, problems),
             Field::Table => self.config.table = take(key, text, place, value::table, problems),
@@ -169,7 +180,11 @@ impl Parser {
                 self.config.addresses.extend(found);
             }
             Field::Dns | Field::PreUp | Field::PostUp | Field::PreDown | Field::PostDown => {
-                let what = if key == Field::Dns { "the router's own stays" } else { "the router runs no commands" };
+                let what = if key == Field::Dns {
+                    "the router's own stays"
+                } else {
+                    "the router runs no commands"
+                };
                 let message = format!("{} is not pushed: {what}", key.name());
                 problems.push(Problem::warning(key_place, message));
             }
@@ -192,7 +207,9 @@ impl Parser {
         let (peer, problems) = (&mut draft.rest, &mut self.problems);
         let text = &line[place.span.clone()];
         match key {
-            Field::PublicKey => draft.public_key = take(key, text, place, value::public_key, problems),
+            Field::PublicKey => {
+                draft.public_key = take(key, text, place, value::public_key, problems)
+            }
             Field::PresharedKey => {
                 let taken = take(key, text, place.clone(), value::secret_key, problems);
                 if taken.as_ref().is_some_and(|at| at.value.is_zero()) {

@@ -37,8 +37,11 @@ pub fn resolve(config: &mut Config, lookup: Lookup<'_>) -> Vec<Problem> {
                 *value = Destination::Address(SocketAddr::new(address.ip(), *port));
             }
             Err(error) => problems.push(
-                Problem::error(place.clone(), format!("Endpoint: cannot look up `{host}`: {error}"))
-                    .help("names are looked up here, not on the router; an address always works"),
+                Problem::error(
+                    place.clone(),
+                    format!("Endpoint: cannot look up `{host}`: {error}"),
+                )
+                .help("names are looked up here, not on the router; an address always works"),
             ),
         }
     }

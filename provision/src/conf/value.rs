@@ -243,7 +243,10 @@ mod tests {
         let at = |text: &str| Ok(Destination::Address(text.parse().unwrap()));
         assert_eq!(endpoint("192.0.2.1:51820"), at("192.0.2.1:51820"));
         assert_eq!(endpoint("[2001:db8::1]:1"), at("[2001:db8::1]:1"));
-        assert_eq!(endpoint("vpn.example.com:7"), Ok(Destination::Name("vpn.example.com".into(), 7)));
+        assert_eq!(
+            endpoint("vpn.example.com:7"),
+            Ok(Destination::Name("vpn.example.com".into(), 7))
+        );
         for (bad, words) in [
             ("192.0.2.1", "the port is missing"),
             ("192.0.2.1:", "port is not"),

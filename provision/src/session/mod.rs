@@ -100,12 +100,7 @@ impl<'u> Session<'u> {
             timeout,
             refusals: 0,
             commit_sent: false,
-            hello: Hello {
-                version: VERSION,
-                agent: Default::default(),
-                max_data: 0,
-                in_flight: 0,
-            },
+            hello: Hello { version: VERSION, agent: Default::default(), max_data: 0, in_flight: 0 },
             status: Status {
                 hostname: Default::default(),
                 board: Default::default(),
@@ -170,14 +165,10 @@ impl<'u> Session<'u> {
         self.commit_sent
     }
 
-    /// How many bytes go into one piece: what the router takes, but on a serial line no more than
-    /// it carries in a twenty-fourth of a second, so that a lost piece costs little.
+    /// How many bytes go into one piece: what the router takes, and the line likes.
     fn piece_size(&self) -> u16 {
         let most = self.hello.max_data.min(u16::try_from(MAX_DATA).unwrap_or(u16::MAX));
-        match self.transport.baud() {
-            None => most,
-            Some(baud) => most.min(u16::try_from(baud / 240).unwrap_or(u16::MAX).clamp(64, 480)),
-        }
+        most.min(self.transport.max_piece())
     }
 
     fn now(&self) -> u64 {
@@ -238,10 +229,11 @@ impl<'u> Session<'u> {
     }
 
     fn foreign(&self, packet: &[u8]) {
-        let what = match envelope::read::<proto_core::protocol::message::Reply<'_>>(packet, |_| true) {
-            Ok(_) => "a reply to somebody else",
-            Err(_) => "a packet that is no reply",
-        };
+        let what =
+            match envelope::read::<proto_core::protocol::message::Reply<'_>>(packet, |_| true) {
+                Ok(_) => "a reply to somebody else",
+                Err(_) => "a packet that is no reply",
+            };
         self.ui.detail(&format!("dropped {what} ({} bytes)", packet.len()));
     }
 
@@ -262,6 +254,11 @@ impl<'u> Session<'u> {
 }
 
 impl SessionError {
+    /// Whether the router was there to the end.
+    const fn is_heard(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Nonsense(_))
+    }
+
     /// Whether the router has lost what this conversation was about, so that it has to start anew.
     fn is_gone(&self) -> bool {
         matches!(self, Self::Failed(failure) if matches!(failure.code, Code::Gone | Code::Incomplete))
@@ -269,7 +266,8 @@ impl SessionError {
 }
 
 fn patience(baud: Option<u32>, under_way: u32, timeout: Duration) -> Patience {
-    let line = baud.map_or(0, |baud| u64::from(under_way) * 2 * 10 * 1_000 / u64::from(baud.max(1)));
+    let line =
+        baud.map_or(0, |baud| u64::from(under_way) * 2 * 10 * 1_000 / u64::from(baud.max(1)));
     Patience {
         resend: u32::try_from(300 + line).unwrap_or(u32::MAX),
         give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),

@@ -1,7 +1,7 @@
 //! Pushing an image, and asking what a push would change.
 
 use proto_core::protocol::client::Upload;
-use proto_core::protocol::message::{Answer, Ask, Summary};
+use proto_core::protocol::message::{Answer, Ask, Name, Summary};
 use proto_core::protocol::report::Change;
 
 use super::{MAX_RESTARTS, Session, SessionError};
@@ -59,6 +59,17 @@ impl Session<'_> {
         })
     }
 
+    /// Takes an interface away. What there was of it is in the summary.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn remove(&mut self, interface: &Name) -> Result<Summary, SessionError> {
+        match self.call(Ask::Remove { interface: interface.clone() })? {
+            Answer::Applied(summary) => Ok(summary),
+            _ => Err(SessionError::Nonsense("it did not say what it removed")),
+        }
+    }
+
     /// Uploads an image and works with its stage; anew when the router forgets it.
     fn with_stage<T>(
         &mut self,
@@ -69,7 +80,14 @@ impl Session<'_> {
             let stage = self.upload(image)?;
             match work(self, stage) {
                 Err(error) if error.is_gone() => self.ui.detail("the router forgot: starting anew"),
-                outcome => return outcome,
+                Err(error) => {
+                    // Or else the next one who comes, with this file put right, finds it busy.
+                    if error.is_heard() {
+                        self.forget(stage);
+                    }
+                    return Err(error);
+                }
+                Ok(done) => return Ok(done),
             }
         }
         Err(SessionError::Restarts)
@@ -94,8 +112,11 @@ impl Session<'_> {
 
     /// Lets the router drop a stage at once: there are keys in it. If that fails, time does it.
     fn forget(&mut self, stage: u32) {
-        if let Err(error) = self.call(Ask::Abort { stage }) {
-            self.ui.detail(&format!("the stage stays until its time is over: {error}"));
+        match self.call(Ask::Abort { stage }) {
+            Err(error) if !error.is_gone() => {
+                self.ui.detail(&format!("the stage stays until its time is over: {error}"));
+            }
+            _ => {}
         }
     }
 }

@@ -25,7 +25,10 @@ impl Session<'_> {
     }
 
     /// Asks for a file, fetches it, and reads its records.
-    pub(super) fn file<R: DeserializeOwned>(&mut self, ask: Ask<'_>) -> Result<Vec<R>, SessionError> {
+    pub(super) fn file<R: DeserializeOwned>(
+        &mut self,
+        ask: Ask<'_>,
+    ) -> Result<Vec<R>, SessionError> {
         let Answer::Ready { file, length, digest: announced } = self.call(ask)? else {
             return Err(SessionError::Nonsense("it has no file to read"));
         };

@@ -53,6 +53,9 @@ pub trait Transport {
     /// The speed in bits per second where that limits what may be under way.
     fn baud(&self) -> Option<u32>;
 
+    /// The most bytes that should go into one piece here, so that a lost one costs little.
+    fn max_piece(&self) -> u16;
+
     /// What to look at when nothing is heard.
     fn silence_hint(&self) -> String;
 }

@@ -24,7 +24,9 @@ impl Stray {
         for chunk in bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
                 self.text += c.len_utf8() as u64;
-                self.noise += u64::from(c.is_control() && !matches!(c, '\t' | '\r' | '\n' | '\x1b' | '\x08' | '\x07'));
+                self.noise += u64::from(
+                    c.is_control() && !matches!(c, '\t' | '\r' | '\n' | '\x1b' | '\x08' | '\x07'),
+                );
                 match c {
                     '\n' => self.end_line(),
                     '\r' => {}

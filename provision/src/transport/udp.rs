@@ -72,7 +72,8 @@ impl Transport for Udp {
         let mut buf = [0; 2 * frame::MAX_SEALED];
         loop {
             // A timeout of zero would mean for ever.
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left =
+                until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.socket.set_read_timeout(Some(left)).map_err(|error| self.failed(error))?;
             match self.socket.recv(&mut buf) {
                 Ok(len) => match buf.get(..len).and_then(frame::open) {
@@ -103,9 +104,14 @@ impl Transport for Udp {
         None
     }
 
+    fn max_piece(&self) -> u16 {
+        u16::MAX
+    }
+
     fn silence_hint(&self) -> String {
         match self.stray.garbage {
-            0 => "is the router on, is the address right, and does a firewall let UDP through?".into(),
+            0 => "is the router on, is the address right, and does a firewall let UDP through?"
+                .into(),
             _ => "datagrams came back that are not of this protocol: is it the right port?".into(),
         }
     }

@@ -15,33 +15,33 @@ use proto_core::protocol::message::{
 use proto_core::protocol::window::Arrived;
 use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
 
-pub use wire::{Pty, Udp};
+pub(crate) use wire::{Pty, Udp};
 
 /// How the router behaves.
 #[derive(Clone, Default)]
-pub struct Manners {
+pub(crate) struct Manners {
     /// Of a hundred packets in each direction, how many are lost.
-    pub loss: u64,
+    pub(crate) loss: u64,
     /// Answers nothing at all.
-    pub silent: bool,
+    pub(crate) silent: bool,
     /// Answers nothing once it was told to commit.
-    pub silent_on_commit: bool,
+    pub(crate) silent_on_commit: bool,
     /// Fails a commit like this.
-    pub fail_commit: Option<Failure>,
+    pub(crate) fail_commit: Option<Failure>,
     /// Fails the hello like this.
-    pub fail_hello: Option<Failure>,
+    pub(crate) fail_hello: Option<Failure>,
     /// Forgets the stage at this piece, once.
-    pub gone_at_piece: Option<u32>,
+    pub(crate) gone_at_piece: Option<u32>,
     /// Forgets the stage at a commit or plan, this many times.
-    pub gone_at_the_end: u32,
+    pub(crate) gone_at_the_end: u32,
     /// Forgets the file at a read, once.
-    pub gone_at_read: bool,
+    pub(crate) gone_at_read: bool,
     /// Says this many times that it is working before it answers a commit.
-    pub working: u32,
-    /// Text that stands before every frame on a serial line.
-    pub text: &'static [u8],
+    pub(crate) working: u32,
+    /// Text that comes on a serial line whenever a frame has arrived, also from a silent router.
+    pub(crate) text: &'static [u8],
     /// The architecture it says it is.
-    pub machine: &'static str,
+    pub(crate) machine: &'static str,
 }
 
 struct Stage {
@@ -55,21 +55,21 @@ struct Stage {
 
 /// What a test looks at while the router runs.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// What it runs, if anything.
-    pub running: Vec<Record>,
+    pub(crate) running: Vec<Record>,
     /// How many commits were done.
-    pub commits: u32,
+    pub(crate) commits: u32,
     /// How many uploads were begun.
-    pub stages: u32,
+    pub(crate) stages: u32,
     /// Whether the last stage was dropped at the client's wish.
-    pub aborted: bool,
+    pub(crate) aborted: bool,
     /// How many requests came in.
-    pub requests: u32,
+    pub(crate) requests: u32,
 }
 
 /// The router.
-pub struct Router {
+pub(crate) struct Router {
     manners: Manners,
     seen: Arc<Mutex<Seen>>,
     stage: Option<Stage>,
@@ -97,7 +97,10 @@ impl Router {
 
     /// Whether the dice say that a packet is lost.
     fn loses(&mut self) -> bool {
-        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.dice = self
+            .dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.dice >> 33) % 100 < self.manners.loss
     }
 
@@ -169,7 +172,9 @@ impl Router {
                 let stage = self.stage.as_ref().unwrap();
                 vec![Answer::Received { stage: stage.number, arrived: stage.arrived }]
             }
-            Ask::Piece { stage, index, data } => self.piece(*stage, *index, data).unwrap_or_else(gone),
+            Ask::Piece { stage, index, data } => {
+                self.piece(*stage, *index, data).unwrap_or_else(gone)
+            }
             Ask::Plan { stage } => match self.image(*stage) {
                 Some(wanted) => {
                     let seen = self.seen.lock().unwrap();

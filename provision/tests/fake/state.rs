@@ -64,7 +64,9 @@ fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
     let mut changes = Vec::new();
     let wanted = interface(new).unwrap();
     match interface(old) {
-        None => changes.extend([Change::Create, Change::PrivateKey { generated: false }, Change::Up]),
+        None => {
+            changes.extend([Change::Create, Change::PrivateKey { generated: false }, Change::Up])
+        }
         Some(now) => {
             if now.mtu != wanted.mtu {
                 changes.push(Change::Mtu { from: now.mtu, to: wanted.mtu });
@@ -72,10 +74,10 @@ fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
             if now.fwmark != wanted.fwmark {
                 changes.push(Change::Fwmark { from: now.fwmark, to: wanted.fwmark });
             }
-            if let (Some(from), Some(to)) = (now.listen_port, wanted.listen_port) {
-                if from != to {
-                    changes.push(Change::ListenPort { from, to });
-                }
+            if let (Some(from), Some(to)) = (now.listen_port, wanted.listen_port)
+                && from != to
+            {
+                changes.push(Change::ListenPort { from, to });
             }
         }
     }
@@ -96,7 +98,9 @@ fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
         }
     }
     let (old, new) = (peers(old), peers(new));
-    changes.extend(old.keys().filter(|key| !new.contains_key(key)).map(|key| Change::RemovePeer(*key)));
+    changes.extend(
+        old.keys().filter(|key| !new.contains_key(key)).map(|key| Change::RemovePeer(*key)),
+    );
     for (key, wanted) in &new {
         match old.get(key) {
             None => changes.push(Change::AddPeer(*key)),
@@ -187,7 +191,7 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
                     endpoint: peer.endpoint,
                     persistent_keepalive: peer.persistent_keepalive,
                     latest_handshake: handshake,
-                    handshake_age: Some(1_700_003_725 - handshake),
+                    handshake_age: Some(1_700_003_725_u64.saturating_sub(handshake)),
                     rx_bytes: 1_536,
                     tx_bytes: 92,
                 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,15 +39,15 @@ impl Drop for Worker {
 }
 
 /// A router on UDP.
-pub struct Udp {
+pub(crate) struct Udp {
     seen: Arc<Mutex<Seen>>,
     /// What to give to `--udp`.
-    pub address: String,
+    pub(crate) address: String,
     _worker: Worker,
 }
 
 impl Udp {
-    pub fn new(manners: Manners) -> Self {
+    pub(crate) fn new(manners: Manners) -> Self {
         let mut router = Router::new(manners, 1_000, 16_000);
         let seen = Arc::clone(&router.seen);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -70,23 +70,24 @@ impl Udp {
         Self { seen, address, _worker: worker }
     }
 
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap()
+    /// Looks at what the router has seen.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().unwrap())
     }
 }
 
 /// A router on a pseudo-terminal.
-pub struct Pty {
+pub(crate) struct Pty {
     seen: Arc<Mutex<Seen>>,
     /// What to give to `--serial`.
-    pub device: String,
+    pub(crate) device: String,
     /// Our end stays open, or the first client to leave would hang up.
-    pub slave: File,
+    pub(crate) slave: File,
     _worker: Worker,
 }
 
 impl Pty {
-    pub fn new(manners: Manners) -> Self {
+    pub(crate) fn new(manners: Manners) -> Self {
         let text = manners.text;
         let mut router = Router::new(manners, 600, 2_000);
         let seen = Arc::clone(&router.seen);
@@ -114,10 +115,10 @@ impl Pty {
                 let mut out = Vec::new();
                 while let Some(received) = deframer.next(&mut input) {
                     let Received::Packet(packet) = received else { continue };
+                    out.extend_from_slice(text);
                     for mut reply in router.packet(packet) {
                         let len = reply.len();
                         reply.resize(len + frame::CRC_LEN, 0);
-                        out.extend_from_slice(text);
                         frame::write_serial(&mut out, &mut reply, len).unwrap().unwrap();
                     }
                 }
@@ -127,8 +128,9 @@ impl Pty {
         Self { seen, device, slave, _worker: worker }
     }
 
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap()
+    /// Looks at what the router has seen.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().unwrap())
     }
 }
 

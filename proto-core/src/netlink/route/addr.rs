@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use super::{CHANGE, IfExists, LIST};
 use crate::ip::IpNet;
-use crate::netlink::read::{AttributeError, Message, ParseError, Wrong};
+use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
 const RTM_NEWADDR: u16 = 20;
@@ -47,14 +47,15 @@ impl Addr {
         }
         let ([family, prefix, _, scope, i0, i1, i2, i3], attributes) = message.split::<8>()?;
         let (mut address, mut local) = (None, None);
-        for attribute in attributes {
-            let attribute = attribute?;
-            match attribute.ty {
-                IFA_ADDRESS => address = Some(attribute.ip()?),
-                IFA_LOCAL => local = Some(attribute.ip()?),
+        let mut fields = Fields::new(attributes);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                IFA_ADDRESS => address = fields.ip(),
+                IFA_LOCAL => local = fields.ip(),
                 _ => {}
             }
         }
+        fields.end()?;
         let error = |wrong| AttributeError { ty: IFA_LOCAL, wrong };
         let own = local.or(address).ok_or(error(Wrong::Missing))?;
         let net = IpNet::new(own, *prefix).ok_or(error(Wrong::Value))?;

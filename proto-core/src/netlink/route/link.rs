@@ -5,7 +5,7 @@
 use core::str;
 
 use super::{AF_UNSPEC, CHANGE, LIST};
-use crate::netlink::read::{AttributeError, Message, ParseError, Wrong};
+use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, IfName, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
 const RTM_NEWLINK: u16 = 16;
@@ -64,25 +64,24 @@ impl<'b> Link<'b> {
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
         let (mut name, mut mtu, mut kind) = (None, 0, None);
-        for attribute in attributes {
-            let attribute = attribute?;
-            match attribute.ty {
-                IFLA_IFNAME => {
-                    let text = attribute.str()?;
-                    name = Some(text.parse().map_err(|_| attribute.error(Wrong::Value))?);
-                }
-                IFLA_MTU => mtu = attribute.u32()?,
+        let mut fields = Fields::new(attributes);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                IFLA_IFNAME => name = fields.name(),
+                IFLA_MTU => mtu = fields.u32(),
                 IFLA_LINKINFO => {
-                    for info in attribute.nested() {
-                        let info = info?;
-                        if info.ty == IFLA_INFO_KIND {
-                            kind = Some(info.str()?);
+                    let mut info = Fields::new(fields.nested());
+                    while let Some(ty) = info.advance() {
+                        if ty == IFLA_INFO_KIND {
+                            kind = info.str();
                         }
                     }
+                    fields.nest(info);
                 }
                 _ => {}
             }
         }
+        fields.end()?;
         Ok(Self {
             index: u32::from_ne_bytes([i0, i1, i2, i3]),
             flags: u32::from_ne_bytes([f0, f1, f2, f3]),

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{CHANGE, IfExists, LIST};
 use crate::ip::{AF_INET, AF_INET6, IpNet};
-use crate::netlink::read::{AttributeError, Message, ParseError, Wrong};
+use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
 const RTM_NEWROUTE: u16 = 24;
@@ -87,7 +87,7 @@ impl Route {
             AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             _ => return Err(ParseError::Family(family)),
         };
-        let mut dst = any;
+        let mut dst = None;
         let mut route = Self {
             dst: IpNet { addr: any, prefix: 0 },
             table: u32::from(table),
@@ -98,18 +98,19 @@ impl Route {
             oif: None,
             gateway: None,
         };
-        for attribute in attributes {
-            let attribute = attribute?;
-            match attribute.ty {
-                RTA_DST => dst = attribute.ip()?,
-                RTA_OIF => route.oif = Some(attribute.u32()?),
-                RTA_GATEWAY => route.gateway = Some(attribute.ip()?),
-                RTA_PRIORITY => route.metric = attribute.u32()?,
-                RTA_TABLE => route.table = attribute.u32()?,
+        let mut fields = Fields::new(attributes);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                RTA_DST => dst = fields.ip(),
+                RTA_OIF => route.oif = Some(fields.u32()),
+                RTA_GATEWAY => route.gateway = fields.ip(),
+                RTA_PRIORITY => route.metric = fields.u32(),
+                RTA_TABLE => route.table = fields.u32(),
                 _ => {}
             }
         }
-        route.dst = IpNet::new(dst, dst_len)
+        fields.end()?;
+        route.dst = IpNet::new(dst.unwrap_or(any), dst_len)
             .filter(|net| net.family() == family)
             .ok_or(AttributeError { ty: RTA_DST, wrong: Wrong::Value })?;
         Ok(route)

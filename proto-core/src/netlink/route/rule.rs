@@ -3,7 +3,7 @@
 //! Source: `linux/fib_rules.h` (`struct fib_rule_hdr`, `FRA_*`).
 
 use super::{CHANGE, LIST};
-use crate::netlink::read::{Message, ParseError};
+use crate::netlink::read::{Fields, Message, ParseError};
 use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
 const RTM_NEWRULE: u16 = 32;
@@ -90,18 +90,18 @@ impl Rule {
         rule.priority = Some(0);
         rule.invert = u32::from_ne_bytes([f0, f1, f2, f3]) & FIB_RULE_INVERT != 0;
         rule.other = action != FR_ACT_TO_TBL || tos != 0;
-        for attribute in attributes {
-            let attribute = attribute?;
-            match attribute.ty {
-                FRA_PRIORITY => rule.priority = Some(attribute.u32()?),
-                FRA_TABLE => rule.table = attribute.u32()?,
-                FRA_FWMARK => rule.fwmark = Some(attribute.u32()?),
-                FRA_FWMASK => rule.fwmask = Some(attribute.u32()?).filter(|mask| *mask != u32::MAX),
-                FRA_PROTOCOL => rule.protocol = attribute.u8()?,
+        let mut fields = Fields::new(attributes);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                FRA_PRIORITY => rule.priority = Some(fields.u32()),
+                FRA_TABLE => rule.table = fields.u32(),
+                FRA_FWMARK => rule.fwmark = Some(fields.u32()),
+                FRA_FWMASK => rule.fwmask = Some(fields.u32()).filter(|mask| *mask != u32::MAX),
+                FRA_PROTOCOL => rule.protocol = fields.u8(),
                 FRA_SUPPRESS_PREFIXLEN => {
-                    rule.suppress_prefixlen = Some(attribute.u32()?).filter(|len| *len != UNSET);
+                    rule.suppress_prefixlen = Some(fields.u32()).filter(|len| *len != UNSET);
                 }
-                FRA_SUPPRESS_IFGROUP => rule.other |= attribute.u32()? != UNSET,
+                FRA_SUPPRESS_IFGROUP => rule.other |= fields.u32() != UNSET,
                 FRA_DST
                 | FRA_SRC
                 | FRA_IIFNAME
@@ -113,6 +113,7 @@ impl Rule {
                 _ => {}
             }
         }
+        fields.end()?;
         Ok(rule)
     }
 

@@ -15,10 +15,10 @@ use core::fmt;
 use super::attr::*;
 use super::{Target, read_endpoint, read_ip};
 use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
-use crate::key::{PublicKey, SecretKey};
+use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
 use crate::netlink::read::{
-    Attribute, AttributeError, Attributes, Malformed, Message, ParseError, Wrong,
+    Attribute, AttributeError, Attributes, Fields, Malformed, Message, ParseError, Wrong,
 };
 use crate::netlink::{Full, IfName, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Writer};
 
@@ -160,21 +160,23 @@ impl GetDecoder {
 
     /// Goes through a message. Go through all events of one before handing in the next.
     pub fn message<'d, 'b>(&'d mut self, message: &Message<'b>) -> Events<'d, 'b> {
-        let start = match GenlHeader::parse(message) {
+        let device = match GenlHeader::parse(message) {
             Ok((header, attributes))
                 if message.ty == self.family && header.cmd == WG_CMD_GET_DEVICE =>
             {
                 Ok(attributes)
             }
-            _ => Err(DecodeError::Message(message.ty)),
+            _ => Err(message.ty),
         };
         Events {
+            stranger: device.as_ref().err().copied(),
+            device_due: !self.device_told,
             decoder: self,
-            start: Some(start),
-            device: NONE,
+            device: device.unwrap_or(NONE),
             peers: NONE,
             peer: NONE,
             ips: NONE,
+            in_peer: false,
         }
     }
 }
@@ -186,62 +188,98 @@ const NONE: Attributes<'static> = Attributes::new(&[]);
 #[derive(Debug)]
 pub struct Events<'d, 'b> {
     decoder: &'d mut GetDecoder,
-    /// The message's attributes, before the first event.
-    start: Option<Result<Attributes<'b>, DecodeError>>,
+    /// The type of a message that is not about a device, until it is told.
+    stranger: Option<u16>,
+    /// The device itself is still to be told.
+    device_due: bool,
     /// What is left of the message's attributes, of its peers, of the last peer's attributes and of
     /// its allowed IPs.
     device: Attributes<'b>,
     peers: Attributes<'b>,
     peer: Attributes<'b>,
     ips: Attributes<'b>,
+    /// An attribute that turns out to be wrong is in the last peer.
+    in_peer: bool,
+}
+
+/// A [`DecodeError`] before the peer is put to it. It comes up through every level of attributes, so
+/// it is as small as can be.
+#[derive(Clone, Copy)]
+struct Flaw {
+    level: Level,
+    error: ParseError,
+}
+
+impl Flaw {
+    const fn new(level: Level, ty: u16, wrong: Wrong) -> Self {
+        Self { level, error: ParseError::Attribute(AttributeError { ty, wrong }) }
+    }
 }
 
 impl Iterator for Events<'_, '_> {
     type Item = Result<Event, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let event = self.step().transpose();
-        if matches!(event, Some(Err(_))) {
-            (self.device, self.peers, self.peer, self.ips) = (NONE, NONE, NONE, NONE);
-        }
-        event
+        let error = if let Some(ty) = self.stranger.take() {
+            self.device_due = false;
+            DecodeError::Message(ty)
+        } else {
+            match self.step() {
+                Ok(event) => return event.map(Ok),
+                Err(Flaw { level, error: ParseError::Attribute(error) }) => {
+                    let peer = if self.in_peer { self.decoder.last_peer } else { None };
+                    DecodeError::Attribute { level, error, peer }
+                }
+                Err(Flaw { level, .. }) => DecodeError::Malformed(level),
+            }
+        };
+        (self.device, self.peers, self.peer, self.ips) = (NONE, NONE, NONE, NONE);
+        Some(Err(error))
     }
 }
 
-impl<'b> Events<'_, 'b> {
+impl Events<'_, '_> {
     /// The next event, from the innermost level that has something left.
-    fn step(&mut self) -> Result<Option<Event>, DecodeError> {
-        if let Some(start) = self.start.take() {
-            self.device = start?;
-            if !self.decoder.device_told {
-                let device = device(self.device.clone())?;
-                self.decoder.device_told = true;
-                return Ok(Some(Event::Device(device)));
-            }
+    #[inline(never)]
+    fn step(&mut self) -> Result<Option<Event>, Flaw> {
+        if core::mem::take(&mut self.device_due) {
+            let device = device(self.device.clone())?;
+            self.decoder.device_told = true;
+            return Ok(Some(Event::Device(device)));
         }
         loop {
-            if let Some(ip) = self.ips.next() {
-                let ip = ip.map_err(|Malformed| DecodeError::Malformed(Level::Peer))?;
-                let net = allowed_ip(ip.nested(), self.decoder.last_peer)?;
-                return Ok(Some(Event::AllowedIp(net)));
+            if let Some(ip) = entry(&mut self.ips, Level::Peer)? {
+                self.in_peer = true;
+                return Ok(Some(Event::AllowedIp(allowed_ip(ip.nested())?)));
             }
-            if let Some(attribute) = self.peer.next() {
-                let attribute =
-                    attribute.map_err(|Malformed| DecodeError::Malformed(Level::Peer))?;
+            if let Some(attribute) = entry(&mut self.peer, Level::Peer)? {
                 if attribute.ty == WGPEER_A_ALLOWEDIPS {
                     self.ips = attribute.entries();
                 }
-            } else if let Some(entry) = self.peers.next() {
-                let entry = entry.map_err(|Malformed| DecodeError::Malformed(Level::Device))?;
+            } else if let Some(entry) = entry(&mut self.peers, Level::Device)? {
                 self.peer = entry.nested();
-                let peer = peer(entry.nested())?;
-                // The kernel keeps a peer's key unique, so the same key again is the same peer.
-                if self.decoder.last_peer.replace(peer.public_key) != Some(peer.public_key) {
+                self.in_peer = false;
+                let key = peer_key(entry.nested())?;
+                // What follows is about a peer that can be named. The kernel keeps a peer's key
+                // unique, so the same key again is the same peer.
+                self.in_peer = true;
+                let goes_on = self.decoder.last_peer.as_ref() == Some(&key);
+                self.decoder.last_peer = Some(key);
+                let mut peer = PeerInfo {
+                    public_key: key,
+                    preshared_key: None,
+                    endpoint: None,
+                    persistent_keepalive: 0,
+                    latest_handshake: None,
+                    rx_bytes: 0,
+                    tx_bytes: 0,
+                    protocol_version: 0,
+                };
+                read_peer(&mut peer, entry.nested())?;
+                if !goes_on {
                     return Ok(Some(Event::Peer(peer)));
                 }
-            } else if let Some(attribute) = self.device.next() {
-                let attribute =
-                    attribute.map_err(|Malformed| DecodeError::Malformed(Level::Device))?;
+            } else if let Some(attribute) = entry(&mut self.device, Level::Device)? {
                 if attribute.ty == WGDEVICE_A_PEERS {
                     self.peers = attribute.entries();
                 }
@@ -252,125 +290,126 @@ impl<'b> Events<'_, 'b> {
     }
 }
 
-/// Calls `take` with each attribute, and says where one is wrong.
-fn each<'b>(
-    level: Level,
-    peer: Option<PublicKey>,
-    attributes: Attributes<'b>,
-    mut take: impl FnMut(&Attribute<'b>) -> Result<(), AttributeError>,
-) -> Result<(), DecodeError> {
-    for attribute in attributes {
-        let attribute = attribute.map_err(|Malformed| DecodeError::Malformed(level))?;
-        take(&attribute).map_err(|error| DecodeError::Attribute { level, error, peer })?;
+/// The next attribute of a level, if there is one.
+#[inline(never)]
+fn entry<'b>(attributes: &mut Attributes<'b>, level: Level) -> Result<Option<Attribute<'b>>, Flaw> {
+    match attributes.next() {
+        Some(Ok(attribute)) => Ok(Some(attribute)),
+        Some(Err(Malformed)) => Err(Flaw { level, error: ParseError::Malformed }),
+        None => Ok(None),
     }
-    Ok(())
 }
 
-fn missing(level: Level, ty: u16, peer: Option<PublicKey>) -> DecodeError {
-    let error = AttributeError { ty, wrong: Wrong::Missing };
-    DecodeError::Attribute { level, error, peer }
+/// Whether all the attributes of a level were right.
+fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
+    fields.end().map_err(|error| Flaw { level, error })
 }
 
-fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, DecodeError> {
+#[inline(never)]
+fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
     let (mut private_key, mut public_key) = (None, None);
     let (mut listen_port, mut fwmark, mut flags) = (0, 0, 0);
-    each(Level::Device, None, attributes, |a| {
-        match a.ty {
-            WGDEVICE_A_IFINDEX => ifindex = Some(a.u32()?),
-            WGDEVICE_A_IFNAME => {
-                ifname = Some(a.str()?.parse().map_err(|_| a.error(Wrong::Value))?);
-            }
-            WGDEVICE_A_PRIVATE_KEY => private_key = secret(a)?,
-            WGDEVICE_A_PUBLIC_KEY => public_key = Some(PublicKey(a.array()?)),
-            WGDEVICE_A_FLAGS => flags = a.u32()?,
-            WGDEVICE_A_LISTEN_PORT => listen_port = a.u16()?,
-            WGDEVICE_A_FWMARK => fwmark = a.u32()?,
+    let mut fields = Fields::new(attributes);
+    while let Some(ty) = fields.advance() {
+        match ty {
+            WGDEVICE_A_IFINDEX => ifindex = Some(fields.u32()),
+            WGDEVICE_A_IFNAME => ifname = fields.name(),
+            WGDEVICE_A_PRIVATE_KEY => private_key = secret(&mut fields),
+            WGDEVICE_A_PUBLIC_KEY => public_key = Some(PublicKey(key(&mut fields))),
+            WGDEVICE_A_FLAGS => flags = fields.u32(),
+            WGDEVICE_A_LISTEN_PORT => listen_port = fields.u16(),
+            WGDEVICE_A_FWMARK => fwmark = fields.u32(),
             _ => {}
         }
-        Ok(())
-    })?;
-    let ifindex = ifindex.ok_or_else(|| missing(Level::Device, WGDEVICE_A_IFINDEX, None))?;
-    let ifname = ifname.ok_or_else(|| missing(Level::Device, WGDEVICE_A_IFNAME, None))?;
+    }
+    let level = Level::Device;
+    end(fields, level)?;
+    let ifindex = ifindex.ok_or(Flaw::new(level, WGDEVICE_A_IFINDEX, Wrong::Missing))?;
+    let ifname = ifname.ok_or(Flaw::new(level, WGDEVICE_A_IFNAME, Wrong::Missing))?;
     Ok(DeviceInfo { ifindex, ifname, private_key, public_key, listen_port, fwmark, flags })
 }
 
-/// A key, unless it is all zero.
-fn secret(attribute: &Attribute<'_>) -> Result<Option<SecretKey>, AttributeError> {
-    attribute.array().map(|key| Some(SecretKey(key)).filter(|key| !key.is_zero()))
+#[inline(never)]
+fn key(fields: &mut Fields<'_>) -> [u8; KEY_LEN] {
+    fields.array()
 }
 
-fn peer(attributes: Attributes<'_>) -> Result<PeerInfo, DecodeError> {
-    let mut key = None;
-    // By itself and first, so that an error in what follows can name the peer.
-    each(Level::Peer, None, attributes.clone(), |a| {
-        if a.ty == WGPEER_A_PUBLIC_KEY {
-            key = Some(PublicKey(a.array()?));
+/// A key, unless it is all zero.
+#[inline(never)]
+fn secret(fields: &mut Fields<'_>) -> Option<SecretKey> {
+    Some(SecretKey(key(fields))).filter(|key| !key.is_zero())
+}
+
+/// The key of a peer. It is read by itself and first, so that an error in the rest can name the peer.
+#[inline(never)]
+fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
+    let mut found = None;
+    let mut fields = Fields::new(attributes);
+    while let Some(ty) = fields.advance() {
+        if ty == WGPEER_A_PUBLIC_KEY {
+            found = Some(PublicKey(key(&mut fields)));
         }
-        Ok(())
-    })?;
-    let public_key = key.ok_or_else(|| missing(Level::Peer, WGPEER_A_PUBLIC_KEY, None))?;
-    let mut peer = PeerInfo {
-        public_key,
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: 0,
-        latest_handshake: None,
-        rx_bytes: 0,
-        tx_bytes: 0,
-        protocol_version: 0,
-    };
-    each(Level::Peer, key, attributes, |a| {
-        match a.ty {
-            WGPEER_A_PRESHARED_KEY => peer.preshared_key = secret(a)?,
+    }
+    end(fields, Level::Peer)?;
+    found.ok_or(Flaw::new(Level::Peer, WGPEER_A_PUBLIC_KEY, Wrong::Missing))
+}
+
+/// Reads the rest of a peer into `peer`, where it stays: it is too long to be handed up.
+#[inline(never)]
+fn read_peer(peer: &mut PeerInfo, attributes: Attributes<'_>) -> Result<(), Flaw> {
+    let mut fields = Fields::new(attributes);
+    while let Some(ty) = fields.advance() {
+        match ty {
+            WGPEER_A_PRESHARED_KEY => peer.preshared_key = secret(&mut fields),
             WGPEER_A_ENDPOINT => {
-                peer.endpoint = Some(read_endpoint(a.payload).ok_or(a.error(Wrong::Value))?);
+                peer.endpoint = read_endpoint(fields.payload());
+                if peer.endpoint.is_none() {
+                    fields.refuse(Wrong::Value);
+                }
             }
-            WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => peer.persistent_keepalive = a.u16()?,
-            WGPEER_A_LAST_HANDSHAKE_TIME => peer.latest_handshake = handshake(a)?,
-            WGPEER_A_RX_BYTES => peer.rx_bytes = a.u64()?,
-            WGPEER_A_TX_BYTES => peer.tx_bytes = a.u64()?,
-            WGPEER_A_PROTOCOL_VERSION => peer.protocol_version = a.u32()?,
+            WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => peer.persistent_keepalive = fields.u16(),
+            WGPEER_A_LAST_HANDSHAKE_TIME => peer.latest_handshake = handshake(&mut fields),
+            WGPEER_A_RX_BYTES => peer.rx_bytes = fields.u64(),
+            WGPEER_A_TX_BYTES => peer.tx_bytes = fields.u64(),
+            WGPEER_A_PROTOCOL_VERSION => peer.protocol_version = fields.u32(),
             _ => {}
         }
-        Ok(())
-    })?;
-    Ok(peer)
+    }
+    end(fields, Level::Peer)
 }
 
 /// Two numbers of 64 bits on every machine, both zero if there was no handshake.
-fn handshake(attribute: &Attribute<'_>) -> Result<Option<Handshake>, AttributeError> {
-    let bytes: [u8; 16] = attribute.array()?;
-    let wrong = attribute.error(Wrong::Length);
-    let (secs, nanos) = bytes.split_first_chunk().ok_or(wrong)?;
-    let nanos = nanos.first_chunk().ok_or(wrong)?;
-    let time = Handshake { secs: i64::from_ne_bytes(*secs), nanos: i64::from_ne_bytes(*nanos) };
-    Ok(Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 }))
+fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
+    let [secs @ .., n0, n1, n2, n3, n4, n5, n6, n7] = fields.array::<16>();
+    let nanos = [n0, n1, n2, n3, n4, n5, n6, n7];
+    let time = Handshake { secs: i64::from_ne_bytes(secs), nanos: i64::from_ne_bytes(nanos) };
+    Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 })
 }
 
-fn allowed_ip(attributes: Attributes<'_>, peer: Option<PublicKey>) -> Result<IpNet, DecodeError> {
+#[inline(never)]
+fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
+    let level = Level::AllowedIp;
     let (mut family, mut addr, mut prefix) = (None, None, None);
-    each(Level::AllowedIp, peer, attributes, |a| {
-        match a.ty {
-            WGALLOWEDIP_A_FAMILY => family = Some(a.u16()?),
-            WGALLOWEDIP_A_IPADDR => addr = Some(*a),
-            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(a.u8()?),
+    let mut fields = Fields::new(attributes);
+    while let Some(ty) = fields.advance() {
+        match ty {
+            WGALLOWEDIP_A_FAMILY => family = Some(fields.u16()),
+            WGALLOWEDIP_A_IPADDR => addr = Some(fields.payload()),
+            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(fields.u8()),
             _ => {}
         }
-        Ok(())
-    })?;
-    let level = Level::AllowedIp;
-    let wrong =
-        |ty, wrong| DecodeError::Attribute { level, error: AttributeError { ty, wrong }, peer };
-    let family = family.ok_or_else(|| missing(level, WGALLOWEDIP_A_FAMILY, peer))?;
-    let addr = addr.ok_or_else(|| missing(level, WGALLOWEDIP_A_IPADDR, peer))?;
-    let prefix = prefix.ok_or_else(|| missing(level, WGALLOWEDIP_A_CIDR_MASK, peer))?;
-    if family != u16::from(AF_INET) && family != u16::from(AF_INET6) {
-        return Err(wrong(WGALLOWEDIP_A_FAMILY, Wrong::Value));
     }
-    let addr =
-        read_ip(family, addr.payload).ok_or_else(|| wrong(WGALLOWEDIP_A_IPADDR, Wrong::Length))?;
-    IpNet::new(addr, prefix).ok_or_else(|| wrong(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))
+    end(fields, level)?;
+    let flaw = |ty, wrong| Flaw::new(level, ty, wrong);
+    let family = family.ok_or(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Missing))?;
+    let addr = addr.ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Missing))?;
+    let prefix = prefix.ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Missing))?;
+    if family != u16::from(AF_INET) && family != u16::from(AF_INET6) {
+        return Err(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Value));
+    }
+    let addr = read_ip(family, addr).ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Length))?;
+    IpNet::new(addr, prefix).ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))
 }
 
 #[cfg(test)]

@@ -69,10 +69,11 @@ fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Resu
         SocketAddr::V6(v6) => {
             let [f0, f1] = u16::from(AF_INET6).to_ne_bytes();
             let mut sockaddr = [0; SOCKADDR_IN6_LEN];
-            let scope = v6.scope_id().to_ne_bytes();
-            let fields = [f0, f1, p0, p1, 0, 0, 0, 0].into_iter().chain(v6.ip().octets());
-            for (to, from) in sockaddr.iter_mut().zip(fields.chain(scope)) {
-                *to = from;
+            let [head @ .., s0, s1, s2, s3] = &mut sockaddr;
+            [*s0, *s1, *s2, *s3] = v6.scope_id().to_ne_bytes();
+            if let Some((head, ip)) = head.split_first_chunk_mut() {
+                *head = [f0, f1, p0, p1, 0, 0, 0, 0];
+                ip.copy_from_slice(&v6.ip().octets());
             }
             writer.bytes(ty, &sockaddr)
         }

@@ -136,10 +136,15 @@ impl<'b> SetEncoder<'b> {
     ///
     /// [`Family`]: crate::netlink::genl::Family
     pub fn new(buf: &'b mut [u8], family: u16, target: impl Into<Target>) -> Self {
+        Self::start(buf, family, target.into())
+    }
+
+    #[inline(never)]
+    const fn start(buf: &'b mut [u8], family: u16, target: Target) -> Self {
         Self {
             writer: Writer::new(buf),
             family,
-            target: target.into(),
+            target,
             open: false,
             pieces: false,
             begun: false,

@@ -3,11 +3,15 @@
 //! Not here: how each of them is laid out in a netlink attribute (`netlink`) or a message
 //! (`protocol`).
 
+mod text;
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use text::{Shown, parse_endpoint, parse_ip};
 
 /// The address family number of IPv4 on Linux (`AF_INET`).
 pub const AF_INET: u8 = 2;
@@ -110,7 +114,7 @@ impl IpNet {
 
 impl fmt::Display for IpNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.addr, self.prefix)
+        write!(f, "{}/{}", Shown(self.addr), self.prefix)
     }
 }
 

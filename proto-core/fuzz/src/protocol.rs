@@ -1,0 +1,259 @@
+//! Every message and record of the protocol from any bytes.
+//!
+//! Promised: no panic; what was understood is written again as bytes that mean the same and are no
+//! longer; no record is longer than its documented maximum; and what the checker of images lets
+//! pass is in order, and named by its key. The codec that the agent uses reads and writes the same
+//! as serde and postcard.
+
+use proto_core::protocol::codec::{self, Put};
+use proto_core::protocol::config::{self, Checker, Item, ItemKey, Record};
+use proto_core::protocol::envelope::{self, EnvelopeError};
+use proto_core::protocol::frame::{CRC_LEN, open, seal};
+use proto_core::protocol::message::{Answer, Failure, MAX_TEXT, Reply, Request};
+use proto_core::protocol::report::{self, Change, Running};
+use proto_core::protocol::window::{self, Arrived, WINDOW};
+use proto_core::protocol::{Digester, MAX_PACKET, digest};
+use serde::Serialize;
+
+use super::Seeds;
+use super::input::Input;
+
+#[path = "../../tests/examples/mod.rs"]
+mod examples;
+
+/// Reads one value of type `$ty` and holds it against what it is written as: the value and the bytes
+/// behind it, or nothing if the bytes are none. A macro, because a value borrows from its bytes, and
+/// the one that is read again from others.
+macro_rules! both_ways {
+    ($ty:ty, $bytes:expr, $longest:expr) => {
+        match postcard::take_from_bytes::<$ty>($bytes) {
+            Err(_) => None,
+            Ok((value, rest)) => {
+                let mut buf = vec![0; $longest];
+                let written = postcard::to_slice(&value, &mut buf).expect("within the longest");
+                assert!(written.len() <= $bytes.len() - rest.len());
+                let again = postcard::take_from_bytes::<$ty>(written).expect("what was written");
+                assert_eq!((&again.0, again.1), (&value, &[][..]));
+                Some((value, rest))
+            }
+        }
+    };
+}
+
+/// What the agent's codec writes, against what postcard writes.
+fn written<T: Serialize + Put>(value: &T) {
+    let (mut buf, mut expected) = (vec![0; 4096], vec![0; 4096]);
+    let expected = postcard::to_slice(value, &mut expected).expect("room");
+    let len = codec::write(value, &mut buf).expect("room");
+    assert_eq!(buf[..len], *expected);
+    assert_eq!(codec::write(value, &mut buf[..len - 1]), None);
+}
+
+/// Reads a packet, and holds the message in it against what it is written as.
+macro_rules! packet {
+    ($ty:ty, $packet:expr) => {
+        match envelope::read::<$ty>($packet, |version| version <= 1) {
+            Ok((version, message)) => {
+                let mut buf = vec![0; $packet.len() + CRC_LEN];
+                let len = envelope::write(version, &message, &mut buf).expect("no longer");
+                let again = envelope::read::<$ty>(&buf[..len], |_| true);
+                assert_eq!(again.expect("what was written"), (version, message.clone()));
+                if len <= MAX_PACKET {
+                    let sealed = seal(&mut buf, len).expect("room for the CRC");
+                    assert!(open(sealed).is_some_and(|packet| packet.len() == len));
+                }
+                Some(message)
+            }
+            Err(EnvelopeError::Version(version)) => {
+                assert!(version > 1 && $packet[0] == envelope::CLEAR);
+                None
+            }
+            Err(error) => {
+                assert_eq!(error, EnvelopeError::Malformed);
+                None
+            }
+        }
+    };
+}
+
+fn image(mut bytes: &[u8]) {
+    let mut checker = Checker::default();
+    let mut last: Option<ItemKey> = None;
+    let mut peers = 0_u32;
+    loop {
+        let read = both_ways!(Record, bytes, config::MAX_RECORD);
+        assert_eq!(codec::record(bytes), read);
+        let Some((record, rest)) = read else { return };
+        assert!(rest.len() < bytes.len());
+        bytes = rest;
+        let item = match checker.record(&record) {
+            Ok(item) => item,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                return;
+            }
+        };
+        assert_eq!(checker.finish(), Ok(()));
+        match record {
+            Record::AllowedIp(net) => assert!(peers > 0 && net == net.masked()),
+            Record::Interface(_) => assert!(last.is_none()),
+            _ => {
+                let item = item.expect("an item with a key");
+                let key = item.key();
+                assert_eq!(Item::from_key(&key), Some(item));
+                assert!(last.is_none_or(|last| last < key));
+                peers += u32::from(matches!(item, Item::Peer(_)));
+                last = Some(key);
+            }
+        }
+    }
+}
+
+fn arrivals(input: &mut Input<'_>) {
+    let length = input.u32() % 100_000;
+    let piece_size = input.u16() % 1_200;
+    let total = window::pieces(length, piece_size);
+    let mut arrived = Arrived::default();
+    let mut model = std::collections::BTreeSet::new();
+    while !input.is_empty() {
+        let index = match input.byte() {
+            255 => input.u32(),
+            near => arrived.base.wrapping_add(u32::from(near) / 2).wrapping_sub(8),
+        };
+        assert_eq!(arrived.has(index), index < arrived.base || model.contains(&index));
+        if arrived.wants(index) {
+            assert!(index - arrived.base < WINDOW);
+            model.insert(index);
+        }
+        arrived.insert(index);
+        assert!(arrived.ahead & 1 == 0);
+        assert_eq!(arrived.has(index), model.contains(&index) || index < arrived.base);
+        match window::span(length, piece_size, index) {
+            Some((offset, size)) => {
+                assert!(index < total && size > 0 && size <= piece_size);
+                assert!(offset + u32::from(size) <= length);
+                assert!(size == piece_size || index + 1 == total);
+            }
+            None => assert!(index >= total || piece_size == 0),
+        }
+    }
+}
+
+pub fn run(data: &[u8]) {
+    let mut input = Input(data);
+    let what = input.byte();
+    let bytes = input.0;
+    match what {
+        b'Q' => {
+            let request = packet!(Request<'_>, bytes);
+            if let Ok((_, body)) = envelope::open(bytes, |version| version <= 1) {
+                assert_eq!(codec::request(body), request);
+                let head = postcard::take_from_bytes::<([u8; 8], u32)>(body).ok();
+                assert_eq!(codec::head(body), head.map(|(head, _)| head));
+            }
+            if let Some(request) = request {
+                let Request { client, id, .. } = request;
+                // Whatever the version, who asks and which request can be told.
+                assert_eq!(codec::head(&bytes[2..]), Some((client, id)));
+            }
+        }
+        b'R' => {
+            if let Some(reply) = packet!(Reply<'_>, bytes) {
+                written(&(reply.client, reply.id, &reply.answer));
+                if let Answer::Failed(failure) = &reply.answer {
+                    assert!(failure.text.len() <= MAX_TEXT);
+                    let _ = failure.subject.to_string();
+                }
+            }
+        }
+        b'I' => image(bytes),
+        b'S' => {
+            let mut rest = bytes;
+            while let Some((record, next)) = both_ways!(Running, rest, report::MAX_RECORD) {
+                written(&record);
+                rest = next;
+            }
+        }
+        b'C' => {
+            let mut rest = bytes;
+            while let Some((change, next)) = both_ways!(Change, rest, report::MAX_RECORD) {
+                written(&change);
+                rest = next;
+            }
+        }
+        b'K' => {
+            if let Some(item) = Item::from_key(&ItemKey(input.array())) {
+                assert_eq!(Item::from_key(&item.key()), Some(item));
+            }
+        }
+        b'W' => arrivals(&mut input),
+        _ => {
+            let at = usize::from(input.u16());
+            let (head, tail) = input.0.split_at(at.min(input.0.len()));
+            let mut digester = Digester::default();
+            digester.update(head);
+            digester.update(tail);
+            assert_eq!(digester.finish(), digest(input.0));
+        }
+    }
+}
+
+pub fn seeds() -> Seeds {
+    fn seed<M: Serialize>(
+        kind: u8,
+        name: &str,
+        version: Option<u8>,
+        message: &M,
+    ) -> (String, Vec<u8>) {
+        let mut buf = vec![0; 2048];
+        let len = match version {
+            Some(version) => envelope::write(version, message, &mut buf).expect("room"),
+            None => postcard::to_slice(message, &mut buf).expect("room").len(),
+        };
+        buf.truncate(len);
+        (name.into(), [&[kind][..], &buf].concat())
+    }
+    let mut seeds: Seeds = Vec::new();
+    for (name, request) in examples::requests() {
+        let version = u8::from(name != "hello");
+        seeds.push(seed(b'Q', &format!("request-{name}"), Some(version), &request));
+    }
+    for (name, reply) in examples::replies() {
+        let version = u8::from(name != "hello");
+        seeds.push(seed(b'R', &format!("reply-{name}"), Some(version), &reply));
+    }
+    let states = examples::states().into_iter().cycle();
+    for (nth, ((code, subject), state)) in
+        examples::codes().into_iter().zip(examples::subjects()).zip(states).enumerate()
+    {
+        let failure = Failure { state, ..Failure::new(code, "why").about(subject) };
+        let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure) };
+        seeds.push(seed(b'R', &format!("reply-failed-{nth}"), Some(1), &reply));
+    }
+    for phase in examples::phases() {
+        let answer = Answer::Working { phase, done: 1, total: 0 };
+        let reply = Reply { client: [7; 8], id: 1, answer };
+        seeds.push(seed(b'R', &format!("reply-working-{phase:?}"), Some(1), &reply));
+    }
+    let mut image = Vec::new();
+    for (name, record) in examples::records() {
+        let (name, bytes) = seed(b'I', &format!("record-{name}"), None, &record);
+        if !name.contains("-none") && !name.contains("-generate") {
+            image.extend(&bytes[1..]);
+        }
+        seeds.push((name, bytes));
+    }
+    seeds.push(("image".into(), [&[b'I'][..], &image].concat()));
+    for (name, record) in examples::running() {
+        seeds.push(seed(b'S', &format!("running-{name}"), None, &record));
+    }
+    for (name, change) in examples::changes() {
+        seeds.push(seed(b'C', &format!("change-{name}"), None, &change));
+    }
+    for (name, item) in examples::items() {
+        seeds.push((format!("key-{name}"), [&[b'K'][..], &item.key().0].concat()));
+    }
+    seeds.push(("window".into(), vec![b'W', 100, 0, 0, 0, 10, 0, 16, 20, 18, 18, 255, 9, 0, 0, 0]));
+    seeds.push(("digest".into(), b"D\x03\x00twelve bytes".to_vec()));
+    seeds
+}

@@ -1,0 +1,299 @@
+//! The written-out codec against serde and postcard.
+
+use core::fmt::Debug;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::ip::{Endpoint, IpNet};
+use crate::key::PublicKey;
+use crate::protocol::config::{Record, Route, Rule};
+use crate::protocol::message::*;
+use crate::protocol::report::{Change, Running};
+use crate::protocol::window::Arrived;
+
+#[track_caller]
+fn written<T: Serialize + Put + Debug>(value: &T) {
+    let mut expected = [0; 1500];
+    let expected = postcard::to_slice(value, &mut expected).unwrap();
+    let mut buf = [0; 1500];
+    let len = write(value, &mut buf).unwrap();
+    assert_eq!(buf[..len], *expected, "{value:?}");
+    assert_eq!(write(value, &mut buf[..len]), Some(len));
+    assert_eq!(write(value, &mut buf[..len - 1]), None);
+}
+
+/// Reads bytes both ways: the same value and the same rest, or nothing from either.
+#[track_caller]
+fn read(bytes: &[u8]) {
+    let expected = postcard::take_from_bytes::<Record>(bytes).ok();
+    assert_eq!(record(bytes), expected, "{bytes:02x?}");
+    let expected = postcard::take_from_bytes::<Request<'_>>(bytes).ok();
+    let expected = expected.filter(|(_, rest)| rest.is_empty()).map(|(request, _)| request);
+    assert_eq!(request(bytes), expected, "{bytes:02x?}");
+    let expected = postcard::take_from_bytes::<(ClientId, u32)>(bytes).ok();
+    assert_eq!(head(bytes), expected.map(|(head, _)| head), "{bytes:02x?}");
+}
+
+fn bytes_of<'d, T: Serialize + Deserialize<'d>>(value: &T) -> Vec<u8> {
+    let mut buf = [0; 1500];
+    postcard::to_slice(value, &mut buf).unwrap().to_vec()
+}
+
+fn nets() -> [IpNet; 2] {
+    ["10.1.2.0/24", "fd00:1::/64"].map(|net| net.parse().unwrap())
+}
+
+fn endpoints() -> [Endpoint; 2] {
+    ["192.0.2.1:51820", "[2001:db8::1]:443"].map(|endpoint| endpoint.parse().unwrap())
+}
+
+const KEY: PublicKey = PublicKey([0xa5; 32]);
+
+fn rules() -> [Rule; 2] {
+    let rule = Rule {
+        v6: true,
+        priority: 30_000,
+        table: 51820,
+        fwmark: Some(u32::MAX),
+        invert: true,
+        suppress_prefixlength: None,
+    };
+    [rule, Rule { v6: false, fwmark: None, suppress_prefixlength: Some(0), ..rule }]
+}
+
+fn routes() -> [Route; 2] {
+    nets().map(|to| Route { table: 254, metric: 300, to })
+}
+
+#[test]
+fn every_answer_has_the_bytes_of_postcard() {
+    let text = "é".repeat(40);
+    let count = Count { added: 1, changed: 200, removed: 70_000, same: u32::MAX };
+    let summary = Summary {
+        created: true,
+        device: 31,
+        addresses: count,
+        routes: Count::default(),
+        rules: count,
+        peers: Count { added: 127, changed: 128, ..count },
+        public_key: Some(KEY),
+        listen_port: Some(51820),
+    };
+    let mut status = Status {
+        hostname: cut("router"),
+        board: cut(""),
+        kernel: cut("6.18.0"),
+        machine: cut("x86_64"),
+        uptime: 1,
+        wireguard: true,
+        peak_memory: 2,
+        applied: 300,
+        failed: 4,
+        garbage: 5,
+        text: u32::MAX,
+        interfaces: heapless::Vec::new(),
+    };
+    status.interfaces.push(cut("wg0")).unwrap();
+    status.interfaces.push(cut("wg-a-long-name")).unwrap();
+    let hello = Hello { version: 1, agent: cut("0.1.0"), max_data: 1152, in_flight: 65_536 };
+    for answer in [
+        Answer::Hello(hello),
+        Answer::Status(status),
+        Answer::Received { stage: 300, arrived: Arrived { base: 7, ahead: u64::MAX } },
+        Answer::Planned(Summary::default()),
+        Answer::Applied(summary),
+        Answer::Aborted,
+        Answer::Ready { file: 9, length: 70_000, digest: [7; 32] },
+        Answer::Data { offset: 1 << 30, data: &[3; 200] },
+        Answer::Data { offset: 0, data: &[] },
+        Answer::Working { phase: Phase::Verifying, done: 64, total: 10_000 },
+    ] {
+        written(&answer);
+    }
+    use Subject as S;
+    let [v4, v6] = nets();
+    let subjects = [
+        S::None,
+        S::Interface,
+        S::PrivateKey,
+        S::ListenPort,
+        S::Fwmark,
+        S::Mtu,
+        S::Address(v4),
+        S::Route(v6),
+        S::Rule,
+        S::Peer(KEY),
+        S::Endpoint(KEY),
+        S::PresharedKey(KEY),
+        S::PersistentKeepalive(KEY),
+        S::AllowedIps(KEY),
+        S::AllowedIp(KEY, v6),
+        S::Offset(70_000),
+    ];
+    for subject in subjects {
+        let failure = Failure::new(Code::Unsteady, &text).about(subject);
+        written(&Answer::Failed(Failure { errno: 517, state: State::Partly, ..failure }));
+    }
+    // The codes and phases are numbered as postcard numbers them.
+    for code in 0..=15 {
+        let code = postcard::from_bytes(&[code]).unwrap();
+        written(&Answer::Failed(Failure::new(code, "")));
+    }
+    for phase in 0..=3 {
+        let phase = postcard::from_bytes(&[phase]).unwrap();
+        written(&Answer::Working { phase, done: 0, total: 0 });
+    }
+}
+
+#[test]
+fn a_reply_is_its_head_and_its_answer() {
+    let reply = Reply { client: [1, 2, 3, 4, 5, 6, 7, 8], id: 70_000, answer: Answer::Aborted };
+    let mut buf = [0; 64];
+    let len = write(&(reply.client, reply.id, &reply.answer), &mut buf).unwrap();
+    assert_eq!(buf[..len], bytes_of(&reply));
+}
+
+#[test]
+fn every_report_record_has_the_bytes_of_postcard() {
+    for public_key in [None, Some(KEY)] {
+        written(&Running::Interface {
+            name: cut("wg0"),
+            public_key,
+            listen_port: 51820,
+            fwmark: 0xca6c,
+            mtu: 1420,
+            up: true,
+        });
+    }
+    for endpoint in endpoints().map(Some).into_iter().chain([None]) {
+        written(&Running::Peer {
+            public_key: KEY,
+            preshared_key: true,
+            endpoint,
+            persistent_keepalive: 25,
+            latest_handshake: u64::MAX,
+            handshake_age: endpoint.map(|_| 1 << 40),
+            rx_bytes: 0,
+            tx_bytes: 1 << 63,
+        });
+    }
+    for net in nets() {
+        written(&Running::Address(net));
+        written(&Running::AllowedIp(net));
+        written(&Change::RemoveAddress(net));
+        written(&Change::AddAddress(net));
+    }
+    for route in routes() {
+        written(&Running::Route(route));
+        written(&Change::RemoveRoute(route));
+        written(&Change::AddRoute(route));
+    }
+    for rule in rules() {
+        written(&Running::Rule(rule));
+        written(&Change::RemoveRule(rule));
+        written(&Change::AddRule(rule));
+    }
+    for change in [
+        Change::Create,
+        Change::PrivateKey { generated: true },
+        Change::ListenPort { from: 0, to: u16::MAX },
+        Change::Fwmark { from: 1, to: 300 },
+        Change::Mtu { from: 1420, to: 1280 },
+        Change::Up,
+        Change::RemovePeer(KEY),
+        Change::AddPeer(KEY),
+        Change::ChangePeer { public_key: KEY, fields: 15 },
+    ] {
+        written(&change);
+    }
+}
+
+/// One of each request and of each record, as postcard writes them.
+fn samples() -> Vec<Vec<u8>> {
+    use crate::key::SecretKey;
+    use crate::protocol::config::{Interface, Peer, PrivateKey};
+
+    let name: Name = cut("wg0");
+    let secret = SecretKey([9; 32]);
+    let asks = [
+        Ask::Hello { min: 0, max: 200 },
+        Ask::Status,
+        Ask::Begin { interface: name.clone(), length: 300, digest: [8; 32], piece_size: 1152 },
+        Ask::Piece { stage: 1, index: 128, data: &[1, 2, 3] },
+        Ask::Plan { stage: 2 },
+        Ask::Commit { stage: u32::MAX },
+        Ask::Abort { stage: 3 },
+        Ask::Show { interface: name.clone() },
+        Ask::Changes { stage: 4 },
+        Ask::Read { file: 5, offset: 70_000, length: u16::MAX },
+        Ask::Remove { interface: name.clone() },
+    ];
+    let keys = [PrivateKey::None, PrivateKey::Given(secret), PrivateKey::Generate];
+    let interfaces = keys.into_iter().map(|private_key| {
+        let listen_port = (private_key != PrivateKey::None).then_some(51820);
+        let name = name.clone();
+        Record::Interface(Interface { name, private_key, listen_port, fwmark: 1, mtu: 1420 })
+    });
+    let peers = endpoints().map(Some).into_iter().chain([None]).map(|endpoint| {
+        let preshared_key = endpoint.map(|_| secret);
+        Record::Peer(Peer { public_key: KEY, preshared_key, endpoint, persistent_keepalive: 25 })
+    });
+    let records = interfaces
+        .chain(peers)
+        .chain(nets().map(Record::Address))
+        .chain(nets().map(Record::AllowedIp))
+        .chain(routes().map(Record::Route))
+        .chain(rules().map(Record::Rule));
+    let request = |ask| bytes_of(&Request { client: [1, 2, 3, 4, 5, 6, 7, 8], id: 300, ask });
+    asks.into_iter().map(request).chain(records.map(|record| bytes_of(&record))).collect()
+}
+
+#[test]
+fn what_postcard_reads_is_read_and_nothing_else() {
+    for sample in samples() {
+        read(&sample);
+        for len in 0..sample.len() {
+            read(&sample[..len]);
+        }
+        for at in 0..sample.len() {
+            for byte in 0..=255 {
+                let mut changed = sample.clone();
+                changed[at] = byte;
+                read(&changed);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_read_the_same(
+        start in 0..20_u8,
+        bytes in prop::collection::vec(any::<u8>(), 0..120),
+        high in prop::collection::vec(any::<bool>(), 120),
+    ) {
+        // Half of them small numbers, so that many get far.
+        let bytes = bytes.iter().zip(high).map(|(byte, high)| if high { *byte } else { byte & 1 });
+        let mut all = vec![start];
+        all.extend(bytes);
+        read(&all);
+    }
+
+    #[test]
+    fn varints_read_the_same(bytes in prop::collection::vec(any::<u8>(), 1..11)) {
+        for tail in [0x00, 0x01, 0x03, 0x0f, 0x10, 0x7f] {
+            let mut all = vec![1; 8];
+            all.extend(bytes.iter().map(|byte| byte | 0x80));
+            all.push(tail);
+            read(&all);
+            // The length of a piece has the width of a machine word.
+            let mut piece = vec![1; 8];
+            piece.extend([1, 3, 1, 1]);
+            piece.extend(bytes.iter().map(|byte| if *byte > 128 { *byte } else { 0x80 }));
+            piece.push(tail);
+            read(&piece);
+        }
+    }
+}

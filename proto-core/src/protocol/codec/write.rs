@@ -1,0 +1,413 @@
+//! Writing: replies and report records.
+
+use core::net::IpAddr;
+
+use crate::ip::{Endpoint, IpNet};
+use crate::key::PublicKey;
+use crate::protocol::config::{Item, Route, Rule};
+use crate::protocol::message::{Answer, ClientId, Count, Failure, Hello, Status, Subject, Summary};
+use crate::protocol::report::{Change, Running};
+use crate::protocol::window::Arrived;
+
+/// Bytes that are written behind one another.
+///
+/// What does not fit is dropped, and [`Output::end`] says so.
+#[derive(Debug)]
+pub struct Output<'b> {
+    buf: &'b mut [u8],
+    len: usize,
+}
+
+/// Something that can be written.
+pub trait Put {
+    /// Writes it.
+    fn put(&self, to: &mut Output<'_>);
+}
+
+/// Writes `value` to the front of `buf`: its length, or nothing if it does not fit.
+#[must_use]
+pub fn write(value: &dyn Put, buf: &mut [u8]) -> Option<usize> {
+    let mut output = Output { buf, len: 0 };
+    value.put(&mut output);
+    output.end()
+}
+
+impl Output<'_> {
+    /// How many bytes were written, if all of them fitted.
+    #[must_use]
+    pub const fn end(self) -> Option<usize> {
+        if self.len <= self.buf.len() { Some(self.len) } else { None }
+    }
+
+    #[inline(never)]
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.buf.get_mut(self.len) {
+            *place = byte;
+        }
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// A byte array, which stands as it is.
+    #[inline(never)]
+    fn array(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.byte(*byte);
+        }
+    }
+
+    /// A number as a varint.
+    #[inline(never)]
+    fn number(&mut self, mut number: u64) {
+        while number > 0x7f {
+            self.byte(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.byte(number as u8);
+    }
+
+    fn u32(&mut self, number: u32) {
+        self.number(number.into());
+    }
+
+    fn u16(&mut self, number: u16) {
+        self.number(number.into());
+    }
+
+    fn bool(&mut self, set: bool) {
+        self.byte(set.into());
+    }
+
+    fn option<T>(&mut self, value: Option<T>, put: impl FnOnce(&mut Self, T)) {
+        self.bool(value.is_some());
+        if let Some(value) = value {
+            put(self, value);
+        }
+    }
+
+    /// Bytes behind their length.
+    #[inline(never)]
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.array(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    #[inline(never)]
+    fn ip(&mut self, ip: IpAddr) {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.byte(0);
+                self.array(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                self.byte(1);
+                self.array(&ip.octets());
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn net(&mut self, net: &IpNet) {
+        self.ip(net.addr);
+        self.byte(net.prefix);
+    }
+
+    fn endpoint(&mut self, endpoint: &Endpoint) {
+        self.ip(endpoint.ip());
+        self.u16(endpoint.port());
+    }
+
+    #[inline(never)]
+    fn route(&mut self, route: &Route) {
+        self.u32(route.table);
+        self.u32(route.metric);
+        self.net(&route.to);
+    }
+
+    #[inline(never)]
+    fn rule(&mut self, rule: &Rule) {
+        self.bool(rule.v6);
+        self.u32(rule.priority);
+        self.u32(rule.table);
+        self.option(rule.fwmark, Self::u32);
+        self.bool(rule.invert);
+        self.option(rule.suppress_prefixlength, Self::u32);
+    }
+
+    fn item(&mut self, comes: bool, item: Item) {
+        ItemChange { comes, item }.put(self);
+    }
+
+    fn key(&mut self, key: &PublicKey) {
+        self.array(&key.0);
+    }
+
+    fn count(&mut self, count: &Count) {
+        for number in [count.added, count.changed, count.removed, count.same] {
+            self.u32(number);
+        }
+    }
+
+    fn arrived(&mut self, arrived: &Arrived) {
+        self.u32(arrived.base);
+        self.number(arrived.ahead);
+    }
+
+    fn hello(&mut self, hello: &Hello) {
+        self.byte(hello.version);
+        self.text(&hello.agent);
+        self.u16(hello.max_data);
+        self.u32(hello.in_flight);
+    }
+
+    fn status(&mut self, status: &Status) {
+        for text in [&*status.hostname, &status.board, &status.kernel, &status.machine] {
+            self.text(text);
+        }
+        self.u32(status.uptime);
+        self.bool(status.wireguard);
+        let Status { peak_memory, applied, failed, garbage, text, .. } = *status;
+        for number in [peak_memory, applied, failed, garbage, text] {
+            self.u32(number);
+        }
+        self.number(status.interfaces.len() as u64);
+        for name in &status.interfaces {
+            self.text(name);
+        }
+    }
+
+    #[inline(never)]
+    fn summary(&mut self, summary: &Summary) {
+        self.bool(summary.created);
+        self.byte(summary.device);
+        for count in [&summary.addresses, &summary.routes, &summary.rules, &summary.peers] {
+            self.count(count);
+        }
+        self.option(summary.public_key.as_ref(), Self::key);
+        self.option(summary.listen_port, Self::u16);
+    }
+
+    fn subject(&mut self, subject: &Subject) {
+        let (variant, key, net) = match subject {
+            Subject::None => (0, None, None),
+            Subject::Interface => (1, None, None),
+            Subject::PrivateKey => (2, None, None),
+            Subject::ListenPort => (3, None, None),
+            Subject::Fwmark => (4, None, None),
+            Subject::Mtu => (5, None, None),
+            Subject::Address(net) => (6, None, Some(net)),
+            Subject::Route(net) => (7, None, Some(net)),
+            Subject::Rule => (8, None, None),
+            Subject::Peer(key) => (9, Some(key), None),
+            Subject::Endpoint(key) => (10, Some(key), None),
+            Subject::PresharedKey(key) => (11, Some(key), None),
+            Subject::PersistentKeepalive(key) => (12, Some(key), None),
+            Subject::AllowedIps(key) => (13, Some(key), None),
+            Subject::AllowedIp(key, net) => (14, Some(key), Some(net)),
+            Subject::Offset(_) => (15, None, None),
+        };
+        self.byte(variant);
+        if let Some(key) = key {
+            self.key(key);
+        }
+        if let Some(net) = net {
+            self.net(net);
+        }
+        if let Subject::Offset(at) = subject {
+            self.u32(*at);
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure) {
+        self.byte(failure.code as u8);
+        self.subject(&failure.subject);
+        self.u16(failure.errno);
+        self.text(&failure.text);
+        self.byte(failure.state as u8);
+    }
+}
+
+impl Put for Answer<'_> {
+    fn put(&self, to: &mut Output<'_>) {
+        match self {
+            Self::Hello(hello) => {
+                to.byte(0);
+                to.hello(hello);
+            }
+            Self::Status(status) => {
+                to.byte(1);
+                to.status(status);
+            }
+            Self::Received { stage, arrived } => {
+                to.byte(2);
+                to.u32(*stage);
+                to.arrived(arrived);
+            }
+            Self::Planned(summary) => {
+                to.byte(3);
+                to.summary(summary);
+            }
+            Self::Applied(summary) => {
+                to.byte(4);
+                to.summary(summary);
+            }
+            Self::Aborted => to.byte(5),
+            Self::Ready { file, length, digest } => {
+                to.byte(6);
+                to.u32(*file);
+                to.u32(*length);
+                to.array(digest);
+            }
+            Self::Data { offset, data } => {
+                to.byte(7);
+                to.u32(*offset);
+                to.bytes(data);
+            }
+            Self::Working { phase, done, total } => {
+                to.byte(8);
+                to.byte(*phase as u8);
+                to.u32(*done);
+                to.u32(*total);
+            }
+            Self::Failed(failure) => {
+                to.byte(9);
+                to.failure(failure);
+            }
+        }
+    }
+}
+
+/// The head of a reply and its answer: the bytes of a [`Reply`](crate::protocol::message::Reply),
+/// without a copy of the answer.
+impl Put for (ClientId, u32, &Answer<'_>) {
+    fn put(&self, to: &mut Output<'_>) {
+        let (client, id, answer) = self;
+        to.array(client);
+        to.u32(*id);
+        answer.put(to);
+    }
+}
+
+impl Put for Running {
+    fn put(&self, to: &mut Output<'_>) {
+        match self {
+            Self::Interface { name, public_key, listen_port, fwmark, mtu, up } => {
+                to.byte(0);
+                to.text(name);
+                to.option(public_key.as_ref(), Output::key);
+                to.u16(*listen_port);
+                to.u32(*fwmark);
+                to.u32(*mtu);
+                to.bool(*up);
+            }
+            Self::Address(net) => {
+                to.byte(1);
+                to.net(net);
+            }
+            Self::Route(route) => {
+                to.byte(2);
+                to.route(route);
+            }
+            Self::Rule(rule) => {
+                to.byte(3);
+                to.rule(rule);
+            }
+            Self::Peer {
+                public_key,
+                preshared_key,
+                endpoint,
+                persistent_keepalive,
+                latest_handshake,
+                handshake_age,
+                rx_bytes,
+                tx_bytes,
+            } => {
+                to.byte(4);
+                to.key(public_key);
+                to.bool(*preshared_key);
+                to.option(endpoint.as_ref(), Output::endpoint);
+                to.u16(*persistent_keepalive);
+                to.number(*latest_handshake);
+                to.option(*handshake_age, Output::number);
+                to.number(*rx_bytes);
+                to.number(*tx_bytes);
+            }
+            Self::AllowedIp(net) => {
+                to.byte(5);
+                to.net(net);
+            }
+        }
+    }
+}
+
+/// A [`Change`] that takes an item away or adds it: the same bytes, from the item as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemChange {
+    /// It comes; or else it goes.
+    pub comes: bool,
+    /// What.
+    pub item: Item,
+}
+
+impl Put for ItemChange {
+    fn put(&self, to: &mut Output<'_>) {
+        // Both rows of variants are in the order of the items.
+        let variant = match &self.item {
+            Item::Address(_) => 0_u8,
+            Item::Route(_) => 1,
+            Item::Rule(_) => 2,
+            Item::Peer(_) => 3,
+        };
+        to.byte(variant.saturating_add(if self.comes { 10 } else { 6 }));
+        match &self.item {
+            Item::Address(net) => to.net(net),
+            Item::Route(route) => to.route(route),
+            Item::Rule(rule) => to.rule(rule),
+            Item::Peer(key) => to.key(key),
+        }
+    }
+}
+
+impl Put for Change {
+    fn put(&self, to: &mut Output<'_>) {
+        match self {
+            Self::Create => to.byte(0),
+            Self::PrivateKey { generated } => {
+                to.byte(1);
+                to.bool(*generated);
+            }
+            Self::ListenPort { from, to: after } => {
+                to.byte(2);
+                to.u16(*from);
+                to.u16(*after);
+            }
+            Self::Fwmark { from, to: after } => {
+                to.byte(3);
+                to.u32(*from);
+                to.u32(*after);
+            }
+            Self::Mtu { from, to: after } => {
+                to.byte(4);
+                to.u32(*from);
+                to.u32(*after);
+            }
+            Self::Up => to.byte(5),
+            Self::RemoveAddress(net) => to.item(false, Item::Address(*net)),
+            Self::RemoveRoute(route) => to.item(false, Item::Route(*route)),
+            Self::RemoveRule(rule) => to.item(false, Item::Rule(*rule)),
+            Self::RemovePeer(key) => to.item(false, Item::Peer(*key)),
+            Self::AddAddress(net) => to.item(true, Item::Address(*net)),
+            Self::AddRoute(route) => to.item(true, Item::Route(*route)),
+            Self::AddRule(rule) => to.item(true, Item::Rule(*rule)),
+            Self::AddPeer(key) => to.item(true, Item::Peer(*key)),
+            Self::ChangePeer { public_key, fields } => {
+                to.byte(14);
+                to.key(public_key);
+                to.byte(*fields);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Cutting text in pieces at single ASCII characters.
+//!
+//! `str` has all of this, but its searches are made for any pattern, and are written out anew at
+//! every place they are used at: 100 to 300 bytes of program each.
+
+/// As much of `text` as fits `most` bytes, cut between two characters.
+#[must_use]
+#[inline(never)]
+pub fn prefix(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// What is before and behind the first `at`, an ASCII character.
+#[must_use]
+#[inline(never)]
+pub fn split(text: &str, at: u8) -> Option<(&str, &str)> {
+    halves(text, text.bytes().position(|byte| byte == at)?)
+}
+
+/// What is before and behind the last `at`, an ASCII character.
+#[must_use]
+#[inline(never)]
+pub fn split_last(text: &str, at: u8) -> Option<(&str, &str)> {
+    halves(text, text.bytes().rposition(|byte| byte == at)?)
+}
+
+fn halves(text: &str, at: usize) -> Option<(&str, &str)> {
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
+}
+
+/// A number in digits and nothing else: no sign.
+#[must_use]
+#[inline(never)]
+pub fn number(text: &str) -> Option<u32> {
+    if text.is_empty() {
+        return None;
+    }
+    text.bytes().try_fold(0_u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers() {
+        for text in ["0", "007", "4294967295", "4294967296", "", "+1", "-1", "1a", "\u{661}"] {
+            let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            assert_eq!(number(text), text.parse().ok().filter(|_| plain), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_str_does_it(text in "[ab:é=]{0,9}", most in 0..12_usize) {
+            prop_assert_eq!(split(&text, b':'), text.split_once(':'));
+            prop_assert_eq!(split_last(&text, b'='), text.rsplit_once('='));
+            let longest = (0..=most).filter_map(|end| text.get(..end)).next_back();
+            prop_assert_eq!(Some(prefix(&text, most)), longest.filter(|_| most <= text.len()).or(
+                longest.or(Some(&text))));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+# ENODEV.
+wg set wg0 listen-port 51820
+wg show wg0 dump

@@ -1,0 +1,3 @@
+# EOPNOTSUPP.
+wg set lo listen-port 51820
+wg show lo dump

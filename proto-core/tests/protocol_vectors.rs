@@ -1,0 +1,337 @@
+//! The example bytes in `docs/protocol.md`, both ways: what is there decodes to the values of
+//! `examples`, and those encode to what is there.
+//!
+//! A block of bytes begins with three backticks and `bytes NAME`, and has a line for each field:
+//! hexadecimal digits, and behind a semicolon what they are. After a change of the protocol
+//!
+//! ```text
+//! UPDATE_VECTORS=1 cargo test -p proto-core --test protocol_vectors
+//! ```
+//!
+//! writes the blocks anew; a block for a new example has to be put into the document first, empty.
+
+#[expect(unreachable_pub, reason = "it is a module of the tests")]
+mod annotate;
+#[expect(unreachable_pub, reason = "fuzzing uses it too")]
+mod examples;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use annotate::{Line, annotate};
+use proto_core::protocol::config::{Checker, Item, ItemKey, Record};
+use proto_core::protocol::envelope::{self, CLEAR, HELLO_VERSION};
+use proto_core::protocol::frame::{CRC_LEN, Deframer, Received, open, seal, write_serial};
+use proto_core::protocol::message::{Code, Phase, Reply, Request, State, Subject};
+use proto_core::protocol::report::{Change, Running};
+use proto_core::protocol::{VERSION, codec, digest};
+use serde::Serialize;
+
+const FENCE: &str = "```bytes ";
+
+/// The blocks of the document by name.
+fn blocks(document: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut blocks = BTreeMap::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix(FENCE) else { continue };
+        let text = lines.by_ref().take_while(|line| *line != "```").map(code).collect::<String>();
+        assert!(text.len().is_multiple_of(2), "{name}: half a byte");
+        let bytes = (0..text.len()).step_by(2).map(|at| {
+            u8::from_str_radix(&text[at..at + 2], 16).unwrap_or_else(|_| panic!("{name}: not hex"))
+        });
+        assert!(blocks.insert(name.into(), bytes.collect()).is_none(), "{name} is there twice");
+    }
+    blocks
+}
+
+/// A line without what is behind the semicolon, and without spaces.
+fn code(line: &str) -> String {
+    line.split(';').next().unwrap_or_default().split_whitespace().collect()
+}
+
+/// A block as the document has it: sixteen bytes in a line at the most.
+fn show(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for Line { bytes, label } in lines {
+        for (nth, row) in bytes.chunks(16).enumerate() {
+            let hex = row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+            if nth == 0 {
+                writeln!(text, "{hex:47} ; {label}").unwrap();
+            } else {
+                writeln!(text, "{hex}").unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn flat(lines: &[Line]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.bytes.clone()).collect()
+}
+
+fn line(bytes: &[u8], label: &str) -> Line {
+    Line { bytes: bytes.to_vec(), label: label.into() }
+}
+
+/// A packet, field by field.
+fn packet<M: Serialize>(version: u8, message: &M) -> Vec<Line> {
+    let mut lines = vec![line(&[CLEAR], "kind"), line(&[version], "version")];
+    lines.extend(annotate("", message));
+    let mut buf = [0; 2048];
+    let len = envelope::write(version, message, &mut buf).unwrap();
+    assert_eq!(flat(&lines), buf[..len]);
+    lines
+}
+
+/// A value by itself, field by field.
+fn plain<T: Serialize>(label: &str, value: &T) -> Vec<Line> {
+    let lines = annotate(label, value);
+    let mut buf = [0; 2048];
+    assert_eq!(flat(&lines), postcard::to_slice(value, &mut buf).unwrap());
+    lines
+}
+
+fn version(name: &str) -> u8 {
+    if name == "hello" { HELLO_VERSION } else { VERSION }
+}
+
+/// The frame of a packet on a serial line.
+fn frame(packet: &[u8]) -> Vec<u8> {
+    let mut buf = [packet, &[0; CRC_LEN]].concat();
+    let mut line = [0; 2048];
+    let mut room = &mut line[..];
+    write_serial(&mut room, &mut buf, packet.len()).unwrap().unwrap();
+    let left = room.len();
+    line[..line.len() - left].to_vec()
+}
+
+/// The hello request in a datagram.
+fn datagram() -> Vec<Line> {
+    let mut packet = flat(&packet(HELLO_VERSION, &examples::requests()[0].1));
+    let len = packet.len();
+    packet.resize(len + CRC_LEN, 0);
+    let sealed = seal(&mut packet, len).unwrap();
+    vec![line(&sealed[..len], "packet"), line(&sealed[len..], "CRC")]
+}
+
+/// A whole image: the records that fit together.
+fn image() -> Vec<Line> {
+    let alone = ["interface-none", "interface-generate"];
+    let records = examples::records().into_iter().filter(|(name, _)| !alone.contains(name));
+    records.map(|(name, record)| line(&flat(&plain("", &record)), name)).collect()
+}
+
+fn item_key(item: &Item) -> Vec<Line> {
+    let bytes = item.key().0;
+    let fields: &[(usize, &str)] = match item {
+        Item::Address(_) => &[(1, "address"), (1, "family"), (16, "address"), (1, "prefix")],
+        Item::Route(_) => &[
+            (1, "route"),
+            (4, "table"),
+            (4, "metric"),
+            (1, "family"),
+            (16, "address"),
+            (1, "prefix"),
+        ],
+        Item::Rule(_) => &[
+            (1, "rule"),
+            (1, "family"),
+            (4, "priority"),
+            (4, "table"),
+            (1, "flags"),
+            (4, "fwmark"),
+            (4, "suppress_prefixlength"),
+        ],
+        Item::Peer(_) => &[(1, "peer"), (32, "public key")],
+    };
+    let mut rest = &bytes[..];
+    let mut lines = Vec::new();
+    for (len, label) in fields {
+        let (field, behind) = rest.split_at(*len);
+        lines.push(line(field, label));
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        lines.push(line(rest, "zeros"));
+    }
+    lines
+}
+
+/// All blocks there should be.
+fn expected() -> BTreeMap<String, Vec<Line>> {
+    let mut all = BTreeMap::new();
+    let mut put = |name: String, lines| assert!(all.insert(name, lines).is_none());
+    for (name, request) in examples::requests() {
+        put(format!("request-{name}"), packet(version(name), &request));
+    }
+    for (name, reply) in examples::replies() {
+        put(format!("reply-{name}"), packet(version(name), &reply));
+    }
+    put("phases".into(), plain("phase", &examples::phases()));
+    put("codes".into(), plain("code", &examples::codes()));
+    put("subjects".into(), plain("subject", &examples::subjects()));
+    put("states".into(), plain("state", &examples::states()));
+    for (name, record) in examples::records() {
+        put(format!("record-{name}"), plain("record", &record));
+    }
+    for (name, item) in examples::items() {
+        put(format!("key-{name}"), item_key(&item));
+    }
+    for (name, record) in examples::running() {
+        put(format!("running-{name}"), plain("record", &record));
+    }
+    for (name, change) in examples::changes() {
+        put(format!("change-{name}"), plain("record", &change));
+    }
+    put("datagram".into(), datagram());
+    let framed = frame(&flat(&packet(HELLO_VERSION, &examples::requests()[0].1)));
+    let (end, rest) = framed.split_last().unwrap();
+    let (start, stuffed) = rest.split_first().unwrap();
+    put(
+        "frame".into(),
+        vec![
+            line(&[*start], "start"),
+            line(stuffed, "COBS of the datagram above"),
+            line(&[*end], "end"),
+        ],
+    );
+    let image = image();
+    put("digest".into(), vec![line(&digest(&flat(&image)), "BLAKE2s-256 of the image above")]);
+    put("image".into(), image);
+    all
+}
+
+fn updated(document: &str, expected: &BTreeMap<String, Vec<Line>>) -> String {
+    let mut text = String::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        text += line;
+        text += "\n";
+        if let Some(name) = line.strip_prefix(FENCE) {
+            let block = expected.get(name).unwrap_or_else(|| panic!("there is no example {name}"));
+            text += &show(block);
+            assert!(lines.by_ref().any(|line| line == "```"), "{name} does not end");
+            text += "```\n";
+        }
+    }
+    text
+}
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md");
+    let text = std::fs::read_to_string(&path).expect("docs/protocol.md");
+    if std::env::var_os("UPDATE_VECTORS").is_none() {
+        return text;
+    }
+    let text = updated(&text, &expected());
+    std::fs::write(&path, &text).unwrap();
+    text
+}
+
+#[test]
+fn every_example_has_the_bytes_of_the_document() {
+    let blocks = blocks(&document());
+    let expected = expected();
+    for (name, lines) in &expected {
+        let bytes = blocks.get(name).unwrap_or_else(|| panic!("no block `{FENCE}{name}`"));
+        assert_eq!(*bytes, flat(lines), "{name}: the bytes changed; see the head of this file");
+    }
+    let strange: Vec<_> = blocks.keys().filter(|name| !expected.contains_key(*name)).collect();
+    assert!(strange.is_empty(), "blocks without an example: {strange:?}");
+}
+
+/// The value that all of `bytes` stand for.
+fn value<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> T {
+    let (value, rest) = postcard::take_from_bytes(bytes).expect("the bytes of a value");
+    assert!(rest.is_empty());
+    value
+}
+
+#[test]
+fn the_bytes_of_the_document_mean_the_examples() {
+    let blocks = blocks(&document());
+    let block = |kind: &str, name: &str| &*blocks[&format!("{kind}{name}")];
+    for (name, request) in examples::requests() {
+        let read = envelope::read::<Request<'_>>(block("request-", name), |_| true);
+        assert_eq!(read, Ok((version(name), request.clone())));
+        assert_eq!(codec::request(&block("request-", name)[2..]), Some(request));
+    }
+    for (name, reply) in examples::replies() {
+        let read = envelope::read::<Reply<'_>>(block("reply-", name), |_| true);
+        assert_eq!(read, Ok((version(name), reply)));
+    }
+    assert_eq!(value::<[Phase; 4]>(block("", "phases")), examples::phases());
+    assert_eq!(value::<[Code; 16]>(block("", "codes")), examples::codes());
+    assert_eq!(value::<[Subject; 16]>(block("", "subjects")), examples::subjects());
+    assert_eq!(value::<[State; 2]>(block("", "states")), examples::states());
+    for (name, record) in examples::records() {
+        assert_eq!(value::<Record>(block("record-", name)), record);
+        assert_eq!(codec::record(block("record-", name)), Some((record, &[][..])));
+    }
+    for (name, item) in examples::items() {
+        let key = ItemKey(block("key-", name).try_into().unwrap());
+        assert_eq!(Item::from_key(&key), Some(item));
+    }
+    for (name, record) in examples::running() {
+        assert_eq!(value::<Running>(block("running-", name)), record);
+    }
+    for (name, change) in examples::changes() {
+        assert_eq!(value::<Change>(block("change-", name)), change);
+    }
+}
+
+#[test]
+fn wires_and_image_of_the_document_are_whole() {
+    let blocks = blocks(&document());
+    let hello = &*blocks["request-hello"];
+    assert_eq!(open(&blocks["datagram"]), Some(hello));
+    let mut input = &*blocks["frame"];
+    let mut deframer = Deframer::new();
+    assert_eq!(deframer.next(&mut input), Some(Received::Packet(hello)));
+
+    let mut image = &*blocks["image"];
+    assert_eq!(digest(image)[..], blocks["digest"]);
+    let mut checker = Checker::default();
+    while !image.is_empty() {
+        let (record, rest) = postcard::take_from_bytes::<Record>(image).unwrap();
+        checker.record(&record).unwrap();
+        image = rest;
+    }
+    checker.finish().unwrap();
+}
+
+/// Every variant of `T` has an example: one of each number, and none behind the last.
+fn complete<'b, T: Serialize + serde::Deserialize<'b>>(values: impl IntoIterator<Item = T>) {
+    let mut buf = [0; 2048];
+    let number = |value| postcard::to_slice(&value, &mut buf).unwrap()[0];
+    let numbers: std::collections::BTreeSet<u8> = values.into_iter().map(number).collect();
+    let count = u8::try_from(numbers.len()).unwrap();
+    assert!(numbers.iter().copied().eq(0..count), "a variant without an example: {numbers:?}");
+    let mut next = [0; 256];
+    next[0] = count;
+    // Zeros are good for every kind of field there is.
+    let next: &'static [u8] = Box::leak(Box::new(next));
+    assert!(postcard::take_from_bytes::<T>(next).is_err(), "variant {count} has no example");
+}
+
+#[test]
+fn every_variant_has_an_example() {
+    fn values<T>(examples: examples::Examples<T>) -> impl Iterator<Item = T> {
+        examples.into_iter().map(|(_, value)| value)
+    }
+    complete(values(examples::requests()).map(|request| request.ask));
+    complete(values(examples::replies()).map(|reply| reply.answer));
+    complete(values(examples::records()));
+    complete(values(examples::running()));
+    complete(values(examples::changes()));
+    complete(examples::phases());
+    complete(examples::codes());
+    complete(examples::subjects());
+    complete(examples::states());
+    complete(values(examples::records()).filter_map(|record| match record {
+        Record::Interface(interface) => Some(interface.private_key),
+        _ => None,
+    }));
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask cross`: the tests of `proto-core` on machines unlike this one: 32-bit, big-endian,
+//! and both. Routers are all of these, and netlink is in the machine's own byte order.
+//!
+//! 32-bit x86 runs natively, the others under qemu-user; no kernel is asked anything. Compilers and
+//! emulators that are missing are installed.
+
+use crate::apt::ensure_packages;
+use crate::build::{cargo, ensure_target, quietly};
+use anyhow::{Context, Result, ensure};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Run the tests of proto-core as 32-bit, as big-endian, and as both
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        run()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where to run the tests.
+struct Machine {
+    triple: &'static str,
+    /// What is different about it.
+    what: &'static str,
+    packages: &'static [&'static str],
+    linker: Option<&'static str>,
+    runner: Option<&'static str>,
+}
+
+const MACHINES: &[Machine] = &[
+    Machine {
+        triple: "i686-unknown-linux-musl",
+        what: "32-bit",
+        packages: &[],
+        linker: Some("rust-lld"),
+        runner: None,
+    },
+    Machine {
+        triple: "s390x-unknown-linux-gnu",
+        what: "big-endian",
+        packages: &["qemu-user-static", "gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
+        linker: Some("s390x-linux-gnu-gcc"),
+        runner: Some("qemu-s390x-static -L /usr/s390x-linux-gnu"),
+    },
+    Machine {
+        triple: "powerpc-unknown-linux-gnu",
+        what: "32-bit and big-endian",
+        packages: &["qemu-user-static", "gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross"],
+        linker: Some("powerpc-linux-gnu-gcc"),
+        runner: Some("qemu-ppc-static -L /usr/powerpc-linux-gnu"),
+    },
+];
+
+/// How many cases a property is tried with, under emulation ten times slower than here.
+const PROPTEST_CASES: &str = "32";
+
+/// Runs the tests everywhere, a line per machine on standard output.
+pub(crate) fn run() -> Result<()> {
+    for machine in MACHINES {
+        let (tests, took) = machine.run().with_context(|| machine.triple)?;
+        let Machine { triple, what, .. } = machine;
+        println!("{triple:26} {what:22} {tests:>4} tests passed in {:.1} s", took.as_secs_f32());
+    }
+    Ok(())
+}
+
+impl Machine {
+    /// How many tests passed, and how long it took without building.
+    fn run(&self) -> Result<(u32, Duration)> {
+        ensure_packages(self.packages)?;
+        ensure_target(self.triple)?;
+        let variable =
+            |what| format!("CARGO_TARGET_{}_{what}", self.triple.to_uppercase().replace('-', "_"));
+        let test = || {
+            let mut command = cargo();
+            command.args(["test", "--package", "proto-core", "--lib", "--tests"]);
+            command.args(["--target", self.triple]);
+            command.env("PROPTEST_CASES", PROPTEST_CASES);
+            command.env_remove("UPDATE_VECTORS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+            // In place of the flags in `.cargo/config.toml`: they make an agent of it, which has no
+            // way to unwind.
+            command.env("RUSTFLAGS", "-Crelocation-model=static");
+            for (what, value) in [("LINKER", self.linker), ("RUNNER", self.runner)] {
+                if let Some(value) = value {
+                    command.env(variable(what), value);
+                }
+            }
+            command
+        };
+        quietly(test().arg("--no-run"))?;
+        let started = Instant::now();
+        let said = quietly(&mut test())?;
+        // "test result: ok. 123 passed; ..." of each test program.
+        let tests = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next())
+            .filter_map(|count| count.parse::<u32>().ok())
+            .sum();
+        ensure!(tests > 0, "no tests ran");
+        Ok((tests, started.elapsed()))
+    }
+}

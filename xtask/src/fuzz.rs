@@ -1,0 +1,250 @@
+//! `cargo xtask fuzz`: fuzzes `proto-core` with libFuzzer, on stable Rust and without cargo-fuzz.
+//!
+//! The targets are in `proto-core/fuzz`, laid out as cargo-fuzz expects. Coverage is counted by the
+//! same LLVM pass that cargo-fuzz turns on; the address sanitizer, which needs nightly, is left out:
+//! there is no `unsafe` in what is fuzzed. Debug assertions and overflow checks are on.
+//!
+//! What libFuzzer finds of interest is kept in `target/fuzz/corpus`; the inputs in
+//! `proto-core/fuzz/corpus` are read and never written, but by `--seed-corpus`.
+
+use crate::apt::ensure_packages;
+use crate::build::{cargo, quietly, workspace};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+/// Fuzz the byte formats: all targets for some seconds each, or one target
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which target; all of them if none is named
+    target: Option<String>,
+    /// How long each target runs
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// Write the committed inputs anew, from real encoders, and fuzz nothing
+    #[arg(long, conflicts_with = "target")]
+    seed_corpus: bool,
+    /// Run one input instead, such as the one that crashed
+    #[arg(long, value_name = "FILE", requires = "target")]
+    input: Option<PathBuf>,
+}
+
+/// What became of one target.
+pub(crate) struct Outcome {
+    /// Its name.
+    pub(crate) target: String,
+    /// How many inputs were run.
+    pub(crate) runs: u64,
+    /// How many of them reached something new.
+    pub(crate) new_units: u64,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { target, runs, new_units } = self;
+        write!(f, "{target:18} {runs:>9} runs, {new_units:>5} new units")
+    }
+}
+
+/// What cargo-fuzz passes, without a sanitizer.
+const RUSTFLAGS: &str = "--cfg fuzzing -Clink-dead-code -Ccodegen-units=1 \
+    -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+
+/// The flags are for this target alone: build scripts and macros run without them.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// An input that runs for longer than this many seconds counts as one that never ends.
+const TIMEOUT: u32 = 20;
+
+impl Args {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let fuzz = Fuzz::new()?;
+        if self.seed_corpus {
+            fuzz.seed_corpus()?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        fuzz.build()?;
+        match (&self.target, &self.input) {
+            (Some(target), Some(input)) => fuzz.input(&fuzz.named(target)?, input)?,
+            (Some(target), None) => println!("{}", fuzz.run(&fuzz.named(target)?, self.seconds)?),
+            (None, _) => {
+                fuzz.all(self.seconds)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Fuzzes all targets for `seconds` each, a line per target on standard output. An error names the
+/// input that broke a promise.
+#[allow(dead_code, reason = "for the verb that runs all tests")]
+pub(crate) fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
+    let fuzz = Fuzz::new()?;
+    fuzz.build()?;
+    fuzz.all(seconds)
+}
+
+struct Fuzz {
+    /// `proto-core/fuzz`.
+    dir: PathBuf,
+    /// Everything that is made here.
+    out: PathBuf,
+    targets: Vec<String>,
+}
+
+impl Fuzz {
+    fn new() -> Result<Self> {
+        let root = workspace();
+        let dir = root.join("proto-core/fuzz");
+        let mut targets = Vec::new();
+        for entry in fs::read_dir(dir.join("fuzz_targets"))? {
+            let path = entry?.path();
+            if let (Some(name), Some("rs")) =
+                (path.file_stem(), path.extension().and_then(|e| e.to_str()))
+            {
+                targets.push(name.to_string_lossy().into_owned());
+            }
+        }
+        targets.sort();
+        Ok(Self { dir, out: root.join("target/fuzz"), targets })
+    }
+
+    fn named(&self, name: &str) -> Result<String> {
+        ensure!(
+            self.targets.iter().any(|target| target == name),
+            "there is no target {name}; there are: {}",
+            self.targets.join(", ")
+        );
+        Ok(name.to_owned())
+    }
+
+    fn cargo(&self) -> Command {
+        let mut cargo = cargo();
+        cargo.current_dir(&self.dir).arg("--quiet");
+        // The flags of whoever called are for another build.
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
+        cargo.env("CARGO_TARGET_DIR", &self.out);
+        cargo
+    }
+
+    /// All targets at once.
+    fn build(&self) -> Result<()> {
+        // libFuzzer is C++ and comes as source with libfuzzer-sys.
+        ensure_packages(&["g++"])?;
+        let status = self
+            .cargo()
+            .args(["build", "--release", "--bins", "--target", TRIPLE])
+            .env("RUSTFLAGS", RUSTFLAGS)
+            .status()?;
+        ensure!(status.success(), "the fuzz targets do not build");
+        Ok(())
+    }
+
+    fn program(&self, target: &str) -> Command {
+        Command::new(self.out.join(TRIPLE).join("release").join(target))
+    }
+
+    fn all(&self, seconds: u32) -> Result<Vec<Outcome>> {
+        self.targets
+            .iter()
+            .map(|target| {
+                let outcome = self.run(target, seconds)?;
+                println!("{outcome}");
+                Ok(outcome)
+            })
+            .collect()
+    }
+
+    fn run(&self, target: &str, seconds: u32) -> Result<Outcome> {
+        let found = self.out.join("corpus").join(target);
+        let artifacts = self.out.join("artifacts").join(target);
+        fs::create_dir_all(&found)?;
+        fs::create_dir_all(&artifacts)?;
+        let output = self
+            .program(target)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-timeout={TIMEOUT}"))
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .args(["-print_final_stats=1", "-rss_limit_mb=1024", "-max_len=4096"])
+            .arg(&found)
+            .arg(self.dir.join("corpus").join(target))
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("{target} does not start"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            let crash = said.lines().find_map(|line| line.split_once("Test unit written to "));
+            let tail: Vec<&str> = said.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            match crash {
+                Some((_, input)) => bail!(
+                    "{}\n{target} broke a promise on {input}\n\
+                     once more: cargo xtask fuzz {target} --input {input}",
+                    tail.join("\n")
+                ),
+                None => bail!("{}\n{target} ended: {}", tail.join("\n"), output.status),
+            }
+        }
+        let stat = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+        };
+        Ok(Outcome {
+            target: target.to_owned(),
+            runs: stat("stat::number_of_executed_units:"),
+            new_units: stat("stat::new_units_added:"),
+        })
+    }
+
+    fn input(&self, target: &str, input: &Path) -> Result<()> {
+        let status = self.program(target).arg(format!("-timeout={TIMEOUT}")).arg(input).status()?;
+        ensure!(status.success(), "{target} breaks a promise on {}", input.display());
+        Ok(())
+    }
+
+    /// Writes the inputs of all targets, and keeps of them what reaches something of its own.
+    fn seed_corpus(&self) -> Result<()> {
+        let seeds = self.out.join("seeds");
+        let _ = fs::remove_dir_all(&seeds);
+        // Without the flags: an example has no libFuzzer to report to.
+        quietly(
+            self.cargo().args(["run", "--release", "--example", "seed-corpus", "--"]).arg(&seeds),
+        )?;
+        self.build()?;
+        for target in &self.targets {
+            let corpus = self.dir.join("corpus").join(target);
+            let before = fs::read_dir(seeds.join(target))?.count();
+            let kept = self.out.join("minimal").join(target);
+            let _ = fs::remove_dir_all(&kept);
+            fs::create_dir_all(&kept)?;
+            quietly(self.program(target).arg("-merge=1").arg(&kept).arg(seeds.join(target)))?;
+            // libFuzzer names what it keeps by its SHA-1; the seed of the same bytes has a name that
+            // says something.
+            let _ = fs::remove_dir_all(&corpus);
+            fs::create_dir_all(&corpus)?;
+            let mut kept: Vec<Vec<u8>> = fs::read_dir(&kept)?
+                .map(|entry| Ok(fs::read(entry?.path())?))
+                .collect::<Result<_>>()?;
+            println!("{target:18} {} of {before} seeds kept", kept.len());
+            let mut names: Vec<_> =
+                fs::read_dir(seeds.join(target))?.collect::<std::io::Result<_>>()?;
+            names.sort_by_key(fs::DirEntry::file_name);
+            for seed in names {
+                let bytes = fs::read(seed.path())?;
+                if let Some(place) = kept.iter().position(|kept| *kept == bytes) {
+                    kept.swap_remove(place);
+                    fs::write(corpus.join(seed.file_name()), &bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
