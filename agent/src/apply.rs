@@ -9,14 +9,14 @@ use proto_core::netlink::route::{self, Addr, IfExists};
 use proto_core::netlink::wireguard::{
     AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
 };
-use proto_core::netlink::{Errno, Full, IfName};
+use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::message::{Code, Failure, Phase, State, Subject, cut, device, peer};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
 use crate::index::{Entry, Mark};
-use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET};
+use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
 use crate::plan::{PROTOCOL, Plan, Work, parse_name, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
 
@@ -96,11 +96,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         self.add_items(Stage::RoutesAndRules)
     }
 
-    fn change(
-        &mut self,
-        subject: Subject,
-        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
-    ) -> Result<(), Fault> {
+    fn change(&mut self, subject: Subject, write: &WriteRequest<'_>) -> Result<(), Fault> {
         self.kernel.change(Protocol::Route, subject, write)?;
         self.changed = true;
         Ok(())
@@ -149,18 +145,19 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             self.set_device(set, Subject::ListenPort, &change)
                 .map_err(|fault| port_taken(self.kernel.slot, fault))?;
         }
-        if let (true, Some(_)) = (bits & device::UP != 0, plan.link) {
-            if let Err(fault) = self.up() {
-                let failure = self.kernel.slot.take(fault);
-                let port = plan.device.map(|device| device.listen_port);
-                let back = DeviceChange { listen_port: port, ..DeviceChange::default() };
-                if bits & device::LISTEN_PORT != 0
-                    && self.set_device(set, Subject::ListenPort, &back).is_ok()
-                {
-                    self.changed = false;
-                }
-                return Err(self.kernel.slot.restore(failure));
+        if bits & device::UP != 0
+            && plan.link.is_some()
+            && let Err(fault) = self.up()
+        {
+            let failure = self.kernel.slot.take(fault);
+            let port = plan.device.map(|device| device.listen_port);
+            let back = DeviceChange { listen_port: port, ..DeviceChange::default() };
+            if bits & device::LISTEN_PORT != 0
+                && self.set_device(set, Subject::ListenPort, &back).is_ok()
+            {
+                self.changed = false;
             }
+            return Err(self.kernel.slot.restore(failure));
         }
         if bits & device::FWMARK != 0 {
             let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
@@ -363,8 +360,10 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         let change = peer_change(&wanted, entry.mark);
         let about = Subject::Peer(wanted.public_key);
         let mut sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
-        while change.replace_allowed_ips {
-            let Some(Record::AllowedIp(net)) = records.next()? else { break };
+        if !change.replace_allowed_ips {
+            return Ok(sent);
+        }
+        while let Some(Record::AllowedIp(net)) = records.next()? {
             let change = AllowedIpChange { net, remove: false };
             sent |= put(self.kernel, encoder, about, &|encoder| encoder.allowed_ip(&change))?;
         }

@@ -64,7 +64,9 @@ impl Entry {
         let mut rest = bytes.as_mut_slice();
         let mut put = |field: &[u8]| {
             if let Some(place) = rest.split_off_mut(..field.len()) {
-                place.copy_from_slice(field);
+                for (to, from) in place.iter_mut().zip(field) {
+                    *to = *from;
+                }
             }
         };
         put(&self.key.0);

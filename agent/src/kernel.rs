@@ -41,6 +41,9 @@ impl Default for Buffers {
     }
 }
 
+/// Writes a request with a sequence number into a buffer.
+pub type WriteRequest<'w> = dyn Fn(&mut [u8], u32) -> Result<&[u8], Full> + 'w;
+
 /// Which socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
@@ -149,7 +152,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         protocol: Protocol,
         expect: Expect,
         subject: Subject,
-        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+        write: &WriteRequest<'_>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
     ) -> Result<State, Fault> {
         let seq = self.next_seq();
@@ -184,7 +187,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         &mut self,
         protocol: Protocol,
         subject: Subject,
-        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+        write: &WriteRequest<'_>,
     ) -> Result<(), Fault> {
         self.exchange(protocol, Expect::Ack, subject, write, &mut |_| Ok(())).map(|_| ())
     }
@@ -197,7 +200,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         &mut self,
         protocol: Protocol,
         subject: Subject,
-        write: &dyn Fn(&mut [u8], u32) -> Result<&[u8], Full>,
+        write: &WriteRequest<'_>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
         self.exchange(protocol, Expect::Dump, subject, write, take)
@@ -277,10 +280,9 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         let mut attempts = Attempts::new(DUMP_ATTEMPTS);
         while !self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
             // A link whose name is no text is none of ours.
-            if let Ok(link) = Link::parse(message) {
-                if link.is_wireguard() {
-                    take(link.name);
-                }
+            match Link::parse(message) {
+                Ok(link) if link.is_wireguard() => take(link.name),
+                _ => {}
             }
             Ok(())
         })? {

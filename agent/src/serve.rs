@@ -133,12 +133,11 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
                 }
             }
         }
-        if let Some(line) = &mut line {
-            if line.wait(agent.machine().now()) {
-                if let Some(serial) = &line.open {
-                    watch(&events, serial, SERIAL)?;
-                }
-            }
+        if let Some(line) = &mut line
+            && line.wait(agent.machine().now())
+            && let Some(serial) = &line.open
+        {
+            watch(&events, serial, SERIAL)?;
         }
     }
 }

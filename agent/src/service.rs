@@ -233,10 +233,10 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         let kept = Kept { client: turn.client, id: turn.id, packet, when: self.machine.now() };
         if let Some(slot) = self.kept.iter_mut().find(|kept| kept.client == turn.client) {
             *slot = kept;
-        } else if let Err(kept) = self.kept.push(kept) {
-            if let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.when) {
-                *oldest = kept;
-            }
+        } else if let Err(kept) = self.kept.push(kept)
+            && let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.when)
+        {
+            *oldest = kept;
         }
     }
 
@@ -579,7 +579,9 @@ impl<'o> Turn<'o> {
 
     fn repeat(&mut self, packet: &[u8]) {
         if let Some(room) = self.scratch.get_mut(..packet.len()) {
-            room.copy_from_slice(packet);
+            for (to, from) in room.iter_mut().zip(packet) {
+                *to = *from;
+            }
             self.len = packet.len();
             self.send();
         }

@@ -11,8 +11,8 @@ use linux_raw_sys::general::{
     VTIME, termios2,
 };
 use linux_raw_sys::ioctl::{TCGETS2, TCSETS2};
+use proto_core::netlink::Errno;
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::io::Errno;
 
 #[link(name = "c")]
 unsafe extern "C" {
@@ -65,7 +65,7 @@ fn checked(failed: c_int) -> Result<(), Errno> {
         return Ok(());
     }
     // SAFETY: the C library gives a valid pointer to this thread's errno.
-    Err(Errno::from_raw_os_error(unsafe { *__errno_location() }))
+    Err(Errno(unsafe { *__errno_location() }))
 }
 
 /// Makes a terminal a plain wire: raw, 8N1, no flow control, so many bits a second.

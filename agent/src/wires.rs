@@ -29,6 +29,9 @@ const UDP_IN_FLIGHT: u32 = 48 * 1024;
 /// How long a reply waits for room on the wire.
 const WRITE_PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
+/// Not a terminal: the same number on every architecture.
+const ENOTTY: Errno = Errno(25);
+
 /// An open serial port.
 pub(crate) struct Serial {
     fd: OwnedFd,
@@ -60,8 +63,8 @@ impl Serial {
         let fd =
             rustix::fs::open(Path::new(port.device).as_c(), flags, Mode::empty()).map_err(errno)?;
         match raw_line(fd.as_fd(), port.baud) {
-            Ok(()) | Err(io::Errno::NOTTY | io::Errno::INVAL) => Ok(Self { fd }),
-            Err(error) => Err(errno(error)),
+            Ok(()) | Err(ENOTTY | Errno::EINVAL) => Ok(Self { fd }),
+            Err(error) => Err(error),
         }
     }
 
@@ -99,6 +102,16 @@ impl embedded_io::Write for &Serial {
                 Err(_) => return Err(WriteError),
             }
         }
+    }
+
+    /// Not the one of the trait, which panics where a write says that it took more than it was given.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = self.write(rest)?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {

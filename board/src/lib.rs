@@ -50,7 +50,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         names: &["qemu,s390-ccw-virtio"],
-        target: "s390x-unknown-linux-musl",
+        target: "s390x-unknown-linux-gnu",
         serial: Serial { device: "/dev/vport1p1", baud: 115_200 },
     },
 ];
@@ -59,7 +59,7 @@ pub const BOARDS: &[Board] = &[
 pub const TARGETS: &[Target] = &[
     Target { triple: "x86_64-unknown-linux-musl", machine: "x86_64", size_budget: Some(72 * 1024) },
     Target { triple: "aarch64-unknown-linux-musl", machine: "aarch64", size_budget: None },
-    Target { triple: "s390x-unknown-linux-musl", machine: "s390x", size_budget: None },
+    Target { triple: "s390x-unknown-linux-gnu", machine: "s390x", size_budget: None },
 ];
 
 /// The board of that name.

@@ -1,8 +1,8 @@
 //! Builds the static agent
 //!
 //! One static file for each architecture, linked against musl by the linker that comes with Rust.
-//! What is missing is installed by name: the Rust target with rustup; for s390x, which rustup has no
-//! musl for, Rust's sources, and musl and the linker from the PyPI package `ziglang`.
+//! What is missing is installed by name: the Rust target with rustup, and for s390x, which is no
+//! router but the lab's big-endian machine and has no musl in rustup, Debian's cross compiler.
 
 use crate::{apt, lab::Arch};
 use anyhow::{Context, Result, ensure};
@@ -80,24 +80,22 @@ pub(crate) fn target_folder() -> PathBuf {
 
 /// Builds the agent and returns where it is.
 pub(crate) fn agent(arch: Arch) -> Result<PathBuf> {
-    agent_with(arch, "release", &[])
+    agent_with(arch, "release")
 }
 
 /// Builds the agent with its symbols, for looking into it.
 pub(crate) fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
-    agent_with(arch, "symbols", &[])
+    agent_with(arch, "symbols")
 }
 
-fn agent_with(arch: Arch, profile: &str, more: &[&str]) -> Result<PathBuf> {
+fn agent_with(arch: Arch, profile: &str) -> Result<PathBuf> {
     let triple = triple(arch);
     println!("building postwired for {triple}");
     let mut command = cargo();
     command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
-    command.args(more);
+    ensure_target(triple)?;
     if arch == Arch::S390x {
-        foreign(&mut command, triple)?;
-    } else {
-        ensure_target(triple)?;
+        apt::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
     }
     quietly(&mut command)?;
     Ok(target_folder().join(triple).join(profile).join("postwired"))
@@ -108,50 +106,8 @@ pub(crate) const fn triple(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86_64-unknown-linux-musl",
         Arch::Aarch64 => "aarch64-unknown-linux-musl",
-        Arch::S390x => "s390x-unknown-linux-musl",
+        Arch::S390x => "s390x-unknown-linux-gnu",
     }
-}
-
-/// A target without a ready-made core library or musl: core is built from Rust's sources, and zig
-/// brings musl and links.
-fn foreign(command: &mut Command, triple: &str) -> Result<()> {
-    let components = quietly(Command::new("rustup").args(["component", "list", "--installed"]))?;
-    if !components.lines().any(|line| line == "rust-src") {
-        println!("installing the Rust component rust-src");
-        quietly(Command::new("rustup").args(["component", "add", "rust-src"]))?;
-    }
-    let linker = zig_linker("s390x-linux-musl")?;
-    // Building core is not for stable Rust; this makes it one that may.
-    command.env("RUSTC_BOOTSTRAP", "1");
-    command.args(["-Zbuild-std=core", "-Zbuild-std-features=compiler-builtins-mem"]);
-    let name = triple.to_uppercase().replace('-', "_");
-    command.env(format!("CARGO_TARGET_{name}_LINKER"), linker);
-    command.env(
-        format!("CARGO_TARGET_{name}_RUSTFLAGS"),
-        "-Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static",
-    );
-    Ok(())
-}
-
-/// A script that links for `target` with zig, which is installed in a folder of its own if it is
-/// missing.
-fn zig_linker(target: &str) -> Result<PathBuf> {
-    const ZIG: &str = "ziglang==0.13.0.post1";
-    let folder = target_folder().join("lab").join("zig");
-    let python = folder.join("bin").join("python3");
-    if !folder.join("ready").exists() {
-        println!("installing {ZIG} with pip");
-        apt::ensure_packages(&["python3", "python3-venv"])?;
-        quietly(Command::new("python3").arg("-m").arg("venv").arg(&folder))?;
-        quietly(Command::new(&python).args(["-m", "pip", "install", "--quiet", ZIG]))?;
-        fs::write(folder.join("ready"), ZIG)?;
-    }
-    let script = folder.join(format!("link-{target}"));
-    let text =
-        format!("#!/bin/sh\nexec '{}' -m ziglang cc -target {target} \"$@\"\n", python.display());
-    fs::write(&script, text)?;
-    quietly(Command::new("chmod").arg("755").arg(&script))?;
-    Ok(script)
 }
 
 /// Builds the host tool and returns where it is.

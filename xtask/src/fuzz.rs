@@ -182,8 +182,10 @@ impl Fuzz {
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let crash = said.lines().find_map(|line| line.split_once("Test unit written to "));
-            let tail: Vec<&str> = said.lines().rev().take(40).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            // The panic and the end of what libFuzzer says, without its counters and its stack.
+            let told = |line: &&str| !line.starts_with("stat::") && !line.starts_with("    #");
+            let told: Vec<&str> = said.lines().filter(told).collect();
+            let tail = &told[told.len().saturating_sub(30)..];
             match crash {
                 Some((_, input)) => bail!(
                     "{}\n{target} broke a promise on {input}\n\

@@ -5,6 +5,8 @@
 //! that is over, and sends no more than a window at once; and what an honest router gave or took
 //! is what there is.
 
+#![allow(clippy::result_large_err, reason = "errors are passed on as they are")]
+
 use proto_core::protocol::client::{Call, Caller, ClientError, Download, Patience, Step, Upload};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
@@ -292,8 +294,8 @@ pub fn seeds() -> Seeds {
         for (how, bytes) in [
             ("clean", vec![]),
             ("lossy", (0..60).map(|nth: u8| nth.wrapping_mul(37) & 0x1f).collect()),
-            ("doubled", vec![10, 4].repeat(20)),
-            ("late", vec![10, 8, 10, 8, 10, 0].repeat(10)),
+            ("doubled", [10, 4].repeat(20)),
+            ("late", [10, 8, 10, 8, 10, 0].repeat(10)),
             ("forgotten", vec![10, 0, 10, 0, 10, 0xe0, 10, 0, 10, 0]),
         ] {
             let start = start(what, 25, 2_000, 1_030);

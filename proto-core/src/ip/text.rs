@@ -135,7 +135,9 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
             let tail = groups(tail.strip_prefix("::")?, &mut last, true)?;
             // The gap stands for one group at least.
             let end = 16_usize.checked_sub(tail).filter(|end| head < *end)?;
-            bytes.get_mut(end..)?.copy_from_slice(last.get(..tail)?);
+            for (to, from) in bytes.iter_mut().skip(end).zip(last) {
+                *to = from;
+            }
         }
     }
     Some(Ipv6Addr::from(bytes))

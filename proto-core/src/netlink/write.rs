@@ -257,7 +257,9 @@ impl<'b> Writer<'b> {
 
     fn patch(&mut self, at: usize, bytes: &[u8]) {
         if let Some(place) = at.checked_add(bytes.len()).and_then(|end| self.buf.get_mut(at..end)) {
-            place.copy_from_slice(bytes);
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
         }
     }
 }

@@ -167,7 +167,9 @@ impl Fields {
     fn put(mut self, bytes: &[u8]) -> Self {
         let end = self.at.saturating_add(bytes.len());
         if let Some(place) = self.key.get_mut(self.at..end) {
-            place.copy_from_slice(bytes);
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
             self.at = end;
         }
         self
@@ -523,7 +525,7 @@ mod tests {
         let ip = Record::AllowedIp(net("10.0.0.2/32"));
         assert_eq!(check(&[interface(), address.clone(), peer(1), ip.clone(), peer(2)]), Ok(()));
         assert_eq!(check(&[]), Err(ConfigError::Interface));
-        assert_eq!(check(&[address.clone()]), Err(ConfigError::Interface));
+        assert_eq!(check(core::slice::from_ref(&address)), Err(ConfigError::Interface));
         assert_eq!(check(&[interface(), interface()]), Err(ConfigError::Interface));
         assert_eq!(check(&[interface(), ip.clone()]), Err(ConfigError::Stray));
         assert_eq!(check(&[interface(), peer(2), peer(1)]), Err(ConfigError::Order));

@@ -54,8 +54,8 @@ pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
 /// The packet in sealed bytes, if the CRC is right.
 #[must_use]
 pub fn open(sealed: &[u8]) -> Option<&[u8]> {
-    let (packet, crc) = sealed.split_last_chunk::<CRC_LEN>()?;
-    (packet.len() <= MAX_PACKET && crc32(packet) == *crc).then_some(packet)
+    let (packet, crc) = sealed.split_at_checked(sealed.len().checked_sub(CRC_LEN)?)?;
+    (packet.len() <= MAX_PACKET && crc32(packet) == crc).then_some(packet)
 }
 
 /// Writes the packet in `buf[..len]` to a serial line as one frame, in one `write_all`.
@@ -114,8 +114,10 @@ fn unstuff(bytes: &mut [u8]) -> Option<usize> {
         let start = from.checked_add(1)?;
         let end = start.checked_add(run)?;
         bytes.get(start..end)?;
-        bytes.copy_within(start..end, to);
-        to = to.checked_add(run)?;
+        for at in start..end {
+            *bytes.get_mut(to)? = *bytes.get(at)?;
+            to = to.checked_add(1)?;
+        }
         from = end;
         if code != u8::MAX && from < bytes.len() {
             *bytes.get_mut(to)? = 0;
@@ -212,7 +214,9 @@ impl Deframer {
             let room = self.buf.get_mut(len..).and_then(|room| room.get_mut(..bytes.len()));
             self.state = match room {
                 Some(room) => {
-                    room.copy_from_slice(bytes);
+                    for (to, from) in room.iter_mut().zip(bytes) {
+                        *to = *from;
+                    }
                     State::Inside(len.saturating_add(bytes.len()))
                 }
                 None => State::Overlong,

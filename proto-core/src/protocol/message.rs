@@ -131,6 +131,7 @@ pub struct Reply<'a> {
 }
 
 /// What a router answers.
+#[expect(clippy::large_enum_variant, reason = "there is no allocator to box the status with")]
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Answer<'a> {
     /// The answer to [`Ask::Hello`].

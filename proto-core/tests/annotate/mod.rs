@@ -87,13 +87,14 @@ impl Annotator {
         let before = self.lines.len();
         let joins = self.octet;
         value.serialize(&mut *self)?;
-        if let (true, true, Some(last)) = (joins, self.octet, self.lines.len().checked_sub(1)) {
-            if last == before && before > 0 {
-                let line = self.lines.remove(last);
-                let row = &mut self.lines[last - 1];
-                row.bytes.extend(line.bytes);
-                row.label.clone_from(&self.label);
-            }
+        if joins
+            && self.octet
+            && self.lines.len() == before + 1
+            && let Some(line) = self.lines.pop()
+            && let Some(row) = self.lines.last_mut()
+        {
+            row.bytes.extend(line.bytes);
+            row.label.clone_from(&self.label);
         }
         Ok(())
     }

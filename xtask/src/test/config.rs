@@ -66,7 +66,7 @@ impl Config {
             let port = 1024 + rng.next() % 60_000;
             let key = PublicKey(secret(rng).0).to_string();
             let peer = Peer {
-                preshared_key: (rng.next() % 2 == 0).then(|| secret_text(&secret(rng))),
+                preshared_key: rng.chance(0.5).then(|| secret_text(&secret(rng))),
                 endpoint: match rng.next() % 3 {
                     0 => None,
                     1 => Some(format!("198.51.100.{}:{port}", rng.next() % 256)),
@@ -92,7 +92,7 @@ impl Config {
     pub(super) fn changed(&self, rng: &mut Rng, round: u32) -> Self {
         let other = Self::random(rng, self.peers.len() as u32 / 4 + 1, 1);
         let mut changed = self.clone();
-        changed.peers.retain(|_, _| rng.next() % 5 != 0);
+        changed.peers.retain(|_, _| !rng.chance(0.2));
         for peer in changed.peers.values_mut() {
             match rng.next() % 8 {
                 0 => peer.preshared_key = None,

@@ -234,6 +234,8 @@ impl Iterator for Events<'_, '_> {
             }
         };
         (self.device, self.peers, self.peer, self.ips) = (NONE, NONE, NONE, NONE);
+        // It was not told: if it comes again, it does not go on.
+        self.decoder.last_peer = None;
         Some(Err(error))
     }
 }
