@@ -1,11 +1,14 @@
 //! The records of a staged image, read from its file a window at a time, and the pass that checks
 //! them and makes the index. Nothing is changed before that pass has seen the last record.
 
+use core::hash::Hasher;
+
 use proto_core::ip::IpNet;
 use proto_core::protocol::codec;
 use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Record};
 use proto_core::protocol::message::{Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::fault::{Fault, Slot};
 use crate::index::{Entry, Index, Mark};
@@ -89,8 +92,8 @@ fn subject(record: &Record, offset: u32) -> Subject {
 /// A sum over a set of networks that does not depend on their order.
 ///
 /// Two sets are taken for equal when they have the same number of members and the same sum of a
-/// keyed 128-bit hash of each (BLAKE2s, the key in front). The key is random and never leaves the agent, so that nobody can
-/// look for two sets of the same sum.
+/// keyed 128-bit hash of each. The key is random and never leaves the agent, so that nobody can look
+/// for two sets of the same sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetSum {
     /// How many.
@@ -102,14 +105,13 @@ pub struct SetSum {
 impl SetSum {
     /// Takes one more.
     pub fn add(&mut self, key: &[u8; 16], net: &IpNet) {
-        let mut hasher = Digester::default();
-        hasher.update(key);
+        let mut hasher = SipHasher24::new_with_key(key);
         match net.addr {
-            core::net::IpAddr::V4(a) => hasher.update(&a.octets()),
-            core::net::IpAddr::V6(a) => hasher.update(&a.octets()),
+            core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
+            core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
         }
-        hasher.update(&[net.prefix]);
-        let hash = hasher.finish().first_chunk().map_or(0, |hash| u128::from_le_bytes(*hash));
+        hasher.write(&[net.prefix]);
+        let hash = hasher.finish128().as_u128();
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.wrapping_add(hash);
     }

@@ -85,7 +85,6 @@ impl Args {
 
 /// Fuzzes all targets for `seconds` each, a line per target on standard output. An error names the
 /// input that broke a promise.
-#[allow(dead_code, reason = "for the verb that runs all tests")]
 pub(crate) fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
     let fuzz = Fuzz::new()?;
     fuzz.build()?;

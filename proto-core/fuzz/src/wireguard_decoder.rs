@@ -280,5 +280,39 @@ pub fn seeds() -> Seeds {
         let change = [0, 60, 0, 0x40, 0, 0, 90, 0, 0, 0];
         seeds.push((format!("{name}-changed"), [&[2][..], &chunk(&change), &dump].concat()));
     }
+    seeds.push(("error-then-the-same-peer".into(), error_then_the_same_peer()));
     seeds
+}
+
+/// A peer that could not be told for an error in it is no peer that goes on when it comes again.
+fn error_then_the_same_peer() -> Vec<u8> {
+    let datagram = |device_too: bool, what: fn(&mut Writer<'_>) -> Result<(), Full>| {
+        let mut buf = vec![0; 512];
+        let mut w = Writer::new(&mut buf);
+        let mut put = || {
+            w.message(FAMILY, 2, 1, 1)?;
+            w.header(&[WG_CMD_GET_DEVICE, 1, 0, 0])?;
+            if device_too {
+                w.u32(WGDEVICE_A_IFINDEX, 7)?;
+                w.string(WGDEVICE_A_IFNAME, "wg0")?;
+            }
+            let peers = w.nest_start(WGDEVICE_A_PEERS)?;
+            let entry = w.nest_start(0)?;
+            w.bytes(WGPEER_A_PUBLIC_KEY, &key(1))?;
+            what(&mut w)?;
+            w.nest_end(entry);
+            w.nest_end(peers);
+            Ok::<(), Full>(())
+        };
+        put().expect("room");
+        chunk(w.finish())
+    };
+    let wrong = datagram(true, |w| w.bytes(WGPEER_A_ENDPOINT, &[2, 0]));
+    let again = datagram(false, |w| {
+        let ips = w.nest_start(WGPEER_A_ALLOWEDIPS)?;
+        allowed_ip(w, &IpNet { addr: Ipv4Addr::LOCALHOST.into(), prefix: 8 })?;
+        w.nest_end(ips);
+        Ok(())
+    });
+    [vec![0], wrong, again].concat()
 }
