@@ -279,13 +279,21 @@ pub(crate) fn board_name() -> String<32> {
     cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim_ascii())
 }
 
-/// Peak resident memory in KiB (`VmHWM` of proc(5)), or 0.
+/// Peak resident memory in KiB, or 0 where proc(5) does not say.
+///
+/// Kernels before 6.2 bring `VmHWM` up to date every 64 pages only, and the agent has fewer; what is
+/// resident now is exact, and the agent gives nothing back.
 fn peak_memory() -> u32 {
+    let peak = kilobytes(c"/proc/self/status", "VmHWM:");
+    peak.max(kilobytes(c"/proc/self/smaps_rollup", "Rss:"))
+}
+
+/// The number behind `name` in a file of proc(5) that is in kB.
+fn kilobytes(path: &CStr, name: &str) -> u32 {
     let mut buf = [0; 2048];
-    let status = read_file(c"/proc/self/status", &mut buf);
-    let mut rest = status;
+    let mut rest = read_file(path, &mut buf);
     while let Some((line, next)) = split(rest, b'\n') {
-        if let Some(value) = line.strip_prefix("VmHWM:") {
+        if let Some(value) = line.strip_prefix(name) {
             let value = value.strip_suffix(" kB").unwrap_or(value);
             return number(value.trim_ascii()).unwrap_or(0);
         }

@@ -146,7 +146,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     /// Takes a packet and sends what there is to answer.
     pub fn packet(&mut self, packet: &[u8], outlet: &mut dyn Outlet) {
         let known = |version| version == VERSION || version == HELLO_VERSION;
-        let (version, body) = match envelope::open(packet, known) {
+        let (version, body) = match envelope::open(envelope::REQUEST, packet, known) {
             Ok(opened) => opened,
             Err(error) => return self.refuse(packet, error, outlet),
         };
@@ -204,7 +204,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     fn refuse(&mut self, packet: &[u8], error: EnvelopeError, outlet: &mut dyn Outlet) {
         self.counters.garbage = self.counters.garbage.saturating_add(1);
         // The head of a request is the same in every version: who asks, and which request.
-        let Some(([envelope::CLEAR, _], body)) = packet.split_first_chunk::<2>() else { return };
+        let Some(([envelope::REQUEST, _], body)) = packet.split_first_chunk::<2>() else { return };
         let Some((client, id)) = codec::head(body) else { return };
         let failure = match error {
             EnvelopeError::Version(_) => Failure::new(Code::Version, VERSIONS),
@@ -560,7 +560,7 @@ impl<'o> Turn<'o> {
         let reply = (self.client, self.id, answer);
         self.len = match self.scratch.get_mut(..MAX_PACKET) {
             Some([kind, spoken, body @ ..]) => {
-                (*kind, *spoken) = (envelope::CLEAR, version);
+                (*kind, *spoken) = (envelope::REPLY, version);
                 codec::write(&reply, body).map_or(0, |len| len.saturating_add(2))
             }
             _ => 0,

@@ -5,7 +5,7 @@
 
 /// As much of `text` as fits `most` bytes, cut between two characters.
 #[must_use]
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn prefix(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
@@ -16,14 +16,14 @@ pub fn prefix(text: &str, most: usize) -> &str {
 
 /// What is before and behind the first `at`, an ASCII character.
 #[must_use]
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn split(text: &str, at: u8) -> Option<(&str, &str)> {
     halves(text, text.bytes().position(|byte| byte == at)?)
 }
 
 /// What is before and behind the last `at`, an ASCII character.
 #[must_use]
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn split_last(text: &str, at: u8) -> Option<(&str, &str)> {
     halves(text, text.bytes().rposition(|byte| byte == at)?)
 }
@@ -34,7 +34,7 @@ fn halves(text: &str, at: usize) -> Option<(&str, &str)> {
 
 /// A number in digits and nothing else: no sign.
 #[must_use]
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn number(text: &str) -> Option<u32> {
     if text.is_empty() {
         return None;

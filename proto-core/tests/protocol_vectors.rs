@@ -21,7 +21,7 @@ use std::path::Path;
 
 use annotate::{Line, annotate};
 use proto_core::protocol::config::{Checker, Item, ItemKey, Record};
-use proto_core::protocol::envelope::{self, CLEAR, HELLO_VERSION};
+use proto_core::protocol::envelope::{self, HELLO_VERSION, Packed};
 use proto_core::protocol::frame::{CRC_LEN, Deframer, Received, open, seal, write_serial};
 use proto_core::protocol::message::{Code, Phase, Reply, Request, State, Subject};
 use proto_core::protocol::report::{Change, Running};
@@ -76,8 +76,8 @@ fn line(bytes: &[u8], label: &str) -> Line {
 }
 
 /// A packet, field by field.
-fn packet<M: Serialize>(version: u8, message: &M) -> Vec<Line> {
-    let mut lines = vec![line(&[CLEAR], "kind"), line(&[version], "version")];
+fn packet<M: Serialize + Packed>(version: u8, message: &M) -> Vec<Line> {
+    let mut lines = vec![line(&[M::KIND], "kind"), line(&[version], "version")];
     lines.extend(annotate("", message));
     let mut buf = [0; 2048];
     let len = envelope::write(version, message, &mut buf).unwrap();
@@ -226,7 +226,10 @@ fn document() -> String {
         return text;
     }
     let text = updated(&text, &expected());
-    std::fs::write(&path, &text).unwrap();
+    // Other tests read it at the same time.
+    let new = path.with_extension("new");
+    std::fs::write(&new, &text).unwrap();
+    std::fs::rename(&new, &path).unwrap();
     text
 }
 

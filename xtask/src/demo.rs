@@ -6,8 +6,10 @@ use crate::{
     lab::{Arch, Lab, Vm, Wire},
 };
 use anyhow::{Context, Result, ensure};
+use proto_core::key::PublicKey;
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -75,21 +77,28 @@ impl Args {
                  AllowedIPs = {}/32, fd77::/64\nPersistentKeepalive = 25\n",
                 router.address, other.wire, other.address
             );
-            fs::write(&file, &text)?;
-            println!("{text}");
+            fs::write(&file, text.clone() + &others())?;
+            println!("{text}\n# ... and {OTHERS} peers more, so that there is something to see\n");
             router.show(&postwire, "push", Some(&file))?;
         }
 
         title("What alice's kernel has, in the words of Debian's wg and of busybox");
         print!(
             "{}",
-            alice.vm.sh("wg show; ip address show wg0; ip route show dev wg0")?.ok()?.text()
+            alice
+                .vm
+                .sh(
+                    "wg show | head -n 12; ip address show wg0; ip route show dev wg0 | head -n 3; \
+                      echo \"$(wg show wg0 peers | wc -l) peers\""
+                )?
+                .ok()?
+                .text()
         );
         println!();
         title("A ping through the tunnel");
         println!("{}", alice.vm.sh("ping -c 3 -w 20 10.77.0.2")?.ok()?.text());
         title("What postwire says of bob afterwards");
-        bob.show(&postwire, "show", None)?;
+        bob.show(&postwire, "status", None)?;
         title("Done: both routers configured over the wire, and the tunnel works");
         Ok(ExitCode::SUCCESS)
     }
@@ -106,6 +115,20 @@ pub(crate) fn start_agent(vm: &Vm, options: &str) -> Result<()> {
     ))?
     .ok()?;
     Ok(())
+}
+
+/// How many peers there are besides the two routers.
+const OTHERS: u32 = 400;
+
+/// Peers that nobody is behind.
+fn others() -> String {
+    let peer = |n: u32| {
+        let mut key = [1; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        let (key, ip) = (PublicKey(key), Ipv4Addr::from_bits(0x0a4d_0100 + n));
+        format!("\n[Peer]\nPublicKey = {key}\nAllowedIPs = {ip}/32\n")
+    };
+    (0..OTHERS).map(peer).collect()
 }
 
 fn title(text: &str) {
@@ -137,16 +160,13 @@ impl Router {
     fn show(&self, tool: &Path, word: &str, file: Option<&PathBuf>) -> Result<()> {
         let mut command = Command::new(tool);
         command.arg(word);
-        match file {
-            Some(file) => command.arg(file).args(["--interface", "wg0"]),
-            None => command.arg("wg0"),
-        };
+        let mut shown = String::new();
+        if let Some(file) = file {
+            command.arg(file).args(["--interface", "wg0"]);
+            shown = format!("{} ", file.file_name().unwrap_or_default().display());
+        }
         command.args(self.link()).stdin(Stdio::null());
-        println!(
-            "$ postwire {word} {} {}",
-            file.map_or("wg0".into(), |f| f.file_name().unwrap_or_default().display().to_string()),
-            self.link().join(" ")
-        );
+        println!("$ postwire {word} {shown}{}", self.link().join(" "));
         let status = command.status().context("starting postwire")?;
         ensure!(status.success(), "postwire {word} failed ({status})");
         Ok(())

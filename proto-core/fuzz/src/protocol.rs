@@ -65,7 +65,7 @@ macro_rules! packet {
                 Some(message)
             }
             Err(EnvelopeError::Version(version)) => {
-                assert!(version > 1 && $packet[0] == envelope::CLEAR);
+                assert!(version > 1 && $packet[0] == <$ty as envelope::Packed>::KIND);
                 None
             }
             Err(error) => {
@@ -146,7 +146,8 @@ pub fn run(data: &[u8]) {
     match what {
         b'Q' => {
             let request = packet!(Request<'_>, bytes);
-            if let Ok((_, body)) = envelope::open(bytes, |version| version <= 1) {
+            if let Ok((_, body)) = envelope::open(envelope::REQUEST, bytes, |version| version <= 1)
+            {
                 assert_eq!(codec::request(body), request);
                 let head = postcard::take_from_bytes::<([u8; 8], u32)>(body).ok();
                 assert_eq!(codec::head(body), head.map(|(head, _)| head));
@@ -199,28 +200,29 @@ pub fn run(data: &[u8]) {
 }
 
 pub fn seeds() -> Seeds {
-    fn seed<M: Serialize>(
+    fn seed<M: Serialize>(kind: u8, name: &str, message: &M) -> (String, Vec<u8>) {
+        let mut buf = vec![0; 2048];
+        let len = postcard::to_slice(message, &mut buf).expect("room").len();
+        (name.into(), [&[kind][..], &buf[..len]].concat())
+    }
+    fn packet<M: Serialize + envelope::Packed>(
         kind: u8,
         name: &str,
-        version: Option<u8>,
+        version: u8,
         message: &M,
     ) -> (String, Vec<u8>) {
         let mut buf = vec![0; 2048];
-        let len = match version {
-            Some(version) => envelope::write(version, message, &mut buf).expect("room"),
-            None => postcard::to_slice(message, &mut buf).expect("room").len(),
-        };
-        buf.truncate(len);
-        (name.into(), [&[kind][..], &buf].concat())
+        let len = envelope::write(version, message, &mut buf).expect("room");
+        (name.into(), [&[kind][..], &buf[..len]].concat())
     }
     let mut seeds: Seeds = Vec::new();
     for (name, request) in examples::requests() {
         let version = u8::from(name != "hello");
-        seeds.push(seed(b'Q', &format!("request-{name}"), Some(version), &request));
+        seeds.push(packet(b'Q', &format!("request-{name}"), version, &request));
     }
     for (name, reply) in examples::replies() {
         let version = u8::from(name != "hello");
-        seeds.push(seed(b'R', &format!("reply-{name}"), Some(version), &reply));
+        seeds.push(packet(b'R', &format!("reply-{name}"), version, &reply));
     }
     let states = examples::states().into_iter().cycle();
     for (nth, ((code, subject), state)) in
@@ -228,16 +230,16 @@ pub fn seeds() -> Seeds {
     {
         let failure = Failure { state, ..Failure::new(code, "why").about(subject) };
         let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure) };
-        seeds.push(seed(b'R', &format!("reply-failed-{nth}"), Some(1), &reply));
+        seeds.push(packet(b'R', &format!("reply-failed-{nth}"), 1, &reply));
     }
     for phase in examples::phases() {
         let answer = Answer::Working { phase, done: 1, total: 0 };
         let reply = Reply { client: [7; 8], id: 1, answer };
-        seeds.push(seed(b'R', &format!("reply-working-{phase:?}"), Some(1), &reply));
+        seeds.push(packet(b'R', &format!("reply-working-{phase:?}"), 1, &reply));
     }
     let mut image = Vec::new();
     for (name, record) in examples::records() {
-        let (name, bytes) = seed(b'I', &format!("record-{name}"), None, &record);
+        let (name, bytes) = seed(b'I', &format!("record-{name}"), &record);
         if !name.contains("-none") && !name.contains("-generate") {
             image.extend(&bytes[1..]);
         }
@@ -245,10 +247,10 @@ pub fn seeds() -> Seeds {
     }
     seeds.push(("image".into(), [&[b'I'][..], &image].concat()));
     for (name, record) in examples::running() {
-        seeds.push(seed(b'S', &format!("running-{name}"), None, &record));
+        seeds.push(seed(b'S', &format!("running-{name}"), &record));
     }
     for (name, change) in examples::changes() {
-        seeds.push(seed(b'C', &format!("change-{name}"), None, &change));
+        seeds.push(seed(b'C', &format!("change-{name}"), &change));
     }
     for (name, item) in examples::items() {
         seeds.push((format!("key-{name}"), [&[b'K'][..], &item.key().0].concat()));

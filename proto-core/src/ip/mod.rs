@@ -141,7 +141,8 @@ impl FromStr for IpNet {
     }
 }
 
-/// The UDP address of a peer. IPv6 flow information is always zero; the scope is kept.
+/// The UDP address of a peer. IPv6 flow information is always zero. Netlink carries the scope of a
+/// link-local address; the protocol does not, because its number means something on one machine only.
 pub type Endpoint = SocketAddr;
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl fmt::Display for Shown<SocketAddr> {
     }
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn v4(f: &mut fmt::Formatter<'_>, ip: Ipv4Addr) -> fmt::Result {
     let mut dot = "";
     for octet in ip.octets() {
@@ -50,7 +50,7 @@ fn v4(f: &mut fmt::Formatter<'_>, ip: Ipv4Addr) -> fmt::Result {
 }
 
 /// RFC 5952: the longest run of two zeros or more is `::`, the first of those of one length.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn v6(f: &mut fmt::Formatter<'_>, ip: Ipv6Addr) -> fmt::Result {
     if let Some(ip) = ip.to_ipv4_mapped() {
         f.write_str("::ffff:")?;
@@ -100,7 +100,7 @@ pub fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(parse_v6(ip)?, port, 0, scope).into())
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn parse_v4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
     let mut rest = Some(text);
@@ -119,7 +119,7 @@ fn parse_v4(text: &str) -> Option<Ipv4Addr> {
     if rest.is_some() { None } else { Some(Ipv4Addr::from(octets)) }
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     let gap = text.as_bytes().windows(2).position(|two| two == b"::");
     let mut bytes = [0; 16];
@@ -145,7 +145,7 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
 
 /// Reads groups between colons to the front of `bytes`: how many bytes they are. The last one may be
 /// an IPv4 address if they are the end of the whole.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn groups(text: &str, bytes: &mut [u8; 16], ends: bool) -> Option<usize> {
     let mut at = 0_usize;
     let mut rest = Some(text).filter(|text| !text.is_empty());

@@ -105,7 +105,7 @@ fn done<'b>(message: &Message<'b>) -> Result<Ack<'b>, Malformed> {
     Ok(Ack { errno: errno(*number), ext: ext_ack(message, tlvs) })
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn number(attribute: &Attribute<'_>) -> Option<u32> {
     attribute.u32().ok()
 }

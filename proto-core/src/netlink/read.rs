@@ -211,7 +211,7 @@ impl<'b> Attributes<'b> {
 impl<'b> Iterator for Attributes<'b> {
     type Item = Result<Attribute<'b>, Malformed>;
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
             let next = || {
@@ -257,7 +257,7 @@ impl<'b> Attribute<'b> {
     }
 
     /// A number of 32 bits in host order.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn u32(&self) -> Result<u32, AttributeError> {
         self.array().map(u32::from_ne_bytes)
     }
@@ -278,13 +278,13 @@ impl<'b> Attribute<'b> {
     }
 
     /// An address: four bytes are IPv4, sixteen are IPv6.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn ip(&self) -> Result<IpAddr, AttributeError> {
         self.array::<4>().map(IpAddr::from).or_else(|_| self.array::<16>().map(IpAddr::from))
     }
 
     /// A text up to its NUL, or to its end where the kernel left the NUL away.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn str(&self) -> Result<&'b str, AttributeError> {
         let text = self.payload.split(|byte| *byte == 0).next().unwrap_or_default();
         core::str::from_utf8(text).map_err(|_| self.error(Wrong::Value))
@@ -317,14 +317,14 @@ pub(super) struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) const fn new(attributes: Attributes<'b>) -> Self {
         let now = Attribute { ty: 0, nested: false, payload: &[] };
         Self { rest: attributes, now, error: None }
     }
 
     /// Goes to the next attribute: its type.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn advance(&mut self) -> Option<u16> {
         if self.error.is_some() {
             return None;
@@ -347,7 +347,7 @@ impl<'b> Fields<'b> {
     }
 
     /// Notes that this attribute is wrong.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn refuse(&mut self, wrong: Wrong) {
         self.error = Some(self.now.error(wrong).into());
     }
@@ -373,27 +373,27 @@ impl<'b> Fields<'b> {
         array.unwrap_or([0; N])
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn u8(&mut self) -> u8 {
         u8::from_ne_bytes(self.array())
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn u16(&mut self) -> u16 {
         u16::from_ne_bytes(self.array())
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn u32(&mut self) -> u32 {
         u32::from_ne_bytes(self.array())
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn u64(&mut self) -> u64 {
         u64::from_ne_bytes(self.array())
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn ip(&mut self) -> Option<IpAddr> {
         let ip = self.now.ip().ok();
         if ip.is_none() {
@@ -402,7 +402,7 @@ impl<'b> Fields<'b> {
         ip
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn str(&mut self) -> Option<&'b str> {
         let text = self.now.str().ok();
         if text.is_none() {
@@ -412,7 +412,7 @@ impl<'b> Fields<'b> {
     }
 
     /// The name of an interface.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn name(&mut self) -> Option<IfName> {
         let name = self.now.str().ok().and_then(|text| text.parse().ok());
         if name.is_none() {

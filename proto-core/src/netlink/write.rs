@@ -69,7 +69,7 @@ impl<'b> Writer<'b> {
 
     /// Starts a message (`struct nlmsghdr`), ending the one before it. `port` is zero in a request;
     /// open nests of the message before are left without a length.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn message(&mut self, ty: u16, flags: u16, seq: u32, port: u32) -> Result<(), Full> {
         let start = self.len;
         let [t0, t1] = ty.to_ne_bytes();
@@ -112,19 +112,19 @@ impl<'b> Writer<'b> {
     }
 
     /// Puts an attribute of one byte.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn u8(&mut self, ty: u16, value: u8) -> Result<(), Full> {
         self.bytes(ty, &[value])
     }
 
     /// Puts a number of 16 bits in host order.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn u16(&mut self, ty: u16, value: u16) -> Result<(), Full> {
         self.bytes(ty, &value.to_ne_bytes())
     }
 
     /// Puts a number of 32 bits in host order.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn u32(&mut self, ty: u16, value: u32) -> Result<(), Full> {
         self.bytes(ty, &value.to_ne_bytes())
     }
@@ -146,7 +146,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Puts an address: 4 or 16 bytes in network order.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn ip(&mut self, ty: u16, addr: IpAddr) -> Result<(), Full> {
         match addr {
             IpAddr::V4(a) => self.bytes(ty, &a.octets()),
@@ -155,7 +155,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Puts a text and the NUL that ends it. A NUL within would end it for the kernel.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn string(&mut self, ty: u16, text: &str) -> Result<(), Full> {
         self.attribute(ty, text.as_bytes(), &[0])
     }
@@ -212,7 +212,7 @@ impl<'b> Writer<'b> {
     }
 
     /// An attribute whose payload is `first` and `last`.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn attribute(&mut self, ty: u16, first: &[u8], last: &[u8]) -> Result<(), Full> {
         let payload = first.len().checked_add(last.len()).ok_or(Full)?;
         let length = NLA_HDRLEN.checked_add(payload).ok_or(Full)?;

@@ -206,6 +206,10 @@ impl Call {
                 // Not timed: how long a commit takes says nothing about the way to the router.
                 self.over = true;
                 if let Answer::Hello(hello) = &answer {
+                    // Only what was offered can be agreed upon.
+                    if hello.version != super::VERSION {
+                        return Err(ClientError::Unexpected);
+                    }
                     caller.version = hello.version;
                 }
                 Ok(Some(answer))

@@ -262,6 +262,10 @@ impl Item {
     /// The item a key belongs to, or nothing if no item has that key.
     #[must_use]
     pub fn from_key(key: &ItemKey) -> Option<Self> {
+        Self::read_key(key).filter(|item| item.key() == *key)
+    }
+
+    fn read_key(key: &ItemKey) -> Option<Self> {
         let mut cursor = Cursor(&key.0);
         let [kind] = cursor.take()?;
         Some(match kind {

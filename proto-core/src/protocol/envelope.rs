@@ -4,17 +4,36 @@
 //! kind (1)  version (1)  message
 //! ```
 //!
-//! `kind` says how the message is protected: today only [`CLEAR`], a postcard message as it stands;
-//! the numbers after it are kept for the handshake and the messages of an encrypted session. A
-//! packet of another kind is dropped without an answer.
+//! `kind` says which way the message goes and how it is protected: today [`REQUEST`] and [`REPLY`],
+//! postcard messages as they stand; the numbers after them are kept for the handshake and the messages
+//! of an encrypted session. A packet of another kind is dropped without an answer, and so is one that
+//! goes the other way: on a serial line that echoes, a router would answer its own answers for ever.
 //!
 //! `version` is [`HELLO_VERSION`] for the hello and for refusals, whose layout never changes, and
 //! the version agreed in the hello for everything else.
 
 use serde::{Deserialize, Serialize};
 
-/// A message that is neither encrypted nor signed.
-pub const CLEAR: u8 = 1;
+use super::message::{Reply, Request};
+
+/// A request that is neither encrypted nor signed.
+pub const REQUEST: u8 = 1;
+/// A reply that is neither encrypted nor signed.
+pub const REPLY: u8 = 2;
+
+/// A message that has a kind of packet.
+pub trait Packed {
+    /// The kind.
+    const KIND: u8;
+}
+
+impl Packed for Request<'_> {
+    const KIND: u8 = REQUEST;
+}
+
+impl Packed for Reply<'_> {
+    const KIND: u8 = REPLY;
+}
 
 /// The version number a hello travels under, whatever versions the two sides speak.
 pub const HELLO_VERSION: u8 = 0;
@@ -34,25 +53,34 @@ pub enum EnvelopeError {
 ///
 /// # Errors
 /// [`EnvelopeError::TooLong`] when `buf` is too short.
-pub fn write<M: Serialize>(
+pub fn write<M: Serialize + Packed>(
     version: u8,
     message: &M,
     buf: &mut [u8],
 ) -> Result<usize, EnvelopeError> {
     let (head, body) = buf.split_at_mut_checked(2).ok_or(EnvelopeError::TooLong)?;
-    head.copy_from_slice(&[CLEAR, version]);
+    head.copy_from_slice(&[M::KIND, version]);
     let body = postcard::to_slice(message, body).map_err(|_| EnvelopeError::TooLong)?;
     Ok(body.len().saturating_add(2))
 }
 
-/// The version of a packet, and the bytes of its message.
+/// The version of a packet of this kind, and the bytes of its message.
 ///
 /// # Errors
 /// As for [`read`].
-pub fn open(packet: &[u8], known: impl FnOnce(u8) -> bool) -> Result<(u8, &[u8]), EnvelopeError> {
+pub fn open(
+    kind: u8,
+    packet: &[u8],
+    known: impl FnOnce(u8) -> bool,
+) -> Result<(u8, &[u8]), EnvelopeError> {
     match packet.split_first_chunk() {
-        Some((&[CLEAR, version], body)) if known(version) => Ok((version, body)),
-        Some((&[CLEAR, version], _)) => Err(EnvelopeError::Version(version)),
+        Some((&[found, version], body)) if found == kind => {
+            if known(version) {
+                Ok((version, body))
+            } else {
+                Err(EnvelopeError::Version(version))
+            }
+        }
         _ => Err(EnvelopeError::Malformed),
     }
 }
@@ -63,11 +91,11 @@ pub fn open(packet: &[u8], known: impl FnOnce(u8) -> bool) -> Result<(u8, &[u8])
 ///
 /// # Errors
 /// [`EnvelopeError::Version`] for a version that is not `known`, else [`EnvelopeError::Malformed`].
-pub fn read<'p, M: Deserialize<'p>>(
+pub fn read<'p, M: Deserialize<'p> + Packed>(
     packet: &'p [u8],
     known: impl FnOnce(u8) -> bool,
 ) -> Result<(u8, M), EnvelopeError> {
-    let (version, body) = open(packet, known)?;
+    let (version, body) = open(M::KIND, packet, known)?;
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok((version, message)),
         _ => Err(EnvelopeError::Malformed),

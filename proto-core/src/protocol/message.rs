@@ -354,7 +354,7 @@ pub fn cut<const N: usize>(text: &str) -> String<N> {
 }
 
 /// [`cut`] for a string of any length, in the program once.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn fill(out: &mut StringView, text: &str) {
     // It was cut so that it fits.
     let _ = out.push_str(prefix(text, out.capacity()));
@@ -460,7 +460,7 @@ impl fmt::Display for Subject {
     }
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn of_peer(f: &mut fmt::Formatter<'_>, key: &PublicKey, what: &str) -> fmt::Result {
     write!(f, "peer {key}{what}")
 }

@@ -242,7 +242,7 @@ impl Iterator for Events<'_, '_> {
 
 impl Events<'_, '_> {
     /// The next event, from the innermost level that has something left.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn step(&mut self) -> Result<Option<Event>, Flaw> {
         if core::mem::take(&mut self.device_due) {
             let device = device(self.device.clone())?;
@@ -293,7 +293,7 @@ impl Events<'_, '_> {
 }
 
 /// The next attribute of a level, if there is one.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn entry<'b>(attributes: &mut Attributes<'b>, level: Level) -> Result<Option<Attribute<'b>>, Flaw> {
     match attributes.next() {
         Some(Ok(attribute)) => Ok(Some(attribute)),
@@ -307,7 +307,7 @@ fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
     fields.end().map_err(|error| Flaw { level, error })
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
     let (mut private_key, mut public_key) = (None, None);
@@ -332,19 +332,19 @@ fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
     Ok(DeviceInfo { ifindex, ifname, private_key, public_key, listen_port, fwmark, flags })
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn key(fields: &mut Fields<'_>) -> [u8; KEY_LEN] {
     fields.array()
 }
 
 /// A key, unless it is all zero.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn secret(fields: &mut Fields<'_>) -> Option<SecretKey> {
     Some(SecretKey(key(fields))).filter(|key| !key.is_zero())
 }
 
 /// The key of a peer. It is read by itself and first, so that an error in the rest can name the peer.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
     let mut found = None;
     let mut fields = Fields::new(attributes);
@@ -358,7 +358,7 @@ fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
 }
 
 /// Reads the rest of a peer into `peer`, where it stays: it is too long to be handed up.
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn read_peer(peer: &mut PeerInfo, attributes: Attributes<'_>) -> Result<(), Flaw> {
     let mut fields = Fields::new(attributes);
     while let Some(ty) = fields.advance() {
@@ -389,7 +389,7 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 })
 }
 
-#[inline(never)]
+#[cfg_attr(feature = "small", inline(never))]
 fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
     let level = Level::AllowedIp;
     let (mut family, mut addr, mut prefix) = (None, None, None);

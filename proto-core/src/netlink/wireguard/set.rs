@@ -139,7 +139,7 @@ impl<'b> SetEncoder<'b> {
         Self::start(buf, family, target.into())
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     const fn start(buf: &'b mut [u8], family: u16, target: Target) -> Self {
         Self {
             writer: Writer::new(buf),

@@ -37,7 +37,7 @@ impl<'b> Input<'b> {
         self.bad = true;
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn take(&mut self, len: usize) -> &'b [u8] {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
             self.refuse();
@@ -47,7 +47,7 @@ impl<'b> Input<'b> {
         taken
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn byte(&mut self) -> u8 {
         self.take(1).first().copied().unwrap_or(0)
     }
@@ -58,7 +58,7 @@ impl<'b> Input<'b> {
     }
 
     /// A varint of a number of so many bits.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn number(&mut self, bits: u32) -> u64 {
         let (mut number, mut shift) = (0, 0_u32);
         while shift < bits {
@@ -96,13 +96,13 @@ impl<'b> Input<'b> {
     }
 
     /// Bytes behind their length.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn bytes(&mut self) -> &'b [u8] {
         let len = self.number(usize::BITS);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn text<const N: usize>(&mut self) -> String<N> {
         let text = core::str::from_utf8(self.bytes()).ok();
         let text = text.and_then(|text| String::try_from(text).ok());
@@ -110,7 +110,7 @@ impl<'b> Input<'b> {
         text.unwrap_or_default()
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn ip(&mut self) -> IpAddr {
         match self.u32() {
             0 => IpAddr::from(self.array::<4>()),
@@ -121,7 +121,7 @@ impl<'b> Input<'b> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn net(&mut self) -> IpNet {
         IpNet { addr: self.ip(), prefix: self.byte() }
     }

@@ -39,7 +39,7 @@ impl Output<'_> {
         if self.len <= self.buf.len() { Some(self.len) } else { None }
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn byte(&mut self, byte: u8) {
         if let Some(place) = self.buf.get_mut(self.len) {
             *place = byte;
@@ -48,7 +48,7 @@ impl Output<'_> {
     }
 
     /// A byte array, which stands as it is.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn array(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.byte(*byte);
@@ -56,7 +56,7 @@ impl Output<'_> {
     }
 
     /// A number as a varint.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn number(&mut self, mut number: u64) {
         while number > 0x7f {
             self.byte(number as u8 | 0x80);
@@ -85,7 +85,7 @@ impl Output<'_> {
     }
 
     /// Bytes behind their length.
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.array(bytes);
@@ -95,7 +95,7 @@ impl Output<'_> {
         self.bytes(text.as_bytes());
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn ip(&mut self, ip: IpAddr) {
         match ip {
             IpAddr::V4(ip) => {
@@ -109,7 +109,7 @@ impl Output<'_> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn net(&mut self, net: &IpNet) {
         self.ip(net.addr);
         self.byte(net.prefix);
@@ -120,14 +120,14 @@ impl Output<'_> {
         self.u16(endpoint.port());
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn route(&mut self, route: &Route) {
         self.u32(route.table);
         self.u32(route.metric);
         self.net(&route.to);
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn rule(&mut self, rule: &Rule) {
         self.bool(rule.v6);
         self.u32(rule.priority);
@@ -179,7 +179,7 @@ impl Output<'_> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(feature = "small", inline(never))]
     fn summary(&mut self, summary: &Summary) {
         self.bool(summary.created);
         self.byte(summary.device);
