@@ -58,7 +58,11 @@ pub const BOARDS: &[Board] = &[
 
 /// The machines the agent is built for.
 pub const TARGETS: &[Target] = &[
-    Target { triple: "x86_64-unknown-linux-musl", machine: "x86_64", size_budget: Some(104 * 1024) },
+    Target {
+        triple: "x86_64-unknown-linux-musl",
+        machine: "x86_64",
+        size_budget: Some(104 * 1024),
+    },
     Target { triple: "aarch64-unknown-linux-musl", machine: "aarch64", size_budget: None },
     Target { triple: "s390x-unknown-linux-gnu", machine: "s390x", size_budget: None },
 ];
