@@ -587,3 +587,6 @@ impl<'o> Turn<'o> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
