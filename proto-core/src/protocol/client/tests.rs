@@ -1,0 +1,162 @@
+//! Uploads over a bad wire, and single calls.
+
+use super::*;
+use crate::protocol::message::State;
+
+const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
+
+/// A router that keeps pieces, behind a wire that loses, doubles and delays.
+struct Router {
+    image: Vec<u8>,
+    arrived: Arrived,
+    piece_size: u16,
+    stage: u32,
+    forget_once_at: Option<u32>,
+}
+
+impl Router {
+    fn answer<'a>(&mut self, request: &Request<'a>) -> Reply<'static> {
+        let gone = Answer::Failed(Failure::new(Code::Gone, "gone"));
+        let answer = match &request.ask {
+            Ask::Begin { length, piece_size, .. } => {
+                if self.image.is_empty() {
+                    self.image = vec![0; *length as usize];
+                    self.arrived = Arrived::default();
+                    self.piece_size = *piece_size;
+                    self.stage += 1;
+                }
+                Answer::Received { stage: self.stage, arrived: self.arrived }
+            }
+            Ask::Piece { stage, .. } if *stage != self.stage => gone,
+            Ask::Piece { index, data, .. } => {
+                if self.forget_once_at == Some(*index) {
+                    self.forget_once_at = None;
+                    self.image.clear();
+                    self.stage += 1;
+                    gone
+                } else {
+                    if self.arrived.wants(*index) {
+                        let start = *index as usize * self.piece_size as usize;
+                        self.image[start..start + data.len()].copy_from_slice(data);
+                        self.arrived.insert(*index);
+                    }
+                    Answer::Received { stage: self.stage, arrived: self.arrived }
+                }
+            }
+            _ => unreachable!(),
+        };
+        Reply { client: request.client, id: request.id, answer }
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, of: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % of
+    }
+}
+
+fn push(image: &[u8], loss: u64, router: &mut Router, seed: u64) -> Result<u64, ClientError> {
+    let mut dice = Dice(seed);
+    let mut caller = Caller::new([7; 8], PATIENCE);
+    let mut now = 0;
+    let name = Name::try_from("wg0").unwrap();
+    let mut upload = Upload::new(&mut caller, now, name, image, 100, 2_000)?;
+    let mut wire: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut buf = [0; 1_200];
+    loop {
+        match upload.poll(&caller, now, &mut buf)? {
+            Step::Done => return Ok(now),
+            Step::Send(len) => {
+                let (_, request) = envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap();
+                if dice.roll(100) < loss {
+                    continue;
+                }
+                for _ in 0..1 + u64::from(dice.roll(100) < loss) {
+                    let reply = router.answer(&request);
+                    let mut packet = vec![0; 1_200];
+                    let len = envelope::write(1, &reply, &mut packet).unwrap();
+                    packet.truncate(len);
+                    if dice.roll(100) >= loss {
+                        wire.push((now + 5 + dice.roll(10), packet));
+                    }
+                }
+            }
+            Step::Wait(until) => {
+                wire.sort();
+                match wire.first() {
+                    Some((at, _)) if *at <= until => {
+                        let (at, packet) = wire.remove(0);
+                        now = now.max(at);
+                        let reply = caller.reply(&packet).unwrap();
+                        upload.receive(&mut caller, now, reply)?;
+                    }
+                    _ => now = until,
+                }
+            }
+        }
+    }
+}
+
+fn router() -> Router {
+    Router {
+        image: Vec::new(),
+        arrived: Arrived::default(),
+        piece_size: 0,
+        stage: 0,
+        forget_once_at: None,
+    }
+}
+
+#[test]
+fn an_image_arrives_whole_over_a_bad_wire() {
+    let image: Vec<u8> = (0..25_037_u32).map(|i| (i * 7) as u8).collect();
+    for seed in 0..40 {
+        for loss in [0, 10, 30] {
+            let mut router = router();
+            let took = push(&image, loss, &mut router, seed).unwrap();
+            assert!(router.image == image, "seed {seed} loss {loss}");
+            assert!(loss > 0 || took < 1_000, "took {took} ms without loss");
+        }
+    }
+}
+
+#[test]
+fn a_router_that_restarts_gets_the_image_anew() {
+    let image = vec![3; 5_000];
+    let mut router = Router { forget_once_at: Some(30), ..router() };
+    push(&image, 0, &mut router, 1).unwrap();
+    assert!(router.image == image);
+}
+
+#[test]
+fn silence_ends() {
+    let mut router = router();
+    assert_eq!(push(&[1; 1_000], 100, &mut router, 1), Err(ClientError::Silence));
+}
+
+#[test]
+fn a_call_is_repeated_and_signs_of_life_keep_it_waiting() {
+    let mut caller = Caller::new([7; 8], PATIENCE);
+    let mut call = Call::new(&mut caller, 0);
+    let mut buf = [0; 100];
+    let mut poll =
+        |call: &mut Call, caller: &Caller, now| call.poll(caller, now, &Ask::Status, &mut buf);
+    assert!(matches!(poll(&mut call, &caller, 0), Ok(Step::Send(_))));
+    assert_eq!(poll(&mut call, &caller, 1), Ok(Step::Wait(200)));
+    assert!(matches!(poll(&mut call, &caller, 200), Ok(Step::Send(_))));
+    let working =
+        Answer::Working { phase: crate::protocol::message::Phase::Applying, done: 1, total: 2 };
+    let reply = Reply { client: [7; 8], id: 1, answer: working };
+    assert!(call.receive(&mut caller, 9_999, reply).unwrap().is_some());
+    assert!(matches!(poll(&mut call, &caller, 10_000), Ok(Step::Wait(_))));
+    let other = Reply { client: [7; 8], id: 9, answer: Answer::Aborted };
+    assert_eq!(call.receive(&mut caller, 10_001, other), Ok(None));
+    let failure = Failure { state: State::Partly, ..Failure::new(Code::Kernel, "no") };
+    let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure.clone()) };
+    assert_eq!(call.receive(&mut caller, 10_002, reply), Err(ClientError::Failed(failure)));
+    assert_eq!(poll(&mut call, &caller, 10_003), Ok(Step::Done));
+}

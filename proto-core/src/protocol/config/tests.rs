@@ -1,0 +1,115 @@
+//! Records, their order, and their keys.
+
+use super::*;
+
+fn net(s: &str) -> IpNet {
+    s.parse().unwrap()
+}
+
+fn interface() -> Record {
+    Record::Interface(Interface {
+        name: Name::try_from("wg0").unwrap(),
+        private_key: PrivateKey::Generate,
+        listen_port: None,
+        fwmark: 0,
+        mtu: 1420,
+    })
+}
+
+fn peer(n: u8) -> Record {
+    Record::Peer(Peer {
+        public_key: PublicKey([n; 32]),
+        preshared_key: None,
+        endpoint: None,
+        persistent_keepalive: 0,
+    })
+}
+
+fn check(records: &[Record]) -> Result<(), ConfigError> {
+    let mut checker = Checker::default();
+    for record in records {
+        checker.record(record)?;
+    }
+    checker.finish()
+}
+
+fn rule() -> Rule {
+    Rule {
+        v6: true,
+        priority: 0x0102_0304,
+        table: 51820,
+        fwmark: Some(7),
+        invert: true,
+        suppress_prefixlength: Some(0),
+    }
+}
+
+#[test]
+fn longest_records_fit() {
+    let longest = [
+        Record::Interface(Interface {
+            name: Name::try_from("fifteen-letters").unwrap(),
+            private_key: PrivateKey::Given(SecretKey([255; 32])),
+            listen_port: Some(u16::MAX),
+            fwmark: u32::MAX,
+            mtu: u32::MAX,
+        }),
+        Record::Address(net("ffff::/128")),
+        Record::Route(Route { table: u32::MAX, metric: u32::MAX, to: net("ffff::/128") }),
+        Record::Rule(Rule {
+            priority: u32::MAX,
+            table: u32::MAX,
+            fwmark: Some(u32::MAX),
+            ..rule()
+        }),
+        Record::Peer(Peer {
+            public_key: PublicKey([255; 32]),
+            preshared_key: Some(SecretKey([255; 32])),
+            endpoint: Some("[ffff::1]:65535".parse().unwrap()),
+            persistent_keepalive: u16::MAX,
+        }),
+        Record::AllowedIp(net("ffff::/128")),
+    ];
+    let mut buf = [0; MAX_RECORD];
+    for record in &longest {
+        let bytes = postcard::to_slice(record, &mut buf).expect("fits");
+        assert_eq!(&postcard::from_bytes::<Record>(bytes).unwrap(), record);
+    }
+}
+
+#[test]
+fn keys_name_their_items() {
+    let items = [
+        Item::Address(net("10.0.0.1/24")),
+        Item::Address(net("fd00::1/64")),
+        Item::Route(Route { table: 254, metric: 5, to: net("10.1.0.0/16") }),
+        Item::Route(Route { table: 254, metric: 5, to: net("fd01::/16") }),
+        Item::Rule(Rule { v6: false, fwmark: None, suppress_prefixlength: None, ..rule() }),
+        Item::Rule(rule()),
+        Item::Peer(PublicKey([9; 32])),
+    ];
+    for item in items {
+        assert_eq!(Item::from_key(&item.key()), Some(item));
+    }
+    assert!(items.windows(2).all(|w| w[0].key() < w[1].key()));
+    assert_eq!(Item::from_key(&ItemKey([0; ITEM_KEY_LEN])), None);
+    assert_eq!(Item::from_key(&ItemKey([1; ITEM_KEY_LEN])), None);
+}
+
+#[test]
+fn order_and_place_are_checked() {
+    let address = Record::Address(net("10.0.0.1/24"));
+    let ip = Record::AllowedIp(net("10.0.0.2/32"));
+    assert_eq!(check(&[interface(), address.clone(), peer(1), ip.clone(), peer(2)]), Ok(()));
+    assert_eq!(check(&[]), Err(ConfigError::Interface));
+    assert_eq!(check(core::slice::from_ref(&address)), Err(ConfigError::Interface));
+    assert_eq!(check(&[interface(), interface()]), Err(ConfigError::Interface));
+    assert_eq!(check(&[interface(), ip.clone()]), Err(ConfigError::Stray));
+    assert_eq!(check(&[interface(), peer(2), peer(1)]), Err(ConfigError::Order));
+    assert_eq!(check(&[interface(), peer(2), peer(2)]), Err(ConfigError::Duplicate));
+    assert_eq!(check(&[interface(), peer(2), address]), Err(ConfigError::Order));
+    let dirty = Record::AllowedIp(net("10.0.0.2/24"));
+    assert_eq!(check(&[interface(), peer(2), dirty]), Err(ConfigError::HostBits));
+    let long = Record::Address(IpNet { prefix: 33, ..net("10.0.0.1/24") });
+    assert_eq!(check(&[interface(), long]), Err(ConfigError::Prefix));
+}
