@@ -10,14 +10,14 @@ use proto_core::netlink::wireguard::{
     AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
 };
 use proto_core::netlink::{Errno, IfName};
-use proto_core::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
+use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Failure, Phase, State, Subject, cut, device, peer};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
 use crate::index::{Entry, Mark};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::plan::{PROTOCOL, Plan, Work, parse_name, peer_record, subject};
+use crate::plan::{Plan, Work, device_route, parse_name, peer_record, policy_rule, subject};
 use crate::system::{File, Machine, NetlinkSocket};
 
 /// How many changes pass between two signs of life.
@@ -469,26 +469,5 @@ fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerC
             persistent_keepalive: Some(wanted.persistent_keepalive).filter(|seconds| *seconds != 0),
             ..change
         },
-    }
-}
-
-/// A route of an image as rtnetlink has it.
-#[must_use]
-pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
-    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
-    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
-    route::Route { metric, ..device }
-}
-
-/// A rule of an image as rtnetlink has it.
-#[must_use]
-pub const fn policy_rule(wanted: &Rule) -> route::Rule {
-    route::Rule {
-        priority: Some(wanted.priority),
-        fwmark: wanted.fwmark,
-        invert: wanted.invert,
-        suppress_prefixlen: wanted.suppress_prefixlength,
-        protocol: PROTOCOL,
-        ..route::Rule::new(wanted.family(), wanted.table)
     }
 }

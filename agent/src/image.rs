@@ -1,17 +1,14 @@
 //! The records of a staged image, read from its file a window at a time, and the pass that checks
 //! them and makes the index. Nothing is changed before that pass has seen the last record.
 
-use core::hash::Hasher;
-
-use proto_core::ip::IpNet;
 use proto_core::protocol::codec;
 use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Record};
 use proto_core::protocol::message::{Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::fault::{Fault, Slot};
 use crate::index::{Entry, Index, Mark};
+use crate::set_sum::SetSum;
 use crate::system::File;
 
 /// Reads an image from its file.
@@ -86,34 +83,6 @@ fn subject(record: &Record, offset: u32) -> Subject {
         Record::Rule(_) => Subject::Rule,
         Record::Peer(peer) => Subject::Peer(peer.public_key),
         Record::AllowedIp(_) => Subject::Offset(offset),
-    }
-}
-
-/// A sum over a set of networks that does not depend on their order.
-///
-/// Two sets are taken for equal when they have the same number of members and the same sum of a
-/// keyed 128-bit hash of each. The key is random and never leaves the agent, so that nobody can look
-/// for two sets of the same sum.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SetSum {
-    /// How many.
-    pub count: u32,
-    /// The sum of their hashes.
-    pub sum: u128,
-}
-
-impl SetSum {
-    /// Takes one more.
-    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) {
-        let mut hasher = SipHasher24::new_with_key(key);
-        match net.addr {
-            core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
-            core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
-        }
-        hasher.write(&[net.prefix]);
-        let hash = hasher.finish128().as_u128();
-        self.count = self.count.saturating_add(1);
-        self.sum = self.sum.wrapping_add(hash);
     }
 }
 

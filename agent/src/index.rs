@@ -7,7 +7,7 @@
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
 use crate::fault::{Fault, Slot};
-use crate::image::SetSum;
+use crate::set_sum::SetSum;
 use crate::system::File;
 
 /// What is known about an item.

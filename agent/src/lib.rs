@@ -15,6 +15,7 @@
 //! | [`stage`] | a configuration that arrives in pieces |
 //! | [`image`] | the staged records in order, checked, and the index made of them |
 //! | [`index`] | the items of an image in a file, found by halving |
+//! | [`set_sum`] | sets of networks compared in fixed memory |
 //! | [`plan`] | what differs between an image and the kernel |
 //! | [`apply`] | making it so |
 //! | [`remove`] | taking an interface away |
@@ -47,6 +48,7 @@ pub mod plan;
 pub mod remove;
 pub mod report;
 pub mod service;
+pub mod set_sum;
 pub mod stage;
 pub mod system;
 

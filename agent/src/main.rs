@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
 //! | `linux` | netlink sockets, files, clock and identity |
+//! | `log` | text for whoever is there to read it |
 //! | `wires` | the serial port and the UDP socket |
 //! | `serve` | the loop |
 #![no_std]
@@ -19,6 +20,7 @@
 )]
 
 mod linux;
+mod log;
 mod serve;
 mod sys;
 mod wires;
@@ -27,7 +29,7 @@ use core::fmt::Write;
 
 use postwired::options::{self, Command, OptionsError};
 
-use linux::Stream;
+use log::{Stream, log};
 
 /// What the agent does with its command line. The exit code.
 fn run(args: sys::Args) -> i32 {
@@ -56,13 +58,19 @@ fn run(args: sys::Args) -> i32 {
         Ok(Command::Serve(options)) => {
             // It goes on until it cannot.
             let Err(error) = serve::serve(options);
-            linux::log(format_args!("{error}"));
+            log(format_args!("{error}"));
             1
         }
         Err(error) => {
-            linux::log(format_args!("{error}"));
-            linux::log(format_args!("see postwired --help"));
+            log(format_args!("{error}"));
+            log(format_args!("see postwired --help"));
             2
         }
     }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    log(format_args!("a bug in postwired: {info}"));
+    sys::abort()
 }

@@ -14,9 +14,10 @@ use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record, Ro
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
 use crate::fault::{Fault, Slot};
-use crate::image::{Records, SetSum};
+use crate::image::Records;
 use crate::index::{Entry, Extras, Index, Mark};
 use crate::kernel::{Kernel, LinkState, Protocol, steady};
+use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
 
 /// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
@@ -78,6 +79,27 @@ pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
         invert: rule.invert,
         suppress_prefixlength: rule.suppress_prefixlen,
     })
+}
+
+/// A route of an image as rtnetlink has it.
+#[must_use]
+pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
+    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
+    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
+    route::Route { metric, ..device }
+}
+
+/// A rule of an image as rtnetlink has it.
+#[must_use]
+pub const fn policy_rule(wanted: &Rule) -> route::Rule {
+    route::Rule {
+        priority: Some(wanted.priority),
+        fwmark: wanted.fwmark,
+        invert: wanted.invert,
+        suppress_prefixlen: wanted.suppress_prefixlength,
+        protocol: PROTOCOL,
+        ..route::Rule::new(wanted.family(), wanted.table)
+    }
 }
 
 /// Compares the image in `work` with the kernel.

@@ -9,12 +9,13 @@ use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
 use proto_core::protocol::config::{Item, Rule};
 use proto_core::protocol::message::{Code, Subject, Summary};
 
-use crate::apply::policy_rule;
 use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
-use crate::plan::PROTOCOL;
-use crate::plan::{RuleOwner, each_address, each_event, each_route, each_rule, wireguard_link};
+use crate::plan::{
+    PROTOCOL, RuleOwner, each_address, each_event, each_route, each_rule, policy_rule,
+    wireguard_link,
+};
 use crate::system::{File, NetlinkSocket};
 
 /// Removes all peers of a link, then the link.

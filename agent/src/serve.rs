@@ -16,7 +16,8 @@ use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
 use rustix::event::{Timespec, epoll};
 use rustix::io;
 
-use crate::linux::{Linux, Netlink, Scratch, errno, files, log};
+use crate::linux::{Linux, Netlink, Scratch, errno, files};
+use crate::log::log;
 use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet};
 
 /// How long a frame may stay open without a byte, in milliseconds.

@@ -3,7 +3,6 @@
 #![allow(unsafe_code, reason = "this is the one module for it")]
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use core::panic::PanicInfo;
 
 use linux_raw_sys::general::{
     BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
@@ -23,7 +22,8 @@ unsafe extern "C" {
     #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
     fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
-    fn abort() -> !;
+    #[link_name = "abort"]
+    fn c_abort() -> !;
     fn __errno_location() -> *mut c_int;
 }
 
@@ -175,9 +175,8 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     crate::run(Args { argv, left: usize::try_from(argc).unwrap_or(0) })
 }
 
-#[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    crate::linux::log(format_args!("a bug in postwired: {info}"));
+/// Ends the program as one that is broken.
+pub(crate) fn abort() -> ! {
     // SAFETY: takes nothing and does not return.
-    unsafe { abort() }
+    unsafe { c_abort() }
 }

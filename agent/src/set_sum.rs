@@ -1,0 +1,34 @@
+//! Comparing sets of networks of any size in the memory of one sum.
+
+use core::hash::Hasher;
+
+use proto_core::ip::IpNet;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// A sum over a set of networks that does not depend on their order.
+///
+/// Two sets are taken for equal when they have the same number of members and the same sum of a
+/// keyed 128-bit hash of each. The key is random and never leaves the agent, so that nobody can look
+/// for two sets of the same sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SetSum {
+    /// How many.
+    pub count: u32,
+    /// The sum of their hashes.
+    pub sum: u128,
+}
+
+impl SetSum {
+    /// Takes one more.
+    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) {
+        let mut hasher = SipHasher24::new_with_key(key);
+        match net.addr {
+            core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
+            core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
+        }
+        hasher.write(&[net.prefix]);
+        let hash = hasher.finish128().as_u128();
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.wrapping_add(hash);
+    }
+}
