@@ -70,6 +70,13 @@ card_is_here() {
 [ -z "$LAB_ETH0" ] || await card_is_here 0
 [ -z "$LAB_ETH1" ] || await card_is_here 1
 
+# QEMU's network announces itself as an IPv6 router some seconds after the boot, and an address is
+# tentative for a second or two. What comes by itself would make a test see changes nobody made.
+for card in /proc/sys/net/ipv6/conf/*; do
+	echo 0 >"$card/accept_ra"
+	echo 0 >"$card/accept_dad"
+	echo 0 >"$card/dad_transmits"
+done
 ip link set lo up
 for number in 0 1; do
 	eval address=\$LAB_ETH$number

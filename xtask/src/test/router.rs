@@ -117,11 +117,22 @@ impl Router<'_> {
 
     /// Everything a push could touch, as text, to see that nothing of it changed.
     pub(super) fn everything(&self) -> Result<String> {
-        // What the network around the router gives it for a time is none of our doing.
-        let script = "wg showconf wg0 2>&1; ip -o address | grep -v ' sec\\|sec ' ; \
-                      ip route show table all; ip -6 route show table all | grep -v expires; \
-                      ip rule; ip -6 rule; cat /sys/class/net/*/mtu";
+        let script = "wg showconf wg0 2>&1; ip -o address; ip route show table all; \
+                      ip -6 route show table all; ip rule; ip -6 rule; cat /sys/class/net/*/mtu";
         Ok(self.vm.sh(script)?.ok()?.text())
+    }
+
+    /// Fails when anything is different from what [`Router::everything`] said before.
+    pub(super) fn is_still(&self, before: &str) -> Result<()> {
+        let after = self.everything()?;
+        let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
+        let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
+        let lines: Vec<String> = gone
+            .map(|line| format!("- {line}"))
+            .chain(new.map(|line| format!("+ {line}")))
+            .collect();
+        ensure!(before == after, "something changed:\n{}", lines.join("\n"));
+        Ok(())
     }
 
     /// Ends the agent if it runs, takes away what it made, and starts it anew.
