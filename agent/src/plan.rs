@@ -316,7 +316,7 @@ pub fn each_route<N: NetlinkSocket>(
 ///
 /// # Errors
 /// What the kernel or `take` said.
-pub fn each_rule<N: NetlinkSocket>(
+fn each_rule<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
@@ -346,7 +346,7 @@ pub fn each_rule<N: NetlinkSocket>(
 /// A rule with a mark belongs to the interface that has it. One without is shared by all: it is the
 /// interface's only when nobody else's rule is left in its family.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RuleOwner {
+struct RuleOwner {
     fwmark: u32,
     /// Whether another interface has rules: IPv4, IPv6.
     others: [bool; 2],
@@ -355,12 +355,12 @@ pub struct RuleOwner {
 impl RuleOwner {
     /// For the interface with this mark; 0 has no rules.
     #[must_use]
-    pub const fn new(fwmark: u32) -> Self {
+    const fn new(fwmark: u32) -> Self {
         Self { fwmark, others: [false; 2] }
     }
 
     /// Takes note of one of our rules. All of them have to pass by before [`RuleOwner::owns`].
-    pub fn meet(&mut self, rule: &Rule) {
+    fn meet(&mut self, rule: &Rule) {
         let [v4, v6] = &mut self.others;
         let others = if rule.v6 { v6 } else { v4 };
         *others |= rule.fwmark.is_some_and(|mark| mark != self.fwmark);
@@ -368,7 +368,7 @@ impl RuleOwner {
 
     /// Whether one of our rules belongs to the interface.
     #[must_use]
-    pub fn owns(&self, rule: &Rule) -> bool {
+    fn owns(&self, rule: &Rule) -> bool {
         let [v4, v6] = self.others;
         match rule.fwmark {
             Some(mark) => mark == self.fwmark,
@@ -377,10 +377,17 @@ impl RuleOwner {
     }
 }
 
-fn rules<N: NetlinkSocket, F: File>(
+/// Goes through the policy rules and says of each whether it is the interface's with this mark.
+/// `Ok(false)` when they changed meanwhile.
+///
+/// Twice: whose a shared rule is can be told only when all the others are known.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_rule_of<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
     fwmark: u32,
+    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
     let mut owner = RuleOwner::new(fwmark);
     let whole = each_rule(kernel, &mut |rule, ours| {
@@ -389,10 +396,15 @@ fn rules<N: NetlinkSocket, F: File>(
         }
         Ok(())
     })?;
-    Ok(whole
-        && each_rule(kernel, &mut |rule, ours| {
-            meet(work, &Item::Rule(rule), ours && owner.owns(&rule))
-        })?)
+    Ok(whole && each_rule(kernel, &mut |rule, ours| take(rule, ours && owner.owns(&rule)))?)
+}
+
+fn rules<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    work: &mut Work<'_, F>,
+    fwmark: u32,
+) -> Result<bool, Fault> {
+    each_rule_of(kernel, fwmark, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
 }
 
 /// Goes through a device. `Ok(false)` when it changed meanwhile.

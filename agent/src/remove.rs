@@ -13,8 +13,7 @@ use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
 use crate::plan::{
-    PROTOCOL, RuleOwner, each_address, each_event, each_route, each_rule, policy_rule,
-    wireguard_link,
+    PROTOCOL, each_address, each_event, each_route, each_rule_of, policy_rule, wireguard_link,
 };
 use crate::system::{File, NetlinkSocket};
 
@@ -79,15 +78,8 @@ pub fn interface<N: NetlinkSocket, F: File>(
             }
             Ok(())
         })?;
-        let mut owner = RuleOwner::new(fwmark);
-        whole &= each_rule(kernel, &mut |rule, ours| {
-            if ours {
-                owner.meet(&rule);
-            }
-            Ok(())
-        })?;
-        whole &= each_rule(kernel, &mut |rule, ours| {
-            if ours && owner.owns(&rule) {
+        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+            if owned {
                 extras.push(&Item::Rule(rule).key())?;
             }
             Ok(())

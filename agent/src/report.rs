@@ -13,7 +13,7 @@ use crate::fault::{Fault, Slot};
 use crate::index::Mark;
 use crate::kernel::{Kernel, steady};
 use crate::plan::{
-    PROTOCOL, Plan, RuleOwner, Work, each_address, each_event, each_route, each_rule, wanted_route,
+    PROTOCOL, Plan, Work, each_address, each_event, each_route, each_rule_of, wanted_route,
     wireguard_link,
 };
 use crate::system::{File, NetlinkSocket};
@@ -106,15 +106,8 @@ pub fn running<N: NetlinkSocket, F: File>(
             }
             Ok(())
         })?;
-        let mut owner = RuleOwner::new(fwmark);
-        whole &= each_rule(kernel, &mut |rule, ours| {
-            if ours {
-                owner.meet(&rule);
-            }
-            Ok(())
-        })?;
-        whole &= each_rule(kernel, &mut |rule, ours| {
-            if ours && owner.owns(&rule) {
+        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+            if owned {
                 report.record(&Running::Rule(rule))?;
             }
             Ok(())
