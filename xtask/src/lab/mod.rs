@@ -29,7 +29,10 @@ pub(crate) use udp::{Loss, LossyUdp};
 pub(crate) use vm::Vm;
 pub(crate) use wire::Wire;
 
-use crate::apt::{self, Unpacked};
+use crate::{
+    apt::{self, Unpacked},
+    build,
+};
 use anyhow::{Context, Result};
 use modules::Modules;
 use std::{
@@ -51,7 +54,7 @@ impl Lab {
     pub(crate) fn prepare(arch: Arch) -> Result<Self> {
         let profile = arch.profile();
         apt::ensure_packages(&[profile.qemu_package])?;
-        let folder = target_folder().join("lab");
+        let folder = build::target_folder().join("lab");
         let mut wanted = vec!["busybox-static"];
         wanted.extend(programs::ALL.map(|program| program.package));
         let cache = folder.join("cache").join(profile.name);
@@ -93,14 +96,6 @@ impl Lab {
     fn run_folder(&self) -> &Path {
         &self.run
     }
-}
-
-/// Cargo's target directory.
-fn target_folder() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let workspace = workspace.unwrap_or(Path::new("."));
-    // Relative to the workspace, as cargo has it from there; absolute paths stay as they are.
-    workspace.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
 }
 
 /// Removes what runs left behind whose process is gone.

@@ -304,6 +304,15 @@ fn noisy_line(bench: &Bench<'_>) -> Result<String> {
     Ok(format!("{applied} of 8 applied; toward the router {counts:?}"))
 }
 
+/// Waits until so many bytes more went over alice's serial line, or the push is over.
+fn underway<T>(bench: &Bench<'_>, bytes: u64, pushing: &thread::ScopedJoinHandle<'_, T>) {
+    let serial = bench.alice.vm.serial();
+    let enough = serial.counts(Direction::ToGuest).bytes + bytes;
+    while serial.counts(Direction::ToGuest).bytes < enough && !pushing.is_finished() {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
     let mut rng = Rng::new(bench.seed);
     let (old, new) = (Config::random(&mut rng, 10, 3), Config::random(&mut rng, 600, 5));
@@ -313,11 +322,8 @@ fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
     let serial = bench.alice.vm.serial();
     let output = thread::scope(|scope| {
         let pushing = scope.spawn(|| bench.alice.postwire_command(&Reach::Serial, &words).output());
-        let before = serial.counts(Direction::ToGuest).bytes;
         // A tenth of the image is on its way.
-        while serial.counts(Direction::ToGuest).bytes < before + 5_000 && !pushing.is_finished() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        underway(bench, 5_000, &pushing);
         serial.cut(true);
         pushing.join().map_err(|_| anyhow!("the push died"))
     })?;
@@ -338,13 +344,9 @@ fn killed_agent(bench: &Bench<'_>) -> Result<String> {
     let config = Config::random(&mut rng, 1_500, 5);
     let path = bench.alice.file(&config.text())?;
     let words = ["push", path.to_str().context("path")?];
-    let serial = bench.alice.vm.serial();
     let output = thread::scope(|scope| -> Result<_> {
         let pushing = scope.spawn(|| bench.alice.postwire_command(&Reach::Serial, &words).output());
-        let before = serial.counts(Direction::ToGuest).bytes;
-        while serial.counts(Direction::ToGuest).bytes < before + 20_000 && !pushing.is_finished() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        underway(bench, 20_000, &pushing);
         bench.alice.stop()?;
         ensure!(!pushing.is_finished(), "the push was over before the agent died");
         crate::demo::start_agent(&bench.alice.vm, "")?;
@@ -360,13 +362,9 @@ fn two_clients(bench: &Bench<'_>) -> Result<String> {
     let config = Config::random(&mut rng, 800, 5);
     let path = bench.alice.file(&config.text())?;
     let words = ["push", path.to_str().context("path")?];
-    let serial = bench.alice.vm.serial();
     let (output, other) = thread::scope(|scope| -> Result<_> {
         let pushing = scope.spawn(|| bench.alice.postwire_command(&Reach::Serial, &words).output());
-        let before = serial.counts(Direction::ToGuest).bytes;
-        while serial.counts(Direction::ToGuest).bytes < before + 10_000 && !pushing.is_finished() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        underway(bench, 10_000, &pushing);
         let other = bench.alice.postwire(&Reach::Udp, &words)?;
         Ok((pushing.join().map_err(|_| anyhow!("the push died"))??, other))
     })?;
