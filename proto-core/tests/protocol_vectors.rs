@@ -23,7 +23,7 @@ use annotate::{Line, annotate};
 use proto_core::protocol::config::{Checker, Item, ItemKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION, Packed};
 use proto_core::protocol::frame::{CRC_LEN, Deframer, Received, open, seal, write_serial};
-use proto_core::protocol::message::{Code, Phase, Reply, Request, State, Subject};
+use proto_core::protocol::message::{Code, Phase, Reply, Request, Role, State, Subject};
 use proto_core::protocol::report::{Change, Running};
 use proto_core::protocol::{VERSION, codec, digest};
 use serde::Serialize;
@@ -170,6 +170,7 @@ fn expected() -> BTreeMap<String, Vec<Line>> {
         put(format!("reply-{name}"), packet(version(name), &reply));
     }
     put("phases".into(), plain("phase", &examples::phases()));
+    put("roles".into(), plain("role", &examples::roles()));
     put("codes".into(), plain("code", &examples::codes()));
     put("subjects".into(), plain("subject", &examples::subjects()));
     put("states".into(), plain("state", &examples::states()));
@@ -266,7 +267,8 @@ fn the_bytes_of_the_document_mean_the_examples() {
         assert_eq!(read, Ok((version(name), reply)));
     }
     assert_eq!(value::<[Phase; 4]>(block("", "phases")), examples::phases());
-    assert_eq!(value::<[Code; 16]>(block("", "codes")), examples::codes());
+    assert_eq!(value::<[Role; 2]>(block("", "roles")), examples::roles());
+    assert_eq!(value::<[Code; 23]>(block("", "codes")), examples::codes());
     assert_eq!(value::<[Subject; 16]>(block("", "subjects")), examples::subjects());
     assert_eq!(value::<[State; 2]>(block("", "states")), examples::states());
     for (name, record) in examples::records() {
@@ -331,6 +333,7 @@ fn every_variant_has_an_example() {
     complete(values(examples::changes()));
     complete(examples::phases());
     complete(examples::codes());
+    complete(examples::roles());
     complete(examples::subjects());
     complete(examples::states());
     complete(values(examples::records()).filter_map(|record| match record {
