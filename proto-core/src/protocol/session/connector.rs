@@ -118,6 +118,13 @@ impl Connector {
         self.session.as_ref().map(|session| session.channel.handshake_hash())
     }
 
+    /// The greatest stamp that was sent. The next one of this client's key has to be greater, also in
+    /// another program and with a clock that was set back.
+    #[must_use]
+    pub const fn last_stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// What to do at the time `now`: send an initiation, or wait. Never [`Step::Done`].
     ///
     /// `fresh` is asked for each initiation; `out` needs room for one.

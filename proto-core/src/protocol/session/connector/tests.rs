@@ -141,6 +141,7 @@ fn initiations_are_sent_again_with_new_keys_until_patience_ends() {
         assert!(sent[..nth].iter().all(|other| other[14..46] != one[14..46]));
         assert_eq!(one[6..14], (7 + nth as u64).to_le_bytes(), "stamps grow");
     }
+    assert_eq!(client.connector.last_stamp(), 10);
     // The answer to the last but one is late but good; those before are forgotten.
     let [old, late, _] = &sent[1..] else { panic!() };
     let old = router.answer(old).unwrap();
