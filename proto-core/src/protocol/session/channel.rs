@@ -40,6 +40,7 @@ impl core::fmt::Debug for Channel {
 impl Channel {
     /// The channel of a handshake that is complete. The client has chosen its own number; the
     /// router's is the beginning of the handshake hash, so that nobody can change it on the way.
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
         let hash = take(noise.get_hash(), 0);
         let router = u32::from_le_bytes(take(&hash, 0));
@@ -77,6 +78,7 @@ impl Channel {
     /// Writes `plain` as a transport packet: its length, if there is room and `plain` is a packet of
     /// at most [`MAX_PACKET`] bytes.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         let len = plain.len().checked_add(OVERHEAD)?;
         let out = out.get_mut(..len).filter(|_| plain.len() <= MAX_PACKET)?;
@@ -102,6 +104,7 @@ impl Channel {
     /// Nothing happens, also not to `out`, if it is for somebody else, not authentic, was here before,
     /// or is so old that nobody knows.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         let kind = match self.side {
             Side::Client => TO_CLIENT,
@@ -149,6 +152,7 @@ struct Window {
 impl Window {
     /// Whether this counter was not here, as far as is known. The last number there is, is never
     /// wanted: Noise keeps it for other uses.
+    #[cfg_attr(feature = "small", inline(never))]
     fn wants(&self, counter: u64) -> bool {
         match self.end.checked_sub(counter) {
             None | Some(0) => counter != u64::MAX,
@@ -160,6 +164,7 @@ impl Window {
     }
 
     /// Notes a counter that was wanted.
+    #[cfg_attr(feature = "small", inline(never))]
     fn insert(&mut self, counter: u64) {
         let end = counter.saturating_add(1);
         if let Some(ahead) = end.checked_sub(self.end) {

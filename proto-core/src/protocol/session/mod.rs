@@ -135,8 +135,8 @@ fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
 /// sees every byte of each packet.
 #[cfg_attr(feature = "small", inline(never))]
 fn put(buf: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in buf.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
+    if let Some(place) = buf.get_mut(at..).and_then(|buf| buf.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
     }
 }
 
@@ -146,6 +146,7 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 /// Whether a packet begins as packets of this kind do and has this length.
+#[cfg_attr(feature = "small", inline(never))]
 fn is(packet: &[u8], kind: u8, len: usize) -> bool {
     packet.len() == len && packet.starts_with(&[kind, SESSION_VERSION])
 }

@@ -2,7 +2,6 @@
 //! order of the steps: X25519 of x25519-dalek, ChaCha20-Poly1305 of chacha20poly1305, BLAKE2s of
 //! blake2. Whatever holds a key is wiped when it is dropped.
 
-use blake2::{Blake2s256, Digest as _};
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, Tag};
 use noise_protocol::patterns::noise_ik;
@@ -12,6 +11,7 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroize as _;
 
 use crate::key::SecretKey;
+use crate::protocol::Digester;
 
 /// The tag behind every ciphertext.
 pub(super) const TAG_LEN: usize = 16;
@@ -24,6 +24,7 @@ pub(super) type Noise = HandshakeState<X25519, ChaChaPoly, Blake2s>;
 /// The ephemeral key is always given here. `noise-protocol` calls [`DH::genkey`] in one place only,
 /// `HandshakeState::write_message`, when it comes to the token `e` and has no ephemeral key: with
 /// one given from the start it never does.
+#[cfg_attr(feature = "small", inline(never))]
 pub(super) fn begin(
     is_initiator: bool,
     prologue: &[u8],
@@ -235,7 +236,7 @@ impl Cipher for ChaChaPoly {
 
 /// BLAKE2s-256 (RFC 7693).
 #[derive(Default)]
-pub(super) struct Blake2s(Blake2s256);
+pub(super) struct Blake2s(Digester);
 
 impl Hash for Blake2s {
     type Block = Wiped<64>;
@@ -250,7 +251,7 @@ impl Hash for Blake2s {
     }
 
     fn result(&mut self) -> Wiped<32> {
-        Wiped(core::mem::take(&mut self.0).finalize().into())
+        Wiped(core::mem::take(&mut self.0).finish())
     }
 }
 

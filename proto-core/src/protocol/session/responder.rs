@@ -23,6 +23,7 @@ impl<'p> Initiation<'p> {
     /// Takes a packet if it is an initiation and its `mac1` is right. One keyed hash and nothing
     /// more.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn parse(packet: &'p [u8], gate: &Gatekeys) -> Option<Self> {
         if !is(packet, INITIATION, INITIATION_LEN) {
             return None;
@@ -59,6 +60,7 @@ impl<'p> Initiation<'p> {
     }
 
     /// Writes the answer of a router under load: its length, if there is room.
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn cookie_reply(&self, cookie: &Cookie, gate: &Gatekeys, out: &mut [u8]) -> Option<usize> {
         gate.give(self.sender(), &take(self.packet, MAC1), cookie, out)
     }
@@ -68,6 +70,7 @@ impl<'p> Initiation<'p> {
     /// Nothing comes of one that was made for another router, another wire or another version, or
     /// that was changed on the way. A cookie over a serial line is nothing either.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&self, own: &StaticKey, wire: Wire, ephemeral: &SecretKey) -> Option<Opened> {
         if wire == Wire::Serial && !self.is_bare() {
             return None;
@@ -105,6 +108,7 @@ impl Opened {
     /// Writes the response and gives the channel, which is worth nothing until something came
     /// through it: three X25519s.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {
         let out = out.get_mut(..RESPONSE_LEN)?;
         let (head, message) = out.split_at_mut_checked(10)?;
