@@ -75,6 +75,12 @@ impl Channel {
         self.next
     }
 
+    /// As if so many packets had been sealed.
+    #[cfg(test)]
+    pub(super) const fn skip_to(&mut self, next: u64) {
+        self.next = next;
+    }
+
     /// Writes `plain` as a transport packet: its length, if there is room and `plain` is a packet of
     /// at most [`MAX_PACKET`] bytes.
     #[must_use]

@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod damage;
+mod properties;
+
 const STAMP: u64 = 1_700_000_000_000;
 const INDEX: u32 = 0x1234_5678;
 
@@ -175,6 +178,8 @@ fn what_does_not_fit_is_not_written() {
     assert_eq!(client.seal(&long, &mut [0; 2000]), None);
     assert_eq!(client.sent(), 0);
     let packet = sealed(&mut client, b"four");
+    client.skip_to(u64::MAX);
+    assert_eq!(client.seal(b"", &mut [0; OVERHEAD]), None, "the last counter is not used");
     assert_eq!(router.open(&packet, &mut [0; 3]), None);
     assert_eq!(router.open(&packet, &mut [0; 4]), Some(4));
 }
