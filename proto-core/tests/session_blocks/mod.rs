@@ -8,7 +8,7 @@ use crate::{cut, examples, flat, line, packet as message, sessions, snow_peer};
 
 /// The client's first packet through the session: the hello.
 pub(crate) fn first_packet() -> Vec<u8> {
-    let (initiation, initiator) = sessions::initiation(Wire::Udp, None);
+    let (initiation, mut initiator) = sessions::initiation(Wire::Udp, None);
     let (response, _) = sessions::answer(&initiation, Wire::Udp).unwrap();
     let mut client = initiator.response(&response).unwrap();
     let request = flat(&message(HELLO_VERSION, &examples::requests()[0].1));
@@ -47,7 +47,7 @@ pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
         (8, "stamp"),
     ];
     put("session-prologue", cut(&snow_peer::prologue(Wire::Udp), &prologue));
-    let (initiation, initiator) = sessions::initiation(Wire::Udp, None);
+    let (initiation, mut initiator) = sessions::initiation(Wire::Udp, None);
     let (response, mut router) = sessions::answer(&initiation, Wire::Udp).unwrap();
     let client = initiator.response(&response).unwrap();
     put("session-initiation", packet(&initiation, &INITIATION));

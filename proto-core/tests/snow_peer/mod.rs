@@ -171,7 +171,7 @@ fn snow_as_router_answers_our_client() {
         let private = SecretKey(key("session-private-keys", 2));
         let ephemeral = SecretKey(key("session-private-keys", 3));
         let mut snow = Start { prologue: &prologue, private, ephemeral }.router();
-        let (packet, initiator) = sessions::initiation(wire, None);
+        let (packet, mut initiator) = sessions::initiation(wire, None);
         assert_eq!(snow.read_message(&packet[14..110], &mut []).unwrap(), 0);
         assert_eq!(snow.get_remote_static(), Some(&key("session-public-keys", 0)[..]));
         let mut message = [0; 48];

@@ -207,8 +207,8 @@ impl Connector {
             return self.open(packet, out);
         }
         let Some(attempt) = &mut self.attempt else { return Heard::Nothing };
-        let mut tries = attempt.tries.iter().flatten();
-        if let Some(channel) = tries.clone().find_map(|initiator| initiator.response(packet)) {
+        let mut tries = attempt.tries.iter_mut().flatten();
+        if let Some(channel) = tries.find_map(|initiator| initiator.response(packet)) {
             self.attempt = None;
             self.cookie = None;
             self.waiting = None;
@@ -216,6 +216,7 @@ impl Connector {
             return Heard::Up;
         }
         // Worth one more initiation, which goes out at once, and no second one for the same.
+        let mut tries = attempt.tries.iter().flatten();
         if let Some(cookie) = tries.find_map(|initiator| initiator.cookie(packet)) {
             attempt.due = now;
             attempt.tries = [None, None];

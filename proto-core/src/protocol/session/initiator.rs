@@ -9,12 +9,12 @@ use super::{
 use crate::key::{PublicKey, SecretKey};
 
 /// A handshake under way.
-#[derive(Clone)]
 pub struct Initiator {
     index: u32,
     mac1: [u8; 16],
     gate: Gatekeys,
-    noise: Noise,
+    /// Until it is over: two channels of one handshake would encrypt with the same keys and counters.
+    noise: Option<Noise>,
 }
 
 impl core::fmt::Debug for Initiator {
@@ -58,22 +58,26 @@ impl Initiator {
             None => [0; 16],
         };
         put(out, 126, &mac2);
-        Some((INITIATION_LEN, Self { index, mac1, gate, noise }))
+        Some((INITIATION_LEN, Self { index, mac1, gate, noise: Some(noise) }))
     }
 
-    /// The channel, if the packet is the response to this initiation. After anything else it is as
-    /// if nothing had come.
+    /// The channel, if the packet is the response to this initiation; then the handshake is over. After
+    /// anything else it is as if nothing had come.
     #[must_use]
-    pub fn response(&self, packet: &[u8]) -> Option<Channel> {
+    pub fn response(&mut self, packet: &[u8]) -> Option<Channel> {
         if !is(packet, RESPONSE, RESPONSE_LEN) || take(packet, 6) != self.index.to_le_bytes() {
             return None;
         }
         // A copy: after a message that fails, a state is of no use any more.
-        let mut noise = self.noise.clone();
+        let mut noise = self.noise.clone()?;
         noise.read_message(packet.get(10..)?, &mut []).ok()?;
         let channel = Channel::new(&noise, Side::Client, self.index);
         // The one part of the response that Noise knows nothing of.
-        (take(packet, 2) == channel.remote().to_le_bytes()).then_some(channel)
+        if take(packet, 2) != channel.remote().to_le_bytes() {
+            return None;
+        }
+        self.noise = None;
+        Some(channel)
     }
 
     /// The cookie, if the packet has one for this initiation: send the next with it at once.

@@ -76,7 +76,7 @@ fn no_damaged_initiation_is_opened() {
 #[test]
 fn no_damaged_response_makes_a_session() {
     let keys = keys();
-    let (initiation, initiator) = keys.initiation(Wire::Udp, None);
+    let (initiation, mut initiator) = keys.initiation(Wire::Udp, None);
     let (response, mut router) = keys.response(&initiation, Wire::Udp);
     for damaged in damaged(&response, &[0x01]) {
         assert!(initiator.response(&damaged).is_none(), "{damaged:02x?}");
@@ -130,7 +130,7 @@ fn no_damaged_seek_or_found_is_taken() {
 #[test]
 fn no_packet_is_taken_for_another() {
     let keys = keys();
-    let (initiation, initiator) = keys.initiation(Wire::Udp, None);
+    let (initiation, mut initiator) = keys.initiation(Wire::Udp, None);
     let (response, mut router) = keys.response(&initiation, Wire::Udp);
     let mut client = initiator.response(&response).unwrap();
     let there = sealed(&mut client, b"there");

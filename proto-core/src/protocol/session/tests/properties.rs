@@ -26,7 +26,7 @@ proptest! {
         let wire = if udp { Wire::Udp } else { Wire::Serial };
         let cookie = cookie.filter(|_| udp).map(|secret| Cookie::of(&secret, b"here"));
         let mut packet = [0; INITIATION_LEN];
-        let (_, initiator) = Initiator::begin(
+        let (_, mut initiator) = Initiator::begin(
             &client, &router.public(), wire, index, stamp, &ephemeral, cookie.as_ref(), &mut packet,
         ).unwrap();
         let parsed = Initiation::parse(&packet, &gate).unwrap();
@@ -58,7 +58,7 @@ proptest! {
             *to = from;
         }
         let keys = keys();
-        let (_, initiator) = keys.initiation(Wire::Udp, None);
+        let (_, mut initiator) = keys.initiation(Wire::Udp, None);
         let (mut client, mut router) = keys.session();
         prop_assert!(Initiation::parse(&packet, &keys.gate).is_none());
         prop_assert!(initiator.response(&packet).is_none());
