@@ -133,6 +133,7 @@ fn no_packet_is_taken_for_another() {
     let (initiation, mut initiator) = keys.initiation(Wire::Udp, None);
     let (response, mut router) = keys.response(&initiation, Wire::Udp);
     let mut client = initiator.response(&response).unwrap();
+    let (_, mut initiator) = keys.initiation(Wire::Udp, None);
     let there = sealed(&mut client, b"there");
     let back = sealed(&mut router, b"back");
     let parsed = Initiation::parse(&initiation, &keys.gate).unwrap();
