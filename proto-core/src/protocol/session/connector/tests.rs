@@ -200,7 +200,7 @@ fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
     let mut client = Client::new(&router);
     client.connects(&mut router);
     client.now += REKEY_AFTER;
-    let under_way = client.seal();
+    let (under_way, other) = (client.seal(), client.seal());
     let initiation = client.sends();
     assert!(client.asks(&mut router), "the old one is good until the new one is up");
     assert_eq!(client.waits(), 400);
@@ -208,11 +208,13 @@ fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
     assert_eq!(client.hears(&response), Heard::Up);
     let reply = router.answer(&under_way).unwrap();
     assert_eq!(client.hears(&reply), Heard::Packet(7), "the old one still brings answers");
+    let late = router.answer(&other).unwrap();
     router.channels.remove(0);
     assert!(client.asks(&mut router));
-    // Not renewed in time: it is over.
+    // Not renewed in time: both are over.
     client.now += SESSION_LIFE;
     client.sends();
+    assert_eq!(client.hears(&late), Heard::Nothing);
     assert!(!client.connector.is_up());
 }
 
