@@ -4,7 +4,7 @@
 use blake2::digest::{KeyInit, Mac};
 use blake2::{Blake2s256, Blake2sMac256, Digest};
 use proto_core::key::{PublicKey, SecretKey};
-use proto_core::protocol::session::{Gatekeys, Initiation, Wire};
+use proto_core::protocol::session::{Gatekeys, Initiation, Initiator, StaticKey, Wire};
 use snow::{Builder, HandshakeState};
 
 use crate::document::{self, blocks};
@@ -191,5 +191,50 @@ fn snow_as_router_answers_our_client() {
         let mut opened = [0; 5];
         assert_eq!(channel.open(&packet, &mut opened), Some(5));
         assert_eq!(&opened, b"reply");
+    }
+}
+
+#[test]
+fn snow_agrees_whatever_the_keys() {
+    // Any keys will do: a row of digests.
+    let mut last = [0; 32];
+    let mut draw = || {
+        last = Blake2s256::digest(last).into();
+        SecretKey(last)
+    };
+    for _ in 0..20 {
+        let [client, ephemeral, router, answering] = core::array::from_fn(|_| draw());
+        let own = StaticKey::new(router);
+        let prologue = prologue(Wire::Udp);
+        let mut snow =
+            Start { prologue: &prologue, private: client, ephemeral }.client(&own.public());
+        let mut packet = [0; 142];
+        let (_, mut initiator) = Initiator::begin(
+            &StaticKey::new(client),
+            &own.public(),
+            Wire::Udp,
+            sessions::SENDER,
+            sessions::STAMP,
+            &ephemeral,
+            None,
+            &mut packet,
+        )
+        .unwrap();
+        let mut message = [0; 96];
+        snow.write_message(&[], &mut message).unwrap();
+        assert_eq!(message, packet[14..110]);
+        let parsed = Initiation::parse(&packet, &Gatekeys::of(&own.public())).unwrap();
+        let opened = parsed.open(&own, Wire::Udp, &answering).unwrap();
+        let mut response = [0; 58];
+        let (_, mut channel) = opened.respond(&mut response).unwrap();
+        snow.read_message(&response[10..], &mut []).unwrap();
+        assert_eq!(snow.get_handshake_hash(), channel.handshake_hash());
+        let mut ours = initiator.response(&response).unwrap();
+        let snow = snow.into_stateless_transport_mode().unwrap();
+        let mut text = [0; 20];
+        snow.write_message(0, b"same", &mut text).unwrap();
+        let sealed = sessions::written(|out| ours.seal(b"same", out));
+        assert_eq!(sealed[14..], text);
+        assert_eq!(channel.open(&sealed, &mut [0; 4]), Some(4));
     }
 }

@@ -1,7 +1,5 @@
 //! What goes through a session: packets with a counter, encrypted, each taken once.
 
-use chacha20poly1305::aead::inout::InOutBuf;
-
 use super::noise::{self, Noise, TAG_LEN, Wiped};
 use super::{OVERHEAD, SESSION_VERSION, TO_CLIENT, TO_ROUTER, put, take};
 use crate::protocol::MAX_PACKET;
@@ -42,10 +40,9 @@ impl Channel {
     /// router's is the beginning of the handshake hash, so that nobody can change it on the way.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
-        let hash = take(noise.get_hash(), 0);
+        let hash = *noise.hash();
         let router = u32::from_le_bytes(take(&hash, 0));
-        let (to_router, to_client) = noise.get_ciphers();
-        let (to_router, to_client) = (to_router.extract().0, to_client.extract().0);
+        let (to_router, to_client) = noise.split();
         let (local, remote, send, receive) = match side {
             Side::Client => (client, router, to_router, to_client),
             Side::Router => (router, client, to_client, to_router),
@@ -99,9 +96,7 @@ impl Channel {
         put(head, 0, &[kind, SESSION_VERSION]);
         put(head, 2, &self.remote.to_le_bytes());
         put(head, 6, &counter.to_le_bytes());
-        let (text, tag) = body.split_at_mut_checked(plain.len())?;
-        let buffer = InOutBuf::new(plain, text).ok()?;
-        put(tag, 0, &noise::encrypt(&self.send, counter, &[], buffer)?);
+        noise::encrypt(&self.send, counter, &[], plain, body)?;
         Some(len)
     }
 
@@ -123,12 +118,11 @@ impl Channel {
         if !self.window.wants(counter) {
             return None;
         }
-        let (text, tag) = packet.get(HEAD_LEN..)?.split_last_chunk()?;
-        let out = out.get_mut(..text.len())?;
-        let buffer = InOutBuf::new(text, out).ok()?;
-        noise::decrypt(&self.receive, counter, &[], buffer, tag)?;
+        let len = packet.len().checked_sub(OVERHEAD)?;
+        let out = out.get_mut(..len)?;
+        noise::decrypt(&self.receive, counter, &[], packet.get(HEAD_LEN..)?, out)?;
         self.window.insert(counter);
-        Some(text.len())
+        Some(len)
     }
 }
 

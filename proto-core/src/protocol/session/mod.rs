@@ -14,7 +14,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `noise` | the handshake's functions for the crate `noise-protocol`, and keys that wipe themselves |
+//! | `noise` | the handshake's two messages, the cipher, and keys that wipe themselves |
 //! | `mac` | keyed hashes: the check before any curve arithmetic, and cookies |
 //! | `responder` | the router's half of the handshake |
 //! | `initiator` | the client's half |
@@ -104,7 +104,7 @@ impl StaticKey {
     /// The pair of a private key. This is curve arithmetic: do it once.
     #[must_use]
     pub fn new(mut secret: SecretKey) -> Self {
-        let pair = noise::Pair::with_public(&secret);
+        let pair = noise::Pair::of(&secret);
         secret.0.zeroize();
         Self(pair)
     }
@@ -112,7 +112,7 @@ impl StaticKey {
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(noise::public(&self.0))
+        PublicKey(self.0.public)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Side};
 use super::mac::same;
-use super::noise::{self, Noise};
+use super::noise::{Noise, Pair, Wiped};
 use super::{
     Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
     StaticKey, Wire, is, prologue, put, take,
@@ -76,13 +76,17 @@ impl<'p> Initiation<'p> {
             return None;
         }
         let (sender, stamp) = (self.sender(), self.stamp());
-        let mut noise =
-            noise::begin(false, &prologue(wire, sender, stamp), &own.0, ephemeral, None);
-        // Of the length that the message has: `read_message` panics on others.
-        let message = self.packet.get(14..MAC1)?;
-        noise.read_message(message, &mut []).ok()?;
-        let client = PublicKey(noise.get_rs()?);
-        Some(Opened { client, stamp, sender, noise })
+        let mut noise = Noise::new(&prologue(wire, sender, stamp), &own.0.public);
+        let message = self.packet.get(14..)?.first_chunk()?;
+        let (e, client) = noise.read_first(&own.0, message)?;
+        Some(Opened {
+            client: PublicKey(client),
+            stamp,
+            sender,
+            e,
+            ephemeral: Wiped(ephemeral.0),
+            noise,
+        })
     }
 }
 
@@ -95,6 +99,9 @@ pub struct Opened {
     /// this one is a replay.
     pub stamp: u64,
     sender: u32,
+    /// The client's ephemeral key, and the private half of the router's.
+    e: [u8; 32],
+    ephemeral: Wiped<32>,
     noise: Noise,
 }
 
@@ -112,7 +119,9 @@ impl Opened {
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {
         let out = out.get_mut(..RESPONSE_LEN)?;
         let (head, message) = out.split_at_mut_checked(10)?;
-        self.noise.write_message(&[], message).ok()?;
+        let ephemeral = Pair::of(&SecretKey(self.ephemeral.0));
+        let message = message.first_chunk_mut()?;
+        self.noise.write_second(&ephemeral, (&self.e, &self.client.0), message)?;
         let channel = Channel::new(&self.noise, Side::Router, self.sender);
         put(head, 0, &[RESPONSE, SESSION_VERSION]);
         put(head, 2, &channel.local().to_le_bytes());
