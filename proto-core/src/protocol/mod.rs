@@ -1,7 +1,7 @@
 //! The Postwire protocol, version 1: what travels between the bench and the router.
 //!
 //! ```text
-//! bytes on a serial line --frame--> packet --envelope--> message --client / agent--> work
+//! bytes on a serial line --frame--> packet --session--> inner packet --envelope--> message
 //! a UDP datagram         --frame--> packet
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
-//! | [`session`] | handshake and encryption: who may talk to a router |
+//! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
 //! | [`client`] | the asking side as state machines without I/O or clock |

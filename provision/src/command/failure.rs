@@ -163,7 +163,15 @@ const fn hint(code: Code) -> Option<&'static str> {
         }
         Code::Storage => "free some space on the router, or push fewer peers",
         Code::Unsteady => "something keeps changing this interface: stop it, then try again",
-        Code::Gone | Code::Kernel => return None,
+        Code::Forbidden => "ask an admin of this router",
+        Code::LastAdmin => "make somebody else an admin first",
+        Code::Proof => "compare it with what is on the label",
+        Code::Gone
+        | Code::Kernel
+        | Code::Unclaimed
+        | Code::Claimed
+        | Code::Full
+        | Code::NoOwner => return None,
     })
 }
 

@@ -1,7 +1,5 @@
 //! What goes through a session: packets with a counter, encrypted, each taken once.
 
-use chacha20poly1305::aead::inout::InOutBuf;
-
 use super::noise::{self, Noise, TAG_LEN, Wiped};
 use super::{OVERHEAD, SESSION_VERSION, TO_CLIENT, TO_ROUTER, put, take};
 use crate::protocol::MAX_PACKET;
@@ -40,11 +38,11 @@ impl core::fmt::Debug for Channel {
 impl Channel {
     /// The channel of a handshake that is complete. The client has chosen its own number; the
     /// router's is the beginning of the handshake hash, so that nobody can change it on the way.
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
-        let hash = take(noise.get_hash(), 0);
+        let hash = *noise.hash();
         let router = u32::from_le_bytes(take(&hash, 0));
-        let (to_router, to_client) = noise.get_ciphers();
-        let (to_router, to_client) = (to_router.extract().0, to_client.extract().0);
+        let (to_router, to_client) = noise.split();
         let (local, remote, send, receive) = match side {
             Side::Client => (client, router, to_router, to_client),
             Side::Router => (router, client, to_client, to_router),
@@ -74,9 +72,16 @@ impl Channel {
         self.next
     }
 
+    /// As if so many packets had been sealed.
+    #[cfg(test)]
+    pub(super) const fn skip_to(&mut self, next: u64) {
+        self.next = next;
+    }
+
     /// Writes `plain` as a transport packet: its length, if there is room and `plain` is a packet of
     /// at most [`MAX_PACKET`] bytes.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         let len = plain.len().checked_add(OVERHEAD)?;
         let out = out.get_mut(..len).filter(|_| plain.len() <= MAX_PACKET)?;
@@ -91,9 +96,7 @@ impl Channel {
         put(head, 0, &[kind, SESSION_VERSION]);
         put(head, 2, &self.remote.to_le_bytes());
         put(head, 6, &counter.to_le_bytes());
-        let (text, tag) = body.split_at_mut_checked(plain.len())?;
-        let buffer = InOutBuf::new(plain, text).ok()?;
-        put(tag, 0, &noise::encrypt(&self.send, counter, &[], buffer)?);
+        noise::encrypt(&self.send, counter, &[], plain, body)?;
         Some(len)
     }
 
@@ -102,6 +105,7 @@ impl Channel {
     /// Nothing happens, also not to `out`, if it is for somebody else, not authentic, was here before,
     /// or is so old that nobody knows.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         let kind = match self.side {
             Side::Client => TO_CLIENT,
@@ -114,12 +118,11 @@ impl Channel {
         if !self.window.wants(counter) {
             return None;
         }
-        let (text, tag) = packet.get(HEAD_LEN..)?.split_last_chunk()?;
-        let out = out.get_mut(..text.len())?;
-        let buffer = InOutBuf::new(text, out).ok()?;
-        noise::decrypt(&self.receive, counter, &[], buffer, tag)?;
+        let len = packet.len().checked_sub(OVERHEAD)?;
+        let out = out.get_mut(..len)?;
+        noise::decrypt(&self.receive, counter, &[], packet.get(HEAD_LEN..)?, out)?;
         self.window.insert(counter);
-        Some(text.len())
+        Some(len)
     }
 }
 
@@ -149,6 +152,7 @@ struct Window {
 impl Window {
     /// Whether this counter was not here, as far as is known. The last number there is, is never
     /// wanted: Noise keeps it for other uses.
+    #[cfg_attr(feature = "small", inline(never))]
     fn wants(&self, counter: u64) -> bool {
         match self.end.checked_sub(counter) {
             None | Some(0) => counter != u64::MAX,
@@ -160,6 +164,7 @@ impl Window {
     }
 
     /// Notes a counter that was wanted.
+    #[cfg_attr(feature = "small", inline(never))]
     fn insert(&mut self, counter: u64) {
         let end = counter.saturating_add(1);
         if let Some(ahead) = end.checked_sub(self.end) {

@@ -118,6 +118,13 @@ impl Connector {
         self.session.as_ref().map(|session| session.channel.handshake_hash())
     }
 
+    /// The greatest stamp that was sent. The next one of this client's key has to be greater, also in
+    /// another program and with a clock that was set back.
+    #[must_use]
+    pub const fn last_stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// What to do at the time `now`: send an initiation, or wait. Never [`Step::Done`].
     ///
     /// `fresh` is asked for each initiation; `out` needs room for one.
@@ -200,8 +207,8 @@ impl Connector {
             return self.open(packet, out);
         }
         let Some(attempt) = &mut self.attempt else { return Heard::Nothing };
-        let mut tries = attempt.tries.iter().flatten();
-        if let Some(channel) = tries.clone().find_map(|initiator| initiator.response(packet)) {
+        let mut tries = attempt.tries.iter_mut().flatten();
+        if let Some(channel) = tries.find_map(|initiator| initiator.response(packet)) {
             self.attempt = None;
             self.cookie = None;
             self.waiting = None;
@@ -209,6 +216,7 @@ impl Connector {
             return Heard::Up;
         }
         // Worth one more initiation, which goes out at once, and no second one for the same.
+        let mut tries = attempt.tries.iter().flatten();
         if let Some(cookie) = tries.find_map(|initiator| initiator.cookie(packet)) {
             attempt.due = now;
             attempt.tries = [None, None];

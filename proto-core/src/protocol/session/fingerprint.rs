@@ -8,6 +8,7 @@ use crate::key::PublicKey;
 /// The fingerprint of a public key: 100 bits of its BLAKE2s in base32 (RFC 4648), such as
 /// `ABCD-EFGH-IJKL-MNOP-QRST`.
 #[must_use]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn fingerprint(key: &PublicKey) -> String<24> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut text = String::new();

@@ -3,37 +3,36 @@
 //! All are BLAKE2s with its own key parameter and 32 bytes of output (RFC 7693), shortened to the
 //! first 16 where a packet has 16.
 
-use blake2::digest::{KeyInit as _, Mac as _};
-use blake2::{Blake2s256, Blake2sMac256, Digest as _};
 use subtle::ConstantTimeEq as _;
 
 use super::noise::Wiped;
 use super::{COOKIE, COOKIE_LEN, SESSION_VERSION, is, put, take};
 use crate::key::PublicKey;
+use crate::protocol::Digester;
 
-/// BLAKE2s of all parts in a row.
+/// BLAKE2s of all parts in a row, with a key or without one.
 #[cfg_attr(feature = "small", inline(never))]
-pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Blake2s256::new();
+fn blake2s(key: Option<&[u8]>, parts: &[&[u8]]) -> [u8; 32] {
+    let mut digester = Digester::new(key);
     for part in parts {
-        hash.update(part);
+        digester.update(part);
     }
-    hash.finalize().into()
+    digester.finish()
 }
 
-/// Keyed BLAKE2s of all parts in a row. A key has at most 32 bytes.
-#[cfg_attr(feature = "small", inline(never))]
-pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    // A longer one cannot be: all are arrays of 16 or 32 bytes.
-    let Ok(mut mac) = Blake2sMac256::new_from_slice(key) else { return [0; 32] };
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+/// BLAKE2s of all parts in a row.
+pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    blake2s(None, parts)
+}
+
+/// Keyed BLAKE2s of all parts in a row.
+pub(super) fn keyed<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 32] {
+    const { assert!(N >= 1 && N <= 32) };
+    blake2s(Some(key), parts)
 }
 
 /// [`keyed`], shortened.
-fn short(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+fn short<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 16] {
     take(&keyed(key, parts), 0)
 }
 

@@ -14,7 +14,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `noise` | the handshake's functions for the crate `noise-protocol`, and keys that wipe themselves |
+//! | `noise` | the handshake's two messages, the cipher, and keys that wipe themselves |
 //! | `mac` | keyed hashes: the check before any curve arithmetic, and cookies |
 //! | `responder` | the router's half of the handshake |
 //! | `initiator` | the client's half |
@@ -104,7 +104,7 @@ impl StaticKey {
     /// The pair of a private key. This is curve arithmetic: do it once.
     #[must_use]
     pub fn new(mut secret: SecretKey) -> Self {
-        let pair = noise::Pair::with_public(&secret);
+        let pair = noise::Pair::of(&secret);
         secret.0.zeroize();
         Self(pair)
     }
@@ -112,7 +112,7 @@ impl StaticKey {
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(noise::public(&self.0))
+        PublicKey(self.0.public)
     }
 }
 
@@ -135,8 +135,8 @@ fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
 /// sees every byte of each packet.
 #[cfg_attr(feature = "small", inline(never))]
 fn put(buf: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in buf.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
+    if let Some(place) = buf.get_mut(at..).and_then(|buf| buf.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
     }
 }
 
@@ -146,6 +146,7 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 /// Whether a packet begins as packets of this kind do and has this length.
+#[cfg_attr(feature = "small", inline(never))]
 fn is(packet: &[u8], kind: u8, len: usize) -> bool {
     packet.len() == len && packet.starts_with(&[kind, SESSION_VERSION])
 }

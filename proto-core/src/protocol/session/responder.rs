@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Side};
 use super::mac::same;
-use super::noise::{self, Noise};
+use super::noise::{Noise, Pair, Wiped};
 use super::{
     Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
     StaticKey, Wire, is, prologue, put, take,
@@ -23,6 +23,7 @@ impl<'p> Initiation<'p> {
     /// Takes a packet if it is an initiation and its `mac1` is right. One keyed hash and nothing
     /// more.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn parse(packet: &'p [u8], gate: &Gatekeys) -> Option<Self> {
         if !is(packet, INITIATION, INITIATION_LEN) {
             return None;
@@ -59,6 +60,7 @@ impl<'p> Initiation<'p> {
     }
 
     /// Writes the answer of a router under load: its length, if there is room.
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn cookie_reply(&self, cookie: &Cookie, gate: &Gatekeys, out: &mut [u8]) -> Option<usize> {
         gate.give(self.sender(), &take(self.packet, MAC1), cookie, out)
     }
@@ -68,18 +70,23 @@ impl<'p> Initiation<'p> {
     /// Nothing comes of one that was made for another router, another wire or another version, or
     /// that was changed on the way. A cookie over a serial line is nothing either.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&self, own: &StaticKey, wire: Wire, ephemeral: &SecretKey) -> Option<Opened> {
         if wire == Wire::Serial && !self.is_bare() {
             return None;
         }
         let (sender, stamp) = (self.sender(), self.stamp());
-        let mut noise =
-            noise::begin(false, &prologue(wire, sender, stamp), &own.0, ephemeral, None);
-        // Of the length that the message has: `read_message` panics on others.
-        let message = self.packet.get(14..MAC1)?;
-        noise.read_message(message, &mut []).ok()?;
-        let client = PublicKey(noise.get_rs()?);
-        Some(Opened { client, stamp, sender, noise })
+        let mut noise = Noise::new(&prologue(wire, sender, stamp), &own.0.public);
+        let message = self.packet.get(14..)?.first_chunk()?;
+        let (e, client) = noise.read_first(&own.0, message)?;
+        Some(Opened {
+            client: PublicKey(client),
+            stamp,
+            sender,
+            e,
+            ephemeral: Wiped(ephemeral.0),
+            noise,
+        })
     }
 }
 
@@ -92,6 +99,9 @@ pub struct Opened {
     /// this one is a replay.
     pub stamp: u64,
     sender: u32,
+    /// The client's ephemeral key, and the private half of the router's.
+    e: [u8; 32],
+    ephemeral: Wiped<32>,
     noise: Noise,
 }
 
@@ -105,10 +115,13 @@ impl Opened {
     /// Writes the response and gives the channel, which is worth nothing until something came
     /// through it: three X25519s.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {
         let out = out.get_mut(..RESPONSE_LEN)?;
         let (head, message) = out.split_at_mut_checked(10)?;
-        self.noise.write_message(&[], message).ok()?;
+        let ephemeral = Pair::of(&SecretKey(self.ephemeral.0));
+        let message = message.first_chunk_mut()?;
+        self.noise.write_second(&ephemeral, (&self.e, &self.client.0), message)?;
         let channel = Channel::new(&self.noise, Side::Router, self.sender);
         put(head, 0, &[RESPONSE, SESSION_VERSION]);
         put(head, 2, &channel.local().to_le_bytes());

@@ -29,6 +29,7 @@ impl LabelKey {
     /// The key of a secret as somebody typed it: capitals or not, with or without spaces and dashes.
     /// Nothing if it has fewer than [`MIN_LABEL`] characters, or over 128 bytes.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn of(text: &str) -> Option<Self> {
         let mut plain = Wiped([0; 128]);
         let mut bytes = plain.0.iter_mut();
@@ -88,6 +89,7 @@ pub struct Seek {
 impl Seek {
     /// Takes a packet if it is such a question.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn parse(packet: &[u8]) -> Option<Self> {
         let zeros: [u8; 32] = take(packet, 50);
         (is(packet, SEEK, SEEK_LEN) && zeros == [0; 32])
@@ -102,6 +104,7 @@ impl Seek {
 
     /// Writes the answer: its length, if there is room.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn answer(
         &self,
         key: &PublicKey,

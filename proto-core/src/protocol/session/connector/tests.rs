@@ -141,6 +141,7 @@ fn initiations_are_sent_again_with_new_keys_until_patience_ends() {
         assert!(sent[..nth].iter().all(|other| other[14..46] != one[14..46]));
         assert_eq!(one[6..14], (7 + nth as u64).to_le_bytes(), "stamps grow");
     }
+    assert_eq!(client.connector.last_stamp(), 10);
     // The answer to the last but one is late but good; those before are forgotten.
     let [old, late, _] = &sent[1..] else { panic!() };
     let old = router.answer(old).unwrap();
@@ -199,7 +200,7 @@ fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
     let mut client = Client::new(&router);
     client.connects(&mut router);
     client.now += REKEY_AFTER;
-    let under_way = client.seal();
+    let (under_way, other) = (client.seal(), client.seal());
     let initiation = client.sends();
     assert!(client.asks(&mut router), "the old one is good until the new one is up");
     assert_eq!(client.waits(), 400);
@@ -207,11 +208,13 @@ fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
     assert_eq!(client.hears(&response), Heard::Up);
     let reply = router.answer(&under_way).unwrap();
     assert_eq!(client.hears(&reply), Heard::Packet(7), "the old one still brings answers");
+    let late = router.answer(&other).unwrap();
     router.channels.remove(0);
     assert!(client.asks(&mut router));
-    // Not renewed in time: it is over.
+    // Not renewed in time: both are over.
     client.now += SESSION_LIFE;
     client.sends();
+    assert_eq!(client.hears(&late), Heard::Nothing);
     assert!(!client.connector.is_up());
 }
 
@@ -220,10 +223,7 @@ fn many_packets_make_a_new_session() {
     let mut router = Router::new();
     let mut client = Client::new(&router);
     client.connects(&mut router);
-    let session = client.connector.session.as_mut().unwrap();
-    for _ in 0..REKEY_PACKETS - 1 {
-        let _ = session.channel.seal(b"", &mut [0; OVERHEAD]);
-    }
+    client.connector.session.as_mut().unwrap().channel.skip_to(REKEY_PACKETS - 1);
     assert_eq!(client.waits(), REKEY_AFTER);
     assert!(client.asks(&mut router));
     client.connects(&mut router);
