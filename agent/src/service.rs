@@ -21,7 +21,7 @@ use proto_core::netlink::IfName;
 use proto_core::protocol::codec;
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Status, Subject, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, cut,
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
@@ -146,17 +146,12 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         visitor: &mut Visitor<'_, '_>,
         outlet: &mut dyn Outlet,
     ) {
-        let known = |version| version == VERSION || version == HELLO_VERSION;
-        let (version, body) = match envelope::open(envelope::REQUEST, packet, known) {
-            Ok(opened) => opened,
+        let request = match read(packet) {
+            Ok(request) => request,
+            // What is not understood is nothing that was kept for somebody.
+            Err(_) if visitor.is_stranger() => return,
             Err(error) => return self.refuse(packet, error, outlet),
         };
-        let Some(request) = codec::request(body) else {
-            return self.refuse(packet, EnvelopeError::Malformed, outlet);
-        };
-        if (version == HELLO_VERSION) != matches!(request.ask, Ask::Hello { .. }) {
-            return self.refuse(packet, EnvelopeError::Version(version), outlet);
-        }
         let mut turn = Turn::new(request.client, request.id, outlet);
         // These two change nothing when they come again.
         let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
@@ -368,6 +363,17 @@ impl Readable {
     fn ready<'a>(self) -> Answer<'a> {
         Answer::Ready { file: self.file, length: self.length, digest: self.digest }
     }
+}
+
+/// The request in a packet.
+fn read(packet: &[u8]) -> Result<Request<'_>, EnvelopeError> {
+    let known = |version| version == VERSION || version == HELLO_VERSION;
+    let (version, body) = envelope::open(envelope::REQUEST, packet, known)?;
+    let request = codec::request(body).ok_or(EnvelopeError::Malformed)?;
+    if (version == HELLO_VERSION) != matches!(request.ask, Ask::Hello { .. }) {
+        return Err(EnvelopeError::Version(version));
+    }
+    Ok(request)
 }
 
 /// What is said to those who speak another version.

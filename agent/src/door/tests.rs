@@ -110,7 +110,7 @@ impl Client {
 
     /// Opens a session, if the router lets it.
     fn open(&mut self, agent: &mut Agent<'_>, source: &Source) -> Option<Channel> {
-        let (initiation, initiator) = self.initiate(agent, source, None);
+        let (initiation, mut initiator) = self.initiate(agent, source, None);
         let response = reply(agent, &initiation, source)?;
         assert!(response.len() < initiation.len());
         initiator.response(&response)
@@ -210,7 +210,7 @@ fn what_was_recorded_gets_no_answer_also_after_a_restart() {
     let mut anne = Client::new(1);
     let mut router = Router::owned_by(&anne);
     let recorded = router.agent(|agent, _| {
-        let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+        let (initiation, mut initiator) = anne.initiate(agent, &UDP, None);
         let response = reply(agent, &initiation, &UDP).unwrap();
         let mut channel = initiator.response(&response).unwrap();
         let mut recorded = vec![initiation, response];
@@ -394,7 +394,7 @@ fn under_load_a_cookie_opens_the_door() {
         let elsewhere = Source { wire: Wire::Udp, address: [8; 18] };
         let (initiation, _) = anne.initiate(agent, &UDP, Some(&cookie));
         assert_eq!(reply(agent, &initiation, &elsewhere), None, "another address");
-        let (initiation, initiator) = anne.initiate(agent, &UDP, Some(&cookie));
+        let (initiation, mut initiator) = anne.initiate(agent, &UDP, Some(&cookie));
         let answer = reply(agent, &initiation, &UDP).unwrap();
         assert_eq!(answer[0], RESPONSE);
         assert!(initiator.response(&answer).is_some());

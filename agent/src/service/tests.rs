@@ -5,7 +5,7 @@ use crate::kernel::Buffers;
 use crate::owners::{Ownership, Standing};
 use crate::testing::{Bench, Drawer, Memory, Script, Sent};
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Name, Reply, Request, Role, State};
+use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
 use proto_core::protocol::{MAX_PACKET, config, digest};
 use std::vec::Vec;
