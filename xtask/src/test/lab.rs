@@ -86,10 +86,8 @@ fn boot<'t>(lab: &Lab, agent: &[u8], tool: &'t Path, seed: u64) -> Result<Bench<
     let router = |name: &str, address: &str| -> Result<Router<'t>> {
         let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
         let machine = machine.file("/etc/passwd", 0o644, "nobody:x:65534:65534::/:/bin/sh\n");
-        let folder = folder.join(name);
-        fs::create_dir_all(&folder)?;
         let vm = machine.with_wireguard_tools().module("dummy").wire(&wire, address).boot()?;
-        Ok(Router { vm, tool, folder })
+        Router::new(vm, tool, folder.join(name))
     };
     let (alice, bob) = thread::scope(|scope| {
         let alice = scope.spawn(|| router("alice", "192.0.2.1/24"));
@@ -485,12 +483,15 @@ fn not_allowed(bench: &Bench<'_>) -> Result<String> {
 
 fn no_rights(bench: &Bench<'_>) -> Result<String> {
     bench.alice.stop()?;
-    bench.alice.vm.sh(
-        "start-stop-daemon -S -c nobody -x /bin/postwired -- serve --udp 0.0.0.0 --state /tmp/n \
-         >/tmp/postwired.log 2>&1 </dev/null & \
+    bench
+        .alice
+        .vm
+        .sh("cp -r /etc/postwired /tmp/keep; chown -R nobody /tmp/keep; \
+         start-stop-daemon -S -c nobody -x /bin/postwired -- serve --udp 0.0.0.0 --state /tmp/n \
+         --keep /tmp/keep >/tmp/postwired.log 2>&1 </dev/null & \
          for i in 1 2 3 4 5 6 7 8 9 10; do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; \
-         done; cat /tmp/postwired.log; exit 1",
-    )?.ok()?;
+         done; cat /tmp/postwired.log; exit 1")?
+        .ok()?;
     let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
     refused(&bench.alice, &config.text(), "permission", "")
 }
