@@ -105,6 +105,13 @@ const fn code_name(code: Code) -> &'static str {
         Code::Verify => "verify",
         Code::Storage => "storage",
         Code::Unsteady => "unsteady",
+        Code::Forbidden => "forbidden",
+        Code::Unclaimed => "unclaimed",
+        Code::Claimed => "claimed",
+        Code::LastAdmin => "last_admin",
+        Code::Full => "full",
+        Code::NoOwner => "no_owner",
+        Code::Proof => "proof",
     }
 }
 
@@ -127,6 +134,13 @@ const fn words(code: Code) -> &'static str {
         Code::Verify => "the kernel has something else than it was given",
         Code::Storage => "the router could not keep what it was sent",
         Code::Unsteady => "the kernel's tables kept changing while they were read",
+        Code::Forbidden => "your role on this router does not allow it",
+        Code::Unclaimed => "nobody owns this router yet",
+        Code::Claimed => "somebody owns this router already",
+        Code::LastAdmin => "the router would have no admin left",
+        Code::Full => "the router has no room for another owner",
+        Code::NoOwner => "there is no such owner",
+        Code::Proof => "the secret of the label is not right",
     }
 }
 
@@ -149,7 +163,15 @@ const fn hint(code: Code) -> Option<&'static str> {
         }
         Code::Storage => "free some space on the router, or push fewer peers",
         Code::Unsteady => "something keeps changing this interface: stop it, then try again",
-        Code::Gone | Code::Kernel => return None,
+        Code::Forbidden => "ask an admin of this router",
+        Code::LastAdmin => "make somebody else an admin first",
+        Code::Proof => "compare it with what is on the label",
+        Code::Gone
+        | Code::Kernel
+        | Code::Unclaimed
+        | Code::Claimed
+        | Code::Full
+        | Code::NoOwner => return None,
     })
 }
 
