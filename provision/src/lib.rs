@@ -22,6 +22,7 @@ pub mod cli;
 pub mod command;
 pub mod conf;
 pub mod exit;
+pub mod home;
 pub mod image;
 pub mod name;
 pub mod problem;
