@@ -4,39 +4,42 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+use proto_core::protocol::session::{StaticKey, fingerprint};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Home, HomeError, failed, fingerprint, read, write};
-use crate::conf;
+use super::{Home, HomeError, failed, read, write};
 
-/// Who is at the bench: a key pair.
+/// Who is at the bench: a key pair, and the folder with what belongs to it.
+#[derive(Clone, Debug)]
 pub struct Operator {
-    secret: Zeroizing<[u8; 32]>,
-    /// What routers know the operator by.
-    pub public: PublicKey,
-}
-
-impl std::fmt::Debug for Operator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operator").field("public", &self.public).finish_non_exhaustive()
-    }
+    /// The key pair.
+    pub key: StaticKey,
+    home: Home,
 }
 
 impl Operator {
-    fn new(secret: &SecretKey) -> Self {
-        Self { secret: Zeroizing::new(secret.0), public: conf::public_key(secret) }
+    fn new(secret: SecretKey, home: &Home) -> Self {
+        Self { key: StaticKey::new(secret), home: home.clone() }
+    }
+
+    /// What routers know the operator by.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// What people compare.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.public)
+        fingerprint(&self.public()).to_string()
     }
 
-    /// The private key, for handshakes.
-    #[must_use]
-    pub fn secret(&self) -> SecretKey {
-        SecretKey(*self.secret)
+    /// A stamp for a handshake, greater than any before.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn stamp(&self) -> Result<u64, HomeError> {
+        self.home.stamp()
     }
 }
 
@@ -47,25 +50,32 @@ impl Home {
         &self.key
     }
 
-    /// Makes a key pair and keeps it. With `force` also in the place of an old one.
+    /// Makes a key pair and keeps it. With `force` also in the place of an old one, whose fingerprint
+    /// is returned if it was one.
     ///
     /// # Errors
     /// [`HomeError`].
-    pub fn generate(&self, force: bool) -> Result<Operator, HomeError> {
+    pub fn generate(&self, force: bool) -> Result<(Operator, Option<String>), HomeError> {
         let _lock = self.lock()?;
-        if !force && self.key.symlink_metadata().is_ok() {
-            let old = self.operator()?;
-            let (path, fingerprint) = (self.key.clone(), old.fingerprint());
-            return Err(HomeError::KeyExists { path, fingerprint });
-        }
+        let old = match self.operator() {
+            Err(HomeError::NoKey(_)) => None,
+            Err(_) if force => None,
+            Err(error) => return Err(error),
+            Ok(old) if force => Some(old.fingerprint()),
+            Ok(old) => {
+                let (path, fingerprint) = (self.key.clone(), old.fingerprint());
+                return Err(HomeError::KeyExists { path, fingerprint });
+            }
+        };
         let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut()).map_err(|error| failed("fill", &self.key, error.into()))?;
+        getrandom::fill(bytes.as_mut())
+            .map_err(|error| failed("make", &self.key, std::io::Error::other(error.to_string())))?;
         let secret = SecretKey(*bytes).clamped();
         let mut text = [0; KEY_TEXT_LEN];
         let line = Zeroizing::new(format!("{}\n", secret.reveal(&mut text)));
         text.zeroize();
         write(&self.key, line.as_bytes())?;
-        Ok(Operator::new(&secret))
+        Ok((Operator::new(secret, self), old))
     }
 
     /// The operator's key pair. One that others could have read is refused.
@@ -80,7 +90,7 @@ impl Home {
         closed("the key", &self.key, 0o077)?.ok_or_else(none)?;
         let text = Zeroizing::new(read(&self.key)?.ok_or_else(none)?);
         let secret = text.trim().parse().map_err(|_| HomeError::NotAKey(self.key.clone()))?;
-        Ok(Operator::new(&secret))
+        Ok(Operator::new(secret, self))
     }
 }
 
@@ -110,20 +120,21 @@ mod tests {
     fn a_key_is_made_once_and_read_again() {
         let (_dir, home) = home();
         assert!(matches!(home.operator(), Err(HomeError::NoKey(path)) if path == home.key));
-        let made = home.generate(false).unwrap();
+        let (made, _) = home.generate(false).unwrap();
         let mode = home.key.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(home.operator().unwrap().public, made.public);
+        assert_eq!(home.operator().unwrap().public(), made.public());
         match home.generate(false) {
             Err(HomeError::KeyExists { fingerprint, .. }) => {
                 assert_eq!(fingerprint, made.fingerprint());
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(home.operator().unwrap().public, made.public);
-        let other = home.generate(true).unwrap();
-        assert_ne!(other.public, made.public);
-        assert_eq!(home.operator().unwrap().public, other.public);
+        assert_eq!(home.operator().unwrap().public(), made.public());
+        let (other, old) = home.generate(true).unwrap();
+        assert_eq!(old, Some(made.fingerprint()));
+        assert_ne!(other.public(), made.public());
+        assert_eq!(home.operator().unwrap().public(), other.public());
         assert!(!format!("{other:?}").contains(&std::fs::read_to_string(&home.key).unwrap()[..8]));
     }
 

@@ -63,6 +63,8 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
         Answer::Ready { file, length, digest } => Answer::Ready { file, length, digest },
         Answer::Working { phase, done, total } => Answer::Working { phase, done, total },
         Answer::Failed(failure) => Answer::Failed(failure),
+        Answer::Owned { owners } => Answer::Owned { owners },
+        Answer::Owners(owners) => Answer::Owners(owners),
     })
 }
 
