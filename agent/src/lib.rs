@@ -3,8 +3,8 @@
 //! Data goes one way, and each arrow is one module:
 //!
 //! ```text
-//! packet -> service -> stage -> image -> plan -> apply -> plan again -> reply
-//!                      (file)   (check)  (compare)  (netlink)  (read back)
+//! packet -> door -> service -> stage -> image -> plan -> apply -> plan again -> reply
+//!                              (file)   (check)  (compare)  (netlink)  (read back)
 //! ```
 //!
 //! | module | holds |
@@ -12,6 +12,9 @@
 //! | [`system`] | what is asked of the machine: netlink sockets, files, clock, as traits |
 //! | [`kernel`] | one request to the kernel and its answers, and their errors in our words |
 //! | [`fault`] | a failure on its way up |
+//! | [`door`] | packets of strangers, handshakes and sessions in; requests of owners out |
+//! | [`limits`] | how many handshakes strangers can make the router work on |
+//! | [`identity`], [`owners`], [`keep`] | the router's own key and whose it is, in files that survive |
 //! | [`stage`] | a configuration that arrives in pieces |
 //! | [`image`] | the staged records in order, checked, and the index made of them |
 //! | [`index`] | the items of an image in a file, found by halving |
@@ -39,11 +42,16 @@
 )]
 
 pub mod apply;
+pub mod door;
 pub mod fault;
+pub mod identity;
 pub mod image;
 pub mod index;
+pub mod keep;
 pub mod kernel;
+pub mod limits;
 pub mod options;
+pub mod owners;
 pub mod plan;
 pub mod remove;
 pub mod report;

@@ -5,12 +5,12 @@ use core::fmt;
 use core::time::Duration;
 
 use heapless::String;
-use postwired::system::{Datagram, File, Files, Machine, NetlinkSocket};
+use postwired::system::{Datagram, File, Files, Folder, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Status, cut};
-use proto_core::text::{number, split};
+use proto_core::text::{number, split, split_last};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io;
 use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
 use rustix::net::{
@@ -139,22 +139,83 @@ impl Path {
     }
 }
 
-/// Makes the agent's files in `dir`, which is made if it is missing.
-pub(crate) fn files(dir: &str) -> Result<Files<Scratch>, Errno> {
-    let dir = Path::new(dir);
-    match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
-        Ok(()) | Err(io::Errno::EXIST) => {}
-        Err(error) => return Err(errno(error)),
+/// A folder of our own, which nobody else may look into.
+pub(crate) struct Dir(OwnedFd);
+
+impl Dir {
+    /// Opens a folder, and makes it if it is missing.
+    pub(crate) fn open(path: &str) -> Result<Self, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |path: &CStr| rustix::fs::open(path, flags, Mode::empty()).map_err(errno);
+        let dir = Path::new(path);
+        match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
+            // A folder that is not on the disk would take with it what is put there.
+            Ok(()) => {
+                let (parent, _) = split_last(path.trim_end_matches('/'), b'/').unwrap_or_default();
+                let parent = if parent.is_empty() { "/" } else { parent };
+                let parent = open(Path::new(parent).as_c())?;
+                again(|| rustix::fs::fsync(&parent))?;
+            }
+            Err(io::Errno::EXIST) => {}
+            Err(error) => return Err(errno(error)),
+        }
+        open(dir.as_c()).map(Self)
     }
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(dir.as_c(), flags, Mode::empty()).map_err(errno)?;
-    let dir = dir.as_fd();
-    Ok(Files {
-        stage: scratch(dir, c"stage")?,
-        index: scratch(dir, c"index")?,
-        extras: scratch(dir, c"extras")?,
-        report: scratch(dir, c"report")?,
-    })
+
+    /// Makes the agent's files in this folder.
+    pub(crate) fn scratch(&self) -> Result<Files<Scratch>, Errno> {
+        let dir = self.0.as_fd();
+        Ok(Files {
+            stage: scratch(dir, c"stage")?,
+            index: scratch(dir, c"index")?,
+            extras: scratch(dir, c"extras")?,
+            report: scratch(dir, c"report")?,
+        })
+    }
+}
+
+impl Folder for Dir {
+    fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.0, name, flags, Mode::empty()).map_err(errno)?;
+        Scratch(fd).read_at(0, buf)
+    }
+
+    fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
+        let new = c"new";
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mut file = Scratch(rustix::fs::openat(&self.0, new, flags, mode).map_err(errno)?);
+        file.write_at(0, bytes)?;
+        // First what is in it, then its name, then the folder that has the name.
+        again(|| rustix::fs::fsync(&file.0))?;
+        rustix::fs::renameat(&self.0, new, &self.0, name).map_err(errno)?;
+        again(|| rustix::fs::fsync(&self.0))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other widths on other machines")]
+    fn version(&mut self, name: &CStr) -> Result<u64, Errno> {
+        match rustix::fs::statat(&self.0, name, AtFlags::empty()) {
+            Ok(stat) => {
+                let time = (stat.st_ctime as u64).wrapping_mul(1_000_000_000);
+                let time = time.wrapping_add(stat.st_ctime_nsec as u64);
+                // A file of the same number and time would still have to be as long.
+                let file = (stat.st_ino as u64).rotate_left(40) ^ stat.st_size as u64;
+                Ok((time ^ file).max(1))
+            }
+            Err(io::Errno::NOENT) => Ok(0),
+            Err(error) => Err(errno(error)),
+        }
+    }
+
+    fn lock(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::flock(&self.0, FlockOperation::LockExclusive))
+    }
+
+    fn unlock(&mut self) {
+        // It cannot fail for a lock that is held.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 #[inline(never)]
@@ -227,6 +288,21 @@ fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
     };
     let len = { read }().unwrap_or(0);
     core::str::from_utf8(buf.get(..len).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Reads a short text that somebody else keeps secret, without the white space around it.
+pub(crate) fn read_secret<'b>(path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(Path::new(path).as_c(), flags, Mode::empty()).map_err(errno)?;
+    let len = Scratch(fd).read_at(0, buf)?;
+    let text = core::str::from_utf8(buf.get(..len).unwrap_or_default());
+    text.map(str::trim_ascii).map_err(|_| Errno::EINVAL)
+}
+
+/// Keeps what is in this process's memory out of core dumps, and other processes out of its memory.
+pub(crate) fn keep_secrets() {
+    // Every kernel since 2.4 can.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// The board's name as OpenWrt has it, or nothing.

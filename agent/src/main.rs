@@ -6,6 +6,7 @@
 //! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
 //! | `linux` | netlink sockets, files, clock and identity |
 //! | `log` | text for whoever is there to read it |
+//! | `local` | the commands for somebody on the router |
 //! | `wires` | the serial port and the UDP socket |
 //! | `serve` | the loop |
 #![no_std]
@@ -20,6 +21,7 @@
 )]
 
 mod linux;
+mod local;
 mod log;
 mod serve;
 mod sys;
@@ -27,6 +29,7 @@ mod wires;
 
 use core::fmt::Write;
 
+use postwired::keep::KeepError;
 use postwired::options::{self, Command, OptionsError};
 
 use log::{Stream, log};
@@ -55,7 +58,10 @@ fn run(args: sys::Args) -> i32 {
             ));
             0
         }
+        Ok(Command::Identity { keep }) => finish(keep, local::identity(keep)),
+        Ok(Command::ResetOwner { keep, key }) => finish(keep, local::reset_owner(keep, key)),
         Ok(Command::Serve(options)) => {
+            linux::keep_secrets();
             // It goes on until it cannot.
             let Err(error) = serve::serve(options);
             log(format_args!("{error}"));
@@ -65,6 +71,17 @@ fn run(args: sys::Args) -> i32 {
             log(format_args!("{error}"));
             log(format_args!("see postwired --help"));
             2
+        }
+    }
+}
+
+/// The exit code of a command that ends.
+fn finish(keep: &str, outcome: Result<(), KeepError>) -> i32 {
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            log(format_args!("{keep}: {error}"));
+            1
         }
     }
 }

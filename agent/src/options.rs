@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use heapless::Vec;
 use proto_core::ip::{parse_endpoint, parse_ip};
+use proto_core::key::PublicKey;
 use proto_core::protocol::DEFAULT_PORT;
 use proto_core::protocol::message::cut;
 use proto_core::text::{number, split, split_last};
@@ -17,25 +18,34 @@ pub const HELP: &str = "\
 postwired: takes WireGuard configuration over a serial line or UDP and applies it
 
 usage: postwired serve [OPTIONS]
+       postwired identity [--keep DIR]           print the router's public key and fingerprint
+       postwired reset-owner [KEY] [--keep DIR]  forget all owners; make KEY the only one, if given
 
+options of serve:
   --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 unless told otherwise);
                           `auto` takes the port of the board, if it is a known one
-  --udp ADDRESS[:PORT]    listen on this UDP address (port 5182), for example 192.168.1.1 or [::];
-                          `postwired` takes a push from whoever can send to it
+  --udp ADDRESS[:PORT]    listen on this UDP address (port 5182), for example 192.168.1.1 or [::]
   --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
                           up to 4 times
-  --state DIR             where a push is kept while it arrives (/var/run/postwired);
-                          made if missing, readable to nobody else
+  --keep DIR              where the router's own key and its owners are kept (/etc/postwired);
+                          has to outlive a reboot
+  --label-secret FILE     the secret on the router's label: whoever knows it may claim the router
+                          over UDP, once. Without it that takes the serial line
+  --state DIR             where a push is kept while it arrives (/var/run/postwired)
   -h, --help              this text
   -V, --version           the version
 
-At least one of --serial and --udp is needed. Runs in the foreground; the log goes to standard error.
+At least one of --serial and --udp is needed. Folders are made if missing. Runs in the foreground; the
+log goes to standard error.
 
-exit codes: 0 help or version, 1 it could not go on, 2 the command line is wrong
+exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
 ";
 
 /// Where to keep things unless told otherwise.
 pub const STATE: &str = "/var/run/postwired";
+
+/// Where to keep what has to outlive a reboot unless told otherwise.
+pub const KEEP: &str = "/etc/postwired";
 
 /// The speed of a serial port unless told otherwise, in bits a second.
 pub const BAUD: u32 = 115_200;
@@ -94,6 +104,18 @@ pub enum Command<'a> {
     Version,
     /// Serve.
     Serve(Options<'a>),
+    /// Print the router's public key.
+    Identity {
+        /// Where it is kept.
+        keep: &'a str,
+    },
+    /// Forget all owners.
+    ResetOwner {
+        /// Where they are kept.
+        keep: &'a str,
+        /// The only owner from now on, if any.
+        key: Option<PublicKey>,
+    },
 }
 
 /// How to serve.
@@ -107,6 +129,10 @@ pub struct Options<'a> {
     pub policy: Policy,
     /// Where a push is kept while it arrives.
     pub state: &'a str,
+    /// Where the identity and the owners are kept.
+    pub keep: &'a str,
+    /// The file with the label's secret, if there is one.
+    pub label_secret: Option<&'a str>,
 }
 
 /// What is wrong with a command line.
@@ -137,8 +163,10 @@ pub enum OptionsError<'a> {
 impl fmt::Display for OptionsError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, word, after) = match self {
-            Self::NoCommand => ("what should it do? There is one command: serve", "", ""),
-            Self::Command(word) => ("there is no command `", *word, "`: try serve"),
+            Self::NoCommand => ("what should it do? Most often: serve", "", ""),
+            Self::Command(word) => {
+                ("there is no command `", *word, "`: try serve, identity or reset-owner")
+            }
             Self::Option(word) => ("there is no option `", *word, "`"),
             Self::Missing(option) => ("", *option, " needs a value"),
             Self::Value(option, value) => {
@@ -146,6 +174,7 @@ impl fmt::Display for OptionsError<'_> {
                     "--serial" => "a device and a speed, such as /dev/ttyS1@115200",
                     "--udp" => "an address, such as 192.168.1.1 or [::1]:5182",
                     "--interface" => "an interface name, or the beginning of one and `*`",
+                    "reset-owner" => "a public key, which is 44 characters of base64",
                     _ => "an absolute path of at most 200 bytes",
                 };
                 return write!(f, "{option} takes {wanted}, not `{value}`");
@@ -177,36 +206,45 @@ pub fn parse<'a>(
     mut args: impl Iterator<Item = &'a str>,
     board: &'a str,
 ) -> Result<Command<'a>, OptionsError<'a>> {
-    match args.next() {
+    let command = match args.next() {
         None => return Err(OptionsError::NoCommand),
         Some("-h" | "--help" | "help") => return Ok(Command::Help),
         Some("-V" | "--version") => return Ok(Command::Version),
-        Some("serve") => {}
+        Some(word @ ("serve" | "identity" | "reset-owner")) => word,
         Some(word) if word.starts_with('-') => return Err(OptionsError::NoCommand),
         Some(word) => return Err(OptionsError::Command(word)),
-    }
-    let (mut serial, mut udp, mut state) = (None, None, None);
+    };
+    let (mut serial, mut udp, mut state, mut keep, mut label_secret, mut key) =
+        (None, None, None, None, None, None);
     let mut policy = Policy::default();
     while let Some(word) = args.next() {
         let (option, mut given) = match split(word, b'=') {
             Some((option, value)) if word.starts_with("--") => (option, Some(value)),
             _ => (word, None),
         };
-        match option {
-            "-h" | "--help" => return Ok(Command::Help),
-            "-V" | "--version" => return Ok(Command::Version),
-            "--serial" | "--udp" | "--interface" | "--state" => {}
+        match (option, command) {
+            ("-h" | "--help", _) => return Ok(Command::Help),
+            ("-V" | "--version", _) => return Ok(Command::Version),
+            ("--keep", _)
+            | ("--serial" | "--udp" | "--interface" | "--state" | "--label-secret", "serve") => {}
+            (_, "reset-owner") if !word.starts_with('-') => {
+                let wrong = OptionsError::Value(command, word);
+                if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
+                    return Err(OptionsError::Twice("the key"));
+                }
+                continue;
+            }
             _ => return Err(OptionsError::Option(word)),
         }
         let value = given.take().or_else(|| args.next()).ok_or(OptionsError::Missing(option))?;
         let wrong = OptionsError::Value(option, value);
+        let path = || Some(value).filter(|path| path.starts_with('/') && path.len() <= 200);
         let before = match option {
             "--serial" => serial.replace(serial_port(value, board)?).is_some(),
             "--udp" => udp.replace(udp_address(value).ok_or(wrong)?).is_some(),
-            "--state" => {
-                let path = Some(value).filter(|path| path.starts_with('/') && path.len() <= 200);
-                state.replace(path.ok_or(wrong)?).is_some()
-            }
+            "--state" => state.replace(path().ok_or(wrong)?).is_some(),
+            "--keep" => keep.replace(path().ok_or(wrong)?).is_some(),
+            "--label-secret" => label_secret.replace(path().ok_or(wrong)?).is_some(),
             _ => {
                 policy.allow(value)?;
                 false
@@ -216,10 +254,17 @@ pub fn parse<'a>(
             return Err(OptionsError::Twice(option));
         }
     }
+    let keep = keep.unwrap_or(KEEP);
+    match command {
+        "identity" => return Ok(Command::Identity { keep }),
+        "reset-owner" => return Ok(Command::ResetOwner { keep, key }),
+        _ => {}
+    }
     if serial.is_none() && udp.is_none() {
         return Err(OptionsError::NoWire);
     }
-    Ok(Command::Serve(Options { serial, udp, policy, state: state.unwrap_or(STATE) }))
+    let state = state.unwrap_or(STATE);
+    Ok(Command::Serve(Options { serial, udp, policy, state, keep, label_secret }))
 }
 
 fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
@@ -295,6 +340,22 @@ mod tests {
         assert_eq!(parse("serve --interface a/b"), E::Value("--interface", "a/b"));
         assert_eq!(parse("serve --interface a*b"), E::Value("--interface", "a*b"));
         assert_eq!(parse("serve --state tmp"), E::Value("--state", "tmp"));
+    }
+
+    #[test]
+    fn the_other_commands_take_what_they_need() {
+        let parse = |line: &'static str| parse(line.split_whitespace(), "");
+        assert!(matches!(parse("identity"), Ok(Command::Identity { keep: KEEP })));
+        assert!(matches!(parse("identity --keep /x"), Ok(Command::Identity { keep: "/x" })));
+        assert!(matches!(parse("reset-owner"), Ok(Command::ResetOwner { keep: KEEP, key: None })));
+        let key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+        let line = "reset-owner --keep=/x AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+        let Ok(Command::ResetOwner { keep: "/x", key: Some(read) }) = parse(line) else {
+            panic!("{:?}", parse(line));
+        };
+        assert_eq!(read.to_string(), key);
+        assert_eq!(parse("identity --udp [::]").unwrap_err(), OptionsError::Option("--udp"));
+        assert_eq!(parse("reset-owner me").unwrap_err(), OptionsError::Value("reset-owner", "me"));
     }
 
     #[test]

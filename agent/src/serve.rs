@@ -5,20 +5,26 @@ use core::convert::Infallible;
 use core::fmt;
 use core::net::SocketAddr;
 
+use postwired::door::{Door, Source};
 use postwired::fault::Slot;
+use postwired::identity;
+use postwired::keep::KeepError;
 use postwired::kernel::{Buffers, Kernel, SET};
 use postwired::options::{Options, SerialPort};
+use postwired::owners::Ownership;
 use postwired::service::Service;
 use postwired::system::Machine;
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
+use proto_core::protocol::session::{LabelKey, fingerprint};
 use rustix::event::{Timespec, epoll};
 use rustix::io;
+use zeroize::Zeroize;
 
-use crate::linux::{Linux, Netlink, Scratch, errno, files};
+use crate::linux::{Dir, Linux, Netlink, Scratch, errno, read_secret};
 use crate::log::log;
-use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet};
+use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
 
 /// How long a frame may stay open without a byte, in milliseconds.
 const FRAME_PATIENCE: u64 = 1_000;
@@ -32,6 +38,9 @@ const UDP: u64 = 2;
 pub(crate) enum ServeError<'a> {
     Netlink(Errno),
     State(&'a str, Errno),
+    Keep(&'a str, KeepError),
+    Label(&'a str, Errno),
+    LabelText(&'a str),
     Serial(&'a str, Errno),
     Udp(Shown<SocketAddr>, Errno),
     Epoll(Errno),
@@ -43,6 +52,12 @@ impl fmt::Display for ServeError<'_> {
         let (what, of, errno): (_, &dyn fmt::Display, _) = match self {
             Self::Netlink(errno) => ("open a netlink socket", &"", errno),
             Self::State(dir, errno) => ("keep files in ", dir, errno),
+            Self::Keep(dir, error) => return write!(f, "{dir}: {error}"),
+            Self::Label(file, errno) => ("read the label's secret in ", file, errno),
+            Self::LabelText(file) => {
+                let text = "the label's secret has at least 16 letters and digits";
+                return write!(f, "{file}: {text}");
+            }
             Self::Serial(device, errno) => ("open ", device, errno),
             Self::Udp(address, errno) => ("listen on ", address, errno),
             Self::Epoll(errno) => ("wait for events", &"", errno),
@@ -52,7 +67,7 @@ impl fmt::Display for ServeError<'_> {
     }
 }
 
-type Agent<'b> = Service<'b, Netlink, Scratch, Linux>;
+type Agent<'b> = Door<'b, Netlink, Scratch, Linux>;
 
 /// A serial port that may be gone for a while.
 struct Line<'o> {
@@ -69,13 +84,25 @@ struct Line<'o> {
 pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'a>> {
     let route = Netlink::route().map_err(ServeError::Netlink)?;
     let generic = Netlink::generic().map_err(ServeError::Netlink)?;
-    let files = files(options.state).map_err(|errno| ServeError::State(options.state, errno))?;
+    let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
+    let state_failed = |errno| ServeError::State(options.state, errno);
+    let keep_failed = |error| ServeError::Keep(options.keep, error);
+    let files = state.scratch().map_err(state_failed)?;
+    let label = options.label_secret.map(label).transpose()?;
+    let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;
+    let ownership = Ownership::load(&mut keep, &mut state, label).map_err(keep_failed)?;
     let mut buffers = Buffers::default();
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    let mut agent = Service::new(kernel, files, Linux, options.policy, &mut set)
+    let service = Service::new(kernel, files, Linux, options.policy, &mut set)
         .map_err(|_| ServeError::Random)?;
+    let shown = fingerprint(&identity.public());
+    match ownership.len() {
+        0 => log(format_args!("this router is {shown}; nobody owns it yet")),
+        owners => log(format_args!("this router is {shown}; it has {owners} owners")),
+    }
+    let mut agent = Door::new(service, ownership, identity);
 
     let events = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(|error| ServeError::Epoll(errno(error)))?;
@@ -96,7 +123,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
             let shown = Shown(address);
             let socket = Udp::open(&address).map_err(|errno| ServeError::Udp(shown, errno))?;
             watch(&events, &socket, UDP)?;
-            log(format_args!("listening on UDP {shown}: whoever can send to it can configure"));
+            log(format_args!("listening on UDP {shown}"));
             Some(socket)
         }
     };
@@ -143,6 +170,20 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     }
 }
 
+/// Opens one of our folders.
+fn open_dir(path: &str) -> Result<Dir, ServeError<'_>> {
+    Dir::open(path).map_err(|errno| ServeError::State(path, errno))
+}
+
+/// Reads the secret on the router's label.
+fn label(path: &str) -> Result<LabelKey, ServeError<'_>> {
+    let mut buf = [0; 128];
+    let text = read_secret(path, &mut buf).map_err(|errno| ServeError::Label(path, errno));
+    let key = text.and_then(|text| LabelKey::of(text).ok_or(ServeError::LabelText(path)));
+    buf.zeroize();
+    key
+}
+
 fn watch<'a>(
     events: &impl rustix::fd::AsFd,
     source: &impl rustix::fd::AsFd,
@@ -181,14 +222,11 @@ impl Line<'_> {
                     let mut outlet = SerialOutlet { port: serial, device: self.port.device };
                     match self.deframer.next(&mut input) {
                         None => break,
-                        Some(Received::Packet(packet)) => agent.packet(packet, &mut outlet),
-                        Some(Received::Garbage) => {
-                            agent.counters.garbage = agent.counters.garbage.saturating_add(1);
+                        Some(Received::Packet(packet)) => {
+                            agent.packet(packet, &Source::SERIAL, &mut outlet);
                         }
-                        Some(Received::Text(text)) => {
-                            let count = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                            agent.counters.text = agent.counters.text.saturating_add(count);
-                        }
+                        Some(Received::Garbage) => agent.garbage(),
+                        Some(Received::Text(text)) => agent.text(text.len()),
                     }
                 }
                 self.framed = self.deframer.is_inside();
@@ -222,8 +260,11 @@ fn receive(socket: &Udp, agent: &mut Agent<'_>) {
     for _ in 0..64 {
         match socket.receive(&mut buf) {
             Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
-                Some(packet) => agent.packet(packet, &mut UdpOutlet { socket, to: Shown(sender) }),
-                None => agent.counters.garbage = agent.counters.garbage.saturating_add(1),
+                Some(packet) => {
+                    let source = source(&sender);
+                    agent.packet(packet, &source, &mut UdpOutlet { socket, to: Shown(sender) });
+                }
+                None => agent.garbage(),
             },
             // Also what a client that is gone left behind (ECONNREFUSED).
             Err(_) => break,

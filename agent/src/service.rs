@@ -2,56 +2,52 @@
 //! repeated request gets it again.
 //!
 //! One request is worked on at a time; nothing here waits for a wire. What takes long says so in
-//! between ([`Outlet`]).
+//! between ([`Outlet`]). Who asks has been found out before ([`crate::door`]), and what they may ask for is
+//! decided here, once for each request ([`Visitor`]).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `turn` | one request that is being answered |
+//! | `visitor` | who asks, and what they may |
+//! | `push` | stage, plan and commit |
 
-use core::fmt;
+mod push;
+mod turn;
+mod visitor;
 
 use heapless::{String, Vec};
-use proto_core::netlink::{Errno, IfName};
+use proto_core::key::PublicKey;
+use proto_core::netlink::IfName;
 use proto_core::protocol::codec;
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, State, Status, Subject, Summary, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, Status, Subject, cut,
 };
-use proto_core::protocol::window::Arrived;
-use proto_core::protocol::{Digest, MAX_DATA, MAX_PACKET, VERSION};
+use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
-use crate::apply::apply;
 use crate::fault::{Fault, Slot};
-use crate::image::{check, has_digest};
-use crate::index::{Extras, Index};
+use crate::index::Extras;
 use crate::kernel::{Kernel, SET};
 use crate::options::Policy;
-use crate::plan::{Purpose, Work, agree, compare, parse_name};
+use crate::plan::parse_name;
 use crate::stage::{Announced, Stage};
 use crate::system::{File, Files, Machine, NetlinkSocket};
 use crate::{remove, report};
+use turn::Turn;
+
+pub use turn::{Outlet, SCRATCH};
+pub use visitor::Visitor;
 
 /// How many clients' last replies are kept.
 const CLIENTS: usize = 4;
 /// The longest reply that is kept, in bytes. Only those of `Read` are longer, and they repeat
 /// themselves.
 const KEPT: usize = 512;
-/// How often a long request gives a sign of life, in milliseconds.
-const BEAT: u64 = 200;
-
-/// The way back to a client.
-pub trait Outlet {
-    /// Sends a packet; the buffer has room behind it for what the wire adds. A packet that cannot be
-    /// sent is lost, as on any wire.
-    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize);
-    /// The most bytes of pieces this way takes unanswered.
-    fn in_flight(&self) -> u32;
-    /// Who is there, for the log.
-    fn from(&self) -> &dyn fmt::Display;
-}
-
-/// Bytes of a buffer that a packet is written into, with room for its CRC.
-pub const SCRATCH: usize = MAX_PACKET + proto_core::protocol::frame::CRC_LEN;
-
 /// A reply that was sent.
 #[derive(Clone, Debug)]
 struct Kept {
+    /// Whose request it was: nobody else gets the reply.
+    key: PublicKey,
     client: ClientId,
     id: u32,
     packet: Vec<u8, KEPT>,
@@ -143,8 +139,13 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         &self.machine
     }
 
-    /// Takes a packet and sends what there is to answer.
-    pub fn packet(&mut self, packet: &[u8], outlet: &mut dyn Outlet) {
+    /// Takes a packet of a session and sends what there is to answer.
+    pub fn packet(
+        &mut self,
+        packet: &[u8],
+        visitor: &mut Visitor<'_, '_>,
+        outlet: &mut dyn Outlet,
+    ) {
         let known = |version| version == VERSION || version == HELLO_VERSION;
         let (version, body) = match envelope::open(envelope::REQUEST, packet, known) {
             Ok(opened) => opened,
@@ -157,24 +158,34 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             return self.refuse(packet, EnvelopeError::Version(version), outlet);
         }
         let mut turn = Turn::new(request.client, request.id, outlet);
+        // These two change nothing when they come again.
+        let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
+        if !repeatable && self.remembered(&visitor.key, &mut turn) {
+            return;
+        }
+        if visitor.is_stranger() {
+            return;
+        }
         if let Some(stage) = self.stage.as_mut().filter(|stage| stage.client == turn.client) {
             stage.heard = self.machine.now();
         }
-        // These two change nothing when they come again.
-        let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
-        if !repeatable && self.remembered(&mut turn) {
-            return;
-        }
-        if let Err(fault) = self.answer(&request.ask, &mut turn) {
+        let allowed = visitor.may(self.slot, &request.ask);
+        let answered = allowed.and_then(|()| self.answer(&request.ask, visitor, &mut turn));
+        if let Err(fault) = answered {
             turn.answer(&Answer::Failed(self.slot.take(fault)));
         }
         if !repeatable {
-            self.keep(&turn);
+            self.keep(visitor.key, &turn);
         }
         turn.send();
     }
 
-    fn answer(&mut self, ask: &Ask<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    fn answer(
+        &mut self,
+        ask: &Ask<'_>,
+        visitor: &mut Visitor<'_, '_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Fault> {
         match ask {
             Ask::Hello { min, max } => self.hello(turn, *min, *max),
             Ask::Status => self.status(turn),
@@ -196,9 +207,17 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             Ask::Changes { stage } => self.changes(turn, *stage),
             Ask::Read { file, offset, length } => self.read(turn, *file, *offset, *length),
             Ask::Remove { interface } => self.remove(turn, interface),
-            Ask::Claim { .. } | Ask::Owners | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
-                let text = "this agent has no owners";
-                Err(self.slot.fail(Code::Malformed, Subject::None, text))
+            Ask::Owners => {
+                turn.answer(&Answer::Owners(visitor.ownership.owners().clone()));
+                Ok(())
+            }
+            Ask::Claim { .. } | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
+                visitor.change(self.slot, ask)?;
+                let from = turn.outlet.from();
+                let owners = visitor.ownership.len();
+                self.machine.log(format_args!("{from}: the router has {owners} owners now"));
+                turn.answer(&Answer::Owned { owners });
+                Ok(())
             }
         }
     }
@@ -220,8 +239,9 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     }
 
     /// Whether this request was answered before; then it is answered again, in the same words.
-    fn remembered(&self, turn: &mut Turn<'_>) -> bool {
-        let Some(kept) = self.kept.iter().find(|kept| kept.client == turn.client) else {
+    fn remembered(&self, key: &PublicKey, turn: &mut Turn<'_>) -> bool {
+        let same = |kept: &&Kept| kept.client == turn.client && kept.key == *key;
+        let Some(kept) = self.kept.iter().find(same) else {
             return false;
         };
         if kept.id == turn.id {
@@ -232,10 +252,11 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         kept.id.wrapping_sub(turn.id) < u32::MAX / 2
     }
 
-    fn keep(&mut self, turn: &Turn<'_>) {
+    fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
         let Ok(packet) = Vec::from_slice(turn.packet()) else { return };
-        let kept = Kept { client: turn.client, id: turn.id, packet, when: self.machine.now() };
-        if let Some(slot) = self.kept.iter_mut().find(|kept| kept.client == turn.client) {
+        let kept = Kept { key, client: turn.client, id: turn.id, packet, when: self.machine.now() };
+        let same = |old: &&mut Kept| old.client == kept.client && old.key == kept.key;
+        if let Some(slot) = self.kept.iter_mut().find(same) {
             *slot = kept;
         } else if let Err(kept) = self.kept.push(kept)
             && let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.when)
@@ -295,72 +316,6 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         Err(self.slot.fail(Code::NotAllowed, Subject::Interface, text))
     }
 
-    fn begin(&mut self, turn: &mut Turn<'_>, announced: Announced) -> Result<(), Fault> {
-        self.allowed(&announced.interface)?;
-        announced.check(self.slot)?;
-        let now = self.machine.now();
-        // The same configuration again is the same push, whoever goes on with it: a client that was
-        // ended and started anew has another name.
-        if let Some(stage) = self.stage.as_mut().filter(|stage| stage.announced == announced) {
-            (stage.client, stage.heard) = (turn.client, now);
-            turn.answer(&Answer::Received { stage: stage.id, arrived: stage.arrived });
-            return Ok(());
-        }
-        self.check_free(turn.client)?;
-        self.drop_stage()?;
-        self.number = self.number.wrapping_add(1);
-        let (from, id, length) = (turn.outlet.from(), self.number, announced.length);
-        let interface = &announced.interface;
-        self.machine.log(format_args!("{from}: begins to push {interface}, {length} bytes"));
-        let arrived = Arrived::default();
-        self.stage = Some(Stage { id, client: turn.client, announced, arrived, heard: now });
-        turn.answer(&Answer::Received { stage: id, arrived });
-        Ok(())
-    }
-
-    /// Fails while another client's push is under way.
-    fn check_free(&self, client: ClientId) -> Result<(), Fault> {
-        let now = self.machine.now();
-        match &self.stage {
-            Some(stage) if stage.client != client && !stage.is_stale(now) => {
-                let words = format_args!("somebody else is pushing {}", stage.announced.interface);
-                Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Fails unless the stage is this one, of this client.
-    fn check_stage(&self, client: ClientId, id: u32) -> Result<(), Fault> {
-        match &self.stage {
-            Some(stage) if stage.id == id && stage.client == client => Ok(()),
-            _ => Err(gone(self.slot)),
-        }
-    }
-
-    fn drop_stage(&mut self) -> Result<(), Fault> {
-        self.stage = None;
-        // There are keys in it.
-        let Files { stage, index, extras, .. } = &mut self.files;
-        let cleared = stage.clear().and_then(|()| index.clear()).and_then(|()| extras.clear());
-        cleared.map_err(|errno| self.slot.storage(errno))
-    }
-
-    fn piece(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: u32,
-        index: u32,
-        data: &[u8],
-    ) -> Result<(), Fault> {
-        self.check_stage(turn.client, id)?;
-        let Self { slot, files, stage, .. } = self;
-        let Some(stage) = stage else { return Err(gone(slot)) };
-        stage.piece(slot, &mut files.stage, index, data)?;
-        turn.answer(&Answer::Received { stage: id, arrived: stage.arrived });
-        Ok(())
-    }
-
     fn read(
         &mut self,
         turn: &mut Turn<'_>,
@@ -378,124 +333,6 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         let got = got.map_err(|errno| self.slot.storage(errno))?;
         turn.answer(&Answer::Data { offset, data: room.get(..got).unwrap_or_default() });
         Ok(())
-    }
-
-    fn commit(&mut self, turn: &mut Turn<'_>, stage: u32, for_real: bool) -> Result<(), Fault> {
-        self.check_stage(turn.client, stage)?;
-        let Some(stage) = self.stage.take() else { return Err(gone(self.slot)) };
-        if !stage.is_complete() {
-            self.stage = Some(stage);
-            return Err(self.slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
-        }
-        let outcome = self.run(turn, &stage, for_real);
-        if !for_real {
-            self.stage = Some(stage);
-            turn.answer(&Answer::Planned(outcome?));
-            return Ok(());
-        }
-        let from = turn.outlet.from();
-        let interface = &stage.announced.interface;
-        let fault = match outcome {
-            Ok(summary) => {
-                self.counters.applied = self.counters.applied.saturating_add(1);
-                let peers = summary.peers;
-                let quiet = if summary.is_quiet() { ", nothing had to change" } else { "" };
-                self.machine.log(format_args!(
-                    "{from}: applied {interface}: peers {} added, {} changed, {} removed, {} as \
-                     before{quiet}",
-                    peers.added, peers.changed, peers.removed, peers.same
-                ));
-                turn.answer(&Answer::Applied(summary));
-                None
-            }
-            Err(fault) => {
-                self.counters.failed = self.counters.failed.saturating_add(1);
-                let failure = self.slot.take(fault);
-                let state = match failure.state {
-                    State::Unchanged => "nothing was changed",
-                    State::Partly => "some of it was changed",
-                };
-                let Failure { subject, text, .. } = &failure;
-                let colon = if *subject == Subject::None { "" } else { ": " };
-                self.machine.log(format_args!(
-                    "{from}: did not apply {interface}: {subject}{colon}{text}; {state}"
-                ));
-                Some(failure)
-            }
-        };
-        let dropped = self.drop_stage();
-        match fault {
-            Some(failure) => Err(self.slot.restore(failure)),
-            None => dropped,
-        }
-    }
-
-    /// Checks the image, compares it with the kernel and, `for_real`, changes the kernel and compares
-    /// again.
-    fn run(
-        &mut self,
-        turn: &mut Turn<'_>,
-        stage: &Stage,
-        for_real: bool,
-    ) -> Result<Summary, Fault> {
-        let Self { slot, kernel, files, machine, set, .. } = self;
-        let length = stage.announced.length;
-        let client = turn.client;
-        let mut last = machine.now();
-        let mut working = |phase, done, total| {
-            if machine.now().saturating_sub(last) >= BEAT {
-                last = machine.now();
-                turn.answer(&Answer::Working { phase, done, total });
-                turn.send();
-            }
-        };
-        if !has_digest(slot, &mut files.stage, length, &stage.announced.digest)? {
-            let text = "the pieces do not add up to what was announced";
-            return Err(slot.fail(Code::Digest, Subject::None, text));
-        }
-        let mut work = Work {
-            slot,
-            stage: &mut files.stage,
-            length,
-            index: Index::new(slot, &mut files.index),
-            extras: Extras::new(slot, &mut files.extras),
-            key: self.sum_key,
-        };
-        let interface = check(slot, work.stage, length, &mut work.index, &work.key, &mut working)?;
-        if interface.name != stage.announced.interface {
-            let text = "the image is for another interface than was announced";
-            return Err(slot.fail(Code::Config, Subject::Interface, text));
-        }
-        let plan = compare(kernel, &mut work, &interface, Purpose::Change, &mut working)?;
-        if !for_real {
-            let written = report::changes(&mut files.report, &mut work, &interface, &plan)?;
-            self.publish(client, written, Some(stage.id));
-            return Ok(plan.summary);
-        }
-        if plan.summary.is_quiet() {
-            return Ok(plan.summary);
-        }
-        apply(kernel, &mut work, &interface, &plan, machine, set, &mut working)?;
-        let after = compare(kernel, &mut work, &interface, Purpose::Verify, &mut working)
-            .and_then(|after| agree(&mut work, &after).map(|()| after))
-            .map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))?;
-        Ok(Summary {
-            public_key: after.summary.public_key,
-            listen_port: after.summary.listen_port,
-            ..plan.summary
-        })
-    }
-
-    fn publish(
-        &mut self,
-        client: ClientId,
-        (length, digest): (u32, Digest),
-        stage: Option<u32>,
-    ) -> Readable {
-        self.number = self.number.wrapping_add(1);
-        let readable = Readable { file: self.number, length, digest, client, stage };
-        self.readable = Some(readable);
-        readable
     }
 
     fn show(&mut self, turn: &mut Turn<'_>, interface: &str) -> Result<(), Fault> {
@@ -538,58 +375,6 @@ const VERSIONS: &str = "this router speaks version 1 of the protocol";
 
 fn gone(slot: &Slot) -> Fault {
     slot.fail(Code::Gone, Subject::None, "the router does not have this any more")
-}
-
-/// A request that is being answered.
-struct Turn<'o> {
-    client: ClientId,
-    id: u32,
-    outlet: &'o mut dyn Outlet,
-    scratch: [u8; SCRATCH],
-    len: usize,
-}
-
-impl<'o> Turn<'o> {
-    fn new(client: ClientId, id: u32, outlet: &'o mut dyn Outlet) -> Self {
-        Self { client, id, outlet, scratch: [0; SCRATCH], len: 0 }
-    }
-
-    /// Writes an answer in place of the one before.
-    #[inline(never)]
-    fn answer(&mut self, answer: &Answer<'_>) {
-        let version = match answer {
-            Answer::Hello(_) | Answer::Failed(Failure { code: Code::Version, .. }) => HELLO_VERSION,
-            _ => VERSION,
-        };
-        let reply = (self.client, self.id, answer);
-        self.len = match self.scratch.get_mut(..MAX_PACKET) {
-            Some([kind, spoken, body @ ..]) => {
-                (*kind, *spoken) = (envelope::REPLY, version);
-                codec::write(&reply, body).map_or(0, |len| len.saturating_add(2))
-            }
-            _ => 0,
-        };
-    }
-
-    fn packet(&self) -> &[u8] {
-        self.scratch.get(..self.len).unwrap_or_default()
-    }
-
-    fn send(&mut self) {
-        if self.len > 0 {
-            self.outlet.send(&mut self.scratch, self.len);
-        }
-    }
-
-    fn repeat(&mut self, packet: &[u8]) {
-        if let Some(room) = self.scratch.get_mut(..packet.len()) {
-            for (to, from) in room.iter_mut().zip(packet) {
-                *to = *from;
-            }
-            self.len = packet.len();
-            self.send();
-        }
-    }
 }
 
 #[cfg(test)]

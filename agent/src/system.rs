@@ -1,6 +1,7 @@
 //! What the agent asks of the machine it runs on. The binary answers with system calls, tests with
 //! plain memory and a scripted kernel.
 
+use core::ffi::CStr;
 use core::fmt;
 
 use proto_core::netlink::Errno;
@@ -50,6 +51,36 @@ pub trait File {
     /// # Errors
     /// What the system call said.
     fn clear(&mut self) -> Result<(), Errno>;
+}
+
+/// A folder of small files that are replaced whole. Which of them outlive a reboot is for the one who
+/// names the folder to know.
+pub trait Folder {
+    /// Reads a file from its beginning; as much as fits `buf`.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none of that name, else what the system call said.
+    fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno>;
+    /// Replaces a file, or makes it. When this returns, the new file is on the disk; a power cut at any
+    /// moment leaves the old one or the new one.
+    ///
+    /// # Errors
+    /// What the system call said. The old file is then as it was.
+    fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno>;
+    /// A number that is another one after the file was replaced, also by another process; 0 when there is
+    /// no file of that name.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn version(&mut self, name: &CStr) -> Result<u64, Errno>;
+    /// Keeps other processes from changing files in the folder until [`Folder::unlock`], or waits until
+    /// another one that does so is done.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn lock(&mut self) -> Result<(), Errno>;
+    /// Ends what [`Folder::lock`] began.
+    fn unlock(&mut self);
 }
 
 /// The rest of the machine.

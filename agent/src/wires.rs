@@ -2,13 +2,15 @@
 //! `proto_core::protocol::frame`.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
+use postwired::door::Source;
 use postwired::options::SerialPort;
 use postwired::service::{Outlet, SCRATCH};
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{MAX_SEALED, seal, write_serial};
+use proto_core::protocol::session::Wire;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -194,4 +196,18 @@ impl Outlet for UdpOutlet<'_> {
     fn from(&self) -> &dyn fmt::Display {
         &self.to
     }
+}
+
+/// Where a datagram came from, as the door sees it.
+pub(crate) fn source(sender: &SocketAddr) -> Source {
+    let mut address = [0; 18];
+    let ip = match sender.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let bytes = ip.octets().into_iter().chain(sender.port().to_be_bytes());
+    for (to, from) in address.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    Source { wire: Wire::Udp, address }
 }

@@ -27,6 +27,7 @@ impl fmt::Display for KeyError {
 impl core::error::Error for KeyError {}
 
 /// Reads a key from base64. The time taken does not depend on the key.
+#[cfg_attr(feature = "small", inline(never))]
 fn decode(text: &str) -> Result<[u8; KEY_LEN], KeyError> {
     // One byte of room: 44 characters could stand for 33 bytes if the padding is missing.
     let mut buf = [0; KEY_LEN + 1];

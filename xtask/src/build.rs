@@ -97,8 +97,29 @@ fn agent_with(arch: Arch, profile: &str) -> Result<PathBuf> {
     if arch == Arch::S390x {
         apt::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
     }
+    command.arg("--config").arg(short_paths(triple)?);
     quietly(&mut command)?;
     Ok(target_folder().join(triple).join(profile).join("postwired"))
+}
+
+/// A setting of cargo's that takes the folders of this machine out of the places that panics name: the file
+/// is the same on every machine, and smaller.
+fn short_paths(triple: &str) -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let sources = home.context("no home folder")?.join("registry").join("src");
+    let sysroot = quietly(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    // Each registry has a folder of its own in there.
+    let mut folders = vec![library];
+    for entry in fs::read_dir(&sources).into_iter().flatten() {
+        folders.push(entry?.path());
+    }
+    let flags: Vec<String> = folders
+        .iter()
+        .map(|folder| format!("\"--remap-path-prefix={}/=\"", folder.display()))
+        .collect();
+    Ok(format!("target.{triple}.rustflags=[{}]", flags.join(",")))
 }
 
 /// The Rust target of an architecture of the lab.

@@ -1,139 +1,14 @@
 //! Packets in, packets out, over files in memory and a kernel that follows a script.
 
 use super::*;
-use crate::kernel::{Buffers, Kernel};
-use crate::system::Datagram;
-use crate::testing::Memory;
-use proto_core::netlink::genl::{
-    CTRL_ATTR_FAMILY_ID, CTRL_CMD_NEWFAMILY, GENL_ID_CTRL, GenlHeader,
-};
-use proto_core::netlink::{Messages, Writer};
-use proto_core::protocol::message::{Name, Reply, Request, Status};
-use proto_core::protocol::{config, digest};
-use std::cell::{Cell, RefCell};
-use std::string::String;
+use crate::kernel::Buffers;
+use crate::owners::{Ownership, Standing};
+use crate::testing::{Bench, Drawer, Memory, Script, Sent};
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Name, Reply, Request, Role, State};
+use proto_core::protocol::session::Wire;
+use proto_core::protocol::{MAX_PACKET, config, digest};
 use std::vec::Vec;
-
-const NLMSG_ERROR: u16 = 2;
-const NLM_F_CAPPED: u16 = 0x100;
-const NLM_F_ACK_TLVS: u16 = 0x200;
-const NLMSGERR_ATTR_MSG: u16 = 1;
-const RTM_NEWLINK: u16 = 16;
-const RTM_GETLINK: u16 = 18;
-
-/// A kernel that has WireGuard and no interface, and lets nobody make one.
-#[derive(Default)]
-struct Script {
-    /// Which of the two sockets it is: their messages have the same numbers.
-    generic: bool,
-    answers: Vec<Vec<u8>>,
-}
-
-impl Script {
-    fn ack(&mut self, seq: u32, errno: i32, words: &str) {
-        let mut buf = [0; 256];
-        let mut writer = Writer::new(&mut buf);
-        writer.message(NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, seq, 7).unwrap();
-        writer.header(&[&(-errno).to_ne_bytes()[..], &[0; 16]].concat()).unwrap();
-        if !words.is_empty() {
-            writer.string(NLMSGERR_ATTR_MSG, words).unwrap();
-        }
-        self.answers.push(writer.finish().to_vec());
-    }
-
-    fn family(&mut self, seq: u32) {
-        let mut buf = [0; 256];
-        let mut writer = Writer::new(&mut buf);
-        writer.message(GENL_ID_CTRL, 0, seq, 7).unwrap();
-        GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(&mut writer).unwrap();
-        writer.u16(CTRL_ATTR_FAMILY_ID, 0x1e).unwrap();
-        self.answers.push(writer.finish().to_vec());
-        self.ack(seq, 0, "");
-    }
-}
-
-impl NetlinkSocket for Script {
-    fn port(&self) -> u32 {
-        7
-    }
-
-    fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
-        let message = Messages::new(datagram).next().unwrap().unwrap();
-        match (self.generic, message.ty) {
-            (true, GENL_ID_CTRL) => self.family(message.seq),
-            (false, RTM_GETLINK) => self.ack(message.seq, Errno::ENODEV.0, ""),
-            (false, RTM_NEWLINK) => self.ack(message.seq, Errno::EPERM.0, "not on my watch"),
-            // A dump of nothing: addresses, routes or rules.
-            _ => {
-                let mut buf = [0; 64];
-                let mut writer = Writer::new(&mut buf);
-                writer.message(3, 2, message.seq, 7).unwrap();
-                writer.header(&[0; 4]).unwrap();
-                self.answers.push(writer.finish().to_vec());
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        if self.answers.is_empty() {
-            return Err(Errno::EAGAIN);
-        }
-        let answer = self.answers.remove(0);
-        buf[..answer.len()].copy_from_slice(&answer);
-        Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
-    }
-}
-
-#[derive(Default)]
-struct Bench {
-    now: Cell<u64>,
-    log: RefCell<Vec<String>>,
-}
-
-impl Machine for &Bench {
-    fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    fn unix_time(&self) -> u64 {
-        0
-    }
-
-    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
-        buf.fill(5);
-        Ok(())
-    }
-
-    fn identify(&self, status: &mut Status) {
-        status.hostname = cut("bench");
-    }
-
-    fn set_src_valid_mark(&self) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn log(&self, line: fmt::Arguments<'_>) {
-        self.log.borrow_mut().push(line.to_string());
-    }
-}
-
-#[derive(Default)]
-struct Wire(Vec<Vec<u8>>);
-
-impl Outlet for Wire {
-    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
-        self.0.push(packet[..len].to_vec());
-    }
-
-    fn in_flight(&self) -> u32 {
-        1000
-    }
-
-    fn from(&self) -> &dyn fmt::Display {
-        &"the wire"
-    }
-}
 
 type Agent<'b> = Service<'b, Script, Memory, &'b Bench>;
 
@@ -163,10 +38,32 @@ fn packet(client: u8, id: u32, ask: Ask<'_>) -> Vec<u8> {
 
 /// What an agent answers to a packet, at most once.
 fn answer(agent: &mut Agent<'_>, packet: &[u8]) -> Option<Answer<'static>> {
-    let mut wire = Wire::default();
-    agent.packet(packet, &mut wire);
-    assert!(wire.0.len() <= 1);
-    let packet = wire.0.pop()?.leak();
+    as_one(agent, ADMIN, Standing::Owner(Role::Admin), packet)
+}
+
+const ADMIN: PublicKey = PublicKey([1; 32]);
+
+/// What an agent sends to somebody.
+fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]) -> Sent {
+    let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+    let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+    let mut sent = Sent::default();
+    let (wire, ownership) = (Wire::Serial, &mut ownership);
+    let mut visitor = Visitor { key, standing, wire, handshake_hash: [0; 32], ownership };
+    agent.packet(packet, &mut visitor, &mut sent);
+    sent
+}
+
+/// What an agent answers to somebody, at most once.
+fn as_one(
+    agent: &mut Agent<'_>,
+    key: PublicKey,
+    standing: Standing,
+    packet: &[u8],
+) -> Option<Answer<'static>> {
+    let mut sent = sent(agent, key, standing, packet);
+    assert!(sent.0.len() <= 1);
+    let packet = sent.0.pop()?.leak();
     let (_, reply) = envelope::read::<Reply<'_>>(packet, |_| true).unwrap();
     Some(reply.answer)
 }
@@ -218,8 +115,7 @@ fn an_echo_is_not_answered() {
     // A router that answered its own answers would never stop on a line that echoes.
     agent(|agent, _| {
         for ask in [Ask::Hello { min: 1, max: 1 }, Ask::Status, Ask::Abort { stage: 1 }] {
-            let mut wire = Wire::default();
-            agent.packet(&packet(1, 1, ask), &mut wire);
+            let wire = sent(agent, ADMIN, Standing::Owner(Role::Admin), &packet(1, 1, ask));
             let [reply] = &wire.0[..] else { panic!("one answer") };
             assert_eq!(answer(agent, reply), None);
         }
@@ -314,5 +210,60 @@ fn an_interface_that_is_not_allowed_is_not_touched() {
     agent(|agent, _| {
         let ask = Ask::Remove { interface: Name::try_from("eth0").unwrap() };
         assert_eq!(failure(answer(agent, &packet(1, 1, ask))).code, Code::NotAllowed);
+    });
+}
+
+#[test]
+fn who_may_ask_for_what() {
+    use Standing::{Candidate, Owner, Stranger};
+    let interface = name();
+    let (key, role, name) = (PublicKey([2; 32]), Role::ReadOnly, "ben".try_into().unwrap());
+    // Whether an admin, a reader, a candidate may; a stranger may not.
+    let table: [(Ask<'_>, [bool; 3]); 15] = [
+        (Ask::Hello { min: 1, max: 1 }, [true, true, true]),
+        (Ask::Status, [true, true, true]),
+        (begin(b"image"), [true, false, false]),
+        (Ask::Piece { stage: 1, index: 0, data: b"image" }, [true, false, false]),
+        (Ask::Plan { stage: 1 }, [true, false, false]),
+        (Ask::Commit { stage: 1 }, [true, false, false]),
+        (Ask::Abort { stage: 1 }, [true, false, false]),
+        (Ask::Show { interface: interface.clone() }, [true, true, false]),
+        (Ask::Changes { stage: 1 }, [true, false, false]),
+        (Ask::Read { file: 1, offset: 0, length: 1 }, [true, true, false]),
+        (Ask::Remove { interface }, [true, false, false]),
+        (Ask::Claim { name: "anne".try_into().unwrap(), proof: None }, [true, false, true]),
+        (Ask::Owners, [true, true, false]),
+        (Ask::AddOwner { key, role, name }, [true, false, false]),
+        (Ask::RemoveOwner { key }, [true, false, false]),
+    ];
+    for (ask, expected) in table {
+        let standings = [Owner(Role::Admin), Owner(Role::ReadOnly), Candidate];
+        let may = standings.map(|standing| {
+            let mut may = None;
+            agent(|agent, _| {
+                let answer = as_one(agent, ADMIN, standing, &packet(1, 1, ask.clone()));
+                may = Some(match answer.unwrap() {
+                    Answer::Failed(failure) => {
+                        !matches!(failure.code, Code::Forbidden | Code::Unclaimed)
+                    }
+                    _ => true,
+                });
+                let silent = as_one(agent, ADMIN, Stranger, &packet(2, 1, ask.clone()));
+                assert!(silent.is_none(), "{ask:?}");
+            });
+            may.unwrap()
+        });
+        assert_eq!(may, expected, "{ask:?}");
+    }
+}
+
+#[test]
+fn a_kept_reply_is_not_for_somebody_else() {
+    agent(|agent, _| {
+        let status = packet(1, 1, Ask::Status);
+        assert!(as_one(agent, ADMIN, Standing::Owner(Role::Admin), &status).is_some());
+        let other = PublicKey([2; 32]);
+        assert!(as_one(agent, other, Standing::Stranger, &status).is_none());
+        assert!(as_one(agent, ADMIN, Standing::Stranger, &status).is_some());
     });
 }

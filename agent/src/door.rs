@@ -1,0 +1,316 @@
+//! Where packets come in: who is not known stays outside.
+//!
+//! ```text
+//! packet -> shape, mac1 -> limits -> handshake -> a session that waits
+//!                                                      |  its first good packet
+//! packet ------------------------------------------> session -> service
+//! ```
+//!
+//! Nothing is answered to anybody who does not know the router's public key, with one exception: a router
+//! that nobody owns tells its key to whoever is on its serial line, or knows the secret on its label. A
+//! handshake alone does nothing: the session it makes takes the place of another one only when a packet has
+//! come through it.
+
+use core::fmt;
+
+use heapless::Vec;
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::session::{
+    Channel, Cookie, Gatekeys, INITIATION, Initiation, SEEK, SESSION_LIFE, Seek, StaticKey,
+    TO_ROUTER, Wire, fingerprint, receiver,
+};
+use zeroize::Zeroize;
+
+use crate::limits::{self, Limits, Verdict};
+use crate::owners::{Ownership, Standing};
+use crate::service::{Outlet, SCRATCH, Service, Visitor};
+use crate::system::{File, Machine, NetlinkSocket};
+
+/// How many sessions there are at most, and how many that have not proved themselves.
+const SESSIONS: usize = 8;
+const WAITING: usize = 4;
+/// How long a secret that cookies are made from is used, in milliseconds. The last one counts as long
+/// again.
+const COOKIE_LIFE: u64 = 120_000;
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Over what.
+    pub wire: Wire,
+    /// Address and port: other bytes for each. Zeros for a serial line.
+    pub address: [u8; 18],
+}
+
+impl Source {
+    /// The serial line.
+    pub const SERIAL: Self = Self { wire: Wire::Serial, address: [0; 18] };
+
+    fn limited(&self) -> limits::Source {
+        let [v6 @ .., _, _, _, _, _, _, _, _, _, _] = self.address;
+        match self.address {
+            // An IPv4 address as IPv6 maps it.
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d, _, _] => {
+                [a, b, c, d, 0, 0, 0, 1]
+            }
+            _ => v6,
+        }
+    }
+}
+
+/// Somebody's session.
+#[derive(Debug)]
+struct Session {
+    channel: Channel,
+    key: PublicKey,
+    wire: Wire,
+    /// When the handshake was.
+    since: u64,
+    /// When the last packet came.
+    heard: u64,
+}
+
+/// What cookies are made from.
+#[derive(Debug, Default)]
+struct Bakery {
+    secret: [u8; 32],
+    last: [u8; 32],
+    since: Option<u64>,
+}
+
+impl Bakery {
+    /// Changes the secret when it is time. Without random numbers it stays.
+    fn freshen(&mut self, machine: &dyn Machine) {
+        let now = machine.now();
+        if self.since.is_none_or(|since| now.saturating_sub(since) >= COOKIE_LIFE) {
+            let mut secret = [0; 32];
+            if machine.random(&mut secret).is_ok() {
+                let first = self.since.replace(now).is_none();
+                self.last = if first { secret } else { self.secret };
+                self.secret = secret;
+            }
+        }
+    }
+}
+
+/// The agent with its door.
+#[derive(Debug)]
+pub struct Door<'b, N, F, M> {
+    service: Service<'b, N, F, M>,
+    ownership: Ownership<'b>,
+    identity: StaticKey,
+    gatekeys: Gatekeys,
+    limits: Limits,
+    bakery: Bakery,
+    sessions: Vec<Session, SESSIONS>,
+    waiting: Vec<Session, WAITING>,
+}
+
+/// The way back through a session.
+struct Sealed<'s> {
+    channel: &'s mut Channel,
+    outlet: &'s mut dyn Outlet,
+}
+
+impl Outlet for Sealed<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        let mut sealed = [0; SCRATCH];
+        let plain = packet.get(..len).unwrap_or_default();
+        if let Some(len) = self.channel.seal(plain, &mut sealed) {
+            self.outlet.send(&mut sealed, len);
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.outlet.in_flight()
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        self.outlet.from()
+    }
+}
+
+/// Makes room for one more: the one that was heard of longest ago goes.
+fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) {
+    if sessions.is_full() {
+        let oldest = sessions.iter().enumerate().min_by_key(|(_, session)| session.heard);
+        if let Some((oldest, _)) = oldest {
+            sessions.swap_remove(oldest);
+        }
+    }
+    let _ = sessions.push(session);
+}
+
+impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
+    /// A door with nobody behind it.
+    #[must_use]
+    pub fn new(
+        service: Service<'b, N, F, M>,
+        ownership: Ownership<'b>,
+        identity: StaticKey,
+    ) -> Self {
+        let gatekeys = Gatekeys::of(&identity.public());
+        Self {
+            service,
+            ownership,
+            identity,
+            gatekeys,
+            limits: Limits::default(),
+            bakery: Bakery::default(),
+            sessions: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The machine, for the loop around this.
+    pub const fn machine(&self) -> &M {
+        self.service.machine()
+    }
+
+    /// Takes note of something that is no packet.
+    pub fn garbage(&mut self) {
+        let garbage = &mut self.service.counters.garbage;
+        *garbage = garbage.saturating_add(1);
+    }
+
+    /// Takes note of so many bytes outside frames.
+    pub fn text(&mut self, len: usize) {
+        let text = &mut self.service.counters.text;
+        *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+    }
+
+    /// Takes a packet, and sends what there is to answer.
+    pub fn packet(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) {
+        let taken = match packet.first() {
+            Some(&TO_ROUTER) => self.message(packet, source, outlet),
+            Some(&INITIATION) => self.initiation(packet, source, outlet),
+            Some(&SEEK) => self.seek(packet, source, outlet),
+            _ => None,
+        };
+        if taken.is_none() {
+            self.garbage();
+        }
+    }
+
+    /// A packet of a session.
+    #[inline(never)]
+    fn message(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
+        let now = self.service.machine().now();
+        let (_, receiver) = receiver(packet)?;
+        let alive = |session: &Session| now.saturating_sub(session.since) < SESSION_LIFE;
+        self.sessions.retain(alive);
+        self.waiting.retain(alive);
+        let is_its =
+            |session: &Session| session.channel.local() == receiver && session.wire == source.wire;
+        let mut plain = [0; MAX_PACKET];
+        let mut len = None;
+        if let Some(at) = self.waiting.iter().position(is_its) {
+            let session = self.waiting.get_mut(at)?;
+            len = Some(session.channel.open(packet, &mut plain)?);
+            let session = self.waiting.swap_remove(at);
+            self.greet(&session, outlet.from());
+            push(&mut self.sessions, session);
+        }
+        let session = self.sessions.iter_mut().find(|session| is_its(session))?;
+        let len = match len {
+            Some(len) => len,
+            None => session.channel.open(packet, &mut plain)?,
+        };
+        session.heard = now;
+        self.ownership.refresh();
+        let mut visitor = Visitor {
+            key: session.key,
+            standing: self.ownership.standing(&session.key, session.wire),
+            wire: session.wire,
+            handshake_hash: *session.channel.handshake_hash(),
+            ownership: &mut self.ownership,
+        };
+        let mut outlet = Sealed { channel: &mut session.channel, outlet };
+        let request = plain.get(..len).unwrap_or_default();
+        self.service.packet(request, &mut visitor, &mut outlet);
+        // It may have been a piece with keys in it.
+        plain.zeroize();
+        Some(())
+    }
+
+    fn greet(&self, session: &Session, from: &dyn fmt::Display) {
+        let owners = self.ownership.owners();
+        let name = owners.iter().find(|owner| owner.key == session.key);
+        let name = name.map_or("nobody yet", |owner| &owner.name);
+        let key = fingerprint(&session.key);
+        self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
+    }
+
+    /// Somebody who knows the router's public key wants a session.
+    #[inline(never)]
+    fn initiation(
+        &mut self,
+        packet: &[u8],
+        source: &Source,
+        outlet: &mut dyn Outlet,
+    ) -> Option<()> {
+        let initiation = Initiation::parse(packet, &self.gatekeys)?;
+        let machine = self.service.machine();
+        let now = machine.now();
+        let mut out = [0; SCRATCH];
+        if source.wire == Wire::Udp {
+            self.bakery.freshen(machine);
+            let cookie = |secret| Cookie::of(secret, &source.address);
+            let fresh = cookie(&self.bakery.secret);
+            let proven = !initiation.is_bare();
+            if proven
+                && !initiation.has_cookie(&fresh)
+                && !initiation.has_cookie(&cookie(&self.bakery.last))
+            {
+                return None;
+            }
+            match self.limits.handshake(source.limited(), proven, now) {
+                Verdict::Work => {}
+                Verdict::Cookie => {
+                    let len = initiation.cookie_reply(&fresh, &self.gatekeys, &mut out)?;
+                    outlet.send(&mut out, len);
+                    return Some(());
+                }
+                Verdict::Drop => return None,
+            }
+        }
+        let mut ephemeral = SecretKey([0; 32]);
+        machine.random(&mut ephemeral.0).ok()?;
+        let opened = initiation.open(&self.identity, source.wire, &ephemeral);
+        ephemeral.0.zeroize();
+        let opened = opened?;
+        self.ownership.refresh();
+        let (key, wire) = (opened.client, source.wire);
+        if self.ownership.standing(&key, wire) == Standing::Stranger
+            || !self.ownership.is_new(&key, opened.stamp)
+        {
+            return None;
+        }
+        let (len, channel) = opened.respond(&mut out)?;
+        push(&mut self.waiting, Session { channel, key, wire, since: now, heard: now });
+        outlet.send(&mut out, len);
+        Some(())
+    }
+
+    /// Somebody looks for a router that nobody owns.
+    #[inline(never)]
+    fn seek(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
+        self.ownership.refresh();
+        if !self.ownership.is_empty() {
+            return None;
+        }
+        let seek = Seek::parse(packet)?;
+        let label = self.ownership.label().filter(|label| seek.knows(label));
+        if source.wire == Wire::Udp && label.is_none() {
+            return None;
+        }
+        let mut out = [0; SCRATCH];
+        let len = seek.answer(&self.identity.public(), label, &mut out)?;
+        outlet.send(&mut out, len);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

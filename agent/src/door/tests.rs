@@ -1,0 +1,402 @@
+//! Packets of strangers, owners and replayers, over files in memory and a kernel that follows a script.
+
+use super::*;
+use crate::fault::Slot;
+use crate::kernel::{Buffers, Kernel, SET};
+use crate::options::Policy;
+use crate::owners;
+use crate::system::Files;
+use crate::testing::{Bench, Drawer, Memory, Script, Sent};
+use proto_core::protocol::envelope::{self, HELLO_VERSION};
+use proto_core::protocol::message::{Answer, Ask, Code, Failure, OwnerName, Reply, Request, Role};
+use proto_core::protocol::session::{COOKIE, FOUND, Initiator, LabelKey, RESPONSE, found, seek};
+use proto_core::protocol::{MAX_OUTER, VERSION};
+use std::vec::Vec;
+
+type Agent<'b> = Door<'b, Script, Memory, &'b Bench>;
+
+const UDP: Source = Source {
+    wire: Wire::Udp,
+    address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1, 1, 2],
+};
+
+/// The files of a router that outlive the agent.
+#[derive(Default)]
+struct Router {
+    keep: Drawer,
+    state: Drawer,
+    bench: Bench,
+    label: Option<LabelKey>,
+}
+
+impl Router {
+    fn owned_by(client: &Client) -> Self {
+        let mut router = Self::default();
+        router.bench.now.set(1_000_000);
+        owners::reset(&mut router.keep, Some(client.key.public())).unwrap();
+        router
+    }
+
+    fn unclaimed(label: Option<&str>) -> Self {
+        let router = Self { label: label.and_then(LabelKey::of), ..Self::default() };
+        router.bench.now.set(1_000_000);
+        router
+    }
+
+    /// Starts the agent, and runs a test with it.
+    fn agent<T>(&mut self, test: impl FnOnce(&mut Agent<'_>, &Bench) -> T) -> T {
+        let Self { keep, state, bench, label } = self;
+        let bench = &*bench;
+        let identity = crate::identity::load(keep, &bench).unwrap();
+        let ownership = Ownership::load(keep, state, label.clone()).unwrap();
+        let slot = Slot::default();
+        let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
+        let generic = Script { generic: true, ..Script::default() };
+        let kernel = Kernel::new(Script::default(), generic, &slot, &mut buffers);
+        let files = Files {
+            stage: Memory::default(),
+            index: Memory::default(),
+            extras: Memory::default(),
+            report: Memory::default(),
+        };
+        let service = Service::new(kernel, files, bench, Policy::default(), &mut set).unwrap();
+        test(&mut Door::new(service, ownership, identity), bench)
+    }
+}
+
+/// A client of the tests.
+struct Client {
+    key: StaticKey,
+    stamp: u64,
+    id: u32,
+}
+
+/// What a packet is answered with, if at all.
+fn reply(agent: &mut Agent<'_>, packet: &[u8], source: &Source) -> Option<Vec<u8>> {
+    let mut sent = Sent::default();
+    agent.packet(packet, source, &mut sent);
+    assert!(sent.0.len() <= 1);
+    sent.0.pop()
+}
+
+impl Client {
+    fn new(n: u8) -> Self {
+        Self { key: StaticKey::new(SecretKey([n; 32])), stamp: 0, id: 0 }
+    }
+
+    fn initiate(
+        &mut self,
+        agent: &Agent<'_>,
+        source: &Source,
+        cookie: Option<&Cookie>,
+    ) -> (Vec<u8>, Initiator) {
+        self.stamp += 1;
+        let mut buf = [0; MAX_OUTER];
+        let ephemeral = SecretKey([self.stamp as u8 | 0x40; 32]);
+        let router = agent.identity.public();
+        let begun = Initiator::begin(
+            &self.key,
+            &router,
+            source.wire,
+            77,
+            self.stamp,
+            &ephemeral,
+            cookie,
+            &mut buf,
+        );
+        let (len, initiator) = begun.unwrap();
+        (buf[..len].to_vec(), initiator)
+    }
+
+    /// Opens a session, if the router lets it.
+    fn open(&mut self, agent: &mut Agent<'_>, source: &Source) -> Option<Channel> {
+        let (initiation, initiator) = self.initiate(agent, source, None);
+        let response = reply(agent, &initiation, source)?;
+        assert!(response.len() < initiation.len());
+        initiator.response(&response)
+    }
+
+    fn request(&mut self, channel: &mut Channel, ask: Ask<'_>) -> Vec<u8> {
+        self.id += 1;
+        let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
+        let (mut plain, mut packet) = ([0; MAX_PACKET], [0; MAX_OUTER]);
+        let request = Request { client: [9; 8], id: self.id, ask };
+        let len = envelope::write(version, &request, &mut plain).unwrap();
+        let len = channel.seal(&plain[..len], &mut packet).unwrap();
+        packet[..len].to_vec()
+    }
+
+    fn ask(
+        &mut self,
+        agent: &mut Agent<'_>,
+        channel: &mut Channel,
+        source: &Source,
+        ask: Ask<'_>,
+    ) -> Option<Answer<'static>> {
+        let request = self.request(channel, ask);
+        let reply = reply(agent, &request, source)?;
+        read(channel, &reply)
+    }
+}
+
+fn read(channel: &mut Channel, packet: &[u8]) -> Option<Answer<'static>> {
+    let mut plain = [0; MAX_PACKET];
+    let len = channel.open(packet, &mut plain)?;
+    let plain = plain[..len].to_vec().leak();
+    let (_, reply) = envelope::read::<Reply<'_>>(plain, |_| true).unwrap();
+    Some(reply.answer)
+}
+
+fn code(answer: Option<Answer<'_>>) -> Option<Code> {
+    match answer {
+        Some(Answer::Failed(Failure { code, .. })) => Some(code),
+        Some(_) => None,
+        None => panic!("no answer"),
+    }
+}
+
+fn claim(proof: Option<[u8; 32]>) -> Ask<'static> {
+    Ask::Claim { name: OwnerName::try_from("anne").unwrap(), proof }
+}
+
+#[test]
+fn an_owner_is_answered_on_both_wires() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, _| {
+        for source in [UDP, Source::SERIAL] {
+            let mut channel = anne.open(agent, &source).unwrap();
+            let answer = anne.ask(agent, &mut channel, &source, Ask::Hello { min: 1, max: 1 });
+            assert!(matches!(answer, Some(Answer::Hello(_))), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn strangers_hear_nothing() {
+    let (anne, mut ben) = (Client::new(1), Client::new(2));
+    Router::owned_by(&anne).agent(|agent, _| {
+        for source in [UDP, Source::SERIAL] {
+            assert!(ben.open(agent, &source).is_none(), "not an owner");
+            let mut packet = [0; MAX_OUTER];
+            let len = seek(&[3; 16], None, &mut packet).unwrap();
+            assert_eq!(reply(agent, &packet[..len], &source), None, "somebody owns it");
+            let mut plain = [0; MAX_PACKET];
+            let request = Request { client: [9; 8], id: 1, ask: Ask::Hello { min: 1, max: 1 } };
+            let len = envelope::write(HELLO_VERSION, &request, &mut plain).unwrap();
+            assert_eq!(reply(agent, &plain[..len], &source), None, "outside of a session");
+            for kind in 0..=255 {
+                assert_eq!(reply(agent, &[kind; 142], &source), None);
+            }
+            assert_eq!(reply(agent, &[], &source), None);
+        }
+    });
+}
+
+#[test]
+fn a_session_of_one_wire_is_none_on_the_other() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, _| {
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        let request = anne.request(&mut channel, Ask::Status);
+        assert_eq!(reply(agent, &request, &Source::SERIAL), None);
+        assert!(reply(agent, &request, &UDP).is_some());
+        let (initiation, _) = anne.initiate(agent, &UDP, None);
+        assert_eq!(reply(agent, &initiation, &Source::SERIAL), None);
+    });
+}
+
+#[test]
+fn what_was_recorded_gets_no_answer_also_after_a_restart() {
+    let mut anne = Client::new(1);
+    let mut router = Router::owned_by(&anne);
+    let recorded = router.agent(|agent, _| {
+        let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+        let response = reply(agent, &initiation, &UDP).unwrap();
+        let mut channel = initiator.response(&response).unwrap();
+        let mut recorded = vec![initiation, response];
+        for _ in 0..3 {
+            let request = anne.request(&mut channel, Ask::Status);
+            recorded.push(reply(agent, &request, &UDP).unwrap());
+            recorded.push(request);
+        }
+        for packet in recorded.iter().chain(recorded.iter().rev()) {
+            assert_eq!(reply(agent, packet, &UDP), None);
+        }
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some(), "it still works");
+        recorded
+    });
+    router.agent(|agent, _| {
+        for packet in recorded.iter().chain(recorded.iter().rev()) {
+            assert_eq!(reply(agent, packet, &UDP), None, "after a restart");
+        }
+        assert!(anne.open(agent, &UDP).is_some());
+    });
+}
+
+#[test]
+fn a_handshake_does_not_disturb_the_session_in_use() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, _| {
+        let mut channel = anne.open(agent, &Source::SERIAL).unwrap();
+        assert!(anne.ask(agent, &mut channel, &Source::SERIAL, Ask::Status).is_some());
+        // Far more than there is room for, and none of them ever says a word.
+        for _ in 0..50 {
+            anne.open(agent, &Source::SERIAL).unwrap();
+        }
+        assert!(anne.ask(agent, &mut channel, &Source::SERIAL, Ask::Status).is_some());
+    });
+}
+
+#[test]
+fn the_session_that_was_quiet_longest_leaves_first() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let mut channels: Vec<Channel> = Vec::new();
+        for n in 0..=SESSIONS as u64 {
+            bench.now.set(1_000_000 + n);
+            let mut channel = anne.open(agent, &Source::SERIAL).unwrap();
+            assert!(anne.ask(agent, &mut channel, &Source::SERIAL, Ask::Status).is_some());
+            channels.push(channel);
+        }
+        let answered: Vec<bool> = channels
+            .iter_mut()
+            .map(|channel| anne.ask(agent, channel, &Source::SERIAL, Ask::Status).is_some())
+            .collect();
+        assert!(!answered[0] && answered[1..].iter().all(|answered| *answered), "{answered:?}");
+    });
+}
+
+#[test]
+fn a_session_ends() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        bench.now.set(1_000_000 + SESSION_LIFE - 1);
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some());
+        bench.now.set(1_000_000 + SESSION_LIFE);
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_none());
+    });
+}
+
+#[test]
+fn a_request_is_done_once_also_across_sessions() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, _| {
+        let mut first = anne.open(agent, &UDP).unwrap();
+        let key = PublicKey([7; 32]);
+        let remove = Ask::RemoveOwner { key };
+        let name = OwnerName::try_from("ben").unwrap();
+        let add = Ask::AddOwner { key, role: Role::ReadOnly, name };
+        assert!(matches!(
+            anne.ask(agent, &mut first, &UDP, add),
+            Some(Answer::Owned { owners: 2 })
+        ));
+        let removed = anne.ask(agent, &mut first, &UDP, remove.clone());
+        assert!(matches!(removed, Some(Answer::Owned { owners: 1 })), "{removed:?}");
+        let mut second = anne.open(agent, &UDP).unwrap();
+        anne.id -= 1;
+        let again = anne.ask(agent, &mut second, &UDP, remove.clone());
+        assert!(matches!(again, Some(Answer::Owned { owners: 1 })), "{again:?}");
+        let anew = anne.ask(agent, &mut second, &UDP, remove);
+        assert_eq!(code(anew), Some(Code::NoOwner));
+    });
+}
+
+#[test]
+fn who_removes_himself_hears_that_he_did() {
+    let (mut anne, mut ben) = (Client::new(1), Client::new(2));
+    Router::owned_by(&anne).agent(|agent, _| {
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        let name = OwnerName::try_from("ben").unwrap();
+        let add = Ask::AddOwner { key: ben.key.public(), role: Role::Admin, name };
+        anne.ask(agent, &mut channel, &UDP, add).unwrap();
+        let mut his = ben.open(agent, &UDP).unwrap();
+        let remove = Ask::RemoveOwner { key: ben.key.public() };
+        assert!(ben.ask(agent, &mut his, &UDP, remove.clone()).is_some());
+        // The answer was lost: he asks again.
+        ben.id -= 1;
+        assert!(ben.ask(agent, &mut his, &UDP, remove).is_some());
+        assert!(ben.ask(agent, &mut his, &UDP, Ask::Status).is_none());
+        assert!(ben.open(agent, &UDP).is_none());
+    });
+}
+
+#[test]
+fn a_router_that_nobody_owns_is_claimed_over_serial() {
+    let mut anne = Client::new(1);
+    Router::unclaimed(None).agent(|agent, _| {
+        let mut packet = [0; MAX_OUTER];
+        let len = seek(&[3; 16], None, &mut packet).unwrap();
+        assert_eq!(reply(agent, &packet[..len], &UDP), None);
+        assert!(anne.open(agent, &UDP).is_none());
+        let answer = reply(agent, &packet[..len], &Source::SERIAL).unwrap();
+        assert_eq!(answer[0], FOUND);
+        assert_eq!(found(&answer, &[3; 16], None), Some(agent.identity.public()));
+
+        let mut channel = anne.open(agent, &Source::SERIAL).unwrap();
+        let mut ask =
+            |agent: &mut Agent<'_>, ask| code(anne.ask(agent, &mut channel, &Source::SERIAL, ask));
+        assert_eq!(ask(agent, Ask::Owners), Some(Code::Unclaimed));
+        assert_eq!(
+            ask(agent, Ask::Remove { interface: "wg0".try_into().unwrap() }),
+            Some(Code::Unclaimed)
+        );
+        assert_eq!(ask(agent, Ask::Hello { min: 1, max: 1 }), None);
+        assert_eq!(ask(agent, claim(None)), None);
+        assert_eq!(ask(agent, Ask::Owners), None, "an owner at once");
+        assert_eq!(ask(agent, claim(None)), Some(Code::Claimed));
+        assert_eq!(reply(agent, &packet[..len], &Source::SERIAL), None, "somebody owns it");
+    });
+}
+
+#[test]
+fn a_router_with_a_label_is_claimed_over_udp() {
+    let mut anne = Client::new(1);
+    let secret = "ABCD-EFGH-IJKL-MNOP";
+    let label = LabelKey::of(secret).unwrap();
+    Router::unclaimed(Some(secret)).agent(|agent, _| {
+        let mut packet = [0; MAX_OUTER];
+        for wrong in [None, LabelKey::of("ABCD-EFGH-IJKL-MNOQ").as_ref()] {
+            let len = seek(&[3; 16], wrong, &mut packet).unwrap();
+            assert_eq!(reply(agent, &packet[..len], &UDP), None);
+        }
+        let len = seek(&[3; 16], Some(&label), &mut packet).unwrap();
+        let answer = reply(agent, &packet[..len], &UDP).unwrap();
+        assert!(answer.len() <= len);
+        assert_eq!(found(&answer, &[3; 16], Some(&label)), Some(agent.identity.public()));
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        let proof = label.proof(channel.handshake_hash());
+        assert_eq!(code(anne.ask(agent, &mut channel, &UDP, claim(None))), Some(Code::Proof));
+        assert_eq!(code(anne.ask(agent, &mut channel, &UDP, claim(Some(proof)))), None);
+        assert_eq!(reply(agent, &packet[..len], &UDP), None);
+    });
+}
+
+#[test]
+fn under_load_a_cookie_opens_the_door() {
+    let (mut anne, mut ben) = (Client::new(1), Client::new(2));
+    Router::owned_by(&anne).agent(|agent, _| {
+        // A flood from everywhere by somebody who knows the router's key.
+        let mut cookies = 0;
+        for n in 0..30 {
+            let (initiation, _) = ben.initiate(agent, &UDP, None);
+            let source = Source { wire: Wire::Udp, address: [n; 18] };
+            if let Some(answer) = reply(agent, &initiation, &source) {
+                assert_eq!(answer[0], COOKIE);
+                assert!(answer.len() < initiation.len());
+                cookies += 1;
+            }
+        }
+        assert_eq!(cookies, 20);
+        let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+        let answer = reply(agent, &initiation, &UDP).unwrap();
+        let cookie = initiator.cookie(&answer).unwrap();
+        let elsewhere = Source { wire: Wire::Udp, address: [8; 18] };
+        let (initiation, _) = anne.initiate(agent, &UDP, Some(&cookie));
+        assert_eq!(reply(agent, &initiation, &elsewhere), None, "another address");
+        let (initiation, initiator) = anne.initiate(agent, &UDP, Some(&cookie));
+        let answer = reply(agent, &initiation, &UDP).unwrap();
+        assert_eq!(answer[0], RESPONSE);
+        assert!(initiator.response(&answer).is_some());
+    });
+}

@@ -1,0 +1,170 @@
+//! The form of the files that have to be there after a power cut: what they hold is either whole or known
+//! to be damaged, and a file of another version is never misread.
+//!
+//! ```text
+//! magic (4)  version (1)  payload  checksum (16)
+//! ```
+//!
+//! The checksum is the front of the BLAKE2s-256 of all that is before it. How a file gets onto the disk is
+//! in the binary; what is in it, with [`crate::identity`] and [`crate::owners`].
+
+use core::ffi::CStr;
+use core::fmt;
+
+use proto_core::netlink::Errno;
+use proto_core::protocol::digest;
+
+use crate::system::Folder;
+
+/// Bytes around a payload.
+const AROUND: usize = 4 + 1 + CHECKSUM;
+const CHECKSUM: usize = 16;
+const VERSION: u8 = 1;
+
+/// One kind of file.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name in the folder.
+    pub name: &'static CStr,
+    /// Its first bytes.
+    pub magic: [u8; 4],
+    /// What a person calls what is in it.
+    pub what: &'static str,
+}
+
+/// Why a file could not be read or replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepError {
+    /// What is in the file.
+    pub what: &'static str,
+    /// What is wrong.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wrong {
+    /// The system said no.
+    System(Errno),
+    /// It is not what was written.
+    Damaged,
+    /// It was written by another version of the agent.
+    Version(u8),
+}
+
+impl fmt::Display for KeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, wrong } = self;
+        match wrong {
+            Wrong::System(errno) => write!(f, "the file with the {what}: {errno}"),
+            Wrong::Damaged => write!(f, "the file with the {what} is damaged"),
+            Wrong::Version(version) => {
+                write!(f, "the file with the {what} is of version {version}, which is not known")
+            }
+        }
+    }
+}
+
+impl core::error::Error for KeepError {}
+
+impl Kind {
+    const fn failed(&self, wrong: Wrong) -> KeepError {
+        KeepError { what: self.what, wrong }
+    }
+
+    /// What the system said, of this file.
+    #[must_use]
+    pub const fn system(&self, errno: Errno) -> KeepError {
+        self.failed(Wrong::System(errno))
+    }
+
+    /// Its payload is not what this version writes.
+    #[must_use]
+    pub const fn damaged(&self) -> KeepError {
+        self.failed(Wrong::Damaged)
+    }
+
+    /// Reads the payload, or nothing when there is no such file. `buf` has to have [`file_len`] bytes of
+    /// the longest payload.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    #[inline(never)]
+    pub fn read<'b>(
+        &self,
+        folder: &mut dyn Folder,
+        buf: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, KeepError> {
+        let len = match folder.read(self.name, buf) {
+            Ok(len) => len,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(self.system(errno)),
+        };
+        let bytes = buf.get(..len).unwrap_or_default();
+        let damaged = || self.failed(Wrong::Damaged);
+        let (file, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(damaged)?;
+        if !digest(file).starts_with(checksum) {
+            return Err(damaged());
+        }
+        let (magic, rest) = file.split_first_chunk::<4>().ok_or_else(damaged)?;
+        match rest.split_first() {
+            Some((&VERSION, payload)) if *magic == self.magic => Ok(Some(payload)),
+            Some((&version, _)) if *magic == self.magic => {
+                Err(self.failed(Wrong::Version(version)))
+            }
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
+    ///
+    /// # Errors
+    /// [`KeepError`]; the old file is then as it was.
+    #[inline(never)]
+    pub fn replace(
+        &self,
+        folder: &mut dyn Folder,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<(), KeepError> {
+        let end = len.saturating_add(AROUND);
+        let file = buf.get_mut(..end).ok_or_else(|| self.failed(Wrong::System(Errno::ENOSPC)))?;
+        let Some((body, checksum)) = file.split_last_chunk_mut::<CHECKSUM>() else {
+            return Err(self.damaged());
+        };
+        if let Some((magic, [version, ..])) = body.split_first_chunk_mut::<4>() {
+            (*magic, *version) = (self.magic, VERSION);
+        }
+        if let Some(sum) = digest(body).first_chunk() {
+            *checksum = *sum;
+        }
+        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+    }
+}
+
+/// Where the payload goes in the buffer of a file.
+pub fn payload(buf: &mut [u8]) -> &mut [u8] {
+    buf.get_mut(5..).unwrap_or_default()
+}
+
+/// Puts a field into a payload, behind the one before. What does not fit is left out.
+#[inline(never)]
+pub fn put(payload: &mut [u8], at: &mut usize, field: &[u8]) {
+    for (to, from) in payload.iter_mut().skip(*at).zip(field) {
+        *to = *from;
+    }
+    *at = at.saturating_add(field.len());
+}
+
+/// Takes a field off a payload.
+pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+    let (field, rest) = payload.split_first_chunk()?;
+    *payload = rest;
+    Some(field)
+}
+
+/// How long the file of a payload is in bytes.
+#[must_use]
+pub const fn file_len(payload: usize) -> usize {
+    payload.saturating_add(AROUND)
+}

@@ -1,0 +1,79 @@
+//! Who asks, and what they may ask for.
+//!
+//! | | admin | read-only | nobody, on a router that nobody owns | nobody |
+//! |---|---|---|---|---|
+//! | `Hello`, `Status` | yes | yes | yes | silence |
+//! | `Show`, `Read`, `Owners` | yes | yes | no | silence |
+//! | `Claim` | somebody owns it | no | yes | silence |
+//! | all the rest | yes | no | no | silence |
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::message::{Ask, Code, Owner, Role, Subject};
+use proto_core::protocol::session::Wire;
+
+use crate::fault::{Fault, Slot};
+use crate::owners::{Claimant, Ownership, Standing};
+
+/// The other end of a session.
+#[derive(Debug)]
+pub struct Visitor<'v, 'f> {
+    /// Its public key.
+    pub key: PublicKey,
+    /// What the holder of that key is to this router.
+    pub standing: Standing,
+    /// How it came in.
+    pub wire: Wire,
+    /// What its handshake came to: no other session has the same.
+    pub handshake_hash: [u8; 32],
+    /// Whose the router is.
+    pub ownership: &'v mut Ownership<'f>,
+}
+
+impl Visitor<'_, '_> {
+    /// Whether it was an owner once, and is none now: it gets the replies that were kept for it, so that it
+    /// hears that it has removed itself, and nothing else.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.standing == Standing::Stranger
+    }
+
+    /// Whether it may ask for this.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`], [`Code::Unclaimed`].
+    pub(super) fn may(&self, slot: &Slot, ask: &Ask<'_>) -> Result<(), Fault> {
+        let always = matches!(ask, Ask::Hello { .. } | Ask::Status);
+        let looking = always || matches!(ask, Ask::Show { .. } | Ask::Read { .. } | Ask::Owners);
+        let (may, code, text) = match self.standing {
+            Standing::Owner(Role::Admin) => return Ok(()),
+            Standing::Owner(Role::ReadOnly) => {
+                (looking, Code::Forbidden, "your key may look at this router but not change it")
+            }
+            Standing::Candidate | Standing::Stranger => {
+                let may = always || matches!(ask, Ask::Claim { .. });
+                (may, Code::Unclaimed, "nobody owns this router yet: claim it first")
+            }
+        };
+        if may { Ok(()) } else { Err(slot.fail(code, Subject::None, text)) }
+    }
+
+    /// Does one of the requests that change who owns the router.
+    ///
+    /// # Errors
+    /// As for the methods of [`Ownership`].
+    pub(super) fn change(&mut self, slot: &Slot, ask: &Ask<'_>) -> Result<(), Fault> {
+        match ask {
+            Ask::Claim { name, proof } => {
+                let Self { key, wire, .. } = *self;
+                let handshake_hash = &self.handshake_hash;
+                let claimant = Claimant { key, name, wire, proof: *proof, handshake_hash };
+                self.ownership.claim(slot, &claimant)
+            }
+            Ask::AddOwner { key, role, name } => {
+                let owner = Owner { key: *key, role: *role, name: name.clone() };
+                self.ownership.add(slot, &owner)
+            }
+            Ask::RemoveOwner { key } => self.ownership.remove(slot, key),
+            _ => Ok(()),
+        }
+    }
+}
