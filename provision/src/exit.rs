@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | the router refused, or failed |
-//! | 2 | the command line or FILE is wrong |
+//! | 2 | the command line, FILE or one of your own files is wrong |
 //! | 3 | no connection, or no answer |
 //! | 4 | `diff` found changes |
 
@@ -12,7 +12,7 @@
 pub const DONE: u8 = 0;
 /// The router refused, or failed.
 pub const ROUTER: u8 = 1;
-/// The command line or FILE is wrong.
+/// The command line, FILE or one of the operator's own files is wrong.
 pub const USAGE: u8 = 2;
 /// No connection, or no answer.
 pub const CONNECTION: u8 = 3;
@@ -24,6 +24,6 @@ pub const HELP: &str = "\
 Exit codes:
   0  done
   1  the router refused, or failed
-  2  the command line or FILE is wrong
+  2  the command line, FILE or one of your own files (such as your key) is wrong
   3  no connection, or no answer
   4  `diff` found changes";

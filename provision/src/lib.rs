@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`conf`] | reads wg-quick files; [`problem`] shows what is wrong in them |
 //! | [`routes`], [`image`] | turn one into the bytes that `proto_core::protocol::config` describes |
-//! | [`transport`] | packets over a serial line or UDP |
+//! | [`home`] | the operator's own folder: the key, the stamp, the routers that are known |
+//! | [`transport`] | packets over a serial line or UDP, and the session that encrypts them |
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`command`] | one module per command; [`report`] is how each of them ends |
 //! | [`show`] | what a router runs, as text |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod command;
 pub mod conf;
 pub mod exit;
+pub mod home;
 pub mod image;
 pub mod name;
 pub mod problem;
@@ -41,7 +43,7 @@ use clap::Parser as _;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     match cli::Cli::try_parse_from(&args) {
-        Ok(cli) => command::run(cli.command),
+        Ok(cli) => command::run(&cli),
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
             let text = error.render().to_string();
             // What is wrong stands before the usage.

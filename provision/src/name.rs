@@ -1,8 +1,8 @@
-//! Interface names.
+//! Names of interfaces and owners.
 
 use std::path::Path;
 
-use proto_core::protocol::message::Name;
+use proto_core::protocol::message::{Name, OwnerName};
 
 /// A text cannot be the name of an interface.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum NameError {
     /// The file does not say.
     #[error("`{0}` does not name an interface, as wg0.conf would: say which with --interface")]
     File(String),
+    /// Not a text for the list of a router's owners.
+    #[error("`{0}` cannot be an owner's name: 1 to 31 bytes without control characters")]
+    Owner(String),
 }
 
 /// Checks a name. What wg-quick takes is less than what Linux takes, and this is the lesser.
@@ -41,6 +44,18 @@ pub fn of_file(path: &Path) -> Result<Name, NameError> {
     interface(stem).map_err(|_| shown())
 }
 
+/// Checks the name of an owner.
+///
+/// # Errors
+/// [`NameError::Owner`].
+pub fn owner(text: &str) -> Result<OwnerName, NameError> {
+    let invalid = || NameError::Owner(text.escape_debug().collect());
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(invalid());
+    }
+    OwnerName::try_from(text).map_err(|_| invalid())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +67,16 @@ mod tests {
         }
         for bad in ["", ".", "..", "a b", "a/b", "a:b", "sixteen-letters-", "w\u{e9}"] {
             assert!(interface(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn owners_have_names_that_fit() {
+        for good in ["alice@bench", "Ren\u{e9} B.", "thirty-one-bytes-and-no-more-ye"] {
+            assert_eq!(owner(good).as_deref(), Ok(good));
+        }
+        for bad in ["", " ", "a\nb", "\u{1b}[2J", "thirty-two-bytes-and-not-one-more"] {
+            assert!(owner(bad).is_err(), "{bad}");
         }
     }
 

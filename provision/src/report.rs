@@ -14,8 +14,16 @@
 //! | `show` | `router`, `interfaces` |
 //! | `status` | `router`, and the fields of `proto_core::protocol::message::Status` |
 //! | `check` | `interface`, `public_key`, `counts`, `image_bytes` |
+//! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the old one's fingerprint) |
+//! | `key` | `file`, `public_key`, `fingerprint` |
+//! | `claim` | `router`, `owner` |
+//! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
+//! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (how many there are now) |
+//! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` |
+//! | `routers add`, `routers forget` | the fields of one of these |
 //!
-//! `router` is an object of `hostname`, `board`, `agent`; `summary` one of `created`, `device` (a
+//! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`, `fingerprint` as
+//! `routers` has them; `summary` one of `created`, `device` (a
 //! list of `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`,
 //! `changed`, `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
 //!
@@ -23,7 +31,7 @@
 //!
 //! | field | is |
 //! |---|---|
-//! | `kind` | `usage`, `file`, `connection` or `router` |
+//! | `kind` | `usage`, `file`, `own` (a file of the operator), `connection` or `router` |
 //! | `message` | what a person would read |
 //! | `hint` | what to do next, or null |
 //! | `file`, `line` | where in the file, or null |
@@ -39,6 +47,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use crate::exit;
+use crate::home::HomeError;
 use crate::problem::{Problem, ProblemJson, Source};
 use crate::ui::say;
 
@@ -131,6 +140,8 @@ pub enum Kind {
     Usage,
     /// FILE.
     File,
+    /// One of the operator's own files.
+    Own,
     /// The way to the router.
     Connection,
     /// The router.
@@ -234,6 +245,12 @@ impl Failed {
         failed
     }
 
+    /// One of the operator's own files is wrong, or what was asked of it.
+    #[must_use]
+    pub fn own(error: &HomeError) -> Self {
+        Self::new(Kind::Own, error.to_string()).hint(error.hint())
+    }
+
     /// The same failure with what to do next.
     #[must_use]
     pub fn hint(mut self, hint: Option<String>) -> Self {
@@ -244,7 +261,7 @@ impl Failed {
     /// Prints it and returns the exit code.
     pub fn finish(self, context: &Context) -> u8 {
         let code = match self.error.kind {
-            Kind::Usage | Kind::File => exit::USAGE,
+            Kind::Usage | Kind::File | Kind::Own => exit::USAGE,
             Kind::Connection => exit::CONNECTION,
             Kind::Router => exit::ROUTER,
         };

@@ -120,6 +120,13 @@ impl Ui {
         self.step = None;
     }
 
+    /// A line for a person to read before the command ends.
+    pub fn tell(&self, line: &str) {
+        if self.mode != Mode::Silent {
+            self.line(line);
+        }
+    }
+
     /// A line that only `-v` shows.
     pub fn detail(&self, line: &str) {
         if self.verbose {

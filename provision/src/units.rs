@@ -1,5 +1,6 @@
-//! Values of the command line: durations, serial lines, hosts with ports.
+//! Values of the command line: durations, serial lines, hosts with ports, fingerprints.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,16 @@ pub struct UdpAddress {
     pub host: String,
     /// Its UDP port.
     pub port: u16,
+}
+
+impl fmt::Display for UdpAddress {
+    /// As the command line takes it, always with the port.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Reads `10s`, `500ms`, `2m`.
@@ -95,6 +106,22 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     Ok(UdpAddress { host: host.into(), port })
 }
 
+/// Reads a fingerprint as people type it, in either case, and returns it as it is printed.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    let digits: Vec<char> =
+        text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_ascii_uppercase()).collect();
+    if digits.len() != 20 || !digits.iter().all(|c| matches!(c, 'A'..='Z' | '2'..='7')) {
+        return Err(
+            "not a fingerprint: 20 letters and digits from 2 to 7, in groups of four".into()
+        );
+    }
+    let groups: Vec<String> = digits.chunks(4).map(|four| four.iter().collect()).collect();
+    Ok(groups.join("-"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,8 +153,22 @@ mod tests {
         assert_eq!(udp("fe80::1%eth0"), host("fe80::1%eth0", DEFAULT_PORT));
         assert_eq!(udp("[fe80::1%eth0]:99"), host("fe80::1%eth0", 99));
         assert_eq!(udp("[::1]"), host("::1", DEFAULT_PORT));
+        for text in ["router:99", "[fe80::1%eth0]:99"] {
+            assert_eq!(udp(text).unwrap().to_string(), text);
+        }
         for bad in ["", ":1", "a:0", "a:x", "[::1", "[]:1"] {
             assert!(udp(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn fingerprints() {
+        let printed = "ABCD-EFGH-IJKL-MNOP-QR27";
+        for typed in [printed, "abcd efgh ijkl mnop qr27", "abcdefghijklmnopqr27"] {
+            assert_eq!(fingerprint(typed).as_deref(), Ok(printed));
+        }
+        for bad in ["", "ABCD", "ABCD-EFGH-IJKL-MNOP-QR28", "ABCD-EFGH-IJKL-MNOP-QRSTU"] {
+            assert!(fingerprint(bad).is_err(), "{bad}");
         }
     }
 }

@@ -142,6 +142,8 @@ fn show_and_status_tell_what_there_is() {
     assert_eq!(json["result"]["interfaces"][0]["peers"][0]["preshared_key"], true);
     let expected = "\
 host name    OpenWrt
+known as     router
+fingerprint  XXX
 board        acme,router-1
 kernel       6.12.1 (mips)
 wireguard    yes
@@ -279,9 +281,9 @@ fn nobody_there_is_code_3() {
     let router = Udp::new(Manners { silent: true, ..Manners::default() });
     let started = Instant::now();
     let ran = bench.run(&["status", "--udp", &router.address, "--timeout", "500ms"]);
-    ran.ends(3).says("no answer from the router on 127.0.0.1").says("hint: ");
+    ran.ends(3).says("no answer from router on 127.0.0.1").says("hint: ");
     assert!(started.elapsed() < Duration::from_secs(3));
-    assert_eq!(router.with(|seen| seen.requests), 2);
+    assert_eq!(router.with(|seen| seen.packets), 2);
 
     let closed =
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod cross;
 mod demo;
+mod flood;
 mod fuzz;
 mod golden;
 mod lab;
@@ -33,6 +34,7 @@ enum Verb {
     Build(build::Args),
     Cross(cross::Args),
     Demo(demo::Args),
+    Flood(flood::Args),
     Size(size::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => args.run(),
         Verb::Cross(args) => args.run(),
         Verb::Demo(args) => args.run(),
+        Verb::Flood(args) => args.run(),
         Verb::Size(args) => args.run(),
         Verb::Test(args) => args.run(),
         Verb::Fuzz(args) => args.run(),

@@ -1,14 +1,17 @@
 //! How large the agent is, by crate, and whether it keeps its budget.
 //!
-//! The budget is data (`board::TARGETS`). The bytes by crate are those of the functions and
+//! The budgets are data (`board::TARGETS`). The bytes by crate are those of the functions and
 //! constants that keep their names in a build with symbols; the file that counts is the one without.
+//!
+//! What sessions cost is counted by name too, so what the compiler has put into its callers is
+//! counted there.
 
 use crate::{build, lab::Arch};
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use std::{collections::BTreeMap, fs, process::ExitCode};
+use std::{cmp::Reverse, collections::BTreeMap, fs, process::ExitCode};
 
-/// Print the size of the static agent by crate, and fail over its budget
+/// Print the size of the static agent by crate, and fail over its budgets
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// For which architecture
@@ -27,34 +30,99 @@ impl Args {
         for section in object.sections().filter(|section| section.address() > 0) {
             println!("{:>8}  {}", section.size(), section.name()?);
         }
-        let mut crates: BTreeMap<String, u64> = BTreeMap::new();
-        let mut functions = Vec::new();
-        for symbol in object.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
-            let name = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
-            *crates.entry(crate_of(&name)).or_default() += symbol.size();
-            functions.push((symbol.size(), name));
-        }
+        let mut symbols = symbols(&object)?;
         println!("code by crate");
-        let mut crates: Vec<_> = crates.into_iter().collect();
-        crates.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        for (name, size) in crates {
+        let code = symbols.iter().filter(|symbol| symbol.kind == SymbolKind::Text);
+        for (name, size) in sums(code.map(|symbol| (crate_of(&symbol.name), symbol.size))) {
             println!("{size:>8}  {name}");
         }
         println!("largest functions");
-        functions.sort();
-        for (size, name) in functions.iter().rev().take(self.functions) {
+        symbols.sort_by_key(|symbol| Reverse(symbol.size));
+        let functions = symbols.iter().filter(|symbol| symbol.kind == SymbolKind::Text);
+        for Symbol { size, name, .. } in functions.take(self.functions) {
             println!("{size:>8}  {name}");
         }
+        println!("of sessions");
+        for (name, size) in session_parts(&symbols) {
+            println!("{size:>8}  {name}");
+        }
+        println!("{}", session_within_budget(self.arch)?);
         println!("{}", within_budget(self.arch)?);
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// A function or a constant of the agent.
+struct Symbol {
+    kind: SymbolKind,
+    name: String,
+    size: u64,
+}
+
+fn symbols(object: &object::File<'_>) -> Result<Vec<Symbol>> {
+    let kept = object.symbols().filter(|s| matches!(s.kind(), SymbolKind::Text | SymbolKind::Data));
+    kept.map(|symbol| {
+        let name = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
+        Ok(Symbol { kind: symbol.kind(), name, size: symbol.size() })
+    })
+    .collect()
+}
+
+/// The sum for each name, the largest first.
+fn sums<N: Ord>(sizes: impl Iterator<Item = (N, u64)>) -> Vec<(N, u64)> {
+    let mut sums = BTreeMap::new();
+    for (name, size) in sizes {
+        *sums.entry(name).or_default() += size;
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, size)| Reverse(*size));
+    sums
+}
+
+/// What there would be none of without sessions: crates, and modules of our own.
+const SESSION: &[&str] = &[
+    "aead",
+    "chacha20",
+    "chacha20poly1305",
+    "cipher",
+    "cmov",
+    "ctutils",
+    "curve25519_dalek",
+    "inout",
+    "noise_protocol",
+    "poly1305",
+    "subtle",
+    "universal_hash",
+    "x25519_dalek",
+    "zeroize",
+    "proto_core::protocol::session",
+    "postwired::owners",
+    "postwired::session",
+];
+
+/// What sessions are made of, by the entries of [`SESSION`].
+fn session_parts(symbols: &[Symbol]) -> Vec<(&'static str, u64)> {
+    sums(symbols.iter().filter_map(|symbol| Some((session_part(&symbol.name)?, symbol.size))))
+}
+
+fn session_part(name: &str) -> Option<&'static str> {
+    // What drops a value belongs to the value.
+    let name = name.strip_prefix("core::ptr::drop_in_place").unwrap_or(name);
+    let path = path_of(name);
+    SESSION.iter().copied().find(|part| {
+        path.strip_prefix(part).is_some_and(|rest| rest.starts_with("::") || rest.is_empty())
+    })
+}
+
+/// A name without the signs before its first word.
+fn path_of(name: &str) -> &str {
+    let word = name.trim_start_matches(['<', '&', '*', '[', '(']);
+    word.trim_start_matches("mut ").trim_start_matches("dyn ")
+}
+
 /// The crate a function belongs to: that of the type it is a method of, or of the trait.
 fn crate_of(name: &str) -> String {
-    let word = name.trim_start_matches(['<', '&', '*', '[', '(']);
-    let word = word.trim_start_matches("mut ").trim_start_matches("dyn ");
-    match word.split_once("::") {
+    match path_of(name).split_once("::") {
         Some((first, _)) if first.chars().all(|c| c.is_alphanumeric() || c == '_') => first.into(),
         Some(_) => "core".into(),
         None => "main and the C library".into(),
@@ -72,4 +140,51 @@ pub(crate) fn within_budget(arch: Arch) -> Result<String> {
     let budget = u64::from(budget);
     ensure!(size <= budget, "the agent has {size} bytes for {triple}, over its budget of {budget}");
     Ok(format!("{size} bytes for {triple}, of {budget}"))
+}
+
+/// Fails when what sessions cost is over its budget.
+pub(crate) fn session_within_budget(arch: Arch) -> Result<String> {
+    let file = fs::read(build::agent_with_symbols(arch)?)?;
+    let parts = session_parts(&symbols(&object::File::parse(&*file)?)?);
+    let size: u64 = parts.iter().map(|(_, size)| size).sum();
+    let triple = build::triple(arch);
+    let target = board::target(triple).with_context(|| format!("{triple} is not in board"))?;
+    let Some(budget) = target.session_budget else {
+        return Ok(format!("session: {size} bytes, which have no budget for {triple}"));
+    };
+    ensure!(size <= u64::from(budget), "session: {size} bytes, over the {budget} allowed");
+    Ok(format!("session: {size} bytes of {budget} allowed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_crate_and_whether_it_is_for_sessions() {
+        for (name, of, part) in [
+            ("chacha20::variants::f", "chacha20", Some("chacha20")),
+            (
+                "<chacha20poly1305::ChaChaPoly<C,N> as aead::AeadInOut>::decrypt",
+                "chacha20poly1305",
+                Some("chacha20poly1305"),
+            ),
+            (
+                "<&mut noise_protocol::X<D> as core::fmt::Debug>::fmt",
+                "noise_protocol",
+                Some("noise_protocol"),
+            ),
+            ("proto_core::protocol::session_of::f", "proto_core", None),
+            (
+                "core::ptr::drop_in_place<proto_core::protocol::session::Channel>",
+                "core",
+                Some("proto_core::protocol::session"),
+            ),
+            ("postwired::service::Service<postwired::session::S>::packet", "postwired", None),
+            ("memcpy", "main and the C library", None),
+        ] {
+            assert_eq!(crate_of(name), of, "{name}");
+            assert_eq!(session_part(name), part, "{name}");
+        }
+    }
 }

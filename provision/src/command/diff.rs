@@ -6,11 +6,12 @@ use proto_core::protocol::message::peer;
 use proto_core::protocol::report::Change;
 use serde::Serialize;
 
+use super::connect::{Router, connect};
 use super::failure::{About, describe};
 use super::load::load;
 use super::summary::{self, SummaryJson};
-use super::{Router, connect, ui};
-use crate::cli::Push;
+use super::ui;
+use crate::cli::{Own, Push};
 use crate::exit;
 use crate::report::{Context, Done, Failed};
 use crate::show::{RouteJson, RuleJson, mark, route_text, rule_text};
@@ -48,13 +49,14 @@ enum ChangeJson {
     ChangePeer { public_key: String, fields: Vec<&'static str> },
 }
 
-pub(super) fn run(args: &Push, context: &mut Context) -> Result<Done<Diff>, Failed> {
+pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Diff>, Failed> {
     let loaded = load(&args.file, context)?;
     let interface = &loaded.image.interface;
-    let mut ui = ui(&args.link);
+    let mut ui = ui(&args.link.talk);
     let about = About { file: Some(&loaded), ..About::default() };
     let (router, diff) = {
-        let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
+        let mut session =
+            connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
         let outcome = session.diff(&loaded.image);
         let machine = session.status().machine.clone();
         let described =

@@ -1,5 +1,6 @@
 //! What a router or the way to it did wrong, in the words and lines of the person's file.
 
+use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Code, Failure, State, Subject};
 
@@ -19,6 +20,8 @@ pub(super) struct About<'a> {
     pub(super) push: bool,
     /// Whether the router had been told to make the change.
     pub(super) commit_sent: bool,
+    /// The operator's key, where the hint should have it.
+    pub(super) own: Option<PublicKey>,
 }
 
 /// Describes why a conversation ended.
@@ -26,14 +29,22 @@ pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
     let message = error.to_string();
     let (kind, hint) = match error {
         SessionError::Failed(failure) => return describe_failure(&failure, about),
+        SessionError::Home(error) | SessionError::Transport(TransportError::Home(error)) => {
+            return Failed::own(&error);
+        }
         SessionError::Transport(TransportError::Open { hint, .. }) => (Kind::Connection, hint),
         SessionError::Transport(TransportError::Refused(_)) => {
             let hint = "the host is there, postwired is not: is it running, on this port?";
             (Kind::Connection, Some(hint.into()))
         }
         SessionError::Transport(TransportError::Lost(..)) => (Kind::Connection, None),
-        SessionError::Silence { hint, .. } => (Kind::Connection, Some(hint)),
-        SessionError::Random(_) => (Kind::Usage, None),
+        SessionError::Silence { hint, .. } | SessionError::Nobody { hint, .. } => {
+            (Kind::Connection, Some(hint))
+        }
+        SessionError::Unowned { .. } => (Kind::Router, Some(CLAIM.into())),
+        SessionError::Random(_) | SessionError::Transport(TransportError::Random(_)) => {
+            (Kind::Usage, None)
+        }
         SessionError::Restarts | SessionError::Nonsense(_) => (Kind::Router, None),
     };
     let mut failed = Failed::new(kind, message).hint(hint);
@@ -65,7 +76,14 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
         None if failure.errno != 0 => message += &format!(" (errno {})", failure.errno),
         _ => {}
     }
-    let mut failed = Failed::new(Kind::Router, message).hint(hint(failure.code).map(Into::into));
+    let mut next = hint(failure.code).map(String::from);
+    if let (Code::Claimed, Some(own)) = (failure.code, about.own) {
+        next = Some(format!(
+            "one of its owners can let you in with `postwire owner add {own}`; or run `postwired \
+             reset-owner` on the router itself"
+        ));
+    }
+    let mut failed = Failed::new(Kind::Router, message).hint(next);
     let error = &mut failed.error;
     error.file = about.file.map(|file| file.source.name.clone());
     error.line = place.map(|place| place.line);
@@ -137,12 +155,15 @@ const fn words(code: Code) -> &'static str {
         Code::Forbidden => "your role on this router does not allow it",
         Code::Unclaimed => "nobody owns this router yet",
         Code::Claimed => "somebody owns this router already",
-        Code::LastAdmin => "the router would have no admin left",
-        Code::Full => "the router has no room for another owner",
-        Code::NoOwner => "there is no such owner",
-        Code::Proof => "the secret of the label is not right",
+        Code::LastAdmin => "this is the router's last admin",
+        Code::Full => "the router has as many owners as it can",
+        Code::NoOwner => "the router has no such owner",
+        Code::Proof => "the secret of the label is wrong, or was used before",
     }
 }
+
+/// What to do with a router that nobody owns.
+const CLAIM: &str = "`postwire claim --serial DEV` makes it yours";
 
 const fn hint(code: Code) -> Option<&'static str> {
     Some(match code {
@@ -163,15 +184,22 @@ const fn hint(code: Code) -> Option<&'static str> {
         }
         Code::Storage => "free some space on the router, or push fewer peers",
         Code::Unsteady => "something keeps changing this interface: stop it, then try again",
-        Code::Forbidden => "ask an admin of this router",
-        Code::LastAdmin => "make somebody else an admin first",
-        Code::Proof => "compare it with what is on the label",
-        Code::Gone
-        | Code::Kernel
-        | Code::Unclaimed
-        | Code::Claimed
-        | Code::Full
-        | Code::NoOwner => return None,
+        Code::Forbidden => {
+            "an admin of this router can change your role with `postwire owner add`; `postwire \
+             owners` shows who that is"
+        }
+        Code::Unclaimed => CLAIM,
+        Code::Claimed => {
+            "one of its owners can let you in with `postwire owner add` and the key that `postwire \
+             key` shows; or run `postwired reset-owner` on the router itself"
+        }
+        Code::LastAdmin => {
+            "make somebody else an admin first, with `postwire owner add KEY --role admin --name NAME`"
+        }
+        Code::Full => "remove one first: `postwire owners` shows them",
+        Code::NoOwner => "`postwire owners` shows those there are",
+        Code::Proof => "look at the label again; over a serial cable no secret is needed",
+        Code::Gone | Code::Kernel => return None,
     })
 }
 

@@ -1,46 +1,78 @@
-//! The commands, one module each.
+//! The commands, one module each, and what they share: `connect`, `load`, `failure`, `summary`.
 
 mod check;
+mod claim;
+mod connect;
 mod diff;
 mod failure;
+mod keygen;
 mod load;
+mod owner;
 mod push;
 mod remove;
+mod routers;
 mod show;
 mod status;
 mod summary;
 
 use serde::Serialize;
 
-use crate::cli::{Command, Link};
+use crate::cli::{Cli, Command, OwnerCommand, RoutersCommand, Talk};
 use crate::report::{Context, Done, Failed};
-use crate::session::{Session, SessionError, printable};
-use crate::transport::{SerialLine, Transport, TransportError, Udp};
 use crate::ui::Ui;
 
 /// Runs a command and returns the exit code.
-pub fn run(command: Command) -> u8 {
-    match command {
+pub fn run(cli: &Cli) -> u8 {
+    let own = &cli.own;
+    match &cli.command {
+        Command::Keygen(args) => {
+            finish(keygen::make(own, args.force), &Context::new("keygen", args.json))
+        }
+        Command::Key(args) => finish(keygen::show(own), &Context::new("key", args.json)),
+        Command::Claim(args) => {
+            finish(claim::run(own, args), &Context::new("claim", args.talk.json))
+        }
+        Command::Owner(args) => {
+            let (name, link) = match &args.what {
+                OwnerCommand::List(link) => ("owner list", link),
+                OwnerCommand::Add(args) => ("owner add", &args.link),
+                OwnerCommand::Remove(args) => ("owner remove", &args.link),
+            };
+            finish(owner::run(own, &args.what), &Context::new(name, link.talk.json))
+        }
+        Command::Owners(link) => {
+            finish(owner::list(own, link), &Context::new("owner list", link.talk.json))
+        }
+        Command::Routers(args) => {
+            let name = match args.what {
+                None => "routers",
+                Some(RoutersCommand::Add { .. }) => "routers add",
+                Some(RoutersCommand::Forget { .. }) => "routers forget",
+            };
+            finish(routers::run(own, args.what.as_ref()), &Context::new(name, args.json))
+        }
         Command::Push(args) => {
-            let mut context = Context::new("push", args.link.json);
-            let outcome = push::run(&args, &mut context);
+            let mut context = Context::new("push", args.link.talk.json);
+            let outcome = push::run(own, args, &mut context);
             finish(outcome, &context)
         }
         Command::Diff(args) => {
-            let mut context = Context::new("diff", args.link.json);
-            let outcome = diff::run(&args, &mut context);
+            let mut context = Context::new("diff", args.link.talk.json);
+            let outcome = diff::run(own, args, &mut context);
             finish(outcome, &context)
         }
-        Command::Show(args) => finish(show::run(&args), &Context::new("show", args.link.json)),
+        Command::Show(args) => {
+            finish(show::run(own, args), &Context::new("show", args.link.talk.json))
+        }
         Command::Remove(args) => {
-            finish(remove::run(&args), &Context::new("remove", args.link.json))
+            finish(remove::run(own, args), &Context::new("remove", args.link.talk.json))
         }
         Command::Status(args) => {
-            finish(status::run(&args), &Context::new("status", args.link.json))
+            finish(status::run(own, args), &Context::new("status", args.link.talk.json))
         }
         Command::Check(args) => {
             let mut context = Context::new("check", args.json);
-            let outcome = check::run(&args, &mut context);
+            let outcome = check::run(args, &mut context);
             finish(outcome, &context)
         }
     }
@@ -53,43 +85,6 @@ fn finish<R: Serialize>(outcome: Result<Done<R>, Failed>, context: &Context) -> 
     }
 }
 
-fn ui(link: &Link) -> Ui {
-    Ui::new(link.json, link.verbose)
-}
-
-fn connect<'u>(link: &Link, ui: &'u mut Ui) -> Result<Session<'u>, SessionError> {
-    let transport: Box<dyn Transport> = match (&link.to.serial, &link.to.udp) {
-        (Some(serial), _) => Box::new(SerialLine::open(serial)?),
-        (None, Some(udp)) => Box::new(Udp::open(udp)?),
-        (None, None) => {
-            // clap asks for one of them.
-            let message = "neither --serial nor --udp".into();
-            return Err(TransportError::Open { message, hint: None }.into());
-        }
-    };
-    Session::open(transport, link.timeout, ui)
-}
-
-/// A router as `--json` names it.
-#[derive(Debug, Serialize)]
-struct Router {
-    hostname: String,
-    board: String,
-    agent: String,
-}
-
-impl Router {
-    fn of(session: &Session<'_>) -> Self {
-        let status = session.status();
-        Self {
-            hostname: printable(&status.hostname),
-            board: printable(&status.board),
-            agent: printable(&session.hello().agent),
-        }
-    }
-
-    /// What to call it.
-    fn name(&self) -> &str {
-        if self.hostname.is_empty() { "the router" } else { &self.hostname }
-    }
+fn ui(talk: &Talk) -> Ui {
+    Ui::new(talk.json, talk.verbose)
 }

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::connect::{Router, connect};
 use super::failure::{About, describe};
 use super::load::load;
 use super::summary::{self, SummaryJson};
-use super::{Router, connect, ui};
-use crate::cli::Push;
+use super::ui;
+use crate::cli::{Own, Push};
 use crate::exit;
 use crate::report::{Context, Done, Failed};
 
@@ -21,13 +22,14 @@ pub(super) struct Pushed {
     listen_port: Option<u16>,
 }
 
-pub(super) fn run(args: &Push, context: &mut Context) -> Result<Done<Pushed>, Failed> {
+pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Pushed>, Failed> {
     let loaded = load(&args.file, context)?;
     let interface = &loaded.image.interface;
-    let mut ui = ui(&args.link);
+    let mut ui = ui(&args.link.talk);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
     let (router, pushed) = {
-        let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
+        let mut session =
+            connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
         let router = Router::of(&session);
         let outcome = session.push(&loaded.image);
         let machine = session.status().machine.clone();

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::connect::{Router, connect};
 use super::failure::{About, describe};
 use super::summary::{self, SummaryJson};
-use super::{Router, connect, ui};
-use crate::cli::Remove;
+use super::ui;
+use crate::cli::{Own, Remove};
 use crate::exit;
 use crate::report::{Done, Failed};
 
@@ -17,10 +18,10 @@ pub(super) struct Removed {
     summary: SummaryJson,
 }
 
-pub(super) fn run(args: &Remove) -> Result<Done<Removed>, Failed> {
-    let mut ui = ui(&args.link);
+pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Removed>, Failed> {
+    let mut ui = ui(&args.link.talk);
     let about = About::default();
-    let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
+    let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let machine = session.status().machine.clone();
     let summary = session
         .remove(&args.interface)

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::connect::{Router, connect};
 use super::failure::{About, describe};
-use super::{Router, connect, ui};
-use crate::cli::Show;
+use super::ui;
+use crate::cli::{Own, Show};
 use crate::exit;
 use crate::report::{Done, Failed, Kind};
 use crate::show::Shown;
@@ -16,10 +17,10 @@ pub(super) struct Interfaces {
     interfaces: Vec<Shown>,
 }
 
-pub(super) fn run(args: &Show) -> Result<Done<Interfaces>, Failed> {
-    let mut ui = ui(&args.link);
+pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
+    let mut ui = ui(&args.link.talk);
     let about = About::default();
-    let mut session = connect(&args.link, &mut ui).map_err(|error| describe(error, about))?;
+    let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let machine = session.status().machine.clone();
     let names = match &args.interface {
         Some(name) => vec![name.clone()],

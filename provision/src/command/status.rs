@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::connect::{Router, connect};
 use super::failure::{About, describe};
-use super::{Router, connect, ui};
-use crate::cli::Status;
+use super::ui;
+use crate::cli::{Own, Status};
 use crate::exit;
 use crate::report::{Done, Failed};
 use crate::session::printable;
@@ -28,10 +29,10 @@ pub(super) struct Health {
     interfaces: Vec<String>,
 }
 
-pub(super) fn run(args: &Status) -> Result<Done<Health>, Failed> {
-    let mut ui = ui(&args.link);
+pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
+    let mut ui = ui(&args.link.talk);
     let session =
-        connect(&args.link, &mut ui).map_err(|error| describe(error, About::default()))?;
+        connect(own, &args.link, &mut ui).map_err(|error| describe(error, About::default()))?;
     let (router, status) = (Router::of(&session), session.status());
     let health = Health {
         router,
@@ -55,11 +56,13 @@ fn text(health: &Health) -> String {
     let or_none = |text: &str| if text.is_empty() { "(none)".into() } else { text.to_string() };
     table(&[
         ("host name", or_none(&health.hostname)),
+        ("known as", health.router.known_as().into()),
+        ("fingerprint", health.router.fingerprint().into()),
         ("board", or_none(&health.board)),
         ("kernel", format!("{} ({})", health.kernel, health.machine)),
         ("wireguard", if health.wireguard { "yes".into() } else { "the kernel has none".into() }),
         ("interfaces", or_none(&health.interfaces.join(", "))),
-        ("agent", format!("postwired {}", health.router.agent)),
+        ("agent", format!("postwired {}", health.router.agent())),
         ("running for", span(health.uptime.into())),
         ("peak memory", format!("{} KiB", health.peak_memory)),
         ("pushes", format!("{} applied, {} failed", health.applied, health.failed)),

@@ -5,17 +5,20 @@
 //! status says which router it is, for every message to the person that follows.
 
 mod machine;
+mod owners;
 mod push;
 mod read;
 
 use std::time::{Duration, Instant};
 
+use proto_core::key::PublicKey;
 use proto_core::protocol::client::{Call, Caller, ClientError, Patience, Step};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, Hello, Status};
 use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
 
-use crate::transport::{Transport, TransportError};
+use crate::home::HomeError;
+use crate::transport::{Refusals, Secure, Transport as _, TransportError};
 use crate::ui::Ui;
 use machine::{Asking, Machine};
 
@@ -37,6 +40,29 @@ pub enum SessionError {
         /// What to look at.
         hint: String,
     },
+    /// No session came about.
+    #[error("no answer from {who} on {name} for {} s", waited.as_secs_f32())]
+    Nobody {
+        /// Which router, or which routers.
+        who: String,
+        /// The transport.
+        name: String,
+        /// How long.
+        waited: Duration,
+        /// What to look at, and whom to ask.
+        hint: String,
+    },
+    /// The router is there and has no owner.
+    #[error("nobody owns the router on {line} yet, {fingerprint}")]
+    Unowned {
+        /// The transport.
+        line: String,
+        /// The router.
+        fingerprint: String,
+    },
+    /// The operator's own files do not serve.
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// The router says no.
     #[error("the router failed: {}", .0.text)]
     Failed(Box<Failure>),
@@ -51,8 +77,6 @@ pub enum SessionError {
     Random(getrandom::Error),
 }
 
-/// How often a router may say that nobody listens before it is believed.
-const REFUSALS: u32 = 3;
 /// How often a push starts anew when the router forgot its stage after the upload.
 const MAX_RESTARTS: u32 = 3;
 /// How much the frames of a small request and its answer add to a hello's time on the line.
@@ -62,12 +86,13 @@ const MAX_REPORT: u32 = 64 << 20;
 
 /// A conversation with a router.
 pub struct Session<'u> {
-    transport: Box<dyn Transport>,
+    transport: Secure,
+    known_as: String,
     ui: &'u mut Ui,
     caller: Caller,
     started: Instant,
     timeout: Duration,
-    refusals: u32,
+    refusals: Refusals,
     commit_sent: bool,
     hello: Hello,
     status: Status,
@@ -85,7 +110,7 @@ impl<'u> Session<'u> {
     /// # Errors
     /// [`SessionError`].
     pub fn open(
-        transport: Box<dyn Transport>,
+        transport: Secure,
         timeout: Duration,
         ui: &'u mut Ui,
     ) -> Result<Self, SessionError> {
@@ -94,11 +119,12 @@ impl<'u> Session<'u> {
         let patience = patience(transport.baud(), HELLO_BYTES, timeout);
         let mut session = Self {
             transport,
+            known_as: String::new(),
             ui,
             caller: Caller::new(client, patience),
             started: Instant::now(),
             timeout,
-            refusals: 0,
+            refusals: Refusals::default(),
             commit_sent: false,
             hello: Hello { version: VERSION, agent: Default::default(), max_data: 0, in_flight: 0 },
             status: Status {
@@ -133,7 +159,9 @@ impl<'u> Session<'u> {
             _ => return Err(SessionError::Nonsense("it did not greet")),
         }
         let in_flight = self.hello.in_flight;
-        self.caller.set_patience(patience(self.transport.baud(), in_flight, self.timeout));
+        let patience = patience(self.transport.baud(), in_flight, self.timeout);
+        self.caller.set_patience(patience);
+        self.transport.set_patience(patience);
         self.ui.detail(&format!(
             "postwired {} on {}: pieces of {} bytes, {in_flight} bytes under way",
             printable(&self.hello.agent),
@@ -157,6 +185,29 @@ impl<'u> Session<'u> {
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The router's key.
+    #[must_use]
+    pub const fn router_key(&self) -> PublicKey {
+        self.transport.router()
+    }
+
+    /// The operator's key.
+    #[must_use]
+    pub fn own_key(&self) -> PublicKey {
+        self.transport.own()
+    }
+
+    /// What the operator calls the router, once it was noted.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        &self.known_as
+    }
+
+    /// Says what the operator calls the router.
+    pub fn set_known_as(&mut self, name: String) {
+        self.known_as = name;
     }
 
     /// Whether the router has been told to make a change, so that silence says nothing about it.
@@ -193,14 +244,14 @@ impl<'u> Session<'u> {
                 Step::Send(len) => {
                     let packet = buf.get(..len).unwrap_or_default();
                     let sent = self.transport.send(packet);
-                    self.unless_refused(sent)?;
+                    self.refusals.pass(sent)?;
                 }
                 Step::Wait(until) => {
                     let wait = Duration::from_millis(until.saturating_sub(now).max(1));
                     let received = self.transport.recv(wait);
                     self.ui.stray(self.transport.stray(), false);
-                    let Some(packet) = self.unless_refused(received)?.flatten() else { continue };
-                    self.refusals = 0;
+                    let Some(packet) = self.refusals.pass(received)?.flatten() else { continue };
+                    self.refusals = Refusals::default();
                     let now = self.now();
                     match self.caller.reply(&packet) {
                         Some(reply) => machine
@@ -210,21 +261,6 @@ impl<'u> Session<'u> {
                     }
                 }
             }
-        }
-    }
-
-    /// Lets a refusal pass a few times: the agent may be starting.
-    fn unless_refused<T>(
-        &mut self,
-        outcome: Result<T, TransportError>,
-    ) -> Result<Option<T>, SessionError> {
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            Err(TransportError::Refused(_)) if self.refusals + 1 < REFUSALS => {
-                self.refusals += 1;
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -1,5 +1,7 @@
-//! Ways to carry packets to a router and back.
+//! Ways to carry packets to a router and back: two wires, and a session over either.
 
+mod find;
+mod secure;
 mod serial;
 mod stray;
 mod udp;
@@ -7,6 +9,12 @@ mod udp;
 use std::io;
 use std::time::Duration;
 
+use proto_core::protocol::session::Wire;
+
+use crate::home::HomeError;
+
+pub use find::{FindError, seek};
+pub use secure::Secure;
 pub use serial::SerialLine;
 pub use stray::Stray;
 pub use udp::Udp;
@@ -28,6 +36,12 @@ pub enum TransportError {
     /// It worked and does so no more.
     #[error("{0}: {1}")]
     Lost(String, io::Error),
+    /// The operator's own files give no stamp for a handshake.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// No random numbers for a handshake.
+    #[error("this machine gives no random numbers: {0}")]
+    Random(getrandom::Error),
 }
 
 /// A way to carry packets. It may lose, repeat and reorder them, but never changes one.
@@ -56,6 +70,31 @@ pub trait Transport {
     /// The most bytes that should go into one piece here, so that a lost one costs little.
     fn max_piece(&self) -> u16;
 
+    /// Which kind it is, as a handshake has it.
+    fn wire(&self) -> Wire;
+
     /// What to look at when nothing is heard.
     fn silence_hint(&self) -> String;
+}
+
+/// How often a router said that nobody listens. It is believed only after a few times: the agent may
+/// be starting.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(u32);
+
+impl Refusals {
+    /// Lets a refusal pass, as nothing, a few times.
+    pub(crate) fn pass<T>(
+        &mut self,
+        outcome: Result<T, TransportError>,
+    ) -> Result<Option<T>, TransportError> {
+        const MAX: u32 = 3;
+        match outcome {
+            Err(TransportError::Refused(_)) if self.0 + 1 < MAX => {
+                self.0 += 1;
+                Ok(None)
+            }
+            outcome => outcome.map(Some),
+        }
+    }
 }

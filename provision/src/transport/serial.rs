@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame::{self, Deframer, Received};
+use proto_core::protocol::session::Wire;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serial2::{SerialPort, Settings};
@@ -190,6 +191,10 @@ impl Transport for SerialLine {
             None => MAX_PIECE,
             Some(baud) => u16::try_from(baud / 240).unwrap_or(u16::MAX).clamp(64, MAX_PIECE),
         }
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::Serial
     }
 
     fn silence_hint(&self) -> String {

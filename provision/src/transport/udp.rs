@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame;
+use proto_core::protocol::session::Wire;
 
 use super::{Stray, Transport, TransportError};
 use crate::units::UdpAddress;
@@ -106,6 +107,10 @@ impl Transport for Udp {
 
     fn max_piece(&self) -> u16 {
         u16::MAX
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::Udp
     }
 
     fn silence_hint(&self) -> String {

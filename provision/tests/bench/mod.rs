@@ -1,27 +1,64 @@
 //! A place to run the program in, and what came of a run.
 
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A directory with a `wg0.conf`, which goes when it is dropped.
+use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+
+use crate::fake::{OPERATOR, ROUTER, public};
+
+/// A directory with a `wg0.conf`, and the folder of an operator who has a key and knows the fake
+/// router. It goes when it is dropped.
 pub(crate) struct Bench(PathBuf);
 
 impl Bench {
     pub(crate) fn new(name: &str, conf: &str) -> Self {
+        let bench = Self::bare(name);
+        std::fs::write(bench.0.join("wg0.conf"), conf).unwrap();
+        bench.write_key(&OPERATOR);
+        bench.know("router", &public(&ROUTER));
+        bench
+    }
+
+    /// A directory with nothing in it.
+    pub(crate) fn bare(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("postwire-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("wg0.conf"), conf).unwrap();
         Self(dir)
+    }
+
+    /// Gives the operator a key.
+    pub(crate) fn write_key(&self, key: &SecretKey) {
+        let file = self.home().join("key");
+        std::fs::write(&file, key.reveal(&mut [0; KEY_TEXT_LEN])).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Lets the operator know a router.
+    pub(crate) fn know(&self, name: &str, key: &PublicKey) {
+        self.run(&["routers", "add", name, &key.to_string()]).ends(0);
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.0
     }
 
+    /// The operator's folder.
+    pub(crate) fn home(&self) -> PathBuf {
+        let home = self.0.join("home");
+        DirBuilder::new().recursive(true).mode(0o700).create(&home).unwrap();
+        home
+    }
+
     /// Runs the program there.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_postwire"))
             .args(args)
+            .env("POSTWIRE_HOME", self.0.join("home"))
+            .env("USER", "us")
             .current_dir(&self.0)
             .output()
             .unwrap();

@@ -1,6 +1,7 @@
 //! A router that speaks the protocol and has no kernel: what it "runs" is the last image that was
-//! committed. What it does wrong is told by its [`Manners`].
+//! committed. What it does wrong is told by its [`Manners`]; whom it lets in is in `door`.
 
+mod door;
 mod state;
 mod wire;
 
@@ -10,16 +11,25 @@ use std::sync::{Arc, Mutex};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Failure, Hello, Phase, Reply, Request, Status, Summary,
+    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status, Summary,
 };
+use proto_core::protocol::session::{RESPONSE_LEN, Wire};
 use proto_core::protocol::window::Arrived;
 use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
 
+pub(crate) use door::{Belongs, OPERATOR, ROUTER, public};
+use door::{Door, Heard};
 pub(crate) use wire::{Pty, Udp};
 
 /// How the router behaves.
 #[derive(Clone, Default)]
 pub(crate) struct Manners {
+    /// Whom it belongs to.
+    pub(crate) belongs: Belongs,
+    /// Restarts when it gets this request, which is lost, once.
+    pub(crate) restart_at: Option<u32>,
+    /// Fails what is asked about owners like this.
+    pub(crate) fail_owners: Option<Failure>,
     /// Of a hundred packets in each direction, how many are lost.
     pub(crate) loss: u64,
     /// Answers nothing at all.
@@ -66,11 +76,18 @@ pub(crate) struct Seen {
     pub(crate) aborted: bool,
     /// How many requests came in.
     pub(crate) requests: u32,
+    /// How many packets came in, of any kind.
+    pub(crate) packets: u32,
+    /// How many sessions were made.
+    pub(crate) sessions: u32,
+    /// Who owns it.
+    pub(crate) owners: Vec<Owner>,
 }
 
 /// The router.
 pub(crate) struct Router {
     manners: Manners,
+    door: Door,
     seen: Arc<Mutex<Seen>>,
     stage: Option<Stage>,
     file: Vec<u8>,
@@ -82,10 +99,13 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    fn new(manners: Manners, max_data: u16, in_flight: u32) -> Self {
+    fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
+        let door = Door::new(manners.belongs, wire);
+        let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
         Self {
             manners,
-            seen: Arc::default(),
+            door,
+            seen: Arc::new(Mutex::new(seen)),
             stage: None,
             file: Vec::new(),
             answered: HashMap::new(),
@@ -106,37 +126,64 @@ impl Router {
 
     /// The packets that answer a packet, those that are lost on the way taken out.
     fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
-        let Ok((version, request)) = envelope::read::<Request<'_>>(packet, |_| true) else {
-            return Vec::new();
-        };
-        assert_eq!(version == envelope::HELLO_VERSION, matches!(request.ask, Ask::Hello { .. }));
-        self.seen.lock().unwrap().requests += 1;
+        self.seen.lock().unwrap().packets += 1;
         if self.manners.silent || self.loses() {
             return Vec::new();
         }
-        let key = (request.client, request.id);
-        let answers = match self.answered.get(&key) {
-            Some(packets) => packets.clone(),
-            None => {
-                let packets: Vec<_> = self
-                    .answer(&request)
-                    .into_iter()
-                    .map(|answer| {
-                        let reply = Reply { client: request.client, id: request.id, answer };
-                        let mut buf = vec![0; MAX_PACKET];
-                        let len = envelope::write(version, &reply, &mut buf).unwrap();
-                        buf.truncate(len);
-                        buf
-                    })
-                    .collect();
-                self.answered.insert(key, packets.clone());
-                packets
+        let answers = match self.door.hear(packet) {
+            Heard::Nothing => Vec::new(),
+            Heard::Old => panic!("a stamp was used twice"),
+            Heard::Answer(answer) => {
+                let handshake = answer.len() == RESPONSE_LEN;
+                self.seen.lock().unwrap().sessions += u32::from(handshake);
+                vec![answer]
+            }
+            Heard::Packet(session, packet) => {
+                let answers = self.request(session, &packet);
+                answers.iter().map(|answer| self.door.seal(session, answer)).collect()
             }
         };
         answers.into_iter().filter(|_| !self.loses()).collect()
     }
 
-    fn answer(&mut self, request: &Request<'_>) -> Vec<Answer<'static>> {
+    /// The packets that answer what came through a session.
+    fn request(&mut self, session: usize, packet: &[u8]) -> Vec<Vec<u8>> {
+        let (version, request) = envelope::read::<Request<'_>>(packet, |_| true).unwrap();
+        assert_eq!(version == envelope::HELLO_VERSION, matches!(request.ask, Ask::Hello { .. }));
+        let requests = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.requests += 1;
+            seen.requests
+        };
+        if self.manners.restart_at == Some(requests) {
+            self.door.restart();
+            self.stage = None;
+            self.answered.clear();
+            return Vec::new();
+        }
+        let key = (request.client, request.id);
+        if let Some(packets) = self.answered.get(&key) {
+            return packets.clone();
+        }
+        let answers = match self.door.refuses(session, &request.ask) {
+            Some(failure) => vec![Answer::Failed(failure)],
+            None => self.answer(session, &request),
+        };
+        let packets: Vec<_> = answers
+            .into_iter()
+            .map(|answer| {
+                let reply = Reply { client: request.client, id: request.id, answer };
+                let mut buf = vec![0; MAX_PACKET];
+                let len = envelope::write(version, &reply, &mut buf).unwrap();
+                buf.truncate(len);
+                buf
+            })
+            .collect();
+        self.answered.insert(key, packets.clone());
+        packets
+    }
+
+    fn answer(&mut self, session: usize, request: &Request<'_>) -> Vec<Answer<'static>> {
         let gone = || vec![Answer::Failed(Failure::new(Code::Gone, "no such stage"))];
         match &request.ask {
             Ask::Hello { min, max } => {
@@ -218,6 +265,14 @@ impl Router {
                 let end = (start + usize::from(*length)).min(self.file.len());
                 let data = self.file[start..end].to_vec().leak();
                 vec![Answer::Data { offset: *offset, data }]
+            }
+            Ask::Claim { .. } | Ask::Owners | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
+                if let Some(failure) = &self.manners.fail_owners {
+                    return vec![Answer::Failed(failure.clone())];
+                }
+                let answer = self.door.answer(session, &request.ask);
+                self.seen.lock().unwrap().owners = self.door.owners.clone();
+                vec![answer]
             }
             // The protocol has more than this program asks for.
             other => panic!("nobody asks for {other:?}"),

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto_core::protocol::frame::{self, Deframer, Received};
+use proto_core::protocol::session::Wire;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::{Manners, Router, Seen};
@@ -48,7 +49,7 @@ pub(crate) struct Udp {
 
 impl Udp {
     pub(crate) fn new(manners: Manners) -> Self {
-        let mut router = Router::new(manners, 1_000, 16_000);
+        let mut router = Router::new(manners, Wire::Udp, 1_000, 16_000);
         let seen = Arc::clone(&router.seen);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -89,7 +90,7 @@ pub(crate) struct Pty {
 impl Pty {
     pub(crate) fn new(manners: Manners) -> Self {
         let text = manners.text;
-        let mut router = Router::new(manners, 600, 2_000);
+        let mut router = Router::new(manners, Wire::Serial, 600, 2_000);
         let seen = Arc::clone(&router.seen);
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();

@@ -3,7 +3,7 @@
 # the host sends over the virtio port named `control`.
 #
 # Arguments of the kernel that have the form NAME=value arrive here as environment:
-# LAB_NAME, LAB_LINE, LAB_ETH0, LAB_ETH1.
+# LAB_NAME, LAB_LINE, LAB_ETH0 and up, LAB_DISK.
 
 # When PID 1 ends the kernel panics, QEMU stops (-no-reboot, panic=-1), and the host shows the
 # end of the console: this line.
@@ -67,8 +67,10 @@ card_is_here() {
 	done
 	return 1
 }
-[ -z "$LAB_ETH0" ] || await card_is_here 0
-[ -z "$LAB_ETH1" ] || await card_is_here 1
+for number in 0 1 2; do
+	eval address=\$LAB_ETH$number
+	[ -z "$address" ] || await card_is_here $number
+done
 
 # QEMU's network announces itself as an IPv6 router some seconds after the boot, and an address is
 # tentative for a second or two. What comes by itself would make a test see changes nobody made.
@@ -78,7 +80,7 @@ for card in /proc/sys/net/ipv6/conf/*; do
 	echo 0 >"$card/dad_transmits"
 done
 ip link set lo up
-for number in 0 1; do
+for number in 0 1 2; do
 	eval address=\$LAB_ETH$number
 	[ -n "$address" ] || continue
 	card=eth$number
@@ -88,6 +90,12 @@ for number in 0 1; do
 	await carrier $card
 done
 ip route add default via 10.0.2.2 || fail "no default route"
+
+if [ -n "$LAB_DISK" ]; then
+	await test -b /dev/vda
+	mkdir -p "$LAB_DISK"
+	mount -t ext4 /dev/vda "$LAB_DISK" || fail "the disk does not mount"
+fi
 
 case $LAB_LINE in
 pci) await pci_tty ;;
@@ -100,7 +108,7 @@ ln -s "$found" /dev/postwire-serial
 
 await port_named control
 exec 3<>"$found" || fail "the control port does not open"
-unset LAB_NAME LAB_LINE LAB_ETH0 LAB_ETH1 name port found tries card mac number address module up
+unset LAB_NAME LAB_LINE LAB_ETH0 LAB_ETH1 LAB_ETH2 LAB_DISK name port found tries card mac number address module up
 echo ready >&3
 
 # A request is a line and two runs of bytes: the script and what it reads. The answer is a line

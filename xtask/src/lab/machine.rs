@@ -2,6 +2,7 @@
 
 use super::{
     Lab,
+    disk::Disk,
     initramfs::{self, Contents, File},
     process::Process,
     programs::{self, Program},
@@ -26,7 +27,8 @@ pub(crate) struct Machine<'lab> {
     files: Vec<File>,
     programs: Vec<Program>,
     modules: Vec<String>,
-    wire: Option<(Option<WireEnd>, String)>,
+    wires: Vec<(Option<WireEnd>, String)>,
+    disk: Option<(Disk, String)>,
 }
 
 impl<'lab> Machine<'lab> {
@@ -37,7 +39,8 @@ impl<'lab> Machine<'lab> {
             files: Vec::new(),
             programs: Vec::new(),
             modules: Vec::new(),
-            wire: None,
+            wires: Vec::new(),
+            disk: None,
         }
     }
 
@@ -73,9 +76,16 @@ impl<'lab> Machine<'lab> {
         self
     }
 
-    /// A second network card (`eth1`) on `wire`, with an address such as `192.0.2.1/24`.
+    /// A further network card (`eth1`, then `eth2`) on `wire`, with an address such as
+    /// `192.0.2.1/24`.
     pub(crate) fn wire(mut self, wire: &Wire, address: &str) -> Self {
-        self.wire = Some((wire.end(), address.to_owned()));
+        self.wires.push((wire.end(), address.to_owned()));
+        self
+    }
+
+    /// A disk that outlives it, mounted at `place` when the machine is ready.
+    pub(crate) fn disk(mut self, disk: &Disk, place: &str) -> Self {
+        self.disk = Some((disk.clone(), place.to_owned()));
         self
     }
 
@@ -107,6 +117,10 @@ impl<'lab> Machine<'lab> {
         let mut modules = self.lab.arch().profile().modules.to_vec();
         // To capture what netlink carries; not every kernel has it.
         modules.extend(kernel.has("nlmon").then_some("nlmon"));
+        if self.disk.is_some() {
+            // The checksum is asked for by its name, which `depends=` does not know.
+            modules.extend(["virtio_blk", "crc32c_generic", "ext4"]);
+        }
         modules.extend(self.modules.iter().map(String::as_str));
         let contents = Contents { modules: &modules, programs: &self.programs, files: &self.files };
         initramfs::build(self.lab.packages(), kernel, &contents)
@@ -127,8 +141,11 @@ impl<'lab> Machine<'lab> {
             "console={} quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
             profile.console, self.name, profile.line
         );
-        if let Some((_, address)) = &self.wire {
-            append.push_str(&format!(" LAB_ETH1={address}"));
+        for ((_, address), number) in self.wires.iter().zip(1..) {
+            append.push_str(&format!(" LAB_ETH{number}={address}"));
+        }
+        if let Some((_, place)) = &self.disk {
+            append.push_str(&format!(" LAB_DISK={place}"));
         }
         add(&["-append", &append]);
 
@@ -149,14 +166,19 @@ impl<'lab> Machine<'lab> {
         };
         let forward = format!("hostfwd=udp:127.0.0.1:{udp_port}-10.0.2.15:{AGENT_PORT}");
         add(&["-netdev", &format!("user,id=bench,{forward}"), "-device", &card("bench", 0)]);
-        if let Some((end, _)) = &self.wire {
+        for ((end, _), number) in self.wires.iter().zip(1..) {
             let end = end.context("a wire has two ends, and both are taken")?;
             let WireEnd { local, remote } = end;
+            let id = format!("wire{number}");
             let netdev = format!(
-                "dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={local},\
+                "dgram,id={id},local.type=inet,local.host=127.0.0.1,local.port={local},\
                  remote.type=inet,remote.host=127.0.0.1,remote.port={remote}"
             );
-            add(&["-netdev", &netdev, "-device", &card("wire", 1)]);
+            add(&["-netdev", &netdev, "-device", &card(&id, number)]);
+        }
+        if let Some((disk, _)) = &self.disk {
+            let device = format!("virtio-blk-{bus},drive=disk");
+            add(&["-drive", &disk.drive("disk")?, "-device", &device]);
         }
         Ok(arguments)
     }

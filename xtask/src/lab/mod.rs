@@ -9,8 +9,10 @@
 mod arch;
 mod control;
 mod cpio;
+mod disk;
 mod evidence;
 mod faults;
+mod frames;
 mod initramfs;
 mod machine;
 mod modules;
@@ -23,9 +25,11 @@ mod vm;
 mod wire;
 
 pub(crate) use arch::Arch;
+pub(crate) use disk::Disk;
 pub(crate) use faults::{Direction, Faults, Noise};
+pub(crate) use frames::{Datagram, Frames};
 pub(crate) use machine::{AGENT_PORT, Machine};
-pub(crate) use udp::{Loss, LossyUdp};
+pub(crate) use udp::{Loss, LossyUdp, Recorded};
 pub(crate) use vm::Vm;
 pub(crate) use wire::Wire;
 
@@ -75,6 +79,12 @@ impl Lab {
     /// A machine to be described further and booted.
     pub(crate) fn machine(&self, name: &str) -> Machine<'_> {
         Machine::new(self, name)
+    }
+
+    /// A new disk with nothing on it. It lasts as long as what else this run leaves behind.
+    pub(crate) fn disk(&self, name: &str) -> Result<Disk> {
+        fs::create_dir_all(&self.run)?;
+        Disk::create(&self.run.join(format!("{name}.ext4")))
     }
 
     pub(crate) fn arch(&self) -> Arch {

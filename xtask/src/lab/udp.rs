@@ -1,5 +1,6 @@
 //! A bad network for UDP: a proxy that loses, doubles and reorders datagrams in both directions,
-//! from a seed. It stands on 127.0.0.1 in front of a machine's forwarded port.
+//! from a seed, and can remember all that was sent. It stands on 127.0.0.1 in front of a machine's
+//! forwarded port.
 
 use crate::rng::Rng;
 use anyhow::Result;
@@ -103,7 +104,15 @@ const TO_CLIENT: u8 = 1;
 
 struct State {
     impair: Impair<Datagram>,
+    record: Option<Vec<Recorded>>,
     stop: bool,
+}
+
+/// A datagram as its sender sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) to_machine: bool,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The proxy; it ends when this is dropped.
@@ -119,7 +128,8 @@ impl LossyUdp {
         let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         front.set_nonblocking(true)?;
         let address = front.local_addr()?;
-        let state = Arc::new(Mutex::new(State { impair: Impair::new(loss), stop: false }));
+        let state =
+            Arc::new(Mutex::new(State { impair: Impair::new(loss), record: None, stop: false }));
         let proxy = Proxy { front, port, clients: Vec::new(), state: Arc::clone(&state) };
         let thread = thread::Builder::new().name("lossy-udp".to_owned()).spawn(move || {
             if let Err(error) = proxy.run() {
@@ -139,6 +149,16 @@ impl LossyUdp {
         let mut state = lock(&self.state);
         let held = std::mem::take(&mut state.impair.held);
         state.impair = Impair { held, ..Impair::new(loss) };
+    }
+
+    /// Remembers from here on what is sent, whatever becomes of it.
+    pub(crate) fn record(&self) {
+        lock(&self.state).record = Some(Vec::new());
+    }
+
+    /// What was sent since [`LossyUdp::record`], in order. Nothing is remembered any more.
+    pub(crate) fn recorded(&self) -> Vec<Recorded> {
+        lock(&self.state).record.take().unwrap_or_default()
     }
 
     pub(crate) fn counts(&self) -> LossCounts {
@@ -225,7 +245,13 @@ impl Proxy {
 
     fn pass(&self, way: u8, client: usize, bytes: &[u8]) {
         let datagram = Datagram { way, client, bytes: bytes.to_vec() };
-        let out = lock(&self.state).impair.pass(way, datagram, Instant::now());
+        let out = {
+            let mut state = lock(&self.state);
+            if let Some(record) = &mut state.record {
+                record.push(Recorded { to_machine: way == TO_MACHINE, bytes: bytes.to_vec() });
+            }
+            state.impair.pass(way, datagram, Instant::now())
+        };
         self.send(out);
     }
 
@@ -306,6 +332,7 @@ mod tests {
         let proxy = LossyUdp::start(machine.local_addr().unwrap().port(), Loss::default()).unwrap();
         let clients = [(), ()].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
         let mut buffer = [0; 16];
+        proxy.record();
         for (client, name) in clients.iter().zip([b"one", b"two"]) {
             client.connect(proxy.address()).unwrap();
             client.send(name).unwrap();
@@ -317,5 +344,13 @@ mod tests {
             let len = client.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..len], name);
         }
+        let recorded = proxy.recorded();
+        let sent = |to_machine| {
+            let way = recorded.iter().filter(move |one| one.to_machine == to_machine);
+            way.map(|one| one.bytes.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(true), [b"one", b"two"]);
+        assert_eq!(sent(false), [b"one", b"two"]);
+        assert_eq!(proxy.recorded(), []);
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn serial_unread(bench: &Bench) -> Result<String> {
 }
 
 /// A UDP echo in the machine. It talks to the first address that sends to it, and no other.
-fn start_echo(vm: &Vm) -> Result<()> {
+pub(super) fn start_echo(vm: &Vm) -> Result<()> {
     vm.sh(&format!(
         "killall nc.traditional 2>/dev/null; usleep 100000\n\
          setsid nc.traditional -n -u -l -p {AGENT_PORT} -e /bin/cat >/tmp/nc 2>&1 </dev/null &\n\

@@ -2,6 +2,8 @@
 //! that fails later is about Postwire and not about the lab.
 
 mod death;
+mod disk;
+mod frames;
 mod lines;
 mod port;
 mod scripts;
@@ -45,6 +47,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("a line that nobody reads stops nobody", lines::serial_unread),
     ("UDP comes and goes", lines::udp),
     ("UDP through a bad network", lines::lossy_udp),
+    ("frames from anywhere come and go", frames::anywhere),
+    ("a disk keeps what was synced when the power is cut", disk::power_cut),
     ("strace sees netlink", tunnel::strace),
     ("a tunnel between two routers", tunnel::tunnel),
     ("a kernel panic is reported", death::panic),

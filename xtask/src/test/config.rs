@@ -10,34 +10,34 @@ use std::{
 
 /// A peer as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) preshared_key: Option<String>,
-    pub(super) endpoint: Option<String>,
-    pub(super) persistent_keepalive: u16,
-    pub(super) allowed_ips: BTreeSet<String>,
+pub(crate) struct Peer {
+    pub(crate) preshared_key: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) persistent_keepalive: u16,
+    pub(crate) allowed_ips: BTreeSet<String>,
 }
 
 /// A configuration as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Config {
-    pub(super) private_key: String,
-    pub(super) listen_port: u16,
-    pub(super) addresses: BTreeSet<String>,
-    pub(super) mtu: u32,
+pub(crate) struct Config {
+    pub(crate) private_key: String,
+    pub(crate) listen_port: u16,
+    pub(crate) addresses: BTreeSet<String>,
+    pub(crate) mtu: u32,
     /// `auto`, `off` or a number, for the routes.
-    pub(super) table: &'static str,
+    pub(crate) table: &'static str,
     /// By public key.
-    pub(super) peers: BTreeMap<String, Peer>,
+    pub(crate) peers: BTreeMap<String, Peer>,
 }
 
 /// What a kernel has, in the words of `wg show wg0 dump` and `ip address`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kernel {
-    pub(super) private_key: String,
-    pub(super) listen_port: u16,
-    pub(super) addresses: BTreeSet<String>,
-    pub(super) mtu: u32,
-    pub(super) peers: BTreeMap<String, Peer>,
+pub(crate) struct Kernel {
+    pub(crate) private_key: String,
+    pub(crate) listen_port: u16,
+    pub(crate) addresses: BTreeSet<String>,
+    pub(crate) mtu: u32,
+    pub(crate) peers: BTreeMap<String, Peer>,
 }
 
 fn secret(rng: &mut Rng) -> SecretKey {
@@ -53,7 +53,7 @@ fn secret_text(key: &SecretKey) -> String {
 impl Config {
     /// `peers` peers with `ips` allowed IPs each, a third of them IPv6, and a spread of everything
     /// else.
-    pub(super) fn random(rng: &mut Rng, peers: u32, ips: u32) -> Self {
+    pub(crate) fn random(rng: &mut Rng, peers: u32, ips: u32) -> Self {
         let peer = |n: u32, rng: &mut Rng| {
             // Up to 8 each, none of them twice in the whole configuration.
             let id = n * 8;
@@ -89,7 +89,7 @@ impl Config {
 
     /// Half of the peers changed in one way or another, some gone, some new. `round` tells the new
     /// ones of one change from those of another.
-    pub(super) fn changed(&self, rng: &mut Rng, round: u32) -> Self {
+    pub(crate) fn changed(&self, rng: &mut Rng, round: u32) -> Self {
         let other = Self::random(rng, self.peers.len() as u32 / 4 + 1, 1);
         let mut changed = self.clone();
         changed.peers.retain(|_, _| !rng.chance(0.2));
@@ -113,7 +113,7 @@ impl Config {
     }
 
     /// The file.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "[Interface]\nPrivateKey = {}\nListenPort = {}\nMTU = {}\nTable = {}\n",
             self.private_key, self.listen_port, self.mtu, self.table
@@ -138,7 +138,7 @@ impl Config {
     }
 
     /// What a kernel that runs this says.
-    pub(super) fn kernel(&self) -> Kernel {
+    pub(crate) fn kernel(&self) -> Kernel {
         Kernel {
             private_key: self.private_key.clone(),
             listen_port: self.listen_port,
@@ -151,7 +151,7 @@ impl Config {
 
 impl Kernel {
     /// Reads `wg show wg0 dump` (tab-separated, `wg(8)`), then `ip -o address` and the MTU.
-    pub(super) fn parse(dump: &str, addresses: &str, mtu: &str) -> Option<Self> {
+    pub(crate) fn parse(dump: &str, addresses: &str, mtu: &str) -> Option<Self> {
         let mut lines = dump.lines().map(|line| line.split('\t').collect::<Vec<_>>());
         let device = lines.next()?;
         let given = |text: &str| (text != "(none)").then(|| text.to_owned());
@@ -184,7 +184,7 @@ impl Kernel {
     }
 
     /// What differs, in few words.
-    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let strip = |kernel: &Self| Self { peers: BTreeMap::new(), ..kernel.clone() };
         if strip(self) != strip(other) {
             return Some(format!("{:?} instead of {:?}", strip(self), strip(other)));

@@ -2,9 +2,10 @@
 
 mod agent;
 mod bytes;
-mod config;
+pub(crate) mod config;
 mod lab;
-mod router;
+pub(crate) mod person;
+pub(crate) mod router;
 
 use crate::lab::Arch;
 use anyhow::Result;

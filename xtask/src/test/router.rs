@@ -1,19 +1,23 @@
 //! A router of the lab with the agent on it, and the host tool that pushes to it.
 
-use super::config::{Config, Kernel};
+use super::{
+    config::{Config, Kernel},
+    person::Person,
+};
 use crate::lab::{Faults, Vm};
 use anyhow::{Context, Result, bail, ensure};
+use proto_core::key::PublicKey;
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 /// How the bench reaches a router.
 #[derive(Clone, Debug)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     Serial,
     Udp,
     /// Over UDP, by another port of this machine.
@@ -21,23 +25,25 @@ pub(super) enum Reach {
 }
 
 /// A router of the lab.
-pub(super) struct Router<'t> {
-    pub(super) vm: Vm,
-    pub(super) tool: &'t Path,
-    pub(super) folder: PathBuf,
+pub(crate) struct Router<'t> {
+    pub(crate) vm: Vm,
+    /// Who owns it.
+    pub(crate) owner: Person<'t>,
+    /// Where files for the host tool are written.
+    pub(crate) folder: PathBuf,
 }
 
 /// What the host tool said.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) code: i32,
-    pub(super) json: Value,
-    pub(super) stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) json: Value,
+    pub(crate) stderr: String,
 }
 
 impl Said {
     /// What it said if all went well.
-    pub(super) fn ok(self) -> Result<Self> {
+    pub(crate) fn ok(self) -> Result<Self> {
         ensure!(
             self.code == 0,
             "postwire ended with {}: {}\n{}",
@@ -49,54 +55,80 @@ impl Said {
     }
 
     /// A field, by its path in the JSON.
-    pub(super) fn text(&self, path: &str) -> &str {
+    pub(crate) fn text(&self, path: &str) -> &str {
         self.json.pointer(path).and_then(Value::as_str).unwrap_or_default()
     }
 }
 
-impl Router<'_> {
-    /// Runs the host tool against this router.
-    pub(super) fn postwire(&self, reach: &Reach, words: &[&str]) -> Result<Said> {
-        self.postwire_command(reach, words)
-            .output()
-            .context("starting postwire")
-            .and_then(|output| said(&output))
+impl<'t> Router<'t> {
+    /// A router whose agent has not been started, and its owner.
+    ///
+    /// How a router is claimed has tests of its own; here it is told by its own command.
+    pub(crate) fn new(vm: Vm, tool: &'t Path, folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let owner = Person::new(tool, folder.join("home"))?;
+        vm.sh(&format!("postwired reset-owner {}", owner.key()))?.ok()?;
+        owner.meets(vm.name(), &identity(&vm, "")?)?;
+        Ok(Self { vm, owner, folder })
     }
 
-    /// The host tool against this router, to be run.
-    pub(super) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
-        let mut command = Command::new(self.tool);
-        command.args(words).arg("--json").stdin(Stdio::null());
-        match reach {
-            Reach::Serial => command.arg("--serial").arg(self.vm.serial().path()),
-            Reach::Udp => command.arg("--udp").arg(format!("127.0.0.1:{}", self.vm.udp_port())),
-            Reach::Port(port) => command.arg("--udp").arg(format!("127.0.0.1:{port}")),
-        };
+    /// Runs the host tool against this router, as its owner.
+    pub(crate) fn postwire(&self, reach: &Reach, words: &[&str]) -> Result<Said> {
+        self.postwire_by(&self.owner, reach, words)
+    }
+
+    /// Runs the host tool against this router, as somebody.
+    pub(crate) fn postwire_by(
+        &self,
+        person: &Person<'_>,
+        reach: &Reach,
+        words: &[&str],
+    ) -> Result<Said> {
+        let output = person.command(words).args(self.link(reach)).output();
+        said(&output.context("starting postwire")?)
+    }
+
+    /// The host tool against this router, to be run by its owner.
+    pub(crate) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
+        let mut command = self.owner.command(words);
+        command.args(self.link(reach));
         command
     }
 
+    /// What tells the host tool where this router is.
+    pub(crate) fn link(&self, reach: &Reach) -> [String; 2] {
+        let port = match reach {
+            Reach::Serial => {
+                return ["--serial".to_owned(), self.vm.serial().path().display().to_string()];
+            }
+            Reach::Udp => self.vm.udp_port(),
+            Reach::Port(port) => *port,
+        };
+        ["--udp".to_owned(), format!("127.0.0.1:{port}")]
+    }
+
     /// Writes a file for the host tool. Its name gives the interface.
-    pub(super) fn file(&self, text: &str) -> Result<PathBuf> {
+    pub(crate) fn file(&self, text: &str) -> Result<PathBuf> {
         let path = self.folder.join("wg0.conf");
         fs::write(&path, text)?;
         Ok(path)
     }
 
     /// Pushes a file.
-    pub(super) fn push(&self, reach: &Reach, text: &str) -> Result<Said> {
+    pub(crate) fn push(&self, reach: &Reach, text: &str) -> Result<Said> {
         let path = self.file(text)?;
         self.postwire(reach, &["push", path.to_str().context("a path that is no text")?])
     }
 
     /// Pushes a configuration and sees it in the kernel.
-    pub(super) fn push_and_see(&self, reach: &Reach, config: &Config) -> Result<Said> {
+    pub(crate) fn push_and_see(&self, reach: &Reach, config: &Config) -> Result<Said> {
         let said = self.push(reach, &config.text())?.ok()?;
         self.sees(config)?;
         Ok(said)
     }
 
     /// Fails unless the kernel runs this configuration, by Debian's `wg` and busybox.
-    pub(super) fn sees(&self, config: &Config) -> Result<()> {
+    pub(crate) fn sees(&self, config: &Config) -> Result<()> {
         match self.kernel()?.difference(&config.kernel()) {
             None => Ok(()),
             Some(difference) => bail!("the kernel has something else: {difference}"),
@@ -104,7 +136,7 @@ impl Router<'_> {
     }
 
     /// What the kernel has.
-    pub(super) fn kernel(&self) -> Result<Kernel> {
+    pub(crate) fn kernel(&self) -> Result<Kernel> {
         let limit = Duration::from_secs(120);
         let show = |script: &str| -> Result<String> {
             Ok(self.vm.sh_with(script, b"", limit)?.ok()?.text())
@@ -116,14 +148,14 @@ impl Router<'_> {
     }
 
     /// Everything a push could touch, as text, to see that nothing of it changed.
-    pub(super) fn everything(&self) -> Result<String> {
+    pub(crate) fn everything(&self) -> Result<String> {
         let script = "wg showconf wg0 2>&1; ip -o address; ip route show table all; \
                       ip -6 route show table all; ip rule; ip -6 rule; cat /sys/class/net/*/mtu";
         Ok(self.vm.sh(script)?.ok()?.text())
     }
 
     /// Fails when anything is different from what [`Router::everything`] said before.
-    pub(super) fn is_still(&self, before: &str) -> Result<()> {
+    pub(crate) fn is_still(&self, before: &str) -> Result<()> {
         let after = self.everything()?;
         let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
         let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
@@ -136,7 +168,7 @@ impl Router<'_> {
     }
 
     /// Ends the agent if it runs, takes away what it made, and starts it anew.
-    pub(super) fn fresh(&self, options: &str) -> Result<()> {
+    pub(crate) fn fresh(&self, options: &str) -> Result<()> {
         self.vm.serial().set_faults(Faults::default());
         self.vm.serial().cut(false);
         self.stop()?;
@@ -150,29 +182,37 @@ impl Router<'_> {
     }
 
     /// Ends the agent.
-    pub(super) fn stop(&self) -> Result<()> {
+    pub(crate) fn stop(&self) -> Result<()> {
         self.vm
             .sh("killall -9 postwired 2>/dev/null; while pidof postwired >/dev/null; do :; done")?;
         Ok(())
     }
 
     /// What the agent said since it was started.
-    pub(super) fn log(&self) -> Result<String> {
+    pub(crate) fn log(&self) -> Result<String> {
         Ok(self.vm.sh("cat /tmp/postwired.log")?.ok()?.text())
     }
 
     /// The agent's resident memory in KiB. It has no allocator and gives no page back, so this is its
     /// peak too; the kernel's own count of the peak (`VmHWM`) is of no use for so few pages, because
     /// it is kept in steps of 64.
-    pub(super) fn memory(&self) -> Result<u32> {
+    pub(crate) fn memory(&self) -> Result<u32> {
         let shown = self.vm.sh("grep '^Rss' /proc/$(pidof postwired)/smaps_rollup")?.ok()?.text();
         let number = shown.split_whitespace().nth(1).context("no Rss")?;
         Ok(number.parse()?)
     }
 }
 
+/// The public key of a router, as it tells it to whoever is root on it. `options` may name the folder
+/// that it is kept in.
+pub(crate) fn identity(vm: &Vm, options: &str) -> Result<String> {
+    let shown = vm.sh(&format!("postwired identity {options}"))?.ok()?.text();
+    let key = shown.split_whitespace().find(|word| word.parse::<PublicKey>().is_ok());
+    key.map(str::to_owned).with_context(|| format!("no public key in what it printed: {shown}"))
+}
+
 /// Reads what the host tool printed.
-pub(super) fn said(output: &std::process::Output) -> Result<Said> {
+pub(crate) fn said(output: &std::process::Output) -> Result<Said> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let code = output.status.code().context("postwire was killed")?;

@@ -1,4 +1,6 @@
-//! The command line.
+//! The command line. What is about keys and owners is in `own`.
+
+mod own;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +11,18 @@ use crate::units::{self, SerialAddress, UdpAddress};
 use crate::{exit, name};
 use proto_core::protocol::message::Name;
 
+pub use own::{
+    AddOwner, Claim, Key, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
+    RoutersCommand,
+};
+
 /// Puts WireGuard configuration onto routers over a serial line or UDP
 #[derive(Parser, Debug)]
 #[command(name = "postwire", version, after_help = exit::HELP)]
 pub struct Cli {
+    /// Who asks.
+    #[command(flatten)]
+    pub own: Own,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -21,6 +31,26 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Make your key, by which routers will know you
+    #[command(after_help = "Example:\n  postwire keygen")]
+    Keygen(Keygen),
+    /// Show your public key and its fingerprint
+    #[command(after_help = "Example:\n  postwire key")]
+    Key(Key),
+    /// Make a router that nobody owns yours
+    ///
+    /// Over a serial line whoever holds the cable may do it. Over UDP it takes the secret on the
+    /// router's label, which can be used once. Afterwards the router answers its owners only.
+    #[command(after_help = "Examples:\n  postwire claim --serial /dev/ttyUSB0\n  \
+                            postwire claim --udp 192.168.1.1 --secret-file label.txt")]
+    Claim(Claim),
+    /// Show or change who owns a router
+    Owner(Owner),
+    /// The same as `owner list`
+    Owners(Link),
+    /// Show or change the list of the routers you know
+    #[command(args_conflicts_with_subcommands = true)]
+    Routers(Routers),
     /// Make a router run FILE
     ///
     /// The router changes only what differs, reads its kernel back, and says what it did. Sessions
@@ -115,6 +145,17 @@ pub struct Link {
     /// Where the router is.
     #[command(flatten)]
     pub to: To,
+    /// Which router it is [default: the one last seen there, or else any that you know]
+    #[arg(long, value_name = "NAME|KEY")]
+    pub router: Option<String>,
+    /// How to talk to it.
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// How to talk to a router, and of it.
+#[derive(Args, Debug)]
+pub struct Talk {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,

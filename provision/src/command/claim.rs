@@ -1,0 +1,144 @@
+//! `postwire claim`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use proto_core::protocol::message::OwnerName;
+use proto_core::protocol::session::{LabelKey, fingerprint};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::connect::{self, Router};
+use super::failure::{About, describe};
+use super::ui;
+use crate::cli::{Claim, Own};
+use crate::report::{Done, Failed, Kind};
+use crate::session::{Session, SessionError};
+use crate::transport::{Secure, seek};
+use crate::{exit, name};
+
+/// The most bytes of a file with a secret that are read.
+const MAX_SECRET: u64 = 1_024;
+
+/// What `--json` says of a claim.
+#[derive(Debug, Serialize)]
+pub(super) struct Claimed {
+    router: Router,
+    owner: Owner,
+}
+
+/// The owner it has now.
+#[derive(Debug, Serialize)]
+struct Owner {
+    name: String,
+    public_key: String,
+    fingerprint: String,
+}
+
+pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
+    let home = own.find().map_err(|error| Failed::own(&error))?;
+    let operator = home.operator().map_err(|error| Failed::own(&error))?;
+    let label = label(args)?;
+    let owner = args.owner.clone().unwrap_or_else(owner_name);
+    let mut ui = ui(&args.talk);
+    let about = About { own: Some(operator.public()), ..About::default() };
+    let failed = |error| describe(error, about);
+
+    let (mut line, place) = connect::open(&args.to).map_err(|error| failed(error.into()))?;
+    let found = seek(line.as_mut(), label.as_ref(), args.talk.timeout, &ui)
+        .map_err(|error| failed(error.into()))?;
+    let Some(key) = found else {
+        return Err(failed(SessionError::Nobody {
+            who: "a router that nobody owns".into(),
+            name: line.name().into(),
+            waited: args.talk.timeout,
+            hint: connect::unclaimed_hint(line.as_ref(), &operator, label.is_some()),
+        }));
+    };
+    let router_print = fingerprint(&key);
+    ui.tell(&format!("the router's fingerprint: {router_print}"));
+    ui.tell(&format!("your own fingerprint:     {}", operator.fingerprint()));
+    if let Some(wanted) = args.fingerprint.as_ref().filter(|wanted| **wanted != *router_print) {
+        let message = format!("this is another router: {router_print}, not {wanted}");
+        return Err(Failed::new(Kind::Router, message).hint(Some(
+            "nothing was changed; `postwired identity` on the router prints its fingerprint".into(),
+        )));
+    }
+    if let Some(name) = &args.name {
+        let routers = home.routers().map_err(|error| Failed::own(&error))?;
+        routers.check_name(name, &key).map_err(|error| Failed::own(&error))?;
+    }
+
+    let timeout = args.talk.timeout;
+    let secure = Secure::find(line, &operator, &[key], timeout, &ui)
+        .map_err(|error| failed(connect::stranger(error, &operator, "the router", timeout)))?;
+    let mut session = Session::open(secure, timeout, &mut ui).map_err(failed)?;
+    let outcome = session.claim(&owner, label.as_ref());
+    // Also when nobody knows whether it was done: a router whose key is lost can be asked no more.
+    if matches!(outcome, Ok(()) | Err(SessionError::Silence { .. })) {
+        connect::remember(&home, &mut session, &place, args.name.as_deref())
+            .map_err(|error| Failed::own(&error))?;
+    }
+    outcome.map_err(failed)?;
+    let router = Router::of(&session);
+    let text = format!(
+        "claimed {} for {owner}: from now on it answers its owners only\n\
+         you know it as {}",
+        router.name(),
+        router.known_as()
+    );
+    let owner = Owner {
+        name: owner.to_string(),
+        public_key: operator.public().to_string(),
+        fingerprint: operator.fingerprint(),
+    };
+    Ok(Done { code: exit::DONE, text, result: Claimed { router, owner } })
+}
+
+/// What proves that one holds the label. No message has the secret in it.
+fn label(args: &Claim) -> Result<Option<LabelKey>, Failed> {
+    let text = match (&args.secret, &args.secret_file) {
+        (Some(text), _) => Zeroizing::new(text.clone()),
+        (None, Some(path)) => read(path)?,
+        (None, None) if args.to.udp.is_some() => {
+            let message = "over UDP a claim takes the secret on the router's label: say it with \
+                           --secret or --secret-file";
+            return Err(Failed::usage(message)
+                .hint(Some("over a serial cable, with --serial, no secret is needed".into())));
+        }
+        (None, None) => return Ok(None),
+    };
+    match LabelKey::of(text.trim()) {
+        Some(label) => Ok(Some(label)),
+        None => Err(Failed::usage(
+            "this cannot be the secret of a label: it has 16 to 128 characters, not counting spaces \
+             and dashes",
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {
+    let mut text = Zeroizing::new(String::new());
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text))
+    };
+    read.map_err(|error| {
+        Failed::new(Kind::File, format!("cannot read {}: {error}", path.display()))
+    })?;
+    Ok(text)
+}
+
+/// `USER@HOST`, as far as this machine says and there is room.
+fn owner_name() -> OwnerName {
+    let user = std::env::var("USER").unwrap_or_default();
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let whole = match user.is_empty() {
+        true => host.to_string(),
+        false => format!("{user}@{host}"),
+    };
+    let cut = proto_core::protocol::message::cut::<31>(&whole);
+    name::owner(&cut).unwrap_or_else(|_| proto_core::protocol::message::cut("owner"))
+}

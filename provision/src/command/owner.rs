@@ -1,0 +1,148 @@
+//! `postwire owner`.
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::message::{Owner, Role};
+use proto_core::protocol::session::fingerprint;
+use serde::Serialize;
+
+use super::connect::{Router, connect};
+use super::failure::{About, describe};
+use super::ui;
+use crate::cli::{self, AddOwner, Link, Own, OwnerCommand, RemoveOwner};
+use crate::exit;
+use crate::report::{Done, Failed};
+use crate::session::{Session, SessionError, printable};
+
+/// What `--json` says of owners.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Owners {
+    List { router: Router, owners: Vec<Entry> },
+    Changed { router: Router, public_key: String, owners: u8 },
+}
+
+/// An owner as `--json` gives it.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    public_key: String,
+    fingerprint: String,
+    role: &'static str,
+    name: String,
+    you: bool,
+}
+
+pub(super) fn run(own: &Own, what: &OwnerCommand) -> Result<Done<Owners>, Failed> {
+    match what {
+        OwnerCommand::List(link) => list(own, link),
+        OwnerCommand::Add(args) => add(own, args),
+        OwnerCommand::Remove(args) => remove(own, args),
+    }
+}
+
+pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
+    let mut ui = ui(&link.talk);
+    let mut session = connect(own, link, &mut ui).map_err(plain)?;
+    let owners = session.owners().map_err(plain)?;
+    let (router, you) = (Router::of(&session), session.own_key());
+    let owners: Vec<Entry> = owners.iter().map(|owner| entry(owner, &you)).collect();
+    let blocks: Vec<String> = owners.iter().map(Entry::text).collect();
+    let text = match blocks.is_empty() {
+        true => "nobody owns this router".into(),
+        false => blocks.join("\n\n"),
+    };
+    Ok(Done { code: exit::DONE, text, result: Owners::List { router, owners } })
+}
+
+fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
+    let mut ui = ui(&args.link.talk);
+    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
+    let role = match args.role {
+        cli::Role::Admin => Role::Admin,
+        cli::Role::ReadOnly => Role::ReadOnly,
+    };
+    let owners = session.add_owner(args.key, role, &args.name).map_err(plain)?;
+    let router = Router::of(&session);
+    let text = format!(
+        "{} ({}) is {} of {} now, one of {owners}\n\
+         they reach it after: postwire routers add {} {}",
+        args.name,
+        fingerprint(&args.key),
+        role_text(role),
+        router.name(),
+        router.known_as(),
+        session.router_key(),
+    );
+    let result = Owners::Changed { router, public_key: args.key.to_string(), owners };
+    Ok(Done { code: exit::DONE, text, result })
+}
+
+fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
+    let mut ui = ui(&args.link.talk);
+    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
+    let key = match args.who.parse() {
+        Ok(key) => key,
+        Err(_) => by_name(&mut session, &args.who)?,
+    };
+    let owners = session.remove_owner(key).map_err(plain)?;
+    let router = Router::of(&session);
+    let who = match key == session.own_key() {
+        true => "you yourself are".into(),
+        false => format!("{} is", fingerprint(&key)),
+    };
+    let text = format!("{who} no owner of {} any more; {owners} left", router.name());
+    let result = Owners::Changed { router, public_key: key.to_string(), owners };
+    Ok(Done { code: exit::DONE, text, result })
+}
+
+/// The key of the one owner with this name.
+fn by_name(session: &mut Session<'_>, name: &str) -> Result<PublicKey, Failed> {
+    let owners = session.owners().map_err(plain)?;
+    let named: Vec<&Owner> = owners.iter().filter(|owner| owner.name == name).collect();
+    match named.as_slice() {
+        [owner] => Ok(owner.key),
+        [] => {
+            Err(Failed::usage(format!("no owner of this router is called `{}`", printable(name)))
+                .hint(Some("`postwire owners` lists them; a public key does as well".into())))
+        }
+        some => {
+            let keys: Vec<String> = some.iter().map(|owner| owner.key.to_string()).collect();
+            let message = format!("{} owners of this router are called `{name}`", keys.len());
+            Err(Failed::usage(message)
+                .hint(Some(format!("say which by its public key: {}", keys.join(" or ")))))
+        }
+    }
+}
+
+fn plain(error: SessionError) -> Failed {
+    describe(error, About::default())
+}
+
+const fn role_text(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "an admin",
+        Role::ReadOnly => "a read-only owner",
+    }
+}
+
+fn entry(owner: &Owner, you: &PublicKey) -> Entry {
+    Entry {
+        public_key: owner.key.to_string(),
+        fingerprint: fingerprint(&owner.key).to_string(),
+        role: match owner.role {
+            Role::Admin => "admin",
+            Role::ReadOnly => "read-only",
+        },
+        name: printable(&owner.name),
+        you: owner.key == *you,
+    }
+}
+
+impl Entry {
+    fn text(&self) -> String {
+        let you = if self.you { " (you)" } else { "" };
+        format!(
+            "{}{you}\n  role: {}\n  public key: {}\n  fingerprint: {}",
+            self.name, self.role, self.public_key, self.fingerprint
+        )
+    }
+}

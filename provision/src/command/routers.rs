@@ -1,0 +1,88 @@
+//! `postwire routers`.
+
+use serde::Serialize;
+
+use crate::cli::{Own, RoutersCommand};
+use crate::exit;
+use crate::home::{HomeError, Router, Routers};
+use crate::report::{Done, Failed};
+
+/// What `--json` says of the list, or of one entry that was changed.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Known {
+    List { routers: Vec<Entry> },
+    One(Entry),
+}
+
+/// A router as `--json` gives it.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    name: String,
+    public_key: String,
+    fingerprint: String,
+    udp: Option<String>,
+    serial: Option<String>,
+}
+
+impl From<&Router> for Entry {
+    fn from(router: &Router) -> Self {
+        Self {
+            name: router.name.clone(),
+            public_key: router.key.to_string(),
+            fingerprint: router.fingerprint(),
+            udp: router.udp.clone(),
+            serial: router.serial.clone(),
+        }
+    }
+}
+
+pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known>, Failed> {
+    let work = || -> Result<(String, Known), HomeError> {
+        let home = own.find()?;
+        match what {
+            None => {
+                let routers = home.routers()?;
+                let result = Known::List { routers: routers.iter().map(Entry::from).collect() };
+                Ok((list(&routers), result))
+            }
+            Some(RoutersCommand::Add { name, key }) => home.change_routers(|routers| {
+                let router = routers.add(name, *key)?;
+                let text = format!("added {name}, {}", router.fingerprint());
+                Ok((text, Known::One(router.into())))
+            }),
+            Some(RoutersCommand::Forget { router }) => home.change_routers(|routers| {
+                let router = routers.forget(router)?;
+                // The key is the one thing that cannot be had from the router again.
+                let text = format!("forgot {}, whose key is {}", router.name, router.key);
+                Ok((text, Known::One((&router).into())))
+            }),
+        }
+    };
+    let (text, result) = work().map_err(|error| Failed::own(&error))?;
+    Ok(Done { code: exit::DONE, text, result })
+}
+
+/// A block for each router.
+fn list(routers: &Routers) -> String {
+    if routers.is_empty() {
+        return "you know no router yet: `postwire claim` makes one yours, and `postwire routers add` \
+                notes one that somebody else let you into"
+            .into();
+    }
+    let block = |router: &Router| {
+        let mut text = format!(
+            "{}\n  public key: {}\n  fingerprint: {}",
+            router.name,
+            router.key,
+            router.fingerprint()
+        );
+        for (wire, place) in [("udp", &router.udp), ("serial", &router.serial)] {
+            if let Some(place) = place {
+                text += &format!("\n  last seen: --{wire} {place}");
+            }
+        }
+        text
+    };
+    routers.iter().map(block).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,171 @@
+//! The operator's key pair.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+use proto_core::protocol::session::{StaticKey, fingerprint};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{Home, HomeError, failed, read, write};
+
+/// Who is at the bench: a key pair, and the folder with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// The key pair.
+    pub key: StaticKey,
+    home: Home,
+}
+
+impl Operator {
+    fn new(secret: SecretKey, home: &Home) -> Self {
+        Self { key: StaticKey::new(secret), home: home.clone() }
+    }
+
+    /// What routers know the operator by.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// What people compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.public()).to_string()
+    }
+
+    /// A stamp for a handshake, greater than any before.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn stamp(&self) -> Result<u64, HomeError> {
+        self.home.stamp()
+    }
+}
+
+impl Home {
+    /// The file with the key.
+    #[must_use]
+    pub fn key_file(&self) -> &Path {
+        &self.key
+    }
+
+    /// Makes a key pair and keeps it. With `force` also in the place of an old one, whose fingerprint
+    /// is returned if it was one.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn generate(&self, force: bool) -> Result<(Operator, Option<String>), HomeError> {
+        let _lock = self.lock()?;
+        let old = match self.operator() {
+            Err(HomeError::NoKey(_)) => None,
+            Err(_) if force => None,
+            Err(error) => return Err(error),
+            Ok(old) if force => Some(old.fingerprint()),
+            Ok(old) => {
+                let (path, fingerprint) = (self.key.clone(), old.fingerprint());
+                return Err(HomeError::KeyExists { path, fingerprint });
+            }
+        };
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut())
+            .map_err(|error| failed("make", &self.key, std::io::Error::other(error.to_string())))?;
+        let secret = SecretKey(*bytes).clamped();
+        let mut text = [0; KEY_TEXT_LEN];
+        let line = Zeroizing::new(format!("{}\n", secret.reveal(&mut text)));
+        text.zeroize();
+        write(&self.key, line.as_bytes())?;
+        Ok((Operator::new(secret, self), old))
+    }
+
+    /// The operator's key pair. One that others could have read is refused.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn operator(&self) -> Result<Operator, HomeError> {
+        let none = || HomeError::NoKey(self.key.clone());
+        if self.key.starts_with(&self.folder) {
+            closed("the folder", &self.folder, 0o022)?;
+        }
+        closed("the key", &self.key, 0o077)?.ok_or_else(none)?;
+        let text = Zeroizing::new(read(&self.key)?.ok_or_else(none)?);
+        let secret = text.trim().parse().map_err(|_| HomeError::NotAKey(self.key.clone()))?;
+        Ok(Operator::new(secret, self))
+    }
+}
+
+/// Demands that a file has none of these permissions. Nothing if there is no such file.
+fn closed(what: &'static str, path: &Path, bits: u32) -> Result<Option<()>, HomeError> {
+    match path.metadata() {
+        Ok(metadata) => {
+            let mode = metadata.permissions().mode() & 0o777;
+            if mode & bits != 0 {
+                return Err(HomeError::Exposed { what, path: path.into(), mode });
+            }
+            Ok(Some(()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+
+    use super::super::tests::home;
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_read_again() {
+        let (_dir, home) = home();
+        assert!(matches!(home.operator(), Err(HomeError::NoKey(path)) if path == home.key));
+        let (made, _) = home.generate(false).unwrap();
+        let mode = home.key.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(home.operator().unwrap().public(), made.public());
+        match home.generate(false) {
+            Err(HomeError::KeyExists { fingerprint, .. }) => {
+                assert_eq!(fingerprint, made.fingerprint());
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(home.operator().unwrap().public(), made.public());
+        let (other, old) = home.generate(true).unwrap();
+        assert_eq!(old, Some(made.fingerprint()));
+        assert_ne!(other.public(), made.public());
+        assert_eq!(home.operator().unwrap().public(), other.public());
+        assert!(!format!("{other:?}").contains(&std::fs::read_to_string(&home.key).unwrap()[..8]));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let (_dir, home) = home();
+        home.generate(false).unwrap();
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            set_permissions(&home.key, Permissions::from_mode(mode)).unwrap();
+            let error = home.operator().unwrap_err();
+            assert!(error.to_string().ends_with(&format!("(mode {mode:04o})")), "{error}");
+            assert!(error.hint().unwrap().contains("chmod 600 "));
+            // Nor is it taken as a reason to make another.
+            assert!(matches!(home.generate(false), Err(HomeError::Exposed { .. })));
+        }
+        set_permissions(&home.key, Permissions::from_mode(0o400)).unwrap();
+        home.operator().unwrap();
+        set_permissions(&home.folder, Permissions::from_mode(0o777)).unwrap();
+        let error = home.operator().unwrap_err();
+        assert!(error.hint().unwrap().contains("chmod 700 "), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_not_shown() {
+        let (_dir, home) = home();
+        home.generate(false).unwrap();
+        for text in ["", "hunter2", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHy"] {
+            write(&home.key, text.as_bytes()).unwrap();
+            let error = home.operator().unwrap_err();
+            assert!(matches!(error, HomeError::NotAKey(_)));
+            assert!(text.is_empty() || !error.to_string().contains(text), "{error}");
+        }
+    }
+}

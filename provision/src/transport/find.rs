@@ -1,0 +1,204 @@
+//! Which router is it? A claimed one answers only who knows its key, so each key that may be right is
+//! tried, the most likely one with a head start. A router that nobody owns can be told on a serial
+//! line, by asking, and over UDP with the secret of its label.
+
+use std::time::{Duration, Instant};
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::client::Patience;
+use proto_core::protocol::session::{self, Heard, INITIATION_LEN, LabelKey, RESPONSE_LEN, Wire};
+use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
+
+use super::secure::{Shaker, Tended, random};
+use super::{Refusals, Secure, Transport, TransportError};
+use crate::home::Operator;
+use crate::ui::Ui;
+
+/// How long the most likely router has before others are tried as well.
+const HEAD_START: Duration = Duration::from_millis(300);
+/// How far apart the others are: a router need not take a crowd of us for a flood.
+const APART: Duration = Duration::from_millis(25);
+/// How much the frames of a handshake add to it on a serial line.
+const FRAMES: u32 = 20;
+/// Between two questions for a router that nobody owns, at first and at most.
+const SEEK_AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum FindError {
+    /// The line failed, or the operator's own files did.
+    Transport(TransportError),
+    /// There is a router, and nobody owns it.
+    Unowned {
+        /// The line.
+        line: String,
+        /// The router.
+        key: PublicKey,
+    },
+    /// None of the routers answers.
+    Silence {
+        /// The line.
+        line: String,
+        /// What to look at.
+        hint: String,
+    },
+}
+
+impl From<TransportError> for FindError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl Secure {
+    /// Opens a session with the first of these routers that answers. The most likely one comes first.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub fn find(
+        mut line: Box<dyn Transport>,
+        operator: &Operator,
+        routers: &[PublicKey],
+        timeout: Duration,
+        ui: &Ui,
+    ) -> Result<Self, FindError> {
+        let found = find(line.as_mut(), operator, routers, timeout, ui);
+        ui.stray(line.stray(), found.is_err());
+        Ok(Self::new(line, found?))
+    }
+}
+
+fn find(
+    line: &mut dyn Transport,
+    operator: &Operator,
+    routers: &[PublicKey],
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<Shaker, FindError> {
+    let (started, wire) = (Instant::now(), line.wire());
+    let patience = patience(line.baud(), timeout);
+    let start = |nth: u32| match nth {
+        0 => started,
+        nth => started + Duration::from_millis(patience.resend.into()) + HEAD_START + APART * nth,
+    };
+    let mut shakers: Vec<(Instant, Shaker)> = (0..)
+        .zip(routers)
+        .map(|(nth, key)| (start(nth), Shaker::new(operator, *key, wire, patience, started)))
+        .collect();
+    // Not everybody who asks for the wrong router should have to wait until the time is over.
+    let mut seeking = match wire {
+        Wire::Serial => Some(Seeking::new(None, start(u32::from(!routers.is_empty())))?),
+        Wire::Udp => None,
+    };
+    let (until, mut refusals) = (started + timeout, Refusals::default());
+    let mut out = [0; MAX_PACKET];
+    loop {
+        let now = Instant::now();
+        if now >= until {
+            return Err(FindError::Silence { line: line.name().into(), hint: line.silence_hint() });
+        }
+        let mut wait = until - now;
+        for (start, shaker) in &mut shakers {
+            if now < *start {
+                wait = wait.min(*start - now);
+                continue;
+            }
+            let tended = shaker.tend(line);
+            match refusals.pass(tended)? {
+                Some(Tended::Rests(rest)) => wait = wait.min(rest),
+                Some(Tended::GaveUp) => {}
+                // What came in meanwhile may be an answer: look before the next one is tried.
+                Some(Tended::Sent) | None => {
+                    wait = Duration::ZERO;
+                    break;
+                }
+            }
+        }
+        if let Some(seeking) = &mut seeking {
+            let rest = seeking.tend(line);
+            wait = wait.min(refusals.pass(rest)?.unwrap_or_default());
+        }
+        let received = line.recv(wait);
+        ui.stray(line.stray(), false);
+        let Some(packet) = refusals.pass(received)?.flatten() else { continue };
+        refusals = Refusals::default();
+        for at in 0..shakers.len() {
+            let shaker = &mut shakers[at].1;
+            if shaker.receive(&packet, &mut out) == Heard::Up {
+                return Ok(shakers.swap_remove(at).1);
+            }
+        }
+        if let Some(key) = seeking.as_ref().and_then(|seeking| seeking.found(&packet)) {
+            // If it is one that is being tried, it answers that as well.
+            if !routers.contains(&key) {
+                return Err(FindError::Unowned { line: line.name().into(), key });
+            }
+        }
+    }
+}
+
+fn patience(baud: Option<u32>, timeout: Duration) -> Patience {
+    let bytes = u32::try_from(INITIATION_LEN + RESPONSE_LEN).unwrap_or(0) + FRAMES;
+    let line = baud.map_or(0, |baud| bytes * 10 * 1_000 / baud.max(1));
+    Patience { resend: line, give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX) }
+}
+
+/// Looks for a router that nobody owns: its key. None if nobody answers.
+///
+/// # Errors
+/// [`TransportError`].
+pub fn seek(
+    line: &mut dyn Transport,
+    label: Option<&LabelKey>,
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<Option<PublicKey>, TransportError> {
+    let started = Instant::now();
+    let mut seeking = Seeking::new(label, started)?;
+    let mut refusals = Refusals::default();
+    while let Some(left) = timeout.checked_sub(started.elapsed()) {
+        let rest = seeking.tend(line);
+        let wait = refusals.pass(rest)?.unwrap_or_default().min(left);
+        let received = line.recv(wait);
+        ui.stray(line.stray(), false);
+        if let Some(packet) = refusals.pass(received)?.flatten() {
+            refusals = Refusals::default();
+            if let Some(key) = seeking.found(&packet) {
+                return Ok(Some(key));
+            }
+        }
+    }
+    ui.stray(line.stray(), true);
+    Ok(None)
+}
+
+/// A question that is asked again and again.
+struct Seeking<'l> {
+    nonce: [u8; 16],
+    label: Option<&'l LabelKey>,
+    due: Instant,
+    again: Duration,
+}
+
+impl<'l> Seeking<'l> {
+    fn new(label: Option<&'l LabelKey>, due: Instant) -> Result<Self, TransportError> {
+        Ok(Self { nonce: random()?, label, due, again: SEEK_AGAIN[0] })
+    }
+
+    /// Asks if it is time to. How long nothing more is to be done.
+    fn tend(&mut self, line: &mut dyn Transport) -> Result<Duration, TransportError> {
+        let now = Instant::now();
+        if now >= self.due {
+            self.due = now + self.again;
+            self.again = (self.again * 2).min(SEEK_AGAIN[1]);
+            let mut out = [0; MAX_OUTER];
+            let len = session::seek(&self.nonce, self.label, &mut out).unwrap_or(0);
+            line.send(out.get(..len).unwrap_or_default())?;
+        }
+        Ok(self.due.saturating_duration_since(now))
+    }
+
+    fn found(&self, packet: &[u8]) -> Option<PublicKey> {
+        session::found(packet, &self.nonce, self.label)
+    }
+}

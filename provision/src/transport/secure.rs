@@ -1,0 +1,216 @@
+//! A session as a transport: packets go through it encrypted, over any other transport.
+//!
+//! `proto_core::protocol::session::Connector` decides when to shake hands; here it gets a clock,
+//! randomness, stamps and a line. How the right router is found among those that are known is in
+//! `find`.
+
+use std::time::{Duration, Instant};
+
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::client::{ClientError, Patience, Step};
+use proto_core::protocol::session::{Connector, Fresh, Heard, Wire};
+use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
+use zeroize::Zeroizing;
+
+use super::{Stray, Transport, TransportError};
+use crate::home::Operator;
+
+/// A session with a router.
+pub struct Secure {
+    line: Box<dyn Transport>,
+    shaker: Shaker,
+    /// The last packet that was sent, until something is heard: if the router has to be found again,
+    /// it goes out at once, and not when its sender becomes impatient.
+    unanswered: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secure").field("router", &self.shaker.router).finish_non_exhaustive()
+    }
+}
+
+/// Handshakes with one router.
+pub(super) struct Shaker {
+    pub(super) router: PublicKey,
+    pub(super) connector: Connector,
+    operator: Operator,
+    started: Instant,
+}
+
+impl Shaker {
+    pub(super) fn new(
+        operator: &Operator,
+        router: PublicKey,
+        wire: Wire,
+        patience: Patience,
+        started: Instant,
+    ) -> Self {
+        let connector = Connector::new(operator.key.clone(), router, wire, patience);
+        Self { router, connector, operator: operator.clone(), started }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes a packet; what was in it is written to `out`.
+    pub(super) fn receive(&mut self, packet: &[u8], out: &mut [u8]) -> Heard {
+        self.connector.receive(self.now(), packet, out)
+    }
+
+    /// Sends an initiation if it is time for one. How long nothing more is to be done.
+    pub(super) fn tend(&mut self, line: &mut dyn Transport) -> Result<Tended, TransportError> {
+        let mut out = [0; MAX_OUTER];
+        let (now, mut failed) = (self.now(), None);
+        let mut fresh = || {
+            fresh(&self.operator).unwrap_or_else(|error| {
+                failed = Some(error);
+                Fresh { ephemeral: SecretKey([0; 32]), index: 0, stamp: 0 }
+            })
+        };
+        let step = self.connector.poll(now, &mut fresh, &mut out);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        match step {
+            Ok(Step::Send(len)) => {
+                line.send(out.get(..len).unwrap_or_default()).map(|()| Tended::Sent)
+            }
+            Ok(Step::Wait(until)) => {
+                Ok(Tended::Rests(Duration::from_millis(until.saturating_sub(now).max(1))))
+            }
+            Ok(Step::Done) | Err(ClientError::Silence) => Ok(Tended::GaveUp),
+            Err(_) => Err(TransportError::Open {
+                message: format!("{} is nobody's key", self.router),
+                hint: Some("`postwired identity` on the router prints its key".into()),
+            }),
+        }
+    }
+}
+
+/// What [`Shaker::tend`] did.
+pub(super) enum Tended {
+    /// It sent an initiation.
+    Sent,
+    /// There is nothing to do for so long.
+    Rests(Duration),
+    /// The router did not answer for as long as the patience lasts.
+    GaveUp,
+}
+
+fn fresh(operator: &Operator) -> Result<Fresh, TransportError> {
+    let mut fresh = Fresh { ephemeral: SecretKey(random()?), index: 0, stamp: operator.stamp()? };
+    fresh.index = u32::from_le_bytes(random()?);
+    Ok(fresh)
+}
+
+/// Random bytes.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], TransportError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(TransportError::Random)?;
+    Ok(bytes)
+}
+
+impl Secure {
+    pub(super) fn new(line: Box<dyn Transport>, shaker: Shaker) -> Self {
+        Self { line, shaker, unanswered: None }
+    }
+
+    /// The router's key.
+    #[must_use]
+    pub const fn router(&self) -> PublicKey {
+        self.shaker.router
+    }
+
+    /// The operator's key.
+    #[must_use]
+    pub fn own(&self) -> PublicKey {
+        self.shaker.operator.public()
+    }
+
+    /// What is different in every session and the same at both ends of it. Nothing while there is none.
+    #[must_use]
+    pub fn handshake_hash(&self) -> Option<[u8; 32]> {
+        self.shaker.connector.handshake_hash().copied()
+    }
+
+    /// Changes how patient it is, once it is known how much may be under way.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.shaker.connector.set_patience(patience);
+    }
+
+    /// Takes what arrived on the line: what was in it for the caller.
+    fn take(&mut self, packet: &[u8]) -> Result<Option<Vec<u8>>, TransportError> {
+        let mut out = [0; MAX_PACKET];
+        match self.shaker.receive(packet, &mut out) {
+            Heard::Nothing => {}
+            Heard::Packet(len) => {
+                self.unanswered = None;
+                return Ok(out.get(..len).map(<[u8]>::to_vec));
+            }
+            Heard::Up => {
+                if let Some(packet) = self.unanswered.take() {
+                    self.send(&packet)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Transport for Secure {
+    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        self.unanswered = Some(Zeroizing::new(packet.to_vec()));
+        let mut out = [0; MAX_OUTER];
+        match self.shaker.connector.seal(self.shaker.now(), packet, &mut out) {
+            Some(len) => self.line.send(out.get(..len).unwrap_or_default()),
+            // The session was too old: this goes out with the next, which `recv` makes.
+            None => Ok(()),
+        }
+    }
+
+    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        let until = Instant::now() + timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = match self.shaker.tend(self.line.as_mut())? {
+                Tended::Sent => Duration::ZERO,
+                Tended::Rests(rest) => left.min(rest),
+                Tended::GaveUp => left,
+            };
+            if let Some(packet) = self.line.recv(wait)? {
+                if let Some(inner) = self.take(&packet)? {
+                    return Ok(Some(inner));
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn stray(&mut self) -> &mut Stray {
+        self.line.stray()
+    }
+
+    fn name(&self) -> &str {
+        self.line.name()
+    }
+
+    fn baud(&self) -> Option<u32> {
+        self.line.baud()
+    }
+
+    fn max_piece(&self) -> u16 {
+        self.line.max_piece()
+    }
+
+    fn wire(&self) -> Wire {
+        self.line.wire()
+    }
+
+    fn silence_hint(&self) -> String {
+        self.line.silence_hint()
+    }
+}

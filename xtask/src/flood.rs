@@ -1,0 +1,176 @@
+//! `cargo xtask flood`: what strangers get who send to a router as fast as they can (nothing), and
+//! what it costs the router and its owner.
+//!
+//! The frames are made before (`shots`) and come over a network card of their own (`barrage`); the
+//! owner's push comes over another one. What the router's kernel counts meanwhile is in `gauge`.
+
+mod barrage;
+mod gauge;
+mod shots;
+
+use crate::{
+    build,
+    lab::{Arch, Frames, Lab, Wire},
+    rng::Rng,
+    test::{
+        config::Config,
+        router::{Reach, Router, identity},
+    },
+};
+use anyhow::{Context, Result, anyhow, ensure};
+use barrage::{Barrage, Sent};
+use gauge::Gauge;
+use shots::Shots;
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Flood a router with junk and with handshakes of strangers while its owner pushes to it
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long each flood lasts at least, in seconds
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// How many datagrams are sent in a second
+    #[arg(long, default_value_t = 20_000)]
+    rate: u32,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let agent = fs::read(build::agent(Arch::X86_64)?)?;
+        let tool = build::postwire()?;
+        let lab = Lab::prepare(Arch::X86_64)?;
+        let target = Target::boot(&lab, &agent, &tool)?;
+        let duration = Duration::from_secs(self.seconds);
+        flood(&target, duration, self.rate, &mut |line| println!("{line}"))?;
+        println!("every promise was kept");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The address of the router on the wire that the flood comes over, and that of the next hop there.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// Where strangers say that they are: a /15 for tests of networks (RFC 2544).
+const STRANGERS: &str = "198.18.0.0/15";
+
+/// How many peers the owner pushes.
+const PEERS: u32 = 200;
+/// How much the agent's memory may move. A page or two is the depth of a call.
+const MEMORY_KIB: u32 = 16;
+
+/// A router to be flooded.
+pub(crate) struct Target<'t> {
+    router: Router<'t>,
+    frames: Frames,
+    mac: [u8; 6],
+}
+
+impl<'t> Target<'t> {
+    pub(crate) fn boot(lab: &Lab, agent: &[u8], tool: &'t Path) -> Result<Self> {
+        let wire = Wire::new()?;
+        let frames = Frames::on(&wire)?;
+        let machine = lab.machine("moat").file("/bin/postwired", 0o755, agent);
+        let machine = machine.with_wireguard_tools().wire(&wire, &format!("{ROUTER}/24"));
+        let vm = machine.boot()?;
+        let mac = Frames::reach(&vm, "eth1", GATEWAY, STRANGERS)?;
+        let folder = build::target_folder().join("lab").join("flood");
+        let router = Router::new(vm, tool, folder)?;
+        router.fresh("")?;
+        Ok(Self { router, frames, mac })
+    }
+}
+
+/// Floods a router with one kind of datagrams after the other, each first alone and then during a
+/// push. `show` gets a line for each thing that was measured. An error says which promise was broken.
+pub(crate) fn flood(
+    target: &Target<'_>,
+    duration: Duration,
+    rate: u32,
+    show: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let router = &target.router;
+    let mut rng = Rng::new(1);
+    let mut config = Config::random(&mut rng, PEERS, 3);
+    let started = Instant::now();
+    router.push_and_see(&Reach::Udp, &config)?;
+    let quiet = started.elapsed().as_secs_f32();
+    let before = router.memory()?;
+    show(&format!("a push of {PEERS} peers without a flood: {quiet:.1} s, memory {before} KiB"));
+    let key = identity(&router.vm, "")?.parse().map_err(|_| anyhow!("the router's key"))?;
+    for shots in shots::all(target.mac, &key, &mut rng)? {
+        let broken = |error: anyhow::Error| error.context(format!("flooding with {}", shots.name));
+        let cost = alone(target, &shots, duration, rate).map_err(broken)?;
+        show(&cost);
+        config = Config::random(&mut rng, PEERS, 3);
+        let line = during_push(target, &shots, &config, duration, rate).map_err(broken)?;
+        let after = router.memory()?;
+        show(&format!("  {line}, memory {after} KiB"));
+        ensure!(
+            after.abs_diff(before) <= MEMORY_KIB,
+            "flooding with {}: the agent's memory went from {before} to {after} KiB",
+            shots.name
+        );
+    }
+    Ok(())
+}
+
+/// What each datagram costs, from a flood with nothing else going on.
+fn alone(target: &Target<'_>, shots: &Shots, duration: Duration, rate: u32) -> Result<String> {
+    let barrage = Barrage { frames: &target.frames, shots, rate: shots.rate.unwrap_or(rate) };
+    let before = Gauge::read(&target.router.vm)?;
+    let sent = barrage.fire(|elapsed| elapsed < duration)?;
+    let passed = Gauge::read(&target.router.vm)?.since(&before);
+    let Sent { offered, answers, .. } = &sent;
+    let line = format!(
+        "{}: offered {offered} ({}/s), {} came to the agent, {:.1} us of CPU each; {answers}",
+        shots.name,
+        sent.rate(),
+        passed.received,
+        passed.micros_each()
+    );
+    shots.check(&sent.answers).with_context(|| line.clone())?;
+    // Without this nothing would be shown at all.
+    ensure!(passed.received * 50 > *offered, "too few came through: {line}");
+    Ok(line)
+}
+
+/// The owner's push, with a flood around it.
+fn during_push(
+    target: &Target<'_>,
+    shots: &Shots,
+    config: &Config,
+    duration: Duration,
+    rate: u32,
+) -> Result<String> {
+    let router = &target.router;
+    let barrage = Barrage { frames: &target.frames, shots, rate: shots.rate.unwrap_or(rate) };
+    let over = AtomicBool::new(false);
+    let (sent, pushed) = thread::scope(|scope| {
+        let firing = scope
+            .spawn(|| barrage.fire(|elapsed| elapsed < duration || !over.load(Ordering::Relaxed)));
+        thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        let pushed = router.push(&Reach::Udp, &config.text()).map(|said| (said, started.elapsed()));
+        over.store(true, Ordering::Relaxed);
+        (firing.join(), pushed)
+    });
+    let sent = sent.map_err(|_| anyhow!("the flood died"))??;
+    let (said, took) = pushed?;
+    said.ok().context("the owner's push")?;
+    router.sees(config)?;
+    shots.check(&sent.answers)?;
+    Ok(format!(
+        "a push meanwhile ({} offered, {}/s): applied after {:.1} s",
+        sent.offered,
+        sent.rate(),
+        took.as_secs_f32()
+    ))
+}
