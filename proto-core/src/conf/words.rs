@@ -23,10 +23,7 @@ const FIELDS: &[(&str, Section, Field)] = &[
 ///
 /// # Errors
 /// The first thing that is wrong. The rest is not read.
-pub fn words<'t>(
-    words: &mut dyn Iterator<Item = &'t str>,
-    take: &mut Take<'_>,
-) -> Result<(), ConfError> {
+pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Result<(), ConfError> {
     let mut section = Section::Interface;
     while let Some(word) = words.next() {
         let wrong = |problem| ConfError::new(0, word, problem);

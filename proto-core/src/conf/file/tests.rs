@@ -114,7 +114,7 @@ fn no_error_shows_a_key() {
         format!("[Interface]\nPrivateKey = {KEY}{KEY}"),
         format!("[Interface]\nPrivateKy = {KEY}"),
         format!("[Interface]\n{KEY}"),
-        format!("{KEY}"),
+        KEY.to_owned(),
         format!("[Interface]\nPrivateKey {KEY}"),
         format!("[Peer]\nPresharedKey = {}", &KEY[1..]),
     ] {
