@@ -286,6 +286,17 @@ fn a_refusal_names_the_peer() {
 }
 
 #[test]
+fn a_long_interface_name_is_an_error() {
+    let fake = fake(TWO);
+    for line in
+        ["show sixteen-bytes-ok", "setconf sixteen-bytes-ok conf", "set sixteen-bytes-ok fwmark 1"]
+    {
+        let said = fake.fails(line);
+        assert!(said.starts_with("wg: `sixteen-bytes-ok`: not an interface name"), "{said}");
+    }
+}
+
+#[test]
 fn set_changes_what_it_names() {
     let mut fake = fake(TWO);
     fake.files.insert("psk".to_owned(), format!("{}\n", key(9)).into_bytes());
