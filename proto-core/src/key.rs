@@ -45,10 +45,15 @@ fn decode(text: &str) -> Result<[u8; KEY_LEN], KeyError> {
             wrong |= value & !63;
             bits = bits << 6 | value & 63;
         }
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        let mut bytes = bytes.into_iter();
-        three.iter_mut().zip(&mut bytes).for_each(|(to, from)| *to = from);
-        wrong |= bytes.fold(0, |all, byte| all | u32::from(byte));
+        match (bits.to_be_bytes(), three) {
+            ([_, a, b, c], [first, second, third]) => (*first, *second, *third) = (a, b, c),
+            ([_, a, b, c], [first, second]) => {
+                (*first, *second) = (a, b);
+                wrong |= u32::from(c);
+            }
+            // Chunks of 32 bytes are of 3 and of 2.
+            _ => {}
+        }
     }
     if wrong == 0 { Ok(key) } else { Err(KeyError) }
 }
