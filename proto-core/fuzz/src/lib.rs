@@ -14,6 +14,8 @@ pub mod protocol;
 pub mod responder;
 pub mod seek;
 pub mod set_encoder;
+pub mod wg_file;
+pub mod wg_words;
 pub mod wireguard_decoder;
 
 /// Inputs by name.
@@ -40,4 +42,5 @@ macro_rules! targets {
 targets! {
     netlink_reader wireguard_decoder set_encoder deframer protocol client
     responder channel seek connector
+    wg_file wg_words
 }

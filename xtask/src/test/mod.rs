@@ -6,6 +6,7 @@ pub(crate) mod config;
 mod lab;
 pub(crate) mod person;
 pub(crate) mod router;
+mod wg;
 
 use crate::lab::Arch;
 use anyhow::Result;
@@ -84,6 +85,7 @@ impl Args {
                 bytes::run(&mut tally);
                 agent::run(&mut tally);
                 lab::run(&mut tally, Arch::X86_64, self.seed)?;
+                wg::run(&mut tally, self.seed)?;
                 // The same push on the other byte order.
                 lab::run(&mut tally, Arch::S390x, self.seed)?;
             }
