@@ -196,6 +196,10 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             Ask::Changes { stage } => self.changes(turn, *stage),
             Ask::Read { file, offset, length } => self.read(turn, *file, *offset, *length),
             Ask::Remove { interface } => self.remove(turn, interface),
+            Ask::Claim { .. } | Ask::Owners | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
+                let text = "this agent has no owners";
+                Err(self.slot.fail(Code::Malformed, Subject::None, text))
+            }
         }
     }
 

@@ -1,8 +1,7 @@
 //! The example bytes in `docs/protocol.md`, both ways: what is there decodes to the values of
 //! `examples`, and those encode to what is there.
 //!
-//! A block of bytes begins with three backticks and `bytes NAME`, and has a line for each field:
-//! hexadecimal digits, and behind a semicolon what they are. After a change of the protocol
+//! After a change of the protocol
 //!
 //! ```text
 //! UPDATE_VECTORS=1 cargo test -p proto-core --test protocol_vectors
@@ -12,44 +11,29 @@
 
 #[expect(unreachable_pub, reason = "it is a module of the tests")]
 mod annotate;
+#[expect(unreachable_pub, reason = "other tests use it too")]
+mod document;
 #[expect(unreachable_pub, reason = "fuzzing uses it too")]
 mod examples;
+mod session_blocks;
+#[expect(unreachable_pub, reason = "other tests use it too")]
+mod sessions;
+#[expect(unreachable_pub, reason = "other tests use it too")]
+mod snow_peer;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
 use annotate::{Line, annotate};
+use document::{FENCE, blocks};
 use proto_core::protocol::config::{Checker, Item, ItemKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION, Packed};
 use proto_core::protocol::frame::{CRC_LEN, Deframer, Received, open, seal, write_serial};
-use proto_core::protocol::message::{Code, Phase, Reply, Request, State, Subject};
+use proto_core::protocol::message::{Code, Phase, Reply, Request, Role, State, Subject};
 use proto_core::protocol::report::{Change, Running};
+use proto_core::protocol::session::fingerprint;
 use proto_core::protocol::{VERSION, codec, digest};
 use serde::Serialize;
-
-const FENCE: &str = "```bytes ";
-
-/// The blocks of the document by name.
-fn blocks(document: &str) -> BTreeMap<String, Vec<u8>> {
-    let mut blocks = BTreeMap::new();
-    let mut lines = document.lines();
-    while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix(FENCE) else { continue };
-        let text = lines.by_ref().take_while(|line| *line != "```").map(code).collect::<String>();
-        assert!(text.len().is_multiple_of(2), "{name}: half a byte");
-        let bytes = (0..text.len()).step_by(2).map(|at| {
-            u8::from_str_radix(&text[at..at + 2], 16).unwrap_or_else(|_| panic!("{name}: not hex"))
-        });
-        assert!(blocks.insert(name.into(), bytes.collect()).is_none(), "{name} is there twice");
-    }
-    blocks
-}
-
-/// A line without what is behind the semicolon, and without spaces.
-fn code(line: &str) -> String {
-    line.split(';').next().unwrap_or_default().split_whitespace().collect()
-}
 
 /// A block as the document has it: sixteen bytes in a line at the most.
 fn show(lines: &[Line]) -> String {
@@ -107,9 +91,9 @@ fn frame(packet: &[u8]) -> Vec<u8> {
     line[..line.len() - left].to_vec()
 }
 
-/// The hello request in a datagram.
-fn datagram() -> Vec<Line> {
-    let mut packet = flat(&packet(HELLO_VERSION, &examples::requests()[0].1));
+/// A packet in a datagram.
+fn datagram(packet: &[u8]) -> Vec<Line> {
+    let mut packet = packet.to_vec();
     let len = packet.len();
     packet.resize(len + CRC_LEN, 0);
     let sealed = seal(&mut packet, len).unwrap();
@@ -121,6 +105,21 @@ fn image() -> Vec<Line> {
     let alone = ["interface-none", "interface-generate"];
     let records = examples::records().into_iter().filter(|(name, _)| !alone.contains(name));
     records.map(|(name, record)| line(&flat(&plain("", &record)), name)).collect()
+}
+
+/// Bytes cut into fields; what is left over are zeros.
+fn cut(bytes: &[u8], fields: &[(usize, &str)]) -> Vec<Line> {
+    let mut rest = bytes;
+    let mut lines = Vec::new();
+    for (len, label) in fields {
+        let (field, behind) = rest.split_at(*len);
+        lines.push(line(field, label));
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        lines.push(line(rest, "zeros"));
+    }
+    lines
 }
 
 fn item_key(item: &Item) -> Vec<Line> {
@@ -146,17 +145,7 @@ fn item_key(item: &Item) -> Vec<Line> {
         ],
         Item::Peer(_) => &[(1, "peer"), (32, "public key")],
     };
-    let mut rest = &bytes[..];
-    let mut lines = Vec::new();
-    for (len, label) in fields {
-        let (field, behind) = rest.split_at(*len);
-        lines.push(line(field, label));
-        rest = behind;
-    }
-    if !rest.is_empty() {
-        lines.push(line(rest, "zeros"));
-    }
-    lines
+    cut(&bytes, fields)
 }
 
 /// All blocks there should be.
@@ -170,6 +159,7 @@ fn expected() -> BTreeMap<String, Vec<Line>> {
         put(format!("reply-{name}"), packet(version(name), &reply));
     }
     put("phases".into(), plain("phase", &examples::phases()));
+    put("roles".into(), plain("role", &examples::roles()));
     put("codes".into(), plain("code", &examples::codes()));
     put("subjects".into(), plain("subject", &examples::subjects()));
     put("states".into(), plain("state", &examples::states()));
@@ -185,8 +175,10 @@ fn expected() -> BTreeMap<String, Vec<Line>> {
     for (name, change) in examples::changes() {
         put(format!("change-{name}"), plain("record", &change));
     }
-    put("datagram".into(), datagram());
-    let framed = frame(&flat(&packet(HELLO_VERSION, &examples::requests()[0].1)));
+    session_blocks::put_all(|name, lines| put(name.into(), lines));
+    let packet = session_blocks::first_packet();
+    put("datagram".into(), datagram(&packet));
+    let framed = frame(&packet);
     let (end, rest) = framed.split_last().unwrap();
     let (start, stuffed) = rest.split_first().unwrap();
     put(
@@ -220,16 +212,15 @@ fn updated(document: &str, expected: &BTreeMap<String, Vec<Line>>) -> String {
 }
 
 fn document() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md");
-    let text = std::fs::read_to_string(&path).expect("docs/protocol.md");
+    let text = document::text();
     if std::env::var_os("UPDATE_VECTORS").is_none() {
         return text;
     }
     let text = updated(&text, &expected());
     // Other tests read it at the same time.
-    let new = path.with_extension("new");
+    let new = document::path().with_extension("new");
     std::fs::write(&new, &text).unwrap();
-    std::fs::rename(&new, &path).unwrap();
+    std::fs::rename(&new, document::path()).unwrap();
     text
 }
 
@@ -266,7 +257,8 @@ fn the_bytes_of_the_document_mean_the_examples() {
         assert_eq!(read, Ok((version(name), reply)));
     }
     assert_eq!(value::<[Phase; 4]>(block("", "phases")), examples::phases());
-    assert_eq!(value::<[Code; 16]>(block("", "codes")), examples::codes());
+    assert_eq!(value::<[Role; 2]>(block("", "roles")), examples::roles());
+    assert_eq!(value::<[Code; 23]>(block("", "codes")), examples::codes());
     assert_eq!(value::<[Subject; 16]>(block("", "subjects")), examples::subjects());
     assert_eq!(value::<[State; 2]>(block("", "states")), examples::states());
     for (name, record) in examples::records() {
@@ -288,11 +280,11 @@ fn the_bytes_of_the_document_mean_the_examples() {
 #[test]
 fn wires_and_image_of_the_document_are_whole() {
     let blocks = blocks(&document());
-    let hello = &*blocks["request-hello"];
-    assert_eq!(open(&blocks["datagram"]), Some(hello));
+    let packet = &*blocks["session-to-router"];
+    assert_eq!(open(&blocks["datagram"]), Some(packet));
     let mut input = &*blocks["frame"];
     let mut deframer = Deframer::new();
-    assert_eq!(deframer.next(&mut input), Some(Received::Packet(hello)));
+    assert_eq!(deframer.next(&mut input), Some(Received::Packet(packet)));
 
     let mut image = &*blocks["image"];
     assert_eq!(digest(image)[..], blocks["digest"]);
@@ -331,10 +323,19 @@ fn every_variant_has_an_example() {
     complete(values(examples::changes()));
     complete(examples::phases());
     complete(examples::codes());
+    complete(examples::roles());
     complete(examples::subjects());
     complete(examples::states());
     complete(values(examples::records()).filter_map(|record| match record {
         Record::Interface(interface) => Some(interface.private_key),
         _ => None,
     }));
+}
+
+#[test]
+fn the_text_of_the_document_has_the_fingerprint_and_the_label_of_its_examples() {
+    let text = document();
+    let fingerprint = fingerprint(&sessions::router_public());
+    assert!(text.contains(&format!("`{fingerprint}`")), "{fingerprint}");
+    assert!(text.contains(&format!("`{}`", sessions::LABEL)), "{}", sessions::LABEL);
 }

@@ -3,7 +3,7 @@
 //! Promised: a packet comes out only as it went in; how the bytes are cut into reads makes no
 //! difference; and whatever came before, of two good frames at most one is lost.
 
-use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::MAX_OUTER;
 use proto_core::protocol::frame::{
     CRC_LEN, Deframer, MAX_FRAME, Received, open, seal, write_serial,
 };
@@ -58,7 +58,7 @@ fn feed(deframer: &mut Deframer, mut input: &[u8], got: &mut Vec<Got>) {
                 }
             }
             Received::Packet(packet) => {
-                assert!(packet.len() <= MAX_PACKET);
+                assert!(packet.len() <= MAX_OUTER);
                 got.push(Got::Packet(packet.to_vec()));
             }
             Received::Garbage => got.push(Got::Garbage),
@@ -76,7 +76,7 @@ fn line(input: &mut Input<'_>) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
     while !input.is_empty() && line.len() < 1 << 14 {
         let what = input.byte();
         let bytes = input.chunk();
-        let packet = &bytes[..bytes.len().min(MAX_PACKET)];
+        let packet = &bytes[..bytes.len().min(MAX_OUTER)];
         let mut framed = frame(packet);
         let at = usize::from(input.u16()) % framed.len();
         sent.push(packet.to_vec());
@@ -140,7 +140,7 @@ pub fn run(data: &[u8]) {
     feed(&mut whole, b"help\r", &mut typed);
     assert_eq!(typed, [Got::Text(b"help\r".to_vec())]);
 
-    let packet = &data[..data.len().min(MAX_PACKET)];
+    let packet = &data[..data.len().min(MAX_OUTER)];
     let mut buf = packet.to_vec();
     buf.resize(packet.len() + CRC_LEN, 0);
     assert_eq!(open(seal(&mut buf, packet.len()).unwrap()), Some(packet));

@@ -4,11 +4,15 @@
 //! The modules know nothing of libFuzzer, so the committed corpus also runs as an ordinary test, on
 //! every architecture: `proto-core/tests/fuzz_corpus.rs`.
 
+pub mod channel;
 pub mod client;
+pub mod connector;
 pub mod deframer;
 pub mod input;
 pub mod netlink_reader;
 pub mod protocol;
+pub mod responder;
+pub mod seek;
 pub mod set_encoder;
 pub mod wireguard_decoder;
 
@@ -33,4 +37,7 @@ macro_rules! targets {
     };
 }
 
-targets! { netlink_reader wireguard_decoder set_encoder deframer protocol client }
+targets! {
+    netlink_reader wireguard_decoder set_encoder deframer protocol client
+    responder channel seek connector
+}

@@ -5,11 +5,12 @@
 //! pass is in order, and named by its key. The codec that the agent uses reads and writes the same
 //! as serde and postcard.
 
+use proto_core::key::PublicKey;
 use proto_core::protocol::codec::{self, Put};
 use proto_core::protocol::config::{self, Checker, Item, ItemKey, Record};
 use proto_core::protocol::envelope::{self, EnvelopeError};
 use proto_core::protocol::frame::{CRC_LEN, open, seal};
-use proto_core::protocol::message::{Answer, Failure, MAX_TEXT, Reply, Request};
+use proto_core::protocol::message::{Answer, Ask, Failure, MAX_TEXT, Reply, Request};
 use proto_core::protocol::report::{self, Change, Running};
 use proto_core::protocol::window::{self, Arrived, WINDOW};
 use proto_core::protocol::{Digester, MAX_PACKET, digest};
@@ -219,6 +220,12 @@ pub fn seeds() -> Seeds {
     for (name, request) in examples::requests() {
         let version = u8::from(name != "hello");
         seeds.push(packet(b'Q', &format!("request-{name}"), version, &request));
+    }
+    for role in examples::roles() {
+        let name = "Ann".try_into().expect("a short name");
+        let ask = Ask::AddOwner { key: PublicKey([7; 32]), role, name };
+        let request = Request { client: [7; 8], id: 1, ask };
+        seeds.push(packet(b'Q', &format!("request-add-owner-{role:?}"), 1, &request));
     }
     for (name, reply) in examples::replies() {
         let version = u8::from(name != "hello");

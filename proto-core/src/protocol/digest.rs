@@ -1,22 +1,44 @@
-//! BLAKE2s-256 (RFC 7693), unkeyed, of a file that arrives in pieces.
+//! BLAKE2s-256 (RFC 7693): unkeyed of a file that arrives in pieces, and with a key for sessions.
+//!
+//! All of it is the same type of the crate, the one that can take a key: another one for hashes without
+//! a key would be another kilobyte of program.
+
+use blake2::Blake2sMac256;
+use blake2::digest::Mac as _;
 
 /// The digest of a transferred file: 32 bytes.
 pub type Digest = [u8; 32];
 
 /// Computes the [`Digest`] of a file that arrives in pieces.
-#[derive(Clone, Debug, Default)]
-pub struct Digester(blake2::Blake2s256);
+#[derive(Clone, Debug)]
+pub struct Digester(Blake2sMac256);
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
 
 impl Digester {
+    /// With a key of 1 to 32 bytes, or without one.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(crate) fn new(key: Option<&[u8]>) -> Self {
+        #[expect(clippy::expect_used, reason = "all keys are arrays of 16 or 32 bytes")]
+        let mac = Blake2sMac256::new_with_salt_and_personal(key, &[], &[]).expect("a key");
+        Self(mac)
+    }
+
     /// Takes the next bytes of the file.
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn update(&mut self, bytes: &[u8]) {
-        blake2::Digest::update(&mut self.0, bytes);
+        self.0.update(bytes);
     }
 
     /// The digest of all bytes taken.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn finish(self) -> Digest {
-        blake2::Digest::finalize(self.0).into()
+        self.0.finalize().into_bytes().into()
     }
 }
 

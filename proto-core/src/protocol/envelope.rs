@@ -4,10 +4,10 @@
 //! kind (1)  version (1)  message
 //! ```
 //!
-//! `kind` says which way the message goes and how it is protected: today [`REQUEST`] and [`REPLY`],
-//! postcard messages as they stand; the numbers after them are kept for the handshake and the messages
-//! of an encrypted session. A packet of another kind is dropped without an answer, and so is one that
-//! goes the other way: on a serial line that echoes, a router would answer its own answers for ever.
+//! `kind` says which way the message goes: [`REQUEST`] or [`REPLY`]. These packets appear only inside
+//! a session; the kinds that stand on a wire, the handshake and what carries these, are those of
+//! [`super::session`]. A packet of another kind is dropped without an answer, and so is one that goes
+//! the other way.
 //!
 //! `version` is [`HELLO_VERSION`] for the hello and for refusals, whose layout never changes, and
 //! the version agreed in the hello for everything else.
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Reply, Request};
 
-/// A request that is neither encrypted nor signed.
+/// A request: the message itself, inside a session.
 pub const REQUEST: u8 = 1;
-/// A reply that is neither encrypted nor signed.
+/// A reply: the message itself, inside a session.
 pub const REPLY: u8 = 2;
 
 /// A message that has a kind of packet.

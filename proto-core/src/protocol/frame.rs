@@ -15,18 +15,18 @@
 //! COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on
 //! Networking 7(2), 1999. What the packets mean is not here (`envelope`, `message`).
 
-use super::MAX_PACKET;
+use super::MAX_OUTER;
 
 /// Bytes that the CRC adds to a packet.
 pub const CRC_LEN: usize = 4;
 /// The most bytes of a packet with its CRC: also the largest datagram.
-pub const MAX_SEALED: usize = MAX_PACKET + CRC_LEN;
+pub const MAX_SEALED: usize = MAX_OUTER + CRC_LEN;
 /// The most bytes between the zeros of a frame: COBS adds one byte in 254, and one.
 const MAX_STUFFED: usize = MAX_SEALED + MAX_SEALED / 254 + 1;
 /// The most bytes of a whole serial frame, zeros included.
 pub const MAX_FRAME: usize = MAX_STUFFED + 2;
 
-/// A packet is longer than [`MAX_PACKET`], or the buffer it should go into is too short.
+/// A packet is longer than [`MAX_OUTER`], or the buffer it should go into is too short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong;
 
@@ -40,9 +40,9 @@ fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
 /// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram.
 ///
 /// # Errors
-/// [`TooLong`] when the packet is over [`MAX_PACKET`] or the CRC does not fit behind it.
+/// [`TooLong`] when the packet is over [`MAX_OUTER`] or the CRC does not fit behind it.
 pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
-    if len > MAX_PACKET {
+    if len > MAX_OUTER {
         return Err(TooLong);
     }
     let (packet, rest) = buf.split_at_mut_checked(len).ok_or(TooLong)?;
@@ -55,7 +55,7 @@ pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
 #[must_use]
 pub fn open(sealed: &[u8]) -> Option<&[u8]> {
     let (packet, crc) = sealed.split_at_checked(sealed.len().checked_sub(CRC_LEN)?)?;
-    (packet.len() <= MAX_PACKET && crc32(packet) == crc).then_some(packet)
+    (packet.len() <= MAX_OUTER && crc32(packet) == crc).then_some(packet)
 }
 
 /// Writes the packet in `buf[..len]` to a serial line as one frame, in one `write_all`.

@@ -25,6 +25,12 @@ pub type ClientId = [u8; 8];
 /// An interface name, at most 15 bytes (`IFNAMSIZ` - 1).
 pub type Name = String<15>;
 
+/// What an owner is called, for people: at most 31 bytes.
+pub type OwnerName = String<31>;
+
+/// The most owners a router has.
+pub const MAX_OWNERS: usize = 16;
+
 /// The longest text of a failure in bytes. Longer ones are cut.
 pub const MAX_TEXT: usize = 120;
 
@@ -116,6 +122,30 @@ pub enum Ask<'a> {
         /// Which interface.
         interface: Name,
     },
+    /// This router, which nobody owns, is mine: whose key the session was opened with becomes its
+    /// first owner, an admin. Answered with [`Answer::Owned`].
+    Claim {
+        /// What the owner is called.
+        name: OwnerName,
+        /// [`super::session::LabelKey::proof`] of this session: needed over UDP.
+        proof: Option<[u8; 32]>,
+    },
+    /// Who owns the router? Answered with [`Answer::Owners`].
+    Owners,
+    /// One more owner, or another role or name for one there is. Answered with [`Answer::Owned`].
+    AddOwner {
+        /// The owner's key.
+        key: PublicKey,
+        /// What the owner may do.
+        role: Role,
+        /// What the owner is called.
+        name: OwnerName,
+    },
+    /// One owner less. Answered with [`Answer::Owned`].
+    RemoveOwner {
+        /// The owner's key.
+        key: PublicKey,
+    },
 }
 
 /// A reply with the request it belongs to.
@@ -178,6 +208,33 @@ pub enum Answer<'a> {
     },
     /// It did not work.
     Failed(Failure),
+    /// The answer to [`Ask::Claim`], [`Ask::AddOwner`] and [`Ask::RemoveOwner`].
+    Owned {
+        /// How many owners there are now.
+        owners: u8,
+    },
+    /// The answer to [`Ask::Owners`].
+    Owners(heapless::Vec<Owner, MAX_OWNERS>),
+}
+
+/// Somebody who may open a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Owner {
+    /// The key of the sessions.
+    pub key: PublicKey,
+    /// What they may do.
+    pub role: Role,
+    /// What they are called.
+    pub name: OwnerName,
+}
+
+/// What an owner may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Look, and change nothing: `Hello`, `Status`, `Show`, `Read` and `Owners`.
+    ReadOnly,
 }
 
 /// What the router says of itself.
@@ -395,6 +452,20 @@ pub enum Code {
     Storage,
     /// The kernel's tables kept changing while they were read.
     Unsteady,
+    /// The role of whose session it is does not allow it.
+    Forbidden,
+    /// Nobody owns this router yet: claim it first.
+    Unclaimed,
+    /// Somebody owns this router already.
+    Claimed,
+    /// There would be no admin left.
+    LastAdmin,
+    /// There is no room for one more.
+    Full,
+    /// There is no such owner.
+    NoOwner,
+    /// The secret of the label is wrong, spent, or there is none.
+    Proof,
 }
 
 /// What a failure is about.

@@ -1,7 +1,7 @@
 //! The Postwire protocol, version 1: what travels between the bench and the router.
 //!
 //! ```text
-//! bytes on a serial line --frame--> packet --envelope--> message --client / agent--> work
+//! bytes on a serial line --frame--> packet --session--> inner packet --envelope--> message
 //! a UDP datagram         --frame--> packet
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
+//! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
 //! | [`client`] | the asking side as state machines without I/O or clock |
@@ -31,6 +32,7 @@ pub mod envelope;
 pub mod frame;
 pub mod message;
 pub mod report;
+pub mod session;
 pub mod window;
 
 pub use digest::{Digest, Digester, digest};
@@ -44,10 +46,12 @@ pub const VERSION: u8 = 1;
 /// The versions a client takes replies in: the hello's and its own.
 const HELLO_REPLY_VERSIONS: [u8; 2] = [envelope::HELLO_VERSION, VERSION];
 
-/// The most bytes one packet (envelope and message, without CRC) may have. It fits a UDP datagram
-/// in the smallest IPv6 MTU (1,280 - 48) with room for the CRC and for the header and tag of an
-/// encrypted session.
+/// The most bytes a packet with a message (envelope and message, without CRC) may have. Encrypted and
+/// with the CRC it fits a UDP datagram in the smallest IPv6 MTU (1,280 - 48).
 pub const MAX_PACKET: usize = 1_184;
+
+/// The most bytes of a packet as it stands on a wire: one of [`MAX_PACKET`] bytes in a session.
+pub const MAX_OUTER: usize = MAX_PACKET + session::OVERHEAD;
 
 /// The most payload bytes in one `Piece` or `Data` message: a packet less the envelope and the
 /// longest message header (8 client, 5 id, 1 variant, 5 file, 5 offset, 2 length).

@@ -10,8 +10,8 @@ use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Count, Failure, Hello, Name, Phase, Reply, Request, State, Status,
-    Subject, Summary, device, peer,
+    Answer, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Phase, Reply, Request, Role,
+    State, Status, Subject, Summary, device, peer,
 };
 use proto_core::protocol::report::{Change, Running};
 use proto_core::protocol::window::Arrived;
@@ -90,6 +90,17 @@ pub fn requests() -> Examples<Request<'static>> {
         ("changes", Ask::Changes { stage: 4_660 }),
         ("read", Ask::Read { file: 4_661, offset: 500, length: 500 }),
         ("remove", Ask::Remove { interface: name() }),
+        ("claim", Ask::Claim { name: "Ann".try_into().unwrap(), proof: Some(counting(0xa0)) }),
+        ("owners", Ask::Owners),
+        (
+            "add-owner",
+            Ask::AddOwner {
+                key: key(),
+                role: Role::ReadOnly,
+                name: "monitoring".try_into().unwrap(),
+            },
+        ),
+        ("remove-owner", Ask::RemoveOwner { key: key() }),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
     (1..).zip(asks).map(number).collect()
@@ -135,6 +146,14 @@ pub fn replies() -> Examples<Reply<'static>> {
         text: "Invalid argument".try_into().unwrap(),
         state: State::Partly,
     };
+    let owners = [
+        Owner {
+            key: PublicKey(counting(0x60)),
+            role: Role::Admin,
+            name: "Ann".try_into().unwrap(),
+        },
+        Owner { key: key(), role: Role::ReadOnly, name: "monitoring".try_into().unwrap() },
+    ];
     let created = Summary { created: true, public_key: None, listen_port: None, ..summary.clone() };
     let answers = vec![
         ("hello", Answer::Hello(hello)),
@@ -147,6 +166,8 @@ pub fn replies() -> Examples<Reply<'static>> {
         ("data", Answer::Data { offset: 500, data: b"data" }),
         ("working", Answer::Working { phase: Phase::Applying, done: 512, total: 1_000 }),
         ("failed", Answer::Failed(failure)),
+        ("owned", Answer::Owned { owners: 2 }),
+        ("owners", Answer::Owners(owners.into_iter().collect())),
     ];
     let number = |(id, (name, answer))| (name, Reply { client: CLIENT, id, answer });
     (1..).zip(answers).map(number).collect()
@@ -157,8 +178,13 @@ pub fn phases() -> [Phase; 4] {
     [Phase::Checking, Phase::Comparing, Phase::Applying, Phase::Verifying]
 }
 
+/// What an owner may do.
+pub fn roles() -> [Role; 2] {
+    [Role::Admin, Role::ReadOnly]
+}
+
 /// The kinds of failure.
-pub fn codes() -> [Code; 16] {
+pub fn codes() -> [Code; 23] {
     [
         Code::Version,
         Code::Malformed,
@@ -176,6 +202,13 @@ pub fn codes() -> [Code; 16] {
         Code::Verify,
         Code::Storage,
         Code::Unsteady,
+        Code::Forbidden,
+        Code::Unclaimed,
+        Code::Claimed,
+        Code::LastAdmin,
+        Code::Full,
+        Code::NoOwner,
+        Code::Proof,
     ]
 }
 

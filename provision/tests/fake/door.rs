@@ -190,8 +190,8 @@ impl Door {
             }
             Ask::AddOwner { key, role, name } => {
                 let new = Owner { key: *key, role: *role, name: name.clone() };
-                match self.owners.iter_mut().find(|owner| owner.key == *key) {
-                    Some(owner) => *owner = new,
+                match self.owners.iter().position(|owner| owner.key == *key) {
+                    Some(at) => self.owners[at] = new,
                     None if self.owners.len() == MAX_OWNERS => return Err(Code::Full),
                     None => self.owners.push(new),
                 }

@@ -7,7 +7,7 @@ use heapless::String;
 use crate::ip::{Endpoint, IpNet};
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::config::{Interface, Peer, PrivateKey, Record, Route, Rule};
-use crate::protocol::message::{Ask, ClientId, Request};
+use crate::protocol::message::{Ask, ClientId, Request, Role};
 
 /// Bytes that are read from the front.
 ///
@@ -164,10 +164,24 @@ impl<'b> Input<'b> {
 
     fn peer(&mut self) -> Peer {
         Peer {
-            public_key: PublicKey(self.array()),
+            public_key: self.key(),
             preshared_key: self.option(|input| SecretKey(input.array())),
             endpoint: self.option(Self::endpoint),
             persistent_keepalive: self.u16(),
+        }
+    }
+
+    fn key(&mut self) -> PublicKey {
+        PublicKey(self.array())
+    }
+
+    fn role(&mut self) -> Role {
+        match self.u32() {
+            0 => Role::Admin,
+            other => {
+                self.bad |= other != 1;
+                Role::ReadOnly
+            }
         }
     }
 
@@ -188,9 +202,13 @@ impl<'b> Input<'b> {
             7 => Ask::Show { interface: self.text() },
             8 => Ask::Changes { stage: self.u32() },
             9 => Ask::Read { file: self.u32(), offset: self.u32(), length: self.u16() },
+            10 => Ask::Remove { interface: self.text() },
+            11 => Ask::Claim { name: self.text(), proof: self.option(Self::array) },
+            12 => Ask::Owners,
+            13 => Ask::AddOwner { key: self.key(), role: self.role(), name: self.text() },
             other => {
-                self.bad |= other != 10;
-                Ask::Remove { interface: self.text() }
+                self.bad |= other != 14;
+                Ask::RemoveOwner { key: self.key() }
             }
         }
     }

@@ -67,6 +67,19 @@ fn routes() -> [Route; 2] {
     nets().map(|to| Route { table: 254, metric: 300, to })
 }
 
+fn owner(nth: usize) -> Owner {
+    let role = if nth.is_multiple_of(3) { Role::Admin } else { Role::ReadOnly };
+    Owner { key: PublicKey([nth as u8; 32]), role, name: cut(&"abcdefgh".repeat(nth)) }
+}
+
+#[test]
+fn the_longest_list_of_owners_fits_a_packet() {
+    let longest = Owner { name: cut(&"a".repeat(31)), ..owner(1) };
+    let answer = Answer::Owners((0..MAX_OWNERS).map(|_| longest.clone()).collect());
+    let len = write(&([0xff; 8], u32::MAX, &answer), &mut [0; 1500]).unwrap();
+    assert!(len + 2 <= crate::protocol::MAX_PACKET, "{len}");
+}
+
 #[test]
 fn every_answer_has_the_bytes_of_postcard() {
     let text = "é".repeat(40);
@@ -109,6 +122,9 @@ fn every_answer_has_the_bytes_of_postcard() {
         Answer::Data { offset: 1 << 30, data: &[3; 200] },
         Answer::Data { offset: 0, data: &[] },
         Answer::Working { phase: Phase::Verifying, done: 64, total: 10_000 },
+        Answer::Owned { owners: 16 },
+        Answer::Owners(heapless::Vec::new()),
+        Answer::Owners(core::array::from_fn::<_, MAX_OWNERS, _>(owner).into_iter().collect()),
     ] {
         written(&answer);
     }
@@ -137,7 +153,7 @@ fn every_answer_has_the_bytes_of_postcard() {
         written(&Answer::Failed(Failure { errno: 517, state: State::Partly, ..failure }));
     }
     // The codes and phases are numbered as postcard numbers them.
-    for code in 0..=15 {
+    for code in 0..=22 {
         let code = postcard::from_bytes(&[code]).unwrap();
         written(&Answer::Failed(Failure::new(code, "")));
     }
@@ -229,6 +245,12 @@ fn samples() -> Vec<Vec<u8>> {
         Ask::Changes { stage: 4 },
         Ask::Read { file: 5, offset: 70_000, length: u16::MAX },
         Ask::Remove { interface: name.clone() },
+        Ask::Claim { name: cut("Ann"), proof: None },
+        Ask::Claim { name: cut(&"a".repeat(31)), proof: Some([6; 32]) },
+        Ask::Owners,
+        Ask::AddOwner { key: KEY, role: Role::Admin, name: cut("") },
+        Ask::AddOwner { key: KEY, role: Role::ReadOnly, name: cut("Bob") },
+        Ask::RemoveOwner { key: KEY },
     ];
     let keys = [PrivateKey::None, PrivateKey::Given(secret), PrivateKey::Generate];
     let interfaces = keys.into_iter().map(|private_key| {

@@ -5,7 +5,9 @@ use core::net::IpAddr;
 use crate::ip::{Endpoint, IpNet};
 use crate::key::PublicKey;
 use crate::protocol::config::{Item, Route, Rule};
-use crate::protocol::message::{Answer, ClientId, Count, Failure, Hello, Status, Subject, Summary};
+use crate::protocol::message::{
+    Answer, ClientId, Count, Failure, Hello, Owner, Status, Subject, Summary,
+};
 use crate::protocol::report::{Change, Running};
 use crate::protocol::window::Arrived;
 
@@ -221,6 +223,12 @@ impl Output<'_> {
         }
     }
 
+    fn owner(&mut self, owner: &Owner) {
+        self.key(&owner.key);
+        self.byte(owner.role as u8);
+        self.text(&owner.name);
+    }
+
     fn failure(&mut self, failure: &Failure) {
         self.byte(failure.code as u8);
         self.subject(&failure.subject);
@@ -275,6 +283,17 @@ impl Put for Answer<'_> {
             Self::Failed(failure) => {
                 to.byte(9);
                 to.failure(failure);
+            }
+            Self::Owned { owners } => {
+                to.byte(10);
+                to.byte(*owners);
+            }
+            Self::Owners(owners) => {
+                to.byte(11);
+                to.number(owners.len() as u64);
+                for owner in owners {
+                    to.owner(owner);
+                }
             }
         }
     }

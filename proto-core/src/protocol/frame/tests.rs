@@ -33,7 +33,7 @@ fn feed(deframer: &mut Deframer, mut input: &[u8]) -> Vec<Got> {
 
 fn patterns() -> Vec<Vec<u8>> {
     let mut all = vec![vec![], vec![0], vec![0, 0], vec![1], vec![1, 0], vec![0, 1]];
-    for len in [253, 254, 255, 256, 508, 509, MAX_PACKET] {
+    for len in [253, 254, 255, 256, 508, 509, MAX_OUTER] {
         all.push(vec![7; len]);
         all.push(vec![0; len]);
         all.push((0..len).map(|i| i as u8).collect());
@@ -139,6 +139,6 @@ fn a_datagram_is_checked_at_every_length() {
     for len in 0..sealed.len() {
         assert_eq!(open(&sealed[..len]), None);
     }
-    assert_eq!(seal(&mut [0; MAX_PACKET + 8], MAX_PACKET + 1), Err(TooLong));
+    assert_eq!(seal(&mut [0; MAX_OUTER + 8], MAX_OUTER + 1), Err(TooLong));
     assert_eq!(seal(&mut [0; 9], 6), Err(TooLong));
 }

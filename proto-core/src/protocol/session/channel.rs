@@ -1,0 +1,233 @@
+//! What goes through a session: packets with a counter, encrypted, each taken once.
+
+use chacha20poly1305::aead::inout::InOutBuf;
+
+use super::noise::{self, Noise, TAG_LEN, Wiped};
+use super::{OVERHEAD, SESSION_VERSION, TO_CLIENT, TO_ROUTER, put, take};
+use crate::protocol::MAX_PACKET;
+
+/// The bytes in front of a ciphertext.
+const HEAD_LEN: usize = OVERHEAD - TAG_LEN;
+
+/// Whose end of a channel it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Client,
+    Router,
+}
+
+/// One end of an established session. Its keys are wiped when it is dropped.
+pub struct Channel {
+    side: Side,
+    /// The number that this end is called by, and the one of the other end.
+    local: u32,
+    remote: u32,
+    send: Wiped<32>,
+    receive: Wiped<32>,
+    /// The counter of the next packet.
+    next: u64,
+    window: Window,
+    hash: [u8; 32],
+}
+
+impl core::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { side, local, next, .. } = self;
+        write!(f, "Channel({side:?}, {local:08x}, {next} sent)")
+    }
+}
+
+impl Channel {
+    /// The channel of a handshake that is complete. The client has chosen its own number; the
+    /// router's is the beginning of the handshake hash, so that nobody can change it on the way.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
+        let hash = take(noise.get_hash(), 0);
+        let router = u32::from_le_bytes(take(&hash, 0));
+        let (to_router, to_client) = noise.get_ciphers();
+        let (to_router, to_client) = (to_router.extract().0, to_client.extract().0);
+        let (local, remote, send, receive) = match side {
+            Side::Client => (client, router, to_router, to_client),
+            Side::Router => (router, client, to_client, to_router),
+        };
+        Self { side, local, remote, send, receive, next: 0, window: Window::default(), hash }
+    }
+
+    /// The number by which the other end calls this one.
+    #[must_use]
+    pub const fn local(&self) -> u32 {
+        self.local
+    }
+
+    pub(super) const fn remote(&self) -> u32 {
+        self.remote
+    }
+
+    /// What is different in every handshake and the same at both ends of it.
+    #[must_use]
+    pub const fn handshake_hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// How many packets were sealed.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// As if so many packets had been sealed.
+    #[cfg(test)]
+    pub(super) const fn skip_to(&mut self, next: u64) {
+        self.next = next;
+    }
+
+    /// Writes `plain` as a transport packet: its length, if there is room and `plain` is a packet of
+    /// at most [`MAX_PACKET`] bytes.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
+        let len = plain.len().checked_add(OVERHEAD)?;
+        let out = out.get_mut(..len).filter(|_| plain.len() <= MAX_PACKET)?;
+        let counter = self.next;
+        // Noise keeps the last one for other uses.
+        self.next = counter.checked_add(1)?;
+        let kind = match self.side {
+            Side::Client => TO_ROUTER,
+            Side::Router => TO_CLIENT,
+        };
+        let (head, body) = out.split_at_mut_checked(HEAD_LEN)?;
+        put(head, 0, &[kind, SESSION_VERSION]);
+        put(head, 2, &self.remote.to_le_bytes());
+        put(head, 6, &counter.to_le_bytes());
+        let (text, tag) = body.split_at_mut_checked(plain.len())?;
+        let buffer = InOutBuf::new(plain, text).ok()?;
+        put(tag, 0, &noise::encrypt(&self.send, counter, &[], buffer)?);
+        Some(len)
+    }
+
+    /// Writes what is in a transport packet to `out`: its length.
+    ///
+    /// Nothing happens, also not to `out`, if it is for somebody else, not authentic, was here before,
+    /// or is so old that nobody knows.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn open(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
+        let kind = match self.side {
+            Side::Client => TO_CLIENT,
+            Side::Router => TO_ROUTER,
+        };
+        if receiver(packet) != Some((kind, self.local)) {
+            return None;
+        }
+        let counter = u64::from_le_bytes(take(packet, 6));
+        if !self.window.wants(counter) {
+            return None;
+        }
+        let (text, tag) = packet.get(HEAD_LEN..)?.split_last_chunk()?;
+        let out = out.get_mut(..text.len())?;
+        let buffer = InOutBuf::new(text, out).ok()?;
+        noise::decrypt(&self.receive, counter, &[], buffer, tag)?;
+        self.window.insert(counter);
+        Some(text.len())
+    }
+}
+
+/// The kind of a transport packet and the number of the end it is for, to find its channel by.
+#[must_use]
+pub fn receiver(packet: &[u8]) -> Option<(u8, u32)> {
+    match packet.first_chunk() {
+        Some(&[kind @ (TO_ROUTER | TO_CLIENT), SESSION_VERSION, a, b, c, d])
+            if packet.len() >= OVERHEAD =>
+        {
+            Some((kind, u32::from_le_bytes([a, b, c, d])))
+        }
+        _ => None,
+    }
+}
+
+/// Which counters were here: the highest one and the 127 before it are known one by one, and
+/// everything before those counts as seen.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    /// One more than the highest counter that was here.
+    end: u64,
+    /// Bit `n` is counter `end - 1 - n`.
+    seen: u128,
+}
+
+impl Window {
+    /// Whether this counter was not here, as far as is known. The last number there is, is never
+    /// wanted: Noise keeps it for other uses.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn wants(&self, counter: u64) -> bool {
+        match self.end.checked_sub(counter) {
+            None | Some(0) => counter != u64::MAX,
+            Some(back) => u32::try_from(back)
+                .ok()
+                .and_then(|back| self.seen.checked_shr(back.saturating_sub(1)))
+                .is_some_and(|seen| seen & 1 == 0),
+        }
+    }
+
+    /// Notes a counter that was wanted.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn insert(&mut self, counter: u64) {
+        let end = counter.saturating_add(1);
+        if let Some(ahead) = end.checked_sub(self.end) {
+            let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0);
+            self.end = end;
+        }
+        let back = u32::try_from(self.end.saturating_sub(end)).unwrap_or(u32::MAX);
+        self.seen |= 1_u128.checked_shl(back).unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// What the window stands for: everything that was here, and a limit behind it.
+    #[derive(Default)]
+    struct Model(BTreeSet<u64>);
+
+    impl Model {
+        fn take(&mut self, counter: u64) -> bool {
+            let oldest = self.0.last().map_or(0, |highest| highest.saturating_sub(127));
+            counter >= oldest && counter != u64::MAX && self.0.insert(counter)
+        }
+    }
+
+    fn agree(counters: impl IntoIterator<Item = u64>) {
+        let (mut window, mut model) = (Window::default(), Model::default());
+        for counter in counters {
+            let wanted = window.wants(counter);
+            assert_eq!(wanted, model.take(counter), "{counter} after {:?}", model.0);
+            if wanted {
+                window.insert(counter);
+                assert!(!window.wants(counter));
+            }
+        }
+    }
+
+    #[test]
+    fn the_edges_of_the_window() {
+        agree([0, 0, 127, 0, 1, 128, 0, 1, 2, 255, 128, 127, 1000, 873, 872, 999, 873]);
+        agree([u64::MAX, u64::MAX - 1, u64::MAX - 1, 0, u64::MAX - 128, u64::MAX - 129]);
+        agree((0..300).rev());
+        agree((0..300).chain(0..300));
+    }
+
+    proptest! {
+        #[test]
+        fn every_order(steps in prop::collection::vec((0..400_u64, any::<bool>()), 0..400)) {
+            let mut at = 0_u64;
+            agree(steps.into_iter().map(|(step, back)| {
+                at = if back { at.saturating_sub(step) } else { at + step };
+                at
+            }));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A client against a router that answers, does not, is busy, or was restarted.
+
+use super::super::*;
+use super::*;
+
+const PATIENCE: Patience = Patience { resend: 300, give_up: 5_000 };
+
+/// An honest router with any number of sessions.
+struct Router {
+    key: StaticKey,
+    channels: Vec<Channel>,
+    stamp: u64,
+    seed: u8,
+    /// The secret of its cookies, if it wants them.
+    load: Option<[u8; 32]>,
+}
+
+impl Router {
+    fn new() -> Self {
+        let key = StaticKey::new(SecretKey([2; 32]));
+        Self { key, channels: Vec::new(), stamp: 0, seed: 0, load: None }
+    }
+
+    /// What it answers to a packet; requests come back as they are.
+    fn answer(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let (mut plain, mut out) = ([0; 1300], [0; 1300]);
+        if receiver(packet).is_some() {
+            let mut channels = self.channels.iter_mut();
+            let (channel, len) = channels.find_map(|channel| {
+                let len = channel.open(packet, &mut plain)?;
+                Some((channel, len))
+            })?;
+            let len = channel.seal(&plain[..len], &mut out)?;
+            return Some(out[..len].to_vec());
+        }
+        let gate = Gatekeys::of(&self.key.public());
+        let initiation = Initiation::parse(packet, &gate)?;
+        if let Some(secret) = &self.load {
+            let cookie = Cookie::of(secret, b"here");
+            if !initiation.has_cookie(&cookie) {
+                let len = initiation.cookie_reply(&cookie, &gate, &mut out)?;
+                return Some(out[..len].to_vec());
+            }
+        }
+        self.seed += 1;
+        let ephemeral = SecretKey([100 + self.seed; 32]);
+        let opened = initiation.open(&self.key, Wire::Udp, &ephemeral)?;
+        assert!(opened.stamp > self.stamp, "stamps grow");
+        self.stamp = opened.stamp;
+        let (len, channel) = opened.respond(&mut out)?;
+        self.channels.push(channel);
+        Some(out[..len].to_vec())
+    }
+}
+
+struct Client {
+    connector: Connector,
+    seed: u8,
+    now: u64,
+}
+
+impl Client {
+    fn new(router: &Router) -> Self {
+        let own = StaticKey::new(SecretKey([1; 32]));
+        let connector = Connector::new(own, router.key.public(), Wire::Udp, PATIENCE);
+        Self { connector, seed: 0, now: 10_000 }
+    }
+
+    /// What it sends now, or until when it waits.
+    fn poll(&mut self) -> Result<Vec<u8>, u64> {
+        let mut out = [0; 200];
+        let seed = &mut self.seed;
+        let mut fresh = || {
+            *seed += 1;
+            // A clock that stands still.
+            Fresh { ephemeral: SecretKey([*seed; 32]), index: (*seed).into(), stamp: 7 }
+        };
+        match self.connector.poll(self.now, &mut fresh, &mut out).unwrap() {
+            Step::Send(len) => Ok(out[..len].to_vec()),
+            Step::Wait(until) => Err(until),
+            Step::Done => panic!("never done"),
+        }
+    }
+
+    fn sends(&mut self) -> Vec<u8> {
+        self.poll().expect("something to send")
+    }
+
+    fn waits(&mut self) -> u64 {
+        self.poll().expect_err("nothing to send") - self.now
+    }
+
+    fn hears(&mut self, packet: &[u8]) -> Heard {
+        self.connector.receive(self.now, packet, &mut [0; 1300])
+    }
+
+    fn seal(&mut self) -> Vec<u8> {
+        let mut out = [0; 100];
+        let len = self.connector.seal(self.now, b"request", &mut out).unwrap();
+        out[..len].to_vec()
+    }
+
+    /// A request and its answer.
+    fn asks(&mut self, router: &mut Router) -> bool {
+        let request = self.seal();
+        router.answer(&request).is_some_and(|reply| self.hears(&reply) == Heard::Packet(7))
+    }
+
+    fn connects(&mut self, router: &mut Router) {
+        let initiation = self.sends();
+        let response = router.answer(&initiation).unwrap();
+        assert_eq!(self.hears(&response), Heard::Up);
+    }
+}
+
+#[test]
+fn a_session_is_there_after_one_round_trip() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    assert!(!client.connector.is_up());
+    assert!(client.connector.handshake_hash().is_none());
+    assert_eq!(client.connector.seal(0, b"", &mut [0; 100]), None);
+    client.connects(&mut router);
+    assert!(client.connector.is_up());
+    assert_eq!(client.connector.handshake_hash(), Some(router.channels[0].handshake_hash()));
+    assert!(client.asks(&mut router));
+    assert_eq!(client.waits(), REKEY_AFTER);
+}
+
+#[test]
+fn initiations_are_sent_again_with_new_keys_until_patience_ends() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    let mut sent = vec![client.sends()];
+    for wait in [400, 1_000, 1_000] {
+        assert_eq!(client.waits(), wait);
+        client.now += wait;
+        sent.push(client.sends());
+    }
+    for (nth, one) in sent.iter().enumerate() {
+        assert!(sent[..nth].iter().all(|other| other[14..46] != one[14..46]));
+        assert_eq!(one[6..14], (7 + nth as u64).to_le_bytes(), "stamps grow");
+    }
+    assert_eq!(client.connector.last_stamp(), 10);
+    // The answer to the last but one is late but good; those before are forgotten.
+    let [old, late, _] = &sent[1..] else { panic!() };
+    let old = router.answer(old).unwrap();
+    assert_eq!(client.hears(&old), Heard::Nothing);
+    let response = router.answer(late).unwrap();
+    assert_eq!(client.hears(&response), Heard::Up);
+    assert_eq!(client.hears(&response), Heard::Nothing);
+
+    let mut client = Client::new(&router);
+    client.sends();
+    client.now += 4_999;
+    client.sends();
+    assert_eq!(client.waits(), 1);
+    client.now += 1;
+    let mut never = || -> Fresh { panic!("nothing to send") };
+    let end = client.connector.poll(client.now, &mut never, &mut [0; 200]);
+    assert_eq!(end, Err(ClientError::Silence));
+}
+
+#[test]
+fn a_slow_line_gets_the_time_it_needs() {
+    let router = Router::new();
+    let mut client = Client::new(&router);
+    client.connector.set_patience(Patience { resend: 2_500, give_up: 60_000 });
+    client.sends();
+    assert_eq!(client.waits(), 2_500);
+}
+
+#[test]
+fn a_cookie_is_answered_at_once_and_only_once() {
+    let mut router = Router::new();
+    router.load = Some([9; 32]);
+    let mut client = Client::new(&router);
+    let initiation = client.sends();
+    let cookie = router.answer(&initiation).unwrap();
+    assert_eq!(client.hears(&cookie), Heard::Nothing);
+    let with = client.sends();
+    assert_eq!(client.hears(&cookie), Heard::Nothing);
+    assert_eq!(client.waits(), 1_000, "the same cookie again does nothing");
+    // The router forgets its secret: this one is lost, and the next has no cookie.
+    router.load = Some([8; 32]);
+    let other = router.answer(&with).unwrap();
+    assert_eq!(other.len(), COOKIE_LEN);
+    client.now += 1_000;
+    let bare = client.sends();
+    assert_eq!(bare[126..], [0; 16]);
+    let cookie = router.answer(&bare).unwrap();
+    client.hears(&cookie);
+    client.connects(&mut router);
+    assert!(client.asks(&mut router));
+}
+
+#[test]
+fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    client.connects(&mut router);
+    client.now += REKEY_AFTER;
+    let (under_way, other) = (client.seal(), client.seal());
+    let initiation = client.sends();
+    assert!(client.asks(&mut router), "the old one is good until the new one is up");
+    assert_eq!(client.waits(), 400);
+    let response = router.answer(&initiation).unwrap();
+    assert_eq!(client.hears(&response), Heard::Up);
+    let reply = router.answer(&under_way).unwrap();
+    assert_eq!(client.hears(&reply), Heard::Packet(7), "the old one still brings answers");
+    let late = router.answer(&other).unwrap();
+    router.channels.remove(0);
+    assert!(client.asks(&mut router));
+    // Not renewed in time: both are over.
+    client.now += SESSION_LIFE;
+    client.sends();
+    assert_eq!(client.hears(&late), Heard::Nothing);
+    assert!(!client.connector.is_up());
+}
+
+#[test]
+fn many_packets_make_a_new_session() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    client.connects(&mut router);
+    client.connector.session.as_mut().unwrap().channel.skip_to(REKEY_PACKETS - 1);
+    assert_eq!(client.waits(), REKEY_AFTER);
+    assert!(client.asks(&mut router));
+    client.connects(&mut router);
+    assert_eq!(client.waits(), REKEY_AFTER);
+}
+
+#[test]
+fn a_router_that_was_restarted_is_connected_again() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    client.connects(&mut router);
+    assert!(client.asks(&mut router));
+    router.channels.clear();
+    client.now += 50_000;
+    assert_eq!(client.waits(), REKEY_AFTER - 50_000, "nobody asks, so nobody is missed");
+    assert!(!client.asks(&mut router));
+    assert_eq!(client.waits(), 600);
+    client.now += 599;
+    assert!(!client.asks(&mut router), "counted from the first one without an answer");
+    client.now += 1;
+    client.connects(&mut router);
+    assert!(client.asks(&mut router));
+}
+
+#[test]
+fn a_busy_router_is_asked_more_and_more_seldom() {
+    let mut router = Router::new();
+    let mut client = Client::new(&router);
+    client.connects(&mut router);
+    let request = client.seal();
+    client.now += 600;
+    let mut waiting = vec![client.sends()];
+    for wait in [400, 2_000, 4_000, 4_000] {
+        assert_eq!(client.waits(), wait);
+        client.now += wait;
+        waiting.push(client.sends());
+    }
+    // Then it works through all of it, and the session of before was never gone.
+    let reply = router.answer(&request).unwrap();
+    assert_eq!(client.hears(&reply), Heard::Packet(7));
+    assert!(client.waits() > 100_000);
+    let heard: Vec<Heard> =
+        waiting.iter().map(|packet| client.hears(&router.answer(packet).unwrap())).collect();
+    assert_eq!(heard.iter().filter(|heard| **heard == Heard::Up).count(), 1);
+    assert!(client.asks(&mut router));
+}

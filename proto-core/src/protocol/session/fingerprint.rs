@@ -1,0 +1,53 @@
+//! A public key in few enough characters for two people to compare.
+
+use heapless::String;
+
+use super::mac::hash;
+use crate::key::PublicKey;
+
+/// The fingerprint of a public key: 100 bits of its BLAKE2s in base32 (RFC 4648), such as
+/// `ABCD-EFGH-IJKL-MNOP-QRST`.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn fingerprint(key: &PublicKey) -> String<24> {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut text = String::new();
+    // The next bits, highest first, and how many of them.
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    let mut bytes = hash(&[b"Postwire fingerprint", &key.0]).into_iter();
+    for nth in 0..20_u8 {
+        if count < 5 {
+            bits = bits << 8 | u32::from(bytes.next().unwrap_or(0));
+            count = count.saturating_add(8);
+        }
+        count = count.saturating_sub(5);
+        let digit = bits.checked_shr(count).unwrap_or(0) & 31;
+        let digit = ALPHABET.get(digit as usize).copied().unwrap_or(b'=');
+        // There is room for all of them: 20 digits and 4 dashes.
+        if nth != 0 && nth % 4 == 0 {
+            let _ = text.push('-');
+        }
+        let _ = text.push(char::from(digit));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twenty_digits_of_base32() {
+        let key = PublicKey([3; 32]);
+        // The same 100 bits, one number and five bits of it at a time.
+        let mut number = [0; 16];
+        number.copy_from_slice(&hash(&[b"Postwire fingerprint", &key.0])[..16]);
+        let number = u128::from_be_bytes(number);
+        let digits: Vec<char> = (0..20)
+            .map(|nth| (number >> (123 - 5 * nth) & 31) as u8)
+            .map(|five| char::from(if five < 26 { b'A' + five } else { b'2' + five - 26 }))
+            .collect();
+        let groups: Vec<String<4>> = digits.chunks(4).map(|four| four.iter().collect()).collect();
+        assert_eq!(*fingerprint(&key), *groups.join("-"));
+    }
+}

@@ -1,0 +1,88 @@
+//! The client's half of the handshake, one try of it. When to try again is `connector`'s.
+
+use super::channel::{Channel, Side};
+use super::noise::{self, Noise};
+use super::{
+    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
+    StaticKey, Wire, is, prologue, put, take,
+};
+use crate::key::{PublicKey, SecretKey};
+
+/// A handshake under way.
+pub struct Initiator {
+    index: u32,
+    mac1: [u8; 16],
+    gate: Gatekeys,
+    /// Until it is over: two channels of one handshake would encrypt with the same keys and counters.
+    noise: Option<Noise>,
+}
+
+impl core::fmt::Debug for Initiator {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Initiator").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Initiator {
+    /// Writes an initiation to `out`: its length, and what is needed to take the answer.
+    ///
+    /// `index` is the number by which the router calls this client, new each time; `stamp` is the time
+    /// in milliseconds since 1970, or one more than in this client key's last initiation; `ephemeral`
+    /// is 32 new random bytes.
+    ///
+    /// Nothing if there is no room, or if a key is one that nobody can have.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the packet")]
+    pub fn begin(
+        own: &StaticKey,
+        router: &PublicKey,
+        wire: Wire,
+        index: u32,
+        stamp: u64,
+        ephemeral: &SecretKey,
+        cookie: Option<&Cookie>,
+        out: &mut [u8],
+    ) -> Option<(usize, Self)> {
+        let out: &mut [u8; INITIATION_LEN] = out.first_chunk_mut()?;
+        let prologue = prologue(wire, index, stamp);
+        let mut noise = noise::begin(true, &prologue, &own.0, ephemeral, Some(router.0));
+        let gate = Gatekeys::of(router);
+        put(out, 0, &[INITIATION, SESSION_VERSION]);
+        put(out, 2, &index.to_le_bytes());
+        put(out, 6, &stamp.to_le_bytes());
+        noise.write_message(&[], out.get_mut(14..110)?).ok()?;
+        let mac1 = gate.mac1(out.get(..110)?);
+        put(out, 110, &mac1);
+        let mac2 = match cookie {
+            Some(cookie) => cookie.mac2(out.get(..126)?),
+            None => [0; 16],
+        };
+        put(out, 126, &mac2);
+        Some((INITIATION_LEN, Self { index, mac1, gate, noise: Some(noise) }))
+    }
+
+    /// The channel, if the packet is the response to this initiation; then the handshake is over. After
+    /// anything else it is as if nothing had come.
+    #[must_use]
+    pub fn response(&mut self, packet: &[u8]) -> Option<Channel> {
+        if !is(packet, RESPONSE, RESPONSE_LEN) || take(packet, 6) != self.index.to_le_bytes() {
+            return None;
+        }
+        // A copy: after a message that fails, a state is of no use any more.
+        let mut noise = self.noise.clone()?;
+        noise.read_message(packet.get(10..)?, &mut []).ok()?;
+        let channel = Channel::new(&noise, Side::Client, self.index);
+        // The one part of the response that Noise knows nothing of.
+        if take(packet, 2) != channel.remote().to_le_bytes() {
+            return None;
+        }
+        self.noise = None;
+        Some(channel)
+    }
+
+    /// The cookie, if the packet has one for this initiation: send the next with it at once.
+    #[must_use]
+    pub fn cookie(&self, packet: &[u8]) -> Option<Cookie> {
+        self.gate.given(self.index, &self.mac1, packet)
+    }
+}

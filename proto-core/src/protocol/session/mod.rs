@@ -1,0 +1,155 @@
+//! Sessions: who may talk to a router, and nobody else reads or changes it on the way.
+//!
+//! ```text
+//! client                                             router
+//!   INITIATION  (mac1, stamp, Noise message 1)  -->    cheap check, then curve arithmetic
+//!   <--  RESPONSE  (Noise message 2)
+//!   TO_ROUTER  (counter, encrypted request)     -->    only now the session counts
+//!   <--  TO_CLIENT  (counter, encrypted reply)
+//! ```
+//!
+//! The handshake is `Noise_IK_25519_ChaChaPoly_BLAKE2s` with the router as responder; it carries no
+//! payload, and only what comes through a [`Channel`] is acted upon. What is inside a transport
+//! packet is a whole packet of [`super::envelope`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `noise` | the handshake's functions for the crate `noise-protocol`, and keys that wipe themselves |
+//! | `mac` | keyed hashes: the check before any curve arithmetic, and cookies |
+//! | `responder` | the router's half of the handshake |
+//! | `initiator` | the client's half |
+//! | `channel` | transport packets and the window against replays |
+//! | `seek` | how a client learns the key of a router that nobody owns; the secret on its label |
+//! | `fingerprint` | a public key for people to compare |
+//! | `connector` | the client as a state machine: connects, comes again, renews |
+//!
+//! Not here: randomness, time and addresses, which the caller brings; which keys are owners, how many
+//! sessions there may be and when they end, which is the agent's business.
+
+use zeroize::Zeroize as _;
+
+use crate::key::{PublicKey, SecretKey};
+
+mod channel;
+#[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
+mod connector;
+mod fingerprint;
+mod initiator;
+mod mac;
+mod noise;
+mod responder;
+mod seek;
+
+pub use channel::{Channel, receiver};
+pub use connector::{Connector, Fresh, Heard};
+pub use fingerprint::fingerprint;
+pub use initiator::Initiator;
+pub use mac::{Cookie, Gatekeys};
+pub use responder::{Initiation, Opened};
+pub use seek::{LabelKey, MIN_LABEL, Seek, found, seek};
+
+/// A client wants a session: the first message of the handshake.
+pub const INITIATION: u8 = 3;
+/// The router's answer: the second and last message of the handshake.
+pub const RESPONSE: u8 = 4;
+/// An encrypted packet from a client.
+pub const TO_ROUTER: u8 = 5;
+/// An encrypted packet from a router.
+pub const TO_CLIENT: u8 = 6;
+/// Is there a router that nobody owns?
+pub const SEEK: u8 = 7;
+/// Yes, and this is its key.
+pub const FOUND: u8 = 8;
+/// The router is under load: come again, and show that you receive what is sent to your address.
+pub const COOKIE: u8 = 9;
+
+/// The version of all these packets.
+pub const SESSION_VERSION: u8 = 1;
+
+/// The length of an [`INITIATION`].
+pub const INITIATION_LEN: usize = 142;
+/// The length of a [`RESPONSE`].
+pub const RESPONSE_LEN: usize = 58;
+/// What a transport packet has around the packet in it: 14 bytes before, and a tag behind.
+pub const OVERHEAD: usize = 30;
+/// The length of a [`SEEK`].
+pub const SEEK_LEN: usize = 82;
+/// The length of a [`FOUND`].
+pub const FOUND_LEN: usize = 82;
+/// The length of a [`COOKIE`].
+pub const COOKIE_LEN: usize = 38;
+
+/// After so many milliseconds a client makes a new session.
+pub const REKEY_AFTER: u64 = 120_000;
+/// After so many packets a client makes a new session.
+pub const REKEY_PACKETS: u64 = 1 << 20;
+/// A session ends so many milliseconds after its handshake.
+pub const SESSION_LIFE: u64 = 180_000;
+
+/// What the two sides are connected by. It is part of the handshake, so that what was recorded on
+/// one wire is worth nothing on another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// A serial line.
+    Serial = 1,
+    /// UDP.
+    Udp = 2,
+}
+
+/// A side's own long-term key pair. It has no text form, and is wiped when it is dropped.
+#[derive(Clone)]
+pub struct StaticKey(noise::Pair);
+
+impl StaticKey {
+    /// The pair of a private key. This is curve arithmetic: do it once.
+    #[must_use]
+    pub fn new(mut secret: SecretKey) -> Self {
+        let pair = noise::Pair::with_public(&secret);
+        secret.0.zeroize();
+        Self(pair)
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(noise::public(&self.0))
+    }
+}
+
+impl core::fmt::Debug for StaticKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "StaticKey({})", self.public())
+    }
+}
+
+/// What stands in front of a handshake on both sides: everything of the initiation that is readable.
+fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
+    let mut prologue = *b"Postwire session\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    put(&mut prologue, 16, &[SESSION_VERSION, wire as u8]);
+    put(&mut prologue, 18, &sender.to_le_bytes());
+    put(&mut prologue, 22, &stamp.to_le_bytes());
+    prologue
+}
+
+/// Writes `bytes` at `at` of a buffer that has room for them: all are of fixed lengths, and a test
+/// sees every byte of each packet.
+#[cfg_attr(feature = "small", inline(never))]
+fn put(buf: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = buf.get_mut(at..).and_then(|buf| buf.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// The `N` bytes at `at`, zeros where there are none.
+fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
+}
+
+/// Whether a packet begins as packets of this kind do and has this length.
+#[cfg_attr(feature = "small", inline(never))]
+fn is(packet: &[u8], kind: u8, len: usize) -> bool {
+    packet.len() == len && packet.starts_with(&[kind, SESSION_VERSION])
+}
+
+#[cfg(test)]
+mod tests;

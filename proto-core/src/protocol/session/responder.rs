@@ -1,0 +1,122 @@
+//! The router's half of the handshake.
+
+use super::channel::{Channel, Side};
+use super::mac::same;
+use super::noise::{self, Noise};
+use super::{
+    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
+    StaticKey, Wire, is, prologue, put, take,
+};
+use crate::key::{PublicKey, SecretKey};
+
+/// Where `mac1` and `mac2` stand in an initiation.
+const MAC1: usize = 110;
+const MAC2: usize = 126;
+
+/// An initiation that somebody sent who knows the router's public key. Who, is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Initiation<'p> {
+    packet: &'p [u8],
+}
+
+impl<'p> Initiation<'p> {
+    /// Takes a packet if it is an initiation and its `mac1` is right. One keyed hash and nothing
+    /// more.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn parse(packet: &'p [u8], gate: &Gatekeys) -> Option<Self> {
+        if !is(packet, INITIATION, INITIATION_LEN) {
+            return None;
+        }
+        let before = packet.get(..MAC1)?;
+        same(&gate.mac1(before), &take::<16>(packet, MAC1)).then_some(Self { packet })
+    }
+
+    /// The number by which the client wants to be called.
+    #[must_use]
+    pub fn sender(&self) -> u32 {
+        u32::from_le_bytes(take(self.packet, 2))
+    }
+
+    /// The client's time in milliseconds since 1970, which grows with each initiation. Worth
+    /// something only once the initiation was [opened](Self::open).
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        u64::from_le_bytes(take(self.packet, 6))
+    }
+
+    /// Whether there is no cookie in it.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        take::<16>(self.packet, MAC2) == [0; 16]
+    }
+
+    /// Whether this cookie is in it. One that is neither bare nor has a cookie that the router gave is
+    /// to be dropped.
+    #[must_use]
+    pub fn has_cookie(&self, cookie: &Cookie) -> bool {
+        let before = self.packet.get(..MAC2).unwrap_or_default();
+        same(&cookie.mac2(before), &take::<16>(self.packet, MAC2))
+    }
+
+    /// Writes the answer of a router under load: its length, if there is room.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn cookie_reply(&self, cookie: &Cookie, gate: &Gatekeys, out: &mut [u8]) -> Option<usize> {
+        gate.give(self.sender(), &take(self.packet, MAC1), cookie, out)
+    }
+
+    /// Finds out who sent it: two X25519s. `ephemeral` is 32 new random bytes.
+    ///
+    /// Nothing comes of one that was made for another router, another wire or another version, or
+    /// that was changed on the way. A cookie over a serial line is nothing either.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn open(&self, own: &StaticKey, wire: Wire, ephemeral: &SecretKey) -> Option<Opened> {
+        if wire == Wire::Serial && !self.is_bare() {
+            return None;
+        }
+        let (sender, stamp) = (self.sender(), self.stamp());
+        let mut noise =
+            noise::begin(false, &prologue(wire, sender, stamp), &own.0, ephemeral, None);
+        // Of the length that the message has: `read_message` panics on others.
+        let message = self.packet.get(14..MAC1)?;
+        noise.read_message(message, &mut []).ok()?;
+        let client = PublicKey(noise.get_rs()?);
+        Some(Opened { client, stamp, sender, noise })
+    }
+}
+
+/// An initiation of a client whose key is known now. Whether it is an owner's, and whether its stamp
+/// is new, is the caller's to see.
+pub struct Opened {
+    /// The client's public key.
+    pub client: PublicKey,
+    /// The client's time, which has to be greater than that of the last one of the same key: or else
+    /// this one is a replay.
+    pub stamp: u64,
+    sender: u32,
+    noise: Noise,
+}
+
+impl core::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Opened").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    /// Writes the response and gives the channel, which is worth nothing until something came
+    /// through it: three X25519s.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {
+        let out = out.get_mut(..RESPONSE_LEN)?;
+        let (head, message) = out.split_at_mut_checked(10)?;
+        self.noise.write_message(&[], message).ok()?;
+        let channel = Channel::new(&self.noise, Side::Router, self.sender);
+        put(head, 0, &[RESPONSE, SESSION_VERSION]);
+        put(head, 2, &channel.local().to_le_bytes());
+        put(head, 6, &self.sender.to_le_bytes());
+        Some((RESPONSE_LEN, channel))
+    }
+}

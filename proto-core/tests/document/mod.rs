@@ -1,0 +1,41 @@
+//! The example bytes in `docs/protocol.md`, read.
+//!
+//! A block of bytes begins with three backticks and `bytes NAME`, and has a line for each field:
+//! hexadecimal digits, and behind a semicolon what they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How a block begins; its name is behind that.
+pub const FENCE: &str = "```bytes ";
+
+/// Where the document is.
+pub fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")
+}
+
+/// The document as it is.
+pub fn text() -> String {
+    std::fs::read_to_string(path()).expect("docs/protocol.md")
+}
+
+/// The blocks of the document by name.
+pub fn blocks(document: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut blocks = BTreeMap::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix(FENCE) else { continue };
+        let text = lines.by_ref().take_while(|line| *line != "```").map(code).collect::<String>();
+        assert!(text.len().is_multiple_of(2), "{name}: half a byte");
+        let bytes = (0..text.len()).step_by(2).map(|at| {
+            u8::from_str_radix(&text[at..at + 2], 16).unwrap_or_else(|_| panic!("{name}: not hex"))
+        });
+        assert!(blocks.insert(name.into(), bytes.collect()).is_none(), "{name} is there twice");
+    }
+    blocks
+}
+
+/// A line without what is behind the semicolon, and without spaces.
+fn code(line: &str) -> String {
+    line.split(';').next().unwrap_or_default().split_whitespace().collect()
+}

@@ -1,0 +1,195 @@
+//! The other side of a session, made of `snow` and the rules of `docs/protocol.md`: it shares no code
+//! with ours. Only what Noise has no word for is here: the fields around its messages.
+
+use blake2::digest::{KeyInit, Mac};
+use blake2::{Blake2s256, Blake2sMac256, Digest};
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::session::{Gatekeys, Initiation, Wire};
+use snow::{Builder, HandshakeState};
+
+use crate::document::{self, blocks};
+use crate::sessions;
+
+/// The prologue as the document has it.
+pub fn prologue(wire: Wire) -> Vec<u8> {
+    let wire = match wire {
+        Wire::Serial => 1,
+        Wire::Udp => 2,
+    };
+    let sender = sessions::SENDER.to_le_bytes();
+    let stamp = sessions::STAMP.to_le_bytes();
+    [&b"Postwire session"[..], &[1, wire], &sender, &stamp].concat()
+}
+
+/// What a handshake of snow begins with.
+pub struct Start<'s> {
+    pub prologue: &'s [u8],
+    pub private: SecretKey,
+    pub ephemeral: SecretKey,
+}
+
+impl Start<'_> {
+    fn builder(&self) -> Builder<'_> {
+        let name = "Noise_IK_25519_ChaChaPoly_BLAKE2s".parse().unwrap();
+        Builder::new(name)
+            .prologue(self.prologue)
+            .unwrap()
+            .local_private_key(&self.private.0)
+            .unwrap()
+            .fixed_ephemeral_key_for_testing_only(&self.ephemeral.0)
+    }
+
+    /// A client of this router.
+    pub fn client(&self, router: &PublicKey) -> HandshakeState {
+        self.builder().remote_public_key(&router.0).unwrap().build_initiator().unwrap()
+    }
+
+    /// A router.
+    pub fn router(&self) -> HandshakeState {
+        self.builder().build_responder().unwrap()
+    }
+}
+
+/// The transport keys of the example's session, to the router and to the client.
+pub fn keys(initiation: &[u8], response: &[u8]) -> ([u8; 32], [u8; 32]) {
+    let prologue = prologue(Wire::Udp);
+    let private = sessions::client_private();
+    let start = Start { prologue: &prologue, private, ephemeral: sessions::client_ephemeral() };
+    let mut snow = start.client(&sessions::router_public());
+    let mut message = [0; 96];
+    assert_eq!(snow.write_message(&[], &mut message).unwrap(), message.len());
+    assert_eq!(message, initiation[14..110], "snow's first message");
+    snow.read_message(&response[10..], &mut []).unwrap();
+    snow.dangerously_get_raw_split()
+}
+
+/// What the document says, by name.
+fn block(name: &str) -> Vec<u8> {
+    blocks(&document::text()).remove(name).unwrap_or_else(|| panic!("no block {name}"))
+}
+
+/// One of the four keys of a block of keys.
+fn key(block_name: &str, nth: usize) -> [u8; 32] {
+    block(block_name)[32 * nth..][..32].try_into().unwrap()
+}
+
+/// An initiation as the document describes it, made by snow from what the document has: the packet,
+/// and snow, which waits for the response.
+fn initiation(prologue: &[u8], router: [u8; 32], version: u8) -> (Vec<u8>, HandshakeState) {
+    let private = SecretKey(key("session-private-keys", 0));
+    let ephemeral = SecretKey(key("session-private-keys", 1));
+    let mut snow = Start { prologue, private, ephemeral }.client(&PublicKey(router));
+    let mut message = [0; 96];
+    snow.write_message(&[], &mut message).unwrap();
+    let mut packet = vec![3, version];
+    packet.extend(&prologue[18..30]);
+    packet.extend(message);
+    let key = Blake2s256::digest([&b"Postwire mac1"[..], &router].concat());
+    let mac = Blake2sMac256::new(&key).chain_update(&packet).finalize().into_bytes();
+    packet.extend(&mac[..16]);
+    packet.extend([0; 16]);
+    (packet, snow)
+}
+
+#[test]
+fn snow_as_client_opens_a_session_from_the_vectors_of_the_document() {
+    let (prologue, router) = (block("session-prologue"), key("session-public-keys", 2));
+    let (packet, mut snow) = initiation(&prologue, router, 1);
+    assert_eq!(packet, block("session-initiation"));
+    let (response, mut channel) = sessions::answer(&packet, Wire::Udp).expect("an answer");
+    assert_eq!(response, block("session-response"));
+    assert_eq!(response[6..10], packet[2..6], "the receiver is the sender");
+    snow.read_message(&response[10..], &mut []).unwrap();
+    assert_eq!(snow.get_handshake_hash(), block("session-hash"));
+    assert_eq!(response[2..6], snow.get_handshake_hash()[..4], "the router's number");
+    let snow = snow.into_stateless_transport_mode().unwrap();
+
+    for (counter, plain) in [(0_u64, &block("request-hello")[..]), (1, b""), (2, &[7; 1184])] {
+        let mut sealed = vec![5, 1];
+        sealed.extend(&response[2..6]);
+        sealed.extend(counter.to_le_bytes());
+        let mut text = vec![0; plain.len() + 16];
+        snow.write_message(counter, plain, &mut text).unwrap();
+        sealed.extend(text);
+        if counter == 0 {
+            assert_eq!(sealed, block("session-to-router"));
+        }
+        let mut opened = [0; 1184];
+        let len = channel.open(&sealed, &mut opened).expect("snow's packet");
+        assert_eq!(&opened[..len], plain);
+    }
+    for (counter, plain) in [(0_u64, &block("reply-hello")[..]), (1, b""), (2, &[7; 1184])] {
+        let sealed = sessions::written(|out| channel.seal(plain, out));
+        if counter == 0 {
+            assert_eq!(sealed, block("session-to-client"));
+        }
+        assert_eq!(sealed[..2], [6, 1]);
+        assert_eq!(sealed[2..6], prologue[18..22]);
+        assert_eq!(sealed[6..14], counter.to_le_bytes());
+        let mut opened = vec![0; plain.len()];
+        snow.read_message(counter, &sealed[14..], &mut opened).unwrap();
+        assert_eq!(opened, plain);
+    }
+}
+
+#[test]
+fn snow_as_client_is_refused_with_a_wrong_key_prologue_or_version() {
+    let (prologue, router) = (block("session-prologue"), key("session-public-keys", 2));
+    let answer = |prologue: &[u8], router, version, wire| {
+        let (packet, _) = initiation(prologue, router, version);
+        sessions::answer(&packet, wire).is_some()
+    };
+    assert!(answer(&prologue, router, 1, Wire::Udp));
+    assert!(!answer(&prologue, key("session-public-keys", 0), 1, Wire::Udp), "another's key");
+    assert!(!answer(&prologue, router, 1, Wire::Serial), "another wire");
+    assert!(!answer(&prologue, router, 0, Wire::Udp), "version 0 of the packet");
+    assert!(!answer(&prologue, router, 2, Wire::Udp), "version 2 of the packet");
+    for at in 0..18 {
+        let mut wrong = prologue.clone();
+        wrong[at] ^= 1;
+        assert!(!answer(&wrong, router, 1, Wire::Udp), "byte {at} of the prologue");
+    }
+    // The router's public key for the macs, and another one in the handshake: who knows no private
+    // key can do this.
+    let private = SecretKey(key("session-private-keys", 0));
+    let ephemeral = SecretKey(key("session-private-keys", 1));
+    let other = PublicKey(key("session-public-keys", 0));
+    let mut snow = Start { prologue: &prologue, private, ephemeral }.client(&other);
+    let (mut packet, _) = initiation(&prologue, router, 1);
+    snow.write_message(&[], &mut packet[14..110]).unwrap();
+    let hash = Blake2s256::digest([&b"Postwire mac1"[..], &router].concat());
+    let mac = Blake2sMac256::new(&hash).chain_update(&packet[..110]).finalize().into_bytes();
+    packet[110..126].copy_from_slice(&mac[..16]);
+    assert!(Initiation::parse(&packet, &Gatekeys::of(&PublicKey(router))).is_some());
+    assert!(sessions::answer(&packet, Wire::Udp).is_none());
+}
+
+#[test]
+fn snow_as_router_answers_our_client() {
+    for wire in [Wire::Serial, Wire::Udp] {
+        let prologue = prologue(wire);
+        let private = SecretKey(key("session-private-keys", 2));
+        let ephemeral = SecretKey(key("session-private-keys", 3));
+        let mut snow = Start { prologue: &prologue, private, ephemeral }.router();
+        let (packet, mut initiator) = sessions::initiation(wire, None);
+        assert_eq!(snow.read_message(&packet[14..110], &mut []).unwrap(), 0);
+        assert_eq!(snow.get_remote_static(), Some(&key("session-public-keys", 0)[..]));
+        let mut message = [0; 48];
+        assert_eq!(snow.write_message(&[], &mut message).unwrap(), 48);
+        let hash = snow.get_handshake_hash().to_vec();
+        let response = [&[4, 1][..], &hash[..4], &packet[2..6], &message].concat();
+        let mut channel = initiator.response(&response).expect("a session");
+        assert_eq!(channel.handshake_hash()[..], hash);
+        let snow = snow.into_stateless_transport_mode().unwrap();
+        let sealed = sessions::written(|out| channel.seal(b"request", out));
+        let mut plain = [0; 7];
+        assert_eq!(snow.read_message(0, &sealed[14..], &mut plain).unwrap(), 7);
+        assert_eq!(&plain, b"request");
+        let mut text = [0; 21];
+        snow.write_message(9, b"reply", &mut text).unwrap();
+        let packet = [&[6, 1][..], &packet[2..6], &9_u64.to_le_bytes(), &text].concat();
+        let mut opened = [0; 5];
+        assert_eq!(channel.open(&packet, &mut opened), Some(5));
+        assert_eq!(&opened, b"reply");
+    }
+}
