@@ -38,9 +38,13 @@ pub mod units;
 use std::ffi::OsString;
 
 use clap::Parser as _;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Runs the program with the given arguments (the first is its name) and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    // Keys are in memory: no core dump, and no other program of the same person looks in. Where the
+    // kernel has no such thing there is nothing to be done.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let args: Vec<OsString> = args.into_iter().collect();
     match cli::Cli::try_parse_from(&args) {
         Ok(cli) => command::run(&cli),

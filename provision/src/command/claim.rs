@@ -79,8 +79,15 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
         connect::remember(&home, &mut session, &place, args.name.as_deref())
             .map_err(|error| Failed::own(&error))?;
     }
-    outcome.map_err(failed)?;
     let router = Router::of(&session);
+    outcome.map_err(|error| match error {
+        SessionError::Silence { .. } => failed(error).hint(Some(format!(
+            "it had been told, and may be yours as {}: `postwire owners` says so, or else claim it \
+             again",
+            router.known_as()
+        ))),
+        _ => failed(error),
+    })?;
     let text = format!(
         "claimed {} for {owner}: from now on it answers its owners only\n\
          you know it as {}",

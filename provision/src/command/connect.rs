@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::session::fingerprint;
+use proto_core::protocol::session::{Wire, fingerprint};
 use serde::Serialize;
 
 use crate::cli::{Link, Own, To};
@@ -40,45 +40,53 @@ pub(super) fn connect<'u>(
     let home = own.find()?;
     let operator = home.operator()?;
     let (line, place) = open(&link.to)?;
-    let (who, keys) = candidates(&home, link.router.as_deref(), &place)?;
+    let Candidates { who, keys, left_out } = candidates(&home, link.router.as_deref(), &place)?;
     let timeout = link.talk.timeout;
-    let secure = Secure::find(line, &operator, &keys, timeout, ui)
-        .map_err(|error| stranger(error, &operator, &who, timeout))?;
+    let secure = Secure::find(line, &operator, &keys, timeout, ui).map_err(|error| {
+        let mut error = stranger(error, &operator, &who, timeout);
+        if let (SessionError::Nobody { hint, .. }, true) = (&mut error, left_out) {
+            *hint = format!("say which one it is with --router NAME. {hint}");
+        }
+        error
+    })?;
     let mut session = Session::open(secure, timeout, ui)?;
     remember(&home, &mut session, &place, None)?;
     Ok(session)
 }
 
-/// The keys of the routers it may be, the most likely first, and who that is in words.
-fn candidates(
-    home: &Home,
-    router: Option<&str>,
-    place: &Place,
-) -> Result<(String, Vec<PublicKey>), HomeError> {
+/// The routers it may be.
+struct Candidates {
+    /// In words.
+    who: String,
+    /// Their keys, the most likely first.
+    keys: Vec<PublicKey>,
+    /// Whether there are more than are tried.
+    left_out: bool,
+}
+
+fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candidates, HomeError> {
     let routers = home.routers()?;
     if let Some(text) = router {
-        return match (routers.find(text), text.parse()) {
-            (Some(router), _) => Ok((router.name.clone(), vec![router.key])),
-            (None, Ok(key)) => Ok((fingerprint(&key).to_string(), vec![key])),
-            (None, Err(_)) => Err(HomeError::Unknown(text.escape_debug().collect())),
+        let (who, key) = match (routers.find(text), text.parse()) {
+            (Some(router), _) => (router.name.clone(), router.key),
+            (None, Ok(key)) => (fingerprint(&key).to_string(), key),
+            (None, Err(_)) => return Err(HomeError::Unknown(text.escape_debug().collect())),
         };
+        return Ok(Candidates { who, keys: vec![key], left_out: false });
     }
     let mut likely = routers.likely_at(place);
     let count = likely.len();
     likely.truncate(MAX_TRIED);
+    let left_out = likely.len() < count;
     let who = match likely.as_slice() {
+        // On a serial line such a router can be told, by asking.
+        [] if matches!(place, Place::Udp(_)) => return Err(HomeError::NoRouter),
         [] => "a router that nobody owns".into(),
         [router] => router.name.clone(),
-        some if some.len() < count => {
-            format!("any of the first {MAX_TRIED} of the {count} routers you know")
-        }
+        _ if left_out => format!("any of the first {MAX_TRIED} of the {count} routers you know"),
         _ => format!("any of the {count} routers you know"),
     };
-    // A router that nobody owns can be told on a serial line, by asking.
-    if likely.is_empty() && matches!(place, Place::Udp(_)) {
-        return Err(HomeError::NoRouter);
-    }
-    Ok((who, likely.iter().map(|router| router.key).collect()))
+    Ok(Candidates { who, keys: likely.iter().map(|router| router.key).collect(), left_out })
 }
 
 /// Notes that a router was heard here, under a name that was asked for or the one it has, or else
@@ -113,18 +121,30 @@ pub(super) fn stranger(
         FindError::Unowned { line, key } => {
             SessionError::Unowned { line, fingerprint: fingerprint(&key).to_string() }
         }
-        FindError::Silence { line, hint } => SessionError::Nobody {
-            who: who.into(),
-            name: line,
-            waited,
-            hint: format!(
-                "{hint} A router answers its owners only: if others own it, one of them can run \
-                 `postwire owner add {}`; if nobody does, it is silent over UDP: `postwire claim \
-                 --serial`",
-                operator.public()
-            ),
-        },
+        FindError::Silence { line, wire, hint } => {
+            let nobodys = match wire {
+                Wire::Serial => "",
+                Wire::Udp => {
+                    ". One that nobody owns is silent over UDP: `postwire claim --serial DEV`"
+                }
+            };
+            SessionError::Nobody {
+                who: who.into(),
+                name: line,
+                waited,
+                hint: format!(
+                    "{hint} A router answers its owners only: if it has others, one of them can run \
+                     `{}`{nobodys}",
+                    let_in(operator)
+                ),
+            }
+        }
     }
+}
+
+/// What an owner runs to let the operator in.
+fn let_in(operator: &Operator) -> String {
+    format!("postwire owner add {} --role admin --name YOU", operator.public())
 }
 
 /// What to say when nobody answers who looks for a router to claim.
@@ -135,9 +155,9 @@ pub(super) fn unclaimed_hint(line: &dyn Transport, operator: &Operator, label: b
     };
     format!(
         "{}{secret} If it is yours already, `postwire status` says so; if others own it, one of them \
-         can run `postwire owner add {}`, or somebody `postwired reset-owner` on the router itself",
+         can run `{}`, or somebody `postwired reset-owner` on the router itself",
         line.silence_hint(),
-        operator.public()
+        let_in(operator)
     )
 }
 

@@ -79,8 +79,8 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     let mut next = hint(failure.code).map(String::from);
     if let (Code::Claimed, Some(own)) = (failure.code, about.own) {
         next = Some(format!(
-            "one of its owners can let you in with `postwire owner add {own}`; or run `postwired \
-             reset-owner` on the router itself"
+            "one of its owners can let you in with `postwire owner add {own} --role admin --name \
+             YOU`, or somebody run `postwired reset-owner` on the router itself"
         ));
     }
     let mut failed = Failed::new(Kind::Router, message).hint(next);
@@ -191,7 +191,7 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Unclaimed => CLAIM,
         Code::Claimed => {
             "one of its owners can let you in with `postwire owner add` and the key that `postwire \
-             key` shows; or run `postwired reset-owner` on the router itself"
+             key` shows, or somebody run `postwired reset-owner` on the router itself"
         }
         Code::LastAdmin => {
             "make somebody else an admin first, with `postwire owner add KEY --role admin --name NAME`"

@@ -39,6 +39,8 @@ pub enum FindError {
     Silence {
         /// The line.
         line: String,
+        /// Its kind.
+        wire: Wire,
         /// What to look at.
         hint: String,
     },
@@ -95,7 +97,8 @@ fn find(
     loop {
         let now = Instant::now();
         if now >= until {
-            return Err(FindError::Silence { line: line.name().into(), hint: line.silence_hint() });
+            let (line, hint) = (line.name().into(), line.silence_hint());
+            return Err(FindError::Silence { line, wire, hint });
         }
         let mut wait = until - now;
         for (start, shaker) in &mut shakers {

@@ -179,10 +179,10 @@ impl Transport for Secure {
                 Tended::Rests(rest) => left.min(rest),
                 Tended::GaveUp => left,
             };
-            if let Some(packet) = self.line.recv(wait)? {
-                if let Some(inner) = self.take(&packet)? {
-                    return Ok(Some(inner));
-                }
+            if let Some(packet) = self.line.recv(wait)?
+                && let Some(inner) = self.take(&packet)?
+            {
+                return Ok(Some(inner));
             }
             if Instant::now() >= until {
                 return Ok(None);
@@ -214,3 +214,6 @@ impl Transport for Secure {
         self.line.silence_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,7 @@ fn a_damaged_file_is_shown_and_kept() {
     ];
     for (text, line, words) in cases {
         std::fs::write(&path, &text).unwrap();
-        let error = home.change_routers(|routers| routers.add("new", C)).unwrap_err();
+        let error = home.change_routers(|routers| routers.add("new", C).cloned()).unwrap_err();
         let shown = error.to_string();
         assert!(shown.contains(&format!("routers.toml:{line}: ")), "{text}\n{shown}");
         assert!(shown.contains(words), "{text}\n{shown}");

@@ -1,7 +1,11 @@
 //! The program against a fake router, from the command line to the exit code.
 
 mod bench;
+mod claim;
 mod fake;
+mod keys;
+mod owners;
+mod sessions;
 
 use std::time::{Duration, Instant};
 
@@ -143,7 +147,7 @@ fn show_and_status_tell_what_there_is() {
     let expected = "\
 host name    OpenWrt
 known as     router
-fingerprint  XXX
+fingerprint  KG34-RCYV-6L5U-VY7V-SWPM
 board        acme,router-1
 kernel       6.12.1 (mips)
 wireguard    yes

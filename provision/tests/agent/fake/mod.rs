@@ -28,10 +28,16 @@ pub(crate) struct Manners {
     pub(crate) belongs: Belongs,
     /// Restarts when it gets this request, which is lost, once.
     pub(crate) restart_at: Option<u32>,
+    /// Says to everybody who looks for one that it is a router nobody owns, without knowing a secret.
+    pub(crate) lies: bool,
+    /// Does what it is told when it is claimed, and then answers nothing.
+    pub(crate) silent_once_claimed: bool,
     /// Fails what is asked about owners like this.
     pub(crate) fail_owners: Option<Failure>,
     /// Of a hundred packets in each direction, how many are lost.
     pub(crate) loss: u64,
+    /// Which packets these are.
+    pub(crate) seed: u64,
     /// Answers nothing at all.
     pub(crate) silent: bool,
     /// Answers nothing once it was told to commit.
@@ -100,8 +106,9 @@ pub(crate) struct Router {
 
 impl Router {
     fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
-        let door = Door::new(manners.belongs, wire);
+        let door = Door::new(manners.belongs, manners.lies, wire);
         let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
+        let dice = 42 + manners.seed;
         Self {
             manners,
             door,
@@ -109,7 +116,7 @@ impl Router {
             stage: None,
             file: Vec::new(),
             answered: HashMap::new(),
-            dice: 42,
+            dice,
             max_data,
             in_flight,
         }
@@ -132,7 +139,6 @@ impl Router {
         }
         let answers = match self.door.hear(packet) {
             Heard::Nothing => Vec::new(),
-            Heard::Old => panic!("a stamp was used twice"),
             Heard::Answer(answer) => {
                 let handshake = answer.len() == RESPONSE_LEN;
                 self.seen.lock().unwrap().sessions += u32::from(handshake);
@@ -272,6 +278,10 @@ impl Router {
                 }
                 let answer = self.door.answer(session, &request.ask);
                 self.seen.lock().unwrap().owners = self.door.owners.clone();
+                if self.manners.silent_once_claimed {
+                    self.manners.silent = true;
+                    return Vec::new();
+                }
                 vec![answer]
             }
             // The protocol has more than this program asks for.

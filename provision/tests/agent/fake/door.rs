@@ -1,6 +1,6 @@
 //! The fake router's door: who owns it, who is let in, and what goes through their sessions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, MAX_OWNERS, Owner, Role};
@@ -24,22 +24,23 @@ pub(crate) fn public(secret: &SecretKey) -> PublicKey {
 pub(crate) enum Belongs {
     /// The operator, as an admin.
     #[default]
-    ToUs,
+    Us,
     /// Somebody else, and the operator may look.
-    ToOthersAndWeLook,
+    OthersAndWeLook,
     /// Somebody else.
-    ToOthers,
+    Others,
     /// Nobody. It may have a secret on its label.
-    ToNobody(Option<&'static str>),
+    Nobody(Option<&'static str>),
 }
 
 pub(super) struct Door {
     key: StaticKey,
     gate: Gatekeys,
     wire: Wire,
+    lies: bool,
     label: Option<LabelKey>,
     pub(super) owners: Vec<Owner>,
-    stamps: HashMap<PublicKey, u64>,
+    stamps: HashMap<PublicKey, BTreeSet<u64>>,
     sessions: Vec<Session>,
     random: u8,
 }
@@ -56,8 +57,6 @@ pub(super) enum Heard {
     Answer(Vec<u8>),
     /// A packet that came through this session.
     Packet(usize, Vec<u8>),
-    /// An initiation that was here before, or is older than one that was.
-    Old,
 }
 
 fn owner(key: SecretKey, role: Role, name: &str) -> Owner {
@@ -65,24 +64,25 @@ fn owner(key: SecretKey, role: Role, name: &str) -> Owner {
 }
 
 impl Door {
-    pub(super) fn new(belongs: Belongs, wire: Wire) -> Self {
+    pub(super) fn new(belongs: Belongs, lies: bool, wire: Wire) -> Self {
         let key = StaticKey::new(ROUTER);
         let us = |role| owner(OPERATOR, role, "us@bench");
         let other = owner(SecretKey([0x33; 32]), Role::Admin, "other@bench");
         let owners = match belongs {
-            Belongs::ToUs => vec![us(Role::Admin)],
-            Belongs::ToOthersAndWeLook => vec![other, us(Role::ReadOnly)],
-            Belongs::ToOthers => vec![other],
-            Belongs::ToNobody(_) => vec![],
+            Belongs::Us => vec![us(Role::Admin)],
+            Belongs::OthersAndWeLook => vec![other, us(Role::ReadOnly)],
+            Belongs::Others => vec![other],
+            Belongs::Nobody(_) => vec![],
         };
         let label = match belongs {
-            Belongs::ToNobody(Some(text)) => Some(LabelKey::of(text).unwrap()),
+            Belongs::Nobody(Some(text)) => Some(LabelKey::of(text).unwrap()),
             _ => None,
         };
         Self {
             gate: Gatekeys::of(&key.public()),
             key,
             wire,
+            lies,
             label,
             owners,
             stamps: HashMap::new(),
@@ -119,7 +119,7 @@ impl Door {
         }
         if let Some(seek) = Seek::parse(packet).filter(|_| self.owners.is_empty()) {
             let label = self.label.as_ref().filter(|label| seek.knows(label));
-            if label.is_none() && self.wire == Wire::Udp {
+            if label.is_none() && self.wire == Wire::Udp && !self.lies {
                 return Heard::Nothing;
             }
             let len = seek.answer(&self.key.public(), label, &mut out).unwrap();
@@ -130,11 +130,12 @@ impl Door {
             .and_then(|found| found.open(&self.key, self.wire, &SecretKey([self.random; 32])))
             .filter(|opened| self.admits(&opened.client));
         let Some(opened) = opened else { return Heard::Nothing };
-        let last = self.stamps.entry(opened.client).or_default();
-        if opened.stamp <= *last {
-            return Heard::Old;
+        let stamps = self.stamps.entry(opened.client).or_default();
+        // Two runs at once may overtake one another, but none takes the stamp of another.
+        assert!(stamps.insert(opened.stamp), "a stamp was used twice");
+        if stamps.last() != Some(&opened.stamp) {
+            return Heard::Nothing;
         }
-        *last = opened.stamp;
         let client = opened.client;
         let (len, channel) = opened.respond(&mut out).unwrap();
         self.sessions.push(Session { client, channel });
@@ -190,8 +191,8 @@ impl Door {
             }
             Ask::AddOwner { key, role, name } => {
                 let new = Owner { key: *key, role: *role, name: name.clone() };
-                match self.owners.iter_mut().find(|owner| owner.key == *key) {
-                    Some(owner) => *owner = new,
+                match self.owners.iter().position(|owner| owner.key == *key) {
+                    Some(at) => self.owners[at] = new,
                     None if self.owners.len() == MAX_OWNERS => return Err(Code::Full),
                     None => self.owners.push(new),
                 }

@@ -1,0 +1,163 @@
+//! A session over a line that is a router in the same thread, with a clock that can be set forward.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use proto_core::protocol::session::{
+    Channel, Gatekeys, Initiation, REKEY_AFTER, SESSION_LIFE, StaticKey,
+};
+
+use super::*;
+use crate::home::Home;
+use crate::transport::FindError;
+use crate::ui::Ui;
+
+/// A router that sends back what it gets.
+struct Echo {
+    key: StaticKey,
+    gate: Gatekeys,
+    channels: Vec<Channel>,
+    handshakes: u8,
+    /// How many packets of a session came that it does not know.
+    lost: u32,
+    deaf: bool,
+}
+
+/// The way to it.
+struct Line {
+    echo: Rc<RefCell<Echo>>,
+    answers: VecDeque<Vec<u8>>,
+    stray: Stray,
+}
+
+impl Transport for Line {
+    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        let mut echo = self.echo.borrow_mut();
+        if echo.deaf {
+            return Ok(());
+        }
+        let (mut plain, mut out) = ([0; MAX_PACKET], [0; MAX_OUTER]);
+        if let Some(found) = Initiation::parse(packet, &echo.gate) {
+            echo.handshakes += 1;
+            let opened = found.open(&echo.key, Wire::Udp, &SecretKey([echo.handshakes; 32]));
+            let (len, channel) = opened.unwrap().respond(&mut out).unwrap();
+            echo.channels.push(channel);
+            self.answers.push_back(out[..len].to_vec());
+            return Ok(());
+        }
+        for channel in &mut echo.channels {
+            if let Some(len) = channel.open(packet, &mut plain) {
+                let len = channel.seal(&plain[..len], &mut out).unwrap();
+                self.answers.push_back(out[..len].to_vec());
+                return Ok(());
+            }
+        }
+        echo.lost += 1;
+        Ok(())
+    }
+
+    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        if self.answers.is_empty() {
+            std::thread::sleep(timeout);
+        }
+        Ok(self.answers.pop_front())
+    }
+
+    fn stray(&mut self) -> &mut Stray {
+        &mut self.stray
+    }
+
+    fn name(&self) -> &str {
+        "line"
+    }
+
+    fn baud(&self) -> Option<u32> {
+        None
+    }
+
+    fn max_piece(&self) -> u16 {
+        1_000
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::Udp
+    }
+
+    fn silence_hint(&self) -> String {
+        String::new()
+    }
+}
+
+type Made = (tempfile::TempDir, Rc<RefCell<Echo>>, Result<Secure, FindError>);
+
+fn find(deaf: bool) -> Made {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::find(Some(&dir.path().join("home")), None).unwrap();
+    let (operator, _) = home.generate(false).unwrap();
+    let key = StaticKey::new(SecretKey([7; 32]));
+    let (router, gate) = (key.public(), Gatekeys::of(&key.public()));
+    let echo = Echo { key, gate, channels: Vec::new(), handshakes: 0, lost: 0, deaf };
+    let echo = Rc::new(RefCell::new(echo));
+    let line = Line { echo: Rc::clone(&echo), answers: VecDeque::new(), stray: Stray::default() };
+    let (timeout, ui) = (Duration::from_millis(600), Ui::new(true, false));
+    let found = Secure::find(Box::new(line), &operator, &[router], timeout, &ui);
+    (dir, echo, found)
+}
+
+impl Secure {
+    /// Lets time go by.
+    fn later(&mut self, ms: u64) {
+        self.shaker.started -= Duration::from_millis(ms);
+    }
+
+    fn echoes(&mut self, packet: &[u8]) -> bool {
+        self.send(packet).unwrap();
+        self.recv(Duration::from_millis(900)).unwrap().as_deref() == Some(packet)
+    }
+}
+
+#[test]
+fn a_session_is_renewed_while_packets_go_on() {
+    let (_dir, echo, found) = find(false);
+    let mut secure = found.unwrap();
+    assert!(secure.echoes(b"one"));
+    assert_eq!(echo.borrow().handshakes, 1);
+    let before = secure.handshake_hash();
+    secure.later(REKEY_AFTER);
+    // What is sent meanwhile goes through the old one, and its answer comes.
+    assert!(secure.echoes(b"two"));
+    assert!(secure.echoes(b"three"));
+    assert_eq!(echo.borrow().handshakes, 2);
+    assert_ne!(secure.handshake_hash(), before);
+    assert_eq!(echo.borrow().lost, 0);
+}
+
+#[test]
+fn a_session_that_is_over_is_made_anew_for_what_is_sent() {
+    let (_dir, echo, found) = find(false);
+    let mut secure = found.unwrap();
+    secure.later(SESSION_LIFE);
+    assert_eq!(secure.recv(Duration::from_millis(1)).unwrap(), None);
+    secure.later(10 * SESSION_LIFE);
+    assert!(secure.echoes(b"later"));
+    assert!(echo.borrow().handshakes >= 2);
+    assert_eq!(echo.borrow().lost, 0);
+}
+
+#[test]
+fn a_router_that_lost_the_session_gets_the_packet_in_the_next() {
+    let (_dir, echo, found) = find(false);
+    let mut secure = found.unwrap();
+    assert!(secure.echoes(b"one"));
+    echo.borrow_mut().channels.clear();
+    // Nobody sends it again but the session itself.
+    assert!(secure.echoes(b"two"));
+    assert_eq!((echo.borrow().handshakes, echo.borrow().lost), (2, 1));
+}
+
+#[test]
+fn a_deaf_router_is_given_up() {
+    let (_dir, _, found) = find(true);
+    assert!(matches!(found, Err(FindError::Silence { line, .. }) if line == "line"));
+}

@@ -1,0 +1,153 @@
+//! Claiming a router.
+
+use std::time::{Duration, Instant};
+
+use proto_core::protocol::message::{Code, Failure, Role};
+
+use crate::bench::Bench;
+use crate::fake::{Belongs, Manners, OPERATOR, Pty, ROUTER, Udp, public};
+
+const LABEL: &str = "K7QD-2M9X-PLW4-T8RB";
+
+/// An operator who knows no router.
+fn bench(name: &str) -> Bench {
+    let bench = Bench::bare(name);
+    bench.write_key(&OPERATOR);
+    bench
+}
+
+fn nobodys(label: Option<&'static str>) -> Manners {
+    Manners { belongs: Belongs::Nobody(label), ..Manners::default() }
+}
+
+#[test]
+fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
+    let (bench, router) = (bench("claim"), Pty::new(nobodys(None)));
+    let to = ["--serial", router.device.as_str()];
+    // Before that it is there, and says so.
+    bench
+        .run(&["status", to[0], to[1]])
+        .ends(1)
+        .says("nobody owns the router on ")
+        .says("hint: `postwire claim --serial DEV` makes it yours\n");
+    let ran = bench.run(&["claim", to[0], to[1], "--as", "alice"]);
+    ran.ends(0).says("claimed OpenWrt for alice: ").says("you know it as OpenWrt\n");
+    let print = |secret| proto_core::protocol::session::fingerprint(&public(secret)).to_string();
+    ran.says(&format!("the router's fingerprint: {}\n", print(&ROUTER)));
+    ran.says(&format!("your own fingerprint:     {}\n", print(&OPERATOR)));
+    let owners = router.with(|seen| seen.owners.clone());
+    assert_eq!(owners.len(), 1);
+    assert_eq!((owners[0].key, owners[0].role), (public(&OPERATOR), Role::Admin));
+    assert_eq!(owners[0].name, "alice");
+    bench.run(&["status", to[0], to[1]]).ends(0).says("known as     OpenWrt\n");
+    bench.run(&["routers"]).ends(0).says(&format!("\n  last seen: --serial {}\n", to[1]));
+
+    // And then it is ours, also for those who have the cable.
+    let other = Bench::bare("claim-other");
+    other.run(&["keygen"]).ends(0);
+    let ran = other.run(&["claim", to[0], to[1], "--timeout", "600ms"]);
+    ran.ends(3).says("no answer from a router that nobody owns on ").says("postwired reset-owner");
+    let key = other.run(&["key", "--json"]).json()["result"]["public_key"].clone();
+    ran.says(&format!("`postwire owner add {} ", key.as_str().unwrap()));
+}
+
+#[test]
+fn over_udp_a_claim_takes_the_secret_of_the_label_once() {
+    let (bench, router) = (bench("claim-udp"), Udp::new(nobodys(Some(LABEL))));
+    let to = ["claim", "--udp", router.address.as_str(), "--timeout", "700ms"];
+    let with = |more: &[&str]| bench.run(&[&to[..], more].concat());
+    with(&[]).ends(2).says("over UDP a claim takes the secret").says("hint: over a serial cable");
+    let ran = with(&["--secret", "K7QD-2M9X"]);
+    ran.ends(2).says("16 to 128 characters");
+    assert!(!ran.err.contains("K7QD"));
+    assert_eq!(router.with(|seen| seen.packets), 0);
+    let ran = with(&["--secret", "K7QD-2M9X-PLW4-T8RC"]);
+    ran.ends(3).says("Is the secret right");
+    assert!(!ran.err.contains("K7QD"));
+    assert!(router.with(|seen| seen.owners.is_empty() && seen.sessions == 0));
+
+    std::fs::write(bench.dir().join("label"), "k7qd 2m9x plw4 t8rb\n").unwrap();
+    let json = with(&["--secret-file", "label", "--name", "shed", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["router"]["name"], "shed");
+    assert_eq!(json["result"]["router"]["public_key"], public(&ROUTER).to_string());
+    assert_eq!(json["result"]["owner"]["public_key"], public(&OPERATOR).to_string());
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+    bench.run(&["status", "--udp", &router.address]).ends(0).says("known as     shed\n");
+    with(&["--secret-file", "label"]).ends(3).says("never used before");
+}
+
+#[test]
+fn a_key_that_is_not_proven_is_not_taken() {
+    let manners = Manners { lies: true, ..nobodys(None) };
+    let (bench, router) = (bench("claim-lie"), Udp::new(manners));
+    let args = ["claim", "--udp", &router.address, "--secret", LABEL, "--timeout", "700ms"];
+    bench.run(&args).ends(3).says("no answer from a router that nobody owns");
+    bench.run(&["routers"]).ends(0).says("you know no router yet");
+}
+
+#[test]
+fn another_router_is_not_claimed_by_mistake() {
+    let (bench, router) = (bench("claim-other-router"), Pty::new(nobodys(None)));
+    let to = ["claim", "--serial", router.device.as_str()];
+    let with = |more: &[&str]| bench.run(&[&to[..], more].concat());
+    let other = "AAAA-BBBB-CCCC-DDDD-EEEE";
+    let ran = with(&["--fingerprint", other]);
+    ran.ends(1).says(&format!("this is another router: KG34-RCYV-6L5U-VY7V-SWPM, not {other}\n"));
+    ran.says("hint: nothing was changed");
+    bench.know("shed", &public(&OPERATOR));
+    with(&["--name", "shed"]).ends(2).says("there is a router called shed already").says("hint: ");
+    assert!(router.with(|seen| seen.owners.is_empty() && seen.sessions == 0));
+    with(&["--fingerprint", "kg34rcyv6l5uvy7vswpm"]).ends(0);
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+}
+
+#[test]
+fn a_claim_that_is_refused_says_what_to_do() {
+    for (code, words, hint) in [
+        (Code::Claimed, "somebody owns this router already", "postwired reset-owner"),
+        (Code::Proof, "the secret of the label is wrong", "hint: look at the label again"),
+    ] {
+        let manners = Manners { fail_owners: Some(Failure::new(code, "")), ..nobodys(Some(LABEL)) };
+        let (bench, router) = (bench("claim-refused"), Udp::new(manners));
+        let args = ["claim", "--udp", &router.address, "--secret", LABEL];
+        let ran = bench.run(&args);
+        ran.ends(1).says(words).says(hint);
+        if code == Code::Claimed {
+            ran.says(&format!("`postwire owner add {}", public(&OPERATOR)));
+        }
+        // What is not ours is not remembered.
+        bench.run(&["routers"]).ends(0).says("you know no router yet");
+    }
+}
+
+#[test]
+fn a_router_that_may_be_claimed_is_remembered() {
+    let manners = Manners { silent_once_claimed: true, ..nobodys(None) };
+    let (bench, router) = (bench("claim-lost"), Pty::new(manners));
+    let args = ["claim", "--serial", &router.device, "--timeout", "700ms"];
+    bench.run(&args).ends(3).says("may be yours as OpenWrt: `postwire owners` says so");
+    bench.run(&["routers"]).ends(0).says(&public(&ROUTER).to_string());
+}
+
+#[test]
+fn a_bad_line_claims_as_well() {
+    for seed in 0..3 {
+        let manners = Manners { loss: 30, seed, ..nobodys(None) };
+        let (bench, router) = (bench("claim-loss"), Pty::new(manners));
+        let started = Instant::now();
+        bench.run(&["claim", "--serial", &router.device]).ends(0);
+        assert!(started.elapsed() < Duration::from_secs(15));
+        assert_eq!(router.with(|seen| seen.owners.len()), 1);
+    }
+}
+
+#[test]
+fn a_router_that_was_reset_says_so_and_is_claimed_again() {
+    let (bench, router) = (Bench::new("claim-reset", "[Interface]\n"), Pty::new(nobodys(None)));
+    let to = ["--serial", router.device.as_str()];
+    let ran = bench.run(&["push", "wg0.conf", to[0], to[1]]);
+    ran.ends(1).says("nobody owns this router yet\n").says("hint: `postwire claim --serial DEV`");
+    bench.run(&["claim", to[0], to[1]]).ends(0).says("you know it as router\n");
+    bench.run(&["claim", to[0], to[1], "--timeout", "500ms"]).ends(3).says("yours already");
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+}

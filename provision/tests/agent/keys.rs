@@ -1,0 +1,94 @@
+//! The operator's own files, from the command line.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::bench::Bench;
+use crate::fake::{Manners, OPERATOR, Udp, public};
+
+#[test]
+fn a_key_is_made_shown_and_not_lost_by_accident() {
+    let bench = Bench::bare("keygen");
+    let made = bench.run(&["keygen"]);
+    made.ends(0).says("your key is in ").says("keep a copy\n").says("fingerprint  ");
+    let key = bench.dir().join("home/key");
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(key.clone()), mode(bench.dir().join("home"))), (0o600, 0o700));
+    let secret = std::fs::read_to_string(&key).unwrap();
+    assert!(!made.out.contains(secret.trim()));
+    let shown = bench.run(&["key"]).ends(0).out.clone();
+    assert!(made.out.ends_with(&shown), "{shown}");
+
+    let again = bench.run(&["keygen"]);
+    again.ends(2).says("postwire: you have a key already, ").says("--force").says("reset-owner");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), secret);
+    let print = bench.run(&["key", "--json"]).ends(0).json()["result"]["fingerprint"].clone();
+    let json = bench.run(&["keygen", "--force", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["replaced"], print);
+    assert_ne!(json["result"]["fingerprint"], print);
+    assert_ne!(std::fs::read_to_string(&key).unwrap(), secret);
+}
+
+#[test]
+fn without_a_key_that_is_ones_own_nothing_is_sent() {
+    let (bench, router) = (Bench::new("no-key", ""), Udp::new(Manners::default()));
+    let key = bench.home().join("key");
+    let status = ["status", "--udp", &router.address];
+    let claim = ["claim", "--udp", &router.address, "--secret", "0123456789abcdef"];
+    std::fs::rename(&key, bench.dir().join("moved")).unwrap();
+    for args in [&status[..], &claim] {
+        bench
+            .run(args)
+            .ends(2)
+            .says("you have no key yet")
+            .says("hint: `postwire keygen` makes one");
+    }
+    let elsewhere = bench.dir().join("moved");
+    let mut args = status.to_vec();
+    args.extend(["--key", elsewhere.to_str().unwrap()]);
+    bench.run(&args).ends(0);
+    bench.write_key(&OPERATOR);
+    let packets = router.with(|seen| seen.packets);
+    set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    for args in [&status[..], &claim] {
+        bench.run(args).ends(2).says("is open to others (mode 0644)").says("hint: ");
+    }
+    std::fs::write(&key, "not a key").unwrap();
+    set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let json = bench.run(&["status", "--udp", &router.address, "--json"]).ends(2).json();
+    assert_eq!(json["error"]["kind"], "own");
+    assert_eq!(router.with(|seen| seen.packets), packets);
+}
+
+#[test]
+fn routers_are_listed_added_and_forgotten() {
+    let bench = Bench::bare("routers");
+    bench.run(&["routers"]).ends(0).says("you know no router yet");
+    let key = public(&OPERATOR).to_string();
+    bench.run(&["routers", "add", "shed", &key]).ends(0).says("added shed, ");
+    bench
+        .run(&["routers", "add", "shed", &key])
+        .ends(2)
+        .says("known already, as shed")
+        .says("hint: ");
+    let json = bench.run(&["routers", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["routers"][0]["name"], "shed");
+    assert_eq!(json["result"]["routers"][0]["public_key"], key);
+    bench.run(&["routers", "forget", "barn"]).ends(2).says("no router called barn is known");
+    bench.run(&["routers", "forget", &key]).ends(0).says(&format!("whose key is {key}\n"));
+    bench.run(&["routers"]).ends(0).says("you know no router yet");
+}
+
+#[test]
+fn a_damaged_list_stops_everything_and_stays() {
+    let (bench, router) = (Bench::new("damaged", ""), Udp::new(Manners::default()));
+    let list = bench.home().join("routers.toml");
+    let text = std::fs::read_to_string(&list).unwrap() + "\nrouter = 3\n";
+    std::fs::write(&list, &text).unwrap();
+    for args in [&["routers"][..], &["status", "--udp", &router.address]] {
+        let ran = bench.run(args);
+        ran.ends(2).says("routers.toml:").says("the file was left as it is");
+    }
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), text);
+    assert_eq!(router.with(|seen| seen.packets), 0);
+}

@@ -1,0 +1,116 @@
+//! Sessions from the command line: which router, and what if it goes away.
+
+use std::time::{Duration, Instant};
+
+use proto_core::key::SecretKey;
+
+use crate::bench::Bench;
+use crate::fake::{Belongs, Manners, OPERATOR, Pty, ROUTER, Udp, public};
+use crate::{WG0, many_peers};
+
+#[test]
+fn a_router_that_restarts_is_found_again() {
+    let conf = many_peers(300);
+    // In the greeting, in the upload, and at the commit.
+    for at in [2, 5, 12] {
+        let bench = Bench::new("restart", &conf);
+        let router = Udp::new(Manners { restart_at: Some(at), ..Manners::default() });
+        let started = Instant::now();
+        bench.run(&["push", "wg0.conf", "--udp", &router.address]).ends(0).says("300 peers added");
+        assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
+        assert_eq!(router.with(|seen| seen.commits), 1);
+        assert!(router.with(|seen| seen.sessions) >= 2);
+    }
+    let bench = Bench::new("restart-line", &conf);
+    let router = Pty::new(Manners { restart_at: Some(9), ..Manners::default() });
+    bench.run(&["push", "wg0.conf", "--serial", &router.device]).ends(0).says("300 peers added");
+    assert_eq!(router.with(|seen| seen.commits), 1);
+}
+
+/// Lets the operator know `count` routers that are not there, and then the one that is.
+fn crowd(bench: &Bench, count: u8) {
+    for n in 1..=count {
+        bench.know(&format!("r{n}"), &public(&SecretKey([n; 32])));
+    }
+    bench.know("last", &public(&ROUTER));
+}
+
+#[test]
+fn the_right_one_of_many_is_found_and_comes_first_the_next_time() {
+    let bench = Bench::bare("crowd");
+    bench.write_key(&OPERATOR);
+    crowd(&bench, 30);
+    let router = Udp::new(Manners::default());
+    let status = ["status", "--udp", &router.address];
+    bench.run(&status).ends(0).says("known as     last\n");
+    // An initiation each, a hello and a status; some of the first were sent again.
+    let tried = router.with(|seen| seen.packets);
+    assert!((33..70).contains(&tried), "{tried}");
+    bench.run(&status).ends(0).says("known as     last\n");
+    assert_eq!(router.with(|seen| seen.packets), tried + 3);
+    // Also where it was not seen before: the one heard last is the most likely.
+    let line = Pty::new(Manners::default());
+    bench.run(&["status", "--serial", &line.device]).ends(0);
+    assert_eq!(line.with(|seen| seen.packets), 3);
+}
+
+#[test]
+fn too_many_to_try_are_asked_for_by_name() {
+    let bench = Bench::bare("crowd-40");
+    bench.write_key(&OPERATOR);
+    crowd(&bench, 40);
+    let router = Udp::new(Manners::default());
+    let run = |more: &[&str]| bench.run(&[&["status", "--udp", &router.address], more].concat());
+    let ran = run(&["--timeout", "2s"]);
+    ran.ends(3)
+        .says("no answer from any of the first 32 of the 41 routers you know on ")
+        .says("--router");
+    run(&["--router", "last"]).ends(0).says("known as     last\n");
+    run(&[]).ends(0);
+    let ran = run(&["--router", "r7", "--timeout", "500ms"]);
+    ran.ends(3).says("no answer from r7 on ");
+    run(&["--router", "r99"]).ends(2).says("no router called r99 is known").says("hint: ");
+}
+
+#[test]
+fn a_key_alone_is_enough_and_is_remembered() {
+    let bench = Bench::bare("by-key");
+    bench.write_key(&OPERATOR);
+    let router = Udp::new(Manners::default());
+    let status = ["status", "--udp", router.address.as_str()];
+    let ran = bench.run(&status);
+    ran.ends(2).says("you know no router yet").says("postwire claim --serial").says("--router KEY");
+    assert_eq!(router.with(|seen| seen.packets), 0);
+    let key = public(&ROUTER).to_string();
+    bench.run(&[&status[..], &["--router", &key]].concat()).ends(0).says("known as     OpenWrt\n");
+    bench.run(&status).ends(0);
+    let none = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let ran = bench.run(&[&status[..], &["--router", none]].concat());
+    ran.ends(3).says("nobody's key").says("postwired identity");
+}
+
+#[test]
+fn a_router_of_others_is_silent_and_the_hint_says_whom_to_ask() {
+    let manners = Manners { belongs: Belongs::Others, ..Manners::default() };
+    let (bench, router) = (Bench::new("others", WG0), Udp::new(manners.clone()));
+    let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
+    ran.ends(3).says("no answer from router on ").says("running configuration is as it was");
+    ran.says(&format!("`postwire owner add {} ", public(&OPERATOR))).says("silent over UDP");
+    assert_eq!(router.with(|seen| (seen.sessions, seen.requests)), (0, 0));
+    let router = Pty::new(manners);
+    let args = ["status", "--serial", &router.device, "--timeout", "700ms"];
+    bench.run(&args).ends(3).says("no answer from router on ").says("`postwire owner add ");
+    assert_eq!(router.with(|seen| seen.sessions), 0);
+}
+
+#[test]
+fn two_runs_at_once_both_get_in() {
+    let (bench, router) = (Bench::new("two", WG0), Udp::new(Manners::default()));
+    let args = ["status", "--udp", &router.address];
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| bench.run(&args))).collect();
+        for run in runs {
+            run.join().unwrap().ends(0);
+        }
+    });
+}
