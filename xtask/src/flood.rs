@@ -58,8 +58,9 @@ impl Args {
 /// The address of the router on the wire that the flood comes over, and that of the next hop there.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-/// Where strangers say that they are: a /15 for tests of networks (RFC 2544).
+/// Where strangers say that they are: a network for tests (RFC 2544), and its first address.
 const STRANGERS: &str = "198.18.0.0/15";
+const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 /// How many peers the owner pushes.
 const PEERS: u32 = 200;

@@ -1,12 +1,18 @@
 //! What a router is flooded with: ready frames, and what may come back.
 
-use super::{ROUTER, barrage::Answers};
+use super::{ROUTER, STRANGER, barrage::Answers};
 use crate::{
     lab::{AGENT_PORT, Datagram},
     rng::Rng,
 };
-use anyhow::{Result, ensure};
-use proto_core::{key::PublicKey, protocol::frame};
+use anyhow::{Context, Result, ensure};
+use proto_core::{
+    key::{PublicKey, SecretKey},
+    protocol::{
+        frame,
+        session::{COOKIE, INITIATION_LEN, Initiator, StaticKey, Wire},
+    },
+};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// How many different frames there are of each kind.
@@ -38,28 +44,85 @@ impl Shots {
 
 /// All that a router is flooded with.
 pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec<Shots>> {
-    let _ = router;
-    let mut random = |name, check| {
-        let frames = (0..FRAMES).map(|number| {
-            let len = rng.next() as usize % 300;
+    let random = |name, check, rng: &mut Rng| {
+        let packets = (0..FRAMES).map(|number| {
+            let len = 1 + rng.next() as usize % 300;
             let mut packet = rng.bytes(len + frame::CRC_LEN);
             if check {
                 // A kind of packet that there is, with nothing behind it that makes sense.
                 packet[0] = 1 + number as u8 % 9;
                 let _ = frame::seal(&mut packet, len);
             }
-            to_router(source(number as u32), mac, &packet)
+            packet
         });
-        Shots { name, frames: frames.collect(), rate: None, answer: None }
+        let frames = to_router(packets.collect(), mac, FRAMES);
+        Shots { name, frames, rate: None, answer: None }
     };
-    Ok(vec![random("random bytes", false), random("random bytes with a good CRC", true)])
+    let bytes = random("random bytes", false, rng);
+    let checked = random("random bytes with a good CRC", true, rng);
+
+    // To a router there is none of: all is right but the first check of whose router it is for.
+    let astray = initiations(&StaticKey::new(secret(rng)).public(), rng)?;
+    let strange = initiations(router, rng)?;
+    let handshakes = |name, packets: &[Vec<u8>], sources, rate, answer| Shots {
+        name,
+        frames: to_router(packets.to_vec(), mac, sources),
+        rate,
+        answer,
+    };
+    // A cookie is all that a stranger can get, and it is smaller than what was asked with.
+    let cookie = Some((INITIATION_LEN, COOKIE));
+    Ok(vec![
+        bytes,
+        checked,
+        handshakes("handshakes for another router", &astray, FRAMES, None, None),
+        // Few enough for the router to work on each: what that costs.
+        handshakes("8 handshakes of strangers a second", &strange, 1, Some(SLOW), None),
+        handshakes("handshakes of strangers, from one address", &strange, 1, None, cookie),
+        handshakes("handshakes of strangers, from everywhere", &strange, FRAMES, None, cookie),
+    ])
 }
 
-/// An address that is not ours.
-fn source(number: u32) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::from_bits(0xc612_0000 + number % 0x2_0000), 40_000)
+/// Below what a router works on in any case.
+const SLOW: u32 = 8;
+
+/// Handshakes that are right in all but that nobody knows their keys.
+fn initiations(router: &PublicKey, rng: &mut Rng) -> Result<Vec<Vec<u8>>> {
+    let one = |number: u32, rng: &mut Rng| -> Option<Vec<u8>> {
+        let (own, ephemeral) = (StaticKey::new(secret(rng)), secret(rng));
+        let mut packet = vec![0; INITIATION_LEN + frame::CRC_LEN];
+        let stamp = STAMP + u64::from(number);
+        let (len, _) = Initiator::begin(
+            &own,
+            router,
+            Wire::Udp,
+            number,
+            stamp,
+            &ephemeral,
+            None,
+            &mut packet,
+        )?;
+        frame::seal(&mut packet, len).ok()?;
+        Some(packet)
+    };
+    (0..FRAMES as u32).map(|number| one(number, rng).context("a handshake")).collect()
 }
 
-fn to_router(from: SocketAddrV4, mac: [u8; 6], payload: &[u8]) -> Vec<u8> {
-    Datagram { from, to: SocketAddrV4::new(ROUTER, AGENT_PORT), payload }.frame(mac)
+/// Some time in 2027, in milliseconds since 1970.
+const STAMP: u64 = 1_800_000_000_000;
+
+fn secret(rng: &mut Rng) -> SecretKey {
+    let mut key = SecretKey([0; 32]);
+    key.0.copy_from_slice(&rng.bytes(32));
+    key
+}
+
+/// Frames that carry `packets`, as if they came from so many addresses.
+fn to_router(packets: Vec<Vec<u8>>, mac: [u8; 6], sources: usize) -> Vec<Vec<u8>> {
+    let to = SocketAddrV4::new(ROUTER, AGENT_PORT);
+    let frame = |(packet, number): (&Vec<u8>, usize)| {
+        let from = Ipv4Addr::from_bits(STRANGER.to_bits() + (number % sources) as u32);
+        Datagram { from: SocketAddrV4::new(from, 40_000), to, payload: packet }.frame(mac)
+    };
+    packets.iter().zip(0..).map(frame).collect()
 }
