@@ -15,6 +15,7 @@ mod lab_check;
 mod rng;
 mod size;
 mod test;
+mod wg_diff;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Verb {
     Fuzz(fuzz::Args),
     Golden(golden::Args),
     LabCheck(lab_check::Args),
+    WgDiff(wg_diff::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(args) => args.run(),
         Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
+        Verb::WgDiff(args) => args.run(),
     };
     match outcome {
         Ok(code) => code,
