@@ -102,7 +102,8 @@ fn boot(lab: &Lab, itself: bool) -> Result<Vm> {
     let ours = if itself { "/usr/bin/wg" } else { "/bin/postwired" };
     vm.sh(&format!(
         "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
-         ln -s {ours} /diff/ours/wg"
+         ln -s {ours} /diff/ours/wg && ln -s /proc/self/fd /dev/fd && \
+         ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout"
     ))?
     .ok()?;
     Ok(vm)

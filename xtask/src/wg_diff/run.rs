@@ -27,7 +27,12 @@ pub(super) struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "$ {}={}\n", excerpt(&self.words.join(" "), 3).trim_start(), self.status)?;
+        write!(
+            f,
+            "$ {}={}\n",
+            excerpt(&format!("{}\n", self.words.join(" ")), 3).trim(),
+            self.status
+        )?;
         for (mark, text) in [("|", &self.stdout), ("!", &self.stderr)] {
             for line in excerpt(text, 30).lines() {
                 writeln!(f, "{mark} {}", line.trim_start())?;
