@@ -27,12 +27,8 @@ pub(super) struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "$ {}={}\n",
-            excerpt(&format!("{}\n", self.words.join(" ")), 3).trim(),
-            self.status
-        )?;
+        let words = format!("{}\n", self.words.join(" "));
+        writeln!(f, "$ {}\n= {}", excerpt(&words, 3).trim(), self.status)?;
         for (mark, text) in [("|", &self.stdout), ("!", &self.stderr)] {
             for line in excerpt(text, 30).lines() {
                 writeln!(f, "{mark} {}", line.trim_start())?;
