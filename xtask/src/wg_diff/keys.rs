@@ -9,7 +9,7 @@ use std::fmt::Write;
 const TELLING: usize = 12;
 
 pub(super) const PUBLIC: usize = 9;
-const SECRET: usize = 4;
+pub(super) const SECRET: usize = 4;
 
 /// A key in base64, another one for each `seed`.
 fn key(seed: u64) -> String {
@@ -22,8 +22,9 @@ pub(super) fn public(number: usize) -> String {
     key(100 + number as u64)
 }
 
-fn secret(kind: char, number: usize) -> String {
-    key(u64::from(kind) * 100 + number as u64)
+/// Of the kind `p` or `s`.
+pub(super) fn secret(kind: &str, number: usize) -> String {
+    key(u64::from(kind == "p") * 100 + 200 + number as u64)
 }
 
 /// The shell text that makes them.
@@ -32,7 +33,7 @@ pub(super) fn prelude() -> String {
     for number in 1..=PUBLIC {
         let _ = writeln!(text, "k{number}={}", public(number));
     }
-    for kind in ['p', 's'] {
+    for kind in ["p", "s"] {
         for number in 1..=SECRET {
             let key = secret(kind, number);
             let _ = writeln!(text, "{kind}{number}={key}; echo {key} >/diff/{kind}{number}");
@@ -44,6 +45,6 @@ pub(super) fn prelude() -> String {
 /// What may be on no error output: the beginning of each secret.
 pub(super) fn secrets() -> Vec<String> {
     let numbers = 1..=SECRET;
-    let all = numbers.flat_map(|number| [secret('p', number), secret('s', number)]);
+    let all = numbers.flat_map(|number| [secret("p", number), secret("s", number)]);
     all.map(|key| key.chars().take(TELLING).collect()).collect()
 }

@@ -103,7 +103,8 @@ fn boot(lab: &Lab, itself: bool) -> Result<Vm> {
     vm.sh(&format!(
         "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
          ln -s {ours} /diff/ours/wg && ln -s /proc/self/fd /dev/fd && \
-         ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout"
+         ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout && \
+         printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
     ))?
     .ok()?;
     Ok(vm)
