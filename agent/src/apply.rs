@@ -391,7 +391,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
 }
 
 /// Sends what is encoded. `about` is what a refusal is about.
-fn flush<N: NetlinkSocket>(
+pub(crate) fn flush<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     encoder: &mut SetEncoder<'_>,
     about: Subject,
@@ -404,7 +404,7 @@ fn flush<N: NetlinkSocket>(
 }
 
 /// Offers a piece, sending the message first when it is full. Whether one was sent.
-fn put<N: NetlinkSocket>(
+pub(crate) fn put<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     encoder: &mut SetEncoder<'_>,
     about: Subject,

@@ -22,7 +22,7 @@ pub enum Mark {
 }
 
 impl Mark {
-    const fn to_byte(self) -> u8 {
+    pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Missing => 0,
             Self::Same => 0x80,
@@ -30,7 +30,7 @@ impl Mark {
         }
     }
 
-    const fn from_byte(byte: u8) -> Self {
+    pub(crate) const fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Missing,
             0x80 => Self::Same,

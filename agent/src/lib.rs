@@ -22,6 +22,7 @@
 //! | [`report`] | the running state and a plan's changes as files to read |
 //! | [`service`] | requests in, replies out, each done once |
 //! | [`options`] | the command line |
+//! | [`wg`] | the commands of wg(8) |
 //!
 //! The binary adds the sockets, the serial port and the loop. All memory is fixed: a configuration
 //! is in the stage file, and what is known about each of its items is in the index file.
@@ -51,6 +52,7 @@ pub mod service;
 pub mod set_sum;
 pub mod stage;
 pub mod system;
+pub mod wg;
 
 #[cfg(test)]
 mod testing;

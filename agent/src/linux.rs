@@ -26,7 +26,7 @@ pub(crate) fn errno(error: io::Errno) -> Errno {
 }
 
 /// Calls again what a signal interrupted.
-fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
+pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(io::Errno::INTR) => {}
@@ -89,7 +89,7 @@ impl NetlinkSocket for Netlink {
 }
 
 /// A file that has no name any more: it is gone with the agent.
-pub(crate) struct Scratch(OwnedFd);
+pub(crate) struct Scratch(pub(crate) OwnedFd);
 
 impl File for Scratch {
     fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {

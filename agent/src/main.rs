@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
 //! | `linux` | netlink sockets, files, clock and identity |
+//! | `shell` | what `wg` asks of its process |
 //! | `log` | text for whoever is there to read it |
 //! | `wires` | the serial port and the UDP socket |
 //! | `serve` | the loop |
@@ -22,20 +23,37 @@
 mod linux;
 mod log;
 mod serve;
+mod shell;
 mod sys;
 mod wires;
 
 use core::fmt::Write;
 
 use postwired::options::{self, Command, OptionsError};
+use postwired::wg;
+use proto_core::text::split_last;
 
 use log::{Stream, log};
 
-/// What the agent does with its command line. The exit code.
-fn run(args: sys::Args) -> i32 {
+/// What the program does with its command line, by the name it is called by. The exit code.
+fn run(mut args: sys::Args) -> i32 {
+    // An argument that is not text is the name of nothing.
+    let text = |word: Option<&'static str>| word.unwrap_or("\u{fffd}");
+    let program = args.next().map_or("", text);
+    let name = split_last(program, b'/').map_or(program, |(_, name)| name);
+    let mut words = args.clone().map(text);
+    if name == "wg" || words.next() == Some("wg") {
+        let (program, skipped) = if name == "wg" { (program, 0) } else { ("wg", 1) };
+        return wg::run(&shell::Shell, program, &mut args.map(text).skip(skipped));
+    }
+    serve_or_help(args)
+}
+
+/// What it does as `postwired`.
+fn serve_or_help(args: sys::Args) -> i32 {
     let board = linux::board_name();
     let mut text = true;
-    let words = args.skip(1).filter_map(|word| {
+    let words = args.filter_map(|word| {
         text &= word.is_some();
         word
     });

@@ -19,16 +19,23 @@ pub struct SetSum {
 }
 
 impl SetSum {
-    /// Takes one more.
-    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) {
-        let mut hasher = SipHasher24::new_with_key(key);
-        match net.addr {
-            core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
-            core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
-        }
-        hasher.write(&[net.prefix]);
-        let hash = hasher.finish128().as_u128();
+    /// Takes one more. Its hash.
+    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) -> u128 {
+        let hash = hash(key, net);
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.wrapping_add(hash);
+        hash
     }
+}
+
+/// The keyed hash of a network.
+#[must_use]
+pub fn hash(key: &[u8; 16], net: &IpNet) -> u128 {
+    let mut hasher = SipHasher24::new_with_key(key);
+    match net.addr {
+        core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
+        core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
+    }
+    hasher.write(&[net.prefix]);
+    hasher.finish128().as_u128()
 }

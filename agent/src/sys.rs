@@ -22,6 +22,13 @@ unsafe extern "C" {
     #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
     fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn getaddrinfo(
+        host: *const c_char,
+        service: *const c_char,
+        hints: *const AddrInfo,
+        found: *mut *mut AddrInfo,
+    ) -> c_int;
     #[link_name = "abort"]
     fn c_abort() -> !;
     fn __errno_location() -> *mut c_int;
@@ -102,6 +109,66 @@ pub(crate) fn raw_line(fd: BorrowedFd<'_>, baud: u32) -> Result<(), Errno> {
     checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })
 }
 
+/// Whether this is a terminal.
+pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    let mut modes = core::mem::MaybeUninit::<termios2>::uninit();
+    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
+    checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, modes.as_mut_ptr()) }).is_ok()
+}
+
+/// An environment variable.
+pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: `name` ends in NUL.
+    let value = unsafe { getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a string that ends in NUL, and nothing here changes the
+    // environment.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+/// `struct addrinfo` (`netdb.h`), the same in musl and glibc.
+#[repr(C)]
+struct AddrInfo {
+    flags: c_int,
+    family: c_int,
+    socktype: c_int,
+    protocol: c_int,
+    addrlen: c_uint,
+    addr: *const u8,
+    canonname: *const c_char,
+    next: *const AddrInfo,
+}
+
+/// Asks the C library for the address of a host: a `struct sockaddr` in `sockaddr`, and its length.
+/// The error is one of `EAI_*`.
+pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_int> {
+    // SOCK_DGRAM, which is another number on MIPS, and IPPROTO_UDP.
+    let socktype = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 1 } else { 2 };
+    let hints = AddrInfo {
+        flags: 0,
+        family: 0,
+        socktype,
+        protocol: 17,
+        addrlen: 0,
+        addr: core::ptr::null(),
+        canonname: core::ptr::null(),
+        next: core::ptr::null(),
+    };
+    let mut found = core::ptr::null_mut();
+    // SAFETY: `host` ends in NUL, and `hints` and `found` live through the call.
+    let error =
+        unsafe { getaddrinfo(host.as_ptr(), core::ptr::null(), &raw const hints, &raw mut found) };
+    if error != 0 {
+        return Err(error);
+    }
+    // SAFETY: without an error, `found` points to the first of a list that stays: it is never freed,
+    // because the program ends soon.
+    let first = unsafe { &*found };
+    let len = sockaddr.len().min(first.addrlen as usize);
+    // SAFETY: `addr` points to `addrlen` bytes, of which no more are copied than there is room for.
+    unsafe { core::ptr::copy_nonoverlapping(first.addr, sockaddr.as_mut_ptr(), len) };
+    Ok(len)
+}
+
 /// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding on the side
 /// that makes them the low half of this.
 #[repr(C)]
@@ -145,7 +212,14 @@ pub(crate) fn stderr() -> BorrowedFd<'static> {
     unsafe { rustix::stdio::stderr() }
 }
 
+/// Standard input.
+pub(crate) fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: nothing in the agent closes it.
+    unsafe { rustix::stdio::stdin() }
+}
+
 /// The arguments of the program: text, or `None` where one is not UTF-8.
+#[derive(Clone)]
 pub(crate) struct Args {
     argv: *const *const c_char,
     left: usize,

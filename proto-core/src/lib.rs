@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod conf;
 pub mod ip;
 pub mod key;
 pub mod netlink;

@@ -80,8 +80,9 @@ fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Resu
     }
 }
 
-/// Reads what [`write_endpoint`] puts. Nothing if family and length do not belong together.
-fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
+/// Reads a `struct sockaddr_in` or `sockaddr_in6`. Nothing if family and length do not belong together.
+#[must_use]
+pub fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
     let ([f0, f1, p0, p1], rest) = sockaddr.split_first_chunk()?;
     let family = u16::from_ne_bytes([*f0, *f1]);
     let port = u16::from_be_bytes([*p0, *p1]);

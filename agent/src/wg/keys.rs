@@ -1,0 +1,53 @@
+//! `genkey`, `genpsk` and `pubkey`.
+
+use core::fmt::Write;
+
+use proto_core::key::{KEY_LEN, SecretKey};
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use zeroize::Zeroize;
+
+use super::out::Out;
+use super::process::Process;
+use super::read::{KeyText, WRONG_KEY};
+use super::{Failed, Wg};
+
+impl<P: Process> Wg<'_, P> {
+    /// Prints a new key. A private key is clamped, a preshared key is not.
+    pub(super) fn generate(&self, private: bool) -> Result<i32, Failed> {
+        if self.process.is_exposed() {
+            let _ = self.say(format_args!(
+                "warning: everybody can use the file this goes to; try again after `umask 077`"
+            ));
+        }
+        let mut key = SecretKey([0; KEY_LEN]);
+        let random = self.process.random(&mut key.0);
+        random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
+        let mut kept = if private { key.clamped() } else { key };
+        let printed = self.print_key(&kept.0);
+        key.0.zeroize();
+        kept.0.zeroize();
+        printed
+    }
+
+    /// Prints the public key of the private key on standard input.
+    pub(super) fn public_key(&self) -> Result<i32, Failed> {
+        let refused = |errno| self.say(format_args!("standard input: {errno}"));
+        let mut input = self.process.open(None).map_err(refused)?;
+        match self.read_key(&mut input).map_err(refused)? {
+            KeyText::Key(mut key) => {
+                let printed = self.print_key(&x25519(key.0, X25519_BASEPOINT_BYTES));
+                key.0.zeroize();
+                printed
+            }
+            _ => Err(self.say(format_args!("standard input: {WRONG_KEY}"))),
+        }
+    }
+
+    fn print_key(&self, key: &[u8; KEY_LEN]) -> Result<i32, Failed> {
+        let mut page = [0; 64];
+        let mut out = Out::new(self, &mut page);
+        super::text::key(&mut out, key);
+        let _ = out.write_str("\n");
+        out.finish()
+    }
+}

@@ -1,0 +1,351 @@
+//! `wg`: the commands of wg(8), over a [`Process`].
+//!
+//! ```text
+//! words or file -> conf (proto-core) -> read -> wanted -> send -> kernel
+//!                                               (spool)   sync
+//! kernel -> show -> (spool) -> standard output
+//! ```
+//!
+//! A configuration is read whole before anything is changed. It is kept in a [`spool`](self), which is
+//! a file as soon as it does not fit its window, so that its length does not matter. What fails is
+//! said where it fails, on standard error; what goes up is a token.
+//!
+//! Not here: `wg-quick`.
+
+use core::ffi::CStr;
+use core::fmt::{self, Write};
+
+use proto_core::key::{KEY_LEN, SecretKey};
+use proto_core::netlink::wireguard::DeviceChange;
+use proto_core::netlink::{Errno, IfName};
+use proto_core::protocol::message::Subject;
+use zeroize::Zeroize;
+
+use crate::fault::{Fault, Slot};
+use crate::kernel::{Buffers, Kernel, Protocol};
+use process::{Output, Process};
+use read::Reader;
+use show::Form;
+use spool::Spool;
+use sync::Lookup;
+use wanted::Wanted;
+
+mod keys;
+mod order;
+mod out;
+pub mod process;
+mod read;
+mod screen;
+mod send;
+mod show;
+mod spool;
+mod sync;
+mod text;
+mod wanted;
+
+/// Something failed, and it has been said what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed;
+
+/// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
+/// 64 KiB.
+const SET: usize = 32 * 1024;
+/// Bytes in a window.
+const WINDOW: usize = 16 * 1024;
+
+/// The exit code when all is done but for endpoints that have no address.
+const UNRESOLVED: i32 = 2;
+
+/// What `wg --version` prints.
+const VERSION: &str = concat!(
+    "wg of postwired v",
+    env!("CARGO_PKG_VERSION"),
+    ", which does what wireguard-tools v1.0.20210914 does\n"
+);
+
+/// A command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Show,
+    ShowConf,
+    Set,
+    SetConf,
+    AddConf,
+    SyncConf,
+    GenKey,
+    GenPsk,
+    PubKey,
+}
+
+const COMMANDS: &[(&str, Command, &str)] = &[
+    ("show", Command::Show, "Shows the current configuration and device information"),
+    (
+        "showconf",
+        Command::ShowConf,
+        "Shows the current configuration of a given WireGuard interface, for use with `setconf'",
+    ),
+    (
+        "set",
+        Command::Set,
+        "Change the current configuration, add peers, remove peers, or change peers",
+    ),
+    ("setconf", Command::SetConf, "Applies a configuration file to a WireGuard interface"),
+    ("addconf", Command::AddConf, "Appends a configuration file to a WireGuard interface"),
+    ("syncconf", Command::SyncConf, "Synchronizes a configuration file to a WireGuard interface"),
+    ("genkey", Command::GenKey, "Generates a new private key and writes it to stdout"),
+    ("genpsk", Command::GenPsk, "Generates a new preshared key and writes it to stdout"),
+    ("pubkey", Command::PubKey, "Reads a private key from stdin and writes a public key to stdout"),
+];
+
+impl Command {
+    /// What is behind its name.
+    const fn usage(self) -> &'static str {
+        match self {
+            Self::Show => {
+                " { <interface> | all | interfaces } [public-key | private-key | listen-port | \
+                 fwmark | peers | preshared-keys | endpoints | allowed-ips | latest-handshakes | \
+                 transfer | persistent-keepalive | dump]"
+            }
+            Self::ShowConf => " <interface>",
+            Self::Set => {
+                " <interface> [listen-port <port>] [fwmark <mark>] [private-key <file path>] \
+                 [peer <base64 public key> [remove] [preshared-key <file path>] [endpoint \
+                 <ip>:<port>] [persistent-keepalive <interval seconds>] [allowed-ips \
+                 [+|-]<ip1>/<cidr1>[,[+|-]<ip2>/<cidr2>]...] ]..."
+            }
+            Self::SetConf | Self::AddConf | Self::SyncConf => {
+                " <interface> <configuration filename>"
+            }
+            Self::GenKey | Self::GenPsk | Self::PubKey => "",
+        }
+    }
+}
+
+/// The program as it was called.
+pub(crate) struct Wg<'p, P> {
+    process: &'p P,
+    slot: &'p Slot,
+    program: &'p str,
+}
+
+/// What is said in one line on standard error. What comes from outside stays on that line.
+struct Line<'p, P> {
+    process: &'p P,
+    page: [u8; 320],
+    len: usize,
+}
+
+impl<P: Process> Write for Line<'_, P> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            // The last byte is for the end of the line; what does not fit is left out.
+            if self.len.saturating_add(1) < self.page.len()
+                && let Some(place) = self.page.get_mut(self.len)
+            {
+                *place = if byte.is_ascii_control() { b'?' } else { byte };
+                self.len = self.len.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<P: Process> Line<'_, P> {
+    fn end(mut self) {
+        if let Some(place) = self.page.get_mut(self.len) {
+            *place = b'\n';
+        }
+        let line = self.page.get(..=self.len).unwrap_or_default();
+        // With nobody there to read it, there is nobody to tell.
+        let _ = self.process.write(Output::Err, line);
+    }
+}
+
+/// Does what the words behind the program's name say. The exit code.
+pub fn run<P: Process>(process: &P, program: &str, words: &mut dyn Iterator<Item = &str>) -> i32 {
+    let slot = Slot::default();
+    let wg = Wg { process, slot: &slot, program };
+    wg.command(words).unwrap_or(1)
+}
+
+impl<P: Process> Wg<'_, P> {
+    const fn line(&self) -> Line<'_, P> {
+        Line { process: self.process, page: [0; 320], len: 0 }
+    }
+
+    /// Says something on standard error.
+    #[inline(never)]
+    fn say(&self, words: fmt::Arguments<'_>) -> Failed {
+        let mut line = self.line();
+        let _ = line.write_str("wg: ");
+        let _ = line.write_fmt(words);
+        line.end();
+        Failed
+    }
+
+    /// Says what failed, and what it was part of.
+    #[inline(never)]
+    fn tell(&self, what: &str, name: &str, fault: Fault) -> Failed {
+        let failure = self.slot.take(fault);
+        let text = &failure.text;
+        match failure.subject {
+            Subject::None | Subject::Interface => self.say(format_args!("{what}{name}: {text}")),
+            subject => self.say(format_args!("{what}{name}: {subject}: {text}")),
+        }
+    }
+
+    /// Whether an environment variable has this value.
+    fn is(&self, name: &CStr, value: &str) -> bool {
+        self.process.variable(name) == Some(value)
+    }
+
+    fn usage(&self, command: &str, behind: &str) -> Failed {
+        let program = self.program;
+        // Longer than a line of ours.
+        for part in ["Usage: ", program, " ", command, behind, "\n"] {
+            let _ = self.process.write(Output::Err, part.as_bytes());
+        }
+        Failed
+    }
+
+    /// All commands.
+    fn help(&self, output: Output) {
+        let write = |text: &str| {
+            let _ = self.process.write(output, text.as_bytes());
+        };
+        for part in ["Usage: ", self.program, " <cmd> [<args>]\n\nAvailable subcommands:\n"] {
+            write(part);
+        }
+        for (name, _, what) in COMMANDS {
+            for part in ["  ", name, ": ", what, "\n"] {
+                write(part);
+            }
+        }
+        write("You may pass `--help' to any of these subcommands to view usage.\n");
+    }
+
+    fn command(&self, words: &mut dyn Iterator<Item = &str>) -> Result<i32, Failed> {
+        let name = words.next();
+        let first = words.next();
+        match name {
+            Some("-h" | "--help" | "help") if first.is_none() => {
+                self.help(Output::Out);
+                return Ok(0);
+            }
+            Some("-v" | "--version" | "version") if first.is_none() => {
+                let _ = self.process.write(Output::Out, VERSION.as_bytes());
+                return Ok(0);
+            }
+            _ => {}
+        }
+        let name = name.unwrap_or("show");
+        let named = |(command, ..): &&(&str, _, _)| *command == name;
+        let Some((_, command, _)) = COMMANDS.iter().find(named) else {
+            let Failed = self.say(format_args!("there is no command `{name}`"));
+            self.help(Output::Err);
+            return Err(Failed);
+        };
+        let usage = || self.usage(name, command.usage());
+        let second = words.next();
+        if *command == Command::Set {
+            let (Some(first), Some(second)) = (first, second) else { return Err(usage()) };
+            let mut words = core::iter::once(second).chain(words);
+            return self.configure(*command, first, &mut words);
+        }
+        match (command, first, second) {
+            _ if words.next().is_some() => Err(usage()),
+            (Command::Show, Some("-h" | "--help" | "help"), None) => {
+                let Failed = usage();
+                Ok(0)
+            }
+            (Command::Show, Some("interfaces"), Some(_)) => Err(usage()),
+            (Command::Show, of, None) => self.show(of, Ok(Form::Pretty)),
+            (Command::Show, of, Some(field)) => self.show(of, Form::named(field).ok_or(field)),
+            (Command::ShowConf, Some(of), None) => self.show(Some(of), Ok(Form::Configuration)),
+            (Command::SetConf | Command::AddConf | Command::SyncConf, Some(of), Some(path)) => {
+                self.configure(*command, of, &mut core::iter::once(path))
+            }
+            (Command::GenKey | Command::GenPsk, None, _) => {
+                self.generate(*command == Command::GenKey)
+            }
+            (Command::PubKey, None, _) => self.public_key(),
+            _ => Err(usage()),
+        }
+    }
+
+    fn kernel<'b>(&'b self, buffers: &'b mut Buffers) -> Result<Kernel<'b, P::Netlink>, Failed> {
+        let refused = |errno| self.say(format_args!("netlink: {errno}"));
+        let route = self.process.netlink(Protocol::Route).map_err(refused)?;
+        let generic = self.process.netlink(Protocol::Generic).map_err(refused)?;
+        Ok(Kernel::new(route, generic, self.slot, buffers))
+    }
+
+    fn interface(&self, name: &str) -> Result<IfName, Failed> {
+        name.parse().map_err(|error| self.say(format_args!("`{name}`: {error}")))
+    }
+
+    /// `set`, `setconf`, `addconf` and `syncconf`. `words` are those of the command line behind the
+    /// interface, or the path of the file.
+    fn configure(
+        &self,
+        command: Command,
+        name: &str,
+        words: &mut dyn Iterator<Item = &str>,
+    ) -> Result<i32, Failed> {
+        if command != Command::SyncConf {
+            return self.configure_with(command, name, words, None);
+        }
+        let mut key = [0; 16];
+        let random = self.process.random(&mut key);
+        random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
+        self.configure_with(command, name, words, Some(&mut Lookup::new(key)))
+    }
+
+    fn configure_with(
+        &self,
+        command: Command,
+        name: &str,
+        words: &mut dyn Iterator<Item = &str>,
+        mut lookup: Option<&mut Lookup>,
+    ) -> Result<i32, Failed> {
+        let (mut peers, mut ips, mut extras) = ([0; WINDOW], [0; WINDOW], [0; 4096]);
+        let spool = |window| Spool::new(self.slot, self.process.scratch(), window);
+        let whole = DeviceChange {
+            private_key: Some(SecretKey([0; KEY_LEN])),
+            listen_port: Some(0),
+            fwmark: Some(0),
+            replace_peers: true,
+        };
+        let adds = matches!(command, Command::Set | Command::AddConf);
+        let device = if adds { DeviceChange::default() } else { whole };
+        let mut wanted =
+            Wanted { device, peers: spool(&mut peers), ips: spool(&mut ips), count: 0 };
+        let mut reader = Reader::new(self, &mut wanted, lookup.as_deref_mut());
+        if command == Command::Set {
+            reader.words(words)?;
+        } else {
+            reader.file(words.next().unwrap_or_default())?;
+        }
+        let lost = reader.lost;
+        let of = self.interface(name)?;
+        let mut buffers = Buffers::default();
+        let mut set = [0; SET];
+        let mut kernel = self.kernel(&mut buffers)?;
+        let done = match lookup {
+            None => send::send(&mut kernel, of, &mut wanted, None, &mut set).map(|_| ()),
+            Some(lookup) => {
+                let extras = spool(&mut extras);
+                sync::sync(&mut kernel, of, &mut wanted, lookup, extras, &mut set)
+            }
+        };
+        set.zeroize();
+        buffers.answer.zeroize();
+        done.map_err(|fault| {
+            let port = "another program or interface has this port";
+            let about = Some(Subject::ListenPort);
+            let fault = self.slot.reword(fault, Errno::EADDRINUSE, about, port);
+            self.tell("cannot change ", name, fault)
+        })?;
+        Ok(if lost > 0 { UNRESOLVED } else { 0 })
+    }
+}

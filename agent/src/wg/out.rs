@@ -1,0 +1,80 @@
+//! Standard output, a page at a time.
+
+use core::fmt;
+
+use zeroize::Zeroize;
+
+use super::process::{Output, Process};
+use super::{Failed, Wg};
+
+/// Text on its way to standard output.
+pub(super) struct Out<'a, 'p, P: Process> {
+    wg: &'a Wg<'p, P>,
+    page: &'a mut [u8],
+    len: usize,
+    /// Something could not be written.
+    failed: bool,
+}
+
+impl<P: Process> Drop for Out<'_, '_, P> {
+    fn drop(&mut self) {
+        // Keys pass through it.
+        self.page.zeroize();
+    }
+}
+
+impl<'a, 'p, P: Process> Out<'a, 'p, P> {
+    pub(super) const fn new(wg: &'a Wg<'p, P>, page: &'a mut [u8]) -> Self {
+        Self { wg, page, len: 0, failed: false }
+    }
+
+    fn flush(&mut self) {
+        let page = core::mem::take(&mut self.page);
+        let held = core::mem::take(&mut self.len);
+        if held > 0 {
+            self.write(page.get(..held).unwrap_or_default());
+        }
+        self.page = page;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.failed {
+            return;
+        }
+        if let Err(errno) = self.wg.process.write(Output::Out, bytes) {
+            let _ = self.wg.say(format_args!("standard output: {errno}"));
+            self.failed = true;
+        }
+    }
+
+    /// Forgets what was not written yet.
+    pub(super) const fn discard(&mut self) {
+        self.len = 0;
+    }
+
+    /// Takes bytes.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.page.len().saturating_sub(self.len) {
+            self.flush();
+        }
+        if bytes.len() > self.page.len() {
+            return self.write(bytes);
+        }
+        let room = self.page.get_mut(self.len..).unwrap_or_default();
+        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        self.len = self.len.saturating_add(bytes.len());
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(mut self) -> Result<i32, Failed> {
+        self.flush();
+        if self.failed { Err(Failed) } else { Ok(0) }
+    }
+}
+
+impl<P: Process> fmt::Write for Out<'_, '_, P> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! `show` and `showconf` as commands: which interfaces, and their text to standard output.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use proto_core::netlink::IfName;
+use proto_core::netlink::route::{Link, link};
+use proto_core::protocol::message::Subject;
+
+use super::order::Order;
+use super::out::Out;
+use super::process::Process;
+use super::show::{Form, Show};
+use super::spool::Spool;
+use super::{Command, Failed, Wg};
+use crate::fault::Fault;
+use crate::kernel::{Buffers, Kernel, Protocol, steady};
+use crate::plan::each_event;
+
+/// Bytes of text that are kept out of a file.
+const TEXT: usize = 32 * 1024;
+/// Bytes written to standard output at once, other than what was in a file.
+const PAGE: usize = 4 * 1024;
+/// Bytes of the names of interfaces, and of what orders peers.
+const WINDOW: usize = 2 * 1024;
+/// Bytes of a name (`IFNAMSIZ`).
+const NAME: usize = 16;
+
+/// Everything that a device passes through on its way to standard output.
+struct Screen<'k, 's, 'b, 'w, P: Process> {
+    wg: &'s Wg<'s, P>,
+    kernel: &'k mut Kernel<'b, P::Netlink>,
+    text: Spool<'w, P::File>,
+    order: Order<'w, P::File>,
+    out: Out<'s, 's, P>,
+}
+
+impl<P: Process> Wg<'_, P> {
+    /// `show` of an interface, of `all`, or of their names, and `showconf`. `form` may be a field that
+    /// there is none of.
+    pub(super) fn show(&self, of: Option<&str>, form: Result<Form, &str>) -> Result<i32, Failed> {
+        let mut buffers = Buffers::default();
+        let mut kernel = self.kernel(&mut buffers)?;
+        let (mut page, mut text, mut order) = ([0; PAGE], [0; TEXT], [0; WINDOW]);
+        let spool = |window| Spool::new(self.slot, self.process.scratch(), window);
+        let mut screen = Screen {
+            wg: self,
+            kernel: &mut kernel,
+            text: spool(&mut text),
+            order: Order::new(spool(&mut order)),
+            out: Out::new(self, &mut page),
+        };
+        let shown = match of {
+            // For `showconf` these two are names like any other.
+            Some(name)
+                if form == Ok(Form::Configuration) || !matches!(name, "all" | "interfaces") =>
+            {
+                let of = self.interface(name)?;
+                let form = form.map_err(|field| self.no_field(field))?;
+                screen.device(of, form, false).map_err(|fault| self.no_access(of, fault))
+            }
+            of => {
+                let mut names = [0; WINDOW];
+                let mut names = Spool::new(self.slot, self.process.scratch(), &mut names);
+                let listed = screen.list(&mut names);
+                listed.map_err(|fault| self.tell("cannot list the interfaces", "", fault))?;
+                match of {
+                    Some("interfaces") => screen.names(&mut names),
+                    _ => screen.all(&mut names, form),
+                }
+            }
+        };
+        let Screen { out, .. } = screen;
+        let written = out.finish();
+        shown.and(written)
+    }
+
+    fn no_field(&self, field: &str) -> Failed {
+        let Failed = self.say(format_args!("there is no field `{field}`"));
+        self.usage("show", Command::Show.usage())
+    }
+
+    fn no_access(&self, name: IfName, fault: Fault) -> Failed {
+        self.tell("cannot read ", name.as_str(), fault)
+    }
+}
+
+impl<P: Process> Screen<'_, '_, '_, '_, P> {
+    /// Lists the WireGuard interfaces.
+    fn list(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Fault> {
+        steady(self.kernel.slot, Subject::None, &mut || {
+            names.clear();
+            self.kernel.dump(Protocol::Route, Subject::None, &link::list, &mut |message| {
+                match Link::parse(message) {
+                    Ok(link) if link.is_wireguard() => {
+                        let mut bytes = [0; NAME];
+                        let name = link.name.as_str().bytes();
+                        bytes.iter_mut().zip(name).for_each(|(to, from)| *to = from);
+                        names.append(&bytes)
+                    }
+                    // A link whose name is no text is none of ours.
+                    _ => Ok(()),
+                }
+            })
+        })
+    }
+
+    /// The name at `at`, if there is one.
+    fn name(&self, names: &mut Spool<'_, P::File>, at: u32) -> Result<Option<IfName>, Failed> {
+        if at >= names.len() {
+            return Ok(None);
+        }
+        let mut bytes = [0; NAME];
+        let read = names.read(at, &mut bytes);
+        read.map_err(|fault| self.wg.tell("cannot list the interfaces", "", fault))?;
+        let text = CStr::from_bytes_until_nul(&bytes).unwrap_or_default();
+        Ok(text.to_str().unwrap_or_default().parse().ok())
+    }
+
+    /// Prints the names on one line.
+    fn names(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Failed> {
+        let mut at = 0_u32;
+        while let Some(name) = self.name(names, at)? {
+            at = at.saturating_add(NAME as u32);
+            let end = if at < names.len() { " " } else { "\n" };
+            let _ = write!(self.out, "{name}{end}");
+        }
+        Ok(())
+    }
+
+    /// Prints all interfaces. One that cannot be read is passed over, if there is another.
+    fn all(
+        &mut self,
+        names: &mut Spool<'_, P::File>,
+        form: Result<Form, &str>,
+    ) -> Result<(), Failed> {
+        let mut outcome = Ok(());
+        let mut any = false;
+        let mut at = 0_u32;
+        while let Some(name) = self.name(names, at)? {
+            at = at.saturating_add(NAME as u32);
+            match self.device(name, form.unwrap_or(Form::PublicKey), true) {
+                Ok(()) => any = true,
+                Err(fault) => {
+                    outcome = Err(self.wg.no_access(name, fault));
+                    continue;
+                }
+            }
+            if let Err(field) = form {
+                self.out.discard();
+                return Err(self.wg.no_field(field));
+            }
+            if form == Ok(Form::Pretty) && at < names.len() {
+                self.out.bytes(b"\n");
+            }
+        }
+        if any { Ok(()) } else { outcome }
+    }
+
+    /// Prints an interface.
+    fn device(&mut self, name: IfName, form: Form, prefix: bool) -> Result<(), Fault> {
+        let prefix = Some(name).filter(|_| prefix);
+        let Self { wg, kernel, text, order, out } = self;
+        steady(kernel.slot, Subject::Interface, &mut || {
+            text.clear();
+            order.clear();
+            let mut show = Show::new(wg, form, prefix, text, order);
+            let whole = each_event(kernel, name, &mut |event| show.event(event))?;
+            show.end()?;
+            Ok(whole)
+        })?;
+        let first = order.first()?.unwrap_or(text.len());
+        copy(text, out, 0, first)?;
+        order.each(&mut |from, to| {
+            out.bytes(b"\n");
+            copy(text, out, from, to)
+        })
+    }
+}
+
+/// Copies a piece of the text.
+fn copy<P: Process>(
+    text: &mut Spool<'_, P::File>,
+    out: &mut Out<'_, '_, P>,
+    mut from: u32,
+    to: u32,
+) -> Result<(), Fault> {
+    while from < to {
+        let piece = text.piece(from, to.saturating_sub(from) as usize)?;
+        out.bytes(piece);
+        from = from.saturating_add(piece.len().max(1) as u32);
+    }
+    Ok(())
+}

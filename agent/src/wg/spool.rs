@@ -1,0 +1,209 @@
+//! Bytes in a file of any length, seen through a window. What fits the window never reaches the
+//! file.
+
+use proto_core::netlink::Errno;
+use zeroize::Zeroize;
+
+use crate::fault::{Fault, Slot};
+use crate::system::File;
+
+/// The bytes.
+#[derive(Debug)]
+pub(super) struct Spool<'w, F> {
+    slot: &'w Slot,
+    file: F,
+    window: &'w mut [u8],
+    /// Where the window begins, and how much of it is in use.
+    from: u32,
+    held: usize,
+    /// The window has something that the file has not.
+    dirty: bool,
+    len: u32,
+}
+
+impl<F> Drop for Spool<'_, F> {
+    fn drop(&mut self) {
+        // Keys pass through it.
+        self.window.zeroize();
+    }
+}
+
+impl<'w, F: File> Spool<'w, F> {
+    /// Without a byte.
+    pub(super) const fn new(slot: &'w Slot, file: F, window: &'w mut [u8]) -> Self {
+        Self { slot, file, window, from: 0, held: 0, dirty: false, len: 0 }
+    }
+
+    /// How many bytes there are.
+    pub(super) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// How many records of `size` bytes that is.
+    pub(super) fn records(&self, size: usize) -> u32 {
+        self.len.checked_div(size as u32).unwrap_or(0)
+    }
+
+    /// Forgets all of them.
+    pub(super) const fn clear(&mut self) {
+        (self.from, self.held, self.dirty, self.len) = (0, 0, false, 0);
+    }
+
+    /// Writes the window back.
+    #[inline(never)]
+    fn flush(&mut self) -> Result<(), Fault> {
+        if core::mem::take(&mut self.dirty) {
+            let bytes = self.window.get(..self.held).unwrap_or_default();
+            self.file.write_at(self.from, bytes).map_err(|errno| self.slot.storage(errno))?;
+        }
+        Ok(())
+    }
+
+    /// Adds bytes behind the last.
+    #[inline(never)]
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            let behind = self.from.saturating_add(self.held as u32) == self.len;
+            if !behind || self.held == self.window.len() {
+                self.flush()?;
+                (self.from, self.held) = (self.len, 0);
+            }
+            let room = self.window.get_mut(self.held..).unwrap_or_default();
+            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+            room.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            bytes = later;
+            self.dirty = true;
+            self.held = self.held.saturating_add(now.len());
+            let len = self.len.checked_add(now.len() as u32);
+            self.len = len.ok_or_else(|| self.slot.storage(Errno::EOVERFLOW))?;
+        }
+        Ok(())
+    }
+
+    /// The bytes from `at` on that the window has, `most` at the most: none only behind the last.
+    #[inline(never)]
+    pub(super) fn piece(&mut self, at: u32, most: usize) -> Result<&mut [u8], Fault> {
+        let inside = |from: u32, held: usize| {
+            let at = at.checked_sub(from)? as usize;
+            (at < held).then_some(at)
+        };
+        if inside(self.from, self.held).is_none() && at < self.len {
+            self.flush()?;
+            let got = self.file.read_at(at, self.window);
+            self.held = got.map_err(|errno| self.slot.storage(errno))?;
+            // The file may have had more before it was forgotten.
+            self.held = self.held.min(self.len.saturating_sub(at) as usize);
+            self.from = at;
+        }
+        let Some(at) = inside(self.from, self.held) else { return Ok(&mut []) };
+        let end = at.saturating_add(most).min(self.held);
+        Ok(self.window.get_mut(at..end).unwrap_or_default())
+    }
+
+    /// Reads bytes at `at`.
+    #[inline(never)]
+    pub(super) fn read(&mut self, mut at: u32, mut buf: &mut [u8]) -> Result<(), Fault> {
+        while !buf.is_empty() {
+            let piece = self.piece(at, buf.len())?;
+            let len = piece.len();
+            let Some(room) = buf.split_off_mut(..len).filter(|_| len > 0) else {
+                return Err(self.slot.storage(Errno::EIO));
+            };
+            room.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            at = at.saturating_add(len as u32);
+        }
+        Ok(())
+    }
+
+    /// Reads bytes at `at` and leaves the window where it is.
+    pub(super) fn read_far(&mut self, at: u32, buf: &mut [u8]) -> Result<(), Fault> {
+        let end = at.saturating_add(buf.len() as u32);
+        let held = self.from.saturating_add(self.held as u32);
+        if at >= self.from && end <= held {
+            return self.read(at, buf);
+        }
+        if at < held && end > self.from {
+            self.flush()?;
+        }
+        match self.file.read_at(at, buf) {
+            Ok(got) if got == buf.len() => Ok(()),
+            Ok(_) => Err(self.slot.storage(Errno::EIO)),
+            Err(errno) => Err(self.slot.storage(errno)),
+        }
+    }
+
+    /// Writes over bytes that are there.
+    #[inline(never)]
+    pub(super) fn write(&mut self, mut at: u32, mut bytes: &[u8]) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            let piece = self.piece(at, bytes.len())?;
+            let len = piece.len();
+            let Some(now) = bytes.split_off(..len).filter(|_| len > 0) else {
+                return Err(self.slot.storage(Errno::EIO));
+            };
+            piece.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            self.dirty = true;
+            at = at.saturating_add(len as u32);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Memory;
+
+    #[test]
+    fn bytes_come_back_from_any_place() {
+        let slot = Slot::default();
+        let mut window = [0; 7];
+        let mut spool = Spool::new(&slot, Memory::default(), &mut window);
+        let mut all: Vec<u8> = Vec::new();
+        for n in 0..50_u8 {
+            let piece = vec![n; usize::from(n % 11)];
+            spool.append(&piece).unwrap();
+            all.extend(&piece);
+            if n % 7 == 3 {
+                let at = all.len() / 2;
+                spool.write(at as u32, &[0xaa, n, 0xbb]).unwrap();
+                all[at..at + 3].copy_from_slice(&[0xaa, n, 0xbb]);
+            }
+        }
+        assert_eq!(spool.len() as usize, all.len());
+        for (at, len) in [(0, 1), (3, 20), (all.len() - 5, 5), (0, all.len()), (10, 0)] {
+            let mut got = vec![0; len];
+            spool.read(at as u32, &mut got).unwrap();
+            assert_eq!(got, all[at..at + len]);
+        }
+        let mut behind = [0; 2];
+        spool.read(spool.len() - 1, &mut behind).unwrap_err();
+        spool.clear();
+        assert_eq!(spool.piece(0, 9).unwrap(), []);
+        spool.append(b"new").unwrap();
+        assert_eq!(spool.piece(0, 9).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_fits_the_window_never_reaches_the_file() {
+        struct None;
+        impl File for None {
+            fn read_at(&mut self, _: u32, _: &mut [u8]) -> Result<usize, Errno> {
+                panic!("read")
+            }
+            fn write_at(&mut self, _: u32, _: &[u8]) -> Result<(), Errno> {
+                panic!("written")
+            }
+            fn clear(&mut self) -> Result<(), Errno> {
+                panic!("cleared")
+            }
+        }
+        let slot = Slot::default();
+        let mut window = [0; 8];
+        let mut spool = Spool::new(&slot, None, &mut window);
+        spool.append(b"12345678").unwrap();
+        let mut got = [0; 8];
+        spool.read(0, &mut got).unwrap();
+        assert_eq!(&got, b"12345678");
+    }
+}

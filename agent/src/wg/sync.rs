@@ -1,0 +1,317 @@
+//! `syncconf`: what differs between a configuration and the kernel, and nothing else, is sent. Then
+//! the kernel is read again: if somebody else changed it in between, it takes another round.
+//!
+//! The kernel lists peers in the order they were made, so the peer behind the last one is tried
+//! first; any other is found by its bucket. Allowed IPs are compared as sets by [`SetSum`]s.
+//!
+//! An allowed IP that two peers of the configuration have goes to the last of them, and a peer that
+//! stands there twice is what both say together. Such peers are not compared: they are sent in their
+//! order, as `setconf` would.
+
+use proto_core::ip::IpNet;
+use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
+use proto_core::netlink::IfName;
+use proto_core::netlink::wireguard::{DeviceChange, DeviceInfo, Event, PeerInfo};
+use proto_core::protocol::message::{Code, Subject, peer};
+
+use super::send::send;
+use super::spool::Spool;
+use super::wanted::{Peer, SHARED, Wanted};
+use crate::fault::{Fault, Slot};
+use crate::index::Mark;
+use crate::kernel::{Kernel, steady};
+use crate::plan::each_event;
+use crate::set_sum::{SetSum, hash};
+use crate::system::{File, NetlinkSocket};
+
+/// Peers are spread over this many buckets by their keys. More peers make the buckets deeper.
+const BUCKETS: usize = 1 << 14;
+/// Bytes of a [`Filter`].
+const FILTER: usize = 1 << 16;
+/// How often the kernel may turn out to be different from what it was told.
+const ROUNDS: u8 = 5;
+
+/// Hashes of which it is known that they were not there, or that they may have been.
+struct Filter([u8; FILTER]);
+
+impl Filter {
+    /// Whether it may have been there before.
+    fn insert(&mut self, hash: u128) -> bool {
+        self.visit(hash, true)
+    }
+
+    fn visit(&mut self, hash: u128, insert: bool) -> bool {
+        let mut there = true;
+        let mut hash = hash;
+        for _ in 0..4 {
+            let bit = 1_u8.unbounded_shl(hash as u32 & 7);
+            if let Some(byte) = self.0.get_mut((hash >> 3) as usize & (FILTER - 1)) {
+                there &= *byte & bit != 0;
+                if insert {
+                    *byte |= bit;
+                }
+            }
+            hash >>= 24;
+        }
+        there
+    }
+}
+
+/// What is noted about a configuration while it is read.
+pub(super) struct Lookup {
+    key: [u8; 16],
+    /// The last peer in each bucket, counted from 1.
+    buckets: [u32; BUCKETS],
+    seen: Filter,
+    /// Allowed IPs that were seen twice.
+    twice: Filter,
+    any_twice: bool,
+}
+
+fn bucket(key: &PublicKey) -> usize {
+    let (words, _) = key.0.as_chunks::<4>();
+    let mixed = words.iter().fold(0, |all, word| all ^ u32::from_le_bytes(*word));
+    mixed as usize & (BUCKETS - 1)
+}
+
+impl Lookup {
+    /// With a random key.
+    pub(super) const fn new(key: [u8; 16]) -> Self {
+        let (seen, twice) = (Filter([0; FILTER]), Filter([0; FILTER]));
+        Self { key, buckets: [0; BUCKETS], seen, twice, any_twice: false }
+    }
+
+    /// Takes note of an allowed IP of `peer`.
+    pub(super) fn allowed_ip(&mut self, peer: &mut Peer, net: &IpNet) {
+        let hash = peer.ips.add(&self.key, net);
+        if self.seen.insert(hash) {
+            self.twice.insert(hash);
+            self.any_twice = true;
+        }
+    }
+
+    /// Takes note of peer number `n`.
+    pub(super) fn peer(&mut self, peer: &mut Peer, n: u32) {
+        if let Some(last) = self.buckets.get_mut(bucket(&peer.key)) {
+            peer.next = core::mem::replace(last, n.saturating_add(1));
+        }
+    }
+
+    /// The last peer with this key before number `below`, and its own number.
+    fn find<F: File>(
+        &self,
+        wanted: &mut Wanted<'_, F>,
+        key: &PublicKey,
+        below: u32,
+    ) -> Result<Option<(u32, Peer)>, Fault> {
+        let mut next = self.buckets.get(bucket(key)).copied().unwrap_or(0);
+        while let Some(n) = next.checked_sub(1) {
+            let peer = wanted.far_peer(n)?;
+            if peer.key == *key && n < below {
+                return Ok(Some((n, peer)));
+            }
+            next = peer.next;
+        }
+        Ok(None)
+    }
+
+    /// Marks the peers that share an allowed IP.
+    fn mark_shared<F: File>(&mut self, wanted: &mut Wanted<'_, F>) -> Result<(), Fault> {
+        if !self.any_twice {
+            return Ok(());
+        }
+        for n in 0..wanted.count {
+            let peer = wanted.peer(n)?;
+            for at in 0..peer.ips.count {
+                let ip = wanted.allowed_ip(peer.first_ip.saturating_add(at))?;
+                if self.twice.visit(hash(&self.key, &ip.net.masked()), false) {
+                    wanted.set_flags(n, peer.flags | SHARED)?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the kernel what the configuration says, in as few changes as it takes.
+///
+/// # Errors
+/// What the kernel said, or [`Code::Unsteady`].
+pub(super) fn sync<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+    wanted: &mut Wanted<'_, F>,
+    lookup: &mut Lookup,
+    extras: Spool<'_, F>,
+    set: &mut [u8],
+) -> Result<(), Fault> {
+    lookup.mark_shared(wanted)?;
+    let asked = wanted.device;
+    let mut sync = Sync { wanted, lookup, extras, device: None, next: 0, told: None, round: 0 };
+    while sync.round < ROUNDS {
+        sync.compare(kernel, name)?;
+        sync.settle_missing()?;
+        sync.wanted.device = sync.device_change(&asked);
+        if !send(kernel, name, sync.wanted, Some(&mut sync.extras), set)? {
+            return Ok(());
+        }
+        sync.round = sync.round.saturating_add(1);
+    }
+    Err(kernel.slot.fail(Code::Unsteady, Subject::Interface, "somebody else keeps changing it"))
+}
+
+/// A peer of the kernel's whose allowed IPs are being told.
+struct Told {
+    n: u32,
+    wanted: Peer,
+    fields: u8,
+    ips: SetSum,
+}
+
+struct Sync<'a, 'w, 'e, F> {
+    wanted: &'a mut Wanted<'w, F>,
+    lookup: &'a Lookup,
+    /// Keys of peers that the kernel has and the configuration has not.
+    extras: Spool<'e, F>,
+    device: Option<DeviceInfo>,
+    /// The peer that the kernel should tell next.
+    next: u32,
+    told: Option<Told>,
+    round: u8,
+}
+
+impl<F: File> Sync<'_, '_, '_, F> {
+    /// Reads the kernel and marks what differs.
+    fn compare<N: NetlinkSocket>(
+        &mut self,
+        kernel: &mut Kernel<'_, N>,
+        name: IfName,
+    ) -> Result<(), Fault> {
+        let slot: &Slot = kernel.slot;
+        steady(slot, Subject::Interface, &mut || {
+            self.extras.clear();
+            (self.next, self.told) = (0, None);
+            if self.round > 0 || self.device.is_some() {
+                for n in 0..self.wanted.count {
+                    self.wanted.set_mark(n, Mark::Missing)?;
+                }
+            }
+            let whole = each_event(kernel, name, &mut |event| self.event(event))?;
+            self.settle()?;
+            Ok(whole)
+        })
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Fault> {
+        match event {
+            Event::Device(device) => self.device = Some(*device),
+            Event::Peer(info) => {
+                self.settle()?;
+                self.peer(info)?;
+            }
+            Event::AllowedIp(net) => {
+                if let Some(told) = &mut self.told {
+                    told.ips.add(&self.lookup.key, net);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn peer(&mut self, info: &PeerInfo) -> Result<(), Fault> {
+        let expected = self.next;
+        let found = if expected < self.wanted.count {
+            Some(self.wanted.peer(expected)?).filter(|peer| peer.key == info.public_key)
+        } else {
+            None
+        };
+        let found = match found {
+            Some(peer) => Some((expected, peer)),
+            None => self.lookup.find(self.wanted, &info.public_key, u32::MAX)?,
+        };
+        let Some((n, wanted)) = found else {
+            return self.extras.append(&info.public_key.0);
+        };
+        self.next = n.saturating_add(1);
+        let differs = [
+            // It may have moved since it was told where it is.
+            (
+                wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && self.round == 0,
+                peer::ENDPOINT,
+            ),
+            (wanted.wanted_preshared_key() != info.preshared_key, peer::PRESHARED_KEY),
+            (wanted.keepalive != info.persistent_keepalive, peer::PERSISTENT_KEEPALIVE),
+        ];
+        let fields =
+            differs.iter().filter(|(differs, _)| *differs).fold(0, |all, (_, bit)| all | bit);
+        self.told = Some(Told { n, wanted, fields, ips: SetSum::default() });
+        Ok(())
+    }
+
+    /// Marks a peer after its last allowed IP.
+    fn settle(&mut self) -> Result<(), Fault> {
+        let Some(told) = self.told.take() else { return Ok(()) };
+        let ips = if told.ips == told.wanted.ips { 0 } else { peer::ALLOWED_IPS };
+        let mark = match told.fields | ips {
+            // Sent once: what others took of it is theirs.
+            _ if told.wanted.is(SHARED) && self.round > 0 => Mark::Same,
+            _ if told.wanted.is(SHARED) => Mark::Missing,
+            0 => Mark::Same,
+            fields => Mark::Differs(fields),
+        };
+        if told.wanted.mark == mark { Ok(()) } else { self.wanted.set_mark(told.n, mark) }
+    }
+
+    /// Looks at the peers that the kernel does not have, or that the configuration has twice.
+    fn settle_missing(&mut self) -> Result<(), Fault> {
+        // With none in the kernel all are sent, and in their order.
+        if self.next == 0 && self.round == 0 {
+            return Ok(());
+        }
+        let own = self.device.and_then(|device| device.public_key);
+        for n in 0..self.wanted.count {
+            let peer = self.wanted.peer(n)?;
+            if peer.mark != Mark::Missing {
+                continue;
+            }
+            if Some(peer.key) == own {
+                // The kernel passes over its own key.
+                self.wanted.set_mark(n, Mark::Same)?;
+                continue;
+            }
+            let mut below = u32::MAX;
+            while let Some((other, found)) = self.lookup.find(self.wanted, &peer.key, below)? {
+                below = other;
+                if other != n && !found.is(SHARED) {
+                    self.wanted.set_flags(other, found.flags | SHARED)?;
+                    self.wanted.set_flags(n, peer.flags | SHARED)?;
+                    self.wanted.set_mark(other, Mark::Missing)?;
+                }
+            }
+            if self.round > 0 && self.wanted.peer(n)?.is(SHARED) {
+                self.wanted.set_mark(n, Mark::Same)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of the device differs.
+    fn device_change(&self, asked: &DeviceChange) -> DeviceChange {
+        let Some(has) = self.device else { return *asked };
+        let key = asked.private_key.unwrap_or(SecretKey([0; KEY_LEN]));
+        let same_key = match has.private_key {
+            None => key.is_zero(),
+            Some(private) => !key.is_zero() && private == key.clamped(),
+        };
+        DeviceChange {
+            private_key: Some(key).filter(|_| !same_key),
+            // Without a port of its own the kernel chooses one, once.
+            listen_port: asked
+                .listen_port
+                .filter(|port| *port != has.listen_port && (*port != 0 || self.round == 0)),
+            fwmark: asked.fwmark.filter(|mark| *mark != has.fwmark),
+            replace_peers: self.wanted.count == 0 && self.extras.len() > 0,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What a configuration asks for, whole and checked, before any of it is done: the device here, its
+//! peers and their allowed IPs as records of one length each in a [`Spool`].
+
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use proto_core::ip::IpNet;
+use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
+use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
+
+use super::spool::Spool;
+use crate::fault::Fault;
+use crate::index::Mark;
+use crate::set_sum::SetSum;
+use crate::system::File;
+
+/// The peer is to be removed.
+pub(super) const REMOVE: u8 = 1;
+/// Its allowed IPs take the place of those it has.
+pub(super) const REPLACE: u8 = 2;
+/// Its preshared key is given.
+pub(super) const PRESHARED_KEY: u8 = 4;
+/// Its keepalive interval is given.
+pub(super) const KEEPALIVE: u8 = 8;
+/// Another peer of the configuration has the same key or one of the same allowed IPs, so that it
+/// takes all of them in their order to come to the right end.
+pub(super) const SHARED: u8 = 16;
+
+/// A peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// [`REMOVE`] and so on.
+    pub(super) flags: u8,
+    /// What is known about it.
+    pub(super) mark: Mark,
+    /// Its key.
+    pub(super) key: PublicKey,
+    /// Its preshared key, or zeros.
+    pub(super) preshared_key: SecretKey,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) keepalive: u16,
+    /// The first of its allowed IPs, and their sum.
+    pub(super) first_ip: u32,
+    pub(super) ips: SetSum,
+    /// The peer before it whose key falls into the same bucket, counted from 1.
+    pub(super) next: u32,
+}
+
+/// flags, mark, endpoint (family, port, scope, address), keepalive, key, next, first IP, count, sum,
+/// preshared key
+pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 4 + 16 + KEY_LEN;
+/// Where the mark is.
+pub(super) const MARK_AT: u32 = 1;
+/// family and sign, prefix, address
+const IP: usize = 1 + 1 + 16;
+/// In the first byte of an allowed IP: take it away.
+const TAKE_AWAY: u8 = 0x80;
+
+/// Writes fields one behind the other.
+struct Put<'b>(&'b mut [u8]);
+
+impl Put<'_> {
+    fn bytes(&mut self, field: &[u8]) {
+        if let Some(place) = core::mem::take(&mut self.0).split_at_mut_checked(field.len()) {
+            place.0.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
+            self.0 = place.1;
+        }
+    }
+}
+
+/// Reads what [`Put`] wrote.
+struct Get<'b>(&'b [u8]);
+
+impl Get<'_> {
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let Some((field, rest)) = self.0.split_first_chunk() else { return [0; N] };
+        self.0 = rest;
+        *field
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::from_le_bytes(self.array())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
+    }
+}
+
+/// The address in the space of an IPv6 one, and 4 or 6.
+fn ip_bytes(ip: IpAddr) -> (u8, [u8; 16]) {
+    match ip {
+        IpAddr::V4(ip) => (4, ip.to_ipv6_mapped().octets()),
+        IpAddr::V6(ip) => (6, ip.octets()),
+    }
+}
+
+fn ip(family: u8, bytes: [u8; 16]) -> IpAddr {
+    match bytes {
+        [.., a, b, c, d] if family == 4 => IpAddr::from([a, b, c, d]),
+        _ => IpAddr::from(bytes),
+    }
+}
+
+impl Peer {
+    pub(super) const fn new(flags: u8, first_ip: u32) -> Self {
+        Self {
+            flags,
+            mark: Mark::Missing,
+            key: PublicKey([0; KEY_LEN]),
+            preshared_key: SecretKey([0; KEY_LEN]),
+            endpoint: None,
+            keepalive: 0,
+            first_ip,
+            ips: SetSum { count: 0, sum: 0 },
+            next: 0,
+        }
+    }
+
+    #[inline(never)]
+    fn to_bytes(self, bytes: &mut [u8; PEER]) {
+        let mut put = Put(bytes);
+        put.bytes(&[self.flags, self.mark.to_byte()]);
+        let (family, address) = self.endpoint.map_or((0, [0; 16]), |to| ip_bytes(to.ip()));
+        let scope = match self.endpoint {
+            Some(SocketAddr::V6(to)) => to.scope_id(),
+            _ => 0,
+        };
+        put.bytes(&[family]);
+        put.bytes(&self.endpoint.map_or(0, |to| to.port()).to_le_bytes());
+        put.bytes(&scope.to_le_bytes());
+        put.bytes(&address);
+        put.bytes(&self.keepalive.to_le_bytes());
+        put.bytes(&self.key.0);
+        put.bytes(&self.next.to_le_bytes());
+        put.bytes(&self.first_ip.to_le_bytes());
+        put.bytes(&self.ips.count.to_le_bytes());
+        put.bytes(&self.ips.sum.to_le_bytes());
+        put.bytes(&self.preshared_key.0);
+    }
+
+    #[inline(never)]
+    fn from_bytes(bytes: &[u8; PEER]) -> Self {
+        let mut get = Get(bytes);
+        let (flags, mark) = (get.byte(), Mark::from_byte(get.byte()));
+        let (family, port, scope) = (get.byte(), u16::from_le_bytes(get.array()), get.u32());
+        let endpoint = match ip(family, get.array()) {
+            _ if family == 0 => None,
+            IpAddr::V6(ip) => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
+            ip => Some(SocketAddr::new(ip, port)),
+        };
+        Self {
+            flags,
+            mark,
+            endpoint,
+            keepalive: u16::from_le_bytes(get.array()),
+            key: PublicKey(get.array()),
+            next: get.u32(),
+            first_ip: get.u32(),
+            ips: SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) },
+            preshared_key: SecretKey(get.array()),
+        }
+    }
+
+    /// Whether it is all of these.
+    pub(super) const fn is(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+
+    /// The preshared key it is to have.
+    pub(super) fn wanted_preshared_key(&self) -> Option<SecretKey> {
+        Some(self.preshared_key).filter(|key| !key.is_zero())
+    }
+
+    /// All that the configuration says about it.
+    pub(super) fn change(&self) -> PeerChange {
+        PeerChange {
+            remove: self.is(REMOVE),
+            replace_allowed_ips: self.is(REPLACE),
+            preshared_key: Some(self.preshared_key).filter(|_| self.is(PRESHARED_KEY)),
+            endpoint: self.endpoint,
+            persistent_keepalive: Some(self.keepalive).filter(|_| self.is(KEEPALIVE)),
+            ..PeerChange::new(self.key)
+        }
+    }
+}
+
+/// A configuration.
+#[derive(Debug)]
+pub(super) struct Wanted<'w, F> {
+    /// What becomes of the device.
+    pub(super) device: DeviceChange,
+    pub(super) peers: Spool<'w, F>,
+    pub(super) ips: Spool<'w, F>,
+    /// How many peers there are.
+    pub(super) count: u32,
+}
+
+fn place(n: u32, size: usize) -> u32 {
+    n.saturating_mul(size as u32)
+}
+
+impl<F: File> Wanted<'_, F> {
+    /// The number of the next allowed IP.
+    pub(super) fn next_ip(&self) -> u32 {
+        self.ips.records(IP)
+    }
+
+    /// Adds a peer.
+    pub(super) fn push_peer(&mut self, peer: &Peer) -> Result<(), Fault> {
+        let mut bytes = [0; PEER];
+        peer.to_bytes(&mut bytes);
+        self.count = self.count.saturating_add(1);
+        self.peers.append(&bytes)
+    }
+
+    /// Adds an allowed IP to the peer that is added next.
+    pub(super) fn push_ip(&mut self, net: &IpNet, remove: bool) -> Result<(), Fault> {
+        let (family, address) = ip_bytes(net.addr);
+        let mut bytes = [0; IP];
+        let mut put = Put(&mut bytes);
+        put.bytes(&[if remove { family | TAKE_AWAY } else { family }, net.prefix]);
+        put.bytes(&address);
+        self.ips.append(&bytes)
+    }
+
+    /// Peer number `n`.
+    #[inline(never)]
+    pub(super) fn peer(&mut self, n: u32) -> Result<Peer, Fault> {
+        let mut bytes = [0; PEER];
+        self.peers.read(place(n, PEER), &mut bytes)?;
+        Ok(Peer::from_bytes(&bytes))
+    }
+
+    /// Peer number `n`, which is not expected to be near the last one.
+    pub(super) fn far_peer(&mut self, n: u32) -> Result<Peer, Fault> {
+        let mut bytes = [0; PEER];
+        self.peers.read_far(place(n, PEER), &mut bytes)?;
+        Ok(Peer::from_bytes(&bytes))
+    }
+
+    /// Notes what is known about peer number `n`.
+    pub(super) fn set_mark(&mut self, n: u32, mark: Mark) -> Result<(), Fault> {
+        self.peers.write(place(n, PEER).saturating_add(MARK_AT), &[mark.to_byte()])
+    }
+
+    /// Notes something more about peer number `n`.
+    pub(super) fn set_flags(&mut self, n: u32, flags: u8) -> Result<(), Fault> {
+        self.peers.write(place(n, PEER), &[flags])
+    }
+
+    /// Allowed IP number `n`.
+    #[inline(never)]
+    pub(super) fn allowed_ip(&mut self, n: u32) -> Result<AllowedIpChange, Fault> {
+        let mut bytes = [0; IP];
+        self.ips.read(place(n, IP), &mut bytes)?;
+        let mut get = Get(&bytes);
+        let (family, prefix) = (get.byte(), get.byte());
+        let addr = ip(family & !TAKE_AWAY, get.array());
+        Ok(AllowedIpChange { net: IpNet { addr, prefix }, remove: family & TAKE_AWAY != 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_keep_what_they_say() {
+        for endpoint in [None, Some("192.0.2.1:7"), Some("[fe80::1%3]:65535"), Some("[::]:0")] {
+            let mut peer = Peer::new(REPLACE | KEEPALIVE, 7);
+            peer.mark = Mark::Differs(9);
+            peer.key = PublicKey([3; 32]);
+            peer.preshared_key = SecretKey([4; 32]);
+            peer.endpoint = endpoint.map(|text| text.parse().unwrap());
+            peer.keepalive = 0xfffe;
+            peer.ips = SetSum { count: 5, sum: u128::MAX - 1 };
+            peer.next = 6;
+            let mut bytes = [0; PEER];
+            peer.to_bytes(&mut bytes);
+            assert_eq!(format!("{:?}", Peer::from_bytes(&bytes)), format!("{peer:?}"));
+        }
+    }
+}

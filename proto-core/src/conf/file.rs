@@ -1,0 +1,205 @@
+//! The file that `wg setconf` reads and `wg showconf` writes: sections, `Key = value` lines and
+//! comments. White space means nothing anywhere, keys are in any case.
+
+use super::value::allowed_ip;
+use super::{ConfError, Field, Item, NAME_MAX, Problem, Section, Take};
+
+/// The longest value, other than a list: a host name has at most 253 bytes.
+pub const VALUE_MAX: usize = 320;
+
+const FIELDS: &[(&str, Section, Field)] = &[
+    ("PrivateKey", Section::Interface, Field::PrivateKey),
+    ("ListenPort", Section::Interface, Field::ListenPort),
+    ("FwMark", Section::Interface, Field::Fwmark),
+    ("PublicKey", Section::Peer, Field::PublicKey),
+    ("PresharedKey", Section::Peer, Field::PresharedKey),
+    ("AllowedIPs", Section::Peer, Field::AllowedIps),
+    ("Endpoint", Section::Peer, Field::Endpoint),
+    ("PersistentKeepalive", Section::Peer, Field::PersistentKeepalive),
+];
+
+/// A file that is being read.
+#[derive(Debug)]
+pub struct File {
+    line: u32,
+    section: Section,
+    /// The setting whose value is under way, by its place in [`FIELDS`].
+    field: Option<(&'static str, Field)>,
+    /// Everything up to the end of the line is passed over.
+    comment: bool,
+    /// The line that the last peer began in, until its key is known.
+    keyless: Option<u32>,
+    text: [u8; VALUE_MAX],
+    len: usize,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            line: 1,
+            section: Section::None,
+            field: None,
+            comment: false,
+            keyless: None,
+            text: [0; VALUE_MAX],
+            len: 0,
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+impl File {
+    /// Before the first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the last value, which may be a key.
+    fn wipe(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.text);
+    }
+
+    /// Takes the next bytes, as many or few as there are.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. The rest is not read.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.end_line(take)?;
+                    self.line = self.line.saturating_add(1);
+                }
+                _ if self.comment => {}
+                // As `wg` does, which reads lines as C strings.
+                b'#' | 0 => self.comment = true,
+                b'\t'..=b'\r' | b' ' => {}
+                b'=' if self.field.is_none() => self.begin_value(take)?,
+                b',' if self.in_list() => self.end_entry(take)?,
+                byte => match self.text.get_mut(self.len) {
+                    Some(place) => {
+                        *place = *byte;
+                        self.len = self.len.saturating_add(1);
+                    }
+                    None => return Err(self.wrong(Problem::TooLong)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the end of the file.
+    ///
+    /// # Errors
+    /// What is wrong with its last line, or with the last peer.
+    pub fn end(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+        self.end_line(take)?;
+        self.peer_is_known()
+    }
+
+    const fn in_list(&self) -> bool {
+        matches!(self.field, Some((_, Field::AllowedIps)))
+    }
+
+    /// What was read of the name or value under way. Nothing known if it is no text.
+    fn text(&self) -> &str {
+        let bytes = self.text.get(..self.len).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+    }
+
+    /// The error about what is under way.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn wrong(&self, problem: Problem) -> ConfError {
+        let Some((name, field)) = self.field else {
+            // A key that lost its name must not be shown.
+            let text = self.text();
+            let plain = text.len() <= NAME_MAX && !text.bytes().any(|b| b.is_ascii_control());
+            let name = if plain { text } else { "" };
+            return ConfError::new(self.line, name, problem);
+        };
+        let error = ConfError::new(self.line, name, problem);
+        if field.is_secret() { error } else { error.with(self.text()) }
+    }
+
+    /// An `=`: what came before it is the name of a setting.
+    fn begin_value(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+        let text = self.text();
+        let named = |(name, ..): &&(&str, _, _)| name.eq_ignore_ascii_case(text);
+        let problem = match FIELDS.iter().find(named) {
+            None => Problem::Unknown,
+            Some(_) if self.section == Section::None => Problem::NoSection,
+            Some((_, section, _)) if *section != self.section => Problem::Misplaced,
+            Some((name, _, field)) => {
+                self.field = Some((name, *field));
+                self.len = 0;
+                return if self.in_list() { self.tell(take, &Item::AllowedIps) } else { Ok(()) };
+            }
+        };
+        Err(self.wrong(problem))
+    }
+
+    fn tell(&self, take: &mut Take<'_>, item: &Item<'_>) -> Result<(), ConfError> {
+        take(self.line, item).map_err(|stop| self.wrong(stop.into()))
+    }
+
+    /// The end of an entry of a list.
+    fn end_entry(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+        let item = allowed_ip(self.text(), false).map_err(|problem| self.wrong(problem))?;
+        self.tell(take, &item)?;
+        self.len = 0;
+        Ok(())
+    }
+
+    fn end_line(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+        match self.field {
+            Some((_, field)) if field != Field::AllowedIps => {
+                if self.len == 0 {
+                    return Err(self.wrong(Problem::NoValue));
+                }
+                let item = field.item(self.text()).map_err(|problem| self.wrong(problem))?;
+                self.tell(take, &item)?;
+                match field {
+                    Field::PublicKey => self.keyless = None,
+                    _ if field.is_secret() => self.wipe(),
+                    _ => {}
+                }
+            }
+            Some(_) => self.end_entry(take)?,
+            None if self.len == 0 => {}
+            None => self.begin_section(take)?,
+        }
+        (self.field, self.len, self.comment) = (None, 0, false);
+        Ok(())
+    }
+
+    fn begin_section(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+        let text = self.text();
+        if text.eq_ignore_ascii_case("[Interface]") {
+            self.section = Section::Interface;
+        } else if text.eq_ignore_ascii_case("[Peer]") {
+            self.peer_is_known()?;
+            self.keyless = Some(self.line);
+            self.section = Section::Peer;
+            self.tell(take, &Item::Peer)?;
+        } else {
+            return Err(self.wrong(Problem::Unknown));
+        }
+        Ok(())
+    }
+
+    fn peer_is_known(&self) -> Result<(), ConfError> {
+        match self.keyless {
+            Some(line) => Err(ConfError::new(line, "", Problem::NoPublicKey)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The configuration of wg(8), as text: a file that arrives in pieces, or the words of `wg set`.
+//!
+//! - [`file`](mod@file) takes bytes as they come and tells each thing in them as soon as it is whole.
+//! - [`words`](mod@words) does the same with a command line.
+//! - [`value`] is what the two have in common: how each value is written.
+//!
+//! Both tell [`Item`]s, and keep nothing but the value that is under way: a file may be of any
+//! length, and so may a list of allowed IPs. What is wrong is told with its line and its name, and
+//! never with a value that could be a key.
+//!
+//! Not here: `wg-quick`'s own settings (`Address`, `DNS`, ...), host names, and what becomes of an item.
+
+use core::fmt;
+
+use crate::ip::IpNet;
+use crate::key::{PublicKey, SecretKey};
+use crate::netlink::text::Text;
+
+pub mod file;
+pub mod value;
+pub mod words;
+
+pub use file::File;
+pub use value::Host;
+pub use words::words;
+
+/// How many bytes of a wrong value an error keeps.
+pub const TEXT_MAX: usize = 56;
+/// How many bytes of a name it keeps. A key of WireGuard is longer.
+pub const NAME_MAX: usize = 24;
+
+/// One thing that a configuration says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Item<'t> {
+    /// The device's key; all zero removes it.
+    PrivateKey(SecretKey),
+    /// The file that the device's key is in.
+    PrivateKeyFile(&'t str),
+    /// The device's port; 0 lets the kernel choose.
+    ListenPort(u16),
+    /// The device's mark; 0 is none.
+    Fwmark(u32),
+    /// A peer begins. What follows belongs to it.
+    Peer,
+    /// The key of the peer.
+    PublicKey(PublicKey),
+    /// The peer is to be removed.
+    Remove,
+    /// The preshared key of the peer; all zero removes it.
+    PresharedKey(SecretKey),
+    /// The file that the preshared key is in.
+    PresharedKeyFile(&'t str),
+    /// Where the peer is.
+    Endpoint(Host<'t>),
+    /// Seconds between two keepalives; 0 is off.
+    PersistentKeepalive(u16),
+    /// A list of allowed IPs begins. It takes the place of those the peer has.
+    AllowedIps,
+    /// One of the list.
+    AllowedIp(IpNet),
+    /// One to be added: the list takes the place of nothing.
+    AddAllowedIp(IpNet),
+    /// One to be taken away: the list takes the place of nothing.
+    RemoveAllowedIp(IpNet),
+}
+
+/// Takes an item and the number of its line, which is 0 for a word. `Err` ends the reading; what
+/// was wrong is with the taker.
+pub type Take<'s> = dyn FnMut(u32, &Item<'_>) -> Result<(), Stop> + 's;
+
+/// Whoever takes the items wants no more of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop;
+
+/// A setting, in a file or on a command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Field {
+    PrivateKey,
+    PrivateKeyFile,
+    ListenPort,
+    Fwmark,
+    Peer,
+    PublicKey,
+    Remove,
+    PresharedKey,
+    PresharedKeyFile,
+    Endpoint,
+    PersistentKeepalive,
+    AllowedIps,
+}
+
+/// Where in a configuration something stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Section {
+    None,
+    Interface,
+    Peer,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Problem {
+    /// A line, or a word, that says nothing known.
+    Unknown,
+    /// It stands before any section.
+    NoSection,
+    /// The section before it has no such setting.
+    Misplaced,
+    /// Nothing behind it.
+    NoValue,
+    /// A value that the setting does not take.
+    Value(&'static str),
+    /// A value that is longer than any that could be meant.
+    TooLong,
+    /// A peer without its key.
+    NoPublicKey,
+    /// [`Stop`].
+    Stopped,
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConfError {
+    /// The line, from 1, or 0 for a command line.
+    pub line: u32,
+    /// The setting as it is written, or nothing.
+    pub name: Text<NAME_MAX>,
+    /// The wrong value, if it is none to be kept secret.
+    pub value: Text<TEXT_MAX>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl ConfError {
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(crate) fn new(line: u32, name: &str, problem: Problem) -> Self {
+        Self { line, name: Text::cut(name), value: Text::cut(""), problem }
+    }
+
+    pub(crate) fn with(self, value: &str) -> Self {
+        Self { value: Text::cut(value), ..self }
+    }
+}
+
+impl fmt::Display for ConfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line != 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        if !self.name.is_empty() {
+            write!(f, "{} ", self.name)?;
+        }
+        if !self.value.is_empty() {
+            write!(f, "`{}` ", self.value)?;
+        }
+        f.write_str(match self.problem {
+            Problem::Unknown if self.name.is_empty() => "not a setting",
+            Problem::Unknown => "is not a setting of wg",
+            Problem::NoSection => "stands before [Interface] and [Peer]",
+            Problem::Misplaced => "has no place here",
+            Problem::NoValue => "has no value",
+            Problem::Value(wanted) => wanted,
+            Problem::TooLong => "is too long",
+            Problem::NoPublicKey => "[Peer] has no PublicKey",
+            Problem::Stopped => "",
+        })
+    }
+}
+
+impl core::error::Error for ConfError {}

@@ -1,0 +1,215 @@
+//! How values are written: numbers, networks, endpoints and keys.
+
+use core::net::SocketAddr;
+
+use super::{Field, Item, Problem, Stop};
+use crate::ip::{IpNet, parse_ip};
+use crate::text::{number, split, split_last};
+
+/// A host and its port. The host is a name or an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host<'t> {
+    /// Without the brackets around an IPv6 address.
+    pub name: &'t str,
+    /// UDP.
+    pub port: u16,
+}
+
+impl Host<'_> {
+    /// The address, if it is one that has to be asked of nobody.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        parse_ip(self.name).map(|ip| SocketAddr::new(ip, self.port))
+    }
+}
+
+const PORT: &str = "is not a port: a number from 0 to 65535";
+const FWMARK: &str = "is not a mark: `off`, a number, or 0x and hexadecimal digits, below 2^32";
+const KEEPALIVE: &str = "is not an interval: `off`, or seconds from 0 to 65535";
+const KEY: &str = "is not a key: 32 bytes in base64, 44 characters ending in `=`";
+const ENDPOINT: &str = "is not an endpoint: HOST:PORT, or [IPv6 address]:PORT";
+const NET: &str = "is not an address, or an address and the length of its prefix";
+
+/// A number or `off`, which is 0.
+#[cfg_attr(feature = "small", inline(never))]
+fn number_or_off(text: &str) -> Option<u32> {
+    if text.eq_ignore_ascii_case("off") { Some(0) } else { number(text) }
+}
+
+/// A port.
+fn port(text: &str) -> Option<u16> {
+    u16::try_from(number(text)?).ok()
+}
+
+/// A mark, decimal or hexadecimal, or `off`.
+fn fwmark(text: &str) -> Option<u32> {
+    let Some(digits) = text.strip_prefix("0x") else {
+        return number_or_off(text);
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    digits
+        .chars()
+        .try_fold(0_u32, |number, digit| number.checked_mul(16)?.checked_add(digit.to_digit(16)?))
+}
+
+/// A host and a port.
+fn endpoint(text: &str) -> Option<Host<'_>> {
+    let (name, digits) = match text.strip_prefix('[') {
+        Some(inside) => {
+            let (name, rest) = split(inside, b']')?;
+            (name, rest.strip_prefix(':')?)
+        }
+        None => split_last(text, b':')?,
+    };
+    let port = port(digits)?;
+    if name.is_empty() { None } else { Some(Host { name, port }) }
+}
+
+/// A network. Without a prefix it is the one address.
+#[cfg_attr(feature = "small", inline(never))]
+fn net(text: &str) -> Option<IpNet> {
+    let (ip, prefix) = match split(text, b'/') {
+        Some((ip, prefix)) => (ip, Some(prefix)),
+        None => (text, None),
+    };
+    let addr = parse_ip(ip)?;
+    let prefix = match prefix {
+        Some(digits) => u8::try_from(number(digits)?).ok()?,
+        None => IpNet { addr, prefix: 0 }.max_prefix(),
+    };
+    IpNet::new(addr, prefix)
+}
+
+impl Field {
+    /// Whether its value must not be shown.
+    pub(super) const fn is_secret(self) -> bool {
+        matches!(self, Self::PrivateKey | Self::PresharedKey)
+    }
+
+    /// The item that a whole value is, other than a list.
+    pub(super) fn item<'t>(self, text: &'t str) -> Result<Item<'t>, Problem> {
+        let (item, wanted) = match self {
+            Self::ListenPort => (port(text).map(Item::ListenPort), PORT),
+            Self::Fwmark => (fwmark(text).map(Item::Fwmark), FWMARK),
+            Self::PersistentKeepalive => {
+                let seconds = number_or_off(text).and_then(|seconds| u16::try_from(seconds).ok());
+                (seconds.map(Item::PersistentKeepalive), KEEPALIVE)
+            }
+            Self::Endpoint => (endpoint(text).map(Item::Endpoint), ENDPOINT),
+            Self::PrivateKey => (text.parse().ok().map(Item::PrivateKey), KEY),
+            Self::PresharedKey => (text.parse().ok().map(Item::PresharedKey), KEY),
+            Self::PublicKey | Self::Peer => (text.parse().ok().map(Item::PublicKey), KEY),
+            Self::PrivateKeyFile => (Some(Item::PrivateKeyFile(text)), ""),
+            Self::PresharedKeyFile => (Some(Item::PresharedKeyFile(text)), ""),
+            Self::Remove => (Some(Item::Remove), ""),
+            Self::AllowedIps => (net(text).map(Item::AllowedIp), NET),
+        };
+        item.ok_or(Problem::Value(wanted))
+    }
+}
+
+/// One entry of a list of allowed IPs. `signs` lets it begin with `+` or `-`.
+pub(super) fn allowed_ip(text: &str, signs: bool) -> Result<Item<'static>, Problem> {
+    let (sign, rest) = match text.as_bytes().first() {
+        Some(sign @ (b'+' | b'-')) if signs => (*sign, text.get(1..).unwrap_or_default()),
+        _ => (0, text),
+    };
+    let net = net(rest).ok_or(Problem::Value(NET))?;
+    Ok(match sign {
+        b'+' => Item::AddAllowedIp(net),
+        b'-' => Item::RemoveAllowedIp(net),
+        _ => Item::AllowedIp(net),
+    })
+}
+
+impl From<Stop> for Problem {
+    fn from(Stop: Stop) -> Self {
+        Self::Stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_and_marks() {
+        let ports = ["0", "51820", "65535", "00080", "65536", "-1", "+5", "", "1a", "domain"];
+        let some = [Some(0), Some(51_820), Some(65_535), Some(80)];
+        let none = core::iter::repeat_n(None, ports.len() - some.len());
+        assert!(ports.iter().map(|text| port(text)).eq(some.into_iter().chain(none)));
+        for (text, mark) in [
+            ("off", Some(0)),
+            ("OFF", Some(0)),
+            ("0", Some(0)),
+            ("0123", Some(123)),
+            ("0x1F", Some(31)),
+            ("0x00000000ffffffff", Some(u32::MAX)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("0x100000000", None),
+            ("0x", None),
+            ("0X1", None),
+            ("0x-1", None),
+            ("0x1g", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(fwmark(text), mark, "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        let host = |name, port| Some(Host { name, port });
+        for (text, wanted) in [
+            ("example.net:51820", host("example.net", 51_820)),
+            ("192.0.2.1:1", host("192.0.2.1", 1)),
+            ("[2001:db8::1]:1", host("2001:db8::1", 1)),
+            ("2001:db8::1:1", host("2001:db8::1", 1)),
+            ("[fe80::1%eth0]:1", host("fe80::1%eth0", 1)),
+            ("[::1]", None),
+            ("[::1]1", None),
+            ("[::1]:", None),
+            ("[::1:1", None),
+            ("[]:1", None),
+            (":1", None),
+            ("host", None),
+            ("host:", None),
+            ("host:65536", None),
+        ] {
+            assert_eq!(endpoint(text), wanted, "{text}");
+        }
+        let address = |text| endpoint(text).unwrap().address();
+        assert_eq!(address("[2001:db8::1]:1"), Some("[2001:db8::1]:1".parse().unwrap()));
+        assert_eq!(address("[192.0.2.1]:1"), Some("192.0.2.1:1".parse().unwrap()));
+        assert_eq!(address("[fe80::1%eth0]:1"), None);
+        assert_eq!(address("example.net:1"), None);
+    }
+
+    #[test]
+    fn networks() {
+        for (text, wanted) in [
+            ("10.0.0.1", "10.0.0.1/32"),
+            ("10.0.0.1/0", "10.0.0.1/0"),
+            ("10.0.0.0/008", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+            ("fd00::1", "fd00::1/128"),
+        ] {
+            assert_eq!(net(text), Some(wanted.parse().unwrap()), "{text}");
+        }
+        for text in ["", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0/8", "1.1.1.1/8/9", "a"] {
+            assert_eq!(net(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn networks_as_the_host_tool_reads_them(text in "[0-9a-f.:/]{1,24}|(25[0-5]|[0-9]{1,2})(\\.[0-9]{1,3}){3}(/[0-9]{1,3})?") {
+            prop_assert_eq!(net(&text), text.parse().ok());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The words of `wg set` behind the name of the interface.
+
+use super::value::allowed_ip;
+use super::{ConfError, Field, Item, Problem, Section, Take};
+
+/// An entry of a list of allowed IPs without its white space: the longest there is, and leading
+/// zeros.
+const ENTRY_MAX: usize = 64;
+
+const FIELDS: &[(&str, Section, Field)] = &[
+    ("listen-port", Section::Interface, Field::ListenPort),
+    ("fwmark", Section::Interface, Field::Fwmark),
+    ("private-key", Section::Interface, Field::PrivateKeyFile),
+    ("peer", Section::None, Field::Peer),
+    ("remove", Section::Peer, Field::Remove),
+    ("preshared-key", Section::Peer, Field::PresharedKeyFile),
+    ("endpoint", Section::Peer, Field::Endpoint),
+    ("persistent-keepalive", Section::Peer, Field::PersistentKeepalive),
+    ("allowed-ips", Section::Peer, Field::AllowedIps),
+];
+
+/// Reads the words of a command line.
+///
+/// # Errors
+/// The first thing that is wrong. The rest is not read.
+pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Result<(), ConfError> {
+    let mut section = Section::Interface;
+    while let Some(word) = words.next() {
+        let wrong = |problem| ConfError::new(0, word, problem);
+        let named = |(name, ..): &&(&str, _, _)| *name == word;
+        let (_, place, field) = FIELDS.iter().find(named).ok_or(wrong(Problem::Unknown))?;
+        if *place != section && *place != Section::None {
+            return Err(wrong(Problem::Misplaced));
+        }
+        let mut told = |item: &Item<'_>| take(0, item).map_err(|stop| wrong(stop.into()));
+        if *field == Field::Remove {
+            told(&Item::Remove)?;
+            continue;
+        }
+        let value = words.next().ok_or(wrong(Problem::NoValue))?;
+        match field {
+            Field::AllowedIps => list(value, &mut told)?,
+            _ => {
+                if *field == Field::Peer {
+                    section = Section::Peer;
+                    told(&Item::Peer)?;
+                }
+                told(&field.item(value).map_err(|problem| wrong(problem).with(value))?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes a list apart. An empty one is a list of nothing.
+fn list(
+    text: &str,
+    tell: &mut dyn FnMut(&Item<'_>) -> Result<(), ConfError>,
+) -> Result<(), ConfError> {
+    tell(&Item::AllowedIps)?;
+    let space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    if text.bytes().all(|byte| space(&byte)) {
+        return Ok(());
+    }
+    for entry in text.as_bytes().split(|byte| *byte == b',') {
+        let mut place = [0; ENTRY_MAX];
+        let mut len = 0_usize;
+        for byte in entry.iter().filter(|byte| !space(byte)) {
+            let wrong = || ConfError::new(0, "allowed-ips", Problem::TooLong);
+            *place.get_mut(len).ok_or_else(wrong)? = *byte;
+            len = len.saturating_add(1);
+        }
+        let entry = core::str::from_utf8(place.get(..len).unwrap_or_default());
+        let entry = entry.unwrap_or("\u{fffd}");
+        let wrong = |problem| ConfError::new(0, "allowed-ips", problem).with(entry);
+        tell(&allowed_ip(entry, true).map_err(wrong)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
