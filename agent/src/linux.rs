@@ -96,6 +96,9 @@ impl File for Scratch {
         let mut filled = 0_usize;
         loop {
             let room = buf.get_mut(filled..).unwrap_or_default();
+            if room.is_empty() {
+                return Ok(filled);
+            }
             let at = u64::from(offset).saturating_add(filled as u64);
             match again(|| io::pread(&self.0, &mut *room, at))? {
                 0 => return Ok(filled),

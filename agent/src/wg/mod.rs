@@ -50,8 +50,8 @@ pub(crate) struct Failed;
 /// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
 /// 64 KiB.
 const SET: usize = 32 * 1024;
-/// Bytes in a window.
-const WINDOW: usize = 16 * 1024;
+/// Bytes in the window over the peers, and over the allowed IPs.
+const WINDOW: usize = 32 * 1024;
 
 /// The exit code when all is done but for endpoints that have no address.
 const UNRESOLVED: i32 = 2;

@@ -16,7 +16,7 @@ use super::{Failed, Wg};
 use crate::fault::Fault;
 
 /// Bytes read from a file at once.
-const PIECE: usize = 8 * 1024;
+const PIECE: usize = 16 * 1024;
 /// How often a name is asked for again, unless told otherwise.
 const RETRIES: u32 = 15;
 /// The first and the longest wait before a name is asked for again, in milliseconds.

@@ -148,11 +148,24 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
 ) -> Result<(), Fault> {
     lookup.mark_shared(wanted)?;
     let asked = wanted.device;
-    let mut sync = Sync { wanted, lookup, extras, device: None, next: 0, told: None, round: 0 };
+    let mut sync = Sync {
+        wanted,
+        lookup,
+        extras,
+        device: None,
+        next: 0,
+        told: None,
+        found: 0,
+        same: 0,
+        round: 0,
+    };
     while sync.round < ROUNDS {
         sync.compare(kernel, name)?;
-        sync.settle_missing()?;
         sync.wanted.device = sync.device_change(&asked);
+        let same = sync.same == sync.wanted.count && sync.extras.len() == 0;
+        if same && sync.wanted.device == DeviceChange::default() {
+            return Ok(());
+        }
         if !send(kernel, name, sync.wanted, Some(&mut sync.extras), set)? {
             return Ok(());
         }
@@ -178,6 +191,9 @@ struct Sync<'a, 'w, 'e, F> {
     /// The peer that the kernel should tell next.
     next: u32,
     told: Option<Told>,
+    /// How many peers of the configuration the kernel has, and how many of them just so.
+    found: u32,
+    same: u32,
     round: u8,
 }
 
@@ -189,16 +205,27 @@ impl<F: File> Sync<'_, '_, '_, F> {
         name: IfName,
     ) -> Result<(), Fault> {
         let slot: &Slot = kernel.slot;
+        // All marks say that the kernel does not have the peer. After a round they say what was
+        // found then, which is right as long as none has gone since.
+        let mut fresh = self.device.is_none();
         steady(slot, Subject::Interface, &mut || {
-            self.extras.clear();
-            (self.next, self.told) = (0, None);
-            if self.round > 0 || self.device.is_some() {
+            if !fresh && self.found < self.wanted.count {
                 for n in 0..self.wanted.count {
                     self.wanted.set_mark(n, Mark::Missing)?;
                 }
             }
+            fresh = false;
+            let before = self.found;
+            self.extras.clear();
+            (self.next, self.told, self.found, self.same) = (0, None, 0, 0);
             let whole = each_event(kernel, name, &mut |event| self.event(event))?;
             self.settle()?;
+            if self.found < self.wanted.count {
+                if before == self.wanted.count {
+                    return Ok(false);
+                }
+                self.settle_missing()?;
+            }
             Ok(whole)
         })
     }
@@ -234,6 +261,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
             return self.extras.append(&info.public_key.0);
         };
         self.next = n.saturating_add(1);
+        self.found = self.found.saturating_add(1);
         let differs = [
             // It may have moved since it was told where it is.
             (
@@ -260,6 +288,9 @@ impl<F: File> Sync<'_, '_, '_, F> {
             0 => Mark::Same,
             fields => Mark::Differs(fields),
         };
+        if mark == Mark::Same {
+            self.same = self.same.saturating_add(1);
+        }
         if told.wanted.mark == mark { Ok(()) } else { self.wanted.set_mark(told.n, mark) }
     }
 

@@ -5,6 +5,7 @@ mod bytes;
 mod config;
 mod lab;
 mod router;
+mod wg;
 
 use crate::lab::Arch;
 use anyhow::Result;
@@ -83,6 +84,7 @@ impl Args {
                 bytes::run(&mut tally);
                 agent::run(&mut tally);
                 lab::run(&mut tally, Arch::X86_64, self.seed)?;
+                wg::run(&mut tally, self.seed)?;
                 // The same push on the other byte order.
                 lab::run(&mut tally, Arch::S390x, self.seed)?;
             }
