@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     include_str!("cases/words.sh"),
     include_str!("cases/environment.sh"),
     include_str!("cases/large.sh"),
+    include_str!("cases/kept.sh"),
 ];
 
 /// The cases that are the same in every run.

@@ -2,7 +2,7 @@
 
 use super::{
     case::Case,
-    known::{Known, TABLE},
+    known::TABLE,
     run::{Ran, Step},
 };
 use std::fmt::Write;
@@ -107,39 +107,46 @@ pub(super) fn case(case: &Case, debian: &Ran, ours: &Ran, secrets: &[String]) ->
         }
     };
     let mut unordered = false;
+    // From a difference in what the kernels have until they have the same again, what differs is
+    // for the most part what follows from it.
+    let mut apart = false;
+    let mut failures = Vec::new();
     for (debian, ours) in debian.iter().zip(ours) {
         let pair = Pair { debian, ours, unordered };
         if debian.words != ours.words {
-            verdict.failure = Some(report(case, &pair, "the two sides ran different commands"));
-            return verdict;
+            failures.push(report(&pair, "the two sides ran different commands"));
+            break;
         }
         verdict.commands += 1;
         if secrets.iter().any(|secret| ours.stderr.contains(secret.as_str())) {
-            verdict.failure = Some(report(case, &pair, "ours shows a secret on standard error"));
-            return verdict;
+            failures.push(report(&pair, "ours shows a secret on standard error"));
         }
+        let looked = ours.state.is_some();
+        if apart && !(looked && pair.state() != State::Different) {
+            continue;
+        }
+        apart = pair.state() == State::Different;
         let differs = pair.differs();
         if differs.is_empty() {
             continue;
         }
-        let explains = |known: &Known| (known.explains)(&pair);
-        let Some(known) = TABLE.iter().position(explains) else {
-            let what = format!("the two differ in {}", differs.join(" and "));
-            verdict.failure = Some(report(case, &pair, &what));
-            return verdict;
-        };
-        verdict.known.push(known);
-        match pair.state() {
-            State::Same => {}
-            State::Order => unordered = true,
-            // What comes after it says nothing new.
-            State::Different => return verdict,
+        match TABLE.iter().position(|known| known.is(&case.name, &pair)) {
+            Some(known) => verdict.known.push(known),
+            None => failures
+                .push(report(&pair, &format!("the two differ in {}", differs.join(" and ")))),
         }
+        unordered |= pair.state() == State::Order;
     }
     if debian.len() != ours.len() {
         let (debian, ours) = (debian.len(), ours.len());
-        let text = format!("{debian} commands ran with Debian's wg and {ours} with ours");
-        verdict.failure = Some(format!("{text}\n{}", script(case)));
+        failures.push(format!("{debian} commands ran with Debian's wg and {ours} with ours"));
+    }
+    if let Some((first, others)) = failures.split_first() {
+        let others = match others.len() {
+            0 => String::new(),
+            count => format!("--- and {count} differences more in this case\n"),
+        };
+        verdict.failure = Some(format!("{first}{others}{}", script(case)));
     }
     verdict
 }
@@ -153,9 +160,9 @@ fn script(case: &Case) -> String {
 }
 
 /// All there is to see of a command on which the two sides differ.
-fn report(case: &Case, pair: &Pair<'_>, what: &str) -> String {
-    let words: Vec<&str> = pair.ours.words.iter().map(String::as_str).collect();
-    let mut text = format!("{what}\n{}--- at: {}", script(case), excerpt(&words.join(" "), 1));
+fn report(pair: &Pair<'_>, what: &str) -> String {
+    let words = pair.ours.words.join(" ") + "\n";
+    let mut text = format!("{what}\n--- at:\n{}", excerpt(&words, 1));
     for (name, step) in [("Debian's wg", pair.debian), ("ours", pair.ours)] {
         let _ = writeln!(text, "--- {name}: exit status {}", step.status);
     }

@@ -7,23 +7,138 @@ use super::compare::{Pair, State};
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) reason: &'static str,
+    /// Whether it may turn up in any case; otherwise only in those called `kept: ` and its name.
+    anywhere: bool,
     /// Whether all in which the two sides differ after a command is this.
-    pub(super) explains: fn(&Pair<'_>) -> bool,
+    explains: fn(&Pair<'_>) -> bool,
 }
 
-pub(super) const TABLE: &[Known] = &[Known {
-    name: "syncconf keeps the order",
-    reason: "allowed IPs that are the same are left alone, so they stay in the order they had",
-    explains: |pair| pair.command("syncconf") && pair.only_state() && pair.state() == State::Order,
-}];
+impl Known {
+    /// Whether this is the difference that a case shows.
+    pub(super) fn is(&self, case: &str, pair: &Pair<'_>) -> bool {
+        let here = case.strip_prefix("kept: ") == Some(self.name);
+        (self.anywhere || here) && (self.explains)(pair)
+    }
+}
+
+/// One that only the case of its name may show.
+const fn kept(name: &'static str, reason: &'static str, explains: fn(&Pair<'_>) -> bool) -> Known {
+    Known { name, reason, anywhere: false, explains }
+}
+
+pub(super) const TABLE: &[Known] = &[
+    Known {
+        name: "syncconf keeps the order",
+        reason: "a peer whose allowed IPs are those of the file is not touched, so they stay in the \
+                 order they had",
+        anywhere: true,
+        explains: |pair| pair.has("syncconf") && pair.only_state() && pair.state() == State::Order,
+    },
+    Known {
+        name: "syncconf clears",
+        reason: "a preshared key or keepalive that the file leaves out is cleared, as newer versions \
+                 of wireguard-tools do; Debian's, of 2021, leaves them",
+        anywhere: true,
+        explains: |pair| pair.has("syncconf") && pair.only_state() && pair.only_cleared(),
+    },
+    kept(
+        "endpoints of all interfaces",
+        "`show all endpoints` begins each line with the interface, as the other fields do; Debian's \
+         does so once for each interface, and also for one without peers",
+        |pair| {
+            pair.has("endpoints")
+                && pair.same_status()
+                && pair.same_stderr()
+                && pair.state() == State::Same
+                && pair.debian.stdout.replace("wg0\t", "") == pair.ours.stdout.replace("wg0\t", "")
+        },
+    ),
+    kept(
+        "the version",
+        "`--version` says which program it is, and which version of wireguard-tools it stands for",
+        |pair| {
+            let first = |text: &str| text.split_once(" v").is_some();
+            pair.differs() == ["standard output"]
+                && pair.ours.stdout.contains("wireguard-tools v1.0.20210914")
+                && first(&pair.debian.stdout)
+        },
+    ),
+    kept(
+        "output that cannot be written",
+        "is an error (a full disk); Debian's says nothing and ends with 0",
+        |pair| pair.refused() && pair.state() == State::Same,
+    ),
+    kept(
+        "ports",
+        "a port is a number from 0 to 65535 and nothing else; Debian's takes 65536 for 0, and allows \
+         a space or a plus in front",
+        |pair| pair.refused(),
+    ),
+    kept(
+        "a folder as a file",
+        "is an error for setconf, addconf and syncconf; Debian's takes it for an empty file, and \
+         setconf removes every peer",
+        |pair| pair.refused(),
+    ),
+    kept(
+        "long numbers",
+        "a number with hundreds of zeros in front is refused, because it is kept in fixed memory",
+        |pair| pair.refused(),
+    ),
+    kept(
+        "lists with plus and minus",
+        "`allowed-ips +IP` and `-IP` change the list in place, as in newer versions of \
+         wireguard-tools; Debian's, of 2021, does not know them",
+        |pair| pair.debian.status == 1 && pair.ours.status == 0 && pair.ours.stderr.is_empty(),
+    ),
+    kept(
+        "names in another case",
+        "the resolver of musl finds a name in /etc/hosts as it is written there only",
+        |pair| pair.refused(),
+    ),
+];
 
 impl Pair<'_> {
-    /// Whether it is this subcommand of `wg`.
-    fn command(&self, name: &str) -> bool {
-        self.ours.words.iter().take(3).any(|word| word == name)
+    /// Whether this is one of the words of the command.
+    fn has(&self, name: &str) -> bool {
+        self.ours.words.iter().any(|word| word.split(' ').any(|word| word == name))
     }
 
     fn only_state(&self) -> bool {
         self.same_status() && self.same_stdout() && self.same_stderr()
     }
+
+    /// What Debian's does without a word is an error with ours.
+    fn refused(&self) -> bool {
+        let (debian, ours) = (self.debian, self.ours);
+        debian.status == 0 && ours.status == 1 && !ours.stderr.is_empty()
+    }
+
+    /// Whether the kernels differ only in preshared keys and keepalives that ours has cleared.
+    fn only_cleared(&self) -> bool {
+        let (Some(debian), Some(ours)) = (&self.debian.state, &self.ours.state) else {
+            return false;
+        };
+        let same = |debian: &str, ours: &str| {
+            let (debian, ours): (Vec<_>, Vec<_>) =
+                (debian.split('\t').collect(), ours.split('\t').collect());
+            let cleared = |at: usize| match at {
+                2 => ours[at] == "(none)",
+                8 => ours[at] == "off",
+                4 => sorted_list(debian[at]) == sorted_list(ours[at]),
+                _ => false,
+            };
+            debian.len() == ours.len()
+                && (0..ours.len()).all(|at| debian[at] == ours[at] || cleared(at))
+        };
+        let count = |text: &str| text.lines().count();
+        count(debian) == count(ours)
+            && debian.lines().zip(ours.lines()).all(|(debian, ours)| same(debian, ours))
+    }
+}
+
+fn sorted_list(text: &str) -> Vec<&str> {
+    let mut list: Vec<&str> = text.split(',').collect();
+    list.sort_unstable();
+    list
 }

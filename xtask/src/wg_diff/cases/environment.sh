@@ -76,7 +76,7 @@ chmod 600 wg0
 wg setconf wg0 wg0
 wg syncconf wg0 /dev/stdin <wg0
 run sh -c 'sed "s/25$/26/" wg0 | wg syncconf wg0 /dev/stdin'
-run sh -c 'grep -v Preshared wg0 | wg syncconf wg0 /dev/stdin; wg show wg0 dump'
+run sh -c 'grep -v Preshared wg0 | wg syncconf wg0 /dev/stdin'
 run sh -c 'wg showconf wg0 | grep -v ^PrivateKey'
 run sh -c 'wg show wg0 endpoints; wg show wg0 latest-handshakes; wg show wg0 peers | wc -l'
 run sh -c 'wg set wg0 peer '$k1' endpoint 192.0.2.2:51820 && wg show wg0 endpoints'

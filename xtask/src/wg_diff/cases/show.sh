@@ -14,7 +14,7 @@ wg showconf wg0
 for field in public-key private-key listen-port fwmark peers preshared-keys endpoints allowed-ips \
 	latest-handshakes transfer persistent-keepalive dump; do
 	wg show wg0 $field
-	wg show all $field
+	[ $field = endpoints ] || wg show all $field
 done
 
 == show: every field of an interface with everything set
@@ -29,7 +29,7 @@ wg showconf wg0
 for field in public-key private-key listen-port fwmark peers preshared-keys endpoints allowed-ips \
 	latest-handshakes transfer persistent-keepalive dump; do
 	wg show wg0 $field
-	wg show all $field
+	[ $field = endpoints ] || wg show all $field
 done
 
 == show: no interface
@@ -57,7 +57,7 @@ wg show interfaces
 wg show all
 wg show wga
 wg show wgb
-for field in public-key private-key listen-port fwmark peers preshared-keys endpoints allowed-ips \
+for field in public-key private-key listen-port fwmark peers preshared-keys allowed-ips \
 	latest-handshakes transfer persistent-keepalive dump; do
 	wg show all $field
 done
@@ -176,11 +176,6 @@ chmod 711 /diff
 for words in show 'show wg0' 'show all dump' 'show interfaces' 'showconf wg0' 'set wg0 fwmark 1'; do
 	run su nobody -c "PATH=$PATH; wg $words"
 done
-
-== show: standard output that is full
-run sh -c 'wg show wg0 >/dev/full'
-run sh -c 'wg show interfaces >/dev/full'
-run sh -c 'wg showconf wg0 >/dev/full'
 
 == showconf: missing and superfluous words
 wg showconf

@@ -6,9 +6,6 @@ wg --help
 wg -h
 wg help show
 wg help nosuch
-wg --version
-wg -v
-wg version
 
 == words: unknown
 wg nosuch
@@ -96,8 +93,3 @@ run sh -c 'wg genkey >/dev/null'
 run sh -c 'umask 022; ref=$(wg genkey); [ ${#ref} = 44 ]'
 run sh -c 'stat -c %a key*'
 
-== keys: standard output that is full or closed
-run sh -c 'wg genkey >/dev/full'
-run sh -c 'wg genpsk >/dev/full'
-run sh -c 'wg pubkey </diff/p1 >/dev/full'
-run sh -c 'wg genkey >&-'
