@@ -33,7 +33,7 @@ impl<P: Process> Wg<'_, P> {
     pub(super) fn public_key(&self) -> Result<i32, Failed> {
         let refused = |errno| self.say(format_args!("standard input: {errno}"));
         let mut input = self.process.open(None).map_err(refused)?;
-        match self.read_key(&mut input).map_err(refused)? {
+        match self.read_key(&mut input, true).map_err(refused)? {
             KeyText::Key(mut key) => {
                 let printed = self.print_key(&x25519(key.0, X25519_BASEPOINT_BYTES));
                 key.0.zeroize();

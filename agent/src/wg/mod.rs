@@ -15,6 +15,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 
+use proto_core::conf::shown;
 use proto_core::key::{KEY_LEN, SecretKey};
 use proto_core::netlink::wireguard::DeviceChange;
 use proto_core::netlink::{Errno, IfName};
@@ -40,8 +41,12 @@ mod send;
 mod show;
 mod spool;
 mod sync;
+mod take_away;
 mod text;
 mod wanted;
+
+#[cfg(test)]
+mod tests;
 
 /// Something failed, and it has been said what.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +246,7 @@ impl<P: Process> Wg<'_, P> {
         let name = name.unwrap_or("show");
         let named = |(command, ..): &&(&str, _, _)| *command == name;
         let Some((_, command, _)) = COMMANDS.iter().find(named) else {
-            let Failed = self.say(format_args!("there is no command `{name}`"));
+            let Failed = self.say(format_args!("there is no command `{}`", shown(name)));
             self.help(Output::Err);
             return Err(Failed);
         };
@@ -281,7 +286,7 @@ impl<P: Process> Wg<'_, P> {
     }
 
     fn interface(&self, name: &str) -> Result<IfName, Failed> {
-        name.parse().map_err(|error| self.say(format_args!("`{name}`: {error}")))
+        name.parse().map_err(|error| self.say(format_args!("`{}`: {error}", shown(name))))
     }
 
     /// `set`, `setconf`, `addconf` and `syncconf`. `words` are those of the command line behind the
@@ -318,8 +323,8 @@ impl<P: Process> Wg<'_, P> {
         };
         let adds = matches!(command, Command::Set | Command::AddConf);
         let device = if adds { DeviceChange::default() } else { whole };
-        let mut wanted =
-            Wanted { device, peers: spool(&mut peers), ips: spool(&mut ips), count: 0 };
+        let (peers, ips) = (spool(&mut peers), spool(&mut ips));
+        let mut wanted = Wanted { device, peers, ips, count: 0, takes_away: false };
         let mut reader = Reader::new(self, &mut wanted, lookup.as_deref_mut());
         if command == Command::Set {
             reader.words(words)?;
@@ -332,7 +337,13 @@ impl<P: Process> Wg<'_, P> {
         let mut set = [0; SET];
         let mut kernel = self.kernel(&mut buffers)?;
         let done = match lookup {
-            None => send::send(&mut kernel, of, &mut wanted, None, &mut set).map(|_| ()),
+            None => match send::send(&mut kernel, of, &mut wanted, None, &mut set) {
+                // Kernels before 6.16 do not know how to take an allowed IP away.
+                Err(_) if wanted.takes_away && self.slot.is(Errno::EINVAL) => {
+                    self.take_away(&mut kernel, of, &mut wanted, &mut set)
+                }
+                sent => sent.map(|_| ()),
+            },
             Some(lookup) => {
                 let extras = spool(&mut extras);
                 sync::sync(&mut kernel, of, &mut wanted, lookup, extras, &mut set)

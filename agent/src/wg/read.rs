@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use proto_core::conf::{self, ConfError, Host, Item, Problem, Stop};
+use proto_core::conf::{self, ConfError, Host, Item, Problem, Stop, shown};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_LEN, KEY_TEXT_LEN, SecretKey};
 use proto_core::text::number;
@@ -66,7 +66,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     pub(super) fn file(&mut self, path: &str) -> Result<(), Failed> {
         self.fresh = REPLACE;
         let wg = self.wg;
-        let refused = |errno| wg.say(format_args!("{path}: {errno}"));
+        let refused = |errno| wg.say(format_args!("{}: {errno}", shown(path)));
         let mut input = wg.process.open(Some(path)).map_err(refused)?;
         let mut file = conf::File::new();
         let mut piece = [0; PIECE];
@@ -179,6 +179,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             (Some(peer), None) => peer.ips.count = peer.ips.count.saturating_add(1),
             (None, _) => {}
         }
+        self.wanted.takes_away |= remove;
         let kept = self.wanted.push_ip(net, remove);
         self.kept(kept)
     }
@@ -213,7 +214,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             };
             let (seconds, rest) = (wait / 1_000, wait % 1_000 / 10);
             let last = unresolved.permanent || matches!(retries, Retries::Times(0));
-            let (name, words) = (host.name, unresolved.words);
+            let (name, words) = (shown(host.name), unresolved.words);
             let _ = if last && line != 0 {
                 wg.say(format_args!("line {line}: Endpoint {name}: {words}"))
             } else if last {
@@ -244,12 +245,13 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 impl<P: Process> Wg<'_, P> {
     /// The key in a file. An empty file is the key of zeros.
     fn key_file(&self, path: &str) -> Result<SecretKey, Failed> {
-        let refused = |errno| self.say(format_args!("{path}: {errno}"));
+        let shown = shown(path);
+        let refused = |errno| self.say(format_args!("{shown}: {errno}"));
         let mut input = self.process.open(Some(path)).map_err(refused)?;
-        match self.read_key(&mut input).map_err(refused)? {
+        match self.read_key(&mut input, false).map_err(refused)? {
             KeyText::Empty => Ok(SecretKey([0; KEY_LEN])),
             KeyText::Key(key) => Ok(key),
-            KeyText::Wrong => Err(self.say(format_args!("{path}: {WRONG_KEY}"))),
+            KeyText::Wrong => Err(self.say(format_args!("{shown}: {WRONG_KEY}"))),
         }
     }
 }
@@ -265,10 +267,11 @@ pub(super) enum KeyText {
 }
 
 impl<P: Process> Wg<'_, P> {
-    /// Reads a key and nothing but white space behind it.
+    /// Reads a key and nothing but white space behind it, and NULs where they are let pass.
     pub(super) fn read_key(
         &self,
         input: &mut P::Input,
+        nuls: bool,
     ) -> Result<KeyText, proto_core::netlink::Errno> {
         // One byte of room at the end, through which what follows the key passes.
         let mut text = [0; KEY_TEXT_LEN + 1];
@@ -281,7 +284,8 @@ impl<P: Process> Wg<'_, P> {
             }
             len = len.saturating_add(got);
             if let (Some(last), true) = (text.get(KEY_TEXT_LEN), len > KEY_TEXT_LEN) {
-                wrong |= !matches!(last, b'\t'..=b'\r' | b' ' | 0);
+                let space = matches!(last, b'\t'..=b'\r' | b' ');
+                wrong |= !space && (*last != 0 || !nuls);
                 len = KEY_TEXT_LEN;
             }
         }

@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
+use proto_core::conf::shown;
 use proto_core::netlink::IfName;
 use proto_core::netlink::route::{Link, link};
 use proto_core::protocol::message::Subject;
@@ -76,7 +77,7 @@ impl<P: Process> Wg<'_, P> {
     }
 
     fn no_field(&self, field: &str) -> Failed {
-        let Failed = self.say(format_args!("there is no field `{field}`"));
+        let Failed = self.say(format_args!("there is no field `{}`", shown(field)));
         self.usage("show", Command::Show.usage())
     }
 

@@ -25,6 +25,8 @@ struct Progress {
     one_by_one: bool,
     /// There was something to send.
     sent: bool,
+    /// What is to be taken away is left out.
+    adds_only: bool,
 }
 
 /// Sends all of a configuration, but for the peers that are marked as the same. First the peers in
@@ -46,6 +48,8 @@ pub(super) fn send<N: NetlinkSocket, F: File>(
     match sent {
         // There is nothing to find out about the pieces.
         Err(fault) if slot.is(Errno::ENODEV) || slot.is(Errno::EOPNOTSUPP) => return Err(fault),
+        // There is another way (`take_away`).
+        Err(fault) if wanted.takes_away && slot.is(Errno::EINVAL) => return Err(fault),
         Err(_) if slot.code() == Some(Code::Kernel) => {
             // The kernel does not say which piece of a message it refused. What it took of it, it
             // takes again without harm.
@@ -55,6 +59,17 @@ pub(super) fn send<N: NetlinkSocket, F: File>(
         other => other?,
     }
     Ok(progress.sent)
+}
+
+/// Sends all of a configuration but for the allowed IPs to take away.
+pub(super) fn send_adds<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+    wanted: &mut Wanted<'_, F>,
+    set: &mut [u8],
+) -> Result<(), Fault> {
+    let mut progress = Progress { adds_only: true, ..Progress::default() };
+    pieces(kernel, name, wanted, None, set, &mut progress)
 }
 
 fn pieces<N: NetlinkSocket, F: File>(
@@ -104,7 +119,7 @@ fn pieces<N: NetlinkSocket, F: File>(
                         let change = change(&peer);
                         if !matches!(peer.mark, Mark::Differs(bits) if bits & peer::ALLOWED_IPS == 0)
                         {
-                            ips = peer.first_ip..peer.first_ip.saturating_add(peer.ips.count);
+                            ips = peer.allowed_ips();
                         }
                         change
                     }
@@ -113,6 +128,9 @@ fn pieces<N: NetlinkSocket, F: File>(
                 put(&mut encoder, about, &Piece::Peer(change))?;
                 for ip in ips {
                     let ip = wanted.allowed_ip(ip)?;
+                    if ip.remove && progress.adds_only {
+                        continue;
+                    }
                     let of = Subject::AllowedIp(change.public_key, ip.net);
                     put(&mut encoder, of, &Piece::AllowedIp(ip))?;
                 }

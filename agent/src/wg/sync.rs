@@ -122,8 +122,8 @@ impl Lookup {
         }
         for n in 0..wanted.count {
             let peer = wanted.peer(n)?;
-            for at in 0..peer.ips.count {
-                let ip = wanted.allowed_ip(peer.first_ip.saturating_add(at))?;
+            for ip in peer.allowed_ips() {
+                let ip = wanted.allowed_ip(ip)?;
                 if self.twice.visit(hash(&self.key, &ip.net.masked()), false) {
                     wanted.set_flags(n, peer.flags | SHARED)?;
                     break;
@@ -282,9 +282,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
         let Some(told) = self.told.take() else { return Ok(()) };
         let ips = if told.ips == told.wanted.ips { 0 } else { peer::ALLOWED_IPS };
         let mark = match told.fields | ips {
-            // Sent once: what others took of it is theirs.
-            _ if told.wanted.is(SHARED) && self.round > 0 => Mark::Same,
-            _ if told.wanted.is(SHARED) => Mark::Missing,
+            _ if told.wanted.is(SHARED) => self.sharing(),
             0 => Mark::Same,
             fields => Mark::Differs(fields),
         };
@@ -317,14 +315,19 @@ impl<F: File> Sync<'_, '_, '_, F> {
                 if other != n && !found.is(SHARED) {
                     self.wanted.set_flags(other, found.flags | SHARED)?;
                     self.wanted.set_flags(n, peer.flags | SHARED)?;
-                    self.wanted.set_mark(other, Mark::Missing)?;
+                    self.wanted.set_mark(other, self.sharing())?;
                 }
             }
-            if self.round > 0 && self.wanted.peer(n)?.is(SHARED) {
-                self.wanted.set_mark(n, Mark::Same)?;
+            if self.wanted.peer(n)?.is(SHARED) {
+                self.wanted.set_mark(n, self.sharing())?;
             }
         }
         Ok(())
+    }
+
+    /// The mark of peers that are not compared: they are sent once.
+    const fn sharing(&self) -> Mark {
+        if self.round > 0 { Mark::Same } else { Mark::Missing }
     }
 
     /// What of the device differs.

@@ -52,8 +52,9 @@ pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 
 pub(super) const MARK_AT: u32 = 1;
 /// family and sign, prefix, address
 const IP: usize = 1 + 1 + 16;
-/// In the first byte of an allowed IP: take it away.
+/// In the first byte of an allowed IP: take it away, and it is there to be taken.
 const TAKE_AWAY: u8 = 0x80;
+const TAKEN: u8 = 0x40;
 
 /// Writes fields one behind the other.
 struct Put<'b>(&'b mut [u8]);
@@ -161,6 +162,11 @@ impl Peer {
         }
     }
 
+    /// The numbers of its allowed IPs.
+    pub(super) const fn allowed_ips(&self) -> core::ops::Range<u32> {
+        self.first_ip..self.first_ip.saturating_add(self.ips.count)
+    }
+
     /// Whether it is all of these.
     pub(super) const fn is(&self, flags: u8) -> bool {
         self.flags & flags == flags
@@ -193,6 +199,8 @@ pub(super) struct Wanted<'w, F> {
     pub(super) ips: Spool<'w, F>,
     /// How many peers there are.
     pub(super) count: u32,
+    /// An allowed IP is to be taken away.
+    pub(super) takes_away: bool,
 }
 
 fn place(n: u32, size: usize) -> u32 {
@@ -255,8 +263,23 @@ impl<F: File> Wanted<'_, F> {
         self.ips.read(place(n, IP), &mut bytes)?;
         let mut get = Get(&bytes);
         let (family, prefix) = (get.byte(), get.byte());
-        let addr = ip(family & !TAKE_AWAY, get.array());
+        let addr = ip(family & !TAKE_AWAY & !TAKEN, get.array());
         Ok(AllowedIpChange { net: IpNet { addr, prefix }, remove: family & TAKE_AWAY != 0 })
+    }
+
+    /// Notes that allowed IP number `n` is there to be taken away.
+    pub(super) fn set_taken(&mut self, n: u32) -> Result<(), Fault> {
+        let at = place(n, IP);
+        let mut byte = [0];
+        self.ips.read(at, &mut byte)?;
+        self.ips.write(at, &byte.map(|byte| byte | TAKEN))
+    }
+
+    /// Whether allowed IP number `n` is there to be taken away.
+    pub(super) fn is_taken(&mut self, n: u32) -> Result<bool, Fault> {
+        let mut byte = [0];
+        self.ips.read(place(n, IP), &mut byte)?;
+        Ok(byte.iter().all(|byte| byte & TAKEN != 0))
     }
 }
 

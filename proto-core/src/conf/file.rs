@@ -2,7 +2,7 @@
 //! comments. White space means nothing anywhere, keys are in any case.
 
 use super::value::allowed_ip;
-use super::{ConfError, Field, Item, NAME_MAX, Problem, Section, Take};
+use super::{ConfError, Field, Item, Problem, Section, Take};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
@@ -117,11 +117,7 @@ impl File {
     #[cfg_attr(feature = "small", inline(never))]
     fn wrong(&self, problem: Problem) -> ConfError {
         let Some((name, field)) = self.field else {
-            // A key that lost its name must not be shown.
-            let text = self.text();
-            let plain = text.len() <= NAME_MAX && !text.bytes().any(|b| b.is_ascii_control());
-            let name = if plain { text } else { "" };
-            return ConfError::new(self.line, name, problem);
+            return ConfError::new(self.line, self.text(), problem);
         };
         let error = ConfError::new(self.line, name, problem);
         if field.is_secret() { error } else { error.with(self.text()) }

@@ -13,7 +13,7 @@
 use core::fmt;
 
 use crate::ip::IpNet;
-use crate::key::{PublicKey, SecretKey};
+use crate::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use crate::netlink::text::Text;
 
 pub mod file;
@@ -97,6 +97,22 @@ pub(crate) enum Section {
     Peer,
 }
 
+/// What may be shown of something that is not what it should be: not a key in the wrong place.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn shown(text: &str) -> &str {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    // With or without its `=`, and whatever slipped in with it.
+    let mut digits = 0_usize;
+    for byte in text.bytes() {
+        digits = if digit(byte) { digits.saturating_add(1) } else { 0 };
+        if digits >= KEY_TEXT_LEN.saturating_sub(4) {
+            return "(hidden)";
+        }
+    }
+    text
+}
+
 /// What is wrong with a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {
@@ -132,13 +148,15 @@ pub struct ConfError {
 }
 
 impl ConfError {
+    /// A longer name is none, and is not shown: it may be a key.
     #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn new(line: u32, name: &str, problem: Problem) -> Self {
+        let name = if name.len() > NAME_MAX { "" } else { name };
         Self { line, name: Text::cut(name), value: Text::cut(""), problem }
     }
 
     pub(crate) fn with(self, value: &str) -> Self {
-        Self { value: Text::cut(value), ..self }
+        Self { value: Text::cut(shown(value)), ..self }
     }
 }
 

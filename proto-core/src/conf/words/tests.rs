@@ -75,6 +75,21 @@ fn mistakes_are_named() {
     assert!(says(&["peer", "x"]).starts_with("peer `x` is not a key"));
 }
 
+#[test]
+fn no_error_shows_a_key() {
+    for line in [
+        &[KEY][..],
+        &["listen-port", KEY],
+        &["peer", KEY, "endpoint", KEY],
+        &["peer", KEY, "allowed-ips", KEY],
+        &["peer", &KEY[1..]],
+        &["peer", KEY, &KEY[..43]],
+    ] {
+        let said = told(line).unwrap_err().to_string();
+        assert!(!said.contains(&KEY[4..12]), "{said}");
+    }
+}
+
 proptest! {
     #[test]
     fn nothing_panics(line in proptest::collection::vec("(peer|remove|allowed-ips|fwmark|[ -~é]{0,20})", 0..8)) {

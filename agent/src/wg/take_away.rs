@@ -1,0 +1,80 @@
+//! Taking allowed IPs away from a peer on kernels before 6.16, which can only replace them all: those
+//! that the peer has are moved to a peer that is made for it, and goes away with them.
+
+use proto_core::key::{KEY_LEN, PublicKey};
+use proto_core::netlink::IfName;
+use proto_core::netlink::wireguard::{AllowedIpChange, Event, PeerChange, SetEncoder};
+use proto_core::protocol::message::Subject;
+
+use super::Wg;
+use super::process::Process;
+use super::send::send_adds;
+use super::wanted::{Peer, Wanted};
+use crate::apply::{flush, put};
+use crate::fault::Fault;
+use crate::kernel::{Kernel, steady};
+use crate::plan::each_event;
+
+impl<P: Process> Wg<'_, P> {
+    /// Sends a configuration with allowed IPs to take away. They go after all else is done.
+    pub(super) fn take_away(
+        &self,
+        kernel: &mut Kernel<'_, P::Netlink>,
+        name: IfName,
+        wanted: &mut Wanted<'_, P::File>,
+        set: &mut [u8],
+    ) -> Result<(), Fault> {
+        send_adds(kernel, name, wanted, set)?;
+        let slot = kernel.slot;
+        steady(slot, Subject::Interface, &mut || {
+            let mut peer = None;
+            each_event(kernel, name, &mut |event| match event {
+                Event::Peer(info) => {
+                    peer = Some(info.public_key);
+                    Ok(())
+                }
+                Event::AllowedIp(net) => {
+                    for n in 0..wanted.count {
+                        let of = wanted.peer(n)?;
+                        if Some(of.key) == peer {
+                            find(wanted, &of, net)?;
+                        }
+                    }
+                    Ok(())
+                }
+                Event::Device(_) => Ok(()),
+            })
+        })?;
+        let mut key = PublicKey([0; KEY_LEN]);
+        self.process.random(&mut key.0).map_err(|errno| slot.storage(errno))?;
+        let family = kernel.wireguard()?;
+        let mut encoder = SetEncoder::new(set, family, name);
+        let about = Subject::Interface;
+        put(kernel, &mut encoder, about, &|encoder| encoder.peer(&PeerChange::new(key)))?;
+        for n in 0..wanted.next_ip() {
+            if wanted.is_taken(n)? {
+                let AllowedIpChange { net, .. } = wanted.allowed_ip(n)?;
+                let change = AllowedIpChange { net, remove: false };
+                put(kernel, &mut encoder, about, &|encoder| encoder.allowed_ip(&change))?;
+            }
+        }
+        let gone = PeerChange { remove: true, ..PeerChange::new(key) };
+        put(kernel, &mut encoder, about, &|encoder| encoder.peer(&gone))?;
+        flush(kernel, &mut encoder, about)
+    }
+}
+
+/// Marks what is to be taken from a peer and is there.
+fn find<F: crate::system::File>(
+    wanted: &mut Wanted<'_, F>,
+    peer: &Peer,
+    net: &proto_core::ip::IpNet,
+) -> Result<(), Fault> {
+    for n in peer.allowed_ips() {
+        let change = wanted.allowed_ip(n)?;
+        if change.remove && change.net.masked() == *net {
+            wanted.set_taken(n)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,426 @@
+//! Commands as a whole, over a process in memory and a kernel that does what it is sent.
+
+mod fake;
+
+use std::string::String;
+
+use fake::{Fake, FakePeer};
+use proto_core::key::PublicKey;
+
+/// A key whose bytes are all this one.
+fn key(byte: u8) -> String {
+    PublicKey([byte; 32]).to_string()
+}
+
+fn fake(conf: &str) -> Fake {
+    let mut fake = Fake::default();
+    fake.files.insert("conf".to_owned(), expand(conf).into_bytes());
+    fake.files.insert("/dev/null".to_owned(), Vec::new());
+    fake
+}
+
+/// `<1>` is the key of ones, and so on.
+fn expand(text: &str) -> String {
+    (1..=9).fold(text.to_owned(), |text, n| text.replace(&format!("<{n}>"), &key(n)))
+}
+
+impl Fake {
+    fn conf(&mut self, conf: &str) {
+        self.files.insert("conf".to_owned(), expand(conf).into_bytes());
+    }
+
+    fn well(&self, line: &str) -> String {
+        let (code, out, err) = self.run(&expand(line));
+        assert_eq!((code, err.as_str()), (0, ""), "{line}");
+        out
+    }
+
+    /// What was sent by a command.
+    fn sent(&self, line: &str) -> Vec<String> {
+        self.device.borrow_mut().sent.clear();
+        self.well(line);
+        self.device.borrow_mut().sent.split_off(0)
+    }
+
+    fn fails(&self, line: &str) -> String {
+        let (code, out, err) = self.run(&expand(line));
+        assert_eq!((code, out.as_str()), (1, ""), "{line}: {err}");
+        err
+    }
+
+    fn ips(&self, byte: u8) -> Vec<String> {
+        let device = self.device.borrow();
+        let peer = device.peers.iter().find(|peer| peer.key[0] == byte).unwrap();
+        peer.ips.iter().map(ToString::to_string).collect()
+    }
+}
+
+const TWO: &str = "[Interface]\nPrivateKey = <8>\nListenPort = 7\n\
+    [Peer]\nPublicKey = <1>\nAllowedIPs = 10.0.1.0/24, 10.0.2.0/24\nPersistentKeepalive = 25\n\
+    [Peer]\nPublicKey = <2>\nPresharedKey = <9>\nAllowedIPs = fd00::/64\nEndpoint = 192.0.2.1:7\n";
+
+#[test]
+fn setconf_sends_everything_in_one_message() {
+    let fake = fake(TWO);
+    let all = [
+        "key port mark flush",
+        "1 replace keepalive 10.0.1.0/24 10.0.2.0/24",
+        "2 replace psk endpoint fd00::/64",
+    ];
+    assert_eq!(fake.sent("setconf wg0 conf"), all);
+    assert_eq!(fake.sent("setconf wg0 conf"), all);
+    assert_eq!(fake.sent("setconf wg0 /dev/null"), ["key port mark flush"]);
+    assert_eq!(fake.sent("addconf wg0 /dev/null"), [""]);
+}
+
+#[test]
+fn nothing_is_changed_by_a_file_that_is_wrong_at_its_end() {
+    let mut fake = fake(&format!("{TWO}[Peer]\nPublicKey = <3>\nEndpoint = x\n"));
+    for command in ["setconf", "syncconf", "addconf"] {
+        let said = fake.fails(&format!("{command} wg0 conf"));
+        assert!(said.starts_with("wg: line 15: Endpoint `x` is not an endpoint"), "{said}");
+    }
+    fake.conf(&format!("{TWO}[Peer]\nAllowedIPs = 10.0.0.0/8\n"));
+    assert_eq!(fake.fails("setconf wg0 conf"), "wg: line 13: [Peer] has no PublicKey\n");
+    assert!(fake.device.borrow().sent.is_empty());
+}
+
+#[test]
+fn syncconf_sends_nothing_of_a_peer_that_is_the_same() {
+    let mut fake = fake(TWO);
+    assert_eq!(fake.sent("syncconf wg0 conf").len(), 3);
+    assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
+    // In another order, with other words for the same.
+    let text = "[Peer]\nPublicKey = <2>\nPresharedKey = <9>\nEndpoint = 192.0.2.1:7\n\
+                AllowedIPs = fd00::5/64\n[Peer]\nPublicKey=<1>\nPersistentKeepalive=25\n\
+                AllowedIPs = 10.0.2.0/24\nAllowedIPs = 10.0.1.0/24\n\
+                [Interface]\nPrivateKey=<8>\nListenPort=7";
+    fake.conf(&text.replace("fd00::5", "fd00::"));
+    assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
+    fake.conf(text);
+    let (code, _, err) = fake.run("syncconf wg0 conf");
+    assert_eq!(code, 0);
+    assert_eq!(
+        err,
+        "wg: warning: line 5: allowed IP fd00::5/64 has bits of a host, which are cleared\n"
+    );
+}
+
+#[test]
+fn syncconf_sends_only_what_differs() {
+    let mut fake = fake(TWO);
+    fake.well("syncconf wg0 conf");
+    for (from, to, sent) in [
+        ("Keepalive = 25", "Keepalive = 26", &["", "1 keepalive"][..]),
+        ("192.0.2.1:7", "192.0.2.1:8", &["", "2 endpoint"]),
+        (", 10.0.2.0/24", "", &["", "1 replace 10.0.1.0/24"]),
+        ("ListenPort = 7", "ListenPort = 8", &["port"]),
+        ("PrivateKey = <8>", "PrivateKey = <7>\nFwMark = 3", &["key mark"]),
+    ] {
+        fake.conf(&TWO.replace(from, to));
+        assert_eq!(fake.sent("syncconf wg0 conf"), sent, "{to}");
+        assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
+        fake.conf(TWO);
+        fake.well("syncconf wg0 conf");
+    }
+    fake.conf(&TWO.replace("<1>", "<3>"));
+    let new = ["", "1 gone", "3 replace keepalive 10.0.1.0/24 10.0.2.0/24"];
+    assert_eq!(fake.sent("syncconf wg0 conf"), new);
+    fake.conf("");
+    assert_eq!(fake.sent("syncconf wg0 conf"), ["key port flush"]);
+}
+
+#[test]
+fn syncconf_clears_a_preshared_key_and_a_keepalive_that_the_file_leaves_out() {
+    let mut fake = fake(TWO);
+    fake.well("syncconf wg0 conf");
+    let gone = TWO.replace("PresharedKey = <9>\n", "").replace("PersistentKeepalive = 25\n", "");
+    fake.conf(&gone);
+    assert_eq!(fake.sent("syncconf wg0 conf"), ["", "1 keepalive", "2 psk"]);
+    assert!(!fake.well("showconf wg0").contains("PresharedKey"));
+}
+
+#[test]
+fn syncconf_notices_changes_between_get_and_set() {
+    let mut fake = fake(TWO);
+    fake.well("syncconf wg0 conf");
+    fake.conf(&TWO.replace("25", "26"));
+    fake.device.borrow_mut().meddle = Some(|device| {
+        device.peers.remove(1);
+        let key = vec![5; 32];
+        let ips = vec!["10.0.2.0/24".parse().unwrap()];
+        device.peers[0].ips.pop();
+        device.peers.push(FakePeer { key, ips, preshared_key: vec![0; 32], ..FakePeer::default() });
+    });
+    fake.well("syncconf wg0 conf");
+    let keys: Vec<u8> = fake.device.borrow().peers.iter().map(|peer| peer.key[0]).collect();
+    assert_eq!(keys, [1, 2]);
+    assert_eq!(fake.ips(1), ["10.0.1.0/24", "10.0.2.0/24"]);
+    fn again(device: &mut fake::Device) {
+        let key = vec![100 + device.sent.len() as u8; 32];
+        device.peers.push(FakePeer { key, preshared_key: vec![0; 32], ..FakePeer::default() });
+        device.meddle = Some(again);
+    }
+    fake.conf(TWO);
+    fake.device.borrow_mut().meddle = Some(again);
+    let said = fake.fails("syncconf wg0 conf");
+    assert_eq!(said, "wg: cannot change wg0: somebody else keeps changing it\n");
+}
+
+#[test]
+fn syncconf_of_an_allowed_ip_that_two_peers_have() {
+    let both = "[Peer]\nPublicKey=<1>\nAllowedIPs=10.0.0.0/8\n[Peer]\nPublicKey=<2>\nAllowedIPs=10.0.0.0/8";
+    let fake = fake(both);
+    for _ in 0..3 {
+        fake.well("syncconf wg0 conf");
+        assert_eq!((fake.ips(1), fake.ips(2)), (vec![], vec!["10.0.0.0/8".to_owned()]));
+    }
+}
+
+#[test]
+fn syncconf_of_a_peer_that_stands_there_twice() {
+    let text = "[Peer]\nPublicKey=<1>\nAllowedIPs=10.0.1.0/24\nPersistentKeepalive=5\n\
+                [Peer]\nPublicKey=<2>\n[Peer]\nPublicKey=<1>\nAllowedIPs=10.0.2.0/24\n";
+    let mut fake = fake(text);
+    for _ in 0..3 {
+        fake.well("syncconf wg0 conf");
+        assert_eq!(fake.ips(1), ["10.0.2.0/24"]);
+        assert_eq!(fake.device.borrow().peers[0].keepalive, 5);
+    }
+    fake.conf(&format!(
+        "[Peer]\nPublicKey=<3>\n{text}[Peer]\nPublicKey=<1>\nAllowedIPs=10.0.3.0/24"
+    ));
+    fake.well("syncconf wg0 conf");
+    assert_eq!(fake.ips(1), ["10.0.3.0/24"]);
+}
+
+#[test]
+fn syncconf_passes_over_the_device_s_own_key() {
+    let fake =
+        fake("[Interface]\nPrivateKey = <8>\n[Peer]\nPublicKey = <8>\n[Peer]\nPublicKey = <1>");
+    fake.device.borrow_mut().private_key = vec![8; 32];
+    fake.well("syncconf wg0 conf");
+    assert_eq!(fake.device.borrow().peers.len(), 1);
+}
+
+#[test]
+fn syncconf_of_more_peers_than_a_window_holds_in_any_order() {
+    let peers = |order: &mut dyn Iterator<Item = u32>| -> String {
+        let peer = |n: u32| {
+            let mut key = [7; 32];
+            key[..4].copy_from_slice(&n.to_le_bytes());
+            let (key, net) = (PublicKey(key), std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
+            format!("[Peer]\nPublicKey = {key}\nAllowedIPs = {net}/32\nPersistentKeepalive = {n}\n")
+        };
+        order.map(peer).collect()
+    };
+    let mut fake = fake(&peers(&mut (0..3000)));
+    fake.piece = 37;
+    fake.well("syncconf wg0 conf");
+    assert_eq!(fake.device.borrow().peers.len(), 3000);
+    fake.conf(&peers(&mut (0..3000).rev()));
+    assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
+    fake.conf(&peers(&mut (0..3000).rev().filter(|n| n % 3 > 0).chain([5000])));
+    let sent = fake.sent("syncconf wg0 conf");
+    let gone = sent.iter().filter(|sent| sent.ends_with("gone")).count();
+    assert_eq!((gone, fake.device.borrow().peers.len()), (1000, 2001));
+}
+
+#[test]
+fn a_refusal_names_the_peer() {
+    let fake = fake(TWO);
+    fake.device.borrow_mut().refuse = Some(2);
+    let said = fake.fails("setconf wg0 conf");
+    assert_eq!(
+        said,
+        format!("wg: cannot change wg0: peer {}: Cannot allocate memory (ENOMEM)\n", key(2))
+    );
+    let said = fake.fails("set wg1 peer <1>");
+    assert_eq!(said, "wg: cannot change wg1: No such device (ENODEV)\n");
+}
+
+#[test]
+fn set_changes_what_it_names() {
+    let mut fake = fake(TWO);
+    fake.files.insert("psk".to_owned(), format!("{}\n", key(9)).into_bytes());
+    fake.well("setconf wg0 conf");
+    for (line, sent) in [
+        ("fwmark 0x10", &["mark"][..]),
+        ("private-key /dev/null listen-port 0", &["key port"]),
+        ("peer <1> preshared-key psk", &["", "1 psk"]),
+        ("peer <1> preshared-key /dev/null", &["", "1 psk"]),
+        ("peer <1> allowed-ips ''", &["", "1 replace"]),
+        ("peer <1> allowed-ips +10.0.1.0/24", &["", "1 10.0.1.0/24"]),
+        ("peer <1> remove peer <3> endpoint [::1]:7", &["", "1 gone", "3 endpoint"]),
+    ] {
+        assert_eq!(fake.sent(&format!("set wg0 {line}")), sent, "{line}");
+    }
+}
+
+#[test]
+fn allowed_ips_are_taken_away_on_kernels_of_any_age() {
+    for takes_away in [false, true] {
+        let fake = fake(TWO);
+        fake.device.borrow_mut().takes_away = takes_away;
+        fake.well("setconf wg0 conf");
+        // One that it has, one that another peer has, and one that nobody has.
+        fake.well("set wg0 peer <1> allowed-ips -10.0.1.0/24,-fd00::/64,+10.9.0.0/16,-10.8.0.0/16");
+        assert_eq!(fake.ips(1), ["10.0.2.0/24", "10.9.0.0/16"]);
+        assert_eq!(fake.ips(2), ["fd00::/64"]);
+        assert_eq!(fake.device.borrow().peers.len(), 2);
+    }
+}
+
+#[test]
+fn a_host_is_asked_for_as_often_as_told() {
+    let mut fake = fake("[Peer]\nPublicKey = <1>\nEndpoint = later:7\n[Peer]\nPublicKey = <2>");
+    fake.variables.insert("WG_ENDPOINT_RESOLUTION_RETRIES", "3");
+    let said = fake.fails("setconf wg0 conf");
+    assert_eq!(*fake.slept.borrow(), [1000, 1200, 1440]);
+    assert!(said.ends_with("wg: line 3: Endpoint later: not today\n"), "{said}");
+    assert!(said.starts_with("wg: later: not today. Trying again in 1.00 seconds...\n"), "{said}");
+    fake.variables.remove("WG_ENDPOINT_RESOLUTION_RETRIES");
+    fake.slept.take();
+    fake.fails("set wg0 peer <1> endpoint later:7");
+    assert_eq!((fake.slept.borrow().len(), fake.slept.borrow()[14]), (15, 12_825));
+    fake.slept.take();
+    fake.fails("set wg0 peer <1> endpoint nobody:7");
+    assert!(fake.slept.borrow().is_empty());
+    fake.variables.insert("WG_ENDPOINT_RESOLUTION_RETRIES", "-1");
+    fake.fails("set wg0 peer <1> endpoint 192.0.2.1:7");
+    assert!(fake.device.borrow().sent.is_empty());
+}
+
+#[test]
+fn an_endpoint_without_address_can_be_left_out() {
+    let mut fake = fake("[Peer]\nPublicKey = <1>\nEndpoint = nobody:7\n[Peer]\nPublicKey = <2>");
+    fake.variables.insert("WG_ENDPOINT_RESOLUTION_SKIP", "1");
+    let (code, _, err) = fake.run("setconf wg0 conf");
+    let left = format!("wg: peer {}: left without its endpoint\n", key(1));
+    assert_eq!((code, err), (2, format!("wg: line 3: Endpoint nobody: not today\n{left}")));
+    assert_eq!(fake.device.borrow().peers.len(), 2);
+}
+
+#[test]
+fn peers_are_shown_newest_first_and_the_rest_as_they_come() {
+    let fake = fake(TWO);
+    let ages = [0, 5, 999_999, 0, 1_000_000, 5, 1_000_001, 0].iter().cycle().take(600).enumerate();
+    fake.device.borrow_mut().peers = ages
+        .map(|(n, handshake)| FakePeer {
+            key: [&(n as u32).to_be_bytes()[..], &[1; 28]].concat(),
+            preshared_key: vec![0; 32],
+            handshake: *handshake,
+            ..FakePeer::default()
+        })
+        .collect();
+    let shown = fake.well("show");
+    let mut wanted: Vec<_> = fake.device.borrow().peers.clone();
+    wanted.sort_by_key(|peer| -peer.handshake);
+    let keys = shown.lines().filter_map(|line| line.strip_prefix("peer: "));
+    let wanted = wanted.iter().map(|peer| PublicKey(peer.key[..].try_into().unwrap()).to_string());
+    assert!(keys.eq(wanted));
+    for line in
+        ["Now", "1 second ago", "(System clock wound backward; connection problems may ensue.)"]
+    {
+        assert!(shown.contains(&format!("latest handshake: {line}\n")), "{line}");
+    }
+}
+
+#[test]
+fn sizes_and_times() {
+    use super::text;
+    for (bytes, wanted) in [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (1029, "1.00 KiB"),
+        (1030, "1.01 KiB"),
+        // Exactly between two: the even one.
+        (1024 + 128, "1.12 KiB"),
+        (1024 + 384, "1.38 KiB"),
+        ((1 << 20) - 1, "1024.00 KiB"),
+        (1 << 20, "1.00 MiB"),
+        (5 << 30, "5.00 GiB"),
+        (u64::MAX >> 11, "8192.00 TiB"),
+    ] {
+        let mut shown = String::new();
+        text::bytes(&mut shown, false, bytes);
+        assert_eq!(shown, wanted, "{bytes}");
+        if (1024..1 << 50).contains(&bytes) {
+            let unit = wanted.split(' ').nth(1).unwrap();
+            let power =
+                ["KiB", "MiB", "GiB", "TiB"].iter().position(|name| *name == unit).unwrap() as i32;
+            assert_eq!(shown, format!("{:.2} {unit}", bytes as f64 / 1024_f64.powi(power + 1)));
+        }
+    }
+    for (seconds, wanted) in [
+        (0, ""),
+        (1, "1 second"),
+        (3_661, "1 hour, 1 minute, 1 second"),
+        (2 * 31_536_000 + 2 * 86_400, "2 years, 2 days"),
+    ] {
+        let mut shown = String::new();
+        text::time(&mut shown, false, seconds);
+        assert_eq!(shown, wanted);
+    }
+}
+
+#[test]
+fn a_dump_that_is_overtaken_is_shown_once() {
+    let fake = fake(TWO);
+    fake.well("setconf wg0 conf");
+    let once = fake.well("show wg0 dump");
+    fake.device.borrow_mut().interrupted = 3;
+    assert_eq!(fake.well("show wg0 dump"), once);
+    fake.device.borrow_mut().interrupted = 100;
+    assert!(fake.fails("show wg0 dump").contains("changed during each of"));
+}
+
+#[test]
+fn keys_stay_where_they_belong() {
+    let mut fake = fake(TWO);
+    fake.files.insert("-".to_owned(), key(3).into_bytes());
+    fake.well("setconf wg0 conf");
+    assert!(fake.well("show").contains("private key: (hidden)"));
+    for line in ["set wg0 private-key <8>", "show <8>", "<8>", "set wg0 <8>", "setconf wg0 <8>"] {
+        let said = fake.fails(line);
+        assert!(!said.contains(&key(8)[..8]), "{said}");
+    }
+    fake.files.insert("conf".to_owned(), format!("{}\0", key(3)).into_bytes());
+    fake.fails("set wg0 private-key conf");
+    fake.files.insert("-".to_owned(), format!("{}\0 \n", key(3)).into_bytes());
+    assert_eq!(fake.well("pubkey").len(), 45);
+    assert_eq!(fake.well("genkey"), format!("{}\n", PublicKey(clamped())));
+    fake.variables.insert("exposed", "");
+    let (code, _, err) = fake.run("genpsk");
+    assert!(code == 0 && err.starts_with("wg: warning: everybody can use the file"), "{err}");
+}
+
+fn clamped() -> [u8; 32] {
+    let mut key = [0xff; 32];
+    (key[0], key[31]) = (0xf8, 0x7f);
+    key
+}
+
+#[test]
+fn an_output_that_is_full_is_an_error() {
+    let fake = fake(TWO);
+    fake.full.set(true);
+    for line in ["genkey", "show wg0 dump", "show interfaces", "showconf wg0"] {
+        assert_eq!(fake.fails(line), "wg: standard output: No space left on device (ENOSPC)\n");
+    }
+}
+
+#[test]
+fn fields_of_all_interfaces_begin_with_their_names() {
+    let fake = fake(TWO);
+    fake.well("setconf wg0 conf");
+    assert_eq!(fake.well("show interfaces"), "wg0\n");
+    for field in ["public-key", "fwmark", "peers", "endpoints", "allowed-ips", "dump"] {
+        let (one, all) =
+            (fake.well(&format!("show wg0 {field}")), fake.well(&format!("show all {field}")));
+        let prefixed: String = one.lines().map(|line| format!("wg0\t{line}\n")).collect();
+        assert_eq!(all, prefixed, "{field}");
+    }
+    assert!(fake.fails("show all bogus").contains("there is no field `bogus`"));
+}
