@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     include_str!("cases/parse.sh"),
     include_str!("cases/words.sh"),
     include_str!("cases/environment.sh"),
+    include_str!("cases/tunnel.sh"),
     include_str!("cases/large.sh"),
     include_str!("cases/kept.sh"),
 ];

@@ -55,6 +55,11 @@ wg() {
 	run command wg "$@"
 }
 
+# Where tunnel.sh has made one.
+tunnel() {
+	nsenter --net="/proc/$(cat /diff/tunnel)/ns/net" "$@"
+}
+
 # Everything the case before may have left goes. The peers first: a stock kernel takes 12 ms for each
 # peer of an interface that is deleted.
 begin() {

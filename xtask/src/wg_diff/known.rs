@@ -81,8 +81,9 @@ pub(super) const TABLE: &[Known] = &[
         |pair| pair.refused(),
     ),
     kept(
-        "long numbers",
-        "a number with hundreds of zeros in front is refused, because it is kept in fixed memory",
+        "long words",
+        "a number or an address with hundreds of zeros in front is refused: no word is that long, and \
+         memory is fixed",
         |pair| pair.refused(),
     ),
     kept(

@@ -58,6 +58,7 @@ impl Args {
         }
         println!("seed {seed}, {} cases", cases.len());
         let vm = boot(&Lab::prepare(Arch::X86_64)?, self.itself)?;
+        run::tunnel(&vm, &cases)?;
         let sides = Sides {
             debian: run::side(&vm, "debian", &cases)?,
             ours: run::side(&vm, "ours", &cases)?,

@@ -10,6 +10,7 @@ use std::{
 };
 
 const GUEST: &str = include_str!("guest.sh");
+const TUNNEL: &str = include_str!("tunnel.sh");
 /// For one side's cases, all of them.
 const LIMIT: Duration = Duration::from_secs(1200);
 
@@ -43,6 +44,14 @@ impl fmt::Display for Step {
 
 /// What a case did on one side: its steps, or why it cannot be told.
 pub(super) type Ran = Result<Vec<Step>>;
+
+/// Makes the tunnel that cases look at, if there is one that does.
+pub(super) fn tunnel(vm: &Vm, cases: &[Case]) -> Result<()> {
+    if cases.iter().any(|case| case.name.starts_with("tunnel: ")) {
+        vm.sh(TUNNEL)?.ok().context("the tunnel")?;
+    }
+    Ok(())
+}
 
 /// Runs the cases on one side.
 pub(super) fn side(vm: &Vm, side: &str, cases: &[Case]) -> Result<Vec<Ran>> {

@@ -89,3 +89,20 @@ run sh -c 'wg set wg0 private-key private && [ "$(wg show wg0 public-key)" = "$(
 ref set wg0 peer $k1 peer $k2 peer $k3
 run sh -c 'wg show wg0 | head -n 1'
 run sh -c 'wg show wg0 dump | true'
+
+== environment: colours on a terminal
+ref set wg0 private-key /diff/p1 listen-port 51820 peer $k1 endpoint 192.0.2.1:51820
+# telnetd gives the program a terminal and writes what it shows; it ends with it, or when it has read
+# all there is to read.
+on_terminal() {
+	printf '#!/bin/sh\n%s\n' "$1" >on-terminal
+	chmod 700 on-terminal
+	run telnetd -i -l ./on-terminal <>hold
+}
+mkfifo hold
+on_terminal 'wg show wg0'
+on_terminal 'wg show wg0 dump'
+on_terminal 'WG_COLOR_MODE=never wg show wg0'
+on_terminal 'WG_COLOR_MODE=auto wg show wg0'
+on_terminal 'wg show wg0 | cat'
+on_terminal 'wg genkey | wc -c'

@@ -44,12 +44,13 @@ for command in addconf syncconf setconf; do
 	wg $command wg0 .
 done
 
-== kept: long numbers
+== kept: long words
 long=$(printf '%05000d' 0)
 printf '[Interface]\nListenPort = %s5\n' "$long" >number
 printf '[Interface]\nFwMark = 0x%s5\n' "$long" >mark
 printf '[Peer]\nPublicKey = %s\nPersistentKeepalive = %s5\n' $k1 "$long" >keepalive
-for file in number mark keepalive; do
+printf '[Peer]\nPublicKey = %s\nEndpoint = %s:5\n' $k1 "$long" >endpoint
+for file in number mark keepalive endpoint; do
 	ref setconf wg0 /dev/null
 	run true
 	wg setconf wg0 $file

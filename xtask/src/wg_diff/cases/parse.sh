@@ -175,7 +175,7 @@ printf '[Interface]%s\nListenPort = %s 5 %s\n' "$spaces" "$spaces" "$spaces" >sp
 printf '[Interface]\n%s = 5\n' "$long" >key
 printf '[%s]\n' "$long" >section
 printf '[Peer]\nPublicKey = %s%s\n' $k1 "$long" >long-key
-printf '[Peer]\nPublicKey = %s\nEndpoint = %s:5\n' $k1 "$long" >endpoint
+printf '[Peer]\nPublicKey = %s\nEndpoint = x%s:5\n' $k1 "$long" >endpoint
 printf '[Peer]\nPublicKey = %s\nAllowedIPs = %s\n' $k1 "$long" >ips
 for file in comment spaces key section long-key endpoint ips; do
 	ref set wg0 listen-port 9 fwmark 9
