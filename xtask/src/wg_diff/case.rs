@@ -7,6 +7,13 @@ pub(super) struct Case {
     pub(super) script: String,
 }
 
+impl Case {
+    /// Whether it looks at the tunnel of `tunnel.sh`.
+    pub(super) fn is_of_tunnel(&self) -> bool {
+        self.name.starts_with("tunnel: ")
+    }
+}
+
 /// The scripts that are written by hand.
 const FILES: &[&str] = &[
     include_str!("cases/show.sh"),

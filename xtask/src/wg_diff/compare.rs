@@ -166,20 +166,20 @@ fn report(pair: &Pair<'_>, what: &str) -> String {
     for (name, step) in [("Debian's wg", pair.debian), ("ours", pair.ours)] {
         let _ = writeln!(text, "--- {name}: exit status {}", step.status);
     }
-    let parts: [(&str, fn(&Step) -> &str); 3] = [
-        ("standard output", |step| &step.stdout),
-        ("standard error", |step| &step.stderr),
-        ("the kernel (`wg show all dump`)", |step| step.state.as_deref().unwrap_or_default()),
-    ];
-    for (part, of) in parts {
-        let (debian, ours) = (of(pair.debian), of(pair.ours));
+    let parts = |step: &'_ Step| {
+        let state = step.state.clone().unwrap_or_default();
+        [step.stdout.clone(), step.stderr.clone(), state]
+    };
+    let names = ["standard output", "standard error", "the kernel (`wg show all dump`)"];
+    let both = parts(pair.debian).into_iter().zip(parts(pair.ours));
+    for (part, (debian, ours)) in names.iter().zip(both) {
         if debian == ours {
-            let _ = write!(text, "--- {part}, the same:\n{}", excerpt(ours, 4));
+            let _ = write!(text, "--- {part}, the same:\n{}", excerpt(&ours, 4));
             continue;
         }
         let start = debian.lines().zip(ours.lines()).take_while(|(a, b)| a == b).count();
         let _ = writeln!(text, "--- {part}, from line {}:", start + 1);
-        for (name, side) in [("Debian's wg", debian), ("ours", ours)] {
+        for (name, side) in [("Debian's wg", &debian), ("ours", &ours)] {
             let rest: Vec<&str> = side.split_inclusive('\n').skip(start).collect();
             let _ = write!(text, "  {name}:\n{}", excerpt(&rest.concat(), LINES));
         }

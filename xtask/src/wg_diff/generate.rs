@@ -69,7 +69,7 @@ impl Draw {
         ];
         match self.below(8) {
             0 => format!("wg {}\n", self.pick(&shows)),
-            1 | 2 | 3 => format!("wg set wg0{}\n", self.set()),
+            1..=3 => format!("wg set wg0{}\n", self.set()),
             _ => {
                 let command = self.pick(&["setconf", "addconf", "syncconf", "syncconf"]);
                 let form = Form {

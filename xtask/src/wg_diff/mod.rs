@@ -1,10 +1,11 @@
 //! `cargo xtask wg-diff`: our `wg` (the agent, called by that name) against Debian's, in the lab.
 //!
-//! The same scripts run on both sides, each in a network namespace of its own in one machine, and
-//! after every command the two are held against each other: exit status, standard output, whether
-//! anything is on standard error, and what the kernel has ([`compare`]). The scripts are those under
+//! The same scripts run on both sides, in two machines that are the same, and after every command the
+//! two are held against each other: exit status, standard output, whether anything is on standard
+//! error, and what the kernel has ([`compare`]). The scripts are those under
 //! `cases/`, and generated ones ([`generate`]). What differs on purpose is in a table ([`known`]).
 
+mod broken;
 mod case;
 mod compare;
 mod generate;
@@ -15,14 +16,16 @@ mod run;
 use crate::{
     build,
     lab::{Arch, Lab, Vm},
+    test::Tally,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use case::Case;
 use known::TABLE;
 use run::Ran;
 use std::{
     fs,
     process::ExitCode,
+    thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -57,67 +60,93 @@ impl Args {
             ensure!(!cases.is_empty(), "no case has {only:?} in its name");
         }
         println!("seed {seed}, {} cases", cases.len());
-        let vm = boot(&Lab::prepare(Arch::X86_64)?, self.itself)?;
-        run::tunnel(&vm, &cases)?;
-        let sides = Sides {
-            debian: run::side(&vm, "debian", &cases)?,
-            ours: run::side(&vm, "ours", &cases)?,
-        };
+        let sides = Sides::run(&Bench::boot(self.itself)?, &cases)?;
         if self.show {
             sides.show(&cases);
         }
         // Debian's wg prints what it could not read, be it a key.
         let secrets = if self.itself { Vec::new() } else { keys::secrets() };
         let outcome = sides.compare(&cases, &secrets);
-        for (case, failure) in &outcome.failures {
-            println!("FAIL {case}: {failure}");
-        }
         for (known, count) in TABLE.iter().zip(&outcome.known) {
             println!("kept {}: {count} times ({})", known.name, known.reason);
         }
-        println!("seed {seed}: {}", outcome.summary());
         let passed = outcome.check(all);
         if let Err(error) = &passed {
             println!("{error:#}");
         }
+        println!("seed {seed}: {}", outcome.summary());
         Ok(if passed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// How many generated cases there are in the tests.
+const TESTED: u32 = 100;
+
+/// The part that `cargo xtask test` has.
+pub(crate) fn test(tally: &mut Tally, seed: u64) -> Result<()> {
+    let (same, broken) = ("wg-diff: ours does what Debian's does", "wg-diff: a broken wg is found");
+    if ![same, broken].iter().any(|name| tally.wants(name)) {
+        return Ok(());
+    }
+    let bench = Bench::boot(false)?;
+    tally.test(same, || {
+        let cases = cases(seed, TESTED);
+        let outcome = Sides::run(&bench, &cases)?.compare(&cases, &keys::secrets());
+        outcome.check(true)?;
+        Ok(format!("seed {seed}: {}", outcome.summary()))
+    });
+    tally.test(broken, || broken::check(&bench.ours));
+    Ok(())
 }
 
 /// The cases written by hand, and `count` generated ones.
 fn cases(seed: u64, count: u32) -> Vec<Case> {
     let mut cases = case::fixed();
     cases.extend((0..count).map(|number| generate::case(seed, number)));
+    cases.sort_by_key(Case::is_of_tunnel);
     cases
 }
 
-/// A machine with both: `/diff/debian` and `/diff/ours` each hold a `wg`.
-fn boot(lab: &Lab, itself: bool) -> Result<Vm> {
-    let machine = lab.machine("wg-diff").with_wireguard_tools();
-    let machine = if itself {
-        machine
-    } else {
-        machine.file("/bin/postwired", 0o755, fs::read(build::agent(lab.arch())?)?)
-    };
-    let vm = machine.boot()?;
-    let ours = if itself { "/usr/bin/wg" } else { "/bin/postwired" };
-    vm.sh(&format!(
-        "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
-         ln -s {ours} /diff/ours/wg && ln -s /proc/self/fd /dev/fd && \
-         ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout && \
-         printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
-    ))?
-    .ok()?;
-    Ok(vm)
+/// Two machines that are the same, each with both: `/diff/debian` and `/diff/ours` hold a `wg`.
+struct Bench {
+    debian: Vm,
+    ours: Vm,
 }
 
-/// What came of a run.
-struct Outcome {
-    cases: usize,
-    commands: usize,
-    /// How often each of the known differences was met.
-    known: Vec<usize>,
-    failures: Vec<(String, String)>,
+impl Bench {
+    /// Side by side: most of a boot, and of a run, is waiting for one processor.
+    fn boot(itself: bool) -> Result<Self> {
+        let lab = Lab::prepare(Arch::X86_64)?;
+        let agent = if itself { Vec::new() } else { fs::read(build::agent(lab.arch())?)? };
+        let ours = if itself { "/usr/bin/wg" } else { "/bin/postwired" };
+        let boot = |name| -> Result<Vm> {
+            let machine = lab.machine(name).with_wireguard_tools();
+            let vm = machine.file("/bin/postwired", 0o755, agent.as_slice()).boot()?;
+            vm.sh(&format!(
+                "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
+                 ln -s {ours} /diff/ours/wg && ln -s /proc/self/fd /dev/fd && \
+                 ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout && \
+                 printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
+            ))?
+            .ok()?;
+            Ok(vm)
+        };
+        let (debian, ours) = both(|| boot("debian"), || boot("ours"))?;
+        Ok(Self { debian, ours })
+    }
+}
+
+/// Does two things at the same time.
+fn both<T: Send>(
+    one: impl FnOnce() -> Result<T> + Send,
+    other: impl FnOnce() -> Result<T>,
+) -> Result<(T, T)> {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        let one = one.join().map_err(|_| anyhow!("a thread of wg-diff died"))?;
+        Ok((one?, other?))
+    })
 }
 
 /// What each case did on both sides.
@@ -127,6 +156,22 @@ struct Sides {
 }
 
 impl Sides {
+    fn run(bench: &Bench, cases: &[Case]) -> Result<Self> {
+        // The tunnel and its counters are the same for both only in one machine.
+        let apart = cases.partition_point(|case| !case.is_of_tunnel());
+        let (cases, tunnel) = cases.split_at(apart);
+        let (mut debian, mut ours) = both(
+            || run::side(&bench.debian, "debian", cases),
+            || run::side(&bench.ours, "ours", cases),
+        )?;
+        if !tunnel.is_empty() {
+            run::make_tunnel(&bench.ours)?;
+            debian.extend(run::side(&bench.ours, "debian", tunnel)?);
+            ours.extend(run::side(&bench.ours, "ours", tunnel)?);
+        }
+        Ok(Self { debian, ours })
+    }
+
     fn compare(&self, cases: &[Case], secrets: &[String]) -> Outcome {
         let known = vec![0; TABLE.len()];
         let mut outcome = Outcome { cases: cases.len(), commands: 0, known, failures: vec![] };
@@ -152,6 +197,15 @@ impl Sides {
     }
 }
 
+/// What came of a run.
+struct Outcome {
+    cases: usize,
+    commands: usize,
+    /// How often each of the known differences was met.
+    known: Vec<usize>,
+    failures: Vec<(String, String)>,
+}
+
 impl Outcome {
     fn summary(&self) -> String {
         format!(
@@ -165,7 +219,9 @@ impl Outcome {
 
     /// An error if a case failed, or, when `all` cases were run, if a known difference was not met.
     fn check(&self, all: bool) -> Result<()> {
-        ensure!(self.failures.is_empty(), "{} cases failed", self.failures.len());
+        let failures: Vec<String> =
+            self.failures.iter().map(|(case, failure)| format!("FAIL {case}: {failure}")).collect();
+        ensure!(failures.is_empty(), "{}", failures.join("\n"));
         for (known, count) in TABLE.iter().zip(&self.known) {
             ensure!(
                 !all || *count > 0,

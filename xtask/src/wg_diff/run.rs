@@ -1,5 +1,5 @@
-//! Runs the cases in a machine: all of one side in one script, in a network namespace of its own,
-//! because a way to the machine and back costs more than a case does.
+//! Runs the cases in a machine: all of one side in one script, because a way to the machine and back
+//! costs more than a case does, and in a network namespace of its own.
 
 use super::{case::Case, compare::excerpt, keys};
 use crate::lab::Vm;
@@ -45,11 +45,9 @@ impl fmt::Display for Step {
 /// What a case did on one side: its steps, or why it cannot be told.
 pub(super) type Ran = Result<Vec<Step>>;
 
-/// Makes the tunnel that cases look at, if there is one that does.
-pub(super) fn tunnel(vm: &Vm, cases: &[Case]) -> Result<()> {
-    if cases.iter().any(|case| case.name.starts_with("tunnel: ")) {
-        vm.sh(TUNNEL)?.ok().context("the tunnel")?;
-    }
+/// Makes the tunnel that cases look at.
+pub(super) fn make_tunnel(vm: &Vm) -> Result<()> {
+    vm.sh(TUNNEL)?.ok().context("the tunnel")?;
     Ok(())
 }
 
