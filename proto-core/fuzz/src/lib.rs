@@ -10,6 +10,8 @@ pub mod input;
 pub mod netlink_reader;
 pub mod protocol;
 pub mod set_encoder;
+pub mod wg_file;
+pub mod wg_words;
 pub mod wireguard_decoder;
 
 /// Inputs by name.
@@ -33,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets! { netlink_reader wireguard_decoder set_encoder deframer protocol client }
+targets! { netlink_reader wireguard_decoder set_encoder deframer protocol client wg_file wg_words }

@@ -97,16 +97,20 @@ pub(crate) enum Section {
     Peer,
 }
 
-/// What may be shown of something that is not what it should be: not a key in the wrong place.
+/// What may be shown of a path or a name that is not what it should be: not a key in the wrong place.
 #[must_use]
-#[cfg_attr(feature = "small", inline(never))]
 pub fn shown(text: &str) -> &str {
+    shown_below(text, KEY_TEXT_LEN.saturating_sub(4))
+}
+
+/// The text, if fewer than `most` characters of base64 stand in a row in it.
+#[cfg_attr(feature = "small", inline(never))]
+fn shown_below(text: &str, most: usize) -> &str {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    // With or without its `=`, and whatever slipped in with it.
     let mut digits = 0_usize;
     for byte in text.bytes() {
         digits = if digit(byte) { digits.saturating_add(1) } else { 0 };
-        if digits >= KEY_TEXT_LEN.saturating_sub(4) {
+        if digits >= most {
             return "(hidden)";
         }
     }
@@ -155,8 +159,9 @@ impl ConfError {
         Self { line, name: Text::cut(name), value: Text::cut(""), problem }
     }
 
+    /// A wrong value. Half a key is still not to be shown.
     pub(crate) fn with(self, value: &str) -> Self {
-        Self { value: Text::cut(shown(value)), ..self }
+        Self { value: Text::cut(shown_below(value, NAME_MAX)), ..self }
     }
 }
 
