@@ -18,6 +18,10 @@ use std::{
 /// The UDP port of `postwired`, which every machine has forwarded to it.
 pub(crate) const AGENT_PORT: u16 = 5182;
 
+/// How far the clock of a machine that counts instructions goes on with each. A slow clock, so that a
+/// tick of the kernel (4 ms) is not many of them.
+pub(crate) const NANOSECONDS_PER_INSTRUCTION: u32 = 16;
+
 /// A machine to be booted, as often as wanted.
 #[derive(Clone)]
 pub(crate) struct Machine<'lab> {
@@ -27,6 +31,7 @@ pub(crate) struct Machine<'lab> {
     programs: Vec<Program>,
     modules: Vec<String>,
     wire: Option<(Option<WireEnd>, String)>,
+    counts_instructions: bool,
 }
 
 impl<'lab> Machine<'lab> {
@@ -38,6 +43,7 @@ impl<'lab> Machine<'lab> {
             programs: Vec::new(),
             modules: Vec::new(),
             wire: None,
+            counts_instructions: false,
         }
     }
 
@@ -76,6 +82,13 @@ impl<'lab> Machine<'lab> {
     /// A second network card (`eth1`) on `wire`, with an address such as `192.0.2.1/24`.
     pub(crate) fn wire(mut self, wire: &Wire, address: &str) -> Self {
         self.wire = Some((wire.end(), address.to_owned()));
+        self
+    }
+
+    /// Its time is the number of instructions it has run ([`NANOSECONDS_PER_INSTRUCTION`] for each),
+    /// and not that of the bench.
+    pub(crate) fn counting_instructions(mut self) -> Self {
+        self.counts_instructions = true;
         self
     }
 
@@ -120,6 +133,11 @@ impl<'lab> Machine<'lab> {
         add(&["-name", &self.name, "-nodefaults", "-no-user-config", "-display", "none"]);
         // Not KVM even where /dev/kvm opens: guests hang on machines that only pretend.
         add(&["-no-reboot", "-accel", "tcg"]);
+        if self.counts_instructions {
+            let shift = NANOSECONDS_PER_INSTRUCTION.ilog2();
+            // When it has nothing to do, time goes on to the next thing to be done.
+            add(&["-icount", &format!("shift={shift},sleep=off")]);
+        }
         add(profile.machine);
         add(&["-kernel", path_text(self.lab.kernel())?, "-initrd", "init.cpio"]);
 

@@ -24,7 +24,7 @@ mod wire;
 
 pub(crate) use arch::Arch;
 pub(crate) use faults::{Direction, Faults, Noise};
-pub(crate) use machine::{AGENT_PORT, Machine};
+pub(crate) use machine::{AGENT_PORT, Machine, NANOSECONDS_PER_INSTRUCTION};
 pub(crate) use udp::{Loss, LossyUdp};
 pub(crate) use vm::Vm;
 pub(crate) use wire::Wire;
