@@ -126,7 +126,8 @@ impl Process for Shell {
 
     fn interface_name(&self, index: u32) -> Option<IfName> {
         let any = rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None).ok()?;
-        netdevice::index_to_name_inlined(any, index).ok()?.as_str().parse().ok()
+        let name = netdevice::index_to_name_inlined(any, index).ok()?;
+        core::str::from_utf8(name.as_bytes()).ok()?.parse().ok()
     }
 
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {

@@ -24,8 +24,8 @@ impl<P: Process> Wg<'_, P> {
         random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
         let mut kept = if private { key.clamped() } else { key };
         let printed = self.print_key(&kept.0);
-        key.0.zeroize();
-        kept.0.zeroize();
+        key.0.as_mut_slice().zeroize();
+        kept.0.as_mut_slice().zeroize();
         printed
     }
 
@@ -36,7 +36,7 @@ impl<P: Process> Wg<'_, P> {
         match self.read_key(&mut input, true).map_err(refused)? {
             KeyText::Key(mut key) => {
                 let printed = self.print_key(&x25519(key.0, X25519_BASEPOINT_BYTES));
-                key.0.zeroize();
+                key.0.as_mut_slice().zeroize();
                 printed
             }
             _ => Err(self.say(format_args!("standard input: {WRONG_KEY}"))),

@@ -195,7 +195,12 @@ impl<P: Process> Wg<'_, P> {
         let text = &failure.text;
         match failure.subject {
             Subject::None | Subject::Interface => self.say(format_args!("{what}{name}: {text}")),
-            subject => self.say(format_args!("{what}{name}: {subject}: {text}")),
+            Subject::Peer(key) => self.say(format_args!("{what}{name}: peer {key}: {text}")),
+            Subject::AllowedIp(key, net) => {
+                self.say(format_args!("{what}{name}: peer {key}: allowed IP {net}: {text}"))
+            }
+            // There is no other here.
+            _ => self.say(format_args!("{what}{name}: listen port: {text}")),
         }
     }
 
@@ -349,8 +354,8 @@ impl<P: Process> Wg<'_, P> {
                 sync::sync(&mut kernel, of, &mut wanted, lookup, extras, &mut set)
             }
         };
-        set.zeroize();
-        buffers.answer.zeroize();
+        set.as_mut_slice().zeroize();
+        buffers.answer.as_mut_slice().zeroize();
         done.map_err(|fault| {
             let port = "another program or interface has this port";
             let about = Some(Subject::ListenPort);

@@ -81,7 +81,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                 break read;
             }
         };
-        piece.zeroize();
+        piece.as_mut_slice().zeroize();
         self.end(read)
     }
 
@@ -291,7 +291,7 @@ impl<P: Process> Wg<'_, P> {
         }
         let key = core::str::from_utf8(text.get(..len).unwrap_or_default());
         let key = key.ok().and_then(|key| key.parse().ok()).filter(|_| !wrong);
-        text.zeroize();
+        text.as_mut_slice().zeroize();
         Ok(match key {
             Some(key) => KeyText::Key(key),
             None if len == 0 => KeyText::Empty,

@@ -309,16 +309,18 @@ impl<F: File> Sync<'_, '_, '_, F> {
                 self.wanted.set_mark(n, Mark::Same)?;
                 continue;
             }
+            let mut shared = peer.is(SHARED);
             let mut below = u32::MAX;
             while let Some((other, found)) = self.lookup.find(self.wanted, &peer.key, below)? {
                 below = other;
-                if other != n && !found.is(SHARED) {
+                if other != n {
+                    shared = true;
                     self.wanted.set_flags(other, found.flags | SHARED)?;
-                    self.wanted.set_flags(n, peer.flags | SHARED)?;
                     self.wanted.set_mark(other, self.sharing())?;
                 }
             }
-            if self.wanted.peer(n)?.is(SHARED) {
+            if shared {
+                self.wanted.set_flags(n, peer.flags | SHARED)?;
                 self.wanted.set_mark(n, self.sharing())?;
             }
         }

@@ -194,6 +194,52 @@ fn syncconf_of_a_peer_that_stands_there_twice() {
     assert_eq!(fake.ips(1), ["10.0.3.0/24"]);
 }
 
+/// As two different ones, each twice, did.
+#[test]
+fn syncconf_of_peers_in_every_row_of_five() {
+    for row in 0..243_u32 {
+        let keys = (0..5).map(|at| row / 3_u32.pow(at) % 3 + 1);
+        let peer = |(at, key): (usize, u32)| {
+            let keepalive = if at % 2 == 0 {
+                format!("PersistentKeepalive = {}\n", at + 1)
+            } else {
+                String::new()
+            };
+            // Some have the same.
+            let net = row % (at as u32 + 2);
+            format!("[Peer]\nPublicKey = <{key}>\nAllowedIPs = 10.0.{net}.0/24\n{keepalive}")
+        };
+        let text: String = keys.enumerate().map(peer).collect();
+        let (sync, set) = (fake(&text), fake(&text));
+        set.well("setconf wg0 conf");
+        for _ in 0..2 {
+            sync.well("syncconf wg0 conf");
+            assert_eq!(sync.device.borrow().peers, set.device.borrow().peers, "{text}");
+        }
+        // Over others, and over some of the same with other settings.
+        let mut over = fake("");
+        for before in ["<2><4>", "<1>", "<3><2><1>", "<2><1>"] {
+            let peer = "[Peer]\nPublicKey = <N>\nPresharedKey = <9>\nAllowedIPs = 10.9.N.0/24\n";
+            let before: String = before
+                .split(['<', '>'])
+                .filter(|key| !key.is_empty())
+                .map(|key| peer.replace('N', key))
+                .collect();
+            over.conf(&before);
+            over.well("setconf wg0 conf");
+            over.conf(&text);
+            over.well("syncconf wg0 conf");
+            for key in 1..=3 {
+                let has = |fake: &Fake| fake.device.borrow().peers.iter().any(|p| p.key[0] == key);
+                assert_eq!(has(&over), has(&set), "{text}");
+                if has(&set) {
+                    assert_eq!(over.ips(key), set.ips(key), "{before}{text}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn syncconf_passes_over_the_device_s_own_key() {
     let fake =
@@ -237,6 +283,17 @@ fn a_refusal_names_the_peer() {
     );
     let said = fake.fails("set wg1 peer <1>");
     assert_eq!(said, "wg: cannot change wg1: No such device (ENODEV)\n");
+}
+
+#[test]
+fn a_long_interface_name_is_an_error() {
+    let fake = fake(TWO);
+    for line in
+        ["show sixteen-bytes-ok", "setconf sixteen-bytes-ok conf", "set sixteen-bytes-ok fwmark 1"]
+    {
+        let said = fake.fails(line);
+        assert!(said.starts_with("wg: `sixteen-bytes-ok`: not an interface name"), "{said}");
+    }
 }
 
 #[test]

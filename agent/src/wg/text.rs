@@ -19,7 +19,7 @@ pub(super) const CYAN: &str = "\x1b[36m";
 pub(super) fn key(out: &mut dyn Write, key: &[u8; KEY_LEN]) {
     let mut text = [0; KEY_TEXT_LEN];
     let _ = out.write_str(SecretKey(*key).reveal(&mut text));
-    text.zeroize();
+    text.as_mut_slice().zeroize();
 }
 
 /// An address, as inet_ntop(3) of glibc writes it: an IPv6 address with nothing but its last 32

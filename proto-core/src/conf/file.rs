@@ -62,7 +62,7 @@ impl File {
 
     /// Forgets the last value, which may be a key.
     fn wipe(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.text);
+        zeroize::Zeroize::zeroize(self.text.as_mut_slice());
     }
 
     /// Takes the next bytes, as many or few as there are.
