@@ -11,6 +11,8 @@ use std::fmt::Write;
 pub(super) struct Pair<'a> {
     pub(super) debian: &'a Step,
     pub(super) ours: &'a Step,
+    /// What the kernel of our side had when it was last looked at.
+    pub(super) before: Option<&'a str>,
     /// The same peers and allowed IPs in another order are the same: a difference in their order
     /// was there before, and is a known one.
     pub(super) unordered: bool,
@@ -110,9 +112,11 @@ pub(super) fn case(case: &Case, debian: &Ran, ours: &Ran, secrets: &[String]) ->
     // From a difference in what the kernels have until they have the same again, what differs is
     // for the most part what follows from it.
     let mut apart = false;
+    let mut before = None;
     let mut failures = Vec::new();
     for (debian, ours) in debian.iter().zip(ours) {
-        let pair = Pair { debian, ours, unordered };
+        let pair = Pair { debian, ours, before, unordered };
+        before = ours.state.as_deref().or(before);
         if debian.words != ours.words {
             failures.push(report(&pair, "the two sides ran different commands"));
             break;
@@ -258,7 +262,7 @@ mod tests {
     fn another_order_is_told_from_another_state() {
         let state = |debian: &str, ours: &str| {
             let (debian, ours) = (step("", debian), step("", ours));
-            Pair { debian: &debian, ours: &ours, unordered: false }.state()
+            Pair { debian: &debian, ours: &ours, before: None, unordered: false }.state()
         };
         assert_eq!(state("a\tb,c\nd\n", "d\na\tc,b\n"), State::Order);
         assert_eq!(state("a\tb,c\n", "a\tb,c\n"), State::Same);

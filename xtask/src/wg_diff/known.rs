@@ -90,12 +90,38 @@ pub(super) const TABLE: &[Known] = &[
         "lists with plus and minus",
         "`allowed-ips +IP` and `-IP` change the list in place, as in newer versions of \
          wireguard-tools; Debian's, of 2021, does not know them",
-        |pair| pair.debian.status == 1 && pair.ours.status == 0 && pair.ours.stderr.is_empty(),
+        |pair| {
+            let plus = pair.has("+10.1.0.0/16") && pair.ours_has("10.1.0.0/16");
+            let minus = pair.has("-10.2.0.0/16") && !pair.ours_has("10.2.0.0/16");
+            let done = pair.debian.status == 1 && pair.ours.status == 0;
+            done && pair.ours.stderr.is_empty() && pair.ours_has("10.0.0.0/8") && (plus || minus)
+        },
     ),
     kept(
         "names in another case",
         "the resolver of musl finds a name in /etc/hosts as it is written there only",
         |pair| pair.refused(),
+    ),
+    kept(
+        "names of services",
+        "a port is a number; Debian's finds names of it in /etc/services",
+        |pair| pair.refused(),
+    ),
+    kept(
+        "long names of interfaces",
+        "a name of more than 15 bytes is an error; Debian's takes the interface whose name is the \
+         beginning of it",
+        |pair| pair.refused(),
+    ),
+    kept(
+        "endpoints that do not resolve may be left out",
+        "with WG_ENDPOINT_RESOLUTION_SKIP=1 all other peers are set, and the exit status is 2",
+        |pair| {
+            let set = ["10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"].iter();
+            (pair.debian.status, pair.ours.status) == (1, 2)
+                && pair.same_stderr()
+                && set.copied().all(|ip| pair.ours_has(ip))
+        },
     ),
 ];
 
@@ -109,10 +135,16 @@ impl Pair<'_> {
         self.same_status() && self.same_stdout() && self.same_stderr()
     }
 
-    /// What Debian's does without a word is an error with ours.
+    /// What Debian's does without a word is an error with ours, which changes nothing.
     fn refused(&self) -> bool {
         let (debian, ours) = (self.debian, self.ours);
-        debian.status == 0 && ours.status == 1 && !ours.stderr.is_empty()
+        let changed = self.before.is_some_and(|before| ours.state.as_deref() != Some(before));
+        debian.status == 0 && ours.status == 1 && !ours.stderr.is_empty() && !changed
+    }
+
+    /// Whether the kernel of our side has this now.
+    fn ours_has(&self, text: &str) -> bool {
+        self.ours.state.as_ref().is_some_and(|state| state.contains(text))
     }
 
     /// Whether the kernels differ only in preshared keys and keepalives that ours has cleared.
@@ -142,4 +174,18 @@ fn sorted_list(text: &str) -> Vec<&str> {
     let mut list: Vec<&str> = text.split(',').collect();
     list.sort_unstable();
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::workspace;
+
+    #[test]
+    fn the_documentation_has_each_of_them() {
+        let text = std::fs::read_to_string(workspace().join("docs").join("wg.md")).unwrap();
+        for known in TABLE {
+            assert!(text.contains(&format!("`wg-diff`: {}", known.name)), "{}", known.name);
+        }
+    }
 }

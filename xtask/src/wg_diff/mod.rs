@@ -67,7 +67,8 @@ impl Args {
         // Debian's wg prints what it could not read, be it a key.
         let secrets = if self.itself { Vec::new() } else { keys::secrets() };
         let outcome = sides.compare(&cases, &secrets);
-        for (known, count) in TABLE.iter().zip(&outcome.known) {
+        let met = TABLE.iter().zip(&outcome.known).filter(|(_, count)| **count > 0);
+        for (known, count) in met {
             println!("kept {}: {count} times ({})", known.name, known.reason);
         }
         let passed = outcome.check(all);

@@ -39,6 +39,8 @@ for retries in 0 -1 nonsense ''; do
 	wg set wg0 peer $k1 endpoint 1.2.3.4:5
 	wg set wg0 peer $k1 endpoint 1.2.3.4:nonsense
 done
+export WG_ENDPOINT_RESOLUTION_RETRIES=1
+wg setconf wg0 conf
 
 == environment: other languages
 export LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 POSIXLY_CORRECT=1 COLUMNS=10

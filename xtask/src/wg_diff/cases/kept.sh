@@ -19,6 +19,7 @@ run sh -c 'wg genkey >/dev/full'
 run sh -c 'wg genpsk >/dev/full'
 run sh -c 'wg pubkey </diff/p1 >/dev/full'
 run sh -c 'wg genkey >&-'
+run sh -c 'wg show wg0 >&-'
 
 == kept: ports
 again() {
@@ -39,8 +40,9 @@ for port in 65536 70000 ' 5' +5 99999999999; do
 done
 
 == kept: a folder as a file
-ref set wg0 listen-port 5 peer $k1
 for command in addconf syncconf setconf; do
+	ref set wg0 listen-port 5 peer $k1
+	run true
 	wg $command wg0 .
 done
 
@@ -66,3 +68,38 @@ wg set wg0 peer $k1 allowed-ips -10.2.0.0/16
 == kept: names in another case
 grep -q here.example /etc/hosts || echo '192.0.2.77 here.example here' >>/etc/hosts
 wg set wg0 peer $k1 endpoint HERE:51821
+
+== kept: names of services
+echo 'domain 53/udp' >/etc/services
+wg set wg0 listen-port domain
+ref set wg0 listen-port 0
+run true
+wg set wg0 peer $k1 endpoint 192.0.2.1:domain
+rm /etc/services
+
+== kept: long names of interfaces
+ip link add wg-15-long-name type wireguard
+run true
+wg set wg-15-long-name2 listen-port 5
+echo '[Interface]' >conf
+for command in setconf addconf; do
+	ref set wg-15-long-name listen-port 6
+	run true
+	wg $command wg-15-long-name2 conf
+done
+
+== kept: endpoints that do not resolve may be left out
+export WG_ENDPOINT_RESOLUTION_SKIP=1
+cat >conf <<END
+[Peer]
+PublicKey = $k1
+AllowedIPs = 10.0.1.0/24
+[Peer]
+PublicKey = $k2
+Endpoint = nowhere.invalid:5
+AllowedIPs = 10.0.2.0/24
+[Peer]
+PublicKey = $k3
+AllowedIPs = 10.0.3.0/24
+END
+wg setconf wg0 conf

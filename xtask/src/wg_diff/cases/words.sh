@@ -20,6 +20,17 @@ wg sho
 wg s
 wg set-conf
 
+== words: bytes that are no text
+bytes=$(printf '\377\376x')
+wg "$bytes"
+wg show "$bytes"
+wg show wg0 "$bytes"
+wg set wg0 "$bytes" 5
+wg set wg0 peer "$bytes"
+wg set wg0 peer $k1 endpoint "$bytes:5"
+wg set wg0 peer $k1 allowed-ips "$bytes"
+wg setconf wg0 "$bytes"
+
 == words: called by a path
 run /diff/bin/wg show interfaces
 ln -s "$(readlink -f /diff/bin/wg)" wg
