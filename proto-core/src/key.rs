@@ -45,47 +45,49 @@ fn decode(text: &str) -> Result<[u8; KEY_LEN], KeyError> {
             wrong |= value & !63;
             bits = bits << 6 | value & 63;
         }
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        let mut bytes = bytes.into_iter();
-        three.iter_mut().zip(&mut bytes).for_each(|(to, from)| *to = from);
-        wrong |= bytes.fold(0, |all, byte| all | u32::from(byte));
+        match (bits.to_be_bytes(), three) {
+            ([_, a, b, c], [first, second, third]) => (*first, *second, *third) = (a, b, c),
+            ([_, a, b, c], [first, second]) => {
+                (*first, *second) = (a, b);
+                wrong |= u32::from(c);
+            }
+            // Chunks of 32 bytes are of 3 and of 2.
+            _ => {}
+        }
     }
     if wrong == 0 { Ok(key) } else { Err(KeyError) }
 }
 
-/// The rows of base64's alphabet: the first number of each, and what makes a character of it.
-const ROWS: [(u32, u32); 5] = [
-    (0, b'A' as u32),
-    (26, (b'a' as u32).wrapping_sub(26)),
-    (52, (b'0' as u32).wrapping_sub(52)),
-    (62, (b'+' as u32).wrapping_sub(62)),
-    (63, (b'/' as u32).wrapping_sub(63)),
-];
-
-/// The character of base64 for six bits. It goes through all rows, and takes the last that fits
-/// without a branch or a place in memory that depends on the bits.
-fn digit(bits: u32) -> u8 {
-    let row = ROWS.iter().fold(0, |row, (first, offset)| {
-        // All ones if the row begins above.
-        let above = 0_u32.wrapping_sub(bits.wrapping_sub(*first) >> 31);
-        row & above | offset & !above
-    });
-    bits.wrapping_add(row) as u8
+/// All ones where `number` is less than `bound`. Both are small.
+const fn below(number: u32, bound: u32) -> u32 {
+    0_u32.wrapping_sub(number.wrapping_sub(bound) >> 31)
 }
 
-/// The six bits that a character of base64 stands for, or more than six for one that is none: in
-/// the same way, and of the rows that begin below it the one that it is in.
-fn value(digit: u32) -> u32 {
-    let mut value = u32::MAX;
-    for (at, (first, offset)) in ROWS.iter().enumerate() {
-        let end = ROWS.get(at.saturating_add(1)).map_or(64, |(end, _)| *end);
-        let bits = digit.wrapping_sub(*offset);
-        // The highest bit of either tells that it is outside.
-        let outside = bits.wrapping_sub(*first) | end.wrapping_sub(bits).wrapping_sub(1);
-        let inside = (outside >> 31).wrapping_sub(1);
-        value = value & !inside | bits & inside;
+/// The character of base64 for six bits, without a branch or a place in memory that depends on
+/// them: each row of the alphabet takes the place of the one before it where the bits reach it.
+const fn digit(bits: u32) -> u8 {
+    // From the first character of a row, less the number it stands for.
+    let mut digit = bits.wrapping_add(65);
+    digit ^= (digit ^ bits.wrapping_add(71)) & !below(bits, 26);
+    digit ^= (digit ^ bits.wrapping_sub(4)) & !below(bits, 52);
+    digit ^= (digit ^ b'+' as u32) & !below(bits, 62);
+    digit ^= (digit ^ b'/' as u32) & !below(bits, 63);
+    digit as u8
+}
+
+/// The six bits that a character of base64 stands for, or more than six for one that is none, in
+/// the same way.
+const fn value(digit: u32) -> u32 {
+    /// What `last` and those before it stand for, `first` being `bits`; `other` for the rest.
+    const fn row(other: u32, digit: u32, first: u8, last: u8, bits: u32) -> u32 {
+        let inside = !below(digit, first as u32) & below(digit, (last as u32).wrapping_add(1));
+        other ^ (other ^ digit.wrapping_sub(first as u32).wrapping_add(bits)) & inside
     }
-    value
+    let value = row(u32::MAX, digit, b'A', b'Z', 0);
+    let value = row(value, digit, b'a', b'z', 26);
+    let value = row(value, digit, b'0', b'9', 52);
+    let value = row(value, digit, b'+', b'+', 62);
+    row(value, digit, b'/', b'/', 63)
 }
 
 /// Writes a key as base64 into `buf`. The time taken does not depend on the key.

@@ -60,9 +60,11 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
         if bytes.len() > self.page.len() {
             return self.write(bytes);
         }
-        let room = self.page.get_mut(self.len..).unwrap_or_default();
-        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        self.len = self.len.saturating_add(bytes.len());
+        let end = self.len.saturating_add(bytes.len());
+        if let Some(room) = self.page.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+            self.len = end;
+        }
     }
 
     /// Writes what is left.

@@ -70,7 +70,9 @@ impl<'w, F: File> Spool<'w, F> {
             }
             let room = self.window.get_mut(self.held..).unwrap_or_default();
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
-            room.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            if let Some(room) = room.get_mut(..now.len()) {
+                room.copy_from_slice(now);
+            }
             bytes = later;
             self.dirty = true;
             self.held = self.held.saturating_add(now.len());
@@ -109,7 +111,7 @@ impl<'w, F: File> Spool<'w, F> {
             let Some(room) = buf.split_off_mut(..len).filter(|_| len > 0) else {
                 return Err(self.slot.storage(Errno::EIO));
             };
-            room.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            room.copy_from_slice(piece);
             at = at.saturating_add(len as u32);
         }
         Ok(())
@@ -141,7 +143,7 @@ impl<'w, F: File> Spool<'w, F> {
             let Some(now) = bytes.split_off(..len).filter(|_| len > 0) else {
                 return Err(self.slot.storage(Errno::EIO));
             };
-            piece.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            piece.copy_from_slice(now);
             self.dirty = true;
             at = at.saturating_add(len as u32);
         }

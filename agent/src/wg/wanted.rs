@@ -62,7 +62,7 @@ struct Put<'b>(&'b mut [u8]);
 impl Put<'_> {
     fn bytes(&mut self, field: &[u8]) {
         if let Some(place) = core::mem::take(&mut self.0).split_at_mut_checked(field.len()) {
-            place.0.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
+            place.0.copy_from_slice(field);
             self.0 = place.1;
         }
     }

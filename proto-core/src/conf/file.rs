@@ -70,7 +70,19 @@ impl File {
     /// # Errors
     /// The first thing that is wrong. The rest is not read.
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
-        for byte in bytes {
+        let mut rest = bytes;
+        while let Some((byte, behind)) = rest.split_first() {
+            // Most bytes mean nothing but themselves, and go together.
+            let plain = rest.iter().take_while(|byte| **byte > b',' && **byte != b'=').count();
+            if plain > 0 {
+                let (run, behind) = rest.split_at_checked(plain).unwrap_or_default();
+                rest = behind;
+                if !self.comment {
+                    self.put(run)?;
+                }
+                continue;
+            }
+            rest = behind;
             match byte {
                 b'\n' => {
                     self.end_line(take)?;
@@ -82,15 +94,25 @@ impl File {
                 b'\t'..=b'\r' | b' ' => {}
                 b'=' if self.field.is_none() => self.begin_value(take)?,
                 b',' if self.in_list() => self.end_entry(take)?,
-                byte => match self.text.get_mut(self.len) {
-                    Some(place) => {
-                        *place = *byte;
-                        self.len = self.len.saturating_add(1);
-                    }
-                    None => return Err(self.wrong(Problem::TooLong)),
-                },
+                byte => self.put(&[*byte])?,
             }
         }
+        Ok(())
+    }
+
+    /// Adds to the name or value under way.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ConfError> {
+        let end = self.len.saturating_add(bytes.len());
+        match self.text.get_mut(self.len..end) {
+            Some(place) => place.copy_from_slice(bytes),
+            // Without the part that fitted, which depends on how the file was cut.
+            None => {
+                let name = self.field.map_or("", |(name, _)| name);
+                return Err(ConfError::new(self.line, name, Problem::TooLong));
+            }
+        }
+        self.len = end;
         Ok(())
     }
 
@@ -126,7 +148,9 @@ impl File {
     /// An `=`: what came before it is the name of a setting.
     fn begin_value(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let text = self.text();
-        let named = |(name, ..): &&(&str, _, _)| name.eq_ignore_ascii_case(text);
+        let named = |(name, ..): &&(&str, _, _)| {
+            name.len() == text.len() && name.eq_ignore_ascii_case(text)
+        };
         let problem = match FIELDS.iter().find(named) {
             None => Problem::Unknown,
             Some(_) if self.section == Section::None => Problem::NoSection,

@@ -183,6 +183,7 @@ impl fmt::Display for ConfError {
             Problem::Misplaced => "has no place here",
             Problem::NoValue => "has no value",
             Problem::Value(wanted) => wanted,
+            Problem::TooLong if self.name.is_empty() => "a line that is too long",
             Problem::TooLong => "is too long",
             Problem::NoPublicKey => "[Peer] has no PublicKey",
             Problem::Stopped => "",
