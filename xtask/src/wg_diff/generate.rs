@@ -1,6 +1,8 @@
 //! Cases made from a seed: a state to begin with, and then a few commands, most of them right and
 //! some of them wrong in one place.
 
+mod values;
+
 use super::{
     case::{Case, quote},
     keys,
@@ -13,10 +15,12 @@ use std::fmt::Write;
 pub(super) fn case(seed: u64, number: u32) -> Case {
     let mut draw = Draw(Rng::new(Rng::new(seed).next() ^ u64::from(number)));
     let mut script = String::new();
-    let _ = write!(script, "cat >base <<'END'\n{}END\n", draw.config(0.0, Form::default()));
+    let base = draw.config(0.0);
+    let text = draw.written(&base, Form::default());
+    let _ = write!(script, "cat >base <<'END'\n{text}END\n");
     script.push_str("ref setconf wg0 base 2>warnings || cat warnings\n");
     for step in 0..2 + draw.below(3) {
-        script.push_str(&draw.command(step));
+        script.push_str(&draw.command(step, &base));
     }
     Case { name: format!("generated {number}"), script: script.trim_end().to_owned() }
 }
@@ -54,7 +58,8 @@ impl Draw {
         keys::public(number)
     }
 
-    fn command(&mut self, step: usize) -> String {
+    /// A line of the script. `base` is what the interface had at the beginning of the case.
+    fn command(&mut self, step: usize, base: &[String]) -> String {
         let shows = [
             "show wg0",
             "show wg0 dump",
@@ -78,7 +83,9 @@ impl Draw {
                     no_last_newline: self.0.chance(0.2),
                 };
                 let wrong = if self.0.chance(WRONG) { 0.15 } else { 0.0 };
-                let text = quote(&self.config(wrong, form));
+                let changed = command == "syncconf" && self.0.chance(0.6);
+                let lines = if changed { self.changed(base) } else { self.config(wrong) };
+                let text = quote(&self.written(&lines, form));
                 match self.below(3) {
                     0 => format!("printf %s {text} >conf{step}\nwg {command} wg0 conf{step}\n"),
                     1 => format!(
@@ -133,8 +140,8 @@ impl Draw {
         words.iter().map(|word| format!(" {}", quote(word))).collect()
     }
 
-    /// The text of a file.
-    fn config(&mut self, wrong: f64, form: Form) -> String {
+    /// The lines of a file.
+    fn config(&mut self, wrong: f64) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         if self.0.chance(0.8) {
             lines.push("[Interface]".to_owned());
@@ -167,9 +174,58 @@ impl Draw {
                 _ => drop((at < lines.len()).then(|| lines.remove(at))),
             }
         }
+        lines
+    }
+
+    /// The lines of a file that is like another one.
+    fn changed(&mut self, lines: &[String]) -> Vec<String> {
+        let mut sections: Vec<Vec<String>> = Vec::new();
+        for line in lines {
+            if line.starts_with('[') {
+                sections.push(Vec::new());
+            }
+            let mut line = line.clone();
+            if let Some(ips) = line.strip_prefix("AllowedIPs = ")
+                && self.0.chance(0.3)
+            {
+                let mut ips: Vec<&str> = ips.split(", ").collect();
+                ips.rotate_left(1);
+                if self.0.chance(0.5) {
+                    ips.truncate(1);
+                }
+                line = format!("AllowedIPs = {}", ips.join(", "));
+            }
+            sections.extend(sections.is_empty().then(Vec::new));
+            sections.last_mut().into_iter().for_each(|section| section.push(line.clone()));
+        }
+        for section in sections.iter_mut().filter(|section| section.len() > 2) {
+            match self.below(8) {
+                0 => drop(section.pop()),
+                1 => section.swap_remove(2).clear(),
+                2 => section[2..].reverse(),
+                3 if section[0] == "[Peer]" => {
+                    section.push(format!("PersistentKeepalive = {}", self.keepalive(0.0)));
+                    section.push(format!("Endpoint = {}", self.endpoint(0.0)));
+                }
+                _ => {}
+            }
+        }
+        if sections.len() > 2 && self.0.chance(0.3) {
+            let at = 1 + self.below(sections.len() - 1);
+            sections.swap(1, at);
+        }
+        if sections.len() > 1 && self.0.chance(0.3) {
+            let at = self.below(sections.len());
+            sections.remove(at);
+        }
+        sections.concat()
+    }
+
+    /// The text of a file with these lines.
+    fn written(&mut self, lines: &[String], form: Form) -> String {
         let mut text = String::new();
         for line in lines {
-            let line = if form.free { self.freely(&line) } else { line };
+            let line = if form.free { self.freely(line) } else { line.clone() };
             text.push_str(&line);
             text.push_str(if form.carriage_returns { "\r\n" } else { "\n" });
         }
@@ -202,92 +258,6 @@ impl Draw {
         }
         text.push_str(self.pick(&["", "", "", " ", "\t", " # a comment", "#"]));
         text
-    }
-
-    fn secret(&mut self, wrong: f64) -> String {
-        let key = keys::secret(self.pick(&["p", "s"]), 1 + self.below(keys::SECRET));
-        if !self.0.chance(wrong) {
-            return key;
-        }
-        let cut = self.below(key.len());
-        match self.below(3) {
-            0 => key[..cut].to_owned(),
-            1 => format!("{}{}", &key[..cut], &key[..key.len() - cut]),
-            _ => format!("{key}{}", &key[cut..]),
-        }
-    }
-
-    fn key_file(&mut self, wrong: f64) -> &'static str {
-        let good = ["/diff/p1", "/diff/p2", "/diff/s1", "/diff/s2", "/dev/null"];
-        self.value(wrong, &good, &["nosuch", "", "/", "base"])
-    }
-
-    fn port(&mut self, wrong: f64) -> &'static str {
-        let bad = ["", "-1", "x", "5x", "0x5", "1.5", "off"];
-        self.value(wrong, &["0", "1", "51820", "65535", "00051", "1024"], &bad)
-    }
-
-    fn mark(&mut self, wrong: f64) -> &'static str {
-        let good = ["0", "off", "1", "0x0", "0xca6c", "0xFFFFFFFF", "4294967295", "007"];
-        self.value(wrong, &good, &["", "-1", "0x", "0x100000000", "4294967296", "x", "5x", " 5"])
-    }
-
-    fn keepalive(&mut self, wrong: f64) -> &'static str {
-        let bad = ["", "-1", "65536", "x", "5x", "0x5", "on"];
-        self.value(wrong, &["0", "off", "1", "25", "65535", "007"], &bad)
-    }
-
-    fn endpoint(&mut self, wrong: f64) -> &'static str {
-        let good = [
-            "192.0.2.1:51820",
-            "192.0.2.2:1",
-            "[2001:db8::1]:51820",
-            "[::1]:65535",
-            "[::ffff:192.0.2.1]:7",
-            "[fe80::1%lo]:9",
-            "localhost:51820",
-            "203.0.113.255:0",
-        ];
-        let bad =
-            ["", ":", "192.0.2.1", "192.0.2.1:", "[::1]", "[::1", "[::1]:x", "192.0.2.1:x", "[]:5"];
-        self.value(wrong, &good, &bad)
-    }
-
-    fn ips(&mut self, wrong: f64, least: usize, between: &str) -> String {
-        let count = [0, 1, 1, 2, 3, 5, 40][self.below(7)].max(least);
-        let mut ips: Vec<String> = (0..count).map(|_| self.ip()).collect();
-        if self.0.chance(wrong) {
-            let bad = [
-                "10.0.0.0/33",
-                "fd00::/129",
-                "10.0.0/8",
-                "",
-                "x",
-                "10.0.0.0/",
-                "/8",
-                "10.0.0.0/-1",
-                "10.0.0.0/8/8",
-                "fd00:::/64",
-                "1.2.3.4.5",
-            ];
-            let at = self.below(ips.len() + 1);
-            ips.insert(at, self.pick(&bad).to_owned());
-        }
-        ips.join(between)
-    }
-
-    fn ip(&mut self) -> String {
-        let (a, b) = (self.below(4), self.below(256));
-        let host = if self.0.chance(0.1) { 77 } else { 0 };
-        match self.below(8) {
-            0 => self.pick(&["0.0.0.0/0", "::/0", "0.0.0.0/1", "8000::/1"]).to_owned(),
-            1 | 2 => format!("10.{a}.{b}.{host}/24"),
-            3 => format!("10.{a}.{b}.9"),
-            4 => format!("10.{a}.0.{host}/{}", 8 + self.below(25)),
-            5 => format!("fd00:{a}:{b:x}::{host}/48"),
-            6 => format!("FD00:{a}::{b:X}"),
-            _ => format!("fd00:{a}::{host}/{}", self.below(129)),
-        }
     }
 }
 
