@@ -16,6 +16,8 @@ pub(super) struct Spool<'w, F> {
     /// Where the window begins, and how much of it is in use.
     from: u32,
     held: usize,
+    /// The most of it that was ever in use.
+    used: usize,
     /// The window has something that the file has not.
     dirty: bool,
     len: u32,
@@ -24,14 +26,16 @@ pub(super) struct Spool<'w, F> {
 impl<F> Drop for Spool<'_, F> {
     fn drop(&mut self) {
         // Keys pass through it.
-        self.window.zeroize();
+        if let Some(used) = self.window.get_mut(..self.used) {
+            used.zeroize();
+        }
     }
 }
 
 impl<'w, F: File> Spool<'w, F> {
     /// Without a byte.
     pub(super) const fn new(slot: &'w Slot, file: F, window: &'w mut [u8]) -> Self {
-        Self { slot, file, window, from: 0, held: 0, dirty: false, len: 0 }
+        Self { slot, file, window, from: 0, held: 0, used: 0, dirty: false, len: 0 }
     }
 
     /// How many bytes there are.
@@ -76,6 +80,7 @@ impl<'w, F: File> Spool<'w, F> {
             bytes = later;
             self.dirty = true;
             self.held = self.held.saturating_add(now.len());
+            self.used = self.used.max(self.held);
             let len = self.len.checked_add(now.len() as u32);
             self.len = len.ok_or_else(|| self.slot.storage(Errno::EOVERFLOW))?;
         }
@@ -92,6 +97,7 @@ impl<'w, F: File> Spool<'w, F> {
         if inside(self.from, self.held).is_none() && at < self.len {
             self.flush()?;
             let got = self.file.read_at(at, self.window);
+            self.used = self.window.len();
             self.held = got.map_err(|errno| self.slot.storage(errno))?;
             // The file may have had more before it was forgotten.
             self.held = self.held.min(self.len.saturating_sub(at) as usize);
