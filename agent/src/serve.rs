@@ -100,7 +100,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let shown = fingerprint(&identity.public());
     match ownership.len() {
         0 => log(format_args!("this router is {shown}; nobody owns it yet")),
-        owners => log(format_args!("this router is {shown}; it has {owners} owners")),
+        owners => log(format_args!("this router is {shown}; owners: {owners}")),
     }
     let mut agent = Door::new(service, ownership, identity);
 

@@ -210,7 +210,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
                 visitor.change(self.slot, ask)?;
                 let from = turn.outlet.from();
                 let owners = visitor.ownership.len();
-                self.machine.log(format_args!("{from}: the router has {owners} owners now"));
+                self.machine.log(format_args!("{from}: owners of this router now: {owners}"));
                 turn.answer(&Answer::Owned { owners });
                 Ok(())
             }

@@ -1,22 +1,47 @@
 //! `cargo xtask bench`: how fast `proto-core` encodes and decodes, beside another crate and beside a
-//! plain copy of the same bytes.
+//! plain copy of the same bytes, and what our `wg` costs beside Debian's.
 //!
-//! What is measured, and that all contenders do the same, is in `proto-core/benches`. The numbers
-//! are for people: nothing fails because it is slow.
+//! What is measured of the codec, and that all contenders do the same, is in `proto-core/benches`. The
+//! numbers are for people: nothing fails because it is slow.
+
+mod wg;
 
 use crate::build::cargo;
 use anyhow::{Result, ensure};
 use std::process::ExitCode;
 
-/// Measure encoding and decoding of 1,000 peers
+/// Measure encoding and decoding of 1,000 peers, and `wg` beside Debian's
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only this part
+    #[arg(value_enum)]
+    part: Option<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Netlink messages of 1,000 peers, encoded and decoded
+    Codec,
+    /// Instructions, memory and system calls of `wg`, in the lab
+    Wg,
+}
 
 impl Args {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let bench = ["bench", "--quiet", "--package", "proto-core", "--bench", "netlink"];
-        let status = cargo().args(bench).status()?;
-        ensure!(status.success(), "the contenders do not do the same, or do not build");
+        let wants = |part| self.part.is_none_or(|only| only == part);
+        if wants(Part::Codec) {
+            codec()?;
+        }
+        if wants(Part::Wg) {
+            wg::run()?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn codec() -> Result<()> {
+    let bench = ["bench", "--quiet", "--package", "proto-core", "--bench", "netlink"];
+    let status = cargo().args(bench).status()?;
+    ensure!(status.success(), "the contenders do not do the same, or do not build");
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod lab_check;
 mod rng;
 mod size;
 mod test;
+mod wg_diff;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Verb {
     Fuzz(fuzz::Args),
     Golden(golden::Args),
     LabCheck(lab_check::Args),
+    WgDiff(wg_diff::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(args) => args.run(),
         Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
+        Verb::WgDiff(args) => args.run(),
     };
     match outcome {
         Ok(code) => code,

@@ -19,6 +19,10 @@ use std::{
 /// The UDP port of `postwired`, which every machine has forwarded to it.
 pub(crate) const AGENT_PORT: u16 = 5182;
 
+/// How far the clock of a machine that counts instructions goes on with each. A slow clock, so that a
+/// tick of the kernel (4 ms) is not many of them.
+pub(crate) const NANOSECONDS_PER_INSTRUCTION: u32 = 16;
+
 /// A machine to be booted, as often as wanted.
 #[derive(Clone)]
 pub(crate) struct Machine<'lab> {
@@ -29,6 +33,7 @@ pub(crate) struct Machine<'lab> {
     modules: Vec<String>,
     wires: Vec<(Option<WireEnd>, String)>,
     disk: Option<(Disk, String)>,
+    counts_instructions: bool,
 }
 
 impl<'lab> Machine<'lab> {
@@ -41,6 +46,7 @@ impl<'lab> Machine<'lab> {
             modules: Vec::new(),
             wires: Vec::new(),
             disk: None,
+            counts_instructions: false,
         }
     }
 
@@ -89,6 +95,13 @@ impl<'lab> Machine<'lab> {
         self
     }
 
+    /// Its time is the number of instructions it has run ([`NANOSECONDS_PER_INSTRUCTION`] for each),
+    /// and not that of the bench.
+    pub(crate) fn counting_instructions(mut self) -> Self {
+        self.counts_instructions = true;
+        self
+    }
+
     /// Starts it and waits until its control channel answers.
     pub(crate) fn boot(&self) -> Result<Vm> {
         self.start().with_context(|| format!("machine `{}` does not start", self.name))
@@ -134,6 +147,11 @@ impl<'lab> Machine<'lab> {
         add(&["-name", &self.name, "-nodefaults", "-no-user-config", "-display", "none"]);
         // Not KVM even where /dev/kvm opens: guests hang on machines that only pretend.
         add(&["-no-reboot", "-accel", "tcg"]);
+        if self.counts_instructions {
+            let shift = NANOSECONDS_PER_INSTRUCTION.ilog2();
+            // When it has nothing to do, time goes on to the next thing to be done.
+            add(&["-icount", &format!("shift={shift},sleep=off")]);
+        }
         add(profile.machine);
         add(&["-kernel", path_text(self.lab.kernel())?, "-initrd", "init.cpio"]);
 

@@ -28,7 +28,7 @@ pub(crate) use arch::Arch;
 pub(crate) use disk::Disk;
 pub(crate) use faults::{Direction, Faults, Noise};
 pub(crate) use frames::{Datagram, Frames};
-pub(crate) use machine::{AGENT_PORT, Machine};
+pub(crate) use machine::{AGENT_PORT, Machine, NANOSECONDS_PER_INSTRUCTION};
 pub(crate) use udp::{Loss, LossyUdp};
 pub(crate) use vm::Vm;
 pub(crate) use wire::Wire;

@@ -8,7 +8,7 @@ pub(crate) mod person;
 pub(crate) mod router;
 mod wg;
 
-use crate::lab::Arch;
+use crate::{lab::Arch, wg_diff};
 use anyhow::Result;
 use std::{
     process::ExitCode,
@@ -86,6 +86,7 @@ impl Args {
                 agent::run(&mut tally);
                 lab::run(&mut tally, Arch::X86_64, self.seed)?;
                 wg::run(&mut tally, self.seed)?;
+                wg_diff::test(&mut tally, self.seed)?;
                 // The same push on the other byte order.
                 lab::run(&mut tally, Arch::S390x, self.seed)?;
             }

@@ -1,0 +1,109 @@
+# What the cases of `cargo xtask wg-diff` run behind, once for each side: `sh all.sh SIDE`. Behind
+# it come the cases, each as `begin NUMBER; ( its script; finish ); end`.
+#
+# A case calls `wg`, or `run` with something else, such as `run sh -c 'wg genkey | wg pubkey'`: these
+# are the commands that are compared. `ref` is Debian's `wg` on both sides, to prepare things with.
+# There is an interface wg0 with nothing set, and it stays down: what is to be up gets another name.
+#
+# Four files take what happens, cut by control characters: 036 before and after what a program
+# wrote, 037 between words, 035 after a case.
+umask 77
+side=$1
+results=/diff/results/$side
+mkdir -p "$results" /diff/work
+cd "$results"
+exec >out 2>err 5>state 6>words
+# The same words on both sides, whatever a case does with the path.
+ln -sfn "/diff/$side" /diff/bin
+PATH=/diff/bin:/bin:/sbin:/usr/bin:/usr/sbin
+export WG_ENDPOINT_RESOLUTION_RETRIES=0
+# The emulator translates a program anew for each place it is loaded at, which takes it longer than
+# to run it.
+echo 0 >/proc/sys/kernel/randomize_va_space
+ip link set lo up
+
+ref() {
+	/usr/bin/wg "$@"
+}
+
+# What the kernel has, by Debian's `wg`. A command that only reads is not followed by it; if it
+# changes something all the same, that is seen after the next one, or at the end of the case.
+look() {
+	ref show all dump >&5
+	stale=
+}
+
+run() {
+	printf '%s\037' "$@" >&6
+	printf '\036' >&6
+	printf '\036'
+	printf '\036' >&2
+	"$@" 5>&- 6>&-
+	status=$?
+	printf '\036%d\036' $status
+	printf '\036' >&2
+	case "$1 $2 $3" in
+	'command wg set' | 'command wg setconf' | 'command wg addconf' | 'command wg syncconf') look ;;
+	'command wg '*) stale=yes && printf '?' >&5 ;;
+	*) look ;;
+	esac
+	printf '\036' >&5
+	return $status
+}
+
+wg() {
+	run command wg "$@"
+}
+
+# Where tunnel.sh has made one.
+tunnel() {
+	nsenter --net="/proc/$(cat /diff/tunnel)/ns/net" "$@"
+}
+
+# Everything the case before may have left goes. The peers first: a stock kernel takes 12 ms for each
+# peer of an interface that is deleted.
+begin() {
+	echo "$1" >"$results/now"
+	cd /diff/work
+	set -- *
+	[ "$1" = '*' ] || rm -rf ./*
+	ready=
+	while IFS=: read -r link counters; do
+		case $link in
+		*'|'* | *lo) ;;
+		*wg0)
+			ref setconf wg0 /dev/null
+			ready=yes
+			;;
+		*)
+			ref setconf "${link##* }" /dev/null
+			ip link delete "${link##* }"
+			;;
+		esac
+	done </proc/net/dev
+	[ -n "$ready" ] || ip link add wg0 type wireguard
+	stale=yes
+}
+
+finish() {
+	[ -z "$stale" ] || look
+}
+
+end() {
+	printf '\035'
+	printf '\035' >&2
+	printf '\035' >&5
+	printf '\035' >&6
+}
+
+# A program that hangs is killed, and differs by that.
+watch() {
+	last=
+	while sleep 20; do
+		read -r now <"$results/now"
+		[ "$now" != "$last" ] || killall -9 wg
+		last=$now
+	done
+}
+watch >/dev/null 2>&1 5>&- 6>&- &
+watcher=$!

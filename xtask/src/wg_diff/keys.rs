@@ -1,0 +1,50 @@
+//! The keys of the cases, the same in every run: `$k1` to `$k9` are public, `$p1` to `$p4` private
+//! and `$s1` to `$s4` preshared ones, and `/diff/p1` and so on files with the latter two.
+
+use crate::rng::Rng;
+use proto_core::key::PublicKey;
+use std::fmt::Write;
+
+/// How much of a secret is enough to know it by.
+const TELLING: usize = 12;
+
+pub(super) const PUBLIC: usize = 9;
+pub(super) const SECRET: usize = 4;
+
+/// A key in base64, another one for each `seed`.
+fn key(seed: u64) -> String {
+    let mut key = [0; 32];
+    key.copy_from_slice(&Rng::new(seed).bytes(32));
+    PublicKey(key).to_string()
+}
+
+pub(super) fn public(number: usize) -> String {
+    key(100 + number as u64)
+}
+
+/// Of the kind `p` or `s`.
+pub(super) fn secret(kind: &str, number: usize) -> String {
+    key(u64::from(kind == "p") * 100 + 200 + number as u64)
+}
+
+/// The shell text that makes them.
+pub(super) fn prelude() -> String {
+    let mut text = String::new();
+    for number in 1..=PUBLIC {
+        let _ = writeln!(text, "k{number}={}", public(number));
+    }
+    for kind in ["p", "s"] {
+        for number in 1..=SECRET {
+            let key = secret(kind, number);
+            let _ = writeln!(text, "{kind}{number}={key}; echo {key} >/diff/{kind}{number}");
+        }
+    }
+    text
+}
+
+/// What may be on no error output: the beginning of each secret.
+pub(super) fn secrets() -> Vec<String> {
+    let numbers = 1..=SECRET;
+    let all = numbers.flat_map(|number| [secret("p", number), secret("s", number)]);
+    all.map(|key| key.chars().take(TELLING).collect()).collect()
+}
