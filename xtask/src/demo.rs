@@ -33,7 +33,12 @@ struct Router {
     reach: Reach,
     address: &'static str,
     wire: &'static str,
+    /// Where the host tool keeps what is ours.
+    home: PathBuf,
 }
+
+/// The secret on bob's label.
+const LABEL: &str = "DEMO-ONLY-7KQ2-MXTB-94RC-WD5F";
 
 impl Args {
     pub(crate) fn run(self) -> Result<ExitCode> {
@@ -42,19 +47,37 @@ impl Args {
         let lab = Lab::prepare(self.arch)?;
         let folder = crate::build::target_folder().join("lab").join("demo");
         fs::create_dir_all(&folder)?;
+        let home = folder.join("home");
+        if home.exists() {
+            fs::remove_dir_all(&home)?;
+        }
         let wire = Wire::new()?;
         let boot = |name, reach, address, on_wire: &'static str| -> Result<Router> {
             let machine = lab.machine(name).file("/bin/postwired", 0o755, agent.clone());
             let vm = machine.with_wireguard_tools().wire(&wire, &format!("{on_wire}/24")).boot()?;
             println!("{name} is up after {:.1} s", vm.boot_time().as_secs_f32());
-            start_agent(&vm, "")?;
-            Ok(Router { vm, reach, address, wire: on_wire })
+            let options = match reach {
+                Reach::Serial => String::new(),
+                Reach::Udp => {
+                    vm.put("/etc/label", 0o600, LABEL.as_bytes())?;
+                    "--label-secret /etc/label".to_owned()
+                }
+            };
+            start_agent(&vm, &options)?;
+            Ok(Router { vm, reach, address, wire: on_wire, home: home.clone() })
         };
         println!("booting two routers, alice and bob");
         let alice = boot("alice", Reach::Serial, "10.77.0.1", "192.0.2.1")?;
         let bob = boot("bob", Reach::Udp, "10.77.0.2", "192.0.2.2")?;
 
-        title("Each router makes its own private key; only the public key comes back");
+        title("You need a key of your own, once");
+        see(Command::new(&postwire).env("POSTWIRE_HOME", &home).arg("keygen"), "keygen")?;
+        title("A new router belongs to nobody: whoever holds its serial line claims it");
+        alice.show(&postwire, "claim", &["--as", "you"])?;
+        title("Or over UDP, by the secret on its label, which counts once");
+        bob.show(&postwire, "claim", &["--as", "you", "--secret", LABEL])?;
+
+        title("Each router makes its own WireGuard key; only the public key comes back");
         let mut keys = Vec::new();
         for router in [&alice, &bob] {
             let file = folder.join(format!("{}-key.conf", router.vm.name()));
@@ -79,7 +102,8 @@ impl Args {
             );
             fs::write(&file, text.clone() + &others())?;
             println!("{text}\n# ... and {OTHERS} peers more, so that there is something to see\n");
-            router.show(&postwire, "push", Some(&file))?;
+            let file = file.to_str().context("a path that is no text")?;
+            router.show(&postwire, "push", &[file, "--interface", "wg0"])?;
         }
 
         title("What alice's kernel has, in the words of Debian's wg and of busybox");
@@ -98,7 +122,7 @@ impl Args {
         title("A ping through the tunnel");
         println!("{}", alice.vm.sh("ping -c 3 -w 20 10.77.0.2")?.ok()?.text());
         title("What postwire says of bob afterwards");
-        bob.show(&postwire, "status", None)?;
+        bob.show(&postwire, "status", &[])?;
         title("Done: both routers configured over the wire, and the tunnel works");
         Ok(ExitCode::SUCCESS)
     }
@@ -152,23 +176,26 @@ impl Router {
     /// Runs the host tool and returns what it printed.
     fn postwire(&self, tool: &Path, words: &[&str], file: &PathBuf) -> Result<String> {
         let mut command = Command::new(tool);
+        command.env("POSTWIRE_HOME", &self.home);
         command.args(words).arg(file).args(["--interface", "wg0"]).args(self.link());
         build::quietly(&mut command)
     }
 
     /// Runs the host tool for a person to see.
-    fn show(&self, tool: &Path, word: &str, file: Option<&PathBuf>) -> Result<()> {
+    fn show(&self, tool: &Path, word: &str, words: &[&str]) -> Result<()> {
         let mut command = Command::new(tool);
-        command.arg(word);
-        let mut shown = String::new();
-        if let Some(file) = file {
-            command.arg(file).args(["--interface", "wg0"]);
-            shown = format!("{} ", file.file_name().unwrap_or_default().display());
-        }
-        command.args(self.link()).stdin(Stdio::null());
-        println!("$ postwire {word} {shown}{}", self.link().join(" "));
-        let status = command.status().context("starting postwire")?;
-        ensure!(status.success(), "postwire {word} failed ({status})");
-        Ok(())
+        command.env("POSTWIRE_HOME", &self.home).arg(word).args(words).args(self.link());
+        // A path is shown as its last part.
+        let shown = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
+        let shown: Vec<&str> = shown.collect();
+        see(&mut command, &format!("{word} {} {}", shown.join(" "), self.link().join(" ")))
     }
+}
+
+/// Runs a command of the host tool's in sight of the person.
+fn see(command: &mut Command, shown: &str) -> Result<()> {
+    println!("$ postwire {shown}");
+    let status = command.stdin(Stdio::null()).status().context("starting postwire")?;
+    ensure!(status.success(), "postwire {shown} failed ({status})");
+    Ok(())
 }
