@@ -123,6 +123,9 @@ impl HomeError {
             Self::Unknown(_) => "`postwire routers` lists those that are; a router's key, as \
                                  `postwired identity` prints it there, does as well"
                 .into(),
+            Self::Io { doing: "make" | "open" | "write", .. } => {
+                "--home DIR names another folder, such as one that is yours".into()
+            }
             Self::Io { .. } | Self::BadName(_) => return None,
         })
     }

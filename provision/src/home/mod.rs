@@ -163,5 +163,6 @@ pub(in crate::home) mod tests {
         assert_eq!(names, ["file", "lock"]);
         let error = write(&home.folder.join("none/file"), b"").unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
+        assert!(error.hint().unwrap().contains("--home"));
     }
 }
