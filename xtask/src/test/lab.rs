@@ -1,6 +1,7 @@
 //! Pushes to routers with real kernels, one test after the other on the same two machines.
 
 mod lines;
+mod owners;
 mod push;
 mod refusals;
 
@@ -48,6 +49,12 @@ const FULL: &[(&str, Test)] = &[
     ("an agent without rights", refusals::no_rights),
     ("a kernel without WireGuard", refusals::no_wireguard),
     ("files that are wrong", refusals::wrong_files),
+    ("a router is claimed over serial, once", owners::claimed_over_serial),
+    ("a router with a label is claimed over UDP, once", owners::claimed_over_udp),
+    ("who may do what", owners::who_may_do_what),
+    ("the way back after a lost key", owners::way_back),
+    ("recorded datagrams change nothing and get no answer", owners::replays),
+    ("no secret outside of its file", owners::no_secrets_outside),
 ];
 
 pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {

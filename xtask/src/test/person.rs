@@ -28,6 +28,11 @@ impl<'t> Person<'t> {
         Ok(person)
     }
 
+    /// Somebody else, who knows no router, with the same tool.
+    pub(crate) fn other(&self, name: &str) -> Result<Self> {
+        Self::new(self.tool, self.home.with_file_name(name))
+    }
+
     /// Their public key.
     pub(crate) fn key(&self) -> &str {
         &self.key
