@@ -54,7 +54,8 @@ pub(super) fn claimed_over_serial(bench: &Bench<'_>) -> Result<String> {
     anne.meets("alice", &identity(&bench.alice.vm, "--keep /tmp/owners")?)?;
     failed(&status(bench, &anne, &Reach::Udp)?, 3, "").context("silent over UDP")?;
     failed(&claim(bench, &anne, &Reach::Udp, &["--secret", LABEL])?, 3, "").context("no label")?;
-    failed(&status(bench, &anne, &Reach::Serial)?, 1, "unclaimed")?;
+    let show = bench.alice.postwire_by(&anne, &Reach::Serial, &["show", "wg0"])?;
+    failed(&show, 1, "unclaimed")?;
     claim(bench, &anne, &Reach::Serial, &[])?.ok()?;
     status(bench, &anne, &Reach::Udp)?.ok()?;
     let config = Config::random(&mut Rng::new(bench.seed), 3, 2);
