@@ -13,6 +13,7 @@ mod fuzz;
 mod golden;
 mod lab;
 mod lab_check;
+mod powercut;
 mod rng;
 mod size;
 mod test;
@@ -40,6 +41,7 @@ enum Verb {
     Fuzz(fuzz::Args),
     Golden(golden::Args),
     LabCheck(lab_check::Args),
+    Powercut(powercut::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(args) => args.run(),
         Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
+        Verb::Powercut(args) => args.run(),
     };
     match outcome {
         Ok(code) => code,
