@@ -103,8 +103,8 @@ pub(crate) fn powercut(
     let folder = build::target_folder().join("lab").join("powercut");
     let mut vm = machine.boot()?;
     // Once without a cut, to know how long it takes.
-    let started = Instant::now();
     let person = Person::new(tool, folder.clone())?;
+    let started = Instant::now();
     let claim = thread::scope(|scope| {
         let claiming = scope.spawn(|| claim(&person, &vm));
         start(&vm)?;
@@ -116,12 +116,16 @@ pub(crate) fn powercut(
 
     let mut rng = Rng::new(seed);
     let mut tally = Tally::default();
-    for cut in 0..cuts {
-        let part = (f64::from(cut) + rng.unit()) / f64::from(cuts);
-        let after = whole.mul_f64(part * 1.1);
-        let broken = |error: anyhow::Error| {
-            error.context(format!("cut {cut} of seed {seed}, after {after:?}"))
-        };
+    for cut in 1..=cuts {
+        let part = (f64::from(cut - 1) + rng.unit()) / f64::from(cuts);
+        // The last one comes as soon as the router has said that it is claimed.
+        let after = (cut < cuts).then(|| whole.mul_f64(part));
+        let when = after.map_or_else(
+            || "as soon as it was claimed".to_owned(),
+            |after| format!("after {:.2} s", after.as_secs_f32()),
+        );
+        let broken =
+            |error: anyhow::Error| error.context(format!("cut {cut} of seed {seed}, {when}"));
         vm.sh("killall -9 postwired; rm -rf /keep/postwired; sync")?;
         let person = Person::new(tool, folder.clone())?;
         let (next, seen) = cut_after(after, &machine, vm, &person).map_err(broken)?;
