@@ -130,15 +130,19 @@ impl Args {
 
 /// Starts the agent in a machine, on its serial line and on UDP.
 pub(crate) fn start_agent(vm: &Vm, options: &str) -> Result<()> {
+    vm.sh(&start_script(vm, options))?.ok()?;
+    Ok(())
+}
+
+/// What starts the agent, and ends when it listens.
+pub(crate) fn start_script(vm: &Vm, options: &str) -> String {
     let device = vm.serial_device();
-    vm.sh(&format!(
+    format!(
         "mkdir -p /var/run; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in 1 2 3 4 5 6 7 8 9 10; do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; done; \
+         for i in $(seq 50); do grep -q UDP /tmp/postwired.log && exit; usleep 100000; done; \
          cat /tmp/postwired.log; exit 1"
-    ))?
-    .ok()?;
-    Ok(())
+    )
 }
 
 /// How many peers there are besides the two routers.

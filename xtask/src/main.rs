@@ -13,6 +13,7 @@ mod fuzz;
 mod golden;
 mod lab;
 mod lab_check;
+mod powercut;
 mod rng;
 mod size;
 mod test;
@@ -42,6 +43,7 @@ enum Verb {
     Golden(golden::Args),
     LabCheck(lab_check::Args),
     WgDiff(wg_diff::Args),
+    Powercut(powercut::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
         Verb::WgDiff(args) => args.run(),
+        Verb::Powercut(args) => args.run(),
     };
     match outcome {
         Ok(code) => code,

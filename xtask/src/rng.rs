@@ -18,11 +18,15 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A number from 0 up to and without 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        // 53 bits fill the mantissa of an f64 exactly.
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// True with probability `p`; 0 is never and 1 is always.
     pub(crate) fn chance(&mut self, p: f64) -> bool {
-        // 53 bits fill the mantissa of an f64 exactly.
-        let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        unit < p
+        self.unit() < p
     }
 
     /// `len` random bytes.

@@ -20,6 +20,8 @@ const BYTES: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     path: PathBuf,
+    /// Writes in a second, where there is a limit.
+    writes: Option<u32>,
 }
 
 impl Disk {
@@ -30,7 +32,12 @@ impl Disk {
         image.set_len(BYTES)?;
         // Debian has it where only root looks.
         apt::run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-F"]).arg(path))?;
-        Ok(Self { path: fs::canonicalize(path)? })
+        Ok(Self { path: fs::canonicalize(path)?, writes: None })
+    }
+
+    /// The same one, so slow that a cut of power often finds it in the middle of something.
+    pub(crate) fn slow(self, writes_a_second: u32) -> Self {
+        Self { writes: Some(writes_a_second), ..self }
     }
 
     /// The value of QEMU's `-drive`. In it a comma is written twice.
@@ -38,7 +45,9 @@ impl Disk {
         let path = self.path.to_str();
         let path = path.with_context(|| format!("{} is not UTF-8", self.path.display()))?;
         let path = path.replace(',', ",,");
-        Ok(format!("file={path},format=raw,if=none,id={id},cache=writeback"))
+        let limit = self.writes.map(|writes| format!(",throttling.iops-write={writes}"));
+        let limit = limit.unwrap_or_default();
+        Ok(format!("file={path},format=raw,if=none,id={id},cache=writeback{limit}"))
     }
 }
 
@@ -48,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_comma_in_the_path_does_not_end_it() {
-        let disk = Disk { path: PathBuf::from("/a,b") };
+        let disk = Disk { path: PathBuf::from("/a,b"), writes: None };
         assert_eq!(disk.drive("d").unwrap(), "file=/a,,b,format=raw,if=none,id=d,cache=writeback");
     }
 }

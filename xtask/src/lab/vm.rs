@@ -127,6 +127,12 @@ impl Vm {
         self.udp_port
     }
 
+    /// What it has printed on its console, also when it has stopped since.
+    pub(crate) fn console(&self) -> String {
+        let printed = fs::read(self.folder.join("console.log")).unwrap_or_default();
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+
     /// Cuts the power, now.
     pub(crate) fn kill(&self) {
         self.process.kill();
