@@ -8,10 +8,12 @@ mod refusals;
 use super::{Tally, router::Router};
 use crate::{
     build,
+    flood::{Target, flood},
     lab::{Arch, Lab, Wire},
+    powercut::powercut,
 };
 use anyhow::{Result, anyhow};
-use std::{fs, path::Path, thread};
+use std::{fs, path::Path, thread, time::Duration};
 
 /// The two routers.
 struct Bench<'t> {
@@ -57,18 +59,25 @@ const FULL: &[(&str, Test)] = &[
     ("no secret outside of its file", owners::no_secrets_outside),
 ];
 
+const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
+const POWERCUT: &str = "power cuts during the first start and the claim";
+const CUTS: u32 = 12;
+
 pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let full = if arch == Arch::X86_64 { FULL } else { &[] };
     let name = arch.profile().name;
     let named = |test: &str| format!("{name}: {test}");
-    let mut tests = EVERYWHERE.iter().chain(full);
+    let mut tests = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).chain([FLOOD, POWERCUT]);
     // Nothing is built and booted for nothing.
-    if !tests.any(|(test, _)| tally.wants(&named(test))) {
+    if !tests.any(|test| tally.wants(&named(test))) {
         return Ok(());
     }
     let agent = fs::read(build::agent(arch)?)?;
     let tool = build::postwire()?;
     let lab = Lab::prepare(arch)?;
+    if arch == Arch::X86_64 {
+        alone(tally, &named, &lab, &agent, &tool, seed);
+    }
     let bench = boot(&lab, &agent, &tool, seed)?;
     for (test, run) in EVERYWHERE.iter().chain(full) {
         if !tally.wants(&named(test)) {
@@ -83,6 +92,26 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// What needs machines of its own, in short.
+fn alone(
+    tally: &mut Tally,
+    named: &dyn Fn(&str) -> String,
+    lab: &Lab,
+    agent: &[u8],
+    tool: &Path,
+    seed: u64,
+) {
+    let mut said = Vec::new();
+    tally.test(&named(FLOOD), || {
+        let target = Target::boot(lab, agent, tool)?;
+        flood(&target, Duration::from_secs(1), 20_000, &mut |line| said.push(line.to_owned()))?;
+        Ok(said.join("; "))
+    });
+    tally.test(&named(POWERCUT), || {
+        Ok(powercut(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
+    });
 }
 
 /// Both side by side: most of a boot is waiting for one processor.
