@@ -173,7 +173,11 @@ mod tests {
                 "chacha20poly1305",
                 Some("chacha20poly1305"),
             ),
-            ("<&mut noise_protocol::X<D> as core::fmt::Debug>::fmt", Some("noise_protocol")),
+            (
+                "<&mut x25519_dalek::X<D> as core::fmt::Debug>::fmt",
+                "x25519_dalek",
+                Some("x25519_dalek"),
+            ),
             ("proto_core::protocol::session_of::f", "proto_core", None),
             (
                 "core::ptr::drop_in_place<proto_core::protocol::session::Channel>",
