@@ -131,6 +131,13 @@ impl Outlet for Sealed<'_> {
     }
 }
 
+/// Wipes what the functions that were called before left on the stack: deeper than any of them goes.
+#[inline(never)]
+fn wipe_stack() {
+    let mut dead = [0_u8; 32 * 1024];
+    dead.zeroize();
+}
+
 /// Makes room for one more: the one that was heard of longest ago goes.
 fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) {
     if sessions.is_full() {
@@ -229,8 +236,9 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
         let mut outlet = Sealed { channel: &mut session.channel, outlet };
         let request = plain.get(..len).unwrap_or_default();
         self.service.packet(request, &mut visitor, &mut outlet);
-        // It may have been a piece with keys in it.
+        // It may have been a piece with keys in it, or a commit of them.
         plain.zeroize();
+        wipe_stack();
         Some(())
     }
 

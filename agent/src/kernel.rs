@@ -9,6 +9,7 @@ use proto_core::netlink::{
     Attempts, Errno, Exchange, ExchangeError, Expect, Full, IfName, Message, State,
 };
 use proto_core::protocol::message::{Code, Subject};
+use zeroize::Zeroize;
 
 use crate::fault::{Fault, Slot};
 use crate::system::NetlinkSocket;
@@ -138,6 +139,12 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// Over a socket of each protocol.
     pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
         Self { route, generic, slot, buffers, seq: 0, family: None }
+    }
+
+    /// Wipes the buffers: the kernel tells private and preshared keys too.
+    pub fn wipe(&mut self) {
+        self.buffers.request.zeroize();
+        self.buffers.answer.zeroize();
     }
 
     /// A sequence number for the next request. Never 0: that is the number of messages nobody asked

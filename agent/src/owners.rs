@@ -62,6 +62,8 @@ pub struct Ownership<'f> {
     list: List,
     /// The file that `list` is from.
     version: u64,
+    /// Whether the file could be read when it was last looked at.
+    readable: bool,
     /// The greatest stamp seen of each owner.
     stamps: Vec<(PublicKey, u64), MAX_OWNERS>,
     label: Option<LabelKey>,
@@ -166,22 +168,21 @@ impl<'f> Ownership<'f> {
             // As many as there can be owners.
             let _ = stamps.push((PublicKey(*key), u64::from_le_bytes(*stamp)));
         }
-        Ok(Self { folder, state, list, version, stamps, label })
+        Ok(Self { folder, state, list, version, readable: true, stamps, label })
     }
 
-    /// Reads the list again if somebody else changed it. A list that cannot be read leaves nobody in.
+    /// Reads the list again if somebody else changed it. As long as it cannot be read, everybody is a
+    /// stranger.
     pub fn refresh(&mut self) {
         let version = self.folder.version(OWNERS.name);
-        if version == Ok(self.version) {
+        if self.readable && version == Ok(self.version) {
             return;
         }
-        let read = version.map_err(|errno| OWNERS.system(errno)).and_then(|version| {
-            self.version = version;
-            List::read(self.folder)
-        });
-        match read {
-            Ok(list) => self.list = list,
-            Err(_) => self.list.owners.clear(),
+        let read = version.map_err(|errno| OWNERS.system(errno));
+        let read = read.and_then(|version| Ok((version, List::read(self.folder)?)));
+        self.readable = read.is_ok();
+        if let Ok((version, list)) = read {
+            (self.version, self.list) = (version, list);
         }
     }
 
@@ -194,7 +195,7 @@ impl<'f> Ownership<'f> {
     /// Whether nobody owns the router.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.list.owners.is_empty()
+        self.readable && self.list.owners.is_empty()
     }
 
     /// All owners.
@@ -212,7 +213,8 @@ impl<'f> Ownership<'f> {
     /// What the holder of `key` is to this router, coming in by `wire`.
     #[must_use]
     pub fn standing(&self, key: &PublicKey, wire: Wire) -> Standing {
-        match self.list.owners.iter().find(|owner| owner.key == *key) {
+        let owner = self.list.owners.iter().find(|owner| owner.key == *key);
+        match owner.filter(|_| self.readable) {
             Some(owner) => Standing::Owner(owner.role),
             None if !self.is_empty() => Standing::Stranger,
             None if wire == Wire::Serial || self.label().is_some() => Standing::Candidate,
@@ -501,6 +503,22 @@ mod tests {
         }
         reset(&mut keep, None).unwrap();
         assert!(Ownership::load(&mut keep, &mut state, None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_for_a_while_opens_the_router_to_nobody() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let broken = keep.broken.clone();
+        let mut ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        broken.set(true);
+        ownership.refresh();
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Stranger);
+        assert_eq!(ownership.standing(&BEN, Wire::Serial), Standing::Stranger);
+        assert!(!ownership.is_empty() && ownership.label().is_none());
+        broken.set(false);
+        ownership.refresh();
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Owner(Role::Admin));
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::stage::{Announced, Stage};
 use crate::system::{File, Files, Machine, NetlinkSocket};
 use crate::{remove, report};
 use turn::Turn;
+use zeroize::Zeroize;
 
 pub use turn::{Outlet, SCRATCH};
 pub use visitor::Visitor;
@@ -139,7 +140,9 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         &self.machine
     }
 
-    /// Takes a packet of a session and sends what there is to answer.
+    /// Takes a packet of a session and sends what there is to answer. Keys that passed by on the way may be
+    /// on the stack afterwards.
+    #[inline(never)]
     pub fn packet(
         &mut self,
         packet: &[u8],
@@ -171,6 +174,8 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         }
         if !repeatable {
             self.keep(visitor.key, &turn);
+            self.kernel.wipe();
+            self.set.zeroize();
         }
         turn.send();
     }

@@ -9,6 +9,7 @@ use core::ffi::CStr;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::rc::Rc;
 
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Status, cut};
@@ -49,11 +50,16 @@ pub(crate) struct Drawer {
     pub(crate) files: BTreeMap<CString, Vec<u8>>,
     /// Takes nothing more.
     pub(crate) full: bool,
+    /// Cannot be read at all.
+    pub(crate) broken: Rc<Cell<bool>>,
     pub(crate) changes: u64,
 }
 
 impl Folder for Drawer {
     fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+        if self.broken.get() {
+            return Err(Errno::EAGAIN);
+        }
         let file = self.files.get(name).ok_or(Errno::ENOENT)?;
         let len = file.len().min(buf.len());
         buf[..len].copy_from_slice(&file[..len]);
@@ -70,6 +76,9 @@ impl Folder for Drawer {
     }
 
     fn version(&mut self, name: &CStr) -> Result<u64, Errno> {
+        if self.broken.get() {
+            return Err(Errno::EAGAIN);
+        }
         Ok(if self.files.contains_key(name) { self.changes } else { 0 })
     }
 

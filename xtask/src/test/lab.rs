@@ -4,6 +4,7 @@ mod lines;
 mod owners;
 mod push;
 mod refusals;
+mod secrets;
 
 use super::{Tally, router::Router};
 use crate::{
@@ -56,7 +57,9 @@ const FULL: &[(&str, Test)] = &[
     ("who may do what", owners::who_may_do_what),
     ("the way back after a lost key", owners::way_back),
     ("recorded datagrams change nothing and get no answer", owners::replays),
-    ("no secret outside of its file", owners::no_secrets_outside),
+    ("no core dumps, and files for root alone", owners::no_core_dumps),
+    ("secrets are told to nobody", secrets::not_told),
+    ("secrets are wiped from memory", secrets::wiped),
 ];
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";

@@ -203,15 +203,7 @@ pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
     Ok(format!("{} datagrams in 3 orders, before and after a restart", recorded.len()))
 }
 
-pub(super) fn no_secrets_outside(bench: &Bench<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 3, 2);
-    bench.alice.push_and_see(&Reach::Udp, &config)?;
-    let log = bench.alice.log()?;
-    let preshared = config.peers.values().filter_map(|peer| peer.preshared_key.clone());
-    let secrets: Vec<String> = preshared.chain([config.private_key.clone()]).collect();
-    for secret in &secrets {
-        ensure!(!log.contains(secret.as_str()), "a secret is in the log:\n{log}");
-    }
+pub(super) fn no_core_dumps(bench: &Bench<'_>) -> Result<String> {
     let modes = "stat -c %a /etc/postwired/identity /etc/postwired/owners";
     let modes = bench.alice.vm.sh(modes)?.ok()?.text();
     ensure!(modes.split_whitespace().eq(["600", "600"]), "modes: {modes}");
@@ -225,5 +217,5 @@ pub(super) fn no_secrets_outside(bench: &Bench<'_>) -> Result<String> {
     let serve = "postwired serve --udp 127.0.0.1:5999 --keep /tmp/k --state /tmp/s";
     ensure!(cores("sleep 100")? == "1", "this machine writes no core dumps: nothing was tested");
     ensure!(cores(serve)? == "0", "the agent leaves a core dump");
-    Ok(format!("{} secrets looked for", secrets.len()))
+    Ok(String::new())
 }
