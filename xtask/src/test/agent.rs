@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 
 pub(super) fn run(tally: &mut Tally) {
     tally.test("postwired keeps its size budget", || size::within_budget(Arch::X86_64));
+    tally.test("sessions keep theirs", || size::session_within_budget(Arch::X86_64));
     tally.test("postwired's own code has no allocator", no_allocator);
     tally.test("postwired is static", is_static);
     tally.test("unsafe stays in one module", one_unsafe_module);
