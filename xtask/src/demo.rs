@@ -7,6 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use proto_core::key::PublicKey;
+use serde_json::Value;
 use std::{
     fs,
     net::Ipv4Addr,
@@ -83,7 +84,9 @@ impl Args {
             let file = folder.join(format!("{}-key.conf", router.vm.name()));
             fs::write(&file, "[Interface]\nPrivateKey = generate\nListenPort = 51820\n")?;
             let pushed = router.postwire(&postwire, &["push", "--json"], &file)?;
-            keys.push(json_text(&pushed, "public_key").context("no public key came back")?);
+            let pushed: Value = serde_json::from_str(&pushed)?;
+            let key = pushed.pointer("/result/public_key").and_then(Value::as_str);
+            keys.push(key.context("no public key came back")?.to_owned());
             println!("{}: {}", router.vm.name(), keys[keys.len() - 1]);
         }
 
@@ -163,12 +166,6 @@ fn title(text: &str) {
     println!("\n== {text}");
 }
 
-/// The text of a field in JSON that our own tool printed.
-fn json_text(json: &str, field: &str) -> Option<String> {
-    let rest = json.split_once(&format!("\"{field}\":"))?.1.trim_start();
-    Some(rest.strip_prefix('"')?.split_once('"')?.0.to_owned())
-}
-
 impl Router {
     fn link(&self) -> [String; 2] {
         match self.reach {
@@ -191,8 +188,10 @@ impl Router {
         command.env("POSTWIRE_HOME", &self.home).arg(word).args(words).args(self.link());
         // A path is shown as its last part.
         let shown = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
-        let shown: Vec<&str> = shown.collect();
-        see(&mut command, &format!("{word} {} {}", shown.join(" "), self.link().join(" ")))
+        let mut shown: Vec<String> =
+            std::iter::once(word).chain(shown).map(str::to_owned).collect();
+        shown.extend(self.link());
+        see(&mut command, &shown.join(" "))
     }
 }
 
