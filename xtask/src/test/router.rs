@@ -84,8 +84,13 @@ impl<'t> Router<'t> {
         reach: &Reach,
         words: &[&str],
     ) -> Result<Said> {
-        let output = person.command(words).args(self.link(reach)).output();
-        said(&output.context("starting postwire")?)
+        let mut command = person.command(words);
+        command.args(self.link(reach));
+        // An emulated machine may stand still for longer than a router does.
+        if !words.contains(&"--timeout") {
+            command.args(["--timeout", "30s"]);
+        }
+        said(&command.output().context("starting postwire")?)
     }
 
     /// The host tool against this router, to be run by its owner.
