@@ -25,7 +25,7 @@ use zeroize::Zeroize;
 use crate::limits::{self, Limits, Verdict};
 use crate::owners::{Ownership, Standing};
 use crate::service::{Outlet, SCRATCH, Service, Visitor};
-use crate::system::{File, Machine, NetlinkSocket};
+use crate::system::{Disk, Machine, NetlinkSocket};
 
 /// How many sessions there are at most, and how many that have not proved themselves.
 const SESSIONS: usize = 8;
@@ -65,6 +65,7 @@ struct Session {
     channel: Channel,
     key: PublicKey,
     wire: Wire,
+    nth: u32,
     /// When the handshake was.
     since: u64,
     /// When the last packet came.
@@ -96,8 +97,8 @@ impl Bakery {
 
 /// The agent with its door.
 #[derive(Debug)]
-pub struct Door<'b, N, F, M> {
-    service: Service<'b, N, F, M>,
+pub struct Door<'b, N, D: Disk, M> {
+    service: Service<'b, N, D, M>,
     ownership: Ownership<'b>,
     identity: StaticKey,
     gatekeys: Gatekeys,
@@ -105,6 +106,8 @@ pub struct Door<'b, N, F, M> {
     bakery: Bakery,
     sessions: Vec<Session, SESSIONS>,
     waiting: Vec<Session, WAITING>,
+    /// How many sessions there were.
+    opened: u32,
 }
 
 /// The way back through a session.
@@ -149,11 +152,11 @@ fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) 
     let _ = sessions.push(session);
 }
 
-impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// A door with nobody behind it.
     #[must_use]
     pub fn new(
-        service: Service<'b, N, F, M>,
+        service: Service<'b, N, D, M>,
         ownership: Ownership<'b>,
         identity: StaticKey,
     ) -> Self {
@@ -167,6 +170,27 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             bakery: Bakery::default(),
             sessions: Vec::new(),
             waiting: Vec::new(),
+            opened: 0,
+        }
+    }
+
+    /// Does what there is to do before anybody comes.
+    pub fn start(&mut self) {
+        self.service.start();
+        wipe_stack();
+    }
+
+    /// When there is something to do though nothing arrives.
+    pub fn deadline(&self) -> Option<u64> {
+        self.service.deadline()
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self) {
+        let now = self.machine().now();
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.service.tick();
+            wipe_stack();
         }
     }
 
@@ -230,6 +254,8 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             key: session.key,
             standing: self.ownership.standing(&session.key, session.wire),
             wire: session.wire,
+            nth: session.nth,
+            newest: self.opened,
             handshake_hash: *session.channel.handshake_hash(),
             ownership: &mut self.ownership,
         };
@@ -296,7 +322,9 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             return None;
         }
         let (len, channel) = opened.respond(&mut out)?;
-        push(&mut self.waiting, Session { channel, key, wire, since: now, heard: now });
+        self.opened = self.opened.wrapping_add(1);
+        let nth = self.opened;
+        push(&mut self.waiting, Session { channel, key, wire, nth, since: now, heard: now });
         outlet.send(&mut out, len);
         Some(())
     }

@@ -16,7 +16,7 @@ use super::spool::Spool;
 use super::{Command, Failed, Wg};
 use crate::fault::Fault;
 use crate::kernel::{Buffers, Kernel, Protocol, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 
 /// Bytes of text that are kept out of a file.
 const TEXT: usize = 32 * 1024;
