@@ -157,9 +157,10 @@ pub enum Act {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::cut;
 
     #[test]
-    fn longest_record_fits() {
+    fn longest_records_fit() {
         let record = Running::Peer {
             public_key: PublicKey([255; 32]),
             preshared_key: true,
@@ -172,5 +173,16 @@ mod tests {
         };
         let mut buf = [0; MAX_RECORD];
         assert!(postcard::to_slice(&record, &mut buf).is_ok());
+        let stored = Stored {
+            interface: cut("fifteen-letters"),
+            number: u32::MAX,
+            time: u64::MAX,
+            key: PublicKey([255; 32]),
+            by: cut(&"a".repeat(31)),
+            act: Act::RolledBack { number: u32::MAX },
+            length: u32::MAX,
+            damaged: true,
+        };
+        assert!(postcard::to_slice(&stored, &mut buf).is_ok());
     }
 }
