@@ -235,10 +235,12 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
         };
         let mut outlet = Sealed { channel: &mut session.channel, outlet };
         let request = plain.get(..len).unwrap_or_default();
-        self.service.packet(request, &mut visitor, &mut outlet);
-        // It may have been a piece with keys in it, or a commit of them.
+        let keys = self.service.packet(request, &mut visitor, &mut outlet);
+        // It may have been a piece with keys in it.
         plain.zeroize();
-        wipe_stack();
+        if keys {
+            wipe_stack();
+        }
         Some(())
     }
 

@@ -140,29 +140,33 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         &self.machine
     }
 
-    /// Takes a packet of a session and sends what there is to answer. Keys that passed by on the way may be
-    /// on the stack afterwards.
+    /// Takes a packet of a session and sends what there is to answer. Returns whether keys passed by on the
+    /// way, and so may be on the stack.
+    #[must_use]
     #[inline(never)]
     pub fn packet(
         &mut self,
         packet: &[u8],
         visitor: &mut Visitor<'_, '_>,
         outlet: &mut dyn Outlet,
-    ) {
+    ) -> bool {
         let request = match read(packet) {
             Ok(request) => request,
             // What is not understood is nothing that was kept for somebody.
-            Err(_) if visitor.is_stranger() => return,
-            Err(error) => return self.refuse(packet, error, outlet),
+            Err(_) if visitor.is_stranger() => return false,
+            Err(error) => {
+                self.refuse(packet, error, outlet);
+                return false;
+            }
         };
         let mut turn = Turn::new(request.client, request.id, outlet);
         // These two change nothing when they come again.
         let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
         if !repeatable && self.remembered(&visitor.key, &mut turn) {
-            return;
+            return false;
         }
         if visitor.is_stranger() {
-            return;
+            return false;
         }
         if let Some(stage) = self.stage.as_mut().filter(|stage| stage.client == turn.client) {
             stage.heard = self.machine.now();
@@ -178,6 +182,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             self.set.zeroize();
         }
         turn.send();
+        !repeatable
     }
 
     fn answer(
