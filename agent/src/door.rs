@@ -211,18 +211,19 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
         let is_its =
             |session: &Session| session.channel.local() == receiver && session.wire == source.wire;
         let mut plain = [0; MAX_PACKET];
-        let mut len = None;
-        if let Some(at) = self.waiting.iter().position(is_its) {
-            let session = self.waiting.get_mut(at)?;
-            len = Some(session.channel.open(packet, &mut plain)?);
-            let session = self.waiting.swap_remove(at);
-            self.greet(&session, outlet.from());
-            push(&mut self.sessions, session);
-        }
-        let session = self.sessions.iter_mut().find(|session| is_its(session))?;
-        let len = match len {
-            Some(len) => len,
-            None => session.channel.open(packet, &mut plain)?,
+        let (session, len) = match self.waiting.iter().position(is_its) {
+            Some(at) => {
+                let len = self.waiting.get_mut(at)?.channel.open(packet, &mut plain)?;
+                let session = self.waiting.swap_remove(at);
+                self.greet(&session, outlet.from());
+                push(&mut self.sessions, session);
+                (self.sessions.last_mut()?, len)
+            }
+            None => {
+                let session = self.sessions.iter_mut().find(|session| is_its(session))?;
+                let len = session.channel.open(packet, &mut plain)?;
+                (session, len)
+            }
         };
         session.heard = now;
         self.ownership.refresh();
