@@ -27,7 +27,7 @@ use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
 use crate::fault::{Fault, Slot};
 use crate::index::Extras;
-use crate::kernel::{Kernel, SET};
+use crate::kernel::{Kernel, SET, steady};
 use crate::options::Policy;
 use crate::plan::parse_name;
 use crate::stage::{Announced, Stage};
@@ -301,12 +301,13 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             interfaces: Vec::new(),
         };
         self.machine.identify(&mut status);
-        self.kernel.wireguard_links(&mut |name| {
-            let name = cut(name.as_str());
-            if !status.interfaces.contains(&name) {
+        steady(self.slot, Subject::None, &mut || {
+            status.interfaces.clear();
+            self.kernel.wireguard_links(&mut |name| {
                 // As many as fit.
-                let _ = status.interfaces.push(name);
-            }
+                let _ = status.interfaces.push(cut(name.as_str()));
+                Ok(())
+            })
         })?;
         turn.answer(&Answer::Status(status));
         Ok(())
