@@ -235,18 +235,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let is_its =
             |session: &Session| session.channel.local() == receiver && session.wire == source.wire;
         let mut plain = [0; MAX_PACKET];
-        let mut len = None;
-        if let Some(at) = self.waiting.iter().position(is_its) {
-            let session = self.waiting.get_mut(at)?;
-            len = Some(session.channel.open(packet, &mut plain)?);
-            let session = self.waiting.swap_remove(at);
-            self.greet(&session, outlet.from());
-            push(&mut self.sessions, session);
-        }
-        let session = self.sessions.iter_mut().find(|session| is_its(session))?;
-        let len = match len {
-            Some(len) => len,
-            None => session.channel.open(packet, &mut plain)?,
+        let (session, len) = match self.waiting.iter().position(is_its) {
+            Some(at) => {
+                let len = self.waiting.get_mut(at)?.channel.open(packet, &mut plain)?;
+                let session = self.waiting.swap_remove(at);
+                self.greet(&session, outlet.from());
+                push(&mut self.sessions, session);
+                (self.sessions.last_mut()?, len)
+            }
+            None => {
+                let session = self.sessions.iter_mut().find(|session| is_its(session))?;
+                let len = session.channel.open(packet, &mut plain)?;
+                (session, len)
+            }
         };
         session.heard = now;
         self.ownership.refresh();
@@ -261,10 +262,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         };
         let mut outlet = Sealed { channel: &mut session.channel, outlet };
         let request = plain.get(..len).unwrap_or_default();
-        self.service.packet(request, &mut visitor, &mut outlet);
-        // It may have been a piece with keys in it, or a commit of them.
+        let keys = self.service.packet(request, &mut visitor, &mut outlet);
+        // It may have been a piece with keys in it.
         plain.zeroize();
-        wipe_stack();
+        if keys {
+            wipe_stack();
+        }
         Some(())
     }
 

@@ -31,6 +31,7 @@ use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
 use crate::commit::Committer;
 use crate::fault::{Fault, Slot};
+use crate::kernel::steady;
 use crate::options::Policy;
 use crate::report;
 use crate::stage::{Announced, Stage};
@@ -139,29 +140,33 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         &self.committer.machine
     }
 
-    /// Takes a packet of a session and sends what there is to answer. Keys that passed by on the way may be
-    /// on the stack afterwards.
+    /// Takes a packet of a session and sends what there is to answer. Returns whether keys passed by on the
+    /// way, and so may be on the stack.
+    #[must_use]
     #[inline(never)]
     pub fn packet(
         &mut self,
         packet: &[u8],
         visitor: &mut Visitor<'_, '_>,
         outlet: &mut dyn Outlet,
-    ) {
+    ) -> bool {
         let request = match read(packet) {
             Ok(request) => request,
             // What is not understood is nothing that was kept for somebody.
-            Err(_) if visitor.is_stranger() => return,
-            Err(error) => return self.refuse(packet, error, outlet),
+            Err(_) if visitor.is_stranger() => return false,
+            Err(error) => {
+                self.refuse(packet, error, outlet);
+                return false;
+            }
         };
         let mut turn = Turn::new(request.client, request.id, outlet);
         // These two change nothing when they come again.
         let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
         if !repeatable && self.remembered(&visitor.key, &mut turn) {
-            return;
+            return false;
         }
         if visitor.is_stranger() {
-            return;
+            return false;
         }
         if let Some(stage) = self.stage.as_mut().filter(|stage| stage.client == turn.client) {
             stage.heard = self.committer.machine.now();
@@ -176,6 +181,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             self.forget_keys();
         }
         turn.send();
+        !repeatable
     }
 
     /// Wipes the buffers that keys pass through.
@@ -322,13 +328,15 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             unresolved: 0,
             trouble: self.committer.trouble.clone(),
         };
-        self.committer.machine.identify(&mut status);
-        self.committer.kernel.wireguard_links(&mut |name| {
-            let name = cut(name.as_str());
-            if !status.interfaces.contains(&name) {
+        let Committer { machine, kernel, .. } = &mut self.committer;
+        machine.identify(&mut status);
+        steady(self.slot, Subject::None, &mut || {
+            status.interfaces.clear();
+            kernel.wireguard_links(&mut |name| {
                 // As many as fit.
-                let _ = status.interfaces.push(name);
-            }
+                let _ = status.interfaces.push(cut(name.as_str()));
+                Ok(())
+            })
         })?;
         turn.answer(&Answer::Status(status));
         Ok(())

@@ -16,6 +16,7 @@ use rustix::io;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
 use crate::linux::{Linux, Netlink, Scratch, again, errno};
+use crate::log::Stream;
 use crate::sys;
 
 /// This process.
@@ -98,12 +99,7 @@ impl Process for Shell {
             Output::Out => sys::stdout(),
             Output::Err => sys::stderr(),
         };
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = again(|| io::write(fd, rest))?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        Ok(())
+        Stream(fd).bytes(bytes)
     }
 
     fn is_terminal(&self) -> bool {
