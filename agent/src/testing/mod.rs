@@ -219,5 +219,5 @@ pub(crate) fn with_agent<T>(
     let kernel = Kernel::new(Script::default(), generic, &slot, &mut buffers);
     let files = Files::default();
     let committer = Committer::new(kernel, files, bench, &mut set, folders).unwrap();
-    act(Service::new(committer, Memory::default(), Policy::default()).unwrap())
+    act(Service::new(committer, Default::default(), Policy::default()).unwrap())
 }
