@@ -31,7 +31,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         if head.boot == self.machine.boot_id() && unfinished {
             let interface = &head.interface;
             match self.go_back(&mut |_, _, _| {}) {
-                Ok(()) => {
+                Ok(_) => {
                     self.machine.log(format_args!("{interface}: took an unfinished change back"));
                 }
                 Err(fault) => self.note(interface, fault),

@@ -2,9 +2,11 @@
 
 mod cellar;
 mod kernel;
+mod world;
 
-pub(crate) use cellar::{Cellar, Mishap, UNSYNCED};
+pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
 pub(crate) use kernel::{Script, deliver};
+pub(crate) use world::{Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};
 use core::ffi::CStr;
