@@ -14,7 +14,7 @@ use core::fmt;
 use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 
-use crate::system::Folder;
+use crate::system::{Disk, File, Folder};
 
 /// Bytes around a payload.
 const AROUND: usize = 4 + 1 + CHECKSUM;
@@ -100,7 +100,15 @@ impl Kind {
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(self.system(errno)),
         };
-        let bytes = buf.get(..len).unwrap_or_default();
+        self.parse(buf.get(..len).unwrap_or_default()).map(Some)
+    }
+
+    /// The payload of a whole file.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    #[inline(never)]
+    pub fn parse<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], KeepError> {
         let damaged = || self.failed(Wrong::Damaged);
         let (file, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(damaged)?;
         if !digest(file).starts_with(checksum) {
@@ -108,7 +116,7 @@ impl Kind {
         }
         let (magic, rest) = file.split_first_chunk::<4>().ok_or_else(damaged)?;
         match rest.split_first() {
-            Some((&VERSION, payload)) if *magic == self.magic => Ok(Some(payload)),
+            Some((&VERSION, payload)) if *magic == self.magic => Ok(payload),
             Some((&version, _)) if *magic == self.magic => {
                 Err(self.failed(Wrong::Version(version)))
             }
@@ -127,19 +135,37 @@ impl Kind {
         buf: &mut [u8],
         len: usize,
     ) -> Result<(), KeepError> {
-        let end = len.saturating_add(AROUND);
-        let file = buf.get_mut(..end).ok_or_else(|| self.failed(Wrong::System(Errno::ENOSPC)))?;
-        let Some((body, checksum)) = file.split_last_chunk_mut::<CHECKSUM>() else {
-            return Err(self.damaged());
-        };
+        let file = self.seal(buf, len).ok_or(self.failed(Wrong::System(Errno::ENOSPC)))?;
+        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+    }
+
+    /// Puts a payload of `len` bytes, which is in `buf` where [`payload`] says, into its form: the whole
+    /// file, unless it does not fit.
+    #[inline(never)]
+    pub fn seal<'b>(&self, buf: &'b mut [u8], len: usize) -> Option<&'b [u8]> {
+        let file = buf.get_mut(..len.saturating_add(AROUND))?;
+        let (body, checksum) = file.split_last_chunk_mut::<CHECKSUM>()?;
         if let Some((magic, [version, ..])) = body.split_first_chunk_mut::<4>() {
             (*magic, *version) = (self.magic, VERSION);
         }
-        if let Some(sum) = digest(body).first_chunk() {
-            *checksum = *sum;
-        }
-        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+        *checksum = *digest(body).first_chunk()?;
+        Some(file)
     }
+}
+
+/// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves
+/// the old one or the new one.
+///
+/// # Errors
+/// What the disk said. Unless it was about the names, the old file is as it was.
+pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
+    let new = c"new";
+    let mut file = disk.create(new)?;
+    file.write_at(0, bytes)?;
+    // First what is in it, then its name, then the folder that has the name.
+    disk.sync(&mut file)?;
+    disk.rename(new, name)?;
+    disk.sync_names()
 }
 
 /// Where the payload goes in the buffer of a file.

@@ -43,6 +43,7 @@
 )]
 
 pub mod apply;
+pub mod commit;
 pub mod door;
 pub mod fault;
 pub mod identity;
@@ -54,12 +55,17 @@ pub mod limits;
 pub mod options;
 pub mod owners;
 pub mod plan;
+pub mod records;
 pub mod remove;
 pub mod report;
 pub mod service;
 pub mod set_sum;
+pub mod snapshot;
 pub mod stage;
+pub mod start;
+pub mod store;
 pub mod system;
+pub mod walk;
 pub mod wg;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use core::convert::Infallible;
 use core::fmt;
 use core::net::SocketAddr;
 
+use postwired::commit::Committer;
 use postwired::door::{Door, Source};
 use postwired::fault::Slot;
 use postwired::identity;
@@ -22,7 +23,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io;
 use zeroize::Zeroize;
 
-use crate::linux::{Dir, Linux, Netlink, Scratch, errno, read_secret};
+use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
 use crate::log::log;
 use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
 
@@ -67,7 +68,7 @@ impl fmt::Display for ServeError<'_> {
     }
 }
 
-type Agent<'b> = Door<'b, Netlink, Scratch, Linux>;
+type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
 
 /// A serial port that may be gone for a while.
 struct Line<'o> {
@@ -87,7 +88,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
     let state_failed = |errno| ServeError::State(options.state, errno);
     let keep_failed = |error| ServeError::Keep(options.keep, error);
-    let files = state.scratch().map_err(state_failed)?;
+    let (files, stage_file) = state.scratch().map_err(state_failed)?;
     let label = options.label_secret.map(label).transpose()?;
     let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;
     let ownership = Ownership::load(&mut keep, &mut state, label).map_err(keep_failed)?;
@@ -95,7 +96,11 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    let service = Service::new(kernel, files, Linux, options.policy, &mut set)
+    // The owners have these folders too.
+    let folders = (open_dir(options.keep)?, open_dir(options.state)?);
+    let committer = Committer::new(kernel, files, Linux, &mut set, folders);
+    let service = committer
+        .and_then(|committer| Service::new(committer, stage_file, options.policy))
         .map_err(|_| ServeError::Random)?;
     let shown = fingerprint(&identity.public());
     match ownership.len() {
@@ -103,6 +108,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         owners => log(format_args!("this router is {shown}; owners: {owners}")),
     }
     let mut agent = Door::new(service, ownership, identity);
+    agent.start();
 
     let events = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(|error| ServeError::Epoll(errno(error)))?;
@@ -130,7 +136,9 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
 
     loop {
         let now = agent.machine().now();
-        let timeout = line.as_mut().and_then(|line| line.deadline()).map(|deadline| {
+        let line_due = line.as_ref().and_then(Line::deadline);
+        let due = [line_due, agent.deadline()].into_iter().flatten().min();
+        let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
             Timespec {
@@ -161,6 +169,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
                 }
             }
         }
+        agent.tick();
         if let Some(line) = &mut line
             && line.wait(agent.machine().now())
             && let Some(serial) = &line.open

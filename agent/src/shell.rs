@@ -16,6 +16,7 @@ use rustix::io;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
 use crate::linux::{Linux, Netlink, Scratch, again, errno};
+use crate::log::Stream;
 use crate::sys;
 
 /// This process.
@@ -25,16 +26,16 @@ pub(crate) struct Shell;
 pub(crate) struct Late(Option<Scratch>);
 
 impl File for Late {
-    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        self.0.as_mut().map_or(Ok(0), |file| file.read_at(offset, buf))
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        self.0.as_mut().map_or(Ok(0), |file| file.read_some(offset, buf))
     }
 
-    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
         if self.0.is_none() {
             let file = rustix::fs::memfd_create(c"wg", MemfdFlags::CLOEXEC).map_err(errno)?;
             self.0 = Some(Scratch(file));
         }
-        self.0.as_mut().map_or(Ok(()), |file| file.write_at(offset, bytes))
+        self.0.as_mut().map_or(Ok(0), |file| file.write_some(offset, bytes))
     }
 
     fn clear(&mut self) -> Result<(), Errno> {
@@ -98,12 +99,7 @@ impl Process for Shell {
             Output::Out => sys::stdout(),
             Output::Err => sys::stderr(),
         };
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = again(|| io::write(fd, rest))?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        Ok(())
+        Stream(fd).bytes(bytes)
     }
 
     fn is_terminal(&self) -> bool {

@@ -50,7 +50,7 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
     let mut sent = Sent::default();
     let (wire, ownership) = (Wire::Serial, &mut ownership);
     let mut visitor = Visitor { key, standing, wire, handshake_hash: [0; 32], ownership };
-    agent.packet(packet, &mut visitor, &mut sent);
+    let _ = agent.packet(packet, &mut visitor, &mut sent);
     sent
 }
 

@@ -2,7 +2,7 @@
 
 mod kernel;
 
-pub(crate) use kernel::Script;
+pub(crate) use kernel::{Script, deliver};
 
 use core::cell::{Cell, RefCell};
 use core::ffi::CStr;

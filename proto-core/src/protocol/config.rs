@@ -391,6 +391,7 @@ impl core::fmt::Display for ConfigError {
 #[derive(Debug, Default)]
 pub struct Checker {
     last: Option<ItemKey>,
+    any_order: bool,
     started: bool,
     in_peer: bool,
     /// The record before this one was a peer.
@@ -398,6 +399,13 @@ pub struct Checker {
 }
 
 impl Checker {
+    /// One that takes items in any order: for an image that was made from the kernel's own tables, which cannot
+    /// have an item twice.
+    #[must_use]
+    pub fn in_any_order() -> Self {
+        Self { any_order: true, ..Self::default() }
+    }
+
     /// Checks the next record. The item it stands for, if it is one with a key of its own.
     ///
     /// # Errors
@@ -436,8 +444,8 @@ impl Checker {
         let key = item.key();
         match self.last.replace(key).map(|last| last.cmp(&key)) {
             Some(core::cmp::Ordering::Equal) => Err(ConfigError::Duplicate),
-            Some(core::cmp::Ordering::Greater) => Err(ConfigError::Order),
-            Some(core::cmp::Ordering::Less) | None => Ok(Some(item)),
+            Some(core::cmp::Ordering::Greater) if !self.any_order => Err(ConfigError::Order),
+            Some(_) | None => Ok(Some(item)),
         }
     }
 

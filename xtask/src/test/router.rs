@@ -24,6 +24,20 @@ pub(crate) enum Reach {
     Port(u16),
 }
 
+impl Reach {
+    /// What tells the host tool where a router is.
+    pub(crate) fn link(&self, vm: &Vm) -> [String; 2] {
+        let port = match self {
+            Self::Serial => {
+                return ["--serial".to_owned(), vm.serial().path().display().to_string()];
+            }
+            Self::Udp => vm.udp_port(),
+            Self::Port(port) => *port,
+        };
+        ["--udp".to_owned(), format!("127.0.0.1:{port}")]
+    }
+}
+
 /// A router of the lab.
 pub(crate) struct Router<'t> {
     pub(crate) vm: Vm,
@@ -85,7 +99,7 @@ impl<'t> Router<'t> {
         words: &[&str],
     ) -> Result<Said> {
         let mut command = person.command(words);
-        command.args(self.link(reach));
+        command.args(reach.link(&self.vm));
         // An emulated machine may stand still for longer than a router does.
         if !words.contains(&"--timeout") {
             command.args(["--timeout", "30s"]);
@@ -96,20 +110,8 @@ impl<'t> Router<'t> {
     /// The host tool against this router, to be run by its owner.
     pub(crate) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
         let mut command = self.owner.command(words);
-        command.args(self.link(reach));
+        command.args(reach.link(&self.vm));
         command
-    }
-
-    /// What tells the host tool where this router is.
-    pub(crate) fn link(&self, reach: &Reach) -> [String; 2] {
-        let port = match reach {
-            Reach::Serial => {
-                return ["--serial".to_owned(), self.vm.serial().path().display().to_string()];
-            }
-            Reach::Udp => self.vm.udp_port(),
-            Reach::Port(port) => *port,
-        };
-        ["--udp".to_owned(), format!("127.0.0.1:{port}")]
     }
 
     /// Writes a file for the host tool. Its name gives the interface.

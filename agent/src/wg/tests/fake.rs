@@ -18,7 +18,7 @@ use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ER
 
 use crate::kernel::Protocol;
 use crate::system::{Datagram, NetlinkSocket};
-use crate::testing::Memory;
+use crate::testing::{Memory, deliver};
 use crate::wg::process::{Output, Process, Unresolved};
 
 const FAMILY: u16 = 0x1e;
@@ -214,12 +214,7 @@ impl NetlinkSocket for Socket {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        if self.answers.is_empty() {
-            return Err(Errno::EAGAIN);
-        }
-        let answer = self.answers.remove(0);
-        buf[..answer.len()].copy_from_slice(&answer);
-        Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
+        deliver(&mut self.answers, buf)
     }
 }
 
