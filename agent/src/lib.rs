@@ -46,6 +46,7 @@ pub mod apply;
 pub mod commit;
 pub mod door;
 pub mod fault;
+pub mod hosts;
 pub mod identity;
 pub mod image;
 pub mod index;

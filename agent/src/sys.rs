@@ -29,6 +29,8 @@ unsafe extern "C" {
         hints: *const AddrInfo,
         found: *mut *mut AddrInfo,
     ) -> c_int;
+    fn fork() -> c_int;
+    fn _exit(code: c_int) -> !;
     #[link_name = "abort"]
     fn c_abort() -> !;
     fn __errno_location() -> *mut c_int;
@@ -167,6 +169,21 @@ pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_i
     // SAFETY: `addr` points to `addrlen` bytes, of which no more are copied than there is room for.
     unsafe { core::ptr::copy_nonoverlapping(first.addr, sockaddr.as_mut_ptr(), len) };
     Ok(len)
+}
+
+/// Does something in a copy of this process, which ends then. Its number.
+pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
+    // SAFETY: this process has one thread, so the copy has all of it.
+    let pid = unsafe { fork() };
+    if pid == 0 {
+        act();
+        // SAFETY: takes a number and does not return.
+        unsafe { _exit(0) };
+    }
+    if pid < 0 {
+        checked(pid)?;
+    }
+    Ok(pid)
 }
 
 /// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding on the side
