@@ -39,6 +39,9 @@ mod routes;
 mod save;
 mod up;
 
+#[cfg(test)]
+mod tests;
+
 /// It has been said what failed; the program ends with this exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Exit(i32);

@@ -45,20 +45,32 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let listed = listed.and_then(|()| self.own_routes(&mut there));
         listed.map_err(|fault| self.refused("cannot list what is there", fault))?;
         for prefix in (0..=128_u8).rev() {
-            if !lengths.get(usize::from(prefix)).is_some_and(|there| *there) {
-                continue;
+            if lengths.get(usize::from(prefix)).is_some_and(|there| *there) {
+                self.routes_of(&mut nets, &mut there, table, (prefix, AF_INET6))?;
+                self.routes_of(&mut nets, &mut there, table, (prefix, AF_INET))?;
             }
-            for n in 0..nets.count() {
-                let net = nets.get(n).map_err(|fault| self.refused("the routes", fault))?;
-                let Some(net) = net.filter(|net| net.prefix == prefix) else { continue };
-                match table {
-                    Table::Number(number) => self.add_route(net, Some(number))?,
-                    _ if prefix == 0 => self.add_default(net)?,
-                    _ => {
-                        let covered = covered(&mut there, &net);
-                        if !covered.map_err(|fault| self.refused("the routes", fault))? {
-                            self.add_route(net, None)?;
-                        }
+        }
+        Ok(())
+    }
+
+    /// Adds the routes of a length and a family.
+    fn routes_of(
+        &mut self,
+        nets: &mut Nets<'_, P::File>,
+        there: &mut Nets<'_, P::File>,
+        table: Table,
+        kind: (u8, u8),
+    ) -> Result<(), Exit> {
+        for n in 0..nets.count() {
+            let net = nets.get(n).map_err(|fault| self.refused("the routes", fault))?;
+            let Some(net) = net.filter(|net| (net.prefix, net.family()) == kind) else { continue };
+            match table {
+                Table::Number(number) => self.add_route(net, Some(number))?,
+                _ if net.prefix == 0 => self.add_default(net)?,
+                _ => {
+                    let covered = covered(there, &net);
+                    if !covered.map_err(|fault| self.refused("the routes", fault))? {
+                        self.add_route(net, None)?;
                     }
                 }
             }
@@ -187,15 +199,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         };
         let family = digit(&net);
         self.echo(format_args!("ip -{family} rule add not fwmark {table} table {table}"));
-        let (marked, invert) = (Some(table), true);
-        let rule = Rule { fwmark: marked, invert, ..own_rule(net.family(), table) };
-        self.add_rule(&rule)?;
+        let everywhere = Rule::new(net.family(), table);
+        self.add_rule(&Rule { fwmark: Some(table), invert: true, ..everywhere })?;
         self.echo(format_args!("ip -{family} rule add table main suppress_prefixlength 0"));
-        let short = Some(0);
-        self.add_rule(&Rule {
-            suppress_prefixlen: short,
-            ..own_rule(net.family(), RT_TABLE_MAIN)
-        })?;
+        let main = Rule::new(net.family(), RT_TABLE_MAIN);
+        self.add_rule(&Rule { suppress_prefixlen: Some(0), ..main })?;
         self.echo(format_args!("ip -{family} route add {net} dev {name} table {table}"));
         self.put_route(net, index, table)?;
         self.set_firewall(net.family() == AF_INET6, table)
@@ -274,11 +282,6 @@ fn table_number(text: &str) -> Option<u32> {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None => number(text),
     }
-}
-
-/// A rule as `ip rule add` makes it.
-const fn own_rule(family: u8, table: u32) -> Rule {
-    Rule { protocol: RTPROT_BOOT, ..Rule::new(family, table) }
 }
 
 /// The family as an option of ip(8).

@@ -46,7 +46,7 @@ pub(crate) mod text;
 mod wanted;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Something failed, and it has been said what.
 #[derive(Clone, Copy, Debug)]

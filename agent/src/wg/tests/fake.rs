@@ -26,54 +26,54 @@ const RTM_NEWLINK: u16 = 16;
 
 /// A peer as the kernel has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct FakePeer {
-    pub(super) key: Vec<u8>,
-    pub(super) preshared_key: Vec<u8>,
-    pub(super) endpoint: Vec<u8>,
-    pub(super) keepalive: u16,
-    pub(super) ips: Vec<IpNet>,
-    pub(super) handshake: i64,
-    pub(super) bytes: u64,
+pub(crate) struct FakePeer {
+    pub(crate) key: Vec<u8>,
+    pub(crate) preshared_key: Vec<u8>,
+    pub(crate) endpoint: Vec<u8>,
+    pub(crate) keepalive: u16,
+    pub(crate) ips: Vec<IpNet>,
+    pub(crate) handshake: i64,
+    pub(crate) bytes: u64,
 }
 
 /// The interface `wg0`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Device {
-    pub(super) private_key: Vec<u8>,
-    pub(super) port: u16,
-    pub(super) fwmark: u32,
-    pub(super) peers: Vec<FakePeer>,
+pub(crate) struct Device {
+    pub(crate) private_key: Vec<u8>,
+    pub(crate) port: u16,
+    pub(crate) fwmark: u32,
+    pub(crate) peers: Vec<FakePeer>,
     /// What the messages that were sent are about: the settings of the device, and for each peer the
     /// first byte of its key and its settings.
-    pub(super) sent: Vec<String>,
+    pub(crate) sent: Vec<String>,
     /// Done once, before a change is looked at.
-    pub(super) meddle: Option<fn(&mut Device)>,
+    pub(crate) meddle: Option<fn(&mut Device)>,
     /// How many dumps from now on are overtaken by changes.
-    pub(super) interrupted: u32,
+    pub(crate) interrupted: u32,
     /// Refuse a peer whose key begins with this byte.
-    pub(super) refuse: Option<u8>,
+    pub(crate) refuse: Option<u8>,
     /// A kernel that knows how to take an allowed IP away.
-    pub(super) takes_away: bool,
+    pub(crate) takes_away: bool,
 }
 
 /// Everything outside.
 #[derive(Default)]
-pub(super) struct Fake {
-    pub(super) device: Rc<RefCell<Device>>,
-    pub(super) files: BTreeMap<String, Vec<u8>>,
-    pub(super) variables: BTreeMap<&'static str, &'static str>,
-    pub(super) hosts: BTreeMap<&'static str, SocketAddr>,
-    pub(super) out: RefCell<Vec<u8>>,
-    pub(super) err: RefCell<Vec<u8>>,
-    pub(super) slept: RefCell<Vec<u32>>,
-    pub(super) full: Cell<bool>,
+pub(crate) struct Fake {
+    pub(crate) device: Rc<RefCell<Device>>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) variables: BTreeMap<&'static str, &'static str>,
+    pub(crate) hosts: BTreeMap<&'static str, SocketAddr>,
+    pub(crate) out: RefCell<Vec<u8>>,
+    pub(crate) err: RefCell<Vec<u8>>,
+    pub(crate) slept: RefCell<Vec<u32>>,
+    pub(crate) full: Cell<bool>,
     /// Bytes that one read gives at the most.
-    pub(super) piece: usize,
+    pub(crate) piece: usize,
 }
 
 impl Fake {
     /// Runs a command line; words are between blanks, `''` is an empty one.
-    pub(super) fn run(&self, line: &str) -> (i32, String, String) {
+    pub(crate) fn run(&self, line: &str) -> (i32, String, String) {
         let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
         let mut words = words.filter(|_| !line.is_empty());
         let code = crate::wg::run(self, "wg", &mut words);
@@ -154,7 +154,7 @@ impl Process for Fake {
     }
 }
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     device: Rc<RefCell<Device>>,
     answers: Vec<Vec<u8>>,
 }
