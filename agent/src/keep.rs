@@ -125,6 +125,14 @@ impl Kind {
         }
     }
 
+    /// The version in the head of a file of this kind, if it is not the one that is written here. Nothing vouches
+    /// for it.
+    #[must_use]
+    pub fn version(&self, bytes: &[u8]) -> Option<u8> {
+        let (version, _) = bytes.strip_prefix(&self.magic)?.split_first()?;
+        Some(*version).filter(|version| *version != VERSION)
+    }
+
     /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
     ///
     /// # Errors

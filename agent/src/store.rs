@@ -280,8 +280,8 @@ impl<'b, D: Disk> Store<'b, D> {
                 Subject::Interface,
                 Errno(0),
                 format_args!(
-                    "stored configuration {number} was written by another version of the agent \
-                     (format {version})"
+                    "stored configuration {number} is damaged, or was written by another version \
+                     of the agent (format {version})"
                 ),
             ),
             _ => self.slot.say(
@@ -303,8 +303,12 @@ impl<'b, D: Disk> Store<'b, D> {
         };
         let mut buf = [0; HEAD];
         let got = self.failed(file.read_at(0, &mut buf))?;
-        let payload = KIND.parse(buf.get(..got).unwrap_or_default());
-        let payload = payload.map_err(|error| self.damaged(number, error.wrong))?;
+        let bytes = buf.get(..got).unwrap_or_default();
+        let payload = KIND.parse(bytes).map_err(|error| {
+            // The head of another version may have another length, and then no checksum that is found.
+            let version = KIND.version(bytes).map_or(error.wrong, Wrong::Version);
+            self.damaged(number, version)
+        })?;
         let head = Head::parse(payload).ok_or_else(|| self.damaged(number, Wrong::Damaged))?;
         if !has_digest(self.slot, &mut file, head.span(), &head.digest)? {
             return Err(self.damaged(number, Wrong::Damaged));
