@@ -12,7 +12,6 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::config::Host;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
-use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::linux::{again, errno};
 use crate::shell::Shell;
@@ -66,6 +65,6 @@ impl AsFd for Lookup {
 impl Drop for Lookup {
     fn drop(&mut self) {
         // It has said what it had to say, and ends.
-        let _ = again(|| waitpid(Pid::from_raw(self.pid), WaitOptions::empty()));
+        let _ = sys::wait(self.pid);
     }
 }

@@ -1,6 +1,8 @@
 //! Changes that are cut at every request to the kernel and at every step of the disk: what runs and what is
 //! stored is then the old or the new, and both are the same.
 
+#![expect(clippy::result_large_err, reason = "tests have room")]
+
 use super::*;
 use crate::kernel::Buffers;
 use crate::testing::{Bench, Cellar, Incident, Mishap, Seen, Shelf, UNSYNCED, Wire, World};

@@ -196,3 +196,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::keep;
 use crate::kernel::{Buffers, Kernel, SET};
 use crate::options::Policy;
 use crate::service::{Outlet, SCRATCH, Service};
-use crate::system::{Disk, File, Files, Folder, Machine};
+use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
 
 /// A file in memory. Clones are the same file.
 #[derive(Clone, Debug, Default)]
@@ -207,7 +207,7 @@ impl Outlet for Sent {
 }
 
 /// An agent of the tests.
-pub(crate) type Agent<'b> = Service<'b, Script, Drawer, &'b Bench>;
+pub(crate) type Agent<'b, N = Script> = Service<'b, N, Drawer, &'b Bench>;
 
 /// Makes an agent over two folders and a kernel that follows a script, and does something with it.
 pub(crate) fn with_agent<T>(
@@ -215,10 +215,20 @@ pub(crate) fn with_agent<T>(
     folders: (Drawer, Drawer),
     act: impl FnOnce(Agent<'_>) -> T,
 ) -> T {
+    let generic = Script { generic: true, ..Script::default() };
+    with_agent_on((Script::default(), generic), bench, folders, act)
+}
+
+/// The same over another kernel, by its two sockets.
+pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
+    (route, generic): (N, N),
+    bench: &Bench,
+    folders: (Drawer, Drawer),
+    act: impl FnOnce(Agent<'_, N>) -> T,
+) -> T {
     let slot = Slot::default();
     let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
-    let generic = Script { generic: true, ..Script::default() };
-    let kernel = Kernel::new(Script::default(), generic, &slot, &mut buffers);
+    let kernel = Kernel::new(route, generic, &slot, &mut buffers);
     let files = Files::default();
     let committer = Committer::new(kernel, files, bench, &mut set, folders).unwrap();
     act(Service::new(committer, Default::default(), Policy::default()).unwrap())

@@ -287,25 +287,31 @@ impl NetlinkSocket for Wire {
             }
             GET_LINK => {
                 let (_, attributes) = message.split::<16>().unwrap();
-                let named = attributes.flatten().find(|a| a.ty == IFLA_IFNAME).unwrap();
-                let name = named.str().unwrap();
-                let errno = match state.links.get(name) {
-                    None => Errno::ENODEV.0,
-                    Some(link) => {
-                        answers.answer(|w| {
-                            w.message(NEW_LINK, 0, message.seq, 7).unwrap();
-                            let words = [0, link.index, link.up.into(), 0].map(u32::to_ne_bytes);
-                            w.header(&words.concat()).unwrap();
-                            w.string(IFLA_IFNAME, name).unwrap();
-                            w.u32(IFLA_MTU, link.mtu).unwrap();
-                            let info = w.nest_start(18).unwrap();
-                            w.string(1, "wireguard").unwrap();
-                            w.nest_end(info);
-                        });
-                        0
+                let named = attributes.flatten().find(|a| a.ty == IFLA_IFNAME);
+                let named = named.map(|name| name.str().unwrap());
+                let found =
+                    state.links.iter().filter(|(name, _)| named.is_none_or(|n| *n == **name));
+                let found: Vec<_> = found.collect();
+                for (name, link) in &found {
+                    answers.answer(|w| {
+                        let flags = if named.is_none() { 2 } else { 0 };
+                        w.message(NEW_LINK, flags, message.seq, 7).unwrap();
+                        let words = [0, link.index, link.up.into(), 0].map(u32::to_ne_bytes);
+                        w.header(&words.concat()).unwrap();
+                        w.string(IFLA_IFNAME, name).unwrap();
+                        w.u32(IFLA_MTU, link.mtu).unwrap();
+                        let info = w.nest_start(18).unwrap();
+                        w.string(1, "wireguard").unwrap();
+                        w.nest_end(info);
+                    });
+                }
+                match named {
+                    None => answers.end(&message, NLMSG_DONE, 0),
+                    Some(_) if found.is_empty() => {
+                        answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
                     }
-                };
-                answers.end(&message, NLMSG_ERROR, errno);
+                    Some(_) => answers.end(&message, NLMSG_ERROR, 0),
+                }
                 true
             }
             GET_ADDR | GET_ROUTE | GET_RULE => {
