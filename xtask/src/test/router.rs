@@ -15,6 +15,18 @@ use std::{
     time::Duration,
 };
 
+/// Where the agent keeps what outlives a reboot unless told otherwise ...
+pub(crate) const KEEP: &str = "/etc/postwired";
+/// ... and what outlives itself.
+pub(crate) const STATE: &str = "/var/run/postwired";
+
+/// Takes away all interfaces and the rules that came with them. Peers first: a stock kernel takes 12 ms
+/// for each peer of a link that is deleted.
+pub(crate) const EMPTY: &str = "\
+    for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
+    for f in -4 -6; do for p in 32764 32765; do \
+    while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done";
+
 /// How the bench reaches a router.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
@@ -174,18 +186,19 @@ impl<'t> Router<'t> {
         Ok(())
     }
 
-    /// Ends the agent if it runs, takes away what it made, and starts it anew.
+    /// Ends the agent if it runs, takes away what it made and what it has stored, and starts it anew.
     pub(crate) fn fresh(&self, options: &str) -> Result<()> {
         self.vm.serial().set_faults(Faults::default());
         self.vm.serial().cut(false);
         self.stop()?;
-        // Peers first: a stock kernel takes 12 ms for each peer of a link that is deleted.
-        self.vm.sh(
-            "for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
-             for f in -4 -6; do for p in 32764 32765; do \
-             while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done",
-        )?;
+        self.empty()?;
         crate::demo::start_agent(&self.vm, options)
+    }
+
+    /// Takes away what an agent that is gone has made and stored. Identity and owners stay.
+    pub(crate) fn empty(&self) -> Result<()> {
+        self.vm.sh(&format!("cd {KEEP} && rm -f *.[0-9]* next; rm -f {STATE}/next; {EMPTY}"))?;
+        Ok(())
     }
 
     /// Ends the agent.
