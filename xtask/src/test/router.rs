@@ -84,6 +84,23 @@ impl Said {
     pub(crate) fn text(&self, path: &str) -> &str {
         self.json.pointer(path).and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// A field that is a number.
+    pub(crate) fn number(&self, path: &str) -> Option<u64> {
+        self.json.pointer(path).and_then(Value::as_u64)
+    }
+
+    /// Whether a field is this.
+    pub(crate) fn is(&self, path: &str, value: impl Into<Value>) -> bool {
+        self.json.pointer(path) == Some(&value.into())
+    }
+
+    /// What it said if it ended like this, for this reason: in words.
+    pub(crate) fn failed(&self, code: i32, error: &str) -> Result<&str> {
+        ensure!(self.code == code, "exit code {} in place of {code}: {}", self.code, self.json);
+        ensure!(self.text("/error/code") == error, "the reason is not {error}: {}", self.json);
+        Ok(self.text("/error/message"))
+    }
 }
 
 impl<'t> Router<'t> {
@@ -173,6 +190,41 @@ impl<'t> Router<'t> {
         Ok(self.vm.sh(script)?.ok()?.text())
     }
 
+    /// What of the kernel is configuration, as lines in no order of the kernel's: no counters, no numbers of
+    /// links.
+    pub(crate) fn state(&self) -> Result<Vec<String>> {
+        let script = "wg show all dump | cut -f 1-5,9; \
+                      for i in $(wg show interfaces); do echo $i $(cat /sys/class/net/$i/flags); done; \
+                      grep . /sys/class/net/*/mtu; ip -o address | sed 's/^[0-9]*: //'; \
+                      ip route show table all; ip -6 route show table all; ip rule; ip -6 rule";
+        let shown = self.vm.sh_with(script, b"", Duration::from_secs(300))?.ok()?.text();
+        let mut lines: Vec<String> = shown
+            .lines()
+            // It depends on the card, which is another one in the next machine.
+            .filter(|line| {
+                !line.contains("eth0") || !(line.contains("fe80:") || line.contains("ff00:"))
+            })
+            .map(|line| {
+                let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
+                if let Some(ips) = fields.get_mut(4) {
+                    let mut sorted: Vec<&str> = ips.split(',').collect();
+                    sorted.sort_unstable();
+                    *ips = sorted.join(",");
+                }
+                fields.join("\t")
+            })
+            .collect();
+        lines.sort_unstable();
+        Ok(lines)
+    }
+
+    /// Fails when [`Router::state`] is not this.
+    pub(crate) fn is_in(&self, state: &[String]) -> Result<()> {
+        let now = self.state()?;
+        ensure!(now == state, "{}", differences(state, &now));
+        Ok(())
+    }
+
     /// Fails when anything is different from what [`Router::everything`] said before.
     pub(crate) fn is_still(&self, before: &str) -> Result<()> {
         let after = self.everything()?;
@@ -221,6 +273,18 @@ impl<'t> Router<'t> {
         let number = shown.split_whitespace().nth(1).context("no Rss")?;
         Ok(number.parse()?)
     }
+}
+
+/// Some of the lines that are in one state and not in the other.
+pub(crate) fn differences(before: &[String], after: &[String]) -> String {
+    let only = |sign: &str, one: &[String], other: &[String]| -> Vec<String> {
+        let lines = one.iter().filter(|line| other.binary_search(line).is_err());
+        lines.map(|line| format!("{sign} {line}")).collect()
+    };
+    let (gone, new) = (only("-", before, after), only("+", after, before));
+    let shown: Vec<&str> =
+        gone.iter().take(5).chain(new.iter().take(5)).map(String::as_str).collect();
+    format!("{} lines gone, {} new:\n{}", gone.len(), new.len(), shown.join("\n"))
 }
 
 /// The public key of a router, as it tells it to whoever is root on it. `options` may name the folder
