@@ -6,6 +6,7 @@ mod push;
 mod refusals;
 mod secrets;
 mod stored;
+mod undo;
 
 use super::{Tally, keeper::Keeper, router::Router};
 use crate::{
@@ -73,6 +74,12 @@ const KEPT: &[(&str, KeptTest)] = &[
     ("stored: a history, and the way back", stored::history),
     ("stored: damaged files are not used, and told", stored::damaged),
     ("stored: what was changed by hand is seen and repaired", stored::drift),
+    ("undo: a change that is refused anywhere", undo::refused),
+    ("undo: what the kernel itself refuses", undo::kernel_refuses),
+    ("undo: an interface that is deleted under a push", undo::deleted),
+    ("undo: an interface that is new, and one that is removed", undo::new_interface),
+    ("undo: when that fails too", undo::stuck),
+    ("undo: endpoints that were none", undo::endpoints),
 ];
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
