@@ -15,7 +15,7 @@ use proto_core::protocol::message::{Code, Phase, State, Subject, cut, device, pe
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
-use crate::index::{Entry, Mark};
+use crate::index::{Entry, Mark, REMAKE};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
 use crate::plan::{Plan, Work, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
@@ -335,9 +335,15 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         let mut records =
             Records::new(self.work.slot, self.work.image, entry.offset, self.work.end);
         let wanted = peer_record(&mut records, entry)?;
-        let change = peer_change(&wanted, entry.mark);
         let about = Subject::Peer(wanted.public_key);
-        let mut sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
+        let (mut mark, mut sent) = (entry.mark, false);
+        if matches!(mark, Mark::Differs(fields) if fields & REMAKE != 0) {
+            let change = PeerChange { remove: true, ..PeerChange::new(wanted.public_key) };
+            sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
+            mark = Mark::Missing;
+        }
+        let change = peer_change(&wanted, mark);
+        sent |= put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
         if !change.replace_allowed_ips {
             return Ok(sent);
         }

@@ -394,24 +394,25 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let slot = self.slot;
         let mut failure = slot.take(fault);
         self.store.discard();
-        if failure.state != State::Unchanged {
-            match self.go_back(working) {
-                Ok(()) => failure.state = State::Undone,
-                Err(fault) => {
-                    let second = slot.take(fault);
-                    let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
-                    failure.text = stuck(&failure, &second, differs);
-                    // The snapshot stays: the next start of the agent tries again.
-                    return slot.restore(failure);
-                }
+        // Somebody else may have changed something too: what was there before is put back in any case.
+        match self.go_back(working) {
+            Ok(false) if failure.state == State::Unchanged => {}
+            Ok(_) => failure.state = State::Undone,
+            Err(fault) => {
+                let second = slot.take(fault);
+                let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
+                failure.text = stuck(&failure, &second, differs);
+                failure.state = State::Partly;
+                // The snapshot stays: the next start of the agent tries again.
+                return slot.restore(failure);
             }
         }
         self.snapshots.discard();
         slot.restore(failure)
     }
 
-    /// Goes back to the snapshot.
-    pub(crate) fn go_back(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
+    /// Goes back to the snapshot. Whether anything was different.
+    pub(crate) fn go_back(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
         let mut tries = 1;
         loop {
             match self.go_back_once(working) {
@@ -422,13 +423,15 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         }
     }
 
-    fn go_back_once(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
+    fn go_back_once(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
         let (head, mut image) = self.snapshots.open_snapshot()?;
         let Self { slot, kernel, files, set, .. } = self;
         let name = parse_name(slot, &head.interface)?;
         if !head.existed {
             let mut extras = Extras::new(slot, &mut files.extras);
-            return remove::interface(kernel, &mut extras, set, name, head.fwmark).map(|_| ());
+            let there = wireguard_link(kernel, name)?.is_some();
+            let removed = remove::interface(kernel, &mut extras, set, name, head.fwmark)?;
+            return Ok(there || removed.rules.removed > 0);
         }
         if !head.up
             && let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.up)
@@ -439,9 +442,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         }
         let (plan, target, interface) = self.compare_snapshot(&head, &mut image, working)?;
         if plan.summary.is_quiet() {
-            return Ok(());
+            return Ok(false);
         }
-        self.make(&mut image, target, &interface, &plan, working).map(|_| ())
+        self.make(&mut image, target, &interface, &plan, working).map(|_| true)
     }
 
     fn compare_snapshot(
@@ -453,7 +456,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let (target, checked) = self.check(image, head.span(), true, working)?;
         let target = Target { up: head.up, fwmark: head.fwmark, ..target };
         let interface = checked.interface;
-        let (plan, target) = self.compare(image, target, &interface, Purpose::Change, working)?;
+        let (plan, target) = self.compare(image, target, &interface, Purpose::Undo, working)?;
         Ok((plan, target, interface))
     }
 
@@ -500,7 +503,7 @@ struct Target {
     key: [u8; 16],
     /// Whether the link is to be up.
     up: bool,
-    /// The mark of our rules where there is no link to ask.
+    /// A mark that our rules may have besides that of the device, or 0.
     fwmark: u32,
 }
 
@@ -552,3 +555,6 @@ fn write_image<F: File, G: File>(
     writer.record(&Record::Interface(checked.interface.clone()))?;
     writer.copy(image, checked.rest, end)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,12 @@
 //! come through it.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use heapless::Vec;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::config::Host;
 use proto_core::protocol::session::{
     Channel, Cookie, Gatekeys, INITIATION, Initiation, SEEK, SESSION_LIFE, Seek, StaticKey,
     TO_ROUTER, Wire, fingerprint, receiver,
@@ -177,6 +179,17 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// Does what there is to do before anybody comes.
     pub fn start(&mut self) {
         self.service.start();
+        wipe_stack();
+    }
+
+    /// As [`Service::next_host`].
+    pub fn next_host(&mut self) -> Option<Host> {
+        self.service.next_host()
+    }
+
+    /// As [`Service::found`].
+    pub fn found(&mut self, address: Option<SocketAddr>) {
+        self.service.found(address);
         wipe_stack();
     }
 

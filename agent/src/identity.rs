@@ -52,20 +52,21 @@ mod tests {
     fn a_damaged_one_is_not_replaced() {
         let (mut folder, bench) = (Drawer::default(), Bench::default());
         load(&mut folder, &&bench).unwrap();
-        let whole = folder.files[&c"identity".to_owned()].clone();
+        let whole = folder.bytes(c"identity");
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
-            folder.files.insert(c"identity".to_owned(), damaged);
+            folder.put(c"identity", &damaged);
             assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
-            folder.files.insert(c"identity".to_owned(), whole[..at].to_vec());
+            folder.put(c"identity", &whole[..at]);
             assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
         }
     }
 
     #[test]
     fn one_that_cannot_be_kept_is_not_used() {
-        let mut folder = Drawer { full: true, ..Drawer::default() };
+        let mut folder = Drawer::default();
+        folder.full.set(true);
         let bench = Bench::default();
         assert_eq!(
             load(&mut folder, &&bench).unwrap_err().wrong,

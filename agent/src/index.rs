@@ -17,9 +17,13 @@ pub enum Mark {
     Missing,
     /// The kernel has it just so.
     Same,
-    /// The kernel has it, but these fields of it differ ([`proto_core::protocol::message::peer`]).
+    /// The kernel has it, but these fields of it differ ([`proto_core::protocol::message::peer`], and
+    /// [`REMAKE`]).
     Differs(u8),
 }
+
+/// A field of a peer that cannot be changed back: it is made anew.
+pub const REMAKE: u8 = 0x40;
 
 impl Mark {
     pub(crate) const fn to_byte(self) -> u8 {

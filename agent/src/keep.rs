@@ -11,6 +11,7 @@
 use core::ffi::CStr;
 use core::fmt;
 
+use heapless::String;
 use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 
@@ -187,6 +188,24 @@ pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     let (field, rest) = payload.split_first_chunk()?;
     *payload = rest;
     Some(field)
+}
+
+/// A text with zeros behind it. Its length is a field before it.
+#[must_use]
+pub fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Takes a text of [`padded`] and its length off a payload.
+pub fn text<const N: usize>(rest: &mut &[u8]) -> Option<String<N>> {
+    let [len] = *take(rest)?;
+    let bytes: &[u8; N] = take(rest)?;
+    let text = core::str::from_utf8(bytes.get(..len.into())?).ok()?;
+    String::try_from(text).ok()
 }
 
 /// How long the file of a payload is in bytes.

@@ -199,6 +199,20 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         self.exchange(protocol, Expect::Ack, subject, write, &mut |_| Ok(())).map(|_| ())
     }
 
+    /// Asks for one thing.
+    ///
+    /// # Errors
+    /// A failure about `subject`, or what `take` returned.
+    pub fn ask(
+        &mut self,
+        protocol: Protocol,
+        subject: Subject,
+        write: &WriteRequest<'_>,
+        take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.exchange(protocol, Expect::Reply, subject, write, take).map(|_| ())
+    }
+
     /// Asks for a list. `Ok(false)` when it changed meanwhile and has to be asked for again.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 //! | [`service`] | requests in, replies out, each done once |
 //! | [`options`] | the command line |
 //! | [`wg`] | the commands of wg(8) |
+//! | [`quick`] | the commands of wg-quick(8) |
 //!
 //! The binary adds the sockets, the serial port and the loop. All memory is fixed: a configuration
 //! is in the stage file, and what is known about each of its items is in the index file.
@@ -46,6 +47,7 @@ pub mod apply;
 pub mod commit;
 pub mod door;
 pub mod fault;
+pub mod hosts;
 pub mod identity;
 pub mod image;
 pub mod index;
@@ -55,6 +57,7 @@ pub mod limits;
 pub mod options;
 pub mod owners;
 pub mod plan;
+pub mod quick;
 pub mod records;
 pub mod remove;
 pub mod report;

@@ -150,15 +150,15 @@ impl Dir {
         open(dir.as_c()).map(Self)
     }
 
-    /// Makes the agent's files in this folder, and the one for an image that is arriving.
-    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, Scratch), Errno> {
+    /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
+    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, (Scratch, Scratch)), Errno> {
         let dir = self.0.as_fd();
         let files = Files {
             index: scratch(dir, c"index")?,
             extras: scratch(dir, c"extras")?,
             report: scratch(dir, c"report")?,
         };
-        Ok((files, scratch(dir, c"stage")?))
+        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?)))
     }
 }
 

@@ -5,10 +5,11 @@
 //! |---|---|
 //! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
 //! | `linux` | netlink sockets, files, clock and identity |
-//! | `shell` | what `wg` asks of its process |
+//! | `shell` | what `wg` and `wg-quick` ask of their process |
 //! | `log` | text for whoever is there to read it |
 //! | `local` | the commands for somebody on the router |
 //! | `wires` | the serial port and the UDP socket |
+//! | `resolver` | host names looked up beside the loop |
 //! | `serve` | the loop |
 #![no_std]
 #![no_main]
@@ -24,6 +25,7 @@
 mod linux;
 mod local;
 mod log;
+mod resolver;
 mod serve;
 mod shell;
 mod sys;
@@ -33,7 +35,7 @@ use core::fmt::Write;
 
 use postwired::keep::KeepError;
 use postwired::options::{self, Command, OptionsError};
-use postwired::wg;
+use postwired::{quick, wg};
 use proto_core::text::split_last;
 
 use log::{Stream, log};
@@ -45,11 +47,18 @@ fn run(mut args: sys::Args) -> i32 {
     let program = args.next().map_or("", text);
     let name = split_last(program, b'/').map_or(program, |(_, name)| name);
     let mut words = args.clone().map(text);
-    if name == "wg" || words.next() == Some("wg") {
-        let (program, skipped) = if name == "wg" { (program, 0) } else { ("wg", 1) };
-        return wg::run(&shell::Shell, program, &mut args.map(text).skip(skipped));
+    let (command, skipped) = match name {
+        "wg" | "wg-quick" => (name, 0),
+        _ => (words.next().unwrap_or_default(), 1),
+    };
+    let program = if skipped == 0 { program } else { command };
+    let words = &mut args.clone().map(text).skip(skipped);
+    match command {
+        "wg" => wg::run(&shell::Shell, program, words),
+        // It says its name without the folder.
+        "wg-quick" => quick::run(&shell::Shell, command, words),
+        _ => serve_or_help(args),
     }
-    serve_or_help(args)
 }
 
 /// What it does as `postwired`.

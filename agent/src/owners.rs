@@ -479,7 +479,8 @@ mod tests {
     #[test]
     fn a_change_that_cannot_be_kept_is_none() {
         let slot = Slot::default();
-        let (mut keep, mut state) = (Drawer { full: true, ..Drawer::default() }, Drawer::default());
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        keep.full.set(true);
         let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
         assert_eq!(claim(&mut ownership, Wire::Serial, None), Err(Code::Storage));
         assert!(ownership.is_empty());
@@ -493,11 +494,11 @@ mod tests {
     fn a_damaged_list_lets_nobody_claim() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, Some(ANNE)).unwrap();
-        let whole = keep.files[OWNERS.name].clone();
+        let whole = keep.bytes(OWNERS.name);
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            keep.files.insert(OWNERS.name.to_owned(), damaged);
+            keep.put(OWNERS.name, &damaged);
             let error = Ownership::load(&mut keep, &mut state, None).unwrap_err();
             assert_eq!(error.wrong, Wrong::Damaged, "{at}");
         }

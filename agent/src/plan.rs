@@ -12,7 +12,7 @@ use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
-use crate::index::{Entry, Extras, Index, Mark};
+use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
@@ -38,7 +38,7 @@ pub struct Work<'f, F> {
     pub key: [u8; 16],
     /// Whether the link is to be up.
     pub up: bool,
-    /// The mark of our rules where there is no link to ask.
+    /// A mark that our rules may have besides that of the device, or 0.
     pub fwmark: u32,
 }
 
@@ -61,6 +61,9 @@ pub enum Purpose {
     /// To find what somebody changed since. An endpoint that a peer moved, or that was looked up by its name, is
     /// no difference.
     Repair,
+    /// To find what has to be changed back to a snapshot. An endpoint cannot be taken away from a peer; but a
+    /// peer that was never heard of loses nothing by being made anew.
+    Undo,
     /// To see whether the kernel took it. Endpoints as for a repair.
     Verify,
 }
@@ -110,8 +113,8 @@ fn compare_once<N: NetlinkSocket, F: File>(
             return Ok(None);
         }
     }
-    let fwmark = found.map_or(work.fwmark, |device| device.fwmark);
-    if !rules(kernel, work, fwmark)? {
+    let marks = [found.map_or(0, |device| device.fwmark), work.fwmark];
+    if !rules(kernel, work, marks)? {
         return Ok(None);
     }
     count(work, &mut summary)?;
@@ -192,9 +195,9 @@ fn routes<N: NetlinkSocket, F: File>(
 fn rules<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
-    fwmark: u32,
+    marks: [u32; 2],
 ) -> Result<bool, Fault> {
-    each_rule_of(kernel, fwmark, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
+    each_rule_of(kernel, marks, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
 }
 
 /// A peer of the kernel's that is being told, with the entry it is compared to.
@@ -214,7 +217,7 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<bool, Fault> {
     let phase = match purpose {
-        Purpose::Change | Purpose::Repair => Phase::Comparing,
+        Purpose::Change | Purpose::Repair | Purpose::Undo => Phase::Comparing,
         Purpose::Verify => Phase::Verifying,
     };
     let mut told: Option<Told> = None;
@@ -282,12 +285,18 @@ fn peer_changes<F: File>(
 ) -> Result<u8, Fault> {
     let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
     let wanted = peer_record(&mut records, entry)?;
-    let moves = purpose != Purpose::Change
+    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
+    let moves = !exact
         && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
     let endpoint = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && !moves;
     let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
+    let remake = purpose == Purpose::Undo
+        && wanted.endpoint.is_none()
+        && info.endpoint.is_some()
+        && info.latest_handshake.is_none();
     Ok([
+        (remake, REMAKE),
         (endpoint, peer::ENDPOINT),
         (psk, peer::PRESHARED_KEY),
         (keepalive, peer::PERSISTENT_KEEPALIVE),

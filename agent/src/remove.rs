@@ -40,7 +40,7 @@ pub fn link<N: NetlinkSocket>(
 }
 
 /// Removes an interface, if it is there, and what the agent made for it. What there was is in the summary.
-/// `fwmark` is that of its rules where there is no link to ask.
+/// `fwmark` is a mark that its rules may have besides that of the device, or 0.
 ///
 /// # Errors
 /// [`Code::WrongKind`], or what the kernel said.
@@ -59,12 +59,12 @@ pub fn interface<N: NetlinkSocket, F: File>(
     steady(kernel.slot, Subject::Interface, &mut || {
         extras.clear()?;
         summary = Summary::default();
-        let (mut fwmark, mut whole) = (fwmark, true);
+        let (mut marks, mut whole) = ([fwmark, 0], true);
         let add = |count: &mut u32| *count = count.saturating_add(1);
         if let Some(found) = &found {
             whole &= each_event(kernel, name, &mut |event| {
                 match event {
-                    Event::Device(device) => fwmark = device.fwmark,
+                    Event::Device(device) => marks = [fwmark, device.fwmark],
                     Event::Peer(_) => add(&mut summary.peers.removed),
                     Event::AllowedIp(_) => {}
                 }
@@ -81,7 +81,7 @@ pub fn interface<N: NetlinkSocket, F: File>(
                 Ok(())
             })?;
         }
-        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+        whole &= each_rule_of(kernel, marks, &mut |rule, owned| {
             if owned {
                 extras.push(&Item::Rule(rule).key())?;
                 add(&mut summary.rules.removed);

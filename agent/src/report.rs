@@ -64,7 +64,7 @@ pub fn running<N: NetlinkSocket, F: File>(
             }
             Ok(())
         })?;
-        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
             if owned {
                 report.record(&Running::Rule(rule))?;
             }

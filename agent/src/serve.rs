@@ -25,6 +25,7 @@ use zeroize::Zeroize;
 
 use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
 use crate::log::log;
+use crate::resolver::Lookup;
 use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
 
 /// How long a frame may stay open without a byte, in milliseconds.
@@ -34,6 +35,7 @@ const REOPEN: u64 = 1_000;
 
 const SERIAL: u64 = 1;
 const UDP: u64 = 2;
+const LOOKUP: u64 = 3;
 
 /// Why the agent cannot go on.
 pub(crate) enum ServeError<'a> {
@@ -88,7 +90,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
     let state_failed = |errno| ServeError::State(options.state, errno);
     let keep_failed = |error| ServeError::Keep(options.keep, error);
-    let (files, stage_file) = state.scratch().map_err(state_failed)?;
+    let (files, own) = state.scratch().map_err(state_failed)?;
     let label = options.label_secret.map(label).transpose()?;
     let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;
     let ownership = Ownership::load(&mut keep, &mut state, label).map_err(keep_failed)?;
@@ -100,7 +102,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let folders = (open_dir(options.keep)?, open_dir(options.state)?);
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
     let service = committer
-        .and_then(|committer| Service::new(committer, stage_file, options.policy))
+        .and_then(|committer| Service::new(committer, own, options.policy))
         .map_err(|_| ServeError::Random)?;
     let shown = fingerprint(&identity.public());
     match ownership.len() {
@@ -134,7 +136,19 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         }
     };
 
+    let mut lookup: Option<Lookup> = None;
     loop {
+        if lookup.is_none()
+            && let Some(host) = agent.next_host()
+        {
+            match Lookup::begin(&host) {
+                Ok(begun) => {
+                    watch(&events, &begun, LOOKUP)?;
+                    lookup = Some(begun);
+                }
+                Err(_) => agent.found(None),
+            }
+        }
         let now = agent.machine().now();
         let line_due = line.as_ref().and_then(Line::deadline);
         let due = [line_due, agent.deadline()].into_iter().flatten().min();
@@ -149,7 +163,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
-        }; 2];
+        }; 3];
         let count = match epoll::wait(&events, &mut ready, timeout.as_ref()) {
             Ok(count) => count,
             Err(io::Errno::INTR) => continue,
@@ -160,6 +174,11 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
                 SERIAL => {
                     if let Some(line) = &mut line {
                         line.read(&mut agent);
+                    }
+                }
+                LOOKUP => {
+                    if let Some(lookup) = lookup.take() {
+                        agent.found(lookup.finish());
                     }
                 }
                 _ => {

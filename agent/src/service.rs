@@ -31,6 +31,7 @@ use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
 use crate::commit::Committer;
 use crate::fault::{Fault, Slot};
+use crate::hosts::Hosts;
 use crate::kernel::steady;
 use crate::options::Policy;
 use crate::report;
@@ -97,6 +98,8 @@ pub struct Service<'b, N, D: Disk, M> {
     pending: Option<Pending>,
     /// When what is stored is to be applied again, because it could not be, and how long to wait then.
     retry: Option<(u64, u64)>,
+    /// Endpoints that are to be looked up.
+    hosts: Hosts<D::File>,
     kept: Vec<Kept, CLIENTS>,
     /// Counts stages and files; starts anywhere, so that those of an earlier agent are not taken for
     /// those of this one.
@@ -113,7 +116,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     /// When the machine has no random numbers.
     pub fn new(
         committer: Committer<'b, N, D, M>,
-        stage_file: D::File,
+        (stage_file, hosts): (D::File, D::File),
         policy: Policy,
     ) -> Result<Self, Fault> {
         let mut number = [0; 4];
@@ -128,6 +131,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             readable: None,
             pending: None,
             retry: None,
+            hosts: Hosts::new(hosts),
             kept: Vec::new(),
             number: u32::from_ne_bytes(number),
             started: machine.now(),
@@ -325,7 +329,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             text: self.counters.text,
             interfaces: Vec::new(),
             pending: self.pending.as_ref().map(|pending| pending.shown(now)),
-            unresolved: 0,
+            unresolved: self.hosts.left(),
             trouble: self.committer.trouble.clone(),
         };
         let Committer { machine, kernel, .. } = &mut self.committer;

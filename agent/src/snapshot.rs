@@ -54,7 +54,7 @@ pub fn image<N: NetlinkSocket, F: File>(
             }
             Ok(())
         })?;
-        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
             if owned {
                 image.record(&Record::Rule(rule))?;
             }

@@ -8,8 +8,12 @@ use heapless::String;
 use core::fmt::Write;
 
 use crate::commit::{Change, Committer};
-use crate::fault::Fault;
+use crate::fault::{Fault, Slot};
+use crate::image::Span;
 use crate::system::{Disk, Machine, NetlinkSocket};
+
+/// Sees an image that was applied: of which interface, in which file, and where in it.
+pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
@@ -27,7 +31,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         if head.boot == self.machine.boot_id() && unfinished {
             let interface = &head.interface;
             match self.go_back(&mut |_, _, _| {}) {
-                Ok(()) => {
+                Ok(_) => {
                     self.machine.log(format_args!("{interface}: took an unfinished change back"));
                 }
                 Err(fault) => self.note(interface, fault),
@@ -37,7 +41,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     }
 
     /// Applies what is stored of every interface that `allowed` allows. Whether all of it runs now.
-    pub fn apply_stored(&mut self, allowed: &dyn Fn(&str) -> bool) -> bool {
+    ///
+    /// `applied` sees each image that runs.
+    pub fn apply_stored(
+        &mut self,
+        allowed: &dyn Fn(&str) -> bool,
+        applied: &mut Applied<'_, D::File>,
+    ) -> bool {
         self.trouble.clear();
         let mut whole = true;
         let mut last = Name::new();
@@ -53,7 +63,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             if !allowed(&last) {
                 continue;
             }
-            match self.repair(&last) {
+            match self.repair(&last, applied) {
                 Ok(changed) => {
                     if changed {
                         self.machine.log(format_args!("{last}: applied what is stored"));
@@ -68,7 +78,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     }
 
     /// Applies what is stored of an interface. Whether anything had to change.
-    fn repair(&mut self, interface: &Name) -> Result<bool, Fault> {
+    fn repair(
+        &mut self,
+        interface: &Name,
+        applied: &mut Applied<'_, D::File>,
+    ) -> Result<bool, Fault> {
         let Some((head, mut image)) = self.newest_whole(interface)? else {
             let text = "nothing that is stored is whole";
             return Err(self.slot.fail(Code::NotStored, Subject::Interface, text));
@@ -77,6 +91,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             return Ok(false);
         }
         let done = self.commit(&mut image, head.span(), &Change::REPAIR, &mut |_, _, _| {})?;
+        applied(self.slot, (interface, &mut image, head.span()))?;
         Ok(!done.summary.is_quiet())
     }
 

@@ -20,7 +20,7 @@ use proto_core::text::{number, split_last};
 
 use crate::fault::{Fault, Slot};
 use crate::image::{Span, has_digest};
-use crate::keep::{Kind, Wrong, file_len, payload, put, take};
+use crate::keep::{Kind, Wrong, file_len, padded, payload, put, take, text};
 use crate::system::{Disk, File};
 
 /// How many configurations of an interface are kept.
@@ -183,21 +183,6 @@ impl Head {
     }
 }
 
-fn padded<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    bytes
-}
-
-fn text<const N: usize>(rest: &mut &[u8]) -> Option<String<N>> {
-    let [len] = *take(rest)?;
-    let bytes: &[u8; N] = take(rest)?;
-    let text = core::str::from_utf8(bytes.get(..len.into())?).ok()?;
-    String::try_from(text).ok()
-}
-
 /// The name of a file.
 struct FileName(String<32>);
 
@@ -220,6 +205,9 @@ impl FileName {
         number(digits).filter(|_| plain).map(|number| (interface, number))
     }
 }
+
+/// Writes an image into a file from a byte on: its length and digest.
+pub type WriteImage<'w, F> = dyn FnMut(&mut F, u32) -> Result<(u32, Digest), Fault> + 'w;
 
 /// A folder with configurations.
 #[derive(Debug)]
@@ -351,7 +339,7 @@ impl<'b, D: Disk> Store<'b, D> {
     fn write(
         &mut self,
         head: &mut Head,
-        image: &mut dyn FnMut(&mut D::File, u32) -> Result<(u32, Digest), Fault>,
+        image: &mut WriteImage<'_, D::File>,
         sync: bool,
     ) -> Result<(), Fault> {
         let file = self.disk.create(NEXT);
@@ -375,7 +363,7 @@ impl<'b, D: Disk> Store<'b, D> {
     pub fn prepare(
         &mut self,
         head: &mut Head,
-        image: &mut dyn FnMut(&mut D::File, u32) -> Result<(u32, Digest), Fault>,
+        image: &mut WriteImage<'_, D::File>,
     ) -> Result<(), Fault> {
         let written = self.write(head, image, true);
         if written.is_err() {
@@ -421,7 +409,7 @@ impl<'b, D: Disk> Store<'b, D> {
     pub fn write_snapshot(
         &mut self,
         head: &mut Head,
-        image: &mut dyn FnMut(&mut D::File, u32) -> Result<(u32, Digest), Fault>,
+        image: &mut WriteImage<'_, D::File>,
     ) -> Result<(), Fault> {
         // One that is torn was no good to anybody: nothing was changed before it was whole.
         self.write(head, image, false)

@@ -190,7 +190,7 @@ pub trait Machine {
 }
 
 /// The agent's files. None of them outlives the agent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Files<F> {
     /// What is known about each item of the image ([`crate::index`]).
     pub index: F,

@@ -178,29 +178,35 @@ fn each_rule<N: NetlinkSocket>(
     Ok(true)
 }
 
-/// Which of our rules belong to the interface with this mark.
+/// Which of our rules belong to the interface with these marks; 0 is none. It has two while it changes from one
+/// to the other.
 ///
 /// A rule with a mark belongs to the interface that has it. One without is shared by all: it is the
 /// interface's only when nobody else's rule is left in its family.
 #[derive(Clone, Copy, Debug, Default)]
 struct RuleOwner {
-    fwmark: u32,
+    marks: [u32; 2],
     /// Whether another interface has rules: IPv4, IPv6.
     others: [bool; 2],
 }
 
 impl RuleOwner {
-    /// For the interface with this mark; 0 has no rules.
+    /// For the interface with these marks.
     #[must_use]
-    const fn new(fwmark: u32) -> Self {
-        Self { fwmark, others: [false; 2] }
+    const fn new(marks: [u32; 2]) -> Self {
+        Self { marks, others: [false; 2] }
+    }
+
+    /// Whether it has a mark, and this is it.
+    fn has(&self, mark: u32) -> bool {
+        mark != 0 && self.marks.contains(&mark)
     }
 
     /// Takes note of one of our rules. All of them have to pass by before [`RuleOwner::owns`].
     fn meet(&mut self, rule: &Rule) {
+        let foreign = rule.fwmark.is_some_and(|mark| !self.has(mark));
         let [v4, v6] = &mut self.others;
-        let others = if rule.v6 { v6 } else { v4 };
-        *others |= rule.fwmark.is_some_and(|mark| mark != self.fwmark);
+        *(if rule.v6 { v6 } else { v4 }) |= foreign;
     }
 
     /// Whether one of our rules belongs to the interface.
@@ -208,13 +214,13 @@ impl RuleOwner {
     fn owns(&self, rule: &Rule) -> bool {
         let [v4, v6] = self.others;
         match rule.fwmark {
-            Some(mark) => mark == self.fwmark,
-            None => self.fwmark != 0 && !(if rule.v6 { v6 } else { v4 }),
+            Some(mark) => self.has(mark),
+            None => self.marks != [0, 0] && !(if rule.v6 { v6 } else { v4 }),
         }
     }
 }
 
-/// Goes through the policy rules and says of each whether it is the interface's with this mark.
+/// Goes through the policy rules and says of each whether it is the interface's with these marks.
 /// `Ok(false)` when they changed meanwhile.
 ///
 /// Twice: whose a shared rule is can be told only when all the others are known.
@@ -223,10 +229,10 @@ impl RuleOwner {
 /// What the kernel or `take` said.
 pub fn each_rule_of<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
-    fwmark: u32,
+    marks: [u32; 2],
     take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
-    let mut owner = RuleOwner::new(fwmark);
+    let mut owner = RuleOwner::new(marks);
     let whole = each_rule(kernel, &mut |rule, ours| {
         if ours {
             owner.meet(&rule);

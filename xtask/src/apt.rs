@@ -102,6 +102,11 @@ impl Unpacked {
         Ok(this)
     }
 
+    /// Adds the packages of another directory.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.trees.extend(other.trees);
+    }
+
     /// The roots of the unpacked packages.
     pub(crate) fn trees(&self) -> &[PathBuf] {
         &self.trees

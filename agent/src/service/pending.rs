@@ -1,9 +1,14 @@
 //! A change that waits to be confirmed, and what else the clock brings.
 
+use core::net::SocketAddr;
+
+use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{self, Answer, Code, Subject};
+use proto_core::protocol::config::Host;
+use proto_core::protocol::message::{self, Answer, Code, Name, Subject};
 
 use super::{Service, Turn, Visitor};
+use crate::commit::Committer;
 use crate::fault::Fault;
 use crate::store::Head;
 use crate::system::{Disk, Machine, NetlinkSocket};
@@ -90,6 +95,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let interface = pending.head.interface.clone();
         self.committer.revert(&mut |_, _, _| {})?;
         self.pending = None;
+        self.look_up(&interface, false);
         let from = turn.outlet.from();
         let machine = self.committer.machine;
         machine.log(format_args!("{from}: took the change of {interface} back"));
@@ -104,10 +110,51 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 
     fn apply_stored(&mut self, wait: u64) {
-        let Self { committer, policy, .. } = self;
-        let whole = committer.apply_stored(&|name| policy.allows(name));
+        let Self { committer, policy, hosts, .. } = self;
+        let now = committer.machine.now();
+        let whole = committer.apply_stored(&|name| policy.allows(name), &mut |slot, image| {
+            let (interface, image, span) = image;
+            hosts.take(slot, interface, (image, span), true, now)
+        });
         let next = committer.machine.now().saturating_add(wait);
         self.retry = (!whole).then_some((next, wait));
+        self.forget_keys();
+    }
+
+    /// Takes note of the endpoints to look up of what is stored of an interface.
+    pub(super) fn look_up(&mut self, interface: &Name, all: bool) {
+        let now = self.committer.machine.now();
+        self.hosts.forget(interface);
+        let Ok(Some((head, mut image))) =
+            self.committer.newest_whole(interface).map_err(|fault| self.slot.take(fault))
+        else {
+            return;
+        };
+        let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), all, now);
+        // It is heard of when the next one is stored.
+        let _ = taken.map_err(|fault| self.slot.take(fault));
+    }
+
+    /// The next endpoint that is to be looked up, for the loop around this, which calls [`Service::found`] when
+    /// it knows.
+    pub fn next_host(&mut self) -> Option<Host> {
+        let now = self.committer.machine.now();
+        self.hosts.next(now)
+    }
+
+    /// What came of looking the last one up.
+    pub fn found(&mut self, address: Option<SocketAddr>) {
+        let Committer { kernel, set, machine, .. } = &mut self.committer;
+        match self.hosts.found(kernel, set, address) {
+            Ok(Some((wanted, address))) => machine.log(format_args!(
+                "{}: {} is {}",
+                wanted.interface(),
+                wanted.host.name,
+                Shown(address)
+            )),
+            Ok(None) => {}
+            Err(fault) => self.committer.note("", fault),
+        }
         self.forget_keys();
     }
 
@@ -115,7 +162,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn deadline(&self) -> Option<u64> {
         let pending = self.pending.as_ref().map(|pending| pending.deadline);
         let retry = self.retry.map(|(at, _)| at);
-        [pending, retry].into_iter().flatten().min()
+        [pending, retry, self.hosts.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -129,7 +176,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     machine.log(format_args!(
                         "{interface}: nobody confirmed the change; took it back"
                     ));
+                    let interface = interface.clone();
                     self.pending = None;
+                    self.look_up(&interface, false);
                 }
                 Err(fault) => {
                     self.committer.note(interface, fault);
@@ -147,3 +196,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,6 +179,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         });
         // The failure of the commit is the one to tell.
         let committed = committed.map_err(|fault| self.slot.take(fault));
+        if committed.is_ok() {
+            let Self { slot, hosts, stage_file, committer, .. } = self;
+            let now = committer.machine.now();
+            let taken = hosts.take(slot, &interface, (stage_file, span), false, now);
+            // The peers are there; that their names are not looked up is no reason to say otherwise.
+            let _ = taken.map_err(|fault| slot.take(fault));
+        }
         let dropped = self.drop_stage();
         let done = committed.map_err(|failure| self.slot.restore(failure));
         self.answer_change(turn, visitor, &interface, done, confirm_within)?;

@@ -88,6 +88,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let mut working = beat(self.committer.machine, turn);
             self.committer.commit(&mut image, head.span(), &Change::REPAIR, &mut working)
         };
+        if done.is_ok() {
+            self.look_up_image(interface, &head, &mut image);
+        }
         self.answer_change(turn, visitor, interface, done, 0)
     }
 
@@ -124,7 +127,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 self.committer.remove(interface, &change, &mut working)
             }
         };
+        if done.is_ok() {
+            self.look_up_image(interface, &head, &mut image);
+        }
         self.answer_change(turn, visitor, interface, done, confirm_within)
+    }
+
+    /// Takes note of the endpoints to look up of an image that runs now.
+    fn look_up_image(&mut self, interface: &Name, head: &Head, image: &mut D::File) {
+        let now = self.committer.machine.now();
+        let taken = self.hosts.take(self.slot, interface, (image, head.span()), true, now);
+        let _ = taken.map_err(|fault| self.slot.take(fault));
     }
 
     pub(super) fn remove(
@@ -140,6 +153,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let mut working = beat(self.committer.machine, turn);
             self.committer.remove(interface, &change, &mut working)
         };
+        if done.is_ok() {
+            self.hosts.forget(interface);
+        }
         self.answer_change(turn, visitor, interface, done, 0)
     }
 }

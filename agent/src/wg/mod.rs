@@ -10,7 +10,7 @@
 //! a file as soon as it does not fit its window, so that its length does not matter. What fails is
 //! said where it fails, on standard error; what goes up is a token.
 //!
-//! Not here: `wg-quick`.
+//! Not here: `wg-quick` ([`crate::quick`]), which sets its interfaces with this.
 
 use core::ffi::CStr;
 use core::fmt::{self, Write};
@@ -32,21 +32,21 @@ use sync::Lookup;
 use wanted::Wanted;
 
 mod keys;
-mod order;
-mod out;
+pub(crate) mod order;
+pub(crate) mod out;
 pub mod process;
 mod read;
 mod screen;
 mod send;
-mod show;
-mod spool;
+pub(crate) mod show;
+pub(crate) mod spool;
 mod sync;
 mod take_away;
-mod text;
+pub(crate) mod text;
 mod wanted;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Something failed, and it has been said what.
 #[derive(Clone, Copy, Debug)]
@@ -128,9 +128,22 @@ impl Command {
 
 /// The program as it was called.
 pub(crate) struct Wg<'p, P> {
-    process: &'p P,
-    slot: &'p Slot,
-    program: &'p str,
+    pub(crate) process: &'p P,
+    pub(crate) slot: &'p Slot,
+    /// As it was called.
+    pub(crate) program: &'p str,
+    /// What its messages begin with.
+    pub(crate) says: &'static str,
+}
+
+/// What an interface is set from.
+enum Source<'s, 't, 'w, F> {
+    /// The words behind the interface on the command line.
+    Words(&'s mut dyn Iterator<Item = &'t str>),
+    /// A file of this path.
+    File(&'t str),
+    /// The text of a file of wg-quick(8).
+    Quick(&'s mut Spool<'w, F>),
 }
 
 /// What is said in one line on standard error. What comes from outside stays on that line.
@@ -169,28 +182,34 @@ impl<P: Process> Line<'_, P> {
 /// Does what the words behind the program's name say. The exit code.
 pub fn run<P: Process>(process: &P, program: &str, words: &mut dyn Iterator<Item = &str>) -> i32 {
     let slot = Slot::default();
-    let wg = Wg { process, slot: &slot, program };
+    let wg = Wg { process, slot: &slot, program, says: "wg: " };
     wg.command(words).unwrap_or(1)
 }
 
-impl<P: Process> Wg<'_, P> {
+impl<'p, P: Process> Wg<'p, P> {
     const fn line(&self) -> Line<'_, P> {
         Line { process: self.process, page: [0; 320], len: 0 }
     }
 
     /// Says something on standard error.
     #[inline(never)]
-    fn say(&self, words: fmt::Arguments<'_>) -> Failed {
+    pub(crate) fn say(&self, words: fmt::Arguments<'_>) -> Failed {
+        self.note(self.says, words);
+        Failed
+    }
+
+    /// Writes a line to standard error.
+    #[inline(never)]
+    pub(crate) fn note(&self, head: &str, words: fmt::Arguments<'_>) {
         let mut line = self.line();
-        let _ = line.write_str("wg: ");
+        let _ = line.write_str(head);
         let _ = line.write_fmt(words);
         line.end();
-        Failed
     }
 
     /// Says what failed, and what it was part of.
     #[inline(never)]
-    fn tell(&self, what: &str, name: &str, fault: Fault) -> Failed {
+    pub(crate) fn tell(&self, what: &str, name: &str, fault: Fault) -> Failed {
         let failure = self.slot.take(fault);
         let text = &failure.text;
         match failure.subject {
@@ -209,7 +228,7 @@ impl<P: Process> Wg<'_, P> {
         self.process.variable(name) == Some(value)
     }
 
-    fn usage(&self, command: &str, behind: &str) -> Failed {
+    pub(crate) fn usage(&self, command: &str, behind: &str) -> Failed {
         let program = self.program;
         // Longer than a line of ours.
         for part in ["Usage: ", program, " ", command, behind, "\n"] {
@@ -260,7 +279,7 @@ impl<P: Process> Wg<'_, P> {
         if *command == Command::Set {
             let (Some(first), Some(second)) = (first, second) else { return Err(usage()) };
             let mut words = core::iter::once(second).chain(words);
-            return self.configure(*command, first, &mut words);
+            return self.configure(*command, first, Source::Words(&mut words));
         }
         match (command, first, second) {
             _ if words.next().is_some() => Err(usage()),
@@ -273,7 +292,7 @@ impl<P: Process> Wg<'_, P> {
             (Command::Show, of, Some(field)) => self.show(of, Form::named(field).ok_or(field)),
             (Command::ShowConf, Some(of), None) => self.show(Some(of), Ok(Form::Configuration)),
             (Command::SetConf | Command::AddConf | Command::SyncConf, Some(of), Some(path)) => {
-                self.configure(*command, of, &mut core::iter::once(path))
+                self.configure(*command, of, Source::File(path))
             }
             (Command::GenKey | Command::GenPsk, None, _) => {
                 self.generate(*command == Command::GenKey)
@@ -283,7 +302,13 @@ impl<P: Process> Wg<'_, P> {
         }
     }
 
-    fn kernel<'b>(&'b self, buffers: &'b mut Buffers) -> Result<Kernel<'b, P::Netlink>, Failed> {
+    pub(crate) fn kernel<'b>(
+        &self,
+        buffers: &'b mut Buffers,
+    ) -> Result<Kernel<'b, P::Netlink>, Failed>
+    where
+        'p: 'b,
+    {
         let refused = |errno| self.say(format_args!("netlink: {errno}"));
         let route = self.process.netlink(Protocol::Route).map_err(refused)?;
         let generic = self.process.netlink(Protocol::Generic).map_err(refused)?;
@@ -294,28 +319,36 @@ impl<P: Process> Wg<'_, P> {
         name.parse().map_err(|error| self.say(format_args!("`{}`: {error}", shown(name))))
     }
 
-    /// `set`, `setconf`, `addconf` and `syncconf`. `words` are those of the command line behind the
-    /// interface, or the path of the file.
+    /// `set`, `setconf`, `addconf` and `syncconf`.
     fn configure(
         &self,
         command: Command,
         name: &str,
-        words: &mut dyn Iterator<Item = &str>,
+        source: Source<'_, '_, '_, P::File>,
     ) -> Result<i32, Failed> {
         if command != Command::SyncConf {
-            return self.configure_with(command, name, words, None);
+            return self.configure_with(command, name, source, None);
         }
         let mut key = [0; 16];
         let random = self.process.random(&mut key);
         random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
-        self.configure_with(command, name, words, Some(&mut Lookup::new(key)))
+        self.configure_with(command, name, source, Some(&mut Lookup::new(key)))
+    }
+
+    /// `addconf` from a file of wg-quick(8).
+    pub(crate) fn add_quick(
+        &self,
+        name: &str,
+        file: &mut Spool<'_, P::File>,
+    ) -> Result<i32, Failed> {
+        self.configure_with(Command::AddConf, name, Source::Quick(file), None)
     }
 
     fn configure_with(
         &self,
         command: Command,
         name: &str,
-        words: &mut dyn Iterator<Item = &str>,
+        source: Source<'_, '_, '_, P::File>,
         mut lookup: Option<&mut Lookup>,
     ) -> Result<i32, Failed> {
         let (mut peers, mut ips, mut extras) = ([0; WINDOW], [0; WINDOW], [0; 4096]);
@@ -331,10 +364,10 @@ impl<P: Process> Wg<'_, P> {
         let (peers, ips) = (spool(&mut peers), spool(&mut ips));
         let mut wanted = Wanted { device, peers, ips, count: 0, takes_away: false };
         let mut reader = Reader::new(self, &mut wanted, lookup.as_deref_mut());
-        if command == Command::Set {
-            reader.words(words)?;
-        } else {
-            reader.file(words.next().unwrap_or_default())?;
+        match source {
+            Source::Words(words) => reader.words(words)?,
+            Source::File(path) => reader.file(path)?,
+            Source::Quick(file) => reader.quick(file)?,
         }
         let lost = reader.lost;
         let of = self.interface(name)?;

@@ -16,18 +16,18 @@ const RECORD: usize = 8 + 8 + 4 + 4;
 type Key = (i64, i64, u32);
 
 /// Where the text of each peer is, and when the peer was heard of.
-pub(super) struct Order<'w, F> {
+pub(crate) struct Order<'w, F> {
     spool: Spool<'w, F>,
     last: [u8; RECORD],
 }
 
 impl<'w, F: File> Order<'w, F> {
-    pub(super) const fn new(spool: Spool<'w, F>) -> Self {
+    pub(crate) const fn new(spool: Spool<'w, F>) -> Self {
         Self { spool, last: [0; RECORD] }
     }
 
     /// Forgets all peers.
-    pub(super) const fn clear(&mut self) {
+    pub(crate) const fn clear(&mut self) {
         self.spool.clear();
     }
 

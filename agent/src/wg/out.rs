@@ -8,7 +8,7 @@ use super::process::{Output, Process};
 use super::{Failed, Wg};
 
 /// Text on its way to standard output.
-pub(super) struct Out<'a, 'p, P: Process> {
+pub(crate) struct Out<'a, 'p, P: Process> {
     wg: &'a Wg<'p, P>,
     page: &'a mut [u8],
     len: usize,
@@ -24,7 +24,7 @@ impl<P: Process> Drop for Out<'_, '_, P> {
 }
 
 impl<'a, 'p, P: Process> Out<'a, 'p, P> {
-    pub(super) const fn new(wg: &'a Wg<'p, P>, page: &'a mut [u8]) -> Self {
+    pub(crate) const fn new(wg: &'a Wg<'p, P>, page: &'a mut [u8]) -> Self {
         Self { wg, page, len: 0, failed: false }
     }
 
@@ -48,12 +48,12 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
     }
 
     /// Forgets what was not written yet.
-    pub(super) const fn discard(&mut self) {
+    pub(crate) const fn discard(&mut self) {
         self.len = 0;
     }
 
     /// Takes bytes.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if bytes.len() > self.page.len().saturating_sub(self.len) {
             self.flush();
         }
@@ -68,7 +68,7 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
     }
 
     /// Writes what is left.
-    pub(super) fn finish(mut self) -> Result<i32, Failed> {
+    pub(crate) fn finish(mut self) -> Result<i32, Failed> {
         self.flush();
         if self.failed { Err(Failed) } else { Ok(0) }
     }

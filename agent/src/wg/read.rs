@@ -3,13 +3,14 @@
 
 use core::net::SocketAddr;
 
-use proto_core::conf::{self, ConfError, Host, Item, Problem, Stop, shown};
+use proto_core::conf::{self, ConfError, Host, Item, Part, Problem, QuickFile, Stop, shown};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_LEN, KEY_TEXT_LEN, SecretKey};
 use proto_core::text::number;
 use zeroize::Zeroize;
 
 use super::process::Process;
+use super::spool::Spool;
 use super::sync::Lookup;
 use super::wanted::{KEEPALIVE, PRESHARED_KEY, Peer, REMOVE, REPLACE, Wanted};
 use super::{Failed, Wg};
@@ -82,6 +83,35 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             }
         };
         piece.as_mut_slice().zeroize();
+        self.end(read)
+    }
+
+    /// Reads what a file of wg-quick(8) has for wg(8).
+    pub(super) fn quick(&mut self, text: &mut Spool<'_, P::File>) -> Result<(), Failed> {
+        let mut file = conf::File::new();
+        let mut quick = QuickFile::new();
+        let mut read = Ok(());
+        let mut at = 0_u32;
+        while read.is_ok() && at <= text.len() {
+            let piece = text.piece(at, PIECE);
+            let piece = piece.map_err(|fault| self.wg.tell("the configuration", "", fault))?;
+            let mut take = |_, part: &Part<'_>| {
+                let bytes: &[u8] = match part {
+                    // A line that is left out still counts.
+                    Part::Setting(..) => b"\n",
+                    Part::Wg(bytes) => bytes,
+                };
+                read = file.feed(bytes, &mut |line, item| self.take(line, item));
+                read.map_err(|_| Stop)
+            };
+            // All that can be wrong with its own settings was found before.
+            let _ = match piece.len() {
+                0 => quick.end(&mut take),
+                _ => quick.feed(piece, &mut take),
+            };
+            at = at.saturating_add(piece.len().max(1) as u32);
+        }
+        let read = read.and_then(|()| file.end(&mut |line, item| self.take(line, item)));
         self.end(read)
     }
 

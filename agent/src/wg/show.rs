@@ -19,7 +19,7 @@ use crate::system::File;
 
 /// What is shown of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Pretty,
     Configuration,
     Dump,
@@ -60,9 +60,9 @@ impl Form {
 }
 
 /// A spool as a place for text. A failure is kept, to be told at the end.
-struct Text<'s, 'w, F> {
-    spool: &'s mut Spool<'w, F>,
-    fault: Option<Fault>,
+pub(crate) struct Text<'s, 'w, F> {
+    pub(crate) spool: &'s mut Spool<'w, F>,
+    pub(crate) fault: Option<Fault>,
 }
 
 impl<F: File> Write for Text<'_, '_, F> {
@@ -75,7 +75,7 @@ impl<F: File> Write for Text<'_, '_, F> {
 }
 
 /// A device on its way to text.
-pub(super) struct Show<'a, 's, 'w, P: Process> {
+pub(crate) struct Show<'a, 's, 'w, P: Process> {
     pub(super) wg: &'a Wg<'a, P>,
     pub(super) form: Form,
     /// The name of the interface comes first in each line.
@@ -92,7 +92,7 @@ pub(super) struct Show<'a, 's, 'w, P: Process> {
 }
 
 impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
-    pub(super) fn new(
+    pub(crate) fn new(
         wg: &'a Wg<'a, P>,
         form: Form,
         prefix: Option<IfName>,
@@ -111,7 +111,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     /// Takes what the kernel tells.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), Fault> {
+    pub(crate) fn event(&mut self, event: &Event) -> Result<(), Fault> {
         match event {
             Event::Device(device) => self.device(device),
             Event::Peer(peer) => {
@@ -124,7 +124,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     /// Takes note of the end of the dump.
-    pub(super) fn end(mut self) -> Result<(), Fault> {
+    pub(crate) fn end(mut self) -> Result<(), Fault> {
         self.end_peer()?;
         self.text.fault.take().map_or(Ok(()), Err)
     }

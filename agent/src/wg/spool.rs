@@ -9,7 +9,7 @@ use crate::system::File;
 
 /// The bytes.
 #[derive(Debug)]
-pub(super) struct Spool<'w, F> {
+pub(crate) struct Spool<'w, F> {
     slot: &'w Slot,
     file: F,
     window: &'w mut [u8],
@@ -34,23 +34,37 @@ impl<F> Drop for Spool<'_, F> {
 
 impl<'w, F: File> Spool<'w, F> {
     /// Without a byte.
-    pub(super) const fn new(slot: &'w Slot, file: F, window: &'w mut [u8]) -> Self {
+    pub(crate) const fn new(slot: &'w Slot, file: F, window: &'w mut [u8]) -> Self {
         Self { slot, file, window, from: 0, held: 0, used: 0, dirty: false, len: 0 }
     }
 
     /// How many bytes there are.
-    pub(super) const fn len(&self) -> u32 {
+    pub(crate) const fn len(&self) -> u32 {
         self.len
     }
 
     /// How many records of `size` bytes that is.
-    pub(super) fn records(&self, size: usize) -> u32 {
+    pub(crate) fn records(&self, size: usize) -> u32 {
         self.len.checked_div(size as u32).unwrap_or(0)
     }
 
     /// Forgets all of them.
-    pub(super) const fn clear(&mut self) {
+    pub(crate) const fn clear(&mut self) {
         (self.from, self.held, self.dirty, self.len) = (0, 0, false, 0);
+    }
+
+    /// Forgets those from `len` on.
+    pub(crate) const fn cut(&mut self, len: u32) {
+        if len >= self.len {
+            return;
+        }
+        if len < self.from {
+            (self.from, self.held, self.dirty) = (len, 0, false);
+        } else {
+            let held = len.saturating_sub(self.from) as usize;
+            self.held = if held < self.held { held } else { self.held };
+        }
+        self.len = len;
     }
 
     /// Writes the window back.
@@ -65,7 +79,7 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Adds bytes behind the last.
     #[inline(never)]
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let behind = self.from.saturating_add(self.held as u32) == self.len;
             if !behind || self.held == self.window.len() {
@@ -89,7 +103,7 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// The bytes from `at` on that the window has, `most` at the most: none only behind the last.
     #[inline(never)]
-    pub(super) fn piece(&mut self, at: u32, most: usize) -> Result<&mut [u8], Fault> {
+    pub(crate) fn piece(&mut self, at: u32, most: usize) -> Result<&mut [u8], Fault> {
         let inside = |from: u32, held: usize| {
             let at = at.checked_sub(from)? as usize;
             (at < held).then_some(at)
@@ -110,7 +124,7 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Reads bytes at `at`.
     #[inline(never)]
-    pub(super) fn read(&mut self, mut at: u32, mut buf: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, mut at: u32, mut buf: &mut [u8]) -> Result<(), Fault> {
         while !buf.is_empty() {
             let piece = self.piece(at, buf.len())?;
             let len = piece.len();
@@ -124,7 +138,7 @@ impl<'w, F: File> Spool<'w, F> {
     }
 
     /// Reads bytes at `at` and leaves the window where it is.
-    pub(super) fn read_far(&mut self, at: u32, buf: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn read_far(&mut self, at: u32, buf: &mut [u8]) -> Result<(), Fault> {
         let end = at.saturating_add(buf.len() as u32);
         let held = self.from.saturating_add(self.held as u32);
         if at >= self.from && end <= held {
@@ -142,7 +156,7 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Writes over bytes that are there.
     #[inline(never)]
-    pub(super) fn write(&mut self, mut at: u32, mut bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn write(&mut self, mut at: u32, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let piece = self.piece(at, bytes.len())?;
             let len = piece.len();

@@ -1,6 +1,6 @@
 //! Commands as a whole, over a process in memory and a kernel that does what it is sent.
 
-mod fake;
+pub(crate) mod fake;
 
 use std::string::String;
 

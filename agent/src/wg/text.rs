@@ -25,7 +25,7 @@ pub(super) fn key(out: &mut dyn Write, key: &[u8; KEY_LEN]) {
 /// An address, as inet_ntop(3) of glibc writes it: an IPv6 address with nothing but its last 32
 /// bits, and not only the last 16, ends as an IPv4 address.
 #[inline(never)]
-pub(super) fn ip(out: &mut dyn Write, ip: IpAddr) {
+pub(crate) fn ip(out: &mut dyn Write, ip: IpAddr) {
     if let IpAddr::V6(v6) = ip
         && let [0, 0, 0, 0, 0, 0, high, low] = v6.segments()
         && high != 0

@@ -3,12 +3,13 @@
 //! - [`file`](mod@file) takes bytes as they come and tells each thing in them as soon as it is whole.
 //! - [`words`](mod@words) does the same with a command line.
 //! - [`value`] is what the two have in common: how each value is written.
+//! - [`quick`] takes the settings of wg-quick(8) out of its file, and leaves what is for [`file`](mod@file).
 //!
-//! Both tell [`Item`]s, and keep nothing but the value that is under way: a file may be of any
+//! The first two tell [`Item`]s, and keep nothing but the value that is under way: a file may be of any
 //! length, and so may a list of allowed IPs. What is wrong is told with its line and its name, and
 //! never with a value that could be a key.
 //!
-//! Not here: `wg-quick`'s own settings (`Address`, `DNS`, ...), host names, and what becomes of an item.
+//! Not here: what the values of wg-quick's settings mean, host names, and what becomes of an item.
 
 use core::fmt;
 
@@ -17,11 +18,13 @@ use crate::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use crate::netlink::text::Text;
 
 pub mod file;
+pub mod quick;
 pub mod value;
 pub mod words;
 
 pub use file::File;
-pub use value::Host;
+pub use quick::{Part, QuickFile, Setting};
+pub use value::{Host, net};
 pub use words::words;
 
 /// How many bytes of a wrong value an error keeps.

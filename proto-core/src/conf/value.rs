@@ -68,8 +68,9 @@ fn endpoint(text: &str) -> Option<Host<'_>> {
 }
 
 /// A network. Without a prefix it is the one address.
+#[must_use]
 #[cfg_attr(feature = "small", inline(never))]
-fn net(text: &str) -> Option<IpNet> {
+pub fn net(text: &str) -> Option<IpNet> {
     let (ip, prefix) = match split(text, b'/') {
         Some((ip, prefix)) => (ip, Some(prefix)),
         None => (text, None),

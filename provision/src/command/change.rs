@@ -50,6 +50,11 @@ impl Settled {
         self.applied.as_ref().is_none_or(|applied| !applied.summary.is_quiet())
     }
 
+    /// Whether something was written to the router's storage.
+    pub(super) fn stored(&self) -> bool {
+        self.confirmed || self.applied.as_ref().is_some_and(|applied| applied.stored)
+    }
+
     /// What was changed, in words, behind `what`.
     pub(super) fn describe(&self, what: &str) -> String {
         match &self.applied {
@@ -70,7 +75,7 @@ impl Settled {
             public_key: summary.and_then(|summary| summary.public_key).map(|key| key.to_string()),
             listen_port: summary.and_then(|summary| summary.listen_port),
             number: self.number,
-            stored: self.confirmed || applied.is_some_and(|applied| applied.stored),
+            stored: self.stored(),
             confirmed: self.confirmed,
             confirm_within: match self.confirmed {
                 true => 0,

@@ -61,7 +61,7 @@ impl Asked<'_> {
             Ok(applied) => {
                 let left = Duration::from_secs(applied.confirm_within.into());
                 let number = self.confirm(Some(applied.number), left, ui)?;
-                Ok(Settled { number, ..self.confirmed(Some(applied)) })
+                Ok(self.confirmed(Some(applied), number))
             }
             Err(error) if self.is_lost(&error) => {
                 // It may have arrived as late as now.
@@ -70,7 +70,7 @@ impl Asked<'_> {
                     return Err(self.lost_by_hand(&error, left));
                 }
                 let number = self.confirm(None, left, ui)?;
-                Ok(Settled { number, ..self.confirmed(None) })
+                Ok(self.confirmed(None, number))
             }
             Err(error) => Err(describe(error, self.about)),
         }
@@ -81,8 +81,7 @@ impl Asked<'_> {
         self.confirming.seconds() > 0 && self.about.commit_sent && error.is_silence()
     }
 
-    fn confirmed(&self, applied: Option<Applied>) -> Settled {
-        let number = applied.as_ref().map_or(0, |applied| applied.number);
+    fn confirmed(&self, applied: Option<Applied>, number: u32) -> Settled {
         let text = format!(
             "{} was reached again through a new session, and the change is confirmed: stored as number \
              {number}",
@@ -178,7 +177,7 @@ impl Asked<'_> {
             }
         }
         let newest = match session.history(Some(self.interface)) {
-            Ok(history) => history.into_iter().next(),
+            Ok(history) => history.into_iter().find(|stored| !stored.damaged),
             Err(SessionError::Failed(failure)) if failure.code == Code::NotStored => None,
             Err(error) => return Err(error),
         };

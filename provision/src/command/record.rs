@@ -41,6 +41,9 @@ pub(super) fn json(stored: &Stored) -> Record {
 
 /// How it came to be, by whom and when: `pushed by anne@bench on 2026-11-24 03:31:55`.
 pub(super) fn words(stored: &Stored) -> String {
+    if stored.damaged {
+        return "damaged, and not used".into();
+    }
     let by = match printable(&stored.by) {
         name if name.is_empty() => stored.key.to_string(),
         name => name,
@@ -50,6 +53,5 @@ pub(super) fn words(stored: &Stored) -> String {
         Act::RolledBack { number } => format!("rolled back to number {number}"),
         Act::Removed => "removed".into(),
     };
-    let damaged = if stored.damaged { " (damaged: it is not used)" } else { "" };
-    format!("{act} by {by} {}{damaged}", clock::date(stored.time))
+    format!("{act} by {by} {}", clock::date(stored.time))
 }

@@ -3,7 +3,7 @@
 use super::change::{Changed, Settled};
 use super::connect::{Router, connect};
 use super::failure::{About, describe};
-use super::ui;
+use super::{summary, ui};
 use crate::cli::{Own, Remove};
 use crate::exit;
 use crate::report::{Done, Failed};
@@ -19,7 +19,14 @@ pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     })?;
     let router = Router::of(&session);
     ui.clear();
-    let text = settled.describe(&format!("removed {interface} from {}", router.name()));
+    let name = router.name();
+    let summary = settled.applied.as_ref().map(|applied| &applied.summary);
+    let what = summary.map(summary::text).unwrap_or_default();
+    let next = match settled.stored() {
+        true => format!("`postwire rollback {interface}` brings back what was stored"),
+        false => "nothing was stored of it".into(),
+    };
+    let text = format!("removed {interface} from {name}: {what}\n{next}");
     let result = settled.json(interface, router);
     Ok(Done { code: exit::DONE, text, result })
 }

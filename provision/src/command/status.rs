@@ -113,7 +113,7 @@ fn agreement(
 ) -> Result<Agreement, SessionError> {
     let waits = |pending: &Pending| pending.interface == newest.interface;
     let expected = session.status().pending.as_ref().is_some_and(waits);
-    let (drift, failure) = if newest.act == Act::Removed {
+    let (drift, failure) = if newest.damaged || newest.act == Act::Removed {
         (None, None)
     } else {
         match session.drift(&newest.interface) {

@@ -71,7 +71,8 @@ impl<'lab> Machine<'lab> {
         self.with_program(programs::NETCAT)
     }
 
-    fn with_program(mut self, program: Program) -> Self {
+    /// A program of those that the lab was prepared with.
+    pub(crate) fn with_program(mut self, program: Program) -> Self {
         self.programs.push(program);
         self
     }

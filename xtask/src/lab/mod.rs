@@ -17,7 +17,7 @@ mod initramfs;
 mod machine;
 mod modules;
 mod process;
-mod programs;
+pub(crate) mod programs;
 mod pump;
 mod serial;
 mod udp;
@@ -39,6 +39,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use modules::Modules;
+use programs::Program;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -74,6 +75,19 @@ impl Lab {
         let run = machine::run_folder(&folder);
         remove_old_runs(&folder.join("run"))?;
         Ok(Self { arch, packages, kernel, modules, run })
+    }
+
+    /// Downloads and unpacks what only some machines have.
+    pub(crate) fn and_programs(mut self, programs: &[Program]) -> Result<Self> {
+        let profile = self.arch.profile();
+        let mut wanted: Vec<&str> = programs.iter().map(|program| program.package).collect();
+        wanted.dedup();
+        let cache = build::target_folder().join("lab/cache");
+        let cache = cache.join(format!("{}-{}", profile.name, wanted.join("-")));
+        let packages = Unpacked::get(&cache, profile.debian, &[], &wanted)
+            .with_context(|| format!("packages for {}", profile.name))?;
+        self.packages.join(packages);
+        Ok(self)
     }
 
     /// A machine to be described further and booted.

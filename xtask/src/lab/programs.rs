@@ -28,7 +28,26 @@ pub(crate) const STRACE: Program = Program { package: "strace", path: "/usr/bin/
 pub(crate) const NETCAT: Program =
     Program { package: "netcat-traditional", path: "/bin/nc.traditional" };
 
-/// Every program above, so that one download serves all machines.
+pub(crate) const WG_QUICK: Program =
+    Program { package: "wireguard-tools", path: "/usr/bin/wg-quick" };
+pub(crate) const BASH: Program = Program { package: "bash", path: "/bin/bash" };
+/// Not in the place of busybox's.
+pub(crate) const IP: Program = Program { package: "iproute2", path: "/usr/bin/ip" };
+pub(crate) const NFT: Program = Program { package: "nftables", path: "/usr/sbin/nft" };
+/// It is all of its programs, by the names of links to it; what a rule says is read by libraries.
+pub(crate) const IPTABLES: [Program; 5] = [
+    iptables("/usr/sbin/xtables-legacy-multi"),
+    iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_CONNMARK.so"),
+    iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_addrtype.so"),
+    iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_comment.so"),
+    iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_mark.so"),
+];
+
+const fn iptables(path: &'static str) -> Program {
+    Program { package: "iptables", path }
+}
+
+/// The programs that most machines are made of, so that one download serves all of them.
 pub(crate) const ALL: [Program; 3] = [WG, STRACE, NETCAT];
 
 /// Adds `program` with its loader and libraries to `archive`. `present` holds what earlier
@@ -39,12 +58,17 @@ pub(crate) fn add(
     program: Program,
     present: &mut BTreeSet<String>,
 ) -> Result<()> {
-    let file = packages.file(program.path).or_else(|_| {
-        // Where /bin is a link to /usr/bin, the package has the latter.
-        packages.file(&format!("/usr{}", program.path))
-    })?;
+    // Where /bin is a link to /usr/bin, the package has the one or the other.
+    let other = match program.path.strip_prefix("/usr") {
+        Some(path) => path.to_owned(),
+        None => format!("/usr{}", program.path),
+    };
+    let file = packages.file(program.path).or_else(|_| packages.file(&other))?;
     let bytes = fs::read(file)?;
     archive.file(program.path, 0o755, &bytes);
+    if bytes.starts_with(b"#!") {
+        return Ok(());
+    }
     let mut needs = needs(&bytes).with_context(|| program.path.to_owned())?;
     while let Some(need) = needs.pop() {
         if !present.insert(need.clone()) {

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod keeper;
 mod lab;
 pub(crate) mod person;
+mod quick;
 pub(crate) mod router;
 mod wg;
 
@@ -87,6 +88,7 @@ impl Args {
                 agent::run(&mut tally);
                 lab::run(&mut tally, Arch::X86_64, self.seed)?;
                 wg::run(&mut tally, self.seed)?;
+                quick::run(&mut tally)?;
                 wg_diff::test(&mut tally, self.seed)?;
                 // The same push on the other byte order.
                 lab::run(&mut tally, Arch::S390x, self.seed)?;

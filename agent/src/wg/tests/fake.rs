@@ -21,59 +21,59 @@ use crate::system::{Datagram, NetlinkSocket};
 use crate::testing::{Memory, deliver};
 use crate::wg::process::{Output, Process, Unresolved};
 
-const FAMILY: u16 = 0x1e;
+pub(crate) const FAMILY: u16 = 0x1e;
 const RTM_NEWLINK: u16 = 16;
 
 /// A peer as the kernel has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct FakePeer {
-    pub(super) key: Vec<u8>,
-    pub(super) preshared_key: Vec<u8>,
-    pub(super) endpoint: Vec<u8>,
-    pub(super) keepalive: u16,
-    pub(super) ips: Vec<IpNet>,
-    pub(super) handshake: i64,
-    pub(super) bytes: u64,
+pub(crate) struct FakePeer {
+    pub(crate) key: Vec<u8>,
+    pub(crate) preshared_key: Vec<u8>,
+    pub(crate) endpoint: Vec<u8>,
+    pub(crate) keepalive: u16,
+    pub(crate) ips: Vec<IpNet>,
+    pub(crate) handshake: i64,
+    pub(crate) bytes: u64,
 }
 
 /// The interface `wg0`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Device {
-    pub(super) private_key: Vec<u8>,
-    pub(super) port: u16,
-    pub(super) fwmark: u32,
-    pub(super) peers: Vec<FakePeer>,
+pub(crate) struct Device {
+    pub(crate) private_key: Vec<u8>,
+    pub(crate) port: u16,
+    pub(crate) fwmark: u32,
+    pub(crate) peers: Vec<FakePeer>,
     /// What the messages that were sent are about: the settings of the device, and for each peer the
     /// first byte of its key and its settings.
-    pub(super) sent: Vec<String>,
+    pub(crate) sent: Vec<String>,
     /// Done once, before a change is looked at.
-    pub(super) meddle: Option<fn(&mut Device)>,
+    pub(crate) meddle: Option<fn(&mut Device)>,
     /// How many dumps from now on are overtaken by changes.
-    pub(super) interrupted: u32,
+    pub(crate) interrupted: u32,
     /// Refuse a peer whose key begins with this byte.
-    pub(super) refuse: Option<u8>,
+    pub(crate) refuse: Option<u8>,
     /// A kernel that knows how to take an allowed IP away.
-    pub(super) takes_away: bool,
+    pub(crate) takes_away: bool,
 }
 
 /// Everything outside.
 #[derive(Default)]
-pub(super) struct Fake {
-    pub(super) device: Rc<RefCell<Device>>,
-    pub(super) files: BTreeMap<String, Vec<u8>>,
-    pub(super) variables: BTreeMap<&'static str, &'static str>,
-    pub(super) hosts: BTreeMap<&'static str, SocketAddr>,
-    pub(super) out: RefCell<Vec<u8>>,
-    pub(super) err: RefCell<Vec<u8>>,
-    pub(super) slept: RefCell<Vec<u32>>,
-    pub(super) full: Cell<bool>,
+pub(crate) struct Fake {
+    pub(crate) device: Rc<RefCell<Device>>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) variables: BTreeMap<&'static str, &'static str>,
+    pub(crate) hosts: BTreeMap<&'static str, SocketAddr>,
+    pub(crate) out: RefCell<Vec<u8>>,
+    pub(crate) err: RefCell<Vec<u8>>,
+    pub(crate) slept: RefCell<Vec<u32>>,
+    pub(crate) full: Cell<bool>,
     /// Bytes that one read gives at the most.
-    pub(super) piece: usize,
+    pub(crate) piece: usize,
 }
 
 impl Fake {
     /// Runs a command line; words are between blanks, `''` is an empty one.
-    pub(super) fn run(&self, line: &str) -> (i32, String, String) {
+    pub(crate) fn run(&self, line: &str) -> (i32, String, String) {
         let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
         let mut words = words.filter(|_| !line.is_empty());
         let code = crate::wg::run(self, "wg", &mut words);
@@ -88,7 +88,7 @@ impl Process for Fake {
     type Input = Vec<u8>;
 
     fn netlink(&self, _: Protocol) -> Result<Socket, Errno> {
-        Ok(Socket { device: Rc::clone(&self.device), answers: Vec::new() })
+        Ok(Socket { device: Rc::clone(&self.device), answers: Answers::default() })
     }
 
     fn scratch(&self) -> Memory {
@@ -154,9 +154,9 @@ impl Process for Fake {
     }
 }
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     device: Rc<RefCell<Device>>,
-    answers: Vec<Vec<u8>>,
+    answers: Answers,
 }
 
 impl NetlinkSocket for Socket {
@@ -169,16 +169,12 @@ impl NetlinkSocket for Socket {
         let device = Rc::clone(&self.device);
         let mut device = device.borrow_mut();
         match message.ty {
-            GENL_ID_CTRL => self.answer(|w| {
-                w.message(GENL_ID_CTRL, 0, message.seq, 7).unwrap();
-                GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(w).unwrap();
-                w.u16(CTRL_ATTR_FAMILY_ID, FAMILY).unwrap();
-            }),
+            GENL_ID_CTRL => self.answers.family(&message),
             FAMILY => {
                 let (header, attributes) = GenlHeader::parse(&message).unwrap();
                 let named = attributes.clone().flatten().find(|a| a.ty == WGDEVICE_A_IFNAME);
                 if named.unwrap().str() != Ok("wg0") {
-                    self.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
+                    self.answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
                     return Ok(());
                 }
                 if header.cmd == WG_CMD_SET_DEVICE {
@@ -186,17 +182,17 @@ impl NetlinkSocket for Socket {
                         meddle(&mut device);
                     }
                     let errno = set(&mut device, attributes).err().map_or(0, |errno| errno.0);
-                    self.end(&message, NLMSG_ERROR, errno);
+                    self.answers.end(&message, NLMSG_ERROR, errno);
                     return Ok(());
                 }
-                self.dump(&device, &message, device.interrupted > 0);
+                self.answers.dump("wg0", &device, &message, device.interrupted > 0);
                 device.interrupted = device.interrupted.saturating_sub(1);
                 return Ok(());
             }
             // The list of links: one of ours, and one that is not.
             _ => {
                 for (name, kind) in [("lo", "dummy"), ("wg0", "wireguard")] {
-                    self.answer(|w| {
+                    self.answers.answer(|w| {
                         w.message(RTM_NEWLINK, 2, message.seq, 7).unwrap();
                         w.header(&[0; 16]).unwrap();
                         w.string(3, name).unwrap();
@@ -205,28 +201,40 @@ impl NetlinkSocket for Socket {
                         w.nest_end(info);
                     });
                 }
-                self.end(&message, NLMSG_DONE, 0);
+                self.answers.end(&message, NLMSG_DONE, 0);
                 return Ok(());
             }
         }
-        self.end(&message, NLMSG_ERROR, 0);
+        self.answers.end(&message, NLMSG_ERROR, 0);
         Ok(())
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        deliver(&mut self.answers, buf)
+        deliver(&mut self.answers.0, buf)
     }
 }
 
-impl Socket {
-    fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+/// What a socket of this kernel still has to give.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(pub(crate) Vec<Vec<u8>>);
+
+impl Answers {
+    pub(crate) fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         let mut buf = vec![0; 32 * 1024];
         let mut writer = Writer::new(&mut buf);
         write(&mut writer);
-        self.answers.push(writer.finish().to_vec());
+        self.0.push(writer.finish().to_vec());
     }
 
-    fn end(&mut self, message: &Message<'_>, ty: u16, errno: i32) {
+    pub(crate) fn family(&mut self, message: &Message<'_>) {
+        self.answer(|w| {
+            w.message(GENL_ID_CTRL, 0, message.seq, 7).unwrap();
+            GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(w).unwrap();
+            w.u16(CTRL_ATTR_FAMILY_ID, FAMILY).unwrap();
+        });
+    }
+
+    pub(crate) fn end(&mut self, message: &Message<'_>, ty: u16, errno: i32) {
         self.answer(|w| {
             w.message(ty, 0x100, message.seq, 7).unwrap();
             let rest = if ty == NLMSG_DONE { 0 } else { 16 };
@@ -234,13 +242,19 @@ impl Socket {
         });
     }
 
-    fn dump(&mut self, device: &Device, message: &Message<'_>, interrupted: bool) {
+    pub(crate) fn dump(
+        &mut self,
+        name: &str,
+        device: &Device,
+        message: &Message<'_>,
+        interrupted: bool,
+    ) {
         let flags = if interrupted { 0x12 } else { 2 };
         let begin = |w: &mut Writer<'_>| {
             w.message(FAMILY, flags, message.seq, 7).unwrap();
             GenlHeader { cmd: WG_CMD_GET_DEVICE, version: 1 }.write(w).unwrap();
             w.u32(WGDEVICE_A_IFINDEX, 5).unwrap();
-            w.string(WGDEVICE_A_IFNAME, "wg0").unwrap();
+            w.string(WGDEVICE_A_IFNAME, name).unwrap();
         };
         self.answer(|w| {
             begin(w);
@@ -299,7 +313,7 @@ fn put_peer(w: &mut Writer<'_>, peer: &FakePeer, ips: &[IpNet]) {
     w.nest_end(nest);
 }
 
-fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(), Errno> {
+pub(crate) fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(), Errno> {
     let mut said = Vec::new();
     for attribute in attributes.clone().flatten() {
         match attribute.ty {

@@ -17,7 +17,9 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
+const RTA_METRICS: u16 = 8;
 const RTA_TABLE: u16 = 15;
+const RTAX_MTU: u16 = 2;
 
 /// `rtm_type`: packets go on to a gateway or a device.
 pub const RTN_UNICAST: u8 = 1;
@@ -154,6 +156,38 @@ impl Route {
         }
         Ok(writer.finish())
     }
+}
+
+/// Writes the request for the route that packets to `addr` take. Expects a reply; `ENETUNREACH` and
+/// others if there is none.
+pub fn get(buf: &mut [u8], seq: u32, addr: IpAddr) -> Result<&[u8], Full> {
+    let mut writer = Writer::new(buf);
+    writer.message(RTM_GETROUTE, CHANGE, seq, 0)?;
+    let whole = IpNet { addr, prefix: 0 };
+    writer.header(&rtmsg([whole.family(), whole.max_prefix(), 0, 0, 0, 0, 0, 0]))?;
+    writer.ip(RTA_DST, addr)?;
+    Ok(writer.finish())
+}
+
+/// The MTU that an `RTM_NEWROUTE` tells, which is narrower than that of the interface; mostly there is
+/// none.
+pub fn path_mtu(message: &Message<'_>) -> Result<Option<u32>, ParseError> {
+    let (_, attributes) = message.split::<12>()?;
+    let mut mtu = None;
+    let mut fields = Fields::new(attributes);
+    while let Some(ty) = fields.advance() {
+        if ty == RTA_METRICS {
+            let mut metrics = Fields::new(fields.nested());
+            while let Some(ty) = metrics.advance() {
+                if ty == RTAX_MTU {
+                    mtu = Some(metrics.u32());
+                }
+            }
+            fields.nest(metrics);
+        }
+    }
+    fields.end()?;
+    Ok(mtu)
 }
 
 /// Which routes to list. Nothing means all.

@@ -1,0 +1,155 @@
+//! The file: its text, and the settings that are looked at as a whole. Those that are lists, and the
+//! hooks, are told anew each time they are needed.
+
+use proto_core::conf::{ConfError, Part, Problem, QuickFile, Setting, Stop, shown};
+use proto_core::netlink::text::Text;
+
+use super::process::QuickProcess;
+use super::{Exit, FAILED};
+use crate::system::File;
+use crate::wg::Wg;
+use crate::wg::out::Out;
+use crate::wg::spool::Spool;
+
+/// Bytes that are read at once.
+const PIECE: usize = 16 * 1024;
+
+/// The file.
+pub(super) struct Conf<'w, F> {
+    /// What is in it.
+    pub(super) text: Spool<'w, F>,
+    /// `MTU`, or nothing.
+    pub(super) mtu: Text<16>,
+    /// `Table`, or nothing.
+    pub(super) table: Text<64>,
+    /// `SaveConfig`.
+    pub(super) saves: bool,
+    /// There is a name server.
+    pub(super) has_dns: bool,
+}
+
+/// The next word of a list.
+pub(super) fn next_word<'t>(rest: &mut &'t str) -> Option<&'t str> {
+    let between = |byte: u8| matches!(byte, b',' | b' ' | b'\t');
+    let from = rest.bytes().position(|byte| !between(byte))?;
+    let behind = rest.get(from..)?;
+    let len = behind.bytes().position(between).unwrap_or(behind.len());
+    *rest = behind.get(len..)?;
+    behind.get(..len)
+}
+
+/// Whether a word of `DNS` is a name server, and not a search domain.
+pub(super) fn is_name_server(word: &str) -> bool {
+    word.contains(':') || word.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
+}
+
+impl<'w, F: File> Conf<'w, F> {
+    /// Reads a file into `text`.
+    pub(super) fn read<P: QuickProcess<File = F>>(
+        wg: &Wg<'_, P>,
+        path: &str,
+        mut text: Spool<'w, F>,
+    ) -> Result<Self, Exit> {
+        let refused = |errno| wg.say(format_args!("{}: {errno}", shown(path)));
+        let mut input = wg.process.open(Some(path)).map_err(refused)?;
+        let mut piece = [0; PIECE];
+        loop {
+            let got = wg.process.read(&mut input, &mut piece).map_err(refused)?;
+            if got == 0 {
+                break;
+            }
+            let kept = text.append(piece.get(..got).unwrap_or_default());
+            kept.map_err(|fault| wg.tell("the configuration", "", fault))?;
+        }
+        zeroize::Zeroize::zeroize(piece.as_mut_slice());
+        let (mtu, table) = (Text::cut(""), Text::cut(""));
+        let (mut saves, mut has_dns) = (false, false);
+        let mut this = Self { text, mtu, table, saves, has_dns };
+        let (mut mtu, mut table) = (mtu, table);
+        this.each(wg, &mut |line, setting, value| {
+            let wrong = |words: &str| {
+                let (name, value) = (setting.name(), shown(value));
+                wg.say(format_args!("line {line}: {name} `{value}' {words}"))
+            };
+            match setting {
+                Setting::Mtu => mtu = Text::cut(value),
+                Setting::Table => {
+                    table = Text::cut(value);
+                    if &*table != value {
+                        return Err(wrong("is too long").into());
+                    }
+                }
+                Setting::SaveConfig => {
+                    saves = value.eq_ignore_ascii_case("true");
+                    if !saves && !value.eq_ignore_ascii_case("false") {
+                        return Err(wrong("is neither true nor false").into());
+                    }
+                }
+                Setting::Dns => {
+                    let mut rest = value;
+                    while let Some(word) = next_word(&mut rest) {
+                        has_dns |= is_name_server(word);
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(Self { mtu, table, saves, has_dns, ..this })
+    }
+
+    /// Tells all parts of the file.
+    fn parts<P: QuickProcess<File = F>>(
+        &mut self,
+        wg: &Wg<'_, P>,
+        take: &mut dyn FnMut(u32, &Part<'_>) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
+        let mut file = QuickFile::new();
+        let mut outcome = Ok(());
+        let mut at = 0_u32;
+        loop {
+            let piece = self.text.piece(at, PIECE);
+            let piece = piece.map_err(|fault| wg.tell("the configuration", "", fault))?;
+            let mut part = |line, part: &Part<'_>| {
+                outcome = take(line, part);
+                outcome.map_err(|_| Stop)
+            };
+            let read = match piece.len() {
+                0 => file.end(&mut part),
+                _ => file.feed(piece, &mut part),
+            };
+            match read {
+                Err(ConfError { problem: Problem::Stopped, .. }) => return outcome,
+                Err(error) => return Err(wg.say(format_args!("{error}")).into()),
+                Ok(()) if piece.is_empty() => return Ok(()),
+                Ok(()) => at = at.saturating_add(piece.len() as u32),
+            }
+        }
+    }
+
+    /// Tells all settings with their lines.
+    pub(super) fn each<P: QuickProcess<File = F>>(
+        &mut self,
+        wg: &Wg<'_, P>,
+        take: &mut dyn FnMut(u32, Setting, &str) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
+        self.parts(wg, &mut |line, part| match part {
+            Part::Setting(setting, value) => take(line, *setting, value),
+            Part::Wg(_) => Ok(()),
+        })
+    }
+
+    /// Prints what is for wg(8).
+    pub(super) fn strip<P: QuickProcess<File = F>>(&mut self, wg: &Wg<'_, P>) -> Result<(), Exit> {
+        let mut page = [0; 4096];
+        let mut out = Out::new(wg, &mut page);
+        self.parts(wg, &mut |_, part| {
+            if let Part::Wg(bytes) = part {
+                out.bytes(bytes);
+            }
+            Ok(())
+        })?;
+        out.bytes(b"\n");
+        out.finish().map(|_| ()).map_err(|_| FAILED)
+    }
+}

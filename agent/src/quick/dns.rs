@@ -1,0 +1,76 @@
+//! Name servers and search domains, by way of `resolvconf`.
+
+use core::fmt::Write;
+
+use proto_core::conf::Setting;
+
+use super::conf::{is_name_server, next_word};
+use super::process::QuickProcess;
+use super::programs::Script;
+use super::{Exit, Session, lines};
+
+/// In which order Debian's resolvconf(8) takes interfaces: by the beginnings of their names.
+const ORDER: &str = "/etc/resolvconf/interface-order";
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// The interface's name as resolvconf is to know it: behind the first beginning that stands for
+    /// itself in the order, so that it comes first.
+    pub(super) fn dns_name(&self) -> heapless::String<256> {
+        let process = self.wg.process;
+        let mut name: heapless::String<256> = heapless::String::new();
+        if let Ok(mut input) = process.open(Some(ORDER)) {
+            let _ = lines(&mut |buf| process.read(&mut input, buf), &mut |line| {
+                let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                let head = line.trim_ascii().strip_suffix('*').unwrap_or_default();
+                if name.is_empty() && !head.is_empty() && head.bytes().all(good) {
+                    let _ = write!(name, "{head}.");
+                }
+            });
+        }
+        let _ = name.push_str(self.name.as_str());
+        name
+    }
+
+    /// Tells resolvconf, if there is something to tell.
+    pub(super) fn set_dns(&mut self) -> Result<(), Exit> {
+        if !self.conf.has_dns {
+            return Ok(());
+        }
+        let name = self.dns_name();
+        let Self { wg, conf, .. } = self;
+        let wg = *wg;
+        let mut script = Script::new(wg.process.scratch());
+        let mut domains = false;
+        for servers in [true, false] {
+            conf.each(wg, &mut |_, setting, value| {
+                let mut rest = value;
+                while let (Setting::Dns, Some(word)) = (setting, next_word(&mut rest)) {
+                    // What cannot be written is told when the file is asked for.
+                    let _ = match (servers, is_name_server(word)) {
+                        (true, true) => writeln!(script, "nameserver {word}"),
+                        (false, false) => {
+                            let between = if domains { " " } else { "search " };
+                            domains = true;
+                            write!(script, "{between}{word}")
+                        }
+                        _ => Ok(()),
+                    };
+                }
+                Ok(())
+            })?;
+        }
+        let _ = if domains { script.write_str("\n") } else { Ok(()) };
+        let file = script.file().map_err(|errno| wg.say(format_args!("DNS: {errno}")))?;
+        self.program("resolvconf", &["-a", &name, "-m", "0", "-x"], Some(file))?;
+        self.dns_is_set = true;
+        Ok(())
+    }
+
+    /// Tells resolvconf to forget it, if there was something to tell.
+    pub(super) fn unset_dns(&self) -> Result<(), Exit> {
+        if !self.conf.has_dns {
+            return Ok(());
+        }
+        self.program("resolvconf", &["-d", &self.dns_name(), "-f"], None)
+    }
+}

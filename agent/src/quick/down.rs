@@ -1,0 +1,136 @@
+//! `down`, and what `up` takes away again when it fails.
+
+use proto_core::conf::Setting;
+use proto_core::ip::{AF_INET, AF_INET6};
+use proto_core::netlink::route::route::RT_TABLE_MAIN;
+use proto_core::netlink::route::{Rule, rule};
+use proto_core::netlink::wireguard::Event;
+use proto_core::protocol::message::Subject;
+
+use super::process::QuickProcess;
+use super::{Exit, Session};
+use crate::fault::Fault;
+use crate::kernel::{Protocol, SET, steady};
+use crate::walk::each_event;
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// The interface has to be there.
+    pub(super) fn find(&mut self) -> Result<(), Exit> {
+        let name = self.name;
+        let link = self.kernel.link(name);
+        match link.map_err(|fault| self.refused("cannot look for the interface", fault))? {
+            Some(link) if link.wireguard => {
+                self.index = link.index;
+                Ok(())
+            }
+            _ => Err(self.wg.say(format_args!("`{name}' is not a WireGuard interface")).into()),
+        }
+    }
+
+    /// Takes the interface away.
+    pub(super) fn down(&mut self) -> Result<(), Exit> {
+        self.find()?;
+        self.hooks(Setting::PreDown)?;
+        if self.conf.saves {
+            self.save()?;
+        }
+        self.take_away()?;
+        // The interface is gone; what cannot be undone besides has been said.
+        let _ = self.unset_dns();
+        let _ = self.remove_firewall();
+        self.hooks(Setting::PostDown)
+    }
+
+    /// Takes away what was made, as far as it goes.
+    pub(super) fn take_away(&mut self) -> Result<(), Exit> {
+        if core::mem::take(&mut self.dns_is_set) {
+            let _ = self.unset_dns();
+        }
+        if core::mem::take(&mut self.firewall_is_set) {
+            let _ = self.remove_firewall();
+        }
+        let rules = match &*self.conf.table {
+            "" | "auto" => self.remove_rules(),
+            _ => Ok(()),
+        };
+        let rules = rules.map_err(|fault| self.refused("cannot remove the rules", fault));
+        let (name, index) = (self.name, self.index);
+        self.echo(format_args!("ip link delete dev {name}"));
+        let mut set = [0; SET];
+        let gone = crate::remove::link(&mut self.kernel, &mut set, name, index);
+        gone.map_err(|fault| self.refused("cannot remove the interface", fault))?;
+        rules
+    }
+
+    /// Removes the rules of a default route, if there is one.
+    fn remove_rules(&mut self) -> Result<(), Fault> {
+        let (name, slot) = (self.name, self.wg.slot);
+        let kernel = &mut self.kernel;
+        let (mut mark, mut everywhere) = (0, false);
+        steady(slot, Subject::Interface, &mut || {
+            each_event(kernel, name, &mut |event| {
+                match event {
+                    Event::Device(device) => mark = device.fwmark,
+                    Event::AllowedIp(net) => everywhere |= net.prefix == 0,
+                    Event::Peer(_) => {}
+                }
+                Ok(())
+            })
+        })?;
+        if mark == 0 || !everywhere {
+            return Ok(());
+        }
+        for family in [AF_INET, AF_INET6] {
+            let digit = if family == AF_INET6 { '6' } else { '4' };
+            let own = Rule::new(family, mark);
+            for _ in 0..self.count_rules(family, &|rule| rule.table == mark)? {
+                self.echo(format_args!("ip -{digit} rule delete table {mark}"));
+                self.delete_rule(&own)?;
+            }
+            let main = Rule { suppress_prefixlen: Some(0), ..Rule::new(family, RT_TABLE_MAIN) };
+            for _ in 0..self.count_rules(family, &|rule| is_main(rule))? {
+                self.echo(format_args!(
+                    "ip -{digit} rule delete table main suppress_prefixlength 0"
+                ));
+                self.delete_rule(&main)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count_rules(&mut self, family: u8, wanted: &dyn Fn(&Rule) -> bool) -> Result<u32, Fault> {
+        let slot = self.wg.slot;
+        let kernel = &mut self.kernel;
+        let mut count = 0_u32;
+        steady(slot, Subject::Rule, &mut || {
+            count = 0;
+            kernel.dump(
+                Protocol::Route,
+                Subject::Rule,
+                &|buf, seq| rule::list(buf, seq, family),
+                &mut |message| {
+                    let rule = Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
+                    if wanted(&rule) {
+                        count = count.saturating_add(1);
+                    }
+                    Ok(())
+                },
+            )
+        })?;
+        Ok(count)
+    }
+
+    fn delete_rule(&mut self, rule: &Rule) -> Result<(), Fault> {
+        self.kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))
+    }
+}
+
+/// The rule that keeps the routes of the main table, but for its default.
+fn is_main(rule: &Rule) -> bool {
+    let Rule { fwmark, invert, other, .. } = *rule;
+    rule.table == RT_TABLE_MAIN
+        && rule.suppress_prefixlen == Some(0)
+        && fwmark.is_none()
+        && !invert
+        && !other
+}

@@ -1,0 +1,233 @@
+//! `wg-quick`: an interface with its addresses, routes, name servers and hooks, from one file, over a
+//! [`QuickProcess`].
+//!
+//! ```text
+//! file -> conf -> up:   link, hooks, settings (wg), addresses, mtu, dns, routes, hooks
+//!                 down: hooks, save, dns, firewall, rules, link, hooks
+//! ```
+//!
+//! The file is read once, into a [`Spool`], and gone through as often as there are steps, so that it may
+//! be of any length and cannot change on the way. What is changed is said on standard error, as the command
+//! of ip(8) or wg(8) that would do the same. Of these none is run: only hooks, `resolvconf`, and `nft` or
+//! the programs of `iptables`.
+//!
+//! Not here: what is between `[Peer]` and the kernel ([`crate::wg`]).
+
+use core::fmt;
+
+use proto_core::conf::shown;
+use proto_core::netlink::{Errno, IfName};
+use proto_core::text::split_last;
+
+use crate::fault::{Fault, Slot};
+use crate::kernel::{Buffers, Kernel};
+use crate::system::File;
+use crate::wg::spool::Spool;
+use crate::wg::{Failed, Wg};
+use conf::Conf;
+use process::QuickProcess;
+
+mod conf;
+mod dns;
+mod down;
+mod firewall;
+mod mtu;
+mod nets;
+pub mod process;
+mod programs;
+mod routes;
+mod save;
+mod up;
+
+#[cfg(test)]
+mod tests;
+
+/// It has been said what failed; the program ends with this exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Exit(i32);
+
+/// Something of wg-quick's own.
+const FAILED: Exit = Exit(1);
+/// Something that `ip` would have been refused.
+const REFUSED: Exit = Exit(2);
+
+impl From<Failed> for Exit {
+    fn from(Failed: Failed) -> Self {
+        FAILED
+    }
+}
+
+/// Bytes of the file that are kept out of a file in memory, and of other things of that kind.
+const WINDOW: usize = 32 * 1024;
+
+const USAGE: &str = "[ up | down | save | strip ] [ CONFIG_FILE | INTERFACE ]
+
+CONFIG_FILE is a file called INTERFACE.conf; INTERFACE alone means /etc/wireguard/INTERFACE.conf.
+It is a file of wg(8), and its [Interface] may have besides:
+  Address     addresses of the interface, with their prefixes
+  DNS         name servers and search domains while it is up (resolvconf)
+  MTU         its MTU; if there is none, one that fits the way to the endpoints
+  Table       the routing table for its routes: a number or a name, `auto`, or `off`
+  PreUp, PostUp, PreDown, PostDown
+              commands for /bin/sh, in which %i is the interface
+  SaveConfig  `true`: `down` writes the interface as it is back to the file
+";
+
+/// The interface and its file.
+struct Session<'s, 'p, 'w, P: QuickProcess> {
+    wg: &'s Wg<'p, P>,
+    name: IfName,
+    /// Where the file is.
+    path: &'s str,
+    conf: Conf<'w, P::File>,
+    kernel: Kernel<'s, P::Netlink>,
+    /// `ifi_index`, when the link is there.
+    index: u32,
+    /// What `up` has done that hangs on nothing that goes with the link.
+    dns_is_set: bool,
+    firewall_is_set: bool,
+}
+
+/// Does what the words behind the program's name say. The exit code.
+pub fn run<P: QuickProcess>(
+    process: &P,
+    program: &str,
+    words: &mut dyn Iterator<Item = &str>,
+) -> i32 {
+    let slot = Slot::default();
+    let wg = Wg { process, slot: &slot, program, says: "wg-quick: " };
+    let (command, of, more) = (words.next(), words.next(), words.next());
+    let done = match (command, of, more) {
+        (Some("--help" | "-h" | "help"), None, _) => {
+            wg.usage(USAGE, "");
+            Ok(())
+        }
+        (Some(command @ ("up" | "down" | "save" | "strip")), Some(of), None) => {
+            if process.is_root() {
+                command_of(&wg, command, of)
+            } else {
+                Err(wg.say(format_args!("only root may do this")).into())
+            }
+        }
+        _ => {
+            wg.usage(USAGE, "");
+            Err(FAILED)
+        }
+    };
+    done.map_or_else(|Exit(code)| code, |()| 0)
+}
+
+/// A name that the kernel and wg-quick both take.
+fn is_name(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
+    (1..=15).contains(&text.len()) && text.bytes().all(good)
+}
+
+fn command_of<P: QuickProcess>(wg: &Wg<'_, P>, command: &str, of: &str) -> Result<(), Exit> {
+    let mut given: heapless::String<64> = heapless::String::new();
+    let given = if is_name(of) {
+        // It fits: the name is short.
+        let _ = fmt::write(&mut given, format_args!("/etc/wireguard/{of}.conf"));
+        given.as_str()
+    } else {
+        of
+    };
+    let mut buf = [0; 4096];
+    let path = match wg.process.real_path(given, &mut buf) {
+        Ok(path) => path,
+        Err(Errno::ENOENT) => {
+            return Err(wg.say(format_args!("`{}' does not exist", shown(given))).into());
+        }
+        Err(errno) => return Err(wg.say(format_args!("{}: {errno}", shown(given))).into()),
+    };
+    // The name is that of the link to the file, where there is one.
+    let file = split_last(given, b'/').map_or(given, |(_, file)| file);
+    let name = file.strip_suffix(".conf").filter(|name| is_name(name));
+    let Some(name) = name.and_then(|name| name.parse().ok()) else {
+        let words = "the file's name is to be that of the interface, followed by `.conf'";
+        return Err(wg.say(format_args!("`{}': {words}", shown(given))).into());
+    };
+    let (folder, _) = split_last(path, b'/').unwrap_or(("", path));
+    let mode = |path: &str| wg.process.mode(path).unwrap_or(0);
+    if mode(path) & mode(if folder.is_empty() { "/" } else { folder }) & 0o7 != 0 {
+        wg.note("Warning: ", format_args!("`{path}' is world accessible"));
+    }
+    let mut window = [0; WINDOW];
+    let text = Spool::new(wg.slot, wg.process.scratch(), &mut window);
+    let mut conf = Conf::read(wg, path, text)?;
+    if command == "strip" {
+        return conf.strip(wg);
+    }
+    let mut buffers = Buffers::default();
+    let kernel = wg.kernel(&mut buffers)?;
+    let (index, dns_is_set, firewall_is_set) = (0, false, false);
+    let mut session = Session { wg, name, path, conf, kernel, index, dns_is_set, firewall_is_set };
+    let done = match command {
+        "up" => session.up(),
+        "down" => session.down(),
+        _ => session.save_command(),
+    };
+    session.kernel.wipe();
+    done
+}
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// Says which command would do what is done next.
+    fn echo(&self, words: fmt::Arguments<'_>) {
+        self.wg.note("[#] ", words);
+    }
+
+    /// Says what was refused.
+    fn refused(&self, what: &str, fault: Fault) -> Exit {
+        let Failed = self.wg.tell(what, "", fault);
+        REFUSED
+    }
+
+    /// An empty file for more things than memory should hold.
+    fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
+    where
+        Self: 'w,
+    {
+        Spool::new(self.wg.slot, self.wg.process.scratch(), window)
+    }
+}
+
+/// Goes through the lines of something that is read from its beginning. What is too long to be anything
+/// that is looked for is left out.
+fn lines(next: &mut process::Next<'_>, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+    let (mut line, mut piece) = ([0; 1024], [0; 512]);
+    let (mut len, mut fits) = (0_usize, true);
+    loop {
+        let got = next(&mut piece)?;
+        // The last line may have no end.
+        let bytes: &[u8] = if got == 0 { b"\n" } else { piece.get(..got).unwrap_or_default() };
+        for byte in bytes {
+            if *byte == b'\n' {
+                let text = core::str::from_utf8(line.get(..len).unwrap_or_default());
+                if let (Ok(text), true) = (text, fits) {
+                    take(text);
+                }
+                (len, fits) = (0, true);
+                continue;
+            }
+            match line.get_mut(len) {
+                Some(place) => *place = *byte,
+                None => fits = false,
+            }
+            len = len.saturating_add(1);
+        }
+        if got == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a file of our own from its beginning.
+fn from_start<F: File>(file: &mut F) -> impl FnMut(&mut [u8]) -> Result<usize, Errno> {
+    let mut at = 0_u32;
+    move |buf| {
+        let got = file.read_at(at, buf)?;
+        at = at.saturating_add(got as u32);
+        Ok(got)
+    }
+}

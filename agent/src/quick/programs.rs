@@ -1,0 +1,163 @@
+//! The programs of others: hooks, and those that there is no kernel interface for.
+
+use core::fmt::{self, Write};
+
+use proto_core::conf::Setting;
+use proto_core::netlink::Errno;
+
+use super::process::{NO_PROGRAM, QuickProcess};
+use super::{Exit, Session, from_start, lines};
+use crate::system::File;
+use crate::wg::process::Output;
+
+/// Bytes of a command with its words. A hook's interface may stand in it many times.
+const ROOM: usize = 32 * 1024;
+
+/// Words, each ended by a NUL.
+struct Words {
+    bytes: [u8; ROOM],
+    len: usize,
+    fits: bool,
+}
+
+impl Words {
+    const fn new() -> Self {
+        Self { bytes: [0; ROOM], len: 0, fits: true }
+    }
+
+    fn put(&mut self, text: &str) {
+        let end = self.len.saturating_add(text.len());
+        match self.bytes.get_mut(self.len..end) {
+            Some(room) => {
+                room.copy_from_slice(text.as_bytes());
+                self.len = end;
+            }
+            None => self.fits = false,
+        }
+    }
+
+    fn word(&mut self, text: &str) {
+        self.put(text);
+        self.put("\0");
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len).filter(|_| self.fits)
+    }
+}
+
+/// Text for the standard input of a program.
+pub(super) struct Script<F> {
+    pub(super) file: F,
+    len: u32,
+    failed: Option<Errno>,
+}
+
+impl<F: File> Script<F> {
+    pub(super) const fn new(file: F) -> Self {
+        Self { file, len: 0, failed: None }
+    }
+
+    /// The file, if all of the text is in it.
+    pub(super) fn file(&mut self) -> Result<&mut F, Errno> {
+        self.failed.map_or(Ok(&mut self.file), Err)
+    }
+}
+
+impl<F: File> Write for Script<F> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.failed.is_none() {
+            self.failed = self.file.write_at(self.len, text.as_bytes()).err();
+            self.len = self.len.saturating_add(text.len() as u32);
+        }
+        Ok(())
+    }
+}
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// Runs the hooks of a kind, until one fails.
+    pub(super) fn hooks(&mut self, kind: Setting) -> Result<(), Exit> {
+        let Self { wg, name, conf, .. } = self;
+        let (wg, name) = (*wg, name.as_str());
+        conf.each(wg, &mut |line, setting, value| {
+            if setting != kind {
+                return Ok(());
+            }
+            let mut words = Words::new();
+            // As it would be in a script that ends with the first failure.
+            words.word("sh");
+            words.word("-ec");
+            let from = words.len;
+            let mut rest = value;
+            while let Some(at) = rest.as_bytes().windows(2).position(|two| two == b"%i") {
+                let (before, behind) = rest.split_at_checked(at).unwrap_or_default();
+                words.put(before);
+                words.put(name);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            words.put(rest);
+            let to = words.len;
+            words.put("\0");
+            let Some(bytes) = words.get() else {
+                let hook = setting.name();
+                return Err(wg.say(format_args!("line {line}: {hook} is too long")).into());
+            };
+            for part in [b"[#] ", bytes.get(from..to).unwrap_or_default(), b"\n"] {
+                let _ = wg.process.write(Output::Err, part);
+            }
+            match wg.process.run("/bin/sh", bytes, None, None) {
+                Ok(0) => Ok(()),
+                // The shell, or what it ran, has said why.
+                Ok(code) => Err(Exit(code)),
+                Err(errno) => Err(wg.say(format_args!("/bin/sh: {errno}")).into()),
+            }
+        })
+    }
+
+    /// Runs a program with these words behind its name.
+    pub(super) fn program(
+        &self,
+        name: &str,
+        words: &[&str],
+        input: Option<&mut P::File>,
+    ) -> Result<(), Exit> {
+        let mut bytes = Words::new();
+        bytes.word(name);
+        let say = |text: &str| {
+            // With nobody there to read it, there is nobody to tell.
+            let _ = self.wg.process.write(Output::Err, text.as_bytes());
+        };
+        say("[#] ");
+        say(name);
+        for word in words {
+            bytes.word(word);
+            say(" ");
+            say(word);
+        }
+        say("\n");
+        let process = self.wg.process;
+        match process.run(name, bytes.get().unwrap_or_default(), input, None) {
+            Ok(0) => Ok(()),
+            Ok(NO_PROGRAM) if !process.has(name) => {
+                let _ = self.wg.say(format_args!("there is no program `{name}' here"));
+                Err(Exit(NO_PROGRAM))
+            }
+            Ok(code) => Err(Exit(code)),
+            Err(errno) => Err(self.wg.say(format_args!("{name}: {errno}")).into()),
+        }
+    }
+
+    /// Goes through the lines that a program prints. One that fails prints none.
+    pub(super) fn output_of(&self, name: &str, words: &[&str], take: &mut dyn FnMut(&str)) -> bool {
+        let mut bytes = Words::new();
+        bytes.word(name);
+        for word in words {
+            bytes.word(word);
+        }
+        let process = self.wg.process;
+        let mut file = process.scratch();
+        let bytes = bytes.get().unwrap_or_default();
+        process.run(name, bytes, None, Some(&mut file)) == Ok(0)
+            && lines(&mut from_start(&mut file), take).is_ok()
+    }
+}

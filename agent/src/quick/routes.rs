@@ -1,0 +1,301 @@
+//! Routes to what the peers are allowed, the longest prefix first, and what a default route takes besides:
+//! a table of its own, which all packets are looked up in but those of the tunnel itself.
+
+use proto_core::conf::shown;
+use proto_core::ip::{AF_INET, AF_INET6, IpNet};
+use proto_core::netlink::Errno;
+use proto_core::netlink::route::route::{RT_TABLE_LOCAL, RT_TABLE_MAIN, RTPROT_BOOT};
+use proto_core::netlink::route::{IfExists, Route, RouteFilter, Rule};
+use proto_core::netlink::wireguard::{DeviceChange, Event, SetEncoder};
+use proto_core::protocol::message::Subject;
+use proto_core::text::number;
+
+use super::nets::Nets;
+use super::process::QuickProcess;
+use super::{Exit, Session, WINDOW, lines};
+use crate::fault::Fault;
+use crate::kernel::{Protocol, steady};
+use crate::walk::each_event;
+
+/// The first table that a default route looks for one of its own at.
+const FIRST_TABLE: u32 = 51820;
+/// Where the names of tables are.
+const TABLES: &str = "/etc/iproute2/rt_tables";
+
+/// Where routes go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Auto,
+    Off,
+    Number(u32),
+}
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// Adds the routes.
+    pub(super) fn routes(&mut self) -> Result<(), Exit> {
+        let table = self.table()?;
+        if table == Table::Off {
+            return Ok(());
+        }
+        let (mut window, mut there) = ([0; WINDOW], [0; WINDOW]);
+        let mut nets = Nets(self.spool(&mut window));
+        let mut there = Nets(self.spool(&mut there));
+        let mut lengths = [false; 129];
+        let listed = self.allowed_ips(&mut nets, &mut lengths);
+        let listed = listed.and_then(|()| self.own_routes(&mut there));
+        listed.map_err(|fault| self.refused("cannot list what is there", fault))?;
+        for prefix in (0..=128_u8).rev() {
+            if lengths.get(usize::from(prefix)).is_some_and(|there| *there) {
+                self.routes_of(&mut nets, &mut there, table, (prefix, AF_INET6))?;
+                self.routes_of(&mut nets, &mut there, table, (prefix, AF_INET))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the routes of a length and a family.
+    fn routes_of(
+        &mut self,
+        nets: &mut Nets<'_, P::File>,
+        there: &mut Nets<'_, P::File>,
+        table: Table,
+        kind: (u8, u8),
+    ) -> Result<(), Exit> {
+        for n in 0..nets.count() {
+            let net = nets.get(n).map_err(|fault| self.refused("the routes", fault))?;
+            let Some(net) = net.filter(|net| (net.prefix, net.family()) == kind) else { continue };
+            match table {
+                Table::Number(number) => self.add_route(net, Some(number))?,
+                _ if net.prefix == 0 => self.add_default(net)?,
+                _ => {
+                    let covered = covered(there, &net);
+                    if !covered.map_err(|fault| self.refused("the routes", fault))? {
+                        self.add_route(net, None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `Table`.
+    fn table(&self) -> Result<Table, Exit> {
+        let text = &*self.conf.table;
+        Ok(match text {
+            "" | "auto" => Table::Auto,
+            "off" => Table::Off,
+            "main" => Table::Number(RT_TABLE_MAIN),
+            "local" => Table::Number(RT_TABLE_LOCAL),
+            "default" => Table::Number(RT_TABLE_MAIN.saturating_sub(1)),
+            _ => match table_number(text).or_else(|| self.named_table(text)) {
+                Some(number) => Table::Number(number),
+                None => {
+                    let text = shown(text);
+                    let words = "is neither a number nor in /etc/iproute2/rt_tables";
+                    let _ = self.wg.say(format_args!("Table `{text}' {words}"));
+                    return Err(Exit(255));
+                }
+            },
+        })
+    }
+
+    /// The number of a table by its name.
+    fn named_table(&self, name: &str) -> Option<u32> {
+        let process = self.wg.process;
+        let mut input = process.open(Some(TABLES)).ok()?;
+        let mut found = None;
+        let read = lines(&mut |buf| process.read(&mut input, buf), &mut |line| {
+            let mut words = line.split_ascii_whitespace();
+            if let (Some(number), Some(text)) = (words.next(), words.next())
+                && text == name
+            {
+                found = found.or(table_number(number));
+            }
+        });
+        read.ok().and(found)
+    }
+
+    /// What the peers are allowed, and which lengths of prefixes there are.
+    fn allowed_ips(
+        &mut self,
+        nets: &mut Nets<'_, P::File>,
+        lengths: &mut [bool; 129],
+    ) -> Result<(), Fault> {
+        let (name, slot) = (self.name, self.wg.slot);
+        let kernel = &mut self.kernel;
+        steady(slot, Subject::Interface, &mut || {
+            nets.clear();
+            each_event(kernel, name, &mut |event| {
+                let Event::AllowedIp(net) = event else { return Ok(()) };
+                if let Some(there) = lengths.get_mut(usize::from(net.prefix)) {
+                    *there = true;
+                }
+                nets.push(*net)
+            })
+        })
+    }
+
+    /// Where the interface has routes to in the main table without our doing: by its addresses, or by a
+    /// hook.
+    fn own_routes(&mut self, there: &mut Nets<'_, P::File>) -> Result<(), Fault> {
+        let filter =
+            RouteFilter { oif: Some(self.index), table: Some(RT_TABLE_MAIN), protocol: None };
+        let slot = self.wg.slot;
+        let kernel = &mut self.kernel;
+        for family in [AF_INET, AF_INET6] {
+            let before = there.0.len();
+            steady(slot, Subject::Interface, &mut || {
+                there.0.cut(before);
+                kernel.dump(
+                    Protocol::Route,
+                    Subject::Interface,
+                    &|buf, seq| filter.list(buf, seq, family),
+                    &mut |message| match Route::parse(message) {
+                        Ok(route) if filter.matches(&route) => there.push(route.dst),
+                        Ok(_) => Ok(()),
+                        Err(error) => Err(slot.unreadable(&error)),
+                    },
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn add_route(&mut self, net: IpNet, table: Option<u32>) -> Result<(), Exit> {
+        let (name, index) = (self.name, self.index);
+        let family = digit(&net);
+        match table {
+            Some(_) => {
+                let table = self.conf.table;
+                self.echo(format_args!("ip -{family} route add {net} dev {name} table {table}"));
+            }
+            None => self.echo(format_args!("ip -{family} route add {net} dev {name}")),
+        }
+        self.put_route(net, index, table.unwrap_or(RT_TABLE_MAIN))
+    }
+
+    fn put_route(&mut self, net: IpNet, index: u32, table: u32) -> Result<(), Exit> {
+        let route = Route::device(net, index, table, RTPROT_BOOT);
+        let added = self.kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+            route.add(buf, seq, IfExists::Fail)
+        });
+        added.map_err(|fault| self.refused("cannot add the route", fault))
+    }
+
+    /// A route to everywhere.
+    fn add_default(&mut self, net: IpNet) -> Result<(), Exit> {
+        let (name, index) = (self.name, self.index);
+        let mark = self.fwmark().map_err(|fault| self.refused("cannot read the mark", fault))?;
+        let table = match mark {
+            0 => {
+                let free = self.free_table();
+                let free = free.map_err(|fault| self.refused("cannot look for a table", fault))?;
+                self.echo(format_args!("wg set {name} fwmark {free}"));
+                let set = self.set_fwmark(free);
+                set.map_err(|fault| self.wg.tell("cannot set the mark", "", fault))?;
+                free
+            }
+            mark => mark,
+        };
+        let family = digit(&net);
+        self.echo(format_args!("ip -{family} rule add not fwmark {table} table {table}"));
+        let everywhere = Rule::new(net.family(), table);
+        self.add_rule(&Rule { fwmark: Some(table), invert: true, ..everywhere })?;
+        self.echo(format_args!("ip -{family} rule add table main suppress_prefixlength 0"));
+        let main = Rule::new(net.family(), RT_TABLE_MAIN);
+        self.add_rule(&Rule { suppress_prefixlen: Some(0), ..main })?;
+        self.echo(format_args!("ip -{family} route add {net} dev {name} table {table}"));
+        self.put_route(net, index, table)?;
+        self.set_firewall(net.family() == AF_INET6, table)
+    }
+
+    fn add_rule(&mut self, rule: &Rule) -> Result<(), Exit> {
+        let added =
+            self.kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.add(buf, seq));
+        added.map_err(|fault| self.refused("cannot add the rule", fault))
+    }
+
+    /// The mark of the interface, or 0.
+    pub(super) fn fwmark(&mut self) -> Result<u32, Fault> {
+        let (name, slot) = (self.name, self.wg.slot);
+        let kernel = &mut self.kernel;
+        let mut mark = 0;
+        steady(slot, Subject::Interface, &mut || {
+            each_event(kernel, name, &mut |event| {
+                if let Event::Device(device) = event {
+                    mark = device.fwmark;
+                }
+                Ok(())
+            })
+        })?;
+        Ok(mark)
+    }
+
+    fn set_fwmark(&mut self, mark: u32) -> Result<(), Fault> {
+        let family = self.kernel.wireguard()?;
+        let mut set = [0; 256];
+        let mut encoder = SetEncoder::new(&mut set, family, self.name);
+        let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
+        // It fits: a message with nothing else.
+        let _ = encoder.device(&change);
+        crate::apply::flush(&mut self.kernel, &mut encoder, Subject::Interface)
+    }
+
+    /// The first table from [`FIRST_TABLE`] on that nobody uses.
+    fn free_table(&mut self) -> Result<u32, Fault> {
+        let slot = self.wg.slot;
+        let mut table = FIRST_TABLE;
+        loop {
+            let filter = RouteFilter { table: Some(table), ..RouteFilter::default() };
+            let mut used = false;
+            for family in [AF_INET, AF_INET6] {
+                let kernel = &mut self.kernel;
+                let looked = steady(slot, Subject::Interface, &mut || {
+                    kernel.dump(
+                        Protocol::Route,
+                        Subject::Interface,
+                        &|buf, seq| filter.list(buf, seq, family),
+                        &mut |message| {
+                            // Of a route that is not read nothing is known, and so it counts.
+                            used |= Route::parse(message).map_or(true, |r| filter.matches(&r));
+                            Ok(())
+                        },
+                    )
+                });
+                match looked {
+                    // There is no such table.
+                    Err(_) if slot.is(Errno::ENOENT) => {}
+                    looked => looked?,
+                }
+            }
+            if !used {
+                return Ok(table);
+            }
+            table = table.saturating_add(1);
+        }
+    }
+}
+
+/// A number as iproute2 writes one.
+fn table_number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => number(text),
+    }
+}
+
+/// The family as an option of ip(8).
+const fn digit(net: &IpNet) -> char {
+    if net.family() == AF_INET6 { '6' } else { '4' }
+}
+
+/// Whether a route that is there leads to all of `net`.
+fn covered<F: crate::system::File>(there: &mut Nets<'_, F>, net: &IpNet) -> Result<bool, Fault> {
+    for n in 0..there.count() {
+        if there.get(n)?.is_some_and(|route| route.prefix <= net.prefix && route.contains(net.addr))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,270 @@
+//! Commands as a whole, over a machine in memory. What a kernel and real programs make of them is tested
+//! in the lab, beside Debian's.
+
+mod fake;
+
+use fake::Machine;
+use proto_core::key::PublicKey;
+
+use crate::system::File;
+use crate::testing::Memory;
+
+const PATH: &str = "/etc/wireguard/wg0.conf";
+
+fn key(byte: u8) -> String {
+    PublicKey([byte; 32]).to_string()
+}
+
+/// A machine with a file of these lines.
+fn machine(interface: &str, peer: &str) -> Machine {
+    let mut machine = Machine::default();
+    let (own, other) = (key(8), key(1));
+    let text = format!(
+        "[Interface]\nPrivateKey = {own}\n{interface}\n[Peer]\nPublicKey = {other}\n{peer}\n"
+    );
+    machine.wg.files.insert(PATH.to_owned(), text.into_bytes());
+    machine.programs.extend([("nft", 0), ("resolvconf", 0)]);
+    machine
+}
+
+/// The lines that say what is done.
+fn echo(said: &str) -> Vec<&str> {
+    said.lines().filter_map(|line| line.strip_prefix("[#] ")).collect()
+}
+
+const FULL: (&str, &str) = (
+    "Address = 10.9.0.1/24, fd09::1/64\nDNS = 192.0.2.53, example.net\nPreUp = pre %i\nPostUp = post %i%i\n\
+     PreDown = down\nPostDown = gone # %i",
+    "AllowedIPs = 0.0.0.0/0, 10.0.0.0/8, 10.1.0.0/16, 10.9.0.0/25\nEndpoint = 192.0.2.1:7",
+);
+
+#[test]
+fn up_and_down_in_their_order() {
+    let machine = machine(FULL.0, FULL.1);
+    let (code, out, said) = machine.run("up wg0");
+    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+    assert_eq!(
+        echo(&said),
+        [
+            "ip link add wg0 type wireguard",
+            "pre wg0",
+            "wg setconf wg0 /dev/fd/63",
+            "ip -4 address add 10.9.0.1/24 dev wg0",
+            "ip -6 address add fd09::1/64 dev wg0",
+            "ip link set mtu 1320 up dev wg0",
+            "resolvconf -a wg0 -m 0 -x",
+            "ip -4 route add 10.9.0.0/25 dev wg0",
+            "ip -4 route add 10.1.0.0/16 dev wg0",
+            "ip -4 route add 10.0.0.0/8 dev wg0",
+            "wg set wg0 fwmark 51820",
+            "ip -4 rule add not fwmark 51820 table 51820",
+            "ip -4 rule add table main suppress_prefixlength 0",
+            "ip -4 route add 0.0.0.0/0 dev wg0 table 51820",
+            "sysctl -q net.ipv4.conf.all.src_valid_mark=1",
+            "nft -f -",
+            "post wg0wg0",
+        ]
+    );
+    assert_eq!(
+        machine.log(),
+        [
+            "link",
+            "10.9.0.1/24",
+            "fd09::1/64",
+            "set link",
+            "set link",
+            "10.9.0.0/25 in 254",
+            "10.1.0.0/16 in 254",
+            "10.0.0.0/8 in 254",
+            "rule 2 51820 Some(51820) None",
+            "rule 2 254 None Some(0)",
+            "0.0.0.0/0 in 51820",
+            "src_valid_mark",
+        ]
+    );
+    assert_eq!(machine.wg.device.borrow().fwmark, 51820);
+    let calls = machine.calls();
+    let [pre, dns, nft, post] = &*calls else { panic!("{calls:?}") };
+    assert_eq!(pre, "sh -ec pre wg0");
+    assert_eq!(dns, "resolvconf -a wg0 -m 0 -x <nameserver 192.0.2.53\nsearch example.net\n");
+    assert!(nft.contains("ip daddr 10.9.0.1 fib saddr type != local drop\n"), "{nft}");
+    assert_eq!(post, "sh -ec post wg0wg0");
+
+    let (code, out, said) = machine.run("down wg0");
+    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+    assert_eq!(
+        echo(&said),
+        [
+            "down",
+            "ip -4 rule delete table 51820",
+            "ip -4 rule delete table main suppress_prefixlength 0",
+            "ip link delete dev wg0",
+            "resolvconf -d wg0 -f",
+            "gone # wg0",
+        ]
+    );
+    assert!(!machine.tables.borrow().link);
+}
+
+#[test]
+fn a_step_that_fails_takes_all_before_it_back() {
+    for (refuse, code) in [("10.9", 2), ("set link", 2), ("10.0", 2), ("rule", 2), ("0.0.0.0", 2)] {
+        let machine = machine(FULL.0, FULL.1);
+        machine.tables.borrow_mut().refuse = Some(refuse);
+        let (ended, _, said) = machine.run("up wg0");
+        assert_eq!(ended, code, "{said}");
+        assert!(said.ends_with("[#] ip link delete dev wg0\n"), "{said}");
+        let log = machine.log();
+        let count = |what: &str| log.iter().filter(|said| said.starts_with(what)).count();
+        // A rule that was added was removed; one that was refused was not there to be.
+        let refused = usize::from(refuse == "rule");
+        assert_eq!((count("rule") - refused) % 2, 0, "{log:?}");
+        assert!(!machine.tables.borrow().link, "{said}");
+    }
+    let machine = machine(&FULL.0.replace("post %i%i", "exit 7"), FULL.1);
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 7);
+    assert!(echo(&said).contains(&"resolvconf -d wg0 -f"), "{said}");
+}
+
+#[test]
+fn programs_that_are_not_there() {
+    let mut machine = machine(FULL.0, "AllowedIPs = ::/0");
+    machine.programs.clear();
+    let (code, _, said) = machine.run("up wg0");
+    assert!(
+        code == 127 && said.contains("wg-quick: there is no program `resolvconf' here"),
+        "{said}"
+    );
+    machine.programs.insert("resolvconf", 0);
+    let (code, _, said) = machine.run("up wg0");
+    let words = "wg-quick: there is no program `ip6tables-restore' here";
+    assert!(code == 127 && said.contains(words), "{said}");
+    machine.programs.insert("resolvconf", 3);
+    assert_eq!(machine.run("up wg0").0, 3);
+    assert!(!machine.tables.borrow().link);
+}
+
+#[test]
+fn keys_are_in_no_command_and_no_message() {
+    for interface in [FULL.0, "Address = x", "MTU = x", "Table = x"] {
+        let machine = machine(interface, FULL.1);
+        let (_, out, said) = machine.run("up wg0");
+        for text in [out, said, machine.calls().join("\n")] {
+            assert!(!text.contains(&key(8)), "{text}");
+        }
+    }
+    let misplaced = format!("{}\nTable = {}\nMTU = {}", key(8), key(8), key(8));
+    let (code, out, said) = machine(&misplaced, "").run("up wg0");
+    assert!(code == 1 && out.is_empty() && !said.contains(&key(8)), "{said}");
+}
+
+#[test]
+fn lists_of_any_length() {
+    let nets =
+        |count: u32, net: fn(u32) -> String| (0..count).map(net).collect::<Vec<_>>().join(",");
+    let addresses = nets(3000, |n| format!("10.{}.{}.1/32", n >> 8, n & 255));
+    let allowed = nets(3000, |n| format!("11.{}.{}.0/24", n >> 8, n & 255));
+    let lines = addresses.split(',').collect::<Vec<_>>();
+    let lines = lines.chunks(100).map(|some| format!("Address = {}", some.join(", ")));
+    let interface = lines.collect::<Vec<_>>().join("\n");
+    let machine = machine(&interface, &format!("AllowedIPs = {allowed}"));
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 0, "{}", said.lines().last().unwrap());
+    let log = machine.log();
+    assert_eq!(log.iter().filter(|said| said.ends_with("/32")).count(), 3000);
+    assert_eq!(log.iter().filter(|said| said.ends_with("/24 in 254")).count(), 3000);
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (interface, words) in [
+        (
+            "Address = 10.0.0.1/33",
+            "line 3: Address `10.0.0.1/33' is not an address with its prefix",
+        ),
+        ("MTU = 14oo", "MTU `14oo' is not a number"),
+        ("Table = mine", "Table `mine' is neither a number nor in /etc/iproute2/rt_tables"),
+        ("SaveConfig = yes", "line 3: SaveConfig `yes' is neither true nor false"),
+        ("PostUp = \u{0}", "[#] \n"),
+        ("Adress = 1", "wg-quick: line 3: Adress is not a setting of wg"),
+    ] {
+        let (_, _, said) = machine(interface, "AllowedIPs = ::/64").run("up wg0");
+        assert!(said.contains(words), "{said}");
+    }
+    let mut there = machine("", "");
+    there.exposed = true;
+    let (code, _, said) = there.run("down wg0");
+    let warning = format!("Warning: `{PATH}' is world accessible\n");
+    assert_eq!((code, said), (1, warning + "wg-quick: `wg0' is not a WireGuard interface\n"));
+    for (line, words) in [
+        ("up wg1", "`/etc/wireguard/wg1.conf' does not exist"),
+        ("up /etc/hosts", "`/etc/hosts': the file's name is to be that of the interface"),
+        ("up a-name-that-is-too-long", "`a-name-that-is-too-long' does not exist"),
+    ] {
+        let mut machine = machine("", "");
+        machine.wg.files.insert("/etc/hosts".to_owned(), Vec::new());
+        let (code, _, said) = machine.run(line);
+        assert!(code == 1 && said.contains(words), "{said}");
+    }
+    let mut nobody = machine("", "");
+    nobody.nobody = true;
+    assert_eq!(nobody.run("strip wg0").2, "wg-quick: only root may do this\n");
+    let (code, out, said) = machine("", "").run("up");
+    assert!(
+        code == 1 && out.is_empty() && said.starts_with("Usage: wg-quick [ up | down"),
+        "{said}"
+    );
+}
+
+#[test]
+fn tables_by_name() {
+    let mut machine = machine("Table = lab", "AllowedIPs = 10.0.0.0/8, ::/0");
+    let names = b"# names\n255\tlocal\n 0x4d  lab\n78 lab\n".to_vec();
+    machine.wg.files.insert("/etc/iproute2/rt_tables".to_owned(), names);
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 0, "{said}");
+    assert!(echo(&said).contains(&"ip -6 route add ::/0 dev wg0 table lab"), "{said}");
+    let log = machine.log();
+    assert!(log.ends_with(&["10.0.0.0/8 in 77".to_owned(), "::/0 in 77".to_owned()]), "{log:?}");
+}
+
+#[test]
+fn what_is_saved() {
+    let machine = machine(
+        "Address = 10.9.0.1/24, fd09::1/64\nMTU = 1300\nSaveConfig = TRUE\nPreUp = a # b\nPostUp = c",
+        "AllowedIPs = 10.0.0.0/8",
+    );
+    assert_eq!(machine.run("up wg0").0, 0);
+    machine.disk_is_full.set(true);
+    let (code, _, said) = machine.run("down wg0");
+    let full = "wg-quick: cannot write /etc/wireguard/wg0.conf: No space left on device (ENOSPC)\n";
+    assert!(code == 1 && said.ends_with(full), "{said}");
+    // What could not be saved is not taken away.
+    assert!(machine.tables.borrow().link);
+    machine.disk_is_full.set(false);
+    let (code, out, _) = machine.run("down wg0");
+    assert_eq!((code, out.as_str()), (0, ""));
+    let (path, text) = machine.saved.take().unwrap();
+    assert_eq!(path, PATH);
+    assert_eq!(
+        text,
+        format!(
+            "[Interface]\nAddress = 10.9.0.1/24\nAddress = fd09::1/64\nMTU = 1234\nSaveConfig = true\n\
+             PreUp = a # b\nPostUp = c\nPrivateKey = {}\n\n[Peer]\nPublicKey = {}\nAllowedIPs = 10.0.0.0/8\n",
+            PublicKey(proto_core::key::SecretKey([8; 32]).clamped().0),
+            key(1),
+        )
+    );
+}
+
+#[test]
+fn lines_of_any_length_and_the_last_without_end() {
+    let text = format!("one\n{}\n\n{}\ntwo", "x".repeat(1024), "y".repeat(1025));
+    let mut told = Vec::new();
+    let mut file = Memory::default();
+    file.write_at(0, text.as_bytes()).unwrap();
+    super::lines(&mut super::from_start(&mut file), &mut |line| told.push(line.to_owned()))
+        .unwrap();
+    assert_eq!(told, ["one", &"x".repeat(1024), "", "two"]);
+}

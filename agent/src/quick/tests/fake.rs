@@ -1,0 +1,348 @@
+//! A machine in memory: the process of `wg`'s tests, programs that only write down how they are called, and
+//! a kernel that keeps the links, addresses, routes and rules it is told, and tells them again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use proto_core::conf::Host;
+use proto_core::ip::IpNet;
+use proto_core::netlink::route::{Addr, IfExists, Route, Rule};
+use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ERROR, Writer};
+
+use crate::kernel::Protocol;
+use crate::quick::process::{NO_PROGRAM, Next, QuickProcess};
+use crate::system::{Datagram, File, NetlinkSocket};
+use crate::testing::Memory;
+use crate::wg::process::{Output, Process, Unresolved};
+use crate::wg::tests::fake::{Fake, Socket as WgSocket};
+
+const INDEX: u32 = 5;
+
+/// What rtnetlink keeps.
+#[derive(Default)]
+pub(super) struct Tables {
+    /// The interface is there.
+    pub(super) link: bool,
+    /// `NEWADDR`, `NEWROUTE` and `NEWRULE`, as they came.
+    things: Vec<(u16, Vec<u8>)>,
+    /// What was asked for, in words.
+    pub(super) log: Vec<String>,
+    /// Refuse what is said so.
+    pub(super) refuse: Option<&'static str>,
+}
+
+/// Everything outside.
+#[derive(Default)]
+pub(super) struct Machine {
+    pub(super) wg: Fake,
+    pub(super) tables: Rc<RefCell<Tables>>,
+    /// The programs that are there, and how they end.
+    pub(super) programs: BTreeMap<&'static str, i32>,
+    /// What programs print, by their names.
+    pub(super) prints: BTreeMap<&'static str, &'static str>,
+    /// How programs were called, and what they could read.
+    pub(super) calls: RefCell<Vec<String>>,
+    pub(super) nobody: bool,
+    pub(super) exposed: bool,
+    pub(super) saved: RefCell<Option<(String, String)>>,
+    pub(super) disk_is_full: Cell<bool>,
+}
+
+impl Machine {
+    /// Runs a command line. The exit code and what was said.
+    pub(super) fn run(&self, line: &str) -> (i32, String, String) {
+        let code = crate::quick::run(self, "wg-quick", &mut line.split(' '));
+        let text = |bytes: &RefCell<Vec<u8>>| String::from_utf8(bytes.take()).unwrap();
+        (code, text(&self.wg.out), text(&self.wg.err))
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.tables.borrow_mut().log.split_off(0)
+    }
+
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.borrow_mut().split_off(0)
+    }
+}
+
+impl Process for Machine {
+    type Netlink = Socket;
+    type File = Memory;
+    type Input = Vec<u8>;
+
+    fn netlink(&self, protocol: Protocol) -> Result<Socket, Errno> {
+        Ok(match protocol {
+            Protocol::Generic => Socket::Generic(self.wg.netlink(protocol)?),
+            Protocol::Route => {
+                Socket::Route { tables: Rc::clone(&self.tables), answers: Vec::new() }
+            }
+        })
+    }
+
+    fn scratch(&self) -> Memory {
+        Memory::default()
+    }
+
+    fn variable(&self, name: &CStr) -> Option<&str> {
+        self.wg.variable(name)
+    }
+
+    fn open(&self, path: Option<&str>) -> Result<Vec<u8>, Errno> {
+        self.wg.open(path)
+    }
+
+    fn read(&self, input: &mut Vec<u8>, buf: &mut [u8]) -> Result<usize, Errno> {
+        self.wg.read(input, buf)
+    }
+
+    fn write(&self, output: Output, bytes: &[u8]) -> Result<(), Errno> {
+        self.wg.write(output, bytes)
+    }
+
+    fn is_terminal(&self) -> bool {
+        false
+    }
+
+    fn is_exposed(&self) -> bool {
+        false
+    }
+
+    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        self.wg.random(buf)
+    }
+
+    fn unix_time(&self) -> u64 {
+        0
+    }
+
+    fn interface_name(&self, index: u32) -> Option<IfName> {
+        (index == 2).then(|| "eth0".parse().unwrap())
+    }
+
+    fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
+        self.wg.resolve(host)
+    }
+
+    fn sleep(&self, _: u32) {}
+}
+
+impl QuickProcess for Machine {
+    fn is_root(&self) -> bool {
+        !self.nobody
+    }
+
+    fn real_path<'b>(&self, path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
+        self.open(Some(path))?;
+        let room = &mut buf[..path.len()];
+        room.copy_from_slice(path.as_bytes());
+        Ok(std::str::from_utf8(room).unwrap())
+    }
+
+    fn mode(&self, path: &str) -> Result<u32, Errno> {
+        Ok(if self.exposed || !path.ends_with(".conf") { 0o755 } else { 0o600 })
+    }
+
+    fn has(&self, program: &str) -> bool {
+        self.programs.contains_key(program)
+    }
+
+    fn run(
+        &self,
+        program: &str,
+        words: &[u8],
+        input: Option<&mut Memory>,
+        output: Option<&mut Memory>,
+    ) -> Result<i32, Errno> {
+        let words = String::from_utf8(words.to_vec()).unwrap();
+        let words: Vec<&str> = words.strip_suffix('\0').unwrap().split('\0').collect();
+        let input = input.map(|file| String::from_utf8(file.0.borrow().clone()).unwrap());
+        let input = input.map(|input| format!(" <{input}")).unwrap_or_default();
+        self.calls.borrow_mut().push(format!("{}{input}", words.join(" ")));
+        if let (Some(output), Some(text)) = (output, self.prints.get(program)) {
+            output.write_at(0, text.as_bytes()).unwrap();
+        }
+        if program == "/bin/sh" {
+            let code = words[2].strip_prefix("exit ");
+            return Ok(code.map_or(0, |code| code.parse().unwrap()));
+        }
+        Ok(self.programs.get(program).copied().unwrap_or(NO_PROGRAM))
+    }
+
+    fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno> {
+        if self.disk_is_full.get() {
+            return Err(Errno::ENOSPC);
+        }
+        let (mut all, mut piece) = (Vec::new(), [0; 7]);
+        loop {
+            match next(&mut piece)? {
+                0 => break,
+                got => all.extend(&piece[..got]),
+            }
+        }
+        *self.saved.borrow_mut() = Some((path.to_owned(), String::from_utf8(all).unwrap()));
+        Ok(())
+    }
+
+    fn set_src_valid_mark(&self) -> Result<(), Errno> {
+        self.tables.borrow_mut().log.push("src_valid_mark".to_owned());
+        Ok(())
+    }
+}
+
+pub(super) enum Socket {
+    Generic(WgSocket),
+    Route { tables: Rc<RefCell<Tables>>, answers: Vec<Vec<u8>> },
+}
+
+impl NetlinkSocket for Socket {
+    fn port(&self) -> u32 {
+        7
+    }
+
+    fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Generic(socket) => socket.send(datagram),
+            Self::Route { tables, answers } => {
+                let message = Messages::new(datagram).next().unwrap().unwrap();
+                *answers = tables.borrow_mut().answer(&message);
+                Ok(())
+            }
+        }
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
+        match self {
+            Self::Generic(socket) => socket.receive(buf),
+            Self::Route { answers, .. } if answers.is_empty() => Err(Errno::EAGAIN),
+            Self::Route { answers, .. } => {
+                let answer = answers.remove(0);
+                buf[..answer.len()].copy_from_slice(&answer);
+                Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
+            }
+        }
+    }
+}
+
+fn message(ty: u16, seq: u32, put: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut buf = vec![0; 1024];
+    let mut writer = Writer::new(&mut buf);
+    writer.message(ty, 2, seq, 7).unwrap();
+    put(&mut writer);
+    writer.finish().to_vec()
+}
+
+fn end(ty: u16, seq: u32, errno: i32) -> Vec<u8> {
+    let rest = if ty == NLMSG_DONE { 0 } else { 16 };
+    message(ty, seq, |w| {
+        w.header(&[&(-errno).to_ne_bytes()[..], &[0; 16][..rest]].concat()).unwrap()
+    })
+}
+
+const NEWLINK: u16 = 16;
+const DELLINK: u16 = 17;
+const GETLINK: u16 = 18;
+const NEWADDR: u16 = 20;
+const GETADDR: u16 = 22;
+const NEWROUTE: u16 = 24;
+const GETROUTE: u16 = 26;
+const NEWRULE: u16 = 32;
+const DELRULE: u16 = 33;
+
+fn link(seq: u32, name: &str, index: u32, mtu: u32) -> Vec<u8> {
+    message(NEWLINK, seq, |w| {
+        w.header(&[&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat()).unwrap();
+        w.string(3, name).unwrap();
+        w.u32(4, mtu).unwrap();
+        let info = w.nest_start(18).unwrap();
+        w.string(1, if index == INDEX { "wireguard" } else { "dummy" }).unwrap();
+        w.nest_end(info);
+    })
+}
+
+/// What a request is about, in words.
+fn said(message: &Message<'_>) -> String {
+    let to = |ty| Message { ty, ..*message };
+    match message.ty {
+        NEWADDR => Addr::parse(message).unwrap().net.to_string(),
+        NEWROUTE => {
+            let Route { dst, table, .. } = Route::parse(message).unwrap();
+            format!("{dst} in {table}")
+        }
+        NEWRULE | DELRULE => {
+            let rule = Rule::parse(&to(NEWRULE)).unwrap();
+            let Rule { family, table, fwmark, suppress_prefixlen, .. } = rule;
+            format!("rule {family} {table} {fwmark:?} {suppress_prefixlen:?}")
+        }
+        NEWLINK => "link".to_owned(),
+        DELLINK => "no link".to_owned(),
+        _ => "set link".to_owned(),
+    }
+}
+
+impl Tables {
+    fn answer(&mut self, message: &Message<'_>) -> Vec<Vec<u8>> {
+        let seq = message.seq;
+        let (ack, done) = (end(NLMSG_ERROR, seq, 0), end(NLMSG_DONE, seq, 0));
+        match message.ty {
+            GETLINK => {
+                let eth0 = message.payload.windows(4).any(|bytes| bytes == b"eth0");
+                return match (eth0, self.link) {
+                    (true, _) => vec![link(seq, "eth0", 2, 1400), ack],
+                    (_, true) => vec![link(seq, "wg0", INDEX, 1234), ack],
+                    _ => vec![end(NLMSG_ERROR, seq, Errno::ENODEV.0)],
+                };
+            }
+            GETROUTE if message.flags & 0x300 == 0 => {
+                let dst = IpNet { addr: IpAddr::from([0; 4]), prefix: 0 };
+                let mut buf = [0; 256];
+                let route = Route::device(dst, 2, 254, 3);
+                let add = route.add(&mut buf, seq, IfExists::Fail).unwrap();
+                let payload = Messages::new(add).next().unwrap().unwrap().payload;
+                return vec![self::message(NEWROUTE, seq, |w| w.header(payload).unwrap()), ack];
+            }
+            GETADDR | GETROUTE | 34 => {
+                let (ty, family) = (message.ty - 2, message.payload[0]);
+                let mut answers: Vec<Vec<u8>> = self
+                    .things
+                    .iter()
+                    .filter(|(other, payload)| *other == ty && payload[0] == family)
+                    .map(|(_, payload)| self::message(ty, seq, |w| w.header(payload).unwrap()))
+                    .collect();
+                answers.push(done);
+                return answers;
+            }
+            _ => {}
+        }
+        let said = said(message);
+        self.log.push(said.clone());
+        if self.refuse.is_some_and(|refuse| said.starts_with(refuse)) {
+            return vec![end(NLMSG_ERROR, seq, Errno::EEXIST.0)];
+        }
+        match message.ty {
+            NEWLINK => self.link = true,
+            DELLINK => {
+                self.link = false;
+                self.things.retain(|(ty, _)| *ty == NEWRULE);
+            }
+            NEWADDR | NEWROUTE | NEWRULE => {
+                self.things.push((message.ty, message.payload.to_vec()));
+            }
+            DELRULE => {
+                let wanted = Rule::parse(&Message { ty: NEWRULE, ..*message }).unwrap();
+                let like = |payload: &[u8]| {
+                    let rule = Rule::parse(&Message { ty: NEWRULE, payload, ..*message }).unwrap();
+                    (rule.family, rule.table) == (wanted.family, wanted.table)
+                };
+                let at =
+                    self.things.iter().position(|(ty, payload)| *ty == NEWRULE && like(payload));
+                let Some(at) = at else { return vec![end(NLMSG_ERROR, seq, Errno::ENOENT.0)] };
+                self.things.remove(at);
+            }
+            _ => {}
+        }
+        vec![ack]
+    }
+}

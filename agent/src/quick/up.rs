@@ -1,0 +1,87 @@
+//! `up`: one step after the other, and if one fails, all that was made is taken away again.
+
+use core::fmt::Write;
+
+use proto_core::conf::{Setting, net};
+use proto_core::netlink::Errno;
+use proto_core::netlink::route::link::{self, KIND_WIREGUARD};
+use proto_core::netlink::route::{Addr, IfExists};
+use proto_core::protocol::message::Subject;
+
+use super::conf::next_word;
+use super::process::QuickProcess;
+use super::{Exit, REFUSED, Session};
+use crate::kernel::{NO_WIREGUARD, Protocol};
+
+impl<P: QuickProcess> Session<'_, '_, '_, P> {
+    /// Makes the interface.
+    pub(super) fn up(&mut self) -> Result<(), Exit> {
+        let name = self.name;
+        let there = self.kernel.link(name);
+        if there.map_err(|fault| self.refused("cannot look for the interface", fault))?.is_some() {
+            return Err(self.wg.say(format_args!("`{name}' already exists")).into());
+        }
+        self.add_link()?;
+        let done = self.steps();
+        if done.is_err() {
+            // What cannot be taken away has been said; why it has to be counts more.
+            let _ = self.take_away();
+        }
+        done
+    }
+
+    fn steps(&mut self) -> Result<(), Exit> {
+        let name = self.name;
+        self.hooks(Setting::PreUp)?;
+        self.echo(format_args!("wg setconf {name} /dev/fd/63"));
+        // An endpoint that has no address where it may have none is no reason to stop.
+        let _ = self.wg.add_quick(name.as_str(), &mut self.conf.text)?;
+        self.addresses()?;
+        self.set_mtu()?;
+        self.set_dns()?;
+        self.routes()?;
+        self.hooks(Setting::PostUp)
+    }
+
+    fn add_link(&mut self) -> Result<(), Exit> {
+        let name = self.name;
+        self.echo(format_args!("ip link add {name} type wireguard"));
+        let slot = self.wg.slot;
+        let made = self.kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+            link::create(buf, seq, name, KIND_WIREGUARD)
+        });
+        let made = made.map_err(|fault| slot.reword(fault, Errno::EOPNOTSUPP, None, NO_WIREGUARD));
+        let made = made.and_then(|()| self.kernel.link(name));
+        let link = made.map_err(|fault| self.refused("cannot make the interface", fault))?;
+        self.index = link.map_or(0, |link| link.index);
+        Ok(())
+    }
+
+    fn addresses(&mut self) -> Result<(), Exit> {
+        let Self { wg, name, conf, kernel, index, .. } = self;
+        let (wg, name, index) = (*wg, *name, *index);
+        conf.each(wg, &mut |line, setting, value| {
+            let mut rest = value;
+            while let (Setting::Address, Some(word)) = (setting, next_word(&mut rest)) {
+                let family = if word.contains(':') { '6' } else { '4' };
+                wg.note("[#] ", format_args!("ip -{family} address add {word} dev {name}"));
+                let Some(net) = net(word) else {
+                    let words = "is not an address with its prefix";
+                    return Err(wg
+                        .say(format_args!("line {line}: Address `{word}' {words}"))
+                        .into());
+                };
+                let added = kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+                    Addr::new(index, net).add(buf, seq, IfExists::Fail)
+                });
+                added.map_err(|fault| {
+                    let mut what: heapless::String<72> = heapless::String::new();
+                    let _ = write!(what, "line {line}: Address {net}");
+                    let _ = wg.tell(&what, "", fault);
+                    REFUSED
+                })?;
+            }
+            Ok(())
+        })
+    }
+}

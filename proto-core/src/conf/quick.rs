@@ -1,0 +1,286 @@
+//! The file that `wg-quick` reads: its own settings in `[Interface]`, each on a line, and between them
+//! what is meant for wg(8), which is told byte for byte.
+//!
+//! Not here: what the values mean, but for the white space and the comments around them.
+
+use super::{ConfError, Problem, Stop};
+
+/// The longest value of a setting, and so the longest command.
+pub const QUICK_VALUE_MAX: usize = 16 * 1024;
+
+/// A setting of wg-quick(8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// Addresses of the interface, between commas or white space.
+    Address,
+    /// Name servers and search domains, between commas or white space.
+    Dns,
+    /// The interface's MTU.
+    Mtu,
+    /// The routing table: a number, a name, `auto` or `off`.
+    Table,
+    /// `true` or `false`.
+    SaveConfig,
+    /// A command.
+    PreUp,
+    /// A command.
+    PostUp,
+    /// A command.
+    PreDown,
+    /// A command.
+    PostDown,
+}
+
+const SETTINGS: &[(&str, Setting)] = &[
+    ("Address", Setting::Address),
+    ("DNS", Setting::Dns),
+    ("MTU", Setting::Mtu),
+    ("Table", Setting::Table),
+    ("SaveConfig", Setting::SaveConfig),
+    ("PreUp", Setting::PreUp),
+    ("PostUp", Setting::PostUp),
+    ("PreDown", Setting::PreDown),
+    ("PostDown", Setting::PostDown),
+];
+
+impl Setting {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        SETTINGS.iter().find(|(_, setting)| *setting == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether its value is a command, which may have a `#` in it.
+    const fn is_command(self) -> bool {
+        matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
+    }
+}
+
+/// A part of the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part<'t> {
+    /// A line that is a setting, and its value without the white space around it.
+    Setting(Setting, &'t str),
+    /// A piece of a line that is wg(8)'s. The end of the line is a piece of its own; the white space at
+    /// both ends of the line is left out, and so are NULs.
+    Wg(&'t [u8]),
+}
+
+/// Takes a part and the number of its line, from 1. `Err` ends the reading.
+pub type TakePart<'s> = dyn FnMut(u32, &Part<'_>) -> Result<(), Stop> + 's;
+
+/// Where in a line the reading is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Before what tells whose line it is.
+    Name,
+    /// In the value of a setting.
+    Value(Setting),
+    /// Behind the value of a setting.
+    Comment(Setting),
+    /// In a line of wg(8).
+    Wg,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub struct QuickFile {
+    line: u32,
+    in_interface: bool,
+    place: Place,
+    /// The name or the value so far, or the white space that could be the end of a line of wg(8).
+    text: [u8; QUICK_VALUE_MAX],
+    len: usize,
+}
+
+impl Default for QuickFile {
+    fn default() -> Self {
+        Self {
+            line: 1,
+            in_interface: false,
+            place: Place::Name,
+            text: [0; QUICK_VALUE_MAX],
+            len: 0,
+        }
+    }
+}
+
+impl Drop for QuickFile {
+    fn drop(&mut self) {
+        // A command may have a key in it.
+        zeroize::Zeroize::zeroize(self.text.as_mut_slice());
+    }
+}
+
+/// Without the blanks at its end.
+fn without_blanks(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+    bytes.get(..last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default()
+}
+
+impl QuickFile {
+    /// Before the first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes, as many or few as there are.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. The rest is not read.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        let mut rest = bytes;
+        while let Some((byte, behind)) = rest.split_first() {
+            if self.place == Place::Wg {
+                let run = rest.iter().take_while(|byte| !matches!(byte, 0 | b'\n')).count();
+                if let (1.., Some((run, behind))) = (run, rest.split_at_checked(run)) {
+                    rest = behind;
+                    self.pass(run, take)?;
+                    continue;
+                }
+            }
+            rest = behind;
+            match byte {
+                0 => {}
+                b'\n' => self.end_line(take)?,
+                byte => self.byte(*byte, take)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the end of the file.
+    ///
+    /// # Errors
+    /// What is wrong with its last line.
+    pub fn end(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        if self.place == Place::Name && self.len == 0 { Ok(()) } else { self.end_line(take) }
+    }
+
+    fn byte(&mut self, byte: u8, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        match (self.place, byte) {
+            (Place::Comment(_), _) => Ok(()),
+            (Place::Value(setting), b'#') if !setting.is_command() => {
+                self.place = Place::Comment(setting);
+                Ok(())
+            }
+            (Place::Value(setting), byte) => match self.push(byte) {
+                true => Ok(()),
+                false => Err(ConfError::new(self.line, setting.name(), Problem::TooLong)),
+            },
+            (Place::Name, b' ' | b'\t') if self.len == 0 => Ok(()),
+            (Place::Name, b'=') => {
+                self.enter();
+                match self.named() {
+                    Some(setting) if self.in_interface => {
+                        (self.place, self.len) = (Place::Value(setting), 0);
+                        Ok(())
+                    }
+                    _ => self.leave(byte, take),
+                }
+            }
+            (Place::Name, b'#') => {
+                self.enter();
+                self.leave(byte, take)
+            }
+            // In a line of wg(8) there is none that does not go with others.
+            (Place::Name | Place::Wg, byte) => match self.push(byte) {
+                true => Ok(()),
+                false => self.leave(byte, take),
+            },
+        }
+    }
+
+    /// Adds a byte, if there is room for it.
+    fn push(&mut self, byte: u8) -> bool {
+        let place = self.text.get_mut(self.len);
+        let fits = place.is_some();
+        if let Some(place) = place {
+            *place = byte;
+            self.len = self.len.saturating_add(1);
+        }
+        fits
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default().trim_ascii()
+    }
+
+    /// The setting that the name under way is.
+    fn named(&self) -> Option<Setting> {
+        let text = self.text();
+        let found = SETTINGS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
+        found.map(|(_, setting)| *setting)
+    }
+
+    /// Looks whether the line begins a section.
+    fn enter(&mut self) {
+        let text = self.text();
+        if text.first() == Some(&b'[') {
+            self.in_interface = text.eq_ignore_ascii_case(b"[Interface]");
+        }
+    }
+
+    /// The line is one of wg(8)'s, and `byte` is the next of it.
+    fn leave(&mut self, byte: u8, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        self.place = Place::Wg;
+        let line = self.text.get(..self.len).unwrap_or_default();
+        let kept = without_blanks(line).len();
+        tell(self.line, &Part::Wg(line.get(..kept).unwrap_or_default()), take)?;
+        self.text.copy_within(kept..self.len, 0);
+        self.len = self.len.saturating_sub(kept);
+        self.pass(&[byte], take)
+    }
+
+    /// Passes on a piece of a line of wg(8)'s, but for the blanks that could be its end.
+    fn pass(&mut self, piece: &[u8], take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        let kept = without_blanks(piece);
+        if !kept.is_empty() {
+            self.pass_held(take)?;
+            tell(self.line, &Part::Wg(kept), take)?;
+        }
+        for blank in piece.get(kept.len()..).unwrap_or_default() {
+            if !self.push(*blank) {
+                // So many are no matter.
+                self.pass_held(take)?;
+                let _ = self.push(*blank);
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_held(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        let held = self.text.get(..core::mem::take(&mut self.len)).unwrap_or_default();
+        if held.is_empty() { Ok(()) } else { tell(self.line, &Part::Wg(held), take) }
+    }
+
+    fn end_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        match self.place {
+            Place::Value(setting) | Place::Comment(setting) => {
+                let wrong = |problem| ConfError::new(self.line, setting.name(), problem);
+                let value = core::str::from_utf8(self.text());
+                let value = value.map_err(|_| wrong(Problem::Value("is not text in UTF-8")))?;
+                tell(self.line, &Part::Setting(setting, value), take)?;
+            }
+            Place::Name => {
+                self.enter();
+                let line = without_blanks(self.text.get(..self.len).unwrap_or_default());
+                if !line.is_empty() {
+                    tell(self.line, &Part::Wg(line), take)?;
+                }
+                tell(self.line, &Part::Wg(b"\n"), take)?;
+            }
+            Place::Wg => tell(self.line, &Part::Wg(b"\n"), take)?,
+        }
+        (self.place, self.len, self.line) = (Place::Name, 0, self.line.saturating_add(1));
+        Ok(())
+    }
+}
+
+fn tell(line: u32, part: &Part<'_>, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+    take(line, part).map_err(|Stop| ConfError::new(line, "", Problem::Stopped))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use super::*;
+use proptest::prelude::*;
+
+/// The settings, and what is left for wg(8).
+type Read = (Vec<(u32, Setting, String)>, String);
+
+fn read_in(text: &[u8], piece: usize) -> Result<Read, ConfError> {
+    let (mut settings, mut rest) = (Vec::new(), Vec::new());
+    let mut take = |line: u32, part: &Part<'_>| {
+        match part {
+            Part::Setting(setting, value) => settings.push((line, *setting, (*value).to_owned())),
+            Part::Wg(bytes) => rest.extend(*bytes),
+        }
+        Ok(())
+    };
+    let mut file = QuickFile::new();
+    for piece in text.chunks(piece) {
+        file.feed(piece, &mut take)?;
+    }
+    file.end(&mut take)?;
+    Ok((settings, String::from_utf8_lossy(&rest).into_owned()))
+}
+
+fn read(text: &str) -> Read {
+    let read = read_in(text.as_bytes(), 4096).unwrap();
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(read_in(text.as_bytes(), piece).unwrap(), read, "in pieces of {piece}");
+    }
+    read
+}
+
+#[track_caller]
+fn settings(text: &str, wanted: &[(u32, Setting, &str)]) {
+    let (settings, _) = read(text);
+    let settings: Vec<_> = settings.iter().map(|(line, s, v)| (*line, *s, v.as_str())).collect();
+    assert_eq!(settings, wanted);
+}
+
+#[test]
+fn settings_are_told_and_the_rest_is_left() {
+    let text = "# mine\n[Interface]\n\tAddress = 10.0.0.1/24, fd00::1/64 # two\nPrivateKey = abc \t\n\
+                mtu=1400\r\nDNS =\nPostUp = echo '#' %i; true # all of it\n\n[Peer]\nMTU = 7\nAllowedIPs = ::/0";
+    settings(
+        text,
+        &[
+            (3, Setting::Address, "10.0.0.1/24, fd00::1/64"),
+            (5, Setting::Mtu, "1400"),
+            (6, Setting::Dns, ""),
+            (7, Setting::PostUp, "echo '#' %i; true # all of it"),
+        ],
+    );
+    let (_, rest) = read(text);
+    assert_eq!(
+        rest,
+        "# mine\n[Interface]\nPrivateKey = abc\n\n[Peer]\nMTU = 7\nAllowedIPs = ::/0\n"
+    );
+}
+
+#[test]
+fn sections_in_any_case_and_with_comments() {
+    for head in
+        ["[Interface]", " [interface] ", "[INTERFACE] # x", "[Interface]\r", "[interface]=1"]
+    {
+        settings(&format!("{head}\nTable = off\n"), &[(2, Setting::Table, "off")]);
+    }
+    for head in
+        ["", "[Peer]", "[ Interface]", "[Interface]\n[Peer]", "[Interface]\n[x", "Interface"]
+    {
+        settings(&format!("{head}\nTable = off\n"), &[]);
+    }
+    settings("[Peer]\n[Interface]\nTABLE = off\n", &[(3, Setting::Table, "off")]);
+}
+
+#[test]
+fn a_name_alone_is_left() {
+    let (settings, rest) = read("[Interface]\nAddress\nSaveConfig # = true\nAddress x = 1\n");
+    assert_eq!(settings, []);
+    assert_eq!(rest, "[Interface]\nAddress\nSaveConfig # = true\nAddress x = 1\n");
+}
+
+#[test]
+fn blanks_at_the_ends_of_lines_go() {
+    let (_, rest) = read("  a b\t= c  d \t \n \t\n\0x\0\n e");
+    assert_eq!(rest, "a b\t= c  d\n\nx\ne\n");
+    assert_eq!(read("").1, "");
+    assert_eq!(read(" \t").1, "");
+    assert_eq!(read("\n\n").1, "\n\n");
+}
+
+#[test]
+fn a_command_has_an_end() {
+    let command = |len: usize| format!("[Interface]\nPostUp = {}\n", "x".repeat(len));
+    // The blank before it counts.
+    let most = QUICK_VALUE_MAX - 1;
+    settings(&command(most), &[(2, Setting::PostUp, &"x".repeat(most))]);
+    let error = read_in(command(most + 1).as_bytes(), 100).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: PostUp is too long");
+    let error = read_in(b"[Interface]\nPostUp = \xff\n", 100).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: PostUp is not text in UTF-8");
+}
+
+#[test]
+fn other_lines_have_none() {
+    for text in ["x".repeat(100_000), format!("AllowedIPs = {}", "10.0.0.0/8, ".repeat(10_000))] {
+        let (_, rest) = read(&text);
+        assert_eq!(rest, format!("{}\n", text.trim_end()));
+    }
+    let (_, rest) = read(&format!("{}=1{}2", "x".repeat(17_000), " ".repeat(50_000)));
+    assert_eq!(rest.len(), 17_000 + 2 + 50_000 + 2);
+}
+
+#[test]
+fn the_taker_may_stop() {
+    let stopped = QuickFile::new().feed(b"x\n", &mut |_, _| Err(Stop)).unwrap_err();
+    assert_eq!((stopped.line, stopped.problem), (1, Problem::Stopped));
+}
+
+/// What Debian's `wg-quick` makes of a file, line by line.
+fn model(text: &str) -> String {
+    let mut inside = false;
+    let mut rest = String::new();
+    for line in text.lines() {
+        let line = line.trim_matches([' ', '\t']);
+        let stripped = line.split('#').next().unwrap();
+        let key = stripped.split('=').next().unwrap().trim_ascii();
+        if key.starts_with('[') {
+            inside = key.eq_ignore_ascii_case("[interface]");
+        }
+        let ours = SETTINGS.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+        if !(inside && ours && stripped.contains('=')) {
+            rest += &format!("{line}\n");
+        }
+    }
+    rest
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_is_what_debian_leaves(
+        lines in prop::collection::vec(
+            "[ \t]{0,2}(\\[Interface\\]|\\[Peer\\]|MTU|address|PreUp|ListenPort|)[ \t]{0,2}(=|==|)[ a#=]{0,4}",
+            0..8,
+        ),
+        piece in 1..9_usize,
+    ) {
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let (_, rest) = read_in(text.as_bytes(), piece).unwrap();
+        prop_assert_eq!(rest, model(&text));
+    }
+}

@@ -1,0 +1,82 @@
+//! What is done by programs of others: resolvconf, and the firewall where there is no `nft`.
+
+use super::{Bench, conf};
+use anyhow::{Result, ensure};
+
+/// A resolvconf that writes down how it was called and with what.
+const RESOLVCONF: &str = r#"#!/bin/sh
+echo "resolvconf $*" >>/tmp/s/programs
+case $1 in
+-a) cat >>/tmp/s/programs; [ ! -e /tmp/refuse ] || exit 6 ;;
+-l) printf '# for %s\nnameserver 192.0.2.53\nsearch a.example\nnameserver 2001:db8::53\n' "$2" ;;
+esac
+"#;
+
+pub(super) fn dns(bench: &Bench) -> Result<String> {
+    bench.vm.put("/usr/bin/resolvconf", 0o755, RESOLVCONF.as_bytes())?;
+    let done = dns_with(bench);
+    bench.vm.sh("rm -rf /usr/bin/resolvconf /etc/resolvconf /tmp/refuse")?;
+    done
+}
+
+fn dns_with(bench: &Bench) -> Result<String> {
+    let servers = "DNS = 192.0.2.53,a.example  2001:db8::53\ndns = b.example, 1.1, x\nDNS =";
+    let mut count = 0;
+    for interface in [servers, "DNS = a.example", "DNS ="] {
+        let conf = conf(interface, "AllowedIPs = 10.8.0.0/16");
+        let did = bench.same(&conf, &["$quick up wg0", "$quick down wg0"])?;
+        ensure!(did.iter().all(|did| did.status == 0), "{conf}\n{did:?}");
+        let asked = did.iter().any(|did| did.state.contains("resolvconf -d wg0 -f"));
+        ensure!(asked == (interface == servers), "{conf}\n{did:?}");
+        count += 1;
+    }
+    let cat = "; s=$?; cat /etc/wireguard/wg0.conf; exit $s";
+    let down = format!("$quick down wg0{cat}");
+    let saves = conf(&format!("{servers}\nSaveConfig = true"), "");
+    let did = bench.same(&saves, &["$quick up wg0", &down])?;
+    ensure!(did[1].stdout.contains("DNS = 192.0.2.53\nDNS = 2001:db8::53\n"), "{did:?}");
+    // Debian's resolvconf takes interfaces by their names.
+    bench.vm.put("/etc/resolvconf/interface-order", 0o644, b"lo.inet*\nlo*x\ntun-0*\nwg*\n")?;
+    let did = bench.same(&conf(servers, ""), &["$quick up wg0", "$quick down wg0"])?;
+    ensure!(did[0].state.contains("resolvconf -a tun-0.wg0 -m 0 -x\nnameserver"), "{did:?}");
+    // One that fails takes all of it back.
+    bench.vm.sh("touch /tmp/refuse")?.ok()?;
+    let did = bench.same(&conf(servers, ""), &["$quick up wg0"])?;
+    ensure!(did[0].status == 6 && did[0].state.contains("does not exist"), "{did:?}");
+    Ok(format!("{} configurations", count + 3))
+}
+
+/// Other people's rules stay where they are.
+const OTHERS: &str = "iptables -t raw -A PREROUTING -i nobody -j ACCEPT; \
+    iptables -t mangle -A POSTROUTING -m mark --mark 7 -m comment --comment \"wg-quick(8) rule for wg00\" -j ACCEPT; \
+    ip6tables -t mangle -A PREROUTING -p udp -j CONNMARK --restore-mark; ";
+
+pub(super) fn iptables(bench: &Bench) -> Result<String> {
+    bench.vm.sh(
+        "mv /usr/sbin/nft /usr/sbin/nft.away; for p in iptables ip6tables; do for f in '' -save \
+         -restore; do ln -s xtables-legacy-multi /usr/sbin/$p$f; done; done",
+    )?;
+    let done = iptables_with(bench);
+    let back = "for p in iptables ip6tables; do for f in '' -save -restore; do \
+                $p -t raw -F; $p -t mangle -F; rm -f /usr/sbin/$p$f; done; done";
+    bench.vm.sh(back)?;
+    let neither = conf("Address = 10.9.0.1/24", "AllowedIPs = 0.0.0.0/0");
+    let neither = bench.same(&neither, &["$quick up wg0"]);
+    bench.vm.sh("mv /usr/sbin/nft.away /usr/sbin/nft")?;
+    done?;
+    let neither = neither?;
+    ensure!(neither[0].status == 127, "{neither:?}");
+    Ok(String::new())
+}
+
+fn iptables_with(bench: &Bench) -> Result<()> {
+    let conf =
+        conf("Address = 10.9.0.1/24, 10.9.1.1/32, fd09::1/64", "AllowedIPs = 0.0.0.0/0, ::/0");
+    let up = format!("{OTHERS}$quick up wg0");
+    let did = bench.same(&conf, &[&up, "$quick down wg0"])?;
+    ensure!(did.iter().all(|did| did.status == 0), "{did:?}");
+    let rules = |n: usize| did[n].state.matches("wg-quick(8) rule for wg0\"").count();
+    ensure!((rules(0), rules(1)) == (7, 0), "{did:?}");
+    ensure!(did[1].state.contains("wg-quick(8) rule for wg00"), "{did:?}");
+    Ok(())
+}
