@@ -1,5 +1,6 @@
 //! Pushes to routers with real kernels, one test after the other on the same two machines.
 
+mod confirm;
 mod lines;
 mod owners;
 mod push;
@@ -80,6 +81,10 @@ const KEPT: &[(&str, KeptTest)] = &[
     ("undo: an interface that is new, and one that is removed", undo::new_interface),
     ("undo: when that fails too", undo::stuck),
     ("undo: endpoints that were none", undo::endpoints),
+    ("confirm: a change that is confirmed", confirm::confirmed),
+    ("confirm: one that is not goes back by itself", confirm::unconfirmed),
+    ("confirm: who waits is told for whom", confirm::waiting),
+    ("confirm: an operator who cuts himself off", confirm::cut_off),
 ];
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
