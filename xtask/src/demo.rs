@@ -138,8 +138,8 @@ pub(crate) fn start_script(vm: &Vm, options: &str) -> String {
     format!(
         "mkdir -p /var/run; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in $(seq 50); do grep -q UDP /tmp/postwired.log && exit; usleep 100000; done; \
-         cat /tmp/postwired.log; exit 1"
+         for i in $(seq 2500); do grep -q UDP /tmp/postwired.log && exit; \
+         readlink /proc/$!/exe >/dev/null || break; usleep 100000; done; cat /tmp/postwired.log; exit 1"
     )
 }
 
