@@ -162,6 +162,20 @@ impl Kind {
     }
 }
 
+/// Does something while no other process changes files in the folder.
+///
+/// # Errors
+/// What the lock said; then nothing was done.
+pub fn locked<T>(
+    folder: &mut dyn Folder,
+    act: impl FnOnce(&mut dyn Folder) -> T,
+) -> Result<T, Errno> {
+    folder.lock()?;
+    let done = act(folder);
+    folder.unlock();
+    Ok(done)
+}
+
 /// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves
 /// the old one or the new one.
 ///
