@@ -4,7 +4,7 @@ use super::router::{EMPTY, KEEP, Router, Said};
 use crate::{
     build,
     demo::start_script,
-    lab::{Lab, Machine},
+    lab::{Disk, Lab, Machine},
     test::{config::Config, person::Person, router::Reach},
 };
 use anyhow::{Context, Result, ensure};
@@ -29,9 +29,20 @@ impl<'t> Keeper<'t> {
         tool: &'t Path,
         seed: u64,
     ) -> Result<Self> {
-        let disk = lab.disk(name)?;
+        Self::boot_with(lab, name, &lab.disk(name)?, agent, tool, seed)
+    }
+
+    /// The same with a disk of one's own.
+    pub(crate) fn boot_with(
+        lab: &'t Lab,
+        name: &str,
+        disk: &Disk,
+        agent: &[u8],
+        tool: &'t Path,
+        seed: u64,
+    ) -> Result<Self> {
         let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
-        let machine = machine.with_wireguard_tools().with_strace().disk(&disk, KEEP);
+        let machine = machine.with_wireguard_tools().with_strace().disk(disk, KEEP);
         let folder = build::target_folder().join("lab").join("test").join(name);
         let router = Router::new(machine.boot()?, tool, folder)?;
         Ok(Self { machine, router, seed })

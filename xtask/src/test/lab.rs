@@ -14,9 +14,9 @@ use crate::{
     build,
     flood::{Target, flood},
     lab::{Arch, Lab, Wire},
-    powercut::powercut,
+    powercut::{changes, claims},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use std::{fs, path::Path, thread, time::Duration};
 
 /// The two routers.
@@ -89,7 +89,10 @@ const KEPT: &[(&str, KeptTest)] = &[
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 const POWERCUT: &str = "power cuts during the first start and the claim";
-const CUTS: u32 = 12;
+const CUTS: u32 = 8;
+const POWERCUT_CHANGES: &str =
+    "power cuts during pushes, confirmations, undoing, rollbacks and starts";
+const CUTS_CHANGES: u32 = 27;
 
 pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let full = if arch == Arch::X86_64 { FULL } else { &[] };
@@ -100,7 +103,7 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let on_both: Vec<&str> = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).collect();
     let on_disk: Vec<&str> = kept.iter().map(|(test, _)| *test).collect();
     // Nothing is built and booted for nothing.
-    if !wanted(tally, &[&on_both[..], &on_disk, &[FLOOD, POWERCUT]].concat()) {
+    if !wanted(tally, &[&on_both[..], &on_disk, &[FLOOD, POWERCUT, POWERCUT_CHANGES]].concat()) {
         return Ok(());
     }
     let agent = fs::read(build::agent(arch)?)?;
@@ -158,7 +161,13 @@ fn alone(
         Ok(said.join("; "))
     });
     tally.test(&named(POWERCUT), || {
-        Ok(powercut(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
+        Ok(claims(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
+    });
+    tally.test(&named(POWERCUT_CHANGES), || {
+        let mut lines = String::new();
+        let mut show = |line: &str| lines = format!("{lines}{line}\n");
+        let tally = changes(lab, agent, tool, CUTS_CHANGES, seed, &mut show);
+        tally.map(|tally| tally.to_string()).with_context(|| lines)
     });
 }
 
