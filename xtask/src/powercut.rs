@@ -5,16 +5,18 @@
 
 mod changes;
 mod claim;
+mod kills;
 
 pub(crate) use changes::changes;
 pub(crate) use claim::claims;
+pub(crate) use kills::kills;
 
 use crate::{
     build,
     lab::{Arch, Lab},
 };
 use anyhow::Result;
-use std::{fs, process::ExitCode};
+use std::{fs, process::ExitCode, time::Duration};
 
 /// Cut a router's power at many moments: while it starts, is claimed, and is given configurations
 #[derive(clap::Args)]
@@ -22,6 +24,9 @@ pub(crate) struct Args {
     /// How many cuts; a fifth of them are during the first start and the claim
     #[arg(long, default_value_t = 200)]
     cuts: u32,
+    /// Then kill the agent alone under a stream of changes, for so many seconds
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    kills: u64,
     /// The seed of the moments
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -33,12 +38,17 @@ impl Args {
         let tool = build::postwire()?;
         let lab = Lab::prepare(Arch::X86_64)?;
         let mut show = |line: &str| println!("{line}");
-        let claims = self.cuts / 5;
-        let changed = changes(&lab, &agent, &tool, self.cuts - claims, self.seed, &mut show)?;
-        if claims > 1 {
-            println!("{}", claim::claims(&lab, &agent, &tool, claims, self.seed, &mut show)?);
+        let first = self.cuts / 5;
+        let rest = self.cuts - first;
+        let changed = changes(&lab, &agent, &tool, rest, self.seed, &mut show)?;
+        if first > 1 {
+            println!("{}", claims(&lab, &agent, &tool, first, self.seed, &mut show)?);
         }
         println!("{changed}");
+        if self.kills > 0 {
+            let time = Duration::from_secs(self.kills);
+            println!("{}", kills(&lab, &agent, &tool, time, self.seed)?);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

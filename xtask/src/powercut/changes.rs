@@ -21,7 +21,7 @@ const WRITES_A_SECOND: u32 = 8;
 
 /// What something makes of the stored configuration when it is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Makes {
+pub(super) enum Makes {
     New,
     Before,
     None,
@@ -30,11 +30,11 @@ enum Makes {
 }
 
 /// Something in the middle of which the power is cut.
-struct Job {
-    name: &'static str,
+pub(super) struct Job {
+    pub(super) name: &'static str,
     /// What the host tool is asked, where FILE is a new configuration; nothing: the agent starts.
-    words: &'static [&'static str],
-    makes: Makes,
+    pub(super) words: &'static [&'static str],
+    pub(super) makes: Makes,
     /// A new configuration waits to be confirmed when it begins.
     waits: bool,
     /// The kernel refuses the new configuration at its end.
@@ -52,7 +52,7 @@ const JOB: Job = Job {
     beyond: Duration::ZERO,
 };
 
-const JOBS: [Job; 9] = [
+pub(super) const JOBS: [Job; 9] = [
     JOB,
     Job { name: "a start", words: &[], makes: Makes::Same, ..JOB },
     Job {
@@ -80,13 +80,13 @@ const TAKEN: &str = "fdff:ffff::/64";
 const PEERS: u32 = 40;
 
 /// What came of the cuts during one kind of job.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    tried: u32,
-    old: u32,
-    new: u32,
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Count {
+    pub(super) tried: u32,
+    pub(super) old: u32,
+    pub(super) new: u32,
     /// Of the new ones, those that the operator had been told of.
-    told: u32,
+    pub(super) told: u32,
     lost: u32,
 }
 
@@ -116,11 +116,11 @@ impl fmt::Display for Tally {
 }
 
 /// A router that is cut, and what it has stored: nothing where an interface was removed.
-struct Victim<'t> {
-    keeper: Keeper<'t>,
-    rng: Rng,
+pub(super) struct Victim<'t> {
+    pub(super) keeper: Keeper<'t>,
+    pub(super) rng: Rng,
     stored: Vec<Option<Config>>,
-    number: u64,
+    pub(super) number: u64,
 }
 
 /// Cuts the power `cuts` times. `show` gets a line for each.
@@ -134,8 +134,7 @@ pub(crate) fn changes(
 ) -> Result<Tally> {
     let disk = lab.disk("cut")?.slow(WRITES_A_SECOND);
     let keeper = Keeper::boot_with(lab, "cut", &disk, agent, tool, seed)?;
-    let mut victim = Victim { keeper, rng: Rng::new(seed), stored: Vec::new(), number: 0 };
-    victim.begin()?;
+    let mut victim = Victim::new(keeper, seed)?;
     // Each once without a cut, to know how long it takes.
     let mut whole = Vec::new();
     for job in &JOBS {
@@ -177,9 +176,16 @@ pub(crate) fn changes(
     Ok(tally)
 }
 
-impl Victim<'_> {
+impl<'t> Victim<'t> {
+    /// With one stored configuration.
+    pub(super) fn new(keeper: Keeper<'t>, seed: u64) -> Result<Self> {
+        let mut victim = Self { keeper, rng: Rng::new(seed), stored: Vec::new(), number: 0 };
+        victim.begin()?;
+        Ok(victim)
+    }
+
     /// A router with one stored configuration, whatever it had.
-    fn begin(&mut self) -> Result<()> {
+    pub(super) fn begin(&mut self) -> Result<()> {
         self.keeper.router.fresh("")?;
         self.stored = vec![None];
         self.number = 0;
@@ -191,11 +197,12 @@ impl Victim<'_> {
     }
 
     fn config(&mut self) -> Config {
-        Config::random(&mut self.rng, PEERS, 3)
+        // An endpoint that is not in a file is left as it is.
+        Config::random(&mut self.rng, PEERS, 3).with_endpoints()
     }
 
     /// What there is if the job is done.
-    fn outcome(&mut self, job: &Job, new: &Config) -> Option<Config> {
+    pub(super) fn outcome(&mut self, job: &Job, new: &Config) -> Option<Config> {
         let newest = self.stored.len() - 1;
         match job.makes {
             Makes::New => Some(new.clone()),
@@ -206,12 +213,12 @@ impl Victim<'_> {
     }
 
     /// Brings the router to where the job begins: the new configuration, and its file.
-    fn ready(&mut self, job: &Job) -> Result<Config> {
+    pub(super) fn ready(&mut self, job: &Job) -> Result<Config> {
         let mut new = self.config();
         if job.refused {
             let last = new.peers.values_mut().next_back().context("a peer")?;
             last.allowed_ips.insert(TAKEN.to_owned());
-            self.keeper.sh(&format!("ip -6 route add {TAKEN} dev eth0 metric 1024"))?;
+            self.keeper.sh(&format!("ip -6 route replace {TAKEN} dev eth0 metric 1024"))?;
         }
         fs::write(self.file(), new.text())?;
         if job.waits {
@@ -226,7 +233,7 @@ impl Victim<'_> {
     }
 
     /// Starts the job: the host tool, or nothing where the agent starts.
-    fn start(&self, job: &Job) -> Result<Option<Child>> {
+    pub(super) fn start(&self, job: &Job) -> Result<Option<Child>> {
         let file = self.file();
         let file = file.to_str().context("a path that is no text")?;
         let words: Vec<&str> =
@@ -281,6 +288,17 @@ impl Victim<'_> {
             Some(tool) => self.cut_tool(tool, after)? && job.makes != Makes::Same,
         };
         self.keeper.reboot()?;
+        self.left(job, told, expected, count)
+    }
+
+    /// Fails unless what is left is one of the two, and what was told is there.
+    pub(super) fn left(
+        &mut self,
+        job: &Job,
+        told: bool,
+        expected: Option<Config>,
+        count: &mut Count,
+    ) -> Result<&'static str> {
         let number = self.found()?;
         let is_new = number == self.number + 1;
         ensure!(is_new || number == self.number, "it was number {} and is {number}", self.number);
@@ -314,30 +332,15 @@ impl Victim<'_> {
     }
 
     /// Cuts the power while the host tool waits, or as soon as it is done. Whether it said that all went well.
-    fn cut_tool(&self, mut tool: Child, after: Option<Duration>) -> Result<bool> {
-        let begun = Instant::now();
-        loop {
-            let over = tool.try_wait()?.is_some();
-            if after.map_or(over, |after| begun.elapsed() >= after) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        self.keeper.router.vm.kill();
-        // What had arrived by then is still said.
-        for _ in 0..20 {
-            if let Some(status) = tool.try_wait()? {
-                return Ok(status.success());
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        tool.kill()?;
-        tool.wait()?;
-        Ok(false)
+    fn cut_tool(&self, tool: Child, after: Option<Duration>) -> Result<bool> {
+        cut_short(tool, after, || {
+            self.keeper.router.vm.kill();
+            Ok(())
+        })
     }
 
     /// The number of the newest configuration, from a router that has nothing to complain of.
-    fn found(&self) -> Result<u64> {
+    pub(super) fn found(&self) -> Result<u64> {
         let status = self.keeper.ask(&["status"])?.ok()?;
         ensure!(status.text("/result/trouble").is_empty(), "{}", status.json);
         ensure!(status.is("/result/pending", serde_json::Value::Null), "{}", status.json);
@@ -349,7 +352,7 @@ impl Victim<'_> {
         Ok(status.number("/result/stored/0/number").unwrap_or(0))
     }
 
-    fn note(&mut self, number: u64, expected: Option<Config>) {
+    pub(super) fn note(&mut self, number: u64, expected: Option<Config>) {
         if number != self.number {
             self.stored.push(expected);
             self.number = number;
@@ -357,7 +360,7 @@ impl Victim<'_> {
     }
 
     /// Fails unless the kernel has what is stored.
-    fn sees(&self) -> Result<()> {
+    pub(super) fn sees(&self) -> Result<()> {
         match self.stored.last().and_then(Option::as_ref) {
             Some(config) => self.keeper.router.sees(config),
             None => {
@@ -368,4 +371,32 @@ impl Victim<'_> {
             }
         }
     }
+}
+
+/// Does what cuts the host tool off while it waits, or as soon as it is done. Whether it said that all went
+/// well.
+pub(super) fn cut_short(
+    mut tool: Child,
+    after: Option<Duration>,
+    cut: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        let over = tool.try_wait()?.is_some();
+        if after.map_or(over, |after| begun.elapsed() >= after) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    cut()?;
+    // What had arrived by then is still said.
+    for _ in 0..20 {
+        if let Some(status) = tool.try_wait()? {
+            return Ok(status.success());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    tool.kill()?;
+    tool.wait()?;
+    Ok(false)
 }

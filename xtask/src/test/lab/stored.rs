@@ -2,7 +2,11 @@
 
 use crate::{
     rng::Rng,
-    test::{config::Config, keeper::Keeper, router::KEEP},
+    test::{
+        config::{Config, Peer},
+        keeper::Keeper,
+        router::KEEP,
+    },
 };
 use anyhow::{Context, Result, ensure};
 use proto_core::protocol::digest;
@@ -241,24 +245,10 @@ pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
 
 pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut config = Config::random(&mut Rng::new(keeper.seed), 10, 3);
-    let made = keeper.sh("wg genkey >/tmp/live; wg pubkey </tmp/live")?;
-    let live = made.trim();
-    let peer = crate::test::config::Peer {
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: 0,
-        allowed_ips: ["10.200.0.2/32".to_owned()].into(),
-    };
-    config.peers.insert(live.to_owned(), peer);
+    let live = keeper.live_key()?;
+    config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
     keeper.push("wg0", &config.text(), &[])?.ok()?;
-    // Somebody who talks to it, on the same machine.
-    keeper.sh(&format!(
-        "ip link add live type wireguard && wg set live private-key /tmp/live peer \
-         $(wg show wg0 public-key) endpoint 127.0.0.1:51820 persistent-keepalive 1 \
-         allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 100); do \
-         wg show wg0 latest-handshakes | grep {live} | grep -qv '\t0$' && exit; usleep 100000; \
-         done; exit 1"
-    ))?;
+    keeper.live(&live)?;
     // Its endpoint is what it was reached from; it has none in the file.
     let handshakes = format!("wg show wg0 latest-handshakes | grep {live}");
     let handshake = keeper.sh(&handshakes)?;
@@ -269,7 +259,7 @@ pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
         agrees.with_context(|| format!("no word of it: {}", said.json))
     };
     ensure!(agrees(keeper)?, "it differs before anybody touched it");
-    let gone = config.peers.keys().find(|key| *key != live).context("a peer")?;
+    let gone = config.peers.keys().find(|key| **key != live).context("a peer")?;
     let by_hand = [
         format!("wg set wg0 peer {gone} remove"),
         "wg set wg0 peer AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA= allowed-ips 10.5.5.5/32"

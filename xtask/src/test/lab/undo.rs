@@ -7,7 +7,7 @@ use crate::{
     rng::Rng,
     test::{
         config::{Config, Peer},
-        keeper::Keeper,
+        keeper::{Keeper, TRACE, is_change},
         router::{KEEP, Reach, STATE, Said},
     },
 };
@@ -15,34 +15,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use std::thread;
 
 const PEERS: u32 = 500;
-/// Where strace writes what the agent sends to the kernel: over the serial line, that is all it sends.
-const TRACE: &str = "/tmp/trace";
 
-/// Watches what the agent sends; `inject` says what becomes of some of it.
+/// Watches what the agent sends to the kernel, which over the serial line is all that it sends; `inject`
+/// says what becomes of some of it.
 fn trace(keeper: &Keeper<'_>, inject: &str) -> Result<()> {
-    let inject =
-        if inject.is_empty() { String::new() } else { format!("-e inject=sendto:{inject}") };
-    keeper.sh(&format!(
-        "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace=sendto {inject} -o {TRACE} \
-         >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); \
-         for i in $(seq 100); do grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
-         cat /tmp/strace.log; exit 1"
-    ))?;
-    Ok(())
-}
-
-/// Ends that, if it is not over: the lines.
-fn traced(keeper: &Keeper<'_>) -> Result<Vec<String>> {
-    let script = format!(
-        "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
-    );
-    Ok(keeper.sh(&script)?.lines().map(str::to_owned).collect())
-}
-
-/// Whether a line is a change, and not a dump (flags 0x300) or a link that is asked for (type 0x12): of a
-/// socket that it did not see opened, strace knows no names for them.
-fn is_change(line: &str) -> bool {
-    line.contains("nlmsg_type=") && !line.contains("|0x300") && !line.contains("nlmsg_type=0x12 ")
+    let inject = if inject.is_empty() { String::new() } else { format!("sendto:{inject}") };
+    keeper.trace("sendto", &inject)
 }
 
 /// What a failed change must not touch.
@@ -102,7 +80,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     // Once without a failure, to see what there is to fail.
     trace(keeper, "")?;
     push(keeper, &new)?.ok()?;
-    let lines = traced(keeper)?;
+    let lines = keeper.traced()?;
     let changes: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -123,7 +101,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
             // A message about many peers is tried again with one after the other.
             trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
             let said = push(keeper, &new)?;
-            let lines = traced(keeper)?;
+            let lines = keeper.traced()?;
             let injected = lines.get(at - 1).context("it did not come so far")?;
             ensure!(injected.contains("INJECTED") && is_change(injected), "hit {injected}");
             let message = undone(&said, "kernel", nth > 0)?.to_owned();
@@ -188,7 +166,7 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
             // What there is to do is told by a change that is refused at its end.
             let said = push(keeper, &Config { listen_port: 5_182, ..new.clone() })?;
             ensure!(said.code == 1, "{}", said.json);
-            let lines = traced(keeper)?;
+            let lines = keeper.traced()?;
             lines.iter().position(|line| is_change(line)).context("no change")? + 1
         };
         let at = at + 20 / part;
@@ -202,7 +180,7 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
             ))?;
             pushing.join().map_err(|_| anyhow!("the push died"))?
         })?;
-        traced(keeper)?;
+        keeper.traced()?;
         shown = undone(&said, said.text("/error/code"), true)?.to_owned();
         before.is_left(keeper)?;
     }
@@ -217,7 +195,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     for at in [60, 300] {
         trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
         let said = push(keeper, &old)?;
-        traced(keeper)?;
+        keeper.traced()?;
         undone(&said, "kernel", true)?;
         before.is_left(keeper).with_context(|| format!("message {at}"))?;
     }
@@ -226,7 +204,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     // Taking it away again fails as well: at its last message.
     trace(keeper, "")?;
     keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
-    let lines = traced(keeper)?;
+    let lines = keeper.traced()?;
     let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
     keeper.router.fresh("")?;
     keeper.store(&old, 1)?;
@@ -234,7 +212,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     let before = Before::see(keeper)?;
     trace(keeper, &format!("error=ENOBUFS:when={last}"))?;
     let said = keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?;
-    traced(keeper)?;
+    keeper.traced()?;
     undone(&said, "kernel", true)?;
     before.is_left(keeper).context("a removal that failed")?;
     keeper.restart()?;
@@ -251,7 +229,7 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
         // Everything fails from here on.
         trace(keeper, "error=ENOBUFS:when=40+")?;
         let said = push(keeper, &new)?;
-        traced(keeper)?;
+        keeper.traced()?;
         message = said.failed(1, "kernel")?.to_owned();
         ensure!(said.text("/error/state") == "partly", "{}", said.json);
         ensure!(message.contains("taking it back failed too"), "{}", said.json);
