@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The longest that a job is left alone, in seconds.
-const LONGEST: f64 = 0.5;
+const LONGEST: f64 = 0.25;
 
 /// Kills an agent under a stream of changes for so long. What came of it.
 pub(crate) fn kills(
