@@ -4,7 +4,7 @@
 use proto_core::key::SecretKey;
 use proto_core::protocol::session::StaticKey;
 
-use crate::keep::{KeepError, Kind, file_len, payload, put};
+use crate::keep::{KeepError, Kind, file_len, locked, payload, put};
 use crate::system::{Folder, Machine};
 
 const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router's own key" };
@@ -14,10 +14,7 @@ const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router'
 /// # Errors
 /// [`KeepError`]. A damaged identity is not replaced: the router would be another one for its owners.
 pub fn load(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {
-    folder.lock().map_err(|errno| IDENTITY.system(errno))?;
-    let loaded = load_locked(folder, machine);
-    folder.unlock();
-    loaded
+    locked(folder, |folder| load_locked(folder, machine)).map_err(|errno| IDENTITY.system(errno))?
 }
 
 fn load_locked(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {

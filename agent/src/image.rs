@@ -48,7 +48,7 @@ impl<'f, F: File> Records<'f, F> {
     /// The next record, or nothing at the end of the image.
     ///
     /// # Errors
-    /// [`Code::Config`] for bytes that are no record, [`Code::Storage`].
+    /// `Code::Config` for bytes that are no record, `Code::Storage`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
     pub fn next(&mut self) -> Result<Option<Record>, Fault> {
         let offset = self.offset();
@@ -109,7 +109,7 @@ pub struct Checked {
 /// Whether the image has this digest.
 ///
 /// # Errors
-/// [`Code::Storage`].
+/// `Code::Storage`.
 pub fn has_digest<F: File>(
     slot: &Slot,
     file: &mut F,
@@ -136,7 +136,7 @@ pub fn has_digest<F: File>(
 /// nothing else of it can be wrong.
 ///
 /// # Errors
-/// [`Code::Config`] naming the item or the place that is wrong, [`Code::Storage`].
+/// `Code::Config` naming the item or the place that is wrong, `Code::Storage`.
 pub fn check<F: File>(
     slot: &Slot,
     file: &mut F,

@@ -7,6 +7,7 @@
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
 use crate::fault::{Fault, Slot};
+use crate::keep::{put, take};
 use crate::set_sum::SetSum;
 use crate::system::File;
 
@@ -64,15 +65,8 @@ const WINDOW: usize = 16;
 
 impl Entry {
     fn to_bytes(self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        let mut rest = bytes.as_mut_slice();
-        let mut put = |field: &[u8]| {
-            if let Some(place) = rest.split_off_mut(..field.len()) {
-                for (to, from) in place.iter_mut().zip(field) {
-                    *to = *from;
-                }
-            }
-        };
+        let (mut bytes, mut at) = ([0; ENTRY], 0);
+        let mut put = |field: &[u8]| put(&mut bytes, &mut at, field);
         put(&self.key.0);
         put(&self.offset.to_le_bytes());
         put(&self.allowed_ips.count.to_le_bytes());
@@ -82,20 +76,13 @@ impl Entry {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (key, rest) = bytes.split_first_chunk()?;
-        let (offset, rest) = rest.split_first_chunk()?;
-        let (count, rest) = rest.split_first_chunk()?;
-        let (sum, rest) = rest.split_first_chunk()?;
-        let (mark, _) = rest.split_first()?;
-        Some(Self {
-            key: ItemKey(*key),
-            offset: u32::from_le_bytes(*offset),
-            allowed_ips: SetSum {
-                count: u32::from_le_bytes(*count),
-                sum: u128::from_le_bytes(*sum),
-            },
-            mark: Mark::from_byte(*mark),
-        })
+        let mut rest = bytes;
+        let key = ItemKey(*take(&mut rest)?);
+        let offset = u32::from_le_bytes(*take(&mut rest)?);
+        let count = u32::from_le_bytes(*take(&mut rest)?);
+        let sum = u128::from_le_bytes(*take(&mut rest)?);
+        let mark = Mark::from_byte(*rest.first()?);
+        Some(Self { key, offset, allowed_ips: SetSum { count, sum }, mark })
     }
 }
 

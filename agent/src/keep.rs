@@ -125,6 +125,14 @@ impl Kind {
         }
     }
 
+    /// The version in the head of a file of this kind, if it is not the one that is written here. Nothing vouches
+    /// for it.
+    #[must_use]
+    pub fn version(&self, bytes: &[u8]) -> Option<u8> {
+        let (version, _) = bytes.strip_prefix(&self.magic)?.split_first()?;
+        Some(*version).filter(|version| *version != VERSION)
+    }
+
     /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
     ///
     /// # Errors
@@ -152,6 +160,20 @@ impl Kind {
         *checksum = *digest(body).first_chunk()?;
         Some(file)
     }
+}
+
+/// Does something while no other process changes files in the folder.
+///
+/// # Errors
+/// What the lock said; then nothing was done.
+pub fn locked<T>(
+    folder: &mut dyn Folder,
+    act: impl FnOnce(&mut dyn Folder) -> T,
+) -> Result<T, Errno> {
+    folder.lock()?;
+    let done = act(folder);
+    folder.unlock();
+    Ok(done)
 }
 
 /// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves

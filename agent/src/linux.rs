@@ -150,6 +150,16 @@ impl Dir {
         open(dir.as_c()).map(Self)
     }
 
+    /// Takes the folder for this process alone, as long as it lives; without `wait` only if nobody has it.
+    pub(crate) fn own(&self, wait: bool) -> Result<(), Errno> {
+        let operation = if wait {
+            FlockOperation::LockExclusive
+        } else {
+            FlockOperation::NonBlockingLockExclusive
+        };
+        again(|| rustix::fs::flock(&self.0, operation))
+    }
+
     /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
     pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, (Scratch, Scratch)), Errno> {
         let dir = self.0.as_fd();

@@ -90,6 +90,12 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
     let state_failed = |errno| ServeError::State(options.state, errno);
     let keep_failed = |error| ServeError::Keep(options.keep, error);
+    // Two agents would take each other's changes back. The lock ends with the process, however it ends.
+    let alone = open_dir(options.state)?;
+    if alone.own(false).is_err() {
+        log(format_args!("another agent works in {}; waiting for it to end", options.state));
+        alone.own(true).map_err(state_failed)?;
+    }
     let (files, own) = state.scratch().map_err(state_failed)?;
     let label = options.label_secret.map(label).transpose()?;
     let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;

@@ -15,7 +15,7 @@ use crate::walk::{PROTOCOL, each_address, each_event, each_route, each_rule_of, 
 
 /// Writes the image of an interface into `file` from the byte `from` on. Its length and digest.
 ///
-/// Its items are in the order in which the kernel has them.
+/// Its items are in the order in which the kernel tells them, the peers first.
 ///
 /// # Errors
 /// What the kernel says, [`Code::Storage`].
@@ -30,23 +30,22 @@ pub fn image<N: NetlinkSocket, F: File>(
     let mut done = None;
     steady(slot, Subject::Interface, &mut || {
         let mut image = RecordWriter::new(slot, Some(&mut *file), from)?;
-        let mut device = None;
-        let mut whole = each_event(kernel, name, &mut |event| {
-            if let Event::Device(found) = event {
-                device = Some(*found);
+        let mut fwmark = 0;
+        // The device is told before its peers.
+        let mut whole = each_event(kernel, name, &mut |event| match event {
+            Event::Device(device) => {
+                fwmark = device.fwmark;
+                image.record(&Record::Interface(Interface {
+                    name: cut(name.as_str()),
+                    private_key: device.private_key.map_or(PrivateKey::None, PrivateKey::Given),
+                    listen_port: Some(device.listen_port),
+                    fwmark,
+                    mtu: link.mtu,
+                }))
             }
-            Ok(())
+            Event::Peer(info) => image.record(&peer(info)),
+            Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
         })?;
-        let fwmark = device.map_or(0, |device| device.fwmark);
-        image.record(&Record::Interface(Interface {
-            name: cut(name.as_str()),
-            private_key: device
-                .and_then(|device| device.private_key)
-                .map_or(PrivateKey::None, PrivateKey::Given),
-            listen_port: device.map(|device| device.listen_port),
-            fwmark,
-            mtu: link.mtu,
-        }))?;
         whole &= each_address(kernel, link.index, &mut |net| image.record(&Record::Address(net)))?;
         whole &= each_route(kernel, link.index, &mut |route| {
             if route.protocol == PROTOCOL {
@@ -59,11 +58,6 @@ pub fn image<N: NetlinkSocket, F: File>(
                 image.record(&Record::Rule(rule))?;
             }
             Ok(())
-        })?;
-        whole &= each_event(kernel, name, &mut |event| match event {
-            Event::Device(_) => Ok(()),
-            Event::Peer(info) => image.record(&peer(info)),
-            Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
         })?;
         done = Some(image.finish()?);
         Ok(whole)

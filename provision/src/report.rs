@@ -12,8 +12,7 @@
 //! | `push` | `interface`, `router`, `changed`, `summary` (null if the answer was lost), `public_key`, `listen_port`, `number`, `stored`, `confirmed`, `confirm_within` |
 //! | `diff` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port`, `changes` |
 //! | `show` | `router`, `interfaces` |
-//! | `rollback` | the fields of `push` |
-//! | `repair`, `remove` | `interface`, `router`, `changed`, `summary`, `number`, `stored` |
+//! | `rollback`, `repair`, `remove` | the fields of `push` |
 //! | `confirm` | `router`, `interface`, `number` |
 //! | `revert` | `router`, `interface` |
 //! | `history` | `router`, `configurations`: a list of what is below |

@@ -1,11 +1,14 @@
 //! Every step of the disk failing, every moment of a power cut, and every damage to a file.
 
 use super::*;
+use crate::image::Span;
 use crate::keep;
 use crate::records::RecordWriter;
 use crate::testing::{Cellar, Mishap, UNSYNCED};
+use proto_core::key::PublicKey;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::cut;
+use proto_core::protocol::report::Act;
 
 fn head(number: u32) -> Head {
     let head = Head::new(cut("wg.0"), number, Act::RolledBack { number: 7 });

@@ -1,6 +1,6 @@
 //! `postwire status`.
 
-use proto_core::protocol::message::Pending;
+use proto_core::protocol::message::{Code, Pending};
 use proto_core::protocol::report::{Act, Stored};
 use serde::Serialize;
 
@@ -67,7 +67,11 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
     let plain = |error: SessionError| describe(error, About::default());
     let mut ui = ui(&args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
-    let newest = session.history(None).map_err(plain)?;
+    let newest = match session.history(None) {
+        // How it is may be asked before it is claimed, and nothing is stored then that one could see.
+        Err(SessionError::Failed(failure)) if failure.code == Code::Unclaimed => Vec::new(),
+        newest => newest.map_err(plain)?,
+    };
     let mut stored = Vec::new();
     for newest in &newest {
         stored.push(agreement(&mut session, newest, args.changes).map_err(plain)?);

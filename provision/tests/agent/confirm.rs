@@ -107,6 +107,13 @@ fn a_router_that_is_away_for_a_while_is_confirmed_when_it_is_back() {
 }
 
 #[test]
+fn patience_with_a_silent_router_ends_while_there_is_time_to_confirm() {
+    let (bench, router) = bench("confirm-half", away(Duration::from_secs(4), true));
+    let ran = push_patiently(&bench, &router, "20s", &["--confirm-within", "8s"]);
+    ran.ends(0).says("the change is confirmed: stored as number 2\n");
+}
+
+#[test]
 fn a_lost_answer_to_the_confirmation_is_made_out_from_the_history() {
     let manners = Manners { loses_confirmed: true, ..Manners::default() };
     let (bench, router) = bench("confirm-lost", manners);

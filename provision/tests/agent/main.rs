@@ -275,6 +275,17 @@ fn what_became_of_the_router_is_always_said() {
     assert_eq!((&error["file"], &error["line"]), (&"wg0.conf".into(), &3.into()));
     assert_eq!((&error["state"], &error["errno"]), (&"partly".into(), &98.into()));
 
+    let undone = Failure { state: State::Undone, ..Failure::new(Code::Storage, "no space left") };
+    let router = Udp::new(Manners { fail_commit: Some(undone), ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address];
+    let ran = bench.run(&push);
+    ran.ends(1).says("wg0.conf: no space left\n").says("hint: free some space on the router");
+    ran.says(
+        "What had been changed was changed back: the router's running configuration is as it was.",
+    );
+    let json = bench.run(&[&push[..], &["--json"]].concat()).ends(1).json();
+    assert_eq!(json["error"]["state"], "undone");
+
     let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
     ran.ends(3).says("whether it did is not known").says("postwire diff");

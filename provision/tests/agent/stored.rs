@@ -3,7 +3,7 @@
 use proto_core::protocol::config::Record;
 
 use crate::bench::Bench;
-use crate::fake::{Manners, Udp};
+use crate::fake::{Belongs, Manners, Pty, Udp};
 use crate::{PEER, WG0};
 
 /// Pushes files with these MTUs, one after another.
@@ -162,4 +162,13 @@ fn trouble_and_names_that_are_not_looked_up_yet_are_in_the_status() {
     let json = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(json["result"]["unresolved"], 1);
     assert_eq!(json["result"]["trouble"], "no room for wg1, number 4");
+}
+
+#[test]
+fn the_status_of_a_router_that_was_reset_can_still_be_asked() {
+    let manners = Manners { belongs: Belongs::Nobody(None), ..Manners::default() };
+    let (bench, router) = (Bench::new("reset", WG0), Pty::new(manners));
+    let to = ["--serial", router.device.as_str()];
+    bench.run(&["status", to[0], to[1]]).ends(0).says("stored       (none)\n");
+    bench.run(&["history", to[0], to[1]]).ends(1).says("nobody owns this router yet");
 }
