@@ -2,6 +2,7 @@
 
 mod big;
 mod confirm;
+mod hosts;
 mod lines;
 mod owners;
 mod push;
@@ -86,6 +87,7 @@ const KEPT: &[(&str, KeptTest)] = &[
     ("confirm: one that is not goes back by itself", confirm::unconfirmed),
     ("confirm: who waits is told for whom", confirm::waiting),
     ("confirm: an operator who cuts himself off", confirm::cut_off),
+    ("hosts: names that are not known yet", hosts::late),
     ("big: 10,000 peers in the memory of 10, and one change among them", big::many),
 ];
 
