@@ -160,8 +160,10 @@ pub(crate) fn changes(
             Ok(found) => found.to_owned(),
             Err(error) => {
                 count.lost += 1;
-                victim.begin().context("beginning anew after a loss")?;
-                format!("LOST: {error:#}")
+                let lost = format!("LOST: {error:#}");
+                let again = victim.keeper.cut_power().and_then(|()| victim.begin());
+                again.with_context(|| format!("beginning anew after {lost}"))?;
+                lost
             }
         };
         show(&format!("cut {} of {}, {when}: {found}", cut + 1, job.name));

@@ -175,7 +175,7 @@ type Damage = fn(&mut Vec<u8>);
 /// What is done to a file, and what the router has to say of it.
 const DAMAGES: &[(&str, Damage, &str)] = &[
     ("a flipped bit in the image", |file| flip(file, HEAD + 60), "is damaged"),
-    ("a flipped bit in the last byte", flip_last, "is damaged"),
+    ("a flipped bit in the last byte", |file| flip_last(file), "is damaged"),
     ("a flipped bit in the head", |file| flip(file, 40), "is damaged"),
     ("a flipped bit in the checksum", |file| flip(file, HEAD - 3), "is damaged"),
     ("half a file", |file| file.truncate(file.len() / 2), "is damaged"),
@@ -183,7 +183,7 @@ const DAMAGES: &[(&str, Damage, &str)] = &[
     ("half a head", |file| file.truncate(HEAD / 2), "is damaged"),
     ("an empty file", Vec::clear, "is damaged"),
     ("zeros", |file| file.fill(0), "is damaged"),
-    ("another format", other_format, "another version of the agent (format 2)"),
+    ("another format", |file| other_format(file), "another version of the agent (format 2)"),
 ];
 
 /// How long the head of a stored configuration is, with its checksum of 16 bytes.
@@ -193,13 +193,13 @@ fn flip(file: &mut [u8], at: usize) {
     file[at] ^= 16;
 }
 
-fn flip_last(file: &mut Vec<u8>) {
+fn flip_last(file: &mut [u8]) {
     let last = file.len() - 1;
     flip(file, last);
 }
 
 /// Behind the magic number is that of the format, and the checksum is right.
-fn other_format(file: &mut Vec<u8>) {
+fn other_format(file: &mut [u8]) {
     file[4] += 1;
     let sum = digest(&file[..HEAD - 16]);
     file[HEAD - 16..HEAD].copy_from_slice(&sum[..16]);
