@@ -11,14 +11,15 @@ use proto_core::netlink::wireguard::{
 };
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
-use proto_core::protocol::message::{Code, Failure, Phase, State, Subject, cut, device, peer};
+use proto_core::protocol::message::{Code, Phase, State, Subject, cut, device, peer};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
-use crate::index::{Entry, Mark};
+use crate::index::{Entry, Mark, REMAKE};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::plan::{Plan, Work, device_route, parse_name, peer_record, policy_rule, subject};
+use crate::plan::{Plan, Work, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
+use crate::walk::{device_route, parse_name, policy_rule};
 
 /// How many changes pass between two signs of life.
 const BEAT: u32 = 64;
@@ -59,16 +60,8 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     let mut applier =
         Applier { kernel, work, machine, working, name, index, changed: false, done: 0, total };
     applier.all(interface, plan, set).map_err(|fault| {
-        // What is tried now may fail too; the first failure is the one to tell.
-        let failure = slot.take(fault);
-        let state = if plan.link.is_none() && applier.take_back(set).is_ok() {
-            State::Unchanged
-        } else if applier.changed {
-            State::Partly
-        } else {
-            State::Unchanged
-        };
-        slot.restore(Failure { state, ..failure })
+        let state = if applier.changed { State::Partly } else { State::Unchanged };
+        slot.amend(fault, &|failure| failure.state = state)
     })
 }
 
@@ -90,7 +83,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             self.change(Subject::Mtu, &|buf, seq| route::link::set_mtu(buf, seq, index, mtu))?;
         }
         self.add_items(Stage::Addresses)?;
-        if plan.link.is_none() {
+        if plan.link.is_none() && self.work.up {
             self.up()?;
         }
         self.add_items(Stage::RoutesAndRules)
@@ -145,19 +138,8 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             self.set_device(set, Subject::ListenPort, &change)
                 .map_err(|fault| port_taken(self.kernel.slot, fault))?;
         }
-        if bits & device::UP != 0
-            && plan.link.is_some()
-            && let Err(fault) = self.up()
-        {
-            let failure = self.kernel.slot.take(fault);
-            let port = plan.device.map(|device| device.listen_port);
-            let back = DeviceChange { listen_port: port, ..DeviceChange::default() };
-            if bits & device::LISTEN_PORT != 0
-                && self.set_device(set, Subject::ListenPort, &back).is_ok()
-            {
-                self.changed = false;
-            }
-            return Err(self.kernel.slot.restore(failure));
+        if bits & device::UP != 0 && plan.link.is_some() {
+            self.up()?;
         }
         if bits & device::FWMARK != 0 {
             let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
@@ -165,14 +147,9 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         }
         if bits & device::PRIVATE_KEY != 0 {
             let key = match &interface.private_key {
-                PrivateKey::None => SecretKey([0; KEY_LEN]),
                 PrivateKey::Given(key) => *key,
-                PrivateKey::Generate => {
-                    let mut key = SecretKey([0; KEY_LEN]);
-                    let random = self.machine.random(&mut key.0);
-                    random.map_err(|errno| self.kernel.slot.storage(errno))?;
-                    key.clamped()
-                }
+                // One that was to be generated is given by now.
+                PrivateKey::None | PrivateKey::Generate => SecretKey([0; KEY_LEN]),
             };
             let change = DeviceChange { private_key: Some(key), ..DeviceChange::default() };
             self.set_device(set, Subject::PrivateKey, &change)?;
@@ -287,7 +264,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     }
 
     fn peers(&mut self, set: &mut [u8; SET]) -> Result<(), Fault> {
-        let mut batch = Batch { one_by_one: false, from: 0, removing: true };
+        let mut batch = Batch { one_by_one: false, from: 0, removing: false };
         match self.send_peers(set, &mut batch) {
             Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => {
                 // The kernel does not say which peer of a message it refused. What it took of the
@@ -302,11 +279,12 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     fn send_peers(&mut self, set: &mut [u8; SET], batch: &mut Batch) -> Result<(), Fault> {
         let family = self.kernel.wireguard()?;
         let mut encoder = SetEncoder::new(set, family, self.name);
-        if batch.removing {
-            self.remove_peers(&mut encoder, batch)?;
-            *batch = Batch { from: 0, removing: false, ..*batch };
+        // Peers go last: a refusal before costs none of them its session.
+        if !batch.removing {
+            self.set_peers(&mut encoder, batch)?;
+            *batch = Batch { from: 0, removing: true, ..*batch };
         }
-        self.set_peers(&mut encoder, batch)
+        self.remove_peers(&mut encoder, batch)
     }
 
     fn remove_peers(
@@ -355,38 +333,30 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
     fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, entry: &Entry) -> Result<bool, Fault> {
         let mut records =
-            Records::new(self.work.slot, self.work.stage, entry.offset, self.work.length);
+            Records::new(self.work.slot, self.work.image, entry.offset, self.work.end);
         let wanted = peer_record(&mut records, entry)?;
-        let change = peer_change(&wanted, entry.mark);
         let about = Subject::Peer(wanted.public_key);
-        let mut sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
+        let (mut mark, mut sent) = (entry.mark, false);
+        if matches!(mark, Mark::Differs(fields) if fields & REMAKE != 0) {
+            let change = PeerChange { remove: true, ..PeerChange::new(wanted.public_key) };
+            sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
+            mark = Mark::Missing;
+        }
+        let change = peer_change(&wanted, mark);
+        sent |= put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
         if !change.replace_allowed_ips {
             return Ok(sent);
         }
-        while let Some(Record::AllowedIp(net)) = records.next()? {
+        loop {
+            let net = match records.next()? {
+                Some(Record::AllowedIp(net)) => net,
+                Some(Record::Host(_)) => continue,
+                _ => break,
+            };
             let change = AllowedIpChange { net, remove: false };
             sent |= put(self.kernel, encoder, about, &|encoder| encoder.allowed_ip(&change))?;
         }
         Ok(sent)
-    }
-
-    /// Takes away what was made for a push that failed: the link with all that hangs on it, and the
-    /// rules, which do not hang on it.
-    fn take_back(&mut self, set: &mut [u8; SET]) -> Result<(), Fault> {
-        let mut n = 0_u32;
-        while let Some(entry) = self.work.index.get(n)? {
-            n = n.saturating_add(1);
-            if let (Mark::Missing, Some(Item::Rule(rule))) =
-                (entry.mark, Item::from_key(&entry.key))
-            {
-                // Not there yet is as good as gone.
-                let _ = self.change(Subject::Rule, &|buf, seq| policy_rule(&rule).delete(buf, seq));
-            }
-        }
-        match self.index {
-            0 => Ok(()),
-            _ => crate::remove::link(self.kernel, set, self.name, self.index),
-        }
     }
 }
 

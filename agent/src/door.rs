@@ -12,10 +12,12 @@
 //! come through it.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use heapless::Vec;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::config::Host;
 use proto_core::protocol::session::{
     Channel, Cookie, Gatekeys, INITIATION, Initiation, SEEK, SESSION_LIFE, Seek, StaticKey,
     TO_ROUTER, Wire, fingerprint, receiver,
@@ -25,7 +27,7 @@ use zeroize::Zeroize;
 use crate::limits::{self, Limits, Verdict};
 use crate::owners::{Ownership, Standing};
 use crate::service::{Outlet, SCRATCH, Service, Visitor};
-use crate::system::{File, Machine, NetlinkSocket};
+use crate::system::{Disk, Machine, NetlinkSocket};
 
 /// How many sessions there are at most, and how many that have not proved themselves.
 const SESSIONS: usize = 8;
@@ -65,6 +67,7 @@ struct Session {
     channel: Channel,
     key: PublicKey,
     wire: Wire,
+    nth: u32,
     /// When the handshake was.
     since: u64,
     /// When the last packet came.
@@ -96,8 +99,8 @@ impl Bakery {
 
 /// The agent with its door.
 #[derive(Debug)]
-pub struct Door<'b, N, F, M> {
-    service: Service<'b, N, F, M>,
+pub struct Door<'b, N, D: Disk, M> {
+    service: Service<'b, N, D, M>,
     ownership: Ownership<'b>,
     identity: StaticKey,
     gatekeys: Gatekeys,
@@ -105,6 +108,8 @@ pub struct Door<'b, N, F, M> {
     bakery: Bakery,
     sessions: Vec<Session, SESSIONS>,
     waiting: Vec<Session, WAITING>,
+    /// How many sessions there were.
+    opened: u32,
 }
 
 /// The way back through a session.
@@ -149,11 +154,11 @@ fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) 
     let _ = sessions.push(session);
 }
 
-impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// A door with nobody behind it.
     #[must_use]
     pub fn new(
-        service: Service<'b, N, F, M>,
+        service: Service<'b, N, D, M>,
         ownership: Ownership<'b>,
         identity: StaticKey,
     ) -> Self {
@@ -167,6 +172,38 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             bakery: Bakery::default(),
             sessions: Vec::new(),
             waiting: Vec::new(),
+            opened: 0,
+        }
+    }
+
+    /// Does what there is to do before anybody comes.
+    pub fn start(&mut self) {
+        self.service.start();
+        wipe_stack();
+    }
+
+    /// As [`Service::next_host`].
+    pub fn next_host(&mut self) -> Option<Host> {
+        self.service.next_host()
+    }
+
+    /// As [`Service::found`].
+    pub fn found(&mut self, address: Option<SocketAddr>) {
+        self.service.found(address);
+        wipe_stack();
+    }
+
+    /// When there is something to do though nothing arrives.
+    pub fn deadline(&self) -> Option<u64> {
+        self.service.deadline()
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self) {
+        let now = self.machine().now();
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.service.tick();
+            wipe_stack();
         }
     }
 
@@ -211,18 +248,19 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
         let is_its =
             |session: &Session| session.channel.local() == receiver && session.wire == source.wire;
         let mut plain = [0; MAX_PACKET];
-        let mut len = None;
-        if let Some(at) = self.waiting.iter().position(is_its) {
-            let session = self.waiting.get_mut(at)?;
-            len = Some(session.channel.open(packet, &mut plain)?);
-            let session = self.waiting.swap_remove(at);
-            self.greet(&session, outlet.from());
-            push(&mut self.sessions, session);
-        }
-        let session = self.sessions.iter_mut().find(|session| is_its(session))?;
-        let len = match len {
-            Some(len) => len,
-            None => session.channel.open(packet, &mut plain)?,
+        let (session, len) = match self.waiting.iter().position(is_its) {
+            Some(at) => {
+                let len = self.waiting.get_mut(at)?.channel.open(packet, &mut plain)?;
+                let session = self.waiting.swap_remove(at);
+                self.greet(&session, outlet.from());
+                push(&mut self.sessions, session);
+                (self.sessions.last_mut()?, len)
+            }
+            None => {
+                let session = self.sessions.iter_mut().find(|session| is_its(session))?;
+                let len = session.channel.open(packet, &mut plain)?;
+                (session, len)
+            }
         };
         session.heard = now;
         self.ownership.refresh();
@@ -230,15 +268,19 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             key: session.key,
             standing: self.ownership.standing(&session.key, session.wire),
             wire: session.wire,
+            nth: session.nth,
+            newest: self.opened,
             handshake_hash: *session.channel.handshake_hash(),
             ownership: &mut self.ownership,
         };
         let mut outlet = Sealed { channel: &mut session.channel, outlet };
         let request = plain.get(..len).unwrap_or_default();
-        self.service.packet(request, &mut visitor, &mut outlet);
-        // It may have been a piece with keys in it, or a commit of them.
+        let keys = self.service.packet(request, &mut visitor, &mut outlet);
+        // It may have been a piece with keys in it.
         plain.zeroize();
-        wipe_stack();
+        if keys {
+            wipe_stack();
+        }
         Some(())
     }
 
@@ -296,7 +338,9 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Door<'b, N, F, M> {
             return None;
         }
         let (len, channel) = opened.respond(&mut out)?;
-        push(&mut self.waiting, Session { channel, key, wire, since: now, heard: now });
+        self.opened = self.opened.wrapping_add(1);
+        let nth = self.opened;
+        push(&mut self.waiting, Session { channel, key, wire, nth, since: now, heard: now });
         outlet.send(&mut out, len);
         Some(())
     }

@@ -4,7 +4,7 @@
 use proto_core::key::SecretKey;
 use proto_core::protocol::session::StaticKey;
 
-use crate::keep::{KeepError, Kind, file_len, payload, put};
+use crate::keep::{KeepError, Kind, file_len, locked, payload, put};
 use crate::system::{Folder, Machine};
 
 const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router's own key" };
@@ -14,10 +14,7 @@ const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router'
 /// # Errors
 /// [`KeepError`]. A damaged identity is not replaced: the router would be another one for its owners.
 pub fn load(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {
-    folder.lock().map_err(|errno| IDENTITY.system(errno))?;
-    let loaded = load_locked(folder, machine);
-    folder.unlock();
-    loaded
+    locked(folder, |folder| load_locked(folder, machine)).map_err(|errno| IDENTITY.system(errno))?
 }
 
 fn load_locked(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {
@@ -52,20 +49,21 @@ mod tests {
     fn a_damaged_one_is_not_replaced() {
         let (mut folder, bench) = (Drawer::default(), Bench::default());
         load(&mut folder, &&bench).unwrap();
-        let whole = folder.files[&c"identity".to_owned()].clone();
+        let whole = folder.bytes(c"identity");
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
-            folder.files.insert(c"identity".to_owned(), damaged);
+            folder.put(c"identity", &damaged);
             assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
-            folder.files.insert(c"identity".to_owned(), whole[..at].to_vec());
+            folder.put(c"identity", &whole[..at]);
             assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
         }
     }
 
     #[test]
     fn one_that_cannot_be_kept_is_not_used() {
-        let mut folder = Drawer { full: true, ..Drawer::default() };
+        let mut folder = Drawer::default();
+        folder.full.set(true);
         let bench = Bench::default();
         assert_eq!(
             load(&mut folder, &&bench).unwrap_err().wrong,

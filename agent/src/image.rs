@@ -21,13 +21,13 @@ pub struct Records<'f, F> {
     filled: usize,
     start: u32,
     at: usize,
-    length: u32,
+    end: u32,
 }
 
 impl<'f, F: File> Records<'f, F> {
-    /// From the record at `offset`, in a file of `length` bytes.
-    pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, length: u32) -> Self {
-        Self { slot, file, window: [0; 512], filled: 0, start: offset, at: 0, length }
+    /// From the record at `offset` to the place `end` in the file.
+    pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
+        Self { slot, file, window: [0; 512], filled: 0, start: offset, at: 0, end }
     }
 
     /// Where the next record starts.
@@ -48,16 +48,16 @@ impl<'f, F: File> Records<'f, F> {
     /// The next record, or nothing at the end of the image.
     ///
     /// # Errors
-    /// [`Code::Config`] for bytes that are no record, [`Code::Storage`].
+    /// `Code::Config` for bytes that are no record, `Code::Storage`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
     pub fn next(&mut self) -> Result<Option<Record>, Fault> {
         let offset = self.offset();
-        if offset >= self.length {
+        if offset >= self.end {
             return Ok(None);
         }
         if self.filled.saturating_sub(self.at) < MAX_RECORD {
             (self.start, self.at) = (offset, 0);
-            let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
             let room = left.min(self.window.len());
             let room = self.window.get_mut(..room).unwrap_or_default();
             self.filled =
@@ -82,25 +82,45 @@ fn subject(record: &Record, offset: u32) -> Subject {
         Record::Route(route) => Subject::Route(route.to),
         Record::Rule(_) => Subject::Rule,
         Record::Peer(peer) => Subject::Peer(peer.public_key),
-        Record::AllowedIp(_) => Subject::Offset(offset),
+        Record::AllowedIp(_) | Record::Host(_) => Subject::Offset(offset),
     }
 }
 
-/// Whether the first `length` bytes of `file` have this digest.
+/// Where an image is in its file: from the first byte to behind the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The first byte.
+    pub from: u32,
+    /// Behind the last.
+    pub end: u32,
+}
+
+/// What a check found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The interface the image is for.
+    pub interface: Interface,
+    /// Where the records behind that of the interface begin.
+    pub rest: u32,
+    /// Whether the items are in the order of their keys.
+    pub sorted: bool,
+}
+
+/// Whether the image has this digest.
 ///
 /// # Errors
-/// [`Code::Storage`].
+/// `Code::Storage`.
 pub fn has_digest<F: File>(
     slot: &Slot,
     file: &mut F,
-    length: u32,
+    Span { from, end }: Span,
     digest: &Digest,
 ) -> Result<bool, Fault> {
     let mut digester = Digester::default();
     let mut buf = [0; 1024];
-    let mut at = 0_u32;
-    while at < length {
-        let left = usize::try_from(length.saturating_sub(at)).unwrap_or(usize::MAX);
+    let mut at = from;
+    while at < end {
+        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
         let room = buf.get_mut(..left.min(1024)).unwrap_or_default();
         let got = file.read_at(at, room).map_err(|errno| slot.storage(errno))?;
         if got == 0 {
@@ -112,22 +132,25 @@ pub fn has_digest<F: File>(
     Ok(digester.finish() == *digest)
 }
 
-/// Checks the whole image and makes its index. The interface it is for.
+/// Checks the whole image and makes its index. One that the agent made itself may be out of order, and
+/// nothing else of it can be wrong.
 ///
 /// # Errors
-/// [`Code::Config`] naming the item or the place that is wrong, [`Code::Storage`].
+/// `Code::Config` naming the item or the place that is wrong, `Code::Storage`.
 pub fn check<F: File>(
     slot: &Slot,
-    stage: &mut F,
-    length: u32,
+    file: &mut F,
+    Span { from, end }: Span,
     index: &mut Index<'_, F>,
     key: &[u8; 16],
+    own: bool,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Interface, Fault> {
+) -> Result<Checked, Fault> {
     index.clear()?;
-    let mut records = Records::new(slot, stage, 0, length);
-    let mut checker = Checker::default();
-    let mut interface = None;
+    let mut records = Records::new(slot, file, from, end);
+    let mut checker = if own { Checker::in_any_order() } else { Checker::default() };
+    let mut sorted = true;
+    let mut found = None;
     let mut entry: Option<Entry> = None;
     let mut seen = 0_u32;
     loop {
@@ -137,7 +160,7 @@ pub fn check<F: File>(
             .record(&record)
             .map_err(|error| slot.config(subject(&record, offset), error))?;
         match record {
-            Record::Interface(found) => interface = Some(found),
+            Record::Interface(interface) => found = Some((interface, records.offset())),
             Record::AllowedIp(net) => {
                 if let Some(entry) = &mut entry {
                     entry.allowed_ips.add(key, &net);
@@ -153,6 +176,7 @@ pub fn check<F: File>(
                 mark: Mark::Missing,
             };
             if let Some(done) = entry.replace(next) {
+                sorted &= done.key < next.key;
                 index.push(&done)?;
             }
         }
@@ -166,5 +190,8 @@ pub fn check<F: File>(
     }
     index.flush()?;
     checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))?;
-    interface.ok_or_else(|| slot.config(Subject::Offset(0), ConfigError::Interface))
+    match found {
+        Some((interface, rest)) => Ok(Checked { interface, rest, sorted }),
+        None => Err(slot.config(Subject::Offset(0), ConfigError::Interface)),
+    }
 }

@@ -7,6 +7,7 @@
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
 use crate::fault::{Fault, Slot};
+use crate::keep::{put, take};
 use crate::set_sum::SetSum;
 use crate::system::File;
 
@@ -17,9 +18,13 @@ pub enum Mark {
     Missing,
     /// The kernel has it just so.
     Same,
-    /// The kernel has it, but these fields of it differ ([`proto_core::protocol::message::peer`]).
+    /// The kernel has it, but these fields of it differ ([`proto_core::protocol::message::peer`], and
+    /// [`REMAKE`]).
     Differs(u8),
 }
+
+/// A field of a peer that cannot be changed back: it is made anew.
+pub const REMAKE: u8 = 0x40;
 
 impl Mark {
     pub(crate) const fn to_byte(self) -> u8 {
@@ -60,15 +65,8 @@ const WINDOW: usize = 16;
 
 impl Entry {
     fn to_bytes(self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        let mut rest = bytes.as_mut_slice();
-        let mut put = |field: &[u8]| {
-            if let Some(place) = rest.split_off_mut(..field.len()) {
-                for (to, from) in place.iter_mut().zip(field) {
-                    *to = *from;
-                }
-            }
-        };
+        let (mut bytes, mut at) = ([0; ENTRY], 0);
+        let mut put = |field: &[u8]| put(&mut bytes, &mut at, field);
         put(&self.key.0);
         put(&self.offset.to_le_bytes());
         put(&self.allowed_ips.count.to_le_bytes());
@@ -78,20 +76,13 @@ impl Entry {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (key, rest) = bytes.split_first_chunk()?;
-        let (offset, rest) = rest.split_first_chunk()?;
-        let (count, rest) = rest.split_first_chunk()?;
-        let (sum, rest) = rest.split_first_chunk()?;
-        let (mark, _) = rest.split_first()?;
-        Some(Self {
-            key: ItemKey(*key),
-            offset: u32::from_le_bytes(*offset),
-            allowed_ips: SetSum {
-                count: u32::from_le_bytes(*count),
-                sum: u128::from_le_bytes(*sum),
-            },
-            mark: Mark::from_byte(*mark),
-        })
+        let mut rest = bytes;
+        let key = ItemKey(*take(&mut rest)?);
+        let offset = u32::from_le_bytes(*take(&mut rest)?);
+        let count = u32::from_le_bytes(*take(&mut rest)?);
+        let sum = u128::from_le_bytes(*take(&mut rest)?);
+        let mark = Mark::from_byte(*rest.first()?);
+        Some(Self { key, offset, allowed_ips: SetSum { count, sum }, mark })
     }
 }
 
@@ -109,6 +100,36 @@ pub struct Index<'f, F> {
     held: u32,
 }
 
+/// A row of entries that is being merged with another.
+struct Cursor {
+    next: u32,
+    end: u32,
+    window: [u8; ENTRY * WINDOW],
+    from: u32,
+    held: u32,
+}
+
+impl Cursor {
+    const fn new(next: u32, end: u32) -> Self {
+        Self { next, end, window: [0; ENTRY * WINDOW], from: 0, held: 0 }
+    }
+
+    /// The first entry that is left.
+    fn peek<F: File>(&mut self, slot: &Slot, file: &mut F) -> Result<Option<Entry>, Fault> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        if self.next.checked_sub(self.from).is_none_or(|at| at >= self.held) {
+            let got = file.read_at(place(self.next), &mut self.window);
+            let got = got.map_err(|errno| slot.storage(errno))?;
+            self.from = self.next;
+            self.held = u32::try_from(got.checked_div(ENTRY).unwrap_or(0)).unwrap_or(0);
+        }
+        let at = place(self.next.saturating_sub(self.from)) as usize;
+        Ok(self.window.get(at..).and_then(Entry::from_bytes))
+    }
+}
+
 fn place(n: u32) -> u32 {
     n.saturating_mul(ENTRY as u32)
 }
@@ -117,6 +138,11 @@ impl<'f, F: File> Index<'f, F> {
     /// An index that is about to be made, in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
         Self { slot, file, len: 0, hint: 0, window: [0; ENTRY * WINDOW], from: 0, held: 0 }
+    }
+
+    /// An index that was made before, of so many entries, in `file`.
+    pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
+        Self { len, ..Self::new(slot, file) }
     }
 
     /// How many entries there are.
@@ -239,6 +265,62 @@ impl<'f, F: File> Index<'f, F> {
         Ok(())
     }
 
+    /// Puts the entries in the order of their keys, with the help of another file.
+    ///
+    /// Rows of two, four, eight and so on are merged from one file into the other: each pass reads and
+    /// writes everything once, a window at a time.
+    ///
+    /// # Errors
+    /// `Code::Storage`.
+    pub fn sort(&mut self, other: &mut F) -> Result<(), Fault> {
+        let len = self.len;
+        let mut row = 1_u32;
+        while row < len {
+            self.merge_rows(other, row)?;
+            row = row.saturating_mul(2);
+        }
+        (self.hint, self.held) = (0, 0);
+        Ok(())
+    }
+
+    fn merge_rows(&mut self, other: &mut F, row: u32) -> Result<(), Fault> {
+        let len = self.len;
+        let mut merged = Index::new(self.slot, other);
+        merged.clear()?;
+        let mut at = 0_u32;
+        while at < len {
+            let middle = at.saturating_add(row).min(len);
+            let end = middle.saturating_add(row).min(len);
+            let (mut left, mut right) = (Cursor::new(at, middle), Cursor::new(middle, end));
+            loop {
+                let first = left.peek(self.slot, self.file)?;
+                let second = right.peek(self.slot, self.file)?;
+                let (entry, cursor) = match (first, second) {
+                    (Some(first), Some(second)) if second.key < first.key => (second, &mut right),
+                    (Some(first), _) => (first, &mut left),
+                    (None, Some(second)) => (second, &mut right),
+                    (None, None) => break,
+                };
+                cursor.next = cursor.next.saturating_add(1);
+                merged.push(&entry)?;
+            }
+            at = end;
+        }
+        merged.flush()?;
+        // Back to the file that the index is in.
+        let mut buf = [0; ENTRY * WINDOW];
+        let mut at = 0_u32;
+        while at < place(len) {
+            let got =
+                merged.file.read_at(at, &mut buf).map_err(|errno| self.slot.storage(errno))?;
+            let got = buf.get(..got).filter(|got| !got.is_empty());
+            let got = got.ok_or_else(|| self.slot.storage(proto_core::netlink::Errno::EIO))?;
+            self.file.write_at(at, got).map_err(|errno| self.slot.storage(errno))?;
+            at = at.saturating_add(u32::try_from(got.len()).unwrap_or(u32::MAX));
+        }
+        Ok(())
+    }
+
     /// Forgets all marks: the kernel is about to be asked again.
     ///
     /// # Errors
@@ -273,6 +355,11 @@ impl<'f, F: File> Extras<'f, F> {
     /// None yet, in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
         Self { slot, file, len: 0 }
+    }
+
+    /// Keys that were noted before, so many, in `file`.
+    pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
+        Self { slot, file, len }
     }
 
     fn place(n: u32) -> u32 {
@@ -384,6 +471,24 @@ mod tests {
         assert!(marks(&mut index).iter().all(|mark| *mark == Mark::Missing));
         let untouched = Entry { mark: Mark::Missing, ..entry(49) };
         assert_eq!(index.get(49).unwrap(), Some(untouched));
+    }
+
+    #[test]
+    fn any_order_is_sorted() {
+        for len in [0_u8, 1, 2, 3, 15, 16, 17, 100, 251] {
+            let (slot, mut file, mut other) =
+                (Slot::default(), Memory::default(), Memory::default());
+            let shuffled = (0..len).map(|n| (u32::from(n) * 89 % 251) as u8);
+            let mut sorted: Vec<u8> = shuffled.clone().collect();
+            sorted.sort_unstable();
+            let mut index = filled(&slot, &mut file, shuffled);
+            index.sort(&mut other).unwrap();
+            for (nth, n) in sorted.iter().enumerate() {
+                let found = index.find(&entry(*n).key).unwrap();
+                assert_eq!(found, Some((nth as u32, entry(*n))), "{len}");
+            }
+            assert_eq!(index.len(), u32::from(len));
+        }
     }
 
     #[test]

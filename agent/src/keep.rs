@@ -11,10 +11,11 @@
 use core::ffi::CStr;
 use core::fmt;
 
+use heapless::String;
 use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 
-use crate::system::Folder;
+use crate::system::{Disk, File, Folder};
 
 /// Bytes around a payload.
 const AROUND: usize = 4 + 1 + CHECKSUM;
@@ -100,7 +101,15 @@ impl Kind {
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(self.system(errno)),
         };
-        let bytes = buf.get(..len).unwrap_or_default();
+        self.parse(buf.get(..len).unwrap_or_default()).map(Some)
+    }
+
+    /// The payload of a whole file.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    #[inline(never)]
+    pub fn parse<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], KeepError> {
         let damaged = || self.failed(Wrong::Damaged);
         let (file, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(damaged)?;
         if !digest(file).starts_with(checksum) {
@@ -108,12 +117,20 @@ impl Kind {
         }
         let (magic, rest) = file.split_first_chunk::<4>().ok_or_else(damaged)?;
         match rest.split_first() {
-            Some((&VERSION, payload)) if *magic == self.magic => Ok(Some(payload)),
+            Some((&VERSION, payload)) if *magic == self.magic => Ok(payload),
             Some((&version, _)) if *magic == self.magic => {
                 Err(self.failed(Wrong::Version(version)))
             }
             _ => Err(damaged()),
         }
+    }
+
+    /// The version in the head of a file of this kind, if it is not the one that is written here. Nothing vouches
+    /// for it.
+    #[must_use]
+    pub fn version(&self, bytes: &[u8]) -> Option<u8> {
+        let (version, _) = bytes.strip_prefix(&self.magic)?.split_first()?;
+        Some(*version).filter(|version| *version != VERSION)
     }
 
     /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
@@ -127,19 +144,51 @@ impl Kind {
         buf: &mut [u8],
         len: usize,
     ) -> Result<(), KeepError> {
-        let end = len.saturating_add(AROUND);
-        let file = buf.get_mut(..end).ok_or_else(|| self.failed(Wrong::System(Errno::ENOSPC)))?;
-        let Some((body, checksum)) = file.split_last_chunk_mut::<CHECKSUM>() else {
-            return Err(self.damaged());
-        };
+        let file = self.seal(buf, len).ok_or(self.failed(Wrong::System(Errno::ENOSPC)))?;
+        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+    }
+
+    /// Puts a payload of `len` bytes, which is in `buf` where [`payload`] says, into its form: the whole
+    /// file, unless it does not fit.
+    #[inline(never)]
+    pub fn seal<'b>(&self, buf: &'b mut [u8], len: usize) -> Option<&'b [u8]> {
+        let file = buf.get_mut(..len.saturating_add(AROUND))?;
+        let (body, checksum) = file.split_last_chunk_mut::<CHECKSUM>()?;
         if let Some((magic, [version, ..])) = body.split_first_chunk_mut::<4>() {
             (*magic, *version) = (self.magic, VERSION);
         }
-        if let Some(sum) = digest(body).first_chunk() {
-            *checksum = *sum;
-        }
-        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+        *checksum = *digest(body).first_chunk()?;
+        Some(file)
     }
+}
+
+/// Does something while no other process changes files in the folder.
+///
+/// # Errors
+/// What the lock said; then nothing was done.
+pub fn locked<T>(
+    folder: &mut dyn Folder,
+    act: impl FnOnce(&mut dyn Folder) -> T,
+) -> Result<T, Errno> {
+    folder.lock()?;
+    let done = act(folder);
+    folder.unlock();
+    Ok(done)
+}
+
+/// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves
+/// the old one or the new one.
+///
+/// # Errors
+/// What the disk said. Unless it was about the names, the old file is as it was.
+pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
+    let new = c"new";
+    let mut file = disk.create(new)?;
+    file.write_at(0, bytes)?;
+    // First what is in it, then its name, then the folder that has the name.
+    disk.sync(&mut file)?;
+    disk.rename(new, name)?;
+    disk.sync_names()
 }
 
 /// Where the payload goes in the buffer of a file.
@@ -161,6 +210,24 @@ pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     let (field, rest) = payload.split_first_chunk()?;
     *payload = rest;
     Some(field)
+}
+
+/// A text with zeros behind it. Its length is a field before it.
+#[must_use]
+pub fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Takes a text of [`padded`] and its length off a payload.
+pub fn text<const N: usize>(rest: &mut &[u8]) -> Option<String<N>> {
+    let [len] = *take(rest)?;
+    let bytes: &[u8; N] = take(rest)?;
+    let text = core::str::from_utf8(bytes.get(..len.into())?).ok()?;
+    String::try_from(text).ok()
 }
 
 /// How long the file of a payload is in bytes.

@@ -292,24 +292,21 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// Goes through all links. `take` may see some of them again when they change meanwhile.
+    /// Goes through the WireGuard links. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// # Errors
-    /// When the kernel does not say.
-    pub fn wireguard_links(&mut self, take: &mut dyn FnMut(IfName)) -> Result<(), Fault> {
-        let slot = self.slot;
-        let mut attempts = Attempts::new(DUMP_ATTEMPTS);
-        while !self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
-            // A link whose name is no text is none of ours.
+    /// When the kernel does not say, or the first that `take` returned.
+    pub fn wireguard_links(
+        &mut self,
+        take: &mut dyn FnMut(IfName) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
             match Link::parse(message) {
                 Ok(link) if link.is_wireguard() => take(link.name),
-                _ => {}
+                // A link whose name is no text is none of ours.
+                _ => Ok(()),
             }
-            Ok(())
-        })? {
-            attempts.again().map_err(|error| slot.exchange(Subject::None, &error))?;
-        }
-        Ok(())
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //! Data goes one way, and each arrow is one module:
 //!
 //! ```text
-//! packet -> door -> service -> stage -> image -> plan -> apply -> plan again -> reply
-//!                              (file)   (check)  (compare)  (netlink)  (read back)
+//! packet -> door -> service -> stage -> image -> plan -> store -> apply -> plan again -> store -> reply
+//!                              (file)   (check)  (compare)  (next)  (netlink)  (read back)   (its name)
 //! ```
 //!
 //! | module | holds |
@@ -19,9 +19,16 @@
 //! | [`image`] | the staged records in order, checked, and the index made of them |
 //! | [`index`] | the items of an image in a file, found by halving |
 //! | [`set_sum`] | sets of networks compared in fixed memory |
+//! | [`walk`] | the kernel's tables as they come |
 //! | [`plan`] | what differs between an image and the kernel |
 //! | [`apply`] | making it so |
 //! | [`remove`] | taking an interface away |
+//! | [`records`] | rows of records in files |
+//! | [`snapshot`] | the running state as an image, to go back to |
+//! | [`store`] | configurations in files that survive |
+//! | [`commit`] | the order of all this, and going back |
+//! | [`start`] | what is done before anybody asks |
+//! | [`hosts`] | endpoints that are looked up by name |
 //! | [`report`] | the running state and a plan's changes as files to read |
 //! | [`service`] | requests in, replies out, each done once |
 //! | [`options`] | the command line |
@@ -44,8 +51,10 @@
 )]
 
 pub mod apply;
+pub mod commit;
 pub mod door;
 pub mod fault;
+pub mod hosts;
 pub mod identity;
 pub mod image;
 pub mod index;
@@ -56,12 +65,17 @@ pub mod options;
 pub mod owners;
 pub mod plan;
 pub mod quick;
+pub mod records;
 pub mod remove;
 pub mod report;
 pub mod service;
 pub mod set_sum;
+pub mod snapshot;
 pub mod stage;
+pub mod start;
+pub mod store;
 pub mod system;
+pub mod walk;
 pub mod wg;
 
 #[cfg(test)]

@@ -2,15 +2,18 @@
 
 use core::ffi::CStr;
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::time::Duration;
 
 use heapless::String;
-use postwired::system::{Datagram, File, Files, Folder, Machine, NetlinkSocket};
+use postwired::keep;
+use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
+use proto_core::protocol::digest;
 use proto_core::protocol::message::{Status, cut};
 use proto_core::text::{number, split, split_last};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io;
 use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
 use rustix::net::{
@@ -89,34 +92,16 @@ impl NetlinkSocket for Netlink {
 }
 
 /// A file that has no name any more: it is gone with the agent.
+#[derive(Debug)]
 pub(crate) struct Scratch(pub(crate) OwnedFd);
 
 impl File for Scratch {
-    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        let mut filled = 0_usize;
-        loop {
-            let room = buf.get_mut(filled..).unwrap_or_default();
-            if room.is_empty() {
-                return Ok(filled);
-            }
-            let at = u64::from(offset).saturating_add(filled as u64);
-            match again(|| io::pread(&self.0, &mut *room, at))? {
-                0 => return Ok(filled),
-                got => filled = filled.saturating_add(got),
-            }
-        }
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        again(|| io::pread(&self.0, &mut *buf, offset.into()))
     }
 
-    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
-        let mut done = 0_usize;
-        loop {
-            let rest = bytes.get(done..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let at = u64::from(offset).saturating_add(done as u64);
-            done = done.saturating_add(again(|| io::pwrite(&self.0, rest, at))?);
-        }
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        again(|| io::pwrite(&self.0, bytes, offset.into()))
     }
 
     fn clear(&mut self) -> Result<(), Errno> {
@@ -165,35 +150,76 @@ impl Dir {
         open(dir.as_c()).map(Self)
     }
 
-    /// Makes the agent's files in this folder.
-    pub(crate) fn scratch(&self) -> Result<Files<Scratch>, Errno> {
+    /// Takes the folder for this process alone, as long as it lives; without `wait` only if nobody has it.
+    pub(crate) fn own(&self, wait: bool) -> Result<(), Errno> {
+        let operation = if wait {
+            FlockOperation::LockExclusive
+        } else {
+            FlockOperation::NonBlockingLockExclusive
+        };
+        again(|| rustix::fs::flock(&self.0, operation))
+    }
+
+    /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
+    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, (Scratch, Scratch)), Errno> {
         let dir = self.0.as_fd();
-        Ok(Files {
-            stage: scratch(dir, c"stage")?,
+        let files = Files {
             index: scratch(dir, c"index")?,
             extras: scratch(dir, c"extras")?,
             report: scratch(dir, c"report")?,
-        })
+        };
+        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?)))
+    }
+}
+
+impl Disk for Dir {
+    type File = Scratch;
+
+    fn open(&mut self, name: &CStr) -> Result<Scratch, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.0, name, flags, Mode::empty()).map(Scratch).map_err(errno)
+    }
+
+    fn create(&mut self, name: &CStr) -> Result<Scratch, Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::openat(&self.0, name, flags, mode).map(Scratch).map_err(errno)
+    }
+
+    fn sync(&mut self, file: &mut Scratch) -> Result<(), Errno> {
+        again(|| rustix::fs::fsync(&file.0))
+    }
+
+    fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.0, from, &self.0, to).map_err(errno)
+    }
+
+    fn unlink(&mut self, name: &CStr) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.0, name, AtFlags::empty()).map_err(errno)
+    }
+
+    fn sync_names(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::fsync(&self.0))
+    }
+
+    fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
+        let mut buf = [MaybeUninit::uninit(); 1024];
+        rustix::fs::seek(&self.0, SeekFrom::Start(0)).map_err(errno)?;
+        let mut names = RawDir::new(&self.0, &mut buf);
+        while let Some(entry) = names.next() {
+            take(entry.map_err(errno)?.file_name());
+        }
+        Ok(())
     }
 }
 
 impl Folder for Dir {
     fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.0, name, flags, Mode::empty()).map_err(errno)?;
-        Scratch(fd).read_at(0, buf)
+        self.open(name)?.read_at(0, buf)
     }
 
     fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
-        let new = c"new";
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let mut file = Scratch(rustix::fs::openat(&self.0, new, flags, mode).map_err(errno)?);
-        file.write_at(0, bytes)?;
-        // First what is in it, then its name, then the folder that has the name.
-        again(|| rustix::fs::fsync(&file.0))?;
-        rustix::fs::renameat(&self.0, new, &self.0, name).map_err(errno)?;
-        again(|| rustix::fs::fsync(&self.0))
+        keep::replace(self, name, bytes)
     }
 
     #[allow(clippy::unnecessary_cast, reason = "the fields have other widths on other machines")]
@@ -232,6 +258,7 @@ fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
 }
 
 /// This machine.
+#[derive(Clone, Copy)]
 pub(crate) struct Linux;
 
 impl Machine for Linux {
@@ -262,6 +289,13 @@ impl Machine for Linux {
         status.machine = cut(uname.machine().to_str().unwrap_or_default());
         status.board = board_name();
         status.peak_memory = peak_memory();
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        let mut text = [0; 64];
+        let text = read_file(c"/proc/sys/kernel/random/boot_id", &mut text);
+        // The text of a UUID: 36 characters, of which any 16 bytes of a digest will do.
+        digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {

@@ -3,25 +3,31 @@
 use core::fmt::{self, Write};
 
 use heapless::String;
+use proto_core::netlink::Errno;
 use rustix::fd::BorrowedFd;
 use rustix::io;
 
+use crate::linux::again;
 use crate::sys;
 
 /// An output that text is written to as it comes.
 pub(crate) struct Stream(pub(crate) BorrowedFd<'static>);
 
-impl Write for Stream {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
+impl Stream {
+    /// Writes all of it.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let mut rest = bytes;
         while !rest.is_empty() {
-            match io::write(self.0, rest) {
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(io::Errno::INTR) => {}
-                Err(_) => return Err(fmt::Error),
-            }
+            let written = again(|| io::write(self.0, rest))?;
+            rest = rest.get(written..).unwrap_or_default();
         }
         Ok(())
+    }
+}
+
+impl Write for Stream {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes()).map_err(|_| fmt::Error)
     }
 }
 

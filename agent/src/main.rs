@@ -9,6 +9,7 @@
 //! | `log` | text for whoever is there to read it |
 //! | `local` | the commands for somebody on the router |
 //! | `wires` | the serial port and the UDP socket |
+//! | `resolver` | host names looked up beside the loop |
 //! | `serve` | the loop |
 #![no_std]
 #![no_main]
@@ -24,6 +25,7 @@
 mod linux;
 mod local;
 mod log;
+mod resolver;
 mod serve;
 mod shell;
 mod sys;

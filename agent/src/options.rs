@@ -27,11 +27,12 @@ options of serve:
   --udp ADDRESS[:PORT]    listen on this UDP address (port 5182), for example 192.168.1.1 or [::]
   --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
                           up to 4 times
-  --keep DIR              where the router's own key and its owners are kept (/etc/postwired);
-                          has to outlive a reboot
+  --keep DIR              where the router's own key, its owners and its configurations are kept
+                          (/etc/postwired); has to outlive a reboot
   --label-secret FILE     the secret on the router's label: whoever knows it may claim the router
                           over UDP, once. Without it that takes the serial line
-  --state DIR             where a push is kept while it arrives (/var/run/postwired)
+  --state DIR             where a push is kept while it arrives, and what to go back to while it is
+                          applied (/var/run/postwired); best in memory
   -h, --help              this text
   -V, --version           the version
 
@@ -44,7 +45,7 @@ exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
 /// Where to keep things unless told otherwise.
 pub const STATE: &str = "/var/run/postwired";
 
-/// Where to keep what has to outlive a reboot unless told otherwise.
+/// Where to keep what has to outlive a reboot, unless told otherwise.
 pub const KEEP: &str = "/etc/postwired";
 
 /// The speed of a serial port unless told otherwise, in bits a second.

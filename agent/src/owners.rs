@@ -13,7 +13,7 @@ use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Su
 use proto_core::protocol::session::{LabelKey, Wire};
 
 use crate::fault::{Fault, Slot};
-use crate::keep::{KeepError, Kind, file_len, payload, put, take};
+use crate::keep::{KeepError, Kind, file_len, locked, payload, put, take};
 use crate::system::Folder;
 
 const OWNERS: Kind = Kind { name: c"owners", magic: *b"PWOW", what: "list of owners" };
@@ -323,13 +323,12 @@ impl<'f> Ownership<'f> {
         let failed = |error: KeepError| {
             slot.say(Code::Storage, Subject::None, Errno(0), format_args!("{error}"))
         };
-        self.folder.lock().map_err(|errno| failed(OWNERS.system(errno)))?;
-        let changed = (|| {
-            let mut list = List::read(self.folder).map_err(failed)?;
+        let changed = locked(self.folder, |folder| {
+            let mut list = List::read(folder).map_err(failed)?;
             edit(&mut list)?;
-            list.replace(self.folder).map_err(failed)
-        })();
-        self.folder.unlock();
+            list.replace(folder).map_err(failed)
+        });
+        let changed = changed.map_err(|errno| failed(OWNERS.system(errno)))?;
         self.refresh();
         changed
     }
@@ -349,17 +348,17 @@ fn an_admin_stays(slot: &Slot, list: &List) -> Result<(), Fault> {
 /// # Errors
 /// [`KeepError`].
 pub fn reset(folder: &mut dyn Folder, key: Option<PublicKey>) -> Result<(), KeepError> {
-    folder.lock().map_err(|errno| OWNERS.system(errno))?;
-    // A list that is damaged is what this command is for.
-    let mut list = List::read(folder).unwrap_or_default();
-    list.owners.clear();
-    if let Some(key) = key {
-        let name = OwnerName::try_from("set on the router").unwrap_or_default();
-        let _ = list.owners.push(Owner { key, role: Role::Admin, name });
-    }
-    let replaced = list.replace(folder);
-    folder.unlock();
-    replaced
+    let replaced = locked(folder, |folder| {
+        // A list that is damaged is what this command is for.
+        let mut list = List::read(folder).unwrap_or_default();
+        list.owners.clear();
+        if let Some(key) = key {
+            let name = OwnerName::try_from("set on the router").unwrap_or_default();
+            let _ = list.owners.push(Owner { key, role: Role::Admin, name });
+        }
+        list.replace(folder)
+    });
+    replaced.map_err(|errno| OWNERS.system(errno))?
 }
 
 #[cfg(test)]
@@ -479,7 +478,8 @@ mod tests {
     #[test]
     fn a_change_that_cannot_be_kept_is_none() {
         let slot = Slot::default();
-        let (mut keep, mut state) = (Drawer { full: true, ..Drawer::default() }, Drawer::default());
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        keep.full.set(true);
         let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
         assert_eq!(claim(&mut ownership, Wire::Serial, None), Err(Code::Storage));
         assert!(ownership.is_empty());
@@ -493,11 +493,11 @@ mod tests {
     fn a_damaged_list_lets_nobody_claim() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, Some(ANNE)).unwrap();
-        let whole = keep.files[OWNERS.name].clone();
+        let whole = keep.bytes(OWNERS.name);
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            keep.files.insert(OWNERS.name.to_owned(), damaged);
+            keep.put(OWNERS.name, &damaged);
             let error = Ownership::load(&mut keep, &mut state, None).unwrap_err();
             assert_eq!(error.wrong, Wrong::Damaged, "{at}");
         }

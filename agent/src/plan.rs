@@ -4,41 +4,42 @@
 //!
 //! The same comparison is the proof after a change: when it finds nothing to do, the kernel agrees.
 
-use proto_core::ip::{AF_INET, AF_INET6, IpNet};
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
-use proto_core::netlink::route::route::RTN_UNICAST;
-use proto_core::netlink::route::{self, Addr, RouteFilter};
-use proto_core::netlink::wireguard::{DeviceInfo, Event, GetDecoder, PeerInfo, get};
-use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record, Route, Rule};
+use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
+use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
-use crate::index::{Entry, Extras, Index, Mark};
-use crate::kernel::{Kernel, LinkState, Protocol, steady};
+use crate::index::{Entry, Extras, Index, Mark, REMAKE};
+use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
-
-/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
-/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
-pub const PROTOCOL: u8 = 87;
+use crate::walk::{
+    PROTOCOL, each_address, each_event, each_route, each_rule_of, parse_name, wanted_route,
+    wireguard_link,
+};
 
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
 pub struct Work<'f, F> {
     /// Where failures are written down.
     pub slot: &'f Slot,
-    /// The image.
-    pub stage: &'f mut F,
-    /// Its length in bytes.
-    pub length: u32,
+    /// The file with the image.
+    pub image: &'f mut F,
+    /// Where the image ends in it.
+    pub end: u32,
     /// Its items.
     pub index: Index<'f, F>,
     /// What the kernel has beyond it.
     pub extras: Extras<'f, F>,
     /// The key of [`SetSum`].
     pub key: [u8; 16],
+    /// Whether the link is to be up.
+    pub up: bool,
+    /// A mark that our rules may have besides that of the device, or 0.
+    pub fwmark: u32,
 }
 
 /// What is to be done.
@@ -57,49 +58,14 @@ pub struct Plan {
 pub enum Purpose {
     /// To find what has to be changed.
     Change,
-    /// To see whether the kernel took it. An endpoint that a peer moved since is no difference.
+    /// To find what somebody changed since. An endpoint that a peer moved, or that was looked up by its name, is
+    /// no difference.
+    Repair,
+    /// To find what has to be changed back to a snapshot. An endpoint cannot be taken away from a peer; but a
+    /// peer that was never heard of loses nothing by being made anew.
+    Undo,
+    /// To see whether the kernel took it. Endpoints as for a repair.
     Verify,
-}
-
-/// The route as an image has it.
-#[must_use]
-pub const fn wanted_route(route: &route::Route) -> Route {
-    let wanted = Route { table: route.table, metric: route.metric, to: route.dst };
-    Route { metric: wanted.plain_metric(), ..wanted }
-}
-
-/// The rule as an image has it.
-#[must_use]
-pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
-    (!rule.other).then_some(Rule {
-        v6: rule.family == AF_INET6,
-        priority: rule.priority.unwrap_or(0),
-        table: rule.table,
-        fwmark: rule.fwmark,
-        invert: rule.invert,
-        suppress_prefixlength: rule.suppress_prefixlen,
-    })
-}
-
-/// A route of an image as rtnetlink has it.
-#[must_use]
-pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
-    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
-    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
-    route::Route { metric, ..device }
-}
-
-/// A rule of an image as rtnetlink has it.
-#[must_use]
-pub const fn policy_rule(wanted: &Rule) -> route::Rule {
-    route::Rule {
-        priority: Some(wanted.priority),
-        fwmark: wanted.fwmark,
-        invert: wanted.invert,
-        suppress_prefixlen: wanted.suppress_prefixlength,
-        protocol: PROTOCOL,
-        ..route::Rule::new(wanted.family(), wanted.table)
-    }
 }
 
 /// Compares the image in `work` with the kernel.
@@ -127,32 +93,6 @@ pub fn compare<N: NetlinkSocket, F: File>(
     plan.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
 }
 
-/// The name of an interface.
-///
-/// # Errors
-/// [`Code::Config`].
-pub fn parse_name(slot: &Slot, name: &str) -> Result<IfName, Fault> {
-    let wrong = "not an interface name";
-    name.parse().map_err(|_| slot.fail(Code::Config, Subject::Interface, wrong))
-}
-
-/// The link of that name, which has to be a WireGuard interface if there is one.
-///
-/// # Errors
-/// [`Code::WrongKind`].
-pub fn wireguard_link<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    name: IfName,
-) -> Result<Option<LinkState>, Fault> {
-    match kernel.link(name)? {
-        Some(link) if !link.wireguard => {
-            let text = "there is an interface of that name that is not a WireGuard interface";
-            Err(kernel.slot.fail(Code::WrongKind, Subject::Interface, text))
-        }
-        link => Ok(link),
-    }
-}
-
 fn compare_once<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
@@ -173,13 +113,16 @@ fn compare_once<N: NetlinkSocket, F: File>(
             return Ok(None);
         }
     }
-    let fwmark = found.map_or(0, |device| device.fwmark);
-    if !rules(kernel, work, fwmark)? {
+    let marks = [found.map_or(0, |device| device.fwmark), work.fwmark];
+    if !rules(kernel, work, marks)? {
         return Ok(None);
     }
     count(work, &mut summary)?;
     summary.created = link.is_none();
     summary.device = device_changes(interface, link.as_ref(), found.as_ref());
+    if !work.up {
+        summary.device &= !device::UP;
+    }
     summary.public_key = found.and_then(|device| device.public_key);
     summary.listen_port = found.map(|device| device.listen_port).filter(|port| *port != 0);
     if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key) {
@@ -238,37 +181,6 @@ fn addresses<N: NetlinkSocket, F: File>(
     each_address(kernel, index, &mut |net| meet(work, &Item::Address(net), true))
 }
 
-/// Goes through the addresses of a link. `Ok(false)` when they changed meanwhile.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_address<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    index: u32,
-    take: &mut dyn FnMut(IpNet) -> Result<(), Fault>,
-) -> Result<bool, Fault> {
-    let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Interface,
-            &|buf, seq| route::addr::list(buf, seq, family, Some(index)),
-            &mut |message| {
-                let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
-                // A point-to-point address is somebody's handiwork: an image cannot say one.
-                if addr.index == index && addr.peer.is_none() {
-                    take(addr.net)?;
-                }
-                Ok(())
-            },
-        )?;
-        if !whole {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn routes<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
@@ -280,159 +192,12 @@ fn routes<N: NetlinkSocket, F: File>(
     })
 }
 
-/// Goes through the routes of a link. `Ok(false)` when they changed meanwhile.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_route<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    index: u32,
-    take: &mut dyn FnMut(route::Route) -> Result<(), Fault>,
-) -> Result<bool, Fault> {
-    let filter = RouteFilter { oif: Some(index), table: None, protocol: None };
-    let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Interface,
-            &|buf, seq| filter.list(buf, seq, family),
-            &mut |message| {
-                let route =
-                    route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
-                if filter.matches(&route) && route.kind == RTN_UNICAST && route.gateway.is_none() {
-                    take(route)?;
-                }
-                Ok(())
-            },
-        )?;
-        if !whole {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Goes through the policy rules of both families. `Ok(false)` when they changed meanwhile.
-///
-/// # Errors
-/// What the kernel or `take` said.
-fn each_rule<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
-) -> Result<bool, Fault> {
-    let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Rule,
-            &|buf, seq| route::rule::list(buf, seq, family),
-            &mut |message| {
-                let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
-                match wanted_rule(&rule) {
-                    Some(wanted) => take(wanted, rule.protocol == PROTOCOL),
-                    None => Ok(()),
-                }
-            },
-        )?;
-        if !whole {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Which of our rules belong to the interface with this mark.
-///
-/// A rule with a mark belongs to the interface that has it. One without is shared by all: it is the
-/// interface's only when nobody else's rule is left in its family.
-#[derive(Clone, Copy, Debug, Default)]
-struct RuleOwner {
-    fwmark: u32,
-    /// Whether another interface has rules: IPv4, IPv6.
-    others: [bool; 2],
-}
-
-impl RuleOwner {
-    /// For the interface with this mark; 0 has no rules.
-    #[must_use]
-    const fn new(fwmark: u32) -> Self {
-        Self { fwmark, others: [false; 2] }
-    }
-
-    /// Takes note of one of our rules. All of them have to pass by before [`RuleOwner::owns`].
-    fn meet(&mut self, rule: &Rule) {
-        let [v4, v6] = &mut self.others;
-        let others = if rule.v6 { v6 } else { v4 };
-        *others |= rule.fwmark.is_some_and(|mark| mark != self.fwmark);
-    }
-
-    /// Whether one of our rules belongs to the interface.
-    #[must_use]
-    fn owns(&self, rule: &Rule) -> bool {
-        let [v4, v6] = self.others;
-        match rule.fwmark {
-            Some(mark) => mark == self.fwmark,
-            None => self.fwmark != 0 && !(if rule.v6 { v6 } else { v4 }),
-        }
-    }
-}
-
-/// Goes through the policy rules and says of each whether it is the interface's with this mark.
-/// `Ok(false)` when they changed meanwhile.
-///
-/// Twice: whose a shared rule is can be told only when all the others are known.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_rule_of<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    fwmark: u32,
-    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
-) -> Result<bool, Fault> {
-    let mut owner = RuleOwner::new(fwmark);
-    let whole = each_rule(kernel, &mut |rule, ours| {
-        if ours {
-            owner.meet(&rule);
-        }
-        Ok(())
-    })?;
-    Ok(whole && each_rule(kernel, &mut |rule, ours| take(rule, ours && owner.owns(&rule)))?)
-}
-
 fn rules<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
-    fwmark: u32,
+    marks: [u32; 2],
 ) -> Result<bool, Fault> {
-    each_rule_of(kernel, fwmark, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
-}
-
-/// Goes through a device. `Ok(false)` when it changed meanwhile.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_event<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    name: IfName,
-    take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
-) -> Result<bool, Fault> {
-    let slot = kernel.slot;
-    let family = kernel.wireguard()?;
-    let mut decoder = GetDecoder::new(family);
-    kernel.dump(
-        Protocol::Generic,
-        Subject::Interface,
-        &|buf, seq| get::request(buf, family, seq, name),
-        &mut |message| {
-            for event in decoder.message(message) {
-                match &event {
-                    Ok(event) => take(event)?,
-                    Err(error) => return Err(slot.unreadable(error)),
-                }
-            }
-            Ok(())
-        },
-    )
+    each_rule_of(kernel, marks, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
 }
 
 /// A peer of the kernel's that is being told, with the entry it is compared to.
@@ -452,7 +217,7 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<bool, Fault> {
     let phase = match purpose {
-        Purpose::Change => Phase::Comparing,
+        Purpose::Change | Purpose::Repair | Purpose::Undo => Phase::Comparing,
         Purpose::Verify => Phase::Verifying,
     };
     let mut told: Option<Told> = None;
@@ -518,13 +283,20 @@ fn peer_changes<F: File>(
     info: &PeerInfo,
     purpose: Purpose,
 ) -> Result<u8, Fault> {
-    let wanted =
-        peer_record(&mut Records::new(work.slot, work.stage, entry.offset, work.length), entry)?;
-    let moved = purpose == Purpose::Verify && info.latest_handshake.is_some();
-    let endpoint = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && !moved;
+    let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
+    let wanted = peer_record(&mut records, entry)?;
+    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
+    let moves = !exact
+        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
+    let endpoint = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && !moves;
     let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
+    let remake = purpose == Purpose::Undo
+        && wanted.endpoint.is_none()
+        && info.endpoint.is_some()
+        && info.latest_handshake.is_none();
     Ok([
+        (remake, REMAKE),
         (endpoint, peer::ENDPOINT),
         (psk, peer::PRESHARED_KEY),
         (keepalive, peer::PERSISTENT_KEEPALIVE),

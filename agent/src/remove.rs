@@ -6,16 +6,16 @@ use proto_core::netlink::IfName;
 use proto_core::netlink::route;
 use proto_core::netlink::wireguard::Event;
 use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
-use proto_core::protocol::config::{Item, Rule};
-use proto_core::protocol::message::{Code, Subject, Summary};
+use proto_core::protocol::config::Item;
+use proto_core::protocol::message::{Subject, Summary};
 
 use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
-use crate::plan::{
+use crate::system::{File, NetlinkSocket};
+use crate::walk::{
     PROTOCOL, each_address, each_event, each_route, each_rule_of, policy_rule, wireguard_link,
 };
-use crate::system::{File, NetlinkSocket};
 
 /// Removes all peers of a link, then the link.
 ///
@@ -39,48 +39,52 @@ pub fn link<N: NetlinkSocket>(
     })
 }
 
-/// Removes an interface and what the agent made for it. What there was is in the summary.
+/// Removes an interface, if it is there, and what the agent made for it. What there was is in the summary.
+/// `fwmark` is a mark that its rules may have besides that of the device, or 0.
 ///
 /// # Errors
-/// [`Code::NoInterface`], [`Code::WrongKind`], or what the kernel said.
+/// [`Code::WrongKind`], or what the kernel said.
+///
+/// [`Code::WrongKind`]: proto_core::protocol::message::Code::WrongKind
 pub fn interface<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     extras: &mut Extras<'_, F>,
     set: &mut [u8; SET],
     name: IfName,
+    fwmark: u32,
 ) -> Result<Summary, Fault> {
     kernel.wireguard()?;
-    let Some(found) = wireguard_link(kernel, name)? else {
-        let text = "there is no interface of that name";
-        return Err(kernel.slot.fail(Code::NoInterface, Subject::Interface, text));
-    };
+    let found = wireguard_link(kernel, name)?;
     let mut summary = Summary::default();
     steady(kernel.slot, Subject::Interface, &mut || {
         extras.clear()?;
         summary = Summary::default();
-        let mut fwmark = 0;
+        let (mut marks, mut whole) = ([fwmark, 0], true);
         let add = |count: &mut u32| *count = count.saturating_add(1);
-        let mut whole = each_event(kernel, name, &mut |event| {
-            match event {
-                Event::Device(device) => fwmark = device.fwmark,
-                Event::Peer(_) => add(&mut summary.peers.removed),
-                Event::AllowedIp(_) => {}
-            }
-            Ok(())
-        })?;
-        whole &= each_address(kernel, found.index, &mut |_| {
-            add(&mut summary.addresses.removed);
-            Ok(())
-        })?;
-        whole &= each_route(kernel, found.index, &mut |route| {
-            if route.protocol == PROTOCOL {
-                add(&mut summary.routes.removed);
-            }
-            Ok(())
-        })?;
-        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+        if let Some(found) = &found {
+            whole &= each_event(kernel, name, &mut |event| {
+                match event {
+                    Event::Device(device) => marks = [fwmark, device.fwmark],
+                    Event::Peer(_) => add(&mut summary.peers.removed),
+                    Event::AllowedIp(_) => {}
+                }
+                Ok(())
+            })?;
+            whole &= each_address(kernel, found.index, &mut |_| {
+                add(&mut summary.addresses.removed);
+                Ok(())
+            })?;
+            whole &= each_route(kernel, found.index, &mut |route| {
+                if route.protocol == PROTOCOL {
+                    add(&mut summary.routes.removed);
+                }
+                Ok(())
+            })?;
+        }
+        whole &= each_rule_of(kernel, marks, &mut |rule, owned| {
             if owned {
                 extras.push(&Item::Rule(rule).key())?;
+                add(&mut summary.rules.removed);
             }
             Ok(())
         })?;
@@ -89,16 +93,13 @@ pub fn interface<N: NetlinkSocket, F: File>(
     let mut n = 0_u32;
     while let Some(key) = extras.get(n)? {
         if let Some(Item::Rule(rule)) = Item::from_key(&key) {
-            delete_rule(kernel, &rule)?;
-            summary.rules.removed = summary.rules.removed.saturating_add(1);
+            let rule = policy_rule(&rule);
+            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))?;
         }
         n = n.saturating_add(1);
     }
-    link(kernel, set, name, found.index)?;
+    if let Some(found) = found {
+        link(kernel, set, name, found.index)?;
+    }
     Ok(summary)
-}
-
-fn delete_rule<N: NetlinkSocket>(kernel: &mut Kernel<'_, N>, rule: &Rule) -> Result<(), Fault> {
-    let rule = policy_rule(rule);
-    kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))
 }

@@ -3,63 +3,21 @@
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
-use proto_core::protocol::codec::{self, ItemChange, Put};
+use proto_core::protocol::Digest;
+use proto_core::protocol::codec::ItemChange;
 use proto_core::protocol::config::{Interface, Item, PrivateKey};
 use proto_core::protocol::message::{Code, Name, Subject, device};
-use proto_core::protocol::report::{Change, MAX_RECORD, Running};
-use proto_core::protocol::{Digest, Digester};
+use proto_core::protocol::report::{Change, Running};
 
-use crate::fault::{Fault, Slot};
+use crate::fault::Fault;
 use crate::index::Mark;
 use crate::kernel::{Kernel, steady};
-use crate::plan::{
-    PROTOCOL, Plan, Work, each_address, each_event, each_route, each_rule_of, wanted_route,
-    wireguard_link,
-};
+use crate::plan::{Plan, Work};
+use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-
-/// A file that is being written, record by record.
-struct Report<'f, F> {
-    slot: &'f Slot,
-    file: &'f mut F,
-    buf: [u8; 512],
-    held: usize,
-    length: u32,
-    digester: Digester,
-}
-
-impl<'f, F: File> Report<'f, F> {
-    fn new(slot: &'f Slot, file: &'f mut F) -> Result<Self, Fault> {
-        file.clear().map_err(|errno| slot.storage(errno))?;
-        Ok(Self { slot, file, buf: [0; 512], held: 0, length: 0, digester: Digester::default() })
-    }
-
-    fn record(&mut self, record: &dyn Put) -> Result<(), Fault> {
-        if self.buf.len().saturating_sub(self.held) < MAX_RECORD {
-            self.flush()?;
-        }
-        let room = self.buf.get_mut(self.held..).unwrap_or_default();
-        let len = codec::write(record, room)
-            .ok_or_else(|| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
-        self.held = self.held.saturating_add(len);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Fault> {
-        let bytes = self.buf.get(..self.held).unwrap_or_default();
-        let written = self.file.write_at(self.length, bytes);
-        written.map_err(|errno| self.slot.storage(errno))?;
-        self.digester.update(bytes);
-        self.length = self.length.saturating_add(u32::try_from(self.held).unwrap_or(0));
-        self.held = 0;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(u32, Digest), Fault> {
-        self.flush()?;
-        Ok((self.length, self.digester.finish()))
-    }
-}
+use crate::walk::{
+    PROTOCOL, each_address, each_event, each_route, each_rule_of, wanted_route, wireguard_link,
+};
 
 /// Writes the running state of an interface. The length and digest of the file.
 ///
@@ -79,7 +37,7 @@ pub fn running<N: NetlinkSocket, F: File>(
             let text = "there is no interface of that name";
             return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
         };
-        let mut report = Report::new(slot, &mut *file)?;
+        let mut report = RecordWriter::new(slot, Some(&mut *file), 0)?;
         // The addresses, routes and rules stand between the interface and its peers, but the device
         // comes in the same dump as the peers: it is asked for twice.
         let mut device = None;
@@ -106,7 +64,7 @@ pub fn running<N: NetlinkSocket, F: File>(
             }
             Ok(())
         })?;
-        whole &= each_rule_of(kernel, fwmark, &mut |rule, owned| {
+        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
             if owned {
                 report.record(&Running::Rule(rule))?;
             }
@@ -148,7 +106,7 @@ pub fn changes<F: File>(
     interface: &Interface,
     plan: &Plan,
 ) -> Result<(u32, Digest), Fault> {
-    let mut report = Report::new(work.slot, file)?;
+    let mut report = RecordWriter::new(work.slot, Some(file), 0)?;
     let bits = plan.summary.device;
     let has = |bit| bits & bit != 0;
     if plan.summary.created {

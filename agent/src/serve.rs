@@ -5,6 +5,7 @@ use core::convert::Infallible;
 use core::fmt;
 use core::net::SocketAddr;
 
+use postwired::commit::Committer;
 use postwired::door::{Door, Source};
 use postwired::fault::Slot;
 use postwired::identity;
@@ -22,8 +23,9 @@ use rustix::event::{Timespec, epoll};
 use rustix::io;
 use zeroize::Zeroize;
 
-use crate::linux::{Dir, Linux, Netlink, Scratch, errno, read_secret};
+use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
 use crate::log::log;
+use crate::resolver::Lookup;
 use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
 
 /// How long a frame may stay open without a byte, in milliseconds.
@@ -33,6 +35,7 @@ const REOPEN: u64 = 1_000;
 
 const SERIAL: u64 = 1;
 const UDP: u64 = 2;
+const LOOKUP: u64 = 3;
 
 /// Why the agent cannot go on.
 pub(crate) enum ServeError<'a> {
@@ -67,7 +70,7 @@ impl fmt::Display for ServeError<'_> {
     }
 }
 
-type Agent<'b> = Door<'b, Netlink, Scratch, Linux>;
+type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
 
 /// A serial port that may be gone for a while.
 struct Line<'o> {
@@ -87,7 +90,13 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
     let state_failed = |errno| ServeError::State(options.state, errno);
     let keep_failed = |error| ServeError::Keep(options.keep, error);
-    let files = state.scratch().map_err(state_failed)?;
+    // Two agents would take each other's changes back. The lock ends with the process, however it ends.
+    let alone = open_dir(options.state)?;
+    if alone.own(false).is_err() {
+        log(format_args!("another agent works in {}; waiting for it to end", options.state));
+        alone.own(true).map_err(state_failed)?;
+    }
+    let (files, own) = state.scratch().map_err(state_failed)?;
     let label = options.label_secret.map(label).transpose()?;
     let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;
     let ownership = Ownership::load(&mut keep, &mut state, label).map_err(keep_failed)?;
@@ -95,7 +104,11 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    let service = Service::new(kernel, files, Linux, options.policy, &mut set)
+    // The owners have these folders too.
+    let folders = (open_dir(options.keep)?, open_dir(options.state)?);
+    let committer = Committer::new(kernel, files, Linux, &mut set, folders);
+    let service = committer
+        .and_then(|committer| Service::new(committer, own, options.policy))
         .map_err(|_| ServeError::Random)?;
     let shown = fingerprint(&identity.public());
     match ownership.len() {
@@ -103,6 +116,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         owners => log(format_args!("this router is {shown}; owners: {owners}")),
     }
     let mut agent = Door::new(service, ownership, identity);
+    agent.start();
 
     let events = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(|error| ServeError::Epoll(errno(error)))?;
@@ -128,9 +142,23 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         }
     };
 
+    let mut lookup: Option<Lookup> = None;
     loop {
+        if lookup.is_none()
+            && let Some(host) = agent.next_host()
+        {
+            match Lookup::begin(&host) {
+                Ok(begun) => {
+                    watch(&events, &begun, LOOKUP)?;
+                    lookup = Some(begun);
+                }
+                Err(_) => agent.found(None),
+            }
+        }
         let now = agent.machine().now();
-        let timeout = line.as_mut().and_then(|line| line.deadline()).map(|deadline| {
+        let line_due = line.as_ref().and_then(Line::deadline);
+        let due = [line_due, agent.deadline()].into_iter().flatten().min();
+        let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
             Timespec {
@@ -141,7 +169,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
-        }; 2];
+        }; 3];
         let count = match epoll::wait(&events, &mut ready, timeout.as_ref()) {
             Ok(count) => count,
             Err(io::Errno::INTR) => continue,
@@ -154,6 +182,11 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
                         line.read(&mut agent);
                     }
                 }
+                LOOKUP => {
+                    if let Some(lookup) = lookup.take() {
+                        agent.found(lookup.finish());
+                    }
+                }
                 _ => {
                     if let Some(socket) = &udp {
                         receive(socket, &mut agent);
@@ -161,6 +194,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
                 }
             }
         }
+        agent.tick();
         if let Some(line) = &mut line
             && line.wait(agent.machine().now())
             && let Some(serial) = &line.open

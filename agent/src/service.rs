@@ -10,8 +10,12 @@
 //! | `turn` | one request that is being answered |
 //! | `visitor` | who asks, and what they may |
 //! | `push` | stage, plan and commit |
+//! | `stored` | what is stored: history, drift, repair, rollback, removal |
+//! | `pending` | a change that waits to be confirmed, and the clock |
 
+mod pending;
 mod push;
+mod stored;
 mod turn;
 mod visitor;
 
@@ -25,14 +29,16 @@ use proto_core::protocol::message::{
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
+use crate::commit::Committer;
 use crate::fault::{Fault, Slot};
-use crate::index::Extras;
-use crate::kernel::{Kernel, SET};
+use crate::hosts::Hosts;
+use crate::kernel::steady;
 use crate::options::Policy;
-use crate::plan::parse_name;
+use crate::report;
 use crate::stage::{Announced, Stage};
-use crate::system::{File, Files, Machine, NetlinkSocket};
-use crate::{remove, report};
+use crate::system::{Disk, File, Machine, NetlinkSocket};
+use crate::walk::parse_name;
+use pending::Pending;
 use turn::Turn;
 use zeroize::Zeroize;
 
@@ -81,91 +87,93 @@ pub struct Counters {
 
 /// The agent behind its wires.
 #[derive(Debug)]
-pub struct Service<'b, N, F, M> {
+pub struct Service<'b, N, D: Disk, M> {
     slot: &'b Slot,
-    kernel: Kernel<'b, N>,
-    files: Files<F>,
-    machine: M,
+    committer: Committer<'b, N, D, M>,
     policy: Policy,
-    set: &'b mut [u8; SET],
+    /// The image that is arriving.
+    stage_file: D::File,
     stage: Option<Stage>,
     readable: Option<Readable>,
+    pending: Option<Pending>,
+    /// When what is stored is to be applied again, because it could not be, and how long to wait then.
+    retry: Option<(u64, u64)>,
+    /// Endpoints that are to be looked up.
+    hosts: Hosts<D::File>,
     kept: Vec<Kept, CLIENTS>,
     /// Counts stages and files; starts anywhere, so that those of an earlier agent are not taken for
     /// those of this one.
     number: u32,
-    sum_key: [u8; 16],
     started: u64,
     /// What happened so far.
     pub counters: Counters,
 }
 
-impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     /// An agent that has done nothing yet.
     ///
     /// # Errors
     /// When the machine has no random numbers.
     pub fn new(
-        kernel: Kernel<'b, N>,
-        files: Files<F>,
-        machine: M,
+        committer: Committer<'b, N, D, M>,
+        (stage_file, hosts): (D::File, D::File),
         policy: Policy,
-        set: &'b mut [u8; SET],
     ) -> Result<Self, Fault> {
         let mut number = [0; 4];
-        let mut sum_key = [0; 16];
-        let slot = kernel.slot;
+        let (slot, machine) = (committer.slot, committer.machine);
         machine.random(&mut number).map_err(|errno| slot.storage(errno))?;
-        machine.random(&mut sum_key).map_err(|errno| slot.storage(errno))?;
-        let started = machine.now();
         Ok(Self {
             slot,
-            kernel,
-            files,
-            machine,
+            committer,
             policy,
-            set,
+            stage_file,
             stage: None,
             readable: None,
+            pending: None,
+            retry: None,
+            hosts: Hosts::new(hosts),
             kept: Vec::new(),
             number: u32::from_ne_bytes(number),
-            sum_key,
-            started,
+            started: machine.now(),
             counters: Counters::default(),
         })
     }
 
     /// The machine, for the loop around this.
     pub const fn machine(&self) -> &M {
-        &self.machine
+        &self.committer.machine
     }
 
-    /// Takes a packet of a session and sends what there is to answer. Keys that passed by on the way may be
-    /// on the stack afterwards.
+    /// Takes a packet of a session and sends what there is to answer. Returns whether keys passed by on the
+    /// way, and so may be on the stack.
+    #[must_use]
     #[inline(never)]
     pub fn packet(
         &mut self,
         packet: &[u8],
         visitor: &mut Visitor<'_, '_>,
         outlet: &mut dyn Outlet,
-    ) {
+    ) -> bool {
         let request = match read(packet) {
             Ok(request) => request,
             // What is not understood is nothing that was kept for somebody.
-            Err(_) if visitor.is_stranger() => return,
-            Err(error) => return self.refuse(packet, error, outlet),
+            Err(_) if visitor.is_stranger() => return false,
+            Err(error) => {
+                self.refuse(packet, error, outlet);
+                return false;
+            }
         };
         let mut turn = Turn::new(request.client, request.id, outlet);
         // These two change nothing when they come again.
         let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
         if !repeatable && self.remembered(&visitor.key, &mut turn) {
-            return;
+            return false;
         }
         if visitor.is_stranger() {
-            return;
+            return false;
         }
         if let Some(stage) = self.stage.as_mut().filter(|stage| stage.client == turn.client) {
-            stage.heard = self.machine.now();
+            stage.heard = self.committer.machine.now();
         }
         let allowed = visitor.may(self.slot, &request.ask);
         let answered = allowed.and_then(|()| self.answer(&request.ask, visitor, &mut turn));
@@ -174,10 +182,16 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         }
         if !repeatable {
             self.keep(visitor.key, &turn);
-            self.kernel.wipe();
-            self.set.zeroize();
+            self.forget_keys();
         }
         turn.send();
+        !repeatable
+    }
+
+    /// Wipes the buffers that keys pass through.
+    fn forget_keys(&mut self) {
+        self.committer.kernel.wipe();
+        self.committer.set.zeroize();
     }
 
     fn answer(
@@ -192,11 +206,14 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             Ask::Begin { interface, length, digest, piece_size } => {
                 let (length, piece_size) = (*length, *piece_size);
                 let interface = interface.clone();
-                self.begin(turn, Announced { interface, length, digest: *digest, piece_size })
+                let announced = Announced { interface, length, digest: *digest, piece_size };
+                self.begin(turn, visitor, announced)
             }
             Ask::Piece { stage, index, data } => self.piece(turn, *stage, *index, data),
-            Ask::Plan { stage } => self.commit(turn, *stage, false),
-            Ask::Commit { stage } => self.commit(turn, *stage, true),
+            Ask::Plan { stage } => self.plan(turn, *stage),
+            Ask::Commit { stage, confirm_within } => {
+                self.commit(turn, visitor, *stage, *confirm_within)
+            }
             Ask::Abort { stage } => {
                 self.check_stage(turn.client, *stage)?;
                 self.drop_stage()?;
@@ -206,16 +223,26 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
             Ask::Show { interface } => self.show(turn, interface),
             Ask::Changes { stage } => self.changes(turn, *stage),
             Ask::Read { file, offset, length } => self.read(turn, *file, *offset, *length),
-            Ask::Remove { interface } => self.remove(turn, interface),
+            Ask::Remove { interface } => self.remove(turn, visitor, interface),
+            Ask::Confirm => self.confirm(turn, visitor),
+            Ask::Revert => self.revert(turn),
+            Ask::History { interface } => self.history(turn, interface.as_ref()),
+            Ask::Drift { interface } => self.drift(turn, interface),
+            Ask::Repair { interface } => self.repair(turn, visitor, interface),
+            Ask::Rollback { interface, number, confirm_within } => {
+                self.rollback(turn, visitor, interface, *number, *confirm_within)
+            }
             Ask::Owners => {
                 turn.answer(&Answer::Owners(visitor.ownership.owners().clone()));
                 Ok(())
             }
             Ask::Claim { .. } | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
-                visitor.change(self.slot, ask)?;
+                visitor.change_owners(self.slot, ask)?;
                 let from = turn.outlet.from();
                 let owners = visitor.ownership.len();
-                self.machine.log(format_args!("{from}: owners of this router now: {owners}"));
+                self.committer
+                    .machine
+                    .log(format_args!("{from}: owners of this router now: {owners}"));
                 turn.answer(&Answer::Owned { owners });
                 Ok(())
             }
@@ -254,7 +281,13 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
 
     fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
         let Ok(packet) = Vec::from_slice(turn.packet()) else { return };
-        let kept = Kept { key, client: turn.client, id: turn.id, packet, when: self.machine.now() };
+        let kept = Kept {
+            key,
+            client: turn.client,
+            id: turn.id,
+            packet,
+            when: self.committer.machine.now(),
+        };
         let same = |old: &&mut Kept| old.client == kept.client && old.key == kept.key;
         if let Some(slot) = self.kept.iter_mut().find(same) {
             *slot = kept;
@@ -280,28 +313,34 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     }
 
     fn status(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let uptime = self.machine.now().saturating_sub(self.started);
+        let now = self.committer.machine.now();
+        let uptime = now.saturating_sub(self.started);
         let mut status = Status {
             hostname: String::new(),
             board: String::new(),
             kernel: String::new(),
             machine: String::new(),
             uptime: u32::try_from(uptime.div_euclid(1000)).unwrap_or(u32::MAX),
-            wireguard: self.kernel.wireguard().is_ok(),
+            wireguard: self.committer.kernel.wireguard().is_ok(),
             peak_memory: 0,
             applied: self.counters.applied,
             failed: self.counters.failed,
             garbage: self.counters.garbage,
             text: self.counters.text,
             interfaces: Vec::new(),
+            pending: self.pending.as_ref().map(|pending| pending.shown(now)),
+            unresolved: self.hosts.left(),
+            trouble: self.committer.trouble.clone(),
         };
-        self.machine.identify(&mut status);
-        self.kernel.wireguard_links(&mut |name| {
-            let name = cut(name.as_str());
-            if !status.interfaces.contains(&name) {
+        let Committer { machine, kernel, .. } = &mut self.committer;
+        machine.identify(&mut status);
+        steady(self.slot, Subject::None, &mut || {
+            status.interfaces.clear();
+            kernel.wireguard_links(&mut |name| {
                 // As many as fit.
-                let _ = status.interfaces.push(name);
-            }
+                let _ = status.interfaces.push(cut(name.as_str()));
+                Ok(())
+            })
         })?;
         turn.answer(&Answer::Status(status));
         Ok(())
@@ -329,7 +368,7 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         let len = usize::from(length).min(MAX_DATA).min(left);
         let mut data = [0; MAX_DATA];
         let room = data.get_mut(..len).unwrap_or_default();
-        let got = self.files.report.read_at(offset, room);
+        let got = self.committer.files.report.read_at(offset, room);
         let got = got.map_err(|errno| self.slot.storage(errno))?;
         turn.answer(&Answer::Data { offset, data: room.get(..got).unwrap_or_default() });
         Ok(())
@@ -338,8 +377,8 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
     fn show(&mut self, turn: &mut Turn<'_>, interface: &str) -> Result<(), Fault> {
         let name = parse_name(self.slot, interface)?;
         self.readable = None;
-        let time = self.machine.unix_time();
-        let written = report::running(&mut self.kernel, &mut self.files.report, name, time)?;
+        let Committer { kernel, files, machine, .. } = &mut self.committer;
+        let written = report::running(kernel, &mut files.report, name, machine.unix_time())?;
         turn.answer(&self.publish(turn.client, written, None).ready());
         Ok(())
     }
@@ -348,18 +387,6 @@ impl<'b, N: NetlinkSocket, F: File, M: Machine> Service<'b, N, F, M> {
         let client = turn.client;
         let readable = self.readable.filter(|r| r.client == client && r.stage == Some(stage));
         turn.answer(&readable.ok_or_else(|| gone(self.slot))?.ready());
-        Ok(())
-    }
-
-    fn remove(&mut self, turn: &mut Turn<'_>, interface: &str) -> Result<(), Fault> {
-        let name = self.allowed(interface)?;
-        // A push that is under way uses the same files.
-        self.check_free(turn.client)?;
-        self.drop_stage()?;
-        let mut extras = Extras::new(self.slot, &mut self.files.extras);
-        let summary = remove::interface(&mut self.kernel, &mut extras, self.set, name)?;
-        self.machine.log(format_args!("{}: removed {interface}", turn.outlet.from()));
-        turn.answer(&Answer::Applied(summary));
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use rustix::io;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
 use crate::linux::{Linux, Netlink, Scratch, again, errno};
+use crate::log::Stream;
 use crate::sys;
 
 /// This process.
@@ -39,12 +40,12 @@ impl Late {
 }
 
 impl File for Late {
-    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        self.0.as_mut().map_or(Ok(0), |file| file.read_at(offset, buf))
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        self.0.as_mut().map_or(Ok(0), |file| file.read_some(offset, buf))
     }
 
-    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
-        self.made()?.write_at(offset, bytes)
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        self.made()?.write_some(offset, bytes)
     }
 
     fn clear(&mut self) -> Result<(), Errno> {
@@ -108,12 +109,7 @@ impl Process for Shell {
             Output::Out => sys::stdout(),
             Output::Err => sys::stderr(),
         };
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = again(|| io::write(fd, rest))?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        Ok(())
+        Stream(fd).bytes(bytes)
     }
 
     fn is_terminal(&self) -> bool {

@@ -2,7 +2,7 @@
 //! and whose it is. One at a time.
 
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{ClientId, Code, Name, Subject};
+use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Subject};
 use proto_core::protocol::window::{self, Arrived};
 use proto_core::protocol::{Digest, MAX_DATA};
 
@@ -36,6 +36,8 @@ pub struct Stage {
     pub id: u32,
     /// Whose it is.
     pub client: ClientId,
+    /// What its owner is called.
+    pub by: OwnerName,
     /// What is to come.
     pub announced: Announced,
     /// Which pieces are here.

@@ -176,45 +176,23 @@ pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_i
     Ok(len)
 }
 
-/// How many words a program is started with at the most.
-const WORDS: usize = 8;
-
-/// Runs a program to its end. `words` are its arguments from its name on, each ended by a NUL; `files` are
-/// what it has as standard input, output and errors where that is not what we have. Its exit code, or 128
-/// and the number of the signal that killed it.
-pub(crate) fn run(
-    path: &CStr,
-    words: &[u8],
-    files: [Option<BorrowedFd<'_>>; 3],
-) -> Result<i32, Errno> {
-    // One more stays null and ends the list.
-    let mut argv = [core::ptr::null::<c_char>(); WORDS + 1];
-    let mut rest = words;
-    for place in argv.iter_mut().take(WORDS) {
-        let Ok(word) = CStr::from_bytes_until_nul(rest) else { break };
-        *place = word.as_ptr();
-        rest = rest.get(word.count_bytes().saturating_add(1)..).unwrap_or_default();
-    }
-    // SAFETY: this process has one thread.
+/// Does something in a copy of this process, which ends then. Its number, for [`wait`].
+pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
+    // SAFETY: this process has one thread, so the copy has all of it.
     let pid = unsafe { fork() };
     if pid == 0 {
-        for (file, to) in files.iter().zip(0..) {
-            if let Some(file) = file {
-                // SAFETY: `file` is open for the length of the call.
-                unsafe { dup2(file.as_raw_fd(), to) };
-            }
-        }
-        // SAFETY: `path` and all of `argv` up to its null point to strings that end in NUL and outlive the
-        // call; the C library keeps `environ` in the same form, and nothing here changes it. What comes
-        // back is an error, and then this copy of the process ends without a look at anything.
-        unsafe {
-            execve(path.as_ptr(), argv.as_ptr(), environ);
-            _exit(NOT_STARTED);
-        }
+        act();
+        // SAFETY: takes a number and does not return.
+        unsafe { _exit(NOT_STARTED) };
     }
     if pid < 0 {
         checked(pid)?;
     }
+    Ok(pid)
+}
+
+/// Waits for a copy of this process to end: its exit code, or 128 and the number of the signal that killed it.
+pub(crate) fn wait(pid: c_int) -> Result<i32, Errno> {
     let mut status: c_int = 0;
     loop {
         // SAFETY: `status` lives through the call, which writes to it.
@@ -232,6 +210,40 @@ pub(crate) fn run(
         0 => status >> 8 & 0xff,
         signal => signal.saturating_add(128),
     })
+}
+
+/// How many words a program is started with at the most.
+const WORDS: usize = 8;
+
+/// Runs a program to its end. `words` are its arguments from its name on, each ended by a NUL; `files` are
+/// what it has as standard input, output and errors where that is not what we have. Its exit code, as
+/// [`wait`] has it.
+pub(crate) fn run(
+    path: &CStr,
+    words: &[u8],
+    files: [Option<BorrowedFd<'_>>; 3],
+) -> Result<i32, Errno> {
+    // One more stays null and ends the list.
+    let mut argv = [core::ptr::null::<c_char>(); WORDS + 1];
+    let mut rest = words;
+    for place in argv.iter_mut().take(WORDS) {
+        let Ok(word) = CStr::from_bytes_until_nul(rest) else { break };
+        *place = word.as_ptr();
+        rest = rest.get(word.count_bytes().saturating_add(1)..).unwrap_or_default();
+    }
+    let pid = aside(&mut || {
+        for (file, to) in files.iter().zip(0..) {
+            if let Some(file) = file {
+                // SAFETY: `file` is open for the length of the call.
+                unsafe { dup2(file.as_raw_fd(), to) };
+            }
+        }
+        // SAFETY: `path` and all of `argv` up to its null point to strings that end in NUL and outlive the
+        // call; the C library keeps `environ` in the same form, and nothing here changes it. What comes
+        // back is an error, and then this copy of the process ends without a look at anything.
+        unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
+    })?;
+    wait(pid)
 }
 
 /// The exit code of a copy of this process that could not become another program.

@@ -36,21 +36,102 @@ pub trait NetlinkSocket {
 
 /// A file for our own use. Offsets and lengths are bytes.
 pub trait File {
-    /// Reads at `offset`; fewer bytes than asked for only at the end.
+    /// Reads at `offset`, at least one byte unless that is the end.
     ///
     /// # Errors
     /// What the system call said.
-    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno>;
-    /// Writes all of `bytes` at `offset`.
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno>;
+    /// Writes the first of `bytes` at `offset`, and says how many.
     ///
     /// # Errors
     /// What the system call said; `ENOSPC` where there is no room.
-    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno>;
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno>;
     /// Makes the file empty.
     ///
     /// # Errors
     /// What the system call said.
     fn clear(&mut self) -> Result<(), Errno>;
+
+    /// Reads at `offset`; fewer bytes than asked for only at the end.
+    ///
+    /// # Errors
+    /// What the system call said.
+    #[inline(never)]
+    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let mut filled = 0_usize;
+        loop {
+            let room = buf.get_mut(filled..).unwrap_or_default();
+            if room.is_empty() {
+                return Ok(filled);
+            }
+            let at = offset.saturating_add(u32::try_from(filled).unwrap_or(u32::MAX));
+            match self.read_some(at, room)? {
+                0 => return Ok(filled),
+                got => filled = filled.saturating_add(got),
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// What the system call said; some of the bytes may be written then.
+    #[inline(never)]
+    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+        let mut done = 0_usize;
+        loop {
+            let rest = bytes.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let at = offset.saturating_add(u32::try_from(done).unwrap_or(u32::MAX));
+            match self.write_some(at, rest)? {
+                0 => return Err(Errno::EIO),
+                got => done = done.saturating_add(got),
+            }
+        }
+    }
+}
+
+/// A folder, by the steps that can fail one by one and that a power cut can come between.
+pub trait Disk {
+    /// A file in it.
+    type File: File + fmt::Debug;
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none of that name, else what the system call said.
+    fn open(&mut self, name: &CStr) -> Result<Self::File, Errno>;
+    /// Makes an empty file that nobody else may read, in place of one of that name.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn create(&mut self, name: &CStr) -> Result<Self::File, Errno>;
+    /// Waits until what was written to a file is on the disk.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn sync(&mut self, file: &mut Self::File) -> Result<(), Errno>;
+    /// Gives a file another name, in place of one that has it.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno>;
+    /// Takes a file away.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none of that name, else what the system call said.
+    fn unlink(&mut self, name: &CStr) -> Result<(), Errno>;
+    /// Waits until the names of the files are on the disk.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn sync_names(&mut self) -> Result<(), Errno>;
+    /// Tells the names of all files, in any order.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno>;
 }
 
 /// A folder of small files that are replaced whole. Which of them outlive a reboot is for the one who
@@ -96,6 +177,8 @@ pub trait Machine {
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno>;
     /// Fills in host name, board, kernel, machine and memory.
     fn identify(&self, status: &mut Status);
+    /// What is another one after each start of the machine.
+    fn boot_id(&self) -> [u8; 16];
     /// Lets the reverse path filter see packet marks (`net.ipv4.conf.all.src_valid_mark`), which a
     /// default route through a tunnel needs.
     ///
@@ -107,10 +190,8 @@ pub trait Machine {
 }
 
 /// The agent's files. None of them outlives the agent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Files<F> {
-    /// The image that is arriving.
-    pub stage: F,
     /// What is known about each item of the image ([`crate::index`]).
     pub index: F,
     /// The keys of items that the kernel has and the image does not.

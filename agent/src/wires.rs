@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, sendto,
-    socket_with,
+    socket_with, sockopt,
 };
 
 use crate::linux::{Path, errno};
@@ -155,6 +155,12 @@ impl Udp {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(family, SocketType::DGRAM, flags, None).map_err(errno)?;
+        // The address may come later than the agent, which starts before the network.
+        match address {
+            SocketAddr::V4(_) => sockopt::set_ip_freebind(&fd, true),
+            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&fd, true),
+        }
+        .map_err(errno)?;
         bind(&fd, address).map_err(errno)?;
         Ok(Self { fd })
     }

@@ -30,7 +30,7 @@ use proto_core::protocol::config::{Checker, Item, ItemKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION, Packed};
 use proto_core::protocol::frame::{CRC_LEN, Deframer, Received, open, seal, write_serial};
 use proto_core::protocol::message::{Code, Phase, Reply, Request, Role, State, Subject};
-use proto_core::protocol::report::{Change, Running};
+use proto_core::protocol::report::{Change, Running, Stored};
 use proto_core::protocol::session::fingerprint;
 use proto_core::protocol::{VERSION, codec, digest};
 use serde::Serialize;
@@ -175,6 +175,9 @@ fn expected() -> BTreeMap<String, Vec<Line>> {
     for (name, change) in examples::changes() {
         put(format!("change-{name}"), plain("record", &change));
     }
+    for (name, stored) in examples::stored() {
+        put(format!("stored-{name}"), plain("record", &stored));
+    }
     session_blocks::put_all(|name, lines| put(name.into(), lines));
     let packet = session_blocks::first_packet();
     put("datagram".into(), datagram(&packet));
@@ -258,9 +261,9 @@ fn the_bytes_of_the_document_mean_the_examples() {
     }
     assert_eq!(value::<[Phase; 4]>(block("", "phases")), examples::phases());
     assert_eq!(value::<[Role; 2]>(block("", "roles")), examples::roles());
-    assert_eq!(value::<[Code; 23]>(block("", "codes")), examples::codes());
+    assert_eq!(value::<[Code; 27]>(block("", "codes")), examples::codes());
     assert_eq!(value::<[Subject; 16]>(block("", "subjects")), examples::subjects());
-    assert_eq!(value::<[State; 2]>(block("", "states")), examples::states());
+    assert_eq!(value::<[State; 3]>(block("", "states")), examples::states());
     for (name, record) in examples::records() {
         assert_eq!(value::<Record>(block("record-", name)), record);
         assert_eq!(codec::record(block("record-", name)), Some((record, &[][..])));
@@ -274,6 +277,9 @@ fn the_bytes_of_the_document_mean_the_examples() {
     }
     for (name, change) in examples::changes() {
         assert_eq!(value::<Change>(block("change-", name)), change);
+    }
+    for (name, stored) in examples::stored() {
+        assert_eq!(value::<Stored>(block("stored-", name)), stored);
     }
 }
 
@@ -321,6 +327,7 @@ fn every_variant_has_an_example() {
     complete(values(examples::records()));
     complete(values(examples::running()));
     complete(values(examples::changes()));
+    complete(values(examples::stored()).map(|stored| stored.act));
     complete(examples::phases());
     complete(examples::codes());
     complete(examples::roles());

@@ -1,10 +1,10 @@
 //! A [`Config`] as the byte image that a push carries (`proto_core::protocol::config`), and the way
 //! back from what a router says about an image to the line of the file.
 
-use proto_core::ip::{Endpoint, IpNet};
+use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::{
-    self, Checker, Interface, Item, MAX_RECORD, PrivateKey, Record,
+    self, Checker, HostName, Interface, Item, MAX_RECORD, PrivateKey, Record,
 };
 use proto_core::protocol::message::{Name, Subject};
 
@@ -28,6 +28,8 @@ pub struct Counts {
     pub peers: usize,
     /// Allowed IPs of all peers.
     pub allowed_ips: usize,
+    /// Peers whose endpoints are host names.
+    pub host_names: usize,
 }
 
 /// An image and what it was made from.
@@ -51,13 +53,13 @@ pub struct Image {
 pub struct ImageError(config::ConfigError);
 
 impl Image {
-    /// Makes the image of a configuration whose host names have been resolved.
+    /// Makes the image of a configuration whose host names have been looked up.
     ///
     /// # Errors
     /// [`ImageError`] when the router's own check would refuse the image.
     pub fn new(interface: &Name, config: Config) -> Result<Self, ImageError> {
         let routing = routes::derive(&config);
-        let records = records(interface, &config, &routing);
+        let records = records(interface, &config, &routing)?;
         let mut image = Self {
             bytes: Vec::new(),
             counts: Counts::default(),
@@ -104,6 +106,7 @@ impl Image {
             Record::Rule(_) => counts.rules += 1,
             Record::Peer(_) => counts.peers += 1,
             Record::AllowedIp(_) => counts.allowed_ips += 1,
+            Record::Host(_) => counts.host_names += 1,
         }
     }
 
@@ -157,7 +160,7 @@ fn records(
     name: &Name,
     config: &Config,
     routing: &routes::Routing,
-) -> Vec<(Record, Option<Place>)> {
+) -> Result<Vec<(Record, Option<Place>)>, ImageError> {
     let interface = Interface {
         name: name.clone(),
         private_key: config.private_key.as_ref().map_or(PrivateKey::None, |at| at.value.clone()),
@@ -190,10 +193,19 @@ fn records(
         let record = Record::Peer(config::Peer {
             public_key: peer.public_key.value,
             preshared_key: peer.preshared_key.as_ref().map(|at| at.value),
-            endpoint: peer.endpoint.as_ref().and_then(|at| address(&at.value)),
+            endpoint: peer.endpoint.as_ref().and_then(|at| match &at.value {
+                Destination::Address(address) => Some(*address),
+                Destination::Name(host) => host.address,
+            }),
             persistent_keepalive: peer.persistent_keepalive.as_ref().map_or(0, |at| at.value),
         });
         records.push((record, Some(peer.public_key.place.clone())));
+        if let Some(At { value: Destination::Name(host), place }) = &peer.endpoint {
+            let name = HostName::try_from(host.name.as_str())
+                .map_err(|_| ImageError(config::ConfigError::Host))?;
+            let record = Record::Host(config::Host { name, port: host.port });
+            records.push((record, Some(place.clone())));
+        }
         let mut allowed: Vec<_> = peer.allowed_ips.iter().collect();
         allowed.sort_by_key(|at| at.value);
         allowed.dedup_by_key(|at| at.value);
@@ -201,14 +213,7 @@ fn records(
             allowed.into_iter().map(|at| (Record::AllowedIp(at.value), Some(at.place.clone()))),
         );
     }
-    records
-}
-
-const fn address(destination: &Destination) -> Option<Endpoint> {
-    match destination {
-        Destination::Address(address) => Some(*address),
-        Destination::Name(..) => None,
-    }
+    Ok(records)
 }
 
 /// A table by its name where it has one.

@@ -15,11 +15,12 @@
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`command`] | one module per command; [`report`] is how each of them ends |
 //! | [`show`] | what a router runs, as text |
-//! | [`cli`], [`units`], [`name`], [`exit`], [`ui`] | the command line and the terminal |
+//! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`] | the command line and the terminal |
 //!
 //! Nothing here knows a kernel or a file system of a router: that is the agent's.
 
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod conf;
 pub mod exit;

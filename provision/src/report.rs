@@ -9,10 +9,14 @@
 //!
 //! | command | fields of `result` |
 //! |---|---|
-//! | `push` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port` |
+//! | `push` | `interface`, `router`, `changed`, `summary` (null if the answer was lost), `public_key`, `listen_port`, `number`, `stored`, `confirmed`, `confirm_within` |
 //! | `diff` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port`, `changes` |
 //! | `show` | `router`, `interfaces` |
-//! | `status` | `router`, and the fields of `proto_core::protocol::message::Status` |
+//! | `rollback`, `repair`, `remove` | the fields of `push` |
+//! | `confirm` | `router`, `interface`, `number` |
+//! | `revert` | `router`, `interface` |
+//! | `history` | `router`, `configurations`: a list of what is below |
+//! | `status` | `router`, the fields of `proto_core::protocol::message::Status`, and `stored`: a list of what is below with `agrees` (null if the router could not say), `drift` (a summary), `changes` (with `--changes`) and `failure` |
 //! | `check` | `interface`, `public_key`, `counts`, `image_bytes` |
 //! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the old one's fingerprint) |
 //! | `key` | `file`, `public_key`, `fingerprint` |
@@ -27,6 +31,13 @@
 //! list of `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`,
 //! `changed`, `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
 //!
+//! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's clock),
+//! `public_key` and `by` (whose key and name), `act` (`pushed`, `rolled_back` or `removed`), `rolled_back_to`,
+//! `length`, `damaged`.
+//!
+//! `number` is the one in the history, `stored` whether anything was written, `confirmed` whether this command
+//! confirmed it, `confirm_within` the seconds that are left to do it by hand, 0 when it need not be.
+//!
 //! When not `ok`, one more named `error`:
 //!
 //! | field | is |
@@ -37,7 +48,7 @@
 //! | `file`, `line` | where in the file, or null |
 //! | `code` | for `router`: the name of `proto_core::protocol::message::Code` in snake case |
 //! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
-//! | `state` | for `push`: `unchanged`, `partly` or `unknown` |
+//! | `state` | of the running configuration, for what changes it: `unchanged`, `undone`, `partly`, `taken_back`, `unconfirmed` or `unknown` |
 //! | `problems` | for `file`: the list of problems |
 //!
 //! Fields may be added; none changes its meaning.
@@ -154,8 +165,14 @@ pub enum Kind {
 pub enum Outcome {
     /// It is as it was.
     Unchanged,
-    /// Some of the changes were made.
+    /// Some of the changes were made, and could not be taken back.
     Partly,
+    /// It was changed and changed back.
+    Undone,
+    /// It was changed, nobody confirmed that, and the router took it back.
+    TakenBack,
+    /// It was changed, the router was not heard since, and takes it back by itself.
+    Unconfirmed,
     /// Nobody knows.
     Unknown,
 }
@@ -287,13 +304,23 @@ impl Failed {
         match self.error.state {
             Some(Outcome::Unchanged) => say("The router's running configuration is as it was."),
             Some(Outcome::Partly) => {
-                say("Some changes were made: run `postwire diff` to see what is missing.");
+                say(
+                    "Some changes were made and could not be taken back: `postwire diff FILE` shows what \
+                     FILE is missing, `postwire status --changes` what differs from what is stored.",
+                );
+            }
+            Some(Outcome::Undone) => {
+                say(
+                    "What had been changed was changed back: the router's running configuration is as \
+                     it was.",
+                );
             }
             Some(Outcome::Unknown) => {
                 say("The router had been told to apply: whether it did is not known. \
-                 Run `postwire diff` to find out.")
+                     `postwire diff FILE` or `postwire history` tell.");
             }
-            None => {}
+            // The message says it.
+            Some(Outcome::TakenBack | Outcome::Unconfirmed) | None => {}
         }
         if let Some(hint) = &self.error.hint {
             say(&format!("hint: {hint}"));

@@ -35,6 +35,7 @@ pub struct Ui {
 enum Step {
     Uploading,
     Reading,
+    Waiting,
     Phase(Phase),
 }
 
@@ -43,6 +44,7 @@ impl Step {
         match self {
             Self::Uploading => "uploading",
             Self::Reading => "reading",
+            Self::Waiting => "waiting",
             Self::Phase(Phase::Checking) => "checking",
             Self::Phase(Phase::Comparing) => "comparing",
             Self::Phase(Phase::Applying) => "applying",
@@ -56,6 +58,7 @@ impl Step {
 }
 
 const BYTES: &str = "{msg:>10} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}";
+const SECONDS: &str = "{msg:>10} [{wide_bar}] {pos}/{len} s";
 const ITEMS: &str = "{msg:>10} [{wide_bar}] {pos}/{len}";
 const OPEN_END: &str = "{msg:>10} {spinner} {pos}";
 
@@ -81,6 +84,11 @@ impl Ui {
         self.progress(Step::Reading, done, total);
     }
 
+    /// Seconds that pass until something is over.
+    pub fn waiting(&mut self, done: u32, total: u32) {
+        self.progress(Step::Waiting, done, total);
+    }
+
     /// What the router says it is doing.
     pub fn working(&mut self, phase: Phase, done: u32, total: u32) {
         self.progress(Step::Phase(phase), done, total);
@@ -94,6 +102,7 @@ impl Ui {
                 // A few bytes of a report are not worth a line.
                 if fresh && step != Step::Reading {
                     match (step.is_bytes(), total) {
+                        _ if step == Step::Waiting => say(&format!("waiting {total} s")),
                         (true, _) => say(&format!("{} {total} bytes", step.word())),
                         (false, 0) => say(step.word()),
                         (false, _) => say(&format!("{} {total} items", step.word())),
@@ -157,6 +166,7 @@ impl Drop for Ui {
 
 fn bar(step: Step, total: u32) -> ProgressBar {
     let template = match (step.is_bytes(), total) {
+        _ if step == Step::Waiting => SECONDS,
         (true, _) => BYTES,
         (false, 0) => OPEN_END,
         (false, _) => ITEMS,
@@ -176,7 +186,7 @@ mod tests {
 
     #[test]
     fn templates_are_valid() {
-        for template in [BYTES, ITEMS, OPEN_END] {
+        for template in [BYTES, SECONDS, ITEMS, OPEN_END] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -9,6 +9,9 @@ use proto_core::protocol::DEFAULT_PORT;
 /// The speed of a serial line unless told otherwise.
 pub const DEFAULT_BAUD: u32 = 115_200;
 
+/// The most seconds that a router waits for a change to be confirmed.
+const MAX_CONFIRM: u16 = 3_600;
+
 /// A serial line: `DEV[@BAUD]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SerialAddress {
@@ -25,6 +28,14 @@ pub struct UdpAddress {
     pub host: String,
     /// Its UDP port.
     pub port: u16,
+}
+
+impl fmt::Display for SerialAddress {
+    /// As the command line takes it, with the speed if it is not the usual one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.device.display())?;
+        if self.baud == DEFAULT_BAUD { Ok(()) } else { write!(f, "@{}", self.baud) }
+    }
 }
 
 impl fmt::Display for UdpAddress {
@@ -56,6 +67,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Some(ms @ 1..=3_600_000) => Ok(Duration::from_millis(ms)),
         _ => Err("a duration is from 1ms to 60m".into()),
     }
+}
+
+/// Reads how long a change may wait to be confirmed, in whole seconds: `60`, `60s`, `5m`, `1h`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn confirm_within(text: &str) -> Result<u16, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err("not a time: whole seconds, or a number and s, m or h, such as 60s".into()),
+    };
+    let number: u16 =
+        number.parse().map_err(|_| "not a time: the number is missing or too large")?;
+    number
+        .checked_mul(scale)
+        .filter(|seconds| (1..=MAX_CONFIRM).contains(seconds))
+        .ok_or_else(|| "the time to confirm is from 1s to 1h".into())
 }
 
 /// Reads `DEV[@BAUD]`.
@@ -133,6 +165,17 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for bad in ["", "10", "s", "0s", "1h", "-1s", "1.5s", "61m", "99999999999999999999s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_to_confirm_are_whole_seconds_up_to_an_hour() {
+        for (text, seconds) in [("60", 60), ("1s", 1), ("5m", 300), ("1h", 3_600), ("3600", 3_600)]
+        {
+            assert_eq!(confirm_within(text), Ok(seconds));
+        }
+        for bad in ["", "s", "0", "0s", "500ms", "1.5m", "-1", "3601", "61m", "2h", "65536", "1d"] {
+            assert!(confirm_within(bad).is_err(), "{bad}");
         }
     }
 

@@ -8,7 +8,7 @@ use postwire::image::Image;
 use proptest::prelude::*;
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
-use proto_core::protocol::config::{Checker, Item, Record};
+use proto_core::protocol::config::{Checker, Host, Item, Record};
 use proto_core::protocol::message::Subject;
 
 fn image(text: &str) -> Image {
@@ -172,4 +172,53 @@ fn peers_stand_in_the_order_of_their_keys() {
         })
         .collect();
     assert_eq!(peers, [Item::Peer(key(3)), Item::Peer(key(9))]);
+}
+
+#[test]
+fn a_host_name_goes_along_with_what_the_bench_found() {
+    let key = |n: u8| PublicKey([n; 32]);
+    let peer = |n: u8, endpoint: &str| {
+        format!("[Peer]\nPublicKey = {}\nEndpoint = {endpoint}\nAllowedIPs = 10.0.0.{n}\n", key(n))
+    };
+    let text = format!(
+        "[Interface]\nPrivateKey = generate\n{}{}{}",
+        peer(1, "known.test:7"),
+        peer(2, "unknown.test.:8"),
+        peer(3, "192.0.2.1:9")
+    );
+    let (source, _) = Source::new("wg0.conf", text.as_bytes());
+    let (mut config, _) = conf::parse(&source);
+    let lookup = |name: &str, port: u16| match name {
+        "known.test" => Ok(vec![std::net::SocketAddr::new("203.0.113.5".parse().unwrap(), port)]),
+        _ => Err(std::io::Error::other("no such name")),
+    };
+    conf::resolve(&mut config, &lookup);
+    let image = Image::new(&postwire::name::interface("wg0").unwrap(), config).unwrap();
+    assert_eq!((image.counts.peers, image.counts.host_names), (3, 2));
+    let found = records(&image.bytes);
+    let shown: Vec<String> = found
+        .iter()
+        .filter_map(|(_, record)| match record {
+            Record::Peer(peer) => Some(format!("{:?}", peer.endpoint)),
+            Record::Host(Host { name, port }) => Some(format!("{name} {port}")),
+            Record::AllowedIp(net) => Some(net.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "Some(203.0.113.5:7)",
+            "known.test 7",
+            "10.0.0.1/32",
+            "None",
+            "unknown.test. 8",
+            "10.0.0.2/32",
+            "Some(192.0.2.1:9)",
+            "10.0.0.3/32"
+        ]
+    );
+    let (at, _) = found.iter().find(|(_, record)| matches!(record, Record::Host(_))).unwrap();
+    let place = image.place(&Subject::Offset(u32::try_from(*at).unwrap())).unwrap();
+    assert_eq!(text.lines().nth(place.line - 1), Some("Endpoint = known.test:7"));
 }

@@ -4,6 +4,7 @@
 use crate::{
     build,
     lab::{Arch, Lab, Vm, Wire},
+    test::router::Reach,
 };
 use anyhow::{Context, Result, ensure};
 use proto_core::key::PublicKey;
@@ -21,12 +22,6 @@ pub(crate) struct Args {
     /// What kind of machine the routers are
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
-}
-
-/// How the bench reaches a router.
-enum Reach {
-    Serial,
-    Udp,
 }
 
 struct Router {
@@ -59,7 +54,7 @@ impl Args {
             println!("{name} is up after {:.1} s", vm.boot_time().as_secs_f32());
             let options = match reach {
                 Reach::Serial => String::new(),
-                Reach::Udp => {
+                Reach::Udp | Reach::Port(_) => {
                     vm.put("/etc/label", 0o600, LABEL.as_bytes())?;
                     "--label-secret /etc/label".to_owned()
                 }
@@ -93,7 +88,7 @@ impl Args {
         for (router, other, key) in [(&alice, &bob, &keys[1]), (&bob, &alice, &keys[0])] {
             let over = match router.reach {
                 Reach::Serial => "over its serial port",
-                Reach::Udp => "over UDP",
+                Reach::Udp | Reach::Port(_) => "over UDP",
             };
             title(&format!("Pushing to {} {over}", router.vm.name()));
             let file = folder.join(format!("{}.conf", router.vm.name()));
@@ -143,8 +138,8 @@ pub(crate) fn start_script(vm: &Vm, options: &str) -> String {
     format!(
         "mkdir -p /var/run; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in $(seq 50); do grep -q UDP /tmp/postwired.log && exit; usleep 100000; done; \
-         cat /tmp/postwired.log; exit 1"
+         for i in $(seq 2500); do grep -q UDP /tmp/postwired.log && exit; \
+         readlink /proc/$!/exe >/dev/null || break; usleep 100000; done; cat /tmp/postwired.log; exit 1"
     )
 }
 
@@ -167,30 +162,27 @@ fn title(text: &str) {
 }
 
 impl Router {
-    fn link(&self) -> [String; 2] {
-        match self.reach {
-            Reach::Serial => ["--serial".into(), self.vm.serial().path().display().to_string()],
-            Reach::Udp => ["--udp".into(), format!("127.0.0.1:{}", self.vm.udp_port())],
-        }
-    }
-
     /// Runs the host tool and returns what it printed.
     fn postwire(&self, tool: &Path, words: &[&str], file: &PathBuf) -> Result<String> {
         let mut command = Command::new(tool);
         command.env("POSTWIRE_HOME", &self.home);
-        command.args(words).arg(file).args(["--interface", "wg0"]).args(self.link());
+        command.args(words).arg(file).args(["--interface", "wg0"]).args(self.reach.link(&self.vm));
         build::quietly(&mut command)
     }
 
     /// Runs the host tool for a person to see.
     fn show(&self, tool: &Path, word: &str, words: &[&str]) -> Result<()> {
         let mut command = Command::new(tool);
-        command.env("POSTWIRE_HOME", &self.home).arg(word).args(words).args(self.link());
+        command
+            .env("POSTWIRE_HOME", &self.home)
+            .arg(word)
+            .args(words)
+            .args(self.reach.link(&self.vm));
         // A path is shown as its last part.
         let shown = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
         let mut shown: Vec<String> =
             std::iter::once(word).chain(shown).map(str::to_owned).collect();
-        shown.extend(self.link());
+        shown.extend(self.reach.link(&self.vm));
         see(&mut command, &shown.join(" "))
     }
 }

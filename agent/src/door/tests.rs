@@ -1,19 +1,15 @@
 //! Packets of strangers, owners and replayers, over files in memory and a kernel that follows a script.
 
 use super::*;
-use crate::fault::Slot;
-use crate::kernel::{Buffers, Kernel, SET};
-use crate::options::Policy;
 use crate::owners;
-use crate::system::Files;
-use crate::testing::{Bench, Drawer, Memory, Script, Sent};
+use crate::testing::{Bench, Drawer, Script, Sent, with_agent};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, OwnerName, Reply, Request, Role};
 use proto_core::protocol::session::{COOKIE, FOUND, Initiator, LabelKey, RESPONSE, found, seek};
 use proto_core::protocol::{MAX_OUTER, VERSION};
 use std::vec::Vec;
 
-type Agent<'b> = Door<'b, Script, Memory, &'b Bench>;
+type Agent<'b> = Door<'b, Script, Drawer, &'b Bench>;
 
 const UDP: Source = Source {
     wire: Wire::Udp,
@@ -46,21 +42,13 @@ impl Router {
     /// Starts the agent, and runs a test with it.
     fn agent<T>(&mut self, test: impl FnOnce(&mut Agent<'_>, &Bench) -> T) -> T {
         let Self { keep, state, bench, label } = self;
+        let folders = (keep.clone(), state.clone());
         let bench = &*bench;
         let identity = crate::identity::load(keep, &bench).unwrap();
-        let ownership = Ownership::load(keep, state, label.clone()).unwrap();
-        let slot = Slot::default();
-        let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
-        let generic = Script { generic: true, ..Script::default() };
-        let kernel = Kernel::new(Script::default(), generic, &slot, &mut buffers);
-        let files = Files {
-            stage: Memory::default(),
-            index: Memory::default(),
-            extras: Memory::default(),
-            report: Memory::default(),
-        };
-        let service = Service::new(kernel, files, bench, Policy::default(), &mut set).unwrap();
-        test(&mut Door::new(service, ownership, identity), bench)
+        with_agent(bench, folders, |service| {
+            let ownership = Ownership::load(&mut *keep, &mut *state, label.clone()).unwrap();
+            test(&mut Door::new(service, ownership, identity), bench)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, SET, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// The interface has to be there.

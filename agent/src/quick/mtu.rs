@@ -16,7 +16,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 
 /// IPv6 and UDP around it, and WireGuard's own head and end.
 const AROUND: u32 = 80;

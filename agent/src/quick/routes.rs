@@ -15,7 +15,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 
 /// The first table that a default route looks for one of its own at.
 const FIRST_TABLE: u32 = 51820;

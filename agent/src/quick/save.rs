@@ -11,7 +11,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 use crate::wg::order::Order;
 use crate::wg::show::{Form, Show, Text};
 use crate::wg::text::ip;

@@ -6,6 +6,7 @@ mod fake;
 use fake::Machine;
 use proto_core::key::PublicKey;
 
+use crate::system::File;
 use crate::testing::Memory;
 
 const PATH: &str = "/etc/wireguard/wg0.conf";
@@ -261,7 +262,8 @@ fn what_is_saved() {
 fn lines_of_any_length_and_the_last_without_end() {
     let text = format!("one\n{}\n\n{}\ntwo", "x".repeat(1024), "y".repeat(1025));
     let mut told = Vec::new();
-    let mut file = Memory(text.into_bytes());
+    let mut file = Memory::default();
+    file.write_at(0, text.as_bytes()).unwrap();
     super::lines(&mut super::from_start(&mut file), &mut |line| told.push(line.to_owned()))
         .unwrap();
     assert_eq!(told, ["one", &"x".repeat(1024), "", "two"]);

@@ -1,31 +1,19 @@
 //! Packets in, packets out, over files in memory and a kernel that follows a script.
 
 use super::*;
-use crate::kernel::Buffers;
 use crate::owners::{Ownership, Standing};
-use crate::testing::{Bench, Drawer, Memory, Script, Sent};
+use crate::testing::{Agent, Bench, Drawer, Sent, with_agent};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
 use proto_core::protocol::{MAX_PACKET, config, digest};
 use std::vec::Vec;
 
-type Agent<'b> = Service<'b, Script, Memory, &'b Bench>;
-
 /// Runs a test with an agent that has done nothing yet.
 fn agent(test: impl FnOnce(&mut Agent<'_>, &Bench)) {
-    let (bench, slot) = (Bench::default(), Slot::default());
-    let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
-    let generic = Script { generic: true, ..Script::default() };
-    let kernel = Kernel::new(Script::default(), generic, &slot, &mut buffers);
-    let files = Files {
-        stage: Memory::default(),
-        index: Memory::default(),
-        extras: Memory::default(),
-        report: Memory::default(),
-    };
-    let mut agent = Service::new(kernel, files, &bench, Policy::default(), &mut set).unwrap();
-    test(&mut agent, &bench);
+    let bench = Bench::default();
+    let folders = (Drawer::default(), Drawer::default());
+    with_agent(&bench, folders, |mut agent| test(&mut agent, &bench));
 }
 
 fn packet(client: u8, id: u32, ask: Ask<'_>) -> Vec<u8> {
@@ -49,8 +37,10 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
     let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
     let mut sent = Sent::default();
     let (wire, ownership) = (Wire::Serial, &mut ownership);
-    let mut visitor = Visitor { key, standing, wire, handshake_hash: [0; 32], ownership };
-    agent.packet(packet, &mut visitor, &mut sent);
+    let (nth, newest) = (1, 1);
+    let mut visitor =
+        Visitor { key, standing, wire, nth, newest, handshake_hash: [0; 32], ownership };
+    let _ = agent.packet(packet, &mut visitor, &mut sent);
     sent
 }
 
@@ -127,7 +117,8 @@ fn the_words_of_the_kernel_arrive() {
     agent(|agent, _| {
         let image = image();
         let stage = upload(agent, 1, begin(&image), &image);
-        let failure = failure(answer(agent, &packet(1, 3, Ask::Commit { stage })));
+        let failure =
+            failure(answer(agent, &packet(1, 3, Ask::Commit { stage, confirm_within: 0 })));
         assert_eq!(failure.text, "not on my watch");
         assert_eq!((failure.code, failure.subject), (Code::Permission, Subject::Interface));
         assert_eq!((failure.errno, failure.state), (Errno::EPERM.0 as u16, State::Unchanged));
@@ -139,7 +130,7 @@ fn a_repeated_request_is_done_once() {
     agent(|agent, bench| {
         let image = image();
         let stage = upload(agent, 1, begin(&image), &image);
-        let commit = packet(1, 3, Ask::Commit { stage });
+        let commit = packet(1, 3, Ask::Commit { stage, confirm_within: 0 });
         let first = answer(agent, &commit);
         let said = bench.log.borrow().len();
         assert_eq!(answer(agent, &commit), first);
@@ -162,7 +153,10 @@ fn another_configuration_waits_and_the_same_goes_on() {
         let same = answer(agent, &packet(3, 1, begin(&image)));
         let Some(Answer::Received { stage: taken, arrived }) = same else { panic!("{same:?}") };
         assert_eq!((taken, arrived.base), (stage, 1));
-        assert_eq!(failure(answer(agent, &packet(1, 9, Ask::Commit { stage }))).code, Code::Gone);
+        assert_eq!(
+            failure(answer(agent, &packet(1, 9, Ask::Commit { stage, confirm_within: 0 }))).code,
+            Code::Gone
+        );
         bench.now.set(crate::stage::PATIENCE + 1);
         let free = answer(agent, &packet(2, 2, begin(&other)));
         assert!(matches!(free, Some(Answer::Received { .. })), "{free:?}");
@@ -175,7 +169,8 @@ fn what_is_not_whole_is_not_applied() {
         let image = image();
         let missing = answer(agent, &packet(1, 1, begin(&image)));
         let Some(Answer::Received { stage, .. }) = missing else { panic!("{missing:?}") };
-        let commit = failure(answer(agent, &packet(1, 2, Ask::Commit { stage })));
+        let commit =
+            failure(answer(agent, &packet(1, 2, Ask::Commit { stage, confirm_within: 0 })));
         assert_eq!(commit.code, Code::Incomplete);
 
         let announced = Ask::Begin {
@@ -186,7 +181,8 @@ fn what_is_not_whole_is_not_applied() {
         };
         agent.drop_stage().unwrap();
         let stage = upload(agent, 2, announced, &image);
-        let commit = failure(answer(agent, &packet(2, 3, Ask::Commit { stage })));
+        let commit =
+            failure(answer(agent, &packet(2, 3, Ask::Commit { stage, confirm_within: 0 })));
         assert_eq!(commit.code, Code::Digest);
     });
 }
@@ -219,18 +215,24 @@ fn who_may_ask_for_what() {
     let interface = name();
     let (key, role, name) = (PublicKey([2; 32]), Role::ReadOnly, "ben".try_into().unwrap());
     // Whether an admin, a reader, a candidate may; a stranger may not.
-    let table: [(Ask<'_>, [bool; 3]); 15] = [
+    let table: [(Ask<'_>, [bool; 3]); 21] = [
         (Ask::Hello { min: 1, max: 1 }, [true, true, true]),
         (Ask::Status, [true, true, true]),
         (begin(b"image"), [true, false, false]),
         (Ask::Piece { stage: 1, index: 0, data: b"image" }, [true, false, false]),
         (Ask::Plan { stage: 1 }, [true, false, false]),
-        (Ask::Commit { stage: 1 }, [true, false, false]),
+        (Ask::Commit { stage: 1, confirm_within: 0 }, [true, false, false]),
         (Ask::Abort { stage: 1 }, [true, false, false]),
         (Ask::Show { interface: interface.clone() }, [true, true, false]),
-        (Ask::Changes { stage: 1 }, [true, false, false]),
+        (Ask::Changes { stage: 1 }, [true, true, false]),
         (Ask::Read { file: 1, offset: 0, length: 1 }, [true, true, false]),
-        (Ask::Remove { interface }, [true, false, false]),
+        (Ask::Remove { interface: interface.clone() }, [true, false, false]),
+        (Ask::Confirm, [true, false, false]),
+        (Ask::Revert, [true, false, false]),
+        (Ask::History { interface: None }, [true, true, false]),
+        (Ask::Drift { interface: interface.clone() }, [true, true, false]),
+        (Ask::Repair { interface: interface.clone() }, [true, false, false]),
+        (Ask::Rollback { interface, number: 0, confirm_within: 0 }, [true, false, false]),
         (Ask::Claim { name: "anne".try_into().unwrap(), proof: None }, [true, false, true]),
         (Ask::Owners, [true, true, false]),
         (Ask::AddOwner { key, role, name }, [true, false, false]),

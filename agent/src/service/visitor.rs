@@ -23,6 +23,10 @@ pub struct Visitor<'v, 'f> {
     pub standing: Standing,
     /// How it came in.
     pub wire: Wire,
+    /// The number of its session, and that of the newest one: sessions are counted.
+    pub nth: u32,
+    /// As above.
+    pub newest: u32,
     /// What its handshake came to: no other session has the same.
     pub handshake_hash: [u8; 32],
     /// Whose the router is.
@@ -42,7 +46,16 @@ impl Visitor<'_, '_> {
     /// [`Code::Forbidden`], [`Code::Unclaimed`].
     pub(super) fn may(&self, slot: &Slot, ask: &Ask<'_>) -> Result<(), Fault> {
         let always = matches!(ask, Ask::Hello { .. } | Ask::Status);
-        let looking = always || matches!(ask, Ask::Show { .. } | Ask::Read { .. } | Ask::Owners);
+        let looking = always
+            || matches!(
+                ask,
+                Ask::Show { .. }
+                    | Ask::Read { .. }
+                    | Ask::Owners
+                    | Ask::History { .. }
+                    | Ask::Drift { .. }
+                    | Ask::Changes { .. }
+            );
         let (may, code, text) = match self.standing {
             Standing::Owner(Role::Admin) => return Ok(()),
             Standing::Owner(Role::ReadOnly) => {
@@ -60,7 +73,7 @@ impl Visitor<'_, '_> {
     ///
     /// # Errors
     /// As for the methods of [`Ownership`].
-    pub(super) fn change(&mut self, slot: &Slot, ask: &Ask<'_>) -> Result<(), Fault> {
+    pub(super) fn change_owners(&mut self, slot: &Slot, ask: &Ask<'_>) -> Result<(), Fault> {
         match ask {
             Ask::Claim { name, proof } => {
                 let Self { key, wire, .. } = *self;

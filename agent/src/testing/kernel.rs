@@ -69,11 +69,16 @@ impl NetlinkSocket for Script {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        if self.answers.is_empty() {
-            return Err(Errno::EAGAIN);
-        }
-        let answer = self.answers.remove(0);
-        buf[..answer.len()].copy_from_slice(&answer);
-        Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
+        deliver(&mut self.answers, buf)
     }
+}
+
+/// Takes the first of the answers that wait, as a socket does.
+pub(crate) fn deliver(answers: &mut Vec<Vec<u8>>, buf: &mut [u8]) -> Result<Datagram, Errno> {
+    if answers.is_empty() {
+        return Err(Errno::EAGAIN);
+    }
+    let answer = answers.remove(0);
+    buf[..answer.len()].copy_from_slice(&answer);
+    Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
 }

@@ -1,8 +1,12 @@
 //! Plain memory in place of the machine, for the tests of this library.
 
+mod cellar;
 mod kernel;
+mod world;
 
-pub(crate) use kernel::Script;
+pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
+pub(crate) use kernel::{Script, deliver};
+pub(crate) use world::{Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};
 use core::ffi::CStr;
@@ -14,45 +18,106 @@ use std::rc::Rc;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Status, cut};
 
-use crate::service::{Outlet, SCRATCH};
-use crate::system::{File, Folder, Machine};
+use crate::commit::Committer;
+use crate::fault::Slot;
+use crate::keep;
+use crate::kernel::{Buffers, Kernel, SET};
+use crate::options::Policy;
+use crate::service::{Outlet, SCRATCH, Service};
+use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
 
-/// A file in memory.
+/// A file in memory. Clones are the same file.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(pub(crate) Vec<u8>);
+pub(crate) struct Memory(pub(crate) Rc<RefCell<Vec<u8>>>);
 
 impl File for Memory {
-    fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        let rest = self.0.get(offset as usize..).unwrap_or_default();
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let file = self.0.borrow();
+        let rest = file.get(offset as usize..).unwrap_or_default();
         let len = rest.len().min(buf.len());
         buf[..len].copy_from_slice(&rest[..len]);
         Ok(len)
     }
 
-    fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut file = self.0.borrow_mut();
         let end = offset as usize + bytes.len();
-        if self.0.len() < end {
-            self.0.resize(end, 0);
+        if file.len() < end {
+            file.resize(end, 0);
         }
-        self.0[offset as usize..end].copy_from_slice(bytes);
-        Ok(())
+        file[offset as usize..end].copy_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn clear(&mut self) -> Result<(), Errno> {
-        self.0.clear();
+        self.0.borrow_mut().clear();
         Ok(())
     }
 }
 
-/// A folder in memory.
+/// A folder in memory. Clones are the same folder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drawer {
-    pub(crate) files: BTreeMap<CString, Vec<u8>>,
+    pub(crate) files: Rc<RefCell<BTreeMap<CString, Memory>>>,
     /// Takes nothing more.
-    pub(crate) full: bool,
+    pub(crate) full: Rc<Cell<bool>>,
     /// Cannot be read at all.
     pub(crate) broken: Rc<Cell<bool>>,
-    pub(crate) changes: u64,
+    pub(crate) changes: Rc<Cell<u64>>,
+}
+
+impl Drawer {
+    /// What is in a file.
+    pub(crate) fn bytes(&self, name: &CStr) -> Vec<u8> {
+        self.files.borrow()[name].0.borrow().clone()
+    }
+
+    /// Puts a file there.
+    pub(crate) fn put(&self, name: &CStr, bytes: &[u8]) {
+        let file = Memory(Rc::new(RefCell::new(bytes.to_vec())));
+        self.files.borrow_mut().insert(name.to_owned(), file);
+        self.changes.set(self.changes.get() + 1);
+    }
+}
+
+impl Disk for Drawer {
+    type File = Memory;
+
+    fn open(&mut self, name: &CStr) -> Result<Memory, Errno> {
+        self.files.borrow().get(name).cloned().ok_or(Errno::ENOENT)
+    }
+
+    fn create(&mut self, name: &CStr) -> Result<Memory, Errno> {
+        if self.full.get() {
+            return Err(Errno::ENOSPC);
+        }
+        self.put(name, &[]);
+        self.open(name)
+    }
+
+    fn sync(&mut self, _: &mut Memory) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno> {
+        let mut files = self.files.borrow_mut();
+        let file = files.remove(from).ok_or(Errno::ENOENT)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn unlink(&mut self, name: &CStr) -> Result<(), Errno> {
+        self.files.borrow_mut().remove(name).map(|_| ()).ok_or(Errno::ENOENT)
+    }
+
+    fn sync_names(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
+        self.files.borrow().keys().for_each(|name| take(name));
+        Ok(())
+    }
 }
 
 impl Folder for Drawer {
@@ -60,26 +125,19 @@ impl Folder for Drawer {
         if self.broken.get() {
             return Err(Errno::EAGAIN);
         }
-        let file = self.files.get(name).ok_or(Errno::ENOENT)?;
-        let len = file.len().min(buf.len());
-        buf[..len].copy_from_slice(&file[..len]);
-        Ok(len)
+        self.open(name)?.read_at(0, buf)
     }
 
     fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
-        if self.full {
-            return Err(Errno::ENOSPC);
-        }
-        self.changes += 1;
-        self.files.insert(name.to_owned(), bytes.to_vec());
-        Ok(())
+        keep::replace(self, name, bytes)
     }
 
     fn version(&mut self, name: &CStr) -> Result<u64, Errno> {
         if self.broken.get() {
             return Err(Errno::EAGAIN);
         }
-        Ok(if self.files.contains_key(name) { self.changes } else { 0 })
+        let there = self.files.borrow().contains_key(name);
+        Ok(if there { self.changes.get() } else { 0 })
     }
 
     fn lock(&mut self) -> Result<(), Errno> {
@@ -95,6 +153,7 @@ pub(crate) struct Bench {
     pub(crate) now: Cell<u64>,
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) random: Cell<u8>,
+    pub(crate) boot: Cell<u8>,
 }
 
 impl Machine for &Bench {
@@ -114,6 +173,10 @@ impl Machine for &Bench {
 
     fn identify(&self, status: &mut Status) {
         status.hostname = cut("bench");
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        [self.boot.get(); 16]
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
@@ -141,4 +204,32 @@ impl Outlet for Sent {
     fn from(&self) -> &dyn fmt::Display {
         &"the wire"
     }
+}
+
+/// An agent of the tests.
+pub(crate) type Agent<'b, N = Script> = Service<'b, N, Drawer, &'b Bench>;
+
+/// Makes an agent over two folders and a kernel that follows a script, and does something with it.
+pub(crate) fn with_agent<T>(
+    bench: &Bench,
+    folders: (Drawer, Drawer),
+    act: impl FnOnce(Agent<'_>) -> T,
+) -> T {
+    let generic = Script { generic: true, ..Script::default() };
+    with_agent_on((Script::default(), generic), bench, folders, act)
+}
+
+/// The same over another kernel, by its two sockets.
+pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
+    (route, generic): (N, N),
+    bench: &Bench,
+    folders: (Drawer, Drawer),
+    act: impl FnOnce(Agent<'_, N>) -> T,
+) -> T {
+    let slot = Slot::default();
+    let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
+    let kernel = Kernel::new(route, generic, &slot, &mut buffers);
+    let files = Files::default();
+    let committer = Committer::new(kernel, files, bench, &mut set, folders).unwrap();
+    act(Service::new(committer, Default::default(), Policy::default()).unwrap())
 }

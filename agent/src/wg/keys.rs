@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use proto_core::key::{KEY_LEN, SecretKey};
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use proto_core::protocol::session::StaticKey;
 use zeroize::Zeroize;
 
 use super::out::Out;
@@ -35,7 +35,7 @@ impl<P: Process> Wg<'_, P> {
         let mut input = self.process.open(None).map_err(refused)?;
         match self.read_key(&mut input, true).map_err(refused)? {
             KeyText::Key(mut key) => {
-                let printed = self.print_key(&x25519(key.0, X25519_BASEPOINT_BYTES));
+                let printed = self.print_key(&StaticKey::new(key).public().0);
                 key.0.as_mut_slice().zeroize();
                 printed
             }

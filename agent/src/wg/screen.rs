@@ -5,7 +5,6 @@ use core::fmt::Write;
 
 use proto_core::conf::shown;
 use proto_core::netlink::IfName;
-use proto_core::netlink::route::{Link, link};
 use proto_core::protocol::message::Subject;
 
 use super::order::Order;
@@ -15,8 +14,8 @@ use super::show::{Form, Show};
 use super::spool::Spool;
 use super::{Command, Failed, Wg};
 use crate::fault::Fault;
-use crate::kernel::{Buffers, Kernel, Protocol, steady};
-use crate::plan::each_event;
+use crate::kernel::{Buffers, Kernel, steady};
+use crate::walk::each_event;
 
 /// Bytes of text that are kept out of a file.
 const TEXT: usize = 32 * 1024;
@@ -91,17 +90,11 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
     fn list(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Fault> {
         steady(self.kernel.slot, Subject::None, &mut || {
             names.clear();
-            self.kernel.dump(Protocol::Route, Subject::None, &link::list, &mut |message| {
-                match Link::parse(message) {
-                    Ok(link) if link.is_wireguard() => {
-                        let mut bytes = [0; NAME];
-                        let name = link.name.as_str().bytes();
-                        bytes.iter_mut().zip(name).for_each(|(to, from)| *to = from);
-                        names.append(&bytes)
-                    }
-                    // A link whose name is no text is none of ours.
-                    _ => Ok(()),
-                }
+            self.kernel.wireguard_links(&mut |name| {
+                let mut bytes = [0; NAME];
+                let name = name.as_str().bytes();
+                bytes.iter_mut().zip(name).for_each(|(to, from)| *to = from);
+                names.append(&bytes)
             })
         })
     }

@@ -210,10 +210,10 @@ mod tests {
     fn what_fits_the_window_never_reaches_the_file() {
         struct None;
         impl File for None {
-            fn read_at(&mut self, _: u32, _: &mut [u8]) -> Result<usize, Errno> {
+            fn read_some(&mut self, _: u32, _: &mut [u8]) -> Result<usize, Errno> {
                 panic!("read")
             }
-            fn write_at(&mut self, _: u32, _: &[u8]) -> Result<(), Errno> {
+            fn write_some(&mut self, _: u32, _: &[u8]) -> Result<usize, Errno> {
                 panic!("written")
             }
             fn clear(&mut self) -> Result<(), Errno> {

@@ -20,9 +20,9 @@ use super::wanted::{Peer, SHARED, Wanted};
 use crate::fault::{Fault, Slot};
 use crate::index::Mark;
 use crate::kernel::{Kernel, steady};
-use crate::plan::each_event;
 use crate::set_sum::{SetSum, hash};
 use crate::system::{File, NetlinkSocket};
+use crate::walk::each_event;
 
 /// Peers are spread over this many buckets by their keys. More peers make the buckets deeper.
 const BUCKETS: usize = 1 << 14;

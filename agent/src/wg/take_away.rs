@@ -13,7 +13,7 @@ use super::wanted::{Peer, Wanted};
 use crate::apply::{flush, put};
 use crate::fault::Fault;
 use crate::kernel::{Kernel, steady};
-use crate::plan::each_event;
+use crate::walk::each_event;
 
 impl<P: Process> Wg<'_, P> {
     /// Sends a configuration with allowed IPs to take away. They go after all else is done.

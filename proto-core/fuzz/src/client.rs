@@ -10,7 +10,7 @@
 use proto_core::protocol::client::{Call, Caller, ClientError, Download, Patience, Step, Upload};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Name, Phase, Reply, Request, Summary,
+    Answer, Applied, Ask, ClientId, Code, Failure, Hello, Name, Phase, Reply, Request,
 };
 use proto_core::protocol::window::{self, Arrived, WINDOW};
 use proto_core::protocol::{MAX_DATA, MAX_PACKET};
@@ -108,7 +108,7 @@ impl Router for Liar {
                     7 => Answer::Working { phase: Phase::Checking, done: 1, total: stage },
                     8 => Answer::Failed(Failure::new(Code::Gone, "gone")),
                     9 => Answer::Failed(Failure::new(Code::Busy, "busy")),
-                    10 => Answer::Applied(Summary::default()),
+                    10 => Answer::Applied(Applied::default()),
                     _ => Answer::Hello(Hello {
                         version: input.byte(),
                         agent: Default::default(),

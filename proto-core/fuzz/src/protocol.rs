@@ -11,7 +11,7 @@ use proto_core::protocol::config::{self, Checker, Item, ItemKey, Record};
 use proto_core::protocol::envelope::{self, EnvelopeError};
 use proto_core::protocol::frame::{CRC_LEN, open, seal};
 use proto_core::protocol::message::{Answer, Ask, Failure, MAX_TEXT, Reply, Request};
-use proto_core::protocol::report::{self, Change, Running};
+use proto_core::protocol::report::{self, Change, Running, Stored};
 use proto_core::protocol::window::{self, Arrived, WINDOW};
 use proto_core::protocol::{Digester, MAX_PACKET, digest};
 use serde::Serialize;
@@ -81,10 +81,12 @@ fn image(mut bytes: &[u8]) {
     let mut checker = Checker::default();
     let mut last: Option<ItemKey> = None;
     let mut peers = 0_u32;
+    let mut behind_peer = false;
     loop {
         let read = both_ways!(Record, bytes, config::MAX_RECORD);
         assert_eq!(codec::record(bytes), read);
         let Some((record, rest)) = read else { return };
+        written(&record);
         assert!(rest.len() < bytes.len());
         bytes = rest;
         let item = match checker.record(&record) {
@@ -95,7 +97,9 @@ fn image(mut bytes: &[u8]) {
             }
         };
         assert_eq!(checker.finish(), Ok(()));
+        let host_may_come = std::mem::replace(&mut behind_peer, matches!(record, Record::Peer(_)));
         match record {
+            Record::Host(host) => assert!(host_may_come && !host.name.is_empty()),
             Record::AllowedIp(net) => assert!(peers > 0 && net == net.masked()),
             Record::Interface(_) => assert!(last.is_none()),
             _ => {
@@ -183,6 +187,13 @@ pub fn run(data: &[u8]) {
                 rest = next;
             }
         }
+        b'H' => {
+            let mut rest = bytes;
+            while let Some((stored, next)) = both_ways!(Stored, rest, report::MAX_RECORD) {
+                written(&stored);
+                rest = next;
+            }
+        }
         b'K' => {
             if let Some(item) = Item::from_key(&ItemKey(input.array())) {
                 assert_eq!(Item::from_key(&item.key()), Some(item));
@@ -231,9 +242,10 @@ pub fn seeds() -> Seeds {
         let version = u8::from(name != "hello");
         seeds.push(packet(b'R', &format!("reply-{name}"), version, &reply));
     }
+    let subjects = examples::subjects().into_iter().cycle();
     let states = examples::states().into_iter().cycle();
     for (nth, ((code, subject), state)) in
-        examples::codes().into_iter().zip(examples::subjects()).zip(states).enumerate()
+        examples::codes().into_iter().zip(subjects).zip(states).enumerate()
     {
         let failure = Failure { state, ..Failure::new(code, "why").about(subject) };
         let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure) };
@@ -258,6 +270,9 @@ pub fn seeds() -> Seeds {
     }
     for (name, change) in examples::changes() {
         seeds.push(seed(b'C', &format!("change-{name}"), &change));
+    }
+    for (name, stored) in examples::stored() {
+        seeds.push(seed(b'H', &format!("stored-{name}"), &stored));
     }
     for (name, item) in examples::items() {
         seeds.push((format!("key-{name}"), [&[b'K'][..], &item.key().0].concat()));

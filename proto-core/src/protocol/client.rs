@@ -37,6 +37,7 @@ pub enum Step {
 }
 
 /// Why an exchange ended without what was asked for.
+#[expect(clippy::large_enum_variant, reason = "there is no allocator to box a failure with")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClientError {
     /// Nothing was heard for as long as [`Patience::give_up`].

@@ -4,7 +4,8 @@
 //!
 //! 1. one [`Record::Interface`],
 //! 2. its addresses, then its routes, then its rules, each in the order of their [`ItemKey`]s,
-//! 3. its peers in the order of their keys, each followed by its allowed IPs in any order.
+//! 3. its peers in the order of their keys, each followed by the host name of its endpoint, if it has one, and
+//!    by its allowed IPs in any order.
 //!
 //! The order lets the agent compare an image of any length with the kernel in fixed memory: it
 //! finds any item by halving. Items of the same key are refused, and so are host bits in allowed
@@ -12,6 +13,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use heapless::String;
 use serde::{Deserialize, Serialize};
 
 use super::message::Name;
@@ -20,7 +22,10 @@ use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::IfName;
 
 /// The most bytes of one encoded record. `tests` hold the longest of each kind against it.
-pub const MAX_RECORD: usize = 96;
+pub const MAX_RECORD: usize = 264;
+
+/// A host name, at most 253 bytes (RFC 1035, 2.3.4, without the last dot).
+pub type HostName = String<253>;
 
 /// One piece of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,6 +42,8 @@ pub enum Record {
     Peer(Peer),
     /// An allowed IP of the last peer, host bits cleared.
     AllowedIp(IpNet),
+    /// The host name of the last peer's endpoint.
+    Host(Host),
 }
 
 /// The interface and its device.
@@ -105,6 +112,25 @@ pub struct Peer {
     pub endpoint: Option<Endpoint>,
     /// Seconds between keepalives, 0 for none.
     pub persistent_keepalive: u16,
+}
+
+/// Where the endpoint of a peer is, by name: what the router looks up when it starts, and when the peer's
+/// record has no endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Host {
+    /// The name, or the text of an address.
+    pub name: HostName,
+    /// The UDP port.
+    pub port: u16,
+}
+
+impl Host {
+    /// Whether the name can be given to a resolver: ASCII letters, digits, `-`, `_`, `.` and `:`, and at least one.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        !self.name.is_empty() && self.name.bytes().all(fits)
+    }
 }
 
 /// What an [`ItemKey`] is the key of.
@@ -336,6 +362,8 @@ pub enum ConfigError {
     Metric,
     /// An MTU that no WireGuard interface can have.
     Mtu,
+    /// A host name with something in it that no host name has, or in the wrong place.
+    Host,
 }
 
 impl core::fmt::Display for ConfigError {
@@ -351,6 +379,7 @@ impl core::fmt::Display for ConfigError {
             Self::Name => "not an interface name",
             Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
+            Self::Host => "a host name that cannot be one, or not right behind its peer",
         })
     }
 }
@@ -362,16 +391,28 @@ impl core::fmt::Display for ConfigError {
 #[derive(Debug, Default)]
 pub struct Checker {
     last: Option<ItemKey>,
+    any_order: bool,
     started: bool,
     in_peer: bool,
+    /// The record before this one was a peer.
+    host_may_come: bool,
 }
 
 impl Checker {
+    /// One that takes items in any order: for an image that was made from the kernel's own tables, which cannot
+    /// have an item twice.
+    #[must_use]
+    pub fn in_any_order() -> Self {
+        Self { any_order: true, ..Self::default() }
+    }
+
     /// Checks the next record. The item it stands for, if it is one with a key of its own.
     ///
     /// # Errors
     /// [`ConfigError`] when the record is wrong in itself or in this place.
     pub fn record(&mut self, record: &Record) -> Result<Option<Item>, ConfigError> {
+        let host_may_come =
+            core::mem::replace(&mut self.host_may_come, matches!(record, Record::Peer(_)));
         if self.started == matches!(record, Record::Interface(_)) {
             return Err(ConfigError::Interface);
         }
@@ -392,6 +433,8 @@ impl Checker {
             Record::Route(route) => Item::Route(Route { to: clean(&route.to)?, ..*route }),
             Record::Rule(rule) => Item::Rule(*rule),
             Record::Peer(peer) => Item::Peer(peer.public_key),
+            Record::Host(host) if host_may_come && host.is_valid() => return Ok(None),
+            Record::Host(_) => return Err(ConfigError::Host),
             Record::AllowedIp(net) => {
                 clean(net)?;
                 return if self.in_peer { Ok(None) } else { Err(ConfigError::Stray) };
@@ -401,8 +444,8 @@ impl Checker {
         let key = item.key();
         match self.last.replace(key).map(|last| last.cmp(&key)) {
             Some(core::cmp::Ordering::Equal) => Err(ConfigError::Duplicate),
-            Some(core::cmp::Ordering::Greater) => Err(ConfigError::Order),
-            Some(core::cmp::Ordering::Less) | None => Ok(Some(item)),
+            Some(core::cmp::Ordering::Greater) if !self.any_order => Err(ConfigError::Order),
+            Some(_) | None => Ok(Some(item)),
         }
     }
 

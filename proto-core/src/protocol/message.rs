@@ -32,7 +32,7 @@ pub type OwnerName = String<31>;
 pub const MAX_OWNERS: usize = 16;
 
 /// The longest text of a failure in bytes. Longer ones are cut.
-pub const MAX_TEXT: usize = 120;
+pub const MAX_TEXT: usize = 240;
 
 /// A request with its sender.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -85,10 +85,14 @@ pub enum Ask<'a> {
         /// Which stage.
         stage: u32,
     },
-    /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back.
+    /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back and the configuration
+    /// is stored.
     Commit {
         /// Which stage.
         stage: u32,
+        /// Seconds within which [`Ask::Confirm`] has to come, or else the router goes back to what it had;
+        /// 0 when it need not.
+        confirm_within: u16,
     },
     /// Forget the stage. Answered with [`Answer::Aborted`].
     Abort {
@@ -116,8 +120,8 @@ pub enum Ask<'a> {
         /// How many bytes, at most `max_data` of the hello.
         length: u16,
     },
-    /// Take the interface away: its peers, rules, addresses, routes and link. Answered with
-    /// [`Answer::Applied`].
+    /// Take the interface away: its peers, rules, addresses, routes and link, and what is stored of it but
+    /// its history. Answered with [`Answer::Applied`].
     Remove {
         /// Which interface.
         interface: Name,
@@ -145,6 +149,37 @@ pub enum Ask<'a> {
     RemoveOwner {
         /// The owner's key.
         key: PublicKey,
+    },
+    /// The change that waits for it is good: it becomes the stored configuration. Only in a session that
+    /// was opened after the change. Answered with [`Answer::Confirmed`].
+    Confirm,
+    /// Take the change back that waits to be confirmed, at once. Answered with [`Answer::Reverted`].
+    Revert,
+    /// What is stored, as a file of [`super::report::Stored`] records: the configurations of one interface,
+    /// newest first, or the newest of every interface. Answered with [`Answer::Ready`].
+    History {
+        /// Which interface; none for all of them.
+        interface: Option<Name>,
+    },
+    /// Does the kernel still have what is stored? Answered with [`Answer::Planned`]: what a repair would
+    /// change.
+    Drift {
+        /// Which interface.
+        interface: Name,
+    },
+    /// Put back what is stored. Answered with [`Answer::Applied`].
+    Repair {
+        /// Which interface.
+        interface: Name,
+    },
+    /// Make an earlier configuration the one that runs and is stored. Answered with [`Answer::Applied`].
+    Rollback {
+        /// Which interface.
+        interface: Name,
+        /// Its number in the history; 0 for the one before the newest.
+        number: u32,
+        /// As in [`Ask::Commit`].
+        confirm_within: u16,
     },
 }
 
@@ -177,8 +212,9 @@ pub enum Answer<'a> {
     },
     /// The answer to [`Ask::Plan`]: what would change.
     Planned(Summary),
-    /// The answer to [`Ask::Commit`]: what was changed. The kernel agrees with the image.
-    Applied(Summary),
+    /// The answer to [`Ask::Commit`], [`Ask::Remove`], [`Ask::Repair`] and [`Ask::Rollback`]: what was
+    /// changed. The kernel agrees with the configuration.
+    Applied(Applied),
     /// The answer to [`Ask::Abort`].
     Aborted,
     /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file to [`Ask::Read`].
@@ -215,6 +251,31 @@ pub enum Answer<'a> {
     },
     /// The answer to [`Ask::Owners`].
     Owners(heapless::Vec<Owner, MAX_OWNERS>),
+    /// The answer to [`Ask::Confirm`]: it is stored.
+    Confirmed {
+        /// Which interface.
+        interface: Name,
+        /// The number it has in the history.
+        number: u32,
+    },
+    /// The answer to [`Ask::Revert`]: the kernel has again what it had before the change.
+    Reverted {
+        /// Which interface.
+        interface: Name,
+    },
+}
+
+/// What a change came to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Applied {
+    /// What was changed.
+    pub summary: Summary,
+    /// The number that the configuration has in the history of its interface, or gets when it is confirmed.
+    pub number: u32,
+    /// Whether something was written to the storage; not when what is stored was the same before.
+    pub stored: bool,
+    /// Seconds that are left to confirm it, 0 when it need not be.
+    pub confirm_within: u16,
 }
 
 /// Somebody who may open a session.
@@ -233,7 +294,7 @@ pub struct Owner {
 pub enum Role {
     /// Everything.
     Admin,
-    /// Look, and change nothing: `Hello`, `Status`, `Show`, `Read` and `Owners`.
+    /// Look, and change nothing: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read` and `Owners`.
     ReadOnly,
 }
 
@@ -277,6 +338,25 @@ pub struct Status {
     pub text: u32,
     /// The WireGuard interfaces there are, as many as fit.
     pub interfaces: heapless::Vec<Name, 8>,
+    /// The change that waits to be confirmed.
+    pub pending: Option<Pending>,
+    /// Endpoints whose host names the router could not look up yet.
+    pub unresolved: u32,
+    /// What is wrong with the storage or with what was stored, in words; empty when all is well.
+    pub trouble: String<MAX_TEXT>,
+}
+
+/// A change that waits to be confirmed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pending {
+    /// The interface it was made to.
+    pub interface: Name,
+    /// The number it gets in the history.
+    pub number: u32,
+    /// The owner who made it.
+    pub by: OwnerName,
+    /// Seconds until it is taken back.
+    pub seconds: u16,
 }
 
 /// What a commit takes its time with.
@@ -466,6 +546,14 @@ pub enum Code {
     NoOwner,
     /// The secret of the label is wrong, spent, or there is none.
     Proof,
+    /// Nothing waits to be confirmed.
+    NotPending,
+    /// The session is as old as the change: only a new one shows that the router can still be reached.
+    NotFresh,
+    /// Nothing of that interface or number is stored.
+    NotStored,
+    /// What is stored is damaged.
+    Damaged,
 }
 
 /// What a failure is about.
@@ -541,6 +629,8 @@ fn of_peer(f: &mut fmt::Formatter<'_>, key: &PublicKey, what: &str) -> fmt::Resu
 pub enum State {
     /// It is as it was before.
     Unchanged,
-    /// Some of the changes were made.
+    /// Some of the changes were made, and could not be taken back.
     Partly,
+    /// Some of the changes were made and are taken back: the kernel has what it had before.
+    Undone,
 }

@@ -1,12 +1,12 @@
 //! What the router sends back in bulk, as a row of postcard records in a file the client reads:
-//! the running state of an interface, or the changes a plan would make.
+//! the running state of an interface, the changes a plan would make, or the history of what is stored.
 //!
 //! No record can hold a private or a preshared key.
 
 use serde::{Deserialize, Serialize};
 
 use super::config::{Route, Rule};
-use super::message::Name;
+use super::message::{Name, OwnerName};
 use crate::ip::{Endpoint, IpNet};
 use crate::key::PublicKey;
 
@@ -118,12 +118,49 @@ pub enum Change {
     },
 }
 
+/// A configuration in the history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The interface it is for.
+    pub interface: Name,
+    /// Its number: the configurations of an interface are counted from 1, and the greatest is the one
+    /// that the router starts with.
+    pub number: u32,
+    /// Unix time in seconds on the router's clock when it was stored.
+    pub time: u64,
+    /// The key of the owner who made it.
+    pub key: PublicKey,
+    /// What that owner was called.
+    pub by: OwnerName,
+    /// How it came to be.
+    pub act: Act,
+    /// The length of the image in bytes.
+    pub length: u32,
+    /// It is not what was written, and not used.
+    pub damaged: bool,
+}
+
+/// How a stored configuration came to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Act {
+    /// It was pushed.
+    Pushed,
+    /// An earlier one was taken again.
+    RolledBack {
+        /// Its number.
+        number: u32,
+    },
+    /// The interface was removed: there is no image.
+    Removed,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::cut;
 
     #[test]
-    fn longest_record_fits() {
+    fn longest_records_fit() {
         let record = Running::Peer {
             public_key: PublicKey([255; 32]),
             preshared_key: true,
@@ -136,5 +173,16 @@ mod tests {
         };
         let mut buf = [0; MAX_RECORD];
         assert!(postcard::to_slice(&record, &mut buf).is_ok());
+        let stored = Stored {
+            interface: cut("fifteen-letters"),
+            number: u32::MAX,
+            time: u64::MAX,
+            key: PublicKey([255; 32]),
+            by: cut(&"a".repeat(31)),
+            act: Act::RolledBack { number: u32::MAX },
+            length: u32::MAX,
+            damaged: true,
+        };
+        assert!(postcard::to_slice(&stored, &mut buf).is_ok());
     }
 }

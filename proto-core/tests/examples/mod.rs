@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use proto_core::ip::IpNet;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
-use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record, Route, Rule};
+use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Phase, Reply, Request, Role,
-    State, Status, Subject, Summary, device, peer,
+    Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Pending, Phase,
+    Reply, Request, Role, State, Status, Subject, Summary, device, peer,
 };
-use proto_core::protocol::report::{Change, Running};
+use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
 
 /// Who asks in all examples.
@@ -84,7 +84,7 @@ pub fn requests() -> Examples<Request<'static>> {
         ),
         ("piece", Ask::Piece { stage: 4_660, index: 1, data: b"data" }),
         ("plan", Ask::Plan { stage: 4_660 }),
-        ("commit", Ask::Commit { stage: 4_660 }),
+        ("commit", Ask::Commit { stage: 4_660, confirm_within: 60 }),
         ("abort", Ask::Abort { stage: 4_660 }),
         ("show", Ask::Show { interface: name() }),
         ("changes", Ask::Changes { stage: 4_660 }),
@@ -101,6 +101,12 @@ pub fn requests() -> Examples<Request<'static>> {
             },
         ),
         ("remove-owner", Ask::RemoveOwner { key: key() }),
+        ("confirm", Ask::Confirm),
+        ("revert", Ask::Revert),
+        ("history", Ask::History { interface: Some(name()) }),
+        ("drift", Ask::Drift { interface: name() }),
+        ("repair", Ask::Repair { interface: name() }),
+        ("rollback", Ask::Rollback { interface: name(), number: 5, confirm_within: 0 }),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
     (1..).zip(asks).map(number).collect()
@@ -138,6 +144,14 @@ pub fn replies() -> Examples<Reply<'static>> {
         garbage: 0,
         text: 70_000,
         interfaces: [name(), Name::try_from("wg1").unwrap()].into_iter().collect(),
+        pending: Some(Pending {
+            interface: name(),
+            number: 7,
+            by: "Ann".try_into().unwrap(),
+            seconds: 34,
+        }),
+        unresolved: 1,
+        trouble: "wg1: number 3 is damaged".try_into().unwrap(),
     };
     let failure = Failure {
         code: Code::Kernel,
@@ -160,7 +174,10 @@ pub fn replies() -> Examples<Reply<'static>> {
         ("status", Answer::Status(status)),
         ("received", Answer::Received { stage: 4_660, arrived: Arrived { base: 1, ahead: 0b110 } }),
         ("planned", Answer::Planned(created)),
-        ("applied", Answer::Applied(summary)),
+        (
+            "applied",
+            Answer::Applied(Applied { summary, number: 7, stored: false, confirm_within: 60 }),
+        ),
         ("aborted", Answer::Aborted),
         ("ready", Answer::Ready { file: 4_661, length: 70_000, digest: digest() }),
         ("data", Answer::Data { offset: 500, data: b"data" }),
@@ -168,6 +185,8 @@ pub fn replies() -> Examples<Reply<'static>> {
         ("failed", Answer::Failed(failure)),
         ("owned", Answer::Owned { owners: 2 }),
         ("owners", Answer::Owners(owners.into_iter().collect())),
+        ("confirmed", Answer::Confirmed { interface: name(), number: 7 }),
+        ("reverted", Answer::Reverted { interface: name() }),
     ];
     let number = |(id, (name, answer))| (name, Reply { client: CLIENT, id, answer });
     (1..).zip(answers).map(number).collect()
@@ -184,7 +203,7 @@ pub fn roles() -> [Role; 2] {
 }
 
 /// The kinds of failure.
-pub fn codes() -> [Code; 23] {
+pub fn codes() -> [Code; 27] {
     [
         Code::Version,
         Code::Malformed,
@@ -209,6 +228,10 @@ pub fn codes() -> [Code; 23] {
         Code::Full,
         Code::NoOwner,
         Code::Proof,
+        Code::NotPending,
+        Code::NotFresh,
+        Code::NotStored,
+        Code::Damaged,
     ]
 }
 
@@ -235,8 +258,8 @@ pub fn subjects() -> [Subject; 16] {
 }
 
 /// What a failure can have left.
-pub fn states() -> [State; 2] {
-    [State::Unchanged, State::Partly]
+pub fn states() -> [State; 3] {
+    [State::Unchanged, State::Partly, State::Undone]
 }
 
 /// Records of an image, in an order that makes them one up to the first peer's allowed IPs.
@@ -276,6 +299,7 @@ pub fn records() -> Examples<Record> {
         ("allowed-ip", Record::AllowedIp(net("10.0.0.2/32"))),
         ("allowed-ip-6", Record::AllowedIp(net("fd00::2/128"))),
         ("peer", Record::Peer(full)),
+        ("host", Record::Host(Host { name: "vpn.example.com".try_into().unwrap(), port: 51_820 })),
         ("peer-6", Record::Peer(v6)),
     ]
 }
@@ -342,4 +366,21 @@ pub fn changes() -> Examples<Change> {
         ("add-peer", Change::AddPeer(key())),
         ("change-peer", Change::ChangePeer { public_key: key(), fields }),
     ]
+}
+
+/// One configuration of a history of each kind, newest first.
+pub fn stored() -> Examples<Stored> {
+    let pushed = Stored {
+        interface: name(),
+        number: 5,
+        time: 1_700_000_000,
+        key: key(),
+        by: "Ann".try_into().unwrap(),
+        act: Act::Pushed,
+        length: 1_000,
+        damaged: false,
+    };
+    let removed = Stored { number: 6, act: Act::Removed, length: 0, ..pushed.clone() };
+    let rolled_back = Stored { number: 7, act: Act::RolledBack { number: 5 }, ..pushed.clone() };
+    vec![("rolled-back", rolled_back), ("removed", removed), ("pushed", pushed)]
 }

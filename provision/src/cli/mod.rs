@@ -1,6 +1,7 @@
-//! The command line. What is about keys and owners is in `own`.
+//! The command line. What is about keys and owners is in `own`, what is about the history in `stored`.
 
 mod own;
+mod stored;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use own::{
     AddOwner, Claim, Key, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
     RoutersCommand,
 };
+pub use stored::{Confirming, History, Repair, Rollback};
 
 /// Puts WireGuard configuration onto routers over a serial line or UDP
 #[derive(Parser, Debug)]
@@ -54,21 +56,47 @@ pub enum Command {
     /// Make a router run FILE
     ///
     /// The router changes only what differs, reads its kernel back, and says what it did. Sessions
-    /// of peers that stay as they are go on.
-    #[command(after_help = "Example:\n  postwire push wg0.conf --serial /dev/ttyUSB0@115200")]
+    /// of peers that stay as they are go on. When it is done, the configuration is stored: the router
+    /// starts with it.
+    ///
+    /// With --confirm-within the router goes back by itself unless it can be reached again afterwards.
+    #[command(after_help = "Examples:\n  postwire push wg0.conf --serial /dev/ttyUSB0@115200\n  \
+                            postwire push wg0.conf --udp 192.168.1.1 --confirm-within 60s")]
     Push(Push),
     /// Show what a push of FILE would change, without changing it
     #[command(after_help = "Example:\n  postwire diff wg0.conf --udp 192.168.1.1")]
-    Diff(Push),
+    Diff(Diff),
+    /// Keep the change that waits for it
+    #[command(after_help = "Example:\n  postwire confirm --udp 192.168.1.1")]
+    Confirm(Link),
+    /// Take back the change that waits to be confirmed, at once
+    #[command(after_help = "Example:\n  postwire revert --udp 192.168.1.1")]
+    Revert(Link),
+    /// Show what is stored on a router: who made it, when, and how
+    #[command(after_help = "Example:\n  postwire history wg0 --udp 192.168.1.1")]
+    History(History),
+    /// Make a router run an earlier configuration again
+    ///
+    /// It is stored under a new number, so that this can be rolled back as well.
+    #[command(after_help = "Examples:\n  postwire rollback wg0 --udp 192.168.1.1\n  \
+                            postwire rollback wg0 3 --udp 192.168.1.1 --confirm-within 60s")]
+    Rollback(Rollback),
+    /// Put back what somebody changed by hand: make a router run what is stored
+    ///
+    /// `postwire status` says whether the two agree.
+    #[command(after_help = "Example:\n  postwire repair wg0 --udp 192.168.1.1")]
+    Repair(Repair),
     /// Show what a router runs, as `wg show` does
     ///
     /// With addresses, routes and rules, and without any secret.
     #[command(after_help = "Example:\n  postwire show wg0 --udp 192.168.1.1")]
     Show(Show),
-    /// Show how a router is
-    #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0")]
+    /// Show how a router is, and whether it runs what is stored
+    #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0 --changes")]
     Status(Status),
     /// Take an interface away from a router: its peers, rules, addresses, routes and link
+    ///
+    /// The router does not start with it any more; `postwire rollback` brings it back.
     #[command(after_help = "Example:\n  postwire remove wg0 --udp 192.168.1.1")]
     Remove(Remove),
     /// Check FILE without a router, and show what a push would carry
@@ -76,9 +104,23 @@ pub enum Command {
     Check(Check),
 }
 
-/// `push` and `diff`.
+/// `push`.
 #[derive(Args, Debug)]
 pub struct Push {
+    /// Which file.
+    #[command(flatten)]
+    pub file: File,
+    /// Whether it has to be confirmed.
+    #[command(flatten)]
+    pub confirming: Confirming,
+    /// Which router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `diff`.
+#[derive(Args, Debug)]
+pub struct Diff {
     /// Which file.
     #[command(flatten)]
     pub file: File,
@@ -112,6 +154,9 @@ pub struct Remove {
 /// `status`.
 #[derive(Args, Debug)]
 pub struct Status {
+    /// Also show one by one what a repair would change
+    #[arg(long)]
+    pub changes: bool,
     /// Which router.
     #[command(flatten)]
     pub link: Link,

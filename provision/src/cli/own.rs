@@ -133,7 +133,7 @@ pub struct RemoveOwner {
 pub enum Role {
     /// Everything
     Admin,
-    /// Look: `status`, `show` and `owner list`
+    /// Look: `status`, `show`, `history` and `owner list`
     ReadOnly,
 }
 

@@ -27,7 +27,12 @@ pub(super) fn run(args: &Check, context: &mut Context) -> Result<Done<Checked>, 
         counts: image.counts,
         image_bytes: image.bytes.len(),
     };
-    let Counts { addresses, routes, rules, peers, allowed_ips } = image.counts;
+    let Counts { addresses, routes, rules, peers, allowed_ips, host_names } = image.counts;
+    let names = match host_names {
+        0 => String::new(),
+        1 => " and 1 host name".into(),
+        count => format!(" and {count} host names"),
+    };
     let text = table(&[
         ("interface", checked.interface.clone()),
         (
@@ -41,7 +46,7 @@ pub(super) fn run(args: &Check, context: &mut Context) -> Result<Done<Checked>, 
         ("addresses", addresses.to_string()),
         ("routes", routes.to_string()),
         ("rules", rules.to_string()),
-        ("peers", format!("{peers}, with {allowed_ips} allowed IPs")),
+        ("peers", format!("{peers}, with {allowed_ips} allowed IPs{names}")),
         ("image", format!("{} bytes", checked.image_bytes)),
     ]);
     Ok(Done { code: exit::DONE, text, result: checked })

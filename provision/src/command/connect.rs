@@ -54,6 +54,39 @@ pub(super) fn connect<'u>(
     Ok(session)
 }
 
+/// Opens a new session with a router that was reached before, over a way that is opened anew: what was
+/// changed may have moved the bench to another address.
+pub(super) fn connect_again<'u>(
+    own: &Own,
+    link: &Link,
+    router: PublicKey,
+    timeout: Duration,
+    ui: &'u mut Ui,
+) -> Result<Session<'u>, SessionError> {
+    let operator = own.find()?.operator()?;
+    let (line, _) = open(&link.to)?;
+    let who = fingerprint(&router).to_string();
+    let secure = Secure::find(line, &operator, &[router], timeout, ui)
+        .map_err(|error| stranger(error, &operator, &who, timeout))?;
+    Session::open(secure, timeout, ui)
+}
+
+/// The options by which the same router is reached again, as they are typed.
+pub(super) fn typed(own: &Own, link: &Link) -> String {
+    let mut text = match (&link.to.serial, &link.to.udp) {
+        (Some(serial), _) => format!("--serial {serial}"),
+        (None, Some(udp)) => format!("--udp {udp}"),
+        (None, None) => String::new(),
+    };
+    let mut more = |option: &str, value: Option<String>| {
+        text.extend(value.map(|value| format!(" {option} {value}")));
+    };
+    more("--router", link.router.clone());
+    more("--home", own.home.as_ref().map(|home| home.display().to_string()));
+    more("--key", own.key.as_ref().map(|key| key.display().to_string()));
+    text
+}
+
 /// The routers it may be.
 struct Candidates {
     /// In words.

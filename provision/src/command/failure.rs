@@ -95,6 +95,7 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     error.state = about.push.then_some(match failure.state {
         State::Unchanged => Outcome::Unchanged,
         State::Partly => Outcome::Partly,
+        State::Undone => Outcome::Undone,
     });
     failed
 }
@@ -130,6 +131,10 @@ const fn code_name(code: Code) -> &'static str {
         Code::Full => "full",
         Code::NoOwner => "no_owner",
         Code::Proof => "proof",
+        Code::NotPending => "not_pending",
+        Code::NotFresh => "not_fresh",
+        Code::NotStored => "not_stored",
+        Code::Damaged => "damaged",
     }
 }
 
@@ -159,6 +164,10 @@ const fn words(code: Code) -> &'static str {
         Code::Full => "the router has as many owners as it can",
         Code::NoOwner => "the router has no such owner",
         Code::Proof => "the secret of the label is wrong, or was used before",
+        Code::NotPending => "no change waits to be confirmed",
+        Code::NotFresh => "the session is as old as the change it is to confirm",
+        Code::NotStored => "nothing of that interface or number is stored",
+        Code::Damaged => "what is stored is damaged",
     }
 }
 
@@ -171,7 +180,10 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Malformed | Code::Incomplete | Code::Digest | Code::Config => {
             "use postwire and postwired of the same release; if they are, please report this"
         }
-        Code::Busy => "wait for the other one to finish, then try again",
+        Code::Busy => {
+            "wait for the other one to finish, then try again; a change that waits to be confirmed is \
+             kept by `postwire confirm` and taken back by `postwire revert`"
+        }
         Code::NotAllowed => {
             "postwired was started for other interfaces: see its service on the router"
         }
@@ -199,6 +211,15 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Full => "remove one first: `postwire owners` shows them",
         Code::NoOwner => "`postwire owners` shows those there are",
         Code::Proof => "look at the label again; over a serial cable no secret is needed",
+        Code::NotPending => {
+            "it was confirmed, or taken back: `postwire history` shows what is stored, `postwire status` \
+             what runs"
+        }
+        Code::NotFresh => "run the command again: it makes a new session",
+        Code::NotStored => "`postwire history` shows what is stored",
+        Code::Damaged => {
+            "push the configuration again; `postwire history` shows whether an earlier one is whole"
+        }
         Code::Gone | Code::Kernel => return None,
     })
 }

@@ -1,15 +1,24 @@
-//! The commands, one module each, and what they share: `connect`, `load`, `failure`, `summary`.
+//! The commands, one module each, and what they share: `connect`, `load`, `failure`, `summary`, `changes`,
+//! and `confirming`, which follows a change that the router takes back unless it is confirmed.
 
+mod change;
+mod changes;
 mod check;
 mod claim;
+mod confirm;
+mod confirming;
 mod connect;
 mod diff;
 mod failure;
+mod history;
 mod keygen;
 mod load;
 mod owner;
 mod push;
+mod record;
 mod remove;
+mod repair;
+mod rollback;
 mod routers;
 mod show;
 mod status;
@@ -60,6 +69,21 @@ pub fn run(cli: &Cli) -> u8 {
             let mut context = Context::new("diff", args.link.talk.json);
             let outcome = diff::run(own, args, &mut context);
             finish(outcome, &context)
+        }
+        Command::Confirm(link) => {
+            finish(confirm::confirm(own, link), &Context::new("confirm", link.talk.json))
+        }
+        Command::Revert(link) => {
+            finish(confirm::revert(own, link), &Context::new("revert", link.talk.json))
+        }
+        Command::History(args) => {
+            finish(history::run(own, args), &Context::new("history", args.link.talk.json))
+        }
+        Command::Rollback(args) => {
+            finish(rollback::run(own, args), &Context::new("rollback", args.link.talk.json))
+        }
+        Command::Repair(args) => {
+            finish(repair::run(own, args), &Context::new("repair", args.link.talk.json))
         }
         Command::Show(args) => {
             finish(show::run(own, args), &Context::new("show", args.link.talk.json))

@@ -1,61 +1,46 @@
 //! `postwire push`.
 
-use serde::Serialize;
-
+use super::change::Changed;
+use super::confirming::Asked;
 use super::connect::{Router, connect};
 use super::failure::{About, describe};
 use super::load::load;
-use super::summary::{self, SummaryJson};
 use super::ui;
 use crate::cli::{Own, Push};
 use crate::exit;
 use crate::report::{Context, Done, Failed};
 
-/// What `--json` says of a push.
-#[derive(Debug, Serialize)]
-pub(super) struct Pushed {
-    interface: String,
-    router: Router,
-    changed: bool,
-    summary: SummaryJson,
-    public_key: Option<String>,
-    listen_port: Option<u16>,
-}
-
-pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Pushed>, Failed> {
+pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Changed>, Failed> {
     let loaded = load(&args.file, context)?;
-    let interface = &loaded.image.interface;
-    let mut ui = ui(&args.link.talk);
+    let (interface, link) = (&loaded.image.interface, &args.link);
+    let mut ui = ui(&link.talk);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
-    let (router, pushed) = {
-        let mut session =
-            connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
-        let router = Router::of(&session);
-        let outcome = session.push(&loaded.image);
+    let (router, key, machine, commit_sent, outcome) = {
+        let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;
+        let outcome = session.push(&loaded.image, args.confirming.seconds());
         let machine = session.status().machine.clone();
-        let commit_sent = session.commit_sent();
-        (
-            router,
-            outcome.map_err(|error| {
-                describe(error, About { machine: &machine, commit_sent, ..about })
-            }),
-        )
+        (Router::of(&session), session.router_key(), machine, session.commit_sent(), outcome)
     };
+    let asked = Asked {
+        own,
+        link,
+        confirming: &args.confirming,
+        interface,
+        key,
+        name: router.name(),
+        about: About { machine: &machine, commit_sent, ..about },
+    };
+    let settled = asked.settle(outcome, &mut ui)?;
     ui.clear();
-    let summary = pushed?.summary;
-    let changed = !summary.is_quiet();
-    let text = if changed {
-        format!("applied to {interface} on {}: {}", router.name(), summary::text(&summary))
-    } else {
-        format!("{interface} already runs this configuration: nothing changed")
+    let text = match settled.changed() {
+        true => settled.describe(&format!("applied to {interface} on {}", router.name())),
+        false => {
+            format!(
+                "{interface} already runs this configuration: nothing changed\n{}",
+                settled.text
+            )
+        }
     };
-    let result = Pushed {
-        interface: interface.to_string(),
-        router,
-        changed,
-        summary: summary::json(&summary),
-        public_key: summary.public_key.map(|key| key.to_string()),
-        listen_port: summary.listen_port,
-    };
+    let result = settled.json(interface, router);
     Ok(Done { code: exit::DONE, text, result })
 }

@@ -1,35 +1,32 @@
 //! `postwire remove`.
 
-use serde::Serialize;
-
+use super::change::{Changed, Settled};
 use super::connect::{Router, connect};
 use super::failure::{About, describe};
-use super::summary::{self, SummaryJson};
-use super::ui;
+use super::{summary, ui};
 use crate::cli::{Own, Remove};
 use crate::exit;
 use crate::report::{Done, Failed};
 
-/// What `--json` says of a removal.
-#[derive(Debug, Serialize)]
-pub(super) struct Removed {
-    interface: String,
-    router: Router,
-    summary: SummaryJson,
-}
-
-pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Removed>, Failed> {
+pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
+    let interface = &args.interface;
     let mut ui = ui(&args.link.talk);
-    let about = About::default();
+    let about = About { push: true, ..About::default() };
     let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let machine = session.status().machine.clone();
-    let summary = session
-        .remove(&args.interface)
-        .map_err(|error| describe(error, About { machine: &machine, ..about }))?;
+    let settled = session.remove(interface).map(Settled::at_once).map_err(|error| {
+        describe(error, About { machine: &machine, commit_sent: true, ..about })
+    })?;
     let router = Router::of(&session);
     ui.clear();
-    let interface = args.interface.to_string();
-    let text = format!("removed {interface} from {}: {}", router.name(), summary::text(&summary));
-    let result = Removed { interface, router, summary: summary::json(&summary) };
+    let name = router.name();
+    let summary = settled.applied.as_ref().map(|applied| &applied.summary);
+    let what = summary.map(summary::text).unwrap_or_default();
+    let next = match settled.stored() {
+        true => format!("`postwire rollback {interface}` brings back what was stored"),
+        false => "nothing was stored of it".into(),
+    };
+    let text = format!("removed {interface} from {name}: {what}\n{next}");
+    let result = settled.json(interface, router);
     Ok(Done { code: exit::DONE, text, result })
 }

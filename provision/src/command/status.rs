@@ -1,14 +1,19 @@
 //! `postwire status`.
 
+use proto_core::protocol::message::{Code, Pending};
+use proto_core::protocol::report::{Act, Stored};
 use serde::Serialize;
 
+use super::changes::{self, ChangeJson};
 use super::connect::{Router, connect};
 use super::failure::{About, describe};
+use super::record::{self, Record};
+use super::summary::{self, SummaryJson};
 use super::ui;
 use crate::cli::{Own, Status};
 use crate::exit;
 use crate::report::{Done, Failed};
-use crate::session::printable;
+use crate::session::{Diff, Session, SessionError, printable};
 use crate::show::{span, table};
 
 /// What `--json` says of a router.
@@ -27,12 +32,50 @@ pub(super) struct Health {
     garbage: u32,
     text: u32,
     interfaces: Vec<String>,
+    stored: Vec<Agreement>,
+    pending: Option<PendingJson>,
+    unresolved: u32,
+    trouble: String,
+}
+
+/// A change that waits to be confirmed, as `--json` gives it.
+#[derive(Debug, Serialize)]
+struct PendingJson {
+    interface: String,
+    number: u32,
+    by: String,
+    seconds: u16,
+}
+
+/// The newest stored configuration of an interface, and whether the kernel agrees with it.
+#[derive(Debug, Serialize)]
+struct Agreement {
+    #[serde(flatten)]
+    record: Record,
+    agrees: Option<bool>,
+    drift: Option<SummaryJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<ChangeJson>>,
+    failure: Option<String>,
+    #[serde(skip)]
+    line: String,
+    #[serde(skip)]
+    details: String,
 }
 
 pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
+    let plain = |error: SessionError| describe(error, About::default());
     let mut ui = ui(&args.link.talk);
-    let session =
-        connect(own, &args.link, &mut ui).map_err(|error| describe(error, About::default()))?;
+    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
+    let newest = match session.history(None) {
+        // How it is may be asked before it is claimed, and nothing is stored then that one could see.
+        Err(SessionError::Failed(failure)) if failure.code == Code::Unclaimed => Vec::new(),
+        newest => newest.map_err(plain)?,
+    };
+    let mut stored = Vec::new();
+    for newest in &newest {
+        stored.push(agreement(&mut session, newest, args.changes).map_err(plain)?);
+    }
     let (router, status) = (Router::of(&session), session.status());
     let health = Health {
         router,
@@ -48,13 +91,73 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
         garbage: status.garbage,
         text: status.text,
         interfaces: status.interfaces.iter().map(|name| printable(name)).collect(),
+        stored,
+        pending: status.pending.as_ref().map(pending),
+        unresolved: status.unresolved,
+        trouble: printable(&status.trouble),
     };
     Ok(Done { code: exit::DONE, text: text(&health), result: health })
 }
 
+fn pending(pending: &Pending) -> PendingJson {
+    PendingJson {
+        interface: printable(&pending.interface),
+        number: pending.number,
+        by: printable(&pending.by),
+        seconds: pending.seconds,
+    }
+}
+
+/// Asks whether the kernel agrees with a stored configuration. That it cannot be said is a part of the
+/// answer.
+fn agreement(
+    session: &mut Session<'_>,
+    newest: &Stored,
+    details: bool,
+) -> Result<Agreement, SessionError> {
+    let waits = |pending: &Pending| pending.interface == newest.interface;
+    let expected = session.status().pending.as_ref().is_some_and(waits);
+    let (drift, failure) = if newest.damaged || newest.act == Act::Removed {
+        (None, None)
+    } else {
+        match session.drift(&newest.interface) {
+            Ok(drift) => (Some(drift), None),
+            Err(error @ SessionError::Failed(_)) => {
+                (None, Some(describe(error, About::default()).error.message))
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let agrees = drift.as_ref().map(|drift| drift.summary.is_quiet());
+    let differs = match (&drift, &failure) {
+        (Some(drift), _) if drift.summary.is_quiet() => ": the kernel agrees".into(),
+        (Some(_), _) if expected => ": the kernel has the change that waits to be confirmed".into(),
+        (Some(drift), _) => {
+            let what = summary::changes_text(&drift.summary);
+            format!(": the kernel differs, a repair would make it: {what}")
+        }
+        (None, Some(failure)) => format!(": {failure}"),
+        (None, None) => String::new(),
+    };
+    let (name, words) = (printable(&newest.interface), record::words(newest));
+    let lines = |drift: &Diff| match details && !drift.changes.is_empty() {
+        true => format!("\n\na repair would change {name}:{}", changes::text(&drift.changes)),
+        false => String::new(),
+    };
+    Ok(Agreement {
+        record: record::json(newest),
+        agrees,
+        line: format!("{name} number {}, {words}{differs}", newest.number),
+        details: drift.as_ref().map(lines).unwrap_or_default(),
+        changes: drift.as_ref().filter(|_| details).map(|drift| changes::json(&drift.changes)),
+        drift: drift.map(|drift| summary::json(&drift.summary)),
+        failure,
+    })
+}
+
 fn text(health: &Health) -> String {
     let or_none = |text: &str| if text.is_empty() { "(none)".into() } else { text.to_string() };
-    table(&[
+    let mut rows = vec![
         ("host name", or_none(&health.hostname)),
         ("known as", health.router.known_as().into()),
         ("fingerprint", health.router.fingerprint().into()),
@@ -62,10 +165,34 @@ fn text(health: &Health) -> String {
         ("kernel", format!("{} ({})", health.kernel, health.machine)),
         ("wireguard", if health.wireguard { "yes".into() } else { "the kernel has none".into() }),
         ("interfaces", or_none(&health.interfaces.join(", "))),
+    ];
+    if health.stored.is_empty() {
+        rows.push(("stored", or_none("")));
+    }
+    for (nth, stored) in health.stored.iter().enumerate() {
+        rows.push((if nth == 0 { "stored" } else { "" }, stored.line.clone()));
+    }
+    if let Some(PendingJson { interface, number, by, seconds }) = &health.pending {
+        let what = format!(
+            "{interface} number {number}, by {by}: {seconds} s left to confirm it, then it is taken back"
+        );
+        rows.push(("pending", what));
+    }
+    match health.unresolved {
+        0 => {}
+        1 => rows.push(("host names", "1 is not looked up yet".into())),
+        count => rows.push(("host names", format!("{count} are not looked up yet"))),
+    }
+    if !health.trouble.is_empty() {
+        rows.push(("trouble", health.trouble.clone()));
+    }
+    rows.extend([
         ("agent", format!("postwired {}", health.router.agent())),
         ("running for", span(health.uptime.into())),
         ("peak memory", format!("{} KiB", health.peak_memory)),
         ("pushes", format!("{} applied, {} failed", health.applied, health.failed)),
         ("line", format!("{} broken frames, {} bytes of text", health.garbage, health.text)),
-    ])
+    ]);
+    let details: String = health.stored.iter().map(|stored| stored.details.as_str()).collect();
+    table(&rows) + &details
 }

@@ -55,6 +55,18 @@ pub(super) fn json(summary: &Summary) -> SummaryJson {
 
 /// `3 peers added, 1 changed, 0 removed; public key ...; port 51820`, and what else changed.
 pub(super) fn text(summary: &Summary) -> String {
+    let mut parts = changed(summary);
+    parts.extend(summary.public_key.map(|key| format!("public key {key}")));
+    parts.extend(summary.listen_port.map(|port| format!("port {port}")));
+    parts.join("; ")
+}
+
+/// Only what changes.
+pub(super) fn changes_text(summary: &Summary) -> String {
+    changed(summary).join("; ")
+}
+
+fn changed(summary: &Summary) -> Vec<String> {
     let mut parts = Vec::new();
     if summary.created {
         parts.push("interface made".into());
@@ -75,9 +87,7 @@ pub(super) fn text(summary: &Summary) -> String {
         }
     }
     parts.push(counted(&summary.peers, "peer", "peers"));
-    parts.extend(summary.public_key.map(|key| format!("public key {key}")));
-    parts.extend(summary.listen_port.map(|port| format!("port {port}")));
-    parts.join("; ")
+    parts
 }
 
 fn counted(count: &Count, one: &str, many: &str) -> String {
@@ -105,5 +115,7 @@ mod tests {
             "MTU, link up changed; 1 address added, 0 changed, 0 removed; \
              3 peers added, 1 changed, 0 removed; port 51820"
         );
+        let rest = changes_text(&summary);
+        assert_eq!(text(&summary), rest + "; port 51820");
     }
 }

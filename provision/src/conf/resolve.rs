@@ -1,5 +1,6 @@
-//! Host names of endpoints, looked up on the bench: the router may have no resolver yet, and one
-//! name that fails would otherwise fail on the router, out of sight.
+//! Host names of endpoints, looked up on the bench as well as later on the router: what the bench finds, the
+//! router has at once, and can be held against. A name that the bench cannot look up may be one that only
+//! the router's network knows.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,31 +19,33 @@ pub fn system_lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
-/// Puts addresses in the place of host names. The first address of a name is taken, and a note says
-/// which; a name without one is an error.
+/// Looks up the host names. The first address of a name is taken, and a note says which; of a name without
+/// one a warning says that the router will look for it.
 pub fn resolve(config: &mut Config, lookup: Lookup<'_>) -> Vec<Problem> {
     let mut known: HashMap<String, Result<SocketAddr, String>> = HashMap::new();
     let mut problems = Vec::new();
     for peer in &mut config.peers {
-        let Some(At { value, place }) = &mut peer.endpoint else { continue };
-        let Destination::Name(host, port) = value else { continue };
-        let asked_before = known.contains_key(host);
-        let found = known.entry(host.clone()).or_insert_with(|| first(lookup, host, *port));
-        match found {
+        let Some(At { value: Destination::Name(host), place }) = &mut peer.endpoint else {
+            continue;
+        };
+        let name = &host.name;
+        let asked_before = known.contains_key(name);
+        match known.entry(name.clone()).or_insert_with(|| first(lookup, name, host.port)) {
             Ok(address) => {
                 if !asked_before {
-                    let message = format!("{host} is {} from here", address.ip());
+                    let message = format!("{name} is {} from here", address.ip());
                     problems.push(Problem::note(place.clone(), message));
                 }
-                *value = Destination::Address(SocketAddr::new(address.ip(), *port));
+                host.address = Some(SocketAddr::new(address.ip(), host.port));
             }
-            Err(error) => problems.push(
-                Problem::error(
-                    place.clone(),
-                    format!("Endpoint: cannot look up `{host}`: {error}"),
-                )
-                .help("names are looked up here, not on the router; an address always works"),
-            ),
+            Err(error) => problems.push(Problem::warning(
+                place.clone(),
+                format!(
+                    "Endpoint of peer {}: {name} does not resolve here ({error}); the router looks it up \
+                     itself",
+                    peer.public_key.value
+                ),
+            )),
         }
     }
     problems

@@ -28,8 +28,22 @@ pub enum Destination {
     /// An address.
     Address(SocketAddr),
     /// A name that has to be looked up.
-    Name(String, u16),
+    Name(Host),
 }
+
+/// A host by its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// The name, which is ASCII.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+    /// Its address, if it was found.
+    pub address: Option<SocketAddr>,
+}
+
+/// The longest host name (`proto_core::protocol::config::HostName`).
+const MAX_HOST: usize = 253;
 
 /// What is wrong with a value, and what would be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -196,15 +210,21 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
     let name = host.strip_suffix('.').unwrap_or(host);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
-    if name.len() > 253 || !name.split('.').all(label) {
+    if !name.is_ascii() {
+        return Err(Wrong::helped(
+            "the name has letters that are not ASCII, which a router may not know how to look up",
+            "write its ASCII form, which begins with xn--",
+        ));
+    }
+    if host.len() > MAX_HOST || !name.split('.').all(label) {
         return Err("not a host name or an address".into());
     }
     if name.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return Err("not an IPv4 address".into());
     }
-    Ok(Destination::Name(host.into(), port))
+    Ok(Destination::Name(Host { name: host.into(), port, address: None }))
 }
 
 fn scoped() -> Wrong {
@@ -245,7 +265,7 @@ mod tests {
         assert_eq!(endpoint("[2001:db8::1]:1"), at("[2001:db8::1]:1"));
         assert_eq!(
             endpoint("vpn.example.com:7"),
-            Ok(Destination::Name("vpn.example.com".into(), 7))
+            Ok(Destination::Name(Host { name: "vpn.example.com".into(), port: 7, address: None }))
         );
         for (bad, words) in [
             ("192.0.2.1", "the port is missing"),
@@ -262,7 +282,10 @@ mod tests {
             (":1", "not a host name"),
             ("a b:1", "not a host name"),
             ("a..b:1", "not a host name"),
-        ] {
+            (&format!("{}a:1", "a.".repeat(127)), "not a host name"),
+            ("b\u{fc}ro.example:1", "not ASCII"),
+        ] as [(&str, &str); 16]
+        {
             let wrong = endpoint(bad).unwrap_err();
             assert!(wrong.message.contains(words), "{bad}: {}", wrong.message);
         }

@@ -58,13 +58,15 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
         Answer::Status(status) => Answer::Status(status),
         Answer::Received { stage, arrived } => Answer::Received { stage, arrived },
         Answer::Planned(summary) => Answer::Planned(summary),
-        Answer::Applied(summary) => Answer::Applied(summary),
+        Answer::Applied(applied) => Answer::Applied(applied),
         Answer::Aborted => Answer::Aborted,
         Answer::Ready { file, length, digest } => Answer::Ready { file, length, digest },
         Answer::Working { phase, done, total } => Answer::Working { phase, done, total },
         Answer::Failed(failure) => Answer::Failed(failure),
         Answer::Owned { owners } => Answer::Owned { owners },
         Answer::Owners(owners) => Answer::Owners(owners),
+        Answer::Confirmed { interface, number } => Answer::Confirmed { interface, number },
+        Answer::Reverted { interface } => Answer::Reverted { interface },
     })
 }
 

@@ -8,13 +8,14 @@ mod machine;
 mod owners;
 mod push;
 mod read;
+mod stored;
 
 use std::time::{Duration, Instant};
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::client::{Call, Caller, ClientError, Patience, Step};
 use proto_core::protocol::envelope;
-use proto_core::protocol::message::{Answer, Ask, Code, Failure, Hello, Status};
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Hello, Status};
 use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
 
 use crate::home::HomeError;
@@ -22,7 +23,7 @@ use crate::transport::{Refusals, Secure, Transport as _, TransportError};
 use crate::ui::Ui;
 use machine::{Asking, Machine};
 
-pub use push::{Diff, Pushed};
+pub use push::Diff;
 
 /// Why a conversation ended early.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +141,9 @@ impl<'u> Session<'u> {
                 garbage: 0,
                 text: 0,
                 interfaces: Default::default(),
+                pending: None,
+                unresolved: 0,
+                trouble: Default::default(),
             },
         };
         session.greet()?;
@@ -234,6 +238,22 @@ impl<'u> Session<'u> {
         asking.answer.ok_or(SessionError::Nonsense("it gave no answer"))
     }
 
+    /// One request that changes something. If it has to be confirmed within some seconds, silence is taken
+    /// for one after half of them: there must be time left to find the router again.
+    fn change(&mut self, ask: Ask<'_>, confirm_within: u16) -> Result<Applied, SessionError> {
+        self.commit_sent = true;
+        let half = Duration::from_millis(u64::from(confirm_within) * 500);
+        let timeout = if confirm_within == 0 { self.timeout } else { self.timeout.min(half) };
+        let in_flight = self.hello.in_flight;
+        self.caller.set_patience(patience(self.transport.baud(), in_flight, timeout));
+        let answer = self.call(ask);
+        self.caller.set_patience(patience(self.transport.baud(), in_flight, self.timeout));
+        match answer? {
+            Answer::Applied(applied) => Ok(applied),
+            _ => Err(SessionError::Nonsense("it did not say what it did")),
+        }
+    }
+
     /// Runs a machine until it is done.
     fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
         let mut buf = [0; MAX_PACKET];
@@ -290,6 +310,18 @@ impl<'u> Session<'u> {
 }
 
 impl SessionError {
+    /// Whether the router could not be heard, and may be later.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        match self {
+            Self::Transport(error) => {
+                !matches!(error, TransportError::Home(_) | TransportError::Random(_))
+            }
+            Self::Silence { .. } | Self::Nobody { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the router was there to the end.
     const fn is_heard(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Nonsense(_))

@@ -1,20 +1,13 @@
 //! Pushing an image, and asking what a push would change.
 
 use proto_core::protocol::client::Upload;
-use proto_core::protocol::message::{Answer, Ask, Name, Summary};
+use proto_core::protocol::message::{Answer, Applied, Ask, Name, Summary};
 use proto_core::protocol::report::Change;
 
 use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
 
-/// What a push did.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Pushed {
-    /// What was changed.
-    pub summary: Summary,
-}
-
-/// What a push would do.
+/// What a push, or a repair, would do.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Diff {
     /// In numbers.
@@ -25,18 +18,15 @@ pub struct Diff {
 
 impl Session<'_> {
     /// Makes the router run an image. It is true when this returns: the router has read its kernel
-    /// back.
+    /// back. With a `confirm_within` above 0 it goes back after so many seconds unless
+    /// [`Session::confirm`] in another session comes first.
     ///
     /// # Errors
     /// [`SessionError`]. If [`Session::commit_sent`], a router that was not heard from since may or
     /// may not have made the change.
-    pub fn push(&mut self, image: &Image) -> Result<Pushed, SessionError> {
+    pub fn push(&mut self, image: &Image, confirm_within: u16) -> Result<Applied, SessionError> {
         self.with_stage(image, |session, stage| {
-            session.commit_sent = true;
-            match session.call(Ask::Commit { stage })? {
-                Answer::Applied(summary) => Ok(Pushed { summary }),
-                _ => Err(SessionError::Nonsense("it did not say what it applied")),
-            }
+            session.change(Ask::Commit { stage, confirm_within }, confirm_within)
         })
     }
 
@@ -46,28 +36,28 @@ impl Session<'_> {
     /// [`SessionError`].
     pub fn diff(&mut self, image: &Image) -> Result<Diff, SessionError> {
         self.with_stage(image, |session, stage| {
-            let Answer::Planned(summary) = session.call(Ask::Plan { stage })? else {
-                return Err(SessionError::Nonsense("it did not say what it plans"));
-            };
-            let changes = if summary.is_quiet() {
-                Vec::new()
-            } else {
-                session.file(Ask::Changes { stage })?
-            };
+            let diff = session.planned(Ask::Plan { stage }, stage)?;
             session.forget(stage);
-            Ok(Diff { summary, changes })
+            Ok(diff)
         })
+    }
+
+    /// Asks for a plan, and for its changes if there are any.
+    pub(super) fn planned(&mut self, ask: Ask<'_>, stage: u32) -> Result<Diff, SessionError> {
+        let Answer::Planned(summary) = self.call(ask)? else {
+            return Err(SessionError::Nonsense("it did not say what it plans"));
+        };
+        let quiet = summary.is_quiet();
+        let changes = if quiet { Vec::new() } else { self.file(Ask::Changes { stage })? };
+        Ok(Diff { summary, changes })
     }
 
     /// Takes an interface away. What there was of it is in the summary.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn remove(&mut self, interface: &Name) -> Result<Summary, SessionError> {
-        match self.call(Ask::Remove { interface: interface.clone() })? {
-            Answer::Applied(summary) => Ok(summary),
-            _ => Err(SessionError::Nonsense("it did not say what it removed")),
-        }
+    pub fn remove(&mut self, interface: &Name) -> Result<Applied, SessionError> {
+        self.change(Ask::Remove { interface: interface.clone() }, 0)
     }
 
     /// Uploads an image and works with its stage; anew when the router forgets it.

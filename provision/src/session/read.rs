@@ -15,8 +15,16 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`].
     pub fn show(&mut self, interface: &Name) -> Result<Vec<Running>, SessionError> {
+        self.file_again(&Ask::Show { interface: interface.clone() })
+    }
+
+    /// [`Session::file`], asked for anew when the router forgot it.
+    pub(super) fn file_again<R: DeserializeOwned>(
+        &mut self,
+        ask: &Ask<'_>,
+    ) -> Result<Vec<R>, SessionError> {
         for _ in 0..MAX_RESTARTS {
-            match self.file(Ask::Show { interface: interface.clone() }) {
+            match self.file(ask.clone()) {
                 Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
                 outcome => return outcome,
             }

@@ -2,10 +2,12 @@
 
 mod bench;
 mod claim;
+mod confirm;
 mod fake;
 mod keys;
 mod owners;
 mod sessions;
+mod stored;
 
 use std::time::{Duration, Instant};
 
@@ -152,6 +154,7 @@ board        acme,router-1
 kernel       6.12.1 (mips)
 wireguard    yes
 interfaces   wg0
+stored       wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20: the kernel agrees
 agent        postwired 0.1.0
 running for  1 hour, 2 minutes, 5 seconds
 peak memory  420 KiB
@@ -262,7 +265,7 @@ fn what_became_of_the_router_is_always_said() {
     let ran = bench.run(&push);
     ran.ends(1)
         .says("wg0.conf:3: ListenPort: the kernel has something else than it was given (errno 98)");
-    ran.says("Some changes were made: run `postwire diff` to see what is missing.\n")
+    ran.says("Some changes were made and could not be taken back: `postwire diff FILE` shows")
         .says("hint: ");
     let mut args = push.to_vec();
     args.push("--json");
@@ -271,6 +274,17 @@ fn what_became_of_the_router_is_always_said() {
     assert_eq!((&error["kind"], &error["code"]), (&"router".into(), &"verify".into()));
     assert_eq!((&error["file"], &error["line"]), (&"wg0.conf".into(), &3.into()));
     assert_eq!((&error["state"], &error["errno"]), (&"partly".into(), &98.into()));
+
+    let undone = Failure { state: State::Undone, ..Failure::new(Code::Storage, "no space left") };
+    let router = Udp::new(Manners { fail_commit: Some(undone), ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address];
+    let ran = bench.run(&push);
+    ran.ends(1).says("wg0.conf: no space left\n").says("hint: free some space on the router");
+    ran.says(
+        "What had been changed was changed back: the router's running configuration is as it was.",
+    );
+    let json = bench.run(&[&push[..], &["--json"]].concat()).ends(1).json();
+    assert_eq!(json["error"]["state"], "undone");
 
     let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);

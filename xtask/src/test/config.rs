@@ -112,6 +112,14 @@ impl Config {
         changed
     }
 
+    /// The same with an endpoint for every peer.
+    pub(crate) fn with_endpoints(mut self) -> Self {
+        for peer in self.peers.values_mut() {
+            peer.endpoint.get_or_insert_with(|| "192.0.2.7:7".to_owned());
+        }
+        self
+    }
+
     /// The file.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(

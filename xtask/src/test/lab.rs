@@ -1,12 +1,15 @@
 //! Pushes to routers with real kernels, one test after the other on the same two machines.
 
+mod confirm;
 mod lines;
 mod owners;
 mod push;
 mod refusals;
 mod secrets;
+mod stored;
+mod undo;
 
-use super::{Tally, router::Router};
+use super::{Tally, keeper::Keeper, router::Router};
 use crate::{
     build,
     flood::{Target, flood},
@@ -62,6 +65,28 @@ const FULL: &[(&str, Test)] = &[
     ("secrets are wiped from memory", secrets::wiped),
 ];
 
+type KeptTest = fn(&mut Keeper<'_>) -> Result<String>;
+
+/// What is tried on a router with a disk.
+const KEPT: &[(&str, KeptTest)] = &[
+    ("stored: a router starts with it", stored::comes_back),
+    ("stored: a push of the same writes nothing", stored::unchanged),
+    ("stored: several interfaces, and one removed", stored::several),
+    ("stored: a history, and the way back", stored::history),
+    ("stored: damaged files are not used, and told", stored::damaged),
+    ("stored: what was changed by hand is seen and repaired", stored::drift),
+    ("undo: a change that is refused anywhere", undo::refused),
+    ("undo: what the kernel itself refuses", undo::kernel_refuses),
+    ("undo: an interface that is deleted under a push", undo::deleted),
+    ("undo: an interface that is new, and one that is removed", undo::new_interface),
+    ("undo: when that fails too", undo::stuck),
+    ("undo: endpoints that were none", undo::endpoints),
+    ("confirm: a change that is confirmed", confirm::confirmed),
+    ("confirm: one that is not goes back by itself", confirm::unconfirmed),
+    ("confirm: who waits is told for whom", confirm::waiting),
+    ("confirm: an operator who cuts himself off", confirm::cut_off),
+];
+
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 const POWERCUT: &str = "power cuts during the first start and the claim";
 const CUTS: u32 = 12;
@@ -70,9 +95,12 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let full = if arch == Arch::X86_64 { FULL } else { &[] };
     let name = arch.profile().name;
     let named = |test: &str| format!("{name}: {test}");
-    let mut tests = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).chain([FLOOD, POWERCUT]);
+    let kept = if arch == Arch::X86_64 { KEPT } else { &[] };
+    let wanted = |tally: &Tally, tests: &[&str]| tests.iter().any(|test| tally.wants(&named(test)));
+    let on_both: Vec<&str> = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).collect();
+    let on_disk: Vec<&str> = kept.iter().map(|(test, _)| *test).collect();
     // Nothing is built and booted for nothing.
-    if !tests.any(|test| tally.wants(&named(test))) {
+    if !wanted(tally, &[&on_both[..], &on_disk, &[FLOOD, POWERCUT]].concat()) {
         return Ok(());
     }
     let agent = fs::read(build::agent(arch)?)?;
@@ -81,6 +109,18 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     if arch == Arch::X86_64 {
         alone(tally, &named, &lab, &agent, &tool, seed);
     }
+    if wanted(tally, &on_disk) {
+        let mut keeper = Keeper::boot(&lab, "keeper", &agent, &tool, seed)?;
+        for (test, run) in kept {
+            tally.test(&named(test), || {
+                let outcome = keeper.router.fresh("").and_then(|()| run(&mut keeper));
+                explained(outcome, seed, &keeper.router)
+            });
+        }
+    }
+    if !wanted(tally, &on_both) {
+        return Ok(());
+    }
     let bench = boot(&lab, &agent, &tool, seed)?;
     for (test, run) in EVERYWHERE.iter().chain(full) {
         if !tally.wants(&named(test)) {
@@ -88,13 +128,18 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
         }
         tally.test(&named(test), || {
             let outcome = bench.alice.fresh("").and_then(|()| run(&bench));
-            outcome.map_err(|error| {
-                let log = bench.alice.log().unwrap_or_else(|error| format!("{error:#}"));
-                error.context(format!("seed {seed}; alice's agent said:\n{log}"))
-            })
+            explained(outcome, seed, &bench.alice)
         });
     }
     Ok(())
+}
+
+/// Adds to a failure what the agent said.
+fn explained(outcome: Result<String>, seed: u64, router: &Router<'_>) -> Result<String> {
+    outcome.map_err(|error| {
+        let log = router.log().unwrap_or_else(|error| format!("{error:#}"));
+        error.context(format!("seed {seed}; the agent of {} said:\n{log}", router.vm.name()))
+    })
 }
 
 /// What needs machines of its own, in short.

@@ -3,6 +3,7 @@
 mod agent;
 mod bytes;
 pub(crate) mod config;
+pub(crate) mod keeper;
 mod lab;
 pub(crate) mod person;
 mod quick;

@@ -15,6 +15,18 @@ use std::{
     time::Duration,
 };
 
+/// Where the agent keeps what outlives a reboot unless told otherwise ...
+pub(crate) const KEEP: &str = "/etc/postwired";
+/// ... and what outlives itself.
+pub(crate) const STATE: &str = "/var/run/postwired";
+
+/// Takes away all interfaces and the rules that came with them. Peers first: a stock kernel takes 12 ms
+/// for each peer of a link that is deleted.
+pub(crate) const EMPTY: &str = "\
+    for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
+    for f in -4 -6; do for p in 32764 32765; do \
+    while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done";
+
 /// How the bench reaches a router.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
@@ -22,6 +34,20 @@ pub(crate) enum Reach {
     Udp,
     /// Over UDP, by another port of this machine.
     Port(u16),
+}
+
+impl Reach {
+    /// What tells the host tool where a router is.
+    pub(crate) fn link(&self, vm: &Vm) -> [String; 2] {
+        let port = match self {
+            Self::Serial => {
+                return ["--serial".to_owned(), vm.serial().path().display().to_string()];
+            }
+            Self::Udp => vm.udp_port(),
+            Self::Port(port) => *port,
+        };
+        ["--udp".to_owned(), format!("127.0.0.1:{port}")]
+    }
 }
 
 /// A router of the lab.
@@ -58,6 +84,23 @@ impl Said {
     pub(crate) fn text(&self, path: &str) -> &str {
         self.json.pointer(path).and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// A field that is a number.
+    pub(crate) fn number(&self, path: &str) -> Option<u64> {
+        self.json.pointer(path).and_then(Value::as_u64)
+    }
+
+    /// Whether a field is this.
+    pub(crate) fn is(&self, path: &str, value: impl Into<Value>) -> bool {
+        self.json.pointer(path) == Some(&value.into())
+    }
+
+    /// What it said if it ended like this, for this reason: in words.
+    pub(crate) fn failed(&self, code: i32, error: &str) -> Result<&str> {
+        ensure!(self.code == code, "exit code {} in place of {code}: {}", self.code, self.json);
+        ensure!(self.text("/error/code") == error, "the reason is not {error}: {}", self.json);
+        Ok(self.text("/error/message"))
+    }
 }
 
 impl<'t> Router<'t> {
@@ -85,7 +128,7 @@ impl<'t> Router<'t> {
         words: &[&str],
     ) -> Result<Said> {
         let mut command = person.command(words);
-        command.args(self.link(reach));
+        command.args(reach.link(&self.vm));
         // An emulated machine may stand still for longer than a router does.
         if !words.contains(&"--timeout") {
             command.args(["--timeout", "30s"]);
@@ -96,20 +139,8 @@ impl<'t> Router<'t> {
     /// The host tool against this router, to be run by its owner.
     pub(crate) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
         let mut command = self.owner.command(words);
-        command.args(self.link(reach));
+        command.args(reach.link(&self.vm));
         command
-    }
-
-    /// What tells the host tool where this router is.
-    pub(crate) fn link(&self, reach: &Reach) -> [String; 2] {
-        let port = match reach {
-            Reach::Serial => {
-                return ["--serial".to_owned(), self.vm.serial().path().display().to_string()];
-            }
-            Reach::Udp => self.vm.udp_port(),
-            Reach::Port(port) => *port,
-        };
-        ["--udp".to_owned(), format!("127.0.0.1:{port}")]
     }
 
     /// Writes a file for the host tool. Its name gives the interface.
@@ -159,6 +190,41 @@ impl<'t> Router<'t> {
         Ok(self.vm.sh(script)?.ok()?.text())
     }
 
+    /// What of the kernel is configuration, as lines in no order of the kernel's: no counters, no numbers of
+    /// links.
+    pub(crate) fn state(&self) -> Result<Vec<String>> {
+        let script = "wg show all dump | cut -f 1-5,9; \
+                      for i in $(wg show interfaces); do echo $i $(cat /sys/class/net/$i/flags); done; \
+                      grep . /sys/class/net/*/mtu; ip -o address | sed 's/^[0-9]*: //'; \
+                      ip route show table all; ip -6 route show table all; ip rule; ip -6 rule";
+        let shown = self.vm.sh_with(script, b"", Duration::from_secs(300))?.ok()?.text();
+        let mut lines: Vec<String> = shown
+            .lines()
+            // It depends on the card, which is another one in the next machine.
+            .filter(|line| {
+                !line.contains("eth0") || !(line.contains("fe80:") || line.contains("ff00:"))
+            })
+            .map(|line| {
+                let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
+                if let Some(ips) = fields.get_mut(4) {
+                    let mut sorted: Vec<&str> = ips.split(',').collect();
+                    sorted.sort_unstable();
+                    *ips = sorted.join(",");
+                }
+                fields.join("\t")
+            })
+            .collect();
+        lines.sort_unstable();
+        Ok(lines)
+    }
+
+    /// Fails when [`Router::state`] is not this.
+    pub(crate) fn is_in(&self, state: &[String]) -> Result<()> {
+        let now = self.state()?;
+        ensure!(now == state, "{}", differences(state, &now));
+        Ok(())
+    }
+
     /// Fails when anything is different from what [`Router::everything`] said before.
     pub(crate) fn is_still(&self, before: &str) -> Result<()> {
         let after = self.everything()?;
@@ -172,18 +238,19 @@ impl<'t> Router<'t> {
         Ok(())
     }
 
-    /// Ends the agent if it runs, takes away what it made, and starts it anew.
+    /// Ends the agent if it runs, takes away what it made and what it has stored, and starts it anew.
     pub(crate) fn fresh(&self, options: &str) -> Result<()> {
         self.vm.serial().set_faults(Faults::default());
         self.vm.serial().cut(false);
         self.stop()?;
-        // Peers first: a stock kernel takes 12 ms for each peer of a link that is deleted.
-        self.vm.sh(
-            "for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
-             for f in -4 -6; do for p in 32764 32765; do \
-             while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done",
-        )?;
+        self.empty()?;
         crate::demo::start_agent(&self.vm, options)
+    }
+
+    /// Takes away what an agent that is gone has made and stored. Identity and owners stay.
+    pub(crate) fn empty(&self) -> Result<()> {
+        self.vm.sh(&format!("cd {KEEP} && rm -f *.[0-9]* next; rm -f {STATE}/next; {EMPTY}"))?;
+        Ok(())
     }
 
     /// Ends the agent.
@@ -206,6 +273,18 @@ impl<'t> Router<'t> {
         let number = shown.split_whitespace().nth(1).context("no Rss")?;
         Ok(number.parse()?)
     }
+}
+
+/// Some of the lines that are in one state and not in the other.
+pub(crate) fn differences(before: &[String], after: &[String]) -> String {
+    let only = |sign: &str, one: &[String], other: &[String]| -> Vec<String> {
+        let lines = one.iter().filter(|line| other.binary_search(line).is_err());
+        lines.map(|line| format!("{sign} {line}")).collect()
+    };
+    let (gone, new) = (only("-", before, after), only("+", after, before));
+    let shown: Vec<&str> =
+        gone.iter().take(5).chain(new.iter().take(5)).map(String::as_str).collect();
+    format!("{} lines gone, {} new:\n{}", gone.len(), new.len(), shown.join("\n"))
 }
 
 /// The public key of a router, as it tells it to whoever is root on it. `options` may name the folder

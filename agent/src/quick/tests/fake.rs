@@ -158,7 +158,7 @@ impl QuickProcess for Machine {
     ) -> Result<i32, Errno> {
         let words = String::from_utf8(words.to_vec()).unwrap();
         let words: Vec<&str> = words.strip_suffix('\0').unwrap().split('\0').collect();
-        let input = input.map(|file| String::from_utf8(file.0.clone()).unwrap());
+        let input = input.map(|file| String::from_utf8(file.0.borrow().clone()).unwrap());
         let input = input.map(|input| format!(" <{input}")).unwrap_or_default();
         self.calls.borrow_mut().push(format!("{}{input}", words.join(" ")));
         if let (Some(output), Some(text)) = (output, self.prints.get(program)) {

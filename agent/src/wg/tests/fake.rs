@@ -18,10 +18,10 @@ use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ER
 
 use crate::kernel::Protocol;
 use crate::system::{Datagram, NetlinkSocket};
-use crate::testing::Memory;
+use crate::testing::{Memory, deliver};
 use crate::wg::process::{Output, Process, Unresolved};
 
-const FAMILY: u16 = 0x1e;
+pub(crate) const FAMILY: u16 = 0x1e;
 const RTM_NEWLINK: u16 = 16;
 
 /// A peer as the kernel has it.
@@ -88,7 +88,7 @@ impl Process for Fake {
     type Input = Vec<u8>;
 
     fn netlink(&self, _: Protocol) -> Result<Socket, Errno> {
-        Ok(Socket { device: Rc::clone(&self.device), answers: Vec::new() })
+        Ok(Socket { device: Rc::clone(&self.device), answers: Answers::default() })
     }
 
     fn scratch(&self) -> Memory {
@@ -156,7 +156,7 @@ impl Process for Fake {
 
 pub(crate) struct Socket {
     device: Rc<RefCell<Device>>,
-    answers: Vec<Vec<u8>>,
+    answers: Answers,
 }
 
 impl NetlinkSocket for Socket {
@@ -169,16 +169,12 @@ impl NetlinkSocket for Socket {
         let device = Rc::clone(&self.device);
         let mut device = device.borrow_mut();
         match message.ty {
-            GENL_ID_CTRL => self.answer(|w| {
-                w.message(GENL_ID_CTRL, 0, message.seq, 7).unwrap();
-                GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(w).unwrap();
-                w.u16(CTRL_ATTR_FAMILY_ID, FAMILY).unwrap();
-            }),
+            GENL_ID_CTRL => self.answers.family(&message),
             FAMILY => {
                 let (header, attributes) = GenlHeader::parse(&message).unwrap();
                 let named = attributes.clone().flatten().find(|a| a.ty == WGDEVICE_A_IFNAME);
                 if named.unwrap().str() != Ok("wg0") {
-                    self.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
+                    self.answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
                     return Ok(());
                 }
                 if header.cmd == WG_CMD_SET_DEVICE {
@@ -186,17 +182,17 @@ impl NetlinkSocket for Socket {
                         meddle(&mut device);
                     }
                     let errno = set(&mut device, attributes).err().map_or(0, |errno| errno.0);
-                    self.end(&message, NLMSG_ERROR, errno);
+                    self.answers.end(&message, NLMSG_ERROR, errno);
                     return Ok(());
                 }
-                self.dump(&device, &message, device.interrupted > 0);
+                self.answers.dump("wg0", &device, &message, device.interrupted > 0);
                 device.interrupted = device.interrupted.saturating_sub(1);
                 return Ok(());
             }
             // The list of links: one of ours, and one that is not.
             _ => {
                 for (name, kind) in [("lo", "dummy"), ("wg0", "wireguard")] {
-                    self.answer(|w| {
+                    self.answers.answer(|w| {
                         w.message(RTM_NEWLINK, 2, message.seq, 7).unwrap();
                         w.header(&[0; 16]).unwrap();
                         w.string(3, name).unwrap();
@@ -205,33 +201,40 @@ impl NetlinkSocket for Socket {
                         w.nest_end(info);
                     });
                 }
-                self.end(&message, NLMSG_DONE, 0);
+                self.answers.end(&message, NLMSG_DONE, 0);
                 return Ok(());
             }
         }
-        self.end(&message, NLMSG_ERROR, 0);
+        self.answers.end(&message, NLMSG_ERROR, 0);
         Ok(())
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        if self.answers.is_empty() {
-            return Err(Errno::EAGAIN);
-        }
-        let answer = self.answers.remove(0);
-        buf[..answer.len()].copy_from_slice(&answer);
-        Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
+        deliver(&mut self.answers.0, buf)
     }
 }
 
-impl Socket {
-    fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+/// What a socket of this kernel still has to give.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(pub(crate) Vec<Vec<u8>>);
+
+impl Answers {
+    pub(crate) fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         let mut buf = vec![0; 32 * 1024];
         let mut writer = Writer::new(&mut buf);
         write(&mut writer);
-        self.answers.push(writer.finish().to_vec());
+        self.0.push(writer.finish().to_vec());
     }
 
-    fn end(&mut self, message: &Message<'_>, ty: u16, errno: i32) {
+    pub(crate) fn family(&mut self, message: &Message<'_>) {
+        self.answer(|w| {
+            w.message(GENL_ID_CTRL, 0, message.seq, 7).unwrap();
+            GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(w).unwrap();
+            w.u16(CTRL_ATTR_FAMILY_ID, FAMILY).unwrap();
+        });
+    }
+
+    pub(crate) fn end(&mut self, message: &Message<'_>, ty: u16, errno: i32) {
         self.answer(|w| {
             w.message(ty, 0x100, message.seq, 7).unwrap();
             let rest = if ty == NLMSG_DONE { 0 } else { 16 };
@@ -239,13 +242,19 @@ impl Socket {
         });
     }
 
-    fn dump(&mut self, device: &Device, message: &Message<'_>, interrupted: bool) {
+    pub(crate) fn dump(
+        &mut self,
+        name: &str,
+        device: &Device,
+        message: &Message<'_>,
+        interrupted: bool,
+    ) {
         let flags = if interrupted { 0x12 } else { 2 };
         let begin = |w: &mut Writer<'_>| {
             w.message(FAMILY, flags, message.seq, 7).unwrap();
             GenlHeader { cmd: WG_CMD_GET_DEVICE, version: 1 }.write(w).unwrap();
             w.u32(WGDEVICE_A_IFINDEX, 5).unwrap();
-            w.string(WGDEVICE_A_IFNAME, "wg0").unwrap();
+            w.string(WGDEVICE_A_IFNAME, name).unwrap();
         };
         self.answer(|w| {
             begin(w);
@@ -304,7 +313,7 @@ fn put_peer(w: &mut Writer<'_>, peer: &FakePeer, ips: &[IpNet]) {
     w.nest_end(nest);
 }
 
-fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(), Errno> {
+pub(crate) fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(), Errno> {
     let mut said = Vec::new();
     for attribute in attributes.clone().flatten() {
         match attribute.ty {

@@ -6,7 +6,7 @@ use heapless::String;
 
 use crate::ip::{Endpoint, IpNet};
 use crate::key::{PublicKey, SecretKey};
-use crate::protocol::config::{Interface, Peer, PrivateKey, Record, Route, Rule};
+use crate::protocol::config::{Host, Interface, Peer, PrivateKey, Record, Route, Rule};
 use crate::protocol::message::{Ask, ClientId, Request, Role};
 
 /// Bytes that are read from the front.
@@ -197,7 +197,7 @@ impl<'b> Input<'b> {
             },
             3 => Ask::Piece { stage: self.u32(), index: self.u32(), data: self.bytes() },
             4 => Ask::Plan { stage: self.u32() },
-            5 => Ask::Commit { stage: self.u32() },
+            5 => Ask::Commit { stage: self.u32(), confirm_within: self.u16() },
             6 => Ask::Abort { stage: self.u32() },
             7 => Ask::Show { interface: self.text() },
             8 => Ask::Changes { stage: self.u32() },
@@ -206,9 +206,19 @@ impl<'b> Input<'b> {
             11 => Ask::Claim { name: self.text(), proof: self.option(Self::array) },
             12 => Ask::Owners,
             13 => Ask::AddOwner { key: self.key(), role: self.role(), name: self.text() },
+            14 => Ask::RemoveOwner { key: self.key() },
+            15 => Ask::Confirm,
+            16 => Ask::Revert,
+            17 => Ask::History { interface: self.option(Self::text) },
+            18 => Ask::Drift { interface: self.text() },
+            19 => Ask::Repair { interface: self.text() },
             other => {
-                self.bad |= other != 14;
-                Ask::RemoveOwner { key: self.key() }
+                self.bad |= other != 20;
+                Ask::Rollback {
+                    interface: self.text(),
+                    number: self.u32(),
+                    confirm_within: self.u16(),
+                }
             }
         }
     }
@@ -240,9 +250,10 @@ pub fn record(bytes: &[u8]) -> Option<(Record, &[u8])> {
         2 => Record::Route(input.route()),
         3 => Record::Rule(input.rule()),
         4 => Record::Peer(input.peer()),
+        5 => Record::AllowedIp(input.net()),
         other => {
-            input.bad |= other != 5;
-            Record::AllowedIp(input.net())
+            input.bad |= other != 6;
+            Record::Host(Host { name: input.text(), port: input.u16() })
         }
     };
     input.end().map(|rest| (record, rest))

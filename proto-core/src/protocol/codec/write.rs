@@ -1,14 +1,14 @@
-//! Writing: replies and report records.
+//! Writing: replies, and the records of reports and images.
 
 use core::net::IpAddr;
 
 use crate::ip::{Endpoint, IpNet};
 use crate::key::PublicKey;
-use crate::protocol::config::{Item, Route, Rule};
+use crate::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
 use crate::protocol::message::{
-    Answer, ClientId, Count, Failure, Hello, Owner, Status, Subject, Summary,
+    Answer, ClientId, Count, Failure, Hello, Owner, Pending, Status, Subject, Summary,
 };
-use crate::protocol::report::{Change, Running};
+use crate::protocol::report::{Act, Change, Running, Stored};
 use crate::protocol::window::Arrived;
 
 /// Bytes that are written behind one another.
@@ -179,6 +179,31 @@ impl Output<'_> {
         for name in &status.interfaces {
             self.text(name);
         }
+        self.option(status.pending.as_ref(), Self::pending);
+        self.u32(status.unresolved);
+        self.text(&status.trouble);
+    }
+
+    fn pending(&mut self, pending: &Pending) {
+        self.text(&pending.interface);
+        self.u32(pending.number);
+        self.text(&pending.by);
+        self.u16(pending.seconds);
+    }
+
+    fn interface(&mut self, interface: &Interface) {
+        self.text(&interface.name);
+        match &interface.private_key {
+            PrivateKey::None => self.byte(0),
+            PrivateKey::Given(key) => {
+                self.byte(1);
+                self.array(&key.0);
+            }
+            PrivateKey::Generate => self.byte(2),
+        }
+        self.option(interface.listen_port, Self::u16);
+        self.u32(interface.fwmark);
+        self.u32(interface.mtu);
     }
 
     #[cfg_attr(feature = "small", inline(never))]
@@ -258,9 +283,12 @@ impl Put for Answer<'_> {
                 to.byte(3);
                 to.summary(summary);
             }
-            Self::Applied(summary) => {
+            Self::Applied(applied) => {
                 to.byte(4);
-                to.summary(summary);
+                to.summary(&applied.summary);
+                to.u32(applied.number);
+                to.bool(applied.stored);
+                to.u16(applied.confirm_within);
             }
             Self::Aborted => to.byte(5),
             Self::Ready { file, length, digest } => {
@@ -294,6 +322,15 @@ impl Put for Answer<'_> {
                 for owner in owners {
                     to.owner(owner);
                 }
+            }
+            Self::Confirmed { interface, number } => {
+                to.byte(12);
+                to.text(interface);
+                to.u32(*number);
+            }
+            Self::Reverted { interface } => {
+                to.byte(13);
+                to.text(interface);
             }
         }
     }
@@ -426,6 +463,65 @@ impl Put for Change {
                 to.byte(14);
                 to.key(public_key);
                 to.byte(*fields);
+            }
+        }
+    }
+}
+
+impl Put for Stored {
+    fn put(&self, to: &mut Output<'_>) {
+        to.text(&self.interface);
+        to.u32(self.number);
+        to.number(self.time);
+        to.key(&self.key);
+        to.text(&self.by);
+        match self.act {
+            Act::Pushed => to.byte(0),
+            Act::RolledBack { number } => {
+                to.byte(1);
+                to.u32(number);
+            }
+            Act::Removed => to.byte(2),
+        }
+        to.u32(self.length);
+        to.bool(self.damaged);
+    }
+}
+
+impl Put for Record {
+    fn put(&self, to: &mut Output<'_>) {
+        match self {
+            Self::Interface(interface) => {
+                to.byte(0);
+                to.interface(interface);
+            }
+            Self::Address(net) => {
+                to.byte(1);
+                to.net(net);
+            }
+            Self::Route(route) => {
+                to.byte(2);
+                to.route(route);
+            }
+            Self::Rule(rule) => {
+                to.byte(3);
+                to.rule(rule);
+            }
+            Self::Peer(peer) => {
+                to.byte(4);
+                to.key(&peer.public_key);
+                to.option(peer.preshared_key.as_ref(), |to, key| to.array(&key.0));
+                to.option(peer.endpoint.as_ref(), Output::endpoint);
+                to.u16(peer.persistent_keepalive);
+            }
+            Self::AllowedIp(net) => {
+                to.byte(5);
+                to.net(net);
+            }
+            Self::Host(host) => {
+                to.byte(6);
+                to.text(&host.name);
+                to.u16(host.port);
             }
         }
     }

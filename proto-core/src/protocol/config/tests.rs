@@ -1,6 +1,7 @@
 //! Records, their order, and their keys.
 
 use super::*;
+use crate::protocol::message::cut;
 
 fn net(s: &str) -> IpNet {
     s.parse().unwrap()
@@ -69,6 +70,7 @@ fn longest_records_fit() {
             persistent_keepalive: u16::MAX,
         }),
         Record::AllowedIp(net("ffff::/128")),
+        Record::Host(Host { name: cut(&"a".repeat(253)), port: u16::MAX }),
     ];
     let mut buf = [0; MAX_RECORD];
     for record in &longest {
@@ -112,4 +114,42 @@ fn order_and_place_are_checked() {
     assert_eq!(check(&[interface(), peer(2), dirty]), Err(ConfigError::HostBits));
     let long = Record::Address(IpNet { prefix: 33, ..net("10.0.0.1/24") });
     assert_eq!(check(&[interface(), long]), Err(ConfigError::Prefix));
+}
+
+fn host(name: &str) -> Record {
+    Record::Host(Host { name: HostName::try_from(name).unwrap(), port: 51_820 })
+}
+
+#[test]
+fn a_host_name_stands_right_behind_its_peer() {
+    let (address, ip) = (Record::Address(net("10.0.0.1/24")), Record::AllowedIp(net("::/0")));
+    let vpn = || host("vpn.example.com");
+    let good = [interface(), peer(1), vpn(), ip.clone(), peer(2), peer(3), vpn()];
+    assert_eq!(check(&good), Ok(()));
+    let wrong: [&[Record]; 4] = [
+        &[interface(), vpn()],
+        &[interface(), address, vpn()],
+        &[interface(), peer(1), ip.clone(), vpn()],
+        &[interface(), peer(1), vpn(), vpn()],
+    ];
+    for records in wrong {
+        assert_eq!(check(records), Err(ConfigError::Host), "{records:?}");
+    }
+    assert_eq!(check(&[vpn()]), Err(ConfigError::Interface));
+    // It is no item, and leaves the order to the items.
+    assert_eq!(check(&[interface(), peer(2), vpn(), peer(1)]), Err(ConfigError::Order));
+    assert_eq!(check(&[interface(), peer(2), vpn(), peer(2)]), Err(ConfigError::Duplicate));
+    let mut checker = Checker::default();
+    let items = good.map(|record| checker.record(&record).unwrap().is_some());
+    assert_eq!(items, [false, true, false, false, true, true, false]);
+}
+
+#[test]
+fn a_host_name_is_one_that_a_resolver_takes() {
+    for good in ["a", "VPN-1.example_2.com.", "2001:db8::1", &"a".repeat(253)] {
+        assert_eq!(check(&[interface(), peer(1), host(good)]), Ok(()), "{good}");
+    }
+    for bad in ["", " ", "a b", "a/b", "a%eth0", "a\0b", "caf\u{e9}", "[::1]", "a\n"] {
+        assert_eq!(check(&[interface(), peer(1), host(bad)]), Err(ConfigError::Host), "{bad:?}");
+    }
 }

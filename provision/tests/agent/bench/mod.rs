@@ -59,6 +59,7 @@ impl Bench {
             .args(args)
             .env("POSTWIRE_HOME", self.0.join("home"))
             .env("USER", "us")
+            .env("TZ", "UTC")
             .current_dir(&self.0)
             .output()
             .unwrap();

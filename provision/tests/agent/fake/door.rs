@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use proto_core::key::{PublicKey, SecretKey};
-use proto_core::protocol::message::{Answer, Ask, Code, Failure, MAX_OWNERS, Owner, Role};
+use proto_core::protocol::message::{
+    Answer, Ask, Code, Failure, MAX_OWNERS, Owner, OwnerName, Role,
+};
 use proto_core::protocol::session::{
     Channel, Gatekeys, Initiation, LabelKey, Seek, StaticKey, Wire, receiver,
 };
@@ -91,6 +93,18 @@ impl Door {
         }
     }
 
+    /// The key and name of whose session it is.
+    pub(super) fn who(&self, session: usize) -> (PublicKey, OwnerName) {
+        let key = self.sessions[session].client;
+        let owner = self.owners.iter().find(|owner| owner.key == key).unwrap();
+        (key, owner.name.clone())
+    }
+
+    /// How many sessions there have been.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Forgets what does not outlive a restart.
     pub(super) fn restart(&mut self) {
         self.sessions.clear();
@@ -150,14 +164,24 @@ impl Door {
 
     /// Why who asks through this session may not, if so.
     pub(super) fn refuses(&self, session: usize, ask: &Ask<'_>) -> Option<Failure> {
-        use Ask::{Claim, Hello, Owners, Read, Show, Status};
+        use Ask::{Changes, Claim, Drift, Hello, History, Owners, Read, Show, Status};
         let client = self.sessions[session].client;
         let code = match self.owners.iter().find(|owner| owner.key == client) {
             None if matches!(ask, Hello { .. } | Status | Claim { .. }) => return None,
             None => Code::Unclaimed,
             Some(owner) if owner.role == Role::Admin => return None,
             Some(_)
-                if matches!(ask, Hello { .. } | Status | Show { .. } | Read { .. } | Owners) =>
+                if matches!(
+                    ask,
+                    Hello { .. }
+                        | Status
+                        | Show { .. }
+                        | History { .. }
+                        | Drift { .. }
+                        | Changes { .. }
+                        | Read { .. }
+                        | Owners
+                ) =>
             {
                 return None;
             }

@@ -3,16 +3,19 @@
 
 mod door;
 mod state;
+mod stored;
 mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status, Summary,
+    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status,
 };
+use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
 use proto_core::protocol::window::Arrived;
 use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
@@ -42,6 +45,14 @@ pub(crate) struct Manners {
     pub(crate) silent: bool,
     /// Answers nothing once it was told to commit.
     pub(crate) silent_on_commit: bool,
+    /// Cannot be reached for so long after a change that has to be confirmed.
+    pub(crate) away: Option<Duration>,
+    /// Whether the answer to that change is lost as well.
+    pub(crate) loses_applied: bool,
+    /// Loses the answer to the first `Confirm`.
+    pub(crate) loses_confirmed: bool,
+    /// What is wrong with its storage, in words.
+    pub(crate) trouble: &'static str,
     /// Fails a commit like this.
     pub(crate) fail_commit: Option<Failure>,
     /// Fails the hello like this.
@@ -74,6 +85,10 @@ struct Stage {
 pub(crate) struct Seen {
     /// What it runs, if anything.
     pub(crate) running: Vec<Record>,
+    /// What is stored, oldest first.
+    pub(crate) history: Vec<(Stored, Vec<Record>)>,
+    /// The change that waits to be confirmed.
+    pub(crate) waiting: Option<stored::Waiting>,
     /// How many commits were done.
     pub(crate) commits: u32,
     /// How many uploads were begun.
@@ -97,6 +112,10 @@ pub(crate) struct Router {
     seen: Arc<Mutex<Seen>>,
     stage: Option<Stage>,
     file: Vec<u8>,
+    /// The changes of the last drift.
+    drifted: Vec<u8>,
+    /// Until when it cannot be reached.
+    away_until: Option<Instant>,
     /// Answers that were given, to give them again.
     answered: HashMap<([u8; 8], u32), Vec<Vec<u8>>>,
     dice: u64,
@@ -115,6 +134,8 @@ impl Router {
             seen: Arc::new(Mutex::new(seen)),
             stage: None,
             file: Vec::new(),
+            drifted: Vec::new(),
+            away_until: None,
             answered: HashMap::new(),
             dice,
             max_data,
@@ -134,7 +155,9 @@ impl Router {
     /// The packets that answer a packet, those that are lost on the way taken out.
     fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
         self.seen.lock().unwrap().packets += 1;
-        if self.manners.silent || self.loses() {
+        self.tick();
+        let away = self.away_until.is_some_and(|until| Instant::now() < until);
+        if self.manners.silent || away || self.loses() {
             return Vec::new();
         }
         let answers = match self.door.hear(packet) {
@@ -205,6 +228,9 @@ impl Router {
                 }]
             }
             Ask::Status => vec![Answer::Status(self.status())],
+            Ask::Begin { .. } if self.busy().is_some() => {
+                vec![Answer::Failed(self.busy().unwrap())]
+            }
             Ask::Begin { interface, length, digest, piece_size } => {
                 assert_eq!(interface, "wg0");
                 assert!((1..=self.max_data).contains(piece_size));
@@ -239,8 +265,8 @@ impl Router {
                 self.manners.silent = true;
                 Vec::new()
             }
-            Ask::Commit { stage } => match self.image(*stage) {
-                Some(wanted) => self.commit(wanted),
+            Ask::Commit { stage, confirm_within } => match self.image(*stage) {
+                Some(wanted) => self.commit(session, wanted, *confirm_within),
                 None => gone(),
             },
             Ask::Abort { .. } => {
@@ -256,6 +282,7 @@ impl Router {
                 }
                 self.ready(state::report(&running))
             }
+            Ask::Changes { stage: 0 } => self.ready(self.drifted.clone()),
             Ask::Changes { stage } => match self.image(*stage) {
                 Some(wanted) => {
                     let running = self.seen.lock().unwrap().running.clone();
@@ -284,8 +311,7 @@ impl Router {
                 }
                 vec![answer]
             }
-            // The protocol has more than this program asks for.
-            other => panic!("nobody asks for {other:?}"),
+            ask => self.about_stored(session, ask),
         }
     }
 
@@ -314,7 +340,12 @@ impl Router {
         Some(state::decode(&stage.bytes))
     }
 
-    fn commit(&mut self, wanted: Vec<Record>) -> Vec<Answer<'static>> {
+    fn commit(
+        &mut self,
+        session: usize,
+        wanted: Vec<Record>,
+        confirm_within: u16,
+    ) -> Vec<Answer<'static>> {
         if let Some(failure) = &self.manners.fail_commit {
             return vec![Answer::Failed(failure.clone())];
         }
@@ -325,12 +356,8 @@ impl Router {
                 answers.push(Answer::Working { phase, done, total: self.manners.working });
             }
         }
-        let mut seen = self.seen.lock().unwrap();
-        let summary: Summary = state::summary(&seen.running, &wanted);
-        seen.running = wanted;
-        seen.commits += 1;
         self.stage = None;
-        answers.push(Answer::Applied(summary));
+        answers.extend(self.change(session, wanted, Act::Pushed, confirm_within));
         answers
     }
 
@@ -360,6 +387,9 @@ impl Router {
             garbage: 1,
             text: 2,
             interfaces,
+            pending: self.pending(&seen),
+            unresolved: state::unresolved(&seen.running),
+            trouble: self.manners.trouble.try_into().unwrap(),
         }
     }
 }

@@ -62,12 +62,12 @@ fn changed_fields(old: &(Peer, Vec<IpNet>), new: &(Peer, Vec<IpNet>)) -> u8 {
 
 fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
     let mut changes = Vec::new();
-    let wanted = interface(new).unwrap();
-    match interface(old) {
-        None => {
+    match (interface(old), interface(new)) {
+        (_, None) => {}
+        (None, Some(_)) => {
             changes.extend([Change::Create, Change::PrivateKey { generated: false }, Change::Up])
         }
-        Some(now) => {
+        (Some(now), Some(wanted)) => {
             if now.mtu != wanted.mtu {
                 changes.push(Change::Mtu { from: now.mtu, to: wanted.mtu });
             }
@@ -116,10 +116,10 @@ fn list(old: &[Record], new: &[Record]) -> Vec<Change> {
 }
 
 pub(super) fn summary(old: &[Record], new: &[Record]) -> Summary {
-    let wanted = interface(new).unwrap();
+    let wanted = interface(new);
     let mut summary = Summary {
-        public_key: public_key(wanted),
-        listen_port: wanted.listen_port,
+        public_key: wanted.and_then(public_key),
+        listen_port: wanted.and_then(|wanted| wanted.listen_port),
         ..Summary::default()
     };
     for change in list(old, new) {
@@ -153,7 +153,7 @@ pub(super) fn summary(old: &[Record], new: &[Record]) -> Summary {
     summary
 }
 
-fn encode<R: serde::Serialize>(records: &[R]) -> Vec<u8> {
+pub(super) fn encode<R: serde::Serialize>(records: &[R]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
         let mut buf = [0; proto_core::protocol::report::MAX_RECORD];
@@ -170,22 +170,24 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
     let mut handshake = 1_700_000_000;
     let records: Vec<Running> = running
         .iter()
-        .map(|record| match record {
-            Record::Interface(interface) => Running::Interface {
+        .filter_map(|record| match record {
+            // The kernel knows no names.
+            Record::Host(_) => None,
+            Record::Interface(interface) => Some(Running::Interface {
                 name: interface.name.clone(),
                 public_key: public_key(interface),
                 listen_port: interface.listen_port.unwrap_or(33_333),
                 fwmark: interface.fwmark,
                 mtu: interface.mtu,
                 up: true,
-            },
-            Record::Address(net) => Running::Address(*net),
-            Record::Route(route) => Running::Route(*route),
-            Record::Rule(rule) => Running::Rule(*rule),
+            }),
+            Record::Address(net) => Some(Running::Address(*net)),
+            Record::Route(route) => Some(Running::Route(*route)),
+            Record::Rule(rule) => Some(Running::Rule(*rule)),
             Record::Peer(peer) => {
                 // Later peers were heard from later, so that the order is turned round.
                 handshake += 60;
-                Running::Peer {
+                Some(Running::Peer {
                     public_key: peer.public_key,
                     preshared_key: peer.preshared_key.is_some(),
                     endpoint: peer.endpoint,
@@ -194,10 +196,19 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
                     handshake_age: Some(1_700_003_725_u64.saturating_sub(handshake)),
                     rx_bytes: 1_536,
                     tx_bytes: 92,
-                }
+                })
             }
-            Record::AllowedIp(net) => Running::AllowedIp(*net),
+            Record::AllowedIp(net) => Some(Running::AllowedIp(*net)),
         })
         .collect();
     encode(&records)
+}
+
+/// How many endpoints the bench could not look up; nor can this router.
+pub(super) fn unresolved(running: &[Record]) -> u32 {
+    let nameless = |pair: &&[Record]| {
+        let [Record::Peer(peer), Record::Host(_)] = pair else { return false };
+        peer.endpoint.is_none()
+    };
+    u32::try_from(running.windows(2).filter(nameless).count()).unwrap()
 }

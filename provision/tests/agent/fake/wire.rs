@@ -75,6 +75,11 @@ impl Udp {
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         look(&self.seen.lock().unwrap())
     }
+
+    /// Does to the router what somebody could who is logged in on it.
+    pub(crate) fn by_hand(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock().unwrap());
+    }
 }
 
 /// A router on a pseudo-terminal.

@@ -1,0 +1,431 @@
+//! Making a configuration the one that runs and is stored, or leaving both as they were.
+//!
+//! ```text
+//! check -> compare -> prepare (next) -> snapshot -> apply -> compare again -> promote (next -> N)
+//!                        keep            state      kernel                      keep
+//! ```
+//!
+//! What is before `promote` is undone when anything fails or the machine goes down, and by nothing but the
+//! snapshot and the stored configuration, so it does not matter where it was cut. A change that waits to be
+//! confirmed has everything done but `promote`. Going back is in `undo`.
+
+mod undo;
+
+use core::fmt::Write;
+
+use heapless::String;
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::Digest;
+use proto_core::protocol::config::{Interface, PrivateKey, Record};
+use proto_core::protocol::message::{
+    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary,
+};
+use proto_core::protocol::report::Act;
+
+use crate::apply::apply;
+use crate::fault::{Fault, Slot};
+use crate::image::{Checked, Span, check};
+use crate::index::{Extras, Index};
+use crate::kernel::{Kernel, SET};
+use crate::plan::{Plan, Purpose, Work, agree, compare};
+use crate::records::RecordWriter;
+use crate::store::{Head, Store};
+use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::walk::{parse_name, wireguard_link};
+use crate::{remove, report};
+
+/// Gives signs of life: a phase, how much of it is done, and of how much.
+pub type Working<'w> = dyn FnMut(Phase, u32, u32) + 'w;
+
+/// Who makes a change, and what it is to be called.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// How it comes to be; nothing is stored of a repair.
+    pub act: Option<Act>,
+    /// The owner's key.
+    pub key: PublicKey,
+    /// The owner's name.
+    pub by: OwnerName,
+    /// Whether it waits to be confirmed.
+    pub confirm: bool,
+}
+
+impl Change {
+    /// Putting back what is stored.
+    pub const REPAIR: Self =
+        Self { act: None, key: PublicKey([0; 32]), by: OwnerName::new(), confirm: false };
+}
+
+/// What a change came to.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What was changed in the kernel.
+    pub summary: Summary,
+    /// The number it has, or gets.
+    pub number: u32,
+    /// Whether it was stored.
+    pub stored: bool,
+    /// What is stored when it is confirmed.
+    pub pending: Option<Head>,
+}
+
+/// The kernel and what is stored, which are kept in agreement.
+#[derive(Debug)]
+pub struct Committer<'b, N, D: Disk, M> {
+    /// Where failures are written down.
+    pub slot: &'b Slot,
+    /// The kernel.
+    pub kernel: Kernel<'b, N>,
+    /// Files for what is known while a change is made.
+    pub files: Files<D::File>,
+    /// The machine.
+    pub machine: M,
+    /// Where messages to the kernel are written.
+    pub set: &'b mut [u8; SET],
+    /// What the router starts with.
+    pub store: Store<'b, D>,
+    /// What it goes back to while it runs.
+    pub(crate) snapshots: Store<'b, D>,
+    sum_key: [u8; 16],
+    /// What is wrong with what is stored, or nothing.
+    pub trouble: String<MAX_TEXT>,
+}
+
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
+    /// Over the kernel, and the folders for what outlives a reboot and what outlives the agent.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub fn new(
+        kernel: Kernel<'b, N>,
+        files: Files<D::File>,
+        machine: M,
+        set: &'b mut [u8; SET],
+        (keep, state): (D, D),
+    ) -> Result<Self, Fault> {
+        let slot = kernel.slot;
+        let mut sum_key = [0; 16];
+        machine.random(&mut sum_key).map_err(|errno| slot.storage(errno))?;
+        let (store, snapshots) = (Store::new(slot, keep), Store::new(slot, state));
+        let trouble = String::new();
+        Ok(Self { slot, kernel, files, machine, set, store, snapshots, sum_key, trouble })
+    }
+
+    /// What an image would change, and the file of the changes.
+    ///
+    /// # Errors
+    /// As for [`Committer::commit`].
+    pub fn plan(
+        &mut self,
+        image: &mut D::File,
+        span: Span,
+        purpose: Purpose,
+        working: &mut Working<'_>,
+    ) -> Result<(Summary, (u32, Digest)), Fault> {
+        let (target, checked) = self.check(image, span, false, working)?;
+        let (plan, target) = self.compare(image, target, &checked.interface, purpose, working)?;
+        let Self { slot, files, .. } = self;
+        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
+        let written = report::changes(&mut files.report, &mut work, &checked.interface, &plan)?;
+        Ok((plan.summary, written))
+    }
+
+    /// Makes an image the configuration that runs and, unless it waits to be confirmed, is stored.
+    ///
+    /// # Errors
+    /// What is wrong with the image, what the kernel says, or what the storage says. The failure's `state` says
+    /// what became of the running configuration; what is stored is then as it was.
+    pub fn commit(
+        &mut self,
+        image: &mut D::File,
+        span: Span,
+        change: &Change,
+        working: &mut Working<'_>,
+    ) -> Result<Done, Fault> {
+        let slot = self.slot;
+        let purpose = if change.act.is_some() { Purpose::Change } else { Purpose::Repair };
+        let (target, mut checked) = self.check(image, span, false, working)?;
+        let (plan, target) = self.compare(image, target, &checked.interface, purpose, working)?;
+        settle_key(slot, &mut checked.interface, &plan, &self.machine)?;
+        let (same, mut head) = self.next(image, span.end, &checked, change)?;
+        let quiet = plan.summary.is_quiet();
+        let number = if same { head.number.saturating_sub(1) } else { head.number };
+        let mut done = Done { summary: plan.summary.clone(), number, stored: false, pending: None };
+        if quiet && same {
+            return Ok(done);
+        }
+        if !same {
+            self.store.prepare(&mut head, &mut |file, from| {
+                let mut writer = RecordWriter::new(slot, Some(file), from)?;
+                write_image(&mut writer, &checked, image, span.end)?;
+                writer.finish()
+            })?;
+        }
+        self.take_snapshot(&head, checked.interface.fwmark)?;
+        if !quiet {
+            let made = self.make(image, target, &checked.interface, &plan, working);
+            let after = made.map_err(|fault| self.undo(fault, working))?;
+            done.summary.public_key = after.public_key;
+            done.summary.listen_port = after.listen_port;
+        }
+        self.finish(done, head, same, change, working)
+    }
+
+    /// Takes an interface away, and stores that there is none.
+    ///
+    /// # Errors
+    /// [`Code::NoInterface`] when there is none, neither running nor stored; else as for
+    /// [`Committer::commit`].
+    pub fn remove(
+        &mut self,
+        interface: &Name,
+        change: &Change,
+        working: &mut Working<'_>,
+    ) -> Result<Done, Fault> {
+        let slot = self.slot;
+        let name = parse_name(slot, interface)?;
+        self.kernel.wireguard()?;
+        let running = wireguard_link(&mut self.kernel, name)?.is_some();
+        let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
+        if !running && !stored {
+            let text = "there is no interface of that name, neither running nor stored";
+            return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
+        }
+        let mut head = self.head(interface, change)?;
+        if stored {
+            let digest = proto_core::protocol::digest(&[]);
+            self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
+        }
+        let number = if stored { head.number } else { head.number.saturating_sub(1) };
+        let mut done = Done { summary: Summary::default(), number, stored: false, pending: None };
+        self.take_snapshot(&head, 0)?;
+        let Self { kernel, files, set, .. } = self;
+        let mut extras = Extras::new(slot, &mut files.extras);
+        let removed = remove::interface(kernel, &mut extras, set, name, 0);
+        done.summary = removed.map_err(|fault| {
+            let fault = slot.amend(fault, &|failure| failure.state = State::Partly);
+            self.undo(fault, working)
+        })?;
+        self.finish(done, head, !stored, change, working)
+    }
+
+    /// The last step: what was prepared counts, or waits to be confirmed.
+    fn finish(
+        &mut self,
+        mut done: Done,
+        head: Head,
+        same: bool,
+        change: &Change,
+        working: &mut Working<'_>,
+    ) -> Result<Done, Fault> {
+        if !same && change.confirm {
+            done.pending = Some(head);
+            return Ok(done);
+        }
+        if !same {
+            self.store.promote(&head).map_err(|fault| {
+                let changed = |failure: &mut Failure| failure.state = State::Partly;
+                let fault = self.slot.amend(fault, &changed);
+                self.undo(fault, working)
+            })?;
+            done.stored = true;
+        }
+        self.snapshots.discard();
+        Ok(done)
+    }
+
+    /// A change that waited becomes the stored configuration.
+    ///
+    /// # Errors
+    /// [`Code::Storage`]; then it still waits.
+    pub fn confirm(&mut self, head: &Head) -> Result<(), Fault> {
+        self.store.promote(head)?;
+        self.snapshots.discard();
+        Ok(())
+    }
+
+    /// A change that waited is taken back.
+    ///
+    /// # Errors
+    /// What the kernel said; then it is worth another try.
+    pub fn revert(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
+        self.go_back(working)?;
+        self.store.discard();
+        self.snapshots.discard();
+        Ok(())
+    }
+
+    /// Whether an image is the one that is stored, and the head it gets if not.
+    fn next(
+        &mut self,
+        image: &mut D::File,
+        end: u32,
+        checked: &Checked,
+        change: &Change,
+    ) -> Result<(bool, Head), Fault> {
+        let interface = &checked.interface.name;
+        let head = self.head(interface, change)?;
+        if change.act.is_none() {
+            return Ok((true, head));
+        }
+        let mut writer = RecordWriter::<D::File>::new(self.slot, None, 0)?;
+        write_image(&mut writer, checked, image, end)?;
+        let written = writer.finish()?;
+        let newest = self.newest_whole(interface)?;
+        let same = newest.is_some_and(|(stored, _)| {
+            (stored.length, stored.digest) == written
+                && stored.number.saturating_add(1) == head.number
+        });
+        Ok((same, head))
+    }
+
+    /// The head of what is stored next of an interface.
+    fn head(&mut self, interface: &Name, change: &Change) -> Result<Head, Fault> {
+        let newest = self.store.newest(interface, u32::MAX)?.unwrap_or(0);
+        let act = change.act.unwrap_or(Act::Pushed);
+        Ok(Head {
+            time: self.machine.unix_time(),
+            key: change.key,
+            by: change.by.clone(),
+            ..Head::new(interface.clone(), newest.saturating_add(1), act)
+        })
+    }
+
+    /// The newest stored configuration of an interface that is whole. That another one is not is noted.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn newest_whole(&mut self, interface: &str) -> Result<Option<(Head, D::File)>, Fault> {
+        let Self { store, trouble, machine, .. } = self;
+        store.newest_whole(interface, &mut |slot, fault| {
+            let failure = slot.take(fault);
+            let mut text = String::new();
+            // It is not longer than a failure's text by much.
+            let _ = write!(text, "{interface}: {}; the one before it is used", failure.text);
+            if *trouble != text {
+                machine.log(format_args!("{text}"));
+                *trouble = text;
+            }
+        })
+    }
+
+    /// Checks an image and makes its index.
+    fn check(
+        &mut self,
+        image: &mut D::File,
+        span: Span,
+        own: bool,
+        working: &mut Working<'_>,
+    ) -> Result<(Target, Checked), Fault> {
+        let Self { slot, files, sum_key, .. } = self;
+        let mut index = Index::new(slot, &mut files.index);
+        let checked = check(slot, image, span, &mut index, sum_key, own, working)?;
+        if !checked.sorted {
+            index.sort(&mut files.extras)?;
+        }
+        let (items, key) = (index.len(), *sum_key);
+        Ok((Target { end: span.end, items, extras: 0, key, up: true, fwmark: 0 }, checked))
+    }
+
+    fn compare(
+        &mut self,
+        image: &mut D::File,
+        target: Target,
+        interface: &Interface,
+        purpose: Purpose,
+        working: &mut Working<'_>,
+    ) -> Result<(Plan, Target), Fault> {
+        let Self { slot, kernel, files, .. } = self;
+        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
+        let plan = compare(kernel, &mut work, interface, purpose, working)?;
+        let extras = work.extras.len();
+        Ok((plan, Target { extras, ..target }))
+    }
+
+    /// Makes the changes of a plan, and compares again: what the kernel has then.
+    fn make(
+        &mut self,
+        image: &mut D::File,
+        target: Target,
+        interface: &Interface,
+        plan: &Plan,
+        working: &mut Working<'_>,
+    ) -> Result<Summary, Fault> {
+        let Self { slot, kernel, files, machine, set, .. } = self;
+        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
+        apply(kernel, &mut work, interface, plan, machine, set, working)?;
+        let after = compare(kernel, &mut work, interface, Purpose::Verify, working);
+        let after = after.and_then(|after| agree(&mut work, &after).map(|()| after));
+        let after =
+            after.map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))?;
+        Ok(after.summary)
+    }
+}
+
+/// An image on its way into the kernel, apart from the files.
+#[derive(Clone, Copy)]
+struct Target {
+    /// Where the image ends in its file.
+    end: u32,
+    /// How many items it has.
+    items: u32,
+    /// How many the kernel has beyond it.
+    extras: u32,
+    key: [u8; 16],
+    /// Whether the link is to be up.
+    up: bool,
+    /// A mark that our rules may have besides that of the device, or 0.
+    fwmark: u32,
+}
+
+impl Target {
+    const fn work<'f, F: File>(
+        self,
+        slot: &'f Slot,
+        image: &'f mut F,
+        index: &'f mut F,
+        extras: &'f mut F,
+    ) -> Work<'f, F> {
+        let index = Index::again(slot, index, self.items);
+        let extras = Extras::again(slot, extras, self.extras);
+        let Self { end, key, up, fwmark, .. } = self;
+        Work { slot, image, end, index, extras, key, up, fwmark }
+    }
+}
+
+/// The private key that the image leaves to the router: the one the device has, or a new one.
+fn settle_key(
+    slot: &Slot,
+    interface: &mut Interface,
+    plan: &Plan,
+    machine: &dyn Machine,
+) -> Result<(), Fault> {
+    if interface.private_key != PrivateKey::Generate {
+        return Ok(());
+    }
+    let has = plan.device.and_then(|device| device.private_key);
+    let key = match has {
+        Some(key) => key,
+        None => {
+            let mut key = SecretKey([0; 32]);
+            machine.random(&mut key.0).map_err(|errno| slot.storage(errno))?;
+            key.clamped()
+        }
+    };
+    interface.private_key = PrivateKey::Given(key);
+    Ok(())
+}
+
+/// Writes an image as it is stored: with the private key that the interface has.
+fn write_image<F: File, G: File>(
+    writer: &mut RecordWriter<'_, F>,
+    checked: &Checked,
+    image: &mut G,
+    end: u32,
+) -> Result<(), Fault> {
+    writer.record(&Record::Interface(checked.interface.clone()))?;
+    writer.copy(image, checked.rest, end)
+}
+
+#[cfg(test)]
+mod tests;

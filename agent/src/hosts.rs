@@ -1,0 +1,306 @@
+//! Endpoints that are known by name: which ones are still to be looked up, in a file, so that there may be any
+//! number of them.
+//!
+//! They are looked up one after another in the background, and those that cannot be again and again. A push
+//! brings the addresses that the bench has found; the router looks up what the bench could not, and all of
+//! them when it starts, because addresses change while a router lies in a drawer.
+
+use core::net::SocketAddr;
+
+use proto_core::key::PublicKey;
+use proto_core::netlink::wireguard::{PeerChange, SetEncoder};
+use proto_core::protocol::config::{Host, HostName, Record};
+use proto_core::protocol::message::{Name, Subject};
+
+use crate::apply::{flush, put};
+use crate::fault::{Fault, Slot};
+use crate::image::{Records, Span};
+use crate::keep::{self, padded, take, text};
+use crate::kernel::{Kernel, SET};
+use crate::system::{File, NetlinkSocket};
+use crate::walk::parse_name;
+
+/// interface, key, port, name, and whether it is done, with the lengths of both texts
+const ENTRY: usize = 1 + 15 + 32 + 2 + 1 + 253 + 1;
+const DONE_AT: u32 = (ENTRY - 1) as u32;
+
+/// How long to wait at first and at most before all that is left is tried again, in milliseconds.
+const AGAIN: (u64, u64) = (5_000, 300_000);
+
+/// An endpoint that is to be looked up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    interface: Name,
+    peer: PublicKey,
+    /// Its name and port.
+    pub host: Host,
+    done: bool,
+}
+
+/// The endpoints that are to be looked up.
+#[derive(Debug)]
+pub struct Hosts<F> {
+    file: F,
+    /// How many entries there are, and how many of them are not done.
+    len: u32,
+    left: u32,
+    /// The entry that is next, or that is being looked up.
+    next: u32,
+    busy: bool,
+    /// When to go on, and how long to wait after this round.
+    due: u64,
+    wait: u64,
+}
+
+impl Wanted {
+    fn to_bytes(&self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        let mut at = 0;
+        let mut put = |field: &[u8]| keep::put(&mut bytes, &mut at, field);
+        // Both are shorter than 256 bytes.
+        put(&[self.interface.len() as u8]);
+        put(&padded::<15>(&self.interface));
+        put(&self.peer.0);
+        put(&self.host.port.to_le_bytes());
+        put(&[self.host.name.len() as u8]);
+        put(&padded::<253>(&self.host.name));
+        put(&[u8::from(self.done)]);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let interface = text::<15>(&mut rest)?;
+        let peer = PublicKey(*take(&mut rest)?);
+        let port = u16::from_le_bytes(*take(&mut rest)?);
+        let name: HostName = text::<253>(&mut rest)?;
+        let [done] = *take(&mut rest)?;
+        Some(Self { interface, peer, host: Host { name, port }, done: done != 0 })
+    }
+}
+
+impl<F: File> Hosts<F> {
+    /// None yet, in `file`.
+    pub const fn new(file: F) -> Self {
+        Self { file, len: 0, left: 0, next: 0, busy: false, due: 0, wait: AGAIN.0 }
+    }
+
+    /// How many could not be looked up yet.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// When there is something to do, if there is.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<u64> {
+        if self.left > 0 && !self.busy { Some(self.due) } else { None }
+    }
+
+    const fn place(n: u32) -> u32 {
+        n.saturating_mul(ENTRY as u32)
+    }
+
+    fn entry(&mut self, n: u32) -> Option<Wanted> {
+        let mut bytes = [0; ENTRY];
+        let got = self.file.read_at(Self::place(n), &mut bytes).ok()?;
+        Wanted::from_bytes(bytes.get(..got)?)
+    }
+
+    fn done(&mut self, n: u32) {
+        // One that cannot be noted is looked up once more.
+        let _ = self.file.write_at(Self::place(n).saturating_add(DONE_AT), &[1]);
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// Forgets those of an interface.
+    pub fn forget(&mut self, interface: &str) {
+        for n in 0..self.len {
+            if self.entry(n).is_some_and(|entry| !entry.done && entry.interface == interface) {
+                self.done(n);
+            }
+        }
+        if self.left == 0 && !self.busy {
+            (self.len, self.next) = (0, 0);
+            // What is behind the end is never read.
+            let _ = self.file.clear();
+        }
+    }
+
+    /// Takes note of the names in an image of an interface: of all of them, or of those whose peers have no
+    /// endpoint.
+    ///
+    /// # Errors
+    /// `Code::Storage`.
+    pub fn take<G: File>(
+        &mut self,
+        slot: &Slot,
+        interface: &Name,
+        (image, Span { from, end }): (&mut G, Span),
+        all: bool,
+        now: u64,
+    ) -> Result<(), Fault> {
+        self.forget(interface);
+        let mut records = Records::new(slot, image, from, end);
+        let mut last = None;
+        while let Some(record) = records.next()? {
+            match record {
+                Record::Peer(peer) => last = Some(peer),
+                Record::Host(host) => {
+                    let wanted = last.as_ref().filter(|peer| all || peer.endpoint.is_none());
+                    let Some(peer) = wanted.map(|peer| peer.public_key) else { continue };
+                    let wanted = Wanted { interface: interface.clone(), peer, host, done: false };
+                    let written = self.file.write_at(Self::place(self.len), &wanted.to_bytes());
+                    written.map_err(|errno| slot.storage(errno))?;
+                    self.len = self.len.saturating_add(1);
+                    self.left = self.left.saturating_add(1);
+                    (self.due, self.wait) = (now, AGAIN.0);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The next one that is to be looked up. Until [`Hosts::found`] there is no other.
+    pub fn next(&mut self, now: u64) -> Option<Host> {
+        if self.busy || self.left == 0 || now < self.due {
+            return None;
+        }
+        while self.next < self.len {
+            if let Some(wanted) = self.entry(self.next).filter(|wanted| !wanted.done) {
+                self.busy = true;
+                return Some(wanted.host);
+            }
+            self.next = self.next.saturating_add(1);
+        }
+        // Once round.
+        self.next = 0;
+        self.due = now.saturating_add(self.wait);
+        self.wait = self.wait.saturating_mul(2).min(AGAIN.1);
+        None
+    }
+
+    /// What came of looking it up: the endpoint is set, if there is an address. What was said, if that was not
+    /// nothing.
+    ///
+    /// # Errors
+    /// What the kernel said; then it is tried no more.
+    pub fn found<N: NetlinkSocket>(
+        &mut self,
+        kernel: &mut Kernel<'_, N>,
+        set: &mut [u8; SET],
+        address: Option<SocketAddr>,
+    ) -> Result<Option<(Wanted, SocketAddr)>, Fault> {
+        let n = self.next;
+        self.busy = false;
+        self.next = n.saturating_add(1);
+        let wanted = self.entry(n).filter(|wanted| !wanted.done);
+        let (Some(wanted), Some(address)) = (wanted, address) else { return Ok(None) };
+        self.done(n);
+        let family = kernel.wireguard()?;
+        let name = parse_name(kernel.slot, &wanted.interface)?;
+        let mut encoder = SetEncoder::new(set, family, name);
+        let change = PeerChange {
+            update_only: true,
+            endpoint: Some(address),
+            ..PeerChange::new(wanted.peer)
+        };
+        let about = Subject::Endpoint(wanted.peer);
+        put(kernel, &mut encoder, about, &|encoder| encoder.peer(&change))?;
+        flush(kernel, &mut encoder, about)?;
+        Ok(Some((wanted, address)))
+    }
+}
+
+impl Wanted {
+    /// The interface of the peer.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Memory;
+    use proto_core::protocol::config::Peer;
+    use proto_core::protocol::message::cut;
+
+    fn image(interface: &str, names: &[(&str, bool)]) -> Vec<u8> {
+        let mut image = Vec::new();
+        for (n, (name, known)) in (0..).zip(names) {
+            let endpoint = known.then(|| "192.0.2.1:5".parse().unwrap());
+            let peer = Peer {
+                public_key: PublicKey([n; 32]),
+                preshared_key: None,
+                endpoint,
+                persistent_keepalive: 0,
+            };
+            let host = Host { name: cut(name), port: 7 };
+            let _ = interface;
+            for record in [Record::Peer(peer), Record::Host(host)] {
+                let mut buf = [0; 300];
+                image.extend_from_slice(postcard::to_slice(&record, &mut buf).unwrap());
+            }
+        }
+        image
+    }
+
+    fn take(hosts: &mut Hosts<Memory>, interface: &str, names: &[(&str, bool)], all: bool) {
+        let mut file = Memory::default();
+        let image = image(interface, names);
+        file.write_at(0, &image).unwrap();
+        let span = Span { from: 0, end: image.len() as u32 };
+        hosts.take(&Slot::default(), &cut(interface), (&mut file, span), all, 0).unwrap();
+    }
+
+    /// Looks the next one up, in vain.
+    fn fail(hosts: &mut Hosts<Memory>, now: u64) -> Option<String> {
+        let host = hosts.next(now)?;
+        hosts.busy = false;
+        hosts.next += 1;
+        Some(host.name.as_str().to_owned())
+    }
+
+    #[test]
+    fn what_the_bench_has_found_is_not_looked_up_after_a_push() {
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "wg0", &[("a", true), ("b", false)], false);
+        assert_eq!((hosts.left(), fail(&mut hosts, 0).as_deref()), (1, Some("b")));
+        take(&mut hosts, "wg0", &[("a", true), ("b", false)], true);
+        assert_eq!(hosts.left(), 2);
+    }
+
+    #[test]
+    fn what_is_left_is_tried_again_after_a_while_that_grows() {
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "wg0", &[("a", false), ("b", false)], true);
+        take(&mut hosts, "wg1", &[("c", false)], true);
+        let mut now = 0;
+        for wait in [5_000, 10_000, 20_000] {
+            for name in ["a", "b", "c"] {
+                assert_eq!(fail(&mut hosts, now).as_deref(), Some(name));
+            }
+            assert_eq!(fail(&mut hosts, now), None);
+            assert_eq!(hosts.deadline(), Some(now + wait));
+            now += wait;
+        }
+        hosts.forget("wg0");
+        assert_eq!(fail(&mut hosts, now).as_deref(), Some("c"));
+        hosts.forget("wg1");
+        assert_eq!((hosts.deadline(), hosts.len), (None, 0));
+    }
+
+    #[test]
+    fn one_is_looked_up_at_a_time() {
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "wg0", &[("a", false), ("b", false)], true);
+        assert!(hosts.next(0).is_some());
+        assert!(hosts.next(0).is_none() && hosts.deadline().is_none());
+        // A push in between: what was being looked up is not wanted any more.
+        take(&mut hosts, "wg0", &[("c", false)], true);
+        assert_eq!(hosts.left(), 1);
+    }
+}

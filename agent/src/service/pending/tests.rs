@@ -1,0 +1,239 @@
+//! Changes that wait, by the clock and by the sessions of those who confirm them.
+
+use super::*;
+use crate::owners::{Ownership, Standing};
+use crate::service::Visitor;
+use crate::testing::{Agent, Bench, Drawer, Sent, Wire, World, with_agent_on};
+use proto_core::key::PublicKey;
+use proto_core::protocol::config::{Interface, PrivateKey, Record};
+use proto_core::protocol::envelope::{self, HELLO_VERSION};
+use proto_core::protocol::message::{Applied, Ask, Failure, Owner, Reply, Request, Role, cut};
+use proto_core::protocol::{MAX_PACKET, VERSION, digest, session};
+
+/// A router, and what has become of it.
+#[derive(Default)]
+struct Router {
+    world: World,
+    bench: Bench,
+    keep: Drawer,
+    state: Drawer,
+}
+
+/// Somebody at the bench: the session they are in, and the newest one there is.
+#[derive(Clone, Copy)]
+struct Anne {
+    nth: u32,
+    newest: u32,
+}
+
+const FIRST: Anne = Anne { nth: 1, newest: 1 };
+
+impl Router {
+    fn with<T>(&self, act: impl FnOnce(&mut Agent<'_, Wire>) -> T) -> T {
+        let sockets = (self.world.socket(false), self.world.socket(true));
+        let folders = (self.keep.clone(), self.state.clone());
+        with_agent_on(sockets, &self.bench, folders, |mut agent| act(&mut agent))
+    }
+
+    fn ask(&self, agent: &mut Agent<'_, Wire>, id: u32, anne: Anne, ask: Ask<'_>) -> Outcome {
+        let key = PublicKey([1; 32]);
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let owner = Owner { key, role: Role::Admin, name: cut("anne") };
+        let _ = ownership.add(agent.slot, &owner).map_err(|fault| agent.slot.take(fault));
+        let mut visitor = Visitor {
+            key,
+            standing: Standing::Owner(Role::Admin),
+            wire: session::Wire::Serial,
+            nth: anne.nth,
+            newest: anne.newest,
+            handshake_hash: [0; 32],
+            ownership: &mut ownership,
+        };
+        let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
+        let mut buf = [0; MAX_PACKET];
+        // A client of its own for each, so that none is taken for another.
+        let request = Request { client: [id as u8; 8], id, ask };
+        let len = envelope::write(version, &request, &mut buf).unwrap();
+        let mut sent = Sent::default();
+        let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
+        let packet = sent.0.pop().unwrap().leak();
+        let (_, reply) = envelope::read::<Reply<'_>>(packet, |_| true).unwrap();
+        match reply.answer {
+            Answer::Failed(failure) => Outcome::Failed(failure),
+            answer => Outcome::Done(answer),
+        }
+    }
+
+    /// Pushes an interface with this port.
+    fn push(&self, agent: &mut Agent<'_, Wire>, port: u16, confirm_within: u16) -> Outcome {
+        let record = Record::Interface(Interface {
+            name: cut("wg0"),
+            private_key: PrivateKey::Generate,
+            listen_port: Some(port),
+            fwmark: 0,
+            mtu: 1420,
+        });
+        let mut buf = [0; 64];
+        let image = &*postcard::to_slice(&record, &mut buf).unwrap();
+        let begin = Ask::Begin {
+            interface: cut("wg0"),
+            length: image.len() as u32,
+            digest: digest(image),
+            piece_size: 100,
+        };
+        agent.kept.clear();
+        let stage = match self.ask(agent, 7, FIRST, begin) {
+            Outcome::Done(Answer::Received { stage, .. }) => stage,
+            other => return other,
+        };
+        // All in the name of one client.
+        let piece = Ask::Piece { stage, index: 0, data: image };
+        self.ask(agent, 7, FIRST, piece);
+        agent.kept.clear();
+        self.ask(agent, 7, FIRST, Ask::Commit { stage, confirm_within })
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.world.seen().links.first().map(|link| link.4)
+    }
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "tests have room")]
+enum Outcome {
+    Done(Answer<'static>),
+    Failed(Failure),
+}
+
+impl Outcome {
+    #[track_caller]
+    fn applied(self) -> Applied {
+        match self {
+            Self::Done(Answer::Applied(applied)) => applied,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn failed(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Done(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_a_session_after_the_change_confirms_it() {
+    let router = Router::default();
+    router.with(|agent| {
+        assert!(router.push(agent, 1, 0).applied().stored);
+        assert_eq!(router.ask(agent, 9, FIRST, Ask::Confirm).failed().code, Code::NotPending);
+        let applied = router.push(agent, 2, 60).applied();
+        assert_eq!((applied.number, applied.stored, applied.confirm_within), (2, false, 60));
+        for old in
+            [Anne { nth: 1, newest: 1 }, Anne { nth: 1, newest: 2 }, Anne { nth: 0, newest: 5 }]
+        {
+            let failure =
+                router.ask(agent, 10 + old.nth * 9 + old.newest, old, Ask::Confirm).failed();
+            assert_eq!(failure.code, Code::NotFresh);
+        }
+        let fresh = Anne { nth: 2, newest: 2 };
+        let Outcome::Done(Answer::Confirmed { interface, number }) =
+            router.ask(agent, 30, fresh, Ask::Confirm)
+        else {
+            panic!()
+        };
+        assert_eq!((&*interface, number), ("wg0", 2));
+        router.bench.now.set(100_000);
+        agent.tick();
+        assert_eq!((router.port(), agent.deadline()), (Some(2), None));
+    });
+}
+
+#[test]
+fn a_change_that_nobody_confirms_is_taken_back_in_time() {
+    let router = Router::default();
+    router.with(|agent| {
+        router.push(agent, 1, 0).applied();
+        router.push(agent, 2, 60).applied();
+        assert_eq!(agent.deadline(), Some(60_000));
+        router.bench.now.set(26_001);
+        agent.tick();
+        assert_eq!(router.port(), Some(2));
+        // Meanwhile everybody else is told.
+        let failure = router.push(agent, 3, 0).failed();
+        assert_eq!(failure.code, Code::Busy);
+        assert_eq!(failure.text, "anne's change of wg0 waits to be confirmed for another 34 s");
+        let busy = [
+            Ask::Remove { interface: cut("wg0") },
+            Ask::Repair { interface: cut("wg0") },
+            Ask::Rollback { interface: cut("wg0"), number: 1, confirm_within: 0 },
+        ];
+        for (id, ask) in (40..).zip(busy) {
+            assert_eq!(router.ask(agent, id, FIRST, ask).failed().code, Code::Busy);
+        }
+        let Outcome::Done(Answer::Status(status)) = router.ask(agent, 50, FIRST, Ask::Status)
+        else {
+            panic!()
+        };
+        let pending = status.pending.unwrap();
+        assert_eq!((&*pending.by, pending.number, pending.seconds), ("anne", 2, 34));
+        router.bench.now.set(60_000);
+        agent.tick();
+        assert_eq!((router.port(), agent.deadline()), (Some(1), None));
+        assert!(router.bench.log.borrow().last().unwrap().contains("nobody confirmed"));
+        // Nothing waits any more, and the way is free.
+        assert_eq!(router.ask(agent, 60, FIRST, Ask::Revert).failed().code, Code::NotPending);
+        assert_eq!(router.push(agent, 3, 0).applied().number, 2);
+    });
+}
+
+#[test]
+fn a_change_is_taken_back_at_once_when_asked() {
+    let router = Router::default();
+    router.with(|agent| {
+        router.push(agent, 2, 60).applied();
+        let reverted = router.ask(agent, 20, FIRST, Ask::Revert);
+        assert!(matches!(reverted, Outcome::Done(Answer::Reverted { .. })), "{reverted:?}");
+        assert_eq!((router.port(), agent.deadline()), (None, None));
+    });
+}
+
+#[test]
+fn a_change_that_changes_nothing_needs_no_confirming() {
+    let router = Router::default();
+    router.with(|agent| {
+        router.push(agent, 1, 0).applied();
+        let applied = router.push(agent, 1, 60).applied();
+        assert_eq!((applied.confirm_within, applied.stored, applied.number), (0, false, 1));
+        assert_eq!(router.push(agent, 1, 3_601).failed().code, Code::Malformed);
+    });
+}
+
+#[test]
+fn what_cannot_be_applied_at_the_start_is_tried_again() {
+    use crate::testing::Incident;
+    use proto_core::netlink::Errno;
+
+    let router = Router::default();
+    router.with(|agent| router.push(agent, 1, 0).applied());
+    router.world.reboot();
+    router.world.incident(0, Incident::Broken(Errno::EPERM));
+    router.with(|agent| {
+        agent.start();
+        assert_eq!((router.port(), agent.deadline()), (None, Some(1_000)));
+        assert!(agent.committer.trouble.starts_with("wg0: "), "{}", agent.committer.trouble);
+        for (now, next) in [(1_000, 3_000), (3_000, 7_000)] {
+            router.bench.now.set(now);
+            agent.tick();
+            assert_eq!(agent.deadline(), Some(next));
+        }
+        router.world.revive();
+        router.bench.now.set(7_000);
+        agent.tick();
+        assert_eq!((router.port(), agent.deadline()), (Some(1), None));
+        assert!(agent.committer.trouble.is_empty());
+    });
+}

@@ -1,0 +1,167 @@
+//! What is stored: its history, whether it runs, and making it run again.
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::message::{Answer, Code, Name, OwnerName, Subject};
+use proto_core::protocol::report::{Act, Stored};
+
+use super::push::beat;
+use super::{Service, Turn, Visitor};
+use crate::commit::Change;
+use crate::fault::Fault;
+use crate::plan::Purpose;
+use crate::records::RecordWriter;
+use crate::store::Head;
+use crate::system::{Disk, Machine, NetlinkSocket};
+
+impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+    pub(super) fn history(
+        &mut self,
+        turn: &mut Turn<'_>,
+        interface: Option<&Name>,
+    ) -> Result<(), Fault> {
+        self.readable = None;
+        let slot = self.slot;
+        let store = &mut self.committer.store;
+        let mut report = RecordWriter::new(slot, Some(&mut self.committer.files.report), 0)?;
+        let mut last = Name::new();
+        loop {
+            let next = match interface {
+                Some(interface) if last.is_empty() => Some(interface.clone()),
+                Some(_) => None,
+                None => store.interface_after(&last)?,
+            };
+            let Some(next) = next else { break };
+            last = next;
+            let mut below = u32::MAX;
+            while let Some(number) = store.newest(&last, below)? {
+                below = number;
+                let opened = store.open(&last, number);
+                let (stored, whole) = match opened {
+                    Ok((head, _)) => (head.shown(false), true),
+                    Err(_) if slot.code() == Some(Code::Damaged) => (damaged(&last, number), false),
+                    Err(fault) => return Err(fault),
+                };
+                report.record(&stored)?;
+                if interface.is_none() && whole {
+                    break;
+                }
+            }
+        }
+        let written = report.finish()?;
+        turn.answer(&self.publish(turn.client, written, None).ready());
+        Ok(())
+    }
+
+    /// The stored configuration of an interface, which has to be one with an image.
+    fn stored(&mut self, interface: &Name) -> Result<(Head, D::File), Fault> {
+        let newest = self.committer.newest_whole(interface)?;
+        newest.filter(|(head, _)| head.has_image()).ok_or_else(|| self.not_stored())
+    }
+
+    fn not_stored(&self) -> Fault {
+        let text = "nothing is stored of it";
+        self.slot.fail(Code::NotStored, Subject::Interface, text)
+    }
+
+    pub(super) fn drift(&mut self, turn: &mut Turn<'_>, interface: &Name) -> Result<(), Fault> {
+        let (head, mut image) = self.stored(interface)?;
+        let client = turn.client;
+        let mut working = beat(self.committer.machine, turn);
+        let (summary, written) =
+            self.committer.plan(&mut image, head.span(), Purpose::Repair, &mut working)?;
+        drop(working);
+        self.publish(client, written, Some(0));
+        turn.answer(&Answer::Planned(summary));
+        Ok(())
+    }
+
+    pub(super) fn repair(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+    ) -> Result<(), Fault> {
+        self.allowed(interface)?;
+        self.check_free(turn.client)?;
+        let (head, mut image) = self.stored(interface)?;
+        let done = {
+            let mut working = beat(self.committer.machine, turn);
+            self.committer.commit(&mut image, head.span(), &Change::REPAIR, &mut working)
+        };
+        if done.is_ok() {
+            self.look_up_image(interface, &head, &mut image);
+        }
+        self.answer_change(turn, visitor, interface, done, 0)
+    }
+
+    pub(super) fn rollback(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+        number: u32,
+        confirm_within: u16,
+    ) -> Result<(), Fault> {
+        self.allowed(interface)?;
+        self.check_confirm(confirm_within)?;
+        self.check_free(turn.client)?;
+        let number = match number {
+            0 => {
+                let (newest, _) =
+                    self.committer.newest_whole(interface)?.ok_or_else(|| self.not_stored())?;
+                let before = self.committer.store.newest(interface, newest.number)?;
+                before.ok_or_else(|| {
+                    let text = "there is no stored configuration before this one";
+                    self.slot.fail(Code::NotStored, Subject::Interface, text)
+                })?
+            }
+            number => number,
+        };
+        let (head, mut image) = self.committer.store.open(interface, number)?;
+        let change = visitor.change(Act::RolledBack { number }, confirm_within);
+        let done = {
+            let mut working = beat(self.committer.machine, turn);
+            if head.has_image() {
+                self.committer.commit(&mut image, head.span(), &change, &mut working)
+            } else {
+                self.committer.remove(interface, &change, &mut working)
+            }
+        };
+        if done.is_ok() {
+            self.look_up_image(interface, &head, &mut image);
+        }
+        self.answer_change(turn, visitor, interface, done, confirm_within)
+    }
+
+    /// Takes note of the endpoints to look up of an image that runs now.
+    fn look_up_image(&mut self, interface: &Name, head: &Head, image: &mut D::File) {
+        let now = self.committer.machine.now();
+        let taken = self.hosts.take(self.slot, interface, (image, head.span()), true, now);
+        let _ = taken.map_err(|fault| self.slot.take(fault));
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+    ) -> Result<(), Fault> {
+        self.allowed(interface)?;
+        self.check_free(turn.client)?;
+        let change = visitor.change(Act::Removed, 0);
+        let done = {
+            let mut working = beat(self.committer.machine, turn);
+            self.committer.remove(interface, &change, &mut working)
+        };
+        if done.is_ok() {
+            self.hosts.forget(interface);
+        }
+        self.answer_change(turn, visitor, interface, done, 0)
+    }
+}
+
+/// What can be said of a stored configuration that cannot be read.
+fn damaged(interface: &Name, number: u32) -> Stored {
+    let (key, by) = (PublicKey([0; 32]), OwnerName::new());
+    Head { key, by, ..Head::new(interface.clone(), number, Act::Pushed) }.shown(true)
+}

@@ -1,0 +1,75 @@
+//! The running state of an interface as an image: what the agent goes back to when a change fails or is not
+//! confirmed. It has the keys, so it never leaves the router.
+
+use proto_core::netlink::IfName;
+use proto_core::netlink::wireguard::{Event, PeerInfo};
+use proto_core::protocol::Digest;
+use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
+use proto_core::protocol::message::{Code, Subject, cut};
+
+use crate::fault::Fault;
+use crate::kernel::{Kernel, LinkState, steady};
+use crate::records::RecordWriter;
+use crate::system::{File, NetlinkSocket};
+use crate::walk::{PROTOCOL, each_address, each_event, each_route, each_rule_of, wanted_route};
+
+/// Writes the image of an interface into `file` from the byte `from` on. Its length and digest.
+///
+/// Its items are in the order in which the kernel tells them, the peers first.
+///
+/// # Errors
+/// What the kernel says, [`Code::Storage`].
+pub fn image<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    file: &mut F,
+    from: u32,
+    name: IfName,
+    link: &LinkState,
+) -> Result<(u32, Digest), Fault> {
+    let slot = kernel.slot;
+    let mut done = None;
+    steady(slot, Subject::Interface, &mut || {
+        let mut image = RecordWriter::new(slot, Some(&mut *file), from)?;
+        let mut fwmark = 0;
+        // The device is told before its peers.
+        let mut whole = each_event(kernel, name, &mut |event| match event {
+            Event::Device(device) => {
+                fwmark = device.fwmark;
+                image.record(&Record::Interface(Interface {
+                    name: cut(name.as_str()),
+                    private_key: device.private_key.map_or(PrivateKey::None, PrivateKey::Given),
+                    listen_port: Some(device.listen_port),
+                    fwmark,
+                    mtu: link.mtu,
+                }))
+            }
+            Event::Peer(info) => image.record(&peer(info)),
+            Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
+        })?;
+        whole &= each_address(kernel, link.index, &mut |net| image.record(&Record::Address(net)))?;
+        whole &= each_route(kernel, link.index, &mut |route| {
+            if route.protocol == PROTOCOL {
+                image.record(&Record::Route(wanted_route(&route)))?;
+            }
+            Ok(())
+        })?;
+        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
+            if owned {
+                image.record(&Record::Rule(rule))?;
+            }
+            Ok(())
+        })?;
+        done = Some(image.finish()?);
+        Ok(whole)
+    })?;
+    done.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
+}
+
+const fn peer(info: &PeerInfo) -> Record {
+    Record::Peer(Peer {
+        public_key: info.public_key,
+        preshared_key: info.preshared_key,
+        endpoint: info.endpoint,
+        persistent_keepalive: info.persistent_keepalive,
+    })
+}

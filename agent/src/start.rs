@@ -1,0 +1,117 @@
+//! What the agent does when it starts, before anybody asks for anything: what was cut short is taken back, and
+//! what is stored is applied.
+
+use proto_core::protocol::message::{Code, Failure, MAX_TEXT, Name, Subject};
+
+use heapless::String;
+
+use core::fmt::Write;
+
+use crate::commit::{Change, Committer};
+use crate::fault::{Fault, Slot};
+use crate::image::Span;
+use crate::system::{Disk, Machine, NetlinkSocket};
+
+/// Sees an image that was applied: of which interface, in which file, and where in it.
+pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
+
+impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
+    /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
+    /// forgot by starting anew needs no taking back.
+    pub fn take_back_unfinished(&mut self) {
+        self.store.discard();
+        let Ok((head, _)) = self.snapshots.open_snapshot().map_err(|fault| self.slot.take(fault))
+        else {
+            return self.snapshots.discard();
+        };
+        // With that number it was the last step that was cut, and it was done.
+        let newest = self.store.newest(&head.interface, u32::MAX);
+        let newest = newest.map_err(|fault| self.slot.take(fault)).ok().flatten();
+        let unfinished = newest.is_none_or(|newest| newest < head.number);
+        if head.boot == self.machine.boot_id() && unfinished {
+            let interface = &head.interface;
+            match self.go_back(&mut |_, _, _| {}) {
+                Ok(_) => {
+                    self.machine.log(format_args!("{interface}: took an unfinished change back"));
+                }
+                Err(fault) => self.note(interface, fault),
+            }
+        }
+        self.snapshots.discard();
+    }
+
+    /// Applies what is stored of every interface that `allowed` allows. Whether all of it runs now.
+    ///
+    /// `applied` sees each image that runs.
+    pub fn apply_stored(
+        &mut self,
+        allowed: &dyn Fn(&str) -> bool,
+        applied: &mut Applied<'_, D::File>,
+    ) -> bool {
+        self.trouble.clear();
+        let mut whole = true;
+        let mut last = Name::new();
+        loop {
+            match self.store.interface_after(&last) {
+                Ok(Some(next)) => last = next,
+                Ok(None) => return whole,
+                Err(fault) => {
+                    self.note("", fault);
+                    return false;
+                }
+            }
+            if !allowed(&last) {
+                continue;
+            }
+            match self.repair(&last, applied) {
+                Ok(changed) => {
+                    if changed {
+                        self.machine.log(format_args!("{last}: applied what is stored"));
+                    }
+                }
+                Err(fault) => {
+                    whole &= self.slot.code() == Some(Code::NotStored);
+                    self.note(&last, fault);
+                }
+            }
+        }
+    }
+
+    /// Applies what is stored of an interface. Whether anything had to change.
+    fn repair(
+        &mut self,
+        interface: &Name,
+        applied: &mut Applied<'_, D::File>,
+    ) -> Result<bool, Fault> {
+        let Some((head, mut image)) = self.newest_whole(interface)? else {
+            let text = "nothing that is stored is whole";
+            return Err(self.slot.fail(Code::NotStored, Subject::Interface, text));
+        };
+        if !head.has_image() {
+            return Ok(false);
+        }
+        let done = self.commit(&mut image, head.span(), &Change::REPAIR, &mut |_, _, _| {})?;
+        applied(self.slot, (interface, &mut image, head.span()))?;
+        Ok(!done.summary.is_quiet())
+    }
+
+    /// Keeps a failure that there is nobody to tell of.
+    pub fn note(&mut self, interface: &str, fault: Fault) {
+        let Failure { subject, text, .. } = self.slot.take(fault);
+        let mut trouble = String::<MAX_TEXT>::new();
+        let colon = |part: &str| if part.is_empty() { "" } else { ": " };
+        let about = if matches!(subject, Subject::None | Subject::Interface) {
+            None
+        } else {
+            Some(subject)
+        };
+        let before = colon(interface);
+        // What does not fit is left out.
+        let _ = match about {
+            Some(subject) => write!(trouble, "{interface}{before}{subject}: {text}"),
+            None => write!(trouble, "{interface}{before}{text}"),
+        };
+        self.machine.log(format_args!("{trouble}"));
+        self.trouble = trouble;
+    }
+}

@@ -1,0 +1,273 @@
+//! Configurations in files: what the router starts with, with its history, and what it goes back to.
+//!
+//! A file is a head in the form of [`crate::keep`], and behind it the image, whose length and digest are in the
+//! head. `INTERFACE.NUMBER` is a configuration that is stored; of those of one interface that are whole, the
+//! one with the greatest number is what the router starts with. `next` is one that is not stored yet: it gets
+//! its name when it is, and that is the moment that counts. A power cut at any other leaves what there was.
+//!
+//! Which configuration is written when is not here (`commit`).
+
+mod head;
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::String;
+use proto_core::netlink::Errno;
+use proto_core::protocol::Digest;
+use proto_core::protocol::message::{Code, Name, Subject};
+use proto_core::text::{number, split_last};
+
+use crate::fault::{Fault, Slot};
+use crate::image::has_digest;
+use crate::keep::Wrong;
+use crate::system::{Disk, File};
+use head::HEAD;
+
+pub use head::Head;
+
+/// How many configurations of an interface are kept.
+pub const HISTORY: u32 = 5;
+
+/// A configuration on its way to a name of its own.
+const NEXT: &CStr = c"next";
+
+/// The name of a file.
+struct FileName(String<32>);
+
+impl FileName {
+    fn new(interface: &str, number: u32) -> Self {
+        let mut name = String::new();
+        // At most 15, 1, 10 and 1 bytes.
+        let _ = write!(name, "{interface}.{number}\0");
+        Self(name)
+    }
+
+    fn as_c(&self) -> &CStr {
+        CStr::from_bytes_until_nul(self.0.as_bytes()).unwrap_or_default()
+    }
+
+    /// The interface and the number in a name, if it is one of a stored configuration.
+    fn parse(name: &CStr) -> Option<(&str, u32)> {
+        let (interface, digits) = split_last(name.to_str().ok()?, b'.')?;
+        let plain = !digits.starts_with('0') && !interface.is_empty() && interface.len() <= 15;
+        number(digits).filter(|_| plain).map(|number| (interface, number))
+    }
+}
+
+/// Writes an image into a file from a byte on: its length and digest.
+pub type WriteImage<'w, F> = dyn FnMut(&mut F, u32) -> Result<(u32, Digest), Fault> + 'w;
+
+/// A folder with configurations.
+#[derive(Debug)]
+pub struct Store<'b, D> {
+    slot: &'b Slot,
+    disk: D,
+}
+
+impl<'b, D: Disk> Store<'b, D> {
+    /// In this folder.
+    pub const fn new(slot: &'b Slot, disk: D) -> Self {
+        Self { slot, disk }
+    }
+
+    fn failed<T>(&self, result: Result<T, Errno>) -> Result<T, Fault> {
+        result.map_err(|errno| self.slot.storage(errno))
+    }
+
+    /// The greatest number below `below` that there is of an interface.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn newest(&mut self, interface: &str, below: u32) -> Result<Option<u32>, Fault> {
+        let mut newest = None;
+        let listed = self.disk.each_name(&mut |name| match FileName::parse(name) {
+            Some((found, number)) if found == interface && number < below => {
+                newest = newest.max(Some(number));
+            }
+            _ => {}
+        });
+        self.failed(listed)?;
+        Ok(newest)
+    }
+
+    /// The first interface behind `after` in the order of their names.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn interface_after(&mut self, after: &str) -> Result<Option<Name>, Fault> {
+        let mut first: Option<Name> = None;
+        let listed = self.disk.each_name(&mut |name| {
+            if let Some((found, _)) = FileName::parse(name)
+                && found > after
+                && first.as_ref().is_none_or(|first| found < first.as_str())
+            {
+                first = Name::try_from(found).ok();
+            }
+        });
+        self.failed(listed)?;
+        Ok(first)
+    }
+
+    /// Opens a stored configuration, and checks that it is whole.
+    ///
+    /// # Errors
+    /// [`Code::NotStored`], [`Code::Damaged`], [`Code::Storage`].
+    pub fn open(&mut self, interface: &str, number: u32) -> Result<(Head, D::File), Fault> {
+        let (head, file) = self.open_file(FileName::new(interface, number).as_c(), number)?;
+        if head.number == number && head.interface == interface {
+            return Ok((head, file));
+        }
+        Err(self.damaged(number, Wrong::Damaged))
+    }
+
+    fn damaged(&self, number: u32, wrong: Wrong) -> Fault {
+        let code = Code::Damaged;
+        match wrong {
+            Wrong::Version(version) => self.slot.say(
+                code,
+                Subject::Interface,
+                Errno(0),
+                format_args!(
+                    "stored configuration {number} is damaged, or was written by another version \
+                     of the agent (format {version})"
+                ),
+            ),
+            _ => self.slot.say(
+                code,
+                Subject::Interface,
+                Errno(0),
+                format_args!("stored configuration {number} is damaged"),
+            ),
+        }
+    }
+
+    fn open_file(&mut self, name: &CStr, number: u32) -> Result<(Head, D::File), Fault> {
+        let mut file = match self.disk.open(name) {
+            Err(Errno::ENOENT) => {
+                let words = format_args!("there is no stored configuration {number}");
+                return Err(self.slot.say(Code::NotStored, Subject::Interface, Errno(0), words));
+            }
+            file => self.failed(file)?,
+        };
+        let mut buf = [0; HEAD];
+        let got = self.failed(file.read_at(0, &mut buf))?;
+        let head = Head::from_bytes(buf.get(..got).unwrap_or_default());
+        let head = head.map_err(|wrong| self.damaged(number, wrong))?;
+        if !has_digest(self.slot, &mut file, head.span(), &head.digest)? {
+            return Err(self.damaged(number, Wrong::Damaged));
+        }
+        Ok((head, file))
+    }
+
+    /// Opens the newest configuration of an interface that is whole. Those that are not are told.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn newest_whole(
+        &mut self,
+        interface: &str,
+        damaged: &mut dyn FnMut(&Slot, Fault),
+    ) -> Result<Option<(Head, D::File)>, Fault> {
+        let mut below = u32::MAX;
+        while let Some(number) = self.newest(interface, below)? {
+            match self.open(interface, number) {
+                Ok(found) => return Ok(Some(found)),
+                Err(fault) => match self.slot.code() {
+                    Some(Code::Damaged) => damaged(self.slot, fault),
+                    _ => return Err(fault),
+                },
+            }
+            below = number;
+        }
+        Ok(None)
+    }
+
+    /// Writes a configuration to a file that does not count yet. `image` writes its records.
+    fn write(
+        &mut self,
+        head: &mut Head,
+        image: &mut WriteImage<'_, D::File>,
+        sync: bool,
+    ) -> Result<(), Fault> {
+        let file = self.disk.create(NEXT);
+        let mut file = self.failed(file)?;
+        (head.length, head.digest) = image(&mut file, HEAD as u32)?;
+        self.failed(file.write_at(0, &head.to_bytes()))?;
+        if sync {
+            let synced = self.disk.sync(&mut file);
+            self.failed(synced)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration that is to be stored next, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// [`Code::Storage`]; then nothing is different.
+    pub fn prepare(
+        &mut self,
+        head: &mut Head,
+        image: &mut WriteImage<'_, D::File>,
+    ) -> Result<(), Fault> {
+        let written = self.write(head, image, true);
+        if written.is_err() {
+            self.discard();
+        }
+        written
+    }
+
+    /// Makes what was prepared the stored configuration of its interface: when this returns, it is what the
+    /// router starts with.
+    ///
+    /// # Errors
+    /// [`Code::Storage`]; then the router starts with what it had, unless the disk took the name and said that
+    /// it did not.
+    pub fn promote(&mut self, head: &Head) -> Result<(), Fault> {
+        let name = FileName::new(&head.interface, head.number);
+        let renamed = self.disk.rename(NEXT, name.as_c());
+        self.failed(renamed)?;
+        if let Err(errno) = self.disk.sync_names() {
+            let _ = self.disk.unlink(name.as_c());
+            let _ = self.disk.sync_names();
+            return Err(self.slot.storage(errno));
+        }
+        let mut below = head.number.saturating_sub(HISTORY).saturating_add(1);
+        // One too many does no harm, and the next time it goes.
+        while let Ok(Some(number)) = self.newest(&head.interface, below) {
+            let _ = self.disk.unlink(FileName::new(&head.interface, number).as_c());
+            below = number;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was prepared.
+    pub fn discard(&mut self) {
+        // There may be none.
+        let _ = self.disk.unlink(NEXT);
+    }
+
+    /// Writes the snapshot that a change that is not done goes back to. It outlives the agent, not the machine.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn write_snapshot(
+        &mut self,
+        head: &mut Head,
+        image: &mut WriteImage<'_, D::File>,
+    ) -> Result<(), Fault> {
+        // One that is torn was no good to anybody: nothing was changed before it was whole.
+        self.write(head, image, false)
+    }
+
+    /// Opens the snapshot, if there is one that is whole.
+    ///
+    /// # Errors
+    /// [`Code::NotStored`], [`Code::Damaged`], [`Code::Storage`].
+    pub fn open_snapshot(&mut self) -> Result<(Head, D::File), Fault> {
+        self.open_file(NEXT, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! A disk whose every step can fail, and whose power can be cut: what was not synced may be there afterwards,
+//! or not, or in part.
+
+use core::cell::RefCell;
+use core::ffi::CStr;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::rc::Rc;
+
+use proto_core::netlink::Errno;
+
+use crate::system::{Disk, File};
+
+type Names = BTreeMap<CString, usize>;
+
+/// What goes wrong at a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mishap {
+    /// It fails and does nothing; of a write, nothing is written.
+    Fails(Errno),
+    /// Of a write half is done, then it fails; anything else is done, and then it fails.
+    Torn(Errno),
+    /// The power is cut: this and all that follows does nothing.
+    Cut,
+}
+
+/// What becomes of bytes that were written and not synced when the power is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unsynced {
+    /// They are gone.
+    Lost,
+    /// The file has its length, and zeros.
+    Zeros,
+    /// The first half of them is there.
+    Half,
+    /// All of them are there.
+    There,
+}
+
+pub(crate) const UNSYNCED: [Unsynced; 4] =
+    [Unsynced::Lost, Unsynced::Zeros, Unsynced::Half, Unsynced::There];
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<Content>,
+    names: Names,
+    /// The names that are on the disk, and those after each change since.
+    synced: Names,
+    since: Vec<Names>,
+    steps: usize,
+    mishap: Option<(usize, Mishap)>,
+    /// The most bytes one write takes.
+    most: Option<usize>,
+    dead: bool,
+}
+
+/// The disk. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cellar(Rc<RefCell<State>>);
+
+/// A file on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    cellar: Cellar,
+    file: usize,
+}
+
+/// Whether the step is still done, and what it returns.
+type Step = (bool, Result<(), Errno>);
+
+impl State {
+    fn step(&mut self) -> Step {
+        let step = self.steps;
+        self.steps += 1;
+        if self.dead {
+            return (false, Err(Errno::EIO));
+        }
+        match self.mishap {
+            Some((at, Mishap::Fails(errno))) if at == step => (false, Err(errno)),
+            Some((at, Mishap::Torn(errno))) if at == step => (true, Err(errno)),
+            Some((at, Mishap::Cut)) if at == step => {
+                self.dead = true;
+                (false, Err(Errno::EIO))
+            }
+            _ => (true, Ok(())),
+        }
+    }
+
+    fn rename(
+        &mut self,
+        change: impl FnOnce(&mut Names) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let (done, result) = self.step();
+        if done {
+            change(&mut self.names)?;
+            self.since.push(self.names.clone());
+        }
+        result
+    }
+}
+
+impl Cellar {
+    /// How many steps were taken.
+    pub(crate) fn steps(&self) -> usize {
+        self.0.borrow().steps
+    }
+
+    /// At the step of that number, counted from now on, something goes wrong.
+    pub(crate) fn mishap(&self, step: usize, mishap: Mishap) {
+        let mut state = self.0.borrow_mut();
+        state.mishap = Some((state.steps + step, mishap));
+    }
+
+    /// Each write takes so many bytes at the most.
+    pub(crate) fn at_most(&self, most: usize) {
+        self.0.borrow_mut().most = Some(most);
+    }
+
+    /// How many states of the names a power cut may leave.
+    pub(crate) fn outcomes(&self) -> usize {
+        self.0.borrow().since.len() + 1
+    }
+
+    /// The disk after a power cut: with the names after so many of the changes that were not synced.
+    pub(crate) fn after_cut(&self, changes: usize, unsynced: Unsynced) -> Self {
+        let state = self.0.borrow();
+        let survive = |content: &Content| {
+            let Content { now, synced } = content;
+            let half = now.len().midpoint(synced.len());
+            let left = match unsynced {
+                _ if now == synced => now.clone(),
+                Unsynced::Lost => synced.clone(),
+                Unsynced::Zeros => vec![0; now.len()],
+                Unsynced::Half => now[..half.min(now.len())].to_vec(),
+                Unsynced::There => now.clone(),
+            };
+            Content { now: left.clone(), synced: left }
+        };
+        let names = match changes.checked_sub(1) {
+            None => state.synced.clone(),
+            Some(nth) => state.since[nth].clone(),
+        };
+        let files = state.files.iter().map(survive).collect();
+        let state = State { files, synced: names.clone(), names, ..State::default() };
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// Changes what is in a file.
+    pub(crate) fn damage(&self, name: &CStr, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.0.borrow_mut();
+        let file = state.names[name];
+        change(&mut state.files[file].now);
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.borrow().names.keys().map(|name| name.to_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Disk for Cellar {
+    type File = Shelf;
+
+    fn open(&mut self, name: &CStr) -> Result<Shelf, Errno> {
+        let file = *self.0.borrow().names.get(name).ok_or(Errno::ENOENT)?;
+        Ok(Shelf { cellar: self.clone(), file })
+    }
+
+    fn create(&mut self, name: &CStr) -> Result<Shelf, Errno> {
+        let mut state = self.0.borrow_mut();
+        let file = state.files.len();
+        state.files.push(Content::default());
+        state.rename(|names| {
+            names.insert(name.to_owned(), file);
+            Ok(())
+        })?;
+        drop(state);
+        Ok(Shelf { cellar: self.clone(), file })
+    }
+
+    fn sync(&mut self, file: &mut Shelf) -> Result<(), Errno> {
+        let mut state = self.0.borrow_mut();
+        let (done, result) = state.step();
+        if done {
+            let content = &mut state.files[file.file];
+            content.synced.clone_from(&content.now);
+        }
+        result
+    }
+
+    fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno> {
+        self.0.borrow_mut().rename(|names| {
+            let file = names.remove(from).ok_or(Errno::ENOENT)?;
+            names.insert(to.to_owned(), file);
+            Ok(())
+        })
+    }
+
+    fn unlink(&mut self, name: &CStr) -> Result<(), Errno> {
+        if !self.0.borrow().names.contains_key(name) {
+            return Err(Errno::ENOENT);
+        }
+        self.0.borrow_mut().rename(|names| names.remove(name).map(|_| ()).ok_or(Errno::ENOENT))
+    }
+
+    fn sync_names(&mut self) -> Result<(), Errno> {
+        let mut state = self.0.borrow_mut();
+        let (done, result) = state.step();
+        if done {
+            state.synced = state.names.clone();
+            state.since.clear();
+        }
+        result
+    }
+
+    fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
+        self.0.borrow().names.keys().for_each(|name| take(name));
+        Ok(())
+    }
+}
+
+impl File for Shelf {
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let state = self.cellar.0.borrow();
+        let rest = state.files[self.file].now.get(offset as usize..).unwrap_or_default();
+        // Never more than a little at once.
+        let len = rest.len().min(buf.len()).min(100);
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut state = self.cellar.0.borrow_mut();
+        let (done, result) = state.step();
+        let whole = bytes.len().min(state.most.unwrap_or(usize::MAX));
+        let len = match (done, result) {
+            (false, _) => 0,
+            (true, Ok(())) => whole,
+            (true, Err(_)) => whole / 2,
+        };
+        let now = &mut state.files[self.file].now;
+        let end = offset as usize + len;
+        if now.len() < end {
+            now.resize(end, 0);
+        }
+        now[offset as usize..end].copy_from_slice(&bytes[..len]);
+        result.map(|()| len)
+    }
+
+    fn clear(&mut self) -> Result<(), Errno> {
+        let mut state = self.cellar.0.borrow_mut();
+        let (done, result) = state.step();
+        if done {
+            state.files[self.file].now.clear();
+        }
+        result
+    }
+}

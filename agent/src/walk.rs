@@ -1,0 +1,271 @@
+//! The kernel's tables as they come: addresses, routes, rules, and a device with its peers, one at a time
+//! and in the words of an image.
+//!
+//! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
+
+use proto_core::ip::{AF_INET, AF_INET6, IpNet};
+use proto_core::netlink::IfName;
+use proto_core::netlink::route::route::RTN_UNICAST;
+use proto_core::netlink::route::{self, Addr, RouteFilter};
+use proto_core::netlink::wireguard::{Event, GetDecoder, get};
+use proto_core::protocol::config::{Route, Rule};
+use proto_core::protocol::message::{Code, Subject};
+
+use crate::fault::{Fault, Slot};
+use crate::kernel::{Kernel, LinkState, Protocol};
+use crate::system::NetlinkSocket;
+
+/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
+/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
+pub const PROTOCOL: u8 = 87;
+
+/// The route as an image has it.
+#[must_use]
+pub const fn wanted_route(route: &route::Route) -> Route {
+    let wanted = Route { table: route.table, metric: route.metric, to: route.dst };
+    Route { metric: wanted.plain_metric(), ..wanted }
+}
+
+/// The rule as an image has it.
+#[must_use]
+pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
+    (!rule.other).then_some(Rule {
+        v6: rule.family == AF_INET6,
+        priority: rule.priority.unwrap_or(0),
+        table: rule.table,
+        fwmark: rule.fwmark,
+        invert: rule.invert,
+        suppress_prefixlength: rule.suppress_prefixlen,
+    })
+}
+
+/// A route of an image as rtnetlink has it.
+#[must_use]
+pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
+    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
+    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
+    route::Route { metric, ..device }
+}
+
+/// A rule of an image as rtnetlink has it.
+#[must_use]
+pub const fn policy_rule(wanted: &Rule) -> route::Rule {
+    route::Rule {
+        priority: Some(wanted.priority),
+        fwmark: wanted.fwmark,
+        invert: wanted.invert,
+        suppress_prefixlen: wanted.suppress_prefixlength,
+        protocol: PROTOCOL,
+        ..route::Rule::new(wanted.family(), wanted.table)
+    }
+}
+
+/// The name of an interface.
+///
+/// # Errors
+/// [`Code::Config`].
+pub fn parse_name(slot: &Slot, name: &str) -> Result<IfName, Fault> {
+    let wrong = "not an interface name";
+    name.parse().map_err(|_| slot.fail(Code::Config, Subject::Interface, wrong))
+}
+
+/// The link of that name, which has to be a WireGuard interface if there is one.
+///
+/// # Errors
+/// [`Code::WrongKind`].
+pub fn wireguard_link<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+) -> Result<Option<LinkState>, Fault> {
+    match kernel.link(name)? {
+        Some(link) if !link.wireguard => {
+            let text = "there is an interface of that name that is not a WireGuard interface";
+            Err(kernel.slot.fail(Code::WrongKind, Subject::Interface, text))
+        }
+        link => Ok(link),
+    }
+}
+
+/// Goes through the addresses of a link. `Ok(false)` when they changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_address<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    index: u32,
+    take: &mut dyn FnMut(IpNet) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let slot = kernel.slot;
+    for family in [AF_INET, AF_INET6] {
+        let whole = kernel.dump(
+            Protocol::Route,
+            Subject::Interface,
+            &|buf, seq| route::addr::list(buf, seq, family, Some(index)),
+            &mut |message| {
+                let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
+                // A point-to-point address is somebody's handiwork: an image cannot say one.
+                if addr.index == index && addr.peer.is_none() {
+                    take(addr.net)?;
+                }
+                Ok(())
+            },
+        )?;
+        if !whole {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Goes through the routes of a link. `Ok(false)` when they changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_route<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    index: u32,
+    take: &mut dyn FnMut(route::Route) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let filter = RouteFilter { oif: Some(index), table: None, protocol: None };
+    let slot = kernel.slot;
+    for family in [AF_INET, AF_INET6] {
+        let whole = kernel.dump(
+            Protocol::Route,
+            Subject::Interface,
+            &|buf, seq| filter.list(buf, seq, family),
+            &mut |message| {
+                let route =
+                    route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
+                if filter.matches(&route) && route.kind == RTN_UNICAST && route.gateway.is_none() {
+                    take(route)?;
+                }
+                Ok(())
+            },
+        )?;
+        if !whole {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Goes through the policy rules of both families. `Ok(false)` when they changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+fn each_rule<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let slot = kernel.slot;
+    for family in [AF_INET, AF_INET6] {
+        let whole = kernel.dump(
+            Protocol::Route,
+            Subject::Rule,
+            &|buf, seq| route::rule::list(buf, seq, family),
+            &mut |message| {
+                let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
+                match wanted_rule(&rule) {
+                    Some(wanted) => take(wanted, rule.protocol == PROTOCOL),
+                    None => Ok(()),
+                }
+            },
+        )?;
+        if !whole {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Which of our rules belong to the interface with these marks; 0 is none. It has two while it changes from one
+/// to the other.
+///
+/// A rule with a mark belongs to the interface that has it. One without is shared by all: it is the
+/// interface's only when nobody else's rule is left in its family.
+#[derive(Clone, Copy, Debug, Default)]
+struct RuleOwner {
+    marks: [u32; 2],
+    /// Whether another interface has rules: IPv4, IPv6.
+    others: [bool; 2],
+}
+
+impl RuleOwner {
+    /// For the interface with these marks.
+    #[must_use]
+    const fn new(marks: [u32; 2]) -> Self {
+        Self { marks, others: [false; 2] }
+    }
+
+    /// Whether it has a mark, and this is it.
+    fn has(&self, mark: u32) -> bool {
+        mark != 0 && self.marks.contains(&mark)
+    }
+
+    /// Takes note of one of our rules. All of them have to pass by before [`RuleOwner::owns`].
+    fn meet(&mut self, rule: &Rule) {
+        let foreign = rule.fwmark.is_some_and(|mark| !self.has(mark));
+        let [v4, v6] = &mut self.others;
+        *(if rule.v6 { v6 } else { v4 }) |= foreign;
+    }
+
+    /// Whether one of our rules belongs to the interface.
+    #[must_use]
+    fn owns(&self, rule: &Rule) -> bool {
+        let [v4, v6] = self.others;
+        match rule.fwmark {
+            Some(mark) => self.has(mark),
+            None => self.marks != [0, 0] && !(if rule.v6 { v6 } else { v4 }),
+        }
+    }
+}
+
+/// Goes through the policy rules and says of each whether it is the interface's with these marks.
+/// `Ok(false)` when they changed meanwhile.
+///
+/// Twice: whose a shared rule is can be told only when all the others are known.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_rule_of<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    marks: [u32; 2],
+    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let mut owner = RuleOwner::new(marks);
+    let whole = each_rule(kernel, &mut |rule, ours| {
+        if ours {
+            owner.meet(&rule);
+        }
+        Ok(())
+    })?;
+    Ok(whole && each_rule(kernel, &mut |rule, ours| take(rule, ours && owner.owns(&rule)))?)
+}
+
+/// Goes through a device. `Ok(false)` when it changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_event<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+    take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    let slot = kernel.slot;
+    let family = kernel.wireguard()?;
+    let mut decoder = GetDecoder::new(family);
+    kernel.dump(
+        Protocol::Generic,
+        Subject::Interface,
+        &|buf, seq| get::request(buf, family, seq, name),
+        &mut |message| {
+            for event in decoder.message(message) {
+                match &event {
+                    Ok(event) => take(event)?,
+                    Err(error) => return Err(slot.unreadable(error)),
+                }
+            }
+            Ok(())
+        },
+    )
+}

@@ -1,0 +1,44 @@
+//! Times for people, as the bench's own clock on the wall shows them.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+/// Before this, 2020, a router's clock has not been set: most start at 1970, or at the day their firmware was
+/// built.
+const SET: u64 = 1_577_836_800;
+
+/// The time of day in so long: `14:03:27`.
+#[must_use]
+pub fn time_in(left: Duration) -> String {
+    // Out of range is only what no router waits for.
+    let now = ZonedDateTime::now();
+    let then = now.checked_add(left).unwrap_or(now);
+    then.strftime("%H:%M:%S").to_string()
+}
+
+/// When something was, by a router's clock: `on 2026-11-24 03:31:55`.
+#[must_use]
+pub fn date(unix: u64) -> String {
+    let known = i64::try_from(unix).ok().filter(|_| unix >= SET);
+    match known.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+        Some(then) => {
+            let then = then.to_zoned_datetime(TimeZone::system());
+            format!("on {}", then.strftime("%Y-%m-%d %H:%M:%S"))
+        }
+        None => "when its clock was not set".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_not_set_is_told_from_one_that_was() {
+        assert_eq!(date(90), "when its clock was not set");
+        assert_eq!(date(u64::MAX), "when its clock was not set");
+        assert!(date(1_700_000_000).starts_with("on 2023-11-1"), "{}", date(1_700_000_000));
+    }
+}

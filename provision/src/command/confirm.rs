@@ -1,0 +1,52 @@
+//! `postwire confirm` and `postwire revert`.
+
+use serde::Serialize;
+
+use super::connect::{Router, connect};
+use super::failure::{About, describe};
+use super::ui;
+use crate::cli::{Link, Own};
+use crate::exit;
+use crate::report::{Done, Failed};
+use crate::session::{SessionError, printable};
+
+/// What `--json` says of a change that was kept.
+#[derive(Debug, Serialize)]
+pub(super) struct Confirmed {
+    router: Router,
+    interface: String,
+    number: u32,
+}
+
+/// What `--json` says of a change that was taken back.
+#[derive(Debug, Serialize)]
+pub(super) struct Reverted {
+    router: Router,
+    interface: String,
+}
+
+pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed> {
+    let mut ui = ui(&link.talk);
+    let mut session = connect(own, link, &mut ui).map_err(plain)?;
+    let (interface, number) = session.confirm().map_err(plain)?;
+    let (router, interface) = (Router::of(&session), printable(&interface));
+    let text = format!(
+        "confirmed: {interface} on {} stays as it is, stored as number {number}",
+        router.name()
+    );
+    Ok(Done { code: exit::DONE, text, result: Confirmed { router, interface, number } })
+}
+
+pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
+    let mut ui = ui(&link.talk);
+    let mut session = connect(own, link, &mut ui).map_err(plain)?;
+    let interface = session.revert().map_err(plain)?;
+    let (router, interface) = (Router::of(&session), printable(&interface));
+    let text =
+        format!("taken back: {interface} on {} is as it was before the change", router.name());
+    Ok(Done { code: exit::DONE, text, result: Reverted { router, interface } })
+}
+
+fn plain(error: SessionError) -> Failed {
+    describe(error, About::default())
+}

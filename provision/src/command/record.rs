@@ -1,0 +1,57 @@
+//! A configuration that is stored on a router, as JSON and in words.
+
+use proto_core::protocol::report::{Act, Stored};
+use serde::Serialize;
+
+use crate::clock;
+use crate::session::printable;
+
+/// A stored configuration as `--json` gives it.
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    interface: String,
+    number: u32,
+    time: u64,
+    public_key: String,
+    by: String,
+    act: &'static str,
+    rolled_back_to: Option<u32>,
+    length: u32,
+    damaged: bool,
+}
+
+pub(super) fn json(stored: &Stored) -> Record {
+    let (act, rolled_back_to) = match stored.act {
+        Act::Pushed => ("pushed", None),
+        Act::RolledBack { number } => ("rolled_back", Some(number)),
+        Act::Removed => ("removed", None),
+    };
+    Record {
+        interface: printable(&stored.interface),
+        number: stored.number,
+        time: stored.time,
+        public_key: stored.key.to_string(),
+        by: printable(&stored.by),
+        act,
+        rolled_back_to,
+        length: stored.length,
+        damaged: stored.damaged,
+    }
+}
+
+/// How it came to be, by whom and when: `pushed by anne@bench on 2026-11-24 03:31:55`.
+pub(super) fn words(stored: &Stored) -> String {
+    if stored.damaged {
+        return "damaged, and not used".into();
+    }
+    let by = match printable(&stored.by) {
+        name if name.is_empty() => stored.key.to_string(),
+        name => name,
+    };
+    let act = match stored.act {
+        Act::Pushed => "pushed".into(),
+        Act::RolledBack { number } => format!("rolled back to number {number}"),
+        Act::Removed => "removed".into(),
+    };
+    format!("{act} by {by} {}", clock::date(stored.time))
+}

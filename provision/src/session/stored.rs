@@ -1,0 +1,80 @@
+//! What is stored on the router, and what waits to be: confirm and revert, history and rollback, drift and
+//! repair.
+
+use proto_core::protocol::message::{Answer, Applied, Ask, Name};
+use proto_core::protocol::report::Stored;
+
+use super::{Diff, MAX_RESTARTS, Session, SessionError};
+
+/// The stage by which a router knows the changes of a [`Session::drift`].
+const NO_STAGE: u32 = 0;
+
+impl Session<'_> {
+    /// Keeps the change that waits for it: which interface it was made to, and the number it has in the
+    /// history.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn confirm(&mut self) -> Result<(Name, u32), SessionError> {
+        match self.call(Ask::Confirm)? {
+            Answer::Confirmed { interface, number } => Ok((interface, number)),
+            _ => Err(SessionError::Nonsense("it did not say what it confirmed")),
+        }
+    }
+
+    /// Takes back the change that waits to be confirmed: which interface it was made to.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn revert(&mut self) -> Result<Name, SessionError> {
+        match self.call(Ask::Revert)? {
+            Answer::Reverted { interface } => Ok(interface),
+            _ => Err(SessionError::Nonsense("it did not say what it took back")),
+        }
+    }
+
+    /// The history of an interface, newest first, or the newest configuration of every interface.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn history(&mut self, interface: Option<&Name>) -> Result<Vec<Stored>, SessionError> {
+        self.file_again(&Ask::History { interface: interface.cloned() })
+    }
+
+    /// Asks what [`Session::repair`] would change.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn drift(&mut self, interface: &Name) -> Result<Diff, SessionError> {
+        for _ in 0..MAX_RESTARTS {
+            match self.planned(Ask::Drift { interface: interface.clone() }, NO_STAGE) {
+                Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
+                outcome => return outcome,
+            }
+        }
+        Err(SessionError::Restarts)
+    }
+
+    /// Makes the kernel agree with what is stored.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn repair(&mut self, interface: &Name) -> Result<Applied, SessionError> {
+        self.change(Ask::Repair { interface: interface.clone() }, 0)
+    }
+
+    /// Makes an earlier configuration the one that runs and is stored: that of `number` in the history, or
+    /// with 0 the one before the newest. `confirm_within` is as for [`Session::push`].
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn rollback(
+        &mut self,
+        interface: &Name,
+        number: u32,
+        confirm_within: u16,
+    ) -> Result<Applied, SessionError> {
+        let interface = interface.clone();
+        self.change(Ask::Rollback { interface, number, confirm_within }, confirm_within)
+    }
+}

@@ -1,0 +1,193 @@
+//! What the fake router stores, and the change that waits to be confirmed.
+
+use std::time::{Duration, Instant};
+
+use proto_core::protocol::config::Record;
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Pending};
+use proto_core::protocol::report::{Act, Stored};
+
+use super::{Router, Seen, state};
+
+/// A change that waits to be confirmed.
+pub(crate) struct Waiting {
+    until: Instant,
+    before: Vec<Record>,
+    head: Stored,
+    /// Only sessions from this one on confirm it.
+    fresh: usize,
+}
+
+impl Waiting {
+    /// Makes it the change of somebody else.
+    pub(crate) fn made_by(&mut self, name: &str) {
+        self.head.by = name.try_into().unwrap();
+        self.head.number += 1;
+    }
+}
+
+/// When everything here is stored: 2023-11-14 22:13:20.
+const TIME: u64 = 1_700_000_000;
+
+fn name() -> Name {
+    "wg0".try_into().unwrap()
+}
+
+fn failed(code: Code) -> Vec<Answer<'static>> {
+    vec![Answer::Failed(Failure::new(code, ""))]
+}
+
+impl Router {
+    /// Takes back what nobody confirmed in time.
+    pub(super) fn tick(&mut self) {
+        let mut seen = self.seen.lock().unwrap();
+        if seen.waiting.as_ref().is_some_and(|waiting| waiting.until <= Instant::now()) {
+            let waiting = seen.waiting.take().unwrap();
+            seen.running = waiting.before;
+        }
+    }
+
+    pub(super) fn pending(&self, seen: &Seen) -> Option<Pending> {
+        let waiting = seen.waiting.as_ref()?;
+        let left = waiting.until.saturating_duration_since(Instant::now()).as_millis();
+        Some(Pending {
+            interface: name(),
+            number: waiting.head.number,
+            by: waiting.head.by.clone(),
+            seconds: u16::try_from(left.div_ceil(1_000).max(1)).unwrap(),
+        })
+    }
+
+    /// Why nobody may change anything, if so.
+    pub(super) fn busy(&self) -> Option<Failure> {
+        let Pending { interface, by, seconds, .. } = self.pending(&self.seen.lock().unwrap())?;
+        let text =
+            format!("{by}'s change of {interface} waits to be confirmed for another {seconds} s");
+        Some(Failure::new(Code::Busy, &text))
+    }
+
+    /// Makes `wanted` what runs, and stores it or waits. Nothing is wanted of an interface that goes.
+    pub(super) fn change(
+        &mut self,
+        session: usize,
+        wanted: Vec<Record>,
+        act: Act,
+        confirm_within: u16,
+    ) -> Vec<Answer<'static>> {
+        let (key, by) = self.door.who(session);
+        let fresh = self.door.sessions();
+        let mut seen = self.seen.lock().unwrap();
+        let summary = state::summary(&seen.running, &wanted);
+        let newest = seen.history.last();
+        let same = newest.is_some_and(|(_, records)| *records == wanted);
+        let number = newest.map_or(0, |(head, _)| head.number) + u32::from(!same);
+        let length = u32::try_from(wanted.len()).unwrap();
+        let head =
+            Stored { interface: name(), number, time: TIME, key, by, act, length, damaged: false };
+        let before = std::mem::replace(&mut seen.running, wanted.clone());
+        seen.commits += 1;
+        let waits = confirm_within > 0 && !(same && summary.is_quiet());
+        let applied = Applied {
+            stored: !same && !waits,
+            number,
+            confirm_within: if waits { confirm_within } else { 0 },
+            summary,
+        };
+        if waits {
+            let until = Instant::now() + Duration::from_secs(confirm_within.into());
+            seen.waiting = Some(Waiting { until, before, head, fresh });
+            self.away_until = self.manners.away.take().map(|away| Instant::now() + away);
+            if std::mem::take(&mut self.manners.loses_applied) {
+                return Vec::new();
+            }
+        } else if !same {
+            seen.history.push((head, wanted));
+        }
+        vec![Answer::Applied(applied)]
+    }
+
+    pub(super) fn about_stored(&mut self, session: usize, ask: &Ask<'_>) -> Vec<Answer<'static>> {
+        match ask {
+            Ask::Confirm => self.confirm(session),
+            Ask::Revert => {
+                let mut seen = self.seen.lock().unwrap();
+                let Some(waiting) = seen.waiting.take() else { return failed(Code::NotPending) };
+                seen.running = waiting.before;
+                vec![Answer::Reverted { interface: name() }]
+            }
+            Ask::History { interface } => {
+                let seen = self.seen.lock().unwrap();
+                let mut stored: Vec<Stored> =
+                    seen.history.iter().rev().map(|(head, _)| head.clone()).collect();
+                drop(seen);
+                match interface {
+                    Some(interface) if interface != "wg0" => stored.clear(),
+                    Some(_) => {}
+                    None => {
+                        let whole = stored.iter().position(|stored| !stored.damaged);
+                        stored.truncate(whole.map_or(stored.len(), |whole| whole + 1));
+                    }
+                }
+                self.ready(state::encode(&stored))
+            }
+            Ask::Drift { .. } => {
+                let Some(wanted) = self.newest() else { return failed(Code::NotStored) };
+                let running = self.seen.lock().unwrap().running.clone();
+                self.drifted = state::changes(&running, &wanted);
+                vec![Answer::Planned(state::summary(&running, &wanted))]
+            }
+            _ if self.busy().is_some() => vec![Answer::Failed(self.busy().unwrap())],
+            Ask::Repair { .. } => match self.newest() {
+                Some(wanted) => self.change(session, wanted, Act::Pushed, 0),
+                None => failed(Code::NotStored),
+            },
+            Ask::Remove { interface } => {
+                let seen = self.seen.lock().unwrap();
+                if interface != "wg0" || seen.running.is_empty() {
+                    return failed(Code::NoInterface);
+                }
+                drop(seen);
+                self.change(session, Vec::new(), Act::Removed, 0)
+            }
+            Ask::Rollback { number, confirm_within, .. } => {
+                let seen = self.seen.lock().unwrap();
+                let nth = match number {
+                    0 => seen.history.len().checked_sub(2),
+                    _ => seen.history.iter().position(|(head, _)| head.number == *number),
+                };
+                let Some((head, records)) = nth.map(|nth| seen.history[nth].clone()) else {
+                    return failed(Code::NotStored);
+                };
+                drop(seen);
+                if head.damaged {
+                    return failed(Code::Damaged);
+                }
+                let act = Act::RolledBack { number: head.number };
+                self.change(session, records, act, *confirm_within)
+            }
+            other => panic!("nobody asks for {other:?}"),
+        }
+    }
+
+    fn confirm(&mut self, session: usize) -> Vec<Answer<'static>> {
+        let mut seen = self.seen.lock().unwrap();
+        let Some(waiting) = &seen.waiting else { return failed(Code::NotPending) };
+        if session < waiting.fresh {
+            return failed(Code::NotFresh);
+        }
+        let waiting = seen.waiting.take().unwrap();
+        let (number, records) = (waiting.head.number, seen.running.clone());
+        seen.history.push((waiting.head, records));
+        if std::mem::take(&mut self.manners.loses_confirmed) {
+            self.away_until = Some(Instant::now() + Duration::from_secs(4));
+            return Vec::new();
+        }
+        vec![Answer::Confirmed { interface: name(), number }]
+    }
+
+    /// What it should run.
+    fn newest(&self) -> Option<Vec<Record>> {
+        let seen = self.seen.lock().unwrap();
+        let whole = seen.history.iter().rev().find(|(head, _)| !head.damaged);
+        whole.filter(|(head, _)| head.act != Act::Removed).map(|(_, records)| records.clone())
+    }
+}
