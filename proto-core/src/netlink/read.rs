@@ -9,7 +9,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::{ALIGNTO, IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN};
+use super::{IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN, padded};
 
 /// A length that is shorter than its own header or longer than what is left. The rest of the buffer
 /// cannot be read.
@@ -105,9 +105,7 @@ impl core::error::Error for ParseError {}
 
 /// Takes `len` bytes and the padding behind them, if it is there.
 fn split_padded(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
-    let (piece, rest) = bytes.split_at_checked(len)?;
-    let padding = len.checked_next_multiple_of(ALIGNTO)?.saturating_sub(len);
-    Some((piece, rest.get(padding..).unwrap_or_default()))
+    Some((bytes.get(..len)?, bytes.get(padded(len)..).unwrap_or_default()))
 }
 
 /// The messages of one datagram.
@@ -213,24 +211,25 @@ impl<'b> Iterator for Attributes<'b> {
 
     #[cfg_attr(feature = "small", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            let next = || {
-                let [l0, l1, t0, t1] = *self.rest.first_chunk::<NLA_HDRLEN>()?;
-                let length = usize::from(u16::from_ne_bytes([l0, l1]));
-                let (attribute, rest) = split_padded(self.rest, length)?;
-                let (_, payload) = attribute.split_first_chunk::<NLA_HDRLEN>()?;
-                let ty = u16::from_ne_bytes([t0, t1]);
-                let nested = ty & NLA_F_NESTED != 0;
-                let ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
-                Some((Attribute { ty, nested, payload }, rest))
+        loop {
+            let rest = core::mem::take(&mut self.rest);
+            if rest.is_empty() {
+                return None;
+            }
+            let Some(([l0, l1, t0, t1], _)) = rest.split_first_chunk::<NLA_HDRLEN>() else {
+                return Some(Err(Malformed));
             };
-            let (attribute, rest) = next().unzip();
-            self.rest = rest.unwrap_or_default();
-            if self.array || attribute.is_none_or(|a| a.ty != 0) {
-                return Some(attribute.ok_or(Malformed));
+            let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
+            // Without a length that can be believed nothing behind it can be found.
+            let Some(payload) = rest.get(NLA_HDRLEN..length) else { return Some(Err(Malformed)) };
+            self.rest = rest.get(padded(length)..).unwrap_or_default();
+            let ty = u16::from_ne_bytes([*t0, *t1]);
+            let nested = ty & NLA_F_NESTED != 0;
+            let ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
+            if self.array || ty != 0 {
+                return Some(Ok(Attribute { ty, nested, payload }));
             }
         }
-        None
     }
 }
 
@@ -363,6 +362,15 @@ impl<'b> Fields<'b> {
 
     pub(super) const fn nested(&self) -> Attributes<'b> {
         self.now.nested()
+    }
+
+    pub(super) const fn entries(&self) -> Attributes<'b> {
+        self.now.entries()
+    }
+
+    /// The attributes behind this one.
+    pub(super) fn rest(&self) -> Attributes<'b> {
+        self.rest.clone()
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> [u8; N] {
