@@ -34,15 +34,25 @@ fn halves(text: &str, at: usize) -> Option<(&str, &str)> {
 
 /// A number in digits and nothing else: no sign.
 #[must_use]
-#[cfg_attr(feature = "small", inline(never))]
 pub fn number(text: &str) -> Option<u32> {
+    digits(text.as_bytes())
+}
+
+/// A number in digits that may not be text.
+#[cfg_attr(feature = "small", inline(never))]
+pub(crate) fn digits(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;
     }
-    text.bytes().try_fold(0_u32, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
+    let mut number = 0_u32;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    Some(number)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! comments. White space means nothing anywhere, keys are in any case.
 
 use super::value::allowed_ip;
-use super::{ConfError, Field, Item, Problem, Section, Take};
+use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
@@ -17,6 +17,14 @@ const FIELDS: &[(&str, Section, Field)] = &[
     ("Endpoint", Section::Peer, Field::Endpoint),
     ("PersistentKeepalive", Section::Peer, Field::PersistentKeepalive),
 ];
+
+/// Whether it is this name, which has nothing but letters, in any case.
+#[cfg_attr(feature = "small", inline(never))]
+fn is_name(text: &[u8], name: &str) -> bool {
+    // The two cases of a letter differ in one bit.
+    let same = |(a, b): (&u8, &u8)| (a ^ b) & !0x20 == 0;
+    text.len() == name.len() && text.iter().zip(name.as_bytes()).all(same)
+}
 
 /// A file that is being read.
 #[derive(Debug)]
@@ -71,17 +79,15 @@ impl File {
     /// The first thing that is wrong. The rest is not read.
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         let mut rest = bytes;
-        while let Some((byte, behind)) = rest.split_first() {
+        loop {
             // Most bytes mean nothing but themselves, and go together.
-            let plain = rest.iter().take_while(|byte| **byte > b',' && **byte != b'=').count();
-            if plain > 0 {
-                let (run, behind) = rest.split_at_checked(plain).unwrap_or_default();
-                rest = behind;
-                if !self.comment {
-                    self.put(run)?;
-                }
-                continue;
+            let special = rest.iter().position(|byte| *byte <= b',' || *byte == b'=');
+            let special = special.unwrap_or(rest.len());
+            let (run, behind) = rest.split_at_checked(special).unwrap_or_default();
+            if !run.is_empty() && !self.comment {
+                self.put(run)?;
             }
+            let Some((byte, behind)) = behind.split_first() else { return Ok(()) };
             rest = behind;
             match byte {
                 b'\n' => {
@@ -97,7 +103,6 @@ impl File {
                 byte => self.put(&[*byte])?,
             }
         }
-        Ok(())
     }
 
     /// Adds to the name or value under way.
@@ -129,28 +134,25 @@ impl File {
         matches!(self.field, Some((_, Field::AllowedIps)))
     }
 
-    /// What was read of the name or value under way. Nothing known if it is no text.
-    fn text(&self) -> &str {
-        let bytes = self.text.get(..self.len).unwrap_or_default();
-        core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+    /// What was read of the name or value under way.
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
     }
 
     /// The error about what is under way.
     #[cfg_attr(feature = "small", inline(never))]
     fn wrong(&self, problem: Problem) -> ConfError {
         let Some((name, field)) = self.field else {
-            return ConfError::new(self.line, self.text(), problem);
+            return ConfError::new(self.line, text_of(self.text()), problem);
         };
         let error = ConfError::new(self.line, name, problem);
-        if field.is_secret() { error } else { error.with(self.text()) }
+        if field.is_secret() { error } else { error.with(text_of(self.text())) }
     }
 
     /// An `=`: what came before it is the name of a setting.
     fn begin_value(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let text = self.text();
-        let named = |(name, ..): &&(&str, _, _)| {
-            name.len() == text.len() && name.eq_ignore_ascii_case(text)
-        };
+        let named = |(name, ..): &&(&str, _, _)| is_name(text, name);
         let problem = match FIELDS.iter().find(named) {
             None => Problem::Unknown,
             Some(_) if self.section == Section::None => Problem::NoSection,
@@ -200,9 +202,10 @@ impl File {
 
     fn begin_section(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let text = self.text();
-        if text.eq_ignore_ascii_case("[Interface]") {
+        let [b'[', name @ .., b']'] = text else { return Err(self.wrong(Problem::Unknown)) };
+        if is_name(name, "Interface") {
             self.section = Section::Interface;
-        } else if text.eq_ignore_ascii_case("[Peer]") {
+        } else if is_name(name, "Peer") {
             self.peer_is_known()?;
             self.keyless = Some(self.line);
             self.section = Section::Peer;

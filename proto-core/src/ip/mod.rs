@@ -11,6 +11,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use text::parse_ip_bytes;
 pub use text::{Shown, parse_endpoint, parse_ip};
 
 /// The address family number of IPv4 on Linux (`AF_INET`).

@@ -81,6 +81,11 @@ fn v6(f: &mut fmt::Formatter<'_>, ip: Ipv6Addr) -> fmt::Result {
 /// Reads an address.
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    parse_ip_bytes(text.as_bytes())
+}
+
+/// Reads an address out of what may not be text.
+pub(crate) fn parse_ip_bytes(text: &[u8]) -> Option<IpAddr> {
     parse_v4(text).map(IpAddr::V4).or_else(|| parse_v6(text).map(IpAddr::V6))
 }
 
@@ -90,90 +95,102 @@ pub fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     let (ip, port) = split_last(text, b':')?;
     let port = u16::try_from(number(port)?).ok()?;
     let Some(ip) = ip.strip_prefix('[') else {
-        return parse_v4(ip).map(|ip| SocketAddr::new(IpAddr::V4(ip), port));
+        return parse_v4(ip.as_bytes()).map(|ip| SocketAddr::new(IpAddr::V4(ip), port));
     };
     let ip = ip.strip_suffix(']')?;
     let (ip, scope) = match split(ip, b'%') {
         Some((ip, scope)) => (ip, number(scope)?),
         None => (ip, 0),
     };
-    Some(SocketAddrV6::new(parse_v6(ip)?, port, 0, scope).into())
+    Some(SocketAddrV6::new(parse_v6(ip.as_bytes())?, port, 0, scope).into())
 }
 
 #[cfg_attr(feature = "small", inline(never))]
-fn parse_v4(text: &str) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let mut rest = Some(text);
-    for octet in &mut octets {
-        let text = rest?;
-        let (part, next) = match split(text, b'.') {
-            Some((part, next)) => (part, Some(next)),
-            None => (text, None),
-        };
-        if part.len() > 1 && part.starts_with('0') {
-            return None;
-        }
-        *octet = u8::try_from(number(part)?).ok()?;
-        rest = next;
-    }
-    if rest.is_some() { None } else { Some(Ipv4Addr::from(octets)) }
-}
-
-#[cfg_attr(feature = "small", inline(never))]
-fn parse_v6(text: &str) -> Option<Ipv6Addr> {
-    let gap = text.as_bytes().windows(2).position(|two| two == b"::");
-    let mut bytes = [0; 16];
-    match gap.and_then(|gap| text.split_at_checked(gap)) {
-        None => {
-            if groups(text, &mut bytes, true)? != 16 {
+fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut bits, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0_u8, 0_u8);
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit < 10 && (digits == 0 || octet != 0) {
+            octet = octet.wrapping_mul(10).wrapping_add(digit);
+            digits = digits.wrapping_add(1);
+            if octet > 255 {
                 return None;
             }
+        } else if *byte == b'.' && digits > 0 && dots < 3 {
+            bits = bits << 8 | octet;
+            (octet, digits) = (0, 0);
+            dots = dots.wrapping_add(1);
+        } else {
+            return None;
         }
-        Some((head, tail)) => {
-            let mut last = [0; 16];
-            let head = groups(head, &mut bytes, false)?;
-            let tail = groups(tail.strip_prefix("::")?, &mut last, true)?;
-            // The gap stands for one group at least.
-            let end = 16_usize.checked_sub(tail).filter(|end| head < *end)?;
-            for (to, from) in bytes.iter_mut().skip(end).zip(last) {
-                *to = from;
+    }
+    if dots == 3 && digits > 0 { Some(Ipv4Addr::from_bits(bits << 8 | octet)) } else { None }
+}
+
+#[cfg_attr(feature = "small", inline(never))]
+fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
+    let mut groups = [0_u16; 8];
+    // How many groups there are, and how many of them come before the `::`.
+    let (mut count, mut gap) = (0_usize, None);
+    let mut rest = text;
+    if let [b':', b':', behind @ ..] = rest {
+        (gap, rest) = (Some(0), behind);
+    }
+    while !rest.is_empty() || gap != Some(count) {
+        let from = rest;
+        let mut group = 0_u16;
+        while let [byte, behind @ ..] = rest
+            && let Some(digit) = hex(*byte)
+        {
+            group = group << 4 | digit;
+            rest = behind;
+        }
+        match (from.len().saturating_sub(rest.len()), rest.first()) {
+            // The end may be an IPv4 address.
+            (1.., Some(b'.')) => {
+                let [high @ .., c, d] = parse_v4(from)?.octets();
+                *groups.get_mut(count)? = u16::from_be_bytes(high);
+                count = count.saturating_add(1);
+                group = u16::from_be_bytes([c, d]);
+                rest = &[];
+            }
+            (1..=4, _) => {}
+            _ => return None,
+        }
+        *groups.get_mut(count)? = group;
+        count = count.saturating_add(1);
+        match rest {
+            [] => break,
+            [b':', b':', behind @ ..] if gap.is_none() => (gap, rest) = (Some(count), behind),
+            [b':', behind @ ..] => rest = behind,
+            _ => return None,
+        }
+    }
+    match gap {
+        None if count < groups.len() => return None,
+        None => {}
+        // The gap stands for one group at least.
+        Some(_) if count == groups.len() => return None,
+        Some(gap) => {
+            let behind = groups.len();
+            // From behind, so that none is written over before it has moved.
+            for (to, from) in (0..behind).rev().zip((gap..count).rev()) {
+                let group = core::mem::take(groups.get_mut(from)?);
+                *groups.get_mut(to)? = group;
             }
         }
     }
-    Some(Ipv6Addr::from(bytes))
+    Some(Ipv6Addr::from(groups))
 }
 
-/// Reads groups between colons to the front of `bytes`: how many bytes they are. The last one may be
-/// an IPv4 address if they are the end of the whole.
-#[cfg_attr(feature = "small", inline(never))]
-fn groups(text: &str, bytes: &mut [u8; 16], ends: bool) -> Option<usize> {
-    let mut at = 0_usize;
-    let mut rest = Some(text).filter(|text| !text.is_empty());
-    while let Some(text) = rest {
-        let (group, next) = match split(text, b':') {
-            Some((group, next)) => (group, Some(next)),
-            None => (text, None),
-        };
-        rest = next;
-        let room = bytes.get_mut(at..)?;
-        if let (true, None, Some(ip)) = (ends, next, parse_v4(group)) {
-            *room.first_chunk_mut()? = ip.octets();
-            return at.checked_add(4);
-        }
-        let group = hex(group)?;
-        *room.first_chunk_mut()? = group.to_be_bytes();
-        at = at.checked_add(2)?;
+/// What a hexadecimal digit stands for.
+const fn hex(digit: u8) -> Option<u16> {
+    let letter = (digit | 0x20).wrapping_sub(b'a');
+    match digit.wrapping_sub(b'0') {
+        number @ 0..10 => Some(number as u16),
+        _ if letter < 6 => Some((letter as u16).wrapping_add(10)),
+        _ => None,
     }
-    Some(at)
-}
-
-/// One to four hexadecimal digits.
-fn hex(text: &str) -> Option<u16> {
-    if text.is_empty() || text.len() > 4 {
-        return None;
-    }
-    text.chars()
-        .try_fold(0, |number, digit| Some(number << 4 | u16::try_from(digit.to_digit(16)?).ok()?))
 }
 
 #[cfg(test)]
