@@ -206,34 +206,47 @@ impl<'b> Attributes<'b> {
     }
 }
 
-impl<'b> Iterator for Attributes<'b> {
-    type Item = Result<Attribute<'b>, Malformed>;
-
+impl<'b> Attributes<'b> {
+    /// Puts the next one into `now`. Whether there is one.
     #[cfg_attr(feature = "small", inline(never))]
-    fn next(&mut self) -> Option<Self::Item> {
+    pub(super) fn advance(&mut self, now: &mut Attribute<'b>) -> Result<bool, Malformed> {
         loop {
             let rest = core::mem::take(&mut self.rest);
             if rest.is_empty() {
-                return None;
+                return Ok(false);
             }
-            let Some(([l0, l1, t0, t1], _)) = rest.split_first_chunk::<NLA_HDRLEN>() else {
-                return Some(Err(Malformed));
-            };
-            let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
+            let [l0, l1, t0, t1] = *rest.first_chunk::<NLA_HDRLEN>().ok_or(Malformed)?;
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
             // Without a length that can be believed nothing behind it can be found.
-            let Some(payload) = rest.get(NLA_HDRLEN..length) else { return Some(Err(Malformed)) };
+            now.payload = rest.get(NLA_HDRLEN..length).ok_or(Malformed)?;
             self.rest = rest.get(padded(length)..).unwrap_or_default();
-            let ty = u16::from_ne_bytes([*t0, *t1]);
-            let nested = ty & NLA_F_NESTED != 0;
-            let ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
-            if self.array || ty != 0 {
-                return Some(Ok(Attribute { ty, nested, payload }));
+            let ty = u16::from_ne_bytes([t0, t1]);
+            now.nested = ty & NLA_F_NESTED != 0;
+            now.ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
+            if self.array || now.ty != 0 {
+                return Ok(true);
             }
         }
     }
 }
 
+impl<'b> Iterator for Attributes<'b> {
+    type Item = Result<Attribute<'b>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut now = Attribute::NONE;
+        match self.advance(&mut now) {
+            Ok(true) => Some(Ok(now)),
+            Ok(false) => None,
+            Err(malformed) => Some(Err(malformed)),
+        }
+    }
+}
+
 impl<'b> Attribute<'b> {
+    /// Before the first one.
+    pub(super) const NONE: Self = Self { ty: 0, nested: false, payload: &[] };
+
     /// The error that this attribute is `wrong`.
     #[must_use]
     pub const fn error(&self, wrong: Wrong) -> AttributeError {
@@ -318,8 +331,7 @@ pub(super) struct Fields<'b> {
 impl<'b> Fields<'b> {
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) const fn new(attributes: Attributes<'b>) -> Self {
-        let now = Attribute { ty: 0, nested: false, payload: &[] };
-        Self { rest: attributes, now, error: None }
+        Self { rest: attributes, now: Attribute::NONE, error: None }
     }
 
     /// Goes to the next attribute: its type.
@@ -328,11 +340,9 @@ impl<'b> Fields<'b> {
         if self.error.is_some() {
             return None;
         }
-        match self.rest.next()? {
-            Ok(attribute) => {
-                self.now = attribute;
-                Some(attribute.ty)
-            }
+        match self.rest.advance(&mut self.now) {
+            Ok(true) => Some(self.now.ty),
+            Ok(false) => None,
             Err(Malformed) => {
                 self.error = Some(ParseError::Malformed);
                 None

@@ -259,22 +259,24 @@ impl<'b> Events<'_, 'b> {
             self.decoder.device_told = true;
             return Ok(true);
         }
+        let mut now = Attribute::NONE;
+        let now = &mut now;
         loop {
-            if let Some(ip) = entry(&mut self.ips, Level::Peer)? {
-                self.event = Event::AllowedIp(allowed_ip(ip.nested())?);
+            if entry(&mut self.ips, now, Level::Peer)? {
+                self.event = Event::AllowedIp(allowed_ip(now.nested())?);
                 return Ok(true);
             }
-            if let Some(attribute) = entry(&mut self.peer, Level::Peer)? {
-                if attribute.ty == WGPEER_A_ALLOWEDIPS {
-                    self.ips = attribute.entries();
+            if entry(&mut self.peer, now, Level::Peer)? {
+                if now.ty == WGPEER_A_ALLOWEDIPS {
+                    self.ips = now.entries();
                 }
-            } else if let Some(entry) = entry(&mut self.peers, Level::Device)? {
-                if self.peer(entry.nested())? {
+            } else if entry(&mut self.peers, now, Level::Device)? {
+                if self.peer(now.nested())? {
                     return Ok(true);
                 }
-            } else if let Some(attribute) = entry(&mut self.device, Level::Device)? {
-                if attribute.ty == WGDEVICE_A_PEERS {
-                    self.peers = attribute.entries();
+            } else if entry(&mut self.device, now, Level::Device)? {
+                if now.ty == WGDEVICE_A_PEERS {
+                    self.peers = now.entries();
                 }
             } else {
                 return Ok(false);
@@ -340,14 +342,13 @@ impl<'b> Events<'_, 'b> {
     }
 }
 
-/// The next attribute of a level, if there is one.
-#[cfg_attr(feature = "small", inline(never))]
-fn entry<'b>(attributes: &mut Attributes<'b>, level: Level) -> Result<Option<Attribute<'b>>, Flaw> {
-    match attributes.next() {
-        Some(Ok(attribute)) => Ok(Some(attribute)),
-        Some(Err(Malformed)) => Err(Flaw { level, error: ParseError::Malformed }),
-        None => Ok(None),
-    }
+/// Goes to the next attribute of a level. Whether there is one.
+fn entry<'b>(
+    attributes: &mut Attributes<'b>,
+    now: &mut Attribute<'b>,
+    level: Level,
+) -> Result<bool, Flaw> {
+    attributes.advance(now).map_err(|Malformed| Flaw { level, error: ParseError::Malformed })
 }
 
 /// Whether all the attributes of a level were right.
