@@ -26,6 +26,30 @@ fn is_name(text: &[u8], name: &str) -> bool {
     text.len() == name.len() && text.iter().zip(name.as_bytes()).all(same)
 }
 
+/// How many bytes there are before the first that may mean something: `=`, or `,` and whatever has a
+/// smaller number. Eight at a time, because a file has little else to be looked at.
+#[cfg_attr(feature = "small", inline(never))]
+fn plain(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut at = 0_usize;
+    for eight in eights {
+        let eight = u64::from_le_bytes(*eight);
+        // The high bit of each byte that is small, or zero, and of none before the first of them.
+        let small = eight.wrapping_sub(EACH.wrapping_mul(0x2d)) & !eight;
+        let equals = eight ^ EACH.wrapping_mul(0x3d);
+        let equals = equals.wrapping_sub(EACH) & !equals;
+        let found = (small | equals) & HIGH;
+        if found != 0 {
+            return at.saturating_add((found.trailing_zeros() / 8) as usize);
+        }
+        at = at.saturating_add(8);
+    }
+    let more = rest.iter().take_while(|byte| **byte > b',' && **byte != b'=').count();
+    at.saturating_add(more)
+}
+
 /// A file that is being read.
 #[derive(Debug)]
 pub struct File {
@@ -81,9 +105,7 @@ impl File {
         let mut rest = bytes;
         loop {
             // Most bytes mean nothing but themselves, and go together.
-            let special = rest.iter().position(|byte| *byte <= b',' || *byte == b'=');
-            let special = special.unwrap_or(rest.len());
-            let (run, behind) = rest.split_at_checked(special).unwrap_or_default();
+            let (run, behind) = rest.split_at_checked(plain(rest)).unwrap_or_default();
             if !run.is_empty() && !self.comment {
                 self.put(run)?;
             }
