@@ -80,7 +80,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<[u8; KEY_LEN], KeyError> {
 
 /// Writes a key as base64 into `buf`, in the same way.
 #[cfg_attr(feature = "small", inline(never))]
-fn encode<'b>(key: &[u8; KEY_LEN], buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
+fn encode(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
     let mut room = [0; ROOM];
     let mut padded = [0; TEXT_ROOM];
     if let Some(front) = room.first_chunk_mut() {
@@ -105,7 +105,6 @@ fn encode<'b>(key: &[u8; KEY_LEN], buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
     if let Some(last) = buf.last_mut() {
         *last = b'=';
     }
-    core::str::from_utf8(buf).unwrap_or_default()
 }
 
 /// A peer's or a device's Curve25519 public key.
@@ -114,7 +113,7 @@ pub struct PublicKey(#[serde(with = "crate::wire")] pub [u8; KEY_LEN]);
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(encode(&self.0, &mut [0; KEY_TEXT_LEN]))
+        f.write_str(SecretKey(self.0).reveal(&mut [0; KEY_TEXT_LEN]))
     }
 }
 
@@ -150,12 +149,19 @@ impl SecretKey {
     /// Whether all bytes are zero, which is how the kernel says "no key".
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        self.0.iter().fold(0, |all, byte| all | byte) == 0
+        let (words, _) = self.0.as_chunks::<8>();
+        words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0
     }
 
     /// The key as base64, into a buffer the caller can wipe.
     pub fn reveal<'b>(&self, buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
-        encode(&self.0, buf)
+        self.write(buf);
+        core::str::from_utf8(buf).unwrap_or_default()
+    }
+
+    /// The same, as bytes.
+    pub fn write(&self, buf: &mut [u8; KEY_TEXT_LEN]) {
+        encode(&self.0, buf);
     }
 }
 
