@@ -16,7 +16,7 @@ pub(super) struct Spool<'w, F> {
     /// Where the window begins, and how much of it is in use.
     from: u32,
     held: usize,
-    /// The most of it that was ever in use.
+    /// The most of it that was ever in use before.
     used: usize,
     /// The window has something that the file has not.
     dirty: bool,
@@ -26,7 +26,7 @@ pub(super) struct Spool<'w, F> {
 impl<F> Drop for Spool<'_, F> {
     fn drop(&mut self) {
         // Keys pass through it.
-        if let Some(used) = self.window.get_mut(..self.used) {
+        if let Some(used) = self.window.get_mut(..self.used.max(self.held)) {
             used.zeroize();
         }
     }
@@ -50,7 +50,8 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Forgets all of them.
     pub(super) const fn clear(&mut self) {
-        (self.from, self.held, self.dirty, self.len) = (0, 0, false, 0);
+        self.move_to(0, 0);
+        (self.dirty, self.len) = (false, 0);
     }
 
     /// Writes the window back.
@@ -65,12 +66,27 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Adds bytes behind the last.
     #[inline(never)]
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let end = self.held.saturating_add(bytes.len());
+        let len = self.len.checked_add(bytes.len() as u32);
+        // Most often the window is there and has room.
+        match (self.window.get_mut(self.held..end), len) {
+            (Some(room), Some(len)) if self.from.saturating_add(self.held as u32) == self.len => {
+                room.copy_from_slice(bytes);
+                (self.held, self.len, self.dirty) = (end, len, true);
+                Ok(())
+            }
+            _ => self.append_pieces(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn append_pieces(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let behind = self.from.saturating_add(self.held as u32) == self.len;
             if !behind || self.held == self.window.len() {
                 self.flush()?;
-                (self.from, self.held) = (self.len, 0);
+                self.move_to(self.len, 0);
             }
             let room = self.window.get_mut(self.held..).unwrap_or_default();
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
@@ -80,11 +96,18 @@ impl<'w, F: File> Spool<'w, F> {
             bytes = later;
             self.dirty = true;
             self.held = self.held.saturating_add(now.len());
-            self.used = self.used.max(self.held);
             let len = self.len.checked_add(now.len() as u32);
             self.len = len.ok_or_else(|| self.slot.storage(Errno::EOVERFLOW))?;
         }
         Ok(())
+    }
+
+    /// The window shows other bytes from now on.
+    const fn move_to(&mut self, from: u32, held: usize) {
+        if self.used < self.held {
+            self.used = self.held;
+        }
+        (self.from, self.held) = (from, held);
     }
 
     /// The bytes from `at` on that the window has, `most` at the most: none only behind the last.

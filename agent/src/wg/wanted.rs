@@ -60,10 +60,10 @@ const TAKEN: u8 = 0x40;
 struct Put<'b>(&'b mut [u8]);
 
 impl Put<'_> {
-    fn bytes(&mut self, field: &[u8]) {
-        if let Some(place) = core::mem::take(&mut self.0).split_at_mut_checked(field.len()) {
-            place.0.copy_from_slice(field);
-            self.0 = place.1;
+    fn array<const N: usize>(&mut self, field: [u8; N]) {
+        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
+            *place = field;
+            self.0 = rest;
         }
     }
 }
@@ -120,23 +120,23 @@ impl Peer {
     #[inline(never)]
     fn to_bytes(self, bytes: &mut [u8; PEER]) {
         let mut put = Put(bytes);
-        put.bytes(&[self.flags, self.mark.to_byte()]);
+        put.array([self.flags, self.mark.to_byte()]);
         let (family, address) = self.endpoint.map_or((0, [0; 16]), |to| ip_bytes(to.ip()));
         let scope = match self.endpoint {
             Some(SocketAddr::V6(to)) => to.scope_id(),
             _ => 0,
         };
-        put.bytes(&[family]);
-        put.bytes(&self.endpoint.map_or(0, |to| to.port()).to_le_bytes());
-        put.bytes(&scope.to_le_bytes());
-        put.bytes(&address);
-        put.bytes(&self.keepalive.to_le_bytes());
-        put.bytes(&self.key.0);
-        put.bytes(&self.next.to_le_bytes());
-        put.bytes(&self.first_ip.to_le_bytes());
-        put.bytes(&self.ips.count.to_le_bytes());
-        put.bytes(&self.ips.sum.to_le_bytes());
-        put.bytes(&self.preshared_key.0);
+        put.array([family]);
+        put.array(self.endpoint.map_or(0, |to| to.port()).to_le_bytes());
+        put.array(scope.to_le_bytes());
+        put.array(address);
+        put.array(self.keepalive.to_le_bytes());
+        put.array(self.key.0);
+        put.array(self.next.to_le_bytes());
+        put.array(self.first_ip.to_le_bytes());
+        put.array(self.ips.count.to_le_bytes());
+        put.array(self.ips.sum.to_le_bytes());
+        put.array(self.preshared_key.0);
     }
 
     #[inline(never)]
@@ -226,8 +226,8 @@ impl<F: File> Wanted<'_, F> {
         let (family, address) = ip_bytes(net.addr);
         let mut bytes = [0; IP];
         let mut put = Put(&mut bytes);
-        put.bytes(&[if remove { family | TAKE_AWAY } else { family }, net.prefix]);
-        put.bytes(&address);
+        put.array([if remove { family | TAKE_AWAY } else { family }, net.prefix]);
+        put.array(address);
         self.ips.append(&bytes)
     }
 
