@@ -26,8 +26,13 @@ fn is_name(text: &[u8], name: &str) -> bool {
     text.len() == name.len() && text.iter().zip(name.as_bytes()).all(same)
 }
 
-/// How many bytes there are before the first that may mean something: `=`, or `,` and whatever has a
-/// smaller number. Eight at a time, because a file has little else to be looked at.
+/// Whether a byte can only mean itself: neither `=`, nor `,` or whatever has a smaller number.
+const fn is_plain(byte: u8) -> bool {
+    byte > b',' && byte != b'='
+}
+
+/// How many bytes there are before the first that is not plain. Eight at a time, because a file has
+/// little else to be looked at.
 #[cfg_attr(feature = "small", inline(never))]
 fn plain(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
@@ -46,7 +51,7 @@ fn plain(bytes: &[u8]) -> usize {
         }
         at = at.saturating_add(8);
     }
-    let more = rest.iter().take_while(|byte| **byte > b',' && **byte != b'=').count();
+    let more = rest.iter().take_while(|byte| is_plain(**byte)).count();
     at.saturating_add(more)
 }
 
@@ -103,13 +108,16 @@ impl File {
     /// The first thing that is wrong. The rest is not read.
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         let mut rest = bytes;
-        loop {
-            // Most bytes mean nothing but themselves, and go together.
-            let (run, behind) = rest.split_at_checked(plain(rest)).unwrap_or_default();
-            if !run.is_empty() && !self.comment {
-                self.put(run)?;
+        while let Some((byte, behind)) = rest.split_first() {
+            if is_plain(*byte) {
+                // Most bytes mean nothing but themselves, and go together.
+                let (run, behind) = rest.split_at_checked(plain(rest)).unwrap_or_default();
+                rest = behind;
+                if !self.comment {
+                    self.put(run)?;
+                }
+                continue;
             }
-            let Some((byte, behind)) = behind.split_first() else { return Ok(()) };
             rest = behind;
             match byte {
                 b'\n' => {
@@ -125,6 +133,7 @@ impl File {
                 byte => self.put(&[*byte])?,
             }
         }
+        Ok(())
     }
 
     /// Adds to the name or value under way.

@@ -86,8 +86,8 @@ impl<'b> Writer<'b> {
                 return Err(full);
             }
         }
+        self.count(start);
         self.message = Some(start);
-        self.count();
         Ok(())
     }
 
@@ -104,7 +104,6 @@ impl<'b> Writer<'b> {
         let (front, padding) = room.split_at_mut_checked(bytes.len()).ok_or(Full)?;
         front.copy_from_slice(bytes);
         padding.fill(0);
-        self.count();
         Ok(())
     }
 
@@ -189,7 +188,6 @@ impl<'b> Writer<'b> {
         if self.outermost == Some(start) {
             self.outermost = None;
         }
-        self.count();
     }
 
     /// Puts several pieces, all of them or none.
@@ -197,19 +195,21 @@ impl<'b> Writer<'b> {
         let (len, message, outermost) = (self.len, self.message, self.outermost);
         put(self).inspect_err(|Full| {
             (self.len, self.message, self.outermost) = (len, message, outermost);
-            self.count();
         })
     }
 
     /// What is written so far.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&mut self) -> &[u8] {
+        self.count(self.len);
         self.buf.get(..self.len).unwrap_or_default()
     }
 
     /// All messages, ready to send.
     #[must_use]
-    pub fn finish(self) -> &'b [u8] {
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn finish(mut self) -> &'b [u8] {
+        self.count(self.len);
         self.buf.get(..self.len).unwrap_or_default()
     }
 
@@ -225,7 +225,6 @@ impl<'b> Writer<'b> {
         *room.last_chunk_mut().ok_or(Full)? = [0; NLA_HDRLEN];
         *room.first_chunk_mut().ok_or(Full)? = [l0, l1, t0, t1];
         room.get_mut(NLA_HDRLEN..end).ok_or(Full)?.copy_from_slice(bytes);
-        self.count();
         Ok(())
     }
 
@@ -240,10 +239,10 @@ impl<'b> Writer<'b> {
         Ok(room)
     }
 
-    /// Brings `nlmsg_len` up to date.
-    fn count(&mut self) {
+    /// Tells the current message that it ends at `end` (`nlmsg_len`).
+    fn count(&mut self, end: usize) {
         if let Some(message) = self.message {
-            let length = self.len.saturating_sub(message);
+            let length = end.saturating_sub(message);
             // `room` refuses what would not fit into 32 bits.
             let length = u32::try_from(length).unwrap_or(u32::MAX);
             self.patch(message, length.to_ne_bytes());

@@ -417,17 +417,18 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
 #[cfg_attr(feature = "small", inline(never))]
 fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
     let level = Level::AllowedIp;
+    let wrong = |error: AttributeError| Flaw { level, error: error.into() };
     let (mut family, mut addr, mut prefix) = (None, None, None);
-    let mut fields = Fields::new(attributes);
-    while let Some(ty) = fields.advance() {
-        match ty {
-            WGALLOWEDIP_A_FAMILY => family = Some(fields.u16()),
-            WGALLOWEDIP_A_IPADDR => addr = Some(fields.payload()),
-            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(fields.u8()),
+    let (mut attributes, mut now) = (attributes, Attribute::NONE);
+    // Without `Fields`: there are more of these than of all else.
+    while entry(&mut attributes, &mut now, level)? {
+        match now.ty {
+            WGALLOWEDIP_A_FAMILY => family = Some(now.u16().map_err(wrong)?),
+            WGALLOWEDIP_A_IPADDR => addr = Some(now.payload),
+            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(now.u8().map_err(wrong)?),
             _ => {}
         }
     }
-    end(fields, level)?;
     let flaw = |ty, wrong| Flaw::new(level, ty, wrong);
     let family = family.ok_or(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Missing))?;
     let addr = addr.ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Missing))?;
