@@ -139,27 +139,22 @@ impl Peer {
         put.array(self.preshared_key.0);
     }
 
+    /// Becomes what [`Peer::to_bytes`] wrote. In place: it is too long to be handed up for each peer.
     #[inline(never)]
-    fn from_bytes(bytes: &[u8; PEER]) -> Self {
+    fn set(&mut self, bytes: &[u8; PEER]) {
         let mut get = Get(bytes);
-        let (flags, mark) = (get.byte(), Mark::from_byte(get.byte()));
+        (self.flags, self.mark) = (get.byte(), Mark::from_byte(get.byte()));
         let (family, port, scope) = (get.byte(), u16::from_le_bytes(get.array()), get.u32());
-        let endpoint = match ip(family, get.array()) {
+        self.endpoint = match ip(family, get.array()) {
             _ if family == 0 => None,
             IpAddr::V6(ip) => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
             ip => Some(SocketAddr::new(ip, port)),
         };
-        Self {
-            flags,
-            mark,
-            endpoint,
-            keepalive: u16::from_le_bytes(get.array()),
-            key: PublicKey(get.array()),
-            next: get.u32(),
-            first_ip: get.u32(),
-            ips: SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) },
-            preshared_key: SecretKey(get.array()),
-        }
+        self.keepalive = u16::from_le_bytes(get.array());
+        self.key = PublicKey(get.array());
+        (self.next, self.first_ip) = (get.u32(), get.u32());
+        self.ips = SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) };
+        self.preshared_key = SecretKey(get.array());
     }
 
     /// The numbers of its allowed IPs.
@@ -231,19 +226,21 @@ impl<F: File> Wanted<'_, F> {
         self.ips.append(&bytes)
     }
 
-    /// Peer number `n`.
+    /// Puts peer number `n` into `peer`.
     #[inline(never)]
-    pub(super) fn peer(&mut self, n: u32) -> Result<Peer, Fault> {
+    pub(super) fn peer(&mut self, n: u32, peer: &mut Peer) -> Result<(), Fault> {
         let mut bytes = [0; PEER];
         self.peers.read(place(n, PEER), &mut bytes)?;
-        Ok(Peer::from_bytes(&bytes))
+        peer.set(&bytes);
+        Ok(())
     }
 
-    /// Peer number `n`, which is not expected to be near the last one.
-    pub(super) fn far_peer(&mut self, n: u32) -> Result<Peer, Fault> {
+    /// The same for a peer that is not expected to be near the last one.
+    pub(super) fn far_peer(&mut self, n: u32, peer: &mut Peer) -> Result<(), Fault> {
         let mut bytes = [0; PEER];
         self.peers.read_far(place(n, PEER), &mut bytes)?;
-        Ok(Peer::from_bytes(&bytes))
+        peer.set(&bytes);
+        Ok(())
     }
 
     /// Notes what is known about peer number `n`.
@@ -300,7 +297,9 @@ mod tests {
             peer.next = 6;
             let mut bytes = [0; PEER];
             peer.to_bytes(&mut bytes);
-            assert_eq!(format!("{:?}", Peer::from_bytes(&bytes)), format!("{peer:?}"));
+            let mut read = Peer::new(0, 0);
+            read.set(&bytes);
+            assert_eq!(format!("{read:?}"), format!("{peer:?}"));
         }
     }
 }
