@@ -28,7 +28,9 @@ pub(super) struct Reverted {
 pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed> {
     let mut ui = ui(&link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
-    let (interface, number) = session.confirm().map_err(plain)?;
+    let confirmed = session.confirm();
+    let machine = session.status().machine.clone();
+    let (interface, number) = confirmed.map_err(|error| of(error, &machine))?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text = format!(
         "confirmed: {interface} on {} stays as it is, stored as number {number}",
@@ -40,7 +42,9 @@ pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed>
 pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
     let mut ui = ui(&link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
-    let interface = session.revert().map_err(plain)?;
+    let reverted = session.revert();
+    let machine = session.status().machine.clone();
+    let interface = reverted.map_err(|error| of(error, &machine))?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text =
         format!("taken back: {interface} on {} is as it was before the change", router.name());
@@ -48,5 +52,10 @@ pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
 }
 
 fn plain(error: SessionError) -> Failed {
-    describe(error, About::default())
+    of(error, "")
+}
+
+/// What went wrong on a machine of this architecture.
+fn of(error: SessionError, machine: &str) -> Failed {
+    describe(error, About { machine, ..About::default() })
 }

@@ -15,7 +15,7 @@ use super::record;
 use crate::cli::{Confirming, Link, Own};
 use crate::clock;
 use crate::report::{Failed, Kind, Outcome};
-use crate::session::{Session, SessionError};
+use crate::session::{Session, SessionError, printable};
 use crate::ui::Ui;
 
 /// The longest that one try to reach the router takes, so that the next can go another way.
@@ -44,8 +44,10 @@ pub(super) struct Asked<'a> {
 enum Found {
     /// The change, confirmed under this number.
     Kept(u32),
-    /// Something else, in words.
+    /// What is stored, in words.
     Other(String),
+    /// A change that somebody else made since.
+    Theirs(Pending),
 }
 
 impl Asked<'_> {
@@ -124,21 +126,25 @@ impl Asked<'_> {
         let (started, timeout) = (Instant::now(), self.link.talk.timeout);
         let (over, give_up) = (started + left, started + left + timeout);
         let at = clock::time_in(left);
+        let answered = number.is_some();
         let mut number = number;
         let mut told = false;
         loop {
             let tried = Instant::now();
             match self.look(&mut number, timeout.min(TRY), ui) {
                 Ok(Found::Kept(number)) => return Ok(number),
-                Ok(Found::Other(what)) => return Err(self.taken_back(&what, tried >= over)),
+                Ok(Found::Other(what)) => {
+                    return Err(self.taken_back(&what, answered, Instant::now() >= over));
+                }
+                Ok(Found::Theirs(pending)) => return Err(self.overtaken(&pending)),
                 Err(error) if error.is_silence() => ui.detail(&error.to_string()),
                 Err(error) => return Err(describe(error, self.about)),
             }
             let now = Instant::now();
             if now >= give_up {
                 return Err(self.unconfirmed(format!(
-                    "{} was not reached again after the change. It went back by itself at {at} if it \
-                     is on, and starts with what it had before if it is not",
+                    "{} was not reached again after the change. By {at} it should have gone back by \
+                     itself if it is on; if it is not, it starts with what it had before",
                     self.name
                 ))
                 .hint(Some(CUT_OFF.into())));
@@ -164,9 +170,10 @@ impl Asked<'_> {
         ui: &mut Ui,
     ) -> Result<Found, SessionError> {
         let mut session = connect_again(self.own, self.link, self.key, timeout, ui)?;
-        if let Some(pending) = session.status().pending.clone()
-            && self.is_ours(&mut session, &pending, *number)?
-        {
+        if let Some(pending) = session.status().pending.clone() {
+            if !self.is_ours(&mut session, &pending, *number)? {
+                return Ok(Found::Theirs(pending));
+            }
             // From now on a lost answer says no more about it than the history does.
             *number = Some(pending.number);
             match session.confirm() {
@@ -214,19 +221,35 @@ impl Asked<'_> {
         }
     }
 
-    fn taken_back(&self, what: &str, late: bool) -> Failed {
+    fn overtaken(&self, pending: &Pending) -> Failed {
         let (name, interface) = (self.name, self.interface);
-        let message = match late {
-            true => format!(
-                "{name} was not reached in time after the change of {interface}, and went back by \
-                 itself: {what}"
+        let message = format!(
+            "the change of {interface} is not on {name} any more, if it ever was: a change of {} by {} \
+             waits to be confirmed there",
+            printable(&pending.interface),
+            printable(&pending.by),
+        );
+        let mut failed = Failed::new(Kind::Router, message);
+        failed.error.state = Some(Outcome::TakenBack);
+        failed
+    }
+
+    /// The ordinary case comes first: the time was over before the router was reached. `answered` says whether
+    /// its answer to the change came, and `late` whether its time was over by this clock. That alone proves
+    /// little, because the answer may have come long after the change.
+    fn taken_back(&self, what: &str, answered: bool, late: bool) -> Failed {
+        let (name, interface) = (self.name, self.interface);
+        let why = match (answered, late) {
+            (true, true) => format!("nobody confirmed the change of {interface} in time"),
+            (true, false) => format!(
+                "the time to confirm the change of {interface} was over, or somebody took it back"
             ),
-            false => format!(
-                "{name} was reached again, and the change of {interface} is not there: it did not \
-                 arrive, or somebody took it back: {what}"
-            ),
+            (false, _) => {
+                format!("nobody confirmed the change of {interface} in time, if it arrived at all")
+            }
         };
-        let mut failed = Failed::new(Kind::Router, message).hint(late.then(|| CUT_OFF.into()));
+        let message = format!("{name} has gone back to what it ran before: {what}; {why}");
+        let mut failed = Failed::new(Kind::Router, message).hint(Some(CUT_OFF.into()));
         failed.error.state = Some(Outcome::TakenBack);
         failed
     }

@@ -73,7 +73,9 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     message += if text.is_empty() { words(failure.code) } else { &text };
     match errno_name {
         Some(name) if !text.contains(name) => message += &format!(" ({name})"),
-        None if failure.errno != 0 => message += &format!(" (errno {})", failure.errno),
+        None if failure.errno != 0 && !names_errno(&text) => {
+            message += &format!(" (errno {})", failure.errno)
+        }
         _ => {}
     }
     let mut next = hint(failure.code).map(String::from);
@@ -98,6 +100,15 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
         State::Undone => Outcome::Undone,
     });
     failed
+}
+
+/// Whether the router's own words end with the name of an error: it knows its numbers best.
+fn names_errno(text: &str) -> bool {
+    let name = text.strip_suffix(')').and_then(|text| text.rsplit_once('(')).map(|(_, name)| name);
+    name.and_then(|name| name.strip_prefix('E')).is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
 }
 
 /// The name of an error number of the router. MIPS has its own from 35 on, which have no name here.
@@ -234,5 +245,18 @@ mod tests {
         assert_eq!(errno_name(98, "x86_64"), Some("EADDRINUSE"));
         assert_eq!(errno_name(98, "mips"), None);
         assert_eq!(errno_name(0, "x86_64"), None);
+    }
+
+    #[test]
+    fn a_number_is_not_told_again_behind_its_name() {
+        let told = |text: &str| {
+            let failure = Failure { errno: 132, ..Failure::new(Code::Kernel, text) };
+            describe_failure(&failure, About { machine: "mips", ..About::default() }).error.message
+        };
+        let named = "peer 3: No buffer space available (ENOBUFS)";
+        assert_eq!(told(named), named);
+        assert_eq!(told("no room (E)"), "no room (E) (errno 132)");
+        assert_eq!(told("no room (at all)"), "no room (at all) (errno 132)");
+        assert_eq!(told("no room"), "no room (errno 132)");
     }
 }

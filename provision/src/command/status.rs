@@ -123,7 +123,8 @@ fn agreement(
         match session.drift(&newest.interface) {
             Ok(drift) => (Some(drift), None),
             Err(error @ SessionError::Failed(_)) => {
-                (None, Some(describe(error, About::default()).error.message))
+                let about = About { machine: &session.status().machine, ..About::default() };
+                (None, Some(describe(error, about).error.message))
             }
             Err(error) => return Err(error),
         }
