@@ -27,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("what fails leaves nothing", failures),
     ("strip", strip),
     ("save", saved),
+    ("the narrowest way", narrowest),
     ("hooks", hooks),
     ("name servers", programs::dns),
     ("a firewall without nft", programs::iptables),
@@ -299,6 +300,12 @@ fn saved(bench: &Bench) -> Result<String> {
         let did = bench.same(conf, &steps)?;
         ensure!(did.iter().all(|did| did.status == 0), "{conf}\n{did:?}");
     }
+    // What is left over from a power cut may be open to everybody; the keys are not written there.
+    let left = "echo x >/etc/wireguard/wg0.conf.tmp; chmod 644 /etc/wireguard/wg0.conf.tmp; \
+                $quick up wg0 && $quick save wg0 && $quick down wg0; stat -c '%a %n' /etc/wireguard/*";
+    bench.vm.put("/etc/wireguard/wg0.conf", 0o600, full.as_bytes())?;
+    let (did, said) = bench.run("/opt/wg-quick", left)?;
+    ensure!(did.stdout == "600 /etc/wireguard/wg0.conf\n", "{did:?} {said}");
     // The file is where the link leads to, the name is that of the link.
     bench.same(
         &full,
@@ -306,6 +313,23 @@ fn saved(bench: &Bench) -> Result<String> {
            $quick up /tmp/s/wg0.conf", "cd /tmp/s; $quick save wg0.conf; s=$?; ls -R /tmp/s; cat real/x; exit $s",
           "cd /tmp/s; $quick down ./wg0.conf"],
     )?;
+    Ok(String::new())
+}
+
+fn narrowest(bench: &Bench) -> Result<String> {
+    let narrow = "/usr/bin/ip route replace 198.51.100.0/24 via 192.0.2.9 mtu 1300; $quick up wg0";
+    let done = "$quick down wg0; /usr/bin/ip route delete 198.51.100.0/24";
+    let one = conf("", "Endpoint = 198.51.100.1:7");
+    let did = bench.same(&one, &[narrow, done])?;
+    ensure!(did[0].state.contains("mtu 1220 "), "{did:?}");
+    // Debian's takes the widest way, here that of the first peer.
+    let two = conf("", &format!("Endpoint = 10.0.2.9:7\n{OTHER}Endpoint = 192.0.2.9:7"));
+    bench.vm.put("/etc/wireguard/wg0.conf", 0o600, two.as_bytes())?;
+    for (program, mtu) in [("/usr/bin/wg-quick", "mtu 1420 "), ("/opt/wg-quick", "mtu 1320 ")] {
+        let (up, said) = bench.run(program, "$quick up wg0")?;
+        ensure!(up.state.contains(mtu), "{said}");
+        ensure!(bench.run(program, "$quick down wg0")?.0.status == 0, "{program}");
+    }
     Ok(String::new())
 }
 
