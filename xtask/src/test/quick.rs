@@ -236,32 +236,34 @@ fn failures(bench: &Bench) -> Result<String> {
     ];
     for (interface, peer) in ways {
         let conf = conf(interface, peer);
-        let did = bench.same(&conf, &["$quick up wg0", "$quick down wg0"])?;
-        ensure!(did.iter().all(|did| did.status != 0), "{conf}\n{did:?}");
+        let did = bench.same(&conf, &["$quick up wg0; s=$?; $quick down wg0; echo $?; exit $s"])?;
+        ensure!(did[0].status != 0 && did[0].stdout == "1\n", "{conf}\n{did:?}");
     }
     let good = conf("", "");
-    for script in [
-        "$quick up nobody",
-        "$quick up /etc/wireguard/nobody.conf",
-        "$quick up /etc/wireguard",
-        "$quick up /etc/hosts",
-        "$quick down wg0",
-        "$quick save wg0",
-        "$quick up a-name-that-is-too-long",
-        "/usr/bin/ip link add wg0 address 02:00:00:00:00:01 type dummy; $quick up wg0",
-        "/usr/bin/ip link add wg0 address 02:00:00:00:00:01 type dummy; $quick down wg0",
-        "$quick",
-        "$quick up",
-        "$quick up wg0 wg0",
-        "$quick bogus wg0",
-    ] {
-        let did = bench.same(&good, &[script])?;
-        ensure!(did.iter().all(|did| did.status == 1), "{script}\n{did:?}");
-    }
-    for script in ["$quick --help", "$quick -h", "$quick help"] {
-        let did = bench.same(&good, &[script])?;
-        ensure!(did.iter().all(|did| did.status == 0), "{script}\n{did:?}");
-    }
+    let words = [
+        "up nobody",
+        "up /etc/wireguard/nobody.conf",
+        "up /etc/wireguard",
+        "up /etc/hosts",
+        "down wg0",
+        "save wg0",
+        "up a-name-that-is-too-long",
+        "",
+        "up",
+        "up wg0 wg0",
+        "bogus wg0",
+        "--help",
+        "-h",
+        "help",
+    ];
+    let script: Vec<String> =
+        words.iter().map(|words| format!("$quick {words}; echo $?")).collect();
+    let did = bench.same(&good, &[&script.join("\n")])?;
+    ensure!(did[0].stdout == "1\n".repeat(11) + &"0\n".repeat(3), "{did:?}");
+    let dummy = "/usr/bin/ip link add wg0 address 02:00:00:00:00:01 type dummy; \
+                 $quick up wg0; echo $?; $quick down wg0";
+    let did = bench.same(&good, &[dummy])?;
+    ensure!(did[0].status == 1 && did[0].stdout == "1\n", "{did:?}");
     Ok(String::new())
 }
 
@@ -271,7 +273,7 @@ fn strip(bench: &Bench) -> Result<String> {
     for conf in [odd, "", "\n", "[Interface]\n", "[Interface]", &conf("MTU = 3", "Endpoint = a:1")]
     {
         let did =
-            bench.same(conf, &["$quick strip wg0", "$quick strip /etc/wireguard/wg0.conf"])?;
+            bench.same(conf, &["$quick strip wg0 && $quick strip /etc/wireguard/wg0.conf"])?;
         ensure!(did.iter().all(|did| did.status == 0), "{conf}\n{did:?}");
     }
     Ok(String::new())
@@ -345,6 +347,17 @@ fn hooks(bench: &Bench) -> Result<String> {
     let up = format!("echo input | $quick up wg0{log}");
     let down = format!("$quick down wg0{log}");
     bench.same(&conf, &[&up, &down])?;
+    // A signal waits for the hook, and then all is taken away.
+    let slow = format!(
+        "{}PostUp = sleep 2; echo slept >>/tmp/s/log\n",
+        conf.split("PostUp").next().unwrap_or("")
+    );
+    bench.vm.sh("rm -f /tmp/s/log")?;
+    bench.vm.put("/etc/wireguard/wg0.conf", 0o600, slow.as_bytes())?;
+    let script = "$quick up wg0 & sleep 1; kill -TERM $!; wait $!; s=$?; cat /tmp/s/log; exit $s";
+    let (did, said) = bench.run("/opt/wg-quick", script)?;
+    ensure!((did.status, did.stdout.as_str()) == (143, "slept\n"), "{did:?} {said}");
+    ensure!(did.state.contains("does not exist"), "{did:?} {said}");
     // A hook that fails before the end leaves the interface.
     let did = bench.same(
         &conf.replace("echo pre down", "exit 9"),
