@@ -50,6 +50,14 @@ fn secret_text(key: &SecretKey) -> String {
     key.reveal(&mut [0; KEY_TEXT_LEN]).to_owned()
 }
 
+impl Peer {
+    /// One with nothing but a network.
+    pub(crate) fn quiet(allowed_ip: &str) -> Self {
+        let allowed_ips = [allowed_ip.to_owned()].into();
+        Self { preshared_key: None, endpoint: None, persistent_keepalive: 0, allowed_ips }
+    }
+}
+
 impl Config {
     /// `peers` peers with `ips` allowed IPs each, a third of them IPv6, and a spread of everything
     /// else.

@@ -4,11 +4,14 @@ use super::router::{EMPTY, KEEP, Router, Said};
 use crate::{
     build,
     demo::start_script,
-    lab::{Lab, Machine},
+    lab::{Disk, Lab, Machine},
     test::{config::Config, person::Person, router::Reach},
 };
 use anyhow::{Context, Result, ensure};
 use std::{fs, path::Path, time::Duration};
+
+/// Where strace writes what it sees.
+pub(crate) const TRACE: &str = "/tmp/trace";
 
 /// Starting with a long configuration takes its time.
 const START: Duration = Duration::from_secs(300);
@@ -29,9 +32,20 @@ impl<'t> Keeper<'t> {
         tool: &'t Path,
         seed: u64,
     ) -> Result<Self> {
-        let disk = lab.disk(name)?;
+        Self::boot_with(lab, name, &lab.disk(name)?, agent, tool, seed)
+    }
+
+    /// The same with a disk of one's own.
+    pub(crate) fn boot_with(
+        lab: &'t Lab,
+        name: &str,
+        disk: &Disk,
+        agent: &[u8],
+        tool: &'t Path,
+        seed: u64,
+    ) -> Result<Self> {
         let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
-        let machine = machine.with_wireguard_tools().with_strace().disk(&disk, KEEP);
+        let machine = machine.with_wireguard_tools().with_strace().disk(disk, KEEP);
         let folder = build::target_folder().join("lab").join("test").join(name);
         let router = Router::new(machine.boot()?, tool, folder)?;
         Ok(Self { machine, router, seed })
@@ -106,4 +120,52 @@ impl<'t> Keeper<'t> {
         ensure!(said.is("/result/stored", true), "not stored: {}", said.json);
         self.router.sees(config)
     }
+
+    /// Makes a key for somebody who talks to wg0 from the same machine: the public one.
+    pub(crate) fn live_key(&self) -> Result<String> {
+        Ok(self.sh("wg genkey >/tmp/live; wg pubkey </tmp/live")?.trim().to_owned())
+    }
+
+    /// Starts them, once wg0 has a peer with that key, and waits for the handshake.
+    pub(crate) fn live(&self, key: &str) -> Result<()> {
+        self.sh(&format!(
+            "ip link add live type wireguard && wg set live private-key /tmp/live peer \
+             $(wg show wg0 public-key) endpoint 127.0.0.1:51820 persistent-keepalive 1 \
+             allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 200); do \
+             wg show wg0 latest-handshakes | grep {key} | grep -qv '\t0$' && exit; usleep 100000; \
+             done; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Has strace watch these calls of the agent; `inject` says what becomes of some of them.
+    pub(crate) fn trace(&self, calls: &str, inject: &str) -> Result<()> {
+        let inject = if inject.is_empty() { String::new() } else { format!("-e inject={inject}") };
+        self.sh(&format!(
+            "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace={calls} {inject} -o {TRACE} \
+             >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); for i in $(seq 100); do \
+             grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
+             cat /tmp/strace.log; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Ends that: the lines.
+    pub(crate) fn traced(&self) -> Result<Vec<String>> {
+        let script = format!(
+            "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
+        );
+        Ok(self.sh(&script)?.lines().map(str::to_owned).collect())
+    }
+}
+
+/// Whether a line of strace's is a change sent to the kernel, and not a dump (flags 0x300) or a link that is
+/// asked for (type 0x12): of a socket that it did not see opened, strace knows no names for them.
+pub(crate) fn is_change(line: &str) -> bool {
+    is_sent(line) && !line.contains("|0x300") && !line.contains("nlmsg_type=0x12 ")
+}
+
+/// Whether a line is something sent to the kernel.
+pub(crate) fn is_sent(line: &str) -> bool {
+    line.starts_with("sendto(") && line.contains("nlmsg_type=")
 }

@@ -1,6 +1,8 @@
 //! Pushes to routers with real kernels, one test after the other on the same two machines.
 
+mod big;
 mod confirm;
+mod hosts;
 mod lines;
 mod owners;
 mod push;
@@ -14,9 +16,9 @@ use crate::{
     build,
     flood::{Target, flood},
     lab::{Arch, Lab, Wire},
-    powercut::powercut,
+    powercut::{changes, claims, kills},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use std::{fs, path::Path, thread, time::Duration};
 
 /// The two routers.
@@ -85,11 +87,18 @@ const KEPT: &[(&str, KeptTest)] = &[
     ("confirm: one that is not goes back by itself", confirm::unconfirmed),
     ("confirm: who waits is told for whom", confirm::waiting),
     ("confirm: an operator who cuts himself off", confirm::cut_off),
+    ("hosts: names that are not known yet", hosts::late),
+    ("big: 10,000 peers in the memory of 10, and one change among them", big::many),
 ];
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 const POWERCUT: &str = "power cuts during the first start and the claim";
-const CUTS: u32 = 12;
+const CUTS: u32 = 8;
+const POWERCUT_CHANGES: &str =
+    "power cuts during pushes, confirmations, undoing, rollbacks and starts";
+const CUTS_CHANGES: u32 = 27;
+const KILLS: &str = "kill -9 of the agent at random moments";
+const KILLS_TIME: Duration = Duration::from_secs(25);
 
 pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let full = if arch == Arch::X86_64 { FULL } else { &[] };
@@ -100,7 +109,10 @@ pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let on_both: Vec<&str> = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).collect();
     let on_disk: Vec<&str> = kept.iter().map(|(test, _)| *test).collect();
     // Nothing is built and booted for nothing.
-    if !wanted(tally, &[&on_both[..], &on_disk, &[FLOOD, POWERCUT]].concat()) {
+    if !wanted(
+        tally,
+        &[&on_both[..], &on_disk, &[FLOOD, POWERCUT, POWERCUT_CHANGES, KILLS]].concat(),
+    ) {
         return Ok(());
     }
     let agent = fs::read(build::agent(arch)?)?;
@@ -158,8 +170,15 @@ fn alone(
         Ok(said.join("; "))
     });
     tally.test(&named(POWERCUT), || {
-        Ok(powercut(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
+        Ok(claims(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
     });
+    tally.test(&named(POWERCUT_CHANGES), || {
+        let mut lines = String::new();
+        let mut show = |line: &str| lines = format!("{lines}{line}\n");
+        let tally = changes(lab, agent, tool, CUTS_CHANGES, seed, &mut show);
+        tally.map(|tally| tally.to_string()).with_context(|| lines)
+    });
+    tally.test(&named(KILLS), || kills(lab, agent, tool, KILLS_TIME, seed));
 }
 
 /// Both side by side: most of a boot is waiting for one processor.

@@ -180,12 +180,8 @@ pub(super) fn waiting(keeper: &mut Keeper<'_>) -> Result<String> {
 
 /// A peer whose allowed IPs are the operator's address: answers go into the tunnel.
 fn cutting_off(config: &Config) -> Config {
-    let peer = Peer {
-        preshared_key: None,
-        endpoint: Some("192.0.2.9:9".to_owned()),
-        persistent_keepalive: 0,
-        allowed_ips: ["10.0.2.2/32".to_owned()].into(),
-    };
+    let endpoint = Some("192.0.2.9:9".to_owned());
+    let peer = Peer { endpoint, ..Peer::quiet("10.0.2.2/32") };
     let mut config = config.clone();
     config.peers.insert("AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=".to_owned(), peer);
     config

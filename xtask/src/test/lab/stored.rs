@@ -2,7 +2,11 @@
 
 use crate::{
     rng::Rng,
-    test::{config::Config, keeper::Keeper, router::KEEP},
+    test::{
+        config::{Config, Peer},
+        keeper::Keeper,
+        router::KEEP,
+    },
 };
 use anyhow::{Context, Result, ensure};
 use proto_core::protocol::digest;
@@ -171,7 +175,7 @@ type Damage = fn(&mut Vec<u8>);
 /// What is done to a file, and what the router has to say of it.
 const DAMAGES: &[(&str, Damage, &str)] = &[
     ("a flipped bit in the image", |file| flip(file, HEAD + 60), "is damaged"),
-    ("a flipped bit in the last byte", flip_last, "is damaged"),
+    ("a flipped bit in the last byte", |file| flip_last(file), "is damaged"),
     ("a flipped bit in the head", |file| flip(file, 40), "is damaged"),
     ("a flipped bit in the checksum", |file| flip(file, HEAD - 3), "is damaged"),
     ("half a file", |file| file.truncate(file.len() / 2), "is damaged"),
@@ -179,7 +183,7 @@ const DAMAGES: &[(&str, Damage, &str)] = &[
     ("half a head", |file| file.truncate(HEAD / 2), "is damaged"),
     ("an empty file", Vec::clear, "is damaged"),
     ("zeros", |file| file.fill(0), "is damaged"),
-    ("another format", other_format, "another version of the agent (format 2)"),
+    ("another format", |file| other_format(file), "another version of the agent (format 2)"),
 ];
 
 /// How long the head of a stored configuration is, with its checksum of 16 bytes.
@@ -189,13 +193,13 @@ fn flip(file: &mut [u8], at: usize) {
     file[at] ^= 16;
 }
 
-fn flip_last(file: &mut Vec<u8>) {
+fn flip_last(file: &mut [u8]) {
     let last = file.len() - 1;
     flip(file, last);
 }
 
 /// Behind the magic number is that of the format, and the checksum is right.
-fn other_format(file: &mut Vec<u8>) {
+fn other_format(file: &mut [u8]) {
     file[4] += 1;
     let sum = digest(&file[..HEAD - 16]);
     file[HEAD - 16..HEAD].copy_from_slice(&sum[..16]);
@@ -241,24 +245,10 @@ pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
 
 pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut config = Config::random(&mut Rng::new(keeper.seed), 10, 3);
-    let made = keeper.sh("wg genkey >/tmp/live; wg pubkey </tmp/live")?;
-    let live = made.trim();
-    let peer = crate::test::config::Peer {
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: 0,
-        allowed_ips: ["10.200.0.2/32".to_owned()].into(),
-    };
-    config.peers.insert(live.to_owned(), peer);
+    let live = keeper.live_key()?;
+    config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
     keeper.push("wg0", &config.text(), &[])?.ok()?;
-    // Somebody who talks to it, on the same machine.
-    keeper.sh(&format!(
-        "ip link add live type wireguard && wg set live private-key /tmp/live peer \
-         $(wg show wg0 public-key) endpoint 127.0.0.1:51820 persistent-keepalive 1 \
-         allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 100); do \
-         wg show wg0 latest-handshakes | grep {live} | grep -qv '\t0$' && exit; usleep 100000; \
-         done; exit 1"
-    ))?;
+    keeper.live(&live)?;
     // Its endpoint is what it was reached from; it has none in the file.
     let handshakes = format!("wg show wg0 latest-handshakes | grep {live}");
     let handshake = keeper.sh(&handshakes)?;
@@ -269,7 +259,7 @@ pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
         agrees.with_context(|| format!("no word of it: {}", said.json))
     };
     ensure!(agrees(keeper)?, "it differs before anybody touched it");
-    let gone = config.peers.keys().find(|key| *key != live).context("a peer")?;
+    let gone = config.peers.keys().find(|key| **key != live).context("a peer")?;
     let by_hand = [
         format!("wg set wg0 peer {gone} remove"),
         "wg set wg0 peer AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA= allowed-ips 10.5.5.5/32"

@@ -7,42 +7,22 @@ use crate::{
     rng::Rng,
     test::{
         config::{Config, Peer},
-        keeper::Keeper,
+        keeper::{Keeper, TRACE, is_change},
         router::{KEEP, Reach, STATE, Said},
     },
 };
 use anyhow::{Context, Result, anyhow, ensure};
 use std::thread;
 
+/// How many peers there are where it matters, and where it does not.
 const PEERS: u32 = 500;
-/// Where strace writes what the agent sends to the kernel: over the serial line, that is all it sends.
-const TRACE: &str = "/tmp/trace";
+const FEWER: u32 = 100;
 
-/// Watches what the agent sends; `inject` says what becomes of some of it.
+/// Watches what the agent sends to the kernel, which over the serial line is all that it sends; `inject`
+/// says what becomes of some of it.
 fn trace(keeper: &Keeper<'_>, inject: &str) -> Result<()> {
-    let inject =
-        if inject.is_empty() { String::new() } else { format!("-e inject=sendto:{inject}") };
-    keeper.sh(&format!(
-        "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace=sendto {inject} -o {TRACE} \
-         >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); \
-         for i in $(seq 100); do grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
-         cat /tmp/strace.log; exit 1"
-    ))?;
-    Ok(())
-}
-
-/// Ends that, if it is not over: the lines.
-fn traced(keeper: &Keeper<'_>) -> Result<Vec<String>> {
-    let script = format!(
-        "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
-    );
-    Ok(keeper.sh(&script)?.lines().map(str::to_owned).collect())
-}
-
-/// Whether a line is a change, and not a dump (flags 0x300) or a link that is asked for (type 0x12): of a
-/// socket that it did not see opened, strace knows no names for them.
-fn is_change(line: &str) -> bool {
-    line.contains("nlmsg_type=") && !line.contains("|0x300") && !line.contains("nlmsg_type=0x12 ")
+    let inject = if inject.is_empty() { String::new() } else { format!("sendto:{inject}") };
+    keeper.trace("sendto", &inject)
 }
 
 /// What a failed change must not touch.
@@ -83,9 +63,9 @@ fn undone<'s>(said: &'s Said, code: &str, changed: bool) -> Result<&'s str> {
 }
 
 /// A configuration of many peers, and another: of everything there is something new, gone and changed.
-fn configs(keeper: &Keeper<'_>) -> Result<(Config, Config)> {
+fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
     let mut rng = Rng::new(keeper.seed);
-    let old = Config::random(&mut rng, PEERS, 3);
+    let old = Config::random(&mut rng, peers, 3);
     let mut new = old.changed(&mut rng, 1);
     new.addresses = ["10.77.0.1/24", "10.79.0.1/24", "fd79::1/64"].map(str::to_owned).into();
     new.listen_port += 1;
@@ -96,13 +76,14 @@ fn configs(keeper: &Keeper<'_>) -> Result<(Config, Config)> {
 }
 
 pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, new) = configs(keeper)?;
+    let (old, new) = configs(keeper, PEERS)?;
+    // What is rolled back has to be the same again.
+    let old = old.with_endpoints();
     keeper.store(&old, 1)?;
-    let before = Before::see(keeper)?;
     // Once without a failure, to see what there is to fail.
     trace(keeper, "")?;
     push(keeper, &new)?.ok()?;
-    let lines = traced(keeper)?;
+    let lines = keeper.traced()?;
     let changes: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -110,20 +91,20 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
         .map(|(at, _)| at + 1)
         .collect();
     ensure!(changes.len() > 100, "only {} changes in {} messages", changes.len(), lines.len());
-    keeper.router.fresh("")?;
-    keeper.store(&old, 1)?;
-    keeper.router.is_in(&before.state)?;
+    keeper.ask(&["rollback", "wg0"])?.ok()?;
     let before = Before::see(keeper)?;
 
     let last = changes.len() - 1;
     let mut said_of_one = String::new();
-    for nth in [0, 1, 3, last / 4, last / 2, last - 8, last - 1, last] {
+    let some = Rng::new(keeper.seed).next() as usize % last;
+    let nths = [0, some, last / 2, last];
+    for nth in nths {
         let at = changes[nth];
         let tried = || -> Result<String> {
             // A message about many peers is tried again with one after the other.
             trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
             let said = push(keeper, &new)?;
-            let lines = traced(keeper)?;
+            let lines = keeper.traced()?;
             let injected = lines.get(at - 1).context("it did not come so far")?;
             ensure!(injected.contains("INJECTED") && is_change(injected), "hit {injected}");
             let message = undone(&said, "kernel", nth > 0)?.to_owned();
@@ -135,16 +116,15 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
         said_of_one = tried().with_context(|| format!("change {} of {}", nth + 1, last + 1))?;
     }
     let last_said = said_of_one.rsplit("wg0.conf").next().unwrap_or_default().to_owned();
-    push(keeper, &new)?.ok()?;
-    keeper.router.sees(&new)?;
     Ok(format!(
-        "{PEERS} peers, {} changes of which 8 were refused in turn; the last: {last_said}",
-        last + 1
+        "{PEERS} peers, {} changes of which {} were refused in turn; the last: {last_said}",
+        last + 1,
+        nths.len()
     ))
 }
 
 pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, mut new) = configs(keeper)?;
+    let (old, mut new) = configs(keeper, FEWER)?;
     keeper.store(&old, 1)?;
     // The last route of all: a network that somebody else has, of the peer with the greatest key.
     let route = "fdff:ffff::/64";
@@ -172,27 +152,25 @@ pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
     let said = push(keeper, &Config { listen_port: 40_404, ..new.clone() })?;
     undone(&said, "kernel", false)?;
     before.is_left(keeper).context("a port that is taken")?;
-    push(keeper, &new)?.ok()?;
-    keeper.router.sees(&new)?;
     Ok(message.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
 }
 
 pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, new) = configs(keeper)?;
+    let (old, new) = configs(keeper, FEWER)?;
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     let mut shown = String::new();
-    for part in [4, 2] {
+    for further in [2, 10] {
         trace(keeper, "")?;
         let at = {
             // What there is to do is told by a change that is refused at its end.
             let said = push(keeper, &Config { listen_port: 5_182, ..new.clone() })?;
             ensure!(said.code == 1, "{}", said.json);
-            let lines = traced(keeper)?;
+            let lines = keeper.traced()?;
             lines.iter().position(|line| is_change(line)).context("no change")? + 1
         };
-        let at = at + 20 / part;
-        trace(keeper, &format!("delay_enter=6000000:when={at}"))?;
+        let at = at + further;
+        trace(keeper, &format!("delay_enter=4000000:when={at}"))?;
         let said = thread::scope(|scope| -> Result<Said> {
             let pushing = scope.spawn(|| push(keeper, &new));
             keeper.sh(&format!(
@@ -202,22 +180,20 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
             ))?;
             pushing.join().map_err(|_| anyhow!("the push died"))?
         })?;
-        traced(keeper)?;
+        keeper.traced()?;
         shown = undone(&said, said.text("/error/code"), true)?.to_owned();
         before.is_left(keeper)?;
     }
-    push(keeper, &new)?.ok()?;
-    keeper.router.sees(&new)?;
     Ok(shown.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
 }
 
 pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, _) = configs(keeper)?;
+    let (old, _) = configs(keeper, FEWER)?;
     let before = Before::see(keeper)?;
     for at in [60, 300] {
         trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
         let said = push(keeper, &old)?;
-        traced(keeper)?;
+        keeper.traced()?;
         undone(&said, "kernel", true)?;
         before.is_left(keeper).with_context(|| format!("message {at}"))?;
     }
@@ -226,7 +202,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     // Taking it away again fails as well: at its last message.
     trace(keeper, "")?;
     keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
-    let lines = traced(keeper)?;
+    let lines = keeper.traced()?;
     let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
     keeper.router.fresh("")?;
     keeper.store(&old, 1)?;
@@ -234,7 +210,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     let before = Before::see(keeper)?;
     trace(keeper, &format!("error=ENOBUFS:when={last}"))?;
     let said = keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?;
-    traced(keeper)?;
+    keeper.traced()?;
     undone(&said, "kernel", true)?;
     before.is_left(keeper).context("a removal that failed")?;
     keeper.restart()?;
@@ -243,7 +219,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, new) = configs(keeper)?;
+    let (old, new) = configs(keeper, FEWER)?;
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     let mut message = String::new();
@@ -251,7 +227,7 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
         // Everything fails from here on.
         trace(keeper, "error=ENOBUFS:when=40+")?;
         let said = push(keeper, &new)?;
-        traced(keeper)?;
+        keeper.traced()?;
         message = said.failed(1, "kernel")?.to_owned();
         ensure!(said.text("/error/state") == "partly", "{}", said.json);
         ensure!(message.contains("taking it back failed too"), "{}", said.json);
