@@ -153,6 +153,7 @@ impl Process for Shell {
         };
         // EAI_NONAME, EAI_NODATA and EAI_FAIL stay what they are, however often one asks.
         let (permanent, words) = match error {
+            _ if sys::held_signal() != 0 => (true, "a signal came"),
             NO_NAME | -5 => (true, "no such host"),
             -4 => (true, "the name server failed"),
             -3 => (false, "the name server does not answer"),
@@ -279,6 +280,14 @@ impl QuickProcess for Shell {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = again(|| rustix::fs::open(folder.as_c(), flags, Mode::empty()))?;
         again(|| rustix::fs::fsync(&folder))
+    }
+
+    fn hold_signals(&self) {
+        sys::hold_signals();
+    }
+
+    fn held_signal(&self) -> i32 {
+        sys::held_signal()
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {

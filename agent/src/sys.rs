@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "this is the one module for it")]
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use linux_raw_sys::general::{
     BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
@@ -35,6 +36,7 @@ unsafe extern "C" {
     -> c_int;
     fn _exit(code: c_int) -> !;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn signal(number: c_int, handler: extern "C" fn(c_int)) -> *const c_void;
     static environ: *const *const c_char;
     #[link_name = "abort"]
     fn c_abort() -> !;
@@ -174,6 +176,26 @@ pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_i
     // SAFETY: `addr` points to `addrlen` bytes, of which no more are copied than there is room for.
     unsafe { core::ptr::copy_nonoverlapping(first.addr, sockaddr.as_mut_ptr(), len) };
     Ok(len)
+}
+
+/// The signal that asked the process to end, since [`hold_signals`].
+static HELD: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn hold(number: c_int) {
+    HELD.store(number, Ordering::Relaxed);
+}
+
+/// From now on `SIGINT` and `SIGTERM` end the process no more; programs that it runs they do.
+pub(crate) fn hold_signals() {
+    for number in [2, 15] {
+        // SAFETY: `hold` does nothing that may not be done at any moment.
+        unsafe { signal(number, hold) };
+    }
+}
+
+/// The last such signal, or 0.
+pub(crate) fn held_signal() -> i32 {
+    HELD.load(Ordering::Relaxed)
 }
 
 /// Does something in a copy of this process, which ends then. Its number, for [`wait`].

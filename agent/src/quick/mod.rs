@@ -6,7 +6,7 @@
 //!                 down: hooks, save, dns, firewall, rules, link, hooks
 //! ```
 //!
-//! The file is read once, into a [`Spool`], and gone through as often as there are steps, so that it may
+//! The file is read once, into a `Spool`, and gone through as often as there are steps, so that it may
 //! be of any length and cannot change on the way. What is changed is said on standard error, as the command
 //! of ip(8) or wg(8) that would do the same. Of these none is run: only hooks, `resolvconf`, and `nft` or
 //! the programs of `iptables`.

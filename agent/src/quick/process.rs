@@ -45,6 +45,10 @@ pub trait QuickProcess: Process {
     /// # Errors
     /// What the system call or `next` said. The old file is then as it was.
     fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno>;
+    /// From now on what asks the process to end (`SIGINT`, `SIGTERM`) waits to be looked at.
+    fn hold_signals(&self);
+    /// The signal that waits, or 0. While there is one, no host has an address.
+    fn held_signal(&self) -> i32;
     /// Lets the reverse path filter see packet marks (`net.ipv4.conf.all.src_valid_mark`).
     ///
     /// # Errors

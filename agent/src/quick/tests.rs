@@ -128,6 +128,14 @@ fn a_step_that_fails_takes_all_before_it_back() {
 }
 
 #[test]
+fn a_signal_takes_all_back_after_the_step_it_came_in() {
+    let machine = machine(&FULL.0.replace("pre %i", "signal"), FULL.1);
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!((code, echo(&said).last()), (143, Some(&"ip link delete dev wg0")), "{said}");
+    assert_eq!(machine.log(), ["link", "no link"]);
+}
+
+#[test]
 fn programs_that_are_not_there() {
     let mut machine = machine(FULL.0, "AllowedIPs = ::/0");
     machine.programs.clear();

@@ -13,6 +13,9 @@ use super::process::QuickProcess;
 use super::{Exit, REFUSED, Session};
 use crate::kernel::{NO_WIREGUARD, Protocol};
 
+/// A part of `up`.
+type Step<S> = fn(&mut S) -> Result<(), Exit>;
+
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Makes the interface.
     pub(super) fn up(&mut self) -> Result<(), Exit> {
@@ -21,6 +24,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         if there.map_err(|fault| self.refused("cannot look for the interface", fault))?.is_some() {
             return Err(self.wg.say(format_args!("`{name}' already exists")).into());
         }
+        self.wg.process.hold_signals();
         self.add_link()?;
         let done = self.steps();
         if done.is_err() {
@@ -31,16 +35,31 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 
     fn steps(&mut self) -> Result<(), Exit> {
+        let steps: [Step<Self>; _] = [
+            |this| this.hooks(Setting::PreUp),
+            Self::settings_and_peers,
+            Self::addresses,
+            Self::set_mtu,
+            Self::set_dns,
+            Self::routes,
+            |this| this.hooks(Setting::PostUp),
+        ];
+        for step in steps {
+            step(self)?;
+            let signal = self.wg.process.held_signal();
+            if signal != 0 {
+                let _ = self.wg.say(format_args!("signal {signal}: takes it all away again"));
+                return Err(Exit(signal.saturating_add(128)));
+            }
+        }
+        Ok(())
+    }
+
+    fn settings_and_peers(&mut self) -> Result<(), Exit> {
         let name = self.name;
-        self.hooks(Setting::PreUp)?;
         self.echo(format_args!("wg setconf {name} /dev/fd/63"));
         // An endpoint that has no address where it may have none is no reason to stop.
-        let _ = self.wg.add_quick(name.as_str(), &mut self.conf.text)?;
-        self.addresses()?;
-        self.set_mtu()?;
-        self.set_dns()?;
-        self.routes()?;
-        self.hooks(Setting::PostUp)
+        self.wg.add_quick(name.as_str(), &mut self.conf.text).map(|_| ()).map_err(Exit::from)
     }
 
     fn add_link(&mut self) -> Result<(), Exit> {

@@ -11,6 +11,7 @@ pub mod deframer;
 pub mod input;
 pub mod netlink_reader;
 pub mod protocol;
+pub mod quick_file;
 pub mod responder;
 pub mod seek;
 pub mod set_encoder;
@@ -42,5 +43,5 @@ macro_rules! targets {
 targets! {
     netlink_reader wireguard_decoder set_encoder deframer protocol client
     responder channel seek connector
-    wg_file wg_words
+    wg_file wg_words quick_file
 }

@@ -186,6 +186,13 @@ impl QuickProcess for Machine {
         Ok(())
     }
 
+    fn hold_signals(&self) {}
+
+    fn held_signal(&self) -> i32 {
+        let calls = self.calls.borrow();
+        if calls.iter().any(|call| call.ends_with(" signal")) { 15 } else { 0 }
+    }
+
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
         self.tables.borrow_mut().log.push("src_valid_mark".to_owned());
         Ok(())

@@ -47,7 +47,8 @@ fn dns_with(bench: &Bench) -> Result<String> {
 }
 
 /// Other people's rules stay where they are.
-const OTHERS: &str = "iptables -t raw -A PREROUTING -i nobody -j ACCEPT; \
+const OTHERS: &str = "for p in iptables ip6tables; do $p -t raw -F; $p -t mangle -F; done; \
+    iptables -t raw -A PREROUTING -i nobody -j ACCEPT; \
     iptables -t mangle -A POSTROUTING -m mark --mark 7 -m comment --comment \"wg-quick(8) rule for wg00\" -j ACCEPT; \
     ip6tables -t mangle -A PREROUTING -p udp -j CONNMARK --restore-mark; ";
 

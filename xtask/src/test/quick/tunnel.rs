@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 const WORLD: &str = "set -e; ip=/usr/bin/ip
 for ns in near far; do $ip netns del $ns 2>/dev/null || true; $ip netns add $ns; done
 $ip link add v0 netns near type veth peer name v0 netns far
+for ns in near far; do $ip -n $ns link set v0 addrgenmode none; done
 $ip -n near address add 192.0.2.1/24 dev v0; $ip -n near address add 2001:db8:9::1/64 dev v0 nodad
 $ip -n far address add 192.0.2.2/24 dev v0; $ip -n far address add 2001:db8:9::2/64 dev v0 nodad
 for ns in near far; do $ip -n $ns link set lo up; $ip -n $ns link set v0 up; done

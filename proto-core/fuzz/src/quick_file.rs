@@ -1,0 +1,84 @@
+//! The file of wg-quick(8), cut into reads anywhere.
+//!
+//! Promised: how the bytes are cut makes no difference; lines are told in their order; what is left for
+//! wg(8) is taken apart again without a change; no setting has white space around its value.
+
+use proto_core::conf::{ConfError, Part, QuickFile, Setting};
+
+use super::Seeds;
+use super::input::Input;
+
+/// The settings, and what is left.
+type Read = (Vec<(u32, Setting, String)>, Vec<u8>);
+
+fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> {
+    let (mut settings, mut left) = (Vec::new(), Vec::new());
+    let mut last = 1;
+    let mut take = |line: u32, part: &Part<'_>| {
+        assert!(line >= last, "a line that was left");
+        last = line;
+        match part {
+            Part::Setting(setting, value) => {
+                assert_eq!(value.trim_ascii(), *value);
+                assert!(!value.contains('\0') && !value.contains('\n'));
+                settings.push((line, *setting, (*value).to_owned()));
+            }
+            Part::Wg(bytes) => left.extend_from_slice(bytes),
+        }
+        Ok(())
+    };
+    let mut file = QuickFile::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(cut().clamp(1, rest.len()));
+        file.feed(now, &mut take)?;
+        rest = later;
+    }
+    file.end(&mut take)?;
+    Ok((settings, left))
+}
+
+/// A byte that says how the rest is cut, and the file.
+pub fn run(data: &[u8]) {
+    let mut input = Input(data);
+    let seed = input.byte();
+    let text = input.0;
+    let whole = read(text, || usize::MAX);
+    let mut n = u32::from(seed);
+    let cut = read(text, || {
+        n = n.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        (n >> 24) as usize % (usize::from(seed) + 1)
+    });
+    assert_eq!(whole, cut);
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    match whole {
+        Ok((settings, left)) => {
+            assert!(settings.iter().all(|(line, ..)| (1..=lines + 1).contains(&(*line as usize))));
+            let ends = left.iter().filter(|byte| **byte == b'\n').count() + settings.len();
+            assert!((lines..=lines + 1).contains(&ends), "{ends} of {lines} lines");
+            assert_eq!(read(&left, || usize::MAX), Ok((Vec::new(), left)));
+        }
+        Err(error) => assert!((1..=lines + 1).contains(&(error.line as usize)), "{error}"),
+    }
+}
+
+/// Files that are right, and some that are odd.
+pub fn seeds() -> Seeds {
+    let files = [
+        (
+            "full",
+            "# one\n[Interface]\nPrivateKey = a=\nAddress = 10.0.0.1/24, fd00::1/64 # two\nDNS=1.1.1.1\n\
+             MTU = 1280\nTable = off\nSaveConfig = true\nPreUp = a '#' b\nPostUp = %i\nPreDown=\n\
+             PostDown = x\n\n[Peer]\r\nMTU = 7\nAllowedIPs = ::/0",
+        ),
+        ("empty", ""),
+        ("blanks", " \t\n  [interface] \t# x\n mtu\t=\t1 \t\n\ta = b \t "),
+        ("nul", "[Inter\0face]\nMT\0U = 1\0\n\0\n"),
+        ("name-alone", "[Interface]\nAddress\nMTU # = 1\n= 1\n"),
+        ("section-again", "[Interface]\n[x\nMTU = 1\n[INTERFACE]=\nMTU = 2\n"),
+    ];
+    files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), [&[7], text.as_bytes()].concat()))
+        .collect()
+}
