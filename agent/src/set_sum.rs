@@ -1,9 +1,9 @@
 //! Comparing sets of networks of any size in the memory of one sum.
 
-use core::hash::Hasher;
+use core::net::IpAddr;
 
 use proto_core::ip::IpNet;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher13;
 
 /// A sum over a set of networks that does not depend on their order.
 ///
@@ -31,11 +31,19 @@ impl SetSum {
 /// The keyed hash of a network.
 #[must_use]
 pub fn hash(key: &[u8; 16], net: &IpNet) -> u128 {
-    let mut hasher = SipHasher24::new_with_key(key);
-    match net.addr {
-        core::net::IpAddr::V4(a) => hasher.write(&a.octets()),
-        core::net::IpAddr::V6(a) => hasher.write(&a.octets()),
-    }
-    hasher.write(&[net.prefix]);
-    hasher.finish128().as_u128()
+    let hasher = SipHasher13::new_with_key(key);
+    let hash = match net.addr {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            hasher.hash(&[a, b, c, d, net.prefix])
+        }
+        IpAddr::V6(ip) => {
+            let mut bytes = [net.prefix; 17];
+            if let Some(front) = bytes.first_chunk_mut() {
+                *front = ip.octets();
+            }
+            hasher.hash(&bytes)
+        }
+    };
+    hash.as_u128()
 }

@@ -259,11 +259,9 @@ pub fn each_event<N: NetlinkSocket>(
         Subject::Interface,
         &|buf, seq| get::request(buf, family, seq, name),
         &mut |message| {
-            for event in decoder.message(message) {
-                match &event {
-                    Ok(event) => take(event)?,
-                    Err(error) => return Err(slot.unreadable(error)),
-                }
+            let mut events = decoder.message(message);
+            while let Some(event) = events.advance() {
+                take(event.map_err(|error| slot.unreadable(&error))?)?;
             }
             Ok(())
         },

@@ -28,82 +28,83 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-/// Reads a key from base64. The time taken does not depend on the key.
+/// Characters or numbers of six bits, eight at a time, each in a byte of its own.
+const EACH: u64 = u64::from_ne_bytes([1; 8]);
+/// A key with zeros behind it, and its characters: eight of these are six bytes.
+const ROOM: usize = 36;
+const TEXT_ROOM: usize = 48;
+
+/// A one in each byte of `bytes` that is `bound` or more, and a zero in each other. All are below 128.
+#[inline(always)]
+const fn reach(bytes: u64, bound: u8) -> u64 {
+    bytes.wrapping_add(EACH.wrapping_mul(0x80_u8.wrapping_sub(bound) as u64)) >> 7 & EACH
+}
+
+/// Reads a key from base64. The time taken does not depend on the key: what differs from character to
+/// character is worked out and not looked up.
 #[cfg_attr(feature = "small", inline(never))]
-fn decode(text: &str) -> Result<[u8; KEY_LEN], KeyError> {
-    let Some((digits, [b'='])) = text.as_bytes().split_last_chunk() else { return Err(KeyError) };
-    if text.len() != KEY_TEXT_LEN {
-        return Err(KeyError);
-    }
-    let mut key = [0; KEY_LEN];
-    // What no digit has left behind: bits beyond the last byte, and characters that are no digits.
+pub(crate) fn decode(text: &[u8]) -> Result<[u8; KEY_LEN], KeyError> {
+    let Some((digits, [b'='])) = text.split_last_chunk() else { return Err(KeyError) };
+    // An `A` is six zeros.
+    let mut padded = [b'A'; TEXT_ROOM];
+    let front = padded.first_chunk_mut::<{ KEY_TEXT_LEN - 1 }>();
+    let (Some(front), Ok(digits)) = (front, digits.try_into()) else { return Err(KeyError) };
+    *front = digits;
+    let mut room = [0; ROOM];
     let mut wrong = 0;
-    for (three, four) in key.chunks_mut(3).zip(digits.chunks(4)) {
-        let mut bits = 0_u32;
-        for at in 0..4 {
-            let value = four.get(at).map_or(0, |digit| value(u32::from(*digit)));
-            wrong |= value & !63;
-            bits = bits << 6 | value & 63;
-        }
-        match (bits.to_be_bytes(), three) {
-            ([_, a, b, c], [first, second, third]) => (*first, *second, *third) = (a, b, c),
-            ([_, a, b, c], [first, second]) => {
-                (*first, *second) = (a, b);
-                wrong |= u32::from(c);
-            }
-            // Chunks of 32 bytes are of 3 and of 2.
-            _ => {}
-        }
+    for (six, eight) in room.as_chunks_mut::<6>().0.iter_mut().zip(padded.as_chunks().0) {
+        let chars = u64::from_be_bytes(*eight);
+        wrong |= chars >> 7 & EACH;
+        let chars = chars & EACH.wrapping_mul(0x7f);
+        let (slash, zero) = (reach(chars, b'/'), reach(chars, b'0'));
+        let (upper, lower) = (reach(chars, b'A'), reach(chars, b'a'));
+        // Each row of the alphabet begins at one bound and ends before another.
+        let inside = reach(chars, b'+') ^ reach(chars, b'+' + 1) ^ slash ^ reach(chars, b'9' + 1);
+        let inside = inside ^ upper ^ reach(chars, b'Z' + 1) ^ lower ^ reach(chars, b'z' + 1);
+        wrong |= EACH ^ inside;
+        // What is added to a character to be its number, modulo 64.
+        let add = EACH.wrapping_mul(19).wrapping_sub(slash.wrapping_mul(3));
+        let add = add.wrapping_sub(zero.wrapping_mul(12)).wrapping_add(upper.wrapping_mul(59));
+        let add = add.wrapping_sub(lower.wrapping_mul(6));
+        let bits = chars.wrapping_add(add) & EACH.wrapping_mul(63);
+        let bits = bits >> 2 & 0x0fc0_0fc0_0fc0_0fc0 | bits & 0x003f_003f_003f_003f;
+        let bits = bits >> 4 & 0x00ff_f000_00ff_f000 | bits & 0x0000_0fff_0000_0fff;
+        let bits = bits >> 8 & 0xffff_ff00_0000 | bits & 0x00ff_ffff;
+        let [_, _, bytes @ ..] = bits.to_be_bytes();
+        *six = bytes;
     }
-    if wrong == 0 { Ok(key) } else { Err(KeyError) }
+    let (key, behind) = room.split_first_chunk().ok_or(KeyError)?;
+    // There are bits beyond the last byte.
+    if wrong == 0 && behind == [0; ROOM - KEY_LEN] { Ok(*key) } else { Err(KeyError) }
 }
 
-/// All ones where `number` is less than `bound`. Both are small.
-const fn below(number: u32, bound: u32) -> u32 {
-    0_u32.wrapping_sub(number.wrapping_sub(bound) >> 31)
-}
-
-/// The character of base64 for six bits, without a branch or a place in memory that depends on
-/// them: each row of the alphabet takes the place of the one before it where the bits reach it.
-const fn digit(bits: u32) -> u8 {
-    // From the first character of a row, less the number it stands for.
-    let mut digit = bits.wrapping_add(65);
-    digit ^= (digit ^ bits.wrapping_add(71)) & !below(bits, 26);
-    digit ^= (digit ^ bits.wrapping_sub(4)) & !below(bits, 52);
-    digit ^= (digit ^ b'+' as u32) & !below(bits, 62);
-    digit ^= (digit ^ b'/' as u32) & !below(bits, 63);
-    digit as u8
-}
-
-/// The six bits that a character of base64 stands for, or more than six for one that is none, in
-/// the same way.
-const fn value(digit: u32) -> u32 {
-    /// What `last` and those before it stand for, `first` being `bits`; `other` for the rest.
-    const fn row(other: u32, digit: u32, first: u8, last: u8, bits: u32) -> u32 {
-        let inside = !below(digit, first as u32) & below(digit, (last as u32).wrapping_add(1));
-        other ^ (other ^ digit.wrapping_sub(first as u32).wrapping_add(bits)) & inside
-    }
-    let value = row(u32::MAX, digit, b'A', b'Z', 0);
-    let value = row(value, digit, b'a', b'z', 26);
-    let value = row(value, digit, b'0', b'9', 52);
-    let value = row(value, digit, b'+', b'+', 62);
-    row(value, digit, b'/', b'/', 63)
-}
-
-/// Writes a key as base64 into `buf`. The time taken does not depend on the key.
+/// Writes a key as base64 into `buf`, in the same way.
 #[cfg_attr(feature = "small", inline(never))]
-fn encode<'b>(key: &[u8; KEY_LEN], buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
-    for (four, three) in buf.chunks_mut(4).zip(key.chunks(3)) {
-        let byte = |n| u32::from(three.get(n).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (place, shift) in four.iter_mut().zip([18, 12, 6, 0]) {
-            *place = digit(bits >> shift & 63);
-        }
+fn encode(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
+    let mut room = [0; ROOM];
+    let mut padded = [0; TEXT_ROOM];
+    if let Some(front) = room.first_chunk_mut() {
+        *front = *key;
+    }
+    for (eight, six) in padded.as_chunks_mut().0.iter_mut().zip(room.as_chunks().0) {
+        let [a, b, c, d, e, f] = *six;
+        let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        let bits = bits << 8 & 0x00ff_ffff_0000_0000 | bits & 0x00ff_ffff;
+        let bits = bits << 4 & 0x0fff_0000_0fff_0000 | bits & 0x0000_0fff_0000_0fff;
+        let bits = bits << 2 & 0x3f00_3f00_3f00_3f00 | bits & 0x003f_003f_003f_003f;
+        // What is added to a number to be its character.
+        let add = EACH.wrapping_mul(65).wrapping_add(reach(bits, 26).wrapping_mul(6));
+        let add = add.wrapping_sub(reach(bits, 52).wrapping_mul(75));
+        let add = add.wrapping_sub(reach(bits, 62).wrapping_mul(15));
+        let add = add.wrapping_add(reach(bits, 63).wrapping_mul(3));
+        *eight = bits.wrapping_add(add).to_be_bytes();
+    }
+    if let Some(front) = padded.first_chunk() {
+        *buf = *front;
     }
     if let Some(last) = buf.last_mut() {
         *last = b'=';
     }
-    core::str::from_utf8(buf).unwrap_or_default()
 }
 
 /// A peer's or a device's Curve25519 public key.
@@ -112,7 +113,7 @@ pub struct PublicKey(#[serde(with = "crate::wire")] pub [u8; KEY_LEN]);
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(encode(&self.0, &mut [0; KEY_TEXT_LEN]))
+        f.write_str(SecretKey(self.0).reveal(&mut [0; KEY_TEXT_LEN]))
     }
 }
 
@@ -126,7 +127,7 @@ impl FromStr for PublicKey {
     type Err = KeyError;
 
     fn from_str(s: &str) -> Result<Self, KeyError> {
-        decode(s).map(Self)
+        decode(s.as_bytes()).map(Self)
     }
 }
 
@@ -148,12 +149,19 @@ impl SecretKey {
     /// Whether all bytes are zero, which is how the kernel says "no key".
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        self.0.iter().fold(0, |all, byte| all | byte) == 0
+        let (words, _) = self.0.as_chunks::<8>();
+        words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0
     }
 
     /// The key as base64, into a buffer the caller can wipe.
     pub fn reveal<'b>(&self, buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
-        encode(&self.0, buf)
+        self.write(buf);
+        core::str::from_utf8(buf).unwrap_or_default()
+    }
+
+    /// The same, as bytes.
+    pub fn write(&self, buf: &mut [u8; KEY_TEXT_LEN]) {
+        encode(&self.0, buf);
     }
 }
 
@@ -176,7 +184,7 @@ impl FromStr for SecretKey {
     type Err = KeyError;
 
     fn from_str(s: &str) -> Result<Self, KeyError> {
-        decode(s).map(Self)
+        decode(s.as_bytes()).map(Self)
     }
 }
 
@@ -228,13 +236,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_the_crate_does_it(key: [u8; KEY_LEN], at in 0..KEY_TEXT_LEN, byte in 0..128_u8) {
+        fn as_the_crate_does_it(key: [u8; KEY_LEN], at in 0..KEY_TEXT_LEN, byte: u8) {
             let mut buf = [0; KEY_TEXT_LEN];
             let text = Base64::encode(&key, &mut buf).unwrap();
-            prop_assert_eq!(decode(text), Ok(key));
+            prop_assert_eq!(decode(text.as_bytes()), Ok(key));
             let mut changed = text.as_bytes().to_vec();
             changed[at] = byte;
-            let changed = String::from_utf8(changed).unwrap();
             let mut theirs = [0; KEY_LEN + 1];
             let theirs = Base64::decode(&changed, &mut theirs).ok().and_then(|key| key.try_into().ok());
             prop_assert_eq!(decode(&changed).ok(), theirs);

@@ -65,7 +65,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             while let (Setting::Address, Some(word)) = (setting, next_word(&mut rest)) {
                 let family = if word.contains(':') { '6' } else { '4' };
                 wg.note("[#] ", format_args!("ip -{family} address add {word} dev {name}"));
-                let Some(net) = net(word) else {
+                let Some(net) = net(word.as_bytes()) else {
                     let words = "is not an address with its prefix";
                     return Err(wg
                         .say(format_args!("line {line}: Address `{word}' {words}"))

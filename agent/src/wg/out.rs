@@ -5,6 +5,7 @@ use core::fmt;
 use zeroize::Zeroize;
 
 use super::process::{Output, Process};
+use super::text::Sink;
 use super::{Failed, Wg};
 
 /// Text on its way to standard output.
@@ -71,6 +72,12 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
     pub(crate) fn finish(mut self) -> Result<i32, Failed> {
         self.flush();
         if self.failed { Err(Failed) } else { Ok(0) }
+    }
+}
+
+impl<P: Process> Sink for Out<'_, '_, P> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        Self::bytes(self, bytes);
     }
 }
 

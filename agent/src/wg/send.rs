@@ -87,6 +87,7 @@ fn pieces<N: NetlinkSocket, F: File>(
     let always = extras.is_none();
     let gone = extras.as_ref().map_or(0, |extras| extras.records(KEY_LEN));
     let gone = if device.replace_peers { 0 } else { gone };
+    let mut peer = Peer::new(0, 0);
     for n in progress.from..=wanted.count.saturating_add(gone) {
         let mut put = |encoder: &mut SetEncoder<'_>, about, piece: &Piece| -> Result<(), Fault> {
             let about = if progress.one_by_one { about } else { Subject::Interface };
@@ -112,7 +113,7 @@ fn pieces<N: NetlinkSocket, F: File>(
                         PeerChange { remove: true, ..PeerChange::new(PublicKey(key)) }
                     }
                     (n, _) => {
-                        let peer = wanted.peer(n.unwrap_or_default())?;
+                        wanted.peer(n.unwrap_or_default(), &mut peer)?;
                         if peer.mark == Mark::Same {
                             continue;
                         }

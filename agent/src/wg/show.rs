@@ -13,7 +13,7 @@ use super::Wg;
 use super::order::Order;
 use super::process::Process;
 use super::spool::Spool;
-use super::text::{self, BOLD, CYAN, GREEN, RESET, YELLOW, paint};
+use super::text::{self, BOLD, CYAN, GREEN, RESET, Sink, YELLOW, paint};
 use crate::fault::Fault;
 use crate::system::File;
 
@@ -65,11 +65,17 @@ pub(crate) struct Text<'s, 'w, F> {
     pub(crate) fault: Option<Fault>,
 }
 
+impl<F: File> Sink for Text<'_, '_, F> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if self.fault.is_none() {
+            self.fault = self.spool.append(bytes).err();
+        }
+    }
+}
+
 impl<F: File> Write for Text<'_, '_, F> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.fault.is_none() {
-            self.fault = self.spool.append(text.as_bytes()).err();
-        }
+        self.bytes(text.as_bytes());
         Ok(())
     }
 }
@@ -130,11 +136,15 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     fn put(&mut self, text: &str) {
-        let _ = self.text.write_str(text);
+        self.text.bytes(text.as_bytes());
     }
 
     fn write(&mut self, words: fmt::Arguments<'_>) {
         let _ = self.text.write_fmt(words);
+    }
+
+    fn number(&mut self, number: impl Into<u64>) {
+        text::number(&mut self.text, number.into());
     }
 
     fn key(&mut self, key: Option<&[u8; 32]>) {
@@ -148,7 +158,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     fn or_off(&mut self, number: u16) {
         match number {
             0 => self.put("off"),
-            number => self.write(format_args!("{number}")),
+            number => self.number(number),
         }
     }
 
@@ -203,7 +213,9 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                 self.key(private.as_ref());
                 self.put("\t");
                 self.key(public.as_ref());
-                self.write(format_args!("\t{}\t", device.listen_port));
+                self.put("\t");
+                self.number(device.listen_port);
+                self.put("\t");
                 self.fwmark(device.fwmark);
             }
             Form::PublicKey | Form::PrivateKey => {
@@ -213,7 +225,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
             }
             Form::ListenPort => {
                 self.line();
-                self.write(format_args!("{}", device.listen_port));
+                self.number(device.listen_port);
             }
             Form::Fwmark => {
                 self.line();
@@ -316,7 +328,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
             Form::PresharedKeys => self.key(preshared_key.as_ref()),
             Form::Endpoints => self.endpoint(peer.endpoint),
             Form::LatestHandshakes => self.handshake(peer),
-            Form::Transfer => self.write(format_args!("{}\t{}", peer.rx_bytes, peer.tx_bytes)),
+            Form::Transfer => self.transfer(peer),
             Form::PersistentKeepalive => self.or_off(peer.persistent_keepalive),
             Form::Dump => {
                 self.key(preshared_key.as_ref());
@@ -331,10 +343,16 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         Ok(())
     }
 
+    fn transfer(&mut self, peer: &PeerInfo) {
+        self.number(peer.rx_bytes);
+        self.put("\t");
+        self.number(peer.tx_bytes);
+    }
+
     fn handshake(&mut self, peer: &PeerInfo) {
         // As unsigned, which is how `wg` has it.
         let seconds = peer.latest_handshake.map_or(0, |time| time.secs as u64);
-        self.write(format_args!("{seconds}"));
+        self.number(seconds);
     }
 
     /// An endpoint, or `(none)`. The scope of a link-local address is shown as the name of the
@@ -360,7 +378,8 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                 self.put("]");
             }
         }
-        self.write(format_args!(":{}", endpoint.port()));
+        self.put(":");
+        self.number(endpoint.port());
     }
 
     fn allowed_ip(&mut self, net: &IpNet) {
@@ -378,7 +397,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         self.ips = self.ips.saturating_add(1);
         text::ip(&mut self.text, net.addr);
         paint(&mut self.text, self.colour, &[CYAN], "/");
-        self.write(format_args!("{}", net.prefix));
+        self.number(net.prefix);
     }
 
     /// What comes behind the allowed IPs.
@@ -389,7 +408,9 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
             Form::Dump => {
                 self.put(if none { "(none)\t" } else { "\t" });
                 self.handshake(&peer);
-                self.write(format_args!("\t{}\t{}\t", peer.rx_bytes, peer.tx_bytes));
+                self.put("\t");
+                self.transfer(&peer);
+                self.put("\t");
                 self.or_off(peer.persistent_keepalive);
                 self.put("\n");
             }
@@ -402,8 +423,9 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                     self.put("\n");
                 }
                 if peer.persistent_keepalive != 0 {
-                    let seconds = peer.persistent_keepalive;
-                    self.write(format_args!("PersistentKeepalive = {seconds}\n"));
+                    self.put("PersistentKeepalive = ");
+                    self.number(peer.persistent_keepalive);
+                    self.put("\n");
                 }
             }
             Form::Pretty => {

@@ -16,7 +16,7 @@ pub(crate) struct Spool<'w, F> {
     /// Where the window begins, and how much of it is in use.
     from: u32,
     held: usize,
-    /// The most of it that was ever in use.
+    /// The most of it that was ever in use before.
     used: usize,
     /// The window has something that the file has not.
     dirty: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Spool<'w, F> {
 impl<F> Drop for Spool<'_, F> {
     fn drop(&mut self) {
         // Keys pass through it.
-        if let Some(used) = self.window.get_mut(..self.used) {
+        if let Some(used) = self.window.get_mut(..self.used.max(self.held)) {
             used.zeroize();
         }
     }
@@ -50,7 +50,8 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Forgets all of them.
     pub(crate) const fn clear(&mut self) {
-        (self.from, self.held, self.dirty, self.len) = (0, 0, false, 0);
+        self.move_to(0, 0);
+        (self.dirty, self.len) = (false, 0);
     }
 
     /// Forgets those from `len` on.
@@ -59,10 +60,11 @@ impl<'w, F: File> Spool<'w, F> {
             return;
         }
         if len < self.from {
-            (self.from, self.held, self.dirty) = (len, 0, false);
+            self.move_to(len, 0);
+            self.dirty = false;
         } else {
             let held = len.saturating_sub(self.from) as usize;
-            self.held = if held < self.held { held } else { self.held };
+            self.move_to(self.from, if held < self.held { held } else { self.held });
         }
         self.len = len;
     }
@@ -79,12 +81,27 @@ impl<'w, F: File> Spool<'w, F> {
 
     /// Adds bytes behind the last.
     #[inline(never)]
-    pub(crate) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let end = self.held.saturating_add(bytes.len());
+        let len = self.len.checked_add(bytes.len() as u32);
+        // Most often the window is there and has room.
+        match (self.window.get_mut(self.held..end), len) {
+            (Some(room), Some(len)) if self.from.saturating_add(self.held as u32) == self.len => {
+                room.copy_from_slice(bytes);
+                (self.held, self.len, self.dirty) = (end, len, true);
+                Ok(())
+            }
+            _ => self.append_pieces(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn append_pieces(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let behind = self.from.saturating_add(self.held as u32) == self.len;
             if !behind || self.held == self.window.len() {
                 self.flush()?;
-                (self.from, self.held) = (self.len, 0);
+                self.move_to(self.len, 0);
             }
             let room = self.window.get_mut(self.held..).unwrap_or_default();
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
@@ -94,11 +111,18 @@ impl<'w, F: File> Spool<'w, F> {
             bytes = later;
             self.dirty = true;
             self.held = self.held.saturating_add(now.len());
-            self.used = self.used.max(self.held);
             let len = self.len.checked_add(now.len() as u32);
             self.len = len.ok_or_else(|| self.slot.storage(Errno::EOVERFLOW))?;
         }
         Ok(())
+    }
+
+    /// The window shows other bytes from now on.
+    const fn move_to(&mut self, from: u32, held: usize) {
+        if self.used < self.held {
+            self.used = self.held;
+        }
+        (self.from, self.held) = (from, held);
     }
 
     /// The bytes from `at` on that the window has, `most` at the most: none only behind the last.

@@ -97,18 +97,19 @@ impl Lookup {
         }
     }
 
-    /// The last peer with this key before number `below`, and its own number.
+    /// Puts the last peer with this key before number `below` into `peer`. Its number.
     fn find<F: File>(
         &self,
         wanted: &mut Wanted<'_, F>,
         key: &PublicKey,
         below: u32,
-    ) -> Result<Option<(u32, Peer)>, Fault> {
+        peer: &mut Peer,
+    ) -> Result<Option<u32>, Fault> {
         let mut next = self.buckets.get(bucket(key)).copied().unwrap_or(0);
         while let Some(n) = next.checked_sub(1) {
-            let peer = wanted.far_peer(n)?;
+            wanted.far_peer(n, peer)?;
             if peer.key == *key && n < below {
-                return Ok(Some((n, peer)));
+                return Ok(Some(n));
             }
             next = peer.next;
         }
@@ -120,8 +121,9 @@ impl Lookup {
         if !self.any_twice {
             return Ok(());
         }
+        let mut peer = Peer::new(0, 0);
         for n in 0..wanted.count {
-            let peer = wanted.peer(n)?;
+            wanted.peer(n, &mut peer)?;
             for ip in peer.allowed_ips() {
                 let ip = wanted.allowed_ip(ip)?;
                 if self.twice.visit(hash(&self.key, &ip.net.masked()), false) {
@@ -177,8 +179,10 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
 /// A peer of the kernel's whose allowed IPs are being told.
 struct Told {
     n: u32,
-    wanted: Peer,
+    shared: bool,
+    mark: Mark,
     fields: u8,
+    wanted: SetSum,
     ips: SetSum,
 }
 
@@ -247,19 +251,18 @@ impl<F: File> Sync<'_, '_, '_, F> {
     }
 
     fn peer(&mut self, info: &PeerInfo) -> Result<(), Fault> {
-        let expected = self.next;
-        let found = if expected < self.wanted.count {
-            Some(self.wanted.peer(expected)?).filter(|peer| peer.key == info.public_key)
-        } else {
-            None
-        };
-        let found = match found {
-            Some(peer) => Some((expected, peer)),
-            None => self.lookup.find(self.wanted, &info.public_key, u32::MAX)?,
-        };
-        let Some((n, wanted)) = found else {
-            return self.extras.append(&info.public_key.0);
-        };
+        let mut n = self.next;
+        let mut wanted = Peer::new(0, 0);
+        if n < self.wanted.count {
+            self.wanted.peer(n, &mut wanted)?;
+        }
+        if n >= self.wanted.count || wanted.key != info.public_key {
+            let found = self.lookup.find(self.wanted, &info.public_key, u32::MAX, &mut wanted)?;
+            match found {
+                Some(found) => n = found,
+                None => return self.extras.append(&info.public_key.0),
+            }
+        }
         self.next = n.saturating_add(1);
         self.found = self.found.saturating_add(1);
         let differs = [
@@ -273,23 +276,30 @@ impl<F: File> Sync<'_, '_, '_, F> {
         ];
         let fields =
             differs.iter().filter(|(differs, _)| *differs).fold(0, |all, (_, bit)| all | bit);
-        self.told = Some(Told { n, wanted, fields, ips: SetSum::default() });
+        self.told = Some(Told {
+            n,
+            shared: wanted.is(SHARED),
+            mark: wanted.mark,
+            fields,
+            wanted: wanted.ips,
+            ips: SetSum::default(),
+        });
         Ok(())
     }
 
     /// Marks a peer after its last allowed IP.
     fn settle(&mut self) -> Result<(), Fault> {
         let Some(told) = self.told.take() else { return Ok(()) };
-        let ips = if told.ips == told.wanted.ips { 0 } else { peer::ALLOWED_IPS };
+        let ips = if told.ips == told.wanted { 0 } else { peer::ALLOWED_IPS };
         let mark = match told.fields | ips {
-            _ if told.wanted.is(SHARED) => self.sharing(),
+            _ if told.shared => self.sharing(),
             0 => Mark::Same,
             fields => Mark::Differs(fields),
         };
         if mark == Mark::Same {
             self.same = self.same.saturating_add(1);
         }
-        if told.wanted.mark == mark { Ok(()) } else { self.wanted.set_mark(told.n, mark) }
+        if told.mark == mark { Ok(()) } else { self.wanted.set_mark(told.n, mark) }
     }
 
     /// Looks at the peers that the kernel does not have, or that the configuration has twice.
@@ -299,8 +309,9 @@ impl<F: File> Sync<'_, '_, '_, F> {
             return Ok(());
         }
         let own = self.device.and_then(|device| device.public_key);
+        let (mut peer, mut found) = (Peer::new(0, 0), Peer::new(0, 0));
         for n in 0..self.wanted.count {
-            let peer = self.wanted.peer(n)?;
+            self.wanted.peer(n, &mut peer)?;
             if peer.mark != Mark::Missing {
                 continue;
             }
@@ -311,7 +322,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
             }
             let mut shared = peer.is(SHARED);
             let mut below = u32::MAX;
-            while let Some((other, found)) = self.lookup.find(self.wanted, &peer.key, below)? {
+            while let Some(other) = self.lookup.find(self.wanted, &peer.key, below, &mut found)? {
                 below = other;
                 if other != n {
                     shared = true;

@@ -34,8 +34,9 @@ impl<P: Process> Wg<'_, P> {
                     Ok(())
                 }
                 Event::AllowedIp(net) => {
+                    let mut of = Peer::new(0, 0);
                     for n in 0..wanted.count {
-                        let of = wanted.peer(n)?;
+                        wanted.peer(n, &mut of)?;
                         if Some(of.key) == peer {
                             find(wanted, &of, net)?;
                         }

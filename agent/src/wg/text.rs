@@ -3,8 +3,9 @@
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr};
 
-use proto_core::ip::Shown;
+use proto_core::ip::{IP_TEXT_LEN, ip_text};
 use proto_core::key::{KEY_LEN, KEY_TEXT_LEN, SecretKey};
+use proto_core::text::{DECIMAL_LEN, decimal};
 use zeroize::Zeroize;
 
 pub(super) const RESET: &str = "\x1b[0m";
@@ -14,27 +15,38 @@ pub(super) const GREEN: &str = "\x1b[32m";
 pub(super) const YELLOW: &str = "\x1b[33m";
 pub(super) const CYAN: &str = "\x1b[36m";
 
+/// Where text goes to. Most of it comes in bytes: to know that they are text would take longer than to
+/// write them.
+pub(crate) trait Sink: Write {
+    fn bytes(&mut self, bytes: &[u8]);
+}
+
 /// A key, in a time that does not depend on it.
 #[inline(never)]
-pub(super) fn key(out: &mut dyn Write, key: &[u8; KEY_LEN]) {
+pub(super) fn key(out: &mut dyn Sink, key: &[u8; KEY_LEN]) {
     let mut text = [0; KEY_TEXT_LEN];
-    let _ = out.write_str(SecretKey(*key).reveal(&mut text));
+    SecretKey(*key).write(&mut text);
+    out.bytes(&text);
     text.as_mut_slice().zeroize();
+}
+
+/// A number.
+pub(super) fn number(out: &mut dyn Sink, number: u64) {
+    out.bytes(decimal(number, &mut [0; DECIMAL_LEN]));
 }
 
 /// An address, as inet_ntop(3) of glibc writes it: an IPv6 address with nothing but its last 32
 /// bits, and not only the last 16, ends as an IPv4 address.
 #[inline(never)]
-pub(crate) fn ip(out: &mut dyn Write, ip: IpAddr) {
+pub(crate) fn ip(out: &mut dyn Sink, mut ip: IpAddr) {
     if let IpAddr::V6(v6) = ip
         && let [0, 0, 0, 0, 0, 0, high, low] = v6.segments()
         && high != 0
     {
-        let tail = Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-        let _ = write!(out, "::{}", Shown(IpAddr::V4(tail)));
-        return;
+        out.bytes(b"::");
+        ip = IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     }
-    let _ = write!(out, "{}", Shown(ip));
+    out.bytes(ip_text(ip, &mut [0; IP_TEXT_LEN]));
 }
 
 /// Text in a colour, where there are colours.

@@ -60,10 +60,10 @@ const TAKEN: u8 = 0x40;
 struct Put<'b>(&'b mut [u8]);
 
 impl Put<'_> {
-    fn bytes(&mut self, field: &[u8]) {
-        if let Some(place) = core::mem::take(&mut self.0).split_at_mut_checked(field.len()) {
-            place.0.copy_from_slice(field);
-            self.0 = place.1;
+    fn array<const N: usize>(&mut self, field: [u8; N]) {
+        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
+            *place = field;
+            self.0 = rest;
         }
     }
 }
@@ -120,46 +120,41 @@ impl Peer {
     #[inline(never)]
     fn to_bytes(self, bytes: &mut [u8; PEER]) {
         let mut put = Put(bytes);
-        put.bytes(&[self.flags, self.mark.to_byte()]);
+        put.array([self.flags, self.mark.to_byte()]);
         let (family, address) = self.endpoint.map_or((0, [0; 16]), |to| ip_bytes(to.ip()));
         let scope = match self.endpoint {
             Some(SocketAddr::V6(to)) => to.scope_id(),
             _ => 0,
         };
-        put.bytes(&[family]);
-        put.bytes(&self.endpoint.map_or(0, |to| to.port()).to_le_bytes());
-        put.bytes(&scope.to_le_bytes());
-        put.bytes(&address);
-        put.bytes(&self.keepalive.to_le_bytes());
-        put.bytes(&self.key.0);
-        put.bytes(&self.next.to_le_bytes());
-        put.bytes(&self.first_ip.to_le_bytes());
-        put.bytes(&self.ips.count.to_le_bytes());
-        put.bytes(&self.ips.sum.to_le_bytes());
-        put.bytes(&self.preshared_key.0);
+        put.array([family]);
+        put.array(self.endpoint.map_or(0, |to| to.port()).to_le_bytes());
+        put.array(scope.to_le_bytes());
+        put.array(address);
+        put.array(self.keepalive.to_le_bytes());
+        put.array(self.key.0);
+        put.array(self.next.to_le_bytes());
+        put.array(self.first_ip.to_le_bytes());
+        put.array(self.ips.count.to_le_bytes());
+        put.array(self.ips.sum.to_le_bytes());
+        put.array(self.preshared_key.0);
     }
 
+    /// Becomes what [`Peer::to_bytes`] wrote. In place: it is too long to be handed up for each peer.
     #[inline(never)]
-    fn from_bytes(bytes: &[u8; PEER]) -> Self {
+    fn set(&mut self, bytes: &[u8; PEER]) {
         let mut get = Get(bytes);
-        let (flags, mark) = (get.byte(), Mark::from_byte(get.byte()));
+        (self.flags, self.mark) = (get.byte(), Mark::from_byte(get.byte()));
         let (family, port, scope) = (get.byte(), u16::from_le_bytes(get.array()), get.u32());
-        let endpoint = match ip(family, get.array()) {
+        self.endpoint = match ip(family, get.array()) {
             _ if family == 0 => None,
             IpAddr::V6(ip) => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
             ip => Some(SocketAddr::new(ip, port)),
         };
-        Self {
-            flags,
-            mark,
-            endpoint,
-            keepalive: u16::from_le_bytes(get.array()),
-            key: PublicKey(get.array()),
-            next: get.u32(),
-            first_ip: get.u32(),
-            ips: SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) },
-            preshared_key: SecretKey(get.array()),
-        }
+        self.keepalive = u16::from_le_bytes(get.array());
+        self.key = PublicKey(get.array());
+        (self.next, self.first_ip) = (get.u32(), get.u32());
+        self.ips = SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) };
+        self.preshared_key = SecretKey(get.array());
     }
 
     /// The numbers of its allowed IPs.
@@ -226,24 +221,26 @@ impl<F: File> Wanted<'_, F> {
         let (family, address) = ip_bytes(net.addr);
         let mut bytes = [0; IP];
         let mut put = Put(&mut bytes);
-        put.bytes(&[if remove { family | TAKE_AWAY } else { family }, net.prefix]);
-        put.bytes(&address);
+        put.array([if remove { family | TAKE_AWAY } else { family }, net.prefix]);
+        put.array(address);
         self.ips.append(&bytes)
     }
 
-    /// Peer number `n`.
+    /// Puts peer number `n` into `peer`.
     #[inline(never)]
-    pub(super) fn peer(&mut self, n: u32) -> Result<Peer, Fault> {
+    pub(super) fn peer(&mut self, n: u32, peer: &mut Peer) -> Result<(), Fault> {
         let mut bytes = [0; PEER];
         self.peers.read(place(n, PEER), &mut bytes)?;
-        Ok(Peer::from_bytes(&bytes))
+        peer.set(&bytes);
+        Ok(())
     }
 
-    /// Peer number `n`, which is not expected to be near the last one.
-    pub(super) fn far_peer(&mut self, n: u32) -> Result<Peer, Fault> {
+    /// The same for a peer that is not expected to be near the last one.
+    pub(super) fn far_peer(&mut self, n: u32, peer: &mut Peer) -> Result<(), Fault> {
         let mut bytes = [0; PEER];
         self.peers.read_far(place(n, PEER), &mut bytes)?;
-        Ok(Peer::from_bytes(&bytes))
+        peer.set(&bytes);
+        Ok(())
     }
 
     /// Notes what is known about peer number `n`.
@@ -300,7 +297,9 @@ mod tests {
             peer.next = 6;
             let mut bytes = [0; PEER];
             peer.to_bytes(&mut bytes);
-            assert_eq!(format!("{:?}", Peer::from_bytes(&bytes)), format!("{peer:?}"));
+            let mut read = Peer::new(0, 0);
+            read.set(&bytes);
+            assert_eq!(format!("{read:?}"), format!("{peer:?}"));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! comments. White space means nothing anywhere, keys are in any case.
 
 use super::value::allowed_ip;
-use super::{ConfError, Field, Item, Problem, Section, Take};
+use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
@@ -17,6 +17,43 @@ const FIELDS: &[(&str, Section, Field)] = &[
     ("Endpoint", Section::Peer, Field::Endpoint),
     ("PersistentKeepalive", Section::Peer, Field::PersistentKeepalive),
 ];
+
+/// Whether it is this name, which has nothing but letters, in any case.
+#[cfg_attr(feature = "small", inline(never))]
+fn is_name(text: &[u8], name: &str) -> bool {
+    // The two cases of a letter differ in one bit.
+    let same = |(a, b): (&u8, &u8)| (a ^ b) & !0x20 == 0;
+    text.len() == name.len() && text.iter().zip(name.as_bytes()).all(same)
+}
+
+/// Whether a byte can only mean itself: neither `=`, nor `,` or whatever has a smaller number.
+const fn is_plain(byte: u8) -> bool {
+    byte > b',' && byte != b'='
+}
+
+/// How many bytes there are before the first that is not plain. Eight at a time, because a file has
+/// little else to be looked at.
+#[cfg_attr(feature = "small", inline(never))]
+fn plain(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut at = 0_usize;
+    for eight in eights {
+        let eight = u64::from_le_bytes(*eight);
+        // The high bit of each byte that is small, or zero, and of none before the first of them.
+        let small = eight.wrapping_sub(EACH.wrapping_mul(0x2d)) & !eight;
+        let equals = eight ^ EACH.wrapping_mul(0x3d);
+        let equals = equals.wrapping_sub(EACH) & !equals;
+        let found = (small | equals) & HIGH;
+        if found != 0 {
+            return at.saturating_add((found.trailing_zeros() / 8) as usize);
+        }
+        at = at.saturating_add(8);
+    }
+    let more = rest.iter().take_while(|byte| is_plain(**byte)).count();
+    at.saturating_add(more)
+}
 
 /// A file that is being read.
 #[derive(Debug)]
@@ -72,10 +109,9 @@ impl File {
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         let mut rest = bytes;
         while let Some((byte, behind)) = rest.split_first() {
-            // Most bytes mean nothing but themselves, and go together.
-            let plain = rest.iter().take_while(|byte| **byte > b',' && **byte != b'=').count();
-            if plain > 0 {
-                let (run, behind) = rest.split_at_checked(plain).unwrap_or_default();
+            if is_plain(*byte) {
+                // Most bytes mean nothing but themselves, and go together.
+                let (run, behind) = rest.split_at_checked(plain(rest)).unwrap_or_default();
                 rest = behind;
                 if !self.comment {
                     self.put(run)?;
@@ -129,28 +165,25 @@ impl File {
         matches!(self.field, Some((_, Field::AllowedIps)))
     }
 
-    /// What was read of the name or value under way. Nothing known if it is no text.
-    fn text(&self) -> &str {
-        let bytes = self.text.get(..self.len).unwrap_or_default();
-        core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+    /// What was read of the name or value under way.
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
     }
 
     /// The error about what is under way.
     #[cfg_attr(feature = "small", inline(never))]
     fn wrong(&self, problem: Problem) -> ConfError {
         let Some((name, field)) = self.field else {
-            return ConfError::new(self.line, self.text(), problem);
+            return ConfError::new(self.line, text_of(self.text()), problem);
         };
         let error = ConfError::new(self.line, name, problem);
-        if field.is_secret() { error } else { error.with(self.text()) }
+        if field.is_secret() { error } else { error.with(text_of(self.text())) }
     }
 
     /// An `=`: what came before it is the name of a setting.
     fn begin_value(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let text = self.text();
-        let named = |(name, ..): &&(&str, _, _)| {
-            name.len() == text.len() && name.eq_ignore_ascii_case(text)
-        };
+        let named = |(name, ..): &&(&str, _, _)| is_name(text, name);
         let problem = match FIELDS.iter().find(named) {
             None => Problem::Unknown,
             Some(_) if self.section == Section::None => Problem::NoSection,
@@ -200,9 +233,10 @@ impl File {
 
     fn begin_section(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let text = self.text();
-        if text.eq_ignore_ascii_case("[Interface]") {
+        let [b'[', name @ .., b']'] = text else { return Err(self.wrong(Problem::Unknown)) };
+        if is_name(name, "Interface") {
             self.section = Section::Interface;
-        } else if text.eq_ignore_ascii_case("[Peer]") {
+        } else if is_name(name, "Peer") {
             self.peer_is_known()?;
             self.keyless = Some(self.line);
             self.section = Section::Peer;

@@ -120,6 +120,11 @@ fn shown_below(text: &str, most: usize) -> &str {
     text
 }
 
+/// What is shown of bytes that may be no text.
+fn text_of(bytes: &[u8]) -> &str {
+    core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
+}
+
 /// What is wrong with a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {

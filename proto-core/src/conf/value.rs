@@ -3,8 +3,9 @@
 use core::net::SocketAddr;
 
 use super::{Field, Item, Problem, Stop};
-use crate::ip::{IpNet, parse_ip};
-use crate::text::{number, split, split_last};
+use crate::ip::{IpNet, parse_ip, parse_ip_bytes};
+use crate::key::{PublicKey, SecretKey, decode};
+use crate::text::digits;
 
 /// A host and its port. The host is a name or an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,52 +33,58 @@ const NET: &str = "is not an address, or an address and the length of its prefix
 
 /// A number or `off`, which is 0.
 #[cfg_attr(feature = "small", inline(never))]
-fn number_or_off(text: &str) -> Option<u32> {
-    if text.eq_ignore_ascii_case("off") { Some(0) } else { number(text) }
+fn number_or_off(text: &[u8]) -> Option<u32> {
+    if text.eq_ignore_ascii_case(b"off") { Some(0) } else { digits(text) }
 }
 
 /// A port.
-fn port(text: &str) -> Option<u16> {
-    u16::try_from(number(text)?).ok()
+fn port(text: &[u8]) -> Option<u16> {
+    u16::try_from(digits(text)?).ok()
 }
 
 /// A mark, decimal or hexadecimal, or `off`.
-fn fwmark(text: &str) -> Option<u32> {
-    let Some(digits) = text.strip_prefix("0x") else {
+fn fwmark(text: &[u8]) -> Option<u32> {
+    let [b'0', b'x', digits @ ..] = text else {
         return number_or_off(text);
     };
     if digits.is_empty() {
         return None;
     }
-    digits
-        .chars()
-        .try_fold(0_u32, |number, digit| number.checked_mul(16)?.checked_add(digit.to_digit(16)?))
+    digits.iter().try_fold(0_u32, |number, digit| {
+        number.checked_mul(16)?.checked_add(char::from(*digit).to_digit(16)?)
+    })
+}
+
+/// What is before and behind a place, without the byte there.
+fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
 /// A host and a port.
-fn endpoint(text: &str) -> Option<Host<'_>> {
-    let (name, digits) = match text.strip_prefix('[') {
-        Some(inside) => {
-            let (name, rest) = split(inside, b']')?;
-            (name, rest.strip_prefix(':')?)
+fn endpoint(text: &[u8]) -> Option<Host<'_>> {
+    let (name, digits) = match text {
+        [b'[', inside @ ..] => {
+            let (name, rest) = halves(inside, inside.iter().position(|byte| *byte == b']')?)?;
+            (name, rest.strip_prefix(b":")?)
         }
-        None => split_last(text, b':')?,
+        _ => halves(text, text.iter().rposition(|byte| *byte == b':')?)?,
     };
-    let port = port(digits)?;
+    let (name, port) = (core::str::from_utf8(name).ok()?, port(digits)?);
     if name.is_empty() { None } else { Some(Host { name, port }) }
 }
 
 /// A network. Without a prefix it is the one address.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
-pub fn net(text: &str) -> Option<IpNet> {
-    let (ip, prefix) = match split(text, b'/') {
-        Some((ip, prefix)) => (ip, Some(prefix)),
+pub fn net(text: &[u8]) -> Option<IpNet> {
+    let slash = text.iter().position(|byte| *byte == b'/');
+    let (ip, prefix) = match slash {
+        Some(slash) => halves(text, slash).map(|(ip, prefix)| (ip, Some(prefix)))?,
         None => (text, None),
     };
-    let addr = parse_ip(ip)?;
+    let addr = parse_ip_bytes(ip)?;
     let prefix = match prefix {
-        Some(digits) => u8::try_from(number(digits)?).ok()?,
+        Some(prefix) => u8::try_from(digits(prefix)?).ok()?,
         None => IpNet { addr, prefix: 0 }.max_prefix(),
     };
     IpNet::new(addr, prefix)
@@ -90,7 +97,8 @@ impl Field {
     }
 
     /// The item that a whole value is, other than a list.
-    pub(super) fn item<'t>(self, text: &'t str) -> Result<Item<'t>, Problem> {
+    pub(super) fn item<'t>(self, text: &'t [u8]) -> Result<Item<'t>, Problem> {
+        let path = || core::str::from_utf8(text).ok();
         let (item, wanted) = match self {
             Self::ListenPort => (port(text).map(Item::ListenPort), PORT),
             Self::Fwmark => (fwmark(text).map(Item::Fwmark), FWMARK),
@@ -99,11 +107,17 @@ impl Field {
                 (seconds.map(Item::PersistentKeepalive), KEEPALIVE)
             }
             Self::Endpoint => (endpoint(text).map(Item::Endpoint), ENDPOINT),
-            Self::PrivateKey => (text.parse().ok().map(Item::PrivateKey), KEY),
-            Self::PresharedKey => (text.parse().ok().map(Item::PresharedKey), KEY),
-            Self::PublicKey | Self::Peer => (text.parse().ok().map(Item::PublicKey), KEY),
-            Self::PrivateKeyFile => (Some(Item::PrivateKeyFile(text)), ""),
-            Self::PresharedKeyFile => (Some(Item::PresharedKeyFile(text)), ""),
+            Self::PrivateKey => {
+                (decode(text).ok().map(|key| Item::PrivateKey(SecretKey(key))), KEY)
+            }
+            Self::PresharedKey => {
+                (decode(text).ok().map(|key| Item::PresharedKey(SecretKey(key))), KEY)
+            }
+            Self::PublicKey | Self::Peer => {
+                (decode(text).ok().map(|key| Item::PublicKey(PublicKey(key))), KEY)
+            }
+            Self::PrivateKeyFile => (path().map(Item::PrivateKeyFile), ""),
+            Self::PresharedKeyFile => (path().map(Item::PresharedKeyFile), ""),
             Self::Remove => (Some(Item::Remove), ""),
             Self::AllowedIps => (net(text).map(Item::AllowedIp), NET),
         };
@@ -112,9 +126,9 @@ impl Field {
 }
 
 /// One entry of a list of allowed IPs. `signs` lets it begin with `+` or `-`.
-pub(super) fn allowed_ip(text: &str, signs: bool) -> Result<Item<'static>, Problem> {
-    let (sign, rest) = match text.as_bytes().first() {
-        Some(sign @ (b'+' | b'-')) if signs => (*sign, text.get(1..).unwrap_or_default()),
+pub(super) fn allowed_ip(text: &[u8], signs: bool) -> Result<Item<'static>, Problem> {
+    let (sign, rest) = match text {
+        [sign @ (b'+' | b'-'), rest @ ..] if signs => (*sign, rest),
         _ => (0, text),
     };
     let net = net(rest).ok_or(Problem::Value(NET))?;
@@ -141,7 +155,7 @@ mod tests {
         let ports = ["0", "51820", "65535", "00080", "65536", "-1", "+5", "", "1a", "domain"];
         let some = [Some(0), Some(51_820), Some(65_535), Some(80)];
         let none = core::iter::repeat_n(None, ports.len() - some.len());
-        assert!(ports.iter().map(|text| port(text)).eq(some.into_iter().chain(none)));
+        assert!(ports.iter().map(|text| port(text.as_bytes())).eq(some.into_iter().chain(none)));
         for (text, mark) in [
             ("off", Some(0)),
             ("OFF", Some(0)),
@@ -159,7 +173,7 @@ mod tests {
             ("-1", None),
             ("", None),
         ] {
-            assert_eq!(fwmark(text), mark, "{text}");
+            assert_eq!(fwmark(text.as_bytes()), mark, "{text}");
         }
     }
 
@@ -182,9 +196,9 @@ mod tests {
             ("host:", None),
             ("host:65536", None),
         ] {
-            assert_eq!(endpoint(text), wanted, "{text}");
+            assert_eq!(endpoint(text.as_bytes()), wanted, "{text}");
         }
-        let address = |text| endpoint(text).unwrap().address();
+        let address = |text: &'static str| endpoint(text.as_bytes()).unwrap().address();
         assert_eq!(address("[2001:db8::1]:1"), Some("[2001:db8::1]:1".parse().unwrap()));
         assert_eq!(address("[192.0.2.1]:1"), Some("192.0.2.1:1".parse().unwrap()));
         assert_eq!(address("[fe80::1%eth0]:1"), None);
@@ -200,17 +214,17 @@ mod tests {
             ("::/0", "::/0"),
             ("fd00::1", "fd00::1/128"),
         ] {
-            assert_eq!(net(text), Some(wanted.parse().unwrap()), "{text}");
+            assert_eq!(net(text.as_bytes()), Some(wanted.parse().unwrap()), "{text}");
         }
         for text in ["", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0/8", "1.1.1.1/8/9", "a"] {
-            assert_eq!(net(text), None, "{text}");
+            assert_eq!(net(text.as_bytes()), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn networks_as_the_host_tool_reads_them(text in "[0-9a-f.:/]{1,24}|(25[0-5]|[0-9]{1,2})(\\.[0-9]{1,3}){3}(/[0-9]{1,3})?") {
-            prop_assert_eq!(net(&text), text.parse().ok());
+            prop_assert_eq!(net(text.as_bytes()), text.parse().ok());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The words of `wg set` behind the name of the interface.
 
 use super::value::allowed_ip;
-use super::{ConfError, Field, Item, Problem, Section, Take};
+use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// An entry of a list of allowed IPs without its white space: the longest there is, and leading
 /// zeros.
@@ -45,7 +45,7 @@ pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Resu
                     section = Section::Peer;
                     told(&Item::Peer)?;
                 }
-                told(&field.item(value).map_err(|problem| wrong(problem).with(value))?)?;
+                told(&field.item(value.as_bytes()).map_err(|problem| wrong(problem).with(value))?)?;
             }
         }
     }
@@ -70,9 +70,8 @@ fn list(
             *place.get_mut(len).ok_or_else(wrong)? = *byte;
             len = len.saturating_add(1);
         }
-        let entry = core::str::from_utf8(place.get(..len).unwrap_or_default());
-        let entry = entry.unwrap_or("\u{fffd}");
-        let wrong = |problem| ConfError::new(0, "allowed-ips", problem).with(entry);
+        let entry = place.get(..len).unwrap_or_default();
+        let wrong = |problem| ConfError::new(0, "allowed-ips", problem).with(text_of(entry));
         tell(&allowed_ip(entry, true).map_err(wrong)?)?;
     }
     Ok(())

@@ -11,7 +11,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use text::{Shown, parse_endpoint, parse_ip};
+pub(crate) use text::parse_ip_bytes;
+pub use text::{IP_TEXT_LEN, Shown, ip_text, parse_endpoint, parse_ip};
 
 /// The address family number of IPv4 on Linux (`AF_INET`).
 pub const AF_INET: u8 = 2;

@@ -84,6 +84,12 @@ pub const NLMSG_HDRLEN: usize = 16;
 pub const NLA_HDRLEN: usize = 4;
 /// Messages and attributes start at multiples of this (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
 pub const ALIGNTO: usize = 4;
+
+/// The length with the padding behind it.
+const fn padded(len: usize) -> usize {
+    len.saturating_add(ALIGNTO - 1) & !(ALIGNTO - 1)
+}
+
 /// Attribute type flag: the payload is attributes.
 pub const NLA_F_NESTED: u16 = 1 << 15;
 /// Attribute type flag: the payload is in network byte order.

@@ -9,7 +9,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::{ALIGNTO, IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN};
+use super::{IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN, padded};
 
 /// A length that is shorter than its own header or longer than what is left. The rest of the buffer
 /// cannot be read.
@@ -105,9 +105,7 @@ impl core::error::Error for ParseError {}
 
 /// Takes `len` bytes and the padding behind them, if it is there.
 fn split_padded(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
-    let (piece, rest) = bytes.split_at_checked(len)?;
-    let padding = len.checked_next_multiple_of(ALIGNTO)?.saturating_sub(len);
-    Some((piece, rest.get(padding..).unwrap_or_default()))
+    Some((bytes.get(..len)?, bytes.get(padded(len)..).unwrap_or_default()))
 }
 
 /// The messages of one datagram.
@@ -208,33 +206,47 @@ impl<'b> Attributes<'b> {
     }
 }
 
+impl<'b> Attributes<'b> {
+    /// Puts the next one into `now`. Whether there is one.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(super) fn advance(&mut self, now: &mut Attribute<'b>) -> Result<bool, Malformed> {
+        loop {
+            let rest = core::mem::take(&mut self.rest);
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            let [l0, l1, t0, t1] = *rest.first_chunk::<NLA_HDRLEN>().ok_or(Malformed)?;
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            // Without a length that can be believed nothing behind it can be found.
+            now.payload = rest.get(NLA_HDRLEN..length).ok_or(Malformed)?;
+            self.rest = rest.get(padded(length)..).unwrap_or_default();
+            let ty = u16::from_ne_bytes([t0, t1]);
+            now.nested = ty & NLA_F_NESTED != 0;
+            now.ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
+            if self.array || now.ty != 0 {
+                return Ok(true);
+            }
+        }
+    }
+}
+
 impl<'b> Iterator for Attributes<'b> {
     type Item = Result<Attribute<'b>, Malformed>;
 
-    #[cfg_attr(feature = "small", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            let next = || {
-                let [l0, l1, t0, t1] = *self.rest.first_chunk::<NLA_HDRLEN>()?;
-                let length = usize::from(u16::from_ne_bytes([l0, l1]));
-                let (attribute, rest) = split_padded(self.rest, length)?;
-                let (_, payload) = attribute.split_first_chunk::<NLA_HDRLEN>()?;
-                let ty = u16::from_ne_bytes([t0, t1]);
-                let nested = ty & NLA_F_NESTED != 0;
-                let ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
-                Some((Attribute { ty, nested, payload }, rest))
-            };
-            let (attribute, rest) = next().unzip();
-            self.rest = rest.unwrap_or_default();
-            if self.array || attribute.is_none_or(|a| a.ty != 0) {
-                return Some(attribute.ok_or(Malformed));
-            }
+        let mut now = Attribute::NONE;
+        match self.advance(&mut now) {
+            Ok(true) => Some(Ok(now)),
+            Ok(false) => None,
+            Err(malformed) => Some(Err(malformed)),
         }
-        None
     }
 }
 
 impl<'b> Attribute<'b> {
+    /// Before the first one.
+    pub(super) const NONE: Self = Self { ty: 0, nested: false, payload: &[] };
+
     /// The error that this attribute is `wrong`.
     #[must_use]
     pub const fn error(&self, wrong: Wrong) -> AttributeError {
@@ -319,8 +331,7 @@ pub(super) struct Fields<'b> {
 impl<'b> Fields<'b> {
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) const fn new(attributes: Attributes<'b>) -> Self {
-        let now = Attribute { ty: 0, nested: false, payload: &[] };
-        Self { rest: attributes, now, error: None }
+        Self { rest: attributes, now: Attribute::NONE, error: None }
     }
 
     /// Goes to the next attribute: its type.
@@ -329,11 +340,9 @@ impl<'b> Fields<'b> {
         if self.error.is_some() {
             return None;
         }
-        match self.rest.next()? {
-            Ok(attribute) => {
-                self.now = attribute;
-                Some(attribute.ty)
-            }
+        match self.rest.advance(&mut self.now) {
+            Ok(true) => Some(self.now.ty),
+            Ok(false) => None,
             Err(Malformed) => {
                 self.error = Some(ParseError::Malformed);
                 None
@@ -363,6 +372,15 @@ impl<'b> Fields<'b> {
 
     pub(super) const fn nested(&self) -> Attributes<'b> {
         self.now.nested()
+    }
+
+    pub(super) const fn entries(&self) -> Attributes<'b> {
+        self.now.entries()
+    }
+
+    /// The attributes behind this one.
+    pub(super) fn rest(&self) -> Attributes<'b> {
+        self.rest.clone()
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> [u8; N] {

@@ -8,7 +8,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::{ALIGNTO, NLA_F_NESTED, NLA_HDRLEN, NLMSG_HDRLEN};
+use super::{NLA_F_NESTED, NLA_HDRLEN, NLMSG_HDRLEN, padded};
 
 /// A piece did not fit: into the buffer, or into the 65,535 bytes an attribute or a nest can count.
 /// Nothing of it was written.
@@ -32,7 +32,7 @@ pub struct Nest(usize);
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut [u8],
-    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`].
+    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`](super::ALIGNTO).
     len: usize,
     /// Where the current message starts. Before the first one, attributes can be written alone.
     message: Option<usize>,
@@ -80,35 +80,36 @@ impl<'b> Writer<'b> {
             [0, 0, 0, 0, t0, t1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3];
         let outermost = self.outermost.take();
         match self.room(NLMSG_HDRLEN) {
-            Ok(room) => fill(room, &header),
+            Ok(room) => room.copy_from_slice(&header),
             Err(full) => {
                 self.outermost = outermost;
                 return Err(full);
             }
-        };
+        }
+        self.count(start);
         self.message = Some(start);
-        self.count();
         Ok(())
     }
 
     /// Changes the sequence number of the current message.
     pub fn set_seq(&mut self, seq: u32) {
         if let Some(message) = self.message {
-            self.patch(message.saturating_add(8), &seq.to_ne_bytes());
+            self.patch(message.saturating_add(8), seq.to_ne_bytes());
         }
     }
 
     /// Puts a family's own header behind the message header, padded with zeros.
     pub fn header(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let (_, room) = self.padded(0, bytes.len())?;
-        fill(room, bytes);
-        self.count();
+        let room = self.room(padded(bytes.len()))?;
+        let (front, padding) = room.split_at_mut_checked(bytes.len()).ok_or(Full)?;
+        front.copy_from_slice(bytes);
+        padding.fill(0);
         Ok(())
     }
 
     /// Puts an attribute of any payload, padded with zeros.
     pub fn bytes(&mut self, ty: u16, payload: &[u8]) -> Result<(), Full> {
-        self.attribute(ty, payload, &[])
+        self.attribute(ty, payload, 0)
     }
 
     /// Puts an attribute of one byte.
@@ -157,7 +158,7 @@ impl<'b> Writer<'b> {
     /// Puts a text and the NUL that ends it. A NUL within would end it for the kernel.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn string(&mut self, ty: u16, text: &str) -> Result<(), Full> {
-        self.attribute(ty, text.as_bytes(), &[0])
+        self.attribute(ty, text.as_bytes(), 1)
     }
 
     /// Opens a nest; attributes go into it until [`Writer::nest_end`]. The type is flagged
@@ -174,7 +175,7 @@ impl<'b> Writer<'b> {
         let Nest(start) = nest;
         // Pieces that would overflow this were refused when they came.
         let length = self.len.saturating_sub(start);
-        self.patch(start, &u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
+        self.patch(start, u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
         if self.outermost == Some(start) {
             self.outermost = None;
         }
@@ -187,7 +188,6 @@ impl<'b> Writer<'b> {
         if self.outermost == Some(start) {
             self.outermost = None;
         }
-        self.count();
     }
 
     /// Puts several pieces, all of them or none.
@@ -195,43 +195,37 @@ impl<'b> Writer<'b> {
         let (len, message, outermost) = (self.len, self.message, self.outermost);
         put(self).inspect_err(|Full| {
             (self.len, self.message, self.outermost) = (len, message, outermost);
-            self.count();
         })
     }
 
     /// What is written so far.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&mut self) -> &[u8] {
+        self.count(self.len);
         self.buf.get(..self.len).unwrap_or_default()
     }
 
     /// All messages, ready to send.
     #[must_use]
-    pub fn finish(self) -> &'b [u8] {
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn finish(mut self) -> &'b [u8] {
+        self.count(self.len);
         self.buf.get(..self.len).unwrap_or_default()
     }
 
-    /// An attribute whose payload is `first` and `last`.
+    /// An attribute whose payload is some bytes and as many zeros, one at the most.
     #[cfg_attr(feature = "small", inline(never))]
-    fn attribute(&mut self, ty: u16, first: &[u8], last: &[u8]) -> Result<(), Full> {
-        let payload = first.len().checked_add(last.len()).ok_or(Full)?;
-        let length = NLA_HDRLEN.checked_add(payload).ok_or(Full)?;
-        let length = u16::try_from(length).map_err(|_| Full)?;
-        let (header, rest) = self.padded(NLA_HDRLEN, payload)?;
-        let [l0, l1] = length.to_ne_bytes();
+    fn attribute(&mut self, ty: u16, bytes: &[u8], zeros: usize) -> Result<(), Full> {
+        let end = NLA_HDRLEN.checked_add(bytes.len()).ok_or(Full)?;
+        let length = end.saturating_add(zeros);
+        let [l0, l1] = u16::try_from(length).map_err(|_| Full)?.to_ne_bytes();
         let [t0, t1] = ty.to_ne_bytes();
-        fill(header, &[l0, l1, t0, t1]);
-        let rest = fill(rest, first);
-        fill(rest, last);
-        self.count();
+        let room = self.room(padded(length))?;
+        // What is behind the bytes is in here.
+        *room.last_chunk_mut().ok_or(Full)? = [0; NLA_HDRLEN];
+        *room.first_chunk_mut().ok_or(Full)? = [l0, l1, t0, t1];
+        room.get_mut(NLA_HDRLEN..end).ok_or(Full)?.copy_from_slice(bytes);
         Ok(())
-    }
-
-    /// Takes `header` bytes and `payload` bytes with their padding, all of it or none.
-    fn padded(&mut self, header: usize, payload: usize) -> Result<(&mut [u8], &mut [u8]), Full> {
-        let padded = payload.checked_next_multiple_of(ALIGNTO).ok_or(Full)?;
-        let room = self.room(header.checked_add(padded).ok_or(Full)?)?;
-        room.split_at_mut_checked(header).ok_or(Full)
     }
 
     fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
@@ -245,33 +239,21 @@ impl<'b> Writer<'b> {
         Ok(room)
     }
 
-    /// Brings `nlmsg_len` up to date.
-    fn count(&mut self) {
+    /// Tells the current message that it ends at `end` (`nlmsg_len`).
+    fn count(&mut self, end: usize) {
         if let Some(message) = self.message {
-            let length = self.len.saturating_sub(message);
+            let length = end.saturating_sub(message);
             // `room` refuses what would not fit into 32 bits.
             let length = u32::try_from(length).unwrap_or(u32::MAX);
-            self.patch(message, &length.to_ne_bytes());
+            self.patch(message, length.to_ne_bytes());
         }
     }
 
-    fn patch(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = at.checked_add(bytes.len()).and_then(|end| self.buf.get_mut(at..end)) {
-            for (to, from) in place.iter_mut().zip(bytes) {
-                *to = *from;
-            }
+    fn patch<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
+        if let Some(place) = self.buf.get_mut(at..).and_then(|place| place.first_chunk_mut()) {
+            *place = bytes;
         }
     }
-}
-
-/// Copies `bytes` to the front of `to` and zeros the rest, which is returned.
-fn fill<'a>(to: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
-    let (front, rest) = to.split_at_mut(bytes.len().min(to.len()));
-    for (to, from) in front.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    rest.fill(0);
-    rest
 }
 
 #[cfg(test)]

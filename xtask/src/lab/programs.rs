@@ -35,12 +35,13 @@ pub(crate) const BASH: Program = Program { package: "bash", path: "/bin/bash" };
 pub(crate) const IP: Program = Program { package: "iproute2", path: "/usr/bin/ip" };
 pub(crate) const NFT: Program = Program { package: "nftables", path: "/usr/sbin/nft" };
 /// It is all of its programs, by the names of links to it; what a rule says is read by libraries.
-pub(crate) const IPTABLES: [Program; 5] = [
+pub(crate) const IPTABLES: [Program; 6] = [
     iptables("/usr/sbin/xtables-legacy-multi"),
     iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_CONNMARK.so"),
     iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_addrtype.so"),
     iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_comment.so"),
     iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_mark.so"),
+    iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_standard.so"),
 ];
 
 const fn iptables(path: &'static str) -> Program {

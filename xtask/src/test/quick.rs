@@ -83,7 +83,7 @@ const PREPARE: &str = "mkdir -p /etc/wireguard /tmp/s; ln -s /proc/self/fd /dev/
 const STATE: &str = "ip=/usr/bin/ip; exec 2>&1; $ip -d link show dev wg0 | sed 's/^[0-9]*: //'; \
     $ip -o address show dev wg0 | sed 's/^[0-9]*: //'; \
     for f in 4 6; do $ip -d -$f route show table all | sort; $ip -d -$f rule; done; \
-    nft list ruleset; for t in raw mangle; do \
+    nft list ruleset 2>/dev/null; for t in raw mangle; do \
     iptables -t $t -S; ip6tables -t $t -S; done 2>/dev/null; cat /tmp/s/programs; wg showconf wg0; cat /proc/sys/net/ipv4/conf/all/src_valid_mark";
 
 /// What a command did, and what is there after it.
@@ -247,8 +247,8 @@ fn failures(bench: &Bench) -> Result<String> {
         "$quick down wg0",
         "$quick save wg0",
         "$quick up a-name-that-is-too-long",
-        "ip link add wg0 type dummy; $quick up wg0",
-        "ip link add wg0 type dummy; $quick down wg0",
+        "/usr/bin/ip link add wg0 address 02:00:00:00:00:01 type dummy; $quick up wg0",
+        "/usr/bin/ip link add wg0 address 02:00:00:00:00:01 type dummy; $quick down wg0",
         "$quick",
         "$quick up",
         "$quick up wg0 wg0",

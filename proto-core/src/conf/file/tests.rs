@@ -146,6 +146,14 @@ fn the_taker_can_stop() {
 
 proptest! {
     #[test]
+    fn plain_bytes_end_before_the_first_that_is_not(bytes: Vec<u8>, more in "[-+-.<->]{0,20}") {
+        for bytes in [bytes.as_slice(), more.as_bytes()] {
+            let first = bytes.iter().position(|byte| *byte <= b',' || *byte == b'=');
+            prop_assert_eq!(plain(bytes), first.unwrap_or(bytes.len()));
+        }
+    }
+
+    #[test]
     fn pieces_make_no_difference(
         lines in proptest::collection::vec(
             prop_oneof![

@@ -11,6 +11,7 @@
 //! [`State::Interrupted`]: crate::netlink::State::Interrupted
 
 use core::fmt;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::attr::*;
 use super::{Target, read_endpoint, read_ip};
@@ -177,6 +178,7 @@ impl GetDecoder {
             peer: NONE,
             ips: NONE,
             in_peer: false,
+            event: Event::AllowedIp(IpNet { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0 }),
         }
     }
 }
@@ -192,14 +194,16 @@ pub struct Events<'d, 'b> {
     stranger: Option<u16>,
     /// The device itself is still to be told.
     device_due: bool,
-    /// What is left of the message's attributes, of its peers, of the last peer's attributes and of
-    /// its allowed IPs.
+    /// What is left of the message's attributes, of its peers, of the last peer's attributes from its
+    /// first allowed IPs on, and of these.
     device: Attributes<'b>,
     peers: Attributes<'b>,
     peer: Attributes<'b>,
     ips: Attributes<'b>,
     /// An attribute that turns out to be wrong is in the last peer.
     in_peer: bool,
+    /// The last event, or any before the first.
+    event: Event,
 }
 
 /// A [`DecodeError`] before the peer is put to it. It comes up through every level of attributes, so
@@ -220,12 +224,20 @@ impl Iterator for Events<'_, '_> {
     type Item = Result<Event, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|event| event.copied())
+    }
+}
+
+impl<'b> Events<'_, 'b> {
+    /// The next event, where it is: it is too long to be handed up for each peer.
+    pub fn advance(&mut self) -> Option<Result<&Event, DecodeError>> {
         let error = if let Some(ty) = self.stranger.take() {
             self.device_due = false;
             DecodeError::Message(ty)
         } else {
             match self.step() {
-                Ok(event) => return event.map(Ok),
+                Ok(true) => return Some(Ok(&self.event)),
+                Ok(false) => return None,
                 Err(Flaw { level, error: ParseError::Attribute(error) }) => {
                     let peer = if self.in_peer { self.decoder.last_peer } else { None };
                     DecodeError::Attribute { level, error, peer }
@@ -238,68 +250,105 @@ impl Iterator for Events<'_, '_> {
         self.decoder.last_peer = None;
         Some(Err(error))
     }
-}
 
-impl Events<'_, '_> {
-    /// The next event, from the innermost level that has something left.
+    /// Goes to the next event, from the innermost level that has something left. Whether there is one.
     #[cfg_attr(feature = "small", inline(never))]
-    fn step(&mut self) -> Result<Option<Event>, Flaw> {
+    fn step(&mut self) -> Result<bool, Flaw> {
         if core::mem::take(&mut self.device_due) {
-            let device = device(self.device.clone())?;
+            self.event = Event::Device(device(self.device.clone())?);
             self.decoder.device_told = true;
-            return Ok(Some(Event::Device(device)));
+            return Ok(true);
         }
+        let mut now = Attribute::NONE;
+        let now = &mut now;
         loop {
-            if let Some(ip) = entry(&mut self.ips, Level::Peer)? {
-                self.in_peer = true;
-                return Ok(Some(Event::AllowedIp(allowed_ip(ip.nested())?)));
+            if entry(&mut self.ips, now, Level::Peer)? {
+                self.event = Event::AllowedIp(allowed_ip(now.nested())?);
+                return Ok(true);
             }
-            if let Some(attribute) = entry(&mut self.peer, Level::Peer)? {
-                if attribute.ty == WGPEER_A_ALLOWEDIPS {
-                    self.ips = attribute.entries();
+            if entry(&mut self.peer, now, Level::Peer)? {
+                if now.ty == WGPEER_A_ALLOWEDIPS {
+                    self.ips = now.entries();
                 }
-            } else if let Some(entry) = entry(&mut self.peers, Level::Device)? {
-                self.peer = entry.nested();
-                self.in_peer = false;
-                let key = peer_key(entry.nested())?;
-                // What follows is about a peer that can be named. The kernel keeps a peer's key
-                // unique, so the same key again is the same peer.
-                self.in_peer = true;
-                let goes_on = self.decoder.last_peer.as_ref() == Some(&key);
-                self.decoder.last_peer = Some(key);
-                let mut peer = PeerInfo {
-                    public_key: key,
-                    preshared_key: None,
-                    endpoint: None,
-                    persistent_keepalive: 0,
-                    latest_handshake: None,
-                    rx_bytes: 0,
-                    tx_bytes: 0,
-                    protocol_version: 0,
-                };
-                read_peer(&mut peer, entry.nested())?;
-                if !goes_on {
-                    return Ok(Some(Event::Peer(peer)));
+            } else if entry(&mut self.peers, now, Level::Device)? {
+                if self.peer(now.nested())? {
+                    return Ok(true);
                 }
-            } else if let Some(attribute) = entry(&mut self.device, Level::Device)? {
-                if attribute.ty == WGDEVICE_A_PEERS {
-                    self.peers = attribute.entries();
+            } else if entry(&mut self.device, now, Level::Device)? {
+                if now.ty == WGDEVICE_A_PEERS {
+                    self.peers = now.entries();
                 }
             } else {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }
+
+    /// Reads a peer as far as its allowed IPs, which come next. Whether it is a new one.
+    fn peer(&mut self, attributes: Attributes<'b>) -> Result<bool, Flaw> {
+        self.in_peer = false;
+        let mut peer = PeerInfo {
+            public_key: PublicKey([0; KEY_LEN]),
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: 0,
+            latest_handshake: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            protocol_version: 0,
+        };
+        let mut fields = Fields::new(attributes.clone());
+        let (mut has_key, mut has_ips) = (false, false);
+        while let Some(ty) = fields.advance() {
+            match ty {
+                WGPEER_A_PUBLIC_KEY => {
+                    peer.public_key = PublicKey(key(&mut fields));
+                    has_key = true;
+                }
+                WGPEER_A_PRESHARED_KEY => peer.preshared_key = secret(&mut fields),
+                WGPEER_A_ENDPOINT => {
+                    peer.endpoint = read_endpoint(fields.payload());
+                    if peer.endpoint.is_none() {
+                        fields.refuse(Wrong::Value);
+                    }
+                }
+                WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => peer.persistent_keepalive = fields.u16(),
+                WGPEER_A_LAST_HANDSHAKE_TIME => peer.latest_handshake = handshake(&mut fields),
+                WGPEER_A_RX_BYTES => peer.rx_bytes = fields.u64(),
+                WGPEER_A_TX_BYTES => peer.tx_bytes = fields.u64(),
+                WGPEER_A_PROTOCOL_VERSION => peer.protocol_version = fields.u32(),
+                WGPEER_A_ALLOWEDIPS if !has_ips => {
+                    has_ips = true;
+                    (self.ips, self.peer) = (fields.entries(), fields.rest());
+                }
+                _ => {}
+            }
+        }
+        let read = end(fields, Level::Peer);
+        if read.is_err() || !has_key {
+            // An error can name the peer only by its key, and one in the key comes first.
+            peer.public_key = peer_key(attributes)?;
+        }
+        self.in_peer = true;
+        // What follows is about a peer that can be named. The kernel keeps a peer's key unique, so
+        // the same key again is the same peer.
+        let goes_on = self.decoder.last_peer == Some(peer.public_key);
+        self.decoder.last_peer = Some(peer.public_key);
+        read?;
+        if !goes_on {
+            self.event = Event::Peer(peer);
+        }
+        Ok(!goes_on)
+    }
 }
 
-/// The next attribute of a level, if there is one.
-#[cfg_attr(feature = "small", inline(never))]
-fn entry<'b>(attributes: &mut Attributes<'b>, level: Level) -> Result<Option<Attribute<'b>>, Flaw> {
-    match attributes.next() {
-        Some(Ok(attribute)) => Ok(Some(attribute)),
-        Some(Err(Malformed)) => Err(Flaw { level, error: ParseError::Malformed }),
-        None => Ok(None),
-    }
+/// Goes to the next attribute of a level. Whether there is one.
+fn entry<'b>(
+    attributes: &mut Attributes<'b>,
+    now: &mut Attribute<'b>,
+    level: Level,
+) -> Result<bool, Flaw> {
+    attributes.advance(now).map_err(|Malformed| Flaw { level, error: ParseError::Malformed })
 }
 
 /// Whether all the attributes of a level were right.
@@ -343,7 +392,7 @@ fn secret(fields: &mut Fields<'_>) -> Option<SecretKey> {
     Some(SecretKey(key(fields))).filter(|key| !key.is_zero())
 }
 
-/// The key of a peer. It is read by itself and first, so that an error in the rest can name the peer.
+/// The key of a peer by itself, where something of the peer is wrong.
 #[cfg_attr(feature = "small", inline(never))]
 fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
     let mut found = None;
@@ -357,30 +406,6 @@ fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
     found.ok_or(Flaw::new(Level::Peer, WGPEER_A_PUBLIC_KEY, Wrong::Missing))
 }
 
-/// Reads the rest of a peer into `peer`, where it stays: it is too long to be handed up.
-#[cfg_attr(feature = "small", inline(never))]
-fn read_peer(peer: &mut PeerInfo, attributes: Attributes<'_>) -> Result<(), Flaw> {
-    let mut fields = Fields::new(attributes);
-    while let Some(ty) = fields.advance() {
-        match ty {
-            WGPEER_A_PRESHARED_KEY => peer.preshared_key = secret(&mut fields),
-            WGPEER_A_ENDPOINT => {
-                peer.endpoint = read_endpoint(fields.payload());
-                if peer.endpoint.is_none() {
-                    fields.refuse(Wrong::Value);
-                }
-            }
-            WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => peer.persistent_keepalive = fields.u16(),
-            WGPEER_A_LAST_HANDSHAKE_TIME => peer.latest_handshake = handshake(&mut fields),
-            WGPEER_A_RX_BYTES => peer.rx_bytes = fields.u64(),
-            WGPEER_A_TX_BYTES => peer.tx_bytes = fields.u64(),
-            WGPEER_A_PROTOCOL_VERSION => peer.protocol_version = fields.u32(),
-            _ => {}
-        }
-    }
-    end(fields, Level::Peer)
-}
-
 /// Two numbers of 64 bits on every machine, both zero if there was no handshake.
 fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     let [secs @ .., n0, n1, n2, n3, n4, n5, n6, n7] = fields.array::<16>();
@@ -392,17 +417,18 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
 #[cfg_attr(feature = "small", inline(never))]
 fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
     let level = Level::AllowedIp;
+    let wrong = |error: AttributeError| Flaw { level, error: error.into() };
     let (mut family, mut addr, mut prefix) = (None, None, None);
-    let mut fields = Fields::new(attributes);
-    while let Some(ty) = fields.advance() {
-        match ty {
-            WGALLOWEDIP_A_FAMILY => family = Some(fields.u16()),
-            WGALLOWEDIP_A_IPADDR => addr = Some(fields.payload()),
-            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(fields.u8()),
+    let (mut attributes, mut now) = (attributes, Attribute::NONE);
+    // Without `Fields`: there are more of these than of all else.
+    while entry(&mut attributes, &mut now, level)? {
+        match now.ty {
+            WGALLOWEDIP_A_FAMILY => family = Some(now.u16().map_err(wrong)?),
+            WGALLOWEDIP_A_IPADDR => addr = Some(now.payload),
+            WGALLOWEDIP_A_CIDR_MASK => prefix = Some(now.u8().map_err(wrong)?),
             _ => {}
         }
     }
-    end(fields, level)?;
     let flaw = |ty, wrong| Flaw::new(level, ty, wrong);
     let family = family.ok_or(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Missing))?;
     let addr = addr.ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Missing))?;
