@@ -6,6 +6,7 @@
 mod changes;
 mod claim;
 mod kills;
+mod victim;
 
 pub(crate) use changes::changes;
 pub(crate) use claim::claims;

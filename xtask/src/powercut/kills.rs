@@ -1,7 +1,7 @@
 //! The same for an agent that is killed and started anew, on a machine that goes on: what is half done in the
 //! kernel has to be taken back, and nothing may be left lying about.
 
-use super::changes::{Count, JOBS, Job, Makes, Victim, cut_short};
+use super::victim::{Count, JOBS, Job, Makes, Victim, cut_short};
 use crate::{
     lab::Lab,
     test::{

@@ -124,8 +124,17 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
-    let (old, mut new) = configs(keeper, FEWER)?;
-    keeper.store(&old, 1)?;
+    let (mut old, mut new) = configs(keeper, FEWER)?;
+    // Somebody who talks to it all the time; with another key nobody could.
+    let live = keeper.live_key()?;
+    new.private_key.clone_from(&old.private_key);
+    for config in [&mut old, &mut new] {
+        config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
+    }
+    keeper.push("wg0", &old.text(), &[])?.ok()?;
+    keeper.live(&live)?;
+    let handshake = || keeper.sh(&format!("wg show wg0 latest-handshakes | grep {live}"));
+    let shaken = handshake()?;
     // The last route of all: a network that somebody else has, of the peer with the greatest key.
     let route = "fdff:ffff::/64";
     let peer = new.peers.values_mut().next_back().context("a peer")?;
@@ -152,7 +161,10 @@ pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
     let said = push(keeper, &Config { listen_port: 40_404, ..new.clone() })?;
     undone(&said, "kernel", false)?;
     before.is_left(keeper).context("a port that is taken")?;
-    Ok(message.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
+    let now = handshake()?;
+    ensure!(now == shaken, "the handshake was lost: {shaken} and then {now}");
+    keeper.sh("ip link delete live")?;
+    Ok(format!("a handshake kept; {}", message.rsplit("wg0.conf").next().unwrap_or_default()))
 }
 
 pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
