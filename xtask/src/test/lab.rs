@@ -96,9 +96,9 @@ const POWERCUT: &str = "power cuts during the first start and the claim";
 const CUTS: u32 = 8;
 const POWERCUT_CHANGES: &str =
     "power cuts during pushes, confirmations, undoing, rollbacks and starts";
-const CUTS_CHANGES: u32 = 27;
+const CUTS_CHANGES: u32 = 18;
 const KILLS: &str = "kill -9 of the agent at random moments";
-const KILLS_TIME: Duration = Duration::from_secs(25);
+const KILLS_TIME: Duration = Duration::from_secs(15);
 
 pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
     let full = if arch == Arch::X86_64 { FULL } else { &[] };
