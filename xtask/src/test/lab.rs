@@ -93,7 +93,7 @@ const KEPT: &[(&str, KeptTest)] = &[
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 const POWERCUT: &str = "power cuts during the first start and the claim";
-const CUTS: u32 = 8;
+const CUTS: u32 = 6;
 const POWERCUT_CHANGES: &str =
     "power cuts during pushes, confirmations, undoing, rollbacks and starts";
 const CUTS_CHANGES: u32 = 18;
