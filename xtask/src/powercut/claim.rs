@@ -150,14 +150,19 @@ fn start(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn postwire(person: &Person<'_>, vm: &Vm, word: &str) -> Result<Said> {
-    let mut command = person.command(&[word, "--timeout", "3s"]);
+/// How long a command waits that may be cut short.
+const SHORT: &str = "3s";
+/// How long one waits for a machine that may stand still: others run beside it.
+const LONG: &str = "30s";
+
+fn postwire(person: &Person<'_>, vm: &Vm, word: &str, patience: &str) -> Result<Said> {
+    let mut command = person.command(&[word, "--timeout", patience]);
     command.arg("--serial").arg(vm.serial().path());
     said(&command.output().context("starting postwire")?)
 }
 
 fn claim(person: &Person<'_>, vm: &Vm) -> Result<Said> {
-    postwire(person, vm, "claim")
+    postwire(person, vm, "claim", SHORT)
 }
 
 /// Fails unless the router is whole, has the key that was seen, and is ours or can be.
@@ -173,7 +178,7 @@ fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result
     tally.cuts += 1;
 
     start(vm)?;
-    let status = postwire(person, vm, "status")?;
+    let status = postwire(person, vm, "status", LONG)?;
     let answered = seen.claim.code == 0;
     let found = match (status.code, answered) {
         (0, true) => {
@@ -187,16 +192,17 @@ fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result
         (1, false) => {
             tally.unclaimed += 1;
             tally.unseen += u32::from(shown.is_empty());
-            let again = claim(person, vm)?.ok().context("the claim, done again")?;
+            let again =
+                postwire(person, vm, "claim", LONG)?.ok().context("the claim, done again")?;
             let now = again.text("/result/router/fingerprint");
             ensure!(now == print.as_str(), "claimed {now} instead of {print}");
-            postwire(person, vm, "status")?.ok()?;
+            postwire(person, vm, "status", LONG)?.ok()?;
             if shown.is_empty() { "nobody's, and had shown no key" } else { "nobody's" }
         }
         (_, true) => bail!("it had said that it is claimed, and now: {}", status.json),
         _ => bail!("it is nobody's and not ours: {}", status.json),
     };
-    let owners = postwire(person, vm, "owners")?.ok()?;
+    let owners = postwire(person, vm, "owners", LONG)?.ok()?;
     let admin = owners.text("/result/owners/0/role") == "admin";
     let ours = owners.text("/result/owners/0/public_key") == person.key();
     ensure!(admin && ours, "its owners are others: {}", owners.json);
