@@ -148,7 +148,7 @@ fn alone(target: &Target<'_>, shots: &Shots, duration: Duration, rate: u32) -> R
 fn push(router: &Router<'_>, config: &Config) -> Result<Said> {
     let path = router.file(&config.text())?;
     let path = path.to_str().context("a path that is no text")?;
-    router.postwire(&Reach::Udp, &["push", path, "--timeout", "60s"])
+    router.postwire(&Reach::Udp, &["push", path, "--timeout", "240s"])
 }
 
 /// The owner's push, with a flood around it.
