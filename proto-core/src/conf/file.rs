@@ -19,11 +19,13 @@ const FIELDS: &[(&str, Section, Field)] = &[
 ];
 
 /// Whether it is this name, which has nothing but letters, in any case.
-#[cfg_attr(feature = "small", inline(never))]
+#[inline]
 fn is_name(text: &[u8], name: &str) -> bool {
     // The two cases of a letter differ in one bit.
     let same = |(a, b): (&u8, &u8)| (a ^ b) & !0x20 == 0;
-    text.len() == name.len() && text.iter().zip(name.as_bytes()).all(same)
+    // Most are written as they are here.
+    let name = name.as_bytes();
+    text == name || text.len() == name.len() && text.iter().zip(name).all(same)
 }
 
 /// Whether a byte can only mean itself: neither `=`, nor `,` or whatever has a smaller number.
@@ -107,41 +109,56 @@ impl File {
     /// # Errors
     /// The first thing that is wrong. The rest is not read.
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
-        let mut rest = bytes;
-        while let Some((byte, behind)) = rest.split_first() {
-            if is_plain(*byte) {
-                // Most bytes mean nothing but themselves, and go together.
-                let (run, behind) = rest.split_at_checked(plain(rest)).unwrap_or_default();
-                rest = behind;
-                if !self.comment {
-                    self.put(run)?;
-                }
-                continue;
-            }
-            rest = behind;
+        // The name or value under way stays where it is, from here to there, as long as it is in one
+        // piece.
+        let (mut from, mut to) = (0, 0);
+        let mut at = 0_usize;
+        while let Some(byte) = bytes.get(at) {
+            let here = at;
+            // Most bytes mean nothing but themselves, and go together.
+            let length =
+                if is_plain(*byte) { plain(bytes.get(at..).unwrap_or_default()) } else { 1 };
+            at = at.saturating_add(length);
+            let run = || bytes.get(from..to).unwrap_or_default();
             match byte {
                 b'\n' => {
-                    self.end_line(take)?;
+                    self.end_line(run(), take)?;
                     self.line = self.line.saturating_add(1);
+                    from = to;
                 }
                 _ if self.comment => {}
                 // As `wg` does, which reads lines as C strings.
                 b'#' | 0 => self.comment = true,
                 b'\t'..=b'\r' | b' ' => {}
-                b'=' if self.field.is_none() => self.begin_value(take)?,
-                b',' if self.in_list() => self.end_entry(take)?,
-                byte => self.put(&[*byte])?,
+                b'=' if self.field.is_none() => {
+                    self.begin_value(run(), take)?;
+                    from = to;
+                }
+                b',' if self.in_list() => {
+                    self.end_entry(run(), take)?;
+                    from = to;
+                }
+                _ => {
+                    if from != to && to != here {
+                        self.put(run())?;
+                        from = to;
+                    }
+                    if from == to {
+                        from = here;
+                    }
+                    to = at;
+                }
             }
         }
-        Ok(())
+        self.put(bytes.get(from..to).unwrap_or_default())
     }
 
-    /// Adds to the name or value under way.
+    /// Keeps more of the name or value under way.
     #[cfg_attr(feature = "small", inline(never))]
-    fn put(&mut self, bytes: &[u8]) -> Result<(), ConfError> {
-        let end = self.len.saturating_add(bytes.len());
+    fn put(&mut self, run: &[u8]) -> Result<(), ConfError> {
+        let end = self.len.saturating_add(run.len());
         match self.text.get_mut(self.len..end) {
-            Some(place) => place.copy_from_slice(bytes),
+            Some(place) => place.copy_from_slice(run),
             // Without the part that fitted, which depends on how the file was cut.
             None => {
                 let name = self.field.map_or("", |(name, _)| name);
@@ -152,12 +169,17 @@ impl File {
         Ok(())
     }
 
+    /// The name or value under way is whole. What `run` has of it is kept if it is not all of it.
+    fn whole(&mut self, run: &[u8]) -> Result<(), ConfError> {
+        if self.len == 0 && run.len() <= VALUE_MAX { Ok(()) } else { self.put(run) }
+    }
+
     /// Takes note of the end of the file.
     ///
     /// # Errors
     /// What is wrong with its last line, or with the last peer.
     pub fn end(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
-        self.end_line(take)?;
+        self.end_line(&[], take)?;
         self.peer_is_known()
     }
 
@@ -165,24 +187,26 @@ impl File {
         matches!(self.field, Some((_, Field::AllowedIps)))
     }
 
-    /// What was read of the name or value under way.
-    fn text(&self) -> &[u8] {
-        self.text.get(..self.len).unwrap_or_default()
+    /// The name or value under way, which is whole.
+    fn text<'t>(&'t self, run: &'t [u8]) -> &'t [u8] {
+        if self.len == 0 { run } else { self.text.get(..self.len).unwrap_or_default() }
     }
 
     /// The error about what is under way.
     #[cfg_attr(feature = "small", inline(never))]
-    fn wrong(&self, problem: Problem) -> ConfError {
+    fn wrong(&self, run: &[u8], problem: Problem) -> ConfError {
+        let text = text_of(self.text(run));
         let Some((name, field)) = self.field else {
-            return ConfError::new(self.line, text_of(self.text()), problem);
+            return ConfError::new(self.line, text, problem);
         };
         let error = ConfError::new(self.line, name, problem);
-        if field.is_secret() { error } else { error.with(text_of(self.text())) }
+        if field.is_secret() { error } else { error.with(text) }
     }
 
     /// An `=`: what came before it is the name of a setting.
-    fn begin_value(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
-        let text = self.text();
+    fn begin_value(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+        self.whole(run)?;
+        let text = self.text(run);
         let named = |(name, ..): &&(&str, _, _)| is_name(text, name);
         let problem = match FIELDS.iter().find(named) {
             None => Problem::Unknown,
@@ -191,58 +215,67 @@ impl File {
             Some((name, _, field)) => {
                 self.field = Some((name, *field));
                 self.len = 0;
-                return if self.in_list() { self.tell(take, &Item::AllowedIps) } else { Ok(()) };
+                if !self.in_list() {
+                    return Ok(());
+                }
+                return self.tell(&[], take, &Item::AllowedIps);
             }
         };
-        Err(self.wrong(problem))
+        Err(self.wrong(run, problem))
     }
 
-    fn tell(&self, take: &mut Take<'_>, item: &Item<'_>) -> Result<(), ConfError> {
-        take(self.line, item).map_err(|stop| self.wrong(stop.into()))
+    fn tell(&self, run: &[u8], take: &mut Take<'_>, item: &Item<'_>) -> Result<(), ConfError> {
+        take(self.line, item).map_err(|stop| self.wrong(run, stop.into()))
     }
 
     /// The end of an entry of a list.
-    fn end_entry(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
-        let item = allowed_ip(self.text(), false).map_err(|problem| self.wrong(problem))?;
-        self.tell(take, &item)?;
+    fn end_entry(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+        self.whole(run)?;
+        let item = allowed_ip(self.text(run), false);
+        let item = item.map_err(|problem| self.wrong(run, problem))?;
+        self.tell(run, take, &item)?;
         self.len = 0;
         Ok(())
     }
 
-    fn end_line(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+    fn end_line(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         match self.field {
             Some((_, field)) if field != Field::AllowedIps => {
-                if self.len == 0 {
-                    return Err(self.wrong(Problem::NoValue));
+                self.whole(run)?;
+                let text = self.text(run);
+                if text.is_empty() {
+                    return Err(self.wrong(run, Problem::NoValue));
                 }
-                let item = field.item(self.text()).map_err(|problem| self.wrong(problem))?;
-                self.tell(take, &item)?;
+                let item = field.item(text).map_err(|problem| self.wrong(run, problem))?;
+                self.tell(run, take, &item)?;
                 match field {
                     Field::PublicKey => self.keyless = None,
-                    _ if field.is_secret() => self.wipe(),
+                    // Where it came from is for the one who reads the file to wipe.
+                    _ if field.is_secret() && self.len > 0 => self.wipe(),
                     _ => {}
                 }
             }
-            Some(_) => self.end_entry(take)?,
-            None if self.len == 0 => {}
-            None => self.begin_section(take)?,
+            Some(_) => self.end_entry(run, take)?,
+            None if self.len == 0 && run.is_empty() => {}
+            None => self.begin_section(run, take)?,
         }
         (self.field, self.len, self.comment) = (None, 0, false);
         Ok(())
     }
 
-    fn begin_section(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
-        let text = self.text();
-        let [b'[', name @ .., b']'] = text else { return Err(self.wrong(Problem::Unknown)) };
+    fn begin_section(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+        self.whole(run)?;
+        let text = self.text(run);
+        let [b'[', name @ .., b']'] = text else { return Err(self.wrong(run, Problem::Unknown)) };
         if is_name(name, "Interface") {
             self.section = Section::Interface;
         } else if is_name(name, "Peer") {
             self.peer_is_known()?;
             self.keyless = Some(self.line);
             self.section = Section::Peer;
-            self.tell(take, &Item::Peer)?;
+            self.tell(run, take, &Item::Peer)?;
         } else {
-            return Err(self.wrong(Problem::Unknown));
+            return Err(self.wrong(run, Problem::Unknown));
         }
         Ok(())
     }

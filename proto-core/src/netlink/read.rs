@@ -212,15 +212,15 @@ impl<'b> Attributes<'b> {
     pub(super) fn advance(&mut self, now: &mut Attribute<'b>) -> Result<bool, Malformed> {
         loop {
             let rest = core::mem::take(&mut self.rest);
-            if rest.is_empty() {
-                return Ok(false);
-            }
-            let [l0, l1, t0, t1] = *rest.first_chunk::<NLA_HDRLEN>().ok_or(Malformed)?;
-            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            let Some(([l0, l1, t0, t1], behind)) = rest.split_first_chunk::<NLA_HDRLEN>() else {
+                return if rest.is_empty() { Ok(false) } else { Err(Malformed) };
+            };
+            let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
             // Without a length that can be believed nothing behind it can be found.
-            now.payload = rest.get(NLA_HDRLEN..length).ok_or(Malformed)?;
-            self.rest = rest.get(padded(length)..).unwrap_or_default();
-            let ty = u16::from_ne_bytes([t0, t1]);
+            let length = length.checked_sub(NLA_HDRLEN).ok_or(Malformed)?;
+            now.payload = behind.get(..length).ok_or(Malformed)?;
+            self.rest = behind.get(padded(length)..).unwrap_or_default();
+            let ty = u16::from_ne_bytes([*t0, *t1]);
             now.nested = ty & NLA_F_NESTED != 0;
             now.ty = ty & !(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
             if self.array || now.ty != 0 {

@@ -39,13 +39,18 @@ pub struct Writer<'b> {
     /// Where the outermost open nest starts. It is the longest one, so as long as its length can be
     /// counted, that of every nest within can.
     outermost: Option<usize>,
+    /// How much of `buf` may be written, so that all lengths can be counted.
+    limit: usize,
 }
+
+/// The most bytes that messages may have: their lengths have 32 bits.
+const MESSAGES_MAX: usize = u32::MAX as usize;
 
 impl<'b> Writer<'b> {
     /// Starts at the beginning of `buf`, whose content does not matter.
     #[must_use]
     pub const fn new(buf: &'b mut [u8]) -> Self {
-        Self { buf, len: 0, message: None, outermost: None }
+        Self { buf, len: 0, message: None, outermost: None, limit: MESSAGES_MAX }
     }
 
     /// How many bytes are written.
@@ -64,7 +69,7 @@ impl<'b> Writer<'b> {
     pub const fn clear(&mut self) {
         self.len = 0;
         self.message = None;
-        self.outermost = None;
+        self.close();
     }
 
     /// Starts a message (`struct nlmsghdr`), ending the one before it. `port` is zero in a request;
@@ -78,11 +83,12 @@ impl<'b> Writer<'b> {
         let [p0, p1, p2, p3] = port.to_ne_bytes();
         let header: [u8; NLMSG_HDRLEN] =
             [0, 0, 0, 0, t0, t1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3];
-        let outermost = self.outermost.take();
+        let (outermost, limit) = (self.outermost, self.limit);
+        self.close();
         match self.room(NLMSG_HDRLEN) {
             Ok(room) => room.copy_from_slice(&header),
             Err(full) => {
-                self.outermost = outermost;
+                (self.outermost, self.limit) = (outermost, limit);
                 return Err(full);
             }
         }
@@ -166,7 +172,10 @@ impl<'b> Writer<'b> {
     pub fn nest_start(&mut self, ty: u16) -> Result<Nest, Full> {
         let start = self.len;
         self.bytes(ty | NLA_F_NESTED, &[])?;
-        self.outermost.get_or_insert(start);
+        if self.outermost.is_none() {
+            self.outermost = Some(start);
+            self.limit = start.saturating_add(usize::from(u16::MAX));
+        }
         Ok(Nest(start))
     }
 
@@ -177,7 +186,7 @@ impl<'b> Writer<'b> {
         let length = self.len.saturating_sub(start);
         self.patch(start, u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
         if self.outermost == Some(start) {
-            self.outermost = None;
+            self.close();
         }
     }
 
@@ -186,15 +195,20 @@ impl<'b> Writer<'b> {
         let Nest(start) = nest;
         self.len = self.len.min(start);
         if self.outermost == Some(start) {
-            self.outermost = None;
+            self.close();
         }
+    }
+
+    /// No nest is open.
+    const fn close(&mut self) {
+        (self.outermost, self.limit) = (None, MESSAGES_MAX);
     }
 
     /// Puts several pieces, all of them or none.
     pub fn all<T>(&mut self, put: impl FnOnce(&mut Self) -> Result<T, Full>) -> Result<T, Full> {
-        let (len, message, outermost) = (self.len, self.message, self.outermost);
+        let (len, message, outermost, limit) = (self.len, self.message, self.outermost, self.limit);
         put(self).inspect_err(|Full| {
-            (self.len, self.message, self.outermost) = (len, message, outermost);
+            (self.len, self.message, self.outermost, self.limit) = (len, message, outermost, limit);
         })
     }
 
@@ -228,10 +242,11 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
-        let end = self.len.checked_add(want).ok_or(Full)?;
-        let nest = self.outermost.map_or(0, |start| end.saturating_sub(start));
-        if nest > usize::from(u16::MAX) || u32::try_from(end).is_err() {
+    /// Room for attributes that somebody else lays out: `want` bytes, a multiple of
+    /// [`ALIGNTO`](super::ALIGNTO), all of which are to be written.
+    pub(super) fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
+        let end = self.len.saturating_add(want);
+        if end > self.limit {
             return Err(Full);
         }
         let room = self.buf.get_mut(self.len..end).ok_or(Full)?;

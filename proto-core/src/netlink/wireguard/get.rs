@@ -14,7 +14,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::attr::*;
-use super::{Target, read_endpoint, read_ip};
+use super::{Target, head, read_endpoint, read_ip};
 use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
@@ -263,7 +263,11 @@ impl<'b> Events<'_, 'b> {
         let now = &mut now;
         loop {
             if entry(&mut self.ips, now, Level::Peer)? {
-                self.event = Event::AllowedIp(allowed_ip(now.nested())?);
+                let net = match laid_out(now.payload) {
+                    Some(net) => net,
+                    None => allowed_ip(now.nested())?,
+                };
+                self.event = Event::AllowedIp(net);
                 return Ok(true);
             }
             if entry(&mut self.peer, now, Level::Peer)? {
@@ -412,6 +416,23 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     let nanos = [n0, n1, n2, n3, n4, n5, n6, n7];
     let time = Handshake { secs: i64::from_ne_bytes(secs), nanos: i64::from_ne_bytes(nanos) };
     Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 })
+}
+
+/// An allowed IP whose attributes lie as the kernel lays them (`get_allowedips`): prefix, family,
+/// address. There are more of these than of all else. Nothing if it is laid in another way, or wrong.
+#[cfg_attr(feature = "small", inline(never))]
+fn laid_out(entry: &[u8]) -> Option<IpNet> {
+    let (words, []) = entry.as_chunks::<4>() else { return None };
+    let (fixed, address) = words.split_first_chunk()?;
+    let [of_prefix, [prefix, ..], of_family, [f0, f1, ..], of_address] = *fixed;
+    if of_prefix != head(5, WGALLOWEDIP_A_CIDR_MASK) || of_family != head(6, WGALLOWEDIP_A_FAMILY) {
+        return None;
+    }
+    let (family, length) = (u16::from_ne_bytes([f0, f1]), if address.len() == 1 { 8 } else { 20 });
+    if of_address != head(length, WGALLOWEDIP_A_IPADDR) {
+        return None;
+    }
+    IpNet::new(read_ip(family, address.as_flattened())?, prefix)
 }
 
 #[cfg_attr(feature = "small", inline(never))]

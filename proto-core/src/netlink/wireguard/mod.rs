@@ -11,8 +11,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use super::IfName;
 use super::write::{Full, Writer};
+use super::{IfName, NLA_HDRLEN};
 use crate::ip::{AF_INET, AF_INET6, Endpoint};
 
 pub mod attr;
@@ -46,6 +46,12 @@ impl Target {
             Self::Index(index) => writer.u32(WGDEVICE_A_IFINDEX, index),
         }
     }
+}
+
+/// The header of an attribute (`struct nlattr`).
+const fn head(length: u16, ty: u16) -> [u8; NLA_HDRLEN] {
+    let ([l0, l1], [t0, t1]) = (length.to_ne_bytes(), ty.to_ne_bytes());
+    [l0, l1, t0, t1]
 }
 
 /// The length of `struct sockaddr_in`.
