@@ -58,7 +58,7 @@ pub struct Entry {
 }
 
 /// key, offset, count, sum, mark
-const ENTRY: usize = ITEM_KEY_LEN + 4 + 4 + 16 + 1;
+const ENTRY: usize = ITEM_KEY_LEN + 4 + 4 + 8 + 1;
 const MARK_AT: u32 = (ENTRY - 1) as u32;
 /// Entries in the window.
 const WINDOW: usize = 16;
@@ -80,7 +80,7 @@ impl Entry {
         let key = ItemKey(*take(&mut rest)?);
         let offset = u32::from_le_bytes(*take(&mut rest)?);
         let count = u32::from_le_bytes(*take(&mut rest)?);
-        let sum = u128::from_le_bytes(*take(&mut rest)?);
+        let sum = u64::from_le_bytes(*take(&mut rest)?);
         let mark = Mark::from_byte(*rest.first()?);
         Some(Self { key, offset, allowed_ips: SetSum { count, sum }, mark })
     }
@@ -424,7 +424,7 @@ mod tests {
         Entry {
             key: Item::Peer(PublicKey([n; 32])).key(),
             offset: u32::from(n) * 1000,
-            allowed_ips: SetSum { count: n.into(), sum: u128::MAX - u128::from(n) },
+            allowed_ips: SetSum { count: n.into(), sum: u64::MAX - u64::from(n) },
             mark: Mark::Missing,
         }
     }

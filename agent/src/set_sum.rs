@@ -3,24 +3,24 @@
 use core::net::IpAddr;
 
 use proto_core::ip::IpNet;
-use siphasher::sip128::SipHasher13;
+use siphasher::sip::SipHasher13;
 
 /// A sum over a set of networks that does not depend on their order.
 ///
 /// Two sets are taken for equal when they have the same number of members and the same sum of a
-/// keyed 128-bit hash of each. The key is random and never leaves the agent, so that nobody can look
+/// keyed 64-bit hash of each. The key is random and never leaves the agent, so that nobody can look
 /// for two sets of the same sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetSum {
     /// How many.
     pub count: u32,
     /// The sum of their hashes.
-    pub sum: u128,
+    pub sum: u64,
 }
 
 impl SetSum {
     /// Takes one more. Its hash.
-    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) -> u128 {
+    pub fn add(&mut self, key: &[u8; 16], net: &IpNet) -> u64 {
         let hash = hash(key, net);
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.wrapping_add(hash);
@@ -30,9 +30,9 @@ impl SetSum {
 
 /// The keyed hash of a network.
 #[must_use]
-pub fn hash(key: &[u8; 16], net: &IpNet) -> u128 {
+pub fn hash(key: &[u8; 16], net: &IpNet) -> u64 {
     let hasher = SipHasher13::new_with_key(key);
-    let hash = match net.addr {
+    match net.addr {
         IpAddr::V4(ip) => {
             let [a, b, c, d] = ip.octets();
             hasher.hash(&[a, b, c, d, net.prefix])
@@ -44,6 +44,5 @@ pub fn hash(key: &[u8; 16], net: &IpNet) -> u128 {
             }
             hasher.hash(&bytes)
         }
-    };
-    hash.as_u128()
+    }
 }

@@ -36,7 +36,9 @@ pub(super) struct Reader<'a, 'p, 'w, P: Process> {
     wg: &'a Wg<'p, P>,
     wanted: &'a mut Wanted<'w, P::File>,
     lookup: Option<&'a mut Lookup>,
-    peer: Option<Peer>,
+    /// The last peer, if there is one.
+    peer: Peer,
+    in_peer: bool,
     /// What a new peer's flags are.
     fresh: u8,
     retries: Retries,
@@ -54,7 +56,8 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         lookup: Option<&'a mut Lookup>,
     ) -> Self {
         let (retries, unresolved, lost) = (Retries::Unread, false, 0);
-        Self { wg, wanted, lookup, peer: None, fresh: 0, retries, unresolved, lost }
+        let (peer, in_peer) = (Peer::new(0, 0), false);
+        Self { wg, wanted, lookup, peer, in_peer, fresh: 0, retries, unresolved, lost }
     }
 
     /// Reads the words of `wg set`.
@@ -130,14 +133,17 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 
     /// The last peer is complete.
     fn end_peer(&mut self) -> Result<(), Failed> {
-        let Some(mut peer) = self.peer.take() else { return Ok(()) };
+        if !core::mem::take(&mut self.in_peer) {
+            return Ok(());
+        }
+        let peer = &mut self.peer;
         if let Some(lookup) = &mut self.lookup {
-            lookup.peer(&mut peer, self.wanted.count);
+            lookup.peer(peer, self.wanted.count);
         }
         if core::mem::take(&mut self.unresolved) {
             let _ = self.wg.say(format_args!("peer {}: left without its endpoint", peer.key));
         }
-        let kept = self.wanted.push_peer(&peer);
+        let kept = self.wanted.push_peer(peer);
         self.kept(kept)
     }
 
@@ -154,7 +160,8 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             Item::PrivateKeyFile(path) => device.private_key = Some(self.wg.key_file(path)?),
             Item::Peer => {
                 self.end_peer()?;
-                self.peer = Some(Peer::new(self.fresh, self.wanted.next_ip()));
+                self.peer = Peer::new(self.fresh, self.wanted.next_ip());
+                self.in_peer = true;
             }
             _ => return self.peer_item(line, item),
         }
@@ -163,7 +170,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 
     fn peer_item(&mut self, line: u32, item: &Item<'_>) -> Result<(), Failed> {
         // Neither reader tells anything of a peer before there is one.
-        let Some(peer) = &mut self.peer else { return Ok(()) };
+        let peer = &mut self.peer;
         let mut secret = |key| {
             peer.preshared_key = key;
             peer.flags |= PRESHARED_KEY;
@@ -185,8 +192,8 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             }
             Item::Endpoint(host) => {
                 let endpoint = self.endpoint(line, host)?;
-                if let (Some(peer), true) = (&mut self.peer, endpoint.is_some()) {
-                    peer.endpoint = endpoint;
+                if endpoint.is_some() {
+                    self.peer.endpoint = endpoint;
                 }
             }
             // Of the device.
@@ -204,10 +211,9 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                 line => self.wg.say(format_args!("warning: line {line}: allowed IP {net} {text}")),
             };
         }
-        match (&mut self.peer, &mut self.lookup) {
-            (Some(peer), Some(lookup)) => lookup.allowed_ip(peer, &masked),
-            (Some(peer), None) => peer.ips.count = peer.ips.count.saturating_add(1),
-            (None, _) => {}
+        match &mut self.lookup {
+            Some(lookup) => lookup.allowed_ip(&mut self.peer, &masked),
+            None => self.peer.ips.count = self.peer.ips.count.saturating_add(1),
         }
         self.wanted.takes_away |= remove;
         let kept = self.wanted.push_ip(net, remove);

@@ -89,18 +89,21 @@ fn pieces<N: NetlinkSocket, F: File>(
     let gone = if device.replace_peers { 0 } else { gone };
     let mut peer = Peer::new(0, 0);
     for n in progress.from..=wanted.count.saturating_add(gone) {
-        let mut put = |encoder: &mut SetEncoder<'_>, about, piece: &Piece| -> Result<(), Fault> {
-            let about = if progress.one_by_one { about } else { Subject::Interface };
+        let mut put = |encoder: &mut SetEncoder<'_>, of: &PublicKey, piece: &Piece| {
+            progress.sent = true;
+            if piece.offer(encoder).is_ok() {
+                return Ok(());
+            }
+            let about = if progress.one_by_one { piece.subject(of) } else { Subject::Interface };
             if put(kernel, encoder, about, &|encoder| piece.offer(encoder))? {
                 progress.from = n;
             }
-            progress.sent = true;
             Ok(())
         };
         let about = match n.checked_sub(1) {
             None => {
                 if always || device != DeviceChange::default() {
-                    put(&mut encoder, Subject::Interface, &Piece::Device(device))?;
+                    put(&mut encoder, &peer.key, &Piece::Device(device))?;
                 }
                 Subject::Interface
             }
@@ -125,17 +128,16 @@ fn pieces<N: NetlinkSocket, F: File>(
                         change
                     }
                 };
-                let about = Subject::Peer(change.public_key);
-                put(&mut encoder, about, &Piece::Peer(change))?;
+                let key = change.public_key;
+                put(&mut encoder, &key, &Piece::Peer(change))?;
                 for ip in ips {
                     let ip = wanted.allowed_ip(ip)?;
                     if ip.remove && progress.adds_only {
                         continue;
                     }
-                    let of = Subject::AllowedIp(change.public_key, ip.net);
-                    put(&mut encoder, of, &Piece::AllowedIp(ip))?;
+                    put(&mut encoder, &key, &Piece::AllowedIp(ip))?;
                 }
-                about
+                Subject::Peer(key)
             }
         };
         if progress.one_by_one {
@@ -153,6 +155,15 @@ enum Piece {
 }
 
 impl Piece {
+    /// What it is about, as a part of the peer `of`.
+    const fn subject(&self, of: &PublicKey) -> Subject {
+        match self {
+            Self::Device(_) => Subject::Interface,
+            Self::Peer(_) => Subject::Peer(*of),
+            Self::AllowedIp(ip) => Subject::AllowedIp(*of, ip.net),
+        }
+    }
+
     fn offer(&self, encoder: &mut SetEncoder<'_>) -> Result<(), SetError> {
         match self {
             Self::Device(change) => encoder.device(change),

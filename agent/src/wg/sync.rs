@@ -36,22 +36,24 @@ struct Filter([u8; FILTER]);
 
 impl Filter {
     /// Whether it may have been there before.
-    fn insert(&mut self, hash: u128) -> bool {
+    fn insert(&mut self, hash: u64) -> bool {
         self.visit(hash, true)
     }
 
-    fn visit(&mut self, hash: u128, insert: bool) -> bool {
+    #[inline(never)]
+    fn visit(&mut self, hash: u64, insert: bool) -> bool {
+        // Four places that depend on both halves, an equal step apart.
+        let (mut place, step) = (hash as u32, (hash >> 32) as u32 | 1);
         let mut there = true;
-        let mut hash = hash;
         for _ in 0..4 {
-            let bit = 1_u8.unbounded_shl(hash as u32 & 7);
-            if let Some(byte) = self.0.get_mut((hash >> 3) as usize & (FILTER - 1)) {
+            let bit = 1_u8.unbounded_shl(place & 7);
+            if let Some(byte) = self.0.get_mut((place >> 3) as usize & (FILTER - 1)) {
                 there &= *byte & bit != 0;
                 if insert {
                     *byte |= bit;
                 }
             }
-            hash >>= 24;
+            place = place.wrapping_add(step);
         }
         there
     }

@@ -47,7 +47,7 @@ pub(super) struct Peer {
 
 /// flags, mark, endpoint (family, port, scope, address), keepalive, key, next, first IP, count, sum,
 /// preshared key
-pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 4 + 16 + KEY_LEN;
+pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 4 + 8 + KEY_LEN;
 /// Where the mark is.
 pub(super) const MARK_AT: u32 = 1;
 /// family and sign, prefix, address
@@ -153,7 +153,7 @@ impl Peer {
         self.keepalive = u16::from_le_bytes(get.array());
         self.key = PublicKey(get.array());
         (self.next, self.first_ip) = (get.u32(), get.u32());
-        self.ips = SetSum { count: get.u32(), sum: u128::from_le_bytes(get.array()) };
+        self.ips = SetSum { count: get.u32(), sum: u64::from_le_bytes(get.array()) };
         self.preshared_key = SecretKey(get.array());
     }
 
@@ -293,7 +293,7 @@ mod tests {
             peer.preshared_key = SecretKey([4; 32]);
             peer.endpoint = endpoint.map(|text| text.parse().unwrap());
             peer.keepalive = 0xfffe;
-            peer.ips = SetSum { count: 5, sum: u128::MAX - 1 };
+            peer.ips = SetSum { count: 5, sum: u64::MAX - 1 };
             peer.next = 6;
             let mut bytes = [0; PEER];
             peer.to_bytes(&mut bytes);
