@@ -1,8 +1,15 @@
-//! Debian packages, used two ways: installed on this machine when a program is missing, and
+//! Debian packages, used three ways: installed on this machine when a program is missing,
 //! downloaded and unpacked beside it for what runs inside a lab machine (kernels, and programs
-//! of other architectures). The second way never touches the machine's own apt state.
+//! of other architectures), and as sources ([`source()`]). The last two never touch the machine's
+//! own apt state.
+
+mod source;
+mod state;
+
+pub(crate) use source::{of_binary, source};
 
 use anyhow::{Context, Result, bail, ensure};
+use state::State;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -60,6 +67,7 @@ fn has_apt() -> bool {
 pub(crate) struct Unpacked {
     debian_arch: &'static str,
     dir: PathBuf,
+    state: State,
     trees: Vec<PathBuf>,
 }
 
@@ -77,7 +85,8 @@ impl Unpacked {
         let lock = fs::File::create(dir.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
 
-        let mut this = Self { debian_arch, dir: dir.to_owned(), trees: Vec::new() };
+        let state = State::new(dir.join("apt"));
+        let mut this = Self { debian_arch, dir: dir.to_owned(), state, trees: Vec::new() };
         let request = format!("{} {}", meta.join(" "), packages.join(" "));
         if let Some(trees) = this.remembered(&request) {
             this.trees = trees;
@@ -122,6 +131,18 @@ impl Unpacked {
             .with_context(|| format!("no unpacked {} package has /{path}", self.debian_arch))
     }
 
+    /// The version of an unpacked package.
+    pub(crate) fn version(&self, package: &str) -> Result<String> {
+        let mut stems = self.trees.iter().filter_map(|tree| tree.file_name()?.to_str());
+        stems
+            .find_map(|stem| {
+                Some(stem.strip_prefix(package)?.strip_prefix('_')?.split_once('_')?.0)
+            })
+            // A colon cannot be in the name of a file everywhere.
+            .map(|version| version.replace("%3a", ":"))
+            .with_context(|| format!("no package {package} was unpacked"))
+    }
+
     fn tree(&self, stem: &str) -> PathBuf {
         self.dir.join("pkg").join(stem)
     }
@@ -136,41 +157,13 @@ impl Unpacked {
         trees.iter().all(|tree| tree.is_dir()).then_some(trees)
     }
 
-    /// An apt command for this architecture, with a configuration of our own on top of the
-    /// machine's: its sources, keys and proxies stay, its state and its hooks do not.
-    fn apt(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.arg("-c").arg(self.dir.join("apt/config")).arg("-qq").env("LC_ALL", "C");
-        command
-    }
-
     fn update(&self) -> Result<()> {
-        let state = self.dir.join("apt");
-        fs::create_dir_all(state.join("lists/partial"))?;
-        fs::create_dir_all(state.join("cache/archives/partial"))?;
-        // An empty status file: what this machine has installed says nothing about the guest.
-        // Sandbox: the user that apt downloads as cannot write below our directory.
-        fs::write(state.join("status"), "")?;
-        let config = format!(
-            "#clear APT::Update::Pre-Invoke;\n\
-             #clear APT::Update::Post-Invoke;\n\
-             #clear APT::Update::Post-Invoke-Success;\n\
-             #clear APT::Architectures;\n\
+        self.state.update(&format!(
+            "#clear APT::Architectures;\n\
              APT::Architecture \"{arch}\";\n\
-             APT::Architectures {{ \"{arch}\"; }};\n\
-             APT::Sandbox::User \"root\";\n\
-             Acquire::Languages \"none\";\n\
-             Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
-             Dir::State \"{state}\";\n\
-             Dir::State::lists \"{state}/lists\";\n\
-             Dir::State::status \"{state}/status\";\n\
-             Dir::Cache \"{state}/cache\";\n",
+             APT::Architectures {{ \"{arch}\"; }};\n",
             arch = self.debian_arch,
-            state = state.display(),
-        );
-        fs::write(state.join("config"), config)?;
-        run(self.apt("apt-get").arg("update"))?;
-        Ok(())
+        ))
     }
 
     /// `linux-image-cloud-amd64` -> the kernel package of the ABI it stands for today.
@@ -200,7 +193,8 @@ impl Unpacked {
     fn depends(&self, packages: &[&str], options: &[&str]) -> Result<String> {
         let no = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
         run(self
-            .apt("apt-cache")
+            .state
+            .command("apt-cache")
             .arg("depends")
             .args(no.map(|kind| format!("--no-{kind}")))
             .args(options)
@@ -209,7 +203,8 @@ impl Unpacked {
 
     /// Downloads and unpacks what is not there yet; returns `NAME_VERSION_ARCH` of each.
     fn download(&self, names: &[String]) -> Result<Vec<String>> {
-        let uris = run(self.apt("apt-get").args(["--print-uris", "download"]).args(names))?;
+        let uris =
+            run(self.state.command("apt-get").args(["--print-uris", "download"]).args(names))?;
         let mut stems = Vec::new();
         for line in uris.lines() {
             // 'uri' file size hash
@@ -243,7 +238,7 @@ impl Unpacked {
             fs::remove_dir_all(&partial)?;
         }
         fs::create_dir_all(&partial)?;
-        run(self.apt("apt-get").args(["download", name]).current_dir(&partial))?;
+        run(self.state.command("apt-get").args(["download", name]).current_dir(&partial))?;
         let deb = fs::read_dir(&partial)?.next().context("apt-get downloaded nothing")??.path();
         let tree = partial.join("tree");
         run(Command::new("dpkg").arg("-x").arg(deb).arg(&tree))?;

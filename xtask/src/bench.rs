@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: how fast `proto-core` encodes and decodes, beside another crate and beside a
-//! plain copy of the same bytes, and what our `wg` costs beside Debian's.
+//! plain copy of the same bytes, and what our `wg` costs beside Debian's, as packaged and built like ours.
 //!
 //! What is measured of the codec, and that all contenders do the same, is in `proto-core/benches`. The
 //! numbers are for people: nothing fails because it is slow.
@@ -8,7 +8,7 @@ mod wg;
 
 use crate::build::cargo;
 use anyhow::{Result, ensure};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Measure encoding and decoding of 1,000 peers, and `wg` beside Debian's
 #[derive(clap::Args)]
@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Only this part
     #[arg(value_enum)]
     part: Option<Part>,
+    /// The sources of wireguard-tools, where Debian's source package is not to be had
+    #[arg(long, value_name = "FOLDER")]
+    wg_source: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -33,7 +36,7 @@ impl Args {
             codec()?;
         }
         if wants(Part::Wg) {
-            wg::run()?;
+            wg::run(self.wg_source.as_deref())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -14,6 +14,7 @@ mod golden;
 mod lab;
 mod lab_check;
 mod powercut;
+mod reference;
 mod rng;
 mod size;
 mod test;

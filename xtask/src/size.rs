@@ -6,6 +6,8 @@
 //! What sessions cost is counted by name too, so what the compiler has put into its callers is
 //! counted there.
 
+mod flash;
+
 use crate::{build, lab::Arch};
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     /// How many functions to list
     #[arg(long, default_value_t = 15)]
     functions: usize,
+    /// Print what it takes of a router's flash too, beside Debian's wg and wg-quick (x86_64)
+    #[arg(long)]
+    flash: bool,
 }
 
 impl Args {
@@ -45,6 +50,10 @@ impl Args {
         println!("of sessions");
         for (name, size) in session_parts(&symbols) {
             println!("{size:>8}  {name}");
+        }
+        if self.flash {
+            ensure!(self.arch == Arch::X86_64, "--flash is for x86_64");
+            flash::print(&build::agent(self.arch)?)?;
         }
         println!("{}", session_within_budget(self.arch)?);
         println!("{}", within_budget(self.arch)?);

@@ -1,13 +1,15 @@
-//! What `wg` costs, ours beside Debian's, on a real kernel.
+//! What `wg` costs on a real kernel: ours beside Debian's as it is packaged, and beside Debian's built
+//! like ours, so that what a compiler was told is not taken for what a program does.
 //!
 //! The machine counts instructions in place of time: its clock goes on by so many nanoseconds with
 //! each one, so the CPU time that its kernel gives a process is a number of instructions, and it does
-//! not matter what else this bench does. What is user and what is kernel the kernel finds out by
-//! looking at every tick, so both are estimates; their sum is not.
+//! not matter what else this bench does. Of these the kernel only guesses which were the program's
+//! own, by looking at every tick; those are counted by valgrind, in a run by itself, and exactly.
 
 use crate::{
     build,
-    lab::{Arch, Lab, Vm},
+    lab::{Arch, Lab, Vm, programs},
+    reference::Reference,
     rng::Rng,
 };
 use anyhow::{Context, Result};
@@ -16,12 +18,13 @@ use std::{
     fmt::Write,
     fs,
     net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
     time::Duration,
 };
 
 const SCRIPT: &str = include_str!("wg.sh");
 /// How many peers, and how often a command is run with them.
-const SIZES: [(u32, u32); 3] = [(10, 100), (1_000, 10), (10_000, 2)];
+const SIZES: [(u32, u32); 3] = [(10, 100), (1_000, 5), (10_000, 1)];
 const LIMIT: Duration = Duration::from_secs(3_600);
 
 /// What a command costs.
@@ -34,46 +37,72 @@ struct Cost {
     calls: f64,
 }
 
-pub(super) fn run() -> Result<()> {
-    let lab = Lab::prepare(Arch::X86_64)?;
+impl Cost {
+    /// In the order of the columns.
+    const fn numbers(&self) -> [f64; 4] {
+        [self.user, self.all, self.memory, self.calls]
+    }
+}
+
+pub(super) fn run(sources: Option<&Path>) -> Result<()> {
+    let lab = Lab::prepare(Arch::X86_64)?.and_programs(&programs::VALGRIND)?;
     let agent = fs::read(build::agent(lab.arch())?)?;
-    let machine = lab.machine("wg-bench").with_wireguard_tools().with_strace();
+    let packaged = fs::metadata(lab.packages().file(programs::WG.path)?)?.len();
+    let version = lab.packages().version(programs::WG.package)?;
+    let reference = Reference::get(&version, sources);
+    if let (Err(error), Some(_)) = (&reference, sources) {
+        anyhow::bail!("{error:#}");
+    }
+    println!("ours  {} bytes: static, for size; wg-quick and postwired are in it", agent.len());
+    println!("pack  {packaged} bytes: Debian's wireguard-tools {version}, dynamic, glibc, -O2");
+    let mut machine = lab.machine("wg-bench").with_wireguard_tools().with_strace();
+    let built = match reference {
+        Ok(reference) => {
+            let bytes = fs::read(reference.path)?;
+            println!("same  {} bytes: {}, {}", bytes.len(), reference.from, Reference::HOW);
+            machine = machine.file("/opt/same/wg", 0o755, bytes);
+            true
+        }
+        Err(error) => {
+            println!("same  is not there: {error:#}");
+            false
+        }
+    };
+    for program in programs::VALGRIND {
+        machine = machine.with_program(program);
+    }
     let machine = machine.file("/opt/ours/wg", 0o755, agent).file("/opt/wg.sh", 0o644, SCRIPT);
     let vm = machine.counting_instructions().boot()?;
-    vm.sh("mkdir /opt/debian && ln -s /usr/bin/wg /opt/debian/wg")?.ok()?;
-    let about = vm.sh("wg --version | cut -d ' ' -f 1,2; uname -sr")?.ok()?.text();
+    vm.sh("mkdir /opt/pack && ln -s /usr/bin/wg /opt/pack/wg")?.ok()?;
+    let kernel = vm.sh("uname -sr")?.ok()?.text();
     println!(
-        "wg: ours (static, for size) beside Debian's as packaged (dynamic, for speed); {}",
-        about.replace('\n', ", ")
+        "{}; instructions in millions, KiB resident at the most; /: ours by theirs",
+        kernel.trim()
     );
-    println!(
-        "instructions are in millions, and memory is KiB resident at the most; / is ours by theirs"
-    );
-    println!(
-        "{:<18}{:>24}{:>24}{:>22}{:>20}",
-        "", "instructions, user", "user and kernel", "memory", "system calls"
-    );
+    print!("{:<9}{:>8}", "", "peers");
+    for column in ["user instructions", "user and kernel", "memory", "system calls"] {
+        print!("{column:>22}");
+    }
+    println!("\n{:17}{}", "", format!("{:>10}{:>6}{:>6}", "ours", "/pack", "/same").repeat(4));
     for (peers, runs) in SIZES {
-        let debian = costs(&vm, "debian", peers, runs)?;
         let ours = costs(&vm, "ours", peers, runs)?;
-        for (debian, ours) in debian.iter().zip(&ours) {
-            println!("{}", line(peers, debian, ours));
+        let pack = costs(&vm, "pack", peers, runs)?;
+        let same = if built { costs(&vm, "same", peers, runs)? } else { Vec::new() };
+        for (n, (ours, pack)) in ours.iter().zip(&pack).enumerate() {
+            println!("{}", line(peers, ours, pack, same.get(n)));
         }
     }
     Ok(())
 }
 
-fn line(peers: u32, debian: &Cost, ours: &Cost) -> String {
-    let mut text = format!("{:<10}{peers:>7} ", ours.command);
-    let columns = [
-        (debian.user, ours.user, 24, 2),
-        (debian.all, ours.all, 24, 2),
-        (debian.memory, ours.memory, 22, 0),
-        (debian.calls, ours.calls, 20, 0),
-    ];
-    for (debian, ours, width, digits) in columns {
-        let both = format!("{debian:.digits$} {ours:.digits$} /{:.2}", ours / debian);
-        let _ = write!(text, "{both:>width$}");
+/// A command: for each of its numbers ours, and how many times each of theirs that is.
+fn line(peers: u32, ours: &Cost, pack: &Cost, same: Option<&Cost>) -> String {
+    let mut text = format!("{:<9}{peers:>8}", ours.command);
+    for (column, digits) in [2, 2, 0, 0].into_iter().enumerate() {
+        let of = |cost: &Cost| cost.numbers()[column];
+        let ratio = |theirs: &Cost| format!("{:.2}", of(ours) / of(theirs));
+        let same = same.map_or_else(|| "-".into(), ratio);
+        let _ = write!(text, "{:>10.digits$}{:>6}{same:>6}", of(ours), ratio(pack));
     }
     text
 }
@@ -91,13 +120,11 @@ fn costs(vm: &Vm, side: &str, peers: u32, runs: u32) -> Result<Vec<Cost>> {
     let printed = vm.sh_with(&script, b"", LIMIT)?.ok()?.text();
     let cost = |line: &str| -> Option<Cost> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [command, user, kernel, memory, calls] = words[..] else { return None };
-        let millions = |time| Some(millions(time)? / f64::from(runs));
-        let user = millions(user)?;
+        let [command, user, kernel, memory, calls, own] = words[..] else { return None };
         Some(Cost {
             command: command.to_owned(),
-            user,
-            all: user + millions(kernel)?,
+            user: own.parse::<f64>().ok()? / 1e6,
+            all: (millions(user)? + millions(kernel)?) / f64::from(runs),
             memory: memory.parse().ok()?,
             calls: calls.parse().ok()?,
         })

@@ -1,6 +1,6 @@
 # What `cargo xtask bench wg` runs: `sh wg.sh SIDE RUNS` for a number of peers whose files are in the
 # working folder. Prints a line for each command: its name, ticks of 10 ms in user and in kernel
-# mode for all runs, KiB of memory at the most, and system calls.
+# mode for all runs, KiB of memory at the most, system calls, and instructions in user mode.
 #
 # The machine counts instructions (`-icount`), so its CPU time is a number of instructions.
 wg=$1 runs=$2
@@ -63,11 +63,29 @@ calls() {
 	awk 'END { print $4 }' count
 }
 
+# Of the program alone, each of them. What valgrind has loaded into one that is dynamic is not there,
+# and the loader's regrets are some ten thousand.
+instructions() {
+	$1 valgrind.bin --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null --log-file=count \
+		2>/dev/null
+	sed -n 's/.*I *refs: *//p' count | tr -d ,
+}
+
+# The interface as the first file says, so that syncconf has its one peer to change: all that is
+# measured is run by a copy of this shell, which does not tell us what it left.
+again() {
+	[ $command != syncconf ] || $ref syncconf wg0 base
+}
+
 for command in setconf syncconf dump; do
 	[ $command = setconf ] || $ref setconf wg0 base
 	file=base
 	counted=$(ticks $command)
+	again
 	most=$(memory $command)
-	echo "$command $counted $most $(calls $command)"
+	again
+	called=$(calls $command)
+	again
+	echo "$command $counted $most $called $(instructions $command)"
 done
 exec 3>&-

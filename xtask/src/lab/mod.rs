@@ -105,7 +105,7 @@ impl Lab {
         self.arch
     }
 
-    fn packages(&self) -> &Unpacked {
+    pub(crate) fn packages(&self) -> &Unpacked {
         &self.packages
     }
 

@@ -24,6 +24,11 @@ pub(crate) struct Program {
 
 pub(crate) const WG: Program = Program { package: "wireguard-tools", path: "/usr/bin/wg" };
 pub(crate) const STRACE: Program = Program { package: "strace", path: "/usr/bin/strace" };
+/// It counts the instructions of a program, and no others; the second file is what it starts.
+pub(crate) const VALGRIND: [Program; 2] = [
+    Program { package: "valgrind", path: "/usr/bin/valgrind.bin" },
+    Program { package: "valgrind", path: "/usr/libexec/valgrind/cachegrind-amd64-linux" },
+];
 /// busybox's `nc` of Debian knows no UDP; this one echoes with `-u -l -e`.
 pub(crate) const NETCAT: Program =
     Program { package: "netcat-traditional", path: "/bin/nc.traditional" };

@@ -1,0 +1,50 @@
+//! apt with a state of its own under a folder of ours: the machine's sources, keys and proxies stay,
+//! its lists, its caches and its hooks are not used.
+
+use super::run;
+use anyhow::Result;
+use std::{fs, path::PathBuf, process::Command};
+
+pub(super) struct State {
+    folder: PathBuf,
+}
+
+impl State {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// An apt command, with a configuration of our own on top of the machine's.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.folder.join("config")).arg("-qq").env("LC_ALL", "C");
+        command
+    }
+
+    /// Makes the state anew and reads the lists; `settings` are lines of an apt configuration.
+    pub(super) fn update(&self, settings: &str) -> Result<()> {
+        let folder = &self.folder;
+        fs::create_dir_all(folder.join("lists/partial"))?;
+        fs::create_dir_all(folder.join("cache/archives/partial"))?;
+        // An empty status file: what this machine has installed says nothing about the guest.
+        // Sandbox: the user that apt downloads as cannot write below our directory.
+        fs::write(folder.join("status"), "")?;
+        let config = format!(
+            "#clear APT::Update::Pre-Invoke;\n\
+             #clear APT::Update::Post-Invoke;\n\
+             #clear APT::Update::Post-Invoke-Success;\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\n\
+             Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
+             Dir::State \"{folder}\";\n\
+             Dir::State::lists \"{folder}/lists\";\n\
+             Dir::State::status \"{folder}/status\";\n\
+             Dir::Cache \"{folder}/cache\";\n\
+             {settings}",
+            folder = folder.display(),
+        );
+        fs::write(folder.join("config"), config)?;
+        run(self.command("apt-get").arg("update"))?;
+        Ok(())
+    }
+}
