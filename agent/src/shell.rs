@@ -21,6 +21,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice};
 use crate::linux::{Linux, Netlink, Scratch, again, errno};
 use crate::log::Stream;
 use crate::sys;
+use crate::user_space;
 
 /// This process.
 pub(crate) struct Shell;
@@ -161,6 +162,18 @@ impl Process for Shell {
             _ => (false, "the resolver failed"),
         };
         Err(Unresolved { permanent, words })
+    }
+
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        user_space::each(take)
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Self::Input>, Errno> {
+        Ok(user_space::find(name)?.map(Some))
+    }
+
+    fn tell(&self, program: &mut Self::Input, bytes: &[u8]) -> Result<(), Errno> {
+        program.as_ref().map_or(Ok(()), |socket| user_space::tell(socket, bytes))
     }
 
     fn sleep(&self, millis: u32) {

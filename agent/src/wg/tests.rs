@@ -1,6 +1,8 @@
 //! Commands as a whole, over a process in memory and a kernel that does what it is sent.
 
 pub(crate) mod fake;
+pub(crate) mod program;
+mod user_space;
 
 use std::string::String;
 

@@ -61,7 +61,7 @@ fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
 }
 
 /// A host and a port.
-fn endpoint(text: &[u8]) -> Option<Host<'_>> {
+pub(crate) fn endpoint(text: &[u8]) -> Option<Host<'_>> {
     let (name, digits) = match text {
         [b'[', inside @ ..] => {
             let (name, rest) = halves(inside, inside.iter().position(|byte| *byte == b']')?)?;

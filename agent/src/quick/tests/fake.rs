@@ -126,6 +126,18 @@ impl Process for Machine {
         self.wg.resolve(host)
     }
 
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        self.wg.programs(take)
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+        self.wg.program(name)
+    }
+
+    fn tell(&self, program: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {
+        self.wg.tell(program, bytes)
+    }
+
     fn sleep(&self, _: u32) {}
 }
 
