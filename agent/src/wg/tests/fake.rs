@@ -152,8 +152,16 @@ impl Process for Fake {
     }
 
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
-        let found =
-            self.hosts.get(host.name).map(|address| SocketAddr::new(address.ip(), host.port));
+        let port = match host.service {
+            "" => host.port,
+            "domain" => 53,
+            _ => return Err(Unresolved { permanent: true, words: "no such port" }),
+        };
+        let ip = match host.name {
+            "" => Some([127, 0, 0, 1].into()),
+            name => host_ip(name).or_else(|| self.hosts.get(name).map(SocketAddr::ip)),
+        };
+        let found = ip.map(|ip| SocketAddr::new(ip, port));
         let permanent = host.name == "nobody";
         found.ok_or(Unresolved { permanent, words: "not today" })
     }
@@ -193,6 +201,10 @@ impl Process for Fake {
     fn sleep(&self, millis: u32) {
         self.slept.borrow_mut().push(millis);
     }
+}
+
+fn host_ip(name: &str) -> Option<std::net::IpAddr> {
+    name.parse().ok()
 }
 
 pub(crate) struct Socket {

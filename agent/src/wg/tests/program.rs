@@ -103,7 +103,7 @@ fn changed(device: &mut Device, lines: &str) -> Result<(), Errno> {
             "endpoint" => {
                 let (host, port) = value.rsplit_once(':').unwrap();
                 let host = host.trim_matches(['[', ']']);
-                let host = Host { name: host, port: port.parse().unwrap() };
+                let host = Host::new(host, port.parse().unwrap());
                 peer.endpoint = host.address().or_else(|| value.parse().ok());
                 assert!(peer.endpoint.is_some(), "{value}");
             }
