@@ -5,10 +5,12 @@
 
 use proto_core::netlink::genl::Family;
 use proto_core::netlink::route::{self, Link};
+use proto_core::netlink::wireguard::Event;
 use proto_core::netlink::{
     Attempts, Errno, Exchange, ExchangeError, Expect, Full, IfName, Message, State,
 };
 use proto_core::protocol::message::{Code, Subject};
+use proto_core::uapi::NO_FAMILY;
 use zeroize::Zeroize;
 
 use crate::fault::{Fault, Slot};
@@ -67,6 +69,40 @@ pub struct LinkState {
     pub wireguard: bool,
 }
 
+/// The way to programs that have WireGuard in them, and of whose interfaces the kernel knows only that
+/// they are there.
+pub trait UserSpace {
+    /// Whether one of them has the interface.
+    fn has(&self, name: IfName) -> bool;
+    /// Goes through a device of theirs. `buf` is for what they say.
+    ///
+    /// # Errors
+    /// What the program or `take` said.
+    fn each_event(
+        &self,
+        name: IfName,
+        buf: &mut [u8],
+        take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
+    ) -> Result<(), Fault>;
+    /// Sends a change that was encoded without a family, and waits for its answer.
+    ///
+    /// # Errors
+    /// A failure about `subject`.
+    fn set(
+        &self,
+        name: IfName,
+        subject: Subject,
+        message: &[u8],
+        buf: &mut [u8],
+    ) -> Result<(), Fault>;
+}
+
+impl core::fmt::Debug for dyn UserSpace + '_ {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("UserSpace")
+    }
+}
+
 /// Both sockets, and what was learnt about the kernel.
 #[derive(Debug)]
 pub struct Kernel<'b, N> {
@@ -77,6 +113,10 @@ pub struct Kernel<'b, N> {
     buffers: &'b mut Buffers,
     seq: u32,
     family: Option<u16>,
+    /// Nothing for `serve`, which is not for them.
+    user_space: Option<&'b dyn UserSpace>,
+    /// The interface that was chosen, if it is one of theirs.
+    chosen: Option<(IfName, &'b dyn UserSpace)>,
 }
 
 /// A request as it goes out, and what is to come back.
@@ -138,7 +178,29 @@ fn run<N: NetlinkSocket>(
 impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// Over a socket of each protocol.
     pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
-        Self { route, generic, slot, buffers, seq: 0, family: None }
+        let (user_space, chosen) = (None, None);
+        Self { route, generic, slot, buffers, seq: 0, family: None, user_space, chosen }
+    }
+
+    /// The same, and interfaces of programs may be chosen.
+    pub fn with_user_space(self, user_space: &'b dyn UserSpace) -> Self {
+        Self { user_space: Some(user_space), ..self }
+    }
+
+    /// What is asked about WireGuard from now on is about this interface. Whether a program has it.
+    pub fn choose(&mut self, name: IfName) -> bool {
+        let has = |user_space: &&dyn UserSpace| user_space.has(name);
+        self.chosen = self.user_space.filter(has).map(|user_space| (name, user_space));
+        self.chosen.is_some()
+    }
+
+    /// Goes through the chosen device of a program. Nothing if there is none.
+    pub fn each_event_of_program(
+        &mut self,
+        take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
+    ) -> Option<Result<(), Fault>> {
+        let (name, user_space) = self.chosen?;
+        Some(user_space.each_event(name, &mut self.buffers.answer, take))
     }
 
     /// Wipes the buffers: the kernel tells private and preshared keys too.
@@ -181,6 +243,9 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// # Errors
     /// A failure about `subject`.
     pub fn set(&mut self, subject: Subject, seq: u32, message: &[u8]) -> Result<(), Fault> {
+        if let Some((name, user_space)) = self.chosen {
+            return user_space.set(name, subject, message, &mut self.buffers.answer);
+        }
         let request = Request { seq, bytes: message, expect: Expect::Ack, subject };
         let Self { slot, generic, buffers, .. } = self;
         run(slot, generic, &mut buffers.answer, &request, &mut |_| Ok(())).map(|_| ())
@@ -228,11 +293,14 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             .map(|state| state == State::Done)
     }
 
-    /// The number of the WireGuard family.
+    /// The number of the WireGuard family, or [`NO_FAMILY`] for a program.
     ///
     /// # Errors
     /// [`Code::NoWireGuard`] when the kernel has none.
     pub fn wireguard(&mut self) -> Result<u16, Fault> {
+        if self.chosen.is_some() {
+            return Ok(NO_FAMILY);
+        }
         if let Some(family) = self.family {
             return Ok(family);
         }

@@ -128,7 +128,7 @@ impl Path {
 }
 
 /// A folder of our own, which nobody else may look into.
-pub(crate) struct Dir(OwnedFd);
+pub(crate) struct Dir(pub(crate) OwnedFd);
 
 impl Dir {
     /// Opens a folder, and makes it if it is missing.

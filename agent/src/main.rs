@@ -6,6 +6,7 @@
 //! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
 //! | `linux` | netlink sockets, files, clock and identity |
 //! | `shell` | what `wg` and `wg-quick` ask of their process |
+//! | `user_space` | the sockets of programs with WireGuard in them |
 //! | `log` | text for whoever is there to read it |
 //! | `local` | the commands for somebody on the router |
 //! | `wires` | the serial port and the UDP socket |
@@ -29,6 +30,7 @@ mod resolver;
 mod serve;
 mod shell;
 mod sys;
+mod user_space;
 mod wires;
 
 use core::fmt::Write;

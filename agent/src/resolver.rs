@@ -29,7 +29,7 @@ impl Lookup {
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (answer, end) = rustix::pipe::pipe_with(flags).map_err(errno)?;
         let pid = sys::aside(&mut || {
-            let host = conf::Host { name: &host.name, port: host.port };
+            let host = conf::Host::new(&host.name, host.port);
             if let Ok(address) = Shell.resolve(&host) {
                 let mut text = String::<64>::new();
                 // It fits, and nobody who reads is nobody to tell.

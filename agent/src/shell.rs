@@ -21,6 +21,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice};
 use crate::linux::{Linux, Netlink, Scratch, again, errno};
 use crate::log::Stream;
 use crate::sys;
+use crate::user_space;
 
 /// This process.
 pub(crate) struct Shell;
@@ -138,29 +139,46 @@ impl Process for Shell {
 
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
         let mut sockaddr = [0; 28];
-        let error = match CText::new(host.name) {
-            Some(name) => match sys::resolve(name.as_c(), &mut sockaddr) {
-                Ok(len) => match read_endpoint(sockaddr.get(..len).unwrap_or_default()) {
-                    Some(mut address) => {
-                        address.set_port(host.port);
-                        return Ok(address);
-                    }
-                    None => 0,
-                },
-                Err(error) => error,
-            },
-            None => NO_NAME,
+        let error = match (CText::new(host.name), CText::new(host.service)) {
+            (Some(name), Some(service)) => {
+                match sys::resolve(name.as_c(), service.as_c(), &mut sockaddr) {
+                    Ok(len) => match read_endpoint(sockaddr.get(..len).unwrap_or_default()) {
+                        Some(mut address) => {
+                            if host.service.is_empty() {
+                                address.set_port(host.port);
+                            }
+                            return Ok(address);
+                        }
+                        None => 0,
+                    },
+                    Err(error) => error,
+                }
+            }
+            _ => NO_NAME,
         };
-        // EAI_NONAME, EAI_NODATA and EAI_FAIL stay what they are, however often one asks.
+        // EAI_NONAME, EAI_NODATA, EAI_SERVICE and EAI_FAIL stay what they are, however often one asks.
         let (permanent, words) = match error {
             _ if sys::held_signal() != 0 => (true, "a signal came"),
             NO_NAME | -5 => (true, "no such host"),
+            -8 => (true, "no such port: neither a number nor a service"),
             -4 => (true, "the name server failed"),
             -3 => (false, "the name server does not answer"),
             0 => (true, "neither an IPv4 nor an IPv6 address"),
             _ => (false, "the resolver failed"),
         };
         Err(Unresolved { permanent, words })
+    }
+
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        user_space::each(take)
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Self::Input>, Errno> {
+        Ok(user_space::find(name)?.map(Some))
+    }
+
+    fn tell(&self, program: &mut Self::Input, bytes: &[u8]) -> Result<(), Errno> {
+        program.as_ref().map_or(Ok(()), |socket| user_space::tell(socket, bytes))
     }
 
     fn sleep(&self, millis: u32) {

@@ -147,9 +147,13 @@ struct AddrInfo {
     next: *const AddrInfo,
 }
 
-/// Asks the C library for the address of a host: a `struct sockaddr` in `sockaddr`, and its length.
-/// The error is one of `EAI_*`.
-pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_int> {
+/// Asks the C library for the address of a host and the port of a service: a `struct sockaddr` in
+/// `sockaddr`, and its length. One of the two may be empty. The error is one of `EAI_*`.
+pub(crate) fn resolve(
+    host: &CStr,
+    service: &CStr,
+    sockaddr: &mut [u8; 28],
+) -> Result<usize, c_int> {
     // SOCK_DGRAM, which is another number on MIPS, and IPPROTO_UDP.
     let socktype = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 1 } else { 2 };
     let hints = AddrInfo {
@@ -163,9 +167,11 @@ pub(crate) fn resolve(host: &CStr, sockaddr: &mut [u8; 28]) -> Result<usize, c_i
         next: core::ptr::null(),
     };
     let mut found = core::ptr::null_mut();
-    // SAFETY: `host` ends in NUL, and `hints` and `found` live through the call.
+    let given = |text: &CStr| if text.is_empty() { core::ptr::null() } else { text.as_ptr() };
+    // SAFETY: what is given of `host` and `service` ends in NUL, and `hints` and `found` live through the
+    // call.
     let error =
-        unsafe { getaddrinfo(host.as_ptr(), core::ptr::null(), &raw const hints, &raw mut found) };
+        unsafe { getaddrinfo(given(host), given(service), &raw const hints, &raw mut found) };
     if error != 0 {
         return Err(error);
     }

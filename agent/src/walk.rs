@@ -251,6 +251,10 @@ pub fn each_event<N: NetlinkSocket>(
     name: IfName,
     take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
+    if let Some(told) = kernel.each_event_of_program(take) {
+        // It was told at one moment.
+        return told.map(|()| true);
+    }
     let slot = kernel.slot;
     let family = kernel.wireguard()?;
     let mut decoder = GetDecoder::new(family);

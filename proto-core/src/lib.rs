@@ -23,4 +23,5 @@ pub mod key;
 pub mod netlink;
 pub mod protocol;
 pub mod text;
+pub mod uapi;
 mod wire;

@@ -17,9 +17,10 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// The interface has to be there.
     pub(super) fn find(&mut self) -> Result<(), Exit> {
         let name = self.name;
+        let program = self.kernel.choose(name);
         let link = self.kernel.link(name);
         match link.map_err(|fault| self.refused("cannot look for the interface", fault))? {
-            Some(link) if link.wireguard => {
+            Some(link) if link.wireguard || program => {
                 self.index = link.index;
                 Ok(())
             }

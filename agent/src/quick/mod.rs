@@ -32,7 +32,6 @@ mod dns;
 mod down;
 mod firewall;
 mod mtu;
-mod nets;
 pub mod process;
 mod programs;
 mod routes;

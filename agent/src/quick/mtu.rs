@@ -11,12 +11,12 @@ use proto_core::netlink::wireguard::Event;
 use proto_core::protocol::message::Subject;
 use proto_core::text::number;
 
-use super::nets::Nets;
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, steady};
 use crate::walk::each_event;
+use crate::wg::nets::Nets;
 
 /// IPv6 and UDP around it, and WireGuard's own head and end.
 const AROUND: u32 = 80;

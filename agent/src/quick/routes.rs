@@ -10,12 +10,12 @@ use proto_core::netlink::wireguard::{DeviceChange, Event, SetEncoder};
 use proto_core::protocol::message::Subject;
 use proto_core::text::number;
 
-use super::nets::Nets;
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
 use crate::kernel::{Protocol, steady};
 use crate::walk::each_event;
+use crate::wg::nets::Nets;
 
 /// The first table that a default route looks for one of its own at.
 const FIRST_TABLE: u32 = 51820;

@@ -106,6 +106,54 @@ fn up_and_down_in_their_order() {
     assert!(!machine.tables.borrow().link);
 }
 
+/// A machine without WireGuard in its kernel, and with a program that has it.
+fn without_wireguard(program: &'static str, code: i32) -> Machine {
+    let mut machine = machine(FULL.0, FULL.1);
+    machine.tables.borrow_mut().no_wireguard = true;
+    machine.wg.in_user_space = true;
+    machine.programs.insert(program, code);
+    machine
+}
+
+#[test]
+fn without_wireguard_in_the_kernel_a_program_has_the_interface() {
+    let mut machine = without_wireguard("my-wireguard", 0);
+    machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "my-wireguard");
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 0, "{said}");
+    let [link, why, instead, program, ..] = &*said.lines().collect::<Vec<_>>() else {
+        panic!("{said}");
+    };
+    assert_eq!(*link, "[#] ip link add wg0 type wireguard");
+    let wanted = format!("wg-quick: cannot make the interface: {}", crate::kernel::NO_WIREGUARD);
+    assert_eq!(*why, wanted);
+    assert!(instead.starts_with("[!] Missing WireGuard kernel module. Falling back"), "{said}");
+    assert_eq!(*program, "[#] my-wireguard wg0");
+    assert_eq!(machine.wg.device.borrow().fwmark, 51820);
+    assert_eq!(machine.wg.device.borrow().peers.len(), 1);
+    let (code, _, said) = machine.run("save wg0");
+    assert_eq!(code, 0, "{said}");
+    assert!(machine.saved.borrow().as_ref().is_some_and(|(_, text)| text.contains("[Peer]")));
+    let (code, _, said) = machine.run("down wg0");
+    assert_eq!(code, 0, "{said}");
+    assert!(!machine.tables.borrow().link);
+    assert!(said.contains("ip -4 rule delete table 51820"), "{said}");
+}
+
+#[test]
+fn a_program_that_fails_leaves_nothing() {
+    let mut machine = without_wireguard("wireguard-go", 3);
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 3, "{said}");
+    // An empty variable is none; a program that is not there is not tried, and with the module none is.
+    machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "");
+    assert_eq!(machine.run("up wg0").0, 3);
+    machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "other-wireguard");
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 2, "{said}");
+    assert!(!said.contains("[!]"), "{said}");
+}
+
 #[test]
 fn a_step_that_fails_takes_all_before_it_back() {
     for (refuse, code) in [("10.9", 2), ("set link", 2), ("10.0", 2), ("rule", 2), ("0.0.0.0", 2)] {

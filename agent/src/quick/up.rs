@@ -25,9 +25,8 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             return Err(self.wg.say(format_args!("`{name}' already exists")).into());
         }
         self.wg.process.hold_signals();
-        self.add_link()?;
-        let done = self.steps();
-        if done.is_err() {
+        let done = self.add_link().and_then(|()| self.steps());
+        if done.is_err() && self.index != 0 {
             // What cannot be taken away has been said; why it has to be counts more.
             let _ = self.take_away();
         }
@@ -70,10 +69,31 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             link::create(buf, seq, name, KIND_WIREGUARD)
         });
         let made = made.map_err(|fault| slot.reword(fault, Errno::EOPNOTSUPP, None, NO_WIREGUARD));
-        let made = made.and_then(|()| self.kernel.link(name));
-        let link = made.map_err(|fault| self.refused("cannot make the interface", fault))?;
+        let made = made.map_err(|fault| self.refused("cannot make the interface", fault));
+        let made = made.or_else(|exit| {
+            let Some(program) = self.program_in_its_place() else { return Err(exit) };
+            let words = "Missing WireGuard kernel module. Falling back to slow userspace \
+                         implementation.";
+            self.wg.note("[!] ", format_args!("{words}"));
+            self.program(program, &[name.as_str()], None)
+        });
+        if made.is_err() {
+            return made;
+        }
+        let link = self.kernel.link(name);
+        let link = link.map_err(|fault| self.refused("cannot look for the interface", fault))?;
         self.index = link.map_or(0, |link| link.index);
+        self.kernel.choose(name);
         Ok(())
+    }
+
+    /// The program that has the interface where the kernel has no WireGuard.
+    fn program_in_its_place(&self) -> Option<&str> {
+        let process = self.wg.process;
+        let named = process.variable(c"WG_QUICK_USERSPACE_IMPLEMENTATION");
+        let program = named.filter(|name| !name.is_empty()).unwrap_or("wireguard-go");
+        let missing = process.mode("/sys/module/wireguard").is_err();
+        Some(program).filter(|program| missing && process.has(program))
     }
 
     fn addresses(&mut self) -> Result<(), Exit> {

@@ -32,6 +32,7 @@ use sync::Lookup;
 use wanted::Wanted;
 
 mod keys;
+pub(crate) mod nets;
 pub(crate) mod order;
 pub(crate) mod out;
 pub mod process;
@@ -43,6 +44,7 @@ pub(crate) mod spool;
 mod sync;
 mod take_away;
 pub(crate) mod text;
+mod user_space;
 mod wanted;
 
 #[cfg(test)]
@@ -303,16 +305,13 @@ impl<'p, P: Process> Wg<'p, P> {
     }
 
     pub(crate) fn kernel<'b>(
-        &self,
+        &'b self,
         buffers: &'b mut Buffers,
-    ) -> Result<Kernel<'b, P::Netlink>, Failed>
-    where
-        'p: 'b,
-    {
+    ) -> Result<Kernel<'b, P::Netlink>, Failed> {
         let refused = |errno| self.say(format_args!("netlink: {errno}"));
         let route = self.process.netlink(Protocol::Route).map_err(refused)?;
         let generic = self.process.netlink(Protocol::Generic).map_err(refused)?;
-        Ok(Kernel::new(route, generic, self.slot, buffers))
+        Ok(Kernel::new(route, generic, self.slot, buffers).with_user_space(self))
     }
 
     fn interface(&self, name: &str) -> Result<IfName, Failed> {
@@ -374,6 +373,7 @@ impl<'p, P: Process> Wg<'p, P> {
         let mut buffers = Buffers::default();
         let mut set = [0; SET];
         let mut kernel = self.kernel(&mut buffers)?;
+        kernel.choose(of);
         let done = match lookup {
             None => match send::send(&mut kernel, of, &mut wanted, None, &mut set) {
                 // Kernels before 6.16 do not know how to take an allowed IP away.

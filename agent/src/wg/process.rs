@@ -34,7 +34,7 @@ pub trait Process {
     type Netlink: NetlinkSocket;
     /// A file for our own use.
     type File: File;
-    /// A file that is being read.
+    /// A file that is being read, or a socket of a program.
     type Input;
 
     /// A netlink socket.
@@ -79,6 +79,22 @@ pub trait Process {
     /// # Errors
     /// [`Unresolved`].
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved>;
+    /// Tells the names of the sockets that programs with WireGuard in them listen on.
+    ///
+    /// # Errors
+    /// What the system call said, unless there is no folder of them.
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno>;
+    /// Connects to the one of that name. Nothing where nobody listens; what is left of a program that is
+    /// gone is removed.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn program(&self, name: &str) -> Result<Option<Self::Input>, Errno>;
+    /// Writes all of `bytes` to a program.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn tell(&self, program: &mut Self::Input, bytes: &[u8]) -> Result<(), Errno>;
     /// Waits.
     fn sleep(&self, millis: u32);
 }

@@ -155,6 +155,9 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         let device = &mut self.wanted.device;
         match item {
             Item::ListenPort(port) => device.listen_port = Some(*port),
+            Item::ListenService(service) => {
+                device.listen_port = Some(self.wg.service_port(line, service)?);
+            }
             Item::Fwmark(mark) => device.fwmark = Some(*mark),
             Item::PrivateKey(key) => device.private_key = Some(*key),
             Item::PrivateKeyFile(path) => device.private_key = Some(self.wg.key_file(path)?),
@@ -279,6 +282,15 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 }
 
 impl<P: Process> Wg<'_, P> {
+    /// The port of a service.
+    fn service_port(&self, line: u32, service: &str) -> Result<u16, Failed> {
+        match self.process.resolve(&Host { name: "", port: 0, service }) {
+            Ok(address) => Ok(address.port()),
+            // It may be a key.
+            Err(_) => Err(self.say(format_args!("{}", conf::no_port(line, service)))),
+        }
+    }
+
     /// The key in a file. An empty file is the key of zeros.
     fn key_file(&self, path: &str) -> Result<SecretKey, Failed> {
         let shown = shown(path);

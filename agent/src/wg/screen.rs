@@ -15,6 +15,7 @@ use super::spool::Spool;
 use super::{Command, Failed, Wg};
 use crate::fault::Fault;
 use crate::kernel::{Buffers, Kernel, steady};
+use crate::system::File;
 use crate::walk::each_event;
 
 /// Bytes of text that are kept out of a file.
@@ -86,17 +87,13 @@ impl<P: Process> Wg<'_, P> {
 }
 
 impl<P: Process> Screen<'_, '_, '_, '_, P> {
-    /// Lists the WireGuard interfaces.
+    /// Lists the WireGuard interfaces: those of the kernel, then those of programs.
     fn list(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Fault> {
         steady(self.kernel.slot, Subject::None, &mut || {
             names.clear();
-            self.kernel.wireguard_links(&mut |name| {
-                let mut bytes = [0; NAME];
-                let name = name.as_str().bytes();
-                bytes.iter_mut().zip(name).for_each(|(to, from)| *to = from);
-                names.append(&bytes)
-            })
-        })
+            self.kernel.wireguard_links(&mut |name| add(names, name))
+        })?;
+        self.wg.each_program(&mut |name| add(names, name))
     }
 
     /// The name at `at`, if there is one.
@@ -155,6 +152,7 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
     fn device(&mut self, name: IfName, form: Form, prefix: bool) -> Result<(), Fault> {
         let prefix = Some(name).filter(|_| prefix);
         let Self { wg, kernel, text, order, out } = self;
+        kernel.choose(name);
         steady(kernel.slot, Subject::Interface, &mut || {
             text.clear();
             order.clear();
@@ -170,6 +168,14 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
             copy(text, out, from, to)
         })
     }
+}
+
+/// Adds a name to the list.
+fn add<F: File>(names: &mut Spool<'_, F>, name: IfName) -> Result<(), Fault> {
+    let mut bytes = [0; NAME];
+    let name = name.as_str().bytes();
+    bytes.iter_mut().zip(name).for_each(|(to, from)| *to = from);
+    names.append(&bytes)
 }
 
 /// Copies a piece of the text.

@@ -1,6 +1,8 @@
 //! Commands as a whole, over a process in memory and a kernel that does what it is sent.
 
 pub(crate) mod fake;
+pub(crate) mod program;
+mod user_space;
 
 use std::string::String;
 
@@ -326,6 +328,33 @@ fn allowed_ips_are_taken_away_on_kernels_of_any_age() {
         assert_eq!(fake.ips(2), ["fd00::/64"]);
         assert_eq!(fake.device.borrow().peers.len(), 2);
     }
+}
+
+#[test]
+fn a_port_may_be_the_name_of_a_service() {
+    let mut fake =
+        fake("[Interface]\nListenPort = domain\n[Peer]\nPublicKey = <1>\nEndpoint = here:domain\n");
+    fake.hosts.insert("here", "192.0.2.9:1".parse().unwrap());
+    fake.well("setconf wg0 conf");
+    assert_eq!(fake.well("show wg0 listen-port"), "53\n");
+    assert!(fake.well("show wg0 endpoints").ends_with("\t192.0.2.9:53\n"));
+    fake.well("set wg0 listen-port 7 peer <1> endpoint [fd00::1]:domain");
+    fake.well("set wg0 listen-port domain");
+    assert!(fake.well("show wg0 endpoints").ends_with("\t[fd00::1]:53\n"));
+    let wrong = "is not a port: a number from 0 to 65535, or the name of a service";
+    let said = fake.fails("set wg0 listen-port domian");
+    assert_eq!(said, format!("wg: listen-port `domian` {wrong}\n"));
+    let said = fake.fails("set wg0 peer <1> endpoint 192.0.2.1:domian");
+    assert_eq!(said, "wg: endpoint 192.0.2.1: no such port\n");
+    fake.conf("[Interface]\nFwMark = 1\nListenPort = +65536\n");
+    assert_eq!(
+        fake.fails("setconf wg0 conf"),
+        format!("wg: line 3: ListenPort `+65536` {wrong}\n")
+    );
+    fake.conf("[Interface]\nListenPort = <7>\n");
+    let said = fake.fails("setconf wg0 conf");
+    assert_eq!(said, format!("wg: line 2: ListenPort `(hidden)` {wrong}\n"));
+    assert_eq!(fake.well("show wg0 listen-port"), "53\n");
 }
 
 #[test]

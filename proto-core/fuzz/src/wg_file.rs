@@ -25,6 +25,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Vec<(u32, String)
             }
             Item::PublicKey(_) | Item::PresharedKey(_) => assert!(in_peer),
             Item::PersistentKeepalive(_) | Item::AllowedIps => assert!(in_peer),
+            Item::ListenService(service) => assert!(!service.is_empty()),
             Item::PrivateKey(_) | Item::ListenPort(_) | Item::Fwmark(_) => {}
             other => panic!("{other:?} is not for files"),
         }

@@ -19,7 +19,10 @@ pub fn run(data: &[u8]) {
         match item {
             Item::Peer => peers += 1,
             Item::PublicKey(_) => keys += 1,
-            Item::ListenPort(_) | Item::Fwmark(_) | Item::PrivateKeyFile(_) => {
+            Item::ListenPort(_)
+            | Item::ListenService(_)
+            | Item::Fwmark(_)
+            | Item::PrivateKeyFile(_) => {
                 assert_eq!(peers, 0, "a setting of the device behind a peer");
                 settings += 1;
             }

@@ -24,7 +24,7 @@ pub mod words;
 
 pub use file::File;
 pub use quick::{Part, QuickFile, Setting};
-pub use value::{Host, net};
+pub use value::{Host, net, no_port};
 pub use words::words;
 
 /// How many bytes of a wrong value an error keeps.
@@ -41,6 +41,8 @@ pub enum Item<'t> {
     PrivateKeyFile(&'t str),
     /// The device's port; 0 lets the kernel choose.
     ListenPort(u16),
+    /// What is in its place: the name of a service, or what else the C library takes for a port.
+    ListenService(&'t str),
     /// The device's mark; 0 is none.
     Fwmark(u32),
     /// A peer begins. What follows belongs to it.

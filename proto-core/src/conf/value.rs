@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::{Field, Item, Problem, Stop};
+use super::{ConfError, Field, Item, Problem, Stop};
 use crate::ip::{IpNet, parse_ip, parse_ip_bytes};
 use crate::key::{PublicKey, SecretKey, decode};
 use crate::text::digits;
@@ -10,21 +10,30 @@ use crate::text::digits;
 /// A host and its port. The host is a name or an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host<'t> {
-    /// Without the brackets around an IPv6 address.
+    /// Without the brackets around an IPv6 address. Nothing if only the port is asked for.
     pub name: &'t str,
     /// UDP.
     pub port: u16,
+    /// What is in the place of the port if that is not a plain number, or nothing.
+    pub service: &'t str,
 }
 
-impl Host<'_> {
+impl<'t> Host<'t> {
+    /// With a port that is known.
+    #[must_use]
+    pub const fn new(name: &'t str, port: u16) -> Self {
+        Self { name, port, service: "" }
+    }
+
     /// The address, if it is one that has to be asked of nobody.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        parse_ip(self.name).map(|ip| SocketAddr::new(ip, self.port))
+        let ip = parse_ip(self.name).filter(|_| self.service.is_empty());
+        ip.map(|ip| SocketAddr::new(ip, self.port))
     }
 }
 
-const PORT: &str = "is not a port: a number from 0 to 65535";
+const PORT: &str = "is not a port: a number from 0 to 65535, or the name of a service";
 const FWMARK: &str = "is not a mark: `off`, a number, or 0x and hexadecimal digits, below 2^32";
 const KEEPALIVE: &str = "is not an interval: `off`, or seconds from 0 to 65535";
 const KEY: &str = "is not a key: 32 bytes in base64, 44 characters ending in `=`";
@@ -61,7 +70,7 @@ fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
 }
 
 /// A host and a port.
-fn endpoint(text: &[u8]) -> Option<Host<'_>> {
+pub(crate) fn endpoint(text: &[u8]) -> Option<Host<'_>> {
     let (name, digits) = match text {
         [b'[', inside @ ..] => {
             let (name, rest) = halves(inside, inside.iter().position(|byte| *byte == b']')?)?;
@@ -69,8 +78,29 @@ fn endpoint(text: &[u8]) -> Option<Host<'_>> {
         }
         _ => halves(text, text.iter().rposition(|byte| *byte == b':')?)?,
     };
-    let (name, port) = (core::str::from_utf8(name).ok()?, port(digits)?);
-    if name.is_empty() { None } else { Some(Host { name, port }) }
+    let name = core::str::from_utf8(name).ok()?;
+    if name.is_empty() {
+        return None;
+    }
+    Some(match port(digits) {
+        Some(port) => Host::new(name, port),
+        None => Host { name, port: 0, service: service(digits)? },
+    })
+}
+
+/// What may be the name of a service, or what else the C library takes. A number it is not: there is no
+/// such port.
+fn service(text: &[u8]) -> Option<&str> {
+    let text = core::str::from_utf8(text).ok()?;
+    // Nothing is not one either.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { None } else { Some(text) }
+}
+
+/// The error about a text for which there is no port.
+#[must_use]
+pub fn no_port(line: u32, text: &str) -> ConfError {
+    let name = if line == 0 { "listen-port" } else { "ListenPort" };
+    ConfError::new(line, name, Problem::Value(PORT)).with(text)
 }
 
 /// A network. Without a prefix it is the one address.
@@ -100,7 +130,10 @@ impl Field {
     pub(super) fn item<'t>(self, text: &'t [u8]) -> Result<Item<'t>, Problem> {
         let path = || core::str::from_utf8(text).ok();
         let (item, wanted) = match self {
-            Self::ListenPort => (port(text).map(Item::ListenPort), PORT),
+            Self::ListenPort => {
+                let named = || service(text).map(Item::ListenService);
+                (port(text).map(Item::ListenPort).or_else(named), PORT)
+            }
             Self::Fwmark => (fwmark(text).map(Item::Fwmark), FWMARK),
             Self::PersistentKeepalive => {
                 let seconds = number_or_off(text).and_then(|seconds| u16::try_from(seconds).ok());
@@ -179,7 +212,8 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        let host = |name, port| Some(Host { name, port });
+        let host = |name, port| Some(Host::new(name, port));
+        let service = |name, service| Some(Host { name, port: 0, service });
         for (text, wanted) in [
             ("example.net:51820", host("example.net", 51_820)),
             ("192.0.2.1:1", host("192.0.2.1", 1)),
@@ -195,6 +229,8 @@ mod tests {
             ("host", None),
             ("host:", None),
             ("host:65536", None),
+            ("[::1]:domain", service("::1", "domain")),
+            ("::1:+5", service("::1", "+5")),
         ] {
             assert_eq!(endpoint(text.as_bytes()), wanted, "{text}");
         }
@@ -203,6 +239,7 @@ mod tests {
         assert_eq!(address("[192.0.2.1]:1"), Some("192.0.2.1:1".parse().unwrap()));
         assert_eq!(address("[fe80::1%eth0]:1"), None);
         assert_eq!(address("example.net:1"), None);
+        assert_eq!(address("192.0.2.1:domain"), None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Nest(usize);
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut [u8],
-    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`](super::ALIGNTO).
+    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`](super::ALIGNTO), unless it is text.
     len: usize,
     /// Where the current message starts. Before the first one, attributes can be written alone.
     message: Option<usize>,
@@ -110,6 +110,13 @@ impl<'b> Writer<'b> {
         let (front, padding) = room.split_at_mut_checked(bytes.len()).ok_or(Full)?;
         front.copy_from_slice(bytes);
         padding.fill(0);
+        Ok(())
+    }
+
+    /// Puts bytes that are neither message nor attribute, without padding.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(crate) fn text(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.room(bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 

@@ -36,6 +36,9 @@ pub(crate) const NETCAT: Program =
 pub(crate) const WG_QUICK: Program =
     Program { package: "wireguard-tools", path: "/usr/bin/wg-quick" };
 pub(crate) const BASH: Program = Program { package: "bash", path: "/bin/bash" };
+/// WireGuard in user space.
+pub(crate) const WIREGUARD_GO: Program =
+    Program { package: "wireguard-go", path: "/usr/bin/wireguard-go" };
 /// Not in the place of busybox's.
 pub(crate) const IP: Program = Program { package: "iproute2", path: "/usr/bin/ip" };
 pub(crate) const NFT: Program = Program { package: "nftables", path: "/usr/sbin/nft" };

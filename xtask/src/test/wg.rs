@@ -1,10 +1,11 @@
 //! `wg` of the agent on a real kernel: what LuCI, netifd and people's scripts call, from busybox ash.
-//! Everything is done twice, by Debian's `wg` and by ours, each on its own interface.
+//! Everything is done twice, by Debian's `wg` and by ours, each on its own interface; then much of it on
+//! interfaces that Debian's `wireguard-go` has, in user space.
 
 use super::{Tally, config::Config};
 use crate::{
     build,
-    lab::{Arch, Lab, Vm},
+    lab::{Arch, Lab, Vm, programs::WIREGUARD_GO},
     rng::Rng,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +15,8 @@ use std::{fs, time::Duration};
 struct Bench {
     vm: Vm,
     seed: u64,
+    /// The interfaces are a program's. It tells its peers in any order, another one each time.
+    user_space: bool,
 }
 
 type Test = fn(&Bench) -> Result<String>;
@@ -29,21 +32,43 @@ const TESTS: &[(&str, Test)] = &[
     ("10,000 peers, and 10,000 allowed IPs of one", long),
 ];
 
+/// The same and more on interfaces that a program has.
+const IN_USER_SPACE: &[(&str, Test)] = &[
+    ("every field of a device is shown", fields),
+    ("files, standard input, FIFOs and processes", inputs),
+    ("allowed IPs are added and taken away", signs),
+    ("an endpoint without address", unresolved),
+    ("1,000 peers, and 1,000 allowed IPs of one", long),
+    ("sockets of programs that are there, and of those that are gone", sockets),
+    ("what a program refuses", refused),
+];
+
 pub(super) fn run(tally: &mut Tally, seed: u64) -> Result<()> {
-    let named = |test: &str| format!("wg: {test}");
-    if !TESTS.iter().any(|(test, _)| tally.wants(&named(test))) {
+    let named = |user_space: bool, test: &str| {
+        let place = if user_space { " in user space" } else { "" };
+        format!("wg{place}: {test}")
+    };
+    let all = [(false, TESTS), (true, IN_USER_SPACE)];
+    if !all
+        .iter()
+        .any(|(place, tests)| tests.iter().any(|(test, _)| tally.wants(&named(*place, test))))
+    {
         return Ok(());
     }
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
-    let lab = Lab::prepare(Arch::X86_64)?;
-    let machine = lab.machine("wg").with_wireguard_tools().with_strace();
+    let lab = Lab::prepare(Arch::X86_64)?.and_programs(&[WIREGUARD_GO])?;
+    let machine = lab.machine("wg").with_wireguard_tools().with_strace().with_netcat();
+    let machine = machine.with_program(WIREGUARD_GO).module("tun");
     let machine = machine.file("/opt/wg", 0o755, agent).file("/etc/hosts", 0o644, HOSTS);
-    let bench = Bench { vm: machine.boot()?, seed };
-    for (test, run) in TESTS {
-        tally.test(&named(test), || {
-            bench.fresh()?;
-            run(&bench).with_context(|| format!("seed {seed}"))
-        });
+    let mut bench = Bench { vm: machine.boot()?, seed, user_space: false };
+    for (place, tests) in all {
+        bench.user_space = place;
+        for (test, run) in tests {
+            tally.test(&named(place, test), || {
+                bench.fresh()?;
+                run(&bench).with_context(|| format!("seed {seed}"))
+            });
+        }
     }
     Ok(())
 }
@@ -67,10 +92,42 @@ fn difference(debian: &str, ours: &str) -> String {
 impl Bench {
     /// Two new interfaces.
     fn fresh(&self) -> Result<()> {
-        self.vm.sh("for i in wgd wgo; do wg setconf $i /dev/null 2>/dev/null; \
-             ip link delete $i 2>/dev/null; ip link add $i type wireguard; done; rm -rf /tmp/t; \
-             mkdir /tmp/t; ln -sf /proc/self/fd/0 /dev/stdin; ln -sf /proc/self/fd /dev/fd")?;
+        let make = if self.user_space {
+            // Each in a network of its own, or they would fight for ports.
+            "unshare -n wireguard-go $i >/dev/null 2>&1 || exit 1"
+        } else {
+            "ip link add $i type wireguard"
+        };
+        self.vm
+            .sh(&format!(
+                "killall wireguard-go 2>/dev/null; for i in wgd wgo; do \
+                 while [ -e /var/run/wireguard/$i.sock ]; do usleep 20000; done; \
+                 wg setconf $i /dev/null 2>/dev/null; ip link delete $i 2>/dev/null; {make}; done; \
+                 rm -rf /tmp/t; mkdir /tmp/t; ln -sf /proc/self/fd/0 /dev/stdin; \
+                 ln -sfn /proc/self/fd /dev/fd"
+            ))?
+            .ok()?;
         Ok(())
+    }
+
+    /// What is printed, without what is another thing each time where a program has the interface: the
+    /// order of the peers, and the port that it chooses.
+    fn ordered(&self, text: &str) -> String {
+        if !self.user_space {
+            return text.to_owned();
+        }
+        let chosen = |word: &str| {
+            word.parse().is_ok_and(|port: u16| (32_768..61_000).contains(&port) && port != 51_820)
+        };
+        let mut lines: Vec<String> = text
+            .lines()
+            .map(|line| {
+                let words = line.split_inclusive(['\t', ' ']);
+                words.map(|word| if chosen(word.trim_end()) { "PORT " } else { word }).collect()
+            })
+            .collect();
+        lines.sort_unstable();
+        lines.join("\n")
     }
 
     /// Runs a script with a `wg` (`$wg`) on an interface (`$i`).
@@ -78,6 +135,7 @@ impl Bench {
         let script = format!("wg={wg} i={interface}\ncd /tmp/t\n{script}");
         let out = self.vm.sh_with(&script, input, Duration::from_secs(120))?;
         let stdout = String::from_utf8_lossy(&out.stdout).replace(interface, "$i");
+        let stdout = self.ordered(&stdout);
         let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
         Ok((Did { status: out.status, stdout }, stderr))
     }
@@ -116,7 +174,7 @@ impl Bench {
     fn state(&self, interface: &str) -> Result<String> {
         let limit = Duration::from_secs(120);
         let script = format!("/usr/bin/wg show {interface} dump");
-        Ok(self.vm.sh_with(&script, b"", limit)?.ok()?.text())
+        Ok(self.ordered(&self.vm.sh_with(&script, b"", limit)?.ok()?.text()))
     }
 
     /// The same for a script that goes well.
@@ -260,7 +318,7 @@ fn fields(bench: &Bench) -> Result<String> {
         let (ours, said) = bench.ours(&script.replace("$i", "wgd"), b"")?;
         let plain = |text: &str| text.replace("wgo", "$i").replace("wgd", "$i");
         ensure!(
-            plain(&debian.stdout) == plain(&ours.stdout),
+            bench.ordered(&plain(&debian.stdout)) == bench.ordered(&plain(&ours.stdout)),
             "{script}: {debian:?} {ours:?} {said}"
         );
     }
@@ -306,7 +364,8 @@ fn inputs(bench: &Bench) -> Result<String> {
 }
 
 fn long(bench: &Bench) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 10_000, 1).text();
+    let many = if bench.user_space { 1_000 } else { 10_000 };
+    let config = Config::random(&mut Rng::new(bench.seed), many, 1).text();
     let strip = ["MTU", "Table", "Address"];
     let kept = |line: &&str| !strip.iter().any(|no| line.starts_with(no));
     let text: Vec<&str> = config.lines().filter(kept).collect();
@@ -318,7 +377,7 @@ fn long(bench: &Bench) -> Result<String> {
         bench.well(&format!("cat | $wg {command} $i /dev/stdin"), text.as_bytes())?;
         count += 1;
     }
-    let ips: Vec<String> = (0..10_000).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let ips: Vec<String> = (0..many).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
     let one = format!("{CONF}AllowedIPs = {}", ips.join(", "));
     for command in ["setconf", "syncconf", "addconf"] {
         bench.well(&format!("cat | $wg {command} $i /dev/stdin"), one.as_bytes())?;
@@ -372,6 +431,75 @@ fn unresolved(bench: &Bench) -> Result<String> {
     let state = bench.state("wgo")?;
     ensure!(state.lines().count() == 3 && state.contains("[2001:db8::77]:7"), "{state}");
     Ok(said.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The number of the program that has an interface.
+const PID: &str = "pid() { for p in $(pidof wireguard-go); do \
+    tr '\\0' ' ' </proc/$p/cmdline | grep -q \" $1 \" && echo $p; done; }";
+
+/// Which interfaces there are, and in which order.
+fn sockets(bench: &Bench) -> Result<String> {
+    let folder = "/var/run/wireguard";
+    bench.vm.sh("ip link add wgk type wireguard; wg set wgk listen-port 7")?.ok()?;
+    // One name for two things: the program's comes first, when something is asked of it.
+    bench.vm.sh("ip link add wgb type wireguard")?.ok()?;
+    let listens = format!(
+        "ln -s wgd.sock {folder}/wgb.sock; wg set wgd fwmark 5 peer \
+        yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+    );
+    bench.vm.sh(&listens)?.ok()?;
+    // A file that is no socket, a name that is none, and a socket of a program that was killed.
+    bench.vm.sh(&format!(
+        "touch {folder}/wgx.sock {folder}/.sock {folder}/sock; wireguard-go wgz 2>/dev/null; \
+         {PID}; kill -9 $(pid wgz); usleep 200000"
+    ))?;
+    let mut seen = Vec::new();
+    for wg in ["/usr/bin/wg", "/opt/wg"] {
+        let script = format!(
+            "ls {folder}; {wg} show interfaces; ls {folder}; {wg} show all fwmark; \
+             {wg} show wgb fwmark; {wg} set wgb fwmark 6; {wg} show wgb fwmark; {wg} show wgk dump; \
+             for i in wgx wgz .. sock ''; do {wg} show $i fwmark 2>/dev/null; echo $?; \
+             {wg} set $i fwmark 7 2>/dev/null; echo $?; done; {wg} set wgb fwmark 5"
+        );
+        // Whoever is first removes what is left of the program that was killed.
+        bench
+            .vm
+            .sh("cd /var/run/wireguard; [ -e /tmp/wgz.sock ] || cp -a wgz.sock /tmp/; \
+             [ -e wgz.sock ] || cp -a /tmp/wgz.sock .")?
+            .ok()?;
+        seen.push(bench.vm.sh(&script)?.text());
+    }
+    let gone =
+        bench.vm.sh("rm -rf /tmp/wgz.sock /var/run/wireguard/[!w]* /var/run/wireguard/.sock \
+         /var/run/wireguard/wg[bx].sock; for i in wgk wgb; do ip link delete $i; done; \
+         ls -a /var/run/wireguard")?;
+    ensure!(seen[0] == seen[1], "Debian's:\n{}ours:\n{}", seen[0], seen[1]);
+    ensure!(gone.text().split_whitespace().eq([".", "..", "wgd.sock", "wgo.sock"]), "{gone:?}");
+    let list = seen[0].lines().find(|line| line.starts_with("wg") && line.contains(' '));
+    let list = list.context("no list")?.to_owned();
+    // Those of the kernel, then those of programs.
+    let (kernel, programs) = list.split_at(8);
+    let mut programs: Vec<&str> = programs.split_whitespace().collect();
+    programs.sort_unstable();
+    let both = ["wgb wgk ", "wgk wgb "].contains(&kernel) && programs == ["wgb", "wgd", "wgo"];
+    ensure!(both, "{list}");
+    Ok(list)
+}
+
+/// An error is one with both, and ours says what it is about.
+fn refused(bench: &Bench) -> Result<String> {
+    let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+    let port = format!(
+        "$wg set $i listen-port 7 && $wg show $i listen-port
+         {PID}; nsenter --net=/proc/$(pid $i)/ns/net nc.traditional -u -l -p 8 &
+         sleep 1; $wg set $i listen-port 8 peer {peer}; s=$?; kill $!; exit $s"
+    );
+    let (debian, debian_said) = bench.debian(&port, b"")?;
+    let (ours, said) = bench.ours(&port, b"")?;
+    ensure!(debian.status == 1, "{debian:?} {debian_said}");
+    ensure!(ours == debian, "{debian:?} {ours:?} {said}");
+    ensure!(said.contains("another program or interface has this port"), "{said}");
+    Ok(said.trim_end().to_owned())
 }
 
 /// Counts what goes to the kernel: a dump, and nothing else if nothing differs.

@@ -26,6 +26,8 @@ const INDEX: u32 = 5;
 pub(super) struct Tables {
     /// The interface is there.
     pub(super) link: bool,
+    /// The kernel has no WireGuard; a link of that kind is a program's.
+    pub(super) no_wireguard: bool,
     /// `NEWADDR`, `NEWROUTE` and `NEWRULE`, as they came.
     things: Vec<(u16, Vec<u8>)>,
     /// What was asked for, in words.
@@ -126,6 +128,18 @@ impl Process for Machine {
         self.wg.resolve(host)
     }
 
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        self.wg.programs(take)
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+        self.wg.program(name)
+    }
+
+    fn tell(&self, program: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {
+        self.wg.tell(program, bytes)
+    }
+
     fn sleep(&self, _: u32) {}
 }
 
@@ -142,6 +156,9 @@ impl QuickProcess for Machine {
     }
 
     fn mode(&self, path: &str) -> Result<u32, Errno> {
+        if path == "/sys/module/wireguard" && self.tables.borrow().no_wireguard {
+            return Err(Errno::ENOENT);
+        }
         Ok(if self.exposed || !path.ends_with(".conf") { 0o755 } else { 0o600 })
     }
 
@@ -167,6 +184,9 @@ impl QuickProcess for Machine {
         if program == "/bin/sh" {
             let code = words[2].strip_prefix("exit ");
             return Ok(code.map_or(0, |code| code.parse().unwrap()));
+        }
+        if program.ends_with("wireguard") {
+            self.tables.borrow_mut().link = true;
         }
         Ok(self.programs.get(program).copied().unwrap_or(NO_PROGRAM))
     }
@@ -258,13 +278,13 @@ const GETROUTE: u16 = 26;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
 
-fn link(seq: u32, name: &str, index: u32, mtu: u32) -> Vec<u8> {
+fn link(seq: u32, name: &str, kind: &str, index: u32, mtu: u32) -> Vec<u8> {
     message(NEWLINK, seq, |w| {
         w.header(&[&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat()).unwrap();
         w.string(3, name).unwrap();
         w.u32(4, mtu).unwrap();
         let info = w.nest_start(18).unwrap();
-        w.string(1, if index == INDEX { "wireguard" } else { "dummy" }).unwrap();
+        w.string(1, kind).unwrap();
         w.nest_end(info);
     })
 }
@@ -297,8 +317,11 @@ impl Tables {
             GETLINK => {
                 let eth0 = message.payload.windows(4).any(|bytes| bytes == b"eth0");
                 return match (eth0, self.link) {
-                    (true, _) => vec![link(seq, "eth0", 2, 1400), ack],
-                    (_, true) => vec![link(seq, "wg0", INDEX, 1234), ack],
+                    (true, _) => vec![link(seq, "eth0", "dummy", 2, 1400), ack],
+                    (_, true) => {
+                        let kind = if self.no_wireguard { "tun" } else { "wireguard" };
+                        vec![link(seq, "wg0", kind, INDEX, 1234), ack]
+                    }
                     _ => vec![end(NLMSG_ERROR, seq, Errno::ENODEV.0)],
                 };
             }
@@ -325,6 +348,9 @@ impl Tables {
         }
         let said = said(message);
         self.log.push(said.clone());
+        if message.ty == NEWLINK && self.no_wireguard {
+            return vec![end(NLMSG_ERROR, seq, Errno::EOPNOTSUPP.0)];
+        }
         if self.refuse.is_some_and(|refuse| said.starts_with(refuse)) {
             return vec![end(NLMSG_ERROR, seq, Errno::EEXIST.0)];
         }

@@ -69,6 +69,14 @@ pub(crate) struct Fake {
     pub(crate) full: Cell<bool>,
     /// Bytes that one read gives at the most.
     pub(crate) piece: usize,
+    /// What lies in the folder of sockets, besides `wg0` where it is a program that has the device.
+    pub(crate) sockets: Vec<(&'static str, Result<bool, Errno>)>,
+    /// The device is a program's.
+    pub(crate) in_user_space: bool,
+    /// What a program is being told.
+    pub(crate) request: RefCell<Vec<u8>>,
+    /// What a program says, whatever it is told.
+    pub(crate) says: Option<&'static str>,
 }
 
 impl Fake {
@@ -88,7 +96,8 @@ impl Process for Fake {
     type Input = Vec<u8>;
 
     fn netlink(&self, _: Protocol) -> Result<Socket, Errno> {
-        Ok(Socket { device: Rc::clone(&self.device), answers: Answers::default() })
+        let (device, in_user_space) = (Rc::clone(&self.device), self.in_user_space);
+        Ok(Socket { device, in_user_space, answers: Answers::default() })
     }
 
     fn scratch(&self) -> Memory {
@@ -143,10 +152,50 @@ impl Process for Fake {
     }
 
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
-        let found =
-            self.hosts.get(host.name).map(|address| SocketAddr::new(address.ip(), host.port));
+        let port = match host.service {
+            "" => host.port,
+            "domain" => 53,
+            _ => return Err(Unresolved { permanent: true, words: "no such port" }),
+        };
+        let ip = match host.name {
+            "" => Some([127, 0, 0, 1].into()),
+            name => host_ip(name).or_else(|| self.hosts.get(name).map(SocketAddr::ip)),
+        };
+        let found = ip.map(|ip| SocketAddr::new(ip, port));
         let permanent = host.name == "nobody";
         found.ok_or(Unresolved { permanent, words: "not today" })
+    }
+
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        if self.in_user_space {
+            take("wg0");
+        }
+        for (name, _) in &self.sockets {
+            if *name == "." {
+                return Err(Errno::EACCES);
+            }
+            take(name);
+        }
+        Ok(())
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Vec<u8>>, Errno> {
+        self.request.borrow_mut().clear();
+        let other = self.sockets.iter().find(|(other, _)| *other == name);
+        let listens =
+            other.map_or(Ok(name == "wg0" && self.in_user_space), |(_, listens)| *listens);
+        Ok(listens?.then(Vec::new))
+    }
+
+    fn tell(&self, program: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {
+        let mut request = self.request.borrow_mut();
+        request.extend(bytes);
+        if request.ends_with(b"\n\n") {
+            let request = String::from_utf8(request.split_off(0)).unwrap();
+            let answer = super::program::answer(&mut self.device.borrow_mut(), &request);
+            program.extend(self.says.map_or(answer, str::to_owned).bytes());
+        }
+        Ok(())
     }
 
     fn sleep(&self, millis: u32) {
@@ -154,8 +203,13 @@ impl Process for Fake {
     }
 }
 
+fn host_ip(name: &str) -> Option<std::net::IpAddr> {
+    name.parse().ok()
+}
+
 pub(crate) struct Socket {
     device: Rc<RefCell<Device>>,
+    in_user_space: bool,
     answers: Answers,
 }
 
@@ -177,6 +231,7 @@ impl NetlinkSocket for Socket {
                     self.answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
                     return Ok(());
                 }
+                assert!(!self.in_user_space, "the kernel is asked about a program's interface");
                 if header.cmd == WG_CMD_SET_DEVICE {
                     if let Some(meddle) = device.meddle.take() {
                         meddle(&mut device);
@@ -191,7 +246,8 @@ impl NetlinkSocket for Socket {
             }
             // The list of links: one of ours, and one that is not.
             _ => {
-                for (name, kind) in [("lo", "dummy"), ("wg0", "wireguard")] {
+                let kind = if self.in_user_space { "tun" } else { "wireguard" };
+                for (name, kind) in [("lo", "dummy"), ("wg0", kind)] {
                     self.answers.answer(|w| {
                         w.message(RTM_NEWLINK, 2, message.seq, 7).unwrap();
                         w.header(&[0; 16]).unwrap();

@@ -51,7 +51,7 @@ fn everything_is_told_with_its_line() {
             "10 AllowedIps".to_owned(),
             format!("10 {}", ip("10.0.0.0/8")),
             format!("10 {}", ip("fd00::/64")),
-            "11 Endpoint(Host { name: \"example.net\", port: 51820 })".to_owned(),
+            "11 Endpoint(Host { name: \"example.net\", port: 51820, service: \"\" })".to_owned(),
             "12 PersistentKeepalive(0)".to_owned(),
         ]
     );
@@ -85,7 +85,7 @@ fn mistakes_are_named() {
         ("[Interface]\nEndpoint = a:1", "line 2: Endpoint has no place here"),
         (
             "[Interface]\n\nListenPort = 65536",
-            "line 3: ListenPort `65536` is not a port: a number from 0 to 65535",
+            "line 3: ListenPort `65536` is not a port: a number from 0 to 65535, or the name of a service",
         ),
         ("[Interface]\nListenPort =\n", "line 2: ListenPort has no value"),
         ("[Interface]\nMTU = 1420", "line 2: MTU is not a setting of wg"),

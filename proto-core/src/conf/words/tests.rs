@@ -40,7 +40,11 @@ fn everything_is_told() {
     assert_eq!(told[..4], ["ListenPort(0)", "Fwmark(0)", "PrivateKeyFile(\"/dev/null\")", "Peer"]);
     assert_eq!(
         told[5..8],
-        ["Remove", "PresharedKeyFile(\"\")", "Endpoint(Host { name: \"::1\", port: 7 })"]
+        [
+            "Remove",
+            "PresharedKeyFile(\"\")",
+            "Endpoint(Host { name: \"::1\", port: 7, service: \"\" })"
+        ]
     );
     assert_eq!(told[9], "AllowedIps");
 }
@@ -79,7 +83,6 @@ fn mistakes_are_named() {
 fn no_error_shows_a_key() {
     for line in [
         &[KEY][..],
-        &["listen-port", KEY],
         &["peer", KEY, "endpoint", KEY],
         &["peer", KEY, "allowed-ips", KEY],
         &["peer", &KEY[1..]],
@@ -88,6 +91,8 @@ fn no_error_shows_a_key() {
         let said = told(line).unwrap_err().to_string();
         assert!(!said.contains(&KEY[4..12]), "{said}");
     }
+    // That it is no service is found out later.
+    assert!(!crate::conf::no_port(0, KEY).to_string().contains(&KEY[4..12]));
 }
 
 proptest! {

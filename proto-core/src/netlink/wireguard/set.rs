@@ -4,7 +4,11 @@
 //! places where it splits, and the nests it leaves empty when the next entry has no room. `wg` uses
 //! the smaller of a page and 8 KiB.
 //!
+//! Where WireGuard is in user space the messages are text of the same pieces ([`uapi`]).
+//!
 //! Not here: in which order to change things, and what to do when the kernel refuses half-way.
+//!
+//! [`uapi`]: crate::uapi
 
 use core::fmt;
 use core::net::IpAddr;
@@ -16,6 +20,7 @@ use crate::key::{PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
 use crate::netlink::write::{Full, Nest, Writer};
 use crate::netlink::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
+use crate::uapi::{NO_FAMILY, set as text};
 
 /// What to change about the device itself. Nothing leaves a setting as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -120,6 +125,8 @@ pub struct SetEncoder<'b> {
     peers: Option<Nest>,
     peer: Option<Nest>,
     allowed_ips: Option<Nest>,
+    /// The message under way is text, and the last lines are of the last peer.
+    in_peer: bool,
     /// The last peer, by what a message that goes on with it repeats.
     last: Option<Last>,
 }
@@ -133,7 +140,8 @@ struct Last {
 }
 
 impl<'b> SetEncoder<'b> {
-    /// Writes into `buf`, to the device `target`, in the family number [`Family`] told.
+    /// Writes into `buf`, to the device `target`, in the family number [`Family`] told, or text where
+    /// that is [`NO_FAMILY`].
     ///
     /// [`Family`]: crate::netlink::genl::Family
     pub fn new(buf: &'b mut [u8], family: u16, target: impl Into<Target>) -> Self {
@@ -152,6 +160,7 @@ impl<'b> SetEncoder<'b> {
             peers: None,
             peer: None,
             allowed_ips: None,
+            in_peer: false,
             last: None,
         }
     }
@@ -192,6 +201,7 @@ impl<'b> SetEncoder<'b> {
         }
         self.open = false;
         self.pieces = false;
+        self.in_peer = false;
         self.writer.set_seq(seq);
         Some(self.writer.as_bytes())
     }
@@ -215,6 +225,9 @@ impl<'b> SetEncoder<'b> {
 
     fn begin(&mut self) -> Result<(), Full> {
         self.writer.clear();
+        if self.family == NO_FAMILY {
+            return self.writer.text(text::SET);
+        }
         self.writer.message(self.family, NLM_F_REQUEST | NLM_F_ACK, 0, 0)?;
         let header = GenlHeader { cmd: WG_CMD_SET_DEVICE, version: WG_GENL_VERSION };
         header.write(&mut self.writer)?;
@@ -222,6 +235,9 @@ impl<'b> SetEncoder<'b> {
     }
 
     fn put_device(&mut self, change: &DeviceChange) -> Result<(), Full> {
+        if self.family == NO_FAMILY {
+            return text::device(&mut self.writer, change);
+        }
         self.writer.all(|writer| {
             if let Some(key) = &change.private_key {
                 writer.bytes(WGDEVICE_A_PRIVATE_KEY, &key.0)?;
@@ -240,6 +256,12 @@ impl<'b> SetEncoder<'b> {
     }
 
     fn put_peer(&mut self, change: &PeerChange) -> Result<(), Full> {
+        if self.family == NO_FAMILY {
+            text::peer(&mut self.writer, change)?;
+            let flags = if change.remove { WGPEER_F_REMOVE_ME } else { 0 };
+            (self.in_peer, self.last) = (true, Some(Last { public_key: change.public_key, flags }));
+            return Ok(());
+        }
         self.end_peer();
         self.open_peers()?;
         let flags = [
@@ -272,6 +294,15 @@ impl<'b> SetEncoder<'b> {
     }
 
     fn put_allowed_ip(&mut self, last: Last, change: &AllowedIpChange) -> Result<(), Full> {
+        if self.family == NO_FAMILY {
+            // A peer that was removed would be made anew.
+            if last.flags == 0 {
+                let peer = Some(&last.public_key).filter(|_| !self.in_peer);
+                text::allowed_ip(&mut self.writer, peer, change)?;
+                self.in_peer = true;
+            }
+            return Ok(());
+        }
         if self.peer.is_none() {
             self.open_peers()?;
             self.peer = Some(self.writer.all(|writer| {

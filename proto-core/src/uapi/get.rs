@@ -1,0 +1,229 @@
+//! Reading an answer: its lines become a stream of events as they arrive.
+//!
+//! The events are those of a dump of the kernel's, in another order: **a peer is told behind its
+//! allowed IPs**, because programs differ in what they write first, and a peer is known only when all
+//! its lines are. Lines of which nothing is known are passed over, as `wg` does.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use zeroize::Zeroize;
+
+use super::unhex;
+use crate::conf::Host;
+use crate::conf::value::{endpoint, net};
+use crate::key::{PublicKey, SecretKey};
+use crate::netlink::text::Text;
+use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
+use crate::netlink::{Errno, IfName};
+use crate::protocol::session::StaticKey;
+
+/// The longest line: an endpoint with the longest host name, and room.
+const LINE: usize = 384;
+/// How much of a line's name an error keeps.
+const NAME: usize = 32;
+
+/// Takes what an answer says.
+pub trait Sink {
+    /// The device, once; then the allowed IPs of a peer and then the peer, for each.
+    fn event(&mut self, event: &Event);
+    /// The address of an endpoint that is not written as plain numbers.
+    fn resolve(&mut self, host: &Host<'_>) -> Option<SocketAddr>;
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerError {
+    /// The program could not do what it was asked.
+    Refused(Errno),
+    /// A line that is none, or is too long, or the answer ends without saying how it went.
+    Malformed,
+    /// The value of a line.
+    Value {
+        /// What is before the `=`.
+        name: Text<NAME>,
+        /// The peer that the line belongs to.
+        peer: Option<PublicKey>,
+    },
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(errno) => fmt::Display::fmt(errno, f),
+            Self::Malformed => f.write_str("the program's answer is not one about WireGuard"),
+            Self::Value { name, peer } => {
+                write!(f, "the program's answer has a wrong {name}")?;
+                match peer {
+                    Some(key) => write!(f, ": peer {key}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl core::error::Error for AnswerError {}
+
+/// What was read of an answer.
+#[derive(Debug)]
+pub struct Answer {
+    known: Known,
+    line: [u8; LINE],
+    len: usize,
+}
+
+/// What its lines have said.
+#[derive(Debug)]
+struct Known {
+    device: DeviceInfo,
+    told: bool,
+    /// The last peer, as far as it is known.
+    peer: Option<PeerInfo>,
+    errno: Option<Errno>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // Keys pass through it.
+        self.line.as_mut_slice().zeroize();
+    }
+}
+
+impl Answer {
+    /// Before the first byte. `ifname` is the device that was asked for.
+    #[must_use]
+    pub const fn new(ifname: IfName) -> Self {
+        let device = DeviceInfo {
+            ifindex: 0,
+            ifname,
+            private_key: None,
+            public_key: None,
+            listen_port: 0,
+            fwmark: 0,
+            flags: 0,
+        };
+        let known = Known { device, told: false, peer: None, errno: None };
+        Self { known, line: [0; LINE], len: 0 }
+    }
+
+    /// Takes the next bytes, as many or few as there are. Whether the answer is whole.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, or at the end that the request was refused.
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<bool, AnswerError> {
+        for byte in bytes {
+            if *byte != b'\n' {
+                *self.line.get_mut(self.len).ok_or(AnswerError::Malformed)? = *byte;
+                self.len = self.len.saturating_add(1);
+                continue;
+            }
+            let known = &mut self.known;
+            let line = self.line.get(..core::mem::take(&mut self.len)).unwrap_or_default();
+            if line.is_empty() {
+                known.tell(sink);
+                return match known.errno {
+                    None => Err(AnswerError::Malformed),
+                    Some(Errno(0)) => Ok(true),
+                    Some(errno) => Err(AnswerError::Refused(errno)),
+                };
+            }
+            let at = line.iter().position(|byte| *byte == b'=').ok_or(AnswerError::Malformed)?;
+            let (name, value) = line.split_at_checked(at).unwrap_or_default();
+            let value = value.get(1..).unwrap_or_default();
+            known.setting(name, value, sink).ok_or_else(|| AnswerError::Value {
+                name: Text::cut(core::str::from_utf8(name).unwrap_or("line")),
+                peer: known.peer.map(|peer| peer.public_key),
+            })?;
+        }
+        Ok(false)
+    }
+}
+
+impl Known {
+    /// Tells the last peer, or the device if there was none.
+    fn tell(&mut self, sink: &mut dyn Sink) {
+        if !core::mem::replace(&mut self.told, true) {
+            sink.event(&Event::Device(self.device));
+        }
+        if let Some(peer) = self.peer.take() {
+            sink.event(&Event::Peer(peer));
+        }
+    }
+
+    /// Takes note of a line. Nothing if its value is wrong.
+    fn setting(&mut self, name: &[u8], value: &[u8], sink: &mut dyn Sink) -> Option<()> {
+        if name == b"public_key" {
+            self.tell(sink);
+            self.peer = Some(PeerInfo {
+                public_key: PublicKey(unhex(value)?),
+                preshared_key: None,
+                endpoint: None,
+                persistent_keepalive: 0,
+                latest_handshake: None,
+                rx_bytes: 0,
+                tx_bytes: 0,
+                protocol_version: 0,
+            });
+            return Some(());
+        }
+        if name == b"errno" {
+            let value = value.strip_prefix(b"-").unwrap_or(value);
+            self.errno = Some(Errno(number(value)?.try_into().ok()?));
+            return Some(());
+        }
+        let Some(peer) = &mut self.peer else {
+            match name {
+                b"private_key" => {
+                    let key = SecretKey(unhex(value)?);
+                    if !key.is_zero() {
+                        self.device.private_key = Some(key);
+                        self.device.public_key = Some(StaticKey::new(key).public());
+                    }
+                }
+                b"listen_port" => self.device.listen_port = number(value)?.try_into().ok()?,
+                b"fwmark" => self.device.fwmark = number(value)?.try_into().ok()?,
+                _ => {}
+            }
+            return Some(());
+        };
+        let heard = Handshake { secs: 0, nanos: 0 };
+        match name {
+            b"preshared_key" => {
+                peer.preshared_key = Some(SecretKey(unhex(value)?)).filter(|key| !key.is_zero());
+            }
+            b"endpoint" => {
+                let host = endpoint(value)?;
+                peer.endpoint = Some(host.address().or_else(|| sink.resolve(&host))?);
+            }
+            b"persistent_keepalive_interval" => {
+                peer.persistent_keepalive = number(value)?.try_into().ok()?;
+            }
+            b"allowed_ip" => sink.event(&Event::AllowedIp(net(value)?)),
+            b"last_handshake_time_sec" => match number(value)?.try_into().ok()? {
+                0 => {}
+                secs => peer.latest_handshake.get_or_insert(heard).secs = secs,
+            },
+            b"last_handshake_time_nsec" => match number(value)?.try_into().ok()? {
+                0 => {}
+                nanos => peer.latest_handshake.get_or_insert(heard).nanos = nanos,
+            },
+            b"rx_bytes" => peer.rx_bytes = number(value)?,
+            b"tx_bytes" => peer.tx_bytes = number(value)?,
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// A number in digits and nothing else.
+#[cfg_attr(feature = "small", inline(never))]
+fn number(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
+}
