@@ -1,7 +1,7 @@
 //! `wg` of the agent on a real kernel: what LuCI, netifd and people's scripts call, from busybox ash.
 //! Everything is done twice, by Debian's `wg` and by ours, each on its own interface.
 
-use super::{Tally, config::Config};
+use super::{Tally, config::Config, lanes::Part};
 use crate::{
     build,
     lab::{Arch, Lab, Vm},
@@ -29,11 +29,15 @@ const TESTS: &[(&str, Test)] = &[
     ("10,000 peers, and 10,000 allowed IPs of one", long),
 ];
 
-pub(super) fn run(tally: &mut Tally, seed: u64) -> Result<()> {
-    let named = |test: &str| format!("wg: {test}");
-    if !TESTS.iter().any(|(test, _)| tally.wants(&named(test))) {
-        return Ok(());
-    }
+fn named(test: &str) -> String {
+    format!("wg: {test}")
+}
+
+pub(super) fn part(tally: &Tally, seed: u64) -> Part<'_> {
+    Part::new("wg", TESTS.iter().map(|(test, _)| named(test)), move || run(tally, seed))
+}
+
+fn run(tally: &Tally, seed: u64) -> Result<()> {
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
     let lab = Lab::prepare(Arch::X86_64)?;
     let machine = lab.machine("wg").with_wireguard_tools().with_strace();
