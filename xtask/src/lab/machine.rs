@@ -165,8 +165,8 @@ impl<'lab> Machine<'lab> {
         );
         if !self.counts_instructions {
             // The emulator translates a program anew for each place it is loaded at, which takes it longer
-            // than to run it.
-            append.push_str(" norandmaps");
+            // than to run it. And a fifth of a boot is the kernel's trying out its own ciphers.
+            append.push_str(" norandmaps cryptomgr.notests");
         }
         for ((_, address), number) in self.wires.iter().zip(1..) {
             append.push_str(&format!(" LAB_ETH{number}={address}"));

@@ -123,15 +123,17 @@ impl Args {
     }
 }
 
-/// All but the flood. First what builds for long, beside what needs little built; what is short comes
-/// last, for both lanes to end at about the same time.
+/// All but the flood. What takes long comes first, so that both lanes end at about the same time, and what
+/// builds is spread among what boots: the one keeps all processors busy, the other waits.
 fn parts(tally: &Tally, seed: u64) -> Vec<Part<'_>> {
-    let mut parts = vec![wg_diff::part(tally, seed), wg::part(tally, seed)];
     let [bytes, fuzzing] = bytes::parts(tally);
-    parts.insert(1, bytes);
-    parts.extend(lab::parts(tally, Arch::X86_64, seed));
+    let mut parts = vec![quick::part(tally), bytes, wg_diff::part(tally, seed)];
+    let mut lab = lab::parts(tally, Arch::X86_64, seed);
+    let shorter = lab.split_off(lab.len() / 2);
+    parts.extend(lab);
+    parts.extend([fuzzing, agent::part(tally), wg::part(tally, seed)]);
+    parts.extend(shorter);
     // The same push on the other byte order.
     parts.extend(lab::parts(tally, Arch::S390x, seed));
-    parts.extend([quick::part(tally), agent::part(tally), fuzzing]);
     parts
 }
