@@ -14,11 +14,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
 };
 
 /// Installs those of `packages` that are missing, and says so.
 pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
+    // Whether the lists are up to date: they do not go stale while a chore runs. And one at a time, because
+    // apt does not wait for itself.
+    static UPDATED: Mutex<bool> = Mutex::new(false);
+    let mut updated = UPDATED.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<&str> = packages.iter().copied().filter(|p| !installed(p)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -34,11 +38,9 @@ pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
          Install what provides them by hand"
     );
     eprintln!("lab: installing {names}");
-    // Once per process: the lists do not go stale while a chore runs.
-    static UPDATED: OnceLock<()> = OnceLock::new();
-    if UPDATED.get().is_none() {
+    if !*updated {
         run(Command::new("apt-get").args(["-qq", "update"]))?;
-        let _ = UPDATED.set(());
+        *updated = true;
     }
     run(Command::new("apt-get")
         .args(["-qq", "install", "-y", "--no-install-recommends"])
@@ -205,7 +207,7 @@ impl Unpacked {
     fn download(&self, names: &[String]) -> Result<Vec<String>> {
         let uris =
             run(self.state.command("apt-get").args(["--print-uris", "download"]).args(names))?;
-        let mut stems = Vec::new();
+        let (mut stems, mut missing) = (Vec::new(), Vec::new());
         for line in uris.lines() {
             // 'uri' file size hash
             let mut fields = line.split_whitespace();
@@ -214,11 +216,10 @@ impl Unpacked {
                 continue;
             };
             let stem = file.trim_end_matches(".deb").to_owned();
-            let name = stem.split('_').next().unwrap_or_default();
             if !self.tree(&stem).is_dir() {
                 let size = size.parse::<u64>().unwrap_or(0).div_ceil(1024);
                 eprintln!("lab: downloading {stem} ({size} KiB)");
-                self.unpack(name, &stem)?;
+                missing.push(stem.clone());
             }
             stems.push(stem);
         }
@@ -229,20 +230,29 @@ impl Unpacked {
             names.len(),
             names.join(" ")
         );
+        self.unpack(&missing)?;
         Ok(stems)
     }
 
-    fn unpack(&self, name: &str, stem: &str) -> Result<()> {
+    /// Downloads packages, all at once because apt takes longer to begin than to download one, and unpacks
+    /// them.
+    fn unpack(&self, stems: &[String]) -> Result<()> {
         let partial = self.dir.join("partial");
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
+        if stems.is_empty() {
+            return Ok(());
+        }
         fs::create_dir_all(&partial)?;
-        run(self.state.command("apt-get").args(["download", name]).current_dir(&partial))?;
-        let deb = fs::read_dir(&partial)?.next().context("apt-get downloaded nothing")??.path();
-        let tree = partial.join("tree");
-        run(Command::new("dpkg").arg("-x").arg(deb).arg(&tree))?;
-        fs::rename(tree, self.tree(stem))?;
+        let names = stems.iter().map(|stem| stem.split('_').next().unwrap_or_default());
+        let mut apt = self.state.command("apt-get");
+        run(apt.arg("download").args(names).current_dir(&partial))?;
+        for stem in stems {
+            let (deb, tree) = (partial.join(format!("{stem}.deb")), partial.join("tree"));
+            run(Command::new("dpkg").arg("-x").arg(deb).arg(&tree))?;
+            fs::rename(tree, self.tree(stem))?;
+        }
         fs::remove_dir_all(&partial)?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Build the static agent `postwired`
@@ -62,8 +63,15 @@ pub(crate) fn quietly(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
+/// Held while rustup installs something: it does not wait for itself.
+pub(crate) fn rustup_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes sure that Rust can build for `triple`.
 pub(crate) fn ensure_target(triple: &str) -> Result<()> {
+    let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["target", "list", "--installed"]))
         .context("rustup is needed to install the Rust targets: install it (Debian: rustup)")?;
     if !installed.lines().any(|line| line == triple) {
@@ -133,7 +141,27 @@ pub(crate) const fn triple(arch: Arch) -> &'static str {
 
 /// Builds the host tool and returns where it is.
 pub(crate) fn postwire() -> Result<PathBuf> {
-    println!("building postwire");
-    quietly(cargo().args(["build", "--package", "postwire"]))?;
+    postwire_with(&["build", "--package", "postwire"])
+}
+
+/// All crates of the bench: what cargo is told to build them, or one of them, with the same features.
+pub(crate) const BENCH: [&str; 3] = ["--workspace", "--exclude", "postwired"];
+
+/// The same with the features of the crates' tests, which come next: half of what it is made of would be
+/// built twice otherwise.
+pub(crate) fn postwire_of_tests() -> Result<PathBuf> {
+    postwire_with(&[&["test"], &BENCH[..], &["--test", "golden", "--no-run"]].concat())
+}
+
+/// Once only: whoever asks again does not wait for the folder that cargo keeps locked while it builds other
+/// things there.
+fn postwire_with(words: &[&str]) -> Result<PathBuf> {
+    static BUILT: Mutex<bool> = Mutex::new(false);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*built {
+        println!("building postwire");
+        quietly(cargo().args(words))?;
+        *built = true;
+    }
     Ok(target_folder().join("debug").join("postwire"))
 }

@@ -17,8 +17,11 @@ use std::{
 
 /// The longest that a job is left alone, in seconds.
 const LONGEST: f64 = 0.25;
+/// The same where no change comes through.
+const PATIENCE: f64 = 10.0;
 
-/// Kills an agent under a stream of changes for so long. What came of it.
+/// Kills an agent under a stream of changes for so long, and at least once in each job. What came of it. If no
+/// change has come through by then, the machine is slow, and it goes on with more and more patience.
 pub(crate) fn kills(
     lab: &Lab,
     agent: &[u8],
@@ -29,10 +32,17 @@ pub(crate) fn kills(
     let keeper = Keeper::boot(lab, "killed", agent, tool, seed)?;
     let mut victim = Victim::new(keeper, seed)?;
     let mut count = Count::default();
-    let begun = Instant::now();
-    while begun.elapsed() < time {
-        let job = &JOBS[count.tried as usize % JOBS.len()];
-        let after = Duration::from_secs_f64(victim.rng.unit() * LONGEST);
+    let (begun, mut longest) = (Instant::now(), LONGEST);
+    loop {
+        let (over, tried) = (begun.elapsed() >= time, count.tried as usize);
+        if over && tried >= JOBS.len() {
+            if count.told > 0 || longest > PATIENCE {
+                break;
+            }
+            longest *= 1.2;
+        }
+        let job = &JOBS[tried % JOBS.len()];
+        let after = Duration::from_secs_f64(victim.rng.unit() * longest);
         count.tried += 1;
         victim.kill(job, after, &mut count).with_context(|| {
             let after = after.as_secs_f32();

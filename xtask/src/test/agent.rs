@@ -1,18 +1,27 @@
 //! What is promised about the agent's file and its source: its size, no allocator, and `unsafe` in
 //! one module.
 
-use super::Tally;
+use super::{Tally, lanes::Part};
 use crate::{build, lab::Arch, size};
 use anyhow::{Result, bail, ensure};
 use object::{Object, ObjectSymbol};
 use std::{fs, path::Path};
 
-pub(super) fn run(tally: &mut Tally) {
-    tally.test("postwired keeps its size budget", || size::within_budget(Arch::X86_64));
-    tally.test("sessions keep theirs", || size::session_within_budget(Arch::X86_64));
-    tally.test("postwired's own code has no allocator", no_allocator);
-    tally.test("postwired is static", is_static);
-    tally.test("unsafe stays in one module", one_unsafe_module);
+type Test = fn() -> Result<String>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("postwired keeps its size budget", || size::within_budget(Arch::X86_64)),
+    ("sessions keep theirs", || size::session_within_budget(Arch::X86_64)),
+    ("postwired's own code has no allocator", no_allocator),
+    ("postwired is static", is_static),
+    ("unsafe stays in one module", one_unsafe_module),
+];
+
+pub(super) fn part(tally: &Tally) -> Part<'_> {
+    Part::new("the agent's file", TESTS.iter().map(|(test, _)| (*test).to_owned()), || {
+        TESTS.iter().for_each(|(test, run)| tally.test(test, run));
+        Ok(())
+    })
 }
 
 /// What an allocator of the C library is called, other than the two that its resolver, which only

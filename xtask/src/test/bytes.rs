@@ -1,9 +1,9 @@
 //! Tests on bytes: the workspace's own, the same for other byte orders and word sizes, the linters,
 //! and a short run of every fuzz target.
 
-use super::Tally;
+use super::{Tally, lanes::Part};
 use crate::{
-    build::{self, cargo, quietly},
+    build::{self, BENCH, cargo, quietly},
     lab::Arch,
 };
 use anyhow::{Result, ensure};
@@ -11,40 +11,74 @@ use anyhow::{Result, ensure};
 /// How long each fuzz target runs in the tests, in seconds.
 const FUZZ: u32 = 3;
 
-pub(super) fn run(tally: &mut Tally) {
-    tally.test("the code is formatted", || {
-        ensure_component("rustfmt")?;
-        quietly(cargo().args(["fmt", "--all", "--check"]))?;
-        Ok(String::new())
+// The agent by itself: beside crates that use std, cargo would give it their features.
+const AGENT: [&str; 2] = ["--package", "postwired"];
+
+type Test = fn(&Tally) -> Result<String>;
+
+/// One after the other: cargo locks the folder that all of them build in.
+const TESTS: &[(&str, Test)] = &[
+    ("the code is formatted", formatted),
+    ("clippy finds nothing", clippy),
+    ("the tests of all crates", crates),
+    ("proto-core for 32 bits and for the other byte order", cross),
+];
+
+/// This one has a folder of its own.
+const FUZZING: &[(&str, Test)] = &[("fuzzing finds nothing new", fuzz)];
+
+pub(super) fn parts(tally: &Tally) -> [Part<'_>; 2] {
+    let names = |tests: &'static [(&str, Test)]| tests.iter().map(|(test, _)| (*test).to_owned());
+    let run = |tests: &[(&str, Test)]| {
+        tests.iter().for_each(|(test, run)| tally.test(test, || run(tally)));
+    };
+    let bytes = Part::new("bytes", names(TESTS), move || {
+        if tally.wants_all() {
+            // Now, because the other lane is soon to ask for it. Why it does not build, it is told.
+            let _ = build::postwire_of_tests();
+        }
+        run(TESTS);
+        Ok(())
     });
-    // The agent by itself: beside crates that use std, cargo would give it their features.
-    let agent = ["--package", "postwired"];
-    let others = ["--workspace", "--exclude", "postwired"];
+    let fuzzing = Part::new("fuzzing", names(FUZZING), move || {
+        run(FUZZING);
+        Ok(())
+    });
+    [bytes, fuzzing]
+}
+
+fn formatted(_: &Tally) -> Result<String> {
+    ensure_component("rustfmt")?;
+    quietly(cargo().args(["fmt", "--all", "--check"]))?;
+    Ok(String::new())
+}
+
+fn clippy(_: &Tally) -> Result<String> {
+    ensure_component("clippy")?;
+    let triple = build::triple(Arch::X86_64);
+    build::ensure_target(triple)?;
     let strict = ["--all-targets", "--quiet", "--", "--deny", "warnings"];
-    tally.test("clippy finds nothing", || {
-        ensure_component("clippy")?;
-        let triple = build::triple(Arch::X86_64);
-        build::ensure_target(triple)?;
-        quietly(cargo().arg("clippy").args(others).args(strict))?;
-        quietly(cargo().arg("clippy").args(agent).args(["--target", triple]).args(strict))?;
-        Ok(String::new())
-    });
-    let mut counted = 0;
-    tally.test("the tests of all crates", || {
-        let printed = quietly(cargo().arg("test").args(others))?
-            + &quietly(cargo().args(["test", "--lib"]).args(agent))?;
-        counted = count(&printed)?;
-        Ok(format!("{counted} tests"))
-    });
-    tally.add(counted);
-    tally.test("proto-core for 32 bits and for the other byte order", || {
-        crate::cross::run()?;
-        Ok(String::new())
-    });
-    tally.test("fuzzing finds nothing new", || {
-        let targets = crate::fuzz::run_all(FUZZ)?;
-        Ok(format!("{} targets, {FUZZ} s each", targets.len()))
-    });
+    quietly(cargo().arg("clippy").args(BENCH).args(strict))?;
+    quietly(cargo().arg("clippy").args(AGENT).args(["--target", triple]).args(strict))?;
+    Ok(String::new())
+}
+
+fn crates(tally: &Tally) -> Result<String> {
+    let printed = quietly(cargo().arg("test").args(BENCH))?
+        + &quietly(cargo().args(["test", "--lib"]).args(AGENT))?;
+    let count = count(&printed)?;
+    tally.add(count);
+    Ok(format!("{count} tests"))
+}
+
+fn cross(_: &Tally) -> Result<String> {
+    crate::cross::run()?;
+    Ok(String::new())
+}
+
+fn fuzz(_: &Tally) -> Result<String> {
+    let targets = crate::fuzz::run_all(FUZZ)?;
+    Ok(format!("{} targets, {FUZZ} s each", targets.len()))
 }
 
 /// How many tests passed, in what `cargo test` printed.
@@ -56,6 +90,7 @@ fn count(printed: &str) -> Result<usize> {
 }
 
 fn ensure_component(name: &str) -> Result<()> {
+    let _turn = build::rustup_turn();
     let list =
         quietly(std::process::Command::new("rustup").args(["component", "list", "--installed"]))?;
     if !list.lines().any(|line| line.starts_with(name)) {

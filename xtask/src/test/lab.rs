@@ -1,4 +1,5 @@
-//! Pushes to routers with real kernels, one test after the other on the same two machines.
+//! Pushes to routers with real kernels: most of them one after the other on the same two machines, or on
+//! one that has a disk.
 
 mod big;
 mod confirm;
@@ -11,15 +12,15 @@ mod secrets;
 mod stored;
 mod undo;
 
-use super::{Tally, keeper::Keeper, router::Router};
+use super::{Tally, keeper::Keeper, lanes::Part, router::Router};
 use crate::{
     build,
-    flood::{Target, flood},
+    flood::{self, Target},
     lab::{Arch, Lab, Wire},
     powercut::{changes, claims, kills},
 };
 use anyhow::{Context, Result, anyhow};
-use std::{fs, path::Path, thread, time::Duration};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 /// The two routers.
 struct Bench<'t> {
@@ -69,27 +70,32 @@ const FULL: &[(&str, Test)] = &[
 
 type KeptTest = fn(&mut Keeper<'_>) -> Result<String>;
 
-/// What is tried on a router with a disk.
-const KEPT: &[(&str, KeptTest)] = &[
+/// What is tried on a router with a disk, which has its files there from one test to the next.
+const STORED: &[(&str, KeptTest)] = &[
     ("stored: a router starts with it", stored::comes_back),
     ("stored: a push of the same writes nothing", stored::unchanged),
     ("stored: several interfaces, and one removed", stored::several),
     ("stored: a history, and the way back", stored::history),
     ("stored: damaged files are not used, and told", stored::damaged),
     ("stored: what was changed by hand is seen and repaired", stored::drift),
+];
+const UNDO: &[(&str, KeptTest)] = &[
     ("undo: a change that is refused anywhere", undo::refused),
     ("undo: what the kernel itself refuses", undo::kernel_refuses),
     ("undo: an interface that is deleted under a push", undo::deleted),
     ("undo: an interface that is new, and one that is removed", undo::new_interface),
     ("undo: when that fails too", undo::stuck),
     ("undo: endpoints that were none", undo::endpoints),
+];
+const CONFIRM: &[(&str, KeptTest)] = &[
     ("confirm: a change that is confirmed", confirm::confirmed),
     ("confirm: one that is not goes back by itself", confirm::unconfirmed),
     ("confirm: who waits is told for whom", confirm::waiting),
     ("confirm: an operator who cuts himself off", confirm::cut_off),
     ("hosts: names that are not known yet", hosts::late),
-    ("big: 10,000 peers in the memory of 10, and one change among them", big::many),
 ];
+const BIG: &[(&str, KeptTest)] =
+    &[("big: 10,000 peers in the memory of 10, and one change among them", big::many)];
 
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 const POWERCUT: &str = "power cuts during the first start and the claim";
@@ -100,50 +106,76 @@ const CUTS_CHANGES: u32 = 18;
 const KILLS: &str = "kill -9 of the agent at random moments";
 const KILLS_TIME: Duration = Duration::from_secs(15);
 
-pub(super) fn run(tally: &mut Tally, arch: Arch, seed: u64) -> Result<()> {
-    let full = if arch == Arch::X86_64 { FULL } else { &[] };
-    let name = arch.profile().name;
-    let named = |test: &str| format!("{name}: {test}");
-    let kept = if arch == Arch::X86_64 { KEPT } else { &[] };
-    let wanted = |tally: &Tally, tests: &[&str]| tests.iter().any(|test| tally.wants(&named(test)));
-    let on_both: Vec<&str> = EVERYWHERE.iter().chain(full).map(|(test, _)| *test).collect();
-    let on_disk: Vec<&str> = kept.iter().map(|(test, _)| *test).collect();
-    // Nothing is built and booted for nothing.
-    if !wanted(
-        tally,
-        &[&on_both[..], &on_disk, &[FLOOD, POWERCUT, POWERCUT_CHANGES, KILLS]].concat(),
-    ) {
-        return Ok(());
+/// What the machines of a part are made of.
+struct Setting {
+    lab: Lab,
+    agent: Vec<u8>,
+    tool: PathBuf,
+    seed: u64,
+}
+
+impl Setting {
+    fn prepare(arch: Arch, seed: u64) -> Result<Self> {
+        let agent = fs::read(build::agent(arch)?)?;
+        let tool = build::postwire()?;
+        Ok(Self { lab: Lab::prepare(arch)?, agent, tool, seed })
     }
-    let agent = fs::read(build::agent(arch)?)?;
-    let tool = build::postwire()?;
-    let lab = Lab::prepare(arch)?;
+}
+
+/// The name of a test on machines of one kind.
+fn named(arch: Arch, test: &str) -> String {
+    format!("{}: {test}", arch.profile().name)
+}
+
+/// All that is tried on machines of one kind, but for the flood; what takes longest first.
+pub(super) fn parts(tally: &Tally, arch: Arch, seed: u64) -> Vec<Part<'_>> {
+    let mut parts = vec![on_both(tally, arch, seed)];
     if arch == Arch::X86_64 {
-        alone(tally, &named, &lab, &agent, &tool, seed);
+        let kept = [("undo", UNDO), ("stored", STORED), ("confirm", CONFIRM), ("big", BIG)];
+        parts.extend(kept.map(|(name, tests)| on_disk(tally, name, tests, seed)));
+        parts.extend(cut_off(tally, seed));
     }
-    if wanted(tally, &on_disk) {
-        let mut keeper = Keeper::boot(&lab, "keeper", &agent, &tool, seed)?;
-        for (test, run) in kept {
-            tally.test(&named(test), || {
+    parts
+}
+
+/// On two routers.
+fn on_both(tally: &Tally, arch: Arch, seed: u64) -> Part<'_> {
+    let full = if arch == Arch::X86_64 { FULL } else { &[] };
+    let tests = EVERYWHERE.iter().chain(full);
+    let names = tests.clone().map(|(test, _)| named(arch, test));
+    Part::new(&named(arch, "two routers"), names, move || {
+        let setting = Setting::prepare(arch, seed)?;
+        let bench = boot(&setting)?;
+        for (test, run) in tests {
+            tally.test(&named(arch, test), || {
+                let outcome = bench.alice.fresh("").and_then(|()| run(&bench));
+                explained(outcome, seed, &bench.alice)
+            });
+        }
+        Ok(())
+    })
+}
+
+/// On a router with a disk.
+fn on_disk<'t>(
+    tally: &'t Tally,
+    name: &'static str,
+    tests: &'static [(&str, KeptTest)],
+    seed: u64,
+) -> Part<'t> {
+    let arch = Arch::X86_64;
+    let names = tests.iter().map(|(test, _)| named(arch, test));
+    Part::new(&named(arch, name), names, move || {
+        let Setting { lab, agent, tool, .. } = Setting::prepare(arch, seed)?;
+        let mut keeper = Keeper::boot(&lab, name, &agent, &tool, seed)?;
+        for (test, run) in tests {
+            tally.test(&named(arch, test), || {
                 let outcome = keeper.router.fresh("").and_then(|()| run(&mut keeper));
                 explained(outcome, seed, &keeper.router)
             });
         }
-    }
-    if !wanted(tally, &on_both) {
-        return Ok(());
-    }
-    let bench = boot(&lab, &agent, &tool, seed)?;
-    for (test, run) in EVERYWHERE.iter().chain(full) {
-        if !tally.wants(&named(test)) {
-            continue;
-        }
-        tally.test(&named(test), || {
-            let outcome = bench.alice.fresh("").and_then(|()| run(&bench));
-            explained(outcome, seed, &bench.alice)
-        });
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Adds to a failure what the agent said.
@@ -154,39 +186,57 @@ fn explained(outcome: Result<String>, seed: u64, router: &Router<'_>) -> Result<
     })
 }
 
-/// What needs machines of its own, in short.
-fn alone(
-    tally: &mut Tally,
-    named: &dyn Fn(&str) -> String,
-    lab: &Lab,
-    agent: &[u8],
-    tool: &Path,
+/// A test with a machine of its own.
+fn alone<'t>(
+    tally: &'t Tally,
+    test: &'static str,
     seed: u64,
-) {
-    let mut said = Vec::new();
-    tally.test(&named(FLOOD), || {
+    run: impl FnOnce(&Setting) -> Result<String> + Send + 't,
+) -> Part<'t> {
+    let name = named(Arch::X86_64, test);
+    Part::new(test, [name.clone()], move || {
+        let setting = Setting::prepare(Arch::X86_64, seed)?;
+        tally.test(&name, || run(&setting));
+        Ok(())
+    })
+}
+
+/// Power cuts and kills, in short.
+fn cut_off(tally: &Tally, seed: u64) -> [Part<'_>; 3] {
+    [
+        alone(tally, POWERCUT_CHANGES, seed, |Setting { lab, agent, tool, seed }| {
+            let mut lines = String::new();
+            let mut show = |line: &str| lines = format!("{lines}{line}\n");
+            let cuts = changes(lab, agent, tool, CUTS_CHANGES, *seed, &mut show);
+            cuts.map(|cuts| cuts.to_string()).with_context(|| lines)
+        }),
+        alone(tally, POWERCUT, seed, |Setting { lab, agent, tool, seed }| {
+            Ok(claims(lab, agent, tool, CUTS, *seed, &mut |_| ())?.to_string())
+        }),
+        alone(tally, KILLS, seed, |Setting { lab, agent, tool, seed }| {
+            kills(lab, agent, tool, KILLS_TIME, *seed)
+        }),
+    ]
+}
+
+/// A flood, in short.
+pub(super) fn flood(tally: &Tally, seed: u64) -> Part<'_> {
+    alone(tally, FLOOD, seed, |Setting { lab, agent, tool, .. }| {
         let target = Target::boot(lab, agent, tool)?;
-        flood(&target, Duration::from_secs(1), 20_000, &mut |line| said.push(line.to_owned()))?;
+        let mut said = Vec::new();
+        let mut show = |line: &str| said.push(line.to_owned());
+        flood::flood(&target, Duration::from_secs(1), 20_000, &mut show)?;
         Ok(said.join("; "))
-    });
-    tally.test(&named(POWERCUT), || {
-        Ok(claims(lab, agent, tool, CUTS, seed, &mut |_| ())?.to_string())
-    });
-    tally.test(&named(POWERCUT_CHANGES), || {
-        let mut lines = String::new();
-        let mut show = |line: &str| lines = format!("{lines}{line}\n");
-        let tally = changes(lab, agent, tool, CUTS_CHANGES, seed, &mut show);
-        tally.map(|tally| tally.to_string()).with_context(|| lines)
-    });
-    tally.test(&named(KILLS), || kills(lab, agent, tool, KILLS_TIME, seed));
+    })
 }
 
 /// Both side by side: most of a boot is waiting for one processor.
-fn boot<'t>(lab: &Lab, agent: &[u8], tool: &'t Path, seed: u64) -> Result<Bench<'t>> {
+fn boot(setting: &Setting) -> Result<Bench<'_>> {
+    let Setting { lab, agent, tool, seed } = setting;
     let wire = Wire::new()?;
     let folder = build::target_folder().join("lab").join("test").join(lab.arch().profile().name);
-    let router = |name: &str, address: &str| -> Result<Router<'t>> {
-        let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
+    let router = |name: &str, address: &str| -> Result<Router<'_>> {
+        let machine = lab.machine(name).file("/bin/postwired", 0o755, agent.as_slice());
         let machine = machine.file("/etc/passwd", 0o644, "nobody:x:65534:65534::/:/bin/sh\n");
         let vm = machine.with_wireguard_tools().module("dummy").wire(&wire, address).boot()?;
         Router::new(vm, tool, folder.join(name))
@@ -199,5 +249,5 @@ fn boot<'t>(lab: &Lab, agent: &[u8], tool: &'t Path, seed: u64) -> Result<Bench<
     let alice = alice.map_err(|_| anyhow!("the thread that boots alice died"))??;
     let bob = bob?;
     bob.fresh("")?;
-    Ok(Bench { alice, bob, seed })
+    Ok(Bench { alice, bob, seed: *seed })
 }

@@ -4,7 +4,7 @@
 mod programs;
 mod tunnel;
 
-use super::Tally;
+use super::{Tally, lanes::Part};
 use crate::{
     build,
     lab::{
@@ -51,11 +51,15 @@ const MODULES: &[&str] = &[
     "xt_mark",
 ];
 
-pub(super) fn run(tally: &mut Tally) -> Result<()> {
-    let named = |test: &str| format!("wg-quick: {test}");
-    if !TESTS.iter().any(|(test, _)| tally.wants(&named(test))) {
-        return Ok(());
-    }
+fn named(test: &str) -> String {
+    format!("wg-quick: {test}")
+}
+
+pub(super) fn part(tally: &Tally) -> Part<'_> {
+    Part::new("wg-quick", TESTS.iter().map(|(test, _)| named(test)), || run(tally))
+}
+
+fn run(tally: &Tally) -> Result<()> {
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
     let lab = Lab::prepare(Arch::X86_64)?.and_programs(&[BASH, IP, NFT, IPTABLES[0]])?;
     let mut machine = lab.machine("quick").with_wireguard_tools().with_strace();

@@ -127,19 +127,22 @@ impl<'t> Router<'t> {
         reach: &Reach,
         words: &[&str],
     ) -> Result<Said> {
+        let output = self.command(person, reach, words).output();
+        said(&output.context("starting postwire")?)
+    }
+
+    /// The host tool against this router, to be run by its owner.
+    pub(crate) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
+        self.command(&self.owner, reach, words)
+    }
+
+    fn command(&self, person: &Person<'_>, reach: &Reach, words: &[&str]) -> Command {
         let mut command = person.command(words);
         command.args(reach.link(&self.vm));
         // An emulated machine may stand still for longer than a router does.
         if !words.contains(&"--timeout") {
             command.args(["--timeout", "30s"]);
         }
-        said(&command.output().context("starting postwire")?)
-    }
-
-    /// The host tool against this router, to be run by its owner.
-    pub(crate) fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
-        let mut command = self.owner.command(words);
-        command.args(reach.link(&self.vm));
         command
     }
 
@@ -173,14 +176,13 @@ impl<'t> Router<'t> {
 
     /// What the kernel has.
     pub(crate) fn kernel(&self) -> Result<Kernel> {
-        let limit = Duration::from_secs(120);
-        let show = |script: &str| -> Result<String> {
-            Ok(self.vm.sh_with(script, b"", limit)?.ok()?.text())
-        };
-        let dump = show("wg show wg0 dump")?;
-        let addresses = show("ip -o address show dev wg0")?;
-        let mtu = show("cat /sys/class/net/wg0/mtu")?;
-        Kernel::parse(&dump, &addresses, &mtu).with_context(|| format!("cannot read {dump}"))
+        // A way to the machine and back takes longer than any of the three.
+        let script = "wg show wg0 dump && echo -- && ip -o address show dev wg0 && echo -- && \
+                      cat /sys/class/net/wg0/mtu";
+        let shown = self.vm.sh_with(script, b"", Duration::from_secs(120))?.ok()?.text();
+        let parts: Vec<&str> = shown.split("--\n").collect();
+        let [dump, addresses, mtu] = parts[..] else { bail!("cannot read {shown}") };
+        Kernel::parse(dump, addresses, mtu).with_context(|| format!("cannot read {shown}"))
     }
 
     /// Everything a push could touch, as text, to see that nothing of it changed.

@@ -2,7 +2,7 @@
 //! Everything is done twice, by Debian's `wg` and by ours, each on its own interface; then much of it on
 //! interfaces that Debian's `wireguard-go` has, in user space.
 
-use super::{Tally, config::Config};
+use super::{Tally, config::Config, lanes::Part};
 use crate::{
     build,
     lab::{Arch, Lab, Vm, programs::WIREGUARD_GO},
@@ -43,25 +43,26 @@ const IN_USER_SPACE: &[(&str, Test)] = &[
     ("what a program refuses", refused),
 ];
 
-pub(super) fn run(tally: &mut Tally, seed: u64) -> Result<()> {
-    let named = |user_space: bool, test: &str| {
-        let place = if user_space { " in user space" } else { "" };
-        format!("wg{place}: {test}")
-    };
-    let all = [(false, TESTS), (true, IN_USER_SPACE)];
-    if !all
-        .iter()
-        .any(|(place, tests)| tests.iter().any(|(test, _)| tally.wants(&named(*place, test))))
-    {
-        return Ok(());
-    }
+/// Both, and whether it is in user space.
+const ALL: [(bool, &[(&str, Test)]); 2] = [(false, TESTS), (true, IN_USER_SPACE)];
+
+fn named(user_space: bool, test: &str) -> String {
+    format!("wg{}: {test}", if user_space { " in user space" } else { "" })
+}
+
+pub(super) fn part(tally: &Tally, seed: u64) -> Part<'_> {
+    let names = ALL.iter().flat_map(|(place, tests)| tests.iter().map(|(t, _)| named(*place, t)));
+    Part::new("wg", names, move || run(tally, seed))
+}
+
+fn run(tally: &Tally, seed: u64) -> Result<()> {
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
     let lab = Lab::prepare(Arch::X86_64)?.and_programs(&[WIREGUARD_GO])?;
     let machine = lab.machine("wg").with_wireguard_tools().with_strace().with_netcat();
     let machine = machine.with_program(WIREGUARD_GO).module("tun");
     let machine = machine.file("/opt/wg", 0o755, agent).file("/etc/hosts", 0o644, HOSTS);
     let mut bench = Bench { vm: machine.boot()?, seed, user_space: false };
-    for (place, tests) in all {
+    for (place, tests) in ALL {
         bench.user_space = place;
         for (test, run) in tests {
             tally.test(&named(place, test), || {

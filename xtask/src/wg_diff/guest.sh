@@ -17,9 +17,6 @@ exec >out 2>err 5>state 6>words
 ln -sfn "/diff/$side" /diff/bin
 PATH=/diff/bin:/bin:/sbin:/usr/bin:/usr/sbin
 export WG_ENDPOINT_RESOLUTION_RETRIES=0
-# The emulator translates a program anew for each place it is loaded at, which takes it longer than
-# to run it.
-echo 0 >/proc/sys/kernel/randomize_va_space
 ip link set lo up
 
 ref() {

@@ -16,7 +16,7 @@ mod run;
 use crate::{
     build,
     lab::{Arch, Lab, Vm},
-    test::Tally,
+    test::{Tally, lanes::Part},
 };
 use anyhow::{Result, anyhow, ensure};
 use case::Case;
@@ -84,20 +84,19 @@ impl Args {
 const TESTED: u32 = 100;
 
 /// The part that `cargo xtask test` has.
-pub(crate) fn test(tally: &mut Tally, seed: u64) -> Result<()> {
+pub(crate) fn part(tally: &Tally, seed: u64) -> Part<'_> {
     let (same, broken) = ("wg-diff: ours does what Debian's does", "wg-diff: a broken wg is found");
-    if ![same, broken].iter().any(|name| tally.wants(name)) {
-        return Ok(());
-    }
-    let bench = Bench::boot(false)?;
-    tally.test(same, || {
-        let cases = cases(seed, TESTED);
-        let outcome = Sides::run(&bench, &cases)?.compare(&cases, &keys::secrets());
-        outcome.check(true)?;
-        Ok(format!("seed {seed}: {}", outcome.summary()))
-    });
-    tally.test(broken, || broken::check(&bench.ours));
-    Ok(())
+    Part::new("wg-diff", [same, broken].map(str::to_owned), move || {
+        let bench = Bench::boot(false)?;
+        tally.test(same, || {
+            let cases = cases(seed, TESTED);
+            let outcome = Sides::run(&bench, &cases)?.compare(&cases, &keys::secrets());
+            outcome.check(true)?;
+            Ok(format!("seed {seed}: {}", outcome.summary()))
+        });
+        tally.test(broken, || broken::check(&bench.ours));
+        Ok(())
+    })
 }
 
 /// The cases written by hand, and `count` generated ones.

@@ -35,16 +35,21 @@ fn failed(said: &Said, code: i32, error: &str) -> Result<String> {
     Ok(said.text("/error/message").to_owned())
 }
 
-/// What nobody answers ends soon.
-const SILENT: [&str; 2] = ["--timeout", "2s"];
-
-fn status(bench: &Bench<'_>, person: &Person<'_>, reach: &Reach) -> Result<Said> {
-    bench.alice.postwire_by(person, reach, &["status", SILENT[0], SILENT[1]])
+/// Asks for what nobody answers: that ends soon. Who is answered waits for as long as it takes.
+fn silence(bench: &Bench<'_>, who: &Person<'_>, reach: &Reach, words: &[&str]) -> Result<String> {
+    let words = [words, &["--timeout", "2s"]].concat();
+    failed(&bench.alice.postwire_by(who, reach, &words)?, 3, "")
 }
 
-fn claim(bench: &Bench<'_>, person: &Person<'_>, reach: &Reach, more: &[&str]) -> Result<Said> {
-    let words = [&["claim", "--as", "somebody", SILENT[0], SILENT[1]], more].concat();
-    bench.alice.postwire_by(person, reach, &words)
+const STATUS: &[&str] = &["status"];
+const CLAIM: &[&str] = &["claim", "--as", "somebody"];
+
+fn status(bench: &Bench<'_>, person: &Person<'_>, reach: &Reach) -> Result<Said> {
+    bench.alice.postwire_by(person, reach, STATUS)
+}
+
+fn with_secret(secret: &str) -> Vec<&str> {
+    [CLAIM, &["--secret", secret]].concat()
 }
 
 pub(super) fn claimed_over_serial(bench: &Bench<'_>) -> Result<String> {
@@ -52,22 +57,22 @@ pub(super) fn claimed_over_serial(bench: &Bench<'_>) -> Result<String> {
     begin(bench, None, "")?;
     failed(&status(bench, &anne, &Reach::Udp)?, 2, "").context("she knows no router")?;
     anne.meets("alice", &identity(&bench.alice.vm, "--keep /tmp/owners")?)?;
-    failed(&status(bench, &anne, &Reach::Udp)?, 3, "").context("silent over UDP")?;
-    failed(&claim(bench, &anne, &Reach::Udp, &["--secret", LABEL])?, 3, "").context("no label")?;
+    silence(bench, &anne, &Reach::Udp, STATUS).context("silent over UDP")?;
+    silence(bench, &anne, &Reach::Udp, &with_secret(LABEL)).context("no label")?;
     let show = bench.alice.postwire_by(&anne, &Reach::Serial, &["show", "wg0"])?;
     failed(&show, 1, "unclaimed")?;
-    claim(bench, &anne, &Reach::Serial, &[])?.ok()?;
+    bench.alice.postwire_by(&anne, &Reach::Serial, CLAIM)?.ok()?;
     status(bench, &anne, &Reach::Udp)?.ok()?;
     let config = Config::random(&mut Rng::new(bench.seed), 3, 2);
     let path = bench.alice.file(&config.text())?;
     let path = path.to_str().context("a path that is no text")?;
     bench.alice.postwire_by(&anne, &Reach::Udp, &["push", path])?.ok()?;
     bench.alice.sees(&config)?;
-    failed(&claim(bench, &ben, &Reach::Serial, &[])?, 3, "").context("somebody owns it")?;
+    silence(bench, &ben, &Reach::Serial, CLAIM).context("somebody owns it")?;
     // Also after a restart.
     bench.alice.fresh("--keep /tmp/owners")?;
     status(bench, &anne, &Reach::Serial)?.ok()?;
-    failed(&status(bench, &ben, &Reach::Serial)?, 3, "")
+    silence(bench, &ben, &Reach::Serial, STATUS)
 }
 
 pub(super) fn claimed_over_udp(bench: &Bench<'_>) -> Result<String> {
@@ -75,13 +80,14 @@ pub(super) fn claimed_over_udp(bench: &Bench<'_>) -> Result<String> {
     bench.alice.vm.put("/tmp/label", 0o600, LABEL.as_bytes())?;
     begin(bench, None, "--label-secret /tmp/label")?;
     let wrong = LABEL.replace('9', "8");
-    failed(&claim(bench, &ben, &Reach::Udp, &["--secret", &wrong])?, 3, "")?;
-    claim(bench, &anne, &Reach::Udp, &["--secret", &LABEL.to_lowercase()])?.ok()?;
+    silence(bench, &ben, &Reach::Udp, &with_secret(&wrong))?;
+    let right = LABEL.to_lowercase();
+    bench.alice.postwire_by(&anne, &Reach::Udp, &with_secret(&right))?.ok()?;
     status(bench, &anne, &Reach::Udp)?.ok()?;
     // The secret counts once, also when the owner is lost.
     bench.alice.vm.sh("postwired reset-owner --keep /tmp/owners")?.ok()?;
-    failed(&claim(bench, &ben, &Reach::Udp, &["--secret", LABEL])?, 3, "")?;
-    claim(bench, &ben, &Reach::Serial, &[])?.ok()?;
+    silence(bench, &ben, &Reach::Udp, &with_secret(LABEL))?;
+    bench.alice.postwire_by(&ben, &Reach::Serial, CLAIM)?.ok()?;
     Ok(String::new())
 }
 
@@ -91,9 +97,7 @@ pub(super) fn who_may_do_what(bench: &Bench<'_>) -> Result<String> {
     let (dora, eve) = (person("dora")?, person("eve")?);
     begin(bench, Some(&anne), "")?;
     let router = identity(&bench.alice.vm, "--keep /tmp/owners")?;
-    let by = |who: &Person<'_>, words: &[&str]| {
-        bench.alice.postwire_by(who, &Reach::Udp, &[words, &SILENT].concat())
-    };
+    let by = |who: &Person<'_>, words: &[&str]| bench.alice.postwire_by(who, &Reach::Udp, words);
     for (who, role) in [(&ben, "admin"), (&carl, "read-only"), (&dora, "admin")] {
         who.meets("alice", &router)?;
         by(&anne, &["owner", "add", who.key(), "--role", role, "--name", role])?.ok()?;
@@ -117,9 +121,10 @@ pub(super) fn who_may_do_what(bench: &Bench<'_>) -> Result<String> {
         (&["remove", "wg0"], 1, 0),
     ];
     for (words, _, _) in rows {
-        failed(&by(&dora, words)?, 3, "").with_context(|| format!("{words:?} by nobody"))?;
+        silence(bench, &dora, &Reach::Udp, words)
+            .with_context(|| format!("{words:?} by nobody"))?;
     }
-    failed(&by(&eve, &["status"])?, 3, "")?;
+    silence(bench, &eve, &Reach::Udp, STATUS)?;
     for (words, reader, _) in rows {
         let error = if *reader == 0 { "" } else { "forbidden" };
         failed(&by(&carl, words)?, *reader, error)
@@ -131,7 +136,7 @@ pub(super) fn who_may_do_what(bench: &Bench<'_>) -> Result<String> {
     }
     by(&ben, &["owner", "remove", anne.key()])?.ok()?;
     failed(&by(&ben, &["owner", "remove", ben.key()])?, 1, "last_admin")?;
-    failed(&by(&anne, &["status"])?, 3, "")?;
+    silence(bench, &anne, &Reach::Udp, STATUS)?;
     Ok(format!("{} rows of 5 persons", rows.len()))
 }
 
@@ -141,12 +146,12 @@ pub(super) fn way_back(bench: &Bench<'_>) -> Result<String> {
     status(bench, &anne, &Reach::Udp)?.ok()?;
     let router = identity(&bench.alice.vm, "--keep /tmp/owners")?;
     ben.meets("alice", &router)?;
-    failed(&status(bench, &ben, &Reach::Udp)?, 3, "")?;
+    silence(bench, &ben, &Reach::Udp, STATUS)?;
     // While the agent runs.
     let reset = format!("postwired reset-owner {} --keep /tmp/owners", ben.key());
     bench.alice.vm.sh(&reset)?.ok()?;
     status(bench, &ben, &Reach::Udp)?.ok()?;
-    failed(&status(bench, &anne, &Reach::Udp)?, 3, "")?;
+    silence(bench, &anne, &Reach::Udp, STATUS)?;
     let same = identity(&bench.alice.vm, "--keep /tmp/owners")? == router;
     ensure!(same, "the router is another one");
     Ok(String::new())
