@@ -29,18 +29,41 @@ const DUMP_ATTEMPTS: u8 = 8;
 /// What is said where the kernel has no WireGuard.
 pub const NO_WIREGUARD: &str = "this kernel has no WireGuard: load or install its module";
 
+/// What was received.
+#[derive(Debug)]
+pub struct Answer {
+    bytes: [u8; ANSWER],
+    /// How much of it was ever in use.
+    used: usize,
+}
+
+impl Answer {
+    /// All of it, for somebody who does not say how much he needs.
+    const fn whole(&mut self) -> &mut [u8] {
+        self.used = ANSWER;
+        &mut self.bytes
+    }
+}
+
 /// The memory that requests and answers pass through.
 #[derive(Debug)]
 pub struct Buffers {
     /// The request that is being written.
-    pub request: [u8; REQUEST],
-    /// The datagram that was received.
-    pub answer: [u8; ANSWER],
+    request: [u8; REQUEST],
+    answer: Answer,
+}
+
+impl Buffers {
+    /// All zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { request: [0; REQUEST], answer: Answer { bytes: [0; ANSWER], used: 0 } }
+    }
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self { request: [0; REQUEST], answer: [0; ANSWER] }
+        Self::new()
     }
 }
 
@@ -145,7 +168,7 @@ fn socket_failed(slot: &Slot, subject: Subject, errno: Errno) -> Fault {
 fn run<N: NetlinkSocket>(
     slot: &Slot,
     socket: &mut N,
-    buf: &mut [u8],
+    answer: &mut Answer,
     request: &Request<'_>,
     take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
 ) -> Result<State, Fault> {
@@ -156,8 +179,9 @@ fn run<N: NetlinkSocket>(
     // the next one from starting (EBUSY).
     let mut caller = None;
     while exchange.state() == State::Pending {
-        let datagram = socket.receive(buf).map_err(failed)?;
-        let bytes = buf.get(..datagram.len).unwrap_or_default();
+        let datagram = socket.receive(&mut answer.bytes).map_err(failed)?;
+        answer.used = answer.used.max(datagram.len);
+        let bytes = answer.bytes.get(..datagram.len).unwrap_or_default();
         // What goes wrong is kept in the exchange, and ends it.
         let Ok(answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
             break;
@@ -200,13 +224,16 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
     ) -> Option<Result<(), Fault>> {
         let (name, user_space) = self.chosen?;
-        Some(user_space.each_event(name, &mut self.buffers.answer, take))
+        Some(user_space.each_event(name, self.buffers.answer.whole(), take))
     }
 
-    /// Wipes the buffers: the kernel tells private and preshared keys too.
+    /// Wipes what was in use of the buffers: the kernel tells private and preshared keys too.
     pub fn wipe(&mut self) {
-        self.buffers.request.zeroize();
-        self.buffers.answer.zeroize();
+        let Buffers { request, answer: Answer { bytes, used } } = self.buffers;
+        request.zeroize();
+        if let Some(used) = bytes.get_mut(..*used) {
+            used.zeroize();
+        }
     }
 
     /// A sequence number for the next request. Never 0: that is the number of messages nobody asked
@@ -244,7 +271,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// A failure about `subject`.
     pub fn set(&mut self, subject: Subject, seq: u32, message: &[u8]) -> Result<(), Fault> {
         if let Some((name, user_space)) = self.chosen {
-            return user_space.set(name, subject, message, &mut self.buffers.answer);
+            return user_space.set(name, subject, message, self.buffers.answer.whole());
         }
         let request = Request { seq, bytes: message, expect: Expect::Ack, subject };
         let Self { slot, generic, buffers, .. } = self;

@@ -55,10 +55,12 @@ fn run(mut args: sys::Args) -> i32 {
     };
     let program = if skipped == 0 { program } else { command };
     let words = &mut args.clone().map(text).skip(skipped);
+    // It is asked for once.
+    let memory = || sys::memory().unwrap_or_else(|| sys::abort());
     match command {
-        "wg" => wg::run(&shell::Shell, program, words),
+        "wg" => wg::run(&shell::Shell, memory(), program, words),
         // It says its name without the folder.
-        "wg-quick" => quick::run(&shell::Shell, command, words),
+        "wg-quick" => quick::run(&shell::Shell, memory(), command, words),
         _ => serve_or_help(args),
     }
 }

@@ -2,8 +2,9 @@
 //! `unsafe` is here.
 #![allow(unsafe_code, reason = "this is the one module for it")]
 
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use linux_raw_sys::general::{
     BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
@@ -11,6 +12,7 @@ use linux_raw_sys::general::{
     VTIME, termios2,
 };
 use linux_raw_sys::ioctl::{TCGETS2, TCSETS2};
+use postwired::wg::Memory;
 use proto_core::netlink::Errno;
 use rustix::fd::{AsRawFd, BorrowedFd};
 
@@ -41,6 +43,20 @@ unsafe extern "C" {
     #[link_name = "abort"]
     fn c_abort() -> !;
     fn __errno_location() -> *mut c_int;
+}
+
+/// The memory of `wg`: pages of it that nobody writes to are not there.
+struct OnlyOne(UnsafeCell<Memory>);
+
+// SAFETY: it is reached through `memory` alone, which gives it away once.
+unsafe impl Sync for OnlyOne {}
+
+/// The memory of `wg`, for the first who asks.
+pub(crate) fn memory() -> Option<&'static mut Memory> {
+    static MEMORY: OnlyOne = OnlyOne(UnsafeCell::new(Memory::new()));
+    static GIVEN: AtomicBool = AtomicBool::new(false);
+    // SAFETY: nobody else has it, or can get it.
+    (!GIVEN.swap(true, Ordering::Relaxed)).then(|| unsafe { &mut *MEMORY.0.get() })
 }
 
 /// `SOL_NETLINK` (`linux/socket.h`), the same on every architecture.

@@ -23,7 +23,7 @@ use crate::fault::{Fault, Slot};
 use crate::kernel::{Buffers, Kernel};
 use crate::system::File;
 use crate::wg::spool::Spool;
-use crate::wg::{Failed, Wg};
+use crate::wg::{Failed, Memory, Wg};
 use conf::Conf;
 use process::QuickProcess;
 
@@ -75,6 +75,7 @@ It is a file of wg(8), and its [Interface] may have besides:
 /// The interface and its file.
 struct Session<'s, 'p, 'w, P: QuickProcess> {
     wg: &'s Wg<'p, P>,
+    memory: &'s mut Memory,
     name: IfName,
     /// Where the file is.
     path: &'s str,
@@ -87,9 +88,11 @@ struct Session<'s, 'p, 'w, P: QuickProcess> {
     firewall_is_set: bool,
 }
 
-/// Does what the words behind the program's name say. The exit code.
+/// Does what the words behind the program's name say; what is for `wg`, in `memory` of zeros. The exit
+/// code.
 pub fn run<P: QuickProcess>(
     process: &P,
+    memory: &mut Memory,
     program: &str,
     words: &mut dyn Iterator<Item = &str>,
 ) -> i32 {
@@ -103,7 +106,7 @@ pub fn run<P: QuickProcess>(
         }
         (Some(command @ ("up" | "down" | "save" | "strip")), Some(of), None) => {
             if process.is_root() {
-                command_of(&wg, command, of)
+                command_of(&wg, memory, command, of)
             } else {
                 Err(wg.say(format_args!("only root may do this")).into())
             }
@@ -122,7 +125,12 @@ fn is_name(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.bytes().all(good)
 }
 
-fn command_of<P: QuickProcess>(wg: &Wg<'_, P>, command: &str, of: &str) -> Result<(), Exit> {
+fn command_of<P: QuickProcess>(
+    wg: &Wg<'_, P>,
+    memory: &mut Memory,
+    command: &str,
+    of: &str,
+) -> Result<(), Exit> {
     let mut given: heapless::String<64> = heapless::String::new();
     let given = if is_name(of) {
         // It fits: the name is short.
@@ -160,7 +168,8 @@ fn command_of<P: QuickProcess>(wg: &Wg<'_, P>, command: &str, of: &str) -> Resul
     let mut buffers = Buffers::default();
     let kernel = wg.kernel(&mut buffers)?;
     let (index, dns_is_set, firewall_is_set) = (0, false, false);
-    let mut session = Session { wg, name, path, conf, kernel, index, dns_is_set, firewall_is_set };
+    let mut session =
+        Session { wg, memory, name, path, conf, kernel, index, dns_is_set, firewall_is_set };
     let done = match command {
         "up" => session.up(),
         "down" => session.down(),

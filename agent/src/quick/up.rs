@@ -58,7 +58,8 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let name = self.name;
         self.echo(format_args!("wg setconf {name} /dev/fd/63"));
         // An endpoint that has no address where it may have none is no reason to stop.
-        self.wg.add_quick(name.as_str(), &mut self.conf.text).map(|_| ()).map_err(Exit::from)
+        let added = self.wg.add_quick(self.memory, name.as_str(), &mut self.conf.text);
+        added.map(|_| ()).map_err(Exit::from)
     }
 
     fn add_link(&mut self) -> Result<(), Exit> {
@@ -77,9 +78,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             self.wg.note("[!] ", format_args!("{words}"));
             self.program(program, &[name.as_str()], None)
         });
-        if made.is_err() {
-            return made;
-        }
+        made?;
         let link = self.kernel.link(name);
         let link = link.map_err(|fault| self.refused("cannot look for the interface", fault))?;
         self.index = link.map_or(0, |link| link.index);

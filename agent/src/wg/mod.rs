@@ -20,7 +20,6 @@ use proto_core::key::{KEY_LEN, SecretKey};
 use proto_core::netlink::wireguard::DeviceChange;
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::message::Subject;
-use zeroize::Zeroize;
 
 use crate::fault::{Fault, Slot};
 use crate::kernel::{Buffers, Kernel, Protocol};
@@ -28,10 +27,10 @@ use process::{Output, Process};
 use read::Reader;
 use show::Form;
 use spool::Spool;
-use sync::Lookup;
 use wanted::Wanted;
 
 mod keys;
+mod memory;
 pub(crate) mod nets;
 pub(crate) mod order;
 pub(crate) mod out;
@@ -50,15 +49,11 @@ mod wanted;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use memory::Memory;
+
 /// Something failed, and it has been said what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed;
-
-/// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
-/// 64 KiB.
-const SET: usize = 32 * 1024;
-/// Bytes in the window over the peers, and over the allowed IPs.
-const WINDOW: usize = 32 * 1024;
 
 /// The exit code when all is done but for endpoints that have no address.
 const UNRESOLVED: i32 = 2;
@@ -181,11 +176,16 @@ impl<P: Process> Line<'_, P> {
     }
 }
 
-/// Does what the words behind the program's name say. The exit code.
-pub fn run<P: Process>(process: &P, program: &str, words: &mut dyn Iterator<Item = &str>) -> i32 {
+/// Does what the words behind the program's name say, in `memory` of zeros. The exit code.
+pub fn run<P: Process>(
+    process: &P,
+    memory: &mut Memory,
+    program: &str,
+    words: &mut dyn Iterator<Item = &str>,
+) -> i32 {
     let slot = Slot::default();
     let wg = Wg { process, slot: &slot, program, says: "wg: " };
-    wg.command(words).unwrap_or(1)
+    wg.command(memory, words).unwrap_or(1)
 }
 
 impl<'p, P: Process> Wg<'p, P> {
@@ -255,7 +255,11 @@ impl<'p, P: Process> Wg<'p, P> {
         write("You may pass `--help' to any of these subcommands to view usage.\n");
     }
 
-    fn command(&self, words: &mut dyn Iterator<Item = &str>) -> Result<i32, Failed> {
+    fn command(
+        &self,
+        memory: &mut Memory,
+        words: &mut dyn Iterator<Item = &str>,
+    ) -> Result<i32, Failed> {
         let name = words.next();
         let first = words.next();
         match name {
@@ -281,7 +285,7 @@ impl<'p, P: Process> Wg<'p, P> {
         if *command == Command::Set {
             let (Some(first), Some(second)) = (first, second) else { return Err(usage()) };
             let mut words = core::iter::once(second).chain(words);
-            return self.configure(*command, first, Source::Words(&mut words));
+            return self.configure(memory, *command, first, Source::Words(&mut words));
         }
         match (command, first, second) {
             _ if words.next().is_some() => Err(usage()),
@@ -290,11 +294,15 @@ impl<'p, P: Process> Wg<'p, P> {
                 Ok(0)
             }
             (Command::Show, Some("interfaces"), Some(_)) => Err(usage()),
-            (Command::Show, of, None) => self.show(of, Ok(Form::Pretty)),
-            (Command::Show, of, Some(field)) => self.show(of, Form::named(field).ok_or(field)),
-            (Command::ShowConf, Some(of), None) => self.show(Some(of), Ok(Form::Configuration)),
+            (Command::Show, of, None) => self.show(memory, of, Ok(Form::Pretty)),
+            (Command::Show, of, Some(field)) => {
+                self.show(memory, of, Form::named(field).ok_or(field))
+            }
+            (Command::ShowConf, Some(of), None) => {
+                self.show(memory, Some(of), Ok(Form::Configuration))
+            }
             (Command::SetConf | Command::AddConf | Command::SyncConf, Some(of), Some(path)) => {
-                self.configure(*command, of, Source::File(path))
+                self.configure(memory, *command, of, Source::File(path))
             }
             (Command::GenKey | Command::GenPsk, None, _) => {
                 self.generate(*command == Command::GenKey)
@@ -314,44 +322,43 @@ impl<'p, P: Process> Wg<'p, P> {
         Ok(Kernel::new(route, generic, self.slot, buffers).with_user_space(self))
     }
 
-    fn interface(&self, name: &str) -> Result<IfName, Failed> {
-        name.parse().map_err(|error| self.say(format_args!("`{}`: {error}", shown(name))))
+    /// An empty file for more than memory should hold.
+    fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
+    where
+        'p: 'w,
+    {
+        Spool::new(self.slot, self.process.scratch(), window)
     }
 
-    /// `set`, `setconf`, `addconf` and `syncconf`.
-    fn configure(
-        &self,
-        command: Command,
-        name: &str,
-        source: Source<'_, '_, '_, P::File>,
-    ) -> Result<i32, Failed> {
-        if command != Command::SyncConf {
-            return self.configure_with(command, name, source, None);
-        }
-        let mut key = [0; 16];
-        let random = self.process.random(&mut key);
-        random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
-        self.configure_with(command, name, source, Some(&mut Lookup::new(key)))
+    fn interface(&self, name: &str) -> Result<IfName, Failed> {
+        name.parse().map_err(|error| self.say(format_args!("`{}`: {error}", shown(name))))
     }
 
     /// `addconf` from a file of wg-quick(8).
     pub(crate) fn add_quick(
         &self,
+        memory: &mut Memory,
         name: &str,
         file: &mut Spool<'_, P::File>,
     ) -> Result<i32, Failed> {
-        self.configure_with(Command::AddConf, name, Source::Quick(file), None)
+        self.configure(memory, Command::AddConf, name, Source::Quick(file))
     }
 
-    fn configure_with(
+    /// `set`, `setconf`, `addconf` and `syncconf`.
+    fn configure(
         &self,
+        memory: &mut Memory,
         command: Command,
         name: &str,
         source: Source<'_, '_, '_, P::File>,
-        mut lookup: Option<&mut Lookup>,
     ) -> Result<i32, Failed> {
-        let (mut peers, mut ips, mut extras) = ([0; WINDOW], [0; WINDOW], [0; 4096]);
-        let spool = |window| Spool::new(self.slot, self.process.scratch(), window);
+        let Memory { buffers, set, piece, windows: [peers, ips], small: [extras, _], lookup } =
+            memory;
+        let mut lookup = Some(lookup).filter(|_| command == Command::SyncConf);
+        if let Some(lookup) = &mut lookup {
+            let random = self.process.random(lookup.key());
+            random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
+        }
         let whole = DeviceChange {
             private_key: Some(SecretKey([0; KEY_LEN])),
             listen_port: Some(0),
@@ -360,35 +367,32 @@ impl<'p, P: Process> Wg<'p, P> {
         };
         let adds = matches!(command, Command::Set | Command::AddConf);
         let device = if adds { DeviceChange::default() } else { whole };
-        let (peers, ips) = (spool(&mut peers), spool(&mut ips));
+        let (peers, ips) = (self.spool(peers), self.spool(ips));
         let mut wanted = Wanted { device, peers, ips, count: 0, takes_away: false };
         let mut reader = Reader::new(self, &mut wanted, lookup.as_deref_mut());
         match source {
             Source::Words(words) => reader.words(words)?,
-            Source::File(path) => reader.file(path)?,
+            Source::File(path) => reader.file(path, piece)?,
             Source::Quick(file) => reader.quick(file)?,
         }
         let lost = reader.lost;
         let of = self.interface(name)?;
-        let mut buffers = Buffers::default();
-        let mut set = [0; SET];
-        let mut kernel = self.kernel(&mut buffers)?;
+        let mut kernel = self.kernel(buffers)?;
         kernel.choose(of);
         let done = match lookup {
-            None => match send::send(&mut kernel, of, &mut wanted, None, &mut set) {
+            None => match send::send(&mut kernel, of, &mut wanted, None, set) {
                 // Kernels before 6.16 do not know how to take an allowed IP away.
                 Err(_) if wanted.takes_away && self.slot.is(Errno::EINVAL) => {
-                    self.take_away(&mut kernel, of, &mut wanted, &mut set)
+                    self.take_away(&mut kernel, of, &mut wanted, set)
                 }
                 sent => sent.map(|_| ()),
             },
             Some(lookup) => {
-                let extras = spool(&mut extras);
-                sync::sync(&mut kernel, of, &mut wanted, lookup, extras, &mut set)
+                let extras = self.spool(extras);
+                sync::sync(&mut kernel, of, &mut wanted, lookup, extras, set)
             }
         };
-        set.as_mut_slice().zeroize();
-        buffers.answer.as_mut_slice().zeroize();
+        kernel.wipe();
         done.map_err(|fault| {
             let port = "another program or interface has this port";
             let about = Some(Subject::ListenPort);

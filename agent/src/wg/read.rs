@@ -17,7 +17,7 @@ use super::{Failed, Wg};
 use crate::fault::Fault;
 
 /// Bytes read from a file at once.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 /// How often a name is asked for again, unless told otherwise.
 const RETRIES: u32 = 15;
 /// The first and the longest wait before a name is asked for again, in milliseconds.
@@ -66,27 +66,32 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         self.end(read)
     }
 
-    /// Reads a file.
-    pub(super) fn file(&mut self, path: &str) -> Result<(), Failed> {
+    /// Reads a file, by pieces.
+    pub(super) fn file(&mut self, path: &str, piece: &mut [u8; PIECE]) -> Result<(), Failed> {
         self.fresh = REPLACE;
         let wg = self.wg;
         let refused = |errno| wg.say(format_args!("{}: {errno}", shown(path)));
         let mut input = wg.process.open(Some(path)).map_err(refused)?;
         let mut file = conf::File::new();
-        let mut piece = [0; PIECE];
+        let mut used = 0;
         let read = loop {
             let take = &mut |line, item: &Item<'_>| self.take(line, item);
-            let read = match wg.process.read(&mut input, &mut piece) {
-                Err(errno) => return Err(refused(errno)),
-                Ok(0) => break file.end(take),
-                Ok(len) => file.feed(piece.get(..len).unwrap_or_default(), take),
+            let read = match wg.process.read(&mut input, piece) {
+                Err(errno) => break Err(refused(errno)),
+                Ok(0) => break Ok(file.end(take)),
+                Ok(len) => {
+                    used = len.max(used);
+                    file.feed(piece.get(..len).unwrap_or_default(), take)
+                }
             };
             if read.is_err() {
-                break read;
+                break Ok(read);
             }
         };
-        piece.as_mut_slice().zeroize();
-        self.end(read)
+        if let Some(used) = piece.get_mut(..used) {
+            used.zeroize();
+        }
+        self.end(read?)
     }
 
     /// Reads what a file of wg-quick(8) has for wg(8).

@@ -12,18 +12,12 @@ use super::out::Out;
 use super::process::Process;
 use super::show::{Form, Show};
 use super::spool::Spool;
-use super::{Command, Failed, Wg};
+use super::{Command, Failed, Memory, Wg};
 use crate::fault::Fault;
-use crate::kernel::{Buffers, Kernel, steady};
+use crate::kernel::{Kernel, steady};
 use crate::system::File;
 use crate::walk::each_event;
 
-/// Bytes of text that are kept out of a file.
-const TEXT: usize = 32 * 1024;
-/// Bytes written to standard output at once, other than what was in a file.
-const PAGE: usize = 4 * 1024;
-/// Bytes of the names of interfaces, and of what orders peers.
-const WINDOW: usize = 2 * 1024;
 /// Bytes of a name (`IFNAMSIZ`).
 const NAME: usize = 16;
 
@@ -39,17 +33,20 @@ struct Screen<'k, 's, 'b, 'w, P: Process> {
 impl<P: Process> Wg<'_, P> {
     /// `show` of an interface, of `all`, or of their names, and `showconf`. `form` may be a field that
     /// there is none of.
-    pub(super) fn show(&self, of: Option<&str>, form: Result<Form, &str>) -> Result<i32, Failed> {
-        let mut buffers = Buffers::default();
-        let mut kernel = self.kernel(&mut buffers)?;
-        let (mut page, mut text, mut order) = ([0; PAGE], [0; TEXT], [0; WINDOW]);
-        let spool = |window| Spool::new(self.slot, self.process.scratch(), window);
+    pub(super) fn show(
+        &self,
+        memory: &mut Memory,
+        of: Option<&str>,
+        form: Result<Form, &str>,
+    ) -> Result<i32, Failed> {
+        let Memory { buffers, windows: [text, order], small: [names, page], .. } = memory;
+        let mut kernel = self.kernel(buffers)?;
         let mut screen = Screen {
             wg: self,
             kernel: &mut kernel,
-            text: spool(&mut text),
-            order: Order::new(spool(&mut order)),
-            out: Out::new(self, &mut page),
+            text: self.spool(text),
+            order: Order::new(self.spool(order)),
+            out: Out::new(self, page),
         };
         let shown = match of {
             // For `showconf` these two are names like any other.
@@ -61,8 +58,7 @@ impl<P: Process> Wg<'_, P> {
                 screen.device(of, form, false).map_err(|fault| self.no_access(of, fault))
             }
             of => {
-                let mut names = [0; WINDOW];
-                let mut names = Spool::new(self.slot, self.process.scratch(), &mut names);
+                let mut names = self.spool(names);
                 let listed = screen.list(&mut names);
                 listed.map_err(|fault| self.tell("cannot list the interfaces", "", fault))?;
                 match of {
@@ -73,6 +69,7 @@ impl<P: Process> Wg<'_, P> {
         };
         let Screen { out, .. } = screen;
         let written = out.finish();
+        kernel.wipe();
         shown.and(written)
     }
 

@@ -32,6 +32,7 @@ const FILTER: usize = 1 << 16;
 const ROUNDS: u8 = 5;
 
 /// Hashes of which it is known that they were not there, or that they may have been.
+#[derive(Debug)]
 struct Filter([u8; FILTER]);
 
 impl Filter {
@@ -60,6 +61,7 @@ impl Filter {
 }
 
 /// What is noted about a configuration while it is read.
+#[derive(Debug)]
 pub(super) struct Lookup {
     key: [u8; 16],
     /// The last peer in each bucket, counted from 1.
@@ -77,10 +79,15 @@ fn bucket(key: &PublicKey) -> usize {
 }
 
 impl Lookup {
-    /// With a random key.
-    pub(super) const fn new(key: [u8; 16]) -> Self {
+    /// Without a key.
+    pub(super) const fn new() -> Self {
         let (seen, twice) = (Filter([0; FILTER]), Filter([0; FILTER]));
-        Self { key, buckets: [0; BUCKETS], seen, twice, any_twice: false }
+        Self { key: [0; 16], buckets: [0; BUCKETS], seen, twice, any_twice: false }
+    }
+
+    /// Where its random key belongs, before anything is noted.
+    pub(super) const fn key(&mut self) -> &mut [u8; 16] {
+        &mut self.key
     }
 
     /// Takes note of an allowed IP of `peer`.

@@ -41,6 +41,8 @@ pub struct Writer<'b> {
     outermost: Option<usize>,
     /// How much of `buf` may be written, so that all lengths can be counted.
     limit: usize,
+    /// How much of `buf` was ever written.
+    reach: usize,
 }
 
 /// The most bytes that messages may have: their lengths have 32 bits.
@@ -50,7 +52,7 @@ impl<'b> Writer<'b> {
     /// Starts at the beginning of `buf`, whose content does not matter.
     #[must_use]
     pub const fn new(buf: &'b mut [u8]) -> Self {
-        Self { buf, len: 0, message: None, outermost: None, limit: MESSAGES_MAX }
+        Self { buf, len: 0, message: None, outermost: None, limit: MESSAGES_MAX, reach: 0 }
     }
 
     /// How many bytes are written.
@@ -95,6 +97,13 @@ impl<'b> Writer<'b> {
         self.count(start);
         self.message = Some(start);
         Ok(())
+    }
+
+    /// Wipes what was ever written, for those who write keys.
+    pub(super) fn wipe(&mut self) {
+        if let Some(written) = self.buf.get_mut(..self.reach) {
+            zeroize::Zeroize::zeroize(written);
+        }
     }
 
     /// Changes the sequence number of the current message.
@@ -258,6 +267,7 @@ impl<'b> Writer<'b> {
         }
         let room = self.buf.get_mut(self.len..end).ok_or(Full)?;
         self.len = end;
+        self.reach = self.reach.max(end);
         Ok(room)
     }
 

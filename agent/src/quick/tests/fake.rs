@@ -56,7 +56,12 @@ pub(super) struct Machine {
 impl Machine {
     /// Runs a command line. The exit code and what was said.
     pub(super) fn run(&self, line: &str) -> (i32, String, String) {
-        let code = crate::quick::run(self, "wg-quick", &mut line.split(' '));
+        let code = crate::quick::run(
+            self,
+            &mut Box::<crate::wg::Memory>::default(),
+            "wg-quick",
+            &mut line.split(' '),
+        );
         let text = |bytes: &RefCell<Vec<u8>>| String::from_utf8(bytes.take()).unwrap();
         (code, text(&self.wg.out), text(&self.wg.err))
     }

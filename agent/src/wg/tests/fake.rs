@@ -84,7 +84,7 @@ impl Fake {
     pub(crate) fn run(&self, line: &str) -> (i32, String, String) {
         let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
         let mut words = words.filter(|_| !line.is_empty());
-        let code = crate::wg::run(self, "wg", &mut words);
+        let code = crate::wg::run(self, &mut Box::<crate::wg::Memory>::default(), "wg", &mut words);
         let text = |bytes: &RefCell<Vec<u8>>| String::from_utf8(bytes.take()).unwrap();
         (code, text(&self.out), text(&self.err))
     }

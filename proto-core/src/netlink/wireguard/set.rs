@@ -111,6 +111,8 @@ impl core::error::Error for SetError {}
 ///
 /// A message begins with the target; only the first has what belongs to the device. A peer whose
 /// allowed IPs go on in the next message is there by its key alone, without what was already set.
+///
+/// What it wrote is wiped when it goes.
 #[derive(Debug)]
 pub struct SetEncoder<'b> {
     writer: Writer<'b>,
@@ -137,6 +139,13 @@ struct Last {
     /// The flags without which the kernel would make the peer in the next message that it removed,
     /// or was told not to make, in this one.
     flags: u32,
+}
+
+impl Drop for SetEncoder<'_> {
+    fn drop(&mut self) {
+        // Keys pass through it.
+        self.writer.wipe();
+    }
 }
 
 impl<'b> SetEncoder<'b> {

@@ -1,0 +1,51 @@
+//! The memory that the commands work in, in one piece and fixed. It is zeros at first, and most of it stays
+//! so where there are few peers: in a place that costs nothing before it is written to, a command takes
+//! as much as it has to do.
+
+use super::read::PIECE;
+use super::sync::Lookup;
+use crate::kernel::Buffers;
+
+/// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
+/// 64 KiB.
+const SET: usize = 32 * 1024;
+/// Bytes in a window over a file.
+const WINDOW: usize = 32 * 1024;
+/// Bytes in a window over what there is less of.
+const SMALL: usize = 4 * 1024;
+
+/// The memory of one command.
+#[derive(Debug)]
+pub struct Memory {
+    pub(super) buffers: Buffers,
+    /// The message to the kernel.
+    pub(super) set: [u8; SET],
+    /// What was read of a configuration.
+    pub(super) piece: [u8; PIECE],
+    /// The peers and their allowed IPs, or the text of a device and the order of its peers.
+    pub(super) windows: [[u8; WINDOW]; 2],
+    /// The peers to remove, or the names of interfaces, and a page of output.
+    pub(super) small: [[u8; SMALL]; 2],
+    pub(super) lookup: Lookup,
+}
+
+impl Memory {
+    /// All zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            buffers: Buffers::new(),
+            set: [0; SET],
+            piece: [0; PIECE],
+            windows: [[0; WINDOW]; 2],
+            small: [[0; SMALL]; 2],
+            lookup: Lookup::new(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
