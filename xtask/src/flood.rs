@@ -17,8 +17,8 @@ use crate::{
         router::{Reach, Router, Said, identity},
     },
 };
-use anyhow::{Context, Result, anyhow, ensure};
-use barrage::{Barrage, Sent};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use barrage::Barrage;
 use gauge::Gauge;
 use shots::Shots;
 use std::{
@@ -40,6 +40,19 @@ pub(crate) struct Args {
     /// How many datagrams are sent in a second
     #[arg(long, default_value_t = 20_000)]
     rate: u32,
+    /// How many peers the owner pushes
+    #[arg(long, default_value_t = 200)]
+    peers: u32,
+}
+
+/// How much is done.
+pub(crate) struct Effort {
+    /// How long each flood lasts at least.
+    pub(crate) duration: Duration,
+    /// How many datagrams are sent in a second.
+    pub(crate) rate: u32,
+    /// How many peers the owner pushes: so many datagrams have to come through.
+    pub(crate) peers: u32,
 }
 
 impl Args {
@@ -49,7 +62,8 @@ impl Args {
         let lab = Lab::prepare(Arch::X86_64)?;
         let target = Target::boot(&lab, &agent, &tool)?;
         let duration = Duration::from_secs(self.seconds);
-        flood(&target, duration, self.rate, &mut |line| println!("{line}"))?;
+        let Self { rate, peers, .. } = self;
+        flood(&target, &Effort { duration, rate, peers }, &mut |line| println!("{line}"))?;
         println!("every promise was kept");
         Ok(ExitCode::SUCCESS)
     }
@@ -62,8 +76,6 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const STRANGERS: &str = "198.18.0.0/15";
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
-/// How many peers the owner pushes.
-const PEERS: u32 = 200;
 /// How much the agent's memory may move. A page or two is the depth of a call.
 const MEMORY_KIB: u32 = 16;
 
@@ -93,25 +105,25 @@ impl<'t> Target<'t> {
 /// push. `show` gets a line for each thing that was measured. An error says which promise was broken.
 pub(crate) fn flood(
     target: &Target<'_>,
-    duration: Duration,
-    rate: u32,
+    effort: &Effort,
     show: &mut dyn FnMut(&str),
 ) -> Result<()> {
+    let peers = effort.peers;
     let router = &target.router;
     let mut rng = Rng::new(1);
-    let mut config = Config::random(&mut rng, PEERS, 3);
+    let mut config = Config::random(&mut rng, peers, 3);
     let started = Instant::now();
     router.push_and_see(&Reach::Udp, &config)?;
     let quiet = started.elapsed().as_secs_f32();
     let before = router.memory()?;
-    show(&format!("a push of {PEERS} peers without a flood: {quiet:.1} s, memory {before} KiB"));
+    show(&format!("a push of {peers} peers without a flood: {quiet:.1} s, memory {before} KiB"));
     let key = identity(&router.vm, "")?.parse().map_err(|_| anyhow!("the router's key"))?;
     for shots in shots::all(target.mac, &key, &mut rng)? {
         let broken = |error: anyhow::Error| error.context(format!("flooding with {}", shots.name));
-        let cost = alone(target, &shots, duration, rate).map_err(broken)?;
+        let cost = alone(target, &shots, effort).map_err(broken)?;
         show(&cost);
-        config = Config::random(&mut rng, PEERS, 3);
-        let line = during_push(target, &shots, &config, duration, rate).map_err(broken)?;
+        config = Config::random(&mut rng, peers, 3);
+        let line = during_push(target, &shots, &config, effort).map_err(broken)?;
         let after = router.memory()?;
         show(&format!("  {line}, memory {after} KiB"));
         ensure!(
@@ -123,24 +135,35 @@ pub(crate) fn flood(
     Ok(())
 }
 
+/// How often a flood is sent until enough of it has come through: the machine may have other things to do.
+const ROUNDS: u32 = 20;
+
 /// What each datagram costs, from a flood with nothing else going on.
-fn alone(target: &Target<'_>, shots: &Shots, duration: Duration, rate: u32) -> Result<String> {
-    let barrage = Barrage { frames: &target.frames, shots, rate: shots.rate.unwrap_or(rate) };
+fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> {
+    let barrage = Barrage::new(&target.frames, shots, effort.rate);
     let before = Gauge::read(&target.router.vm)?;
-    let sent = barrage.fire(|elapsed| elapsed < duration)?;
-    let passed = Gauge::read(&target.router.vm)?.since(&before);
-    let Sent { offered, answers, .. } = &sent;
-    let line = format!(
-        "{}: offered {offered} ({}/s), {} came to the agent, {:.1} us of CPU each; {answers}",
-        shots.name,
-        sent.rate(),
-        passed.received,
-        passed.micros_each()
-    );
-    shots.check(&sent.answers).with_context(|| line.clone())?;
-    // Without this nothing would be shown at all.
-    ensure!(passed.received * 50 > *offered, "too few came through: {line}");
-    Ok(line)
+    // Without so many nothing would be shown at all.
+    let enough = effort.duration.as_secs_f64() * f64::from(barrage.rate()) / 50.0;
+    let mut offered = 0;
+    let mut line = String::new();
+    for _ in 0..ROUNDS {
+        let sent = barrage.fire(|elapsed| elapsed < effort.duration)?;
+        let passed = Gauge::read(&target.router.vm)?.since(&before);
+        offered += sent.offered;
+        line = format!(
+            "{}: offered {offered} ({}/s), {} came to the agent, {:.1} us of CPU each; {}",
+            shots.name,
+            sent.rate(),
+            passed.received,
+            passed.micros_each(),
+            sent.answers
+        );
+        shots.check(&sent.answers).with_context(|| line.clone())?;
+        if passed.received as f64 > enough {
+            return Ok(line);
+        }
+    }
+    bail!("too few came through: {line}")
 }
 
 /// A push by an owner who waits longer than usual: an emulated machine takes in but a part of what is
@@ -156,15 +179,14 @@ fn during_push(
     target: &Target<'_>,
     shots: &Shots,
     config: &Config,
-    duration: Duration,
-    rate: u32,
+    effort: &Effort,
 ) -> Result<String> {
     let router = &target.router;
-    let barrage = Barrage { frames: &target.frames, shots, rate: shots.rate.unwrap_or(rate) };
+    let barrage = Barrage::new(&target.frames, shots, effort.rate);
     let over = AtomicBool::new(false);
+    let on = |elapsed| elapsed < effort.duration || !over.load(Ordering::Relaxed);
     let (sent, pushed) = thread::scope(|scope| {
-        let firing = scope
-            .spawn(|| barrage.fire(|elapsed| elapsed < duration || !over.load(Ordering::Relaxed)));
+        let firing = scope.spawn(|| barrage.fire(on));
         thread::sleep(Duration::from_millis(200));
         let started = Instant::now();
         let pushed = push(router, config).map(|said| (said, started.elapsed()));

@@ -14,10 +14,10 @@ const TICK: Duration = Duration::from_millis(1);
 const ECHO: Duration = Duration::from_millis(500);
 
 pub(super) struct Barrage<'a> {
-    pub(super) frames: &'a Frames,
-    pub(super) shots: &'a Shots,
+    frames: &'a Frames,
+    shots: &'a Shots,
     /// Frames in a second.
-    pub(super) rate: u32,
+    rate: u32,
 }
 
 /// What was sent, and what came of it.
@@ -69,7 +69,17 @@ impl fmt::Display for Answers {
     }
 }
 
-impl Barrage<'_> {
+impl<'a> Barrage<'a> {
+    /// At `rate`, unless the shots have one of their own.
+    pub(super) fn new(frames: &'a Frames, shots: &'a Shots, rate: u32) -> Self {
+        Self { frames, shots, rate: shots.rate.unwrap_or(rate) }
+    }
+
+    /// Frames in a second.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate
+    }
+
     /// Sends for as long as `on` says, which is told for how long it has.
     pub(super) fn fire(&self, on: impl Fn(Duration) -> bool) -> Result<Sent> {
         let started = Instant::now();

@@ -160,8 +160,8 @@ impl<'lab> Machine<'lab> {
         add(&["-kernel", path_text(self.lab.kernel())?, "-initrd", "init.cpio"]);
 
         let mut append = format!(
-            "console={} quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
-            profile.console, self.name, profile.line
+            "console={} {}quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
+            profile.console, profile.append, self.name, profile.line
         );
         if !self.counts_instructions {
             // The emulator translates a program anew for each place it is loaded at, which takes it longer
