@@ -160,6 +160,11 @@ fn a_program_that_fails_leaves_nothing() {
     let (code, _, said) = machine.run("up wg0");
     assert_eq!(code, 2, "{said}");
     assert!(!said.contains("[!]"), "{said}");
+    machine.wg.variables.clear();
+    machine.wg.files.insert("/sys/module/wireguard".to_owned(), Vec::new());
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 2, "{said}");
+    assert!(!said.contains("[!]"), "{said}");
 }
 
 #[test]

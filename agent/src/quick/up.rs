@@ -93,7 +93,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let process = self.wg.process;
         let named = process.variable(c"WG_QUICK_USERSPACE_IMPLEMENTATION");
         let program = named.filter(|name| !name.is_empty()).unwrap_or("wireguard-go");
-        let missing = process.mode("/sys/module/wireguard").is_err();
+        let missing = process.open(Some("/sys/module/wireguard")).is_err();
         Some(program).filter(|program| missing && process.has(program))
     }
 

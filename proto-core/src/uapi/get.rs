@@ -15,7 +15,7 @@ use crate::conf::value::{endpoint, net};
 use crate::key::{PublicKey, SecretKey};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
-use crate::protocol::session::StaticKey;
+use crate::protocol::session::public;
 
 /// The longest line: an endpoint with the longest host name, and room.
 const LINE: usize = 384;
@@ -207,7 +207,6 @@ impl Known {
             }
             _ => {}
         }
-        let heard = Handshake { secs: 0, nanos: 0 };
         let Some(peer) = &mut self.peer else {
             let device = &mut self.device;
             match field {
@@ -216,8 +215,7 @@ impl Known {
                 Field::PrivateKey => {
                     let key = SecretKey(unhex(value)?);
                     if !key.is_zero() {
-                        device.private_key = Some(key);
-                        device.public_key = Some(StaticKey::new(key).public());
+                        (device.private_key, device.public_key) = (Some(key), Some(public(key)));
                     }
                 }
                 // Of a peer, and there is none.
@@ -235,14 +233,14 @@ impl Known {
             }
             Field::AllowedIp => sink.event(&Event::AllowedIp(net(value)?)),
             Field::Keepalive => peer.persistent_keepalive = short?,
-            Field::Seconds => match number?.try_into().ok()? {
-                0 => {}
-                secs => peer.latest_handshake.get_or_insert(heard).secs = secs,
-            },
-            Field::Nanoseconds => match number?.try_into().ok()? {
-                0 => {}
-                nanos => peer.latest_handshake.get_or_insert(heard).nanos = nanos,
-            },
+            Field::Seconds | Field::Nanoseconds => {
+                let part: i64 = number?.try_into().ok()?;
+                if part != 0 {
+                    let time = peer.latest_handshake.get_or_insert(Handshake { secs: 0, nanos: 0 });
+                    let Handshake { secs, nanos } = time;
+                    *(if matches!(field, Field::Seconds) { secs } else { nanos }) = part;
+                }
+            }
             Field::RxBytes => peer.rx_bytes = number?,
             Field::TxBytes => peer.tx_bytes = number?,
             // Of the device, behind it.

@@ -21,6 +21,12 @@ impl Write for Lines<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.text(text.as_bytes()).map_err(|Full| fmt::Error)
     }
+
+    fn write_char(&mut self, char: char) -> fmt::Result {
+        // There is nothing but ASCII in these lines, and UTF-8 takes more program.
+        let byte = u8::try_from(char).map_err(|_| fmt::Error)?;
+        self.0.text(&[byte]).map_err(|Full| fmt::Error)
+    }
 }
 
 /// Puts text, of which a part may be left behind if it is [`Full`].
@@ -32,10 +38,15 @@ fn put(writer: &mut Writer<'_>, text: fmt::Arguments<'_>) -> Result<(), Full> {
 #[cfg_attr(feature = "small", inline(never))]
 fn key(writer: &mut Writer<'_>, name: &str, key: &[u8; KEY_LEN]) -> Result<(), Full> {
     let mut text = hex(key);
-    put(writer, format_args!("{name}="))?;
-    let done = writer.text(&text);
+    let put = put_key(writer, name.as_bytes(), &text);
     text.zeroize();
-    done?;
+    put
+}
+
+fn put_key(writer: &mut Writer<'_>, name: &[u8], text: &[u8]) -> Result<(), Full> {
+    writer.text(name)?;
+    writer.text(b"=")?;
+    writer.text(text)?;
     writer.text(b"\n")
 }
 
