@@ -1,13 +1,11 @@
 //! The sockets of programs with WireGuard in them, which lie in one folder under the names of their
 //! interfaces. What is said through them is the library's.
 
-use core::ffi::CStr;
 use core::fmt::Write;
 use core::time::Duration;
 
 use postwired::system::Disk;
 use proto_core::netlink::Errno;
-use proto_core::text::prefix;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io;
@@ -18,21 +16,16 @@ use rustix::net::{
 
 use crate::linux::{Dir, Path, again, errno};
 
-/// Where they are, as `wg` has it.
-const FOLDER: &CStr = c"/var/run/wireguard/";
-/// What is behind the name of the interface.
-const SUFFIX: &str = ".sock";
-
 /// Tells the names of all that are there, also of those that nobody listens on any more.
 pub(crate) fn each(take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = match again(|| rustix::fs::open(FOLDER, flags, Mode::empty())) {
+    let folder = match again(|| rustix::fs::open(c"/var/run/wireguard", flags, Mode::empty())) {
         Err(Errno::ENOENT) => return Ok(()),
         other => other?,
     };
     Dir(folder).each_name(&mut |file| {
         if let Ok(file) = file.to_str()
-            && let Some(name) = file.strip_suffix(SUFFIX)
+            && let Some(name) = file.strip_suffix(".sock")
         {
             take(name);
         }
@@ -43,7 +36,7 @@ pub(crate) fn each(take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
 pub(crate) fn find(name: &str) -> Result<Option<OwnedFd>, Errno> {
     let mut path: heapless::String<64> = heapless::String::new();
     // It fits: the name of an interface is short.
-    let _ = write!(path, "{}{}{SUFFIX}", FOLDER.to_str().unwrap_or_default(), prefix(name, 32));
+    let _ = write!(path, "/var/run/wireguard/{name}.sock");
     let path = Path::new(&path);
     let path = path.as_c();
     let stat = rustix::fs::statat(CWD, path, AtFlags::empty());

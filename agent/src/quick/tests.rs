@@ -145,10 +145,23 @@ fn a_program_that_fails_leaves_nothing() {
     let mut machine = without_wireguard("wireguard-go", 3);
     let (code, _, said) = machine.run("up wg0");
     assert_eq!(code, 3, "{said}");
+    assert!(!said.contains("ip link delete"), "{said}");
+    // This one has made its interface before it failed.
+    machine.programs.insert("half-wireguard", 4);
+    machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "half-wireguard");
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.ends_with("[#] ip link delete dev wg0\n"), "{said}");
+    assert!(!machine.tables.borrow().link);
     // An empty variable is none; a program that is not there is not tried, and with the module none is.
     machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "");
     assert_eq!(machine.run("up wg0").0, 3);
     machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "other-wireguard");
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 2, "{said}");
+    assert!(!said.contains("[!]"), "{said}");
+    machine.wg.variables.clear();
+    machine.wg.files.insert("/sys/module/wireguard".to_owned(), Vec::new());
     let (code, _, said) = machine.run("up wg0");
     assert_eq!(code, 2, "{said}");
     assert!(!said.contains("[!]"), "{said}");

@@ -71,19 +71,22 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         });
         let made = made.map_err(|fault| slot.reword(fault, Errno::EOPNOTSUPP, None, NO_WIREGUARD));
         let made = made.map_err(|fault| self.refused("cannot make the interface", fault));
-        let made = made.or_else(|exit| {
-            let Some(program) = self.program_in_its_place() else { return Err(exit) };
-            let words = "Missing WireGuard kernel module. Falling back to slow userspace \
-                         implementation.";
-            self.wg.note("[!] ", format_args!("{words}"));
-            self.program(program, &[name.as_str()], None)
-        });
-        made?;
+        let made = match made.map_err(|exit| (exit, self.program_in_its_place())) {
+            Ok(()) => Ok(()),
+            Err((exit, None)) => return Err(exit),
+            Err((_, Some(program))) => {
+                let words = "Missing WireGuard kernel module. Falling back to slow userspace \
+                             implementation.";
+                self.wg.note("[!] ", format_args!("{words}"));
+                self.program(program, &[name.as_str()], None)
+            }
+        };
+        // Also of a program that failed: what it has made goes again.
         let link = self.kernel.link(name);
         let link = link.map_err(|fault| self.refused("cannot look for the interface", fault))?;
         self.index = link.map_or(0, |link| link.index);
         self.kernel.choose(name);
-        Ok(())
+        made
     }
 
     /// The program that has the interface where the kernel has no WireGuard.
@@ -91,7 +94,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let process = self.wg.process;
         let named = process.variable(c"WG_QUICK_USERSPACE_IMPLEMENTATION");
         let program = named.filter(|name| !name.is_empty()).unwrap_or("wireguard-go");
-        let missing = process.mode("/sys/module/wireguard").is_err();
+        let missing = process.open(Some("/sys/module/wireguard")).is_err();
         Some(program).filter(|program| missing && process.has(program))
     }
 

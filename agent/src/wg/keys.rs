@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use proto_core::key::{KEY_LEN, SecretKey};
-use proto_core::protocol::session::StaticKey;
+use proto_core::protocol::session::public;
 use zeroize::Zeroize;
 
 use super::out::Out;
@@ -35,7 +35,7 @@ impl<P: Process> Wg<'_, P> {
         let mut input = self.process.open(None).map_err(refused)?;
         match self.read_key(&mut input, true).map_err(refused)? {
             KeyText::Key(mut key) => {
-                let printed = self.print_key(&StaticKey::new(key).public().0);
+                let printed = self.print_key(&public(key).0);
                 key.0.as_mut_slice().zeroize();
                 printed
             }

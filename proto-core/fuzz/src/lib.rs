@@ -15,6 +15,7 @@ pub mod quick_file;
 pub mod responder;
 pub mod seek;
 pub mod set_encoder;
+pub mod uapi;
 pub mod wg_file;
 pub mod wg_words;
 pub mod wireguard_decoder;
@@ -43,5 +44,5 @@ macro_rules! targets {
 targets! {
     netlink_reader wireguard_decoder set_encoder deframer protocol client
     responder channel seek connector
-    wg_file wg_words quick_file
+    wg_file wg_words quick_file uapi
 }

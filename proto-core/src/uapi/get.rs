@@ -13,15 +13,46 @@ use super::unhex;
 use crate::conf::Host;
 use crate::conf::value::{endpoint, net};
 use crate::key::{PublicKey, SecretKey};
-use crate::netlink::text::Text;
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
-use crate::protocol::session::StaticKey;
+use crate::protocol::session::public;
 
 /// The longest line: an endpoint with the longest host name, and room.
 const LINE: usize = 384;
-/// How much of a line's name an error keeps.
-const NAME: usize = 32;
+
+/// A setting.
+#[derive(Clone, Copy)]
+enum Field {
+    Errno,
+    PublicKey,
+    PrivateKey,
+    ListenPort,
+    Fwmark,
+    PresharedKey,
+    Endpoint,
+    AllowedIp,
+    Keepalive,
+    Seconds,
+    Nanoseconds,
+    RxBytes,
+    TxBytes,
+}
+
+const FIELDS: &[(Field, &str)] = &[
+    (Field::Errno, "errno"),
+    (Field::PublicKey, "public_key"),
+    (Field::PrivateKey, "private_key"),
+    (Field::ListenPort, "listen_port"),
+    (Field::Fwmark, "fwmark"),
+    (Field::PresharedKey, "preshared_key"),
+    (Field::Endpoint, "endpoint"),
+    (Field::AllowedIp, "allowed_ip"),
+    (Field::Keepalive, "persistent_keepalive_interval"),
+    (Field::Seconds, "last_handshake_time_sec"),
+    (Field::Nanoseconds, "last_handshake_time_nsec"),
+    (Field::RxBytes, "rx_bytes"),
+    (Field::TxBytes, "tx_bytes"),
+];
 
 /// Takes what an answer says.
 pub trait Sink {
@@ -41,7 +72,7 @@ pub enum AnswerError {
     /// The value of a line.
     Value {
         /// What is before the `=`.
-        name: Text<NAME>,
+        name: &'static str,
         /// The peer that the line belongs to.
         peer: Option<PublicKey>,
     },
@@ -111,6 +142,7 @@ impl Answer {
     ///
     /// # Errors
     /// The first thing that is wrong, or at the end that the request was refused.
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<bool, AnswerError> {
         for byte in bytes {
             if *byte != b'\n' {
@@ -131,16 +163,22 @@ impl Answer {
             let at = line.iter().position(|byte| *byte == b'=').ok_or(AnswerError::Malformed)?;
             let (name, value) = line.split_at_checked(at).unwrap_or_default();
             let value = value.get(1..).unwrap_or_default();
-            known.setting(name, value, sink).ok_or_else(|| AnswerError::Value {
-                name: Text::cut(core::str::from_utf8(name).unwrap_or("line")),
-                peer: known.peer.map(|peer| peer.public_key),
-            })?;
+            known.line(name, value, sink)?;
         }
         Ok(false)
     }
 }
 
 impl Known {
+    /// Takes note of a line. Newer programs may say more than is known.
+    fn line(&mut self, name: &[u8], value: &[u8], sink: &mut dyn Sink) -> Result<(), AnswerError> {
+        let known = |(_, known): &&(Field, &str)| known.as_bytes() == name;
+        let Some((field, name)) = FIELDS.iter().find(known) else { return Ok(()) };
+        let taken = self.setting(*field, value, sink);
+        let peer = self.peer.as_ref().map(|peer| peer.public_key);
+        taken.ok_or(AnswerError::Value { name, peer })
+    }
+
     /// Tells the last peer, or the device if there was none.
     fn tell(&mut self, sink: &mut dyn Sink) {
         if !core::mem::replace(&mut self.told, true) {
@@ -151,65 +189,61 @@ impl Known {
         }
     }
 
-    /// Takes note of a line. Nothing if its value is wrong.
-    fn setting(&mut self, name: &[u8], value: &[u8], sink: &mut dyn Sink) -> Option<()> {
-        if name == b"public_key" {
-            self.tell(sink);
-            self.peer = Some(PeerInfo {
-                public_key: PublicKey(unhex(value)?),
-                preshared_key: None,
-                endpoint: None,
-                persistent_keepalive: 0,
-                latest_handshake: None,
-                rx_bytes: 0,
-                tx_bytes: 0,
-                protocol_version: 0,
-            });
-            return Some(());
-        }
-        if name == b"errno" {
-            let value = value.strip_prefix(b"-").unwrap_or(value);
-            self.errno = Some(Errno(number(value)?.try_into().ok()?));
-            return Some(());
+    /// Takes note of a setting. Nothing if its value is wrong.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn setting(&mut self, field: Field, value: &[u8], sink: &mut dyn Sink) -> Option<()> {
+        let digits = value.strip_prefix(b"-").filter(|_| matches!(field, Field::Errno));
+        let number = number(digits.unwrap_or(value));
+        let short = number.and_then(|number| u16::try_from(number).ok());
+        match field {
+            Field::PublicKey => {
+                self.tell(sink);
+                self.peer = Some(PeerInfo::new(PublicKey(unhex(value)?)));
+                return Some(());
+            }
+            Field::Errno => {
+                self.errno = Some(Errno(number?.try_into().ok()?));
+                return Some(());
+            }
+            _ => {}
         }
         let Some(peer) = &mut self.peer else {
-            match name {
-                b"private_key" => {
+            let device = &mut self.device;
+            match field {
+                Field::ListenPort => device.listen_port = short?,
+                Field::Fwmark => device.fwmark = number?.try_into().ok()?,
+                Field::PrivateKey => {
                     let key = SecretKey(unhex(value)?);
                     if !key.is_zero() {
-                        self.device.private_key = Some(key);
-                        self.device.public_key = Some(StaticKey::new(key).public());
+                        (device.private_key, device.public_key) = (Some(key), Some(public(key)));
                     }
                 }
-                b"listen_port" => self.device.listen_port = number(value)?.try_into().ok()?,
-                b"fwmark" => self.device.fwmark = number(value)?.try_into().ok()?,
+                // Of a peer, and there is none.
                 _ => {}
             }
             return Some(());
         };
-        let heard = Handshake { secs: 0, nanos: 0 };
-        match name {
-            b"preshared_key" => {
+        match field {
+            Field::PresharedKey => {
                 peer.preshared_key = Some(SecretKey(unhex(value)?)).filter(|key| !key.is_zero());
             }
-            b"endpoint" => {
+            Field::Endpoint => {
                 let host = endpoint(value)?;
                 peer.endpoint = Some(host.address().or_else(|| sink.resolve(&host))?);
             }
-            b"persistent_keepalive_interval" => {
-                peer.persistent_keepalive = number(value)?.try_into().ok()?;
+            Field::AllowedIp => sink.event(&Event::AllowedIp(net(value)?)),
+            Field::Keepalive => peer.persistent_keepalive = short?,
+            Field::Seconds | Field::Nanoseconds => {
+                let part: i64 = number?.try_into().ok()?;
+                if part != 0 {
+                    let time = peer.latest_handshake.get_or_insert(Handshake { secs: 0, nanos: 0 });
+                    let Handshake { secs, nanos } = time;
+                    *(if matches!(field, Field::Seconds) { secs } else { nanos }) = part;
+                }
             }
-            b"allowed_ip" => sink.event(&Event::AllowedIp(net(value)?)),
-            b"last_handshake_time_sec" => match number(value)?.try_into().ok()? {
-                0 => {}
-                secs => peer.latest_handshake.get_or_insert(heard).secs = secs,
-            },
-            b"last_handshake_time_nsec" => match number(value)?.try_into().ok()? {
-                0 => {}
-                nanos => peer.latest_handshake.get_or_insert(heard).nanos = nanos,
-            },
-            b"rx_bytes" => peer.rx_bytes = number(value)?,
-            b"tx_bytes" => peer.tx_bytes = number(value)?,
+            Field::RxBytes => peer.rx_bytes = number?,
+            Field::TxBytes => peer.tx_bytes = number?,
+            // Of the device, behind it.
             _ => {}
         }
         Some(())

@@ -1,45 +1,53 @@
 //! The lines of a change. The order is that of `wg`, and so is what is left out: not all programs know
 //! `update_only`.
 
-use core::net::SocketAddr;
+use core::fmt::{self, Write};
 
 use zeroize::Zeroize;
 
 use super::hex;
-use crate::ip::{IP_TEXT_LEN, ip_text};
+use crate::ip::Shown;
 use crate::key::{KEY_LEN, PublicKey};
 use crate::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
 use crate::netlink::{Full, Writer};
-use crate::text::{DECIMAL_LEN, decimal};
 
 /// The first line.
 pub(crate) const SET: &[u8] = b"set=1\n";
 
-/// Puts a line whose value is in parts.
-#[cfg_attr(feature = "small", inline(never))]
-fn line(writer: &mut Writer<'_>, name: &str, value: &[&[u8]]) -> Result<(), Full> {
-    writer.text(name.as_bytes())?;
-    writer.text(b"=")?;
-    for part in value {
-        writer.text(part)?;
+/// A message as a place for text.
+struct Lines<'l, 'b>(&'l mut Writer<'b>);
+
+impl Write for Lines<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.text(text.as_bytes()).map_err(|Full| fmt::Error)
     }
-    writer.text(b"\n")
+
+    fn write_char(&mut self, char: char) -> fmt::Result {
+        // There is nothing but ASCII in these lines, and UTF-8 takes more program.
+        let byte = u8::try_from(char).map_err(|_| fmt::Error)?;
+        self.0.text(&[byte]).map_err(|Full| fmt::Error)
+    }
 }
 
-fn number(writer: &mut Writer<'_>, name: &str, number: u32) -> Result<(), Full> {
-    line(writer, name, &[decimal(number.into(), &mut [0; DECIMAL_LEN])])
-}
-
-fn yes(writer: &mut Writer<'_>, name: &str) -> Result<(), Full> {
-    line(writer, name, &[b"true"])
+/// Puts text, of which a part may be left behind if it is [`Full`].
+#[cfg_attr(feature = "small", inline(never))]
+fn put(writer: &mut Writer<'_>, text: fmt::Arguments<'_>) -> Result<(), Full> {
+    Lines(writer).write_fmt(text).map_err(|fmt::Error| Full)
 }
 
 #[cfg_attr(feature = "small", inline(never))]
 fn key(writer: &mut Writer<'_>, name: &str, key: &[u8; KEY_LEN]) -> Result<(), Full> {
     let mut text = hex(key);
-    let put = line(writer, name, &[&text]);
+    let put = put_key(writer, name.as_bytes(), &text);
     text.zeroize();
     put
+}
+
+fn put_key(writer: &mut Writer<'_>, name: &[u8], text: &[u8]) -> Result<(), Full> {
+    writer.text(name)?;
+    writer.text(b"=")?;
+    writer.text(text)?;
+    writer.text(b"\n")
 }
 
 /// Puts all of a change of the device itself, or nothing.
@@ -49,60 +57,33 @@ pub(crate) fn device(writer: &mut Writer<'_>, change: &DeviceChange) -> Result<(
             key(writer, "private_key", &secret.0)?;
         }
         if let Some(port) = change.listen_port {
-            number(writer, "listen_port", port.into())?;
+            put(writer, format_args!("listen_port={port}\n"))?;
         }
         if let Some(mark) = change.fwmark {
-            number(writer, "fwmark", mark)?;
+            put(writer, format_args!("fwmark={mark}\n"))?;
         }
-        if change.replace_peers {
-            yes(writer, "replace_peers")?;
-        }
-        Ok(())
+        if change.replace_peers { writer.text(b"replace_peers=true\n") } else { Ok(()) }
     })
 }
 
 /// Puts all of a change of a peer, or nothing.
 pub(crate) fn peer(writer: &mut Writer<'_>, change: &PeerChange) -> Result<(), Full> {
     writer.all(|writer| {
-        public_key(writer, &change.public_key)?;
+        key(writer, "public_key", &change.public_key.0)?;
         if change.remove {
-            return yes(writer, "remove");
+            return writer.text(b"remove=true\n");
         }
         if let Some(secret) = &change.preshared_key {
             key(writer, "preshared_key", &secret.0)?;
         }
-        if let Some(to) = &change.endpoint {
-            endpoint(writer, to)?;
+        if let Some(to) = change.endpoint {
+            put(writer, format_args!("endpoint={}\n", Shown(to)))?;
         }
         if let Some(seconds) = change.persistent_keepalive {
-            number(writer, "persistent_keepalive_interval", seconds.into())?;
+            put(writer, format_args!("persistent_keepalive_interval={seconds}\n"))?;
         }
-        if change.replace_allowed_ips {
-            yes(writer, "replace_allowed_ips")?;
-        }
-        Ok(())
+        if change.replace_allowed_ips { writer.text(b"replace_allowed_ips=true\n") } else { Ok(()) }
     })
-}
-
-/// Puts the line that a peer begins with. What follows is of this peer.
-pub(crate) fn public_key(writer: &mut Writer<'_>, public: &PublicKey) -> Result<(), Full> {
-    key(writer, "public_key", &public.0)
-}
-
-fn endpoint(writer: &mut Writer<'_>, to: &SocketAddr) -> Result<(), Full> {
-    let (mut ip, mut port, mut scope) = ([0; IP_TEXT_LEN], [0; DECIMAL_LEN], [0; DECIMAL_LEN]);
-    let ip = ip_text(to.ip(), &mut ip);
-    let port = decimal(to.port().into(), &mut port);
-    match to {
-        SocketAddr::V4(_) => line(writer, "endpoint", &[ip, b":", port]),
-        SocketAddr::V6(v6) if v6.scope_id() == 0 => {
-            line(writer, "endpoint", &[b"[", ip, b"]:", port])
-        }
-        SocketAddr::V6(v6) => {
-            let scope = decimal(v6.scope_id().into(), &mut scope);
-            line(writer, "endpoint", &[b"[", ip, b"%", scope, b"]:", port])
-        }
-    }
 }
 
 /// Puts an allowed IP of the peer whose lines these are, or, where they are not, of `peer`.
@@ -111,14 +92,11 @@ pub(crate) fn allowed_ip(
     peer: Option<&PublicKey>,
     change: &AllowedIpChange,
 ) -> Result<(), Full> {
-    let (mut ip, mut prefix) = ([0; IP_TEXT_LEN], [0; DECIMAL_LEN]);
-    let ip = ip_text(change.net.addr, &mut ip);
-    let prefix = decimal(change.net.prefix.into(), &mut prefix);
-    let sign: &[u8] = if change.remove { b"-" } else { b"" };
     writer.all(|writer| {
         if let Some(peer) = peer {
-            public_key(writer, peer)?;
+            key(writer, "public_key", &peer.0)?;
         }
-        line(writer, "allowed_ip", &[sign, ip, b"/", prefix])
+        let sign = if change.remove { "-" } else { "" };
+        put(writer, format_args!("allowed_ip={sign}{}\n", change.net))
     })
 }

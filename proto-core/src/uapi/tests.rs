@@ -46,16 +46,7 @@ fn device() -> DeviceInfo {
 }
 
 fn peer(key: u8) -> PeerInfo {
-    PeerInfo {
-        public_key: PublicKey([key; 32]),
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: 0,
-        latest_handshake: None,
-        rx_bytes: 0,
-        tx_bytes: 0,
-        protocol_version: 0,
-    }
+    PeerInfo::new(PublicKey([key; 32]))
 }
 
 fn net(text: &str) -> IpNet {

@@ -9,7 +9,7 @@ use crate::{
     build,
     lab::{
         Arch, Lab, Vm,
-        programs::{BASH, IP, IPTABLES, NFT, WG_QUICK},
+        programs::{BASH, IP, IPTABLES, NFT, WG_QUICK, WIREGUARD_GO},
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -32,10 +32,13 @@ const TESTS: &[(&str, Test)] = &[
     ("name servers", programs::dns),
     ("a firewall without nft", programs::iptables),
     ("a default route", tunnel::default_route),
+    ("programs beside it", programs::beside),
+    ("without WireGuard in the kernel", programs::in_user_space),
 ];
 
 const MODULES: &[&str] = &[
     "dummy",
+    "tun",
     "veth",
     "nf_tables",
     "nft_ct",
@@ -61,9 +64,10 @@ pub(super) fn part(tally: &Tally) -> Part<'_> {
 
 fn run(tally: &Tally) -> Result<()> {
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
-    let lab = Lab::prepare(Arch::X86_64)?.and_programs(&[BASH, IP, NFT, IPTABLES[0]])?;
+    let others = [BASH, IP, NFT, IPTABLES[0], WIREGUARD_GO];
+    let lab = Lab::prepare(Arch::X86_64)?.and_programs(&others)?;
     let mut machine = lab.machine("quick").with_wireguard_tools().with_strace();
-    for program in [WG_QUICK, BASH, IP, NFT].into_iter().chain(IPTABLES) {
+    for program in [WG_QUICK, BASH, IP, NFT, WIREGUARD_GO].into_iter().chain(IPTABLES) {
         machine = machine.with_program(program);
     }
     for module in MODULES {

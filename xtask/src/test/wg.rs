@@ -431,6 +431,15 @@ fn unresolved(bench: &Bench) -> Result<String> {
     ensure!(did.status == 2 && said.contains("peer yAnz5TF+lXXJte14tji3zlMN"), "{did:?} {said}");
     let state = bench.state("wgo")?;
     ensure!(state.lines().count() == 3 && state.contains("[2001:db8::77]:7"), "{state}");
+    // What is no port is none the next time either.
+    let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+    let script = format!("/opt/wg set wgo peer {peer} endpoint 192.0.2.1:nosuch");
+    let out = bench.vm.sh_with(&script, b"", Duration::from_secs(30))?;
+    let port = String::from_utf8_lossy(&out.stderr).into_owned();
+    ensure!(
+        out.status == 1 && port.lines().count() == 1 && port.contains("no such port"),
+        "{port}"
+    );
     Ok(said.lines().next().unwrap_or_default().to_owned())
 }
 

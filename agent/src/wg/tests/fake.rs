@@ -77,6 +77,8 @@ pub(crate) struct Fake {
     pub(crate) request: RefCell<Vec<u8>>,
     /// What a program says, whatever it is told.
     pub(crate) says: Option<&'static str>,
+    /// Behind that nothing comes, not even the end.
+    pub(crate) hangs: bool,
 }
 
 impl Fake {
@@ -113,6 +115,9 @@ impl Process for Fake {
     }
 
     fn read(&self, input: &mut Vec<u8>, buf: &mut [u8]) -> Result<usize, Errno> {
+        if input.is_empty() && self.hangs {
+            return Err(Errno::EAGAIN);
+        }
         let most = if self.piece == 0 { usize::MAX } else { self.piece };
         let len = input.len().min(buf.len()).min(most);
         for (to, from) in buf.iter_mut().zip(input.drain(..len)) {

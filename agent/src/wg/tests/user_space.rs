@@ -154,6 +154,16 @@ fn a_program_that_says_nonsense_is_an_error() {
 }
 
 #[test]
+fn a_program_that_does_not_answer_is_an_error() {
+    for says in ["", "listen_port=7\n"] {
+        let fake = Fake { says: Some(says), hangs: true, ..program(TWO) };
+        assert_eq!(fake.fails("show wg0"), "wg: cannot read wg0: the program does not answer\n");
+        let said = fake.fails("set wg0 fwmark 1");
+        assert_eq!(said, "wg: cannot change wg0: the program does not answer\n");
+    }
+}
+
+#[test]
 fn programs_come_behind_the_kernel() {
     let mut fake = fake(TWO);
     fake.well("setconf wg0 conf");

@@ -87,6 +87,23 @@ pub struct PeerInfo {
     pub protocol_version: u32,
 }
 
+impl PeerInfo {
+    /// Of which nothing but its key is known.
+    #[must_use]
+    pub const fn new(public_key: PublicKey) -> Self {
+        Self {
+            public_key,
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: 0,
+            latest_handshake: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            protocol_version: 0,
+        }
+    }
+}
+
 /// One thing learnt from a dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -291,16 +308,7 @@ impl<'b> Events<'_, 'b> {
     /// Reads a peer as far as its allowed IPs, which come next. Whether it is a new one.
     fn peer(&mut self, attributes: Attributes<'b>) -> Result<bool, Flaw> {
         self.in_peer = false;
-        let mut peer = PeerInfo {
-            public_key: PublicKey([0; KEY_LEN]),
-            preshared_key: None,
-            endpoint: None,
-            persistent_keepalive: 0,
-            latest_handshake: None,
-            rx_bytes: 0,
-            tx_bytes: 0,
-            protocol_version: 0,
-        };
+        let mut peer = PeerInfo::new(PublicKey([0; KEY_LEN]));
         let mut fields = Fields::new(attributes.clone());
         let (mut has_key, mut has_ips) = (false, false);
         while let Some(ty) = fields.advance() {

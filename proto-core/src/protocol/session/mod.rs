@@ -116,6 +116,13 @@ impl StaticKey {
     }
 }
 
+/// The public half of a private key.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn public(secret: SecretKey) -> PublicKey {
+    StaticKey::new(secret).public()
+}
+
 impl core::fmt::Debug for StaticKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "StaticKey({})", self.public())

@@ -1,4 +1,5 @@
-//! What is done by programs of others: resolvconf, and the firewall where there is no `nft`.
+//! What is done by programs of others: resolvconf, the firewall where there is no `nft`, and WireGuard where
+//! the kernel has none.
 
 use super::{Bench, conf};
 use anyhow::{Result, ensure};
@@ -80,4 +81,85 @@ fn iptables_with(bench: &Bench) -> Result<()> {
     ensure!((rules(0), rules(1)) == (7, 0), "{did:?}");
     ensure!(did[1].state.contains("wg-quick(8) rule for wg00"), "{did:?}");
     Ok(())
+}
+
+/// Debian's looks first where it lies itself.
+pub(super) fn beside(bench: &Bench) -> Result<String> {
+    let hook = conf("PostUp = beside", "");
+    bench.vm.put("/etc/wireguard/wg0.conf", 0o600, hook.as_bytes())?;
+    bench
+        .vm
+        .sh(
+            "mkdir -p /tmp/b; cp /usr/bin/wg-quick /tmp/b/wg-quick; cp /opt/wg-quick /tmp/b/ours; \
+         mkdir -p /tmp/o; ln -sf /tmp/b/ours /tmp/o/wg-quick; \
+         printf '#!/bin/sh\\necho beside\\n' >/tmp/b/beside; chmod 755 /tmp/b/*",
+        )?
+        .ok()?;
+    let (debian, said) = bench.run("/tmp/b/wg-quick", "$quick up wg0 && $quick down wg0")?;
+    ensure!((debian.status, debian.stdout.as_str()) == (0, "beside\n"), "{debian:?} {said}");
+    let (ours, said) = bench.run("/tmp/o/wg-quick", "$quick up wg0")?;
+    ensure!(ours.status == 127 && ours.state.contains("does not exist"), "{ours:?} {said}");
+    let found = "PATH=/tmp/b:$PATH; $quick up wg0 && $quick down wg0";
+    let (ours, said) = bench.run("/tmp/o/wg-quick", found)?;
+    ensure!((ours.status, ours.stdout.as_str()) == (0, "beside\n"), "{ours:?} {said}");
+    Ok(String::new())
+}
+
+pub(super) fn in_user_space(bench: &Bench) -> Result<String> {
+    let good = conf("Address = 10.9.0.1/24, fd09::1/64", "AllowedIPs = 10.8.0.0/16, fd08::/64");
+    // A link of another kind would have an address of its own, another one each time.
+    let own = "/proc/sys/net/ipv6/conf/default/addr_gen_mode";
+    bench
+        .vm
+        .sh(&format!(
+            "ip link delete wg0; echo 1 >{own}; rmmod wireguard && [ ! -e /sys/module/wireguard ]"
+        ))?
+        .ok()?;
+    let done = in_user_space_with(bench, &good);
+    bench
+        .vm
+        .sh(&format!("killall wireguard-go; echo 0 >{own}; insmod /lib/modules/wireguard.ko"))?
+        .ok()?;
+    done
+}
+
+/// A program is gone when its interface has been for a while.
+const GONE: &str = "; s=$?; n=0; while [ -e /var/run/wireguard/wg0.sock ] && [ $n -lt 100 ]; do n=$((n + 1)); \
+    usleep 50000; done; exit $s";
+
+fn in_user_space_with(bench: &Bench, good: &str) -> Result<String> {
+    let default = conf(
+        "Address = 10.9.0.1/24\nMTU = 1380\nPostUp = echo up %i\nSaveConfig = true",
+        "AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 192.0.2.9:7",
+    );
+    let down = format!("$quick down wg0{GONE}");
+    let saved = "$quick save wg0; s=$?; cat /etc/wireguard/wg0.conf; exit $s";
+    let twice = "$quick up wg0; echo $?; $quick up wg0; echo $?";
+    let mut count = 0;
+    for conf in [good, &default] {
+        let did = bench.same(conf, &[twice, saved, &down])?;
+        ensure!(
+            did.iter().all(|did| did.status == 0) && did[0].stdout.ends_with("0\n1\n"),
+            "{did:?}"
+        );
+        ensure!(did[0].state.contains("tun type tun"), "{did:?}");
+        ensure!(did[2].state.contains("does not exist"), "{did:?}");
+        count += 1;
+    }
+    let named = "export WG_QUICK_USERSPACE_IMPLEMENTATION";
+    let wrapped = "printf '#!/bin/sh\\necho wrapped $*; exec wireguard-go $*\\n' >/tmp/s/go; chmod 755 /tmp/s/go";
+    for (name, status) in [("=/tmp/s/go", 0), ("=no-such-program", 1), ("=", 0), ("=false", 1)] {
+        let up = format!("{wrapped}; {named}{name}; $quick up wg0 && $quick down wg0{GONE}");
+        for program in ["/usr/bin/wg-quick", "/opt/wg-quick"] {
+            bench.vm.sh("mkdir -p /tmp/s")?;
+            bench.vm.put("/etc/wireguard/wg0.conf", 0o600, good.as_bytes())?;
+            let (did, said) = bench.run(program, &up)?;
+            let fits = (did.status == 0) == (status == 0) && did.state.contains("does not exist");
+            ensure!(fits, "{name} {program} {} {}\n{said}\n{}", did.status, did.stdout, did.state);
+            let wanted = if name == "=/tmp/s/go" { "wrapped wg0\n" } else { "" };
+            ensure!(did.stdout == wanted, "{}", did.stdout);
+            count += 1;
+        }
+    }
+    Ok(format!("{count} times"))
 }

@@ -181,3 +181,20 @@ for file in comment spaces key section long-key endpoint ips; do
 	ref set wg0 listen-port 9 fwmark 9
 	wg setconf wg0 $file
 done
+
+== parse: ports as the C library takes them
+printf '%s\n' '# services' 'domain 53/tcp' 'domain		53/udp nameserver dns # names' 'http 80/tcp' 'x-y 7/udp' \
+	'dhcpv6-client 546/udp' >/etc/services
+for port in domain nameserver dns x-y dhcpv6-client ' 5' '	6' +7 '  +8' 0009 http DOMAIN doma main names 0x10 5x -1 '5 ' \
+	'' ' ' /udp domain/udp '#'; do
+	ref set wg0 listen-port 9 peer $k1 endpoint 192.0.2.9:9
+	wg set wg0 listen-port "$port"
+	wg set wg0 peer $k1 endpoint "192.0.2.1:$port"
+	wg set wg0 peer $k1 endpoint "[2001:db8::1]:$port"
+	printf '[Interface]\nListenPort = %s\n[Peer]\nPublicKey = %s\nEndpoint = 192.0.2.2:%s\n' "$port" $k1 "$port" >conf
+	wg setconf wg0 conf
+	wg syncconf wg0 conf
+done
+rm /etc/services
+wg set wg0 listen-port domain
+wg set wg0 peer $k1 endpoint 192.0.2.1:domain
