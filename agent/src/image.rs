@@ -8,14 +8,14 @@ use proto_core::protocol::{Digest, Digester};
 
 use crate::fault::{Fault, Slot};
 use crate::index::{Entry, Index, Mark};
+use crate::noted::Noted;
 use crate::set_sum::SetSum;
 use crate::system::File;
 
 /// Reads an image from its file.
 #[derive(Debug)]
 pub struct Records<'f, F> {
-    pub(crate) slot: &'f Slot,
-    file: &'f mut F,
+    pub(crate) file: Noted<'f, F>,
     /// The bytes of the file from `start` on.
     window: [u8; 512],
     filled: usize,
@@ -27,7 +27,8 @@ pub struct Records<'f, F> {
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
-        Self { slot, file, window: [0; 512], filled: 0, start: offset, at: 0, end }
+        let file = Noted { slot, file };
+        Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end }
     }
 
     /// Where the next record starts.
@@ -60,8 +61,7 @@ impl<'f, F: File> Records<'f, F> {
             let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
             let room = left.min(self.window.len());
             let room = self.window.get_mut(..room).unwrap_or_default();
-            self.filled =
-                self.file.read_at(offset, room).map_err(|errno| self.slot.storage(errno))?;
+            self.filled = self.file.read(offset, room)?;
         }
         let rest = self.window.get(self.at..self.filled).unwrap_or_default();
         match codec::record(rest) {
@@ -69,7 +69,7 @@ impl<'f, F: File> Records<'f, F> {
                 self.at = self.filled.saturating_sub(left.len());
                 Ok(Some(record))
             }
-            None => Err(self.slot.config(Subject::Offset(offset), ConfigError::Record)),
+            None => Err(self.file.slot.config(Subject::Offset(offset), ConfigError::Record)),
         }
     }
 }
@@ -116,13 +116,14 @@ pub fn has_digest<F: File>(
     Span { from, end }: Span,
     digest: &Digest,
 ) -> Result<bool, Fault> {
+    let mut file = Noted { slot, file };
     let mut digester = Digester::default();
     let mut buf = [0; 1024];
     let mut at = from;
     while at < end {
         let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
         let room = buf.get_mut(..left.min(1024)).unwrap_or_default();
-        let got = file.read_at(at, room).map_err(|errno| slot.storage(errno))?;
+        let got = file.read(at, room)?;
         if got == 0 {
             return Ok(false);
         }

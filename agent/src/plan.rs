@@ -16,10 +16,7 @@ use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{
-    PROTOCOL, each_address, each_event, each_route, each_rule_of, parse_name, wanted_route,
-    wireguard_link,
-};
+use crate::walk::{each_event, each_on_link, each_rule_of, parse_name, wireguard_link};
 
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
@@ -106,15 +103,14 @@ fn compare_once<N: NetlinkSocket, F: File>(
     let link = wireguard_link(kernel, name)?;
     let mut found = None;
     if let Some(link) = &link {
-        let whole = addresses(kernel, work, link.index)?
-            && routes(kernel, work, link.index)?
+        let whole = each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?
             && device_and_peers(kernel, work, (name, interface), purpose, &mut found, working)?;
         if !whole {
             return Ok(None);
         }
     }
     let marks = [found.map_or(0, |device| device.fwmark), work.fwmark];
-    if !rules(kernel, work, marks)? {
+    if !each_rule_of(kernel, marks, &mut |item, ours| meet(work, item, ours))? {
         return Ok(None);
     }
     count(work, &mut summary)?;
@@ -126,8 +122,7 @@ fn compare_once<N: NetlinkSocket, F: File>(
     summary.public_key = found.and_then(|device| device.public_key);
     summary.listen_port = found.map(|device| device.listen_port).filter(|port| *port != 0);
     if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key) {
-        let item = Item::Peer(own);
-        if work.index.find(&item.key())?.is_some() {
+        if work.index.number_of(&Item::Peer(own).key())?.is_some() {
             let text = "the peer is this interface itself";
             return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
         }
@@ -166,38 +161,11 @@ fn device_changes(
 /// Looks up something the kernel has: marks it as it should be, or notes it as one too many.
 fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, removable: bool) -> Result<(), Fault> {
     let key = item.key();
-    match work.index.find(&key)? {
-        Some((n, _)) => work.index.mark(n, Mark::Same),
+    match work.index.number_of(&key)? {
+        Some(n) => work.index.mark(n, Mark::Same),
         None if removable => work.extras.push(&key),
         None => Ok(()),
     }
-}
-
-fn addresses<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    index: u32,
-) -> Result<bool, Fault> {
-    each_address(kernel, index, &mut |net| meet(work, &Item::Address(net), true))
-}
-
-fn routes<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    index: u32,
-) -> Result<bool, Fault> {
-    each_route(kernel, index, &mut |route| {
-        let item = Item::Route(wanted_route(&route));
-        meet(work, &item, route.protocol == PROTOCOL)
-    })
-}
-
-fn rules<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    marks: [u32; 2],
-) -> Result<bool, Fault> {
-    each_rule_of(kernel, marks, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
 }
 
 /// A peer of the kernel's that is being told, with the entry it is compared to.
@@ -273,7 +241,7 @@ pub fn peer_record<F: File>(records: &mut Records<'_, F>, entry: &Entry) -> Resu
     records.seek(entry.offset);
     match records.next()? {
         Some(Record::Peer(peer)) => Ok(peer),
-        _ => Err(records.slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
+        _ => Err(records.file.slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
     }
 }
 
@@ -329,7 +297,8 @@ fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), F
     Ok(())
 }
 
-const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
+/// Where changes of this kind of item are counted.
+pub(crate) const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
     match item {
         Item::Address(_) => &mut summary.addresses,
         Item::Route(_) => &mut summary.routes,

@@ -15,9 +15,7 @@ use crate::kernel::{Kernel, steady};
 use crate::plan::{Plan, Work};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{
-    PROTOCOL, each_address, each_event, each_route, each_rule_of, wanted_route, wireguard_link,
-};
+use crate::walk::{each_event, each_item, wireguard_link};
 
 /// Writes the running state of an interface. The length and digest of the file.
 ///
@@ -56,19 +54,8 @@ pub fn running<N: NetlinkSocket, F: File>(
             mtu: link.mtu,
             up: link.up,
         })?;
-        whole &=
-            each_address(kernel, link.index, &mut |net| report.record(&Running::Address(net)))?;
-        whole &= each_route(kernel, link.index, &mut |route| {
-            if route.protocol == PROTOCOL {
-                report.record(&Running::Route(wanted_route(&route)))?;
-            }
-            Ok(())
-        })?;
-        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
-            if owned {
-                report.record(&Running::Rule(rule))?;
-            }
-            Ok(())
+        whole &= each_item(kernel, link.index, [fwmark, 0], &mut |item, ours| {
+            if ours { report.record(item) } else { Ok(()) }
         })?;
         whole &= each_event(kernel, name, &mut |event| match event {
             Event::Device(_) => Ok(()),
