@@ -204,8 +204,7 @@ pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     let pid = unsafe { fork() };
     if pid == 0 {
         act();
-        // SAFETY: takes a number and does not return.
-        unsafe { _exit(NOT_STARTED) };
+        exit(NOT_STARTED);
     }
     if pid < 0 {
         checked(pid)?;
@@ -349,6 +348,12 @@ impl Iterator for Args {
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     crate::run(Args { argv, left: usize::try_from(argc).unwrap_or(0) })
+}
+
+/// Ends the program.
+pub(crate) fn exit(code: c_int) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { _exit(code) }
 }
 
 /// Ends the program as one that is broken.

@@ -11,7 +11,7 @@ use super::{Service, Turn, Visitor};
 use crate::commit::Committer;
 use crate::fault::Fault;
 use crate::store::Head;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
 /// The longest that a change may wait, in seconds.
 const LONGEST: u16 = 3_600;
@@ -162,7 +162,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn deadline(&self) -> Option<u64> {
         let pending = self.pending.as_ref().map(|pending| pending.deadline);
         let retry = self.retry.map(|(at, _)| at);
-        [pending, retry, self.hosts.deadline()].into_iter().flatten().min()
+        sooner(sooner(pending, retry), self.hosts.deadline())
     }
 
     /// Does what is due.
