@@ -299,9 +299,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let Self { store, trouble, machine, .. } = self;
         store.newest_whole(interface, &mut |slot, fault| {
             let failure = slot.take(fault);
-            let mut text = String::new();
+            let mut text = String::<MAX_TEXT>::new();
             // It is not longer than a failure's text by much.
-            let _ = write!(text, "{interface}: {}; the one before it is used", failure.text);
+            let to = text.as_mut_view();
+            let _ = write!(to, "{interface}: {}; the one before it is used", failure.text);
             if *trouble != text {
                 machine.log(format_args!("{text}"));
                 *trouble = text;

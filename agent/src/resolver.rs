@@ -33,7 +33,7 @@ impl Lookup {
             if let Ok(address) = Shell.resolve(&host) {
                 let mut text = String::<64>::new();
                 // It fits, and nobody who reads is nobody to tell.
-                let _ = write!(text, "{}", Shown(address));
+                let _ = write!(text.as_mut_view(), "{}", Shown(address));
                 let _ = io::write(&end, text.as_bytes());
             }
         })?;

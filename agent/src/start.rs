@@ -108,8 +108,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let before = colon(interface);
         // What does not fit is left out.
         let _ = match about {
-            Some(subject) => write!(trouble, "{interface}{before}{subject}: {text}"),
-            None => write!(trouble, "{interface}{before}{text}"),
+            Some(subject) => write!(trouble.as_mut_view(), "{interface}{before}{subject}: {text}"),
+            None => write!(trouble.as_mut_view(), "{interface}{before}{text}"),
         };
         self.machine.log(format_args!("{trouble}"));
         self.trouble = trouble;

@@ -37,9 +37,9 @@ struct FileName(String<32>);
 
 impl FileName {
     fn new(interface: &str, number: u32) -> Self {
-        let mut name = String::new();
+        let mut name = String::<32>::new();
         // At most 15, 1, 10 and 1 bytes.
-        let _ = write!(name, "{interface}.{number}\0");
+        let _ = write!(name.as_mut_view(), "{interface}.{number}\0");
         Self(name)
     }
 

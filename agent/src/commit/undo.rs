@@ -138,14 +138,15 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
 
 /// What a failure says when taking back failed too.
 fn stuck(first: &Failure, second: &Failure, differs: Option<u32>) -> String<MAX_TEXT> {
-    let mut text = String::new();
+    let mut text = String::<MAX_TEXT>::new();
     let Failure { subject, text: words, .. } = second;
     let colon = if *subject == Subject::None { "" } else { ": " };
     // What does not fit is left out.
-    let _ = write!(text, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
+    let to = text.as_mut_view();
+    let _ = write!(to, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
     let _ = match differs {
-        Some(number) => write!(text, "; {number} things are not as they were before"),
-        None => write!(text, "; what the kernel has now could not be read"),
+        Some(number) => write!(to, "; {number} things are not as they were before"),
+        None => write!(to, "; what the kernel has now could not be read"),
     };
     text
 }

@@ -145,7 +145,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let wg = self.wg;
         let mut script = Script::new(wg.process.scratch());
         let mut comment: heapless::String<64> = heapless::String::new();
-        let _ = write!(comment, "{}", Comment(self.name.as_str()));
+        let _ = write!(comment.as_mut_view(), "{}", Comment(self.name.as_str()));
         let mut found = false;
         self.output_of(save, &[], &mut |line| {
             let rule = line.strip_prefix("-A ").filter(|rule| contains(rule, &comment));

@@ -152,7 +152,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             return;
         }
         let mut path: heapless::String<320> = heapless::String::new();
-        let _ = write!(path, "{KEPT}{name}");
+        let _ = write!(path.as_mut_view(), "{KEPT}{name}");
         if let Ok(mut input) = process.open(Some(&path)) {
             // A file that cannot be read has nothing to tell.
             let _ = lines(&mut |buf| process.read(&mut input, buf), &mut take);
