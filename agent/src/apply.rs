@@ -342,14 +342,14 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
             mark = Mark::Missing;
         }
-        let change = peer_change(&wanted, mark);
+        let change = peer_change(wanted, mark);
         sent |= put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
         if !change.replace_allowed_ips {
             return Ok(sent);
         }
         loop {
             let net = match records.next()? {
-                Some(Record::AllowedIp(net)) => net,
+                Some(Record::AllowedIp(net)) => *net,
                 Some(Record::Host(_)) => continue,
                 _ => break,
             };

@@ -145,11 +145,14 @@ impl<F: File> Hosts<F> {
         let mut last = None;
         while let Some(record) = records.next()? {
             match record {
-                Record::Peer(peer) => last = Some(peer),
+                Record::Peer(peer) if all || peer.endpoint.is_none() => {
+                    last = Some(peer.public_key);
+                }
+                Record::Peer(_) => last = None,
                 Record::Host(host) => {
-                    let wanted = last.as_ref().filter(|peer| all || peer.endpoint.is_none());
-                    let Some(peer) = wanted.map(|peer| peer.public_key) else { continue };
-                    let wanted = Wanted { interface: interface.clone(), peer, host, done: false };
+                    let Some(peer) = last else { continue };
+                    let (interface, host) = (interface.clone(), host.clone());
+                    let wanted = Wanted { interface, peer, host, done: false };
                     let written = self.file.write_at(Self::place(self.len), &wanted.to_bytes());
                     written.map_err(|errno| slot.storage(errno))?;
                     self.len = self.len.saturating_add(1);

@@ -22,13 +22,15 @@ pub struct Records<'f, F> {
     start: u32,
     at: usize,
     end: u32,
+    /// The last one that was read.
+    record: Option<Record>,
 }
 
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
         let file = Noted { slot, file };
-        Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end }
+        Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end, record: None }
     }
 
     /// Where the next record starts.
@@ -51,7 +53,7 @@ impl<'f, F: File> Records<'f, F> {
     /// # Errors
     /// `Code::Config` for bytes that are no record, `Code::Storage`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
-    pub fn next(&mut self) -> Result<Option<Record>, Fault> {
+    pub fn next(&mut self) -> Result<Option<&Record>, Fault> {
         let offset = self.offset();
         if offset >= self.end {
             return Ok(None);
@@ -67,7 +69,7 @@ impl<'f, F: File> Records<'f, F> {
         match codec::record(rest) {
             Some((record, left)) => {
                 self.at = self.filled.saturating_sub(left.len());
-                Ok(Some(record))
+                Ok(Some(self.record.insert(record)))
             }
             None => Err(self.file.slot.config(Subject::Offset(offset), ConfigError::Record)),
         }
@@ -96,7 +98,7 @@ pub struct Span {
 }
 
 /// What a check found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Checked {
     /// The interface the image is for.
     pub interface: Interface,
@@ -139,60 +141,54 @@ pub fn has_digest<F: File>(
 /// # Errors
 /// `Code::Config` naming the item or the place that is wrong, `Code::Storage`.
 pub fn check<F: File>(
-    slot: &Slot,
-    file: &mut F,
+    Noted { slot, file }: Noted<'_, F>,
     Span { from, end }: Span,
     index: &mut Index<'_, F>,
     key: &[u8; 16],
     own: bool,
+    checked: &mut Checked,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Checked, Fault> {
+) -> Result<(), Fault> {
     index.clear()?;
+    checked.sorted = true;
     let mut records = Records::new(slot, file, from, end);
     let mut checker = if own { Checker::in_any_order() } else { Checker::default() };
-    let mut sorted = true;
-    let mut found = None;
     let mut entry: Option<Entry> = None;
     let mut seen = 0_u32;
     loop {
         let offset = records.offset();
         let Some(record) = records.next()? else { break };
-        let item = checker
-            .record(&record)
-            .map_err(|error| slot.config(subject(&record, offset), error))?;
-        match record {
-            Record::Interface(interface) => found = Some((interface, records.offset())),
-            Record::AllowedIp(net) => {
-                if let Some(entry) = &mut entry {
-                    entry.allowed_ips.add(key, &net);
-                }
+        let item = checker.record(record);
+        let is_item = match &item {
+            Ok(item) => item.is_some(),
+            Err(error) => return Err(slot.config(subject(record, offset), *error)),
+        };
+        match (record, &mut entry) {
+            (Record::Interface(interface), _) => checked.interface = interface.clone(),
+            (Record::AllowedIp(net), Some(entry)) => {
+                entry.allowed_ips.add(key, net);
             }
             _ => {}
         }
-        if let Some(item) = item {
-            let next = Entry {
-                key: item.key(),
-                offset,
-                allowed_ips: SetSum::default(),
-                mark: Mark::Missing,
-            };
-            if let Some(done) = entry.replace(next) {
-                sorted &= done.key < next.key;
-                index.push(&done)?;
+        if let (true, Some(key)) = (is_item, checker.last()) {
+            if let Some(done) = &entry {
+                checked.sorted &= done.key < *key;
+                index.push(done)?;
             }
+            let allowed_ips = SetSum::default();
+            entry = Some(Entry { key: *key, offset, allowed_ips, mark: Mark::Missing });
+        }
+        if seen == 0 {
+            checked.rest = records.offset();
         }
         seen = seen.saturating_add(1);
         if seen.is_multiple_of(512) {
             working(Phase::Checking, seen, 0);
         }
     }
-    if let Some(done) = entry {
-        index.push(&done)?;
+    if let Some(done) = &entry {
+        index.push(done)?;
     }
     index.flush()?;
-    checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))?;
-    match found {
-        Some((interface, rest)) => Ok(Checked { interface, rest, sorted }),
-        None => Err(slot.config(Subject::Offset(0), ConfigError::Interface)),
-    }
+    checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))
 }

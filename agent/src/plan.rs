@@ -40,7 +40,7 @@ pub struct Work<'f, F> {
 }
 
 /// What is to be done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The link, if it is there.
     pub link: Option<LinkState>,
@@ -65,7 +65,7 @@ pub enum Purpose {
     Verify,
 }
 
-/// Compares the image in `work` with the kernel.
+/// Compares the image in `work` with the kernel. What is to be done is put into `plan`.
 ///
 /// # Errors
 /// [`Code::NoWireGuard`], [`Code::WrongKind`], [`Code::Permission`], whatever the kernel says, and
@@ -75,19 +75,16 @@ pub fn compare<N: NetlinkSocket, F: File>(
     work: &mut Work<'_, F>,
     interface: &Interface,
     purpose: Purpose,
+    plan: &mut Plan,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Plan, Fault> {
+) -> Result<(), Fault> {
     let slot = kernel.slot;
     let name = parse_name(slot, &interface.name)?;
     kernel.wireguard()?;
-    let mut plan = None;
     steady(slot, Subject::Interface, &mut || {
-        let compared = compare_once(kernel, work, (name, interface), purpose, working)?;
-        let whole = compared.is_some();
-        plan = compared;
-        Ok(whole)
-    })?;
-    plan.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
+        *plan = Plan::default();
+        compare_once(kernel, work, (name, interface), purpose, plan, working)
+    })
 }
 
 fn compare_once<N: NetlinkSocket, F: File>(
@@ -95,39 +92,40 @@ fn compare_once<N: NetlinkSocket, F: File>(
     work: &mut Work<'_, F>,
     (name, interface): (IfName, &Interface),
     purpose: Purpose,
+    Plan { link, device: found, summary }: &mut Plan,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Option<Plan>, Fault> {
+) -> Result<bool, Fault> {
     work.index.unmark()?;
     work.extras.clear()?;
-    let mut summary = Summary::default();
-    let link = wireguard_link(kernel, name)?;
-    let mut found = None;
-    if let Some(link) = &link {
+    *link = wireguard_link(kernel, name)?;
+    if let Some(link) = link {
         let whole = each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?
-            && device_and_peers(kernel, work, (name, interface), purpose, &mut found, working)?;
+            && device_and_peers(kernel, work, name, purpose, found, working)?;
         if !whole {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    let marks = [found.map_or(0, |device| device.fwmark), work.fwmark];
+    let marks = [found.as_ref().map_or(0, |device| device.fwmark), work.fwmark];
     if !each_rule_of(kernel, marks, &mut |item, ours| meet(work, item, ours))? {
-        return Ok(None);
+        return Ok(false);
     }
-    count(work, &mut summary)?;
+    count(work, summary)?;
     summary.created = link.is_none();
     summary.device = device_changes(interface, link.as_ref(), found.as_ref());
     if !work.up {
         summary.device &= !device::UP;
     }
-    summary.public_key = found.and_then(|device| device.public_key);
-    summary.listen_port = found.map(|device| device.listen_port).filter(|port| *port != 0);
-    if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key) {
-        if work.index.number_of(&Item::Peer(own).key())?.is_some() {
-            let text = "the peer is this interface itself";
-            return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
-        }
+    if let Some(found) = found {
+        summary.public_key = found.public_key;
+        summary.listen_port = Some(found.listen_port).filter(|port| *port != 0);
     }
-    Ok(Some(Plan { link, device: found, summary }))
+    if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key)
+        && work.index.number_of(&Item::Peer(own).key())?.is_some()
+    {
+        let text = "the peer is this interface itself";
+        return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
+    }
+    Ok(true)
 }
 
 fn device_changes(
@@ -179,7 +177,7 @@ struct Told {
 fn device_and_peers<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
-    (name, _): (IfName, &Interface),
+    name: IfName,
     purpose: Purpose,
     found: &mut Option<DeviceInfo>,
     working: &mut dyn FnMut(Phase, u32, u32),
@@ -237,11 +235,15 @@ fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fau
 ///
 /// # Errors
 /// `Code::Storage`.
-pub fn peer_record<F: File>(records: &mut Records<'_, F>, entry: &Entry) -> Result<Peer, Fault> {
+pub fn peer_record<'r, F: File>(
+    records: &'r mut Records<'_, F>,
+    entry: &Entry,
+) -> Result<&'r Peer, Fault> {
+    let slot = records.file.slot;
     records.seek(entry.offset);
     match records.next()? {
         Some(Record::Peer(peer)) => Ok(peer),
-        _ => Err(records.file.slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
+        _ => Err(slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
     }
 }
 
@@ -253,19 +255,19 @@ fn peer_changes<F: File>(
 ) -> Result<u8, Fault> {
     let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
     let wanted = peer_record(&mut records, entry)?;
-    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
-    let moves = !exact
-        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
-    let endpoint = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && !moves;
+    let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
     let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
     let remake = purpose == Purpose::Undo
         && wanted.endpoint.is_none()
         && info.endpoint.is_some()
         && info.latest_handshake.is_none();
+    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
+    let may_move = !exact
+        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
     Ok([
         (remake, REMAKE),
-        (endpoint, peer::ENDPOINT),
+        (moved && !may_move, peer::ENDPOINT),
         (psk, peer::PRESHARED_KEY),
         (keepalive, peer::PERSISTENT_KEEPALIVE),
     ]
