@@ -90,7 +90,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
         Ok(Command::Serve(options)) => {
             linux::keep_secrets();
             // It goes on until it cannot.
-            serve::serve(&options)
+            serve::serve(options)
         }
         Err(error) => {
             log(format_args!("{error}"));

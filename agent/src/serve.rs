@@ -58,7 +58,7 @@ struct Line<'o> {
 }
 
 /// Serves until something breaks that cannot be mended by waiting.
-pub(crate) fn serve(options: &Options<'_>) -> ! {
+pub(crate) fn serve(options: Options<'_>) -> ! {
     let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
     let route = Netlink::route().unwrap_or_else(no_netlink);
     let generic = Netlink::generic().unwrap_or_else(no_netlink);
@@ -85,7 +85,7 @@ pub(crate) fn serve(options: &Options<'_>) -> ! {
     let folders = (open_dir(options.keep), open_dir(options.state));
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
     let service = committer
-        .and_then(|committer| Service::new(committer, own, options.policy.clone()))
+        .and_then(|committer| Service::new(committer, own, options.policy))
         .unwrap_or_else(|_| stop("there are no random numbers", &"", &""));
     let shown = fingerprint(&identity.public());
     match ownership.len() {

@@ -90,7 +90,7 @@ pub struct Counters {
 pub struct Service<'b, N, D: Disk, M> {
     slot: &'b Slot,
     committer: Committer<'b, N, D, M>,
-    policy: Policy,
+    policy: Policy<'b>,
     /// The image that is arriving.
     stage_file: D::File,
     stage: Option<Stage>,
@@ -117,7 +117,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     pub fn new(
         committer: Committer<'b, N, D, M>,
         (stage_file, hosts): (D::File, D::File),
-        policy: Policy,
+        policy: Policy<'b>,
     ) -> Result<Self, Fault> {
         let mut number = [0; 4];
         let (slot, machine) = (committer.slot, committer.machine);
