@@ -97,6 +97,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ///
     /// # Errors
     /// When the machine has no random numbers.
+    #[inline(never)]
     pub fn new(
         kernel: Kernel<'b, N>,
         files: Files<D::File>,
@@ -314,6 +315,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     }
 
     /// An image of which nothing is known yet.
+    #[inline(never)]
     fn target(&self, span: Span) -> Target {
         Target {
             span,
@@ -388,6 +390,7 @@ struct Target {
 }
 
 impl Target {
+    #[inline(never)]
     const fn work<'f, F: File>(
         &self,
         slot: &'f Slot,

@@ -157,6 +157,7 @@ fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// A door with nobody behind it.
     #[must_use]
+    #[inline(never)]
     pub fn new(
         service: Service<'b, N, D, M>,
         ownership: Ownership<'b>,

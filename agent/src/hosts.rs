@@ -166,6 +166,7 @@ impl<F: File> Hosts<F> {
     }
 
     /// The next one that is to be looked up. Until [`Hosts::found`] there is no other.
+    #[inline(never)]
     pub fn next(&mut self, now: u64) -> Option<Host> {
         if self.busy || self.left == 0 || now < self.due {
             return None;

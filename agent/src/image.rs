@@ -28,6 +28,7 @@ pub struct Records<'f, F> {
 
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
+    #[inline(never)]
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
         let file = Noted { slot, file };
         Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end, record: None }

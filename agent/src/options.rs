@@ -64,6 +64,7 @@ impl<'a> Policy<'a> {
     ///
     /// # Errors
     /// [`OptionsError`] when it cannot match a name, or there are too many.
+    #[inline(never)]
     pub fn allow(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
         let stem = pattern.strip_suffix('*').unwrap_or(pattern);
         let name = pattern == "*" || stem.parse::<proto_core::netlink::IfName>().is_ok();
@@ -204,6 +205,7 @@ impl core::error::Error for OptionsError<'_> {}
 ///
 /// # Errors
 /// [`OptionsError`] for the first argument that is wrong.
+#[inline(never)]
 pub fn parse<'a>(
     mut args: impl Iterator<Item = &'a str>,
     board: &'a str,
@@ -270,6 +272,7 @@ pub fn parse<'a>(
     Ok(Command::Serve(Options { serial, udp, policy, state, keep, label_secret }))
 }
 
+#[inline(never)]
 fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
     if value == "auto" {
         let board = board::by_name(board).ok_or(OptionsError::UnknownBoard(board))?;
@@ -286,6 +289,7 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
     Ok(SerialPort { device, baud })
 }
 
+#[inline(never)]
 fn udp_address(value: &str) -> Option<SocketAddr> {
     if let Some(address) = parse_endpoint(value) {
         return Some(address);

@@ -153,6 +153,7 @@ impl<'f> Ownership<'f> {
     ///
     /// # Errors
     /// [`KeepError`]. A damaged list is nobody's leave to claim the router.
+    #[inline(never)]
     pub fn load(
         folder: &'f mut dyn Folder,
         state: &'f mut dyn Folder,

@@ -28,6 +28,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
     ///
     /// # Errors
     /// [`Code::Storage`].
+    #[inline(never)]
     pub fn new(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Result<Self, Fault> {
         let mut file = file.map(|file| Noted { slot, file });
         if let Some(file) = &mut file {

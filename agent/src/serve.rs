@@ -189,6 +189,7 @@ fn no_epoll(error: io::Errno) -> ! {
 }
 
 /// Reads the secret on the router's label.
+#[inline(never)]
 fn label(path: &str) -> LabelKey {
     let mut buf = [0; 128];
     let text = read_secret(path, &mut buf)
@@ -214,6 +215,7 @@ impl Line<'_> {
         }
     }
 
+    #[inline(never)]
     fn read(&mut self, agent: &mut Agent<'_>) {
         let Some(serial) = &self.open else { return };
         let mut buf = [0; 1024];
@@ -265,6 +267,7 @@ impl Line<'_> {
 }
 
 /// Takes all the datagrams that are there.
+#[inline(never)]
 fn receive(socket: &Udp, agent: &mut Agent<'_>) {
     let mut buf = [0; MAX_SEALED];
     // As many as a window has, and then the serial port gets its turn.

@@ -114,6 +114,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     ///
     /// # Errors
     /// When the machine has no random numbers.
+    #[inline(never)]
     pub fn new(
         committer: Committer<'b, N, D, M>,
         (stage_file, hosts): (D::File, D::File),
@@ -279,6 +280,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         kept.id.wrapping_sub(turn.id) < u32::MAX / 2
     }
 
+    #[inline(never)]
     fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
         let Ok(packet) = Vec::from_slice(turn.packet()) else { return };
         let kept = Kept {

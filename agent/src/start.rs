@@ -18,6 +18,7 @@ pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
     /// forgot by starting anew needs no taking back.
+    #[inline(never)]
     pub fn take_back_unfinished(&mut self) {
         self.store.discard();
         let Ok((head, _)) = self.snapshots.open_snapshot().map_err(|fault| self.slot.take(fault))

@@ -166,6 +166,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 
     /// Does what is due.
+    #[inline(never)]
     pub fn tick(&mut self) {
         let machine = self.committer.machine;
         let now = machine.now();

@@ -244,6 +244,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn publish(
         &mut self,
         client: ClientId,
