@@ -40,15 +40,6 @@ impl<'f, F: File> Records<'f, F> {
         self.start.saturating_add(u32::try_from(self.at).unwrap_or(u32::MAX))
     }
 
-    /// Goes to the record at `offset`.
-    pub fn seek(&mut self, offset: u32) {
-        let inside = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
-        match inside {
-            Some(at) if at <= self.filled => self.at = at,
-            _ => (self.start, self.filled, self.at) = (offset, 0, 0),
-        }
-    }
-
     /// The next record, or nothing at the end of the image.
     ///
     /// # Errors

@@ -39,6 +39,65 @@ pub struct Work<'f, F> {
     pub fwmark: u32,
 }
 
+/// A place on a walk through the items of an image, or through those that the kernel has beyond it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The number of the item behind this one.
+    pub next: u32,
+    /// The item.
+    pub item: Item,
+    /// What is known about it, if it is one of the image's.
+    pub mark: Mark,
+    /// Where its record is, if it is one of the image's.
+    pub offset: u32,
+}
+
+impl Step {
+    /// Before the item number `next`.
+    #[must_use]
+    pub const fn before(next: u32) -> Self {
+        let item = Item::Peer(PublicKey([0; 32]));
+        Self { next, item, mark: Mark::Missing, offset: 0 }
+    }
+}
+
+impl<F: File> Work<'_, F> {
+    /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn wanted(&mut self, step: &mut Step, same_too: bool) -> Result<bool, Fault> {
+        while let Some(entry) = self.index.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if (same_too || entry.mark != Mark::Same)
+                && let Some(item) = Item::from_key(&entry.key)
+            {
+                (step.item, step.mark, step.offset) = (item, entry.mark, entry.offset);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next item that the kernel has beyond the image. Whether there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn extra(&mut self, step: &mut Step) -> Result<bool, Fault> {
+        while let Some(key) = self.extras.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if let Some(item) = Item::from_key(&key) {
+                step.item = item;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -231,16 +290,14 @@ fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fau
     )
 }
 
-/// The record of a peer, from its entry.
+/// The next record, which is that of a peer.
 ///
 /// # Errors
 /// `Code::Storage`.
 pub fn peer_record<'r, F: File>(
     records: &'r mut Records<'_, F>,
-    entry: &Entry,
 ) -> Result<&'r Peer, Fault> {
     let slot = records.file.slot;
-    records.seek(entry.offset);
     match records.next()? {
         Some(Record::Peer(peer)) => Ok(peer),
         _ => Err(slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
@@ -254,7 +311,7 @@ fn peer_changes<F: File>(
     purpose: Purpose,
 ) -> Result<u8, Fault> {
     let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
-    let wanted = peer_record(&mut records, entry)?;
+    let wanted = peer_record(&mut records)?;
     let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
     let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
@@ -277,24 +334,20 @@ fn peer_changes<F: File>(
 }
 
 fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), Fault> {
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        if let Some(count) = Item::from_key(&entry.key).map(|item| counter(summary, &item)) {
-            let number = match entry.mark {
-                Mark::Missing => &mut count.added,
-                Mark::Same => &mut count.same,
-                Mark::Differs(_) => &mut count.changed,
-            };
-            *number = number.saturating_add(1);
-        }
-        n = n.saturating_add(1);
+    let mut step = Step::before(0);
+    while work.wanted(&mut step, true)? {
+        let count = counter(summary, &step.item);
+        let number = match step.mark {
+            Mark::Missing => &mut count.added,
+            Mark::Same => &mut count.same,
+            Mark::Differs(_) => &mut count.changed,
+        };
+        *number = number.saturating_add(1);
     }
-    let mut n = 0_u32;
-    while let Some(key) = work.extras.get(n)? {
-        if let Some(count) = Item::from_key(&key).map(|item| counter(summary, &item)) {
-            count.removed = count.removed.saturating_add(1);
-        }
-        n = n.saturating_add(1);
+    step = Step::before(0);
+    while work.extra(&mut step)? {
+        let removed = &mut counter(summary, &step.item).removed;
+        *removed = removed.saturating_add(1);
     }
     Ok(())
 }
@@ -354,29 +407,21 @@ fn disagreement<F: File>(
     if let Some(setting) = setting {
         return Ok((setting, other));
     }
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        n = n.saturating_add(1);
-        if entry.mark == Mark::Same {
-            continue;
-        }
-        let Some(item) = Item::from_key(&entry.key) else { break };
-        return Ok(match (entry.mark, &item) {
+    let mut step = Step::before(0);
+    if work.wanted(&mut step, false)? {
+        return Ok(match (step.mark, &step.item) {
             (Mark::Differs(fields), Item::Peer(key)) => (peer_subject(*key, fields), other),
-            (mark, _) => {
-                let text = match (mark, &item) {
-                    (Mark::Missing, Item::Peer(_)) => {
-                        "the kernel did not take this peer: is the key this router's own?"
-                    }
-                    (Mark::Missing, _) => "the kernel does not have it",
-                    _ => other,
-                };
-                (subject(&item), text)
+            (Mark::Missing, Item::Peer(key)) => {
+                let text = "the kernel did not take this peer: is the key this router's own?";
+                (Subject::Peer(*key), text)
             }
+            (Mark::Missing, item) => (subject(item), "the kernel does not have it"),
+            (_, item) => (subject(item), other),
         });
     }
-    let extra = work.extras.get(0)?.and_then(|key| Item::from_key(&key));
-    Ok((extra.map_or(Subject::Interface, |item| subject(&item)), "it is still there"))
+    step = Step::before(0);
+    let extra = work.extra(&mut step)?;
+    Ok((if extra { subject(&step.item) } else { Subject::Interface }, "it is still there"))
 }
 
 #[inline(never)]

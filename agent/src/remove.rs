@@ -14,7 +14,7 @@ use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
 use crate::system::{File, NetlinkSocket};
 use crate::plan::counter;
-use crate::walk::{each_event, each_item, each_rule_of, policy_rule, wireguard_link};
+use crate::walk::{each_event, each_item, each_rule_of, wireguard_link, write_item};
 
 /// Removes all peers of a link, then the link.
 ///
@@ -90,9 +90,10 @@ pub fn interface<N: NetlinkSocket, F: File>(
     })?;
     let mut n = 0_u32;
     while let Some(key) = extras.get(n)? {
-        if let Some(Item::Rule(rule)) = Item::from_key(&key) {
-            let rule = policy_rule(&rule);
-            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))?;
+        if let Some(rule) = Item::from_key(&key) {
+            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
+                write_item(buf, seq, (&rule, 0), false)
+            })?;
         }
         n = n.saturating_add(1);
     }

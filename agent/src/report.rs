@@ -12,7 +12,7 @@ use proto_core::protocol::report::{Change, Running};
 use crate::fault::Fault;
 use crate::index::Mark;
 use crate::kernel::{Kernel, steady};
-use crate::plan::{Plan, Work};
+use crate::plan::{Plan, Step, Work};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
 use crate::walk::{each_event, each_item, wireguard_link};
@@ -111,11 +111,9 @@ pub fn changes<F: File>(
         let generated = interface.private_key == PrivateKey::Generate;
         report.record(&Change::PrivateKey { generated })?;
     }
-    let mut n = 0_u32;
-    while let Some(key) = work.extras.get(n)? {
-        let Some(item) = Item::from_key(&key) else { break };
-        report.record(&ItemChange { comes: false, item })?;
-        n = n.saturating_add(1);
+    let mut step = Step::before(0);
+    while work.extra(&mut step)? {
+        report.record(&ItemChange { comes: false, item: step.item })?;
     }
     if has(device::MTU) {
         let from = plan.link.map_or(0, |link| link.mtu);
@@ -124,14 +122,9 @@ pub fn changes<F: File>(
     if has(device::UP) {
         report.record(&Change::Up)?;
     }
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        n = n.saturating_add(1);
-        if entry.mark == Mark::Same {
-            continue;
-        }
-        let Some(item) = Item::from_key(&entry.key) else { break };
-        match (entry.mark, item) {
+    step = Step::before(0);
+    while work.wanted(&mut step, false)? {
+        match (step.mark, step.item) {
             (Mark::Differs(fields), Item::Peer(public_key)) => {
                 report.record(&Change::ChangePeer { public_key, fields })?;
             }
