@@ -30,7 +30,8 @@ unsafe extern "C" {
         hints: *const AddrInfo,
         found: *mut *mut AddrInfo,
     ) -> c_int;
-    fn fork() -> c_int;
+    // The one without handlers of others: there are none, and no other thread whose locks they would care for.
+    fn _Fork() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
     fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char)
     -> c_int;
@@ -201,7 +202,7 @@ pub(crate) fn held_signal() -> i32 {
 /// Does something in a copy of this process, which ends then. Its number, for [`wait`].
 pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     // SAFETY: this process has one thread, so the copy has all of it.
-    let pid = unsafe { fork() };
+    let pid = unsafe { _Fork() };
     if pid == 0 {
         act();
         exit(NOT_STARTED);
