@@ -255,7 +255,7 @@ impl<'b> Events<'_, 'b> {
     #[cfg_attr(feature = "small", inline(never))]
     fn step(&mut self) -> Result<bool, Flaw> {
         if core::mem::take(&mut self.device_due) {
-            self.event = Event::Device(device(self.device.clone())?);
+            device(self.device.clone(), &mut self.event)?;
             self.decoder.device_told = true;
             return Ok(true);
         }
@@ -263,7 +263,7 @@ impl<'b> Events<'_, 'b> {
         let now = &mut now;
         loop {
             if entry(&mut self.ips, now, Level::Peer)? {
-                self.event = Event::AllowedIp(allowed_ip(now.nested())?);
+                allowed_ip(now.nested(), &mut self.event)?;
                 return Ok(true);
             }
             if entry(&mut self.peer, now, Level::Peer)? {
@@ -356,8 +356,9 @@ fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
     fields.end().map_err(|error| Flaw { level, error })
 }
 
+/// Reads the device, where the event is to be: a `Result` of it was copied once more at each call.
 #[cfg_attr(feature = "small", inline(never))]
-fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
+fn device(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
     let (mut private_key, mut public_key) = (None, None);
     let (mut listen_port, mut fwmark, mut flags) = (0, 0, 0);
@@ -378,7 +379,16 @@ fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
     end(fields, level)?;
     let ifindex = ifindex.ok_or(Flaw::new(level, WGDEVICE_A_IFINDEX, Wrong::Missing))?;
     let ifname = ifname.ok_or(Flaw::new(level, WGDEVICE_A_IFNAME, Wrong::Missing))?;
-    Ok(DeviceInfo { ifindex, ifname, private_key, public_key, listen_port, fwmark, flags })
+    *event = Event::Device(DeviceInfo {
+        ifindex,
+        ifname,
+        private_key,
+        public_key,
+        listen_port,
+        fwmark,
+        flags,
+    });
+    Ok(())
 }
 
 #[cfg_attr(feature = "small", inline(never))]
@@ -414,8 +424,9 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 })
 }
 
+/// Reads an allowed IP, where the event is to be.
 #[cfg_attr(feature = "small", inline(never))]
-fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
+fn allowed_ip(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let level = Level::AllowedIp;
     let wrong = |error: AttributeError| Flaw { level, error: error.into() };
     let (mut family, mut addr, mut prefix) = (None, None, None);
@@ -437,7 +448,9 @@ fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
         return Err(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Value));
     }
     let addr = read_ip(family, addr).ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Length))?;
-    IpNet::new(addr, prefix).ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))
+    let net = IpNet::new(addr, prefix).ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))?;
+    *event = Event::AllowedIp(net);
+    Ok(())
 }
 
 #[cfg(test)]
