@@ -183,9 +183,8 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     /// Adds an address, a route or a rule, or takes it away.
     fn change_item(&mut self, item: &Item, comes: bool) -> Result<(), Fault> {
         let index = self.index;
-        let changed = self.change(subject(item), &|buf, seq| {
-            write_item(buf, seq, (item, index), comes)
-        });
+        let changed =
+            self.change(subject(item), &|buf, seq| write_item(buf, seq, (item, index), comes));
         let slot = self.kernel.slot;
         match (changed, item) {
             // Taking the last address of a network takes its secondary addresses along.
@@ -311,8 +310,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
 
     /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
     fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, step: &Step) -> Result<bool, Fault> {
-        let mut records =
-            Records::new(self.work.slot, self.work.image, step.offset, self.work.end);
+        let mut records = Records::new(self.work.slot, self.work.image, step.offset, self.work.end);
         let wanted = peer_record(&mut records)?;
         let about = Subject::Peer(wanted.public_key);
         let (mut mark, mut sent) = (step.mark, false);

@@ -123,10 +123,10 @@ fn run<N: NetlinkSocket>(
         let datagram = socket.receive(buf).map_err(failed)?;
         let bytes = buf.get(..datagram.len).unwrap_or_default();
         // What goes wrong is kept in the exchange, and ends it.
-        let Ok(answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
+        let Ok(mut answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
             break;
         };
-        for message in answers.flatten() {
+        while let Some(Ok(message)) = answers.next() {
             if caller.is_none() {
                 caller = take(&message).err();
             }

@@ -235,7 +235,12 @@ impl<'f> Ownership<'f> {
             Some((_, last)) => *last = stamp,
             None => {
                 // Those who are owners no more make room.
-                stamps.retain(|(known, _)| list.owners.iter().any(|owner| owner.key == *known));
+                let is_stranger = |(known, _): &(PublicKey, u64)| {
+                    !list.owners.iter().any(|owner| owner.key == *known)
+                };
+                while let Some(at) = stamps.iter().position(is_stranger) {
+                    stamps.swap_remove(at);
+                }
                 let _ = stamps.push((*key, stamp));
             }
         }
@@ -302,15 +307,11 @@ impl<'f> Ownership<'f> {
     /// [`Code::NoOwner`], [`Code::LastAdmin`], [`Code::Storage`].
     pub fn remove(&mut self, slot: &Slot, key: &PublicKey) -> Result<(), Fault> {
         self.change(slot, &mut |list| {
-            let before = list.owners.len();
-            list.owners.retain(|owner| owner.key != *key);
-            if list.owners.len() == before {
-                return Err(slot.fail(
-                    Code::NoOwner,
-                    Subject::None,
-                    "there is no owner of that key",
-                ));
-            }
+            let Some(at) = list.owners.iter().position(|owner| owner.key == *key) else {
+                let text = "there is no owner of that key";
+                return Err(slot.fail(Code::NoOwner, Subject::None, text));
+            };
+            let _ = list.owners.remove(at);
             an_admin_stays(slot, list)
         })
     }

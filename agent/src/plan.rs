@@ -294,9 +294,7 @@ fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fau
 ///
 /// # Errors
 /// `Code::Storage`.
-pub fn peer_record<'r, F: File>(
-    records: &'r mut Records<'_, F>,
-) -> Result<&'r Peer, Fault> {
+pub fn peer_record<'r, F: File>(records: &'r mut Records<'_, F>) -> Result<&'r Peer, Fault> {
     let slot = records.file.slot;
     match records.next()? {
         Some(Record::Peer(peer)) => Ok(peer),

@@ -12,8 +12,8 @@ use proto_core::protocol::message::{Subject, Summary};
 use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
-use crate::system::{File, NetlinkSocket};
 use crate::plan::counter;
+use crate::system::{File, NetlinkSocket};
 use crate::walk::{each_event, each_item, each_rule_of, wireguard_link, write_item};
 
 /// Removes all peers of a link, then the link.

@@ -98,8 +98,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
     let events = events.as_fd();
     let mut line = options.serial.map(|port| {
-        let serial = Serial::open(&port)
-            .unwrap_or_else(|errno| stop("cannot open ", &port.device, &errno));
+        let serial =
+            Serial::open(&port).unwrap_or_else(|errno| stop("cannot open ", &port.device, &errno));
         watch(events, serial.as_fd(), SERIAL);
         log(format_args!("listening on {} at {} baud", port.device, port.baud));
         Line { port, open: Some(serial), deframer: Deframer::new(), since: 0, framed: false }

@@ -61,6 +61,12 @@ struct Kept {
     when: u64,
 }
 
+impl Kept {
+    /// The reply to nobody, which is older than all others.
+    const NONE: Self =
+        Self { key: PublicKey([0; 32]), client: [0; 8], id: 0, packet: Vec::new(), when: 0 };
+}
+
 /// A file that a client may read.
 #[derive(Clone, Copy, Debug)]
 struct Readable {
@@ -282,21 +288,24 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
 
     #[inline(never)]
     fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
-        let Ok(packet) = Vec::from_slice(turn.packet()) else { return };
-        let kept = Kept {
-            key,
-            client: turn.client,
-            id: turn.id,
-            packet,
-            when: self.committer.machine.now(),
+        if turn.packet().len() > KEPT {
+            return;
+        }
+        let same = |old: &Kept| old.client == turn.client && old.key == key;
+        let at = self.kept.iter().position(same);
+        let kept = match at {
+            Some(at) => self.kept.get_mut(at),
+            None => {
+                // If there is no room for one more, the oldest goes.
+                let _ = self.kept.push(Kept::NONE);
+                self.kept.iter_mut().min_by_key(|kept| kept.when)
+            }
         };
-        let same = |old: &&mut Kept| old.client == kept.client && old.key == kept.key;
-        if let Some(slot) = self.kept.iter_mut().find(same) {
-            *slot = kept;
-        } else if let Err(kept) = self.kept.push(kept)
-            && let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.when)
-        {
-            *oldest = kept;
+        if let Some(kept) = kept {
+            (kept.key, kept.client, kept.id) = (key, turn.client, turn.id);
+            kept.when = self.committer.machine.now();
+            kept.packet.clear();
+            let _ = kept.packet.extend_from_slice(turn.packet());
         }
     }
 

@@ -220,7 +220,8 @@ impl QuickProcess for Shell {
         let file = again(|| rustix::fs::open(path.as_c(), flags, Mode::empty()))?;
         let mut link: heapless::String<32> = heapless::String::new();
         // It fits: a number behind a short path.
-        let _ = write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
+        let _ =
+            write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
         let link = CText::new(&link).ok_or(Errno::ENAMETOOLONG)?;
         let len = rustix::fs::readlinkat_raw(CWD, link.as_c(), &mut *buf).map_err(errno)?;
         core::str::from_utf8(buf.get(..len).unwrap_or_default()).map_err(|_| Errno::EINVAL)

@@ -4,10 +4,10 @@
 //! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
 
 use proto_core::ip::AF_INET6;
-use proto_core::netlink::{Full, IfName};
 use proto_core::netlink::route::route::RTN_UNICAST;
 use proto_core::netlink::route::{self, Addr, IfExists, RouteFilter};
 use proto_core::netlink::wireguard::{Event, GetDecoder, get};
+use proto_core::netlink::{Full, IfName};
 use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
@@ -248,9 +248,7 @@ pub fn each_rule_of<N: NetlinkSocket>(
         Ok(())
     })?;
     Ok(whole
-        && each_rule(kernel, &mut |rule, ours| {
-            take(&Item::Rule(rule), ours && owner.owns(&rule))
-        })?)
+        && each_rule(kernel, &mut |rule, ours| take(&Item::Rule(rule), ours && owner.owns(&rule)))?)
 }
 
 /// Goes through a device. `Ok(false)` when it changed meanwhile.
