@@ -18,7 +18,7 @@ use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{
-    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary,
+    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary, copy,
 };
 use proto_core::protocol::report::Act;
 
@@ -290,8 +290,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(Head {
             time: self.machine.unix_time(),
             key: change.key,
-            by: change.by.clone(),
-            ..Head::new(interface.clone(), newest.saturating_add(1), act)
+            by: copy(&change.by),
+            ..Head::new(copy(interface), newest.saturating_add(1), act)
         })
     }
 

@@ -9,7 +9,7 @@ use core::fmt;
 use heapless::Vec;
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject};
+use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject, copy};
 use proto_core::protocol::session::{LabelKey, Wire};
 
 use crate::fault::{Fault, Slot};
@@ -277,7 +277,7 @@ impl<'f> Ownership<'f> {
             if let Some((id, _)) = label {
                 list.spent = id;
             }
-            let name = claimant.name.clone();
+            let name = copy(claimant.name);
             // There is nobody in the list yet.
             let _ = list.owners.push(Owner { key: claimant.key, role: Role::Admin, name });
             Ok(())

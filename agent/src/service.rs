@@ -25,7 +25,7 @@ use proto_core::netlink::IfName;
 use proto_core::protocol::codec;
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, copy, cut,
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
@@ -212,7 +212,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             Ask::Status => self.status(turn),
             Ask::Begin { interface, length, digest, piece_size } => {
                 let (length, piece_size) = (*length, *piece_size);
-                let interface = interface.clone();
+                let interface = copy(interface);
                 let announced = Announced { interface, length, digest: *digest, piece_size };
                 self.begin(turn, visitor, announced)
             }

@@ -4,7 +4,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::Record;
 use proto_core::protocol::message::{
-    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Phase, State, Subject,
+    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Phase, State, Subject, copy,
 };
 use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
@@ -140,7 +140,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if !stage.is_complete() {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
-        Ok((stage.announced.interface.clone(), Span { from: 0, end: stage.announced.length }))
+        Ok((copy(&stage.announced.interface), Span { from: 0, end: stage.announced.length }))
     }
 
     /// Fails unless what arrived is what was announced.
@@ -278,6 +278,6 @@ impl Visitor<'_, '_> {
     pub(super) fn name(&self) -> OwnerName {
         let owners = self.ownership.owners();
         let owner = owners.iter().find(|owner| owner.key == self.key);
-        owner.map(|owner| owner.name.clone()).unwrap_or_default()
+        owner.map(|owner| copy(&owner.name)).unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! What is stored: its history, whether it runs, and making it run again.
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::{Code, Name, OwnerName, Subject};
+use proto_core::protocol::message::{Code, Name, OwnerName, Subject, copy};
 use proto_core::protocol::report::{Act, Stored};
 
 use super::push::{beat, planned};
@@ -26,7 +26,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let mut last = Name::new();
         loop {
             let next = match interface {
-                Some(interface) if last.is_empty() => Some(interface.clone()),
+                Some(interface) if last.is_empty() => Some(copy(interface)),
                 Some(_) => None,
                 None => store.interface_after(&last)?,
             };
@@ -161,7 +161,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 /// What can be said of a stored configuration that cannot be read.
 fn damaged(interface: &Name, number: u32) -> Stored {
     Stored {
-        interface: interface.clone(),
+        interface: copy(interface),
         number,
         time: 0,
         key: PublicKey([0; 32]),
