@@ -5,7 +5,7 @@
 //! there before, the failure says whether something was changed.
 
 use proto_core::key::{KEY_LEN, SecretKey};
-use proto_core::netlink::route::{self, Addr, IfExists};
+use proto_core::netlink::route;
 use proto_core::netlink::wireguard::{
     AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
 };
@@ -15,11 +15,11 @@ use proto_core::protocol::message::{Code, Phase, State, Subject, cut, device, pe
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
-use crate::index::{Entry, Mark, REMAKE};
+use crate::index::{Mark, REMAKE};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::plan::{Plan, Work, peer_record, subject};
+use crate::plan::{Plan, Step, Work, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
-use crate::walk::{device_route, parse_name, policy_rule};
+use crate::walk::{parse_name, write_item};
 
 /// How many changes pass between two signs of life.
 const BEAT: u32 = 64;
@@ -180,78 +180,53 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         }
     }
 
+    /// Adds an address, a route or a rule, or takes it away.
+    fn change_item(&mut self, item: &Item, comes: bool) -> Result<(), Fault> {
+        let index = self.index;
+        let changed =
+            self.change(subject(item), &|buf, seq| write_item(buf, seq, (item, index), comes));
+        let slot = self.kernel.slot;
+        match (changed, item) {
+            // Taking the last address of a network takes its secondary addresses along.
+            (Err(_), Item::Address(_)) if !comes && slot.is(Errno::EADDRNOTAVAIL) => {}
+            // A route goes along with the address it was reached by.
+            (Err(_), Item::Route(_)) if !comes && slot.is(Errno::ESRCH) => {}
+            (Err(fault), Item::Route(_)) if comes => {
+                let text = "another interface has this very route already";
+                return Err(slot.reword(fault, Errno::EEXIST, None, text));
+            }
+            (changed, _) => changed?,
+        }
+        self.beat();
+        Ok(())
+    }
+
     /// Removes what the kernel has beyond the image: rules, routes and addresses here, peers in
     /// [`Applier::peers`].
     fn remove_items(&mut self) -> Result<(), Fault> {
-        let mut n = 0_u32;
-        while let Some(key) = self.work.extras.get(n)? {
-            n = n.saturating_add(1);
-            let Some(item) = Item::from_key(&key) else { continue };
-            let index = self.index;
-            let about = subject(&item);
-            match item {
-                Item::Peer(_) => continue,
-                Item::Address(net) => {
-                    let gone =
-                        self.change(about, &|buf, seq| Addr::new(index, net).delete(buf, seq));
-                    // Taking the last address of a network takes its secondary addresses along.
-                    match gone {
-                        Err(_) if self.kernel.slot.is(Errno::EADDRNOTAVAIL) => {}
-                        other => other?,
-                    }
-                }
-                Item::Route(route) => {
-                    let gone = self
-                        .change(about, &|buf, seq| device_route(&route, index).delete(buf, seq));
-                    // A route goes along with the address it was reached by.
-                    match gone {
-                        Err(_) if self.kernel.slot.is(Errno::ESRCH) => {}
-                        other => other?,
-                    }
-                }
-                Item::Rule(rule) => {
-                    self.change(about, &|buf, seq| policy_rule(&rule).delete(buf, seq))?;
-                }
+        let mut step = Step::before(0);
+        while self.work.extra(&mut step)? {
+            if !matches!(step.item, Item::Peer(_)) {
+                self.change_item(&step.item, false)?;
             }
-            self.beat();
         }
         Ok(())
     }
 
     fn add_items(&mut self, stage: Stage) -> Result<(), Fault> {
-        let mut n = 0_u32;
+        let mut step = Step::before(0);
         let mut marks = false;
-        while let Some(entry) = self.work.index.get(n)? {
-            n = n.saturating_add(1);
-            if entry.mark != Mark::Missing {
-                continue;
-            }
-            let Some(item) = Item::from_key(&entry.key) else { continue };
-            let index = self.index;
-            let about = subject(&item);
-            match (stage, item) {
+        while self.work.wanted(&mut step, false)? {
+            match (stage, &step.item) {
                 (_, Item::Peer(_)) => break,
-                (Stage::Addresses, Item::Address(net)) => {
-                    self.change(about, &|buf, seq| {
-                        Addr::new(index, net).add(buf, seq, IfExists::Fail)
-                    })?;
-                }
-                (Stage::RoutesAndRules, Item::Route(route)) => {
-                    let added = self.change(about, &|buf, seq| {
-                        device_route(&route, index).add(buf, seq, IfExists::Fail)
-                    });
-                    let text = "another interface has this very route already";
-                    added.map_err(|fault| {
-                        self.kernel.slot.reword(fault, Errno::EEXIST, None, text)
-                    })?;
-                }
+                (Stage::Addresses, Item::Address(_)) => {}
+                (Stage::RoutesAndRules, Item::Route(_)) => {}
                 (Stage::RoutesAndRules, Item::Rule(rule)) => {
-                    self.change(about, &|buf, seq| policy_rule(&rule).add(buf, seq))?;
                     marks |= rule.fwmark.is_some() && !rule.v6;
                 }
                 _ => continue,
             }
-            self.beat();
+            self.change_item(&step.item, true)?;
         }
         if marks {
             let name = "net.ipv4.conf.all.src_valid_mark";
@@ -292,64 +267,66 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         encoder: &mut SetEncoder<'_>,
         batch: &mut Batch,
     ) -> Result<(), Fault> {
-        let mut n = batch.from;
-        while let Some(key) = self.work.extras.get(n)? {
-            if let Some(Item::Peer(public_key)) = Item::from_key(&key) {
-                let change = PeerChange { remove: true, ..PeerChange::new(public_key) };
-                let about = Subject::Peer(public_key);
-                self.changed = true;
-                if put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))? {
-                    batch.from = n;
-                }
-                if batch.one_by_one {
-                    flush(self.kernel, encoder, about)?;
-                }
-                self.beat();
+        let mut step = Step::before(batch.from);
+        loop {
+            let n = step.next;
+            if !self.work.extra(&mut step)? {
+                break;
             }
-            n = n.saturating_add(1);
+            let Item::Peer(public_key) = step.item else { continue };
+            let change = PeerChange { remove: true, ..PeerChange::new(public_key) };
+            let about = Subject::Peer(public_key);
+            self.changed = true;
+            if put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))? {
+                batch.from = n;
+            }
+            if batch.one_by_one {
+                flush(self.kernel, encoder, about)?;
+            }
+            self.beat();
         }
         flush(self.kernel, encoder, Subject::Interface)
     }
 
     fn set_peers(&mut self, encoder: &mut SetEncoder<'_>, batch: &mut Batch) -> Result<(), Fault> {
-        let mut n = batch.from;
-        while let Some(entry) = self.work.index.get(n)? {
-            let item = Item::from_key(&entry.key);
-            if let (Some(Item::Peer(key)), true) = (item, entry.mark != Mark::Same) {
-                self.changed = true;
-                if self.set_peer(encoder, &entry)? {
-                    batch.from = n;
-                }
-                if batch.one_by_one {
-                    flush(self.kernel, encoder, Subject::Peer(key))?;
-                }
-                self.beat();
+        let mut step = Step::before(batch.from);
+        loop {
+            let n = step.next;
+            if !self.work.wanted(&mut step, false)? {
+                break;
             }
-            n = n.saturating_add(1);
+            let Item::Peer(key) = step.item else { continue };
+            self.changed = true;
+            if self.set_peer(encoder, &step)? {
+                batch.from = n;
+            }
+            if batch.one_by_one {
+                flush(self.kernel, encoder, Subject::Peer(key))?;
+            }
+            self.beat();
         }
         flush(self.kernel, encoder, Subject::Interface)
     }
 
     /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
-    fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, entry: &Entry) -> Result<bool, Fault> {
-        let mut records =
-            Records::new(self.work.slot, self.work.image, entry.offset, self.work.end);
-        let wanted = peer_record(&mut records, entry)?;
+    fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, step: &Step) -> Result<bool, Fault> {
+        let mut records = Records::new(self.work.slot, self.work.image, step.offset, self.work.end);
+        let wanted = peer_record(&mut records)?;
         let about = Subject::Peer(wanted.public_key);
-        let (mut mark, mut sent) = (entry.mark, false);
+        let (mut mark, mut sent) = (step.mark, false);
         if matches!(mark, Mark::Differs(fields) if fields & REMAKE != 0) {
             let change = PeerChange { remove: true, ..PeerChange::new(wanted.public_key) };
             sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
             mark = Mark::Missing;
         }
-        let change = peer_change(&wanted, mark);
+        let change = peer_change(wanted, mark);
         sent |= put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
         if !change.replace_allowed_ips {
             return Ok(sent);
         }
         loop {
             let net = match records.next()? {
-                Some(Record::AllowedIp(net)) => net,
+                Some(Record::AllowedIp(net)) => *net,
                 Some(Record::Host(_)) => continue,
                 _ => break,
             };

@@ -18,7 +18,7 @@ use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{
-    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary,
+    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary, copy,
 };
 use proto_core::protocol::report::Act;
 
@@ -27,6 +27,7 @@ use crate::fault::{Fault, Slot};
 use crate::image::{Checked, Span, check};
 use crate::index::{Extras, Index};
 use crate::kernel::{Kernel, SET};
+use crate::noted::Noted;
 use crate::plan::{Plan, Purpose, Work, agree, compare};
 use crate::records::RecordWriter;
 use crate::store::{Head, Store};
@@ -96,6 +97,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ///
     /// # Errors
     /// When the machine has no random numbers.
+    #[inline(never)]
     pub fn new(
         kernel: Kernel<'b, N>,
         files: Files<D::File>,
@@ -122,12 +124,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         purpose: Purpose,
         working: &mut Working<'_>,
     ) -> Result<(Summary, (u32, Digest)), Fault> {
-        let (target, checked) = self.check(image, span, false, working)?;
-        let (plan, target) = self.compare(image, target, &checked.interface, purpose, working)?;
+        let mut target = self.target(span);
+        self.compare(image, &mut target, purpose, working)?;
         let Self { slot, files, .. } = self;
+        let Target { checked, plan, .. } = &target;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
-        let written = report::changes(&mut files.report, &mut work, &checked.interface, &plan)?;
-        Ok((plan.summary, written))
+        let written = report::changes(&mut files.report, &mut work, &checked.interface, plan)?;
+        Ok((target.plan.summary, written))
     }
 
     /// Makes an image the configuration that runs and, unless it waits to be confirmed, is stored.
@@ -144,10 +147,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ) -> Result<Done, Fault> {
         let slot = self.slot;
         let purpose = if change.act.is_some() { Purpose::Change } else { Purpose::Repair };
-        let (target, mut checked) = self.check(image, span, false, working)?;
-        let (plan, target) = self.compare(image, target, &checked.interface, purpose, working)?;
-        settle_key(slot, &mut checked.interface, &plan, &self.machine)?;
-        let (same, mut head) = self.next(image, span.end, &checked, change)?;
+        let mut target = self.target(span);
+        self.compare(image, &mut target, purpose, working)?;
+        let Target { checked, plan, .. } = &mut target;
+        settle_key(slot, &mut checked.interface, plan, &self.machine)?;
+        let (same, mut head) = self.next(image, span.end, checked, change)?;
         let quiet = plan.summary.is_quiet();
         let number = if same { head.number.saturating_sub(1) } else { head.number };
         let mut done = Done { summary: plan.summary.clone(), number, stored: false, pending: None };
@@ -157,16 +161,16 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         if !same {
             self.store.prepare(&mut head, &mut |file, from| {
                 let mut writer = RecordWriter::new(slot, Some(file), from)?;
-                write_image(&mut writer, &checked, image, span.end)?;
+                write_image(&mut writer, checked, image, span.end)?;
                 writer.finish()
             })?;
         }
         self.take_snapshot(&head, checked.interface.fwmark)?;
         if !quiet {
-            let made = self.make(image, target, &checked.interface, &plan, working);
-            let after = made.map_err(|fault| self.undo(fault, working))?;
-            done.summary.public_key = after.public_key;
-            done.summary.listen_port = after.listen_port;
+            let made = self.make(image, &mut target, working);
+            made.map_err(|fault| self.undo(fault, working))?;
+            done.summary.public_key = target.plan.summary.public_key;
+            done.summary.listen_port = target.plan.summary.listen_port;
         }
         self.finish(done, head, same, change, working)
     }
@@ -286,8 +290,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(Head {
             time: self.machine.unix_time(),
             key: change.key,
-            by: change.by.clone(),
-            ..Head::new(interface.clone(), newest.saturating_add(1), act)
+            by: copy(&change.by),
+            ..Head::new(copy(interface), newest.saturating_add(1), act)
         })
     }
 
@@ -299,9 +303,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let Self { store, trouble, machine, .. } = self;
         store.newest_whole(interface, &mut |slot, fault| {
             let failure = slot.take(fault);
-            let mut text = String::new();
+            let mut text = String::<MAX_TEXT>::new();
             // It is not longer than a failure's text by much.
-            let _ = write!(text, "{interface}: {}; the one before it is used", failure.text);
+            let to = text.as_mut_view();
+            let _ = write!(to, "{interface}: {}; the one before it is used", failure.text);
             if *trouble != text {
                 machine.log(format_args!("{text}"));
                 *trouble = text;
@@ -309,64 +314,68 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         })
     }
 
-    /// Checks an image and makes its index.
-    fn check(
-        &mut self,
-        image: &mut D::File,
-        span: Span,
-        own: bool,
-        working: &mut Working<'_>,
-    ) -> Result<(Target, Checked), Fault> {
-        let Self { slot, files, sum_key, .. } = self;
-        let mut index = Index::new(slot, &mut files.index);
-        let checked = check(slot, image, span, &mut index, sum_key, own, working)?;
-        if !checked.sorted {
-            index.sort(&mut files.extras)?;
+    /// An image of which nothing is known yet.
+    #[inline(never)]
+    fn target(&self, span: Span) -> Target {
+        Target {
+            span,
+            items: 0,
+            extras: 0,
+            key: self.sum_key,
+            up: true,
+            fwmark: 0,
+            checked: Checked::default(),
+            plan: Plan::default(),
         }
-        let (items, key) = (index.len(), *sum_key);
-        Ok((Target { end: span.end, items, extras: 0, key, up: true, fwmark: 0 }, checked))
     }
 
+    /// Checks an image, makes its index, and compares it with the kernel.
     fn compare(
         &mut self,
         image: &mut D::File,
-        target: Target,
-        interface: &Interface,
+        target: &mut Target,
         purpose: Purpose,
         working: &mut Working<'_>,
-    ) -> Result<(Plan, Target), Fault> {
+    ) -> Result<(), Fault> {
         let Self { slot, kernel, files, .. } = self;
+        let mut index = Index::new(slot, &mut files.index);
+        // A snapshot is the agent's own.
+        let own = purpose == Purpose::Undo;
+        let Target { span, key, checked, .. } = target;
+        let noted = Noted { slot, file: &mut *image };
+        check(noted, *span, &mut index, key, own, checked, working)?;
+        if !checked.sorted {
+            index.sort(&mut files.extras)?;
+        }
+        target.items = index.len();
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
-        let plan = compare(kernel, &mut work, interface, purpose, working)?;
-        let extras = work.extras.len();
-        Ok((plan, Target { extras, ..target }))
+        let Target { checked, plan, .. } = target;
+        compare(kernel, &mut work, &checked.interface, purpose, plan, working)?;
+        target.extras = work.extras.len();
+        Ok(())
     }
 
-    /// Makes the changes of a plan, and compares again: what the kernel has then.
+    /// Makes the changes of a plan, and compares again: the plan is then what the kernel has.
     fn make(
         &mut self,
         image: &mut D::File,
-        target: Target,
-        interface: &Interface,
-        plan: &Plan,
+        target: &mut Target,
         working: &mut Working<'_>,
-    ) -> Result<Summary, Fault> {
+    ) -> Result<(), Fault> {
         let Self { slot, kernel, files, machine, set, .. } = self;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
+        let Target { checked: Checked { interface, .. }, plan, .. } = target;
         apply(kernel, &mut work, interface, plan, machine, set, working)?;
-        let after = compare(kernel, &mut work, interface, Purpose::Verify, working);
-        let after = after.and_then(|after| agree(&mut work, &after).map(|()| after));
-        let after =
-            after.map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))?;
-        Ok(after.summary)
+        let after = compare(kernel, &mut work, interface, Purpose::Verify, plan, working);
+        let after = after.and_then(|()| agree(&mut work, plan));
+        after.map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))
     }
 }
 
 /// An image on its way into the kernel, apart from the files.
-#[derive(Clone, Copy)]
 struct Target {
-    /// Where the image ends in its file.
-    end: u32,
+    /// Where the image is in its file.
+    span: Span,
     /// How many items it has.
     items: u32,
     /// How many the kernel has beyond it.
@@ -376,11 +385,14 @@ struct Target {
     up: bool,
     /// A mark that our rules may have besides that of the device, or 0.
     fwmark: u32,
+    checked: Checked,
+    plan: Plan,
 }
 
 impl Target {
+    #[inline(never)]
     const fn work<'f, F: File>(
-        self,
+        &self,
         slot: &'f Slot,
         image: &'f mut F,
         index: &'f mut F,
@@ -388,7 +400,7 @@ impl Target {
     ) -> Work<'f, F> {
         let index = Index::again(slot, index, self.items);
         let extras = Extras::again(slot, extras, self.extras);
-        let Self { end, key, up, fwmark, .. } = self;
+        let Self { span: Span { end, .. }, key, up, fwmark, .. } = *self;
         Work { slot, image, end, index, extras, key, up, fwmark }
     }
 }

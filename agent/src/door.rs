@@ -72,6 +72,8 @@ struct Session {
     since: u64,
     /// When the last packet came.
     heard: u64,
+    /// No packet has come through it yet.
+    waiting: bool,
 }
 
 /// What cookies are made from.
@@ -106,8 +108,8 @@ pub struct Door<'b, N, D: Disk, M> {
     gatekeys: Gatekeys,
     limits: Limits,
     bakery: Bakery,
-    sessions: Vec<Session, SESSIONS>,
-    waiting: Vec<Session, WAITING>,
+    /// Those that have proven themselves and those that wait to, each no more than their number.
+    sessions: Vec<Session, { SESSIONS + WAITING }>,
     /// How many sessions there were.
     opened: u32,
 }
@@ -143,20 +145,10 @@ fn wipe_stack() {
     dead.zeroize();
 }
 
-/// Makes room for one more: the one that was heard of longest ago goes.
-fn push<const MOST: usize>(sessions: &mut Vec<Session, MOST>, session: Session) {
-    if sessions.is_full() {
-        let oldest = sessions.iter().enumerate().min_by_key(|(_, session)| session.heard);
-        if let Some((oldest, _)) = oldest {
-            sessions.swap_remove(oldest);
-        }
-    }
-    let _ = sessions.push(session);
-}
-
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// A door with nobody behind it.
     #[must_use]
+    #[inline(never)]
     pub fn new(
         service: Service<'b, N, D, M>,
         ownership: Ownership<'b>,
@@ -171,7 +163,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             limits: Limits::default(),
             bakery: Bakery::default(),
             sessions: Vec::new(),
-            waiting: Vec::new(),
             opened: 0,
         }
     }
@@ -242,27 +233,23 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     fn message(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
         let now = self.service.machine().now();
         let (_, receiver) = receiver(packet)?;
-        let alive = |session: &Session| now.saturating_sub(session.since) < SESSION_LIFE;
-        self.sessions.retain(alive);
-        self.waiting.retain(alive);
-        let is_its =
-            |session: &Session| session.channel.local() == receiver && session.wire == source.wire;
-        let mut plain = [0; MAX_PACKET];
-        let (session, len) = match self.waiting.iter().position(is_its) {
-            Some(at) => {
-                let len = self.waiting.get_mut(at)?.channel.open(packet, &mut plain)?;
-                let session = self.waiting.swap_remove(at);
-                self.greet(&session, outlet.from());
-                push(&mut self.sessions, session);
-                (self.sessions.last_mut()?, len)
-            }
-            None => {
-                let session = self.sessions.iter_mut().find(|session| is_its(session))?;
-                let len = session.channel.open(packet, &mut plain)?;
-                (session, len)
-            }
+        let is_over = |session: &Session| now.saturating_sub(session.since) >= SESSION_LIFE;
+        while let Some(over) = self.sessions.iter().position(is_over) {
+            self.sessions.swap_remove(over);
+        }
+        let is_its = |session: &&mut Session| {
+            session.channel.local() == receiver && session.wire == source.wire
         };
-        session.heard = now;
+        let mut plain = [0; MAX_PACKET];
+        let session = self.sessions.iter_mut().find(is_its)?;
+        let len = session.channel.open(packet, &mut plain)?;
+        if session.waiting {
+            let key = session.key;
+            self.greet(&key, outlet.from());
+            self.make_room(false);
+        }
+        let session = self.sessions.iter_mut().find(is_its)?;
+        (session.heard, session.waiting) = (now, false);
         self.ownership.refresh();
         let mut visitor = Visitor {
             key: session.key,
@@ -284,11 +271,28 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         Some(())
     }
 
-    fn greet(&self, session: &Session, from: &dyn fmt::Display) {
+    /// Makes room for one more session, of those that wait or of the others: the one that was heard of longest
+    /// ago goes.
+    fn make_room(&mut self, waiting: bool) {
+        let (mut count, mut oldest, mut heard) = (0_usize, 0, u64::MAX);
+        for (at, session) in self.sessions.iter().enumerate() {
+            if session.waiting == waiting {
+                count = count.saturating_add(1);
+                if session.heard < heard {
+                    (oldest, heard) = (at, session.heard);
+                }
+            }
+        }
+        if count >= if waiting { WAITING } else { SESSIONS } {
+            self.sessions.swap_remove(oldest);
+        }
+    }
+
+    fn greet(&self, key: &PublicKey, from: &dyn fmt::Display) {
         let owners = self.ownership.owners();
-        let name = owners.iter().find(|owner| owner.key == session.key);
+        let name = owners.iter().find(|owner| owner.key == *key);
         let name = name.map_or("nobody yet", |owner| &owner.name);
-        let key = fingerprint(&session.key);
+        let key = fingerprint(key);
         self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
     }
 
@@ -340,7 +344,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let (len, channel) = opened.respond(&mut out)?;
         self.opened = self.opened.wrapping_add(1);
         let nth = self.opened;
-        push(&mut self.waiting, Session { channel, key, wire, nth, since: now, heard: now });
+        self.make_room(true);
+        let (since, heard) = (now, now);
+        let session = Session { channel, key, wire, nth, since, heard, waiting: true };
+        let _ = self.sessions.push(session);
         outlet.send(&mut out, len);
         Some(())
     }

@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 
 use proto_core::netlink::{Errno, ExchangeError};
 use proto_core::protocol::config::ConfigError;
-use proto_core::protocol::message::{Code, Failure, Subject, cut};
+use proto_core::protocol::message::{Code, Failure, MAX_TEXT, Subject, cut};
 
 /// Something failed: the [`Slot`] says what.
 #[derive(Debug)]
@@ -43,9 +43,9 @@ impl Slot {
         errno: Errno,
         words: fmt::Arguments<'_>,
     ) -> Fault {
-        let mut text = heapless::String::new();
+        let mut text = heapless::String::<MAX_TEXT>::new();
         // What does not fit is left out.
-        let _ = text.write_fmt(words);
+        let _ = text.as_mut_view().write_fmt(words);
         let errno = u16::try_from(errno.0).unwrap_or(0);
         self.0.set(Some(Failure { errno, text, ..Failure::new(code, "") }.about(subject)));
         Fault(())

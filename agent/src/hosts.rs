@@ -9,13 +9,13 @@ use core::net::SocketAddr;
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::wireguard::{PeerChange, SetEncoder};
-use proto_core::protocol::config::{Host, HostName, Record};
-use proto_core::protocol::message::{Name, Subject};
+use proto_core::protocol::config::{Host, Record};
+use proto_core::protocol::message::{Name, Subject, copy, cut};
 
 use crate::apply::{flush, put};
 use crate::fault::{Fault, Slot};
 use crate::image::{Records, Span};
-use crate::keep::{self, padded, take, text};
+use crate::keep::{self, put_text, take, text};
 use crate::kernel::{Kernel, SET};
 use crate::system::{File, NetlinkSocket};
 use crate::walk::parse_name;
@@ -56,24 +56,20 @@ impl Wanted {
     fn to_bytes(&self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         let mut at = 0;
-        let mut put = |field: &[u8]| keep::put(&mut bytes, &mut at, field);
-        // Both are shorter than 256 bytes.
-        put(&[self.interface.len() as u8]);
-        put(&padded::<15>(&self.interface));
-        put(&self.peer.0);
-        put(&self.host.port.to_le_bytes());
-        put(&[self.host.name.len() as u8]);
-        put(&padded::<253>(&self.host.name));
-        put(&[u8::from(self.done)]);
+        put_text(&mut bytes, &mut at, &self.interface, 15);
+        keep::put(&mut bytes, &mut at, &self.peer.0);
+        keep::put(&mut bytes, &mut at, &self.host.port.to_le_bytes());
+        put_text(&mut bytes, &mut at, &self.host.name, 253);
+        keep::put(&mut bytes, &mut at, &[u8::from(self.done)]);
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        let interface = text::<15>(&mut rest)?;
+        let interface = cut(text(&mut rest, 15)?);
         let peer = PublicKey(*take(&mut rest)?);
         let port = u16::from_le_bytes(*take(&mut rest)?);
-        let name: HostName = text::<253>(&mut rest)?;
+        let name = cut(text(&mut rest, 253)?);
         let [done] = *take(&mut rest)?;
         Some(Self { interface, peer, host: Host { name, port }, done: done != 0 })
     }
@@ -145,11 +141,14 @@ impl<F: File> Hosts<F> {
         let mut last = None;
         while let Some(record) = records.next()? {
             match record {
-                Record::Peer(peer) => last = Some(peer),
+                Record::Peer(peer) if all || peer.endpoint.is_none() => {
+                    last = Some(peer.public_key);
+                }
+                Record::Peer(_) => last = None,
                 Record::Host(host) => {
-                    let wanted = last.as_ref().filter(|peer| all || peer.endpoint.is_none());
-                    let Some(peer) = wanted.map(|peer| peer.public_key) else { continue };
-                    let wanted = Wanted { interface: interface.clone(), peer, host, done: false };
+                    let Some(peer) = last else { continue };
+                    let (interface, host) = (copy(interface), host.clone());
+                    let wanted = Wanted { interface, peer, host, done: false };
                     let written = self.file.write_at(Self::place(self.len), &wanted.to_bytes());
                     written.map_err(|errno| slot.storage(errno))?;
                     self.len = self.len.saturating_add(1);
@@ -163,6 +162,7 @@ impl<F: File> Hosts<F> {
     }
 
     /// The next one that is to be looked up. Until [`Hosts::found`] there is no other.
+    #[inline(never)]
     pub fn next(&mut self, now: u64) -> Option<Host> {
         if self.busy || self.left == 0 || now < self.due {
             return None;

@@ -8,26 +8,30 @@ use proto_core::protocol::{Digest, Digester};
 
 use crate::fault::{Fault, Slot};
 use crate::index::{Entry, Index, Mark};
+use crate::noted::Noted;
 use crate::set_sum::SetSum;
 use crate::system::File;
 
 /// Reads an image from its file.
 #[derive(Debug)]
 pub struct Records<'f, F> {
-    pub(crate) slot: &'f Slot,
-    file: &'f mut F,
+    pub(crate) file: Noted<'f, F>,
     /// The bytes of the file from `start` on.
     window: [u8; 512],
     filled: usize,
     start: u32,
     at: usize,
     end: u32,
+    /// The last one that was read.
+    record: Option<Record>,
 }
 
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
+    #[inline(never)]
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
-        Self { slot, file, window: [0; 512], filled: 0, start: offset, at: 0, end }
+        let file = Noted { slot, file };
+        Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end, record: None }
     }
 
     /// Where the next record starts.
@@ -36,21 +40,12 @@ impl<'f, F: File> Records<'f, F> {
         self.start.saturating_add(u32::try_from(self.at).unwrap_or(u32::MAX))
     }
 
-    /// Goes to the record at `offset`.
-    pub fn seek(&mut self, offset: u32) {
-        let inside = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
-        match inside {
-            Some(at) if at <= self.filled => self.at = at,
-            _ => (self.start, self.filled, self.at) = (offset, 0, 0),
-        }
-    }
-
     /// The next record, or nothing at the end of the image.
     ///
     /// # Errors
     /// `Code::Config` for bytes that are no record, `Code::Storage`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
-    pub fn next(&mut self) -> Result<Option<Record>, Fault> {
+    pub fn next(&mut self) -> Result<Option<&Record>, Fault> {
         let offset = self.offset();
         if offset >= self.end {
             return Ok(None);
@@ -60,16 +55,15 @@ impl<'f, F: File> Records<'f, F> {
             let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
             let room = left.min(self.window.len());
             let room = self.window.get_mut(..room).unwrap_or_default();
-            self.filled =
-                self.file.read_at(offset, room).map_err(|errno| self.slot.storage(errno))?;
+            self.filled = self.file.read(offset, room)?;
         }
         let rest = self.window.get(self.at..self.filled).unwrap_or_default();
         match codec::record(rest) {
             Some((record, left)) => {
                 self.at = self.filled.saturating_sub(left.len());
-                Ok(Some(record))
+                Ok(Some(self.record.insert(record)))
             }
-            None => Err(self.slot.config(Subject::Offset(offset), ConfigError::Record)),
+            None => Err(self.file.slot.config(Subject::Offset(offset), ConfigError::Record)),
         }
     }
 }
@@ -96,7 +90,7 @@ pub struct Span {
 }
 
 /// What a check found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Checked {
     /// The interface the image is for.
     pub interface: Interface,
@@ -116,13 +110,14 @@ pub fn has_digest<F: File>(
     Span { from, end }: Span,
     digest: &Digest,
 ) -> Result<bool, Fault> {
+    let mut file = Noted { slot, file };
     let mut digester = Digester::default();
     let mut buf = [0; 1024];
     let mut at = from;
     while at < end {
         let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
         let room = buf.get_mut(..left.min(1024)).unwrap_or_default();
-        let got = file.read_at(at, room).map_err(|errno| slot.storage(errno))?;
+        let got = file.read(at, room)?;
         if got == 0 {
             return Ok(false);
         }
@@ -138,60 +133,54 @@ pub fn has_digest<F: File>(
 /// # Errors
 /// `Code::Config` naming the item or the place that is wrong, `Code::Storage`.
 pub fn check<F: File>(
-    slot: &Slot,
-    file: &mut F,
+    Noted { slot, file }: Noted<'_, F>,
     Span { from, end }: Span,
     index: &mut Index<'_, F>,
     key: &[u8; 16],
     own: bool,
+    checked: &mut Checked,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Checked, Fault> {
+) -> Result<(), Fault> {
     index.clear()?;
+    checked.sorted = true;
     let mut records = Records::new(slot, file, from, end);
     let mut checker = if own { Checker::in_any_order() } else { Checker::default() };
-    let mut sorted = true;
-    let mut found = None;
     let mut entry: Option<Entry> = None;
     let mut seen = 0_u32;
     loop {
         let offset = records.offset();
         let Some(record) = records.next()? else { break };
-        let item = checker
-            .record(&record)
-            .map_err(|error| slot.config(subject(&record, offset), error))?;
-        match record {
-            Record::Interface(interface) => found = Some((interface, records.offset())),
-            Record::AllowedIp(net) => {
-                if let Some(entry) = &mut entry {
-                    entry.allowed_ips.add(key, &net);
-                }
+        let item = checker.record(record);
+        let is_item = match &item {
+            Ok(item) => item.is_some(),
+            Err(error) => return Err(slot.config(subject(record, offset), *error)),
+        };
+        match (record, &mut entry) {
+            (Record::Interface(interface), _) => checked.interface = interface.clone(),
+            (Record::AllowedIp(net), Some(entry)) => {
+                entry.allowed_ips.add(key, net);
             }
             _ => {}
         }
-        if let Some(item) = item {
-            let next = Entry {
-                key: item.key(),
-                offset,
-                allowed_ips: SetSum::default(),
-                mark: Mark::Missing,
-            };
-            if let Some(done) = entry.replace(next) {
-                sorted &= done.key < next.key;
-                index.push(&done)?;
+        if let (true, Some(key)) = (is_item, checker.last()) {
+            if let Some(done) = &entry {
+                checked.sorted &= done.key < *key;
+                index.push(done)?;
             }
+            let allowed_ips = SetSum::default();
+            entry = Some(Entry { key: *key, offset, allowed_ips, mark: Mark::Missing });
+        }
+        if seen == 0 {
+            checked.rest = records.offset();
         }
         seen = seen.saturating_add(1);
         if seen.is_multiple_of(512) {
             working(Phase::Checking, seen, 0);
         }
     }
-    if let Some(done) = entry {
-        index.push(&done)?;
+    if let Some(done) = &entry {
+        index.push(done)?;
     }
     index.flush()?;
-    checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))?;
-    match found {
-        Some((interface, rest)) => Ok(Checked { interface, rest, sorted }),
-        None => Err(slot.config(Subject::Offset(0), ConfigError::Interface)),
-    }
+    checker.finish().map_err(|error| slot.config(Subject::Offset(0), error))
 }

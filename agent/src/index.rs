@@ -8,6 +8,7 @@ use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
 use crate::fault::{Fault, Slot};
 use crate::keep::{put, take};
+use crate::noted::Noted;
 use crate::set_sum::SetSum;
 use crate::system::File;
 
@@ -86,47 +87,60 @@ impl Entry {
     }
 }
 
+/// Entries of a file, one behind the other: what was read, or what is still to be written.
+#[derive(Debug)]
+struct Window {
+    bytes: [u8; ENTRY * WINDOW],
+    /// The number of the first, and how many there are.
+    from: u32,
+    held: u32,
+}
+
+impl Window {
+    const fn new() -> Self {
+        Self { bytes: [0; ENTRY * WINDOW], from: 0, held: 0 }
+    }
+
+    /// The bytes of entry `n`, read with those behind it if they are not here.
+    #[inline(never)]
+    fn entry<F: File>(&mut self, file: &mut Noted<'_, F>, n: u32) -> Result<&[u8], Fault> {
+        if n.checked_sub(self.from).is_none_or(|at| at >= self.held) {
+            self.held = 0;
+            let got = file.read(place(n), &mut self.bytes)?;
+            self.from = n;
+            self.held = (got / ENTRY) as u32;
+        }
+        let at = place(n.saturating_sub(self.from)) as usize;
+        let entry = self.bytes.get(at..).and_then(|rest| rest.get(..ENTRY));
+        Ok(entry.unwrap_or_default())
+    }
+}
+
 /// The index in its file.
 #[derive(Debug)]
 pub struct Index<'f, F> {
-    slot: &'f Slot,
-    file: &'f mut F,
+    file: Noted<'f, F>,
     len: u32,
     /// Where the entry is that is expected next.
     hint: u32,
-    /// Entries from `from` on, `held` of them: what was read, or what is still to be written.
-    window: [u8; ENTRY * WINDOW],
-    from: u32,
-    held: u32,
+    window: Window,
 }
 
 /// A row of entries that is being merged with another.
 struct Cursor {
     next: u32,
     end: u32,
-    window: [u8; ENTRY * WINDOW],
-    from: u32,
-    held: u32,
+    window: Window,
 }
 
 impl Cursor {
     const fn new(next: u32, end: u32) -> Self {
-        Self { next, end, window: [0; ENTRY * WINDOW], from: 0, held: 0 }
+        Self { next, end, window: Window::new() }
     }
 
-    /// The first entry that is left.
-    fn peek<F: File>(&mut self, slot: &Slot, file: &mut F) -> Result<Option<Entry>, Fault> {
-        if self.next >= self.end {
-            return Ok(None);
-        }
-        if self.next.checked_sub(self.from).is_none_or(|at| at >= self.held) {
-            let got = file.read_at(place(self.next), &mut self.window);
-            let got = got.map_err(|errno| slot.storage(errno))?;
-            self.from = self.next;
-            self.held = u32::try_from(got.checked_div(ENTRY).unwrap_or(0)).unwrap_or(0);
-        }
-        let at = place(self.next.saturating_sub(self.from)) as usize;
-        Ok(self.window.get(at..).and_then(Entry::from_bytes))
+    /// The bytes of the first entry that is left; none if there is none.
+    fn peek<F: File>(&mut self, file: &mut Noted<'_, F>) -> Result<&[u8], Fault> {
+        if self.next >= self.end { Ok(&[]) } else { self.window.entry(file, self.next) }
     }
 }
 
@@ -137,12 +151,12 @@ fn place(n: u32) -> u32 {
 impl<'f, F: File> Index<'f, F> {
     /// An index that is about to be made, in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
-        Self { slot, file, len: 0, hint: 0, window: [0; ENTRY * WINDOW], from: 0, held: 0 }
+        Self::again(slot, file, 0)
     }
 
     /// An index that was made before, of so many entries, in `file`.
     pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
-        Self { len, ..Self::new(slot, file) }
+        Self { file: Noted { slot, file }, len, hint: 0, window: Window::new() }
     }
 
     /// How many entries there are.
@@ -162,8 +176,8 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn clear(&mut self) -> Result<(), Fault> {
-        (self.len, self.hint, self.from, self.held) = (0, 0, 0, 0);
-        self.file.clear().map_err(|errno| self.slot.storage(errno))
+        (self.len, self.hint, self.window.from, self.window.held) = (0, 0, 0, 0);
+        self.file.clear()
     }
 
     /// Adds an entry behind the last one. The caller keeps the order.
@@ -171,14 +185,16 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn push(&mut self, entry: &Entry) -> Result<(), Fault> {
-        if self.held as usize == WINDOW {
+        self.push_bytes(&entry.to_bytes())
+    }
+
+    fn push_bytes(&mut self, entry: &[u8]) -> Result<(), Fault> {
+        if self.window.held as usize == WINDOW {
             self.flush()?;
         }
-        let at = place(self.held) as usize;
-        if let Some(slot) = self.window.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-            *slot = entry.to_bytes();
-        }
-        self.held = self.held.saturating_add(1);
+        let mut at = place(self.window.held) as usize;
+        put(&mut self.window.bytes, &mut at, entry);
+        self.window.held = self.window.held.saturating_add(1);
         self.len = self.len.saturating_add(1);
         Ok(())
     }
@@ -188,10 +204,11 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn flush(&mut self) -> Result<(), Fault> {
-        let bytes = self.window.get(..place(self.held) as usize).unwrap_or_default();
-        self.file.write_at(place(self.from), bytes).map_err(|errno| self.slot.storage(errno))?;
-        self.from = self.from.saturating_add(self.held);
-        self.held = 0;
+        let Window { bytes, from, held } = &mut self.window;
+        let bytes = bytes.get(..place(*held) as usize).unwrap_or_default();
+        self.file.write(place(*from), bytes)?;
+        *from = from.saturating_add(*held);
+        *held = 0;
         Ok(())
     }
 
@@ -203,17 +220,7 @@ impl<'f, F: File> Index<'f, F> {
         if n >= self.len {
             return Ok(None);
         }
-        if n.checked_sub(self.from).is_none_or(|at| at >= self.held) {
-            self.held = 0;
-            let got = self
-                .file
-                .read_at(place(n), &mut self.window)
-                .map_err(|errno| self.slot.storage(errno))?;
-            self.from = n;
-            self.held = u32::try_from(got.checked_div(ENTRY).unwrap_or(0)).unwrap_or(0);
-        }
-        let at = place(n.saturating_sub(self.from)) as usize;
-        Ok(self.window.get(at..).and_then(Entry::from_bytes))
+        Ok(Entry::from_bytes(self.window.entry(&mut self.file, n)?))
     }
 
     /// Finds the entry of `key` and its number.
@@ -221,30 +228,36 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn find(&mut self, key: &ItemKey) -> Result<Option<(u32, Entry)>, Fault> {
-        let hint = self.hint;
-        if let Some(entry) = self.get(hint)?.filter(|entry| entry.key == *key) {
-            self.hint = hint.saturating_add(1);
-            return Ok(Some((hint, entry)));
-        }
+        let Some(n) = self.number_of(key)? else { return Ok(None) };
+        Ok(self.get(n)?.map(|entry| (n, entry)))
+    }
+
+    /// Finds the number of the entry of `key`.
+    ///
+    /// # Errors
+    /// `Code::Storage`.
+    pub fn number_of(&mut self, ItemKey(key): &ItemKey) -> Result<Option<u32>, Fault> {
+        let mut middle = self.hint;
         let (mut low, mut high) = (0, self.len);
-        while low < high {
-            let middle = low.midpoint(high);
-            // Straight from the file: probes all over it would only empty the window.
-            let mut bytes = [0; ENTRY];
-            self.file
-                .read_at(place(middle), &mut bytes)
-                .map_err(|errno| self.slot.storage(errno))?;
-            let Some(entry) = Entry::from_bytes(&bytes) else { break };
-            match entry.key.cmp(key) {
-                core::cmp::Ordering::Less => low = middle.saturating_add(1),
-                core::cmp::Ordering::Greater => high = middle,
-                core::cmp::Ordering::Equal => {
-                    self.hint = middle.saturating_add(1);
-                    return Ok(Some((middle, entry)));
+        let mut bytes = [0; ENTRY];
+        // An entry begins with its key.
+        if middle >= high || !self.window.entry(&mut self.file, middle)?.starts_with(key) {
+            loop {
+                if low >= high {
+                    return Ok(None);
+                }
+                middle = low.midpoint(high);
+                // Straight from the file: probes all over it would only empty the window.
+                self.file.read(place(middle), &mut bytes)?;
+                match bytes.first_chunk::<ITEM_KEY_LEN>().map(|found| found.cmp(key)) {
+                    Some(core::cmp::Ordering::Less) => low = middle.saturating_add(1),
+                    Some(core::cmp::Ordering::Greater) => high = middle,
+                    _ => break,
                 }
             }
         }
-        Ok(None)
+        self.hint = middle.saturating_add(1);
+        Ok(Some(middle))
     }
 
     /// Notes what is known about entry `n`.
@@ -253,22 +266,18 @@ impl<'f, F: File> Index<'f, F> {
     /// `Code::Storage`.
     pub fn mark(&mut self, n: u32, mark: Mark) -> Result<(), Fault> {
         let byte = [mark.to_byte()];
-        self.file
-            .write_at(place(n).saturating_add(MARK_AT), &byte)
-            .map_err(|errno| self.slot.storage(errno))?;
-        if let Some(at) = n.checked_sub(self.from).filter(|at| *at < self.held) {
-            let at = place(at).saturating_add(MARK_AT) as usize;
-            if let Some(slot) = self.window.get_mut(at) {
-                *slot = mark.to_byte();
-            }
+        self.file.write(place(n).saturating_add(MARK_AT), &byte)?;
+        if let Some(at) = n.checked_sub(self.window.from).filter(|at| *at < self.window.held) {
+            let mut at = place(at).saturating_add(MARK_AT) as usize;
+            put(&mut self.window.bytes, &mut at, &byte);
         }
         Ok(())
     }
 
     /// Puts the entries in the order of their keys, with the help of another file.
     ///
-    /// Rows of two, four, eight and so on are merged from one file into the other: each pass reads and
-    /// writes everything once, a window at a time.
+    /// Rows of two, four, eight and so on are merged from one file into the other, and the files are
+    /// exchanged: each pass reads and writes everything once, a window at a time.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -277,15 +286,16 @@ impl<'f, F: File> Index<'f, F> {
         let mut row = 1_u32;
         while row < len {
             self.merge_rows(other, row)?;
+            core::mem::swap(self.file.file, other);
             row = row.saturating_mul(2);
         }
-        (self.hint, self.held) = (0, 0);
+        (self.hint, self.window.held) = (0, 0);
         Ok(())
     }
 
     fn merge_rows(&mut self, other: &mut F, row: u32) -> Result<(), Fault> {
         let len = self.len;
-        let mut merged = Index::new(self.slot, other);
+        let mut merged = Index::new(self.file.slot, other);
         merged.clear()?;
         let mut at = 0_u32;
         while at < len {
@@ -293,32 +303,21 @@ impl<'f, F: File> Index<'f, F> {
             let end = middle.saturating_add(row).min(len);
             let (mut left, mut right) = (Cursor::new(at, middle), Cursor::new(middle, end));
             loop {
-                let first = left.peek(self.slot, self.file)?;
-                let second = right.peek(self.slot, self.file)?;
-                let (entry, cursor) = match (first, second) {
-                    (Some(first), Some(second)) if second.key < first.key => (second, &mut right),
-                    (Some(first), _) => (first, &mut left),
-                    (None, Some(second)) => (second, &mut right),
-                    (None, None) => break,
-                };
-                cursor.next = cursor.next.saturating_add(1);
-                merged.push(&entry)?;
+                let first = left.peek(&mut self.file)?;
+                let second = right.peek(&mut self.file)?;
+                // An entry begins with its key, and no key is there twice.
+                let turned = first.is_empty() || (!second.is_empty() && second < first);
+                let entry = if turned { second } else { first };
+                if entry.is_empty() {
+                    break;
+                }
+                merged.push_bytes(entry)?;
+                let next = if turned { &mut right.next } else { &mut left.next };
+                *next = next.saturating_add(1);
             }
             at = end;
         }
-        merged.flush()?;
-        // Back to the file that the index is in.
-        let mut buf = [0; ENTRY * WINDOW];
-        let mut at = 0_u32;
-        while at < place(len) {
-            let got =
-                merged.file.read_at(at, &mut buf).map_err(|errno| self.slot.storage(errno))?;
-            let got = buf.get(..got).filter(|got| !got.is_empty());
-            let got = got.ok_or_else(|| self.slot.storage(proto_core::netlink::Errno::EIO))?;
-            self.file.write_at(at, got).map_err(|errno| self.slot.storage(errno))?;
-            at = at.saturating_add(u32::try_from(got.len()).unwrap_or(u32::MAX));
-        }
-        Ok(())
+        merged.flush()
     }
 
     /// Forgets all marks: the kernel is about to be asked again.
@@ -326,18 +325,20 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn unmark(&mut self) -> Result<(), Fault> {
-        (self.hint, self.held) = (0, 0);
+        (self.hint, self.window.held) = (0, 0);
         let mut n = 0_u32;
-        while self.get(n)?.is_some() {
-            let held = place(self.held) as usize;
-            let entries = self.window.get_mut(..held).unwrap_or_default();
-            for entry in entries.chunks_exact_mut(ENTRY) {
-                if let Some(mark) = entry.last_mut() {
-                    *mark = Mark::Missing.to_byte();
-                }
+        while n < self.len {
+            self.window.entry(&mut self.file, n)?;
+            let held = place(self.window.held) as usize;
+            let entries = self.window.bytes.get_mut(..held).unwrap_or_default();
+            if entries.is_empty() {
+                break;
             }
-            self.file.write_at(place(n), entries).map_err(|errno| self.slot.storage(errno))?;
-            n = n.saturating_add(self.held);
+            for mark in entries.iter_mut().skip(MARK_AT as usize).step_by(ENTRY) {
+                *mark = Mark::Missing.to_byte();
+            }
+            self.file.write(place(n), entries)?;
+            n = n.saturating_add(self.window.held);
         }
         Ok(())
     }
@@ -346,20 +347,19 @@ impl<'f, F: File> Index<'f, F> {
 /// Keys of items that the kernel has and the image does not, in a file.
 #[derive(Debug)]
 pub struct Extras<'f, F> {
-    slot: &'f Slot,
-    file: &'f mut F,
+    file: Noted<'f, F>,
     len: u32,
 }
 
 impl<'f, F: File> Extras<'f, F> {
     /// None yet, in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
-        Self { slot, file, len: 0 }
+        Self::again(slot, file, 0)
     }
 
     /// Keys that were noted before, so many, in `file`.
     pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
-        Self { slot, file, len }
+        Self { file: Noted { slot, file }, len }
     }
 
     fn place(n: u32) -> u32 {
@@ -372,7 +372,7 @@ impl<'f, F: File> Extras<'f, F> {
     /// `Code::Storage`.
     pub fn clear(&mut self) -> Result<(), Fault> {
         self.len = 0;
-        self.file.clear().map_err(|errno| self.slot.storage(errno))
+        self.file.clear()
     }
 
     /// Adds a key.
@@ -380,9 +380,7 @@ impl<'f, F: File> Extras<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn push(&mut self, key: &ItemKey) -> Result<(), Fault> {
-        self.file
-            .write_at(Self::place(self.len), &key.0)
-            .map_err(|errno| self.slot.storage(errno))?;
+        self.file.write(Self::place(self.len), &key.0)?;
         self.len = self.len.saturating_add(1);
         Ok(())
     }
@@ -396,7 +394,7 @@ impl<'f, F: File> Extras<'f, F> {
             return Ok(None);
         }
         let mut key = [0; ITEM_KEY_LEN];
-        self.file.read_at(Self::place(n), &mut key).map_err(|errno| self.slot.storage(errno))?;
+        self.file.read(Self::place(n), &mut key)?;
         Ok(Some(ItemKey(key)))
     }
 

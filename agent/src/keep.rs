@@ -11,7 +11,6 @@
 use core::ffi::CStr;
 use core::fmt;
 
-use heapless::String;
 use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 
@@ -212,22 +211,23 @@ pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     Some(field)
 }
 
-/// A text with zeros behind it. Its length is a field before it.
-#[must_use]
-pub fn padded<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    bytes
+/// Puts a text of at most `longest` bytes, fewer than 256, into a payload: its length, the text, and what there
+/// is of zeros behind it.
+#[inline(never)]
+pub fn put_text(payload: &mut [u8], at: &mut usize, text: &str, longest: usize) {
+    put(payload, at, &[text.len() as u8]);
+    let end = at.saturating_add(longest);
+    put(payload, at, text.as_bytes());
+    *at = end;
 }
 
-/// Takes a text of [`padded`] and its length off a payload.
-pub fn text<const N: usize>(rest: &mut &[u8]) -> Option<String<N>> {
+/// Takes a text of [`put_text`] off a payload.
+#[inline(never)]
+pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     let [len] = *take(rest)?;
-    let bytes: &[u8; N] = take(rest)?;
-    let text = core::str::from_utf8(bytes.get(..len.into())?).ok()?;
-    String::try_from(text).ok()
+    let (bytes, left) = rest.split_at_checked(longest)?;
+    *rest = left;
+    core::str::from_utf8(bytes.get(..len.into())?).ok()
 }
 
 /// How long the file of a payload is in bytes.

@@ -3,6 +3,7 @@
 //!
 //! Which requests, and in which order, is not here (`plan`, `apply`, `remove`).
 
+use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::genl::Family;
 use proto_core::netlink::route::{self, Link};
 use proto_core::netlink::wireguard::Event;
@@ -69,6 +70,9 @@ impl Default for Buffers {
 
 /// Writes a request with a sequence number into a buffer.
 pub type WriteRequest<'w> = dyn Fn(&mut [u8], u32) -> Result<&[u8], Full> + 'w;
+
+/// Writes a request for the list of an address family.
+pub type WriteList<'w> = dyn Fn(&mut [u8], u32, u8) -> Result<&[u8], Full> + 'w;
 
 /// Which socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,10 +187,10 @@ fn run<N: NetlinkSocket>(
         answer.used = answer.used.max(datagram.len);
         let bytes = answer.bytes.get(..datagram.len).unwrap_or_default();
         // What goes wrong is kept in the exchange, and ends it.
-        let Ok(answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
+        let Ok(mut answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
             break;
         };
-        for message in answers.flatten() {
+        while let Some(Ok(message)) = answers.next() {
             if caller.is_none() {
                 caller = take(&message).err();
             }
@@ -318,6 +322,24 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     ) -> Result<bool, Fault> {
         self.exchange(protocol, Expect::Dump, subject, write, take)
             .map(|state| state == State::Done)
+    }
+
+    /// Asks for a list of each address family, IPv4 first. `Ok(false)` as for [`Kernel::dump`].
+    ///
+    /// # Errors
+    /// As for [`Kernel::dump`].
+    pub fn dump_both(
+        &mut self,
+        subject: Subject,
+        write: &WriteList<'_>,
+        take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        for family in [AF_INET, AF_INET6] {
+            if !self.dump(Protocol::Route, subject, &|buf, seq| write(buf, seq, family), take)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The number of the WireGuard family, or [`NO_FAMILY`] for a program.

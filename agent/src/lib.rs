@@ -18,6 +18,7 @@
 //! | [`stage`] | a configuration that arrives in pieces |
 //! | [`image`] | the staged records in order, checked, and the index made of them |
 //! | [`index`] | the items of an image in a file, found by halving |
+//! | [`noted`] | a file of our own, whose failures are written down |
 //! | [`set_sum`] | sets of networks compared in fixed memory |
 //! | [`walk`] | the kernel's tables as they come |
 //! | [`plan`] | what differs between an image and the kernel |
@@ -61,6 +62,7 @@ pub mod index;
 pub mod keep;
 pub mod kernel;
 pub mod limits;
+pub mod noted;
 pub mod options;
 pub mod owners;
 pub mod plan;

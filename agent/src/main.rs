@@ -94,9 +94,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
         Ok(Command::Serve(options)) => {
             linux::keep_secrets();
             // It goes on until it cannot.
-            let Err(error) = serve::serve(options);
-            log(format_args!("{error}"));
-            1
+            serve::serve(options)
         }
         Err(error) => {
             log(format_args!("{error}"));

@@ -7,7 +7,6 @@ use heapless::Vec;
 use proto_core::ip::{parse_endpoint, parse_ip};
 use proto_core::key::PublicKey;
 use proto_core::protocol::DEFAULT_PORT;
-use proto_core::protocol::message::cut;
 use proto_core::text::{number, split, split_last};
 
 /// How many interface patterns there may be.
@@ -42,6 +41,9 @@ log goes to standard error.
 exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
 ";
 
+/// The options that take a path.
+const PATHS: [&str; 3] = ["--keep", "--state", "--label-secret"];
+
 /// Where to keep things unless told otherwise.
 pub const STATE: &str = "/var/run/postwired";
 
@@ -53,23 +55,23 @@ pub const BAUD: u32 = 115_200;
 
 /// Which interfaces may be changed.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {
-    patterns: Vec<heapless::String<16>, PATTERNS>,
+pub struct Policy<'a> {
+    patterns: Vec<&'a str, PATTERNS>,
 }
 
-impl Policy {
+impl<'a> Policy<'a> {
     /// Adds a pattern: a name, or the beginning of one and `*`.
     ///
     /// # Errors
     /// [`OptionsError`] when it cannot match a name, or there are too many.
-    pub fn allow<'a>(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
+    #[inline(never)]
+    pub fn allow(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
         let stem = pattern.strip_suffix('*').unwrap_or(pattern);
         let name = pattern == "*" || stem.parse::<proto_core::netlink::IfName>().is_ok();
         if !name || split(stem, b'*').is_some() {
             return Err(OptionsError::Value("--interface", pattern));
         }
-        // A name is at most 15 bytes, and so it fits with its star.
-        self.patterns.push(cut(pattern)).map_err(|_| OptionsError::TooMany("--interface"))
+        self.patterns.push(pattern).map_err(|_| OptionsError::TooMany("--interface"))
     }
 
     /// Whether an interface may be changed. Without any pattern: the ones whose names begin with
@@ -127,7 +129,7 @@ pub struct Options<'a> {
     /// The UDP address, if any.
     pub udp: Option<SocketAddr>,
     /// The interfaces that may be changed.
-    pub policy: Policy,
+    pub policy: Policy<'a>,
     /// Where a push is kept while it arrives.
     pub state: &'a str,
     /// Where the identity and the owners are kept.
@@ -203,6 +205,7 @@ impl core::error::Error for OptionsError<'_> {}
 ///
 /// # Errors
 /// [`OptionsError`] for the first argument that is wrong.
+#[inline(never)]
 pub fn parse<'a>(
     mut args: impl Iterator<Item = &'a str>,
     board: &'a str,
@@ -215,19 +218,21 @@ pub fn parse<'a>(
         Some(word) if word.starts_with('-') => return Err(OptionsError::NoCommand),
         Some(word) => return Err(OptionsError::Command(word)),
     };
-    let (mut serial, mut udp, mut state, mut keep, mut label_secret, mut key) =
-        (None, None, None, None, None, None);
+    let (mut serial, mut udp, mut key) = (None, None, None);
+    let mut paths = [None; PATHS.len()];
     let mut policy = Policy::default();
     while let Some(word) = args.next() {
         let (option, mut given) = match split(word, b'=') {
             Some((option, value)) if word.starts_with("--") => (option, Some(value)),
             _ => (word, None),
         };
+        let path = PATHS.iter().position(|known| *known == option);
         match (option, command) {
             ("-h" | "--help", _) => return Ok(Command::Help),
             ("-V" | "--version", _) => return Ok(Command::Version),
-            ("--keep", _)
-            | ("--serial" | "--udp" | "--interface" | "--state" | "--label-secret", "serve") => {}
+            // The first one is for all commands.
+            _ if path == Some(0) || (path.is_some() && command == "serve") => {}
+            ("--serial" | "--udp" | "--interface", "serve") => {}
             (_, "reset-owner") if !word.starts_with('-') => {
                 let wrong = OptionsError::Value(command, word);
                 if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
@@ -239,13 +244,11 @@ pub fn parse<'a>(
         }
         let value = given.take().or_else(|| args.next()).ok_or(OptionsError::Missing(option))?;
         let wrong = OptionsError::Value(option, value);
-        let path = || Some(value).filter(|path| path.starts_with('/') && path.len() <= 200);
-        let before = match option {
-            "--serial" => serial.replace(serial_port(value, board)?).is_some(),
-            "--udp" => udp.replace(udp_address(value).ok_or(wrong)?).is_some(),
-            "--state" => state.replace(path().ok_or(wrong)?).is_some(),
-            "--keep" => keep.replace(path().ok_or(wrong)?).is_some(),
-            "--label-secret" => label_secret.replace(path().ok_or(wrong)?).is_some(),
+        let before = match (path.and_then(|at| paths.get_mut(at)), option) {
+            (Some(_), _) if !value.starts_with('/') || value.len() > 200 => return Err(wrong),
+            (Some(path), _) => path.replace(value).is_some(),
+            (None, "--serial") => serial.replace(serial_port(value, board)?).is_some(),
+            (None, "--udp") => udp.replace(udp_address(value).ok_or(wrong)?).is_some(),
             _ => {
                 policy.allow(value)?;
                 false
@@ -255,6 +258,7 @@ pub fn parse<'a>(
             return Err(OptionsError::Twice(option));
         }
     }
+    let [keep, state, label_secret] = paths;
     let keep = keep.unwrap_or(KEEP);
     match command {
         "identity" => return Ok(Command::Identity { keep }),
@@ -268,6 +272,7 @@ pub fn parse<'a>(
     Ok(Command::Serve(Options { serial, udp, policy, state, keep, label_secret }))
 }
 
+#[inline(never)]
 fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
     if value == "auto" {
         let board = board::by_name(board).ok_or(OptionsError::UnknownBoard(board))?;
@@ -284,6 +289,7 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
     Ok(SerialPort { device, baud })
 }
 
+#[inline(never)]
 fn udp_address(value: &str) -> Option<SocketAddr> {
     if let Some(address) = parse_endpoint(value) {
         return Some(address);

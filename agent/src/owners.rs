@@ -9,7 +9,7 @@ use core::fmt;
 use heapless::Vec;
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject};
+use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject, copy};
 use proto_core::protocol::session::{LabelKey, Wire};
 
 use crate::fault::{Fault, Slot};
@@ -153,6 +153,7 @@ impl<'f> Ownership<'f> {
     ///
     /// # Errors
     /// [`KeepError`]. A damaged list is nobody's leave to claim the router.
+    #[inline(never)]
     pub fn load(
         folder: &'f mut dyn Folder,
         state: &'f mut dyn Folder,
@@ -234,7 +235,12 @@ impl<'f> Ownership<'f> {
             Some((_, last)) => *last = stamp,
             None => {
                 // Those who are owners no more make room.
-                stamps.retain(|(known, _)| list.owners.iter().any(|owner| owner.key == *known));
+                let is_stranger = |(known, _): &(PublicKey, u64)| {
+                    !list.owners.iter().any(|owner| owner.key == *known)
+                };
+                while let Some(at) = stamps.iter().position(is_stranger) {
+                    stamps.swap_remove(at);
+                }
                 let _ = stamps.push((*key, stamp));
             }
         }
@@ -271,7 +277,7 @@ impl<'f> Ownership<'f> {
             if let Some((id, _)) = label {
                 list.spent = id;
             }
-            let name = claimant.name.clone();
+            let name = copy(claimant.name);
             // There is nobody in the list yet.
             let _ = list.owners.push(Owner { key: claimant.key, role: Role::Admin, name });
             Ok(())
@@ -301,15 +307,11 @@ impl<'f> Ownership<'f> {
     /// [`Code::NoOwner`], [`Code::LastAdmin`], [`Code::Storage`].
     pub fn remove(&mut self, slot: &Slot, key: &PublicKey) -> Result<(), Fault> {
         self.change(slot, &mut |list| {
-            let before = list.owners.len();
-            list.owners.retain(|owner| owner.key != *key);
-            if list.owners.len() == before {
-                return Err(slot.fail(
-                    Code::NoOwner,
-                    Subject::None,
-                    "there is no owner of that key",
-                ));
-            }
+            let Some(at) = list.owners.iter().position(|owner| owner.key == *key) else {
+                let text = "there is no owner of that key";
+                return Err(slot.fail(Code::NoOwner, Subject::None, text));
+            };
+            let _ = list.owners.remove(at);
             an_admin_stays(slot, list)
         })
     }

@@ -16,10 +16,7 @@ use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{
-    PROTOCOL, each_address, each_event, each_route, each_rule_of, parse_name, wanted_route,
-    wireguard_link,
-};
+use crate::walk::{each_event, each_on_link, each_rule_of, parse_name, wireguard_link};
 
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
@@ -42,8 +39,67 @@ pub struct Work<'f, F> {
     pub fwmark: u32,
 }
 
+/// A place on a walk through the items of an image, or through those that the kernel has beyond it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The number of the item behind this one.
+    pub next: u32,
+    /// The item.
+    pub item: Item,
+    /// What is known about it, if it is one of the image's.
+    pub mark: Mark,
+    /// Where its record is, if it is one of the image's.
+    pub offset: u32,
+}
+
+impl Step {
+    /// Before the item number `next`.
+    #[must_use]
+    pub const fn before(next: u32) -> Self {
+        let item = Item::Peer(PublicKey([0; 32]));
+        Self { next, item, mark: Mark::Missing, offset: 0 }
+    }
+}
+
+impl<F: File> Work<'_, F> {
+    /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn wanted(&mut self, step: &mut Step, same_too: bool) -> Result<bool, Fault> {
+        while let Some(entry) = self.index.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if (same_too || entry.mark != Mark::Same)
+                && let Some(item) = Item::from_key(&entry.key)
+            {
+                (step.item, step.mark, step.offset) = (item, entry.mark, entry.offset);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next item that the kernel has beyond the image. Whether there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn extra(&mut self, step: &mut Step) -> Result<bool, Fault> {
+        while let Some(key) = self.extras.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if let Some(item) = Item::from_key(&key) {
+                step.item = item;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// What is to be done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The link, if it is there.
     pub link: Option<LinkState>,
@@ -68,7 +124,7 @@ pub enum Purpose {
     Verify,
 }
 
-/// Compares the image in `work` with the kernel.
+/// Compares the image in `work` with the kernel. What is to be done is put into `plan`.
 ///
 /// # Errors
 /// [`Code::NoWireGuard`], [`Code::WrongKind`], [`Code::Permission`], whatever the kernel says, and
@@ -78,19 +134,16 @@ pub fn compare<N: NetlinkSocket, F: File>(
     work: &mut Work<'_, F>,
     interface: &Interface,
     purpose: Purpose,
+    plan: &mut Plan,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Plan, Fault> {
+) -> Result<(), Fault> {
     let slot = kernel.slot;
     let name = parse_name(slot, &interface.name)?;
     kernel.wireguard()?;
-    let mut plan = None;
     steady(slot, Subject::Interface, &mut || {
-        let compared = compare_once(kernel, work, (name, interface), purpose, working)?;
-        let whole = compared.is_some();
-        plan = compared;
-        Ok(whole)
-    })?;
-    plan.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
+        *plan = Plan::default();
+        compare_once(kernel, work, (name, interface), purpose, plan, working)
+    })
 }
 
 fn compare_once<N: NetlinkSocket, F: File>(
@@ -98,41 +151,40 @@ fn compare_once<N: NetlinkSocket, F: File>(
     work: &mut Work<'_, F>,
     (name, interface): (IfName, &Interface),
     purpose: Purpose,
+    Plan { link, device: found, summary }: &mut Plan,
     working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<Option<Plan>, Fault> {
+) -> Result<bool, Fault> {
     work.index.unmark()?;
     work.extras.clear()?;
-    let mut summary = Summary::default();
-    let link = wireguard_link(kernel, name)?;
-    let mut found = None;
-    if let Some(link) = &link {
-        let whole = addresses(kernel, work, link.index)?
-            && routes(kernel, work, link.index)?
-            && device_and_peers(kernel, work, (name, interface), purpose, &mut found, working)?;
+    *link = wireguard_link(kernel, name)?;
+    if let Some(link) = link {
+        let whole = each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?
+            && device_and_peers(kernel, work, name, purpose, found, working)?;
         if !whole {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    let marks = [found.map_or(0, |device| device.fwmark), work.fwmark];
-    if !rules(kernel, work, marks)? {
-        return Ok(None);
+    let marks = [found.as_ref().map_or(0, |device| device.fwmark), work.fwmark];
+    if !each_rule_of(kernel, marks, &mut |item, ours| meet(work, item, ours))? {
+        return Ok(false);
     }
-    count(work, &mut summary)?;
+    count(work, summary)?;
     summary.created = link.is_none();
     summary.device = device_changes(interface, link.as_ref(), found.as_ref());
     if !work.up {
         summary.device &= !device::UP;
     }
-    summary.public_key = found.and_then(|device| device.public_key);
-    summary.listen_port = found.map(|device| device.listen_port).filter(|port| *port != 0);
-    if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key) {
-        let item = Item::Peer(own);
-        if work.index.find(&item.key())?.is_some() {
-            let text = "the peer is this interface itself";
-            return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
-        }
+    if let Some(found) = found {
+        summary.public_key = found.public_key;
+        summary.listen_port = Some(found.listen_port).filter(|port| *port != 0);
     }
-    Ok(Some(Plan { link, device: found, summary }))
+    if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key)
+        && work.index.number_of(&Item::Peer(own).key())?.is_some()
+    {
+        let text = "the peer is this interface itself";
+        return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
+    }
+    Ok(true)
 }
 
 fn device_changes(
@@ -166,38 +218,11 @@ fn device_changes(
 /// Looks up something the kernel has: marks it as it should be, or notes it as one too many.
 fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, removable: bool) -> Result<(), Fault> {
     let key = item.key();
-    match work.index.find(&key)? {
-        Some((n, _)) => work.index.mark(n, Mark::Same),
+    match work.index.number_of(&key)? {
+        Some(n) => work.index.mark(n, Mark::Same),
         None if removable => work.extras.push(&key),
         None => Ok(()),
     }
-}
-
-fn addresses<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    index: u32,
-) -> Result<bool, Fault> {
-    each_address(kernel, index, &mut |net| meet(work, &Item::Address(net), true))
-}
-
-fn routes<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    index: u32,
-) -> Result<bool, Fault> {
-    each_route(kernel, index, &mut |route| {
-        let item = Item::Route(wanted_route(&route));
-        meet(work, &item, route.protocol == PROTOCOL)
-    })
-}
-
-fn rules<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    marks: [u32; 2],
-) -> Result<bool, Fault> {
-    each_rule_of(kernel, marks, &mut |rule, owned| meet(work, &Item::Rule(rule), owned))
 }
 
 /// A peer of the kernel's that is being told, with the entry it is compared to.
@@ -211,7 +236,7 @@ struct Told {
 fn device_and_peers<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
-    (name, _): (IfName, &Interface),
+    name: IfName,
     purpose: Purpose,
     found: &mut Option<DeviceInfo>,
     working: &mut dyn FnMut(Phase, u32, u32),
@@ -265,15 +290,15 @@ fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fau
     )
 }
 
-/// The record of a peer, from its entry.
+/// The next record, which is that of a peer.
 ///
 /// # Errors
 /// `Code::Storage`.
-pub fn peer_record<F: File>(records: &mut Records<'_, F>, entry: &Entry) -> Result<Peer, Fault> {
-    records.seek(entry.offset);
+pub fn peer_record<'r, F: File>(records: &'r mut Records<'_, F>) -> Result<&'r Peer, Fault> {
+    let slot = records.file.slot;
     match records.next()? {
         Some(Record::Peer(peer)) => Ok(peer),
-        _ => Err(records.slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
+        _ => Err(slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
     }
 }
 
@@ -284,20 +309,20 @@ fn peer_changes<F: File>(
     purpose: Purpose,
 ) -> Result<u8, Fault> {
     let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
-    let wanted = peer_record(&mut records, entry)?;
-    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
-    let moves = !exact
-        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
-    let endpoint = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && !moves;
+    let wanted = peer_record(&mut records)?;
+    let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
     let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
     let remake = purpose == Purpose::Undo
         && wanted.endpoint.is_none()
         && info.endpoint.is_some()
         && info.latest_handshake.is_none();
+    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
+    let may_move = !exact
+        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
     Ok([
         (remake, REMAKE),
-        (endpoint, peer::ENDPOINT),
+        (moved && !may_move, peer::ENDPOINT),
         (psk, peer::PRESHARED_KEY),
         (keepalive, peer::PERSISTENT_KEEPALIVE),
     ]
@@ -307,29 +332,26 @@ fn peer_changes<F: File>(
 }
 
 fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), Fault> {
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        if let Some(count) = Item::from_key(&entry.key).map(|item| counter(summary, &item)) {
-            let number = match entry.mark {
-                Mark::Missing => &mut count.added,
-                Mark::Same => &mut count.same,
-                Mark::Differs(_) => &mut count.changed,
-            };
-            *number = number.saturating_add(1);
-        }
-        n = n.saturating_add(1);
+    let mut step = Step::before(0);
+    while work.wanted(&mut step, true)? {
+        let count = counter(summary, &step.item);
+        let number = match step.mark {
+            Mark::Missing => &mut count.added,
+            Mark::Same => &mut count.same,
+            Mark::Differs(_) => &mut count.changed,
+        };
+        *number = number.saturating_add(1);
     }
-    let mut n = 0_u32;
-    while let Some(key) = work.extras.get(n)? {
-        if let Some(count) = Item::from_key(&key).map(|item| counter(summary, &item)) {
-            count.removed = count.removed.saturating_add(1);
-        }
-        n = n.saturating_add(1);
+    step = Step::before(0);
+    while work.extra(&mut step)? {
+        let removed = &mut counter(summary, &step.item).removed;
+        *removed = removed.saturating_add(1);
     }
     Ok(())
 }
 
-const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
+/// Where changes of this kind of item are counted.
+pub(crate) const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
     match item {
         Item::Address(_) => &mut summary.addresses,
         Item::Route(_) => &mut summary.routes,
@@ -383,29 +405,21 @@ fn disagreement<F: File>(
     if let Some(setting) = setting {
         return Ok((setting, other));
     }
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        n = n.saturating_add(1);
-        if entry.mark == Mark::Same {
-            continue;
-        }
-        let Some(item) = Item::from_key(&entry.key) else { break };
-        return Ok(match (entry.mark, &item) {
+    let mut step = Step::before(0);
+    if work.wanted(&mut step, false)? {
+        return Ok(match (step.mark, &step.item) {
             (Mark::Differs(fields), Item::Peer(key)) => (peer_subject(*key, fields), other),
-            (mark, _) => {
-                let text = match (mark, &item) {
-                    (Mark::Missing, Item::Peer(_)) => {
-                        "the kernel did not take this peer: is the key this router's own?"
-                    }
-                    (Mark::Missing, _) => "the kernel does not have it",
-                    _ => other,
-                };
-                (subject(&item), text)
+            (Mark::Missing, Item::Peer(key)) => {
+                let text = "the kernel did not take this peer: is the key this router's own?";
+                (Subject::Peer(*key), text)
             }
+            (Mark::Missing, item) => (subject(item), "the kernel does not have it"),
+            (_, item) => (subject(item), other),
         });
     }
-    let extra = work.extras.get(0)?.and_then(|key| Item::from_key(&key));
-    Ok((extra.map_or(Subject::Interface, |item| subject(&item)), "it is still there"))
+    step = Step::before(0);
+    let extra = work.extra(&mut step)?;
+    Ok((if extra { subject(&step.item) } else { Subject::Interface }, "it is still there"))
 }
 
 #[inline(never)]

@@ -7,6 +7,7 @@ use proto_core::protocol::message::{Code, Subject};
 use proto_core::protocol::{Digest, Digester};
 
 use crate::fault::{Fault, Slot};
+use crate::noted::Noted;
 use crate::system::File;
 
 /// Writes records behind one another.
@@ -14,7 +15,7 @@ use crate::system::File;
 pub struct RecordWriter<'f, F> {
     slot: &'f Slot,
     /// Where they go; nowhere when only the digest is wanted.
-    file: Option<&'f mut F>,
+    file: Option<Noted<'f, F>>,
     from: u32,
     buf: [u8; 512],
     held: usize,
@@ -27,9 +28,11 @@ impl<'f, F: File> RecordWriter<'f, F> {
     ///
     /// # Errors
     /// [`Code::Storage`].
-    pub fn new(slot: &'f Slot, mut file: Option<&'f mut F>, from: u32) -> Result<Self, Fault> {
+    #[inline(never)]
+    pub fn new(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Result<Self, Fault> {
+        let mut file = file.map(|file| Noted { slot, file });
         if let Some(file) = &mut file {
-            file.clear().map_err(|errno| slot.storage(errno))?;
+            file.clear()?;
         }
         let digester = Digester::default();
         Ok(Self { slot, file, from, buf: [0; 512], held: 0, length: 0, digester })
@@ -61,7 +64,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
             let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
             let room = left.min(self.buf.len());
             let room = self.buf.get_mut(..room).unwrap_or_default();
-            self.held = file.read_at(at, room).map_err(|errno| self.slot.storage(errno))?;
+            self.held = Noted { slot: self.slot, file: &mut *file }.read(at, room)?;
             if self.held == 0 {
                 let text = "the configuration became shorter while it was read";
                 return Err(self.slot.fail(Code::Storage, Subject::None, text));
@@ -74,8 +77,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
     fn flush(&mut self) -> Result<(), Fault> {
         let bytes = self.buf.get(..self.held).unwrap_or_default();
         if let Some(file) = &mut self.file {
-            let written = file.write_at(self.from.saturating_add(self.length), bytes);
-            written.map_err(|errno| self.slot.storage(errno))?;
+            file.write(self.from.saturating_add(self.length), bytes)?;
         }
         self.digester.update(bytes);
         self.length = self.length.saturating_add(u32::try_from(self.held).unwrap_or(0));

@@ -12,10 +12,9 @@ use proto_core::protocol::message::{Subject, Summary};
 use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::{Kernel, Protocol, SET, steady};
+use crate::plan::counter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{
-    PROTOCOL, each_address, each_event, each_route, each_rule_of, policy_rule, wireguard_link,
-};
+use crate::walk::{each_event, each_item, each_rule_of, wireguard_link, write_item};
 
 /// Removes all peers of a link, then the link.
 ///
@@ -60,41 +59,41 @@ pub fn interface<N: NetlinkSocket, F: File>(
         extras.clear()?;
         summary = Summary::default();
         let (mut marks, mut whole) = ([fwmark, 0], true);
-        let add = |count: &mut u32| *count = count.saturating_add(1);
-        if let Some(found) = &found {
-            whole &= each_event(kernel, name, &mut |event| {
+        let mut peers = 0_u32;
+        if found.is_some() {
+            whole = each_event(kernel, name, &mut |event| {
                 match event {
                     Event::Device(device) => marks = [fwmark, device.fwmark],
-                    Event::Peer(_) => add(&mut summary.peers.removed),
+                    Event::Peer(_) => peers = peers.saturating_add(1),
                     Event::AllowedIp(_) => {}
                 }
                 Ok(())
             })?;
-            whole &= each_address(kernel, found.index, &mut |_| {
-                add(&mut summary.addresses.removed);
-                Ok(())
-            })?;
-            whole &= each_route(kernel, found.index, &mut |route| {
-                if route.protocol == PROTOCOL {
-                    add(&mut summary.routes.removed);
-                }
-                Ok(())
-            })?;
         }
-        whole &= each_rule_of(kernel, marks, &mut |rule, owned| {
-            if owned {
-                extras.push(&Item::Rule(rule).key())?;
-                add(&mut summary.rules.removed);
+        let mut take = |item: &Item, ours: bool| {
+            if !ours {
+                return Ok(());
             }
-            Ok(())
-        })?;
+            let removed = &mut counter(&mut summary, item).removed;
+            *removed = removed.saturating_add(1);
+            match item {
+                Item::Rule(_) => extras.push(&item.key()),
+                _ => Ok(()),
+            }
+        };
+        whole &= match &found {
+            Some(found) => each_item(kernel, found.index, marks, &mut take)?,
+            None => each_rule_of(kernel, marks, &mut take)?,
+        };
+        summary.peers.removed = peers;
         Ok(whole)
     })?;
     let mut n = 0_u32;
     while let Some(key) = extras.get(n)? {
-        if let Some(Item::Rule(rule)) = Item::from_key(&key) {
-            let rule = policy_rule(&rule);
-            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| rule.delete(buf, seq))?;
+        if let Some(rule) = Item::from_key(&key) {
+            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
+                write_item(buf, seq, (&rule, 0), false)
+            })?;
         }
         n = n.saturating_add(1);
     }

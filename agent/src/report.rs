@@ -12,12 +12,10 @@ use proto_core::protocol::report::{Change, Running};
 use crate::fault::Fault;
 use crate::index::Mark;
 use crate::kernel::{Kernel, steady};
-use crate::plan::{Plan, Work};
+use crate::plan::{Plan, Step, Work};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{
-    PROTOCOL, each_address, each_event, each_route, each_rule_of, wanted_route, wireguard_link,
-};
+use crate::walk::{each_event, each_item, wireguard_link};
 
 /// Writes the running state of an interface. The length and digest of the file.
 ///
@@ -56,19 +54,8 @@ pub fn running<N: NetlinkSocket, F: File>(
             mtu: link.mtu,
             up: link.up,
         })?;
-        whole &=
-            each_address(kernel, link.index, &mut |net| report.record(&Running::Address(net)))?;
-        whole &= each_route(kernel, link.index, &mut |route| {
-            if route.protocol == PROTOCOL {
-                report.record(&Running::Route(wanted_route(&route)))?;
-            }
-            Ok(())
-        })?;
-        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
-            if owned {
-                report.record(&Running::Rule(rule))?;
-            }
-            Ok(())
+        whole &= each_item(kernel, link.index, [fwmark, 0], &mut |item, ours| {
+            if ours { report.record(item) } else { Ok(()) }
         })?;
         whole &= each_event(kernel, name, &mut |event| match event {
             Event::Device(_) => Ok(()),
@@ -124,11 +111,9 @@ pub fn changes<F: File>(
         let generated = interface.private_key == PrivateKey::Generate;
         report.record(&Change::PrivateKey { generated })?;
     }
-    let mut n = 0_u32;
-    while let Some(key) = work.extras.get(n)? {
-        let Some(item) = Item::from_key(&key) else { break };
-        report.record(&ItemChange { comes: false, item })?;
-        n = n.saturating_add(1);
+    let mut step = Step::before(0);
+    while work.extra(&mut step)? {
+        report.record(&ItemChange { comes: false, item: step.item })?;
     }
     if has(device::MTU) {
         let from = plan.link.map_or(0, |link| link.mtu);
@@ -137,14 +122,9 @@ pub fn changes<F: File>(
     if has(device::UP) {
         report.record(&Change::Up)?;
     }
-    let mut n = 0_u32;
-    while let Some(entry) = work.index.get(n)? {
-        n = n.saturating_add(1);
-        if entry.mark == Mark::Same {
-            continue;
-        }
-        let Some(item) = Item::from_key(&entry.key) else { break };
-        match (entry.mark, item) {
+    step = Step::before(0);
+    while work.wanted(&mut step, false)? {
+        match (step.mark, step.item) {
             (Mark::Differs(fields), Item::Peer(public_key)) => {
                 report.record(&Change::ChangePeer { public_key, fields })?;
             }

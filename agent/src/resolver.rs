@@ -25,6 +25,7 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     /// Begins to look a name up.
+    #[inline(never)]
     pub(crate) fn begin(host: &Host) -> Result<Self, Errno> {
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (answer, end) = rustix::pipe::pipe_with(flags).map_err(errno)?;
@@ -33,7 +34,7 @@ impl Lookup {
             if let Ok(address) = Shell.resolve(&host) {
                 let mut text = String::<64>::new();
                 // It fits, and nobody who reads is nobody to tell.
-                let _ = write!(text, "{}", Shown(address));
+                let _ = write!(text.as_mut_view(), "{}", Shown(address));
                 let _ = io::write(&end, text.as_bytes());
             }
         })?;
@@ -41,6 +42,7 @@ impl Lookup {
     }
 
     /// What came of it, when there is something to read.
+    #[inline(never)]
     pub(crate) fn finish(self) -> Option<SocketAddr> {
         let mut text = [0; 64];
         let mut len = 0_usize;

@@ -1,31 +1,30 @@
 //! The loop: one thread waits for the serial port and the UDP socket, and hands what arrives to the
 //! service. A serial port that goes away is opened again when it is back.
 
-use core::convert::Infallible;
 use core::fmt;
-use core::net::SocketAddr;
 
 use postwired::commit::Committer;
 use postwired::door::{Door, Source};
 use postwired::fault::Slot;
 use postwired::identity;
-use postwired::keep::KeepError;
 use postwired::kernel::{Buffers, Kernel, SET};
 use postwired::options::{Options, SerialPort};
 use postwired::owners::Ownership;
 use postwired::service::Service;
-use postwired::system::Machine;
+use postwired::system::{Machine, sooner};
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
 use proto_core::protocol::session::{LabelKey, fingerprint};
 use rustix::event::{Timespec, epoll};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io;
 use zeroize::Zeroize;
 
 use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
 use crate::log::log;
 use crate::resolver::Lookup;
+use crate::sys;
 use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
 
 /// How long a frame may stay open without a byte, in milliseconds.
@@ -37,37 +36,12 @@ const SERIAL: u64 = 1;
 const UDP: u64 = 2;
 const LOOKUP: u64 = 3;
 
-/// Why the agent cannot go on.
-pub(crate) enum ServeError<'a> {
-    Netlink(Errno),
-    State(&'a str, Errno),
-    Keep(&'a str, KeepError),
-    Label(&'a str, Errno),
-    LabelText(&'a str),
-    Serial(&'a str, Errno),
-    Udp(Shown<SocketAddr>, Errno),
-    Epoll(Errno),
-    Random,
-}
-
-impl fmt::Display for ServeError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, of, errno): (_, &dyn fmt::Display, _) = match self {
-            Self::Netlink(errno) => ("open a netlink socket", &"", errno),
-            Self::State(dir, errno) => ("keep files in ", dir, errno),
-            Self::Keep(dir, error) => return write!(f, "{dir}: {error}"),
-            Self::Label(file, errno) => ("read the label's secret in ", file, errno),
-            Self::LabelText(file) => {
-                let text = "the label's secret has at least 16 letters and digits";
-                return write!(f, "{file}: {text}");
-            }
-            Self::Serial(device, errno) => ("open ", device, errno),
-            Self::Udp(address, errno) => ("listen on ", address, errno),
-            Self::Epoll(errno) => ("wait for events", &"", errno),
-            Self::Random => return f.write_str("there are no random numbers"),
-        };
-        write!(f, "cannot {what}{of}: {errno}")
-    }
+/// Says why the agent cannot go on, and ends it.
+#[cold]
+#[inline(never)]
+fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
+    log(format_args!("{what}{of}: {why}"));
+    sys::exit(1)
 }
 
 type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
@@ -84,32 +58,35 @@ struct Line<'o> {
 }
 
 /// Serves until something breaks that cannot be mended by waiting.
-pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'a>> {
-    let route = Netlink::route().map_err(ServeError::Netlink)?;
-    let generic = Netlink::generic().map_err(ServeError::Netlink)?;
-    let (mut keep, mut state) = (open_dir(options.keep)?, open_dir(options.state)?);
-    let state_failed = |errno| ServeError::State(options.state, errno);
-    let keep_failed = |error| ServeError::Keep(options.keep, error);
+pub(crate) fn serve(options: Options<'_>) -> ! {
+    let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
+    let route = Netlink::route().unwrap_or_else(no_netlink);
+    let generic = Netlink::generic().unwrap_or_else(no_netlink);
+    let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
     // Two agents would take each other's changes back. The lock ends with the process, however it ends.
-    let alone = open_dir(options.state)?;
+    let alone = open_dir(options.state);
     if alone.own(false).is_err() {
         log(format_args!("another agent works in {}; waiting for it to end", options.state));
-        alone.own(true).map_err(state_failed)?;
+        if let Err(errno) = alone.own(true) {
+            no_dir(options.state, errno);
+        }
     }
-    let (files, own) = state.scratch().map_err(state_failed)?;
-    let label = options.label_secret.map(label).transpose()?;
-    let identity = identity::load(&mut keep, &Linux).map_err(keep_failed)?;
-    let ownership = Ownership::load(&mut keep, &mut state, label).map_err(keep_failed)?;
+    let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
+    let label = options.label_secret.map(label);
+    let identity = identity::load(&mut keep, &Linux);
+    let identity = identity.unwrap_or_else(|error| stop(options.keep, &"", &error));
+    let ownership = Ownership::load(&mut keep, &mut state, label);
+    let ownership = ownership.unwrap_or_else(|error| stop(options.keep, &"", &error));
     let mut buffers = Buffers::default();
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
     // The owners have these folders too.
-    let folders = (open_dir(options.keep)?, open_dir(options.state)?);
+    let folders = (open_dir(options.keep), open_dir(options.state));
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
     let service = committer
         .and_then(|committer| Service::new(committer, own, options.policy))
-        .map_err(|_| ServeError::Random)?;
+        .unwrap_or_else(|_| stop("there are no random numbers", &"", &""));
     let shown = fingerprint(&identity.public());
     match ownership.len() {
         0 => log(format_args!("this router is {shown}; nobody owns it yet")),
@@ -118,29 +95,23 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
     let mut agent = Door::new(service, ownership, identity);
     agent.start();
 
-    let events = epoll::create(epoll::CreateFlags::CLOEXEC)
-        .map_err(|error| ServeError::Epoll(errno(error)))?;
-    let mut line = match options.serial {
-        None => None,
-        Some(port) => {
-            let serial =
-                Serial::open(&port).map_err(|errno| ServeError::Serial(port.device, errno))?;
-            watch(&events, &serial, SERIAL)?;
-            log(format_args!("listening on {} at {} baud", port.device, port.baud));
-            let deframer = Deframer::new();
-            Some(Line { port, open: Some(serial), deframer, since: 0, framed: false })
-        }
-    };
-    let udp = match options.udp {
-        None => None,
-        Some(address) => {
-            let shown = Shown(address);
-            let socket = Udp::open(&address).map_err(|errno| ServeError::Udp(shown, errno))?;
-            watch(&events, &socket, UDP)?;
-            log(format_args!("listening on UDP {shown}"));
-            Some(socket)
-        }
-    };
+    let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
+    let events = events.as_fd();
+    let mut line = options.serial.map(|port| {
+        let serial =
+            Serial::open(&port).unwrap_or_else(|errno| stop("cannot open ", &port.device, &errno));
+        watch(events, serial.as_fd(), SERIAL);
+        log(format_args!("listening on {} at {} baud", port.device, port.baud));
+        Line { port, open: Some(serial), deframer: Deframer::new(), since: 0, framed: false }
+    });
+    let udp = options.udp.map(|address| {
+        let shown = Shown(address);
+        let socket =
+            Udp::open(&address).unwrap_or_else(|errno| stop("cannot listen on ", &shown, &errno));
+        watch(events, socket.as_fd(), UDP);
+        log(format_args!("listening on UDP {shown}"));
+        socket
+    });
 
     let mut lookup: Option<Lookup> = None;
     loop {
@@ -149,7 +120,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         {
             match Lookup::begin(&host) {
                 Ok(begun) => {
-                    watch(&events, &begun, LOOKUP)?;
+                    watch(events, begun.as_fd(), LOOKUP);
                     lookup = Some(begun);
                 }
                 Err(_) => agent.found(None),
@@ -157,7 +128,7 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
         }
         let now = agent.machine().now();
         let line_due = line.as_ref().and_then(Line::deadline);
-        let due = [line_due, agent.deadline()].into_iter().flatten().min();
+        let due = sooner(line_due, agent.deadline());
         let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
@@ -170,10 +141,10 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }; 3];
-        let count = match epoll::wait(&events, &mut ready, timeout.as_ref()) {
+        let count = match epoll::wait(events, &mut ready, timeout.as_ref()) {
             Ok(count) => count,
             Err(io::Errno::INTR) => continue,
-            Err(error) => return Err(ServeError::Epoll(errno(error))),
+            Err(error) => no_epoll(error),
         };
         for event in ready.iter().take(count) {
             match event.data.u64() {
@@ -199,32 +170,39 @@ pub(crate) fn serve<'a>(options: Options<'a>) -> Result<Infallible, ServeError<'
             && line.wait(agent.machine().now())
             && let Some(serial) = &line.open
         {
-            watch(&events, serial, SERIAL)?;
+            watch(events, serial.as_fd(), SERIAL);
         }
     }
 }
 
 /// Opens one of our folders.
-fn open_dir(path: &str) -> Result<Dir, ServeError<'_>> {
-    Dir::open(path).map_err(|errno| ServeError::State(path, errno))
+fn open_dir(path: &str) -> Dir {
+    Dir::open(path).unwrap_or_else(|errno| no_dir(path, errno))
+}
+
+fn no_dir(path: &str, errno: Errno) -> ! {
+    stop("cannot keep files in ", &path, &errno)
+}
+
+fn no_epoll(error: io::Errno) -> ! {
+    stop("cannot wait for events", &"", &errno(error))
 }
 
 /// Reads the secret on the router's label.
-fn label(path: &str) -> Result<LabelKey, ServeError<'_>> {
+#[inline(never)]
+fn label(path: &str) -> LabelKey {
     let mut buf = [0; 128];
-    let text = read_secret(path, &mut buf).map_err(|errno| ServeError::Label(path, errno));
-    let key = text.and_then(|text| LabelKey::of(text).ok_or(ServeError::LabelText(path)));
+    let text = read_secret(path, &mut buf)
+        .unwrap_or_else(|errno| stop("cannot read the label's secret in ", &path, &errno));
+    let wrong = "the label's secret has at least 16 letters and digits";
+    let key = LabelKey::of(text).unwrap_or_else(|| stop(path, &"", &wrong));
     buf.zeroize();
     key
 }
 
-fn watch<'a>(
-    events: &impl rustix::fd::AsFd,
-    source: &impl rustix::fd::AsFd,
-    name: u64,
-) -> Result<(), ServeError<'a>> {
-    epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
-        .map_err(|error| ServeError::Epoll(errno(error)))
+fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) {
+    let data = epoll::EventData::new_u64(name);
+    epoll::add(events, source, data, epoll::EventFlags::IN).unwrap_or_else(|error| no_epoll(error));
 }
 
 impl Line<'_> {
@@ -237,6 +215,7 @@ impl Line<'_> {
         }
     }
 
+    #[inline(never)]
     fn read(&mut self, agent: &mut Agent<'_>) {
         let Some(serial) = &self.open else { return };
         let mut buf = [0; 1024];
@@ -288,6 +267,7 @@ impl Line<'_> {
 }
 
 /// Takes all the datagrams that are there.
+#[inline(never)]
 fn receive(socket: &Udp, agent: &mut Agent<'_>) {
     let mut buf = [0; MAX_SEALED];
     // As many as a window has, and then the serial port gets its turn.

@@ -25,7 +25,7 @@ use proto_core::netlink::IfName;
 use proto_core::protocol::codec;
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, copy, cut,
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
@@ -61,6 +61,12 @@ struct Kept {
     when: u64,
 }
 
+impl Kept {
+    /// The reply to nobody, which is older than all others.
+    const NONE: Self =
+        Self { key: PublicKey([0; 32]), client: [0; 8], id: 0, packet: Vec::new(), when: 0 };
+}
+
 /// A file that a client may read.
 #[derive(Clone, Copy, Debug)]
 struct Readable {
@@ -90,7 +96,7 @@ pub struct Counters {
 pub struct Service<'b, N, D: Disk, M> {
     slot: &'b Slot,
     committer: Committer<'b, N, D, M>,
-    policy: Policy,
+    policy: Policy<'b>,
     /// The image that is arriving.
     stage_file: D::File,
     stage: Option<Stage>,
@@ -114,10 +120,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     ///
     /// # Errors
     /// When the machine has no random numbers.
+    #[inline(never)]
     pub fn new(
         committer: Committer<'b, N, D, M>,
         (stage_file, hosts): (D::File, D::File),
-        policy: Policy,
+        policy: Policy<'b>,
     ) -> Result<Self, Fault> {
         let mut number = [0; 4];
         let (slot, machine) = (committer.slot, committer.machine);
@@ -205,7 +212,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             Ask::Status => self.status(turn),
             Ask::Begin { interface, length, digest, piece_size } => {
                 let (length, piece_size) = (*length, *piece_size);
-                let interface = interface.clone();
+                let interface = copy(interface);
                 let announced = Announced { interface, length, digest: *digest, piece_size };
                 self.begin(turn, visitor, announced)
             }
@@ -279,22 +286,26 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         kept.id.wrapping_sub(turn.id) < u32::MAX / 2
     }
 
+    #[inline(never)]
     fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
-        let Ok(packet) = Vec::from_slice(turn.packet()) else { return };
-        let kept = Kept {
-            key,
-            client: turn.client,
-            id: turn.id,
-            packet,
-            when: self.committer.machine.now(),
+        if turn.packet().len() > KEPT {
+            return;
+        }
+        let same = |old: &Kept| old.client == turn.client && old.key == key;
+        let at = self.kept.iter().position(same);
+        let kept = match at {
+            Some(at) => self.kept.get_mut(at),
+            None => {
+                // If there is no room for one more, the oldest goes.
+                let _ = self.kept.push(Kept::NONE);
+                self.kept.iter_mut().min_by_key(|kept| kept.when)
+            }
         };
-        let same = |old: &&mut Kept| old.client == kept.client && old.key == kept.key;
-        if let Some(slot) = self.kept.iter_mut().find(same) {
-            *slot = kept;
-        } else if let Err(kept) = self.kept.push(kept)
-            && let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.when)
-        {
-            *oldest = kept;
+        if let Some(kept) = kept {
+            (kept.key, kept.client, kept.id) = (key, turn.client, turn.id);
+            kept.when = self.committer.machine.now();
+            kept.packet.clear();
+            let _ = kept.packet.extend_from_slice(turn.packet());
         }
     }
 

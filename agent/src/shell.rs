@@ -200,7 +200,7 @@ fn find(program: &str) -> Option<CText> {
     loop {
         let (folder, more) = split(rest, b':').map_or((rest, None), |(a, b)| (a, Some(b)));
         let mut path: heapless::String<1024> = heapless::String::new();
-        if write!(path, "{folder}/{program}").is_ok()
+        if write!(path.as_mut_view(), "{folder}/{program}").is_ok()
             && let Some(path) = CText::new(&path)
             && rustix::fs::access(path.as_c(), Access::EXEC_OK).is_ok()
         {
@@ -238,7 +238,8 @@ impl QuickProcess for Shell {
         let file = again(|| rustix::fs::open(path.as_c(), flags, Mode::empty()))?;
         let mut link: heapless::String<32> = heapless::String::new();
         // It fits: a number behind a short path.
-        let _ = write!(link, "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
+        let _ =
+            write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
         let link = CText::new(&link).ok_or(Errno::ENAMETOOLONG)?;
         let len = rustix::fs::readlinkat_raw(CWD, link.as_c(), &mut *buf).map_err(errno)?;
         core::str::from_utf8(buf.get(..len).unwrap_or_default()).map_err(|_| Errno::EINVAL)
@@ -281,7 +282,7 @@ impl QuickProcess for Shell {
 
     fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno> {
         let mut new: heapless::String<4096> = heapless::String::new();
-        write!(new, "{path}.tmp").map_err(|_| Errno::ENAMETOOLONG)?;
+        write!(new.as_mut_view(), "{path}.tmp").map_err(|_| Errno::ENAMETOOLONG)?;
         let new = CText::new(&new).ok_or(Errno::ENAMETOOLONG)?;
         let old = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
         // One that is left over may be read by anybody.

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{PROTOCOL, each_address, each_event, each_route, each_rule_of, wanted_route};
+use crate::walk::{each_event, each_item};
 
 /// Writes the image of an interface into `file` from the byte `from` on. Its length and digest.
 ///
@@ -46,18 +46,8 @@ pub fn image<N: NetlinkSocket, F: File>(
             Event::Peer(info) => image.record(&peer(info)),
             Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
         })?;
-        whole &= each_address(kernel, link.index, &mut |net| image.record(&Record::Address(net)))?;
-        whole &= each_route(kernel, link.index, &mut |route| {
-            if route.protocol == PROTOCOL {
-                image.record(&Record::Route(wanted_route(&route)))?;
-            }
-            Ok(())
-        })?;
-        whole &= each_rule_of(kernel, [fwmark, 0], &mut |rule, owned| {
-            if owned {
-                image.record(&Record::Rule(rule))?;
-            }
-            Ok(())
+        whole &= each_item(kernel, link.index, [fwmark, 0], &mut |item, ours| {
+            if ours { image.record(item) } else { Ok(()) }
         })?;
         done = Some(image.finish()?);
         Ok(whole)

@@ -18,6 +18,7 @@ pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
     /// forgot by starting anew needs no taking back.
+    #[inline(never)]
     pub fn take_back_unfinished(&mut self) {
         self.store.discard();
         let Ok((head, _)) = self.snapshots.open_snapshot().map_err(|fault| self.slot.take(fault))
@@ -108,8 +109,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let before = colon(interface);
         // What does not fit is left out.
         let _ = match about {
-            Some(subject) => write!(trouble, "{interface}{before}{subject}: {text}"),
-            None => write!(trouble, "{interface}{before}{text}"),
+            Some(subject) => write!(trouble.as_mut_view(), "{interface}{before}{subject}: {text}"),
+            None => write!(trouble.as_mut_view(), "{interface}{before}{text}"),
         };
         self.machine.log(format_args!("{trouble}"));
         self.trouble = trouble;

@@ -37,9 +37,9 @@ struct FileName(String<32>);
 
 impl FileName {
     fn new(interface: &str, number: u32) -> Self {
-        let mut name = String::new();
+        let mut name = String::<32>::new();
         // At most 15, 1, 10 and 1 bytes.
-        let _ = write!(name, "{interface}.{number}\0");
+        let _ = write!(name.as_mut_view(), "{interface}.{number}\0");
         Self(name)
     }
 
@@ -153,7 +153,10 @@ impl<'b, D: Disk> Store<'b, D> {
         let mut buf = [0; HEAD];
         let got = self.failed(file.read_at(0, &mut buf))?;
         let head = Head::from_bytes(buf.get(..got).unwrap_or_default());
-        let head = head.map_err(|wrong| self.damaged(number, wrong))?;
+        let head = match head {
+            Ok(head) => head,
+            Err(wrong) => return Err(self.damaged(number, wrong)),
+        };
         if !has_digest(self.slot, &mut file, head.span(), &head.digest)? {
             return Err(self.damaged(number, Wrong::Damaged));
         }

@@ -32,7 +32,8 @@ unsafe extern "C" {
         hints: *const AddrInfo,
         found: *mut *mut AddrInfo,
     ) -> c_int;
-    fn fork() -> c_int;
+    // The one without handlers of others: there are none, and no other thread whose locks they would care for.
+    fn _Fork() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
     fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char)
     -> c_int;
@@ -223,11 +224,10 @@ pub(crate) fn held_signal() -> i32 {
 /// Does something in a copy of this process, which ends then. Its number, for [`wait`].
 pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     // SAFETY: this process has one thread, so the copy has all of it.
-    let pid = unsafe { fork() };
+    let pid = unsafe { _Fork() };
     if pid == 0 {
         act();
-        // SAFETY: takes a number and does not return.
-        unsafe { _exit(NOT_STARTED) };
+        exit(NOT_STARTED);
     }
     if pid < 0 {
         checked(pid)?;
@@ -371,6 +371,12 @@ impl Iterator for Args {
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     crate::run(Args { argv, left: usize::try_from(argc).unwrap_or(0) })
+}
+
+/// Ends the program.
+pub(crate) fn exit(code: c_int) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { _exit(code) }
 }
 
 /// Ends the program as one that is broken.

@@ -189,6 +189,15 @@ pub trait Machine {
     fn log(&self, line: fmt::Arguments<'_>);
 }
 
+/// The sooner of two moments, if there are any.
+#[must_use]
+pub fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The agent's files. None of them outlives the agent.
 #[derive(Debug, Default)]
 pub struct Files<F> {

@@ -3,12 +3,12 @@
 //!
 //! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
 
-use proto_core::ip::{AF_INET, AF_INET6, IpNet};
-use proto_core::netlink::IfName;
+use proto_core::ip::AF_INET6;
 use proto_core::netlink::route::route::RTN_UNICAST;
-use proto_core::netlink::route::{self, Addr, RouteFilter};
+use proto_core::netlink::route::{self, Addr, IfExists, RouteFilter};
 use proto_core::netlink::wireguard::{Event, GetDecoder, get};
-use proto_core::protocol::config::{Route, Rule};
+use proto_core::netlink::{Full, IfName};
+use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
 use crate::fault::{Fault, Slot};
@@ -40,16 +40,14 @@ pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
 }
 
 /// A route of an image as rtnetlink has it.
-#[must_use]
-pub const fn device_route(wanted: &Route, index: u32) -> route::Route {
+const fn device_route(wanted: &Route, index: u32) -> route::Route {
     let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
     let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
     route::Route { metric, ..device }
 }
 
 /// A rule of an image as rtnetlink has it.
-#[must_use]
-pub const fn policy_rule(wanted: &Rule) -> route::Rule {
+const fn policy_rule(wanted: &Rule) -> route::Rule {
     route::Rule {
         priority: Some(wanted.priority),
         fwmark: wanted.fwmark,
@@ -57,6 +55,34 @@ pub const fn policy_rule(wanted: &Rule) -> route::Rule {
         suppress_prefixlen: wanted.suppress_prefixlength,
         protocol: PROTOCOL,
         ..route::Rule::new(wanted.family(), wanted.table)
+    }
+}
+
+/// Writes the request that adds an address, a route or a rule to a link, or takes it away. Nothing for peers,
+/// which go another way.
+///
+/// # Errors
+/// When it does not fit.
+pub fn write_item<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    (item, index): (&Item, u32),
+    comes: bool,
+) -> Result<&'b [u8], Full> {
+    match item {
+        Item::Address(net) => {
+            let addr = Addr::new(index, *net);
+            if comes { addr.add(buf, seq, IfExists::Fail) } else { addr.delete(buf, seq) }
+        }
+        Item::Route(route) => {
+            let route = device_route(route, index);
+            if comes { route.add(buf, seq, IfExists::Fail) } else { route.delete(buf, seq) }
+        }
+        Item::Rule(rule) => {
+            let rule = policy_rule(rule);
+            if comes { rule.add(buf, seq) } else { rule.delete(buf, seq) }
+        }
+        Item::Peer(_) => Ok(&[]),
     }
 }
 
@@ -86,67 +112,60 @@ pub fn wireguard_link<N: NetlinkSocket>(
     }
 }
 
-/// Goes through the addresses of a link. `Ok(false)` when they changed meanwhile.
+/// Sees an address, a route or a rule, and whether the agent may take it away.
+pub type TakeItem<'t> = dyn FnMut(&Item, bool) -> Result<(), Fault> + 't;
+
+/// Goes through the addresses and routes of a link, and the rules of the interface with these marks.
+/// `Ok(false)` when they changed meanwhile.
 ///
 /// # Errors
 /// What the kernel or `take` said.
-pub fn each_address<N: NetlinkSocket>(
+pub fn each_item<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     index: u32,
-    take: &mut dyn FnMut(IpNet) -> Result<(), Fault>,
+    marks: [u32; 2],
+    take: &mut TakeItem<'_>,
 ) -> Result<bool, Fault> {
-    let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Interface,
-            &|buf, seq| route::addr::list(buf, seq, family, Some(index)),
-            &mut |message| {
-                let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
-                // A point-to-point address is somebody's handiwork: an image cannot say one.
-                if addr.index == index && addr.peer.is_none() {
-                    take(addr.net)?;
-                }
-                Ok(())
-            },
-        )?;
-        if !whole {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(each_on_link(kernel, index, take)? && each_rule_of(kernel, marks, take)?)
 }
 
-/// Goes through the routes of a link. `Ok(false)` when they changed meanwhile.
+/// Goes through the addresses of a link, then through its routes. `Ok(false)` when they changed meanwhile.
 ///
 /// # Errors
 /// What the kernel or `take` said.
-pub fn each_route<N: NetlinkSocket>(
+pub fn each_on_link<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     index: u32,
-    take: &mut dyn FnMut(route::Route) -> Result<(), Fault>,
+    take: &mut TakeItem<'_>,
 ) -> Result<bool, Fault> {
     let filter = RouteFilter { oif: Some(index), table: None, protocol: None };
     let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Interface,
-            &|buf, seq| filter.list(buf, seq, family),
-            &mut |message| {
-                let route =
-                    route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
-                if filter.matches(&route) && route.kind == RTN_UNICAST && route.gateway.is_none() {
-                    take(route)?;
-                }
-                Ok(())
-            },
-        )?;
-        if !whole {
-            return Ok(false);
-        }
+    let addresses = kernel.dump_both(
+        Subject::Interface,
+        &|buf, seq, family| route::addr::list(buf, seq, family, Some(index)),
+        &mut |message| {
+            let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
+            // A point-to-point address is somebody's handiwork: an image cannot say one.
+            if addr.index == index && addr.peer.is_none() {
+                take(&Item::Address(addr.net), true)?;
+            }
+            Ok(())
+        },
+    )?;
+    if !addresses {
+        return Ok(false);
     }
-    Ok(true)
+    kernel.dump_both(
+        Subject::Interface,
+        &|buf, seq, family| filter.list(buf, seq, family),
+        &mut |message| {
+            let route = route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
+            if filter.matches(&route) && route.kind == RTN_UNICAST && route.gateway.is_none() {
+                take(&Item::Route(wanted_route(&route)), route.protocol == PROTOCOL)?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Goes through the policy rules of both families. `Ok(false)` when they changed meanwhile.
@@ -158,24 +177,13 @@ fn each_rule<N: NetlinkSocket>(
     take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
     let slot = kernel.slot;
-    for family in [AF_INET, AF_INET6] {
-        let whole = kernel.dump(
-            Protocol::Route,
-            Subject::Rule,
-            &|buf, seq| route::rule::list(buf, seq, family),
-            &mut |message| {
-                let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
-                match wanted_rule(&rule) {
-                    Some(wanted) => take(wanted, rule.protocol == PROTOCOL),
-                    None => Ok(()),
-                }
-            },
-        )?;
-        if !whole {
-            return Ok(false);
+    kernel.dump_both(Subject::Rule, &route::rule::list, &mut |message| {
+        let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
+        match wanted_rule(&rule) {
+            Some(wanted) => take(wanted, rule.protocol == PROTOCOL),
+            None => Ok(()),
         }
-    }
-    Ok(true)
+    })
 }
 
 /// Which of our rules belong to the interface with these marks; 0 is none. It has two while it changes from one
@@ -230,7 +238,7 @@ impl RuleOwner {
 pub fn each_rule_of<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     marks: [u32; 2],
-    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
+    take: &mut TakeItem<'_>,
 ) -> Result<bool, Fault> {
     let mut owner = RuleOwner::new(marks);
     let whole = each_rule(kernel, &mut |rule, ours| {
@@ -239,7 +247,8 @@ pub fn each_rule_of<N: NetlinkSocket>(
         }
         Ok(())
     })?;
-    Ok(whole && each_rule(kernel, &mut |rule, ours| take(rule, ours && owner.owns(&rule)))?)
+    Ok(whole
+        && each_rule(kernel, &mut |rule, ours| take(&Item::Rule(rule), ours && owner.owns(&rule)))?)
 }
 
 /// Goes through a device. `Ok(false)` when it changed meanwhile.

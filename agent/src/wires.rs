@@ -206,14 +206,14 @@ impl Outlet for UdpOutlet<'_> {
 
 /// Where a datagram came from, as the door sees it.
 pub(crate) fn source(sender: &SocketAddr) -> Source {
-    let mut address = [0; 18];
     let ip = match sender.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    let bytes = ip.octets().into_iter().chain(sender.port().to_be_bytes());
-    for (to, from) in address.iter_mut().zip(bytes) {
-        *to = from;
+    let mut address = [0; 18];
+    if let Some((front, [high, low])) = address.split_first_chunk_mut() {
+        *front = ip.octets();
+        [*high, *low] = sender.port().to_be_bytes();
     }
     Source { wire: Wire::Udp, address }
 }

@@ -4,7 +4,6 @@ use core::fmt::Write;
 
 use heapless::String;
 use proto_core::netlink::route;
-use proto_core::protocol::config::Interface;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Failure, MAX_TEXT, State, Subject, Summary};
 
@@ -12,7 +11,7 @@ use super::{Committer, Target, Working};
 use crate::fault::Fault;
 use crate::index::Extras;
 use crate::kernel::Protocol;
-use crate::plan::{Plan, Purpose};
+use crate::plan::Purpose;
 use crate::store::Head;
 use crate::system::{Disk, Machine, NetlinkSocket};
 use crate::walk::{parse_name, wireguard_link};
@@ -99,24 +98,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 route::link::set_up(buf, seq, link.index, false)
             })?;
         }
-        let (plan, target, interface) = self.compare_snapshot(&head, &mut image, working)?;
-        if plan.summary.is_quiet() {
+        let mut target = self.snapshot(&head);
+        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        if target.plan.summary.is_quiet() {
             return Ok(false);
         }
-        self.make(&mut image, target, &interface, &plan, working).map(|_| true)
+        self.make(&mut image, &mut target, working).map(|()| true)
     }
 
-    fn compare_snapshot(
-        &mut self,
-        head: &Head,
-        image: &mut D::File,
-        working: &mut Working<'_>,
-    ) -> Result<(Plan, Target, Interface), Fault> {
-        let (target, checked) = self.check(image, head.span(), true, working)?;
-        let target = Target { up: head.up, fwmark: head.fwmark, ..target };
-        let interface = checked.interface;
-        let (plan, target) = self.compare(image, target, &interface, Purpose::Undo, working)?;
-        Ok((plan, target, interface))
+    /// The image of a snapshot.
+    fn snapshot(&self, head: &Head) -> Target {
+        Target { up: head.up, fwmark: head.fwmark, ..self.target(head.span()) }
     }
 
     /// How many things the kernel has otherwise than the snapshot.
@@ -125,8 +117,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         if !head.existed {
             return Ok(1);
         }
-        let (plan, ..) = self.compare_snapshot(&head, &mut image, working)?;
-        let Summary { created, device, addresses, routes, rules, peers, .. } = &plan.summary;
+        let mut target = self.snapshot(&head);
+        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        let Summary { created, device, addresses, routes, rules, peers, .. } = &target.plan.summary;
         let device = device.count_ones().saturating_add(u32::from(*created));
         Ok([addresses, routes, rules, peers].iter().fold(device, |sum, count| {
             [count.added, count.changed, count.removed]
@@ -138,14 +131,15 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
 
 /// What a failure says when taking back failed too.
 fn stuck(first: &Failure, second: &Failure, differs: Option<u32>) -> String<MAX_TEXT> {
-    let mut text = String::new();
+    let mut text = String::<MAX_TEXT>::new();
     let Failure { subject, text: words, .. } = second;
     let colon = if *subject == Subject::None { "" } else { ": " };
     // What does not fit is left out.
-    let _ = write!(text, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
+    let to = text.as_mut_view();
+    let _ = write!(to, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
     let _ = match differs {
-        Some(number) => write!(text, "; {number} things are not as they were before"),
-        None => write!(text, "; what the kernel has now could not be read"),
+        Some(number) => write!(to, "; {number} things are not as they were before"),
+        None => write!(to, "; what the kernel has now could not be read"),
     };
     text
 }

@@ -23,7 +23,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
                 let head = line.trim_ascii().strip_suffix('*').unwrap_or_default();
                 if name.is_empty() && !head.is_empty() && head.bytes().all(good) {
-                    let _ = write!(name, "{head}.");
+                    let _ = write!(name.as_mut_view(), "{head}.");
                 }
             });
         }

@@ -18,6 +18,13 @@ use crate::kernel::{Protocol, steady};
 /// The table of the interface in nftables begins with this.
 const TABLE: &str = "wg-quick-";
 
+/// The chains in it: their names, where packets come to them, and when.
+const CHAINS: &[(&str, &str, &str)] = &[
+    ("preraw", "prerouting", "-300"),
+    ("premangle", "prerouting", "-150"),
+    ("postmangle", "postrouting", "-150"),
+];
+
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Sets the firewall of a family, for packets with the mark.
     pub(super) fn set_firewall(&mut self, v6: bool, mark: u32) -> Result<(), Exit> {
@@ -62,11 +69,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     fn nft_begin(&self, script: &mut Script<P::File>, pf: &str) -> core::fmt::Result {
         let name = self.name;
         writeln!(script, "add table {pf} {TABLE}{name}")?;
-        for (chain, hook, priority) in [
-            ("preraw", "prerouting", -300),
-            ("premangle", "prerouting", -150),
-            ("postmangle", "postrouting", -150),
-        ] {
+        for (chain, hook, priority) in CHAINS {
             writeln!(
                 script,
                 "add chain {pf} {TABLE}{name} {chain} {{ type filter hook {hook} priority {priority}; }}"
@@ -145,7 +148,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let wg = self.wg;
         let mut script = Script::new(wg.process.scratch());
         let mut comment: heapless::String<64> = heapless::String::new();
-        let _ = write!(comment, "{}", Comment(self.name.as_str()));
+        let _ = write!(comment.as_mut_view(), "{}", Comment(self.name.as_str()));
         let mut found = false;
         self.output_of(save, &[], &mut |line| {
             let rule = line.strip_prefix("-A ").filter(|rule| contains(rule, &comment));

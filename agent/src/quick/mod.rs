@@ -13,7 +13,7 @@
 //!
 //! Not here: what is between `[Peer]` and the kernel ([`crate::wg`]).
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use proto_core::conf::shown;
 use proto_core::netlink::{Errno, IfName};
@@ -134,7 +134,7 @@ fn command_of<P: QuickProcess>(
     let mut given: heapless::String<64> = heapless::String::new();
     let given = if is_name(of) {
         // It fits: the name is short.
-        let _ = fmt::write(&mut given, format_args!("/etc/wireguard/{of}.conf"));
+        let _ = write!(given.as_mut_view(), "/etc/wireguard/{of}.conf");
         given.as_str()
     } else {
         of

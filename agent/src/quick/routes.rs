@@ -142,23 +142,18 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             RouteFilter { oif: Some(self.index), table: Some(RT_TABLE_MAIN), protocol: None };
         let slot = self.wg.slot;
         let kernel = &mut self.kernel;
-        for family in [AF_INET, AF_INET6] {
-            let before = there.0.len();
-            steady(slot, Subject::Interface, &mut || {
-                there.0.cut(before);
-                kernel.dump(
-                    Protocol::Route,
-                    Subject::Interface,
-                    &|buf, seq| filter.list(buf, seq, family),
-                    &mut |message| match Route::parse(message) {
-                        Ok(route) if filter.matches(&route) => there.push(route.dst),
-                        Ok(_) => Ok(()),
-                        Err(error) => Err(slot.unreadable(&error)),
-                    },
-                )
-            })?;
-        }
-        Ok(())
+        steady(slot, Subject::Interface, &mut || {
+            there.clear();
+            kernel.dump_both(
+                Subject::Interface,
+                &|buf, seq, family| filter.list(buf, seq, family),
+                &mut |message| match Route::parse(message) {
+                    Ok(route) if filter.matches(&route) => there.push(route.dst),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(slot.unreadable(&error)),
+                },
+            )
+        })
     }
 
     fn add_route(&mut self, net: IpNet, table: Option<u32>) -> Result<(), Exit> {

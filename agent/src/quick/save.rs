@@ -3,14 +3,13 @@
 use core::fmt::Write;
 
 use proto_core::conf::Setting;
-use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::route::{Addr, addr};
 use proto_core::protocol::message::Subject;
 
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
-use crate::kernel::{Protocol, steady};
+use crate::kernel::steady;
 use crate::walk::each_event;
 use crate::wg::order::Order;
 use crate::wg::show::{Form, Show, Text};
@@ -116,27 +115,23 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     fn saved_addresses(&mut self, out: &mut Text<'_, '_, P::File>) -> Result<(), Fault> {
         let (index, slot) = (self.index, self.wg.slot);
         let kernel = &mut self.kernel;
-        for family in [AF_INET, AF_INET6] {
-            let before = out.spool.len();
-            steady(slot, Subject::Interface, &mut || {
-                out.spool.cut(before);
-                kernel.dump(
-                    Protocol::Route,
-                    Subject::Interface,
-                    &|buf, seq| addr::list(buf, seq, family, Some(index)),
-                    &mut |message| {
-                        let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
-                        if addr.index == index {
-                            let _ = out.write_str("Address = ");
-                            ip(out, addr.net.addr);
-                            let _ = writeln!(out, "/{}", addr.net.prefix);
-                        }
-                        Ok(())
-                    },
-                )
-            })?;
-        }
-        Ok(())
+        let before = out.spool.len();
+        steady(slot, Subject::Interface, &mut || {
+            out.spool.cut(before);
+            kernel.dump_both(
+                Subject::Interface,
+                &|buf, seq, family| addr::list(buf, seq, family, Some(index)),
+                &mut |message| {
+                    let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
+                    if addr.index == index {
+                        let _ = out.write_str("Address = ");
+                        ip(out, addr.net.addr);
+                        let _ = writeln!(out, "/{}", addr.net.prefix);
+                    }
+                    Ok(())
+                },
+            )
+        })
     }
 
     /// The name servers that resolvconf knows of the interface.
@@ -152,7 +147,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             return;
         }
         let mut path: heapless::String<320> = heapless::String::new();
-        let _ = write!(path, "{KEPT}{name}");
+        let _ = write!(path.as_mut_view(), "{KEPT}{name}");
         if let Ok(mut input) = process.open(Some(&path)) {
             // A file that cannot be read has nothing to tell.
             let _ = lines(&mut |buf| process.read(&mut input, buf), &mut take);

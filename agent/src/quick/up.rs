@@ -117,7 +117,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 });
                 added.map_err(|fault| {
                     let mut what: heapless::String<72> = heapless::String::new();
-                    let _ = write!(what, "line {line}: Address {net}");
+                    let _ = write!(what.as_mut_view(), "line {line}: Address {net}");
                     let _ = wg.tell(&what, "", fault);
                     REFUSED
                 })?;

@@ -5,13 +5,13 @@ use core::net::SocketAddr;
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::Host;
-use proto_core::protocol::message::{self, Answer, Code, Name, Subject};
+use proto_core::protocol::message::{self, Answer, Code, Name, Subject, copy};
 
 use super::{Service, Turn, Visitor};
 use crate::commit::Committer;
 use crate::fault::Fault;
 use crate::store::Head;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
 /// The longest that a change may wait, in seconds.
 const LONGEST: u16 = 3_600;
@@ -39,9 +39,9 @@ impl Pending {
 
     pub(super) fn shown(&self, now: u64) -> message::Pending {
         message::Pending {
-            interface: self.head.interface.clone(),
+            interface: copy(&self.head.interface),
             number: self.head.number,
-            by: self.head.by.clone(),
+            by: copy(&self.head.by),
             seconds: self.seconds(now),
         }
     }
@@ -81,7 +81,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return Err(self.slot.fail(Code::NotFresh, Subject::None, text));
         }
         self.committer.confirm(&pending.head)?;
-        let Head { interface, number, .. } = pending.head.clone();
+        let (interface, number) = (copy(&pending.head.interface), pending.head.number);
         self.pending = None;
         let from = turn.outlet.from();
         let machine = self.committer.machine;
@@ -92,7 +92,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     pub(super) fn revert(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let Some(pending) = &self.pending else { return Err(self.not_pending()) };
-        let interface = pending.head.interface.clone();
+        let interface = copy(&pending.head.interface);
         self.committer.revert(&mut |_, _, _| {})?;
         self.pending = None;
         self.look_up(&interface, false);
@@ -162,10 +162,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn deadline(&self) -> Option<u64> {
         let pending = self.pending.as_ref().map(|pending| pending.deadline);
         let retry = self.retry.map(|(at, _)| at);
-        [pending, retry, self.hosts.deadline()].into_iter().flatten().min()
+        sooner(sooner(pending, retry), self.hosts.deadline())
     }
 
     /// Does what is due.
+    #[inline(never)]
     pub fn tick(&mut self) {
         let machine = self.committer.machine;
         let now = machine.now();
@@ -176,7 +177,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     machine.log(format_args!(
                         "{interface}: nobody confirmed the change; took it back"
                     ));
-                    let interface = interface.clone();
+                    let interface = copy(interface);
                     self.pending = None;
                     self.look_up(&interface, false);
                 }

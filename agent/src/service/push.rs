@@ -4,13 +4,13 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::Record;
 use proto_core::protocol::message::{
-    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Phase, State, Subject,
+    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Phase, State, Subject, copy,
 };
 use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
 
 use super::{Readable, Service, Turn, Visitor, gone};
-use crate::commit::{Change, Done};
+use crate::commit::{Change, Committer, Done};
 use crate::fault::Fault;
 use crate::image::{Records, Span, has_digest};
 use crate::plan::Purpose;
@@ -33,6 +33,20 @@ pub(super) fn beat<'w, 'o, M: Machine>(
             turn.send();
         }
     }
+}
+
+/// Answers what an image would change: the file of the changes.
+pub(super) fn planned<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
+    committer: &mut Committer<'_, N, D, M>,
+    turn: &mut Turn<'_>,
+    (image, span): (&mut D::File, Span),
+    purpose: Purpose,
+) -> Result<(u32, Digest), Fault> {
+    let mut working = beat(committer.machine, turn);
+    let (summary, written) = committer.plan(image, span, purpose, &mut working)?;
+    drop(working);
+    turn.answer(&Answer::Planned(summary));
+    Ok(written)
 }
 
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
@@ -126,7 +140,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if !stage.is_complete() {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
-        Ok((stage.announced.interface.clone(), Span { from: 0, end: stage.announced.length }))
+        Ok((copy(&stage.announced.interface), Span { from: 0, end: stage.announced.length }))
     }
 
     /// Fails unless what arrived is what was announced.
@@ -151,13 +165,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub(super) fn plan(&mut self, turn: &mut Turn<'_>, id: u32) -> Result<(), Fault> {
         let (_, span) = self.whole_stage(turn.client, id)?;
         self.check_announced()?;
-        let client = turn.client;
         let Self { committer, stage_file, .. } = self;
-        let mut working = beat(committer.machine, turn);
-        let (summary, written) = committer.plan(stage_file, span, Purpose::Change, &mut working)?;
-        drop(working);
-        self.publish(client, written, Some(id));
-        turn.answer(&Answer::Planned(summary));
+        let written = planned(committer, turn, (stage_file, span), Purpose::Change)?;
+        self.publish(turn.client, written, Some(id));
         Ok(())
     }
 
@@ -244,6 +254,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn publish(
         &mut self,
         client: ClientId,
@@ -267,6 +278,6 @@ impl Visitor<'_, '_> {
     pub(super) fn name(&self) -> OwnerName {
         let owners = self.ownership.owners();
         let owner = owners.iter().find(|owner| owner.key == self.key);
-        owner.map(|owner| owner.name.clone()).unwrap_or_default()
+        owner.map(|owner| copy(&owner.name)).unwrap_or_default()
     }
 }

@@ -1,10 +1,10 @@
 //! What is stored: its history, whether it runs, and making it run again.
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::{Answer, Code, Name, OwnerName, Subject};
+use proto_core::protocol::message::{Code, Name, OwnerName, Subject, copy};
 use proto_core::protocol::report::{Act, Stored};
 
-use super::push::beat;
+use super::push::{beat, planned};
 use super::{Service, Turn, Visitor};
 use crate::commit::Change;
 use crate::fault::Fault;
@@ -26,7 +26,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let mut last = Name::new();
         loop {
             let next = match interface {
-                Some(interface) if last.is_empty() => Some(interface.clone()),
+                Some(interface) if last.is_empty() => Some(copy(interface)),
                 Some(_) => None,
                 None => store.interface_after(&last)?,
             };
@@ -65,13 +65,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     pub(super) fn drift(&mut self, turn: &mut Turn<'_>, interface: &Name) -> Result<(), Fault> {
         let (head, mut image) = self.stored(interface)?;
-        let client = turn.client;
-        let mut working = beat(self.committer.machine, turn);
-        let (summary, written) =
-            self.committer.plan(&mut image, head.span(), Purpose::Repair, &mut working)?;
-        drop(working);
-        self.publish(client, written, Some(0));
-        turn.answer(&Answer::Planned(summary));
+        let committer = &mut self.committer;
+        let written = planned(committer, turn, (&mut image, head.span()), Purpose::Repair)?;
+        self.publish(turn.client, written, Some(0));
         Ok(())
     }
 
@@ -83,15 +79,35 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
         self.check_free(turn.client)?;
-        let (head, mut image) = self.stored(interface)?;
+        let stored = self.stored(interface)?;
+        self.run(turn, visitor, interface, stored, &Change::REPAIR, 0)
+    }
+
+    /// Makes what is stored run, and answers.
+    fn run(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+        (head, mut image): (Head, D::File),
+        change: &Change,
+        confirm_within: u16,
+    ) -> Result<(), Fault> {
         let done = {
             let mut working = beat(self.committer.machine, turn);
-            self.committer.commit(&mut image, head.span(), &Change::REPAIR, &mut working)
+            if head.has_image() {
+                self.committer.commit(&mut image, head.span(), change, &mut working)
+            } else {
+                self.committer.remove(interface, change, &mut working)
+            }
         };
         if done.is_ok() {
-            self.look_up_image(interface, &head, &mut image);
+            // Its endpoints are looked up anew; that they cannot be is no reason to say otherwise.
+            let now = self.committer.machine.now();
+            let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), true, now);
+            let _ = taken.map_err(|fault| self.slot.take(fault));
         }
-        self.answer_change(turn, visitor, interface, done, 0)
+        self.answer_change(turn, visitor, interface, done, confirm_within)
     }
 
     pub(super) fn rollback(
@@ -117,27 +133,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             }
             number => number,
         };
-        let (head, mut image) = self.committer.store.open(interface, number)?;
+        let stored = self.committer.store.open(interface, number)?;
         let change = visitor.change(Act::RolledBack { number }, confirm_within);
-        let done = {
-            let mut working = beat(self.committer.machine, turn);
-            if head.has_image() {
-                self.committer.commit(&mut image, head.span(), &change, &mut working)
-            } else {
-                self.committer.remove(interface, &change, &mut working)
-            }
-        };
-        if done.is_ok() {
-            self.look_up_image(interface, &head, &mut image);
-        }
-        self.answer_change(turn, visitor, interface, done, confirm_within)
-    }
-
-    /// Takes note of the endpoints to look up of an image that runs now.
-    fn look_up_image(&mut self, interface: &Name, head: &Head, image: &mut D::File) {
-        let now = self.committer.machine.now();
-        let taken = self.hosts.take(self.slot, interface, (image, head.span()), true, now);
-        let _ = taken.map_err(|fault| self.slot.take(fault));
+        self.run(turn, visitor, interface, stored, &change, confirm_within)
     }
 
     pub(super) fn remove(
@@ -162,6 +160,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
 /// What can be said of a stored configuration that cannot be read.
 fn damaged(interface: &Name, number: u32) -> Stored {
-    let (key, by) = (PublicKey([0; 32]), OwnerName::new());
-    Head { key, by, ..Head::new(interface.clone(), number, Act::Pushed) }.shown(true)
+    Stored {
+        interface: copy(interface),
+        number,
+        time: 0,
+        key: PublicKey([0; 32]),
+        by: OwnerName::new(),
+        act: Act::Pushed,
+        length: 0,
+        damaged: true,
+    }
 }

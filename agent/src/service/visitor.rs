@@ -8,7 +8,7 @@
 //! | all the rest | yes | no | no | silence |
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::{Ask, Code, Owner, Role, Subject};
+use proto_core::protocol::message::{Ask, Code, Owner, Role, Subject, copy};
 use proto_core::protocol::session::Wire;
 
 use crate::fault::{Fault, Slot};
@@ -82,7 +82,7 @@ impl Visitor<'_, '_> {
                 self.ownership.claim(slot, &claimant)
             }
             Ask::AddOwner { key, role, name } => {
-                let owner = Owner { key: *key, role: *role, name: name.clone() };
+                let owner = Owner { key: *key, role: *role, name: copy(name) };
                 self.ownership.add(slot, &owner)
             }
             Ask::RemoveOwner { key } => self.ownership.remove(slot, key),

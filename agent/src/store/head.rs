@@ -2,11 +2,11 @@
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::Digest;
-use proto_core::protocol::message::{Name, OwnerName};
+use proto_core::protocol::message::{Name, OwnerName, copy, cut};
 use proto_core::protocol::report::{Act, Stored};
 
 use crate::image::Span;
-use crate::keep::{Kind, Wrong, file_len, padded, payload, put, take, text};
+use crate::keep::{Kind, Wrong, file_len, payload, put, put_text, take, text};
 
 const KIND: Kind = Kind { name: c"", magic: *b"PWCF", what: "stored configuration" };
 
@@ -122,11 +122,8 @@ impl Head {
         put(&self.boot);
         put(&[flags]);
         put(&self.fwmark.to_le_bytes());
-        // Both are shorter than 256 bytes.
-        put(&[self.interface.len() as u8]);
-        put(&padded::<15>(&self.interface));
-        put(&[self.by.len() as u8]);
-        put(&padded::<31>(&self.by));
+        put_text(out, &mut at, &self.interface, 15);
+        put_text(out, &mut at, &self.by, 31);
     }
 
     fn parse(payload: &[u8]) -> Option<Self> {
@@ -140,8 +137,8 @@ impl Head {
         let (digest, boot) = (*take(&mut rest)?, *take(&mut rest)?);
         let [flags] = *take(&mut rest)?;
         let fwmark = u32::from_le_bytes(*take(&mut rest)?);
-        let interface = text::<15>(&mut rest)?;
-        let by = text::<31>(&mut rest)?;
+        let interface = cut(text(&mut rest, 15)?);
+        let by = cut(text(&mut rest, 31)?);
         let act = match act {
             PUSHED => Act::Pushed,
             ROLLED_BACK => Act::RolledBack { number: origin },
@@ -169,11 +166,11 @@ impl Head {
     #[must_use]
     pub fn shown(&self, damaged: bool) -> Stored {
         Stored {
-            interface: self.interface.clone(),
+            interface: copy(&self.interface),
             number: self.number,
             time: self.time,
             key: self.key,
-            by: self.by.clone(),
+            by: copy(&self.by),
             act: self.act,
             length: self.length,
             damaged,

@@ -116,7 +116,8 @@ fn ext_ack<'b>(message: &Message<'b>, tlvs: &'b [u8]) -> ExtAck<'b> {
     if message.flags & NLM_F_ACK_TLVS == 0 {
         return ext;
     }
-    for attribute in Attributes::new(tlvs).flatten() {
+    let mut attributes = Attributes::new(tlvs);
+    while let Some(Ok(attribute)) = attributes.next() {
         match attribute.ty {
             NLMSGERR_ATTR_MSG => ext.message = attribute.str().ok(),
             NLMSGERR_ATTR_OFFS => ext.offset = number(&attribute),

@@ -19,12 +19,9 @@ impl<const N: usize> Text<N> {
     /// As much of `text` as fits, cut between two characters.
     #[must_use]
     pub fn cut(text: &str) -> Self {
-        let text = prefix(text, N.min(usize::from(u8::MAX)));
         let mut bytes = [0; N];
-        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-        Self { bytes, len: u8::try_from(text.len()).unwrap_or(u8::MAX) }
+        let len = fill(&mut bytes, text);
+        Self { bytes, len }
     }
 
     /// The text.
@@ -34,6 +31,16 @@ impl<const N: usize> Text<N> {
         // They came from a `str` and were cut at a boundary.
         core::str::from_utf8(bytes).unwrap_or_default()
     }
+}
+
+/// Copies as much of `text` as fits: how much.
+#[cfg_attr(feature = "small", inline(never))]
+fn fill(bytes: &mut [u8], text: &str) -> u8 {
+    let text = prefix(text, bytes.len().min(usize::from(u8::MAX)));
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    u8::try_from(text.len()).unwrap_or(u8::MAX)
 }
 
 impl<const N: usize> Deref for Text<N> {

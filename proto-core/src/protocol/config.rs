@@ -47,7 +47,7 @@ pub enum Record {
 }
 
 /// The interface and its device.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Interface {
     /// Its name.
     pub name: Name,
@@ -62,9 +62,10 @@ pub struct Interface {
 }
 
 /// Where a device's private key comes from.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum PrivateKey {
     /// The device has none.
+    #[default]
     None,
     /// This one.
     Given(SecretKey),
@@ -404,6 +405,12 @@ impl Checker {
     #[must_use]
     pub fn in_any_order() -> Self {
         Self { any_order: true, ..Self::default() }
+    }
+
+    /// The key of the last item.
+    #[must_use]
+    pub const fn last(&self) -> Option<&ItemKey> {
+        self.last.as_ref()
     }
 
     /// Checks the next record. The item it stands for, if it is one with a key of its own.

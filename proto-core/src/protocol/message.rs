@@ -490,6 +490,12 @@ pub fn cut<const N: usize>(text: &str) -> String<N> {
     out
 }
 
+/// A copy. The `clone` of a string is a loop written out at each place that has one.
+#[must_use]
+pub fn copy<const N: usize>(text: &String<N>) -> String<N> {
+    cut(text)
+}
+
 /// [`cut`] for a string of any length, in the program once.
 #[cfg_attr(feature = "small", inline(never))]
 fn fill(out: &mut StringView, text: &str) {

@@ -272,7 +272,7 @@ impl<'b> Events<'_, 'b> {
     #[cfg_attr(feature = "small", inline(never))]
     fn step(&mut self) -> Result<bool, Flaw> {
         if core::mem::take(&mut self.device_due) {
-            self.event = Event::Device(device(self.device.clone())?);
+            device(self.device.clone(), &mut self.event)?;
             self.decoder.device_told = true;
             return Ok(true);
         }
@@ -280,11 +280,9 @@ impl<'b> Events<'_, 'b> {
         let now = &mut now;
         loop {
             if entry(&mut self.ips, now, Level::Peer)? {
-                let net = match laid_out(now.payload) {
-                    Some(net) => net,
-                    None => allowed_ip(now.nested())?,
-                };
-                self.event = Event::AllowedIp(net);
+                if !laid_out(now.payload, &mut self.event) {
+                    allowed_ip(now.nested(), &mut self.event)?;
+                }
                 return Ok(true);
             }
             if entry(&mut self.peer, now, Level::Peer)? {
@@ -368,8 +366,9 @@ fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
     fields.end().map_err(|error| Flaw { level, error })
 }
 
+/// Reads the device, where the event is to be: a `Result` of it was copied once more at each call.
 #[cfg_attr(feature = "small", inline(never))]
-fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
+fn device(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
     let (mut private_key, mut public_key) = (None, None);
     let (mut listen_port, mut fwmark, mut flags) = (0, 0, 0);
@@ -390,7 +389,16 @@ fn device(attributes: Attributes<'_>) -> Result<DeviceInfo, Flaw> {
     end(fields, level)?;
     let ifindex = ifindex.ok_or(Flaw::new(level, WGDEVICE_A_IFINDEX, Wrong::Missing))?;
     let ifname = ifname.ok_or(Flaw::new(level, WGDEVICE_A_IFNAME, Wrong::Missing))?;
-    Ok(DeviceInfo { ifindex, ifname, private_key, public_key, listen_port, fwmark, flags })
+    *event = Event::Device(DeviceInfo {
+        ifindex,
+        ifname,
+        private_key,
+        public_key,
+        listen_port,
+        fwmark,
+        flags,
+    });
+    Ok(())
 }
 
 #[cfg_attr(feature = "small", inline(never))]
@@ -427,24 +435,33 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
 }
 
 /// An allowed IP whose attributes lie as the kernel lays them (`get_allowedips`): prefix, family,
-/// address. There are more of these than of all else. Nothing if it is laid in another way, or wrong.
+/// address. There are more of these than of all else. Whether it is; if not, it may be wrong.
 #[cfg_attr(feature = "small", inline(never))]
-fn laid_out(entry: &[u8]) -> Option<IpNet> {
-    let (words, []) = entry.as_chunks::<4>() else { return None };
-    let (fixed, address) = words.split_first_chunk()?;
-    let [of_prefix, [prefix, ..], of_family, [f0, f1, ..], of_address] = *fixed;
-    if of_prefix != head(5, WGALLOWEDIP_A_CIDR_MASK) || of_family != head(6, WGALLOWEDIP_A_FAMILY) {
-        return None;
+fn laid_out(entry: &[u8], event: &mut Event) -> bool {
+    let net = || {
+        let (words, []) = entry.as_chunks::<4>() else { return None };
+        let (fixed, address) = words.split_first_chunk()?;
+        let [of_prefix, [prefix, ..], of_family, [f0, f1, ..], of_address] = *fixed;
+        let heads = [head(5, WGALLOWEDIP_A_CIDR_MASK), head(6, WGALLOWEDIP_A_FAMILY)];
+        let length = if address.len() == 1 { 8 } else { 20 };
+        if [of_prefix, of_family] != heads || of_address != head(length, WGALLOWEDIP_A_IPADDR) {
+            return None;
+        }
+        let family = u16::from_ne_bytes([f0, f1]);
+        IpNet::new(read_ip(family, address.as_flattened())?, prefix)
+    };
+    match net() {
+        Some(net) => {
+            *event = Event::AllowedIp(net);
+            true
+        }
+        None => false,
     }
-    let (family, length) = (u16::from_ne_bytes([f0, f1]), if address.len() == 1 { 8 } else { 20 });
-    if of_address != head(length, WGALLOWEDIP_A_IPADDR) {
-        return None;
-    }
-    IpNet::new(read_ip(family, address.as_flattened())?, prefix)
 }
 
+/// Reads an allowed IP, where the event is to be.
 #[cfg_attr(feature = "small", inline(never))]
-fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
+fn allowed_ip(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let level = Level::AllowedIp;
     let wrong = |error: AttributeError| Flaw { level, error: error.into() };
     let (mut family, mut addr, mut prefix) = (None, None, None);
@@ -466,7 +483,9 @@ fn allowed_ip(attributes: Attributes<'_>) -> Result<IpNet, Flaw> {
         return Err(flaw(WGALLOWEDIP_A_FAMILY, Wrong::Value));
     }
     let addr = read_ip(family, addr).ok_or(flaw(WGALLOWEDIP_A_IPADDR, Wrong::Length))?;
-    IpNet::new(addr, prefix).ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))
+    let net = IpNet::new(addr, prefix).ok_or(flaw(WGALLOWEDIP_A_CIDR_MASK, Wrong::Value))?;
+    *event = Event::AllowedIp(net);
+    Ok(())
 }
 
 #[cfg(test)]

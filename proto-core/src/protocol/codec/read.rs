@@ -185,6 +185,7 @@ impl<'b> Input<'b> {
         }
     }
 
+    #[cfg_attr(feature = "small", inline(never))]
     fn ask(&mut self) -> Ask<'b> {
         match self.u32() {
             0 => Ask::Hello { min: self.byte(), max: self.byte() },
@@ -234,6 +235,7 @@ pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
 
 /// Reads a request. Nothing may be left over.
 #[must_use]
+#[cfg_attr(feature = "small", inline(never))]
 pub fn request(bytes: &[u8]) -> Option<Request<'_>> {
     let mut input = Input::new(bytes);
     let request = Request { client: input.array(), id: input.u32(), ask: input.ask() };

@@ -139,8 +139,28 @@ impl Output<'_> {
         self.option(rule.suppress_prefixlength, Self::u32);
     }
 
-    fn item(&mut self, comes: bool, item: Item) {
-        ItemChange { comes, item }.put(self);
+    /// An item behind the number of its variant, in a row of variants that begins with `first` and has the
+    /// order of the items.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn item(&mut self, first: u8, item: &Item) {
+        match item {
+            Item::Address(net) => {
+                self.byte(first);
+                self.net(net);
+            }
+            Item::Route(route) => {
+                self.byte(first.saturating_add(1));
+                self.route(route);
+            }
+            Item::Rule(rule) => {
+                self.byte(first.saturating_add(2));
+                self.rule(rule);
+            }
+            Item::Peer(key) => {
+                self.byte(first.saturating_add(3));
+                self.key(key);
+            }
+        }
     }
 
     fn key(&mut self, key: &PublicKey) {
@@ -359,18 +379,9 @@ impl Put for Running {
                 to.u32(*mtu);
                 to.bool(*up);
             }
-            Self::Address(net) => {
-                to.byte(1);
-                to.net(net);
-            }
-            Self::Route(route) => {
-                to.byte(2);
-                to.route(route);
-            }
-            Self::Rule(rule) => {
-                to.byte(3);
-                to.rule(rule);
-            }
+            Self::Address(net) => Item::Address(*net).put(to),
+            Self::Route(route) => Item::Route(*route).put(to),
+            Self::Rule(rule) => Item::Rule(*rule).put(to),
             Self::Peer {
                 public_key,
                 preshared_key,
@@ -410,20 +421,15 @@ pub struct ItemChange {
 
 impl Put for ItemChange {
     fn put(&self, to: &mut Output<'_>) {
-        // Both rows of variants are in the order of the items.
-        let variant = match &self.item {
-            Item::Address(_) => 0_u8,
-            Item::Route(_) => 1,
-            Item::Rule(_) => 2,
-            Item::Peer(_) => 3,
-        };
-        to.byte(variant.saturating_add(if self.comes { 10 } else { 6 }));
-        match &self.item {
-            Item::Address(net) => to.net(net),
-            Item::Route(route) => to.route(route),
-            Item::Rule(rule) => to.rule(rule),
-            Item::Peer(key) => to.key(key),
-        }
+        to.item(if self.comes { 10 } else { 6 }, &self.item);
+    }
+}
+
+/// An address, a route or a rule as images and running states have it, which give them the same numbers. Of a
+/// peer it is the beginning of its record.
+impl Put for Item {
+    fn put(&self, to: &mut Output<'_>) {
+        to.item(1, self);
     }
 }
 
@@ -451,14 +457,14 @@ impl Put for Change {
                 to.u32(*after);
             }
             Self::Up => to.byte(5),
-            Self::RemoveAddress(net) => to.item(false, Item::Address(*net)),
-            Self::RemoveRoute(route) => to.item(false, Item::Route(*route)),
-            Self::RemoveRule(rule) => to.item(false, Item::Rule(*rule)),
-            Self::RemovePeer(key) => to.item(false, Item::Peer(*key)),
-            Self::AddAddress(net) => to.item(true, Item::Address(*net)),
-            Self::AddRoute(route) => to.item(true, Item::Route(*route)),
-            Self::AddRule(rule) => to.item(true, Item::Rule(*rule)),
-            Self::AddPeer(key) => to.item(true, Item::Peer(*key)),
+            Self::RemoveAddress(net) => to.item(6, &Item::Address(*net)),
+            Self::RemoveRoute(route) => to.item(6, &Item::Route(*route)),
+            Self::RemoveRule(rule) => to.item(6, &Item::Rule(*rule)),
+            Self::RemovePeer(key) => to.item(6, &Item::Peer(*key)),
+            Self::AddAddress(net) => to.item(10, &Item::Address(*net)),
+            Self::AddRoute(route) => to.item(10, &Item::Route(*route)),
+            Self::AddRule(rule) => to.item(10, &Item::Rule(*rule)),
+            Self::AddPeer(key) => to.item(10, &Item::Peer(*key)),
             Self::ChangePeer { public_key, fields } => {
                 to.byte(14);
                 to.key(public_key);
@@ -495,18 +501,9 @@ impl Put for Record {
                 to.byte(0);
                 to.interface(interface);
             }
-            Self::Address(net) => {
-                to.byte(1);
-                to.net(net);
-            }
-            Self::Route(route) => {
-                to.byte(2);
-                to.route(route);
-            }
-            Self::Rule(rule) => {
-                to.byte(3);
-                to.rule(rule);
-            }
+            Self::Address(net) => Item::Address(*net).put(to),
+            Self::Route(route) => Item::Route(*route).put(to),
+            Self::Rule(rule) => Item::Rule(*rule).put(to),
             Self::Peer(peer) => {
                 to.byte(4);
                 to.key(&peer.public_key);
