@@ -28,6 +28,8 @@ use crate::walk::each_event;
 const BUCKETS: usize = 1 << 14;
 /// Bytes of a [`Filter`].
 const FILTER: usize = 1 << 16;
+/// How many allowed IPs that may be there twice are told from those that are.
+const MET: usize = 256;
 /// How often the kernel may turn out to be different from what it was told.
 const ROUNDS: u8 = 5;
 
@@ -125,20 +127,31 @@ impl Lookup {
         Ok(None)
     }
 
-    /// Marks the peers that share an allowed IP.
+    /// Marks the peers that share an allowed IP. What the filter takes for one that was there before, most
+    /// often is none: of those that it may mean, two have to be the same.
     fn mark_shared<F: File>(&mut self, wanted: &mut Wanted<'_, F>) -> Result<(), Fault> {
         if !self.any_twice {
             return Ok(());
         }
-        let mut peer = Peer::new(0, 0);
+        let mut met: heapless::Vec<(u64, u32), MET> = heapless::Vec::new();
+        let (mut peer, mut other) = (Peer::new(0, 0), Peer::new(0, 0));
         for n in 0..wanted.count {
             wanted.peer(n, &mut peer)?;
             for ip in peer.allowed_ips() {
                 let ip = wanted.allowed_ip(ip)?;
-                if self.twice.visit(hash(&self.key, &ip.net.masked()), false) {
-                    wanted.set_flags(n, peer.flags | SHARED)?;
-                    break;
+                let hash = hash(&self.key, &ip.net.masked());
+                if !self.twice.visit(hash, false) {
+                    continue;
                 }
+                let first = met.iter().find(|(met, _)| *met == hash).map(|(_, first)| *first);
+                if let Some(first) = first {
+                    wanted.far_peer(first, &mut other)?;
+                    wanted.set_flags(first, other.flags | SHARED)?;
+                } else if met.push((hash, n)).is_ok() {
+                    continue;
+                }
+                // With too many of them to tell, it may be one: to send it does no harm.
+                wanted.set_flags(n, peer.flags | SHARED)?;
             }
         }
         Ok(())
@@ -369,5 +382,59 @@ impl<F: File> Sync<'_, '_, '_, F> {
             fwmark: asked.fwmark.filter(|mark| *mark != has.fwmark),
             replace_peers: self.wanted.count == 0 && self.extras.len() > 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Memory;
+    use core::net::Ipv4Addr;
+
+    /// How many of 64 peers are marked that have these allowed IPs in turn.
+    fn marked(ips: impl Iterator<Item = u32>) -> Vec<u32> {
+        let slot = Slot::default();
+        let (mut peers, mut nets) = (vec![0; 4096], vec![0; 4096]);
+        let mut wanted = Wanted {
+            device: DeviceChange::default(),
+            peers: Spool::new(&slot, Memory::default(), &mut peers),
+            ips: Spool::new(&slot, Memory::default(), &mut nets),
+            count: 0,
+            takes_away: false,
+        };
+        let mut lookup = Box::new(Lookup::new());
+        let ips: Vec<u32> = ips.collect();
+        for ips in ips.chunks(ips.len() / 64) {
+            let mut peer = Peer::new(0, wanted.next_ip());
+            for ip in ips {
+                let net = IpNet::new(Ipv4Addr::from_bits(*ip).into(), 32).unwrap();
+                lookup.allowed_ip(&mut peer, &net);
+                wanted.push_ip(&net, false).unwrap();
+            }
+            lookup.peer(&mut peer, wanted.count);
+            wanted.push_peer(&peer).unwrap();
+        }
+        lookup.mark_shared(&mut wanted).unwrap();
+        assert!(lookup.any_twice, "the filter is not as full as it should be for this test");
+        let mut peer = Peer::new(0, 0);
+        let shared = |n: &u32| {
+            wanted.peer(*n, &mut peer).unwrap();
+            peer.is(SHARED)
+        };
+        (0..64).filter(shared).collect()
+    }
+
+    #[test]
+    fn allowed_ips_that_a_full_filter_takes_for_others_are_not_shared() {
+        assert_eq!(marked(0..1 << 15), [0; 0]);
+        // The first of the last peer is the first of the third.
+        let ips = (0..1 << 15).map(|ip| if ip == 63 << 9 { 2 << 9 } else { ip });
+        assert_eq!(marked(ips), [2, 63]);
+    }
+
+    #[test]
+    fn more_allowed_ips_than_can_be_told_apart_are_marked_where_they_are_shared() {
+        // Each of the first half is one of the second.
+        assert_eq!(marked((0..1 << 14).chain(0..1 << 14)).len(), 64);
     }
 }
