@@ -40,7 +40,6 @@ use crate::system::{Disk, File, Machine, NetlinkSocket};
 use crate::walk::parse_name;
 use pending::Pending;
 use turn::Turn;
-use zeroize::Zeroize;
 
 pub use turn::{Outlet, SCRATCH};
 pub use visitor::Visitor;
@@ -195,10 +194,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         !repeatable
     }
 
-    /// Wipes the buffers that keys pass through.
+    /// Wipes the buffers that keys pass through. What is sent to the kernel, the encoder has wiped.
     fn forget_keys(&mut self) {
         self.committer.kernel.wipe();
-        self.committer.set.zeroize();
     }
 
     fn answer(

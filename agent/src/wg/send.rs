@@ -94,6 +94,7 @@ fn pieces<N: NetlinkSocket, F: File>(
             if piece.offer(encoder).is_ok() {
                 return Ok(());
             }
+            // Once in a message, and not for each piece: what it is about takes longer to say than to send.
             let about = if progress.one_by_one { piece.subject(of) } else { Subject::Interface };
             if put(kernel, encoder, about, &|encoder| piece.offer(encoder))? {
                 progress.from = n;

@@ -393,7 +393,7 @@ mod tests {
     use crate::testing::Memory;
     use core::net::Ipv4Addr;
 
-    /// How many of 64 peers are marked that have these allowed IPs in turn.
+    /// Which of 64 peers are marked that have these allowed IPs in turn.
     fn marked(ips: impl Iterator<Item = u32>) -> Vec<u32> {
         let slot = Slot::default();
         let (mut peers, mut nets) = (vec![0; 4096], vec![0; 4096]);
