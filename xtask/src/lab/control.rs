@@ -52,7 +52,7 @@ pub(crate) fn excerpt(script: &str) -> String {
 }
 
 /// Time for the answer to travel, beyond what the script may take.
-const TRANSFER: Duration = Duration::from_secs(20);
+const TRANSFER: Duration = Duration::from_secs(120);
 
 pub(crate) struct Control {
     stream: UnixStream,

@@ -98,7 +98,7 @@ impl Victim<'_> {
     fn die_young(&self, after: Duration) -> Result<()> {
         let device = self.keeper.router.vm.serial_device();
         self.keeper.sh(&format!(
-            "setsid postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
+            "rm -f /tmp/postwired.log; setsid postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
              usleep {}; {KILL}",
             after.as_micros()
         ))?;

@@ -131,7 +131,7 @@ impl<'t> Keeper<'t> {
         self.sh(&format!(
             "ip link add live type wireguard && wg set live private-key /tmp/live peer \
              $(wg show wg0 public-key) endpoint 127.0.0.1:51820 persistent-keepalive 1 \
-             allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 200); do \
+             allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 3000); do \
              wg show wg0 latest-handshakes | grep {key} | grep -qv '\t0$' && exit; usleep 100000; \
              done; exit 1"
         ))?;
@@ -143,7 +143,7 @@ impl<'t> Keeper<'t> {
         let inject = if inject.is_empty() { String::new() } else { format!("-e inject={inject}") };
         self.sh(&format!(
             "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace={calls} {inject} -o {TRACE} \
-             >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); for i in $(seq 100); do \
+             >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); for i in $(seq 2000); do \
              grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
              cat /tmp/strace.log; exit 1"
         ))?;

@@ -141,7 +141,7 @@ impl<'t> Router<'t> {
         command.args(reach.link(&self.vm));
         // An emulated machine may stand still for longer than a router does.
         if !words.contains(&"--timeout") {
-            command.args(["--timeout", "30s"]);
+            command.args(["--timeout", "120s"]);
         }
         command
     }

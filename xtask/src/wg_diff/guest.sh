@@ -60,7 +60,6 @@ tunnel() {
 # Everything the case before may have left goes. The peers first: a stock kernel takes 12 ms for each
 # peer of an interface that is deleted.
 begin() {
-	echo "$1" >"$results/now"
 	cd /diff/work
 	set -- *
 	[ "$1" = '*' ] || rm -rf ./*
@@ -93,13 +92,27 @@ end() {
 	printf '\035' >&6
 }
 
-# A program that hangs is killed, and differs by that.
+# A `wg` that hangs is killed, and differs by that. Processor time decides, so that a slow machine does not: 20 s of
+# it (USER_HZ is 100), or none at all in 24 looks, which is a `wg` that waits for something that does not come.
 watch() {
-	last=
-	while sleep 20; do
-		read -r now <"$results/now"
-		[ "$now" != "$last" ] || killall -9 wg
-		last=$now
+	last= still=0
+	while sleep 5; do
+		seen=
+		for pid in $(pidof wg); do
+			{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+			# Behind the name in brackets: the state, ten other fields, utime and stime.
+			set -- ${stat##*) }
+			used=$((${12} + ${13}))
+			[ $used -lt 2000 ] || kill -9 "$pid"
+			seen="$seen $pid:$used:$1"
+		done
+		case $seen in
+		'' | *:R*) still=0 ;;
+		"$last") still=$((still + 1)) ;;
+		*) still=0 ;;
+		esac
+		[ $still -lt 24 ] || killall -9 wg
+		last=$seen
 	done
 }
 watch >/dev/null 2>&1 5>&- 6>&- &

@@ -12,7 +12,7 @@ use std::{
 const GUEST: &str = include_str!("guest.sh");
 const TUNNEL: &str = include_str!("tunnel.sh");
 /// For one side's cases, all of them.
-const LIMIT: Duration = Duration::from_secs(1200);
+const LIMIT: Duration = Duration::from_secs(3600);
 
 /// What one program did in a case, on one side.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,7 @@ pub(super) fn unconfirmed(keeper: &mut Keeper<'_>) -> Result<String> {
     let words = |seconds: &'static str| ["--confirm-within", seconds, "--confirm-by-hand"];
     let begun = Instant::now();
     keeper.push("wg0", &new.text(), &words("4s"))?.ok()?;
-    goes_back(keeper, &state, Duration::from_secs(15))?;
+    goes_back(keeper, &state, Duration::from_secs(300))?;
     let took = begun.elapsed();
     ensure!(took > Duration::from_millis(3_900), "it went back after {:.1} s", took.as_secs_f32());
     settled(keeper, 1)?;
@@ -122,7 +122,7 @@ pub(super) fn unconfirmed(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.restart()?;
     keeper.router.is_in(&state).context("an interface that was new")?;
     keeper.push("wg3", &other.text(), &words("2s"))?.ok()?;
-    goes_back(keeper, &state, Duration::from_secs(15))?;
+    goes_back(keeper, &state, Duration::from_secs(300))?;
     Ok(format!("after {:.1} s of 4, a killed agent, and a power cut", took.as_secs_f32()))
 }
 
@@ -194,7 +194,7 @@ pub(super) fn cut_off(keeper: &mut Keeper<'_>) -> Result<String> {
     let path = keeper.router.folder.join("wg0.conf");
     std::fs::write(&path, &bad)?;
     let words =
-        ["push", path.to_str().context("path")?, "--confirm-within", "12s", "--timeout", "4s"];
+        ["push", path.to_str().context("path")?, "--confirm-within", "20s", "--timeout", "8s"];
     // The router is on.
     let begun = Instant::now();
     let said = keeper.ask(&words)?;
@@ -203,7 +203,7 @@ pub(super) fn cut_off(keeper: &mut Keeper<'_>) -> Result<String> {
     ensure!(said.text("/error/state") == "taken_back", "{}", said.json);
     let message = said.text("/error/message").to_owned();
     ensure!(message.contains("wg0 is number 1 again"), "{message}");
-    ensure!((11..40).contains(&took.as_secs()), "it took {} s", took.as_secs());
+    ensure!(took.as_secs() >= 19, "it took only {} s", took.as_secs());
     keeper.router.is_in(&state)?;
     settled(keeper, 1)?;
 

@@ -66,11 +66,13 @@ pub(super) fn no_rights(bench: &Bench<'_>) -> Result<String> {
     bench
         .alice
         .vm
-        .sh("cp -r /etc/postwired /tmp/keep; chown -R nobody /tmp/keep; \
+        .sh(
+            "rm -f /tmp/postwired.log; cp -r /etc/postwired /tmp/keep; chown -R nobody /tmp/keep; \
          start-stop-daemon -S -c nobody -x /bin/postwired -- serve --udp 0.0.0.0 --state /tmp/n \
          --keep /tmp/keep >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in 1 2 3 4 5 6 7 8 9 10; do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; \
-         done; cat /tmp/postwired.log; exit 1")?
+         for i in $(seq 600); do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; \
+         done; cat /tmp/postwired.log; exit 1",
+        )?
         .ok()?;
     let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
     refused(&bench.alice, &config.text(), "permission", "")
