@@ -1,36 +1,35 @@
 //! A kernel with interfaces, addresses, routes and rules that does what it is sent, refuses a request of one's
 //! choice, and can be shut down in the middle.
 
+mod ip;
+#[cfg(test)]
+mod tests;
+
 use core::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use proto_core::ip::IpNet;
 use proto_core::netlink::genl::{GENL_ID_CTRL, GenlHeader};
-use proto_core::netlink::route::{Addr, Route, Rule};
+use proto_core::netlink::read::Attributes;
 use proto_core::netlink::wireguard::attr::{WG_CMD_SET_DEVICE, WGDEVICE_A_IFNAME};
-use proto_core::netlink::{Errno, Message, Messages, NLMSG_DONE, NLMSG_ERROR};
+use proto_core::netlink::{Errno, Message, NLMSG_DONE, NLMSG_ERROR};
 
 use super::deliver;
 use crate::system::{Datagram, NetlinkSocket};
 use crate::wg::tests::fake::{Answers, Device, FAMILY, FakePeer, set};
+use ip::{GET_ADDR, GET_ROUTE, GET_RULE, Ip, Port, is_kernels_own, only};
 
 const NEW_LINK: u16 = 16;
 const DEL_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const SET_LINK: u16 = 19;
-const NEW_ADDR: u16 = 20;
-const DEL_ADDR: u16 = 21;
-const GET_ADDR: u16 = 22;
-const NEW_ROUTE: u16 = 24;
-const DEL_ROUTE: u16 = 25;
-const GET_ROUTE: u16 = 26;
-const NEW_RULE: u16 = 32;
-const DEL_RULE: u16 = 33;
-const GET_RULE: u16 = 34;
+
+const NLM_F_DUMP: u16 = 0x300;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
 
 /// An interface.
 #[derive(Clone, Debug)]
@@ -38,11 +37,15 @@ struct Link {
     index: u32,
     up: bool,
     mtu: u32,
+    kind: String,
     device: Device,
 }
 
-/// What hangs on links, and the message that it was made with, which is how it is told.
-type Made<T> = Vec<(T, Vec<u8>)>;
+impl Link {
+    const fn port(&self) -> Port {
+        Port { index: self.index, up: self.up, mtu: self.mtu }
+    }
+}
 
 /// What the machine has, apart from the order in which it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,9 +59,7 @@ pub(crate) struct Seen {
 struct State {
     links: BTreeMap<String, Link>,
     last_index: u32,
-    addresses: Made<(u32, IpNet)>,
-    routes: Made<Route>,
-    rules: Made<Rule>,
+    ip: Ip,
     /// Requests for a change so far, and the one that something happens to.
     changes: usize,
     at: Option<(usize, Incident)>,
@@ -121,10 +122,27 @@ impl World {
         change(&mut self.0.borrow_mut().links.get_mut(name).unwrap().device);
     }
 
+    /// Does what somebody on the router asks for: no incident happens to it, and it does not count.
+    pub(crate) fn by_hand(&self, write: impl FnOnce(&mut [u8]) -> &[u8]) -> Result<(), Errno> {
+        let mut buf = [0; 4096];
+        self.0.borrow_mut().change(false, &only(write(&mut buf)))
+    }
+
+    /// The index of an interface.
+    pub(crate) fn index(&self, name: &str) -> u32 {
+        self.0.borrow().links[name].index
+    }
+
+    /// Its kernel has no IPv6, or no rules for IPv6, from now on.
+    pub(crate) fn without_ipv6(&self, rules_only: bool) {
+        let ip = &mut self.0.borrow_mut().ip;
+        (ip.no_ipv6, ip.no_ipv6_rules) = (!rules_only, rules_only);
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         let state = self.0.borrow();
         let mut seen = Seen { links: Vec::new(), peers: Vec::new(), others: Vec::new() };
-        for (name, Link { index, up, mtu, device }) in &state.links {
+        for (name, Link { up, mtu, device, .. }) in &state.links {
             let Device { private_key, port, fwmark, .. } = device;
             seen.links.push((name.clone(), *up, *mtu, private_key.clone(), *port, *fwmark));
             for peer in &device.peers {
@@ -132,15 +150,13 @@ impl World {
                 peer.ips.sort_unstable();
                 seen.peers.push((name.clone(), peer));
             }
-            let on = |other: u32| other == *index;
-            let addresses = state.addresses.iter().filter(|((oif, _), _)| on(*oif));
-            seen.others.extend(addresses.map(|((_, net), _)| format!("{name} {net}")));
-            let routes = state.routes.iter().filter(|(route, _)| route.oif.is_some_and(on));
-            seen.others.extend(routes.map(|(route, _)| {
-                format!("{name} {} table {} metric {}", route.dst, route.table, route.metric)
-            }));
         }
-        seen.others.extend(state.rules.iter().map(|(rule, _)| format!("{rule:?}")));
+        let name = |index| state.name_of(index).unwrap_or_default();
+        let Ip { addresses, routes, rules, .. } = &state.ip;
+        for (kind, all) in [("address", addresses), ("route", routes), ("rule", rules)] {
+            let all = all.iter().filter(|entry| !is_kernels_own(entry, kind));
+            seen.others.extend(all.map(|entry| entry.text(kind, &name)));
+        }
         seen.peers.sort_unstable_by(|a, b| (&a.0, &a.1.key).cmp(&(&b.0, &b.1.key)));
         seen.others.sort_unstable();
         seen
@@ -150,8 +166,8 @@ impl World {
 impl State {
     fn drop_link(&mut self, name: &str) {
         let Some(link) = self.links.remove(name) else { return };
-        self.addresses.retain(|((oif, _), _)| *oif != link.index);
-        self.routes.retain(|(route, _)| route.oif != Some(link.index));
+        self.ip.promotes.remove(&link.index);
+        self.ip.unplugged(link.index);
     }
 
     fn name_of(&self, index: u32) -> Result<String, Errno> {
@@ -166,84 +182,95 @@ impl State {
             let link = self.links.get_mut(named.unwrap().str().unwrap()).ok_or(Errno::ENODEV)?;
             return set(&mut link.device, attributes);
         }
-        let body = message.payload.to_vec();
-        // A request is read as what it makes.
-        let as_new = |ty| Message { ty, ..*message };
-        match message.ty {
-            NEW_LINK | SET_LINK | DEL_LINK => {
-                let (header, attributes) = message.split::<16>().unwrap();
-                let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap());
-                let find = |ty| attributes.clone().flatten().find(|a| a.ty == ty);
-                if let Some(name) = find(IFLA_IFNAME) {
-                    self.last_index += 1;
-                    let (index, device) = (self.last_index, Device::default());
-                    let link = Link { index, up: false, mtu: 1420, device };
-                    self.links.insert(name.str().unwrap().to_owned(), link);
-                    return Ok(());
-                }
-                let name = self.name_of(word(4))?;
-                if message.ty == DEL_LINK {
-                    self.drop_link(&name);
-                    return Ok(());
-                }
-                let mtu = find(IFLA_MTU).map(|mtu| mtu.u32().unwrap());
-                let link = self.links.get_mut(&name).unwrap();
-                link.mtu = mtu.unwrap_or(link.mtu);
-                if word(12) & 1 != 0 {
-                    link.up = word(8) & 1 != 0;
-                }
+        if matches!(message.ty, NEW_LINK | SET_LINK | DEL_LINK) {
+            return self.change_link(message);
+        }
+        let Self { links, ip, .. } = self;
+        let find = |index| links.iter().find(|(_, link)| link.index == index);
+        let port = |index| find(index).map(|(_, link)| link.port());
+        let name = |index| find(index).map_or_else(String::new, |(name, _)| name.clone());
+        ip.change(&port, &name, message)
+    }
+
+    fn change_link(&mut self, message: &Message<'_>) -> Result<(), Errno> {
+        let (header, attributes) = message.split::<16>().unwrap();
+        let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap());
+        let find = |ty| attributes.clone().flatten().find(|a| a.ty == ty);
+        if let (NEW_LINK, Some(name)) = (message.ty, find(IFLA_IFNAME)) {
+            return self.make_link(name.str().unwrap(), word(4), attributes);
+        }
+        let name = self.name_of(word(4))?;
+        if message.ty == DEL_LINK {
+            self.drop_link(&name);
+            return Ok(());
+        }
+        let Self { links, ip, .. } = self;
+        let link = links.get_mut(&name).unwrap();
+        if let Some(mtu) = find(IFLA_MTU).map(|mtu| mtu.u32().unwrap()) {
+            if mtu > 0x7fff_ff00 {
+                return Err(Errno::EINVAL);
             }
-            NEW_ADDR | DEL_ADDR => {
-                let addr = Addr::parse(&as_new(NEW_ADDR)).unwrap();
-                self.name_of(addr.index)?;
-                let (key, before) = ((addr.index, addr.net), self.addresses.len());
-                self.addresses.retain(|(other, _)| *other != key);
-                match (message.ty, self.addresses.len() < before) {
-                    (NEW_ADDR, _) => self.addresses.push((key, body)),
-                    (_, false) => return Err(Errno::EADDRNOTAVAIL),
-                    _ => {}
-                }
-            }
-            NEW_ROUTE | DEL_ROUTE => {
-                let route = Route::parse(&as_new(NEW_ROUTE)).unwrap();
-                self.name_of(route.oif.unwrap())?;
-                let key = |route: &Route| (route.table, route.dst, route.metric);
-                let before = self.routes.len();
-                if message.ty == NEW_ROUTE {
-                    if self.routes.iter().any(|(other, _)| key(other) == key(&route)) {
-                        return Err(Errno::EEXIST);
-                    }
-                    self.routes.push((route, body));
-                } else {
-                    self.routes.retain(|(other, _)| key(other) != key(&route));
-                    if self.routes.len() == before {
-                        return Err(Errno::ESRCH);
-                    }
-                }
-            }
-            NEW_RULE => self.rules.push((Rule::parse(message).unwrap(), body)),
-            DEL_RULE => {
-                let rule = Rule::parse(&as_new(NEW_RULE)).unwrap();
-                let found = self.rules.iter().position(|(other, _)| *other == rule);
-                self.rules.remove(found.ok_or(Errno::ENOENT)?);
-            }
-            other => panic!("request {other}"),
+            let old = core::mem::replace(&mut link.mtu, mtu);
+            ip.narrowed(old, link.port());
+        }
+        // IFLA_AF_SPEC, AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_PROMOTE_SECONDARIES.
+        fn nested(of: Attributes<'_>, ty: u16) -> Option<Attributes<'_>> {
+            of.flatten().find(|a| a.ty == ty).map(|a| Attributes::new(a.payload))
+        }
+        let conf = [26, 2, 1].into_iter().try_fold(attributes.clone(), |of, ty| nested(of, ty));
+        if let Some(on) = conf.and_then(|conf| conf.flatten().find(|a| a.ty == 20)) {
+            let on = on.u32().unwrap() != 0;
+            ip.promotes.retain(|other| *other != link.index);
+            ip.promotes.extend(on.then_some(link.index));
+        }
+        let up = word(8) & 1 != 0;
+        if word(12) & 1 != 0 && up != link.up {
+            link.up = up;
+            ip.turned(link.port());
         }
         Ok(())
     }
 
-    fn dump(&self, answers: &mut Answers, message: &Message<'_>) {
-        let (ty, made): (u16, Vec<&Vec<u8>>) = match message.ty {
-            GET_ADDR => (NEW_ADDR, self.addresses.iter().map(|(_, body)| body).collect()),
-            GET_ROUTE => (NEW_ROUTE, self.routes.iter().map(|(_, body)| body).collect()),
-            GET_RULE => (NEW_RULE, self.rules.iter().map(|(_, body)| body).collect()),
-            other => panic!("list {other}"),
+    /// Makes a link. `%d` in its name is the next number that is free.
+    fn make_link(
+        &mut self,
+        name: &str,
+        index: u32,
+        attributes: Attributes<'_>,
+    ) -> Result<(), Errno> {
+        let free = |name: &String| !self.links.contains_key(name);
+        let name = match name.split_once("%d") {
+            Some((before, after)) => {
+                (0..).map(|n| format!("{before}{n}{after}")).find(free).unwrap()
+            }
+            None => name.to_owned(),
         };
-        let family = message.payload[0];
-        for body in made.into_iter().filter(|body| body[0] == family) {
+        let taken = self.links.values().any(|link| link.index == index);
+        if !free(&name) || taken {
+            return Err(Errno::EEXIST);
+        }
+        self.last_index += 1;
+        let index = if index == 0 { self.last_index } else { index };
+        self.last_index = self.last_index.max(index);
+        let info = attributes.flatten().find(|a| a.ty == IFLA_LINKINFO).unwrap();
+        let kind = info.nested().flatten().find(|a| a.ty == IFLA_INFO_KIND).unwrap();
+        let (kind, device) = (kind.str().unwrap().to_owned(), Device::default());
+        self.links.insert(name, Link { index, up: false, mtu: 1420, kind, device });
+        Ok(())
+    }
+
+    fn dump(&self, answers: &mut Answers, message: &Message<'_>) {
+        let (ty, made) = match self.ip.list(message) {
+            Ok(list) => list,
+            Err(errno) => return answers.end(message, NLMSG_ERROR, errno.0),
+        };
+        for entry in made {
             answers.answer(|w| {
                 w.message(ty, 2, message.seq, 7).unwrap();
-                w.header(body).unwrap();
+                w.header(&entry.header).unwrap();
+                for (ty, payload) in &entry.attributes {
+                    w.bytes(*ty, payload).unwrap();
+                }
             });
         }
         answers.end(message, NLMSG_DONE, 0);
@@ -256,7 +283,7 @@ impl NetlinkSocket for Wire {
     }
 
     fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
-        let message = Messages::new(datagram).next().unwrap().unwrap();
+        let message = only(datagram);
         let world = self.world.clone();
         let mut state = world.0.borrow_mut();
         if state.dead {
@@ -273,7 +300,7 @@ impl NetlinkSocket for Wire {
                 let (header, attributes) = GenlHeader::parse(&message).unwrap();
                 let named = attributes.flatten().find(|a| a.ty == WGDEVICE_A_IFNAME);
                 let name = named.unwrap().str().unwrap().to_owned();
-                match state.links.get(&name) {
+                match state.links.get(&name).filter(|link| link.kind == "wireguard") {
                     _ if header.cmd == WG_CMD_SET_DEVICE => false,
                     Some(link) => {
                         answers.dump(&name, &link.device, &message, false);
@@ -300,8 +327,8 @@ impl NetlinkSocket for Wire {
                         w.header(&words.concat()).unwrap();
                         w.string(IFLA_IFNAME, name).unwrap();
                         w.u32(IFLA_MTU, link.mtu).unwrap();
-                        let info = w.nest_start(18).unwrap();
-                        w.string(1, "wireguard").unwrap();
+                        let info = w.nest_start(IFLA_LINKINFO).unwrap();
+                        w.string(IFLA_INFO_KIND, &link.kind).unwrap();
                         w.nest_end(info);
                     });
                 }
@@ -312,6 +339,12 @@ impl NetlinkSocket for Wire {
                     }
                     Some(_) => answers.end(&message, NLMSG_ERROR, 0),
                 }
+                true
+            }
+            // The way to one address: nobody needs the answer, and no IPv6 is EOPNOTSUPP.
+            GET_ROUTE if message.flags & NLM_F_DUMP == 0 => {
+                let errno = if state.ip.no_ipv6 { Errno::EOPNOTSUPP } else { Errno(101) };
+                answers.end(&message, NLMSG_ERROR, errno.0);
                 true
             }
             GET_ADDR | GET_ROUTE | GET_RULE => {
