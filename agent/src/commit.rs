@@ -94,9 +94,6 @@ pub struct Committer<'b, N, D: Disk, M> {
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// Over the kernel, and the folders for what outlives a reboot and what outlives the agent.
-    ///
-    /// # Errors
-    /// When the machine has no random numbers.
     #[inline(never)]
     pub fn new(
         kernel: Kernel<'b, N>,
@@ -104,13 +101,16 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         machine: M,
         set: &'b mut [u8; SET],
         (keep, state): (D, D),
-    ) -> Result<Self, Fault> {
+    ) -> Self {
         let slot = kernel.slot;
         let mut sum_key = [0; 16];
-        machine.random(&mut sum_key).map_err(|errno| slot.storage(errno))?;
+        if machine.random(&mut sum_key).is_err() {
+            // A machine that has just started may have none yet. This key is another one at each start.
+            sum_key = machine.boot_id();
+        }
         let (store, snapshots) = (Store::new(slot, keep), Store::new(slot, state));
         let trouble = String::new();
-        Ok(Self { slot, kernel, files, machine, set, store, snapshots, sum_key, trouble })
+        Self { slot, kernel, files, machine, set, store, snapshots, sum_key, trouble }
     }
 
     /// What an image would change, and the file of the changes.

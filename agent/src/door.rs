@@ -104,8 +104,8 @@ impl Bakery {
 pub struct Door<'b, N, D: Disk, M> {
     service: Service<'b, N, D, M>,
     ownership: Ownership<'b>,
-    identity: StaticKey,
-    gatekeys: Gatekeys,
+    /// The router's own key, and what initiations are checked with; `None` until it could be read.
+    identity: Option<(StaticKey, Gatekeys)>,
     limits: Limits,
     bakery: Bakery,
     /// Those that have proven themselves and those that wait to, each no more than their number.
@@ -146,25 +146,50 @@ fn wipe_stack() {
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
-    /// A door with nobody behind it.
+    /// A door with nobody behind it, that is shut until the router knows its own key.
     #[must_use]
     #[inline(never)]
-    pub fn new(
-        service: Service<'b, N, D, M>,
-        ownership: Ownership<'b>,
-        identity: StaticKey,
-    ) -> Self {
-        let gatekeys = Gatekeys::of(&identity.public());
+    pub fn new(service: Service<'b, N, D, M>, ownership: Ownership<'b>) -> Self {
         Self {
             service,
             ownership,
-            identity,
-            gatekeys,
+            identity: None,
             limits: Limits::default(),
             bakery: Bakery::default(),
             sessions: Vec::new(),
             opened: 0,
         }
+    }
+
+    /// Opens the door: from now on the router has this key.
+    pub fn identify(&mut self, identity: StaticKey) {
+        let public = identity.public();
+        let (shown, machine) = (fingerprint(&public), self.service.machine());
+        match self.ownership.len() {
+            _ if self.ownership.trouble().is_some() => {
+                machine.log(format_args!("this router is {shown}"));
+            }
+            0 => machine.log(format_args!("this router is {shown}; nobody owns it yet")),
+            owners => machine.log(format_args!("this router is {shown}; owners: {owners}")),
+        }
+        self.identity = Some((identity, Gatekeys::of(&public)));
+    }
+
+    /// Whether the router knows its own key.
+    #[must_use]
+    pub const fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Whose the router is.
+    #[must_use]
+    pub const fn ownership(&self) -> &Ownership<'b> {
+        &self.ownership
+    }
+
+    /// The same, to change it.
+    pub const fn ownership_mut(&mut self) -> &mut Ownership<'b> {
+        &mut self.ownership
     }
 
     /// Does what there is to do before anybody comes.
@@ -304,7 +329,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         source: &Source,
         outlet: &mut dyn Outlet,
     ) -> Option<()> {
-        let initiation = Initiation::parse(packet, &self.gatekeys)?;
+        let (identity, gatekeys) = self.identity.as_ref()?;
+        let initiation = Initiation::parse(packet, gatekeys)?;
         let machine = self.service.machine();
         let now = machine.now();
         let mut out = [0; SCRATCH];
@@ -322,7 +348,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             match self.limits.handshake(source.limited(), proven, now) {
                 Verdict::Work => {}
                 Verdict::Cookie => {
-                    let len = initiation.cookie_reply(&fresh, &self.gatekeys, &mut out)?;
+                    let len = initiation.cookie_reply(&fresh, gatekeys, &mut out)?;
                     outlet.send(&mut out, len);
                     return Some(());
                 }
@@ -331,7 +357,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         }
         let mut ephemeral = SecretKey([0; 32]);
         machine.random(&mut ephemeral.0).ok()?;
-        let opened = initiation.open(&self.identity, source.wire, &ephemeral);
+        let opened = initiation.open(identity, source.wire, &ephemeral);
         ephemeral.0.zeroize();
         let opened = opened?;
         self.ownership.refresh();
@@ -355,6 +381,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// Somebody looks for a router that nobody owns.
     #[inline(never)]
     fn seek(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
+        let (identity, _) = self.identity.as_ref()?;
         self.ownership.refresh();
         if !self.ownership.is_empty() {
             return None;
@@ -365,7 +392,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             return None;
         }
         let mut out = [0; SCRATCH];
-        let len = seek.answer(&self.identity.public(), label, &mut out)?;
+        let len = seek.answer(&identity.public(), label, &mut out)?;
         outlet.send(&mut out, len);
         Some(())
     }

@@ -12,7 +12,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Status, cut};
 use proto_core::text::{number, split, split_last};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io;
 use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
@@ -20,6 +20,7 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname,
     recvfrom, send, socket_with, sockopt,
 };
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::log::log;
 use crate::sys::{Clock, NetlinkOption, netlink_option};
@@ -51,8 +52,9 @@ impl Netlink {
             socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(errno)?;
         bind(&fd, &SocketAddrNetlink::new(0, 0)).map_err(errno)?;
         let own = getsockname(&fd).and_then(SocketAddrNetlink::try_from).map_err(errno)?;
-        // The kernel answers at once. If it does not, the agent says so instead of standing still.
-        let patience = Some(Duration::from_secs(10));
+        // The kernel answers at once. If it does not, the agent says so, before the client gives up
+        // waiting (10 s).
+        let patience = Some(Duration::from_secs(5));
         sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, patience).map_err(errno)?;
         // Kernels before 4.12 and 4.20 do not have these; what they lack is words and filters.
         let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
@@ -109,17 +111,21 @@ impl File for Scratch {
     }
 }
 
-/// A path as the system takes it. The command line takes none of more than 200 bytes.
+/// A path as the system takes it.
 pub(crate) struct Path([u8; 256]);
 
 impl Path {
-    pub(crate) fn new(text: &str) -> Self {
+    /// `ENAMETOOLONG` for more than 255 bytes, which no path on the command line has.
+    pub(crate) fn new(text: &str) -> Result<Self, Errno> {
         let mut bytes = [0; 256];
         // The last zero stays.
-        for (to, from) in bytes.iter_mut().take(255).zip(text.bytes()) {
+        if text.len() > 255 {
+            return Err(errno(io::Errno::NAMETOOLONG));
+        }
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
             *to = from;
         }
-        Self(bytes)
+        Ok(Self(bytes))
     }
 
     pub(crate) fn as_c(&self) -> &CStr {
@@ -135,19 +141,25 @@ impl Dir {
     pub(crate) fn open(path: &str) -> Result<Self, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: &CStr| rustix::fs::open(path, flags, Mode::empty()).map_err(errno);
-        let dir = Path::new(path);
+        let dir = Path::new(path)?;
         match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
             // A folder that is not on the disk would take with it what is put there.
             Ok(()) => {
                 let (parent, _) = split_last(path.trim_end_matches('/'), b'/').unwrap_or_default();
                 let parent = if parent.is_empty() { "/" } else { parent };
-                let parent = open(Path::new(parent).as_c())?;
+                let parent = open(Path::new(parent)?.as_c())?;
                 again(|| rustix::fs::fsync(&parent))?;
             }
             Err(io::Errno::EXIST) => {}
             Err(error) => return Err(errno(error)),
         }
         open(dir.as_c()).map(Self)
+    }
+
+    /// Whether both are one folder, whatever their paths.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let place = |dir: &Self| rustix::fs::fstat(&dir.0).map(|stat| (stat.st_dev, stat.st_ino));
+        place(self).is_ok_and(|place_of| place(other) == Ok(place_of))
     }
 
     /// Takes the folder for this process alone, as long as it lives; without `wait` only if nobody has it.
@@ -257,6 +269,16 @@ fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
     Ok(Scratch(fd))
 }
 
+/// Fills `buf` with random bytes. Waits for the kernel to have some, unless `flags` say otherwise.
+pub(crate) fn random(buf: &mut [u8], flags: GetRandomFlags) -> Result<(), Errno> {
+    let mut filled = 0_usize;
+    while filled < buf.len() {
+        let room = buf.get_mut(filled..).unwrap_or_default();
+        filled = filled.saturating_add(again(|| getrandom(&mut *room, flags))?);
+    }
+    Ok(())
+}
+
 /// This machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Linux;
@@ -272,14 +294,9 @@ impl Machine for Linux {
     }
 
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
-        let mut filled = 0_usize;
-        while filled < buf.len() {
-            let room = buf.get_mut(filled..).unwrap_or_default();
-            let flags = rustix::rand::GetRandomFlags::empty();
-            let got = again(|| rustix::rand::getrandom(&mut *room, flags))?;
-            filled = filled.saturating_add(got);
-        }
-        Ok(())
+        // Early after power on the kernel may have none yet. Nothing here waits for them: the caller
+        // tries again, and says so.
+        random(buf, GetRandomFlags::NONBLOCK)
     }
 
     fn identify(&self, status: &mut Status) {
@@ -330,10 +347,24 @@ fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
 /// Reads a short text that somebody else keeps secret, without the white space around it.
 pub(crate) fn read_secret<'b>(path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(Path::new(path).as_c(), flags, Mode::empty()).map_err(errno)?;
+    let fd = rustix::fs::open(Path::new(path)?.as_c(), flags, Mode::empty()).map_err(errno)?;
     let len = Scratch(fd).read_at(0, buf)?;
     let text = core::str::from_utf8(buf.get(..len).unwrap_or_default());
     text.map(str::trim_ascii).map_err(|_| Errno::EINVAL)
+}
+
+/// Opens standard input, output and errors where the process was started without them: a file of ours would
+/// get their number, and what is meant for them would go into it. Writing to them fails as before.
+pub(crate) fn open_standard_streams() {
+    loop {
+        // A new descriptor has the lowest number that is free.
+        match rustix::fs::open(c"/dev/null", OFlags::RDONLY, Mode::empty()) {
+            Ok(fd) if fd.as_raw_fd() <= 2 => {
+                let _ = fd.into_raw_fd();
+            }
+            _ => return,
+        }
+    }
 }
 
 /// Keeps what is in this process's memory out of core dumps, and other processes out of its memory.

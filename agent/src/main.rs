@@ -9,7 +9,8 @@
 //! | `user_space` | the sockets of programs with WireGuard in them |
 //! | `log` | text for whoever is there to read it |
 //! | `local` | the commands for somebody on the router |
-//! | `wires` | the serial port and the UDP socket |
+//! | `line` | the serial line |
+//! | `wires` | the UDP socket |
 //! | `resolver` | host names looked up beside the loop |
 //! | `serve` | the loop |
 #![no_std]
@@ -23,6 +24,7 @@
     clippy::panic
 )]
 
+mod line;
 mod linux;
 mod local;
 mod log;
@@ -44,6 +46,7 @@ use log::{Stream, log};
 
 /// What the program does with its command line, by the name it is called by. The exit code.
 fn run(mut args: sys::Args) -> i32 {
+    linux::open_standard_streams();
     // An argument that is not text is the name of nothing.
     let text = |word: Option<&'static str>| word.unwrap_or("\u{fffd}");
     let program = args.next().map_or("", text);

@@ -62,8 +62,8 @@ pub struct Ownership<'f> {
     list: List,
     /// The file that `list` is from.
     version: u64,
-    /// Whether the file could be read when it was last looked at.
-    readable: bool,
+    /// Why the file could not be read when it was last looked at.
+    trouble: Option<KeepError>,
     /// The greatest stamp seen of each owner.
     stamps: Vec<(PublicKey, u64), MAX_OWNERS>,
     label: Option<LabelKey>,
@@ -149,18 +149,11 @@ impl fmt::Debug for Ownership<'_> {
 }
 
 impl<'f> Ownership<'f> {
-    /// Reads who owns the router.
-    ///
-    /// # Errors
-    /// [`KeepError`]. A damaged list is nobody's leave to claim the router.
+    /// Reads who owns the router. As long as the list cannot be read, everybody is a stranger: a damaged list
+    /// is nobody's leave to claim the router.
+    #[must_use]
     #[inline(never)]
-    pub fn load(
-        folder: &'f mut dyn Folder,
-        state: &'f mut dyn Folder,
-        label: Option<LabelKey>,
-    ) -> Result<Self, KeepError> {
-        let version = folder.version(OWNERS.name).map_err(|errno| OWNERS.system(errno))?;
-        let list = List::read(folder)?;
+    pub fn load(folder: &'f mut dyn Folder, state: &'f mut dyn Folder) -> Self {
         let mut buf = [0; STAMPS_FILE];
         let mut stamps = Vec::new();
         // One that is damaged costs no more than one that is not there.
@@ -169,21 +162,43 @@ impl<'f> Ownership<'f> {
             // As many as there can be owners.
             let _ = stamps.push((PublicKey(*key), u64::from_le_bytes(*stamp)));
         }
-        Ok(Self { folder, state, list, version, readable: true, stamps, label })
+        let (list, trouble) = (List::default(), Some(OWNERS.damaged()));
+        let mut this = Self { folder, state, list, version: 0, trouble, stamps, label: None };
+        this.refresh();
+        this
+    }
+
+    /// Why the list cannot be read, if it cannot.
+    #[must_use]
+    pub const fn trouble(&self) -> Option<KeepError> {
+        self.trouble
+    }
+
+    /// Whether the secret on the router's label would be of use.
+    #[must_use]
+    pub fn wants_label(&self) -> bool {
+        self.label.is_none() && self.is_empty()
+    }
+
+    /// The secret on the router's label.
+    pub fn set_label(&mut self, label: LabelKey) {
+        self.label = Some(label);
     }
 
     /// Reads the list again if somebody else changed it. As long as it cannot be read, everybody is a
     /// stranger.
     pub fn refresh(&mut self) {
         let version = self.folder.version(OWNERS.name);
-        if self.readable && version == Ok(self.version) {
+        if self.trouble.is_none() && version == Ok(self.version) {
             return;
         }
         let read = version.map_err(|errno| OWNERS.system(errno));
         let read = read.and_then(|version| Ok((version, List::read(self.folder)?)));
-        self.readable = read.is_ok();
-        if let Ok((version, list)) = read {
-            (self.version, self.list) = (version, list);
+        match read {
+            Ok((version, list)) => {
+                (self.version, self.list, self.trouble) = (version, list, None);
+            }
+            Err(error) => self.trouble = Some(error),
         }
     }
 
@@ -196,7 +211,7 @@ impl<'f> Ownership<'f> {
     /// Whether nobody owns the router.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.readable && self.list.owners.is_empty()
+        self.trouble.is_none() && self.list.owners.is_empty()
     }
 
     /// All owners.
@@ -215,7 +230,7 @@ impl<'f> Ownership<'f> {
     #[must_use]
     pub fn standing(&self, key: &PublicKey, wire: Wire) -> Standing {
         let owner = self.list.owners.iter().find(|owner| owner.key == *key);
-        match owner.filter(|_| self.readable) {
+        match owner.filter(|_| self.trouble.is_none()) {
             Some(owner) => Standing::Owner(owner.role),
             None if !self.is_empty() => Standing::Stranger,
             None if wire == Wire::Serial || self.label().is_some() => Standing::Candidate,
@@ -381,6 +396,12 @@ mod tests {
         Owner { key, role, name: name("somebody with a name of 31 byte") }
     }
 
+    fn labelled<'f>(keep: &'f mut Drawer, state: &'f mut Drawer) -> Ownership<'f> {
+        let mut ownership = Ownership::load(keep, state);
+        ownership.set_label(label());
+        ownership
+    }
+
     fn label() -> LabelKey {
         LabelKey::of("ABCD-EFGH-IJKL-MNOP").unwrap()
     }
@@ -403,7 +424,7 @@ mod tests {
     #[test]
     fn a_claim_over_serial_needs_no_secret_and_is_the_only_one() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Candidate);
         assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Stranger);
         claim(&mut ownership, Wire::Serial, None).unwrap();
@@ -415,11 +436,11 @@ mod tests {
     #[test]
     fn a_claim_over_udp_takes_the_secret_once() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         let proof = Some(label().proof(&HASH));
         assert_eq!(claim(&mut ownership, Wire::Udp, proof), Err(Code::Proof), "no label");
         drop(ownership);
-        let mut ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        let mut ownership = labelled(&mut keep, &mut state);
         assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Candidate);
         for wrong in [None, Some([0; 32]), Some(label().proof(&[8; 32]))] {
             assert_eq!(claim(&mut ownership, Wire::Udp, wrong), Err(Code::Proof));
@@ -427,7 +448,7 @@ mod tests {
         claim(&mut ownership, Wire::Udp, proof).unwrap();
         drop(ownership);
         reset(&mut keep, None).unwrap();
-        let mut ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        let mut ownership = labelled(&mut keep, &mut state);
         assert_eq!(claim(&mut ownership, Wire::Udp, proof), Err(Code::Proof), "it is spent");
         assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Stranger);
         claim(&mut ownership, Wire::Serial, None).unwrap();
@@ -436,11 +457,11 @@ mod tests {
     #[test]
     fn a_claim_over_serial_spends_the_secret_too() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        let mut ownership = labelled(&mut keep, &mut state);
         claim(&mut ownership, Wire::Serial, None).unwrap();
         drop(ownership);
         reset(&mut keep, None).unwrap();
-        let ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        let ownership = labelled(&mut keep, &mut state);
         assert!(ownership.label().is_none());
     }
 
@@ -448,7 +469,7 @@ mod tests {
     fn one_admin_stays() {
         let slot = Slot::default();
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         claim(&mut ownership, Wire::Serial, None).unwrap();
         ownership.add(&slot, &owner(BEN, Role::ReadOnly)).unwrap();
         let last = Some(Code::LastAdmin);
@@ -465,7 +486,7 @@ mod tests {
     fn the_list_is_as_long_as_it_may_be_and_is_read_back() {
         let slot = Slot::default();
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         for n in 0..16 {
             ownership.add(&slot, &owner(PublicKey([n; 32]), Role::Admin)).unwrap();
         }
@@ -473,7 +494,7 @@ mod tests {
         assert_eq!(code(&slot, more), Some(Code::Full));
         let before = ownership.owners().clone();
         drop(ownership);
-        let ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let ownership = Ownership::load(&mut keep, &mut state);
         assert_eq!((ownership.len(), ownership.owners()), (16, &before));
     }
 
@@ -482,7 +503,7 @@ mod tests {
         let slot = Slot::default();
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         keep.full.set(true);
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         assert_eq!(claim(&mut ownership, Wire::Serial, None), Err(Code::Storage));
         assert!(ownership.is_empty());
         assert_eq!(
@@ -500,11 +521,11 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             keep.put(OWNERS.name, &damaged);
-            let error = Ownership::load(&mut keep, &mut state, None).unwrap_err();
+            let error = Ownership::load(&mut keep, &mut state).trouble().unwrap();
             assert_eq!(error.wrong, Wrong::Damaged, "{at}");
         }
         reset(&mut keep, None).unwrap();
-        assert!(Ownership::load(&mut keep, &mut state, None).unwrap().is_empty());
+        assert!(Ownership::load(&mut keep, &mut state).is_empty());
     }
 
     #[test]
@@ -512,7 +533,7 @@ mod tests {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, Some(ANNE)).unwrap();
         let broken = keep.broken.clone();
-        let mut ownership = Ownership::load(&mut keep, &mut state, Some(label())).unwrap();
+        let mut ownership = labelled(&mut keep, &mut state);
         broken.set(true);
         ownership.refresh();
         assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Stranger);
@@ -527,12 +548,12 @@ mod tests {
     fn a_stamp_counts_once_also_after_a_restart() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, Some(ANNE)).unwrap();
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         assert!(ownership.is_new(&ANNE, 5) && ownership.is_new(&ANNE, 6));
         assert!(!ownership.is_new(&ANNE, 6) && !ownership.is_new(&ANNE, 5));
         assert!(ownership.is_new(&BEN, 5) && ownership.is_new(&BEN, 5), "not an owner's");
         drop(ownership);
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         assert!(!ownership.is_new(&ANNE, 6) && ownership.is_new(&ANNE, 7));
     }
 }

@@ -12,6 +12,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::config::Host;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
 use crate::linux::{again, errno};
 use crate::shell::Shell;
@@ -29,7 +30,14 @@ impl Lookup {
     pub(crate) fn begin(host: &Host) -> Result<Self, Errno> {
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (answer, end) = rustix::pipe::pipe_with(flags).map_err(errno)?;
+        let agent = getpid();
         let pid = sys::aside(&mut || {
+            // Nothing of the agent's outlives the agent: neither its lock, nor its sockets, nor its tty.
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
+            if getppid() != Some(agent) {
+                return;
+            }
+            sys::close_all_but(end.as_fd());
             let host = conf::Host::new(&host.name, host.port);
             if let Ok(address) = Shell.resolve(&host) {
                 let mut text = String::<64>::new();

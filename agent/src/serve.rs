@@ -1,40 +1,46 @@
 //! The loop: one thread waits for the serial port and the UDP socket, and hands what arrives to the
-//! service. A serial port that goes away is opened again when it is back.
+//! service.
+//!
+//! The wires are opened first, and what is missing is waited for: whoever can come in can mend the rest.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use postwired::commit::Committer;
-use postwired::door::{Door, Source};
+use postwired::door::Door;
 use postwired::fault::Slot;
 use postwired::identity;
+use postwired::keep::KeepError;
 use postwired::kernel::{Buffers, Kernel, SET};
-use postwired::options::{Options, SerialPort};
+use postwired::options::Options;
 use postwired::owners::Ownership;
 use postwired::service::Service;
 use postwired::system::{Machine, sooner};
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
-use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, open};
-use proto_core::protocol::session::{LabelKey, fingerprint};
-use rustix::event::{Timespec, epoll};
+use proto_core::protocol::frame::{MAX_SEALED, open};
+use proto_core::protocol::session::LabelKey;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io;
 use zeroize::Zeroize;
 
+use crate::line::Line;
 use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
-use crate::log::log;
+use crate::log::{self, log};
 use crate::resolver::Lookup;
 use crate::sys;
-use crate::wires::{Serial, SerialOutlet, Udp, UdpOutlet, source};
+use crate::wires::{Udp, UdpOutlet, source};
 
-/// How long a frame may stay open without a byte, in milliseconds.
-const FRAME_PATIENCE: u64 = 1_000;
-/// How long to wait before a serial port that is gone is tried again, in milliseconds.
-const REOPEN: u64 = 1_000;
-
-const SERIAL: u64 = 1;
+pub(crate) const SERIAL: u64 = 1;
 const UDP: u64 = 2;
 const LOOKUP: u64 = 3;
+const END: u64 = 4;
+
+/// How long to wait before a UDP address that cannot be had is tried again, in milliseconds.
+const AGAIN: u64 = 1_000;
+/// The same for a file that cannot be read.
+const RELOAD: u64 = 5_000;
 
 /// Says why the agent cannot go on, and ends it.
 #[cold]
@@ -44,25 +50,17 @@ fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
     sys::exit(1)
 }
 
-type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
+pub(crate) type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
 
-/// A serial port that may be gone for a while.
-struct Line<'o> {
-    port: SerialPort<'o>,
-    open: Option<Serial>,
-    deframer: Deframer,
-    /// When the last byte came, or when the port went away.
-    since: u64,
-    /// Whether a frame is open.
-    framed: bool,
-}
-
-/// Serves until something breaks that cannot be mended by waiting.
+/// Serves until the process is asked to end, or something breaks that cannot be mended by waiting.
 pub(crate) fn serve(options: Options<'_>) -> ! {
-    let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
-    let route = Netlink::route().unwrap_or_else(no_netlink);
-    let generic = Netlink::generic().unwrap_or_else(no_netlink);
+    sys::outlive_outputs();
+    log::never_wait();
     let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
+    if keep.is(&state) {
+        log(format_args!("--keep and --state name one folder: each needs one of its own"));
+        sys::exit(2);
+    }
     // Two agents would take each other's changes back. The lock ends with the process, however it ends.
     let alone = open_dir(options.state);
     if alone.own(false).is_err() {
@@ -71,12 +69,21 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             no_dir(options.state, errno);
         }
     }
+    let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
+    let events = events.as_fd();
+    let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let end = sys::end_event(end.unwrap_or_else(|error| no_epoll(error)));
+    watch(events, end, END).unwrap_or_else(|error| no_epoll(error));
+    let now = Linux.now();
+    let mut line = options.serial.map(|port| Line::new(port, events, now));
+    let mut udp = options.udp.map(|address| Listener::new(address, events, now));
+
+    let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
+    let route = Netlink::route().unwrap_or_else(no_netlink);
+    let generic = Netlink::generic().unwrap_or_else(no_netlink);
+    let mut secrets = Secrets::of(&options);
     let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
-    let label = options.label_secret.map(label);
-    let identity = identity::load(&mut keep, &Linux);
-    let identity = identity.unwrap_or_else(|error| stop(options.keep, &"", &error));
-    let ownership = Ownership::load(&mut keep, &mut state, label);
-    let ownership = ownership.unwrap_or_else(|error| stop(options.keep, &"", &error));
+    let ownership = Ownership::load(&mut keep, &mut state);
     let mut buffers = Buffers::default();
     let mut set = [0; SET];
     let slot = Slot::default();
@@ -84,34 +91,10 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     // The owners have these folders too.
     let folders = (open_dir(options.keep), open_dir(options.state));
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
-    let service = committer
-        .and_then(|committer| Service::new(committer, own, options.policy))
-        .unwrap_or_else(|_| stop("there are no random numbers", &"", &""));
-    let shown = fingerprint(&identity.public());
-    match ownership.len() {
-        0 => log(format_args!("this router is {shown}; nobody owns it yet")),
-        owners => log(format_args!("this router is {shown}; owners: {owners}")),
-    }
-    let mut agent = Door::new(service, ownership, identity);
+    let service = Service::new(committer, own, options.policy);
+    let mut agent = Door::new(service, ownership);
+    secrets.load(&mut agent, now);
     agent.start();
-
-    let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
-    let events = events.as_fd();
-    let mut line = options.serial.map(|port| {
-        let serial =
-            Serial::open(&port).unwrap_or_else(|errno| stop("cannot open ", &port.device, &errno));
-        watch(events, serial.as_fd(), SERIAL);
-        log(format_args!("listening on {} at {} baud", port.device, port.baud));
-        Line { port, open: Some(serial), deframer: Deframer::new(), since: 0, framed: false }
-    });
-    let udp = options.udp.map(|address| {
-        let shown = Shown(address);
-        let socket =
-            Udp::open(&address).unwrap_or_else(|errno| stop("cannot listen on ", &shown, &errno));
-        watch(events, socket.as_fd(), UDP);
-        log(format_args!("listening on UDP {shown}"));
-        socket
-    });
 
     let mut lookup: Option<Lookup> = None;
     loop {
@@ -119,16 +102,14 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             && let Some(host) = agent.next_host()
         {
             match Lookup::begin(&host) {
-                Ok(begun) => {
-                    watch(events, begun.as_fd(), LOOKUP);
-                    lookup = Some(begun);
-                }
-                Err(_) => agent.found(None),
+                Ok(begun) if watch(events, begun.as_fd(), LOOKUP).is_ok() => lookup = Some(begun),
+                _ => agent.found(None),
             }
         }
         let now = agent.machine().now();
-        let line_due = line.as_ref().and_then(Line::deadline);
-        let due = sooner(line_due, agent.deadline());
+        let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
+        let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
+        let due = sooner(secrets.deadline(&agent), due);
         let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
@@ -140,7 +121,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
-        }; 3];
+        }; 4];
         let count = match epoll::wait(events, &mut ready, timeout.as_ref()) {
             Ok(count) => count,
             Err(io::Errno::INTR) => continue,
@@ -150,27 +131,176 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             match event.data.u64() {
                 SERIAL => {
                     if let Some(line) = &mut line {
-                        line.read(&mut agent);
+                        line.ready(&mut agent);
                     }
                 }
                 LOOKUP => {
                     if let Some(lookup) = lookup.take() {
+                        let _ = epoll::delete(events, lookup.as_fd());
                         agent.found(lookup.finish());
                     }
                 }
+                END => {
+                    log(format_args!("asked to end"));
+                    sys::exit(0)
+                }
                 _ => {
-                    if let Some(socket) = &udp {
+                    if let Some(Listener { socket: Some(socket), .. }) = &udp {
                         receive(socket, &mut agent);
                     }
                 }
             }
         }
         agent.tick();
-        if let Some(line) = &mut line
-            && line.wait(agent.machine().now())
-            && let Some(serial) = &line.open
-        {
-            watch(events, serial.as_fd(), SERIAL);
+        let now = agent.machine().now();
+        secrets.tick(&mut agent, now);
+        if let Some(line) = &mut line {
+            line.tick(now);
+        }
+        if let Some(udp) = &mut udp {
+            udp.tick(now);
+        }
+    }
+}
+
+/// The files that the agent needs to let anybody in: without them what is stored runs, and they are tried again.
+struct Secrets<'o> {
+    keep: Dir,
+    label: Option<&'o str>,
+    /// What the log says of each, if they cannot be read.
+    identity: Option<KeepError>,
+    owners: Option<KeepError>,
+    unlabelled: bool,
+    due: u64,
+}
+
+impl<'o> Secrets<'o> {
+    fn of(options: &Options<'o>) -> Self {
+        Self {
+            keep: open_dir(options.keep),
+            label: options.label_secret,
+            identity: None,
+            owners: None,
+            unlabelled: false,
+            due: 0,
+        }
+    }
+
+    /// Whether something is missing that may come.
+    fn wants(&self, agent: &Agent<'_>) -> bool {
+        let label = self.label.is_some() && agent.ownership().wants_label();
+        let owners = agent.ownership().trouble();
+        !agent.has_identity() || label || owners.is_some() || owners != self.owners
+    }
+
+    fn deadline(&self, agent: &Agent<'_>) -> Option<u64> {
+        self.wants(agent).then_some(self.due)
+    }
+
+    fn tick(&mut self, agent: &mut Agent<'_>, now: u64) {
+        if self.wants(agent) && now >= self.due {
+            self.load(agent, now);
+        }
+    }
+
+    /// Loads what is missing, and says once of each what is wrong with it.
+    #[inline(never)]
+    fn load(&mut self, agent: &mut Agent<'_>, now: u64) {
+        self.due = now.saturating_add(RELOAD);
+        if !agent.has_identity() {
+            match identity::load(&mut self.keep, &Linux) {
+                Ok(identity) => agent.identify(identity),
+                Err(error) => {
+                    if self.identity.replace(error) != Some(error) {
+                        log(format_args!(
+                            "{error}; until the agent can read it, no client gets an answer"
+                        ));
+                    }
+                }
+            }
+        }
+        agent.ownership_mut().refresh();
+        let owners = agent.ownership().trouble();
+        if owners != self.owners {
+            self.owners = owners;
+            match owners {
+                Some(error) => {
+                    log(format_args!(
+                        "{error}; until the agent can read it, every client is a stranger"
+                    ));
+                }
+                None => log(format_args!("the list of owners is readable again")),
+            }
+        }
+        if let Some(path) = self.label.filter(|_| agent.ownership().wants_label()) {
+            self.read_label(path, agent);
+        }
+    }
+
+    /// Reads the secret on the router's label.
+    #[inline(never)]
+    fn read_label(&mut self, path: &str, agent: &mut Agent<'_>) {
+        let mut buf = [0; 128];
+        let told = core::mem::replace(&mut self.unlabelled, true);
+        let without = "the router cannot be claimed over UDP";
+        match read_secret(path, &mut buf).map(LabelKey::of) {
+            Ok(Some(key)) => {
+                agent.ownership_mut().set_label(key);
+                self.unlabelled = false;
+            }
+            _ if told => {}
+            Ok(None) => log(format_args!(
+                "{path}: a label's secret has at least 16 letters and digits; {without}"
+            )),
+            Err(errno) => {
+                log(format_args!("cannot read the label's secret in {path}: {errno}; {without}"))
+            }
+        }
+        buf.zeroize();
+    }
+}
+
+/// The UDP address of the command line, which may not be there yet.
+struct Listener<'o> {
+    address: SocketAddr,
+    events: BorrowedFd<'o>,
+    socket: Option<Udp>,
+    told: Option<Errno>,
+    due: u64,
+}
+
+impl<'o> Listener<'o> {
+    fn new(address: SocketAddr, events: BorrowedFd<'o>, now: u64) -> Self {
+        let mut listener = Self { address, events, socket: None, told: None, due: now };
+        listener.tick(now);
+        listener
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.socket.is_none().then_some(self.due)
+    }
+
+    #[inline(never)]
+    fn tick(&mut self, now: u64) {
+        if self.socket.is_some() || now < self.due {
+            return;
+        }
+        self.due = now.saturating_add(AGAIN);
+        let shown = Shown(self.address);
+        let opened = Udp::open(&self.address).and_then(|socket| {
+            watch(self.events, socket.as_fd(), UDP).map_err(errno)?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => {
+                log(format_args!("listening on UDP {shown}"));
+                self.socket = Some(socket);
+            }
+            Err(errno) if self.told != Some(errno) => {
+                self.told = Some(errno);
+                log(format_args!("cannot listen on UDP {shown}: {errno}; trying again"));
+            }
+            Err(_) => {}
         }
     }
 }
@@ -188,82 +318,8 @@ fn no_epoll(error: io::Errno) -> ! {
     stop("cannot wait for events", &"", &errno(error))
 }
 
-/// Reads the secret on the router's label.
-#[inline(never)]
-fn label(path: &str) -> LabelKey {
-    let mut buf = [0; 128];
-    let text = read_secret(path, &mut buf)
-        .unwrap_or_else(|errno| stop("cannot read the label's secret in ", &path, &errno));
-    let wrong = "the label's secret has at least 16 letters and digits";
-    let key = LabelKey::of(text).unwrap_or_else(|| stop(path, &"", &wrong));
-    buf.zeroize();
-    key
-}
-
-fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) {
-    let data = epoll::EventData::new_u64(name);
-    epoll::add(events, source, data, epoll::EventFlags::IN).unwrap_or_else(|error| no_epoll(error));
-}
-
-impl Line<'_> {
-    /// When there is something to do though nothing arrives.
-    fn deadline(&self) -> Option<u64> {
-        match (&self.open, self.framed) {
-            (None, _) => Some(self.since.saturating_add(REOPEN)),
-            (Some(_), true) => Some(self.since.saturating_add(FRAME_PATIENCE)),
-            (Some(_), false) => None,
-        }
-    }
-
-    #[inline(never)]
-    fn read(&mut self, agent: &mut Agent<'_>) {
-        let Some(serial) = &self.open else { return };
-        let mut buf = [0; 1024];
-        match serial.read(&mut buf) {
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Ok(0) | Err(_) => {
-                // Closing it takes it out of epoll.
-                log(format_args!("{} is gone; waiting for it", self.port.device));
-                self.open = None;
-                self.deframer.abandon();
-                self.since = agent.machine().now();
-            }
-            Ok(len) => {
-                self.since = agent.machine().now();
-                let mut input = buf.get(..len).unwrap_or_default();
-                loop {
-                    let mut outlet = SerialOutlet { port: serial, device: self.port.device };
-                    match self.deframer.next(&mut input) {
-                        None => break,
-                        Some(Received::Packet(packet)) => {
-                            agent.packet(packet, &Source::SERIAL, &mut outlet);
-                        }
-                        Some(Received::Garbage) => agent.garbage(),
-                        Some(Received::Text(text)) => agent.text(text.len()),
-                    }
-                }
-                self.framed = self.deframer.is_inside();
-            }
-        }
-    }
-
-    /// Does what is due. Whether the port was opened again.
-    fn wait(&mut self, now: u64) -> bool {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return false;
-        }
-        if self.open.is_some() {
-            self.deframer.abandon();
-            self.framed = false;
-            return false;
-        }
-        self.since = now;
-        self.open = Serial::open(&self.port).ok();
-        if self.open.is_some() {
-            log(format_args!("{} is back", self.port.device));
-        }
-        self.open.is_some()
-    }
+fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) -> io::Result<()> {
+    epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
 }
 
 /// Takes all the datagrams that are there.

@@ -116,19 +116,20 @@ pub struct Service<'b, N, D: Disk, M> {
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     /// An agent that has done nothing yet.
-    ///
-    /// # Errors
-    /// When the machine has no random numbers.
+    #[must_use]
     #[inline(never)]
     pub fn new(
         committer: Committer<'b, N, D, M>,
         (stage_file, hosts): (D::File, D::File),
         policy: Policy<'b>,
-    ) -> Result<Self, Fault> {
+    ) -> Self {
         let mut number = [0; 4];
         let (slot, machine) = (committer.slot, committer.machine);
-        machine.random(&mut number).map_err(|errno| slot.storage(errno))?;
-        Ok(Self {
+        if machine.random(&mut number).is_err() {
+            // Early after power on. The last agent, if any, began at another moment.
+            number = (machine.now() as u32).to_ne_bytes();
+        }
+        Self {
             slot,
             committer,
             policy,
@@ -142,7 +143,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             number: u32::from_ne_bytes(number),
             started: machine.now(),
             counters: Counters::default(),
-        })
+        }
     }
 
     /// The machine, for the loop around this.

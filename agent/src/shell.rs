@@ -17,8 +17,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
 use rustix::io;
 use rustix::net::{AddressFamily, SocketType, netdevice};
+use rustix::rand::GetRandomFlags;
 
-use crate::linux::{Linux, Netlink, Scratch, again, errno};
+use crate::linux::{Linux, Netlink, Scratch, again, errno, random};
 use crate::log::Stream;
 use crate::sys;
 use crate::user_space;
@@ -124,7 +125,8 @@ impl Process for Shell {
     }
 
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
-        Linux.random(buf)
+        // A key is worth waiting for.
+        random(buf, GetRandomFlags::empty())
     }
 
     fn unix_time(&self) -> u64 {

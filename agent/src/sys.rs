@@ -8,13 +8,13 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use linux_raw_sys::general::{
     BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
-    ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, ISIG, ISTRIP, IXON, OPOST, PARENB, PARMRK, VMIN,
-    VTIME, termios2,
+    ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, INPCK, ISIG, ISTRIP, IXANY, IXOFF, IXON, OPOST,
+    PARENB, PARMRK, VMIN, VTIME, termios2,
 };
-use linux_raw_sys::ioctl::{TCGETS2, TCSETS2};
+use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL};
 use postwired::wg::Memory;
 use proto_core::netlink::Errno;
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 #[link(name = "c")]
 unsafe extern "C" {
@@ -39,7 +39,10 @@ unsafe extern "C" {
     -> c_int;
     fn _exit(code: c_int) -> !;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
-    fn signal(number: c_int, handler: extern "C" fn(c_int)) -> *const c_void;
+    // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
+    fn signal(number: c_int, handler: usize) -> *const c_void;
+    fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
+    fn close(fd: c_int) -> c_int;
     static environ: *const *const c_char;
     #[link_name = "abort"]
     fn c_abort() -> !;
@@ -101,45 +104,90 @@ fn checked(failed: c_int) -> Result<(), Errno> {
     Err(Errno(unsafe { *__errno_location() }))
 }
 
-/// Makes a terminal a plain wire: raw, 8N1, no flow control, so many bits a second.
-///
-/// `termios2` takes the speed as a number. rustix has it too, with two tables of the speeds that
-/// have names.
-pub(crate) fn raw_line(fd: BorrowedFd<'_>, baud: u32) -> Result<(), Errno> {
-    let mut modes = termios2 {
-        c_iflag: 0,
-        c_oflag: 0,
-        c_cflag: 0,
-        c_lflag: 0,
-        c_line: 0,
-        c_cc: Default::default(),
-        c_ispeed: 0,
-        c_ospeed: 0,
-    };
-    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
-    checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, &raw mut modes) })?;
-    // A break would arrive as a zero, and a zero opens a frame: IGNBRK.
-    modes.c_iflag &= !(BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-    modes.c_iflag |= IGNBRK;
-    modes.c_oflag &= !OPOST;
-    modes.c_lflag &= !(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
-    modes.c_cflag &= !(CBAUD | CIBAUD | CSIZE | PARENB | CSTOPB | CRTSCTS);
-    modes.c_cflag |= BOTHER | CS8 | CLOCAL | CREAD;
-    for (place, value) in [(VMIN, 1), (VTIME, 0)] {
-        if let Some(place) = modes.c_cc.get_mut(place as usize) {
-            *place = value;
-        }
+/// The settings of a terminal.
+#[derive(Clone, Copy)]
+pub(crate) struct Modes(termios2);
+
+impl Modes {
+    /// Reads the settings of a terminal.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let mut modes = termios2 {
+            c_iflag: 0,
+            c_oflag: 0,
+            c_cflag: 0,
+            c_lflag: 0,
+            c_line: 0,
+            c_cc: Default::default(),
+            c_ispeed: 0,
+            c_ospeed: 0,
+        };
+        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
+        checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, &raw mut modes) })?;
+        Ok(Self(modes))
     }
-    (modes.c_ispeed, modes.c_ospeed) = (baud, baud);
-    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request reads.
-    checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })
+
+    /// These settings for a plain wire: raw, 8N1, no flow control, so many bits a second.
+    ///
+    /// `termios2` takes the speed as a number. rustix has it too, with two tables of the speeds that
+    /// have names.
+    fn raw(mut self, baud: u32) -> Self {
+        let modes = &mut self.0;
+        // A break would arrive as a zero, and a zero opens a frame: IGNBRK.
+        modes.c_iflag &=
+            !(BRKINT | PARMRK | INPCK | ISTRIP | INLCR | IGNCR | ICRNL | IXON | IXOFF | IXANY);
+        modes.c_iflag |= IGNBRK;
+        modes.c_oflag &= !OPOST;
+        modes.c_lflag &= !(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+        modes.c_cflag &= !(CBAUD | CIBAUD | CSIZE | PARENB | CSTOPB | CRTSCTS);
+        modes.c_cflag |= BOTHER | CS8 | CLOCAL | CREAD;
+        for (place, value) in [(VMIN, 1), (VTIME, 0)] {
+            if let Some(place) = modes.c_cc.get_mut(place as usize) {
+                *place = value;
+            }
+        }
+        (modes.c_ispeed, modes.c_ospeed) = (baud, baud);
+        self
+    }
+
+    /// Makes a terminal a plain wire. The settings that it has then: a driver takes what it can.
+    pub(crate) fn set(fd: BorrowedFd<'_>, baud: u32) -> Result<Self, Errno> {
+        let Self(modes) = Self::of(fd)?.raw(baud);
+        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request reads.
+        checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })?;
+        Self::of(fd)
+    }
+
+    /// Bits a second that are sent.
+    pub(crate) fn speed(&self) -> u32 {
+        self.0.c_ospeed
+    }
+
+    /// Whether a terminal with these settings carries frames as they are.
+    pub(crate) fn are_raw(&self) -> bool {
+        let Self(raw) = self.raw(self.0.c_ospeed);
+        let Self(modes) = self;
+        // CBAUD is how the speed is written down, not what the line does.
+        let lines = |flags: u32| flags & !(CBAUD | CIBAUD);
+        let at = |modes: &termios2, place: u32| modes.c_cc.get(place as usize).copied();
+        modes.c_iflag == raw.c_iflag
+            && modes.c_oflag == raw.c_oflag
+            && modes.c_lflag == raw.c_lflag
+            && lines(modes.c_cflag) == lines(raw.c_cflag)
+            && at(modes, VMIN) == at(&raw, VMIN)
+            && at(modes, VTIME) == at(&raw, VTIME)
+    }
+}
+
+/// Keeps other programs from opening a terminal, as far as the kernel does that (not for root).
+pub(crate) fn exclusive(fd: BorrowedFd<'_>) {
+    // SAFETY: `fd` is open for the length of the call, and the request takes no argument. A failure
+    // leaves the terminal as it was.
+    unsafe { ioctl(fd.as_raw_fd(), TIOCEXCL as c_int) };
 }
 
 /// Whether this is a terminal.
 pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
-    let mut modes = core::mem::MaybeUninit::<termios2>::uninit();
-    // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
-    checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, modes.as_mut_ptr()) }).is_ok()
+    Modes::of(fd).is_ok()
 }
 
 /// An environment variable.
@@ -210,9 +258,53 @@ extern "C" fn hold(number: c_int) {
 
 /// From now on `SIGINT` and `SIGTERM` end the process no more; programs that it runs they do.
 pub(crate) fn hold_signals() {
+    on_signals(hold);
+}
+
+fn on_signals(handler: extern "C" fn(c_int)) {
     for number in [2, 15] {
-        // SAFETY: `hold` does nothing that may not be done at any moment.
-        unsafe { signal(number, hold) };
+        // SAFETY: each `handler` here does nothing that may not be done at any moment.
+        unsafe { signal(number, handler as *const () as usize) };
+    }
+}
+
+/// Goes on when the other end of a pipe or the terminal is gone: `SIGPIPE` and `SIGHUP` are ignored.
+pub(crate) fn outlive_outputs() {
+    for number in [1, 13] {
+        // SAFETY: 1 is SIG_IGN, which runs no code of ours.
+        unsafe { signal(number, 1) };
+    }
+}
+
+/// The eventfd that says that the process is asked to end, since [`end_event`].
+static END: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn end(_: c_int) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the C library gives a valid pointer to this thread's errno, which the interrupted code may
+    // be about to read; write(2) may be called at any moment, and `one` has the bytes it reads.
+    unsafe {
+        let errno = *__errno_location();
+        write(END.load(Ordering::Relaxed), (&raw const one).cast(), one.len());
+        *__errno_location() = errno;
+    }
+}
+
+/// From now on `SIGINT` and `SIGTERM` write to this eventfd, which stays open.
+pub(crate) fn end_event(event: OwnedFd) -> BorrowedFd<'static> {
+    let fd = event.into_raw_fd();
+    END.store(fd, Ordering::Relaxed);
+    on_signals(end);
+    // SAFETY: nothing closes it from here on.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Closes all descriptors of a copy of this process but one.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
+    // The agent has far fewer: they are numbered from the lowest that is free.
+    for fd in (0..256).filter(|fd| *fd != kept.as_raw_fd()) {
+        // SAFETY: this is a copy of the process that uses `kept` alone from here on, and then ends.
+        unsafe { close(fd) };
     }
 }
 
@@ -324,21 +416,39 @@ impl Clock {
     }
 }
 
+/// The log's output when it is not standard error itself, or -1.
+static LOG: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on the log goes here.
+pub(crate) fn log_to(output: OwnedFd) {
+    LOG.store(output.into_raw_fd(), Ordering::Relaxed);
+}
+
+/// An output of the log that never waits, if there is one.
+pub(crate) fn log_output() -> Option<BorrowedFd<'static>> {
+    let fd = LOG.load(Ordering::Relaxed);
+    // SAFETY: a number other than -1 is that of a descriptor which `log_to` took and nothing closes.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// Standard output.
 pub(crate) fn stdout() -> BorrowedFd<'static> {
-    // SAFETY: nothing in the agent closes it.
+    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
     unsafe { rustix::stdio::stdout() }
 }
 
 /// Standard error.
 pub(crate) fn stderr() -> BorrowedFd<'static> {
-    // SAFETY: nothing in the agent closes it.
+    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
     unsafe { rustix::stdio::stderr() }
 }
 
 /// Standard input.
 pub(crate) fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: nothing in the agent closes it.
+    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
     unsafe { rustix::stdio::stdin() }
 }
 

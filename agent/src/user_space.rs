@@ -37,7 +37,7 @@ pub(crate) fn find(name: &str) -> Result<Option<OwnedFd>, Errno> {
     let mut path: heapless::String<64> = heapless::String::new();
     // It fits: the name of an interface is short.
     let _ = write!(path, "/var/run/wireguard/{name}.sock");
-    let path = Path::new(&path);
+    let path = Path::new(&path)?;
     let path = path.as_c();
     let stat = rustix::fs::statat(CWD, path, AtFlags::empty());
     if !stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_socket()) {

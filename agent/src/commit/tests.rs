@@ -127,7 +127,7 @@ impl Router {
         let mut file = |name| scratch.create(name).unwrap();
         let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
         let folders = (self.keep.clone(), self.state.clone());
-        act(&mut Committer::new(kernel, files, &self.bench, &mut set, folders).unwrap())
+        act(&mut Committer::new(kernel, files, &self.bench, &mut set, folders))
     }
 
     fn push_with(&self, config: &Config, confirm: bool) -> Result<Done, Failure> {

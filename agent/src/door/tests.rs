@@ -46,8 +46,13 @@ impl Router {
         let bench = &*bench;
         let identity = crate::identity::load(keep, &bench).unwrap();
         with_agent(bench, folders, |service| {
-            let ownership = Ownership::load(&mut *keep, &mut *state, label.clone()).unwrap();
-            test(&mut Door::new(service, ownership, identity), bench)
+            let mut ownership = Ownership::load(&mut *keep, &mut *state);
+            if let Some(label) = label.clone() {
+                ownership.set_label(label);
+            }
+            let mut door = Door::new(service, ownership);
+            door.identify(identity);
+            test(&mut door, bench)
         })
     }
 }
@@ -57,6 +62,10 @@ struct Client {
     key: StaticKey,
     stamp: u64,
     id: u32,
+}
+
+fn router_key(agent: &Agent<'_>) -> PublicKey {
+    agent.identity.as_ref().unwrap().0.public()
 }
 
 /// What a packet is answered with, if at all.
@@ -81,7 +90,7 @@ impl Client {
         self.stamp += 1;
         let mut buf = [0; MAX_OUTER];
         let ephemeral = SecretKey([self.stamp as u8 | 0x40; 32]);
-        let router = agent.identity.public();
+        let router = router_key(agent);
         let begun = Initiator::begin(
             &self.key,
             &router,
@@ -319,7 +328,7 @@ fn a_router_that_nobody_owns_is_claimed_over_serial() {
         assert!(anne.open(agent, &UDP).is_none());
         let answer = reply(agent, &packet[..len], &Source::SERIAL).unwrap();
         assert_eq!(answer[0], FOUND);
-        assert_eq!(found(&answer, &[3; 16], None), Some(agent.identity.public()));
+        assert_eq!(found(&answer, &[3; 16], None), Some(router_key(agent)));
 
         let mut channel = anne.open(agent, &Source::SERIAL).unwrap();
         let mut ask =
@@ -351,7 +360,7 @@ fn a_router_with_a_label_is_claimed_over_udp() {
         let len = seek(&[3; 16], Some(&label), &mut packet).unwrap();
         let answer = reply(agent, &packet[..len], &UDP).unwrap();
         assert!(answer.len() <= len);
-        assert_eq!(found(&answer, &[3; 16], Some(&label)), Some(agent.identity.public()));
+        assert_eq!(found(&answer, &[3; 16], Some(&label)), Some(router_key(agent)));
         let mut channel = anne.open(agent, &UDP).unwrap();
         let proof = label.proof(channel.handshake_hash());
         assert_eq!(code(anne.ask(agent, &mut channel, &UDP, claim(None))), Some(Code::Proof));

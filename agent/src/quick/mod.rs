@@ -125,6 +125,7 @@ fn is_name(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.bytes().all(good)
 }
 
+#[inline(never)]
 fn command_of<P: QuickProcess>(
     wg: &Wg<'_, P>,
     memory: &mut Memory,

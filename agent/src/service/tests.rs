@@ -34,7 +34,7 @@ const ADMIN: PublicKey = PublicKey([1; 32]);
 /// What an agent sends to somebody.
 fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]) -> Sent {
     let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-    let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+    let mut ownership = Ownership::load(&mut keep, &mut state);
     let mut sent = Sent::default();
     let (wire, ownership) = (Wire::Serial, &mut ownership);
     let (nth, newest) = (1, 1);

@@ -230,6 +230,6 @@ pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
     let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
     let files = Files::default();
-    let committer = Committer::new(kernel, files, bench, &mut set, folders).unwrap();
-    act(Service::new(committer, Default::default(), Policy::default()).unwrap())
+    let committer = Committer::new(kernel, files, bench, &mut set, folders);
+    act(Service::new(committer, Default::default(), Policy::default()))
 }

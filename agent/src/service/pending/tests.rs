@@ -38,7 +38,7 @@ impl Router {
     fn ask(&self, agent: &mut Agent<'_, Wire>, id: u32, anne: Anne, ask: Ask<'_>) -> Outcome {
         let key = PublicKey([1; 32]);
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-        let mut ownership = Ownership::load(&mut keep, &mut state, None).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
         let owner = Owner { key, role: Role::Admin, name: cut("anne") };
         let _ = ownership.add(agent.slot, &owner).map_err(|fault| agent.slot.take(fault));
         let mut visitor = Visitor {
