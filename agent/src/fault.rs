@@ -125,6 +125,14 @@ impl Slot {
         is
     }
 
+    /// Whether the kernel said that it does not have an address family.
+    #[must_use]
+    pub fn lacks_family(&self) -> bool {
+        [Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT]
+            .iter()
+            .any(|errno| self.is(*errno))
+    }
+
     /// The code of the failure.
     #[must_use]
     pub fn code(&self) -> Option<Code> {

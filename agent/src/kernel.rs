@@ -3,6 +3,8 @@
 //!
 //! Which requests, and in which order, is not here (`plan`, `apply`, `remove`).
 
+use core::net::{IpAddr, Ipv6Addr};
+
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::genl::Family;
 use proto_core::netlink::route::{self, Link};
@@ -140,6 +142,8 @@ pub struct Kernel<'b, N> {
     buffers: &'b mut Buffers,
     seq: u32,
     family: Option<u16>,
+    /// A list of IPv6 rules said that there is no such thing.
+    pub no_ipv6_rules: bool,
     /// Nothing for `serve`, which is not for them.
     user_space: Option<&'b dyn UserSpace>,
     /// The interface that was chosen, if it is one of theirs.
@@ -207,7 +211,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// Over a socket of each protocol.
     pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
         let (user_space, chosen) = (None, None);
-        Self { route, generic, slot, buffers, seq: 0, family: None, user_space, chosen }
+        let (seq, family, no_ipv6_rules) = (0, None, false);
+        Self { route, generic, slot, buffers, seq, family, no_ipv6_rules, user_space, chosen }
     }
 
     /// The same, and interfaces of programs may be chosen.
@@ -324,22 +329,62 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             .map(|state| state == State::Done)
     }
 
-    /// Asks for a list of each address family, IPv4 first. `Ok(false)` as for [`Kernel::dump`].
+    /// Asks for a list of an address family. `Ok(false)` as for [`Kernel::dump`].
+    ///
+    /// A kernel without IPv6 has no IPv6 rules, routes and addresses: its list of them is empty. It answers with an
+    /// error, or with the list of all families (`rtnl_dump_all`).
     ///
     /// # Errors
     /// As for [`Kernel::dump`].
+    pub fn dump_family(
+        &mut self,
+        subject: Subject,
+        write: &WriteList<'_>,
+        family: u8,
+        take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        let whole = self.dump(
+            Protocol::Route,
+            subject,
+            &|buf, seq| write(buf, seq, family),
+            &mut |message| match message.payload.first() {
+                Some(told) if *told == family => take(message),
+                _ => Ok(()),
+            },
+        );
+        match whole {
+            Err(_) if family == AF_INET6 && self.slot.lacks_family() => {
+                self.no_ipv6_rules |= subject == Subject::Rule;
+                Ok(true)
+            }
+            whole => whole,
+        }
+    }
+
+    /// Asks for a list of each address family, IPv4 first. `Ok(false)` as for [`Kernel::dump`].
+    ///
+    /// # Errors
+    /// As for [`Kernel::dump_family`].
     pub fn dump_both(
         &mut self,
         subject: Subject,
         write: &WriteList<'_>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
-        for family in [AF_INET, AF_INET6] {
-            if !self.dump(Protocol::Route, subject, &|buf, seq| write(buf, seq, family), take)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.dump_family(subject, write, AF_INET, take)?
+            && self.dump_family(subject, write, AF_INET6, take)?)
+    }
+
+    /// Whether the kernel has IPv6. It is asked for the way to `::1`, which every kernel with IPv6 has something to
+    /// say about.
+    pub fn has_ipv6(&mut self) -> bool {
+        let asked = self.ask(
+            Protocol::Route,
+            Subject::None,
+            &|buf, seq| route::route::get(buf, seq, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            &mut |_| Ok(()),
+        );
+        asked.is_ok() || !self.slot.lacks_family()
     }
 
     /// The number of the WireGuard family, or [`NO_FAMILY`] for a program.

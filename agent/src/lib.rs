@@ -54,6 +54,7 @@
 pub mod apply;
 pub mod commit;
 pub mod door;
+pub mod families;
 pub mod fault;
 pub mod hosts;
 pub mod identity;

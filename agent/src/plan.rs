@@ -10,6 +10,7 @@ use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
 use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
+use crate::families;
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
 use crate::index::{Entry, Extras, Index, Mark, REMAKE};
@@ -143,7 +144,11 @@ pub fn compare<N: NetlinkSocket, F: File>(
     steady(slot, Subject::Interface, &mut || {
         *plan = Plan::default();
         compare_once(kernel, work, (name, interface), purpose, plan, working)
-    })
+    })?;
+    if matches!(purpose, Purpose::Change | Purpose::Repair) {
+        families::check(kernel, work)?;
+    }
+    Ok(())
 }
 
 fn compare_once<N: NetlinkSocket, F: File>(

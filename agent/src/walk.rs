@@ -29,7 +29,7 @@ pub const fn wanted_route(route: &route::Route) -> Route {
 /// The rule as an image has it.
 #[must_use]
 pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
-    (!rule.other).then_some(Rule {
+    (!rule.other && rule.fwmask.is_none()).then_some(Rule {
         v6: rule.family == AF_INET6,
         priority: rule.priority.unwrap_or(0),
         table: rule.table,
@@ -160,7 +160,8 @@ pub fn each_on_link<N: NetlinkSocket>(
         &|buf, seq, family| filter.list(buf, seq, family),
         &mut |message| {
             let route = route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
-            if filter.matches(&route) && route.kind == RTN_UNICAST && route.gateway.is_none() {
+            let plain = route.kind == RTN_UNICAST && route.gateway.is_none() && !route.other;
+            if filter.matches(&route) && plain {
                 take(&Item::Route(wanted_route(&route)), route.protocol == PROTOCOL)?;
             }
             Ok(())

@@ -566,3 +566,47 @@ fn endpoints_with_names_are_stored() {
         assert!(!plan(agent, &mut image, Purpose::Change).is_quiet());
     });
 }
+
+#[test]
+fn a_kernel_without_ipv6_takes_what_needs_none() {
+    let v4_only = |config: Config| Config {
+        items: config
+            .items
+            .into_iter()
+            .filter(|item| *item != Item::Address(net("fd00::1/64")))
+            .collect(),
+        ..config
+    };
+    let router = Router::default();
+    router.world.without_ipv6(false);
+    router.push(&v4_only(Config::old())).unwrap();
+    router.push(&v4_only(Config::new())).unwrap();
+    let before = router.seen();
+    assert!(router.push(&v4_only(Config::new())).unwrap().summary.is_quiet());
+    let wants = [
+        Item::Address(net("fd00::1/64")),
+        Item::Route(Route { table: 254, metric: 0, to: net("fd09::/64") }),
+        Item::Rule(Rule { v6: true, ..rule(51821, Some(51821)) }),
+    ];
+    for rules_only in [false, true] {
+        router.world.without_ipv6(rules_only);
+        for item in wants {
+            let mut config = v4_only(Config::new());
+            config.items.push(item);
+            let changes = router.world.changes();
+            match router.push(&config) {
+                Ok(_) => {
+                    assert!(rules_only && !matches!(item, Item::Rule(_)), "{item:?}");
+                    router.push(&v4_only(Config::new())).unwrap();
+                }
+                Err(failure) => {
+                    let Failure { text, errno, state, .. } = failure;
+                    assert!(text.contains("kernel has no") && text.contains("IPv6"), "{text}");
+                    assert_eq!((i32::from(errno), state), (97, State::Unchanged));
+                    assert_eq!(router.world.changes(), changes);
+                }
+            }
+            assert_eq!(router.seen(), before);
+        }
+    }
+}

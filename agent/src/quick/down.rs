@@ -105,18 +105,13 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut count = 0_u32;
         steady(slot, Subject::Rule, &mut || {
             count = 0;
-            kernel.dump(
-                Protocol::Route,
-                Subject::Rule,
-                &|buf, seq| rule::list(buf, seq, family),
-                &mut |message| {
-                    let rule = Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
-                    if wanted(&rule) {
-                        count = count.saturating_add(1);
-                    }
-                    Ok(())
-                },
-            )
+            kernel.dump_family(Subject::Rule, &rule::list, family, &mut |message| {
+                let rule = Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
+                if wanted(&rule) {
+                    count = count.saturating_add(1);
+                }
+                Ok(())
+            })
         })?;
         Ok(count)
     }

@@ -215,7 +215,9 @@ impl<'p, P: Process> Wg<'p, P> {
         let failure = self.slot.take(fault);
         let text = &failure.text;
         match failure.subject {
-            Subject::None | Subject::Interface => self.say(format_args!("{what}{name}: {text}")),
+            Subject::None | Subject::Interface | Subject::Rule => {
+                self.say(format_args!("{what}{name}: {text}"))
+            }
             Subject::Peer(key) => self.say(format_args!("{what}{name}: peer {key}: {text}")),
             Subject::AllowedIp(key, net) => {
                 self.say(format_args!("{what}{name}: peer {key}: allowed IP {net}: {text}"))

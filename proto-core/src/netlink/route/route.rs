@@ -14,11 +14,17 @@ const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
 
 const RTA_DST: u16 = 1;
+const RTA_IIF: u16 = 3;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_METRICS: u16 = 8;
+const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
+const RTA_VIA: u16 = 18;
+const RTA_NEWDST: u16 = 19;
+const RTA_ENCAP: u16 = 22;
+const RTA_NH_ID: u16 = 30;
 const RTAX_MTU: u16 = 2;
 
 /// `rtm_type`: packets go on to a gateway or a device.
@@ -42,7 +48,7 @@ pub const RT_TABLE_LOCAL: u32 = 255;
 pub const IP6_RT_PRIO_USER: u32 = 1024;
 
 /// A route. What is read back equals what was added, if the metric was not left to the kernel and
-/// the destination has no host bits.
+/// the destination has no host bits. A preferred source, metrics such as an MTU, and flags are not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
     /// Where to. A request is written with the host bits cleared.
@@ -61,6 +67,10 @@ pub struct Route {
     pub oif: Option<u32>,
     /// `RTA_GATEWAY`: the next hop.
     pub gateway: Option<IpAddr>,
+    /// Only when read: the route selects packets, or sends them on, by something that has no field here: a type of
+    /// service, a source, several next hops, a next hop of another family or of its own number, an encapsulation.
+    /// Writing such a route would make another one.
+    pub other: bool,
 }
 
 impl Route {
@@ -73,7 +83,7 @@ impl Route {
             IpAddr::V6(_) => (RT_SCOPE_UNIVERSE, IP6_RT_PRIO_USER),
         };
         let (kind, oif) = (RTN_UNICAST, Some(oif));
-        Self { dst, table, metric, protocol, scope, kind, oif, gateway: None }
+        Self { dst, table, metric, protocol, scope, kind, oif, gateway: None, other: false }
     }
 
     /// Reads an `RTM_NEWROUTE`. Other families than IPv4 and IPv6 (the kernel keeps multicast routes
@@ -83,7 +93,7 @@ impl Route {
             return Err(ParseError::Type(message.ty));
         }
         let (header, attributes) = message.split::<12>()?;
-        let [family, dst_len, _, _, table, protocol, scope, kind, ..] = *header;
+        let [family, dst_len, src_len, tos, table, protocol, scope, kind, ..] = *header;
         let any = match family {
             AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -99,6 +109,7 @@ impl Route {
             kind,
             oif: None,
             gateway: None,
+            other: src_len != 0 || tos != 0,
         };
         let mut fields = Fields::new(attributes);
         while let Some(ty) = fields.advance() {
@@ -108,6 +119,9 @@ impl Route {
                 RTA_GATEWAY => route.gateway = fields.ip(),
                 RTA_PRIORITY => route.metric = fields.u32(),
                 RTA_TABLE => route.table = fields.u32(),
+                RTA_IIF | RTA_MULTIPATH | RTA_VIA | RTA_NEWDST | RTA_ENCAP | RTA_NH_ID => {
+                    route.other = true;
+                }
                 _ => {}
             }
         }
@@ -332,6 +346,26 @@ mod tests {
         ] {
             assert!(!filter.matches(&other));
         }
+    }
+
+    #[test]
+    fn routes_with_more_to_them_are_marked() {
+        let parse = |src_len, tos, put: fn(&mut Writer<'_>) -> Result<(), Full>| {
+            let bytes = datagram(|w| {
+                w.message(RTM_NEWROUTE, 0, 1, 1)?;
+                w.header(&rtmsg([AF_INET, 0, src_len, tos, 254, 4, 0, 1]))?;
+                put(w)
+            });
+            Route::parse(&messages(&bytes)[0]).unwrap().other
+        };
+        assert!(!parse(0, 0, |w| w.u32(RTA_PRIORITY, 7)));
+        assert!(parse(0, 8, |_| Ok(())));
+        assert!(parse(24, 0, |_| Ok(())));
+        // The numbers of the attributes, as the kernel has them.
+        assert!(parse(0, 0, |w| w.bytes(9, &[8, 0, 0, 0, 7, 0, 0, 0])));
+        assert!(parse(0, 0, |w| w.bytes(18, &[10, 0])));
+        assert!(parse(0, 0, |w| w.u32(30, 5)));
+        assert!(parse(0, 0, |w| w.bytes(22, &[])));
     }
 
     #[test]

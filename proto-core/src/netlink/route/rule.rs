@@ -15,6 +15,7 @@ const FRA_SRC: u16 = 2;
 const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
+const FRA_FLOW: u16 = 11;
 const FRA_TUN_ID: u16 = 12;
 const FRA_SUPPRESS_IFGROUP: u16 = 13;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
@@ -47,7 +48,8 @@ pub struct Rule {
     pub table: u32,
     /// `FRA_FWMARK`: packets with this mark.
     pub fwmark: Option<u32>,
-    /// `FRA_FWMASK`: which bits of the mark count, if not all.
+    /// `FRA_FWMASK`: which bits of the mark count. `None` is all of them, but for a mark of 0, which the kernel
+    /// then takes for any mark: a rule for packets without a mark has a mark of 0 and a mask.
     pub fwmask: Option<u32>,
     /// `FIB_RULE_INVERT`: packets that do *not* match.
     pub invert: bool,
@@ -96,7 +98,7 @@ impl Rule {
                 FRA_PRIORITY => rule.priority = Some(fields.u32()),
                 FRA_TABLE => rule.table = fields.u32(),
                 FRA_FWMARK => rule.fwmark = Some(fields.u32()),
-                FRA_FWMASK => rule.fwmask = Some(fields.u32()).filter(|mask| *mask != u32::MAX),
+                FRA_FWMASK => rule.fwmask = Some(fields.u32()),
                 FRA_PROTOCOL => rule.protocol = fields.u8(),
                 FRA_SUPPRESS_PREFIXLEN => {
                     rule.suppress_prefixlen = Some(fields.u32()).filter(|len| *len != UNSET);
@@ -105,6 +107,7 @@ impl Rule {
                 FRA_DST
                 | FRA_SRC
                 | FRA_IIFNAME
+                | FRA_FLOW
                 | FRA_TUN_ID
                 | FRA_OIFNAME
                 | FRA_L3MDEV
@@ -114,6 +117,11 @@ impl Rule {
             }
         }
         fields.end()?;
+        match rule.fwmark {
+            Some(_) => rule.fwmask = rule.fwmask.filter(|mask| *mask != u32::MAX),
+            // The kernel leaves the mark away when it is 0, and then the mask alone selects packets without one.
+            None => rule.fwmark = rule.fwmask.map(|_| 0),
+        }
         Ok(rule)
     }
 
@@ -237,6 +245,25 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_alone_selects_packets_without_a_mark() {
+        let parse = |mask| {
+            let bytes = datagram(|w| {
+                w.message(RTM_NEWRULE, 0, 1, 1)?;
+                w.header(&rule_header(AF_INET, 254, 1, 0))?;
+                w.u32(FRA_FWMASK, mask)
+            });
+            Rule::parse(&messages(&bytes)[0]).unwrap()
+        };
+        for mask in [u32::MAX, 0xff] {
+            let rule = parse(mask);
+            assert_eq!((rule.fwmark, rule.fwmask), (Some(0), Some(mask)));
+            let mut buf = [0; 128];
+            let request = messages(rule.add(&mut buf, 1).unwrap())[0];
+            assert_eq!(Rule::parse(&request), Ok(rule));
+        }
+    }
+
+    #[test]
     fn rules_with_more_to_them_are_marked() {
         let parse = |action, tos, put: fn(&mut Writer<'_>) -> Result<(), Full>| {
             let bytes = datagram(|w| {
@@ -252,6 +279,7 @@ mod tests {
         assert!(parse(1, 0, |w| w.be32(FRA_SRC, 1)));
         assert!(parse(1, 0, |w| w.string(FRA_OIFNAME, "eth0")));
         assert!(parse(1, 0, |w| w.u32(23, 1)));
+        assert!(parse(1, 0, |w| w.u32(11, 1)));
         assert!(parse(1, 0, |w| w.u32(FRA_SUPPRESS_IFGROUP, 1)));
     }
 }
