@@ -337,3 +337,28 @@ fn lines_of_any_length_and_the_last_without_end() {
         .unwrap();
     assert_eq!(told, ["one", &"x".repeat(1024), "", "two"]);
 }
+
+#[test]
+fn a_kernel_without_ipv6_has_no_ipv6_rules() {
+    let ipv4_only = FULL.0.replace(", fd09::1/64", "");
+    let up = |peer: &str| {
+        let machine = machine(&ipv4_only, peer);
+        machine.tables.borrow_mut().no_ipv6 = true;
+        let (code, _, said) = machine.run("up wg0");
+        (machine, code, said)
+    };
+    let (machine, code, said) = up(FULL.1);
+    assert_eq!(code, 0, "{said}");
+    let (code, out, said) = machine.run("down wg0");
+    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+    let done = echo(&said);
+    assert!(done.contains(&"ip -4 rule delete table 51820"), "{said}");
+    assert_eq!(
+        done[done.len() - 3..],
+        ["ip link delete dev wg0", "resolvconf -d wg0 -f", "gone # wg0"]
+    );
+    // What it cannot have is named for what it is.
+    let (machine, code, said) = up("AllowedIPs = ::/0\nEndpoint = 192.0.2.1:7");
+    assert!(code != 0 && said.contains("cannot add the rule: Address family"), "{said}");
+    assert!(!said.contains("listen port") && !machine.tables.borrow().link, "{said}");
+}

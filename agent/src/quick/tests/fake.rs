@@ -28,6 +28,8 @@ pub(super) struct Tables {
     pub(super) link: bool,
     /// The kernel has no WireGuard; a link of that kind is a program's.
     pub(super) no_wireguard: bool,
+    /// The kernel has no IPv6.
+    pub(super) no_ipv6: bool,
     /// `NEWADDR`, `NEWROUTE` and `NEWRULE`, as they came.
     things: Vec<(u16, Vec<u8>)>,
     /// What was asked for, in words.
@@ -279,6 +281,7 @@ const NEWROUTE: u16 = 24;
 const GETROUTE: u16 = 26;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
+const GETRULE: u16 = 34;
 
 fn link(seq: u32, name: &str, kind: &str, index: u32, mtu: u32) -> Vec<u8> {
     message(NEWLINK, seq, |w| {
@@ -335,7 +338,10 @@ impl Tables {
                 let payload = Messages::new(add).next().unwrap().unwrap().payload;
                 return vec![self::message(NEWROUTE, seq, |w| w.header(payload).unwrap()), ack];
             }
-            GETADDR | GETROUTE | 34 => {
+            GETRULE | NEWRULE if self.no_ipv6 && message.payload[0] == 10 => {
+                return vec![end(NLMSG_ERROR, seq, Errno::EAFNOSUPPORT.0)];
+            }
+            GETADDR | GETROUTE | GETRULE => {
                 let (ty, family) = (message.ty - 2, message.payload[0]);
                 let mut answers: Vec<Vec<u8>> = self
                     .things

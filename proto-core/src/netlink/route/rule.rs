@@ -118,6 +118,7 @@ impl Rule {
         }
         fields.end()?;
         match rule.fwmark {
+            Some(0) => {}
             Some(_) => rule.fwmask = rule.fwmask.filter(|mask| *mask != u32::MAX),
             // The kernel leaves the mark away when it is 0, and then the mask alone selects packets without one.
             None => rule.fwmark = rule.fwmask.map(|_| 0),
