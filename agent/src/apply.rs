@@ -4,7 +4,7 @@
 //! An interface that was made for this push is taken away again when anything fails. On one that was
 //! there before, the failure says whether something was changed.
 
-use proto_core::key::{KEY_LEN, SecretKey};
+use proto_core::key::SecretKey;
 use proto_core::netlink::route;
 use proto_core::netlink::wireguard::{
     AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
@@ -147,9 +147,9 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         }
         if bits & device::PRIVATE_KEY != 0 {
             let key = match &interface.private_key {
-                PrivateKey::Given(key) => *key,
+                PrivateKey::Given(key) => key.clone(),
                 // One that was to be generated is given by now.
-                PrivateKey::None | PrivateKey::Generate => SecretKey([0; KEY_LEN]),
+                PrivateKey::None | PrivateKey::Generate => SecretKey::ZERO,
             };
             let change = DeviceChange { private_key: Some(key), ..DeviceChange::default() };
             self.set_device(set, Subject::PrivateKey, &change)?;
@@ -403,7 +403,7 @@ fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerC
             update_only: true,
             replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
             preshared_key: (fields & peer::PRESHARED_KEY != 0)
-                .then_some(wanted.preshared_key.unwrap_or(SecretKey([0; KEY_LEN]))),
+                .then(|| wanted.preshared_key.clone().unwrap_or(SecretKey::ZERO)),
             endpoint: wanted.endpoint.filter(|_| fields & peer::ENDPOINT != 0),
             persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0)
                 .then_some(wanted.persistent_keepalive),
@@ -411,7 +411,7 @@ fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerC
         },
         Mark::Missing | Mark::Same => PeerChange {
             replace_allowed_ips: true,
-            preshared_key: wanted.preshared_key,
+            preshared_key: wanted.preshared_key.clone(),
             endpoint: wanted.endpoint,
             persistent_keepalive: Some(wanted.persistent_keepalive).filter(|seconds| *seconds != 0),
             ..change

@@ -415,12 +415,12 @@ fn settle_key(
     if interface.private_key != PrivateKey::Generate {
         return Ok(());
     }
-    let has = plan.device.and_then(|device| device.private_key);
+    let has = plan.device.as_ref().and_then(|device| device.private_key.clone());
     let key = match has {
         Some(key) => key,
         None => {
-            let mut key = SecretKey([0; 32]);
-            machine.random(&mut key.0).map_err(|errno| slot.storage(errno))?;
+            let mut key = SecretKey::ZERO;
+            machine.random(key.as_mut_bytes()).map_err(|errno| slot.storage(errno))?;
             key.clamped()
         }
     };

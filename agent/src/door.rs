@@ -355,11 +355,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
                 Verdict::Drop => return None,
             }
         }
-        let mut ephemeral = SecretKey([0; 32]);
-        machine.random(&mut ephemeral.0).ok()?;
-        let opened = initiation.open(identity, source.wire, &ephemeral);
-        ephemeral.0.zeroize();
-        let opened = opened?;
+        let mut ephemeral = SecretKey::ZERO;
+        machine.random(ephemeral.as_mut_bytes()).ok()?;
+        let opened = initiation.open(identity, source.wire, &ephemeral)?;
+        drop(ephemeral);
         self.ownership.refresh();
         let (key, wire) = (opened.client, source.wire);
         if self.ownership.standing(&key, wire) == Standing::Stranger

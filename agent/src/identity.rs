@@ -19,13 +19,13 @@ pub fn load(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey,
 
 fn load_locked(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {
     let mut buf = [0; file_len(32)];
-    let mut key = SecretKey([0; 32]);
+    let mut key = SecretKey::ZERO;
     if let Some(payload) = IDENTITY.read(folder, &mut buf)? {
-        key.0 = payload.try_into().map_err(|_| IDENTITY.damaged())?;
+        *key.as_mut_bytes() = payload.try_into().map_err(|_| IDENTITY.damaged())?;
     } else {
-        machine.random(&mut key.0).map_err(|errno| IDENTITY.system(errno))?;
+        machine.random(key.as_mut_bytes()).map_err(|errno| IDENTITY.system(errno))?;
         let mut len = 0;
-        put(payload(&mut buf), &mut len, &key.0);
+        put(payload(&mut buf), &mut len, key.as_bytes());
         IDENTITY.replace(folder, &mut buf, len)?;
     }
     Ok(StaticKey::new(key))

@@ -197,10 +197,10 @@ fn device_changes(
     link: Option<&LinkState>,
     found: Option<&DeviceInfo>,
 ) -> u8 {
-    let has = found.and_then(|device| device.private_key);
+    let has = found.and_then(|device| device.private_key.as_ref());
     let key = match &interface.private_key {
         PrivateKey::None => has.is_some(),
-        PrivateKey::Given(key) => has != Some(key.clamped()),
+        PrivateKey::Given(key) => has != Some(&key.clone().clamped()),
         PrivateKey::Generate => has.is_none(),
     };
     let port =
@@ -254,7 +254,7 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
     let mut seen = 0_u32;
     let whole = each_event(kernel, name, &mut |event| {
         match event {
-            Event::Device(device) => *found = Some(*device),
+            Event::Device(device) => *found = Some(device.clone()),
             Event::Peer(info) => {
                 settle(work, told.take())?;
                 let key = Item::Peer(info.public_key).key();
@@ -316,7 +316,8 @@ fn peer_changes<F: File>(
     let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
     let wanted = peer_record(&mut records)?;
     let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
-    let psk = wanted.preshared_key.filter(|key| !key.is_zero()) != info.preshared_key;
+    let psk =
+        wanted.preshared_key.as_ref().filter(|key| !key.is_zero()) != info.preshared_key.as_ref();
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
     let remake = purpose == Purpose::Undo
         && wanted.endpoint.is_none()

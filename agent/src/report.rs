@@ -41,14 +41,15 @@ pub fn running<N: NetlinkSocket, F: File>(
         let mut device = None;
         let mut whole = each_event(kernel, name, &mut |event| {
             if let Event::Device(found) = event {
-                device = Some(*found);
+                device = Some(found.clone());
             }
             Ok(())
         })?;
+        let device = device.as_ref();
         let fwmark = device.map_or(0, |device| device.fwmark);
         report.record(&Running::Interface {
             name: Name::try_from(name.as_str()).unwrap_or_default(),
-            public_key: device.and_then(|d| d.private_key.and(d.public_key)),
+            public_key: device.and_then(|d| d.private_key.as_ref().and(d.public_key)),
             listen_port: device.map_or(0, |device| device.listen_port),
             fwmark,
             mtu: link.mtu,
@@ -100,11 +101,11 @@ pub fn changes<F: File>(
         report.record(&Change::Create)?;
     }
     if let (true, Some(to)) = (has(device::LISTEN_PORT), interface.listen_port) {
-        let from = plan.device.map_or(0, |device| device.listen_port);
+        let from = plan.device.as_ref().map_or(0, |device| device.listen_port);
         report.record(&Change::ListenPort { from, to })?;
     }
     if has(device::FWMARK) {
-        let from = plan.device.map_or(0, |device| device.fwmark);
+        let from = plan.device.as_ref().map_or(0, |device| device.fwmark);
         report.record(&Change::Fwmark { from, to: interface.fwmark })?;
     }
     if has(device::PRIVATE_KEY) {

@@ -37,7 +37,10 @@ pub fn image<N: NetlinkSocket, F: File>(
                 fwmark = device.fwmark;
                 image.record(&Record::Interface(Interface {
                     name: cut(name.as_str()),
-                    private_key: device.private_key.map_or(PrivateKey::None, PrivateKey::Given),
+                    private_key: device
+                        .private_key
+                        .clone()
+                        .map_or(PrivateKey::None, PrivateKey::Given),
                     listen_port: Some(device.listen_port),
                     fwmark,
                     mtu: link.mtu,
@@ -55,10 +58,10 @@ pub fn image<N: NetlinkSocket, F: File>(
     done.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
 }
 
-const fn peer(info: &PeerInfo) -> Record {
+fn peer(info: &PeerInfo) -> Record {
     Record::Peer(Peer {
         public_key: info.public_key,
-        preshared_key: info.preshared_key,
+        preshared_key: info.preshared_key.clone(),
         endpoint: info.endpoint,
         persistent_keepalive: info.persistent_keepalive,
     })

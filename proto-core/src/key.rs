@@ -10,6 +10,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The length of every WireGuard key in bytes (`WG_KEY_LEN`).
 pub const KEY_LEN: usize = 32;
@@ -75,12 +77,15 @@ pub(crate) fn decode(text: &[u8]) -> Result<[u8; KEY_LEN], KeyError> {
     }
     let (key, behind) = room.split_first_chunk().ok_or(KeyError)?;
     // There are bits beyond the last byte.
-    if wrong == 0 && behind == [0; ROOM - KEY_LEN] { Ok(*key) } else { Err(KeyError) }
+    let read = if wrong == 0 && behind == [0; ROOM - KEY_LEN] { Ok(*key) } else { Err(KeyError) };
+    room.zeroize();
+    padded.zeroize();
+    read
 }
 
 /// Writes a key as base64 into `buf`, in the same way.
 #[cfg_attr(feature = "small", inline(never))]
-fn encode(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
+pub(crate) fn encode(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
     let mut room = [0; ROOM];
     let mut padded = [0; TEXT_ROOM];
     if let Some(front) = room.first_chunk_mut() {
@@ -105,6 +110,8 @@ fn encode(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
     if let Some(last) = buf.last_mut() {
         *last = b'=';
     }
+    room.zeroize();
+    padded.zeroize();
 }
 
 /// A peer's or a device's Curve25519 public key.
@@ -113,7 +120,9 @@ pub struct PublicKey(#[serde(with = "crate::wire")] pub [u8; KEY_LEN]);
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(SecretKey(self.0).reveal(&mut [0; KEY_TEXT_LEN]))
+        let mut text = [0; KEY_TEXT_LEN];
+        encode(&self.0, &mut text);
+        f.write_str(core::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -131,11 +140,40 @@ impl FromStr for PublicKey {
     }
 }
 
-/// A private or preshared key. It has no text form but the one that is asked for by name.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub struct SecretKey(#[serde(with = "crate::wire")] pub [u8; KEY_LEN]);
+/// A private or preshared key. It has no `Display`: [`SecretKey::reveal`] writes its text on request.
+///
+/// A key is wiped when it is dropped, and is not `Copy`. A move may leave the bytes at the old place, as
+/// every move in Rust: a program that keeps keys from the reader of its memory wipes its stack too.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SecretKey(#[serde(with = "crate::wire")] [u8; KEY_LEN]);
 
 impl SecretKey {
+    /// A key of 32 zero bytes, which the kernel takes as "no key".
+    pub const ZERO: Self = Self([0; KEY_LEN]);
+
+    /// A key of these bytes. Wipe the array afterwards: it is a copy.
+    #[must_use]
+    pub const fn new(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
+    /// The bytes of the key, to fill it in place.
+    #[must_use]
+    pub const fn as_mut_bytes(&mut self) -> &mut [u8; KEY_LEN] {
+        &mut self.0
+    }
+
+    /// Reads a key from base64, in a time that does not depend on the key.
+    pub fn from_base64(text: &[u8]) -> Result<Self, KeyError> {
+        decode(text).map(Self)
+    }
+
     /// The bytes as the kernel keeps a private key: three bits of the ends are fixed
     /// (RFC 7748, section 5, `decodeScalar25519`).
     #[must_use]
@@ -165,10 +203,25 @@ impl SecretKey {
     }
 }
 
+impl Zeroize for SecretKey {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Drop for SecretKey {
+    #[cfg_attr(feature = "small", inline(never))]
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretKey {}
+
 impl PartialEq for SecretKey {
-    /// Compares without stopping at the first difference.
+    /// Compares in a time that does not depend on the keys.
     fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+        self.0.ct_eq(&other.0).into()
     }
 }
 

@@ -159,7 +159,7 @@ fn dump(events: &[Event]) -> String {
     for event in events {
         match event {
             Event::Device(device) => {
-                let private = revealed(device.private_key);
+                let private = revealed(device.private_key.as_ref());
                 let public = device.public_key.map_or("(none)".into(), |key| key.to_string());
                 let fwmark = match device.fwmark {
                     0 => "off".into(),
@@ -184,7 +184,7 @@ fn dump(events: &[Event]) -> String {
             lines,
             "{}\t{}\t{}\t{ips}\t{}\t{}\t{}\t{keepalive}",
             peer.public_key,
-            revealed(peer.preshared_key),
+            revealed(peer.preshared_key.as_ref()),
             endpoint.as_deref().unwrap_or("(none)"),
             peer.latest_handshake.map_or(0, |time| time.secs),
             peer.rx_bytes,
@@ -195,7 +195,7 @@ fn dump(events: &[Event]) -> String {
     lines
 }
 
-fn revealed(key: Option<proto_core::key::SecretKey>) -> String {
+fn revealed(key: Option<&proto_core::key::SecretKey>) -> String {
     key.map_or("(none)".into(), |key| key.reveal(&mut [0; 44]).to_owned())
 }
 

@@ -85,8 +85,8 @@ impl Image {
     /// The public key of the interface, if its private key is in the file.
     #[must_use]
     pub fn public_key(&self) -> Option<PublicKey> {
-        match self.config.private_key.as_ref()?.value {
-            PrivateKey::Given(secret) => Some(conf::public_key(&secret)),
+        match &self.config.private_key.as_ref()?.value {
+            PrivateKey::Given(secret) => Some(conf::public_key(secret)),
             PrivateKey::None | PrivateKey::Generate => None,
         }
     }
@@ -192,7 +192,7 @@ fn records(
     for peer in peers {
         let record = Record::Peer(config::Peer {
             public_key: peer.public_key.value,
-            preshared_key: peer.preshared_key.as_ref().map(|at| at.value),
+            preshared_key: peer.preshared_key.as_ref().map(|at| at.value.clone()),
             endpoint: peer.endpoint.as_ref().and_then(|at| match &at.value {
                 Destination::Address(address) => Some(*address),
                 Destination::Name(host) => host.address,

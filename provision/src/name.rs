@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use proto_core::netlink::{IfName, IfNameError};
 use proto_core::protocol::message::{Name, OwnerName};
 
 /// A text cannot be the name of an interface.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameError {
     /// Characters or length.
-    #[error("`{0}` is not an interface name: 1 to 15 of the letters a-z A-Z, digits and _ = + . -")]
+    #[error("`{0}` is {words}", words = IfNameError::WORDS)]
     Invalid(String),
     /// The file does not say.
     #[error("`{0}` does not name an interface, as wg0.conf would: say which with --interface")]
@@ -18,17 +19,14 @@ pub enum NameError {
     Owner(String),
 }
 
-/// Checks a name. What wg-quick takes is less than what Linux takes, and this is the lesser.
+/// Checks a name: wg-quick's pattern, which is stricter than Linux.
 ///
 /// # Errors
 /// [`NameError::Invalid`].
 pub fn interface(text: &str) -> Result<Name, NameError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
     let invalid = || NameError::Invalid(text.escape_debug().collect());
-    if text.is_empty() || matches!(text, "." | "..") || !text.bytes().all(plain) {
-        return Err(invalid());
-    }
-    Name::try_from(text).map_err(|_| invalid())
+    let name = IfName::plain(text).map_err(|_| invalid())?;
+    Name::try_from(name.as_str()).map_err(|_| invalid())
 }
 
 /// The interface that a file is for by its own name: `wg0` for `wg0.conf`.

@@ -24,7 +24,7 @@ fn output_is_as_recorded() {
 fn output_for_who_has_a_key_is_as_recorded() {
     let home = tempfile::tempdir().unwrap();
     let (folder, key) = (home.path().display().to_string(), home.path().join("key"));
-    write(&key, SecretKey([0x31; 32]).reveal(&mut [0; KEY_TEXT_LEN])).unwrap();
+    write(&key, SecretKey::new([0x31; 32]).reveal(&mut [0; KEY_TEXT_LEN])).unwrap();
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     trycmd::TestCases::new()
         .env("POSTWIRE_HOME", &folder)

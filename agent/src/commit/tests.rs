@@ -77,7 +77,7 @@ impl Config {
     fn image(&self) -> Vec<u8> {
         let private_key = match self.key {
             None => PrivateKey::Generate,
-            Some(key) => PrivateKey::Given(SecretKey([key; 32])),
+            Some(key) => PrivateKey::Given(SecretKey::new([key; 32])),
         };
         let Self { port: listen_port, fwmark, mtu, .. } = *self;
         let name = cut("wg0");
@@ -94,7 +94,7 @@ impl Config {
         for (key, endpoint, ips) in &self.peers {
             records.push(Record::Peer(Peer {
                 public_key: PublicKey([*key; 32]),
-                preshared_key: endpoint.map(|_| SecretKey([*key | 0x80; 32])),
+                preshared_key: endpoint.map(|_| SecretKey::new([*key | 0x80; 32])),
                 endpoint: endpoint.map(|port| ([192, 0, 2, *key], port).into()),
                 persistent_keepalive: endpoint.unwrap_or(0),
             }));

@@ -78,7 +78,7 @@ fn reply(agent: &mut Agent<'_>, packet: &[u8], source: &Source) -> Option<Vec<u8
 
 impl Client {
     fn new(n: u8) -> Self {
-        Self { key: StaticKey::new(SecretKey([n; 32])), stamp: 0, id: 0 }
+        Self { key: StaticKey::new(SecretKey::new([n; 32])), stamp: 0, id: 0 }
     }
 
     fn initiate(
@@ -89,7 +89,7 @@ impl Client {
     ) -> (Vec<u8>, Initiator) {
         self.stamp += 1;
         let mut buf = [0; MAX_OUTER];
-        let ephemeral = SecretKey([self.stamp as u8 | 0x40; 32]);
+        let ephemeral = SecretKey::new([self.stamp as u8 | 0x40; 32]);
         let router = router_key(agent);
         let begun = Initiator::begin(
             &self.key,

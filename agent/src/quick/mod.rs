@@ -119,12 +119,6 @@ pub fn run<P: QuickProcess>(
     done.map_or_else(|Exit(code)| code, |()| 0)
 }
 
-/// A name that the kernel and wg-quick both take.
-fn is_name(text: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
-    (1..=15).contains(&text.len()) && text.bytes().all(good)
-}
-
 #[inline(never)]
 fn command_of<P: QuickProcess>(
     wg: &Wg<'_, P>,
@@ -133,7 +127,7 @@ fn command_of<P: QuickProcess>(
     of: &str,
 ) -> Result<(), Exit> {
     let mut given: heapless::String<64> = heapless::String::new();
-    let given = if is_name(of) {
+    let given = if IfName::plain(of).is_ok() {
         // It fits: the name is short.
         let _ = write!(given.as_mut_view(), "/etc/wireguard/{of}.conf");
         given.as_str()
@@ -150,9 +144,10 @@ fn command_of<P: QuickProcess>(
     };
     // The name is that of the link to the file, where there is one.
     let file = split_last(given, b'/').map_or(given, |(_, file)| file);
-    let name = file.strip_suffix(".conf").filter(|name| is_name(name));
-    let Some(name) = name.and_then(|name| name.parse().ok()) else {
-        let words = "the file's name is to be that of the interface, followed by `.conf'";
+    let name = file.strip_suffix(".conf").and_then(|name| IfName::plain(name).ok());
+    let Some(name) = name else {
+        let words = "the file's name is to be that of the interface, 1 to 15 of the letters a-z A-Z, \
+                     digits and _ = + . -, followed by `.conf'";
         return Err(wg.say(format_args!("`{}': {words}", shown(given))).into());
     };
     let (folder, _) = split_last(path, b'/').unwrap_or(("", path));

@@ -321,7 +321,7 @@ fn what_is_saved() {
         format!(
             "[Interface]\nAddress = 10.9.0.1/24\nAddress = fd09::1/64\nMTU = 1234\nSaveConfig = true\n\
              PreUp = a # b\nPostUp = c\nPrivateKey = {}\n\n[Peer]\nPublicKey = {}\nAllowedIPs = 10.0.0.0/8\n",
-            PublicKey(proto_core::key::SecretKey([8; 32]).clamped().0),
+            PublicKey(*proto_core::key::SecretKey::new([8; 32]).clamped().as_bytes()),
             key(1),
         )
     );

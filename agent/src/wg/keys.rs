@@ -4,7 +4,6 @@ use core::fmt::Write;
 
 use proto_core::key::{KEY_LEN, SecretKey};
 use proto_core::protocol::session::public;
-use zeroize::Zeroize;
 
 use super::out::Out;
 use super::process::Process;
@@ -19,14 +18,13 @@ impl<P: Process> Wg<'_, P> {
                 "warning: everybody can use the file this goes to; try again after `umask 077`"
             ));
         }
-        let mut key = SecretKey([0; KEY_LEN]);
-        let random = self.process.random(&mut key.0);
+        let mut key = SecretKey::ZERO;
+        let random = self.process.random(key.as_mut_bytes());
         random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
-        let mut kept = if private { key.clamped() } else { key };
-        let printed = self.print_key(&kept.0);
-        key.0.as_mut_slice().zeroize();
-        kept.0.as_mut_slice().zeroize();
-        printed
+        if private {
+            key = key.clamped();
+        }
+        self.print_key(key.as_bytes())
     }
 
     /// Prints the public key of the private key on standard input.
@@ -34,11 +32,7 @@ impl<P: Process> Wg<'_, P> {
         let refused = |errno| self.say(format_args!("standard input: {errno}"));
         let mut input = self.process.open(None).map_err(refused)?;
         match self.read_key(&mut input, true).map_err(refused)? {
-            KeyText::Key(mut key) => {
-                let printed = self.print_key(&public(key).0);
-                key.0.as_mut_slice().zeroize();
-                printed
-            }
+            KeyText::Key(key) => self.print_key(&public(&key).0),
             _ => Err(self.say(format_args!("standard input: {WRONG_KEY}"))),
         }
     }

@@ -16,7 +16,7 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 use proto_core::conf::shown;
-use proto_core::key::{KEY_LEN, SecretKey};
+use proto_core::key::SecretKey;
 use proto_core::netlink::wireguard::DeviceChange;
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::message::Subject;
@@ -362,7 +362,7 @@ impl<'p, P: Process> Wg<'p, P> {
             random.map_err(|errno| self.say(format_args!("random numbers: {errno}")))?;
         }
         let whole = DeviceChange {
-            private_key: Some(SecretKey([0; KEY_LEN])),
+            private_key: Some(SecretKey::ZERO),
             listen_port: Some(0),
             fwmark: Some(0),
             replace_peers: true,

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use proto_core::conf::{self, ConfError, Host, Item, Part, Problem, QuickFile, Stop, shown};
 use proto_core::ip::IpNet;
-use proto_core::key::{KEY_LEN, KEY_TEXT_LEN, SecretKey};
+use proto_core::key::{KEY_TEXT_LEN, SecretKey};
 use proto_core::text::number;
 use zeroize::Zeroize;
 
@@ -50,7 +50,7 @@ pub(super) struct Reader<'a, 'p, 'w, P: Process> {
 
 impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     /// Into `wanted`, and `lookup` where it is needed.
-    pub(super) const fn new(
+    pub(super) fn new(
         wg: &'a Wg<'p, P>,
         wanted: &'a mut Wanted<'w, P::File>,
         lookup: Option<&'a mut Lookup>,
@@ -164,7 +164,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                 device.listen_port = Some(self.wg.service_port(line, service)?);
             }
             Item::Fwmark(mark) => device.fwmark = Some(*mark),
-            Item::PrivateKey(key) => device.private_key = Some(*key),
+            Item::PrivateKey(key) => device.private_key = Some(key.clone()),
             Item::PrivateKeyFile(path) => device.private_key = Some(self.wg.key_file(path)?),
             Item::Peer => {
                 self.end_peer()?;
@@ -184,7 +184,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             peer.flags |= PRESHARED_KEY;
         };
         match item {
-            Item::PresharedKey(key) => secret(*key),
+            Item::PresharedKey(key) => secret(key.clone()),
             Item::PresharedKeyFile(path) => secret(self.wg.key_file(path)?),
             Item::PublicKey(key) => peer.key = *key,
             Item::Remove => peer.flags |= REMOVE,
@@ -302,7 +302,7 @@ impl<P: Process> Wg<'_, P> {
         let refused = |errno| self.say(format_args!("{shown}: {errno}"));
         let mut input = self.process.open(Some(path)).map_err(refused)?;
         match self.read_key(&mut input, false).map_err(refused)? {
-            KeyText::Empty => Ok(SecretKey([0; KEY_LEN])),
+            KeyText::Empty => Ok(SecretKey::ZERO),
             KeyText::Key(key) => Ok(key),
             KeyText::Wrong => Err(self.say(format_args!("{shown}: {WRONG_KEY}"))),
         }

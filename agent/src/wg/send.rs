@@ -82,7 +82,7 @@ fn pieces<N: NetlinkSocket, F: File>(
 ) -> Result<(), Fault> {
     let family = kernel.wireguard()?;
     let mut encoder = SetEncoder::new(set, family, name);
-    let device = wanted.device;
+    let device = wanted.device.clone();
     // Without a comparison before it, even nothing at all asks whether there is such a device.
     let always = extras.is_none();
     let gone = extras.as_ref().map_or(0, |extras| extras.records(KEY_LEN));
@@ -104,7 +104,7 @@ fn pieces<N: NetlinkSocket, F: File>(
         let about = match n.checked_sub(1) {
             None => {
                 if always || device != DeviceChange::default() {
-                    put(&mut encoder, &peer.key, &Piece::Device(device))?;
+                    put(&mut encoder, &peer.key, &Piece::Device(device.clone()))?;
                 }
                 Subject::Interface
             }
@@ -182,7 +182,7 @@ fn change(peer: &Peer) -> PeerChange {
         // If it went away since it was read, it is not made anew by halves.
         update_only: true,
         replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
-        preshared_key: (fields & peer::PRESHARED_KEY != 0).then_some(peer.preshared_key),
+        preshared_key: (fields & peer::PRESHARED_KEY != 0).then(|| peer.preshared_key.clone()),
         endpoint: whole.endpoint.filter(|_| fields & peer::ENDPOINT != 0),
         persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0).then_some(peer.keepalive),
         ..whole

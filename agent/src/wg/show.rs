@@ -183,11 +183,11 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         self.put("\n");
     }
 
-    fn secret(&mut self, label: &str, key: Option<SecretKey>) {
+    fn secret(&mut self, label: &str, key: Option<&SecretKey>) {
         let Some(key) = key else { return };
         self.label(label);
         if self.reveal {
-            self.key(Some(&key.0));
+            self.key(Some(key.as_bytes()));
         } else {
             self.put("(hidden)");
         }
@@ -203,16 +203,16 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     fn device(&mut self, device: &DeviceInfo) {
-        let private = device.private_key.map(|key| key.0);
-        let public = device.public_key.map(|key| key.0);
+        let private = device.private_key.as_ref().map(SecretKey::as_bytes);
+        let public = device.public_key.as_ref().map(|key| &key.0);
         match self.form {
             Form::Pretty => return self.pretty_device(device),
             Form::Configuration => return self.configured_device(device),
             Form::Dump => {
                 self.line();
-                self.key(private.as_ref());
+                self.key(private);
                 self.put("\t");
-                self.key(public.as_ref());
+                self.key(public);
                 self.put("\t");
                 self.number(device.listen_port);
                 self.put("\t");
@@ -220,8 +220,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
             }
             Form::PublicKey | Form::PrivateKey => {
                 self.line();
-                let key = if self.form == Form::PublicKey { &public } else { &private };
-                self.key(key.as_ref());
+                self.key(if self.form == Form::PublicKey { public } else { private });
             }
             Form::ListenPort => {
                 self.line();
@@ -253,7 +252,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
             self.key(Some(&key.0));
             self.put("\n");
         }
-        self.secret("private key", device.private_key);
+        self.secret("private key", device.private_key.as_ref());
         if device.listen_port != 0 {
             self.label("listening port");
             self.write(format_args!("{}\n", device.listen_port));
@@ -272,18 +271,18 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         if device.fwmark != 0 {
             self.write(format_args!("FwMark = {:#x}\n", device.fwmark));
         }
-        if let Some(key) = device.private_key {
+        if let Some(key) = &device.private_key {
             self.put("PrivateKey = ");
-            self.key(Some(&key.0));
+            self.key(Some(key.as_bytes()));
             self.put("\n");
         }
         self.put("\n");
     }
 
     fn begin_peer(&mut self, peer: &PeerInfo) -> Result<(), Fault> {
-        (self.peer, self.ips) = (Some(*peer), 0);
+        (self.peer, self.ips) = (Some(PeerInfo { preshared_key: None, ..*peer }), 0);
         self.peers = self.peers.saturating_add(1);
-        let preshared_key = peer.preshared_key.map(|key| key.0);
+        let preshared_key = peer.preshared_key.as_ref().map(SecretKey::as_bytes);
         match self.form {
             Form::PublicKey | Form::PrivateKey | Form::ListenPort | Form::Fwmark => return Ok(()),
             Form::Pretty => {
@@ -291,7 +290,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                 self.heading(YELLOW, "peer");
                 self.key(Some(&peer.public_key.0));
                 self.end_heading();
-                self.secret("preshared key", peer.preshared_key);
+                self.secret("preshared key", peer.preshared_key.as_ref());
                 if peer.endpoint.is_some() {
                     self.label("endpoint");
                     self.endpoint(peer.endpoint);
@@ -310,7 +309,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                 self.put("\n");
                 if preshared_key.is_some() {
                     self.put("PresharedKey = ");
-                    self.key(preshared_key.as_ref());
+                    self.key(preshared_key);
                     self.put("\n");
                 }
                 return Ok(());
@@ -325,13 +324,13 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         }
         self.put("\t");
         match self.form {
-            Form::PresharedKeys => self.key(preshared_key.as_ref()),
+            Form::PresharedKeys => self.key(preshared_key),
             Form::Endpoints => self.endpoint(peer.endpoint),
             Form::LatestHandshakes => self.handshake(peer),
             Form::Transfer => self.transfer(peer),
             Form::PersistentKeepalive => self.or_off(peer.persistent_keepalive),
             Form::Dump => {
-                self.key(preshared_key.as_ref());
+                self.key(preshared_key);
                 self.put("\t");
                 self.endpoint(peer.endpoint);
                 self.put("\t");

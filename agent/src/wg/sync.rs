@@ -9,7 +9,7 @@
 //! order, as `setconf` would.
 
 use proto_core::ip::IpNet;
-use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
+use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{DeviceChange, DeviceInfo, Event, PeerInfo};
 use proto_core::protocol::message::{Code, Subject, peer};
@@ -173,7 +173,7 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
     set: &mut [u8],
 ) -> Result<(), Fault> {
     lookup.mark_shared(wanted)?;
-    let asked = wanted.device;
+    let asked = wanted.device.clone();
     let mut sync = Sync {
         wanted,
         lookup,
@@ -260,7 +260,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
 
     fn event(&mut self, event: &Event) -> Result<(), Fault> {
         match event {
-            Event::Device(device) => self.device = Some(*device),
+            Event::Device(device) => self.device = Some(device.clone()),
             Event::Peer(info) => {
                 self.settle()?;
                 self.peer(info)?;
@@ -295,7 +295,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
                 wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && self.round == 0,
                 peer::ENDPOINT,
             ),
-            (wanted.wanted_preshared_key() != info.preshared_key, peer::PRESHARED_KEY),
+            (wanted.wanted_preshared_key() != info.preshared_key.as_ref(), peer::PRESHARED_KEY),
             (wanted.keepalive != info.persistent_keepalive, peer::PERSISTENT_KEEPALIVE),
         ];
         let fields =
@@ -332,7 +332,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
         if self.next == 0 && self.round == 0 {
             return Ok(());
         }
-        let own = self.device.and_then(|device| device.public_key);
+        let own = self.device.as_ref().and_then(|device| device.public_key);
         let (mut peer, mut found) = (Peer::new(0, 0), Peer::new(0, 0));
         for n in 0..self.wanted.count {
             self.wanted.peer(n, &mut peer)?;
@@ -369,11 +369,11 @@ impl<F: File> Sync<'_, '_, '_, F> {
 
     /// What of the device differs.
     fn device_change(&self, asked: &DeviceChange) -> DeviceChange {
-        let Some(has) = self.device else { return *asked };
-        let key = asked.private_key.unwrap_or(SecretKey([0; KEY_LEN]));
-        let same_key = match has.private_key {
+        let Some(has) = &self.device else { return asked.clone() };
+        let key = asked.private_key.clone().unwrap_or(SecretKey::ZERO);
+        let same_key = match &has.private_key {
             None => key.is_zero(),
-            Some(private) => !key.is_zero() && private == key.clamped(),
+            Some(private) => !key.is_zero() && *private == key.clone().clamped(),
         };
         DeviceChange {
             private_key: Some(key).filter(|_| !same_key),

@@ -25,7 +25,7 @@ pub(crate) trait Sink: Write {
 #[inline(never)]
 pub(super) fn key(out: &mut dyn Sink, key: &[u8; KEY_LEN]) {
     let mut text = [0; KEY_TEXT_LEN];
-    SecretKey(*key).write(&mut text);
+    SecretKey::new(*key).write(&mut text);
     out.bytes(&text);
     text.as_mut_slice().zeroize();
 }

@@ -26,7 +26,7 @@ pub(super) const KEEPALIVE: u8 = 8;
 pub(super) const SHARED: u8 = 16;
 
 /// A peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// [`REMOVE`] and so on.
     pub(super) flags: u8,
@@ -108,7 +108,7 @@ impl Peer {
             flags,
             mark: Mark::Missing,
             key: PublicKey([0; KEY_LEN]),
-            preshared_key: SecretKey([0; KEY_LEN]),
+            preshared_key: SecretKey::ZERO,
             endpoint: None,
             keepalive: 0,
             first_ip,
@@ -118,7 +118,7 @@ impl Peer {
     }
 
     #[inline(never)]
-    fn to_bytes(self, bytes: &mut [u8; PEER]) {
+    fn to_bytes(&self, bytes: &mut [u8; PEER]) {
         let mut put = Put(bytes);
         put.array([self.flags, self.mark.to_byte()]);
         let (family, address) = self.endpoint.map_or((0, [0; 16]), |to| ip_bytes(to.ip()));
@@ -136,7 +136,7 @@ impl Peer {
         put.array(self.first_ip.to_le_bytes());
         put.array(self.ips.count.to_le_bytes());
         put.array(self.ips.sum.to_le_bytes());
-        put.array(self.preshared_key.0);
+        put.array(*self.preshared_key.as_bytes());
     }
 
     /// Becomes what [`Peer::to_bytes`] wrote. In place: it is too long to be handed up for each peer.
@@ -154,7 +154,7 @@ impl Peer {
         self.key = PublicKey(get.array());
         (self.next, self.first_ip) = (get.u32(), get.u32());
         self.ips = SetSum { count: get.u32(), sum: u64::from_le_bytes(get.array()) };
-        self.preshared_key = SecretKey(get.array());
+        *self.preshared_key.as_mut_bytes() = get.array();
     }
 
     /// The numbers of its allowed IPs.
@@ -168,8 +168,8 @@ impl Peer {
     }
 
     /// The preshared key it is to have.
-    pub(super) fn wanted_preshared_key(&self) -> Option<SecretKey> {
-        Some(self.preshared_key).filter(|key| !key.is_zero())
+    pub(super) fn wanted_preshared_key(&self) -> Option<&SecretKey> {
+        Some(&self.preshared_key).filter(|key| !key.is_zero())
     }
 
     /// All that the configuration says about it.
@@ -177,7 +177,7 @@ impl Peer {
         PeerChange {
             remove: self.is(REMOVE),
             replace_allowed_ips: self.is(REPLACE),
-            preshared_key: Some(self.preshared_key).filter(|_| self.is(PRESHARED_KEY)),
+            preshared_key: self.is(PRESHARED_KEY).then(|| self.preshared_key.clone()),
             endpoint: self.endpoint,
             persistent_keepalive: Some(self.keepalive).filter(|_| self.is(KEEPALIVE)),
             ..PeerChange::new(self.key)
@@ -290,7 +290,7 @@ mod tests {
             let mut peer = Peer::new(REPLACE | KEEPALIVE, 7);
             peer.mark = Mark::Differs(9);
             peer.key = PublicKey([3; 32]);
-            peer.preshared_key = SecretKey([4; 32]);
+            peer.preshared_key = SecretKey::new([4; 32]);
             peer.endpoint = endpoint.map(|text| text.parse().unwrap());
             peer.keepalive = 0xfffe;
             peer.ips = SetSum { count: 5, sum: u64::MAX - 1 };

@@ -16,14 +16,14 @@ use super::Seeds;
 use super::input::{Input, chunk};
 
 fn session() -> (Channel, Channel) {
-    let client = StaticKey::new(SecretKey([1; 32]));
-    let router = StaticKey::new(SecretKey([2; 32]));
+    let client = StaticKey::new(SecretKey::new([1; 32]));
+    let router = StaticKey::new(SecretKey::new([2; 32]));
     let public = router.public();
     let (mut there, mut back) = ([0; INITIATION_LEN], [0; RESPONSE_LEN]);
-    let key = SecretKey([3; 32]);
+    let key = SecretKey::new([3; 32]);
     let begun = Initiator::begin(&client, &public, Wire::Udp, 7, 1, &key, None, &mut there);
     let initiation = Initiation::parse(&there, &Gatekeys::of(&public)).expect("a real one");
-    let opened = initiation.open(&router, Wire::Udp, &SecretKey([4; 32])).expect("a real one");
+    let opened = initiation.open(&router, Wire::Udp, &SecretKey::new([4; 32])).expect("a real one");
     let (_, router) = opened.respond(&mut back).expect("room");
     let client = begun.and_then(|(_, mut initiator)| initiator.response(&back));
     (client.expect("a real one"), router)

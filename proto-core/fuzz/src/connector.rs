@@ -23,8 +23,9 @@ const PATIENCE: Patience = Patience { resend: 300, give_up: 10_000 };
 /// Handshakes in one input: each is ten pieces of curve arithmetic.
 const HANDSHAKES: u8 = 12;
 
-static KEYS: LazyLock<(StaticKey, StaticKey)> =
-    LazyLock::new(|| (StaticKey::new(SecretKey([1; 32])), StaticKey::new(SecretKey([2; 32]))));
+static KEYS: LazyLock<(StaticKey, StaticKey)> = LazyLock::new(|| {
+    (StaticKey::new(SecretKey::new([1; 32])), StaticKey::new(SecretKey::new([2; 32])))
+});
 
 fn gate() -> Gatekeys {
     Gatekeys::of(&KEYS.1.public())
@@ -69,7 +70,7 @@ impl Router {
             return;
         }
         self.answered += 1;
-        let ephemeral = SecretKey([100 + self.answered; 32]);
+        let ephemeral = SecretKey::new([100 + self.answered; 32]);
         let opened = initiation.open(&KEYS.1, Wire::Udp, &ephemeral).expect("the client's own");
         assert_eq!(opened.client, KEYS.0.public());
         if !self.stamps.insert(opened.stamp) {
@@ -101,7 +102,7 @@ impl Client {
             *seed += 1;
             // A clock that stands still, or goes back.
             let stamp = u64::from(200 - *seed);
-            Fresh { ephemeral: SecretKey([*seed; 32]), index: (*seed).into(), stamp }
+            Fresh { ephemeral: SecretKey::new([*seed; 32]), index: (*seed).into(), stamp }
         };
         match self.connector.poll(self.now, &mut fresh, &mut out) {
             Ok(Step::Send(len)) => {

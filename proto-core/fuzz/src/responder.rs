@@ -29,8 +29,8 @@ struct Fixed {
 }
 
 static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
-    let client = StaticKey::new(SecretKey([1; 32]));
-    let router = StaticKey::new(SecretKey([2; 32]));
+    let client = StaticKey::new(SecretKey::new([1; 32]));
+    let router = StaticKey::new(SecretKey::new([2; 32]));
     let gate = Gatekeys::of(&router.public());
     let cookie = Cookie::of(&[5; 32], b"here");
     let (_, initiation) = begin(&client, &router);
@@ -43,14 +43,14 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
 
 fn begin(client: &StaticKey, router: &StaticKey) -> (Initiator, Vec<u8>) {
     let mut packet = vec![0; INITIATION_LEN];
-    let (ephemeral, router) = (SecretKey([3; 32]), router.public());
+    let (ephemeral, router) = (SecretKey::new([3; 32]), router.public());
     let begun =
         Initiator::begin(client, &router, Wire::Udp, 7, 1_000, &ephemeral, None, &mut packet);
     (begun.expect("room").1, packet)
 }
 
 fn respond(initiation: &Initiation<'_>, router: &StaticKey) -> Option<(Vec<u8>, Channel)> {
-    let opened = initiation.open(router, Wire::Udp, &SecretKey([4; 32]))?;
+    let opened = initiation.open(router, Wire::Udp, &SecretKey::new([4; 32]))?;
     let mut response = vec![0; RESPONSE_LEN];
     let (len, channel) = opened.respond(&mut response).expect("room");
     assert_eq!(len, RESPONSE_LEN);
@@ -99,7 +99,7 @@ fn initiation(packet: &[u8]) {
     if let Some((response, _)) = answer {
         assert_eq!(response, FIXED.response);
     }
-    let serial = parsed.open(router, Wire::Serial, &SecretKey([4; 32]));
+    let serial = parsed.open(router, Wire::Serial, &SecretKey::new([4; 32]));
     assert!(serial.is_none(), "it was made for another wire");
 }
 

@@ -25,7 +25,7 @@ type Peer = (PeerChange, Vec<AllowedIpChange>);
 fn any_device(input: &mut Input<'_>) -> DeviceChange {
     let what = input.byte();
     DeviceChange {
-        private_key: (what & 1 != 0).then_some(SecretKey([3; 32])),
+        private_key: (what & 1 != 0).then_some(SecretKey::new([3; 32])),
         listen_port: (what & 2 != 0).then(|| input.u16()),
         fwmark: (what & 4 != 0).then(|| input.u32()),
         replace_peers: what & 8 != 0,
@@ -41,7 +41,7 @@ fn any_peer(input: &mut Input<'_>, nth: usize) -> PeerChange {
         remove: what & 1 != 0,
         update_only: what & 2 != 0,
         replace_allowed_ips: what & 4 != 0,
-        preshared_key: (what & 8 != 0).then_some(SecretKey([7; 32])),
+        preshared_key: (what & 8 != 0).then_some(SecretKey::new([7; 32])),
         endpoint: match what & 0x30 {
             0x10 => Some(SocketAddrV4::new(input.array().into(), input.u16()).into()),
             0x20 => {
@@ -112,7 +112,7 @@ fn decode(sent: &[Vec<u8>]) -> (DeviceChange, Vec<Peer>) {
         for a in &attributes[1..] {
             assert!(nth == 0 || a.ty == WGDEVICE_A_PEERS, "the device again");
             match a.ty {
-                WGDEVICE_A_PRIVATE_KEY => device.private_key = a.array().ok().map(SecretKey),
+                WGDEVICE_A_PRIVATE_KEY => device.private_key = a.array().ok().map(SecretKey::new),
                 WGDEVICE_A_LISTEN_PORT => device.listen_port = a.u16().ok(),
                 WGDEVICE_A_FWMARK => device.fwmark = a.u32().ok(),
                 WGDEVICE_A_FLAGS => device.replace_peers = a.u32() == Ok(WGDEVICE_F_REPLACE_PEERS),
@@ -134,7 +134,7 @@ fn take_peer(peers: &mut Vec<Peer>, entry: &Attribute<'_>, may_go_on: bool) {
     let mut ips = Vec::new();
     for a in &attributes[1..] {
         match a.ty {
-            WGPEER_A_PRESHARED_KEY => peer.preshared_key = a.array().ok().map(SecretKey),
+            WGPEER_A_PRESHARED_KEY => peer.preshared_key = a.array().ok().map(SecretKey::new),
             WGPEER_A_ENDPOINT => peer.endpoint = Some(endpoint(a.payload)),
             WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => peer.persistent_keepalive = a.u16().ok(),
             WGPEER_A_FLAGS => {

@@ -29,7 +29,7 @@ impl Sink for Told {
             Event::AllowedIp(net) => assert!(net.is_valid() && !self.0.is_empty()),
             Event::Peer(_) => assert!(!self.0.is_empty()),
         }
-        self.0.push(*event);
+        self.0.push(event.clone());
     }
 
     fn resolve(&mut self, host: &Host<'_>) -> Option<SocketAddr> {
@@ -67,7 +67,7 @@ fn write(events: &[Event], room: usize) -> Vec<u8> {
         match event {
             Event::Device(device) => {
                 let change = DeviceChange {
-                    private_key: device.private_key,
+                    private_key: device.private_key.clone(),
                     listen_port: Some(device.listen_port),
                     fwmark: Some(device.fwmark),
                     replace_peers: true,
@@ -77,7 +77,7 @@ fn write(events: &[Event], room: usize) -> Vec<u8> {
             Event::AllowedIp(net) => ips.push(AllowedIpChange { net: *net, remove: false }),
             Event::Peer(peer) => {
                 let change = PeerChange {
-                    preshared_key: peer.preshared_key,
+                    preshared_key: peer.preshared_key.clone(),
                     endpoint: peer.endpoint,
                     persistent_keepalive: Some(peer.persistent_keepalive),
                     ..PeerChange::new(peer.public_key)
@@ -113,7 +113,7 @@ pub fn run(data: &[u8]) {
     let (again, told) = read(&write(&events, 512 + usize::from(seed)), || usize::MAX);
     assert_eq!(again, Ok(true));
     let ips = |events: &[Event]| -> Vec<Event> {
-        events.iter().filter(|event| matches!(event, Event::AllowedIp(_))).copied().collect()
+        events.iter().filter(|event| matches!(event, Event::AllowedIp(_))).cloned().collect()
     };
     assert_eq!(ips(&told), ips(&events));
 }

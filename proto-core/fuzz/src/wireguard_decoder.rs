@@ -35,15 +35,18 @@ fn device(w: &mut Writer<'_>, info: &DeviceInfo) -> Result<(), Full> {
     w.u32(WGDEVICE_A_FWMARK, info.fwmark)?;
     w.u32(WGDEVICE_A_IFINDEX, info.ifindex)?;
     w.string(WGDEVICE_A_IFNAME, info.ifname.as_str())?;
-    if let (Some(private), Some(public)) = (info.private_key, info.public_key) {
-        w.bytes(WGDEVICE_A_PRIVATE_KEY, &private.0)?;
+    if let (Some(private), Some(public)) = (&info.private_key, info.public_key) {
+        w.bytes(WGDEVICE_A_PRIVATE_KEY, private.as_bytes())?;
         w.bytes(WGDEVICE_A_PUBLIC_KEY, &public.0)?;
     }
     Ok(())
 }
 
 fn peer(w: &mut Writer<'_>, info: &PeerInfo, padded: bool) -> Result<(), Full> {
-    w.bytes(WGPEER_A_PRESHARED_KEY, &info.preshared_key.map_or([0; 32], |key| key.0))?;
+    w.bytes(
+        WGPEER_A_PRESHARED_KEY,
+        info.preshared_key.as_ref().unwrap_or(&SecretKey::ZERO).as_bytes(),
+    )?;
     let time = info.latest_handshake.unwrap_or(Handshake { secs: 0, nanos: 0 });
     let time = [time.secs.to_ne_bytes(), time.nanos.to_ne_bytes()].concat();
     w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &time)?;
@@ -96,7 +99,7 @@ fn any_peer(input: &mut Input<'_>, nth: u16) -> PeerInfo {
     let scope = u32::from(what >> 4);
     PeerInfo {
         public_key: PublicKey(key(nth)),
-        preshared_key: (what & 1 != 0).then_some(SecretKey([7; 32])),
+        preshared_key: (what & 1 != 0).then_some(SecretKey::new([7; 32])),
         endpoint: match what & 6 {
             0 => None,
             2 => Some(SocketAddrV4::new(input.array().into(), input.u16()).into()),
@@ -117,13 +120,13 @@ fn any_dump(input: &mut Input<'_>) -> Dump {
     let info = DeviceInfo {
         ifindex: 7,
         ifname: "wg0".parse().expect("a name"),
-        private_key: (what & 1 != 0).then_some(SecretKey([3; 32])),
+        private_key: (what & 1 != 0).then_some(SecretKey::new([3; 32])),
         public_key: (what & 1 != 0).then_some(PublicKey([4; 32])),
         listen_port: input.u16(),
         fwmark: u32::from(what),
         flags: 0,
     };
-    let mut dump = Dump { events: vec![Event::Device(info)], ..Dump::default() };
+    let mut dump = Dump { events: vec![Event::Device(info.clone())], ..Dump::default() };
     let (mut nth, mut goes_on, mut complete) = (0_u16, false, false);
     loop {
         let mut buf = vec![0; 1 << 14];

@@ -33,7 +33,7 @@ pub const TEXT_MAX: usize = 56;
 pub const NAME_MAX: usize = 24;
 
 /// One thing that a configuration says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Item<'t> {
     /// The device's key; all zero removes it.
     PrivateKey(SecretKey),

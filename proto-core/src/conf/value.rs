@@ -140,12 +140,8 @@ impl Field {
                 (seconds.map(Item::PersistentKeepalive), KEEPALIVE)
             }
             Self::Endpoint => (endpoint(text).map(Item::Endpoint), ENDPOINT),
-            Self::PrivateKey => {
-                (decode(text).ok().map(|key| Item::PrivateKey(SecretKey(key))), KEY)
-            }
-            Self::PresharedKey => {
-                (decode(text).ok().map(|key| Item::PresharedKey(SecretKey(key))), KEY)
-            }
+            Self::PrivateKey => (SecretKey::from_base64(text).ok().map(Item::PrivateKey), KEY),
+            Self::PresharedKey => (SecretKey::from_base64(text).ok().map(Item::PresharedKey), KEY),
             Self::PublicKey | Self::Peer => {
                 (decode(text).ok().map(|key| Item::PublicKey(PublicKey(key))), KEY)
             }

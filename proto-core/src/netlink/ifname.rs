@@ -8,8 +8,14 @@ use super::text::Text;
 /// The longest name in bytes: `IFNAMSIZ` (`linux/if.h`) without its NUL.
 pub const IFNAME_MAX: usize = 15;
 
-/// An interface name the kernel would take: 1 to 15 bytes of UTF-8 without `/`, `:`, NUL or white
-/// space, and neither `.` nor `..` (`dev_valid_name` in `net/core/dev.c`).
+/// A name that an interface can have: 1 to 15 bytes of UTF-8 without `/`, `:`, `%`, NUL or white space, and
+/// neither `.` nor `..` (`dev_valid_name` in `net/core/dev.c`).
+///
+/// The kernel takes a `%` only as `%d`, for which it puts a number: the interface then has another name
+/// than the one that was asked for. So no interface has a `%` in its name, and none can be made by one.
+///
+/// `parse` takes every name the kernel may report. A name that comes from a file or an image goes through
+/// [`IfName::plain`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfName(Text<IFNAME_MAX>);
 
@@ -17,15 +23,28 @@ pub struct IfName(Text<IFNAME_MAX>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IfNameError;
 
+impl IfNameError {
+    /// What a name looks like.
+    pub const WORDS: &str =
+        "not an interface name: 1 to 15 of the letters a-z A-Z, digits and _ = + . -";
+}
+
 impl fmt::Display for IfNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an interface name: 1 to 15 bytes without `/`, `:` or white space")
+        f.write_str(Self::WORDS)
     }
 }
 
 impl core::error::Error for IfNameError {}
 
 impl IfName {
+    /// Parses the name that a file or an image gives to an interface, as wg-quick(8) does: letters,
+    /// digits and `_=+.-`.
+    pub fn plain(text: &str) -> Result<Self, IfNameError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
+        if text.bytes().all(plain) { text.parse() } else { Err(IfNameError) }
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -33,10 +52,10 @@ impl IfName {
     }
 }
 
-/// The bytes the kernel refuses inside a name. Its `isspace` is that of Latin-1, so 0xa0, which
+/// The bytes that cannot be inside a name. The kernel's `isspace` is that of Latin-1, so 0xa0, which
 /// also occurs inside UTF-8 characters, is among them.
 const fn refused(byte: u8) -> bool {
-    matches!(byte, 0 | b'/' | b':' | b'\t'..=b'\r' | b' ' | 0xa0)
+    matches!(byte, 0 | b'%' | b'/' | b':' | b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
 impl FromStr for IfName {
@@ -88,5 +107,24 @@ mod tests {
             assert_eq!(bad.parse::<IfName>(), Err(IfNameError), "{bad:?}");
         }
         assert_eq!("sixteen-bytes-ok".parse::<IfName>(), Err(IfNameError));
+    }
+
+    #[test]
+    fn a_percent_sign_would_make_an_interface_of_another_name() {
+        for bad in ["wg%d", "%", "wg%", "%d%d", "wg%s", "wg0%"] {
+            assert_eq!(bad.parse::<IfName>(), Err(IfNameError), "{bad}");
+            assert_eq!(IfName::plain(bad), Err(IfNameError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn files_and_images_give_the_names_that_wg_quick_takes() {
+        for good in ["wg0", "a", "_=+.-", "fifteen-letters", "..."] {
+            assert_eq!(IfName::plain(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", "wg\u{e9}", "wg@2", "exactly15bytes!", "sixteen-letters-", "a b"]
+        {
+            assert_eq!(IfName::plain(bad), Err(IfNameError), "{bad:?}");
+        }
     }
 }

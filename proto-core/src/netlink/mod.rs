@@ -36,7 +36,7 @@ pub mod write;
 
 pub use errno::Errno;
 pub use exchange::{Attempts, Exchange, ExchangeError, Expect, KernelError, State};
-pub use ifname::IfName;
+pub use ifname::{IfName, IfNameError};
 pub use read::{Attribute, AttributeError, Attributes, Message, Messages, ParseError};
 pub use write::{Full, Writer};
 

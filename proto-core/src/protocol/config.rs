@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Name;
 use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
-use crate::netlink::IfName;
+use crate::netlink::{IfName, IfNameError};
 
 /// The most bytes of one encoded record. `tests` hold the longest of each kind against it.
 pub const MAX_RECORD: usize = 264;
@@ -377,7 +377,7 @@ impl core::fmt::Display for ConfigError {
             Self::Duplicate => "given twice",
             Self::Prefix => "the prefix is longer than the address",
             Self::HostBits => "bits are set after the prefix",
-            Self::Name => "not an interface name",
+            Self::Name => IfNameError::WORDS,
             Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
             Self::Host => "a host name that cannot be one, or not right behind its peer",
@@ -426,7 +426,10 @@ impl Checker {
         let item = match record {
             Record::Interface(interface) => {
                 self.started = true;
-                interface.name.parse::<IfName>().map_err(|_| ConfigError::Name)?;
+                // The kernel may have an interface that no image could name.
+                let name = &interface.name;
+                let name = if self.any_order { name.parse() } else { IfName::plain(name) };
+                name.map_err(|_| ConfigError::Name)?;
                 if !(68..=65_535).contains(&interface.mtu) {
                     return Err(ConfigError::Mtu);
                 }

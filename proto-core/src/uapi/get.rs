@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 use super::unhex;
 use crate::conf::Host;
 use crate::conf::value::{endpoint, net};
-use crate::key::{PublicKey, SecretKey};
+use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
 use crate::protocol::session::public;
@@ -182,11 +182,13 @@ impl Known {
     /// Tells the last peer, or the device if there was none.
     fn tell(&mut self, sink: &mut dyn Sink) {
         if !core::mem::replace(&mut self.told, true) {
-            sink.event(&Event::Device(self.device));
+            sink.event(&Event::Device(self.device.clone()));
         }
-        if let Some(peer) = self.peer.take() {
-            sink.event(&Event::Peer(peer));
+        if let Some(peer) = &self.peer {
+            sink.event(&Event::Peer(peer.clone()));
         }
+        // In its place: what `take` moves away stays there as well.
+        self.peer = None;
     }
 
     /// Takes note of a setting. Nothing if its value is wrong.
@@ -198,7 +200,9 @@ impl Known {
         match field {
             Field::PublicKey => {
                 self.tell(sink);
-                self.peer = Some(PeerInfo::new(PublicKey(unhex(value)?)));
+                let mut key = [0; KEY_LEN];
+                unhex(value, &mut key)?;
+                self.peer = Some(PeerInfo::new(PublicKey(key)));
                 return Some(());
             }
             Field::Errno => {
@@ -213,10 +217,8 @@ impl Known {
                 Field::ListenPort => device.listen_port = short?,
                 Field::Fwmark => device.fwmark = number?.try_into().ok()?,
                 Field::PrivateKey => {
-                    let key = SecretKey(unhex(value)?);
-                    if !key.is_zero() {
-                        (device.private_key, device.public_key) = (Some(key), Some(public(key)));
-                    }
+                    let key = secret(value, &mut device.private_key)?;
+                    device.public_key = key.map(public);
                 }
                 // Of a peer, and there is none.
                 _ => {}
@@ -225,7 +227,7 @@ impl Known {
         };
         match field {
             Field::PresharedKey => {
-                peer.preshared_key = Some(SecretKey(unhex(value)?)).filter(|key| !key.is_zero());
+                secret(value, &mut peer.preshared_key)?;
             }
             Field::Endpoint => {
                 let host = endpoint(value)?;
@@ -248,6 +250,18 @@ impl Known {
         }
         Some(())
     }
+}
+
+/// Reads a secret key to where it is kept: nothing there if all its bytes are zero. `None` if it is not
+/// a key.
+#[cfg_attr(feature = "small", inline(never))]
+fn secret<'k>(text: &[u8], place: &'k mut Option<SecretKey>) -> Option<Option<&'k SecretKey>> {
+    let key = place.insert(SecretKey::ZERO);
+    let read = unhex(text, key.as_mut_bytes());
+    if read.is_none() || key.is_zero() {
+        *place = None;
+    }
+    read.map(|()| place.as_ref())
 }
 
 /// A number in digits and nothing else.

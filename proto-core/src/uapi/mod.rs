@@ -45,11 +45,11 @@ fn hex(key: &[u8; KEY_LEN]) -> [u8; HEX_LEN] {
     text
 }
 
-/// Reads a key from hexadecimal digits, in a time that does not depend on it.
+/// Reads a key from hexadecimal digits, in a time that does not depend on it. `None` if the text is not
+/// that of a key.
 #[cfg_attr(feature = "small", inline(never))]
-fn unhex(text: &[u8]) -> Option<[u8; KEY_LEN]> {
+fn unhex(text: &[u8], key: &mut [u8; KEY_LEN]) -> Option<()> {
     let text: &[u8; HEX_LEN] = text.try_into().ok()?;
-    let mut key = [0; KEY_LEN];
     let mut good = 0xff;
     // All ones below the bound, else zeros.
     let below = |number: u8, bound: u16| (u16::from(number).wrapping_sub(bound) >> 8) as u8;
@@ -61,7 +61,7 @@ fn unhex(text: &[u8]) -> Option<[u8; KEY_LEN]> {
             *byte = *byte << 4 | digit & is_digit | letter.wrapping_add(10) & is_letter;
         }
     }
-    (good == 0xff).then_some(key)
+    (good == 0xff).then_some(())
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn put_key(writer: &mut Writer<'_>, name: &[u8], text: &[u8]) -> Result<(), Full
 pub(crate) fn device(writer: &mut Writer<'_>, change: &DeviceChange) -> Result<(), Full> {
     writer.all(|writer| {
         if let Some(secret) = &change.private_key {
-            key(writer, "private_key", &secret.0)?;
+            key(writer, "private_key", secret.as_bytes())?;
         }
         if let Some(port) = change.listen_port {
             put(writer, format_args!("listen_port={port}\n"))?;
@@ -74,7 +74,7 @@ pub(crate) fn peer(writer: &mut Writer<'_>, change: &PeerChange) -> Result<(), F
             return writer.text(b"remove=true\n");
         }
         if let Some(secret) = &change.preshared_key {
-            key(writer, "preshared_key", &secret.0)?;
+            key(writer, "preshared_key", secret.as_bytes())?;
         }
         if let Some(to) = change.endpoint {
             put(writer, format_args!("endpoint={}\n", Shown(to)))?;

@@ -20,7 +20,7 @@ struct Told(Vec<Event>);
 
 impl Sink for Told {
     fn event(&mut self, event: &Event) {
-        self.0.push(*event);
+        self.0.push(event.clone());
     }
 
     fn resolve(&mut self, host: &Host<'_>) -> Option<SocketAddr> {
@@ -71,11 +71,11 @@ fn answer() -> (String, Vec<Event>) {
         "00".repeat(32),
         "03".repeat(32),
     );
-    let key = SecretKey(key);
+    let key = SecretKey::new(key);
     let events = vec![
         Event::Device(DeviceInfo {
-            private_key: Some(key),
-            public_key: Some(crate::protocol::session::StaticKey::new(key).public()),
+            private_key: Some(key.clone()),
+            public_key: Some(crate::protocol::session::public(&key)),
             listen_port: 51_820,
             fwmark: 51_820,
             ..device()
@@ -83,7 +83,7 @@ fn answer() -> (String, Vec<Event>) {
         Event::AllowedIp(net("10.0.0.0/8")),
         Event::AllowedIp(net("::/0")),
         Event::Peer(PeerInfo {
-            preshared_key: Some(SecretKey([0xab; 32])),
+            preshared_key: Some(SecretKey::new([0xab; 32])),
             endpoint: Some("[fd00::1]:7".parse().unwrap()),
             persistent_keepalive: 25,
             latest_handshake: Some(Handshake { secs: 1_700_000_000, nanos: 5 }),
@@ -166,7 +166,7 @@ fn a_change_is_lines() {
     let mut encoder = SetEncoder::new(&mut buf, NO_FAMILY, name());
     assert!(encoder.message(1).is_none());
     let change = DeviceChange {
-        private_key: Some(SecretKey([0x0f; 32])),
+        private_key: Some(SecretKey::new([0x0f; 32])),
         listen_port: Some(7),
         fwmark: Some(0),
         replace_peers: true,
@@ -174,7 +174,7 @@ fn a_change_is_lines() {
     encoder.device(&change).unwrap();
     encoder
         .peer(&PeerChange {
-            preshared_key: Some(SecretKey([0xa9; 32])),
+            preshared_key: Some(SecretKey::new([0xa9; 32])),
             endpoint: Some("192.0.2.1:7".parse().unwrap()),
             persistent_keepalive: Some(25),
             replace_allowed_ips: true,
@@ -222,10 +222,16 @@ fn a_peer_goes_on_in_the_next_message() {
     encoder.allowed_ip(&ip).unwrap();
     assert_eq!(written(&mut encoder), wanted);
     let big = PeerChange {
-        preshared_key: Some(SecretKey([1; 32])),
+        preshared_key: Some(SecretKey::new([1; 32])),
         ..PeerChange::new(PublicKey([1; 32]))
     };
     assert_eq!(encoder.peer(&big), Err(SetError::NoProgress));
+}
+
+/// What hexadecimal digits are as a key.
+fn unhexed(text: &[u8]) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    unhex(text, &mut key).map(|()| key)
 }
 
 proptest! {
@@ -233,12 +239,12 @@ proptest! {
     fn keys_go_both_ways(key: [u8; 32], at in 0..64_usize, byte: u8) {
         let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         prop_assert_eq!(&hex(&key)[..], text.as_bytes());
-        prop_assert_eq!(unhex(text.as_bytes()), Some(key));
-        prop_assert_eq!(unhex(text.to_uppercase().as_bytes()), Some(key));
+        prop_assert_eq!(unhexed(text.as_bytes()), Some(key));
+        prop_assert_eq!(unhexed(text.to_uppercase().as_bytes()), Some(key));
         let mut other = text.into_bytes();
         other[at] = byte;
-        prop_assert_eq!(unhex(&other).is_some(), byte.is_ascii_hexdigit());
-        prop_assert_eq!(unhex(&other[1..]), None);
+        prop_assert_eq!(unhexed(&other).is_some(), byte.is_ascii_hexdigit());
+        prop_assert_eq!(unhexed(&other[1..]), None);
     }
 
     #[test]
@@ -272,7 +278,7 @@ proptest! {
         let mut text = String::new();
         let mut wanted = Vec::new();
         let change = DeviceChange {
-            private_key: Some(SecretKey(secret)),
+            private_key: Some(SecretKey::new(secret)),
             listen_port: Some(port),
             fwmark: Some(mark),
             replace_peers: true,
@@ -280,7 +286,7 @@ proptest! {
         encoder.device(&change).unwrap();
         for key in keys {
             let change = PeerChange {
-                preshared_key: Some(SecretKey(secret)),
+                preshared_key: Some(SecretKey::new(secret)),
                 persistent_keepalive: Some(keepalive),
                 endpoint: Some(to.into()),
                 ..PeerChange::new(PublicKey(key))

@@ -277,7 +277,7 @@ pub fn records() -> Examples<Record> {
         Peer { public_key: key(), preshared_key: None, endpoint: None, persistent_keepalive: 0 };
     let full = Peer {
         public_key: PublicKey(counting(0x60)),
-        preshared_key: Some(SecretKey(counting(0x80))),
+        preshared_key: Some(SecretKey::new(counting(0x80))),
         endpoint: Some(endpoint("192.0.2.1:51820")),
         persistent_keepalive: 25,
     };
@@ -287,7 +287,7 @@ pub fn records() -> Examples<Record> {
         ..bare.clone()
     };
     vec![
-        ("interface", interface(PrivateKey::Given(SecretKey(counting(0xa0))))),
+        ("interface", interface(PrivateKey::Given(SecretKey::new(counting(0xa0))))),
         ("interface-none", interface(PrivateKey::None)),
         ("interface-generate", interface(PrivateKey::Generate)),
         ("address", Record::Address(net("10.0.0.1/24"))),

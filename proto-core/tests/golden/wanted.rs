@@ -26,11 +26,11 @@ fn key(number: u32) -> [u8; 32] {
 }
 
 fn secret(number: u32) -> Option<SecretKey> {
-    Some(SecretKey(key(number)))
+    Some(SecretKey::new(key(number)))
 }
 
 /// All zero takes a key away.
-const NO_KEY: Option<SecretKey> = Some(SecretKey([0; 32]));
+const NO_KEY: Option<SecretKey> = Some(SecretKey::ZERO);
 
 /// Nothing about the device changes.
 const SAME: DeviceChange =
@@ -143,7 +143,7 @@ pub(crate) fn wanted(case: &str) -> Vec<Config> {
                 replace_peers: false,
             };
             vec![
-                config(device)
+                config(device.clone())
                     .peer(first, &["10.0.1.0/24", "fd00:1::/64"])
                     .peer(listed_to(12, "[2001:db8::2]:51821"), &["10.0.2.0/24"])
                     .peer(removed(13), &[]),
@@ -187,7 +187,7 @@ pub(crate) fn wanted(case: &str) -> Vec<Config> {
                 ..listed(14)
             };
             vec![
-                config(device)
+                config(device.clone())
                     .peer(listed(11), &["10.0.1.0/24"])
                     .peer(listed_to(12, "192.0.2.2:51820"), &["10.0.2.0/24"])
                     .peer(listed(13), &["10.0.3.0/24"])

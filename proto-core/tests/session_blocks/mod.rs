@@ -23,7 +23,7 @@ pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
         ("router's static key", sessions::router_private()),
         ("router's ephemeral key", sessions::router_ephemeral()),
     ];
-    let keys = secrets.map(|(name, key)| line(&key.0, name));
+    let keys = secrets.clone().map(|(name, key)| line(key.as_bytes(), name));
     put("session-private-keys", keys.into());
     let keys = secrets.map(|(name, key)| line(&StaticKey::new(key).public().0, name));
     put("session-public-keys", keys.into());

@@ -21,7 +21,7 @@ pub const SOURCE: &[u8] = b"192.0.2.1:40000";
 
 /// 32 bytes that count up from `first`.
 fn counting(first: u8) -> SecretKey {
-    SecretKey(core::array::from_fn(|nth| first + nth as u8))
+    SecretKey::new(core::array::from_fn(|nth| first + nth as u8))
 }
 
 pub fn client_private() -> SecretKey {

@@ -34,9 +34,9 @@ impl Start<'_> {
         Builder::new(name)
             .prologue(self.prologue)
             .unwrap()
-            .local_private_key(&self.private.0)
+            .local_private_key(self.private.as_bytes())
             .unwrap()
-            .fixed_ephemeral_key_for_testing_only(&self.ephemeral.0)
+            .fixed_ephemeral_key_for_testing_only(self.ephemeral.as_bytes())
     }
 
     /// A client of this router.
@@ -76,8 +76,8 @@ fn key(block_name: &str, nth: usize) -> [u8; 32] {
 /// An initiation as the document describes it, made by snow from what the document has: the packet,
 /// and snow, which waits for the response.
 fn initiation(prologue: &[u8], router: [u8; 32], version: u8) -> (Vec<u8>, HandshakeState) {
-    let private = SecretKey(key("session-private-keys", 0));
-    let ephemeral = SecretKey(key("session-private-keys", 1));
+    let private = SecretKey::new(key("session-private-keys", 0));
+    let ephemeral = SecretKey::new(key("session-private-keys", 1));
     let mut snow = Start { prologue, private, ephemeral }.client(&PublicKey(router));
     let mut message = [0; 96];
     snow.write_message(&[], &mut message).unwrap();
@@ -151,8 +151,8 @@ fn snow_as_client_is_refused_with_a_wrong_key_prologue_or_version() {
     }
     // The router's public key for the macs, and another one in the handshake: who knows no private
     // key can do this.
-    let private = SecretKey(key("session-private-keys", 0));
-    let ephemeral = SecretKey(key("session-private-keys", 1));
+    let private = SecretKey::new(key("session-private-keys", 0));
+    let ephemeral = SecretKey::new(key("session-private-keys", 1));
     let other = PublicKey(key("session-public-keys", 0));
     let mut snow = Start { prologue: &prologue, private, ephemeral }.client(&other);
     let (mut packet, _) = initiation(&prologue, router, 1);
@@ -168,8 +168,8 @@ fn snow_as_client_is_refused_with_a_wrong_key_prologue_or_version() {
 fn snow_as_router_answers_our_client() {
     for wire in [Wire::Serial, Wire::Udp] {
         let prologue = prologue(wire);
-        let private = SecretKey(key("session-private-keys", 2));
-        let ephemeral = SecretKey(key("session-private-keys", 3));
+        let private = SecretKey::new(key("session-private-keys", 2));
+        let ephemeral = SecretKey::new(key("session-private-keys", 3));
         let mut snow = Start { prologue: &prologue, private, ephemeral }.router();
         let (packet, mut initiator) = sessions::initiation(wire, None);
         assert_eq!(snow.read_message(&packet[14..110], &mut []).unwrap(), 0);
@@ -200,14 +200,15 @@ fn snow_agrees_whatever_the_keys() {
     let mut last = [0; 32];
     let mut draw = || {
         last = Blake2s256::digest(last).into();
-        SecretKey(last)
+        SecretKey::new(last)
     };
     for _ in 0..20 {
         let [client, ephemeral, router, answering] = core::array::from_fn(|_| draw());
         let own = StaticKey::new(router);
         let prologue = prologue(Wire::Udp);
         let mut snow =
-            Start { prologue: &prologue, private: client, ephemeral }.client(&own.public());
+            Start { prologue: &prologue, private: client.clone(), ephemeral: ephemeral.clone() }
+                .client(&own.public());
         let mut packet = [0; 142];
         let (_, mut initiator) = Initiator::begin(
             &StaticKey::new(client),

@@ -27,7 +27,7 @@ pub use value::{Destination, Host, MAIN_TABLE, Table};
 /// The public key that belongs to a private key.
 #[must_use]
 pub fn public_key(secret: &SecretKey) -> PublicKey {
-    let secret = x25519_dalek::StaticSecret::from(secret.0);
+    let secret = x25519_dalek::StaticSecret::from(*secret.as_bytes());
     PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
 }
 

@@ -70,7 +70,7 @@ impl Home {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut())
             .map_err(|error| failed("fill", &self.key, std::io::Error::other(error.to_string())))?;
-        let secret = SecretKey(*bytes).clamped();
+        let secret = SecretKey::new(*bytes).clamped();
         let mut text = [0; KEY_TEXT_LEN];
         let line = Zeroizing::new(format!("{}\n", secret.reveal(&mut text)));
         text.zeroize();

@@ -66,7 +66,7 @@ impl Shaker {
         let mut fresh = || {
             fresh(&self.operator).unwrap_or_else(|error| {
                 failed = Some(error);
-                Fresh { ephemeral: SecretKey([0; 32]), index: 0, stamp: 0 }
+                Fresh { ephemeral: SecretKey::ZERO, index: 0, stamp: 0 }
             })
         };
         let step = self.connector.poll(now, &mut fresh, &mut out);
@@ -100,7 +100,8 @@ pub(super) enum Tended {
 }
 
 fn fresh(operator: &Operator) -> Result<Fresh, TransportError> {
-    let mut fresh = Fresh { ephemeral: SecretKey(random()?), index: 0, stamp: operator.stamp()? };
+    let mut fresh =
+        Fresh { ephemeral: SecretKey::new(random()?), index: 0, stamp: operator.stamp()? };
     fresh.index = u32::from_le_bytes(random()?);
     Ok(fresh)
 }

@@ -32,7 +32,8 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
         .says("hint: `postwire claim --serial DEV` makes it yours\n");
     let ran = bench.run(&["claim", to[0], to[1], "--as", "alice"]);
     ran.ends(0).says("claimed OpenWrt for alice: ").says("you know it as OpenWrt\n");
-    let print = |secret| proto_core::protocol::session::fingerprint(&public(secret)).to_string();
+    let print =
+        |secret: &_| proto_core::protocol::session::fingerprint(&public(secret)).to_string();
     ran.says(&format!("the router's fingerprint: {}\n", print(&ROUTER)));
     ran.says(&format!("your own fingerprint:     {}\n", print(&OPERATOR)));
     let owners = router.with(|seen| seen.owners.clone());

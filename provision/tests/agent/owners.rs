@@ -7,8 +7,8 @@ use crate::WG0;
 use crate::bench::Bench;
 use crate::fake::{Belongs, Manners, OPERATOR, Udp, public};
 
-const ALICE: SecretKey = SecretKey([0x41; 32]);
-const BOB: SecretKey = SecretKey([0x42; 32]);
+const ALICE: SecretKey = SecretKey::new([0x41; 32]);
+const BOB: SecretKey = SecretKey::new([0x42; 32]);
 
 /// The bench of somebody else.
 fn other(name: &str, key: &SecretKey) -> Bench {
@@ -103,7 +103,7 @@ fn owners_that_are_not_there_or_there_twice() {
 fn a_full_list_is_said() {
     let (bench, router) = (Bench::new("owner-full", WG0), Udp::new(Manners::default()));
     let add = |n: u8| {
-        let key = public(&SecretKey([n; 32])).to_string();
+        let key = public(&SecretKey::new([n; 32])).to_string();
         let args =
             ["owner", "add", &key, "--role", "admin", "--name", "n", "--udp", &router.address];
         bench.run(&args)

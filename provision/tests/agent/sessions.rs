@@ -30,7 +30,7 @@ fn a_router_that_restarts_is_found_again() {
 /// Lets the operator know `count` routers that are not there, and then the one that is.
 fn crowd(bench: &Bench, count: u8) {
     for n in 1..=count {
-        bench.know(&format!("r{n}"), &public(&SecretKey([n; 32])));
+        bench.know(&format!("r{n}"), &public(&SecretKey::new([n; 32])));
     }
     bench.know("last", &public(&ROUTER));
 }

@@ -112,8 +112,8 @@ fn initiations(router: &PublicKey, rng: &mut Rng) -> Result<Vec<Vec<u8>>> {
 const STAMP: u64 = 1_800_000_000_000;
 
 fn secret(rng: &mut Rng) -> SecretKey {
-    let mut key = SecretKey([0; 32]);
-    key.0.copy_from_slice(&rng.bytes(32));
+    let mut key = SecretKey::ZERO;
+    key.as_mut_bytes().copy_from_slice(&rng.bytes(32));
     key
 }
 

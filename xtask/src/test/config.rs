@@ -43,7 +43,7 @@ pub(crate) struct Kernel {
 fn secret(rng: &mut Rng) -> SecretKey {
     let mut key = [0; 32];
     key.iter_mut().for_each(|byte| *byte = rng.next() as u8);
-    SecretKey(key)
+    SecretKey::new(key)
 }
 
 fn secret_text(key: &SecretKey) -> String {
@@ -72,7 +72,7 @@ impl Config {
             });
             let allowed: BTreeSet<String> = allowed.collect();
             let port = 1024 + rng.next() % 60_000;
-            let key = PublicKey(secret(rng).0).to_string();
+            let key = PublicKey(*secret(rng).as_bytes()).to_string();
             let peer = Peer {
                 preshared_key: rng.chance(0.5).then(|| secret_text(&secret(rng))),
                 endpoint: match rng.next() % 3 {

@@ -380,7 +380,7 @@ pub(crate) fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(),
         match attribute.ty {
             WGDEVICE_A_PRIVATE_KEY => {
                 let key: [u8; 32] = attribute.array().unwrap();
-                let clamped = SecretKey(key).clamped().0.to_vec();
+                let clamped = SecretKey::new(key).clamped().as_bytes().to_vec();
                 device.private_key = if key == [0; 32] { Vec::new() } else { clamped };
                 said.push("key");
             }

@@ -89,7 +89,7 @@ fn changed(device: &mut Device, lines: &str) -> Result<(), Errno> {
         }
         let Some((peer, ips)) = &mut peer else {
             match name {
-                "private_key" => change.private_key = Some(SecretKey(unhex(value))),
+                "private_key" => change.private_key = Some(SecretKey::new(unhex(value))),
                 "listen_port" => change.listen_port = Some(value.parse().unwrap()),
                 "fwmark" => change.fwmark = Some(value.parse().unwrap()),
                 "replace_peers" => change.replace_peers = value == "true",
@@ -99,7 +99,7 @@ fn changed(device: &mut Device, lines: &str) -> Result<(), Errno> {
         };
         match name {
             "remove" => peer.remove = value == "true",
-            "preshared_key" => peer.preshared_key = Some(SecretKey(unhex(value))),
+            "preshared_key" => peer.preshared_key = Some(SecretKey::new(unhex(value))),
             "endpoint" => {
                 let (host, port) = value.rsplit_once(':').unwrap();
                 let host = host.trim_matches(['[', ']']);

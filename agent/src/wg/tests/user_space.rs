@@ -24,7 +24,7 @@ fn same(kernel: &Fake, program: &Fake, line: &str) {
     let line = expand(line);
     let (code, out, said) = program.run(&line);
     // The kernel of the tests cannot work it out from the private one.
-    let public = StaticKey::new(SecretKey([8; 32])).public().to_string();
+    let public = StaticKey::new(SecretKey::new([8; 32])).public().to_string();
     let (kernel_code, kernel_out, kernel_said) = kernel.run(&line);
     assert_eq!((code, said), (kernel_code, kernel_said), "{line}");
     let (out, kernel_out) = (out.replace(&public, &key(8)), kernel_out);

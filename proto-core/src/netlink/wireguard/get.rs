@@ -39,7 +39,7 @@ pub fn request(
 }
 
 /// The device itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeviceInfo {
     /// `WGDEVICE_A_IFINDEX`.
     pub ifindex: u32,
@@ -67,7 +67,7 @@ pub struct Handshake {
 }
 
 /// A peer without its allowed IPs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerInfo {
     /// `WGPEER_A_PUBLIC_KEY`.
     pub public_key: PublicKey,
@@ -105,7 +105,7 @@ impl PeerInfo {
 }
 
 /// One thing learnt from a dump.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The device; the first event, and only once.
     Device(DeviceInfo),
@@ -241,7 +241,7 @@ impl Iterator for Events<'_, '_> {
     type Item = Result<Event, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().map(|event| event.copied())
+        self.advance().map(|event| event.cloned())
     }
 }
 
@@ -306,7 +306,9 @@ impl<'b> Events<'_, 'b> {
     /// Reads a peer as far as its allowed IPs, which come next. Whether it is a new one.
     fn peer(&mut self, attributes: Attributes<'b>) -> Result<bool, Flaw> {
         self.in_peer = false;
-        let mut peer = PeerInfo::new(PublicKey([0; KEY_LEN]));
+        // In place: the device or peer before is wiped, and no copy of a preshared key stays behind.
+        self.event = Event::Peer(PeerInfo::new(PublicKey([0; KEY_LEN])));
+        let Event::Peer(peer) = &mut self.event else { return Ok(false) };
         let mut fields = Fields::new(attributes.clone());
         let (mut has_key, mut has_ips) = (false, false);
         while let Some(ty) = fields.advance() {
@@ -315,7 +317,7 @@ impl<'b> Events<'_, 'b> {
                     peer.public_key = PublicKey(key(&mut fields));
                     has_key = true;
                 }
-                WGPEER_A_PRESHARED_KEY => peer.preshared_key = secret(&mut fields),
+                WGPEER_A_PRESHARED_KEY => secret(&mut fields, &mut peer.preshared_key),
                 WGPEER_A_ENDPOINT => {
                     peer.endpoint = read_endpoint(fields.payload());
                     if peer.endpoint.is_none() {
@@ -342,13 +344,9 @@ impl<'b> Events<'_, 'b> {
         self.in_peer = true;
         // What follows is about a peer that can be named. The kernel keeps a peer's key unique, so
         // the same key again is the same peer.
-        let goes_on = self.decoder.last_peer == Some(peer.public_key);
-        self.decoder.last_peer = Some(peer.public_key);
+        let last = self.decoder.last_peer.replace(peer.public_key);
         read?;
-        if !goes_on {
-            self.event = Event::Peer(peer);
-        }
-        Ok(!goes_on)
+        Ok(last != self.decoder.last_peer)
     }
 }
 
@@ -370,14 +368,15 @@ fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
 #[cfg_attr(feature = "small", inline(never))]
 fn device(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
-    let (mut private_key, mut public_key) = (None, None);
+    let mut public_key = None;
     let (mut listen_port, mut fwmark, mut flags) = (0, 0, 0);
+    let mut private_key = None;
     let mut fields = Fields::new(attributes);
     while let Some(ty) = fields.advance() {
         match ty {
             WGDEVICE_A_IFINDEX => ifindex = Some(fields.u32()),
             WGDEVICE_A_IFNAME => ifname = fields.name(),
-            WGDEVICE_A_PRIVATE_KEY => private_key = secret(&mut fields),
+            WGDEVICE_A_PRIVATE_KEY => secret(&mut fields, &mut private_key),
             WGDEVICE_A_PUBLIC_KEY => public_key = Some(PublicKey(key(&mut fields))),
             WGDEVICE_A_FLAGS => flags = fields.u32(),
             WGDEVICE_A_LISTEN_PORT => listen_port = fields.u16(),
@@ -406,10 +405,14 @@ fn key(fields: &mut Fields<'_>) -> [u8; KEY_LEN] {
     fields.array()
 }
 
-/// A key, unless it is all zero.
+/// Reads a secret key to where it is kept: `None` if all its bytes are zero.
 #[cfg_attr(feature = "small", inline(never))]
-fn secret(fields: &mut Fields<'_>) -> Option<SecretKey> {
-    Some(SecretKey(key(fields))).filter(|key| !key.is_zero())
+fn secret(fields: &mut Fields<'_>, place: &mut Option<SecretKey>) {
+    let key = place.insert(SecretKey::ZERO);
+    *key.as_mut_bytes() = fields.array();
+    if key.is_zero() {
+        *place = None;
+    }
 }
 
 /// The key of a peer by itself, where something of the peer is wrong.

@@ -23,7 +23,7 @@ use crate::netlink::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
 use crate::uapi::{NO_FAMILY, set as text};
 
 /// What to change about the device itself. Nothing leaves a setting as it is.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DeviceChange {
     /// All zero removes the key.
     pub private_key: Option<SecretKey>,
@@ -36,7 +36,7 @@ pub struct DeviceChange {
 }
 
 /// What to change about a peer. Nothing leaves a setting as it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerChange {
     /// Which peer. It is made if it is not there.
     pub public_key: PublicKey,
@@ -249,7 +249,7 @@ impl<'b> SetEncoder<'b> {
         }
         self.writer.all(|writer| {
             if let Some(key) = &change.private_key {
-                writer.bytes(WGDEVICE_A_PRIVATE_KEY, &key.0)?;
+                writer.bytes(WGDEVICE_A_PRIVATE_KEY, key.as_bytes())?;
             }
             if let Some(port) = change.listen_port {
                 writer.u16(WGDEVICE_A_LISTEN_PORT, port)?;
@@ -283,7 +283,7 @@ impl<'b> SetEncoder<'b> {
             let nest = writer.nest_start(0)?;
             writer.bytes(WGPEER_A_PUBLIC_KEY, &change.public_key.0)?;
             if let Some(key) = &change.preshared_key {
-                writer.bytes(WGPEER_A_PRESHARED_KEY, &key.0)?;
+                writer.bytes(WGPEER_A_PRESHARED_KEY, key.as_bytes())?;
             }
             if let Some(endpoint) = &change.endpoint {
                 write_endpoint(writer, WGPEER_A_ENDPOINT, endpoint)?;

@@ -135,7 +135,7 @@ impl<'b> Input<'b> {
             name: self.text(),
             private_key: match self.u32() {
                 0 => PrivateKey::None,
-                1 => PrivateKey::Given(SecretKey(self.array())),
+                1 => PrivateKey::Given(SecretKey::new(self.array())),
                 other => {
                     self.bad |= other != 2;
                     PrivateKey::Generate
@@ -165,7 +165,7 @@ impl<'b> Input<'b> {
     fn peer(&mut self) -> Peer {
         Peer {
             public_key: self.key(),
-            preshared_key: self.option(|input| SecretKey(input.array())),
+            preshared_key: self.option(|input| SecretKey::new(input.array())),
             endpoint: self.option(Self::endpoint),
             persistent_keepalive: self.u16(),
         }

@@ -327,15 +327,15 @@ fn host(name: &str) -> Record {
 
 /// One of each image record, and of each shape of its fields.
 fn image_records() -> impl Iterator<Item = Record> {
-    let secret = SecretKey([9; 32]);
-    let keys = [PrivateKey::None, PrivateKey::Given(secret), PrivateKey::Generate];
+    let secret = SecretKey::new([9; 32]);
+    let keys = [PrivateKey::None, PrivateKey::Given(secret.clone()), PrivateKey::Generate];
     let interfaces = keys.into_iter().map(|private_key| {
         let listen_port = (private_key != PrivateKey::None).then_some(51820);
         let name = cut("wg0");
         Record::Interface(Interface { name, private_key, listen_port, fwmark: 1, mtu: 1420 })
     });
     let peers = endpoints().map(Some).into_iter().chain([None]).map(move |endpoint| {
-        let preshared_key = endpoint.map(|_| secret);
+        let preshared_key = endpoint.map(|_| secret.clone());
         Record::Peer(Peer { public_key: KEY, preshared_key, endpoint, persistent_keepalive: 25 })
     });
     interfaces

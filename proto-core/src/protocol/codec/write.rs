@@ -217,7 +217,7 @@ impl Output<'_> {
             PrivateKey::None => self.byte(0),
             PrivateKey::Given(key) => {
                 self.byte(1);
-                self.array(&key.0);
+                self.array(key.as_bytes());
             }
             PrivateKey::Generate => self.byte(2),
         }
@@ -507,7 +507,7 @@ impl Put for Record {
             Self::Peer(peer) => {
                 to.byte(4);
                 to.key(&peer.public_key);
-                to.option(peer.preshared_key.as_ref(), |to, key| to.array(&key.0));
+                to.option(peer.preshared_key.as_ref(), |to, key| to.array(key.as_bytes()));
                 to.option(peer.endpoint.as_ref(), Output::endpoint);
                 to.u16(peer.persistent_keepalive);
             }

@@ -50,7 +50,7 @@ fn longest_records_fit() {
     let longest = [
         Record::Interface(Interface {
             name: Name::try_from("fifteen-letters").unwrap(),
-            private_key: PrivateKey::Given(SecretKey([255; 32])),
+            private_key: PrivateKey::Given(SecretKey::new([255; 32])),
             listen_port: Some(u16::MAX),
             fwmark: u32::MAX,
             mtu: u32::MAX,
@@ -65,7 +65,7 @@ fn longest_records_fit() {
         }),
         Record::Peer(Peer {
             public_key: PublicKey([255; 32]),
-            preshared_key: Some(SecretKey([255; 32])),
+            preshared_key: Some(SecretKey::new([255; 32])),
             endpoint: Some("[ffff::1]:65535".parse().unwrap()),
             persistent_keepalive: u16::MAX,
         }),

@@ -26,8 +26,6 @@
 //! Not here: randomness, time and addresses, which the caller brings; which keys are owners, how many
 //! sessions there may be and when they end, which is the agent's business.
 
-use zeroize::Zeroize as _;
-
 use crate::key::{PublicKey, SecretKey};
 
 mod channel;
@@ -103,10 +101,14 @@ pub struct StaticKey(noise::Pair);
 impl StaticKey {
     /// The pair of a private key. This is curve arithmetic: do it once.
     #[must_use]
-    pub fn new(mut secret: SecretKey) -> Self {
-        let pair = noise::Pair::of(&secret);
-        secret.0.zeroize();
-        Self(pair)
+    pub fn new(secret: SecretKey) -> Self {
+        Self::of(&secret)
+    }
+
+    /// The same, of a key that the caller keeps.
+    #[must_use]
+    pub fn of(secret: &SecretKey) -> Self {
+        Self(noise::Pair::of(secret))
     }
 
     /// The public half.
@@ -119,8 +121,8 @@ impl StaticKey {
 /// The public half of a private key.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
-pub fn public(secret: SecretKey) -> PublicKey {
-    StaticKey::new(secret).public()
+pub fn public(secret: &SecretKey) -> PublicKey {
+    StaticKey::of(secret).public()
 }
 
 impl core::fmt::Debug for StaticKey {

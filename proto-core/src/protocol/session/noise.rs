@@ -40,8 +40,8 @@ pub(super) struct Pair {
 impl Pair {
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn of(secret: &SecretKey) -> Self {
-        let public = x25519(secret.0, X25519_BASEPOINT_BYTES);
-        Self { secret: Wiped(secret.0), public }
+        let public = x25519(*secret.as_bytes(), X25519_BASEPOINT_BYTES);
+        Self { secret: Wiped(*secret.as_bytes()), public }
     }
 
     /// X25519 (RFC 7748). Refuses a private key of zeros, which nobody has drawn, and a result of zeros,
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     fn pair(byte: u8) -> Pair {
-        Pair::of(&SecretKey([byte; 32]))
+        Pair::of(&SecretKey::new([byte; 32]))
     }
 
     #[test]

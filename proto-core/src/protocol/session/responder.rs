@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Side};
 use super::mac::same;
-use super::noise::{Noise, Pair, Wiped};
+use super::noise::{Noise, Pair};
 use super::{
     Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
     StaticKey, Wire, is, prologue, put, take,
@@ -84,7 +84,7 @@ impl<'p> Initiation<'p> {
             stamp,
             sender,
             e,
-            ephemeral: Wiped(ephemeral.0),
+            ephemeral: ephemeral.clone(),
             noise,
         })
     }
@@ -101,7 +101,7 @@ pub struct Opened {
     sender: u32,
     /// The client's ephemeral key, and the private half of the router's.
     e: [u8; 32],
-    ephemeral: Wiped<32>,
+    ephemeral: SecretKey,
     noise: Noise,
 }
 
@@ -119,7 +119,7 @@ impl Opened {
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {
         let out = out.get_mut(..RESPONSE_LEN)?;
         let (head, message) = out.split_at_mut_checked(10)?;
-        let ephemeral = Pair::of(&SecretKey(self.ephemeral.0));
+        let ephemeral = Pair::of(&self.ephemeral);
         let message = message.first_chunk_mut()?;
         self.noise.write_second(&ephemeral, (&self.e, &self.client.0), message)?;
         let channel = Channel::new(&self.noise, Side::Router, self.sender);

@@ -15,16 +15,16 @@ struct Keys {
 }
 
 fn keys() -> Keys {
-    let router = StaticKey::new(SecretKey([2; 32]));
+    let router = StaticKey::new(SecretKey::new([2; 32]));
     let gate = Gatekeys::of(&router.public());
-    Keys { client: StaticKey::new(SecretKey([1; 32])), router, gate }
+    Keys { client: StaticKey::new(SecretKey::new([1; 32])), router, gate }
 }
 
 impl Keys {
     fn initiation(&self, wire: Wire, cookie: Option<&Cookie>) -> (Vec<u8>, Initiator) {
         let mut out = [0xff; 200];
         let (client, router) = (&self.client, &self.router.public());
-        let ephemeral = SecretKey([3; 32]);
+        let ephemeral = SecretKey::new([3; 32]);
         let (len, initiator) =
             Initiator::begin(client, router, wire, INDEX, STAMP, &ephemeral, cookie, &mut out)
                 .unwrap();
@@ -32,7 +32,7 @@ impl Keys {
     }
 
     fn opened(&self, packet: &[u8], wire: Wire) -> Option<Opened> {
-        Initiation::parse(packet, &self.gate)?.open(&self.router, wire, &SecretKey([4; 32]))
+        Initiation::parse(packet, &self.gate)?.open(&self.router, wire, &SecretKey::new([4; 32]))
     }
 
     fn response(&self, packet: &[u8], wire: Wire) -> (Vec<u8>, Channel) {
@@ -99,15 +99,15 @@ fn a_handshake_is_for_one_router_and_one_wire() {
     let keys = keys();
     let (initiation, mut initiator) = keys.initiation(Wire::Udp, None);
     assert!(keys.opened(&initiation, Wire::Serial).is_none());
-    let other = StaticKey::new(SecretKey([5; 32]));
+    let other = StaticKey::new(SecretKey::new([5; 32]));
     assert!(Initiation::parse(&initiation, &Gatekeys::of(&other.public())).is_none());
     // Somebody who knows the router's public key but has another private key.
     let parsed = Initiation::parse(&initiation, &keys.gate).unwrap();
-    assert!(parsed.open(&other, Wire::Udp, &SecretKey([4; 32])).is_none());
+    assert!(parsed.open(&other, Wire::Udp, &SecretKey::new([4; 32])).is_none());
     // A second one of the same client has another ephemeral key.
     let mut out = [0; 200];
     let (client, router) = (&keys.client, &keys.router.public());
-    let again = SecretKey([6; 32]);
+    let again = SecretKey::new([6; 32]);
     let (_, mut second) =
         Initiator::begin(client, router, Wire::Udp, INDEX, STAMP, &again, None, &mut out).unwrap();
     let (response, _) = keys.response(&initiation, Wire::Udp);
@@ -145,7 +145,7 @@ fn a_cookie_is_for_one_address_and_one_initiation() {
         Wire::Udp,
         INDEX,
         STAMP + 1,
-        &SecretKey([3; 32]),
+        &SecretKey::new([3; 32]),
         None,
         &mut out,
     )
@@ -164,7 +164,7 @@ fn a_cookie_is_for_one_address_and_one_initiation() {
 fn what_does_not_fit_is_not_written() {
     let keys = keys();
     let (client, router) = (&keys.client, &keys.router.public());
-    let key = SecretKey([3; 32]);
+    let key = SecretKey::new([3; 32]);
     let begin = |out: &mut [u8]| {
         Initiator::begin(client, router, Wire::Udp, INDEX, STAMP, &key, None, out).is_some()
     };

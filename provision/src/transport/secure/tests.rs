@@ -40,7 +40,7 @@ impl Transport for Line {
         let (mut plain, mut out) = ([0; MAX_PACKET], [0; MAX_OUTER]);
         if let Some(found) = Initiation::parse(packet, &echo.gate) {
             echo.handshakes += 1;
-            let opened = found.open(&echo.key, Wire::Udp, &SecretKey([echo.handshakes; 32]));
+            let opened = found.open(&echo.key, Wire::Udp, &SecretKey::new([echo.handshakes; 32]));
             let (len, channel) = opened.unwrap().respond(&mut out).unwrap();
             echo.channels.push(channel);
             self.answers.push_back(out[..len].to_vec());
@@ -95,7 +95,7 @@ fn find(deaf: bool) -> Made {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::find(Some(&dir.path().join("home")), None).unwrap();
     let (operator, _) = home.generate(false).unwrap();
-    let key = StaticKey::new(SecretKey([7; 32]));
+    let key = StaticKey::new(SecretKey::new([7; 32]));
     let (router, gate) = (key.public(), Gatekeys::of(&key.public()));
     let echo = Echo { key, gate, channels: Vec::new(), handshakes: 0, lost: 0, deaf };
     let echo = Rc::new(RefCell::new(echo));

@@ -12,9 +12,9 @@ use proto_core::protocol::session::{
 use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
 /// The key of the operator at every bench, unless it makes another.
-pub(crate) const OPERATOR: SecretKey = SecretKey([0x31; 32]);
+pub(crate) const OPERATOR: SecretKey = SecretKey::new([0x31; 32]);
 /// The key of every router.
-pub(crate) const ROUTER: SecretKey = SecretKey([0x32; 32]);
+pub(crate) const ROUTER: SecretKey = SecretKey::new([0x32; 32]);
 
 /// The public key of a private one.
 pub(crate) fn public(secret: &SecretKey) -> PublicKey {
@@ -69,7 +69,7 @@ impl Door {
     pub(super) fn new(belongs: Belongs, lies: bool, wire: Wire) -> Self {
         let key = StaticKey::new(ROUTER);
         let us = |role| owner(OPERATOR, role, "us@bench");
-        let other = owner(SecretKey([0x33; 32]), Role::Admin, "other@bench");
+        let other = owner(SecretKey::new([0x33; 32]), Role::Admin, "other@bench");
         let owners = match belongs {
             Belongs::Us => vec![us(Role::Admin)],
             Belongs::OthersAndWeLook => vec![other, us(Role::ReadOnly)],
@@ -141,7 +141,7 @@ impl Door {
         }
         self.random += 1;
         let opened = Initiation::parse(packet, &self.gate)
-            .and_then(|found| found.open(&self.key, self.wire, &SecretKey([self.random; 32])))
+            .and_then(|found| found.open(&self.key, self.wire, &SecretKey::new([self.random; 32])))
             .filter(|opened| self.admits(&opened.client));
         let Some(opened) = opened else { return Heard::Nothing };
         let stamps = self.stamps.entry(opened.client).or_default();

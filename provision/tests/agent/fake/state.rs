@@ -29,9 +29,9 @@ fn interface(records: &[Record]) -> Option<&Interface> {
 }
 
 fn public_key(interface: &Interface) -> Option<PublicKey> {
-    match interface.private_key {
+    match &interface.private_key {
         PrivateKey::None => None,
-        PrivateKey::Given(secret) => Some(postwire::conf::public_key(&secret)),
+        PrivateKey::Given(secret) => Some(postwire::conf::public_key(secret)),
         PrivateKey::Generate => Some(PublicKey([7; 32])),
     }
 }

@@ -28,7 +28,7 @@ fn secrets(config: &Config) -> Result<BTreeMap<String, SecretKey>> {
 fn own_key(vm: &Vm) -> Result<SecretKey> {
     let kept = vm.get("/etc/postwired/identity")?;
     let key = kept.get(5..37).context("a short file")?;
-    Ok(SecretKey(key.try_into()?))
+    Ok(SecretKey::new(key.try_into()?))
 }
 
 fn text(key: &SecretKey) -> String {
@@ -36,7 +36,7 @@ fn text(key: &SecretKey) -> String {
 }
 
 fn hex(key: &SecretKey) -> String {
-    key.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn not_told(bench: &Bench<'_>) -> Result<String> {
@@ -86,11 +86,11 @@ pub(super) fn wiped(bench: &Bench<'_>) -> Result<String> {
     let finds = |bytes: &[u8]| memory.windows(bytes.len()).any(|window| window == bytes);
     // The same search has to find what is there.
     let own = own_key(&router.vm)?;
-    ensure!(finds(&own.0), "not even the router's own key is in {} bytes", memory.len());
+    ensure!(finds(own.as_bytes()), "not even the router's own key is in {} bytes", memory.len());
     let secrets = secrets(&config)?;
     let left: Vec<&str> = secrets
         .iter()
-        .filter(|(_, key)| finds(&key.0) || finds(text(key).as_bytes()))
+        .filter(|(_, key)| finds(key.as_bytes()) || finds(text(key).as_bytes()))
         .map(|(what, _)| what.as_str())
         .collect();
     ensure!(left.is_empty(), "left in the agent's memory: {}", left.join(", "));

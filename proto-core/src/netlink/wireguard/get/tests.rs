@@ -43,7 +43,7 @@ fn device_info() -> DeviceInfo {
     DeviceInfo {
         ifindex: 7,
         ifname: "wg0".parse().unwrap(),
-        private_key: Some(SecretKey([0xe8; 32])),
+        private_key: Some(SecretKey::new([0xe8; 32])),
         public_key: Some(key(0xe9)),
         listen_port: 51820,
         fwmark: 0xca6c,
@@ -133,7 +133,7 @@ fn everything_about_a_peer() {
     let bytes = datagram(|w| message(w, true, |w| peer(w, 1, put, &ips)));
     let scoped = core::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 51820, 0, 3);
     let info = PeerInfo {
-        preshared_key: Some(SecretKey([5; 32])),
+        preshared_key: Some(SecretKey::new([5; 32])),
         endpoint: Some(scoped.into()),
         persistent_keepalive: 25,
         latest_handshake: Some(Handshake { secs: 1_700_000_000, nanos: 42 }),

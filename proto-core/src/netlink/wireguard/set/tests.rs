@@ -78,7 +78,9 @@ fn decode(sent: &[Vec<u8>]) -> (DeviceChange, Vec<Peer>) {
         for a in &attributes[1..] {
             assert!(nth == 0 || a.ty == WGDEVICE_A_PEERS, "the device again: {a:?}");
             match a.ty {
-                WGDEVICE_A_PRIVATE_KEY => device.private_key = Some(SecretKey(a.array().unwrap())),
+                WGDEVICE_A_PRIVATE_KEY => {
+                    device.private_key = Some(SecretKey::new(a.array().unwrap()))
+                }
                 WGDEVICE_A_LISTEN_PORT => device.listen_port = Some(a.u16().unwrap()),
                 WGDEVICE_A_FWMARK => device.fwmark = Some(a.u32().unwrap()),
                 WGDEVICE_A_FLAGS => device.replace_peers = a.u32() == Ok(WGDEVICE_F_REPLACE_PEERS),
@@ -100,7 +102,7 @@ fn take_peer(peers: &mut Vec<Peer>, attributes: &[Attribute<'_>], may_continue: 
     let mut ips = Vec::new();
     for a in &attributes[1..] {
         match a.ty {
-            WGPEER_A_PRESHARED_KEY => peer.preshared_key = Some(SecretKey(a.array().unwrap())),
+            WGPEER_A_PRESHARED_KEY => peer.preshared_key = Some(SecretKey::new(a.array().unwrap())),
             WGPEER_A_ENDPOINT => peer.endpoint = Some(read_endpoint(a.payload).unwrap()),
             WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL => {
                 peer.persistent_keepalive = Some(a.u16().unwrap());
@@ -176,7 +178,7 @@ prop_compose! {
         persistent_keepalive: Option<u16>,
         ips in vec(any_allowed_ip(), 0..40),
     ) -> Peer {
-        let preshared_key = preshared_key.map(SecretKey);
+        let preshared_key = preshared_key.map(SecretKey::new);
         let peer = PeerChange {
             public_key: key(0), remove, update_only, replace_allowed_ips, preshared_key, endpoint,
             persistent_keepalive,
@@ -192,7 +194,7 @@ prop_compose! {
         fwmark: Option<u32>,
         replace_peers: bool,
     ) -> DeviceChange {
-        DeviceChange { private_key: private_key.map(SecretKey), listen_port, fwmark, replace_peers }
+        DeviceChange { private_key: private_key.map(SecretKey::new), listen_port, fwmark, replace_peers }
     }
 }
 
@@ -252,7 +254,8 @@ fn bytes_are_those_of_wg() {
 #[test]
 fn empty_nests_stay_where_wg_leaves_them() {
     let peers = [(PeerChange::new(key(1)), vec![allowed("10.0.0.0/8"), allowed("fd00::/8")])];
-    let device = DeviceChange { private_key: Some(SecretKey([7; 32])), ..DeviceChange::default() };
+    let device =
+        DeviceChange { private_key: Some(SecretKey::new([7; 32])), ..DeviceChange::default() };
     // Headers and IFNAME 28, PRIVATE_KEY 36, PEERS 4, the peer 4 and its key 36, ALLOWEDIPS 4, and
     // allowed IPs of 28 and 40.
     let lengths = |size| -> Vec<usize> {

@@ -17,7 +17,7 @@ struct Router {
 
 impl Router {
     fn new() -> Self {
-        let key = StaticKey::new(SecretKey([2; 32]));
+        let key = StaticKey::new(SecretKey::new([2; 32]));
         Self { key, channels: Vec::new(), stamp: 0, seed: 0, load: None }
     }
 
@@ -43,7 +43,7 @@ impl Router {
             }
         }
         self.seed += 1;
-        let ephemeral = SecretKey([100 + self.seed; 32]);
+        let ephemeral = SecretKey::new([100 + self.seed; 32]);
         let opened = initiation.open(&self.key, Wire::Udp, &ephemeral)?;
         assert!(opened.stamp > self.stamp, "stamps grow");
         self.stamp = opened.stamp;
@@ -61,7 +61,7 @@ struct Client {
 
 impl Client {
     fn new(router: &Router) -> Self {
-        let own = StaticKey::new(SecretKey([1; 32]));
+        let own = StaticKey::new(SecretKey::new([1; 32]));
         let connector = Connector::new(own, router.key.public(), Wire::Udp, PATIENCE);
         Self { connector, seed: 0, now: 10_000 }
     }
@@ -73,7 +73,7 @@ impl Client {
         let mut fresh = || {
             *seed += 1;
             // A clock that stands still.
-            Fresh { ephemeral: SecretKey([*seed; 32]), index: (*seed).into(), stamp: 7 }
+            Fresh { ephemeral: SecretKey::new([*seed; 32]), index: (*seed).into(), stamp: 7 }
         };
         match self.connector.poll(self.now, &mut fresh, &mut out).unwrap() {
             Step::Send(len) => Ok(out[..len].to_vec()),

@@ -31,7 +31,7 @@ impl Keys {
     fn works_on(&self, packet: &[u8], wire: Wire, cookie: &Cookie) -> bool {
         Initiation::parse(packet, &self.gate)
             .filter(|initiation| initiation.is_bare() || initiation.has_cookie(cookie))
-            .and_then(|initiation| initiation.open(&self.router, wire, &SecretKey([4; 32])))
+            .and_then(|initiation| initiation.open(&self.router, wire, &SecretKey::new([4; 32])))
             .is_some()
     }
 }
@@ -50,7 +50,7 @@ fn no_damaged_initiation_gets_further_than_the_first_check() {
             assert!(worked_on.is_none(), "{damaged:02x?}");
             // And `mac2` is covered on a serial line too.
             if let Some(initiation) = parsed {
-                let ephemeral = SecretKey([4; 32]);
+                let ephemeral = SecretKey::new([4; 32]);
                 assert!(initiation.open(&keys.router, Wire::Serial, &ephemeral).is_none());
             }
         }

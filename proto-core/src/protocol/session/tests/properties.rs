@@ -7,7 +7,7 @@ use super::{keys, opened, sealed};
 use crate::protocol::MAX_PACKET;
 
 fn secret() -> impl Strategy<Value = SecretKey> {
-    any::<[u8; 32]>().prop_filter("drawn", |key| *key != [0; 32]).prop_map(SecretKey)
+    any::<[u8; 32]>().prop_filter("drawn", |key| *key != [0; 32]).prop_map(SecretKey::new)
 }
 
 proptest! {
