@@ -199,13 +199,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     }
 
     /// As [`Service::next_host`].
-    pub fn next_host(&mut self) -> Option<Host> {
+    pub fn next_host(&mut self) -> Option<(usize, Host)> {
         self.service.next_host()
     }
 
     /// As [`Service::found`].
-    pub fn found(&mut self, address: Option<SocketAddr>) {
-        self.service.found(address);
+    pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
+        self.service.found(number, address);
         wipe_stack();
     }
 

@@ -1,7 +1,7 @@
 //! Endpoints that are known by name: which ones are still to be looked up, in a file, so that there may be any
 //! number of them.
 //!
-//! They are looked up one after another in the background, and those that cannot be again and again. A push
+//! A few are looked up at a time in the background, and those that cannot be again and again. A push
 //! brings the addresses that the bench has found; the router looks up what the bench could not, and all of
 //! them when it starts, because addresses change while a router lies in a drawer.
 
@@ -24,8 +24,22 @@ use crate::walk::parse_name;
 const ENTRY: usize = 1 + 15 + 32 + 2 + 1 + 253 + 1;
 const DONE_AT: u32 = (ENTRY - 1) as u32;
 
+/// How many names are looked up at a time: one that no name server answers for holds up no other.
+pub const AT_ONCE: usize = 4;
+
 /// How long to wait at first and at most before all that is left is tried again, in milliseconds.
-const AGAIN: (u64, u64) = (5_000, 300_000);
+const AGAIN: (u64, u64) = (5_000, 60_000);
+
+/// What a look-up that is under way is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flight {
+    /// There is none.
+    Free,
+    /// The entry of that number.
+    Entry(u32),
+    /// An entry that is gone.
+    Gone,
+}
 
 /// An endpoint that is to be looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,9 +58,9 @@ pub struct Hosts<F> {
     /// How many entries there are, and how many of them are not done.
     len: u32,
     left: u32,
-    /// The entry that is next, or that is being looked up.
+    /// The entry that is next.
     next: u32,
-    busy: bool,
+    flights: [Flight; AT_ONCE],
     /// When to go on, and how long to wait after this round.
     due: u64,
     wait: u64,
@@ -78,7 +92,8 @@ impl Wanted {
 impl<F: File> Hosts<F> {
     /// None yet, in `file`.
     pub const fn new(file: F) -> Self {
-        Self { file, len: 0, left: 0, next: 0, busy: false, due: 0, wait: AGAIN.0 }
+        let flights = [Flight::Free; AT_ONCE];
+        Self { file, len: 0, left: 0, next: 0, flights, due: 0, wait: AGAIN.0 }
     }
 
     /// How many could not be looked up yet.
@@ -89,8 +104,9 @@ impl<F: File> Hosts<F> {
 
     /// When there is something to do, if there is.
     #[must_use]
-    pub const fn deadline(&self) -> Option<u64> {
-        if self.left > 0 && !self.busy { Some(self.due) } else { None }
+    pub fn deadline(&self) -> Option<u64> {
+        let free = self.flights.contains(&Flight::Free);
+        (self.left > 0 && free).then_some(self.due)
     }
 
     const fn place(n: u32) -> u32 {
@@ -109,15 +125,26 @@ impl<F: File> Hosts<F> {
         self.left = self.left.saturating_sub(1);
     }
 
-    /// Forgets those of an interface.
+    /// Forgets those of an interface. What is left moves to the beginning of the file.
     pub fn forget(&mut self, interface: &str) {
+        let (mut to, mut next) = (0_u32, 0);
         for n in 0..self.len {
-            if self.entry(n).is_some_and(|entry| !entry.done && entry.interface == interface) {
-                self.done(n);
+            let kept = self.entry(n).filter(|e| !e.done && e.interface != interface);
+            // One that cannot be written is as lost as one that cannot be read.
+            let kept = kept.is_some_and(|entry| {
+                to == n || self.file.write_at(Self::place(to), &entry.to_bytes()).is_ok()
+            });
+            let now = if kept { Flight::Entry(to) } else { Flight::Gone };
+            for flight in self.flights.iter_mut().filter(|flight| **flight == Flight::Entry(n)) {
+                *flight = now;
+            }
+            to = to.saturating_add(u32::from(kept));
+            if n < self.next {
+                next = to;
             }
         }
-        if self.left == 0 && !self.busy {
-            (self.len, self.next) = (0, 0);
+        (self.len, self.left, self.next) = (to, to, next);
+        if to == 0 {
             // What is behind the end is never read.
             let _ = self.file.clear();
         }
@@ -161,18 +188,26 @@ impl<F: File> Hosts<F> {
         Ok(())
     }
 
-    /// The next one that is to be looked up. Until [`Hosts::found`] there is no other.
+    /// The next one that is to be looked up, and its number for [`Hosts::found`]: there are [`AT_ONCE`].
     #[inline(never)]
-    pub fn next(&mut self, now: u64) -> Option<Host> {
-        if self.busy || self.left == 0 || now < self.due {
+    pub fn next(&mut self, now: u64) -> Option<(usize, Host)> {
+        if self.left == 0 || now < self.due {
             return None;
         }
+        let free = self.flights.iter().position(|flight| *flight == Flight::Free)?;
         while self.next < self.len {
-            if let Some(wanted) = self.entry(self.next).filter(|wanted| !wanted.done) {
-                self.busy = true;
-                return Some(wanted.host);
+            let n = self.next;
+            self.next = n.saturating_add(1);
+            let flight = Flight::Entry(n);
+            if self.flights.contains(&flight) {
+                continue;
             }
-            self.next = self.next.saturating_add(1);
+            if let Some(wanted) = self.entry(n).filter(|wanted| !wanted.done) {
+                if let Some(free) = self.flights.get_mut(free) {
+                    *free = flight;
+                }
+                return Some((free, wanted.host));
+            }
         }
         // Once round.
         self.next = 0;
@@ -185,19 +220,19 @@ impl<F: File> Hosts<F> {
     /// nothing.
     ///
     /// # Errors
-    /// What the kernel said; then it is tried no more.
+    /// What the kernel said; then it is tried again with the others.
     pub fn found<N: NetlinkSocket>(
         &mut self,
         kernel: &mut Kernel<'_, N>,
         set: &mut [u8; SET],
+        number: usize,
         address: Option<SocketAddr>,
     ) -> Result<Option<(Wanted, SocketAddr)>, Fault> {
-        let n = self.next;
-        self.busy = false;
-        self.next = n.saturating_add(1);
+        let flight = self.flights.get_mut(number);
+        let flight = flight.map(|flight| core::mem::replace(flight, Flight::Free));
+        let Some(Flight::Entry(n)) = flight else { return Ok(None) };
         let wanted = self.entry(n).filter(|wanted| !wanted.done);
         let (Some(wanted), Some(address)) = (wanted, address) else { return Ok(None) };
-        self.done(n);
         let family = kernel.wireguard()?;
         let name = parse_name(kernel.slot, &wanted.interface)?;
         let mut encoder = SetEncoder::new(set, family, name);
@@ -209,6 +244,7 @@ impl<F: File> Hosts<F> {
         let about = Subject::Endpoint(wanted.peer);
         put(kernel, &mut encoder, about, &|encoder| encoder.peer(&change))?;
         flush(kernel, &mut encoder, about)?;
+        self.done(n);
         Ok(Some((wanted, address)))
     }
 }
@@ -258,9 +294,8 @@ mod tests {
 
     /// Looks the next one up, in vain.
     fn fail(hosts: &mut Hosts<Memory>, now: u64) -> Option<String> {
-        let host = hosts.next(now)?;
-        hosts.busy = false;
-        hosts.next += 1;
+        let (number, host) = hosts.next(now)?;
+        hosts.flights[number] = Flight::Free;
         Some(host.name.as_str().to_owned())
     }
 
@@ -294,13 +329,44 @@ mod tests {
     }
 
     #[test]
-    fn one_is_looked_up_at_a_time() {
+    fn a_name_that_no_server_answers_for_holds_up_no_other() {
+        let mut hosts = Hosts::new(Memory::default());
+        let names = ["a", "b", "c", "d", "e"].map(|name| (name, false));
+        take(&mut hosts, "wg0", &names, true);
+        let begun: Vec<_> = (0..AT_ONCE).map(|_| hosts.next(0).unwrap()).collect();
+        assert!(hosts.next(0).is_none() && hosts.deadline().is_none());
+        // Only the first is never answered.
+        for (number, _) in &begun[1..] {
+            hosts.flights[*number] = Flight::Free;
+        }
+        assert_eq!(fail(&mut hosts, 0).as_deref(), Some("e"));
+        assert_eq!(hosts.next(0), None);
+        for name in ["b", "c", "d", "e"] {
+            assert_eq!(fail(&mut hosts, 5_000).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_is_looked_up_while_a_push_comes_stays_with_its_entry() {
         let mut hosts = Hosts::new(Memory::default());
         take(&mut hosts, "wg0", &[("a", false), ("b", false)], true);
-        assert!(hosts.next(0).is_some());
-        assert!(hosts.next(0).is_none() && hosts.deadline().is_none());
-        // A push in between: what was being looked up is not wanted any more.
-        take(&mut hosts, "wg0", &[("c", false)], true);
-        assert_eq!(hosts.left(), 1);
+        take(&mut hosts, "wg1", &[("c", false)], true);
+        assert!(["a", "b", "c"].map(|_| hosts.next(0).unwrap().0) == [0, 1, 2]);
+        take(&mut hosts, "wg0", &[("d", false)], true);
+        assert_eq!(hosts.flights[..3], [Flight::Gone, Flight::Gone, Flight::Entry(0)]);
+        assert_eq!((hosts.left(), hosts.next(0).unwrap().1.name.as_str()), (2, "d"));
+    }
+
+    #[test]
+    fn the_file_does_not_grow_with_each_push_beside_a_name_that_never_resolves() {
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "wg0", &[("never", false)], true);
+        for _ in 0..1_000 {
+            take(&mut hosts, "wg1", &[("a", false), ("b", false)], true);
+        }
+        assert_eq!((hosts.len, hosts.left()), (3, 3));
+        assert_eq!(hosts.file.0.borrow().len(), 3 * ENTRY);
+        let names = [(); 3].map(|()| fail(&mut hosts, 0).unwrap());
+        assert_eq!(names, ["never", "a", "b"]);
     }
 }

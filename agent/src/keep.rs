@@ -182,11 +182,18 @@ pub fn locked<T>(
 /// What the disk said. Unless it was about the names, the old file is as it was.
 pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
     let new = c"new";
-    let mut file = disk.create(new)?;
-    file.write_at(0, bytes)?;
-    // First what is in it, then its name, then the folder that has the name.
-    disk.sync(&mut file)?;
-    disk.rename(new, name)?;
+    let mut write = || {
+        let mut file = disk.create(new)?;
+        file.write_at(0, bytes)?;
+        // First what is in it, then its name, then the folder that has the name.
+        disk.sync(&mut file)?;
+        disk.rename(new, name)
+    };
+    if let Err(errno) = write() {
+        // It may hold a key, and room that is short.
+        let _ = disk.unlink(new);
+        return Err(errno);
+    }
     disk.sync_names()
 }
 

@@ -29,6 +29,10 @@ pub const ANSWER: usize = 32 * 1024;
 /// How often a dump is tried that is overtaken by changes.
 const DUMP_ATTEMPTS: u8 = 8;
 
+/// Milliseconds before a dump is tried the second time. Each later pause is twice as long; all of them are a
+/// second and a quarter.
+const FIRST_PAUSE: u32 = 5;
+
 /// What is said where the kernel has no WireGuard.
 pub const NO_WIREGUARD: &str = "this kernel has no WireGuard: load or install its module";
 
@@ -144,6 +148,10 @@ pub struct Kernel<'b, N> {
     family: Option<u16>,
     /// A list of IPv6 rules said that there is no such thing.
     pub no_ipv6_rules: bool,
+    /// Whether the kernel was asked for the family by its name, which makes it load the module.
+    asked: bool,
+    /// How many dumps in a row were overtaken by changes.
+    overtaken: u8,
     /// Nothing for `serve`, which is not for them.
     user_space: Option<&'b dyn UserSpace>,
     /// The interface that was chosen, if it is one of theirs.
@@ -180,14 +188,19 @@ fn run<N: NetlinkSocket>(
     request: &Request<'_>,
     take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
 ) -> Result<State, Fault> {
-    let failed = |errno| socket_failed(slot, request.subject, errno);
-    socket.send(request.bytes).map_err(failed)?;
     let mut exchange = Exchange::new(request.seq, socket.port(), request.expect);
     // After a caller's error the rest of the dump is still read: a dump that is left half-way keeps
     // the next one from starting (EBUSY).
     let mut caller = None;
-    while exchange.state() == State::Pending {
-        let datagram = socket.receive(&mut answer.bytes).map_err(failed)?;
+    let mut failed = socket.send(request.bytes).err();
+    while failed.is_none() && exchange.state() == State::Pending {
+        let datagram = match socket.receive(&mut answer.bytes) {
+            Ok(datagram) => datagram,
+            Err(errno) => {
+                failed = Some(errno);
+                break;
+            }
+        };
         answer.used = answer.used.max(datagram.len);
         let bytes = answer.bytes.get(..datagram.len).unwrap_or_default();
         // What goes wrong is kept in the exchange, and ends it.
@@ -200,10 +213,20 @@ fn run<N: NetlinkSocket>(
             }
         }
     }
-    match (exchange.failure(), caller) {
-        (Some(error), _) => Err(slot.exchange(request.subject, error)),
-        (None, Some(fault)) => Err(fault),
-        (None, None) => Ok(exchange.state()),
+    let ended = matches!(
+        exchange.failure(),
+        None | Some(ExchangeError::Kernel(_) | ExchangeError::NoReply)
+    );
+    if failed.is_some() || !ended {
+        // More answers may be on their way, and a dump may be half-way. A new socket has neither. If there
+        // is none, the old one is used.
+        let _ = socket.reopen();
+    }
+    match (failed, exchange.failure(), caller) {
+        (Some(errno), ..) => Err(socket_failed(slot, request.subject, errno)),
+        (_, Some(error), _) => Err(slot.exchange(request.subject, error)),
+        (.., Some(fault)) => Err(fault),
+        (.., None) => Ok(exchange.state()),
     }
 }
 
@@ -211,8 +234,19 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// Over a socket of each protocol.
     pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
         let (user_space, chosen) = (None, None);
-        let (seq, family, no_ipv6_rules) = (0, None, false);
-        Self { route, generic, slot, buffers, seq, family, no_ipv6_rules, user_space, chosen }
+        Self {
+            route,
+            generic,
+            slot,
+            buffers,
+            seq: 0,
+            family: None,
+            asked: false,
+            overtaken: 0,
+            no_ipv6_rules: false,
+            user_space,
+            chosen,
+        }
     }
 
     /// The same, and interfaces of programs may be chosen.
@@ -270,7 +304,16 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             let text = "the request does not fit its buffer";
             return Err(self.slot.fail(Code::Kernel, subject, text));
         };
-        run(self.slot, socket, answer, &Request { seq, bytes, expect, subject }, take)
+        let done = run(self.slot, socket, answer, &Request { seq, bytes, expect, subject }, take);
+        self.check_family(protocol, done)
+    }
+
+    /// A module that was loaded again has another number: the kernel does not know the old one.
+    fn check_family<T>(&mut self, protocol: Protocol, done: Result<T, Fault>) -> Result<T, Fault> {
+        if protocol == Protocol::Generic && done.is_err() && self.slot.is(Errno::ENOENT) {
+            self.family = None;
+        }
+        done
     }
 
     /// Sends a WireGuard message that was encoded under [`Kernel::next_seq`] and waits for its
@@ -284,7 +327,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
         let request = Request { seq, bytes: message, expect: Expect::Ack, subject };
         let Self { slot, generic, buffers, .. } = self;
-        run(slot, generic, &mut buffers.answer, &request, &mut |_| Ok(())).map(|_| ())
+        let done = run(slot, generic, &mut buffers.answer, &request, &mut |_| Ok(()));
+        self.check_family(Protocol::Generic, done.map(|_| ()))
     }
 
     /// Asks for a change and waits for its acknowledgement.
@@ -325,8 +369,16 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         write: &WriteRequest<'_>,
         take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
-        self.exchange(protocol, Expect::Dump, subject, write, take)
-            .map(|state| state == State::Done)
+        let state = self.exchange(protocol, Expect::Dump, subject, write, take)?;
+        if state == State::Done {
+            self.overtaken = 0;
+            return Ok(true);
+        }
+        // The program that makes the changes gets a while to end them.
+        self.overtaken = self.overtaken.saturating_add(1);
+        let nth = self.overtaken.saturating_sub(1).min(DUMP_ATTEMPTS);
+        self.route.pause(FIRST_PAUSE << nth);
+        Ok(false)
     }
 
     /// Asks for a list of an address family. `Ok(false)` as for [`Kernel::dump`].
@@ -424,6 +476,26 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
+    /// Whether the kernel has WireGuard now. Only the first time the kernel may load the module for it.
+    pub fn has_wireguard(&mut self) -> bool {
+        if !core::mem::replace(&mut self.asked, true) {
+            return self.wireguard().map_err(|fault| self.slot.take(fault)).is_ok();
+        }
+        let mut found = None;
+        let listed = self.dump(Protocol::Generic, Subject::None, &Family::list, &mut |message| {
+            if let Some(family) = Family::named(message, "wireguard") {
+                found = Some(family.id);
+            }
+            Ok(())
+        });
+        match listed {
+            Ok(true) => self.family = found,
+            Ok(false) => {}
+            Err(fault) => drop(self.slot.take(fault)),
+        }
+        self.family.is_some()
+    }
+
     /// The link of that name, if there is one.
     ///
     /// # Errors
@@ -487,3 +559,6 @@ pub fn steady(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

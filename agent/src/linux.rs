@@ -12,6 +12,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Status, cut};
 use proto_core::text::{number, split, split_last};
+use rustix::event::{Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io;
@@ -43,10 +44,11 @@ pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Err
 pub(crate) struct Netlink {
     fd: OwnedFd,
     port: u32,
+    protocol: Option<Protocol>,
 }
 
 impl Netlink {
-    fn open(protocol: Option<Protocol>, strict: bool) -> Result<Self, Errno> {
+    fn open(protocol: Option<Protocol>) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC;
         let fd =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(errno)?;
@@ -59,20 +61,21 @@ impl Netlink {
         // Kernels before 4.12 and 4.20 do not have these; what they lack is words and filters.
         let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
         let _ = netlink_option(fd.as_fd(), NetlinkOption::CapAck);
-        if strict {
+        // Links, addresses, routes and rules are listed as they were asked for.
+        if protocol.is_none() {
             let _ = netlink_option(fd.as_fd(), NetlinkOption::GetStrictChk);
         }
-        Ok(Self { fd, port: own.pid() })
+        Ok(Self { fd, port: own.pid(), protocol })
     }
 
     /// A socket for links, addresses, routes and rules.
     pub(crate) fn route() -> Result<Self, Errno> {
-        Self::open(None, true)
+        Self::open(None)
     }
 
     /// A socket for WireGuard.
     pub(crate) fn generic() -> Result<Self, Errno> {
-        Self::open(Some(GENERIC), false)
+        Self::open(Some(GENERIC))
     }
 }
 
@@ -90,6 +93,16 @@ impl NetlinkSocket for Netlink {
         let sender = sender.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
         // A sender that is not netlink is nobody the kernel would be.
         Ok(Datagram { len, full_len, sender: sender.map_or(u32::MAX, |addr| addr.pid()) })
+    }
+
+    fn reopen(&mut self) -> Result<(), Errno> {
+        *self = Self::open(self.protocol)?;
+        Ok(())
+    }
+
+    fn pause(&self, millis: u32) {
+        let nanos = millis.saturating_mul(1_000_000);
+        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.into() }));
     }
 }
 

@@ -28,14 +28,15 @@ use zeroize::Zeroize;
 use crate::line::Line;
 use crate::linux::{Dir, Linux, Netlink, errno, read_secret};
 use crate::log::{self, log};
-use crate::resolver::Lookup;
+use crate::resolver::Lookups;
 use crate::sys;
 use crate::wires::{Udp, UdpOutlet, source};
 
 pub(crate) const SERIAL: u64 = 1;
 const UDP: u64 = 2;
-const LOOKUP: u64 = 3;
-const END: u64 = 4;
+const END: u64 = 3;
+/// The first of the look-ups.
+const LOOKUP: u64 = 16;
 
 /// How long to wait before a UDP address that cannot be had is tried again, in milliseconds.
 const AGAIN: u64 = 1_000;
@@ -96,20 +97,17 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     secrets.load(&mut agent, now);
     agent.start();
 
-    let mut lookup: Option<Lookup> = None;
+    let mut lookups = Lookups::new(events, LOOKUP);
     loop {
-        if lookup.is_none()
-            && let Some(host) = agent.next_host()
-        {
-            match Lookup::begin(&host) {
-                Ok(begun) if watch(events, begun.as_fd(), LOOKUP).is_ok() => lookup = Some(begun),
-                _ => agent.found(None),
+        let now = agent.machine().now();
+        while let Some((number, host)) = agent.next_host() {
+            if !lookups.begin(number, &host, now) {
+                agent.found(number, None);
             }
         }
-        let now = agent.machine().now();
         let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
         let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
-        let due = sooner(secrets.deadline(&agent), due);
+        let due = sooner(sooner(secrets.deadline(&agent), lookups.deadline()), due);
         let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
@@ -134,25 +132,27 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                         line.ready(&mut agent);
                     }
                 }
-                LOOKUP => {
-                    if let Some(lookup) = lookup.take() {
-                        let _ = epoll::delete(events, lookup.as_fd());
-                        agent.found(lookup.finish());
-                    }
-                }
                 END => {
                     log(format_args!("asked to end"));
                     sys::exit(0)
                 }
-                _ => {
+                UDP => {
                     if let Some(Listener { socket: Some(socket), .. }) = &udp {
                         receive(socket, &mut agent);
                     }
+                }
+                lookup => {
+                    let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
+                    let address = lookups.finish(number, false);
+                    agent.found(number, address);
                 }
             }
         }
         agent.tick();
         let now = agent.machine().now();
+        while let Some(number) = lookups.late(now) {
+            agent.found(number, lookups.finish(number, true));
+        }
         secrets.tick(&mut agent, now);
         if let Some(line) = &mut line {
             line.tick(now);
@@ -318,7 +318,7 @@ fn no_epoll(error: io::Errno) -> ! {
     stop("cannot wait for events", &"", &errno(error))
 }
 
-fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) -> io::Result<()> {
+pub(crate) fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) -> io::Result<()> {
     epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
 }
 

@@ -331,7 +331,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             kernel: String::new(),
             machine: String::new(),
             uptime: u32::try_from(uptime.div_euclid(1000)).unwrap_or(u32::MAX),
-            wireguard: self.committer.kernel.wireguard().is_ok(),
+            wireguard: self.committer.kernel.has_wireguard(),
             peak_memory: 0,
             applied: self.counters.applied,
             failed: self.counters.failed,

@@ -15,7 +15,7 @@ use core::fmt::Write;
 use heapless::String;
 use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
-use proto_core::protocol::message::{Code, Name, Subject};
+use proto_core::protocol::message::{Code, Name, Subject, copy};
 use proto_core::text::{number, split_last};
 
 use crate::fault::{Fault, Slot};
@@ -204,20 +204,52 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(())
     }
 
-    /// Writes the configuration that is to be stored next, and waits until it is on the disk.
+    /// Writes the configuration that is to be stored next, and waits until it is on the disk. A disk that is
+    /// full gives up configurations that are history, the oldest first.
     ///
     /// # Errors
-    /// [`Code::Storage`]; then nothing is different.
+    /// [`Code::Storage`]; then what the router starts with is as it was.
     pub fn prepare(
         &mut self,
         head: &mut Head,
         image: &mut WriteImage<'_, D::File>,
     ) -> Result<(), Fault> {
-        let written = self.write(head, image, true);
-        if written.is_err() {
+        loop {
+            let Err(fault) = self.write(head, image, true) else { return Ok(()) };
             self.discard();
+            let failure = self.slot.take(fault);
+            let full = failure.code == Code::Storage && failure.errno == Errno::ENOSPC.0 as u16;
+            let more = full && self.make_room(&head.interface).unwrap_or(false);
+            if !more {
+                return Err(self.slot.restore(failure));
+            }
         }
-        written
+    }
+
+    /// Removes the oldest configuration that the router would not start with: of this interface, or of the
+    /// first that has one. Whether there was one.
+    #[inline(never)]
+    fn make_room(&mut self, interface: &str) -> Option<bool> {
+        let slot = self.slot;
+        let mut next = Name::try_from(interface).ok();
+        let mut last = Name::new();
+        while let Some(interface) = next {
+            let newest = self.newest_whole(&interface, &mut |slot, fault| drop(slot.take(fault)));
+            let newest = newest.map_err(|fault| slot.take(fault)).ok()?;
+            let (mut oldest, mut below) = (None, newest.map_or(0, |(head, _)| head.number));
+            while let Some(number) =
+                self.newest(&interface, below).map_err(|fault| slot.take(fault)).ok()?
+            {
+                (oldest, below) = (Some(number), number);
+            }
+            if let Some(number) = oldest {
+                self.disk.unlink(FileName::new(&interface, number).as_c()).ok()?;
+                return Some(self.disk.sync_names().is_ok());
+            }
+            next = self.interface_after(&last).map_err(|fault| slot.take(fault)).ok()?;
+            last = copy(next.as_ref()?);
+        }
+        Some(false)
     }
 
     /// Makes what was prepared the stored configuration of its interface: when this returns, it is what the

@@ -32,6 +32,15 @@ pub trait NetlinkSocket {
     /// # Errors
     /// `EAGAIN` when none came, else what the system call said.
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno>;
+    /// Becomes a new socket, which nothing is on its way to.
+    ///
+    /// # Errors
+    /// What the system call said; then it is the old one.
+    fn reopen(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+    /// Lets other programs go on for so many milliseconds.
+    fn pause(&self, _millis: u32) {}
 }
 
 /// A file for our own use. Offsets and lengths are bytes.

@@ -32,8 +32,6 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let nft = wg.process.has("nft");
         let mut script = Script::new(wg.process.scratch());
         let pf = if v6 { "ip6" } else { "ip" };
-        // What cannot be written is told when the file is asked for.
-        let _ = if nft { self.nft_begin(&mut script, pf) } else { script.write_str("*raw\n") };
         let written = self.each_own_address(&mut script, nft, v6);
         written.map_err(|fault| self.refused("cannot list the addresses", fault))?;
         let _ = if nft {
@@ -66,8 +64,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(())
     }
 
-    fn nft_begin(&self, script: &mut Script<P::File>, pf: &str) -> core::fmt::Result {
-        let name = self.name;
+    fn nft_begin(script: &mut Script<P::File>, name: &str, pf: &str) -> core::fmt::Result {
         writeln!(script, "add table {pf} {TABLE}{name}")?;
         for (chain, hook, priority) in CHAINS {
             writeln!(
@@ -78,7 +75,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(())
     }
 
-    /// Writes what keeps each address of the interface to itself.
+    /// Writes the beginning, and what keeps each address of the interface to itself.
     fn each_own_address(
         &mut self,
         script: &mut Script<P::File>,
@@ -89,6 +86,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let (family, pf) = if v6 { (AF_INET6, "ip6") } else { (AF_INET, "ip") };
         let kernel = &mut self.kernel;
         steady(slot, Subject::Interface, &mut || {
+            // A list that was overtaken by a change has left some of its rules here.
+            script.clear();
+            // What cannot be written is told when the file is asked for.
+            let _ = if nft {
+                Self::nft_begin(script, name.as_str(), pf)
+            } else {
+                script.write_str("*raw\n")
+            };
             kernel.dump(
                 Protocol::Route,
                 Subject::Interface,

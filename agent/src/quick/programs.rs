@@ -58,6 +58,11 @@ impl<F: File> Script<F> {
         Self { file, len: 0, failed: None }
     }
 
+    /// Begins again.
+    pub(super) fn clear(&mut self) {
+        (self.len, self.failed) = (0, self.file.clear().err());
+    }
+
     /// The file, if all of the text is in it.
     pub(super) fn file(&mut self) -> Result<&mut F, Errno> {
         self.failed.map_or(Ok(&mut self.file), Err)

@@ -135,17 +135,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let _ = taken.map_err(|fault| self.slot.take(fault));
     }
 
-    /// The next endpoint that is to be looked up, for the loop around this, which calls [`Service::found`] when
-    /// it knows.
-    pub fn next_host(&mut self) -> Option<Host> {
+    /// The next endpoint that is to be looked up, for the loop around this, which calls [`Service::found`] with
+    /// its number when it knows.
+    pub fn next_host(&mut self) -> Option<(usize, Host)> {
         let now = self.committer.machine.now();
         self.hosts.next(now)
     }
 
-    /// What came of looking the last one up.
-    pub fn found(&mut self, address: Option<SocketAddr>) {
+    /// What came of looking the one of that number up.
+    pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
         let Committer { kernel, set, machine, .. } = &mut self.committer;
-        match self.hosts.found(kernel, set, address) {
+        match self.hosts.found(kernel, set, number, address) {
             Ok(Some((wanted, address))) => machine.log(format_args!(
                 "{}: {} is {}",
                 wanted.interface(),

@@ -241,3 +241,61 @@ fn a_small_file_is_replaced_whole_or_not_at_all() {
         }
     }
 }
+
+#[test]
+fn a_full_disk_gives_up_history_before_it_refuses_what_is_new() {
+    let slot = Slot::default();
+    let cellar = Cellar::default();
+    let mut disk = Store::new(&slot, cellar.clone());
+    for number in 1..=4 {
+        store(&mut disk, number).unwrap();
+    }
+    let one = cellar.used() / 4;
+    // Room for the four, and for nothing besides them: the oldest goes.
+    cellar.has_room(4 * one + one / 2);
+    store(&mut disk, 5).unwrap();
+    assert_eq!(cellar.names(), ["wg.0.2", "wg.0.3", "wg.0.4", "wg.0.5"]);
+    // Two fit: all history goes, and what the router starts with stays until the new one is there.
+    cellar.has_room(2 * one + one / 2);
+    store(&mut disk, 6).unwrap();
+    assert_eq!(cellar.names(), ["wg.0.5", "wg.0.6"]);
+    // One fits: nothing is given up for what cannot be kept.
+    cellar.has_room(one + one / 2);
+    let fault = store(&mut disk, 7).unwrap_err();
+    assert_eq!(slot.take(fault).errno, Errno::ENOSPC.0 as u16);
+    assert_eq!(cellar.names(), ["wg.0.6"]);
+    assert_eq!(starts_with(&cellar), (Some(6), 0));
+}
+
+#[test]
+fn a_full_disk_never_gives_up_the_newest_that_is_whole() {
+    let slot = Slot::default();
+    let cellar = Cellar::default();
+    let mut disk = Store::new(&slot, cellar.clone());
+    for number in 1..=3 {
+        store(&mut disk, number).unwrap();
+    }
+    cellar.damage(c"wg.0.3", |bytes| bytes[60] ^= 1);
+    cellar.has_room(1);
+    let fault = store(&mut disk, 4).unwrap_err();
+    drop(slot.take(fault));
+    assert_eq!(cellar.names(), ["wg.0.2", "wg.0.3"]);
+    assert_eq!(starts_with(&cellar), (Some(2), 1));
+}
+
+#[test]
+fn a_small_file_that_cannot_be_replaced_leaves_nothing_of_itself() {
+    let steps = {
+        let mut cellar = Cellar::default();
+        keep::replace(&mut cellar, c"identity", &[1; 99]).unwrap();
+        cellar.steps()
+    };
+    for step in 0..steps {
+        for mishap in [Mishap::Fails(Errno::ENOSPC), Mishap::Torn(Errno::EIO)] {
+            let mut cellar = Cellar::default();
+            cellar.mishap(step, mishap);
+            keep::replace(&mut cellar, c"identity", &[1; 99]).unwrap_err();
+            assert!(!cellar.names().contains(&"new".to_owned()), "{step} {mishap:?}");
+        }
+    }
+}

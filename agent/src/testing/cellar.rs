@@ -57,6 +57,8 @@ struct State {
     mishap: Option<(usize, Mishap)>,
     /// The most bytes one write takes.
     most: Option<usize>,
+    /// How many bytes the named files may have together.
+    room: Option<usize>,
     dead: bool,
 }
 
@@ -120,6 +122,17 @@ impl Cellar {
     /// Each write takes so many bytes at the most.
     pub(crate) fn at_most(&self, most: usize) {
         self.0.borrow_mut().most = Some(most);
+    }
+
+    /// From now on the files may have so many bytes together.
+    pub(crate) fn has_room(&self, bytes: usize) {
+        self.0.borrow_mut().room = Some(bytes);
+    }
+
+    /// How many bytes the files have together.
+    pub(crate) fn used(&self) -> usize {
+        let state = self.0.borrow();
+        state.names.values().map(|file| state.files[*file].now.len()).sum()
     }
 
     /// How many states of the names a power cut may leave.
@@ -237,6 +250,15 @@ impl File for Shelf {
     fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
         let mut state = self.cellar.0.borrow_mut();
         let (done, result) = state.step();
+        if let Some(room) = state.room {
+            let named = |file: &usize| *file != self.file;
+            let others = state.names.values().filter(|file| named(file));
+            let others: usize = others.map(|file| state.files[*file].now.len()).sum();
+            let grown = state.files[self.file].now.len().max(offset as usize + bytes.len());
+            if others + grown > room {
+                return Err(Errno::ENOSPC);
+            }
+        }
         let whole = bytes.len().min(state.most.unwrap_or(usize::MAX));
         let len = match (done, result) {
             (false, _) => 0,

@@ -8,7 +8,9 @@ use core::fmt;
 
 use super::exchange::ExchangeError;
 use super::read::{Attributes, Fields, Message, ParseError, Wrong};
-use super::{AttributeError, Errno, Full, NLM_F_ACK, NLM_F_REQUEST, NLMSG_MIN_TYPE, Writer};
+use super::{
+    AttributeError, Errno, Full, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_MIN_TYPE, Writer,
+};
 
 /// The family of families: its messages have this type.
 pub const GENL_ID_CTRL: u16 = NLMSG_MIN_TYPE;
@@ -69,6 +71,26 @@ impl Family {
         GenlHeader { cmd: CTRL_CMD_GETFAMILY, version: CTRL_VERSION }.write(&mut writer)?;
         writer.string(CTRL_ATTR_FAMILY_NAME, name)?;
         Ok(writer.finish())
+    }
+
+    /// Writes the request for the list of all families. Unlike [`Family::get`] it never makes the kernel load
+    /// a module.
+    pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
+        let mut writer = Writer::new(buf);
+        writer.message(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_DUMP, seq, 0)?;
+        GenlHeader { cmd: CTRL_CMD_GETFAMILY, version: CTRL_VERSION }.write(&mut writer)?;
+        Ok(writer.finish())
+    }
+
+    /// Reads a family of the list, if it is the one called `name`.
+    #[must_use]
+    pub fn named(message: &Message<'_>, name: &str) -> Option<Self> {
+        let (_, mut attributes) = GenlHeader::parse(message).ok()?;
+        let named = attributes.find_map(|attribute| {
+            attribute.ok().filter(|attribute| attribute.ty == CTRL_ATTR_FAMILY_NAME)
+        })?;
+        let is_name = named.str().is_ok_and(|found| found == name);
+        Self::parse(message).ok().filter(|_| is_name)
     }
 
     /// Reads the answer.
@@ -138,6 +160,23 @@ mod tests {
     use super::*;
     use crate::netlink::exchange::KernelError;
     use crate::netlink::fixture::{datagram, messages};
+
+    #[test]
+    fn a_family_is_found_in_the_list_by_its_whole_name() {
+        let mut buf = [0; 64];
+        let request = messages(Family::list(&mut buf, 5).unwrap())[0];
+        assert_eq!((request.ty, request.flags, request.seq), (16, 0x301, 5));
+        let mut buf = [0; 128];
+        let mut writer = Writer::new(&mut buf);
+        writer.message(GENL_ID_CTRL, 0, 5, 0).unwrap();
+        GenlHeader { cmd: CTRL_CMD_NEWFAMILY, version: 2 }.write(&mut writer).unwrap();
+        writer.string(CTRL_ATTR_FAMILY_NAME, "wireguard").unwrap();
+        writer.u16(CTRL_ATTR_FAMILY_ID, 31).unwrap();
+        let message = messages(writer.finish())[0];
+        assert_eq!(Family::named(&message, "wireguard").map(|family| family.id), Some(31));
+        assert_eq!(Family::named(&message, "wire"), None);
+        assert_eq!(Family::named(&message, "wireguards"), None);
+    }
 
     #[test]
     fn asks_by_name() {
