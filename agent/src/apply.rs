@@ -1,5 +1,10 @@
 //! Making it so: the changes of a plan, in an order in which the one most likely to be refused comes
-//! first, so that a refusal finds as little changed as possible.
+//! first, so that a refusal finds as little changed as possible. What comes is added before what goes is removed, so
+//! that packets always have a way.
+//!
+//! The kernel does more than it is told, and some changes have to wait for others: an IPv6 address cannot come with
+//! another prefix before it went. So the caller compares and applies again, up to [`ROUNDS`] times, and before the last
+//! round a thing that is there already is no failure.
 //!
 //! An interface that was made for this push is taken away again when anything fails. On one that was
 //! there before, the failure says whether something was changed.
@@ -11,7 +16,9 @@ use proto_core::netlink::wireguard::{
 };
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
-use proto_core::protocol::message::{Code, Phase, State, Subject, cut, device, peer};
+use proto_core::protocol::message::{
+    Code, Count, Phase, State, Subject, Summary, cut, device, peer,
+};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Records;
@@ -21,6 +28,8 @@ use crate::plan::{Plan, Step, Work, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
 use crate::walk::{parse_name, write_item};
 
+/// How often the changes are made at most.
+pub const ROUNDS: u32 = 4;
 /// How many changes pass between two signs of life.
 const BEAT: u32 = 64;
 
@@ -33,11 +42,13 @@ struct Applier<'a, 'b, 'f, N, F, M> {
     name: IfName,
     index: u32,
     changed: bool,
+    /// A thing to add that is there already is a failure.
+    strict: bool,
     done: u32,
     total: u32,
 }
 
-/// Makes the changes of `plan`.
+/// Makes the changes of `plan`, in the last round if that is `strict`.
 ///
 /// # Errors
 /// A failure naming the item, whose `state` says what became of the running configuration.
@@ -48,6 +59,7 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     plan: &Plan,
     machine: &M,
     set: &mut [u8; SET],
+    strict: bool,
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     let slot = kernel.slot;
@@ -57,8 +69,9 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
         sum.saturating_add(count.added).saturating_add(count.changed).saturating_add(count.removed)
     });
     let index = plan.link.map_or(0, |link| link.index);
+    let (changed, done) = (false, 0);
     let mut applier =
-        Applier { kernel, work, machine, working, name, index, changed: false, done: 0, total };
+        Applier { kernel, work, machine, working, name, index, changed, strict, done, total };
     applier.all(interface, plan, set).map_err(|fault| {
         let state = if applier.changed { State::Partly } else { State::Unchanged };
         slot.amend(fault, &|failure| failure.state = state)
@@ -75,18 +88,35 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         if plan.link.is_none() {
             self.create()?;
         }
+        let Summary { device: bits, addresses, routes, rules, peers, .. } = &plan.summary;
         self.device(interface, plan, set)?;
-        self.remove_items()?;
-        self.peers(set)?;
-        if plan.summary.device & device::MTU != 0 {
+        if peers.added > 0 || peers.changed > 0 {
+            self.peers(set, false)?;
+        }
+        if bits & device::MTU != 0 {
             let (index, mtu) = (self.index, interface.mtu);
             self.change(Subject::Mtu, &|buf, seq| route::link::set_mtu(buf, seq, index, mtu))?;
         }
-        self.add_items(Stage::Addresses)?;
+        self.add_items(Kind::Address, addresses)?;
         if plan.link.is_none() && self.work.up {
             self.up()?;
         }
-        self.add_items(Stage::RoutesAndRules)
+        self.add_items(Kind::Route, routes)?;
+        // While the mark and its rules do not fit each other, WireGuard's own packets go astray: they are changed
+        // right behind one another.
+        if bits & device::FWMARK != 0 {
+            let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
+            self.set_device(set, Subject::Fwmark, &change)?;
+        }
+        self.add_items(Kind::Rule, rules)?;
+        self.remove_items(Kind::Rule, rules)?;
+        self.remove_items(Kind::Route, routes)?;
+        self.remove_items(Kind::Address, addresses)?;
+        // Peers go last: a refusal before costs none of them its session.
+        if peers.removed > 0 {
+            self.peers(set, true)?;
+        }
+        Ok(())
     }
 
     fn change(&mut self, subject: Subject, write: &WriteRequest<'_>) -> Result<(), Fault> {
@@ -141,10 +171,6 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         if bits & device::UP != 0 && plan.link.is_some() {
             self.up()?;
         }
-        if bits & device::FWMARK != 0 {
-            let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
-            self.set_device(set, Subject::Fwmark, &change)?;
-        }
         if bits & device::PRIVATE_KEY != 0 {
             let key = match &interface.private_key {
                 PrivateKey::Given(key) => key.clone(),
@@ -186,47 +212,66 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         let changed =
             self.change(subject(item), &|buf, seq| write_item(buf, seq, (item, index), comes));
         let slot = self.kernel.slot;
-        match (changed, item) {
-            // Taking the last address of a network takes its secondary addresses along.
-            (Err(_), Item::Address(_)) if !comes && slot.is(Errno::EADDRNOTAVAIL) => {}
-            // A route goes along with the address it was reached by.
-            (Err(_), Item::Route(_)) if !comes && slot.is(Errno::ESRCH) => {}
-            (Err(fault), Item::Route(_)) if comes => {
-                let text = "another interface has this very route already";
+        match changed {
+            // The kernel took it away along with something else.
+            Err(_) if !comes && GONE.iter().any(|errno| slot.is(*errno)) => {}
+            // The kernel made it itself, or it can come when something else went.
+            Err(_) if comes && !self.strict && slot.is(Errno::EEXIST) => {}
+            Err(fault) if comes && matches!(item, Item::Route(_)) => {
+                let text = "something else on the router has this very route already";
                 return Err(slot.reword(fault, Errno::EEXIST, None, text));
             }
-            (changed, _) => changed?,
+            changed => changed?,
         }
         self.beat();
         Ok(())
     }
 
-    /// Removes what the kernel has beyond the image: rules, routes and addresses here, peers in
-    /// [`Applier::peers`].
-    fn remove_items(&mut self) -> Result<(), Fault> {
+    /// Removes what the kernel has beyond the image of a kind.
+    fn remove_items(&mut self, kind: Kind, Count { removed, .. }: &Count) -> Result<(), Fault> {
+        let mut left = *removed;
         let mut step = Step::before(0);
-        while self.work.extra(&mut step)? {
-            if !matches!(step.item, Item::Peer(_)) {
-                self.change_item(&step.item, false)?;
+        while left > 0 && self.work.extra(&mut step)? {
+            if Kind::of(&step.item) != kind {
+                continue;
             }
+            if kind == Kind::Address && left == *removed {
+                self.promote_secondaries()?;
+            }
+            self.change_item(&step.item, false)?;
+            left = left.saturating_sub(1);
         }
         Ok(())
     }
 
-    fn add_items(&mut self, stage: Stage) -> Result<(), Fault> {
+    /// Has the kernel keep the other IPv4 addresses of a network when the first of them goes, and with them all
+    /// routes of the interface.
+    fn promote_secondaries(&mut self) -> Result<(), Fault> {
+        let index = self.index;
+        let set = self.change(Subject::Interface, &|buf, seq| {
+            route::link::set_promote_secondaries(buf, seq, index)
+        });
+        match set {
+            // Without it, what the kernel takes away comes back in the next round.
+            Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => Ok(()),
+            set => set,
+        }
+    }
+
+    /// Adds what the kernel does not have of a kind.
+    fn add_items(&mut self, kind: Kind, Count { added, .. }: &Count) -> Result<(), Fault> {
+        let mut left = *added;
         let mut step = Step::before(0);
         let mut marks = false;
-        while self.work.wanted(&mut step, false)? {
-            match (stage, &step.item) {
-                (_, Item::Peer(_)) => break,
-                (Stage::Addresses, Item::Address(_)) => {}
-                (Stage::RoutesAndRules, Item::Route(_)) => {}
-                (Stage::RoutesAndRules, Item::Rule(rule)) => {
-                    marks |= rule.fwmark.is_some() && !rule.v6;
-                }
-                _ => continue,
+        while left > 0 && self.work.wanted(&mut step, false)? {
+            if Kind::of(&step.item) != kind {
+                continue;
+            }
+            if let Item::Rule(rule) = &step.item {
+                marks |= rule.fwmark.is_some() && !rule.v6;
             }
             self.change_item(&step.item, true)?;
+            left = left.saturating_sub(1);
         }
         if marks {
             let name = "net.ipv4.conf.all.src_valid_mark";
@@ -238,28 +283,33 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    fn peers(&mut self, set: &mut [u8; SET]) -> Result<(), Fault> {
-        let mut batch = Batch { one_by_one: false, from: 0, removing: false };
-        match self.send_peers(set, &mut batch) {
+    /// Removes peers, or adds and changes them.
+    fn peers(&mut self, set: &mut [u8; SET], removing: bool) -> Result<(), Fault> {
+        let mut batch = Batch { one_by_one: false, from: 0 };
+        match self.send_peers(set, &mut batch, removing) {
             Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => {
                 // The kernel does not say which peer of a message it refused. What it took of the
                 // message it takes again without harm, so each goes alone until it refuses one.
                 batch.one_by_one = true;
-                self.send_peers(set, &mut batch)
+                self.send_peers(set, &mut batch, removing)
             }
             other => other,
         }
     }
 
-    fn send_peers(&mut self, set: &mut [u8; SET], batch: &mut Batch) -> Result<(), Fault> {
+    fn send_peers(
+        &mut self,
+        set: &mut [u8; SET],
+        batch: &mut Batch,
+        removing: bool,
+    ) -> Result<(), Fault> {
         let family = self.kernel.wireguard()?;
         let mut encoder = SetEncoder::new(set, family, self.name);
-        // Peers go last: a refusal before costs none of them its session.
-        if !batch.removing {
-            self.set_peers(&mut encoder, batch)?;
-            *batch = Batch { from: 0, removing: true, ..*batch };
+        if removing {
+            self.remove_peers(&mut encoder, batch)
+        } else {
+            self.set_peers(&mut encoder, batch)
         }
-        self.remove_peers(&mut encoder, batch)
     }
 
     fn remove_peers(
@@ -375,15 +425,30 @@ struct Batch {
     one_by_one: bool,
     /// The first that is in the message that is being filled.
     from: u32,
-    /// Still among the extras.
-    removing: bool,
 }
 
-/// Which items are added.
+/// The errors of removing what is gone already: an address, an address or a route of an interface without IPv6,
+/// a route, a rule.
+const GONE: [Errno; 4] = [Errno::EADDRNOTAVAIL, Errno::ENXIO, Errno::ESRCH, Errno::ENOENT];
+
+/// The kinds of items, by how they are changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Addresses,
-    RoutesAndRules,
+enum Kind {
+    Address,
+    Route,
+    Rule,
+    Peer,
+}
+
+impl Kind {
+    const fn of(item: &Item) -> Self {
+        match item {
+            Item::Address(_) => Self::Address,
+            Item::Route(_) => Self::Route,
+            Item::Rule(_) => Self::Rule,
+            Item::Peer(_) => Self::Peer,
+        }
+    }
 }
 
 fn port_taken(slot: &Slot, fault: Fault) -> Fault {

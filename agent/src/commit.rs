@@ -22,7 +22,8 @@ use proto_core::protocol::message::{
 };
 use proto_core::protocol::report::Act;
 
-use crate::apply::apply;
+use crate::apply::{ROUNDS, apply};
+use crate::claims::{TakeClaim, each_in_force};
 use crate::fault::{Fault, Slot};
 use crate::image::{Checked, Span, check};
 use crate::index::{Extras, Index};
@@ -33,7 +34,7 @@ use crate::records::RecordWriter;
 use crate::store::{Head, Store};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use crate::walk::{parse_name, wireguard_link};
-use crate::{remove, report};
+use crate::{clash, remove, report};
 
 /// Gives signs of life: a phase, how much of it is done, and of how much.
 pub type Working<'w> = dyn FnMut(Phase, u32, u32) + 'w;
@@ -126,6 +127,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ) -> Result<(Summary, (u32, Digest)), Fault> {
         let mut target = self.target(span);
         self.compare(image, &mut target, purpose, working)?;
+        if purpose == Purpose::Change {
+            self.check_routes(image, &target)?;
+        }
         let Self { slot, files, .. } = self;
         let Target { checked, plan, .. } = &target;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
@@ -149,6 +153,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let purpose = if change.act.is_some() { Purpose::Change } else { Purpose::Repair };
         let mut target = self.target(span);
         self.compare(image, &mut target, purpose, working)?;
+        self.check_routes(image, &target)?;
         let Target { checked, plan, .. } = &mut target;
         settle_key(slot, &mut checked.interface, plan, &self.machine)?;
         let (same, mut head) = self.next(image, span.end, checked, change)?;
@@ -165,7 +170,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
                 writer.finish()
             })?;
         }
-        self.take_snapshot(&head, checked.interface.fwmark)?;
+        self.take_snapshot(&head, (target.items, target.extras))?;
         if !quiet {
             let made = self.make(image, &mut target, working);
             made.map_err(|fault| self.undo(fault, working))?;
@@ -201,12 +206,20 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
-        let mut done = Done { summary: Summary::default(), number, stored: false, pending: None };
-        self.take_snapshot(&head, 0)?;
-        let Self { kernel, files, set, .. } = self;
+        let Self { kernel, files, store, .. } = self;
         let mut extras = Extras::new(slot, &mut files.extras);
-        let removed = remove::interface(kernel, &mut extras, set, name, 0);
-        done.summary = removed.map_err(|fault| {
+        let found = remove::find(kernel, &mut extras, name, &mut |take| {
+            each_in_force(store, interface, take)
+        });
+        let found = found.inspect_err(|_| store.discard())?;
+        let len = extras.len();
+        let summary = found.summary.clone();
+        let done = Done { summary, number, stored: false, pending: None };
+        self.take_snapshot(&head, (0, len))?;
+        let Self { kernel, files, set, .. } = self;
+        let mut extras = Extras::again(slot, &mut files.extras, len);
+        let removed = remove::interface(kernel, &mut extras, set, name, &found);
+        removed.map_err(|fault| {
             let fault = slot.amend(fault, &|failure| failure.state = State::Partly);
             self.undo(fault, working)
         })?;
@@ -323,7 +336,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             extras: 0,
             key: self.sum_key,
             up: true,
-            fwmark: 0,
+            added: None,
             checked: Checked::default(),
             plan: Plan::default(),
         }
@@ -337,7 +350,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         purpose: Purpose,
         working: &mut Working<'_>,
     ) -> Result<(), Fault> {
-        let Self { slot, kernel, files, .. } = self;
+        let Self { slot, kernel, files, store, .. } = self;
         let mut index = Index::new(slot, &mut files.index);
         // A snapshot is the agent's own.
         let own = purpose == Purpose::Undo;
@@ -350,25 +363,59 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         target.items = index.len();
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let Target { checked, plan, .. } = target;
-        compare(kernel, &mut work, &checked.interface, purpose, plan, working)?;
+        let interface = &checked.interface;
+        compare(
+            kernel,
+            &mut work,
+            interface,
+            purpose,
+            plan,
+            &mut |take| each_in_force(store, &interface.name, take),
+            working,
+        )?;
         target.extras = work.extras.len();
         Ok(())
     }
 
+    /// Fails for a route that something else on the router has.
+    fn check_routes(&mut self, image: &mut D::File, target: &Target) -> Result<(), Fault> {
+        let Self { slot, kernel, files, store, .. } = self;
+        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
+        let interface = &target.checked.interface;
+        clash::check(kernel, &mut work, interface, &mut |take| {
+            each_in_force(store, &interface.name, take)
+        })
+    }
+
     /// Makes the changes of a plan, and compares again: the plan is then what the kernel has.
+    ///
+    /// The kernel does more than it is told: routes go with the last address, addresses and routes come back when a
+    /// link goes up. So what still differs is changed again, a few times at the most.
     fn make(
         &mut self,
         image: &mut D::File,
         target: &mut Target,
         working: &mut Working<'_>,
     ) -> Result<(), Fault> {
-        let Self { slot, kernel, files, machine, set, .. } = self;
+        let Self { slot, kernel, files, machine, set, store, .. } = self;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let Target { checked: Checked { interface, .. }, plan, .. } = target;
-        apply(kernel, &mut work, interface, plan, machine, set, working)?;
-        let after = compare(kernel, &mut work, interface, Purpose::Verify, plan, working);
-        let after = after.and_then(|()| agree(&mut work, plan));
-        after.map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))
+        let mut claims = |take: &mut TakeClaim<'_>| each_in_force(store, &interface.name, take);
+        apply(kernel, &mut work, interface, plan, machine, set, ROUNDS == 1, working)?;
+        let mut again = || {
+            for round in 2..=ROUNDS {
+                compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
+                if !plan.summary.is_quiet() && !plan.other_than_items() {
+                    let strict = round == ROUNDS;
+                    apply(kernel, &mut work, interface, plan, machine, set, strict, working)?;
+                } else {
+                    return agree(&mut work, plan);
+                }
+            }
+            compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
+            agree(&mut work, plan)
+        };
+        again().map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))
     }
 }
 
@@ -383,8 +430,8 @@ struct Target {
     key: [u8; 16],
     /// Whether the link is to be up.
     up: bool,
-    /// A mark that our rules may have besides that of the device, or 0.
-    fwmark: u32,
+    /// `Some` for a snapshot: where the rules are that the change added.
+    added: Option<Span>,
     checked: Checked,
     plan: Plan,
 }
@@ -400,8 +447,8 @@ impl Target {
     ) -> Work<'f, F> {
         let index = Index::again(slot, index, self.items);
         let extras = Extras::again(slot, extras, self.extras);
-        let Self { span: Span { end, .. }, key, up, fwmark, .. } = *self;
-        Work { slot, image, end, index, extras, key, up, fwmark }
+        let Self { span: Span { end, .. }, key, up, added, .. } = *self;
+        Work { slot, image, end, index, extras, key, up, added }
     }
 }
 

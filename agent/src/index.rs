@@ -228,15 +228,15 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn find(&mut self, key: &ItemKey) -> Result<Option<(u32, Entry)>, Fault> {
-        let Some(n) = self.number_of(key)? else { return Ok(None) };
+        let Some(n) = self.number_of(&key.0)? else { return Ok(None) };
         Ok(self.get(n)?.map(|entry| (n, entry)))
     }
 
-    /// Finds the number of the entry of `key`.
+    /// Finds the number of the entry of `key`, or of an entry whose key begins with `key`.
     ///
     /// # Errors
     /// `Code::Storage`.
-    pub fn number_of(&mut self, ItemKey(key): &ItemKey) -> Result<Option<u32>, Fault> {
+    pub fn number_of(&mut self, key: &[u8]) -> Result<Option<u32>, Fault> {
         let mut middle = self.hint;
         let (mut low, mut high) = (0, self.len);
         let mut bytes = [0; ENTRY];
@@ -249,7 +249,7 @@ impl<'f, F: File> Index<'f, F> {
                 middle = low.midpoint(high);
                 // Straight from the file: probes all over it would only empty the window.
                 self.file.read(place(middle), &mut bytes)?;
-                match bytes.first_chunk::<ITEM_KEY_LEN>().map(|found| found.cmp(key)) {
+                match bytes.get(..key.len()).map(|found| found.cmp(key)) {
                     Some(core::cmp::Ordering::Less) => low = middle.saturating_add(1),
                     Some(core::cmp::Ordering::Greater) => high = middle,
                     _ => break,
@@ -345,11 +345,21 @@ impl<'f, F: File> Index<'f, F> {
 }
 
 /// Keys of items that the kernel has and the image does not, in a file.
+///
+/// An item is noted as one to remove, or is open until the images in force have been asked whose it is
+/// (`claims`).
 #[derive(Debug)]
 pub struct Extras<'f, F> {
     file: Noted<'f, F>,
     len: u32,
+    open: u32,
 }
+
+/// key, whether to remove it
+const EXTRA: usize = ITEM_KEY_LEN + 1;
+const STAYS: u8 = 0;
+const GOES: u8 = 1;
+const OPEN: u8 = 2;
 
 impl<'f, F: File> Extras<'f, F> {
     /// None yet, in `file`.
@@ -359,11 +369,11 @@ impl<'f, F: File> Extras<'f, F> {
 
     /// Keys that were noted before, so many, in `file`.
     pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
-        Self { file: Noted { slot, file }, len }
+        Self { file: Noted { slot, file }, len, open: 0 }
     }
 
     fn place(n: u32) -> u32 {
-        n.saturating_mul(ITEM_KEY_LEN as u32)
+        n.saturating_mul(EXTRA as u32)
     }
 
     /// Forgets all keys.
@@ -371,43 +381,63 @@ impl<'f, F: File> Extras<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn clear(&mut self) -> Result<(), Fault> {
-        self.len = 0;
+        (self.len, self.open) = (0, 0);
         self.file.clear()
     }
 
-    /// Adds a key.
+    /// Adds a key: of an item to remove if that is `sure`, or of an open one.
     ///
     /// # Errors
     /// `Code::Storage`.
-    pub fn push(&mut self, key: &ItemKey) -> Result<(), Fault> {
-        self.file.write(Self::place(self.len), &key.0)?;
+    pub fn push(&mut self, key: &ItemKey, sure: bool) -> Result<(), Fault> {
+        let (mut bytes, mut at) = ([0; EXTRA], 0);
+        put(&mut bytes, &mut at, &key.0);
+        put(&mut bytes, &mut at, &[if sure { GOES } else { OPEN }]);
+        self.file.write(Self::place(self.len), &bytes)?;
         self.len = self.len.saturating_add(1);
+        self.open = self.open.saturating_add(u32::from(!sure));
         Ok(())
     }
 
-    /// The key number `n`, from 0, or nothing behind the last.
+    /// The key number `n`, from 0, and whether the item is one to remove; `None` for an open one. Nothing behind
+    /// the last.
     ///
     /// # Errors
     /// `Code::Storage`.
-    pub fn get(&mut self, n: u32) -> Result<Option<ItemKey>, Fault> {
+    pub fn get(&mut self, n: u32) -> Result<Option<(ItemKey, Option<bool>)>, Fault> {
         if n >= self.len {
             return Ok(None);
         }
-        let mut key = [0; ITEM_KEY_LEN];
-        self.file.read(Self::place(n), &mut key)?;
-        Ok(Some(ItemKey(key)))
+        let mut bytes = [0; EXTRA];
+        self.file.read(Self::place(n), &mut bytes)?;
+        let mut rest = &bytes[..];
+        Ok(take(&mut rest).map(|key| {
+            let sure = rest.first().filter(|state| **state != OPEN).map(|state| *state == GOES);
+            (ItemKey(*key), sure)
+        }))
+    }
+
+    /// Whether items are open.
+    #[must_use]
+    pub const fn has_open(&self) -> bool {
+        self.open > 0
+    }
+
+    /// Decides about open item number `n`.
+    ///
+    /// # Errors
+    /// `Code::Storage`.
+    pub fn settle(&mut self, n: u32, goes: bool) -> Result<(), Fault> {
+        self.open = self.open.saturating_sub(1);
+        let place = Self::place(n).saturating_add(ITEM_KEY_LEN as u32);
+        self.file.write(place, &[if goes { GOES } else { STAYS }])
     }
 
     /// How many keys there are.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an unused function is not in the program")]
     pub const fn len(&self) -> u32 {
         self.len
-    }
-
-    /// Whether there is no key.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 

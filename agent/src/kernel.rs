@@ -526,6 +526,21 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
+    /// The name of the interface with this index, if there is one.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn name_of(&mut self, index: u32) -> Result<Option<IfName>, Fault> {
+        let mut name = None;
+        self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
+            if let Some(link) = Link::parse(message).ok().filter(|link| link.index == index) {
+                name = Some(link.name);
+            }
+            Ok(())
+        })?;
+        Ok(name)
+    }
+
     /// Goes through the WireGuard links. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// # Errors

@@ -22,6 +22,8 @@
 //! | [`set_sum`] | sets of networks compared in fixed memory |
 //! | [`walk`] | the kernel's tables as they come |
 //! | [`plan`] | what differs between an image and the kernel |
+//! | [`claims`] | which interface a policy rule belongs to |
+//! | [`clash`] | routes that something else on the router has already |
 //! | [`apply`] | making it so |
 //! | [`remove`] | taking an interface away |
 //! | [`records`] | rows of records in files |
@@ -52,6 +54,8 @@
 )]
 
 pub mod apply;
+pub mod claims;
+pub mod clash;
 pub mod commit;
 pub mod door;
 pub mod families;

@@ -4,20 +4,24 @@
 //!
 //! The same comparison is the proof after a change: when it finds nothing to do, the kernel agrees.
 
+use core::net::IpAddr;
+
+use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
 use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
+use crate::claims::{self, EachClaim};
 use crate::families;
 use crate::fault::{Fault, Slot};
-use crate::image::Records;
+use crate::image::{Records, Span};
 use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{each_event, each_on_link, each_rule_of, parse_name, wireguard_link};
+use crate::walk::{each_event, each_on_link, each_rule, parse_name, wireguard_link};
 
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
@@ -36,8 +40,8 @@ pub struct Work<'f, F> {
     pub key: [u8; 16],
     /// Whether the link is to be up.
     pub up: bool,
-    /// A mark that our rules may have besides that of the device, or 0.
-    pub fwmark: u32,
+    /// `Some` for a snapshot: where in the file of the image the rules are that the change added, which go.
+    pub added: Option<Span>,
 }
 
 /// A place on a walk through the items of an image, or through those that the kernel has beyond it.
@@ -88,16 +92,49 @@ impl<F: File> Work<'_, F> {
     /// [`Code::Storage`].
     #[inline(never)]
     pub fn extra(&mut self, step: &mut Step) -> Result<bool, Fault> {
-        while let Some(key) = self.extras.get(step.next)? {
+        while let Some((key, sure)) = self.extras.get(step.next)? {
             step.next = step.next.saturating_add(1);
-            if let Some(item) = Item::from_key(&key) {
+            if sure == Some(true)
+                && let Some(item) = Item::from_key(&key)
+            {
                 step.item = item;
                 return Ok(true);
             }
         }
         Ok(false)
     }
+
+    /// Decides which of the open extras are to be removed.
+    fn settle_claims(&mut self, each: &mut EachClaim<'_>) -> Result<(), Fault> {
+        let Self { slot, image, index, extras, added, .. } = self;
+        claims::settle(
+            extras,
+            false,
+            &mut |take| match *added {
+                Some(added) => claims::each_record(slot, *image, added, None, take),
+                None => each(take),
+            },
+            &mut |key| {
+                // The kernel removes the first rule of a family, priority and table that fits, and a rule
+                // without a mark fits one with a mark.
+                let same_place = key.0.get(..RULE_PLACE).unwrap_or_default();
+                if key.0.first() == Some(&RULE_KIND)
+                    && added.is_none()
+                    && index.number_of(same_place)?.is_some()
+                {
+                    let text = "another interface has a rule of this priority and table: choose \
+                                another priority";
+                    return Err(slot.fail(Code::Config, Subject::Rule, text));
+                }
+                Ok(())
+            },
+        )
+    }
 }
+
+/// The first byte of a rule's key, and how many bytes of the key are its family, priority and table.
+const RULE_KIND: u8 = 3;
+const RULE_PLACE: usize = 1 + 1 + 4 + 4;
 
 /// What is to be done.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +145,15 @@ pub struct Plan {
     pub device: Option<DeviceInfo>,
     /// How much of everything changes. The items are in the index and the extras.
     pub summary: Summary,
+}
+
+impl Plan {
+    /// Whether something else differs than addresses, routes and rules.
+    #[must_use]
+    pub const fn other_than_items(&self) -> bool {
+        let Summary { created, device, peers, .. } = &self.summary;
+        *created || *device != 0 || peers.added > 0 || peers.changed > 0 || peers.removed > 0
+    }
 }
 
 /// Why the comparison is made: it is stricter before a change than after it.
@@ -136,6 +182,7 @@ pub fn compare<N: NetlinkSocket, F: File>(
     interface: &Interface,
     purpose: Purpose,
     plan: &mut Plan,
+    claims: &mut EachClaim<'_>,
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     let slot = kernel.slot;
@@ -143,7 +190,7 @@ pub fn compare<N: NetlinkSocket, F: File>(
     kernel.wireguard()?;
     steady(slot, Subject::Interface, &mut || {
         *plan = Plan::default();
-        compare_once(kernel, work, (name, interface), purpose, plan, working)
+        compare_once(kernel, work, (name, interface), purpose, plan, claims, working)
     })?;
     if matches!(purpose, Purpose::Change | Purpose::Repair) {
         families::check(kernel, work)?;
@@ -157,6 +204,7 @@ fn compare_once<N: NetlinkSocket, F: File>(
     (name, interface): (IfName, &Interface),
     purpose: Purpose,
     Plan { link, device: found, summary }: &mut Plan,
+    claims: &mut EachClaim<'_>,
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<bool, Fault> {
     work.index.unmark()?;
@@ -169,10 +217,10 @@ fn compare_once<N: NetlinkSocket, F: File>(
             return Ok(false);
         }
     }
-    let marks = [found.as_ref().map_or(0, |device| device.fwmark), work.fwmark];
-    if !each_rule_of(kernel, marks, &mut |item, ours| meet(work, item, ours))? {
+    if !each_rule(kernel, &mut |item, ours| meet(work, item, ours))? {
         return Ok(false);
     }
+    work.settle_claims(claims)?;
     count(work, summary)?;
     summary.created = link.is_none();
     summary.device = device_changes(interface, link.as_ref(), found.as_ref());
@@ -184,7 +232,7 @@ fn compare_once<N: NetlinkSocket, F: File>(
         summary.listen_port = Some(found.listen_port).filter(|port| *port != 0);
     }
     if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key)
-        && work.index.number_of(&Item::Peer(own).key())?.is_some()
+        && work.index.number_of(&Item::Peer(own).key().0)?.is_some()
     {
         let text = "the peer is this interface itself";
         return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
@@ -221,13 +269,25 @@ fn device_changes(
 }
 
 /// Looks up something the kernel has: marks it as it should be, or notes it as one too many.
-fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, removable: bool) -> Result<(), Fault> {
+fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), Fault> {
     let key = item.key();
-    match work.index.number_of(&key)? {
+    match work.index.number_of(&key.0)? {
         Some(n) => work.index.mark(n, Mark::Same),
-        None if removable => work.extras.push(&key),
+        None if ours => {
+            let sure = match item {
+                Item::Rule(_) => false,
+                // A snapshot has all addresses, also those that the kernel made.
+                Item::Address(net) => work.added.is_some() || !link_local(net),
+                Item::Route(_) | Item::Peer(_) => true,
+            };
+            work.extras.push(&key, sure)
+        }
         None => Ok(()),
     }
+}
+
+const fn link_local(net: &IpNet) -> bool {
+    matches!(net.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
 /// A peer of the kernel's that is being told, with the entry it is compared to.
@@ -259,7 +319,7 @@ fn device_and_peers<N: NetlinkSocket, F: File>(
                 settle(work, told.take())?;
                 let key = Item::Peer(info.public_key).key();
                 match work.index.find(&key)? {
-                    None => work.extras.push(&key)?,
+                    None => work.extras.push(&key, true)?,
                     Some((n, entry)) => {
                         let fields = peer_changes(work, &entry, info, purpose)?;
                         told = Some(Told { n, entry, fields, allowed_ips: SetSum::default() });

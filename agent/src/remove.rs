@@ -9,12 +9,13 @@ use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
 use proto_core::protocol::config::Item;
 use proto_core::protocol::message::{Subject, Summary};
 
+use crate::claims::{EachClaim, settle};
 use crate::fault::Fault;
 use crate::index::Extras;
-use crate::kernel::{Kernel, Protocol, SET, steady};
+use crate::kernel::{Kernel, LinkState, Protocol, SET, steady};
 use crate::plan::counter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{each_event, each_item, each_rule_of, wireguard_link, write_item};
+use crate::walk::{each_event, each_on_link, each_rule, wireguard_link, write_item};
 
 /// Removes all peers of a link, then the link.
 ///
@@ -38,67 +39,93 @@ pub fn link<N: NetlinkSocket>(
     })
 }
 
-/// Removes an interface, if it is there, and what the agent made for it. What there was is in the summary.
-/// `fwmark` is a mark that its rules may have besides that of the device, or 0.
+/// What removing an interface takes away. Its rules are in the extras.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The link, if it is there.
+    pub link: Option<LinkState>,
+    /// What there is of it.
+    pub summary: Summary,
+}
+
+/// Finds what there is of an interface, and which rules go with it. Changes nothing.
 ///
 /// # Errors
-/// [`Code::WrongKind`], or what the kernel said.
+/// [`Code::WrongKind`], or what the kernel or `claims` said.
 ///
 /// [`Code::WrongKind`]: proto_core::protocol::message::Code::WrongKind
+pub fn find<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    extras: &mut Extras<'_, F>,
+    name: IfName,
+    claims: &mut EachClaim<'_>,
+) -> Result<Found, Fault> {
+    kernel.wireguard()?;
+    let link = wireguard_link(kernel, name)?;
+    let mut summary = Summary::default();
+    steady(kernel.slot, Subject::Interface, &mut || {
+        extras.clear()?;
+        summary = Summary::default();
+        let mut whole = true;
+        if let Some(link) = &link {
+            let mut peers = 0_u32;
+            whole = each_event(kernel, name, &mut |event| {
+                peers = peers.saturating_add(u32::from(matches!(event, Event::Peer(_))));
+                Ok(())
+            })?;
+            whole &= each_on_link(kernel, link.index, &mut |item, ours| {
+                let removed = &mut counter(&mut summary, item).removed;
+                *removed = removed.saturating_add(u32::from(ours));
+                Ok(())
+            })?;
+            summary.peers.removed = peers;
+        }
+        whole &= each_rule(kernel, &mut |item, ours| {
+            if ours { extras.push(&item.key(), false) } else { Ok(()) }
+        })?;
+        Ok(whole)
+    })?;
+    settle(extras, false, claims, &mut |_| Ok(()))?;
+    each_rule_of(extras, &mut |_| {
+        summary.rules.removed = summary.rules.removed.saturating_add(1);
+        Ok(())
+    })?;
+    Ok(Found { link, summary })
+}
+
+/// Goes through the rules that go with the interface.
+fn each_rule_of<F: File>(
+    extras: &mut Extras<'_, F>,
+    take: &mut dyn FnMut(&Item) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut n = 0_u32;
+    while let Some((key, sure)) = extras.get(n)? {
+        if let (Some(true), Some(rule)) = (sure, Item::from_key(&key)) {
+            take(&rule)?;
+        }
+        n = n.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Removes what was found of an interface.
+///
+/// # Errors
+/// What the kernel said.
 pub fn interface<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     extras: &mut Extras<'_, F>,
     set: &mut [u8; SET],
     name: IfName,
-    fwmark: u32,
-) -> Result<Summary, Fault> {
-    kernel.wireguard()?;
-    let found = wireguard_link(kernel, name)?;
-    let mut summary = Summary::default();
-    steady(kernel.slot, Subject::Interface, &mut || {
-        extras.clear()?;
-        summary = Summary::default();
-        let (mut marks, mut whole) = ([fwmark, 0], true);
-        let mut peers = 0_u32;
-        if found.is_some() {
-            whole = each_event(kernel, name, &mut |event| {
-                match event {
-                    Event::Device(device) => marks = [fwmark, device.fwmark],
-                    Event::Peer(_) => peers = peers.saturating_add(1),
-                    Event::AllowedIp(_) => {}
-                }
-                Ok(())
-            })?;
-        }
-        let mut take = |item: &Item, ours: bool| {
-            if !ours {
-                return Ok(());
-            }
-            let removed = &mut counter(&mut summary, item).removed;
-            *removed = removed.saturating_add(1);
-            match item {
-                Item::Rule(_) => extras.push(&item.key()),
-                _ => Ok(()),
-            }
-        };
-        whole &= match &found {
-            Some(found) => each_item(kernel, found.index, marks, &mut take)?,
-            None => each_rule_of(kernel, marks, &mut take)?,
-        };
-        summary.peers.removed = peers;
-        Ok(whole)
+    found: &Found,
+) -> Result<(), Fault> {
+    each_rule_of(extras, &mut |rule| {
+        kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
+            write_item(buf, seq, (rule, 0), false)
+        })
     })?;
-    let mut n = 0_u32;
-    while let Some(key) = extras.get(n)? {
-        if let Some(rule) = Item::from_key(&key) {
-            kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
-                write_item(buf, seq, (&rule, 0), false)
-            })?;
-        }
-        n = n.saturating_add(1);
+    match &found.link {
+        Some(found) => link(kernel, set, name, found.index),
+        None => Ok(()),
     }
-    if let Some(found) = found {
-        link(kernel, set, name, found.index)?;
-    }
-    Ok(summary)
 }

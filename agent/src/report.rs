@@ -9,23 +9,26 @@ use proto_core::protocol::config::{Interface, Item, PrivateKey};
 use proto_core::protocol::message::{Code, Name, Subject, device};
 use proto_core::protocol::report::{Change, Running};
 
+use crate::claims::{EachClaim, settle};
 use crate::fault::Fault;
-use crate::index::Mark;
+use crate::index::{Extras, Mark};
 use crate::kernel::{Kernel, steady};
 use crate::plan::{Plan, Step, Work};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{each_event, each_item, wireguard_link};
+use crate::walk::{each_event, each_on_link, each_rule, wireguard_link};
 
-/// Writes the running state of an interface. The length and digest of the file.
+/// Writes the running state of an interface. The length and digest of the file. Its rules are those that an image of
+/// the interface has, also where another interface shares them.
 ///
 /// # Errors
 /// [`Code::NoInterface`], [`Code::WrongKind`], what the kernel says, [`Code::Storage`].
 pub fn running<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
-    file: &mut F,
+    (file, extras): (&mut F, &mut F),
     name: IfName,
     unix_time: u64,
+    claims: &mut EachClaim<'_>,
 ) -> Result<(u32, Digest), Fault> {
     kernel.wireguard()?;
     let slot = kernel.slot;
@@ -55,9 +58,22 @@ pub fn running<N: NetlinkSocket, F: File>(
             mtu: link.mtu,
             up: link.up,
         })?;
-        whole &= each_item(kernel, link.index, [fwmark, 0], &mut |item, ours| {
+        whole &= each_on_link(kernel, link.index, &mut |item, ours| {
             if ours { report.record(item) } else { Ok(()) }
         })?;
+        let mut rules = Extras::new(slot, &mut *extras);
+        rules.clear()?;
+        whole &= each_rule(kernel, &mut |item, ours| {
+            if ours { rules.push(&item.key(), false) } else { Ok(()) }
+        })?;
+        settle(&mut rules, true, claims, &mut |_| Ok(()))?;
+        let mut n = 0_u32;
+        while let Some((key, sure)) = rules.get(n)? {
+            if let (Some(true), Some(rule)) = (sure, Item::from_key(&key)) {
+                report.record(&rule)?;
+            }
+            n = n.saturating_add(1);
+        }
         whole &= each_event(kernel, name, &mut |event| match event {
             Event::Device(_) => Ok(()),
             Event::Peer(info) => report.record(&peer(info, unix_time)),

@@ -29,6 +29,7 @@ use proto_core::protocol::message::{
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
+use crate::claims;
 use crate::commit::Committer;
 use crate::fault::{Fault, Slot};
 use crate::hosts::Hosts;
@@ -36,7 +37,7 @@ use crate::kernel::steady;
 use crate::options::Policy;
 use crate::report;
 use crate::stage::{Announced, Stage};
-use crate::system::{Disk, File, Machine, NetlinkSocket};
+use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use crate::walk::parse_name;
 use pending::Pending;
 use turn::Turn;
@@ -387,8 +388,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     fn show(&mut self, turn: &mut Turn<'_>, interface: &str) -> Result<(), Fault> {
         let name = parse_name(self.slot, interface)?;
         self.readable = None;
-        let Committer { kernel, files, machine, .. } = &mut self.committer;
-        let written = report::running(kernel, &mut files.report, name, machine.unix_time())?;
+        let Committer { kernel, files, store, machine, .. } = &mut self.committer;
+        let Files { report: file, extras, .. } = files;
+        let written =
+            report::running(kernel, (file, extras), name, machine.unix_time(), &mut |take| {
+                claims::each_in_force(store, interface, take)
+            })?;
         turn.answer(&self.publish(turn.client, written, None).ready());
         Ok(())
     }

@@ -11,11 +11,15 @@ use crate::fault::Fault;
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{each_event, each_item};
+use crate::walk::{each_event, each_on_link};
+
+/// Writes the rules that a change removes, or those that it adds.
+pub type WriteRules<'r, F> = dyn FnMut(bool, &mut RecordWriter<'_, F>) -> Result<(), Fault> + 'r;
 
 /// Writes the image of an interface into `file` from the byte `from` on. Its length and digest.
 ///
-/// Its items are in the order in which the kernel tells them, the peers first.
+/// Its items are in the order in which the kernel tells them, the peers first. Of the policy rules only those are in
+/// it that the change removes; behind the image are the rules that the change adds.
 ///
 /// # Errors
 /// What the kernel says, [`Code::Storage`].
@@ -23,35 +27,38 @@ pub fn image<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     file: &mut F,
     from: u32,
-    name: IfName,
-    link: &LinkState,
+    link: Option<(IfName, &LinkState)>,
+    rules: &mut WriteRules<'_, F>,
 ) -> Result<(u32, Digest), Fault> {
     let slot = kernel.slot;
     let mut done = None;
     steady(slot, Subject::Interface, &mut || {
         let mut image = RecordWriter::new(slot, Some(&mut *file), from)?;
-        let mut fwmark = 0;
+        let Some((name, link)) = link else {
+            rules(true, &mut image)?;
+            done = Some(image.finish()?);
+            return Ok(true);
+        };
         // The device is told before its peers.
         let mut whole = each_event(kernel, name, &mut |event| match event {
-            Event::Device(device) => {
-                fwmark = device.fwmark;
-                image.record(&Record::Interface(Interface {
-                    name: cut(name.as_str()),
-                    private_key: device
-                        .private_key
-                        .clone()
-                        .map_or(PrivateKey::None, PrivateKey::Given),
-                    listen_port: Some(device.listen_port),
-                    fwmark,
-                    mtu: link.mtu,
-                }))
-            }
+            Event::Device(device) => image.record(&Record::Interface(Interface {
+                name: cut(name.as_str()),
+                private_key: device
+                    .private_key
+                    .clone()
+                    .map_or(PrivateKey::None, PrivateKey::Given),
+                listen_port: Some(device.listen_port),
+                fwmark: device.fwmark,
+                mtu: link.mtu,
+            })),
             Event::Peer(info) => image.record(&peer(info)),
             Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
         })?;
-        whole &= each_item(kernel, link.index, [fwmark, 0], &mut |item, ours| {
+        whole &= each_on_link(kernel, link.index, &mut |item, ours| {
             if ours { image.record(item) } else { Ok(()) }
         })?;
+        rules(false, &mut image)?;
+        rules(true, &mut image)?;
         done = Some(image.finish()?);
         Ok(whole)
     })?;

@@ -21,7 +21,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     #[inline(never)]
     pub fn take_back_unfinished(&mut self) {
         self.store.discard();
-        let Ok((head, _)) = self.snapshots.open_snapshot().map_err(|fault| self.slot.take(fault))
+        let Ok((head, _)) = self.snapshots.open_next().map_err(|fault| self.slot.take(fault))
         else {
             return self.snapshots.discard();
         };

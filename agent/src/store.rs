@@ -61,7 +61,8 @@ pub type WriteImage<'w, F> = dyn FnMut(&mut F, u32) -> Result<(u32, Digest), Fau
 /// A folder with configurations.
 #[derive(Debug)]
 pub struct Store<'b, D> {
-    slot: &'b Slot,
+    /// Where failures are written down.
+    pub slot: &'b Slot,
     disk: D,
 }
 
@@ -295,11 +296,11 @@ impl<'b, D: Disk> Store<'b, D> {
         self.write(head, image, false)
     }
 
-    /// Opens the snapshot, if there is one that is whole.
+    /// Opens what was prepared, or the snapshot, if there is one that is whole.
     ///
     /// # Errors
     /// [`Code::NotStored`], [`Code::Damaged`], [`Code::Storage`].
-    pub fn open_snapshot(&mut self) -> Result<(Head, D::File), Fault> {
+    pub fn open_next(&mut self) -> Result<(Head, D::File), Fault> {
         self.open_file(NEXT, 0)
     }
 }

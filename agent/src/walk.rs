@@ -111,22 +111,9 @@ pub fn wireguard_link<N: NetlinkSocket>(
     }
 }
 
-/// Sees an address, a route or a rule, and whether the agent may take it away.
+/// Sees an address, a route or a rule, and whether an agent made it, as far as the kernel can tell. An address counts
+/// as ours; whose a rule of ours is says `claims`.
 pub type TakeItem<'t> = dyn FnMut(&Item, bool) -> Result<(), Fault> + 't;
-
-/// Goes through the addresses and routes of a link, and the rules of the interface with these marks.
-/// `Ok(false)` when they changed meanwhile.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_item<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    index: u32,
-    marks: [u32; 2],
-    take: &mut TakeItem<'_>,
-) -> Result<bool, Fault> {
-    Ok(each_on_link(kernel, index, take)? && each_rule_of(kernel, marks, take)?)
-}
 
 /// Goes through the addresses of a link, then through its routes. `Ok(false)` when they changed meanwhile.
 ///
@@ -168,87 +155,22 @@ pub fn each_on_link<N: NetlinkSocket>(
     )
 }
 
-/// Goes through the policy rules of both families. `Ok(false)` when they changed meanwhile.
+/// Goes through the policy rules of both families that an image can say. `Ok(false)` when they changed meanwhile.
 ///
 /// # Errors
 /// What the kernel or `take` said.
-fn each_rule<N: NetlinkSocket>(
+pub fn each_rule<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
-    take: &mut dyn FnMut(Rule, bool) -> Result<(), Fault>,
+    take: &mut TakeItem<'_>,
 ) -> Result<bool, Fault> {
     let slot = kernel.slot;
     kernel.dump_both(Subject::Rule, &route::rule::list, &mut |message| {
         let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
         match wanted_rule(&rule) {
-            Some(wanted) => take(wanted, rule.protocol == PROTOCOL),
+            Some(wanted) => take(&Item::Rule(wanted), rule.protocol == PROTOCOL),
             None => Ok(()),
         }
     })
-}
-
-/// Which of our rules belong to the interface with these marks; 0 is none. It has two while it changes from one
-/// to the other.
-///
-/// A rule with a mark belongs to the interface that has it. One without is shared by all: it is the
-/// interface's only when nobody else's rule is left in its family.
-#[derive(Clone, Copy, Debug, Default)]
-struct RuleOwner {
-    marks: [u32; 2],
-    /// Whether another interface has rules: IPv4, IPv6.
-    others: [bool; 2],
-}
-
-impl RuleOwner {
-    /// For the interface with these marks.
-    #[must_use]
-    const fn new(marks: [u32; 2]) -> Self {
-        Self { marks, others: [false; 2] }
-    }
-
-    /// Whether it has a mark, and this is it.
-    fn has(&self, mark: u32) -> bool {
-        mark != 0 && self.marks.contains(&mark)
-    }
-
-    /// Takes note of one of our rules. All of them have to pass by before [`RuleOwner::owns`].
-    fn meet(&mut self, rule: &Rule) {
-        let foreign = rule.fwmark.is_some_and(|mark| !self.has(mark));
-        let [v4, v6] = &mut self.others;
-        *(if rule.v6 { v6 } else { v4 }) |= foreign;
-    }
-
-    /// Whether one of our rules belongs to the interface.
-    #[must_use]
-    fn owns(&self, rule: &Rule) -> bool {
-        let [v4, v6] = self.others;
-        match rule.fwmark {
-            Some(mark) => self.has(mark),
-            None => self.marks != [0, 0] && !(if rule.v6 { v6 } else { v4 }),
-        }
-    }
-}
-
-/// Goes through the policy rules and says of each whether it is the interface's with these marks.
-/// `Ok(false)` when they changed meanwhile.
-///
-/// Twice: whose a shared rule is can be told only when all the others are known.
-///
-/// # Errors
-/// What the kernel or `take` said.
-pub fn each_rule_of<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    marks: [u32; 2],
-    take: &mut TakeItem<'_>,
-) -> Result<bool, Fault> {
-    let mut owner = RuleOwner::new(marks);
-    let whole = each_rule(kernel, &mut |rule, ours| {
-        if ours {
-            owner.meet(&rule);
-        }
-        Ok(())
-    })?;
-    Ok(whole
-        && each_rule(kernel, &mut |rule, ours| take(&Item::Rule(rule), ours && owner.owns(&rule)))?)
 }
 
 /// Goes through a device. `Ok(false)` when it changed meanwhile.

@@ -4,16 +4,19 @@ use core::fmt::Write;
 
 use heapless::String;
 use proto_core::netlink::route;
-use proto_core::protocol::digest;
+use proto_core::protocol::config::Item;
 use proto_core::protocol::message::{Failure, MAX_TEXT, State, Subject, Summary};
 
 use super::{Committer, Target, Working};
+use crate::claims::each_record;
 use crate::fault::Fault;
-use crate::index::Extras;
+use crate::image::Span;
+use crate::index::{Extras, Index, Mark};
 use crate::kernel::Protocol;
 use crate::plan::Purpose;
+use crate::records::RecordWriter;
 use crate::store::Head;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Disk, Files, Machine, NetlinkSocket};
 use crate::walk::{parse_name, wireguard_link};
 use crate::{remove, snapshot};
 
@@ -22,21 +25,57 @@ const ATTEMPTS: u32 = 3;
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Writes down what there is, so that a change can be taken back. Forgets what was prepared if it cannot.
-    pub(super) fn take_snapshot(&mut self, next: &Head, fwmark: u32) -> Result<(), Fault> {
-        let Self { slot, kernel, machine, snapshots, store, .. } = self;
+    ///
+    /// Which rules the change adds and removes is in the first `items` entries of the index and the first `extras`
+    /// of the extras.
+    pub(super) fn take_snapshot(
+        &mut self,
+        next: &Head,
+        (items, extras): (u32, u32),
+    ) -> Result<(), Fault> {
+        let Self { slot, kernel, machine, snapshots, store, files, .. } = self;
+        let Files { index, extras: extras_file, .. } = files;
+        let mut rules = |added: bool, image: &mut RecordWriter<'_, D::File>| {
+            let mut n = 0_u32;
+            if added {
+                let mut index = Index::again(slot, &mut *index, items);
+                while let Some(entry) = index.get(n)? {
+                    n = n.saturating_add(1);
+                    match Item::from_key(&entry.key) {
+                        Some(item @ Item::Rule(_)) if entry.mark == Mark::Missing => {
+                            image.record(&item)?;
+                        }
+                        // Peers are last.
+                        Some(Item::Peer(_)) => break,
+                        _ => {}
+                    }
+                }
+            } else {
+                let mut extras = Extras::again(slot, &mut *extras_file, extras);
+                while let Some((key, sure)) = extras.get(n)? {
+                    n = n.saturating_add(1);
+                    if let (Some(true), Some(item @ Item::Rule(_))) = (sure, Item::from_key(&key)) {
+                        image.record(&item)?;
+                    }
+                }
+            }
+            Ok(())
+        };
         let mut taken = || {
             let name = parse_name(slot, &next.interface)?;
             let link = wireguard_link(kernel, name)?;
+            let mut counted = RecordWriter::new(slot, None, 0)?;
+            rules(true, &mut counted)?;
             let mut head = Head {
                 boot: machine.boot_id(),
                 existed: link.is_some(),
                 up: link.is_some_and(|link| link.up),
-                fwmark,
+                added: counted.finish()?.0,
                 ..next.clone()
             };
-            snapshots.write_snapshot(&mut head, &mut |file, from| match &link {
-                Some(link) => snapshot::image(kernel, file, from, name, link),
-                None => Ok((0, digest(&[]))),
+            snapshots.write_snapshot(&mut head, &mut |file, from| {
+                let link = link.as_ref().map(|link| (name, link));
+                snapshot::image(kernel, file, from, link, &mut rules)
             })
         };
         let taken = taken();
@@ -82,14 +121,16 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     }
 
     fn go_back_once(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
-        let (head, mut image) = self.snapshots.open_snapshot()?;
+        let (head, mut image) = self.snapshots.open_next()?;
         let Self { slot, kernel, files, set, .. } = self;
         let name = parse_name(slot, &head.interface)?;
         if !head.existed {
             let mut extras = Extras::new(slot, &mut files.extras);
-            let there = wireguard_link(kernel, name)?.is_some();
-            let removed = remove::interface(kernel, &mut extras, set, name, head.fwmark)?;
-            return Ok(there || removed.rules.removed > 0);
+            let found = remove::find(kernel, &mut extras, name, &mut |take| {
+                each_record(slot, &mut image, added(&head), None, take)
+            })?;
+            remove::interface(kernel, &mut extras, set, name, &found)?;
+            return Ok(found.link.is_some() || found.summary.rules.removed > 0);
         }
         if !head.up
             && let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.up)
@@ -108,12 +149,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
 
     /// The image of a snapshot.
     fn snapshot(&self, head: &Head) -> Target {
-        Target { up: head.up, fwmark: head.fwmark, ..self.target(head.span()) }
+        let added = added(head);
+        let span = Span { end: added.from, ..head.span() };
+        Target { up: head.up, added: Some(added), ..self.target(span) }
     }
 
     /// How many things the kernel has otherwise than the snapshot.
     fn differences(&mut self, working: &mut Working<'_>) -> Result<u32, Fault> {
-        let (head, mut image) = self.snapshots.open_snapshot()?;
+        let (head, mut image) = self.snapshots.open_next()?;
         if !head.existed {
             return Ok(1);
         }
@@ -127,6 +170,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 .fold(sum, |sum, n| sum.saturating_add(*n))
         }))
     }
+}
+
+/// Where in a snapshot the rules are that the change adds.
+const fn added(head: &Head) -> Span {
+    let Span { end, .. } = head.span();
+    Span { from: end.saturating_sub(head.added), end }
 }
 
 /// What a failure says when taking back failed too.

@@ -10,7 +10,7 @@ use crate::keep::{Kind, Wrong, file_len, payload, put, put_text, take, text};
 
 const KIND: Kind = Kind { name: c"", magic: *b"PWCF", what: "stored configuration" };
 
-/// act, number, its origin, time, key, length and digest of the image, boot id, flags, mark, and two texts
+/// act, number, its origin, time, key, length and digest of the image, boot id, flags, added, and two texts
 /// behind their lengths
 const PAYLOAD: usize = 1 + 4 + 4 + 8 + 32 + 4 + 32 + 16 + 1 + 4 + 1 + 15 + 1 + 31;
 /// Bytes of a head; the image is behind it.
@@ -48,8 +48,8 @@ pub struct Head {
     pub existed: bool,
     /// Of a snapshot: whether it was up.
     pub up: bool,
-    /// Of a snapshot: the mark that the change was to give the interface.
-    pub fwmark: u32,
+    /// Of a snapshot: how many bytes at the end of the image are rules that the change adds.
+    pub added: u32,
 }
 
 impl Head {
@@ -68,7 +68,7 @@ impl Head {
             boot: [0; 16],
             existed: false,
             up: false,
-            fwmark: 0,
+            added: 0,
         }
     }
 
@@ -121,7 +121,7 @@ impl Head {
         put(&self.digest);
         put(&self.boot);
         put(&[flags]);
-        put(&self.fwmark.to_le_bytes());
+        put(&self.added.to_le_bytes());
         put_text(out, &mut at, &self.interface, 15);
         put_text(out, &mut at, &self.by, 31);
     }
@@ -136,7 +136,7 @@ impl Head {
         let length = u32::from_le_bytes(*take(&mut rest)?);
         let (digest, boot) = (*take(&mut rest)?, *take(&mut rest)?);
         let [flags] = *take(&mut rest)?;
-        let fwmark = u32::from_le_bytes(*take(&mut rest)?);
+        let added = u32::from_le_bytes(*take(&mut rest)?);
         let interface = cut(text(&mut rest, 15)?);
         let by = cut(text(&mut rest, 31)?);
         let act = match act {
@@ -158,7 +158,7 @@ impl Head {
             boot,
             existed,
             up,
-            fwmark,
+            added,
         })
     }
 

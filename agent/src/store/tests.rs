@@ -12,7 +12,7 @@ use proto_core::protocol::report::Act;
 
 fn head(number: u32) -> Head {
     let head = Head::new(cut("wg.0"), number, Act::RolledBack { number: 7 });
-    Head { time: 1 << 40, key: PublicKey([9; 32]), by: cut("Änne"), fwmark: 5, up: true, ..head }
+    Head { time: 1 << 40, key: PublicKey([9; 32]), by: cut("Änne"), added: 5, up: true, ..head }
 }
 
 /// An image that tells of its number, longer than what is written at once.

@@ -5,6 +5,7 @@
 use core::str;
 
 use super::{AF_UNSPEC, CHANGE, LIST};
+use crate::ip::AF_INET;
 use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, IfName, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
@@ -16,8 +17,12 @@ const RTM_SETLINK: u16 = 19;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INET_CONF: u16 = 1;
+/// `linux/ip.h`: the number of a setting of an interface.
+const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
 
 /// Leaves the counters away, which are half of what a link's message would be.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
@@ -134,6 +139,20 @@ pub fn set_up(buf: &mut [u8], seq: u32, index: u32, up: bool) -> Result<&[u8], F
 pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
     writer.u32(IFLA_MTU, mtu)?;
+    Ok(writer.finish())
+}
+
+/// Writes the request to keep the secondary IPv4 addresses of an interface when the primary address of their network is
+/// removed (`net.ipv4.conf.IFACE.promote_secondaries`). Expects an acknowledgement.
+pub fn set_promote_secondaries(buf: &mut [u8], seq: u32, index: u32) -> Result<&[u8], Full> {
+    let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
+    let families = writer.nest_start(IFLA_AF_SPEC)?;
+    let inet = writer.nest_start(u16::from(AF_INET))?;
+    let settings = writer.nest_start(IFLA_INET_CONF)?;
+    writer.u32(IPV4_DEVCONF_PROMOTE_SECONDARIES, 1)?;
+    writer.nest_end(settings);
+    writer.nest_end(inet);
+    writer.nest_end(families);
     Ok(writer.finish())
 }
 
