@@ -487,4 +487,8 @@ fn write_image<F: File, G: File>(
 }
 
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
+mod ownership;
+#[cfg(test)]
 mod tests;

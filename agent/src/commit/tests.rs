@@ -16,26 +16,26 @@ type Agent<'b> = Committer<'b, Wire, Cellar, &'b Bench>;
 
 /// A router: what its kernel has, and its two folders.
 #[derive(Default)]
-struct Router {
-    world: World,
+pub(super) struct Router {
+    pub(super) world: World,
     keep: Cellar,
     state: Cellar,
     bench: Bench,
 }
 
 /// What is to be configured.
-#[derive(Clone, Default)]
-struct Config {
-    key: Option<u8>,
-    port: Option<u16>,
-    fwmark: u32,
-    mtu: u32,
-    items: Vec<Item>,
+#[derive(Clone, Default, Debug)]
+pub(super) struct Config {
+    pub(super) key: Option<u8>,
+    pub(super) port: Option<u16>,
+    pub(super) fwmark: u32,
+    pub(super) mtu: u32,
+    pub(super) items: Vec<Item>,
     /// The first byte of a key, what goes with it, and the last bytes of its allowed IPs.
-    peers: Vec<(u8, Option<u16>, Vec<u8>)>,
+    pub(super) peers: Vec<(u8, Option<u16>, Vec<u8>)>,
 }
 
-fn net(text: &str) -> IpNet {
+pub(super) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
@@ -75,12 +75,16 @@ impl Config {
     }
 
     fn image(&self) -> Vec<u8> {
+        self.image_of("wg0")
+    }
+
+    pub(super) fn image_of(&self, name: &str) -> Vec<u8> {
         let private_key = match self.key {
             None => PrivateKey::Generate,
             Some(key) => PrivateKey::Given(SecretKey::new([key; 32])),
         };
         let Self { port: listen_port, fwmark, mtu, .. } = *self;
-        let name = cut("wg0");
+        let name = cut(name);
         let mut records =
             vec![Record::Interface(Interface { name, private_key, listen_port, fwmark, mtu })];
         let mut items = self.items.clone();
@@ -110,15 +114,15 @@ impl Config {
     }
 }
 
-fn rule(table: u32, fwmark: Option<u32>) -> Rule {
+pub(super) fn rule(table: u32, fwmark: Option<u32>) -> Rule {
     let (invert, suppress_prefixlength) = (fwmark.is_some(), fwmark.is_none().then_some(0));
     Rule { v6: false, priority: table / 2, table, fwmark, invert, suppress_prefixlength }
 }
 
-fn silent(_: Phase, _: u32, _: u32) {}
+pub(super) fn silent(_: Phase, _: u32, _: u32) {}
 
 impl Router {
-    fn with<T>(&self, act: impl FnOnce(&mut Agent<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Agent<'_>) -> T) -> T {
         let slot = Slot::default();
         let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
         let kernel =
@@ -138,8 +142,18 @@ impl Router {
         self.push_with(config, false)
     }
 
+    /// Pushes an image, confirmed or not, or puts back what is stored.
+    pub(super) fn push_image(
+        &self,
+        image: &[u8],
+        act: Option<Act>,
+        confirm: bool,
+    ) -> Result<Done, Failure> {
+        self.with(|agent| commit(agent, image, act, confirm))
+    }
+
     /// Starts the agent: whether all that is stored runs then.
-    fn start(&self) -> bool {
+    pub(super) fn start(&self) -> bool {
         self.with(|agent| {
             agent.take_back_unfinished();
             agent.apply_stored(&|_| true, &mut |_, _| Ok(()))
@@ -150,7 +164,7 @@ impl Router {
         self.with(|agent| agent.newest_whole("wg0").unwrap().map(|(head, _)| head.number))
     }
 
-    fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> Seen {
         self.world.seen()
     }
 
@@ -172,12 +186,20 @@ impl Router {
 }
 
 fn push(agent: &mut Agent<'_>, config: &Config, confirm: bool) -> Result<Done, Failure> {
-    let bytes = config.image();
+    commit(agent, &config.image(), Some(Act::Pushed), confirm)
+}
+
+fn commit(
+    agent: &mut Agent<'_>,
+    bytes: &[u8],
+    act: Option<Act>,
+    confirm: bool,
+) -> Result<Done, Failure> {
     let mut image: Shelf = Cellar::default().create(c"stage").unwrap();
-    image.write_at(0, &bytes).unwrap();
+    image.write_at(0, bytes).unwrap();
     let span = Span { from: 0, end: bytes.len() as u32 };
     let by = cut("anne");
-    let change = Change { act: Some(Act::Pushed), key: PublicKey([3; 32]), by, confirm };
+    let change = Change { act, key: PublicKey([3; 32]), by, confirm };
     let done = agent.commit(&mut image, span, &change, &mut silent);
     done.map_err(|fault| agent.slot.take(fault))
 }
@@ -390,7 +412,10 @@ fn what_was_made_by_hand_comes_back() {
     router.world.meddle("wg0", |device| device.refuse = Some(5));
     assert_eq!(router.push(&Config::new()).unwrap_err().state, State::Undone);
     assert_eq!(router.seen(), before);
-    for at in 0..whole_push().0 {
+    let router = by_hand();
+    let requests = router.world.changes();
+    router.push(&Config::new()).unwrap();
+    for at in 0..router.world.changes() - requests {
         let router = by_hand();
         router.world.incident(at, Incident::Gone);
         router.push(&Config::new()).unwrap_err();

@@ -64,6 +64,8 @@ struct State {
     changes: usize,
     at: Option<(usize, Incident)>,
     dead: bool,
+    /// The addresses, routes and rules after each request for a change, if a test watches.
+    watched: Option<Vec<Vec<String>>>,
 }
 
 /// What happens to a request.
@@ -139,6 +141,16 @@ impl World {
         (ip.no_ipv6, ip.no_ipv6_rules) = (!rules_only, rules_only);
     }
 
+    /// Writes down the addresses, routes and rules after each request for a change from now on.
+    pub(crate) fn watch(&self) {
+        self.0.borrow_mut().watched = Some(Vec::new());
+    }
+
+    /// What there was after each request since [`World::watch`].
+    pub(crate) fn watched(&self) -> Vec<Vec<String>> {
+        self.0.borrow_mut().watched.take().unwrap_or_default()
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         let state = self.0.borrow();
         let mut seen = Seen { links: Vec::new(), peers: Vec::new(), others: Vec::new() };
@@ -151,19 +163,26 @@ impl World {
                 seen.peers.push((name.clone(), peer));
             }
         }
-        let name = |index| state.name_of(index).unwrap_or_default();
-        let Ip { addresses, routes, rules, .. } = &state.ip;
-        for (kind, all) in [("address", addresses), ("route", routes), ("rule", rules)] {
-            let all = all.iter().filter(|entry| !is_kernels_own(entry, kind));
-            seen.others.extend(all.map(|entry| entry.text(kind, &name)));
-        }
+        seen.others = state.others();
         seen.peers.sort_unstable_by(|a, b| (&a.0, &a.1.key).cmp(&(&b.0, &b.1.key)));
-        seen.others.sort_unstable();
         seen
     }
 }
 
 impl State {
+    /// The addresses, routes and rules.
+    fn others(&self) -> Vec<String> {
+        let name = |index| self.name_of(index).unwrap_or_default();
+        let Ip { addresses, routes, rules, .. } = &self.ip;
+        let mut others = Vec::new();
+        for (kind, all) in [("address", addresses), ("route", routes), ("rule", rules)] {
+            let all = all.iter().filter(|entry| !is_kernels_own(entry, kind));
+            others.extend(all.map(|entry| entry.text(kind, &name)));
+        }
+        others.sort_unstable();
+        others
+    }
+
     fn drop_link(&mut self, name: &str) {
         let Some(link) = self.links.remove(name) else { return };
         self.ip.promotes.remove(&link.index);
@@ -376,6 +395,8 @@ impl NetlinkSocket for Wire {
             }
             None => state.change(self.generic, &message),
         };
+        let others = state.watched.is_some().then(|| state.others());
+        state.watched.iter_mut().for_each(|watched| watched.extend(others.clone()));
         answers.end(&message, NLMSG_ERROR, done.err().map_or(0, |errno| errno.0));
         Ok(())
     }

@@ -451,7 +451,11 @@ impl Ip {
         let port = port(wanted.index()).unwrap();
         // Off by default: then they are all gone.
         if self.promotes.contains(&port.index) && !with_it.is_empty() {
+            // They are still in the list, so routes of the link stay.
+            let left = self.addresses.len();
+            self.addresses.extend(with_it.iter().cloned());
             self.address_is_gone(&first);
+            self.addresses.truncate(left);
             let flags = with_it[0].flags() & !SECONDARY;
             with_it[0].put(IFA_FLAGS, &flags.to_ne_bytes());
             with_it[0].header[2] = flags as u8;
@@ -543,7 +547,7 @@ impl Ip {
         if flags & NLM_F_EXCL != 0 && same.is_some() {
             return Err(Errno::EEXIST);
         }
-        let there = self.routes.iter().any(|other| *other == route);
+        let there = self.routes.contains(&route);
         match same {
             Some(_) if there => return Err(Errno::EEXIST),
             Some(same) if flags & NLM_F_REPLACE != 0 => self.routes[same] = route,
@@ -556,7 +560,7 @@ impl Ip {
     /// The first route that a request to remove one is about.
     fn find_route(&self, wanted: &Entry) -> Option<usize> {
         let v4 = wanted.family() == AF_INET;
-        self.routes.iter().position(|route| {
+        let fits = |route: &Entry| {
             let has = |ty| {
                 let given = wanted.attributes.get(&ty);
                 given.is_none() || given == route.attributes.get(&ty)
@@ -571,7 +575,10 @@ impl Ip {
                 && [RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_MULTIPATH, RTA_VIA, RTA_METRICS]
                     .into_iter()
                     .all(has)
-        })
+        };
+        // The routes of a destination are in the order of their metrics.
+        let all = self.routes.iter().enumerate().filter(|(_, route)| fits(route));
+        all.min_by_key(|(_, route)| route.metric()).map(|(at, _)| at)
     }
 
     fn new_rule(&mut self, mut rule: Entry, flags: u16) -> Result<(), Errno> {
