@@ -43,10 +43,7 @@ pub fn image<N: NetlinkSocket, F: File>(
         let mut whole = each_event(kernel, name, &mut |event| match event {
             Event::Device(device) => image.record(&Record::Interface(Interface {
                 name: cut(name.as_str()),
-                private_key: device
-                    .private_key
-                    .clone()
-                    .map_or(PrivateKey::None, PrivateKey::Given),
+                private_key: device.private_key.clone().map_or(PrivateKey::None, PrivateKey::Given),
                 listen_port: Some(device.listen_port),
                 fwmark: device.fwmark,
                 mtu: link.mtu,
