@@ -13,6 +13,9 @@
 //! | [`kernel`] | one request to the kernel and its answers, and their errors in our words |
 //! | [`fault`] | a failure on its way up |
 //! | [`door`] | packets of strangers, handshakes and sessions in; requests of owners out |
+//! | [`sieve`] | which handshakes the kernel should drop, by what arrives |
+//! | [`filter`] | the program with which it does |
+//! | [`pktinfo`] | which of our addresses a datagram was sent to |
 //! | [`limits`] | how many handshakes strangers can make the router work on |
 //! | [`identity`], [`owners`], [`keep`] | the router's own key and whose it is, in files that survive |
 //! | [`stage`] | a configuration that arrives in pieces |
@@ -60,6 +63,7 @@ pub mod commit;
 pub mod door;
 pub mod families;
 pub mod fault;
+pub mod filter;
 pub mod hosts;
 pub mod identity;
 pub mod image;
@@ -70,6 +74,7 @@ pub mod limits;
 pub mod noted;
 pub mod options;
 pub mod owners;
+pub mod pktinfo;
 pub mod plan;
 pub mod quick;
 pub mod records;
@@ -77,6 +82,7 @@ pub mod remove;
 pub mod report;
 pub mod service;
 pub mod set_sum;
+pub mod sieve;
 pub mod snapshot;
 pub mod stage;
 pub mod start;

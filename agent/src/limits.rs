@@ -5,6 +5,8 @@
 //! shown that they receive at the address they send from (a cookie), and each of these addresses has a
 //! budget of its own: whoever invents addresses gets no cookies, and whoever has one is slow.
 
+use crate::filter::Origin;
+
 /// How often each budget gets one more, in milliseconds, and how many it holds at most.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -18,6 +20,10 @@ const OPEN: Rate = Rate { every: 100, most: 10 };
 const PROVEN: Rate = Rate { every: 20, most: 50 };
 /// For one address that shows a cookie: two a second.
 const SOURCE: Rate = Rate { every: 500, most: 6 };
+/// For answers to owners whose stamp is wrong, all together: one a second.
+const STAMPS: Rate = Rate { every: 1_000, most: 5 };
+/// For lines of the log that strangers cause: one in ten seconds.
+const LINES: Rate = Rate { every: 10_000, most: 5 };
 /// How many addresses are remembered. The one that was quiet longest makes room.
 const SOURCES: usize = 32;
 
@@ -41,9 +47,6 @@ impl Budget {
     }
 }
 
-/// An address as the limits see it: all of IPv4, the network (/64) of IPv6, zeros for a serial line.
-pub type Source = [u8; 8];
-
 /// What is done with a handshake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -60,12 +63,24 @@ pub enum Verdict {
 pub struct Limits {
     open: Budget,
     proven: Budget,
-    sources: [(Source, Budget); SOURCES],
+    stamps: Budget,
+    lines: Budget,
+    sources: [(Origin, Budget); SOURCES],
 }
 
 impl Limits {
+    /// Whether an owner may be answered that his stamp is wrong.
+    pub fn stamp(&mut self, now: u64) -> bool {
+        self.stamps.take(STAMPS, now)
+    }
+
+    /// Whether something that a stranger did may be written to the log.
+    pub fn line(&mut self, now: u64) -> bool {
+        self.lines.take(LINES, now)
+    }
+
     /// Takes note of a handshake from `source` that may have `proven` its address.
-    pub fn handshake(&mut self, source: Source, proven: bool, now: u64) -> Verdict {
+    pub fn handshake(&mut self, source: Origin, proven: bool, now: u64) -> Verdict {
         if !proven {
             return if self.open.take(OPEN, now) { Verdict::Work } else { Verdict::Cookie };
         }
@@ -93,19 +108,23 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn works(limits: &mut Limits, source: u8, proven: bool, times: std::ops::Range<u64>) -> usize {
-        times.filter(|now| limits.handshake([source; 8], proven, *now) == Verdict::Work).count()
+    fn from(source: u64) -> Origin {
+        Origin { v4: false, net: [source as u32, (source >> 32) as u32] }
+    }
+
+    fn works(limits: &mut Limits, source: u64, proven: bool, times: std::ops::Range<u64>) -> usize {
+        times.filter(|now| limits.handshake(from(source), proven, *now) == Verdict::Work).count()
     }
 
     #[test]
     fn without_a_cookie_all_share_one_budget() {
         let mut limits = Limits::default();
         let works = (100_000..110_000_u64)
-            .filter(|now| limits.handshake(now.to_le_bytes(), false, *now) == Verdict::Work)
+            .filter(|now| limits.handshake(from(*now), false, *now) == Verdict::Work)
             .count();
         assert!((100..=110).contains(&works), "{works}");
-        assert_eq!(limits.handshake([9; 8], false, 109_999), Verdict::Cookie);
-        assert_eq!(limits.handshake([9; 8], true, 109_999), Verdict::Work, "a cookie helps");
+        assert_eq!(limits.handshake(from(9), false, 109_999), Verdict::Cookie);
+        assert_eq!(limits.handshake(from(9), true, 109_999), Verdict::Work, "a cookie helps");
     }
 
     #[test]
@@ -113,14 +132,14 @@ mod tests {
         let mut limits = Limits::default();
         let one = works(&mut limits, 1, true, 100_000..110_000);
         assert!((20..=26).contains(&one), "{one}");
-        assert_eq!(limits.handshake([2; 8], true, 110_000), Verdict::Work);
+        assert_eq!(limits.handshake(from(2), true, 110_000), Verdict::Work);
     }
 
     #[test]
     fn many_addresses_have_a_limit_together() {
         let mut limits = Limits::default();
         let works = (0..20_000_u64)
-            .filter(|n| limits.handshake(n.to_le_bytes(), true, 100_000 + n / 2) == Verdict::Work)
+            .filter(|n| limits.handshake(from(*n), true, 100_000 + n / 2) == Verdict::Work)
             .count();
         assert!((500..=560).contains(&works), "{works}");
     }
@@ -130,7 +149,7 @@ mod tests {
         let mut limits = Limits::default();
         assert_eq!(works(&mut limits, 1, false, 100_000..100_001), 1);
         let burst = std::iter::repeat_n(900_000_u64, 100)
-            .filter(|now| limits.handshake([1; 8], false, *now) == Verdict::Work)
+            .filter(|now| limits.handshake(from(1), false, *now) == Verdict::Work)
             .count();
         assert_eq!(burst, 10);
     }

@@ -10,7 +10,7 @@ use heapless::Vec;
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject, copy};
-use proto_core::protocol::session::{LabelKey, Wire};
+use proto_core::protocol::session::{LabelKey, Wire, follows};
 
 use crate::fault::{Fault, Slot};
 use crate::keep::{KeepError, Kind, file_len, locked, payload, put, take};
@@ -226,6 +226,13 @@ impl<'f> Ownership<'f> {
         self.label.as_ref().filter(|label| self.is_empty() && label_id(label) != self.list.spent)
     }
 
+    /// Whether the label's secret would open the router if nobody owned it, as far as is known without a look
+    /// at the file: it was never used.
+    #[must_use]
+    pub fn label_is_good(&self) -> bool {
+        self.label.as_ref().is_some_and(|label| label_id(label) != self.list.spent)
+    }
+
     /// What the holder of `key` is to this router, coming in by `wire`.
     #[must_use]
     pub fn standing(&self, key: &PublicKey, wire: Wire) -> Standing {
@@ -238,15 +245,22 @@ impl<'f> Ownership<'f> {
         }
     }
 
-    /// Whether a handshake of `key` with this stamp is a new one, and takes note of it. Those of nobody
-    /// are always new: there would be no end of them.
-    pub fn is_new(&mut self, key: &PublicKey, stamp: u64) -> bool {
+    /// Takes note of the stamp of a handshake of `key`. Those of clients that are no owners are not remembered:
+    /// there would be no end of them.
+    ///
+    /// # Errors
+    /// The last stamp of that key, or 0, if this one does not [follow](follows) it.
+    pub fn take_stamp(&mut self, key: &PublicKey, stamp: u64) -> Result<(), u64> {
         let Self { list, stamps, state, .. } = self;
         if !list.owners.iter().any(|owner| owner.key == *key) {
-            return true;
+            return Ok(());
         }
-        match stamps.iter_mut().find(|(known, _)| known == key) {
-            Some((_, last)) if *last >= stamp => return false,
+        let known = stamps.iter_mut().find(|(known, _)| known == key);
+        let last = known.as_ref().map_or(0, |(_, last)| *last);
+        if !follows(stamp, last) {
+            return Err(last);
+        }
+        match known {
             Some((_, last)) => *last = stamp,
             None => {
                 // Those who are owners no more make room.
@@ -268,7 +282,7 @@ impl<'f> Ownership<'f> {
         }
         // Without it, a replay after a restart gets an answer that is of no use to anybody.
         let _ = STAMPS.replace(*state, &mut buf, at);
-        true
+        Ok(())
     }
 
     /// Makes somebody the first owner.
@@ -545,15 +559,41 @@ mod tests {
     }
 
     #[test]
+    fn an_absurd_stamp_locks_nobody_out() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        for absurd in [0, (1 << 48) + 1, 1 << 63, u64::MAX] {
+            assert_eq!(ownership.take_stamp(&ANNE, absurd), Err(0), "{absurd}");
+        }
+        // Ten years ahead, and as far as can be.
+        let now = 1_700_000_000_000;
+        assert_eq!(ownership.take_stamp(&ANNE, now + 315_360_000_000), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, now), Err(now + 315_360_000_000));
+        let last = now + 315_360_000_000;
+        assert_eq!(ownership.take_stamp(&ANNE, last + (1 << 48) + 1), Err(last));
+        assert_eq!(ownership.take_stamp(&ANNE, last + (1 << 48)), Ok(()));
+        assert_eq!(
+            ownership.take_stamp(&ANNE, last + (1 << 48) + 1),
+            Ok(()),
+            "there is always a next one"
+        );
+    }
+
+    #[test]
     fn a_stamp_counts_once_also_after_a_restart() {
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, Some(ANNE)).unwrap();
         let mut ownership = Ownership::load(&mut keep, &mut state);
-        assert!(ownership.is_new(&ANNE, 5) && ownership.is_new(&ANNE, 6));
-        assert!(!ownership.is_new(&ANNE, 6) && !ownership.is_new(&ANNE, 5));
-        assert!(ownership.is_new(&BEN, 5) && ownership.is_new(&BEN, 5), "not an owner's");
+        assert_eq!(ownership.take_stamp(&ANNE, 5), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Err(6));
+        assert_eq!(ownership.take_stamp(&ANNE, 5), Err(6));
+        assert_eq!(ownership.take_stamp(&BEN, 5), Ok(()), "not an owner's");
+        assert_eq!(ownership.take_stamp(&BEN, 5), Ok(()));
         drop(ownership);
         let mut ownership = Ownership::load(&mut keep, &mut state);
-        assert!(!ownership.is_new(&ANNE, 6) && ownership.is_new(&ANNE, 7));
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Err(6));
+        assert_eq!(ownership.take_stamp(&ANNE, 7), Ok(()));
     }
 }

@@ -159,6 +159,9 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         }
         if let Some(udp) = &mut udp {
             udp.tick(now);
+            if let Some(socket) = &udp.socket {
+                agent.sift(&mut |filter| socket.sift(filter));
+            }
         }
     }
 }
@@ -331,8 +334,8 @@ fn receive(socket: &Udp, agent: &mut Agent<'_>) {
         match socket.receive(&mut buf) {
             Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
                 Some(packet) => {
-                    let source = source(&sender);
-                    agent.packet(packet, &source, &mut UdpOutlet { socket, to: Shown(sender) });
+                    let source = source(&sender.address.0);
+                    agent.packet(packet, &source, &mut UdpOutlet { socket, to: &sender });
                 }
                 None => agent.garbage(),
             },

@@ -43,6 +43,7 @@ use pending::Pending;
 use turn::Turn;
 
 pub use turn::{Outlet, SCRATCH};
+use visitor::OwnerChange;
 pub use visitor::Visitor;
 
 /// How many clients' last replies are kept.
@@ -247,9 +248,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 visitor.change_owners(self.slot, ask)?;
                 let from = turn.outlet.from();
                 let owners = visitor.ownership.len();
-                self.committer
-                    .machine
-                    .log(format_args!("{from}: owners of this router now: {owners}"));
+                let change = OwnerChange(ask, visitor.key);
+                self.committer.machine.log(format_args!("{from}: {change}; owners now: {owners}"));
                 turn.answer(&Answer::Owned { owners });
                 Ok(())
             }

@@ -12,6 +12,7 @@ use linux_raw_sys::general::{
     PARENB, PARMRK, VMIN, VTIME, termios2,
 };
 use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL};
+use postwired::filter::Instruction;
 use postwired::wg::Memory;
 use proto_core::netlink::Errno;
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -24,6 +25,8 @@ unsafe extern "C" {
     // name where a `long` is as wide.
     #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
     fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
+    fn recvmsg(fd: c_int, message: *mut Message, flags: c_int) -> isize;
+    fn sendmsg(fd: c_int, message: *const Message, flags: c_int) -> isize;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
     fn getenv(name: *const c_char) -> *const c_char;
     fn getaddrinfo(
@@ -78,30 +81,135 @@ pub(crate) enum NetlinkOption {
     GetStrictChk = 12,
 }
 
+/// Sets an option of a socket. The kernel only reads `value`, of which it is told the size.
+fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> Result<(), Errno> {
+    let len = size_of::<T>() as c_uint;
+    // SAFETY: `fd` is open for the length of the call, and `value` points to as many bytes as `len` says,
+    // which the call only reads.
+    checked(unsafe { setsockopt(fd.as_raw_fd(), level, name, (&raw const *value).cast(), len) })
+}
+
 /// Turns a switch of a netlink socket on.
 pub(crate) fn netlink_option(fd: BorrowedFd<'_>, option: NetlinkOption) -> Result<(), Errno> {
     let on: c_int = 1;
-    // SAFETY: `fd` is open for the length of the call, and `value` points to an int of which the
-    // length is given; the call only reads it.
-    let failed = unsafe {
-        setsockopt(
-            fd.as_raw_fd(),
-            SOL_NETLINK,
-            option as c_int,
-            (&raw const on).cast(),
-            size_of::<c_int>() as c_uint,
-        )
+    set_option(fd, SOL_NETLINK, option as c_int, &on)
+}
+
+/// From now on datagrams come with the address they were sent to: `IP_PKTINFO` (`linux/in.h`) or
+/// `IPV6_RECVPKTINFO` (`linux/in6.h`).
+pub(crate) fn tell_address(fd: BorrowedFd<'_>, v6: bool) -> Result<(), Errno> {
+    let (level, name) = if v6 { (41, 49) } else { (0, 8) };
+    let on: c_int = 1;
+    set_option(fd, level, name, &on)
+}
+
+/// `struct sock_fprog` (`linux/filter.h`).
+#[repr(C)]
+struct FilterProgram {
+    len: u16,
+    filter: *const Instruction,
+}
+
+/// Gives a socket a filter of what arrives, or takes it away.
+pub(crate) fn filter(fd: BorrowedFd<'_>, program: Option<&[Instruction]>) -> Result<(), Errno> {
+    // The one level that is another number somewhere; SO_ATTACH_FILTER and SO_DETACH_FILTER are the same.
+    let level = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0xffff } else { 1 };
+    let program = program.map(|program| FilterProgram {
+        // No program is longer than that (MAX_PROGRAM).
+        len: u16::try_from(program.len()).unwrap_or(u16::MAX),
+        filter: program.as_ptr(),
+    });
+    match program {
+        // The kernel copies the instructions, which `program` borrows until the end of this call.
+        Some(program) => set_option(fd, level, 26, &program),
+        None => set_option(fd, level, 27, &0_i32),
+    }
+}
+
+/// `struct iovec`.
+#[repr(C)]
+struct Part {
+    base: *mut c_void,
+    len: usize,
+}
+
+/// `struct msghdr` as the kernel has it. The one of musl has lengths of 32 bits, with padding on the side that
+/// makes them the low half of these.
+#[repr(C)]
+struct Message {
+    name: *mut c_void,
+    name_len: c_uint,
+    parts: *mut Part,
+    part_count: usize,
+    control: *mut c_void,
+    control_len: usize,
+    flags: c_int,
+}
+
+/// Room for control messages, aligned as they are.
+#[repr(C, align(8))]
+pub(crate) struct Control<const N: usize>(pub(crate) [u8; N]);
+
+/// Receives a datagram: its length, that of the `struct sockaddr` of its sender and that of its control
+/// messages. What does not fit is cut.
+pub(crate) fn receive(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    sender: &mut [u8; 28],
+    control: &mut Control<128>,
+) -> Result<[usize; 3], Errno> {
+    let mut part = Part { base: buf.as_mut_ptr().cast(), len: buf.len() };
+    let mut message = Message {
+        name: sender.as_mut_ptr().cast(),
+        name_len: sender.len() as c_uint,
+        parts: &raw mut part,
+        part_count: 1,
+        control: control.0.as_mut_ptr().cast(),
+        control_len: control.0.len(),
+        flags: 0,
     };
-    checked(failed)
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
+    // which are borrowed for writing until the end of this function.
+    let len = unsafe { recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
+    match usize::try_from(len) {
+        Ok(len) => Ok([len, message.name_len as usize, message.control_len]),
+        Err(_) => Err(failure()),
+    }
+}
+
+/// Sends a datagram to a `struct sockaddr`, with these control messages.
+pub(crate) fn send(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    receiver: &[u8],
+    control: &Control<40>,
+    control_len: usize,
+) -> Result<(), Errno> {
+    let mut part = Part { base: bytes.as_ptr().cast_mut().cast(), len: bytes.len() };
+    let message = Message {
+        name: receiver.as_ptr().cast_mut().cast(),
+        name_len: receiver.len() as c_uint,
+        parts: &raw mut part,
+        part_count: 1,
+        control: control.0.as_ptr().cast_mut().cast(),
+        control_len: control_len.min(control.0.len()),
+        flags: 0,
+    };
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
+    // which the call only reads.
+    let sent = unsafe { sendmsg(fd.as_raw_fd(), &raw const message, 0) };
+    if sent < 0 { Err(failure()) } else { Ok(()) }
+}
+
+/// Why the last call of the C library failed.
+fn failure() -> Errno {
+    // SAFETY: the C library gives a valid pointer to this thread's errno.
+    Errno(unsafe { *__errno_location() })
 }
 
 /// What a call of the C library returned, which is 0 when all went well.
 fn checked(failed: c_int) -> Result<(), Errno> {
-    if failed == 0 {
-        return Ok(());
-    }
-    // SAFETY: the C library gives a valid pointer to this thread's errno.
-    Err(Errno(unsafe { *__errno_location() }))
+    if failed == 0 { Ok(()) } else { Err(failure()) }
 }
 
 /// The settings of a terminal.

@@ -1,6 +1,7 @@
 //! Packets of strangers, owners and replayers, over files in memory and a kernel that follows a script.
 
 use super::*;
+use crate::filter::tests::{Datagram, passes};
 use crate::owners;
 use crate::testing::{Bench, Drawer, Script, Sent, with_agent};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
@@ -68,12 +69,59 @@ fn router_key(agent: &Agent<'_>) -> PublicKey {
     agent.identity.as_ref().unwrap().0.public()
 }
 
-/// What a packet is answered with, if at all.
+/// A wire with the kernel's filter in front of it.
+struct Sifted<'b> {
+    sent: Sent,
+    bench: &'b Bench,
+}
+
+impl Outlet for Sifted<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        self.sent.send(packet, len);
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.sent.in_flight()
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        self.sent.from()
+    }
+
+    fn sift(&mut self, filter: Option<&Program>) {
+        self.bench.filter.replace(filter.cloned());
+    }
+}
+
+/// Whether the kernel lets a packet through to the agent, when its random number is `random`.
+fn gets_in(bench: &Bench, packet: &[u8], source: &Source, random: u32) -> bool {
+    let words: Vec<u32> = source.address[..16]
+        .chunks(4)
+        .map(|word| u32::from_be_bytes(word.try_into().unwrap()))
+        .collect();
+    let v4 = words[..3] == [0, 0, 0xffff];
+    let source_words = if v4 { [words[3], 0, 0, 0] } else { words.try_into().unwrap() };
+    let datagram = Datagram {
+        v4,
+        source: source_words,
+        port: u16::from_be_bytes([source.address[16], source.address[17]]),
+        payload: [packet, &[0; 4]].concat(),
+        options: 0,
+    };
+    bench.filter.borrow().as_ref().is_none_or(|filter| passes(filter, &datagram, random))
+}
+
+/// What a packet is answered with, if at all. The filter never keeps out what is answered, whatever the test.
 fn reply(agent: &mut Agent<'_>, packet: &[u8], source: &Source) -> Option<Vec<u8>> {
-    let mut sent = Sent::default();
-    agent.packet(packet, source, &mut sent);
-    assert!(sent.0.len() <= 1);
-    sent.0.pop()
+    let bench = *agent.machine();
+    let gets_in = source.wire == Wire::Serial || gets_in(bench, packet, source, 0);
+    let mut wire = Sifted { sent: Sent::default(), bench };
+    agent.packet(packet, source, &mut wire);
+    let mut sent = wire.sent.0;
+    assert!(sent.len() <= 1);
+    agent.sift(&mut |filter| drop(bench.filter.replace(filter.cloned())));
+    assert!(gets_in || sent.is_empty(), "the kernel's filter dropped what the agent answers");
+    sent.pop()
 }
 
 impl Client {

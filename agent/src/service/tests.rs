@@ -38,8 +38,16 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
     let mut sent = Sent::default();
     let (wire, ownership) = (Wire::Serial, &mut ownership);
     let (nth, newest) = (1, 1);
-    let mut visitor =
-        Visitor { key, standing, wire, nth, newest, handshake_hash: [0; 32], ownership };
+    let mut visitor = Visitor {
+        key,
+        standing,
+        wire,
+        nth,
+        newest,
+        handshake_hash: [0; 32],
+        rejected: false,
+        ownership,
+    };
     let _ = agent.packet(packet, &mut visitor, &mut sent);
     sent
 }

@@ -8,6 +8,8 @@ use proto_core::protocol::frame::MAX_SEALED;
 use proto_core::protocol::message::{Answer, ClientId, Code, Failure};
 use proto_core::protocol::{MAX_PACKET, VERSION};
 
+use crate::filter::Program;
+
 /// The way back to a client.
 pub trait Outlet {
     /// Sends a packet; the buffer has room behind it for what the wire adds. A packet that cannot be
@@ -17,6 +19,8 @@ pub trait Outlet {
     fn in_flight(&self) -> u32;
     /// Who is there, for the log.
     fn from(&self) -> &dyn fmt::Display;
+    /// Gives the kernel another filter of what arrives, where it takes one.
+    fn sift(&mut self, _filter: Option<&Program>) {}
 }
 
 /// Bytes of a buffer that a packet is written into, with room for what a session and the CRC add.

@@ -7,9 +7,11 @@
 //! | `Claim` | somebody owns it | no | yes | silence |
 //! | all the rest | yes | no | no | silence |
 
+use core::fmt;
+
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Ask, Code, Owner, Role, Subject, copy};
-use proto_core::protocol::session::Wire;
+use proto_core::protocol::session::{Wire, fingerprint};
 
 use crate::fault::{Fault, Slot};
 use crate::owners::{Claimant, Ownership, Standing};
@@ -29,8 +31,31 @@ pub struct Visitor<'v, 'f> {
     pub newest: u32,
     /// What its handshake came to: no other session has the same.
     pub handshake_hash: [u8; 32],
+    /// Whether its claim of the router over UDP was refused.
+    pub rejected: bool,
     /// Whose the router is.
     pub ownership: &'v mut Ownership<'f>,
+}
+
+/// A change of the list of owners, for the log.
+pub(super) struct OwnerChange<'c>(pub(super) &'c Ask<'c>, pub(super) PublicKey);
+
+impl fmt::Display for OwnerChange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(ask, own) = self;
+        let own = fingerprint(own);
+        match ask {
+            Ask::Claim { name, .. } => write!(f, "claimed by {name}, key {own}"),
+            Ask::AddOwner { key, role, name } => {
+                let role = if *role == Role::Admin { "admin" } else { "read-only" };
+                write!(f, "{own} made {name}, key {}, an owner ({role})", fingerprint(key))
+            }
+            Ask::RemoveOwner { key } => {
+                write!(f, "{own} removed the owner with key {}", fingerprint(key))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Visitor<'_, '_> {
@@ -79,7 +104,10 @@ impl Visitor<'_, '_> {
                 let Self { key, wire, .. } = *self;
                 let handshake_hash = &self.handshake_hash;
                 let claimant = Claimant { key, name, wire, proof: *proof, handshake_hash };
-                self.ownership.claim(slot, &claimant)
+                let claimed = self.ownership.claim(slot, &claimant);
+                let candidate = self.standing == Standing::Candidate && wire == Wire::Udp;
+                self.rejected = candidate && claimed.is_err();
+                claimed
             }
             Ask::AddOwner { key, role, name } => {
                 let owner = Owner { key: *key, role: *role, name: copy(name) };

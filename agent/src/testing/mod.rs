@@ -154,6 +154,8 @@ pub(crate) struct Bench {
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) random: Cell<u8>,
     pub(crate) boot: Cell<u8>,
+    /// The filter that the kernel has of what arrives over UDP.
+    pub(crate) filter: RefCell<Option<crate::filter::Program>>,
 }
 
 impl Machine for &Bench {

@@ -44,7 +44,7 @@ struct Router {
 
 impl Router {
     fn cookie() -> Cookie {
-        Cookie::of(&[5; 32], b"here")
+        Cookie::of(&[5; 32], b"here", *b"tokn")
     }
 
     /// Takes what the client has sent, and answers into its own `sent`.
@@ -149,6 +149,7 @@ impl Client {
                 let nth = nth.expect("a response that nobody sent");
                 assert!(self.heard.insert(nth), "a response taken twice");
             }
+            Heard::Stamp(_) => panic!("a router that takes any stamp"),
             Heard::Packet(len) => {
                 assert!(was_up && packet.len() == len + 30);
                 let nth = nth.expect("a packet that nobody sent");

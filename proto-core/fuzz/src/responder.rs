@@ -32,7 +32,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
     let client = StaticKey::new(SecretKey::new([1; 32]));
     let router = StaticKey::new(SecretKey::new([2; 32]));
     let gate = Gatekeys::of(&router.public());
-    let cookie = Cookie::of(&[5; 32], b"here");
+    let cookie = Cookie::of(&[5; 32], b"here", *b"tokn");
     let (_, initiation) = begin(&client, &router);
     let parsed = Initiation::parse(&initiation, &gate).expect("a real one");
     let response = respond(&parsed, &router).expect("a real one").0;
@@ -107,6 +107,7 @@ fn response(packet: &[u8]) {
     let Fixed { client, router, response, reply, .. } = &*FIXED;
     let (mut initiator, _) = begin(client, router);
     assert_eq!(initiator.cookie(packet).is_some(), packet == reply);
+    assert_eq!(initiator.wrong_stamp(packet), None, "nobody was told of a stamp");
     assert_eq!(initiator.response(packet).is_some(), packet == response);
     assert_eq!(initiator.response(response).is_some(), packet != response);
 }

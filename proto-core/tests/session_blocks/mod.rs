@@ -30,14 +30,15 @@ pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
 
     const HEAD: [(usize, &str); 2] = [(1, "kind"), (1, "version")];
     let packet = |bytes: &[u8], fields: &[(usize, &str)]| cut(bytes, &[&HEAD, fields].concat());
-    const INITIATION: [(usize, &str); 7] = [
+    const INITIATION: [(usize, &str); 8] = [
         (4, "sender"),
         (8, "stamp"),
         (32, "noise: the client's ephemeral key"),
         (48, "noise: the client's static key, encrypted, and a tag"),
         (16, "noise: the tag of an empty payload"),
         (16, "mac1"),
-        (16, "mac2"),
+        (12, "mac2"),
+        (4, "token"),
     ];
     let prologue = [
         (16, "\"Postwire session\""),
@@ -71,9 +72,15 @@ pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
     put("session-to-client", packet(&sealed, &fields(reply.len())));
 
     let (cookie, given) = sessions::cookie();
-    put("session-cookie", packet(&given, &[(4, "receiver"), (16, "cookie"), (16, "mac")]));
+    put(
+        "session-cookie",
+        packet(&given, &[(4, "receiver"), (12, "cookie"), (4, "cookie: token"), (16, "mac")]),
+    );
     let (again, _) = sessions::initiation(Wire::Udp, Some(&cookie));
     put("session-initiation-cookie", packet(&again, &INITIATION));
+
+    let fields = [(4, "receiver"), (16, "nonce"), (8, "last stamp, encrypted"), (16, "tag")];
+    put("session-stamp", packet(&sessions::wrong_stamp(), &fields));
 
     let label = sessions::label();
     let question = [(16, "nonce"), (32, "mac")];

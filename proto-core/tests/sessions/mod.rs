@@ -16,6 +16,12 @@ pub const LABEL: &str = "Kx4t 9qwe 72mn plrd";
 pub const NONCE: [u8; 16] = *b"sixteen bytes ok";
 /// What the router makes cookies with.
 pub const COOKIE_SECRET: [u8; 32] = [0xc0; 32];
+/// The token in that cookie.
+pub const COOKIE_TOKEN: [u8; 4] = *b"tokn";
+/// The last stamp that the router took of this client, when it answers with that.
+pub const LAST_STAMP: u64 = 1_800_000_000_000;
+/// What that answer is drawn with.
+pub const STAMP_NONCE: [u8; 16] = *b"stamp nonce 16 b";
 /// Where the client is: address and port as a router may write them.
 pub const SOURCE: &[u8] = b"192.0.2.1:40000";
 
@@ -91,11 +97,21 @@ pub fn answer(initiation: &[u8], wire: Wire) -> Option<(Vec<u8>, Channel)> {
     Some((packet, channel.unwrap()))
 }
 
+/// The router's answer to the initiation when it took a later stamp before.
+pub fn wrong_stamp() -> Vec<u8> {
+    let (initiation, initiator) = initiation(Wire::Udp, None);
+    let parsed = Initiation::parse(&initiation, &Gatekeys::of(&router_public())).unwrap();
+    let opened = parsed.open(&router(), Wire::Udp, &router_ephemeral()).unwrap();
+    let packet = written(|out| opened.wrong_stamp(LAST_STAMP, &STAMP_NONCE, out));
+    assert_eq!(initiator.wrong_stamp(&packet), Some(LAST_STAMP));
+    packet
+}
+
 /// The cookie, as the router gives it for the initiation, and as a packet.
 pub fn cookie() -> (Cookie, Vec<u8>) {
     let (initiation, _) = initiation(Wire::Udp, None);
     let gate = Gatekeys::of(&router_public());
-    let cookie = Cookie::of(&COOKIE_SECRET, SOURCE);
+    let cookie = Cookie::of(&COOKIE_SECRET, SOURCE, COOKIE_TOKEN);
     let parsed = Initiation::parse(&initiation, &gate).unwrap();
     let packet = written(|out| parsed.cookie_reply(&cookie, &gate, out));
     (cookie, packet)

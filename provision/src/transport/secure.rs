@@ -145,7 +145,7 @@ impl Secure {
     fn take(&mut self, packet: &[u8]) -> Result<Option<Vec<u8>>, TransportError> {
         let mut out = [0; MAX_PACKET];
         match self.shaker.receive(packet, &mut out) {
-            Heard::Nothing => {}
+            Heard::Nothing | Heard::Stamp(_) => {}
             Heard::Packet(len) => {
                 self.unanswered = None;
                 return Ok(out.get(..len).map(<[u8]>::to_vec));

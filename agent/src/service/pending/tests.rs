@@ -48,6 +48,7 @@ impl Router {
             nth: anne.nth,
             newest: anne.newest,
             handshake_hash: [0; 32],
+            rejected: false,
             ownership: &mut ownership,
         };
         let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };

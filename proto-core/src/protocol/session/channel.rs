@@ -1,4 +1,5 @@
-//! What goes through a session: packets with a counter, encrypted, each taken once.
+//! What goes through a session: packets with a counter, encrypted, each taken once. The bytes in front
+//! of the ciphertext (kind, version, receiver, counter) are authenticated with it.
 
 use super::noise::{self, Noise, TAG_LEN, Wiped};
 use super::{OVERHEAD, SESSION_VERSION, TO_CLIENT, TO_ROUTER, put, take};
@@ -96,7 +97,7 @@ impl Channel {
         put(head, 0, &[kind, SESSION_VERSION]);
         put(head, 2, &self.remote.to_le_bytes());
         put(head, 6, &counter.to_le_bytes());
-        noise::encrypt(&self.send, counter, &[], plain, body)?;
+        noise::encrypt(&self.send, counter, head, plain, body)?;
         Some(len)
     }
 
@@ -120,7 +121,8 @@ impl Channel {
         }
         let len = packet.len().checked_sub(OVERHEAD)?;
         let out = out.get_mut(..len)?;
-        noise::decrypt(&self.receive, counter, &[], packet.get(HEAD_LEN..)?, out)?;
+        let (head, body) = packet.split_at_checked(HEAD_LEN)?;
+        noise::decrypt(&self.receive, counter, head, body, out)?;
         self.window.insert(counter);
         Some(len)
     }

@@ -7,8 +7,8 @@
 //! [`Connector::receive`], and what comes out of that goes to them.
 
 use super::{
-    Channel, Cookie, INITIATION_LEN, Initiator, REKEY_AFTER, REKEY_PACKETS, SESSION_LIFE,
-    StaticKey, Wire, receiver,
+    Channel, Cookie, INITIATION_LEN, Initiator, MAX_STAMP_STEP, REKEY_AFTER, REKEY_PACKETS,
+    SESSION_LIFE, StaticKey, Wire, receiver,
 };
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::client::{ClientError, Patience, Step};
@@ -45,6 +45,9 @@ pub enum Heard {
     Up,
     /// A packet of the router: so many bytes that were written to the front of the buffer.
     Packet(usize),
+    /// The router took a later stamp of this client's key before, which is this one: poll. The next
+    /// stamps follow it; see to it that those of other programs with this key do, too.
+    Stamp(u64),
 }
 
 /// A session that is up.
@@ -55,13 +58,15 @@ struct Session {
 }
 
 /// A handshake under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Attempt {
     /// The last initiation, and the one before: its answer may have been slow.
     tries: [Option<Initiator>; 2],
     /// When to send again.
     due: u64,
     count: u32,
+    /// Whether the router said that a stamp was wrong: that is answered at once one time.
+    corrected: bool,
 }
 
 /// The way to one router: at most one session to send through, and the one before, whose last
@@ -76,8 +81,10 @@ pub struct Connector {
     previous: Option<Session>,
     attempt: Option<Attempt>,
     cookie: Option<Cookie>,
-    /// The greatest stamp that was sent.
+    /// The last stamp that was sent, or that the router took of this key.
     stamp: u64,
+    /// The greatest stamp that the router takes, as far as is known.
+    max_stamp: u64,
     /// Since when there has been no session, or nothing was heard of what was sent.
     waiting: Option<u64>,
 }
@@ -97,6 +104,7 @@ impl Connector {
             attempt: None,
             cookie: None,
             stamp: 0,
+            max_stamp: u64::MAX,
             waiting: None,
         }
     }
@@ -118,7 +126,7 @@ impl Connector {
         self.session.as_ref().map(|session| session.channel.handshake_hash())
     }
 
-    /// The greatest stamp that was sent. The next one of this client's key has to be greater, also in
+    /// The last stamp that was sent, or that the router took. The next one of this client's key has to be greater, also in
     /// another program and with a clock that was set back.
     #[must_use]
     pub const fn last_stamp(&self) -> u64 {
@@ -173,7 +181,10 @@ impl Connector {
     }
 
     fn initiate(&mut self, now: u64, fresh: Fresh, out: &mut [u8]) -> Result<Step, ClientError> {
-        let stamp = fresh.stamp.max(self.stamp.saturating_add(1));
+        let least = self.stamp.saturating_add(1);
+        // A clock that is behind what the router knows, or absurdly far ahead of it, is no help.
+        let stamp = Some(fresh.stamp).filter(|stamp| (least..=self.max_stamp).contains(stamp));
+        let stamp = stamp.unwrap_or(least);
         let cookie = self.cookie.take();
         let (len, initiator) = Initiator::begin(
             &self.own,
@@ -188,7 +199,7 @@ impl Connector {
         .ok_or(ClientError::TooLong)?;
         self.stamp = stamp;
         let up = self.is_up();
-        let attempt = self.attempt.get_or_insert(Attempt { tries: [None, None], due: 0, count: 0 });
+        let attempt = self.attempt.get_or_insert(Attempt::default());
         let longer = if up { attempt.count.min(MAX_BACKOFF) } else { 0 };
         let usual = match attempt.count {
             0 => FIRST_RESEND,
@@ -221,6 +232,16 @@ impl Connector {
             attempt.due = now;
             attempt.tries = [None, None];
             self.cookie = Some(cookie);
+            return Heard::Nothing;
+        }
+        let mut tries = attempt.tries.iter().flatten();
+        if let Some(last) = tries.find_map(|initiator| initiator.wrong_stamp(packet)) {
+            attempt.tries = [None, None];
+            if !core::mem::replace(&mut attempt.corrected, true) {
+                attempt.due = now;
+            }
+            (self.stamp, self.max_stamp) = (last, last.saturating_add(MAX_STAMP_STEP));
+            return Heard::Stamp(last);
         }
         Heard::Nothing
     }

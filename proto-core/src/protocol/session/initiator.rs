@@ -1,10 +1,10 @@
 //! The client's half of the handshake, one try of it. When to try again is `connector`'s.
 
 use super::channel::{Channel, Side};
-use super::noise::{Noise, Pair};
+use super::noise::{Noise, Pair, decrypt};
 use super::{
-    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
-    StaticKey, Wire, is, prologue, put, take,
+    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION, STAMP,
+    STAMP_LEN, StaticKey, Wire, is, prologue, put, take,
 };
 use crate::key::{PublicKey, SecretKey};
 
@@ -84,6 +84,20 @@ impl Initiator {
         }
         self.noise = None;
         Some(channel)
+    }
+
+    /// The last stamp that the router took of this client's key, if the packet says that this
+    /// initiation's stamp does not follow it.
+    #[must_use]
+    pub fn wrong_stamp(&self, packet: &[u8]) -> Option<u64> {
+        if !is(packet, STAMP, STAMP_LEN) || take(packet, 2) != self.index.to_le_bytes() {
+            return None;
+        }
+        let (_, _, noise) = self.noise.as_ref()?;
+        let (head, sealed) = packet.split_at_checked(22)?;
+        let mut last = [0; 8];
+        decrypt(&noise.stamp_key(&take(head, 6)), 0, head, sealed, &mut last)?;
+        Some(u64::from_le_bytes(last))
     }
 
     /// The cookie, if the packet has one for this initiation: send the next with it at once.

@@ -104,14 +104,20 @@ impl core::fmt::Debug for Cookie {
 }
 
 impl Cookie {
-    /// The cookie of a source address, in bytes that are different for each. The router changes
-    /// `secret` every two minutes.
+    /// The cookie of a source address, in bytes that are different for each. Its last four bytes are
+    /// `token`, which initiations with this cookie show: a router can look at that before it hashes.
+    /// The router changes `secret` every two minutes.
     #[must_use]
-    pub fn of(secret: &[u8; 32], source: &[u8]) -> Self {
-        Self(Wiped(short(secret, &[source])))
+    pub fn of(secret: &[u8; 32], source: &[u8], token: [u8; 4]) -> Self {
+        let mut cookie = Wiped(short(secret, &[source]));
+        put(&mut cookie.0, 12, &token);
+        Self(cookie)
     }
 
+    /// The mac under this cookie (12 bytes), and the cookie's token.
     pub(super) fn mac2(&self, before: &[u8]) -> [u8; 16] {
-        short(&self.0.0, &[before])
+        let mut mac2 = short(&self.0.0, &[before]);
+        put(&mut mac2, 12, &take::<4>(&self.0.0, 12));
+        mac2
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! client                                             router
 //!   INITIATION  (mac1, stamp, Noise message 1)  -->    cheap check, then curve arithmetic
-//!   <--  RESPONSE  (Noise message 2)
+//!   <--  RESPONSE  (Noise message 2), or STAMP to an owner whose clock is behind
 //!   TO_ROUTER  (counter, encrypted request)     -->    only now the session counts
 //!   <--  TO_CLIENT  (counter, encrypted reply)
 //! ```
@@ -43,7 +43,7 @@ pub use connector::{Connector, Fresh, Heard};
 pub use fingerprint::fingerprint;
 pub use initiator::Initiator;
 pub use mac::{Cookie, Gatekeys};
-pub use responder::{Initiation, Opened};
+pub use responder::{Initiation, Opened, TOKEN_AT};
 pub use seek::{LabelKey, MIN_LABEL, Seek, found, seek};
 
 /// A client wants a session: the first message of the handshake.
@@ -61,6 +61,9 @@ pub const FOUND: u8 = 8;
 /// The router is under load: come again, and show that you receive what is sent to your address.
 pub const COOKIE: u8 = 9;
 
+/// The initiation's stamp was wrong: this is the last one that the router took from this client's key.
+pub const STAMP: u8 = 10;
+
 /// The version of all these packets.
 pub const SESSION_VERSION: u8 = 1;
 
@@ -76,6 +79,18 @@ pub const SEEK_LEN: usize = 82;
 pub const FOUND_LEN: usize = 82;
 /// The length of a [`COOKIE`].
 pub const COOKIE_LEN: usize = 38;
+/// The length of a [`STAMP`].
+pub const STAMP_LEN: usize = 46;
+
+/// How far above the last stamp of its key the stamp of an initiation may be, in milliseconds: 8,900
+/// years. One wrong clock thus uses up a small part of the stamps there are.
+pub const MAX_STAMP_STEP: u64 = 1 << 48;
+
+/// Whether a router takes `stamp` in an initiation of a client whose last one was `last`, or 0.
+#[must_use]
+pub const fn follows(stamp: u64, last: u64) -> bool {
+    stamp > last && stamp <= last.saturating_add(MAX_STAMP_STEP)
+}
 
 /// After so many milliseconds a client makes a new session.
 pub const REKEY_AFTER: u64 = 120_000;

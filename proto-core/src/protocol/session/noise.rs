@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroize as _;
 
-use super::mac::hash;
+use super::mac::{hash, keyed};
 use super::put;
 use crate::key::SecretKey;
 use crate::protocol::Digester;
@@ -229,6 +229,12 @@ impl Noise {
         self.mix_dh(ephemeral, e)?;
         self.mix_dh(own, e)?;
         self.decrypt(payload, &mut [])
+    }
+
+    /// The key of a [`STAMP`](super::STAMP), from Noise's `ck` after the first message: only the two ends of
+    /// the handshake have it.
+    pub(super) fn stamp_key(&self, nonce: &[u8; 16]) -> Wiped<32> {
+        Wiped(keyed(&self.chaining.0, &[b"Postwire stamp", nonce]))
     }
 
     /// Noise's `h`: after both messages, the handshake hash.

@@ -2,16 +2,18 @@
 
 use super::channel::{Channel, Side};
 use super::mac::same;
-use super::noise::{Noise, Pair};
+use super::noise::{Noise, Pair, encrypt};
 use super::{
-    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION,
-    StaticKey, Wire, is, prologue, put, take,
+    Cookie, Gatekeys, INITIATION, INITIATION_LEN, RESPONSE, RESPONSE_LEN, SESSION_VERSION, STAMP,
+    STAMP_LEN, StaticKey, Wire, is, prologue, put, take,
 };
 use crate::key::{PublicKey, SecretKey};
 
 /// Where `mac1` and `mac2` stand in an initiation.
 const MAC1: usize = 110;
 const MAC2: usize = 126;
+/// Where the token of the cookie stands in an initiation: four bytes, zeros without a cookie.
+pub const TOKEN_AT: usize = 138;
 
 /// An initiation that somebody sent who knows the router's public key. Who, is not known yet.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,13 @@ impl<'p> Initiation<'p> {
         same(&gate.mac1(before), &take::<16>(packet, MAC1)).then_some(Self { packet })
     }
 
+    /// Whether a packet that looks like an initiation has something where a cookie shows. `None` if it does
+    /// not look like one. Nothing of it is checked.
+    #[must_use]
+    pub fn shows_cookie(packet: &'p [u8]) -> Option<bool> {
+        is(packet, INITIATION, INITIATION_LEN).then(|| !Self { packet }.is_bare())
+    }
+
     /// The number by which the client wants to be called.
     #[must_use]
     pub fn sender(&self) -> u32 {
@@ -49,6 +58,18 @@ impl<'p> Initiation<'p> {
     #[must_use]
     pub fn is_bare(&self) -> bool {
         take::<16>(self.packet, MAC2) == [0; 16]
+    }
+
+    /// The token of the cookie in it, zeros without one.
+    #[must_use]
+    pub fn token(&self) -> [u8; 4] {
+        take(self.packet, TOKEN_AT)
+    }
+
+    /// What is another one in each initiation, and the same in a packet that is repeated.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        u64::from_le_bytes(take(self.packet, MAC1))
     }
 
     /// Whether this cookie is in it. One that is neither bare nor has a cookie that the router gave is
@@ -95,8 +116,8 @@ impl<'p> Initiation<'p> {
 pub struct Opened {
     /// The client's public key.
     pub client: PublicKey,
-    /// The client's time, which has to be greater than that of the last one of the same key: or else
-    /// this one is a replay.
+    /// The client's time, which has to [follow](super::follows) that of the last one of the same key.
+    /// If it does not, this is a replay or the client's clock is wrong.
     pub stamp: u64,
     sender: u32,
     /// The client's ephemeral key, and the private half of the router's.
@@ -112,6 +133,19 @@ impl core::fmt::Debug for Opened {
 }
 
 impl Opened {
+    /// Writes the answer to an owner whose stamp did not follow `last`: its length, if there is room. No
+    /// one but the sender of the initiation can read it. `nonce` is 16 new random bytes.
+    #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn wrong_stamp(&self, last: u64, nonce: &[u8; 16], out: &mut [u8]) -> Option<usize> {
+        let (head, sealed) = out.get_mut(..STAMP_LEN)?.split_at_mut_checked(22)?;
+        put(head, 0, &[STAMP, SESSION_VERSION]);
+        put(head, 2, &self.sender.to_le_bytes());
+        put(head, 6, nonce);
+        encrypt(&self.noise.stamp_key(nonce), 0, head, &last.to_le_bytes(), sealed)?;
+        Some(STAMP_LEN)
+    }
+
     /// Writes the response and gives the channel, which is worth nothing until something came
     /// through it: three X25519s.
     #[must_use]

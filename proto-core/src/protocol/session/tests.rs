@@ -120,7 +120,7 @@ fn a_handshake_is_for_one_router_and_one_wire() {
 fn a_cookie_is_for_one_address_and_one_initiation() {
     let keys = keys();
     let (bare, initiator) = keys.initiation(Wire::Udp, None);
-    let cookie = Cookie::of(&[9; 32], b"192.0.2.1:4000");
+    let cookie = Cookie::of(&[9; 32], b"192.0.2.1:4000", *b"tokn");
     let parsed = Initiation::parse(&bare, &keys.gate).unwrap();
     assert!(!parsed.has_cookie(&cookie));
     let mut out = [0xff; 60];
@@ -131,8 +131,8 @@ fn a_cookie_is_for_one_address_and_one_initiation() {
     let (with, second) = keys.initiation(Wire::Udp, Some(&given));
     let parsed = Initiation::parse(&with, &keys.gate).unwrap();
     assert!(parsed.has_cookie(&cookie) && !parsed.is_bare());
-    assert!(!parsed.has_cookie(&Cookie::of(&[9; 32], b"192.0.2.1:4001")));
-    assert!(!parsed.has_cookie(&Cookie::of(&[8; 32], b"192.0.2.1:4000")));
+    assert!(!parsed.has_cookie(&Cookie::of(&[9; 32], b"192.0.2.1:4001", *b"tokn")));
+    assert!(!parsed.has_cookie(&Cookie::of(&[8; 32], b"192.0.2.1:4000", *b"tokn")));
     assert!(keys.opened(&with, Wire::Udp).is_some());
     let (serial, _) = keys.initiation(Wire::Serial, Some(&given));
     assert!(keys.opened(&serial, Wire::Serial).is_none());
@@ -190,7 +190,7 @@ fn no_secret_is_printed() {
     let (initiation, initiator) = keys.initiation(Wire::Udp, None);
     let (client, _) = keys.session();
     let opened = keys.opened(&initiation, Wire::Udp).unwrap();
-    let cookie = Cookie::of(&[9; 32], b"");
+    let cookie = Cookie::of(&[9; 32], b"", *b"tokn");
     let text = format!("{:?} {initiator:?} {client:?} {opened:?} {cookie:?}", keys.client);
     let public = keys.client.public();
     let expected = format!(

@@ -36,7 +36,7 @@ impl Router {
         let gate = Gatekeys::of(&self.key.public());
         let initiation = Initiation::parse(packet, &gate)?;
         if let Some(secret) = &self.load {
-            let cookie = Cookie::of(secret, b"here");
+            let cookie = Cookie::of(secret, b"here", *b"tokn");
             if !initiation.has_cookie(&cookie) {
                 let len = initiation.cookie_reply(&cookie, &gate, &mut out)?;
                 return Some(out[..len].to_vec());

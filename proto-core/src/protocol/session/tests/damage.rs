@@ -39,7 +39,7 @@ impl Keys {
 #[test]
 fn no_damaged_initiation_gets_further_than_the_first_check() {
     let keys = keys();
-    let cookie = Cookie::of(&[9; 32], b"here");
+    let cookie = Cookie::of(&[9; 32], b"here", *b"tokn");
     for given in [None, Some(&cookie)] {
         let (packet, _) = keys.initiation(Wire::Udp, given);
         assert!(keys.works_on(&packet, Wire::Udp, &cookie));
@@ -61,7 +61,7 @@ fn no_damaged_initiation_gets_further_than_the_first_check() {
 #[test]
 fn no_damaged_initiation_is_opened() {
     let keys = keys();
-    let cookie = Cookie::of(&[9; 32], b"here");
+    let cookie = Cookie::of(&[9; 32], b"here", *b"tokn");
     let (packet, _) = keys.initiation(Wire::Udp, None);
     for damaged in damaged(&packet[..110], &[0x80]) {
         let mac1 = keys.gate.mac1(&damaged);
@@ -138,7 +138,7 @@ fn no_packet_is_taken_for_another() {
     let back = sealed(&mut router, b"back");
     let parsed = Initiation::parse(&initiation, &keys.gate).unwrap();
     let mut cookie = [0; COOKIE_LEN];
-    parsed.cookie_reply(&Cookie::of(&[9; 32], b""), &keys.gate, &mut cookie).unwrap();
+    parsed.cookie_reply(&Cookie::of(&[9; 32], b"", *b"tokn"), &keys.gate, &mut cookie).unwrap();
     let mut question = [0; SEEK_LEN];
     seek(&[7; 16], None, &mut question).unwrap();
     let mut answer = [0; FOUND_LEN];

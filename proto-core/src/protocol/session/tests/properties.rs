@@ -24,7 +24,7 @@ proptest! {
         let (client, router) = (StaticKey::new(client), StaticKey::new(router));
         let gate = Gatekeys::of(&router.public());
         let wire = if udp { Wire::Udp } else { Wire::Serial };
-        let cookie = cookie.filter(|_| udp).map(|secret| Cookie::of(&secret, b"here"));
+        let cookie = cookie.filter(|_| udp).map(|secret| Cookie::of(&secret, b"here", *b"tokn"));
         let mut packet = [0; INITIATION_LEN];
         let (_, mut initiator) = Initiator::begin(
             &client, &router.public(), wire, index, stamp, &ephemeral, cookie.as_ref(), &mut packet,
