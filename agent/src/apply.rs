@@ -21,7 +21,6 @@ use proto_core::protocol::message::{
 };
 
 use crate::fault::{Fault, Slot};
-use crate::image::Records;
 use crate::index::{Mark, REMAKE};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
 use crate::plan::{Plan, Step, Work, peer_record, subject};
@@ -360,7 +359,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
 
     /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
     fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, step: &Step) -> Result<bool, Fault> {
-        let mut records = Records::new(self.work.slot, self.work.image, step.offset, self.work.end);
+        let mut records = self.work.records(step.offset);
         let wanted = peer_record(&mut records)?;
         let about = Subject::Peer(wanted.public_key);
         let (mut mark, mut sent) = (step.mark, false);

@@ -31,6 +31,7 @@ use crate::kernel::{Kernel, SET};
 use crate::noted::Noted;
 use crate::plan::{Plan, Purpose, Work, agree, compare};
 use crate::records::RecordWriter;
+use crate::snapshot::Parts;
 use crate::store::{Head, Store};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use crate::walk::{parse_name, wireguard_link};
@@ -336,7 +337,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             extras: 0,
             key: self.sum_key,
             up: true,
-            added: None,
+            parts: None,
             checked: Checked::default(),
             plan: Plan::default(),
         }
@@ -430,8 +431,8 @@ struct Target {
     key: [u8; 16],
     /// Whether the link is to be up.
     up: bool,
-    /// `Some` for a snapshot: where the rules are that the change added.
-    added: Option<Span>,
+    /// `Some` for a snapshot: where its parts are.
+    parts: Option<Parts>,
     checked: Checked,
     plan: Plan,
 }
@@ -447,8 +448,8 @@ impl Target {
     ) -> Work<'f, F> {
         let index = Index::again(slot, index, self.items);
         let extras = Extras::again(slot, extras, self.extras);
-        let Self { span: Span { end, .. }, key, up, added, .. } = *self;
-        Work { slot, image, end, index, extras, key, up, added }
+        let Self { span: Span { end, .. }, key, up, parts, .. } = *self;
+        Work { slot, image, end, index, extras, key, up, parts }
     }
 }
 

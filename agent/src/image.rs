@@ -1,8 +1,11 @@
 //! The records of a staged image, read from its file a window at a time, and the pass that checks
 //! them and makes the index. Nothing is changed before that pass has seen the last record.
 
+use core::net::SocketAddr;
+
+use proto_core::key::PublicKey;
 use proto_core::protocol::codec;
-use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Record};
+use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Peer, Record};
 use proto_core::protocol::message::{Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
 
@@ -22,16 +25,47 @@ pub struct Records<'f, F> {
     start: u32,
     at: usize,
     end: u32,
+    /// Of a snapshot: where the scopes of endpoints are, and where the next is to be expected.
+    scopes: Option<(Span, u32)>,
     /// The last one that was read.
     record: Option<Record>,
 }
+
+/// Bytes of a scope: the peer's key, and the number.
+const SCOPE: u32 = 32 + 4;
 
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
     #[inline(never)]
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
         let file = Noted { slot, file };
-        Self { file, window: [0; 512], filled: 0, start: offset, at: 0, end, record: None }
+        let (window, scopes) = ([0; 512], None);
+        Self { file, window, filled: 0, start: offset, at: 0, end, scopes, record: None }
+    }
+
+    /// The same, of a snapshot: endpoints get the scopes that are kept apart from the records.
+    #[must_use]
+    pub fn scoped(self, scopes: Option<Span>) -> Self {
+        Self { scopes: scopes.map(|span| (span, span.from)), ..self }
+    }
+
+    /// The scope of the endpoint of a peer. The scopes are in the order of the records.
+    fn scope(&mut self, key: &PublicKey) -> Result<u32, Fault> {
+        let Some((span, next)) = &mut self.scopes else { return Ok(0) };
+        let mut left = span.end.saturating_sub(span.from) / SCOPE;
+        while left > 0 {
+            left = left.saturating_sub(1);
+            if *next >= span.end {
+                *next = span.from;
+            }
+            let mut scope = [0; SCOPE as usize];
+            self.file.read(*next, &mut scope)?;
+            *next = next.saturating_add(SCOPE);
+            if let Some(number) = scope.strip_prefix(&key.0).and_then(<[u8]>::first_chunk) {
+                return Ok(u32::from_le_bytes(*number));
+            }
+        }
+        Ok(0)
     }
 
     /// Where the next record starts.
@@ -59,8 +93,14 @@ impl<'f, F: File> Records<'f, F> {
         }
         let rest = self.window.get(self.at..self.filled).unwrap_or_default();
         match codec::record(rest) {
-            Some((record, left)) => {
+            Some((mut record, left)) => {
                 self.at = self.filled.saturating_sub(left.len());
+                if let Record::Peer(Peer {
+                    public_key, endpoint: Some(SocketAddr::V6(to)), ..
+                }) = &mut record
+                {
+                    to.set_scope_id(self.scope(public_key)?);
+                }
                 Ok(Some(self.record.insert(record)))
             }
             None => Err(self.file.slot.config(Subject::Offset(offset), ConfigError::Record)),

@@ -16,10 +16,11 @@ use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device
 use crate::claims::{self, EachClaim};
 use crate::families;
 use crate::fault::{Fault, Slot};
-use crate::image::{Records, Span};
+use crate::image::Records;
 use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
+use crate::snapshot::Parts;
 use crate::system::{File, NetlinkSocket};
 use crate::walk::{each_event, each_on_link, each_rule, parse_name, wireguard_link};
 
@@ -40,8 +41,8 @@ pub struct Work<'f, F> {
     pub key: [u8; 16],
     /// Whether the link is to be up.
     pub up: bool,
-    /// `Some` for a snapshot: where in the file of the image the rules are that the change added, which go.
-    pub added: Option<Span>,
+    /// `Some` for a snapshot: where its parts are in the file of the image.
+    pub parts: Option<Parts>,
 }
 
 /// A place on a walk through the items of an image, or through those that the kernel has beyond it.
@@ -67,6 +68,12 @@ impl Step {
 }
 
 impl<F: File> Work<'_, F> {
+    /// The records of the image from `offset` on.
+    pub fn records(&mut self, offset: u32) -> Records<'_, F> {
+        let scopes = self.parts.map(|parts| parts.scopes);
+        Records::new(self.slot, self.image, offset, self.end).scoped(scopes)
+    }
+
     /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
     /// there is one.
     ///
@@ -106,12 +113,12 @@ impl<F: File> Work<'_, F> {
 
     /// Decides which of the open extras are to be removed.
     fn settle_claims(&mut self, each: &mut EachClaim<'_>) -> Result<(), Fault> {
-        let Self { slot, image, index, extras, added, .. } = self;
+        let Self { slot, image, index, extras, parts, .. } = self;
         claims::settle(
             extras,
             false,
-            &mut |take| match *added {
-                Some(added) => claims::each_record(slot, *image, added, None, take),
+            &mut |take| match *parts {
+                Some(parts) => claims::each_record(slot, *image, parts.added, None, take),
                 None => each(take),
             },
             &mut |key| {
@@ -119,7 +126,7 @@ impl<F: File> Work<'_, F> {
                 // without a mark fits one with a mark.
                 let same_place = key.0.get(..RULE_PLACE).unwrap_or_default();
                 if key.0.first() == Some(&RULE_KIND)
-                    && added.is_none()
+                    && parts.is_none()
                     && index.number_of(same_place)?.is_some()
                 {
                     let text = "another interface has a rule of this priority and table: choose \
@@ -211,7 +218,9 @@ fn compare_once<N: NetlinkSocket, F: File>(
     work.extras.clear()?;
     *link = wireguard_link(kernel, name)?;
     if let Some(link) = link {
-        let whole = each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?
+        // Addresses and routes of a snapshot are not among its items (`restore`).
+        let whole = (work.parts.is_some()
+            || each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?)
             && device_and_peers(kernel, work, name, purpose, found, working)?;
         if !whole {
             return Ok(false);
@@ -276,8 +285,7 @@ fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), 
         None if ours => {
             let sure = match item {
                 Item::Rule(_) => false,
-                // A snapshot has all addresses, also those that the kernel made.
-                Item::Address(net) => work.added.is_some() || !link_local(net),
+                Item::Address(net) => !link_local(net),
                 Item::Route(_) | Item::Peer(_) => true,
             };
             work.extras.push(&key, sure)
@@ -373,7 +381,7 @@ fn peer_changes<F: File>(
     info: &PeerInfo,
     purpose: Purpose,
 ) -> Result<u8, Fault> {
-    let mut records = Records::new(work.slot, work.image, entry.offset, work.end);
+    let mut records = work.records(entry.offset);
     let wanted = peer_record(&mut records)?;
     let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
     let psk =

@@ -53,6 +53,24 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(())
     }
 
+    /// Writes bytes that are no record of an image, at most as many as fit the buffer.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.buf.len().saturating_sub(self.held) < bytes.len() {
+            self.flush()?;
+        }
+        crate::keep::put(&mut self.buf, &mut self.held, bytes);
+        Ok(())
+    }
+
+    /// Where the next record goes.
+    #[must_use]
+    pub fn at(&self) -> u32 {
+        self.length.saturating_add(u32::try_from(self.held).unwrap_or(0))
+    }
+
     /// Writes the records between two places of another file.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use core::fmt::Write;
 
 use heapless::String;
-use proto_core::netlink::route;
+use proto_core::netlink::{IfName, route};
 use proto_core::protocol::config::Item;
-use proto_core::protocol::message::{Failure, MAX_TEXT, State, Subject, Summary};
+use proto_core::protocol::message::{Code, Failure, MAX_TEXT, State, Subject, Summary};
 
 use super::{Committer, Target, Working};
 use crate::claims::each_record;
@@ -15,10 +15,12 @@ use crate::index::{Extras, Index, Mark};
 use crate::kernel::Protocol;
 use crate::plan::Purpose;
 use crate::records::RecordWriter;
+use crate::remove;
+use crate::restore::{self, Restore};
+use crate::snapshot::{self, Parts};
 use crate::store::Head;
 use crate::system::{Disk, Files, Machine, NetlinkSocket};
 use crate::walk::{parse_name, wireguard_link};
-use crate::{remove, snapshot};
 
 /// How often going back is tried before it is said to have failed.
 const ATTEMPTS: u32 = 3;
@@ -75,7 +77,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             };
             snapshots.write_snapshot(&mut head, &mut |file, from| {
                 let link = link.as_ref().map(|link| (name, link));
-                snapshot::image(kernel, file, from, link, &mut rules)
+                snapshot::image(kernel, file, from, link, &mut rules, machine.now())
             })
         };
         let taken = taken();
@@ -132,26 +134,55 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             remove::interface(kernel, &mut extras, set, name, &found)?;
             return Ok(found.link.is_some() || found.summary.rules.removed > 0);
         }
+        let mut changed = false;
         if !head.up
             && let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.up)
         {
+            changed = true;
             kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
                 route::link::set_up(buf, seq, link.index, false)
             })?;
         }
-        let mut target = self.snapshot(&head);
-        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
-        if target.plan.summary.is_quiet() {
-            return Ok(false);
+        let parts = Parts::find(slot, &mut image, head.span(), head.added)?;
+        if wireguard_link(kernel, name)?.is_none() {
+            // With the index that it had, rules and routes of others still fit. If that is taken, it gets another.
+            let index = restore::index(slot, &mut image, parts.hanging)?;
+            let made = kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+                route::link::create_at(buf, seq, name, route::link::KIND_WIREGUARD, index)
+            });
+            changed |= made.map_err(|fault| slot.take(fault)).is_ok();
         }
-        self.make(&mut image, &mut target, working).map(|()| true)
+        let mut target = self.snapshot(&head, parts);
+        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        if !target.plan.summary.is_quiet() {
+            changed = true;
+            self.make(&mut image, &mut target, working)?;
+        }
+        let restored = self.restore(&mut image, parts, name, false)?;
+        Ok(restored > 0 || changed)
+    }
+
+    /// Puts the addresses and routes of a snapshot back, or only counts those that differ.
+    fn restore(
+        &mut self,
+        image: &mut D::File,
+        parts: Parts,
+        name: IfName,
+        only_count: bool,
+    ) -> Result<u32, Fault> {
+        let Self { slot, kernel, files, machine, .. } = self;
+        let link = wireguard_link(kernel, name)?;
+        let index = link.map(|link| link.index).ok_or_else(|| {
+            slot.fail(Code::NoInterface, Subject::Interface, "the interface is gone")
+        })?;
+        let files = (&mut files.index, &mut files.extras);
+        let restore = Restore::new(kernel, image, parts.hanging, files, index, machine.now())?;
+        if only_count { restore.count() } else { restore.all().map(u32::from) }
     }
 
     /// The image of a snapshot.
-    fn snapshot(&self, head: &Head) -> Target {
-        let added = added(head);
-        let span = Span { end: added.from, ..head.span() };
-        Target { up: head.up, added: Some(added), ..self.target(span) }
+    fn snapshot(&self, head: &Head, parts: Parts) -> Target {
+        Target { up: head.up, parts: Some(parts), ..self.target(parts.image) }
     }
 
     /// How many things the kernel has otherwise than the snapshot.
@@ -160,10 +191,18 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         if !head.existed {
             return Ok(1);
         }
-        let mut target = self.snapshot(&head);
+        let parts = Parts::find(self.slot, &mut image, head.span(), head.added)?;
+        let mut target = self.snapshot(&head, parts);
         self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        let name = parse_name(self.slot, &head.interface)?;
+        let hanging = if target.plan.summary.created {
+            0
+        } else {
+            self.restore(&mut image, parts, name, true)?
+        };
         let Summary { created, device, addresses, routes, rules, peers, .. } = &target.plan.summary;
-        let device = device.count_ones().saturating_add(u32::from(*created));
+        let device =
+            device.count_ones().saturating_add(u32::from(*created)).saturating_add(hanging);
         Ok([addresses, routes, rules, peers].iter().fold(device, |sum, count| {
             [count.added, count.changed, count.removed]
                 .iter()

@@ -116,7 +116,20 @@ pub fn get(buf: &mut [u8], seq: u32, name: IfName) -> Result<&[u8], Full> {
 /// acknowledgement; `EEXIST` if the name is taken, `EOPNOTSUPP` if the kernel does not know the
 /// kind.
 pub fn create<'b>(buf: &'b mut [u8], seq: u32, name: IfName, kind: &str) -> Result<&'b [u8], Full> {
-    let mut writer = start(buf, RTM_NEWLINK, CHANGE | NLM_F_CREATE | NLM_F_EXCL, seq, 0, None)?;
+    create_at(buf, seq, name, kind, 0)
+}
+
+/// The same, with an index that the interface is to have; 0 leaves it to the kernel. Also `EBUSY` or `EEXIST` if the
+/// index is taken.
+pub fn create_at<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    name: IfName,
+    kind: &str,
+    index: u32,
+) -> Result<&'b [u8], Full> {
+    let flags = CHANGE | NLM_F_CREATE | NLM_F_EXCL;
+    let mut writer = start(buf, RTM_NEWLINK, flags, seq, index, None)?;
     writer.string(IFLA_IFNAME, name.as_str())?;
     let info = writer.nest_start(IFLA_LINKINFO)?;
     writer.string(IFLA_INFO_KIND, kind)?;
