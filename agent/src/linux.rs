@@ -185,6 +185,22 @@ impl Dir {
         again(|| rustix::fs::flock(&self.0, operation))
     }
 
+    /// Whether the agent before this one ended without a word while the machine stayed up. From now on this one
+    /// would, until [`Dir::end_well`].
+    pub(crate) fn last_ended_without_a_word(&mut self) -> bool {
+        let boot = Linux.boot_id();
+        let mut before = [0; 16];
+        let read = self.read(c"running", &mut before);
+        // Without the file, an end without a word is not told.
+        let _ = self.replace(c"running", &boot);
+        read == Ok(boot.len()) && before == boot
+    }
+
+    /// The agent ends as it was asked to.
+    pub(crate) fn end_well(&mut self) {
+        let _ = self.unlink(c"running");
+    }
+
     /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
     pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, (Scratch, Scratch)), Errno> {
         let dir = self.0.as_fd();

@@ -63,12 +63,18 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         sys::exit(2);
     }
     // Two agents would take each other's changes back. The lock ends with the process, however it ends.
-    let alone = open_dir(options.state);
+    let mut alone = open_dir(options.state);
     if alone.own(false).is_err() {
         log(format_args!("another agent works in {}; waiting for it to end", options.state));
         if let Err(errno) = alone.own(true) {
             no_dir(options.state, errno);
         }
+    }
+    if alone.last_ended_without_a_word() {
+        log(format_args!(
+            "the agent before this one ended without a word: it was killed, or has a bug; the kernel's log \
+             may say more"
+        ));
     }
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
     let events = events.as_fd();
@@ -134,6 +140,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 }
                 END => {
                     log(format_args!("asked to end"));
+                    alone.end_well();
                     sys::exit(0)
                 }
                 UDP => {
