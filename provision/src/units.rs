@@ -17,8 +17,8 @@ const MAX_CONFIRM: u16 = 3_600;
 pub struct SerialAddress {
     /// The device.
     pub device: PathBuf,
-    /// Its speed in bits per second.
-    pub baud: u32,
+    /// Its speed in bits per second, if it was said.
+    pub baud: Option<u32>,
 }
 
 /// A host: `HOST[:PORT]`.
@@ -31,10 +31,10 @@ pub struct UdpAddress {
 }
 
 impl fmt::Display for SerialAddress {
-    /// As the command line takes it, with the speed if it is not the usual one.
+    /// As the command line takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.device.display())?;
-        if self.baud == DEFAULT_BAUD { Ok(()) } else { write!(f, "@{}", self.baud) }
+        self.baud.map_or(Ok(()), |baud| write!(f, "@{baud}"))
     }
 }
 
@@ -99,9 +99,10 @@ pub fn serial(text: &str) -> Result<SerialAddress, String> {
         // `/dev/serial/by-path/...` may hold an `@` that is not ours.
         Some((device, baud)) if !baud.contains('/') => {
             let speed = baud.parse().ok().filter(|&speed| speed > 0);
-            (device, speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200"))?)
+            let speed = speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200"))?;
+            (device, Some(speed))
         }
-        _ => (text, DEFAULT_BAUD),
+        _ => (text, None),
     };
     if device.is_empty() {
         return Err("the device is missing, such as /dev/ttyUSB0".into());
@@ -182,9 +183,9 @@ mod tests {
     #[test]
     fn serial_lines() {
         let line = |device: &str, baud| Ok(SerialAddress { device: device.into(), baud });
-        assert_eq!(serial("/dev/ttyUSB0"), line("/dev/ttyUSB0", 115_200));
-        assert_eq!(serial("/dev/ttyS1@9600"), line("/dev/ttyS1", 9_600));
-        assert_eq!(serial("/dev/a@b/tty"), line("/dev/a@b/tty", 115_200));
+        assert_eq!(serial("/dev/ttyUSB0"), line("/dev/ttyUSB0", None));
+        assert_eq!(serial("/dev/ttyS1@9600"), line("/dev/ttyS1", Some(9_600)));
+        assert_eq!(serial("/dev/a@b/tty"), line("/dev/a@b/tty", None));
         assert!(serial("/dev/ttyS1@fast").is_err() && serial("@9600").is_err());
     }
 

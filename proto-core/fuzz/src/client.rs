@@ -7,7 +7,9 @@
 
 #![allow(clippy::result_large_err, reason = "errors are passed on as they are")]
 
-use proto_core::protocol::client::{Call, Caller, ClientError, Download, Patience, Step, Upload};
+use proto_core::protocol::client::{
+    Call, Caller, ClientError, Download, Patience, Progress, Step, Upload,
+};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
     Answer, Applied, Ask, ClientId, Code, Failure, Hello, Name, Phase, Reply, Request,
@@ -31,7 +33,7 @@ enum Machine<'f> {
 }
 
 impl Machine<'_> {
-    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, ClientError> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, ClientError> {
         match self {
             Self::Call(call, ask, _) => call.poll(caller, now, ask, buf),
             Self::Upload(upload) => {
@@ -50,8 +52,8 @@ impl Machine<'_> {
         reply: Reply<'_>,
     ) -> Result<(), ClientError> {
         match self {
-            Self::Call(call, _, answered) => call.receive(caller, now, reply).map(|answer| {
-                *answered |= answer.is_some_and(|a| !matches!(a, Answer::Working { .. }));
+            Self::Call(call, _, answered) => call.receive(caller, now, reply).map(|progress| {
+                *answered |= matches!(progress, Progress::Answered(_));
             }),
             Self::Upload(upload) => upload.receive(caller, now, reply),
             Self::Download(download) => download.receive(caller, now, reply),
@@ -253,18 +255,11 @@ pub fn run(data: &[u8]) {
     let router: &mut dyn Router = if what & 0x80 == 0 { &mut honest } else { &mut Liar };
     let mut into = vec![0; length];
     let mut machine = match what % 3 {
-        0 => Machine::Call(Call::new(&mut caller, 0), Ask::Status, false),
+        0 => Machine::Call(Call::new(0), Ask::Status, false),
         1 => Machine::Upload(Box::new(
-            Upload::new(&mut caller, 0, name, &image, piece_size, in_flight).expect("short"),
+            Upload::new(0, name, &image, piece_size, in_flight).expect("short"),
         )),
-        _ => Machine::Download(Box::new(Download::new(
-            &mut caller,
-            0,
-            5,
-            &mut into,
-            piece_size,
-            in_flight,
-        ))),
+        _ => Machine::Download(Box::new(Download::new(0, 5, &mut into, piece_size, in_flight))),
     };
     let ended = drive(&mut machine, &mut caller, router, &mut input);
     assert_ne!(ended, Err(ClientError::TooLong));

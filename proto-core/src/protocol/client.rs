@@ -10,16 +10,20 @@
 //! `poll`; send what it wrote, or wait for a packet until the time it says; hand every packet to
 //! `receive`.
 
+mod flight;
+
+use flight::{Flight, Next};
+
 use super::envelope;
-use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Reply, Request};
-use super::window::{self, Arrived, WINDOW};
+use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Phase, Reply, Request};
+use super::window;
 use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 
 /// How patient a client is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// After how many milliseconds to send again before any answer was timed. On a slow serial line
-    /// it has to cover the time that a full window takes on the wire.
+    /// After how many milliseconds to send again before any round trip was timed. The time that the
+    /// bytes take on a line of known speed comes on top of it.
     pub resend: u32,
     /// After how many milliseconds without a sign of life to give up.
     pub give_up: u32,
@@ -50,6 +54,19 @@ pub enum ClientError {
     Restarts,
     /// The request does not fit a packet.
     TooLong,
+    /// The router's public key has small order, or the client's private key is zero.
+    WeakKey,
+}
+
+/// What is known about the way to the router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Line {
+    /// The speed in bits per second at which the client hands bytes to the line, ten bits a byte;
+    /// `None` when the speed is not known.
+    pub baud: Option<u32>,
+    /// The way never swaps packets: a request that was answered before an earlier one means that
+    /// the earlier one or its reply is lost.
+    pub in_order: bool,
 }
 
 /// A client's identity, its request numbers, and what it knows about the way to the router.
@@ -59,41 +76,66 @@ pub struct Caller {
     version: u8,
     next_id: u32,
     patience: Patience,
-    /// Smoothed round trip in milliseconds, once there was one.
-    round_trip: Option<u32>,
+    line: Line,
+    timing: Option<Timing>,
+}
+
+/// Round trips that were timed, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    smoothed: u32,
+    deviation: u32,
+    /// The shortest one: without what waits in queues.
+    least: u32,
+}
+
+/// How far apart replies come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    /// The longest time between two replies of late, in milliseconds.
+    gap: u32,
+    /// Even the shortest time between two replies is long: the line itself is slow.
+    crawls: bool,
 }
 
 /// The shortest time before a request is sent again: a router may be busy for a moment.
 const MIN_RESEND: u32 = 150;
-/// The longest time between two tries. On a noisy line most tries are lost, and waiting longer makes
-/// none of them better.
-const MAX_RESEND: u32 = 1_000;
-/// How often the time to the next try stays doubled after it was too short. Four times the first
-/// guess is as wrong as a guess about a line gets.
+/// How often the time to the next try is doubled. Four times the first guess is as wrong as a guess
+/// about a line gets.
 const MAX_BACKOFF: u32 = 2;
-/// How often an upload starts anew when the router forgot it.
+/// Bytes of a request with its reply on a line, where the reply is one of the longer ones.
+const CALL_BYTES: u32 = 500;
+/// How often an upload starts again when the router forgot it.
 const MAX_RESTARTS: u8 = 5;
-/// A piece counts as lost when one that was sent this many sends later has arrived.
-const REORDER: u32 = 4;
 
 impl Caller {
     /// A client that knows nothing yet. `client` should be random.
     #[must_use]
     pub const fn new(client: ClientId, patience: Patience) -> Self {
-        Self { client, version: super::VERSION, next_id: 1, patience, round_trip: None }
+        Self {
+            client,
+            version: super::VERSION,
+            next_id: 1,
+            patience,
+            line: Line { baud: None, in_order: false },
+            timing: None,
+        }
     }
 
-    /// Changes how patient the client is, as once the hello has said how much may be under way. What
-    /// was timed before is forgotten: a hello alone on the line says little about a full window.
+    /// Changes how patient the client is.
     pub const fn set_patience(&mut self, patience: Patience) {
         self.patience = patience;
-        self.round_trip = None;
     }
 
-    /// Takes `count` request numbers and returns the first.
-    fn take_ids(&mut self, count: u32) -> u32 {
+    /// Says what is known about the way to the router.
+    pub const fn set_line(&mut self, line: Line) {
+        self.line = line;
+    }
+
+    /// Takes the next request number.
+    const fn take_id(&mut self) -> u32 {
         let id = self.next_id;
-        self.next_id = id.wrapping_add(count);
+        self.next_id = id.wrapping_add(1);
         id
     }
 
@@ -114,40 +156,101 @@ impl Caller {
         (reply.client == self.client).then_some(reply)
     }
 
-    fn resend_after(&self, tries: u32) -> u32 {
-        let first = match self.round_trip {
-            Some(time) => time.saturating_mul(2).clamp(MIN_RESEND, MAX_RESEND),
-            None => self.patience.resend,
-        };
-        let doubled = first.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX));
-        doubled.min(MAX_RESEND.max(first))
+    /// After how many milliseconds to send again what was sent `tries` times after the first, whose
+    /// request and reply are `bytes` on the line.
+    ///
+    /// That is the measured round trip with its deviation (before one was measured, the patience's
+    /// first guess) and the time that these bytes take on the line, doubled with each try. Some
+    /// tries have to fit before it is time to give up, so there is a limit, but for a way that is
+    /// known to be slower: of a longer shortest round trip, or where replies come further apart.
+    fn resend_after(&self, tries: u32, lossy: bool, bytes: u32, pace: Pace) -> u64 {
+        let line = self.line.baud.map_or(0, |baud| line_time(bytes, baud));
+        let (base, least) = self.timing.map_or((self.patience.resend, 0), |timing| {
+            let spread = timing.deviation.saturating_mul(4).max(timing.smoothed / 4);
+            (timing.smoothed.saturating_add(spread), timing.least)
+        });
+        let slow = least.max(pace.gap).saturating_add(line);
+        let slow = slow.saturating_add(slow / 4);
+        let first = base.max(MIN_RESEND).saturating_add(line);
+        let first = first.min(slow.max(self.patience.give_up / 3)).max(MIN_RESEND);
+        if tries == 0 && !lossy {
+            return first.into();
+        }
+        let again = self.patience.give_up / if lossy { 10 } else { 6 };
+        let again = again.max(line.saturating_mul(2)).max(MIN_RESEND);
+        // Where packets are lost, waiting longer makes no try better.
+        let doublings = if lossy { 0 } else { tries.min(MAX_BACKOFF) };
+        let doubled = first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(1));
+        let pace = if pace.crawls { slow } else { 0 };
+        doubled.min(again.max(pace)).into()
     }
 
-    fn timed(&mut self, took: u64) {
+    /// Takes a round trip that was timed, such as that of a handshake.
+    pub fn timed(&mut self, took: u64) {
         let took = u32::try_from(took).unwrap_or(u32::MAX);
-        self.round_trip = Some(match self.round_trip {
-            None => took,
+        self.timing = Some(match self.timing {
+            // Together this waits twice the first round trip for the next one.
+            None => Timing { smoothed: took, deviation: took / 4, least: took },
             // An eighth of the news each time, as in RFC 6298; longer ones count at once.
-            Some(old) if took > old => took,
-            Some(old) => old.saturating_sub(old.saturating_sub(took) >> 3),
+            Some(Timing { smoothed, deviation, least }) => Timing {
+                smoothed: match smoothed.checked_sub(took) {
+                    Some(shorter) => smoothed.saturating_sub(shorter >> 3),
+                    None => took,
+                },
+                deviation: deviation
+                    .saturating_sub(deviation >> 2)
+                    .saturating_add(smoothed.abs_diff(took) >> 2),
+                least: least.min(took),
+            },
         });
+    }
+
+    /// The smoothed round trip in milliseconds; 0 before one was timed.
+    fn smoothed(&self) -> u32 {
+        self.timing.map_or(0, |timing| timing.smoothed)
     }
 }
 
-/// One request, sent again until it is answered.
+/// Milliseconds that so many bytes take at a speed in bits per second.
+fn line_time(bytes: u32, baud: u32) -> u32 {
+    bytes.saturating_mul(10_000).checked_div(baud).unwrap_or(u32::MAX)
+}
+
+/// One request, sent again until it is answered. It takes its number when it is sent first.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    id: u32,
-    sent: Option<u64>,
+    id: Option<u32>,
+    /// When it was sent first and last.
+    sent: Option<(u64, u64)>,
     tries: u32,
     heard: u64,
+    worked: bool,
     over: bool,
+}
+
+/// What a reply is to a [`Call`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Progress<'p> {
+    /// Nothing: it belongs to another request.
+    Foreign,
+    /// The router is still at it.
+    Working {
+        /// What is being done.
+        phase: Phase,
+        /// How much of it is done.
+        done: u32,
+        /// Of how much; 0 when that is not known.
+        total: u32,
+    },
+    /// The answer.
+    Answered(Answer<'p>),
 }
 
 impl Call {
     /// A request that is about to be sent.
-    pub fn new(caller: &mut Caller, now: u64) -> Self {
-        Self { id: caller.take_ids(1), sent: None, tries: 0, heard: now, over: false }
+    #[must_use]
+    pub const fn new(now: u64) -> Self {
+        Self { id: None, sent: None, tries: 0, heard: now, worked: false, over: false }
     }
 
     /// What to do at the time `now`. `ask` has to be the same every time.
@@ -156,7 +259,7 @@ impl Call {
     /// [`ClientError::Silence`] when it is time to give up, [`ClientError::TooLong`].
     pub fn poll(
         &mut self,
-        caller: &Caller,
+        caller: &mut Caller,
         now: u64,
         ask: &Ask<'_>,
         buf: &mut [u8],
@@ -168,18 +271,23 @@ impl Call {
         if now >= give_up {
             return Err(ClientError::Silence);
         }
-        if let Some(sent) = self.sent {
-            let due = sent.saturating_add(caller.resend_after(self.tries.saturating_sub(1)).into());
+        let mut first = now;
+        if let Some((sent_first, sent)) = self.sent {
+            first = sent_first;
+            let tries = self.tries.saturating_sub(1);
+            let due =
+                sent.saturating_add(caller.resend_after(tries, false, CALL_BYTES, Pace::default()));
             if now < due {
                 return Ok(Step::Wait(due.min(give_up)));
             }
         }
-        self.sent = Some(now);
+        self.sent = Some((first, now));
         self.tries = self.tries.saturating_add(1);
-        caller.write(self.id, ask.clone(), buf).map(Step::Send)
+        let id = *self.id.get_or_insert_with(|| caller.take_id());
+        caller.write(id, ask.clone(), buf).map(Step::Send)
     }
 
-    /// Takes a reply. The answer, if it is the one to this request and not just a sign of life.
+    /// Takes a reply.
     ///
     /// # Errors
     /// [`ClientError::Failed`] when the router could not do it.
@@ -188,24 +296,33 @@ impl Call {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'p>,
-    ) -> Result<Option<Answer<'p>>, ClientError> {
-        if reply.id != self.id || self.over {
-            return Ok(None);
+    ) -> Result<Progress<'p>, ClientError> {
+        if Some(reply.id) != self.id || self.over {
+            return Ok(Progress::Foreign);
         }
         self.heard = now;
         match reply.answer {
-            Answer::Working { .. } => {
-                // It is at it: there is no need to ask again soon.
-                self.sent = Some(now);
-                Ok(Some(reply.answer))
+            Answer::Working { phase, done, total } => {
+                // The router has the request: there is no need to ask again soon.
+                self.sent = self.sent.map(|(first, _)| (first, now));
+                self.worked = true;
+                Ok(Progress::Working { phase, done, total })
             }
             Answer::Failed(failure) => {
                 self.over = true;
                 Err(ClientError::Failed(failure))
             }
             answer => {
-                // Not timed: how long a commit takes says nothing about the way to the router.
                 self.over = true;
+                // How long a commit takes says nothing about the way to the router, but where
+                // nothing else was timed it is a safe guess. Which try was answered is not known:
+                // the first one makes the guess too long, never too short.
+                if caller.timing.is_none()
+                    && !self.worked
+                    && let Some((first, _)) = self.sent
+                {
+                    caller.timed(now.saturating_sub(first));
+                }
                 if let Answer::Hello(hello) = &answer {
                     // Only what was offered can be agreed upon.
                     if hello.version != super::VERSION {
@@ -213,123 +330,8 @@ impl Call {
                     }
                     caller.version = hello.version;
                 }
-                Ok(Some(answer))
+                Ok(Progress::Answered(answer))
             }
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    /// The piece that was sent from this slot, plus one; 0 for none.
-    piece: u32,
-    sent: u64,
-    tries: u32,
-    order: u32,
-}
-
-/// A window of pieces under way: which to send next, and which are lost.
-#[derive(Clone, Debug)]
-struct Flight {
-    total: u32,
-    window: u32,
-    arrived: Arrived,
-    slots: [Slot; WINDOW as usize],
-    order: u32,
-    newest_arrived: u32,
-    heard: u64,
-    /// How often the time to the next try was doubled, since a piece was answered at its first try.
-    /// Without this a line that is slower than it looked would be sent everything twice for ever:
-    /// what was sent twice cannot be timed.
-    backoff: u32,
-}
-
-enum Next {
-    Send(u32),
-    Wait(u64),
-    Complete,
-}
-
-impl Flight {
-    fn new(total: u32, window: u32, now: u64) -> Self {
-        Self {
-            total,
-            window: window.clamp(1, WINDOW),
-            arrived: Arrived::default(),
-            slots: [Slot::default(); WINDOW as usize],
-            order: 0,
-            newest_arrived: 0,
-            heard: now,
-            backoff: 0,
-        }
-    }
-
-    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::try_from(index % WINDOW).ok()?)
-    }
-
-    fn next(&mut self, caller: &Caller, now: u64) -> Result<Next, ClientError> {
-        if self.arrived.base >= self.total {
-            return Ok(Next::Complete);
-        }
-        let give_up = self.heard.saturating_add(caller.patience.give_up.into());
-        if now >= give_up {
-            return Err(ClientError::Silence);
-        }
-        let mut due = give_up;
-        let (newest, backoff) = (self.newest_arrived, self.backoff);
-        for index in
-            self.arrived.base..self.arrived.base.saturating_add(self.window).min(self.total)
-        {
-            if self.arrived.has(index) {
-                continue;
-            }
-            let Some(slot) = self.slot(index) else { continue };
-            if slot.piece == index.saturating_add(1) {
-                let tries = slot.tries.saturating_sub(1).max(backoff);
-                let timeout = slot.sent.saturating_add(caller.resend_after(tries).into());
-                let overtaken = newest >= slot.order.saturating_add(REORDER);
-                if now < timeout && !overtaken {
-                    due = due.min(timeout);
-                    continue;
-                }
-                if !overtaken {
-                    self.backoff = backoff.saturating_add(1).min(MAX_BACKOFF);
-                }
-            }
-            return Ok(Next::Send(index));
-        }
-        Ok(Next::Wait(due))
-    }
-
-    fn sent(&mut self, index: u32, now: u64) {
-        self.order = self.order.saturating_add(1);
-        let order = self.order;
-        if let Some(slot) = self.slot(index) {
-            let piece = index.saturating_add(1);
-            let tries = if slot.piece == piece { slot.tries.saturating_add(1) } else { 1 };
-            *slot = Slot { piece, sent: now, tries, order };
-        }
-    }
-
-    /// Notes that something was heard in answer to piece `index`.
-    fn heard(&mut self, caller: &mut Caller, index: u32, now: u64) {
-        self.heard = now;
-        let Some(slot) = self.slot(index).map(|slot| *slot) else { return };
-        if slot.piece == index.saturating_add(1) {
-            self.newest_arrived = self.newest_arrived.max(slot.order);
-            if slot.tries == 1 {
-                self.backoff = 0;
-                caller.timed(now.saturating_sub(slot.sent));
-            }
-        }
-    }
-
-    fn merge(&mut self, arrived: Arrived) {
-        match arrived.base.cmp(&self.arrived.base) {
-            core::cmp::Ordering::Less => {}
-            core::cmp::Ordering::Equal => self.arrived.ahead |= arrived.ahead,
-            core::cmp::Ordering::Greater => self.arrived = arrived,
         }
     }
 }
@@ -341,10 +343,9 @@ pub struct Upload<'i> {
     interface: Name,
     digest: Digest,
     piece_size: u16,
-    window: u32,
+    in_flight: u32,
     stage: Option<u32>,
     begin: Call,
-    first_id: u32,
     flight: Flight,
     restarts: u8,
 }
@@ -356,7 +357,6 @@ impl<'i> Upload<'i> {
     /// # Errors
     /// [`ClientError::TooLong`] when the image is over 4 GiB.
     pub fn new(
-        caller: &mut Caller,
         now: u64,
         interface: Name,
         image: &'i [u8],
@@ -366,17 +366,15 @@ impl<'i> Upload<'i> {
         let length = u32::try_from(image.len()).map_err(|_| ClientError::TooLong)?;
         let piece_size = piece_size.max(1);
         let total = window::pieces(length, piece_size);
-        let window = in_flight.checked_div(piece_size.into()).unwrap_or(1);
         Ok(Self {
             image,
             interface,
             digest: digest(image),
             piece_size,
-            window,
+            in_flight,
             stage: None,
-            begin: Call::new(caller, now),
-            first_id: caller.take_ids(total),
-            flight: Flight::new(total, window, now),
+            begin: Call::new(now),
+            flight: Flight::new(total, piece_size, in_flight, now),
             restarts: 0,
         })
     }
@@ -388,7 +386,7 @@ impl<'i> Upload<'i> {
     /// The number of the stage, once all pieces have arrived.
     #[must_use]
     pub fn stage(&self) -> Option<u32> {
-        self.stage.filter(|_| self.flight.arrived.base >= self.flight.total)
+        self.stage.filter(|_| self.flight.is_complete())
     }
 
     /// How many bytes have arrived, and of how many.
@@ -402,7 +400,12 @@ impl<'i> Upload<'i> {
     ///
     /// # Errors
     /// [`ClientError::Silence`] when it is time to give up.
-    pub fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, ClientError> {
+    pub fn poll(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        buf: &mut [u8],
+    ) -> Result<Step, ClientError> {
         let Some(stage) = self.stage else {
             let ask = Ask::Begin {
                 interface: self.interface.clone(),
@@ -423,9 +426,9 @@ impl<'i> Upload<'i> {
                     .image
                     .get(start..start.saturating_add(size.into()))
                     .ok_or(ClientError::Unexpected)?;
-                let id = self.first_id.wrapping_add(index);
+                let id = caller.take_id();
                 let len = caller.write(id, Ask::Piece { stage, index, data }, buf)?;
-                self.flight.sent(index, now);
+                self.flight.sent(index, id, now);
                 Ok(Step::Send(len))
             }
         }
@@ -444,23 +447,22 @@ impl<'i> Upload<'i> {
     ) -> Result<(), ClientError> {
         let Some(old) = self.stage else {
             return match self.begin.receive(caller, now, reply)? {
-                None | Some(Answer::Working { .. }) => Ok(()),
-                Some(Answer::Received { stage, arrived }) => {
+                Progress::Foreign | Progress::Working { .. } => Ok(()),
+                Progress::Answered(Answer::Received { stage, arrived }) => {
                     self.stage = Some(stage);
-                    self.flight.heard = now;
+                    self.flight.restart(now);
                     self.flight.merge(arrived);
                     Ok(())
                 }
-                Some(_) => Err(ClientError::Unexpected),
+                Progress::Answered(_) => Err(ClientError::Unexpected),
             };
         };
-        let index = reply.id.wrapping_sub(self.first_id);
-        if index >= self.flight.total {
+        if !self.flight.has_sent(reply.id) {
             return Ok(());
         }
         match reply.answer {
             Answer::Received { stage, arrived } if stage == old => {
-                self.flight.heard(caller, index, now);
+                self.flight.heard(caller, reply.id, now);
                 self.flight.merge(arrived);
                 Ok(())
             }
@@ -470,11 +472,10 @@ impl<'i> Upload<'i> {
                     return Err(ClientError::Restarts);
                 }
                 // New numbers: an answer to the old ones says nothing about the new stage.
-                let total = self.flight.total;
+                let total = window::pieces(self.length(), self.piece_size);
                 self.stage = None;
-                self.begin = Call::new(caller, now);
-                self.first_id = caller.take_ids(total);
-                self.flight = Flight::new(total, self.window, now);
+                self.begin = Call::new(now);
+                self.flight = Flight::new(total, self.piece_size, self.in_flight, now);
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
@@ -489,31 +490,18 @@ pub struct Download<'f> {
     file: u32,
     into: &'f mut [u8],
     piece_size: u16,
-    first_id: u32,
     flight: Flight,
 }
 
 impl<'f> Download<'f> {
     /// A download that is about to begin: `into` is as long as the file, `piece_size` and
     /// `in_flight` are bytes, at most what the router's hello allows.
-    pub fn new(
-        caller: &mut Caller,
-        now: u64,
-        file: u32,
-        into: &'f mut [u8],
-        piece_size: u16,
-        in_flight: u32,
-    ) -> Self {
+    #[must_use]
+    pub fn new(now: u64, file: u32, into: &'f mut [u8], piece_size: u16, in_flight: u32) -> Self {
         let piece_size = piece_size.max(1);
         let total = window::pieces(u32::try_from(into.len()).unwrap_or(u32::MAX), piece_size);
-        let window = in_flight.checked_div(piece_size.into()).unwrap_or(1);
-        Self {
-            file,
-            into,
-            piece_size,
-            first_id: caller.take_ids(total),
-            flight: Flight::new(total, window, now),
-        }
+        let flight = Flight::new(total, piece_size, in_flight, now);
+        Self { file, into, piece_size, flight }
     }
 
     fn span(&self, index: u32) -> Option<(u32, u16)> {
@@ -525,15 +513,21 @@ impl<'f> Download<'f> {
     ///
     /// # Errors
     /// [`ClientError::Silence`] when it is time to give up.
-    pub fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, ClientError> {
+    pub fn poll(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        buf: &mut [u8],
+    ) -> Result<Step, ClientError> {
         match self.flight.next(caller, now)? {
             Next::Complete => Ok(Step::Done),
             Next::Wait(until) => Ok(Step::Wait(until)),
             Next::Send(index) => {
                 let (offset, length) = self.span(index).ok_or(ClientError::Unexpected)?;
                 let ask = Ask::Read { file: self.file, offset, length };
-                let len = caller.write(self.first_id.wrapping_add(index), ask, buf)?;
-                self.flight.sent(index, now);
+                let id = caller.take_id();
+                let len = caller.write(id, ask, buf)?;
+                self.flight.sent(index, id, now);
                 Ok(Step::Send(len))
             }
         }
@@ -549,11 +543,17 @@ impl<'f> Download<'f> {
         now: u64,
         reply: Reply<'_>,
     ) -> Result<(), ClientError> {
-        let index = reply.id.wrapping_sub(self.first_id);
-        let Some((expected, size)) = self.span(index) else { return Ok(()) };
+        if !self.flight.has_sent(reply.id) {
+            return Ok(());
+        }
         match reply.answer {
-            Answer::Data { offset, data } if offset == expected && data.len() == size.into() => {
-                self.flight.heard(caller, index, now);
+            Answer::Data { offset, data } => {
+                let Some(index) = offset.checked_div(self.piece_size.into()) else { return Ok(()) };
+                let Some((expected, size)) = self.span(index) else { return Ok(()) };
+                if offset != expected || data.len() != usize::from(size) {
+                    return Ok(());
+                }
+                self.flight.heard(caller, reply.id, now);
                 if self.flight.arrived.wants(index) {
                     let start = usize::try_from(offset).unwrap_or(usize::MAX);
                     let place = self.into.get_mut(start..start.saturating_add(data.len()));
@@ -568,5 +568,7 @@ impl<'f> Download<'f> {
     }
 }
 
+#[cfg(test)]
+mod lines;
 #[cfg(test)]
 mod tests;

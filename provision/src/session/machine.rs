@@ -1,7 +1,7 @@
 //! The three machines of `proto_core::protocol::client` behind one face, so that one loop drives
 //! them all.
 
-use proto_core::protocol::client::{Call, Caller, ClientError, Download, Step, Upload};
+use proto_core::protocol::client::{Call, Caller, ClientError, Download, Progress, Step, Upload};
 use proto_core::protocol::message::{Answer, Ask, Reply};
 
 use crate::ui::Ui;
@@ -11,7 +11,7 @@ pub(super) type Ended = Box<ClientError>;
 
 /// Something that is polled, and told what arrived.
 pub(super) trait Machine {
-    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended>;
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended>;
 
     fn receive(
         &mut self,
@@ -30,7 +30,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Machine for Asking<'_> {
-    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
         Ok(self.call.poll(caller, now, &self.ask, buf)?)
     }
 
@@ -42,9 +42,11 @@ impl Machine for Asking<'_> {
         ui: &mut Ui,
     ) -> Result<(), Ended> {
         match self.call.receive(caller, now, reply)? {
-            None => {}
-            Some(Answer::Working { phase, done, total }) => ui.working(phase, done, total),
-            Some(answer) => self.answer = Some(owned(answer).ok_or(ClientError::Unexpected)?),
+            Progress::Foreign => {}
+            Progress::Working { phase, done, total } => ui.working(phase, done, total),
+            Progress::Answered(answer) => {
+                self.answer = Some(owned(answer).ok_or(ClientError::Unexpected)?)
+            }
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
 }
 
 impl Machine for Upload<'_> {
-    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
         Ok(Upload::poll(self, caller, now, buf)?)
     }
 
@@ -97,7 +99,7 @@ pub(super) struct Downloading<'f> {
 }
 
 impl Machine for Downloading<'_> {
-    fn poll(&mut self, caller: &Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
         Ok(self.download.poll(caller, now, buf)?)
     }
 

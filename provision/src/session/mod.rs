@@ -13,9 +13,10 @@ mod stored;
 use std::time::{Duration, Instant};
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::client::{Call, Caller, ClientError, Patience, Step};
+use proto_core::protocol::client::{Call, Caller, ClientError, Line, Patience, Step};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Hello, Status};
+use proto_core::protocol::session::Wire;
 use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
 
 use crate::home::HomeError;
@@ -80,8 +81,8 @@ pub enum SessionError {
 
 /// How often a push starts anew when the router forgot its stage after the upload.
 const MAX_RESTARTS: u32 = 3;
-/// How much the frames of a small request and its answer add to a hello's time on the line.
-const HELLO_BYTES: u32 = 200;
+/// Bytes that the frames of a request and its answer have on the line besides the data.
+const OVERHEAD: u32 = 200;
 /// The most bytes of a report that are taken.
 const MAX_REPORT: u32 = 64 << 20;
 
@@ -117,13 +118,19 @@ impl<'u> Session<'u> {
     ) -> Result<Self, SessionError> {
         let mut client = [0; 8];
         getrandom::fill(&mut client).map_err(SessionError::Random)?;
-        let patience = patience(transport.baud(), HELLO_BYTES, timeout);
+        let mut caller = Caller::new(client, patience(timeout));
+        caller
+            .set_line(Line { baud: transport.baud(), in_order: transport.wire() == Wire::Serial });
+        if let Some(round_trip) = transport.round_trip() {
+            caller.timed(round_trip.into());
+        }
+        let started = transport.now();
         let mut session = Self {
             transport,
             known_as: String::new(),
             ui,
-            caller: Caller::new(client, patience),
-            started: Instant::now(),
+            caller,
+            started,
             timeout,
             refusals: Refusals::default(),
             commit_sent: false,
@@ -163,8 +170,11 @@ impl<'u> Session<'u> {
             _ => return Err(SessionError::Nonsense("it did not greet")),
         }
         let in_flight = self.hello.in_flight;
-        let patience = patience(self.transport.baud(), in_flight, self.timeout);
-        self.caller.set_patience(patience);
+        let mut patience = patience(self.timeout);
+        if let Some(baud) = self.transport.baud() {
+            let bytes = OVERHEAD.saturating_add(self.piece_size().into());
+            patience.resend = patience.resend.saturating_add(bytes.saturating_mul(10_000) / baud);
+        }
         self.transport.set_patience(patience);
         self.ui.detail(&format!(
             "postwired {} on {}: pieces of {} bytes, {in_flight} bytes under way",
@@ -227,13 +237,14 @@ impl<'u> Session<'u> {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let since = self.transport.now().saturating_duration_since(self.started);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// One request and its answer.
     fn call(&mut self, ask: Ask<'_>) -> Result<Answer<'static>, SessionError> {
         let now = self.now();
-        let mut asking = Asking { call: Call::new(&mut self.caller, now), ask, answer: None };
+        let mut asking = Asking { call: Call::new(now), ask, answer: None };
         self.drive(&mut asking)?;
         asking.answer.ok_or(SessionError::Nonsense("it gave no answer"))
     }
@@ -244,10 +255,9 @@ impl<'u> Session<'u> {
         self.commit_sent = true;
         let half = Duration::from_millis(u64::from(confirm_within) * 500);
         let timeout = if confirm_within == 0 { self.timeout } else { self.timeout.min(half) };
-        let in_flight = self.hello.in_flight;
-        self.caller.set_patience(patience(self.transport.baud(), in_flight, timeout));
+        self.caller.set_patience(patience(timeout));
         let answer = self.call(ask);
-        self.caller.set_patience(patience(self.transport.baud(), in_flight, self.timeout));
+        self.caller.set_patience(patience(self.timeout));
         match answer? {
             Answer::Applied(applied) => Ok(applied),
             _ => Err(SessionError::Nonsense("it did not say what it did")),
@@ -255,11 +265,19 @@ impl<'u> Session<'u> {
     }
 
     /// Runs a machine until it is done.
+    ///
+    /// Everything that has arrived is taken before the next packet is sent, also while the line is
+    /// busy with the last one: a reply that lies unread looks like one that was lost, and two ends
+    /// that only write would wait for each other.
     fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
         let mut buf = [0; MAX_PACKET];
         loop {
+            if self.receive(machine, self.transport.busy())? || !self.transport.busy().is_zero() {
+                continue;
+            }
             let now = self.now();
-            match machine.poll(&self.caller, now, &mut buf).map_err(|error| self.ended(*error))? {
+            let step = machine.poll(&mut self.caller, now, &mut buf);
+            match step.map_err(|error| self.ended(*error))? {
                 Step::Done => return Ok(()),
                 Step::Send(len) => {
                     let packet = buf.get(..len).unwrap_or_default();
@@ -268,20 +286,26 @@ impl<'u> Session<'u> {
                 }
                 Step::Wait(until) => {
                     let wait = Duration::from_millis(until.saturating_sub(now).max(1));
-                    let received = self.transport.recv(wait);
-                    self.ui.stray(self.transport.stray(), false);
-                    let Some(packet) = self.refusals.pass(received)?.flatten() else { continue };
-                    self.refusals = Refusals::default();
-                    let now = self.now();
-                    match self.caller.reply(&packet) {
-                        Some(reply) => machine
-                            .receive(&mut self.caller, now, reply, self.ui)
-                            .map_err(|error| self.ended(*error))?,
-                        None => self.foreign(&packet),
-                    }
+                    self.receive(machine, wait)?;
                 }
             }
         }
+    }
+
+    /// Takes a packet, waiting for it no longer than `wait`. Returns whether there was one.
+    fn receive(&mut self, machine: &mut dyn Machine, wait: Duration) -> Result<bool, SessionError> {
+        let received = self.transport.recv(wait);
+        self.ui.stray(self.transport.stray(), false);
+        let Some(packet) = self.refusals.pass(received)?.flatten() else { return Ok(false) };
+        self.refusals = Refusals::default();
+        let now = self.now();
+        match self.caller.reply(&packet) {
+            Some(reply) => machine
+                .receive(&mut self.caller, now, reply, self.ui)
+                .map_err(|error| self.ended(*error))?,
+            None => self.foreign(&packet),
+        }
+        Ok(true)
     }
 
     fn foreign(&self, packet: &[u8]) {
@@ -305,6 +329,7 @@ impl<'u> Session<'u> {
             ClientError::Restarts => SessionError::Restarts,
             ClientError::Unexpected => SessionError::Nonsense("it does not belong to the question"),
             ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
+            ClientError::WeakKey => SessionError::Nonsense("its key has small order"),
         }
     }
 }
@@ -333,13 +358,8 @@ impl SessionError {
     }
 }
 
-fn patience(baud: Option<u32>, under_way: u32, timeout: Duration) -> Patience {
-    let line =
-        baud.map_or(0, |baud| u64::from(under_way) * 2 * 10 * 1_000 / u64::from(baud.max(1)));
-    Patience {
-        resend: u32::try_from(300 + line).unwrap_or(u32::MAX),
-        give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
-    }
+fn patience(timeout: Duration) -> Patience {
+    Patience { resend: 300, give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX) }
 }
 
 /// Text of a router without what a terminal would act upon.

@@ -85,15 +85,9 @@ impl Session<'_> {
 
     fn upload(&mut self, image: &Image) -> Result<u32, SessionError> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
-        let mut upload = Upload::new(
-            &mut self.caller,
-            now,
-            image.interface.clone(),
-            &image.bytes,
-            piece_size,
-            in_flight,
-        )
-        .map_err(|error| self.ended(error))?;
+        let mut upload =
+            Upload::new(now, image.interface.clone(), &image.bytes, piece_size, in_flight)
+                .map_err(|error| self.ended(error))?;
         self.drive(&mut upload)?;
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
         self.ui.detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));

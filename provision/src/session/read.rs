@@ -45,8 +45,7 @@ impl Session<'_> {
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
-        let download =
-            Download::new(&mut self.caller, now, file, &mut bytes, piece_size, in_flight);
+        let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
         self.drive(&mut Downloading { download, total: length, here: 0 })?;
         if digest(&bytes) != announced {
             return Err(SessionError::Nonsense("its file changed while it was read"));

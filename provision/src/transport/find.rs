@@ -77,7 +77,7 @@ fn find(
     timeout: Duration,
     ui: &Ui,
 ) -> Result<Shaker, FindError> {
-    let (started, wire) = (Instant::now(), line.wire());
+    let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
     let start = |nth: u32| match nth {
         0 => started,
@@ -95,13 +95,19 @@ fn find(
     let (until, mut refusals) = (started + timeout, Refusals::default());
     let mut out = [0; MAX_PACKET];
     loop {
-        let now = Instant::now();
+        let now = line.now();
         if now >= until {
             let (line, hint) = (line.name().into(), line.silence_hint());
             return Err(FindError::Silence { line, wire, hint });
         }
         let mut wait = until - now;
+        let busy = line.busy();
         for (start, shaker) in &mut shakers {
+            // The next one is not tried before the line has carried the last.
+            if !busy.is_zero() {
+                wait = wait.min(busy);
+                break;
+            }
             if now < *start {
                 wait = wait.min(*start - now);
                 continue;
@@ -117,7 +123,7 @@ fn find(
                 }
             }
         }
-        if let Some(seeking) = &mut seeking {
+        if let Some(seeking) = seeking.as_mut().filter(|_| busy.is_zero()) {
             let rest = seeking.tend(line);
             wait = wait.min(refusals.pass(rest)?.unwrap_or_default());
         }
@@ -127,7 +133,7 @@ fn find(
         refusals = Refusals::default();
         for at in 0..shakers.len() {
             let shaker = &mut shakers[at].1;
-            if shaker.receive(&packet, &mut out) == Heard::Up {
+            if shaker.receive(line.now(), &packet, &mut out) == Heard::Up {
                 return Ok(shakers.swap_remove(at).1);
             }
         }
@@ -156,10 +162,10 @@ pub fn seek(
     timeout: Duration,
     ui: &Ui,
 ) -> Result<Option<PublicKey>, TransportError> {
-    let started = Instant::now();
+    let started = line.now();
     let mut seeking = Seeking::new(label, started)?;
     let mut refusals = Refusals::default();
-    while let Some(left) = timeout.checked_sub(started.elapsed()) {
+    while let Some(left) = timeout.checked_sub(line.now() - started) {
         let rest = seeking.tend(line);
         let wait = refusals.pass(rest)?.unwrap_or_default().min(left);
         let received = line.recv(wait);
@@ -190,7 +196,7 @@ impl<'l> Seeking<'l> {
 
     /// Asks if it is time to. How long nothing more is to be done.
     fn tend(&mut self, line: &mut dyn Transport) -> Result<Duration, TransportError> {
-        let now = Instant::now();
+        let now = line.now();
         if now >= self.due {
             self.due = now + self.again;
             self.again = (self.again * 2).min(SEEK_AGAIN[1]);

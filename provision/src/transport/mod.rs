@@ -7,7 +7,7 @@ mod stray;
 mod udp;
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto_core::protocol::session::Wire;
 
@@ -52,7 +52,8 @@ pub trait Transport {
     /// [`TransportError`]; after [`TransportError::Refused`] it may be tried again.
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError>;
 
-    /// Waits for a packet, no longer than `timeout`.
+    /// Waits for a packet, no longer than `timeout`; with a timeout of zero only looks whether one
+    /// is there.
     ///
     /// # Errors
     /// As [`Transport::send`].
@@ -64,8 +65,19 @@ pub trait Transport {
     /// How the person calls it: `/dev/ttyUSB0 at 115200 baud`.
     fn name(&self) -> &str;
 
-    /// The speed in bits per second where that limits what may be under way.
+    /// The speed of the line in bits per second, if it is known: see [`Transport::busy`].
     fn baud(&self) -> Option<u32>;
+
+    /// How long the line is still busy with what was sent. Whoever sends much at a time should wait
+    /// that long, and receive meanwhile, or what has to be sent again waits in the system's buffers.
+    fn busy(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// The time, which a simulated line sets.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 
     /// The most bytes that should go into one piece here, so that a lost one costs little.
     fn max_piece(&self) -> u16;

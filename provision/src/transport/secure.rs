@@ -50,19 +50,19 @@ impl Shaker {
         Self { router, connector, operator: operator.clone(), started }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn time(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Takes a packet; what was in it is written to `out`.
-    pub(super) fn receive(&mut self, packet: &[u8], out: &mut [u8]) -> Heard {
-        self.connector.receive(self.now(), packet, out)
+    pub(super) fn receive(&mut self, now: Instant, packet: &[u8], out: &mut [u8]) -> Heard {
+        self.connector.receive(self.time(now), packet, out)
     }
 
     /// Sends an initiation if it is time for one. How long nothing more is to be done.
     pub(super) fn tend(&mut self, line: &mut dyn Transport) -> Result<Tended, TransportError> {
         let mut out = [0; MAX_OUTER];
-        let (now, mut failed) = (self.now(), None);
+        let (now, mut failed) = (self.time(line.now()), None);
         let mut fresh = || {
             fresh(&self.operator).unwrap_or_else(|error| {
                 failed = Some(error);
@@ -136,6 +136,12 @@ impl Secure {
         self.shaker.connector.handshake_hash().copied()
     }
 
+    /// Milliseconds from the last handshake's initiation to its response.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<u32> {
+        self.shaker.connector.round_trip()
+    }
+
     /// Changes how patient it is, once it is known how much may be under way.
     pub fn set_patience(&mut self, patience: Patience) {
         self.shaker.connector.set_patience(patience);
@@ -144,7 +150,7 @@ impl Secure {
     /// Takes what arrived on the line: what was in it for the caller.
     fn take(&mut self, packet: &[u8]) -> Result<Option<Vec<u8>>, TransportError> {
         let mut out = [0; MAX_PACKET];
-        match self.shaker.receive(packet, &mut out) {
+        match self.shaker.receive(self.line.now(), packet, &mut out) {
             Heard::Nothing | Heard::Stamp(_) => {}
             Heard::Packet(len) => {
                 self.unanswered = None;
@@ -164,7 +170,7 @@ impl Transport for Secure {
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
         self.unanswered = Some(Zeroizing::new(packet.to_vec()));
         let mut out = [0; MAX_OUTER];
-        match self.shaker.connector.seal(self.shaker.now(), packet, &mut out) {
+        match self.shaker.connector.seal(self.shaker.time(self.line.now()), packet, &mut out) {
             Some(len) => self.line.send(out.get(..len).unwrap_or_default()),
             // The session was too old: this goes out with the next, which `recv` makes.
             None => Ok(()),
@@ -172,9 +178,9 @@ impl Transport for Secure {
     }
 
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
-        let until = Instant::now() + timeout;
+        let until = self.line.now() + timeout;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(self.line.now());
             let wait = match self.shaker.tend(self.line.as_mut())? {
                 Tended::Sent => Duration::ZERO,
                 Tended::Rests(rest) => left.min(rest),
@@ -185,7 +191,7 @@ impl Transport for Secure {
             {
                 return Ok(Some(inner));
             }
-            if Instant::now() >= until {
+            if self.line.now() >= until {
                 return Ok(None);
             }
         }
@@ -201,6 +207,14 @@ impl Transport for Secure {
 
     fn baud(&self) -> Option<u32> {
         self.line.baud()
+    }
+
+    fn busy(&self) -> Duration {
+        self.line.busy()
+    }
+
+    fn now(&self) -> Instant {
+        self.line.now()
     }
 
     fn max_piece(&self) -> u16 {

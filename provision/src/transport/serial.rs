@@ -1,8 +1,9 @@
 //! Packets as frames on a serial line.
 //!
-//! Frames are handed to the kernel no faster than the line carries them, or else thousands of bytes
-//! would wait in its buffer, and what is sent again could not overtake them. A pseudo-terminal has
-//! no speed; it is neither set nor waited for there.
+//! Frames should be handed to the kernel no faster than the line carries them, or else thousands of
+//! bytes wait in its buffer, and what is sent again cannot overtake them: [`Transport::busy`] says
+//! how long to wait. A device without modem lines is a pseudo-terminal, which has no speed of its
+//! own: it is paced only when the person names a speed, that of a line behind it.
 
 use std::io;
 use std::path::Path;
@@ -15,13 +16,18 @@ use rustix::io::Errno;
 use serial2::{SerialPort, Settings};
 
 use super::{Stray, Transport, TransportError};
-use crate::units::SerialAddress;
+use crate::units::{DEFAULT_BAUD, SerialAddress};
 
 /// How much of the line's time may wait in the kernel: enough to never let the line rest.
 const QUEUE: Duration = Duration::from_millis(30);
-/// The most bytes of a piece: a twenty-fourth of a second at 115,200 baud. A slower line takes
-/// shorter ones, and a noisy line loses less with them.
+/// The most bytes of a piece: a twenty-fourth of a second at 115,200 baud.
 const MAX_PIECE: u16 = 480;
+/// The fewest: a frame has some 60 bytes besides, so that they are less than a fifth of it.
+const MIN_PIECE: u16 = 256;
+/// A line slower than this (half a second for [`MAX_PIECE`]) takes shorter pieces.
+const PIECES_A_SECOND: u32 = 20;
+/// How long to wait for the line to take more bytes before what has come is read.
+const WRITE_WAIT: Duration = Duration::from_millis(10);
 /// After how long a line that takes no bytes is given up.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -30,8 +36,8 @@ const STUCK: Duration = Duration::from_secs(10);
 pub struct SerialLine {
     port: SerialPort,
     name: String,
-    baud: u32,
-    pseudo: bool,
+    /// The speed by which the line is paced, if it has one.
+    baud: Option<u32>,
     deframer: Box<Deframer>,
     input: Vec<u8>,
     stray: Stray,
@@ -45,16 +51,20 @@ impl SerialLine {
     /// # Errors
     /// [`TransportError::Open`].
     pub fn open(address: &SerialAddress) -> Result<Self, TransportError> {
-        let (device, baud) = (&address.device, address.baud);
-        let pseudo = device.canonicalize().is_ok_and(|path| path.starts_with("/dev/pts"));
-        let port = SerialPort::open(device, |mut settings: Settings| {
-            settings.set_raw();
-            if !pseudo {
-                settings.set_baud_rate(baud)?;
-            }
-            Ok(settings)
-        })
-        .map_err(|error| open_error(device, baud, &error))?;
+        let (device, named) = (&address.device, address.baud);
+        let baud = named.unwrap_or(DEFAULT_BAUD);
+        let open = || {
+            let mut port = SerialPort::open(device, |mut settings: Settings| {
+                settings.set_raw();
+                Ok(settings)
+            })?;
+            let pseudo = is_pseudo(&port);
+            let mut settings = port.get_configuration()?;
+            let set = settings.set_baud_rate(baud).and_then(|()| port.set_configuration(&settings));
+            // On a pseudo-terminal the speed is only a note.
+            if pseudo { Ok((port, pseudo)) } else { set.map(|()| (port, pseudo)) }
+        };
+        let (mut port, pseudo) = open().map_err(|error| open_error(device, baud, &error))?;
         if flock(&port, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Err(open_error(device, baud, &Errno::BUSY.into()));
         }
@@ -63,14 +73,16 @@ impl SerialLine {
             // driver that has no such thing still works.
             let _ = rustix::termios::ioctl_tiocexcl(&port);
         }
+        let baud = if pseudo { named } else { Some(baud) };
+        let written = port.set_write_timeout(WRITE_WAIT);
+        written.map_err(|error| TransportError::Lost(device.display().to_string(), error))?;
         Ok(Self {
             port,
-            name: match pseudo {
-                true => device.display().to_string(),
-                false => format!("{} at {baud} baud", device.display()),
+            name: match baud {
+                None => device.display().to_string(),
+                Some(baud) => format!("{} at {baud} baud", device.display()),
             },
             baud,
-            pseudo,
             deframer: Box::default(),
             input: Vec::new(),
             stray: Stray::default(),
@@ -101,18 +113,42 @@ impl SerialLine {
         packet
     }
 
-    fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let started = Instant::now();
+    /// Reads what has come, waiting for it no longer than `timeout`. Returns whether something came.
+    fn fill(&mut self, timeout: Duration) -> io::Result<bool> {
+        self.port.set_read_timeout(timeout)?;
+        let mut buf = [0; 4_096];
+        match self.port.read(&mut buf) {
+            Ok(0) => Err(io::Error::other("the device is gone")),
+            Ok(count) => {
+                self.input.extend_from_slice(buf.get(..count).unwrap_or_default());
+                Ok(true)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::TimedOut
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Writes, and reads while the line takes nothing: the far end may be waiting to be read.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut progress = Instant::now();
         while !bytes.is_empty() {
             match self.port.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Ok(count) => {
+                    bytes = bytes.get(count..).unwrap_or_default();
+                    progress = Instant::now();
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                        if started.elapsed() < STUCK => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        return Err(io::Error::other("the line takes no bytes"));
+                        if progress.elapsed() >= STUCK {
+                            return Err(io::Error::other("the line takes no bytes"));
+                        }
+                        self.fill(Duration::ZERO)?;
                     }
                     _ => return Err(error),
                 },
@@ -121,15 +157,12 @@ impl SerialLine {
         Ok(())
     }
 
-    /// Waits until little enough is queued, and books the time of `len` more bytes.
-    fn pace(&mut self, len: usize) {
-        if self.pseudo {
-            return;
+    /// Books the time of `len` more bytes.
+    fn book(&mut self, len: usize) {
+        if let Some(baud) = self.baud {
+            let bits = u32::try_from(len).unwrap_or(u32::MAX).saturating_mul(10);
+            self.free_at = self.free_at.max(Instant::now()) + Duration::from_secs(1) * bits / baud;
         }
-        let now = Instant::now();
-        std::thread::sleep(self.free_at.saturating_duration_since(now).saturating_sub(QUEUE));
-        let bits = u32::try_from(len).unwrap_or(u32::MAX).saturating_mul(10);
-        self.free_at = self.free_at.max(now) + Duration::from_secs(1) * bits / self.baud;
     }
 }
 
@@ -144,32 +177,21 @@ impl Transport for SerialLine {
         if !matches!(written, Ok(Ok(()))) {
             return Err(self.lost(io::ErrorKind::InvalidInput.into()));
         }
-        self.pace(framed.len());
+        self.book(framed.len());
         self.write(&framed).map_err(|error| self.lost(error))
     }
 
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
-        let until = Instant::now() + timeout.max(Duration::from_millis(1));
+        let until = Instant::now() + timeout;
         loop {
             if let Some(packet) = self.deframe() {
                 return Ok(Some(packet));
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // Timeouts are whole milliseconds; zero does not wait.
+            let wait = if left.is_zero() { left } else { left + Duration::from_micros(999) };
+            if !self.fill(wait).map_err(|error| self.lost(error))? && left.is_zero() {
                 return Ok(None);
-            }
-            // Timeouts are whole milliseconds, and none at all would not wait.
-            let left = left + Duration::from_micros(999);
-            self.port.set_read_timeout(left).map_err(|error| self.lost(error))?;
-            let mut buf = [0; 4_096];
-            match self.port.read(&mut buf) {
-                Ok(0) => return Err(self.lost(io::Error::other("the device is gone"))),
-                Ok(count) => self.input.extend_from_slice(buf.get(..count).unwrap_or_default()),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::TimedOut => return Ok(None),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.lost(error)),
-                },
             }
         }
     }
@@ -183,13 +205,20 @@ impl Transport for SerialLine {
     }
 
     fn baud(&self) -> Option<u32> {
-        (!self.pseudo).then_some(self.baud)
+        self.baud
+    }
+
+    fn busy(&self) -> Duration {
+        self.free_at.saturating_duration_since(Instant::now()).saturating_sub(QUEUE)
     }
 
     fn max_piece(&self) -> u16 {
         match self.baud() {
             None => MAX_PIECE,
-            Some(baud) => u16::try_from(baud / 240).unwrap_or(u16::MAX).clamp(64, MAX_PIECE),
+            Some(baud) => {
+                let piece = u16::try_from(baud / PIECES_A_SECOND).unwrap_or(u16::MAX);
+                piece.clamp(MIN_PIECE, MAX_PIECE)
+            }
         }
     }
 
@@ -204,7 +233,7 @@ impl Transport for SerialLine {
         } else if garbage > 0 || noise * 4 > text {
             format!(
                 "{text} bytes came that are neither text nor frames: is {} baud the router's speed?",
-                self.baud
+                self.baud.unwrap_or(DEFAULT_BAUD)
             )
         } else {
             format!(
@@ -212,6 +241,13 @@ impl Transport for SerialLine {
             )
         }
     }
+}
+
+/// Whether a terminal has no modem lines, and so no wire of its own: a pseudo-terminal.
+fn is_pseudo(port: &SerialPort) -> bool {
+    let Err(error) = port.read_dsr() else { return false };
+    let errno = error.raw_os_error();
+    [Errno::NOTTY, Errno::INVAL].iter().any(|known| errno == Some(known.raw_os_error()))
 }
 
 /// Why a device does not open, and what to do next.

@@ -72,11 +72,19 @@ impl Transport for Udp {
         let until = Instant::now() + timeout;
         let mut buf = [0; 2 * frame::MAX_SEALED];
         loop {
-            // A timeout of zero would mean for ever.
+            // A read timeout of zero would mean for ever.
             let left =
                 until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.socket.set_read_timeout(Some(left)).map_err(|error| self.failed(error))?;
-            match self.socket.recv(&mut buf) {
+            let received = if timeout.is_zero() {
+                self.socket.set_nonblocking(true).map_err(|error| self.failed(error))?;
+                let received = self.socket.recv(&mut buf);
+                self.socket.set_nonblocking(false).map_err(|error| self.failed(error))?;
+                received
+            } else {
+                self.socket.set_read_timeout(Some(left)).map_err(|error| self.failed(error))?;
+                self.socket.recv(&mut buf)
+            };
+            match received {
                 Ok(len) => match buf.get(..len).and_then(frame::open) {
                     Some(packet) => return Ok(Some(packet.to_vec())),
                     None => self.stray.garbage += 1,

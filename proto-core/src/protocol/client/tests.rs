@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::message::State;
+use crate::protocol::window::Arrived;
 
 const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 
@@ -64,11 +65,11 @@ fn push(image: &[u8], loss: u64, router: &mut Router, seed: u64) -> Result<u64, 
     let mut caller = Caller::new([7; 8], PATIENCE);
     let mut now = 0;
     let name = Name::try_from("wg0").unwrap();
-    let mut upload = Upload::new(&mut caller, now, name, image, 100, 2_000)?;
+    let mut upload = Upload::new(now, name, image, 100, 2_000)?;
     let mut wire: Vec<(u64, Vec<u8>)> = Vec::new();
     let mut buf = [0; 1_200];
     loop {
-        match upload.poll(&caller, now, &mut buf)? {
+        match upload.poll(&mut caller, now, &mut buf)? {
             Step::Done => return Ok(now),
             Step::Send(len) => {
                 let (_, request) = envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap();
@@ -141,22 +142,40 @@ fn silence_ends() {
 #[test]
 fn a_call_is_repeated_and_signs_of_life_keep_it_waiting() {
     let mut caller = Caller::new([7; 8], PATIENCE);
-    let mut call = Call::new(&mut caller, 0);
+    let mut call = Call::new(0);
     let mut buf = [0; 100];
     let mut poll =
-        |call: &mut Call, caller: &Caller, now| call.poll(caller, now, &Ask::Status, &mut buf);
-    assert!(matches!(poll(&mut call, &caller, 0), Ok(Step::Send(_))));
-    assert_eq!(poll(&mut call, &caller, 1), Ok(Step::Wait(200)));
-    assert!(matches!(poll(&mut call, &caller, 200), Ok(Step::Send(_))));
-    let working =
-        Answer::Working { phase: crate::protocol::message::Phase::Applying, done: 1, total: 2 };
+        |call: &mut Call, caller: &mut Caller, now| call.poll(caller, now, &Ask::Status, &mut buf);
+    assert!(matches!(poll(&mut call, &mut caller, 0), Ok(Step::Send(_))));
+    assert_eq!(poll(&mut call, &mut caller, 1), Ok(Step::Wait(200)));
+    assert!(matches!(poll(&mut call, &mut caller, 200), Ok(Step::Send(_))));
+    let working = Answer::Working { phase: Phase::Applying, done: 1, total: 2 };
     let reply = Reply { client: [7; 8], id: 1, answer: working };
-    assert!(call.receive(&mut caller, 9_999, reply).unwrap().is_some());
-    assert!(matches!(poll(&mut call, &caller, 10_000), Ok(Step::Wait(_))));
+    let progress = Progress::Working { phase: Phase::Applying, done: 1, total: 2 };
+    assert_eq!(call.receive(&mut caller, 9_999, reply), Ok(progress));
+    assert!(matches!(poll(&mut call, &mut caller, 10_000), Ok(Step::Wait(_))));
     let other = Reply { client: [7; 8], id: 9, answer: Answer::Aborted };
-    assert_eq!(call.receive(&mut caller, 10_001, other), Ok(None));
+    assert_eq!(call.receive(&mut caller, 10_001, other), Ok(Progress::Foreign));
     let failure = Failure { state: State::Partly, ..Failure::new(Code::Kernel, "no") };
     let reply = Reply { client: [7; 8], id: 1, answer: Answer::Failed(failure.clone()) };
     assert_eq!(call.receive(&mut caller, 10_002, reply), Err(ClientError::Failed(failure)));
-    assert_eq!(poll(&mut call, &caller, 10_003), Ok(Step::Done));
+    assert_eq!(poll(&mut call, &mut caller, 10_003), Ok(Step::Done));
+}
+
+#[test]
+fn a_call_takes_its_number_when_it_is_sent() {
+    let mut caller = Caller::new([7; 8], PATIENCE);
+    let mut buf = [0; 200];
+    let name = Name::try_from("wg0").unwrap();
+    let mut upload = Upload::new(0, name, &[1; 10], 100, 2_000).unwrap();
+    let mut call = Call::new(0);
+    let id = |step: Result<Step, ClientError>, buf: &[u8]| {
+        let Ok(Step::Send(len)) = step else { panic!("{step:?}") };
+        envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap().1.id
+    };
+    let step = call.poll(&mut caller, 0, &Ask::Status, &mut buf);
+    assert_eq!(id(step, &buf), 1);
+    // A number below that of an answered call would be dropped.
+    let step = upload.poll(&mut caller, 0, &mut buf);
+    assert_eq!(id(step, &buf), 2);
 }

@@ -20,6 +20,9 @@ const RESEND: u64 = 1_000;
 /// How much longer, in powers of two, they become while there is a session that may still live: the
 /// router may just be busy, and has to work through all that piles up.
 const MAX_BACKOFF: u32 = 2;
+/// Number of initiations that are remembered: an answer may take as long as it takes to send them,
+/// over five seconds.
+const TRIES: usize = 7;
 /// After how many milliseconds without an answer a session may be lost: two tries of a request.
 const SILENCE: u64 = 600;
 
@@ -60,8 +63,8 @@ struct Session {
 /// A handshake under way.
 #[derive(Debug, Default)]
 struct Attempt {
-    /// The last initiation, and the one before: its answer may have been slow.
-    tries: [Option<Initiator>; 2],
+    /// The last initiations and when they were sent, the latest first: an answer may be slow.
+    tries: [Option<(Initiator, u64)>; TRIES],
     /// When to send again.
     due: u64,
     count: u32,
@@ -87,6 +90,8 @@ pub struct Connector {
     max_stamp: u64,
     /// Since when there has been no session, or nothing was heard of what was sent.
     waiting: Option<u64>,
+    /// How long the last handshake took, in milliseconds.
+    round_trip: Option<u32>,
 }
 
 impl Connector {
@@ -106,6 +111,7 @@ impl Connector {
             stamp: 0,
             max_stamp: u64::MAX,
             waiting: None,
+            round_trip: None,
         }
     }
 
@@ -118,6 +124,13 @@ impl Connector {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// How long the last handshake took from the initiation that was answered to its response, in
+    /// milliseconds.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<u32> {
+        self.round_trip
     }
 
     /// The handshake hash of the session, which a claim's proof is made for.
@@ -139,7 +152,8 @@ impl Connector {
     ///
     /// # Errors
     /// [`ClientError::Silence`] when there has been no session for as long as the patience lasts.
-    /// [`ClientError::TooLong`] when `out` is too short, or a key is one that nobody can have.
+    /// [`ClientError::TooLong`] when `out` is too short. [`ClientError::WeakKey`] when the router's
+    /// key has small order or a private key is zero.
     pub fn poll(
         &mut self,
         now: u64,
@@ -168,7 +182,9 @@ impl Connector {
 
     /// When to send the next initiation.
     fn due(&self, waiting: u64) -> u64 {
-        let silence = SILENCE.max(u64::from(self.patience.resend).saturating_mul(2));
+        // Four round trips: on a slow line more goes by than the short packets of a handshake.
+        let slow = u64::from(self.round_trip.unwrap_or(0)).saturating_mul(4);
+        let silence = SILENCE.max(u64::from(self.patience.resend).saturating_mul(2)).max(slow);
         // Without a session now; with one when it is old, or when it seems to be lost.
         let wanted = match &self.session {
             None => 0,
@@ -181,6 +197,9 @@ impl Connector {
     }
 
     fn initiate(&mut self, now: u64, fresh: Fresh, out: &mut [u8]) -> Result<Step, ClientError> {
+        if out.len() < INITIATION_LEN {
+            return Err(ClientError::TooLong);
+        }
         let least = self.stamp.saturating_add(1);
         // A clock that is behind what the router knows, or absurdly far ahead of it, is no help.
         let stamp = Some(fresh.stamp).filter(|stamp| (least..=self.max_stamp).contains(stamp));
@@ -196,7 +215,7 @@ impl Connector {
             cookie.as_ref(),
             out,
         )
-        .ok_or(ClientError::TooLong)?;
+        .ok_or(ClientError::WeakKey)?;
         self.stamp = stamp;
         let up = self.is_up();
         let attempt = self.attempt.get_or_insert(Attempt::default());
@@ -207,8 +226,10 @@ impl Connector {
         };
         attempt.due = now.saturating_add(usual.max(self.patience.resend.into()));
         attempt.count = attempt.count.saturating_add(1);
-        let [last, before] = &mut attempt.tries;
-        *before = last.replace(initiator);
+        attempt.tries.rotate_right(1);
+        if let Some(last) = attempt.tries.first_mut() {
+            *last = Some((initiator, now));
+        }
         Ok(Step::Send(len))
     }
 
@@ -219,7 +240,10 @@ impl Connector {
         }
         let Some(attempt) = &mut self.attempt else { return Heard::Nothing };
         let mut tries = attempt.tries.iter_mut().flatten();
-        if let Some(channel) = tries.find_map(|initiator| initiator.response(packet)) {
+        let answered =
+            tries.find_map(|(initiator, sent)| Some((initiator.response(packet)?, *sent)));
+        if let Some((channel, sent)) = answered {
+            self.round_trip = Some(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
             self.attempt = None;
             self.cookie = None;
             self.waiting = None;
@@ -228,15 +252,15 @@ impl Connector {
         }
         // Worth one more initiation, which goes out at once, and no second one for the same.
         let mut tries = attempt.tries.iter().flatten();
-        if let Some(cookie) = tries.find_map(|initiator| initiator.cookie(packet)) {
+        if let Some(cookie) = tries.find_map(|(initiator, _)| initiator.cookie(packet)) {
             attempt.due = now;
-            attempt.tries = [None, None];
+            attempt.tries = [const { None }; TRIES];
             self.cookie = Some(cookie);
             return Heard::Nothing;
         }
         let mut tries = attempt.tries.iter().flatten();
-        if let Some(last) = tries.find_map(|initiator| initiator.wrong_stamp(packet)) {
-            attempt.tries = [None, None];
+        if let Some(last) = tries.find_map(|(initiator, _)| initiator.wrong_stamp(packet)) {
+            attempt.tries = [const { None }; TRIES];
             if !core::mem::replace(&mut attempt.corrected, true) {
                 attempt.due = now;
             }
