@@ -25,7 +25,7 @@ use crate::index::{Mark, REMAKE};
 use crate::kernel::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
 use crate::plan::{Plan, Step, Work, peer_record, subject};
 use crate::system::{File, Machine, NetlinkSocket};
-use crate::walk::{parse_name, write_item};
+use crate::walk::write_item;
 
 /// How often the changes are made at most.
 pub const ROUNDS: u32 = 4;
@@ -62,7 +62,7 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     let slot = kernel.slot;
-    let name = parse_name(slot, &interface.name)?;
+    let name = interface.name;
     let all = [plan.summary.addresses, plan.summary.routes, plan.summary.rules, plan.summary.peers];
     let total = all.iter().fold(0_u32, |sum, count| {
         sum.saturating_add(count.added).saturating_add(count.changed).saturating_add(count.removed)

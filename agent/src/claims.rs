@@ -57,9 +57,9 @@ pub fn each_in_force<D: Disk>(
     take: &mut TakeClaim<'_>,
 ) -> Result<(), Fault> {
     let slot = store.slot;
-    let mut last = Name::new();
-    while let Some(next) = store.interface_after(&last)? {
-        last = next;
+    let mut before: Option<Name> = None;
+    while let Some(last) = store.interface_after(before.as_ref())? {
+        before = Some(last);
         // Another part of the agent reports damaged files.
         let newest = store.newest_whole(&last, &mut |slot, fault| drop(slot.take(fault)))?;
         if let Some((head, mut file)) = newest {

@@ -7,7 +7,7 @@ use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::{Route, RouteFilter, Rule, rule};
 use proto_core::protocol::config::{Interface, Item, Record};
-use proto_core::protocol::message::{Code, Name, Subject, cut};
+use proto_core::protocol::message::{Code, Name, Subject};
 
 use crate::claims::EachClaim;
 use crate::fault::Fault;
@@ -46,7 +46,7 @@ pub fn check<N: NetlinkSocket, F: File>(
         if let (Some(other), Record::Route(route), None) = (other, record, &found) {
             let item = Item::Route(*route);
             if is_missing(&mut work.index, &item)? {
-                found = Some((item, Owner::Image(cut(other))));
+                found = Some((item, Owner::Image(other.parse().unwrap_or_default())));
             }
         }
         Ok(())
@@ -64,7 +64,7 @@ pub fn check<N: NetlinkSocket, F: File>(
     let owner = match owner {
         Owner::Image(name) => Some(name),
         Owner::Kernel(None) => None,
-        Owner::Kernel(Some(index)) => kernel.name_of(index)?.map(|name| cut(name.as_str())),
+        Owner::Kernel(Some(index)) => kernel.name_of(index)?,
     };
     let owner: &dyn fmt::Display = match &owner {
         Some(name) => name,

@@ -34,7 +34,7 @@ use crate::records::RecordWriter;
 use crate::snapshot::Parts;
 use crate::store::{Head, Store};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
-use crate::walk::{parse_name, wireguard_link};
+use crate::walk::wireguard_link;
 use crate::{clash, remove, report};
 
 /// Gives signs of life: a phase, how much of it is done, and of how much.
@@ -193,7 +193,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
         let slot = self.slot;
-        let name = parse_name(slot, interface)?;
+        let name = *interface;
         self.kernel.wireguard()?;
         let running = wireguard_link(&mut self.kernel, name)?.is_some();
         let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
@@ -236,8 +236,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         change: &Change,
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
-        if !same && change.confirm {
-            done.pending = Some(head);
+        if change.confirm && !(same && done.summary.is_quiet()) {
+            // When nothing new is stored, the number is that of what is stored, which needs no promotion.
+            done.pending = Some(Head { number: done.number, ..head });
             return Ok(done);
         }
         if !same {
@@ -257,7 +258,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// # Errors
     /// [`Code::Storage`]; then it still waits.
     pub fn confirm(&mut self, head: &Head) -> Result<(), Fault> {
-        self.store.promote(head)?;
+        let newest = self.store.newest(&head.interface, u32::MAX)?;
+        if newest.unwrap_or(0) < head.number {
+            self.store.promote(head)?;
+        }
         self.snapshots.discard();
         Ok(())
     }
@@ -305,7 +309,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             time: self.machine.unix_time(),
             key: change.key,
             by: copy(&change.by),
-            ..Head::new(copy(interface), newest.saturating_add(1), act)
+            ..Head::new(*interface, newest.saturating_add(1), act)
         })
     }
 

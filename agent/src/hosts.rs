@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use proto_core::key::PublicKey;
 use proto_core::netlink::wireguard::{PeerChange, SetEncoder};
 use proto_core::protocol::config::{Host, Record};
-use proto_core::protocol::message::{Name, Subject, copy, cut};
+use proto_core::protocol::message::{Name, Subject, cut};
 
 use crate::apply::{flush, put};
 use crate::fault::{Fault, Slot};
@@ -18,7 +18,6 @@ use crate::image::{Records, Span};
 use crate::keep::{self, put_text, take, text};
 use crate::kernel::{Kernel, SET};
 use crate::system::{File, NetlinkSocket};
-use crate::walk::parse_name;
 
 /// interface, key, port, name, and whether it is done, with the lengths of both texts
 const ENTRY: usize = 1 + 15 + 32 + 2 + 1 + 253 + 1;
@@ -80,7 +79,7 @@ impl Wanted {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
-        let interface = cut(text(&mut rest, 15)?);
+        let interface = text(&mut rest, 15)?.parse().ok()?;
         let peer = PublicKey(*take(&mut rest)?);
         let port = u16::from_le_bytes(*take(&mut rest)?);
         let name = cut(text(&mut rest, 253)?);
@@ -174,7 +173,7 @@ impl<F: File> Hosts<F> {
                 Record::Peer(_) => last = None,
                 Record::Host(host) => {
                     let Some(peer) = last else { continue };
-                    let (interface, host) = (copy(interface), host.clone());
+                    let (interface, host) = (*interface, host.clone());
                     let wanted = Wanted { interface, peer, host, done: false };
                     let written = self.file.write_at(Self::place(self.len), &wanted.to_bytes());
                     written.map_err(|errno| slot.storage(errno))?;
@@ -234,7 +233,7 @@ impl<F: File> Hosts<F> {
         let wanted = self.entry(n).filter(|wanted| !wanted.done);
         let (Some(wanted), Some(address)) = (wanted, address) else { return Ok(None) };
         let family = kernel.wireguard()?;
-        let name = parse_name(kernel.slot, &wanted.interface)?;
+        let name = wanted.interface;
         let mut encoder = SetEncoder::new(set, family, name);
         let change = PeerChange {
             update_only: true,
@@ -260,7 +259,7 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Memory;
+    use crate::testing::{Memory, record_bytes};
     use proto_core::protocol::config::Peer;
     use proto_core::protocol::message::cut;
 
@@ -277,8 +276,7 @@ mod tests {
             let host = Host { name: cut(name), port: 7 };
             let _ = interface;
             for record in [Record::Peer(peer), Record::Host(host)] {
-                let mut buf = [0; 300];
-                image.extend_from_slice(postcard::to_slice(&record, &mut buf).unwrap());
+                image.extend(record_bytes(&record));
             }
         }
         image
@@ -289,7 +287,9 @@ mod tests {
         let image = image(interface, names);
         file.write_at(0, &image).unwrap();
         let span = Span { from: 0, end: image.len() as u32 };
-        hosts.take(&Slot::default(), &cut(interface), (&mut file, span), all, 0).unwrap();
+        hosts
+            .take(&Slot::default(), &interface.parse().unwrap(), (&mut file, span), all, 0)
+            .unwrap();
     }
 
     /// Looks the next one up, in vain.

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::codec;
-use proto_core::protocol::config::{Checker, ConfigError, Interface, MAX_RECORD, Peer, Record};
+use proto_core::protocol::config::{Checker, Interface, MAX_RECORD, Peer, Record};
 use proto_core::protocol::message::{Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
 
@@ -93,7 +93,7 @@ impl<'f, F: File> Records<'f, F> {
         }
         let rest = self.window.get(self.at..self.filled).unwrap_or_default();
         match codec::record(rest) {
-            Some((mut record, left)) => {
+            Ok((mut record, left)) => {
                 self.at = self.filled.saturating_sub(left.len());
                 if let Record::Peer(Peer {
                     public_key, endpoint: Some(SocketAddr::V6(to)), ..
@@ -103,7 +103,7 @@ impl<'f, F: File> Records<'f, F> {
                 }
                 Ok(Some(self.record.insert(record)))
             }
-            None => Err(self.file.slot.config(Subject::Offset(offset), ConfigError::Record)),
+            Err(wrong) => Err(self.file.slot.config(Subject::Offset(offset), wrong.into())),
         }
     }
 }

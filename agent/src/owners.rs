@@ -112,12 +112,12 @@ impl List {
         // At most `MAX_OWNERS`, and a name is at most 31 bytes.
         put(buf, &mut at, &[u8::try_from(self.owners.len()).unwrap_or(u8::MAX)]);
         for owner in &self.owners {
-            let role = match owner.role {
-                Role::Admin => 0,
-                Role::ReadOnly => 1,
-            };
             put(buf, &mut at, &owner.key.0);
-            put(buf, &mut at, &[role, u8::try_from(owner.name.len()).unwrap_or(u8::MAX)]);
+            put(
+                buf,
+                &mut at,
+                &[owner.role.number(), u8::try_from(owner.name.len()).unwrap_or(u8::MAX)],
+            );
             put(buf, &mut at, owner.name.as_bytes());
         }
         at

@@ -22,7 +22,7 @@ use crate::kernel::{Kernel, LinkState, steady};
 use crate::set_sum::SetSum;
 use crate::snapshot::Parts;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::{each_event, each_on_link, each_rule, parse_name, wireguard_link};
+use crate::walk::{each_event, each_on_link, each_rule, wireguard_link};
 
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ pub fn compare<N: NetlinkSocket, F: File>(
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     let slot = kernel.slot;
-    let name = parse_name(slot, &interface.name)?;
+    let name = interface.name;
     kernel.wireguard()?;
     steady(slot, Subject::Interface, &mut || {
         *plan = Plan::default();

@@ -47,7 +47,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
             self.flush()?;
         }
         let room = self.buf.get_mut(self.held..).unwrap_or_default();
-        let len = codec::write(record, room)
+        let len = codec::write_record(record, room)
             .ok_or_else(|| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
         self.held = self.held.saturating_add(len);
         Ok(())

@@ -6,7 +6,7 @@ use proto_core::netlink::wireguard::{Event, PeerInfo};
 use proto_core::protocol::Digest;
 use proto_core::protocol::codec::ItemChange;
 use proto_core::protocol::config::{Interface, Item, PrivateKey};
-use proto_core::protocol::message::{Code, Name, Subject, device};
+use proto_core::protocol::message::{Code, Subject, device};
 use proto_core::protocol::report::{Change, Running};
 
 use crate::claims::{EachClaim, settle};
@@ -51,7 +51,7 @@ pub fn running<N: NetlinkSocket, F: File>(
         let device = device.as_ref();
         let fwmark = device.map_or(0, |device| device.fwmark);
         report.record(&Running::Interface {
-            name: Name::try_from(name.as_str()).unwrap_or_default(),
+            name,
             public_key: device.and_then(|d| d.private_key.as_ref().and(d.public_key)),
             listen_port: device.map_or(0, |device| device.listen_port),
             fwmark,

@@ -21,11 +21,11 @@ mod visitor;
 
 use heapless::{String, Vec};
 use proto_core::key::PublicKey;
-use proto_core::netlink::IfName;
-use proto_core::protocol::codec;
+use proto_core::netlink::Errno;
+use proto_core::protocol::codec::{self, Misread};
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Request, Status, Subject, copy, cut,
+    Answer, Ask, ClientId, Code, Failure, Hello, Name, Request, Status, Subject, cut,
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
@@ -38,7 +38,6 @@ use crate::options::Policy;
 use crate::report;
 use crate::stage::{Announced, Stage};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
-use crate::walk::parse_name;
 use pending::Pending;
 use turn::Turn;
 
@@ -173,8 +172,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             }
         };
         let mut turn = Turn::new(request.client, request.id, outlet);
-        // These two change nothing when they come again.
-        let repeatable = matches!(request.ask, Ask::Piece { .. } | Ask::Read { .. });
+        // These change nothing when they come again, and may overtake one another.
+        let repeatable = matches!(
+            request.ask,
+            Ask::Hello { .. } | Ask::Status | Ask::Piece { .. } | Ask::Read { .. }
+        );
         if !repeatable && self.remembered(&visitor.key, &mut turn) {
             return false;
         }
@@ -209,11 +211,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Fault> {
         match ask {
-            Ask::Hello { min, max } => self.hello(turn, *min, *max),
+            Ask::Hello { min, max, .. } => self.hello(turn, *min, *max),
             Ask::Status => self.status(turn),
             Ask::Begin { interface, length, digest, piece_size } => {
                 let (length, piece_size) = (*length, *piece_size);
-                let interface = copy(interface);
+                let interface = *interface;
                 let announced = Announced { interface, length, digest: *digest, piece_size };
                 self.begin(turn, visitor, announced)
             }
@@ -228,15 +230,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 turn.answer(&Answer::Aborted);
                 Ok(())
             }
-            Ask::Show { interface } => self.show(turn, interface),
+            Ask::Show { interface } => self.show(turn, *interface),
             Ask::Changes { stage } => self.changes(turn, *stage),
             Ask::Read { file, offset, length } => self.read(turn, *file, *offset, *length),
-            Ask::Remove { interface } => self.remove(turn, visitor, interface),
+            Ask::Remove { interface, confirm_within } => {
+                self.remove(turn, visitor, interface, *confirm_within)
+            }
             Ask::Confirm => self.confirm(turn, visitor),
             Ask::Revert => self.revert(turn),
             Ask::History { interface } => self.history(turn, interface.as_ref()),
             Ask::Drift { interface } => self.drift(turn, interface),
-            Ask::Repair { interface } => self.repair(turn, visitor, interface),
+            Ask::Repair { interface, confirm_within } => {
+                self.repair(turn, visitor, interface, *confirm_within)
+            }
             Ask::Rollback { interface, number, confirm_within } => {
                 self.rollback(turn, visitor, interface, *number, *confirm_within)
             }
@@ -258,17 +264,30 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
 
     /// Says why a packet was not understood. Its CRC was right: somebody is there who speaks another
     /// version.
-    fn refuse(&mut self, packet: &[u8], error: EnvelopeError, outlet: &mut dyn Outlet) {
+    #[inline(never)]
+    fn refuse(&mut self, packet: &[u8], error: Unread, outlet: &mut dyn Outlet) {
         self.counters.garbage = self.counters.garbage.saturating_add(1);
         // The head of a request is the same in every version: who asks, and which request.
         let Some(([envelope::REQUEST, _], body)) = packet.split_first_chunk::<2>() else { return };
         let Some((client, id)) = codec::head(body) else { return };
-        let failure = match error {
-            EnvelopeError::Version(_) => Failure::new(Code::Version, VERSIONS),
-            _ => Failure::new(Code::Malformed, "the router does not know this request"),
+        let say = |code, words| self.slot.say(code, Subject::None, Errno(0), words);
+        let fault = match error {
+            Unread::Version => self.slot.fail(Code::Version, Subject::None, VERSIONS),
+            Unread::Message(Misread::Unknown(ask)) => say(
+                Code::Unsupported,
+                format_args!("this agent does not know request number {ask}: update postwired"),
+            ),
+            Unread::Message(Misread::Field(field)) => say(
+                Code::Malformed,
+                format_args!("`{field}` of the request is cut off, or not what it can be"),
+            ),
+            Unread::Message(Misread::Trailing) => say(
+                Code::Malformed,
+                format_args!("there are bytes behind the last field of the request"),
+            ),
         };
         let mut turn = Turn::new(client, id, outlet);
-        turn.answer(&Answer::Failed(failure));
+        turn.answer(&Answer::Failed(self.slot.take(fault)));
         turn.send();
     }
 
@@ -282,8 +301,14 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             turn.repeat(&kept.packet);
             return true;
         }
-        // An older request that was under way for long. Its answer is not wanted any more.
-        kept.id.wrapping_sub(turn.id) < u32::MAX / 2
+        if kept.id.wrapping_sub(turn.id) >= u32::MAX / 2 {
+            return false;
+        }
+        // An older request that was under way for long: whether it was done is not known any more.
+        let text = "a later request of this client was answered already";
+        turn.answer(&Answer::Failed(Failure::new(Code::Gone, text)));
+        turn.send();
+        true
     }
 
     #[inline(never)]
@@ -318,6 +343,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             agent: cut(env!("CARGO_PKG_VERSION")),
             max_data: u16::try_from(MAX_DATA).unwrap_or(u16::MAX),
             in_flight: turn.outlet.in_flight(),
+            features: 0,
         };
         turn.answer(&Answer::Hello(hello));
         Ok(())
@@ -342,14 +368,18 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             pending: self.pending.as_ref().map(|pending| pending.shown(now)),
             unresolved: self.hosts.left(),
             trouble: self.committer.trouble.clone(),
+            links: 0,
+            longest_turn: Default::default(),
         };
         let Committer { machine, kernel, .. } = &mut self.committer;
         machine.identify(&mut status);
         steady(self.slot, Subject::None, &mut || {
             status.interfaces.clear();
+            status.links = 0;
             kernel.wireguard_links(&mut |name| {
+                status.links = status.links.saturating_add(1);
                 // As many as fit.
-                let _ = status.interfaces.push(cut(name.as_str()));
+                let _ = status.interfaces.push(name);
                 Ok(())
             })
         })?;
@@ -357,10 +387,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         Ok(())
     }
 
-    fn allowed(&self, interface: &str) -> Result<IfName, Fault> {
-        let name = parse_name(self.slot, interface)?;
+    fn allowed(&self, interface: &Name) -> Result<(), Fault> {
         if self.policy.allows(interface) {
-            return Ok(name);
+            return Ok(());
         }
         let text = "the agent was started without leave to touch this interface";
         Err(self.slot.fail(Code::NotAllowed, Subject::Interface, text))
@@ -385,14 +414,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         Ok(())
     }
 
-    fn show(&mut self, turn: &mut Turn<'_>, interface: &str) -> Result<(), Fault> {
-        let name = parse_name(self.slot, interface)?;
+    fn show(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
         self.readable = None;
         let Committer { kernel, files, store, machine, .. } = &mut self.committer;
         let Files { report: file, extras, .. } = files;
         let written =
             report::running(kernel, (file, extras), name, machine.unix_time(), &mut |take| {
-                claims::each_in_force(store, interface, take)
+                claims::each_in_force(store, &name, take)
             })?;
         turn.answer(&self.publish(turn.client, written, None).ready());
         Ok(())
@@ -412,13 +440,26 @@ impl Readable {
     }
 }
 
+/// Why a packet holds no request.
+#[derive(Debug)]
+enum Unread {
+    /// It is of another version.
+    Version,
+    /// Its message cannot be read.
+    Message(Misread),
+}
+
 /// The request in a packet.
-fn read(packet: &[u8]) -> Result<Request<'_>, EnvelopeError> {
+fn read(packet: &[u8]) -> Result<Request<'_>, Unread> {
     let known = |version| version == VERSION || version == HELLO_VERSION;
-    let (version, body) = envelope::open(envelope::REQUEST, packet, known)?;
-    let request = codec::request(body).ok_or(EnvelopeError::Malformed)?;
+    let opened = envelope::open(envelope::REQUEST, packet, known);
+    let (version, body) = opened.map_err(|error| match error {
+        EnvelopeError::Version(_) => Unread::Version,
+        _ => Unread::Message(Misread::Field("head")),
+    })?;
+    let request = codec::request(body).map_err(Unread::Message)?;
     if (version == HELLO_VERSION) != matches!(request.ask, Ask::Hello { .. }) {
-        return Err(EnvelopeError::Version(version));
+        return Err(Unread::Version);
     }
     Ok(request)
 }

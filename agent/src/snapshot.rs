@@ -17,7 +17,7 @@ use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
-use proto_core::protocol::message::{Code, Subject, cut};
+use proto_core::protocol::message::{Code, Subject};
 
 use crate::fault::{Fault, Slot};
 use crate::image::Span;
@@ -109,7 +109,7 @@ pub fn image<N: NetlinkSocket, F: File>(
         // The device is told before its peers.
         let mut whole = each_event(kernel, name, &mut |event| match event {
             Event::Device(device) => image.record(&Record::Interface(Interface {
-                name: cut(name.as_str()),
+                name,
                 private_key: device.private_key.clone().map_or(PrivateKey::None, PrivateKey::Given),
                 listen_port: Some(device.listen_port),
                 fwmark: device.fwmark,

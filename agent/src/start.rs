@@ -51,16 +51,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     ) -> bool {
         self.trouble.clear();
         let mut whole = true;
-        let mut last = Name::new();
+        let mut before = None;
         loop {
-            match self.store.interface_after(&last) {
-                Ok(Some(next)) => last = next,
+            let last = match self.store.interface_after(before.as_ref()) {
+                Ok(Some(next)) => next,
                 Ok(None) => return whole,
                 Err(fault) => {
                     self.note("", fault);
                     return false;
                 }
-            }
+            };
+            before = Some(last);
             if !allowed(&last) {
                 continue;
             }

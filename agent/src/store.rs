@@ -15,7 +15,7 @@ use core::fmt::Write;
 use heapless::String;
 use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
-use proto_core::protocol::message::{Code, Name, Subject, copy};
+use proto_core::protocol::message::{Code, Name, Subject};
 use proto_core::text::{number, split_last};
 
 use crate::fault::{Fault, Slot};
@@ -48,10 +48,10 @@ impl FileName {
     }
 
     /// The interface and the number in a name, if it is one of a stored configuration.
-    fn parse(name: &CStr) -> Option<(&str, u32)> {
+    fn parse(name: &CStr) -> Option<(Name, u32)> {
         let (interface, digits) = split_last(name.to_str().ok()?, b'.')?;
-        let plain = !digits.starts_with('0') && !interface.is_empty() && interface.len() <= 15;
-        number(digits).filter(|_| plain).map(|number| (interface, number))
+        let number = number(digits).filter(|_| !digits.starts_with('0'))?;
+        Some((interface.parse().ok()?, number))
     }
 }
 
@@ -92,18 +92,18 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(newest)
     }
 
-    /// The first interface behind `after` in the order of their names.
+    /// The first interface behind `after` in the order of their names; of all for `None`.
     ///
     /// # Errors
     /// [`Code::Storage`].
-    pub fn interface_after(&mut self, after: &str) -> Result<Option<Name>, Fault> {
+    pub fn interface_after(&mut self, after: Option<&Name>) -> Result<Option<Name>, Fault> {
         let mut first: Option<Name> = None;
         let listed = self.disk.each_name(&mut |name| {
             if let Some((found, _)) = FileName::parse(name)
-                && found > after
-                && first.as_ref().is_none_or(|first| found < first.as_str())
+                && after.is_none_or(|after| found > *after)
+                && first.is_none_or(|first| found < first)
             {
-                first = Name::try_from(found).ok();
+                first = Some(found);
             }
         });
         self.failed(listed)?;
@@ -233,7 +233,7 @@ impl<'b, D: Disk> Store<'b, D> {
     fn make_room(&mut self, interface: &str) -> Option<bool> {
         let slot = self.slot;
         let mut next = Name::try_from(interface).ok();
-        let mut last = Name::new();
+        let mut last = None;
         while let Some(interface) = next {
             let newest = self.newest_whole(&interface, &mut |slot, fault| drop(slot.take(fault)));
             let newest = newest.map_err(|fault| slot.take(fault)).ok()?;
@@ -247,8 +247,8 @@ impl<'b, D: Disk> Store<'b, D> {
                 self.disk.unlink(FileName::new(&interface, number).as_c()).ok()?;
                 return Some(self.disk.sync_names().is_ok());
             }
-            next = self.interface_after(&last).map_err(|fault| slot.take(fault)).ok()?;
-            last = copy(next.as_ref()?);
+            next = self.interface_after(last.as_ref()).map_err(|fault| slot.take(fault)).ok()?;
+            last = Some(next?);
         }
         Some(false)
     }

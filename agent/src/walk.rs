@@ -7,11 +7,11 @@ use proto_core::ip::AF_INET6;
 use proto_core::netlink::route::route::RTN_UNICAST;
 use proto_core::netlink::route::{self, Addr, IfExists, RouteFilter};
 use proto_core::netlink::wireguard::{Event, GetDecoder, get};
-use proto_core::netlink::{Full, IfName, IfNameError};
+use proto_core::netlink::{Full, IfName};
 use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
-use crate::fault::{Fault, Slot};
+use crate::fault::Fault;
 use crate::kernel::{Kernel, LinkState, Protocol};
 use crate::system::NetlinkSocket;
 
@@ -84,14 +84,6 @@ pub fn write_item<'b>(
         }
         Item::Peer(_) => Ok(&[]),
     }
-}
-
-/// The name of an interface.
-///
-/// # Errors
-/// [`Code::Config`].
-pub fn parse_name(slot: &Slot, name: &str) -> Result<IfName, Fault> {
-    name.parse().map_err(|_| slot.fail(Code::Config, Subject::Interface, IfNameError::WORDS))
 }
 
 /// The link of that name, which has to be a WireGuard interface if there is one.

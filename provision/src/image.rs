@@ -3,6 +3,7 @@
 
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
+use proto_core::protocol::codec;
 use proto_core::protocol::config::{
     self, Checker, HostName, Interface, Item, MAX_RECORD, PrivateKey, Record,
 };
@@ -63,7 +64,7 @@ impl Image {
         let mut image = Self {
             bytes: Vec::new(),
             counts: Counts::default(),
-            interface: interface.clone(),
+            interface: *interface,
             config,
             routing,
             offsets: Vec::with_capacity(records.len()),
@@ -74,9 +75,9 @@ impl Image {
             image.count(&record);
             image.offsets.push((image.bytes.len(), place));
             let mut buf = [0; MAX_RECORD];
-            let bytes = postcard::to_slice(&record, &mut buf)
-                .map_err(|_| ImageError(config::ConfigError::Record))?;
-            image.bytes.extend_from_slice(bytes);
+            let len = codec::write_record(&record, &mut buf)
+                .ok_or(ImageError(config::ConfigError::Record))?;
+            image.bytes.extend_from_slice(buf.get(..len).unwrap_or_default());
         }
         checker.finish().map_err(ImageError)?;
         Ok(image)
@@ -120,7 +121,7 @@ impl Image {
         let peer = |key: &PublicKey| config.peers.iter().find(|peer| peer.public_key.value == *key);
         let whole = |key: &PublicKey| peer(key).map(|peer| &peer.public_key.place);
         match subject {
-            Subject::None | Subject::Interface => None,
+            Subject::None | Subject::Interface | Subject::Unknown(_) => None,
             Subject::PrivateKey => at(config.private_key.as_ref()),
             Subject::ListenPort => at(config.listen_port.as_ref()),
             Subject::Fwmark => at(config.fwmark.as_ref()).or(self.rule_place()),
@@ -162,7 +163,7 @@ fn records(
     routing: &routes::Routing,
 ) -> Result<Vec<(Record, Option<Place>)>, ImageError> {
     let interface = Interface {
-        name: name.clone(),
+        name: *name,
         private_key: config.private_key.as_ref().map_or(PrivateKey::None, |at| at.value.clone()),
         // wg(8) takes 0 for "any"; to the router that is a port it does not have to change.
         listen_port: config.listen_port.as_ref().map(|at| at.value).filter(|&port| port != 0),

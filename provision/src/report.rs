@@ -33,7 +33,7 @@
 //!
 //! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's clock),
 //! `public_key` and `by` (whose key and name), `act` (`pushed`, `rolled_back` or `removed`), `rolled_back_to`,
-//! `length`, `damaged`.
+//! `length`, `damaged`, `digest` (of the image as it was pushed, in hexadecimal).
 //!
 //! `number` is the one in the history, `stored` whether anything was written, `confirmed` whether this command
 //! confirmed it, `confirm_within` the seconds that are left to do it by hand, 0 when it need not be.

@@ -23,6 +23,9 @@ pub struct Shown {
     routes: Vec<RouteJson>,
     rules: Vec<RuleJson>,
     peers: Vec<Peer>,
+    /// Kinds of records that this version does not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_records: Vec<u8>,
     #[serde(skip)]
     lines: Vec<(&'static str, String)>,
 }
@@ -98,6 +101,7 @@ impl Shown {
             routes: Vec::new(),
             rules: Vec::new(),
             peers: Vec::new(),
+            unknown_records: Vec::new(),
             lines: Vec::new(),
         };
         for record in rest {
@@ -144,6 +148,14 @@ impl Shown {
                 persistent_keepalive: *persistent_keepalive,
             }),
             Running::AllowedIp(net) => self.peers.last_mut()?.allowed_ips.push(net.to_string()),
+            Running::Unknown(kind) => {
+                if !self.unknown_records.contains(kind) {
+                    let what =
+                        format!("a record of kind {kind}, which is newer than this postwire");
+                    self.lines.push(("unknown", what));
+                    self.unknown_records.push(*kind);
+                }
+            }
         }
         Some(())
     }

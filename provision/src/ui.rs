@@ -49,6 +49,7 @@ impl Step {
             Self::Phase(Phase::Comparing) => "comparing",
             Self::Phase(Phase::Applying) => "applying",
             Self::Phase(Phase::Verifying) => "verifying",
+            Self::Phase(Phase::Unknown(_)) => "working",
         }
     }
 

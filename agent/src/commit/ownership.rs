@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::{self, Rule as KernelRule};
 use proto_core::protocol::config::{Item, Route, Rule};
-use proto_core::protocol::message::{Code, Failure, State, cut};
+use proto_core::protocol::message::{Code, Failure, State};
 use proto_core::protocol::report::Act;
 
 use super::tests::{Config, Router, net, rule, silent};
@@ -83,7 +83,7 @@ fn split_tunnel(mark: u32, n: u8) -> Config {
 fn removed(router: &Router, name: &str) -> Result<Done, Failure> {
     router.with(|agent| {
         let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-        let done = agent.remove(&cut(name), &change, &mut silent);
+        let done = agent.remove(&name.parse().unwrap(), &change, &mut silent);
         done.map_err(|fault| agent.slot.take(fault))
     })
 }

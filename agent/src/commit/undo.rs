@@ -20,7 +20,7 @@ use crate::restore::{self, Restore};
 use crate::snapshot::{self, Parts};
 use crate::store::Head;
 use crate::system::{Disk, Files, Machine, NetlinkSocket};
-use crate::walk::{parse_name, wireguard_link};
+use crate::walk::wireguard_link;
 
 /// How often going back is tried before it is said to have failed.
 const ATTEMPTS: u32 = 3;
@@ -64,7 +64,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             Ok(())
         };
         let mut taken = || {
-            let name = parse_name(slot, &next.interface)?;
+            let name = next.interface;
             let link = wireguard_link(kernel, name)?;
             let mut counted = RecordWriter::new(slot, None, 0)?;
             rules(true, &mut counted)?;
@@ -125,7 +125,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     fn go_back_once(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
         let (head, mut image) = self.snapshots.open_next()?;
         let Self { slot, kernel, files, set, .. } = self;
-        let name = parse_name(slot, &head.interface)?;
+        let name = head.interface;
         if !head.existed {
             let mut extras = Extras::new(slot, &mut files.extras);
             let found = remove::find(kernel, &mut extras, name, &mut |take| {
@@ -194,7 +194,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let parts = Parts::find(self.slot, &mut image, head.span(), head.added)?;
         let mut target = self.snapshot(&head, parts);
         self.compare(&mut image, &mut target, Purpose::Undo, working)?;
-        let name = parse_name(self.slot, &head.interface)?;
+        let name = head.interface;
         let hanging = if target.plan.summary.created {
             0
         } else {

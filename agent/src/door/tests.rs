@@ -210,7 +210,8 @@ fn an_owner_is_answered_on_both_wires() {
     Router::owned_by(&anne).agent(|agent, _| {
         for source in [UDP, Source::SERIAL] {
             let mut channel = anne.open(agent, &source).unwrap();
-            let answer = anne.ask(agent, &mut channel, &source, Ask::Hello { min: 1, max: 1 });
+            let answer =
+                anne.ask(agent, &mut channel, &source, Ask::Hello { min: 1, max: 1, features: 0 });
             assert!(matches!(answer, Some(Answer::Hello(_))), "{answer:?}");
         }
     });
@@ -226,7 +227,8 @@ fn strangers_hear_nothing() {
             let len = seek(&[3; 16], None, &mut packet).unwrap();
             assert_eq!(reply(agent, &packet[..len], &source), None, "somebody owns it");
             let mut plain = [0; MAX_PACKET];
-            let request = Request { client: [9; 8], id: 1, ask: Ask::Hello { min: 1, max: 1 } };
+            let request =
+                Request { client: [9; 8], id: 1, ask: Ask::Hello { min: 1, max: 1, features: 0 } };
             let len = envelope::write(HELLO_VERSION, &request, &mut plain).unwrap();
             assert_eq!(reply(agent, &plain[..len], &source), None, "outside of a session");
             for kind in 0..=255 {
@@ -383,10 +385,10 @@ fn a_router_that_nobody_owns_is_claimed_over_serial() {
             |agent: &mut Agent<'_>, ask| code(anne.ask(agent, &mut channel, &Source::SERIAL, ask));
         assert_eq!(ask(agent, Ask::Owners), Some(Code::Unclaimed));
         assert_eq!(
-            ask(agent, Ask::Remove { interface: "wg0".try_into().unwrap() }),
+            ask(agent, Ask::Remove { interface: "wg0".try_into().unwrap(), confirm_within: 0 }),
             Some(Code::Unclaimed)
         );
-        assert_eq!(ask(agent, Ask::Hello { min: 1, max: 1 }), None);
+        assert_eq!(ask(agent, Ask::Hello { min: 1, max: 1, features: 0 }), None);
         assert_eq!(ask(agent, claim(None)), None);
         assert_eq!(ask(agent, Ask::Owners), None, "an owner at once");
         assert_eq!(ask(agent, claim(None)), Some(Code::Claimed));

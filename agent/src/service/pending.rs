@@ -39,10 +39,11 @@ impl Pending {
 
     pub(super) fn shown(&self, now: u64) -> message::Pending {
         message::Pending {
-            interface: copy(&self.head.interface),
+            interface: self.head.interface,
             number: self.head.number,
             by: copy(&self.head.by),
             seconds: self.seconds(now),
+            digest: self.head.digest,
         }
     }
 }
@@ -81,7 +82,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return Err(self.slot.fail(Code::NotFresh, Subject::None, text));
         }
         self.committer.confirm(&pending.head)?;
-        let (interface, number) = (copy(&pending.head.interface), pending.head.number);
+        let (interface, number) = (pending.head.interface, pending.head.number);
         self.pending = None;
         let from = turn.outlet.from();
         let machine = self.committer.machine;
@@ -92,7 +93,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     pub(super) fn revert(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let Some(pending) = &self.pending else { return Err(self.not_pending()) };
-        let interface = copy(&pending.head.interface);
+        let interface = pending.head.interface;
         self.committer.revert(&mut |_, _, _| {})?;
         self.pending = None;
         self.look_up(&interface, false);
@@ -177,7 +178,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     machine.log(format_args!(
                         "{interface}: nobody confirmed the change; took it back"
                     ));
-                    let interface = copy(interface);
+                    let interface = *interface;
                     self.pending = None;
                     self.look_up(&interface, false);
                 }

@@ -140,7 +140,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if !stage.is_complete() {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
-        Ok((copy(&stage.announced.interface), Span { from: 0, end: stage.announced.length }))
+        Ok((stage.announced.interface, Span { from: 0, end: stage.announced.length }))
     }
 
     /// Fails unless what arrived is what was announced.
@@ -242,7 +242,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 let state = match failure.state {
                     State::Unchanged => "nothing was changed",
                     State::Undone => "what was changed is changed back",
-                    State::Partly => "some of it was changed",
+                    State::Partly | State::Unknown(_) => "some of it was changed",
                 };
                 let Failure { subject, text, .. } = &failure;
                 let colon = if *subject == Subject::None { "" } else { ": " };

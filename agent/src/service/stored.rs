@@ -1,7 +1,7 @@
 //! What is stored: its history, whether it runs, and making it run again.
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::{Code, Name, OwnerName, Subject, copy};
+use proto_core::protocol::message::{Code, Name, OwnerName, Subject};
 use proto_core::protocol::report::{Act, Stored};
 
 use super::push::{beat, planned};
@@ -23,15 +23,15 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let slot = self.slot;
         let store = &mut self.committer.store;
         let mut report = RecordWriter::new(slot, Some(&mut self.committer.files.report), 0)?;
-        let mut last = Name::new();
+        let mut before = None;
         loop {
-            let next = match interface {
-                Some(interface) if last.is_empty() => Some(copy(interface)),
-                Some(_) => None,
-                None => store.interface_after(&last)?,
+            let next = match (interface, before) {
+                (Some(interface), None) => Some(*interface),
+                (Some(_), Some(_)) => None,
+                (None, before) => store.interface_after(before.as_ref())?,
             };
-            let Some(next) = next else { break };
-            last = next;
+            let Some(last) = next else { break };
+            before = next;
             let mut below = u32::MAX;
             while let Some(number) = store.newest(&last, below)? {
                 below = number;
@@ -76,11 +76,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
         interface: &Name,
+        confirm_within: u16,
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
+        self.check_confirm(confirm_within)?;
         self.check_free(turn.client)?;
         let stored = self.stored(interface)?;
-        self.run(turn, visitor, interface, stored, &Change::REPAIR, 0)
+        let change = Change { confirm: confirm_within > 0, ..Change::REPAIR };
+        self.run(turn, visitor, interface, stored, &change, confirm_within)
     }
 
     /// Makes what is stored run, and answers.
@@ -121,18 +124,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.allowed(interface)?;
         self.check_confirm(confirm_within)?;
         self.check_free(turn.client)?;
-        let number = match number {
-            0 => {
-                let (newest, _) =
-                    self.committer.newest_whole(interface)?.ok_or_else(|| self.not_stored())?;
-                let before = self.committer.store.newest(interface, newest.number)?;
-                before.ok_or_else(|| {
-                    let text = "there is no stored configuration before this one";
-                    self.slot.fail(Code::NotStored, Subject::Interface, text)
-                })?
-            }
-            number => number,
-        };
         let stored = self.committer.store.open(interface, number)?;
         let change = visitor.change(Act::RolledBack { number }, confirm_within);
         self.run(turn, visitor, interface, stored, &change, confirm_within)
@@ -143,10 +134,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
         interface: &Name,
+        confirm_within: u16,
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
+        self.check_confirm(confirm_within)?;
         self.check_free(turn.client)?;
-        let change = visitor.change(Act::Removed, 0);
+        let change = visitor.change(Act::Removed, confirm_within);
         let done = {
             let mut working = beat(self.committer.machine, turn);
             self.committer.remove(interface, &change, &mut working)
@@ -154,14 +147,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if done.is_ok() {
             self.hosts.forget(interface);
         }
-        self.answer_change(turn, visitor, interface, done, 0)
+        self.answer_change(turn, visitor, interface, done, confirm_within)
     }
 }
 
 /// What can be said of a stored configuration that cannot be read.
 fn damaged(interface: &Name, number: u32) -> Stored {
     Stored {
-        interface: copy(interface),
+        interface: *interface,
         number,
         time: 0,
         key: PublicKey([0; 32]),
@@ -169,5 +162,6 @@ fn damaged(interface: &Name, number: u32) -> Stored {
         act: Act::Pushed,
         length: 0,
         damaged: true,
+        digest: [0; 32],
     }
 }

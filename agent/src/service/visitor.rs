@@ -83,7 +83,7 @@ impl Visitor<'_, '_> {
             );
         let (may, code, text) = match self.standing {
             Standing::Owner(Role::Admin) => return Ok(()),
-            Standing::Owner(Role::ReadOnly) => {
+            Standing::Owner(Role::ReadOnly | Role::Unknown(_)) => {
                 (looking, Code::Forbidden, "your key may look at this router but not change it")
             }
             Standing::Candidate | Standing::Stranger => {

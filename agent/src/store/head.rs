@@ -16,10 +16,6 @@ const PAYLOAD: usize = 1 + 4 + 4 + 8 + 32 + 4 + 32 + 16 + 1 + 4 + 1 + 15 + 1 + 3
 /// Bytes of a head; the image is behind it.
 pub(super) const HEAD: usize = file_len(PAYLOAD);
 
-const PUSHED: u8 = 0;
-const ROLLED_BACK: u8 = 1;
-const REMOVED: u8 = 2;
-
 const EXISTED: u8 = 1;
 const UP: u8 = 2;
 
@@ -103,11 +99,7 @@ impl Head {
     }
 
     fn write(&self, out: &mut [u8]) {
-        let (act, origin) = match self.act {
-            Act::Pushed => (PUSHED, 0),
-            Act::RolledBack { number } => (ROLLED_BACK, number),
-            Act::Removed => (REMOVED, 0),
-        };
+        let (act, origin) = self.act.numbers();
         let flag = |set, bit| if set { bit } else { 0 };
         let flags = flag(self.existed, EXISTED) | flag(self.up, UP);
         let mut at = 0;
@@ -137,14 +129,12 @@ impl Head {
         let (digest, boot) = (*take(&mut rest)?, *take(&mut rest)?);
         let [flags] = *take(&mut rest)?;
         let added = u32::from_le_bytes(*take(&mut rest)?);
-        let interface = cut(text(&mut rest, 15)?);
+        let interface = text(&mut rest, 15)?.parse().ok()?;
         let by = cut(text(&mut rest, 31)?);
-        let act = match act {
-            PUSHED => Act::Pushed,
-            ROLLED_BACK => Act::RolledBack { number: origin },
-            REMOVED => Act::Removed,
-            _ => return None,
-        };
+        let act = Act::from_numbers(act, origin);
+        if matches!(act, Act::Unknown(..)) {
+            return None;
+        }
         let (existed, up) = (flags & EXISTED != 0, flags & UP != 0);
         rest.is_empty().then_some(Self {
             interface,
@@ -166,7 +156,7 @@ impl Head {
     #[must_use]
     pub fn shown(&self, damaged: bool) -> Stored {
         Stored {
-            interface: copy(&self.interface),
+            interface: self.interface,
             number: self.number,
             time: self.time,
             key: self.key,
@@ -174,6 +164,7 @@ impl Head {
             act: self.act,
             length: self.length,
             damaged,
+            digest: self.digest,
         }
     }
 }

@@ -11,7 +11,7 @@ use proto_core::protocol::message::cut;
 use proto_core::protocol::report::Act;
 
 fn head(number: u32) -> Head {
-    let head = Head::new(cut("wg.0"), number, Act::RolledBack { number: 7 });
+    let head = Head::new("wg.0".parse().unwrap(), number, Act::RolledBack { number: 7 });
     Head { time: 1 << 40, key: PublicKey([9; 32]), by: cut("Änne"), added: 5, up: true, ..head }
 }
 
@@ -24,7 +24,7 @@ fn write(
 ) -> Result<(u32, Digest), Fault> {
     let mut writer = RecordWriter::new(slot, Some(file), from)?;
     writer.record(&Record::Interface(Interface {
-        name: cut("wg.0"),
+        name: "wg.0".parse().unwrap(),
         private_key: PrivateKey::None,
         listen_port: None,
         fwmark: number,
@@ -194,10 +194,9 @@ fn another_format_is_told_apart() {
 
 #[test]
 fn names_of_files_are_those_of_interfaces_and_numbers() {
-    let parsed =
-        |name: &CStr| FileName::parse(name).map(|(name, number)| (name.to_owned(), number));
-    assert_eq!(parsed(c"wg0.1"), Some(("wg0".into(), 1)));
-    assert_eq!(parsed(c"a.b.4294967295"), Some(("a.b".into(), u32::MAX)));
+    let parsed = |name: &CStr| FileName::parse(name);
+    assert_eq!(parsed(c"wg0.1"), Some(("wg0".parse().unwrap(), 1)));
+    assert_eq!(parsed(c"a.b.4294967295"), Some(("a.b".parse().unwrap(), u32::MAX)));
     for name in
         [c"next", c"owners", c"wg0", c"wg0.", c"wg0.01", c".1", c"wg0.1x", c"wg0.4294967296"]
     {
@@ -214,8 +213,8 @@ fn only_the_last_few_are_kept() {
         store(&mut disk, number).unwrap();
     }
     assert_eq!(cellar.names(), ["wg.0.10", "wg.0.11", "wg.0.12", "wg.0.8", "wg.0.9"]);
-    assert_eq!(disk.interface_after("").unwrap().unwrap(), "wg.0");
-    assert_eq!(disk.interface_after("wg.0").unwrap(), None);
+    assert_eq!(disk.interface_after(None).unwrap().unwrap(), "wg.0");
+    assert_eq!(disk.interface_after(Some(&"wg.0".parse().unwrap())).unwrap(), None);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use std::ffi::CString;
 use std::rc::Rc;
 
 use proto_core::netlink::Errno;
+use proto_core::protocol::codec;
+use proto_core::protocol::config::{MAX_RECORD, Record};
 use proto_core::protocol::message::{Status, cut};
 
 use crate::commit::Committer;
@@ -25,6 +27,13 @@ use crate::kernel::{Buffers, Kernel, SET};
 use crate::options::Policy;
 use crate::service::{Outlet, SCRATCH, Service};
 use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
+
+/// The bytes of a record as an image has them.
+pub(crate) fn record_bytes(record: &Record) -> Vec<u8> {
+    let mut buf = [0; MAX_RECORD];
+    let len = codec::write_record(record, &mut buf).unwrap();
+    buf[..len].to_vec()
+}
 
 /// A file in memory. Clones are the same file.
 #[derive(Clone, Debug, Default)]

@@ -116,6 +116,7 @@ impl Router for Liar {
                         agent: Default::default(),
                         max_data: 1,
                         in_flight: stage,
+                        features: stage,
                     }),
                 },
             ));

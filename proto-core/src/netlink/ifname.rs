@@ -1,7 +1,11 @@
 //! The name of a network interface.
 
 use core::fmt;
+use core::ops::Deref;
 use core::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 use super::text::Text;
 
@@ -58,9 +62,71 @@ const fn refused(byte: u8) -> bool {
     matches!(byte, 0 | b'%' | b'/' | b':' | b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
+impl Default for IfName {
+    /// The loopback interface, for a name that is not known yet.
+    fn default() -> Self {
+        Self(Text::cut("lo"))
+    }
+}
+
+impl Deref for IfName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for IfName {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for IfName {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl TryFrom<&str> for IfName {
+    type Error = IfNameError;
+
+    fn try_from(s: &str) -> Result<Self, IfNameError> {
+        s.parse()
+    }
+}
+
+impl Serialize for IfName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IfName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = IfName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an interface")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<IfName, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
 impl FromStr for IfName {
     type Err = IfNameError;
 
+    #[cfg_attr(feature = "small", inline(never))]
     fn from_str(s: &str) -> Result<Self, IfNameError> {
         let length = 1..=IFNAME_MAX;
         if !length.contains(&s.len()) || matches!(s, "." | "..") || s.bytes().any(refused) {
@@ -101,6 +167,8 @@ mod tests {
             "a\nb",
             "a:1",
             "a\0b",
+            "wg%d",
+            "%",
             "sixteen bytes ok",
             "\u{e0}",
         ] {

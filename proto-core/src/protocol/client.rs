@@ -52,6 +52,8 @@ pub enum ClientError {
     Unexpected,
     /// The router lost the stage or the file too often.
     Restarts,
+    /// The router answered in a way that this client does not know: the router is newer.
+    NotUnderstood,
     /// The request does not fit a packet.
     TooLong,
     /// The router's public key has small order, or the client's private key is zero.
@@ -148,12 +150,18 @@ impl Caller {
         envelope::write(version, &request, buf).map_err(|_| ClientError::TooLong)
     }
 
-    /// Reads a packet as a reply to this client. `None` for anything else.
+    /// Reads a packet as a reply to this client. `None` for anything else. An answer to this client that cannot be
+    /// read is [`Answer::Unknown`], and bytes behind an answer are passed over: a router of tomorrow may say more.
     #[must_use]
     pub fn reply<'p>(&self, packet: &'p [u8]) -> Option<Reply<'p>> {
         let known = |version| HELLO_REPLY_VERSIONS.contains(&version);
-        let (_, reply): (u8, Reply<'p>) = envelope::read(packet, known).ok()?;
-        (reply.client == self.client).then_some(reply)
+        let (_, body) = envelope::open(envelope::REPLY, packet, known).ok()?;
+        let ((client, id), rest) = postcard::take_from_bytes::<(ClientId, u32)>(body).ok()?;
+        if client != self.client {
+            return None;
+        }
+        let answer = postcard::take_from_bytes(rest).map_or(Answer::Unknown, |(answer, _)| answer);
+        Some(Reply { client, id, answer })
     }
 
     /// After how many milliseconds to send again what was sent `tries` times after the first, whose
@@ -311,6 +319,10 @@ impl Call {
             Answer::Failed(failure) => {
                 self.over = true;
                 Err(ClientError::Failed(failure))
+            }
+            Answer::Unknown => {
+                self.over = true;
+                Err(ClientError::NotUnderstood)
             }
             answer => {
                 self.over = true;
@@ -479,6 +491,7 @@ impl<'i> Upload<'i> {
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
+            Answer::Unknown => Err(ClientError::NotUnderstood),
             _ => Ok(()),
         }
     }
@@ -563,6 +576,7 @@ impl<'f> Download<'f> {
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
+            Answer::Unknown => Err(ClientError::NotUnderstood),
             _ => Ok(()),
         }
     }

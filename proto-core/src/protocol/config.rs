@@ -1,6 +1,6 @@
 //! The configuration image: what a push carries, and what the agent stages.
 //!
-//! An image is a row of postcard [`Record`]s and nothing else:
+//! An image is a row of postcard [`Record`]s, each with its length in front ([`super::sized`]), and nothing else:
 //!
 //! 1. one [`Record::Interface`],
 //! 2. its addresses, then its routes, then its rules, each in the order of their [`ItemKey`]s,
@@ -16,13 +16,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
+use super::codec::Misread;
 use super::message::Name;
 use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::{IfName, IfNameError};
 
-/// The most bytes of one encoded record. `tests` hold the longest of each kind against it.
-pub const MAX_RECORD: usize = 264;
+/// The most bytes of one encoded record with its length. `tests` hold the longest of each kind against it.
+pub const MAX_RECORD: usize = 266;
 
 /// A host name, at most 253 bytes (RFC 1035, 2.3.4, without the last dot).
 pub type HostName = String<253>;
@@ -340,11 +341,28 @@ impl Rule {
     }
 }
 
+impl From<Misread> for ConfigError {
+    fn from(misread: Misread) -> Self {
+        match misread {
+            Misread::Field("record") => Self::Record,
+            Misread::Field(field) => Self::Field(field),
+            Misread::Unknown(kind) => Self::Kind(kind),
+            Misread::Trailing => Self::Longer,
+        }
+    }
+}
+
 /// What is wrong with an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConfigError {
     /// A record does not decode, or the image ends inside one.
     Record,
+    /// A field of a record cannot be what it is: its name.
+    Field(&'static str),
+    /// A kind of record that is not known: its number.
+    Kind(u32),
+    /// A record has more fields than are known.
+    Longer,
     /// The image does not begin with the interface, or has a second one.
     Interface,
     /// An allowed IP stands before the first peer.
@@ -357,7 +375,7 @@ pub enum ConfigError {
     Prefix,
     /// Bits after the prefix where there may be none.
     HostBits,
-    /// An interface name that Linux does not take.
+    /// An interface name that no image may have.
     Name,
     /// An IPv6 route with the default metric written out.
     Metric,
@@ -370,7 +388,17 @@ pub enum ConfigError {
 impl core::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Record => "the image holds a record that is cut off or unknown",
+            Self::Record => "the image holds a record that is cut off",
+            Self::Field(field) => {
+                return write!(f, "the image holds a record whose `{field}` cannot be read");
+            }
+            Self::Kind(kind) => {
+                return write!(
+                    f,
+                    "the image holds a record of kind {kind}, which this agent does not know: update it"
+                );
+            }
+            Self::Longer => "the image holds a record with more in it than this agent knows: update it",
             Self::Interface => "the image does not begin with its one interface",
             Self::Stray => "an allowed IP without a peer",
             Self::Order => "the items of the image are not in order",
@@ -427,9 +455,9 @@ impl Checker {
             Record::Interface(interface) => {
                 self.started = true;
                 // The kernel may have an interface that no image could name.
-                let name = &interface.name;
-                let name = if self.any_order { name.parse() } else { IfName::plain(name) };
-                name.map_err(|_| ConfigError::Name)?;
+                if !self.any_order && IfName::plain(&interface.name).is_err() {
+                    return Err(ConfigError::Name);
+                }
                 // A running interface may have any.
                 if !self.any_order && !(68..=65_535).contains(&interface.mtu) {
                     return Err(ConfigError::Mtu);

@@ -25,14 +25,18 @@ pub const REPLY: u8 = 2;
 pub trait Packed {
     /// The kind.
     const KIND: u8;
+    /// Whether bytes behind the message are passed over: a router of tomorrow may say more.
+    const OPEN: bool;
 }
 
 impl Packed for Request<'_> {
     const KIND: u8 = REQUEST;
+    const OPEN: bool = false;
 }
 
 impl Packed for Reply<'_> {
     const KIND: u8 = REPLY;
+    const OPEN: bool = true;
 }
 
 /// The version number a hello travels under, whatever versions the two sides speak.
@@ -85,7 +89,8 @@ pub fn open(
     }
 }
 
-/// Reads the version and the message of a packet. Bytes after the message are an error.
+/// Reads the version and the message of a packet. Bytes behind a request are an error, those behind a reply are
+/// passed over.
 ///
 /// `known` says which versions the reader takes.
 ///
@@ -97,7 +102,7 @@ pub fn read<'p, M: Deserialize<'p> + Packed>(
 ) -> Result<(u8, M), EnvelopeError> {
     let (version, body) = open(M::KIND, packet, known)?;
     match postcard::take_from_bytes(body) {
-        Ok((message, [])) => Ok((version, message)),
+        Ok((message, rest)) if M::OPEN || rest.is_empty() => Ok((version, message)),
         _ => Err(EnvelopeError::Malformed),
     }
 }

@@ -5,9 +5,8 @@
 //! does a repeated request once and answers it from memory.
 //!
 //! The layout is postcard (<https://postcard.jamesmunns.com/wire-format>): integers are varints,
-//! enums start with the number of their variant, byte arrays stand as they are. Append only.
-
-use core::fmt;
+//! enums start with the number of their variant, byte arrays stand as they are. A reply may have bytes behind
+//! what its reader knows; a request may not. Append only.
 
 use heapless::String;
 use heapless::string::StringView;
@@ -15,24 +14,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Digest;
 use super::window::Arrived;
-use crate::ip::IpNet;
 use crate::key::PublicKey;
+use crate::netlink::IfName;
 use crate::text::prefix;
+
+pub use super::failure::{Failure, MAX_TEXT, Subject};
+pub use super::numbers::{Code, Phase, Role, State};
 
 /// Who asks: eight random bytes that a client chooses when it starts.
 pub type ClientId = [u8; 8];
 
-/// An interface name, at most 15 bytes (`IFNAMSIZ` - 1).
-pub type Name = String<15>;
+/// The name of an interface. A message with anything else in its place is not read.
+pub type Name = IfName;
 
 /// What an owner is called, for people: at most 31 bytes.
 pub type OwnerName = String<31>;
 
 /// The most owners a router has.
 pub const MAX_OWNERS: usize = 16;
-
-/// The longest text of a failure in bytes. Longer ones are cut.
-pub const MAX_TEXT: usize = 240;
 
 /// A request with its sender.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -56,6 +55,8 @@ pub enum Ask<'a> {
         min: u8,
         /// The highest version the client speaks.
         max: u8,
+        /// What the client can do besides, as bits; none has a meaning yet.
+        features: u32,
     },
     /// How is the router? Answered with [`Answer::Status`].
     Status,
@@ -125,6 +126,8 @@ pub enum Ask<'a> {
     Remove {
         /// Which interface.
         interface: Name,
+        /// As in [`Ask::Commit`].
+        confirm_within: u16,
     },
     /// This router, which nobody owns, is mine: whose key the session was opened with becomes its
     /// first owner, an admin. Answered with [`Answer::Owned`].
@@ -171,12 +174,14 @@ pub enum Ask<'a> {
     Repair {
         /// Which interface.
         interface: Name,
+        /// As in [`Ask::Commit`].
+        confirm_within: u16,
     },
     /// Make an earlier configuration the one that runs and is stored. Answered with [`Answer::Applied`].
     Rollback {
         /// Which interface.
         interface: Name,
-        /// Its number in the history; 0 for the one before the newest.
+        /// Its number in the history, from 1.
         number: u32,
         /// As in [`Ask::Commit`].
         confirm_within: u16,
@@ -263,6 +268,9 @@ pub enum Answer<'a> {
         /// Which interface.
         interface: Name,
     },
+    /// An answer that this version does not know.
+    #[serde(skip)]
+    Unknown,
 }
 
 /// What a change came to.
@@ -289,15 +297,6 @@ pub struct Owner {
     pub name: OwnerName,
 }
 
-/// What an owner may do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Look, and change nothing: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read` and `Owners`.
-    ReadOnly,
-}
-
 /// What the router says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
@@ -309,6 +308,8 @@ pub struct Hello {
     pub max_data: u16,
     /// The most bytes of pieces that may be under way unanswered on this transport.
     pub in_flight: u32,
+    /// What the router can do besides, as bits; none has a meaning yet.
+    pub features: u32,
 }
 
 /// How the router is.
@@ -344,6 +345,19 @@ pub struct Status {
     pub unresolved: u32,
     /// What is wrong with the storage or with what was stored, in words; empty when all is well.
     pub trouble: String<MAX_TEXT>,
+    /// How many WireGuard interfaces there are, also those that do not fit the list.
+    pub links: u32,
+    /// The longest turn of the agent's loop since it started.
+    pub longest_turn: Turn,
+}
+
+/// One turn of the agent's loop.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Turn {
+    /// How long it took in milliseconds.
+    pub millis: u32,
+    /// What the agent did, in a word.
+    pub what: String<16>,
 }
 
 /// A change that waits to be confirmed.
@@ -357,19 +371,8 @@ pub struct Pending {
     pub by: OwnerName,
     /// Seconds until it is taken back.
     pub seconds: u16,
-}
-
-/// What a commit takes its time with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Phase {
-    /// Reading the image: records.
-    Checking,
-    /// Reading the kernel: peers.
-    Comparing,
-    /// Changing the kernel: items.
-    Applying,
-    /// Reading the kernel back: peers.
-    Verifying,
+    /// The digest of the image as it was pushed; that of no bytes for a removal.
+    pub digest: Digest,
 }
 
 /// How many of one kind of thing change.
@@ -453,35 +456,6 @@ pub mod peer {
     pub const ALLOWED_IPS: u8 = 8;
 }
 
-/// Why something failed: what kind of failure, of what, in whose words.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// The kind.
-    pub code: Code,
-    /// What it is about.
-    pub subject: Subject,
-    /// The kernel's errno in the router's own numbering, or 0.
-    pub errno: u16,
-    /// Words for a person: the kernel's own where it had some.
-    pub text: String<MAX_TEXT>,
-    /// What became of the running configuration.
-    pub state: State,
-}
-
-impl Failure {
-    /// A failure before anything was changed, about nothing in particular.
-    #[must_use]
-    pub fn new(code: Code, text: &str) -> Self {
-        Self { code, subject: Subject::None, errno: 0, text: cut(text), state: State::Unchanged }
-    }
-
-    /// The same failure about `subject`.
-    #[must_use]
-    pub fn about(self, subject: Subject) -> Self {
-        Self { subject, ..self }
-    }
-}
-
 /// As much of `text` as fits a failure, cut between characters.
 #[must_use]
 pub fn cut<const N: usize>(text: &str) -> String<N> {
@@ -501,142 +475,4 @@ pub fn copy<const N: usize>(text: &String<N>) -> String<N> {
 fn fill(out: &mut StringView, text: &str) {
     // It was cut so that it fits.
     let _ = out.push_str(prefix(text, out.capacity()));
-}
-
-/// The kinds of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Code {
-    /// No version in common. `text` says which ones the router speaks.
-    Version,
-    /// The packet was whole but its message was not understood.
-    Malformed,
-    /// Somebody else is at it.
-    Busy,
-    /// There is no such stage or file (any more): start again.
-    Gone,
-    /// Pieces are missing.
-    Incomplete,
-    /// The pieces together do not have the digest that was announced.
-    Digest,
-    /// The image is not a valid configuration.
-    Config,
-    /// The agent may not touch this interface.
-    NotAllowed,
-    /// This kernel has no WireGuard.
-    NoWireGuard,
-    /// There is an interface of that name, and it is not a WireGuard interface.
-    WrongKind,
-    /// There is no interface of that name.
-    NoInterface,
-    /// The agent lacks the rights (`CAP_NET_ADMIN`).
-    Permission,
-    /// The kernel refused.
-    Kernel,
-    /// The kernel took everything and yet has something else.
-    Verify,
-    /// The router could not keep the stage.
-    Storage,
-    /// The kernel's tables kept changing while they were read.
-    Unsteady,
-    /// The role of whose session it is does not allow it.
-    Forbidden,
-    /// Nobody owns this router yet: claim it first.
-    Unclaimed,
-    /// Somebody owns this router already.
-    Claimed,
-    /// There would be no admin left.
-    LastAdmin,
-    /// There is no room for one more.
-    Full,
-    /// There is no such owner.
-    NoOwner,
-    /// The secret of the label is wrong, spent, or there is none.
-    Proof,
-    /// Nothing waits to be confirmed.
-    NotPending,
-    /// The session is as old as the change: only a new one shows that the router can still be reached.
-    NotFresh,
-    /// Nothing of that interface or number is stored.
-    NotStored,
-    /// What is stored is damaged.
-    Damaged,
-}
-
-/// What a failure is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Subject {
-    /// Nothing in particular.
-    None,
-    /// The interface itself.
-    Interface,
-    /// The device's private key.
-    PrivateKey,
-    /// The device's port.
-    ListenPort,
-    /// The device's mark.
-    Fwmark,
-    /// The MTU.
-    Mtu,
-    /// An address of the interface.
-    Address(IpNet),
-    /// A route to a network.
-    Route(IpNet),
-    /// A policy rule.
-    Rule,
-    /// A peer.
-    Peer(PublicKey),
-    /// A peer's endpoint.
-    Endpoint(PublicKey),
-    /// A peer's preshared key.
-    PresharedKey(PublicKey),
-    /// A peer's keepalive interval.
-    PersistentKeepalive(PublicKey),
-    /// A peer's allowed IPs.
-    AllowedIps(PublicKey),
-    /// One allowed IP of a peer.
-    AllowedIp(PublicKey, IpNet),
-    /// A place in the image: the offset of a record in bytes.
-    Offset(u32),
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::Interface => f.write_str("interface"),
-            Self::PrivateKey => f.write_str("PrivateKey"),
-            Self::ListenPort => f.write_str("ListenPort"),
-            Self::Fwmark => f.write_str("FwMark"),
-            Self::Mtu => f.write_str("MTU"),
-            Self::Address(net) => write!(f, "Address {net}"),
-            Self::Route(net) => write!(f, "route to {net}"),
-            Self::Rule => f.write_str("policy rule"),
-            Self::Peer(key) => of_peer(f, key, ""),
-            Self::Endpoint(key) => of_peer(f, key, ": Endpoint"),
-            Self::PresharedKey(key) => of_peer(f, key, ": PresharedKey"),
-            Self::PersistentKeepalive(key) => of_peer(f, key, ": PersistentKeepalive"),
-            Self::AllowedIps(key) => of_peer(f, key, ": AllowedIPs"),
-            Self::AllowedIp(key, net) => {
-                of_peer(f, key, ": AllowedIPs ")?;
-                fmt::Display::fmt(net, f)
-            }
-            Self::Offset(at) => write!(f, "byte {at} of the image"),
-        }
-    }
-}
-
-#[cfg_attr(feature = "small", inline(never))]
-fn of_peer(f: &mut fmt::Formatter<'_>, key: &PublicKey, what: &str) -> fmt::Result {
-    write!(f, "peer {key}{what}")
-}
-
-/// What became of the running configuration when a push failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum State {
-    /// It is as it was before.
-    Unchanged,
-    /// Some of the changes were made, and could not be taken back.
-    Partly,
-    /// Some of the changes were made and are taken back: the kernel has what it had before.
-    Undone,
 }

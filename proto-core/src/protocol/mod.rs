@@ -12,6 +12,7 @@
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
+//! | [`sized`] | values with their length in front, so that readers can pass over what they do not know |
 //! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
@@ -21,7 +22,8 @@
 //! example bytes are checked by `tests/protocol_vectors.rs`.
 //!
 //! Everything in [`message`], [`config`] and [`report`] is append-only: postcard numbers enum
-//! variants by position, so a variant in the middle would change the meaning of old bytes.
+//! variants by position, so a variant in the middle would change the meaning of old bytes. What may be added
+//! within a version of the protocol, `docs/protocol.md` says.
 
 #[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
 pub mod client;
@@ -29,10 +31,13 @@ pub mod codec;
 pub mod config;
 mod digest;
 pub mod envelope;
+mod failure;
 pub mod frame;
 pub mod message;
+mod numbers;
 pub mod report;
 pub mod session;
+pub mod sized;
 pub mod window;
 
 pub use digest::{Digest, Digester, digest};

@@ -1,17 +1,28 @@
 //! What the router sends back in bulk, as a row of postcard records in a file the client reads:
 //! the running state of an interface, the changes a plan would make, or the history of what is stored.
+//! Each record has its length in front ([`super::sized`]).
 //!
 //! No record can hold a private or a preshared key.
 
+use serde::de::Deserializer;
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Route, Rule};
 use super::message::{Name, OwnerName};
+use super::{Digest, sized};
 use crate::ip::{Endpoint, IpNet};
 use crate::key::PublicKey;
 
-/// The most bytes of one encoded record.
-pub const MAX_RECORD: usize = 128;
+/// The most bytes of one encoded record, with its length.
+pub const MAX_RECORD: usize = 192;
+
+/// A record of a file, as a client reads it.
+pub trait Record: Sized {
+    /// Reads a record from its bytes, without the length. Bytes behind its fields are passed over, and a kind of
+    /// record that is not known is kept as its number. `None` for bytes that cannot be a record.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
 
 /// One piece of the running state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,6 +69,9 @@ pub enum Running {
     },
     /// An allowed IP of the last peer.
     AllowedIp(IpNet),
+    /// A kind of record that this version does not know: its number.
+    #[serde(skip)]
+    Unknown(u8),
 }
 
 /// One change that a plan would make.
@@ -116,7 +130,33 @@ pub enum Change {
         /// Which fields.
         fields: u8,
     },
+    /// A kind of change that this version does not know: its number.
+    #[serde(skip)]
+    Unknown(u8),
 }
+
+/// An enum whose unknown numbers are `Unknown`.
+macro_rules! open {
+    ($($name:ident)+) => {$(
+        impl sized::Open for $name {
+            fn unknown(number: u8) -> Self {
+                Self::Unknown(number)
+            }
+
+            fn unknown_number(&self) -> Option<u8> {
+                if let Self::Unknown(number) = self { Some(*number) } else { None }
+            }
+        }
+
+        impl Record for $name {
+            fn read(bytes: &[u8]) -> Option<Self> {
+                sized::read(bytes)
+            }
+        }
+    )+};
+}
+
+open! { Running Change }
 
 /// A configuration in the history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -132,16 +172,25 @@ pub struct Stored {
     pub key: PublicKey,
     /// What that owner was called.
     pub by: OwnerName,
-    /// How it came to be.
-    pub act: Act,
     /// The length of the image in bytes.
     pub length: u32,
     /// It is not what was written, and not used.
     pub damaged: bool,
+    /// How it came to be.
+    pub act: Act,
+    /// The digest of the image as it was pushed; that of no bytes for a removal, zeros if it is damaged.
+    pub digest: Digest,
 }
 
-/// How a stored configuration came to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+impl Record for Stored {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        postcard::take_from_bytes(bytes).ok().map(|(stored, _)| stored)
+    }
+}
+
+/// How a stored configuration came to be. On the wire a number of one byte and another of 32 bits, whatever the
+/// first: 0 pushed, 1 rolled back to the second, 2 removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
     /// It was pushed.
     Pushed,
@@ -152,11 +201,51 @@ pub enum Act {
     },
     /// The interface was removed: there is no image.
     Removed,
+    /// Something that this version does not know: both numbers.
+    Unknown(u8, u32),
+}
+
+impl Act {
+    /// The two numbers on the wire.
+    #[must_use]
+    pub const fn numbers(self) -> (u8, u32) {
+        match self {
+            Self::Pushed => (0, 0),
+            Self::RolledBack { number } => (1, number),
+            Self::Removed => (2, 0),
+            Self::Unknown(act, origin) => (act, origin),
+        }
+    }
+
+    /// What two numbers on the wire mean.
+    #[must_use]
+    pub const fn from_numbers(act: u8, origin: u32) -> Self {
+        match act {
+            0 => Self::Pushed,
+            1 => Self::RolledBack { number: origin },
+            2 => Self::Removed,
+            other => Self::Unknown(other, origin),
+        }
+    }
+}
+
+impl Serialize for Act {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.numbers().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Act {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (act, origin) = <(u8, u32)>::deserialize(deserializer)?;
+        Ok(Self::from_numbers(act, origin))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::codec;
     use crate::protocol::message::cut;
 
     #[test]
@@ -172,9 +261,9 @@ mod tests {
             tx_bytes: u64::MAX,
         };
         let mut buf = [0; MAX_RECORD];
-        assert!(postcard::to_slice(&record, &mut buf).is_ok());
+        assert!(codec::write_record(&record, &mut buf).is_some());
         let stored = Stored {
-            interface: cut("fifteen-letters"),
+            interface: "fifteen-letters".parse().unwrap(),
             number: u32::MAX,
             time: u64::MAX,
             key: PublicKey([255; 32]),
@@ -182,7 +271,8 @@ mod tests {
             act: Act::RolledBack { number: u32::MAX },
             length: u32::MAX,
             damaged: true,
+            digest: [255; 32],
         };
-        assert!(postcard::to_slice(&stored, &mut buf).is_ok());
+        assert!(codec::write_record(&stored, &mut buf).is_some());
     }
 }

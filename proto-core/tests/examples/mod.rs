@@ -11,7 +11,7 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::message::{
     Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Pending, Phase,
-    Reply, Request, Role, State, Status, Subject, Summary, device, peer,
+    Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
 };
 use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
@@ -76,7 +76,7 @@ fn other_rule() -> Rule {
 /// One request of each kind.
 pub fn requests() -> Examples<Request<'static>> {
     let asks = vec![
-        ("hello", Ask::Hello { min: 1, max: 1 }),
+        ("hello", Ask::Hello { min: 1, max: 1, features: 0 }),
         ("status", Ask::Status),
         (
             "begin",
@@ -89,7 +89,7 @@ pub fn requests() -> Examples<Request<'static>> {
         ("show", Ask::Show { interface: name() }),
         ("changes", Ask::Changes { stage: 4_660 }),
         ("read", Ask::Read { file: 4_661, offset: 500, length: 500 }),
-        ("remove", Ask::Remove { interface: name() }),
+        ("remove", Ask::Remove { interface: name(), confirm_within: 0 }),
         ("claim", Ask::Claim { name: "Ann".try_into().unwrap(), proof: Some(counting(0xa0)) }),
         ("owners", Ask::Owners),
         (
@@ -105,7 +105,7 @@ pub fn requests() -> Examples<Request<'static>> {
         ("revert", Ask::Revert),
         ("history", Ask::History { interface: Some(name()) }),
         ("drift", Ask::Drift { interface: name() }),
-        ("repair", Ask::Repair { interface: name() }),
+        ("repair", Ask::Repair { interface: name(), confirm_within: 0 }),
         ("rollback", Ask::Rollback { interface: name(), number: 5, confirm_within: 0 }),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
@@ -130,6 +130,7 @@ pub fn replies() -> Examples<Reply<'static>> {
         agent: "0.1.0".try_into().unwrap(),
         max_data: 1_152,
         in_flight: 49_152,
+        features: 0,
     };
     let status = Status {
         hostname: "gw-7".try_into().unwrap(),
@@ -149,9 +150,14 @@ pub fn replies() -> Examples<Reply<'static>> {
             number: 7,
             by: "Ann".try_into().unwrap(),
             seconds: 34,
+            digest: digest(),
         }),
         unresolved: 1,
-        trouble: "wg1: number 3 is damaged".try_into().unwrap(),
+        trouble: "wg1: stored configuration 3 is damaged; the one before it is used"
+            .try_into()
+            .unwrap(),
+        links: 2,
+        longest_turn: Turn { millis: 45, what: "Commit".try_into().unwrap() },
     };
     let failure = Failure {
         code: Code::Kernel,
@@ -192,49 +198,6 @@ pub fn replies() -> Examples<Reply<'static>> {
     (1..).zip(answers).map(number).collect()
 }
 
-/// What a `Working` can be at.
-pub fn phases() -> [Phase; 4] {
-    [Phase::Checking, Phase::Comparing, Phase::Applying, Phase::Verifying]
-}
-
-/// What an owner may do.
-pub fn roles() -> [Role; 2] {
-    [Role::Admin, Role::ReadOnly]
-}
-
-/// The kinds of failure.
-pub fn codes() -> [Code; 27] {
-    [
-        Code::Version,
-        Code::Malformed,
-        Code::Busy,
-        Code::Gone,
-        Code::Incomplete,
-        Code::Digest,
-        Code::Config,
-        Code::NotAllowed,
-        Code::NoWireGuard,
-        Code::WrongKind,
-        Code::NoInterface,
-        Code::Permission,
-        Code::Kernel,
-        Code::Verify,
-        Code::Storage,
-        Code::Unsteady,
-        Code::Forbidden,
-        Code::Unclaimed,
-        Code::Claimed,
-        Code::LastAdmin,
-        Code::Full,
-        Code::NoOwner,
-        Code::Proof,
-        Code::NotPending,
-        Code::NotFresh,
-        Code::NotStored,
-        Code::Damaged,
-    ]
-}
-
 /// What a failure can be about.
 pub fn subjects() -> [Subject; 16] {
     [
@@ -255,11 +218,6 @@ pub fn subjects() -> [Subject; 16] {
         Subject::AllowedIp(key(), net("fd00::/8")),
         Subject::Offset(300),
     ]
-}
-
-/// What a failure can have left.
-pub fn states() -> [State; 3] {
-    [State::Unchanged, State::Partly, State::Undone]
 }
 
 /// Records of an image, in an order that makes them one up to the first peer's allowed IPs.
@@ -379,8 +337,15 @@ pub fn stored() -> Examples<Stored> {
         act: Act::Pushed,
         length: 1_000,
         damaged: false,
+        digest: digest(),
     };
-    let removed = Stored { number: 6, act: Act::Removed, length: 0, ..pushed.clone() };
+    let removed = Stored {
+        number: 6,
+        act: Act::Removed,
+        length: 0,
+        digest: proto_core::protocol::digest(&[]),
+        ..pushed.clone()
+    };
     let rolled_back = Stored { number: 7, act: Act::RolledBack { number: 5 }, ..pushed.clone() };
     vec![("rolled-back", rolled_back), ("removed", removed), ("pushed", pushed)]
 }

@@ -13,20 +13,54 @@ use crate::show::{RouteJson, RuleJson, mark, route_text, rule_text};
 #[serde(tag = "change", rename_all = "snake_case")]
 pub(super) enum ChangeJson {
     Create,
-    PrivateKey { generated: bool },
-    ListenPort { from: u16, to: u16 },
-    Fwmark { from: u32, to: u32 },
-    Mtu { from: u32, to: u32 },
+    PrivateKey {
+        generated: bool,
+    },
+    ListenPort {
+        from: u16,
+        to: u16,
+    },
+    Fwmark {
+        from: u32,
+        to: u32,
+    },
+    Mtu {
+        from: u32,
+        to: u32,
+    },
     Up,
-    RemoveAddress { address: String },
-    RemoveRoute { route: RouteJson },
-    RemoveRule { rule: RuleJson },
-    RemovePeer { public_key: String },
-    AddAddress { address: String },
-    AddRoute { route: RouteJson },
-    AddRule { rule: RuleJson },
-    AddPeer { public_key: String },
-    ChangePeer { public_key: String, fields: Vec<&'static str> },
+    RemoveAddress {
+        address: String,
+    },
+    RemoveRoute {
+        route: RouteJson,
+    },
+    RemoveRule {
+        rule: RuleJson,
+    },
+    RemovePeer {
+        public_key: String,
+    },
+    AddAddress {
+        address: String,
+    },
+    AddRoute {
+        route: RouteJson,
+    },
+    AddRule {
+        rule: RuleJson,
+    },
+    AddPeer {
+        public_key: String,
+    },
+    ChangePeer {
+        public_key: String,
+        fields: Vec<&'static str>,
+    },
+    /// A kind of change that this version does not know.
+    Unknown {
+        kind: u8,
+    },
 }
 
 /// A line for each, with the end of a line before it.
@@ -75,6 +109,9 @@ fn line(change: &Change) -> String {
                 .collect();
             format!("~ peer: {public_key}: {}", names.join(", "))
         }
+        Change::Unknown(number) => {
+            format!("? a change of kind {number}, which is newer than this postwire")
+        }
     }
 }
 
@@ -102,5 +139,6 @@ fn one_json(change: &Change) -> ChangeJson {
                 .map(|(_, name, _)| *name)
                 .collect(),
         },
+        Change::Unknown(number) => ChangeJson::Unknown { kind: *number },
     }
 }

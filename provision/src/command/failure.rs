@@ -89,7 +89,7 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     let error = &mut failed.error;
     error.file = about.file.map(|file| file.source.name.clone());
     error.line = place.map(|place| place.line);
-    error.code = Some(code_name(failure.code).into());
+    error.code = Some(code_name(failure.code));
     error.subject = (failure.subject != Subject::None).then(|| failure.subject.to_string());
     error.text = Some(text);
     error.errno = (failure.errno != 0).then_some(failure.errno);
@@ -98,6 +98,7 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
         State::Unchanged => Outcome::Unchanged,
         State::Partly => Outcome::Partly,
         State::Undone => Outcome::Undone,
+        State::Unknown(_) => Outcome::Unknown,
     });
     failed
 }
@@ -117,36 +118,17 @@ fn errno_name(errno: u16, machine: &str) -> Option<&'static str> {
     if errno == 0 || (foreign && errno >= 35) { None } else { Errno(errno.into()).name() }
 }
 
-const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Version => "version",
-        Code::Malformed => "malformed",
-        Code::Busy => "busy",
-        Code::Gone => "gone",
-        Code::Incomplete => "incomplete",
-        Code::Digest => "digest",
-        Code::Config => "config",
-        Code::NotAllowed => "not_allowed",
-        Code::NoWireGuard => "no_wire_guard",
-        Code::WrongKind => "wrong_kind",
-        Code::NoInterface => "no_interface",
-        Code::Permission => "permission",
-        Code::Kernel => "kernel",
-        Code::Verify => "verify",
-        Code::Storage => "storage",
-        Code::Unsteady => "unsteady",
-        Code::Forbidden => "forbidden",
-        Code::Unclaimed => "unclaimed",
-        Code::Claimed => "claimed",
-        Code::LastAdmin => "last_admin",
-        Code::Full => "full",
-        Code::NoOwner => "no_owner",
-        Code::Proof => "proof",
-        Code::NotPending => "not_pending",
-        Code::NotFresh => "not_fresh",
-        Code::NotStored => "not_stored",
-        Code::Damaged => "damaged",
+/// The name of a code in snake case; `code_N` for a number that this version has no name for.
+fn code_name(code: Code) -> String {
+    let Some(name) = code.name() else { return format!("code_{}", code.number()) };
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
     }
+    snake
 }
 
 /// What to say when the router has no words of its own.
@@ -179,6 +161,8 @@ const fn words(code: Code) -> &'static str {
         Code::NotFresh => "the session is as old as the change it is to confirm",
         Code::NotStored => "nothing of that interface or number is stored",
         Code::Damaged => "what is stored is damaged",
+        Code::Unsupported => "the router does not know this request",
+        Code::Unknown(_) => "the router failed in a way that this postwire does not know",
     }
 }
 
@@ -188,6 +172,8 @@ const CLAIM: &str = "`postwire claim --serial DEV` makes it yours";
 const fn hint(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::Version => "use postwire and postwired of the same release",
+        Code::Unsupported => "the router's postwired is older than this postwire: update postwired",
+        Code::Unknown(_) => "the router's postwired is newer than this postwire: update postwire",
         Code::Malformed | Code::Incomplete | Code::Digest | Code::Config => {
             "use postwire and postwired of the same release; if they are, please report this"
         }

@@ -121,6 +121,7 @@ const fn role_text(role: Role) -> &'static str {
     match role {
         Role::Admin => "an admin",
         Role::ReadOnly => "a read-only owner",
+        Role::Unknown(_) => "an owner of a role that this postwire does not know",
     }
 }
 
@@ -131,6 +132,7 @@ fn entry(owner: &Owner, you: &PublicKey) -> Entry {
         role: match owner.role {
             Role::Admin => "admin",
             Role::ReadOnly => "read-only",
+            Role::Unknown(_) => "unknown",
         },
         name: printable(&owner.name),
         you: owner.key == *you,

@@ -1,5 +1,6 @@
 //! A configuration that is stored on a router, as JSON and in words.
 
+use proto_core::protocol::Digest;
 use proto_core::protocol::report::{Act, Stored};
 use serde::Serialize;
 
@@ -18,6 +19,12 @@ pub(super) struct Record {
     rolled_back_to: Option<u32>,
     length: u32,
     damaged: bool,
+    digest: String,
+}
+
+/// A digest in hexadecimal.
+pub(super) fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn json(stored: &Stored) -> Record {
@@ -25,6 +32,7 @@ pub(super) fn json(stored: &Stored) -> Record {
         Act::Pushed => ("pushed", None),
         Act::RolledBack { number } => ("rolled_back", Some(number)),
         Act::Removed => ("removed", None),
+        Act::Unknown(..) => ("unknown", None),
     };
     Record {
         interface: printable(&stored.interface),
@@ -36,6 +44,7 @@ pub(super) fn json(stored: &Stored) -> Record {
         rolled_back_to,
         length: stored.length,
         damaged: stored.damaged,
+        digest: hex(&stored.digest),
     }
 }
 
@@ -52,6 +61,9 @@ pub(super) fn words(stored: &Stored) -> String {
         Act::Pushed => "pushed".into(),
         Act::RolledBack { number } => format!("rolled back to number {number}"),
         Act::Removed => "removed".into(),
+        Act::Unknown(act, _) => {
+            format!("made (in way number {act}, which is newer than this postwire)")
+        }
     };
     format!("{act} by {by} {}", clock::date(stored.time))
 }

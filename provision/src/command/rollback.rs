@@ -15,7 +15,11 @@ pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
     let about = About { push: true, ..About::default() };
     let (router, key, machine, outcome) = {
         let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;
-        let (number, seconds) = (args.number.unwrap_or(0), args.confirming.seconds());
+        let seconds = args.confirming.seconds();
+        let number = match args.number {
+            Some(number) => number,
+            None => session.before_newest(interface).map_err(|error| describe(error, about))?,
+        };
         let outcome = session.rollback(interface, number, seconds);
         (Router::of(&session), session.router_key(), session.status().machine.clone(), outcome)
     };

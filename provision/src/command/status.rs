@@ -32,6 +32,8 @@ pub(super) struct Health {
     garbage: u32,
     text: u32,
     interfaces: Vec<String>,
+    links: u32,
+    longest_turn: TurnJson,
     stored: Vec<Agreement>,
     pending: Option<PendingJson>,
     unresolved: u32,
@@ -45,6 +47,19 @@ struct PendingJson {
     number: u32,
     by: String,
     seconds: u16,
+    digest: String,
+}
+
+/// The longest turn of the agent's loop, as `--json` gives it.
+#[derive(Debug, Serialize)]
+struct TurnJson {
+    millis: u32,
+    what: String,
+}
+
+fn longest_turn(turn: &TurnJson) -> String {
+    let what = if turn.what.is_empty() { String::new() } else { format!(" ({})", turn.what) };
+    format!("{} ms{what}", turn.millis)
 }
 
 /// The newest stored configuration of an interface, and whether the kernel agrees with it.
@@ -91,6 +106,11 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
         garbage: status.garbage,
         text: status.text,
         interfaces: status.interfaces.iter().map(|name| printable(name)).collect(),
+        links: status.links,
+        longest_turn: TurnJson {
+            millis: status.longest_turn.millis,
+            what: printable(&status.longest_turn.what),
+        },
         stored,
         pending: status.pending.as_ref().map(pending),
         unresolved: status.unresolved,
@@ -105,6 +125,7 @@ fn pending(pending: &Pending) -> PendingJson {
         number: pending.number,
         by: printable(&pending.by),
         seconds: pending.seconds,
+        digest: record::hex(&pending.digest),
     }
 }
 
@@ -156,6 +177,16 @@ fn agreement(
     })
 }
 
+/// The names of the interfaces, and how many more there are than the router could list.
+fn interfaces(health: &Health) -> String {
+    let listed = health.interfaces.join(", ");
+    match usize::try_from(health.links).unwrap_or(0).saturating_sub(health.interfaces.len()) {
+        0 if listed.is_empty() => "(none)".into(),
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
+}
+
 fn text(health: &Health) -> String {
     let or_none = |text: &str| if text.is_empty() { "(none)".into() } else { text.to_string() };
     let mut rows = vec![
@@ -165,7 +196,7 @@ fn text(health: &Health) -> String {
         ("board", or_none(&health.board)),
         ("kernel", format!("{} ({})", health.kernel, health.machine)),
         ("wireguard", if health.wireguard { "yes".into() } else { "the kernel has none".into() }),
-        ("interfaces", or_none(&health.interfaces.join(", "))),
+        ("interfaces", interfaces(health)),
     ];
     if health.stored.is_empty() {
         rows.push(("stored", or_none("")));
@@ -173,7 +204,7 @@ fn text(health: &Health) -> String {
     for (nth, stored) in health.stored.iter().enumerate() {
         rows.push((if nth == 0 { "stored" } else { "" }, stored.line.clone()));
     }
-    if let Some(PendingJson { interface, number, by, seconds }) = &health.pending {
+    if let Some(PendingJson { interface, number, by, seconds, .. }) = &health.pending {
         let what = format!(
             "{interface} number {number}, by {by}: {seconds} s left to confirm it, then it is taken back"
         );
@@ -192,6 +223,7 @@ fn text(health: &Health) -> String {
         ("running for", span(health.uptime.into())),
         ("peak memory", format!("{} KiB", health.peak_memory)),
         ("pushes", format!("{} applied, {} failed", health.applied, health.failed)),
+        ("longest turn", longest_turn(&health.longest_turn)),
         ("line", format!("{} broken frames, {} bytes of text", health.garbage, health.text)),
     ]);
     let details: String = health.stored.iter().map(|stored| stored.details.as_str()).collect();

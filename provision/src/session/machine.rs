@@ -55,7 +55,7 @@ impl Machine for Asking<'_> {
 /// The answer without what it borrows. Only `Data` borrows, which no single request asks for.
 fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
     Some(match answer {
-        Answer::Data { .. } => return None,
+        Answer::Data { .. } | Answer::Unknown => return None,
         Answer::Hello(hello) => Answer::Hello(hello),
         Answer::Status(status) => Answer::Status(status),
         Answer::Received { stage, arrived } => Answer::Received { stage, arrived },

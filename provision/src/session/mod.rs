@@ -134,7 +134,13 @@ impl<'u> Session<'u> {
             timeout,
             refusals: Refusals::default(),
             commit_sent: false,
-            hello: Hello { version: VERSION, agent: Default::default(), max_data: 0, in_flight: 0 },
+            hello: Hello {
+                version: VERSION,
+                agent: Default::default(),
+                max_data: 0,
+                in_flight: 0,
+                features: 0,
+            },
             status: Status {
                 hostname: Default::default(),
                 board: Default::default(),
@@ -151,6 +157,8 @@ impl<'u> Session<'u> {
                 pending: None,
                 unresolved: 0,
                 trouble: Default::default(),
+                links: 0,
+                longest_turn: Default::default(),
             },
         };
         session.greet()?;
@@ -158,7 +166,7 @@ impl<'u> Session<'u> {
     }
 
     fn greet(&mut self) -> Result<(), SessionError> {
-        match self.call(Ask::Hello { min: VERSION, max: VERSION })? {
+        match self.call(Ask::Hello { min: VERSION, max: VERSION, features: 0 })? {
             Answer::Hello(hello) if hello.version != VERSION => {
                 let text = "it chose a version of the protocol that was not offered";
                 return Err(SessionError::Nonsense(text));
@@ -328,6 +336,9 @@ impl<'u> Session<'u> {
             ClientError::Failed(failure) => SessionError::Failed(failure.into()),
             ClientError::Restarts => SessionError::Restarts,
             ClientError::Unexpected => SessionError::Nonsense("it does not belong to the question"),
+            ClientError::NotUnderstood => {
+                SessionError::Nonsense("it is newer than this postwire: update postwire")
+            }
             ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
             ClientError::WeakKey => SessionError::Nonsense("its key has small order"),
         }

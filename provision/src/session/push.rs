@@ -57,7 +57,7 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`].
     pub fn remove(&mut self, interface: &Name) -> Result<Applied, SessionError> {
-        self.change(Ask::Remove { interface: interface.clone() }, 0)
+        self.change(Ask::Remove { interface: *interface, confirm_within: 0 }, 0)
     }
 
     /// Uploads an image and works with its stage; anew when the router forgets it.
@@ -85,9 +85,8 @@ impl Session<'_> {
 
     fn upload(&mut self, image: &Image) -> Result<u32, SessionError> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
-        let mut upload =
-            Upload::new(now, image.interface.clone(), &image.bytes, piece_size, in_flight)
-                .map_err(|error| self.ended(error))?;
+        let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
+            .map_err(|error| self.ended(error))?;
         self.drive(&mut upload)?;
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
         self.ui.detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));

@@ -3,8 +3,8 @@
 use proto_core::protocol::client::Download;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Answer, Ask, Name};
-use proto_core::protocol::report::Running;
-use serde::de::DeserializeOwned;
+use proto_core::protocol::report::{Record, Running};
+use proto_core::protocol::sized;
 
 use super::machine::Downloading;
 use super::{MAX_REPORT, MAX_RESTARTS, Session, SessionError};
@@ -15,14 +15,11 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`].
     pub fn show(&mut self, interface: &Name) -> Result<Vec<Running>, SessionError> {
-        self.file_again(&Ask::Show { interface: interface.clone() })
+        self.file_again(&Ask::Show { interface: *interface })
     }
 
     /// [`Session::file`], asked for anew when the router forgot it.
-    pub(super) fn file_again<R: DeserializeOwned>(
-        &mut self,
-        ask: &Ask<'_>,
-    ) -> Result<Vec<R>, SessionError> {
+    pub(super) fn file_again<R: Record>(&mut self, ask: &Ask<'_>) -> Result<Vec<R>, SessionError> {
         for _ in 0..MAX_RESTARTS {
             match self.file(ask.clone()) {
                 Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
@@ -33,10 +30,7 @@ impl Session<'_> {
     }
 
     /// Asks for a file, fetches it, and reads its records.
-    pub(super) fn file<R: DeserializeOwned>(
-        &mut self,
-        ask: Ask<'_>,
-    ) -> Result<Vec<R>, SessionError> {
+    pub(super) fn file<R: Record>(&mut self, ask: Ask<'_>) -> Result<Vec<R>, SessionError> {
         let Answer::Ready { file, length, digest: announced } = self.call(ask)? else {
             return Err(SessionError::Nonsense("it has no file to read"));
         };
@@ -53,8 +47,11 @@ impl Session<'_> {
         let mut rest = bytes.as_slice();
         let mut records = Vec::new();
         while !rest.is_empty() {
-            let (record, left) = postcard::take_from_bytes(rest)
-                .map_err(|_| SessionError::Nonsense("a record of its file is not understood"))?;
+            let record = sized::split(rest)
+                .and_then(|(record, left)| R::read(record).map(|record| (record, left)));
+            let Some((record, left)) = record else {
+                return Err(SessionError::Nonsense("a record of its file cannot be read"));
+            };
             records.push(record);
             rest = left;
         }

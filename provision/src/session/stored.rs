@@ -1,7 +1,7 @@
 //! What is stored on the router, and what waits to be: confirm and revert, history and rollback, drift and
 //! repair.
 
-use proto_core::protocol::message::{Answer, Applied, Ask, Name};
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Subject};
 use proto_core::protocol::report::Stored;
 
 use super::{Diff, MAX_RESTARTS, Session, SessionError};
@@ -38,7 +38,7 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`].
     pub fn history(&mut self, interface: Option<&Name>) -> Result<Vec<Stored>, SessionError> {
-        self.file_again(&Ask::History { interface: interface.cloned() })
+        self.file_again(&Ask::History { interface: interface.copied() })
     }
 
     /// Asks what [`Session::repair`] would change.
@@ -47,7 +47,7 @@ impl Session<'_> {
     /// [`SessionError`].
     pub fn drift(&mut self, interface: &Name) -> Result<Diff, SessionError> {
         for _ in 0..MAX_RESTARTS {
-            match self.planned(Ask::Drift { interface: interface.clone() }, NO_STAGE) {
+            match self.planned(Ask::Drift { interface: *interface }, NO_STAGE) {
                 Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
                 outcome => return outcome,
             }
@@ -60,11 +60,30 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`].
     pub fn repair(&mut self, interface: &Name) -> Result<Applied, SessionError> {
-        self.change(Ask::Repair { interface: interface.clone() }, 0)
+        self.change(Ask::Repair { interface: *interface, confirm_within: 0 }, 0)
     }
 
-    /// Makes an earlier configuration the one that runs and is stored: that of `number` in the history, or
-    /// with 0 the one before the newest. `confirm_within` is as for [`Session::push`].
+    /// The number of the stored configuration before the one that the router starts with.
+    ///
+    /// # Errors
+    /// [`SessionError`]: the same failure as for a number that is not stored, when there is none.
+    pub fn before_newest(&mut self, interface: &Name) -> Result<u32, SessionError> {
+        let stored = self.history(Some(interface))?;
+        let whole = stored.iter().position(|stored| !stored.damaged);
+        let before = whole.and_then(|whole| stored.get(whole.saturating_add(1)));
+        before.map(|stored| stored.number).ok_or_else(|| {
+            let text = if stored.is_empty() {
+                "nothing is stored of it"
+            } else {
+                "there is no stored configuration before this one"
+            };
+            let failure = Failure::new(Code::NotStored, text).about(Subject::Interface);
+            SessionError::Failed(failure.into())
+        })
+    }
+
+    /// Makes an earlier configuration the one that runs and is stored: that of `number` in the history.
+    /// `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors
     /// [`SessionError`].
@@ -74,7 +93,7 @@ impl Session<'_> {
         number: u32,
         confirm_within: u16,
     ) -> Result<Applied, SessionError> {
-        let interface = interface.clone();
+        let interface = *interface;
         self.change(Ask::Rollback { interface, number, confirm_within }, confirm_within)
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::owners::{Ownership, Standing};
 use crate::service::Visitor;
-use crate::testing::{Agent, Bench, Drawer, Sent, Wire, World, with_agent_on};
+use crate::testing::{Agent, Bench, Drawer, Sent, Wire, World, record_bytes, with_agent_on};
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
@@ -69,16 +69,15 @@ impl Router {
     /// Pushes an interface with this port.
     fn push(&self, agent: &mut Agent<'_, Wire>, port: u16, confirm_within: u16) -> Outcome {
         let record = Record::Interface(Interface {
-            name: cut("wg0"),
+            name: "wg0".parse().unwrap(),
             private_key: PrivateKey::Generate,
             listen_port: Some(port),
             fwmark: 0,
             mtu: 1420,
         });
-        let mut buf = [0; 64];
-        let image = &*postcard::to_slice(&record, &mut buf).unwrap();
+        let image = &*record_bytes(&record);
         let begin = Ask::Begin {
-            interface: cut("wg0"),
+            interface: "wg0".parse().unwrap(),
             length: image.len() as u32,
             digest: digest(image),
             piece_size: 100,
@@ -168,9 +167,9 @@ fn a_change_that_nobody_confirms_is_taken_back_in_time() {
         assert_eq!(failure.code, Code::Busy);
         assert_eq!(failure.text, "anne's change of wg0 waits to be confirmed for another 34 s");
         let busy = [
-            Ask::Remove { interface: cut("wg0") },
-            Ask::Repair { interface: cut("wg0") },
-            Ask::Rollback { interface: cut("wg0"), number: 1, confirm_within: 0 },
+            Ask::Remove { interface: "wg0".parse().unwrap(), confirm_within: 0 },
+            Ask::Repair { interface: "wg0".parse().unwrap(), confirm_within: 0 },
+            Ask::Rollback { interface: "wg0".parse().unwrap(), number: 1, confirm_within: 0 },
         ];
         for (id, ask) in (40..).zip(busy) {
             assert_eq!(router.ask(agent, id, FIRST, ask).failed().code, Code::Busy);

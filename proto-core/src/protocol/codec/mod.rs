@@ -11,8 +11,8 @@
 mod read;
 mod write;
 
-pub use read::{Input, head, record, request};
-pub use write::{ItemChange, Output, Put, write};
+pub use read::{Input, Misread, head, record, request};
+pub use write::{ItemChange, Output, Put, write, write_record};
 
 #[cfg(test)]
 mod tests;

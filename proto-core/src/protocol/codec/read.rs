@@ -7,34 +7,66 @@ use heapless::String;
 use crate::ip::{Endpoint, IpNet};
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::config::{Host, Interface, Peer, PrivateKey, Record, Route, Rule};
-use crate::protocol::message::{Ask, ClientId, Request, Role};
+use crate::protocol::message::{Ask, ClientId, Name, OwnerName, Request, Role};
+
+/// Why bytes cannot be read as what they should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misread {
+    /// A field is cut off, or is what it cannot be: its name.
+    Field(&'static str),
+    /// A kind of request or record that is not known here: its number.
+    Unknown(u32),
+    /// Bytes are left over behind the last field.
+    Trailing,
+}
 
 /// Bytes that are read from the front.
 ///
-/// What is read after the end, or after something that cannot be, is zero and worth nothing:
+/// What is read after the end, or after something that cannot be, is zero or the like and worth nothing:
 /// [`Input::end`] says so.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'b> {
     rest: &'b [u8],
-    bad: bool,
+    /// The field that is being read.
+    field: &'static str,
+    /// The first thing that was wrong.
+    wrong: Option<Misread>,
 }
 
 impl<'b> Input<'b> {
     /// From the first of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Self {
-        Self { rest: bytes, bad: false }
+        Self { rest: bytes, field: "head", wrong: None }
     }
 
     /// What is left, if all that was read was there and could be.
-    #[must_use]
-    pub const fn end(self) -> Option<&'b [u8]> {
-        if self.bad { None } else { Some(self.rest) }
+    ///
+    /// # Errors
+    /// The first thing that was wrong.
+    pub const fn end(self) -> Result<&'b [u8], Misread> {
+        match self.wrong {
+            Some(wrong) => Err(wrong),
+            None => Ok(self.rest),
+        }
     }
 
-    /// Notes that what was read cannot be.
+    /// Notes that the field being read cannot be.
+    #[cfg_attr(feature = "small", inline(never))]
     const fn refuse(&mut self) {
-        self.bad = true;
+        self.note(Misread::Field(self.field));
+    }
+
+    const fn note(&mut self, wrong: Misread) {
+        if self.wrong.is_none() {
+            self.wrong = Some(wrong);
+        }
+    }
+
+    /// Says which field is read next.
+    const fn at(&mut self, field: &'static str) -> &mut Self {
+        self.field = field;
+        self
     }
 
     #[cfg_attr(feature = "small", inline(never))]
@@ -87,7 +119,9 @@ impl<'b> Input<'b> {
 
     fn bool(&mut self) -> bool {
         let byte = self.byte();
-        self.bad |= byte > 1;
+        if byte > 1 {
+            self.refuse();
+        }
         byte == 1
     }
 
@@ -106,8 +140,22 @@ impl<'b> Input<'b> {
     fn text<const N: usize>(&mut self) -> String<N> {
         let text = core::str::from_utf8(self.bytes()).ok();
         let text = text.and_then(|text| String::try_from(text).ok());
-        self.bad |= text.is_none();
+        if text.is_none() {
+            self.refuse();
+        }
         text.unwrap_or_default()
+    }
+
+    /// The name of an interface.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn name(&mut self) -> Name {
+        self.field = "interface";
+        let name = core::str::from_utf8(self.bytes()).ok();
+        let name = name.and_then(|name| name.parse().ok());
+        if name.is_none() {
+            self.refuse();
+        }
+        name.unwrap_or_default()
     }
 
     #[cfg_attr(feature = "small", inline(never))]
@@ -115,7 +163,9 @@ impl<'b> Input<'b> {
         match self.u32() {
             0 => IpAddr::from(self.array::<4>()),
             other => {
-                self.bad |= other != 1;
+                if other != 1 {
+                    self.refuse();
+                }
                 IpAddr::from(self.array::<16>())
             }
         }
@@ -132,18 +182,20 @@ impl<'b> Input<'b> {
 
     fn interface(&mut self) -> Interface {
         Interface {
-            name: self.text(),
-            private_key: match self.u32() {
+            name: self.name(),
+            private_key: match self.at("private_key").u32() {
                 0 => PrivateKey::None,
                 1 => PrivateKey::Given(SecretKey::new(self.array())),
                 other => {
-                    self.bad |= other != 2;
+                    if other != 2 {
+                        self.refuse();
+                    }
                     PrivateKey::Generate
                 }
             },
-            listen_port: self.option(Self::u16),
-            fwmark: self.u32(),
-            mtu: self.u32(),
+            listen_port: self.at("listen_port").option(Self::u16),
+            fwmark: self.at("fwmark").u32(),
+            mtu: self.at("mtu").u32(),
         }
     }
 
@@ -176,50 +228,81 @@ impl<'b> Input<'b> {
     }
 
     fn role(&mut self) -> Role {
-        match self.u32() {
-            0 => Role::Admin,
-            other => {
-                self.bad |= other != 1;
-                Role::ReadOnly
-            }
+        let role = Role::from_number(self.at("role").byte());
+        if role.name().is_none() {
+            self.refuse();
         }
+        role
+    }
+
+    fn confirm_within(&mut self) -> u16 {
+        self.at("confirm_within").u16()
+    }
+
+    fn stage(&mut self) -> u32 {
+        self.at("stage").u32()
+    }
+
+    fn owner_name(&mut self) -> OwnerName {
+        self.at("name").text()
+    }
+
+    fn owner_key(&mut self) -> PublicKey {
+        self.at("key").key()
     }
 
     #[cfg_attr(feature = "small", inline(never))]
     fn ask(&mut self) -> Ask<'b> {
-        match self.u32() {
-            0 => Ask::Hello { min: self.byte(), max: self.byte() },
+        match self.at("ask").u32() {
+            0 => Ask::Hello {
+                min: self.at("min").byte(),
+                max: self.at("max").byte(),
+                features: self.at("features").u32(),
+            },
             1 => Ask::Status,
             2 => Ask::Begin {
-                interface: self.text(),
-                length: self.u32(),
-                digest: self.array(),
-                piece_size: self.u16(),
+                interface: self.name(),
+                length: self.at("length").u32(),
+                digest: self.at("digest").array(),
+                piece_size: self.at("piece_size").u16(),
             },
-            3 => Ask::Piece { stage: self.u32(), index: self.u32(), data: self.bytes() },
-            4 => Ask::Plan { stage: self.u32() },
-            5 => Ask::Commit { stage: self.u32(), confirm_within: self.u16() },
-            6 => Ask::Abort { stage: self.u32() },
-            7 => Ask::Show { interface: self.text() },
-            8 => Ask::Changes { stage: self.u32() },
-            9 => Ask::Read { file: self.u32(), offset: self.u32(), length: self.u16() },
-            10 => Ask::Remove { interface: self.text() },
-            11 => Ask::Claim { name: self.text(), proof: self.option(Self::array) },
+            3 => Ask::Piece {
+                stage: self.stage(),
+                index: self.at("index").u32(),
+                data: self.at("data").bytes(),
+            },
+            4 => Ask::Plan { stage: self.stage() },
+            5 => Ask::Commit { stage: self.stage(), confirm_within: self.confirm_within() },
+            6 => Ask::Abort { stage: self.stage() },
+            7 => Ask::Show { interface: self.name() },
+            8 => Ask::Changes { stage: self.stage() },
+            9 => Ask::Read {
+                file: self.at("file").u32(),
+                offset: self.at("offset").u32(),
+                length: self.at("length").u16(),
+            },
+            10 => Ask::Remove { interface: self.name(), confirm_within: self.confirm_within() },
+            11 => {
+                Ask::Claim { name: self.owner_name(), proof: self.at("proof").option(Self::array) }
+            }
             12 => Ask::Owners,
-            13 => Ask::AddOwner { key: self.key(), role: self.role(), name: self.text() },
-            14 => Ask::RemoveOwner { key: self.key() },
+            13 => {
+                Ask::AddOwner { key: self.owner_key(), role: self.role(), name: self.owner_name() }
+            }
+            14 => Ask::RemoveOwner { key: self.owner_key() },
             15 => Ask::Confirm,
             16 => Ask::Revert,
-            17 => Ask::History { interface: self.option(Self::text) },
-            18 => Ask::Drift { interface: self.text() },
-            19 => Ask::Repair { interface: self.text() },
+            17 => Ask::History { interface: self.at("interface").option(Self::name) },
+            18 => Ask::Drift { interface: self.name() },
+            19 => Ask::Repair { interface: self.name(), confirm_within: self.confirm_within() },
+            20 => Ask::Rollback {
+                interface: self.name(),
+                number: self.at("number").u32(),
+                confirm_within: self.confirm_within(),
+            },
             other => {
-                self.bad |= other != 20;
-                Ask::Rollback {
-                    interface: self.text(),
-                    number: self.u32(),
-                    confirm_within: self.u16(),
-                }
+                self.note(Misread::Unknown(other));
+                Ask::Status
             }
         }
     }
@@ -230,33 +313,43 @@ impl<'b> Input<'b> {
 pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
     let mut input = Input::new(bytes);
     let head = (input.array(), input.u32());
-    input.end().map(|_| head)
+    input.end().ok().map(|_| head)
 }
 
-/// Reads a request. Nothing may be left over.
-#[must_use]
+/// Reads a request. Nothing may be left over, but behind a hello: that of a later version may be longer.
+///
+/// # Errors
+/// What cannot be read.
 #[cfg_attr(feature = "small", inline(never))]
-pub fn request(bytes: &[u8]) -> Option<Request<'_>> {
+pub fn request(bytes: &[u8]) -> Result<Request<'_>, Misread> {
     let mut input = Input::new(bytes);
     let request = Request { client: input.array(), id: input.u32(), ask: input.ask() };
-    input.end().filter(|rest| rest.is_empty()).map(|_| request)
+    let rest = input.end()?;
+    if rest.is_empty() || matches!(request.ask, Ask::Hello { .. }) {
+        Ok(request)
+    } else {
+        Err(Misread::Trailing)
+    }
 }
 
-/// Reads the record at the front of `bytes`: it, and what is behind it.
-#[must_use]
-pub fn record(bytes: &[u8]) -> Option<(Record, &[u8])> {
+/// Reads the record at the front of `bytes`, with its length: it, and what is behind it. All of it has to be
+/// known: what cannot be read cannot be applied.
+///
+/// # Errors
+/// What cannot be read.
+pub fn record(bytes: &[u8]) -> Result<(Record, &[u8]), Misread> {
     let mut input = Input::new(bytes);
-    let record = match input.u32() {
-        0 => Record::Interface(input.interface()),
-        1 => Record::Address(input.net()),
-        2 => Record::Route(input.route()),
-        3 => Record::Rule(input.rule()),
-        4 => Record::Peer(input.peer()),
-        5 => Record::AllowedIp(input.net()),
-        other => {
-            input.bad |= other != 6;
-            Record::Host(Host { name: input.text(), port: input.u16() })
-        }
+    let mut one = Input::new(input.at("record").bytes());
+    let rest = input.end()?;
+    let record = match one.at("record").u32() {
+        0 => Record::Interface(one.interface()),
+        1 => Record::Address(one.net()),
+        2 => Record::Route(one.route()),
+        3 => Record::Rule(one.rule()),
+        4 => Record::Peer(one.peer()),
+        5 => Record::AllowedIp(one.net()),
+        6 => Record::Host(Host { name: one.text(), port: one.u16() }),
+        other => return Err(Misread::Unknown(other)),
     };
-    input.end().map(|rest| (record, rest))
+    if one.end()?.is_empty() { Ok((record, rest)) } else { Err(Misread::Trailing) }
 }

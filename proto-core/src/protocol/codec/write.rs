@@ -8,7 +8,7 @@ use crate::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
 use crate::protocol::message::{
     Answer, ClientId, Count, Failure, Hello, Owner, Pending, Status, Subject, Summary,
 };
-use crate::protocol::report::{Act, Change, Running, Stored};
+use crate::protocol::report::{Change, Running, Stored};
 use crate::protocol::window::Arrived;
 
 /// Bytes that are written behind one another.
@@ -34,6 +34,16 @@ pub fn write(value: &dyn Put, buf: &mut [u8]) -> Option<usize> {
     output.end()
 }
 
+/// Writes `value` with its length in front, as records of files are: the length of all of it, or `None` if it
+/// does not fit.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn write_record(value: &dyn Put, buf: &mut [u8]) -> Option<usize> {
+    let mut output = Output { buf, len: 0 };
+    output.sized(|to| value.put(to));
+    output.end()
+}
+
 impl Output<'_> {
     /// How many bytes were written, if all of them fitted.
     #[must_use]
@@ -47,6 +57,31 @@ impl Output<'_> {
             *place = byte;
         }
         self.len = self.len.saturating_add(1);
+    }
+
+    /// Something with its length in front, which is known only when it is written.
+    fn sized(&mut self, put: impl FnOnce(&mut Self)) {
+        let start = self.len;
+        self.byte(0);
+        put(self);
+        self.close(start);
+    }
+
+    /// Puts the length of what was written since into the byte at `start`, or into two of them.
+    #[cfg_attr(feature = "small", inline(never))]
+    fn close(&mut self, start: usize) {
+        let from = start.saturating_add(1);
+        let len = self.len.saturating_sub(from);
+        if len > 0x7f {
+            // Two bytes: what is written moves up by one.
+            self.byte(0);
+            if let Some(moved) = self.buf.get_mut(from..self.len) {
+                moved.copy_within(..len, 1);
+            }
+        }
+        let end = core::mem::replace(&mut self.len, start);
+        self.number(len as u64);
+        self.len = end;
     }
 
     /// A byte array, which stands as it is.
@@ -183,6 +218,7 @@ impl Output<'_> {
         self.text(&hello.agent);
         self.u16(hello.max_data);
         self.u32(hello.in_flight);
+        self.u32(hello.features);
     }
 
     fn status(&mut self, status: &Status) {
@@ -202,6 +238,9 @@ impl Output<'_> {
         self.option(status.pending.as_ref(), Self::pending);
         self.u32(status.unresolved);
         self.text(&status.trouble);
+        self.u32(status.links);
+        self.u32(status.longest_turn.millis);
+        self.text(&status.longest_turn.what);
     }
 
     fn pending(&mut self, pending: &Pending) {
@@ -209,6 +248,7 @@ impl Output<'_> {
         self.u32(pending.number);
         self.text(&pending.by);
         self.u16(pending.seconds);
+        self.array(&pending.digest);
     }
 
     fn interface(&mut self, interface: &Interface) {
@@ -255,6 +295,7 @@ impl Output<'_> {
             Subject::AllowedIps(key) => (13, Some(key), None),
             Subject::AllowedIp(key, net) => (14, Some(key), Some(net)),
             Subject::Offset(_) => (15, None, None),
+            Subject::Unknown(number) => (*number, None, None),
         };
         self.byte(variant);
         if let Some(key) = key {
@@ -270,16 +311,16 @@ impl Output<'_> {
 
     fn owner(&mut self, owner: &Owner) {
         self.key(&owner.key);
-        self.byte(owner.role as u8);
+        self.byte(owner.role.number());
         self.text(&owner.name);
     }
 
     fn failure(&mut self, failure: &Failure) {
-        self.byte(failure.code as u8);
-        self.subject(&failure.subject);
-        self.u16(failure.errno);
         self.text(&failure.text);
-        self.byte(failure.state as u8);
+        self.byte(failure.code.number());
+        self.u16(failure.errno);
+        self.byte(failure.state.number());
+        self.sized(|to| to.subject(&failure.subject));
     }
 }
 
@@ -324,7 +365,7 @@ impl Put for Answer<'_> {
             }
             Self::Working { phase, done, total } => {
                 to.byte(8);
-                to.byte(*phase as u8);
+                to.byte(phase.number());
                 to.u32(*done);
                 to.u32(*total);
             }
@@ -352,6 +393,8 @@ impl Put for Answer<'_> {
                 to.byte(13);
                 to.text(interface);
             }
+            // Nobody sends it.
+            Self::Unknown => {}
         }
     }
 }
@@ -406,6 +449,7 @@ impl Put for Running {
                 to.byte(5);
                 to.net(net);
             }
+            Self::Unknown(number) => to.byte(*number),
         }
     }
 }
@@ -470,6 +514,7 @@ impl Put for Change {
                 to.key(public_key);
                 to.byte(*fields);
             }
+            Self::Unknown(number) => to.byte(*number),
         }
     }
 }
@@ -481,16 +526,12 @@ impl Put for Stored {
         to.number(self.time);
         to.key(&self.key);
         to.text(&self.by);
-        match self.act {
-            Act::Pushed => to.byte(0),
-            Act::RolledBack { number } => {
-                to.byte(1);
-                to.u32(number);
-            }
-            Act::Removed => to.byte(2),
-        }
         to.u32(self.length);
         to.bool(self.damaged);
+        let (act, origin) = self.act.numbers();
+        to.byte(act);
+        to.u32(origin);
+        to.array(&self.digest);
     }
 }
 

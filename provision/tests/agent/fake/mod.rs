@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status,
+    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
@@ -215,7 +215,7 @@ impl Router {
     fn answer(&mut self, session: usize, request: &Request<'_>) -> Vec<Answer<'static>> {
         let gone = || vec![Answer::Failed(Failure::new(Code::Gone, "no such stage"))];
         match &request.ask {
-            Ask::Hello { min, max } => {
+            Ask::Hello { min, max, .. } => {
                 assert!((*min..=*max).contains(&VERSION));
                 vec![match &self.manners.fail_hello {
                     Some(failure) => Answer::Failed(failure.clone()),
@@ -224,6 +224,7 @@ impl Router {
                         agent: "0.1.0".try_into().unwrap(),
                         max_data: self.max_data,
                         in_flight: self.in_flight,
+                        features: 0,
                     }),
                 }]
             }
@@ -232,7 +233,7 @@ impl Router {
                 vec![Answer::Failed(self.busy().unwrap())]
             }
             Ask::Begin { interface, length, digest, piece_size } => {
-                assert_eq!(interface, "wg0");
+                assert_eq!(*interface, "wg0");
                 assert!((1..=self.max_data).contains(piece_size));
                 let same = |stage: &&Stage| stage.digest == *digest && stage.length == *length;
                 if self.stage.as_ref().filter(same).is_none() {
@@ -276,7 +277,7 @@ impl Router {
             }
             Ask::Show { interface } => {
                 let running = self.seen.lock().unwrap().running.clone();
-                if running.is_empty() || interface != "wg0" {
+                if running.is_empty() || *interface != "wg0" {
                     let failure = Failure::new(Code::NoInterface, "");
                     return vec![Answer::Failed(failure)];
                 }
@@ -390,6 +391,8 @@ impl Router {
             pending: self.pending(&seen),
             unresolved: state::unresolved(&seen.running),
             trouble: self.manners.trouble.try_into().unwrap(),
+            links: u32::from(!seen.running.is_empty()),
+            longest_turn: Turn { millis: 12, what: "Commit".try_into().unwrap() },
         }
     }
 }

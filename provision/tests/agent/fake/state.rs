@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
+use proto_core::protocol::codec;
 use proto_core::protocol::config::{Checker, Interface, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Count, Summary, device, peer};
 use proto_core::protocol::report::{Change, Running};
@@ -12,7 +13,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Vec<Record> {
     let mut checker = Checker::default();
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let (record, rest) = postcard::take_from_bytes(bytes).unwrap();
+        let (record, rest) = codec::record(bytes).unwrap();
         checker.record(&record).unwrap();
         records.push(record);
         bytes = rest;
@@ -145,6 +146,7 @@ pub(super) fn summary(old: &[Record], new: &[Record]) -> Summary {
             Change::AddRoute(_) => add(&mut summary.routes, added),
             Change::AddRule(_) => add(&mut summary.rules, added),
             Change::AddPeer(_) => add(&mut summary.peers, added),
+            Change::Unknown(_) => unreachable!("the list has none"),
             Change::ChangePeer { .. } => {
                 add(&mut summary.peers, Count { changed: 1, ..Count::default() });
             }
@@ -153,11 +155,12 @@ pub(super) fn summary(old: &[Record], new: &[Record]) -> Summary {
     summary
 }
 
-pub(super) fn encode<R: serde::Serialize>(records: &[R]) -> Vec<u8> {
+pub(super) fn encode<R: codec::Put>(records: &[R]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
         let mut buf = [0; proto_core::protocol::report::MAX_RECORD];
-        bytes.extend_from_slice(postcard::to_slice(record, &mut buf).unwrap());
+        let len = codec::write_record(record, &mut buf).unwrap();
+        bytes.extend_from_slice(&buf[..len]);
     }
     bytes
 }

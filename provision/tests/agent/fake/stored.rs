@@ -54,6 +54,7 @@ impl Router {
             number: waiting.head.number,
             by: waiting.head.by.clone(),
             seconds: u16::try_from(left.div_ceil(1_000).max(1)).unwrap(),
+            digest: waiting.head.digest,
         })
     }
 
@@ -81,8 +82,17 @@ impl Router {
         let same = newest.is_some_and(|(_, records)| *records == wanted);
         let number = newest.map_or(0, |(head, _)| head.number) + u32::from(!same);
         let length = u32::try_from(wanted.len()).unwrap();
-        let head =
-            Stored { interface: name(), number, time: TIME, key, by, act, length, damaged: false };
+        let head = Stored {
+            interface: name(),
+            number,
+            time: TIME,
+            key,
+            by,
+            act,
+            length,
+            damaged: false,
+            digest: [0; 32],
+        };
         let before = std::mem::replace(&mut seen.running, wanted.clone());
         seen.commits += 1;
         let waits = confirm_within > 0 && !(same && summary.is_quiet());
@@ -120,7 +130,7 @@ impl Router {
                     seen.history.iter().rev().map(|(head, _)| head.clone()).collect();
                 drop(seen);
                 match interface {
-                    Some(interface) if interface != "wg0" => stored.clear(),
+                    Some(interface) if *interface != "wg0" => stored.clear(),
                     Some(_) => {}
                     None => {
                         let whole = stored.iter().position(|stored| !stored.damaged);
@@ -136,24 +146,21 @@ impl Router {
                 vec![Answer::Planned(state::summary(&running, &wanted))]
             }
             _ if self.busy().is_some() => vec![Answer::Failed(self.busy().unwrap())],
-            Ask::Repair { .. } => match self.newest() {
-                Some(wanted) => self.change(session, wanted, Act::Pushed, 0),
+            Ask::Repair { confirm_within, .. } => match self.newest() {
+                Some(wanted) => self.change(session, wanted, Act::Pushed, *confirm_within),
                 None => failed(Code::NotStored),
             },
-            Ask::Remove { interface } => {
+            Ask::Remove { interface, confirm_within } => {
                 let seen = self.seen.lock().unwrap();
-                if interface != "wg0" || seen.running.is_empty() {
+                if *interface != "wg0" || seen.running.is_empty() {
                     return failed(Code::NoInterface);
                 }
                 drop(seen);
-                self.change(session, Vec::new(), Act::Removed, 0)
+                self.change(session, Vec::new(), Act::Removed, *confirm_within)
             }
             Ask::Rollback { number, confirm_within, .. } => {
                 let seen = self.seen.lock().unwrap();
-                let nth = match number {
-                    0 => seen.history.len().checked_sub(2),
-                    _ => seen.history.iter().position(|(head, _)| head.number == *number),
-                };
+                let nth = seen.history.iter().position(|(head, _)| head.number == *number);
                 let Some((head, records)) = nth.map(|nth| seen.history[nth].clone()) else {
                     return failed(Code::NotStored);
                 };

@@ -1,0 +1,131 @@
+//! Why something failed, as the router says it.
+
+use core::fmt;
+
+use heapless::String;
+use serde::{Deserialize, Serialize};
+
+use super::message::cut;
+use super::numbers::{Code, State};
+use super::sized;
+use crate::ip::IpNet;
+use crate::key::PublicKey;
+
+/// The longest text of a failure in bytes. Longer ones are cut.
+pub const MAX_TEXT: usize = 240;
+
+/// Why something failed: in whose words, what kind of failure, of what.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// Words for a person: the kernel's own where it had some.
+    pub text: String<MAX_TEXT>,
+    /// The kind.
+    pub code: Code,
+    /// The kernel's errno in the router's own numbering, or 0.
+    pub errno: u16,
+    /// What became of the running configuration.
+    pub state: State,
+    /// What it is about.
+    #[serde(with = "sized")]
+    pub subject: Subject,
+}
+
+impl Failure {
+    /// A failure before anything was changed, about nothing in particular.
+    #[must_use]
+    pub fn new(code: Code, text: &str) -> Self {
+        Self { code, subject: Subject::None, errno: 0, text: cut(text), state: State::Unchanged }
+    }
+
+    /// The same failure about `subject`.
+    #[must_use]
+    pub fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
+    }
+}
+
+/// What a failure is about. On the wire the length of all of it stands in front, so that a reader can pass over
+/// a subject that it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    /// Nothing in particular.
+    None,
+    /// The interface itself.
+    Interface,
+    /// The device's private key.
+    PrivateKey,
+    /// The device's port.
+    ListenPort,
+    /// The device's mark.
+    Fwmark,
+    /// The MTU.
+    Mtu,
+    /// An address of the interface.
+    Address(IpNet),
+    /// A route to a network.
+    Route(IpNet),
+    /// A policy rule.
+    Rule,
+    /// A peer.
+    Peer(PublicKey),
+    /// A peer's endpoint.
+    Endpoint(PublicKey),
+    /// A peer's preshared key.
+    PresharedKey(PublicKey),
+    /// A peer's keepalive interval.
+    PersistentKeepalive(PublicKey),
+    /// A peer's allowed IPs.
+    AllowedIps(PublicKey),
+    /// One allowed IP of a peer.
+    AllowedIp(PublicKey, IpNet),
+    /// A place in the image: the offset of a record in bytes.
+    Offset(u32),
+    /// A subject that this version does not know: its number.
+    #[serde(skip)]
+    Unknown(u8),
+}
+
+impl sized::Open for Subject {
+    fn unknown(number: u8) -> Self {
+        Self::Unknown(number)
+    }
+
+    fn unknown_number(&self) -> Option<u8> {
+        match self {
+            Self::Unknown(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Interface => f.write_str("interface"),
+            Self::PrivateKey => f.write_str("PrivateKey"),
+            Self::ListenPort => f.write_str("ListenPort"),
+            Self::Fwmark => f.write_str("FwMark"),
+            Self::Mtu => f.write_str("MTU"),
+            Self::Address(net) => write!(f, "Address {net}"),
+            Self::Route(net) => write!(f, "route to {net}"),
+            Self::Rule => f.write_str("policy rule"),
+            Self::Peer(key) => of_peer(f, key, ""),
+            Self::Endpoint(key) => of_peer(f, key, ": Endpoint"),
+            Self::PresharedKey(key) => of_peer(f, key, ": PresharedKey"),
+            Self::PersistentKeepalive(key) => of_peer(f, key, ": PersistentKeepalive"),
+            Self::AllowedIps(key) => of_peer(f, key, ": AllowedIPs"),
+            Self::AllowedIp(key, net) => {
+                of_peer(f, key, ": AllowedIPs ")?;
+                fmt::Display::fmt(net, f)
+            }
+            Self::Offset(at) => write!(f, "byte {at} of the image"),
+            Self::Unknown(number) => write!(f, "subject number {number}"),
+        }
+    }
+}
+
+#[cfg_attr(feature = "small", inline(never))]
+fn of_peer(f: &mut fmt::Formatter<'_>, key: &PublicKey, what: &str) -> fmt::Result {
+    write!(f, "peer {key}{what}")
+}

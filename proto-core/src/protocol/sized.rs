@@ -1,0 +1,80 @@
+//! Values with their length in front, for serde and postcard: records of files, and the subject of a failure.
+//!
+//! A reader takes the fields it knows and passes over what stands behind them; of a kind that it does not know
+//! it keeps the number. The agent's own writer does the same (`codec`).
+
+use core::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Error as _, Serialize, Serializer};
+
+/// The most bytes of a value behind its length.
+const MOST: usize = 320;
+
+/// A choice that has a place for a number that is not known.
+pub trait Open: Sized {
+    /// What stands for an unknown number.
+    fn unknown(number: u8) -> Self;
+    /// The number, if this stands for an unknown one.
+    fn unknown_number(&self) -> Option<u8>;
+}
+
+/// The bytes of the value at the front, without its length, and what is behind it. `None` when the bytes end
+/// before.
+#[must_use]
+pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    postcard::take_from_bytes(bytes).ok()
+}
+
+/// Reads a value from all of `bytes`; what stands behind its fields is passed over. A number that is not known, or
+/// with fields that cannot be, is [`Open::unknown`]. `None` if there is no byte at all.
+#[must_use]
+pub fn read<'b, T: Deserialize<'b> + Open>(bytes: &'b [u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, _)) => Some(value),
+        Err(_) => bytes.first().copied().map(T::unknown),
+    }
+}
+
+/// Writes a value with its length in front.
+///
+/// # Errors
+/// What the serializer says, or a value that is too long.
+pub fn serialize<T: Serialize + Open, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut buf = [0; MOST];
+    let bytes = match value.unknown_number() {
+        Some(number) => {
+            buf = [number; MOST];
+            buf.get(..1).unwrap_or_default()
+        }
+        None => postcard::to_slice(value, &mut buf).map_err(S::Error::custom)?,
+    };
+    serializer.serialize_bytes(bytes)
+}
+
+/// Reads a value with its length in front.
+///
+/// # Errors
+/// What the deserializer says, or a value without a byte.
+pub fn deserialize<'de, T: Deserialize<'de> + Open, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct Bytes<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de> + Open> Visitor<'de> for Bytes<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("a value behind its length")
+        }
+
+        fn visit_borrowed_bytes<E: serde::de::Error>(self, bytes: &'de [u8]) -> Result<T, E> {
+            read(bytes).ok_or_else(|| E::custom("a value without a byte"))
+        }
+    }
+
+    deserializer.deserialize_bytes(Bytes(PhantomData))
+}
