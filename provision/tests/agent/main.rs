@@ -5,6 +5,7 @@ mod claim;
 mod confirm;
 mod fake;
 mod keys;
+mod lines;
 mod owners;
 mod sessions;
 mod stored;

@@ -124,7 +124,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
+    pub(crate) fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
         let door = Door::new(manners.belongs, manners.lies, wire);
         let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
         let dice = 42 + manners.seed;
@@ -153,7 +153,7 @@ impl Router {
     }
 
     /// The packets that answer a packet, those that are lost on the way taken out.
-    fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
         self.seen.lock().unwrap().packets += 1;
         self.tick();
         let away = self.away_until.is_some_and(|until| Instant::now() < until);

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame::{self, Deframer, Received};
 use proto_core::protocol::session::Wire;
@@ -94,8 +94,18 @@ pub(crate) struct Pty {
 
 impl Pty {
     pub(crate) fn new(manners: Manners) -> Self {
+        Self::behind(manners, None)
+    }
+
+    /// A router behind a line of this speed, which the pseudo-terminal does not have.
+    pub(crate) fn paced(manners: Manners, baud: u32) -> Self {
+        Self::behind(manners, Some(baud))
+    }
+
+    fn behind(manners: Manners, baud: Option<u32>) -> Self {
         let text = manners.text;
-        let mut router = Router::new(manners, Wire::Serial, 600, 2_000);
+        let (max_data, in_flight) = if baud.is_some() { (1_152, 3_000) } else { (600, 2_000) };
+        let mut router = Router::new(manners, Wire::Serial, max_data, in_flight);
         let seen = Arc::clone(&router.seen);
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -112,8 +122,10 @@ impl Pty {
         let worker = Worker::new(move |stop| {
             let mut deframer = Deframer::new();
             let mut buf = [0; 4_096];
+            let mut line = Paced { baud, since: Instant::now(), out: Vec::new() };
             while !stop.load(Ordering::Relaxed) {
-                let Ok(len) = master.read(&mut buf) else {
+                let room = line.carry(&mut master).min(buf.len());
+                let Ok(len) = master.read(&mut buf[..room]) else {
                     std::thread::sleep(Duration::from_millis(1));
                     continue;
                 };
@@ -128,6 +140,9 @@ impl Pty {
                         frame::write_serial(&mut out, &mut reply, len).unwrap().unwrap();
                     }
                 }
+                if baud.is_some() {
+                    line.out.append(&mut out);
+                }
                 write_all(&mut master, &out, stop);
             }
         });
@@ -137,6 +152,33 @@ impl Pty {
     /// Looks at what the router has seen.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         look(&self.seen.lock().unwrap())
+    }
+}
+
+/// What a line of some speed carries.
+struct Paced {
+    baud: Option<u32>,
+    since: Instant,
+    /// What the router has sent and the line has not carried.
+    out: Vec<u8>,
+}
+
+impl Paced {
+    /// Carries to the host what there has been time for since the last call. Returns how many bytes
+    /// it may carry to the router.
+    fn carry(&mut self, master: &mut File) -> usize {
+        let Some(baud) = self.baud else { return usize::MAX };
+        let mut room = 0;
+        while room == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+            room = self.since.elapsed().as_micros() as usize * baud as usize / 10_000_000;
+        }
+        self.since += Duration::from_micros(room as u64 * 10_000_000 / u64::from(baud));
+        let len = self.out.len().min(room);
+        if let Ok(len) = master.write(&self.out[..len]) {
+            self.out.drain(..len);
+        }
+        room
     }
 }
 

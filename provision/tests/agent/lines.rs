@@ -1,0 +1,335 @@
+//! Slow and long lines: the session of the tool over simulated lines in virtual time, and the
+//! program over a pseudo-terminal with a slow line behind it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use postwire::home::Home;
+use postwire::image::Image;
+use postwire::session::{Session, SessionError};
+use postwire::transport::{Secure, Stray, Transport, TransportError};
+use postwire::ui::Ui;
+use proto_core::protocol::frame::{CRC_LEN, write_serial};
+use proto_core::protocol::session::Wire;
+
+use crate::bench::Bench;
+use crate::fake::{Manners, Pty, ROUTER, Router, public};
+use crate::many_peers;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A serial line whose speed the tool knows.
+    Paced,
+    /// A serial line whose speed the tool does not know.
+    Serial,
+    Udp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    kind: Kind,
+    baud: u32,
+    round_trip: u64,
+    /// Per cent, each way.
+    loss: u64,
+}
+
+impl Way {
+    /// Bytes of a packet on the line.
+    fn bytes(&self, packet: &[u8]) -> u64 {
+        let mut sealed = packet.to_vec();
+        sealed.resize(packet.len() + CRC_LEN, 0);
+        let mut framed = Vec::new();
+        match self.kind {
+            Kind::Udp => return sealed.len() as u64 + 28,
+            _ => write_serial(&mut framed, &mut sealed, packet.len()).unwrap().unwrap(),
+        }
+        framed.len() as u64
+    }
+
+    /// Microseconds that so many bytes take.
+    fn time(&self, bytes: u64) -> u64 {
+        bytes * 10_000_000 / u64::from(self.baud)
+    }
+}
+
+/// One direction, in microseconds.
+#[derive(Default)]
+struct Lane {
+    free: u64,
+    count: u64,
+    under_way: BTreeMap<(u64, u64), Vec<u8>>,
+}
+
+impl Lane {
+    fn send(&mut self, way: &Way, dice: &mut u64, now: u64, packet: &[u8]) {
+        self.free = self.free.max(now) + way.time(way.bytes(packet));
+        self.count += 1;
+        *dice =
+            dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if (*dice >> 33) % 100 >= way.loss {
+            let at = self.free + way.round_trip * 500;
+            self.under_way.insert((at, self.count), packet.to_vec());
+        }
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.under_way.keys().next().map(|(at, _)| *at)
+    }
+}
+
+/// What is counted while the tool has the line.
+#[derive(Default)]
+struct Counts {
+    now: Cell<u64>,
+    /// Packets to the router and from it that hold a piece of an image or a file.
+    pieces: Cell<u32>,
+    /// Bytes both ways.
+    bytes: Cell<u64>,
+}
+
+struct Line {
+    way: Way,
+    router: Rc<RefCell<Router>>,
+    counts: Rc<Counts>,
+    base: Instant,
+    to: Lane,
+    from: Lane,
+    dice: u64,
+    stray: Stray,
+}
+
+/// A packet longer than this has a piece in it.
+const PIECE: usize = 240;
+
+impl Line {
+    fn count(&self, packet: &[u8]) {
+        self.counts.pieces.set(self.counts.pieces.get() + u32::from(packet.len() > PIECE));
+        self.counts.bytes.set(self.counts.bytes.get() + self.way.bytes(packet));
+    }
+}
+
+impl Transport for Line {
+    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        self.count(packet);
+        self.to.send(&self.way, &mut self.dice, self.counts.now.get(), packet);
+        Ok(())
+    }
+
+    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        let until = self.counts.now.get() + timeout.as_micros() as u64;
+        assert!(until < 10_000_000_000, "it does not end: {:?}", self.way);
+        loop {
+            let next = [self.to.next(), self.from.next()].into_iter().flatten().min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                self.counts.now.set(until);
+                return Ok(None);
+            };
+            let now = at.max(self.counts.now.get());
+            if self.from.next() == Some(at) {
+                self.counts.now.set(now);
+                let (_, packet) = self.from.under_way.pop_first().unwrap();
+                self.count(&packet);
+                return Ok(Some(packet));
+            }
+            let (_, packet) = self.to.under_way.pop_first().unwrap();
+            for reply in self.router.borrow_mut().packet(&packet) {
+                self.from.send(&self.way, &mut self.dice, at, &reply);
+            }
+        }
+    }
+
+    fn busy(&self) -> Duration {
+        let ahead = self.to.free.saturating_sub(self.counts.now.get() + 30_000);
+        Duration::from_micros(if self.way.kind == Kind::Paced { ahead } else { 0 })
+    }
+
+    fn now(&self) -> Instant {
+        self.base + Duration::from_micros(self.counts.now.get())
+    }
+
+    fn stray(&mut self) -> &mut Stray {
+        &mut self.stray
+    }
+
+    fn name(&self) -> &str {
+        "the line"
+    }
+
+    fn baud(&self) -> Option<u32> {
+        (self.way.kind == Kind::Paced).then_some(self.way.baud)
+    }
+
+    fn max_piece(&self) -> u16 {
+        480
+    }
+
+    fn wire(&self) -> Wire {
+        if self.way.kind == Kind::Udp { Wire::Udp } else { Wire::Serial }
+    }
+
+    fn silence_hint(&self) -> String {
+        String::new()
+    }
+}
+
+fn image(peers: usize) -> Image {
+    let conf = many_peers(peers);
+    let (source, _) = postwire::conf::Source::new("wg0.conf", conf.as_bytes());
+    let (config, _) = postwire::conf::parse(&source);
+    Image::new(&postwire::name::interface("wg0").unwrap(), config).unwrap()
+}
+
+/// Pushes an image and reads back what runs. Returns the pieces and the time of each.
+fn converse(
+    bench: &Bench,
+    way: Way,
+    image: &Image,
+    seed: u64,
+) -> Result<[(u32, u64, u64); 2], SessionError> {
+    let wire = if way.kind == Kind::Udp { Wire::Udp } else { Wire::Serial };
+    let in_flight = if way.kind == Kind::Udp { 49_152 } else { 3_000 };
+    let router = Rc::new(RefCell::new(Router::new(Manners::default(), wire, 1_152, in_flight)));
+    let counts = Rc::new(Counts::default());
+    let line = Line {
+        way,
+        router,
+        counts: Rc::clone(&counts),
+        base: Instant::now(),
+        to: Lane::default(),
+        from: Lane::default(),
+        dice: seed,
+        stray: Stray::default(),
+    };
+    let operator = Home::find(Some(&bench.home()), None)?.operator()?;
+    let timeout = Duration::from_secs(10);
+    let mut ui = Ui::new(true, false);
+    let found = Secure::find(Box::new(line), &operator, &[public(&ROUTER)], timeout, &ui);
+    let secure = match found {
+        Ok(secure) => secure,
+        Err(_) if way.loss > 0 => {
+            let (name, waited, hint) = (String::new(), timeout, String::new());
+            return Err(SessionError::Silence { name, waited, hint });
+        }
+        Err(error) => panic!("{way:?}: {error:?}"),
+    };
+    let mut session = Session::open(secure, timeout, &mut ui)?;
+    let mut last = (0, 0, 0);
+    let mut lap = || {
+        let now = (counts.pieces.get(), counts.bytes.get(), counts.now.get());
+        let lap = (now.0 - last.0, now.1 - last.1, now.2 - last.2);
+        last = now;
+        lap
+    };
+    session.push(image, 0)?;
+    let pushed = lap();
+    session.show(&image.interface)?;
+    Ok([pushed, lap()])
+}
+
+const SPEEDS: [u32; 8] = [2_400, 9_600, 19_200, 38_400, 57_600, 115_200, 460_800, 1_500_000];
+const KINDS: [Kind; 3] = [Kind::Paced, Kind::Serial, Kind::Udp];
+
+#[test]
+fn the_session_fills_a_line_and_sends_nothing_twice() {
+    let bench = Bench::new("lines", "");
+    let (small, large) = (image(8), image(1_150));
+    let (mut lines, mut worst) = (0, 0.0_f64);
+    for kind in KINDS {
+        for baud in SPEEDS {
+            for round_trip in [0, 200, 1_000, 3_000] {
+                for image in [&small, &large] {
+                    // A window of datagrams waits for longer than a session lives.
+                    if kind == Kind::Udp && baud < 9_600 {
+                        continue;
+                    }
+                    let way = Way { kind, baud, round_trip, loss: 0 };
+                    let laps = converse(&bench, way, image, 1);
+                    let laps = laps.unwrap_or_else(|error| panic!("{way:?}: {error}"));
+                    let least = (image.bytes.len() as u32).div_ceil(480);
+                    for (nth, (pieces, bytes, time)) in laps.into_iter().enumerate() {
+                        // What is read back is longer than the image; its pieces are not counted here.
+                        let what = format!(
+                            "{way:?}, {least} pieces, lap {nth}: {pieces}, {bytes} bytes, {time} us"
+                        );
+                        lines += 1;
+                        if least < 100 {
+                            continue;
+                        }
+                        if nth == 0 {
+                            worst = worst.max(f64::from(pieces) / f64::from(least));
+                            assert!(f64::from(pieces) <= 1.05 * f64::from(least), "{what}");
+                        }
+                        // As long as the bytes of the fuller direction take, or the windows.
+                        let window = if kind == Kind::Udp { 64 } else { 6 };
+                        let windows = u64::from(pieces / window + 1);
+                        let piece = way.time(2 * 600);
+                        let ideal = way.time(bytes).max(windows * (round_trip * 1_000 + piece));
+                        let turns = 8 * (round_trip * 1_000 + way.time(700)) + 100_000;
+                        assert!(time <= ideal * 11 / 10 + turns, "{what}, ideal {ideal}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{lines} transfers of a session: at most {worst:.3} sends a piece");
+}
+
+#[test]
+fn a_session_over_a_line_that_loses_ends() {
+    let bench = Bench::new("losses", "");
+    let image = image(230);
+    let (mut lines, mut silent) = (0, 0);
+    for kind in KINDS {
+        for baud in SPEEDS {
+            for round_trip in [0, 200, 1_000] {
+                for loss in [5, 15, 30] {
+                    let way = Way { kind, baud, round_trip, loss };
+                    match converse(&bench, way, &image, lines) {
+                        Ok(laps) => {
+                            let least = (image.bytes.len() as u32).div_ceil(480);
+                            let bound = 3 * least + 40;
+                            assert!(laps[0].0 <= bound, "{way:?}: {} of {least}", laps[0].0);
+                        }
+                        Err(error) => {
+                            assert!(error.is_silence(), "{way:?}: {error}");
+                            silent += 1;
+                        }
+                    }
+                    lines += 1;
+                }
+            }
+        }
+    }
+    println!("{lines} sessions over lines that lose, {silent} of them ended in silence");
+    assert!(silent * 5 < lines, "{silent} of {lines}");
+}
+
+#[test]
+fn a_slow_line_behind_a_pty_carries_a_push() {
+    let cases = [(9_600, 60, true), (38_400, 100, true), (38_400, 100, false), (19_200, 5, false)];
+    std::thread::scope(|scope| {
+        for (baud, peers, named) in cases {
+            scope.spawn(move || {
+                let bench = Bench::new(&format!("slow-{baud}-{peers}-{named}"), &many_peers(peers));
+                let router = Pty::paced(Manners::default(), baud);
+                // Its path says nothing about what it is.
+                let device = bench.dir().join("line");
+                std::os::unix::fs::symlink(&router.device, &device).unwrap();
+                let mut serial = device.display().to_string();
+                if named {
+                    serial.push_str(&format!("@{baud}"));
+                }
+                let args = ["push", "wg0.conf", "--serial", &serial, "--timeout", "60s"];
+                bench.run(&args).ends(0).says(&format!("{peers} peers added"));
+                let bytes = image(peers).bytes.len() as u32;
+                // Pieces of 480 bytes, and a handful of other requests.
+                let most = bytes.div_ceil(480) * 21 / 20 + 8;
+                let requests = router.with(|seen| seen.requests);
+                assert!(requests <= most, "{requests} requests, {most} at most");
+            });
+        }
+    });
+}
