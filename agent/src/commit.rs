@@ -25,7 +25,7 @@ use proto_core::protocol::report::Act;
 use crate::apply::{ROUNDS, apply};
 use crate::claims::{TakeClaim, each_in_force};
 use crate::fault::{Fault, Slot};
-use crate::image::{Checked, Span, check};
+use crate::image::{Checked, Span, check, check_allowed_ips};
 use crate::index::{Extras, Index};
 use crate::kernel::{Kernel, SET};
 use crate::noted::Noted;
@@ -360,6 +360,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         // A snapshot is the agent's own.
         let own = purpose == Purpose::Undo;
         let Target { span, key, checked, .. } = target;
+        if !own {
+            let noted = Noted { slot, file: &mut *image };
+            check_allowed_ips(noted, *span, &mut index, &mut files.extras)?;
+        }
         let noted = Noted { slot, file: &mut *image };
         check(noted, *span, &mut index, key, own, checked, working)?;
         if !checked.sorted {

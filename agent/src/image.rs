@@ -4,9 +4,10 @@
 use core::net::SocketAddr;
 
 use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
 use proto_core::protocol::codec;
-use proto_core::protocol::config::{Checker, Interface, MAX_RECORD, Peer, Record};
-use proto_core::protocol::message::{Phase, Subject};
+use proto_core::protocol::config::{Checker, ConfigError, Interface, Item, MAX_RECORD, Peer, Record};
+use proto_core::protocol::message::{Code, Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
 
 use crate::fault::{Fault, Slot};
@@ -109,9 +110,14 @@ impl<'f, F: File> Records<'f, F> {
 }
 
 /// What a record that was refused is about.
-fn subject(record: &Record, offset: u32) -> Subject {
+fn subject(record: &Record, offset: u32, error: ConfigError) -> Subject {
     match record {
-        Record::Interface(_) => Subject::Interface,
+        Record::Interface(_) => match error {
+            ConfigError::Mtu => Subject::Mtu,
+            ConfigError::Port => Subject::ListenPort,
+            ConfigError::PrivateKey => Subject::PrivateKey,
+            _ => Subject::Interface,
+        },
         Record::Address(net) => Subject::Address(*net),
         Record::Route(route) => Subject::Route(route.to),
         Record::Rule(_) => Subject::Rule,
@@ -167,6 +173,56 @@ pub fn has_digest<F: File>(
     Ok(digester.finish() == *digest)
 }
 
+/// Fails for an allowed IP that is there twice: in WireGuard the last peer to get it has it. `index` and `other` are
+/// for sorting.
+///
+/// # Errors
+/// `Code::Config` naming the peer, `Code::Storage`.
+pub fn check_allowed_ips<F: File>(
+    Noted { slot, file }: Noted<'_, F>,
+    Span { from, end }: Span,
+    index: &mut Index<'_, F>,
+    other: &mut F,
+) -> Result<(), Fault> {
+    index.clear()?;
+    let mut records = Records::new(slot, file, from, end);
+    let mut peer = 0;
+    loop {
+        let offset = records.offset();
+        match records.next()? {
+            Some(Record::Peer(_)) => peer = offset,
+            Some(Record::AllowedIp(net)) => {
+                let (key, allowed_ips) = (Item::Address(*net).key(), SetSum::default());
+                index.push(&Entry { key, offset: peer, allowed_ips, mark: Mark::Missing })?;
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    index.flush()?;
+    index.sort(other)?;
+    let mut last: Option<Entry> = None;
+    let mut n = 0_u32;
+    while let Some(entry) = index.get(n)? {
+        n = n.saturating_add(1);
+        if let Some(first) = last.replace(entry).filter(|last| last.key == entry.key) {
+            let mut key_at = |offset| match Records::new(slot, file, offset, end).next()? {
+                Some(Record::Peer(peer)) => Ok(peer.public_key),
+                _ => Ok(PublicKey([0; 32])),
+            };
+            let (one, two) = (key_at(first.offset)?, key_at(entry.offset)?);
+            let about = match Item::from_key(&entry.key) {
+                Some(Item::Address(net)) => Subject::AllowedIp(two, net),
+                _ => Subject::AllowedIps(two),
+            };
+            let text = format_args!("another peer has it too: {one}");
+            let words = if one == two { format_args!("given twice") } else { text };
+            return Err(slot.say(Code::Config, about, Errno(0), words));
+        }
+    }
+    Ok(())
+}
+
 /// Checks the whole image and makes its index. One that the agent made itself may be out of order, and
 /// nothing else of it can be wrong.
 ///
@@ -193,7 +249,7 @@ pub fn check<F: File>(
         let item = checker.record(record);
         let is_item = match &item {
             Ok(item) => item.is_some(),
-            Err(error) => return Err(slot.config(subject(record, offset), *error)),
+            Err(error) => return Err(slot.config(subject(record, offset, *error), *error)),
         };
         match (record, &mut entry) {
             (Record::Interface(interface), _) => checked.interface = interface.clone(),

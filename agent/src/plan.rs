@@ -10,7 +10,7 @@ use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
-use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record};
+use proto_core::protocol::config::{Interface, Item, PLACE_OF_RULE, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
 use crate::claims::{self, EachClaim};
@@ -124,7 +124,7 @@ impl<F: File> Work<'_, F> {
             &mut |key| {
                 // The kernel removes the first rule of a family, priority and table that fits, and a rule
                 // without a mark fits one with a mark.
-                let same_place = key.0.get(..RULE_PLACE).unwrap_or_default();
+                let same_place = key.0.get(..PLACE_OF_RULE).unwrap_or_default();
                 if key.0.first() == Some(&RULE_KIND)
                     && parts.is_none()
                     && index.number_of(same_place)?.is_some()
@@ -139,9 +139,8 @@ impl<F: File> Work<'_, F> {
     }
 }
 
-/// The first byte of a rule's key, and how many bytes of the key are its family, priority and table.
+/// The first byte of a rule's key.
 const RULE_KIND: u8 = 3;
-const RULE_PLACE: usize = 1 + 1 + 4 + 4;
 
 /// What is to be done.
 #[derive(Clone, Debug, Default)]

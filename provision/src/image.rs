@@ -48,10 +48,14 @@ pub struct Image {
     offsets: Vec<(usize, Option<Place>)>,
 }
 
-/// The image cannot be made: a mistake of this program, not of the file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("cannot make the image: {0}")]
-pub struct ImageError(config::ConfigError);
+/// The router could never apply the image.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ImageError {
+    error: config::ConfigError,
+    /// Where in the file the thing stands that is wrong.
+    pub place: Option<Place>,
+}
 
 impl Image {
     /// Makes the image of a configuration whose host names have been looked up.
@@ -71,15 +75,15 @@ impl Image {
         };
         let mut checker = Checker::default();
         for (record, place) in records {
-            checker.record(&record).map_err(ImageError)?;
+            checker.record(&record).map_err(|error| ImageError { error, place: place.clone() })?;
             image.count(&record);
             image.offsets.push((image.bytes.len(), place));
             let mut buf = [0; MAX_RECORD];
             let len = codec::write_record(&record, &mut buf)
-                .ok_or(ImageError(config::ConfigError::Record))?;
+                .ok_or(ImageError { error: config::ConfigError::Record, place: None })?;
             image.bytes.extend_from_slice(buf.get(..len).unwrap_or_default());
         }
-        checker.finish().map_err(ImageError)?;
+        checker.finish().map_err(|error| ImageError { error, place: None })?;
         Ok(image)
     }
 
@@ -202,8 +206,10 @@ fn records(
         });
         records.push((record, Some(peer.public_key.place.clone())));
         if let Some(At { value: Destination::Name(host), place }) = &peer.endpoint {
-            let name = HostName::try_from(host.name.as_str())
-                .map_err(|_| ImageError(config::ConfigError::Host))?;
+            let name = HostName::try_from(host.name.as_str()).map_err(|_| ImageError {
+                error: config::ConfigError::Host,
+                place: Some(place.clone()),
+            })?;
             let record = Record::Host(config::Host { name, port: host.port });
             records.push((record, Some(place.clone())));
         }

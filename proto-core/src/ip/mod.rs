@@ -73,6 +73,18 @@ impl IpNet {
         }
     }
 
+    /// Whether an interface other than the loopback one can have the address as its own: Linux takes no unspecified
+    /// address, and of IPv6 neither multicast nor loopback ones.
+    #[must_use]
+    pub const fn can_be_own(&self) -> bool {
+        match self.addr {
+            IpAddr::V4(addr) => !addr.is_unspecified(),
+            IpAddr::V6(addr) => {
+                !(addr.is_unspecified() || addr.is_multicast() || addr.is_loopback())
+            }
+        }
+    }
+
     /// Whether the prefix is in range for the family.
     #[must_use]
     pub const fn is_valid(&self) -> bool {

@@ -383,6 +383,22 @@ pub enum ConfigError {
     Mtu,
     /// A host name with something in it that no host name has, or in the wrong place.
     Host,
+    /// Listen port 0.
+    Port,
+    /// A private key of zeros.
+    PrivateKey,
+    /// An address that no interface can have.
+    Address,
+    /// An IPv6 address with a second prefix.
+    SecondPrefix,
+    /// An IPv6 address or route of an interface whose MTU is too small for IPv6.
+    Ipv6Mtu,
+    /// A route or rule of table 0.
+    Table,
+    /// A rule that the kernel would keep in another form.
+    Rule,
+    /// A rule with the priority and table of the rule before it.
+    RulePlace,
 }
 
 impl core::fmt::Display for ConfigError {
@@ -409,6 +425,16 @@ impl core::fmt::Display for ConfigError {
             Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
             Self::Host => "a host name that cannot be one, or not right behind its peer",
+            Self::Port => "the port is 0: leave it out, and the router takes a free one",
+            Self::PrivateKey => "the key is all zeros",
+            Self::Address => "an interface cannot have this address",
+            Self::SecondPrefix => "an IPv6 address can have only one prefix",
+            Self::Ipv6Mtu => "IPv6 needs an MTU of 1280 or more",
+            Self::Table => "there is no table 0",
+            Self::Rule => {
+                "a rule cannot have priority 0, mark 0 or suppress_prefixlength 4294967295"
+            }
+            Self::RulePlace => "the kernel cannot tell two rules of one priority and table apart",
         })
     }
 }
@@ -425,11 +451,13 @@ pub struct Checker {
     in_peer: bool,
     /// The record before this one was a peer.
     host_may_come: bool,
+    /// The interface's.
+    mtu: u32,
 }
 
 impl Checker {
-    /// One that takes items in any order: for an image that was made from the kernel's own tables, which cannot
-    /// have an item twice.
+    /// One that takes items in any order, and whatever the kernel has: for an image that was made from the kernel's
+    /// own tables, which cannot have an item twice.
     #[must_use]
     pub fn in_any_order() -> Self {
         Self { any_order: true, ..Self::default() }
@@ -459,13 +487,35 @@ impl Checker {
                     return Err(ConfigError::Name);
                 }
                 // A running interface may have any.
-                if !self.any_order && !(68..=65_535).contains(&interface.mtu) {
-                    return Err(ConfigError::Mtu);
-                }
-                return Ok(None);
+                self.mtu = interface.mtu;
+                return match interface {
+                    _ if self.any_order => Ok(None),
+                    Interface { mtu, .. } if !(68..=65_535).contains(mtu) => Err(ConfigError::Mtu),
+                    Interface { listen_port: Some(0), .. } => Err(ConfigError::Port),
+                    Interface { private_key: PrivateKey::Given(key), .. } if key.is_zero() => {
+                        Err(ConfigError::PrivateKey)
+                    }
+                    _ => Ok(None),
+                };
             }
             Record::Address(net) if !net.is_valid() => return Err(ConfigError::Prefix),
+            _ if !self.any_order && self.mtu < IPV6_MIN_MTU && is_ipv6(record) => {
+                return Err(ConfigError::Ipv6Mtu);
+            }
+            Record::Address(net) if !self.any_order && !net.can_be_own() => {
+                return Err(ConfigError::Address);
+            }
             Record::Address(net) => Item::Address(*net),
+            Record::Route(Route { table: 0, .. }) | Record::Rule(Rule { table: 0, .. })
+                if !self.any_order =>
+            {
+                return Err(ConfigError::Table);
+            }
+            Record::Rule(
+                Rule { priority: 0, .. }
+                | Rule { fwmark: Some(0), .. }
+                | Rule { suppress_prefixlength: Some(u32::MAX), .. },
+            ) if !self.any_order => return Err(ConfigError::Rule),
             Record::Route(route) if route.metric != 0 && route.plain_metric() == 0 => {
                 return Err(ConfigError::Metric);
             }
@@ -481,6 +531,20 @@ impl Checker {
         };
         self.in_peer = matches!(item, Item::Peer(_));
         let key = item.key();
+        // Such items are behind one another.
+        let place = match &item {
+            Item::Address(net) if net.addr.is_ipv6() => {
+                Some((PLACE_OF_ADDRESS, ConfigError::SecondPrefix))
+            }
+            Item::Rule(_) => Some((PLACE_OF_RULE, ConfigError::RulePlace)),
+            _ => None,
+        };
+        if let (Some((len, error)), Some(last), false) = (place, &self.last, self.any_order)
+            && *last != key
+            && last.0.get(..len) == key.0.get(..len)
+        {
+            return Err(error);
+        }
         match self.last.replace(key).map(|last| last.cmp(&key)) {
             Some(core::cmp::Ordering::Equal) => Err(ConfigError::Duplicate),
             Some(core::cmp::Ordering::Greater) if !self.any_order => Err(ConfigError::Order),
@@ -495,6 +559,17 @@ impl Checker {
     pub const fn finish(&self) -> Result<(), ConfigError> {
         if self.started { Ok(()) } else { Err(ConfigError::Interface) }
     }
+}
+
+/// The least MTU that IPv6 works with (RFC 8200, 5).
+const IPV6_MIN_MTU: u32 = 1280;
+/// How many bytes of a key are its kind, family and address.
+const PLACE_OF_ADDRESS: usize = 1 + 1 + 16;
+/// How many bytes of a key are its kind, family, priority and table: by these the kernel finds a rule to remove.
+pub const PLACE_OF_RULE: usize = 1 + 1 + 4 + 4;
+
+const fn is_ipv6(record: &Record) -> bool {
+    matches!(record, Record::Address(net) | Record::Route(Route { to: net, .. }) if net.addr.is_ipv6())
 }
 
 fn clean(net: &IpNet) -> Result<IpNet, ConfigError> {

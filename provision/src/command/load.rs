@@ -68,7 +68,13 @@ fn from_bytes(
     if !errors.is_empty() {
         return Err(Failed::file(&source, &errors));
     }
-    let image = Image::new(interface, config)
-        .map_err(|error| Failed::new(Kind::File, format!("{shown}: {error}")))?;
+    let image = Image::new(interface, config).map_err(|error| {
+        let message = error.to_string();
+        let problem = match error.place {
+            Some(place) => Problem::error(place, message),
+            None => Problem::whole(message),
+        };
+        Failed::file(&source, &[problem])
+    })?;
     Ok(Loaded { source, image })
 }
