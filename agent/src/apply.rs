@@ -110,7 +110,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         self.add_items(Kind::Rule, rules)?;
         self.remove_items(Kind::Rule, rules)?;
         self.remove_items(Kind::Route, routes)?;
-        self.remove_items(Kind::Address, addresses)?;
+        self.remove_addresses(addresses, plan)?;
         // Peers go last: a refusal before costs none of them its session.
         if peers.removed > 0 {
             self.peers(set, true)?;
@@ -231,27 +231,42 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         let mut left = *removed;
         let mut step = Step::before(0);
         while left > 0 && self.work.extra(&mut step)? {
-            if Kind::of(&step.item) != kind {
-                continue;
+            if Kind::of(&step.item) == kind {
+                self.change_item(&step.item, false)?;
+                left = left.saturating_sub(1);
             }
-            if kind == Kind::Address && left == *removed {
-                self.promote_secondaries()?;
-            }
-            self.change_item(&step.item, false)?;
-            left = left.saturating_sub(1);
         }
         Ok(())
     }
 
-    /// Has the kernel keep the other IPv4 addresses of a network when the first of them goes, and with them all
-    /// routes of the interface.
-    fn promote_secondaries(&mut self) -> Result<(), Fault> {
+    /// Removes addresses. Meanwhile the kernel keeps the other IPv4 addresses of a network when the first of them
+    /// goes, and with them all routes of the interface.
+    fn remove_addresses(&mut self, addresses: &Count, plan: &Plan) -> Result<(), Fault> {
+        if addresses.removed == 0 {
+            return Ok(());
+        }
+        let was = plan.link.is_some_and(|link| link.promote_secondaries);
+        if !was {
+            self.promote_secondaries(true)?;
+        }
+        let removed = self.remove_items(Kind::Address, addresses);
+        if was {
+            return removed;
+        }
+        // The failure of the removal is the one to tell.
+        let removed = removed.map_err(|fault| self.kernel.slot.take(fault));
+        let back = self.promote_secondaries(false);
+        removed.map_err(|failure| self.kernel.slot.restore(failure))?;
+        back
+    }
+
+    fn promote_secondaries(&mut self, on: bool) -> Result<(), Fault> {
         let index = self.index;
         let set = self.change(Subject::Interface, &|buf, seq| {
-            route::link::set_promote_secondaries(buf, seq, index)
+            route::link::set_promote_secondaries(buf, seq, index, on)
         });
         match set {
-            // Without it, what the kernel takes away comes back in the next round.
+            // Without the setting, what the kernel takes away comes back in the next round.
             Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => Ok(()),
             set => set,
         }

@@ -126,6 +126,8 @@ fn each_route<N: NetlinkSocket>(
             Subject::Interface,
             &|buf, seq| filter.list(buf, seq, family),
             &mut |message| match Route::parse(message) {
+                // Without IPv6 in the kernel, its list is that of all families.
+                Ok(route) if route.dst.family() != family => Ok(()),
                 Ok(route) => take(&route),
                 Err(error) => Err(slot.unreadable(&error)),
             },

@@ -6,7 +6,9 @@ use core::net::SocketAddr;
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::codec;
-use proto_core::protocol::config::{Checker, ConfigError, Interface, Item, MAX_RECORD, Peer, Record};
+use proto_core::protocol::config::{
+    Checker, ConfigError, Interface, Item, MAX_RECORD, Peer, Record,
+};
 use proto_core::protocol::message::{Code, Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
 

@@ -100,6 +100,8 @@ pub struct LinkState {
     pub up: bool,
     /// Whether its kind is `wireguard`.
     pub wireguard: bool,
+    /// Whether secondary IPv4 addresses outlive the primary one.
+    pub promote_secondaries: bool,
 }
 
 /// The way to programs that have WireGuard in them, and of whose interfaces the kernel knows only that
@@ -515,6 +517,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
                     mtu: link.mtu,
                     up: link.is_up(),
                     wireguard: link.is_wireguard(),
+                    promote_secondaries: link.promote_secondaries,
                 });
                 Ok(())
             },

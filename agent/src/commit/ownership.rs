@@ -211,6 +211,40 @@ fn any_rule_is_known_again_and_goes_with_its_interface() {
     push(&router, "wg1", &alike(Some(5))).unwrap();
 }
 
+#[test]
+fn what_can_never_be_applied_is_refused_before_anything_is_touched() {
+    let router = Router::default();
+    push(&router, "wg0", &full_tunnel(51820, 0)).unwrap();
+    let requests = router.world.changes();
+    let wide = Config { mtu: 1420, ..full_tunnel(51820, 0) };
+    let with = |mtu, item| Config { mtu, items: vec![item], ..wide.clone() };
+    let address = |text| Item::Address(net(text));
+    let mut wrong = vec![
+        Config { port: Some(0), ..wide.clone() },
+        Config { key: Some(0), ..wide.clone() },
+        with(1420, address("0.0.0.0/24")),
+        with(1279, address("fd00::1/64")),
+        with(1420, Item::Route(Route { table: 0, metric: 0, to: net("10.0.0.0/8") })),
+        with(1420, Item::Rule(Rule { priority: 0, ..rule(7, Some(1)) })),
+        with(1420, Item::Rule(Rule { table: 0, ..rule(7, Some(1)) })),
+        // An allowed IP twice, in one peer and in two.
+        Config { peers: vec![(1, Some(5), vec![1, 2, 1])], ..wide.clone() },
+    ];
+    for last in [9, 40] {
+        let ips = |n: u8| (n..n + 8).collect::<Vec<u8>>();
+        let mut peers: Vec<_> = (1..6).map(|n| (n, Some(5), ips(n * 8))).collect();
+        peers[4].2.push(last);
+        wrong.push(Config { peers, ..wide.clone() });
+    }
+    for config in &wrong {
+        let failure = push(&router, "wg0", config).unwrap_err();
+        let what = (failure.code, failure.state);
+        assert_eq!(what, (Code::Config, State::Unchanged), "{config:?}: {failure:?}");
+        assert!(!failure.text.is_empty());
+        assert_eq!(router.world.changes(), requests);
+    }
+}
+
 /// A router with a few interfaces on which things are done, and what should be on it.
 struct Play {
     router: Router,

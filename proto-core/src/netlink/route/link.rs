@@ -6,7 +6,9 @@ use core::str;
 
 use super::{AF_UNSPEC, CHANGE, LIST};
 use crate::ip::AF_INET;
-use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
+use crate::netlink::read::{
+    Attribute, AttributeError, Attributes, Fields, Message, ParseError, Wrong,
+};
 use crate::netlink::{Full, IfName, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
 const RTM_NEWLINK: u16 = 16;
@@ -45,6 +47,8 @@ pub struct Link<'b> {
     pub mtu: u32,
     /// `IFLA_INFO_KIND`: the driver, where there is one that can be asked to make interfaces.
     pub kind: Option<&'b str>,
+    /// Whether secondary IPv4 addresses outlive the primary one of their network.
+    pub promote_secondaries: bool,
 }
 
 impl<'b> Link<'b> {
@@ -68,12 +72,13 @@ impl<'b> Link<'b> {
         }
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
-        let (mut name, mut mtu, mut kind) = (None, 0, None);
+        let (mut name, mut mtu, mut kind, mut promotes) = (None, 0, None, false);
         let mut fields = Fields::new(attributes);
         while let Some(ty) = fields.advance() {
             match ty {
                 IFLA_IFNAME => name = fields.name(),
                 IFLA_MTU => mtu = fields.u32(),
+                IFLA_AF_SPEC => promotes = promotes_secondaries(fields.nested()),
                 IFLA_LINKINFO => {
                     let mut info = Fields::new(fields.nested());
                     while let Some(ty) = info.advance() {
@@ -93,6 +98,7 @@ impl<'b> Link<'b> {
             name: name.ok_or(AttributeError { ty: IFLA_IFNAME, wrong: Wrong::Missing })?,
             mtu,
             kind,
+            promote_secondaries: promotes,
         })
     }
 }
@@ -155,14 +161,32 @@ pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], 
     Ok(writer.finish())
 }
 
+/// The setting in `IFLA_AF_SPEC`, where the kernel has all settings of IPv4 as an array.
+fn promotes_secondaries(families: Attributes<'_>) -> bool {
+    fn find<'b>(of: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
+        of.flatten().find(|attribute| attribute.ty == ty)
+    }
+    let inet = find(families, u16::from(AF_INET));
+    let settings = inet.and_then(|inet| find(inet.nested(), IFLA_INET_CONF));
+    let at = usize::from(IPV4_DEVCONF_PROMOTE_SECONDARIES).saturating_sub(1);
+    settings
+        .and_then(|settings| settings.payload.chunks_exact(4).nth(at))
+        .is_some_and(|value| value != [0; 4])
+}
+
 /// Writes the request to keep the secondary IPv4 addresses of an interface when the primary address of their network is
-/// removed (`net.ipv4.conf.IFACE.promote_secondaries`). Expects an acknowledgement.
-pub fn set_promote_secondaries(buf: &mut [u8], seq: u32, index: u32) -> Result<&[u8], Full> {
+/// removed, or to remove them too (`net.ipv4.conf.IFACE.promote_secondaries`). Expects an acknowledgement.
+pub fn set_promote_secondaries(
+    buf: &mut [u8],
+    seq: u32,
+    index: u32,
+    on: bool,
+) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
     let families = writer.nest_start(IFLA_AF_SPEC)?;
     let inet = writer.nest_start(u16::from(AF_INET))?;
     let settings = writer.nest_start(IFLA_INET_CONF)?;
-    writer.u32(IPV4_DEVCONF_PROMOTE_SECONDARIES, 1)?;
+    writer.u32(IPV4_DEVCONF_PROMOTE_SECONDARIES, on.into())?;
     writer.nest_end(settings);
     writer.nest_end(inet);
     writer.nest_end(families);
@@ -225,7 +249,14 @@ mod tests {
         let message = messages(&bytes)[0];
         let link = Link::parse(&message).unwrap();
         let kind = Some(KIND_WIREGUARD);
-        let expected = Link { index: 7, flags: 0x1_0001, name: name("wg0"), mtu: 1420, kind };
+        let expected = Link {
+            index: 7,
+            flags: 0x1_0001,
+            name: name("wg0"),
+            mtu: 1420,
+            kind,
+            promote_secondaries: false,
+        };
         assert_eq!(link, expected);
         assert!(link.is_wireguard() && link.is_up());
     }

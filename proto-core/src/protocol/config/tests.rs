@@ -116,6 +116,48 @@ fn order_and_place_are_checked() {
     assert_eq!(check(&[interface(), long]), Err(ConfigError::Prefix));
 }
 
+#[test]
+fn what_can_never_be_applied_is_refused() {
+    let of = |change: fn(&mut Interface)| {
+        let Record::Interface(mut interface) = interface() else { unreachable!() };
+        change(&mut interface);
+        Record::Interface(interface)
+    };
+    let zeros = |interface: &mut Interface| {
+        interface.private_key = PrivateKey::Given(SecretKey::ZERO);
+    };
+    assert_eq!(check(&[of(zeros)]), Err(ConfigError::PrivateKey));
+    assert_eq!(check(&[of(|interface| interface.listen_port = Some(0))]), Err(ConfigError::Port));
+    let address = |text| Record::Address(net(text));
+    for own in ["0.0.0.0/0", "0.0.0.0/32", "::/0", "::1/128", "ff02::1/64"] {
+        assert_eq!(check(&[interface(), address(own)]), Err(ConfigError::Address), "{own}");
+    }
+    let two = [interface(), address("fd00::1/64"), address("fd00::1/128")];
+    assert_eq!(check(&two), Err(ConfigError::SecondPrefix));
+    let two = [interface(), address("10.0.0.1/24"), address("10.0.0.1/32")];
+    assert_eq!(check(&two), Ok(()));
+    let narrow = || of(|interface| interface.mtu = 1279);
+    let route = |table, to| Record::Route(Route { table, metric: 0, to: net(to) });
+    assert_eq!(check(&[narrow(), address("fd00::1/64")]), Err(ConfigError::Ipv6Mtu));
+    assert_eq!(check(&[narrow(), route(254, "fd00::/64")]), Err(ConfigError::Ipv6Mtu));
+    assert_eq!(check(&[narrow(), address("10.0.0.1/24"), route(254, "10.0.0.0/8")]), Ok(()));
+    assert_eq!(check(&[interface(), route(0, "10.0.0.0/8")]), Err(ConfigError::Table));
+    let wrong = [
+        (Rule { table: 0, ..rule() }, ConfigError::Table),
+        (Rule { priority: 0, ..rule() }, ConfigError::Rule),
+        (Rule { fwmark: Some(0), ..rule() }, ConfigError::Rule),
+        (Rule { suppress_prefixlength: Some(u32::MAX), ..rule() }, ConfigError::Rule),
+    ];
+    for (rule, error) in wrong {
+        assert_eq!(check(&[interface(), Record::Rule(rule)]), Err(error));
+    }
+    // The kernel removes by family, priority and table, and by a mark only if it is told one.
+    let alike = [Rule { fwmark: None, ..rule() }, rule()].map(Record::Rule);
+    assert_eq!(check(&[&[interface()][..], &alike].concat()), Err(ConfigError::RulePlace));
+    let other = [Rule { v6: false, ..rule() }, rule()].map(Record::Rule);
+    assert_eq!(check(&[&[interface()][..], &other].concat()), Ok(()));
+}
+
 fn host(name: &str) -> Record {
     Record::Host(Host { name: HostName::try_from(name).unwrap(), port: 51_820 })
 }
