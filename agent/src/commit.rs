@@ -498,6 +498,8 @@ fn write_image<F: File, G: File>(
 #[cfg(test)]
 mod edits;
 #[cfg(test)]
+mod going_back;
+#[cfg(test)]
 mod ownership;
 #[cfg(test)]
 mod tests;

@@ -150,12 +150,13 @@ impl Raw {
         Ok(Some(raw))
     }
 
-    /// Reads an `RTM_NEWROUTE`. `None` for one that the kernel keeps by itself.
+    /// Reads an `RTM_NEWROUTE`. `None` for a route that only the kernel can make.
     pub fn route(message: &Message<'_>, index: u32) -> Result<Option<(Self, Way)>, Unkept> {
         let (header, attributes) = message.split::<12>()?;
         let [family, dst, src, tos, table, protocol, scope, kind, f @ ..] = *header;
         let flags = u32::from_ne_bytes(f);
-        let own = protocol == RTPROT_KERNEL && kind != RTN_UNICAST;
+        // IPv6 routes to the interface's own addresses cannot be made, and come and go with the addresses.
+        let own = family == AF_INET6 && protocol == RTPROT_KERNEL && kind != RTN_UNICAST;
         if own || flags & CLONED != 0 || !matches!(family, AF_INET | AF_INET6) {
             return Ok(None);
         }

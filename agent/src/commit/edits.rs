@@ -56,7 +56,7 @@ fn some<T: Clone>(dice: &mut Dice, from: &[T]) -> Vec<T> {
     from.iter().filter(|_| dice.one_in(1 + sparse)).cloned().collect()
 }
 
-fn config(dice: &mut Dice) -> Config {
+pub(super) fn config(dice: &mut Dice) -> Config {
     let mtu = dice.pick(&[576, 1279, 1280, 1420, 1420, 1420]);
     let v6 = mtu >= 1280;
     let mut items: Vec<Item> =

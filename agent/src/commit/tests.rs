@@ -43,7 +43,7 @@ pub(super) fn net(text: &str) -> IpNet {
 
 impl Config {
     /// With routes, rules for a default route, and peers.
-    fn old() -> Self {
+    pub(super) fn old() -> Self {
         let items = vec![
             Item::Address(net("10.0.0.1/24")),
             Item::Address(net("fd00::1/64")),
@@ -58,7 +58,7 @@ impl Config {
     }
 
     /// With everything that can be otherwise.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let items = vec![
             Item::Address(net("10.0.0.2/24")),
             Item::Address(net("fd00::1/64")),

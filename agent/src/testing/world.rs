@@ -135,6 +135,13 @@ impl World {
         self.0.borrow().links[name].index
     }
 
+    /// The IPv4 addresses of an interface in their order: the first one is the source of most packets.
+    pub(crate) fn order(&self, name: &str) -> Vec<String> {
+        let state = self.0.borrow();
+        let Some(link) = state.links.get(name) else { return Vec::new() };
+        state.ip.order(link.index)
+    }
+
     /// Its kernel has no IPv6, or no rules for IPv6, from now on.
     pub(crate) fn without_ipv6(&self, rules_only: bool) {
         let ip = &mut self.0.borrow_mut().ip;

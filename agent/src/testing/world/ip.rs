@@ -170,7 +170,9 @@ impl Entry {
             // How long it is valid stays, when it was made goes.
             attributes.entry(IFA_CACHEINFO).and_modify(|times| times.truncate(8));
         } else if kind == "route" {
-            attributes.remove(&RTA_CACHEINFO);
+            if let Some(info) = attributes.get_mut(&RTA_CACHEINFO) {
+                *info = info[8..12].to_vec();
+            }
             if attributes.remove(&RTA_OIF).is_some() {
                 link = self.u32(RTA_OIF).map_or(link, name);
             }
@@ -272,6 +274,16 @@ impl Ip {
         // Without IPv6 in the kernel, its lists are those of all families (`rtnl_dump_all`).
         let every = self.no_ipv6 && family == AF_INET6;
         Ok((ty, all.iter().filter(|entry| every || entry.family() == family).collect()))
+    }
+
+    /// The IPv4 addresses of a link in their order.
+    pub(super) fn order(&self, index: u32) -> Vec<String> {
+        let on = |addr: &&Entry| addr.index() == index && addr.family() == AF_INET;
+        self.addresses
+            .iter()
+            .filter(on)
+            .map(|addr| format!("{}/{}", addr.own(), addr.header[1]))
+            .collect()
     }
 
     fn add_addr(
@@ -477,7 +489,8 @@ impl Ip {
         });
         let same_own = left().any(|other| other.own() == own);
         let last = !left().any(|other| other.family() == family);
-        let broadcast = gone.ip(IFA_BROADCAST);
+        let kept = |to| left().any(|other| other.ip(IFA_BROADCAST) == Some(to));
+        let broadcast = gone.ip(IFA_BROADCAST).filter(|to| !kept(*to));
         let net = gone.prefix();
         let all = match net.addr {
             IpAddr::V4(low) if net.prefix < 31 => {
@@ -493,7 +506,10 @@ impl Ip {
             let to = route.dst();
             let kernels = match route.header[7] {
                 LOCAL => to.addr == own && !same_own,
-                BROADCAST => !same_net && (Some(to.addr) == all || Some(to.addr) == broadcast),
+                BROADCAST => {
+                    (!same_net && Some(to.addr) == all && !kept(to.addr))
+                        || (Some(to.addr) == broadcast && !(same_net && Some(to.addr) == all))
+                }
                 UNICAST => !same_net && to == net && gone.flags() & SECONDARY == 0,
                 _ => false,
             };
@@ -535,7 +551,9 @@ impl Ip {
         }
         if let Some(times) = route.attributes.remove(&RTA_EXPIRES) {
             let mut info = vec![0; 32];
-            info[8..12].copy_from_slice(&times);
+            // Asked for in seconds, told in hundredths.
+            let seconds = u32::from_ne_bytes(times[..].try_into().unwrap());
+            info[8..12].copy_from_slice(&(seconds * 100).to_ne_bytes());
             route.put(RTA_CACHEINFO, &info);
         }
         if !v4 && route.metric() == 0 {
