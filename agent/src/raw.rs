@@ -247,10 +247,10 @@ impl Raw {
             return;
         }
         each_attribute(self.attributes(), &mut |ty, payload| {
-            if ty == RTA_OIF {
-                if let Some(oif) = payload.first_chunk_mut() {
-                    change(oif);
-                }
+            if ty == RTA_OIF
+                && let Some(oif) = payload.first_chunk_mut()
+            {
+                change(oif);
             }
         });
         self.each_hop(&mut |_, oif| change(oif));

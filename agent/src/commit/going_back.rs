@@ -201,8 +201,7 @@ fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
         What::Repair => router.push_image(image, None, false),
         What::Remove => router.with(|agent| {
             let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-            let done =
-                agent.remove(&proto_core::protocol::message::cut("wg0"), &change, &mut silent);
+            let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
         }),
     };
