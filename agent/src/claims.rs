@@ -61,7 +61,8 @@ pub fn each_in_force<D: Disk>(
     while let Some(last) = store.interface_after(before.as_ref())? {
         before = Some(last);
         // Another part of the agent reports damaged files.
-        let newest = store.newest_whole(&last, &mut |slot, fault| drop(slot.take(fault)))?;
+        let newest =
+            store.newest_whole(&last, u32::MAX, &mut |slot, fault| drop(slot.take(fault)))?;
         if let Some((head, mut file)) = newest {
             let other = Some(&*last).filter(|name| *name != interface);
             each_record(slot, &mut file, head.span(), other, take)?;

@@ -15,6 +15,7 @@ use core::fmt::Write;
 
 use heapless::String;
 use proto_core::key::{PublicKey, SecretKey};
+use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{
@@ -34,6 +35,7 @@ use crate::records::RecordWriter;
 use crate::snapshot::Parts;
 use crate::store::{Head, Store};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::trouble::Trouble;
 use crate::walk::wireguard_link;
 use crate::{clash, remove, report};
 
@@ -89,9 +91,11 @@ pub struct Committer<'b, N, D: Disk, M> {
     pub store: Store<'b, D>,
     /// What it goes back to while it runs.
     pub(crate) snapshots: Store<'b, D>,
+    /// Whose the snapshot is: the change of this interface that gets this number. There is one snapshot at a time.
+    pub(crate) open: Option<(Name, u32)>,
     sum_key: [u8; 16],
-    /// What is wrong with what is stored, or nothing.
-    pub trouble: String<MAX_TEXT>,
+    /// What is wrong with what is stored or runs.
+    pub trouble: Trouble,
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
@@ -111,8 +115,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             sum_key = machine.boot_id();
         }
         let (store, snapshots) = (Store::new(slot, keep), Store::new(slot, state));
-        let trouble = String::new();
-        Self { slot, kernel, files, machine, set, store, snapshots, sum_key, trouble }
+        let (trouble, open) = (Trouble::new(), None);
+        Self { slot, kernel, files, machine, set, store, snapshots, open, sum_key, trouble }
     }
 
     /// What an image would change, and the file of the changes.
@@ -150,6 +154,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         change: &Change,
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
+        self.none_open()?;
         let slot = self.slot;
         let purpose = if change.act.is_some() { Purpose::Change } else { Purpose::Repair };
         let mut target = self.target(span);
@@ -162,6 +167,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let number = if same { head.number.saturating_sub(1) } else { head.number };
         let mut done = Done { summary: plan.summary.clone(), number, stored: false, pending: None };
         if quiet && same {
+            self.is_well(&head.interface, change);
             return Ok(done);
         }
         if !same {
@@ -192,6 +198,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         change: &Change,
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
+        self.none_open()?;
         let slot = self.slot;
         let name = *interface;
         self.kernel.wireguard()?;
@@ -237,6 +244,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
         if change.confirm && !(same && done.summary.is_quiet()) {
+            self.is_well(&head.interface, change);
             // When nothing new is stored, the number is that of what is stored, which needs no promotion.
             done.pending = Some(Head { number: done.number, ..head });
             return Ok(done);
@@ -249,32 +257,115 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             })?;
             done.stored = true;
         }
-        self.snapshots.discard();
+        self.close();
+        self.is_well(&head.interface, change);
         Ok(done)
     }
 
-    /// A change that waited becomes the stored configuration.
+    /// An owner's change of an interface was made: what was wrong with the interface before is over. A repair may
+    /// have used an older configuration than the newest.
+    fn is_well(&mut self, interface: &str, change: &Change) {
+        if change.act.is_some() {
+            self.trouble.take(interface);
+        }
+    }
+
+    /// A change that waited becomes the stored configuration, if it still runs.
     ///
     /// # Errors
-    /// [`Code::Storage`]; then it still waits.
-    pub fn confirm(&mut self, head: &Head) -> Result<(), Fault> {
+    /// [`Code::Verify`] when the kernel has something else, [`Code::Storage`]; then it still waits.
+    pub fn confirm(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
         let newest = self.store.newest(&head.interface, u32::MAX)?;
-        if newest.unwrap_or(0) < head.number {
+        let is_stored = newest.unwrap_or(0) >= head.number;
+        self.runs(head, is_stored, working).map_err(|fault| {
+            self.slot.amend(fault, &|failure| {
+                let mut text = String::<MAX_TEXT>::new();
+                let words = "the change is not what runs any more: revert it, and push again";
+                let _ = write!(text.as_mut_view(), "{words} ({})", failure.text);
+                failure.text = text;
+            })
+        })?;
+        if !is_stored {
             self.store.promote(head)?;
         }
-        self.snapshots.discard();
+        self.trouble.take(&head.interface);
+        self.close();
         Ok(())
+    }
+
+    /// Fails unless the kernel has what was prepared, or what is stored.
+    fn runs(
+        &mut self,
+        head: &Head,
+        is_stored: bool,
+        working: &mut Working<'_>,
+    ) -> Result<(), Fault> {
+        let slot = self.slot;
+        let (head, mut image) = if is_stored {
+            self.store.open(&head.interface, head.number)?
+        } else {
+            self.store.open_next()?
+        };
+        if !head.has_image() {
+            return match wireguard_link(&mut self.kernel, head.interface)? {
+                None => Ok(()),
+                Some(_) => Err(slot.fail(Code::Verify, Subject::Interface, "it is there again")),
+            };
+        }
+        let mut target = self.target(head.span());
+        self.compare(&mut image, &mut target, Purpose::Repair, working)?;
+        let Self { files, .. } = self;
+        let mut work = target.work(slot, &mut image, &mut files.index, &mut files.extras);
+        agree(&mut work, &target.plan)
     }
 
     /// A change that waited is taken back.
     ///
     /// # Errors
-    /// What the kernel said; then it is worth another try.
+    /// What the kernel said; then it is worth another try, unless the snapshot is gone and no change is open any
+    /// more.
     pub fn revert(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
+        let (head, _) = match self.snapshots.open_next() {
+            Ok(found) => found,
+            Err(fault) => {
+                self.forget_change();
+                return Err(fault);
+            }
+        };
         self.go_back(working)?;
-        self.store.discard();
-        self.snapshots.discard();
+        self.trouble.take(&head.interface);
+        self.forget_change();
         Ok(())
+    }
+
+    /// Forgets the change that is open: what was prepared of it, and what was there before.
+    pub fn forget_change(&mut self) {
+        self.store.discard();
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.snapshots.discard();
+        self.open = None;
+    }
+
+    /// Whether a change is open: it waits, or could not be taken back.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The interface of the change that is open.
+    #[must_use]
+    pub fn open_interface(&self) -> Option<Name> {
+        self.open.as_ref().map(|(interface, _)| *interface)
+    }
+
+    /// Fails while a change is open: its snapshot and what was prepared of it would be overwritten.
+    fn none_open(&self) -> Result<(), Fault> {
+        let Some((interface, number)) = &self.open else { return Ok(()) };
+        let words = format_args!("the change of {interface} to no. {number} is not done");
+        Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words))
     }
 
     /// Whether an image is the one that is stored, and the head it gets if not.
@@ -318,16 +409,24 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// # Errors
     /// [`Code::Storage`].
     pub fn newest_whole(&mut self, interface: &str) -> Result<Option<(Head, D::File)>, Fault> {
+        self.whole_below(interface, u32::MAX)
+    }
+
+    /// The newest of those with a number below `below`.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn whole_below(
+        &mut self,
+        interface: &str,
+        below: u32,
+    ) -> Result<Option<(Head, D::File)>, Fault> {
         let Self { store, trouble, machine, .. } = self;
-        store.newest_whole(interface, &mut |slot, fault| {
+        store.newest_whole(interface, below, &mut |slot, fault| {
             let failure = slot.take(fault);
-            let mut text = String::<MAX_TEXT>::new();
-            // It is not longer than a failure's text by much.
-            let to = text.as_mut_view();
-            let _ = write!(to, "{interface}: {}; the one before it is used", failure.text);
-            if *trouble != text {
-                machine.log(format_args!("{text}"));
-                *trouble = text;
+            let words = format_args!("{interface}: {}; the one before it is used", failure.text);
+            if trouble.note(interface, words) {
+                machine.log(words);
             }
         })
     }

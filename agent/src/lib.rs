@@ -34,6 +34,7 @@
 //! | [`store`] | configurations in files that survive |
 //! | [`commit`] | the order of all this, and going back |
 //! | [`start`] | what is done before anybody asks |
+//! | [`trouble`] | what is wrong, by interface |
 //! | [`hosts`] | endpoints that are looked up by name |
 //! | [`report`] | the running state and a plan's changes as files to read |
 //! | [`service`] | requests in, replies out, each done once |
@@ -90,6 +91,7 @@ pub mod stage;
 pub mod start;
 pub mod store;
 pub mod system;
+pub mod trouble;
 pub mod walk;
 pub mod wg;
 

@@ -11,10 +11,12 @@
 //! | `visitor` | who asks, and what they may |
 //! | `push` | stage, plan and commit |
 //! | `stored` | what is stored: history, drift, repair, rollback, removal |
+//! | `state` | what the service is in the middle of |
 //! | `pending` | a change that waits to be confirmed, and the clock |
 
 mod pending;
 mod push;
+mod state;
 mod stored;
 mod turn;
 mod visitor;
@@ -36,9 +38,9 @@ use crate::hosts::Hosts;
 use crate::kernel::steady;
 use crate::options::Policy;
 use crate::report;
-use crate::stage::{Announced, Stage};
+use crate::stage::Announced;
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
-use pending::Pending;
+use state::State;
 use turn::Turn;
 
 pub use turn::{Outlet, SCRATCH};
@@ -99,11 +101,8 @@ pub struct Service<'b, N, D: Disk, M> {
     policy: Policy<'b>,
     /// The image that is arriving.
     stage_file: D::File,
-    stage: Option<Stage>,
     readable: Option<Readable>,
-    pending: Option<Pending>,
-    /// When what is stored is to be applied again, because it could not be, and how long to wait then.
-    retry: Option<(u64, u64)>,
+    state: State,
     /// Endpoints that are to be looked up.
     hosts: Hosts<D::File>,
     kept: Vec<Kept, CLIENTS>,
@@ -135,10 +134,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             committer,
             policy,
             stage_file,
-            stage: None,
             readable: None,
-            pending: None,
-            retry: None,
+            state: State::default(),
             hosts: Hosts::new(hosts),
             kept: Vec::new(),
             number: u32::from_ne_bytes(number),
@@ -183,9 +180,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         if visitor.is_stranger() {
             return false;
         }
-        if let Some(stage) = self.stage.as_mut().filter(|stage| stage.client == turn.client) {
-            stage.heard = self.committer.machine.now();
-        }
         let allowed = visitor.may(self.slot, &request.ask);
         let answered = allowed.and_then(|()| self.answer(&request.ask, visitor, &mut turn));
         if let Err(fault) = answered {
@@ -219,13 +213,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 let announced = Announced { interface, length, digest: *digest, piece_size };
                 self.begin(turn, visitor, announced)
             }
-            Ask::Piece { stage, index, data } => self.piece(turn, *stage, *index, data),
-            Ask::Plan { stage } => self.plan(turn, *stage),
+            Ask::Piece { stage, index, data } => self.piece(turn, visitor, *stage, *index, data),
+            Ask::Plan { stage } => self.plan(turn, visitor, *stage),
             Ask::Commit { stage, confirm_within } => {
                 self.commit(turn, visitor, *stage, *confirm_within)
             }
             Ask::Abort { stage } => {
-                self.check_stage(turn.client, *stage)?;
+                self.check_stage((&visitor.key, &turn.client), *stage)?;
                 self.drop_stage()?;
                 turn.answer(&Answer::Aborted);
                 Ok(())
@@ -237,7 +231,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 self.remove(turn, visitor, interface, *confirm_within)
             }
             Ask::Confirm => self.confirm(turn, visitor),
-            Ask::Revert => self.revert(turn),
+            Ask::Revert => self.revert_now(turn),
             Ask::History { interface } => self.history(turn, interface.as_ref()),
             Ask::Drift { interface } => self.drift(turn, interface),
             Ask::Repair { interface, confirm_within } => {
@@ -365,9 +359,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             garbage: self.counters.garbage,
             text: self.counters.text,
             interfaces: Vec::new(),
-            pending: self.pending.as_ref().map(|pending| pending.shown(now)),
+            pending: self.state.shown(now),
             unresolved: self.hosts.left(),
-            trouble: self.committer.trouble.clone(),
+            trouble: self.committer.trouble.text(),
             links: 0,
             longest_turn: Default::default(),
         };
@@ -471,5 +465,7 @@ fn gone(slot: &Slot) -> Fault {
     slot.fail(Code::Gone, Subject::None, "the router does not have this any more")
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

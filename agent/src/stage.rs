@@ -1,6 +1,7 @@
 //! A configuration that arrives in pieces: where each goes in the stage file, which ones are here,
 //! and whose it is. One at a time.
 
+use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Subject};
 use proto_core::protocol::window::{self, Arrived};
@@ -9,9 +10,12 @@ use proto_core::protocol::{Digest, MAX_DATA};
 use crate::fault::{Fault, Slot};
 use crate::system::File;
 
-/// How long a client that says nothing keeps others waiting, in milliseconds. One that is there says
-/// something every second, and gives up after ten.
+/// Milliseconds that a client which sends nothing new keeps others waiting. A client that is there sends a piece
+/// every second, and gives up after ten.
 pub const PATIENCE: u64 = 12_000;
+/// Milliseconds that a stage keeps others waiting at most, whatever its client sends: so many, and so many for
+/// each byte, which is half the speed of a line of 2,400 baud.
+const LONGEST: (u64, u64) = (600_000, 10);
 
 /// The largest image in bytes: the index of it has to fit 32-bit offsets too.
 pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;
@@ -34,7 +38,9 @@ pub struct Announced {
 pub struct Stage {
     /// Its number.
     pub id: u32,
-    /// Whose it is.
+    /// The key of the owner it belongs to.
+    pub key: PublicKey,
+    /// The client it belongs to.
     pub client: ClientId,
     /// What its owner is called.
     pub by: OwnerName,
@@ -42,7 +48,9 @@ pub struct Stage {
     pub announced: Announced,
     /// Which pieces are here.
     pub arrived: Arrived,
-    /// When its client was last heard of.
+    /// When it was announced.
+    pub since: u64,
+    /// When its client last sent something that was of use: a new piece, a plan, or the announcement.
     pub heard: u64,
 }
 
@@ -70,13 +78,22 @@ impl Stage {
         self.arrived.base >= window::pieces(self.announced.length, self.announced.piece_size)
     }
 
-    /// Whether its client has been silent for so long that another may have the stage.
+    /// From when on another client may have the stage.
     #[must_use]
-    pub const fn is_stale(&self, now: u64) -> bool {
-        now.saturating_sub(self.heard) > PATIENCE
+    pub fn stale_at(&self) -> u64 {
+        let (fixed, per_byte) = LONGEST;
+        let longest = u64::from(self.announced.length).saturating_mul(per_byte);
+        let longest = self.since.saturating_add(fixed).saturating_add(longest);
+        self.heard.saturating_add(PATIENCE).min(longest)
     }
 
-    /// Takes a piece. One that is here already changes nothing.
+    /// Whether it belongs to this client of this owner.
+    #[must_use]
+    pub fn is_of(&self, (key, client): (&PublicKey, &ClientId)) -> bool {
+        self.key == *key && self.client == *client
+    }
+
+    /// Takes a piece at the time `now`. One that is here already changes nothing.
     ///
     /// # Errors
     /// [`Code::Malformed`] for a piece of the wrong size, [`Code::Storage`].
@@ -86,6 +103,7 @@ impl Stage {
         file: &mut F,
         index: u32,
         data: &[u8],
+        now: u64,
     ) -> Result<(), Fault> {
         let Announced { length, piece_size, .. } = self.announced;
         match window::span(length, piece_size, index) {
@@ -93,6 +111,7 @@ impl Stage {
                 if self.arrived.wants(index) {
                     file.write_at(offset, data).map_err(|errno| slot.storage(errno))?;
                     self.arrived.insert(index);
+                    self.heard = now;
                 }
                 Ok(())
             }

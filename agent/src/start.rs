@@ -1,11 +1,9 @@
 //! What the agent does when it starts, before anybody asks for anything: what was cut short is taken back, and
 //! what is stored is applied.
 
-use proto_core::protocol::message::{Code, Failure, MAX_TEXT, Name, Subject};
+use core::fmt;
 
-use heapless::String;
-
-use core::fmt::Write;
+use proto_core::protocol::message::{Code, Failure, Name, Subject};
 
 use crate::commit::{Change, Committer};
 use crate::fault::{Fault, Slot};
@@ -18,12 +16,16 @@ pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
     /// forgot by starting anew needs no taking back.
+    ///
+    /// # Errors
+    /// The interface, when it cannot be taken back; then the change is open.
     #[inline(never)]
-    pub fn take_back_unfinished(&mut self) {
+    pub fn take_back_unfinished(&mut self) -> Result<(), Name> {
         self.store.discard();
         let Ok((head, _)) = self.snapshots.open_next().map_err(|fault| self.slot.take(fault))
         else {
-            return self.snapshots.discard();
+            self.forget_change();
+            return Ok(());
         };
         // With that number it was the last step that was cut, and it was done.
         let newest = self.store.newest(&head.interface, u32::MAX);
@@ -35,10 +37,16 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 Ok(_) => {
                     self.machine.log(format_args!("{interface}: took an unfinished change back"));
                 }
-                Err(fault) => self.note(interface, fault),
+                Err(fault) => {
+                    self.note(interface, fault);
+                    let interface = head.interface;
+                    self.open = Some((interface, head.number));
+                    return Err(interface);
+                }
             }
         }
-        self.snapshots.discard();
+        self.forget_change();
+        Ok(())
     }
 
     /// Applies what is stored of every interface that `allowed` allows. Whether all of it runs now.
@@ -49,7 +57,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         allowed: &dyn Fn(&str) -> bool,
         applied: &mut Applied<'_, D::File>,
     ) -> bool {
-        self.trouble.clear();
+        self.trouble.count_again();
         let mut whole = true;
         let mut before = None;
         loop {
@@ -85,7 +93,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         interface: &Name,
         applied: &mut Applied<'_, D::File>,
     ) -> Result<bool, Fault> {
-        let Some((head, mut image)) = self.newest_whole(interface)? else {
+        let before = self.trouble.take(interface);
+        let newest = self.newest_whole(interface)?;
+        if newest.as_ref().is_none_or(|(head, _)| !head.has_image()) {
+            // Nothing is applied, so what was wrong with what runs still is.
+            self.trouble.put_back(before);
+        }
+        let Some((head, mut image)) = newest else {
             let text = "nothing that is stored is whole";
             return Err(self.slot.fail(Code::NotStored, Subject::Interface, text));
         };
@@ -100,20 +114,16 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Keeps a failure that there is nobody to tell of.
     pub fn note(&mut self, interface: &str, fault: Fault) {
         let Failure { subject, text, .. } = self.slot.take(fault);
-        let mut trouble = String::<MAX_TEXT>::new();
-        let colon = |part: &str| if part.is_empty() { "" } else { ": " };
-        let about = if matches!(subject, Subject::None | Subject::Interface) {
-            None
+        let colon = if interface.is_empty() { "" } else { ": " };
+        let Self { machine, trouble, .. } = self;
+        let mut note = |words: fmt::Arguments<'_>| {
+            machine.log(words);
+            trouble.note(interface, words);
+        };
+        if matches!(subject, Subject::None | Subject::Interface) {
+            note(format_args!("{interface}{colon}{text}"));
         } else {
-            Some(subject)
-        };
-        let before = colon(interface);
-        // What does not fit is left out.
-        let _ = match about {
-            Some(subject) => write!(trouble.as_mut_view(), "{interface}{before}{subject}: {text}"),
-            None => write!(trouble.as_mut_view(), "{interface}{before}{text}"),
-        };
-        self.machine.log(format_args!("{trouble}"));
-        self.trouble = trouble;
+            note(format_args!("{interface}{colon}{subject}: {text}"));
+        }
     }
 }

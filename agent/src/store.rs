@@ -164,16 +164,17 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok((head, file))
     }
 
-    /// Opens the newest configuration of an interface that is whole. Those that are not are told.
+    /// Opens the newest configuration of an interface that is whole and has a number below `below`. Those that
+    /// are not whole are told.
     ///
     /// # Errors
     /// [`Code::Storage`].
     pub fn newest_whole(
         &mut self,
         interface: &str,
+        mut below: u32,
         damaged: &mut dyn FnMut(&Slot, Fault),
     ) -> Result<Option<(Head, D::File)>, Fault> {
-        let mut below = u32::MAX;
         while let Some(number) = self.newest(interface, below)? {
             match self.open(interface, number) {
                 Ok(found) => return Ok(Some(found)),
@@ -235,7 +236,8 @@ impl<'b, D: Disk> Store<'b, D> {
         let mut next = Name::try_from(interface).ok();
         let mut last = None;
         while let Some(interface) = next {
-            let newest = self.newest_whole(&interface, &mut |slot, fault| drop(slot.take(fault)));
+            let newest =
+                self.newest_whole(&interface, u32::MAX, &mut |slot, fault| drop(slot.take(fault)));
             let newest = newest.map_err(|fault| slot.take(fault)).ok()?;
             let (mut oldest, mut below) = (None, newest.map_or(0, |(head, _)| head.number));
             while let Some(number) =
@@ -264,7 +266,10 @@ impl<'b, D: Disk> Store<'b, D> {
         let renamed = self.disk.rename(NEXT, name.as_c());
         self.failed(renamed)?;
         if let Err(errno) = self.disk.sync_names() {
-            let _ = self.disk.unlink(name.as_c());
+            // It is prepared again, so that it can be tried once more.
+            if self.disk.rename(name.as_c(), NEXT).is_err() {
+                let _ = self.disk.unlink(name.as_c());
+            }
             let _ = self.disk.sync_names();
             return Err(self.slot.storage(errno));
         }

@@ -338,7 +338,7 @@ impl Play {
         if waits {
             let head = done.as_ref().unwrap().pending.clone().unwrap();
             match self.dice.below(3) {
-                0 => self.router.with(|agent| agent.confirm(&head)).unwrap(),
+                0 => self.router.with(|agent| agent.confirm(&head, &mut silent)).unwrap(),
                 1 => {
                     self.router.with(|agent| agent.revert(&mut silent)).unwrap();
                     done = Err(Failure::new(Code::NotPending, "taken back"));

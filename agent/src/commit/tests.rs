@@ -156,7 +156,7 @@ impl Router {
     /// Starts the agent: whether all that is stored runs then.
     pub(super) fn start(&self) -> bool {
         self.with(|agent| {
-            agent.take_back_unfinished();
+            let _ = agent.take_back_unfinished();
             agent.apply_stored(&|_| true, &mut |_, _| Ok(()))
         })
     }
@@ -438,14 +438,14 @@ fn a_change_that_waits_goes_back_unless_it_is_confirmed() {
     };
     // Confirmed, and confirmed at a power cut.
     let (router, head) = wait();
-    router.with(|agent| agent.confirm(&head)).unwrap();
+    router.with(|agent| agent.confirm(&head, &mut silent)).unwrap();
     assert_eq!(router.newest(), Some(2));
     assert!(router.start());
     assert_eq!(router.seen(), new);
     for step in 0..4 {
         let (router, head) = wait();
         router.keep.mishap(step, Mishap::Cut);
-        let told = router.with(|agent| agent.confirm(&head).is_ok());
+        let told = router.with(|agent| agent.confirm(&head, &mut silent).is_ok());
         for changes in 0..router.keep.outcomes() {
             for unsynced in UNSYNCED {
                 let router = router.rebooted(changes, unsynced);

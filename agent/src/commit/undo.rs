@@ -35,7 +35,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         next: &Head,
         (items, extras): (u32, u32),
     ) -> Result<(), Fault> {
-        let Self { slot, kernel, machine, snapshots, store, files, .. } = self;
+        let Self { slot, kernel, machine, snapshots, open, files, .. } = self;
         let Files { index, extras: extras_file, .. } = files;
         let mut rules = |added: bool, image: &mut RecordWriter<'_, D::File>| {
             let mut n = 0_u32;
@@ -81,9 +81,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             })
         };
         let taken = taken();
+        *open = Some((next.interface.clone(), next.number));
         if taken.is_err() {
-            store.discard();
-            snapshots.discard();
+            self.forget_change();
         }
         taken
     }
@@ -102,11 +102,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
                 failure.text = stuck(&failure, &second, differs);
                 failure.state = State::Partly;
-                // The snapshot stays: the next start of the agent tries again.
+                // The snapshot stays, and the change is open: going back is tried again.
                 return slot.restore(failure);
             }
         }
-        self.snapshots.discard();
+        self.close();
         slot.restore(failure)
     }
 

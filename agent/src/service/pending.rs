@@ -5,49 +5,18 @@ use core::net::SocketAddr;
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::Host;
-use proto_core::protocol::message::{self, Answer, Code, Name, Subject, copy};
+use proto_core::protocol::message::{Answer, Code, Name, Subject};
 
+use super::push::beat;
+use super::state::{Due, State, Waiting};
 use super::{Service, Turn, Visitor};
 use crate::commit::Committer;
-use crate::fault::Fault;
+use crate::fault::{Fault, Slot};
 use crate::store::Head;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
 /// The longest that a change may wait, in seconds.
 const LONGEST: u16 = 3_600;
-/// How long to wait before a change is taken back again that could not be, in milliseconds.
-const AGAIN: u64 = 5_000;
-/// How long to wait at first and at most before what is stored is applied again, in milliseconds.
-const RETRY: (u64, u64) = (1_000, 60_000);
-
-/// A change that waits.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    /// What is stored when it is confirmed.
-    pub(super) head: Head,
-    /// The newest session when it was made: only a later one confirms it.
-    newest: u32,
-    deadline: u64,
-}
-
-impl Pending {
-    /// Seconds that are left, at least 1.
-    pub(super) fn seconds(&self, now: u64) -> u16 {
-        let left = self.deadline.saturating_sub(now).div_ceil(1000).max(1);
-        u16::try_from(left).unwrap_or(u16::MAX)
-    }
-
-    pub(super) fn shown(&self, now: u64) -> message::Pending {
-        message::Pending {
-            interface: self.head.interface,
-            number: self.head.number,
-            by: copy(&self.head.by),
-            seconds: self.seconds(now),
-            digest: self.head.digest,
-        }
-    }
-}
-
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Fails for a time that no change may wait.
     pub(super) fn check_confirm(&self, seconds: u16) -> Result<(), Fault> {
@@ -62,11 +31,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub(super) fn wait(&mut self, head: Head, visitor: &Visitor<'_, '_>, seconds: u16) {
         let life = u64::from(seconds).saturating_mul(1000);
         let deadline = self.committer.machine.now().saturating_add(life);
-        self.pending = Some(Pending { head, newest: visitor.newest, deadline });
-    }
-
-    fn not_pending(&self) -> Fault {
-        self.slot.fail(Code::NotPending, Subject::None, "no change waits to be confirmed")
+        self.state.wait(Waiting { head, newest: visitor.newest, deadline });
     }
 
     pub(super) fn confirm(
@@ -74,16 +39,18 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
     ) -> Result<(), Fault> {
-        let Some(pending) = &self.pending else { return Err(self.not_pending()) };
+        let State::Waiting(_, waiting) = &self.state else { return Err(not_pending(self.slot)) };
         // Numbers of sessions are compared as those of a circle are.
-        let later = visitor.nth.wrapping_sub(pending.newest);
+        let later = visitor.nth.wrapping_sub(waiting.newest);
         if later == 0 || later > u32::MAX / 2 {
             let text = "this session was there before the change: only a new one confirms it";
             return Err(self.slot.fail(Code::NotFresh, Subject::None, text));
         }
-        self.committer.confirm(&pending.head)?;
-        let (interface, number) = (pending.head.interface, pending.head.number);
-        self.pending = None;
+        let (interface, number) = (waiting.head.interface, waiting.head.number);
+        let mut working = beat(self.committer.machine, turn);
+        self.committer.confirm(&waiting.head, &mut working)?;
+        drop(working);
+        self.state.end();
         let from = turn.outlet.from();
         let machine = self.committer.machine;
         machine.log(format_args!("{from}: confirmed {interface}, no. {number}"));
@@ -91,12 +58,18 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    pub(super) fn revert(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let Some(pending) = &self.pending else { return Err(self.not_pending()) };
-        let interface = pending.head.interface;
-        self.committer.revert(&mut |_, _, _| {})?;
-        self.pending = None;
-        self.look_up(&interface, false);
+    /// Takes back the change that waits, or that could not be taken back yet, because an owner asks for it.
+    pub(super) fn revert_now(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let interface = match &self.state {
+            State::Waiting(_, Waiting { head, .. }) => head.interface,
+            State::Reverting(_, reverting) => reverting.interface,
+            _ => return Err(not_pending(self.slot)),
+        };
+        if let Err(fault) = self.take_back(&interface) {
+            let failure = self.slot.take(fault);
+            self.go_on_reverting(&interface);
+            return Err(self.slot.restore(failure));
+        }
         let from = turn.outlet.from();
         let machine = self.committer.machine;
         machine.log(format_args!("{from}: took the change of {interface} back"));
@@ -104,21 +77,58 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// What is done before anybody asks for anything.
-    pub fn start(&mut self) {
-        self.committer.take_back_unfinished();
-        self.apply_stored(RETRY.0);
+    /// Takes a change back. The state is then `Idle`; when that fails, it is as before.
+    pub(super) fn take_back(&mut self, interface: &Name) -> Result<(), Fault> {
+        self.committer.revert(&mut |_, _, _| {})?;
+        self.state.end();
+        self.look_up(interface, false);
+        Ok(())
     }
 
-    fn apply_stored(&mut self, wait: u64) {
+    /// After something failed: if a change of this interface could not be taken back, that is tried again after a
+    /// while, a number of times. Without a snapshot there is nothing to go back to.
+    pub(super) fn go_on_reverting(&mut self, interface: &Name) {
+        let now = self.committer.machine.now();
+        if self.committer.is_open() && self.state.stage().is_some() {
+            // Its keys go now or with the next stage.
+            let _ = self.drop_stage().map_err(|fault| self.slot.take(fault));
+        }
+        if !self.committer.is_open() {
+            if !matches!(self.state, State::Waiting(..) | State::Reverting(..)) {
+                return;
+            }
+            self.state.give_up(now);
+        } else if self.state.revert_failed(interface, now) {
+            return;
+        }
+        self.committer.forget_change();
+        let text = "a change could not be taken back: it may run though it is not stored; push, roll \
+                    back or remove the interface";
+        let fault = self.slot.fail(Code::Kernel, Subject::None, text);
+        self.committer.note(interface, fault);
+    }
+
+    /// What is done before anybody asks for anything.
+    pub fn start(&mut self) {
+        let now = self.committer.machine.now();
+        if let Err(interface) = self.committer.take_back_unfinished() {
+            self.state.owe(now);
+            return self.go_on_reverting(&interface);
+        }
+        self.apply_stored();
+    }
+
+    fn apply_stored(&mut self) {
         let Self { committer, policy, hosts, .. } = self;
         let now = committer.machine.now();
         let whole = committer.apply_stored(&|name| policy.allows(name), &mut |slot, image| {
             let (interface, image, span) = image;
             hosts.take(slot, interface, (image, span), true, now)
         });
-        let next = committer.machine.now().saturating_add(wait);
-        self.retry = (!whole).then_some((next, wait));
+        self.state.applied(whole, self.committer.machine.now());
+        if let Some(interface) = self.committer.open_interface() {
+            self.go_on_reverting(&interface);
+        }
         self.forget_keys();
     }
 
@@ -161,42 +171,39 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     /// When there is something to do though nobody asks for anything.
     pub fn deadline(&self) -> Option<u64> {
-        let pending = self.pending.as_ref().map(|pending| pending.deadline);
-        let retry = self.retry.map(|(at, _)| at);
-        sooner(sooner(pending, retry), self.hosts.deadline())
+        sooner(self.state.deadline(), self.hosts.deadline())
     }
 
     /// Does what is due.
     #[inline(never)]
     pub fn tick(&mut self) {
         let machine = self.committer.machine;
-        let now = machine.now();
-        if let Some(pending) = self.pending.as_mut().filter(|pending| now >= pending.deadline) {
-            let interface = &pending.head.interface;
-            match self.committer.revert(&mut |_, _, _| {}) {
-                Ok(()) => {
-                    machine.log(format_args!(
-                        "{interface}: nobody confirmed the change; took it back"
-                    ));
-                    let interface = *interface;
-                    self.pending = None;
-                    self.look_up(&interface, false);
+        match self.state.due(machine.now()) {
+            Due::Nothing => {}
+            Due::Apply => self.apply_stored(),
+            Due::Revert => {
+                let (interface, why) = match &self.state {
+                    State::Waiting(_, Waiting { head, .. }) => {
+                        (head.interface, "nobody confirmed the change")
+                    }
+                    State::Reverting(_, reverting) => (reverting.interface, "at last"),
+                    _ => return,
+                };
+                match self.take_back(&interface) {
+                    Ok(()) => machine.log(format_args!("{interface}: {why}; took it back")),
+                    Err(fault) => {
+                        self.committer.note(&interface, fault);
+                        self.go_on_reverting(&interface);
+                    }
                 }
-                Err(fault) => {
-                    self.committer.note(interface, fault);
-                    pending.deadline = machine.now().saturating_add(AGAIN);
-                }
+                self.forget_keys();
             }
-            self.forget_keys();
-        }
-        match self.retry {
-            // A push that is under way uses the same files.
-            Some((at, wait)) if now >= at => {
-                self.apply_stored(wait.saturating_mul(2).min(RETRY.1));
-            }
-            _ => {}
         }
     }
+}
+
+fn not_pending(slot: &Slot) -> Fault {
+    slot.fail(Code::NotPending, Subject::None, "no change waits to be confirmed")
 }
 
 #[cfg(test)]

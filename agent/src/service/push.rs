@@ -1,5 +1,6 @@
 //! A push: pieces into the stage, then a plan or a commit of what is there.
 
+use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::Record;
@@ -9,6 +10,7 @@ use proto_core::protocol::message::{
 use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
 
+use super::state::State as Doing;
 use super::{Readable, Service, Turn, Visitor, gone};
 use crate::commit::{Change, Committer, Done};
 use crate::fault::Fault;
@@ -60,56 +62,76 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         announced.check(self.slot)?;
         let machine = self.committer.machine;
         let now = machine.now();
-        // The same configuration again is the same push, whoever goes on with it: a client that was
-        // ended and started anew has another name.
-        if let Some(stage) = self.stage.as_mut().filter(|stage| stage.announced == announced) {
-            (stage.client, stage.heard, stage.by) = (turn.client, now, visitor.name());
+        // The same configuration again is the same push: a client that was ended and started again has another
+        // number. Another owner goes on with it when the first is not there any more.
+        let same = |stage: &&mut Stage| {
+            stage.announced == announced && (stage.key == visitor.key || now >= stage.stale_at())
+        };
+        if let Some(stage) = self.state.stage_mut().filter(same) {
+            (stage.key, stage.client, stage.by) = (visitor.key, turn.client, visitor.name());
+            stage.heard = now;
             turn.answer(&Answer::Received { stage: stage.id, arrived: stage.arrived });
             return Ok(());
         }
-        self.check_free(turn.client)?;
+        self.check_free(turn, visitor, &announced.interface)?;
         self.drop_stage()?;
         self.number = self.number.wrapping_add(1);
         let (from, id, length) = (turn.outlet.from(), self.number, announced.length);
         let interface = &announced.interface;
         machine.log(format_args!("{from}: begins to push {interface}, {length} bytes"));
         let arrived = Arrived::default();
-        let (client, by) = (turn.client, visitor.name());
-        self.stage = Some(Stage { id, client, by, announced, arrived, heard: now });
+        let (key, client, by) = (visitor.key, turn.client, visitor.name());
+        let (since, heard) = (now, now);
+        self.state.begin(Stage { id, key, client, by, announced, arrived, since, heard });
         turn.answer(&Answer::Received { stage: id, arrived });
         Ok(())
     }
 
-    /// Fails while another client's push is under way, or anybody's change waits to be confirmed.
-    pub(super) fn check_free(&self, client: ClientId) -> Result<(), Fault> {
-        let now = self.committer.machine.now();
-        if let Some(pending) = &self.pending {
-            let (by, interface) = (&pending.head.by, &pending.head.interface);
-            let seconds = pending.seconds(now);
-            let words = format_args!(
-                "{by}'s change of {interface} waits to be confirmed for another {seconds} s"
-            );
-            return Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words));
-        }
-        match &self.stage {
-            Some(stage) if stage.client != client && !stage.is_stale(now) => {
-                let words = format_args!("{} is pushing {}", stage.by, stage.announced.interface);
-                Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words))
+    /// Fails while another client's push is under way, or a change waits to be confirmed. A change that could not
+    /// be taken back is taken back now. If that fails again, a change of its own interface goes on without it, and
+    /// a change of another interface fails.
+    pub(super) fn check_free(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+    ) -> Result<(), Fault> {
+        if let Doing::Reverting(_, reverting) = &self.state {
+            let stuck = reverting.interface;
+            let fault = self.take_back(&stuck).err();
+            match fault {
+                Some(fault) if stuck != *interface => {
+                    let Failure { text, .. } = self.slot.take(fault);
+                    let words = format_args!(
+                        "the router has not taken a change of {stuck} back yet; push or remove \
+                         {stuck}: {text}"
+                    );
+                    return Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words));
+                }
+                Some(fault) => {
+                    self.committer.note(&stuck, fault);
+                    self.committer.forget_change();
+                    self.state.give_up(self.committer.machine.now());
+                }
+                None => {}
             }
-            _ => Ok(()),
         }
+        let now = self.committer.machine.now();
+        self.state.check_free(self.slot, (&visitor.key, &turn.client), now)
     }
 
     /// Fails unless the stage is this one, of this client.
-    pub(super) fn check_stage(&self, client: ClientId, id: u32) -> Result<(), Fault> {
-        match &self.stage {
-            Some(stage) if stage.id == id && stage.client == client => Ok(()),
+    pub(super) fn check_stage(&self, owner: (&PublicKey, &ClientId), id: u32) -> Result<(), Fault> {
+        match self.state.stage() {
+            Some(stage) if stage.id == id && stage.is_of(owner) => Ok(()),
             _ => Err(gone(self.slot)),
         }
     }
 
     pub(super) fn drop_stage(&mut self) -> Result<(), Fault> {
-        self.stage = None;
+        if self.state.stage().is_some() {
+            self.state.end();
+        }
         // There are keys in it.
         let Files { index, extras, .. } = &mut self.committer.files;
         let cleared = self.stage_file.clear();
@@ -120,40 +142,51 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub(super) fn piece(
         &mut self,
         turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
         id: u32,
         index: u32,
         data: &[u8],
     ) -> Result<(), Fault> {
-        self.check_stage(turn.client, id)?;
-        let Self { slot, stage_file, stage, .. } = self;
-        let Some(stage) = stage else { return Err(gone(slot)) };
-        stage.piece(slot, stage_file, index, data)?;
+        self.check_stage((&visitor.key, &turn.client), id)?;
+        let now = self.committer.machine.now();
+        let Self { slot, stage_file, state, .. } = self;
+        let Some(stage) = state.stage_mut() else { return Err(gone(slot)) };
+        stage.piece(slot, stage_file, index, data, now)?;
         turn.answer(&Answer::Received { stage: id, arrived: stage.arrived });
         Ok(())
     }
 
-    /// Fails unless the stage is this client's and all of it is here: what was announced, and where it is.
-    fn whole_stage(&self, client: ClientId, id: u32) -> Result<(Name, Span), Fault> {
-        self.check_stage(client, id)?;
-        let Self { slot, stage, .. } = self;
-        let Some(stage) = stage else { return Err(gone(slot)) };
+    /// Fails unless the stage is this client's and all of it is here: what was announced, and where it is. If the
+    /// pieces do not add up to what was announced, the stage is dropped, so that the same one can be sent again.
+    fn whole_stage(
+        &mut self,
+        turn: &Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        id: u32,
+    ) -> Result<(Name, Span), Fault> {
+        self.check_stage((&visitor.key, &turn.client), id)?;
+        let now = self.committer.machine.now();
+        let Self { slot, state, stage_file, .. } = self;
+        let Some(stage) = state.stage_mut() else { return Err(gone(slot)) };
         if !stage.is_complete() {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
-        Ok((stage.announced.interface, Span { from: 0, end: stage.announced.length }))
+        stage.heard = now;
+        let interface = stage.announced.interface;
+        let span = Span { from: 0, end: stage.announced.length };
+        if !has_digest(slot, stage_file, span, &stage.announced.digest)? {
+            let failure = self.drop_stage().map_err(|fault| self.slot.take(fault)).err();
+            let text = "the pieces do not add up to what was announced: send them again";
+            let digest = || self.slot.fail(Code::Digest, Subject::None, text);
+            return Err(failure.map_or_else(digest, |failure| self.slot.restore(failure)));
+        }
+        Ok((interface, span))
     }
 
-    /// Fails unless what arrived is what was announced.
-    fn check_announced(&mut self) -> Result<(), Fault> {
-        let Self { slot, stage_file, stage, .. } = self;
-        let Some(stage) = stage else { return Err(gone(slot)) };
-        let Announced { interface, length, digest, .. } = &stage.announced;
-        let span = Span { from: 0, end: *length };
-        if !has_digest(slot, stage_file, span, digest)? {
-            let text = "the pieces do not add up to what was announced";
-            return Err(slot.fail(Code::Digest, Subject::None, text));
-        }
-        match Records::new(slot, stage_file, 0, *length).next()? {
+    /// Fails unless the image is for the interface that was announced.
+    fn check_announced(&mut self, interface: &Name, span: Span) -> Result<(), Fault> {
+        let Self { slot, stage_file, .. } = self;
+        match Records::new(slot, stage_file, 0, span.end).next()? {
             Some(Record::Interface(found)) if found.name != *interface => {
                 let text = "the image is for another interface than was announced";
                 Err(slot.fail(Code::Config, Subject::Interface, text))
@@ -162,9 +195,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 
-    pub(super) fn plan(&mut self, turn: &mut Turn<'_>, id: u32) -> Result<(), Fault> {
-        let (_, span) = self.whole_stage(turn.client, id)?;
-        self.check_announced()?;
+    pub(super) fn plan(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        id: u32,
+    ) -> Result<(), Fault> {
+        let (interface, span) = self.whole_stage(turn, visitor, id)?;
+        self.check_announced(&interface, span)?;
         let Self { committer, stage_file, .. } = self;
         let written = planned(committer, turn, (stage_file, span), Purpose::Change)?;
         self.publish(turn.client, written, Some(id));
@@ -178,11 +216,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         id: u32,
         confirm_within: u16,
     ) -> Result<(), Fault> {
-        let (interface, span) = self.whole_stage(turn.client, id)?;
         self.check_confirm(confirm_within)?;
-        self.check_free(turn.client)?;
+        let (interface, span) = self.whole_stage(turn, visitor, id)?;
+        self.check_free(turn, visitor, &interface)?;
         let change = visitor.change(Act::Pushed, confirm_within);
-        let committed = self.check_announced().and_then(|()| {
+        let committed = self.check_announced(&interface, span).and_then(|()| {
             let Self { committer, stage_file, .. } = self;
             let mut working = beat(committer.machine, turn);
             committer.commit(stage_file, span, &change, &mut working)
@@ -207,7 +245,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         &mut self,
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
-        interface: &str,
+        interface: &Name,
         done: Result<Done, Fault>,
         confirm_within: u16,
     ) -> Result<(), Fault> {
@@ -249,6 +287,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 machine.log(format_args!(
                     "{from}: did not apply {interface}: {subject}{colon}{text}; {state}"
                 ));
+                self.go_on_reverting(interface);
                 Err(self.slot.restore(failure))
             }
         }

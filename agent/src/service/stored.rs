@@ -80,7 +80,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
         self.check_confirm(confirm_within)?;
-        self.check_free(turn.client)?;
+        self.check_free(turn, visitor, interface)?;
+        self.drop_stage()?;
         let stored = self.stored(interface)?;
         let change = Change { confirm: confirm_within > 0, ..Change::REPAIR };
         self.run(turn, visitor, interface, stored, &change, confirm_within)
@@ -123,7 +124,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
         self.check_confirm(confirm_within)?;
-        self.check_free(turn.client)?;
+        self.check_free(turn, visitor, interface)?;
+        self.drop_stage()?;
         let stored = self.committer.store.open(interface, number)?;
         let change = visitor.change(Act::RolledBack { number }, confirm_within);
         self.run(turn, visitor, interface, stored, &change, confirm_within)
@@ -138,7 +140,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         self.allowed(interface)?;
         self.check_confirm(confirm_within)?;
-        self.check_free(turn.client)?;
+        self.check_free(turn, visitor, interface)?;
+        self.drop_stage()?;
         let change = visitor.change(Act::Removed, confirm_within);
         let done = {
             let mut working = beat(self.committer.machine, turn);

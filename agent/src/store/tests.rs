@@ -55,7 +55,7 @@ fn starts_with(cellar: &Cellar) -> (Option<u32>, u32) {
     let slot = Slot::default();
     let mut store = Store::new(&slot, cellar.clone());
     let mut damaged = 0;
-    let found = store.newest_whole("wg.0", &mut |slot, fault| {
+    let found = store.newest_whole("wg.0", u32::MAX, &mut |slot, fault| {
         assert_eq!(slot.take(fault).code, Code::Damaged);
         damaged += 1;
     });

@@ -119,6 +119,25 @@ impl Cellar {
         state.mishap = Some((state.steps + step, mishap));
     }
 
+    /// Nothing goes wrong any more.
+    pub(crate) fn mend(&self) {
+        self.0.borrow_mut().mishap = None;
+    }
+
+    /// How many steps are left until something goes wrong.
+    pub(crate) fn left(&self) -> Option<usize> {
+        let state = self.0.borrow();
+        state.mishap.and_then(|(at, _)| at.checked_sub(state.steps))
+    }
+
+    /// Loses all files.
+    pub(crate) fn lose(&self) {
+        let mut state = self.0.borrow_mut();
+        state.names.clear();
+        state.synced.clear();
+        state.since.clear();
+    }
+
     /// Each write takes so many bytes at the most.
     pub(crate) fn at_most(&self, most: usize) {
         self.0.borrow_mut().most = Some(most);

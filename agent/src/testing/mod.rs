@@ -2,10 +2,12 @@
 
 mod cellar;
 mod kernel;
+mod mortal;
 mod world;
 
 pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
 pub(crate) use kernel::{Script, deliver};
+pub(crate) use mortal::{Life, Mortal};
 pub(crate) use world::{Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};

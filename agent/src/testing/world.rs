@@ -108,6 +108,21 @@ impl World {
         state.at = Some((state.changes + change, incident));
     }
 
+    /// Another program deletes all interfaces.
+    pub(crate) fn delete_links(&self) {
+        let mut state = self.0.borrow_mut();
+        let names: Vec<String> = state.links.keys().cloned().collect();
+        names.iter().for_each(|name| state.drop_link(name));
+    }
+
+    /// How many requests for a change are left until something happens to one.
+    pub(crate) fn left(&self) -> Option<(usize, bool)> {
+        let state = self.0.borrow();
+        let (at, incident) = state.at?;
+        let broken = matches!(incident, Incident::Broken(_));
+        at.checked_sub(state.changes).or(broken.then_some(0)).map(|left| (left, broken))
+    }
+
     /// The agent is started again.
     pub(crate) fn revive(&self) {
         let mut state = self.0.borrow_mut();

@@ -224,7 +224,7 @@ fn what_cannot_be_applied_at_the_start_is_tried_again() {
     router.with(|agent| {
         agent.start();
         assert_eq!((router.port(), agent.deadline()), (None, Some(1_000)));
-        assert!(agent.committer.trouble.starts_with("wg0: "), "{}", agent.committer.trouble);
+        assert!(agent.committer.trouble.text().starts_with("wg0: "));
         for (now, next) in [(1_000, 3_000), (3_000, 7_000)] {
             router.bench.now.set(now);
             agent.tick();

@@ -1,0 +1,133 @@
+//! What is wrong with the stored configurations or with what runs, by interface, for `status`.
+
+use core::fmt::{self, Write};
+
+use heapless::{String, Vec};
+use proto_core::protocol::message::{MAX_TEXT, cut};
+use proto_core::text::prefix;
+
+/// Number of interfaces whose troubles are kept in words; those of more are counted.
+const NOTES: usize = 4;
+/// The longest name of an interface in bytes.
+const NAME: usize = 15;
+/// Bytes of the text that says how many more there are.
+const MORE: usize = 16;
+
+/// The name of the interface, or nothing, and what is wrong with it.
+type Note = (String<NAME>, String<MAX_TEXT>);
+
+/// What is wrong now.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    notes: Vec<Note, NOTES>,
+    more: u32,
+}
+
+impl Trouble {
+    /// Nothing is wrong.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { notes: Vec::new(), more: 0 }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.more == 0
+    }
+
+    /// Notes what is wrong with an interface, in place of what was noted of it before. Returns `false` when the
+    /// same was noted before.
+    #[inline(never)]
+    pub fn note(&mut self, about: &str, words: fmt::Arguments<'_>) -> bool {
+        let mut text = String::new();
+        // What does not fit is left out.
+        let _ = text.as_mut_view().write_fmt(words);
+        match self.notes.iter_mut().find(|(name, _)| name == about) {
+            Some((_, known)) if *known == text => return false,
+            Some((_, known)) => *known = text,
+            None => self.put(cut(about), text),
+        }
+        true
+    }
+
+    fn put(&mut self, about: String<NAME>, text: String<MAX_TEXT>) {
+        if self.notes.push((about, text)).is_err() {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// Takes what is noted of an interface.
+    pub fn take(&mut self, about: &str) -> Option<Note> {
+        let at = self.notes.iter().position(|(name, _)| name == about)?;
+        Some(self.notes.remove(at))
+    }
+
+    /// Puts back what was taken, unless something else was noted since.
+    pub fn put_back(&mut self, note: Option<Note>) {
+        if let Some((about, text)) = note
+            && !self.notes.iter().any(|(name, _)| *name == about)
+        {
+            self.put(about, text);
+        }
+    }
+
+    /// All interfaces are looked at again: those that were only counted are counted again.
+    pub const fn count_again(&mut self) {
+        self.more = 0;
+    }
+
+    /// All of it in words, each part cut so that something of every part is there.
+    #[must_use]
+    pub fn text(&self) -> String<MAX_TEXT> {
+        let mut text = String::new();
+        let count = self.notes.len().max(1);
+        let all = self
+            .notes
+            .iter()
+            .fold(MORE, |sum, (_, note)| sum.saturating_add(note.len()).saturating_add(2));
+        let share = match all {
+            _ if all <= MAX_TEXT => MAX_TEXT,
+            _ => MAX_TEXT.saturating_sub(MORE).checked_div(count).unwrap_or(0).saturating_sub(2),
+        };
+        let to = text.as_mut_view();
+        let mut separator = "";
+        for (_, note) in &self.notes {
+            let _ = write!(to, "{separator}{}", prefix(note, share));
+            separator = "; ";
+        }
+        if self.more > 0 {
+            let _ = write!(to, "{separator}and {} more", self.more);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trouble_is_named_or_counted() {
+        let mut trouble = Trouble::new();
+        assert!(trouble.note("wg0", format_args!("wg0: it is damaged")));
+        assert!(!trouble.note("wg0", format_args!("wg0: it is damaged")));
+        assert!(trouble.note("wg1", format_args!("wg1: the port is taken")));
+        assert_eq!(trouble.text(), "wg0: it is damaged; wg1: the port is taken");
+        let long = "x".repeat(150);
+        for face in 0..7 {
+            let name = std::format!("wg{face}");
+            trouble.note(&name, format_args!("{name}: {long}"));
+        }
+        let text = trouble.text();
+        for face in 0..4 {
+            assert!(text.contains(&std::format!("wg{face}: x")), "{text}");
+        }
+        assert!(text.ends_with("; and 3 more"), "{text}");
+        for face in 0..4 {
+            trouble.take(&std::format!("wg{face}"));
+        }
+        trouble.count_again();
+        assert!(trouble.is_empty() && trouble.text().is_empty());
+    }
+}
