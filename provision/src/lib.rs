@@ -15,7 +15,7 @@
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`command`] | one module per command; [`report`] is how each of them ends |
 //! | [`show`] | what a router runs, as text |
-//! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`] | the command line and the terminal |
+//! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`], [`interrupt`] | the command line and the terminal |
 //!
 //! Nothing here knows a kernel or a file system of a router: that is the agent's.
 
@@ -26,6 +26,7 @@ pub mod conf;
 pub mod exit;
 pub mod home;
 pub mod image;
+pub mod interrupt;
 pub mod name;
 pub mod problem;
 pub mod report;
@@ -37,29 +38,42 @@ pub mod ui;
 pub mod units;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::Parser as _;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Runs the program with the given arguments (the first is its name) and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    // Keys are in memory: no core dump, and no other program of the same person looks in. Where the
-    // kernel has no such thing there is nothing to be done.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Keys are in memory: no core dump, and no other program of the same person looks in. Where the
+        // kernel has no such thing there is nothing to be done.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     let args: Vec<OsString> = args.into_iter().collect();
     match cli::Cli::try_parse_from(&args) {
-        Ok(cli) => command::run(&cli),
+        Ok(cli) => {
+            interrupt::install();
+            command::run(&cli)
+        }
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
             let text = error.render().to_string();
             // What is wrong stands before the usage.
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let words: Vec<&str> = what.split_whitespace().collect();
-            report::Failed::usage(words.join(" ")).finish(&report::Context::new("postwire", true))
+            let context = report::Context::new(cli::meant(&args), true);
+            report::Failed::usage(words.join(" ")).finish(&context)
         }
-        Err(error) => {
-            // To a closed pipe there is nothing to say.
+        // What is wrong goes to stderr: if that is closed there is nothing left to say it with.
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            if error.use_stderr() { exit::USAGE } else { exit::DONE }
+            exit::USAGE
+        }
+        // Help and version are results.
+        Err(error) => {
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            report::written(printed, exit::DONE)
         }
     }
 }

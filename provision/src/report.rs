@@ -42,11 +42,11 @@
 //!
 //! | field | is |
 //! |---|---|
-//! | `kind` | `usage`, `file`, `own` (a file of the operator), `connection` or `router` |
+//! | `kind` | `usage`, `file`, `own` (a file of the operator), `connection`, `router` or `interrupted` |
 //! | `message` | what a person would read |
 //! | `hint` | what to do next, or null |
 //! | `file`, `line` | where in the file, or null |
-//! | `code` | for `router`: the name of `proto_core::protocol::message::Code` in snake case |
+//! | `code` | for `router`: the name of `proto_core::protocol::message::Code` in snake case, or `unowned`; for `connection`: `port_busy`, `no_port`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, or `lost` (in the middle) |
 //! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
 //! | `state` | of the running configuration, for what changes it: `unchanged`, `undone`, `partly`, `taken_back`, `unconfirmed` or `unknown` |
 //! | `problems` | for `file`: the list of problems |
@@ -102,21 +102,41 @@ struct Object<'a, R> {
     error: Option<&'a Error>,
 }
 
-fn print_json(object: &impl Serialize) {
-    if let Ok(text) = serde_json::to_string(object) {
-        print(&text);
+fn print_json(object: &impl Serialize, code: u8) -> u8 {
+    match serde_json::to_string(object) {
+        Ok(text) => print(&text, code),
+        Err(error) => unwritten(&error, code),
     }
 }
 
-/// Prints to stdout. If nobody reads it there is nothing to be done.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// Prints a result to stdout, and returns the exit code: `code`, unless the result could not be written.
+fn print(text: &str, code: u8) -> u8 {
+    let mut stdout = std::io::stdout().lock();
+    written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()), code)
+}
+
+/// The exit code of a command that ended with `code`, and whose output was written or not.
+pub(crate) fn written(outcome: std::io::Result<()>, code: u8) -> u8 {
+    match outcome {
+        Ok(()) => code,
+        // A reader that has seen enough, such as `head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => code,
+        Err(error) => unwritten(&error, code),
+    }
+}
+
+/// A result that is lost must not look like success: a record of a change may be missing.
+fn unwritten(error: &dyn std::fmt::Display, code: u8) -> u8 {
+    say(&format!(
+        "postwire: cannot write the output: {error}; the command itself had ended with exit code {code}"
+    ));
+    exit::OUTPUT
 }
 
 /// A command that went well.
 #[derive(Debug)]
 pub struct Done<R> {
-    /// 0, or 4 for a `diff` with changes.
+    /// 0, or 4 for a `diff` or `status` that found differences.
     pub code: u8,
     /// For a person, without a last end of line.
     pub text: String,
@@ -128,18 +148,18 @@ impl<R: Serialize> Done<R> {
     /// Prints it and returns the exit code.
     pub fn finish(self, context: &Context) -> u8 {
         if context.json {
-            print_json(&Object {
+            let object = Object {
                 command: context.command,
                 ok: true,
                 exit_code: self.code,
                 warnings: &context.warnings,
                 result: Some(self.result),
                 error: None,
-            });
+            };
+            print_json(&object, self.code)
         } else {
-            print(&self.text);
+            print(&self.text, self.code)
         }
-        self.code
     }
 }
 
@@ -157,6 +177,8 @@ pub enum Kind {
     Connection,
     /// The router.
     Router,
+    /// The person pressed Ctrl-C, or said no.
+    Interrupted,
 }
 
 /// What became of the running configuration.
@@ -281,17 +303,18 @@ impl Failed {
             Kind::Usage | Kind::File | Kind::Own => exit::USAGE,
             Kind::Connection => exit::CONNECTION,
             Kind::Router => exit::ROUTER,
+            Kind::Interrupted => exit::INTERRUPTED,
         };
         if context.json {
-            print_json(&Object::<()> {
+            let object = Object::<()> {
                 command: context.command,
                 ok: false,
                 exit_code: code,
                 warnings: &context.warnings,
                 result: None,
                 error: Some(&self.error),
-            });
-            return code;
+            };
+            return print_json(&object, code);
         }
         if !self.rendered.is_empty() {
             say(self.rendered.trim_end());

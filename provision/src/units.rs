@@ -48,46 +48,53 @@ impl fmt::Display for UdpAddress {
     }
 }
 
-/// Reads `10s`, `500ms`, `2m`.
+/// The longest duration that any option takes.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Reads a duration, the same way for every option: `10s`, `500ms`, `2m`, `1h`, `1m 30s`; a bare number is
+/// seconds.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return Err("not a duration: a number and ms, s or m, such as 10s".into()),
+    let text = text.trim();
+    let read = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().ok().map(Duration::from_secs)
+    } else {
+        text.parse::<jiff::SignedDuration>().ok().and_then(|read| Duration::try_from(read).ok())
     };
-    let number: u64 =
-        number.parse().map_err(|_| "not a duration: the number is missing or too large")?;
-    match number.checked_mul(scale) {
-        Some(ms @ 1..=3_600_000) => Ok(Duration::from_millis(ms)),
-        _ => Err("a duration is from 1ms to 60m".into()),
+    match read {
+        None => Err(
+            "not a duration: a number and ms, s, m or h, such as 10s; a number alone is seconds"
+                .into(),
+        ),
+        Some(read) if (Duration::from_millis(1)..=LONGEST).contains(&read) => Ok(read),
+        Some(_) => Err("a duration is from 1ms to 1h".into()),
     }
 }
 
-/// Reads how long a change may wait to be confirmed, in whole seconds: `60`, `60s`, `5m`, `1h`.
+/// Reads how long a change may wait to be confirmed: a [`duration`] of whole seconds.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn confirm_within(text: &str) -> Result<u16, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err("not a time: whole seconds, or a number and s, m or h, such as 60s".into()),
-    };
-    let number: u16 =
-        number.parse().map_err(|_| "not a time: the number is missing or too large")?;
-    number
-        .checked_mul(scale)
-        .filter(|seconds| (1..=MAX_CONFIRM).contains(seconds))
-        .ok_or_else(|| "the time to confirm is from 1s to 1h".into())
+    let time = duration(text)?;
+    match u16::try_from(time.as_secs()) {
+        Ok(seconds @ 1..=MAX_CONFIRM) if time.subsec_nanos() == 0 => Ok(seconds),
+        _ => Err("the time to confirm is whole seconds, from 1s to 1h".into()),
+    }
+}
+
+/// Reads `on` or `off`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".into()),
+    }
 }
 
 /// Reads `DEV[@BAUD]`.
@@ -118,7 +125,14 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(None) => return Err("the `]` is missing".into()),
         Some(Some((host, ""))) => (host, None),
-        Some(Some((host, port))) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
+        Some(Some((host, rest))) => match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None => {
+                return Err(format!(
+                    "`{rest}` behind the `]`: a port follows a colon, as in [::1]:5182"
+                ));
+            }
+        },
         // More than one colon is an IPv6 address without brackets, and without a port.
         None => match text.split_once(':') {
             Some((host, port)) if !port.contains(':') => (host, Some(port)),
@@ -127,6 +141,9 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     };
     if host.is_empty() {
         return Err("the host is missing, such as 192.168.1.1".into());
+    }
+    if text.contains("//") {
+        return Err("a host and its port, not a URL, such as 192.168.1.1:5182".into());
     }
     let port = match port {
         None => DEFAULT_PORT,
@@ -160,24 +177,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
-        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "10", "s", "0s", "1h", "-1s", "1.5s", "61m", "99999999999999999999s"] {
-            assert!(duration(bad).is_err(), "{bad}");
+    fn durations_are_read_the_same_way_by_every_option() {
+        for (text, ms) in [
+            ("10s", 10_000),
+            ("10", 10_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1m 30s", 90_000),
+            ("1m30s", 90_000),
+            ("1.5s", 1_500),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+            let seconds = confirm_within(text);
+            match ms % 1_000 {
+                0 => assert_eq!(seconds, Ok(u16::try_from(ms / 1_000).unwrap()), "{text}"),
+                _ => assert!(seconds.is_err(), "{text}"),
+            }
         }
-    }
-
-    #[test]
-    fn times_to_confirm_are_whole_seconds_up_to_an_hour() {
-        for (text, seconds) in [("60", 60), ("1s", 1), ("5m", 300), ("1h", 3_600), ("3600", 3_600)]
-        {
-            assert_eq!(confirm_within(text), Ok(seconds));
+        for bad in ["", "s", "0", "0s", "-1s", "-1", "61m", "2h", "3601", "1 day", "soon"] {
+            assert!(duration(bad).is_err() && confirm_within(bad).is_err(), "{bad}");
         }
-        for bad in ["", "s", "0", "0s", "500ms", "1.5m", "-1", "3601", "61m", "2h", "65536", "1d"] {
-            assert!(confirm_within(bad).is_err(), "{bad}");
-        }
+        assert!(duration("99999999999999999999s").is_err());
     }
 
     #[test]
@@ -200,7 +221,9 @@ mod tests {
         for text in ["router:99", "[fe80::1%eth0]:99"] {
             assert_eq!(udp(text).unwrap().to_string(), text);
         }
-        for bad in ["", ":1", "a:0", "a:x", "[::1", "[]:1"] {
+        for bad in
+            ["", ":1", "a:0", "a:x", "[::1", "[]:1", "[::1]5182", "http://a", "http://a:5182"]
+        {
             assert!(udp(bad).is_err(), "{bad}");
         }
     }

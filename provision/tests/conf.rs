@@ -2,9 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use postwire::conf::{self, Config, Destination, Host, Problem, Source, Table};
 use proto_core::protocol::config::PrivateKey;
+
+/// How long names may be looked up.
+const BUDGET: Duration = Duration::from_secs(60);
 
 const SECRET: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
 const OWN: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
@@ -266,11 +271,12 @@ fn names_are_looked_up_once_and_told() {
         |key: &str, endpoint: &str| format!("[Peer]\nPublicKey = {key}\nEndpoint = {endpoint}\n");
     let text = format!("{HEAD}{}{}", peer("PEER", "vpn.test:1"), peer("OTHER", "vpn.test:2"));
     let (mut config, _, source) = read(&text);
-    let lookup = |host: &str, port: u16| -> io::Result<Vec<SocketAddr>> {
+    // IPv4 is preferred, whatever comes first.
+    let lookup: conf::Lookup = Arc::new(|host, port| {
         assert_eq!((host, port), ("vpn.test", 1));
-        Ok(vec!["203.0.113.5:1".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()])
-    };
-    let notes = conf::resolve(&mut config, &lookup);
+        Ok(vec!["[2001:db8::1]:1".parse().unwrap(), "203.0.113.5:1".parse().unwrap()])
+    });
+    let notes = conf::resolve(&mut config, &lookup, BUDGET);
     assert_eq!(notes.len(), 1);
     assert_eq!(notes[0].render(&source), "t.conf:5:12: note: vpn.test is 203.0.113.5 from here\n");
     let ends: Vec<_> =
@@ -289,12 +295,15 @@ fn a_name_that_has_no_address_here_is_left_to_the_router() {
     let scoped = |_: &str, _: u16| {
         Ok(vec![std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 1, 0, 3).into()])
     };
-    let lookups: [(conf::Lookup<'_>, &str); 3] =
-        [(&fails, "Name or service not known"), (&empty, "no address"), (&scoped, "scope")];
+    let lookups: [(conf::Lookup, &str); 3] = [
+        (Arc::new(fails), "Name or service not known"),
+        (Arc::new(empty), "no address"),
+        (Arc::new(scoped), "scope"),
+    ];
     for (lookup, words) in lookups {
         let (mut config, _, source) =
             read(&format!("{HEAD}[Peer]\nPublicKey = PEER\nEndpoint = vpn.test:1"));
-        let problems = conf::resolve(&mut config, lookup);
+        let problems = conf::resolve(&mut config, &lookup, BUDGET);
         let said = problems[0].render(&source);
         let start = format!(
             "t.conf:5:12: warning: Endpoint of peer {PEER}: vpn.test does not resolve here ("
@@ -305,4 +314,31 @@ fn a_name_that_has_no_address_here_is_left_to_the_router() {
         let name = Destination::Name(Host { name: "vpn.test".into(), port: 1, address: None });
         assert_eq!(config.peers[0].endpoint.as_ref().unwrap().value, name);
     }
+}
+
+#[test]
+fn names_are_looked_up_side_by_side_and_not_for_ever() {
+    let (mut config, _, _) = read(&{
+        let mut text = HEAD.to_owned();
+        for n in 0..40 {
+            let key = proto_core::key::PublicKey([n + 1; 32]);
+            text += &format!("[Peer]\nPublicKey = {key}\nEndpoint = n{n}.test:1\n");
+        }
+        text
+    });
+    // Each waits until another one is under way as well; n39 never answers.
+    let under_way = Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
+    let lookup: conf::Lookup = Arc::new(move |name: &str, _| {
+        let (count, changed) = &*under_way;
+        *count.lock().unwrap() += 1;
+        changed.notify_all();
+        drop(changed.wait_while(count.lock().unwrap(), |count| *count < 2));
+        if name == "n39.test" {
+            std::thread::sleep(Duration::from_secs(600));
+        }
+        Ok(vec!["192.0.2.1:1".parse().unwrap()])
+    });
+    let problems = conf::resolve(&mut config, &lookup, Duration::from_secs(3));
+    let late: Vec<_> = problems.iter().filter(|problem| problem.message.contains("3 s")).collect();
+    assert_eq!((late.len(), problems.len()), (1, 40), "{late:?}");
 }

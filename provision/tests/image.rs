@@ -188,11 +188,11 @@ fn a_host_name_goes_along_with_what_the_bench_found() {
     );
     let (source, _) = Source::new("wg0.conf", text.as_bytes());
     let (mut config, _) = conf::parse(&source);
-    let lookup = |name: &str, port: u16| match name {
+    let lookup: conf::Lookup = std::sync::Arc::new(|name, port| match name {
         "known.test" => Ok(vec![std::net::SocketAddr::new("203.0.113.5".parse().unwrap(), port)]),
         _ => Err(std::io::Error::other("no such name")),
-    };
-    conf::resolve(&mut config, &lookup);
+    });
+    conf::resolve(&mut config, &lookup, std::time::Duration::from_secs(60));
     let image = Image::new(&postwire::name::interface("wg0").unwrap(), config).unwrap();
     assert_eq!((image.counts.peers, image.counts.host_names), (3, 2));
     let found = records(&image.bytes);

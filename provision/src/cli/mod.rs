@@ -13,14 +13,13 @@ use crate::{exit, name};
 use proto_core::protocol::message::Name;
 
 pub use own::{
-    AddOwner, Claim, Key, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
-    RoutersCommand,
+    AddOwner, Claim, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers, RoutersCommand,
 };
 pub use stored::{Confirming, History, Repair, Rollback};
 
 /// Puts WireGuard configuration onto routers over a serial line or UDP
 #[derive(Parser, Debug)]
-#[command(name = "postwire", version, after_help = exit::HELP)]
+#[command(name = "postwire", version, after_help = exit::HELP, max_term_width = 100)]
 pub struct Cli {
     /// Who asks.
     #[command(flatten)]
@@ -33,13 +32,13 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Make your key, by which routers will know you
+    /// Generate your operator key
     #[command(after_help = "Example:\n  postwire keygen")]
     Keygen(Keygen),
     /// Show your public key and its fingerprint
     #[command(after_help = "Example:\n  postwire key")]
-    Key(Key),
-    /// Make a router that nobody owns yours
+    Key,
+    /// Claim a router that has no owner
     ///
     /// Over a serial line whoever holds the cable may do it. Over UDP it takes the secret on the
     /// router's label, which can be used once. Afterwards the router answers its owners only.
@@ -66,10 +65,10 @@ pub enum Command {
     /// Show what a push of FILE would change, without changing it
     #[command(after_help = "Example:\n  postwire diff wg0.conf --udp 192.168.1.1")]
     Diff(Diff),
-    /// Keep the change that waits for it
+    /// Confirm the pending change
     #[command(after_help = "Example:\n  postwire confirm --udp 192.168.1.1")]
     Confirm(Link),
-    /// Take back the change that waits to be confirmed, at once
+    /// Revert the pending change at once
     #[command(after_help = "Example:\n  postwire revert --udp 192.168.1.1")]
     Revert(Link),
     /// Show what is stored on a router: who made it, when, and how
@@ -102,6 +101,49 @@ pub enum Command {
     /// Check FILE without a router, and show what a push would carry
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
+}
+
+impl Command {
+    /// The name as it is typed, with that of a subcommand.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Keygen(_) => "keygen",
+            Self::Key => "key",
+            Self::Claim(_) => "claim",
+            Self::Owner(Owner { what: OwnerCommand::List(_) }) | Self::Owners(_) => "owner list",
+            Self::Owner(Owner { what: OwnerCommand::Add(_) }) => "owner add",
+            Self::Owner(Owner { what: OwnerCommand::Remove(_) }) => "owner remove",
+            Self::Routers(Routers { what: None | Some(RoutersCommand::List) }) => "routers",
+            Self::Routers(Routers { what: Some(RoutersCommand::Add { .. }) }) => "routers add",
+            Self::Routers(Routers { what: Some(RoutersCommand::Forget { .. }) }) => {
+                "routers forget"
+            }
+            Self::Push(_) => "push",
+            Self::Diff(_) => "diff",
+            Self::Confirm(_) => "confirm",
+            Self::Revert(_) => "revert",
+            Self::History(_) => "history",
+            Self::Rollback(_) => "rollback",
+            Self::Repair(_) => "repair",
+            Self::Show(_) => "show",
+            Self::Status(_) => "status",
+            Self::Remove(_) => "remove",
+            Self::Check(_) => "check",
+        }
+    }
+}
+
+/// The command that was meant by arguments that do not parse, as far as it can be told: `push` of
+/// `push --nonsense`.
+#[must_use]
+pub fn meant(args: &[std::ffi::OsString]) -> &'static str {
+    use clap::CommandFactory as _;
+    let names: Vec<String> =
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let known = args.iter().skip(1).find_map(|arg| names.iter().find(|name| arg == name.as_str()));
+    // The names are those of one program that is about to end.
+    known.map_or("postwire", |name| Box::leak(name.clone().into_boxed_str()))
 }
 
 /// `push`.
@@ -168,9 +210,6 @@ pub struct Check {
     /// Which file.
     #[command(flatten)]
     pub file: File,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// A configuration file.
@@ -182,6 +221,18 @@ pub struct File {
     /// The interface it is for [default: the name of FILE, as wg0 of wg0.conf]
     #[arg(long, value_name = "NAME", value_parser = name::interface)]
     pub interface: Option<Name>,
+    /// Where host names of endpoints are looked up: on this machine and later on the router, or on the router alone
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = Resolve::Bench)]
+    pub resolve: Resolve,
+}
+
+/// Where host names are looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Resolve {
+    /// On this machine first: the router has an address at once
+    Bench,
+    /// On the router alone, whose network may know other names
+    Router,
 }
 
 /// The way to a router.
@@ -201,12 +252,12 @@ pub struct Link {
 /// How to talk to a router, and of it.
 #[derive(Args, Debug)]
 pub struct Talk {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
     /// How long to wait for a sign of life
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub timeout: Duration,
+    /// Set the DTR line of a serial port; boards that reset by it may need `off` [default: as the port has it]
+    #[arg(long, value_name = "on|off", value_parser = units::switch)]
+    pub dtr: Option<bool>,
     /// Also show what the line says between packets
     #[arg(short, long)]
     pub verbose: bool,

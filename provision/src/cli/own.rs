@@ -10,10 +10,14 @@ use super::{Link, Talk, To};
 use crate::home::{Home, HomeError};
 use crate::{name, units};
 
-/// The operator's own files.
+/// What every command takes: the operator's own files, and how to answer.
 #[derive(Args, Debug)]
 pub struct Own {
-    /// The folder of your key and of the routers you know [default: ~/.config/postwire]
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The folder of your key and of the routers you know [default: $POSTWIRE_HOME, $XDG_CONFIG_HOME/postwire or
+    /// ~/.config/postwire]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Your own files")]
     pub home: Option<PathBuf>,
     /// Your key, if it is not `key` in that folder
@@ -38,17 +42,6 @@ pub struct Keygen {
     /// Make a new key in the place of the one you have
     #[arg(long)]
     pub force: bool,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `key`.
-#[derive(Args, Debug)]
-pub struct Key {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `claim`.
@@ -91,12 +84,12 @@ pub enum OwnerCommand {
     /// Show who owns a router
     #[command(after_help = "Example:\n  postwire owner list --udp 192.168.1.1")]
     List(Link),
-    /// Let somebody else in, or change the role or name of who is
+    /// Add an owner, or change an owner's role or name
     #[command(after_help = "Example:\n  postwire owner add \
                             xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= --role admin \
                             --name alice --udp 192.168.1.1")]
     Add(AddOwner),
-    /// Let somebody in no more
+    /// Remove an owner
     #[command(after_help = "Example:\n  postwire owner remove alice --udp 192.168.1.1")]
     Remove(RemoveOwner),
 }
@@ -143,14 +136,13 @@ pub struct Routers {
     /// What to do with the list; show it when nothing is said.
     #[command(subcommand)]
     pub what: Option<RoutersCommand>,
-    /// Print one JSON object instead of text
-    #[arg(long, global = true)]
-    pub json: bool,
 }
 
 /// What to do with the list of routers.
 #[derive(Subcommand, Debug)]
 pub enum RoutersCommand {
+    /// Show the list; the same as `routers` alone
+    List,
     /// Note the key of a router, as `postwired identity` prints it there
     Add {
         /// What to call it

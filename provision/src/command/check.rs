@@ -1,13 +1,16 @@
 //! `postwire check`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::load::load;
-use crate::cli::Check;
+use crate::cli::{Check, Own};
 use crate::exit;
 use crate::image::Counts;
 use crate::report::{Context, Done, Failed};
 use crate::show::table;
+use crate::ui::Ui;
 
 /// What `--json` says of a file.
 #[derive(Debug, Serialize)]
@@ -18,8 +21,12 @@ pub(super) struct Checked {
     image_bytes: usize,
 }
 
-pub(super) fn run(args: &Check, context: &mut Context) -> Result<Done<Checked>, Failed> {
-    let loaded = load(&args.file, context)?;
+/// How long host names are looked up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(own: &Own, args: &Check, context: &mut Context) -> Result<Done<Checked>, Failed> {
+    let ui = Ui::new(own.json, false);
+    let loaded = load(&args.file, PATIENCE, &|line| ui.tell(line), context)?;
     let image = &loaded.image;
     let checked = Checked {
         interface: image.interface.to_string(),

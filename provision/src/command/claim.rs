@@ -40,20 +40,25 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     let operator = home.operator().map_err(|error| Failed::own(&error))?;
     let label = label(args)?;
     let owner = args.owner.clone().unwrap_or_else(owner_name);
-    let mut ui = ui(&args.talk);
+    let mut ui = ui(own, &args.talk);
     let about = About { own: Some(operator.public()), ..About::default() };
     let failed = |error| describe(error, about);
 
-    let (mut line, place) = connect::open(&args.to).map_err(|error| failed(error.into()))?;
+    let (mut line, place) = connect::open(&args.to, &args.talk, args.talk.timeout)
+        .map_err(|error| failed(error.into()))?;
     let found = seek(line.as_mut(), label.as_ref(), args.talk.timeout, &ui)
         .map_err(|error| failed(error.into()))?;
-    let Some(key) = found else {
-        return Err(failed(SessionError::Nobody {
-            who: "a router that nobody owns".into(),
-            name: line.name().into(),
-            waited: args.talk.timeout,
-            hint: connect::unclaimed_hint(line.as_ref(), &operator, label.is_some()),
-        }));
+    let key = match found {
+        Ok(key) => key,
+        Err(reason) => {
+            return Err(failed(SessionError::Nobody {
+                who: "a router that nobody owns".into(),
+                name: line.name().into(),
+                waited: args.talk.timeout,
+                hint: connect::unclaimed_hint(line.as_ref(), &reason, &operator, label.is_some()),
+                reason,
+            }));
+        }
     };
     let router_print = fingerprint(&key);
     ui.tell(&format!("the router's fingerprint: {router_print}"));
@@ -71,7 +76,7 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
 
     let timeout = args.talk.timeout;
     let secure = Secure::find(line, &operator, &[key], timeout, &ui)
-        .map_err(|error| failed(connect::stranger(error, &operator, "the router", timeout)))?;
+        .map_err(|error| failed(connect::stranger(error, &operator, "the router", 1, timeout)))?;
     let mut session = Session::open(secure, timeout, &mut ui).map_err(failed)?;
     let outcome = session.claim(&owner, label.as_ref());
     // Also when nobody knows whether it was done: a router whose key is lost can be asked no more.

@@ -26,7 +26,7 @@ pub(super) struct Reverted {
 }
 
 pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed> {
-    let mut ui = ui(&link.talk);
+    let mut ui = ui(own, &link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
     let confirmed = session.confirm();
     let machine = session.status().machine.clone();
@@ -40,7 +40,7 @@ pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed>
 }
 
 pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
-    let mut ui = ui(&link.talk);
+    let mut ui = ui(own, &link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
     let reverted = session.revert();
     let machine = session.status().machine.clone();

@@ -137,6 +137,14 @@ impl Asked<'_> {
                     return Err(self.taken_back(&what, answered, Instant::now() >= over));
                 }
                 Ok(Found::Theirs(pending)) => return Err(self.overtaken(&pending)),
+                Err(error) if error.is_interrupt() => {
+                    return Err(self.unconfirmed(format!(
+                        "interrupted before the change was confirmed: {} goes back by itself by {at} unless \
+                         you type\n  postwire confirm {}",
+                        self.name,
+                        typed(self.own, self.link)
+                    )));
+                }
                 Err(error) if error.is_silence() => ui.detail(&error.to_string()),
                 Err(error) => return Err(describe(error, self.about)),
             }

@@ -1,32 +1,64 @@
 //! The way to a router: which one it is, a session with it, and a note of where it was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::{Wire, fingerprint};
 use serde::Serialize;
 
-use crate::cli::{Link, Own, To};
+use crate::cli::{Link, Own, Talk, To};
 use crate::home::{Home, HomeError, Operator, Place};
+use crate::interrupt;
 use crate::session::{Session, SessionError, printable};
-use crate::transport::{FindError, Secure, SerialLine, Transport, TransportError, Udp};
+use crate::transport::{FindError, Reason, Secure, SerialLine, Transport, TransportError, Udp};
 use crate::ui::Ui;
 
-/// The most routers that are tried when it is not said which one it is.
-const MAX_TRIED: usize = 32;
+/// Between two tries to open a way that fails for now.
+const OPEN_AGAIN: Duration = Duration::from_millis(250);
 
-/// Opens the way to a router, whichever it is.
-pub(super) fn open(to: &To) -> Result<(Box<dyn Transport>, Place), TransportError> {
+/// Opens the way to a router, whichever it is. One that fails for now is tried until the time is over.
+pub(super) fn open(
+    to: &To,
+    talk: &Talk,
+    timeout: Duration,
+) -> Result<(Box<dyn Transport>, Place), TransportError> {
+    let until = Instant::now() + timeout;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match open_once(to, talk, left) {
+            Err(TransportError::Passing(name, error)) if left <= OPEN_AGAIN => {
+                let message =
+                    format!("no way to {name} from here for {} s: {error}", timeout.as_secs_f32());
+                let hint = Some(
+                    "is the cable in, is the interface up, does it have an address of the router's network?"
+                        .into(),
+                );
+                return Err(TransportError::Open { code: "unreachable", message, hint });
+            }
+            Err(TransportError::Passing(..)) if interrupt::requested() => {
+                return Err(TransportError::Interrupted);
+            }
+            Err(TransportError::Passing(..)) => std::thread::sleep(OPEN_AGAIN),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn open_once(
+    to: &To,
+    talk: &Talk,
+    patience: Duration,
+) -> Result<(Box<dyn Transport>, Place), TransportError> {
     match (&to.serial, &to.udp) {
         (Some(serial), _) => {
             let place = Place::Serial(serial.device.display().to_string());
-            Ok((Box::new(SerialLine::open(serial)?), place))
+            Ok((Box::new(SerialLine::open(serial, talk.dtr)?), place))
         }
-        (None, Some(udp)) => Ok((Box::new(Udp::open(udp)?), Place::Udp(udp.to_string()))),
+        (None, Some(udp)) => Ok((Box::new(Udp::open(udp, patience)?), Place::Udp(udp.to_string()))),
         (None, None) => {
             // clap asks for one of them.
             let message = "neither --serial nor --udp".into();
-            Err(TransportError::Open { message, hint: None })
+            Err(TransportError::Open { code: "usage", message, hint: None })
         }
     }
 }
@@ -39,18 +71,16 @@ pub(super) fn connect<'u>(
 ) -> Result<Session<'u>, SessionError> {
     let home = own.find()?;
     let operator = home.operator()?;
-    let (line, place) = open(&link.to)?;
-    let Candidates { who, keys, left_out } = candidates(&home, link.router.as_deref(), &place)?;
+    let (line, place) = open(&link.to, &link.talk, link.talk.timeout)?;
+    let Candidates { who, keys } = candidates(&home, link.router.as_deref(), &place)?;
     let timeout = link.talk.timeout;
-    let secure = Secure::find(line, &operator, &keys, timeout, ui).map_err(|error| {
-        let mut error = stranger(error, &operator, &who, timeout);
-        if let (SessionError::Nobody { hint, .. }, true) = (&mut error, left_out) {
-            *hint = format!("say which one it is with --router NAME. {hint}");
-        }
-        error
-    })?;
+    let secure = Secure::find(line, &operator, &keys, timeout, ui)
+        .map_err(|error| stranger(error, &operator, &who, keys.len(), timeout))?;
     let mut session = Session::open(secure, timeout, ui)?;
-    remember(&home, &mut session, &place, None)?;
+    if let Err(error) = remember(&home, &mut session, &place, None) {
+        // The session is what was asked for; the note is a convenience.
+        session.tell(&format!("the place of this router is not noted: {error}"));
+    }
     Ok(session)
 }
 
@@ -64,10 +94,10 @@ pub(super) fn connect_again<'u>(
     ui: &'u mut Ui,
 ) -> Result<Session<'u>, SessionError> {
     let operator = own.find()?.operator()?;
-    let (line, _) = open(&link.to)?;
+    let (line, _) = open(&link.to, &link.talk, timeout)?;
     let who = fingerprint(&router).to_string();
     let secure = Secure::find(line, &operator, &[router], timeout, ui)
-        .map_err(|error| stranger(error, &operator, &who, timeout))?;
+        .map_err(|error| stranger(error, &operator, &who, 1, timeout))?;
     Session::open(secure, timeout, ui)
 }
 
@@ -93,8 +123,6 @@ struct Candidates {
     who: String,
     /// Their keys, the most likely first.
     keys: Vec<PublicKey>,
-    /// Whether there are more than are tried.
-    left_out: bool,
 }
 
 fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candidates, HomeError> {
@@ -105,21 +133,17 @@ fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candid
             (None, Ok(key)) => (fingerprint(&key).to_string(), key),
             (None, Err(_)) => return Err(HomeError::Unknown(text.escape_debug().collect())),
         };
-        return Ok(Candidates { who, keys: vec![key], left_out: false });
+        return Ok(Candidates { who, keys: vec![key] });
     }
-    let mut likely = routers.likely_at(place);
-    let count = likely.len();
-    likely.truncate(MAX_TRIED);
-    let left_out = likely.len() < count;
+    let likely = routers.likely_at(place);
     let who = match likely.as_slice() {
         // On a serial line such a router can be told, by asking.
         [] if matches!(place, Place::Udp(_)) => return Err(HomeError::NoRouter),
         [] => "a router that nobody owns".into(),
         [router] => router.name.clone(),
-        _ if left_out => format!("any of the first {MAX_TRIED} of the {count} routers you know"),
-        _ => format!("any of the {count} routers you know"),
+        all => format!("any of the {} routers you know", all.len()),
     };
-    Ok(Candidates { who, keys: likely.iter().map(|router| router.key).collect(), left_out })
+    Ok(Candidates { who, keys: likely.iter().map(|router| router.key).collect() })
 }
 
 /// Notes that a router was heard here, under a name that was asked for or the one it has, or else
@@ -147,6 +171,7 @@ pub(super) fn stranger(
     error: FindError,
     operator: &Operator,
     who: &str,
+    tried: usize,
     waited: Duration,
 ) -> SessionError {
     match error {
@@ -154,7 +179,15 @@ pub(super) fn stranger(
         FindError::Unowned { line, key } => {
             SessionError::Unowned { line, fingerprint: fingerprint(&key).to_string() }
         }
-        FindError::Silence { line, wire, hint } => {
+        FindError::Silence { line, wire, reason, hint, left_out } => {
+            let mut hint = reason.hint(hint);
+            if left_out > 0 {
+                hint = format!(
+                    "There was time to try {} of the {tried} routers you know: say which one it is with \
+                     --router NAME, or give it more time with --timeout. {hint}",
+                    tried.saturating_sub(left_out)
+                );
+            }
             let nobodys = match wire {
                 Wire::Serial => "",
                 Wire::Udp => {
@@ -165,6 +198,7 @@ pub(super) fn stranger(
                 who: who.into(),
                 name: line,
                 waited,
+                reason,
                 hint: format!(
                     "{hint} A router answers its owners only: if it has others, one of them can run \
                      `{}`{nobodys}",
@@ -181,7 +215,12 @@ fn let_in(operator: &Operator) -> String {
 }
 
 /// What to say when nobody answers who looks for a router to claim.
-pub(super) fn unclaimed_hint(line: &dyn Transport, operator: &Operator, label: bool) -> String {
+pub(super) fn unclaimed_hint(
+    line: &dyn Transport,
+    reason: &Reason,
+    operator: &Operator,
+    label: bool,
+) -> String {
     let secret = match label {
         true => " Is the secret right, and never used before? Over a serial cable none is needed.",
         false => "",
@@ -189,7 +228,7 @@ pub(super) fn unclaimed_hint(line: &dyn Transport, operator: &Operator, label: b
     format!(
         "{}{secret} If it is yours already, `postwire status` says so; if others own it, one of them \
          can run `{}`, or somebody `postwired reset-owner` on the router itself",
-        line.silence_hint(),
+        reason.hint(line.silence_hint()),
         let_in(operator)
     )
 }

@@ -29,9 +29,10 @@ pub(super) fn run(
     args: &cli::Diff,
     context: &mut Context,
 ) -> Result<Done<Diff>, Failed> {
-    let loaded = load(&args.file, context)?;
+    let talk = &args.link.talk;
+    let mut ui = ui(own, talk);
+    let loaded = load(&args.file, talk.timeout, &|line| ui.tell(line), context)?;
     let interface = &loaded.image.interface;
-    let mut ui = ui(&args.link.talk);
     let about = About { file: Some(&loaded), ..About::default() };
     let (router, diff) = {
         let mut session =

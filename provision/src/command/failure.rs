@@ -26,28 +26,30 @@ pub(super) struct About<'a> {
 
 /// Describes why a conversation ended.
 pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
-    let message = error.to_string();
+    let (message, code) = (error.to_string(), error.code());
     let (kind, hint) = match error {
         SessionError::Failed(failure) => return describe_failure(&failure, about),
         SessionError::Home(error) | SessionError::Transport(TransportError::Home(error)) => {
             return Failed::own(&error);
         }
         SessionError::Transport(TransportError::Open { hint, .. }) => (Kind::Connection, hint),
-        SessionError::Transport(TransportError::Refused(_)) => {
-            let hint = "the host is there, postwired is not: is it running, on this port?";
+        SessionError::Transport(TransportError::Passing(..)) => (Kind::Connection, None),
+        SessionError::Transport(TransportError::Lost(..)) => {
+            let hint = "was the cable pulled out, or the adapter unplugged?";
             (Kind::Connection, Some(hint.into()))
         }
-        SessionError::Transport(TransportError::Lost(..)) => (Kind::Connection, None),
         SessionError::Silence { hint, .. } | SessionError::Nobody { hint, .. } => {
             (Kind::Connection, Some(hint))
         }
         SessionError::Unowned { .. } => (Kind::Router, Some(CLAIM.into())),
         SessionError::Random(_) | SessionError::Transport(TransportError::Random(_)) => {
-            (Kind::Usage, None)
+            (Kind::Own, None)
         }
+        SessionError::Transport(TransportError::Interrupted) => (Kind::Interrupted, None),
         SessionError::Restarts | SessionError::Nonsense(_) => (Kind::Router, None),
     };
     let mut failed = Failed::new(kind, message).hint(hint);
+    failed.error.code = code.map(String::from);
     failed.error.state = about.push.then_some(match about.commit_sent {
         true => Outcome::Unknown,
         false => Outcome::Unchanged,

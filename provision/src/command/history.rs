@@ -21,7 +21,7 @@ pub(super) struct Configurations {
 
 pub(super) fn run(own: &Own, args: &History) -> Result<Done<Configurations>, Failed> {
     let plain = |error: SessionError| describe(error, About::default());
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
     let stored = session.history(args.interface.as_ref()).map_err(plain)?;
     let router = Router::of(&session);

@@ -45,7 +45,9 @@ pub(super) fn make(own: &Own, force: bool) -> Result<Done<Made>, Failed> {
     let (operator, replaced) = home.generate(force).map_err(|error| Failed::own(&error))?;
     let key = Shown::new(home.key_file(), &operator);
     let instead = match &replaced {
-        Some(old) => format!(" in the place of {old}"),
+        Some(old) => {
+            format!(" in the place of {old}, which is now in {}", home.old_key_file().display())
+        }
         None => String::new(),
     };
     let text = format!("your key is in {}{instead}: keep a copy\n{}", key.file, key.text());

@@ -2,10 +2,11 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use proto_core::protocol::message::Name;
 
-use crate::cli;
+use crate::cli::{self, Resolve};
 use crate::conf::{self, Problem, Source};
 use crate::image::Image;
 use crate::name;
@@ -22,7 +23,14 @@ pub(super) struct Loaded {
 }
 
 /// Reads and checks a file; what is only worth a warning goes to the context.
-pub(super) fn load(file: &cli::File, context: &mut Context) -> Result<Loaded, Failed> {
+///
+/// Host names are looked up for no longer than `budget`; `tell` says so to the person first.
+pub(super) fn load(
+    file: &cli::File,
+    budget: Duration,
+    tell: &dyn Fn(&str),
+    context: &mut Context,
+) -> Result<Loaded, Failed> {
     let stdin = file.path == Path::new("-");
     let interface = match &file.interface {
         Some(interface) => interface.clone(),
@@ -45,14 +53,15 @@ pub(super) fn load(file: &cli::File, context: &mut Context) -> Result<Loaded, Fa
         let message = format!("{shown} is too long to be a configuration");
         return Err(Failed::new(Kind::File, message));
     }
-    from_bytes(&shown, &bytes, &interface, &conf::system_lookup, context)
+    let lookup = (file.resolve == Resolve::Bench).then(conf::system_lookup);
+    from_bytes(&shown, &bytes, &interface, (lookup.as_ref(), budget, tell), context)
 }
 
 fn from_bytes(
     shown: &str,
     bytes: &[u8],
     interface: &Name,
-    lookup: conf::Lookup<'_>,
+    (lookup, budget, tell): (Option<&conf::Lookup>, Duration, &dyn Fn(&str)),
     context: &mut Context,
 ) -> Result<Loaded, Failed> {
     let (source, problem) = Source::new(shown, bytes);
@@ -60,8 +69,16 @@ fn from_bytes(
         return Err(Failed::file(&source, &[problem]));
     }
     let (mut config, mut problems) = conf::parse(&source);
-    // Names are looked up even if the file has errors: those may be errors as well.
-    problems.extend(conf::resolve(&mut config, lookup));
+    // A file with errors goes nowhere, so its names need not be waited for.
+    let names = conf::count_names(&config);
+    if let Some(lookup) = lookup
+        && names > 0
+        && !problems.iter().any(Problem::is_error)
+    {
+        let what = if names == 1 { "1 host name".into() } else { format!("{names} host names") };
+        tell(&format!("looking up {what}"));
+        problems.extend(conf::resolve(&mut config, lookup, budget));
+    }
     let (errors, rest): (Vec<Problem>, Vec<Problem>) =
         problems.into_iter().partition(Problem::is_error);
     context.warn(&source, &rest);

@@ -40,7 +40,7 @@ pub(super) fn run(own: &Own, what: &OwnerCommand) -> Result<Done<Owners>, Failed
 }
 
 pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
-    let mut ui = ui(&link.talk);
+    let mut ui = ui(own, &link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
     let owners = session.owners().map_err(plain)?;
     let (router, you) = (Router::of(&session), session.own_key());
@@ -54,7 +54,7 @@ pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
 }
 
 fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
     let role = match args.role {
         cli::Role::Admin => Role::Admin,
@@ -77,7 +77,7 @@ fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
 }
 
 fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
     let key = match args.who.parse() {
         Ok(key) => key,

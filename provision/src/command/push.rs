@@ -11,9 +11,10 @@ use crate::exit;
 use crate::report::{Context, Done, Failed};
 
 pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Changed>, Failed> {
-    let loaded = load(&args.file, context)?;
+    let talk = &args.link.talk;
+    let mut ui = ui(own, talk);
+    let loaded = load(&args.file, talk.timeout, &|line| ui.tell(line), context)?;
     let (interface, link) = (&loaded.image.interface, &args.link);
-    let mut ui = ui(&link.talk);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
     let (router, key, machine, commit_sent, outcome) = {
         let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;

@@ -10,7 +10,7 @@ use crate::report::{Done, Failed};
 
 pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     let interface = &args.interface;
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let about = About { push: true, ..About::default() };
     let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let machine = session.status().machine.clone();

@@ -11,7 +11,7 @@ use crate::report::{Done, Failed};
 
 pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
     let (interface, link) = (&args.interface, &args.link);
-    let mut ui = ui(&link.talk);
+    let mut ui = ui(own, &link.talk);
     let about = About { push: true, ..About::default() };
     let (router, key, machine, outcome) = {
         let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;

@@ -41,7 +41,7 @@ pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known
     let work = || -> Result<(String, Known), HomeError> {
         let home = own.find()?;
         match what {
-            None => {
+            None | Some(RoutersCommand::List) => {
                 let routers = home.routers()?;
                 let result = Known::List { routers: routers.iter().map(Entry::from).collect() };
                 Ok((list(&routers), result))

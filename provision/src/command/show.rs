@@ -18,7 +18,7 @@ pub(super) struct Interfaces {
 }
 
 pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let about = About::default();
     let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let machine = session.status().machine.clone();

@@ -72,6 +72,9 @@ struct Agreement {
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<ChangeJson>>,
     failure: Option<String>,
+    /// Whether the difference is the change that waits to be confirmed.
+    #[serde(skip)]
+    expected: bool,
     #[serde(skip)]
     line: String,
     #[serde(skip)]
@@ -80,7 +83,7 @@ struct Agreement {
 
 pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
     let plain = |error: SessionError| describe(error, About::default());
-    let mut ui = ui(&args.link.talk);
+    let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
     let newest = match session.history(None) {
         // How it is may be asked before it is claimed, and nothing is stored then that one could see.
@@ -116,7 +119,10 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
         unresolved: status.unresolved,
         trouble: printable(&status.trouble),
     };
-    Ok(Done { code: exit::DONE, text: text(&health), result: health })
+    let drifts =
+        health.stored.iter().any(|stored| stored.agrees == Some(false) && !stored.expected);
+    let code = if drifts { exit::CHANGES } else { exit::DONE };
+    Ok(Done { code, text: text(&health), result: health })
 }
 
 fn pending(pending: &Pending) -> PendingJson {
@@ -169,6 +175,7 @@ fn agreement(
     Ok(Agreement {
         record: record::json(newest),
         agrees,
+        expected,
         line: format!("{name} number {}, {words}{differs}", newest.number),
         details: drift.as_ref().map(lines).unwrap_or_default(),
         changes: drift.as_ref().filter(|_| details).map(|drift| changes::json(&drift.changes)),

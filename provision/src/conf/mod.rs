@@ -21,7 +21,7 @@ use proto_core::protocol::config::PrivateKey;
 
 pub use crate::problem::{At, Place, Problem, Source};
 pub use parse::parse;
-pub use resolve::{Lookup, resolve, system_lookup};
+pub use resolve::{Lookup, count_names, resolve, system_lookup};
 pub use value::{Destination, Host, MAIN_TABLE, Table};
 
 /// The public key that belongs to a private key.

@@ -2,62 +2,125 @@
 //! router has at once, and can be held against. A name that the bench cannot look up may be one that only
 //! the router's network knows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use super::{At, Config, Destination, Problem};
 
 /// Looks up a host name and a port.
-pub type Lookup<'l> = &'l dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+pub type Lookup = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// How many names are looked up side by side.
+const SIDE_BY_SIDE: usize = 16;
 
 /// The resolver of this machine.
-///
-/// # Errors
-/// What the resolver says.
-pub fn system_lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok((host, port).to_socket_addrs()?.collect())
+#[must_use]
+pub fn system_lookup() -> Lookup {
+    Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
 }
 
-/// Looks up the host names. The first address of a name is taken, and a note says which; of a name without
-/// one a warning says that the router will look for it.
-pub fn resolve(config: &mut Config, lookup: Lookup<'_>) -> Vec<Problem> {
-    let mut known: HashMap<String, Result<SocketAddr, String>> = HashMap::new();
+/// How many different host names there are to look up.
+#[must_use]
+pub fn count_names(config: &Config) -> usize {
+    names(config).len()
+}
+
+/// The names, each once, with one of the ports it is used with.
+fn names(config: &Config) -> BTreeMap<String, u16> {
+    let mut names = BTreeMap::new();
+    for peer in &config.peers {
+        if let Some(At { value: Destination::Name(host), .. }) = &peer.endpoint {
+            names.entry(host.name.clone()).or_insert(host.port);
+        }
+    }
+    names
+}
+
+/// Looks up the host names, several side by side, for no longer than `budget` in all. An IPv4 address is
+/// preferred, because a router that was just unpacked has IPv4 before it has IPv6; a note says which address it
+/// is. A name without an address gets a warning that the router will look for it.
+pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Problem> {
+    let known = look_up_all(names(config), lookup, budget);
+    let mut told = BTreeMap::new();
     let mut problems = Vec::new();
     for peer in &mut config.peers {
         let Some(At { value: Destination::Name(host), place }) = &mut peer.endpoint else {
             continue;
         };
         let name = &host.name;
-        let asked_before = known.contains_key(name);
-        match known.entry(name.clone()).or_insert_with(|| first(lookup, name, host.port)) {
-            Ok(address) => {
-                if !asked_before {
+        match known.get(name) {
+            Some(Ok(address)) => {
+                if told.insert(name.clone(), ()).is_none() {
                     let message = format!("{name} is {} from here", address.ip());
                     problems.push(Problem::note(place.clone(), message));
                 }
                 host.address = Some(SocketAddr::new(address.ip(), host.port));
             }
-            Err(error) => problems.push(Problem::warning(
-                place.clone(),
-                format!(
-                    "Endpoint of peer {}: {name} does not resolve here ({error}); the router looks it up \
-                     itself",
-                    peer.public_key.value
-                ),
-            )),
+            failed => {
+                let late = || format!("no name server answers within {} s", budget.as_secs_f32());
+                let why = failed.and_then(|found| found.clone().err()).unwrap_or_else(late);
+                problems.push(Problem::warning(
+                    place.clone(),
+                    format!(
+                        "Endpoint of peer {}: {name} does not resolve here ({why}); the router looks it up \
+                         itself",
+                        peer.public_key.value
+                    ),
+                ));
+            }
         }
     }
     problems
 }
 
-fn first(lookup: Lookup<'_>, host: &str, port: u16) -> Result<SocketAddr, String> {
+type Found = Result<SocketAddr, String>;
+
+/// What was found in time. The C library cannot be told to stop, so threads that are late are left behind.
+fn look_up_all(
+    names: BTreeMap<String, u16>,
+    lookup: &Lookup,
+    budget: Duration,
+) -> BTreeMap<String, Found> {
+    let mut missing = names.len();
+    let threads = missing.min(SIDE_BY_SIDE);
+    let waiting: Arc<Mutex<VecDeque<(String, u16)>>> =
+        Arc::new(Mutex::new(names.into_iter().collect()));
+    let (answer, answers) = mpsc::channel();
+    let until = Instant::now() + budget;
+    for _ in 0..threads {
+        let (waiting, lookup, answer) = (Arc::clone(&waiting), Arc::clone(lookup), answer.clone());
+        std::thread::spawn(move || {
+            let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            while let Some((name, port)) = next() {
+                let found = first(&lookup, &name, port);
+                if Instant::now() >= until || answer.send((name, found)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let mut known = BTreeMap::new();
+    while missing > 0
+        && let Ok((name, found)) =
+            answers.recv_timeout(until.saturating_duration_since(Instant::now()))
+    {
+        known.insert(name, found);
+        missing -= 1;
+    }
+    known
+}
+
+fn first(lookup: &Lookup, host: &str, port: u16) -> Found {
     let addresses = lookup(host, port).map_err(|error| {
         // "failed to lookup address information: Name or service not known"
         let text = error.to_string();
         text.rsplit_once(": ").map_or(text.clone(), |(_, reason)| reason.to_string())
     })?;
-    let address = addresses.first().ok_or("it has no address")?;
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    let address = v4.or(addresses.first()).ok_or("it has no address")?;
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => {
             Err("its address has a scope, which cannot be pushed".into())

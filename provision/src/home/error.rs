@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why the folder does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,22 @@ pub enum HomeError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// A secret that somebody else could replace.
+    #[error("{what} of {} belongs to another user", path.display())]
+    Foreign {
+        /// The file itself, or the folder.
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+    },
+    /// Another run does not end.
+    #[error("another postwire has kept {} for {} s", path.display(), waited.as_secs_f32())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long.
+        waited: Duration,
     },
     /// The file with the stamp has something else in it.
     #[error("{} holds no number", .0.display())]
@@ -103,6 +120,14 @@ impl HomeError {
             Self::Exposed { path, .. } => format!(
                 "if nobody else has read it: `chmod 600 {}`; else make a new one with \
                  `postwire keygen --force`",
+                path.display()
+            ),
+            Self::Foreign { path, .. } => format!(
+                "if you trust what is in it: `sudo chown $USER {}`",
+                path.display()
+            ),
+            Self::Locked { path, .. } => format!(
+                "is one of them stopped? `fuser {}` shows which process it is",
                 path.display()
             ),
             Self::NotAStamp(path) => {

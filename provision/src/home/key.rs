@@ -1,13 +1,12 @@
 //! The operator's key pair.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use proto_core::protocol::session::{StaticKey, fingerprint};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Home, HomeError, failed, read, write};
+use super::{Home, HomeError, access, failed, read, write};
 
 /// Who is at the bench: a key pair, and the folder with what belongs to it.
 #[derive(Clone, Debug)]
@@ -50,6 +49,14 @@ impl Home {
         &self.key
     }
 
+    /// Where the last key is kept when another one takes its place.
+    #[must_use]
+    pub fn old_key_file(&self) -> PathBuf {
+        let mut name = self.key.clone().into_os_string();
+        name.push(".old");
+        name.into()
+    }
+
     /// Makes a key pair and keeps it. With `force` also in the place of an old one, whose fingerprint
     /// is returned if it was one.
     ///
@@ -74,6 +81,9 @@ impl Home {
         let mut text = [0; KEY_TEXT_LEN];
         let line = Zeroizing::new(format!("{}\n", secret.reveal(&mut text)));
         text.zeroize();
+        if force && let Some(text) = read(&self.key)?.map(Zeroizing::new) {
+            write(&self.old_key_file(), text.as_bytes())?;
+        }
         write(&self.key, line.as_bytes())?;
         Ok((Operator::new(secret, self), old))
     }
@@ -94,13 +104,15 @@ impl Home {
     }
 }
 
-/// Demands that a file has none of these permissions. Nothing if there is no such file.
+/// Demands that a file is the person's own and has none of these permissions. `None` if there is no such file.
 fn closed(what: &'static str, path: &Path, bits: u32) -> Result<Option<()>, HomeError> {
     match path.metadata() {
         Ok(metadata) => {
-            let mode = metadata.permissions().mode() & 0o777;
-            if mode & bits != 0 {
+            if let Some(mode) = access::exposed(&metadata, bits) {
                 return Err(HomeError::Exposed { what, path: path.into(), mode });
+            }
+            if access::is_foreign(&metadata) {
+                return Err(HomeError::Foreign { what, path: path.into() });
             }
             Ok(Some(()))
         }
@@ -112,6 +124,7 @@ fn closed(what: &'static str, path: &Path, bits: u32) -> Result<Option<()>, Home
 #[cfg(test)]
 mod tests {
     use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::tests::home;
     use super::*;
@@ -135,6 +148,9 @@ mod tests {
         assert_eq!(old, Some(made.fingerprint()));
         assert_ne!(other.public(), made.public());
         assert_eq!(home.operator().unwrap().public(), other.public());
+        // The one before is not lost.
+        std::fs::rename(home.old_key_file(), &home.key).unwrap();
+        assert_eq!(home.operator().unwrap().public(), made.public());
         assert!(!format!("{other:?}").contains(&std::fs::read_to_string(&home.key).unwrap()[..8]));
     }
 

@@ -10,18 +10,19 @@
 //! Every file is replaced as a whole, so that a run that is killed leaves the old one. What goes to
 //! a router is not here: that is [`crate::transport`] and [`crate::session`].
 
+mod access;
 mod error;
 mod key;
 mod routers;
 mod stamp;
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use crate::ui::say;
 
 pub use error::HomeError;
 pub use key::Operator;
@@ -48,31 +49,51 @@ impl Home {
         Ok(Self { folder, key })
     }
 
-    /// Makes the folder, for nobody else.
+    /// Makes the folder, for the operator alone.
     fn make(&self) -> Result<(), HomeError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(|error| failed("make", &self.folder, error))
+        access::make_folder(&self.folder).map_err(|error| failed("make", &self.folder, error))
     }
 
-    /// Waits until no other run changes anything here.
+    /// Waits until no other run changes anything here, for [`LOCK_PATIENCE`] at the most.
     fn lock(&self) -> Result<File, HomeError> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    fn lock_within(&self, patience: Duration) -> Result<File, HomeError> {
         self.make()?;
         let path = self.folder.join("lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = access::private(&mut options)
             .open(&path)
+            .and_then(|file| access::give_to_owner_of(&self.folder, &file).map(|()| file))
             .map_err(|error| failed("open", &path, error))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| failed("lock", &path, error.into()))?;
-        Ok(file)
+        let (started, mut told) = (Instant::now(), false);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path, error)),
+                Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
+                    return Err(HomeError::Locked { path, waited: patience });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if !told && started.elapsed() >= LOCK_QUIET {
+                told = true;
+                say(&format!(
+                    "another postwire works in {}: waiting for it",
+                    self.folder.display()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
+
+/// How long another run may keep the lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+/// After how long the person is told what the tool waits for.
+const LOCK_QUIET: Duration = Duration::from_secs(1);
 
 /// What the environment says: the tool's own variable, the desktop's, or the usual place.
 fn by_environment(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -89,23 +110,41 @@ fn failed(doing: &'static str, path: &Path, error: io::Error) -> HomeError {
     HomeError::Io { doing, path: path.into(), error }
 }
 
-/// Writes a file that only the operator can read: all of it or nothing.
+/// Writes a file that only the operator can read: all of it or nothing. Of a symbolic link, the file behind it is
+/// replaced.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let write = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".postwire-")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
+        let path = behind_links(path)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".postwire-");
+        let mut file = access::private_temporary(&mut builder).tempfile_in(folder)?;
         file.write_all(bytes)?;
+        // The tool may run under sudo, because of a serial port.
+        access::give_to_owner_of(folder, file.as_file())?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
-        File::open(folder)?.sync_all()
+        file.persist(&path)?;
+        access::sync_folder(folder)
     };
     write().map_err(|error| failed("write", path, error))
+}
+
+/// The file that a path leads to, which need not exist.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    // As many as Linux follows.
+    const MOST: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            // Not a link, or nothing at all.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 /// Reads a text file; nothing if there is none.
@@ -119,6 +158,8 @@ fn read(path: &Path) -> Result<Option<String>, HomeError> {
 
 #[cfg(test)]
 pub(in crate::home) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     /// A folder for one test.
@@ -164,5 +205,50 @@ pub(in crate::home) mod tests {
         let error = write(&home.folder.join("none/file"), b"").unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
         assert!(error.hint().unwrap().contains("--home"));
+    }
+
+    #[test]
+    fn a_symbolic_link_stays_and_the_file_behind_it_is_replaced() {
+        let (dir, home) = home();
+        home.make().unwrap();
+        let dotfiles = dir.path().join("dotfiles");
+        std::fs::create_dir(&dotfiles).unwrap();
+        let link = home.folder.join("routers.toml");
+        std::os::unix::fs::symlink("../dotfiles/r.toml", &link).unwrap();
+        for text in ["one", "two"] {
+            write(&link, text.as_bytes()).unwrap();
+            assert!(link.symlink_metadata().unwrap().is_symlink());
+            assert_eq!(read(&dotfiles.join("r.toml")).unwrap().as_deref(), Some(text));
+        }
+        let circle = home.folder.join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        assert!(write(&circle, b"x").unwrap_err().to_string().contains("too many levels"));
+    }
+
+    #[test]
+    fn a_lock_that_is_never_given_back_is_not_waited_for_for_ever() {
+        let (_dir, home) = home();
+        let held = home.lock().unwrap();
+        let error = home.lock_within(Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, HomeError::Locked { .. }) && error.hint().is_some(), "{error}");
+        drop(held);
+        home.lock_within(Duration::from_millis(50)).unwrap();
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_folder() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let (_dir, home) = home();
+        home.make().unwrap();
+        // Only root can try it.
+        if chown(&home.folder, Some(4321), Some(4321)).is_err() {
+            return;
+        }
+        let _lock = home.lock().unwrap();
+        write(&home.folder.join("file"), b"x").unwrap();
+        for name in ["lock", "file"] {
+            let metadata = home.folder.join(name).metadata().unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (4321, 4321), "{name}");
+        }
     }
 }

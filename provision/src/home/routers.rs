@@ -4,6 +4,7 @@
 //! line) cannot be asked for. The file is for people to read and to put right; comments in it are
 //! lost when the tool writes it anew.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use proto_core::key::PublicKey;
@@ -206,21 +207,33 @@ impl Routers {
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
             (line(error.span().map_or(0, |span| span.start)), error.message().to_string())
         })?;
-        let mut routers = Self::default();
+        let mut routers = Self(Vec::with_capacity(file.router.len()));
+        // One look-up for each, because there may be thousands.
+        let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for entry in file.router {
-            let key = entry.key.get_ref().parse().map_err(|error| {
-                (line(entry.key.span().start), format!("`{}` is {error}", entry.key.get_ref()))
+            let (name, key_text) = (entry.name.get_ref(), entry.key.get_ref());
+            let key: PublicKey = key_text.parse().map_err(|error| {
+                (line(entry.key.span().start), format!("`{key_text}` is {error}"))
             })?;
-            routers.add(entry.name.get_ref(), key).map_err(|error| {
-                let place = match error {
-                    HomeError::KeyKnown(_) => entry.key.span(),
-                    _ => entry.name.span(),
-                };
-                (line(place.start), error.to_string())
-            })?;
-            if let Some(router) = routers.0.last_mut() {
-                (router.udp, router.serial) = (entry.udp, entry.serial);
+            let at = |error: &HomeError| match error {
+                HomeError::KeyKnown(_) => line(entry.key.span().start),
+                _ => line(entry.name.span().start),
+            };
+            let wrong = if !is_name(name) {
+                Some(HomeError::BadName(name.escape_debug().collect()))
+            } else if let Some(known) = keys.insert(key, name.clone()) {
+                Some(HomeError::KeyKnown(known))
+            } else {
+                names.insert(name.clone(), key).map(|other| HomeError::NameTaken {
+                    name: name.clone(),
+                    fingerprint: fingerprint(&other).to_string(),
+                })
+            };
+            if let Some(error) = wrong {
+                return Err((at(&error), error.to_string()));
             }
+            let (udp, serial) = (entry.udp, entry.serial);
+            routers.0.push(Router { name: name.clone(), key, udp, serial });
         }
         Ok(routers)
     }

@@ -20,7 +20,7 @@ use proto_core::protocol::session::Wire;
 use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
 
 use crate::home::HomeError;
-use crate::transport::{Refusals, Secure, Transport as _, TransportError};
+use crate::transport::{Reason, Refusals, Secure, Transport as _, TransportError};
 use crate::ui::Ui;
 use machine::{Asking, Machine};
 
@@ -33,22 +33,26 @@ pub enum SessionError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// Nothing was heard.
-    #[error("no answer from the router on {name} for {} s", waited.as_secs_f32())]
+    #[error("no answer from the router on {name} for {} s{reason}", waited.as_secs_f32())]
     Silence {
         /// The transport.
         name: String,
+        /// What the network said last, if anything.
+        reason: Reason,
         /// How long.
         waited: Duration,
         /// What to look at.
         hint: String,
     },
     /// No session came about.
-    #[error("no answer from {who} on {name} for {} s", waited.as_secs_f32())]
+    #[error("no answer from {who} on {name} for {} s{reason}", waited.as_secs_f32())]
     Nobody {
         /// Which router, or which routers.
         who: String,
         /// The transport.
         name: String,
+        /// What the network said last, if anything.
+        reason: Reason,
         /// How long.
         waited: Duration,
         /// What to look at, and whom to ask.
@@ -227,6 +231,11 @@ impl<'u> Session<'u> {
         &self.known_as
     }
 
+    /// A line for the person to read before the command ends.
+    pub fn tell(&self, line: &str) {
+        self.ui.tell(line);
+    }
+
     /// Says what the operator calls the router.
     pub fn set_known_as(&mut self, name: String) {
         self.known_as = name;
@@ -331,7 +340,8 @@ impl<'u> Session<'u> {
             ClientError::Silence => SessionError::Silence {
                 name: self.transport.name().into(),
                 waited: self.timeout,
-                hint: self.transport.silence_hint(),
+                hint: self.refusals.reason().hint(self.transport.silence_hint()),
+                reason: self.refusals.reason(),
             },
             ClientError::Failed(failure) => SessionError::Failed(failure.into()),
             ClientError::Restarts => SessionError::Restarts,
@@ -346,16 +356,41 @@ impl<'u> Session<'u> {
 }
 
 impl SessionError {
+    /// The name of the cause, for scripts; none where the router gave its own.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Transport(TransportError::Open { code, .. }) => code,
+            Self::Transport(TransportError::Passing(..)) => "unreachable",
+            Self::Transport(TransportError::Lost(..)) => "lost",
+            Self::Silence { reason, .. } | Self::Nobody { reason, .. } => reason.code(),
+            Self::Unowned { .. } => "unowned",
+            Self::Random(_) | Self::Transport(TransportError::Random(_)) => "random",
+            Self::Restarts => "restarts",
+            Self::Nonsense(_) => "protocol",
+            Self::Transport(TransportError::Interrupted) => "interrupted",
+            Self::Home(_) | Self::Transport(TransportError::Home(_)) | Self::Failed(_) => {
+                return None;
+            }
+        })
+    }
+
     /// Whether the router could not be heard, and may be later.
     #[must_use]
     pub const fn is_silence(&self) -> bool {
         match self {
-            Self::Transport(error) => {
-                !matches!(error, TransportError::Home(_) | TransportError::Random(_))
-            }
+            Self::Transport(error) => !matches!(
+                error,
+                TransportError::Home(_) | TransportError::Random(_) | TransportError::Interrupted
+            ),
             Self::Silence { .. } | Self::Nobody { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the person pressed Ctrl-C.
+    pub(crate) const fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Transport(TransportError::Interrupted))
     }
 
     /// Whether the router was there to the end.

@@ -1,11 +1,13 @@
 //! Pushing an image, and asking what a push would change.
 
-use proto_core::protocol::client::Upload;
+use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::client::{Call, Step, Upload};
 use proto_core::protocol::message::{Answer, Applied, Ask, Name, Summary};
 use proto_core::protocol::report::Change;
 
 use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
+use crate::transport::Transport as _;
 
 /// What a push, or a repair, would do.
 #[derive(Clone, PartialEq, Debug)]
@@ -87,10 +89,27 @@ impl Session<'_> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
         let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
             .map_err(|error| self.ended(error))?;
-        self.drive(&mut upload)?;
+        if let Err(error) = self.drive(&mut upload) {
+            if let (true, Some(stage)) = (error.is_interrupt(), upload.stage()) {
+                self.abandon(stage);
+            }
+            return Err(error);
+        }
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
         self.ui.detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));
         Ok(stage)
+    }
+
+    /// Tells the router to drop a stage, without waiting for its answer: the person wants to leave, and the next
+    /// client should not find the router busy.
+    fn abandon(&mut self, stage: u32) {
+        let now = self.now();
+        let mut call = Call::new(&mut self.caller, now);
+        let mut buf = [0; MAX_PACKET];
+        if let Ok(Step::Send(len)) = call.poll(&self.caller, now, &Ask::Abort { stage }, &mut buf) {
+            // Otherwise the stage goes when its time is over.
+            let _ = self.transport.send(buf.get(..len).unwrap_or_default());
+        }
     }
 
     /// Lets the router drop a stage at once: there are keys in it. If that fails, time does it.

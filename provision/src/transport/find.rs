@@ -10,13 +10,13 @@ use proto_core::protocol::session::{self, Heard, INITIATION_LEN, LabelKey, RESPO
 use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
 use super::secure::{Shaker, Tended, random};
-use super::{Refusals, Secure, Transport, TransportError};
+use super::{Reason, Refusals, Secure, Transport, TransportError};
 use crate::home::Operator;
 use crate::ui::Ui;
 
 /// How long the most likely router has before others are tried as well.
 const HEAD_START: Duration = Duration::from_millis(300);
-/// How far apart the others are: a router need not take a crowd of us for a flood.
+/// How far apart the others are at most: a router need not take a crowd of us for a flood.
 const APART: Duration = Duration::from_millis(25);
 /// How much the frames of a handshake add to it on a serial line.
 const FRAMES: u32 = 20;
@@ -41,8 +41,12 @@ pub enum FindError {
         line: String,
         /// Its kind.
         wire: Wire,
+        /// What the network said last, if anything.
+        reason: Reason,
         /// What to look at.
         hint: String,
+        /// How many routers there was no time to try.
+        left_out: usize,
     },
 }
 
@@ -79,12 +83,21 @@ fn find(
 ) -> Result<Shaker, FindError> {
     let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
+    // However many there are, each has its turn in the first half of the time, as far as the line can carry that.
+    let line_time = Duration::from_millis(patience.resend.into());
+    let most = u32::try_from(routers.len()).unwrap_or(u32::MAX).max(1);
+    let apart = APART.min(timeout / 2 / most).max(line_time);
     let start = |nth: u32| match nth {
         0 => started,
-        nth => started + Duration::from_millis(patience.resend.into()) + HEAD_START + APART * nth,
+        nth => started + line_time + HEAD_START + apart * nth,
     };
+    let can = match apart.as_nanos() {
+        0 => usize::MAX,
+        apart => usize::try_from(timeout.as_nanos() / 2 / apart).unwrap_or(usize::MAX).max(1),
+    };
+    let left_out = routers.len().saturating_sub(can);
     let mut shakers: Vec<(Instant, Shaker)> = (0..)
-        .zip(routers)
+        .zip(routers.iter().take(can))
         .map(|(nth, key)| (start(nth), Shaker::new(operator, *key, wire, patience, started)))
         .collect();
     // Not everybody who asks for the wrong router should have to wait until the time is over.
@@ -98,7 +111,13 @@ fn find(
         let now = line.now();
         if now >= until {
             let (line, hint) = (line.name().into(), line.silence_hint());
-            return Err(FindError::Silence { line, wire, hint });
+            return Err(FindError::Silence {
+                line,
+                wire,
+                reason: refusals.reason(),
+                hint,
+                left_out,
+            });
         }
         let mut wait = until - now;
         let busy = line.busy();
@@ -152,7 +171,7 @@ fn patience(baud: Option<u32>, timeout: Duration) -> Patience {
     Patience { resend: line, give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX) }
 }
 
-/// Looks for a router that nobody owns: its key. None if nobody answers.
+/// Looks for a router that has no owner: its key, or what the network said when none answered.
 ///
 /// # Errors
 /// [`TransportError`].
@@ -161,7 +180,7 @@ pub fn seek(
     label: Option<&LabelKey>,
     timeout: Duration,
     ui: &Ui,
-) -> Result<Option<PublicKey>, TransportError> {
+) -> Result<Result<PublicKey, Reason>, TransportError> {
     let started = line.now();
     let mut seeking = Seeking::new(label, started)?;
     let mut refusals = Refusals::default();
@@ -173,12 +192,12 @@ pub fn seek(
         if let Some(packet) = refusals.pass(received)?.flatten() {
             refusals = Refusals::default();
             if let Some(key) = seeking.found(&packet) {
-                return Ok(Some(key));
+                return Ok(Ok(key));
             }
         }
     }
     ui.stray(line.stray(), true);
-    Ok(None)
+    Ok(Err(refusals.reason()))
 }
 
 /// A question that is asked again and again.

@@ -1,6 +1,7 @@
 //! Ways to carry packets to a router and back: two wires, and a session over either.
 
 mod find;
+mod port;
 mod secure;
 mod serial;
 mod stray;
@@ -25,17 +26,23 @@ pub enum TransportError {
     /// It could not be opened.
     #[error("{message}")]
     Open {
+        /// The name of the cause, for scripts: see [`crate::report`].
+        code: &'static str,
         /// What happened, of what.
         message: String,
         /// What to do about it.
         hint: Option<String>,
     },
-    /// The far end says that nobody listens. It may be about to.
-    #[error("nobody listens on {0}")]
-    Refused(String),
+    /// The way there fails for now: no route, a cable that is out, or nobody who listens yet. It is tried
+    /// again until the time is over.
+    #[error("{0}: {1}")]
+    Passing(String, io::Error),
     /// It worked and does so no more.
     #[error("{0}: {1}")]
     Lost(String, io::Error),
+    /// The person pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// The operator's own files give no stamp for a handshake.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -49,7 +56,7 @@ pub trait Transport {
     /// Sends a packet.
     ///
     /// # Errors
-    /// [`TransportError`]; after [`TransportError::Refused`] it may be tried again.
+    /// [`TransportError`]; after [`TransportError::Passing`] it may be tried again.
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError>;
 
     /// Waits for a packet, no longer than `timeout`; with a timeout of zero only looks whether one
@@ -89,24 +96,89 @@ pub trait Transport {
     fn silence_hint(&self) -> String;
 }
 
-/// How often a router said that nobody listens. It is believed only after a few times: the agent may
-/// be starting.
+/// Failures that may pass: the agent may be starting, the cable may be put in. The last one is kept, for the
+/// message when the time is over.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(u32);
+pub(crate) struct Refusals(Option<io::Error>);
 
 impl Refusals {
-    /// Lets a refusal pass, as nothing, a few times.
+    /// Lets a failure that may pass go by, as nothing.
     pub(crate) fn pass<T>(
         &mut self,
         outcome: Result<T, TransportError>,
     ) -> Result<Option<T>, TransportError> {
-        const MAX: u32 = 3;
         match outcome {
-            Err(TransportError::Refused(_)) if self.0 + 1 < MAX => {
-                self.0 += 1;
+            Err(TransportError::Passing(_, error)) => {
+                self.0 = Some(error);
                 Ok(None)
             }
             outcome => outcome.map(Some),
         }
     }
+
+    /// The last failure since something was heard.
+    pub(crate) fn reason(&self) -> Reason {
+        Reason(self.0.as_ref().map(|error| (error.to_string(), error.kind())))
+    }
+}
+
+/// Why nothing was heard, if the network said so: text to stand behind a message.
+#[derive(Clone, Debug, Default)]
+pub struct Reason(Option<(String, io::ErrorKind)>);
+
+impl Reason {
+    /// Whether the host answered that nobody listens on the port.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use io::ErrorKind as Kind;
+        let refusals = [Kind::ConnectionRefused, Kind::ConnectionReset];
+        self.0.as_ref().is_some_and(|(_, kind)| refusals.contains(kind))
+    }
+
+    /// The name of the cause, for scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match &self.0 {
+            None => "silence",
+            Some(_) if self.is_refusal() => "refused",
+            Some(_) => "unreachable",
+        }
+    }
+
+    /// What to look at, if the network said why; else `silence`.
+    #[must_use]
+    pub fn hint(&self, silence: String) -> String {
+        match &self.0 {
+            None => silence,
+            Some(_) if self.is_refusal() => {
+                "the host is there, postwired is not: is it running, on this port?".into()
+            }
+            Some(_) => {
+                "this machine has no way to that address: is the cable in, is the interface up, does it \
+                 have an address of the router's network?"
+                    .into()
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |(text, _)| write!(f, ": {text}"))
+    }
+}
+
+/// Whether a failure of the network may pass while one waits.
+pub(crate) fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused
+            // Windows says so of a port where nobody listens.
+            | Kind::ConnectionReset
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+            | Kind::AddrNotAvailable
+    )
 }

@@ -82,6 +82,7 @@ impl Shaker {
             }
             Ok(Step::Done) | Err(ClientError::Silence) => Ok(Tended::GaveUp),
             Err(_) => Err(TransportError::Open {
+                code: "usage",
                 message: format!("{} is nobody's key", self.router),
                 hint: Some("`postwired identity` on the router prints its key".into()),
             }),

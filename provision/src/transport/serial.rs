@@ -6,16 +6,14 @@
 //! own: it is paced only when the person names a speed, that of a line behind it.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame::{self, Deframer, Received};
 use proto_core::protocol::session::Wire;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use serial2::{SerialPort, Settings};
+use serial2::SerialPort;
 
-use super::{Stray, Transport, TransportError};
+use super::{Stray, Transport, TransportError, port};
+use crate::interrupt;
 use crate::units::{DEFAULT_BAUD, SerialAddress};
 
 /// How much of the line's time may wait in the kernel: enough to never let the line rest.
@@ -46,33 +44,16 @@ pub struct SerialLine {
 }
 
 impl SerialLine {
-    /// Opens a device raw, 8N1, without flow control, and locks it.
+    /// Opens a device raw, 8N1, without flow control, and locks it. `dtr` sets the DTR line; `None` leaves it
+    /// unchanged.
     ///
     /// # Errors
     /// [`TransportError::Open`].
-    pub fn open(address: &SerialAddress) -> Result<Self, TransportError> {
+    pub fn open(address: &SerialAddress, dtr: Option<bool>) -> Result<Self, TransportError> {
         let (device, named) = (&address.device, address.baud);
         let baud = named.unwrap_or(DEFAULT_BAUD);
-        let open = || {
-            let mut port = SerialPort::open(device, |mut settings: Settings| {
-                settings.set_raw();
-                Ok(settings)
-            })?;
-            let pseudo = is_pseudo(&port);
-            let mut settings = port.get_configuration()?;
-            let set = settings.set_baud_rate(baud).and_then(|()| port.set_configuration(&settings));
-            // On a pseudo-terminal the speed is only a note.
-            if pseudo { Ok((port, pseudo)) } else { set.map(|()| (port, pseudo)) }
-        };
-        let (mut port, pseudo) = open().map_err(|error| open_error(device, baud, &error))?;
-        if flock(&port, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            return Err(open_error(device, baud, &Errno::BUSY.into()));
-        }
-        if !pseudo {
-            // Keeps out programs that do not lock. A pseudo-terminal would stay closed after us. A
-            // driver that has no such thing still works.
-            let _ = rustix::termios::ioctl_tiocexcl(&port);
-        }
+        let (mut port, pseudo) =
+            port::open(device, baud, dtr).map_err(|error| port::error(device, baud, &error))?;
         let baud = if pseudo { named } else { Some(baud) };
         let written = port.set_write_timeout(WRITE_WAIT);
         written.map_err(|error| TransportError::Lost(device.display().to_string(), error))?;
@@ -187,9 +168,15 @@ impl Transport for SerialLine {
             if let Some(packet) = self.deframe() {
                 return Ok(Some(packet));
             }
+            if interrupt::requested() {
+                return Err(TransportError::Interrupted);
+            }
             let left = until.saturating_duration_since(Instant::now());
             // Timeouts are whole milliseconds; zero does not wait.
-            let wait = if left.is_zero() { left } else { left + Duration::from_micros(999) };
+            let wait = match left.min(interrupt::SLICE) {
+                Duration::ZERO => Duration::ZERO,
+                left => left + Duration::from_micros(999),
+            };
             if !self.fill(wait).map_err(|error| self.lost(error))? && left.is_zero() {
                 return Ok(None);
             }
@@ -241,48 +228,4 @@ impl Transport for SerialLine {
             )
         }
     }
-}
-
-/// Whether a terminal has no modem lines, and so no wire of its own: a pseudo-terminal.
-fn is_pseudo(port: &SerialPort) -> bool {
-    let Err(error) = port.read_dsr() else { return false };
-    let errno = error.raw_os_error();
-    [Errno::NOTTY, Errno::INVAL].iter().any(|known| errno == Some(known.raw_os_error()))
-}
-
-/// Why a device does not open, and what to do next.
-fn open_error(device: &Path, baud: u32, error: &io::Error) -> TransportError {
-    let name = device.display();
-    let errno = error.raw_os_error();
-    let is = |known: Errno| errno == Some(known.raw_os_error());
-    let (message, hint) = if is(Errno::BUSY) {
-        (
-            format!("{name} is in use by another program"),
-            Some(format!("close it first; `fuser {name}` shows which one it is")),
-        )
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        (
-            format!("no permission to open {name}"),
-            Some(
-                "add yourself to its group: `sudo usermod -aG dialout $USER`, then log in again"
-                    .into(),
-            ),
-        )
-    } else if error.kind() == io::ErrorKind::NotFound || is(Errno::NODEV) || is(Errno::NXIO) {
-        let ports: Vec<String> = SerialPort::available_ports()
-            .unwrap_or_default()
-            .iter()
-            .map(|port| port.display().to_string())
-            .collect();
-        let hint = match ports.as_slice() {
-            [] => "this machine has no serial port now: is the adapter plugged in?".into(),
-            some => format!("there are {}", some.join(", ")),
-        };
-        (format!("there is no {name}"), Some(hint))
-    } else if is(Errno::NOTTY) {
-        (format!("{name} is not a serial device"), None)
-    } else {
-        (format!("cannot open {name} at {baud} baud: {error}"), None)
-    };
-    TransportError::Open { message, hint }
 }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame;
 use proto_core::protocol::session::Wire;
 
-use super::{Stray, Transport, TransportError};
+use super::{Stray, Transport, TransportError, may_pass};
+use crate::interrupt;
 use crate::units::UdpAddress;
 
 /// A UDP socket that talks to one router.
@@ -19,16 +21,14 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Looks up the host and connects to it, which for UDP sends nothing.
+    /// Looks up the host, no longer than `patience`, and connects to it, which for UDP sends nothing.
     ///
     /// # Errors
     /// [`TransportError::Open`].
-    pub fn open(to: &UdpAddress) -> Result<Self, TransportError> {
-        let open = |message: String| TransportError::Open { message, hint: None };
-        let addresses: Vec<SocketAddr> = (to.host.as_str(), to.port)
-            .to_socket_addrs()
-            .map_err(|error| open(format!("cannot look up `{}`: {error}", to.host)))?
-            .collect();
+    pub fn open(to: &UdpAddress, patience: Duration) -> Result<Self, TransportError> {
+        let open = |message: String| TransportError::Open { code: "lookup", message, hint: None };
+        let addresses = look_up(to, patience)
+            .map_err(|error| open(format!("cannot look up `{}`: {error}", to.host)))?;
         // A router that has just been unpacked has IPv4 before it has IPv6.
         let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let address = *address.ok_or_else(|| open(format!("`{}` has no address", to.host)))?;
@@ -40,15 +40,37 @@ impl Udp {
         UdpSocket::bind(any)
             .and_then(|socket| socket.connect(address).map(|()| socket))
             .map(|socket| Self { socket, name: name.clone(), stray: Stray::default() })
-            .map_err(|error| open(format!("no way to {name} from here: {error}")))
+            .map_err(|error| {
+                if may_pass(&error) {
+                    return TransportError::Passing(name.clone(), error);
+                }
+                let message = format!("no way to {name} from here: {error}");
+                TransportError::Open { code: "unreachable", message, hint: None }
+            })
     }
 
     fn failed(&self, error: io::Error) -> TransportError {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => TransportError::Refused(self.name.clone()),
-            _ => TransportError::Lost(self.name.clone(), error),
+        match may_pass(&error) {
+            true => TransportError::Passing(self.name.clone(), error),
+            false => TransportError::Lost(self.name.clone(), error),
         }
     }
+}
+
+/// The addresses of a host. The C library waits for its name servers as long as it likes, so a thread of its
+/// own asks it.
+fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
+    let (answer, answered) = mpsc::channel();
+    let host = (to.host.clone(), to.port);
+    std::thread::spawn(move || {
+        let found = host.to_socket_addrs().map(Iterator::collect);
+        // Nobody waits for it any more when it is late.
+        let _ = answer.send(found);
+    });
+    answered.recv_timeout(patience).unwrap_or_else(|_| {
+        let seconds = patience.as_secs_f32();
+        Err(io::Error::other(format!("no name server answers within {seconds} s")))
+    })
 }
 
 impl Transport for Udp {
@@ -73,8 +95,8 @@ impl Transport for Udp {
         let mut buf = [0; 2 * frame::MAX_SEALED];
         loop {
             // A read timeout of zero would mean for ever.
-            let left =
-                until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left = until.saturating_duration_since(Instant::now());
+            let left = left.clamp(Duration::from_millis(1), interrupt::SLICE);
             let received = if timeout.is_zero() {
                 self.socket.set_nonblocking(true).map_err(|error| self.failed(error))?;
                 let received = self.socket.recv(&mut buf);
@@ -90,10 +112,14 @@ impl Transport for Udp {
                     None => self.stray.garbage += 1,
                 },
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(None),
-                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock
+                    | io::ErrorKind::TimedOut
+                    | io::ErrorKind::Interrupted => {}
                     _ => return Err(self.failed(error)),
                 },
+            }
+            if interrupt::requested() {
+                return Err(TransportError::Interrupted);
             }
             if Instant::now() >= until {
                 return Ok(None);

@@ -1,0 +1,179 @@
+//! A serial port, opened so that a program that uses it already is not disturbed: locked first, set up after.
+//!
+//! What is said over it is in `serial`.
+
+use std::io;
+use std::path::Path;
+
+use serial2::{SerialPort, Settings};
+
+use super::TransportError;
+
+/// Opens a device raw, 8N1, without flow control and at `baud`, and locks it. Returns whether it is a
+/// pseudo-terminal, which has no speed.
+///
+/// # Errors
+/// What the system says; `EBUSY` where another program has it.
+#[cfg(unix)]
+pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
+    use std::fs::OpenOptions;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use rustix::fs::{FlockOperation, OFlags, flock};
+    use rustix::io::Errno;
+    use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(device)?;
+    let mut modes = tcgetattr(&file)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY.into()),
+        outcome => outcome?,
+    }
+    // The kernel would drop DTR at the end of each command, and boards that reset by it would restart.
+    if modes.control_modes.contains(ControlModes::HUPCL) {
+        modes.control_modes.remove(ControlModes::HUPCL);
+        tcsetattr(&file, OptionalActions::Now, &modes)?;
+    }
+    let port = SerialPort::from(OwnedFd::from(file));
+    let pseudo = errno::is_pseudo(&port);
+    if !pseudo {
+        // Keeps out programs that do not lock. A pseudo-terminal would stay closed after this one. A driver
+        // that has no such thing still works.
+        let _ = rustix::termios::ioctl_tiocexcl(&port);
+    }
+    Ok((set_up(port, baud, dtr, pseudo)?, pseudo))
+}
+
+/// The same where a port that is open is closed to all others.
+#[cfg(not(unix))]
+pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
+    let port = SerialPort::open(device, |settings: Settings| Ok(settings))?;
+    Ok((set_up(port, baud, dtr, false)?, false))
+}
+
+fn set_up(
+    mut port: SerialPort,
+    baud: u32,
+    dtr: Option<bool>,
+    pseudo: bool,
+) -> io::Result<SerialPort> {
+    let mut settings: Settings = port.get_configuration()?;
+    settings.set_raw();
+    let set = settings.set_baud_rate(baud).and_then(|()| port.set_configuration(&settings));
+    if pseudo {
+        // The speed is only a note there, and a system may not know it.
+        let mut raw: Settings = port.get_configuration()?;
+        raw.set_raw();
+        port.set_configuration(&raw)?;
+        return Ok(port);
+    }
+    set?;
+    if let Some(dtr) = dtr {
+        port.set_dtr(dtr)?;
+    }
+    Ok(port)
+}
+
+/// Why a device does not open, and what to do next.
+pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportError {
+    let name = device.display();
+    let (code, message, hint) = if is_busy(error) {
+        (
+            "port_busy",
+            format!("{name} is in use by another program"),
+            Some(format!("close it first; `fuser {name}` shows which one it is")),
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        ("permission", format!("no permission to open {name}"), Some(permission_hint(device)))
+    } else if error.kind() == io::ErrorKind::NotFound || is_gone(error) {
+        let ports: Vec<String> = SerialPort::available_ports()
+            .unwrap_or_default()
+            .iter()
+            .map(|port| port.display().to_string())
+            .collect();
+        let hint = match ports.as_slice() {
+            [] => "this machine has no serial port now: is the adapter plugged in?".into(),
+            some => format!("there are {}", some.join(", ")),
+        };
+        ("no_port", format!("there is no {name}"), Some(hint))
+    } else if is_no_tty(error) {
+        ("not_serial", format!("{name} is not a serial device"), None)
+    } else {
+        ("open", format!("cannot open {name} at {baud} baud: {error}"), None)
+    };
+    TransportError::Open { code, message, hint }
+}
+
+#[cfg(unix)]
+mod errno {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    fn is(error: &io::Error, known: &[Errno]) -> bool {
+        known.iter().any(|known| error.raw_os_error() == Some(known.raw_os_error()))
+    }
+
+    pub(super) fn is_busy(error: &io::Error) -> bool {
+        is(error, &[Errno::BUSY])
+    }
+
+    pub(super) fn is_gone(error: &io::Error) -> bool {
+        is(error, &[Errno::NODEV, Errno::NXIO])
+    }
+
+    pub(super) fn is_no_tty(error: &io::Error) -> bool {
+        is(error, &[Errno::NOTTY])
+    }
+
+    /// Whether a terminal has no modem lines, and so no wire of its own: a pseudo-terminal.
+    pub(super) fn is_pseudo(port: &serial2::SerialPort) -> bool {
+        port.read_dsr().is_err_and(|error| is(&error, &[Errno::NOTTY, Errno::INVAL]))
+    }
+}
+
+#[cfg(not(unix))]
+mod errno {
+    use std::io;
+
+    /// Windows says so of a port that is open elsewhere.
+    pub(super) fn is_busy(error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::PermissionDenied
+    }
+
+    pub(super) fn is_gone(_: &io::Error) -> bool {
+        false
+    }
+
+    pub(super) fn is_no_tty(_: &io::Error) -> bool {
+        false
+    }
+}
+
+use errno::{is_busy, is_gone, is_no_tty};
+
+/// How to get at a device: by the group it belongs to, which is not the same everywhere.
+#[cfg(unix)]
+fn permission_hint(device: &Path) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let group = || -> Option<String> {
+        let gid = device.metadata().ok()?.gid();
+        let groups = std::fs::read_to_string("/etc/group").ok()?;
+        let line = groups.lines().find(|line| line.split(':').nth(2) == Some(&gid.to_string()))?;
+        line.split(':').next().filter(|name| *name != "root").map(String::from)
+    };
+    match group() {
+        Some(group) => format!(
+            "add yourself to its group: `sudo usermod -aG {group} $USER`, then log in again"
+        ),
+        None => "only root may open it".into(),
+    }
+}
+
+#[cfg(not(unix))]
+fn permission_hint(_: &Path) -> String {
+    "is it in use by another program?".into()
+}
