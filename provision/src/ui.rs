@@ -13,6 +13,22 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Whether there is a person to ask: both ends are a terminal, and the output is for reading.
+#[must_use]
+pub fn can_ask(json: bool) -> bool {
+    !json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question that is answered with yes or no; anything but yes is no.
+#[must_use]
+pub fn ask(question: &str) -> bool {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut line = String::new();
+    let answered = std::io::stdin().read_line(&mut line).is_ok();
+    answered && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
 /// How progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
@@ -58,7 +74,7 @@ impl Step {
     }
 }
 
-const BYTES: &str = "{msg:>10} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}";
+const BYTES: &str = "{msg:>10} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const SECONDS: &str = "{msg:>10} [{wide_bar}] {pos}/{len} s";
 const ITEMS: &str = "{msg:>10} [{wide_bar}] {pos}/{len}";
 const OPEN_END: &str = "{msg:>10} {spinner} {pos}";
@@ -67,12 +83,14 @@ impl Ui {
     /// Nothing for a `--json` run; else a bar on a terminal and lines elsewhere.
     #[must_use]
     pub fn new(json: bool, verbose: bool) -> Self {
-        let mode = match (json, std::io::stderr().is_terminal()) {
+        // A terminal that cannot move its cursor shows no bar.
+        let moves = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let mode = match (json, std::io::stderr().is_terminal() && moves) {
             (true, _) => Mode::Silent,
             (false, true) => Mode::Bar,
             (false, false) => Mode::Lines,
         };
-        Self { mode, verbose: verbose && !json, bar: None, step: None }
+        Self { mode, verbose, bar: None, step: None }
     }
 
     /// Bytes of an image on their way to the router.

@@ -155,6 +155,9 @@ pub struct Push {
     /// Whether it has to be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
+    /// Do not ask before all peers or all addresses of the interface are taken away
+    #[arg(short, long)]
+    pub yes: bool,
     /// Which router.
     #[command(flatten)]
     pub link: Link,

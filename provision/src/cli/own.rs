@@ -65,6 +65,9 @@ pub struct Claim {
     /// Claim only the router of this fingerprint
     #[arg(long, value_name = "ABCD-...", value_parser = units::fingerprint)]
     pub fingerprint: Option<String>,
+    /// Claim without asking whether the fingerprint is right
+    #[arg(short, long)]
+    pub yes: bool,
     /// How to talk to it.
     #[command(flatten)]
     pub talk: Talk,

@@ -10,12 +10,11 @@ use zeroize::Zeroizing;
 
 use super::connect::{self, Router};
 use super::failure::{About, describe};
-use super::ui;
 use crate::cli::{Claim, Own};
 use crate::report::{Done, Failed, Kind};
 use crate::session::{Session, SessionError};
 use crate::transport::{Secure, seek};
-use crate::{exit, name};
+use crate::{exit, name, ui};
 
 /// The most bytes of a file with a secret that are read.
 const MAX_SECRET: u64 = 1_024;
@@ -40,7 +39,7 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     let operator = home.operator().map_err(|error| Failed::own(&error))?;
     let label = label(args)?;
     let owner = args.owner.clone().unwrap_or_else(owner_name);
-    let mut ui = ui(own, &args.talk);
+    let mut ui = super::ui(own, &args.talk);
     let about = About { own: Some(operator.public()), ..About::default() };
     let failed = |error| describe(error, about);
 
@@ -68,6 +67,14 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
         return Err(Failed::new(Kind::Router, message).hint(Some(
             "nothing was changed; `postwired identity` on the router prints its fingerprint".into(),
         )));
+    }
+    if args.fingerprint.is_none() && !args.yes && ui::can_ask(own.json) {
+        let question =
+            "is this the fingerprint on the router, as `postwired identity` prints it there?";
+        if !ui::ask(question) {
+            return Err(Failed::new(Kind::Interrupted, "nothing was changed")
+                .hint(Some("--fingerprint names the router, --yes claims without asking".into())));
+        }
     }
     if let Some(name) = &args.name {
         let routers = home.routers().map_err(|error| Failed::own(&error))?;
@@ -144,13 +151,25 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {
 
 /// `USER@HOST`, as far as this machine says and there is room.
 fn owner_name() -> OwnerName {
-    let user = std::env::var("USER").unwrap_or_default();
-    let system = rustix::system::uname();
-    let host = system.nodename().to_string_lossy();
-    let whole = match user.is_empty() {
-        true => host.to_string(),
-        false => format!("{user}@{host}"),
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let user = variable("USER").or_else(|| variable("USERNAME"));
+    let host = host_name();
+    let whole = match user {
+        None => host,
+        Some(user) => format!("{user}@{host}"),
     };
     let cut = proto_core::protocol::message::cut::<31>(&whole);
     name::owner(&cut).unwrap_or_else(|_| proto_core::protocol::message::cut("owner"))
+}
+
+/// What this machine calls itself.
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What this machine calls itself.
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -5,19 +5,28 @@ use super::confirming::Asked;
 use super::connect::{Router, connect};
 use super::failure::{About, describe};
 use super::load::load;
-use super::ui;
 use crate::cli::{Own, Push};
 use crate::exit;
-use crate::report::{Context, Done, Failed};
+use crate::image::Image;
+use crate::report::{Context, Done, Failed, Kind};
+use crate::session::Session;
+use crate::ui;
 
 pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Changed>, Failed> {
     let talk = &args.link.talk;
-    let mut ui = ui(own, talk);
+    let mut ui = super::ui(own, talk);
     let loaded = load(&args.file, talk.timeout, &|line| ui.tell(line), context)?;
     let (interface, link) = (&loaded.image.interface, &args.link);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
     let (router, key, machine, commit_sent, outcome) = {
         let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;
+        let asks = !args.yes && ui::can_ask(own.json);
+        if asks && let Some(question) = emptied(&mut session, &loaded.image, about)? {
+            if !ui::ask(&question) {
+                return Err(Failed::new(Kind::Interrupted, "nothing was changed")
+                    .hint(Some("--yes pushes without asking".into())));
+            }
+        }
         let outcome = session.push(&loaded.image, args.confirming.seconds());
         let machine = session.status().machine.clone();
         (Router::of(&session), session.router_key(), machine, session.commit_sent(), outcome)
@@ -44,4 +53,37 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
     };
     let result = settled.json(interface, router);
     Ok(Done { code: exit::DONE, text, result })
+}
+
+/// What to ask before a push that leaves an interface without peers or without addresses: most such files were
+/// cut short. Only a file without them costs the question to the router.
+fn emptied(
+    session: &mut Session<'_>,
+    image: &Image,
+    about: About<'_>,
+) -> Result<Option<String>, Failed> {
+    if image.counts.peers > 0 && image.counts.addresses > 0 {
+        return Ok(None);
+    }
+    let plan = session.diff(image).map_err(|error| describe(error, about))?.summary;
+    let goes = |has: usize, removed: u32, what: &str| {
+        (has == 0 && removed > 0).then(|| match removed {
+            1 => format!("the only {what}"),
+            count => format!("all {count} {what}{}", if what.ends_with('s') { "es" } else { "s" }),
+        })
+    };
+    let parts: Vec<String> = [
+        goes(image.counts.peers, plan.peers.removed, "peer"),
+        goes(image.counts.addresses, plan.addresses.removed, "address"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    Ok((!parts.is_empty()).then(|| {
+        format!(
+            "this takes {} away from {}. Push it all the same?",
+            parts.join(" and "),
+            image.interface
+        )
+    }))
 }
