@@ -401,6 +401,12 @@ impl<'i> Upload<'i> {
         self.stage.filter(|_| self.flight.is_complete())
     }
 
+    /// The number of the stage as soon as the router has named one, whether or not all pieces are there.
+    #[must_use]
+    pub const fn begun(&self) -> Option<u32> {
+        self.stage
+    }
+
     /// How many bytes have arrived, and of how many.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {

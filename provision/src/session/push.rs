@@ -90,7 +90,7 @@ impl Session<'_> {
         let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
             .map_err(|error| self.ended(error))?;
         if let Err(error) = self.drive(&mut upload) {
-            if let (true, Some(stage)) = (error.is_interrupt(), upload.stage()) {
+            if let (true, Some(stage)) = (error.is_interrupt(), upload.begun()) {
                 self.abandon(stage);
             }
             return Err(error);

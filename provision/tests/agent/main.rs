@@ -4,6 +4,7 @@ mod bench;
 mod claim;
 mod confirm;
 mod fake;
+mod host;
 mod keys;
 mod lines;
 mod owners;
@@ -307,11 +308,20 @@ fn nobody_there_is_code_3() {
     let closed =
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let started = Instant::now();
-    bench.run(&["status", "--udp", &closed]).ends(3).says(&format!("nobody listens on {closed}"));
-    assert!(started.elapsed() < Duration::from_secs(5));
+    let run = bench.run(&["status", "--udp", &closed, "--timeout", "1500ms", "--json"]);
+    let error = &run.ends(3).json()["error"];
+    assert_eq!(error["code"], "refused", "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("for 1.5 s: Connection refused"),
+        "{error}"
+    );
+    assert!(error["hint"].as_str().unwrap().contains("postwired is not"), "{error}");
+    // It may be starting, so the whole time is waited for.
+    assert!(started.elapsed() >= Duration::from_millis(1_500));
 
     let json = bench.run(&["status", "--serial", "/dev/no-such-line", "--json"]).ends(3).json();
     assert_eq!(json["error"]["kind"], "connection");
+    assert_eq!(json["error"]["code"], "no_port");
     bench.run(&["status", "--serial", "/dev/null"]).ends(3).says("not a serial device");
 }
 

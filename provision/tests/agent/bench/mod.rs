@@ -53,17 +53,21 @@ impl Bench {
         home
     }
 
-    /// Runs the program there.
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_postwire"))
+    /// The program, to be run there.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postwire"));
+        command
             .args(args)
             .env("POSTWIRE_HOME", self.0.join("home"))
             .env("USER", "us")
             .env("TZ", "UTC")
-            .current_dir(&self.0)
-            .output()
-            .unwrap();
-        Ran::new(output)
+            .current_dir(&self.0);
+        command
+    }
+
+    /// Runs the program there.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::new(self.command(args).output().unwrap())
     }
 }
 
@@ -81,7 +85,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self {
             code: output.status.code().expect("no signal"),

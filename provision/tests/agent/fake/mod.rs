@@ -59,6 +59,8 @@ pub(crate) struct Manners {
     pub(crate) fail_hello: Option<Failure>,
     /// Forgets the stage at this piece, once.
     pub(crate) gone_at_piece: Option<u32>,
+    /// Takes no piece, and says nothing to any.
+    pub(crate) swallows_pieces: bool,
     /// Forgets the stage at a commit or plan, this many times.
     pub(crate) gone_at_the_end: u32,
     /// Forgets the file at a read, once.
@@ -252,6 +254,7 @@ impl Router {
                 let stage = self.stage.as_ref().unwrap();
                 vec![Answer::Received { stage: stage.number, arrived: stage.arrived }]
             }
+            Ask::Piece { .. } if self.manners.swallows_pieces => Vec::new(),
             Ask::Piece { stage, index, data } => {
                 self.piece(*stage, *index, data).unwrap_or_else(gone)
             }

@@ -1,0 +1,113 @@
+//! What a person meets on the bench itself: output that cannot be written, ports that others use, Ctrl-C.
+
+use std::fs::{File, OpenOptions};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{ControlModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use super::WG0;
+use super::bench::{Bench, Ran};
+use super::fake::{Manners, Pty, Udp};
+
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let bench = Bench::new("full", WG0);
+    let router = Udp::new(Manners::default());
+    let push = ["push", "wg0.conf", "--udp", &router.address, "--json"];
+    let all: [&[&str]; 6] =
+        [&["key"], &["key", "--json"], &["routers"], &["--help"], &["--version"], &push];
+    for args in all {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ran = Ran::new(bench.command(args).stdout(full).output().unwrap());
+        ran.ends(5).says("cannot write the output: ").says("had ended with exit code 0");
+    }
+    assert_eq!(router.with(|seen| seen.commits), 1);
+    // A reader that has seen enough is none of its business.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    Ran::new(bench.command(&["routers"]).stdout(writer).output().unwrap()).ends(0);
+}
+
+#[test]
+fn json_is_taken_before_and_behind_the_command_and_names_it() {
+    let bench = Bench::new("json", WG0);
+    for args in [["--json", "key"], ["key", "--json"]] {
+        assert_eq!(bench.run(&args).ends(0).json()["command"], "key");
+    }
+    for args in [&["--json", "push"][..], &["push", "--json"], &["push", "wg0.conf", "--json"]] {
+        let json = bench.run(args).ends(2).json();
+        assert_eq!((&json["command"], &json["ok"]), (&"push".into(), &false.into()), "{json}");
+    }
+    assert_eq!(bench.run(&["--json", "nonsense"]).ends(2).json()["command"], "postwire");
+}
+
+#[test]
+fn a_port_that_is_in_use_is_not_touched() {
+    let bench = Bench::new("in-use", WG0);
+    let line = Pty::new(Manners::default());
+    let user = File::open(&line.device).unwrap();
+    flock(&user, FlockOperation::LockExclusive).unwrap();
+    let mut modes = tcgetattr(&user).unwrap();
+    modes.local_modes |= LocalModes::ECHO | LocalModes::ICANON;
+    tcsetattr(&user, OptionalActions::Now, &modes).unwrap();
+    let before = format!("{:?}", tcgetattr(&user).unwrap());
+    let device = format!("{}@9600", line.device);
+    let json = bench.run(&["status", "--serial", &device, "--json"]).ends(3).json();
+    assert_eq!(json["error"]["code"], "port_busy", "{json}");
+    assert_eq!(format!("{:?}", tcgetattr(&user).unwrap()), before);
+}
+
+#[test]
+fn a_port_keeps_its_modem_lines_when_the_command_ends() {
+    let bench = Bench::new("hupcl", WG0);
+    let line = Pty::new(Manners::default());
+    let mut modes = tcgetattr(&line.slave).unwrap();
+    modes.control_modes |= ControlModes::HUPCL;
+    tcsetattr(&line.slave, OptionalActions::Now, &modes).unwrap();
+    bench.run(&["status", "--serial", &line.device]).ends(0);
+    assert!(!tcgetattr(&line.slave).unwrap().control_modes.contains(ControlModes::HUPCL));
+}
+
+/// Starts a command, presses Ctrl-C once `ready`, and returns what came of it.
+fn interrupted(bench: &Bench, args: &[&str], ready: impl Fn() -> bool) -> Ran {
+    let child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !ready() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    Ran::new(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn ctrl_c_says_what_has_become_of_the_router() {
+    let bench = Bench::new("ctrl-c", WG0);
+    // Nobody answers.
+    let router = Udp::new(Manners { silent: true, ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address, "--json", "--timeout", "60s"];
+    let json = interrupted(&bench, &push, || router.with(|seen| seen.packets > 0)).ends(130).json();
+    assert_eq!(json["error"]["kind"], "interrupted", "{json}");
+    assert_eq!(json["error"]["state"], "unchanged", "{json}");
+    // In the middle of an upload: the router can forget it, and serve somebody else.
+    let router = Udp::new(Manners { swallows_pieces: true, ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address, "--json", "--timeout", "60s"];
+    let begun = || router.with(|seen| seen.stages == 1 && seen.requests > 4);
+    let json = interrupted(&bench, &push, begun).ends(130).json();
+    assert_eq!(json["error"]["state"], "unchanged", "{json}");
+    for _ in 0..2_000 {
+        if router.with(|seen| seen.aborted) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(router.with(|seen| seen.aborted));
+    // It was told to commit.
+    let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address, "--timeout", "60s"];
+    let told = || router.with(|seen| seen.stages == 1 && seen.requests > 5);
+    let ran = interrupted(&bench, &push, told);
+    ran.ends(130).says("whether it did is not known");
+}
