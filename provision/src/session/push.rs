@@ -104,9 +104,11 @@ impl Session<'_> {
     /// client should not find the router busy.
     fn abandon(&mut self, stage: u32) {
         let now = self.now();
-        let mut call = Call::new(&mut self.caller, now);
+        let mut call = Call::new(now);
         let mut buf = [0; MAX_PACKET];
-        if let Ok(Step::Send(len)) = call.poll(&self.caller, now, &Ask::Abort { stage }, &mut buf) {
+        if let Ok(Step::Send(len)) =
+            call.poll(&mut self.caller, now, &Ask::Abort { stage }, &mut buf)
+        {
             // Otherwise the stage goes when its time is over.
             let _ = self.transport.send(buf.get(..len).unwrap_or_default());
         }
