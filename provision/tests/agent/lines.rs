@@ -211,7 +211,7 @@ fn converse(
         Ok(secure) => secure,
         Err(_) if way.loss > 0 => {
             let (name, waited, hint) = (String::new(), timeout, String::new());
-            return Err(SessionError::Silence { name, waited, hint });
+            return Err(SessionError::Silence { name, waited, reason: Default::default(), hint });
         }
         Err(error) => panic!("{way:?}: {error:?}"),
     };
