@@ -6,7 +6,9 @@ use crate::owners;
 use crate::testing::{Bench, Drawer, Script, Sent, with_agent};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, OwnerName, Reply, Request, Role};
-use proto_core::protocol::session::{COOKIE, FOUND, Initiator, LabelKey, RESPONSE, found, seek};
+use proto_core::protocol::session::{
+    COOKIE, FOUND, Initiator, LabelKey, RESPONSE, STAMP, TOKEN_AT, found, seek,
+};
 use proto_core::protocol::{MAX_OUTER, VERSION};
 use std::vec::Vec;
 
@@ -445,5 +447,201 @@ fn under_load_a_cookie_opens_the_door() {
         let answer = reply(agent, &initiation, &UDP).unwrap();
         assert_eq!(answer[0], RESPONSE);
         assert!(initiator.response(&answer).is_some());
+    });
+}
+
+#[test]
+fn an_owner_whose_clock_is_behind_is_told_and_nobody_else() {
+    let (mut anne, mut ben) = (Client::new(1), Client::new(2));
+    Router::owned_by(&anne).agent(|agent, bench| {
+        anne.stamp = 99;
+        let (recorded, _) = anne.initiate(agent, &UDP, None);
+        assert!(reply(agent, &recorded, &UDP).is_some());
+        let (mut told, mut behind) = (0, Vec::new());
+        for n in 0..20 {
+            anne.stamp = n;
+            let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+            if let Some(answer) =
+                reply(agent, &initiation, &UDP).filter(|answer| answer[0] == STAMP)
+            {
+                told += 1;
+                assert!(answer.len() < initiation.len());
+                assert_eq!(initiator.wrong_stamp(&answer), Some(100));
+                let (_, other) = ben.initiate(agent, &UDP, None);
+                assert_eq!(other.wrong_stamp(&answer), None);
+                let (_, later) = anne.initiate(agent, &UDP, None);
+                assert_eq!(later.wrong_stamp(&answer), None, "it is for one initiation");
+                for at in 0..answer.len() {
+                    let mut changed = answer.clone();
+                    changed[at] ^= 1;
+                    assert_eq!(initiator.wrong_stamp(&changed), None, "byte {at}");
+                }
+            }
+            behind.push(initiation);
+        }
+        assert_eq!(told, 5, "a budget of five, however many there are");
+        bench.now.set(1_010_000);
+        for initiation in behind.iter().take(5).chain([&recorded]) {
+            assert_eq!(reply(agent, initiation, &UDP), None, "repeated");
+        }
+        assert_eq!(reply(agent, &behind[0], &Source::SERIAL), None, "made for another wire");
+        ben.stamp = 3;
+        assert!(ben.open(agent, &UDP).is_none(), "not an owner");
+        anne.stamp = 100;
+        assert!(anne.open(agent, &UDP).is_some(), "it goes on behind it");
+        // A stamp that would use up all there are.
+        anne.stamp = u64::MAX - 1;
+        bench.now.set(1_020_000);
+        let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+        let answer = reply(agent, &initiation, &UDP).unwrap();
+        assert_eq!(initiator.wrong_stamp(&answer), Some(101));
+        anne.stamp = 101;
+        assert!(anne.open(agent, &UDP).is_some());
+    });
+}
+
+#[test]
+fn sessions_of_one_owner_push_out_no_other_owners() {
+    let (mut anne, mut ben) = (Client::new(1), Client::new(2));
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let source = Source::SERIAL;
+        let mut channel = anne.open(agent, &source).unwrap();
+        let name = OwnerName::try_from("ben").unwrap();
+        let add = Ask::AddOwner { key: ben.key.public(), role: Role::ReadOnly, name };
+        assert!(anne.ask(agent, &mut channel, &source, add).is_some());
+        // As many as the random numbers of the tests allow.
+        for n in 0..MOST_SESSIONS as u64 + 6 {
+            bench.now.set(1_001_000 + n);
+            // Of those that wait, too: he begins many and says nothing through them.
+            let (waits, mut initiator) = anne.initiate(agent, &source, None);
+            let response = reply(agent, &waits, &source).unwrap();
+            for _ in 0..=WAITING {
+                ben.open(agent, &source).unwrap();
+            }
+            let mut his = ben.open(agent, &source).unwrap();
+            assert!(ben.ask(agent, &mut his, &source, Ask::Status).is_some());
+            if n == 0 {
+                let mut second = initiator.response(&response).unwrap();
+                assert!(anne.ask(agent, &mut second, &source, Ask::Status).is_some());
+            }
+        }
+        assert!(anne.ask(agent, &mut channel, &source, Ask::Status).is_some());
+        assert!(
+            agent.sessions.iter().filter(|session| session.key == ben.key.public()).count() > 8
+        );
+    });
+}
+
+#[test]
+fn a_flood_in_front_of_the_filter_costs_a_session_nothing() {
+    let (mut anne, mut ben) = (Client::new(1), Client::new(2));
+    let mut came = 0;
+    let rounds = 3_000_u64;
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some());
+        let stray = ben.initiate(agent, &UDP, None).0;
+        let mut random = 1_u64;
+        for n in 0..rounds {
+            bench.now.set(1_000_000 + n);
+            for kind in 0..7_u8 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let [a, b, c, d, ..] = random.to_be_bytes();
+                let mut from = UDP;
+                // From everywhere, and some all from one address.
+                from.address[12..16].copy_from_slice(&[198, b, c, if kind == 3 { 7 } else { d }]);
+                if kind == 3 {
+                    from.address[12..16].copy_from_slice(&[198, 18, 0, 1]);
+                }
+                let mut packet = match kind {
+                    0 => vec![a; 60],
+                    1 => [&[TO_ROUTER, 1, a, b, c, d][..], &[0; 60]].concat(),
+                    2 => [&[SEEK, 1][..], &[0; 80]].concat(),
+                    _ => stray.clone(),
+                };
+                if kind >= 4 {
+                    packet[6] = c;
+                }
+                if kind == 6 {
+                    packet[TOKEN_AT..].copy_from_slice(&[a, b, c, d]);
+                }
+                if gets_in(bench, &packet, &from, (random >> 32) as u32) {
+                    came += 1;
+                    reply(agent, &packet, &from);
+                }
+            }
+            agent.tick();
+            agent.sift(&mut |filter| drop(bench.filter.replace(filter.cloned())));
+            // The owner, whatever the random number.
+            let request = anne.request(&mut channel, Ask::Status);
+            assert!(gets_in(bench, &request, &UDP, u32::MAX), "at {n}");
+            assert!(
+                reply(agent, &request, &UDP)
+                    .is_some_and(|packet| read(&mut channel, &packet).is_some())
+            );
+        }
+    });
+    println!("{} datagrams of strangers, {came} came to the agent", 7 * rounds);
+    // At most the wanted number of those without a cookie, with what it takes to learn how many there are.
+    assert!(came <= 3 * 2_500, "{came}");
+}
+
+#[test]
+fn a_cookie_gets_in_past_a_filter_that_lets_nothing_else_in() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let mut answer = Vec::new();
+        let mut last = None;
+        // Until the budget is spent.
+        while answer.first() != Some(&COOKIE) {
+            let (initiation, initiator) = anne.initiate(agent, &UDP, None);
+            answer = reply(agent, &initiation, &UDP).unwrap();
+            last = Some(initiator);
+        }
+        let cookie = last.unwrap().cookie(&answer).unwrap();
+        // A flood from everywhere, until next to nothing comes through.
+        for n in 0..20_000_u32 {
+            let mut from = UDP;
+            from.address[12..16].copy_from_slice(&n.to_be_bytes());
+            let (initiation, _) = (vec![INITIATION, 1], ());
+            let initiation = [&initiation[..], &[0; 140]].concat();
+            reply(agent, &initiation, &from);
+        }
+        let (bare, _) = anne.initiate(agent, &UDP, None);
+        assert!(!gets_in(bench, &bare, &UDP, u32::MAX / 2));
+        let (with, mut initiator) = anne.initiate(agent, &UDP, Some(&cookie));
+        assert!(gets_in(bench, &with, &UDP, u32::MAX / 2));
+        let mut other = UDP;
+        other.address[17] ^= 1;
+        assert!(!gets_in(bench, &with, &other, 0), "another port");
+        let response = reply(agent, &with, &UDP).unwrap();
+        let mut channel = initiator.response(&response).unwrap();
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some());
+        // From now on this address is known.
+        let (bare, _) = anne.initiate(agent, &UDP, None);
+        assert!(gets_in(bench, &bare, &UDP, u32::MAX));
+    });
+}
+
+#[test]
+fn secrets_are_not_tried_by_the_thousand() {
+    let mut ben = Client::new(2);
+    Router::unclaimed(Some("ABCD-EFGH-IJKL-MNOP")).agent(|agent, bench| {
+        let mut channel = ben.open(agent, &UDP).unwrap();
+        let mut tries = 0;
+        let mut wrong = |tries: &mut u32| {
+            *tries += 1;
+            ben.ask(agent, &mut channel, &UDP, claim(Some([*tries as u8; 32])))
+        };
+        while let Some(answer) = wrong(&mut tries) {
+            assert_eq!(code(Some(answer)), Some(Code::Proof));
+            assert!(tries < 10, "a session is good for a few only");
+        }
+        assert_eq!(tries, 4);
+        let log = bench.log.borrow();
+        assert!(
+            log.iter().any(|line| line.contains("does not know the label's secret")),
+            "{log:?}"
+        );
     });
 }

@@ -40,6 +40,14 @@ impl Operator {
     pub fn stamp(&self) -> Result<u64, HomeError> {
         self.home.stamp()
     }
+
+    /// Makes the next stamps greater than `last`, which a router knows of this operator.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn stamp_after(&self, last: u64) -> Result<(), HomeError> {
+        self.home.stamp_after(last)
+    }
 }
 
 impl Home {

@@ -14,7 +14,7 @@ mod access;
 mod error;
 mod key;
 mod routers;
-mod stamp;
+pub(crate) mod stamp;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,10 +1,24 @@
 //! The stamp of a handshake: milliseconds since 1970, greater each time. A router drops a handshake
 //! whose stamp is not greater than the last one of its key, so none may ever be given out twice,
 //! not by two runs at once and not after the clock was set back.
+//!
+//! A router tells an owner the stamp to follow, so the file need not outlive a power cut: it is written in its place
+//! and not synced, and one that makes no sense counts as none.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Home, HomeError, read, write};
+use proto_core::protocol::session::MAX_STAMP_STEP;
+
+use super::{Home, HomeError, failed, read, write};
+
+/// The time in milliseconds since 1970, as far as this machine knows.
+pub(crate) fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
 
 impl Home {
     /// A stamp that is greater than any before.
@@ -12,22 +26,56 @@ impl Home {
     /// # Errors
     /// [`HomeError`].
     pub fn stamp(&self) -> Result<u64, HomeError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        self.stamp_at(u64::try_from(now).unwrap_or(u64::MAX))
+        self.stamp_at(clock())
+    }
+
+    /// Makes the next stamps greater than `last`, which a router knows of this operator.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn stamp_after(&self, last: u64) -> Result<(), HomeError> {
+        let _lock = self.lock()?;
+        let known = self.last_stamp(clock())?;
+        if last > known { self.put_stamp(last) } else { Ok(()) }
     }
 
     fn stamp_at(&self, now: u64) -> Result<u64, HomeError> {
         let _lock = self.lock()?;
-        let path = self.folder.join("stamp");
-        let last = match read(&path)? {
-            None => 0,
-            Some(text) => {
-                text.trim().parse::<u64>().map_err(|_| HomeError::NotAStamp(path.clone()))?
-            }
-        };
-        let stamp = now.max(last.saturating_add(1));
-        write(&path, format!("{stamp}\n").as_bytes())?;
+        let stamp = now.max(self.last_stamp(now)?.saturating_add(1));
+        self.put_stamp(stamp)?;
         Ok(stamp)
+    }
+
+    fn stamp_file(&self) -> PathBuf {
+        self.folder.join("stamp")
+    }
+
+    fn last_stamp(&self, now: u64) -> Result<u64, HomeError> {
+        let path = self.stamp_file();
+        let Some(text) = read(&path)? else { return Ok(0) };
+        // What a power cut may leave.
+        let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+        if text.is_empty() {
+            return Ok(0);
+        }
+        let last: u64 = text.parse().map_err(|_| HomeError::NotAStamp(path))?;
+        // No router would take what comes after that.
+        Ok(if last > now.saturating_add(MAX_STAMP_STEP) { 0 } else { last })
+    }
+
+    fn put_stamp(&self, stamp: u64) -> Result<(), HomeError> {
+        let path = self.stamp_file();
+        // Always of the same length, so that there is no moment without it.
+        let line = format!("{stamp:020}\n");
+        match OpenOptions::new().write(true).open(&path) {
+            Ok(mut file) => {
+                let written = file.write_all(line.as_bytes());
+                let written = written.and_then(|()| file.set_len(line.len() as u64));
+                written.map_err(|error| failed("write", &path, error))
+            }
+            // Also one that is somebody else's: it is replaced, if that is possible.
+            Err(_) => write(&path, line.as_bytes()),
+        }
     }
 }
 
@@ -48,6 +96,32 @@ mod tests {
         write(&home.folder.join("stamp"), b"soon").unwrap();
         let error = home.stamp().unwrap_err();
         assert!(error.to_string().ends_with("stamp holds no number"), "{error}");
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_starts_again_from_the_clock() {
+        let (_dir, home) = home();
+        let path = home.folder.join("stamp");
+        home.stamp_at(1_000).unwrap();
+        for odd in ["", "\n", "\0\0\0\0", "18446744073709551615\n", "9223372036854775808"] {
+            write(&path, odd.as_bytes()).unwrap();
+            assert_eq!(home.stamp_at(2_000).unwrap(), 2_000, "{odd:?}");
+            assert_eq!(home.stamp_at(2_000).unwrap(), 2_001, "{odd:?}");
+        }
+        // Ten years ahead is odd, but may be.
+        write(&path, b"315360002001").unwrap();
+        assert_eq!(home.stamp_at(2_000).unwrap(), 315_360_002_002);
+        assert_eq!(read(&path).unwrap().unwrap(), "00000000315360002002\n");
+    }
+
+    #[test]
+    fn stamps_go_on_behind_what_a_router_knows() {
+        let (_dir, home) = home();
+        let ahead = clock() + 3_600_000;
+        home.stamp_after(ahead).unwrap();
+        assert_eq!(home.stamp().unwrap(), ahead + 1);
+        home.stamp_after(ahead - 5).unwrap();
+        assert_eq!(home.stamp().unwrap(), ahead + 2);
     }
 
     /// The other half of `two_runs_never_share_a_stamp`, in a process of its own.

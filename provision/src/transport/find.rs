@@ -12,6 +12,7 @@ use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 use super::secure::{Shaker, Tended, random};
 use super::{Reason, Refusals, Secure, Transport, TransportError};
 use crate::home::Operator;
+use crate::home::stamp::clock;
 use crate::ui::Ui;
 
 /// How long the most likely router has before others are tried as well.
@@ -152,8 +153,10 @@ fn find(
         refusals = Refusals::default();
         for at in 0..shakers.len() {
             let shaker = &mut shakers[at].1;
-            if shaker.receive(line.now(), &packet, &mut out) == Heard::Up {
-                return Ok(shakers.swap_remove(at).1);
+            match shaker.receive(line.now(), &packet, &mut out) {
+                Heard::Up => return Ok(shakers.swap_remove(at).1),
+                Heard::Stamp(last) => tell_clock(last, ui),
+                Heard::Nothing | Heard::Packet(_) => {}
             }
         }
         if let Some(key) = seeking.as_ref().and_then(|seeking| seeking.found(&packet)) {
@@ -162,6 +165,24 @@ fn find(
                 return Err(FindError::Unowned { line: line.name().into(), key });
             }
         }
+    }
+}
+
+/// Tells the person that the clock is behind the last handshake with this key, if that is what it is: another run may
+/// just have been faster.
+fn tell_clock(last: u64, ui: &Ui) {
+    let behind = last.saturating_sub(clock()) / 1_000;
+    if behind > 0 {
+        let behind = match behind {
+            0..120 => format!("{behind} s"),
+            120..7_200 => format!("{} minutes", behind / 60),
+            7_200..172_800 => format!("{} hours", behind / 3_600),
+            _ => format!("{} days", behind / 86_400),
+        };
+        ui.tell(&format!(
+            "note: the clock of this machine is {behind} behind the last session with your key, from here or from \
+             another machine; going on from there"
+        ));
     }
 }
 

@@ -56,7 +56,12 @@ impl Shaker {
 
     /// Takes a packet; what was in it is written to `out`.
     pub(super) fn receive(&mut self, now: Instant, packet: &[u8], out: &mut [u8]) -> Heard {
-        self.connector.receive(self.time(now), packet, out)
+        let heard = self.connector.receive(self.time(now), packet, out);
+        if let Heard::Stamp(last) = heard {
+            // If that fails, the next stamp fails too, and says why.
+            let _ = self.operator.stamp_after(last);
+        }
+        heard
     }
 
     /// Sends an initiation if it is time for one. How long nothing more is to be done.

@@ -114,3 +114,27 @@ fn two_runs_at_once_both_get_in() {
         }
     });
 }
+
+/// The same key on a second machine, whose clock is behind or never was right.
+#[test]
+fn a_clock_that_is_behind_costs_a_line_and_not_the_router() {
+    let router = Udp::new(Manners::default());
+    let status = ["status", "--udp", &router.address];
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let ahead = u64::try_from(now.as_millis()).unwrap() + 3_600_000;
+    let first = Bench::new("clock-ahead", WG0);
+    std::fs::write(first.home().join("stamp"), format!("{ahead}\n")).unwrap();
+    first.run(&status).ends(0);
+    let second = Bench::new("clock-behind", WG0);
+    let ran = second.run(&status);
+    ran.ends(0);
+    let told = "behind the last session with your key";
+    assert!(ran.err.contains(told) && ran.err.contains("minutes"), "{}", ran.err);
+    let ran = second.run(&status);
+    ran.ends(0);
+    assert!(!ran.err.contains(told), "only once: {}", ran.err);
+    for absurd in ["18446744073709551615", "9223372036854775807"] {
+        std::fs::write(second.home().join("stamp"), absurd).unwrap();
+        second.run(&status).ends(0);
+    }
+}

@@ -293,4 +293,6 @@ impl Connector {
 const _: () = assert!(INITIATION_LEN <= crate::protocol::MAX_OUTER);
 
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod tests;

@@ -6,23 +6,25 @@ use super::*;
 const PATIENCE: Patience = Patience { resend: 300, give_up: 5_000 };
 
 /// An honest router with any number of sessions.
-struct Router {
+pub(super) struct Router {
     key: StaticKey,
     channels: Vec<Channel>,
-    stamp: u64,
+    pub(super) stamp: u64,
     seed: u8,
+    /// Whether it answers a stamp that is wrong.
+    pub(super) tells: bool,
     /// The secret of its cookies, if it wants them.
     load: Option<[u8; 32]>,
 }
 
 impl Router {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = StaticKey::new(SecretKey::new([2; 32]));
-        Self { key, channels: Vec::new(), stamp: 0, seed: 0, load: None }
+        Self { key, channels: Vec::new(), stamp: 0, seed: 0, tells: false, load: None }
     }
 
     /// What it answers to a packet; requests come back as they are.
-    fn answer(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn answer(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let (mut plain, mut out) = ([0; 1300], [0; 1300]);
         if receiver(packet).is_some() {
             let mut channels = self.channels.iter_mut();
@@ -42,9 +44,13 @@ impl Router {
                 return Some(out[..len].to_vec());
             }
         }
-        self.seed += 1;
-        let ephemeral = SecretKey::new([100 + self.seed; 32]);
+        self.seed = self.seed.wrapping_add(1);
+        let ephemeral = SecretKey::new([self.seed | 1; 32]);
         let opened = initiation.open(&self.key, Wire::Udp, &ephemeral)?;
+        if self.tells && !follows(opened.stamp, self.stamp) {
+            let len = opened.wrong_stamp(self.stamp, &[self.seed; 16], &mut out)?;
+            return Some(out[..len].to_vec());
+        }
         assert!(opened.stamp > self.stamp, "stamps grow");
         self.stamp = opened.stamp;
         let (len, channel) = opened.respond(&mut out)?;
@@ -53,27 +59,32 @@ impl Router {
     }
 }
 
-struct Client {
-    connector: Connector,
+pub(super) struct Client {
+    pub(super) connector: Connector,
     seed: u8,
-    now: u64,
+    pub(super) now: u64,
+    /// What its clock says.
+    pub(super) clock: u64,
 }
 
 impl Client {
-    fn new(router: &Router) -> Self {
+    pub(super) fn new(router: &Router) -> Self {
         let own = StaticKey::new(SecretKey::new([1; 32]));
         let connector = Connector::new(own, router.key.public(), Wire::Udp, PATIENCE);
-        Self { connector, seed: 0, now: 10_000 }
+        Self { connector, seed: 0, now: 10_000, clock: 7 }
+    }
+
+    pub(super) fn patience(&mut self, patience: Patience) {
+        self.connector.set_patience(patience);
     }
 
     /// What it sends now, or until when it waits.
-    fn poll(&mut self) -> Result<Vec<u8>, u64> {
+    pub(super) fn poll(&mut self) -> Result<Vec<u8>, u64> {
         let mut out = [0; 200];
-        let seed = &mut self.seed;
+        let (seed, clock) = (&mut self.seed, self.clock);
         let mut fresh = || {
-            *seed += 1;
-            // A clock that stands still.
-            Fresh { ephemeral: SecretKey::new([*seed; 32]), index: (*seed).into(), stamp: 7 }
+            *seed = seed.wrapping_add(1) | 1;
+            Fresh { ephemeral: SecretKey::new([*seed; 32]), index: (*seed).into(), stamp: clock }
         };
         match self.connector.poll(self.now, &mut fresh, &mut out).unwrap() {
             Step::Send(len) => Ok(out[..len].to_vec()),
@@ -90,11 +101,11 @@ impl Client {
         self.poll().expect_err("nothing to send") - self.now
     }
 
-    fn hears(&mut self, packet: &[u8]) -> Heard {
+    pub(super) fn hears(&mut self, packet: &[u8]) -> Heard {
         self.connector.receive(self.now, packet, &mut [0; 1300])
     }
 
-    fn seal(&mut self) -> Vec<u8> {
+    pub(super) fn seal(&mut self) -> Vec<u8> {
         let mut out = [0; 100];
         let len = self.connector.seal(self.now, b"request", &mut out).unwrap();
         out[..len].to_vec()
@@ -267,4 +278,41 @@ fn a_busy_router_is_asked_more_and_more_seldom() {
         waiting.iter().map(|packet| client.hears(&router.answer(packet).unwrap())).collect();
     assert_eq!(heard.iter().filter(|heard| **heard == Heard::Up).count(), 1);
     assert!(client.asks(&mut router));
+}
+
+#[test]
+fn a_clock_that_is_behind_is_corrected_at_once_and_one_time() {
+    let mut router = Router::new();
+    (router.stamp, router.tells) = (1_000, true);
+    let mut client = Client::new(&router);
+    let initiation = client.sends();
+    let answer = router.answer(&initiation).unwrap();
+    assert_eq!(answer.len(), STAMP_LEN);
+    assert_eq!(client.hears(&answer), Heard::Stamp(1_000));
+    assert_eq!(client.hears(&answer), Heard::Nothing, "it was answered");
+    let again = client.sends();
+    assert_eq!(again[6..14], 1_001_u64.to_le_bytes());
+    // Somebody else was faster, with the same key.
+    router.stamp = 2_000;
+    let answer = router.answer(&again).unwrap();
+    assert_eq!(client.hears(&answer), Heard::Stamp(2_000));
+    assert_eq!(client.waits(), 1_000, "not for ever back and forth");
+    client.now += 1_000;
+    client.connects(&mut router);
+    assert!(client.asks(&mut router));
+}
+
+#[test]
+fn a_clock_that_is_absurdly_ahead_is_of_no_use_and_does_no_harm() {
+    for clock in [u64::MAX, 1 << 63, 5_000 + MAX_STAMP_STEP] {
+        let mut router = Router::new();
+        (router.stamp, router.tells) = (1_000, true);
+        let mut client = Client::new(&router);
+        client.clock = clock;
+        let initiation = client.sends();
+        let answer = router.answer(&initiation).unwrap();
+        assert_eq!(client.hears(&answer), Heard::Stamp(1_000));
+        client.connects(&mut router);
+        assert_eq!((router.stamp, client.connector.last_stamp()), (1_001, 1_001));
+    }
 }

@@ -1,0 +1,133 @@
+//! A client and a router over a network that loses, repeats and reorders, with somebody who sends again what was
+//! recorded, and with clocks that are wrong.
+
+use super::tests::{Client, Router};
+use super::*;
+use crate::protocol::session::{STAMP, follows};
+use std::collections::BTreeSet;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 ^ self.0 >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+/// What is under way: when it arrives, whether at the router, and what it is.
+type Packets = Vec<(u64, bool, Vec<u8>)>;
+
+struct Network {
+    random: Random,
+    under_way: Packets,
+    /// All that was ever sent.
+    recorded: Packets,
+    /// Of a hundred packets.
+    lost: u64,
+    delay: u64,
+}
+
+impl Network {
+    fn carry(&mut self, now: u64, to_router: bool, packet: Vec<u8>) {
+        self.recorded.push((now, to_router, packet.clone()));
+        while self.random.below(100) >= self.lost {
+            self.under_way.push((
+                now + 1 + self.random.below(self.delay),
+                to_router,
+                packet.clone(),
+            ));
+            // Few come twice.
+            if self.random.below(10) > 0 {
+                break;
+            }
+        }
+    }
+
+    fn due(&mut self, now: u64) -> Packets {
+        self.under_way.extract_if(.., |(when, ..)| *when <= now).collect()
+    }
+}
+
+/// How many stamps were corrected.
+fn run(seed: u64) -> u32 {
+    let mut random = Random(seed);
+    let year = 31_536_000_000;
+    let clocks = [0, 7, 1_700_000_000_000, 1_700_000_000_000 + 10 * year, u64::MAX - 5];
+    let clock = clocks[random.below(5) as usize];
+    let known = [0, 6, 1_700_000_000_000 + random.below(year), 1_700_000_000_000 + 10 * year];
+    let mut router = Router::new();
+    router.stamp = known[random.below(4) as usize];
+    router.tells = true;
+    let mut client = Client::new(&router);
+    client.patience(Patience { resend: 300, give_up: u32::MAX });
+    let (lost, delay) = (random.below(60), 1 + random.below(900));
+    let mut network = Network { random, under_way: Vec::new(), recorded: Vec::new(), lost, delay };
+    let (bad, end) = (client.now + 20_000, client.now + 60_000);
+    let (mut heard, mut answered, mut corrected) = (BTreeSet::new(), None, 0);
+    let mut sent = 0_u64;
+    while client.now < end && answered.is_none() {
+        client.now += 10;
+        let now = client.now;
+        if now == bad {
+            (network.lost, network.delay) = (0, 50);
+        }
+        // A clock that stands, runs, or is set back now and then.
+        client.clock = match network.random.below(3) {
+            0 => clock,
+            1 => clock.saturating_add(now),
+            _ => clock / 2,
+        };
+        if let Ok(initiation) = client.poll() {
+            network.carry(now, true, initiation);
+        }
+        if client.connector.is_up() && now % 500 == 0 {
+            sent += 1;
+            network.carry(now, true, client.seal());
+        }
+        if now < bad && network.random.below(20) == 0 && !network.recorded.is_empty() {
+            let at = network.random.below(network.recorded.len() as u64) as usize;
+            let (_, to_router, packet) = network.recorded[at].clone();
+            network.under_way.push((now, to_router, packet));
+        }
+        for (_, to_router, packet) in network.due(now) {
+            if to_router {
+                let before = router.stamp;
+                if let Some(answer) = router.answer(&packet) {
+                    assert!(answer.len() <= packet.len(), "no more comes back than was sent");
+                    assert!(router.stamp == before || follows(router.stamp, before));
+                    network.carry(now, false, answer);
+                }
+                continue;
+            }
+            match client.hears(&packet) {
+                Heard::Packet(_) => {
+                    assert!(heard.insert(packet), "a packet was taken twice");
+                    answered = (now >= bad).then_some(now);
+                }
+                Heard::Stamp(last) => {
+                    corrected += 1;
+                    assert_eq!((packet[0], client.connector.last_stamp()), (STAMP, last));
+                }
+                Heard::Up | Heard::Nothing => {}
+            }
+        }
+    }
+    let answered =
+        answered.unwrap_or_else(|| panic!("seed {seed}: no answer over a good line, {sent} sent"));
+    assert!(answered - bad <= 15_000, "seed {seed}: answered only after {} ms", answered - bad);
+    corrected
+}
+
+#[test]
+fn whatever_the_network_and_the_clocks_do_there_is_a_session_in_the_end() {
+    let runs = 150;
+    let corrected: u32 = (0..runs).map(run).sum();
+    println!("{runs} runs, {corrected} stamps corrected");
+    assert!(corrected > 20);
+}
