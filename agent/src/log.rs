@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use heapless::String;
 use proto_core::netlink::Errno;
+use proto_core::text::misleads;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -43,7 +44,7 @@ impl<const N: usize> Write for Cut<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             // What comes from outside, such as the name of a device, stays on its line.
-            let c = if c.is_control() { '?' } else { c };
+            let c = if misleads(c) { '?' } else { c };
             if self.0.push(c).is_err() {
                 break;
             }

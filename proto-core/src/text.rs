@@ -3,6 +3,15 @@
 //! `core` has all of this, but its searches are made for any pattern, and are written out anew at
 //! every place they are used at: 100 to 300 bytes of program each.
 
+/// Whether a character can make a line look like another one: control characters, ends of lines and whatever is not seen
+/// or changes the direction of writing.
+#[must_use]
+pub fn misleads(c: char) -> bool {
+    let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
+    c.is_control() || unseen
+}
+
 /// As much of `text` as fits `most` bytes, cut between two characters.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]

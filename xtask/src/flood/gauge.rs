@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 pub(super) struct Gauge {
     /// Datagrams that a program has read.
     pub(super) received: u64,
+    /// Those that the kernel dropped before: its filter, a full queue, a wrong checksum.
+    pub(super) dropped: u64,
     /// The agent's time on the CPU, in nanoseconds. The times in `/proc/PID/stat` are the same in
     /// hundredths of a second, and found by looking now and then.
     cpu: u64,
@@ -23,15 +25,24 @@ impl Gauge {
             let word = line.split_whitespace().nth(word);
             Ok(word.with_context(|| format!("cannot read {line}"))?.parse()?)
         };
-        Ok(Self { received: number(udp, 1)?, cpu: number(cpu, 0)? })
+        Ok(Self { received: number(udp, 1)?, dropped: number(udp, 3)?, cpu: number(cpu, 0)? })
     }
 
     pub(super) fn since(&self, earlier: &Self) -> Self {
-        Self { received: self.received - earlier.received, cpu: self.cpu - earlier.cpu }
+        Self {
+            received: self.received - earlier.received,
+            dropped: self.dropped - earlier.dropped,
+            cpu: self.cpu - earlier.cpu,
+        }
     }
 
-    /// The agent's time for each datagram, in microseconds.
+    /// How many came to the kernel.
+    pub(super) fn arrived(&self) -> u64 {
+        self.received + self.dropped
+    }
+
+    /// The agent's time for each datagram that arrived, in microseconds.
     pub(super) fn micros_each(&self) -> f64 {
-        self.cpu as f64 / 1_000.0 / self.received.max(1) as f64
+        self.cpu as f64 / 1_000.0 / self.arrived().max(1) as f64
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Shots {
     pub(super) frames: Vec<Vec<u8>>,
     /// Instead of the rate of a flood.
     pub(super) rate: Option<u32>,
+    /// How many the kernel's filter may let through to the agent in a second.
+    pub(super) through: u64,
     /// The most bytes an answer may have, and the kind it may be of; nothing may come back else.
     answer: Option<(usize, u8)>,
 }
@@ -56,7 +58,7 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
             packet
         });
         let frames = to_router(packets.collect(), mac, FRAMES);
-        Shots { name, frames, rate: None, answer: None }
+        Shots { name, frames, rate: None, through: JUNK, answer: None }
     };
     let bytes = random("random bytes", false, rng);
     let checked = random("random bytes with a good CRC", true, rng);
@@ -68,6 +70,7 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
         name,
         frames: to_router(packets.to_vec(), mac, sources),
         rate,
+        through: if sources == 1 { ONE_ADDRESS } else { EVERYWHERE },
         answer,
     };
     // A cookie is all that a stranger can get, and it is smaller than what was asked with.
@@ -82,6 +85,14 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
         handshakes("handshakes of strangers, from everywhere", &strange, FRAMES, None, cookie),
     ])
 }
+
+/// What looks like a handshake by chance: one in thousands.
+const JUNK: u64 = 100;
+/// An address that sends more than 64 in a tenth of a second is denied for a second; what was queued until then comes
+/// too.
+const ONE_ADDRESS: u64 = 1_000;
+/// Twice the number that the filter thins them out to.
+const EVERYWHERE: u64 = 4_000;
 
 /// Below what a router works on in any case.
 const SLOW: u32 = 8;

@@ -18,7 +18,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, Read, Write},
-    net::UdpSocket,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::unix::{ffi::OsStrExt, fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -38,6 +38,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a label that cannot be read does not end the agent", label),
     ("a serial port that is missing is waited for", missing_port),
     ("a UDP address that is taken is waited for", taken_address),
+    ("answers leave from the address that was asked", address_that_was_asked),
     ("settings of the serial port that another program changes are set back", changed_settings),
     ("a serial line that nobody reads holds up no UDP client", line_is_full),
     ("an agent that ended without a word is told of", without_a_word),
@@ -128,8 +129,13 @@ impl Router {
 
     /// The command that serves UDP, with its log in a file.
     fn command(&self) -> Result<Command> {
+        self.command_on("127.0.0.1")
+    }
+
+    /// The same on another address.
+    fn command_on(&self, address: &str) -> Result<Command> {
         let mut command = Command::new(&self.agent);
-        command.args(["serve", "--udp", &format!("127.0.0.1:{}", self.port)]);
+        command.args(["serve", "--udp", &format!("{address}:{}", self.port)]);
         for name in ["keep", "state"] {
             command.arg(format!("--{name}")).arg(self.path(name));
         }
@@ -163,8 +169,17 @@ impl Router {
 
     /// Whether a seeker gets an answer.
     fn asks(&self, wait: Duration) -> Result<bool> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.connect(("127.0.0.1", self.port))?;
+        self.asks_at(Ipv4Addr::LOCALHOST.into(), wait)
+    }
+
+    /// The same at another address. A client that is connected hears only what comes from there.
+    fn asks_at(&self, address: IpAddr, wait: Duration) -> Result<bool> {
+        let any: IpAddr = match address {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, self.port))?;
         socket.set_read_timeout(Some(wait))?;
         let mut packet = [0; 1500];
         let len = seek_packet(true, &mut packet)?;
@@ -354,6 +369,28 @@ fn taken_address(router: &Router) -> Result<String> {
     ensure!(router.log()?.matches("cannot listen").count() == 1, "it repeats itself");
     running.ends_well()?;
     Ok(String::new())
+}
+
+fn address_that_was_asked(router: &Router) -> Result<String> {
+    let mut asked = 0;
+    for on in ["0.0.0.0", "[::]"] {
+        let mut addresses: Vec<IpAddr> =
+            [[127, 0, 0, 1], [127, 0, 0, 2], [127, 9, 9, 9]].map(IpAddr::from).to_vec();
+        if on == "[::]" {
+            if UdpSocket::bind("[::1]:0").is_err() {
+                continue;
+            }
+            addresses.push(Ipv6Addr::LOCALHOST.into());
+        }
+        let mut running = Running(router.command_on(on)?.spawn()?);
+        for address in addresses {
+            let what = format!("an agent on {on} answers from {address}");
+            until(&what, || router.asks_at(address, Duration::from_millis(200)))?;
+            asked += 1;
+        }
+        running.ends_well()?;
+    }
+    Ok(format!("{asked} addresses"))
 }
 
 fn changed_settings(router: &Router) -> Result<String> {
