@@ -53,12 +53,22 @@ pub struct Change {
     pub by: OwnerName,
     /// Whether it waits to be confirmed.
     pub confirm: bool,
+    /// The digest of the image as it was pushed, or zeros.
+    pub pushed: Digest,
+    /// Whether the image as it was pushed left the private key to the router, and has it meanwhile.
+    pub generated: bool,
 }
 
 impl Change {
     /// Putting back what is stored.
-    pub const REPAIR: Self =
-        Self { act: None, key: PublicKey([0; 32]), by: OwnerName::new(), confirm: false };
+    pub const REPAIR: Self = Self {
+        act: None,
+        key: PublicKey([0; 32]),
+        by: OwnerName::new(),
+        confirm: false,
+        pushed: [0; 32],
+        generated: false,
+    };
 }
 
 /// What a change came to.
@@ -161,8 +171,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.compare(image, &mut target, purpose, working)?;
         self.check_routes(image, &target)?;
         let Target { checked, plan, .. } = &mut target;
+        let generated = checked.interface.private_key == PrivateKey::Generate;
         settle_key(slot, &mut checked.interface, plan, &self.machine)?;
         let (same, mut head) = self.next(image, span.end, checked, change)?;
+        head.generated |= generated;
         let quiet = plan.summary.is_quiet();
         let number = if same { head.number.saturating_sub(1) } else { head.number };
         let mut done = Done { summary: plan.summary.clone(), number, stored: false, pending: None };
@@ -208,9 +220,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             let text = "there is no interface of that name, neither running nor stored";
             return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
         }
-        let mut head = self.head(interface, change)?;
+        let digest = proto_core::protocol::digest(&[]);
+        let mut head = Head { pushed: digest, ..self.head(interface, change)? };
         if stored {
-            let digest = proto_core::protocol::digest(&[]);
             self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
@@ -400,6 +412,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             time: self.machine.unix_time(),
             key: change.key,
             by: copy(&change.by),
+            pushed: change.pushed,
+            generated: change.generated,
             ..Head::new(*interface, newest.saturating_add(1), act)
         })
     }

@@ -155,9 +155,22 @@ pub struct Checked {
 pub fn has_digest<F: File>(
     slot: &Slot,
     file: &mut F,
-    Span { from, end }: Span,
+    span: Span,
     digest: &Digest,
 ) -> Result<bool, Fault> {
+    Ok(digest_of(slot, file, span)? == *digest)
+}
+
+/// The digest of some bytes of a file, as far as the file has them.
+///
+/// # Errors
+/// `Code::Storage`.
+#[inline(never)]
+pub fn digest_of<F: File>(
+    slot: &Slot,
+    file: &mut F,
+    Span { from, end }: Span,
+) -> Result<Digest, Fault> {
     let mut file = Noted { slot, file };
     let mut digester = Digester::default();
     let mut buf = [0; 1024];
@@ -167,12 +180,12 @@ pub fn has_digest<F: File>(
         let room = buf.get_mut(..left.min(1024)).unwrap_or_default();
         let got = file.read(at, room)?;
         if got == 0 {
-            return Ok(false);
+            break;
         }
         digester.update(buf.get(..got).unwrap_or_default());
         at = at.saturating_add(u32::try_from(got).unwrap_or(u32::MAX));
     }
-    Ok(digester.finish() == *digest)
+    Ok(digester.finish())
 }
 
 /// Fails for an allowed IP that is there twice: in WireGuard the last peer to get it has it. `index` and `other` are

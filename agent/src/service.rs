@@ -9,11 +9,13 @@
 //! |---|---|
 //! | `turn` | one request that is being answered |
 //! | `visitor` | who asks, and what they may |
+//! | `patch` | images made from stored ones |
 //! | `push` | stage, plan and commit |
 //! | `stored` | what is stored: history, drift, repair, rollback, removal |
 //! | `state` | what the service is in the middle of |
 //! | `pending` | a change that waits to be confirmed, and the clock |
 
+mod patch;
 mod pending;
 mod push;
 mod state;
@@ -172,7 +174,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         // These change nothing when they come again, and may overtake one another.
         let repeatable = matches!(
             request.ask,
-            Ask::Hello { .. } | Ask::Status | Ask::Piece { .. } | Ask::Read { .. }
+            Ask::Hello { .. }
+                | Ask::Status
+                | Ask::Piece { .. }
+                | Ask::Read { .. }
+                | Ask::Ranges { .. }
         );
         if !repeatable && self.remembered(&visitor.key, &mut turn) {
             return false;
@@ -207,12 +213,17 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         match ask {
             Ask::Hello { min, max, .. } => self.hello(turn, *min, *max),
             Ask::Status => self.status(turn),
-            Ask::Begin { interface, length, digest, piece_size } => {
-                let (length, piece_size) = (*length, *piece_size);
-                let interface = *interface;
-                let announced = Announced { interface, length, digest: *digest, piece_size };
-                self.begin(turn, visitor, announced)
+            Ask::Begin { interface, length, digest, piece_size, patch, data } => {
+                let announced = Announced {
+                    interface: *interface,
+                    length: *length,
+                    digest: *digest,
+                    piece_size: *piece_size,
+                    patch: *patch,
+                };
+                self.begin(turn, visitor, announced, data)
             }
+            Ask::Ranges { interface, bounds } => self.ranges(turn, interface, bounds),
             Ask::Piece { stage, index, data } => self.piece(turn, visitor, *stage, *index, data),
             Ask::Plan { stage } => self.plan(turn, visitor, *stage),
             Ask::Commit { stage, confirm_within } => {

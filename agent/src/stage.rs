@@ -3,11 +3,12 @@
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Subject};
+use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Patch, Subject};
 use proto_core::protocol::window::{self, Arrived};
 use proto_core::protocol::{Digest, MAX_DATA};
 
 use crate::fault::{Fault, Slot};
+use crate::image::Span;
 use crate::system::File;
 
 /// Milliseconds that a client which sends nothing new keeps others waiting. A client that is there sends a piece
@@ -31,6 +32,8 @@ pub struct Announced {
     pub digest: Digest,
     /// Bytes in every piece but the last.
     pub piece_size: u16,
+    /// The patch that is sent in place of the image.
+    pub patch: Option<Patch>,
 }
 
 /// The stage in use.
@@ -48,6 +51,8 @@ pub struct Stage {
     pub announced: Announced,
     /// Which pieces are here.
     pub arrived: Arrived,
+    /// Where the image is in the stage file, once a patch has made it.
+    pub made: Option<Span>,
     /// When it was announced.
     pub since: u64,
     /// When its client last sent something that was of use: a new piece, a plan, or the announcement.
@@ -63,11 +68,22 @@ impl Announced {
         if self.piece_size == 0 || usize::from(self.piece_size) > MAX_DATA {
             return Err(slot.fail(Code::Malformed, Subject::None, "no such piece size"));
         }
-        if self.length > MAX_IMAGE {
+        if self.length.max(self.sent()) > MAX_IMAGE {
             let words = format_args!("the image of {} bytes is over {MAX_IMAGE}", self.length);
             return Err(slot.say(Code::Config, Subject::None, Errno(0), words));
         }
         Ok(())
+    }
+
+    /// How many bytes are sent: those of the image, or of its patch.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.patch.map_or(self.length, |patch| patch.length)
+    }
+
+    /// How many pieces are sent.
+    fn pieces(&self) -> u32 {
+        window::pieces(self.sent(), self.piece_size)
     }
 }
 
@@ -75,7 +91,12 @@ impl Stage {
     /// Whether all pieces are here.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.arrived.base >= window::pieces(self.announced.length, self.announced.piece_size)
+        self.arrived.base >= self.announced.pieces()
+    }
+
+    /// Notes that all pieces are here.
+    pub fn complete(&mut self) {
+        self.arrived = Arrived { base: self.announced.pieces(), ahead: 0 };
     }
 
     /// From when on another client may have the stage.
@@ -105,8 +126,8 @@ impl Stage {
         data: &[u8],
         now: u64,
     ) -> Result<(), Fault> {
-        let Announced { length, piece_size, .. } = self.announced;
-        match window::span(length, piece_size, index) {
+        let Announced { piece_size, .. } = self.announced;
+        match window::span(self.announced.sent(), piece_size, index) {
             Some((offset, size)) if usize::from(size) == data.len() => {
                 if self.arrived.wants(index) {
                     file.write_at(offset, data).map_err(|errno| slot.storage(errno))?;

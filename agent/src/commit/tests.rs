@@ -200,7 +200,7 @@ fn commit(
     image.write_at(0, bytes).unwrap();
     let span = Span { from: 0, end: bytes.len() as u32 };
     let by = cut("anne");
-    let change = Change { act, key: PublicKey([3; 32]), by, confirm };
+    let change = Change { act, key: PublicKey([3; 32]), by, confirm, ..Change::REPAIR };
     let done = agent.commit(&mut image, span, &change, &mut silent);
     done.map_err(|fault| agent.slot.take(fault))
 }

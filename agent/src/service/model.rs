@@ -295,6 +295,8 @@ impl Run {
             length: image.len() as u32,
             digest: digest(image),
             piece_size: 1_000,
+            patch: None,
+            data: &[],
         };
         match self.ask(agent, who, 1, begin) {
             Answer::Received { stage, .. } => Ok(stage),

@@ -5,15 +5,15 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::Record;
 use proto_core::protocol::message::{
-    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Phase, State, Subject, copy,
+    Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Patch, Phase, State, Subject, copy,
 };
 use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
 
 use super::state::State as Doing;
-use super::{Readable, Service, Turn, Visitor, gone};
+use super::{Readable, Service, Turn, Visitor, gone, patch};
 use crate::commit::{Change, Committer, Done};
-use crate::fault::Fault;
+use crate::fault::{Fault, Slot};
 use crate::image::{Records, Span, has_digest};
 use crate::plan::Purpose;
 use crate::stage::{Announced, Stage};
@@ -37,6 +37,15 @@ pub(super) fn beat<'w, 'o, M: Machine>(
     }
 }
 
+/// Places in the stage file become places in the image, which a patch leaves behind itself.
+fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
+    slot.amend(fault, &|failure| {
+        if let Subject::Offset(at) = &mut failure.subject {
+            *at = at.saturating_sub(span.from);
+        }
+    })
+}
+
 /// Answers what an image would change: the file of the changes.
 pub(super) fn planned<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
     committer: &mut Committer<'_, N, D, M>,
@@ -57,9 +66,15 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
         announced: Announced,
+        data: &[u8],
     ) -> Result<(), Fault> {
         self.allowed(&announced.interface)?;
         announced.check(self.slot)?;
+        let whole = u32::try_from(data.len()).is_ok_and(|len| len == announced.sent());
+        if !whole && !data.is_empty() {
+            let text = "`data` is neither empty nor all of what is sent";
+            return Err(self.slot.fail(Code::Malformed, Subject::None, text));
+        }
         let machine = self.committer.machine;
         let now = machine.now();
         // The same configuration again is the same push: a client that was ended and started again has another
@@ -70,7 +85,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if let Some(stage) = self.state.stage_mut().filter(same) {
             (stage.key, stage.client, stage.by) = (visitor.key, turn.client, visitor.name());
             stage.heard = now;
-            turn.answer(&Answer::Received { stage: stage.id, arrived: stage.arrived });
+            let (id, arrived) = (stage.id, stage.arrived);
+            turn.answer(&Answer::Received { stage: id, arrived });
             return Ok(());
         }
         self.check_free(turn, visitor, &announced.interface)?;
@@ -82,8 +98,74 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let arrived = Arrived::default();
         let (key, client, by) = (visitor.key, turn.client, visitor.name());
         let (since, heard) = (now, now);
-        self.state.begin(Stage { id, key, client, by, announced, arrived, since, heard });
+        let made = None;
+        self.state.begin(Stage { id, key, client, by, announced, arrived, made, since, heard });
+        self.fill(data)?;
+        let arrived = self.state.stage().map(|stage| stage.arrived).unwrap_or_default();
         turn.answer(&Answer::Received { stage: id, arrived });
+        Ok(())
+    }
+
+    /// Puts what need not be sent into a new stage: the image that is stored already, or what came along with the
+    /// announcement.
+    #[inline(never)]
+    fn fill(&mut self, data: &[u8]) -> Result<(), Fault> {
+        let Self { slot, committer, stage_file, state, .. } = self;
+        let Some(stage) = state.stage_mut() else { return Ok(()) };
+        let Announced { interface, length, digest, patch, .. } = stage.announced.clone();
+        let stored = if patch.is_some() { None } else { committer.newest_whole(&interface)? };
+        if let Some((head, mut stored)) = stored.filter(|(head, _)| head.pushed == digest) {
+            let made = patch::as_pushed(slot, &head, &mut stored, stage_file)?;
+            let span = Span { from: 0, end: made };
+            if made == length && has_digest(slot, stage_file, span, &digest)? {
+                stage.complete();
+                return Ok(());
+            }
+            stage_file.clear().map_err(|errno| slot.storage(errno))?;
+        }
+        if !data.is_empty() {
+            stage_file.write_at(0, data).map_err(|errno| slot.storage(errno))?;
+            stage.complete();
+        }
+        Ok(())
+    }
+
+    /// Makes the image of a stage that holds a patch, once. Where the image is in the stage file.
+    #[inline(never)]
+    fn make(&mut self) -> Result<Span, Fault> {
+        let Self { slot, committer, stage_file, state, .. } = self;
+        let Some(stage) = state.stage_mut() else { return Err(gone(slot)) };
+        let Announced { interface, length, .. } = stage.announced;
+        let Some(Patch { base, length: sent }) = stage.announced.patch else {
+            return Ok(Span { from: 0, end: length });
+        };
+        if let Some(made) = stage.made {
+            return Ok(made);
+        }
+        let stored = committer.store.open(&interface, base);
+        let (head, mut stored) = stored.map_err(|fault| {
+            let missing = matches!(slot.code(), Some(Code::NotStored | Code::Damaged));
+            let code = if missing { Code::Gone } else { Code::Storage };
+            slot.amend(fault, &|failure| failure.code = code)
+        })?;
+        let made = patch::apply(slot, (sent, length), (&head, &mut stored), stage_file)?;
+        stage.made = Some(made);
+        Ok(made)
+    }
+
+    /// Answers the digests of ranges of what is stored of an interface.
+    #[inline(never)]
+    pub(super) fn ranges(
+        &mut self,
+        turn: &mut Turn<'_>,
+        interface: &Name,
+        bounds: &[u8],
+    ) -> Result<(), Fault> {
+        let (head, mut image) = self.stored(interface)?;
+        let mut ranges = [0; patch::RANGES];
+        let len = patch::ranges(self.slot, &head, &mut image, bounds, &mut ranges)?;
+        let ranges = ranges.get(..len).unwrap_or_default();
+        turn.answer(&Answer::Ranges { number: head.number, ranges });
         Ok(())
     }
 
@@ -166,15 +248,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(Name, Span), Fault> {
         self.check_stage((&visitor.key, &turn.client), id)?;
         let now = self.committer.machine.now();
-        let Self { slot, state, stage_file, .. } = self;
+        let Self { slot, state, .. } = self;
         let Some(stage) = state.stage_mut() else { return Err(gone(slot)) };
         if !stage.is_complete() {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
         stage.heard = now;
-        let interface = stage.announced.interface;
-        let span = Span { from: 0, end: stage.announced.length };
-        if !has_digest(slot, stage_file, span, &stage.announced.digest)? {
+        let Announced { interface, length, digest, .. } = stage.announced.clone();
+        let span = self.make()?;
+        let Self { slot, stage_file, .. } = self;
+        let whole = span.end.saturating_sub(span.from) == length;
+        if !whole || !has_digest(slot, stage_file, span, &digest)? {
             let failure = self.drop_stage().map_err(|fault| self.slot.take(fault)).err();
             let text = "the pieces do not add up to what was announced: send them again";
             let digest = || self.slot.fail(Code::Digest, Subject::None, text);
@@ -186,7 +270,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Fails unless the image is for the interface that was announced.
     fn check_announced(&mut self, interface: &Name, span: Span) -> Result<(), Fault> {
         let Self { slot, stage_file, .. } = self;
-        match Records::new(slot, stage_file, 0, span.end).next()? {
+        match Records::new(slot, stage_file, span.from, span.end).next()? {
             Some(Record::Interface(found)) if found.name != *interface => {
                 let text = "the image is for another interface than was announced";
                 Err(slot.fail(Code::Config, Subject::Interface, text))
@@ -204,7 +288,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let (interface, span) = self.whole_stage(turn, visitor, id)?;
         self.check_announced(&interface, span)?;
         let Self { committer, stage_file, .. } = self;
-        let written = planned(committer, turn, (stage_file, span), Purpose::Change)?;
+        let written = planned(committer, turn, (stage_file, span), Purpose::Change)
+            .map_err(|fault| in_image(self.slot, fault, span))?;
         self.publish(turn.client, written, Some(id));
         Ok(())
     }
@@ -219,11 +304,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.check_confirm(confirm_within)?;
         let (interface, span) = self.whole_stage(turn, visitor, id)?;
         self.check_free(turn, visitor, &interface)?;
-        let change = visitor.change(Act::Pushed, confirm_within);
+        let pushed = self.state.stage().map_or([0; 32], |stage| stage.announced.digest);
+        let change = Change { pushed, ..visitor.change(Act::Pushed, confirm_within) };
         let committed = self.check_announced(&interface, span).and_then(|()| {
             let Self { committer, stage_file, .. } = self;
             let mut working = beat(committer.machine, turn);
-            committer.commit(stage_file, span, &change, &mut working)
+            let done = committer.commit(stage_file, span, &change, &mut working);
+            done.map_err(|fault| in_image(committer.slot, fault, span))
         });
         // The failure of the commit is the one to tell.
         let committed = committed.map_err(|fault| self.slot.take(fault));
@@ -310,7 +397,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 impl Visitor<'_, '_> {
     /// A change of this visitor's.
     pub(super) fn change(&self, act: Act, confirm_within: u16) -> Change {
-        Change { act: Some(act), key: self.key, by: self.name(), confirm: confirm_within > 0 }
+        let (by, confirm) = (self.name(), confirm_within > 0);
+        Change { act: Some(act), key: self.key, by, confirm, ..Change::REPAIR }
     }
 
     /// What the visitor is called.

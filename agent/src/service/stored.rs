@@ -53,7 +53,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 
     /// The stored configuration of an interface, which has to be one with an image.
-    fn stored(&mut self, interface: &Name) -> Result<(Head, D::File), Fault> {
+    pub(super) fn stored(&mut self, interface: &Name) -> Result<(Head, D::File), Fault> {
         let newest = self.committer.newest_whole(interface)?;
         newest.filter(|(head, _)| head.has_image()).ok_or_else(|| self.not_stored())
     }
@@ -127,7 +127,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.check_free(turn, visitor, interface)?;
         self.drop_stage()?;
         let stored = self.committer.store.open(interface, number)?;
-        let change = visitor.change(Act::RolledBack { number }, confirm_within);
+        let change = Change {
+            pushed: stored.0.pushed,
+            generated: stored.0.generated,
+            ..visitor.change(Act::RolledBack { number }, confirm_within)
+        };
         self.run(turn, visitor, interface, stored, &change, confirm_within)
     }
 

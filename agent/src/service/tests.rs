@@ -94,6 +94,8 @@ fn begin(image: &[u8]) -> Ask<'static> {
         length: image.len() as u32,
         digest: digest(image),
         piece_size: 100,
+        patch: None,
+        data: &[],
     }
 }
 
@@ -187,6 +189,8 @@ fn what_is_not_whole_is_not_applied() {
             length: image.len() as u32,
             digest: [9; 32],
             piece_size: 100,
+            patch: None,
+            data: &[],
         };
         agent.drop_stage().unwrap();
         let stage = upload(agent, 2, announced, &image);
@@ -272,7 +276,7 @@ fn who_may_ask_for_what() {
 #[test]
 fn a_kept_reply_is_not_for_somebody_else() {
     agent(|agent, _| {
-        let status = packet(1, 1, Ask::Status);
+        let status = packet(1, 1, Ask::Plan { stage: 1 });
         assert!(as_one(agent, ADMIN, Standing::Owner(Role::Admin), &status).is_some());
         let other = PublicKey([2; 32]);
         assert!(as_one(agent, other, Standing::Stranger, &status).is_none());

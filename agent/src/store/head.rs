@@ -10,14 +10,15 @@ use crate::keep::{Kind, Wrong, file_len, payload, put, put_text, take, text};
 
 const KIND: Kind = Kind { name: c"", magic: *b"PWCF", what: "stored configuration" };
 
-/// act, number, its origin, time, key, length and digest of the image, boot id, flags, added, and two texts
+/// act, number, its origin, time, key, length and digest of the image, digest as it was pushed, boot id, flags, added, and two texts
 /// behind their lengths
-const PAYLOAD: usize = 1 + 4 + 4 + 8 + 32 + 4 + 32 + 16 + 1 + 4 + 1 + 15 + 1 + 31;
+const PAYLOAD: usize = 1 + 4 + 4 + 8 + 32 + 4 + 32 + 32 + 16 + 1 + 4 + 1 + 15 + 1 + 31;
 /// Bytes of a head; the image is behind it.
 pub(super) const HEAD: usize = file_len(PAYLOAD);
 
 const EXISTED: u8 = 1;
 const UP: u8 = 2;
+const GENERATED: u8 = 4;
 
 /// What is known of a configuration besides its image.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +39,10 @@ pub struct Head {
     pub length: u32,
     /// The digest of the image.
     pub digest: Digest,
+    /// The digest of the image as it was pushed.
+    pub pushed: Digest,
+    /// Whether the image as it was pushed left the private key to the router.
+    pub generated: bool,
     /// Of a snapshot: the start of the machine it was made after.
     pub boot: [u8; 16],
     /// Of a snapshot: whether the interface was there.
@@ -61,6 +66,8 @@ impl Head {
             by: OwnerName::new(),
             length: 0,
             digest: [0; 32],
+            pushed: [0; 32],
+            generated: false,
             boot: [0; 16],
             existed: false,
             up: false,
@@ -101,7 +108,8 @@ impl Head {
     fn write(&self, out: &mut [u8]) {
         let (act, origin) = self.act.numbers();
         let flag = |set, bit| if set { bit } else { 0 };
-        let flags = flag(self.existed, EXISTED) | flag(self.up, UP);
+        let flags =
+            flag(self.existed, EXISTED) | flag(self.up, UP) | flag(self.generated, GENERATED);
         let mut at = 0;
         let mut put = |field: &[u8]| put(out, &mut at, field);
         put(&[act]);
@@ -111,6 +119,7 @@ impl Head {
         put(&self.key.0);
         put(&self.length.to_le_bytes());
         put(&self.digest);
+        put(&self.pushed);
         put(&self.boot);
         put(&[flags]);
         put(&self.added.to_le_bytes());
@@ -126,7 +135,7 @@ impl Head {
         let time = u64::from_le_bytes(*take(&mut rest)?);
         let key = PublicKey(*take(&mut rest)?);
         let length = u32::from_le_bytes(*take(&mut rest)?);
-        let (digest, boot) = (*take(&mut rest)?, *take(&mut rest)?);
+        let (digest, pushed, boot) = (*take(&mut rest)?, *take(&mut rest)?, *take(&mut rest)?);
         let [flags] = *take(&mut rest)?;
         let added = u32::from_le_bytes(*take(&mut rest)?);
         let interface = text(&mut rest, 15)?.parse().ok()?;
@@ -136,6 +145,7 @@ impl Head {
             return None;
         }
         let (existed, up) = (flags & EXISTED != 0, flags & UP != 0);
+        let generated = flags & GENERATED != 0;
         rest.is_empty().then_some(Self {
             interface,
             number,
@@ -145,6 +155,8 @@ impl Head {
             by,
             length,
             digest,
+            pushed,
+            generated,
             boot,
             existed,
             up,
@@ -164,7 +176,7 @@ impl Head {
             act: self.act,
             length: self.length,
             damaged,
-            digest: self.digest,
+            digest: self.pushed,
         }
     }
 }

@@ -15,7 +15,7 @@ mod flight;
 use flight::{Flight, Next};
 
 use super::envelope;
-use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Phase, Reply, Request};
+use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Patch, Phase, Reply, Request};
 use super::window;
 use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 
@@ -107,6 +107,9 @@ const MIN_RESEND: u32 = 150;
 const MAX_BACKOFF: u32 = 2;
 /// Bytes of a request with its reply on a line, where the reply is one of the longer ones.
 const CALL_BYTES: u32 = 500;
+/// The most bytes that go along with an announcement: the packet also has 2 bytes of envelope, and 84 of the
+/// longest head and fields.
+const MAX_FIRST: usize = super::MAX_PACKET - 2 - 84;
 /// How often an upload starts again when the router forgot it.
 const MAX_RESTARTS: u8 = 5;
 
@@ -351,9 +354,12 @@ impl Call {
 /// A configuration image on its way to the router.
 #[derive(Clone, Debug)]
 pub struct Upload<'i> {
+    /// What is sent: the image, or a patch.
     image: &'i [u8],
     interface: Name,
-    digest: Digest,
+    /// Length and digest of the image.
+    announced: (u32, Digest),
+    patch: Option<Patch>,
     piece_size: u16,
     in_flight: u32,
     stage: Option<u32>,
@@ -381,7 +387,8 @@ impl<'i> Upload<'i> {
         Ok(Self {
             image,
             interface,
-            digest: digest(image),
+            announced: (length, digest(image)),
+            patch: None,
             piece_size,
             in_flight,
             stage: None,
@@ -389,6 +396,24 @@ impl<'i> Upload<'i> {
             flight: Flight::new(total, piece_size, in_flight, now),
             restarts: 0,
         })
+    }
+
+    /// An upload of a patch that makes `image` out of the stored configuration number `base`.
+    ///
+    /// # Errors
+    /// As for [`Upload::new`].
+    pub fn patch(
+        now: u64,
+        interface: Name,
+        (image, base): (&[u8], u32),
+        patch: &'i [u8],
+        piece_size: u16,
+        in_flight: u32,
+    ) -> Result<Self, ClientError> {
+        let length = u32::try_from(image.len()).map_err(|_| ClientError::TooLong)?;
+        let upload = Self::new(now, interface, patch, piece_size, in_flight)?;
+        let patch = Some(Patch { base, length: upload.length() });
+        Ok(Self { announced: (length, digest(image)), patch, ..upload })
     }
 
     fn length(&self) -> u32 {
@@ -414,6 +439,12 @@ impl<'i> Upload<'i> {
         (done.min(self.length()), self.length())
     }
 
+    /// What goes along with the announcement: everything, if it has not more bytes than two pieces.
+    fn first(&self) -> &'i [u8] {
+        let most = usize::from(self.piece_size).saturating_mul(2).min(MAX_FIRST);
+        if self.image.len() <= most { self.image } else { &[] }
+    }
+
     /// What to do at the time `now`.
     ///
     /// # Errors
@@ -426,10 +457,12 @@ impl<'i> Upload<'i> {
     ) -> Result<Step, ClientError> {
         let Some(stage) = self.stage else {
             let ask = Ask::Begin {
-                interface: self.interface.clone(),
-                length: self.length(),
-                digest: self.digest,
+                interface: self.interface,
+                length: self.announced.0,
+                digest: self.announced.1,
                 piece_size: self.piece_size,
+                patch: self.patch,
+                data: self.first(),
             };
             return self.begin.poll(caller, now, &ask, buf);
         };

@@ -71,6 +71,10 @@ pub enum Ask<'a> {
         digest: Digest,
         /// The size of every piece but the last, 1 to `max_data` of the hello.
         piece_size: u16,
+        /// Set when a patch is sent in place of the image: what it is of, and how long.
+        patch: Option<Patch>,
+        /// All of what is sent, when it fits; or nothing, and pieces follow.
+        data: &'a [u8],
     },
     /// One piece of the image. Answered with [`Answer::Received`].
     Piece {
@@ -186,6 +190,24 @@ pub enum Ask<'a> {
         /// As in [`Ask::Commit`].
         confirm_within: u16,
     },
+    /// Short digests of ranges of the newest stored image of an interface, without its first record. Answered with
+    /// [`Answer::Ranges`].
+    Ranges {
+        /// Which interface.
+        interface: Name,
+        /// The bounds between the ranges, in order, at most [`super::patch::MAX_BOUNDS`]: each a length of one byte
+        /// and the front of an [`super::config::ItemKey`]. A range has the items from one bound on and below the next.
+        bounds: &'a [u8],
+    },
+}
+
+/// A patch that makes an image out of a stored one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Patch {
+    /// The number of the stored configuration.
+    pub base: u32,
+    /// The length of the patch in bytes.
+    pub length: u32,
 }
 
 /// A reply with the request it belongs to.
@@ -267,6 +289,13 @@ pub enum Answer<'a> {
     Reverted {
         /// Which interface.
         interface: Name,
+    },
+    /// The answer to [`Ask::Ranges`].
+    Ranges {
+        /// The number of the stored configuration.
+        number: u32,
+        /// One [`super::patch::range`] before, between and behind the bounds.
+        ranges: &'a [u8],
     },
     /// An answer that this version does not know.
     #[serde(skip)]

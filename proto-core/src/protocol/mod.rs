@@ -12,6 +12,7 @@
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
+//! | [`patch`] | a configuration as its differences from a stored one |
 //! | [`sized`] | values with their length in front, so that readers can pass over what they do not know |
 //! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
@@ -35,6 +36,7 @@ mod failure;
 pub mod frame;
 pub mod message;
 mod numbers;
+pub mod patch;
 pub mod report;
 pub mod session;
 pub mod sized;

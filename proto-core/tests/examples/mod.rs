@@ -10,8 +10,8 @@ use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::message::{
-    Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Pending, Phase,
-    Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
+    Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Patch, Pending,
+    Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
 };
 use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
@@ -73,6 +73,10 @@ fn other_rule() -> Rule {
     }
 }
 
+/// Two ranges, the second one empty.
+const RANGES: [u8; 24] =
+    *b"\x90\x91\x92\x93\x94\x95\x96\x97\xe8\x03\0\0\x69\x21\x7a\x30\x79\x90\x80\x94\0\0\0\0";
+
 /// One request of each kind.
 pub fn requests() -> Examples<Request<'static>> {
     let asks = vec![
@@ -80,7 +84,14 @@ pub fn requests() -> Examples<Request<'static>> {
         ("status", Ask::Status),
         (
             "begin",
-            Ask::Begin { interface: name(), length: 1_000, digest: digest(), piece_size: 500 },
+            Ask::Begin {
+                interface: name(),
+                length: 1_000,
+                digest: digest(),
+                piece_size: 500,
+                patch: None,
+                data: &[],
+            },
         ),
         ("piece", Ask::Piece { stage: 4_660, index: 1, data: b"data" }),
         ("plan", Ask::Plan { stage: 4_660 }),
@@ -107,6 +118,18 @@ pub fn requests() -> Examples<Request<'static>> {
         ("drift", Ask::Drift { interface: name() }),
         ("repair", Ask::Repair { interface: name(), confirm_within: 0 }),
         ("rollback", Ask::Rollback { interface: name(), number: 5, confirm_within: 0 }),
+        ("ranges", Ask::Ranges { interface: name(), bounds: &[1, 4, 3, 4, 0x50, 0] }),
+        (
+            "begin-patch",
+            Ask::Begin {
+                interface: name(),
+                length: 1_000,
+                digest: digest(),
+                piece_size: 500,
+                patch: Some(Patch { base: 7, length: 9 }),
+                data: &[1, 2, 0xaa, 0xbb, 0, 10, 0xe6, 7, 1],
+            },
+        ),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
     (1..).zip(asks).map(number).collect()
@@ -193,6 +216,7 @@ pub fn replies() -> Examples<Reply<'static>> {
         ("owners", Answer::Owners(owners.into_iter().collect())),
         ("confirmed", Answer::Confirmed { interface: name(), number: 7 }),
         ("reverted", Answer::Reverted { interface: name() }),
+        ("ranges", Answer::Ranges { number: 7, ranges: &RANGES }),
     ];
     let number = |(id, (name, answer))| (name, Reply { client: CLIENT, id, answer });
     (1..).zip(answers).map(number).collect()

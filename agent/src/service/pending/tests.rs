@@ -81,6 +81,8 @@ impl Router {
             length: image.len() as u32,
             digest: digest(image),
             piece_size: 100,
+            patch: None,
+            data: &[],
         };
         agent.kept.clear();
         let stage = match self.ask(agent, 7, FIRST, begin) {

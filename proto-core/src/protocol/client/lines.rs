@@ -134,9 +134,13 @@ impl Router {
     fn answer(&mut self, packet: &[u8]) -> Vec<u8> {
         let (_, request) = envelope::read::<Request<'_>>(packet, |_| true).unwrap();
         let answer = match request.ask {
-            Ask::Begin { length, piece_size, .. } => {
+            Ask::Begin { length, piece_size, data, .. } => {
                 self.file.resize(length as usize, 0);
                 self.piece_size = piece_size.into();
+                if !data.is_empty() {
+                    self.file.copy_from_slice(data);
+                    self.arrived.base = window::pieces(length, piece_size);
+                }
                 Answer::Received { stage: 1, arrived: self.arrived }
             }
             Ask::Piece { index, data, .. } => {

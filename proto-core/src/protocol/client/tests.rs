@@ -19,12 +19,16 @@ impl Router {
     fn answer<'a>(&mut self, request: &Request<'a>) -> Reply<'static> {
         let gone = Answer::Failed(Failure::new(Code::Gone, "gone"));
         let answer = match &request.ask {
-            Ask::Begin { length, piece_size, .. } => {
+            Ask::Begin { length, piece_size, data, .. } => {
                 if self.image.is_empty() {
                     self.image = vec![0; *length as usize];
                     self.arrived = Arrived::default();
                     self.piece_size = *piece_size;
                     self.stage += 1;
+                    if !data.is_empty() {
+                        self.image.copy_from_slice(data);
+                        self.arrived.base = window::pieces(*length, *piece_size);
+                    }
                 }
                 Answer::Received { stage: self.stage, arrived: self.arrived }
             }

@@ -11,7 +11,7 @@
 mod read;
 mod write;
 
-pub use read::{Input, Misread, head, record, request};
+pub use read::{Input, Misread, StepHead, head, record, request, step};
 pub use write::{ItemChange, Output, Put, write, write_record};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use heapless::String;
 use crate::ip::{Endpoint, IpNet};
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::config::{Host, Interface, Peer, PrivateKey, Record, Route, Rule};
-use crate::protocol::message::{Ask, ClientId, Name, OwnerName, Request, Role};
+use crate::protocol::message::{Ask, ClientId, Name, OwnerName, Patch, Request, Role};
 
 /// Why bytes cannot be read as what they should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -265,6 +265,10 @@ impl<'b> Input<'b> {
                 length: self.at("length").u32(),
                 digest: self.at("digest").array(),
                 piece_size: self.at("piece_size").u16(),
+                patch: self
+                    .at("patch")
+                    .option(|input| Patch { base: input.u32(), length: input.u32() }),
+                data: self.at("data").bytes(),
             },
             3 => Ask::Piece {
                 stage: self.stage(),
@@ -300,6 +304,7 @@ impl<'b> Input<'b> {
                 number: self.at("number").u32(),
                 confirm_within: self.confirm_within(),
             },
+            21 => Ask::Ranges { interface: self.name(), bounds: self.at("bounds").bytes() },
             other => {
                 self.note(Misread::Unknown(other));
                 Ask::Status
@@ -330,6 +335,29 @@ pub fn request(bytes: &[u8]) -> Result<Request<'_>, Misread> {
     } else {
         Err(Misread::Trailing)
     }
+}
+
+/// The front of a step of a patch ([`crate::protocol::patch::Step`]), without the bytes that it puts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StepHead {
+    /// Bytes of the stored image from a place on, and how many.
+    Copy(u32, u32),
+    /// So many bytes behind this.
+    Put(u32),
+}
+
+/// Reads the front of a step: it, and how many bytes it has.
+///
+/// # Errors
+/// What cannot be read.
+pub fn step(bytes: &[u8]) -> Result<(StepHead, usize), Misread> {
+    let mut input = Input::new(bytes);
+    let head = match input.at("patch").u32() {
+        0 => StepHead::Copy(input.u32(), input.u32()),
+        1 => StepHead::Put(input.u32()),
+        other => return Err(Misread::Unknown(other)),
+    };
+    Ok((head, bytes.len().saturating_sub(input.end()?.len())))
 }
 
 /// Reads the record at the front of `bytes`, with its length: it, and what is behind it. All of it has to be

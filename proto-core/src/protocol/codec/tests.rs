@@ -243,6 +243,7 @@ fn every_answer_has_the_bytes_of_postcard() {
         Answer::Working { phase: Phase::Verifying, done: 64, total: 10_000 },
         Answer::Owned { owners: 16 },
         Answer::Confirmed { interface: "wg0".parse().unwrap(), number: u32::MAX },
+        Answer::Ranges { number: 300, ranges: &[7; 24] },
         Answer::Reverted { interface: "wg0".parse().unwrap() },
         Answer::Owners(heapless::Vec::new()),
         Answer::Owners(core::array::from_fn::<_, MAX_OWNERS, _>(owner).into_iter().collect()),
@@ -284,6 +285,24 @@ fn every_answer_has_the_bytes_of_postcard() {
         written(&Answer::Working { phase, done: 0, total: 0 });
         let one = Owner { role: Role::from_number(number), ..owner(1) };
         written(&Answer::Owners([one].into_iter().collect()));
+    }
+}
+
+#[test]
+fn the_front_of_a_step_is_that_of_postcard() {
+    use crate::protocol::patch::Step;
+    for step in [Step::Copy { from: 300, length: 70_000 }, Step::Put(&[7; 200]), Step::Put(&[])] {
+        let bytes = bytes_of(&step);
+        let (head, length) = super::step(&bytes).unwrap();
+        match (step, head) {
+            (Step::Copy { from, length: copied }, StepHead::Copy(at, count)) => {
+                assert_eq!((from, copied, length), (at, count, bytes.len()));
+            }
+            (Step::Put(data), StepHead::Put(count)) => {
+                assert_eq!((data, data.len()), (&bytes[length..], count as usize));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -403,7 +422,23 @@ fn samples() -> Vec<Vec<u8>> {
     let asks = [
         Ask::Hello { min: 0, max: 200, features: 300 },
         Ask::Status,
-        Ask::Begin { interface: name, length: 300, digest: [8; 32], piece_size: 1152 },
+        Ask::Begin {
+            interface: name,
+            length: 300,
+            digest: [8; 32],
+            piece_size: 1152,
+            patch: None,
+            data: &[],
+        },
+        Ask::Begin {
+            interface: name,
+            length: 300,
+            digest: [8; 32],
+            piece_size: 1152,
+            patch: Some(Patch { base: 3, length: 200 }),
+            data: &[1; 200],
+        },
+        Ask::Ranges { interface: name, bounds: &[2, 4, 7, 1, 4] },
         Ask::Piece { stage: 1, index: 128, data: &[1, 2, 3] },
         Ask::Plan { stage: 2 },
         Ask::Commit { stage: u32::MAX, confirm_within: 3600 },

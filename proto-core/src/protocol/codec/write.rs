@@ -393,6 +393,11 @@ impl Put for Answer<'_> {
                 to.byte(13);
                 to.text(interface);
             }
+            Self::Ranges { number, ranges } => {
+                to.byte(14);
+                to.u32(*number);
+                to.bytes(ranges);
+            }
             // Nobody sends it.
             Self::Unknown => {}
         }
