@@ -52,10 +52,40 @@ impl Machine for Asking<'_> {
     }
 }
 
-/// The answer without what it borrows. Only `Data` borrows, which no single request asks for.
+/// A request for ranges, and the number of the stored configuration and its ranges once they are here.
+pub(super) struct Ranging<'a> {
+    pub(super) call: Call,
+    pub(super) ask: Ask<'a>,
+    pub(super) ranges: Option<(u32, Vec<u8>)>,
+}
+
+impl Machine for Ranging<'_> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+        Ok(self.call.poll(caller, now, &self.ask, buf)?)
+    }
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        _: &mut Ui,
+    ) -> Result<(), Ended> {
+        match self.call.receive(caller, now, reply)? {
+            Progress::Answered(Answer::Ranges { number, ranges }) => {
+                self.ranges = Some((number, ranges.to_vec()));
+            }
+            Progress::Answered(_) => return Err(ClientError::Unexpected.into()),
+            Progress::Foreign | Progress::Working { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// The answer without what it borrows. Only `Data` and `Ranges` borrow, which have machines of their own.
 fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
     Some(match answer {
-        Answer::Data { .. } | Answer::Unknown => return None,
+        Answer::Data { .. } | Answer::Ranges { .. } | Answer::Unknown => return None,
         Answer::Hello(hello) => Answer::Hello(hello),
         Answer::Status(status) => Answer::Status(status),
         Answer::Received { stage, arrived } => Answer::Received { stage, arrived },

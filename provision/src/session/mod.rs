@@ -6,6 +6,7 @@
 
 mod machine;
 mod owners;
+mod patch;
 mod push;
 mod read;
 mod stored;
@@ -396,6 +397,11 @@ impl SessionError {
     /// Whether the router was there to the end.
     const fn is_heard(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Nonsense(_))
+    }
+
+    /// Whether what the router made of what it was sent is not what was announced.
+    fn is_digest(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.code == Code::Digest)
     }
 
     /// Whether the router has lost what this conversation was about, so that it has to start anew.

@@ -1,10 +1,12 @@
 //! Pushing an image, and asking what a push would change.
 
-use proto_core::protocol::MAX_PACKET;
 use proto_core::protocol::client::{Call, Step, Upload};
-use proto_core::protocol::message::{Answer, Applied, Ask, Name, Summary};
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Name, Summary};
 use proto_core::protocol::report::Change;
+use proto_core::protocol::{MAX_PACKET, digest, window};
 
+use super::machine::Ranging;
+use super::patch::Items;
 use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
 use crate::transport::Transport as _;
@@ -68,10 +70,14 @@ impl Session<'_> {
         image: &Image,
         mut work: impl FnMut(&mut Self, u32) -> Result<T, SessionError>,
     ) -> Result<T, SessionError> {
-        for _ in 0..MAX_RESTARTS {
-            let stage = self.upload(image)?;
+        for attempt in 0..MAX_RESTARTS {
+            let stage = self.upload(image, attempt == 0)?;
             match work(self, stage) {
                 Err(error) if error.is_gone() => self.ui.detail("the router forgot: starting anew"),
+                // Two ranges with one short digest are rare, but not impossible.
+                Err(error) if error.is_digest() && attempt == 0 => {
+                    self.ui.detail("the differences did not fit: sending all of it");
+                }
                 Err(error) => {
                     // Or else the next one who comes, with this file put right, finds it busy.
                     if error.is_heard() {
@@ -85,8 +91,26 @@ impl Session<'_> {
         Err(SessionError::Restarts)
     }
 
-    fn upload(&mut self, image: &Image) -> Result<u32, SessionError> {
+    /// Brings an image onto the router: by its digest if the router has it, as its differences from the stored one
+    /// if there are few and this is the `first` try, or else whole.
+    fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        if first && image.bytes.len() > 2 * usize::from(piece_size) {
+            let (stage, complete) = self.announce(image)?;
+            if complete {
+                return Ok(stage);
+            }
+            match self.upload_patch(image) {
+                Ok(Some(stage)) => return Ok(stage),
+                Ok(None) => {}
+                Err(error) => {
+                    if error.is_interrupt() {
+                        self.abandon(stage);
+                    }
+                    return Err(error);
+                }
+            }
+        }
         let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
             .map_err(|error| self.ended(error))?;
         if let Err(error) = self.drive(&mut upload) {
@@ -111,6 +135,86 @@ impl Session<'_> {
         {
             // Otherwise the stage goes when its time is over.
             let _ = self.transport.send(buf.get(..len).unwrap_or_default());
+        }
+    }
+
+    /// Announces an image. The stage, and whether the router has all of it.
+    fn announce(&mut self, image: &Image) -> Result<(u32, bool), SessionError> {
+        let piece_size = self.piece_size();
+        let length = u32::try_from(image.bytes.len())
+            .map_err(|_| SessionError::Nonsense("the image is over 4 GiB"))?;
+        let ask = Ask::Begin {
+            interface: image.interface,
+            length,
+            digest: digest(&image.bytes),
+            piece_size,
+            patch: None,
+            data: &[],
+        };
+        match self.call(ask)? {
+            Answer::Received { stage, arrived } => {
+                let complete = arrived.base >= window::pieces(length, piece_size);
+                if complete {
+                    self.ui.detail("the router has this configuration already");
+                }
+                Ok((stage, complete))
+            }
+            _ => Err(SessionError::Nonsense("it named no stage")),
+        }
+    }
+
+    /// Sends an image as its differences from the stored one. The stage, or `None` if the image has to be sent.
+    fn upload_patch(&mut self, image: &Image) -> Result<Option<u32>, SessionError> {
+        let Some(items) = Items::new(&image.bytes) else { return Ok(None) };
+        let mut bounds = items.first_bounds();
+        let Some((base, ranges)) = self.ranges(image, &items.encode(&bounds))? else {
+            return Ok(None);
+        };
+        let Some(mut compared) = items.compare(&bounds, &ranges) else { return Ok(None) };
+        if let Some(second) = items.second_bounds(&compared) {
+            bounds = second;
+            match self.ranges(image, &items.encode(&bounds))? {
+                Some((number, ranges)) if number == base => {
+                    let Some(second) = items.compare(&bounds, &ranges) else { return Ok(None) };
+                    compared = second;
+                }
+                // Another client stored something in between.
+                _ => return Ok(None),
+            }
+        }
+        let patch = items.patch(&compared);
+        if patch.len() > image.bytes.len() / 2 {
+            return Ok(None);
+        }
+        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let whole = (&*image.bytes, base);
+        let mut upload = Upload::patch(now, image.interface, whole, &patch, piece_size, in_flight)
+            .map_err(|error| self.ended(error))?;
+        self.drive(&mut upload)?;
+        let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
+        self.ui.detail(&format!(
+            "{} bytes of differences from number {base} are on the router as stage {stage}",
+            patch.len()
+        ));
+        Ok(Some(stage))
+    }
+
+    /// The number of the stored configuration and its ranges; `None` if nothing is stored or the router is too old.
+    fn ranges(
+        &mut self,
+        image: &Image,
+        bounds: &[u8],
+    ) -> Result<Option<(u32, Vec<u8>)>, SessionError> {
+        let ask = Ask::Ranges { interface: image.interface, bounds };
+        let mut ranging = Ranging { call: Call::new(self.now()), ask, ranges: None };
+        match self.drive(&mut ranging) {
+            Ok(()) => Ok(ranging.ranges),
+            Err(SessionError::Failed(failure))
+                if matches!(failure.code, Code::NotStored | Code::Unsupported | Code::Damaged) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

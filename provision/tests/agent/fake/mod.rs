@@ -17,7 +17,7 @@ use proto_core::protocol::message::{
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
-use proto_core::protocol::window::Arrived;
+use proto_core::protocol::window::{self, Arrived};
 use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
 
 pub(crate) use door::{Belongs, OPERATOR, ROUTER, public};
@@ -234,7 +234,8 @@ impl Router {
             Ask::Begin { .. } if self.busy().is_some() => {
                 vec![Answer::Failed(self.busy().unwrap())]
             }
-            Ask::Begin { interface, length, digest, piece_size } => {
+            Ask::Begin { interface, length, digest, piece_size, patch, data } => {
+                assert_eq!(*patch, None, "nothing that a patch could be of");
                 assert_eq!(*interface, "wg0");
                 assert!((1..=self.max_data).contains(piece_size));
                 let same = |stage: &&Stage| stage.digest == *digest && stage.length == *length;
@@ -251,7 +252,11 @@ impl Router {
                         bytes: vec![0; *length as usize],
                     });
                 }
-                let stage = self.stage.as_ref().unwrap();
+                let stage = self.stage.as_mut().unwrap();
+                if !data.is_empty() {
+                    stage.bytes.copy_from_slice(data);
+                    stage.arrived.base = window::pieces(stage.length, stage.piece_size);
+                }
                 vec![Answer::Received { stage: stage.number, arrived: stage.arrived }]
             }
             Ask::Piece { .. } if self.manners.swallows_pieces => Vec::new(),
@@ -273,6 +278,8 @@ impl Router {
                 Some(wanted) => self.commit(session, wanted, *confirm_within),
                 None => gone(),
             },
+            // A router of before there were patches.
+            Ask::Ranges { .. } => vec![Answer::Failed(Failure::new(Code::Unsupported, ""))],
             Ask::Abort { .. } => {
                 self.stage = None;
                 self.seen.lock().unwrap().aborted = true;
