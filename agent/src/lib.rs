@@ -35,6 +35,7 @@
 //! | [`commit`] | the order of all this, and going back |
 //! | [`start`] | what is done before anybody asks |
 //! | [`trouble`] | what is wrong, by interface |
+//! | [`guard`] | what a start that ended the agent three times is not given again |
 //! | [`hosts`] | endpoints that are looked up by name |
 //! | [`report`] | the running state and a plan's changes as files to read |
 //! | [`service`] | requests in, replies out, each done once |
@@ -65,6 +66,7 @@ pub mod door;
 pub mod families;
 pub mod fault;
 pub mod filter;
+pub mod guard;
 pub mod hosts;
 pub mod identity;
 pub mod image;

@@ -1,0 +1,395 @@
+//! What stops a boot loop: a stored configuration that ended the agent, or the machine, three times while it was
+//! applied at a start is not applied a fourth time. The router then answers its owners, and `status` says why.
+//!
+//! A start is open from before the stored configurations are applied until it is settled: 10 s after all were
+//! applied, or when an owner was answered after that. It is noted in a file under `--keep`, which outlives the
+//! machine: one write when the start begins and one when it is settled. From the second open start on, the
+//! interface that is next is written down too, so that the others run.
+//!
+//! A hold ends when an owner pushes, rolls back, repairs or removes the interface. Power cuts look like a
+//! configuration that takes the machine down. So that three of them do not cost a router its tunnels, what is held
+//! after the machine went down is tried once more when the agent has run for ten minutes.
+
+use core::fmt;
+
+use proto_core::protocol::message::{Name, cut};
+
+use crate::keep::{Kind, file_len, payload, put, put_text, take, text};
+use crate::system::Folder;
+
+const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };
+const STARTS_FILE: usize = file_len(16 + 3 + 2 * (16 + 4));
+
+/// Number of open starts in a row after which a configuration is held.
+const LIMIT: u8 = 3;
+/// Milliseconds from the last stored configuration to a settled start.
+const SETTLED: u64 = 10_000;
+/// Milliseconds after which a configuration is tried again that is held though only the power may have failed.
+const AGAIN: u64 = 600_000;
+
+/// A stored configuration: interface and number. The empty name is none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Stored(Name, u32);
+
+impl Stored {
+    fn is(&self, interface: &str, number: u32) -> bool {
+        self.0 == interface && self.1 == number
+    }
+}
+
+/// What is not applied.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// Every stored configuration: no single one was under way.
+    All,
+    One(Stored),
+}
+
+/// The file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Record {
+    /// The boot of the machine in which the last start began.
+    boot: [u8; 16],
+    /// Whether that start is not settled.
+    open: bool,
+    /// Number of open starts in a row before it.
+    ended: u8,
+    /// Whether the machine went down in one of them.
+    machine: bool,
+    held: Held,
+    /// What was applied last, if that is known.
+    last: Stored,
+}
+
+impl Record {
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let mut rest = payload;
+        let boot = *take(&mut rest)?;
+        let [flags, ended, held] = *take(&mut rest)?;
+        let mut stored = || {
+            let name = cut(text(&mut rest, 15)?);
+            Some(Stored(name, u32::from_le_bytes(*take(&mut rest)?)))
+        };
+        let (one, last) = (stored()?, stored()?);
+        let held = match held {
+            0 => Held::Nothing,
+            1 => Held::All,
+            _ => Held::One(one),
+        };
+        Some(Self { boot, open: flags & 1 != 0, ended, machine: flags & 2 != 0, held, last })
+    }
+
+    fn write(&self, folder: &mut dyn Folder) {
+        let mut buf = [0; STARTS_FILE];
+        let to = payload(&mut buf);
+        let (held, one) = match &self.held {
+            Held::Nothing => (0, &Stored::default()),
+            Held::All => (1, &Stored::default()),
+            Held::One(one) => (2, one),
+        };
+        let flags = u8::from(self.open) | u8::from(self.machine) << 1;
+        let mut at = 0;
+        put(to, &mut at, &self.boot);
+        put(to, &mut at, &[flags, self.ended, held]);
+        for Stored(name, number) in [one, &self.last] {
+            put_text(to, &mut at, name, 15);
+            put(to, &mut at, &number.to_le_bytes());
+        }
+        // Without it this start is not counted: a disk that is full does not keep tunnels down.
+        let _ = STARTS.replace(folder, &mut buf, at);
+    }
+}
+
+/// Counts the starts.
+pub struct Guard<'f> {
+    folder: &'f mut dyn Folder,
+    record: Record,
+    started: u64,
+    /// When this start is settled, if every configuration was applied.
+    settled: Option<u64>,
+    /// Whether it is settled. What is applied again later belongs to no start.
+    over: bool,
+}
+
+impl fmt::Debug for Guard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record.fmt(f)
+    }
+}
+
+impl<'f> Guard<'f> {
+    /// Reads what became of the starts before this one. `boot` is that of the machine.
+    #[inline(never)]
+    pub fn load(folder: &'f mut dyn Folder, boot: [u8; 16], now: u64) -> Self {
+        let mut buf = [0; STARTS_FILE];
+        // A count that is damaged begins again.
+        let read = STARTS.read(folder, &mut buf).ok().flatten();
+        let mut record = read.and_then(Record::parse).unwrap_or_default();
+        if core::mem::take(&mut record.open) {
+            record.ended = record.ended.saturating_add(1);
+            record.machine |= record.boot != boot;
+            if record.ended >= LIMIT {
+                let Stored(name, _) = &record.last;
+                record.held = match &record.held {
+                    Held::Nothing if !name.is_empty() => Held::One(record.last.clone()),
+                    Held::One(held) if record.last == *held => Held::One(held.clone()),
+                    _ => Held::All,
+                };
+            }
+        }
+        record.boot = boot;
+        record.last = Stored::default();
+        Self { folder, record, started: now, settled: None, over: false }
+    }
+
+    /// Number of starts before this one that did not get through the stored configurations.
+    #[must_use]
+    pub const fn ended(&self) -> u8 {
+        self.record.ended
+    }
+
+    fn holds(&self, interface: &str, number: u32) -> bool {
+        match &self.record.held {
+            Held::Nothing => false,
+            Held::All => true,
+            Held::One(held) => held.is(interface, number),
+        }
+    }
+
+    /// Whether a stored configuration may be applied now: then that is written down where it matters.
+    #[inline(never)]
+    pub fn may_apply(&mut self, interface: &str, number: u32) -> bool {
+        if self.holds(interface, number) {
+            return false;
+        }
+        if self.over {
+            return true;
+        }
+        let Record { open, ended, last, .. } = &mut self.record;
+        let began = !core::mem::replace(open, true);
+        let watched = *ended > 0 && !last.is(interface, number);
+        if watched {
+            *last = Stored(cut(interface), number);
+        }
+        if began || watched {
+            self.settled = None;
+            self.record.write(self.folder);
+        }
+        true
+    }
+
+    /// Every stored configuration was applied, or is held, or was refused.
+    pub fn applied(&mut self, now: u64) {
+        if self.record.open && self.settled.is_none() {
+            self.settled = Some(now.saturating_add(SETTLED));
+        }
+    }
+
+    /// An owner was answered.
+    pub fn answered(&mut self) {
+        if self.settled.is_some() {
+            self.settle();
+        }
+    }
+
+    /// This start did no harm.
+    #[inline(never)]
+    pub fn settle(&mut self) {
+        (self.settled, self.over) = (None, true);
+        if core::mem::take(&mut self.record.open) {
+            if self.record.held == Held::Nothing {
+                (self.record.ended, self.record.machine) = (0, false);
+            }
+            self.record.last = Stored::default();
+            self.record.write(self.folder);
+        }
+    }
+
+    /// An owner has changed or repaired an interface.
+    #[inline(never)]
+    pub fn release(&mut self, interface: &str) {
+        let released = match &self.record.held {
+            Held::Nothing => false,
+            Held::All => true,
+            Held::One(Stored(held, _)) => held == interface,
+        };
+        if released {
+            let boot = self.record.boot;
+            self.record = Record { boot, ..Record::default() };
+            self.settled = None;
+            self.record.write(self.folder);
+        }
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let again = self.record.held != Held::Nothing && self.record.machine;
+        let again = again.then_some(self.started.saturating_add(AGAIN));
+        self.settled.or(again)
+    }
+
+    /// Does what is due. Returns `true` when the stored configurations are to be applied again.
+    pub fn tick(&mut self, now: u64) -> bool {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        if self.settled.is_some() {
+            self.settle();
+            return false;
+        }
+        // If that ends the machine, the next start holds it at once: the count stays.
+        (self.record.held, self.record.machine) = (Held::Nothing, false);
+        self.over = false;
+        true
+    }
+}
+
+/// What is held, in words, or nothing.
+impl fmt::Display for Guard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.record.held {
+            Held::Nothing => return Ok(()),
+            Held::All => "no stored configuration",
+            Held::One(Stored(name, _)) => name,
+        };
+        let not =
+            if matches!(self.record.held, Held::All) { "is applied" } else { "is not applied" };
+        let ended = self.record.ended;
+        write!(f, "{name} {not}: {ended} starts in a row ended while it was; push or repair it")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Drawer;
+
+    /// A start that applies what it may, and ends without a word.
+    fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<String> {
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [boot; 16], 0);
+        let may = stored.iter().filter(|(name, number)| guard.may_apply(name, *number));
+        may.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// A start that ends while `at` is applied.
+    fn end_at(drawer: &Drawer, at: &str, stored: &[(&str, u32)]) {
+        let upto = stored.iter().position(|(name, _)| *name == at).unwrap();
+        start(drawer, 1, &stored[..=upto]);
+    }
+
+    #[test]
+    fn what_ended_the_agent_three_times_is_not_applied_a_fourth() {
+        let drawer = Drawer::default();
+        let stored = [("wg0", 4)];
+        for _ in 0..3 {
+            assert_eq!(start(&drawer, 1, &stored), ["wg0"]);
+        }
+        for _ in 0..5 {
+            assert!(start(&drawer, 1, &stored).is_empty());
+        }
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [1; 16], 0);
+        assert!(guard.to_string().starts_with("wg0 is not applied: 3 starts in a row ended"));
+        // Nothing is due: what an agent alone died of is not tried again by itself.
+        guard.applied(0);
+        assert_eq!(guard.deadline(), None);
+        // An owner pushes another one.
+        guard.release("wg1");
+        assert!(!guard.may_apply("wg0", 4));
+        guard.release("wg0");
+        assert!(guard.may_apply("wg0", 5));
+        assert_eq!(guard.to_string(), "");
+    }
+
+    #[test]
+    fn only_the_interface_that_was_under_way_is_held() {
+        let drawer = Drawer::default();
+        let stored = [("wg0", 1), ("wg1", 2), ("wg2", 3)];
+        for _ in 0..3 {
+            end_at(&drawer, "wg1", &stored);
+        }
+        assert_eq!(start(&drawer, 1, &stored), ["wg0", "wg2"]);
+        // If that was not the reason, nothing is applied any more.
+        assert!(start(&drawer, 1, &stored).is_empty());
+    }
+
+    #[test]
+    fn a_start_that_is_settled_counts_for_nothing() {
+        for settle in [
+            (|guard: &mut Guard<'_>| assert!(!guard.tick(SETTLED))) as fn(&mut Guard<'_>),
+            |guard| guard.answered(),
+            |guard| guard.settle(),
+        ] {
+            let drawer = Drawer::default();
+            for _ in 0..10 {
+                start(&drawer, 1, &[("wg0", 1)]);
+                start(&drawer, 2, &[("wg0", 1)]);
+                let mut folder = drawer.clone();
+                let mut guard = Guard::load(&mut folder, [1; 16], 0);
+                assert!(guard.may_apply("wg0", 1));
+                guard.answered();
+                guard.applied(0);
+                settle(&mut guard);
+            }
+            assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
+        }
+    }
+
+    #[test]
+    fn power_cuts_do_not_cost_a_router_its_tunnels() {
+        let drawer = Drawer::default();
+        for boot in 0..4 {
+            start(&drawer, boot, &[("wg0", 1)]);
+        }
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [9; 16], 5);
+        assert!(!guard.may_apply("wg0", 1));
+        guard.applied(5);
+        assert!(!guard.tick(AGAIN - 1));
+        assert!(guard.tick(AGAIN + 5));
+        assert!(guard.may_apply("wg0", 1));
+        drop(guard);
+        // It was the configuration after all.
+        assert!(start(&drawer, 10, &[("wg0", 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_start_writes_twice_to_the_flash() {
+        let drawer = Drawer::default();
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [1; 16], 0);
+        for n in 0..20 {
+            assert!(guard.may_apply(&format!("wg{n}"), 1));
+        }
+        guard.applied(0);
+        guard.tick(SETTLED);
+        guard.tick(2 * SETTLED);
+        // One that is refused is applied again every minute.
+        for n in 0..20 {
+            assert!(guard.may_apply(&format!("wg{n}"), 1));
+        }
+        drop(guard);
+        assert_eq!(drawer.changes.get(), 2);
+        // Where nothing is stored, none.
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [2; 16], 0);
+        guard.applied(0);
+        guard.settle();
+        drop(guard);
+        assert_eq!(drawer.changes.get(), 2);
+    }
+
+    #[test]
+    fn a_count_that_is_damaged_keeps_nothing_down() {
+        let drawer = Drawer::default();
+        for _ in 0..3 {
+            start(&drawer, 1, &[("wg0", 1)]);
+        }
+        drawer.put(STARTS.name, b"PWST");
+        assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
+    }
+}
