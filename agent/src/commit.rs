@@ -26,6 +26,7 @@ use proto_core::protocol::report::Act;
 use crate::apply::{ROUNDS, apply};
 use crate::claims::{TakeClaim, each_in_force};
 use crate::fault::{Fault, Slot};
+use crate::guard::Guard;
 use crate::image::{Checked, Span, check, check_allowed_ips};
 use crate::index::{Extras, Index};
 use crate::kernel::{Kernel, SET};
@@ -38,6 +39,9 @@ use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use crate::trouble::Trouble;
 use crate::walk::wireguard_link;
 use crate::{clash, remove, report};
+
+/// Bytes that are written between two signs of life.
+const SIGN_OF_LIFE: u32 = 64 * 1024;
 
 /// Gives signs of life: a phase, how much of it is done, and of how much.
 pub type Working<'w> = dyn FnMut(Phase, u32, u32) + 'w;
@@ -106,6 +110,8 @@ pub struct Committer<'b, N, D: Disk, M> {
     sum_key: [u8; 16],
     /// What is wrong with what is stored or runs.
     pub trouble: Trouble,
+    /// What counts the starts, if they are counted.
+    pub guard: Option<Guard>,
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
@@ -125,8 +131,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             sum_key = machine.boot_id();
         }
         let (store, snapshots) = (Store::new(slot, keep), Store::new(slot, state));
-        let (trouble, open) = (Trouble::new(), None);
-        Self { slot, kernel, files, machine, set, store, snapshots, open, sum_key, trouble }
+        let (trouble, open, guard) = (Trouble::new(), None, None);
+        Self { slot, kernel, files, machine, set, store, snapshots, open, sum_key, trouble, guard }
     }
 
     /// What an image would change, and the file of the changes.
@@ -173,7 +179,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let Target { checked, plan, .. } = &mut target;
         let generated = checked.interface.private_key == PrivateKey::Generate;
         settle_key(slot, &mut checked.interface, plan, &self.machine)?;
-        let (same, mut head) = self.next(image, span.end, checked, change)?;
+        let (same, mut head) = self.next(image, span.end, checked, change, working)?;
         head.generated |= generated;
         let quiet = plan.summary.is_quiet();
         let number = if same { head.number.saturating_sub(1) } else { head.number };
@@ -185,7 +191,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         if !same {
             self.store.prepare(&mut head, &mut |file, from| {
                 let mut writer = RecordWriter::new(slot, Some(file), from)?;
-                write_image(&mut writer, checked, image, span.end)?;
+                write_image(&mut writer, checked, image, span.end, working)?;
                 writer.finish()
             })?;
         }
@@ -278,6 +284,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// have used an older configuration than the newest.
     fn is_well(&mut self, interface: &str, change: &Change) {
         if change.act.is_some() {
+            self.release(interface);
             self.trouble.take(interface);
         }
     }
@@ -387,6 +394,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         end: u32,
         checked: &Checked,
         change: &Change,
+        working: &mut Working<'_>,
     ) -> Result<(bool, Head), Fault> {
         let interface = &checked.interface.name;
         let head = self.head(interface, change)?;
@@ -394,7 +402,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             return Ok((true, head));
         }
         let mut writer = RecordWriter::<D::File>::new(self.slot, None, 0)?;
-        write_image(&mut writer, checked, image, end)?;
+        write_image(&mut writer, checked, image, end, working)?;
         let written = writer.finish()?;
         let newest = self.newest_whole(interface)?;
         let same = newest.is_some_and(|(stored, _)| {
@@ -603,9 +611,18 @@ fn write_image<F: File, G: File>(
     checked: &Checked,
     image: &mut G,
     end: u32,
+    working: &mut Working<'_>,
 ) -> Result<(), Fault> {
     writer.record(&Record::Interface(checked.interface.clone()))?;
-    writer.copy(image, checked.rest, end)
+    let mut at = checked.rest;
+    while at < end {
+        let next = at.saturating_add(SIGN_OF_LIFE).min(end);
+        writer.copy(image, at, next)?;
+        at = next;
+        // Flash may take seconds for so much.
+        working(Phase::Checking, at, end);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

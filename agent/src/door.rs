@@ -32,6 +32,7 @@ use crate::owners::{Ownership, Standing};
 use crate::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::sieve::Sieve;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use crate::trouble::Trouble;
 
 /// How many sessions there are at most, more than there can be owners, and how many that have not proved
 /// themselves.
@@ -264,8 +265,18 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
 
     /// Does what there is to do before anybody comes.
     pub fn start(&mut self) {
-        self.service.start();
+        self.service.begin_to_work();
         wipe_stack();
+    }
+
+    /// As [`Service::end`].
+    pub fn end(&mut self) {
+        self.service.end();
+    }
+
+    /// As [`Service::trouble`].
+    pub const fn trouble(&mut self) -> &mut Trouble {
+        self.service.trouble()
     }
 
     /// As [`Service::next_host`].

@@ -14,8 +14,8 @@ use core::fmt;
 
 use proto_core::protocol::message::{Name, cut};
 
-use crate::keep::{Kind, file_len, payload, put, put_text, take, text};
-use crate::system::Folder;
+use crate::keep::{Kind, file_len, payload, put, put_text, replace, take, text};
+use crate::system::{Disk, File};
 
 const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };
 const STARTS_FILE: usize = file_len(16 + 3 + 2 * (16 + 4));
@@ -81,7 +81,13 @@ impl Record {
         Some(Self { boot, open: flags & 1 != 0, ended, machine: flags & 2 != 0, held, last })
     }
 
-    fn write(&self, folder: &mut dyn Folder) {
+    fn read<D: Disk>(disk: &mut D) -> Option<Self> {
+        let mut buf = [0; STARTS_FILE];
+        let len = disk.open(STARTS.name).and_then(|mut file| file.read_at(0, &mut buf)).ok()?;
+        Self::parse(STARTS.parse(buf.get(..len)?).ok()?)
+    }
+
+    fn write<D: Disk>(&self, disk: &mut D) {
         let mut buf = [0; STARTS_FILE];
         let to = payload(&mut buf);
         let (held, one) = match &self.held {
@@ -98,35 +104,29 @@ impl Record {
             put(to, &mut at, &number.to_le_bytes());
         }
         // Without it this start is not counted: a disk that is full does not keep tunnels down.
-        let _ = STARTS.replace(folder, &mut buf, at);
+        let _ = STARTS.seal(&mut buf, at).map(|file| replace(disk, STARTS.name, file));
     }
 }
 
 /// Counts the starts.
-pub struct Guard<'f> {
-    folder: &'f mut dyn Folder,
+#[derive(Debug)]
+pub struct Guard {
     record: Record,
     started: u64,
     /// When this start is settled, if every configuration was applied.
     settled: Option<u64>,
     /// Whether it is settled. What is applied again later belongs to no start.
     over: bool,
+    /// Whether the stored configurations are to be applied again now.
+    again: bool,
 }
 
-impl fmt::Debug for Guard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.record.fmt(f)
-    }
-}
-
-impl<'f> Guard<'f> {
+impl Guard {
     /// Reads what became of the starts before this one. `boot` is that of the machine.
     #[inline(never)]
-    pub fn load(folder: &'f mut dyn Folder, boot: [u8; 16], now: u64) -> Self {
-        let mut buf = [0; STARTS_FILE];
+    pub fn load<D: Disk>(disk: &mut D, boot: [u8; 16], now: u64) -> Self {
         // A count that is damaged begins again.
-        let read = STARTS.read(folder, &mut buf).ok().flatten();
-        let mut record = read.and_then(Record::parse).unwrap_or_default();
+        let mut record = Record::read(disk).unwrap_or_default();
         if core::mem::take(&mut record.open) {
             record.ended = record.ended.saturating_add(1);
             record.machine |= record.boot != boot;
@@ -141,7 +141,7 @@ impl<'f> Guard<'f> {
         }
         record.boot = boot;
         record.last = Stored::default();
-        Self { folder, record, started: now, settled: None, over: false }
+        Self { record, started: now, settled: None, over: false, again: false }
     }
 
     /// Number of starts before this one that did not get through the stored configurations.
@@ -160,7 +160,7 @@ impl<'f> Guard<'f> {
 
     /// Whether a stored configuration may be applied now: then that is written down where it matters.
     #[inline(never)]
-    pub fn may_apply(&mut self, interface: &str, number: u32) -> bool {
+    pub fn may_apply<D: Disk>(&mut self, disk: &mut D, interface: &str, number: u32) -> bool {
         if self.holds(interface, number) {
             return false;
         }
@@ -175,7 +175,7 @@ impl<'f> Guard<'f> {
         }
         if began || watched {
             self.settled = None;
-            self.record.write(self.folder);
+            self.record.write(disk);
         }
         true
     }
@@ -188,28 +188,28 @@ impl<'f> Guard<'f> {
     }
 
     /// An owner was answered.
-    pub fn answered(&mut self) {
+    pub fn answered<D: Disk>(&mut self, disk: &mut D) {
         if self.settled.is_some() {
-            self.settle();
+            self.settle(disk);
         }
     }
 
     /// This start did no harm.
     #[inline(never)]
-    pub fn settle(&mut self) {
+    pub fn settle<D: Disk>(&mut self, disk: &mut D) {
         (self.settled, self.over) = (None, true);
         if core::mem::take(&mut self.record.open) {
             if self.record.held == Held::Nothing {
                 (self.record.ended, self.record.machine) = (0, false);
             }
             self.record.last = Stored::default();
-            self.record.write(self.folder);
+            self.record.write(disk);
         }
     }
 
-    /// An owner has changed or repaired an interface.
+    /// An owner has changed or repaired an interface. Returns whether something was held because of it.
     #[inline(never)]
-    pub fn release(&mut self, interface: &str) {
+    pub fn release<D: Disk>(&mut self, disk: &mut D, interface: &str) -> bool {
         let released = match &self.record.held {
             Held::Nothing => false,
             Held::All => true,
@@ -218,26 +218,34 @@ impl<'f> Guard<'f> {
         if released {
             let boot = self.record.boot;
             self.record = Record { boot, ..Record::default() };
-            self.settled = None;
-            self.record.write(self.folder);
+            // What else was held is applied now, as at a start.
+            (self.settled, self.over, self.again) = (None, false, true);
+            self.record.write(disk);
         }
+        released
     }
 
     /// When something is due.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
+        if self.again {
+            return Some(0);
+        }
         let again = self.record.held != Held::Nothing && self.record.machine;
         let again = again.then_some(self.started.saturating_add(AGAIN));
         self.settled.or(again)
     }
 
     /// Does what is due. Returns `true` when the stored configurations are to be applied again.
-    pub fn tick(&mut self, now: u64) -> bool {
+    pub fn tick<D: Disk>(&mut self, disk: &mut D, now: u64) -> bool {
+        if core::mem::take(&mut self.again) {
+            return true;
+        }
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return false;
         }
         if self.settled.is_some() {
-            self.settle();
+            self.settle(disk);
             return false;
         }
         // If that ends the machine, the next start holds it at once: the count stays.
@@ -248,7 +256,7 @@ impl<'f> Guard<'f> {
 }
 
 /// What is held, in words, or nothing.
-impl fmt::Display for Guard<'_> {
+impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match &self.record.held {
             Held::Nothing => return Ok(()),
@@ -271,7 +279,8 @@ mod tests {
     fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<String> {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [boot; 16], 0);
-        let may = stored.iter().filter(|(name, number)| guard.may_apply(name, *number));
+        let may =
+            stored.iter().filter(|(name, number)| guard.may_apply(&mut folder, name, *number));
         may.map(|(name, _)| (*name).to_owned()).collect()
     }
 
@@ -298,10 +307,10 @@ mod tests {
         guard.applied(0);
         assert_eq!(guard.deadline(), None);
         // An owner pushes another one.
-        guard.release("wg1");
-        assert!(!guard.may_apply("wg0", 4));
-        guard.release("wg0");
-        assert!(guard.may_apply("wg0", 5));
+        assert!(!guard.release(&mut folder, "wg1"));
+        assert!(!guard.may_apply(&mut folder, "wg0", 4));
+        assert!(guard.release(&mut folder, "wg0") && guard.tick(&mut folder, 0));
+        assert!(guard.may_apply(&mut folder, "wg0", 5));
         assert_eq!(guard.to_string(), "");
     }
 
@@ -320,9 +329,9 @@ mod tests {
     #[test]
     fn a_start_that_is_settled_counts_for_nothing() {
         for settle in [
-            (|guard: &mut Guard<'_>| assert!(!guard.tick(SETTLED))) as fn(&mut Guard<'_>),
-            |guard| guard.answered(),
-            |guard| guard.settle(),
+            (|guard, folder| assert!(!guard.tick(folder, SETTLED))) as fn(&mut Guard, &mut Drawer),
+            |guard, folder| guard.answered(folder),
+            |guard, folder| guard.settle(folder),
         ] {
             let drawer = Drawer::default();
             for _ in 0..10 {
@@ -330,10 +339,10 @@ mod tests {
                 start(&drawer, 2, &[("wg0", 1)]);
                 let mut folder = drawer.clone();
                 let mut guard = Guard::load(&mut folder, [1; 16], 0);
-                assert!(guard.may_apply("wg0", 1));
-                guard.answered();
+                assert!(guard.may_apply(&mut folder, "wg0", 1));
+                guard.answered(&mut folder);
                 guard.applied(0);
-                settle(&mut guard);
+                settle(&mut guard, &mut folder);
             }
             assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
         }
@@ -347,12 +356,11 @@ mod tests {
         }
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [9; 16], 5);
-        assert!(!guard.may_apply("wg0", 1));
+        assert!(!guard.may_apply(&mut folder, "wg0", 1));
         guard.applied(5);
-        assert!(!guard.tick(AGAIN - 1));
-        assert!(guard.tick(AGAIN + 5));
-        assert!(guard.may_apply("wg0", 1));
-        drop(guard);
+        assert!(!guard.tick(&mut folder, AGAIN - 1));
+        assert!(guard.tick(&mut folder, AGAIN + 5));
+        assert!(guard.may_apply(&mut folder, "wg0", 1));
         // It was the configuration after all.
         assert!(start(&drawer, 10, &[("wg0", 1)]).is_empty());
     }
@@ -363,23 +371,21 @@ mod tests {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [1; 16], 0);
         for n in 0..20 {
-            assert!(guard.may_apply(&format!("wg{n}"), 1));
+            assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
         }
         guard.applied(0);
-        guard.tick(SETTLED);
-        guard.tick(2 * SETTLED);
+        guard.tick(&mut folder, SETTLED);
+        guard.tick(&mut folder, 2 * SETTLED);
         // One that is refused is applied again every minute.
         for n in 0..20 {
-            assert!(guard.may_apply(&format!("wg{n}"), 1));
+            assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
         }
-        drop(guard);
         assert_eq!(drawer.changes.get(), 2);
         // Where nothing is stored, none.
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [2; 16], 0);
         guard.applied(0);
-        guard.settle();
-        drop(guard);
+        guard.settle(&mut folder);
         assert_eq!(drawer.changes.get(), 2);
     }
 

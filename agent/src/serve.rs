@@ -98,7 +98,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     // The owners have these folders too.
     let folders = (open_dir(options.keep), open_dir(options.state));
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
-    let service = Service::new(committer, own, options.policy);
+    let mut service = Service::new(committer, own, options.policy);
+    service.count_starts();
     let mut agent = Door::new(service, ownership);
     secrets.load(&mut agent, now);
     agent.start();
@@ -140,6 +141,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 }
                 END => {
                     log(format_args!("asked to end"));
+                    agent.end();
                     alone.end_well();
                     sys::exit(0)
                 }
@@ -163,6 +165,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         secrets.tick(&mut agent, now);
         if let Some(line) = &mut line {
             line.tick(now);
+            note_speed(line, &mut agent);
         }
         if let Some(udp) = &mut udp {
             udp.tick(now);
@@ -170,6 +173,18 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 agent.sift(&mut |filter| socket.sift(filter));
             }
         }
+    }
+}
+
+/// Notes for `status` that the serial port does not have the speed that it was to have.
+fn note_speed(line: &Line<'_>, agent: &mut Agent<'_>) {
+    const ABOUT: &str = "/serial";
+    match line.other_speed() {
+        Some((device, baud, speed)) => {
+            let words = format_args!("{device} does not do {baud} baud: it runs at {speed}");
+            agent.trouble().note(ABOUT, words);
+        }
+        None => drop(agent.trouble().take(ABOUT)),
     }
 }
 

@@ -36,12 +36,15 @@ use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 use crate::claims;
 use crate::commit::Committer;
 use crate::fault::{Fault, Slot};
+use crate::guard::Guard;
 use crate::hosts::Hosts;
 use crate::kernel::steady;
 use crate::options::Policy;
 use crate::report;
 use crate::stage::Announced;
+use crate::start::Pass;
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::trouble::Trouble;
 use state::State;
 use turn::Turn;
 
@@ -105,6 +108,8 @@ pub struct Service<'b, N, D: Disk, M> {
     stage_file: D::File,
     readable: Option<Readable>,
     state: State,
+    /// How far the stored configurations have been applied, unless all were looked at.
+    pass: Option<Pass>,
     /// Endpoints that are to be looked up.
     hosts: Hosts<D::File>,
     kept: Vec<Kept, CLIENTS>,
@@ -138,12 +143,43 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             stage_file,
             readable: None,
             state: State::default(),
+            pass: None,
             hosts: Hosts::new(hosts),
             kept: Vec::new(),
             number: u32::from_ne_bytes(number),
             started: machine.now(),
             counters: Counters::default(),
         }
+    }
+
+    /// Counts starts from now on.
+    pub fn count_starts(&mut self) {
+        let Committer { store, machine, .. } = &mut self.committer;
+        let guard = Guard::load(store.disk(), machine.boot_id(), machine.now());
+        match guard.ended() {
+            0 => {}
+            1 => self
+                .committer
+                .machine
+                .log(format_args!("the last start ended before it was settled")),
+            ended => self
+                .committer
+                .machine
+                .log(format_args!("the last {ended} starts ended before they were settled")),
+        }
+        self.committer.guard = Some(guard);
+    }
+
+    /// The agent ends because it was asked to.
+    pub fn end(&mut self) {
+        if let Some(guard) = &mut self.committer.guard {
+            guard.settle(self.committer.store.disk());
+        }
+    }
+
+    /// What is wrong, by what it is about: an interface, or a name that none can have.
+    pub const fn trouble(&mut self) -> &mut Trouble {
+        &mut self.committer.trouble
     }
 
     /// The machine, for the loop around this.
@@ -196,6 +232,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             self.forget_keys();
         }
         turn.send();
+        if let Some(guard) = &mut self.committer.guard {
+            guard.answered(self.committer.store.disk());
+        }
         !repeatable
     }
 

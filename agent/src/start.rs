@@ -5,13 +5,33 @@ use core::fmt;
 
 use proto_core::protocol::message::{Code, Failure, Name, Subject};
 
-use crate::commit::{Change, Committer};
+use crate::commit::{Change, Committer, Working};
 use crate::fault::{Fault, Slot};
 use crate::image::Span;
 use crate::system::{Disk, Machine, NetlinkSocket};
 
 /// Sees an image that was applied: of which interface, in which file, and where in it.
 pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
+
+/// What a held configuration is noted under, which no interface is called.
+const HELD: &str = "/held";
+
+/// How far all stored configurations have been gone through.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    /// The last interface that was looked at.
+    last: Option<Name>,
+    /// One of them does not run.
+    pub failed: bool,
+}
+
+impl Pass {
+    /// Whether no interface was looked at yet.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.last.is_none()
+    }
+}
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
@@ -49,42 +69,45 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Ok(())
     }
 
-    /// Applies what is stored of every interface that `allowed` allows. Whether all of it runs now.
+    /// Goes on with the stored configurations: applies that of the next interface that `allowed` allows. Returns
+    /// `false` when there was none.
     ///
     /// `applied` sees each image that runs.
-    pub fn apply_stored(
+    pub fn apply_next(
         &mut self,
+        pass: &mut Pass,
         allowed: &dyn Fn(&str) -> bool,
         applied: &mut Applied<'_, D::File>,
+        working: &mut Working<'_>,
     ) -> bool {
-        self.trouble.count_again();
-        let mut whole = true;
-        let mut before = None;
-        loop {
-            let last = match self.store.interface_after(before.as_ref()) {
-                Ok(Some(next)) => next,
-                Ok(None) => return whole,
-                Err(fault) => {
-                    self.note("", fault);
-                    return false;
-                }
-            };
-            before = Some(last);
-            if !allowed(&last) {
-                continue;
-            }
-            match self.repair(&last, applied) {
-                Ok(changed) => {
-                    if changed {
-                        self.machine.log(format_args!("{last}: applied what is stored"));
+        let interface = loop {
+            match self.store.interface_after(pass.last.as_ref()) {
+                Ok(Some(next)) => {
+                    pass.last = Some(next);
+                    if allowed(&next) {
+                        break next;
                     }
                 }
+                Ok(None) => return false,
                 Err(fault) => {
-                    whole &= self.slot.code() == Some(Code::NotStored);
-                    self.note(&last, fault);
+                    self.note("", fault);
+                    pass.failed = true;
+                    return false;
                 }
             }
+        };
+        match self.repair(&interface, applied, working) {
+            Ok(changed) => {
+                if changed {
+                    self.machine.log(format_args!("{interface}: applied what is stored"));
+                }
+            }
+            Err(fault) => {
+                pass.failed |= self.slot.code() != Some(Code::NotStored);
+                self.note(&interface, fault);
+            }
         }
+        true
     }
 
     /// Applies what is stored of an interface. Whether anything had to change.
@@ -92,6 +115,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         &mut self,
         interface: &Name,
         applied: &mut Applied<'_, D::File>,
+        working: &mut Working<'_>,
     ) -> Result<bool, Fault> {
         let before = self.trouble.take(interface);
         let newest = self.newest_whole(interface)?;
@@ -106,9 +130,27 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         if !head.has_image() {
             return Ok(false);
         }
-        let done = self.commit(&mut image, head.span(), &Change::REPAIR, &mut |_, _, _| {})?;
+        if let Some(guard) = &mut self.guard
+            && !guard.may_apply(self.store.disk(), interface, head.number)
+        {
+            let Self { guard: Some(guard), machine, trouble, .. } = self else { return Ok(false) };
+            if trouble.note(HELD, format_args!("{guard}")) {
+                machine.log(format_args!("{guard}"));
+            }
+            return Ok(false);
+        }
+        let done = self.commit(&mut image, head.span(), &Change::REPAIR, working)?;
         applied(self.slot, (interface, &mut image, head.span()))?;
         Ok(!done.summary.is_quiet())
+    }
+
+    /// An owner has changed or repaired an interface: what is stored of it is applied at the next start.
+    pub fn release(&mut self, interface: &str) {
+        if let Some(guard) = &mut self.guard
+            && guard.release(self.store.disk(), interface)
+        {
+            self.trouble.take(HELD);
+        }
     }
 
     /// Keeps a failure that there is nobody to tell of.

@@ -72,6 +72,11 @@ impl<'b, D: Disk> Store<'b, D> {
         Self { slot, disk }
     }
 
+    /// The folder.
+    pub(crate) const fn disk(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
     fn failed<T>(&self, result: Result<T, Errno>) -> Result<T, Fault> {
         result.map_err(|errno| self.slot.storage(errno))
     }

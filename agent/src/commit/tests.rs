@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::kernel::Buffers;
+use crate::start::Pass;
 use crate::testing::{
     Bench, Cellar, Incident, Mishap, Seen, Shelf, UNSYNCED, Wire, World, record_bytes,
 };
@@ -157,7 +158,13 @@ impl Router {
     pub(super) fn start(&self) -> bool {
         self.with(|agent| {
             let _ = agent.take_back_unfinished();
-            agent.apply_stored(&|_| true, &mut |_, _| Ok(()))
+            let mut pass = Pass::default();
+            let mut more = true;
+            while more {
+                more =
+                    agent.apply_next(&mut pass, &|_| true, &mut |_, _| Ok(()), &mut |_, _, _| {});
+            }
+            !pass.failed
         })
     }
 

@@ -10,8 +10,10 @@ use proto_core::protocol::message::{Answer, Code, Name, Subject};
 use super::push::beat;
 use super::state::{Due, State, Waiting};
 use super::{Service, Turn, Visitor};
-use crate::commit::Committer;
+use crate::commit::{Committer, Working};
 use crate::fault::{Fault, Slot};
+use crate::guard::Guard;
+use crate::start::Pass;
 use crate::store::Head;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
@@ -108,25 +110,61 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.committer.note(interface, fault);
     }
 
-    /// What is done before anybody asks for anything.
-    pub fn start(&mut self) {
+    /// Takes back what the last agent left unfinished. The stored configurations are then applied by
+    /// [`Service::tick`], one interface at a time.
+    pub fn begin_to_work(&mut self) {
         let now = self.committer.machine.now();
         if let Err(interface) = self.committer.take_back_unfinished() {
             self.state.owe(now);
             return self.go_on_reverting(&interface);
         }
-        self.apply_stored();
+        self.pass = Some(Pass::default());
     }
 
-    fn apply_stored(&mut self) {
-        let Self { committer, policy, hosts, .. } = self;
+    /// The same, and all stored configurations are applied when this returns.
+    #[cfg(test)]
+    pub fn start(&mut self) {
+        self.begin_to_work();
+        self.finish_pass(&mut |_, _, _| {});
+    }
+
+    /// Goes on with the stored configurations until all have been looked at, before something may keep them
+    /// waiting for long.
+    pub(super) fn finish_pass(&mut self, working: &mut Working<'_>) {
+        while self.pass.is_some() && self.state.free_at().is_some() {
+            self.apply_stored(working);
+        }
+    }
+
+    /// Applies what is stored of one more interface.
+    fn apply_stored(&mut self, working: &mut Working<'_>) {
+        let Self { committer, policy, hosts, pass, .. } = self;
         let now = committer.machine.now();
-        let whole = committer.apply_stored(&|name| policy.allows(name), &mut |slot, image| {
-            let (interface, image, span) = image;
-            hosts.take(slot, interface, (image, span), true, now)
-        });
-        self.state.applied(whole, self.committer.machine.now());
-        if let Some(interface) = self.committer.open_interface() {
+        let pass = pass.get_or_insert_default();
+        if pass.is_new() {
+            committer.trouble.count_again();
+        }
+        let allowed = |name: &str| policy.allows(name);
+        let more = committer.apply_next(
+            pass,
+            &allowed,
+            &mut |slot, image| {
+                let (interface, image, span) = image;
+                hosts.take(slot, interface, (image, span), true, now)
+            },
+            working,
+        );
+        let open = committer.open_interface();
+        if !more || open.is_some() {
+            let whole = !pass.failed && open.is_none();
+            self.pass = None;
+            let now = self.committer.machine.now();
+            self.state.applied(whole, now);
+            if let Some(guard) = &mut self.committer.guard {
+                guard.applied(now);
+            }
+        }
+        if let Some(interface) = open {
             self.go_on_reverting(&interface);
         }
         self.forget_keys();
@@ -171,16 +209,26 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     /// When there is something to do though nobody asks for anything.
     pub fn deadline(&self) -> Option<u64> {
-        sooner(self.state.deadline(), self.hosts.deadline())
+        let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
+        let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
+        sooner(sooner(self.state.deadline(), pass), sooner(guard, self.hosts.deadline()))
     }
 
     /// Does what is due.
     #[inline(never)]
     pub fn tick(&mut self) {
         let machine = self.committer.machine;
-        match self.state.due(machine.now()) {
+        let now = machine.now();
+        if let Some(guard) = &mut self.committer.guard
+            && guard.tick(self.committer.store.disk(), now)
+        {
+            self.state.owe(now);
+        }
+        let goes_on = self.pass.is_some() && self.state.free_at().is_some_and(|at| now >= at);
+        match self.state.due(now) {
+            Due::Nothing if goes_on => self.apply_stored(&mut |_, _, _| {}),
             Due::Nothing => {}
-            Due::Apply => self.apply_stored(),
+            Due::Apply => self.apply_stored(&mut |_, _, _| {}),
             Due::Revert => {
                 let (interface, why) = match &self.state {
                     State::Waiting(_, Waiting { head, .. }) => {

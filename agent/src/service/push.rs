@@ -178,6 +178,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         visitor: &Visitor<'_, '_>,
         interface: &Name,
     ) -> Result<(), Fault> {
+        self.finish_pass(&mut beat(self.committer.machine, turn));
         if let Doing::Reverting(_, reverting) = &self.state {
             let stuck = reverting.interface;
             let fault = self.take_back(&stuck).err();

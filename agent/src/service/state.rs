@@ -197,6 +197,15 @@ impl State {
         }
     }
 
+    /// When stored configurations may be applied, if they may.
+    pub(super) fn free_at(&self) -> Option<u64> {
+        match self {
+            Self::Idle(_) => Some(0),
+            Self::Staging(_, stage) => Some(stage.stale_at()),
+            Self::Waiting(..) | Self::Reverting(..) => None,
+        }
+    }
+
     /// What is due.
     pub(super) fn due(&self, now: u64) -> Due {
         if self.deadline().is_none_or(|deadline| now < deadline) {

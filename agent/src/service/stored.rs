@@ -106,6 +106,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             }
         };
         if done.is_ok() {
+            self.committer.release(interface);
             // Its endpoints are looked up anew; that they cannot be is no reason to say otherwise.
             let now = self.committer.machine.now();
             let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), true, now);
