@@ -269,6 +269,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         wipe_stack();
     }
 
+    /// As [`Service::is_starting`].
+    pub const fn is_starting(&self) -> bool {
+        self.service.is_starting()
+    }
+
     /// As [`Service::end`].
     pub fn end(&mut self) {
         self.service.end();

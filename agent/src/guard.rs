@@ -1,10 +1,10 @@
 //! What stops a boot loop: a stored configuration that ended the agent, or the machine, three times while it was
 //! applied at a start is not applied a fourth time. The router then answers its owners, and `status` says why.
 //!
-//! A start is open from before the stored configurations are applied until it is settled: 10 s after all were
-//! applied, or when an owner was answered after that. It is noted in a file under `--keep`, which outlives the
-//! machine: one write when the start begins and one when it is settled. From the second open start on, the
-//! interface that is next is written down too, so that the others run.
+//! A start is noted in a file under `--keep`, which outlives the machine: when it begins to apply, when everything
+//! was applied, and when it is settled, 10 s later or when an owner was answered. An end in between counts a quarter:
+//! an agent that is restarted by hand a few times, or a plug that is pulled, is no boot loop yet. From the second
+//! start on that ended, the interface that is next is written down too, so that the others run.
 //!
 //! A hold ends when an owner pushes, rolls back, repairs or removes the interface. Power cuts look like a
 //! configuration that takes the machine down. So that three of them do not cost a router its tunnels, what is held
@@ -12,16 +12,19 @@
 
 use core::fmt;
 
-use proto_core::protocol::message::{Name, cut};
+use heapless::String;
+use proto_core::protocol::message::cut;
 
 use crate::keep::{Kind, file_len, payload, put, put_text, replace, take, text};
 use crate::system::{Disk, File};
 
 const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };
-const STARTS_FILE: usize = file_len(16 + 3 + 2 * (16 + 4));
+const STARTS_FILE: usize = file_len(16 + 5 + 2 * (16 + 4));
 
-/// Number of open starts in a row after which a configuration is held.
-const LIMIT: u8 = 3;
+/// What an end counts while a configuration is applied, and afterwards until the start is settled.
+const ENDS: [u8; 2] = [4, 1];
+/// At how much a configuration is held.
+const LIMIT: u8 = 12;
 /// Milliseconds from the last stored configuration to a settled start.
 const SETTLED: u64 = 10_000;
 /// Milliseconds after which a configuration is tried again that is held though only the power may have failed.
@@ -29,7 +32,7 @@ const AGAIN: u64 = 600_000;
 
 /// A stored configuration: interface and number. The empty name is none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Stored(Name, u32);
+struct Stored(String<15>, u32);
 
 impl Stored {
     fn is(&self, interface: &str, number: u32) -> bool {
@@ -47,15 +50,28 @@ enum Held {
     One(Stored),
 }
 
+/// How far a start is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Phase {
+    /// It applies nothing yet, or is settled.
+    #[default]
+    Settled,
+    /// It applies what is stored.
+    Applying,
+    /// Everything was applied.
+    Applied,
+}
+
 /// The file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Record {
     /// The boot of the machine in which the last start began.
     boot: [u8; 16],
-    /// Whether that start is not settled.
-    open: bool,
-    /// Number of open starts in a row before it.
+    /// How far that start is.
+    phase: Phase,
+    /// Number of starts in a row before it that were not settled, and what they count.
     ended: u8,
+    count: u8,
     /// Whether the machine went down in one of them.
     machine: bool,
     held: Held,
@@ -67,7 +83,7 @@ impl Record {
     fn parse(payload: &[u8]) -> Option<Self> {
         let mut rest = payload;
         let boot = *take(&mut rest)?;
-        let [flags, ended, held] = *take(&mut rest)?;
+        let [phase, ended, count, machine, held] = *take(&mut rest)?;
         let mut stored = || {
             let name = cut(text(&mut rest, 15)?);
             Some(Stored(name, u32::from_le_bytes(*take(&mut rest)?)))
@@ -78,7 +94,12 @@ impl Record {
             1 => Held::All,
             _ => Held::One(one),
         };
-        Some(Self { boot, open: flags & 1 != 0, ended, machine: flags & 2 != 0, held, last })
+        let phase = match phase {
+            0 => Phase::Settled,
+            1 => Phase::Applying,
+            _ => Phase::Applied,
+        };
+        Some(Self { boot, phase, ended, count, machine: machine != 0, held, last })
     }
 
     fn read<D: Disk>(disk: &mut D) -> Option<Self> {
@@ -95,10 +116,10 @@ impl Record {
             Held::All => (1, &Stored::default()),
             Held::One(one) => (2, one),
         };
-        let flags = u8::from(self.open) | u8::from(self.machine) << 1;
+        let fields = [self.phase as u8, self.ended, self.count, u8::from(self.machine), held];
         let mut at = 0;
         put(to, &mut at, &self.boot);
-        put(to, &mut at, &[flags, self.ended, held]);
+        put(to, &mut at, &fields);
         for Stored(name, number) in [one, &self.last] {
             put_text(to, &mut at, name, 15);
             put(to, &mut at, &number.to_le_bytes());
@@ -127,10 +148,21 @@ impl Guard {
     pub fn load<D: Disk>(disk: &mut D, boot: [u8; 16], now: u64) -> Self {
         // A count that is damaged begins again.
         let mut record = Record::read(disk).unwrap_or_default();
-        if core::mem::take(&mut record.open) {
+        let [applying, applied] = ENDS;
+        let counts = match core::mem::take(&mut record.phase) {
+            Phase::Settled => 0,
+            Phase::Applying => applying,
+            Phase::Applied => {
+                // It may have been any of them.
+                record.last = Stored::default();
+                applied
+            }
+        };
+        if counts > 0 {
             record.ended = record.ended.saturating_add(1);
+            record.count = record.count.saturating_add(counts);
             record.machine |= record.boot != boot;
-            if record.ended >= LIMIT {
+            if record.count >= LIMIT {
                 let Stored(name, _) = &record.last;
                 record.held = match &record.held {
                     Held::Nothing if !name.is_empty() => Held::One(record.last.clone()),
@@ -144,7 +176,7 @@ impl Guard {
         Self { record, started: now, settled: None, over: false, again: false }
     }
 
-    /// Number of starts before this one that did not get through the stored configurations.
+    /// Number of starts in a row before this one that were not settled.
     #[must_use]
     pub const fn ended(&self) -> u8 {
         self.record.ended
@@ -167,23 +199,25 @@ impl Guard {
         if self.over {
             return true;
         }
-        let Record { open, ended, last, .. } = &mut self.record;
-        let began = !core::mem::replace(open, true);
+        let Record { phase, ended, last, .. } = &mut self.record;
+        let began = *phase == Phase::Settled;
         let watched = *ended > 0 && !last.is(interface, number);
         if watched {
             *last = Stored(cut(interface), number);
         }
         if began || watched {
-            self.settled = None;
+            (*phase, self.settled) = (Phase::Applying, None);
             self.record.write(disk);
         }
         true
     }
 
     /// Every stored configuration was applied, or is held, or was refused.
-    pub fn applied(&mut self, now: u64) {
-        if self.record.open && self.settled.is_none() {
+    pub fn applied<D: Disk>(&mut self, disk: &mut D, now: u64) {
+        if self.record.phase == Phase::Applying {
+            self.record.phase = Phase::Applied;
             self.settled = Some(now.saturating_add(SETTLED));
+            self.record.write(disk);
         }
     }
 
@@ -198,9 +232,9 @@ impl Guard {
     #[inline(never)]
     pub fn settle<D: Disk>(&mut self, disk: &mut D) {
         (self.settled, self.over) = (None, true);
-        if core::mem::take(&mut self.record.open) {
+        if core::mem::take(&mut self.record.phase) != Phase::Settled {
             if self.record.held == Held::Nothing {
-                (self.record.ended, self.record.machine) = (0, false);
+                (self.record.ended, self.record.count, self.record.machine) = (0, 0, false);
             }
             self.record.last = Stored::default();
             self.record.write(disk);
@@ -276,7 +310,7 @@ mod tests {
     use crate::testing::Drawer;
 
     /// A start that applies what it may, and ends without a word.
-    fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<String> {
+    fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<std::string::String> {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [boot; 16], 0);
         let may =
@@ -304,7 +338,7 @@ mod tests {
         let mut guard = Guard::load(&mut folder, [1; 16], 0);
         assert!(guard.to_string().starts_with("wg0 is not applied: 3 starts in a row ended"));
         // Nothing is due: what an agent alone died of is not tried again by itself.
-        guard.applied(0);
+        guard.applied(&mut folder, 0);
         assert_eq!(guard.deadline(), None);
         // An owner pushes another one.
         assert!(!guard.release(&mut folder, "wg1"));
@@ -312,6 +346,17 @@ mod tests {
         assert!(guard.release(&mut folder, "wg0") && guard.tick(&mut folder, 0));
         assert!(guard.may_apply(&mut folder, "wg0", 5));
         assert_eq!(guard.to_string(), "");
+    }
+
+    #[test]
+    fn restarts_by_hand_are_no_boot_loop_until_there_are_many() {
+        let drawer = Drawer::default();
+        for nth in 0..=LIMIT {
+            let mut folder = drawer.clone();
+            let mut guard = Guard::load(&mut folder, [nth / 2; 16], 0);
+            assert_eq!(guard.may_apply(&mut folder, "wg0", 1), nth < LIMIT, "{nth}");
+            guard.applied(&mut folder, 0);
+        }
     }
 
     #[test]
@@ -341,7 +386,7 @@ mod tests {
                 let mut guard = Guard::load(&mut folder, [1; 16], 0);
                 assert!(guard.may_apply(&mut folder, "wg0", 1));
                 guard.answered(&mut folder);
-                guard.applied(0);
+                guard.applied(&mut folder, 0);
                 settle(&mut guard, &mut folder);
             }
             assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
@@ -357,7 +402,7 @@ mod tests {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [9; 16], 5);
         assert!(!guard.may_apply(&mut folder, "wg0", 1));
-        guard.applied(5);
+        guard.applied(&mut folder, 5);
         assert!(!guard.tick(&mut folder, AGAIN - 1));
         assert!(guard.tick(&mut folder, AGAIN + 5));
         assert!(guard.may_apply(&mut folder, "wg0", 1));
@@ -366,27 +411,27 @@ mod tests {
     }
 
     #[test]
-    fn a_start_writes_twice_to_the_flash() {
+    fn a_start_writes_three_times_to_the_flash() {
         let drawer = Drawer::default();
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [1; 16], 0);
         for n in 0..20 {
             assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
         }
-        guard.applied(0);
+        guard.applied(&mut folder, 0);
         guard.tick(&mut folder, SETTLED);
         guard.tick(&mut folder, 2 * SETTLED);
         // One that is refused is applied again every minute.
         for n in 0..20 {
             assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
         }
-        assert_eq!(drawer.changes.get(), 2);
+        assert_eq!(drawer.changes.get(), 3);
         // Where nothing is stored, none.
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [2; 16], 0);
-        guard.applied(0);
+        guard.applied(&mut folder, 0);
         guard.settle(&mut folder);
-        assert_eq!(drawer.changes.get(), 2);
+        assert_eq!(drawer.changes.get(), 3);
     }
 
     #[test]

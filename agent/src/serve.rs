@@ -104,9 +104,14 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     secrets.load(&mut agent, now);
     agent.start();
 
+    let mut starting = true;
     let mut lookups = Lookups::new(events, LOOKUP);
     loop {
         let now = agent.machine().now();
+        if starting && !agent.is_starting() {
+            starting = false;
+            log(format_args!("ready"));
+        }
         while let Some((number, host)) = agent.next_host() {
             if !lookups.begin(number, &host, now) {
                 agent.found(number, None);

@@ -170,6 +170,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         self.committer.guard = Some(guard);
     }
 
+    /// Whether stored configurations are still to be looked at.
+    pub const fn is_starting(&self) -> bool {
+        self.pass.is_some()
+    }
+
     /// The agent ends because it was asked to.
     pub fn end(&mut self) {
         if let Some(guard) = &mut self.committer.guard {

@@ -136,10 +136,10 @@ pub(crate) fn start_agent(vm: &Vm, options: &str) -> Result<()> {
 pub(crate) fn start_script(vm: &Vm, options: &str) -> String {
     let device = vm.serial_device();
     format!(
-        // The log of the agent before says that it listens, too.
+        // The log of the agent before says that it is ready, too.
         "mkdir -p /var/run; rm -f /tmp/postwired.log; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in $(seq 2500); do grep -q UDP /tmp/postwired.log && exit; \
+         for i in $(seq 2500); do grep -q ': ready' /tmp/postwired.log && exit; \
          readlink /proc/$!/exe >/dev/null || break; usleep 100000; done; cat /tmp/postwired.log; exit 1"
     )
 }

@@ -161,7 +161,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let now = self.committer.machine.now();
             self.state.applied(whole, now);
             if let Some(guard) = &mut self.committer.guard {
-                guard.applied(now);
+                guard.applied(self.committer.store.disk(), now);
             }
         }
         if let Some(interface) = open {

@@ -77,6 +77,7 @@ const STORED: &[(&str, KeptTest)] = &[
     ("stored: several interfaces, and one removed", stored::several),
     ("stored: a history, and the way back", stored::history),
     ("stored: damaged files are not used, and told", stored::damaged),
+    ("stored: what ended three starts is not applied a fourth time", stored::ends_the_agent),
     ("stored: what was changed by hand is seen and repaired", stored::drift),
 ];
 const UNDO: &[(&str, KeptTest)] = &[

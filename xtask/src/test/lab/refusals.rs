@@ -70,7 +70,7 @@ pub(super) fn no_rights(bench: &Bench<'_>) -> Result<String> {
             "rm -f /tmp/postwired.log; cp -r /etc/postwired /tmp/keep; chown -R nobody /tmp/keep; \
          start-stop-daemon -S -c nobody -x /bin/postwired -- serve --udp 0.0.0.0 --state /tmp/n \
          --keep /tmp/keep >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in $(seq 600); do grep -q UDP /tmp/postwired.log && exit; sleep 0.1; \
+         for i in $(seq 600); do grep -q ': ready' /tmp/postwired.log && exit; sleep 0.1; \
          done; cat /tmp/postwired.log; exit 1",
         )?
         .ok()?;

@@ -5,7 +5,7 @@ use crate::{
     test::{
         config::{Config, Peer},
         keeper::Keeper,
-        router::KEEP,
+        router::{EMPTY, KEEP},
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -241,6 +241,44 @@ pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
     let status = keeper.ask(&["status"])?.ok()?;
     ensure!(status.text("/result/trouble").is_empty(), "{}", status.json);
     Ok(format!("{} kinds; the last: {said_of_it}", DAMAGES.len()))
+}
+
+pub(super) fn ends_the_agent(keeper: &mut Keeper<'_>) -> Result<String> {
+    let config = Config::random(&mut Rng::new(keeper.seed), 20, 3);
+    let other = beside(&config, 1);
+    keeper.store(&config, 1)?;
+    keeper.push("wg1", &other.text(), &[])?.ok()?;
+    for nth in 1..=3 {
+        keeper.router.stop()?;
+        keeper.sh(EMPTY)?;
+        // Killed by its twentieth message: to the kernel, in the middle of the first interface.
+        let script = "rm -f /tmp/killed.log; strace -qq -e trace=sendto -e inject=sendto:signal=KILL:when=20 \
+                      -o /dev/null postwired serve --udp 0.0.0.0 >/tmp/killed.log 2>&1 </dev/null; \
+                      cat /tmp/killed.log";
+        let log = keeper.router.vm.sh(script)?.text();
+        ensure!(!log.contains(": ready"), "start {nth} was not killed: {log}");
+    }
+    keeper.start("")?;
+    let log = keeper.router.log()?;
+    let words = "wg0 is not applied: 3 starts in a row ended";
+    ensure!(log.contains(words) && log.contains("wg1: applied what is stored"), "{log}");
+    ensure!(keeper.sh("ls /sys/class/net")?.contains("wg1"), "wg1 is not there");
+    ensure!(!keeper.sh("ls /sys/class/net")?.contains("wg0"), "wg0 was applied");
+    let trouble = |keeper: &Keeper<'_>| -> Result<String> {
+        Ok(keeper.ask(&["status"])?.ok()?.text("/result/trouble").to_owned())
+    };
+    let says = trouble(keeper)?;
+    ensure!(says.contains(words), "status: {says}");
+    // Not at the next start either, and after a power cut; until it is mended.
+    keeper.reboot()?;
+    ensure!(trouble(keeper)?.contains(words), "it is forgotten");
+    keeper.ask(&["repair", "wg0"])?.ok()?;
+    keeper.router.sees(&config)?;
+    ensure!(trouble(keeper)?.is_empty(), "it is still held: {}", trouble(keeper)?);
+    keeper.restart_empty()?;
+    keeper.router.sees(&config)?;
+    keeper.ask(&["remove", "wg1"])?.ok()?;
+    Ok(says)
 }
 
 pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
