@@ -191,6 +191,9 @@ pub struct Remove {
     /// The interface to take away
     #[arg(value_parser = name::interface)]
     pub interface: Name,
+    /// Whether it has to be confirmed.
+    #[command(flatten)]
+    pub confirming: Confirming,
     /// Which router.
     #[command(flatten)]
     pub link: Link,

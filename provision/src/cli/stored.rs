@@ -59,6 +59,9 @@ pub struct Repair {
     /// The interface to repair
     #[arg(value_parser = name::interface)]
     pub interface: Name,
+    /// Whether it has to be confirmed.
+    #[command(flatten)]
+    pub confirming: Confirming,
     /// Which router.
     #[command(flatten)]
     pub link: Link,

@@ -9,7 +9,7 @@ use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Applied, Code, Name, Pending};
 
 use super::change::Settled;
-use super::connect::{connect_again, typed};
+use super::connect::{Router, connect, connect_again, typed};
 use super::failure::{About, describe};
 use super::record;
 use crate::cli::{Confirming, Link, Own};
@@ -48,6 +48,29 @@ enum Found {
     Other(String),
     /// A change that somebody else made since.
     Theirs(Pending),
+}
+
+/// Opens a session, has it make a change of an interface, and sees that through.
+pub(super) fn change(
+    own: &Own,
+    link: &Link,
+    confirming: &Confirming,
+    interface: &Name,
+    ui: &mut Ui,
+    make: impl FnOnce(&mut Session<'_>) -> Result<Applied, SessionError>,
+) -> Result<(Settled, Router), Failed> {
+    let about = About { push: true, ..About::default() };
+    let (router, key, machine, commit_sent, outcome) = {
+        let mut session = connect(own, link, ui).map_err(|error| describe(error, about))?;
+        let outcome = make(&mut session);
+        let machine = session.status().machine.clone();
+        (Router::of(&session), session.router_key(), machine, session.commit_sent(), outcome)
+    };
+    let about = About { machine: &machine, commit_sent, ..about };
+    let asked = Asked { own, link, confirming, interface, key, name: router.name(), about };
+    let settled = asked.settle(outcome, ui)?;
+    ui.clear();
+    Ok((settled, router))
 }
 
 impl Asked<'_> {

@@ -1,32 +1,26 @@
 //! `postwire remove`.
 
-use super::change::{Changed, Settled};
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
-use super::{summary, ui};
+use super::change::Changed;
+use super::{confirming, summary, ui};
 use crate::cli::{Own, Remove};
 use crate::exit;
 use crate::report::{Done, Failed};
 
 pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
-    let interface = &args.interface;
+    let (interface, confirm) = (&args.interface, &args.confirming);
     let mut ui = ui(own, &args.link.talk);
-    let about = About { push: true, ..About::default() };
-    let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
-    let machine = session.status().machine.clone();
-    let settled = session.remove(interface).map(Settled::at_once).map_err(|error| {
-        describe(error, About { machine: &machine, commit_sent: true, ..about })
-    })?;
-    let router = Router::of(&session);
-    ui.clear();
-    let name = router.name();
+    let (settled, router) =
+        confirming::change(own, &args.link, confirm, interface, &mut ui, |session| {
+            session.remove(interface, confirm.seconds())
+        })?;
     let summary = settled.applied.as_ref().map(|applied| &applied.summary);
     let what = summary.map(summary::text).unwrap_or_default();
-    let next = match settled.stored() {
-        true => format!("`postwire rollback {interface}` brings back what was stored"),
-        false => "nothing was stored of it".into(),
+    let next = match (settled.stored(), confirm.seconds()) {
+        (true, _) => format!("`postwire rollback {interface}` brings back what was stored"),
+        (false, 0) => "nothing was stored of it".into(),
+        (false, _) => settled.text.clone(),
     };
-    let text = format!("removed {interface} from {name}: {what}\n{next}");
+    let text = format!("removed {interface} from {}: {what}\n{next}", router.name());
     let result = settled.json(interface, router);
     Ok(Done { code: exit::DONE, text, result })
 }

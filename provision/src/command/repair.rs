@@ -1,24 +1,18 @@
 //! `postwire repair`.
 
-use super::change::{Changed, Settled};
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
-use super::ui;
+use super::change::Changed;
+use super::{confirming, ui};
 use crate::cli::{Own, Repair};
 use crate::exit;
 use crate::report::{Done, Failed};
 
 pub(super) fn run(own: &Own, args: &Repair) -> Result<Done<Changed>, Failed> {
-    let interface = &args.interface;
+    let (interface, confirm) = (&args.interface, &args.confirming);
     let mut ui = ui(own, &args.link.talk);
-    let about = About { push: true, ..About::default() };
-    let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
-    let machine = session.status().machine.clone();
-    let settled = session.repair(interface).map(Settled::at_once).map_err(|error| {
-        describe(error, About { machine: &machine, commit_sent: true, ..about })
-    })?;
-    let router = Router::of(&session);
-    ui.clear();
+    let (settled, router) =
+        confirming::change(own, &args.link, confirm, interface, &mut ui, |session| {
+            session.repair(interface, confirm.seconds())
+        })?;
     let (name, number) = (router.name(), settled.number);
     let text = match settled.changed() {
         true => settled.describe(&format!("{interface} on {name} is repaired")),

@@ -230,7 +230,7 @@ fn text(health: &Health) -> String {
         ("running for", span(health.uptime.into())),
         ("peak memory", format!("{} KiB", health.peak_memory)),
         ("pushes", format!("{} applied, {} failed", health.applied, health.failed)),
-        ("longest turn", longest_turn(&health.longest_turn)),
+        ("worst turn", longest_turn(&health.longest_turn)),
         ("line", format!("{} broken frames, {} bytes of text", health.garbage, health.text)),
     ]);
     let details: String = health.stored.iter().map(|stored| stored.details.as_str()).collect();

@@ -56,12 +56,17 @@ impl Session<'_> {
         Ok(Diff { summary, changes })
     }
 
-    /// Takes an interface away. What there was of it is in the summary.
+    /// Takes an interface away. What there was of it is in the summary. `confirm_within` is as for
+    /// [`Session::push`].
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn remove(&mut self, interface: &Name) -> Result<Applied, SessionError> {
-        self.change(Ask::Remove { interface: *interface, confirm_within: 0 }, 0)
+    pub fn remove(
+        &mut self,
+        interface: &Name,
+        confirm_within: u16,
+    ) -> Result<Applied, SessionError> {
+        self.change(Ask::Remove { interface: *interface, confirm_within }, confirm_within)
     }
 
     /// Uploads an image and works with its stage; anew when the router forgets it.

@@ -1,7 +1,7 @@
 //! What is stored on the router, and what waits to be: confirm and revert, history and rollback, drift and
 //! repair.
 
-use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Subject};
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, cut};
 use proto_core::protocol::report::Stored;
 
 use super::{Diff, MAX_RESTARTS, Session, SessionError};
@@ -55,31 +55,48 @@ impl Session<'_> {
         Err(SessionError::Restarts)
     }
 
-    /// Makes the kernel agree with what is stored.
+    /// Makes the kernel agree with what is stored. `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn repair(&mut self, interface: &Name) -> Result<Applied, SessionError> {
-        self.change(Ask::Repair { interface: *interface, confirm_within: 0 }, 0)
+    pub fn repair(
+        &mut self,
+        interface: &Name,
+        confirm_within: u16,
+    ) -> Result<Applied, SessionError> {
+        self.change(Ask::Repair { interface: *interface, confirm_within }, confirm_within)
     }
 
-    /// The number of the stored configuration before the one that the router starts with.
+    /// Makes the stored configuration before the one that the router starts with run and be stored again.
+    /// `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors
-    /// [`SessionError`]: the same failure as for a number that is not stored, when there is none.
-    pub fn before_newest(&mut self, interface: &Name) -> Result<u32, SessionError> {
+    /// [`SessionError`].
+    pub fn rollback_one(
+        &mut self,
+        interface: &Name,
+        confirm_within: u16,
+    ) -> Result<Applied, SessionError> {
         let stored = self.history(Some(interface))?;
         let whole = stored.iter().position(|stored| !stored.damaged);
         let before = whole.and_then(|whole| stored.get(whole.saturating_add(1)));
-        before.map(|stored| stored.number).ok_or_else(|| {
-            let text = if stored.is_empty() {
-                "nothing is stored of it"
-            } else {
-                "there is no stored configuration before this one"
-            };
-            let failure = Failure::new(Code::NotStored, text).about(Subject::Interface);
-            SessionError::Failed(failure.into())
-        })
+        // Where there is none the router is asked all the same: it may be busy, or not allow it at all.
+        let outcome =
+            self.rollback(interface, before.map_or(0, |stored| stored.number), confirm_within);
+        match outcome {
+            Err(SessionError::Failed(failure))
+                if before.is_none() && failure.code == Code::NotStored =>
+            {
+                let text = if stored.is_empty() {
+                    "nothing is stored of it"
+                } else {
+                    "there is no stored configuration before this one"
+                };
+                let failure = Failure { text: cut(text), ..*failure };
+                Err(SessionError::Failed(failure.into()))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Makes an earlier configuration the one that runs and is stored: that of `number` in the history.

@@ -261,3 +261,22 @@ fn the_time_has_bounds_and_by_hand_needs_one() {
     }
     push(&["--confirm-by-hand"]).ends(2).says("--confirm-within <TIME>");
 }
+
+#[test]
+fn a_removal_and_a_repair_can_wait_to_be_confirmed() {
+    let (bench, router) = (Bench::new("confirm-more", WG0), Udp::new(Manners::default()));
+    let to = ["--udp", router.address.as_str()];
+    let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
+    run(&["push", "wg0.conf"]).ends(0);
+    router.by_hand(|seen| seen.running.truncate(1));
+    run(&["repair", "wg0", "--confirm-within", "60s"]).ends(0).says("the change is confirmed");
+    run(&["remove", "wg0", "--confirm-within", "60s"]).ends(0).says("brings back what was stored");
+    assert!(router.with(|seen| seen.waiting.is_none() && seen.running.is_empty()));
+    // Left to the person.
+    run(&["rollback", "wg0"]).ends(0);
+    let by_hand = ["--confirm-within", "60s", "--confirm-by-hand"];
+    run(&[&["remove", "wg0"], &by_hand[..]].concat()).ends(0).says("not confirmed yet");
+    assert!(router.with(|seen| seen.waiting.is_some()));
+    run(&["confirm"]).ends(0);
+    assert!(router.with(|seen| seen.waiting.is_none() && seen.running.is_empty()));
+}

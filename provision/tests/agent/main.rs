@@ -161,6 +161,7 @@ agent        postwired 0.1.0
 running for  1 hour, 2 minutes, 5 seconds
 peak memory  420 KiB
 pushes       1 applied, 0 failed
+worst turn   12 ms (Commit)
 line         1 broken frames, 2 bytes of text
 ";
     assert_eq!(bench.run(&["status", to[0], to[1]]).ends(0).out, expected);

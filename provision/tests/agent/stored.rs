@@ -37,7 +37,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
     run(&["history"]).ends(0).says("OpenWrt stores no configuration\n");
     run(&["history", "wg0"]).ends(0).says("OpenWrt stores nothing of wg0\n");
-    run(&["rollback", "wg0"]).ends(1).says("nothing of that interface or number is stored");
+    run(&["rollback", "wg0"]).ends(1).says("nothing is stored of it");
     push_all(&bench, &router, &[1_400, 1_390, 1_380]);
     let ran = run(&["rollback", "wg0"]);
     ran.ends(0).says("wg0 on OpenWrt is rolled back: MTU changed; ").says("\nstored as number 4\n");
