@@ -18,10 +18,12 @@ use crate::keep::{put, take};
 const BODY: usize = 440;
 /// Bytes before the body of a message: `struct nlmsghdr`.
 const MESSAGE: usize = 16;
-/// Bytes of a record before its body: kind, two times, length.
-pub const RECORD_HEAD: usize = 1 + 4 + 4 + 2;
+/// Bytes of a record before its body: kind, two times, length of the body.
+const RECORD_HEAD: usize = 1 + 4 + 4 + 2;
+/// Bytes of a record behind its body: its length, to go through records backwards.
+pub const RECORD_TAIL: usize = 2;
 /// The longest record.
-pub const RECORD: usize = RECORD_HEAD + BODY;
+pub const RECORD: usize = RECORD_HEAD + BODY + RECORD_TAIL;
 
 const NLM_F_APPEND: u16 = 0x800;
 
@@ -348,7 +350,9 @@ impl Raw {
         put(record, &mut at, &self.valid.to_ne_bytes());
         put(record, &mut at, &u16::try_from(body.len()).unwrap_or(0).to_ne_bytes());
         put(record, &mut at, body);
-        at
+        let len = at.saturating_add(RECORD_TAIL);
+        put(record, &mut at, &u16::try_from(len).unwrap_or(0).to_ne_bytes());
+        len
     }
 
     /// Reads the record at the front of `bytes`. Its length is returned besides.
@@ -369,7 +373,8 @@ impl Raw {
         let mut at = MESSAGE;
         put(&mut raw.message, &mut at, body);
         raw.len = MESSAGE.saturating_add(len);
-        (at == raw.len).then_some((raw, RECORD_HEAD.saturating_add(len)))
+        let whole = RECORD_HEAD.saturating_add(len).saturating_add(RECORD_TAIL);
+        (at == raw.len && whole <= bytes.len()).then_some((raw, whole))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::index::{Entry, Index, Mark};
 use crate::keep::{put, take};
 use crate::kernel::{Kernel, Protocol, steady};
 use crate::noted::Noted;
-use crate::raw::{FOREVER, Kind, RECORD, Raw, Unkept, Way};
+use crate::raw::{FOREVER, Kind, RECORD, RECORD_TAIL, Raw, Unkept, Way};
 use crate::records::RecordWriter;
 use crate::set_sum::SetSum;
 use crate::system::{File, NetlinkSocket};
@@ -156,6 +156,21 @@ struct Reader<'n, 'f, F> {
 }
 
 impl<F: File> Reader<'_, '_, F> {
+    /// The record before `at`, or nothing before `from`.
+    fn back(&mut self, from: u32) -> Result<Option<Raw>, Fault> {
+        let mut len = [0; RECORD_TAIL];
+        let tail = self.at.saturating_sub(RECORD_TAIL as u32);
+        if tail <= from {
+            return Ok(None);
+        }
+        self.file.read(tail, &mut len)?;
+        let start = self.at.saturating_sub(u16::from_ne_bytes(len).into());
+        self.at = start;
+        let raw = self.next()?;
+        self.at = start;
+        Ok(raw)
+    }
+
     fn next(&mut self) -> Result<Option<Raw>, Fault> {
         if self.at >= self.end {
             return Ok(None);
@@ -195,8 +210,9 @@ struct Difference {
     /// Bytes of records of what is there and was not.
     extra: u32,
     missing: u32,
-    /// All is there, but IPv4 addresses are in another order: the first one is the source of packets.
-    turned: bool,
+    /// All is there, but the IPv6 or IPv4 addresses are in another order: the first one is the source of most
+    /// packets.
+    turned: [bool; 2],
 }
 
 impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
@@ -294,7 +310,9 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 at = reader.at;
                 count = count.saturating_add(1);
             }
-            count = count.saturating_add(missing).saturating_add(turned.into());
+            let turned = turned.map(u32::from);
+            count =
+                turned.iter().fold(count.saturating_add(missing), |sum, n| sum.saturating_add(*n));
         }
         Ok(count)
     }
@@ -307,14 +325,16 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
             index.unmark()?;
             extras.clear()?;
             difference = Difference::default();
-            let mut last = 0;
+            let mut last = [0; 2];
             each(kernel, moved.1, &[kind], &mut |raw, way| {
                 match index.find(&key(raw))? {
                     Some((n, entry)) => {
-                        if kind == Kind::Address && raw.is_v4() {
-                            difference.turned |= entry.offset < last;
-                            last = entry.offset;
-                        }
+                        let ([v6, v4], [turned_v6, turned_v4]) =
+                            (&mut last, &mut difference.turned);
+                        let (last, turned) =
+                            if raw.is_v4() { (v4, turned_v4) } else { (v6, turned_v6) };
+                        *turned |= kind == Kind::Address && entry.offset < *last;
+                        *last = entry.offset;
                         index.mark(n, Mark::Same)
                     }
                     // Those of others are only ever put back.
@@ -349,8 +369,11 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         Ok(valid != FOREVER && valid <= self.elapsed)
     }
 
-    /// Takes away what is too much, or else adds what is missing, or else adds IPv4 addresses anew in their order.
-    /// Whether anything was done.
+    /// Takes away what is too much; or else adds what is missing; or else takes the addresses away that are in another
+    /// order. Whether anything was done.
+    ///
+    /// The kernel puts an IPv4 address behind the others and an IPv6 address before them, so IPv6 addresses are added
+    /// from the last to the first.
     fn step(&mut self, kind: Kind, difference: Difference) -> Result<bool, Fault> {
         let mut done = false;
         if difference.extra > 0 {
@@ -363,30 +386,37 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 done |= self.change(&raw, false)?;
             }
         }
-        let (mut first, mut at) = (None, self.span.from);
-        loop {
-            let Self { file, span, moved, .. } = self;
-            let mut reader = Reader { file, at, end: span.end, moved: *moved };
-            let Some(raw) = reader.next()? else { break };
-            let offset = core::mem::replace(&mut at, reader.at);
-            if raw.kind != kind {
-                continue;
-            }
-            if difference.missing == 0 {
-                if raw.is_v4() {
-                    done |= self.change(&raw, false)?;
+        let mut first = None;
+        for backwards in [false, true] {
+            let mut at = if backwards { self.span.end } else { self.span.from };
+            loop {
+                let Self { file, span, moved, .. } = self;
+                let mut reader = Reader { file, at, end: span.end, moved: *moved };
+                let raw = if backwards { reader.back(span.from)? } else { reader.next()? };
+                let before = core::mem::replace(&mut at, reader.at);
+                let Some(raw) = raw else { break };
+                let last_first = kind == Kind::Address && !raw.is_v4();
+                if raw.kind != kind || last_first != backwards {
+                    continue;
                 }
-                continue;
-            }
-            let missing =
-                self.index.find(&key(&raw))?.is_some_and(|(_, e)| e.mark == Mark::Missing);
-            if missing && !self.expired(offset)? {
-                match self.change(&raw, true) {
-                    Ok(changed) => done |= changed,
-                    // It may need another route that comes later.
-                    Err(fault) => {
-                        let failure = self.kernel.slot.take(fault);
-                        first.get_or_insert(failure);
+                if difference.missing == 0 {
+                    let [v6, v4] = difference.turned;
+                    if if raw.is_v4() { v4 } else { v6 } {
+                        done |= self.change(&raw, false)?;
+                    }
+                    continue;
+                }
+                let offset = if backwards { at } else { before };
+                let entry = self.index.find(&key(&raw))?;
+                let missing = entry.is_some_and(|(_, entry)| entry.mark == Mark::Missing);
+                if missing && !self.expired(offset)? {
+                    match self.change(&raw, true) {
+                        Ok(changed) => done |= changed,
+                        // It may need another route that comes later.
+                        Err(fault) => {
+                            let failure = self.kernel.slot.take(fault);
+                            first.get_or_insert(failure);
+                        }
                     }
                 }
             }

@@ -150,7 +150,7 @@ impl World {
         self.0.borrow().links[name].index
     }
 
-    /// The IPv4 addresses of an interface in their order: the first one is the source of most packets.
+    /// The addresses of an interface in their order: the first one is the source of most packets.
     pub(crate) fn order(&self, name: &str) -> Vec<String> {
         let state = self.0.borrow();
         let Some(link) = state.links.get(name) else { return Vec::new() };

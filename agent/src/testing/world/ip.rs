@@ -276,14 +276,15 @@ impl Ip {
         Ok((ty, all.iter().filter(|entry| every || entry.family() == family).collect()))
     }
 
-    /// The IPv4 addresses of a link in their order.
+    /// The addresses of a link in their order.
     pub(super) fn order(&self, index: u32) -> Vec<String> {
-        let on = |addr: &&Entry| addr.index() == index && addr.family() == AF_INET;
-        self.addresses
-            .iter()
-            .filter(on)
-            .map(|addr| format!("{}/{}", addr.own(), addr.header[1]))
-            .collect()
+        let of = |family| {
+            self.addresses.iter().filter(move |addr| {
+                addr.index() == index && addr.family() == family && !is_kernels_own(addr, "address")
+            })
+        };
+        let all = of(AF_INET).chain(of(AF_INET6));
+        all.map(|addr| format!("{}/{}", addr.own(), addr.header[1])).collect()
     }
 
     fn add_addr(
