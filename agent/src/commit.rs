@@ -219,10 +219,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.none_open()?;
         let slot = self.slot;
         let name = *interface;
-        self.kernel.wireguard()?;
-        let running = wireguard_link(&mut self.kernel, name)?.is_some();
+        // A kernel without WireGuard has no interface, and what is stored may go.
+        let kernel = self.kernel.wireguard();
+        let none = kernel.is_err() && slot.code() == Some(Code::NoWireGuard);
+        let missing = match kernel {
+            Err(fault) if none => Some(slot.take(fault)),
+            other => other.map(|_| None)?,
+        };
+        let running = !none && wireguard_link(&mut self.kernel, name)?.is_some();
         let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
         if !running && !stored {
+            if let Some(missing) = missing {
+                return Err(slot.restore(missing));
+            }
             let text = "there is no interface of that name, neither running nor stored";
             return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
         }
@@ -232,6 +241,16 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
+        if none {
+            // Nothing runs, so there is nothing to confirm, and nothing to go back to.
+            if let Err(fault) = self.store.promote(&head) {
+                self.store.discard();
+                return Err(fault);
+            }
+            self.is_well(interface, change);
+            let summary = Summary::default();
+            return Ok(Done { summary, number, stored: true, pending: None });
+        }
         let Self { kernel, files, store, .. } = self;
         let mut extras = Extras::new(slot, &mut files.extras);
         let found = remove::find(kernel, &mut extras, name, &mut |take| {

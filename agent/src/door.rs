@@ -354,6 +354,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
 
     /// Takes a packet, and sends what there is to answer.
     pub fn packet(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) {
+        let started = self.machine().now();
         let taken = match packet.first() {
             Some(&TO_ROUTER) => self.message(packet, source, outlet),
             Some(&INITIATION) => self.initiation(packet, source, outlet),
@@ -363,6 +364,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         if taken.is_none() {
             self.garbage();
         }
+        // A request is noted under its own name, which counts unless the packet took longer.
+        self.service.took("packet", started);
         if source.wire == Wire::Udp {
             self.sift(&mut |program| outlet.sift(program));
         }
@@ -402,6 +405,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             nth: session.nth,
             newest: self.opened,
             handshake_hash: *session.channel.handshake_hash(),
+            router: self.identity.as_ref().map_or(session.key, |(identity, _)| identity.public()),
             rejected: false,
             ownership: &mut self.ownership,
         };

@@ -180,6 +180,9 @@ fn socket_failed(slot: &Slot, subject: Subject, errno: Errno) -> Fault {
     }
 }
 
+/// The most datagrams that answer one request: a kernel that goes on for ever is left.
+const MAX_DATAGRAMS: u32 = 1 << 20;
+
 /// Sends a request and goes through its answers.
 ///
 /// What differs from call to call is behind pointers: this is in the program once.
@@ -195,6 +198,7 @@ fn run<N: NetlinkSocket>(
     // the next one from starting (EBUSY).
     let mut caller = None;
     let mut failed = socket.send(request.bytes).err();
+    let mut datagrams = 0_u32;
     while failed.is_none() && exchange.state() == State::Pending {
         let datagram = match socket.receive(&mut answer.bytes) {
             Ok(datagram) => datagram,
@@ -204,6 +208,11 @@ fn run<N: NetlinkSocket>(
             }
         };
         answer.used = answer.used.max(datagram.len);
+        datagrams = datagrams.saturating_add(1);
+        if datagrams > MAX_DATAGRAMS {
+            failed = Some(Errno::EOVERFLOW);
+            break;
+        }
         let bytes = answer.bytes.get(..datagram.len).unwrap_or_default();
         // What goes wrong is kept in the exchange, and ends it.
         let Ok(mut answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use heapless::String;
 use postwired::keep;
+use postwired::service::REPORTS;
 use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
 use proto_core::protocol::digest;
@@ -124,6 +125,9 @@ impl File for Scratch {
     }
 }
 
+/// The files of the service: for an image that arrives, for names to look up, and for clients to read.
+pub(crate) type Own = (Scratch, Scratch, heapless::Vec<Scratch, REPORTS>);
+
 /// A path as the system takes it.
 pub(crate) struct Path([u8; 256]);
 
@@ -145,6 +149,9 @@ impl Path {
         CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
     }
 }
+
+/// The most names that a folder of our own may have.
+const MAX_NAMES: u32 = 20_000;
 
 /// A folder of our own, which nobody else may look into.
 pub(crate) struct Dir(pub(crate) OwnedFd);
@@ -202,14 +209,18 @@ impl Dir {
     }
 
     /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
-    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, (Scratch, Scratch)), Errno> {
+    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, Own), Errno> {
         let dir = self.0.as_fd();
         let files = Files {
             index: scratch(dir, c"index")?,
             extras: scratch(dir, c"extras")?,
             report: scratch(dir, c"report")?,
         };
-        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?)))
+        let mut reports = heapless::Vec::new();
+        while !reports.is_full() {
+            let _ = reports.push(scratch(dir, c"report")?);
+        }
+        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?, reports)))
     }
 }
 
@@ -247,10 +258,12 @@ impl Disk for Dir {
         let mut buf = [MaybeUninit::uninit(); 1024];
         rustix::fs::seek(&self.0, SeekFrom::Start(0)).map_err(errno)?;
         let mut names = RawDir::new(&self.0, &mut buf);
-        while let Some(entry) = names.next() {
+        // A folder that is filled as fast as it is read has no end.
+        for _ in 0..MAX_NAMES {
+            let Some(entry) = names.next() else { return Ok(()) };
             take(entry.map_err(errno)?.file_name());
         }
-        Ok(())
+        Err(Errno::EOVERFLOW)
     }
 }
 

@@ -13,7 +13,7 @@ use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Su
 use proto_core::protocol::session::{LabelKey, Wire, follows};
 
 use crate::fault::{Fault, Slot};
-use crate::keep::{KeepError, Kind, file_len, locked, payload, put, take};
+use crate::keep::{KeepError, Kind, Wrong, file_len, locked, payload, put, take};
 use crate::system::Folder;
 
 const OWNERS: Kind = Kind { name: c"owners", magic: *b"PWOW", what: "list of owners" };
@@ -352,7 +352,11 @@ impl<'f> Ownership<'f> {
         edit: &mut dyn FnMut(&mut List) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let failed = |error: KeepError| {
-            slot.say(Code::Storage, Subject::None, Errno(0), format_args!("{error}"))
+            let errno = match error.wrong {
+                Wrong::System(errno) => errno,
+                _ => Errno(0),
+            };
+            slot.say(Code::Storage, Subject::None, errno, format_args!("{error}"))
         };
         let changed = locked(self.folder, |folder| {
             let mut list = List::read(folder).map_err(failed)?;

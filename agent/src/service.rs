@@ -7,6 +7,8 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `answered` | what was answered, by owner |
+//! | `reports` | the files that clients read, by owner |
 //! | `turn` | one request that is being answered |
 //! | `visitor` | who asks, and what they may |
 //! | `patch` | images made from stored ones |
@@ -15,9 +17,11 @@
 //! | `state` | what the service is in the middle of |
 //! | `pending` | a change that waits to be confirmed, and the clock |
 
+mod answered;
 mod patch;
 mod pending;
 mod push;
+mod reports;
 mod state;
 mod stored;
 mod turn;
@@ -28,8 +32,9 @@ use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::codec::{self, Misread};
 use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
+use proto_core::protocol::message::Turn as LongestTurn;
 use proto_core::protocol::message::{
-    Answer, Ask, ClientId, Code, Failure, Hello, Name, Request, Status, Subject, cut,
+    Answer, Ask, Code, Failure, Hello, Name, Request, Status, Subject, cut,
 };
 use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 
@@ -45,45 +50,15 @@ use crate::stage::Announced;
 use crate::start::Pass;
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use crate::trouble::Trouble;
+use answered::{Answered, Class, Past};
+use reports::{Readable, Reports};
 use state::State;
 use turn::Turn;
 
+pub use reports::REPORTS;
 pub use turn::{Outlet, SCRATCH};
 use visitor::OwnerChange;
 pub use visitor::Visitor;
-
-/// How many clients' last replies are kept.
-const CLIENTS: usize = 4;
-/// The longest reply that is kept, in bytes. Only those of `Read` are longer, and they repeat
-/// themselves.
-const KEPT: usize = 512;
-/// A reply that was sent.
-#[derive(Clone, Debug)]
-struct Kept {
-    /// Whose request it was: nobody else gets the reply.
-    key: PublicKey,
-    client: ClientId,
-    id: u32,
-    packet: Vec<u8, KEPT>,
-    when: u64,
-}
-
-impl Kept {
-    /// The reply to nobody, which is older than all others.
-    const NONE: Self =
-        Self { key: PublicKey([0; 32]), client: [0; 8], id: 0, packet: Vec::new(), when: 0 };
-}
-
-/// A file that a client may read.
-#[derive(Clone, Copy, Debug)]
-struct Readable {
-    file: u32,
-    length: u32,
-    digest: Digest,
-    client: ClientId,
-    /// The stage whose changes are in it.
-    stage: Option<u32>,
-}
 
 /// What happened since the agent started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,13 +81,16 @@ pub struct Service<'b, N, D: Disk, M> {
     policy: Policy<'b>,
     /// The image that is arriving.
     stage_file: D::File,
-    readable: Option<Readable>,
+    /// The files that clients read.
+    reports: Reports<D::File>,
     state: State,
     /// How far the stored configurations have been applied, unless all were looked at.
     pass: Option<Pass>,
     /// Endpoints that are to be looked up.
     hosts: Hosts<D::File>,
-    kept: Vec<Kept, CLIENTS>,
+    answered: Answered,
+    /// The longest request or tick: milliseconds, and what it was.
+    longest: (u32, &'static str),
     /// Counts stages and files; starts anywhere, so that those of an earlier agent are not taken for
     /// those of this one.
     number: u32,
@@ -127,7 +105,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     #[inline(never)]
     pub fn new(
         committer: Committer<'b, N, D, M>,
-        (stage_file, hosts): (D::File, D::File),
+        (stage_file, hosts, reports): (D::File, D::File, Vec<D::File, REPORTS>),
         policy: Policy<'b>,
     ) -> Self {
         let mut number = [0; 4];
@@ -141,11 +119,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             committer,
             policy,
             stage_file,
-            readable: None,
+            reports: Reports::new(reports),
             state: State::default(),
             pass: None,
             hosts: Hosts::new(hosts),
-            kept: Vec::new(),
+            answered: Answered::default(),
+            longest: (0, ""),
             number: u32::from_ne_bytes(number),
             started: machine.now(),
             counters: Counters::default(),
@@ -211,17 +190,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 return false;
             }
         };
+        let started = self.committer.machine.now();
         let mut turn = Turn::new(request.client, request.id, outlet);
-        // These change nothing when they come again, and may overtake one another.
-        let repeatable = matches!(
-            request.ask,
-            Ask::Hello { .. }
-                | Ask::Status
-                | Ask::Piece { .. }
-                | Ask::Read { .. }
-                | Ask::Ranges { .. }
-        );
-        if !repeatable && self.remembered(&visitor.key, &mut turn) {
+        let class = Class::of(&request.ask);
+        if class != Class::Free && self.was_answered(visitor, class, &mut turn) {
             return false;
         }
         if visitor.is_stranger() {
@@ -232,15 +204,60 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         if let Err(fault) = answered {
             turn.answer(&Answer::Failed(self.slot.take(fault)));
         }
-        if !repeatable {
-            self.keep(visitor.key, &turn);
+        let Turn { client, id, .. } = turn;
+        let owns = |key: &PublicKey| visitor.owns(key);
+        if matches!(request.ask, Ask::Begin { .. } | Ask::Hello { .. }) {
+            self.answered.greet(&visitor.key, (&client, id), &owns);
+        }
+        if class != Class::Free {
+            let packet = turn.packet();
+            self.answered.keep(&visitor.key, (&client, id), (class, packet), &owns);
             self.forget_keys();
         }
         turn.send();
         if let Some(guard) = &mut self.committer.guard {
             guard.answered(self.committer.store.disk());
         }
-        !repeatable
+        self.took(answered::name(&request.ask), started);
+        class != Class::Free
+    }
+
+    /// Whether a request is not to be done: it was answered before, and is answered again in the same words; or it
+    /// may have been.
+    #[inline(never)]
+    fn was_answered(
+        &mut self,
+        visitor: &Visitor<'_, '_>,
+        class: Class,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let text = match self.answered.past(&visitor.key, &turn.client, turn.id) {
+            Past::Answered(packet) => {
+                turn.repeat(packet);
+                return true;
+            }
+            Past::New => return false,
+            Past::Gone => "this request, or a later one of this client, was answered already",
+            Past::Unknown if class == Class::Change => {
+                "the router does not know this client (any more), and may have done this before: \
+                 say hello, and look"
+            }
+            Past::Unknown => return false,
+        };
+        if !visitor.is_stranger() {
+            turn.answer(&Answer::Failed(Failure::new(Code::Gone, text)));
+            turn.send();
+        }
+        true
+    }
+
+    /// Takes note of how long something took that began at `started`.
+    pub fn took(&mut self, what: &'static str, started: u64) {
+        let took = self.committer.machine.now().saturating_sub(started);
+        let took = u32::try_from(took).unwrap_or(u32::MAX);
+        if took > self.longest.0 {
+            self.longest = (took, what);
+        }
     }
 
     /// Wipes the buffers that keys pass through. What is sent to the kernel, the encoder has wiped.
@@ -279,16 +296,18 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 turn.answer(&Answer::Aborted);
                 Ok(())
             }
-            Ask::Show { interface } => self.show(turn, *interface),
-            Ask::Changes { stage } => self.changes(turn, *stage),
-            Ask::Read { file, offset, length } => self.read(turn, *file, *offset, *length),
+            Ask::Show { interface } => self.show(turn, visitor, *interface),
+            Ask::Changes { stage } => self.changes(turn, visitor, *stage),
+            Ask::Read { file, offset, length } => {
+                self.read(turn, visitor, *file, (*offset, *length))
+            }
             Ask::Remove { interface, confirm_within } => {
                 self.remove(turn, visitor, interface, *confirm_within)
             }
             Ask::Confirm => self.confirm(turn, visitor),
             Ask::Revert => self.revert_now(turn),
-            Ask::History { interface } => self.history(turn, interface.as_ref()),
-            Ask::Drift { interface } => self.drift(turn, interface),
+            Ask::History { interface } => self.history(turn, visitor, interface.as_ref()),
+            Ask::Drift { interface } => self.drift(turn, visitor, interface),
             Ask::Repair { interface, confirm_within } => {
                 self.repair(turn, visitor, interface, *confirm_within)
             }
@@ -340,49 +359,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         turn.send();
     }
 
-    /// Whether this request was answered before; then it is answered again, in the same words.
-    fn remembered(&self, key: &PublicKey, turn: &mut Turn<'_>) -> bool {
-        let same = |kept: &&Kept| kept.client == turn.client && kept.key == *key;
-        let Some(kept) = self.kept.iter().find(same) else {
-            return false;
-        };
-        if kept.id == turn.id {
-            turn.repeat(&kept.packet);
-            return true;
-        }
-        if kept.id.wrapping_sub(turn.id) >= u32::MAX / 2 {
-            return false;
-        }
-        // An older request that was under way for long: whether it was done is not known any more.
-        let text = "a later request of this client was answered already";
-        turn.answer(&Answer::Failed(Failure::new(Code::Gone, text)));
-        turn.send();
-        true
-    }
-
-    #[inline(never)]
-    fn keep(&mut self, key: PublicKey, turn: &Turn<'_>) {
-        if turn.packet().len() > KEPT {
-            return;
-        }
-        let same = |old: &Kept| old.client == turn.client && old.key == key;
-        let at = self.kept.iter().position(same);
-        let kept = match at {
-            Some(at) => self.kept.get_mut(at),
-            None => {
-                // If there is no room for one more, the oldest goes.
-                let _ = self.kept.push(Kept::NONE);
-                self.kept.iter_mut().min_by_key(|kept| kept.when)
-            }
-        };
-        if let Some(kept) = kept {
-            (kept.key, kept.client, kept.id) = (key, turn.client, turn.id);
-            kept.when = self.committer.machine.now();
-            kept.packet.clear();
-            let _ = kept.packet.extend_from_slice(turn.packet());
-        }
-    }
-
     fn hello(&self, turn: &mut Turn<'_>, min: u8, max: u8) -> Result<(), Fault> {
         if !(min..=max).contains(&VERSION) {
             return Err(self.slot.fail(Code::Version, Subject::None, VERSIONS));
@@ -418,7 +394,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             unresolved: self.hosts.left(),
             trouble: self.committer.trouble.text(),
             links: 0,
-            longest_turn: Default::default(),
+            longest_turn: LongestTurn { millis: self.longest.0, what: cut(self.longest.1) },
         };
         let Committer { machine, kernel, .. } = &mut self.committer;
         machine.identify(&mut status);
@@ -447,45 +423,77 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     fn read(
         &mut self,
         turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
         file: u32,
-        offset: u32,
-        length: u16,
+        (offset, length): (u32, u16),
     ) -> Result<(), Fault> {
-        let readable = self.readable.filter(|r| r.file == file && r.client == turn.client);
-        let readable = readable.ok_or_else(|| gone(self.slot))?;
+        let now = self.committer.machine.now();
+        let found = self.reports.find(&visitor.key, &turn.client, now);
+        let found = found.filter(|(_, readable)| readable.file == file);
+        let (report, readable) = found.ok_or_else(|| gone(self.slot))?;
         let left = usize::try_from(readable.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = usize::from(length).min(MAX_DATA).min(left);
         let mut data = [0; MAX_DATA];
         let room = data.get_mut(..len).unwrap_or_default();
-        let got = self.committer.files.report.read_at(offset, room);
+        let got = report.read_at(offset, room);
         let got = got.map_err(|errno| self.slot.storage(errno))?;
         turn.answer(&Answer::Data { offset, data: room.get(..got).unwrap_or_default() });
         Ok(())
     }
 
-    fn show(&mut self, turn: &mut Turn<'_>, name: Name) -> Result<(), Fault> {
-        self.readable = None;
-        let Committer { kernel, files, store, machine, .. } = &mut self.committer;
-        let Files { report: file, extras, .. } = files;
-        let written =
+    /// Lets something be written into the file that this owner reads, which is `files.report` of the committer
+    /// meanwhile. `stage` is the one whose changes are in it.
+    fn publish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        stage: Option<u32>,
+        write: &mut dyn FnMut(&mut Self, &mut Turn<'_>) -> Result<(u32, Digest), Fault>,
+    ) -> Result<Readable, Fault> {
+        let owns = |key: &PublicKey| visitor.owns(key);
+        let Self { committer, reports, .. } = self;
+        let now = committer.machine.now();
+        let lent = reports.lend(&mut committer.files.report, &visitor.key, &owns, now);
+        let written = write(self, turn);
+        self.number = self.number.wrapping_add(1);
+        let (file, client) = (self.number, turn.client);
+        let readable = written.map(|written| Readable::new(file, client, written, stage));
+        let Self { committer, reports, .. } = self;
+        let now = committer.machine.now();
+        let whole = readable.as_ref().ok().copied();
+        reports.take_back(lent, &mut committer.files.report, whole, now);
+        readable
+    }
+
+    fn show(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        name: Name,
+    ) -> Result<(), Fault> {
+        let readable = self.publish(turn, visitor, None, &mut |this, _| {
+            let Committer { kernel, files, store, machine, .. } = &mut this.committer;
+            let Files { report: file, extras, .. } = files;
             report::running(kernel, (file, extras), name, machine.unix_time(), &mut |take| {
                 claims::each_in_force(store, &name, take)
-            })?;
-        turn.answer(&self.publish(turn.client, written, None).ready());
+            })
+        })?;
+        turn.answer(&readable.ready());
         Ok(())
     }
 
-    fn changes(&self, turn: &mut Turn<'_>, stage: u32) -> Result<(), Fault> {
-        let client = turn.client;
-        let readable = self.readable.filter(|r| r.client == client && r.stage == Some(stage));
-        turn.answer(&readable.ok_or_else(|| gone(self.slot))?.ready());
+    fn changes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        stage: u32,
+    ) -> Result<(), Fault> {
+        let now = self.committer.machine.now();
+        let found = self.reports.find(&visitor.key, &turn.client, now);
+        let found = found.filter(|(_, readable)| readable.is_of(stage));
+        let (_, readable) = found.ok_or_else(|| gone(self.slot))?;
+        turn.answer(&readable.ready());
         Ok(())
-    }
-}
-
-impl Readable {
-    fn ready<'a>(self) -> Answer<'a> {
-        Answer::Ready { file: self.file, length: self.length, digest: self.digest }
     }
 }
 

@@ -157,7 +157,11 @@ impl<'b, D: Disk> Store<'b, D> {
             file => self.failed(file)?,
         };
         let mut buf = [0; HEAD];
-        let got = self.failed(file.read_at(0, &mut buf))?;
+        let got = match file.read_at(0, &mut buf) {
+            // A folder of that name.
+            Err(Errno::EISDIR) => return Err(self.damaged(number, Wrong::Damaged)),
+            got => self.failed(got)?,
+        };
         let head = Head::from_bytes(buf.get(..got).unwrap_or_default());
         let head = match head {
             Ok(head) => head,

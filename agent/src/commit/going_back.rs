@@ -289,7 +289,7 @@ fn any_state_comes_back_whatever_request_is_refused() {
                         Err(_) => {
                             deaths += 1;
                             router.world.revive();
-                            router.with(|agent| agent.take_back_unfinished());
+                            let _ = router.with(|agent| agent.take_back_unfinished());
                             wrong.same(&before, &router, &about);
                         }
                         Ok(()) if what == What::PushAndRevert => {

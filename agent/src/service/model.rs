@@ -145,7 +145,8 @@ impl Router {
         let mut ram = Cellar::default();
         let mut file = |name| Mortal(ram.create(name).unwrap(), Life::default());
         let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
-        let own = (file(c"s"), file(c"h"));
+        let reports = (0..REPORTS).map(|_| file(c"r")).collect();
+        let own = (file(c"s"), file(c"h"), reports);
         let folder = |disk: &Cellar| Mortal(disk.clone(), self.life.clone());
         let folders = (folder(&self.keep), folder(&self.state));
         let committer = Committer::new(kernel, files, &*self.bench, &mut set, folders);
@@ -251,6 +252,7 @@ impl Run {
             nth,
             newest: self.session,
             handshake_hash: [0; 32],
+            router: PublicKey([0xee; 32]),
             rejected: false,
             ownership: &mut ownership,
         };

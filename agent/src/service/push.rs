@@ -11,7 +11,7 @@ use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
 
 use super::state::State as Doing;
-use super::{Readable, Service, Turn, Visitor, gone, patch};
+use super::{Service, Turn, Visitor, gone, patch};
 use crate::commit::{Change, Committer, Done};
 use crate::fault::{Fault, Slot};
 use crate::image::{Records, Span, has_digest};
@@ -288,10 +288,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         let (interface, span) = self.whole_stage(turn, visitor, id)?;
         self.check_announced(&interface, span)?;
-        let Self { committer, stage_file, .. } = self;
-        let written = planned(committer, turn, (stage_file, span), Purpose::Change)
-            .map_err(|fault| in_image(self.slot, fault, span))?;
-        self.publish(turn.client, written, Some(id));
+        self.publish(turn, visitor, Some(id), &mut |this, turn| {
+            let Self { committer, stage_file, .. } = this;
+            planned(committer, turn, (stage_file, span), Purpose::Change)
+                .map_err(|fault| in_image(this.slot, fault, span))
+        })?;
         Ok(())
     }
 
@@ -379,19 +380,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 Err(self.slot.restore(failure))
             }
         }
-    }
-
-    #[inline(never)]
-    pub(super) fn publish(
-        &mut self,
-        client: ClientId,
-        (length, digest): (u32, Digest),
-        stage: Option<u32>,
-    ) -> Readable {
-        self.number = self.number.wrapping_add(1);
-        let readable = Readable { file: self.number, length, digest, client, stage };
-        self.readable = Some(readable);
-        readable
     }
 }
 

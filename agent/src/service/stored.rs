@@ -1,6 +1,7 @@
 //! What is stored: its history, whether it runs, and making it run again.
 
 use proto_core::key::PublicKey;
+use proto_core::protocol::Digest;
 use proto_core::protocol::message::{Code, Name, OwnerName, Subject};
 use proto_core::protocol::report::{Act, Stored};
 
@@ -17,9 +18,16 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub(super) fn history(
         &mut self,
         turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
         interface: Option<&Name>,
     ) -> Result<(), Fault> {
-        self.readable = None;
+        let readable = self.publish(turn, visitor, None, &mut |this, _| this.list(interface))?;
+        turn.answer(&readable.ready());
+        Ok(())
+    }
+
+    /// Writes what is stored. A file that cannot be read is listed as damaged.
+    fn list(&mut self, interface: Option<&Name>) -> Result<(u32, Digest), Fault> {
         let slot = self.slot;
         let store = &mut self.committer.store;
         let mut report = RecordWriter::new(slot, Some(&mut self.committer.files.report), 0)?;
@@ -35,11 +43,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let mut below = u32::MAX;
             while let Some(number) = store.newest(&last, below)? {
                 below = number;
-                let opened = store.open(&last, number);
-                let (stored, whole) = match opened {
+                let (stored, whole) = match store.open(&last, number) {
                     Ok((head, _)) => (head.shown(false), true),
-                    Err(_) if slot.code() == Some(Code::Damaged) => (damaged(&last, number), false),
-                    Err(fault) => return Err(fault),
+                    Err(fault) => {
+                        let _ = slot.take(fault);
+                        (damaged(&last, number), false)
+                    }
                 };
                 report.record(&stored)?;
                 if interface.is_none() && whole {
@@ -47,9 +56,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 }
             }
         }
-        let written = report.finish()?;
-        turn.answer(&self.publish(turn.client, written, None).ready());
-        Ok(())
+        report.finish()
     }
 
     /// The stored configuration of an interface, which has to be one with an image.
@@ -63,11 +70,16 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.slot.fail(Code::NotStored, Subject::Interface, text)
     }
 
-    pub(super) fn drift(&mut self, turn: &mut Turn<'_>, interface: &Name) -> Result<(), Fault> {
+    pub(super) fn drift(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+    ) -> Result<(), Fault> {
         let (head, mut image) = self.stored(interface)?;
-        let committer = &mut self.committer;
-        let written = planned(committer, turn, (&mut image, head.span()), Purpose::Repair)?;
-        self.publish(turn.client, written, Some(0));
+        self.publish(turn, visitor, Some(0), &mut |this, turn| {
+            planned(&mut this.committer, turn, (&mut image, head.span()), Purpose::Repair)
+        })?;
         Ok(())
     }
 

@@ -35,6 +35,11 @@ const ADMIN: PublicKey = PublicKey([1; 32]);
 fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]) -> Sent {
     let (mut keep, mut state) = (Drawer::default(), Drawer::default());
     let mut ownership = Ownership::load(&mut keep, &mut state);
+    // Every client has said hello.
+    if let Some(client) = packet.get(2..10) {
+        let owns = |_: &PublicKey| standing != Standing::Stranger;
+        agent.answered.greet(&key, (client.try_into().unwrap(), 0), &owns);
+    }
     let mut sent = Sent::default();
     let (wire, ownership) = (Wire::Serial, &mut ownership);
     let (nth, newest) = (1, 1);
@@ -45,6 +50,7 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
         nth,
         newest,
         handshake_hash: [0; 32],
+        router: PublicKey([0xee; 32]),
         rejected: false,
         ownership,
     };
@@ -276,10 +282,92 @@ fn who_may_ask_for_what() {
 #[test]
 fn a_kept_reply_is_not_for_somebody_else() {
     agent(|agent, _| {
-        let status = packet(1, 1, Ask::Plan { stage: 1 });
-        assert!(as_one(agent, ADMIN, Standing::Owner(Role::Admin), &status).is_some());
+        let asked = packet(1, 1, begin(b"image"));
+        assert!(as_one(agent, ADMIN, Standing::Owner(Role::Admin), &asked).is_some());
         let other = PublicKey([2; 32]);
-        assert!(as_one(agent, other, Standing::Stranger, &status).is_none());
-        assert!(as_one(agent, ADMIN, Standing::Stranger, &status).is_some());
+        assert!(as_one(agent, other, Standing::Stranger, &asked).is_none());
+        assert!(as_one(agent, ADMIN, Standing::Stranger, &asked).is_some());
+    });
+}
+
+#[test]
+fn a_stage_and_a_file_belong_to_the_key_and_not_to_the_client_s_number() {
+    agent(|agent, _| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let ben = PublicKey([2; 32]);
+        let admin = Standing::Owner(Role::Admin);
+        for ask in [
+            Ask::Abort { stage },
+            Ask::Piece { stage, index: 0, data: &image },
+            Ask::Plan { stage },
+            Ask::Changes { stage },
+        ] {
+            let failure = failure(as_one(agent, ben, admin, &packet(1, 7, ask)));
+            assert_eq!(failure.code, Code::Gone);
+        }
+        // A reader's file does not take the place of an admin's.
+        let history = |id| packet(1, id, Ask::History { interface: None });
+        let Some(Answer::Ready { file, .. }) = answer(agent, &history(10)) else { panic!() };
+        let reader = Standing::Owner(Role::ReadOnly);
+        assert!(as_one(agent, ben, reader, &history(20)).is_some());
+        let read = packet(1, 11, Ask::Read { file, offset: 0, length: 100 });
+        assert!(matches!(answer(agent, &read), Some(Answer::Data { .. })));
+        let stolen = as_one(agent, ben, reader, &read);
+        assert_eq!(failure(stolen).code, Code::Gone);
+    });
+}
+
+#[test]
+fn a_stage_is_not_held_by_a_client_that_sends_nothing_new() {
+    agent(|agent, bench| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let other = [image.clone(), image.clone()].concat();
+        // It asks for the status and repeats a piece for a while.
+        for second in 0..13 {
+            bench.now.set(second * 1_000);
+            answer(agent, &packet(1, 90, Ask::Status));
+            answer(agent, &packet(1, 91, Ask::Piece { stage, index: 0, data: &image }));
+        }
+        bench.now.set(crate::stage::PATIENCE);
+        let free = answer(agent, &packet(2, 2, begin(&other)));
+        assert!(matches!(free, Some(Answer::Received { .. })), "{free:?}");
+    });
+}
+
+#[test]
+fn pieces_with_the_wrong_digest_are_sent_again() {
+    agent(|agent, _| {
+        let image = image();
+        let mut wrong = image.clone();
+        wrong[3] ^= 1;
+        let stage = upload(agent, 1, begin(&image), &wrong);
+        let plan = failure(answer(agent, &packet(1, 3, Ask::Plan { stage })));
+        assert_eq!(plan.code, Code::Digest);
+        let again = answer(agent, &packet(1, 4, begin(&image)));
+        let Some(Answer::Received { stage, arrived }) = again else { panic!("{again:?}") };
+        assert_eq!(arrived.base, 0);
+        answer(agent, &packet(1, 5, Ask::Piece { stage, index: 0, data: &image }));
+        assert!(matches!(
+            answer(agent, &packet(1, 6, Ask::Plan { stage })),
+            Some(Answer::Planned(_))
+        ));
+    });
+}
+
+#[test]
+fn keys_that_no_client_can_have_own_nothing() {
+    agent(|agent, _| {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for (id, key) in (1..).zip([[0; 32], one, [0xee; 32]]) {
+            let (key, role) = (PublicKey(key), Role::Admin);
+            let add = Ask::AddOwner { key, role, name: "eve".try_into().unwrap() };
+            assert_eq!(failure(answer(agent, &packet(1, id, add))).code, Code::Config);
+        }
+        let (key, role) = (PublicKey([9; 32]), Role::Admin);
+        let add = Ask::AddOwner { key, role, name: "ben".try_into().unwrap() };
+        assert!(matches!(answer(agent, &packet(1, 9, add)), Some(Answer::Owned { .. })));
     });
 }

@@ -11,7 +11,7 @@ use core::fmt;
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Ask, Code, Owner, Role, Subject, copy};
-use proto_core::protocol::session::{Wire, fingerprint};
+use proto_core::protocol::session::{Wire, fingerprint, is_usable};
 
 use crate::fault::{Fault, Slot};
 use crate::owners::{Claimant, Ownership, Standing};
@@ -31,6 +31,8 @@ pub struct Visitor<'v, 'f> {
     pub newest: u32,
     /// What its handshake came to: no other session has the same.
     pub handshake_hash: [u8; 32],
+    /// The router's own key.
+    pub router: PublicKey,
     /// Whether its claim of the router over UDP was refused.
     pub rejected: bool,
     /// Whose the router is.
@@ -63,6 +65,11 @@ impl Visitor<'_, '_> {
     /// hears that it has removed itself, and nothing else.
     pub(super) fn is_stranger(&self) -> bool {
         self.standing == Standing::Stranger
+    }
+
+    /// Whether this is the key of an owner.
+    pub(super) fn owns(&self, key: &PublicKey) -> bool {
+        self.ownership.owners().iter().any(|owner| owner.key == *key)
     }
 
     /// Whether it may ask for this.
@@ -110,6 +117,11 @@ impl Visitor<'_, '_> {
                 claimed
             }
             Ask::AddOwner { key, role, name } => {
+                if *key == self.router || !is_usable(key) {
+                    let text =
+                        "no client can have this key: it is the router's own, or of small order";
+                    return Err(slot.fail(Code::Config, Subject::None, text));
+                }
                 let owner = Owner { key: *key, role: *role, name: copy(name) };
                 self.ownership.add(slot, &owner)
             }

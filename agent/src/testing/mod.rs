@@ -27,7 +27,7 @@ use crate::fault::Slot;
 use crate::keep;
 use crate::kernel::{Buffers, Kernel, SET};
 use crate::options::Policy;
-use crate::service::{Outlet, SCRATCH, Service};
+use crate::service::{Outlet, REPORTS, SCRATCH, Service};
 use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
 
 /// The bytes of a record as an image has them.
@@ -244,5 +244,10 @@ pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
     let files = Files::default();
     let committer = Committer::new(kernel, files, bench, &mut set, folders);
-    act(Service::new(committer, Default::default(), Policy::default()))
+    act(Service::new(committer, own(), Policy::default()))
+}
+
+/// The service's own files, empty.
+pub(crate) fn own<F: File + Default>() -> (F, F, heapless::Vec<F, REPORTS>) {
+    (F::default(), F::default(), core::iter::repeat_with(F::default).take(REPORTS).collect())
 }

@@ -3,8 +3,12 @@
 use super::*;
 use crate::owners::{Ownership, Standing};
 use crate::service::Visitor;
-use crate::testing::{Agent, Bench, Drawer, Sent, Wire, World, record_bytes, with_agent_on};
+use crate::service::answered::Answered;
+use crate::testing::{
+    Agent, Bench, Drawer, Incident, Sent, Wire, World, record_bytes, with_agent_on,
+};
 use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Applied, Ask, Failure, Owner, Reply, Request, Role, cut};
@@ -48,6 +52,7 @@ impl Router {
             nth: anne.nth,
             newest: anne.newest,
             handshake_hash: [0; 32],
+            router: PublicKey([0xee; 32]),
             rejected: false,
             ownership: &mut ownership,
         };
@@ -56,6 +61,7 @@ impl Router {
         // A client of its own for each, so that none is taken for another.
         let request = Request { client: [id as u8; 8], id, ask };
         let len = envelope::write(version, &request, &mut buf).unwrap();
+        agent.answered.greet(&key, (&[id as u8; 8], 0), &|_| true);
         let mut sent = Sent::default();
         let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
         let packet = sent.0.pop().unwrap().leak();
@@ -84,7 +90,7 @@ impl Router {
             patch: None,
             data: &[],
         };
-        agent.kept.clear();
+        agent.answered = Answered::default();
         let stage = match self.ask(agent, 7, FIRST, begin) {
             Outcome::Done(Answer::Received { stage, .. }) => stage,
             other => return other,
@@ -92,7 +98,7 @@ impl Router {
         // All in the name of one client.
         let piece = Ask::Piece { stage, index: 0, data: image };
         self.ask(agent, 7, FIRST, piece);
-        agent.kept.clear();
+        agent.answered = Answered::default();
         self.ask(agent, 7, FIRST, Ask::Commit { stage, confirm_within })
     }
 
@@ -223,9 +229,6 @@ fn tick(agent: &mut Agent<'_, Wire>, now: u64) {
 
 #[test]
 fn what_cannot_be_applied_at_the_start_is_tried_again() {
-    use crate::testing::Incident;
-    use proto_core::netlink::Errno;
-
     let router = Router::default();
     router.with(|agent| router.push(agent, 1, 0).applied());
     router.world.reboot();
@@ -244,5 +247,89 @@ fn what_cannot_be_applied_at_the_start_is_tried_again() {
         tick(agent, 7_000);
         assert_eq!((router.port(), agent.deadline()), (Some(1), None));
         assert!(agent.committer.trouble.is_empty());
+    });
+}
+
+/// A router whose stored configuration (port 1) could not be applied when it started, where a change to port 2 waits to
+/// be confirmed, and the time has come to apply what is stored again.
+fn waits_after_a_bad_start(
+    retry: Option<Incident>,
+    then: impl FnOnce(&Router, &mut Agent<'_, Wire>),
+) {
+    let router = Router::default();
+    router.with(|agent| router.push(agent, 1, 0).applied());
+    router.world.reboot();
+    router.world.incident(0, Incident::Broken(Errno::EPERM));
+    router.with(|agent| {
+        agent.start();
+        router.world.revive();
+        assert_eq!(router.push(agent, 2, 60).applied().number, 2);
+        if let Some(incident) = retry {
+            router.world.incident(0, incident);
+        }
+        router.bench.now.set(30_000);
+        agent.tick();
+        router.world.revive();
+        assert_eq!(router.port(), Some(2));
+        then(&router, agent);
+    });
+}
+
+#[test]
+fn a_retry_does_not_put_the_old_configuration_back_over_a_change_that_waits() {
+    for retry in [None, Some(Incident::Broken(Errno::EPERM))] {
+        waits_after_a_bad_start(retry, |router, agent| {
+            let confirmed = router.ask(agent, 30, Anne { nth: 2, newest: 2 }, Ask::Confirm);
+            assert!(
+                matches!(confirmed, Outcome::Done(Answer::Confirmed { number: 2, .. })),
+                "{confirmed:?}"
+            );
+            assert_eq!(router.port(), Some(2));
+            // What is stored is applied once more, and is what runs.
+            agent.tick();
+            assert_eq!((router.port(), agent.deadline()), (Some(2), None));
+        });
+    }
+}
+
+#[test]
+fn a_change_that_nobody_confirms_after_a_bad_start_ends() {
+    waits_after_a_bad_start(None, |router, agent| {
+        router.bench.now.set(61_000);
+        agent.tick();
+        agent.tick();
+        assert_eq!((router.port(), agent.deadline()), (Some(1), None));
+        assert_eq!(router.push(agent, 3, 0).applied().number, 2);
+    });
+}
+
+#[test]
+fn a_change_without_its_snapshot_ends_and_is_told() {
+    let router = Router::default();
+    router.with(|agent| {
+        router.push(agent, 2, 60).applied();
+        router.state.files.borrow_mut().clear();
+        router.bench.now.set(61_000);
+        agent.tick();
+        agent.tick();
+        assert_eq!(agent.deadline(), None);
+        assert!(agent.committer.trouble.text().contains("wg0: a change could not be taken back"));
+        assert!(router.push(agent, 3, 0).applied().stored);
+        assert!(agent.committer.trouble.is_empty());
+    });
+}
+
+#[test]
+fn what_the_kernel_does_not_have_any_more_is_not_confirmed() {
+    let router = Router::default();
+    router.with(|agent| {
+        router.push(agent, 1, 0).applied();
+        router.push(agent, 2, 60).applied();
+        router.world.meddle("wg0", |device| device.port = 7);
+        let fresh = Anne { nth: 2, newest: 2 };
+        assert_eq!(router.ask(agent, 30, fresh, Ask::Confirm).failed().code, Code::Verify);
+        router.world.meddle("wg0", |device| device.port = 2);
+        let confirmed = router.ask(agent, 31, fresh, Ask::Confirm);
+        assert!(matches!(confirmed, Outcome::Done(Answer::Confirmed { .. })), "{confirmed:?}");
     });
 }

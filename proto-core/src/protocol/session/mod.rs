@@ -43,6 +43,7 @@ pub use connector::{Connector, Fresh, Heard};
 pub use fingerprint::fingerprint;
 pub use initiator::Initiator;
 pub use mac::{Cookie, Gatekeys};
+pub use noise::is_usable;
 pub use responder::{Initiation, Opened, TOKEN_AT};
 pub use seek::{LabelKey, MIN_LABEL, Seek, found, seek};
 

@@ -14,7 +14,7 @@ use zeroize::Zeroize as _;
 
 use super::mac::{hash, keyed};
 use super::put;
-use crate::key::SecretKey;
+use crate::key::{PublicKey, SecretKey};
 use crate::protocol::Digester;
 
 /// The tag behind every ciphertext.
@@ -52,6 +52,13 @@ impl Pair {
         let refused = self.secret.0.ct_eq(&[0; 32]) | shared.0.ct_eq(&[0; 32]);
         (!bool::from(refused)).then_some(shared)
     }
+}
+
+/// Whether a client can have this public key: with one of small order, zero among them, no handshake ends well.
+#[must_use]
+pub fn is_usable(key: &PublicKey) -> bool {
+    // Any private key tells.
+    Pair { secret: Wiped([0x55; 32]), public: [0; 32] }.dh(&key.0).is_some()
 }
 
 /// HMAC (RFC 2104) over BLAKE2s.
