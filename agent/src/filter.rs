@@ -195,7 +195,7 @@ impl Assembler {
 
     /// Ends with `verdict` if the datagram is from one of these.
     #[inline(never)]
-    fn from_any(&mut self, origins: &[Origin], verdict: u32) {
+    fn any_of(&mut self, origins: &[Origin], verdict: u32) {
         if origins.is_empty() {
             return;
         }
@@ -307,11 +307,11 @@ impl Rules<'_> {
         to.check_token(self.tokens);
         let [denied, denied_proven] = self.denied;
         let [keep, keep_proven] = self.keep;
-        to.from_any(denied_proven, 0);
+        to.any_of(denied_proven, 0);
         to.chance(keep_proven);
         bare.iter().for_each(|from| to.land(*from));
-        to.from_any(denied, 0);
-        to.from_any(self.friends, u32::MAX);
+        to.any_of(denied, 0);
+        to.any_of(self.friends, u32::MAX);
         to.chance(keep);
         (!to.full).then_some(to.program)
     }
