@@ -5,6 +5,7 @@ mod big;
 mod confirm;
 mod hosts;
 mod lines;
+mod others;
 mod owners;
 mod push;
 mod refusals;
@@ -95,6 +96,13 @@ const CONFIRM: &[(&str, KeptTest)] = &[
     ("confirm: an operator who cuts himself off", confirm::cut_off),
     ("hosts: names that are not known yet", hosts::late),
 ];
+const OTHERS: &[(&str, KeptTest)] = &[
+    (
+        "others: a change of one interface leaves the ways and rules of the others alone",
+        others::others,
+    ),
+    ("others: any edit is one push", others::edits),
+];
 const BIG: &[(&str, KeptTest)] =
     &[("big: 10,000 peers in the memory of 10, and one change among them", big::many)];
 
@@ -135,7 +143,13 @@ fn named(arch: Arch, test: &str) -> String {
 pub(super) fn parts(tally: &Tally, arch: Arch, seed: u64) -> Vec<Part<'_>> {
     let mut parts = vec![on_both(tally, arch, seed)];
     if arch == Arch::X86_64 {
-        let kept = [("undo", UNDO), ("stored", STORED), ("confirm", CONFIRM), ("big", BIG)];
+        let kept = [
+            ("undo", UNDO),
+            ("stored", STORED),
+            ("confirm", CONFIRM),
+            ("others", OTHERS),
+            ("big", BIG),
+        ];
         parts.extend(kept.map(|(name, tests)| on_disk(tally, name, tests, seed)));
         parts.extend(cut_off(tally, seed));
     }
