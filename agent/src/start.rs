@@ -5,10 +5,13 @@ use core::fmt;
 
 use proto_core::protocol::message::{Code, Failure, Name, Subject};
 
+use crate::claims::{TakeClaim, each_in_force, settle};
 use crate::commit::{Change, Committer, Working};
 use crate::fault::{Fault, Slot};
 use crate::image::Span;
+use crate::index::Extras;
 use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::walk::{PROTOCOL, each_rule};
 
 /// Sees an image that was applied: of which interface, in which file, and where in it.
 pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
@@ -88,7 +91,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                         break next;
                     }
                 }
-                Ok(None) => return false,
+                Ok(None) => {
+                    self.log_unclaimed_rules();
+                    return false;
+                }
                 Err(fault) => {
                     self.note("", fault);
                     pass.failed = true;
@@ -108,6 +114,35 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             }
         }
         true
+    }
+
+    /// Logs how many policy rules with our protocol number no image in force has, as after stored files were lost. Nothing
+    /// says whose they are, so they stay.
+    fn log_unclaimed_rules(&mut self) {
+        let Self { slot, kernel, files, store, machine, .. } = self;
+        let mut rules = Extras::new(slot, &mut files.extras);
+        let mut left = 0_u32;
+        let mut count = || {
+            rules.clear()?;
+            each_rule(kernel, &mut |item, ours| {
+                if ours { rules.push(&item.key(), false) } else { Ok(()) }
+            })?;
+            let mut each = |take: &mut TakeClaim<'_>| {
+                each_in_force(store, "", &mut |_, record| take(None, record))
+            };
+            settle(&mut rules, true, &mut each, &mut |_| {
+                left = left.saturating_add(1);
+                Ok(())
+            })
+        };
+        match count() {
+            Ok(()) if left > 0 => machine.log(format_args!(
+                "policy rules of protocol {PROTOCOL} that no stored configuration has: {left}; they stay"
+            )),
+            Ok(()) => {}
+            // What is wrong with the kernel or the files is noted by interface.
+            Err(fault) => drop(slot.take(fault)),
+        }
     }
 
     /// Applies what is stored of an interface. Whether anything had to change.

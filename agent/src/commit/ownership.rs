@@ -245,6 +245,22 @@ fn what_can_never_be_applied_is_refused_before_anything_is_touched() {
     }
 }
 
+#[test]
+fn rules_that_no_image_has_stay_and_are_logged() {
+    let router = Router::default();
+    push(&router, "wg0", &full_tunnel(51820, 0)).unwrap();
+    // What was stored is lost.
+    let router = Router { world: router.world, ..Router::default() };
+    push(&router, "wg1", &full_tunnel(51821, 1)).unwrap();
+    let before = router.seen();
+    assert!(router.start());
+    let log = router.bench.log.borrow();
+    let words = "policy rules of protocol 87 that no stored configuration has: 1;";
+    assert!(log.iter().any(|line| line.starts_with(words)), "{log:?}");
+    assert_eq!(router.seen(), before);
+    assert_eq!(removed(&router, "wg1").unwrap().summary.rules.removed, 2);
+}
+
 /// A router with a few interfaces on which things are done, and what should be on it.
 struct Play {
     router: Router,

@@ -21,9 +21,9 @@ type Agent<'b> = Committer<'b, Wire, Cellar, &'b Bench>;
 #[derive(Default)]
 pub(super) struct Router {
     pub(super) world: World,
-    keep: Cellar,
-    state: Cellar,
-    bench: Bench,
+    pub(super) keep: Cellar,
+    pub(super) state: Cellar,
+    pub(super) bench: Bench,
 }
 
 /// What is to be configured.
