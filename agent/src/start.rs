@@ -92,7 +92,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                     }
                 }
                 Ok(None) => {
-                    self.log_unclaimed_rules();
+                    // After a failure there is another pass.
+                    if !pass.failed {
+                        self.log_unclaimed_rules();
+                    }
                     return false;
                 }
                 Err(fault) => {
