@@ -193,7 +193,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         let started = self.committer.machine.now();
         let mut turn = Turn::new(request.client, request.id, outlet);
         let class = Class::of(&request.ask);
-        if class != Class::Free && self.was_answered(visitor, class, &mut turn) {
+        if class != Class::Free && self.was_answered(visitor, &request.ask, &mut turn) {
             return false;
         }
         if visitor.is_stranger() {
@@ -228,9 +228,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     fn was_answered(
         &mut self,
         visitor: &Visitor<'_, '_>,
-        class: Class,
+        ask: &Ask<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let class = Class::of(ask);
+        // What the visitor may not do was not done, and is refused as such.
+        let allowed = visitor.may(self.slot, ask).map_err(|fault| self.slot.take(fault)).is_ok();
         let text = match self.answered.past(&visitor.key, &turn.client, turn.id) {
             Past::Answered(packet) => {
                 turn.repeat(packet);
@@ -238,7 +241,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             }
             Past::New => return false,
             Past::Gone => "this request, or a later one of this client, was answered already",
-            Past::Unknown if class == Class::Change => {
+            Past::Unknown if class == Class::Change && allowed => {
                 "the router does not know this client (any more), and may have done this before: \
                  say hello, and look"
             }

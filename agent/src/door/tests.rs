@@ -180,6 +180,10 @@ impl Client {
         source: &Source,
         ask: Ask<'_>,
     ) -> Option<Answer<'static>> {
+        if self.id == 0 {
+            let hello = self.request(channel, Ask::Hello { min: 1, max: 1, features: 0 });
+            reply(agent, &hello, source)?;
+        }
         let request = self.request(channel, ask);
         let reply = reply(agent, &request, source)?;
         read(channel, &reply)
