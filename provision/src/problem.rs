@@ -29,22 +29,28 @@ pub struct Source {
 }
 
 impl Source {
-    /// A file that was read. A byte order mark in front is dropped. A file that is not UTF-8 has a
-    /// problem, and no text to show.
+    /// A file that was read. A byte order mark in front is dropped, and NULs are, as wg-quick drops them.
+    /// What is not UTF-8 is marked, and is right only in a comment. A file in UTF-16 has a problem, and no text
+    /// to show.
     #[must_use]
     pub fn new(name: &str, bytes: &[u8]) -> (Self, Option<Problem>) {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        match std::str::from_utf8(bytes) {
-            Ok(text) => (Self::from_text(name, text), None),
-            Err(error) => {
-                let good = &bytes[..error.valid_up_to()];
-                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-                let column = good.iter().rev().take_while(|&&byte| byte != b'\n').count();
-                let place = Place { line, span: column..column + 1 };
-                let problem = Problem::error(place, "the file is not UTF-8 text from here on");
-                (Self::from_text(name, ""), Some(problem))
+        let nuls = bytes.iter().filter(|&&byte| byte == 0).count();
+        // Every other byte of plain text in UTF-16 is a NUL.
+        let wide = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        if wide || nuls > 1 && nuls >= bytes.len() / 3 {
+            let problem = Problem::whole("this is not UTF-8 text, but UTF-16")
+                .help("save the file as UTF-8 (in Notepad: Save As, Encoding)");
+            return (Self::from_text(name, ""), Some(problem));
+        }
+        let mut text = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            text.extend(chunk.valid().chars().filter(|&c| c != '\0'));
+            if !chunk.invalid().is_empty() {
+                text.push(lines::NOT_TEXT);
             }
         }
+        (Self::from_text(name, &text), None)
     }
 
     fn from_text(name: &str, text: &str) -> Self {

@@ -1,6 +1,7 @@
 //! The file: its text, and the settings that are looked at as a whole. Those that are lists, and the
 //! hooks, are told anew each time they are needed.
 
+use proto_core::conf::setting::{boolean, next_word};
 use proto_core::conf::{ConfError, Part, Problem, QuickFile, Setting, Stop, shown};
 use proto_core::netlink::text::Text;
 
@@ -26,16 +27,6 @@ pub(super) struct Conf<'w, F> {
     pub(super) saves: bool,
     /// There is a name server.
     pub(super) has_dns: bool,
-}
-
-/// The next word of a list.
-pub(super) fn next_word<'t>(rest: &mut &'t str) -> Option<&'t str> {
-    let between = |byte: u8| matches!(byte, b',' | b' ' | b'\t');
-    let from = rest.bytes().position(|byte| !between(byte))?;
-    let behind = rest.get(from..)?;
-    let len = behind.bytes().position(between).unwrap_or(behind.len());
-    *rest = behind.get(len..)?;
-    behind.get(..len)
 }
 
 /// Whether a word of `DNS` is a name server, and not a search domain.
@@ -80,10 +71,8 @@ impl<'w, F: File> Conf<'w, F> {
                     }
                 }
                 Setting::SaveConfig => {
-                    saves = value.eq_ignore_ascii_case("true");
-                    if !saves && !value.eq_ignore_ascii_case("false") {
-                        return Err(wrong("is neither true nor false").into());
-                    }
+                    let read = boolean(value).ok_or_else(|| wrong("is neither true nor false"));
+                    saves = read?;
                 }
                 Setting::Dns => {
                     let mut rest = value;

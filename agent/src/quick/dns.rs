@@ -3,8 +3,9 @@
 use core::fmt::Write;
 
 use proto_core::conf::Setting;
+use proto_core::conf::setting::next_word;
 
-use super::conf::{is_name_server, next_word};
+use super::conf::is_name_server;
 use super::process::QuickProcess;
 use super::programs::Script;
 use super::{Exit, Session, lines};

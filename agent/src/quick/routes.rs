@@ -1,14 +1,14 @@
 //! Routes to what the peers are allowed, the longest prefix first, and what a default route takes besides:
 //! a table of its own, which all packets are looked up in but those of the tunnel itself.
 
+use proto_core::conf::setting::{self, Table, table_number};
 use proto_core::conf::shown;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
 use proto_core::netlink::Errno;
-use proto_core::netlink::route::route::{RT_TABLE_LOCAL, RT_TABLE_MAIN, RTPROT_BOOT};
+use proto_core::netlink::route::route::{RT_TABLE_MAIN, RTPROT_BOOT};
 use proto_core::netlink::route::{IfExists, Route, RouteFilter, Rule};
 use proto_core::netlink::wireguard::{DeviceChange, Event, SetEncoder};
 use proto_core::protocol::message::Subject;
-use proto_core::text::number;
 
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
@@ -21,14 +21,6 @@ use crate::wg::nets::Nets;
 const FIRST_TABLE: u32 = 51820;
 /// Where the names of tables are.
 const TABLES: &str = "/etc/iproute2/rt_tables";
-
-/// Where routes go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Table {
-    Auto,
-    Off,
-    Number(u32),
-}
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Adds the routes.
@@ -81,22 +73,15 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// `Table`.
     fn table(&self) -> Result<Table, Exit> {
         let text = &*self.conf.table;
-        Ok(match text {
-            "" | "auto" => Table::Auto,
-            "off" => Table::Off,
-            "main" => Table::Number(RT_TABLE_MAIN),
-            "local" => Table::Number(RT_TABLE_LOCAL),
-            "default" => Table::Number(RT_TABLE_MAIN.saturating_sub(1)),
-            _ => match table_number(text).or_else(|| self.named_table(text)) {
-                Some(number) => Table::Number(number),
-                None => {
-                    let text = shown(text);
-                    let words = "is neither a number nor in /etc/iproute2/rt_tables";
-                    let _ = self.wg.say(format_args!("Table `{text}' {words}"));
-                    return Err(Exit(255));
-                }
-            },
-        })
+        match setting::table(text).or_else(|| self.named_table(text).map(Table::Number)) {
+            Some(table) => Ok(table),
+            None => {
+                let text = shown(text);
+                let words = "is neither a number nor in /etc/iproute2/rt_tables";
+                let _ = self.wg.say(format_args!("Table `{text}' {words}"));
+                Err(Exit(255))
+            }
+        }
     }
 
     /// The number of a table by its name.
@@ -268,14 +253,6 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             }
             table = table.saturating_add(1);
         }
-    }
-}
-
-/// A number as iproute2 writes one.
-fn table_number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => number(text),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use core::fmt::Write;
 
-use proto_core::conf::{Setting, net};
+use proto_core::conf::Setting;
+use proto_core::conf::setting::{address, next_word};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::link::{self, KIND_WIREGUARD};
 use proto_core::netlink::route::{Addr, IfExists};
 use proto_core::protocol::message::Subject;
 
-use super::conf::next_word;
 use super::process::QuickProcess;
 use super::{Exit, REFUSED, Session};
 use crate::kernel::{NO_WIREGUARD, Protocol};
@@ -106,7 +106,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             while let (Setting::Address, Some(word)) = (setting, next_word(&mut rest)) {
                 let family = if word.contains(':') { '6' } else { '4' };
                 wg.note("[#] ", format_args!("ip -{family} address add {word} dev {name}"));
-                let Some(net) = net(word.as_bytes()) else {
+                let Some(net) = address(word) else {
                     let words = "is not an address with its prefix";
                     return Err(wg
                         .say(format_args!("line {line}: Address `{word}' {words}"))

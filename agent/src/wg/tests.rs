@@ -80,7 +80,7 @@ fn nothing_is_changed_by_a_file_that_is_wrong_at_its_end() {
     let mut fake = fake(&format!("{TWO}[Peer]\nPublicKey = <3>\nEndpoint = x\n"));
     for command in ["setconf", "syncconf", "addconf"] {
         let said = fake.fails(&format!("{command} wg0 conf"));
-        assert!(said.starts_with("wg: line 15: Endpoint `x` is not an endpoint"), "{said}");
+        assert!(said.starts_with("wg: line 15: Endpoint `x` has no port"), "{said}");
     }
     fake.conf(&format!("{TWO}[Peer]\nAllowedIPs = 10.0.0.0/8\n"));
     assert_eq!(fake.fails("setconf wg0 conf"), "wg: line 13: [Peer] has no PublicKey\n");

@@ -3,13 +3,15 @@
 //! - [`file`](mod@file) takes bytes as they come and tells each thing in them as soon as it is whole.
 //! - [`words`](mod@words) does the same with a command line.
 //! - [`value`] is what the two have in common: how each value is written.
+//! - [`endpoint`](mod@endpoint) is a host and its port, and what can never be one.
+//! - [`setting`] is how the values of wg-quick(8)'s settings are written.
 //! - [`quick`] takes the settings of wg-quick(8) out of its file, and leaves what is for [`file`](mod@file).
 //!
 //! The first two tell [`Item`]s, and keep nothing but the value that is under way: a file may be of any
 //! length, and so may a list of allowed IPs. What is wrong is told with its line and its name, and
 //! never with a value that could be a key.
 //!
-//! Not here: what the values of wg-quick's settings mean, host names, and what becomes of an item.
+//! Not here: what the values of wg-quick's settings mean, looking host names up, and what becomes of an item.
 
 use core::fmt;
 
@@ -17,14 +19,17 @@ use crate::ip::IpNet;
 use crate::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use crate::netlink::text::Text;
 
+pub mod endpoint;
 pub mod file;
 pub mod quick;
+pub mod setting;
 pub mod value;
 pub mod words;
 
+pub use endpoint::{EndpointError, Host};
 pub use file::File;
 pub use quick::{Part, QuickFile, Setting};
-pub use value::{Host, net, no_port};
+pub use value::{net, no_port};
 pub use words::words;
 
 /// How many bytes of a wrong value an error keeps.
@@ -100,6 +105,23 @@ pub(crate) enum Section {
     None,
     Interface,
     Peer,
+}
+
+/// What is said of a setting of AmneziaWG.
+const AMNEZIA: &str =
+    "is a setting of AmneziaWG, which hides its packets: plain WireGuard cannot speak with it";
+
+/// Whether a name is that of a setting of AmneziaWG, in any case.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn is_amnezia(name: &str) -> bool {
+    let numbered = match name.as_bytes() {
+        [b'S' | b's' | b'H' | b'h', b'1'..=b'4'] => true,
+        [b'I' | b'i', b'1'..=b'5'] | [b'J' | b'j', b'1'..=b'3'] => true,
+        _ => false,
+    };
+    let words = ["Jc", "Jmin", "Jmax", "Itime", "AdvancedSecurity"];
+    numbered || words.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
 /// What may be shown of a path or a name that is not what it should be: not a key in the wrong place.
@@ -188,6 +210,7 @@ impl fmt::Display for ConfError {
         }
         f.write_str(match self.problem {
             Problem::Unknown if self.name.is_empty() => "not a setting",
+            Problem::Unknown if is_amnezia(&self.name) => AMNEZIA,
             Problem::Unknown => "is not a setting of wg",
             Problem::NoSection => "stands before [Interface] and [Peer]",
             Problem::Misplaced => "has no place here",

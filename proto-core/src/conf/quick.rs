@@ -8,6 +8,9 @@ use super::{ConfError, Problem, Stop};
 /// The longest value of a setting, and so the longest command.
 pub const QUICK_VALUE_MAX: usize = 16 * 1024;
 
+/// The byte order mark of UTF-8, which is left out at the beginning of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A setting of wg-quick(8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setting {
@@ -186,7 +189,13 @@ impl QuickFile {
             }
             // In a line of wg(8) there is none that does not go with others.
             (Place::Name | Place::Wg, byte) => match self.push(byte) {
-                true => Ok(()),
+                true => {
+                    // Editors on Windows begin a file so.
+                    if self.line == 1 && self.text.get(..self.len) == Some(BYTE_ORDER_MARK) {
+                        self.len = 0;
+                    }
+                    Ok(())
+                }
                 false => self.leave(byte, take),
             },
         }

@@ -1,44 +1,17 @@
-//! How values are written: numbers, networks, endpoints and keys.
+//! How the values of wg(8) are written: numbers, networks and keys.
 
-use core::net::SocketAddr;
-
+use super::endpoint::endpoint;
 use super::{ConfError, Field, Item, Problem, Stop};
-use crate::ip::{IpNet, parse_ip, parse_ip_bytes};
+use crate::ip::{IpNet, parse_ip_bytes};
 use crate::key::{PublicKey, SecretKey, decode};
 use crate::text::digits;
-
-/// A host and its port. The host is a name or an address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Host<'t> {
-    /// Without the brackets around an IPv6 address. Nothing if only the port is asked for.
-    pub name: &'t str,
-    /// UDP.
-    pub port: u16,
-    /// What is in the place of the port if that is not a plain number, or nothing.
-    pub service: &'t str,
-}
-
-impl<'t> Host<'t> {
-    /// With a port that is known.
-    #[must_use]
-    pub const fn new(name: &'t str, port: u16) -> Self {
-        Self { name, port, service: "" }
-    }
-
-    /// The address, if it is one that has to be asked of nobody.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        let ip = parse_ip(self.name).filter(|_| self.service.is_empty());
-        ip.map(|ip| SocketAddr::new(ip, self.port))
-    }
-}
 
 const PORT: &str = "is not a port: a number from 0 to 65535, or the name of a service";
 const FWMARK: &str = "is not a mark: `off`, a number, or 0x and hexadecimal digits, below 2^32";
 const KEEPALIVE: &str = "is not an interval: `off`, or seconds from 0 to 65535";
 const KEY: &str = "is not a key: 32 bytes in base64, 44 characters ending in `=`";
-const ENDPOINT: &str = "is not an endpoint: HOST:PORT, or [IPv6 address]:PORT";
 const NET: &str = "is not an address, or an address and the length of its prefix";
+const NO_ENTRY: &str = "is wrong: an entry of the list is empty";
 
 /// A number or `off`, which is 0.
 #[cfg_attr(feature = "small", inline(never))]
@@ -46,13 +19,15 @@ fn number_or_off(text: &[u8]) -> Option<u32> {
     if text.eq_ignore_ascii_case(b"off") { Some(0) } else { digits(text) }
 }
 
-/// A port.
-fn port(text: &[u8]) -> Option<u16> {
+/// Parses a port: a number in digits.
+#[must_use]
+pub fn port(text: &[u8]) -> Option<u16> {
     u16::try_from(digits(text)?).ok()
 }
 
-/// A mark, decimal or hexadecimal, or `off`.
-fn fwmark(text: &[u8]) -> Option<u32> {
+/// Parses a mark: decimal, or `0x` and hexadecimal digits, or `off`, which is 0.
+#[must_use]
+pub fn fwmark(text: &[u8]) -> Option<u32> {
     let [b'0', b'x', digits @ ..] = text else {
         return number_or_off(text);
     };
@@ -64,33 +39,20 @@ fn fwmark(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// What is before and behind a place, without the byte there.
-fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
-    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
+/// Parses the seconds between two keepalives, or `off`, which is 0.
+#[must_use]
+pub fn keepalive(text: &[u8]) -> Option<u16> {
+    number_or_off(text).and_then(|seconds| u16::try_from(seconds).ok())
 }
 
-/// A host and a port.
-pub(crate) fn endpoint(text: &[u8]) -> Option<Host<'_>> {
-    let (name, digits) = match text {
-        [b'[', inside @ ..] => {
-            let (name, rest) = halves(inside, inside.iter().position(|byte| *byte == b']')?)?;
-            (name, rest.strip_prefix(b":")?)
-        }
-        _ => halves(text, text.iter().rposition(|byte| *byte == b':')?)?,
-    };
-    let name = core::str::from_utf8(name).ok()?;
-    if name.is_empty() {
-        return None;
-    }
-    Some(match port(digits) {
-        Some(port) => Host::new(name, port),
-        None => Host { name, port: 0, service: service(digits)? },
-    })
+/// What is before and behind a place, without the byte there.
+pub(super) fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
 /// What may be the name of a service, or what else the C library takes. A number it is not: there is no
 /// such port.
-fn service(text: &[u8]) -> Option<&str> {
+pub(super) fn service(text: &[u8]) -> Option<&str> {
     let text = core::str::from_utf8(text).ok()?;
     // Nothing is not one either.
     if text.bytes().all(|byte| byte.is_ascii_digit()) { None } else { Some(text) }
@@ -136,10 +98,12 @@ impl Field {
             }
             Self::Fwmark => (fwmark(text).map(Item::Fwmark), FWMARK),
             Self::PersistentKeepalive => {
-                let seconds = number_or_off(text).and_then(|seconds| u16::try_from(seconds).ok());
-                (seconds.map(Item::PersistentKeepalive), KEEPALIVE)
+                (keepalive(text).map(Item::PersistentKeepalive), KEEPALIVE)
             }
-            Self::Endpoint => (endpoint(text).map(Item::Endpoint), ENDPOINT),
+            Self::Endpoint => match endpoint(text) {
+                Ok(host) => (Some(Item::Endpoint(host)), ""),
+                Err(wrong) => (None, wrong.words()),
+            },
             Self::PrivateKey => (SecretKey::from_base64(text).ok().map(Item::PrivateKey), KEY),
             Self::PresharedKey => (SecretKey::from_base64(text).ok().map(Item::PresharedKey), KEY),
             Self::PublicKey | Self::Peer => {
@@ -160,7 +124,8 @@ pub(super) fn allowed_ip(text: &[u8], signs: bool) -> Result<Item<'static>, Prob
         [sign @ (b'+' | b'-'), rest @ ..] if signs => (*sign, rest),
         _ => (0, text),
     };
-    let net = net(rest).ok_or(Problem::Value(NET))?;
+    let wanted = if text.is_empty() { NO_ENTRY } else { NET };
+    let net = net(rest).ok_or(Problem::Value(wanted))?;
     Ok(match sign {
         b'+' => Item::AddAllowedIp(net),
         b'-' => Item::RemoveAllowedIp(net),
@@ -204,38 +169,6 @@ mod tests {
         ] {
             assert_eq!(fwmark(text.as_bytes()), mark, "{text}");
         }
-    }
-
-    #[test]
-    fn endpoints() {
-        let host = |name, port| Some(Host::new(name, port));
-        let service = |name, service| Some(Host { name, port: 0, service });
-        for (text, wanted) in [
-            ("example.net:51820", host("example.net", 51_820)),
-            ("192.0.2.1:1", host("192.0.2.1", 1)),
-            ("[2001:db8::1]:1", host("2001:db8::1", 1)),
-            ("2001:db8::1:1", host("2001:db8::1", 1)),
-            ("[fe80::1%eth0]:1", host("fe80::1%eth0", 1)),
-            ("[::1]", None),
-            ("[::1]1", None),
-            ("[::1]:", None),
-            ("[::1:1", None),
-            ("[]:1", None),
-            (":1", None),
-            ("host", None),
-            ("host:", None),
-            ("host:65536", None),
-            ("[::1]:domain", service("::1", "domain")),
-            ("::1:+5", service("::1", "+5")),
-        ] {
-            assert_eq!(endpoint(text.as_bytes()), wanted, "{text}");
-        }
-        let address = |text: &'static str| endpoint(text.as_bytes()).unwrap().address();
-        assert_eq!(address("[2001:db8::1]:1"), Some("[2001:db8::1]:1".parse().unwrap()));
-        assert_eq!(address("[192.0.2.1]:1"), Some("192.0.2.1:1".parse().unwrap()));
-        assert_eq!(address("[fe80::1%eth0]:1"), None);
-        assert_eq!(address("example.net:1"), None);
-        assert_eq!(address("192.0.2.1:domain"), None);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use zeroize::Zeroize;
 
 use super::unhex;
 use crate::conf::Host;
-use crate::conf::value::{endpoint, net};
+use crate::conf::endpoint::endpoint;
+use crate::conf::value::net;
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
@@ -230,7 +231,7 @@ impl Known {
                 secret(value, &mut peer.preshared_key)?;
             }
             Field::Endpoint => {
-                let host = endpoint(value)?;
+                let host = endpoint(value).ok()?;
                 peer.endpoint = Some(host.address().or_else(|| sink.resolve(&host))?);
             }
             Field::AllowedIp => sink.event(&Event::AllowedIp(net(value)?)),

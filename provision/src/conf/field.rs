@@ -1,5 +1,7 @@
 //! The keys a wg-quick file may hold.
 
+use super::lines::squeeze;
+
 /// A key, by its usual spelling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Field {
@@ -61,9 +63,23 @@ const ALL: [(&str, Field, Section); Field::COUNT] = [
 impl Field {
     pub(super) const COUNT: usize = 17;
 
-    /// The key of this name, in any case.
+    /// The key of this name, in any case. In the names of wg(8)'s keys white space means nothing.
     pub(super) fn named(name: &str) -> Option<Self> {
-        ALL.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).map(|&(_, key, _)| key)
+        let find = |name: &str| {
+            ALL.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).map(|&(_, key, _)| key)
+        };
+        find(name).or_else(|| find(&squeeze(name)).filter(|key| !key.is_of_quick()))
+    }
+
+    /// Whether it is a setting of wg-quick(8), which wg(8) does not know.
+    pub(super) const fn is_of_quick(self) -> bool {
+        use Field::{Address, Dns, Mtu, SaveConfig, Table};
+        matches!(self, Address | Dns | Mtu | Table | SaveConfig) || self.is_hook()
+    }
+
+    /// Whether its value is a command.
+    pub(super) const fn is_hook(self) -> bool {
+        matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
     }
 
     fn entry(self) -> (&'static str, Section) {

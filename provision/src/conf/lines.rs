@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::field::Field;
 
+/// Stands for bytes of a file that are not UTF-8. It is no character, so no text has it.
+pub(crate) const NOT_TEXT: char = '\u{ffff}';
+
 /// What a line is. Ranges are bytes of the line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Line {
@@ -22,11 +25,16 @@ pub(super) enum Line {
     Junk(Range<usize>),
 }
 
-/// The part of `line[range]` without white space around it.
+/// The part of `line[range]` without white space around it: that of ASCII, as on the router.
 pub(super) fn trim(line: &str, range: Range<usize>) -> Range<usize> {
     let text = &line[range.clone()];
-    let start = range.start + (text.len() - text.trim_start().len());
-    start..start + text.trim().len()
+    let start = range.start + (text.len() - text.trim_ascii_start().len());
+    start..start + text.trim_ascii().len()
+}
+
+/// The text without white space, which means nothing to wg(8) wherever it is.
+pub(super) fn squeeze(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '\t'..='\r' | ' ')).collect()
 }
 
 /// Says what a line is. The `#` of a comment ends it.
@@ -89,10 +97,12 @@ pub(crate) fn hide(line: &str) -> Shown {
     Shown { text, line: line.into(), hidden: (!hidden.is_empty()).then_some(hidden) }
 }
 
-/// Whether a text is a name rather than a piece of a key: letters, and few of them.
+/// Whether a text is a name rather than a piece of a key: letters, and few of them, or so few letters and
+/// digits that they are no piece of a key.
 pub(super) fn plain_name(text: &str) -> bool {
+    let short = text.len() <= 3 && text.chars().all(|c| c.is_ascii_alphanumeric());
     (1..=24).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '-' | '_'))
+        && (short || text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '-' | '_')))
 }
 
 /// Everything from `start` on but a leading word that is a key, or nearly.
@@ -110,6 +120,8 @@ fn clean(text: &str) -> String {
                 ' '
             } else if c.is_control() {
                 '?'
+            } else if c == NOT_TEXT {
+                char::REPLACEMENT_CHARACTER
             } else {
                 c
             }
@@ -168,6 +180,9 @@ mod tests {
             ("[yAnz5TF+lXXJte14tji3zlMNq]", "(hidden)"),
             ("Key1 = abc", "(hidden)"),
             ("Secret = abc", "Secret = (hidden)"),
+            ("S1 = 61", "S1 = (hidden)"),
+            ("Private Key = abc", "Private Key = (hidden)"),
+            ("a1b", "(hidden)"),
         ] {
             assert_eq!(shown(line), text, "{line}");
         }

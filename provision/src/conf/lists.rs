@@ -6,14 +6,15 @@ use std::ops::Range;
 
 use proto_core::ip::IpNet;
 
+use super::lines::squeeze;
 use super::value;
 use super::{At, Place, Problem};
 
-/// The entries of a comma list with their ranges. wg-quick also takes white space between
-/// addresses, wg does not between allowed IPs.
+/// The entries of a comma list with their ranges. wg-quick also takes blanks between addresses, wg does not
+/// between allowed IPs.
 fn entries(line: &str, value: &Range<usize>, spaces: bool) -> Vec<Range<usize>> {
     let text = &line[value.clone()];
-    let separator = |c: char| c == ',' || (spaces && c.is_whitespace());
+    let separator = |c: char| c == ',' || (spaces && matches!(c, ' ' | '\t'));
     let mut start = value.start;
     let mut found: Vec<Range<usize>> = text
         .split(separator)
@@ -50,7 +51,7 @@ impl Lists {
         let mut found = Vec::new();
         for span in entries(line, value, true) {
             let place = Place { line: number, span: span.clone() };
-            let net = match value::network(&line[span.clone()]) {
+            let net = match value::address(&line[span.clone()]) {
                 Ok(net) => net,
                 Err(wrong) => {
                     problems.push(about("Address", &line[span], place, wrong));
@@ -85,7 +86,7 @@ impl Lists {
     ) -> Vec<At<IpNet>> {
         let mut found = Vec::new();
         for span in entries(line, value, false) {
-            let text = &line[span.clone()];
+            let text = &squeeze(&line[span.clone()]);
             let place = Place { line: number, span: span.clone() };
             if text.is_empty() {
                 let comma =
@@ -145,7 +146,9 @@ mod tests {
         };
         assert_eq!(cut("a, b ,c", false), ["a", "b", "c"]);
         assert_eq!(cut("a b,,c,", false), ["a b", "", "c", ""]);
-        assert_eq!(cut("a b,,\u{a0}c\u{2003}d,", true), ["a", "b", "c", "d"]);
+        assert_eq!(cut("a b,,\tc  d,", true), ["a", "b", "c", "d"]);
+        // Other white space is a part of an entry, as for wg-quick.
+        assert_eq!(cut("a\u{a0}b", true), ["a\u{a0}b"]);
         assert_eq!(cut("", true), [""; 0]);
     }
 }

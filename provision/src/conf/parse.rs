@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use proto_core::conf::quick::QUICK_VALUE_MAX;
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::PrivateKey;
 
 use super::field::{Field, Section};
-use super::lines::{Line, classify, plain_name};
+use super::lines::{Line, NOT_TEXT, classify, plain_name, squeeze};
 use super::lists::{Lists, about};
 use super::value::{self, Wrong};
 use super::{At, Config, Peer, Place, Problem, Source};
@@ -39,6 +40,10 @@ struct Parser {
     /// A section whose name is not known: its keys are not looked at.
     skip: bool,
     interface: bool,
+    /// The section is `[Interface]` without white space in it: wg-quick knows no other.
+    quick: bool,
+    /// The keys of AmneziaWG, and where the first stands.
+    amnezia: Option<(Place, Vec<String>)>,
     /// Where each key of which there can be one stands, in the interface and in this peer.
     seen: [Option<Place>; Field::COUNT],
     draft: Option<Draft>,
@@ -50,6 +55,11 @@ struct Parser {
 impl Parser {
     fn line(&mut self, number: usize, line: &str) {
         let place = |span: &Range<usize>| Place { line: number, span: span.clone() };
+        if let Some(at) = not_text(line) {
+            let message = "this is not UTF-8 text: save the file as UTF-8";
+            self.problems.push(Problem::error(place(&at), message));
+            return;
+        }
         match classify(line) {
             Line::Blank => {}
             Line::Section(span) => self.section(&line[span.clone()], place(&span)),
@@ -69,7 +79,9 @@ impl Parser {
     fn section(&mut self, text: &str, place: Place) {
         self.close_peer();
         self.skip = false;
-        let is = |name: &str| text.eq_ignore_ascii_case(name);
+        let squeezed = squeeze(text);
+        let is = |name: &str| squeezed.eq_ignore_ascii_case(name);
+        self.quick = text.eq_ignore_ascii_case(Section::Interface.name());
         if is(Section::Interface.name()) {
             self.section = Some(Section::Interface);
             self.interface = true;
@@ -105,6 +117,11 @@ impl Parser {
             return;
         }
         let Some(key) = Field::named(name) else {
+            if proto_core::conf::is_amnezia(name) {
+                let (_, names) = self.amnezia.get_or_insert_with(|| (key_place, Vec::new()));
+                names.push(name.into());
+                return;
+            }
             let plain = plain_name(name) && !text.is_empty();
             let message =
                 if plain { format!("unknown key `{name}`") } else { "unknown key".into() };
@@ -131,11 +148,27 @@ impl Parser {
             self.problems.push(Problem::error(key_place, message));
             return;
         }
+        if key.is_of_quick() && !self.quick {
+            let message =
+                format!("{} stands behind `[Interface]` with white space in it", key.name());
+            let help = "wg-quick takes it for a section of another name: write `[Interface]`";
+            self.problems.push(Problem::error(key_place, message).help(help));
+            return;
+        }
+        if key.is_of_quick() && text.len() > QUICK_VALUE_MAX {
+            let message = format!("{} is longer than {QUICK_VALUE_MAX} bytes", key.name());
+            self.problems.push(Problem::error(key_place, message));
+            return;
+        }
         if text.is_empty() {
-            self.problems.push(if key == Field::AllowedIps {
-                Problem::warning(key_place, "AllowedIPs is empty")
-            } else {
-                Problem::error(key_place, format!("{} has no value", key.name()))
+            self.problems.push(match key {
+                Field::AllowedIps => Problem::error(key_place, "AllowedIPs has no value")
+                    .help("leave the line out: a peer without AllowedIPs is sent nothing"),
+                // As if the line were not there, as for wg-quick.
+                _ if key.is_of_quick() && key != Field::SaveConfig => {
+                    Problem::warning(key_place, format!("{} is empty: it is left out", key.name()))
+                }
+                _ => Problem::error(key_place, format!("{} has no value", key.name())),
             });
             return;
         }
@@ -164,6 +197,8 @@ impl Parser {
 
     fn value(&mut self, key: Field, number: usize, line: &str, key_place: Place, place: Place) {
         let text = &line[place.span.clone()];
+        let squeezed = squeeze(text);
+        let text = if key.is_of_quick() { text } else { &squeezed };
         let problems = &mut self.problems;
         match key {
             Field::PrivateKey => {
@@ -205,7 +240,7 @@ impl Parser {
     fn peer_value(&mut self, key: Field, number: usize, line: &str, place: Place) {
         let Some(draft) = &mut self.draft else { return };
         let (peer, problems) = (&mut draft.rest, &mut self.problems);
-        let text = &line[place.span.clone()];
+        let text = &squeeze(&line[place.span.clone()]);
         match key {
             Field::PublicKey => {
                 draft.public_key = take(key, text, place, value::public_key, problems)
@@ -261,6 +296,11 @@ impl Parser {
         if !self.interface {
             self.problems.push(Problem::whole("there is no [Interface] section"));
         }
+        if let Some((place, names)) = self.amnezia.take() {
+            let message = format!("this file is for AmneziaWG ({})", names.join(", "));
+            let help = "plain WireGuard cannot speak with it: leave these lines out only if the peers do too";
+            self.problems.push(Problem::error(place, message).help(help));
+        }
         self.private_key();
         self.small_mtu();
         self.problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
@@ -298,6 +338,15 @@ impl Parser {
             ));
         }
     }
+}
+
+/// The first piece of a line, outside of its comment, that was not UTF-8. A command has no comment.
+fn not_text(line: &str) -> Option<Range<usize>> {
+    let at = line.find(NOT_TEXT)?;
+    let end = line.find('#').unwrap_or(line.len());
+    let name = line.split_once('=').and_then(|(name, _)| Field::named(name.trim_ascii()));
+    let in_comment = end < at && !name.is_some_and(Field::is_hook);
+    (!in_comment).then_some(at..at + NOT_TEXT.len_utf8())
 }
 
 /// Reads a value, or adds what is wrong with it to the problems, without showing a secret.

@@ -1,23 +1,17 @@
-//! The values of a wg-quick file, one function each. An error is the words for it, without the text
-//! in question: where the text may be shown, the caller adds it.
+//! The values of a wg-quick file, one function each, read by proto-core as the router's `wg-quick` reads
+//! them. What is added here is why a value is refused: an error is the words for it, without the text in
+//! question; where the text may be shown, the caller adds it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use proto_core::conf::{setting, value};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use proto_core::protocol::config::PrivateKey;
+use proto_core::text::number;
 
-/// Which routes come with the allowed IPs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Table {
-    /// Those wg-quick would make.
-    Auto,
-    /// None.
-    Off,
-    /// One for every allowed IP, in this table.
-    Number(u32),
-}
+pub use proto_core::conf::setting::Table;
 
 /// The number of the main routing table (`RT_TABLE_MAIN`, `linux/rtnetlink.h`).
 pub const MAIN_TABLE: u32 = 254;
@@ -41,9 +35,6 @@ pub struct Host {
     /// Its address, if it was found.
     pub address: Option<SocketAddr>,
 }
-
-/// The longest host name (`proto_core::protocol::config::HostName`).
-const MAX_HOST: usize = 253;
 
 /// What is wrong with a value, and what would be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,64 +97,65 @@ pub(super) fn public_key(text: &str) -> Value<PublicKey> {
     key(text)
 }
 
-/// A decimal number, digits only.
-fn number<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+/// A value that proto-core reads as the router does, or the words for what it is not.
+fn read<T>(value: Option<T>, message: &str) -> Value<T> {
+    value.ok_or_else(|| message.into())
 }
 
 pub(super) fn port(text: &str) -> Value<u16> {
-    number(text).ok_or_else(|| "not a port: 0 to 65535".into())
+    let named = "not a port: a number from 0 to 65535, not the name of a service";
+    read(value::port(text.as_bytes()), named)
 }
 
 pub(super) fn fwmark(text: &str) -> Value<u32> {
-    if text.eq_ignore_ascii_case("off") {
-        return Ok(0);
-    }
-    let mark = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            u32::from_str_radix(hex, 16).ok()
+    let wrong = || match text.strip_prefix("0X") {
+        Some(digits) => {
+            Wrong::helped("not a mark: the `x` of `0x` is small", format!("write `0x{digits}`"))
         }
-        Some(_) => None,
-        None => number(text),
+        None => "not a mark: 0 to 4294967295, also as 0x..., or `off`".into(),
     };
-    mark.ok_or_else(|| "not a mark: 0 to 4294967295, also as 0x..., or `off`".into())
+    value::fwmark(text.as_bytes()).ok_or_else(wrong)
 }
 
 pub(super) fn mtu(text: &str) -> Value<u32> {
     // `protocol::config::Checker` holds the same bounds.
-    number(text)
-        .filter(|mtu| (68..=65_535).contains(mtu))
-        .ok_or_else(|| "not an MTU: 68 to 65535 bytes".into())
+    let mtu = number(text).filter(|mtu| (68..=65_535).contains(mtu));
+    read(mtu, "not an MTU: 68 to 65535 bytes")
 }
 
 pub(super) fn table(text: &str) -> Value<Table> {
-    Ok(match text.to_ascii_lowercase().as_str() {
-        "auto" => Table::Auto,
-        "off" => Table::Off,
-        "main" => Table::Number(MAIN_TABLE),
-        _ => Table::Number(number(text).filter(|&table| table > 0).ok_or_else(|| {
-            Wrong::from("not a table: `auto`, `off`, `main` or a number from 1 to 4294967295")
-        })?),
-    })
+    let table = setting::table(text).filter(|table| *table != Table::Number(0));
+    read(
+        table,
+        "not a table: `auto`, `off`, `main`, `default`, `local` or a number from 1 to 4294967295",
+    )
 }
 
 pub(super) fn keepalive(text: &str) -> Value<u16> {
-    if text.eq_ignore_ascii_case("off") {
-        return Ok(0);
-    }
-    number(text).ok_or_else(|| "not an interval: 0 to 65535 seconds, or `off`".into())
+    read(value::keepalive(text.as_bytes()), "not an interval: 0 to 65535 seconds, or `off`")
 }
 
 pub(super) fn boolean(text: &str) -> Value<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("neither `true` nor `false`".into()),
-    }
+    read(setting::boolean(text), "neither `true` nor `false`")
 }
 
-pub(super) fn network(text: &str) -> Value<IpNet> {
-    text.parse().map_err(|error: proto_core::ip::IpNetError| error.to_string().into())
+pub(super) fn address(text: &str) -> Value<IpNet> {
+    setting::address(text).ok_or_else(|| match text.split_once('/') {
+        Some((ip, mask)) if ip.parse::<IpAddr>().is_ok() && mask.contains(['.', ':']) => {
+            Wrong::helped(
+                "the mask is not that of a network",
+                "write `ADDRESS/LENGTH`, as in 10.0.0.1/24",
+            )
+        }
+        _ => not_a_network(text),
+    })
+}
+
+fn not_a_network(text: &str) -> Wrong {
+    match text.parse::<IpNet>() {
+        Err(error) => error.to_string().into(),
+        Ok(_) => "not an address, or an address and the length of its prefix".into(),
+    }
 }
 
 pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
@@ -172,59 +164,44 @@ pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
             "`+` and `-` change a list that is already there; a push sets the whole list",
             format!("write `{}`, or leave it out", rest.trim()),
         )),
-        None => network(text),
+        None => value::net(text.as_bytes()).ok_or_else(|| not_a_network(text)),
     }
 }
 
+/// What the router takes, but for what cannot be sent to it: a scope, the name of a service, and an IPv6
+/// address whose port is only the last of its groups.
 pub(super) fn endpoint(text: &str) -> Value<Destination> {
-    let (host, port_text) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("the `]` is missing")?;
-            let port = port.strip_prefix(':').ok_or("the port is missing: [ADDRESS]:PORT")?;
-            if host.contains('%') {
-                return Err(scoped());
-            }
-            host.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address in the brackets")?;
-            (host, port)
-        }
-        None => text.rsplit_once(':').ok_or("the port is missing: HOST:PORT")?,
-    };
-    if host.contains('%') {
+    let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
+        .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
+    if host.name.contains('%') {
         return Err(scoped());
     }
-    if host.contains(':') && !text.starts_with('[') {
-        return Err(match text.parse::<Ipv6Addr>() {
-            Ok(address) => Wrong::helped(
-                "an IPv6 address stands in brackets, and the port behind them",
-                format!("write `[{address}]:PORT`"),
-            ),
-            Err(_) => "an IPv6 address stands in brackets: [ADDRESS]:PORT".into(),
-        });
+    if host.name.contains(':') && !text.starts_with('[') {
+        let message = "an IPv6 address stands in brackets, and the port behind them";
+        let port = if host.service.is_empty() { "PORT".into() } else { host.port.to_string() };
+        return Err(Wrong::helped(
+            message,
+            format!("write `[{}]:{port}`, or `[{text}]:PORT`", host.name),
+        ));
     }
-    let port = number(port_text)
-        .filter(|&port: &u16| port > 0)
-        .ok_or("the port is not a number from 1 to 65535")?;
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(Destination::Address(SocketAddr::new(address, port)));
+    if !host.service.is_empty() || host.port == 0 {
+        return Err("the port is not a number from 1 to 65535".into());
     }
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-    };
-    if !name.is_ascii() {
+    if let Some(address) = host.address() {
+        return Ok(Destination::Address(address));
+    }
+    if !host.name.is_ascii() {
         return Err(Wrong::helped(
             "the name has letters that are not ASCII, which a router may not know how to look up",
             "write its ASCII form, which begins with xn--",
         ));
     }
-    if host.len() > MAX_HOST || !name.split('.').all(label) {
-        return Err("not a host name or an address".into());
+    if host.name.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(
+            "not an IPv4 address: write four numbers from 0 to 255, with dots between them".into(),
+        );
     }
-    if name.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err("not an IPv4 address".into());
-    }
-    Ok(Destination::Name(Host { name: host.into(), port, address: None }))
+    Ok(Destination::Name(Host { name: host.name.into(), port: host.port, address: None }))
 }
 
 fn scoped() -> Wrong {
@@ -245,11 +222,12 @@ mod tests {
         assert_eq!(fwmark("OFF"), Ok(0));
         assert_eq!(fwmark("4294967295"), Ok(u32::MAX));
         assert_eq!(table("main"), Ok(Table::Number(254)));
+        assert_eq!(table("0x1f4"), Ok(Table::Number(500)));
         assert_eq!(keepalive("off"), Ok(0));
         for bad in ["", "-1", "+1", "65536", "1 2", "x"] {
             assert!(port(bad).is_err() && keepalive(bad).is_err(), "{bad}");
         }
-        for bad in ["0x", "0x+1", "0x100000000", "4294967296", "1x", "on"] {
+        for bad in ["0x", "0X1f", "0x+1", "0x100000000", "4294967296", "1x", "on"] {
             assert!(fwmark(bad).is_err(), "{bad}");
         }
         for bad in ["0", "4294967296", "none"] {
@@ -263,29 +241,35 @@ mod tests {
         let at = |text: &str| Ok(Destination::Address(text.parse().unwrap()));
         assert_eq!(endpoint("192.0.2.1:51820"), at("192.0.2.1:51820"));
         assert_eq!(endpoint("[2001:db8::1]:1"), at("[2001:db8::1]:1"));
+        assert_eq!(endpoint("[192.0.2.1]:1"), at("192.0.2.1:1"));
         assert_eq!(
             endpoint("vpn.example.com:7"),
             Ok(Destination::Name(Host { name: "vpn.example.com".into(), port: 7, address: None }))
         );
         for (bad, words) in [
-            ("192.0.2.1", "the port is missing"),
-            ("192.0.2.1:", "port is not"),
+            ("192.0.2.1", "no port"),
+            ("192.0.2.1:", "no port"),
             ("192.0.2.1:0", "port is not"),
-            ("192.0.2.1:65536", "port is not"),
+            ("192.0.2.1:http", "port is not"),
+            ("192.0.2.1:65536", "no port from 0 to 65535"),
             ("192.0.2.256:1", "not an IPv4"),
             ("2001:db8::1:1", "brackets"),
-            ("[2001:db8::1]", "port is missing"),
-            ("[2001:db8::1", "`]`"),
-            ("[192.0.2.1]:1", "not an IPv6"),
+            ("2001:db8::1", "brackets"),
+            ("[2001:db8::1]", "no port"),
+            ("[2001:db8::1", "`]:PORT`"),
             ("[fe80::1%eth0]:1", "scope"),
             ("fe80::1%eth0:1", "scope"),
-            (":1", "not a host name"),
-            ("a b:1", "not a host name"),
-            ("a..b:1", "not a host name"),
-            (&format!("{}a:1", "a.".repeat(127)), "not a host name"),
+            (":1", "no host name"),
+            ("a b:1", "no host name"),
+            ("a..b:1", "no host name"),
+            (&format!("{}a:1", "a.".repeat(127)), "no host name"),
             ("b\u{fc}ro.example:1", "not ASCII"),
-        ] as [(&str, &str); 16]
-        {
+            ("http://vpn.example:8000:51820", "a URL: write HOST:PORT, without `http://`"),
+            ("vpn.example:51822:51822", "two ports"),
+            ("198.51.100.4/24:51820", "length of a prefix"),
+            ("<ip:51820", "no host name"),
+            ("2001:db8::zz:51820", "no host name"),
+        ] {
             let wrong = endpoint(bad).unwrap_err();
             assert!(wrong.message.contains(words), "{bad}: {}", wrong.message);
         }

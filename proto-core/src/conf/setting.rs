@@ -1,0 +1,128 @@
+//! The values of wg-quick's own settings, as wg-quick(8) and the programs that it runs take them.
+
+use super::value::{halves, net};
+use crate::ip::{IpNet, parse_ip_bytes};
+use crate::text::number;
+
+/// Where the routes of an interface go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// To the main table, or, for default routes, to one of their own.
+    Auto,
+    /// There are none.
+    Off,
+    /// To this table.
+    Number(u32),
+}
+
+/// Parses `Table`. `None` for what may be the name of a table on the router (`/etc/iproute2/rt_tables`).
+#[must_use]
+pub fn table(text: &str) -> Option<Table> {
+    Some(match text {
+        "" | "auto" => Table::Auto,
+        "off" => Table::Off,
+        "main" => Table::Number(254),
+        "local" => Table::Number(255),
+        "default" => Table::Number(253),
+        text => Table::Number(table_number(text)?),
+    })
+}
+
+/// Parses the number of a table, as iproute2 writes one: decimal, or `0x` and hexadecimal digits.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn table_number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => number(text),
+    }
+}
+
+/// Parses `SaveConfig`: `true` or `false`, in any case.
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if is("true") || is("false") { Some(is("true")) } else { None }
+}
+
+/// Parses one address of `Address` with the length of its prefix, which may be written as the mask of an
+/// IPv4 network: `10.0.0.1/255.255.255.0`, as ip(8) takes it. Without a prefix it is that one address.
+#[must_use]
+#[cfg_attr(feature = "small", inline(never))]
+pub fn address(word: &str) -> Option<IpNet> {
+    let word = word.as_bytes();
+    net(word).or_else(|| {
+        let (ip, mask) = halves(word, word.iter().position(|byte| *byte == b'/')?)?;
+        let (core::net::IpAddr::V4(ip), core::net::IpAddr::V4(mask)) =
+            (parse_ip_bytes(ip)?, parse_ip_bytes(mask)?)
+        else {
+            return None;
+        };
+        let mask = mask.to_bits();
+        let prefix = mask.leading_ones();
+        let whole = prefix.checked_add(mask.trailing_zeros())? == 32;
+        IpNet::new(ip.into(), prefix as u8).filter(|_| whole)
+    })
+}
+
+/// Takes the next word off a list of addresses or name servers.
+pub fn next_word<'t>(rest: &mut &'t str) -> Option<&'t str> {
+    let between = |byte: u8| matches!(byte, b',' | b' ' | b'\t');
+    let from = rest.bytes().position(|byte| !between(byte))?;
+    let behind = rest.get(from..)?;
+    let len = behind.bytes().position(between).unwrap_or(behind.len());
+    *rest = behind.get(len..)?;
+    behind.get(..len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_have_the_mask_of_a_network() {
+        for (text, wanted) in [
+            ("10.0.0.1", "10.0.0.1/32"),
+            ("10.0.0.1/24", "10.0.0.1/24"),
+            ("10.0.0.1/255.255.255.0", "10.0.0.1/24"),
+            ("10.0.0.1/255.255.255.255", "10.0.0.1/32"),
+            ("10.0.0.1/0.0.0.0", "10.0.0.1/0"),
+            ("10.0.0.1/128.0.0.0", "10.0.0.1/1"),
+            ("fd00::1/64", "fd00::1/64"),
+        ] {
+            assert_eq!(address(text), Some(wanted.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "10.0.0.1/255.0.255.0",
+            "10.0.0.1/0.0.0.255",
+            "fd00::1/ffff::",
+            "fd00::1/255.0.0.0",
+            "/255.0.0.0",
+        ] {
+            assert_eq!(address(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_have_numbers_and_names() {
+        for (text, wanted) in [
+            ("", Some(Table::Auto)),
+            ("auto", Some(Table::Auto)),
+            ("off", Some(Table::Off)),
+            ("main", Some(Table::Number(254))),
+            ("local", Some(Table::Number(255))),
+            ("default", Some(Table::Number(253))),
+            ("0x1f4", Some(Table::Number(500))),
+            ("51820", Some(Table::Number(51_820))),
+            ("vpn", None),
+            ("Auto", None),
+            ("0x", None),
+            ("0x+1", None),
+            ("+1", None),
+            ("4294967296", None),
+        ] {
+            assert_eq!(table(text), wanted, "{text}");
+        }
+    }
+}
