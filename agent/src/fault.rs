@@ -46,7 +46,7 @@ impl Slot {
         let mut text = heapless::String::<MAX_TEXT>::new();
         // What does not fit is left out.
         let _ = text.as_mut_view().write_fmt(words);
-        let errno = u16::try_from(errno.0).unwrap_or(0);
+        let errno = errno.generic();
         self.0.set(Some(Failure { errno, text, ..Failure::new(code, "") }.about(subject)));
         Fault(())
     }
@@ -109,7 +109,7 @@ impl Slot {
         text: &str,
     ) -> Fault {
         self.amend(fault, &|failure| {
-            if i32::from(failure.errno) == errno.0 {
+            if failure.errno == errno.generic() {
                 failure.text = cut(text);
                 failure.subject = subject.unwrap_or(failure.subject);
             }
@@ -120,7 +120,7 @@ impl Slot {
     #[must_use]
     pub fn is(&self, errno: Errno) -> bool {
         let failure = self.0.take();
-        let is = failure.as_ref().is_some_and(|failure| i32::from(failure.errno) == errno.0);
+        let is = failure.as_ref().is_some_and(|failure| failure.errno == errno.generic());
         self.0.set(failure);
         is
     }

@@ -358,15 +358,24 @@ impl Machine for Linux {
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
-        let path = c"/proc/sys/net/ipv4/conf/all/src_valid_mark";
+        if src_valid_mark() {
+            return Ok(());
+        }
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(errno)?;
+        let fd = rustix::fs::open(SRC_VALID_MARK, flags, Mode::empty()).map_err(errno)?;
         again(|| io::write(&fd, b"1")).map(|_| ())
     }
 
     fn log(&self, line: fmt::Arguments<'_>) {
         log(line);
     }
+}
+
+const SRC_VALID_MARK: &CStr = c"/proc/sys/net/ipv4/conf/all/src_valid_mark";
+
+/// Whether the reverse path filter sees packet marks.
+pub(crate) fn src_valid_mark() -> bool {
+    read_file(SRC_VALID_MARK, &mut [0; 4]).starts_with('1')
 }
 
 /// The beginning of a small file.

@@ -311,6 +311,10 @@ impl QuickProcess for Shell {
         sys::held_signal()
     }
 
+    fn src_valid_mark(&self) -> bool {
+        crate::linux::src_valid_mark()
+    }
+
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
         Machine::set_src_valid_mark(&Linux)
     }

@@ -71,6 +71,48 @@ fn a_file_may_be_written_in_many_ways() {
 }
 
 #[test]
+fn what_wg_quick_takes_is_taken() {
+    let config = good(
+        "[ interface ]\nPrivate Key = SEC RET\nListen Port = 51 820\n[Interface]\nAddress = 10.70.0.2/255.255.255.0\n\
+         Table = 0x1f4\n[Peer]\nPublicKey = PEER\nEndpoint = 192.0.2.9: 51820\nAllowed IPs = 10.0.0. 1/32\n\
+         [Peer]\nPublicKey = OTHER\nEndpoint = [192.0.2.1]:1\n"
+            .replace("SEC RET", &format!("{} {}", &SECRET[..7], &SECRET[7..]))
+            .as_str(),
+    );
+    assert_eq!(config.listen_port.unwrap().value, 51_820);
+    assert_eq!(config.addresses[0].value.to_string(), "10.70.0.2/24");
+    assert_eq!(config.table.unwrap().value, Table::Number(500));
+    assert_eq!(config.peers[0].allowed_ips[0].value.to_string(), "10.0.0.1/32");
+    let ends: Vec<_> =
+        config.peers.iter().map(|peer| &peer.endpoint.as_ref().unwrap().value).collect();
+    let at = |text: &str| Destination::Address(text.parse().unwrap());
+    assert_eq!(ends, [&at("192.0.2.9:51820"), &at("192.0.2.1:1")]);
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_says_so_and_a_comment_may_be_anything() {
+    let head = fill(HEAD).into_bytes();
+    let with = |line: &[u8]| [&head, line].concat();
+    let said = |bytes: &[u8]| -> String {
+        let (source, problem) = Source::new("t.conf", bytes);
+        let problems = problem.map_or_else(|| conf::parse(&source).1, |problem| vec![problem]);
+        problems.iter().map(|problem| problem.render(&source)).collect()
+    };
+    assert_eq!(said(&with(b"# B\xfcro\nMTU = 1420 # \xe4\n")), "");
+    let latin = said(&with(b"PostUp = echo # \xe4\n"));
+    assert!(latin.contains("error: this is not UTF-8 text: save the file as UTF-8"), "{latin}");
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        for mark in ["\u{feff}", ""] {
+            let text = format!("{mark}{}", fill(HEAD));
+            let wide: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+            let said = said(&wide);
+            assert!(said.contains("UTF-16") && said.contains("save the file as UTF-8"), "{said}");
+        }
+    }
+    assert_eq!(said(&with(b"MTU = 14\x0020\n")), "");
+}
+
+#[test]
 fn every_key_has_its_value() {
     let config = good(
         "[Interface]\nPrivateKey = generate\nListenPort = 51820\nFwMark = 0xca6c\nMTU = 1280\n\
@@ -107,7 +149,10 @@ fn what_is_not_pushed_is_warned_of() {
             peer("AllowedIPs = 10.0.0.1/8"),
             "t.conf:5:14: warning: AllowedIPs: `10.0.0.1/8` has bits set",
         ),
-        (peer("AllowedIPs ="), "t.conf:5:1: warning: AllowedIPs is empty"),
+        (interface("MTU ="), "t.conf:3:1: warning: MTU is empty: it is left out"),
+        (interface("Table = # none"), "t.conf:3:1: warning: Table is empty: it is left out"),
+        (interface("DNS =\nPreUp =\nPostDown ="), "t.conf:5:1: warning: PostDown is empty"),
+        (interface("Address ="), "t.conf:3:1: warning: Address is empty"),
         (
             peer("PresharedKey = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             "t.conf:5:16: warning: PresharedKey is all zeros",
@@ -136,8 +181,17 @@ fn every_mistake_is_an_error_at_its_place() {
         (interface("Colour = red"), "t.conf:3:1: error: unknown key `Colour`"),
         (interface("Adress = 10.0.0.1"), "= help: did you mean `Address`?"),
         (interface("MTU"), "= help: write `MTU = ...`"),
-        (interface("MTU ="), "t.conf:3:1: error: MTU has no value"),
-        (interface("MTU = # 1280"), "t.conf:3:1: error: MTU has no value"),
+        (interface("FwMark ="), "t.conf:3:1: error: FwMark has no value"),
+        (interface("SaveConfig ="), "t.conf:3:1: error: SaveConfig has no value"),
+        (peer("AllowedIPs ="), "t.conf:5:1: error: AllowedIPs has no value"),
+        (interface("ListenPort = # 1280"), "t.conf:3:1: error: ListenPort has no value"),
+        (
+            interface("Jc = 4\nS1 = 61\nH1 = 1148201\nI1 = <b 0xc700>"),
+            "t.conf:3:1: error: this file is for AmneziaWG (Jc, S1, H1, I1)",
+        ),
+        (peer("Endpoint = http://vpn.example:8000:51820"), "this is a URL: write HOST:PORT"),
+        (peer("Endpoint = vpn.example:51822:51822"), "this has two ports"),
+        (peer("Endpoint = 198.51.100.4/24:51820"), "this has the length of a prefix"),
         (interface("MTU = 67"), "t.conf:3:7: error: MTU: `67`: not an MTU"),
         (
             interface("MTU = 1280\nMTU = 1290"),
@@ -229,7 +283,7 @@ fn no_message_holds_a_secret() {
         format!("PrivateKey = {short}"),
         format!("PrivateKey {SECRET}"),
         format!("PrivateKey: {SECRET}"),
-        format!("Private Key = {SECRET}"),
+        format!("Private Kex = {SECRET}"),
         format!("PrivateKey = {SECRET} {SECRET}"),
         format!("PrivateKey = {SECRET}\nPrivateKey = {SECRET}"),
         format!("PrivatKey = {SECRET}"),

@@ -49,10 +49,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                  -I PREROUTING -p udp -j CONNMARK --restore-mark {comment}\nCOMMIT\n"
             )
         };
-        if !v6 {
+        if !v6 && !wg.process.src_valid_mark() {
             self.echo(format_args!("sysctl -q net.ipv4.conf.all.src_valid_mark=1"));
             let set = wg.process.set_src_valid_mark();
-            set.map_err(|errno| wg.say(format_args!("src_valid_mark: {errno}")))?;
+            let path = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+            set.map_err(|errno| wg.say(format_args!("{path}: {errno}")))?;
         }
         let file = script.file().map_err(|errno| wg.say(format_args!("the firewall: {errno}")))?;
         match (nft, v6) {

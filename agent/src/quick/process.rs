@@ -49,6 +49,9 @@ pub trait QuickProcess: Process {
     fn hold_signals(&self);
     /// The signal that waits, or 0. While there is one, no host has an address.
     fn held_signal(&self) -> i32;
+    /// Whether the reverse path filter sees packet marks already: what is 1 need not be written, and where
+    /// /proc/sys is read-only, cannot be.
+    fn src_valid_mark(&self) -> bool;
     /// Lets the reverse path filter see packet marks (`net.ipv4.conf.all.src_valid_mark`).
     ///
     /// # Errors

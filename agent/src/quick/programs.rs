@@ -79,6 +79,9 @@ impl<F: File> Write for Script<F> {
     }
 }
 
+/// The shell of hooks, where there is one.
+const BASH: &str = "/bin/bash";
+
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Runs the hooks of a kind, until one fails.
     pub(super) fn hooks(&mut self, kind: Setting) -> Result<(), Exit> {
@@ -89,8 +92,10 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 return Ok(());
             }
             let mut words = Words::new();
+            // The example of wg-quick(8) has a `<( )`, which not every shell knows.
+            let shell = if wg.process.open(Some(BASH)).is_ok() { BASH } else { "/bin/sh" };
             // As it would be in a script that ends with the first failure.
-            words.word("sh");
+            words.word(shell.strip_prefix("/bin/").unwrap_or(shell));
             words.word("-ec");
             let from = words.len;
             let mut rest = value;
@@ -110,11 +115,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             for part in [b"[#] ", bytes.get(from..to).unwrap_or_default(), b"\n"] {
                 let _ = wg.process.write(Output::Err, part);
             }
-            match wg.process.run("/bin/sh", bytes, None, None) {
+            match wg.process.run(shell, bytes, None, None) {
                 Ok(0) => Ok(()),
                 // The shell, or what it ran, has said why.
                 Ok(code) => Err(Exit(code)),
-                Err(errno) => Err(wg.say(format_args!("/bin/sh: {errno}")).into()),
+                Err(errno) => Err(wg.say(format_args!("{shell}: {errno}")).into()),
             }
         })
     }

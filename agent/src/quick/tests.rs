@@ -106,6 +106,32 @@ fn up_and_down_in_their_order() {
     assert!(!machine.tables.borrow().link);
 }
 
+#[test]
+fn hooks_are_for_bash_where_there_is_one() {
+    let mut machine = machine("PostUp = wg set %i private-key <(cat /key)", "");
+    machine.wg.files.insert("/bin/bash".to_owned(), Vec::new());
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(
+        (code, machine.calls().last().unwrap().as_str()),
+        (0, "bash -ec wg set wg0 private-key <(cat /key)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_value_that_is_there_is_not_written_again() {
+    let full = "AllowedIPs = 0.0.0.0/0";
+    for (value, written) in [("0", true), ("1", false)] {
+        let mut machine = machine("", full);
+        let path = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+        machine.wg.files.insert(path.to_owned(), value.into());
+        let (code, _, said) = machine.run("up wg0");
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(machine.log().iter().any(|said| said == "src_valid_mark"), written);
+        assert_eq!(said.contains("sysctl"), written, "{said}");
+    }
+}
+
 /// A machine without WireGuard in its kernel, and with a program that has it.
 fn without_wireguard(program: &'static str, code: i32) -> Machine {
     let mut machine = machine(FULL.0, FULL.1);

@@ -222,8 +222,11 @@ impl<'p, P: Process> Wg<'p, P> {
             Subject::AllowedIp(key, net) => {
                 self.say(format_args!("{what}{name}: peer {key}: allowed IP {net}: {text}"))
             }
-            // There is no other here.
-            _ => self.say(format_args!("{what}{name}: listen port: {text}")),
+            Subject::ListenPort => self.say(format_args!("{what}{name}: listen port: {text}")),
+            Subject::Fwmark => self.say(format_args!("{what}{name}: fwmark: {text}")),
+            Subject::PrivateKey => self.say(format_args!("{what}{name}: private key: {text}")),
+            // What failed says what it is about: wg-quick's addresses, routes and rules.
+            _ => self.say(format_args!("{what}{name}: {text}")),
         }
     }
 

@@ -29,8 +29,7 @@ pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed>
     let mut ui = ui(own, &link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
     let confirmed = session.confirm();
-    let machine = session.status().machine.clone();
-    let (interface, number) = confirmed.map_err(|error| of(error, &machine))?;
+    let (interface, number) = confirmed.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text = format!(
         "confirmed: {interface} on {} stays as it is, stored as number {number}",
@@ -43,8 +42,7 @@ pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
     let mut ui = ui(own, &link.talk);
     let mut session = connect(own, link, &mut ui).map_err(plain)?;
     let reverted = session.revert();
-    let machine = session.status().machine.clone();
-    let interface = reverted.map_err(|error| of(error, &machine))?;
+    let interface = reverted.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text =
         format!("taken back: {interface} on {} is as it was before the change", router.name());
@@ -52,10 +50,5 @@ pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
 }
 
 fn plain(error: SessionError) -> Failed {
-    of(error, "")
-}
-
-/// What went wrong on a machine of this architecture.
-fn of(error: SessionError, machine: &str) -> Failed {
-    describe(error, About { machine, ..About::default() })
+    describe(error, About::default())
 }

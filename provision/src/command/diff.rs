@@ -38,9 +38,7 @@ pub(super) fn run(
         let mut session =
             connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
         let outcome = session.diff(&loaded.image);
-        let machine = session.status().machine.clone();
-        let described =
-            outcome.map_err(|error| describe(error, About { machine: &machine, ..about }));
+        let described = outcome.map_err(|error| describe(error, About { ..about }));
         (Router::of(&session), described)
     };
     ui.clear();

@@ -14,8 +14,6 @@ use crate::transport::TransportError;
 pub(super) struct About<'a> {
     /// The file that was pushed or compared.
     pub(super) file: Option<&'a Loaded>,
-    /// The router's architecture, once known: errno numbers differ.
-    pub(super) machine: &'a str,
     /// Whether it was a push, so that there is a state to speak of.
     pub(super) push: bool,
     /// Whether the router had been told to make the change.
@@ -60,7 +58,7 @@ pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
 fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     let place = about.file.and_then(|file| file.image.place(&failure.subject));
     let text = printable(&failure.text);
-    let errno_name = errno_name(failure.errno, about.machine);
+    let errno_name = errno_name(failure.errno);
     let mut message = String::new();
     if let Some(file) = about.file {
         message += &file.source.name;
@@ -75,12 +73,19 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     message += if text.is_empty() { words(failure.code) } else { &text };
     match errno_name {
         Some(name) if !text.contains(name) => message += &format!(" ({name})"),
-        None if failure.errno != 0 && !names_errno(&text) => {
+        None if failure.errno != 0
+            && !names_errno(&text)
+            && !numbers_errno(&text, failure.errno) =>
+        {
             message += &format!(" (errno {})", failure.errno)
         }
         _ => {}
     }
-    let mut next = hint(failure.code).map(String::from);
+    let mut next = match failure.code {
+        Code::Storage => storage_hint(failure.errno),
+        code => hint(code),
+    }
+    .map(String::from);
     if let (Code::Claimed, Some(own)) = (failure.code, about.own) {
         next = Some(format!(
             "one of its owners can let you in with `postwire owner add {own} --role admin --name \
@@ -114,10 +119,29 @@ fn names_errno(text: &str) -> bool {
     })
 }
 
-/// The name of an error number of the router. MIPS has its own from 35 on, which have no name here.
-fn errno_name(errno: u16, machine: &str) -> Option<&'static str> {
-    let foreign = machine.is_empty() || machine.starts_with("mips");
-    if errno == 0 || (foreign && errno >= 35) { None } else { Errno(errno.into()).name() }
+/// Whether the router's own words have the number already.
+fn numbers_errno(text: &str, errno: u16) -> bool {
+    text.ends_with(&format!("errno {errno}"))
+}
+
+/// The name of an error number of the router, which is one of `asm-generic` on every architecture.
+fn errno_name(errno: u16) -> Option<&'static str> {
+    if errno == 0 { None } else { Errno::from_generic(errno).name() }
+}
+
+/// What to do when the router cannot keep what it was sent, by what its file system said.
+fn storage_hint(errno: u16) -> Option<&'static str> {
+    Some(match Errno::from_generic(errno) {
+        Errno::EROFS => "the router's /etc is read-only: its flash may be full or damaged",
+        Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG => {
+            "the router's flash may be damaged: look at the router's kernel log"
+        }
+        Errno::EACCES | Errno::EPERM => "run postwired as root, or let it write where --keep says",
+        Errno(0) | Errno::ENOSPC | Errno::EDQUOT => {
+            "free some space on the router, or push fewer peers"
+        }
+        _ => return None,
+    })
 }
 
 /// The name of a code in snake case; `code_N` for a number that this version has no name for.
@@ -193,7 +217,6 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Verify => {
             "does another program manage this interface? `postwire diff` shows what differs"
         }
-        Code::Storage => "free some space on the router, or push fewer peers",
         Code::Unsteady => "something keeps changing this interface: stop it, then try again",
         Code::Forbidden => {
             "an admin of this router can change your role with `postwire owner add`; `postwire \
@@ -219,7 +242,7 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Damaged => {
             "push the configuration again; `postwire history` shows whether an earlier one is whole"
         }
-        Code::Gone | Code::Kernel => return None,
+        Code::Gone | Code::Kernel | Code::Storage => return None,
     })
 }
 
@@ -228,23 +251,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_numbers_have_names_where_they_mean_the_same() {
-        assert_eq!(errno_name(22, "mips"), Some("EINVAL"));
-        assert_eq!(errno_name(98, "x86_64"), Some("EADDRINUSE"));
-        assert_eq!(errno_name(98, "mips"), None);
-        assert_eq!(errno_name(0, "x86_64"), None);
+    fn error_numbers_have_names() {
+        assert_eq!(errno_name(22), Some("EINVAL"));
+        assert_eq!(errno_name(98), Some("EADDRINUSE"));
+        assert_eq!(errno_name(30), Some("EROFS"));
+        assert_eq!(errno_name(0), None);
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_not_one_that_is_full() {
+        let failed = |errno: u16| {
+            let text = format!("the router cannot keep it: {}", Errno::from_generic(errno));
+            let failure = Failure { errno, ..Failure::new(Code::Storage, &text) };
+            describe_failure(&failure, About::default()).error
+        };
+        let read_only = failed(30);
+        assert_eq!(read_only.message, "the router cannot keep it: Read-only file system (EROFS)");
+        assert!(read_only.hint.unwrap().contains("read-only: its flash may be full or damaged"));
+        assert!(failed(28).hint.unwrap().starts_with("free some space"));
+        assert_eq!(failed(17).hint, None);
+        assert_eq!(failed(600).message, "the router cannot keep it: errno 600");
     }
 
     #[test]
     fn a_number_is_not_told_again_behind_its_name() {
         let told = |text: &str| {
-            let failure = Failure { errno: 132, ..Failure::new(Code::Kernel, text) };
-            describe_failure(&failure, About { machine: "mips", ..About::default() }).error.message
+            let failure = Failure { errno: 600, ..Failure::new(Code::Kernel, text) };
+            describe_failure(&failure, About::default()).error.message
         };
         let named = "peer 3: No buffer space available (ENOBUFS)";
         assert_eq!(told(named), named);
-        assert_eq!(told("no room (E)"), "no room (E) (errno 132)");
-        assert_eq!(told("no room (at all)"), "no room (at all) (errno 132)");
-        assert_eq!(told("no room"), "no room (errno 132)");
+        assert_eq!(told("no room (E)"), "no room (E) (errno 600)");
+        assert_eq!(told("no room (at all)"), "no room (at all) (errno 600)");
+        assert_eq!(told("no room"), "no room (errno 600)");
     }
 }

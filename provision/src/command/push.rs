@@ -18,7 +18,7 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
     let loaded = load(&args.file, talk.timeout, &|line| ui.tell(line), context)?;
     let (interface, link) = (&loaded.image.interface, &args.link);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
-    let (router, key, machine, commit_sent, outcome) = {
+    let (router, key, commit_sent, outcome) = {
         let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;
         let asks = !args.yes && ui::can_ask(own.json);
         if asks && let Some(question) = emptied(&mut session, &loaded.image, about)? {
@@ -28,8 +28,7 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
             }
         }
         let outcome = session.push(&loaded.image, args.confirming.seconds());
-        let machine = session.status().machine.clone();
-        (Router::of(&session), session.router_key(), machine, session.commit_sent(), outcome)
+        (Router::of(&session), session.router_key(), session.commit_sent(), outcome)
     };
     let asked = Asked {
         own,
@@ -38,7 +37,7 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
         interface,
         key,
         name: router.name(),
-        about: About { machine: &machine, commit_sent, ..about },
+        about: About { commit_sent, ..about },
     };
     let settled = asked.settle(outcome, &mut ui)?;
     ui.clear();

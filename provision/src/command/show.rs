@@ -21,16 +21,13 @@ pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
     let mut ui = ui(own, &args.link.talk);
     let about = About::default();
     let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
-    let machine = session.status().machine.clone();
     let names = match &args.interface {
         Some(name) => vec![name.clone()],
         None => session.status().interfaces.to_vec(),
     };
     let mut interfaces = Vec::new();
     for name in &names {
-        let records = session
-            .show(name)
-            .map_err(|error| describe(error, About { machine: &machine, ..about }))?;
+        let records = session.show(name).map_err(|error| describe(error, About { ..about }))?;
         let shown = Shown::from_records(&records).ok_or_else(|| {
             Failed::new(Kind::Router, "the router's report does not begin with an interface")
         })?;

@@ -150,8 +150,7 @@ fn agreement(
         match session.drift(&newest.interface) {
             Ok(drift) => (Some(drift), None),
             Err(error @ SessionError::Failed(_)) => {
-                let about = About { machine: &session.status().machine, ..About::default() };
-                (None, Some(describe(error, about).error.message))
+                (None, Some(describe(error, About::default()).error.message))
             }
             Err(error) => return Err(error),
         }

@@ -22,7 +22,8 @@ fn entries(line: &str, value: &Range<usize>, spaces: bool) -> Vec<Range<usize>> 
             let range = start..start + entry.len();
             start = range.end
                 + text[range.end - value.start..].chars().next().map_or(0, char::len_utf8);
-            super::lines::trim(line, range)
+            // Between addresses, other white space than blanks is a part of one, as for wg-quick.
+            if spaces { range } else { super::lines::trim(line, range) }
         })
         .collect();
     if spaces {
@@ -97,7 +98,7 @@ impl Lists {
             let net = match value::allowed_ip(text) {
                 Ok(net) => net,
                 Err(wrong) => {
-                    problems.push(about("AllowedIPs", text, place, wrong));
+                    problems.push(about("AllowedIPs", &line[span], place, wrong));
                     continue;
                 }
             };
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(cut("a b,,c,", false), ["a b", "", "c", ""]);
         assert_eq!(cut("a b,,\tc  d,", true), ["a", "b", "c", "d"]);
         // Other white space is a part of an entry, as for wg-quick.
-        assert_eq!(cut("a\u{a0}b", true), ["a\u{a0}b"]);
+        assert_eq!(cut("a\u{a0}b,\rc", true), ["a\u{a0}b", "\rc"]);
         assert_eq!(cut("", true), [""; 0]);
     }
 }

@@ -1,10 +1,10 @@
 //! wg-quick files: text in, a [`Config`] and a list of [`Problem`]s out.
 //!
-//! What wg(8) and wg-quick(8) take is taken, with these differences, each of them an error that
-//! says so: a key of which there can be one stands twice (they take the last), a peer or an allowed
-//! IP stands twice (they merge, or move it silently), a peer is the interface itself, an IPv6
-//! endpoint without brackets. Hooks, `DNS` and `SaveConfig` are for the machine a file lies on; they
-//! are not pushed, and a warning says so. `PrivateKey = generate` is ours: the router makes the key.
+//! What the router's `wg-quick` takes is taken, and read to the same values, by the same functions of proto-core.
+//! The differences are the table in `tests/two_parsers.rs`, each of them an error with its words: most are things
+//! that stand twice, and names that mean something on the router alone. Hooks, `DNS` and `SaveConfig` are for the
+//! machine a file lies on; they are not pushed, and a warning says so. `PrivateKey = generate` is ours: the router
+//! makes the key.
 //!
 //! Reading goes on after an error, so that one run finds them all.
 

@@ -178,7 +178,7 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
     }
     if host.name.contains(':') && !text.starts_with('[') {
         let message = "an IPv6 address stands in brackets, and the port behind them";
-        let port = if host.service.is_empty() { "PORT".into() } else { host.port.to_string() };
+        let port = if host.service.is_empty() { host.port.to_string() } else { "PORT".into() };
         return Err(Wrong::helped(
             message,
             format!("write `[{}]:{port}`, or `[{text}]:PORT`", host.name),

@@ -185,7 +185,7 @@ impl QuickProcess for Machine {
         if let (Some(output), Some(text)) = (output, self.prints.get(program)) {
             output.write_at(0, text.as_bytes()).unwrap();
         }
-        if program == "/bin/sh" {
+        if program == "/bin/sh" || program == "/bin/bash" {
             let code = words[2].strip_prefix("exit ");
             return Ok(code.map_or(0, |code| code.parse().unwrap()));
         }
@@ -215,6 +215,13 @@ impl QuickProcess for Machine {
     fn held_signal(&self) -> i32 {
         let calls = self.calls.borrow();
         if calls.iter().any(|call| call.ends_with(" signal")) { 15 } else { 0 }
+    }
+
+    fn src_valid_mark(&self) -> bool {
+        self.wg
+            .files
+            .get("/proc/sys/net/ipv4/conf/all/src_valid_mark")
+            .is_some_and(|text| text == b"1")
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {

@@ -57,6 +57,14 @@ fn settings_are_told_and_the_rest_is_left() {
 }
 
 #[test]
+fn a_byte_order_mark_is_left_out() {
+    settings("\u{feff}[Interface]\nMTU = 1400\n", &[(2, Setting::Mtu, "1400")]);
+    settings("\u{feff} [Interface]\nMTU = 1400\n", &[(2, Setting::Mtu, "1400")]);
+    // At the beginning of the file alone.
+    assert_eq!(read("[Interface]\n\u{feff}MTU = 1\n").1, "[Interface]\n\u{feff}MTU = 1\n");
+}
+
+#[test]
 fn sections_in_any_case_and_with_comments() {
     for head in
         ["[Interface]", " [interface] ", "[INTERFACE] # x", "[Interface]\r", "[interface]=1"]
