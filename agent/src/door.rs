@@ -204,10 +204,8 @@ impl Outlet for Sealed<'_> {
 }
 
 /// Wipes what the functions that were called before left on the stack: deeper than any of them goes.
-#[inline(never)]
 fn wipe_stack() {
-    let mut dead = [0_u8; 32 * 1024];
-    dead.zeroize();
+    crate::wipe::stack::<{ 4 * 1024 }>();
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {

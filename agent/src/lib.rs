@@ -96,6 +96,7 @@ pub mod system;
 pub mod trouble;
 pub mod walk;
 pub mod wg;
+mod wipe;
 
 #[cfg(test)]
 mod testing;

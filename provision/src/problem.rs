@@ -279,7 +279,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_have_a_line() {
-        let (_, problem) = Source::new("a", b"one\ntw\xff\n");
-        assert_eq!(problem.unwrap().place, Some(Place { line: 2, span: 2..3 }));
+        let (source, problem) = Source::new("t.conf", b"a\nb\xff\n");
+        assert_eq!(problem, None);
+        assert_eq!(source.lines().nth(1), Some((2, "b\u{ffff}")));
+        let (source, problem) = Source::new("t.conf", b"\xff\xfea\0");
+        let said = problem.unwrap().render(&source);
+        assert!(said.contains("UTF-16"), "{said}");
     }
 }

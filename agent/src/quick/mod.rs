@@ -116,6 +116,7 @@ pub fn run<P: QuickProcess>(
             Err(FAILED)
         }
     };
+    crate::wipe::stack::<{ crate::wipe::PROGRAM }>();
     done.map_or_else(|Exit(code)| code, |()| 0)
 }
 

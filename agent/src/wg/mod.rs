@@ -185,6 +185,18 @@ pub fn run<P: Process>(
 ) -> i32 {
     let slot = Slot::default();
     let wg = Wg { process, slot: &slot, program, says: "wg: " };
+    let code = command(&wg, memory, words);
+    crate::wipe::stack::<{ crate::wipe::PROGRAM }>();
+    code
+}
+
+/// Apart from the caller, so that its frame is wiped too.
+#[inline(never)]
+fn command<P: Process>(
+    wg: &Wg<'_, P>,
+    memory: &mut Memory,
+    words: &mut dyn Iterator<Item = &str>,
+) -> i32 {
     wg.command(memory, words).unwrap_or(1)
 }
 

@@ -107,7 +107,9 @@ pub fn is_host_name(name: &str) -> bool {
 fn is_address(name: &str) -> bool {
     let (ip, scope) = crate::text::split(name, b'%').unwrap_or((name, "0"));
     let scoped = ip.len() != name.len();
-    !scope.is_empty() && parse_ip(ip).is_some_and(|ip| ip.is_ipv6() || !scoped)
+    !scope.is_empty()
+        && !scope.contains(':')
+        && parse_ip(ip).is_some_and(|ip| ip.is_ipv6() || !scoped)
 }
 
 /// Parses a host and a port.

@@ -60,13 +60,12 @@ pub(super) fn change(
     make: impl FnOnce(&mut Session<'_>) -> Result<Applied, SessionError>,
 ) -> Result<(Settled, Router), Failed> {
     let about = About { push: true, ..About::default() };
-    let (router, key, machine, commit_sent, outcome) = {
+    let (router, key, commit_sent, outcome) = {
         let mut session = connect(own, link, ui).map_err(|error| describe(error, about))?;
         let outcome = make(&mut session);
-        let machine = session.status().machine.clone();
-        (Router::of(&session), session.router_key(), machine, session.commit_sent(), outcome)
+        (Router::of(&session), session.router_key(), session.commit_sent(), outcome)
     };
-    let about = About { machine: &machine, commit_sent, ..about };
+    let about = About { commit_sent, ..about };
     let asked = Asked { own, link, confirming, interface, key, name: router.name(), about };
     let settled = asked.settle(outcome, ui)?;
     ui.clear();
