@@ -10,6 +10,7 @@ mod lines;
 mod owners;
 mod sessions;
 mod stored;
+mod tomorrow;
 
 use std::time::{Duration, Instant};
 
