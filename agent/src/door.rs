@@ -198,6 +198,10 @@ impl Outlet for Sealed<'_> {
         self.outlet.in_flight()
     }
 
+    fn is_behind(&mut self) -> bool {
+        self.outlet.is_behind()
+    }
+
     fn from(&self) -> &dyn fmt::Display {
         self.outlet.from()
     }

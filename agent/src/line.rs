@@ -217,6 +217,11 @@ impl Outlet for LineOutlet<'_> {
         SERIAL_IN_FLIGHT
     }
 
+    fn is_behind(&mut self) -> bool {
+        self.out.flush(self.port);
+        !self.out.waiting().is_empty() || sys::unsent(self.port.fd.as_fd()) > 0
+    }
+
     fn from(&self) -> &dyn fmt::Display {
         &self.device
     }

@@ -11,7 +11,7 @@ use linux_raw_sys::general::{
     ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, INPCK, ISIG, ISTRIP, IXANY, IXOFF, IXON, OPOST,
     PARENB, PARMRK, VMIN, VTIME, termios2,
 };
-use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL};
+use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL, TIOCOUTQ};
 use postwired::filter::Instruction;
 use postwired::wg::Memory;
 use proto_core::netlink::Errno;
@@ -291,6 +291,14 @@ pub(crate) fn exclusive(fd: BorrowedFd<'_>) {
     // SAFETY: `fd` is open for the length of the call, and the request takes no argument. A failure
     // leaves the terminal as it was.
     unsafe { ioctl(fd.as_raw_fd(), TIOCEXCL as c_int) };
+}
+
+/// Number of bytes that a terminal has not sent yet; 0 where that is not known.
+pub(crate) fn unsent(fd: BorrowedFd<'_>) -> c_int {
+    let mut bytes: c_int = 0;
+    // SAFETY: `fd` is open for the length of the call, and `bytes` is the int that the request fills in.
+    unsafe { ioctl(fd.as_raw_fd(), TIOCOUTQ as c_int, &raw mut bytes) };
+    bytes
 }
 
 /// Whether this is a terminal.

@@ -29,7 +29,7 @@ pub(super) fn beat<'w, 'o, M: Machine>(
 ) -> impl FnMut(Phase, u32, u32) + use<'w, 'o, M> {
     let mut last = machine.now();
     move |phase, done, total| {
-        if machine.now().saturating_sub(last) >= BEAT {
+        if machine.now().saturating_sub(last) >= BEAT && !turn.outlet.is_behind() {
             last = machine.now();
             turn.answer(&Answer::Working { phase, done, total });
             turn.send();

@@ -17,6 +17,10 @@ pub trait Outlet {
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize);
     /// The most bytes of pieces this way takes unanswered.
     fn in_flight(&self) -> u32;
+    /// Whether the wire still has bytes to send, so that a sign of life would only make them later.
+    fn is_behind(&mut self) -> bool {
+        false
+    }
     /// Who is there, for the log.
     fn from(&self) -> &dyn fmt::Display;
     /// Gives the kernel another filter of what arrives, where it takes one.

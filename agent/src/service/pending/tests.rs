@@ -72,10 +72,21 @@ impl Router {
         }
     }
 
-    /// Pushes an interface with this port.
+    /// Pushes wg0 with this port.
     fn push(&self, agent: &mut Agent<'_, Wire>, port: u16, confirm_within: u16) -> Outcome {
+        self.push_to(agent, "wg0", port, confirm_within)
+    }
+
+    /// Pushes an interface with this port.
+    fn push_to(
+        &self,
+        agent: &mut Agent<'_, Wire>,
+        interface: &str,
+        port: u16,
+        confirm_within: u16,
+    ) -> Outcome {
         let record = Record::Interface(Interface {
-            name: "wg0".parse().unwrap(),
+            name: interface.parse().unwrap(),
             private_key: PrivateKey::Generate,
             listen_port: Some(port),
             fwmark: 0,
@@ -83,7 +94,7 @@ impl Router {
         });
         let image = &*record_bytes(&record);
         let begin = Ask::Begin {
-            interface: "wg0".parse().unwrap(),
+            interface: interface.parse().unwrap(),
             length: image.len() as u32,
             digest: digest(image),
             piece_size: 100,
@@ -285,8 +296,8 @@ fn a_retry_does_not_put_the_old_configuration_back_over_a_change_that_waits() {
                 "{confirmed:?}"
             );
             assert_eq!(router.port(), Some(2));
-            // What is stored is applied once more, one interface a tick, and is what runs.
-            (0..4).for_each(|_| agent.tick());
+            // What is stored is applied once more, and is what runs.
+            tick(agent, 30_000);
             assert_eq!((router.port(), agent.deadline()), (Some(2), None));
         });
     }
@@ -296,7 +307,7 @@ fn a_retry_does_not_put_the_old_configuration_back_over_a_change_that_waits() {
 fn a_change_that_nobody_confirms_after_a_bad_start_ends() {
     waits_after_a_bad_start(None, |router, agent| {
         router.bench.now.set(61_000);
-        (0..4).for_each(|_| agent.tick());
+        tick(agent, 61_000);
         assert_eq!((router.port(), agent.deadline()), (Some(1), None));
         assert_eq!(router.push(agent, 3, 0).applied().number, 2);
     });
@@ -309,7 +320,7 @@ fn a_change_without_its_snapshot_ends_and_is_told() {
         router.push(agent, 2, 60).applied();
         router.state.files.borrow_mut().clear();
         router.bench.now.set(61_000);
-        (0..4).for_each(|_| agent.tick());
+        tick(agent, 61_000);
         assert_eq!(agent.deadline(), None);
         assert!(agent.committer.trouble.text().contains("wg0: a change could not be taken back"));
         assert!(router.push(agent, 3, 0).applied().stored);
@@ -329,5 +340,86 @@ fn what_the_kernel_does_not_have_any_more_is_not_confirmed() {
         router.world.meddle("wg0", |device| device.port = 2);
         let confirmed = router.ask(agent, 31, fresh, Ask::Confirm);
         assert!(matches!(confirmed, Outcome::Done(Answer::Confirmed { .. })), "{confirmed:?}");
+    });
+}
+
+/// A router that has just started, with a stored configuration of each of three interfaces.
+fn three_stored() -> Router {
+    let router = Router::default();
+    router.with(|agent| {
+        for (interface, port) in [("wg0", 1), ("wg1", 2), ("wg2", 3)] {
+            router.push_to(agent, interface, port, 0).applied();
+        }
+    });
+    router.world.reboot();
+    router
+}
+
+#[test]
+fn requests_are_answered_between_two_interfaces_of_a_start() {
+    let router = three_stored();
+    router.with(|agent| {
+        agent.begin_to_work();
+        for applied in 0..3 {
+            assert_eq!(router.world.seen().links.len(), applied);
+            assert!(agent.is_starting() && agent.deadline() == Some(0));
+            let status = router.ask(agent, 30 + applied as u32, FIRST, Ask::Status);
+            assert!(matches!(status, Outcome::Done(Answer::Status(_))));
+            agent.tick();
+        }
+        tick(agent, 0);
+        assert!(!agent.is_starting() && agent.deadline().is_none());
+        assert_eq!(router.world.seen().links.len(), 3);
+    });
+}
+
+#[test]
+fn a_push_that_waits_to_be_confirmed_keeps_no_stored_interface_waiting() {
+    let router = three_stored();
+    router.with(|agent| {
+        agent.begin_to_work();
+        agent.tick();
+        router.push_to(agent, "wg0", 9, 60).applied();
+        assert!(!agent.is_starting());
+        assert_eq!(router.world.seen().links.len(), 3);
+    });
+}
+
+#[test]
+fn a_configuration_that_ended_three_starts_is_held_until_an_owner_mends_it() {
+    let router = three_stored();
+    let start = |act: &dyn Fn(&mut Agent<'_, Wire>)| {
+        router.world.reboot();
+        router.with(|agent| {
+            agent.count_starts();
+            agent.begin_to_work();
+            act(agent);
+        });
+    };
+    // The agent ends before wg2 is done: that it was wg2 is known from the second time on.
+    for _ in 0..3 {
+        start(&|agent| {
+            agent.tick();
+            agent.tick();
+            let guard = agent.committer.guard.as_mut().unwrap();
+            let disk = agent.committer.store.disk();
+            assert!(guard.may_apply(disk, "wg2", 1));
+        });
+    }
+    start(&|agent| {
+        tick(agent, 0);
+        assert_eq!(router.world.seen().links.len(), 2);
+        let trouble = agent.committer.trouble.text();
+        assert!(trouble.starts_with("wg2 is not applied: 3 starts in a row ended"), "{trouble}");
+        // The others do not wait for it.
+        router.push_to(agent, "wg1", 7, 0).applied();
+        assert!(!agent.committer.trouble.is_empty());
+        router.push_to(agent, "wg2", 8, 0).applied();
+        assert!(agent.committer.trouble.is_empty());
+    });
+    start(&|agent| {
+        tick(agent, 0);
+        assert_eq!(router.world.seen().links.len(), 3);
+        assert!(agent.committer.trouble.is_empty());
     });
 }
