@@ -532,6 +532,8 @@ fn gone(slot: &Slot) -> Fault {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

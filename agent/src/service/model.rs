@@ -25,10 +25,10 @@ use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Applied, Owner, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
 
-type Agent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b Bench>;
+pub(super) type Agent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b Bench>;
 
 /// The two interfaces.
-const FACES: [&str; 2] = ["wg0", "wg1"];
+pub(super) const FACES: [&str; 2] = ["wg0", "wg1"];
 
 /// Something that happens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,17 +126,17 @@ type Content = String;
 
 /// A machine. Clones are the same one.
 #[derive(Clone, Default)]
-struct Router {
+pub(super) struct Router {
     world: World,
     keep: Cellar,
     state: Cellar,
-    bench: Rc<Bench>,
-    life: Life,
+    pub(super) bench: Rc<Bench>,
+    pub(super) life: Life,
 }
 
 impl Router {
     /// Runs one agent from its start to its end.
-    fn with<T>(&self, act: impl FnOnce(&mut Agent<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Agent<'_>) -> T) -> T {
         let slot = Slot::default();
         let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
         let socket = |generic| Mortal(self.world.socket(generic), self.life.clone());
@@ -192,7 +192,7 @@ struct Run {
     story: Vec<String>,
 }
 
-fn image(face: usize, port: u16) -> Vec<u8> {
+pub(super) fn image(face: usize, port: u16) -> Vec<u8> {
     let byte = port as u8;
     let mut file = Memory::default();
     let slot = Slot::default();
