@@ -92,7 +92,7 @@ const JUNK: u64 = 100;
 /// too.
 const ONE_ADDRESS: u64 = 1_000;
 /// Twice the number that the filter thins them out to.
-const EVERYWHERE: u64 = 4_000;
+const EVERYWHERE: u64 = 2_000;
 
 /// Below what a router works on in any case.
 const SLOW: u32 = 8;
