@@ -10,7 +10,7 @@ use crate::build::cargo;
 use anyhow::{Result, ensure};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Measure encoding and decoding of 1,000 peers, and `wg` beside Debian's
+/// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, and pushes on simulated lines
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this part
@@ -25,6 +25,8 @@ pub(crate) struct Args {
 enum Part {
     /// Netlink messages of 1,000 peers, encoded and decoded
     Codec,
+    /// Time and bytes of pushes on simulated lines, beside pasting the same
+    Push,
     /// Instructions, memory and system calls of `wg`, in the lab
     Wg,
 }
@@ -35,11 +37,23 @@ impl Args {
         if wants(Part::Codec) {
             codec()?;
         }
+        if wants(Part::Push) {
+            push()?;
+        }
         if wants(Part::Wg) {
             wg::run(self.wg_source.as_deref())?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The session of the host tool in virtual time: what it costs on the line, without the router's work.
+fn push() -> Result<()> {
+    let test = "lines::a_push_sends_what_changed_and_takes_three_turns";
+    let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", test];
+    let status = cargo().args(args).args(["--", "--exact", "--nocapture"]).status()?;
+    ensure!(status.success(), "a push is slower than it should be, or does not build");
+    Ok(())
 }
 
 fn codec() -> Result<()> {

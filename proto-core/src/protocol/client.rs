@@ -16,7 +16,7 @@ use flight::{Flight, Next};
 
 use super::envelope;
 use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Patch, Phase, Reply, Request};
-use super::window;
+use super::window::{self, Arrived};
 use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 
 /// How patient a client is.
@@ -298,6 +298,12 @@ impl Call {
         caller.write(id, ask.clone(), buf).map(Step::Send)
     }
 
+    /// Whether a reply is to this request.
+    #[must_use]
+    pub fn is_about(&self, reply: &Reply<'_>) -> bool {
+        Some(reply.id) == self.id
+    }
+
     /// Takes a reply.
     ///
     /// # Errors
@@ -432,6 +438,26 @@ impl<'i> Upload<'i> {
         self.stage
     }
 
+    /// The request that begins it.
+    #[must_use]
+    pub fn ask(&self) -> Ask<'i> {
+        Ask::Begin {
+            interface: self.interface,
+            length: self.announced.0,
+            digest: self.announced.1,
+            piece_size: self.piece_size,
+            patch: self.patch,
+            data: self.first(),
+        }
+    }
+
+    /// Goes on with a stage that this very request has begun.
+    pub fn adopt(&mut self, now: u64, stage: u32, arrived: Arrived) {
+        self.stage = Some(stage);
+        self.flight.restart(now);
+        self.flight.merge(arrived);
+    }
+
     /// How many bytes have arrived, and of how many.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
@@ -456,14 +482,7 @@ impl<'i> Upload<'i> {
         buf: &mut [u8],
     ) -> Result<Step, ClientError> {
         let Some(stage) = self.stage else {
-            let ask = Ask::Begin {
-                interface: self.interface,
-                length: self.announced.0,
-                digest: self.announced.1,
-                piece_size: self.piece_size,
-                patch: self.patch,
-                data: self.first(),
-            };
+            let ask = self.ask();
             return self.begin.poll(caller, now, &ask, buf);
         };
         match self.flight.next(caller, now)? {
@@ -500,9 +519,7 @@ impl<'i> Upload<'i> {
             return match self.begin.receive(caller, now, reply)? {
                 Progress::Foreign | Progress::Working { .. } => Ok(()),
                 Progress::Answered(Answer::Received { stage, arrived }) => {
-                    self.stage = Some(stage);
-                    self.flight.restart(now);
-                    self.flight.merge(arrived);
+                    self.adopt(now, stage, arrived);
                     Ok(())
                 }
                 Progress::Answered(_) => Err(ClientError::Unexpected),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::{Link, Own, Talk, To};
 use crate::home::{Home, HomeError, Operator, Place};
+use crate::image::Image;
 use crate::interrupt;
 use crate::session::{Session, SessionError, printable};
 use crate::transport::{FindError, Reason, Secure, SerialLine, Transport, TransportError, Udp};
@@ -69,6 +70,16 @@ pub(super) fn connect<'u>(
     link: &Link,
     ui: &'u mut Ui,
 ) -> Result<Session<'u>, SessionError> {
+    connect_to_push(own, link, None, ui)
+}
+
+/// The same, and begins the push of an image in the same turn.
+pub(super) fn connect_to_push<'u>(
+    own: &Own,
+    link: &Link,
+    image: Option<&Image>,
+    ui: &'u mut Ui,
+) -> Result<Session<'u>, SessionError> {
     let home = own.find()?;
     let operator = home.operator()?;
     let (line, place) = open(&link.to, &link.talk, link.talk.timeout)?;
@@ -76,7 +87,7 @@ pub(super) fn connect<'u>(
     let timeout = link.talk.timeout;
     let secure = Secure::find(line, &operator, &keys, timeout, ui)
         .map_err(|error| stranger(error, &operator, &who, keys.len(), timeout))?;
-    let mut session = Session::open(secure, timeout, ui)?;
+    let mut session = Session::open_to_push(secure, timeout, ui, image)?;
     if let Err(error) = remember(&home, &mut session, &place, None) {
         // The session is what was asked for; the note is a convenience.
         session.tell(&format!("the place of this router is not noted: {error}"));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
-use super::connect::{Router, connect};
+use super::connect::{Router, connect_to_push};
 use super::failure::{About, describe};
 use super::load::load;
 use super::summary::{self, SummaryJson};
@@ -35,8 +35,8 @@ pub(super) fn run(
     let interface = &loaded.image.interface;
     let about = About { file: Some(&loaded), ..About::default() };
     let (router, diff) = {
-        let mut session =
-            connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
+        let mut session = connect_to_push(own, &args.link, Some(&loaded.image), &mut ui)
+            .map_err(|error| describe(error, about))?;
         let outcome = session.diff(&loaded.image);
         let described = outcome.map_err(|error| describe(error, About { ..about }));
         (Router::of(&session), described)

@@ -2,7 +2,7 @@
 
 use super::change::Changed;
 use super::confirming::Asked;
-use super::connect::{Router, connect};
+use super::connect::{Router, connect_to_push};
 use super::failure::{About, describe};
 use super::load::load;
 use crate::cli::{Own, Push};
@@ -19,7 +19,8 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
     let (interface, link) = (&loaded.image.interface, &args.link);
     let about = About { file: Some(&loaded), push: true, ..About::default() };
     let (router, key, commit_sent, outcome) = {
-        let mut session = connect(own, link, &mut ui).map_err(|error| describe(error, about))?;
+        let mut session = connect_to_push(own, link, Some(&loaded.image), &mut ui)
+            .map_err(|error| describe(error, about))?;
         let asks = !args.yes && ui::can_ask(own.json);
         if asks && let Some(question) = emptied(&mut session, &loaded.image, about)? {
             if !ui::ask(&question) {

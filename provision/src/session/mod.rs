@@ -5,6 +5,7 @@
 //! status says which router it is, for every message to the person that follows.
 
 mod machine;
+mod opening;
 mod owners;
 mod patch;
 mod push;
@@ -14,16 +15,19 @@ mod stored;
 use std::time::{Duration, Instant};
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::client::{Call, Caller, ClientError, Line, Patience, Step};
+use proto_core::protocol::client::{Call, Caller, ClientError, Line, Patience, Step, Upload};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Hello, Status};
 use proto_core::protocol::session::Wire;
-use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION};
+use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION, digest};
 
 use crate::home::HomeError;
+use crate::image::Image;
 use crate::transport::{Reason, Refusals, Secure, Transport as _, TransportError};
 use crate::ui::Ui;
-use machine::{Asking, Machine};
+use machine::{Asking, Machine, Ranging};
+use opening::{Begun, Opening};
+use patch::Items;
 
 pub use push::Diff;
 
@@ -101,6 +105,8 @@ pub struct Session<'u> {
     timeout: Duration,
     refusals: Refusals,
     commit_sent: bool,
+    /// A push that was begun together with the hello.
+    begun: Option<Begun>,
     hello: Hello,
     status: Status,
 }
@@ -121,6 +127,19 @@ impl<'u> Session<'u> {
         timeout: Duration,
         ui: &'u mut Ui,
     ) -> Result<Self, SessionError> {
+        Self::open_to_push(transport, timeout, ui, None)
+    }
+
+    /// Finds out who is there and begins the push of an image in the same turn.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn open_to_push(
+        transport: Secure,
+        timeout: Duration,
+        ui: &'u mut Ui,
+        image: Option<&Image>,
+    ) -> Result<Self, SessionError> {
         let mut client = [0; 8];
         getrandom::fill(&mut client).map_err(SessionError::Random)?;
         let mut caller = Caller::new(client, patience(timeout));
@@ -139,6 +158,7 @@ impl<'u> Session<'u> {
             timeout,
             refusals: Refusals::default(),
             commit_sent: false,
+            begun: None,
             hello: Hello {
                 version: VERSION,
                 agent: Default::default(),
@@ -166,21 +186,54 @@ impl<'u> Session<'u> {
                 longest_turn: Default::default(),
             },
         };
-        session.greet()?;
+        session.greet(image)?;
         Ok(session)
     }
 
-    fn greet(&mut self) -> Result<(), SessionError> {
-        match self.call(Ask::Hello { min: VERSION, max: VERSION, features: 0 })? {
-            Answer::Hello(hello) if hello.version != VERSION => {
+    fn greet(&mut self, image: Option<&Image>) -> Result<(), SessionError> {
+        let now = self.now();
+        let asking = |ask| Asking { call: Call::new(now), ask, answer: None };
+        let bounds = match (image.and_then(|image| Items::new(&image.bytes)), self.transport.wire())
+        {
+            // On a serial line a turn is short, and these bytes are long.
+            (Some(items), Wire::Udp) => items.encode(&items.first_bounds()),
+            _ => Vec::new(),
+        };
+        let (mut begin, mut ranging, mut begun) = (None, None, None);
+        if let Some(image) = image {
+            let piece_size = self.likely_piece();
+            let upload = Upload::new(now, image.interface, &image.bytes, piece_size, 1);
+            begin = Some(asking(upload.map_err(|error| self.ended(error))?.ask()));
+            if !bounds.is_empty() && image.bytes.len() > 2 * usize::from(piece_size) {
+                let ask = Ask::Ranges { interface: image.interface, bounds: &bounds };
+                ranging = Some(Ranging { call: Call::new(now), ask, ranges: None });
+            }
+            begun = Some((digest(&image.bytes), piece_size));
+        }
+        let hello = asking(Ask::Hello { min: VERSION, max: VERSION, features: 0 });
+        let mut opening = Opening { hello, status: asking(Ask::Status), begin, ranging };
+        self.drive(&mut opening)?;
+        match opening.hello.answer {
+            Some(Answer::Hello(hello)) if hello.version != VERSION => {
                 let text = "it chose a version of the protocol that was not offered";
                 return Err(SessionError::Nonsense(text));
             }
-            Answer::Hello(hello) if hello.max_data == 0 => {
+            Some(Answer::Hello(hello)) if hello.max_data == 0 => {
                 return Err(SessionError::Nonsense("it takes no data at all"));
             }
-            Answer::Hello(hello) => self.hello = hello,
+            Some(Answer::Hello(hello)) => self.hello = hello,
             _ => return Err(SessionError::Nonsense("it did not greet")),
+        }
+        match opening.status.answer {
+            Some(Answer::Status(status)) => self.status = status,
+            _ => return Err(SessionError::Nonsense("it gave no status")),
+        }
+        let answer = opening.begin.and_then(|begin| begin.answer);
+        if let (Some(Answer::Received { stage, arrived }), Some((digest, piece_size))) =
+            (answer, begun)
+        {
+            let ranges = opening.ranging.and_then(|ranging| ranging.ranges);
+            self.begun = Some(Begun { digest, piece_size, stage, arrived, ranges });
         }
         let in_flight = self.hello.in_flight;
         let mut patience = patience(self.timeout);
@@ -195,11 +248,15 @@ impl<'u> Session<'u> {
             self.transport.name(),
             self.piece_size(),
         ));
-        match self.call(Ask::Status)? {
-            Answer::Status(status) => self.status = status,
-            _ => return Err(SessionError::Nonsense("it gave no status")),
-        }
         Ok(())
+    }
+
+    /// What the router has said of an image already.
+    fn take_begun(&mut self, image: &Image) -> Option<Begun> {
+        let piece_size = self.piece_size();
+        let same =
+            |begun: &Begun| begun.piece_size == piece_size && begun.digest == digest(&image.bytes);
+        self.begun.take().filter(same)
     }
 
     /// What the router said of itself first.
@@ -250,8 +307,12 @@ impl<'u> Session<'u> {
 
     /// How many bytes go into one piece: what the router takes, and the line likes.
     fn piece_size(&self) -> u16 {
-        let most = self.hello.max_data.min(u16::try_from(MAX_DATA).unwrap_or(u16::MAX));
-        most.min(self.transport.max_piece())
+        self.hello.max_data.min(self.likely_piece())
+    }
+
+    /// The same before the router has said what it takes: every one takes the most there is.
+    fn likely_piece(&self) -> u16 {
+        u16::try_from(MAX_DATA).unwrap_or(u16::MAX).min(self.transport.max_piece())
     }
 
     fn now(&self) -> u64 {

@@ -6,6 +6,7 @@ use proto_core::protocol::report::Change;
 use proto_core::protocol::{MAX_PACKET, digest, window};
 
 use super::machine::Ranging;
+use super::opening::Begun;
 use super::patch::Items;
 use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
@@ -100,12 +101,13 @@ impl Session<'_> {
     /// if there are few and this is the `first` try, or else whole.
     fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let mut begun = self.take_begun(image);
         if first && image.bytes.len() > 2 * usize::from(piece_size) {
-            let (stage, complete) = self.announce(image)?;
+            let (stage, complete) = self.announce(image, begun.as_ref())?;
             if complete {
                 return Ok(stage);
             }
-            match self.upload_patch(image) {
+            match self.upload_patch(image, begun.as_mut().and_then(|begun| begun.ranges.take())) {
                 Ok(Some(stage)) => return Ok(stage),
                 Ok(None) => {}
                 Err(error) => {
@@ -118,6 +120,11 @@ impl Session<'_> {
         }
         let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
             .map_err(|error| self.ended(error))?;
+        if let Some(begun) = begun {
+            upload.adopt(now, begun.stage, begun.arrived);
+            let (done, total) = upload.progress();
+            self.ui.uploading(done, total);
+        }
         if let Err(error) = self.drive(&mut upload) {
             if let (true, Some(stage)) = (error.is_interrupt(), upload.begun()) {
                 self.abandon(stage);
@@ -144,7 +151,11 @@ impl Session<'_> {
     }
 
     /// Announces an image. The stage, and whether the router has all of it.
-    fn announce(&mut self, image: &Image) -> Result<(u32, bool), SessionError> {
+    fn announce(
+        &mut self,
+        image: &Image,
+        begun: Option<&Begun>,
+    ) -> Result<(u32, bool), SessionError> {
         let piece_size = self.piece_size();
         let length = u32::try_from(image.bytes.len())
             .map_err(|_| SessionError::Nonsense("the image is over 4 GiB"))?;
@@ -156,7 +167,11 @@ impl Session<'_> {
             patch: None,
             data: &[],
         };
-        match self.call(ask)? {
+        let answer = match begun {
+            Some(&Begun { stage, arrived, .. }) => Answer::Received { stage, arrived },
+            None => self.call(ask)?,
+        };
+        match answer {
             Answer::Received { stage, arrived } => {
                 let complete = arrived.base >= window::pieces(length, piece_size);
                 if complete {
@@ -169,12 +184,18 @@ impl Session<'_> {
     }
 
     /// Sends an image as its differences from the stored one. The stage, or `None` if the image has to be sent.
-    fn upload_patch(&mut self, image: &Image) -> Result<Option<u32>, SessionError> {
+    fn upload_patch(
+        &mut self,
+        image: &Image,
+        asked: Option<(u32, Vec<u8>)>,
+    ) -> Result<Option<u32>, SessionError> {
         let Some(items) = Items::new(&image.bytes) else { return Ok(None) };
         let mut bounds = items.first_bounds();
-        let Some((base, ranges)) = self.ranges(image, &items.encode(&bounds))? else {
-            return Ok(None);
+        let asked = match asked {
+            Some(asked) => Some(asked),
+            None => self.ranges(image, &items.encode(&bounds))?,
         };
+        let Some((base, ranges)) = asked else { return Ok(None) };
         let Some(mut compared) = items.compare(&bounds, &ranges) else { return Ok(None) };
         if let Some(second) = items.second_bounds(&compared) {
             bounds = second;

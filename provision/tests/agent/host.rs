@@ -92,6 +92,7 @@ fn ctrl_c_says_what_has_become_of_the_router() {
     assert_eq!(json["error"]["kind"], "interrupted", "{json}");
     assert_eq!(json["error"]["state"], "unchanged", "{json}");
     // In the middle of an upload: the router can forget it, and serve somebody else.
+    std::fs::write(bench.dir().join("wg0.conf"), crate::many_peers(300)).unwrap();
     let router = Udp::new(Manners { swallows_pieces: true, ..Manners::default() });
     let push = ["push", "wg0.conf", "--udp", &router.address, "--json", "--timeout", "60s"];
     let begun = || router.with(|seen| seen.stages == 1 && seen.requests > 4);

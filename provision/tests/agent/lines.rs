@@ -101,6 +101,9 @@ struct Line {
     stray: Stray,
 }
 
+/// Faster than any serial line.
+const LAN: u32 = 10_000_000;
+
 /// A packet longer than this has a piece in it.
 const PIECE: usize = 240;
 
@@ -163,7 +166,7 @@ impl Transport for Line {
     }
 
     fn max_piece(&self) -> u16 {
-        480
+        if self.way.baud > LAN { 1_152 } else { 480 }
     }
 
     fn wire(&self) -> Wire {
@@ -176,26 +179,44 @@ impl Transport for Line {
 }
 
 fn image(peers: usize) -> Image {
-    let conf = many_peers(peers);
+    image_of(&many_peers(peers))
+}
+
+fn image_of(conf: &str) -> Image {
     let (source, _) = postwire::conf::Source::new("wg0.conf", conf.as_bytes());
     let (config, _) = postwire::conf::parse(&source);
     Image::new(&postwire::name::interface("wg0").unwrap(), config).unwrap()
 }
 
-/// Pushes an image and reads back what runs. Returns the pieces and the time of each.
+fn router(way: Way, manners: Manners) -> Rc<RefCell<Router>> {
+    let (wire, in_flight) = match way.kind {
+        Kind::Udp => (Wire::Udp, 49_152),
+        _ => (Wire::Serial, 3_000),
+    };
+    Rc::new(RefCell::new(Router::new(manners, wire, 1_152, in_flight)))
+}
+
+/// Pushes an image and reads back what runs. Returns pieces, bytes and microseconds of each.
 fn converse(
     bench: &Bench,
     way: Way,
     image: &Image,
     seed: u64,
 ) -> Result<[(u32, u64, u64); 2], SessionError> {
-    let wire = if way.kind == Kind::Udp { Wire::Udp } else { Wire::Serial };
-    let in_flight = if way.kind == Kind::Udp { 49_152 } else { 3_000 };
-    let router = Rc::new(RefCell::new(Router::new(Manners::default(), wire, 1_152, in_flight)));
+    talk(bench, way, &router(way, Manners::default()), image, seed)
+}
+
+fn talk(
+    bench: &Bench,
+    way: Way,
+    router: &Rc<RefCell<Router>>,
+    image: &Image,
+    seed: u64,
+) -> Result<[(u32, u64, u64); 2], SessionError> {
     let counts = Rc::new(Counts::default());
     let line = Line {
         way,
-        router,
+        router: Rc::clone(router),
         counts: Rc::clone(&counts),
         base: Instant::now(),
         to: Lane::default(),
@@ -215,7 +236,7 @@ fn converse(
         }
         Err(error) => panic!("{way:?}: {error:?}"),
     };
-    let mut session = Session::open(secure, timeout, &mut ui)?;
+    let mut session = Session::open_to_push(secure, timeout, &mut ui, Some(image))?;
     let mut last = (0, 0, 0);
     let mut lap = || {
         let now = (counts.pieces.get(), counts.bytes.get(), counts.now.get());
@@ -332,4 +353,104 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
             });
         }
     });
+}
+
+/// A configuration of peers with three allowed IPs each, all of them random.
+fn random_peers(count: u64, changed: bool) -> String {
+    use std::fmt::Write as _;
+    let mut seed = 7_u64;
+    let mut dice = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as u32
+    };
+    let mut conf = String::from(
+        "[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\nListenPort = 51820\nAddress = 10.0.0.1/8\n",
+    );
+    for n in 0..count {
+        let key: [u8; 32] = core::array::from_fn(|_| dice() as u8);
+        let key = proto_core::key::PublicKey(key);
+        let (a, b, c) = (dice(), dice(), if changed && n == count / 2 { 99 } else { n });
+        let _ = write!(
+            conf,
+            "[Peer]\nPublicKey = {key}\nAllowedIPs = 10.{}.{}.{}/32, 172.{}.{}.0/24, fd00:{:x}:{c:x}::1/128\n",
+            a as u8,
+            (a >> 8) as u8,
+            c % 250,
+            b as u8,
+            (b >> 8) as u8,
+            a >> 16,
+        );
+    }
+    conf
+}
+
+/// Bytes of what a shell would be given to do the same: `gzip -9 | base64`.
+fn zipped(text: &str) -> u64 {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut gzip = Command::new("gzip")
+        .args(["-9", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = gzip.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(text.as_bytes()).unwrap());
+        let bytes = gzip.wait_with_output().unwrap().stdout.len() as u64;
+        bytes.div_ceil(3) * 4 * 77 / 76
+    })
+}
+
+/// How fast a small and a changed push are, on the line alone.
+#[test]
+fn a_push_sends_what_changed_and_takes_three_turns() {
+    let bench = Bench::new("turns", "");
+    println!(
+        "| line | peers | image's own time | fresh | unchanged | one changed | text pasted | gzip, base64 |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    let lines = [
+        (Kind::Paced, 9_600, 0),
+        (Kind::Paced, 38_400, 0),
+        (Kind::Paced, 115_200, 0),
+        (Kind::Udp, 1_000_000_000, 0),
+        (Kind::Udp, 1_000_000_000, 200),
+    ];
+    for (kind, baud, round_trip) in lines {
+        let way = Way { kind, baud, round_trip, loss: 0 };
+        for peers in [5, 10, 100, 1_000] {
+            let (old, new) = (random_peers(peers, false), random_peers(peers, true));
+            let router = router(way, Manners { patches: true, ..Manners::default() });
+            let mut push = |image: &Image| {
+                let laps = talk(&bench, way, &router, image, 1).unwrap();
+                (laps[0].1, laps[0].2)
+            };
+            let (fresh, same, one) =
+                (push(&image_of(&old)), push(&image_of(&old)), push(&image_of(&new)));
+            let show = |(bytes, time): (u64, u64)| format!("{:.2} s, {bytes} B", time as f64 / 1e6);
+            let paste = |bytes: u64| (bytes, way.time(bytes) + round_trip * 1_000);
+            let whole = image_of(&old).bytes.len() as u64;
+            println!(
+                "| {kind:?} {baud}, {round_trip} ms | {peers} | {} | {} | {} | {} | {} | {} |",
+                show(paste(whole)),
+                show(fresh),
+                show(same),
+                show(one),
+                show(paste(old.len() as u64)),
+                show(paste(zipped(&old))),
+            );
+            if (baud, peers) == (115_200, 1_000) {
+                assert!(same.1 < 400_000, "{same:?}");
+                assert!(one.1 < 400_000, "{one:?}");
+            }
+            if round_trip == 200 {
+                // Handshake; hello, status and begin; pieces, if they do not fit beside; commit.
+                let turns =
+                    [3, 4, 4, 7][[5, 10, 100, 1_000].iter().position(|&n| n == peers).unwrap()];
+                assert!(fresh.1 < turns * 210_000, "{fresh:?}");
+                assert!(same.1 < 3 * 210_000, "{same:?}");
+            }
+        }
+    }
 }

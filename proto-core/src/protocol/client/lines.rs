@@ -5,7 +5,6 @@
 //! as soon as the window allows. The oracle's time is "the line's own".
 
 use super::*;
-use crate::protocol::window::Arrived;
 use std::collections::BTreeMap;
 
 /// How far ahead of the line a paced sender is, in milliseconds, as the host tool.

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::protocol::message::State;
-use crate::protocol::window::Arrived;
 
 const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 

@@ -2,6 +2,7 @@
 //! committed. What it does wrong is told by its [`Manners`]; whom it lets in is in `door`.
 
 mod door;
+mod patch;
 mod state;
 mod stored;
 mod wire;
@@ -49,6 +50,8 @@ pub(crate) struct Manners {
     pub(crate) away: Option<Duration>,
     /// Whether the answer to that change is lost as well.
     pub(crate) loses_applied: bool,
+    /// Knows what it has stored, by its digest, by ranges and as the base of patches.
+    pub(crate) patches: bool,
     /// Loses the answer to the first `Confirm`.
     pub(crate) loses_confirmed: bool,
     /// What is wrong with its storage, in words.
@@ -79,6 +82,9 @@ pub(crate) struct Manners {
 
 struct Stage {
     number: u32,
+    /// The bytes of `bytes` are a patch.
+    patch: bool,
+    /// The length of what is sent.
     length: u32,
     digest: Digest,
     piece_size: u16,
@@ -118,6 +124,9 @@ pub(crate) struct Router {
     seen: Arc<Mutex<Seen>>,
     stage: Option<Stage>,
     file: Vec<u8>,
+    /// The image that was committed last, and the one of the last plan or commit.
+    pushed: Vec<u8>,
+    made: Vec<u8>,
     /// The changes of the last drift.
     drifted: Vec<u8>,
     /// Until when it cannot be reached.
@@ -140,6 +149,8 @@ impl Router {
             seen: Arc::new(Mutex::new(seen)),
             stage: None,
             file: Vec::new(),
+            pushed: Vec::new(),
+            made: Vec::new(),
             drifted: Vec::new(),
             away_until: None,
             answered: HashMap::new(),
@@ -246,7 +257,10 @@ impl Router {
                 vec![Answer::Failed(self.busy().unwrap())]
             }
             Ask::Begin { interface, length, digest, piece_size, patch, data } => {
-                assert_eq!(*patch, None, "nothing that a patch could be of");
+                assert!(patch.is_none() || self.manners.patches, "nothing a patch could be of");
+                let length = patch.as_ref().map_or(length, |patch| &patch.length);
+                let has =
+                    self.manners.patches && proto_core::protocol::digest(&self.pushed) == *digest;
                 assert_eq!(*interface, "wg0");
                 assert!((1..=self.max_data).contains(piece_size));
                 let same = |stage: &&Stage| stage.digest == *digest && stage.length == *length;
@@ -256,6 +270,7 @@ impl Router {
                     seen.aborted = false;
                     self.stage = Some(Stage {
                         number: seen.stages,
+                        patch: patch.is_some(),
                         length: *length,
                         digest: *digest,
                         piece_size: *piece_size,
@@ -264,7 +279,10 @@ impl Router {
                     });
                 }
                 let stage = self.stage.as_mut().unwrap();
-                if !data.is_empty() {
+                if has {
+                    stage.bytes.clone_from(&self.pushed);
+                    stage.arrived.base = window::pieces(stage.length, stage.piece_size);
+                } else if !data.is_empty() {
                     stage.bytes.copy_from_slice(data);
                     stage.arrived.base = window::pieces(stage.length, stage.piece_size);
                 }
@@ -290,6 +308,10 @@ impl Router {
                 None => gone(),
             },
             // A router of before there were patches.
+            Ask::Ranges { bounds, .. } if self.manners.patches && !self.pushed.is_empty() => {
+                let ranges = patch::ranges(&self.pushed, bounds).leak();
+                vec![Answer::Ranges { number: 1, ranges }]
+            }
             Ask::Ranges { .. } => vec![Answer::Failed(Failure::new(Code::Unsupported, ""))],
             Ask::Abort { .. } => {
                 self.stage = None;
@@ -358,8 +380,12 @@ impl Router {
             self.stage = None;
         }
         let stage = self.stage.as_ref().filter(|stage| stage.number == number)?;
-        assert_eq!(digest(&stage.bytes), stage.digest);
-        Some(state::decode(&stage.bytes))
+        self.made = match stage.patch {
+            true => patch::applied(&stage.bytes, &self.pushed),
+            false => stage.bytes.clone(),
+        };
+        assert_eq!(digest(&self.made), stage.digest);
+        Some(state::decode(&self.made))
     }
 
     fn commit(
@@ -382,6 +408,7 @@ impl Router {
             }
         }
         self.stage = None;
+        self.pushed = std::mem::take(&mut self.made);
         answers.extend(self.change(session, wanted, Act::Pushed, confirm_within));
         answers
     }

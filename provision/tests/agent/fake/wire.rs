@@ -49,7 +49,7 @@ pub(crate) struct Udp {
 
 impl Udp {
     pub(crate) fn new(manners: Manners) -> Self {
-        let mut router = Router::new(manners, Wire::Udp, 1_000, 16_000);
+        let mut router = Router::new(manners, Wire::Udp, 1_152, 16_000);
         let seen = Arc::clone(&router.seen);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

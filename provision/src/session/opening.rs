@@ -1,0 +1,80 @@
+//! What a conversation opens with, all under way at once to save turns on a long way: hello, status,
+//! and what a push begins with.
+
+use proto_core::protocol::Digest;
+use proto_core::protocol::client::{Caller, ClientError, Step};
+use proto_core::protocol::message::Reply;
+use proto_core::protocol::window::Arrived;
+
+use super::machine::{Asking, Ended, Machine, Ranging};
+use crate::ui::Ui;
+
+/// The requests. None depends on the answer to another.
+pub(super) struct Opening<'a> {
+    pub(super) hello: Asking<'a>,
+    pub(super) status: Asking<'a>,
+    /// The announcement of an image.
+    pub(super) begin: Option<Asking<'a>>,
+    /// The first question for what differs.
+    pub(super) ranging: Option<Ranging<'a>>,
+}
+
+/// What the router said of an image while the conversation was opened.
+pub(super) struct Begun {
+    /// The image.
+    pub(super) digest: Digest,
+    pub(super) piece_size: u16,
+    pub(super) stage: u32,
+    pub(super) arrived: Arrived,
+    pub(super) ranges: Option<(u32, Vec<u8>)>,
+}
+
+impl Opening<'_> {
+    fn all(&mut self) -> impl Iterator<Item = &mut dyn Machine> {
+        let begin = self.begin.as_mut().map(|begin| begin as &mut dyn Machine);
+        let ranging = self.ranging.as_mut().map(|ranging| ranging as &mut dyn Machine);
+        [Some(&mut self.hello as &mut dyn Machine), Some(&mut self.status), begin, ranging]
+            .into_iter()
+            .flatten()
+    }
+}
+
+impl Machine for Opening<'_> {
+    fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
+        let mut wait: Option<u64> = None;
+        for machine in self.all() {
+            match machine.poll(caller, now, buf)? {
+                Step::Send(len) => return Ok(Step::Send(len)),
+                Step::Wait(until) => wait = Some(wait.map_or(until, |wait| wait.min(until))),
+                Step::Done => {}
+            }
+        }
+        Ok(wait.map_or(Step::Done, Step::Wait))
+    }
+
+    fn receive(
+        &mut self,
+        caller: &mut Caller,
+        now: u64,
+        reply: Reply<'_>,
+        ui: &mut Ui,
+    ) -> Result<(), Ended> {
+        if self.hello.call.is_about(&reply) {
+            return self.hello.receive(caller, now, reply, ui);
+        }
+        if self.status.call.is_about(&reply) {
+            return self.status.receive(caller, now, reply, ui);
+        }
+        let begins = self.begin.as_ref().is_some_and(|begin| begin.call.is_about(&reply));
+        let outcome = if begins {
+            self.begin.as_mut().map(|begin| begin.receive(caller, now, reply, ui))
+        } else {
+            self.ranging.as_mut().map(|ranging| ranging.receive(caller, now, reply, ui))
+        };
+        match outcome {
+            // The push asks again, and says what is wrong.
+            Some(Err(error)) if !matches!(*error, ClientError::Failed(_)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
