@@ -232,7 +232,7 @@ impl<'u> Session<'u> {
         if let (Some(Answer::Received { stage, arrived }), Some((digest, piece_size))) =
             (answer, begun)
         {
-            let ranges = opening.ranging.and_then(|ranging| ranging.ranges);
+            let ranges = opening.ranging.map(|ranging| ranging.ranges);
             self.begun = Some(Begun { digest, piece_size, stage, arrived, ranges });
         }
         let in_flight = self.hello.in_flight;

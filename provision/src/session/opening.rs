@@ -26,7 +26,8 @@ pub(super) struct Begun {
     pub(super) piece_size: u16,
     pub(super) stage: u32,
     pub(super) arrived: Arrived,
-    pub(super) ranges: Option<(u32, Vec<u8>)>,
+    /// The answer to the first question for what differs, if it was asked; none if nothing is stored.
+    pub(super) ranges: Option<Option<(u32, Vec<u8>)>>,
 }
 
 impl Opening<'_> {

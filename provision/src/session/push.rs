@@ -187,12 +187,12 @@ impl Session<'_> {
     fn upload_patch(
         &mut self,
         image: &Image,
-        asked: Option<(u32, Vec<u8>)>,
+        asked: Option<Option<(u32, Vec<u8>)>>,
     ) -> Result<Option<u32>, SessionError> {
         let Some(items) = Items::new(&image.bytes) else { return Ok(None) };
         let mut bounds = items.first_bounds();
         let asked = match asked {
-            Some(asked) => Some(asked),
+            Some(asked) => asked,
             None => self.ranges(image, &items.encode(&bounds))?,
         };
         let Some((base, ranges)) = asked else { return Ok(None) };
