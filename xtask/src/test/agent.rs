@@ -15,6 +15,7 @@ const TESTS: &[(&str, Test)] = &[
     ("postwired's own code has no allocator", no_allocator),
     ("postwired is static", is_static),
     ("unsafe stays in one module", one_unsafe_module),
+    ("wg and wg-quick leave no key in memory", super::memory::keys_are_wiped_at_the_end),
 ];
 
 pub(super) fn part(tally: &Tally) -> Part<'_> {

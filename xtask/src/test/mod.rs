@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod keeper;
 mod lab;
 pub(crate) mod lanes;
+mod memory;
 pub(crate) mod person;
 mod quick;
 pub(crate) mod router;
