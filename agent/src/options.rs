@@ -35,8 +35,9 @@ options of serve:
   -h, --help              this text
   -V, --version           the version
 
-At least one of --serial and --udp is needed. Folders are made if missing. Runs in the foreground; the
-log goes to standard error.
+At least one of --serial and --udp is needed; a port or address that is missing is waited for. --keep and
+--state are two folders, which are made if missing. Runs in the foreground until SIGTERM or SIGINT; the log
+goes to standard error.
 
 exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
 ";
