@@ -60,6 +60,9 @@ pub use turn::{Outlet, SCRATCH};
 use visitor::OwnerChange;
 pub use visitor::Visitor;
 
+/// Writes a file for a client with the service: its length and digest.
+type WriteReport<'w, S> = dyn FnMut(&mut S, &mut Turn<'_>) -> Result<(u32, Digest), Fault> + 'w;
+
 /// What happened since the agent started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
@@ -451,7 +454,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
         stage: Option<u32>,
-        write: &mut dyn FnMut(&mut Self, &mut Turn<'_>) -> Result<(u32, Digest), Fault>,
+        write: &mut WriteReport<'_, Self>,
     ) -> Result<Readable, Fault> {
         let owns = |key: &PublicKey| visitor.owns(key);
         let Self { committer, reports, .. } = self;

@@ -81,7 +81,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             })
         };
         let taken = taken();
-        *open = Some((next.interface.clone(), next.number));
+        *open = Some((next.interface, next.number));
         if taken.is_err() {
             self.forget_change();
         }

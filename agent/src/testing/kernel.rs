@@ -20,6 +20,8 @@ pub(crate) struct Script {
     /// Which of the two sockets it is: their messages have the same numbers.
     pub(crate) generic: bool,
     pub(crate) answers: Vec<Vec<u8>>,
+    /// It has no WireGuard.
+    pub(crate) bare: bool,
 }
 
 impl Script {
@@ -53,6 +55,7 @@ impl NetlinkSocket for Script {
     fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
         let message = Messages::new(datagram).next().unwrap().unwrap();
         match (self.generic, message.ty) {
+            (true, GENL_ID_CTRL) if self.bare => self.ack(message.seq, Errno::ENOENT.0, ""),
             (true, GENL_ID_CTRL) => self.family(message.seq),
             (false, RTM_GETLINK) => self.ack(message.seq, Errno::ENODEV.0, ""),
             (false, RTM_NEWLINK) => self.ack(message.seq, Errno::EPERM.0, "not on my watch"),

@@ -1,17 +1,19 @@
 //! Changes that wait, by the clock and by the sessions of those who confirm them.
 
 use super::*;
+use crate::commit::Change;
 use crate::owners::{Ownership, Standing};
 use crate::service::Visitor;
 use crate::service::answered::Answered;
 use crate::testing::{
-    Agent, Bench, Drawer, Incident, Sent, Wire, World, record_bytes, with_agent_on,
+    Agent, Bench, Drawer, Incident, Script, Sent, Wire, World, record_bytes, with_agent_on,
 };
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Applied, Ask, Failure, Owner, Reply, Request, Role, cut};
+use proto_core::protocol::report::Act;
 use proto_core::protocol::{MAX_PACKET, VERSION, digest, session};
 
 /// A router, and what has become of it.
@@ -422,4 +424,24 @@ fn a_configuration_that_ended_three_starts_is_held_until_an_owner_mends_it() {
         assert_eq!(router.world.seen().links.len(), 3);
         assert!(agent.committer.trouble.is_empty());
     });
+}
+
+#[test]
+fn what_is_only_stored_is_removed_on_a_kernel_without_wireguard() {
+    let router = Router::default();
+    router.with(|agent| router.push(agent, 1, 0).applied());
+    let generic = Script { generic: true, bare: true, ..Script::default() };
+    let folders = (router.keep.clone(), router.state.clone());
+    with_agent_on((Script::default(), generic), &router.bench, folders, |mut agent| {
+        let owner = &Change { act: Some(Act::Removed), ..Change::REPAIR };
+        let wg0 = "wg0".parse().unwrap();
+        let done = agent.committer.remove(&wg0, owner, &mut |_, _, _| {});
+        let done = done.map_err(|fault| agent.slot.take(fault)).unwrap();
+        assert_eq!((done.number, done.stored), (2, true));
+        let again = agent.committer.remove(&wg0, owner, &mut |_, _, _| {});
+        let code = again.map_err(|fault| agent.slot.take(fault).code).map(|_| ());
+        assert_eq!(code, Err(Code::NoWireGuard));
+    });
+    let history = router.keep.files.borrow().keys().len();
+    assert_eq!(history, 2, "the history stays");
 }
