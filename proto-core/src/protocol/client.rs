@@ -187,7 +187,10 @@ impl Caller {
         if tries == 0 && !lossy {
             return first.into();
         }
-        let again = self.patience.give_up / if lossy { 10 } else { 6 };
+        let again = match lossy {
+            true => self.patience.give_up / 10,
+            false => self.patience.give_up / 6,
+        };
         let again = again.max(line.saturating_mul(2)).max(MIN_RESEND);
         // Where packets are lost, waiting longer makes no try better.
         let doublings = if lossy { 0 } else { tries.min(MAX_BACKOFF) };
@@ -240,6 +243,7 @@ pub struct Call {
 }
 
 /// What a reply is to a [`Call`].
+#[expect(clippy::large_enum_variant, reason = "there is no allocator to box an answer with")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Progress<'p> {
     /// Nothing: it belongs to another request.

@@ -422,7 +422,7 @@ fn a_push_sends_what_changed_and_takes_three_turns() {
         for peers in [5, 10, 100, 1_000] {
             let (old, new) = (random_peers(peers, false), random_peers(peers, true));
             let router = router(way, Manners { patches: true, ..Manners::default() });
-            let mut push = |image: &Image| {
+            let push = |image: &Image| {
                 let laps = talk(&bench, way, &router, image, 1).unwrap();
                 (laps[0].1, laps[0].2)
             };

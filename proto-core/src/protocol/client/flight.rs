@@ -142,7 +142,8 @@ impl Flight {
         }
         let enough = REORDER.saturating_add(self.reorder);
         let margin = u64::from(caller.smoothed().max(MIN_RESEND) / 2);
-        let margin = margin.saturating_mul(enough.into()) / u64::from(REORDER);
+        // In proportion to what is enough at first, `REORDER`.
+        let margin = margin.saturating_mul(enough.into()) / 4;
         self.newest.order >= slot.order.saturating_add(enough)
             || (self.newest.order > slot.order
                 && self.newest.sent > slot.sent.saturating_add(margin))
@@ -241,16 +242,9 @@ impl Flight {
         let Some(order) = self.order(id) else { return };
         let quiet = u32::try_from(now.saturating_sub(self.heard)).unwrap_or(u32::MAX);
         self.heard = now;
+        // The same reply may come twice: it is timed once.
         let found = self.sendings.get_mut(ring(order)).filter(|sending| sending.order == order);
-        let Some(sending) = found.copied().map(|was| {
-            // The same reply may come twice: it is timed once.
-            if let Some(sending) = self.sendings.get_mut(ring(order)) {
-                *sending = Sending::default();
-            }
-            was
-        }) else {
-            return;
-        };
+        let Some(sending) = found.map(core::mem::take) else { return };
         // A reply to what was sent before the time was over says that it was over too early.
         if self.timeouts == 0 || sending.sent < self.timed_out {
             self.pace.gap = quiet.max(self.pace.gap.saturating_sub(self.pace.gap / 8));
