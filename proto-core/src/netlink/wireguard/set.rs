@@ -42,7 +42,9 @@ pub struct PeerChange {
     pub public_key: PublicKey,
     /// Remove it.
     pub remove: bool,
-    /// Do not make it.
+    /// Do not make it. Only the kernel knows this: where WireGuard is in user space ([`NO_FAMILY`]), not all
+    /// programs do, so that the flag is left out, as `wg` leaves it out, and a peer that is gone is made. A
+    /// caller that must not make it reads the device again.
     pub update_only: bool,
     /// Remove its allowed IPs first.
     pub replace_allowed_ips: bool,
