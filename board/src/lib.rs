@@ -65,7 +65,7 @@ pub const TARGETS: &[Target] = &[
         triple: "x86_64-unknown-linux-musl",
         machine: "x86_64",
         size_budget: Some(275 * 1024),
-        session_budget: Some(26 * 1024),
+        session_budget: Some(32 * 1024),
     },
     Target {
         triple: "aarch64-unknown-linux-musl",

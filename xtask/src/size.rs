@@ -106,11 +106,14 @@ const SESSION: &[&str] = &[
     "zeroize",
     "proto_core::protocol::session",
     "postwired::door",
+    "postwired::filter",
     "postwired::identity",
     "postwired::keep",
     "postwired::limits",
     "postwired::local",
     "postwired::owners",
+    "postwired::pktinfo",
+    "postwired::sieve",
 ];
 
 /// What sessions are made of, by the entries of [`SESSION`].
