@@ -267,8 +267,9 @@ fn what_became_of_the_router_is_always_said() {
     });
     let push = ["push", "wg0.conf", "--udp", &router.address];
     let ran = bench.run(&push);
-    ran.ends(1)
-        .says("wg0.conf:3: ListenPort: the kernel has something else than it was given (EADDRINUSE)");
+    ran.ends(1).says(
+        "wg0.conf:3: ListenPort: the kernel has something else than it was given (EADDRINUSE)",
+    );
     ran.says("Some changes were made and could not be taken back: `postwire diff FILE` shows")
         .says("hint: ");
     let mut args = push.to_vec();
