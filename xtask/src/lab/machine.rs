@@ -34,6 +34,7 @@ pub(crate) struct Machine<'lab> {
     wires: Vec<(Option<WireEnd>, String)>,
     disk: Option<(Disk, String)>,
     counts_instructions: bool,
+    kernel_arguments: Vec<String>,
 }
 
 impl<'lab> Machine<'lab> {
@@ -47,6 +48,7 @@ impl<'lab> Machine<'lab> {
             wires: Vec::new(),
             disk: None,
             counts_instructions: false,
+            kernel_arguments: Vec::new(),
         }
     }
 
@@ -93,6 +95,12 @@ impl<'lab> Machine<'lab> {
     /// A disk that outlives it, mounted at `place` when the machine is ready.
     pub(crate) fn disk(mut self, disk: &Disk, place: &str) -> Self {
         self.disk = Some((disk.clone(), place.to_owned()));
+        self
+    }
+
+    /// A further word for the kernel's command line.
+    pub(crate) fn kernel_argument(mut self, word: &str) -> Self {
+        self.kernel_arguments.push(word.to_owned());
         self
     }
 
@@ -167,6 +175,9 @@ impl<'lab> Machine<'lab> {
             // The emulator translates a program anew for each place it is loaded at, which takes it longer
             // than to run it. And a fifth of a boot is the kernel's trying out its own ciphers.
             append.push_str(" norandmaps cryptomgr.notests");
+        }
+        for word in &self.kernel_arguments {
+            append.push_str(&format!(" {word}"));
         }
         for ((_, address), number) in self.wires.iter().zip(1..) {
             append.push_str(&format!(" LAB_ETH{number}={address}"));

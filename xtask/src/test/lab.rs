@@ -2,6 +2,7 @@
 //! one that has a disk.
 
 mod big;
+mod by_hand;
 mod confirm;
 mod hosts;
 mod lines;
@@ -106,6 +107,8 @@ const OTHERS: &[(&str, KeptTest)] = &[
 const BIG: &[(&str, KeptTest)] =
     &[("big: 10,000 peers in the memory of 10, and one change among them", big::many)];
 
+const BY_HAND: &str = "undo: what was made by hand comes back with every attribute";
+const NO_IPV6: &str = "a kernel without IPv6";
 const FLOOD: &str = "an owner gets through a flood, and strangers get nothing";
 /// Each datagram of the owner's is one in many that the machine has no time for: a push of 200 peers can take
 /// minutes.
@@ -219,9 +222,11 @@ fn alone<'t>(
     })
 }
 
-/// Power cuts and kills, in short.
-fn cut_off(tally: &Tally, seed: u64) -> [Part<'_>; 3] {
+/// What needs a machine of its own; power cuts and kills, in short.
+fn cut_off(tally: &Tally, seed: u64) -> [Part<'_>; 5] {
     [
+        alone(tally, BY_HAND, seed, by_hand::comes_back),
+        alone(tally, NO_IPV6, seed, by_hand::no_ipv6),
         alone(tally, POWERCUT_CHANGES, seed, |Setting { lab, agent, tool, seed }| {
             let mut lines = String::new();
             let mut show = |line: &str| lines = format!("{lines}{line}\n");
