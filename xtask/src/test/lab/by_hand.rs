@@ -16,7 +16,8 @@ use anyhow::{Context, Result, ensure};
 const SEE: &str = "I=/usr/bin/ip; wg showconf wg0 2>&1 | sort; wg show wg0 endpoints 2>&1 | sort; \
     { $I -d link show wg0 2>&1 | grep mtu; $I -d address show; } | \
     sed 's/^[0-9]*: //; s/valid_lft [0-9]*sec preferred_lft [0-9]*sec/for a time/'; \
-    $I -4 -d route show table all; $I -6 -d route show table all | sort; $I rule; $I -6 rule";
+    $I -4 -d route show table all; \
+    $I -6 -d route show table all | sed 's/expires [0-9]*sec/for a time/' | sort; $I rule; $I -6 rule";
 
 /// An interface of somebody who knows `ip`.
 const BY_HAND: &str = "set -e; I=/usr/bin/ip; $I link add eth9 type dummy; $I link set eth9 up; \
