@@ -66,7 +66,7 @@ fn probed(
 const WG0: [&str; 4] = [
     "203.0.113.5 dev wg0",
     "from all lookup main suppress_prefixlength 0",
-    "not from all fwmark 0xca6c lookup 51820",
+    "from all fwmark 0xca6c lookup 51820",
     "32766",
 ];
 const WGS: &str = "10.88.0.9 dev wgs";
