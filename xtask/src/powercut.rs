@@ -1,11 +1,12 @@
 //! `cargo xtask powercut`: what is left of a router whose power is cut.
 //!
-//! Each cut ends the machine at another moment; the next machine finds the same disk. The disk is slowed
-//! down, so that the moments between two of its writes are not missed.
+//! Most cuts are aimed at a step of a change: the agent is stopped right after one of its system calls, and the power
+//! goes while it stands still. The others end the machine at a random time. The next machine finds the same disk.
 
 mod changes;
 mod claim;
 mod kills;
+mod steps;
 mod victim;
 
 pub(crate) use changes::changes;

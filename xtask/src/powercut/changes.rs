@@ -2,21 +2,25 @@
 //! back, removed, or applied at the start: the one there was before or the new one, nothing between, and the
 //! new one if the operator had been told so.
 
-use super::victim::{Count, JOBS, Victim};
+use super::victim::{Count, JOBS, Targets, Victim};
 use crate::{lab::Lab, test::keeper::Keeper};
 use anyhow::{Context, Result, ensure};
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
-/// How slow the disk is: storing a configuration takes about half a second.
-const WRITES_A_SECOND: u32 = 8;
+/// One cut in so many comes at a random time, and not at a step.
+const TIMED: u32 = 8;
 
 /// What came of all cuts.
 #[derive(Default)]
-pub(crate) struct Tally([Count; JOBS.len()]);
+pub(crate) struct Tally {
+    jobs: [Count; JOBS.len()],
+    /// How many cuts found the agent at each step.
+    steps: BTreeMap<&'static str, u32>,
+}
 
 impl Tally {
     fn sum(&self, of: fn(&Count) -> u32) -> u32 {
-        self.0.iter().map(of).sum()
+        self.jobs.iter().map(of).sum()
     }
 }
 
@@ -24,14 +28,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tried, lost) = (self.sum(|count| count.tried), self.sum(|count| count.lost));
         write!(f, "{tried} cuts, {lost} lost")?;
-        for (job, Count { tried, old, new, told, .. }) in JOBS.iter().zip(&self.0) {
+        for (job, Count { tried, old, new, told, .. }) in JOBS.iter().zip(&self.jobs) {
             write!(
                 f,
                 "; {}: {tried} cuts, {old} left the old, {new} the new ({told} told)",
                 job.name
             )?;
         }
-        Ok(())
+        f.write_str("; by step")?;
+        self.steps.iter().try_for_each(|(step, count)| write!(f, ", {step}: {count}"))
     }
 }
 
@@ -44,48 +49,71 @@ pub(crate) fn changes(
     seed: u64,
     show: &mut dyn FnMut(&str),
 ) -> Result<Tally> {
-    let disk = lab.disk("cut")?.slow(WRITES_A_SECOND);
+    let disk = lab.disk("cut")?;
     let keeper = Keeper::boot_with(lab, "cut", &disk, agent, tool, seed)?;
     let mut victim = Victim::new(keeper, seed)?;
-    // Each once without a cut, to know how long it takes.
-    let mut whole = Vec::new();
+    // Each once without a cut, to know its steps.
+    let mut targets: Vec<Targets> = Vec::new();
     for job in &JOBS {
-        let took = victim.uncut(job).with_context(|| format!("{} without a cut", job.name))?;
-        show(&format!("{} takes {:.2} s", job.name, took.as_secs_f32()));
-        whole.push(took + job.beyond);
+        let calls = victim.targets(job).with_context(|| format!("{} without a cut", job.name))?;
+        let steps: Vec<String> =
+            calls.iter().map(|(step, calls)| format!("{step} {}", calls.len())).collect();
+        show(&format!("calls of {}: {}", job.name, steps.join(", ")));
+        targets.push(calls);
     }
     let mut tally = Tally::default();
-    let rounds = cuts.div_ceil(JOBS.len() as u32);
     for cut in 0..cuts {
-        let (nth, round) = (cut as usize % JOBS.len(), cut / JOBS.len() as u32);
-        let part = (f64::from(round) + victim.rng.unit()) / f64::from(rounds);
-        // In the last round, as soon as it is done.
-        let last = round + 1 == rounds && rounds > 1;
-        let after = (!last).then(|| whole[nth].mul_f64(part));
-        let when = after.map_or_else(
-            || "as soon as it was done".to_owned(),
-            |after| format!("after {:.2} s", after.as_secs_f32()),
-        );
-        let (job, count) = (&JOBS[nth], &mut tally.0[nth]);
-        count.tried += 1;
-        let found = match victim.cut(job, after, count) {
-            Ok(found) => found.to_owned(),
+        let timed = cut % TIMED == TIMED - 1;
+        let (nth, aim) = match aim(&mut victim, &targets, &tally) {
+            Some(aim) if !timed => aim,
+            _ => (cut as usize % JOBS.len(), None),
+        };
+        let job = &JOBS[nth];
+        tally.jobs[nth].tried += 1;
+        let count = &mut tally.jobs[nth];
+        let cut_off = match &aim {
+            Some((call, at)) => victim.cut_at(job, (call, *at), count),
+            None => {
+                let after = Duration::from_secs_f64(victim.rng.unit());
+                victim.cut(job, Some(after), count).map(|found| ("at a random time", found))
+            }
+        };
+        let found = match cut_off {
+            Ok((step, found)) => {
+                *tally.steps.entry(step).or_default() += 1;
+                format!("{step}: {found}")
+            }
             Err(error) => {
-                count.lost += 1;
+                tally.jobs[nth].lost += 1;
                 let lost = format!("LOST: {error:#}");
                 let again = victim.keeper.cut_power().and_then(|()| victim.begin());
                 again.with_context(|| format!("beginning anew after {lost}"))?;
                 lost
             }
         };
-        show(&format!("cut {} of {}, {when}: {found}", cut + 1, job.name));
+        let when = aim.map_or_else(String::new, |(call, at)| format!(", after {call} {at}"));
+        show(&format!("cut {} of {}{when}: {found}", cut + 1, job.name));
     }
     ensure!(tally.sum(|count| count.lost) == 0, "seed {seed}: {tally}");
-    // Otherwise the moments were none to speak of.
-    let [push, ..] = &tally.0;
-    ensure!(
-        rounds < 3 || (push.old > 0 && push.new > 0),
-        "all came too early or too late: {tally}"
-    );
     Ok(tally)
+}
+
+/// A call of one of the steps that were hit least, and the job it is of.
+fn aim(
+    victim: &mut Victim<'_>,
+    targets: &[Targets],
+    tally: &Tally,
+) -> Option<(usize, Option<(String, usize)>)> {
+    let hit = |step: &str| tally.steps.get(step).copied().unwrap_or(0);
+    let all = || {
+        targets
+            .iter()
+            .enumerate()
+            .flat_map(|(job, steps)| steps.iter().map(move |(step, calls)| (job, *step, calls)))
+    };
+    let least = all().map(|(_, step, _)| hit(step)).min()?;
+    let mut some: Vec<_> = all().filter(|(_, step, _)| hit(step) == least).collect();
+    let (job, _, calls) = some.swap_remove(victim.rng.next() as usize % some.len());
+    let call = calls.get(victim.rng.next() as usize % calls.len())?;
+    Some((job, Some(call.clone())))
 }

@@ -1,11 +1,13 @@
 //! A router in the middle of whose work something is cut off: what it does, and what has to be left.
 
+use super::steps;
 use crate::{
     rng::Rng,
     test::{config::Config, keeper::Keeper, router::Reach},
 };
 use anyhow::{Context, Result, ensure};
 use std::{
+    collections::BTreeMap,
     fs,
     process::{Child, Stdio},
     thread,
@@ -82,6 +84,9 @@ pub(super) struct Count {
     pub(super) told: u32,
     pub(super) lost: u32,
 }
+
+/// The calls of a job, by step: the name of the call, and the how many-th of that name it is.
+pub(super) type Targets = BTreeMap<&'static str, Vec<(String, usize)>>;
 
 /// A router that is cut, and what it has stored: nothing where an interface was removed.
 pub(super) struct Victim<'t> {
@@ -160,31 +165,6 @@ impl<'t> Victim<'t> {
         Ok(Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
 
-    /// Does it in peace: how long it took.
-    pub(super) fn uncut(&mut self, job: &Job) -> Result<Duration> {
-        let new = self.ready(job)?;
-        if job.words.is_empty() {
-            self.keeper.cut_power()?;
-        }
-        let begun = Instant::now();
-        match self.start(job)? {
-            None => self.keeper.start("")?,
-            Some(mut tool) => {
-                let code = tool.wait()?.code();
-                ensure!(code == Some(i32::from(job.refused)), "the host tool ended with {code:?}");
-            }
-        }
-        let took = begun.elapsed();
-        thread::sleep(job.beyond);
-        let expected = self.outcome(job, &new);
-        let number = self.number + u64::from(job.makes != Makes::Same);
-        self.keeper.reboot()?;
-        ensure!(self.found()? == number, "it has another number than {number}");
-        self.note(number, expected);
-        self.sees()?;
-        Ok(took)
-    }
-
     /// Cuts the power in the middle, and looks what is left.
     pub(super) fn cut(
         &mut self,
@@ -204,6 +184,88 @@ impl<'t> Victim<'t> {
         };
         self.keeper.reboot()?;
         self.left(job, told, expected, count)
+    }
+
+    /// The name of the job where the steps' names depend on it.
+    fn kind(job: &Job) -> steps::Job {
+        match job.words.first() {
+            None => steps::Job::Start,
+            Some(&"confirm") => steps::Job::Confirm,
+            Some(&"revert") => steps::Job::Back,
+            Some(&"push") if job.beyond > Duration::ZERO => steps::Job::Back,
+            Some(&"push") => steps::Job::Push,
+            Some(_) => steps::Job::Other,
+        }
+    }
+
+    /// Does the job in peace under strace: the calls of each of its steps.
+    pub(super) fn targets(&mut self, job: &Job) -> Result<Targets> {
+        let new = self.ready(job)?;
+        let expected = self.outcome(job, &new);
+        if job.words.is_empty() {
+            self.keeper.cut_power()?;
+            self.keeper.start_traced(&steps::options(""))?;
+            self.keeper.is_ready()?;
+        } else {
+            self.keeper.trace_with(&steps::options(""))?;
+            let mut tool = self.start(job)?.context("the host tool")?;
+            let code = tool.wait()?.code();
+            ensure!(code == Some(i32::from(job.refused)), "the host tool ended with {code:?}");
+            thread::sleep(job.beyond);
+        }
+        let lines = self.keeper.traced()?;
+        let targets = steps::targets(&lines, Self::kind(job));
+        let number = self.number + u64::from(job.makes != Makes::Same);
+        self.keeper.reboot()?;
+        ensure!(self.found()? == number, "it has another number than {number}");
+        self.note(number, expected);
+        self.sees()?;
+        Ok(targets)
+    }
+
+    /// Cuts the power while the agent stands still after its `nth` call of a name, and looks what is left: the step
+    /// that the agent was at, and what was found.
+    pub(super) fn cut_at(
+        &mut self,
+        job: &Job,
+        (call, nth): (&str, usize),
+        count: &mut Count,
+    ) -> Result<(&'static str, &'static str)> {
+        let new = self.ready(job)?;
+        let expected = self.outcome(job, &new);
+        let options = steps::options(&steps::stop_after(call, nth));
+        let mut tool = if job.words.is_empty() {
+            self.keeper.cut_power()?;
+            self.keeper.start_traced(&options)?;
+            None
+        } else {
+            self.keeper.trace_with(&options)?;
+            self.start(job)?
+        };
+        let mut over = None;
+        let lines = loop {
+            let lines = self.keeper.trace_so_far()?;
+            if lines.iter().any(|line| line.contains(steps::STOPPED)) {
+                break lines;
+            }
+            // It did fewer calls this time: the cut comes when all is done.
+            let done = match &mut tool {
+                Some(tool) => tool.try_wait()?.is_some(),
+                None => self.keeper.is_ready().is_ok(),
+            };
+            if done && over.get_or_insert_with(Instant::now).elapsed() > job.beyond * 2 {
+                break lines;
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        self.keeper.router.vm.kill();
+        let told = match tool {
+            Some(mut tool) => said_yes(&mut tool)? && job.makes != Makes::Same,
+            None => false,
+        };
+        let step = steps::step(&lines, Self::kind(job));
+        self.keeper.reboot()?;
+        Ok((step, self.left(job, told, expected, count)?))
     }
 
     /// Fails unless what is left is one of the two, and what was told is there.
@@ -304,6 +366,11 @@ pub(super) fn cut_short(
         thread::sleep(Duration::from_millis(1));
     }
     cut()?;
+    said_yes(&mut tool)
+}
+
+/// Whether the host tool, from whose router nothing more comes, says that all went well.
+fn said_yes(tool: &mut Child) -> Result<bool> {
     // What had arrived by then is still said.
     for _ in 0..20 {
         if let Some(status) = tool.try_wait()? {

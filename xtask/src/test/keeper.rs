@@ -141,13 +141,40 @@ impl<'t> Keeper<'t> {
     /// Has strace watch these calls of the agent; `inject` says what becomes of some of them.
     pub(crate) fn trace(&self, calls: &str, inject: &str) -> Result<()> {
         let inject = if inject.is_empty() { String::new() } else { format!("-e inject={inject}") };
+        self.trace_with(&format!("-qq -e trace={calls} {inject}"))
+    }
+
+    /// Has strace watch the agent with these options.
+    pub(crate) fn trace_with(&self, options: &str) -> Result<()> {
         self.sh(&format!(
-            "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace={calls} {inject} -o {TRACE} \
+            "p=$(pidof postwired); rm -f {TRACE}; setsid strace -p $p {options} -o {TRACE} \
              >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); for i in $(seq 2000); do \
              grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
              cat /tmp/strace.log; exit 1"
         ))?;
         Ok(())
+    }
+
+    /// Starts the agent under strace with these options, and does not wait for it.
+    pub(crate) fn start_traced(&self, options: &str) -> Result<()> {
+        let device = self.router.vm.serial_device();
+        self.sh(&format!(
+            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -o {TRACE} {options} \
+             postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
+             for i in $(seq 2000); do [ -s {TRACE} ] && exit; usleep 50000; done; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Whether the agent says that it is ready.
+    pub(crate) fn is_ready(&self) -> Result<()> {
+        self.sh("for i in $(seq 20); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; exit 1")?;
+        Ok(())
+    }
+
+    /// What strace has seen until now.
+    pub(crate) fn trace_so_far(&self) -> Result<Vec<String>> {
+        Ok(self.sh(&format!("cat {TRACE}"))?.lines().map(str::to_owned).collect())
     }
 
     /// Ends that: the lines.
