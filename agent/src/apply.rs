@@ -55,10 +55,9 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
     interface: &Interface,
-    plan: &Plan,
+    (plan, strict): (&Plan, bool),
     machine: &M,
     set: &mut [u8; SET],
-    strict: bool,
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     let slot = kernel.slot;

@@ -550,13 +550,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let Target { checked: Checked { interface, .. }, plan, .. } = target;
         let mut claims = |take: &mut TakeClaim<'_>| each_in_force(store, &interface.name, take);
-        apply(kernel, &mut work, interface, plan, machine, set, ROUNDS == 1, working)?;
+        apply(kernel, &mut work, interface, (plan, ROUNDS == 1), machine, set, working)?;
         let mut again = || {
             for round in 2..=ROUNDS {
                 compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
                 if !plan.summary.is_quiet() && !plan.other_than_items() {
                     let strict = round == ROUNDS;
-                    apply(kernel, &mut work, interface, plan, machine, set, strict, working)?;
+                    apply(kernel, &mut work, interface, (plan, strict), machine, set, working)?;
                 } else {
                     return agree(&mut work, plan);
                 }

@@ -101,6 +101,7 @@ fn with(comes: &[Comes], test: impl FnOnce(&mut Kernel<'_, Socket>, &Socket)) {
     test(&mut Kernel::new(socket.clone(), socket.clone(), &slot, &mut buffers), &socket);
 }
 
+#[expect(clippy::result_large_err, reason = "a test returns it once")]
 fn list(kernel: &mut Kernel<'_, Socket>, protocol: Protocol) -> Result<bool, Failure> {
     let slot = kernel.slot;
     let listed = kernel.dump(protocol, Subject::None, &Family::list, &mut |_| Ok(()));

@@ -115,11 +115,12 @@ const AMNEZIA: &str =
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn is_amnezia(name: &str) -> bool {
-    let numbered = match name.as_bytes() {
-        [b'S' | b's' | b'H' | b'h', b'1'..=b'4'] => true,
-        [b'I' | b'i', b'1'..=b'5'] | [b'J' | b'j', b'1'..=b'3'] => true,
-        _ => false,
-    };
+    let numbered = matches!(
+        name.as_bytes(),
+        [b'S' | b's' | b'H' | b'h', b'1'..=b'4']
+            | [b'I' | b'i', b'1'..=b'5']
+            | [b'J' | b'j', b'1'..=b'3']
+    );
     let words = ["Jc", "Jmin", "Jmax", "Itime", "AdvancedSecurity"];
     numbered || words.iter().any(|word| name.eq_ignore_ascii_case(word))
 }

@@ -33,7 +33,7 @@ pub(super) fn load(
 ) -> Result<Loaded, Failed> {
     let stdin = file.path == Path::new("-");
     let interface = match &file.interface {
-        Some(interface) => interface.clone(),
+        Some(interface) => *interface,
         None if stdin => {
             return Err(Failed::usage(
                 "standard input has no name: say which interface with --interface",
@@ -54,14 +54,24 @@ pub(super) fn load(
         return Err(Failed::new(Kind::File, message));
     }
     let lookup = (file.resolve == Resolve::Bench).then(conf::system_lookup);
-    from_bytes(&shown, &bytes, &interface, (lookup.as_ref(), budget, tell), context)
+    from_bytes(&shown, &bytes, &interface, &LookUp { lookup, budget, tell }, context)
+}
+
+/// How host names are looked up.
+struct LookUp<'t> {
+    /// `None` leaves them to the router.
+    lookup: Option<conf::Lookup>,
+    /// For how long in all.
+    budget: Duration,
+    /// Says so to the person.
+    tell: &'t dyn Fn(&str),
 }
 
 fn from_bytes(
     shown: &str,
     bytes: &[u8],
     interface: &Name,
-    (lookup, budget, tell): (Option<&conf::Lookup>, Duration, &dyn Fn(&str)),
+    look_up: &LookUp<'_>,
     context: &mut Context,
 ) -> Result<Loaded, Failed> {
     let (source, problem) = Source::new(shown, bytes);
@@ -71,13 +81,13 @@ fn from_bytes(
     let (mut config, mut problems) = conf::parse(&source);
     // A file with errors goes nowhere, so its names need not be waited for.
     let names = conf::count_names(&config);
-    if let Some(lookup) = lookup
+    if let Some(lookup) = &look_up.lookup
         && names > 0
         && !problems.iter().any(Problem::is_error)
     {
         let what = if names == 1 { "1 host name".into() } else { format!("{names} host names") };
-        tell(&format!("looking up {what}"));
-        problems.extend(conf::resolve(&mut config, lookup, budget));
+        (look_up.tell)(&format!("looking up {what}"));
+        problems.extend(conf::resolve(&mut config, lookup, look_up.budget));
     }
     let (errors, rest): (Vec<Problem>, Vec<Problem>) =
         problems.into_iter().partition(Problem::is_error);

@@ -22,11 +22,12 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
         let mut session = connect_to_push(own, link, Some(&loaded.image), &mut ui)
             .map_err(|error| describe(error, about))?;
         let asks = !args.yes && ui::can_ask(own.json);
-        if asks && let Some(question) = emptied(&mut session, &loaded.image, about)? {
-            if !ui::ask(&question) {
-                return Err(Failed::new(Kind::Interrupted, "nothing was changed")
-                    .hint(Some("--yes pushes without asking".into())));
-            }
+        if asks
+            && let Some(question) = emptied(&mut session, &loaded.image, about)?
+            && !ui::ask(&question)
+        {
+            return Err(Failed::new(Kind::Interrupted, "nothing was changed")
+                .hint(Some("--yes pushes without asking".into())));
         }
         let outcome = session.push(&loaded.image, args.confirming.seconds());
         (Router::of(&session), session.router_key(), session.commit_sent(), outcome)

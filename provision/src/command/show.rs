@@ -22,7 +22,7 @@ pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
     let about = About::default();
     let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
     let names = match &args.interface {
-        Some(name) => vec![name.clone()],
+        Some(name) => vec![*name],
         None => session.status().interfaces.to_vec(),
     };
     let mut interfaces = Vec::new();

@@ -205,7 +205,7 @@ impl<'t> Victim<'t> {
         if job.words.is_empty() {
             self.keeper.cut_power()?;
             self.keeper.start_traced(&steps::options(""))?;
-            self.keeper.is_ready()?;
+            self.keeper.is_ready(250)?;
         } else {
             self.keeper.trace_with(&steps::options(""))?;
             let mut tool = self.start(job)?.context("the host tool")?;
@@ -214,6 +214,7 @@ impl<'t> Victim<'t> {
             thread::sleep(job.beyond);
         }
         let lines = self.keeper.traced()?;
+        std::fs::write(format!("/tmp/trace-{}", job.name.replace(' ', "-")), lines.join("\n"))?;
         let targets = steps::targets(&lines, Self::kind(job));
         let number = self.number + u64::from(job.makes != Makes::Same);
         self.keeper.reboot()?;
@@ -251,7 +252,7 @@ impl<'t> Victim<'t> {
             // It did fewer calls this time: the cut comes when all is done.
             let done = match &mut tool {
                 Some(tool) => tool.try_wait()?.is_some(),
-                None => self.keeper.is_ready().is_ok(),
+                None => self.keeper.is_ready(1).is_ok(),
             };
             if done && over.get_or_insert_with(Instant::now).elapsed() > job.beyond * 2 {
                 break lines;

@@ -166,9 +166,12 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Whether the agent says that it is ready.
-    pub(crate) fn is_ready(&self) -> Result<()> {
-        self.sh("for i in $(seq 20); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; exit 1")?;
+    /// Waits until the agent says that it is ready, or for so many seconds.
+    pub(crate) fn is_ready(&self, seconds: u32) -> Result<()> {
+        let looks = seconds * 20;
+        self.sh(&format!(
+            "for i in $(seq {looks}); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; exit 1"
+        ))?;
         Ok(())
     }
 

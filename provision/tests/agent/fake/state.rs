@@ -190,7 +190,7 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
             // The kernel knows no names.
             Record::Host(_) => None,
             Record::Interface(interface) => Some(Running::Interface {
-                name: interface.name.clone(),
+                name: interface.name,
                 public_key: public_key(interface),
                 listen_port: interface.listen_port.unwrap_or(33_333),
                 fwmark: interface.fwmark,
