@@ -86,7 +86,7 @@ fn run(seed: u64) -> u32 {
         if let Ok(initiation) = client.poll() {
             network.carry(now, true, initiation);
         }
-        if client.connector.is_up() && now % 500 == 0 {
+        if client.connector.is_up() && now.is_multiple_of(500) {
             sent += 1;
             network.carry(now, true, client.seal());
         }
