@@ -8,6 +8,7 @@ use postwire::image::Image;
 use proptest::prelude::*;
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
+use proto_core::protocol::codec;
 use proto_core::protocol::config::{Checker, Host, Item, Record};
 use proto_core::protocol::message::Subject;
 
@@ -23,7 +24,7 @@ fn records(mut bytes: &[u8]) -> Vec<(usize, Record)> {
     let (whole, mut found) = (bytes.len(), Vec::new());
     while !bytes.is_empty() {
         let at = whole - bytes.len();
-        let (record, rest) = postcard::take_from_bytes(bytes).unwrap();
+        let (record, rest) = codec::record(bytes).unwrap();
         found.push((at, record));
         bytes = rest;
     }
@@ -67,7 +68,11 @@ fn file() -> impl Strategy<Value = File> {
                     kept.push((key, own));
                 }
             }
-            let addresses = addresses.into_iter().map(|net| (net.addr, net.prefix)).collect();
+            // The kernel, or IPv6, has no use for these as an address of an interface.
+            let useless =
+                |ip: std::net::IpAddr| ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
+            let kept_nets = addresses.into_iter().filter(|net: &IpNet| !useless(net.addr));
+            let addresses = kept_nets.map(|net| (net.addr, net.prefix)).collect();
             File { addresses, peers: kept, table, mark }
         },
     )

@@ -37,12 +37,14 @@ pub(super) fn step(lines: &[String], job: Job) -> &'static str {
     let state_folder = format!("<{STATE}>");
     let (mut now, mut prepared, mut snapped, mut promoted) =
         ("before it begins", false, false, false);
+    let asks_for_links = |line: &&String| line.contains("nlmsg_type=0x12 ");
+    let route = lines.iter().find(asks_for_links).and_then(|line| socket(line));
     for line in lines {
         let Some(call) = call(line) else { continue };
         let in_keep = line.contains(&keep_folder) || line.contains(&format!("<{KEEP}/"));
         let in_state = line.contains(&state_folder) || line.contains(&format!("<{STATE}/"));
         now = match call {
-            "sendto" => match change(line) {
+            "sendto" => match change(line, route) {
                 // A datagram to the client, or a question to the kernel.
                 None => continue,
                 Some(_) if job == Job::Start => "start: the kernel's state",
@@ -100,24 +102,36 @@ pub(super) enum Job {
 }
 
 /// The kind of a change sent to the kernel. None of a question, and of what is not for the kernel.
-fn change(line: &str) -> Option<&'static str> {
-    if !line.contains("NETLINK") || line.contains("NLM_F_DUMP") || line.contains("|0x300") {
+///
+/// Of a socket that strace did not see opened it knows neither the protocol nor the names of messages: `route` is the
+/// one that asks for links.
+fn change(line: &str, route: Option<&str>) -> Option<&'static str> {
+    if socket(line).is_none() || line.contains("NLM_F_DUMP") || line.contains("|0x300") {
         return None;
     }
-    let has = |name: &str| line.contains(name);
-    if has("RTM_NEWLINK") || has("RTM_DELLINK") || has("RTM_SETLINK") {
-        Some("kernel: link")
-    } else if has("RTM_NEWADDR") || has("RTM_DELADDR") {
-        Some("kernel: addresses")
-    } else if has("RTM_NEWROUTE") || has("RTM_DELROUTE") {
-        Some("kernel: routes")
-    } else if has("RTM_NEWRULE") || has("RTM_DELRULE") {
-        Some("kernel: rules")
-    } else if has("RTM_GET") || has("nlctrl") || has("CTRL_CMD") {
-        None
-    } else {
-        Some("kernel: WireGuard")
+    if !line.contains("NETLINK:[ROUTE") && (route.is_none() || socket(line) != route) {
+        let asks_for_family = line.contains("nlmsg_type=0x10 ") || line.contains("nlctrl");
+        return (!asks_for_family).then_some("kernel: WireGuard");
     }
+    let has =
+        |names: &[&str]| names.iter().any(|name| line.contains(&format!("nlmsg_type={name}")));
+    if has(&["RTM_NEWLINK", "RTM_DELLINK", "RTM_SETLINK", "0x10 ", "0x11 ", "0x13 "]) {
+        Some("kernel: link")
+    } else if has(&["RTM_NEWADDR", "RTM_DELADDR", "0x14 ", "0x15 "]) {
+        Some("kernel: addresses")
+    } else if has(&["RTM_NEWROUTE", "RTM_DELROUTE", "0x18 ", "0x19 "]) {
+        Some("kernel: routes")
+    } else if has(&["RTM_NEWRULE", "RTM_DELRULE", "0x20 ", "0x21 "]) {
+        Some("kernel: rules")
+    } else {
+        None
+    }
+}
+
+/// The netlink socket in a line of strace's, by its number.
+fn socket(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("<NETLINK:[")?;
+    rest.split_once(']').map(|(name, _)| name)
 }
 
 /// The calls of a job that was not cut, by the step they belong to: the name of the call, and the how many-th of

@@ -205,7 +205,7 @@ impl<'t> Victim<'t> {
         if job.words.is_empty() {
             self.keeper.cut_power()?;
             self.keeper.start_traced(&steps::options(""))?;
-            self.keeper.is_ready(250)?;
+            self.keeper.is_ready(40)?;
         } else {
             self.keeper.trace_with(&steps::options(""))?;
             let mut tool = self.start(job)?.context("the host tool")?;

@@ -170,7 +170,8 @@ impl<'t> Keeper<'t> {
     pub(crate) fn is_ready(&self, seconds: u32) -> Result<()> {
         let looks = seconds * 20;
         self.sh(&format!(
-            "for i in $(seq {looks}); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; exit 1"
+            "for i in $(seq {looks}); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; \
+             cat /tmp/postwired.log; tail -n 5 {TRACE}; exit 1"
         ))?;
         Ok(())
     }

@@ -101,6 +101,8 @@ pub(crate) struct Seen {
     pub(crate) history: Vec<(Stored, Vec<Record>)>,
     /// The change that waits to be confirmed.
     pub(crate) waiting: Option<stored::Waiting>,
+    /// Whether it was told to commit, and kept silent.
+    pub(crate) told_to_commit: bool,
     /// How many commits were done.
     pub(crate) commits: u32,
     /// How many uploads were begun.
@@ -300,6 +302,7 @@ impl Router {
                 None => gone(),
             },
             Ask::Commit { .. } if self.manners.silent_on_commit => {
+                self.seen.lock().unwrap().told_to_commit = true;
                 self.manners.silent = true;
                 Vec::new()
             }
