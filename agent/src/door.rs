@@ -288,12 +288,17 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
 
     /// As [`Service::next_host`].
     pub fn next_host(&mut self) -> Option<(usize, Host)> {
-        self.service.next_host()
+        let started = self.machine().now();
+        let host = self.service.next_host();
+        self.service.took("next host", started);
+        host
     }
 
     /// As [`Service::found`].
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
+        let started = self.machine().now();
         self.service.found(number, address);
+        self.service.took("host found", started);
         wipe_stack();
     }
 
@@ -313,6 +318,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             self.service.tick();
             wipe_stack();
         }
+        self.service.took("tick", now);
     }
 
     /// Gives the kernel a new filter of what arrives over UDP, if it should have another one than it has.

@@ -559,13 +559,15 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// When the kernel does not say, or the first that `take` returned.
     pub fn wireguard_links(
         &mut self,
-        take: &mut dyn FnMut(IfName) -> Result<(), Fault>,
+        take: &mut dyn FnMut(IfName, bool) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
         self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
             match Link::parse(message) {
-                Ok(link) if link.is_wireguard() => take(link.name),
-                // A link whose name is no text is none of ours.
-                _ => Ok(()),
+                Ok(link) if link.is_wireguard() => take(link.name, true),
+                Ok(_) => Ok(()),
+                Err(_) => {
+                    route::link::name_to_show(message).map_or(Ok(()), |name| take(name, false))
+                }
             }
         })
     }

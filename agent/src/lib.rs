@@ -45,7 +45,7 @@
 //!
 //! The binary adds the sockets, the serial port and the loop. All memory is fixed: a configuration
 //! is in the stage file, and what is known about each of its items is in the index file.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "testing")), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -98,5 +98,18 @@ pub mod walk;
 pub mod wg;
 mod wipe;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        dead_code,
+        unused_imports,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        reason = "for tests and fuzzing: the first mistake ends them, as it should"
+    )
+)]
 mod testing;

@@ -228,7 +228,8 @@ impl Disk for Dir {
     type File = Scratch;
 
     fn open(&mut self, name: &CStr) -> Result<Scratch, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        // A pipe of that name would be waited for until something writes to it.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::openat(&self.0, name, flags, Mode::empty()).map(Scratch).map_err(errno)
     }
 

@@ -407,7 +407,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         steady(self.slot, Subject::None, &mut || {
             status.interfaces.clear();
             status.links = 0;
-            kernel.wireguard_links(&mut |name| {
+            kernel.wireguard_links(&mut |name, _| {
                 status.links = status.links.saturating_add(1);
                 // As many as fit.
                 let _ = status.interfaces.push(name);
@@ -534,8 +534,19 @@ fn gone(slot: &Slot) -> Fault {
     slot.fail(Code::Gone, Subject::None, "the router does not have this any more")
 }
 
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        reason = "for fuzzing: the first mistake ends it, as it should"
+    )
+)]
+pub mod fuzz;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -154,12 +154,14 @@ impl<'b, D: Disk> Store<'b, D> {
                 let words = format_args!("there is no stored configuration {number}");
                 return Err(self.slot.say(Code::NotStored, Subject::Interface, Errno(0), words));
             }
+            // A socket of that name, or a link in a circle.
+            Err(Errno::ENXIO | Errno::ELOOP) => return Err(self.damaged(number, Wrong::Damaged)),
             file => self.failed(file)?,
         };
         let mut buf = [0; HEAD];
         let got = match file.read_at(0, &mut buf) {
-            // A folder of that name.
-            Err(Errno::EISDIR) => return Err(self.damaged(number, Wrong::Damaged)),
+            // A folder of that name, or a pipe.
+            Err(Errno::EISDIR | Errno::ESPIPE) => return Err(self.damaged(number, Wrong::Damaged)),
             got => self.failed(got)?,
         };
         let head = Head::from_bytes(buf.get(..got).unwrap_or_default());
@@ -188,7 +190,8 @@ impl<'b, D: Disk> Store<'b, D> {
             match self.open(interface, number) {
                 Ok(found) => return Ok(Some(found)),
                 Err(fault) => match self.slot.code() {
-                    Some(Code::Damaged) => damaged(self.slot, fault),
+                    // A link of that name that leads nowhere is not stored.
+                    Some(Code::Damaged | Code::NotStored) => damaged(self.slot, fault),
                     _ => return Err(fault),
                 },
             }

@@ -1,11 +1,11 @@
-//! `cargo xtask fuzz`: fuzzes `proto-core` with libFuzzer, on stable Rust and without cargo-fuzz.
+//! `cargo xtask fuzz`: fuzzes `proto-core` and the agent with libFuzzer, on stable Rust and without cargo-fuzz.
 //!
-//! The targets are in `proto-core/fuzz`, laid out as cargo-fuzz expects. Coverage is counted by the
+//! The targets are in `proto-core/fuzz` and `agent/fuzz`, laid out as cargo-fuzz expects. Coverage is counted by the
 //! same LLVM pass that cargo-fuzz turns on; the address sanitizer, which needs nightly, is left out:
 //! there is no `unsafe` in what is fuzzed. Debug assertions and overflow checks are on.
 //!
 //! What libFuzzer finds of interest is kept in `target/fuzz/corpus`; the inputs in
-//! `proto-core/fuzz/corpus` are read and never written, but by `--seed-corpus`.
+//! the `corpus` beside the targets are read and never written, but by `--seed-corpus`.
 
 use crate::apt::ensure_packages;
 use crate::build::{cargo, quietly, workspace};
@@ -16,7 +16,7 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-/// Fuzz the byte formats: all targets for some seconds each, or one target
+/// Fuzz the byte formats and the whole agent: all targets for some seconds each, or one target
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which target; all of them if none is named
@@ -73,8 +73,8 @@ impl Args {
         }
         fuzz.build()?;
         match (&self.target, &self.input) {
-            (Some(target), Some(input)) => fuzz.input(&fuzz.named(target)?, input)?,
-            (Some(target), None) => println!("{}", fuzz.run(&fuzz.named(target)?, self.seconds)?),
+            (Some(target), Some(input)) => fuzz.input(fuzz.named(target)?, input)?,
+            (Some(target), None) => println!("{}", fuzz.run(fuzz.named(target)?, self.seconds)?),
             (None, _) => {
                 fuzz.all(self.seconds)?;
             }
@@ -91,43 +91,54 @@ pub(crate) fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
     fuzz.all(seconds)
 }
 
-struct Fuzz {
-    /// `proto-core/fuzz`.
+/// Where targets are.
+const CRATES: [&str; 2] = ["proto-core/fuzz", "agent/fuzz"];
+
+/// A thing to fuzz.
+struct Target {
+    name: String,
+    /// The crate that it is in.
     dir: PathBuf,
+}
+
+struct Fuzz {
+    /// The crates.
+    dirs: Vec<PathBuf>,
     /// Everything that is made here.
     out: PathBuf,
-    targets: Vec<String>,
+    targets: Vec<Target>,
 }
 
 impl Fuzz {
     fn new() -> Result<Self> {
         let root = workspace();
-        let dir = root.join("proto-core/fuzz");
+        let dirs: Vec<_> = CRATES.iter().map(|dir| root.join(dir)).collect();
         let mut targets = Vec::new();
-        for entry in fs::read_dir(dir.join("fuzz_targets"))? {
-            let path = entry?.path();
-            if let (Some(name), Some("rs")) =
-                (path.file_stem(), path.extension().and_then(|e| e.to_str()))
-            {
-                targets.push(name.to_string_lossy().into_owned());
+        for dir in &dirs {
+            for entry in fs::read_dir(dir.join("fuzz_targets"))? {
+                let path = entry?.path();
+                if let (Some(name), Some("rs")) =
+                    (path.file_stem(), path.extension().and_then(|e| e.to_str()))
+                {
+                    let name = name.to_string_lossy().into_owned();
+                    targets.push(Target { name, dir: dir.clone() });
+                }
             }
         }
-        targets.sort();
-        Ok(Self { dir, out: root.join("target/fuzz"), targets })
+        targets.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { dirs, out: root.join("target/fuzz"), targets })
     }
 
-    fn named(&self, name: &str) -> Result<String> {
-        ensure!(
-            self.targets.iter().any(|target| target == name),
-            "there is no target {name}; there are: {}",
-            self.targets.join(", ")
-        );
-        Ok(name.to_owned())
+    fn named(&self, name: &str) -> Result<&Target> {
+        self.targets.iter().find(|target| target.name == name).with_context(|| {
+            let names: Vec<_> = self.targets.iter().map(|target| &*target.name).collect();
+            format!("there is no target {name}; there are: {}", names.join(", "))
+        })
     }
 
-    fn cargo(&self) -> Command {
+    fn cargo(&self, dir: &Path) -> Command {
         let mut cargo = cargo();
-        cargo.current_dir(&self.dir).arg("--quiet");
+        cargo.current_dir(dir).arg("--quiet");
         // The flags of whoever called are for another build.
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
         cargo.env("CARGO_TARGET_DIR", &self.out);
@@ -138,17 +149,19 @@ impl Fuzz {
     fn build(&self) -> Result<()> {
         // libFuzzer is C++ and comes as source with libfuzzer-sys.
         ensure_packages(&["g++"])?;
-        let status = self
-            .cargo()
-            .args(["build", "--release", "--bins", "--target", TRIPLE])
-            .env("RUSTFLAGS", RUSTFLAGS)
-            .status()?;
-        ensure!(status.success(), "the fuzz targets do not build");
+        for dir in &self.dirs {
+            let status = self
+                .cargo(dir)
+                .args(["build", "--release", "--bins", "--target", TRIPLE])
+                .env("RUSTFLAGS", RUSTFLAGS)
+                .status()?;
+            ensure!(status.success(), "the fuzz targets do not build");
+        }
         Ok(())
     }
 
-    fn program(&self, target: &str) -> Command {
-        Command::new(self.out.join(TRIPLE).join("release").join(target))
+    fn program(&self, target: &Target) -> Command {
+        Command::new(self.out.join(TRIPLE).join("release").join(&target.name))
     }
 
     fn all(&self, seconds: u32) -> Result<Vec<Outcome>> {
@@ -162,9 +175,10 @@ impl Fuzz {
             .collect()
     }
 
-    fn run(&self, target: &str, seconds: u32) -> Result<Outcome> {
-        let found = self.out.join("corpus").join(target);
-        let artifacts = self.out.join("artifacts").join(target);
+    fn run(&self, target: &Target, seconds: u32) -> Result<Outcome> {
+        let name = &target.name;
+        let found = self.out.join("corpus").join(name);
+        let artifacts = self.out.join("artifacts").join(name);
         fs::create_dir_all(&found)?;
         fs::create_dir_all(&artifacts)?;
         let output = self
@@ -174,10 +188,10 @@ impl Fuzz {
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args(["-print_final_stats=1", "-rss_limit_mb=1024", "-max_len=4096"])
             .arg(&found)
-            .arg(self.dir.join("corpus").join(target))
+            .arg(target.dir.join("corpus").join(name))
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("{target} does not start"))?;
+            .with_context(|| format!("{name} does not start"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let crash = said.lines().find_map(|line| line.split_once("Test unit written to "));
@@ -187,11 +201,11 @@ impl Fuzz {
             let tail = &told[told.len().saturating_sub(30)..];
             match crash {
                 Some((_, input)) => bail!(
-                    "{}\n{target} broke a promise on {input}\n\
-                     once more: cargo xtask fuzz {target} --input {input}",
+                    "{}\n{name} broke a promise on {input}\n\
+                     once more: cargo xtask fuzz {name} --input {input}",
                     tail.join("\n")
                 ),
-                None => bail!("{}\n{target} ended: {}", tail.join("\n"), output.status),
+                None => bail!("{}\n{name} ended: {}", tail.join("\n"), output.status),
             }
         }
         let stat = |name: &str| {
@@ -199,15 +213,15 @@ impl Fuzz {
             line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
         };
         Ok(Outcome {
-            target: target.to_owned(),
+            target: name.clone(),
             runs: stat("stat::number_of_executed_units:"),
             new_units: stat("stat::new_units_added:"),
         })
     }
 
-    fn input(&self, target: &str, input: &Path) -> Result<()> {
+    fn input(&self, target: &Target, input: &Path) -> Result<()> {
         let status = self.program(target).arg(format!("-timeout={TIMEOUT}")).arg(input).status()?;
-        ensure!(status.success(), "{target} breaks a promise on {}", input.display());
+        ensure!(status.success(), "{} breaks a promise on {}", target.name, input.display());
         Ok(())
     }
 
@@ -216,17 +230,19 @@ impl Fuzz {
         let seeds = self.out.join("seeds");
         let _ = fs::remove_dir_all(&seeds);
         // Without the flags: an example has no libFuzzer to report to.
-        quietly(
-            self.cargo().args(["run", "--release", "--example", "seed-corpus", "--"]).arg(&seeds),
-        )?;
+        for dir in &self.dirs {
+            let example = ["run", "--release", "--example", "seed-corpus", "--"];
+            quietly(self.cargo(dir).args(example).arg(&seeds))?;
+        }
         self.build()?;
         for target in &self.targets {
-            let corpus = self.dir.join("corpus").join(target);
-            let before = fs::read_dir(seeds.join(target))?.count();
-            let kept = self.out.join("minimal").join(target);
+            let name = &target.name;
+            let corpus = target.dir.join("corpus").join(name);
+            let before = fs::read_dir(seeds.join(name))?.count();
+            let kept = self.out.join("minimal").join(name);
             let _ = fs::remove_dir_all(&kept);
             fs::create_dir_all(&kept)?;
-            quietly(self.program(target).arg("-merge=1").arg(&kept).arg(seeds.join(target)))?;
+            quietly(self.program(target).arg("-merge=1").arg(&kept).arg(seeds.join(name)))?;
             // libFuzzer names what it keeps by its SHA-1; the seed of the same bytes has a name that
             // says something.
             let _ = fs::remove_dir_all(&corpus);
@@ -234,9 +250,9 @@ impl Fuzz {
             let mut kept: Vec<Vec<u8>> = fs::read_dir(&kept)?
                 .map(|entry| Ok(fs::read(entry?.path())?))
                 .collect::<Result<_>>()?;
-            println!("{target:18} {} of {before} seeds kept", kept.len());
+            println!("{name:18} {} of {before} seeds kept", kept.len());
             let mut names: Vec<_> =
-                fs::read_dir(seeds.join(target))?.collect::<std::io::Result<_>>()?;
+                fs::read_dir(seeds.join(name))?.collect::<std::io::Result<_>>()?;
             names.sort_by_key(fs::DirEntry::file_name);
             for seed in names {
                 let bytes = fs::read(seed.path())?;

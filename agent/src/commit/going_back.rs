@@ -13,7 +13,7 @@ use super::edits::config;
 use super::ownership::Dice;
 use super::tests::{Config, Router, silent};
 use crate::testing::{Incident, Seen, World};
-use crate::wg::tests::fake::FakePeer;
+use crate::wg::fake::FakePeer;
 
 const NEW_ADDR: u16 = 20;
 const NEW_ROUTE: u16 = 24;

@@ -3,15 +3,16 @@
 //! Promised: no panic; one answer to each request that was understood, to the client and number that asked; a bounded
 //! number of steps with the kernel and the disks; and afterwards, ticks lead to a router that waits for nothing.
 
-use super::model::{Agent, FACES, Router, image};
 use super::*;
 use crate::owners::{Ownership, Standing};
-use crate::testing::{Drawer, Sent};
+use crate::testing::{Drawer, FACES, Router, RouterAgent as Agent, Sent, image};
 use proto_core::protocol::message::{Owner, Patch, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
 
 /// The most steps of one request or tick: requests to the kernel, and steps of the disks.
 const STEPS: u64 = 1_000;
+/// The most steps of one with the files that end with the agent, reads among them.
+const SCRATCH_STEPS: u64 = 20_000;
 
 /// Choices from the front of an input; zeros after its end.
 struct Input<'d>(&'d [u8]);
@@ -160,27 +161,46 @@ fn request(agent: &mut Agent<'_>, input: &mut Input<'_>, heard: &mut Heard) -> &
     name
 }
 
-/// Takes any bytes. Returns how many requests were made, how many changes applied, and the most steps of one request.
-fn run(data: &[u8]) -> (u64, u64, u64) {
+/// What came of one input.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// How many requests were made.
+    pub requests: u64,
+    /// How many changes were applied.
+    pub applied: u64,
+    /// The most steps of one request or tick with the kernel and the disks.
+    pub steps: u64,
+    /// The most of one with the files that end with the agent; reads are steps here.
+    pub scratch: u64,
+}
+
+/// Takes any bytes, and panics when a promise is broken.
+pub fn run(data: &[u8]) -> Outcome {
     let router = Router::default();
-    let life = router.life.clone();
-    let (mut count, mut applied, mut most) = (0, 0, 0);
+    let (life, scratch) = (router.life.clone(), router.scratch.clone());
+    scratch.count_reads();
+    let mut outcome = Outcome::default();
     router.with(|agent| {
         agent.start();
         let (mut input, mut heard) = (Input(data), Heard::default());
         let mut bounded = |what: &mut dyn FnMut() -> &'static str| {
-            let before = life.steps();
+            let before = (life.steps(), scratch.steps());
             life.end_at(STEPS);
+            scratch.end_at(SCRATCH_STEPS);
             let done = life.survive(what);
             life.spare();
-            assert!(done.is_some(), "more than {STEPS} steps");
-            most = most.max(life.steps() - before);
+            scratch.spare();
+            let steps = (life.steps() - before.0, scratch.steps() - before.1);
+            assert!(done.is_some(), "too many steps: {} and {}", steps.0, steps.1);
+            outcome.steps = outcome.steps.max(steps.0);
+            outcome.scratch = outcome.scratch.max(steps.1);
         };
         while !input.0.is_empty() {
-            count += 1;
+            outcome.requests += 1;
             bounded(&mut || request(agent, &mut input, &mut heard));
             let now = &router.bench.now;
-            now.set(now.get() + [0, 1, 500, 6_000, 70_000][usize::from(input.byte() % 40).min(4)]);
+            let later = [1, 500, 6_000, 70_000].get(input.below(16)).copied();
+            now.set(now.get() + later.unwrap_or(0));
             bounded(&mut || {
                 agent.tick();
                 "tick"
@@ -195,29 +215,93 @@ fn run(data: &[u8]) -> (u64, u64, u64) {
             });
         }
         assert_eq!(agent.deadline(), None, "it never ends");
-        applied = heard.applied;
+        outcome.applied = heard.applied;
     });
-    (count, applied, most)
+    outcome
 }
 
-#[test]
-fn any_requests_take_a_bounded_number_of_steps_and_are_answered() {
-    let inputs = std::env::var("POSTWIRE_INPUTS").map_or(2_000, |n| n.parse().unwrap());
-    let mut seed = 0x0123_4567_89ab_cdef_u64;
-    let (mut count, mut applied, mut most) = (0, 0, 0);
-    for _ in 0..inputs {
-        let mut data = std::vec![0; 2_000];
-        for byte in &mut data {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            *byte = (seed >> 32) as u8;
-        }
-        let (requests, changes, steps) = run(&data);
-        (count, applied, most) = (count + requests, applied + changes, most.max(steps));
-    }
-    println!(
-        "{inputs} inputs, {count} requests, {applied} changes applied, at most {most} steps for one"
+/// Bytes that make one request of the first client: of which kind, with what after it, and how much later.
+fn asked(kind: u8, rest: [u8; 8], later: u8) -> std::vec::Vec<u8> {
+    // The image, the client, its next number.
+    let mut bytes = std::vec![0, 1, 1, 1];
+    // The interface, no time to confirm, what was heard of, and the numbers.
+    bytes.extend([0, rest[0], 1, 1, 1, 7, kind]);
+    bytes.extend(&rest[1..]);
+    bytes.resize(4 + 28, 9);
+    // Nothing is changed, the same session.
+    bytes.extend([1, 1, later]);
+    bytes
+}
+
+/// Stories to start from.
+pub fn seeds() -> std::vec::Vec<(std::string::String, std::vec::Vec<u8>)> {
+    const NOW: u8 = 15;
+    // All of the image, its digest, pieces of 1,000 bytes, all of it at once.
+    let begin = || asked(2, [0, 20, 1, 20, 1, 1, 1, 1], NOW);
+    let after = |kind, confirm| asked(kind, [confirm, 1, 1, 1, 1, 1, 1, 1], NOW);
+    let push = |confirm| [after(0, 0), begin(), after(5, 0), after(6, confirm)].concat();
+    let mut seeds = std::vec::Vec::new();
+    let mut add = |name: &str, rest: &[std::vec::Vec<u8>]| seeds.push((name.into(), rest.concat()));
+    add("push", &[push(0)]);
+    add(
+        "push-and-look",
+        &[push(0), after(1, 0), after(9, 0), after(11, 0), after(15, 0), after(16, 0)],
     );
-    assert!(applied > 0 && most > 20);
+    for (name, kind) in [("confirmed", 13), ("reverted", 14), ("again", 6), ("claimed", 19)] {
+        add(name, &[push(3), after(kind, 0)]);
+    }
+    add("expired", &[push(3), asked(1, [0; 8], 3)]);
+    for (name, kind) in
+        [("removed", 12), ("repaired", 17), ("rolled-back", 18), ("owner", 20), ("ranges", 21)]
+    {
+        add(name, &[push(0), after(kind, 0), after(1, 0)]);
+        add(&std::format!("{name}-and-confirmed"), &[push(0), after(kind, 3), after(13, 0)]);
+    }
+    let mut seed = 0x0123_4567_89ab_cdef;
+    for n in 0..8 {
+        add(&std::format!("any-{n}"), &[any(&mut seed, 1_000)]);
+    }
+    seeds
+}
+
+/// Bytes that look like any (xorshift64).
+fn any(seed: &mut u64, len: usize) -> std::vec::Vec<u8> {
+    let mut data = std::vec![0; len];
+    for byte in &mut data {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *byte = (*seed >> 32) as u8;
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_requests_take_a_bounded_number_of_steps_and_are_answered() {
+        let inputs = std::env::var("POSTWIRE_INPUTS").map_or(1_000, |n| n.parse().unwrap());
+        let mut seed = 0x0123_4567_89ab_cdef_u64;
+        let mut all = Outcome::default();
+        for _ in 0..inputs {
+            let outcome = run(&any(&mut seed, 2_000));
+            all.requests += outcome.requests;
+            all.applied += outcome.applied;
+            all.steps = all.steps.max(outcome.steps);
+            all.scratch = all.scratch.max(outcome.scratch);
+        }
+        println!("{inputs} inputs: {all:?}");
+        assert!(all.applied > 0 && all.steps > 20 && all.scratch > 20);
+    }
+
+    #[test]
+    fn the_stories_that_fuzzing_starts_from_get_somewhere() {
+        for (name, bytes) in seeds() {
+            let outcome = run(&bytes);
+            println!("{name}: {outcome:?}");
+            assert!(outcome.applied > 0 || name.starts_with("any"), "{name}");
+        }
+    }
 }

@@ -13,22 +13,14 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
-use crate::kernel::{Buffers, Kernel, SET};
 use crate::owners::{Ownership, Standing};
-use crate::records::RecordWriter;
-use crate::system::Files;
 use crate::testing::{
-    Bench, Cellar, Drawer, Incident, Life, Memory, Mishap, Mortal, Sent, Unsynced, Wire, World,
+    Cellar, Content, Drawer, FACES, Incident, Mishap, Router, RouterAgent as Agent, Sent, Unsynced,
+    image,
 };
 use proto_core::netlink::Errno;
-use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
 use proto_core::protocol::message::{Applied, Owner, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
-
-pub(super) type Agent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b Bench>;
-
-/// The two interfaces.
-pub(super) const FACES: [&str; 2] = ["wg0", "wg1"];
 
 /// Something that happens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -121,53 +113,6 @@ fn events() -> Vec<Event> {
     events
 }
 
-/// What an interface is, apart from the numbers that the kernel gives; empty when it is not there.
-type Content = String;
-
-/// A machine. Clones are the same one.
-#[derive(Clone, Default)]
-pub(super) struct Router {
-    world: World,
-    keep: Cellar,
-    state: Cellar,
-    pub(super) bench: Rc<Bench>,
-    pub(super) life: Life,
-}
-
-impl Router {
-    /// Runs one agent from its start to its end.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Agent<'_>) -> T) -> T {
-        let slot = Slot::default();
-        let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
-        let socket = |generic| Mortal(self.world.socket(generic), self.life.clone());
-        let kernel = Kernel::new(socket(false), socket(true), &slot, &mut buffers);
-        // Files that end with the agent.
-        let mut ram = Cellar::default();
-        let mut file = |name| Mortal(ram.create(name).unwrap(), Life::default());
-        let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
-        let reports = (0..REPORTS).map(|_| file(c"r")).collect();
-        let own = (file(c"s"), file(c"h"), reports);
-        let folder = |disk: &Cellar| Mortal(disk.clone(), self.life.clone());
-        let folders = (folder(&self.keep), folder(&self.state));
-        let committer = Committer::new(kernel, files, &*self.bench, &mut set, folders);
-        act(&mut Service::new(committer, own, Policy::default()))
-    }
-
-    fn content(&self, face: usize) -> Content {
-        let name = FACES[face];
-        let seen = self.world.seen();
-        let links = seen.links.iter().filter(|link| link.0 == name);
-        let peers = seen.peers.iter().filter(|peer| peer.0 == name);
-        let on = |other: &&String| other.contains(name);
-        let others = seen.others.iter().filter(on);
-        let mut content = String::new();
-        links.for_each(|link| content += &format!("{link:?}"));
-        peers.for_each(|peer| content += &format!("{peer:?}"));
-        others.for_each(|other| content += other);
-        content
-    }
-}
-
 /// A router, and what an observer knows of it.
 #[derive(Default)]
 struct Run {
@@ -190,33 +135,6 @@ struct Run {
     session: u32,
     /// What happened, for whoever reads a failure.
     story: Vec<String>,
-}
-
-pub(super) fn image(face: usize, port: u16) -> Vec<u8> {
-    let byte = port as u8;
-    let mut file = Memory::default();
-    let slot = Slot::default();
-    let mut writer = RecordWriter::new(&slot, Some(&mut file), 0).unwrap();
-    let records = [
-        Record::Interface(Interface {
-            name: FACES[face].parse().unwrap(),
-            private_key: PrivateKey::Given(proto_core::key::SecretKey::new([byte; 32])),
-            listen_port: Some(port),
-            fwmark: 0,
-            mtu: 1400 + u32::from(port),
-        }),
-        Record::Address(format!("10.{face}.0.{port}/24").parse().unwrap()),
-        Record::Peer(Peer {
-            public_key: PublicKey([byte; 32]),
-            preshared_key: None,
-            endpoint: None,
-            persistent_keepalive: port,
-        }),
-        Record::AllowedIp(format!("10.9.0.{port}/32").parse().unwrap()),
-    ];
-    records.iter().for_each(|record| writer.record(record).unwrap());
-    writer.finish().unwrap();
-    file.0.take()
 }
 
 impl Run {
@@ -607,7 +525,7 @@ impl Run {
     /// Two routers with the same print go on in the same way.
     fn print(&mut self, agent: &mut Agent<'_>) -> u64 {
         let status = self.status(agent);
-        let Router { world, keep, state, bench, life } = &self.router;
+        let Router { world, keep, state, bench, life, scratch: _ } = &self.router;
         let due = agent.deadline().map(|due| due.saturating_sub(bench.now.get()));
         let mut print = DefaultHasher::new();
         format!("{:?}", world.seen()).hash(&mut print);
@@ -741,4 +659,28 @@ fn long_stories_end_well() {
         known.insert(Run::new(&looks).path(&path, &known));
     }
     println!("{walks} stories of 16 events, {transitions} transitions, {} ends", known.len());
+}
+
+#[test]
+fn a_folder_among_what_is_stored_is_listed_as_damaged() {
+    let mut run = Run::default();
+    let router = run.router.clone();
+    router.with(|agent| {
+        agent.start();
+        run.hello(agent);
+        run.push(agent, 0, 1, 0);
+    });
+    router.keep.make_folder(c"wg0.7");
+    router.keep.make_folder(c"wg1.1");
+    let content = router.content(0);
+    router.with(|agent| {
+        agent.start();
+        run.hello(agent);
+        for interface in [None, Some(FACES[0].parse().unwrap()), Some(FACES[1].parse().unwrap())] {
+            let answer = run.ask(agent, 1, 1, Ask::History { interface });
+            assert!(matches!(answer, Answer::Ready { .. }), "{answer:?}");
+        }
+        assert_eq!(router.content(0), content);
+        assert!(matches!(run.push(agent, 0, 2, 0), Answer::Applied(_)));
+    });
 }

@@ -122,7 +122,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 
     /// The same, and all stored configurations are applied when this returns.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn start(&mut self) {
         self.begin_to_work();
         self.finish_pass(&mut |_, _, _| {});

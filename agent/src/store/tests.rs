@@ -298,3 +298,22 @@ fn a_small_file_that_cannot_be_replaced_leaves_nothing_of_itself() {
         }
     }
 }
+
+#[test]
+fn a_folder_named_like_a_configuration_is_damaged_and_stops_nothing() {
+    let slot = Slot::default();
+    let cellar = Cellar::default();
+    let mut stored = Store::new(&slot, cellar.clone());
+    store(&mut stored, 3).map_err(|fault| slot.take(fault)).unwrap();
+    cellar.make_folder(c"wg.0.4");
+    let fault = stored.open("wg.0", 4).map(|_| ()).unwrap_err();
+    assert_eq!(slot.take(fault).code, Code::Damaged);
+    let mut told = 0;
+    let newest = stored.newest_whole("wg.0", u32::MAX, &mut |slot, fault| {
+        told += 1;
+        drop(slot.take(fault));
+    });
+    let newest = newest.map_err(|fault| slot.take(fault)).unwrap();
+    assert_eq!((newest.unwrap().0.number, told), (3, 1));
+    store(&mut stored, 5).map_err(|fault| slot.take(fault)).unwrap();
+}

@@ -44,6 +44,8 @@ pub(crate) const UNSYNCED: [Unsynced; 4] =
 struct Content {
     now: Vec<u8>,
     synced: Vec<u8>,
+    /// It is a folder.
+    folder: bool,
 }
 
 #[derive(Debug, Default)]
@@ -163,7 +165,7 @@ impl Cellar {
     pub(crate) fn after_cut(&self, changes: usize, unsynced: Unsynced) -> Self {
         let state = self.0.borrow();
         let survive = |content: &Content| {
-            let Content { now, synced } = content;
+            let Content { now, synced, folder } = content;
             let half = now.len().midpoint(synced.len());
             let left = match unsynced {
                 _ if now == synced => now.clone(),
@@ -172,7 +174,7 @@ impl Cellar {
                 Unsynced::Half => now[..half.min(now.len())].to_vec(),
                 Unsynced::There => now.clone(),
             };
-            Content { now: left.clone(), synced: left }
+            Content { now: left.clone(), synced: left, folder: *folder }
         };
         let names = match changes.checked_sub(1) {
             None => state.synced.clone(),
@@ -188,6 +190,14 @@ impl Cellar {
         let mut state = self.0.borrow_mut();
         let file = state.names[name];
         change(&mut state.files[file].now);
+    }
+
+    /// Makes a folder in it.
+    pub(crate) fn make_folder(&self, name: &CStr) {
+        let mut state = self.0.borrow_mut();
+        let file = state.files.len();
+        state.files.push(Content { folder: true, ..Content::default() });
+        state.names.insert(name.to_owned(), file);
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -259,6 +269,9 @@ impl Disk for Cellar {
 impl File for Shelf {
     fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
         let state = self.cellar.0.borrow();
+        if state.files[self.file].folder {
+            return Err(Errno::EISDIR);
+        }
         let rest = state.files[self.file].now.get(offset as usize..).unwrap_or_default();
         // Never more than a little at once.
         let len = rest.len().min(buf.len()).min(100);

@@ -3,11 +3,13 @@
 mod cellar;
 mod kernel;
 mod mortal;
+mod router;
 mod world;
 
 pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
 pub(crate) use kernel::{Script, deliver};
 pub(crate) use mortal::{Life, Mortal};
+pub(crate) use router::{Content, FACES, Router, RouterAgent, image};
 pub(crate) use world::{Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};

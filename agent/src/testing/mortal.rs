@@ -11,7 +11,7 @@ use crate::system::{Datagram, Disk, File, NetlinkSocket};
 
 /// The steps of an agent. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Life(Rc<(Cell<u64>, Cell<Option<u64>>)>);
+pub(crate) struct Life(Rc<(Cell<u64>, Cell<Option<u64>>, Cell<bool>)>);
 
 /// The agent was ended.
 struct Killed;
@@ -30,6 +30,11 @@ impl Life {
     /// The agent is not ended.
     pub(crate) fn spare(&self) {
         self.0.1.set(None);
+    }
+
+    /// Reads are steps, too, from now on.
+    pub(crate) fn count_reads(&self) {
+        self.0.2.set(true);
     }
 
     /// How many steps are left until the agent is ended.
@@ -78,6 +83,9 @@ impl<N: NetlinkSocket> NetlinkSocket for Mortal<N> {
 
 impl<F: File> File for Mortal<F> {
     fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        if self.1.0.2.get() {
+            self.1.step();
+        }
         self.0.read_some(offset, buf)
     }
 

@@ -16,7 +16,7 @@ use proto_core::netlink::{Errno, Message, NLMSG_DONE, NLMSG_ERROR};
 
 use super::deliver;
 use crate::system::{Datagram, NetlinkSocket};
-use crate::wg::tests::fake::{Answers, Device, FAMILY, FakePeer, set};
+use crate::wg::fake::{Answers, Device, FAMILY, FakePeer, set};
 use ip::{GET_ADDR, GET_ROUTE, GET_RULE, Ip, Port, is_kernels_own, only};
 
 const NEW_LINK: u16 = 16;

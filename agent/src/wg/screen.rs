@@ -88,7 +88,10 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
     fn list(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Fault> {
         steady(self.kernel.slot, Subject::None, &mut || {
             names.clear();
-            self.kernel.wireguard_links(&mut |name| add(names, name))
+            // An interface whose name is no text cannot be asked for.
+            self.kernel.wireguard_links(&mut |name, is_text| {
+                if is_text { add(names, name) } else { Ok(()) }
+            })
         })?;
         self.wg.each_program(&mut |name| add(names, name))
     }

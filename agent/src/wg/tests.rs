@@ -1,12 +1,10 @@
 //! Commands as a whole, over a process in memory and a kernel that does what it is sent.
 
-pub(crate) mod fake;
-pub(crate) mod program;
 mod user_space;
 
 use std::string::String;
 
-use fake::{Fake, FakePeer};
+use super::fake::{self, Fake, FakePeer};
 use proto_core::key::PublicKey;
 
 /// A key whose bytes are all this one.

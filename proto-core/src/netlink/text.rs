@@ -19,6 +19,7 @@ impl<const N: usize> Text<N> {
     /// As much of `text` as fits, cut between two characters.
     #[must_use]
     pub fn cut(text: &str) -> Self {
+        const { assert!(N <= 255, "its length is a byte") };
         let mut bytes = [0; N];
         let len = fill(&mut bytes, text);
         Self { bytes, len }

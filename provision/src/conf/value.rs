@@ -110,7 +110,7 @@ pub(super) fn port(text: &str) -> Value<u16> {
 pub(super) fn fwmark(text: &str) -> Value<u32> {
     let wrong = || match text.strip_prefix("0X") {
         Some(digits) => {
-            Wrong::helped("not a mark: the `x` of `0x` is small", format!("write `0x{digits}`"))
+            Wrong::helped("not a mark: `0x` has to be in lower case", format!("write `0x{digits}`"))
         }
         None => "not a mark: 0 to 4294967295, also as 0x..., or `off`".into(),
     };

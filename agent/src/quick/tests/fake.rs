@@ -16,8 +16,8 @@ use crate::kernel::Protocol;
 use crate::quick::process::{NO_PROGRAM, Next, QuickProcess};
 use crate::system::{Datagram, File, NetlinkSocket};
 use crate::testing::Memory;
+use crate::wg::fake::{Fake, Socket as WgSocket};
 use crate::wg::process::{Output, Process, Unresolved};
-use crate::wg::tests::fake::{Fake, Socket as WgSocket};
 
 const INDEX: u32 = 5;
 

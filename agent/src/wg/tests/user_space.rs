@@ -6,8 +6,8 @@ use proto_core::key::SecretKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::session::StaticKey;
 
-use super::fake::{Device, Fake};
 use super::{TWO, expand, fake, key};
+use crate::wg::fake::{Device, Fake};
 
 /// Where a program has the device.
 fn program(conf: &str) -> Fake {

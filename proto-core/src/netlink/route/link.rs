@@ -6,6 +6,7 @@ use core::str;
 
 use super::{AF_UNSPEC, CHANGE, LIST};
 use crate::ip::AF_INET;
+use crate::netlink::ifname::IFNAME_MAX;
 use crate::netlink::read::{
     Attribute, AttributeError, Attributes, Fields, Message, ParseError, Wrong,
 };
@@ -101,6 +102,28 @@ impl<'b> Link<'b> {
             promote_secondaries: promotes,
         })
     }
+}
+
+/// The name of a WireGuard interface whose name is no text, for somebody to read: `?` stands for each byte that is
+/// not ASCII. No request can name the interface. `None` for another interface, or a name that cannot be shown.
+#[must_use]
+pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {
+    let (_, attributes) = message.split::<16>().ok()?;
+    fn find<'b>(of: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
+        of.flatten().find(|attribute| attribute.ty == ty)
+    }
+    let info = find(attributes.clone(), IFLA_LINKINFO)?;
+    if find(info.nested(), IFLA_INFO_KIND)?.str() != Ok(KIND_WIREGUARD) {
+        return None;
+    }
+    let mut name = [0; IFNAME_MAX];
+    let payload = find(attributes, IFLA_IFNAME)?.payload;
+    let bytes = payload.strip_suffix(&[0]).unwrap_or(payload);
+    let name = name.get_mut(..bytes.len())?;
+    for (to, from) in name.iter_mut().zip(bytes) {
+        *to = if from.is_ascii() { *from } else { b'?' };
+    }
+    core::str::from_utf8(name).ok()?.parse().ok()
 }
 
 /// Writes the request for all interfaces. Expects a dump.
@@ -231,6 +254,26 @@ mod tests {
             w.header(&[[0; 4], index, flags, [0; 4]].concat())?;
             put(w)
         })
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_can_be_shown() {
+        let named = |name: &[u8], kind: &str| {
+            let bytes = link(|w| {
+                w.bytes(IFLA_IFNAME, name)?;
+                let info = w.nest_start(IFLA_LINKINFO)?;
+                w.string(IFLA_INFO_KIND, kind)?;
+                w.nest_end(info);
+                Ok(())
+            });
+            let message = messages(&bytes)[0];
+            assert!(Link::parse(&message).is_err());
+            name_to_show(&message)
+        };
+        assert_eq!(named(b"w\xff\xfe0\0", "wireguard"), Some(name("w??0")));
+        assert_eq!(named(b"\xff23456789012345\0", "wireguard"), Some(name("?23456789012345")));
+        assert_eq!(named(b"\xff234567890123456\0", "wireguard"), None);
+        assert_eq!(named(b"w\xff\0", "dummy"), None);
     }
 
     #[test]

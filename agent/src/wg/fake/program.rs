@@ -11,7 +11,7 @@ use proto_core::netlink::wireguard::{
 };
 use proto_core::netlink::{Errno, Messages};
 
-use super::fake::{Device, FAMILY, set};
+use super::{Device, FAMILY, set};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

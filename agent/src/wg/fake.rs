@@ -1,5 +1,7 @@
 //! A process in memory, and a kernel with one WireGuard interface that does what it is sent.
 
+mod program;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -197,7 +199,7 @@ impl Process for Fake {
         request.extend(bytes);
         if request.ends_with(b"\n\n") {
             let request = String::from_utf8(request.split_off(0)).unwrap();
-            let answer = super::program::answer(&mut self.device.borrow_mut(), &request);
+            let answer = program::answer(&mut self.device.borrow_mut(), &request);
             program.extend(self.says.map_or(answer, str::to_owned).bytes());
         }
         Ok(())

@@ -1,0 +1,15 @@
+//! Writes the inputs that fuzzing starts from into a directory, one folder per target:
+//! `cargo xtask fuzz --seed-corpus`.
+
+use std::fs;
+use std::path::PathBuf;
+
+fn main() -> std::io::Result<()> {
+    let corpus: PathBuf = std::env::args_os().nth(1).expect("a directory to write to").into();
+    let folder = corpus.join("service");
+    fs::create_dir_all(&folder)?;
+    for (name, bytes) in postwired::service::fuzz::seeds() {
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! A router in memory: a kernel, two disks and a clock under the whole service.
+
+use core::ffi::CStr;
+use std::rc::Rc;
+
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
+
+use super::{Bench, Cellar, Life, Memory, Mortal, Wire, World};
+use crate::commit::Committer;
+use crate::fault::Slot;
+use crate::kernel::{Buffers, Kernel, SET};
+use crate::options::Policy;
+use crate::records::RecordWriter;
+use crate::service::{REPORTS, Service};
+use crate::system::{Disk, Files};
+
+/// Its agent.
+pub(crate) type RouterAgent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b Bench>;
+
+/// The two interfaces.
+pub(crate) const FACES: [&str; 2] = ["wg0", "wg1"];
+
+/// What an interface is, apart from the numbers that the kernel gives; empty when it is not there.
+pub(crate) type Content = String;
+
+/// A machine. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Router {
+    pub(crate) world: World,
+    pub(crate) keep: Cellar,
+    pub(crate) state: Cellar,
+    pub(crate) bench: Rc<Bench>,
+    /// The steps with the kernel and the disks.
+    pub(crate) life: Life,
+    /// The steps with the files that end with the agent.
+    pub(crate) scratch: Life,
+}
+
+impl Router {
+    /// Runs one agent from its start to its end.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut RouterAgent<'_>) -> T) -> T {
+        let slot = Slot::default();
+        let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
+        let socket = |generic| Mortal(self.world.socket(generic), self.life.clone());
+        let kernel = Kernel::new(socket(false), socket(true), &slot, &mut buffers);
+        // Files that end with the agent.
+        let mut ram = Cellar::default();
+        let mut file = |name: &CStr| Mortal(ram.create(name).unwrap(), self.scratch.clone());
+        let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
+        let reports = (0..REPORTS).map(|_| file(c"r")).collect();
+        let own = (file(c"s"), file(c"h"), reports);
+        let folder = |disk: &Cellar| Mortal(disk.clone(), self.life.clone());
+        let folders = (folder(&self.keep), folder(&self.state));
+        let committer = Committer::new(kernel, files, &*self.bench, &mut set, folders);
+        act(&mut Service::new(committer, own, Policy::default()))
+    }
+
+    pub(crate) fn content(&self, face: usize) -> Content {
+        let name = FACES[face];
+        let seen = self.world.seen();
+        let links = seen.links.iter().filter(|link| link.0 == name);
+        let peers = seen.peers.iter().filter(|peer| peer.0 == name);
+        let on = |other: &&String| other.contains(name);
+        let others = seen.others.iter().filter(on);
+        let mut content = String::new();
+        links.for_each(|link| content += &format!("{link:?}"));
+        peers.for_each(|peer| content += &format!("{peer:?}"));
+        others.for_each(|other| content += other);
+        content
+    }
+}
+
+/// The image of an interface with a port.
+pub(crate) fn image(face: usize, port: u16) -> Vec<u8> {
+    let byte = port as u8;
+    let mut file = Memory::default();
+    let slot = Slot::default();
+    let mut writer = RecordWriter::new(&slot, Some(&mut file), 0).unwrap();
+    let records = [
+        Record::Interface(Interface {
+            name: FACES[face].parse().unwrap(),
+            private_key: PrivateKey::Given(SecretKey::new([byte; 32])),
+            listen_port: Some(port),
+            fwmark: 0,
+            mtu: 1400 + u32::from(port),
+        }),
+        Record::Address(format!("10.{face}.0.{port}/24").parse().unwrap()),
+        Record::Peer(Peer {
+            public_key: PublicKey([byte; 32]),
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: port,
+        }),
+        Record::AllowedIp(format!("10.9.0.{port}/32").parse().unwrap()),
+    ];
+    records.iter().for_each(|record| writer.record(record).unwrap());
+    writer.finish().unwrap();
+    file.0.take()
+}
