@@ -35,11 +35,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         if self.conf.saves {
             self.save()?;
         }
-        self.take_away()?;
-        // The interface is gone; what cannot be undone besides has been said.
+        // One step that fails does not keep the others from being done: each has said what failed.
+        let gone = self.take_away();
         let _ = self.unset_dns();
         let _ = self.remove_firewall();
-        self.hooks(Setting::PostDown)
+        gone.and(self.hooks(Setting::PostDown))
     }
 
     /// Takes away what was made, as far as it goes.
@@ -54,7 +54,6 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             "" | "auto" => self.remove_rules(),
             _ => Ok(()),
         };
-        let rules = rules.map_err(|fault| self.refused("cannot remove the rules", fault));
         let (name, index) = (self.name, self.index);
         self.echo(format_args!("ip link delete dev {name}"));
         let mut set = [0; SET];
@@ -63,8 +62,23 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         rules
     }
 
-    /// Removes the rules of a default route, if there is one.
-    fn remove_rules(&mut self) -> Result<(), Fault> {
+    /// Removes the rules of a default route, if there is one: those of IPv6 also when those of IPv4 stay.
+    fn remove_rules(&mut self) -> Result<(), Exit> {
+        let mark = self.mark_of_default_route();
+        let mark = mark.map_err(|fault| self.refused("cannot remove the rules", fault))?;
+        let mut done = Ok(());
+        for family in [AF_INET, AF_INET6] {
+            if mark != 0
+                && let Err(fault) = self.remove_rules_of(family, mark)
+            {
+                done = Err(self.refused("cannot remove the rules", fault));
+            }
+        }
+        done
+    }
+
+    /// The mark of the interface, if it has a default route; otherwise 0.
+    fn mark_of_default_route(&mut self) -> Result<u32, Fault> {
         let (name, slot) = (self.name, self.wg.slot);
         let kernel = &mut self.kernel;
         let (mut mark, mut everywhere) = (0, false);
@@ -78,23 +92,20 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 Ok(())
             })
         })?;
-        if mark == 0 || !everywhere {
-            return Ok(());
+        Ok(if everywhere { mark } else { 0 })
+    }
+
+    fn remove_rules_of(&mut self, family: u8, mark: u32) -> Result<(), Fault> {
+        let digit = if family == AF_INET6 { '6' } else { '4' };
+        let own = Rule::new(family, mark);
+        for _ in 0..self.count_rules(family, &|rule| rule.table == mark)? {
+            self.echo(format_args!("ip -{digit} rule delete table {mark}"));
+            self.delete_rule(&own)?;
         }
-        for family in [AF_INET, AF_INET6] {
-            let digit = if family == AF_INET6 { '6' } else { '4' };
-            let own = Rule::new(family, mark);
-            for _ in 0..self.count_rules(family, &|rule| rule.table == mark)? {
-                self.echo(format_args!("ip -{digit} rule delete table {mark}"));
-                self.delete_rule(&own)?;
-            }
-            let main = Rule { suppress_prefixlen: Some(0), ..Rule::new(family, RT_TABLE_MAIN) };
-            for _ in 0..self.count_rules(family, &|rule| is_main(rule))? {
-                self.echo(format_args!(
-                    "ip -{digit} rule delete table main suppress_prefixlength 0"
-                ));
-                self.delete_rule(&main)?;
-            }
+        let main = Rule { suppress_prefixlen: Some(0), ..Rule::new(family, RT_TABLE_MAIN) };
+        for _ in 0..self.count_rules(family, &|rule| is_main(rule))? {
+            self.echo(format_args!("ip -{digit} rule delete table main suppress_prefixlength 0"));
+            self.delete_rule(&main)?;
         }
         Ok(())
     }

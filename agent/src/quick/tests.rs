@@ -215,6 +215,34 @@ fn a_step_that_fails_takes_all_before_it_back() {
 }
 
 #[test]
+fn a_step_of_down_that_fails_leaves_the_others_to_be_done() {
+    for (refuse, ends) in
+        [("rule 2", 2), ("rule 10", 2), ("rule", 2), ("no link", 2), ("nothing", 0)]
+    {
+        let machine = machine(FULL.0, &FULL.1.replace("0.0.0.0/0,", "0.0.0.0/0, ::/0,"));
+        let (code, _, said) = machine.run("up wg0");
+        assert_eq!(code, 0, "{said}");
+        machine.calls();
+        machine.tables.borrow_mut().refuse = Some(refuse);
+        let (code, _, said) = machine.run("down wg0");
+        assert_eq!(code, ends, "{refuse}: {said}");
+        for step in [
+            "ip -4 rule delete table 51820",
+            "ip -6 rule delete table 51820",
+            "ip link delete dev wg0",
+            "resolvconf -d wg0 -f",
+            "gone # wg0",
+        ] {
+            assert!(echo(&said).contains(&step), "{refuse}: no {step}: {said}");
+        }
+        let calls = machine.calls();
+        assert!(calls.iter().any(|call| call.starts_with("nft list")), "{calls:?}");
+        assert_eq!(calls.last().map(String::as_str), Some("sh -ec gone # wg0"));
+        assert_eq!(machine.tables.borrow().link, refuse == "no link");
+    }
+}
+
+#[test]
 fn a_signal_takes_all_back_after_the_step_it_came_in() {
     let machine = machine(&FULL.0.replace("pre %i", "signal"), FULL.1);
     let (code, _, said) = machine.run("up wg0");
