@@ -11,7 +11,15 @@ use crate::system::{Datagram, Disk, File, NetlinkSocket};
 
 /// The steps of an agent. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Life(Rc<(Cell<u64>, Cell<Option<u64>>, Cell<bool>)>);
+pub(crate) struct Life(Rc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
+    done: Cell<u64>,
+    /// The step before which the agent is ended.
+    end: Cell<Option<u64>>,
+    reads: Cell<bool>,
+}
 
 /// The agent was ended.
 struct Killed;
@@ -19,33 +27,33 @@ struct Killed;
 impl Life {
     /// Number of steps so far.
     pub(crate) fn steps(&self) -> u64 {
-        self.0.0.get()
+        self.0.done.get()
     }
 
     /// The agent is ended before the step of that number, counted from now on.
     pub(crate) fn end_at(&self, step: u64) {
-        self.0.1.set(Some(self.steps() + step));
+        self.0.end.set(Some(self.steps() + step));
     }
 
     /// The agent is not ended.
     pub(crate) fn spare(&self) {
-        self.0.1.set(None);
+        self.0.end.set(None);
     }
 
     /// Reads are steps, too, from now on.
     pub(crate) fn count_reads(&self) {
-        self.0.2.set(true);
+        self.0.reads.set(true);
     }
 
     /// How many steps are left until the agent is ended.
     pub(crate) fn left(&self) -> Option<u64> {
-        self.0.1.get().map(|at| at.saturating_sub(self.steps()))
+        self.0.end.get().map(|at| at.saturating_sub(self.steps()))
     }
 
     fn step(&self) {
         let step = self.steps();
-        self.0.0.set(step + 1);
-        if self.0.1.get() == Some(step) {
+        self.0.done.set(step + 1);
+        if self.0.end.get() == Some(step) {
             self.spare();
             // Without the message of a panic: it is meant.
             resume_unwind(Box::new(Killed));
@@ -83,7 +91,7 @@ impl<N: NetlinkSocket> NetlinkSocket for Mortal<N> {
 
 impl<F: File> File for Mortal<F> {
     fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
-        if self.1.0.2.get() {
+        if self.1.0.reads.get() {
             self.1.step();
         }
         self.0.read_some(offset, buf)
