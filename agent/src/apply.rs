@@ -16,6 +16,7 @@ use proto_core::netlink::wireguard::{
 };
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
+use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{
     Code, Count, Phase, State, Subject, Summary, cut, device, peer,
 };
@@ -475,6 +476,7 @@ fn encoding(slot: &Slot, error: SetError) -> Fault {
 
 fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerChange {
     let change = PeerChange::new(wanted.public_key);
+    let endpoint = wanted.endpoint.map(PeerEndpoint::addr);
     match mark {
         Mark::Differs(fields) => PeerChange {
             // If it went away since it was read, it is not made anew by halves.
@@ -482,7 +484,7 @@ fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerC
             replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
             preshared_key: (fields & peer::PRESHARED_KEY != 0)
                 .then(|| wanted.preshared_key.clone().unwrap_or(SecretKey::ZERO)),
-            endpoint: wanted.endpoint.filter(|_| fields & peer::ENDPOINT != 0),
+            endpoint: endpoint.filter(|_| fields & peer::ENDPOINT != 0),
             persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0)
                 .then_some(wanted.persistent_keepalive),
             ..change
@@ -490,7 +492,7 @@ fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerC
         Mark::Missing | Mark::Same => PeerChange {
             replace_allowed_ips: true,
             preshared_key: wanted.preshared_key.clone(),
-            endpoint: wanted.endpoint,
+            endpoint,
             persistent_keepalive: Some(wanted.persistent_keepalive).filter(|seconds| *seconds != 0),
             ..change
         },

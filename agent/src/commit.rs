@@ -505,7 +505,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             check_allowed_ips(noted, *span, &mut index, &mut files.extras)?;
         }
         let noted = Noted { slot, file: &mut *image };
-        check(noted, *span, &mut index, key, own, checked, working)?;
+        let mut find_link = |name| Ok(kernel.link(name)?.map(|link| link.index));
+        check(noted, *span, &mut index, (key, own), checked, &mut find_link, working)?;
         if !checked.sorted {
             index.sort(&mut files.extras)?;
         }
@@ -597,7 +598,8 @@ impl Target {
         let index = Index::again(slot, index, self.items);
         let extras = Extras::again(slot, extras, self.extras);
         let Self { span: Span { end, .. }, key, up, parts, .. } = *self;
-        Work { slot, image, end, index, extras, key, up, parts }
+        let links = self.checked.links;
+        Work { slot, image, end, index, extras, key, up, links, parts }
     }
 }
 
@@ -650,5 +652,7 @@ mod edits;
 mod going_back;
 #[cfg(test)]
 mod ownership;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod tests;

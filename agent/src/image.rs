@@ -1,19 +1,18 @@
 //! The records of a staged image, read from its file a window at a time, and the pass that checks
 //! them and makes the index. Nothing is changed before that pass has seen the last record.
 
-use core::net::SocketAddr;
-
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::codec;
 use proto_core::protocol::config::{
     Checker, ConfigError, Interface, Item, MAX_RECORD, Peer, Record,
 };
-use proto_core::protocol::message::{Code, Phase, Subject};
+use proto_core::protocol::message::{Code, Name, Phase, Subject};
 use proto_core::protocol::{Digest, Digester};
 
 use crate::fault::{Fault, Slot};
 use crate::index::{Entry, Index, Mark};
+use crate::links::Links;
 use crate::noted::Noted;
 use crate::set_sum::SetSum;
 use crate::system::File;
@@ -28,47 +27,25 @@ pub struct Records<'f, F> {
     start: u32,
     at: usize,
     end: u32,
-    /// Of a snapshot: where the scopes of endpoints are, and where the next is to be expected.
-    scopes: Option<(Span, u32)>,
+    /// The links that endpoints are on.
+    links: Option<&'f Links>,
     /// The last one that was read.
     record: Option<Record>,
 }
-
-/// Bytes of a scope: the peer's key, and the number.
-const SCOPE: u32 = 32 + 4;
 
 impl<'f, F: File> Records<'f, F> {
     /// From the record at `offset` to the place `end` in the file.
     #[inline(never)]
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
         let file = Noted { slot, file };
-        let (window, scopes) = ([0; 512], None);
-        Self { file, window, filled: 0, start: offset, at: 0, end, scopes, record: None }
+        let window = [0; 512];
+        Self { file, window, filled: 0, start: offset, at: 0, end, links: None, record: None }
     }
 
-    /// The same, of a snapshot: endpoints get the scopes that are kept apart from the records.
+    /// The same; endpoints on these links get their numbers.
     #[must_use]
-    pub fn scoped(self, scopes: Option<Span>) -> Self {
-        Self { scopes: scopes.map(|span| (span, span.from)), ..self }
-    }
-
-    /// The scope of the endpoint of a peer. The scopes are in the order of the records.
-    fn scope(&mut self, key: &PublicKey) -> Result<u32, Fault> {
-        let Some((span, next)) = &mut self.scopes else { return Ok(0) };
-        let mut left = span.end.saturating_sub(span.from) / SCOPE;
-        while left > 0 {
-            left = left.saturating_sub(1);
-            if *next >= span.end {
-                *next = span.from;
-            }
-            let mut scope = [0; SCOPE as usize];
-            self.file.read(*next, &mut scope)?;
-            *next = next.saturating_add(SCOPE);
-            if let Some(number) = scope.strip_prefix(&key.0).and_then(<[u8]>::first_chunk) {
-                return Ok(u32::from_le_bytes(*number));
-            }
-        }
-        Ok(0)
+    pub fn on(self, links: &'f Links) -> Self {
+        Self { links: Some(links), ..self }
     }
 
     /// Where the next record starts.
@@ -98,11 +75,10 @@ impl<'f, F: File> Records<'f, F> {
         match codec::record(rest) {
             Ok((mut record, left)) => {
                 self.at = self.filled.saturating_sub(left.len());
-                if let Record::Peer(Peer {
-                    public_key, endpoint: Some(SocketAddr::V6(to)), ..
-                }) = &mut record
+                if let (Record::Peer(Peer { endpoint: Some(to), .. }), Some(links)) =
+                    (&mut record, self.links)
                 {
-                    to.set_scope_id(self.scope(public_key)?);
+                    links.settle(to);
                 }
                 Ok(Some(self.record.insert(record)))
             }
@@ -123,6 +99,7 @@ fn subject(record: &Record, offset: u32, error: ConfigError) -> Subject {
         Record::Address(net) => Subject::Address(*net),
         Record::Route(route) => Subject::Route(route.to),
         Record::Rule(_) => Subject::Rule,
+        Record::Peer(peer) if error == ConfigError::Scope => Subject::Endpoint(peer.public_key),
         Record::Peer(peer) => Subject::Peer(peer.public_key),
         Record::AllowedIp(_) | Record::Host(_) => Subject::Offset(offset),
     }
@@ -146,6 +123,8 @@ pub struct Checked {
     pub rest: u32,
     /// Whether the items are in the order of their keys.
     pub sorted: bool,
+    /// The links that endpoints are on.
+    pub links: Links,
 }
 
 /// Whether the image has this digest.
@@ -238,6 +217,9 @@ pub fn check_allowed_ips<F: File>(
     Ok(())
 }
 
+/// Asks the kernel for the number of a link.
+pub type FindLink<'k> = dyn FnMut(Name) -> Result<Option<u32>, Fault> + 'k;
+
 /// Checks the whole image and makes its index. One that the agent made itself may be out of order, and
 /// nothing else of it can be wrong.
 ///
@@ -247,13 +229,13 @@ pub fn check<F: File>(
     Noted { slot, file }: Noted<'_, F>,
     Span { from, end }: Span,
     index: &mut Index<'_, F>,
-    key: &[u8; 16],
-    own: bool,
+    (key, own): (&[u8; 16], bool),
     checked: &mut Checked,
+    find_link: &mut FindLink<'_>,
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
     index.clear()?;
-    checked.sorted = true;
+    (checked.sorted, checked.links) = (true, Links::default());
     let mut records = Records::new(slot, file, from, end);
     let mut checker = if own { Checker::in_any_order() } else { Checker::default() };
     let mut entry: Option<Entry> = None;
@@ -270,6 +252,11 @@ pub fn check<F: File>(
             (Record::Interface(interface), _) => checked.interface = interface.clone(),
             (Record::AllowedIp(net), Some(entry)) => {
                 entry.allowed_ips.add(key, net);
+            }
+            (Record::Peer(Peer { public_key, endpoint: Some(endpoint), .. }), _) => {
+                if let Some(link) = endpoint.link() {
+                    checked.links.find(slot, *public_key, *link, find_link)?;
+                }
             }
             _ => {}
         }

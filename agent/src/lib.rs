@@ -36,6 +36,7 @@
 //! | [`start`] | what is done before anybody asks |
 //! | [`trouble`] | what is wrong, by interface |
 //! | [`guard`] | what a start that ended the agent three times is not given again |
+//! | [`links`] | the links that endpoints with a scope are on |
 //! | [`hosts`] | endpoints that are looked up by name |
 //! | [`report`] | the running state and a plan's changes as files to read |
 //! | [`service`] | requests in, replies out, each done once |
@@ -74,6 +75,7 @@ pub mod index;
 pub mod keep;
 pub mod kernel;
 pub mod limits;
+pub mod links;
 pub mod noted;
 pub mod options;
 pub mod owners;

@@ -11,6 +11,7 @@ use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
 use proto_core::protocol::config::{Interface, Item, PLACE_OF_RULE, Peer, PrivateKey, Record};
+use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
 use crate::claims::{self, EachClaim};
@@ -19,6 +20,7 @@ use crate::fault::{Fault, Slot};
 use crate::image::Records;
 use crate::index::{Entry, Extras, Index, Mark, REMAKE};
 use crate::kernel::{Kernel, LinkState, steady};
+use crate::links::Links;
 use crate::set_sum::SetSum;
 use crate::snapshot::Parts;
 use crate::system::{File, NetlinkSocket};
@@ -41,6 +43,8 @@ pub struct Work<'f, F> {
     pub key: [u8; 16],
     /// Whether the link is to be up.
     pub up: bool,
+    /// The links that endpoints are on.
+    pub links: Links,
     /// `Some` for a snapshot: where its parts are in the file of the image.
     pub parts: Option<Parts>,
 }
@@ -70,8 +74,7 @@ impl Step {
 impl<F: File> Work<'_, F> {
     /// The records of the image from `offset` on.
     pub fn records(&mut self, offset: u32) -> Records<'_, F> {
-        let scopes = self.parts.map(|parts| parts.scopes);
-        Records::new(self.slot, self.image, offset, self.end).scoped(scopes)
+        Records::new(self.slot, self.image, offset, self.end).on(&self.links)
     }
 
     /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
@@ -382,12 +385,13 @@ fn peer_changes<F: File>(
 ) -> Result<u8, Fault> {
     let mut records = work.records(entry.offset);
     let wanted = peer_record(&mut records)?;
-    let moved = wanted.endpoint.is_some() && wanted.endpoint != info.endpoint;
+    let endpoint = wanted.endpoint.map(PeerEndpoint::addr);
+    let moved = endpoint.is_some() && endpoint != info.endpoint;
     let psk =
         wanted.preshared_key.as_ref().filter(|key| !key.is_zero()) != info.preshared_key.as_ref();
     let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
     let remake = purpose == Purpose::Undo
-        && wanted.endpoint.is_none()
+        && endpoint.is_none()
         && info.endpoint.is_some()
         && info.latest_handshake.is_none();
     let exact = matches!(purpose, Purpose::Change | Purpose::Undo);

@@ -13,6 +13,7 @@ use crate::claims::{EachClaim, settle};
 use crate::fault::Fault;
 use crate::index::{Extras, Mark};
 use crate::kernel::{Kernel, steady};
+use crate::links::Links;
 use crate::plan::{Plan, Step, Work};
 use crate::records::RecordWriter;
 use crate::system::{File, NetlinkSocket};
@@ -41,13 +42,16 @@ pub fn running<N: NetlinkSocket, F: File>(
         let mut report = RecordWriter::new(slot, Some(&mut *file), 0)?;
         // The addresses, routes and rules stand between the interface and its peers, but the device
         // comes in the same dump as the peers: it is asked for twice.
-        let mut device = None;
+        let (mut device, mut links) = (None, Links::default());
         let mut whole = each_event(kernel, name, &mut |event| {
-            if let Event::Device(found) = event {
-                device = Some(found.clone());
+            match event {
+                Event::Device(found) => device = Some(found.clone()),
+                Event::Peer(info) => links.note(info),
+                Event::AllowedIp(_) => {}
             }
             Ok(())
         })?;
+        links.name(kernel)?;
         let device = device.as_ref();
         let fwmark = device.map_or(0, |device| device.fwmark);
         report.record(&Running::Interface {
@@ -76,7 +80,7 @@ pub fn running<N: NetlinkSocket, F: File>(
         }
         whole &= each_event(kernel, name, &mut |event| match event {
             Event::Device(_) => Ok(()),
-            Event::Peer(info) => report.record(&peer(info, unix_time)),
+            Event::Peer(info) => report.record(&peer(info, &links, unix_time)),
             Event::AllowedIp(net) => report.record(&Running::AllowedIp(*net)),
         })?;
         done = Some(report.finish()?);
@@ -85,12 +89,12 @@ pub fn running<N: NetlinkSocket, F: File>(
     done.ok_or_else(|| slot.fail(Code::Unsteady, Subject::Interface, ""))
 }
 
-fn peer(info: &PeerInfo, unix_time: u64) -> Running {
+fn peer(info: &PeerInfo, links: &Links, unix_time: u64) -> Running {
     let latest = info.latest_handshake.map(|time| u64::try_from(time.secs).unwrap_or(0));
     Running::Peer {
         public_key: info.public_key,
         preshared_key: info.preshared_key.is_some(),
-        endpoint: info.endpoint,
+        endpoint: links.endpoint(info),
         persistent_keepalive: info.persistent_keepalive,
         latest_handshake: latest.unwrap_or(0),
         handshake_age: latest.map(|latest| unix_time.saturating_sub(latest)),

@@ -2,16 +2,13 @@
 //! of its own that holds what an image cannot say. It has the keys, so it never leaves the router.
 //!
 //! ```text
-//! device and peers   records of an image, with any MTU
+//! device and peers   records of an image, with any MTU; scopes of endpoints are numbers
 //! rules to put back  records of an image
-//! scopes             key (32), scope (4): of the peers whose endpoint has a scope
 //! hanging            addresses and routes as the kernel tells them (`restore`)
-//! lengths            of the scopes (4), of what hangs (4)
+//! length             of what hangs (4)
 //! rules to remove    records of an image, `Head::added` bytes
 //! ```
 //! Of an interface that was not there, only the last part.
-
-use core::net::SocketAddr;
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
@@ -28,16 +25,14 @@ use crate::restore;
 use crate::system::{File, NetlinkSocket};
 use crate::walk::each_event;
 
-/// Bytes of the lengths.
-const LENGTHS: u32 = 8;
+/// Bytes of the length.
+const LENGTH: u32 = 4;
 
 /// Where the parts are in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parts {
     /// Device, peers, and rules to put back.
     pub image: Span,
-    /// The scopes of endpoints.
-    pub scopes: Span,
     /// Addresses and routes.
     pub hanging: Span,
     /// Rules to remove.
@@ -56,18 +51,13 @@ impl Parts {
         added: u32,
     ) -> Result<Self, Fault> {
         let added = Span { from: end.saturating_sub(added), end };
-        let lengths_at = added.from.saturating_sub(LENGTHS);
-        let mut lengths = [0; LENGTHS as usize];
-        Noted { slot, file }.read(lengths_at, &mut lengths)?;
-        let [s0, s1, s2, s3, h0, h1, h2, h3] = lengths;
-        let hanging_at = lengths_at.checked_sub(u32::from_le_bytes([h0, h1, h2, h3]));
-        let scopes_at =
-            hanging_at.and_then(|at| at.checked_sub(u32::from_le_bytes([s0, s1, s2, s3])));
-        match (hanging_at, scopes_at) {
-            (Some(hanging), Some(scopes)) if scopes >= from => Ok(Self {
-                image: Span { from, end: scopes },
-                scopes: Span { from: scopes, end: hanging },
-                hanging: Span { from: hanging, end: lengths_at },
+        let length_at = added.from.saturating_sub(LENGTH);
+        let mut length = [0; LENGTH as usize];
+        Noted { slot, file }.read(length_at, &mut length)?;
+        match length_at.checked_sub(u32::from_le_bytes(length)) {
+            Some(hanging) if hanging >= from => Ok(Self {
+                image: Span { from, end: hanging },
+                hanging: Span { from: hanging, end: length_at },
                 added,
             }),
             _ => {
@@ -105,7 +95,6 @@ pub fn image<N: NetlinkSocket, F: File>(
             done = Some(image.finish()?);
             return Ok(true);
         };
-        let mut scoped = false;
         // The device is told before its peers.
         let mut whole = each_event(kernel, name, &mut |event| match event {
             Event::Device(device) => image.record(&Record::Interface(Interface {
@@ -115,27 +104,13 @@ pub fn image<N: NetlinkSocket, F: File>(
                 fwmark: device.fwmark,
                 mtu: link.mtu,
             })),
-            Event::Peer(info) => {
-                scoped |= scope(info) != 0;
-                image.record(&peer(info))
-            }
+            Event::Peer(info) => image.record(&peer(info)),
             Event::AllowedIp(net) => image.record(&Record::AllowedIp(*net)),
         })?;
         rules(false, &mut image)?;
-        let scopes_at = image.at();
-        if scoped {
-            whole &= each_event(kernel, name, &mut |event| match event {
-                Event::Peer(info) if scope(info) != 0 => {
-                    image.bytes(&info.public_key.0)?;
-                    image.bytes(&scope(info).to_le_bytes())
-                }
-                _ => Ok(()),
-            })?;
-        }
         let hanging_at = image.at();
         whole &= restore::write(kernel, &mut image, link.index, now)?;
         let end = image.at();
-        image.bytes(&hanging_at.saturating_sub(scopes_at).to_le_bytes())?;
         image.bytes(&end.saturating_sub(hanging_at).to_le_bytes())?;
         rules(true, &mut image)?;
         done = Some(image.finish()?);
@@ -148,15 +123,7 @@ fn peer(info: &PeerInfo) -> Record {
     Record::Peer(Peer {
         public_key: info.public_key,
         preshared_key: info.preshared_key.clone(),
-        endpoint: info.endpoint,
+        endpoint: info.endpoint.map(Into::into),
         persistent_keepalive: info.persistent_keepalive,
     })
-}
-
-/// The scope of a peer's endpoint, which is the index of an interface; 0 is none.
-const fn scope(info: &PeerInfo) -> u32 {
-    match &info.endpoint {
-        Some(SocketAddr::V6(addr)) => addr.scope_id(),
-        _ => 0,
-    }
 }

@@ -200,7 +200,7 @@ fn records(
             preshared_key: peer.preshared_key.as_ref().map(|at| at.value.clone()),
             endpoint: peer.endpoint.as_ref().and_then(|at| match &at.value {
                 Destination::Address(address) => Some(*address),
-                Destination::Name(host) => host.address,
+                Destination::Name(host) => host.address.map(Into::into),
             }),
             persistent_keepalive: peer.persistent_keepalive.as_ref().map_or(0, |at| at.value),
         });

@@ -255,7 +255,7 @@ fn every_mistake_is_an_error_at_its_place() {
             peer("Endpoint = 192.0.2.1:0"),
             "t.conf:5:12: error: Endpoint: `192.0.2.1:0`: the port is not a number",
         ),
-        (peer("Endpoint = [fe80::1%eth0]:7"), "a scope (`%...`) cannot be pushed"),
+        (peer("Endpoint = [2001:db8::1%eth0]:7"), "a scope (`%...`) belongs to a link-local"),
         (peer("PersistentKeepalive = 65536"), "`65536`: not an interval"),
     ];
     for (text, words) in cases {

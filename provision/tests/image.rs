@@ -10,6 +10,7 @@ use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::protocol::codec;
 use proto_core::protocol::config::{Checker, Host, Item, Record};
+use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::Subject;
 
 fn image(text: &str) -> Image {
@@ -204,7 +205,7 @@ fn a_host_name_goes_along_with_what_the_bench_found() {
     let shown: Vec<String> = found
         .iter()
         .filter_map(|(_, record)| match record {
-            Record::Peer(peer) => Some(format!("{:?}", peer.endpoint)),
+            Record::Peer(peer) => Some(format!("{:?}", peer.endpoint.map(PeerEndpoint::addr))),
             Record::Host(Host { name, port }) => Some(format!("{name} {port}")),
             Record::AllowedIp(net) => Some(net.to_string()),
             _ => None,

@@ -11,6 +11,7 @@ use postwire::conf::{self, Destination, Source, Table};
 use proto_core::conf::setting::{self, next_word};
 use proto_core::conf::{File, Item, Part, QuickFile, Setting};
 use proto_core::protocol::config::PrivateKey;
+use proto_core::protocol::endpoint::PeerEndpoint;
 
 const SECRET: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
 const OWN: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
@@ -32,7 +33,10 @@ const MEANT: &[(&str, &str)] = &[
         "the same of an endpoint; and nothing is sent to port 0",
     ),
     ("an IPv6 address stands in brackets", "its last group may be meant as the port, or not"),
-    ("a scope (`%...`) cannot be pushed", "interfaces have other numbers on the router"),
+    (
+        "a scope (`%...`) belongs to",
+        "the C library takes the number of one at any address, and sends it nowhere",
+    ),
     ("not ASCII", "resolvers do not agree on it"),
     ("not an IPv4 address", "the C library takes 10.1 for 10.0.0.1"),
     ("not a table", "names of tables are the router's own, and 0 is none"),
@@ -115,7 +119,7 @@ fn wg_value(item: &Item<'_>, read: &mut Values, peers: &mut Values) {
         Item::Endpoint(host) => last(
             peers,
             match host.address() {
-                Some(to) => format!("to {}:{}", to.ip(), to.port()),
+                Some(to) => format!("to {to}"),
                 None => format!("to {}:{}{}", host.name, host.port, host.service),
             },
         ),
@@ -172,7 +176,10 @@ fn host(text: &[u8]) -> Result<Values, String> {
             peer.preshared_key.as_ref().map(|at| format!("preshared {}", reveal(&at.value))),
         );
         words.extend(peer.endpoint.as_ref().map(|at| match &at.value {
-            Destination::Address(to) => format!("to {}:{}", to.ip(), to.port()),
+            Destination::Address(PeerEndpoint::Scoped(to, scope)) => {
+                format!("to {}%{scope}:{}", to.ip(), to.port())
+            }
+            Destination::Address(to) => format!("to {to}"),
             Destination::Name(host) => format!("to {}:{}", host.name, host.port),
         }));
         words.extend(peer.persistent_keepalive.as_ref().map(|at| format!("every {}", at.value)));
@@ -302,6 +309,8 @@ const ENDPOINTS: &[&str] = &[
     "[192.0.2.1]:1",
     "[vpn.example]:1",
     "[fe80::1%eth0]:1",
+    "[fe80::1%3]:1",
+    "[2001:db8::1%3]:1",
     "fe80::1%eth0:1",
     "192.0.2.1:0",
     "192.0.2.1:65536",

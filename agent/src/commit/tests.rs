@@ -3,6 +3,8 @@
 
 #![expect(clippy::result_large_err, reason = "tests have room")]
 
+use core::net::SocketAddr;
+
 use super::*;
 use crate::kernel::Buffers;
 use crate::start::Pass;
@@ -102,7 +104,7 @@ impl Config {
             records.push(Record::Peer(Peer {
                 public_key: PublicKey([*key; 32]),
                 preshared_key: endpoint.map(|_| SecretKey::new([*key | 0x80; 32])),
-                endpoint: endpoint.map(|port| ([192, 0, 2, *key], port).into()),
+                endpoint: endpoint.map(|port| SocketAddr::from(([192, 0, 2, *key], port)).into()),
                 persistent_keepalive: endpoint.unwrap_or(0),
             }));
             let ips = ips.iter().map(|n| Record::AllowedIp(net(&format!("10.1.0.{n}/32"))));

@@ -17,8 +17,9 @@ use heapless::String;
 use serde::{Deserialize, Serialize};
 
 use super::codec::Misread;
+use super::endpoint::PeerEndpoint;
 use super::message::Name;
-use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
+use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::{IfName, IfNameError};
 
@@ -111,7 +112,7 @@ pub struct Peer {
     /// The preshared key, if there is one.
     pub preshared_key: Option<SecretKey>,
     /// Where to find it; `None` keeps whatever the kernel has learnt.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<PeerEndpoint>,
     /// Seconds between keepalives, 0 for none.
     pub persistent_keepalive: u16,
 }
@@ -383,6 +384,8 @@ pub enum ConfigError {
     Mtu,
     /// A host name with something in it that no host name has, or in the wrong place.
     Host,
+    /// A scope at an address that has none, or one that no link can have.
+    Scope,
     /// Listen port 0.
     Port,
     /// A private key of zeros.
@@ -425,6 +428,7 @@ impl core::fmt::Display for ConfigError {
             Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
             Self::Host => "a host name that cannot be one, or not right behind its peer",
+            Self::Scope => "only a link-local or multicast IPv6 address has a scope, which is a link",
             Self::Port => "the port is 0: leave it out, and the router takes a free one",
             Self::PrivateKey => "the key is all zeros",
             Self::Address => "an interface cannot have this address",
@@ -521,6 +525,11 @@ impl Checker {
             }
             Record::Route(route) => Item::Route(Route { to: clean(&route.to)?, ..*route }),
             Record::Rule(rule) => Item::Rule(*rule),
+            Record::Peer(Peer { endpoint: Some(endpoint), .. })
+                if !self.any_order && !endpoint.is_valid() =>
+            {
+                return Err(ConfigError::Scope);
+            }
             Record::Peer(peer) => Item::Peer(peer.public_key),
             Record::Host(host) if host_may_come && host.is_valid() => return Ok(None),
             Record::Host(_) => return Err(ConfigError::Host),

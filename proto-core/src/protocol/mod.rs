@@ -31,6 +31,7 @@ pub mod client;
 pub mod codec;
 pub mod config;
 mod digest;
+pub mod endpoint;
 pub mod envelope;
 mod failure;
 pub mod frame;

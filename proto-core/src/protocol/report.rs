@@ -9,9 +9,10 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Route, Rule};
+use super::endpoint::PeerEndpoint;
 use super::message::{Name, OwnerName};
 use super::{Digest, sized};
-use crate::ip::{Endpoint, IpNet};
+use crate::ip::IpNet;
 use crate::key::PublicKey;
 
 /// The most bytes of one encoded record, with its length.
@@ -55,7 +56,7 @@ pub enum Running {
         /// Whether there is a preshared key.
         preshared_key: bool,
         /// Where it was last heard from.
-        endpoint: Option<Endpoint>,
+        endpoint: Option<PeerEndpoint>,
         /// Seconds between keepalives, 0 for none.
         persistent_keepalive: u16,
         /// Unix time of the last handshake in seconds on the router's clock, 0 for never.

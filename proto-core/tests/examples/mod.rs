@@ -3,12 +3,11 @@
 //!
 //! A variant that is added to the protocol gets a line here, and a block in the document.
 
-use std::net::SocketAddr;
-
 use proto_core::ip::IpNet;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
+use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{
     Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Patch, Pending,
     Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
@@ -26,7 +25,7 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn endpoint(text: &str) -> SocketAddr {
+fn endpoint(text: &str) -> PeerEndpoint {
     text.parse().unwrap()
 }
 
@@ -268,6 +267,11 @@ pub fn records() -> Examples<Record> {
         endpoint: Some(endpoint("[2001:db8::1]:51820")),
         ..bare.clone()
     };
+    let scoped = Peer {
+        public_key: PublicKey(counting(0x62)),
+        endpoint: Some(endpoint("[fe80::1%eth0]:51820")),
+        ..bare.clone()
+    };
     vec![
         ("interface", interface(PrivateKey::Given(SecretKey::new(counting(0xa0))))),
         ("interface-none", interface(PrivateKey::None)),
@@ -283,6 +287,7 @@ pub fn records() -> Examples<Record> {
         ("peer", Record::Peer(full)),
         ("host", Record::Host(Host { name: "vpn.example.com".try_into().unwrap(), port: 51_820 })),
         ("peer-6", Record::Peer(v6)),
+        ("peer-scoped", Record::Peer(scoped)),
     ]
 }
 

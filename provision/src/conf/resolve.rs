@@ -123,7 +123,8 @@ fn first(lookup: &Lookup, host: &str, port: u16) -> Found {
     let address = v4.or(addresses.first()).ok_or("it has no address")?;
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-            Err("its address has a scope, which cannot be pushed".into())
+            Err("its address has a scope, which is a link of this machine and not of the router"
+                .into())
         }
         _ => Ok(*address),
     }

@@ -2,13 +2,15 @@
 //! them. What is added here is why a value is refused: an error is the words for it, without the text in
 //! question; where the text may be shown, the caller adds it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
 use proto_core::conf::{setting, value};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+use proto_core::netlink::IfName;
 use proto_core::protocol::config::PrivateKey;
+use proto_core::protocol::endpoint::{PeerEndpoint, has_scope};
 use proto_core::text::number;
 
 pub use proto_core::conf::setting::Table;
@@ -20,7 +22,7 @@ pub const MAIN_TABLE: u32 = 254;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Destination {
     /// An address.
-    Address(SocketAddr),
+    Address(PeerEndpoint),
     /// A name that has to be looked up.
     Name(Host),
 }
@@ -168,14 +170,11 @@ pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
     }
 }
 
-/// What the router takes, but for what cannot be sent to it: a scope, the name of a service, and an IPv6
+/// What the router takes, but for what cannot be sent to it: the name of a service, and an IPv6
 /// address whose port is only the last of its groups.
 pub(super) fn endpoint(text: &str) -> Value<Destination> {
     let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
         .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
-    if host.name.contains('%') {
-        return Err(scoped());
-    }
     if host.name.contains(':') && !text.starts_with('[') {
         let message = "an IPv6 address stands in brackets, and the port behind them";
         let port = if host.service.is_empty() { host.port.to_string() } else { "PORT".into() };
@@ -188,7 +187,10 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
         return Err("the port is not a number from 1 to 65535".into());
     }
     if let Some(address) = host.address() {
-        return Ok(Destination::Address(address));
+        return Ok(Destination::Address(address.into()));
+    }
+    if let Some((ip, scope)) = host.name.split_once('%') {
+        return scoped(ip, scope, host.port).map(Destination::Address);
     }
     if !host.name.is_ascii() {
         return Err(Wrong::helped(
@@ -204,11 +206,18 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
     Ok(Destination::Name(Host { name: host.name.into(), port: host.port, address: None }))
 }
 
-fn scoped() -> Wrong {
-    Wrong::helped(
-        "a scope (`%...`) cannot be pushed: interfaces have other numbers on the router",
-        "use an address that needs no scope",
-    )
+/// An address with a scope: the name of one of the router's links, or its number.
+fn scoped(ip: &str, scope: &str, port: u16) -> Value<PeerEndpoint> {
+    let ip = ip.parse().ok().filter(has_scope).ok_or_else(|| {
+        Wrong::helped(
+            "a scope (`%...`) belongs to a link-local or multicast IPv6 address only",
+            "leave the scope out",
+        )
+    })?;
+    let scope = IfName::plain(scope).map_err(|error| {
+        Wrong::helped(&format!("the scope is {error}"), "write `[fe80::1%eth0]:51820`")
+    })?;
+    Ok(PeerEndpoint::Scoped(SocketAddrV6::new(ip, port, 0, 0), scope))
 }
 
 #[cfg(test)]
@@ -242,6 +251,8 @@ mod tests {
         assert_eq!(endpoint("192.0.2.1:51820"), at("192.0.2.1:51820"));
         assert_eq!(endpoint("[2001:db8::1]:1"), at("[2001:db8::1]:1"));
         assert_eq!(endpoint("[192.0.2.1]:1"), at("192.0.2.1:1"));
+        assert_eq!(endpoint("[fe80::1%eth0]:1"), at("[fe80::1%eth0]:1"));
+        assert_eq!(endpoint("[ff02::1%3]:1"), at("[ff02::1%3]:1"));
         assert_eq!(
             endpoint("vpn.example.com:7"),
             Ok(Destination::Name(Host { name: "vpn.example.com".into(), port: 7, address: None }))
@@ -257,8 +268,10 @@ mod tests {
             ("2001:db8::1", "brackets"),
             ("[2001:db8::1]", "no port"),
             ("[2001:db8::1", "`]:PORT`"),
-            ("[fe80::1%eth0]:1", "scope"),
-            ("fe80::1%eth0:1", "scope"),
+            ("[2001:db8::1%eth0]:1", "link-local or multicast"),
+            ("[fe80::1%sixteen-letters-]:1", "the scope is not an interface name"),
+            ("[fe80::1%eth0]:0", "port is not"),
+            ("fe80::1%eth0:1", "brackets"),
             (":1", "no host name"),
             ("a b:1", "no host name"),
             ("a..b:1", "no host name"),

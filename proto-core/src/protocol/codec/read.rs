@@ -1,12 +1,13 @@
 //! Reading: requests and image records.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
 use heapless::String;
 
-use crate::ip::{Endpoint, IpNet};
+use crate::ip::IpNet;
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::config::{Host, Interface, Peer, PrivateKey, Record, Route, Rule};
+use crate::protocol::endpoint::PeerEndpoint;
 use crate::protocol::message::{Ask, ClientId, Name, OwnerName, Patch, Request, Role};
 
 /// Why bytes cannot be read as what they should be.
@@ -176,8 +177,16 @@ impl<'b> Input<'b> {
         IpNet { addr: self.ip(), prefix: self.byte() }
     }
 
-    fn endpoint(&mut self) -> Endpoint {
-        SocketAddr::new(self.ip(), self.u16())
+    fn endpoint(&mut self) -> PeerEndpoint {
+        let kind = self.u32();
+        if kind == 0 {
+            return PeerEndpoint::V4(SocketAddrV4::new(self.array().into(), self.u16()));
+        }
+        if kind > 2 {
+            self.refuse();
+        }
+        let to = SocketAddrV6::new(self.array().into(), self.u16(), 0, 0);
+        if kind == 2 { PeerEndpoint::Scoped(to, self.name()) } else { PeerEndpoint::V6(to) }
     }
 
     fn interface(&mut self) -> Interface {

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 use super::*;
-use crate::ip::{Endpoint, IpNet};
+use crate::ip::IpNet;
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::config::{Host, HostName, Interface, Peer, PrivateKey, Record, Route, Rule};
+use crate::protocol::endpoint::PeerEndpoint;
 use crate::protocol::message::*;
 use crate::protocol::report::{Act, Change, Running, Stored};
 use crate::protocol::sized;
@@ -75,8 +76,9 @@ fn nets() -> [IpNet; 2] {
     ["10.1.2.0/24", "fd00:1::/64"].map(|net| net.parse().unwrap())
 }
 
-fn endpoints() -> [Endpoint; 2] {
-    ["192.0.2.1:51820", "[2001:db8::1]:443"].map(|endpoint| endpoint.parse().unwrap())
+fn endpoints() -> [PeerEndpoint; 4] {
+    ["192.0.2.1:51820", "[2001:db8::1]:443", "[fe80::1%br-lan]:443", "[ff02::1%3]:1"]
+        .map(|endpoint| endpoint.parse().unwrap())
 }
 
 const KEY: PublicKey = PublicKey([0xa5; 32]);

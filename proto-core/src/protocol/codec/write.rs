@@ -2,9 +2,10 @@
 
 use core::net::IpAddr;
 
-use crate::ip::{Endpoint, IpNet};
+use crate::ip::IpNet;
 use crate::key::PublicKey;
 use crate::protocol::config::{Interface, Item, PrivateKey, Record, Route, Rule};
+use crate::protocol::endpoint::PeerEndpoint;
 use crate::protocol::message::{
     Answer, ClientId, Count, Failure, Hello, Owner, Pending, Status, Subject, Summary,
 };
@@ -152,9 +153,20 @@ impl Output<'_> {
         self.byte(net.prefix);
     }
 
-    fn endpoint(&mut self, endpoint: &Endpoint) {
-        self.ip(endpoint.ip());
-        self.u16(endpoint.port());
+    fn endpoint(&mut self, endpoint: &PeerEndpoint) {
+        match endpoint {
+            PeerEndpoint::Scoped(to, scope) => {
+                self.byte(2);
+                self.array(&to.ip().octets());
+                self.u16(to.port());
+                self.text(scope);
+            }
+            PeerEndpoint::V4(_) | PeerEndpoint::V6(_) => {
+                let to = endpoint.addr();
+                self.ip(to.ip());
+                self.u16(to.port());
+            }
+        }
     }
 
     #[cfg_attr(feature = "small", inline(never))]
