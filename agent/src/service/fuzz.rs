@@ -10,9 +10,9 @@ use proto_core::protocol::message::{Owner, Patch, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
 
 /// The most steps of one request or tick: requests to the kernel, and steps of the disks.
-const STEPS: u64 = 1_000;
+const STEPS: u64 = 200;
 /// The most steps of one with the files that end with the agent, reads among them.
-const SCRATCH_STEPS: u64 = 20_000;
+const SCRATCH_STEPS: u64 = 1_000;
 
 /// Choices from the front of an input; zeros after its end.
 struct Input<'d>(&'d [u8]);
@@ -294,6 +294,21 @@ mod tests {
         }
         println!("{inputs} inputs: {all:?}");
         assert!(all.applied > 0 && all.steps > 20 && all.scratch > 20);
+    }
+
+    /// The committed ones, or those of another folder.
+    #[test]
+    fn every_input_of_the_corpus_keeps_the_promises() {
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/service");
+        let corpus = std::env::var("POSTWIRE_CORPUS").unwrap_or_else(|_| committed.into());
+        let (mut inputs, mut applied, mut steps, mut scratch) = (0, 0, 0, 0);
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let outcome = run(&std::fs::read(entry.unwrap().path()).unwrap());
+            (inputs, applied) = (inputs + 1, applied + outcome.applied);
+            (steps, scratch) = (outcome.steps.max(steps), outcome.scratch.max(scratch));
+        }
+        println!("{inputs} inputs, {applied} changes applied, at most {steps} and {scratch} steps");
+        assert!(inputs > 0 && applied > 0);
     }
 
     #[test]
