@@ -214,7 +214,6 @@ impl<'t> Victim<'t> {
             thread::sleep(job.beyond);
         }
         let lines = self.keeper.traced()?;
-        std::fs::write(format!("/tmp/trace-{}", job.name.replace(' ', "-")), lines.join("\n"))?;
         let targets = steps::targets(&lines, Self::kind(job));
         let number = self.number + u64::from(job.makes != Makes::Same);
         self.keeper.reboot()?;

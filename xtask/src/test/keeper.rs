@@ -159,7 +159,7 @@ impl<'t> Keeper<'t> {
     pub(crate) fn start_traced(&self, options: &str) -> Result<()> {
         let device = self.router.vm.serial_device();
         self.sh(&format!(
-            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -o {TRACE} {options} \
+            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -I 1 -o {TRACE} {options} \
              postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
              for i in $(seq 2000); do [ -s {TRACE} ] && exit; usleep 50000; done; exit 1"
         ))?;
