@@ -70,9 +70,12 @@ pub(super) fn step(lines: &[String], job: Job) -> &'static str {
             "pwrite64" | "write" if line.contains(&keep_next) => "prepare: write",
             "openat" if in_state && line.contains("\"next\"") && line.contains("O_CREAT") => {
                 snapped = true;
-                "snapshot"
+                if job == Job::Start { "start: snapshot" } else { "snapshot" }
             }
-            "openat" if in_state && line.contains("\"next\"") => "undo",
+            "openat" if in_state && line.contains("\"next\"") && job != Job::Start => "undo",
+            "pwrite64" | "write" if line.contains(&state_next) && job == Job::Start => {
+                "start: snapshot"
+            }
             "pwrite64" | "write" if line.contains(&state_next) => "snapshot",
             "unlinkat" if in_keep || in_state => {
                 if promoted {
@@ -81,8 +84,13 @@ pub(super) fn step(lines: &[String], job: Job) -> &'static str {
                     now
                 }
             }
-            "pwrite64" | "ftruncate" if in_state && !prepared && !snapped => "stage",
-            "pread64" if in_state && !prepared && !snapped && job == Job::Push => "check",
+            "pwrite64" | "ftruncate" | "pread64" if in_state && !prepared && !snapped => {
+                match (job, call) {
+                    (Job::Push | Job::Back, "pread64") => "check",
+                    (Job::Push | Job::Back, _) => "stage",
+                    _ => "compare",
+                }
+            }
             _ => now,
         };
     }

@@ -118,7 +118,17 @@ impl<'t> Victim<'t> {
 
     fn config(&mut self) -> Config {
         // An endpoint that is not in a file is left as it is.
-        Config::random(&mut self.rng, PEERS, 3).with_endpoints()
+        let mut config = Config::random(&mut self.rng, PEERS, 3).with_endpoints();
+        // Addresses, routes and rules differ from one to the next.
+        let n = self.rng.next() % 200;
+        config.addresses.insert(format!("10.78.{n}.1/24"));
+        if let Some(peer) = config.peers.values_mut().next() {
+            peer.allowed_ips.insert(format!("10.79.{n}.0/24"));
+            if n.is_multiple_of(2) {
+                peer.allowed_ips.insert("::/0".to_owned());
+            }
+        }
+        config
     }
 
     /// What there is if the job is done.
