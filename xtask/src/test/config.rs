@@ -139,7 +139,10 @@ impl Config {
         }
         for (key, peer) in &self.peers {
             let ips: Vec<&str> = peer.allowed_ips.iter().map(String::as_str).collect();
-            let _ = write!(text, "\n[Peer]\nPublicKey = {key}\nAllowedIPs = {}\n", ips.join(", "));
+            let _ = write!(text, "\n[Peer]\nPublicKey = {key}\n");
+            if !ips.is_empty() {
+                let _ = writeln!(text, "AllowedIPs = {}", ips.join(", "));
+            }
             if let Some(key) = &peer.preshared_key {
                 let _ = writeln!(text, "PresharedKey = {key}");
             }
