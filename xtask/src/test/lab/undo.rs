@@ -33,7 +33,7 @@ struct Before {
 
 fn files(keeper: &Keeper<'_>) -> Result<String> {
     keeper.sh(&format!(
-        "cd {KEEP}; stat -c '%n %i %s %Y %Z' * | grep -v lost; ls {STATE}/next 2>&1; true"
+        "cd {KEEP}; stat -c '%n %i %s %Y %Z' * | grep -v '^lost\|^starts'; ls {STATE}/next 2>&1; true"
     ))
 }
 
@@ -172,7 +172,8 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     let mut shown = String::new();
-    for further in [2, 10] {
+    // Behind the first change: lines of the log are calls of the same kind.
+    for further in [6, 14] {
         trace(keeper, "")?;
         let at = {
             // What there is to do is told by a change that is refused at its end.
