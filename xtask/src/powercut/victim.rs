@@ -222,7 +222,8 @@ impl<'t> Victim<'t> {
             // Under strace the answer to a change may come too late to be waited for.
             let (code, late) = (tool.wait()?.code(), Some(3));
             ensure!(
-                code == Some(i32::from(job.refused)) || (job.beyond > Duration::ZERO && code == late),
+                code == Some(i32::from(job.refused))
+                    || (job.beyond > Duration::ZERO && code == late),
                 "the host tool ended with {code:?}"
             );
             thread::sleep(job.beyond);

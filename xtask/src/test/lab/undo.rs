@@ -33,7 +33,7 @@ struct Before {
 
 fn files(keeper: &Keeper<'_>) -> Result<String> {
     keeper.sh(&format!(
-        "cd {KEEP}; stat -c '%n %i %s %Y %Z' * | grep -v '^lost\|^starts'; ls {STATE}/next 2>&1; true"
+        "cd {KEEP}; stat -c '%n %i %s %Y %Z' * | grep -v -e lost -e starts; ls {STATE}/next 2>&1; true"
     ))
 }
 
