@@ -25,6 +25,7 @@ fn image(endpoint: &str) -> Vec<u8> {
     image
 }
 
+#[expect(clippy::result_large_err, reason = "a test returns it")]
 fn push(router: &Router, endpoint: &str) -> Result<Done, Failure> {
     router.push_image(&image(endpoint), Some(Act::Pushed), false)
 }
