@@ -46,7 +46,6 @@ use log::{Stream, log};
 
 /// What the program does with its command line, by the name it is called by. The exit code.
 fn run(mut args: sys::Args) -> i32 {
-    linux::open_standard_streams();
     // An argument that is not text is the name of nothing.
     let text = |word: Option<&'static str>| word.unwrap_or("\u{fffd}");
     let program = args.next().map_or("", text);
@@ -70,6 +69,8 @@ fn run(mut args: sys::Args) -> i32 {
 
 /// What it does as `postwired`.
 fn serve_or_help(args: sys::Args) -> i32 {
+    // `wg` leaves a closed standard input closed: reading from it has to fail.
+    linux::open_standard_streams();
     let board = linux::board_name();
     let mut text = true;
     let words = args.filter_map(|word| {

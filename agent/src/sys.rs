@@ -549,21 +549,21 @@ pub(crate) fn log_output() -> Option<BorrowedFd<'static>> {
 
 /// Standard output.
 pub(crate) fn stdout() -> BorrowedFd<'static> {
-    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
     // closes it.
     unsafe { rustix::stdio::stdout() }
 }
 
 /// Standard error.
 pub(crate) fn stderr() -> BorrowedFd<'static> {
-    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
     // closes it.
     unsafe { rustix::stdio::stderr() }
 }
 
 /// Standard input.
 pub(crate) fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: it is open since the start (`linux::open_standard_streams`), and nothing in the agent
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
     // closes it.
     unsafe { rustix::stdio::stdin() }
 }
