@@ -172,8 +172,8 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     let mut shown = String::new();
-    // Behind the first change: lines of the log are calls of the same kind.
-    for further in [6, 14] {
+    // In the middle of the changes: questions and lines of the log are calls of the same kind.
+    for further in [24, 50] {
         trace(keeper, "")?;
         let at = {
             // What there is to do is told by a change that is refused at its end.
