@@ -16,7 +16,7 @@ use std::{
 const MANY: u32 = 10_000;
 const FEW: u32 = 10;
 /// What the agent may have resident, in KiB.
-const MEMORY: u32 = 512;
+const MEMORY: u32 = 544;
 /// How far the memory may be from that of few peers: a page or two is the depth of a call.
 const NEAR: u32 = 16;
 
