@@ -23,6 +23,9 @@ const MAX_BACKOFF: u32 = 2;
 /// Number of initiations that are remembered: an answer may take as long as it takes to send them,
 /// over five seconds.
 const TRIES: usize = 7;
+/// The longest round trip, in milliseconds, that is believed when a session seems to be lost: a response that was held
+/// back for minutes must not keep a client from connecting again.
+const LONGEST_TRIP: u32 = 4_000;
 /// After how many milliseconds without an answer a session may be lost: two tries of a request.
 const SILENCE: u64 = 600;
 
@@ -183,7 +186,7 @@ impl Connector {
     /// When to send the next initiation.
     fn due(&self, waiting: u64) -> u64 {
         // Four round trips: on a slow line more goes by than the short packets of a handshake.
-        let slow = u64::from(self.round_trip.unwrap_or(0)).saturating_mul(4);
+        let slow = u64::from(self.round_trip.unwrap_or(0).min(LONGEST_TRIP)).saturating_mul(4);
         let silence = SILENCE.max(u64::from(self.patience.resend).saturating_mul(2)).max(slow);
         // Without a session now; with one when it is old, or when it seems to be lost.
         let wanted = match &self.session {
