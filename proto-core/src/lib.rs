@@ -17,11 +17,19 @@
     )
 )]
 
+#[cfg(feature = "conf")]
 pub mod conf;
+#[cfg(feature = "conf")]
+mod encoding;
+pub mod ifname;
 pub mod ip;
+#[cfg(feature = "conf")]
 pub mod key;
+#[cfg(feature = "netlink")]
 pub mod netlink;
+#[cfg(feature = "protocol")]
 pub mod protocol;
 pub mod text;
-pub mod uapi;
-mod wire;
+
+#[cfg(feature = "wireguard")]
+pub use netlink::wireguard::uapi;

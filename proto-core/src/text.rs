@@ -3,6 +3,10 @@
 //! `core` has all of this, but its searches are made for any pattern, and are written out anew at
 //! every place they are used at: 100 to 300 bytes of program each.
 
+mod short;
+
+pub use short::Text;
+
 /// Whether a character can make a line look like another one: control characters, ends of lines and whatever is not seen
 /// or changes the direction of writing.
 #[must_use]

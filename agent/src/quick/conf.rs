@@ -3,7 +3,7 @@
 
 use proto_core::conf::setting::{boolean, next_word};
 use proto_core::conf::{ConfError, Part, Problem, QuickFile, Setting, Stop, shown};
-use proto_core::netlink::text::Text;
+use proto_core::text::Text;
 
 use super::process::QuickProcess;
 use super::{Exit, FAILED};

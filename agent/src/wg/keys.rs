@@ -2,8 +2,8 @@
 
 use core::fmt::Write;
 
+use proto_core::key::public;
 use proto_core::key::{KEY_LEN, SecretKey};
-use proto_core::protocol::session::public;
 
 use super::out::Out;
 use super::process::Process;

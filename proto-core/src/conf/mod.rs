@@ -17,7 +17,7 @@ use core::fmt;
 
 use crate::ip::IpNet;
 use crate::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
-use crate::netlink::text::Text;
+use crate::text::Text;
 
 pub mod endpoint;
 pub mod file;

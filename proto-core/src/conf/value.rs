@@ -2,8 +2,9 @@
 
 use super::endpoint::endpoint;
 use super::{ConfError, Field, Item, Problem, Stop};
+use crate::encoding::from_base64;
 use crate::ip::{IpNet, parse_ip_bytes};
-use crate::key::{PublicKey, SecretKey, decode};
+use crate::key::{PublicKey, SecretKey};
 use crate::text::digits;
 
 const PORT: &str = "is not a port: a number from 0 to 65535, or the name of a service";
@@ -107,7 +108,7 @@ impl Field {
             Self::PrivateKey => (SecretKey::from_base64(text).ok().map(Item::PrivateKey), KEY),
             Self::PresharedKey => (SecretKey::from_base64(text).ok().map(Item::PresharedKey), KEY),
             Self::PublicKey | Self::Peer => {
-                (decode(text).ok().map(|key| Item::PublicKey(PublicKey(key))), KEY)
+                (from_base64(text).map(|key| Item::PublicKey(PublicKey(key))), KEY)
             }
             Self::PrivateKeyFile => (path().map(Item::PrivateKeyFile), ""),
             Self::PresharedKeyFile => (path().map(Item::PresharedKeyFile), ""),

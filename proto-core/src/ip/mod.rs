@@ -9,8 +9,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
+#[cfg(feature = "conf")]
 pub(crate) use text::parse_ip_bytes;
 pub use text::{IP_TEXT_LEN, Shown, ip_text, parse_endpoint, parse_ip};
 
@@ -25,7 +24,8 @@ pub const AF_INET6: u8 = 10;
 /// interface addresses, where they are not. The prefix is at most [`IpNet::max_prefix`] when the
 /// value came from [`IpNet::new`] or from text; a value that was deserialised has to be looked at
 /// with [`IpNet::is_valid`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IpNet {
     /// The address, host bits included.
     pub addr: IpAddr,

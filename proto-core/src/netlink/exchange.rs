@@ -11,8 +11,8 @@ use core::fmt;
 
 use super::control::{Ack, Control};
 use super::read::{Malformed, Message, Messages};
-use super::text::Text;
 use super::{Errno, NLM_F_DUMP_INTR};
+use crate::text::Text;
 
 /// How many bytes of the kernel's own words an error keeps. The kernel limits those it formats to as
 /// many (`NETLINK_MAX_FMTMSG_LEN`, `include/linux/netlink.h`).

@@ -27,16 +27,15 @@ pub mod exchange;
 #[cfg(test)]
 mod fixture;
 pub mod genl;
-pub mod ifname;
 pub mod read;
 pub mod route;
-pub mod text;
+#[cfg(feature = "wireguard")]
 pub mod wireguard;
 pub mod write;
 
+pub use crate::ifname::{IfName, IfNameError};
 pub use errno::Errno;
 pub use exchange::{Attempts, Exchange, ExchangeError, Expect, KernelError, State};
-pub use ifname::{IfName, IfNameError};
 pub use read::{Attribute, AttributeError, Attributes, Message, Messages, ParseError};
 pub use write::{Full, Writer};
 

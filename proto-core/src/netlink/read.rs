@@ -366,6 +366,7 @@ impl<'b> Fields<'b> {
         self.error = self.error.or(inner.error);
     }
 
+    #[cfg(feature = "wireguard")]
     pub(super) const fn payload(&self) -> &'b [u8] {
         self.now.payload
     }
@@ -374,11 +375,13 @@ impl<'b> Fields<'b> {
         self.now.nested()
     }
 
+    #[cfg(feature = "wireguard")]
     pub(super) const fn entries(&self) -> Attributes<'b> {
         self.now.entries()
     }
 
     /// The attributes behind this one.
+    #[cfg(feature = "wireguard")]
     pub(super) fn rest(&self) -> Attributes<'b> {
         self.rest.clone()
     }
@@ -407,6 +410,7 @@ impl<'b> Fields<'b> {
     }
 
     #[cfg_attr(feature = "small", inline(never))]
+    #[cfg(feature = "wireguard")]
     pub(super) fn u64(&mut self) -> u64 {
         u64::from_ne_bytes(self.array())
     }

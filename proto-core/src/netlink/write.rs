@@ -100,6 +100,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Wipes what was ever written, for those who write keys.
+    #[cfg(feature = "wireguard")]
     pub(super) fn wipe(&mut self) {
         if let Some(written) = self.buf.get_mut(..self.reach) {
             zeroize::Zeroize::zeroize(written);
@@ -124,6 +125,7 @@ impl<'b> Writer<'b> {
 
     /// Puts bytes that are neither message nor attribute, without padding.
     #[cfg_attr(feature = "small", inline(never))]
+    #[cfg(feature = "wireguard")]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.room(bytes.len())?.copy_from_slice(bytes);
         Ok(())

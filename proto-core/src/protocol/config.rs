@@ -14,14 +14,13 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::String;
-use serde::{Deserialize, Serialize};
 
 use super::codec::Misread;
 use super::endpoint::PeerEndpoint;
 use super::message::Name;
+use crate::ifname::{IfName, IfNameError};
 use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
-use crate::netlink::{IfName, IfNameError};
 
 /// The most bytes of one encoded record with its length. `tests` hold the longest of each kind against it.
 pub const MAX_RECORD: usize = 266;
@@ -30,7 +29,8 @@ pub const MAX_RECORD: usize = 266;
 pub type HostName = String<253>;
 
 /// One piece of a configuration.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// The first record.
     Interface(Interface),
@@ -49,7 +49,8 @@ pub enum Record {
 }
 
 /// The interface and its device.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Interface {
     /// Its name.
     pub name: Name,
@@ -64,7 +65,8 @@ pub struct Interface {
 }
 
 /// Where a device's private key comes from.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PrivateKey {
     /// The device has none.
     #[default]
@@ -76,7 +78,8 @@ pub enum PrivateKey {
 }
 
 /// A route through the interface, without a gateway.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Route {
     /// The routing table.
     pub table: u32,
@@ -88,7 +91,8 @@ pub struct Route {
 }
 
 /// A policy rule that sends packets to a table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rule {
     /// IPv6, or else IPv4.
     pub v6: bool,
@@ -105,7 +109,8 @@ pub struct Rule {
 }
 
 /// A peer, without its allowed IPs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Peer {
     /// Its public key.
     pub public_key: PublicKey,
@@ -119,7 +124,8 @@ pub struct Peer {
 
 /// Where the endpoint of a peer is, by name: what the router looks up when it starts, and when the peer's
 /// record has no endpoint.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Host {
     /// The name, or the text of an address.
     pub name: HostName,

@@ -4,17 +4,16 @@ use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::config::ConfigError;
 use super::message::Name;
+use crate::ifname::IfName;
 use crate::ip::Shown;
-use crate::netlink::IfName;
 use crate::text::number;
 
 /// The endpoint of a peer. The same address may be in use on every link, and links have other numbers on
 /// another machine; so the link is named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerEndpoint {
     /// IPv4.
     V4(SocketAddrV4),

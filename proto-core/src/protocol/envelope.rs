@@ -12,8 +12,9 @@
 //! `version` is [`HELLO_VERSION`] for the hello and for refusals, whose layout never changes, and
 //! the version agreed in the hello for everything else.
 
-use serde::{Deserialize, Serialize};
+use core::fmt;
 
+#[cfg(feature = "serde")]
 use super::message::{Reply, Request};
 
 /// A request: the message itself, inside a session.
@@ -21,6 +22,7 @@ pub const REQUEST: u8 = 1;
 /// A reply: the message itself, inside a session.
 pub const REPLY: u8 = 2;
 
+#[cfg(feature = "serde")]
 /// A message that has a kind of packet.
 pub trait Packed {
     /// The kind.
@@ -29,11 +31,13 @@ pub trait Packed {
     const OPEN: bool;
 }
 
+#[cfg(feature = "serde")]
 impl Packed for Request<'_> {
     const KIND: u8 = REQUEST;
     const OPEN: bool = false;
 }
 
+#[cfg(feature = "serde")]
 impl Packed for Reply<'_> {
     const KIND: u8 = REPLY;
     const OPEN: bool = true;
@@ -53,11 +57,26 @@ pub enum EnvelopeError {
     TooLong,
 }
 
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("the packet does not hold a message"),
+            Self::Version(version) => {
+                write!(f, "the message has version {version}, which was not agreed on")
+            }
+            Self::TooLong => f.write_str("the message does not fit the packet"),
+        }
+    }
+}
+
+impl core::error::Error for EnvelopeError {}
+
+#[cfg(feature = "serde")]
 /// Writes a message and its envelope into `buf` and returns the length of the packet.
 ///
 /// # Errors
 /// [`EnvelopeError::TooLong`] when `buf` is too short.
-pub fn write<M: Serialize + Packed>(
+pub fn write<M: serde::Serialize + Packed>(
     version: u8,
     message: &M,
     buf: &mut [u8],
@@ -89,6 +108,7 @@ pub fn open(
     }
 }
 
+#[cfg(feature = "serde")]
 /// Reads the version and the message of a packet. Bytes behind a request are an error, those behind a reply are
 /// passed over.
 ///
@@ -96,7 +116,7 @@ pub fn open(
 ///
 /// # Errors
 /// [`EnvelopeError::Version`] for a version that is not `known`, else [`EnvelopeError::Malformed`].
-pub fn read<'p, M: Deserialize<'p> + Packed>(
+pub fn read<'p, M: serde::Deserialize<'p> + Packed>(
     packet: &'p [u8],
     known: impl FnOnce(u8) -> bool,
 ) -> Result<(u8, M), EnvelopeError> {

@@ -3,10 +3,10 @@
 use core::fmt;
 
 use heapless::String;
-use serde::{Deserialize, Serialize};
 
 use super::message::cut;
 use super::numbers::{Code, State};
+#[cfg(feature = "serde")]
 use super::sized;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
@@ -15,7 +15,8 @@ use crate::key::PublicKey;
 pub const MAX_TEXT: usize = 240;
 
 /// Why something failed: in whose words, what kind of failure, of what.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Failure {
     /// Words for a person: the kernel's own where it had some.
     pub text: String<MAX_TEXT>,
@@ -26,7 +27,7 @@ pub struct Failure {
     /// What became of the running configuration.
     pub state: State,
     /// What it is about.
-    #[serde(with = "sized")]
+    #[cfg_attr(feature = "serde", serde(with = "sized"))]
     pub subject: Subject,
 }
 
@@ -46,7 +47,8 @@ impl Failure {
 
 /// What a failure is about. On the wire the length of all of it stands in front, so that a reader can pass over
 /// a subject that it does not know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Subject {
     /// Nothing in particular.
     None,
@@ -81,10 +83,11 @@ pub enum Subject {
     /// A place in the image: the offset of a record in bytes.
     Offset(u32),
     /// A subject that this version does not know: its number.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     Unknown(u8),
 }
 
+#[cfg(feature = "serde")]
 impl sized::Open for Subject {
     fn unknown(number: u8) -> Self {
         Self::Unknown(number)

@@ -10,12 +10,11 @@
 
 use heapless::String;
 use heapless::string::StringView;
-use serde::{Deserialize, Serialize};
 
 use super::Digest;
 use super::window::Arrived;
+use crate::ifname::IfName;
 use crate::key::PublicKey;
-use crate::netlink::IfName;
 use crate::text::prefix;
 
 pub use super::failure::{Failure, MAX_TEXT, Subject};
@@ -34,19 +33,21 @@ pub type OwnerName = String<31>;
 pub const MAX_OWNERS: usize = 16;
 
 /// A request with its sender.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Request<'a> {
     /// Who asks.
     pub client: ClientId,
     /// Counts the client's requests, from 1. The same number is the same request.
     pub id: u32,
     /// What is asked.
-    #[serde(borrow)]
+    #[cfg_attr(feature = "serde", serde(borrow))]
     pub ask: Ask<'a>,
 }
 
 /// What a client can ask for.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ask<'a> {
     /// Which versions does the client speak? The only request that travels under
     /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
@@ -202,7 +203,8 @@ pub enum Ask<'a> {
 }
 
 /// A patch that makes an image out of a stored one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Patch {
     /// The number of the stored configuration.
     pub base: u32,
@@ -211,20 +213,22 @@ pub struct Patch {
 }
 
 /// A reply with the request it belongs to.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reply<'a> {
     /// Who asked.
     pub client: ClientId,
     /// Which request.
     pub id: u32,
     /// The answer.
-    #[serde(borrow)]
+    #[cfg_attr(feature = "serde", serde(borrow))]
     pub answer: Answer<'a>,
 }
 
 /// What a router answers.
 #[expect(clippy::large_enum_variant, reason = "there is no allocator to box the status with")]
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer<'a> {
     /// The answer to [`Ask::Hello`].
     Hello(Hello),
@@ -298,12 +302,13 @@ pub enum Answer<'a> {
         ranges: &'a [u8],
     },
     /// An answer that this version does not know.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     Unknown,
 }
 
 /// What a change came to.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Applied {
     /// What was changed.
     pub summary: Summary,
@@ -316,7 +321,8 @@ pub struct Applied {
 }
 
 /// Somebody who may open a session.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Owner {
     /// The key of the sessions.
     pub key: PublicKey,
@@ -327,7 +333,8 @@ pub struct Owner {
 }
 
 /// What the router says of itself.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hello {
     /// The version of the protocol for what follows.
     pub version: u8,
@@ -342,7 +349,8 @@ pub struct Hello {
 }
 
 /// How the router is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Status {
     /// The host name.
     pub hostname: String<64>,
@@ -381,7 +389,8 @@ pub struct Status {
 }
 
 /// One turn of the agent's loop.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Turn {
     /// How long it took in milliseconds.
     pub millis: u32,
@@ -390,7 +399,8 @@ pub struct Turn {
 }
 
 /// A change that waits to be confirmed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pending {
     /// The interface it was made to.
     pub interface: Name,
@@ -405,7 +415,8 @@ pub struct Pending {
 }
 
 /// How many of one kind of thing change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Count {
     /// New ones.
     pub added: u32,
@@ -426,7 +437,8 @@ impl Count {
 }
 
 /// What a push changes, or changed.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Summary {
     /// Whether the interface is made anew.
     pub created: bool,

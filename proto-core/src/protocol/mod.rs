@@ -26,7 +26,11 @@
 //! variants by position, so a variant in the middle would change the meaning of old bytes. What may be added
 //! within a version of the protocol, `docs/protocol.md` says.
 
-#[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
+#[cfg_attr(
+    feature = "serde",
+    expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")
+)]
+#[cfg(feature = "serde")]
 pub mod client;
 pub mod codec;
 pub mod config;
@@ -40,6 +44,7 @@ mod numbers;
 pub mod patch;
 pub mod report;
 pub mod session;
+#[cfg(feature = "serde")]
 pub mod sized;
 pub mod window;
 
@@ -51,6 +56,7 @@ pub const DEFAULT_PORT: u16 = 5182;
 /// The version of the protocol that this code speaks.
 pub const VERSION: u8 = 1;
 
+#[cfg(feature = "serde")]
 /// The versions a client takes replies in: the hello's and its own.
 const HELLO_REPLY_VERSIONS: [u8; 2] = [envelope::HELLO_VERSION, VERSION];
 

@@ -7,9 +7,6 @@
 
 use core::fmt;
 
-use serde::de::{Deserialize, Deserializer};
-use serde::ser::{Serialize, Serializer};
-
 /// An enum of numbers, each with a name, and one variant for all others.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $number:literal,)+ })+) => {$(
@@ -63,8 +60,9 @@ macro_rules! numbers {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self.name() {
                     // The same byte to postcard, and a name to whatever has names.
                     Some(name) => serializer.serialize_unit_variant(
@@ -77,8 +75,9 @@ macro_rules! numbers {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 u8::deserialize(deserializer).map(Self::from_number)
             }
         }

@@ -5,8 +5,6 @@
 //! image: a row of [`Step`]s, each of which copies bytes of the stored image or puts new ones. Both speak of the
 //! stored image without its first record, the interface: that of a stored image has the key that the router made.
 
-use serde::{Deserialize, Serialize};
-
 use super::Digest;
 
 /// The most bounds of one question.
@@ -39,7 +37,8 @@ pub fn split_bound(bounds: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What stands in a patch: the image, from front to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Step<'p> {
     /// Bytes of the stored image.
     Copy {
@@ -49,6 +48,6 @@ pub enum Step<'p> {
         length: u32,
     },
     /// These bytes.
-    #[serde(borrow)]
+    #[cfg_attr(feature = "serde", serde(borrow))]
     Put(&'p [u8]),
 }

@@ -4,20 +4,19 @@
 //!
 //! No record can hold a private or a preshared key.
 
-use serde::de::Deserializer;
-use serde::ser::Serializer;
-use serde::{Deserialize, Serialize};
-
+use super::Digest;
 use super::config::{Route, Rule};
 use super::endpoint::PeerEndpoint;
 use super::message::{Name, OwnerName};
-use super::{Digest, sized};
+#[cfg(feature = "serde")]
+use super::sized;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
 
 /// The most bytes of one encoded record, with its length.
 pub const MAX_RECORD: usize = 192;
 
+#[cfg(feature = "serde")]
 /// A record of a file, as a client reads it.
 pub trait Record: Sized {
     /// Reads a record from its bytes, without the length. Bytes behind its fields are passed over, and a kind of
@@ -26,7 +25,8 @@ pub trait Record: Sized {
 }
 
 /// One piece of the running state.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Running {
     /// The first record.
     Interface {
@@ -71,12 +71,13 @@ pub enum Running {
     /// An allowed IP of the last peer.
     AllowedIp(IpNet),
     /// A kind of record that this version does not know: its number.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     Unknown(u8),
 }
 
 /// One change that a plan would make.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Change {
     /// The interface is made.
     Create,
@@ -132,10 +133,11 @@ pub enum Change {
         fields: u8,
     },
     /// A kind of change that this version does not know: its number.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     Unknown(u8),
 }
 
+#[cfg(feature = "serde")]
 /// An enum whose unknown numbers are `Unknown`.
 macro_rules! open {
     ($($name:ident)+) => {$(
@@ -157,10 +159,12 @@ macro_rules! open {
     )+};
 }
 
+#[cfg(feature = "serde")]
 open! { Running Change }
 
 /// A configuration in the history.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stored {
     /// The interface it is for.
     pub interface: Name,
@@ -183,6 +187,7 @@ pub struct Stored {
     pub digest: Digest,
 }
 
+#[cfg(feature = "serde")]
 impl Record for Stored {
     fn read(bytes: &[u8]) -> Option<Self> {
         postcard::take_from_bytes(bytes).ok().map(|(stored, _)| stored)
@@ -230,16 +235,24 @@ impl Act {
     }
 }
 
-impl Serialize for Act {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.numbers().serialize(serializer)
-    }
-}
+#[cfg(feature = "serde")]
+mod with_serde {
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::{Serialize, Serializer};
 
-impl<'de> Deserialize<'de> for Act {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (act, origin) = <(u8, u32)>::deserialize(deserializer)?;
-        Ok(Self::from_numbers(act, origin))
+    use super::Act;
+
+    impl Serialize for Act {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.numbers().serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Act {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let (act, origin) = <(u8, u32)>::deserialize(deserializer)?;
+            Ok(Self::from_numbers(act, origin))
+        }
     }
 }
 

@@ -4,14 +4,13 @@
 //! and more than once; at most [`WINDOW`] of them lie ahead of the first that is missing. Where the
 //! bytes go is the caller's business.
 
-use serde::{Deserialize, Serialize};
-
 /// How many pieces may be under way at once.
 pub const WINDOW: u32 = 64;
 
 /// Which pieces have arrived: every one below `base`, and those ahead of it whose bit is set (bit
 /// `n` is piece `base + n`; bit 0 is never set, or the base would be higher).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Arrived {
     /// The first piece that is missing.
     pub base: u32,

@@ -21,6 +21,7 @@ const TESTS: &[(&str, Test)] = &[
     ("the code is formatted", formatted),
     ("clippy finds nothing", clippy),
     ("the host tool builds for macOS and Windows", elsewhere),
+    ("proto-core builds with every feature alone and every pair", features),
     ("the tests of all crates", crates),
     ("proto-core for 32 bits and for the other byte order", cross),
 ];
@@ -73,6 +74,34 @@ fn elsewhere(_: &Tally) -> Result<String> {
         quietly(cargo().args(["check", "--quiet", "--package", "postwire", "--target", triple]))?;
     }
     Ok(ELSEWHERE.join(", "))
+}
+
+/// The features of proto-core that somebody may choose.
+const FEATURES: [&str; 5] = ["conf", "netlink", "protocol", "serde", "wireguard"];
+
+fn features(_: &Tally) -> Result<String> {
+    let alone = FEATURES.iter().map(|one| (*one).to_owned());
+    let pairs = FEATURES.iter().enumerate().flat_map(|(nth, one)| {
+        FEATURES.iter().skip(nth + 1).map(move |two| format!("{one},{two}"))
+    });
+    let mut sets = vec![String::new()];
+    sets.extend(alone.chain(pairs));
+    let core = ["--package", "proto-core", "--no-default-features", "--features"];
+    for set in &sets {
+        // A warning counts: code that no feature of the set uses belongs behind another one.
+        quietly(
+            cargo()
+                .args(["check", "--quiet"])
+                .args(core)
+                .arg(set)
+                .env("RUSTFLAGS", "--deny=warnings"),
+        )?;
+    }
+    let tree = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{lib}"];
+    let printed = quietly(cargo().args(tree).args(core).arg("netlink"))?;
+    let crates: Vec<&str> = printed.split_whitespace().collect();
+    ensure!(crates == ["proto_core", "zeroize"], "with netlink alone it needs {crates:?}");
+    Ok(format!("{} sets", sets.len()))
 }
 
 fn crates(tally: &Tally) -> Result<String> {

@@ -5,12 +5,12 @@
 use core::str;
 
 use super::{AF_UNSPEC, CHANGE, LIST};
+use crate::ifname::{IFNAME_MAX, IfName};
 use crate::ip::AF_INET;
-use crate::netlink::ifname::IFNAME_MAX;
 use crate::netlink::read::{
     Attribute, AttributeError, Attributes, Fields, Message, ParseError, Wrong,
 };
-use crate::netlink::{Full, IfName, NLM_F_CREATE, NLM_F_EXCL, Writer};
+use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;

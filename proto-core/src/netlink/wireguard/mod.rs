@@ -3,6 +3,7 @@
 //! - [`attr`]: the numbers of `linux/wireguard.h`, and their names.
 //! - [`set`]: `WG_CMD_SET_DEVICE`, in as many messages as it takes.
 //! - [`get`]: `WG_CMD_GET_DEVICE`, decoded as it arrives.
+//! - [`uapi`]: the same for WireGuard in user space, whose programs speak text.
 //!
 //! Both stream: neither holds more than one peer and one buffer, however many peers there are.
 //!
@@ -18,6 +19,7 @@ use crate::ip::{AF_INET, AF_INET6, Endpoint};
 pub mod attr;
 pub mod get;
 pub mod set;
+pub mod uapi;
 
 pub use get::{DecodeError, DeviceInfo, Event, GetDecoder, Handshake, PeerInfo};
 pub use set::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError};

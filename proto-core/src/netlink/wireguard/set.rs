@@ -8,19 +8,19 @@
 //!
 //! Not here: in which order to change things, and what to do when the kernel refuses half-way.
 //!
-//! [`uapi`]: crate::uapi
+//! [`uapi`]: super::uapi
 
 use core::fmt;
 use core::net::IpAddr;
 
 use super::attr::*;
+use super::uapi::{NO_FAMILY, set as text};
 use super::{Target, head, write_endpoint};
 use crate::ip::{Endpoint, IpNet};
 use crate::key::{PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
 use crate::netlink::write::{Full, Nest, Writer};
 use crate::netlink::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
-use crate::uapi::{NO_FAMILY, set as text};
 
 /// What to change about the device itself. Nothing leaves a setting as it is.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

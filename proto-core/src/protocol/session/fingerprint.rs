@@ -3,6 +3,7 @@
 use heapless::String;
 
 use super::mac::hash;
+use crate::encoding::base32;
 use crate::key::PublicKey;
 
 /// The fingerprint of a public key: 100 bits of its BLAKE2s in base32 (RFC 4648), such as
@@ -10,19 +11,10 @@ use crate::key::PublicKey;
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn fingerprint(key: &PublicKey) -> String<24> {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut digits = [0; 20];
+    base32(&hash(&[b"Postwire fingerprint", &key.0]), &mut digits);
     let mut text = String::new();
-    // The next bits, highest first, and how many of them.
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    let mut bytes = hash(&[b"Postwire fingerprint", &key.0]).into_iter();
-    for nth in 0..20_u8 {
-        if count < 5 {
-            bits = bits << 8 | u32::from(bytes.next().unwrap_or(0));
-            count = count.saturating_add(8);
-        }
-        count = count.saturating_sub(5);
-        let digit = bits.checked_shr(count).unwrap_or(0) & 31;
-        let digit = ALPHABET.get(digit as usize).copied().unwrap_or(b'=');
+    for (nth, digit) in digits.into_iter().enumerate() {
         // There is room for all of them: 20 digits and 4 dashes.
         if nth != 0 && nth % 4 == 0 {
             let _ = text.push('-');

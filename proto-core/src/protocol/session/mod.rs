@@ -29,6 +29,7 @@
 use crate::key::{PublicKey, SecretKey};
 
 mod channel;
+#[cfg(feature = "serde")]
 #[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
 mod connector;
 mod fingerprint;
@@ -39,6 +40,7 @@ mod responder;
 mod seek;
 
 pub use channel::{Channel, receiver};
+#[cfg(feature = "serde")]
 pub use connector::{Connector, Fresh, Heard};
 pub use fingerprint::fingerprint;
 pub use initiator::Initiator;
@@ -132,13 +134,6 @@ impl StaticKey {
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.public)
     }
-}
-
-/// The public half of a private key.
-#[must_use]
-#[cfg_attr(feature = "small", inline(never))]
-pub fn public(secret: &SecretKey) -> PublicKey {
-    StaticKey::of(secret).public()
 }
 
 impl core::fmt::Debug for StaticKey {

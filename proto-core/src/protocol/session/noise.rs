@@ -9,12 +9,12 @@
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, Tag};
 use subtle::ConstantTimeEq as _;
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use x25519_dalek::x25519;
 use zeroize::Zeroize as _;
 
 use super::mac::{hash, keyed};
 use super::put;
-use crate::key::{PublicKey, SecretKey};
+use crate::key::{PublicKey, SecretKey, public};
 use crate::protocol::Digester;
 
 /// The tag behind every ciphertext.
@@ -40,7 +40,7 @@ pub(super) struct Pair {
 impl Pair {
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn of(secret: &SecretKey) -> Self {
-        let public = x25519(*secret.as_bytes(), X25519_BASEPOINT_BYTES);
+        let PublicKey(public) = public(secret);
         Self { secret: Wiped(*secret.as_bytes()), public }
     }
 

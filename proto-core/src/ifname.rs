@@ -4,10 +4,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
-use serde::ser::{Serialize, Serializer};
-
-use super::text::Text;
+use crate::text::Text;
 
 /// The longest name in bytes: `IFNAMSIZ` (`linux/if.h`) without its NUL.
 pub const IFNAME_MAX: usize = 15;
@@ -97,29 +94,39 @@ impl TryFrom<&str> for IfName {
     }
 }
 
-impl Serialize for IfName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self)
-    }
-}
+#[cfg(feature = "serde")]
+mod with_serde {
+    use core::fmt;
 
-impl<'de> Deserialize<'de> for IfName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
+    use serde::de::{Deserialize, Deserializer, Visitor};
+    use serde::ser::{Serialize, Serializer};
 
-        impl Visitor<'_> for Name {
-            type Value = IfName;
+    use super::IfName;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of an interface")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<IfName, E> {
-                text.parse().map_err(E::custom)
-            }
+    impl Serialize for IfName {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(self)
         }
+    }
 
-        deserializer.deserialize_str(Name)
+    impl<'de> Deserialize<'de> for IfName {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Name;
+
+            impl Visitor<'_> for Name {
+                type Value = IfName;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("the name of an interface")
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<IfName, E> {
+                    text.parse().map_err(E::custom)
+                }
+            }
+
+            deserializer.deserialize_str(Name)
+        }
     }
 }
 

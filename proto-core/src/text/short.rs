@@ -5,7 +5,7 @@
 use core::fmt;
 use core::ops::Deref;
 
-use crate::text::prefix;
+use super::prefix;
 
 /// At most `N` bytes of UTF-8, kept in place. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 
 use zeroize::Zeroize;
 
-use super::hex;
+use crate::encoding::hex;
 use crate::ip::Shown;
 use crate::key::{KEY_LEN, PublicKey};
 use crate::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};

@@ -9,14 +9,13 @@ use core::net::SocketAddr;
 
 use zeroize::Zeroize;
 
-use super::unhex;
 use crate::conf::Host;
 use crate::conf::endpoint::endpoint;
 use crate::conf::value::net;
-use crate::key::{KEY_LEN, PublicKey, SecretKey};
+use crate::encoding::unhex;
+use crate::key::{KEY_LEN, PublicKey, SecretKey, public};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
-use crate::protocol::session::public;
 
 /// The longest line: an endpoint with the longest host name, and room.
 const LINE: usize = 384;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::conf::Host;
+use crate::encoding::{hex, unhex};
 use crate::ip::IpNet;
 use crate::key::{PublicKey, SecretKey};
 use crate::netlink::wireguard::{
@@ -75,7 +76,7 @@ fn answer() -> (String, Vec<Event>) {
     let events = vec![
         Event::Device(DeviceInfo {
             private_key: Some(key.clone()),
-            public_key: Some(crate::protocol::session::public(&key)),
+            public_key: Some(crate::key::public(&key)),
             listen_port: 51_820,
             fwmark: 51_820,
             ..device()
