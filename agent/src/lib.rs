@@ -7,39 +7,15 @@
 //!                              (file)   (check)  (compare)  (next)  (netlink)  (read back)   (its name)
 //! ```
 //!
-//! | module | holds |
+//! | room | holds |
 //! |---|---|
 //! | [`system`] | what is asked of the machine: netlink sockets, files, clock, as traits |
-//! | [`kernel`] | one request to the kernel and its answers, and their errors in our words |
 //! | [`fault`] | a failure on its way up |
-//! | [`door`] | packets of strangers, handshakes and sessions in; requests of owners out |
-//! | [`sieve`] | which handshakes the kernel should drop, by what arrives |
-//! | [`filter`] | the program with which it does |
-//! | [`pktinfo`] | which of our addresses a datagram was sent to |
-//! | [`limits`] | how many handshakes strangers can make the router work on |
-//! | [`identity`], [`owners`], [`keep`] | the router's own key and whose it is, in files that survive |
-//! | [`stage`] | a configuration that arrives in pieces |
-//! | [`image`] | the staged records in order, checked, and the index made of them |
-//! | [`index`] | the items of an image in a file, found by halving |
-//! | [`noted`] | a file of our own, whose failures are written down |
-//! | [`set_sum`] | sets of networks compared in fixed memory |
-//! | [`walk`] | the kernel's tables as they come |
-//! | [`plan`] | what differs between an image and the kernel |
-//! | [`claims`] | which interface a policy rule belongs to |
-//! | [`clash`] | routes that something else on the router has already |
-//! | [`apply`] | making it so |
-//! | [`remove`] | taking an interface away |
-//! | [`records`] | rows of records in files |
-//! | [`snapshot`] | the running state as an image, to go back to |
-//! | [`store`] | configurations in files that survive |
-//! | [`commit`] | the order of all this, and going back |
-//! | [`start`] | what is done before anybody asks |
-//! | [`trouble`] | what is wrong, by interface |
-//! | [`guard`] | what a start that ended the agent three times is not given again |
-//! | [`links`] | the links that endpoints with a scope are on |
-//! | [`hosts`] | endpoints that are looked up by name |
-//! | [`report`] | the running state and a plan's changes as files to read |
-//! | [`service`] | requests in, replies out, each done once |
+//! | [`access`] | packets of strangers, handshakes and sessions in; requests of owners out |
+//! | [`requests`] | requests in, replies out, each done once |
+//! | [`kernel`] | requests to the kernel, and its tables |
+//! | [`config`] | an image: checked, compared with the kernel, applied |
+//! | [`store`] | what survives, and the order of a change |
 //! | [`options`] | the command line |
 //! | [`wg`] | the commands of wg(8) |
 //! | [`quick`] | the commands of wg-quick(8) |
@@ -59,44 +35,15 @@
     )
 )]
 
-pub mod apply;
-pub mod claims;
-pub mod clash;
-pub mod commit;
-pub mod door;
-pub mod families;
+pub mod access;
+pub mod config;
 pub mod fault;
-pub mod filter;
-pub mod guard;
-pub mod hosts;
-pub mod identity;
-pub mod image;
-pub mod index;
-pub mod keep;
 pub mod kernel;
-pub mod limits;
-pub mod links;
-pub mod noted;
 pub mod options;
-pub mod owners;
-pub mod pktinfo;
-pub mod plan;
 pub mod quick;
-pub mod raw;
-pub mod records;
-pub mod remove;
-pub mod report;
-pub mod restore;
-pub mod service;
-pub mod set_sum;
-pub mod sieve;
-pub mod snapshot;
-pub mod stage;
-pub mod start;
+pub mod requests;
 pub mod store;
 pub mod system;
-pub mod trouble;
-pub mod walk;
 pub mod wg;
 mod wipe;
 

@@ -3,16 +3,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `sys` | the program's entry and the calls that rustix does not have: all the `unsafe` there is |
-//! | `linux` | netlink sockets, files, clock and identity |
-//! | `shell` | what `wg` and `wg-quick` ask of their process |
-//! | `user_space` | the sockets of programs with WireGuard in them |
-//! | `log` | text for whoever is there to read it |
-//! | `local` | the commands for somebody on the router |
-//! | `line` | the serial line |
-//! | `wires` | the UDP socket |
-//! | `resolver` | host names looked up beside the loop |
-//! | `serve` | the loop |
+//! | `linux` | the machine: system calls, wires, log, names |
+//! | `serve` | the loop, and the commands of root on the router |
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -24,25 +16,19 @@
     clippy::panic
 )]
 
-mod line;
 mod linux;
-mod local;
-mod log;
-mod resolver;
 mod serve;
-mod shell;
-mod sys;
-mod user_space;
-mod wires;
 
 use core::fmt::Write;
 
-use postwired::keep::KeepError;
 use postwired::options::{self, Command, OptionsError};
+use postwired::store::keep::KeepError;
 use postwired::{quick, wg};
 use proto_core::text::split_last;
 
-use log::{Stream, log};
+use linux::log::{Stream, log};
+use linux::{machine, shell, sys};
+use serve::{event_loop, local};
 
 /// What the program does with its command line, by the name it is called by. The exit code.
 fn run(mut args: sys::Args) -> i32 {
@@ -70,8 +56,8 @@ fn run(mut args: sys::Args) -> i32 {
 /// What it does as `postwired`.
 fn serve_or_help(args: sys::Args) -> i32 {
     // `wg` leaves a closed standard input closed: reading from it has to fail.
-    linux::open_standard_streams();
-    let board = linux::board_name();
+    machine::open_standard_streams();
+    let board = machine::board_name();
     let mut text = true;
     let words = args.filter_map(|word| {
         text &= word.is_some();
@@ -96,9 +82,9 @@ fn serve_or_help(args: sys::Args) -> i32 {
         Ok(Command::Identity { keep }) => finish(keep, local::identity(keep)),
         Ok(Command::ResetOwner { keep, key }) => finish(keep, local::reset_owner(keep, key)),
         Ok(Command::Serve(options)) => {
-            linux::keep_secrets();
+            machine::keep_secrets();
             // It goes on until it cannot.
-            serve::serve(options)
+            event_loop::serve(options)
         }
         Err(error) => {
             log(format_args!("{error}"));

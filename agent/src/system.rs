@@ -210,10 +210,10 @@ pub fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// The agent's files. None of them outlives the agent.
 #[derive(Debug, Default)]
 pub struct Files<F> {
-    /// What is known about each item of the image ([`crate::index`]).
+    /// What is known about each item of the image ([`crate::config::index`]).
     pub index: F,
     /// The keys of items that the kernel has and the image does not.
     pub extras: F,
-    /// What a client is reading ([`crate::report`]).
+    /// What a client is reading ([`crate::requests::report`]).
     pub report: F,
 }

@@ -105,15 +105,15 @@ const SESSION: &[&str] = &[
     "x25519_dalek",
     "zeroize",
     "proto_core::protocol::session",
-    "postwired::door",
-    "postwired::filter",
-    "postwired::identity",
-    "postwired::keep",
-    "postwired::limits",
-    "postwired::local",
-    "postwired::owners",
-    "postwired::pktinfo",
-    "postwired::sieve",
+    "postwired::access::door",
+    "postwired::access::filter",
+    "postwired::access::identity",
+    "postwired::store::keep",
+    "postwired::access::limits",
+    "postwired::serve::local",
+    "postwired::access::owners",
+    "postwired::access::pktinfo",
+    "postwired::access::sieve",
 ];
 
 /// What sessions are made of, by the entries of [`SESSION`].
@@ -196,7 +196,11 @@ mod tests {
                 "core",
                 Some("proto_core::protocol::session"),
             ),
-            ("postwired::service::Service<postwired::session::S>::packet", "postwired", None),
+            (
+                "postwired::requests::service::Service<postwired::session::S>::packet",
+                "postwired",
+                None,
+            ),
             ("memcpy", "main and the C library", None),
         ] {
             assert_eq!(crate_of(name), of, "{name}");

@@ -8,7 +8,7 @@ fn main() -> std::io::Result<()> {
     let corpus: PathBuf = std::env::args_os().nth(1).expect("a directory to write to").into();
     let folder = corpus.join("service");
     fs::create_dir_all(&folder)?;
-    for (name, bytes) in postwired::service::fuzz::seeds() {
+    for (name, bytes) in postwired::requests::service::fuzz::seeds() {
         fs::write(folder.join(name), bytes)?;
     }
     Ok(())

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    postwired::service::fuzz::run(data);
+    postwired::requests::service::fuzz::run(data);
 });

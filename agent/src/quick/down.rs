@@ -10,8 +10,8 @@ use proto_core::protocol::message::Subject;
 use super::process::QuickProcess;
 use super::{Exit, Session};
 use crate::fault::Fault;
-use crate::kernel::{Protocol, SET, steady};
-use crate::walk::each_event;
+use crate::kernel::exchange::{Protocol, SET, steady};
+use crate::kernel::read::each_event;
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// The interface has to be there.
@@ -57,7 +57,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let (name, index) = (self.name, self.index);
         self.echo(format_args!("ip link delete dev {name}"));
         let mut set = [0; SET];
-        let gone = crate::remove::link(&mut self.kernel, &mut set, name, index);
+        let gone = crate::kernel::remove::link(&mut self.kernel, &mut set, name, index);
         gone.map_err(|fault| self.refused("cannot remove the interface", fault))?;
         rules
     }

@@ -13,7 +13,7 @@ use super::process::QuickProcess;
 use super::programs::Script;
 use super::{Exit, Session};
 use crate::fault::Fault;
-use crate::kernel::{Protocol, steady};
+use crate::kernel::exchange::{Protocol, steady};
 
 /// The table of the interface in nftables begins with this.
 const TABLE: &str = "wg-quick-";

@@ -20,7 +20,7 @@ use proto_core::netlink::{Errno, IfName};
 use proto_core::text::split_last;
 
 use crate::fault::{Fault, Slot};
-use crate::kernel::{Buffers, Kernel};
+use crate::kernel::exchange::{Buffers, Kernel};
 use crate::system::File;
 use crate::wg::spool::Spool;
 use crate::wg::{Failed, Memory, Wg};

@@ -14,8 +14,8 @@ use proto_core::text::number;
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW};
 use crate::fault::Fault;
-use crate::kernel::{Protocol, steady};
-use crate::walk::each_event;
+use crate::kernel::exchange::{Protocol, steady};
+use crate::kernel::read::each_event;
 use crate::wg::nets::Nets;
 
 /// IPv6 and UDP around it, and WireGuard's own head and end.

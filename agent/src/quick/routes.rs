@@ -13,8 +13,8 @@ use proto_core::protocol::message::Subject;
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
-use crate::kernel::{Protocol, steady};
-use crate::walk::each_event;
+use crate::kernel::exchange::{Protocol, steady};
+use crate::kernel::read::each_event;
 use crate::wg::nets::Nets;
 
 /// The first table that a default route looks for one of its own at.
@@ -218,7 +218,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
         // It fits: a message with nothing else.
         let _ = encoder.device(&change);
-        crate::apply::flush(&mut self.kernel, &mut encoder, Subject::Interface)
+        crate::config::apply::flush(&mut self.kernel, &mut encoder, Subject::Interface)
     }
 
     /// The first table from [`FIRST_TABLE`] on that nobody uses.

@@ -151,7 +151,8 @@ fn without_wireguard_in_the_kernel_a_program_has_the_interface() {
         panic!("{said}");
     };
     assert_eq!(*link, "[#] ip link add wg0 type wireguard");
-    let wanted = format!("wg-quick: cannot make the interface: {}", crate::kernel::NO_WIREGUARD);
+    let wanted =
+        format!("wg-quick: cannot make the interface: {}", crate::kernel::exchange::NO_WIREGUARD);
     assert_eq!(*why, wanted);
     assert!(instead.starts_with("[!] Missing WireGuard kernel module. Falling back"), "{said}");
     assert_eq!(*program, "[#] my-wireguard wg0");

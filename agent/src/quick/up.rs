@@ -11,7 +11,7 @@ use proto_core::protocol::message::Subject;
 
 use super::process::QuickProcess;
 use super::{Exit, REFUSED, Session};
-use crate::kernel::{NO_WIREGUARD, Protocol};
+use crate::kernel::exchange::{NO_WIREGUARD, Protocol};
 
 /// A part of `up`.
 type Step<S> = fn(&mut S) -> Result<(), Exit>;

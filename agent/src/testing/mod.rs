@@ -24,12 +24,12 @@ use proto_core::protocol::codec;
 use proto_core::protocol::config::{MAX_RECORD, Record};
 use proto_core::protocol::message::{Status, cut};
 
-use crate::commit::Committer;
 use crate::fault::Slot;
-use crate::keep;
-use crate::kernel::{Buffers, Kernel, SET};
+use crate::kernel::exchange::{Buffers, Kernel, SET};
 use crate::options::Policy;
-use crate::service::{Outlet, REPORTS, SCRATCH, Service};
+use crate::requests::service::{Outlet, REPORTS, SCRATCH, Service};
+use crate::store::commit::Committer;
+use crate::store::keep;
 use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
 
 /// The bytes of a record as an image has them.
@@ -168,7 +168,7 @@ pub(crate) struct Bench {
     pub(crate) random: Cell<u8>,
     pub(crate) boot: Cell<u8>,
     /// The filter that the kernel has of what arrives over UDP.
-    pub(crate) filter: RefCell<Option<crate::filter::Program>>,
+    pub(crate) filter: RefCell<Option<crate::access::filter::Program>>,
 }
 
 impl Machine for &Bench {

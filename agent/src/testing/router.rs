@@ -7,12 +7,12 @@ use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record};
 
 use super::{Bench, Cellar, Life, Memory, Mortal, Wire, World};
-use crate::commit::Committer;
+use crate::config::records::RecordWriter;
 use crate::fault::Slot;
-use crate::kernel::{Buffers, Kernel, SET};
+use crate::kernel::exchange::{Buffers, Kernel, SET};
 use crate::options::Policy;
-use crate::records::RecordWriter;
-use crate::service::{REPORTS, Service};
+use crate::requests::service::{REPORTS, Service};
+use crate::store::commit::Committer;
 use crate::system::{Disk, Files};
 
 /// Its agent.

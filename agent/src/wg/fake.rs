@@ -18,7 +18,7 @@ use proto_core::netlink::read::Attributes;
 use proto_core::netlink::wireguard::attr::*;
 use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ERROR, Writer};
 
-use crate::kernel::Protocol;
+use crate::kernel::exchange::Protocol;
 use crate::system::{Datagram, NetlinkSocket};
 use crate::testing::{Memory, deliver};
 use crate::wg::process::{Output, Process, Unresolved};

@@ -4,7 +4,7 @@
 
 use super::read::PIECE;
 use super::sync::Lookup;
-use crate::kernel::Buffers;
+use crate::kernel::exchange::Buffers;
 
 /// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
 /// 64 KiB.

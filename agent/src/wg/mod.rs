@@ -22,7 +22,7 @@ use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::message::Subject;
 
 use crate::fault::{Fault, Slot};
-use crate::kernel::{Buffers, Kernel, Protocol};
+use crate::kernel::exchange::{Buffers, Kernel, Protocol};
 use process::{Output, Process};
 use read::Reader;
 use show::Form;

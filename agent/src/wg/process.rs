@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use proto_core::conf::Host;
 use proto_core::netlink::{Errno, IfName};
 
-use crate::kernel::Protocol;
+use crate::kernel::exchange::Protocol;
 use crate::system::{File, NetlinkSocket};
 
 /// Where text goes.

@@ -14,9 +14,9 @@ use super::show::{Form, Show};
 use super::spool::Spool;
 use super::{Command, Failed, Memory, Wg};
 use crate::fault::Fault;
-use crate::kernel::{Kernel, steady};
+use crate::kernel::exchange::{Kernel, steady};
+use crate::kernel::read::each_event;
 use crate::system::File;
-use crate::walk::each_event;
 
 /// Bytes of a name (`IFNAMSIZ`).
 const NAME: usize = 16;

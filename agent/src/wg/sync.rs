@@ -17,12 +17,12 @@ use proto_core::protocol::message::{Code, Subject, peer};
 use super::send::send;
 use super::spool::Spool;
 use super::wanted::{Peer, SHARED, Wanted};
+use crate::config::index::Mark;
+use crate::config::set_sum::{SetSum, hash};
 use crate::fault::{Fault, Slot};
-use crate::index::Mark;
-use crate::kernel::{Kernel, steady};
-use crate::set_sum::{SetSum, hash};
+use crate::kernel::exchange::{Kernel, steady};
+use crate::kernel::read::each_event;
 use crate::system::{File, NetlinkSocket};
-use crate::walk::each_event;
 
 /// Peers are spread over this many buckets by their keys. More peers make the buckets deeper.
 const BUCKETS: usize = 1 << 14;

@@ -16,7 +16,7 @@ use super::nets::Nets;
 use super::process::Process;
 use super::spool::Spool;
 use crate::fault::Fault;
-use crate::kernel::UserSpace;
+use crate::kernel::exchange::UserSpace;
 
 /// Bytes of a peer's allowed IPs that are kept out of a file.
 const WINDOW: usize = 4 * 1024;

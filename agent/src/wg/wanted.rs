@@ -8,9 +8,9 @@ use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
 use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
 
 use super::spool::Spool;
+use crate::config::index::Mark;
+use crate::config::set_sum::SetSum;
 use crate::fault::Fault;
-use crate::index::Mark;
-use crate::set_sum::SetSum;
 use crate::system::File;
 
 /// The peer is to be removed.

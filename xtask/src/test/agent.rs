@@ -75,7 +75,7 @@ fn is_static() -> Result<String> {
 }
 
 /// The one file of the agent where `unsafe` may be.
-const UNSAFE: &str = "agent/src/sys.rs";
+const UNSAFE: &str = "agent/src/linux/sys.rs";
 
 fn one_unsafe_module() -> Result<String> {
     let mut files = 0;

@@ -12,7 +12,7 @@ use proto_core::ip::IpNet;
 use proto_core::netlink::route::{Addr, IfExists, Route, Rule};
 use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ERROR, Writer};
 
-use crate::kernel::Protocol;
+use crate::kernel::exchange::Protocol;
 use crate::quick::process::{NO_PROGRAM, Next, QuickProcess};
 use crate::system::{Datagram, File, NetlinkSocket};
 use crate::testing::Memory;

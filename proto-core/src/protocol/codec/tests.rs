@@ -112,7 +112,7 @@ fn the_longest_list_of_owners_fits_a_packet() {
     assert!(len + 2 <= crate::protocol::MAX_PACKET, "{len}");
 }
 
-/// The agent keeps its last reply to a client in this many bytes. `agent/src/service.rs` has the number.
+/// The agent keeps its last reply to a client in this many bytes. `agent/src/requests/service.rs` has the number.
 const KEPT: usize = 512;
 
 #[track_caller]

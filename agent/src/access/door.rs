@@ -1,0 +1,600 @@
+//! Where packets come in: who is not known stays outside.
+//!
+//! ```text
+//! packet -> shape, mac1 -> limits -> handshake -> a session that waits
+//!                                                      |  its first good packet
+//! packet ------------------------------------------> session -> service
+//! ```
+//!
+//! Nothing is answered to anybody who does not know the router's public key, with one exception: a router
+//! that nobody owns tells its key to whoever is on its serial line, or knows the secret on its label. A
+//! handshake alone does nothing: the session it makes takes the place of another one only when a packet has
+//! come through it.
+//!
+//! What should not even get here is in [`crate::access::filter`]; the door says what that is (`Door::filter`).
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use heapless::Vec;
+use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::MAX_PACKET;
+use proto_core::protocol::config::Host;
+use proto_core::protocol::session::{
+    Channel, Cookie, Gatekeys, INITIATION, Initiation, Opened, SEEK, SESSION_LIFE, Seek, StaticKey,
+    TO_ROUTER, Wire, fingerprint, receiver,
+};
+use zeroize::Zeroize;
+
+use crate::access::filter::{Origin, Program, Rules, TokenKey};
+use crate::access::limits::{Limits, Verdict};
+use crate::access::owners::{Ownership, Standing};
+use crate::access::sieve::Sieve;
+use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
+use crate::store::trouble::Trouble;
+use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+
+/// How many sessions there are at most, more than there can be owners, and how many that have not proved
+/// themselves.
+const SESSIONS: usize = 20;
+const WAITING: usize = 4;
+/// Both together.
+pub(crate) const MOST_SESSIONS: usize = SESSIONS + WAITING;
+/// How many wrong proofs of the label's secret end a session.
+const WRONG_PROOFS: u8 = 3;
+/// How many initiations of owners are remembered, so that one that is repeated gets no answer.
+const INITIATIONS: usize = 32;
+/// How long a secret that cookies are made from is used, in milliseconds. The last one counts as long
+/// again.
+const COOKIE_LIFE: u64 = 120_000;
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Over what.
+    pub wire: Wire,
+    /// Address and port: other bytes for each. Zeros for a serial line.
+    pub address: [u8; 18],
+}
+
+impl Source {
+    /// The serial line.
+    pub const SERIAL: Self = Self { wire: Wire::Serial, address: [0; 18] };
+
+    /// The address and the port in words, as the packet filter reads them; how many there are of the address.
+    fn words(&self) -> ([u32; 5], usize) {
+        let word = |at: usize| {
+            let bytes = self.address.get(at..).and_then(|rest| rest.first_chunk());
+            u32::from_be_bytes(*bytes.unwrap_or(&[0; 4]))
+        };
+        let [.., high, low] = self.address;
+        let port = u16::from_be_bytes([high, low]).into();
+        match (word(0), word(4), word(8)) {
+            // An IPv4 address as IPv6 maps it.
+            (0, 0, 0xffff) => ([word(12), port, 0, 0, 0], 1),
+            (first, second, third) => ([first, second, third, word(12), port], 4),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self.words() {
+            ([address, ..], 1) => Origin { v4: true, net: [address, 0] },
+            ([high, low, ..], _) => Origin { v4: false, net: [high, low] },
+        }
+    }
+}
+
+/// Somebody's session.
+#[derive(Debug)]
+struct Session {
+    channel: Channel,
+    key: PublicKey,
+    wire: Wire,
+    nth: u32,
+    /// When the handshake was.
+    since: u64,
+    /// When the last packet came.
+    heard: u64,
+    /// No packet has come through it yet.
+    waiting: bool,
+    /// How many claims of the router were refused in it.
+    wrong: u8,
+}
+
+/// What cookies are made from: two secrets, of which the one that is not `newest` was the newest before.
+#[derive(Debug, Default)]
+struct Bakery {
+    secrets: [[u8; 32]; 2],
+    tokens: [TokenKey; 2],
+    newest: bool,
+    since: Option<u64>,
+}
+
+impl Bakery {
+    /// Changes the secret when it is time. Without random numbers it stays. Whether it changed.
+    fn freshen(&mut self, machine: &dyn Machine) -> bool {
+        let now = machine.now();
+        if self.since.is_some_and(|since| now.saturating_sub(since) < COOKIE_LIFE) {
+            return false;
+        }
+        let mut drawn = [0; 40];
+        if machine.random(&mut drawn).is_err() {
+            return false;
+        }
+        let first = self.since.replace(now).is_none();
+        self.newest = !self.newest;
+        let [secret @ .., a, b, c, d, e, f, g, h] = drawn;
+        let token = TokenKey([[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes));
+        for (at, (old_secret, old_token)) in
+            self.secrets.iter_mut().zip(&mut self.tokens).enumerate()
+        {
+            if first || at == usize::from(self.newest) {
+                (*old_secret, *old_token) = (secret, token);
+            }
+        }
+        true
+    }
+
+    /// The cookie of an address, made with the secret of that parity.
+    fn cookie(&self, source: &Source, parity: bool) -> Cookie {
+        let [even, odd] = &self.secrets;
+        let secret = if parity { odd } else { even };
+        Cookie::of(secret, &source.address, self.token(source, parity).to_be_bytes())
+    }
+
+    fn token(&self, source: &Source, parity: bool) -> u32 {
+        let [even, odd] = self.tokens;
+        let (words, len) = source.words();
+        let words = words.get(..=len).unwrap_or_default();
+        if parity { odd } else { even }.token(words, parity)
+    }
+
+    /// Whether an initiation has a cookie that this address was given. One without is told apart by its token, before
+    /// anything is hashed.
+    fn gave(&self, initiation: &Initiation<'_>, source: &Source) -> bool {
+        let token = u32::from_be_bytes(initiation.token());
+        let parity = token & 1 == 1;
+        token == self.token(source, parity) && initiation.has_cookie(&self.cookie(source, parity))
+    }
+}
+
+/// The agent with its door.
+#[derive(Debug)]
+pub struct Door<'b, N, D: Disk, M> {
+    service: Service<'b, N, D, M>,
+    ownership: Ownership<'b>,
+    /// The router's own key, and what initiations are checked with; `None` until it could be read.
+    identity: Option<(StaticKey, Gatekeys)>,
+    limits: Limits,
+    sieve: Sieve,
+    bakery: Bakery,
+    /// Those that have proven themselves and those that wait to, each no more than their number.
+    sessions: Vec<Session, MOST_SESSIONS>,
+    /// Initiations of owners that were taken or answered, by their digests. The oldest is replaced first.
+    initiations: [u64; INITIATIONS],
+    initiated: usize,
+    /// Whether the kernel has another filter than it should.
+    sifted: bool,
+    /// How many sessions there were.
+    opened: u32,
+}
+
+/// The way back through a session.
+struct Sealed<'s> {
+    channel: &'s mut Channel,
+    outlet: &'s mut dyn Outlet,
+}
+
+impl Outlet for Sealed<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        let mut sealed = [0; SCRATCH];
+        let plain = packet.get(..len).unwrap_or_default();
+        if let Some(len) = self.channel.seal(plain, &mut sealed) {
+            self.outlet.send(&mut sealed, len);
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.outlet.in_flight()
+    }
+
+    fn is_behind(&mut self) -> bool {
+        self.outlet.is_behind()
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        self.outlet.from()
+    }
+}
+
+/// Wipes what the functions that were called before left on the stack: deeper than any of them goes.
+fn wipe_stack() {
+    crate::wipe::stack::<{ 4 * 1024 }>();
+}
+
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
+    /// A door with nobody behind it, that is shut until the router knows its own key.
+    #[must_use]
+    #[inline(never)]
+    pub fn new(service: Service<'b, N, D, M>, ownership: Ownership<'b>) -> Self {
+        Self {
+            service,
+            ownership,
+            identity: None,
+            limits: Limits::default(),
+            sieve: Sieve::default(),
+            bakery: Bakery::default(),
+            sessions: Vec::new(),
+            initiations: [0; INITIATIONS],
+            initiated: 0,
+            sifted: false,
+            opened: 0,
+        }
+    }
+
+    /// Opens the door: from now on the router has this key.
+    pub fn identify(&mut self, identity: StaticKey) {
+        let public = identity.public();
+        let (shown, machine) = (fingerprint(&public), self.service.machine());
+        match self.ownership.len() {
+            _ if self.ownership.trouble().is_some() => {
+                machine.log(format_args!("this router is {shown}"));
+            }
+            0 => machine.log(format_args!("this router is {shown}; nobody owns it yet")),
+            owners => machine.log(format_args!("this router is {shown}; owners: {owners}")),
+        }
+        self.identity = Some((identity, Gatekeys::of(&public)));
+    }
+
+    /// Whether the router knows its own key.
+    #[must_use]
+    pub const fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Whose the router is.
+    #[must_use]
+    pub const fn ownership(&self) -> &Ownership<'b> {
+        &self.ownership
+    }
+
+    /// The same, to change it.
+    pub const fn ownership_mut(&mut self) -> &mut Ownership<'b> {
+        // There may be a label now.
+        self.sifted = false;
+        &mut self.ownership
+    }
+
+    /// Does what there is to do before anybody comes.
+    pub fn start(&mut self) {
+        self.service.begin_to_work();
+        wipe_stack();
+    }
+
+    /// As [`Service::is_starting`].
+    pub const fn is_starting(&self) -> bool {
+        self.service.is_starting()
+    }
+
+    /// As [`Service::end`].
+    pub fn end(&mut self) {
+        self.service.end();
+    }
+
+    /// As [`Service::trouble`].
+    pub const fn trouble(&mut self) -> &mut Trouble {
+        self.service.trouble()
+    }
+
+    /// As [`Service::next_host`].
+    pub fn next_host(&mut self) -> Option<(usize, Host)> {
+        let started = self.machine().now();
+        let host = self.service.next_host();
+        self.service.took("next host", started);
+        host
+    }
+
+    /// As [`Service::found`].
+    pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
+        let started = self.machine().now();
+        self.service.found(number, address);
+        self.service.took("host found", started);
+        wipe_stack();
+    }
+
+    /// When there is something to do though nothing arrives.
+    pub fn deadline(&self) -> Option<u64> {
+        sooner(self.service.deadline(), self.sieve.deadline())
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self) {
+        let now = self.machine().now();
+        let due = |deadline: Option<u64>| deadline.is_some_and(|deadline| now >= deadline);
+        if due(self.sieve.deadline()) {
+            self.sifted &= !self.sieve.tick(now);
+        }
+        if due(self.service.deadline()) {
+            self.service.tick();
+            wipe_stack();
+        }
+        self.service.took("tick", now);
+    }
+
+    /// Gives the kernel a new filter of what arrives over UDP, if it should have another one than it has.
+    #[inline(never)]
+    pub fn sift(&mut self, sift: &mut dyn FnMut(Option<&Program>)) {
+        if core::mem::replace(&mut self.sifted, true) {
+            return;
+        }
+        let mut sessions = Vec::<u32, MOST_SESSIONS>::new();
+        for session in self.sessions.iter().filter(|session| session.wire == Wire::Udp) {
+            let _ = sessions.push(session.channel.local());
+        }
+        let seek = self.ownership.label_is_good();
+        let program = self.sieve.program(&Rules {
+            sessions: &sessions,
+            seek,
+            tokens: self.bakery.tokens,
+            denied: [&[], &[]],
+            friends: &[],
+            keep: [u32::MAX; 2],
+        });
+        sift(program.as_ref());
+    }
+
+    /// The machine, for the loop around this.
+    pub const fn machine(&self) -> &M {
+        self.service.machine()
+    }
+
+    /// Takes note of something that is no packet.
+    pub fn garbage(&mut self) {
+        let garbage = &mut self.service.counters.garbage;
+        *garbage = garbage.saturating_add(1);
+    }
+
+    /// Takes note of so many bytes outside frames.
+    pub fn text(&mut self, len: usize) {
+        let text = &mut self.service.counters.text;
+        *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+    }
+
+    /// Takes a packet, and sends what there is to answer.
+    pub fn packet(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) {
+        let started = self.machine().now();
+        let taken = match packet.first() {
+            Some(&TO_ROUTER) => self.message(packet, source, outlet),
+            Some(&INITIATION) => self.initiation(packet, source, outlet),
+            Some(&SEEK) => self.seek(packet, source, outlet),
+            _ => None,
+        };
+        if taken.is_none() {
+            self.garbage();
+        }
+        // A request is noted under its own name, which counts unless the packet took longer.
+        self.service.took("packet", started);
+        if source.wire == Wire::Udp {
+            self.sift(&mut |program| outlet.sift(program));
+        }
+    }
+
+    /// A packet of a session.
+    #[inline(never)]
+    fn message(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
+        let now = self.service.machine().now();
+        let (_, receiver) = receiver(packet)?;
+        let is_over = |session: &Session| now.saturating_sub(session.since) >= SESSION_LIFE;
+        while let Some(over) = self.sessions.iter().position(is_over) {
+            self.sessions.swap_remove(over);
+        }
+        let is_its = |session: &&mut Session| {
+            session.channel.local() == receiver && session.wire == source.wire
+        };
+        let mut plain = [0; MAX_PACKET];
+        let session = self.sessions.iter_mut().find(is_its)?;
+        let len = session.channel.open(packet, &mut plain)?;
+        if session.waiting {
+            let key = session.key;
+            self.greet(&key, outlet.from());
+            self.make_room(false, &key);
+            if source.wire == Wire::Udp && self.sieve.befriend(source.origin()) {
+                self.sifted = false;
+            }
+        }
+        let session = self.sessions.iter_mut().find(is_its)?;
+        (session.heard, session.waiting) = (now, false);
+        self.ownership.refresh();
+        let seek = self.ownership.label_is_good();
+        let mut visitor = Visitor {
+            key: session.key,
+            standing: self.ownership.standing(&session.key, session.wire),
+            wire: session.wire,
+            nth: session.nth,
+            newest: self.opened,
+            handshake_hash: *session.channel.handshake_hash(),
+            router: self.identity.as_ref().map_or(session.key, |(identity, _)| identity.public()),
+            rejected: false,
+            ownership: &mut self.ownership,
+        };
+        let mut outlet = Sealed { channel: &mut session.channel, outlet };
+        let request = plain.get(..len).unwrap_or_default();
+        let keys = self.service.packet(request, &mut visitor, &mut outlet);
+        if visitor.rejected {
+            session.wrong = session.wrong.saturating_add(1);
+            if session.wrong >= WRONG_PROOFS {
+                // More of them take another handshake, and those are few. It is gone at the next packet.
+                session.since = now.saturating_sub(SESSION_LIFE);
+            }
+            if self.limits.line(now) {
+                let (from, key) = (outlet.from(), fingerprint(&session.key));
+                let machine = self.service.machine();
+                machine.log(format_args!("{from}: key {key} does not know the label's secret"));
+            }
+        }
+        self.sifted &= seek == self.ownership.label_is_good();
+        // It may have been a piece with keys in it.
+        plain.zeroize();
+        if keys {
+            wipe_stack();
+        }
+        Some(())
+    }
+
+    /// Makes room for one more session of `key`, of those that wait or of the others. Where there is none, one leaves of
+    /// somebody who is no owner any more, else of the key that has most: the one that was quiet longest.
+    #[inline(never)]
+    fn make_room(&mut self, waiting: bool, key: &PublicKey) {
+        let same = || self.sessions.iter().filter(|session| session.waiting == waiting);
+        if same().count() < if waiting { WAITING } else { SESSIONS } {
+            return;
+        }
+        let rank = |session: &Session| {
+            let of_key = same().filter(|other| other.key == session.key).count();
+            let more = of_key.saturating_add(usize::from(session.key == *key));
+            let standing = self.ownership.standing(&session.key, session.wire);
+            (standing == Standing::Stranger, more, u64::MAX.saturating_sub(session.heard))
+        };
+        let ranked =
+            self.sessions.iter().enumerate().filter(|(_, session)| session.waiting == waiting);
+        let last = ranked.max_by_key(|(_, session)| rank(session)).map(|(at, _)| at);
+        if let Some(last) = last {
+            self.sessions.swap_remove(last);
+        }
+    }
+
+    fn greet(&self, key: &PublicKey, from: &dyn fmt::Display) {
+        let owners = self.ownership.owners();
+        let name = owners.iter().find(|owner| owner.key == *key);
+        let name = name.map_or("nobody yet", |owner| &owner.name);
+        let key = fingerprint(key);
+        self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
+    }
+
+    /// Somebody who knows the router's public key wants a session.
+    #[inline(never)]
+    fn initiation(
+        &mut self,
+        packet: &[u8],
+        source: &Source,
+        outlet: &mut dyn Outlet,
+    ) -> Option<()> {
+        let (identity, gatekeys) = self.identity.as_ref()?;
+        let machine = self.service.machine();
+        let now = machine.now();
+        let mut out = [0; SCRATCH];
+        if source.wire == Wire::Udp {
+            let proven = Initiation::shows_cookie(packet)?;
+            self.sifted &= !self.sieve.note(source.origin(), proven, now)?;
+        }
+        let initiation = Initiation::parse(packet, gatekeys)?;
+        if source.wire == Wire::Udp {
+            self.sifted &= !self.bakery.freshen(machine);
+            let proven = !initiation.is_bare();
+            if proven && !self.bakery.gave(&initiation, source) {
+                return None;
+            }
+            match self.limits.handshake(source.origin(), proven, now) {
+                Verdict::Work => {}
+                Verdict::Cookie => {
+                    let fresh = self.bakery.cookie(source, self.bakery.newest);
+                    let len = initiation.cookie_reply(&fresh, gatekeys, &mut out)?;
+                    // It comes back with the token.
+                    self.sift(&mut |program| outlet.sift(program));
+                    outlet.send(&mut out, len);
+                    return Some(());
+                }
+                Verdict::Drop => return None,
+            }
+        }
+        let mut ephemeral = SecretKey::ZERO;
+        machine.random(ephemeral.as_mut_bytes()).ok()?;
+        let opened = initiation.open(identity, source.wire, &ephemeral)?;
+        drop(ephemeral);
+        self.ownership.refresh();
+        let (key, wire) = (opened.client, source.wire);
+        if self.ownership.standing(&key, wire) == Standing::Stranger {
+            return None;
+        }
+        let digest = initiation.digest();
+        match self.ownership.take_stamp(&key, opened.stamp) {
+            Ok(()) => self.remember(digest),
+            Err(last) => return self.wrong_stamp(&opened, last, digest, &mut out, outlet),
+        }
+        let (len, channel) = opened.respond(&mut out)?;
+        self.opened = self.opened.wrapping_add(1);
+        let nth = self.opened;
+        self.make_room(true, &key);
+        let (since, heard) = (now, now);
+        let session = Session { channel, key, wire, nth, since, heard, waiting: true, wrong: 0 };
+        let _ = self.sessions.push(session);
+        if wire == Wire::Udp {
+            self.sifted = false;
+            // Its first packet may be here at once.
+            self.sift(&mut |program| outlet.sift(program));
+        }
+        outlet.send(&mut out, len);
+        Some(())
+    }
+
+    fn remember(&mut self, digest: u64) {
+        if let Some(oldest) = self.initiations.get_mut(self.initiated) {
+            *oldest = digest;
+        }
+        self.initiated = self.initiated.wrapping_add(1).checked_rem(INITIATIONS).unwrap_or(0);
+    }
+
+    /// Tells an owner, and nobody else, the stamp that his next one has to follow. Who repeats an initiation gets no
+    /// answer as far as that can be told, and few else.
+    #[inline(never)]
+    fn wrong_stamp(
+        &mut self,
+        opened: &Opened,
+        last: u64,
+        digest: u64,
+        out: &mut [u8; SCRATCH],
+        outlet: &mut dyn Outlet,
+    ) -> Option<()> {
+        let machine = self.service.machine();
+        let repeated = last == opened.stamp || self.initiations.contains(&digest);
+        if repeated || !self.limits.stamp(machine.now()) {
+            return None;
+        }
+        let mut nonce = [0; 16];
+        machine.random(&mut nonce).ok()?;
+        let len = opened.wrong_stamp(last, &nonce, out)?;
+        self.remember(digest);
+        outlet.send(out, len);
+        Some(())
+    }
+
+    /// Somebody looks for a router that nobody owns.
+    #[inline(never)]
+    fn seek(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
+        let (identity, _) = self.identity.as_ref()?;
+        let seek = Seek::parse(packet)?;
+        let udp = source.wire == Wire::Udp;
+        if udp {
+            let now = self.service.machine().now();
+            self.sifted &= !self.sieve.note(source.origin(), false, now)?;
+            if !self.ownership.label_is_good() {
+                return None;
+            }
+        }
+        self.ownership.refresh();
+        if !self.ownership.is_empty() {
+            return None;
+        }
+        let label = self.ownership.label().filter(|label| seek.knows(label));
+        if udp && label.is_none() {
+            return None;
+        }
+        let mut out = [0; SCRATCH];
+        let len = seek.answer(&identity.public(), label, &mut out)?;
+        outlet.send(&mut out, len);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,603 @@
+//! Whose the router is: the list of owners in its file, and what may be done to it.
+//!
+//! The file is read again when it is another one, because `postwired reset-owner` changes it while the
+//! agent runs. What each owner last stamped a handshake with is in a file of its own, in a folder that
+//! need not outlive a reboot.
+
+use core::fmt;
+
+use heapless::Vec;
+use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject, copy};
+use proto_core::protocol::session::{LabelKey, Wire, follows};
+
+use crate::fault::{Fault, Slot};
+use crate::store::keep::{KeepError, Kind, Wrong, file_len, locked, payload, put, take};
+use crate::system::Folder;
+
+const OWNERS: Kind = Kind { name: c"owners", magic: *b"PWOW", what: "list of owners" };
+const STAMPS: Kind = Kind { name: c"stamps", magic: *b"PWST", what: "owners' last handshakes" };
+
+/// What names a label's secret that is used up, without telling it: the front of its proof for a session
+/// that cannot be.
+type LabelId = [u8; 16];
+
+fn label_id(label: &LabelKey) -> LabelId {
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = label.proof(&[0; 32]);
+    id
+}
+
+/// Bytes of an owner in the file besides the name: key, role, length of the name.
+const OWNER: usize = 32 + 1 + 1;
+const OWNERS_FILE: usize =
+    file_len(size_of::<LabelId>() + 1 + MAX_OWNERS * (OWNER + size_of::<OwnerName>()));
+/// Key and stamp.
+const STAMP: usize = 32 + 8;
+const STAMPS_FILE: usize = file_len(MAX_OWNERS * STAMP);
+
+/// What somebody is to this router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// An owner.
+    Owner(Role),
+    /// Nobody, on a router that nobody owns yet.
+    Candidate,
+    /// Nobody.
+    Stranger,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default)]
+struct List {
+    /// The label's secret that was used up, or zeros.
+    spent: LabelId,
+    owners: Vec<Owner, MAX_OWNERS>,
+}
+
+/// Whose the router is.
+pub struct Ownership<'f> {
+    folder: &'f mut dyn Folder,
+    state: &'f mut dyn Folder,
+    list: List,
+    /// The file that `list` is from.
+    version: u64,
+    /// Why the file could not be read when it was last looked at.
+    trouble: Option<KeepError>,
+    /// The greatest stamp seen of each owner.
+    stamps: Vec<(PublicKey, u64), MAX_OWNERS>,
+    label: Option<LabelKey>,
+}
+
+/// Somebody who wants to own the router.
+#[derive(Debug)]
+pub struct Claimant<'c> {
+    /// Whose session it is.
+    pub key: PublicKey,
+    /// What to call them.
+    pub name: &'c OwnerName,
+    /// How they came in.
+    pub wire: Wire,
+    /// That they know the label's secret.
+    pub proof: Option<[u8; 32]>,
+    /// What the proof is for.
+    pub handshake_hash: &'c [u8; 32],
+}
+
+impl List {
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let mut rest = payload;
+        let spent = *take(&mut rest)?;
+        let [count] = *take(&mut rest)?;
+        let mut owners = Vec::new();
+        for _ in 0..count {
+            let key = PublicKey(*take(&mut rest)?);
+            let [role, len] = *take(&mut rest)?;
+            let role = match role {
+                0 => Role::Admin,
+                1 => Role::ReadOnly,
+                _ => return None,
+            };
+            let (name, left) = rest.split_at_checked(len.into())?;
+            rest = left;
+            let name = OwnerName::try_from(core::str::from_utf8(name).ok()?).ok()?;
+            owners.push(Owner { key, role, name }).ok()?;
+        }
+        rest.is_empty().then_some(Self { spent, owners })
+    }
+
+    fn write(&self, buf: &mut [u8]) -> usize {
+        let mut at = 0;
+        put(buf, &mut at, &self.spent);
+        // At most `MAX_OWNERS`, and a name is at most 31 bytes.
+        put(buf, &mut at, &[u8::try_from(self.owners.len()).unwrap_or(u8::MAX)]);
+        for owner in &self.owners {
+            put(buf, &mut at, &owner.key.0);
+            put(
+                buf,
+                &mut at,
+                &[owner.role.number(), u8::try_from(owner.name.len()).unwrap_or(u8::MAX)],
+            );
+            put(buf, &mut at, owner.name.as_bytes());
+        }
+        at
+    }
+
+    fn read(folder: &mut dyn Folder) -> Result<Self, KeepError> {
+        let mut buf = [0; OWNERS_FILE];
+        match OWNERS.read(folder, &mut buf)? {
+            Some(payload) => Self::parse(payload).ok_or(OWNERS.damaged()),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn replace(&self, folder: &mut dyn Folder) -> Result<(), KeepError> {
+        let mut buf = [0; OWNERS_FILE];
+        let len = self.write(payload(&mut buf));
+        OWNERS.replace(folder, &mut buf, len)
+    }
+
+    fn has_admin(&self) -> bool {
+        self.owners.iter().any(|owner| owner.role == Role::Admin)
+    }
+}
+
+impl fmt::Debug for Ownership<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ownership")
+    }
+}
+
+impl<'f> Ownership<'f> {
+    /// Reads who owns the router. As long as the list cannot be read, everybody is a stranger: a damaged list
+    /// is nobody's leave to claim the router.
+    #[must_use]
+    #[inline(never)]
+    pub fn load(folder: &'f mut dyn Folder, state: &'f mut dyn Folder) -> Self {
+        let mut buf = [0; STAMPS_FILE];
+        let mut stamps = Vec::new();
+        // One that is damaged costs no more than one that is not there.
+        let mut rest = STAMPS.read(state, &mut buf).ok().flatten().unwrap_or_default();
+        while let (Some(key), Some(stamp)) = (take(&mut rest), take(&mut rest)) {
+            // As many as there can be owners.
+            let _ = stamps.push((PublicKey(*key), u64::from_le_bytes(*stamp)));
+        }
+        let (list, trouble) = (List::default(), Some(OWNERS.damaged()));
+        let mut this = Self { folder, state, list, version: 0, trouble, stamps, label: None };
+        this.refresh();
+        this
+    }
+
+    /// Why the list cannot be read, if it cannot.
+    #[must_use]
+    pub const fn trouble(&self) -> Option<KeepError> {
+        self.trouble
+    }
+
+    /// Whether the secret on the router's label would be of use.
+    #[must_use]
+    pub fn wants_label(&self) -> bool {
+        self.label.is_none() && self.is_empty()
+    }
+
+    /// The secret on the router's label.
+    pub fn set_label(&mut self, label: LabelKey) {
+        self.label = Some(label);
+    }
+
+    /// Reads the list again if somebody else changed it. As long as it cannot be read, everybody is a
+    /// stranger.
+    pub fn refresh(&mut self) {
+        let version = self.folder.version(OWNERS.name);
+        if self.trouble.is_none() && version == Ok(self.version) {
+            return;
+        }
+        let read = version.map_err(|errno| OWNERS.system(errno));
+        let read = read.and_then(|version| Ok((version, List::read(self.folder)?)));
+        match read {
+            Ok((version, list)) => {
+                (self.version, self.list, self.trouble) = (version, list, None);
+            }
+            Err(error) => self.trouble = Some(error),
+        }
+    }
+
+    /// How many own the router.
+    #[must_use]
+    pub fn len(&self) -> u8 {
+        u8::try_from(self.list.owners.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Whether nobody owns the router.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.trouble.is_none() && self.list.owners.is_empty()
+    }
+
+    /// All owners.
+    #[must_use]
+    pub const fn owners(&self) -> &Vec<Owner, MAX_OWNERS> {
+        &self.list.owners
+    }
+
+    /// The label's key, while it opens the router: nobody owns it, and the secret was never used.
+    #[must_use]
+    pub fn label(&self) -> Option<&LabelKey> {
+        self.label.as_ref().filter(|label| self.is_empty() && label_id(label) != self.list.spent)
+    }
+
+    /// Whether the label's secret would open the router if nobody owned it, as far as is known without a look
+    /// at the file: it was never used.
+    #[must_use]
+    pub fn label_is_good(&self) -> bool {
+        self.label.as_ref().is_some_and(|label| label_id(label) != self.list.spent)
+    }
+
+    /// What the holder of `key` is to this router, coming in by `wire`.
+    #[must_use]
+    pub fn standing(&self, key: &PublicKey, wire: Wire) -> Standing {
+        let owner = self.list.owners.iter().find(|owner| owner.key == *key);
+        match owner.filter(|_| self.trouble.is_none()) {
+            Some(owner) => Standing::Owner(owner.role),
+            None if !self.is_empty() => Standing::Stranger,
+            None if wire == Wire::Serial || self.label().is_some() => Standing::Candidate,
+            None => Standing::Stranger,
+        }
+    }
+
+    /// Takes note of the stamp of a handshake of `key`. Those of clients that are no owners are not remembered:
+    /// there would be no end of them.
+    ///
+    /// # Errors
+    /// The last stamp of that key, or 0, if this one does not [follow](follows) it.
+    pub fn take_stamp(&mut self, key: &PublicKey, stamp: u64) -> Result<(), u64> {
+        let Self { list, stamps, state, .. } = self;
+        if !list.owners.iter().any(|owner| owner.key == *key) {
+            return Ok(());
+        }
+        let known = stamps.iter_mut().find(|(known, _)| known == key);
+        let last = known.as_ref().map_or(0, |(_, last)| *last);
+        if !follows(stamp, last) {
+            return Err(last);
+        }
+        match known {
+            Some((_, last)) => *last = stamp,
+            None => {
+                // Those who are owners no more make room.
+                let is_stranger = |(known, _): &(PublicKey, u64)| {
+                    !list.owners.iter().any(|owner| owner.key == *known)
+                };
+                while let Some(at) = stamps.iter().position(is_stranger) {
+                    stamps.swap_remove(at);
+                }
+                let _ = stamps.push((*key, stamp));
+            }
+        }
+        let mut buf = [0; STAMPS_FILE];
+        let mut at = 0;
+        let stamped = payload(&mut buf);
+        for (key, stamp) in stamps {
+            put(stamped, &mut at, &key.0);
+            put(stamped, &mut at, &stamp.to_le_bytes());
+        }
+        // Without it, a replay after a restart gets an answer that is of no use to anybody.
+        let _ = STAMPS.replace(*state, &mut buf, at);
+        Ok(())
+    }
+
+    /// Makes somebody the first owner.
+    ///
+    /// # Errors
+    /// [`Code::Claimed`], [`Code::Proof`], [`Code::Storage`].
+    pub fn claim(&mut self, slot: &Slot, claimant: &Claimant<'_>) -> Result<(), Fault> {
+        let label = self.label.as_ref().map(|label| {
+            let proves = |proof| label.proves(claimant.handshake_hash, proof);
+            (label_id(label), claimant.proof.as_ref().is_some_and(proves))
+        });
+        self.change(slot, &mut |list| {
+            if !list.owners.is_empty() {
+                return Err(slot.fail(Code::Claimed, Subject::None, "somebody owns this router"));
+            }
+            let proven = label.is_some_and(|(id, proven)| proven && id != list.spent);
+            if claimant.wire == Wire::Udp && !proven {
+                let text = "that is not the secret on the router's label, or it was used before";
+                return Err(slot.fail(Code::Proof, Subject::None, text));
+            }
+            if let Some((id, _)) = label {
+                list.spent = id;
+            }
+            let name = copy(claimant.name);
+            // There is nobody in the list yet.
+            let _ = list.owners.push(Owner { key: claimant.key, role: Role::Admin, name });
+            Ok(())
+        })
+    }
+
+    /// Adds an owner, or gives one another role and name.
+    ///
+    /// # Errors
+    /// [`Code::Full`], [`Code::LastAdmin`], [`Code::Storage`].
+    pub fn add(&mut self, slot: &Slot, owner: &Owner) -> Result<(), Fault> {
+        self.change(slot, &mut |list| {
+            match list.owners.iter_mut().find(|known| known.key == owner.key) {
+                Some(known) => *known = owner.clone(),
+                None => list.owners.push(owner.clone()).map_err(|_| {
+                    let words = format_args!("a router has at most {MAX_OWNERS} owners");
+                    slot.say(Code::Full, Subject::None, Errno(0), words)
+                })?,
+            }
+            an_admin_stays(slot, list)
+        })
+    }
+
+    /// Removes an owner.
+    ///
+    /// # Errors
+    /// [`Code::NoOwner`], [`Code::LastAdmin`], [`Code::Storage`].
+    pub fn remove(&mut self, slot: &Slot, key: &PublicKey) -> Result<(), Fault> {
+        self.change(slot, &mut |list| {
+            let Some(at) = list.owners.iter().position(|owner| owner.key == *key) else {
+                let text = "there is no owner of that key";
+                return Err(slot.fail(Code::NoOwner, Subject::None, text));
+            };
+            let _ = list.owners.remove(at);
+            an_admin_stays(slot, list)
+        })
+    }
+
+    /// Changes the list in its file and then here. When it fails, both are as they were.
+    fn change(
+        &mut self,
+        slot: &Slot,
+        edit: &mut dyn FnMut(&mut List) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let failed = |error: KeepError| {
+            let errno = match error.wrong {
+                Wrong::System(errno) => errno,
+                _ => Errno(0),
+            };
+            slot.say(Code::Storage, Subject::None, errno, format_args!("{error}"))
+        };
+        let changed = locked(self.folder, |folder| {
+            let mut list = List::read(folder).map_err(failed)?;
+            edit(&mut list)?;
+            list.replace(folder).map_err(failed)
+        });
+        let changed = changed.map_err(|errno| failed(OWNERS.system(errno)))?;
+        self.refresh();
+        changed
+    }
+}
+
+fn an_admin_stays(slot: &Slot, list: &List) -> Result<(), Fault> {
+    if list.has_admin() {
+        return Ok(());
+    }
+    let text = "this is the last admin: add another one first";
+    Err(slot.fail(Code::LastAdmin, Subject::None, text))
+}
+
+/// What `postwired reset-owner` does: nobody owns the router any more, or only `key` does. A label's
+/// secret that was used up stays so.
+///
+/// # Errors
+/// [`KeepError`].
+pub fn reset(folder: &mut dyn Folder, key: Option<PublicKey>) -> Result<(), KeepError> {
+    let replaced = locked(folder, |folder| {
+        // A list that is damaged is what this command is for.
+        let mut list = List::read(folder).unwrap_or_default();
+        list.owners.clear();
+        if let Some(key) = key {
+            let name = OwnerName::try_from("set on the router").unwrap_or_default();
+            let _ = list.owners.push(Owner { key, role: Role::Admin, name });
+        }
+        list.replace(folder)
+    });
+    replaced.map_err(|errno| OWNERS.system(errno))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keep::Wrong;
+    use crate::testing::Drawer;
+
+    const ANNE: PublicKey = PublicKey([1; 32]);
+    const BEN: PublicKey = PublicKey([2; 32]);
+    const HASH: [u8; 32] = [7; 32];
+
+    fn name(text: &str) -> OwnerName {
+        OwnerName::try_from(text).unwrap()
+    }
+
+    fn owner(key: PublicKey, role: Role) -> Owner {
+        Owner { key, role, name: name("somebody with a name of 31 byte") }
+    }
+
+    fn labelled<'f>(keep: &'f mut Drawer, state: &'f mut Drawer) -> Ownership<'f> {
+        let mut ownership = Ownership::load(keep, state);
+        ownership.set_label(label());
+        ownership
+    }
+
+    fn label() -> LabelKey {
+        LabelKey::of("ABCD-EFGH-IJKL-MNOP").unwrap()
+    }
+
+    fn claim(
+        ownership: &mut Ownership<'_>,
+        wire: Wire,
+        proof: Option<[u8; 32]>,
+    ) -> Result<(), Code> {
+        let slot = Slot::default();
+        let claimant =
+            Claimant { key: ANNE, name: &name("anne"), wire, proof, handshake_hash: &HASH };
+        ownership.claim(&slot, &claimant).map_err(|fault| slot.take(fault).code)
+    }
+
+    fn code(slot: &Slot, outcome: Result<(), Fault>) -> Option<Code> {
+        outcome.err().map(|fault| slot.take(fault).code)
+    }
+
+    #[test]
+    fn a_claim_over_serial_needs_no_secret_and_is_the_only_one() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Candidate);
+        assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Stranger);
+        claim(&mut ownership, Wire::Serial, None).unwrap();
+        assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Owner(Role::Admin));
+        assert_eq!(ownership.standing(&BEN, Wire::Serial), Standing::Stranger);
+        assert_eq!(claim(&mut ownership, Wire::Serial, None), Err(Code::Claimed));
+    }
+
+    #[test]
+    fn a_claim_over_udp_takes_the_secret_once() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        let proof = Some(label().proof(&HASH));
+        assert_eq!(claim(&mut ownership, Wire::Udp, proof), Err(Code::Proof), "no label");
+        drop(ownership);
+        let mut ownership = labelled(&mut keep, &mut state);
+        assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Candidate);
+        for wrong in [None, Some([0; 32]), Some(label().proof(&[8; 32]))] {
+            assert_eq!(claim(&mut ownership, Wire::Udp, wrong), Err(Code::Proof));
+        }
+        claim(&mut ownership, Wire::Udp, proof).unwrap();
+        drop(ownership);
+        reset(&mut keep, None).unwrap();
+        let mut ownership = labelled(&mut keep, &mut state);
+        assert_eq!(claim(&mut ownership, Wire::Udp, proof), Err(Code::Proof), "it is spent");
+        assert_eq!(ownership.standing(&ANNE, Wire::Udp), Standing::Stranger);
+        claim(&mut ownership, Wire::Serial, None).unwrap();
+    }
+
+    #[test]
+    fn a_claim_over_serial_spends_the_secret_too() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = labelled(&mut keep, &mut state);
+        claim(&mut ownership, Wire::Serial, None).unwrap();
+        drop(ownership);
+        reset(&mut keep, None).unwrap();
+        let ownership = labelled(&mut keep, &mut state);
+        assert!(ownership.label().is_none());
+    }
+
+    #[test]
+    fn one_admin_stays() {
+        let slot = Slot::default();
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        claim(&mut ownership, Wire::Serial, None).unwrap();
+        ownership.add(&slot, &owner(BEN, Role::ReadOnly)).unwrap();
+        let last = Some(Code::LastAdmin);
+        assert_eq!(code(&slot, ownership.remove(&slot, &ANNE)), last);
+        assert_eq!(code(&slot, ownership.add(&slot, &owner(ANNE, Role::ReadOnly))), last);
+        assert_eq!(ownership.len(), 2);
+        ownership.add(&slot, &owner(BEN, Role::Admin)).unwrap();
+        ownership.remove(&slot, &ANNE).unwrap();
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Stranger);
+        assert_eq!(code(&slot, ownership.remove(&slot, &ANNE)), Some(Code::NoOwner));
+    }
+
+    #[test]
+    fn the_list_is_as_long_as_it_may_be_and_is_read_back() {
+        let slot = Slot::default();
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        for n in 0..16 {
+            ownership.add(&slot, &owner(PublicKey([n; 32]), Role::Admin)).unwrap();
+        }
+        let more = ownership.add(&slot, &owner(PublicKey([16; 32]), Role::Admin));
+        assert_eq!(code(&slot, more), Some(Code::Full));
+        let before = ownership.owners().clone();
+        drop(ownership);
+        let ownership = Ownership::load(&mut keep, &mut state);
+        assert_eq!((ownership.len(), ownership.owners()), (16, &before));
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_kept_is_none() {
+        let slot = Slot::default();
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        keep.full.set(true);
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        assert_eq!(claim(&mut ownership, Wire::Serial, None), Err(Code::Storage));
+        assert!(ownership.is_empty());
+        assert_eq!(
+            code(&slot, ownership.add(&slot, &owner(ANNE, Role::Admin))),
+            Some(Code::Storage)
+        );
+    }
+
+    #[test]
+    fn a_damaged_list_lets_nobody_claim() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let whole = keep.bytes(OWNERS.name);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            keep.put(OWNERS.name, &damaged);
+            let error = Ownership::load(&mut keep, &mut state).trouble().unwrap();
+            assert_eq!(error.wrong, Wrong::Damaged, "{at}");
+        }
+        reset(&mut keep, None).unwrap();
+        assert!(Ownership::load(&mut keep, &mut state).is_empty());
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_for_a_while_opens_the_router_to_nobody() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let broken = keep.broken.clone();
+        let mut ownership = labelled(&mut keep, &mut state);
+        broken.set(true);
+        ownership.refresh();
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Stranger);
+        assert_eq!(ownership.standing(&BEN, Wire::Serial), Standing::Stranger);
+        assert!(!ownership.is_empty() && ownership.label().is_none());
+        broken.set(false);
+        ownership.refresh();
+        assert_eq!(ownership.standing(&ANNE, Wire::Serial), Standing::Owner(Role::Admin));
+    }
+
+    #[test]
+    fn an_absurd_stamp_locks_nobody_out() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        for absurd in [0, (1 << 48) + 1, 1 << 63, u64::MAX] {
+            assert_eq!(ownership.take_stamp(&ANNE, absurd), Err(0), "{absurd}");
+        }
+        // Ten years ahead, and as far as can be.
+        let now = 1_700_000_000_000;
+        assert_eq!(ownership.take_stamp(&ANNE, now + 315_360_000_000), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, now), Err(now + 315_360_000_000));
+        let last = now + 315_360_000_000;
+        assert_eq!(ownership.take_stamp(&ANNE, last + (1 << 48) + 1), Err(last));
+        assert_eq!(ownership.take_stamp(&ANNE, last + (1 << 48)), Ok(()));
+        assert_eq!(
+            ownership.take_stamp(&ANNE, last + (1 << 48) + 1),
+            Ok(()),
+            "there is always a next one"
+        );
+    }
+
+    #[test]
+    fn a_stamp_counts_once_also_after_a_restart() {
+        let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, Some(ANNE)).unwrap();
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        assert_eq!(ownership.take_stamp(&ANNE, 5), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Ok(()));
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Err(6));
+        assert_eq!(ownership.take_stamp(&ANNE, 5), Err(6));
+        assert_eq!(ownership.take_stamp(&BEN, 5), Ok(()), "not an owner's");
+        assert_eq!(ownership.take_stamp(&BEN, 5), Ok(()));
+        drop(ownership);
+        let mut ownership = Ownership::load(&mut keep, &mut state);
+        assert_eq!(ownership.take_stamp(&ANNE, 6), Err(6));
+        assert_eq!(ownership.take_stamp(&ANNE, 7), Ok(()));
+    }
+}

@@ -1,0 +1,23 @@
+//! A configuration as an image, compared with the kernel and applied.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`image`] | the staged records in order, checked, and the index made of them |
+//! | [`index`] | the items of an image in a file, found by binary search |
+//! | [`records`] | rows of records in files |
+//! | [`set_sum`] | sets of networks compared in fixed memory |
+//! | [`plan`] | what differs between an image and the kernel |
+//! | [`claims`] | which interface a policy rule belongs to |
+//! | [`clash`] | routes that something else on the router has already |
+//! | [`apply`] | sends the changes to the kernel |
+//!
+//! Not here: the order of compare, snapshot, apply and store ([`crate::store::commit`]).
+
+pub mod apply;
+pub mod claims;
+pub mod clash;
+pub mod image;
+pub mod index;
+pub mod plan;
+pub mod records;
+pub mod set_sum;

@@ -1,0 +1,513 @@
+//! What differs between an image and the kernel: the kernel's tables are read as they come, and each
+//! thing in them is looked up in the index. What the kernel has just so is marked; what it has
+//! beyond the image is noted in the extras. Nothing is changed here.
+//!
+//! The same comparison is the proof after a change: when it finds nothing to do, the kernel agrees.
+
+use core::net::IpAddr;
+
+use proto_core::ip::IpNet;
+use proto_core::key::PublicKey;
+use proto_core::netlink::IfName;
+use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
+use proto_core::protocol::config::{Interface, Item, PLACE_OF_RULE, Peer, PrivateKey, Record};
+use proto_core::protocol::endpoint::PeerEndpoint;
+use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
+
+use crate::config::claims::{self, EachClaim};
+use crate::config::image::Records;
+use crate::config::index::{Entry, Extras, Index, Mark, REMAKE};
+use crate::config::set_sum::SetSum;
+use crate::fault::{Fault, Slot};
+use crate::kernel::exchange::{Kernel, LinkState, steady};
+use crate::kernel::families;
+use crate::kernel::links::Links;
+use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
+use crate::store::snapshot::Parts;
+use crate::system::{File, NetlinkSocket};
+
+/// The staged image with everything that is known about it.
+#[derive(Debug)]
+pub struct Work<'f, F> {
+    /// Where failures are written down.
+    pub slot: &'f Slot,
+    /// The file with the image.
+    pub image: &'f mut F,
+    /// Where the image ends in it.
+    pub end: u32,
+    /// Its items.
+    pub index: Index<'f, F>,
+    /// What the kernel has beyond it.
+    pub extras: Extras<'f, F>,
+    /// The key of [`SetSum`].
+    pub key: [u8; 16],
+    /// Whether the link is to be up.
+    pub up: bool,
+    /// The links that endpoints are on.
+    pub links: Links,
+    /// `Some` for a snapshot: where its parts are in the file of the image.
+    pub parts: Option<Parts>,
+}
+
+/// A place on a walk through the items of an image, or through those that the kernel has beyond it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The number of the item behind this one.
+    pub next: u32,
+    /// The item.
+    pub item: Item,
+    /// What is known about it, if it is one of the image's.
+    pub mark: Mark,
+    /// Where its record is, if it is one of the image's.
+    pub offset: u32,
+}
+
+impl Step {
+    /// Before the item number `next`.
+    #[must_use]
+    pub const fn before(next: u32) -> Self {
+        let item = Item::Peer(PublicKey([0; 32]));
+        Self { next, item, mark: Mark::Missing, offset: 0 }
+    }
+}
+
+impl<F: File> Work<'_, F> {
+    /// The records of the image from `offset` on.
+    pub fn records(&mut self, offset: u32) -> Records<'_, F> {
+        Records::new(self.slot, self.image, offset, self.end).on(&self.links)
+    }
+
+    /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn wanted(&mut self, step: &mut Step, same_too: bool) -> Result<bool, Fault> {
+        while let Some(entry) = self.index.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if (same_too || entry.mark != Mark::Same)
+                && let Some(item) = Item::from_key(&entry.key)
+            {
+                (step.item, step.mark, step.offset) = (item, entry.mark, entry.offset);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next item that the kernel has beyond the image. Whether there is one.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn extra(&mut self, step: &mut Step) -> Result<bool, Fault> {
+        while let Some((key, sure)) = self.extras.get(step.next)? {
+            step.next = step.next.saturating_add(1);
+            if sure == Some(true)
+                && let Some(item) = Item::from_key(&key)
+            {
+                step.item = item;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Decides which of the open extras are to be removed.
+    fn settle_claims(&mut self, each: &mut EachClaim<'_>) -> Result<(), Fault> {
+        let Self { slot, image, index, extras, parts, .. } = self;
+        claims::settle(
+            extras,
+            false,
+            &mut |take| match *parts {
+                Some(parts) => claims::each_record(slot, *image, parts.added, None, take),
+                None => each(take),
+            },
+            &mut |key| {
+                // The kernel removes the first rule of a family, priority and table that fits, and a rule
+                // without a mark fits one with a mark.
+                let same_place = key.0.get(..PLACE_OF_RULE).unwrap_or_default();
+                if key.0.first() == Some(&RULE_KIND)
+                    && parts.is_none()
+                    && index.number_of(same_place)?.is_some()
+                {
+                    let text = "another interface has a rule of this priority and table: choose \
+                                another priority";
+                    return Err(slot.fail(Code::Config, Subject::Rule, text));
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+/// The first byte of a rule's key.
+const RULE_KIND: u8 = 3;
+
+/// What is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The link, if it is there.
+    pub link: Option<LinkState>,
+    /// The device, if the link is there.
+    pub device: Option<DeviceInfo>,
+    /// How much of everything changes. The items are in the index and the extras.
+    pub summary: Summary,
+}
+
+impl Plan {
+    /// Whether something else differs than addresses, routes and rules.
+    #[must_use]
+    pub const fn other_than_items(&self) -> bool {
+        let Summary { created, device, peers, .. } = &self.summary;
+        *created || *device != 0 || peers.added > 0 || peers.changed > 0 || peers.removed > 0
+    }
+}
+
+/// Why the comparison is made: it is stricter before a change than after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To find what has to be changed.
+    Change,
+    /// To find what somebody changed since. An endpoint that a peer moved, or that was looked up by its name, is
+    /// no difference.
+    Repair,
+    /// To find what has to be changed back to a snapshot. An endpoint cannot be taken away from a peer; but a
+    /// peer that was never heard of loses nothing by being made anew.
+    Undo,
+    /// To see whether the kernel took it. Endpoints as for a repair.
+    Verify,
+}
+
+/// Compares the image in `work` with the kernel. What is to be done is put into `plan`.
+///
+/// # Errors
+/// [`Code::NoWireGuard`], [`Code::WrongKind`], [`Code::Permission`], whatever the kernel says, and
+/// [`Code::Storage`].
+pub fn compare<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    work: &mut Work<'_, F>,
+    interface: &Interface,
+    purpose: Purpose,
+    plan: &mut Plan,
+    claims: &mut EachClaim<'_>,
+    working: &mut dyn FnMut(Phase, u32, u32),
+) -> Result<(), Fault> {
+    let slot = kernel.slot;
+    let name = interface.name;
+    kernel.wireguard()?;
+    steady(slot, Subject::Interface, &mut || {
+        *plan = Plan::default();
+        compare_once(kernel, work, (name, interface), purpose, plan, claims, working)
+    })?;
+    if matches!(purpose, Purpose::Change | Purpose::Repair) {
+        families::check(kernel, work)?;
+    }
+    Ok(())
+}
+
+fn compare_once<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    work: &mut Work<'_, F>,
+    (name, interface): (IfName, &Interface),
+    purpose: Purpose,
+    Plan { link, device: found, summary }: &mut Plan,
+    claims: &mut EachClaim<'_>,
+    working: &mut dyn FnMut(Phase, u32, u32),
+) -> Result<bool, Fault> {
+    work.index.unmark()?;
+    work.extras.clear()?;
+    *link = wireguard_link(kernel, name)?;
+    if let Some(link) = link {
+        // Addresses and routes of a snapshot are not among its items (`restore`).
+        let whole = (work.parts.is_some()
+            || each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?)
+            && device_and_peers(kernel, work, name, purpose, found, working)?;
+        if !whole {
+            return Ok(false);
+        }
+    }
+    if !each_rule(kernel, &mut |item, ours| meet(work, item, ours))? {
+        return Ok(false);
+    }
+    work.settle_claims(claims)?;
+    count(work, summary)?;
+    summary.created = link.is_none();
+    summary.device = device_changes(interface, link.as_ref(), found.as_ref());
+    if !work.up {
+        summary.device &= !device::UP;
+    }
+    if let Some(found) = found {
+        summary.public_key = found.public_key;
+        summary.listen_port = Some(found.listen_port).filter(|port| *port != 0);
+    }
+    if let (0, Some(own)) = (summary.device & device::PRIVATE_KEY, summary.public_key)
+        && work.index.number_of(&Item::Peer(own).key().0)?.is_some()
+    {
+        let text = "the peer is this interface itself";
+        return Err(work.slot.fail(Code::Config, Subject::Peer(own), text));
+    }
+    Ok(true)
+}
+
+fn device_changes(
+    interface: &Interface,
+    link: Option<&LinkState>,
+    found: Option<&DeviceInfo>,
+) -> u8 {
+    let has = found.and_then(|device| device.private_key.as_ref());
+    let key = match &interface.private_key {
+        PrivateKey::None => has.is_some(),
+        PrivateKey::Given(key) => has != Some(&key.clone().clamped()),
+        PrivateKey::Generate => has.is_none(),
+    };
+    let port =
+        interface.listen_port.is_some_and(|port| found.is_none_or(|d| d.listen_port != port));
+    let fwmark = found.map_or(0, |device| device.fwmark) != interface.fwmark;
+    let mtu = link.is_none_or(|link| link.mtu != interface.mtu);
+    let up = link.is_none_or(|link| !link.up);
+    [
+        (key, device::PRIVATE_KEY),
+        (port, device::LISTEN_PORT),
+        (fwmark, device::FWMARK),
+        (mtu, device::MTU),
+        (up, device::UP),
+    ]
+    .iter()
+    .filter(|(differs, _)| *differs)
+    .fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// Looks up something the kernel has: marks it as it should be, or notes it as one too many.
+fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), Fault> {
+    let key = item.key();
+    match work.index.number_of(&key.0)? {
+        Some(n) => work.index.mark(n, Mark::Same),
+        None if ours => {
+            let sure = match item {
+                Item::Rule(_) => false,
+                Item::Address(net) => !link_local(net),
+                Item::Route(_) | Item::Peer(_) => true,
+            };
+            work.extras.push(&key, sure)
+        }
+        None => Ok(()),
+    }
+}
+
+const fn link_local(net: &IpNet) -> bool {
+    matches!(net.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+}
+
+/// A peer of the kernel's that is being told, with the entry it is compared to.
+struct Told {
+    n: u32,
+    entry: Entry,
+    fields: u8,
+    allowed_ips: SetSum,
+}
+
+fn device_and_peers<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    work: &mut Work<'_, F>,
+    name: IfName,
+    purpose: Purpose,
+    found: &mut Option<DeviceInfo>,
+    working: &mut dyn FnMut(Phase, u32, u32),
+) -> Result<bool, Fault> {
+    let phase = match purpose {
+        Purpose::Change | Purpose::Repair | Purpose::Undo => Phase::Comparing,
+        Purpose::Verify => Phase::Verifying,
+    };
+    let mut told: Option<Told> = None;
+    let mut seen = 0_u32;
+    let whole = each_event(kernel, name, &mut |event| {
+        match event {
+            Event::Device(device) => *found = Some(device.clone()),
+            Event::Peer(info) => {
+                settle(work, told.take())?;
+                let key = Item::Peer(info.public_key).key();
+                match work.index.find(&key)? {
+                    None => work.extras.push(&key, true)?,
+                    Some((n, entry)) => {
+                        let fields = peer_changes(work, &entry, info, purpose)?;
+                        told = Some(Told { n, entry, fields, allowed_ips: SetSum::default() });
+                    }
+                }
+                seen = seen.saturating_add(1);
+                if seen.is_multiple_of(256) {
+                    working(phase, seen, 0);
+                }
+            }
+            Event::AllowedIp(net) => {
+                if let Some(told) = &mut told {
+                    told.allowed_ips.add(&work.key, net);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    settle(work, told)?;
+    Ok(whole)
+}
+
+/// Marks a peer after its last allowed IP.
+fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fault> {
+    let Some(told) = told else { return Ok(()) };
+    let ips = if told.allowed_ips == told.entry.allowed_ips { 0 } else { peer::ALLOWED_IPS };
+    work.index.mark(
+        told.n,
+        match told.fields | ips {
+            0 => Mark::Same,
+            fields => Mark::Differs(fields),
+        },
+    )
+}
+
+/// The next record, which is that of a peer.
+///
+/// # Errors
+/// `Code::Storage`.
+pub fn peer_record<'r, F: File>(records: &'r mut Records<'_, F>) -> Result<&'r Peer, Fault> {
+    let slot = records.file.slot;
+    match records.next()? {
+        Some(Record::Peer(peer)) => Ok(peer),
+        _ => Err(slot.fail(Code::Storage, Subject::None, "the staged image has changed")),
+    }
+}
+
+fn peer_changes<F: File>(
+    work: &mut Work<'_, F>,
+    entry: &Entry,
+    info: &PeerInfo,
+    purpose: Purpose,
+) -> Result<u8, Fault> {
+    let mut records = work.records(entry.offset);
+    let wanted = peer_record(&mut records)?;
+    let endpoint = wanted.endpoint.map(PeerEndpoint::addr);
+    let moved = endpoint.is_some() && endpoint != info.endpoint;
+    let psk =
+        wanted.preshared_key.as_ref().filter(|key| !key.is_zero()) != info.preshared_key.as_ref();
+    let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
+    let remake = purpose == Purpose::Undo
+        && endpoint.is_none()
+        && info.endpoint.is_some()
+        && info.latest_handshake.is_none();
+    let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
+    let may_move = !exact
+        && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
+    Ok([
+        (remake, REMAKE),
+        (moved && !may_move, peer::ENDPOINT),
+        (psk, peer::PRESHARED_KEY),
+        (keepalive, peer::PERSISTENT_KEEPALIVE),
+    ]
+    .iter()
+    .filter(|(differs, _)| *differs)
+    .fold(0, |bits, (_, bit)| bits | bit))
+}
+
+fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), Fault> {
+    let mut step = Step::before(0);
+    while work.wanted(&mut step, true)? {
+        let count = counter(summary, &step.item);
+        let number = match step.mark {
+            Mark::Missing => &mut count.added,
+            Mark::Same => &mut count.same,
+            Mark::Differs(_) => &mut count.changed,
+        };
+        *number = number.saturating_add(1);
+    }
+    step = Step::before(0);
+    while work.extra(&mut step)? {
+        let removed = &mut counter(summary, &step.item).removed;
+        *removed = removed.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Where changes of this kind of item are counted.
+pub(crate) const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
+    match item {
+        Item::Address(_) => &mut summary.addresses,
+        Item::Route(_) => &mut summary.routes,
+        Item::Rule(_) => &mut summary.rules,
+        Item::Peer(_) => &mut summary.peers,
+    }
+}
+
+/// What a failure about this item is about.
+#[must_use]
+#[inline(never)]
+pub const fn subject(item: &Item) -> Subject {
+    match item {
+        Item::Address(net) => Subject::Address(*net),
+        Item::Route(route) => Subject::Route(route.to),
+        Item::Rule(_) => Subject::Rule,
+        Item::Peer(key) => Subject::Peer(*key),
+    }
+}
+
+/// Fails when the kernel has something else than what it was told, after [`compare`] with
+/// [`Purpose::Verify`].
+///
+/// # Errors
+/// [`Code::Verify`] naming the first item, [`Code::Storage`].
+pub fn agree<F: File>(work: &mut Work<'_, F>, plan: &Plan) -> Result<(), Fault> {
+    if plan.summary.is_quiet() {
+        return Ok(());
+    }
+    let (subject, text) = disagreement(work, plan)?;
+    Err(work.slot.fail(Code::Verify, subject, text))
+}
+
+fn disagreement<F: File>(
+    work: &mut Work<'_, F>,
+    plan: &Plan,
+) -> Result<(Subject, &'static str), Fault> {
+    if plan.summary.created {
+        return Ok((Subject::Interface, "the interface is gone"));
+    }
+    let other = "the kernel has another value than the one it was given";
+    // The lowest bit is the first setting.
+    let setting = match 1_u8.checked_shl(plan.summary.device.trailing_zeros()) {
+        Some(device::PRIVATE_KEY) => Some(Subject::PrivateKey),
+        Some(device::LISTEN_PORT) => Some(Subject::ListenPort),
+        Some(device::FWMARK) => Some(Subject::Fwmark),
+        Some(device::MTU) => Some(Subject::Mtu),
+        Some(device::UP) => return Ok((Subject::Interface, "the interface is down again")),
+        _ => None,
+    };
+    if let Some(setting) = setting {
+        return Ok((setting, other));
+    }
+    let mut step = Step::before(0);
+    if work.wanted(&mut step, false)? {
+        return Ok(match (step.mark, &step.item) {
+            (Mark::Differs(fields), Item::Peer(key)) => (peer_subject(*key, fields), other),
+            (Mark::Missing, Item::Peer(key)) => {
+                let text = "the kernel did not take this peer: is the key this router's own?";
+                (Subject::Peer(*key), text)
+            }
+            (Mark::Missing, item) => (subject(item), "the kernel does not have it"),
+            (_, item) => (subject(item), other),
+        });
+    }
+    step = Step::before(0);
+    let extra = work.extra(&mut step)?;
+    Ok((if extra { subject(&step.item) } else { Subject::Interface }, "it is still there"))
+}
+
+#[inline(never)]
+const fn peer_subject(key: PublicKey, fields: u8) -> Subject {
+    if fields & peer::ENDPOINT != 0 {
+        Subject::Endpoint(key)
+    } else if fields & peer::PRESHARED_KEY != 0 {
+        Subject::PresharedKey(key)
+    } else if fields & peer::PERSISTENT_KEEPALIVE != 0 {
+        Subject::PersistentKeepalive(key)
+    } else {
+        Subject::AllowedIps(key)
+    }
+}

@@ -1,0 +1,121 @@
+//! Rows of records in files: written one by one, and counted into a digest on the way. What the records say
+//! is not here (`report`, `snapshot`, `store`).
+
+use proto_core::protocol::codec::{self, Put};
+use proto_core::protocol::config::MAX_RECORD;
+use proto_core::protocol::message::{Code, Subject};
+use proto_core::protocol::{Digest, Digester};
+
+use crate::fault::{Fault, Slot};
+use crate::store::noted::Noted;
+use crate::system::File;
+
+/// Writes records behind one another.
+#[derive(Debug)]
+pub struct RecordWriter<'f, F> {
+    slot: &'f Slot,
+    /// Where they go; nowhere when only the digest is wanted.
+    file: Option<Noted<'f, F>>,
+    from: u32,
+    buf: [u8; 512],
+    held: usize,
+    length: u32,
+    digester: Digester,
+}
+
+impl<'f, F: File> RecordWriter<'f, F> {
+    /// Into a file from the byte `from` on. What is in the file is forgotten.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    #[inline(never)]
+    pub fn new(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Result<Self, Fault> {
+        let mut file = file.map(|file| Noted { slot, file });
+        if let Some(file) = &mut file {
+            file.clear()?;
+        }
+        let digester = Digester::default();
+        Ok(Self { slot, file, from, buf: [0; 512], held: 0, length: 0, digester })
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn record(&mut self, record: &dyn Put) -> Result<(), Fault> {
+        if self.buf.len().saturating_sub(self.held) < MAX_RECORD {
+            self.flush()?;
+        }
+        let room = self.buf.get_mut(self.held..).unwrap_or_default();
+        let len = codec::write_record(record, room)
+            .ok_or_else(|| self.slot.fail(Code::Storage, Subject::None, "a record is too long"))?;
+        self.held = self.held.saturating_add(len);
+        Ok(())
+    }
+
+    /// Writes bytes that are no record of an image, at most as many as fit the buffer.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.buf.len().saturating_sub(self.held) < bytes.len() {
+            self.flush()?;
+        }
+        crate::store::keep::put(&mut self.buf, &mut self.held, bytes);
+        Ok(())
+    }
+
+    /// Where the next record goes.
+    #[must_use]
+    pub fn at(&self) -> u32 {
+        self.length.saturating_add(u32::try_from(self.held).unwrap_or(0))
+    }
+
+    /// Writes the records between two places of another file.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn copy<G: File>(&mut self, file: &mut G, from: u32, end: u32) -> Result<(), Fault> {
+        let mut at = from;
+        while at < end {
+            self.flush()?;
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let room = left.min(self.buf.len());
+            let room = self.buf.get_mut(..room).unwrap_or_default();
+            self.held = Noted { slot: self.slot, file: &mut *file }.read(at, room)?;
+            if self.held == 0 {
+                let text = "the configuration became shorter while it was read";
+                return Err(self.slot.fail(Code::Storage, Subject::None, text));
+            }
+            at = at.saturating_add(u32::try_from(self.held).unwrap_or(u32::MAX));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        let bytes = self.buf.get(..self.held).unwrap_or_default();
+        if let Some(file) = &mut self.file {
+            file.write(self.from.saturating_add(self.length), bytes)?;
+        }
+        self.digester.update(bytes);
+        self.length = self.length.saturating_add(u32::try_from(self.held).unwrap_or(0));
+        self.held = 0;
+        Ok(())
+    }
+
+    /// Writes what is left. The length of all records in bytes, and their digest.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn finish(mut self) -> Result<(u32, Digest), Fault> {
+        self.flush()?;
+        Ok((self.length, core::mem::take(&mut self.digester).finish()))
+    }
+}
+
+impl<F> Drop for RecordWriter<'_, F> {
+    fn drop(&mut self) {
+        // Keys passed through it.
+        zeroize::Zeroize::zeroize(&mut self.buf);
+    }
+}

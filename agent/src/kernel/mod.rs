@@ -1,0 +1,19 @@
+//! The kernel's side: requests and answers, and its tables as they are read.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`exchange`] | one request to the kernel, its answers, and its errors in our words |
+//! | [`read`] | the kernel's tables, entry by entry |
+//! | [`raw`] | addresses and routes with every attribute, to put them back exactly |
+//! | [`families`] | address families that the kernel lacks |
+//! | [`links`] | the links that endpoints with a scope are on |
+//! | [`remove`] | removes an interface |
+//!
+//! Not here: what a configuration wants of the kernel ([`crate::config`]).
+
+pub mod exchange;
+pub mod families;
+pub mod links;
+pub mod raw;
+pub mod read;
+pub mod remove;

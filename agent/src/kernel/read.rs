@@ -1,0 +1,196 @@
+//! The kernel's tables as they come: addresses, routes, rules, and a device with its peers, one at a time
+//! and in the words of an image.
+//!
+//! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
+
+use proto_core::ip::AF_INET6;
+use proto_core::netlink::route::route::RTN_UNICAST;
+use proto_core::netlink::route::{self, Addr, IfExists, RouteFilter};
+use proto_core::netlink::wireguard::{Event, GetDecoder, get};
+use proto_core::netlink::{Full, IfName};
+use proto_core::protocol::config::{Item, Route, Rule};
+use proto_core::protocol::message::{Code, Subject};
+
+use crate::fault::Fault;
+use crate::kernel::exchange::{Kernel, LinkState, Protocol};
+use crate::system::NetlinkSocket;
+
+/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
+/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
+pub const PROTOCOL: u8 = 87;
+
+/// The route as an image has it.
+#[must_use]
+pub const fn wanted_route(route: &route::Route) -> Route {
+    let wanted = Route { table: route.table, metric: route.metric, to: route.dst };
+    Route { metric: wanted.plain_metric(), ..wanted }
+}
+
+/// The rule as an image has it.
+#[must_use]
+pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
+    (!rule.other && rule.fwmask.is_none()).then_some(Rule {
+        v6: rule.family == AF_INET6,
+        priority: rule.priority.unwrap_or(0),
+        table: rule.table,
+        fwmark: rule.fwmark,
+        invert: rule.invert,
+        suppress_prefixlength: rule.suppress_prefixlen,
+    })
+}
+
+/// A route of an image as rtnetlink has it.
+const fn device_route(wanted: &Route, index: u32) -> route::Route {
+    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
+    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
+    route::Route { metric, ..device }
+}
+
+/// A rule of an image as rtnetlink has it.
+const fn policy_rule(wanted: &Rule) -> route::Rule {
+    route::Rule {
+        priority: Some(wanted.priority),
+        fwmark: wanted.fwmark,
+        invert: wanted.invert,
+        suppress_prefixlen: wanted.suppress_prefixlength,
+        protocol: PROTOCOL,
+        ..route::Rule::new(wanted.family(), wanted.table)
+    }
+}
+
+/// Writes the request that adds an address, a route or a rule to a link, or takes it away. Nothing for peers,
+/// which go another way.
+///
+/// # Errors
+/// When it does not fit.
+pub fn write_item<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    (item, index): (&Item, u32),
+    comes: bool,
+) -> Result<&'b [u8], Full> {
+    match item {
+        Item::Address(net) => {
+            let addr = Addr::new(index, *net);
+            if comes { addr.add(buf, seq, IfExists::Fail) } else { addr.delete(buf, seq) }
+        }
+        Item::Route(route) => {
+            let route = device_route(route, index);
+            if comes { route.add(buf, seq, IfExists::Fail) } else { route.delete(buf, seq) }
+        }
+        Item::Rule(rule) => {
+            let rule = policy_rule(rule);
+            if comes { rule.add(buf, seq) } else { rule.delete(buf, seq) }
+        }
+        Item::Peer(_) => Ok(&[]),
+    }
+}
+
+/// The link of that name, which has to be a WireGuard interface if there is one.
+///
+/// # Errors
+/// [`Code::WrongKind`].
+pub fn wireguard_link<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+) -> Result<Option<LinkState>, Fault> {
+    match kernel.link(name)? {
+        Some(link) if !link.wireguard => {
+            let text = "there is an interface of that name that is not a WireGuard interface";
+            Err(kernel.slot.fail(Code::WrongKind, Subject::Interface, text))
+        }
+        link => Ok(link),
+    }
+}
+
+/// Sees an address, a route or a rule, and whether an agent made it, as far as the kernel can tell. An address counts
+/// as ours; whose a rule of ours is says `claims`.
+pub type TakeItem<'t> = dyn FnMut(&Item, bool) -> Result<(), Fault> + 't;
+
+/// Goes through the addresses of a link, then through its routes. `Ok(false)` when they changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_on_link<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    index: u32,
+    take: &mut TakeItem<'_>,
+) -> Result<bool, Fault> {
+    let filter = RouteFilter { oif: Some(index), table: None, protocol: None };
+    let slot = kernel.slot;
+    let addresses = kernel.dump_both(
+        Subject::Interface,
+        &|buf, seq, family| route::addr::list(buf, seq, family, Some(index)),
+        &mut |message| {
+            let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
+            // A point-to-point address is somebody's handiwork: an image cannot say one.
+            if addr.index == index && addr.peer.is_none() {
+                take(&Item::Address(addr.net), true)?;
+            }
+            Ok(())
+        },
+    )?;
+    if !addresses {
+        return Ok(false);
+    }
+    kernel.dump_both(
+        Subject::Interface,
+        &|buf, seq, family| filter.list(buf, seq, family),
+        &mut |message| {
+            let route = route::Route::parse(message).map_err(|error| slot.unreadable(&error))?;
+            let plain = route.kind == RTN_UNICAST && route.gateway.is_none() && !route.other;
+            if filter.matches(&route) && plain {
+                take(&Item::Route(wanted_route(&route)), route.protocol == PROTOCOL)?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// Goes through the policy rules of both families that an image can say. `Ok(false)` when they changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_rule<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    take: &mut TakeItem<'_>,
+) -> Result<bool, Fault> {
+    let slot = kernel.slot;
+    kernel.dump_both(Subject::Rule, &route::rule::list, &mut |message| {
+        let rule = route::Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
+        match wanted_rule(&rule) {
+            Some(wanted) => take(&Item::Rule(wanted), rule.protocol == PROTOCOL),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Goes through a device. `Ok(false)` when it changed meanwhile.
+///
+/// # Errors
+/// What the kernel or `take` said.
+pub fn each_event<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+    take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    if let Some(told) = kernel.each_event_of_program(take) {
+        // It was told at one moment.
+        return told.map(|()| true);
+    }
+    let slot = kernel.slot;
+    let family = kernel.wireguard()?;
+    let mut decoder = GetDecoder::new(family);
+    kernel.dump(
+        Protocol::Generic,
+        Subject::Interface,
+        &|buf, seq| get::request(buf, family, seq, name),
+        &mut |message| {
+            let mut events = decoder.message(message);
+            while let Some(event) = events.advance() {
+                take(event.map_err(|error| slot.unreadable(&error))?)?;
+            }
+            Ok(())
+        },
+    )
+}

@@ -1,0 +1,131 @@
+//! Taking an interface away: its peers first, then its rules, then the link with its addresses and
+//! routes. A stock kernel takes 12 ms a peer to delete a link, and almost nothing to delete one
+//! whose peers were removed before.
+
+use proto_core::netlink::IfName;
+use proto_core::netlink::route;
+use proto_core::netlink::wireguard::Event;
+use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
+use proto_core::protocol::config::Item;
+use proto_core::protocol::message::{Subject, Summary};
+
+use crate::config::claims::{EachClaim, settle};
+use crate::config::index::Extras;
+use crate::config::plan::counter;
+use crate::fault::Fault;
+use crate::kernel::exchange::{Kernel, LinkState, Protocol, SET, steady};
+use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link, write_item};
+use crate::system::{File, NetlinkSocket};
+
+/// Removes all peers of a link, then the link.
+///
+/// # Errors
+/// What the kernel said.
+pub fn link<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    set: &mut [u8; SET],
+    name: IfName,
+    index: u32,
+) -> Result<(), Fault> {
+    let family = kernel.wireguard()?;
+    let mut encoder = SetEncoder::new(set, family, name);
+    let change = DeviceChange { replace_peers: true, ..DeviceChange::default() };
+    if encoder.device(&change).is_ok() {
+        let seq = kernel.next_seq();
+        kernel.set(Subject::Interface, seq, encoder.message(seq).unwrap_or_default())?;
+    }
+    kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+        route::link::delete(buf, seq, index)
+    })
+}
+
+/// What removing an interface takes away. Its rules are in the extras.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The link, if it is there.
+    pub link: Option<LinkState>,
+    /// What there is of it.
+    pub summary: Summary,
+}
+
+/// Finds what there is of an interface, and which rules go with it. Changes nothing.
+///
+/// # Errors
+/// [`Code::WrongKind`], or what the kernel or `claims` said.
+///
+/// [`Code::WrongKind`]: proto_core::protocol::message::Code::WrongKind
+pub fn find<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    extras: &mut Extras<'_, F>,
+    name: IfName,
+    claims: &mut EachClaim<'_>,
+) -> Result<Found, Fault> {
+    kernel.wireguard()?;
+    let link = wireguard_link(kernel, name)?;
+    let mut summary = Summary::default();
+    steady(kernel.slot, Subject::Interface, &mut || {
+        extras.clear()?;
+        summary = Summary::default();
+        let mut whole = true;
+        if let Some(link) = &link {
+            let mut peers = 0_u32;
+            whole = each_event(kernel, name, &mut |event| {
+                peers = peers.saturating_add(u32::from(matches!(event, Event::Peer(_))));
+                Ok(())
+            })?;
+            whole &= each_on_link(kernel, link.index, &mut |item, ours| {
+                let removed = &mut counter(&mut summary, item).removed;
+                *removed = removed.saturating_add(u32::from(ours));
+                Ok(())
+            })?;
+            summary.peers.removed = peers;
+        }
+        whole &= each_rule(kernel, &mut |item, ours| {
+            if ours { extras.push(&item.key(), false) } else { Ok(()) }
+        })?;
+        Ok(whole)
+    })?;
+    settle(extras, false, claims, &mut |_| Ok(()))?;
+    each_rule_of(extras, &mut |_| {
+        summary.rules.removed = summary.rules.removed.saturating_add(1);
+        Ok(())
+    })?;
+    Ok(Found { link, summary })
+}
+
+/// Goes through the rules that go with the interface.
+fn each_rule_of<F: File>(
+    extras: &mut Extras<'_, F>,
+    take: &mut dyn FnMut(&Item) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut n = 0_u32;
+    while let Some((key, sure)) = extras.get(n)? {
+        if let (Some(true), Some(rule)) = (sure, Item::from_key(&key)) {
+            take(&rule)?;
+        }
+        n = n.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Removes what was found of an interface.
+///
+/// # Errors
+/// What the kernel said.
+pub fn interface<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    extras: &mut Extras<'_, F>,
+    set: &mut [u8; SET],
+    name: IfName,
+    found: &Found,
+) -> Result<(), Fault> {
+    each_rule_of(extras, &mut |rule| {
+        kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
+            write_item(buf, seq, (rule, 0), false)
+        })
+    })?;
+    match &found.link {
+        Some(found) => link(kernel, set, name, found.index),
+        None => Ok(()),
+    }
+}

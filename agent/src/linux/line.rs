@@ -1,0 +1,403 @@
+//! The serial line: a port that may be missing, go away and come back, that other programs change the settings
+//! of, and whose far end may take no bytes. None of that is waited for here.
+//!
+//! What goes over the line is in `proto_core::protocol::frame`.
+
+use core::fmt;
+
+use postwired::access::door::Source;
+use postwired::options::SerialPort;
+use postwired::requests::service::{Outlet, SCRATCH};
+use postwired::system::{Machine, sooner};
+use proto_core::netlink::Errno;
+use proto_core::protocol::frame::{Deframer, MAX_FRAME, Received, write_serial};
+use rustix::event::epoll;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io;
+
+use crate::linux::log::log;
+use crate::linux::machine::{Path, errno};
+use crate::linux::sys::{self, Modes};
+use crate::serve::event_loop::{Agent, SERIAL};
+
+/// Bytes of pieces under way on a serial line: less than the 4 KiB a Linux tty holds while the agent
+/// is busy, with the other bytes of their frames.
+const SERIAL_IN_FLIGHT: u32 = 3_000;
+/// Bytes of replies that wait for the line to take them. A reply that does not fit is lost as on any wire, and
+/// the client asks again.
+const QUEUE: usize = 3 * MAX_FRAME;
+/// How long a frame may stay open without a byte, in milliseconds.
+const FRAME_PATIENCE: u64 = 1_000;
+/// How long to wait at first and at most before a port that is missing is tried again, in milliseconds.
+const REOPEN: (u64, u64) = (1_000, 16_000);
+/// How often to look whether the port still has our settings, in milliseconds.
+const LOOK: u64 = 5_000;
+/// How far the speed may be off, in percent: a frame of ten bits is read wrongly from about 5 % on.
+const SLACK: u32 = 3;
+
+/// Not a terminal: the same number on every architecture.
+const ENOTTY: Errno = Errno(25);
+
+/// Why a port is not used: what was tried, and what the system said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Missing(&'static str, Errno);
+
+/// An open serial port.
+struct Port {
+    fd: OwnedFd,
+    /// Its settings as we made them; `None` for a device that is no terminal.
+    modes: Option<Modes>,
+    /// When to look at the settings again.
+    look: u64,
+    /// Whether a byte came since it was opened.
+    heard: bool,
+    /// Whether the log says that it takes no bytes.
+    stuck: bool,
+    /// Whether epoll tells when it takes bytes.
+    armed: bool,
+}
+
+impl Port {
+    /// Opens a port: raw, 8N1, no flow control. A character device that is no terminal, such as a
+    /// virtio port, is taken as it is.
+    fn open(port: &SerialPort<'_>, events: BorrowedFd<'_>) -> Result<Self, Missing> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = Path::new(port.device)
+            .and_then(|path| rustix::fs::open(path.as_c(), flags, Mode::empty()).map_err(errno));
+        let fd = fd.map_err(|errno| Missing("cannot be opened", errno))?;
+        if let Err(error) = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            return Err(Missing("is locked by another program", errno(error)));
+        }
+        let modes = match Modes::set(fd.as_fd(), port.baud) {
+            Ok(modes) => Some(modes),
+            Err(ENOTTY) => None,
+            Err(errno) => return Err(Missing("does not take our settings", errno)),
+        };
+        if modes.is_some() {
+            sys::exclusive(fd.as_fd());
+        }
+        let data = epoll::EventData::new_u64(SERIAL);
+        epoll::add(events, &fd, data, epoll::EventFlags::IN)
+            .map_err(|error| Missing("is no serial port", errno(error)))?;
+        Ok(Self { fd, modes, look: 0, heard: false, stuck: false, armed: false })
+    }
+
+    /// The speed it has instead of the one that was asked for, if that is too far off.
+    fn other_speed(&self, baud: u32) -> Option<u32> {
+        let speed = self.modes.as_ref()?.speed();
+        (speed.abs_diff(baud) > baud.div_ceil(100).saturating_mul(SLACK)).then_some(speed)
+    }
+}
+
+/// Replies that wait for the line to take them.
+struct Queue {
+    bytes: [u8; QUEUE],
+    from: usize,
+    end: usize,
+}
+
+impl Queue {
+    fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.from..self.end).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        (self.from, self.end) = (0, 0);
+    }
+
+    /// Writes what the port takes now. Errors are met again by the next read.
+    fn flush(&mut self, port: &Port) {
+        while self.from < self.end {
+            match io::write(&port.fd, self.waiting()) {
+                Ok(written) if written > 0 => self.from = self.from.saturating_add(written),
+                Err(io::Errno::INTR) => {}
+                _ => return,
+            }
+        }
+        self.clear();
+    }
+
+    /// Puts a whole frame behind the others, or nothing of it.
+    fn put(&mut self, frame: &[u8]) -> bool {
+        if self.from > 0 {
+            self.bytes.copy_within(self.from..self.end, 0);
+            (self.from, self.end) = (0, self.end.saturating_sub(self.from));
+        }
+        let Some(room) = self.bytes.get_mut(self.end..) else { return false };
+        if room.len() < frame.len() {
+            return false;
+        }
+        for (to, from) in room.iter_mut().zip(frame) {
+            *to = *from;
+        }
+        self.end = self.end.saturating_add(frame.len());
+        true
+    }
+}
+
+/// The serial port of the command line.
+pub(crate) struct Line<'o> {
+    port: SerialPort<'o>,
+    events: BorrowedFd<'o>,
+    open: Option<Port>,
+    out: Queue,
+    deframer: Deframer,
+    /// When the last byte came, or when the port was last tried.
+    since: u64,
+    /// Whether a frame is open.
+    framed: bool,
+    /// How long to wait before a missing port is tried again.
+    wait: u64,
+    /// Whether the port failed before a byte came, and did so when it was last used. The log does not tell that
+    /// each time.
+    flaky: bool,
+    /// Why the port is missing, as the log has it.
+    told: Option<Missing>,
+    /// The speed that the port has instead of ours, as the log has it.
+    speed: Option<u32>,
+}
+
+/// The way back over a serial line.
+struct LineOutlet<'l> {
+    port: &'l mut Port,
+    out: &'l mut Queue,
+    device: &'l str,
+}
+
+/// A reply found no room in the queue.
+#[derive(Debug)]
+struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the serial port takes no bytes")
+    }
+}
+
+impl core::error::Error for NoRoom {}
+
+impl embedded_io::Error for NoRoom {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::OutOfMemory
+    }
+}
+
+impl embedded_io::ErrorType for LineOutlet<'_> {
+    type Error = NoRoom;
+}
+
+impl embedded_io::Write for LineOutlet<'_> {
+    fn write(&mut self, frame: &[u8]) -> Result<usize, NoRoom> {
+        self.write_all(frame).map(|()| frame.len())
+    }
+
+    /// A frame is written by one call, and goes out whole or not at all.
+    fn write_all(&mut self, frame: &[u8]) -> Result<(), NoRoom> {
+        self.out.flush(self.port);
+        if self.out.put(frame) { Ok(()) } else { Err(NoRoom) }
+    }
+
+    fn flush(&mut self) -> Result<(), NoRoom> {
+        self.out.flush(self.port);
+        Ok(())
+    }
+}
+
+impl Outlet for LineOutlet<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        let sent = write_serial(self, packet, len);
+        if sent.is_err() && !self.port.stuck {
+            self.port.stuck = true;
+            log(format_args!("{} takes no bytes: replies are lost", self.device));
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        SERIAL_IN_FLIGHT
+    }
+
+    fn is_behind(&mut self) -> bool {
+        self.out.flush(self.port);
+        !self.out.waiting().is_empty() || sys::unsent(self.port.fd.as_fd()) > 0
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        &self.device
+    }
+}
+
+impl<'o> Line<'o> {
+    /// Opens the port, or waits for it. `events` is the epoll that hears of it.
+    pub(crate) fn new(port: SerialPort<'o>, events: BorrowedFd<'o>, now: u64) -> Self {
+        let mut line = Self {
+            port,
+            events,
+            open: None,
+            out: Queue { bytes: [0; QUEUE], from: 0, end: 0 },
+            deframer: Deframer::new(),
+            since: now,
+            framed: false,
+            wait: REOPEN.0,
+            flaky: false,
+            told: None,
+            speed: None,
+        };
+        line.try_open(now);
+        line
+    }
+
+    /// When there is something to do though nothing arrives.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let frame = self.framed.then(|| self.since.saturating_add(FRAME_PATIENCE));
+        match &self.open {
+            None => Some(self.since.saturating_add(self.wait)),
+            Some(Port { modes: Some(_), look, .. }) => sooner(Some(*look), frame),
+            Some(_) => frame,
+        }
+    }
+
+    /// The speed that the port has instead of the one that it was to have.
+    pub(crate) fn other_speed(&self) -> Option<(&'o str, u32, u32)> {
+        self.speed.map(|speed| (self.port.device, self.port.baud, speed))
+    }
+
+    #[inline(never)]
+    fn try_open(&mut self, now: u64) {
+        let baud = self.port.baud;
+        self.since = now;
+        match Port::open(&self.port, self.events) {
+            Ok(port) => {
+                let look = now.saturating_add(LOOK);
+                self.speed = port.other_speed(baud);
+                self.open = Some(Port { look, ..port });
+                if !self.flaky {
+                    self.listening();
+                }
+            }
+            Err(missing) => {
+                self.wait = REOPEN.0;
+                self.tell(missing);
+            }
+        }
+    }
+
+    fn listening(&mut self) {
+        let SerialPort { device, baud } = self.port;
+        self.told = None;
+        log(format_args!("listening on {device} at {} baud", self.speed.unwrap_or(baud)));
+        if let Some(speed) = self.speed {
+            log(format_args!("{device} does not do {baud} baud: it runs at {speed}"));
+        }
+    }
+
+    /// Says why the port is missing, once.
+    fn tell(&mut self, missing: Missing) {
+        if self.told != Some(missing) {
+            self.told = Some(missing);
+            let Missing(what, errno) = missing;
+            log(format_args!("{} {what}: {errno}; waiting for it", self.port.device));
+        }
+    }
+
+    fn close(&mut self, now: u64, what: &'static str, errno: Errno) {
+        if let Some(port) = self.open.take() {
+            // Closing it would not do as long as another process has the same open file.
+            let _ = epoll::delete(self.events, &port.fd);
+            self.flaky = !port.heard;
+            self.wait = match self.flaky {
+                true => self.wait.saturating_mul(2).min(REOPEN.1),
+                false => REOPEN.0,
+            };
+        }
+        self.tell(Missing(what, errno));
+        self.out.clear();
+        self.deframer.abandon();
+        (self.framed, self.since) = (false, now);
+    }
+
+    /// Does what the port is ready for: sends what waits, and takes what has come.
+    #[inline(never)]
+    pub(crate) fn ready(&mut self, agent: &mut Agent<'_>) {
+        let now = agent.machine().now();
+        let Some(port) = &mut self.open else { return };
+        self.out.flush(port);
+        let mut buf = [0; 1024];
+        match io::read(&port.fd, &mut buf).map_err(errno) {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(0) => self.close(now, "is gone", Errno::EIO),
+            Err(errno) => self.close(now, "is gone", errno),
+            Ok(len) => {
+                self.since = now;
+                port.heard = true;
+                if core::mem::take(&mut self.flaky) {
+                    self.listening();
+                }
+                let Some(port) = &mut self.open else { return };
+                let mut input = buf.get(..len).unwrap_or_default();
+                loop {
+                    let device = self.port.device;
+                    let mut outlet = LineOutlet { port, out: &mut self.out, device };
+                    match self.deframer.next(&mut input) {
+                        None => break,
+                        Some(Received::Packet(packet)) => {
+                            agent.packet(packet, &Source::SERIAL, &mut outlet);
+                        }
+                        Some(Received::Garbage) => agent.garbage(),
+                        Some(Received::Text(text)) => agent.text(text.len()),
+                    }
+                }
+                self.framed = self.deframer.is_inside();
+            }
+        }
+        self.listen();
+    }
+
+    /// Asks to be woken when the port takes bytes, if there are any for it.
+    fn listen(&mut self) {
+        let Some(port) = &mut self.open else { return };
+        let waits = !self.out.waiting().is_empty();
+        port.stuck &= waits;
+        if waits == port.armed {
+            return;
+        }
+        port.armed = waits;
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, waits);
+        let _ = epoll::modify(self.events, &port.fd, epoll::EventData::new_u64(SERIAL), flags);
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: u64) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let Some(port) = &mut self.open else { return self.try_open(now) };
+        if self.framed && now >= self.since.saturating_add(FRAME_PATIENCE) {
+            self.deframer.abandon();
+            self.framed = false;
+        }
+        if port.modes.is_none() || now < port.look {
+            return;
+        }
+        port.look = now.saturating_add(LOOK);
+        let SerialPort { device, baud } = self.port;
+        let ours = port.modes.as_ref().map_or(0, Modes::speed);
+        let changed = match Modes::of(port.fd.as_fd()) {
+            Ok(modes) if modes.are_raw() && modes.speed() == ours => return,
+            Ok(_) => Modes::set(port.fd.as_fd(), baud),
+            Err(errno) => Err(errno),
+        };
+        match changed {
+            Ok(modes) => {
+                port.modes = Some(modes);
+                self.deframer.abandon();
+                self.framed = false;
+                log(format_args!(
+                    "another program changed the settings of {device}; they are ours again"
+                ));
+            }
+            Err(errno) => self.close(now, "does not take our settings", errno),
+        }
+    }
+}

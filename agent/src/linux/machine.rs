@@ -1,0 +1,454 @@
+//! The machine, by system calls: netlink sockets, files, clock, identity.
+
+use core::ffi::CStr;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::time::Duration;
+
+use heapless::String;
+use postwired::requests::service::REPORTS;
+use postwired::store::keep;
+use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
+use proto_core::netlink::Errno;
+use proto_core::protocol::digest;
+use proto_core::protocol::message::{Status, cut};
+use proto_core::text::{number, split, split_last};
+use rustix::event::{Timespec, poll};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, SeekFrom};
+use rustix::io;
+use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname,
+    recvfrom, send, socket_with, sockopt,
+};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::linux::log::log;
+use crate::linux::sys::{Clock, NetlinkOption, netlink_option};
+
+pub(crate) fn errno(error: io::Errno) -> Errno {
+    Errno(error.raw_os_error())
+}
+
+/// Calls again what a signal interrupted.
+pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(io::Errno::INTR) => {}
+            other => return other.map_err(errno),
+        }
+    }
+}
+
+/// A netlink socket.
+pub(crate) struct Netlink {
+    fd: OwnedFd,
+    port: u32,
+    protocol: Option<Protocol>,
+}
+
+impl Netlink {
+    fn open(protocol: Option<Protocol>) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let fd =
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(errno)?;
+        bind(&fd, &SocketAddrNetlink::new(0, 0)).map_err(errno)?;
+        let own = getsockname(&fd).and_then(SocketAddrNetlink::try_from).map_err(errno)?;
+        // The kernel answers at once. If it does not, the agent says so, before the client gives up
+        // waiting (10 s).
+        let patience = Some(Duration::from_secs(5));
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, patience).map_err(errno)?;
+        // Kernels before 4.12 and 4.20 do not have these; what they lack is words and filters.
+        let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
+        let _ = netlink_option(fd.as_fd(), NetlinkOption::CapAck);
+        // Links, addresses, routes and rules are listed as they were asked for.
+        if protocol.is_none() {
+            let _ = netlink_option(fd.as_fd(), NetlinkOption::GetStrictChk);
+        }
+        Ok(Self { fd, port: own.pid(), protocol })
+    }
+
+    /// A socket for links, addresses, routes and rules.
+    pub(crate) fn route() -> Result<Self, Errno> {
+        Self::open(None)
+    }
+
+    /// A socket for WireGuard.
+    pub(crate) fn generic() -> Result<Self, Errno> {
+        Self::open(Some(GENERIC))
+    }
+}
+
+impl NetlinkSocket for Netlink {
+    fn port(&self) -> u32 {
+        self.port
+    }
+
+    fn send(&mut self, datagram: &[u8]) -> Result<(), Errno> {
+        again(|| send(&self.fd, datagram, SendFlags::empty())).map(|_| ())
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
+        let (len, full_len, sender) = again(|| recvfrom(&self.fd, &mut *buf, RecvFlags::TRUNC))?;
+        let sender = sender.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
+        // A sender that is not netlink is nobody the kernel would be.
+        Ok(Datagram { len, full_len, sender: sender.map_or(u32::MAX, |addr| addr.pid()) })
+    }
+
+    fn reopen(&mut self) -> Result<(), Errno> {
+        *self = Self::open(self.protocol)?;
+        Ok(())
+    }
+
+    fn pause(&self, millis: u32) {
+        let nanos = millis.saturating_mul(1_000_000);
+        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.into() }));
+    }
+}
+
+/// A file that has no name any more: it is gone with the agent.
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) OwnedFd);
+
+impl File for Scratch {
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        again(|| io::pread(&self.0, &mut *buf, offset.into()))
+    }
+
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        again(|| io::pwrite(&self.0, bytes, offset.into()))
+    }
+
+    fn clear(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::ftruncate(&self.0, 0))
+    }
+}
+
+/// The files of the service: for an image that arrives, for names to look up, and for clients to read.
+pub(crate) type Own = (Scratch, Scratch, heapless::Vec<Scratch, REPORTS>);
+
+/// A path as the system takes it.
+pub(crate) struct Path([u8; 256]);
+
+impl Path {
+    /// `ENAMETOOLONG` for more than 255 bytes, which no path on the command line has.
+    pub(crate) fn new(text: &str) -> Result<Self, Errno> {
+        let mut bytes = [0; 256];
+        // The last zero stays.
+        if text.len() > 255 {
+            return Err(errno(io::Errno::NAMETOOLONG));
+        }
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn as_c(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+/// The most names that a folder of our own may have.
+const MAX_NAMES: u32 = 20_000;
+
+/// A folder of our own, which nobody else may look into.
+pub(crate) struct Dir(pub(crate) OwnedFd);
+
+impl Dir {
+    /// Opens a folder, and makes it if it is missing.
+    pub(crate) fn open(path: &str) -> Result<Self, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |path: &CStr| rustix::fs::open(path, flags, Mode::empty()).map_err(errno);
+        let dir = Path::new(path)?;
+        match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
+            // A folder that is not on the disk would take with it what is put there.
+            Ok(()) => {
+                let (parent, _) = split_last(path.trim_end_matches('/'), b'/').unwrap_or_default();
+                let parent = if parent.is_empty() { "/" } else { parent };
+                let parent = open(Path::new(parent)?.as_c())?;
+                again(|| rustix::fs::fsync(&parent))?;
+            }
+            Err(io::Errno::EXIST) => {}
+            Err(error) => return Err(errno(error)),
+        }
+        open(dir.as_c()).map(Self)
+    }
+
+    /// Whether both are one folder, whatever their paths.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let place = |dir: &Self| rustix::fs::fstat(&dir.0).map(|stat| (stat.st_dev, stat.st_ino));
+        place(self).is_ok_and(|place_of| place(other) == Ok(place_of))
+    }
+
+    /// Takes the folder for this process alone, as long as it lives; without `wait` only if nobody has it.
+    pub(crate) fn own(&self, wait: bool) -> Result<(), Errno> {
+        let operation = if wait {
+            FlockOperation::LockExclusive
+        } else {
+            FlockOperation::NonBlockingLockExclusive
+        };
+        again(|| rustix::fs::flock(&self.0, operation))
+    }
+
+    /// Whether the agent before this one ended without a word while the machine stayed up. From now on this one
+    /// would, until [`Dir::end_well`].
+    pub(crate) fn last_ended_without_a_word(&mut self) -> bool {
+        let boot = Linux.boot_id();
+        let mut before = [0; 16];
+        let read = self.read(c"running", &mut before);
+        // Without the file, an end without a word is not told.
+        let _ = self.replace(c"running", &boot);
+        read == Ok(boot.len()) && before == boot
+    }
+
+    /// The agent ends as it was asked to.
+    pub(crate) fn end_well(&mut self) {
+        let _ = self.unlink(c"running");
+    }
+
+    /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
+    pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, Own), Errno> {
+        let dir = self.0.as_fd();
+        let files = Files {
+            index: scratch(dir, c"index")?,
+            extras: scratch(dir, c"extras")?,
+            report: scratch(dir, c"report")?,
+        };
+        let mut reports = heapless::Vec::new();
+        while !reports.is_full() {
+            let _ = reports.push(scratch(dir, c"report")?);
+        }
+        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?, reports)))
+    }
+}
+
+impl Disk for Dir {
+    type File = Scratch;
+
+    fn open(&mut self, name: &CStr) -> Result<Scratch, Errno> {
+        // A pipe of that name would be waited for until something writes to it.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.0, name, flags, Mode::empty()).map(Scratch).map_err(errno)
+    }
+
+    fn create(&mut self, name: &CStr) -> Result<Scratch, Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::openat(&self.0, name, flags, mode).map(Scratch).map_err(errno)
+    }
+
+    fn sync(&mut self, file: &mut Scratch) -> Result<(), Errno> {
+        again(|| rustix::fs::fsync(&file.0))
+    }
+
+    fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.0, from, &self.0, to).map_err(errno)
+    }
+
+    fn unlink(&mut self, name: &CStr) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.0, name, AtFlags::empty()).map_err(errno)
+    }
+
+    fn sync_names(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::fsync(&self.0))
+    }
+
+    fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
+        let mut buf = [MaybeUninit::uninit(); 1024];
+        rustix::fs::seek(&self.0, SeekFrom::Start(0)).map_err(errno)?;
+        let mut names = RawDir::new(&self.0, &mut buf);
+        // A folder that is filled as fast as it is read has no end.
+        for _ in 0..MAX_NAMES {
+            let Some(entry) = names.next() else { return Ok(()) };
+            take(entry.map_err(errno)?.file_name());
+        }
+        Err(Errno::EOVERFLOW)
+    }
+}
+
+impl Folder for Dir {
+    fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+        self.open(name)?.read_at(0, buf)
+    }
+
+    fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
+        keep::replace(self, name, bytes)
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other widths on other machines")]
+    fn version(&mut self, name: &CStr) -> Result<u64, Errno> {
+        match rustix::fs::statat(&self.0, name, AtFlags::empty()) {
+            Ok(stat) => {
+                let time = (stat.st_ctime as u64).wrapping_mul(1_000_000_000);
+                let time = time.wrapping_add(stat.st_ctime_nsec as u64);
+                // A file of the same number and time would still have to be as long.
+                let file = (stat.st_ino as u64).rotate_left(40) ^ stat.st_size as u64;
+                Ok((time ^ file).max(1))
+            }
+            Err(io::Errno::NOENT) => Ok(0),
+            Err(error) => Err(errno(error)),
+        }
+    }
+
+    fn lock(&mut self) -> Result<(), Errno> {
+        again(|| rustix::fs::flock(&self.0, FlockOperation::LockExclusive))
+    }
+
+    fn unlock(&mut self) {
+        // It cannot fail for a lock that is held.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+#[inline(never)]
+fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
+    // One that is left over from a crash between the next two calls.
+    let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
+    rustix::fs::unlinkat(dir, name, AtFlags::empty()).map_err(errno)?;
+    Ok(Scratch(fd))
+}
+
+/// Fills `buf` with random bytes. Waits for the kernel to have some, unless `flags` say otherwise.
+pub(crate) fn random(buf: &mut [u8], flags: GetRandomFlags) -> Result<(), Errno> {
+    let mut filled = 0_usize;
+    while filled < buf.len() {
+        let room = buf.get_mut(filled..).unwrap_or_default();
+        filled = filled.saturating_add(again(|| getrandom(&mut *room, flags))?);
+    }
+    Ok(())
+}
+
+/// This machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Linux;
+
+impl Machine for Linux {
+    fn now(&self) -> u64 {
+        let (seconds, nanos) = Clock::Monotonic.read();
+        seconds.saturating_mul(1000).saturating_add(nanos.div_euclid(1_000_000))
+    }
+
+    fn unix_time(&self) -> u64 {
+        Clock::Realtime.read().0
+    }
+
+    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        // Early after power on the kernel may have none yet. Nothing here waits for them: the caller
+        // tries again, and says so.
+        random(buf, GetRandomFlags::NONBLOCK)
+    }
+
+    fn identify(&self, status: &mut Status) {
+        let uname = rustix::system::uname();
+        status.hostname = cut(uname.nodename().to_str().unwrap_or_default());
+        status.kernel = cut(uname.release().to_str().unwrap_or_default());
+        status.machine = cut(uname.machine().to_str().unwrap_or_default());
+        status.board = board_name();
+        status.peak_memory = peak_memory();
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        let mut text = [0; 64];
+        let text = read_file(c"/proc/sys/kernel/random/boot_id", &mut text);
+        // The text of a UUID: 36 characters, of which any 16 bytes of a digest will do.
+        digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
+    }
+
+    fn set_src_valid_mark(&self) -> Result<(), Errno> {
+        if src_valid_mark() {
+            return Ok(());
+        }
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(SRC_VALID_MARK, flags, Mode::empty()).map_err(errno)?;
+        again(|| io::write(&fd, b"1")).map(|_| ())
+    }
+
+    fn log(&self, line: fmt::Arguments<'_>) {
+        log(line);
+    }
+}
+
+const SRC_VALID_MARK: &CStr = c"/proc/sys/net/ipv4/conf/all/src_valid_mark";
+
+/// Whether the reverse path filter sees packet marks.
+pub(crate) fn src_valid_mark() -> bool {
+    read_file(SRC_VALID_MARK, &mut [0; 4]).starts_with('1')
+}
+
+/// The beginning of a small file.
+fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
+    let read = || {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut filled = 0_usize;
+        loop {
+            let room = buf.get_mut(filled..).unwrap_or_default();
+            match io::read(&fd, &mut *room)? {
+                0 => return Ok::<usize, io::Errno>(filled),
+                got => filled = filled.saturating_add(got),
+            }
+        }
+    };
+    let len = { read }().unwrap_or(0);
+    core::str::from_utf8(buf.get(..len).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Reads a short text that somebody else keeps secret, without the white space around it.
+pub(crate) fn read_secret<'b>(path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(Path::new(path)?.as_c(), flags, Mode::empty()).map_err(errno)?;
+    let len = Scratch(fd).read_at(0, buf)?;
+    let text = core::str::from_utf8(buf.get(..len).unwrap_or_default());
+    text.map(str::trim_ascii).map_err(|_| Errno::EINVAL)
+}
+
+/// Opens standard input, output and errors where the process was started without them: a file of ours would
+/// get their number, and what is meant for them would go into it. Writing to them fails as before.
+pub(crate) fn open_standard_streams() {
+    loop {
+        // A new descriptor has the lowest number that is free.
+        match rustix::fs::open(c"/dev/null", OFlags::RDONLY, Mode::empty()) {
+            Ok(fd) if fd.as_raw_fd() <= 2 => {
+                let _ = fd.into_raw_fd();
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Keeps what is in this process's memory out of core dumps, and other processes out of its memory.
+pub(crate) fn keep_secrets() {
+    // Every kernel since 2.4 can.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// The board's name as OpenWrt has it, or nothing.
+pub(crate) fn board_name() -> String<32> {
+    cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim_ascii())
+}
+
+/// Peak resident memory in KiB, or 0 where proc(5) does not say.
+///
+/// Kernels before 6.2 bring `VmHWM` up to date every 64 pages only, and the agent has fewer; what is
+/// resident now is exact, and the agent gives nothing back.
+fn peak_memory() -> u32 {
+    let peak = kilobytes(c"/proc/self/status", "VmHWM:");
+    peak.max(kilobytes(c"/proc/self/smaps_rollup", "Rss:"))
+}
+
+/// The number behind `name` in a file of proc(5) that is in kB.
+fn kilobytes(path: &CStr, name: &str) -> u32 {
+    let mut buf = [0; 2048];
+    let mut rest = read_file(path, &mut buf);
+    while let Some((line, next)) = split(rest, b'\n') {
+        if let Some(value) = line.strip_prefix(name) {
+            let value = value.strip_suffix(" kB").unwrap_or(value);
+            return number(value.trim_ascii()).unwrap_or(0);
+        }
+        rest = next;
+    }
+    0
+}

@@ -1,0 +1,21 @@
+//! The machine: the only room with system calls.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `sys` | the program's entry, and the calls that rustix does not have: all the `unsafe` there is |
+//! | `machine` | netlink sockets, files, clock and identity |
+//! | `line` | the serial line |
+//! | `wires` | the UDP socket |
+//! | `log` | lines of text on standard error |
+//! | `resolver` | host names looked up beside the loop |
+//! | `shell` | the process, for `wg` and `wg-quick` |
+//! | `user_space` | the sockets of WireGuard programs in user space |
+
+pub(crate) mod line;
+pub(crate) mod log;
+pub(crate) mod machine;
+pub(crate) mod resolver;
+pub(crate) mod shell;
+pub(crate) mod sys;
+pub(crate) mod user_space;
+pub(crate) mod wires;

@@ -1,0 +1,324 @@
+//! What `wg` and `wg-quick` ask of their process, by system calls and the C library's resolver.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::net::SocketAddr;
+
+use postwired::kernel::exchange::Protocol;
+use postwired::quick::process::{NO_PROGRAM, Next, QuickProcess};
+use postwired::system::{File, Machine};
+use postwired::wg::process::{Output, Process, Unresolved};
+use proto_core::conf::Host;
+use proto_core::netlink::wireguard::read_endpoint;
+use proto_core::netlink::{Errno, IfName};
+use proto_core::text::{split, split_last};
+use rustix::event::{Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Access, AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
+use rustix::io;
+use rustix::net::{AddressFamily, SocketType, netdevice};
+use rustix::rand::GetRandomFlags;
+
+use crate::linux::log::Stream;
+use crate::linux::machine::{Linux, Netlink, Scratch, again, errno, random};
+use crate::linux::sys;
+use crate::linux::user_space;
+
+/// This process.
+pub(crate) struct Shell;
+
+/// A file in memory that is made when something is written to it.
+pub(crate) struct Late(Option<Scratch>);
+
+impl Late {
+    /// The file, also if there is nothing in it.
+    fn made(&mut self) -> Result<&mut Scratch, Errno> {
+        if self.0.is_none() {
+            let file = rustix::fs::memfd_create(c"wg", MemfdFlags::CLOEXEC).map_err(errno)?;
+            self.0 = Some(Scratch(file));
+        }
+        self.0.as_mut().ok_or(Errno::EBADF)
+    }
+}
+
+impl File for Late {
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        self.0.as_mut().map_or(Ok(0), |file| file.read_some(offset, buf))
+    }
+
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        self.made()?.write_some(offset, bytes)
+    }
+
+    fn clear(&mut self) -> Result<(), Errno> {
+        self.0.as_mut().map_or(Ok(()), File::clear)
+    }
+}
+
+/// Text as the C library takes it.
+struct CText([u8; 4096]);
+
+impl CText {
+    /// Nothing if it is too long.
+    fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 4096];
+        // The last zero stays.
+        let (_, room) = bytes.split_last_mut()?;
+        room.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self(bytes))
+    }
+
+    fn as_c(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+impl Process for Shell {
+    type Netlink = Netlink;
+    type File = Late;
+    /// Nothing is standard input.
+    type Input = Option<OwnedFd>;
+
+    fn netlink(&self, protocol: Protocol) -> Result<Netlink, Errno> {
+        match protocol {
+            Protocol::Route => Netlink::route(),
+            Protocol::Generic => Netlink::generic(),
+        }
+    }
+
+    fn scratch(&self) -> Late {
+        Late(None)
+    }
+
+    fn variable(&self, name: &CStr) -> Option<&str> {
+        sys::variable(name)?.to_str().ok()
+    }
+
+    fn open(&self, path: Option<&str>) -> Result<Option<OwnedFd>, Errno> {
+        let Some(path) = path else { return Ok(None) };
+        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        again(|| rustix::fs::open(path.as_c(), flags, Mode::empty())).map(Some)
+    }
+
+    fn read(&self, input: &mut Option<OwnedFd>, buf: &mut [u8]) -> Result<usize, Errno> {
+        let fd = input.as_ref().map_or(sys::stdin(), AsFd::as_fd);
+        again(|| io::read(fd, &mut *buf))
+    }
+
+    fn write(&self, output: Output, bytes: &[u8]) -> Result<(), Errno> {
+        let fd = match output {
+            Output::Out => sys::stdout(),
+            Output::Err => sys::stderr(),
+        };
+        Stream(fd).bytes(bytes)
+    }
+
+    fn is_terminal(&self) -> bool {
+        sys::is_terminal(sys::stdout())
+    }
+
+    fn is_exposed(&self) -> bool {
+        rustix::fs::fstat(sys::stdout()).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o7 != 0
+        })
+    }
+
+    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        // A key is worth waiting for.
+        random(buf, GetRandomFlags::empty())
+    }
+
+    fn unix_time(&self) -> u64 {
+        Linux.unix_time()
+    }
+
+    fn interface_name(&self, index: u32) -> Option<IfName> {
+        let any = rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None).ok()?;
+        let name = netdevice::index_to_name_inlined(any, index).ok()?;
+        core::str::from_utf8(name.as_bytes()).ok()?.parse().ok()
+    }
+
+    fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
+        let mut sockaddr = [0; 28];
+        let error = match (CText::new(host.name), CText::new(host.service)) {
+            (Some(name), Some(service)) => {
+                match sys::resolve(name.as_c(), service.as_c(), &mut sockaddr) {
+                    Ok(len) => match read_endpoint(sockaddr.get(..len).unwrap_or_default()) {
+                        Some(mut address) => {
+                            if host.service.is_empty() {
+                                address.set_port(host.port);
+                            }
+                            return Ok(address);
+                        }
+                        None => 0,
+                    },
+                    Err(error) => error,
+                }
+            }
+            _ => NO_NAME,
+        };
+        // EAI_NONAME, EAI_NODATA, EAI_SERVICE and EAI_FAIL stay what they are, however often one asks.
+        let (permanent, words) = match error {
+            _ if sys::held_signal() != 0 => (true, "a signal came"),
+            NO_NAME | -5 => (true, "no such host"),
+            -8 => (true, "no such port: neither a number nor a service"),
+            -4 => (true, "the name server failed"),
+            -3 => (false, "the name server does not answer"),
+            0 => (true, "neither an IPv4 nor an IPv6 address"),
+            _ => (false, "the resolver failed"),
+        };
+        Err(Unresolved { permanent, words })
+    }
+
+    fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
+        user_space::each(take)
+    }
+
+    fn program(&self, name: &str) -> Result<Option<Self::Input>, Errno> {
+        Ok(user_space::find(name)?.map(Some))
+    }
+
+    fn tell(&self, program: &mut Self::Input, bytes: &[u8]) -> Result<(), Errno> {
+        program.as_ref().map_or(Ok(()), |socket| user_space::tell(socket, bytes))
+    }
+
+    fn sleep(&self, millis: u32) {
+        let tv_nsec = i64::from(millis % 1_000).saturating_mul(1_000_000);
+        let time = Timespec { tv_sec: i64::from(millis / 1_000), tv_nsec: tv_nsec as _ };
+        let _ = poll(&mut [], Some(&time));
+    }
+}
+
+/// Where programs are looked for if the environment does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a program is.
+fn find(program: &str) -> Option<CText> {
+    if program.contains('/') {
+        return CText::new(program);
+    }
+    let mut rest = Shell.variable(c"PATH").unwrap_or(PATH);
+    loop {
+        let (folder, more) = split(rest, b':').map_or((rest, None), |(a, b)| (a, Some(b)));
+        let mut path: heapless::String<1024> = heapless::String::new();
+        if write!(path.as_mut_view(), "{folder}/{program}").is_ok()
+            && let Some(path) = CText::new(&path)
+            && rustix::fs::access(path.as_c(), Access::EXEC_OK).is_ok()
+        {
+            return Some(path);
+        }
+        rest = more?;
+    }
+}
+
+/// Writes a new file of this path, which only its owner may read.
+fn write_new(path: &CStr, next: &mut Next<'_>) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let mut file = Scratch(again(|| rustix::fs::open(path, flags, mode))?);
+    let mut piece = [0; 4096];
+    let mut at = 0_u32;
+    loop {
+        let got = next(&mut piece)?;
+        if got == 0 {
+            return again(|| rustix::fs::fsync(&file.0));
+        }
+        file.write_at(at, piece.get(..got).unwrap_or_default())?;
+        at = at.saturating_add(got as u32);
+    }
+}
+
+impl QuickProcess for Shell {
+    fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn real_path<'b>(&self, path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
+        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = again(|| rustix::fs::open(path.as_c(), flags, Mode::empty()))?;
+        let mut link: heapless::String<32> = heapless::String::new();
+        // It fits: a number behind a short path.
+        let _ =
+            write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
+        let link = CText::new(&link).ok_or(Errno::ENAMETOOLONG)?;
+        let len = rustix::fs::readlinkat_raw(CWD, link.as_c(), &mut *buf).map_err(errno)?;
+        core::str::from_utf8(buf.get(..len).unwrap_or_default()).map_err(|_| Errno::EINVAL)
+    }
+
+    fn mode(&self, path: &str) -> Result<u32, Errno> {
+        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let stat = rustix::fs::statat(CWD, path.as_c(), AtFlags::empty()).map_err(errno)?;
+        Ok(Mode::from_raw_mode(stat.st_mode).bits())
+    }
+
+    fn has(&self, program: &str) -> bool {
+        find(program).is_some()
+    }
+
+    fn run(
+        &self,
+        program: &str,
+        words: &[u8],
+        input: Option<&mut Late>,
+        output: Option<&mut Late>,
+    ) -> Result<i32, Errno> {
+        let Some(path) = find(program) else { return Ok(NO_PROGRAM) };
+        // What a program says of which the output is read is for nobody.
+        let silent = match output {
+            Some(_) => Some(again(|| {
+                rustix::fs::open(c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            })?),
+            None => None,
+        };
+        let input = input.map(Late::made).transpose()?;
+        let output = output.map(Late::made).transpose()?;
+        let files = [
+            input.as_ref().map(|file| file.0.as_fd()),
+            output.as_ref().map(|file| file.0.as_fd()),
+            silent.as_ref().map(AsFd::as_fd),
+        ];
+        sys::run(path.as_c(), words, files)
+    }
+
+    fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno> {
+        let mut new: heapless::String<4096> = heapless::String::new();
+        write!(new.as_mut_view(), "{path}.tmp").map_err(|_| Errno::ENAMETOOLONG)?;
+        let new = CText::new(&new).ok_or(Errno::ENAMETOOLONG)?;
+        let old = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        // One that is left over may be read by anybody.
+        let _ = rustix::fs::unlinkat(CWD, new.as_c(), AtFlags::empty());
+        let written = write_new(new.as_c(), next)
+            .and_then(|()| rustix::fs::renameat(CWD, new.as_c(), CWD, old.as_c()).map_err(errno));
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(CWD, new.as_c(), AtFlags::empty());
+            return written;
+        }
+        let (folder, _) = split_last(path, b'/').unwrap_or((".", path));
+        let folder = CText::new(if folder.is_empty() { "/" } else { folder });
+        let folder = folder.ok_or(Errno::ENAMETOOLONG)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = again(|| rustix::fs::open(folder.as_c(), flags, Mode::empty()))?;
+        again(|| rustix::fs::fsync(&folder))
+    }
+
+    fn hold_signals(&self) {
+        sys::hold_signals();
+    }
+
+    fn held_signal(&self) -> i32 {
+        sys::held_signal()
+    }
+
+    fn src_valid_mark(&self) -> bool {
+        crate::linux::machine::src_valid_mark()
+    }
+
+    fn set_src_valid_mark(&self) -> Result<(), Errno> {
+        Machine::set_src_valid_mark(&Linux)
+    }
+}
+
+/// `EAI_NONAME`.
+const NO_NAME: i32 = -2;

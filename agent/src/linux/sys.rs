@@ -1,0 +1,612 @@
+//! The program's entry and the system interfaces that rustix does not have. All of the agent's
+//! `unsafe` is here.
+#![allow(unsafe_code, reason = "this is the one module for it")]
+
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use linux_raw_sys::general::{
+    BOTHER, BRKINT, CBAUD, CIBAUD, CLOCAL, CREAD, CRTSCTS, CS8, CSIZE, CSTOPB, ECHO, ECHONL,
+    ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, INPCK, ISIG, ISTRIP, IXANY, IXOFF, IXON, OPOST,
+    PARENB, PARMRK, VMIN, VTIME, termios2,
+};
+use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL, TIOCOUTQ};
+use postwired::access::filter::Instruction;
+use postwired::wg::Memory;
+use proto_core::netlink::Errno;
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+
+#[link(name = "c")]
+unsafe extern "C" {
+    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint)
+    -> c_int;
+    // The one with 64-bit times, which musl has under its own name everywhere and under the plain
+    // name where a `long` is as wide.
+    #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
+    fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
+    fn recvmsg(fd: c_int, message: *mut Message, flags: c_int) -> isize;
+    fn sendmsg(fd: c_int, message: *const Message, flags: c_int) -> isize;
+    fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn getaddrinfo(
+        host: *const c_char,
+        service: *const c_char,
+        hints: *const AddrInfo,
+        found: *mut *mut AddrInfo,
+    ) -> c_int;
+    // The one without handlers of others: there are none, and no other thread whose locks they would care for.
+    fn _Fork() -> c_int;
+    fn dup2(from: c_int, to: c_int) -> c_int;
+    fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char)
+    -> c_int;
+    fn _exit(code: c_int) -> !;
+    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
+    fn signal(number: c_int, handler: usize) -> *const c_void;
+    fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
+    fn close(fd: c_int) -> c_int;
+    static environ: *const *const c_char;
+    #[link_name = "abort"]
+    fn c_abort() -> !;
+    fn __errno_location() -> *mut c_int;
+}
+
+/// The memory of `wg`: pages of it that nobody writes to are not there.
+struct OnlyOne(UnsafeCell<Memory>);
+
+// SAFETY: it is reached through `memory` alone, which gives it away once.
+unsafe impl Sync for OnlyOne {}
+
+/// The memory of `wg`, for the first who asks.
+pub(crate) fn memory() -> Option<&'static mut Memory> {
+    static MEMORY: OnlyOne = OnlyOne(UnsafeCell::new(Memory::new()));
+    static GIVEN: AtomicBool = AtomicBool::new(false);
+    // SAFETY: nobody else has it, or can get it.
+    (!GIVEN.swap(true, Ordering::Relaxed)).then(|| unsafe { &mut *MEMORY.0.get() })
+}
+
+/// `SOL_NETLINK` (`linux/socket.h`), the same on every architecture.
+const SOL_NETLINK: c_int = 270;
+
+/// A switch of a netlink socket (`linux/netlink.h`).
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum NetlinkOption {
+    /// `NETLINK_CAP_ACK`: an acknowledgement does not repeat the request.
+    CapAck = 10,
+    /// `NETLINK_EXT_ACK`: an acknowledgement may carry the kernel's own words.
+    ExtAck = 11,
+    /// `NETLINK_GET_STRICT_CHK`: a list is filtered as it was asked for.
+    GetStrictChk = 12,
+}
+
+/// Sets an option of a socket. The kernel only reads `value`, of which it is told the size.
+fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> Result<(), Errno> {
+    let len = size_of::<T>() as c_uint;
+    // SAFETY: `fd` is open for the length of the call, and `value` points to as many bytes as `len` says,
+    // which the call only reads.
+    checked(unsafe { setsockopt(fd.as_raw_fd(), level, name, (&raw const *value).cast(), len) })
+}
+
+/// Turns a switch of a netlink socket on.
+pub(crate) fn netlink_option(fd: BorrowedFd<'_>, option: NetlinkOption) -> Result<(), Errno> {
+    let on: c_int = 1;
+    set_option(fd, SOL_NETLINK, option as c_int, &on)
+}
+
+/// From now on datagrams come with the address they were sent to: `IP_PKTINFO` (`linux/in.h`) or
+/// `IPV6_RECVPKTINFO` (`linux/in6.h`).
+pub(crate) fn tell_address(fd: BorrowedFd<'_>, v6: bool) -> Result<(), Errno> {
+    let (level, name) = if v6 { (41, 49) } else { (0, 8) };
+    let on: c_int = 1;
+    set_option(fd, level, name, &on)
+}
+
+/// `struct sock_fprog` (`linux/filter.h`).
+#[repr(C)]
+struct FilterProgram {
+    len: u16,
+    filter: *const Instruction,
+}
+
+/// Gives a socket a filter of what arrives, or takes it away.
+pub(crate) fn filter(fd: BorrowedFd<'_>, program: Option<&[Instruction]>) -> Result<(), Errno> {
+    // The one level that is another number somewhere; SO_ATTACH_FILTER and SO_DETACH_FILTER are the same.
+    let level = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0xffff } else { 1 };
+    let program = program.map(|program| FilterProgram {
+        // No program is longer than that (MAX_PROGRAM).
+        len: u16::try_from(program.len()).unwrap_or(u16::MAX),
+        filter: program.as_ptr(),
+    });
+    match program {
+        // The kernel copies the instructions, which `program` borrows until the end of this call.
+        Some(program) => set_option(fd, level, 26, &program),
+        None => set_option(fd, level, 27, &0_i32),
+    }
+}
+
+/// `struct iovec`.
+#[repr(C)]
+struct Part {
+    base: *mut c_void,
+    len: usize,
+}
+
+/// `struct msghdr` as the kernel has it. The one of musl has lengths of 32 bits, with padding on the side that
+/// makes them the low half of these.
+#[repr(C)]
+struct Message {
+    name: *mut c_void,
+    name_len: c_uint,
+    parts: *mut Part,
+    part_count: usize,
+    control: *mut c_void,
+    control_len: usize,
+    flags: c_int,
+}
+
+/// Room for control messages, aligned as they are.
+#[repr(C, align(8))]
+pub(crate) struct Control<const N: usize>(pub(crate) [u8; N]);
+
+/// Receives a datagram: its length, that of the `struct sockaddr` of its sender and that of its control
+/// messages. What does not fit is cut.
+pub(crate) fn receive(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    sender: &mut [u8; 28],
+    control: &mut Control<128>,
+) -> Result<[usize; 3], Errno> {
+    let mut part = Part { base: buf.as_mut_ptr().cast(), len: buf.len() };
+    let mut message = Message {
+        name: sender.as_mut_ptr().cast(),
+        name_len: sender.len() as c_uint,
+        parts: &raw mut part,
+        part_count: 1,
+        control: control.0.as_mut_ptr().cast(),
+        control_len: control.0.len(),
+        flags: 0,
+    };
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
+    // which are borrowed for writing until the end of this function.
+    let len = unsafe { recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
+    match usize::try_from(len) {
+        Ok(len) => Ok([len, message.name_len as usize, message.control_len]),
+        Err(_) => Err(failure()),
+    }
+}
+
+/// Sends a datagram to a `struct sockaddr`, with these control messages.
+pub(crate) fn send(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    receiver: &[u8],
+    control: &Control<40>,
+    control_len: usize,
+) -> Result<(), Errno> {
+    let mut part = Part { base: bytes.as_ptr().cast_mut().cast(), len: bytes.len() };
+    let message = Message {
+        name: receiver.as_ptr().cast_mut().cast(),
+        name_len: receiver.len() as c_uint,
+        parts: &raw mut part,
+        part_count: 1,
+        control: control.0.as_ptr().cast_mut().cast(),
+        control_len: control_len.min(control.0.len()),
+        flags: 0,
+    };
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
+    // which the call only reads.
+    let sent = unsafe { sendmsg(fd.as_raw_fd(), &raw const message, 0) };
+    if sent < 0 { Err(failure()) } else { Ok(()) }
+}
+
+/// Why the last call of the C library failed.
+fn failure() -> Errno {
+    // SAFETY: the C library gives a valid pointer to this thread's errno.
+    Errno(unsafe { *__errno_location() })
+}
+
+/// What a call of the C library returned, which is 0 when all went well.
+fn checked(failed: c_int) -> Result<(), Errno> {
+    if failed == 0 { Ok(()) } else { Err(failure()) }
+}
+
+/// The settings of a terminal.
+#[derive(Clone, Copy)]
+pub(crate) struct Modes(termios2);
+
+impl Modes {
+    /// Reads the settings of a terminal.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let mut modes = termios2 {
+            c_iflag: 0,
+            c_oflag: 0,
+            c_cflag: 0,
+            c_lflag: 0,
+            c_line: 0,
+            c_cc: Default::default(),
+            c_ispeed: 0,
+            c_ospeed: 0,
+        };
+        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
+        checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, &raw mut modes) })?;
+        Ok(Self(modes))
+    }
+
+    /// These settings for a plain wire: raw, 8N1, no flow control, so many bits a second.
+    ///
+    /// `termios2` takes the speed as a number. rustix has it too, with two tables of the speeds that
+    /// have names.
+    fn raw(mut self, baud: u32) -> Self {
+        let modes = &mut self.0;
+        // A break would arrive as a zero, and a zero opens a frame: IGNBRK.
+        modes.c_iflag &=
+            !(BRKINT | PARMRK | INPCK | ISTRIP | INLCR | IGNCR | ICRNL | IXON | IXOFF | IXANY);
+        modes.c_iflag |= IGNBRK;
+        modes.c_oflag &= !OPOST;
+        modes.c_lflag &= !(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+        modes.c_cflag &= !(CBAUD | CIBAUD | CSIZE | PARENB | CSTOPB | CRTSCTS);
+        modes.c_cflag |= BOTHER | CS8 | CLOCAL | CREAD;
+        for (place, value) in [(VMIN, 1), (VTIME, 0)] {
+            if let Some(place) = modes.c_cc.get_mut(place as usize) {
+                *place = value;
+            }
+        }
+        (modes.c_ispeed, modes.c_ospeed) = (baud, baud);
+        self
+    }
+
+    /// Makes a terminal a plain wire. The settings that it has then: a driver takes what it can.
+    pub(crate) fn set(fd: BorrowedFd<'_>, baud: u32) -> Result<Self, Errno> {
+        let Self(modes) = Self::of(fd)?.raw(baud);
+        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request reads.
+        checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })?;
+        Self::of(fd)
+    }
+
+    /// Bits a second that are sent.
+    pub(crate) fn speed(&self) -> u32 {
+        self.0.c_ospeed
+    }
+
+    /// Whether a terminal with these settings carries frames as they are.
+    pub(crate) fn are_raw(&self) -> bool {
+        let Self(raw) = self.raw(self.0.c_ospeed);
+        let Self(modes) = self;
+        // CBAUD is how the speed is written down, not what the line does.
+        let lines = |flags: u32| flags & !(CBAUD | CIBAUD);
+        let at = |modes: &termios2, place: u32| modes.c_cc.get(place as usize).copied();
+        modes.c_iflag == raw.c_iflag
+            && modes.c_oflag == raw.c_oflag
+            && modes.c_lflag == raw.c_lflag
+            && lines(modes.c_cflag) == lines(raw.c_cflag)
+            && at(modes, VMIN) == at(&raw, VMIN)
+            && at(modes, VTIME) == at(&raw, VTIME)
+    }
+}
+
+/// Keeps other programs from opening a terminal, as far as the kernel does that (not for root).
+pub(crate) fn exclusive(fd: BorrowedFd<'_>) {
+    // SAFETY: `fd` is open for the length of the call, and the request takes no argument. A failure
+    // leaves the terminal as it was.
+    unsafe { ioctl(fd.as_raw_fd(), TIOCEXCL as c_int) };
+}
+
+/// Number of bytes that a terminal has not sent yet; 0 where that is not known.
+pub(crate) fn unsent(fd: BorrowedFd<'_>) -> c_int {
+    let mut bytes: c_int = 0;
+    // SAFETY: `fd` is open for the length of the call, and `bytes` is the int that the request fills in.
+    unsafe { ioctl(fd.as_raw_fd(), TIOCOUTQ as c_int, &raw mut bytes) };
+    bytes
+}
+
+/// Whether this is a terminal.
+pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    Modes::of(fd).is_ok()
+}
+
+/// An environment variable.
+pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: `name` ends in NUL.
+    let value = unsafe { getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a string that ends in NUL, and nothing here changes the
+    // environment.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+/// `struct addrinfo` (`netdb.h`), the same in musl and glibc.
+#[repr(C)]
+struct AddrInfo {
+    flags: c_int,
+    family: c_int,
+    socktype: c_int,
+    protocol: c_int,
+    addrlen: c_uint,
+    addr: *const u8,
+    canonname: *const c_char,
+    next: *const AddrInfo,
+}
+
+/// Asks the C library for the address of a host and the port of a service: a `struct sockaddr` in
+/// `sockaddr`, and its length. One of the two may be empty. The error is one of `EAI_*`.
+pub(crate) fn resolve(
+    host: &CStr,
+    service: &CStr,
+    sockaddr: &mut [u8; 28],
+) -> Result<usize, c_int> {
+    // SOCK_DGRAM, which is another number on MIPS, and IPPROTO_UDP.
+    let socktype = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 1 } else { 2 };
+    let hints = AddrInfo {
+        flags: 0,
+        family: 0,
+        socktype,
+        protocol: 17,
+        addrlen: 0,
+        addr: core::ptr::null(),
+        canonname: core::ptr::null(),
+        next: core::ptr::null(),
+    };
+    let mut found = core::ptr::null_mut();
+    let given = |text: &CStr| if text.is_empty() { core::ptr::null() } else { text.as_ptr() };
+    // SAFETY: what is given of `host` and `service` ends in NUL, and `hints` and `found` live through the
+    // call.
+    let error =
+        unsafe { getaddrinfo(given(host), given(service), &raw const hints, &raw mut found) };
+    if error != 0 {
+        return Err(error);
+    }
+    // SAFETY: without an error, `found` points to the first of a list that stays: it is never freed,
+    // because the program ends soon.
+    let first = unsafe { &*found };
+    let len = sockaddr.len().min(first.addrlen as usize);
+    // SAFETY: `addr` points to `addrlen` bytes, of which no more are copied than there is room for.
+    unsafe { core::ptr::copy_nonoverlapping(first.addr, sockaddr.as_mut_ptr(), len) };
+    Ok(len)
+}
+
+/// The signal that asked the process to end, since [`hold_signals`].
+static HELD: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn hold(number: c_int) {
+    HELD.store(number, Ordering::Relaxed);
+}
+
+/// From now on `SIGINT` and `SIGTERM` end the process no more; programs that it runs they do.
+pub(crate) fn hold_signals() {
+    on_signals(hold);
+}
+
+fn on_signals(handler: extern "C" fn(c_int)) {
+    for number in [2, 15] {
+        // SAFETY: each `handler` here does nothing that may not be done at any moment.
+        unsafe { signal(number, handler as *const () as usize) };
+    }
+}
+
+/// Goes on when the other end of a pipe or the terminal is gone: `SIGPIPE` and `SIGHUP` are ignored.
+pub(crate) fn outlive_outputs() {
+    for number in [1, 13] {
+        // SAFETY: 1 is SIG_IGN, which runs no code of ours.
+        unsafe { signal(number, 1) };
+    }
+}
+
+/// The eventfd that says that the process is asked to end, since [`end_event`].
+static END: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn end(_: c_int) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the C library gives a valid pointer to this thread's errno, which the interrupted code may
+    // be about to read; write(2) may be called at any moment, and `one` has the bytes it reads.
+    unsafe {
+        let errno = *__errno_location();
+        write(END.load(Ordering::Relaxed), (&raw const one).cast(), one.len());
+        *__errno_location() = errno;
+    }
+}
+
+/// From now on `SIGINT` and `SIGTERM` write to this eventfd, which stays open.
+pub(crate) fn end_event(event: OwnedFd) -> BorrowedFd<'static> {
+    let fd = event.into_raw_fd();
+    END.store(fd, Ordering::Relaxed);
+    on_signals(end);
+    // SAFETY: nothing closes it from here on.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Closes all descriptors of a copy of this process but one.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
+    // The agent has far fewer: they are numbered from the lowest that is free.
+    for fd in (0..256).filter(|fd| *fd != kept.as_raw_fd()) {
+        // SAFETY: this is a copy of the process that uses `kept` alone from here on, and then ends.
+        unsafe { close(fd) };
+    }
+}
+
+/// The last such signal, or 0.
+pub(crate) fn held_signal() -> i32 {
+    HELD.load(Ordering::Relaxed)
+}
+
+/// Does something in a copy of this process, which ends then. Its number, for [`wait`].
+pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
+    // SAFETY: this process has one thread, so the copy has all of it.
+    let pid = unsafe { _Fork() };
+    if pid == 0 {
+        act();
+        exit(NOT_STARTED);
+    }
+    if pid < 0 {
+        checked(pid)?;
+    }
+    Ok(pid)
+}
+
+/// Waits for a copy of this process to end: its exit code, or 128 and the number of the signal that killed it.
+pub(crate) fn wait(pid: c_int) -> Result<i32, Errno> {
+    let mut status: c_int = 0;
+    loop {
+        // SAFETY: `status` lives through the call, which writes to it.
+        let done = unsafe { waitpid(pid, &raw mut status, 0) };
+        if done == pid {
+            break;
+        }
+        match checked(-1) {
+            Err(Errno::EINTR) => {}
+            other => other?,
+        }
+    }
+    // As `WIFEXITED` and its like take it apart, the same on every Linux.
+    Ok(match status & 0x7f {
+        0 => status >> 8 & 0xff,
+        signal => signal.saturating_add(128),
+    })
+}
+
+/// How many words a program is started with at the most.
+const WORDS: usize = 8;
+
+/// Runs a program to its end. `words` are its arguments from its name on, each ended by a NUL; `files` are
+/// what it has as standard input, output and errors where that is not what we have. Its exit code, as
+/// [`wait`] has it.
+pub(crate) fn run(
+    path: &CStr,
+    words: &[u8],
+    files: [Option<BorrowedFd<'_>>; 3],
+) -> Result<i32, Errno> {
+    // One more stays null and ends the list.
+    let mut argv = [core::ptr::null::<c_char>(); WORDS + 1];
+    let mut rest = words;
+    for place in argv.iter_mut().take(WORDS) {
+        let Ok(word) = CStr::from_bytes_until_nul(rest) else { break };
+        *place = word.as_ptr();
+        rest = rest.get(word.count_bytes().saturating_add(1)..).unwrap_or_default();
+    }
+    let pid = aside(&mut || {
+        for (file, to) in files.iter().zip(0..) {
+            if let Some(file) = file {
+                // SAFETY: `file` is open for the length of the call.
+                unsafe { dup2(file.as_raw_fd(), to) };
+            }
+        }
+        // SAFETY: `path` and all of `argv` up to its null point to strings that end in NUL and outlive the
+        // call; the C library keeps `environ` in the same form, and nothing here changes it. What comes
+        // back is an error, and then this copy of the process ends without a look at anything.
+        unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
+    })?;
+    wait(pid)
+}
+
+/// The exit code of a copy of this process that could not become another program.
+const NOT_STARTED: c_int = 127;
+
+/// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding on the side
+/// that makes them the low half of this.
+#[repr(C)]
+#[derive(Default)]
+struct Time {
+    seconds: i64,
+    nanos: i64,
+}
+
+/// A clock (`linux/time.h`). rustix's way to them is through the vDSO, which it reads with two
+/// kilobytes of program.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum Clock {
+    /// `CLOCK_REALTIME`: the one on the wall.
+    Realtime = 0,
+    /// `CLOCK_MONOTONIC`: one that does not go back.
+    Monotonic = 1,
+}
+
+impl Clock {
+    /// Seconds and nanoseconds, or zeros for a time before 1970.
+    pub(crate) fn read(self) -> (u64, u64) {
+        let mut time = Time::default();
+        // SAFETY: `time` lives through the call and has the layout of musl's `struct timespec`, into
+        // which the call writes; both clocks are on every Linux, so that the call cannot fail.
+        unsafe { clock_gettime(self as c_int, &raw mut time) };
+        (u64::try_from(time.seconds).unwrap_or(0), u64::try_from(time.nanos).unwrap_or(0))
+    }
+}
+
+/// The log's output when it is not standard error itself, or -1.
+static LOG: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on the log goes here.
+pub(crate) fn log_to(output: OwnedFd) {
+    LOG.store(output.into_raw_fd(), Ordering::Relaxed);
+}
+
+/// An output of the log that never waits, if there is one.
+pub(crate) fn log_output() -> Option<BorrowedFd<'static>> {
+    let fd = LOG.load(Ordering::Relaxed);
+    // SAFETY: a number other than -1 is that of a descriptor which `log_to` took and nothing closes.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Standard output.
+pub(crate) fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
+    unsafe { rustix::stdio::stdout() }
+}
+
+/// Standard error.
+pub(crate) fn stderr() -> BorrowedFd<'static> {
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
+    unsafe { rustix::stdio::stderr() }
+}
+
+/// Standard input.
+pub(crate) fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
+    // closes it.
+    unsafe { rustix::stdio::stdin() }
+}
+
+/// The arguments of the program: text, or `None` where one is not UTF-8.
+#[derive(Clone)]
+pub(crate) struct Args {
+    argv: *const *const c_char,
+    left: usize,
+}
+
+impl Iterator for Args {
+    type Item = Option<&'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: `Args` is made by `main` alone, of an array with `left` pointers to strings that
+        // end in NUL and stay for the life of the process (C11, 5.1.2.2.1); `left` was not yet 0.
+        let word = unsafe {
+            let word = CStr::from_ptr(*self.argv);
+            self.argv = self.argv.add(1);
+            word
+        };
+        Some(word.to_str().ok())
+    }
+}
+
+/// Where the C library's start code goes.
+// SAFETY: `main` is what the C library calls, with this signature, and nothing else here has the
+// name.
+#[unsafe(no_mangle)]
+extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    crate::run(Args { argv, left: usize::try_from(argc).unwrap_or(0) })
+}
+
+/// Ends the program.
+pub(crate) fn exit(code: c_int) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { _exit(code) }
+}
+
+/// Ends the program as one that is broken.
+pub(crate) fn abort() -> ! {
+    // SAFETY: takes nothing and does not return.
+    unsafe { c_abort() }
+}

@@ -1,0 +1,130 @@
+//! The UDP socket, as it is on Linux. What goes over it is in `proto_core::protocol::frame`; the serial line
+//! is in `line`.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use postwired::access::door::Source;
+use postwired::access::filter::Program;
+use postwired::access::pktinfo::{Asked, MAX_REPLY};
+use postwired::requests::service::{Outlet, SCRATCH};
+use proto_core::ip::Shown;
+use proto_core::netlink::Errno;
+use proto_core::netlink::wireguard::read_endpoint;
+use proto_core::protocol::frame::{MAX_SEALED, seal};
+use proto_core::protocol::session::Wire;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+use crate::linux::machine::errno;
+use crate::linux::sys::{self, Control};
+
+/// Bytes of pieces under way over UDP: well below a socket's receive buffer.
+const UDP_IN_FLIGHT: u32 = 48 * 1024;
+/// A UDP socket.
+pub(crate) struct Udp {
+    fd: OwnedFd,
+}
+
+impl Udp {
+    pub(crate) fn open(address: &SocketAddr) -> Result<Self, Errno> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(family, SocketType::DGRAM, flags, None).map_err(errno)?;
+        // The address may come later than the agent, which starts before the network.
+        match address {
+            SocketAddr::V4(_) => sockopt::set_ip_freebind(&fd, true),
+            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&fd, true),
+        }
+        .map_err(errno)?;
+        // Where it cannot be told which address was asked, the kernel chooses the one that answers.
+        let _ = sys::tell_address(fd.as_fd(), false);
+        if address.is_ipv6() {
+            let _ = sys::tell_address(fd.as_fd(), true);
+            // `[::]` is every address, whatever the default is here.
+            let _ = sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified());
+        }
+        bind(&fd, address).map_err(errno)?;
+        Ok(Self { fd })
+    }
+
+    /// Receives a datagram: its length and who sent it. One that is too long is cut, and then its CRC is
+    /// wrong.
+    pub(crate) fn receive(&self, buf: &mut [u8; MAX_SEALED]) -> Result<(usize, Sender), Errno> {
+        let (mut name, mut control) = ([0; 28], Control([0; 128]));
+        let [len, name_len, control_len] =
+            sys::receive(self.fd.as_fd(), buf, &mut name, &mut control)?;
+        let address = name.get(..name_len).and_then(read_endpoint).ok_or(Errno::EAFNOSUPPORT)?;
+        let asked = Asked::read(control.0.get(..control_len).unwrap_or_default());
+        Ok((len, Sender { name, name_len, address: Shown(address), asked }))
+    }
+
+    /// Gives the kernel another filter. Without one, everything comes to the agent.
+    pub(crate) fn sift(&self, filter: Option<&Program>) {
+        let given = filter.map(|program| sys::filter(self.fd.as_fd(), Some(program.as_slice())));
+        if given != Some(Ok(())) {
+            let _ = sys::filter(self.fd.as_fd(), None);
+        }
+    }
+}
+
+/// Who sent a datagram, and which of our addresses to.
+pub(crate) struct Sender {
+    /// The `struct sockaddr`.
+    name: [u8; 28],
+    name_len: usize,
+    pub(crate) address: Shown<SocketAddr>,
+    asked: Option<Asked>,
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The way back to a UDP sender.
+pub(crate) struct UdpOutlet<'s> {
+    pub(crate) socket: &'s Udp,
+    pub(crate) to: &'s Sender,
+}
+
+impl Outlet for UdpOutlet<'_> {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        let Ok(sealed) = seal(packet, len) else { return };
+        let mut control = Control([0; MAX_REPLY]);
+        let control_len = self.to.asked.map_or(0, |asked| asked.write(&mut control.0));
+        let name = self.to.name.get(..self.to.name_len).unwrap_or_default();
+        // Lost, as on any wire: the client asks again.
+        let _ = sys::send(self.socket.fd.as_fd(), sealed, name, &control, control_len);
+    }
+
+    fn in_flight(&self) -> u32 {
+        UDP_IN_FLIGHT
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        &self.to.address
+    }
+
+    fn sift(&mut self, filter: Option<&Program>) {
+        self.socket.sift(filter);
+    }
+}
+
+/// Where a datagram came from, as the door sees it.
+pub(crate) fn source(sender: &SocketAddr) -> Source {
+    let ip = match sender.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut address = [0; 18];
+    if let Some((front, [high, low])) = address.split_first_chunk_mut() {
+        *front = ip.octets();
+        [*high, *low] = sender.port().to_be_bytes();
+    }
+    Source { wire: Wire::Udp, address }
+}

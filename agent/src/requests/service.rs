@@ -1,0 +1,553 @@
+//! Requests in, replies out. Every request with an effect is done once: its reply is kept, and a
+//! repeated request gets it again.
+//!
+//! One request is worked on at a time; nothing here waits for a wire. What takes long says so in
+//! between ([`Outlet`]). Who asks has been found out before ([`crate::access::door`]), and what they may ask for is
+//! decided here, once for each request ([`Visitor`]).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `answered` | what was answered, by owner |
+//! | `reports` | the files that clients read, by owner |
+//! | `turn` | one request that is being answered |
+//! | `visitor` | who asks, and what they may |
+//! | `patch` | images made from stored ones |
+//! | `push` | stage, plan and commit |
+//! | `stored` | what is stored: history, drift, repair, rollback, removal |
+//! | `state` | what the service is in the middle of |
+//! | `pending` | a change that waits to be confirmed, and the clock |
+
+mod answered;
+mod patch;
+mod pending;
+mod push;
+mod reports;
+mod state;
+mod stored;
+mod turn;
+mod visitor;
+
+use heapless::{String, Vec};
+use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
+use proto_core::protocol::codec::{self, Misread};
+use proto_core::protocol::envelope::{self, EnvelopeError, HELLO_VERSION};
+use proto_core::protocol::message::Turn as LongestTurn;
+use proto_core::protocol::message::{
+    Answer, Ask, Code, Failure, Hello, Name, Request, Status, Subject, cut,
+};
+use proto_core::protocol::{Digest, MAX_DATA, VERSION};
+
+use crate::config::claims;
+use crate::fault::{Fault, Slot};
+use crate::kernel::exchange::steady;
+use crate::options::Policy;
+use crate::requests::report;
+use crate::requests::stage::Announced;
+use crate::store::commit::Committer;
+use crate::store::guard::Guard;
+use crate::store::hosts::Hosts;
+use crate::store::start::Pass;
+use crate::store::trouble::Trouble;
+use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use answered::{Answered, Class, Past};
+use reports::{Readable, Reports};
+use state::State;
+use turn::Turn;
+
+pub use reports::REPORTS;
+pub use turn::{Outlet, SCRATCH};
+use visitor::OwnerChange;
+pub use visitor::Visitor;
+
+/// Writes a file for a client with the service: its length and digest.
+type WriteReport<'w, S> = dyn FnMut(&mut S, &mut Turn<'_>) -> Result<(u32, Digest), Fault> + 'w;
+
+/// What happened since the agent started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Pushes applied.
+    pub applied: u32,
+    /// Pushes failed.
+    pub failed: u32,
+    /// Packets dropped.
+    pub garbage: u32,
+    /// Bytes outside frames.
+    pub text: u32,
+}
+
+/// The agent behind its wires.
+#[derive(Debug)]
+pub struct Service<'b, N, D: Disk, M> {
+    slot: &'b Slot,
+    committer: Committer<'b, N, D, M>,
+    policy: Policy<'b>,
+    /// The image that is arriving.
+    stage_file: D::File,
+    /// The files that clients read.
+    reports: Reports<D::File>,
+    state: State,
+    /// How far the stored configurations have been applied, unless all were looked at.
+    pass: Option<Pass>,
+    /// Endpoints that are to be looked up.
+    hosts: Hosts<D::File>,
+    answered: Answered,
+    /// The longest request or tick: milliseconds, and what it was.
+    longest: (u32, &'static str),
+    /// Counts stages and files; starts anywhere, so that those of an earlier agent are not taken for
+    /// those of this one.
+    number: u32,
+    started: u64,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
+    /// An agent that has done nothing yet.
+    #[must_use]
+    #[inline(never)]
+    pub fn new(
+        committer: Committer<'b, N, D, M>,
+        (stage_file, hosts, reports): (D::File, D::File, Vec<D::File, REPORTS>),
+        policy: Policy<'b>,
+    ) -> Self {
+        let mut number = [0; 4];
+        let (slot, machine) = (committer.slot, committer.machine);
+        if machine.random(&mut number).is_err() {
+            // Early after power on. The last agent, if any, began at another moment.
+            number = (machine.now() as u32).to_ne_bytes();
+        }
+        Self {
+            slot,
+            committer,
+            policy,
+            stage_file,
+            reports: Reports::new(reports),
+            state: State::default(),
+            pass: None,
+            hosts: Hosts::new(hosts),
+            answered: Answered::default(),
+            longest: (0, ""),
+            number: u32::from_ne_bytes(number),
+            started: machine.now(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Counts starts from now on.
+    pub fn count_starts(&mut self) {
+        let Committer { store, machine, .. } = &mut self.committer;
+        let guard = Guard::load(store.disk(), machine.boot_id(), machine.now());
+        match guard.ended() {
+            0 => {}
+            1 => self
+                .committer
+                .machine
+                .log(format_args!("the last start ended before it was settled")),
+            ended => self
+                .committer
+                .machine
+                .log(format_args!("the last {ended} starts ended before they were settled")),
+        }
+        self.committer.guard = Some(guard);
+    }
+
+    /// Whether stored configurations are still to be looked at.
+    pub const fn is_starting(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    /// The agent ends because it was asked to.
+    pub fn end(&mut self) {
+        if let Some(guard) = &mut self.committer.guard {
+            guard.settle(self.committer.store.disk());
+        }
+    }
+
+    /// What is wrong, by what it is about: an interface, or a name that none can have.
+    pub const fn trouble(&mut self) -> &mut Trouble {
+        &mut self.committer.trouble
+    }
+
+    /// The machine, for the loop around this.
+    pub const fn machine(&self) -> &M {
+        &self.committer.machine
+    }
+
+    /// Takes a packet of a session and sends what there is to answer. Returns whether keys passed by on the
+    /// way, and so may be on the stack.
+    #[must_use]
+    #[inline(never)]
+    pub fn packet(
+        &mut self,
+        packet: &[u8],
+        visitor: &mut Visitor<'_, '_>,
+        outlet: &mut dyn Outlet,
+    ) -> bool {
+        let request = match read(packet) {
+            Ok(request) => request,
+            // What is not understood is nothing that was kept for somebody.
+            Err(_) if visitor.is_stranger() => return false,
+            Err(error) => {
+                self.refuse(packet, error, outlet);
+                return false;
+            }
+        };
+        let started = self.committer.machine.now();
+        let mut turn = Turn::new(request.client, request.id, outlet);
+        let class = Class::of(&request.ask);
+        if class != Class::Free && self.was_answered(visitor, &request.ask, &mut turn) {
+            return false;
+        }
+        if visitor.is_stranger() {
+            return false;
+        }
+        let allowed = visitor.may(self.slot, &request.ask);
+        let answered = allowed.and_then(|()| self.answer(&request.ask, visitor, &mut turn));
+        if let Err(fault) = answered {
+            turn.answer(&Answer::Failed(self.slot.take(fault)));
+        }
+        let Turn { client, id, .. } = turn;
+        let owns = |key: &PublicKey| visitor.owns(key);
+        if matches!(request.ask, Ask::Begin { .. } | Ask::Hello { .. }) {
+            self.answered.greet(&visitor.key, (&client, id), &owns);
+        }
+        if class != Class::Free {
+            let packet = turn.packet();
+            self.answered.keep(&visitor.key, (&client, id), (class, packet), &owns);
+            self.forget_keys();
+        }
+        turn.send();
+        if let Some(guard) = &mut self.committer.guard {
+            guard.answered(self.committer.store.disk());
+        }
+        self.took(answered::name(&request.ask), started);
+        class != Class::Free
+    }
+
+    /// Whether a request is not to be done: it was answered before, and is answered again in the same words; or it
+    /// may have been.
+    #[inline(never)]
+    fn was_answered(
+        &mut self,
+        visitor: &Visitor<'_, '_>,
+        ask: &Ask<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let class = Class::of(ask);
+        // What the visitor may not do was not done, and is refused as such.
+        let allowed = visitor.may(self.slot, ask).map_err(|fault| self.slot.take(fault)).is_ok();
+        let text = match self.answered.past(&visitor.key, &turn.client, turn.id) {
+            Past::Answered(packet) => {
+                turn.repeat(packet);
+                return true;
+            }
+            Past::New => return false,
+            Past::Gone => "this request, or a later one of this client, was answered already",
+            Past::Unknown if class == Class::Change && allowed => {
+                "the router does not know this client (any more), and may have done this before: \
+                 say hello, and look"
+            }
+            Past::Unknown => return false,
+        };
+        if !visitor.is_stranger() {
+            turn.answer(&Answer::Failed(Failure::new(Code::Gone, text)));
+            turn.send();
+        }
+        true
+    }
+
+    /// Takes note of how long something took that began at `started`.
+    pub fn took(&mut self, what: &'static str, started: u64) {
+        let took = self.committer.machine.now().saturating_sub(started);
+        let took = u32::try_from(took).unwrap_or(u32::MAX);
+        if took > self.longest.0 {
+            self.longest = (took, what);
+        }
+    }
+
+    /// Wipes the buffers that keys pass through. What is sent to the kernel, the encoder has wiped.
+    fn forget_keys(&mut self) {
+        self.committer.kernel.wipe();
+    }
+
+    fn answer(
+        &mut self,
+        ask: &Ask<'_>,
+        visitor: &mut Visitor<'_, '_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Fault> {
+        match ask {
+            Ask::Hello { min, max, .. } => self.hello(turn, *min, *max),
+            Ask::Status => self.status(turn),
+            Ask::Begin { interface, length, digest, piece_size, patch, data } => {
+                let announced = Announced {
+                    interface: *interface,
+                    length: *length,
+                    digest: *digest,
+                    piece_size: *piece_size,
+                    patch: *patch,
+                };
+                self.begin(turn, visitor, announced, data)
+            }
+            Ask::Ranges { interface, bounds } => self.ranges(turn, interface, bounds),
+            Ask::Piece { stage, index, data } => self.piece(turn, visitor, *stage, *index, data),
+            Ask::Plan { stage } => self.plan(turn, visitor, *stage),
+            Ask::Commit { stage, confirm_within } => {
+                self.commit(turn, visitor, *stage, *confirm_within)
+            }
+            Ask::Abort { stage } => {
+                self.check_stage((&visitor.key, &turn.client), *stage)?;
+                self.drop_stage()?;
+                turn.answer(&Answer::Aborted);
+                Ok(())
+            }
+            Ask::Show { interface } => self.show(turn, visitor, *interface),
+            Ask::Changes { stage } => self.changes(turn, visitor, *stage),
+            Ask::Read { file, offset, length } => {
+                self.read(turn, visitor, *file, (*offset, *length))
+            }
+            Ask::Remove { interface, confirm_within } => {
+                self.remove(turn, visitor, interface, *confirm_within)
+            }
+            Ask::Confirm => self.confirm(turn, visitor),
+            Ask::Revert => self.revert_now(turn),
+            Ask::History { interface } => self.history(turn, visitor, interface.as_ref()),
+            Ask::Drift { interface } => self.drift(turn, visitor, interface),
+            Ask::Repair { interface, confirm_within } => {
+                self.repair(turn, visitor, interface, *confirm_within)
+            }
+            Ask::Rollback { interface, number, confirm_within } => {
+                self.rollback(turn, visitor, interface, *number, *confirm_within)
+            }
+            Ask::Owners => {
+                turn.answer(&Answer::Owners(visitor.ownership.owners().clone()));
+                Ok(())
+            }
+            Ask::Claim { .. } | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
+                visitor.change_owners(self.slot, ask)?;
+                let from = turn.outlet.from();
+                let owners = visitor.ownership.len();
+                let change = OwnerChange(ask, visitor.key);
+                self.committer.machine.log(format_args!("{from}: {change}; owners now: {owners}"));
+                turn.answer(&Answer::Owned { owners });
+                Ok(())
+            }
+        }
+    }
+
+    /// Says why a packet was not understood. Its CRC was right: somebody is there who speaks another
+    /// version.
+    #[inline(never)]
+    fn refuse(&mut self, packet: &[u8], error: Unread, outlet: &mut dyn Outlet) {
+        self.counters.garbage = self.counters.garbage.saturating_add(1);
+        // The head of a request is the same in every version: who asks, and which request.
+        let Some(([envelope::REQUEST, _], body)) = packet.split_first_chunk::<2>() else { return };
+        let Some((client, id)) = codec::head(body) else { return };
+        let say = |code, words| self.slot.say(code, Subject::None, Errno(0), words);
+        let fault = match error {
+            Unread::Version => self.slot.fail(Code::Version, Subject::None, VERSIONS),
+            Unread::Message(Misread::Unknown(ask)) => say(
+                Code::Unsupported,
+                format_args!("this agent does not know request number {ask}: update postwired"),
+            ),
+            Unread::Message(Misread::Field(field)) => say(
+                Code::Malformed,
+                format_args!("`{field}` of the request is cut off, or not what it can be"),
+            ),
+            Unread::Message(Misread::Trailing) => say(
+                Code::Malformed,
+                format_args!("there are bytes behind the last field of the request"),
+            ),
+        };
+        let mut turn = Turn::new(client, id, outlet);
+        turn.answer(&Answer::Failed(self.slot.take(fault)));
+        turn.send();
+    }
+
+    fn hello(&self, turn: &mut Turn<'_>, min: u8, max: u8) -> Result<(), Fault> {
+        if !(min..=max).contains(&VERSION) {
+            return Err(self.slot.fail(Code::Version, Subject::None, VERSIONS));
+        }
+        let hello = Hello {
+            version: VERSION,
+            agent: cut(env!("CARGO_PKG_VERSION")),
+            max_data: u16::try_from(MAX_DATA).unwrap_or(u16::MAX),
+            in_flight: turn.outlet.in_flight(),
+            features: 0,
+        };
+        turn.answer(&Answer::Hello(hello));
+        Ok(())
+    }
+
+    fn status(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let now = self.committer.machine.now();
+        let uptime = now.saturating_sub(self.started);
+        let mut status = Status {
+            hostname: String::new(),
+            board: String::new(),
+            kernel: String::new(),
+            machine: String::new(),
+            uptime: u32::try_from(uptime.div_euclid(1000)).unwrap_or(u32::MAX),
+            wireguard: self.committer.kernel.has_wireguard(),
+            peak_memory: 0,
+            applied: self.counters.applied,
+            failed: self.counters.failed,
+            garbage: self.counters.garbage,
+            text: self.counters.text,
+            interfaces: Vec::new(),
+            pending: self.state.shown(now),
+            unresolved: self.hosts.left(),
+            trouble: self.committer.trouble.text(),
+            links: 0,
+            longest_turn: LongestTurn { millis: self.longest.0, what: cut(self.longest.1) },
+        };
+        let Committer { machine, kernel, .. } = &mut self.committer;
+        machine.identify(&mut status);
+        steady(self.slot, Subject::None, &mut || {
+            status.interfaces.clear();
+            status.links = 0;
+            kernel.wireguard_links(&mut |name, _| {
+                status.links = status.links.saturating_add(1);
+                // As many as fit.
+                let _ = status.interfaces.push(name);
+                Ok(())
+            })
+        })?;
+        turn.answer(&Answer::Status(status));
+        Ok(())
+    }
+
+    fn allowed(&self, interface: &Name) -> Result<(), Fault> {
+        if self.policy.allows(interface) {
+            return Ok(());
+        }
+        let text = "the agent was started without leave to touch this interface";
+        Err(self.slot.fail(Code::NotAllowed, Subject::Interface, text))
+    }
+
+    fn read(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        file: u32,
+        (offset, length): (u32, u16),
+    ) -> Result<(), Fault> {
+        let now = self.committer.machine.now();
+        let found = self.reports.find(&visitor.key, &turn.client, now);
+        let found = found.filter(|(_, readable)| readable.file == file);
+        let (report, readable) = found.ok_or_else(|| gone(self.slot))?;
+        let left = usize::try_from(readable.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = usize::from(length).min(MAX_DATA).min(left);
+        let mut data = [0; MAX_DATA];
+        let room = data.get_mut(..len).unwrap_or_default();
+        let got = report.read_at(offset, room);
+        let got = got.map_err(|errno| self.slot.storage(errno))?;
+        turn.answer(&Answer::Data { offset, data: room.get(..got).unwrap_or_default() });
+        Ok(())
+    }
+
+    /// Lets something be written into the file that this owner reads, which is `files.report` of the committer
+    /// meanwhile. `stage` is the one whose changes are in it.
+    fn publish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        stage: Option<u32>,
+        write: &mut WriteReport<'_, Self>,
+    ) -> Result<Readable, Fault> {
+        let owns = |key: &PublicKey| visitor.owns(key);
+        let Self { committer, reports, .. } = self;
+        let now = committer.machine.now();
+        let lent = reports.lend(&mut committer.files.report, &visitor.key, &owns, now);
+        let written = write(self, turn);
+        self.number = self.number.wrapping_add(1);
+        let (file, client) = (self.number, turn.client);
+        let readable = written.map(|written| Readable::new(file, client, written, stage));
+        let Self { committer, reports, .. } = self;
+        let now = committer.machine.now();
+        let whole = readable.as_ref().ok().copied();
+        reports.take_back(lent, &mut committer.files.report, whole, now);
+        readable
+    }
+
+    fn show(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        name: Name,
+    ) -> Result<(), Fault> {
+        let readable = self.publish(turn, visitor, None, &mut |this, _| {
+            let Committer { kernel, files, store, machine, .. } = &mut this.committer;
+            let Files { report: file, extras, .. } = files;
+            report::running(kernel, (file, extras), name, machine.unix_time(), &mut |take| {
+                claims::each_in_force(store, &name, take)
+            })
+        })?;
+        turn.answer(&readable.ready());
+        Ok(())
+    }
+
+    fn changes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        stage: u32,
+    ) -> Result<(), Fault> {
+        let now = self.committer.machine.now();
+        let found = self.reports.find(&visitor.key, &turn.client, now);
+        let found = found.filter(|(_, readable)| readable.is_of(stage));
+        let (_, readable) = found.ok_or_else(|| gone(self.slot))?;
+        turn.answer(&readable.ready());
+        Ok(())
+    }
+}
+
+/// Why a packet holds no request.
+#[derive(Debug)]
+enum Unread {
+    /// It is of another version.
+    Version,
+    /// Its message cannot be read.
+    Message(Misread),
+}
+
+/// The request in a packet.
+fn read(packet: &[u8]) -> Result<Request<'_>, Unread> {
+    let known = |version| version == VERSION || version == HELLO_VERSION;
+    let opened = envelope::open(envelope::REQUEST, packet, known);
+    let (version, body) = opened.map_err(|error| match error {
+        EnvelopeError::Version(_) => Unread::Version,
+        _ => Unread::Message(Misread::Field("head")),
+    })?;
+    let request = codec::request(body).map_err(Unread::Message)?;
+    if (version == HELLO_VERSION) != matches!(request.ask, Ask::Hello { .. }) {
+        return Err(Unread::Version);
+    }
+    Ok(request)
+}
+
+/// What is said to those who speak another version.
+const VERSIONS: &str = "this router speaks version 1 of the protocol";
+
+fn gone(slot: &Slot) -> Fault {
+    slot.fail(Code::Gone, Subject::None, "the router does not have this any more")
+}
+
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        reason = "for fuzzing: the first mistake ends it, as it should"
+    )
+)]
+pub mod fuzz;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

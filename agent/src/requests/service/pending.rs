@@ -1,0 +1,258 @@
+//! A change that waits to be confirmed, and what else the clock brings.
+
+use core::net::SocketAddr;
+
+use proto_core::ip::Shown;
+use proto_core::netlink::Errno;
+use proto_core::protocol::config::Host;
+use proto_core::protocol::message::{Answer, Code, Name, Subject};
+
+use super::push::beat;
+use super::state::{Due, State, Waiting};
+use super::{Service, Turn, Visitor};
+use crate::fault::{Fault, Slot};
+use crate::store::commit::{Committer, Working};
+use crate::store::configurations::Head;
+use crate::store::guard::Guard;
+use crate::store::start::Pass;
+use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+
+/// The longest that a change may wait, in seconds.
+const LONGEST: u16 = 3_600;
+impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+    /// Fails for a time that no change may wait.
+    pub(super) fn check_confirm(&self, seconds: u16) -> Result<(), Fault> {
+        if seconds <= LONGEST {
+            return Ok(());
+        }
+        let words = format_args!("a change waits at most {LONGEST} s to be confirmed");
+        Err(self.slot.say(Code::Malformed, Subject::None, Errno(0), words))
+    }
+
+    /// A change waits from now on.
+    pub(super) fn wait(&mut self, head: Head, visitor: &Visitor<'_, '_>, seconds: u16) {
+        let life = u64::from(seconds).saturating_mul(1000);
+        let deadline = self.committer.machine.now().saturating_add(life);
+        self.state.wait(Waiting { head, newest: visitor.newest, deadline });
+    }
+
+    pub(super) fn confirm(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+    ) -> Result<(), Fault> {
+        let State::Waiting(_, waiting) = &self.state else { return Err(not_pending(self.slot)) };
+        // Numbers of sessions are compared as those of a circle are.
+        let later = visitor.nth.wrapping_sub(waiting.newest);
+        if later == 0 || later > u32::MAX / 2 {
+            let text = "this session was there before the change: only a new one confirms it";
+            return Err(self.slot.fail(Code::NotFresh, Subject::None, text));
+        }
+        let (interface, number) = (waiting.head.interface, waiting.head.number);
+        let mut working = beat(self.committer.machine, turn);
+        self.committer.confirm(&waiting.head, &mut working)?;
+        drop(working);
+        self.state.end();
+        let from = turn.outlet.from();
+        let machine = self.committer.machine;
+        machine.log(format_args!("{from}: confirmed {interface}, no. {number}"));
+        turn.answer(&Answer::Confirmed { interface, number });
+        Ok(())
+    }
+
+    /// Takes back the change that waits, or that could not be taken back yet, because an owner asks for it.
+    pub(super) fn revert_now(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let interface = match &self.state {
+            State::Waiting(_, Waiting { head, .. }) => head.interface,
+            State::Reverting(_, reverting) => reverting.interface,
+            _ => return Err(not_pending(self.slot)),
+        };
+        if let Err(fault) = self.take_back(&interface) {
+            let failure = self.slot.take(fault);
+            self.go_on_reverting(&interface);
+            return Err(self.slot.restore(failure));
+        }
+        let from = turn.outlet.from();
+        let machine = self.committer.machine;
+        machine.log(format_args!("{from}: took the change of {interface} back"));
+        turn.answer(&Answer::Reverted { interface });
+        Ok(())
+    }
+
+    /// Takes a change back. The state is then `Idle`; when that fails, it is as before.
+    pub(super) fn take_back(&mut self, interface: &Name) -> Result<(), Fault> {
+        self.committer.revert(&mut |_, _, _| {})?;
+        self.state.end();
+        self.look_up(interface, false);
+        Ok(())
+    }
+
+    /// After something failed: if a change of this interface could not be taken back, that is tried again after a
+    /// while, a number of times. Without a snapshot there is nothing to go back to.
+    pub(super) fn go_on_reverting(&mut self, interface: &Name) {
+        let now = self.committer.machine.now();
+        if self.committer.is_open() && self.state.stage().is_some() {
+            // Its keys go now or with the next stage.
+            let _ = self.drop_stage().map_err(|fault| self.slot.take(fault));
+        }
+        if !self.committer.is_open() {
+            if !matches!(self.state, State::Waiting(..) | State::Reverting(..)) {
+                return;
+            }
+            self.state.give_up(now);
+        } else if self.state.revert_failed(interface, now) {
+            return;
+        }
+        self.committer.forget_change();
+        let text = "a change could not be taken back: it may run though it is not stored; push, roll \
+                    back or remove the interface";
+        let fault = self.slot.fail(Code::Kernel, Subject::None, text);
+        self.committer.note(interface, fault);
+    }
+
+    /// Takes back what the last agent left unfinished. The stored configurations are then applied by
+    /// [`Service::tick`], one interface at a time.
+    pub fn begin_to_work(&mut self) {
+        let now = self.committer.machine.now();
+        if let Err(interface) = self.committer.take_back_unfinished() {
+            self.state.owe(now);
+            return self.go_on_reverting(&interface);
+        }
+        self.pass = Some(Pass::default());
+    }
+
+    /// The same, and all stored configurations are applied when this returns.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn start(&mut self) {
+        self.begin_to_work();
+        self.finish_pass(&mut |_, _, _| {});
+    }
+
+    /// Goes on with the stored configurations until all have been looked at, before something may keep them
+    /// waiting for long.
+    pub(super) fn finish_pass(&mut self, working: &mut Working<'_>) {
+        while self.pass.is_some() && self.state.free_at().is_some() {
+            self.apply_stored(working);
+        }
+    }
+
+    /// Applies what is stored of one more interface.
+    fn apply_stored(&mut self, working: &mut Working<'_>) {
+        let Self { committer, policy, hosts, pass, .. } = self;
+        let now = committer.machine.now();
+        let pass = pass.get_or_insert_default();
+        if pass.is_new() {
+            committer.trouble.count_again();
+        }
+        let allowed = |name: &str| policy.allows(name);
+        let more = committer.apply_next(
+            pass,
+            &allowed,
+            &mut |slot, image| {
+                let (interface, image, span) = image;
+                hosts.take(slot, interface, (image, span), true, now)
+            },
+            working,
+        );
+        let open = committer.open_interface();
+        if !more || open.is_some() {
+            let whole = !pass.failed && open.is_none();
+            self.pass = None;
+            let now = self.committer.machine.now();
+            self.state.applied(whole, now);
+            if let Some(guard) = &mut self.committer.guard {
+                guard.applied(self.committer.store.disk(), now);
+            }
+        }
+        if let Some(interface) = open {
+            self.go_on_reverting(&interface);
+        }
+        self.forget_keys();
+    }
+
+    /// Takes note of the endpoints to look up of what is stored of an interface.
+    pub(super) fn look_up(&mut self, interface: &Name, all: bool) {
+        let now = self.committer.machine.now();
+        self.hosts.forget(interface);
+        let Ok(Some((head, mut image))) =
+            self.committer.newest_whole(interface).map_err(|fault| self.slot.take(fault))
+        else {
+            return;
+        };
+        let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), all, now);
+        // It is heard of when the next one is stored.
+        let _ = taken.map_err(|fault| self.slot.take(fault));
+    }
+
+    /// The next endpoint that is to be looked up, for the loop around this, which calls [`Service::found`] with
+    /// its number when it knows.
+    pub fn next_host(&mut self) -> Option<(usize, Host)> {
+        let now = self.committer.machine.now();
+        self.hosts.next(now)
+    }
+
+    /// What came of looking the one of that number up.
+    pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
+        let Committer { kernel, set, machine, .. } = &mut self.committer;
+        match self.hosts.found(kernel, set, number, address) {
+            Ok(Some((wanted, address))) => machine.log(format_args!(
+                "{}: {} is {}",
+                wanted.interface(),
+                wanted.host.name,
+                Shown(address)
+            )),
+            Ok(None) => {}
+            Err(fault) => self.committer.note("", fault),
+        }
+        self.forget_keys();
+    }
+
+    /// When there is something to do though nobody asks for anything.
+    pub fn deadline(&self) -> Option<u64> {
+        let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
+        let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
+        sooner(sooner(self.state.deadline(), pass), sooner(guard, self.hosts.deadline()))
+    }
+
+    /// Does what is due.
+    #[inline(never)]
+    pub fn tick(&mut self) {
+        let machine = self.committer.machine;
+        let now = machine.now();
+        if let Some(guard) = &mut self.committer.guard
+            && guard.tick(self.committer.store.disk(), now)
+        {
+            self.state.owe(now);
+        }
+        let goes_on = self.pass.is_some() && self.state.free_at().is_some_and(|at| now >= at);
+        match self.state.due(now) {
+            Due::Nothing if goes_on => self.apply_stored(&mut |_, _, _| {}),
+            Due::Nothing => {}
+            Due::Apply => self.apply_stored(&mut |_, _, _| {}),
+            Due::Revert => {
+                let (interface, why) = match &self.state {
+                    State::Waiting(_, Waiting { head, .. }) => {
+                        (head.interface, "nobody confirmed the change")
+                    }
+                    State::Reverting(_, reverting) => (reverting.interface, "at last"),
+                    _ => return,
+                };
+                match self.take_back(&interface) {
+                    Ok(()) => machine.log(format_args!("{interface}: {why}; took it back")),
+                    Err(fault) => {
+                        self.committer.note(&interface, fault);
+                        self.go_on_reverting(&interface);
+                    }
+                }
+                self.forget_keys();
+            }
+        }
+    }
+}
+
+fn not_pending(slot: &Slot) -> Fault {
+    slot.fail(Code::NotPending, Subject::None, "no change waits to be confirmed")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,427 @@
+//! Packets in, packets out, over files in memory and a kernel that follows a script.
+
+use super::*;
+use crate::access::owners::{Ownership, Standing};
+use crate::testing::{Agent, Bench, Drawer, Sent, record_bytes, with_agent};
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Name, Reply, Role, State};
+use proto_core::protocol::session::Wire;
+use proto_core::protocol::{MAX_PACKET, config, digest};
+use std::vec::Vec;
+
+/// Runs a test with an agent that has done nothing yet.
+fn agent(test: impl FnOnce(&mut Agent<'_>, &Bench)) {
+    let bench = Bench::default();
+    let folders = (Drawer::default(), Drawer::default());
+    with_agent(&bench, folders, |mut agent| test(&mut agent, &bench));
+}
+
+fn packet(client: u8, id: u32, ask: Ask<'_>) -> Vec<u8> {
+    let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
+    let mut buf = [0; MAX_PACKET];
+    let request = Request { client: [client; 8], id, ask };
+    let len = envelope::write(version, &request, &mut buf).unwrap();
+    buf[..len].to_vec()
+}
+
+/// What an agent answers to a packet, at most once.
+fn answer(agent: &mut Agent<'_>, packet: &[u8]) -> Option<Answer<'static>> {
+    as_one(agent, ADMIN, Standing::Owner(Role::Admin), packet)
+}
+
+const ADMIN: PublicKey = PublicKey([1; 32]);
+
+/// What an agent sends to somebody.
+fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]) -> Sent {
+    let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+    let mut ownership = Ownership::load(&mut keep, &mut state);
+    // Every client has said hello.
+    if let Some(client) = packet.get(2..10) {
+        let owns = |_: &PublicKey| standing != Standing::Stranger;
+        agent.answered.greet(&key, (client.try_into().unwrap(), 0), &owns);
+    }
+    let mut sent = Sent::default();
+    let (wire, ownership) = (Wire::Serial, &mut ownership);
+    let (nth, newest) = (1, 1);
+    let mut visitor = Visitor {
+        key,
+        standing,
+        wire,
+        nth,
+        newest,
+        handshake_hash: [0; 32],
+        router: PublicKey([0xee; 32]),
+        rejected: false,
+        ownership,
+    };
+    let _ = agent.packet(packet, &mut visitor, &mut sent);
+    sent
+}
+
+/// What an agent answers to somebody, at most once.
+fn as_one(
+    agent: &mut Agent<'_>,
+    key: PublicKey,
+    standing: Standing,
+    packet: &[u8],
+) -> Option<Answer<'static>> {
+    let mut sent = sent(agent, key, standing, packet);
+    assert!(sent.0.len() <= 1);
+    let packet = sent.0.pop()?.leak();
+    let (_, reply) = envelope::read::<Reply<'_>>(packet, |_| true).unwrap();
+    Some(reply.answer)
+}
+
+fn failure(answer: Option<Answer<'_>>) -> Failure {
+    match answer {
+        Some(Answer::Failed(failure)) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn image() -> Vec<u8> {
+    let record = config::Record::Interface(config::Interface {
+        name: name(),
+        private_key: config::PrivateKey::Generate,
+        listen_port: None,
+        fwmark: 0,
+        mtu: 1420,
+    });
+    record_bytes(&record)
+}
+
+fn name() -> Name {
+    Name::try_from("wg0").unwrap()
+}
+
+fn begin(image: &[u8]) -> Ask<'static> {
+    Ask::Begin {
+        interface: name(),
+        length: image.len() as u32,
+        digest: digest(image),
+        piece_size: 100,
+        patch: None,
+        data: &[],
+    }
+}
+
+/// Uploads an image and returns its stage.
+fn upload(agent: &mut Agent<'_>, client: u8, announced: Ask<'_>, image: &[u8]) -> u32 {
+    let Some(Answer::Received { stage, .. }) = answer(agent, &packet(client, 1, announced)) else {
+        panic!("not taken");
+    };
+    let piece = Ask::Piece { stage, index: 0, data: image };
+    assert!(matches!(answer(agent, &packet(client, 2, piece)), Some(Answer::Received { .. })));
+    stage
+}
+
+#[test]
+fn an_echo_is_not_answered() {
+    // A router that answered its own answers would never stop on a line that echoes.
+    agent(|agent, _| {
+        for ask in
+            [Ask::Hello { min: 1, max: 1, features: 0 }, Ask::Status, Ask::Abort { stage: 1 }]
+        {
+            let wire = sent(agent, ADMIN, Standing::Owner(Role::Admin), &packet(1, 1, ask));
+            let [reply] = &wire.0[..] else { panic!("one answer") };
+            assert_eq!(answer(agent, reply), None);
+        }
+    });
+}
+
+#[test]
+fn the_words_of_the_kernel_arrive() {
+    agent(|agent, _| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let failure =
+            failure(answer(agent, &packet(1, 3, Ask::Commit { stage, confirm_within: 0 })));
+        assert_eq!(failure.text, "not on my watch");
+        assert_eq!((failure.code, failure.subject), (Code::Permission, Subject::Interface));
+        assert_eq!((failure.errno, failure.state), (Errno::EPERM.0 as u16, State::Unchanged));
+    });
+}
+
+#[test]
+fn a_repeated_request_is_done_once() {
+    agent(|agent, bench| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let commit = packet(1, 3, Ask::Commit { stage, confirm_within: 0 });
+        let first = answer(agent, &commit);
+        let said = bench.log.borrow().len();
+        assert_eq!(answer(agent, &commit), first);
+        assert_eq!(bench.log.borrow().len(), said, "it was done again");
+        assert_eq!(agent.counters.failed, 1);
+        // Whether one that was overtaken by a later request was done is not known any more.
+        assert_eq!(failure(answer(agent, &packet(1, 1, begin(&image)))).code, Code::Gone);
+    });
+}
+
+#[test]
+fn another_configuration_waits_and_the_same_goes_on() {
+    agent(|agent, bench| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let other = [image.clone(), image.clone()].concat();
+        let busy = failure(answer(agent, &packet(2, 1, begin(&other))));
+        assert_eq!(busy.code, Code::Busy);
+        // Client 1 was ended and comes back under another name.
+        let same = answer(agent, &packet(3, 1, begin(&image)));
+        let Some(Answer::Received { stage: taken, arrived }) = same else { panic!("{same:?}") };
+        assert_eq!((taken, arrived.base), (stage, 1));
+        assert_eq!(
+            failure(answer(agent, &packet(1, 9, Ask::Commit { stage, confirm_within: 0 }))).code,
+            Code::Gone
+        );
+        bench.now.set(crate::requests::stage::PATIENCE + 1);
+        let free = answer(agent, &packet(2, 2, begin(&other)));
+        assert!(matches!(free, Some(Answer::Received { .. })), "{free:?}");
+    });
+}
+
+#[test]
+fn what_is_not_whole_is_not_applied() {
+    agent(|agent, _| {
+        let image = image();
+        let missing = answer(agent, &packet(1, 1, begin(&image)));
+        let Some(Answer::Received { stage, .. }) = missing else { panic!("{missing:?}") };
+        let commit =
+            failure(answer(agent, &packet(1, 2, Ask::Commit { stage, confirm_within: 0 })));
+        assert_eq!(commit.code, Code::Incomplete);
+
+        let announced = Ask::Begin {
+            interface: name(),
+            length: image.len() as u32,
+            digest: [9; 32],
+            piece_size: 100,
+            patch: None,
+            data: &[],
+        };
+        agent.drop_stage().unwrap();
+        let stage = upload(agent, 2, announced, &image);
+        let commit =
+            failure(answer(agent, &packet(2, 3, Ask::Commit { stage, confirm_within: 0 })));
+        assert_eq!(commit.code, Code::Digest);
+    });
+}
+
+#[test]
+fn another_version_is_told_so() {
+    agent(|agent, _| {
+        let hello =
+            failure(answer(agent, &packet(1, 1, Ask::Hello { min: 2, max: 9, features: 0 })));
+        assert_eq!(hello.code, Code::Version);
+        let mut later = packet(1, 2, Ask::Status);
+        later[1] = 9;
+        assert_eq!(failure(answer(agent, &later)).code, Code::Version);
+        // What has no head to answer to is dropped.
+        assert_eq!(answer(agent, &later[..4]), None);
+        assert_eq!(answer(agent, &[]), None);
+    });
+}
+
+#[test]
+fn an_interface_that_is_not_allowed_is_not_touched() {
+    agent(|agent, _| {
+        let ask = Ask::Remove { interface: Name::try_from("eth0").unwrap(), confirm_within: 0 };
+        assert_eq!(failure(answer(agent, &packet(1, 1, ask))).code, Code::NotAllowed);
+    });
+}
+
+#[test]
+fn who_may_ask_for_what() {
+    use Standing::{Candidate, Owner, Stranger};
+    let interface = name();
+    let (key, role, name) = (PublicKey([2; 32]), Role::ReadOnly, "ben".try_into().unwrap());
+    // Whether an admin, a reader, a candidate may; a stranger may not.
+    let table: [(Ask<'_>, [bool; 3]); 21] = [
+        (Ask::Hello { min: 1, max: 1, features: 0 }, [true, true, true]),
+        (Ask::Status, [true, true, true]),
+        (begin(b"image"), [true, false, false]),
+        (Ask::Piece { stage: 1, index: 0, data: b"image" }, [true, false, false]),
+        (Ask::Plan { stage: 1 }, [true, false, false]),
+        (Ask::Commit { stage: 1, confirm_within: 0 }, [true, false, false]),
+        (Ask::Abort { stage: 1 }, [true, false, false]),
+        (Ask::Show { interface }, [true, true, false]),
+        (Ask::Changes { stage: 1 }, [true, true, false]),
+        (Ask::Read { file: 1, offset: 0, length: 1 }, [true, true, false]),
+        (Ask::Remove { interface, confirm_within: 0 }, [true, false, false]),
+        (Ask::Confirm, [true, false, false]),
+        (Ask::Revert, [true, false, false]),
+        (Ask::History { interface: None }, [true, true, false]),
+        (Ask::Drift { interface }, [true, true, false]),
+        (Ask::Repair { interface, confirm_within: 0 }, [true, false, false]),
+        (Ask::Rollback { interface, number: 1, confirm_within: 0 }, [true, false, false]),
+        (Ask::Claim { name: "anne".try_into().unwrap(), proof: None }, [true, false, true]),
+        (Ask::Owners, [true, true, false]),
+        (Ask::AddOwner { key, role, name }, [true, false, false]),
+        (Ask::RemoveOwner { key }, [true, false, false]),
+    ];
+    for (ask, expected) in table {
+        let standings = [Owner(Role::Admin), Owner(Role::ReadOnly), Candidate];
+        let may = standings.map(|standing| {
+            let mut may = None;
+            agent(|agent, _| {
+                let answer = as_one(agent, ADMIN, standing, &packet(1, 1, ask.clone()));
+                may = Some(match answer.unwrap() {
+                    Answer::Failed(failure) => {
+                        !matches!(failure.code, Code::Forbidden | Code::Unclaimed)
+                    }
+                    _ => true,
+                });
+                let silent = as_one(agent, ADMIN, Stranger, &packet(2, 1, ask.clone()));
+                assert!(silent.is_none(), "{ask:?}");
+            });
+            may.unwrap()
+        });
+        assert_eq!(may, expected, "{ask:?}");
+    }
+}
+
+#[test]
+fn a_kept_reply_is_not_for_somebody_else() {
+    agent(|agent, _| {
+        let asked = packet(1, 1, begin(b"image"));
+        assert!(as_one(agent, ADMIN, Standing::Owner(Role::Admin), &asked).is_some());
+        let other = PublicKey([2; 32]);
+        assert!(as_one(agent, other, Standing::Stranger, &asked).is_none());
+        assert!(as_one(agent, ADMIN, Standing::Stranger, &asked).is_some());
+    });
+}
+
+#[test]
+fn a_stage_and_a_file_belong_to_the_key_and_not_to_the_client_s_number() {
+    agent(|agent, _| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let ben = PublicKey([2; 32]);
+        let admin = Standing::Owner(Role::Admin);
+        for ask in [
+            Ask::Abort { stage },
+            Ask::Piece { stage, index: 0, data: &image },
+            Ask::Plan { stage },
+            Ask::Changes { stage },
+        ] {
+            let failure = failure(as_one(agent, ben, admin, &packet(1, 7, ask)));
+            assert_eq!(failure.code, Code::Gone);
+        }
+        // A reader's file does not take the place of an admin's.
+        let history = |id| packet(1, id, Ask::History { interface: None });
+        let Some(Answer::Ready { file, .. }) = answer(agent, &history(10)) else { panic!() };
+        let reader = Standing::Owner(Role::ReadOnly);
+        assert!(as_one(agent, ben, reader, &history(20)).is_some());
+        let read = packet(1, 11, Ask::Read { file, offset: 0, length: 100 });
+        assert!(matches!(answer(agent, &read), Some(Answer::Data { .. })));
+        let stolen = as_one(agent, ben, reader, &read);
+        assert_eq!(failure(stolen).code, Code::Gone);
+    });
+}
+
+#[test]
+fn a_stage_is_not_held_by_a_client_that_sends_nothing_new() {
+    agent(|agent, bench| {
+        let image = image();
+        let stage = upload(agent, 1, begin(&image), &image);
+        let other = [image.clone(), image.clone()].concat();
+        // It asks for the status and repeats a piece for a while.
+        for second in 0..13 {
+            bench.now.set(second * 1_000);
+            answer(agent, &packet(1, 90, Ask::Status));
+            answer(agent, &packet(1, 91, Ask::Piece { stage, index: 0, data: &image }));
+        }
+        bench.now.set(crate::requests::stage::PATIENCE);
+        let free = answer(agent, &packet(2, 2, begin(&other)));
+        assert!(matches!(free, Some(Answer::Received { .. })), "{free:?}");
+    });
+}
+
+#[test]
+fn pieces_with_the_wrong_digest_are_sent_again() {
+    agent(|agent, _| {
+        let image = image();
+        let mut wrong = image.clone();
+        wrong[3] ^= 1;
+        let stage = upload(agent, 1, begin(&image), &wrong);
+        let plan = failure(answer(agent, &packet(1, 3, Ask::Plan { stage })));
+        assert_eq!(plan.code, Code::Digest);
+        let again = answer(agent, &packet(1, 4, begin(&image)));
+        let Some(Answer::Received { stage, arrived }) = again else { panic!("{again:?}") };
+        assert_eq!(arrived.base, 0);
+        answer(agent, &packet(1, 5, Ask::Piece { stage, index: 0, data: &image }));
+        assert!(matches!(
+            answer(agent, &packet(1, 6, Ask::Plan { stage })),
+            Some(Answer::Planned(_))
+        ));
+    });
+}
+
+#[test]
+fn keys_that_no_client_can_have_own_nothing() {
+    agent(|agent, _| {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for (id, key) in (1..).zip([[0; 32], one, [0xee; 32]]) {
+            let (key, role) = (PublicKey(key), Role::Admin);
+            let add = Ask::AddOwner { key, role, name: "eve".try_into().unwrap() };
+            assert_eq!(failure(answer(agent, &packet(1, id, add))).code, Code::Config);
+        }
+        let (key, role) = (PublicKey([9; 32]), Role::Admin);
+        let add = Ask::AddOwner { key, role, name: "ben".try_into().unwrap() };
+        assert!(matches!(answer(agent, &packet(1, 9, add)), Some(Answer::Owned { .. })));
+    });
+}
+
+/// A packet of a client that writes by itself what this version cannot say: the number of an ask and its fields.
+fn raw(version: u8, ask: u8, fields: &[u8]) -> Vec<u8> {
+    [&[envelope::REQUEST, version][..], &[5; 8], &[9, ask], fields].concat()
+}
+
+#[test]
+fn a_client_of_tomorrow_is_understood_or_told_what_is_not() {
+    agent(|agent, _| {
+        // A hello may have more at its end, and any bits.
+        let hello = answer(agent, &raw(HELLO_VERSION, 0, &[1, 9, 0xff, 0x7f, 1, 2, 3]));
+        assert!(matches!(hello, Some(Answer::Hello(Hello { version: 1, .. }))), "{hello:?}");
+        // A request that is not known has a code of its own, and its number in the text.
+        for ask in [22, 99, 127] {
+            let told = failure(answer(agent, &raw(VERSION, ask, &[1, 2, 3])));
+            assert_eq!(told.code, Code::Unsupported);
+            assert!(told.text.contains(&ask.to_string()), "{}", told.text);
+        }
+        // More behind a request that is known could be what matters.
+        let told = failure(answer(agent, &raw(VERSION, 1, &[1])));
+        assert_eq!(told.code, Code::Malformed);
+        // A role that is not known.
+        let told =
+            failure(answer(agent, &raw(VERSION, 13, &[&[7; 32][..], &[2, 1, b'A']].concat())));
+        assert!(told.code == Code::Malformed && told.text.contains("`role`"), "{told:?}");
+    });
+}
+
+#[test]
+fn a_name_that_no_interface_can_have_reaches_no_handler() {
+    let names =
+        [&b""[..], b".", b"..", b"a/b", b"a b", b"wg%d", b"a\0", b"sixteen-letters-", b"\xff"];
+    let asks: [(u8, &[u8], &[u8]); 8] = [
+        (2, &[], &[0; 40]),
+        (7, &[], &[]),
+        (10, &[], &[0]),
+        (17, &[1], &[]),
+        (18, &[], &[]),
+        (19, &[], &[0]),
+        (20, &[], &[1, 0]),
+        (21, &[], &[0]),
+    ];
+    agent(|agent, _| {
+        for name in names {
+            for (ask, before, behind) in asks {
+                let fields = [before, &[name.len() as u8], name, behind].concat();
+                let told = failure(answer(agent, &raw(VERSION, ask, &fields)));
+                assert_eq!(told.code, Code::Malformed, "{ask} {name:?}");
+                assert!(told.text.contains("`interface`"), "{ask} {name:?}: {}", told.text);
+            }
+        }
+    });
+    println!("{} requests", names.len() * asks.len());
+}

@@ -1,0 +1,142 @@
+//! A configuration that arrives in pieces: where each goes in the stage file, which ones are here,
+//! and whose it is. One at a time.
+
+use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Patch, Subject};
+use proto_core::protocol::window::{self, Arrived};
+use proto_core::protocol::{Digest, MAX_DATA};
+
+use crate::config::image::Span;
+use crate::fault::{Fault, Slot};
+use crate::system::File;
+
+/// Milliseconds that a client which sends nothing new keeps others waiting. A client that is there sends a piece
+/// every second, and gives up after ten.
+pub const PATIENCE: u64 = 12_000;
+/// Milliseconds that a stage keeps others waiting at most, whatever its client sends: so many, and so many for
+/// each byte, which is half the speed of a line of 2,400 baud.
+const LONGEST: (u64, u64) = (600_000, 10);
+
+/// The largest image in bytes: the index of it has to fit 32-bit offsets too.
+pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;
+
+/// What a client announced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Announced {
+    /// The interface it is for.
+    pub interface: Name,
+    /// Bytes.
+    pub length: u32,
+    /// Of the whole image.
+    pub digest: Digest,
+    /// Bytes in every piece but the last.
+    pub piece_size: u16,
+    /// The patch that is sent in place of the image.
+    pub patch: Option<Patch>,
+}
+
+/// The stage in use.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its number.
+    pub id: u32,
+    /// The key of the owner it belongs to.
+    pub key: PublicKey,
+    /// The client it belongs to.
+    pub client: ClientId,
+    /// What its owner is called.
+    pub by: OwnerName,
+    /// What is to come.
+    pub announced: Announced,
+    /// Which pieces are here.
+    pub arrived: Arrived,
+    /// Where the image is in the stage file, once a patch has made it.
+    pub made: Option<Span>,
+    /// When it was announced.
+    pub since: u64,
+    /// When its client last sent something that was of use: a new piece, a plan, or the announcement.
+    pub heard: u64,
+}
+
+impl Announced {
+    /// Whether such an image can be taken at all.
+    ///
+    /// # Errors
+    /// [`Code::Config`] naming the number that was exceeded.
+    pub fn check(&self, slot: &Slot) -> Result<(), Fault> {
+        if self.piece_size == 0 || usize::from(self.piece_size) > MAX_DATA {
+            return Err(slot.fail(Code::Malformed, Subject::None, "no such piece size"));
+        }
+        if self.length.max(self.sent()) > MAX_IMAGE {
+            let words = format_args!("the image of {} bytes is over {MAX_IMAGE}", self.length);
+            return Err(slot.say(Code::Config, Subject::None, Errno(0), words));
+        }
+        Ok(())
+    }
+
+    /// How many bytes are sent: those of the image, or of its patch.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.patch.map_or(self.length, |patch| patch.length)
+    }
+
+    /// How many pieces are sent.
+    fn pieces(&self) -> u32 {
+        window::pieces(self.sent(), self.piece_size)
+    }
+}
+
+impl Stage {
+    /// Whether all pieces are here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.arrived.base >= self.announced.pieces()
+    }
+
+    /// Notes that all pieces are here.
+    pub fn complete(&mut self) {
+        self.arrived = Arrived { base: self.announced.pieces(), ahead: 0 };
+    }
+
+    /// From when on another client may have the stage.
+    #[must_use]
+    pub fn stale_at(&self) -> u64 {
+        let (fixed, per_byte) = LONGEST;
+        let longest = u64::from(self.announced.length).saturating_mul(per_byte);
+        let longest = self.since.saturating_add(fixed).saturating_add(longest);
+        self.heard.saturating_add(PATIENCE).min(longest)
+    }
+
+    /// Whether it belongs to this client of this owner.
+    #[must_use]
+    pub fn is_of(&self, (key, client): (&PublicKey, &ClientId)) -> bool {
+        self.key == *key && self.client == *client
+    }
+
+    /// Takes a piece at the time `now`. One that is here already changes nothing.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`] for a piece of the wrong size, [`Code::Storage`].
+    pub fn piece<F: File>(
+        &mut self,
+        slot: &Slot,
+        file: &mut F,
+        index: u32,
+        data: &[u8],
+        now: u64,
+    ) -> Result<(), Fault> {
+        let Announced { piece_size, .. } = self.announced;
+        match window::span(self.announced.sent(), piece_size, index) {
+            Some((offset, size)) if usize::from(size) == data.len() => {
+                if self.arrived.wants(index) {
+                    file.write_at(offset, data).map_err(|errno| slot.storage(errno))?;
+                    self.arrived.insert(index);
+                    self.heard = now;
+                }
+                Ok(())
+            }
+            _ => Err(slot.fail(Code::Malformed, Subject::None, "a piece of the wrong size")),
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The loop: one thread waits for the serial port and the UDP socket, and hands what arrives to the
+//! service.
+//!
+//! The wires are opened first, and what is missing is waited for: whoever can come in can mend the rest.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use postwired::access::door::Door;
+use postwired::access::identity;
+use postwired::access::owners::Ownership;
+use postwired::fault::Slot;
+use postwired::kernel::exchange::{Buffers, Kernel, SET};
+use postwired::options::Options;
+use postwired::requests::service::Service;
+use postwired::store::commit::Committer;
+use postwired::store::keep::KeepError;
+use postwired::system::{Machine, sooner};
+use proto_core::ip::Shown;
+use proto_core::netlink::Errno;
+use proto_core::protocol::frame::{MAX_SEALED, open};
+use proto_core::protocol::session::LabelKey;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io;
+use zeroize::Zeroize;
+
+use crate::linux::line::Line;
+use crate::linux::log::{self, log};
+use crate::linux::machine::{Dir, Linux, Netlink, errno, read_secret};
+use crate::linux::resolver::Lookups;
+use crate::linux::sys;
+use crate::linux::wires::{Udp, UdpOutlet, source};
+
+pub(crate) const SERIAL: u64 = 1;
+const UDP: u64 = 2;
+const END: u64 = 3;
+/// The first of the look-ups.
+const LOOKUP: u64 = 16;
+
+/// How long to wait before a UDP address that cannot be had is tried again, in milliseconds.
+const AGAIN: u64 = 1_000;
+/// The same for a file that cannot be read.
+const RELOAD: u64 = 5_000;
+
+/// Says why the agent cannot go on, and ends it.
+#[cold]
+#[inline(never)]
+fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
+    log(format_args!("{what}{of}: {why}"));
+    sys::exit(1)
+}
+
+pub(crate) type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
+
+/// Serves until the process is asked to end, or something breaks that cannot be mended by waiting.
+pub(crate) fn serve(options: Options<'_>) -> ! {
+    sys::outlive_outputs();
+    log::never_wait();
+    let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
+    if keep.is(&state) {
+        log(format_args!("--keep and --state name one folder: each needs one of its own"));
+        sys::exit(2);
+    }
+    // Two agents would take each other's changes back. The lock ends with the process, however it ends.
+    let mut alone = open_dir(options.state);
+    if alone.own(false).is_err() {
+        log(format_args!("another agent works in {}; waiting for it to end", options.state));
+        if let Err(errno) = alone.own(true) {
+            no_dir(options.state, errno);
+        }
+    }
+    if alone.last_ended_without_a_word() {
+        log(format_args!(
+            "the agent before this one ended without a word: it was killed, or has a bug; the kernel's log \
+             may say more"
+        ));
+    }
+    let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
+    let events = events.as_fd();
+    let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let end = sys::end_event(end.unwrap_or_else(|error| no_epoll(error)));
+    watch(events, end, END).unwrap_or_else(|error| no_epoll(error));
+    let now = Linux.now();
+    let mut line = options.serial.map(|port| Line::new(port, events, now));
+    let mut udp = options.udp.map(|address| Listener::new(address, events, now));
+
+    let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
+    let route = Netlink::route().unwrap_or_else(no_netlink);
+    let generic = Netlink::generic().unwrap_or_else(no_netlink);
+    let mut secrets = Secrets::of(&options);
+    let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
+    let ownership = Ownership::load(&mut keep, &mut state);
+    let mut buffers = Buffers::default();
+    let mut set = [0; SET];
+    let slot = Slot::default();
+    let kernel = Kernel::new(route, generic, &slot, &mut buffers);
+    // The owners have these folders too.
+    let folders = (open_dir(options.keep), open_dir(options.state));
+    let committer = Committer::new(kernel, files, Linux, &mut set, folders);
+    let mut service = Service::new(committer, own, options.policy);
+    service.count_starts();
+    let mut agent = Door::new(service, ownership);
+    secrets.load(&mut agent, now);
+    agent.start();
+
+    let mut starting = true;
+    let mut lookups = Lookups::new(events, LOOKUP);
+    loop {
+        let now = agent.machine().now();
+        if starting && !agent.is_starting() {
+            starting = false;
+            log(format_args!("ready"));
+        }
+        while let Some((number, host)) = agent.next_host() {
+            if !lookups.begin(number, &host, now) {
+                agent.found(number, None);
+            }
+        }
+        let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
+        let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
+        let due = sooner(sooner(secrets.deadline(&agent), lookups.deadline()), due);
+        let timeout = due.map(|deadline| {
+            let wait = deadline.saturating_sub(now);
+            let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
+            Timespec {
+                tv_sec: i64::try_from(seconds).unwrap_or(1),
+                tv_nsec: i64::try_from(millis.saturating_mul(1_000_000)).unwrap_or(0),
+            }
+        });
+        let mut ready = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }; 4];
+        let count = match epoll::wait(events, &mut ready, timeout.as_ref()) {
+            Ok(count) => count,
+            Err(io::Errno::INTR) => continue,
+            Err(error) => no_epoll(error),
+        };
+        for event in ready.iter().take(count) {
+            match event.data.u64() {
+                SERIAL => {
+                    if let Some(line) = &mut line {
+                        line.ready(&mut agent);
+                    }
+                }
+                END => {
+                    log(format_args!("asked to end"));
+                    agent.end();
+                    alone.end_well();
+                    sys::exit(0)
+                }
+                UDP => {
+                    if let Some(Listener { socket: Some(socket), .. }) = &udp {
+                        receive(socket, &mut agent);
+                    }
+                }
+                lookup => {
+                    let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
+                    let address = lookups.finish(number, false);
+                    agent.found(number, address);
+                }
+            }
+        }
+        agent.tick();
+        let now = agent.machine().now();
+        while let Some(number) = lookups.late(now) {
+            agent.found(number, lookups.finish(number, true));
+        }
+        secrets.tick(&mut agent, now);
+        if let Some(line) = &mut line {
+            line.tick(now);
+            note_speed(line, &mut agent);
+        }
+        if let Some(udp) = &mut udp {
+            udp.tick(now);
+            if let Some(socket) = &udp.socket {
+                agent.sift(&mut |filter| socket.sift(filter));
+            }
+        }
+    }
+}
+
+/// Notes for `status` that the serial port does not have the speed that it was to have.
+fn note_speed(line: &Line<'_>, agent: &mut Agent<'_>) {
+    const ABOUT: &str = "/serial";
+    match line.other_speed() {
+        Some((device, baud, speed)) => {
+            let words = format_args!("{device} does not do {baud} baud: it runs at {speed}");
+            agent.trouble().note(ABOUT, words);
+        }
+        None => drop(agent.trouble().take(ABOUT)),
+    }
+}
+
+/// The files that the agent needs to let anybody in: without them what is stored runs, and they are tried again.
+struct Secrets<'o> {
+    keep: Dir,
+    label: Option<&'o str>,
+    /// What the log says of each, if they cannot be read.
+    identity: Option<KeepError>,
+    owners: Option<KeepError>,
+    unlabelled: bool,
+    due: u64,
+}
+
+impl<'o> Secrets<'o> {
+    fn of(options: &Options<'o>) -> Self {
+        Self {
+            keep: open_dir(options.keep),
+            label: options.label_secret,
+            identity: None,
+            owners: None,
+            unlabelled: false,
+            due: 0,
+        }
+    }
+
+    /// Whether something is missing that may come.
+    fn wants(&self, agent: &Agent<'_>) -> bool {
+        let label = self.label.is_some() && agent.ownership().wants_label();
+        let owners = agent.ownership().trouble();
+        !agent.has_identity() || label || owners.is_some() || owners != self.owners
+    }
+
+    fn deadline(&self, agent: &Agent<'_>) -> Option<u64> {
+        self.wants(agent).then_some(self.due)
+    }
+
+    fn tick(&mut self, agent: &mut Agent<'_>, now: u64) {
+        if self.wants(agent) && now >= self.due {
+            self.load(agent, now);
+        }
+    }
+
+    /// Loads what is missing, and says once of each what is wrong with it.
+    #[inline(never)]
+    fn load(&mut self, agent: &mut Agent<'_>, now: u64) {
+        self.due = now.saturating_add(RELOAD);
+        if !agent.has_identity() {
+            match identity::load(&mut self.keep, &Linux) {
+                Ok(identity) => agent.identify(identity),
+                Err(error) => {
+                    if self.identity.replace(error) != Some(error) {
+                        log(format_args!(
+                            "{error}; until the agent can read it, no client gets an answer"
+                        ));
+                    }
+                }
+            }
+        }
+        agent.ownership_mut().refresh();
+        let owners = agent.ownership().trouble();
+        if owners != self.owners {
+            self.owners = owners;
+            match owners {
+                Some(error) => {
+                    log(format_args!(
+                        "{error}; until the agent can read it, every client is a stranger"
+                    ));
+                }
+                None => log(format_args!("the list of owners is readable again")),
+            }
+        }
+        if let Some(path) = self.label.filter(|_| agent.ownership().wants_label()) {
+            self.read_label(path, agent);
+        }
+    }
+
+    /// Reads the secret on the router's label.
+    #[inline(never)]
+    fn read_label(&mut self, path: &str, agent: &mut Agent<'_>) {
+        let mut buf = [0; 128];
+        let told = core::mem::replace(&mut self.unlabelled, true);
+        let without = "the router cannot be claimed over UDP";
+        match read_secret(path, &mut buf).map(LabelKey::of) {
+            Ok(Some(key)) => {
+                agent.ownership_mut().set_label(key);
+                self.unlabelled = false;
+            }
+            _ if told => {}
+            Ok(None) => log(format_args!(
+                "{path}: a label's secret has at least 16 letters and digits; {without}"
+            )),
+            Err(errno) => {
+                log(format_args!("cannot read the label's secret in {path}: {errno}; {without}"))
+            }
+        }
+        buf.zeroize();
+    }
+}
+
+/// The UDP address of the command line, which may not be there yet.
+struct Listener<'o> {
+    address: SocketAddr,
+    events: BorrowedFd<'o>,
+    socket: Option<Udp>,
+    told: Option<Errno>,
+    due: u64,
+}
+
+impl<'o> Listener<'o> {
+    fn new(address: SocketAddr, events: BorrowedFd<'o>, now: u64) -> Self {
+        let mut listener = Self { address, events, socket: None, told: None, due: now };
+        listener.tick(now);
+        listener
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.socket.is_none().then_some(self.due)
+    }
+
+    #[inline(never)]
+    fn tick(&mut self, now: u64) {
+        if self.socket.is_some() || now < self.due {
+            return;
+        }
+        self.due = now.saturating_add(AGAIN);
+        let shown = Shown(self.address);
+        let opened = Udp::open(&self.address).and_then(|socket| {
+            watch(self.events, socket.as_fd(), UDP).map_err(errno)?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => {
+                log(format_args!("listening on UDP {shown}"));
+                self.socket = Some(socket);
+            }
+            Err(errno) if self.told != Some(errno) => {
+                self.told = Some(errno);
+                log(format_args!("cannot listen on UDP {shown}: {errno}; trying again"));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Opens one of our folders.
+fn open_dir(path: &str) -> Dir {
+    Dir::open(path).unwrap_or_else(|errno| no_dir(path, errno))
+}
+
+fn no_dir(path: &str, errno: Errno) -> ! {
+    stop("cannot keep files in ", &path, &errno)
+}
+
+fn no_epoll(error: io::Errno) -> ! {
+    stop("cannot wait for events", &"", &errno(error))
+}
+
+pub(crate) fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) -> io::Result<()> {
+    epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
+}
+
+/// Takes all the datagrams that are there.
+#[inline(never)]
+fn receive(socket: &Udp, agent: &mut Agent<'_>) {
+    let mut buf = [0; MAX_SEALED];
+    // As many as a window has, and then the serial port gets its turn.
+    for _ in 0..64 {
+        match socket.receive(&mut buf) {
+            Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
+                Some(packet) => {
+                    let source = source(&sender.address.0);
+                    agent.packet(packet, &source, &mut UdpOutlet { socket, to: &sender });
+                }
+                None => agent.garbage(),
+            },
+            // Also what a client that is gone left behind (ECONNREFUSED).
+            Err(_) => break,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Going back to what there was: the snapshot of an interface, and the push of it.
+
+use core::fmt::Write;
+
+use heapless::String;
+use proto_core::netlink::{IfName, route};
+use proto_core::protocol::config::Item;
+use proto_core::protocol::message::{Code, Failure, MAX_TEXT, State, Subject, Summary};
+
+use super::{Committer, Target, Working};
+use crate::config::claims::each_record;
+use crate::config::image::Span;
+use crate::config::index::{Extras, Index, Mark};
+use crate::config::plan::Purpose;
+use crate::config::records::RecordWriter;
+use crate::fault::Fault;
+use crate::kernel::exchange::Protocol;
+use crate::kernel::read::wireguard_link;
+use crate::kernel::remove;
+use crate::store::configurations::Head;
+use crate::store::restore::{self, Restore};
+use crate::store::snapshot::{self, Parts};
+use crate::system::{Disk, Files, Machine, NetlinkSocket};
+
+/// How often going back is tried before it is said to have failed.
+const ATTEMPTS: u32 = 3;
+
+impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
+    /// Writes down what there is, so that a change can be taken back. Forgets what was prepared if it cannot.
+    ///
+    /// Which rules the change adds and removes is in the first `items` entries of the index and the first `extras`
+    /// of the extras.
+    pub(super) fn take_snapshot(
+        &mut self,
+        next: &Head,
+        (items, extras): (u32, u32),
+    ) -> Result<(), Fault> {
+        let Self { slot, kernel, machine, snapshots, open, files, .. } = self;
+        let Files { index, extras: extras_file, .. } = files;
+        let mut rules = |added: bool, image: &mut RecordWriter<'_, D::File>| {
+            let mut n = 0_u32;
+            if added {
+                let mut index = Index::again(slot, &mut *index, items);
+                while let Some(entry) = index.get(n)? {
+                    n = n.saturating_add(1);
+                    match Item::from_key(&entry.key) {
+                        Some(item @ Item::Rule(_)) if entry.mark == Mark::Missing => {
+                            image.record(&item)?;
+                        }
+                        // Peers are last.
+                        Some(Item::Peer(_)) => break,
+                        _ => {}
+                    }
+                }
+            } else {
+                let mut extras = Extras::again(slot, &mut *extras_file, extras);
+                while let Some((key, sure)) = extras.get(n)? {
+                    n = n.saturating_add(1);
+                    if let (Some(true), Some(item @ Item::Rule(_))) = (sure, Item::from_key(&key)) {
+                        image.record(&item)?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        let mut taken = || {
+            let name = next.interface;
+            let link = wireguard_link(kernel, name)?;
+            let mut counted = RecordWriter::new(slot, None, 0)?;
+            rules(true, &mut counted)?;
+            let mut head = Head {
+                boot: machine.boot_id(),
+                existed: link.is_some(),
+                up: link.is_some_and(|link| link.up),
+                added: counted.finish()?.0,
+                ..next.clone()
+            };
+            snapshots.write_snapshot(&mut head, &mut |file, from| {
+                let link = link.as_ref().map(|link| (name, link));
+                snapshot::image(kernel, file, from, link, &mut rules, machine.now())
+            })
+        };
+        let taken = taken();
+        *open = Some((next.interface, next.number));
+        if taken.is_err() {
+            self.forget_change();
+        }
+        taken
+    }
+
+    /// Takes back what a change that failed has done, and says in its failure what came of that.
+    pub(super) fn undo(&mut self, fault: Fault, working: &mut Working<'_>) -> Fault {
+        let slot = self.slot;
+        let mut failure = slot.take(fault);
+        self.store.discard();
+        // Somebody else may have changed something too: what was there before is put back in any case.
+        match self.go_back(working) {
+            Ok(false) if failure.state == State::Unchanged => {}
+            Ok(_) => failure.state = State::Undone,
+            Err(fault) => {
+                let second = slot.take(fault);
+                let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
+                failure.text = stuck(&failure, &second, differs);
+                failure.state = State::Partly;
+                // The snapshot stays, and the change is open: going back is tried again.
+                return slot.restore(failure);
+            }
+        }
+        self.close();
+        slot.restore(failure)
+    }
+
+    /// Goes back to the snapshot. Whether anything was different.
+    pub(crate) fn go_back(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
+        let mut tries = 1;
+        loop {
+            match self.go_back_once(working) {
+                // Somebody may have changed something at the same moment.
+                Err(_) if tries < ATTEMPTS => tries = tries.saturating_add(1),
+                done => return done,
+            }
+        }
+    }
+
+    fn go_back_once(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
+        let (head, mut image) = self.snapshots.open_next()?;
+        let Self { slot, kernel, files, set, .. } = self;
+        let name = head.interface;
+        if !head.existed {
+            let mut extras = Extras::new(slot, &mut files.extras);
+            let found = remove::find(kernel, &mut extras, name, &mut |take| {
+                each_record(slot, &mut image, added(&head), None, take)
+            })?;
+            remove::interface(kernel, &mut extras, set, name, &found)?;
+            return Ok(found.link.is_some() || found.summary.rules.removed > 0);
+        }
+        let mut changed = false;
+        if !head.up
+            && let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.up)
+        {
+            changed = true;
+            kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+                route::link::set_up(buf, seq, link.index, false)
+            })?;
+        }
+        let parts = Parts::find(slot, &mut image, head.span(), head.added)?;
+        if wireguard_link(kernel, name)?.is_none() {
+            // With the index that it had, rules and routes of others still fit. If that is taken, it gets another.
+            let index = restore::index(slot, &mut image, parts.hanging)?;
+            let made = kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+                route::link::create_at(buf, seq, name, route::link::KIND_WIREGUARD, index)
+            });
+            changed |= made.map_err(|fault| slot.take(fault)).is_ok();
+        }
+        let mut target = self.snapshot(&head, parts);
+        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        if !target.plan.summary.is_quiet() {
+            changed = true;
+            self.make(&mut image, &mut target, working)?;
+        }
+        let restored = self.restore(&mut image, parts, name, false)?;
+        Ok(restored > 0 || changed)
+    }
+
+    /// Puts the addresses and routes of a snapshot back, or only counts those that differ.
+    fn restore(
+        &mut self,
+        image: &mut D::File,
+        parts: Parts,
+        name: IfName,
+        only_count: bool,
+    ) -> Result<u32, Fault> {
+        let Self { slot, kernel, files, machine, .. } = self;
+        let link = wireguard_link(kernel, name)?;
+        let index = link.map(|link| link.index).ok_or_else(|| {
+            slot.fail(Code::NoInterface, Subject::Interface, "the interface is gone")
+        })?;
+        let files = (&mut files.index, &mut files.extras);
+        let restore = Restore::new(kernel, image, parts.hanging, files, index, machine.now())?;
+        if only_count { restore.count() } else { restore.all().map(u32::from) }
+    }
+
+    /// The image of a snapshot.
+    fn snapshot(&self, head: &Head, parts: Parts) -> Target {
+        Target { up: head.up, parts: Some(parts), ..self.target(parts.image) }
+    }
+
+    /// How many things the kernel has otherwise than the snapshot.
+    fn differences(&mut self, working: &mut Working<'_>) -> Result<u32, Fault> {
+        let (head, mut image) = self.snapshots.open_next()?;
+        if !head.existed {
+            return Ok(1);
+        }
+        let parts = Parts::find(self.slot, &mut image, head.span(), head.added)?;
+        let mut target = self.snapshot(&head, parts);
+        self.compare(&mut image, &mut target, Purpose::Undo, working)?;
+        let name = head.interface;
+        let hanging = if target.plan.summary.created {
+            0
+        } else {
+            self.restore(&mut image, parts, name, true)?
+        };
+        let Summary { created, device, addresses, routes, rules, peers, .. } = &target.plan.summary;
+        let device =
+            device.count_ones().saturating_add(u32::from(*created)).saturating_add(hanging);
+        Ok([addresses, routes, rules, peers].iter().fold(device, |sum, count| {
+            [count.added, count.changed, count.removed]
+                .iter()
+                .fold(sum, |sum, n| sum.saturating_add(*n))
+        }))
+    }
+}
+
+/// Where in a snapshot the rules are that the change adds.
+const fn added(head: &Head) -> Span {
+    let Span { end, .. } = head.span();
+    Span { from: end.saturating_sub(head.added), end }
+}
+
+/// What a failure says when taking back failed too.
+fn stuck(first: &Failure, second: &Failure, differs: Option<u32>) -> String<MAX_TEXT> {
+    let mut text = String::<MAX_TEXT>::new();
+    let Failure { subject, text: words, .. } = second;
+    let colon = if *subject == Subject::None { "" } else { ": " };
+    // What does not fit is left out.
+    let to = text.as_mut_view();
+    let _ = write!(to, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
+    let _ = match differs {
+        Some(number) => write!(to, "; {number} things are not as they were before"),
+        None => write!(to, "; what the kernel has now could not be read"),
+    };
+    text
+}

@@ -1,0 +1,446 @@
+//! What stops a boot loop: a stored configuration that ended the agent, or the machine, three times while it was
+//! applied at a start is not applied a fourth time. The router then answers its owners, and `status` says why.
+//!
+//! A start is noted in a file under `--keep`, which outlives the machine: when it begins to apply, when everything
+//! was applied, and when it is settled, 10 s later or when an owner was answered. An end in between counts a quarter:
+//! an agent that is restarted by hand a few times, or a plug that is pulled, is no boot loop yet. From the second
+//! start on that ended, the interface that is next is written down too, so that the others run.
+//!
+//! A hold ends when an owner pushes, rolls back, repairs or removes the interface. Power cuts look like a
+//! configuration that takes the machine down. So that three of them do not cost a router its tunnels, what is held
+//! after the machine went down is tried once more when the agent has run for ten minutes.
+
+use core::fmt;
+
+use heapless::String;
+use proto_core::protocol::message::cut;
+
+use crate::store::keep::{Kind, file_len, payload, put, put_text, replace, take, text};
+use crate::system::{Disk, File};
+
+const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };
+const STARTS_FILE: usize = file_len(16 + 5 + 2 * (16 + 4));
+
+/// What an end counts while a configuration is applied, and afterwards until the start is settled.
+const ENDS: [u8; 2] = [4, 1];
+/// At how much a configuration is held.
+const LIMIT: u8 = 12;
+/// Milliseconds from the last stored configuration to a settled start.
+const SETTLED: u64 = 10_000;
+/// Milliseconds after which a configuration is tried again that is held though only the power may have failed.
+const AGAIN: u64 = 600_000;
+
+/// A stored configuration: interface and number. The empty name is none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Stored(String<15>, u32);
+
+impl Stored {
+    fn is(&self, interface: &str, number: u32) -> bool {
+        self.0 == interface && self.1 == number
+    }
+}
+
+/// What is not applied.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// Every stored configuration: no single one was under way.
+    All,
+    One(Stored),
+}
+
+/// How far a start is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Phase {
+    /// It applies nothing yet, or is settled.
+    #[default]
+    Settled,
+    /// It applies what is stored.
+    Applying,
+    /// Everything was applied.
+    Applied,
+}
+
+/// The file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Record {
+    /// The boot of the machine in which the last start began.
+    boot: [u8; 16],
+    /// How far that start is.
+    phase: Phase,
+    /// Number of starts in a row before it that were not settled, and what they count.
+    ended: u8,
+    count: u8,
+    /// Whether the machine went down in one of them.
+    machine: bool,
+    held: Held,
+    /// What was applied last, if that is known.
+    last: Stored,
+}
+
+impl Record {
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let mut rest = payload;
+        let boot = *take(&mut rest)?;
+        let [phase, ended, count, machine, held] = *take(&mut rest)?;
+        let mut stored = || {
+            let name = cut(text(&mut rest, 15)?);
+            Some(Stored(name, u32::from_le_bytes(*take(&mut rest)?)))
+        };
+        let (one, last) = (stored()?, stored()?);
+        let held = match held {
+            0 => Held::Nothing,
+            1 => Held::All,
+            _ => Held::One(one),
+        };
+        let phase = match phase {
+            0 => Phase::Settled,
+            1 => Phase::Applying,
+            _ => Phase::Applied,
+        };
+        Some(Self { boot, phase, ended, count, machine: machine != 0, held, last })
+    }
+
+    fn read<D: Disk>(disk: &mut D) -> Option<Self> {
+        let mut buf = [0; STARTS_FILE];
+        let len = disk.open(STARTS.name).and_then(|mut file| file.read_at(0, &mut buf)).ok()?;
+        Self::parse(STARTS.parse(buf.get(..len)?).ok()?)
+    }
+
+    fn write<D: Disk>(&self, disk: &mut D) {
+        let mut buf = [0; STARTS_FILE];
+        let to = payload(&mut buf);
+        let (held, one) = match &self.held {
+            Held::Nothing => (0, &Stored::default()),
+            Held::All => (1, &Stored::default()),
+            Held::One(one) => (2, one),
+        };
+        let fields = [self.phase as u8, self.ended, self.count, u8::from(self.machine), held];
+        let mut at = 0;
+        put(to, &mut at, &self.boot);
+        put(to, &mut at, &fields);
+        for Stored(name, number) in [one, &self.last] {
+            put_text(to, &mut at, name, 15);
+            put(to, &mut at, &number.to_le_bytes());
+        }
+        // Without it this start is not counted: a disk that is full does not keep tunnels down.
+        let _ = STARTS.seal(&mut buf, at).map(|file| replace(disk, STARTS.name, file));
+    }
+}
+
+/// Counts the starts.
+#[derive(Debug)]
+pub struct Guard {
+    record: Record,
+    started: u64,
+    /// When this start is settled, if every configuration was applied.
+    settled: Option<u64>,
+    /// Whether it is settled. What is applied again later belongs to no start.
+    over: bool,
+    /// Whether the stored configurations are to be applied again now.
+    again: bool,
+}
+
+impl Guard {
+    /// Reads what became of the starts before this one. `boot` is that of the machine.
+    #[inline(never)]
+    pub fn load<D: Disk>(disk: &mut D, boot: [u8; 16], now: u64) -> Self {
+        // A count that is damaged begins again.
+        let mut record = Record::read(disk).unwrap_or_default();
+        let [applying, applied] = ENDS;
+        let counts = match core::mem::take(&mut record.phase) {
+            Phase::Settled => 0,
+            Phase::Applying => applying,
+            Phase::Applied => {
+                // It may have been any of them.
+                record.last = Stored::default();
+                applied
+            }
+        };
+        if counts > 0 {
+            record.ended = record.ended.saturating_add(1);
+            record.count = record.count.saturating_add(counts);
+            record.machine |= record.boot != boot;
+            if record.count >= LIMIT {
+                let Stored(name, _) = &record.last;
+                record.held = match &record.held {
+                    Held::Nothing if !name.is_empty() => Held::One(record.last.clone()),
+                    Held::One(held) if record.last == *held => Held::One(held.clone()),
+                    _ => Held::All,
+                };
+            }
+        }
+        record.boot = boot;
+        record.last = Stored::default();
+        Self { record, started: now, settled: None, over: false, again: false }
+    }
+
+    /// Number of starts in a row before this one that were not settled.
+    #[must_use]
+    pub const fn ended(&self) -> u8 {
+        self.record.ended
+    }
+
+    fn holds(&self, interface: &str, number: u32) -> bool {
+        match &self.record.held {
+            Held::Nothing => false,
+            Held::All => true,
+            Held::One(held) => held.is(interface, number),
+        }
+    }
+
+    /// Whether a stored configuration may be applied now: then that is written down where it matters.
+    #[inline(never)]
+    pub fn may_apply<D: Disk>(&mut self, disk: &mut D, interface: &str, number: u32) -> bool {
+        if self.holds(interface, number) {
+            return false;
+        }
+        if self.over {
+            return true;
+        }
+        let Record { phase, ended, last, .. } = &mut self.record;
+        let began = *phase == Phase::Settled;
+        let watched = *ended > 0 && !last.is(interface, number);
+        if watched {
+            *last = Stored(cut(interface), number);
+        }
+        if began || watched {
+            (*phase, self.settled) = (Phase::Applying, None);
+            self.record.write(disk);
+        }
+        true
+    }
+
+    /// Every stored configuration was applied, or is held, or was refused.
+    pub fn applied<D: Disk>(&mut self, disk: &mut D, now: u64) {
+        if self.record.phase == Phase::Applying {
+            self.record.phase = Phase::Applied;
+            self.settled = Some(now.saturating_add(SETTLED));
+            self.record.write(disk);
+        }
+    }
+
+    /// An owner was answered.
+    pub fn answered<D: Disk>(&mut self, disk: &mut D) {
+        if self.settled.is_some() {
+            self.settle(disk);
+        }
+    }
+
+    /// This start did no harm.
+    #[inline(never)]
+    pub fn settle<D: Disk>(&mut self, disk: &mut D) {
+        (self.settled, self.over) = (None, true);
+        if core::mem::take(&mut self.record.phase) != Phase::Settled {
+            if self.record.held == Held::Nothing {
+                (self.record.ended, self.record.count, self.record.machine) = (0, 0, false);
+            }
+            self.record.last = Stored::default();
+            self.record.write(disk);
+        }
+    }
+
+    /// An owner has changed or repaired an interface. Returns whether something was held because of it.
+    #[inline(never)]
+    pub fn release<D: Disk>(&mut self, disk: &mut D, interface: &str) -> bool {
+        let released = match &self.record.held {
+            Held::Nothing => false,
+            Held::All => true,
+            Held::One(Stored(held, _)) => held == interface,
+        };
+        if released {
+            let boot = self.record.boot;
+            self.record = Record { boot, ..Record::default() };
+            // What else was held is applied now, as at a start.
+            (self.settled, self.over, self.again) = (None, false, true);
+            self.record.write(disk);
+        }
+        released
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        if self.again {
+            return Some(0);
+        }
+        let again = self.record.held != Held::Nothing && self.record.machine;
+        let again = again.then_some(self.started.saturating_add(AGAIN));
+        self.settled.or(again)
+    }
+
+    /// Does what is due. Returns `true` when the stored configurations are to be applied again.
+    pub fn tick<D: Disk>(&mut self, disk: &mut D, now: u64) -> bool {
+        if core::mem::take(&mut self.again) {
+            return true;
+        }
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        if self.settled.is_some() {
+            self.settle(disk);
+            return false;
+        }
+        // If that ends the machine, the next start holds it at once: the count stays.
+        (self.record.held, self.record.machine) = (Held::Nothing, false);
+        self.over = false;
+        true
+    }
+}
+
+/// What is held, in words, or nothing.
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.record.held {
+            Held::Nothing => return Ok(()),
+            Held::All => "no stored configuration",
+            Held::One(Stored(name, _)) => name,
+        };
+        let not =
+            if matches!(self.record.held, Held::All) { "is applied" } else { "is not applied" };
+        let ended = self.record.ended;
+        write!(f, "{name} {not}: {ended} starts in a row ended while it was; push or repair it")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Drawer;
+
+    /// A start that applies what it may, and ends without a word.
+    fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<std::string::String> {
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [boot; 16], 0);
+        let may =
+            stored.iter().filter(|(name, number)| guard.may_apply(&mut folder, name, *number));
+        may.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// A start that ends while `at` is applied.
+    fn end_at(drawer: &Drawer, at: &str, stored: &[(&str, u32)]) {
+        let upto = stored.iter().position(|(name, _)| *name == at).unwrap();
+        start(drawer, 1, &stored[..=upto]);
+    }
+
+    #[test]
+    fn what_ended_the_agent_three_times_is_not_applied_a_fourth() {
+        let drawer = Drawer::default();
+        let stored = [("wg0", 4)];
+        for _ in 0..3 {
+            assert_eq!(start(&drawer, 1, &stored), ["wg0"]);
+        }
+        for _ in 0..5 {
+            assert!(start(&drawer, 1, &stored).is_empty());
+        }
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [1; 16], 0);
+        assert!(guard.to_string().starts_with("wg0 is not applied: 3 starts in a row ended"));
+        // Nothing is due: what an agent alone died of is not tried again by itself.
+        guard.applied(&mut folder, 0);
+        assert_eq!(guard.deadline(), None);
+        // An owner pushes another one.
+        assert!(!guard.release(&mut folder, "wg1"));
+        assert!(!guard.may_apply(&mut folder, "wg0", 4));
+        assert!(guard.release(&mut folder, "wg0") && guard.tick(&mut folder, 0));
+        assert!(guard.may_apply(&mut folder, "wg0", 5));
+        assert_eq!(guard.to_string(), "");
+    }
+
+    #[test]
+    fn restarts_by_hand_are_no_boot_loop_until_there_are_many() {
+        let drawer = Drawer::default();
+        for nth in 0..=LIMIT {
+            let mut folder = drawer.clone();
+            let mut guard = Guard::load(&mut folder, [nth / 2; 16], 0);
+            assert_eq!(guard.may_apply(&mut folder, "wg0", 1), nth < LIMIT, "{nth}");
+            guard.applied(&mut folder, 0);
+        }
+    }
+
+    #[test]
+    fn only_the_interface_that_was_under_way_is_held() {
+        let drawer = Drawer::default();
+        let stored = [("wg0", 1), ("wg1", 2), ("wg2", 3)];
+        for _ in 0..3 {
+            end_at(&drawer, "wg1", &stored);
+        }
+        assert_eq!(start(&drawer, 1, &stored), ["wg0", "wg2"]);
+        // If that was not the reason, nothing is applied any more.
+        assert!(start(&drawer, 1, &stored).is_empty());
+    }
+
+    #[test]
+    fn a_start_that_is_settled_counts_for_nothing() {
+        for settle in [
+            (|guard, folder| assert!(!guard.tick(folder, SETTLED))) as fn(&mut Guard, &mut Drawer),
+            |guard, folder| guard.answered(folder),
+            |guard, folder| guard.settle(folder),
+        ] {
+            let drawer = Drawer::default();
+            for _ in 0..10 {
+                start(&drawer, 1, &[("wg0", 1)]);
+                start(&drawer, 2, &[("wg0", 1)]);
+                let mut folder = drawer.clone();
+                let mut guard = Guard::load(&mut folder, [1; 16], 0);
+                assert!(guard.may_apply(&mut folder, "wg0", 1));
+                guard.answered(&mut folder);
+                guard.applied(&mut folder, 0);
+                settle(&mut guard, &mut folder);
+            }
+            assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
+        }
+    }
+
+    #[test]
+    fn power_cuts_do_not_cost_a_router_its_tunnels() {
+        let drawer = Drawer::default();
+        for boot in 0..4 {
+            start(&drawer, boot, &[("wg0", 1)]);
+        }
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [9; 16], 5);
+        assert!(!guard.may_apply(&mut folder, "wg0", 1));
+        guard.applied(&mut folder, 5);
+        assert!(!guard.tick(&mut folder, AGAIN - 1));
+        assert!(guard.tick(&mut folder, AGAIN + 5));
+        assert!(guard.may_apply(&mut folder, "wg0", 1));
+        // It was the configuration after all.
+        assert!(start(&drawer, 10, &[("wg0", 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_start_writes_three_times_to_the_flash() {
+        let drawer = Drawer::default();
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [1; 16], 0);
+        for n in 0..20 {
+            assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
+        }
+        guard.applied(&mut folder, 0);
+        guard.tick(&mut folder, SETTLED);
+        guard.tick(&mut folder, 2 * SETTLED);
+        // One that is refused is applied again every minute.
+        for n in 0..20 {
+            assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
+        }
+        assert_eq!(drawer.changes.get(), 3);
+        // Where nothing is stored, none.
+        let mut folder = drawer.clone();
+        let mut guard = Guard::load(&mut folder, [2; 16], 0);
+        guard.applied(&mut folder, 0);
+        guard.settle(&mut folder);
+        assert_eq!(drawer.changes.get(), 3);
+    }
+
+    #[test]
+    fn a_count_that_is_damaged_keeps_nothing_down() {
+        let drawer = Drawer::default();
+        for _ in 0..3 {
+            start(&drawer, 1, &[("wg0", 1)]);
+        }
+        drawer.put(STARTS.name, b"PWST");
+        assert_eq!(start(&drawer, 1, &[("wg0", 1)]), ["wg0"]);
+    }
+}

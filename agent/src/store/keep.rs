@@ -1,0 +1,244 @@
+//! The form of the files that have to be there after a power cut: what they hold is either whole or known
+//! to be damaged, and a file of another version is never misread.
+//!
+//! ```text
+//! magic (4)  version (1)  payload  checksum (16)
+//! ```
+//!
+//! The checksum is the front of the BLAKE2s-256 of all that is before it. How a file gets onto the disk is
+//! in the binary; what is in it, with [`crate::access::identity`] and [`crate::access::owners`].
+
+use core::ffi::CStr;
+use core::fmt;
+
+use proto_core::netlink::Errno;
+use proto_core::protocol::digest;
+
+use crate::system::{Disk, File, Folder};
+
+/// Bytes around a payload.
+const AROUND: usize = 4 + 1 + CHECKSUM;
+const CHECKSUM: usize = 16;
+const VERSION: u8 = 1;
+
+/// One kind of file.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name in the folder.
+    pub name: &'static CStr,
+    /// Its first bytes.
+    pub magic: [u8; 4],
+    /// What a person calls what is in it.
+    pub what: &'static str,
+}
+
+/// Why a file could not be read or replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepError {
+    /// What is in the file.
+    pub what: &'static str,
+    /// What is wrong.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wrong {
+    /// The system said no.
+    System(Errno),
+    /// It is not what was written.
+    Damaged,
+    /// It was written by another version of the agent.
+    Version(u8),
+}
+
+impl fmt::Display for KeepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, wrong } = self;
+        match wrong {
+            Wrong::System(errno) => write!(f, "the file with the {what}: {errno}"),
+            Wrong::Damaged => write!(f, "the file with the {what} is damaged"),
+            Wrong::Version(version) => {
+                write!(f, "the file with the {what} is of version {version}, which is not known")
+            }
+        }
+    }
+}
+
+impl core::error::Error for KeepError {}
+
+impl Kind {
+    const fn failed(&self, wrong: Wrong) -> KeepError {
+        KeepError { what: self.what, wrong }
+    }
+
+    /// What the system said, of this file.
+    #[must_use]
+    pub const fn system(&self, errno: Errno) -> KeepError {
+        self.failed(Wrong::System(errno))
+    }
+
+    /// Its payload is not what this version writes.
+    #[must_use]
+    pub const fn damaged(&self) -> KeepError {
+        self.failed(Wrong::Damaged)
+    }
+
+    /// Reads the payload, or nothing when there is no such file. `buf` has to have [`file_len`] bytes of
+    /// the longest payload.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    #[inline(never)]
+    pub fn read<'b>(
+        &self,
+        folder: &mut dyn Folder,
+        buf: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, KeepError> {
+        let len = match folder.read(self.name, buf) {
+            Ok(len) => len,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(self.system(errno)),
+        };
+        self.parse(buf.get(..len).unwrap_or_default()).map(Some)
+    }
+
+    /// The payload of a whole file.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    #[inline(never)]
+    pub fn parse<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], KeepError> {
+        let damaged = || self.failed(Wrong::Damaged);
+        let (file, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(damaged)?;
+        if !digest(file).starts_with(checksum) {
+            return Err(damaged());
+        }
+        let (magic, rest) = file.split_first_chunk::<4>().ok_or_else(damaged)?;
+        match rest.split_first() {
+            Some((&VERSION, payload)) if *magic == self.magic => Ok(payload),
+            Some((&version, _)) if *magic == self.magic => {
+                Err(self.failed(Wrong::Version(version)))
+            }
+            _ => Err(damaged()),
+        }
+    }
+
+    /// The version in the head of a file of this kind, if it is not the one that is written here. Nothing vouches
+    /// for it.
+    #[must_use]
+    pub fn version(&self, bytes: &[u8]) -> Option<u8> {
+        let (version, _) = bytes.strip_prefix(&self.magic)?.split_first()?;
+        Some(*version).filter(|version| *version != VERSION)
+    }
+
+    /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
+    ///
+    /// # Errors
+    /// [`KeepError`]; the old file is then as it was.
+    #[inline(never)]
+    pub fn replace(
+        &self,
+        folder: &mut dyn Folder,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<(), KeepError> {
+        let file = self.seal(buf, len).ok_or(self.failed(Wrong::System(Errno::ENOSPC)))?;
+        folder.replace(self.name, file).map_err(|errno| self.system(errno))
+    }
+
+    /// Puts a payload of `len` bytes, which is in `buf` where [`payload`] says, into its form: the whole
+    /// file, unless it does not fit.
+    #[inline(never)]
+    pub fn seal<'b>(&self, buf: &'b mut [u8], len: usize) -> Option<&'b [u8]> {
+        let file = buf.get_mut(..len.saturating_add(AROUND))?;
+        let (body, checksum) = file.split_last_chunk_mut::<CHECKSUM>()?;
+        if let Some((magic, [version, ..])) = body.split_first_chunk_mut::<4>() {
+            (*magic, *version) = (self.magic, VERSION);
+        }
+        *checksum = *digest(body).first_chunk()?;
+        Some(file)
+    }
+}
+
+/// Does something while no other process changes files in the folder.
+///
+/// # Errors
+/// What the lock said; then nothing was done.
+pub fn locked<T>(
+    folder: &mut dyn Folder,
+    act: impl FnOnce(&mut dyn Folder) -> T,
+) -> Result<T, Errno> {
+    folder.lock()?;
+    let done = act(folder);
+    folder.unlock();
+    Ok(done)
+}
+
+/// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves
+/// the old one or the new one.
+///
+/// # Errors
+/// What the disk said. Unless it was about the names, the old file is as it was.
+pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
+    let new = c"new";
+    let mut write = || {
+        let mut file = disk.create(new)?;
+        file.write_at(0, bytes)?;
+        // First what is in it, then its name, then the folder that has the name.
+        disk.sync(&mut file)?;
+        disk.rename(new, name)
+    };
+    if let Err(errno) = write() {
+        // It may hold a key, and room that is short.
+        let _ = disk.unlink(new);
+        return Err(errno);
+    }
+    disk.sync_names()
+}
+
+/// Where the payload goes in the buffer of a file.
+pub fn payload(buf: &mut [u8]) -> &mut [u8] {
+    buf.get_mut(5..).unwrap_or_default()
+}
+
+/// Puts a field into a payload, behind the one before. What does not fit is left out.
+#[inline(never)]
+pub fn put(payload: &mut [u8], at: &mut usize, field: &[u8]) {
+    for (to, from) in payload.iter_mut().skip(*at).zip(field) {
+        *to = *from;
+    }
+    *at = at.saturating_add(field.len());
+}
+
+/// Takes a field off a payload.
+pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+    let (field, rest) = payload.split_first_chunk()?;
+    *payload = rest;
+    Some(field)
+}
+
+/// Puts a text of at most `longest` bytes, fewer than 256, into a payload: its length, the text, and what there
+/// is of zeros behind it.
+#[inline(never)]
+pub fn put_text(payload: &mut [u8], at: &mut usize, text: &str, longest: usize) {
+    put(payload, at, &[text.len() as u8]);
+    let end = at.saturating_add(longest);
+    put(payload, at, text.as_bytes());
+    *at = end;
+}
+
+/// Takes a text of [`put_text`] off a payload.
+#[inline(never)]
+pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
+    let [len] = *take(rest)?;
+    let (bytes, left) = rest.split_at_checked(longest)?;
+    *rest = left;
+    core::str::from_utf8(bytes.get(..len.into())?).ok()
+}
+
+/// How long the file of a payload is in bytes.
+#[must_use]
+pub const fn file_len(payload: usize) -> usize {
+    payload.saturating_add(AROUND)
+}
