@@ -1,4 +1,4 @@
-//! Where packets come in: who is not known stays outside.
+//! Where packets arrive: an unauthenticated sender gets no further.
 //!
 //! ```text
 //! packet -> shape, mac1 -> limits -> handshake -> a session that waits
@@ -6,12 +6,12 @@
 //! packet ------------------------------------------> session -> service
 //! ```
 //!
-//! Nothing is answered to anybody who does not know the router's public key, with one exception: a router
-//! that nobody owns tells its key to whoever is on its serial line, or knows the secret on its label. A
-//! handshake alone does nothing: the session it makes takes the place of another one only when a packet has
-//! come through it.
+//! A sender that does not know the router's public key gets no answer, with one exception: an unowned router tells
+//! its public key to any sender on its serial line, and to a sender over UDP that knows the secret on the label. A
+//! handshake alone changes nothing: its session replaces an older one only after its first valid packet.
 //!
-//! What should not even get here is in [`crate::access::filter`]; the door says what that is (`Door::filter`).
+//! The kernel drops most unwanted datagrams before they arrive here: [`crate::access::filter`] is that program, and
+//! `Door::filter` decides its contents.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -34,26 +34,24 @@ use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
-/// How many sessions there are at most, more than there can be owners, and how many that have not proved
-/// themselves.
+/// The most sessions that have proved themselves (more than there can be owners), and the most that have not.
 const SESSIONS: usize = 20;
 const WAITING: usize = 4;
 /// Both together.
 pub(crate) const MOST_SESSIONS: usize = SESSIONS + WAITING;
-/// How many wrong proofs of the label's secret end a session.
+/// Number of wrong proofs of the label's secret that end a session.
 const WRONG_PROOFS: u8 = 3;
-/// How many initiations of owners are remembered, so that one that is repeated gets no answer.
+/// Number of owners' initiations that are remembered, so that a repeated initiation gets no answer.
 const INITIATIONS: usize = 32;
-/// How long a secret that cookies are made from is used, in milliseconds. The last one counts as long
-/// again.
+/// Lifetime of a cookie secret, in milliseconds. The previous secret stays valid for the same time.
 const COOKIE_LIFE: u64 = 120_000;
 
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
-    /// Over what.
+    /// The kind of wire.
     pub wire: Wire,
-    /// Address and port: other bytes for each. Zeros for a serial line.
+    /// Address and port, as bytes that differ for each source. Zeros for a serial line.
     pub address: [u8; 18],
 }
 
@@ -61,7 +59,8 @@ impl Source {
     /// The serial line.
     pub const SERIAL: Self = Self { wire: Wire::Serial, address: [0; 18] };
 
-    /// The address and the port in words, as the packet filter reads them; how many there are of the address.
+    /// The address and the port as 32-bit words, in the packet filter's order, and the number of words of the
+    /// address.
     fn words(&self) -> ([u32; 5], usize) {
         let word = |at: usize| {
             let bytes = self.address.get(at..).and_then(|rest| rest.first_chunk());
@@ -70,7 +69,7 @@ impl Source {
         let [.., high, low] = self.address;
         let port = u16::from_be_bytes([high, low]).into();
         match (word(0), word(4), word(8)) {
-            // An IPv4 address as IPv6 maps it.
+            // An IPv4-mapped IPv6 address.
             (0, 0, 0xffff) => ([word(12), port, 0, 0, 0], 1),
             (first, second, third) => ([first, second, third, word(12), port], 4),
         }
@@ -84,24 +83,24 @@ impl Source {
     }
 }
 
-/// Somebody's session.
+/// A session, with what the door knows of its client.
 #[derive(Debug)]
 struct Session {
     channel: Channel,
     key: PublicKey,
     wire: Wire,
     nth: u32,
-    /// When the handshake was.
+    /// Time of the handshake.
     since: u64,
-    /// When the last packet came.
+    /// Time of the last packet.
     heard: u64,
-    /// No packet has come through it yet.
+    /// No packet of this session has arrived yet.
     waiting: bool,
-    /// How many claims of the router were refused in it.
+    /// Number of refused claims in this session.
     wrong: u8,
 }
 
-/// What cookies are made from: two secrets, of which the one that is not `newest` was the newest before.
+/// The cookie secrets: the newest, and the one before it.
 #[derive(Debug, Default)]
 struct Bakery {
     secrets: [[u8; 32]; 2],
@@ -111,7 +110,8 @@ struct Bakery {
 }
 
 impl Bakery {
-    /// Changes the secret when it is time. Without random numbers it stays. Whether it changed.
+    /// Replaces the older secret when the newest has expired; without random numbers, both stay. Returns whether a
+    /// secret changed.
     fn freshen(&mut self, machine: &dyn Machine) -> bool {
         let now = machine.now();
         if self.since.is_some_and(|since| now.saturating_sub(since) < COOKIE_LIFE) {
@@ -135,7 +135,7 @@ impl Bakery {
         true
     }
 
-    /// The cookie of an address, made with the secret of that parity.
+    /// The cookie of an address, made with the secret of the given parity.
     fn cookie(&self, source: &Source, parity: bool) -> Cookie {
         let [even, odd] = &self.secrets;
         let secret = if parity { odd } else { even };
@@ -149,8 +149,8 @@ impl Bakery {
         if parity { odd } else { even }.token(words, parity)
     }
 
-    /// Whether an initiation has a cookie that this address was given. One without is told apart by its token, before
-    /// anything is hashed.
+    /// Whether an initiation carries a cookie that this address was given. The token tells an initiation without a
+    /// cookie apart before anything is hashed.
     fn gave(&self, initiation: &Initiation<'_>, source: &Source) -> bool {
         let token = u32::from_be_bytes(initiation.token());
         let parity = token & 1 == 1;
@@ -168,18 +168,18 @@ pub struct Door<'b, N, D: Disk, M> {
     limits: Limits,
     sieve: Sieve,
     bakery: Bakery,
-    /// Those that have proven themselves and those that wait to, each no more than their number.
+    /// Proven and unproven sessions together, each kind up to its own limit.
     sessions: Vec<Session, MOST_SESSIONS>,
-    /// Initiations of owners that were taken or answered, by their digests. The oldest is replaced first.
+    /// Digests of owners' initiations that were accepted or answered. The oldest is replaced first.
     initiations: [u64; INITIATIONS],
     initiated: usize,
-    /// Whether the kernel has another filter than it should.
+    /// Whether the kernel's filter is out of date.
     sifted: bool,
-    /// How many sessions there were.
+    /// Number of sessions so far.
     opened: u32,
 }
 
-/// The way back through a session.
+/// Sends replies through a session.
 struct Sealed<'s> {
     channel: &'s mut Channel,
     outlet: &'s mut dyn Outlet,
@@ -207,13 +207,13 @@ impl Outlet for Sealed<'_> {
     }
 }
 
-/// Wipes what the functions that were called before left on the stack: deeper than any of them goes.
+/// Wipes the stack below the caller, deeper than any function that was called before reaches.
 fn wipe_stack() {
     crate::wipe::stack::<{ 4 * 1024 }>();
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
-    /// A door with nobody behind it, that is shut until the router knows its own key.
+    /// A door without sessions, which drops every packet until the router's own key is loaded.
     #[must_use]
     #[inline(never)]
     pub fn new(service: Service<'b, N, D, M>, ownership: Ownership<'b>) -> Self {
@@ -232,7 +232,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         }
     }
 
-    /// Opens the door: from now on the router has this key.
+    /// Sets the router's own key; from now on handshakes are accepted.
     pub fn identify(&mut self, identity: StaticKey) {
         let public = identity.public();
         let (shown, machine) = (fingerprint(&public), self.service.machine());
@@ -246,26 +246,26 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.identity = Some((identity, Gatekeys::of(&public)));
     }
 
-    /// Whether the router knows its own key.
+    /// Whether the router's own key is loaded.
     #[must_use]
     pub const fn has_identity(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// Whose the router is.
+    /// The router's owners.
     #[must_use]
     pub const fn ownership(&self) -> &Ownership<'b> {
         &self.ownership
     }
 
-    /// The same, to change it.
+    /// The router's owners, to change them.
     pub const fn ownership_mut(&mut self) -> &mut Ownership<'b> {
-        // There may be a label now.
+        // The label may have been set: `SEEK` may have to pass.
         self.sifted = false;
         &mut self.ownership
     }
 
-    /// Does what there is to do before anybody comes.
+    /// Applies the stored configurations, before requests are served.
     pub fn start(&mut self) {
         self.service.begin_to_work();
         wipe_stack();
@@ -302,12 +302,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         wipe_stack();
     }
 
-    /// When there is something to do though nothing arrives.
+    /// Time of the next timer.
     pub fn deadline(&self) -> Option<u64> {
         sooner(self.service.deadline(), self.sieve.deadline())
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     pub fn tick(&mut self) {
         let now = self.machine().now();
         let due = |deadline: Option<u64>| deadline.is_some_and(|deadline| now >= deadline);
@@ -321,7 +321,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.took("tick", now);
     }
 
-    /// Gives the kernel a new filter of what arrives over UDP, if it should have another one than it has.
+    /// Gives the kernel a new packet filter for UDP if the present one is out of date.
     #[inline(never)]
     pub fn sift(&mut self, sift: &mut dyn FnMut(Option<&Program>)) {
         if core::mem::replace(&mut self.sifted, true) {
@@ -348,19 +348,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.machine()
     }
 
-    /// Takes note of something that is no packet.
+    /// Counts an arrival that is not a packet.
     pub fn garbage(&mut self) {
         let garbage = &mut self.service.counters.garbage;
         *garbage = garbage.saturating_add(1);
     }
 
-    /// Takes note of so many bytes outside frames.
+    /// Counts bytes outside frames.
     pub fn text(&mut self, len: usize) {
         let text = &mut self.service.counters.text;
         *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
-    /// Takes a packet, and sends what there is to answer.
+    /// Handles a packet and sends the answer, if there is one.
     pub fn packet(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) {
         let started = self.machine().now();
         let taken = match packet.first() {
@@ -372,7 +372,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         if taken.is_none() {
             self.garbage();
         }
-        // A request is noted under its own name, which counts unless the packet took longer.
+        // The service has measured the request under its own name; this measures the whole packet.
         self.service.took("packet", started);
         if source.wire == Wire::Udp {
             self.sift(&mut |program| outlet.sift(program));
@@ -423,7 +423,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         if visitor.rejected {
             session.wrong = session.wrong.saturating_add(1);
             if session.wrong >= WRONG_PROOFS {
-                // More of them take another handshake, and those are few. It is gone at the next packet.
+                // More guesses need another handshake, and the number of handshakes is limited. The session is
+                // removed at its next packet.
                 session.since = now.saturating_sub(SESSION_LIFE);
             }
             if self.limits.line(now) {
@@ -433,7 +434,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             }
         }
         self.sifted &= seek == self.ownership.label_is_good();
-        // It may have been a piece with keys in it.
+        // The packet may have carried keys.
         plain.zeroize();
         if keys {
             wipe_stack();
@@ -441,8 +442,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         Some(())
     }
 
-    /// Makes room for one more session of `key`, of those that wait or of the others. Where there is none, one leaves of
-    /// somebody who is no owner any more, else of the key that has most: the one that was quiet longest.
+    /// Makes room for a session of `key`, among the unproven sessions or among the proven ones. If there is no room,
+    /// one session is dropped: of a client that is no longer an owner, else of the key with the most sessions; among
+    /// those, the one idle for longest.
     #[inline(never)]
     fn make_room(&mut self, waiting: bool, key: &PublicKey) {
         let same = || self.sessions.iter().filter(|session| session.waiting == waiting);
@@ -471,7 +473,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
     }
 
-    /// Somebody who knows the router's public key wants a session.
+    /// A handshake initiation whose sender knows the router's public key.
     #[inline(never)]
     fn initiation(
         &mut self,
@@ -499,7 +501,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
                 Verdict::Cookie => {
                     let fresh = self.bakery.cookie(source, self.bakery.newest);
                     let len = initiation.cookie_reply(&fresh, gatekeys, &mut out)?;
-                    // It comes back with the token.
+                    // The client sends the token back with the cookie.
                     self.sift(&mut |program| outlet.sift(program));
                     outlet.send(&mut out, len);
                     return Some(());
@@ -530,7 +532,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let _ = self.sessions.push(session);
         if wire == Wire::Udp {
             self.sifted = false;
-            // Its first packet may be here at once.
+            // The first packet of the session may already be in the socket's queue.
             self.sift(&mut |program| outlet.sift(program));
         }
         outlet.send(&mut out, len);
@@ -544,8 +546,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.initiated = self.initiated.wrapping_add(1).checked_rem(INITIATIONS).unwrap_or(0);
     }
 
-    /// Tells an owner, and nobody else, the stamp that his next one has to follow. Who repeats an initiation gets no
-    /// answer as far as that can be told, and few else.
+    /// Tells an owner the stamp that its next stamp has to follow, encrypted to that owner. A repeated initiation
+    /// that is still remembered gets no answer; all other answers of this kind are rate limited.
     #[inline(never)]
     fn wrong_stamp(
         &mut self,
@@ -568,7 +570,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         Some(())
     }
 
-    /// Somebody looks for a router that nobody owns.
+    /// A `SEEK`: a client looks for an unowned router.
     #[inline(never)]
     fn seek(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
         let (identity, _) = self.identity.as_ref()?;

@@ -3,14 +3,15 @@
 //!
 //! | datagram | passes |
 //! |---|---|
-//! | `TO_ROUTER` | if its receiver is one of our sessions, always |
+//! | `TO_ROUTER` | always, if its receiver is an open session |
 //! | `INITIATION` with a cookie | if its token is that of its address and port; thinned out by chance while there are too many |
-//! | `INITIATION` without one | unless its address sends too many; thinned out while there are too many, but not from addresses that had a session |
+//! | `INITIATION` without one | unless its address is denied; thinned out while there are too many, except from
+//! addresses that had a session |
 //! | `SEEK` | as an initiation without a cookie, while the label may open the router |
 //! | anything else | no |
 //!
-//! This module only writes the program; the binary hands it to the kernel. A kernel that takes none, or has another
-//! idea of what passes, costs time in a flood and nothing else: the door checks everything again.
+//! This module only writes the program; the binary hands it to the kernel. The door checks every packet again, so a
+//! kernel without the filter only costs time in a flood.
 
 use heapless::Vec;
 use proto_core::protocol::frame::CRC_LEN;
@@ -22,11 +23,11 @@ use proto_core::protocol::session::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct Instruction {
-    /// What it does.
+    /// The operation.
     pub code: u16,
-    /// How many instructions a jump leaves out when its comparison is true, and when not.
+    /// Number of instructions that a jump skips if its comparison is true.
     pub jt: u8,
-    /// As above.
+    /// Number of instructions that a jump skips if its comparison is false.
     pub jf: u8,
     /// A constant or an offset.
     pub k: u32,
@@ -38,16 +39,16 @@ pub const MAX_PROGRAM: usize = 440;
 /// A whole program.
 pub type Program = Vec<Instruction, MAX_PROGRAM>;
 
-/// Where a datagram comes from, as far as limits look: the IPv4 address, or the network (/64) of the IPv6 address.
+/// Source of a datagram, as the limits count it: the IPv4 address, or the /64 network of the IPv6 address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Origin {
-    /// Whether it came over IPv4; then only the first half of `net` is used.
+    /// Whether the datagram came over IPv4; then only the first half of `net` is used.
     pub v4: bool,
     /// The address.
     pub net: [u32; 2],
 }
 
-/// What tokens are made from: a start value and an odd factor.
+/// The key of tokens: a start value and an odd factor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenKey(pub [u32; 2]);
 
@@ -56,11 +57,11 @@ impl TokenKey {
         self.0[1] | 1
     }
 
-    /// The token of an address and port: `words` are those of the address, and the port. Its lowest bit is
-    /// `parity`, which tells the keys apart.
+    /// The token of an address and port: `words` are the words of the address, then the port. The lowest bit of a
+    /// token is `parity`, which selects the key.
     ///
-    /// A hash that a packet filter can compute, not a strong one: whoever breaks it sends initiations that
-    /// are not thinned out as those without a cookie, and are dropped when the cookie's mac is wrong.
+    /// The hash is weak, so that a packet filter can compute it. Initiations with a forged token escape the thinning,
+    /// and are dropped later because the cookie's mac is wrong.
     #[must_use]
     pub fn token(self, words: &[u32], parity: bool) -> u32 {
         let mut hash = self.0[0];
@@ -72,16 +73,16 @@ impl TokenKey {
     }
 }
 
-/// What passes.
+/// The rules of what passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'r> {
-    /// The numbers by which clients call our sessions.
+    /// The receiver indices of our sessions.
     pub sessions: &'r [u32],
-    /// Whether `SEEK`s pass.
+    /// Whether `SEEK` passes.
     pub seek: bool,
     /// The keys of tokens, by their parity.
     pub tokens: [TokenKey; 2],
-    /// Addresses of which no initiations pass: those without a cookie, and those with one.
+    /// Denied addresses: for initiations without a cookie, and with one.
     pub denied: [&'r [Origin]; 2],
     /// Addresses whose initiations without a cookie are not thinned out.
     pub friends: &'r [Origin],
@@ -119,12 +120,12 @@ const UDP: u32 = 8;
 const SOURCE_V4: u32 = NET + 12;
 const SOURCE_V6: u32 = NET + 8;
 
-// Places of the scratch memory.
+// Slots of the scratch memory.
 const HASH: u32 = 0;
 const FACTOR: u32 = 1;
 const TOKEN: u32 = 2;
 
-/// The length of a datagram that carries a packet of so many bytes, from its UDP header on.
+/// The length of a datagram with a packet of `packet` bytes, counted from its UDP header.
 const fn datagram(packet: usize) -> u32 {
     (packet as u32).saturating_add(CRC_LEN as u32).saturating_add(UDP)
 }
@@ -134,10 +135,10 @@ const fn head(kind: u8) -> u32 {
     u16::from_be_bytes([kind, SESSION_VERSION]) as u32
 }
 
-/// Writes a program.
+/// Writes a program, instruction by instruction.
 struct Assembler {
     program: Program,
-    /// Whether it had no room: then the program is of no use.
+    /// Set when the program ran out of room and cannot be used.
     full: bool,
 }
 
@@ -171,13 +172,13 @@ impl Assembler {
         self.put(RET, verdict);
     }
 
-    /// A jump whose distance is not known yet: where it is, for [`Self::land`].
+    /// A jump whose distance is not known yet. Returns its position, for [`Self::land`].
     fn far(&mut self) -> usize {
         self.put(JA, 0);
         self.program.len()
     }
 
-    /// The jump behind `from` comes here.
+    /// Sets the distance of the jump at `from`: to here.
     fn land(&mut self, from: usize) {
         let distance = self.program.len().saturating_sub(from);
         if let Some(jump) = from.checked_sub(1).and_then(|at| self.program.get_mut(at)) {
@@ -185,7 +186,7 @@ impl Assembler {
         }
     }
 
-    /// Goes on with what follows if the datagram came over IPv4; else behind the place to [land](Self::land).
+    /// Runs what follows if the datagram came over IPv4; otherwise jumps to where it [lands](Self::land).
     fn if_v4(&mut self) -> usize {
         self.put(LD_B_ABS, NET);
         self.put(AND_K, 0xf0);
@@ -193,7 +194,7 @@ impl Assembler {
         self.far()
     }
 
-    /// Ends with `verdict` if the datagram is from one of these.
+    /// Ends with `verdict` if the datagram comes from one of these addresses.
     #[inline(never)]
     fn any_of(&mut self, origins: &[Origin], verdict: u32) {
         if origins.is_empty() {
@@ -216,7 +217,7 @@ impl Assembler {
         self.land(done);
     }
 
-    /// Passes by chance, and ends.
+    /// Ends; the datagram passes with the given probability.
     fn chance(&mut self, keep: u32) {
         if keep != u32::MAX {
             self.put(LD_W_ABS, RANDOM);
@@ -226,7 +227,7 @@ impl Assembler {
         self.pass();
     }
 
-    /// Mixes what was loaded into the hash.
+    /// Mixes the loaded word into the hash.
     fn mix(&mut self) {
         self.put(LDX_MEM, HASH);
         self.put(XOR_X, 0);
@@ -245,7 +246,7 @@ impl Assembler {
         self.put(ST, FACTOR);
     }
 
-    /// Drops the datagram unless the token, which was loaded, is that of its address and port.
+    /// Drops the datagram unless the loaded token belongs to its address and port.
     fn check_token(&mut self, [even, odd]: [TokenKey; 2]) {
         self.put(ST, TOKEN);
         self.jump(JSET, 1, 5, 0);
@@ -269,7 +270,7 @@ impl Assembler {
         self.put(OR_K, 2);
         self.put(LDX_MEM, TOKEN);
         self.put(XOR_X, 0);
-        // The parity is right, because it chose the key.
+        // The parity selected the key, so it need not be compared.
         self.put(AND_K, !1);
         self.expect(JEQ, 0);
     }
@@ -281,7 +282,7 @@ impl Rules<'_> {
     #[inline(never)]
     pub fn program(&self) -> Option<Program> {
         let mut to = Assembler { program: Vec::new(), full: false };
-        // A load behind the end drops the datagram too, but says so nowhere.
+        // A load past the end would drop the datagram too, but the kernel does not document it.
         to.put(LD_LEN, 0);
         to.expect(JGE, datagram(OVERHEAD));
         to.put(LD_H_ABS, UDP);

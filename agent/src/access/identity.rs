@@ -1,5 +1,5 @@
-//! The router's own key pair. It is made at the first start, is on the disk before anybody is shown it,
-//! and stays the same from then on.
+//! The router's own key pair. It is generated at the first start, synced to disk before its public key is shown, and
+//! never changes.
 
 use proto_core::key::SecretKey;
 use proto_core::protocol::session::StaticKey;
@@ -9,10 +9,10 @@ use crate::system::{Folder, Machine};
 
 const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router's own key" };
 
-/// Reads the identity, or makes it where there is none.
+/// Reads the identity, or generates it if there is none.
 ///
 /// # Errors
-/// [`KeepError`]. A damaged identity is not replaced: the router would be another one for its owners.
+/// [`KeepError`]. A damaged identity is not replaced: to its owners, the router would be a different one.
 pub fn load(folder: &mut dyn Folder, machine: &dyn Machine) -> Result<StaticKey, KeepError> {
     locked(folder, |folder| load_locked(folder, machine)).map_err(|errno| IDENTITY.system(errno))?
 }

@@ -1,41 +1,40 @@
-//! How many handshakes a stranger can make the router work on.
+//! Limits on the handshakes of unauthenticated senders.
 //!
 //! The work of a handshake is two multiplications on Curve25519, thousands of times that of dropping a
-//! packet. There is a budget for everybody together. When it is spent, only those are worked on who have
-//! shown that they receive at the address they send from (a cookie), and each of these addresses has a
-//! budget of its own: whoever invents addresses gets no cookies, and whoever has one is slow.
+//! packet. All senders share one budget. When it is spent, the router works only on initiations with a cookie, which
+//! proves that the sender receives at its source address. Each of these addresses has a budget of its own: a sender
+//! that forges addresses gets no cookie, and a sender with a cookie is rate limited.
 
 use crate::access::filter::Origin;
 
-/// How often each budget gets one more, in milliseconds, and how many it holds at most.
+/// A budget: one more every `every` milliseconds, up to `most`.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     every: u64,
     most: u64,
 }
 
-/// For all that show no cookie, together: ten a second.
+/// All initiations without a cookie together: ten a second.
 const OPEN: Rate = Rate { every: 100, most: 10 };
-/// For all that show a cookie, together: fifty a second.
+/// All initiations with a cookie together: fifty a second.
 const PROVEN: Rate = Rate { every: 20, most: 50 };
-/// For one address that shows a cookie: two a second.
+/// Initiations with a cookie from one address: two a second.
 const SOURCE: Rate = Rate { every: 500, most: 6 };
-/// For answers to owners whose stamp is wrong, all together: one a second.
+/// All answers to owners with an old stamp together: one a second.
 const STAMPS: Rate = Rate { every: 1_000, most: 5 };
-/// For lines of the log that strangers cause: one in ten seconds.
+/// Log lines caused by unauthenticated senders: one in ten seconds.
 const LINES: Rate = Rate { every: 10_000, most: 5 };
-/// How many addresses are remembered. The one that was quiet longest makes room.
+/// Number of remembered addresses. The address idle for longest makes room.
 const SOURCES: usize = 32;
 
 /// A budget that fills up with time.
 ///
-/// It is kept as the time at which it would be empty if nothing had been taken: a full one is `most` times
-/// `every` back from now.
+/// Stored as the time at which the budget was empty: a full budget was empty `most` times `every` ago.
 #[derive(Clone, Copy, Debug, Default)]
 struct Budget(u64);
 
 impl Budget {
-    /// Takes one, if there is one left.
+    /// Takes one from the budget; returns `false` if it is spent.
     fn take(&mut self, rate: Rate, now: u64) -> bool {
         let full = now.saturating_sub(rate.every.saturating_mul(rate.most));
         let next = self.0.max(full).saturating_add(rate.every);
@@ -47,14 +46,14 @@ impl Budget {
     }
 }
 
-/// What is done with a handshake.
+/// What to do with a handshake initiation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It is worked on.
+    /// Work on it.
     Work,
-    /// Its sender is asked for a cookie.
+    /// Send a cookie to its sender.
     Cookie,
-    /// It is dropped.
+    /// Drop it.
     Drop,
 }
 
@@ -69,17 +68,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Whether an owner may be answered that his stamp is wrong.
+    /// Whether an owner with an old stamp may be answered now.
     pub fn stamp(&mut self, now: u64) -> bool {
         self.stamps.take(STAMPS, now)
     }
 
-    /// Whether something that a stranger did may be written to the log.
+    /// Whether an event caused by an unauthenticated sender may be logged now.
     pub fn line(&mut self, now: u64) -> bool {
         self.lines.take(LINES, now)
     }
 
-    /// Takes note of a handshake from `source` that may have `proven` its address.
+    /// Counts an initiation from `source`; `proven` says whether it carried a valid cookie.
     pub fn handshake(&mut self, source: Origin, proven: bool, now: u64) -> Verdict {
         if !proven {
             return if self.open.take(OPEN, now) { Verdict::Work } else { Verdict::Cookie };

@@ -1,8 +1,7 @@
-//! Whose the router is: the list of owners in its file, and what may be done to it.
+//! The owners of the router: their list in its file, and the changes to it.
 //!
-//! The file is read again when it is another one, because `postwired reset-owner` changes it while the
-//! agent runs. What each owner last stamped a handshake with is in a file of its own, in a folder that
-//! need not outlive a reboot.
+//! The file is read again after it was replaced, because `postwired reset-owner` changes it while the agent runs. The
+//! last stamp of each owner is in another file, in a folder that need not survive a reboot.
 
 use core::fmt;
 
@@ -19,8 +18,8 @@ use crate::system::Folder;
 const OWNERS: Kind = Kind { name: c"owners", magic: *b"PWOW", what: "list of owners" };
 const STAMPS: Kind = Kind { name: c"stamps", magic: *b"PWST", what: "owners' last handshakes" };
 
-/// What names a label's secret that is used up, without telling it: the front of its proof for a session
-/// that cannot be.
+/// Identifies a label secret that was used, without revealing it: the first bytes of its proof for a session that
+/// cannot exist.
 type LabelId = [u8; 16];
 
 fn label_id(label: &LabelKey) -> LabelId {
@@ -28,7 +27,7 @@ fn label_id(label: &LabelKey) -> LabelId {
     id
 }
 
-/// Bytes of an owner in the file besides the name: key, role, length of the name.
+/// Bytes of an owner in the file, without the name: key, role, length of the name.
 const OWNER: usize = 32 + 1 + 1;
 const OWNERS_FILE: usize =
     file_len(size_of::<LabelId>() + 1 + MAX_OWNERS * (OWNER + size_of::<OwnerName>()));
@@ -36,51 +35,51 @@ const OWNERS_FILE: usize =
 const STAMP: usize = 32 + 8;
 const STAMPS_FILE: usize = file_len(MAX_OWNERS * STAMP);
 
-/// What somebody is to this router.
+/// What a key is to this router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// An owner.
     Owner(Role),
-    /// Nobody, on a router that nobody owns yet.
+    /// Any key, while the router is unowned.
     Candidate,
-    /// Nobody.
+    /// Not an owner.
     Stranger,
 }
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone, Debug, Default)]
 struct List {
-    /// The label's secret that was used up, or zeros.
+    /// The label secret that was used, or zeros.
     spent: LabelId,
     owners: Vec<Owner, MAX_OWNERS>,
 }
 
-/// Whose the router is.
+/// The owners of the router.
 pub struct Ownership<'f> {
     folder: &'f mut dyn Folder,
     state: &'f mut dyn Folder,
     list: List,
-    /// The file that `list` is from.
+    /// The file that `list` was read from.
     version: u64,
-    /// Why the file could not be read when it was last looked at.
+    /// Why the file could not be read at the last attempt; `None` if it was read.
     trouble: Option<KeepError>,
-    /// The greatest stamp seen of each owner.
+    /// The greatest stamp of each owner.
     stamps: Vec<(PublicKey, u64), MAX_OWNERS>,
     label: Option<LabelKey>,
 }
 
-/// Somebody who wants to own the router.
+/// A client that claims the router.
 #[derive(Debug)]
 pub struct Claimant<'c> {
-    /// Whose session it is.
+    /// The static key of its session.
     pub key: PublicKey,
-    /// What to call them.
+    /// The name for the list of owners.
     pub name: &'c OwnerName,
-    /// How they came in.
+    /// The wire of its session.
     pub wire: Wire,
-    /// That they know the label's secret.
+    /// Proof of knowledge of the label's secret.
     pub proof: Option<[u8; 32]>,
-    /// What the proof is for.
+    /// The handshake hash that the proof is bound to.
     pub handshake_hash: &'c [u8; 32],
 }
 
@@ -149,17 +148,17 @@ impl fmt::Debug for Ownership<'_> {
 }
 
 impl<'f> Ownership<'f> {
-    /// Reads who owns the router. As long as the list cannot be read, everybody is a stranger: a damaged list
-    /// is nobody's leave to claim the router.
+    /// Reads the list of owners. While the list cannot be read, no key is an owner and the router cannot be claimed:
+    /// a damaged list must not open the router.
     #[must_use]
     #[inline(never)]
     pub fn load(folder: &'f mut dyn Folder, state: &'f mut dyn Folder) -> Self {
         let mut buf = [0; STAMPS_FILE];
         let mut stamps = Vec::new();
-        // One that is damaged costs no more than one that is not there.
+        // A damaged file of stamps is treated as a missing one.
         let mut rest = STAMPS.read(state, &mut buf).ok().flatten().unwrap_or_default();
         while let (Some(key), Some(stamp)) = (take(&mut rest), take(&mut rest)) {
-            // As many as there can be owners.
+            // The list holds as many stamps as there can be owners.
             let _ = stamps.push((PublicKey(*key), u64::from_le_bytes(*stamp)));
         }
         let (list, trouble) = (List::default(), Some(OWNERS.damaged()));
@@ -168,13 +167,13 @@ impl<'f> Ownership<'f> {
         this
     }
 
-    /// Why the list cannot be read, if it cannot.
+    /// Why the list cannot be read; `None` if it was read.
     #[must_use]
     pub const fn trouble(&self) -> Option<KeepError> {
         self.trouble
     }
 
-    /// Whether the secret on the router's label would be of use.
+    /// Whether the secret on the label would open the router.
     #[must_use]
     pub fn wants_label(&self) -> bool {
         self.label.is_none() && self.is_empty()
@@ -185,8 +184,7 @@ impl<'f> Ownership<'f> {
         self.label = Some(label);
     }
 
-    /// Reads the list again if somebody else changed it. As long as it cannot be read, everybody is a
-    /// stranger.
+    /// Reads the list again if the file was replaced. While it cannot be read, no key is an owner.
     pub fn refresh(&mut self) {
         let version = self.folder.version(OWNERS.name);
         if self.trouble.is_none() && version == Ok(self.version) {
@@ -202,13 +200,13 @@ impl<'f> Ownership<'f> {
         }
     }
 
-    /// How many own the router.
+    /// Number of owners.
     #[must_use]
     pub fn len(&self) -> u8 {
         u8::try_from(self.list.owners.len()).unwrap_or(u8::MAX)
     }
 
-    /// Whether nobody owns the router.
+    /// Whether the router is unowned.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.trouble.is_none() && self.list.owners.is_empty()
@@ -220,20 +218,19 @@ impl<'f> Ownership<'f> {
         &self.list.owners
     }
 
-    /// The label's key, while it opens the router: nobody owns it, and the secret was never used.
+    /// The label's key, while it opens the router: the router is unowned, and the secret was never used.
     #[must_use]
     pub fn label(&self) -> Option<&LabelKey> {
         self.label.as_ref().filter(|label| self.is_empty() && label_id(label) != self.list.spent)
     }
 
-    /// Whether the label's secret would open the router if nobody owned it, as far as is known without a look
-    /// at the file: it was never used.
+    /// Whether the label's secret was never used, by the list in memory: it would open an unowned router.
     #[must_use]
     pub fn label_is_good(&self) -> bool {
         self.label.as_ref().is_some_and(|label| label_id(label) != self.list.spent)
     }
 
-    /// What the holder of `key` is to this router, coming in by `wire`.
+    /// What `key` is to this router, over `wire`.
     #[must_use]
     pub fn standing(&self, key: &PublicKey, wire: Wire) -> Standing {
         let owner = self.list.owners.iter().find(|owner| owner.key == *key);
@@ -245,8 +242,8 @@ impl<'f> Ownership<'f> {
         }
     }
 
-    /// Takes note of the stamp of a handshake of `key`. Those of clients that are no owners are not remembered:
-    /// there would be no end of them.
+    /// Records the stamp of a handshake of `key`. Stamps of keys that are not owners are not recorded, so the table
+    /// cannot grow.
     ///
     /// # Errors
     /// The last stamp of that key, or 0, if this one does not [follow](follows) it.
@@ -263,7 +260,7 @@ impl<'f> Ownership<'f> {
         match known {
             Some((_, last)) => *last = stamp,
             None => {
-                // Those who are owners no more make room.
+                // Drop the stamps of removed owners.
                 let is_stranger = |(known, _): &(PublicKey, u64)| {
                     !list.owners.iter().any(|owner| owner.key == *known)
                 };
@@ -280,12 +277,13 @@ impl<'f> Ownership<'f> {
             put(stamped, &mut at, &key.0);
             put(stamped, &mut at, &stamp.to_le_bytes());
         }
-        // Without it, a replay after a restart gets an answer that is of no use to anybody.
+        // Best effort: if the write fails, a replay after a restart of the agent gets an answer that its sender
+        // cannot use.
         let _ = STAMPS.replace(*state, &mut buf, at);
         Ok(())
     }
 
-    /// Makes somebody the first owner.
+    /// Makes the claimant the first owner.
     ///
     /// # Errors
     /// [`Code::Claimed`], [`Code::Proof`], [`Code::Storage`].
@@ -307,13 +305,13 @@ impl<'f> Ownership<'f> {
                 list.spent = id;
             }
             let name = copy(claimant.name);
-            // There is nobody in the list yet.
+            // The list is empty, so it has room.
             let _ = list.owners.push(Owner { key: claimant.key, role: Role::Admin, name });
             Ok(())
         })
     }
 
-    /// Adds an owner, or gives one another role and name.
+    /// Adds an owner, or changes the role and name of an owner.
     ///
     /// # Errors
     /// [`Code::Full`], [`Code::LastAdmin`], [`Code::Storage`].
@@ -345,7 +343,7 @@ impl<'f> Ownership<'f> {
         })
     }
 
-    /// Changes the list in its file and then here. When it fails, both are as they were.
+    /// Changes the list in its file and then in memory. On an error, neither has changed.
     fn change(
         &mut self,
         slot: &Slot,
@@ -377,14 +375,14 @@ fn an_admin_stays(slot: &Slot, list: &List) -> Result<(), Fault> {
     Err(slot.fail(Code::LastAdmin, Subject::None, text))
 }
 
-/// What `postwired reset-owner` does: nobody owns the router any more, or only `key` does. A label's
-/// secret that was used up stays so.
+/// Implements `postwired reset-owner`: afterwards the router is unowned, or `key` is its only owner. A used label
+/// secret stays used.
 ///
 /// # Errors
 /// [`KeepError`].
 pub fn reset(folder: &mut dyn Folder, key: Option<PublicKey>) -> Result<(), KeepError> {
     let replaced = locked(folder, |folder| {
-        // A list that is damaged is what this command is for.
+        // This command also repairs a damaged list.
         let mut list = List::read(folder).unwrap_or_default();
         list.owners.clear();
         if let Some(key) = key {

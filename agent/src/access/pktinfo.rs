@@ -1,8 +1,7 @@
-//! Which of our addresses a datagram was sent to, in the control messages that the kernel puts beside it
-//! (`IP_PKTINFO`, `IPV6_PKTINFO`): the answer has to leave from there, or a client that is connected never
-//! hears it.
+//! The local address that a datagram was sent to, from the control messages that the kernel adds to it (`IP_PKTINFO`,
+//! `IPV6_PKTINFO`). The answer has to leave from that address: a connected socket drops datagrams from any other.
 
-/// `struct cmsghdr`: a length in a word of the machine, level and type.
+/// `struct cmsghdr`: a length of the machine's word size, level and type.
 const HEAD: usize = size_of::<usize>() + 8;
 
 const SOL_IP: i32 = 0;
@@ -13,10 +12,10 @@ const IPV6_PKTINFO: i32 = 50;
 /// The most bytes that [`Asked::write`] needs, on 64-bit machines.
 pub const MAX_REPLY: usize = 40;
 
-/// Where a datagram was sent to.
+/// The local address of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Asked {
-    /// An IPv4 address of ours, and the number of the interface it came in by where the answer has to go out there.
+    /// A local IPv4 address, and the index of the interface that the answer has to leave by, or 0.
     V4([u8; 4], u32),
     /// The same for IPv6. Without an address, the kernel chooses one of the interface.
     V6([u8; 16], u32),
@@ -31,8 +30,8 @@ fn aligned(len: usize) -> usize {
 }
 
 impl Asked {
-    /// Finds it among the control messages of a datagram. A socket for both families gets both for a datagram over IPv4,
-    /// and then that of IPv4 counts: it has an address of ours also if it was sent to all.
+    /// Reads the control messages of a datagram. A dual-stack socket gets both kinds for a datagram over IPv4; the
+    /// IPv4 one counts, because it has a local address even for a broadcast.
     #[must_use]
     pub fn read(control: &[u8]) -> Option<Self> {
         let (mut rest, mut found) = (control, None);
@@ -64,7 +63,7 @@ impl Asked {
         found
     }
 
-    /// Writes the control message for the answer: its length.
+    /// Writes the control message for the answer. Returns its length.
     #[must_use]
     pub fn write(&self, out: &mut [u8; MAX_REPLY]) -> usize {
         let mut data = [0; 20];

@@ -1,45 +1,45 @@
-//! Watches the initiations that arrive, and finds out which of them the kernel should drop: all of an address
-//! that sends too many, and a part of all when there are too many together.
+//! Counts the initiations that arrive and decides which of them the kernel drops: all from an address that sends too
+//! many, and a share of the rest while there are too many in total.
 //!
-//! Sessions have nothing to do with this: their packets always pass ([`crate::access::filter`]).
+//! Packets of open sessions always pass ([`crate::access::filter`]).
 
 use heapless::Vec;
 
 use crate::access::filter::{Origin, Program, Rules};
 
-/// Initiations are counted for so many milliseconds, and then it is decided what to do.
+/// Length of a counting period, in milliseconds; the rules change at its end.
 const WINDOW: u64 = 100;
-/// How many initiations are wanted in that time, without a cookie and with one: what a slow router can look at
-/// beside its other work.
+/// Target number of initiations in a period, without a cookie and with one: what a slow router can check beside its
+/// other work.
 const WANTED: [u32; 2] = [100, 40];
-/// How many of one address are too many in that time. A client that tries the keys of a hundred routers sends less.
+/// Initiations in a period that deny an address. A client that tries the keys of a hundred routers sends fewer.
 const TOO_MANY: u32 = 64;
-/// How long nothing passes of an address that sent too many, in milliseconds.
+/// Time for which an address is denied, in milliseconds.
 const DENIED: u64 = 1_000;
-/// How many addresses can be denied, and are counted, at once.
+/// Number of addresses that are counted, and can be denied, at the same time.
 const ADDRESSES: usize = 16;
-/// How many addresses with a session are remembered.
+/// Number of remembered addresses that had a session.
 const FRIENDS: usize = 8;
-/// The smallest part that passes: one in a thousand.
+/// The smallest share that passes: one in a thousand.
 const LEAST: u32 = u32::MAX / 1_024;
 
-/// An address, and whether its initiations had a cookie.
+/// An address, and whether its initiations carried a cookie.
 type Kind = (Origin, bool);
 
-/// What is known about the initiations of late.
+/// Counts of recent initiations, and the rules made from them.
 #[derive(Debug)]
 pub struct Sieve {
-    /// When counting began.
+    /// Start of the counting period.
     since: u64,
-    /// How many came, without a cookie and with one.
+    /// Initiations in this period, without a cookie and with one.
     came: [u32; 2],
-    /// How many came from each address. The one that sent least makes room.
+    /// Initiations by address. The address that sent the fewest makes room.
     talkers: [(Kind, u32); ADDRESSES],
-    /// Who is denied, and until when.
+    /// Denied addresses, with the time at which each is admitted again.
     denied: Vec<(Kind, u64), ADDRESSES>,
-    /// Addresses that had a session, the last one first.
+    /// Addresses that had a session, most recent first.
     friends: Vec<Origin, FRIENDS>,
-    /// Which part passes, of `u32::MAX`.
+    /// The share that passes, of `u32::MAX`: without a cookie and with one.
     keep: [u32; 2],
 }
 
@@ -52,8 +52,8 @@ impl Default for Sieve {
 }
 
 impl Sieve {
-    /// Takes note of an initiation. `None` if its address is denied: then it is to be dropped. Or else whether the
-    /// filter is another one now.
+    /// Counts an initiation. Returns `None` if its address is denied and the initiation has to be dropped, else
+    /// whether the filter has changed.
     #[inline(never)]
     pub fn note(&mut self, origin: Origin, proven: bool, now: u64) -> Option<bool> {
         let kind = (origin, proven);
@@ -77,7 +77,7 @@ impl Sieve {
             if *count > TOO_MANY {
                 *count = 0;
                 changed = true;
-                // An owner's address that somebody else writes on his packets is thinned out as all others.
+                // A forged address of an owner is thinned out like any other.
                 let friend = self.friends.iter().position(|friend| !proven && *friend == origin);
                 match friend {
                     Some(at) => {
@@ -97,7 +97,7 @@ impl Sieve {
         let _ = self.denied.push((kind, now.saturating_add(DENIED)));
     }
 
-    /// Takes note of an address that has a session. Whether the filter is another one now.
+    /// Records an address that has a session. Returns whether the filter has changed.
     pub fn befriend(&mut self, origin: Origin) -> bool {
         let known = self.friends.iter().position(|friend| *friend == origin);
         match known {
@@ -114,7 +114,7 @@ impl Sieve {
         known.is_none()
     }
 
-    /// When to look again though nothing arrives.
+    /// Time of the next [`Self::tick`], `None` while no rule is in force.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let thinned = self.keep != [u32::MAX; 2];
@@ -123,7 +123,7 @@ impl Sieve {
         crate::system::sooner(thinned, denied)
     }
 
-    /// Decides anew, if it is time to. Whether the filter is another one now.
+    /// Makes new rules at the end of a period. Returns whether the filter has changed.
     #[inline(never)]
     pub fn tick(&mut self, now: u64) -> bool {
         let denied = self.denied.len();
@@ -135,12 +135,12 @@ impl Sieve {
         if passed < WINDOW && !burst {
             return changed;
         }
-        // In hundredths of the wanted number.
+        // In hundredths of the target.
         let passed = passed.max(WINDOW);
         for ((keep, came), wanted) in self.keep.iter_mut().zip(self.came).zip(WANTED) {
             let full = u64::from(wanted).saturating_mul(passed).checked_div(WINDOW).unwrap_or(1);
             let came = u64::from(came);
-            // Neither is changed for a little.
+            // A small deviation changes nothing.
             let near = came <= full && came.saturating_mul(2) > full;
             let part = u64::from(*keep).saturating_mul(full).checked_div(came).unwrap_or(u64::MAX);
             let part = part.min(u64::from(*keep).saturating_mul(2));
@@ -155,7 +155,7 @@ impl Sieve {
         changed
     }
 
-    /// The filter of these rules and of what is known here.
+    /// The filter for these sessions and keys, with the rules in force.
     #[must_use]
     pub fn program(&self, rules: &Rules<'_>) -> Option<Program> {
         let mut denied = [const { Vec::<Origin, ADDRESSES>::new() }; 2];
@@ -182,7 +182,7 @@ mod tests {
         f64::from(sieve.keep[0]) / f64::from(u32::MAX)
     }
 
-    /// A flood of so many each millisecond through the filter as it is. How many came through in the last second.
+    /// Sends `each` initiations a millisecond through the filter. Returns how many passed in the last second.
     fn flood(
         sieve: &mut Sieve,
         each: u32,
