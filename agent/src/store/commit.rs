@@ -1,13 +1,13 @@
-//! Making a configuration the one that runs and is stored, or leaving both as they were.
+//! Makes a configuration the running and the stored one; on an error, restores both.
 //!
 //! ```text
 //! check -> compare -> prepare (next) -> snapshot -> apply -> compare again -> promote (next -> N)
 //!                        keep            state      kernel                      keep
 //! ```
 //!
-//! What is before `promote` is undone when anything fails or the machine goes down, and by nothing but the
-//! snapshot and the stored configuration, so it does not matter where it was cut. A change that waits to be
-//! confirmed has everything done but `promote`. Going back is in `undo`.
+//! Everything before `promote` is undone when a step fails or the agent or the machine goes down. The undo needs only
+//! the snapshot and the stored configuration, so it works from any step. A change that waits to be confirmed has done
+//! every step but `promote`. Not here: going back (`undo`).
 
 mod undo;
 
@@ -42,16 +42,16 @@ use crate::store::snapshot::Parts;
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 
-/// Bytes that are written between two signs of life.
+/// Bytes that are written between two progress reports.
 const SIGN_OF_LIFE: u32 = 64 * 1024;
 
-/// Gives signs of life: a phase, how much of it is done, and of how much.
+/// Reports progress: a phase, the amount done, and the total.
 pub type Working<'w> = dyn FnMut(Phase, u32, u32) + 'w;
 
-/// Who makes a change, and what it is to be called.
+/// The author and the kind of a change.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// How it comes to be; nothing is stored of a repair.
+    /// The kind of the change. A repair stores nothing.
     pub act: Option<Act>,
     /// The owner's key.
     pub key: PublicKey,
@@ -66,7 +66,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Putting back what is stored.
+    /// Puts the stored configuration back.
     pub const REPAIR: Self = Self {
         act: None,
         key: PublicKey([0; 32]),
@@ -77,47 +77,49 @@ impl Change {
     };
 }
 
-/// What a change came to.
+/// The result of a change.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// What was changed in the kernel.
+    /// The changes in the kernel.
     pub summary: Summary,
-    /// The number it has, or gets.
+    /// The number of the stored configuration, or the number it gets when it is confirmed.
     pub number: u32,
     /// Whether it was stored.
     pub stored: bool,
-    /// What is stored when it is confirmed.
+    /// The configuration that is stored when the change is confirmed.
     pub pending: Option<Head>,
 }
 
-/// The kernel and what is stored, which are kept in agreement.
+/// Keeps the kernel and the stored configurations in agreement.
 #[derive(Debug)]
 pub struct Committer<'b, N, D: Disk, M> {
-    /// Where failures are written down.
+    /// Where failures are recorded.
     pub slot: &'b Slot,
     /// The kernel.
     pub kernel: Kernel<'b, N>,
-    /// Files for what is known while a change is made.
+    /// Scratch files of a change.
     pub files: Files<D::File>,
     /// The machine.
     pub machine: M,
-    /// Where messages to the kernel are written.
+    /// Buffer for messages to the kernel.
     pub set: &'b mut [u8; SET],
-    /// What the router starts with.
+    /// The stored configurations, which the router starts with.
     pub store: Store<'b, D>,
-    /// What it goes back to while it runs.
+    /// The folder of the snapshot, which need not survive a reboot.
     pub(crate) snapshots: Store<'b, D>,
-    /// Whose the snapshot is: the change of this interface that gets this number. There is one snapshot at a time.
+    /// The change that the snapshot belongs to: its interface, and the number that it gets. There is at most one
+    /// snapshot.
     pub(crate) open: Option<(Name, u32)>,
     sum_key: [u8; 16],
-    /// What is wrong with what is stored or runs.
+    /// Faults of stored configurations and of the running state.
     pub trouble: Trouble,
-    /// What counts the starts, if they are counted.
+    /// The record of starts; `None` if starts are not counted.
     pub guard: Option<Guard>,
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
-    /// Over the kernel, and the folders for what outlives a reboot and what outlives the agent.
+    /// A committer over the kernel, with the folder that survives a reboot and the folder that survives a restart of
+    /// the agent.
     #[inline(never)]
     pub fn new(
         kernel: Kernel<'b, N>,
@@ -129,7 +131,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let slot = kernel.slot;
         let mut sum_key = [0; 16];
         if machine.random(&mut sum_key).is_err() {
-            // A machine that has just started may have none yet. This key is another one at each start.
+            // A machine that has just booted may have no random numbers yet; this key differs at each start too.
             sum_key = machine.boot_id();
         }
         let (store, snapshots) = (Store::new(slot, keep), Store::new(slot, state));
@@ -137,7 +139,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Self { slot, kernel, files, machine, set, store, snapshots, open, sum_key, trouble, guard }
     }
 
-    /// What an image would change, and the file of the changes.
+    /// Compares an image with the kernel, and writes the file of the changes.
     ///
     /// # Errors
     /// As for [`Committer::commit`].
@@ -160,11 +162,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok((target.plan.summary, written))
     }
 
-    /// Makes an image the configuration that runs and, unless it waits to be confirmed, is stored.
+    /// Makes an image the running configuration and, unless it waits to be confirmed, the stored one.
     ///
     /// # Errors
-    /// What is wrong with the image, what the kernel says, or what the storage says. The failure's `state` says
-    /// what became of the running configuration; what is stored is then as it was.
+    /// A fault of the image, the kernel's error, or the error of the storage. The failure's `state` says what became
+    /// of the running configuration; the stored configuration is unchanged.
     pub fn commit(
         &mut self,
         image: &mut D::File,
@@ -207,10 +209,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.finish(done, head, same, change, working)
     }
 
-    /// Takes an interface away, and stores that there is none.
+    /// Removes an interface, and stores its absence.
     ///
     /// # Errors
-    /// [`Code::NoInterface`] when there is none, neither running nor stored; else as for
+    /// [`Code::NoInterface`] if the interface is neither running nor stored; else as for
     /// [`Committer::commit`].
     pub fn remove(
         &mut self,
@@ -221,7 +223,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.none_open()?;
         let slot = self.slot;
         let name = *interface;
-        // A kernel without WireGuard has no interface, and what is stored may go.
+        // A kernel without WireGuard has no such interface, and the stored configuration may be removed.
         let kernel = self.kernel.wireguard();
         let none = kernel.is_err() && slot.code() == Some(Code::NoWireGuard);
         let missing = match kernel {
@@ -244,7 +246,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
         if none {
-            // Nothing runs, so there is nothing to confirm, and nothing to go back to.
+            // Nothing runs, so there is nothing to confirm or to go back to.
             if let Err(fault) = self.store.promote(&head) {
                 self.store.discard();
                 return Err(fault);
@@ -273,7 +275,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.finish(done, head, !stored, change, working)
     }
 
-    /// The last step: what was prepared counts, or waits to be confirmed.
+    /// The last step: promotes the prepared configuration, or leaves it to be confirmed.
     fn finish(
         &mut self,
         mut done: Done,
@@ -284,7 +286,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ) -> Result<Done, Fault> {
         if change.confirm && !(same && done.summary.is_quiet()) {
             self.is_well(&head.interface, change);
-            // When nothing new is stored, the number is that of what is stored, which needs no promotion.
+            // If nothing new is stored, the number is that of the stored configuration, which needs no promotion.
             done.pending = Some(Head { number: done.number, ..head });
             return Ok(done);
         }
@@ -301,8 +303,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(done)
     }
 
-    /// An owner's change of an interface was made: what was wrong with the interface before is over. A repair may
-    /// have used an older configuration than the newest.
+    /// Clears the faults of an interface after an owner's change of it. A repair may have used an older configuration
+    /// than the newest.
     fn is_well(&mut self, interface: &str, change: &Change) {
         if change.act.is_some() {
             self.release(interface);
@@ -310,10 +312,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         }
     }
 
-    /// A change that waited becomes the stored configuration, if it still runs.
+    /// Confirms the pending change: stores it, if the kernel still has it.
     ///
     /// # Errors
-    /// [`Code::Verify`] when the kernel has something else, [`Code::Storage`]; then it still waits.
+    /// [`Code::Verify`] if the kernel's state differs, [`Code::Storage`]; the change is then still pending.
     pub fn confirm(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
         let newest = self.store.newest(&head.interface, u32::MAX)?;
         let is_stored = newest.unwrap_or(0) >= head.number;
@@ -333,7 +335,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(())
     }
 
-    /// Fails unless the kernel has what was prepared, or what is stored.
+    /// Fails unless the kernel has the prepared configuration, or else the stored one.
     fn runs(
         &mut self,
         head: &Head,
@@ -359,11 +361,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         agree(&mut work, &target.plan)
     }
 
-    /// A change that waited is taken back.
+    /// Reverts the pending change.
     ///
     /// # Errors
-    /// What the kernel said; then it is worth another try, unless the snapshot is gone and no change is open any
-    /// more.
+    /// The kernel's error. The caller should try again, unless the snapshot is gone and no change is open any more.
     pub fn revert(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
         let (head, _) = match self.snapshots.open_next() {
             Ok(found) => found,
@@ -378,7 +379,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(())
     }
 
-    /// Forgets the change that is open: what was prepared of it, and what was there before.
+    /// Ends the open change: removes its prepared configuration and its snapshot.
     pub fn forget_change(&mut self) {
         self.store.discard();
         self.close();
@@ -389,26 +390,26 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.open = None;
     }
 
-    /// Whether a change is open: it waits, or could not be taken back.
+    /// Whether a change is open: it is pending, or reverting it failed.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// The interface of the change that is open.
+    /// The interface of the open change.
     #[must_use]
     pub fn open_interface(&self) -> Option<Name> {
         self.open.as_ref().map(|(interface, _)| *interface)
     }
 
-    /// Fails while a change is open: its snapshot and what was prepared of it would be overwritten.
+    /// Fails while a change is open: its snapshot and its prepared configuration would be overwritten.
     fn none_open(&self) -> Result<(), Fault> {
         let Some((interface, number)) = &self.open else { return Ok(()) };
         let words = format_args!("the change of {interface} to no. {number} is not done");
         Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words))
     }
 
-    /// Whether an image is the one that is stored, and the head it gets if not.
+    /// Whether an image is the stored one; if not, the head that it gets.
     fn next(
         &mut self,
         image: &mut D::File,
@@ -433,7 +434,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok((same, head))
     }
 
-    /// The head of what is stored next of an interface.
+    /// The head of the next stored configuration of an interface.
     fn head(&mut self, interface: &Name, change: &Change) -> Result<Head, Fault> {
         let newest = self.store.newest(interface, u32::MAX)?.unwrap_or(0);
         let act = change.act.unwrap_or(Act::Pushed);
@@ -447,7 +448,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         })
     }
 
-    /// The newest stored configuration of an interface that is whole. That another one is not is noted.
+    /// The newest intact stored configuration of an interface. Damaged ones are noted.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -455,7 +456,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.whole_below(interface, u32::MAX)
     }
 
-    /// The newest of those with a number below `below`.
+    /// The newest intact stored configuration with a number below `below`.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -474,7 +475,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         })
     }
 
-    /// An image of which nothing is known yet.
+    /// An image that is not checked yet.
     #[inline(never)]
     fn target(&self, span: Span) -> Target {
         Target {
@@ -499,7 +500,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ) -> Result<(), Fault> {
         let Self { slot, kernel, files, store, .. } = self;
         let mut index = Index::new(slot, &mut files.index);
-        // A snapshot is the agent's own.
+        // The agent wrote the snapshot itself.
         let own = purpose == Purpose::Undo;
         let Target { span, key, checked, .. } = target;
         if !own {
@@ -529,7 +530,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(())
     }
 
-    /// Fails for a route that something else on the router has.
+    /// Fails for a route that another part of the router has.
     fn check_routes(&mut self, image: &mut D::File, target: &Target) -> Result<(), Fault> {
         let Self { slot, kernel, files, store, .. } = self;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
@@ -539,10 +540,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         })
     }
 
-    /// Makes the changes of a plan, and compares again: the plan is then what the kernel has.
+    /// Applies the changes of a plan, and compares again; the plan then describes the kernel.
     ///
-    /// The kernel does more than it is told: routes go with the last address, addresses and routes come back when a
-    /// link goes up. So what still differs is changed again, a few times at the most.
+    /// The kernel has side effects: routes go with the last address, addresses and routes come back when a link goes
+    /// up. So remaining differences are applied again, a few times at most.
     fn make(
         &mut self,
         image: &mut D::File,
@@ -571,18 +572,18 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     }
 }
 
-/// An image on its way into the kernel, apart from the files.
+/// An image that is being applied, without its files.
 struct Target {
-    /// Where the image is in its file.
+    /// Place of the image in its file.
     span: Span,
-    /// How many items it has.
+    /// Number of items of the image.
     items: u32,
-    /// How many the kernel has beyond it.
+    /// Number of items that the kernel has and the image has not.
     extras: u32,
     key: [u8; 16],
-    /// Whether the link is to be up.
+    /// Whether the link has to be up.
     up: bool,
-    /// `Some` for a snapshot: where its parts are.
+    /// The parts of a snapshot; `None` for any other image.
     parts: Option<Parts>,
     checked: Checked,
     plan: Plan,
@@ -605,7 +606,7 @@ impl Target {
     }
 }
 
-/// The private key that the image leaves to the router: the one the device has, or a new one.
+/// The private key for an image that leaves it to the router: the device's present key, or a new one.
 fn settle_key(
     slot: &Slot,
     interface: &mut Interface,
@@ -628,7 +629,7 @@ fn settle_key(
     Ok(())
 }
 
-/// Writes an image as it is stored: with the private key that the interface has.
+/// Writes an image as it is stored: with the private key of the interface.
 fn write_image<F: File, G: File>(
     writer: &mut RecordWriter<'_, F>,
     checked: &Checked,
@@ -642,7 +643,7 @@ fn write_image<F: File, G: File>(
         let next = at.saturating_add(SIGN_OF_LIFE).min(end);
         writer.copy(image, at, next)?;
         at = next;
-        // Flash may take seconds for so much.
+        // Flash may take seconds for this amount.
         working(Phase::Checking, at, end);
     }
     Ok(())

@@ -1,11 +1,12 @@
-//! Configurations in files: what the router starts with, with its history, and what it goes back to.
+//! Configurations in files: those that the router starts with, their history, and the snapshot that an undo goes back
+//! to.
 //!
 //! A file is a head in the form of [`crate::store::keep`], and behind it the image, whose length and digest are in the
-//! head. `INTERFACE.NUMBER` is a configuration that is stored; of those of one interface that are whole, the
-//! one with the greatest number is what the router starts with. `next` is one that is not stored yet: it gets
-//! its name when it is, and that is the moment that counts. A power cut at any other leaves what there was.
+//! head. `INTERFACE.NUMBER` is a stored configuration. The router starts with the intact one of the greatest number
+//! of each interface. `next` is a prepared configuration. Renaming it to `INTERFACE.NUMBER` stores it: a power cut
+//! before the rename leaves the old configuration in force.
 //!
-//! Which configuration is written when is not here (`commit`).
+//! Not here: when a configuration is written (`commit`).
 
 mod head;
 
@@ -26,10 +27,10 @@ use head::HEAD;
 
 pub use head::Head;
 
-/// How many configurations of an interface are kept.
+/// Number of configurations that are kept of an interface.
 pub const HISTORY: u32 = 5;
 
-/// A configuration on its way to a name of its own.
+/// The prepared configuration, before its rename.
 const NEXT: &CStr = c"next";
 
 /// The name of a file.
@@ -47,7 +48,7 @@ impl FileName {
         CStr::from_bytes_until_nul(self.0.as_bytes()).unwrap_or_default()
     }
 
-    /// The interface and the number in a name, if it is one of a stored configuration.
+    /// The interface and the number in the name of a stored configuration; `None` for any other name.
     fn parse(name: &CStr) -> Option<(Name, u32)> {
         let (interface, digits) = split_last(name.to_str().ok()?, b'.')?;
         let number = number(digits).filter(|_| !digits.starts_with('0'))?;
@@ -55,19 +56,19 @@ impl FileName {
     }
 }
 
-/// Writes an image into a file from a byte on: its length and digest.
+/// Writes an image into a file at an offset; returns its length and digest.
 pub type WriteImage<'w, F> = dyn FnMut(&mut F, u32) -> Result<(u32, Digest), Fault> + 'w;
 
 /// A folder with configurations.
 #[derive(Debug)]
 pub struct Store<'b, D> {
-    /// Where failures are written down.
+    /// Where failures are recorded.
     pub slot: &'b Slot,
     disk: D,
 }
 
 impl<'b, D: Disk> Store<'b, D> {
-    /// In this folder.
+    /// A store in this folder.
     pub const fn new(slot: &'b Slot, disk: D) -> Self {
         Self { slot, disk }
     }
@@ -81,7 +82,7 @@ impl<'b, D: Disk> Store<'b, D> {
         result.map_err(|errno| self.slot.storage(errno))
     }
 
-    /// The greatest number below `below` that there is of an interface.
+    /// The greatest stored number of an interface below `below`.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -97,7 +98,7 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(newest)
     }
 
-    /// The first interface behind `after` in the order of their names; of all for `None`.
+    /// The first interface after `after` in the order of names; `None` starts at the beginning.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -115,7 +116,7 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(first)
     }
 
-    /// Opens a stored configuration, and checks that it is whole.
+    /// Opens a stored configuration, and verifies its checksum.
     ///
     /// # Errors
     /// [`Code::NotStored`], [`Code::Damaged`], [`Code::Storage`].
@@ -154,7 +155,7 @@ impl<'b, D: Disk> Store<'b, D> {
                 let words = format_args!("there is no stored configuration {number}");
                 return Err(self.slot.say(Code::NotStored, Subject::Interface, Errno(0), words));
             }
-            // A socket of that name, or a link in a circle.
+            // A socket of that name, or a loop of symbolic links.
             Err(Errno::ENXIO | Errno::ELOOP) => return Err(self.damaged(number, Wrong::Damaged)),
             file => self.failed(file)?,
         };
@@ -175,8 +176,7 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok((head, file))
     }
 
-    /// Opens the newest configuration of an interface that is whole and has a number below `below`. Those that
-    /// are not whole are told.
+    /// Opens the newest intact configuration of an interface with a number below `below`. Damaged ones are reported.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -190,7 +190,7 @@ impl<'b, D: Disk> Store<'b, D> {
             match self.open(interface, number) {
                 Ok(found) => return Ok(Some(found)),
                 Err(fault) => match self.slot.code() {
-                    // A link of that name that leads nowhere is not stored.
+                    // A dangling symbolic link is no stored configuration.
                     Some(Code::Damaged | Code::NotStored) => damaged(self.slot, fault),
                     _ => return Err(fault),
                 },
@@ -200,7 +200,7 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(None)
     }
 
-    /// Writes a configuration to a file that does not count yet. `image` writes its records.
+    /// Writes a configuration to a file that is not in force yet. `image` writes its records.
     fn write(
         &mut self,
         head: &mut Head,
@@ -218,11 +218,11 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(())
     }
 
-    /// Writes the configuration that is to be stored next, and waits until it is on the disk. A disk that is
-    /// full gives up configurations that are history, the oldest first.
+    /// Prepares a configuration: writes and syncs `next`. On a full disk, old configurations are removed first, the
+    /// oldest before the others.
     ///
     /// # Errors
-    /// [`Code::Storage`]; then what the router starts with is as it was.
+    /// [`Code::Storage`]; the router then still starts with the configuration it had.
     pub fn prepare(
         &mut self,
         head: &mut Head,
@@ -240,8 +240,8 @@ impl<'b, D: Disk> Store<'b, D> {
         }
     }
 
-    /// Removes the oldest configuration that the router would not start with: of this interface, or of the
-    /// first that has one. Whether there was one.
+    /// Removes the oldest configuration that the router would not start with: of this interface, or of the first
+    /// interface that has one. Returns `false` if there is none.
     #[inline(never)]
     fn make_room(&mut self, interface: &str) -> Option<bool> {
         let slot = self.slot;
@@ -267,18 +267,18 @@ impl<'b, D: Disk> Store<'b, D> {
         Some(false)
     }
 
-    /// Makes what was prepared the stored configuration of its interface: when this returns, it is what the
-    /// router starts with.
+    /// Makes the prepared configuration the stored one of its interface: when this returns, the router starts with
+    /// it.
     ///
     /// # Errors
-    /// [`Code::Storage`]; then the router starts with what it had, unless the disk took the name and said that
-    /// it did not.
+    /// [`Code::Storage`]; the router then starts with the configuration it had, unless the rename took effect
+    /// although the disk reported an error.
     pub fn promote(&mut self, head: &Head) -> Result<(), Fault> {
         let name = FileName::new(&head.interface, head.number);
         let renamed = self.disk.rename(NEXT, name.as_c());
         self.failed(renamed)?;
         if let Err(errno) = self.disk.sync_names() {
-            // It is prepared again, so that it can be tried once more.
+            // Give it the name of a prepared configuration again, so that the caller can retry.
             if self.disk.rename(name.as_c(), NEXT).is_err() {
                 let _ = self.disk.unlink(name.as_c());
             }
@@ -286,7 +286,7 @@ impl<'b, D: Disk> Store<'b, D> {
             return Err(self.slot.storage(errno));
         }
         let mut below = head.number.saturating_sub(HISTORY).saturating_add(1);
-        // One too many does no harm, and the next time it goes.
+        // Best effort: one configuration too many does no harm, and the next change removes it.
         while let Ok(Some(number)) = self.newest(&head.interface, below) {
             let _ = self.disk.unlink(FileName::new(&head.interface, number).as_c());
             below = number;
@@ -294,13 +294,14 @@ impl<'b, D: Disk> Store<'b, D> {
         Ok(())
     }
 
-    /// Forgets what was prepared.
+    /// Removes the prepared configuration.
     pub fn discard(&mut self) {
-        // There may be none.
+        // It may not exist.
         let _ = self.disk.unlink(NEXT);
     }
 
-    /// Writes the snapshot that a change that is not done goes back to. It outlives the agent, not the machine.
+    /// Writes the snapshot that an unfinished change goes back to. It survives a restart of the agent, but not a
+    /// reboot.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -309,11 +310,11 @@ impl<'b, D: Disk> Store<'b, D> {
         head: &mut Head,
         image: &mut WriteImage<'_, D::File>,
     ) -> Result<(), Fault> {
-        // One that is torn was no good to anybody: nothing was changed before it was whole.
+        // A torn snapshot can be dropped: changes start only after it was synced.
         self.write(head, image, false)
     }
 
-    /// Opens what was prepared, or the snapshot, if there is one that is whole.
+    /// Opens the prepared configuration or the snapshot, if it exists and is intact.
     ///
     /// # Errors
     /// [`Code::NotStored`], [`Code::Damaged`], [`Code::Storage`].

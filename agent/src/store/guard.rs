@@ -1,10 +1,11 @@
-//! What stops a boot loop: a stored configuration that ended the agent, or the machine, three times while it was
-//! applied at a start is not applied a fourth time. The router then answers its owners, and `status` says why.
+//! Breaks boot loops: a stored configuration that ended the agent, or the machine, three times while it was applied
+//! at a start is held back from the fourth start on. The router then answers its owners, and `status` says why.
 //!
-//! A start is noted in a file under `--keep`, which outlives the machine: when it begins to apply, when everything
-//! was applied, and when it is settled, 10 s later or when an owner was answered. An end in between counts a quarter:
-//! an agent that is restarted by hand a few times, or a plug that is pulled, is no boot loop yet. From the second
-//! start on that ended, the interface that is next is written down too, so that the others run.
+//! Each start is recorded in a file under `--keep`, which survives a reboot: when it begins to apply, when everything
+//! was applied, and when it is settled (10 s later, or when an owner was answered). An end before it is settled but
+//! after everything was applied counts a quarter, so that a few restarts by hand or a pulled plug are no boot loop.
+//! After the second unsettled start, the interface that is being applied is recorded too, so that the other
+//! interfaces run.
 //!
 //! A hold ends when an owner pushes, rolls back, repairs or removes the interface. Power cuts look like a
 //! configuration that takes the machine down. So that three of them do not cost a router its tunnels, what is held
@@ -21,16 +22,16 @@ use crate::system::{Disk, File};
 const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };
 const STARTS_FILE: usize = file_len(16 + 5 + 2 * (16 + 4));
 
-/// What an end counts while a configuration is applied, and afterwards until the start is settled.
+/// Weight of an end while a configuration is applied, and of an end afterwards, before the start is settled.
 const ENDS: [u8; 2] = [4, 1];
-/// At how much a configuration is held.
+/// The sum of weights at which a configuration is held.
 const LIMIT: u8 = 12;
 /// Milliseconds from the last stored configuration to a settled start.
 const SETTLED: u64 = 10_000;
-/// Milliseconds after which a configuration is tried again that is held though only the power may have failed.
+/// Milliseconds after which a held configuration is tried again, if only the power may have failed.
 const AGAIN: u64 = 600_000;
 
-/// A stored configuration: interface and number. The empty name is none.
+/// A stored configuration: interface and number. An empty name stands for no configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Stored(String<15>, u32);
 
@@ -40,42 +41,42 @@ impl Stored {
     }
 }
 
-/// What is not applied.
+/// What is held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 enum Held {
     #[default]
     Nothing,
-    /// Every stored configuration: no single one was under way.
+    /// Every stored configuration: the one that was being applied is not known.
     All,
     One(Stored),
 }
 
-/// How far a start is.
+/// Progress of a start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Phase {
-    /// It applies nothing yet, or is settled.
+    /// Nothing is being applied yet, or the start is settled.
     #[default]
     Settled,
-    /// It applies what is stored.
+    /// The stored configurations are being applied.
     Applying,
     /// Everything was applied.
     Applied,
 }
 
-/// The file.
+/// The contents of the file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Record {
-    /// The boot of the machine in which the last start began.
+    /// The machine's boot in which the last start began.
     boot: [u8; 16],
-    /// How far that start is.
+    /// Progress of that start.
     phase: Phase,
-    /// Number of starts in a row before it that were not settled, and what they count.
+    /// Number of unsettled starts in a row before it, and the sum of their weights.
     ended: u8,
     count: u8,
-    /// Whether the machine went down in one of them.
+    /// Whether the machine rebooted during one of them.
     machine: bool,
     held: Held,
-    /// What was applied last, if that is known.
+    /// The configuration that was being applied last, if it is known.
     last: Stored,
 }
 
@@ -124,7 +125,7 @@ impl Record {
             put_text(to, &mut at, name, 15);
             put(to, &mut at, &number.to_le_bytes());
         }
-        // Without it this start is not counted: a disk that is full does not keep tunnels down.
+        // Best effort: on an error, this start is not counted. A full disk must not keep tunnels down.
         let _ = STARTS.seal(&mut buf, at).map(|file| replace(disk, STARTS.name, file));
     }
 }
@@ -136,24 +137,24 @@ pub struct Guard {
     started: u64,
     /// When this start is settled, if every configuration was applied.
     settled: Option<u64>,
-    /// Whether it is settled. What is applied again later belongs to no start.
+    /// Whether this start is settled. Configurations that are applied again later do not belong to a start.
     over: bool,
     /// Whether the stored configurations are to be applied again now.
     again: bool,
 }
 
 impl Guard {
-    /// Reads what became of the starts before this one. `boot` is that of the machine.
+    /// Reads the record of earlier starts. `boot` identifies the machine's boot.
     #[inline(never)]
     pub fn load<D: Disk>(disk: &mut D, boot: [u8; 16], now: u64) -> Self {
-        // A count that is damaged begins again.
+        // A damaged record starts again from zero.
         let mut record = Record::read(disk).unwrap_or_default();
         let [applying, applied] = ENDS;
         let counts = match core::mem::take(&mut record.phase) {
             Phase::Settled => 0,
             Phase::Applying => applying,
             Phase::Applied => {
-                // It may have been any of them.
+                // Any of them may have been the cause.
                 record.last = Stored::default();
                 applied
             }
@@ -176,7 +177,7 @@ impl Guard {
         Self { record, started: now, settled: None, over: false, again: false }
     }
 
-    /// Number of starts in a row before this one that were not settled.
+    /// Number of unsettled starts in a row before this one.
     #[must_use]
     pub const fn ended(&self) -> u8 {
         self.record.ended
@@ -190,7 +191,7 @@ impl Guard {
         }
     }
 
-    /// Whether a stored configuration may be applied now: then that is written down where it matters.
+    /// Whether a stored configuration may be applied now. If so, it is recorded where a later start has to know it.
     #[inline(never)]
     pub fn may_apply<D: Disk>(&mut self, disk: &mut D, interface: &str, number: u32) -> bool {
         if self.holds(interface, number) {
@@ -212,7 +213,7 @@ impl Guard {
         true
     }
 
-    /// Every stored configuration was applied, or is held, or was refused.
+    /// To be called when every stored configuration was applied, held, or refused.
     pub fn applied<D: Disk>(&mut self, disk: &mut D, now: u64) {
         if self.record.phase == Phase::Applying {
             self.record.phase = Phase::Applied;
@@ -221,14 +222,14 @@ impl Guard {
         }
     }
 
-    /// An owner was answered.
+    /// To be called when an owner was answered: this settles the start.
     pub fn answered<D: Disk>(&mut self, disk: &mut D) {
         if self.settled.is_some() {
             self.settle(disk);
         }
     }
 
-    /// This start did no harm.
+    /// Settles this start.
     #[inline(never)]
     pub fn settle<D: Disk>(&mut self, disk: &mut D) {
         (self.settled, self.over) = (None, true);
@@ -241,7 +242,7 @@ impl Guard {
         }
     }
 
-    /// An owner has changed or repaired an interface. Returns whether something was held because of it.
+    /// Releases the hold of an interface that an owner has changed or repaired. Returns whether something was held.
     #[inline(never)]
     pub fn release<D: Disk>(&mut self, disk: &mut D, interface: &str) -> bool {
         let released = match &self.record.held {
@@ -252,14 +253,14 @@ impl Guard {
         if released {
             let boot = self.record.boot;
             self.record = Record { boot, ..Record::default() };
-            // What else was held is applied now, as at a start.
+            // The other held configurations are applied now, as at a start.
             (self.settled, self.over, self.again) = (None, false, true);
             self.record.write(disk);
         }
         released
     }
 
-    /// When something is due.
+    /// Time of the next [`Self::tick`].
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         if self.again {
@@ -270,7 +271,7 @@ impl Guard {
         self.settled.or(again)
     }
 
-    /// Does what is due. Returns `true` when the stored configurations are to be applied again.
+    /// Runs the timers that are due. Returns `true` if the stored configurations have to be applied again.
     pub fn tick<D: Disk>(&mut self, disk: &mut D, now: u64) -> bool {
         if core::mem::take(&mut self.again) {
             return true;
@@ -282,14 +283,14 @@ impl Guard {
             self.settle(disk);
             return false;
         }
-        // If that ends the machine, the next start holds it at once: the count stays.
+        // The count stays: if this ends the machine, the next start holds the configuration at once.
         (self.record.held, self.record.machine) = (Held::Nothing, false);
         self.over = false;
         true
     }
 }
 
-/// What is held, in words, or nothing.
+/// The held configuration in words, or nothing.
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match &self.record.held {

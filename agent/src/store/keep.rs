@@ -1,12 +1,12 @@
-//! The form of the files that have to be there after a power cut: what they hold is either whole or known
-//! to be damaged, and a file of another version is never misread.
+//! The format of files that survive a power cut: their contents are either intact or known to be damaged, and a file
+//! of another version is never misread.
 //!
 //! ```text
 //! magic (4)  version (1)  payload  checksum (16)
 //! ```
 //!
-//! The checksum is the front of the BLAKE2s-256 of all that is before it. How a file gets onto the disk is
-//! in the binary; what is in it, with [`crate::access::identity`] and [`crate::access::owners`].
+//! The checksum is the first 16 bytes of the BLAKE2s-256 of everything before it. Not here: the system calls (the
+//! binary), and the payloads ([`crate::access::identity`], [`crate::access::owners`]).
 
 use core::ffi::CStr;
 use core::fmt;
@@ -28,14 +28,14 @@ pub struct Kind {
     pub name: &'static CStr,
     /// Its first bytes.
     pub magic: [u8; 4],
-    /// What a person calls what is in it.
+    /// Its contents, as named in messages.
     pub what: &'static str,
 }
 
 /// Why a file could not be read or replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepError {
-    /// What is in the file.
+    /// Contents of the file, as named in messages.
     pub what: &'static str,
     /// What is wrong.
     pub wrong: Wrong,
@@ -44,9 +44,9 @@ pub struct KeepError {
 /// What is wrong with a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wrong {
-    /// The system said no.
+    /// The system refused.
     System(Errno),
-    /// It is not what was written.
+    /// The checksum does not match.
     Damaged,
     /// It was written by another version of the agent.
     Version(u8),
@@ -72,20 +72,20 @@ impl Kind {
         KeepError { what: self.what, wrong }
     }
 
-    /// What the system said, of this file.
+    /// An error of the system for this kind of file.
     #[must_use]
     pub const fn system(&self, errno: Errno) -> KeepError {
         self.failed(Wrong::System(errno))
     }
 
-    /// Its payload is not what this version writes.
+    /// An error for a payload that this version cannot have written.
     #[must_use]
     pub const fn damaged(&self) -> KeepError {
         self.failed(Wrong::Damaged)
     }
 
-    /// Reads the payload, or nothing when there is no such file. `buf` has to have [`file_len`] bytes of
-    /// the longest payload.
+    /// Reads the payload; returns `None` if the file does not exist. `buf` needs [`file_len`] bytes of the longest
+    /// payload.
     ///
     /// # Errors
     /// [`KeepError`].
@@ -124,8 +124,8 @@ impl Kind {
         }
     }
 
-    /// The version in the head of a file of this kind, if it is not the one that is written here. Nothing vouches
-    /// for it.
+    /// The version in the head of a file of this kind, if it differs from ours. It is not authenticated by the
+    /// checksum.
     #[must_use]
     pub fn version(&self, bytes: &[u8]) -> Option<u8> {
         let (version, _) = bytes.strip_prefix(&self.magic)?.split_first()?;
@@ -135,7 +135,7 @@ impl Kind {
     /// Replaces the file. `buf` has the payload of `len` bytes where [`payload`] says.
     ///
     /// # Errors
-    /// [`KeepError`]; the old file is then as it was.
+    /// [`KeepError`]; the old file is then intact.
     #[inline(never)]
     pub fn replace(
         &self,
@@ -161,10 +161,10 @@ impl Kind {
     }
 }
 
-/// Does something while no other process changes files in the folder.
+/// Runs a function while no other process changes files in the folder.
 ///
 /// # Errors
-/// What the lock said; then nothing was done.
+/// The error of the lock; the function was then not called.
 pub fn locked<T>(
     folder: &mut dyn Folder,
     act: impl FnOnce(&mut dyn Folder) -> T,
@@ -175,22 +175,22 @@ pub fn locked<T>(
     Ok(done)
 }
 
-/// Replaces a small file: when this returns, the new one is on the disk, and a power cut at any moment leaves
-/// the old one or the new one.
+/// Replaces a small file. When this returns, the new file is on the disk; a power cut at any moment leaves the old
+/// file or the new one.
 ///
 /// # Errors
-/// What the disk said. Unless it was about the names, the old file is as it was.
+/// The error of the disk. On any error before the rename, the old file is intact.
 pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), Errno> {
     let new = c"new";
     let mut write = || {
         let mut file = disk.create(new)?;
         file.write_at(0, bytes)?;
-        // First what is in it, then its name, then the folder that has the name.
+        // Sync the contents first, then rename, then sync the folder.
         disk.sync(&mut file)?;
         disk.rename(new, name)
     };
     if let Err(errno) = write() {
-        // It may hold a key, and room that is short.
+        // The rejected file may hold a key, and takes room.
         let _ = disk.unlink(new);
         return Err(errno);
     }
@@ -202,7 +202,7 @@ pub fn payload(buf: &mut [u8]) -> &mut [u8] {
     buf.get_mut(5..).unwrap_or_default()
 }
 
-/// Puts a field into a payload, behind the one before. What does not fit is left out.
+/// Appends a field to a payload. A field that does not fit is left out.
 #[inline(never)]
 pub fn put(payload: &mut [u8], at: &mut usize, field: &[u8]) {
     for (to, from) in payload.iter_mut().skip(*at).zip(field) {
@@ -211,15 +211,15 @@ pub fn put(payload: &mut [u8], at: &mut usize, field: &[u8]) {
     *at = at.saturating_add(field.len());
 }
 
-/// Takes a field off a payload.
+/// Takes the next field of a payload.
 pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     let (field, rest) = payload.split_first_chunk()?;
     *payload = rest;
     Some(field)
 }
 
-/// Puts a text of at most `longest` bytes, fewer than 256, into a payload: its length, the text, and what there
-/// is of zeros behind it.
+/// Appends a text of at most `longest` bytes (fewer than 256) to a payload: its length, the text, and zeros up to
+/// `longest`.
 #[inline(never)]
 pub fn put_text(payload: &mut [u8], at: &mut usize, text: &str, longest: usize) {
     put(payload, at, &[text.len() as u8]);
@@ -228,7 +228,7 @@ pub fn put_text(payload: &mut [u8], at: &mut usize, text: &str, longest: usize) 
     *at = end;
 }
 
-/// Takes a text of [`put_text`] off a payload.
+/// Takes the next text, written by [`put_text`], of a payload.
 #[inline(never)]
 pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     let [len] = *take(rest)?;
@@ -237,7 +237,7 @@ pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     core::str::from_utf8(bytes.get(..len.into())?).ok()
 }
 
-/// How long the file of a payload is in bytes.
+/// Bytes of a file whose payload has `payload` bytes.
 #[must_use]
 pub const fn file_len(payload: usize) -> usize {
     payload.saturating_add(AROUND)

@@ -1,13 +1,13 @@
-//! A file of our own whose failures are written down where they happen. What is in it is for those who have
-//! one (`image`, `index`, `records`).
+//! A scratch file whose failures are recorded where they happen. Its contents belong to its users (`image`, `index`,
+//! `records`).
 
 use crate::fault::{Fault, Slot};
 use crate::system::File;
 
-/// A file, and where to write down that it failed.
+/// A file, with the place where its failures are recorded.
 #[derive(Debug)]
 pub struct Noted<'f, F> {
-    /// Where failures are written down.
+    /// Where failures are recorded.
     pub slot: &'f Slot,
     /// The file.
     pub file: &'f mut F,
@@ -32,7 +32,7 @@ impl<F: File> Noted<'_, F> {
         self.file.write_at(offset, bytes).map_err(|errno| self.slot.storage(errno))
     }
 
-    /// Makes it empty.
+    /// Truncates the file to zero bytes.
     ///
     /// # Errors
     /// `Code::Storage`.

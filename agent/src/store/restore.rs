@@ -1,9 +1,8 @@
-//! The addresses and routes of an interface: written down as they are before a change, and put back exactly so.
+//! The addresses and routes of an interface: recorded before a change, and put back exactly.
 //!
-//! Addresses go first, because routes come and go with them. Each step changes what differs and then asks the
-//! kernel again, because Linux does more than it is told: an address that goes takes its secondaries and routes
-//! along, one that comes brings routes. What the kernel cannot be given back is found when it is written down,
-//! before anything is changed.
+//! Addresses go first, because routes come and go with them. Each round changes what differs and then reads the
+//! kernel again, because Linux has side effects: a removed address takes its secondaries and routes along, an added
+//! one brings routes. Items that could not be put back are found when they are recorded, before anything is changed.
 
 use heapless::Vec;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
@@ -23,19 +22,19 @@ use crate::store::keep::{put, take};
 use crate::store::noted::Noted;
 use crate::system::{File, NetlinkSocket};
 
-/// Bytes before the records: version, index of the interface, when it was written.
+/// Bytes before the records: version, index of the interface, time of writing.
 const HEAD: usize = 1 + 4 + 8;
 const VERSION: u8 = 1;
-/// How often the kernel is asked again for each kind. Each round does something that the last one could not.
+/// Most rounds for each kind. Each round does something that the previous round could not.
 const ROUNDS: u32 = 8;
 /// IPv4 addresses of an interface that routes of other interfaces may have as their source.
 const SOURCES: usize = 32;
 
-/// Sees an address or a route.
+/// Called with an address or a route.
 type Take<'t> = dyn FnMut(&Raw, &Way) -> Result<(), Fault> + 't;
 
-/// Goes through the addresses of a link, then through the routes that leave through it, and those that have an
-/// IPv4 source. `Ok(false)` when they changed meanwhile.
+/// Visits the addresses of a link, then the routes that leave through it, and the routes with an IPv4 source. Returns
+/// `Ok(false)` if the tables changed meanwhile.
 fn each<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     index: u32,
@@ -60,7 +59,7 @@ fn each<N: NetlinkSocket>(
     if !kinds.contains(&Kind::Route) {
         return Ok(true);
     }
-    // IPv4 routes of any interface go with the address that is their source.
+    // The kernel removes IPv4 routes of any interface together with their source address.
     for (family, oif) in [(AF_INET, None), (AF_INET6, Some(index))] {
         let filter = RouteFilter { oif, table: None, protocol: None };
         let whole = kernel.dump_family(
@@ -97,11 +96,11 @@ fn cannot_keep(slot: &Slot, unkept: Unkept, subject: Subject) -> Fault {
     }
 }
 
-/// Writes down what hangs on the link, `now` milliseconds after the machine was started. `Ok(false)` when it
+/// Records the addresses and routes of the link; `now` is in milliseconds since boot. Returns `Ok(false)` if they
 /// changed meanwhile.
 ///
 /// # Errors
-/// What the kernel says, what cannot be kept, [`Code::Storage`].
+/// The kernel's error, an item that cannot be recorded, [`Code::Storage`].
 pub fn write<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     writer: &mut RecordWriter<'_, F>,
@@ -137,7 +136,7 @@ pub fn write<N: NetlinkSocket, F: File>(
     })
 }
 
-/// The index that the interface had, from what is in `span` of `file`.
+/// The index that the interface had, from the record in `span` of `file`.
 ///
 /// # Errors
 /// [`Code::Storage`].
@@ -156,7 +155,7 @@ struct Reader<'n, 'f, F> {
 }
 
 impl<F: File> Reader<'_, '_, F> {
-    /// The record before `at`, or nothing before `from`.
+    /// The record before `at`; `None` at `from`.
     fn back(&mut self, from: u32) -> Result<Option<Raw>, Fault> {
         let mut len = [0; RECORD_TAIL];
         let tail = self.at.saturating_sub(RECORD_TAIL as u32);
@@ -187,36 +186,36 @@ impl<F: File> Reader<'_, '_, F> {
     }
 }
 
-/// What is needed to put things back.
+/// The state of putting addresses and routes back.
 #[derive(Debug)]
 pub struct Restore<'a, 'b, 'f, N, F> {
     kernel: &'a mut Kernel<'b, N>,
-    /// What was written down, and where in its file.
+    /// The file of the record, and the record's place in it.
     file: Noted<'f, F>,
     span: Span,
     index: Index<'f, F>,
-    /// What the kernel has beyond it.
+    /// Items that the kernel has and the record has not.
     extras: Noted<'f, F>,
-    /// The index of the interface then and now.
+    /// The index of the interface in the record and now.
     moved: (u32, u32),
-    /// Seconds since it was written down.
+    /// Seconds since the record was written.
     elapsed: u32,
     changed: bool,
 }
 
-/// How things differ.
+/// The differences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Difference {
-    /// Bytes of records of what is there and was not.
+    /// Bytes of records of surplus items.
     extra: u32,
     missing: u32,
-    /// All is there, but the IPv6 or IPv4 addresses are in another order: the first one is the source of most
-    /// packets.
+    /// Every item is there, but the IPv6 or IPv4 addresses are in another order. The order counts: the first address
+    /// is the source of most packets.
     turned: [bool; 2],
 }
 
 impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
-    /// For what is in `span` of `file`, which hangs on the link `now_index` again.
+    /// For the record in `span` of `file`, to be put back on the link `now_index`.
     ///
     /// # Errors
     /// [`Code::Damaged`], [`Code::Storage`].
@@ -264,10 +263,10 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         Ok(Self { kernel, file, span, index, extras, moved, elapsed, changed: false })
     }
 
-    /// Puts everything back. Whether anything had to change.
+    /// Puts everything back. Returns whether anything had to change.
     ///
     /// # Errors
-    /// What the kernel said to the first thing that it did not take back; [`Code::Verify`].
+    /// The kernel's error for the first item that it refused; [`Code::Verify`].
     pub fn all(mut self) -> Result<bool, Fault> {
         for kind in [Kind::Address, Kind::Route] {
             let mut rounds = 0_u32;
@@ -284,7 +283,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 }
             }
         }
-        // Routes that came back may have taken nothing away.
+        // Adding routes may have removed nothing, so the addresses are compared again.
         let left = self.compare(Kind::Address)?;
         if left == Difference::default() {
             return Ok(self.changed);
@@ -293,10 +292,10 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         Err(self.kernel.slot.fail(Code::Verify, Subject::Interface, text))
     }
 
-    /// How many things differ. Nothing is changed.
+    /// Counts the differences. Changes nothing.
     ///
     /// # Errors
-    /// What the kernel says, [`Code::Storage`].
+    /// The kernel's error, [`Code::Storage`].
     pub fn count(mut self) -> Result<u32, Fault> {
         let mut count = 0_u32;
         for kind in [Kind::Address, Kind::Route] {
@@ -337,7 +336,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                         *last = entry.offset;
                         index.mark(n, Mark::Same)
                     }
-                    // Those of others are only ever put back.
+                    // Items of other interfaces are put back, and never removed.
                     None if kind == Kind::Route && (!way.through || way.elsewhere) => Ok(()),
                     None => {
                         let mut record = [0; RECORD];
@@ -361,7 +360,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         Ok(difference)
     }
 
-    /// Whether something would have been gone by now in any case.
+    /// Whether the lifetime of an item has expired since.
     fn expired(&mut self, offset: u32) -> Result<bool, Fault> {
         let Self { file, span, moved, .. } = self;
         let mut reader = Reader { file, at: offset, end: span.end, moved: *moved };
@@ -369,11 +368,11 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         Ok(valid != FOREVER && valid <= self.elapsed)
     }
 
-    /// Takes away what is too much; or else adds what is missing; or else takes the addresses away that are in another
-    /// order. Whether anything was done.
+    /// Removes surplus items; if there are none, adds missing ones; if there are none, removes addresses that are out
+    /// of order. Returns whether anything was done.
     ///
-    /// The kernel puts an IPv4 address behind the others and an IPv6 address before them, so IPv6 addresses are added
-    /// from the last to the first.
+    /// The kernel appends an IPv4 address and prepends an IPv6 address, so IPv6 addresses are added from the last to
+    /// the first.
     fn step(&mut self, kind: Kind, difference: Difference) -> Result<bool, Fault> {
         let mut done = false;
         if difference.extra > 0 {
@@ -412,7 +411,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 if missing && !self.expired(offset)? {
                     match self.change(&raw, true) {
                         Ok(changed) => done |= changed,
-                        // It may need another route that comes later.
+                        // It may depend on a route that is added later.
                         Err(fault) => {
                             let failure = self.kernel.slot.take(fault);
                             first.get_or_insert(failure);
@@ -427,7 +426,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         }
     }
 
-    /// Adds something, or takes it away. Whether it was not so already.
+    /// Adds or removes an item. Returns `false` if the kernel had it so already.
     fn change(&mut self, raw: &Raw, comes: bool) -> Result<bool, Fault> {
         let elapsed = self.elapsed;
         let changed = self
@@ -450,7 +449,7 @@ fn key(raw: &Raw) -> ItemKey {
     ItemKey(key)
 }
 
-/// What a failure is about.
+/// The subject of a failure.
 fn subject(raw: &Raw) -> Subject {
     let message = raw.message();
     let net = |net: IpNet| {

@@ -1,5 +1,6 @@
-//! What the agent goes back to when a change fails or is not confirmed: the running state of an interface, in a form
-//! of its own that holds what an image cannot say. It has the keys, so it never leaves the router.
+//! The snapshot that the agent goes back to when a change fails or is not confirmed: the running state of an
+//! interface, in a format of its own that also holds what an image cannot express. A snapshot contains keys, so it
+//! never leaves the router.
 //!
 //! ```text
 //! device and peers   records of an image, with any MTU; scopes of endpoints are numbers
@@ -8,7 +9,7 @@
 //! length             of what hangs (4)
 //! rules to remove    records of an image, `Head::added` bytes
 //! ```
-//! Of an interface that was not there, only the last part.
+//! The snapshot of an interface that did not exist has only the last part.
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
@@ -25,10 +26,10 @@ use crate::store::noted::Noted;
 use crate::store::restore;
 use crate::system::{File, NetlinkSocket};
 
-/// Bytes of the length.
+/// Bytes of the length field.
 const LENGTH: u32 = 4;
 
-/// Where the parts are in the file.
+/// Places of the parts in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parts {
     /// Device, peers, and rules to put back.
@@ -40,7 +41,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Finds them in `span` of a file, with `added` bytes of rules to remove.
+    /// Finds the parts in `span` of a file, with `added` bytes of rules to remove.
     ///
     /// # Errors
     /// [`Code::Damaged`], [`Code::Storage`].
@@ -68,16 +69,16 @@ impl Parts {
     }
 }
 
-/// Writes the rules that a change removes, or those that it adds.
+/// Writes the rules that a change removes, or the rules that it adds.
 pub type WriteRules<'r, F> = dyn FnMut(bool, &mut RecordWriter<'_, F>) -> Result<(), Fault> + 'r;
 
-/// Writes the snapshot of an interface into `file` from the byte `from` on, `now` milliseconds after the machine was
-/// started. Its length and digest.
+/// Writes the snapshot of an interface into `file` at offset `from`; `now` is in milliseconds since boot. Returns its
+/// length and digest.
 ///
-/// Everything is in the order in which the kernel tells it, the peers first.
+/// Everything is in the order of the kernel's dumps, the peers first.
 ///
 /// # Errors
-/// What the kernel says, what could not be put back, [`Code::Storage`].
+/// The kernel's error, an item that could not be put back, [`Code::Storage`].
 pub fn image<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     file: &mut F,
@@ -95,7 +96,7 @@ pub fn image<N: NetlinkSocket, F: File>(
             done = Some(image.finish()?);
             return Ok(true);
         };
-        // The device is told before its peers.
+        // The dump reports the device before its peers.
         let mut whole = each_event(kernel, name, &mut |event| match event {
             Event::Device(device) => image.record(&Record::Interface(Interface {
                 name,

@@ -1,5 +1,5 @@
-//! What the agent does when it starts, before anybody asks for anything: what was cut short is taken back, and
-//! what is stored is applied.
+//! What the agent does when it starts, before it serves requests: it reverts an unfinished change, and applies what
+//! is stored.
 
 use core::fmt;
 
@@ -13,23 +13,23 @@ use crate::kernel::read::{PROTOCOL, each_rule};
 use crate::store::commit::{Change, Committer, Working};
 use crate::system::{Disk, Machine, NetlinkSocket};
 
-/// Sees an image that was applied: of which interface, in which file, and where in it.
+/// Called with each image that was applied: its interface, its file, and its place in the file.
 pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
 
-/// What a held configuration is noted under, which no interface is called.
+/// The key of the note on a held configuration. No interface can have this name.
 const HELD: &str = "/held";
 
-/// How far all stored configurations have been gone through.
+/// Progress through the stored configurations.
 #[derive(Clone, Debug, Default)]
 pub struct Pass {
-    /// The last interface that was looked at.
+    /// The last interface that was visited.
     last: Option<Name>,
-    /// One of them does not run.
+    /// Whether applying one of them failed.
     pub failed: bool,
 }
 
 impl Pass {
-    /// Whether no interface was looked at yet.
+    /// Whether no interface was visited yet.
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.last.is_none()
@@ -37,11 +37,11 @@ impl Pass {
 }
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
-    /// Takes back a change that the last agent was in the middle of, or that nobody confirmed. What the machine
-    /// forgot by starting anew needs no taking back.
+    /// Reverts a change that the previous agent did not finish, or that was not confirmed. After a reboot there is
+    /// nothing to revert.
     ///
     /// # Errors
-    /// The interface, when it cannot be taken back; then the change is open.
+    /// The interface, if the change cannot be reverted; the change then stays open.
     #[inline(never)]
     pub fn take_back_unfinished(&mut self) -> Result<(), Name> {
         self.store.discard();
@@ -50,7 +50,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             self.forget_change();
             return Ok(());
         };
-        // With that number it was the last step that was cut, and it was done.
+        // The configuration has its number, so only the last step was cut: the change was complete.
         let newest = self.store.newest(&head.interface, u32::MAX);
         let newest = newest.map_err(|fault| self.slot.take(fault)).ok().flatten();
         let unfinished = newest.is_none_or(|newest| newest < head.number);
@@ -72,10 +72,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Ok(())
     }
 
-    /// Goes on with the stored configurations: applies that of the next interface that `allowed` allows. Returns
-    /// `false` when there was none.
+    /// Applies the stored configuration of the next interface that `allowed` permits. Returns `false` after the last
+    /// interface.
     ///
-    /// `applied` sees each image that runs.
+    /// `applied` is called with each image that was applied.
     pub fn apply_next(
         &mut self,
         pass: &mut Pass,
@@ -92,7 +92,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                     }
                 }
                 Ok(None) => {
-                    // After a failure there is another pass.
+                    // After a failure, another pass follows.
                     if !pass.failed {
                         self.log_unclaimed_rules();
                     }
@@ -119,8 +119,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         true
     }
 
-    /// Logs how many policy rules with our protocol number no image in force has, as after stored files were lost. Nothing
-    /// says whose they are, so they stay.
+    /// Logs the number of policy rules with our protocol number that are in no image in force, as after a loss of
+    /// stored files. Their owner is unknown, so they stay.
     fn log_unclaimed_rules(&mut self) {
         let Self { slot, kernel, files, store, machine, .. } = self;
         let mut rules = Extras::new(slot, &mut files.extras);
@@ -143,12 +143,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 "policy rules of protocol {PROTOCOL} that no stored configuration has: {left}; they stay"
             )),
             Ok(()) => {}
-            // What is wrong with the kernel or the files is noted by interface.
+            // Failures of the kernel or the files are noted by interface elsewhere.
             Err(fault) => drop(slot.take(fault)),
         }
     }
 
-    /// Applies what is stored of an interface. Whether anything had to change.
+    /// Applies the stored configuration of an interface. Returns whether anything had to change.
     fn repair(
         &mut self,
         interface: &Name,
@@ -158,7 +158,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let before = self.trouble.take(interface);
         let newest = self.newest_whole(interface)?;
         if newest.as_ref().is_none_or(|(head, _)| !head.has_image()) {
-            // Nothing is applied, so what was wrong with what runs still is.
+            // Nothing is applied, so an earlier note about the running state still holds.
             self.trouble.put_back(before);
         }
         let Some((head, mut image)) = newest else {
@@ -182,7 +182,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Ok(!done.summary.is_quiet())
     }
 
-    /// An owner has changed or repaired an interface: what is stored of it is applied at the next start.
+    /// Releases a hold, because an owner has changed or repaired the interface: its stored configuration is applied
+    /// at the next start.
     pub fn release(&mut self, interface: &str) {
         if let Some(guard) = &mut self.guard
             && guard.release(self.store.disk(), interface)
@@ -191,7 +192,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         }
     }
 
-    /// Keeps a failure that there is nobody to tell of.
+    /// Notes and logs a failure that no request can report.
     pub fn note(&mut self, interface: &str, fault: Fault) {
         let Failure { subject, text, .. } = self.slot.take(fault);
         let colon = if interface.is_empty() { "" } else { ": " };

@@ -1,4 +1,4 @@
-//! What is wrong with the stored configurations or with what runs, by interface, for `status`.
+//! Faults of stored configurations and of the running state, by interface, for `status`.
 
 use core::fmt::{self, Write};
 
@@ -6,17 +6,17 @@ use heapless::{String, Vec};
 use proto_core::protocol::message::{MAX_TEXT, cut};
 use proto_core::text::prefix;
 
-/// Number of interfaces whose troubles are kept in words; those of more are counted.
+/// Number of interfaces whose faults are kept as text; further ones are only counted.
 const NOTES: usize = 4;
 /// The longest name of an interface in bytes.
 const NAME: usize = 15;
-/// Bytes of the text that says how many more there are.
+/// Bytes for the text "and N more".
 const MORE: usize = 16;
 
-/// The name of the interface, or nothing, and what is wrong with it.
+/// The name of the interface, or an empty name, and its fault.
 type Note = (String<NAME>, String<MAX_TEXT>);
 
-/// What is wrong now.
+/// The present faults.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
     notes: Vec<Note, NOTES>,
@@ -24,24 +24,23 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Nothing is wrong.
+    /// No faults.
     #[must_use]
     pub const fn new() -> Self {
         Self { notes: Vec::new(), more: 0 }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no faults.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.notes.is_empty() && self.more == 0
     }
 
-    /// Notes what is wrong with an interface, in place of what was noted of it before. Returns `false` when the
-    /// same was noted before.
+    /// Notes a fault of an interface, in place of an earlier one. Returns `false` if the same fault was noted before.
     #[inline(never)]
     pub fn note(&mut self, about: &str, words: fmt::Arguments<'_>) -> bool {
         let mut text = String::new();
-        // What does not fit is left out.
+        // Text that does not fit is truncated.
         let _ = text.as_mut_view().write_fmt(words);
         match self.notes.iter_mut().find(|(name, _)| name == about) {
             Some((_, known)) if *known == text => return false,
@@ -57,13 +56,13 @@ impl Trouble {
         }
     }
 
-    /// Takes what is noted of an interface.
+    /// Removes and returns the fault of an interface.
     pub fn take(&mut self, about: &str) -> Option<Note> {
         let at = self.notes.iter().position(|(name, _)| name == about)?;
         Some(self.notes.remove(at))
     }
 
-    /// Puts back what was taken, unless something else was noted since.
+    /// Puts a removed fault back, unless another was noted since.
     pub fn put_back(&mut self, note: Option<Note>) {
         if let Some((about, text)) = note
             && !self.notes.iter().any(|(name, _)| *name == about)
@@ -72,12 +71,12 @@ impl Trouble {
         }
     }
 
-    /// All interfaces are looked at again: those that were only counted are counted again.
+    /// Resets the count of further faults, because all interfaces are checked again.
     pub const fn count_again(&mut self) {
         self.more = 0;
     }
 
-    /// All of it in words, each part cut so that something of every part is there.
+    /// All faults as text, each truncated so that every fault is visible.
     #[must_use]
     pub fn text(&self) -> String<MAX_TEXT> {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Going back to what there was: the snapshot of an interface, and the push of it.
+//! Going back to the state before a change: the snapshot of an interface, and applying it.
 
 use core::fmt::Write;
 
@@ -22,14 +22,14 @@ use crate::store::restore::{self, Restore};
 use crate::store::snapshot::{self, Parts};
 use crate::system::{Disk, Files, Machine, NetlinkSocket};
 
-/// How often going back is tried before it is said to have failed.
+/// Number of attempts to go back before it counts as failed.
 const ATTEMPTS: u32 = 3;
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
-    /// Writes down what there is, so that a change can be taken back. Forgets what was prepared if it cannot.
+    /// Writes the snapshot, so that a change can be reverted. On an error, removes the prepared configuration.
     ///
-    /// Which rules the change adds and removes is in the first `items` entries of the index and the first `extras`
-    /// of the extras.
+    /// The rules that the change adds and removes are among the first `items` entries of the index and the first
+    /// `extras` of the extras.
     pub(super) fn take_snapshot(
         &mut self,
         next: &Head,
@@ -88,12 +88,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         taken
     }
 
-    /// Takes back what a change that failed has done, and says in its failure what came of that.
+    /// Reverts a failed change, and records the result in its failure.
     pub(super) fn undo(&mut self, fault: Fault, working: &mut Working<'_>) -> Fault {
         let slot = self.slot;
         let mut failure = slot.take(fault);
         self.store.discard();
-        // Somebody else may have changed something too: what was there before is put back in any case.
+        // Another program may have changed something too: the state before is put back in any case.
         match self.go_back(working) {
             Ok(false) if failure.state == State::Unchanged => {}
             Ok(_) => failure.state = State::Undone,
@@ -102,7 +102,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
                 failure.text = stuck(&failure, &second, differs);
                 failure.state = State::Partly;
-                // The snapshot stays, and the change is open: going back is tried again.
+                // The snapshot stays and the change is open, so that going back is tried again.
                 return slot.restore(failure);
             }
         }
@@ -110,12 +110,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         slot.restore(failure)
     }
 
-    /// Goes back to the snapshot. Whether anything was different.
+    /// Goes back to the snapshot. Returns whether anything differed.
     pub(crate) fn go_back(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
         let mut tries = 1;
         loop {
             match self.go_back_once(working) {
-                // Somebody may have changed something at the same moment.
+                // Another program may have changed something at the same moment.
                 Err(_) if tries < ATTEMPTS => tries = tries.saturating_add(1),
                 done => return done,
             }
@@ -145,7 +145,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         }
         let parts = Parts::find(slot, &mut image, head.span(), head.added)?;
         if wireguard_link(kernel, name)?.is_none() {
-            // With the index that it had, rules and routes of others still fit. If that is taken, it gets another.
+            // With its old index, rules and routes of other programs still fit. If the index is taken, the interface
+            // gets another.
             let index = restore::index(slot, &mut image, parts.hanging)?;
             let made = kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
                 route::link::create_at(buf, seq, name, route::link::KIND_WIREGUARD, index)
@@ -162,7 +163,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Ok(restored > 0 || changed)
     }
 
-    /// Puts the addresses and routes of a snapshot back, or only counts those that differ.
+    /// Puts the addresses and routes of a snapshot back, or only counts the differences.
     fn restore(
         &mut self,
         image: &mut D::File,
@@ -185,7 +186,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Target { up: head.up, parts: Some(parts), ..self.target(parts.image) }
     }
 
-    /// How many things the kernel has otherwise than the snapshot.
+    /// Number of differences between the kernel and the snapshot.
     fn differences(&mut self, working: &mut Working<'_>) -> Result<u32, Fault> {
         let (head, mut image) = self.snapshots.open_next()?;
         if !head.existed {
@@ -211,18 +212,18 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     }
 }
 
-/// Where in a snapshot the rules are that the change adds.
+/// Place of the rules that the change adds in a snapshot.
 const fn added(head: &Head) -> Span {
     let Span { end, .. } = head.span();
     Span { from: end.saturating_sub(head.added), end }
 }
 
-/// What a failure says when taking back failed too.
+/// The text of a failure if reverting failed too.
 fn stuck(first: &Failure, second: &Failure, differs: Option<u32>) -> String<MAX_TEXT> {
     let mut text = String::<MAX_TEXT>::new();
     let Failure { subject, text: words, .. } = second;
     let colon = if *subject == Subject::None { "" } else { ": " };
-    // What does not fit is left out.
+    // Text that does not fit is truncated.
     let to = text.as_mut_view();
     let _ = write!(to, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
     let _ = match differs {

@@ -1,4 +1,4 @@
-//! The head of a file with a configuration: what is known of it besides its image.
+//! The head of a configuration's file: everything but its image.
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::Digest;
@@ -20,22 +20,22 @@ const EXISTED: u8 = 1;
 const UP: u8 = 2;
 const GENERATED: u8 = 4;
 
-/// What is known of a configuration besides its image.
+/// A configuration, without its image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
-    /// The interface it is for.
+    /// Its interface.
     pub interface: Name,
     /// Its number among those of the interface.
     pub number: u32,
-    /// How it came to be.
+    /// The kind of change that made it.
     pub act: Act,
-    /// When: Unix time in seconds.
+    /// Time of the change: Unix time in seconds.
     pub time: u64,
     /// The key of the owner who made it.
     pub key: PublicKey,
-    /// What that owner was called.
+    /// The name of that owner at the time.
     pub by: OwnerName,
-    /// The length of the image in bytes; 0 when there is none.
+    /// The length of the image in bytes; 0 if there is no image.
     pub length: u32,
     /// The digest of the image.
     pub digest: Digest,
@@ -43,18 +43,18 @@ pub struct Head {
     pub pushed: Digest,
     /// Whether the image as it was pushed left the private key to the router.
     pub generated: bool,
-    /// Of a snapshot: the start of the machine it was made after.
+    /// Of a snapshot: the machine's boot in which it was made.
     pub boot: [u8; 16],
-    /// Of a snapshot: whether the interface was there.
+    /// Of a snapshot: whether the interface existed.
     pub existed: bool,
     /// Of a snapshot: whether it was up.
     pub up: bool,
-    /// Of a snapshot: how many bytes at the end of the image are rules that the change adds.
+    /// Of a snapshot: number of bytes at its end that are rules which the change adds.
     pub added: u32,
 }
 
 impl Head {
-    /// Of the image that a change makes the one that counts.
+    /// The head of an image that a change puts into force.
     #[must_use]
     pub const fn new(interface: Name, number: u32, act: Act) -> Self {
         Self {
@@ -75,19 +75,19 @@ impl Head {
         }
     }
 
-    /// Where the image is in the file.
+    /// Place of the image in the file.
     #[must_use]
     pub const fn span(&self) -> Span {
         Span { from: HEAD as u32, end: (HEAD as u32).saturating_add(self.length) }
     }
 
-    /// Whether the interface is to be there.
+    /// Whether the interface has to exist.
     #[must_use]
     pub const fn has_image(&self) -> bool {
         self.length > 0
     }
 
-    /// The bytes of a head as they are in the file.
+    /// Encodes a head.
     pub(super) fn to_bytes(&self) -> [u8; HEAD] {
         let mut bytes = [0; HEAD];
         self.write(payload(&mut bytes));
@@ -96,10 +96,10 @@ impl Head {
         bytes
     }
 
-    /// The head at the front of a file.
+    /// Decodes the head at the start of a file.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Wrong> {
         let payload = KIND.parse(bytes).map_err(|error| {
-            // The head of another version may have another length, and then no checksum that is found.
+            // The head of another version may have another length, so its checksum cannot be found.
             KIND.version(bytes).map_or(error.wrong, Wrong::Version)
         })?;
         Self::parse(payload).ok_or(Wrong::Damaged)
@@ -164,7 +164,7 @@ impl Head {
         })
     }
 
-    /// The configuration as a client is told of it.
+    /// The configuration as it is reported to clients.
     #[must_use]
     pub fn shown(&self, damaged: bool) -> Stored {
         Stored {
