@@ -7,41 +7,7 @@ use core::fmt;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::Status;
 
-/// What a netlink socket received.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Datagram {
-    /// How many bytes are in the buffer.
-    pub len: usize,
-    /// How many the datagram had; more than `len` when the buffer was too short.
-    pub full_len: usize,
-    /// The port id of the sender, 0 for the kernel.
-    pub sender: u32,
-}
-
-/// A netlink socket of one protocol, bound, with extended acknowledgements.
-pub trait NetlinkSocket {
-    /// Our own port id.
-    fn port(&self) -> u32;
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    /// What the system call said.
-    fn send(&mut self, datagram: &[u8]) -> Result<(), Errno>;
-    /// Waits for one datagram, a few seconds at most.
-    ///
-    /// # Errors
-    /// `EAGAIN` when none came, else what the system call said.
-    fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno>;
-    /// Becomes a new socket, which nothing is on its way to.
-    ///
-    /// # Errors
-    /// What the system call said; then it is the old one.
-    fn reopen(&mut self) -> Result<(), Errno> {
-        Ok(())
-    }
-    /// Lets other programs go on for so many milliseconds.
-    fn pause(&self, _millis: u32) {}
-}
+pub use proto_core::netlink::socket::{Datagram, NetlinkSocket};
 
 /// A file for our own use. Offsets and lengths are bytes.
 pub trait File {

@@ -8,6 +8,7 @@ use core::net::{IpAddr, Ipv6Addr};
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::genl::Family;
 use proto_core::netlink::route::{self, Link};
+use proto_core::netlink::socket::{AnswerBuf, Stopped, converse};
 use proto_core::netlink::wireguard::Event;
 use proto_core::netlink::{
     Attempts, Errno, Exchange, ExchangeError, Expect, Full, IfName, Message, State,
@@ -180,9 +181,6 @@ fn socket_failed(slot: &Slot, subject: Subject, errno: Errno) -> Fault {
     }
 }
 
-/// The most datagrams that answer one request: a kernel that goes on for ever is left.
-const MAX_DATAGRAMS: u32 = 1 << 20;
-
 /// Sends a request and goes through its answers.
 ///
 /// What differs from call to call is behind pointers: this is in the program once.
@@ -194,50 +192,16 @@ fn run<N: NetlinkSocket>(
     take: &mut dyn FnMut(&Message<'_>) -> Result<(), Fault>,
 ) -> Result<State, Fault> {
     let mut exchange = Exchange::new(request.seq, socket.port(), request.expect);
-    // After a caller's error the rest of the dump is still read: a dump that is left half-way keeps
-    // the next one from starting (EBUSY).
-    let mut caller = None;
-    let mut failed = socket.send(request.bytes).err();
-    let mut datagrams = 0_u32;
-    while failed.is_none() && exchange.state() == State::Pending {
-        let datagram = match socket.receive(&mut answer.bytes) {
-            Ok(datagram) => datagram,
-            Err(errno) => {
-                failed = Some(errno);
-                break;
-            }
-        };
-        answer.used = answer.used.max(datagram.len);
-        datagrams = datagrams.saturating_add(1);
-        if datagrams > MAX_DATAGRAMS {
-            failed = Some(Errno::EOVERFLOW);
-            break;
+    let mut buf = AnswerBuf { bytes: &mut answer.bytes, used: answer.used };
+    let done = converse(socket, &mut exchange, request.bytes, &mut buf, take);
+    answer.used = buf.used;
+    match (done, exchange.failure()) {
+        (Ok(()), _) => Ok(exchange.state()),
+        (Err(Stopped::Socket(errno)), _) => Err(socket_failed(slot, request.subject, errno)),
+        (Err(Stopped::Caller(fault)), _) => Err(fault),
+        (Err(Stopped::Exchange), error) => {
+            Err(slot.exchange(request.subject, error.unwrap_or(&ExchangeError::Malformed)))
         }
-        let bytes = answer.bytes.get(..datagram.len).unwrap_or_default();
-        // What goes wrong is kept in the exchange, and ends it.
-        let Ok(mut answers) = exchange.datagram(bytes, datagram.full_len, datagram.sender) else {
-            break;
-        };
-        while let Some(Ok(message)) = answers.next() {
-            if caller.is_none() {
-                caller = take(&message).err();
-            }
-        }
-    }
-    let ended = matches!(
-        exchange.failure(),
-        None | Some(ExchangeError::Kernel(_) | ExchangeError::NoReply)
-    );
-    if failed.is_some() || !ended {
-        // More answers may be on their way, and a dump may be half-way. A new socket has neither. If there
-        // is none, the old one is used.
-        let _ = socket.reopen();
-    }
-    match (failed, exchange.failure(), caller) {
-        (Some(errno), ..) => Err(socket_failed(slot, request.subject, errno)),
-        (_, Some(error), _) => Err(slot.exchange(request.subject, error)),
-        (.., Some(fault)) => Err(fault),
-        (.., None) => Ok(exchange.state()),
     }
 }
 

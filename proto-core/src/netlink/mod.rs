@@ -3,11 +3,12 @@
 //! - [`mod@write`] and [`read`] are the two directions of the format itself: messages and attributes.
 //! - [`control`] reads the kernel's own messages (acknowledgement, error, end of a dump), and
 //!   [`exchange`] ties one request to its answers.
+//! - [`batch`] puts many requests into one datagram.
+//! - [`socket`] is the loop around a socket that the caller brings.
 //! - [`genl`], [`route`] and [`wireguard`] are the three families Postwire speaks.
 //!
-//! Not here: sockets. Bytes come in as slices and leave as slices; the agent owns the socket, its
-//! options (`NETLINK_EXT_ACK`, `NETLINK_CAP_ACK`, and `NETLINK_GET_STRICT_CHK` on route sockets)
-//! and its receive buffer.
+//! Not here: system calls. Bytes come in as slices and leave as slices; the caller owns the socket, its
+//! options and its receive buffer.
 //!
 //! # What is promised about panics and loops
 //!
@@ -21,6 +22,7 @@
 //! order say so where they are read or written. Nothing is read through a cast pointer, so no
 //! buffer has to be aligned.
 
+pub mod batch;
 pub mod control;
 pub mod errno;
 pub mod exchange;
@@ -29,11 +31,13 @@ mod fixture;
 pub mod genl;
 pub mod read;
 pub mod route;
+pub mod socket;
 #[cfg(feature = "wireguard")]
 pub mod wireguard;
 pub mod write;
 
 pub use crate::ifname::{IfName, IfNameError};
+pub use batch::Batch;
 pub use errno::Errno;
 pub use exchange::{Attempts, Exchange, ExchangeError, Expect, KernelError, State};
 pub use read::{Attribute, AttributeError, Attributes, Message, Messages, ParseError};

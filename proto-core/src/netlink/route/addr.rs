@@ -9,8 +9,8 @@ use crate::ip::IpNet;
 use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
-const RTM_NEWADDR: u16 = 20;
-const RTM_DELADDR: u16 = 21;
+pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 
 const IFA_ADDRESS: u16 = 1;
@@ -42,9 +42,15 @@ impl Addr {
     /// then `IFA_ADDRESS` is; with both, `IFA_ADDRESS` is the peer, which IPv4 sets to the address
     /// itself where there is none.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
-        if message.ty != RTM_NEWADDR {
-            return Err(ParseError::Type(message.ty));
+        if message.ty == RTM_NEWADDR {
+            Self::read(message)
+        } else {
+            Err(ParseError::Type(message.ty))
         }
+    }
+
+    /// Reads a message of a type that was checked.
+    pub(super) fn read(message: &Message<'_>) -> Result<Self, ParseError> {
         let ([family, prefix, _, scope, i0, i1, i2, i3], attributes) = message.split::<8>()?;
         let (mut address, mut local) = (None, None);
         let mut fields = Fields::new(attributes);

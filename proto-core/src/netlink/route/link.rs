@@ -12,8 +12,8 @@ use crate::netlink::read::{
 };
 use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
@@ -68,9 +68,15 @@ impl<'b> Link<'b> {
     /// Reads an `RTM_NEWLINK`. A name that [`IfName`] refuses is [`Wrong::Value`]: in a list, pass
     /// over that interface.
     pub fn parse(message: &Message<'b>) -> Result<Self, ParseError> {
-        if message.ty != RTM_NEWLINK {
-            return Err(ParseError::Type(message.ty));
+        if message.ty == RTM_NEWLINK {
+            Self::read(message)
+        } else {
+            Err(ParseError::Type(message.ty))
         }
+    }
+
+    /// Reads a message of a type that was checked.
+    pub(super) fn read(message: &Message<'b>) -> Result<Self, ParseError> {
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
         let (mut name, mut mtu, mut kind, mut promotes) = (None, 0, None, false);

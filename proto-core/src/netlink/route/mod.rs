@@ -8,12 +8,14 @@
 
 pub mod addr;
 pub mod link;
+pub mod notification;
 #[expect(clippy::module_inception, reason = "a route is what rtnetlink calls one")]
 pub mod route;
 pub mod rule;
 
 pub use addr::Addr;
 pub use link::Link;
+pub use notification::{Notification, Notifications, Object};
 pub use route::{Route, RouteFilter};
 pub use rule::Rule;
 

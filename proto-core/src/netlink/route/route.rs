@@ -9,8 +9,8 @@ use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
+pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
 
 const RTA_DST: u16 = 1;
@@ -89,9 +89,15 @@ impl Route {
     /// Reads an `RTM_NEWROUTE`. Other families than IPv4 and IPv6 (the kernel keeps multicast routes
     /// as families of their own) are [`ParseError::Family`].
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
-        if message.ty != RTM_NEWROUTE {
-            return Err(ParseError::Type(message.ty));
+        if message.ty == RTM_NEWROUTE {
+            Self::read(message)
+        } else {
+            Err(ParseError::Type(message.ty))
         }
+    }
+
+    /// Reads a message of a type that was checked.
+    pub(super) fn read(message: &Message<'_>) -> Result<Self, ParseError> {
         let (header, attributes) = message.split::<12>()?;
         let [family, dst_len, src_len, tos, table, protocol, scope, kind, ..] = *header;
         let any = match family {

@@ -6,8 +6,8 @@ use super::{CHANGE, LIST};
 use crate::netlink::read::{Fields, Message, ParseError};
 use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
-const RTM_NEWRULE: u16 = 32;
-const RTM_DELRULE: u16 = 33;
+pub(super) const RTM_NEWRULE: u16 = 32;
+pub(super) const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
 
 const FRA_DST: u16 = 1;
@@ -82,9 +82,15 @@ impl Rule {
 
     /// Reads an `RTM_NEWRULE`.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
-        if message.ty != RTM_NEWRULE {
-            return Err(ParseError::Type(message.ty));
+        if message.ty == RTM_NEWRULE {
+            Self::read(message)
+        } else {
+            Err(ParseError::Type(message.ty))
         }
+    }
+
+    /// Reads a message of a type that was checked.
+    pub(super) fn read(message: &Message<'_>) -> Result<Self, ParseError> {
         let (header, attributes) = message.split::<12>()?;
         let [family, _, _, tos, table, _, _, action, f0, f1, f2, f3] = *header;
         let mut rule = Self::new(family, u32::from(table));
