@@ -1,8 +1,8 @@
-//! How a failure travels inside the agent: it is written down once, in a [`Slot`], and what goes up
-//! through the calls is a token without a size.
+//! How a failure travels inside the agent: it is recorded once, in a [`Slot`], and the calls return a zero-sized
+//! token.
 //!
 //! A [`Failure`] is over 200 bytes, because it carries the kernel's own words and there is no
-//! allocator to box it with. Handing it up by value through every `?` made half of the program.
+//! allocator to box it with. Returning it by value through every `?` made half of the program.
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
@@ -11,12 +11,12 @@ use proto_core::netlink::{Errno, ExchangeError};
 use proto_core::protocol::config::ConfigError;
 use proto_core::protocol::message::{Code, Failure, MAX_TEXT, Subject, cut};
 
-/// Something failed: the [`Slot`] says what.
+/// The token of a failure; the [`Slot`] has its details.
 #[derive(Debug)]
 #[must_use]
 pub struct Fault(());
 
-/// Where a failure is written down until it is sent.
+/// The place of a failure until it is sent.
 #[derive(Default)]
 pub struct Slot(Cell<Option<Failure>>);
 
@@ -27,14 +27,14 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    /// Writes a failure down.
+    /// Records a failure.
     #[inline(never)]
     pub fn fail(&self, code: Code, subject: Subject, text: &str) -> Fault {
         self.0.set(Some(Failure::new(code, text).about(subject)));
         Fault(())
     }
 
-    /// Writes a failure down, in the words of what went wrong.
+    /// Records a failure with formatted text.
     #[inline(never)]
     pub fn say(
         &self,
@@ -44,14 +44,14 @@ impl Slot {
         words: fmt::Arguments<'_>,
     ) -> Fault {
         let mut text = heapless::String::<MAX_TEXT>::new();
-        // What does not fit is left out.
+        // Text that does not fit is truncated.
         let _ = text.as_mut_view().write_fmt(words);
         let errno = errno.generic();
         self.0.set(Some(Failure { errno, text, ..Failure::new(code, "") }.about(subject)));
         Fault(())
     }
 
-    /// Writes down that the kernel refused, or what is wrong with its answer.
+    /// Records that the kernel refused, or a fault of its answer.
     #[inline(never)]
     pub fn exchange(&self, subject: Subject, error: &ExchangeError) -> Fault {
         let code = match (error, error.errno()) {
@@ -71,26 +71,26 @@ impl Slot {
         }
     }
 
-    /// Writes down that the kernel's answer makes no sense.
+    /// Records that the kernel's answer is malformed.
     #[inline(never)]
     pub fn unreadable(&self, error: &dyn fmt::Display) -> Fault {
         self.say(Code::Kernel, Subject::None, Errno(0), format_args!("{error}"))
     }
 
-    /// Writes down that one of our own files failed.
+    /// Records that one of our own files failed.
     #[inline(never)]
     pub fn storage(&self, errno: Errno) -> Fault {
         let words = format_args!("the router cannot keep the configuration: {errno}");
         self.say(Code::Storage, Subject::None, errno, words)
     }
 
-    /// Writes down what is wrong with an image.
+    /// Records a fault of an image.
     #[inline(never)]
     pub fn config(&self, subject: Subject, error: ConfigError) -> Fault {
         self.say(Code::Config, subject, Errno(0), format_args!("{error}"))
     }
 
-    /// Says more about a failure that is written down.
+    /// Adds details to a recorded failure.
     #[inline(never)]
     pub fn amend(&self, fault: Fault, change: &dyn Fn(&mut Failure)) -> Fault {
         let mut failure = self.take(fault);
@@ -99,7 +99,7 @@ impl Slot {
         Fault(())
     }
 
-    /// Gives a failure of this errno other words and another subject.
+    /// Replaces text and subject of a failure with this errno.
     #[inline(never)]
     pub fn reword(
         &self,
@@ -125,7 +125,7 @@ impl Slot {
         is
     }
 
-    /// Whether the kernel said that it does not have an address family.
+    /// Whether the kernel lacks an address family.
     #[must_use]
     pub fn lacks_family(&self) -> bool {
         [Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT]
@@ -142,7 +142,7 @@ impl Slot {
         code
     }
 
-    /// Writes down a failure that was taken out before.
+    /// Records a failure again that was taken out.
     pub fn restore(&self, failure: Failure) -> Fault {
         self.0.set(Some(failure));
         Fault(())

@@ -1,5 +1,5 @@
-//! Wiping the part of the stack that calls which have returned used: a move leaves a copy of what it moves, and a
-//! key that wipes itself does so only where it was last.
+//! Wipes the part of the stack that finished calls have used: a move leaves a copy behind, and a key that wipes
+//! itself does so only at its last place.
 
 use zeroize::Zeroize;
 
@@ -10,6 +10,6 @@ pub(crate) fn stack<const WORDS: usize>() {
     dead.as_mut_slice().zeroize();
 }
 
-/// Words of the stack that `wg` and `wg-quick` use at most, with their pieces of files: a test looks at all of
-/// their memory.
+/// Words of the stack that `wg` and `wg-quick` use at most, including pieces of files. A test searches all of their
+/// memory for keys.
 pub(crate) const PROGRAM: usize = 32 * 1024;

@@ -240,7 +240,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             _ if self.ownership.trouble().is_some() => {
                 machine.log(format_args!("this router is {shown}"));
             }
-            0 => machine.log(format_args!("this router is {shown}; nobody owns it yet")),
+            0 => machine.log(format_args!("this router is {shown}; it has no owner yet")),
             owners => machine.log(format_args!("this router is {shown}; owners: {owners}")),
         }
         self.identity = Some((identity, Gatekeys::of(&public)));
@@ -468,7 +468,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     fn greet(&self, key: &PublicKey, from: &dyn fmt::Display) {
         let owners = self.ownership.owners();
         let name = owners.iter().find(|owner| owner.key == *key);
-        let name = name.map_or("nobody yet", |owner| &owner.name);
+        let name = name.map_or("no owner yet", |owner| &owner.name);
         let key = fingerprint(key);
         self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
     }

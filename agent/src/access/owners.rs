@@ -294,7 +294,11 @@ impl<'f> Ownership<'f> {
         });
         self.change(slot, &mut |list| {
             if !list.owners.is_empty() {
-                return Err(slot.fail(Code::Claimed, Subject::None, "somebody owns this router"));
+                return Err(slot.fail(
+                    Code::Claimed,
+                    Subject::None,
+                    "this router has an owner already",
+                ));
             }
             let proven = label.is_some_and(|(id, proven)| proven && id != list.spent);
             if claimant.wire == Wire::Udp && !proven {

@@ -1,5 +1,5 @@
 //! The running state of an interface, and the changes of a plan, as files for a client to read.
-//! Neither holds a secret.
+//! They hold no secrets.
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
@@ -19,11 +19,11 @@ use crate::kernel::links::Links;
 use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
 use crate::system::{File, NetlinkSocket};
 
-/// Writes the running state of an interface. The length and digest of the file. Its rules are those that an image of
-/// the interface has, also where another interface shares them.
+/// Writes the running state of an interface. Returns the length and digest of the file. The rules are those in an
+/// image of the interface, including rules that another interface shares.
 ///
 /// # Errors
-/// [`Code::NoInterface`], [`Code::WrongKind`], what the kernel says, [`Code::Storage`].
+/// [`Code::NoInterface`], [`Code::WrongKind`], the kernel's error, [`Code::Storage`].
 pub fn running<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     (file, extras): (&mut F, &mut F),
@@ -40,8 +40,8 @@ pub fn running<N: NetlinkSocket, F: File>(
             return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
         };
         let mut report = RecordWriter::new(slot, Some(&mut *file), 0)?;
-        // The addresses, routes and rules stand between the interface and its peers, but the device
-        // comes in the same dump as the peers: it is asked for twice.
+        // Addresses, routes and rules come between the interface and its peers, but the device is in the same dump as
+        // the peers: it is read twice.
         let (mut device, mut links) = (None, Links::default());
         let mut whole = each_event(kernel, name, &mut |event| {
             match event {
@@ -103,8 +103,7 @@ fn peer(info: &PeerInfo, links: &Links, unix_time: u64) -> Running {
     }
 }
 
-/// Writes the changes of a plan, in the order in which they would be made. The length and digest of
-/// the file.
+/// Writes the changes of a plan, in the order in which they would be made. Returns the length and digest of the file.
 ///
 /// # Errors
 /// [`Code::Storage`].

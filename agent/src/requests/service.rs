@@ -1,21 +1,21 @@
-//! Requests in, replies out. Every request with an effect is done once: its reply is kept, and a
-//! repeated request gets it again.
+//! Requests in, replies out. Every request with an effect is done once: its reply is kept, and a repeated request
+//! gets the same reply again.
 //!
-//! One request is worked on at a time; nothing here waits for a wire. What takes long says so in
-//! between ([`Outlet`]). Who asks has been found out before ([`crate::access::door`]), and what they may ask for is
-//! decided here, once for each request ([`Visitor`]).
+//! One request is handled at a time; nothing here waits for a wire. Long requests report progress ([`Outlet`]). The
+//! door has authenticated the client ([`crate::access::door`]); whether it may make the request is decided here, once
+//! for each request ([`Visitor`]).
 //!
 //! | module | holds |
 //! |---|---|
-//! | `answered` | what was answered, by owner |
+//! | `answered` | answers that are kept, by owner |
 //! | `reports` | the files that clients read, by owner |
-//! | `turn` | one request that is being answered |
-//! | `visitor` | who asks, and what they may |
-//! | `patch` | images made from stored ones |
+//! | `turn` | one request, while it is answered |
+//! | `visitor` | the client, and what it may do |
+//! | `patch` | images made from stored images |
 //! | `push` | stage, plan and commit |
-//! | `stored` | what is stored: history, drift, repair, rollback, removal |
-//! | `state` | what the service is in the middle of |
-//! | `pending` | a change that waits to be confirmed, and the clock |
+//! | `stored` | stored configurations: history, drift, repair, rollback, removal |
+//! | `state` | the one state of the service |
+//! | `pending` | the pending change, and timers |
 
 mod answered;
 mod patch;
@@ -60,10 +60,10 @@ pub use turn::{Outlet, SCRATCH};
 use visitor::OwnerChange;
 pub use visitor::Visitor;
 
-/// Writes a file for a client with the service: its length and digest.
+/// Writes a file for a client. Returns its length and digest.
 type WriteReport<'w, S> = dyn FnMut(&mut S, &mut Turn<'_>) -> Result<(u32, Digest), Fault> + 'w;
 
-/// What happened since the agent started.
+/// Counters since the agent started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Pushes applied.
@@ -76,7 +76,7 @@ pub struct Counters {
     pub text: u32,
 }
 
-/// The agent behind its wires.
+/// The agent, without its wires.
 #[derive(Debug)]
 pub struct Service<'b, N, D: Disk, M> {
     slot: &'b Slot,
@@ -87,23 +87,23 @@ pub struct Service<'b, N, D: Disk, M> {
     /// The files that clients read.
     reports: Reports<D::File>,
     state: State,
-    /// How far the stored configurations have been applied, unless all were looked at.
+    /// Progress of applying the stored configurations; `None` when all were visited.
     pass: Option<Pass>,
-    /// Endpoints that are to be looked up.
+    /// Endpoints to look up by name.
     hosts: Hosts<D::File>,
     answered: Answered,
-    /// The longest request or tick: milliseconds, and what it was.
+    /// The longest request or tick: its duration in milliseconds, and its name.
     longest: (u32, &'static str),
-    /// Counts stages and files; starts anywhere, so that those of an earlier agent are not taken for
-    /// those of this one.
+    /// Counts stages and files. The count starts at an arbitrary number, so that the numbers of an earlier agent are
+    /// not mistaken for ours.
     number: u32,
     started: u64,
-    /// What happened so far.
+    /// The counters.
     pub counters: Counters,
 }
 
 impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
-    /// An agent that has done nothing yet.
+    /// A new agent.
     #[must_use]
     #[inline(never)]
     pub fn new(
@@ -114,7 +114,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         let mut number = [0; 4];
         let (slot, machine) = (committer.slot, committer.machine);
         if machine.random(&mut number).is_err() {
-            // Early after power on. The last agent, if any, began at another moment.
+            // No random numbers early after power on: use the time, which differs from that of an earlier agent.
             number = (machine.now() as u32).to_ne_bytes();
         }
         Self {
@@ -134,7 +134,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         }
     }
 
-    /// Counts starts from now on.
+    /// Sets the record of starts.
     pub fn count_starts(&mut self) {
         let Committer { store, machine, .. } = &mut self.committer;
         let guard = Guard::load(store.disk(), machine.boot_id(), machine.now());
@@ -152,19 +152,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         self.committer.guard = Some(guard);
     }
 
-    /// Whether stored configurations are still to be looked at.
+    /// Whether stored configurations remain to be applied.
     pub const fn is_starting(&self) -> bool {
         self.pass.is_some()
     }
 
-    /// The agent ends because it was asked to.
+    /// To be called when the agent ends on request.
     pub fn end(&mut self) {
         if let Some(guard) = &mut self.committer.guard {
             guard.settle(self.committer.store.disk());
         }
     }
 
-    /// What is wrong, by what it is about: an interface, or a name that none can have.
+    /// The faults, by interface, or by a name that no interface can have.
     pub const fn trouble(&mut self) -> &mut Trouble {
         &mut self.committer.trouble
     }
@@ -174,8 +174,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         &self.committer.machine
     }
 
-    /// Takes a packet of a session and sends what there is to answer. Returns whether keys passed by on the
-    /// way, and so may be on the stack.
+    /// Handles a packet of a session and sends the answer. Returns whether keys may have been left on the stack.
     #[must_use]
     #[inline(never)]
     pub fn packet(
@@ -186,7 +185,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     ) -> bool {
         let request = match read(packet) {
             Ok(request) => request,
-            // What is not understood is nothing that was kept for somebody.
+            // Unknown requests are not cached.
             Err(_) if visitor.is_stranger() => return false,
             Err(error) => {
                 self.refuse(packet, error, outlet);
@@ -225,8 +224,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         class != Class::Free
     }
 
-    /// Whether a request is not to be done: it was answered before, and is answered again in the same words; or it
-    /// may have been.
+    /// Handles a repeated request. Returns `true` if the request must not be done: it was answered before, and the
+    /// kept answer is sent again; or it may have been done before.
     #[inline(never)]
     fn was_answered(
         &mut self,
@@ -235,7 +234,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         turn: &mut Turn<'_>,
     ) -> bool {
         let class = Class::of(ask);
-        // What the visitor may not do was not done, and is refused as such.
+        // A forbidden request was never done, so the refusal can be repeated.
         let allowed = visitor.may(self.slot, ask).map_err(|fault| self.slot.take(fault)).is_ok();
         let text = match self.answered.past(&visitor.key, &turn.client, turn.id) {
             Past::Answered(packet) => {
@@ -257,7 +256,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         true
     }
 
-    /// Takes note of how long something took that began at `started`.
+    /// Records the duration of an action that began at `started`.
     pub fn took(&mut self, what: &'static str, started: u64) {
         let took = self.committer.machine.now().saturating_sub(started);
         let took = u32::try_from(took).unwrap_or(u32::MAX);
@@ -266,7 +265,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         }
     }
 
-    /// Wipes the buffers that keys pass through. What is sent to the kernel, the encoder has wiped.
+    /// Wipes the buffers that keys pass through. The encoder has wiped the messages to the kernel.
     fn forget_keys(&mut self) {
         self.committer.kernel.wipe();
     }
@@ -336,12 +335,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         }
     }
 
-    /// Says why a packet was not understood. Its CRC was right: somebody is there who speaks another
-    /// version.
+    /// Answers a packet that could not be decoded. Its CRC was right, so its client speaks another version.
     #[inline(never)]
     fn refuse(&mut self, packet: &[u8], error: Unread, outlet: &mut dyn Outlet) {
         self.counters.garbage = self.counters.garbage.saturating_add(1);
-        // The head of a request is the same in every version: who asks, and which request.
+        // The head of a request is the same in every version: client and request number.
         let Some(([envelope::REQUEST, _], body)) = packet.split_first_chunk::<2>() else { return };
         let Some((client, id)) = codec::head(body) else { return };
         let say = |code, words| self.slot.say(code, Subject::None, Errno(0), words);
@@ -409,7 +407,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             status.links = 0;
             kernel.wireguard_links(&mut |name, _| {
                 status.links = status.links.saturating_add(1);
-                // As many as fit.
+                // As many as fit; the rest is truncated.
                 let _ = status.interfaces.push(name);
                 Ok(())
             })
@@ -447,8 +445,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         Ok(())
     }
 
-    /// Lets something be written into the file that this owner reads, which is `files.report` of the committer
-    /// meanwhile. `stage` is the one whose changes are in it.
+    /// Writes into the report file of this owner, which is `files.report` of the committer meanwhile. `stage` is the
+    /// stage whose changes the file holds.
     fn publish(
         &mut self,
         turn: &mut Turn<'_>,
@@ -506,9 +504,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
 /// Why a packet holds no request.
 #[derive(Debug)]
 enum Unread {
-    /// It is of another version.
+    /// Another version of the protocol.
     Version,
-    /// Its message cannot be read.
+    /// A malformed message.
     Message(Misread),
 }
 
@@ -527,7 +525,7 @@ fn read(packet: &[u8]) -> Result<Request<'_>, Unread> {
     Ok(request)
 }
 
-/// What is said to those who speak another version.
+/// The text for clients of another version.
 const VERSIONS: &str = "this router speaks version 1 of the protocol";
 
 fn gone(slot: &Slot) -> Fault {

@@ -1,5 +1,5 @@
-//! A configuration that arrives in pieces: where each goes in the stage file, which ones are here,
-//! and whose it is. One at a time.
+//! A configuration that arrives in pieces: the place of each piece in the stage file, the pieces that have arrived,
+//! and the client it belongs to. There is one stage at a time.
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -11,26 +11,26 @@ use crate::config::image::Span;
 use crate::fault::{Fault, Slot};
 use crate::system::File;
 
-/// Milliseconds that a client which sends nothing new keeps others waiting. A client that is there sends a piece
+/// Milliseconds without a new piece after which another client may take the stage. An active client sends a piece
 /// every second, and gives up after ten.
 pub const PATIENCE: u64 = 12_000;
-/// Milliseconds that a stage keeps others waiting at most, whatever its client sends: so many, and so many for
-/// each byte, which is half the speed of a line of 2,400 baud.
+/// The most milliseconds that a stage keeps other clients waiting: a fixed time, and a time for each byte, which is
+/// half the speed of a line of 2,400 baud.
 const LONGEST: (u64, u64) = (600_000, 10);
 
 /// The largest image in bytes: the index of it has to fit 32-bit offsets too.
 pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;
 
-/// What a client announced.
+/// The announcement of a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Announced {
     /// The interface it is for.
     pub interface: Name,
     /// Bytes.
     pub length: u32,
-    /// Of the whole image.
+    /// Digest of the whole image.
     pub digest: Digest,
-    /// Bytes in every piece but the last.
+    /// Bytes of every piece but the last.
     pub piece_size: u16,
     /// The patch that is sent in place of the image.
     pub patch: Option<Patch>,
@@ -45,22 +45,22 @@ pub struct Stage {
     pub key: PublicKey,
     /// The client it belongs to.
     pub client: ClientId,
-    /// What its owner is called.
+    /// The name of its owner.
     pub by: OwnerName,
-    /// What is to come.
+    /// The announced image.
     pub announced: Announced,
-    /// Which pieces are here.
+    /// The pieces that have arrived.
     pub arrived: Arrived,
-    /// Where the image is in the stage file, once a patch has made it.
+    /// Place of the image in the stage file, once a patch has made it.
     pub made: Option<Span>,
-    /// When it was announced.
+    /// Time of the announcement.
     pub since: u64,
-    /// When its client last sent something that was of use: a new piece, a plan, or the announcement.
+    /// Time of the last useful request of its client: a new piece, a plan, or the announcement.
     pub heard: u64,
 }
 
 impl Announced {
-    /// Whether such an image can be taken at all.
+    /// Checks that such an image can be accepted.
     ///
     /// # Errors
     /// [`Code::Config`] naming the number that was exceeded.
@@ -75,31 +75,31 @@ impl Announced {
         Ok(())
     }
 
-    /// How many bytes are sent: those of the image, or of its patch.
+    /// Number of bytes that are sent: of the image, or of its patch.
     #[must_use]
     pub fn sent(&self) -> u32 {
         self.patch.map_or(self.length, |patch| patch.length)
     }
 
-    /// How many pieces are sent.
+    /// Number of pieces that are sent.
     fn pieces(&self) -> u32 {
         window::pieces(self.sent(), self.piece_size)
     }
 }
 
 impl Stage {
-    /// Whether all pieces are here.
+    /// Whether all pieces have arrived.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.arrived.base >= self.announced.pieces()
     }
 
-    /// Notes that all pieces are here.
+    /// Marks all pieces as arrived.
     pub fn complete(&mut self) {
         self.arrived = Arrived { base: self.announced.pieces(), ahead: 0 };
     }
 
-    /// From when on another client may have the stage.
+    /// Time from which another client may take the stage.
     #[must_use]
     pub fn stale_at(&self) -> u64 {
         let (fixed, per_byte) = LONGEST;
@@ -114,7 +114,7 @@ impl Stage {
         self.key == *key && self.client == *client
     }
 
-    /// Takes a piece at the time `now`. One that is here already changes nothing.
+    /// Stores a piece at time `now`. A repeated piece changes nothing.
     ///
     /// # Errors
     /// [`Code::Malformed`] for a piece of the wrong size, [`Code::Storage`].

@@ -31,7 +31,7 @@ pub(crate) fn reset_owner(keep: &str, key: Option<PublicKey>) -> Result<(), Keep
     let _ = match key {
         Some(key) => writeln!(out, "the only owner of this router is now {key}"),
         None => out.write_str(
-            "nobody owns this router now; claim it over its serial line: postwire claim --serial DEVICE\n",
+            "this router has no owner now; claim it over its serial line: postwire claim --serial DEVICE\n",
         ),
     };
     Ok(())

@@ -1,14 +1,14 @@
-//! What was answered, so that a request that is sent again is answered again, and is never done again.
+//! Answers that are kept, so that a repeated request gets the same answer and is not done twice.
 //!
-//! Each owner has a share of its own: what one owner asks for makes the router forget nothing of another. A client
-//! that the router does not know, because the agent is new or because its owner has had too many clients since, may
-//! look, and change nothing until it has said hello: it may have asked for the change before.
+//! Each owner has a share of its own: the requests of one owner never evict the answers of another. A client is
+//! unknown if the agent was restarted or its owner has had too many clients since. An unknown client may read, and
+//! may change nothing before it sends `Hello`: it may have asked for the change before.
 
 use heapless::Vec;
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Ask, ClientId, MAX_OWNERS};
 
-/// Number of shares: one for each owner, and one for whoever claims a router that nobody owns.
+/// Number of shares: one for each owner, and one for a client that claims an unowned router.
 pub(super) const SHARES: usize = MAX_OWNERS + 1;
 /// Number of an owner's clients whose numbers are known.
 const CLIENTS: usize = 4;
@@ -20,11 +20,11 @@ const KEPT: usize = 448;
 /// How a request may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Class {
-    /// It is done whenever it comes, in any order, and its answer is not kept.
+    /// Done each time, in any order; its answer is not kept.
     Free,
-    /// It changes nothing that runs or is stored. Its answer is kept.
+    /// Changes nothing that runs or is stored. Its answer is kept.
     Look,
-    /// It changes something, once.
+    /// Changes something, and is done once. Its answer is kept.
     Change,
 }
 
@@ -57,7 +57,7 @@ impl Class {
     }
 }
 
-/// A request in a word, for the longest turn in `status`.
+/// The name of a request, for the longest turn in `status`.
 pub(super) const fn name(ask: &Ask<'_>) -> &'static str {
     match ask {
         Ask::Hello { .. } => "hello",
@@ -86,13 +86,13 @@ pub(super) const fn name(ask: &Ask<'_>) -> &'static str {
 /// What is known of a request.
 #[derive(Debug)]
 pub(super) enum Past<'a> {
-    /// It is a new request of a client that is known.
+    /// A new request of a known client.
     New,
-    /// Nothing: the client is not known.
+    /// The client is unknown.
     Unknown,
-    /// It was answered with this packet.
+    /// Answered before, with this packet.
     Answered(&'a [u8]),
-    /// It, or a later one, was answered before, and its answer is not kept any more.
+    /// Answered before, or older than an answered one; the answer is not kept any more.
     Gone,
 }
 
@@ -112,7 +112,7 @@ struct Kept {
     packet: Vec<u8, KEPT>,
 }
 
-/// What is kept for one key: the longest ago first.
+/// The share of one key, oldest answer first.
 #[derive(Clone, Debug)]
 struct Share {
     key: PublicKey,
@@ -120,7 +120,7 @@ struct Share {
     answers: Vec<Kept, ANSWERS>,
 }
 
-/// What was answered to whom.
+/// All shares.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answered {
     shares: Vec<Share, SHARES>,
@@ -141,13 +141,13 @@ impl Answered {
         }
         match share.clients.iter().find(|known| known.client == *client) {
             None => Past::Unknown,
-            // Numbers are compared as those of a circle are.
+            // Request numbers wrap around.
             Some(known) if known.last.wrapping_sub(id) < u32::MAX / 2 => Past::Gone,
             Some(_) => Past::New,
         }
     }
 
-    /// The share of a key. One of a key that owns nothing makes room.
+    /// The share of a key. The share of a key that is no owner makes room.
     #[inline(never)]
     fn make_share(
         &mut self,
@@ -170,7 +170,7 @@ impl Answered {
         self.shares.get_mut(at)
     }
 
-    /// A client made itself known by a request of this number. A client that is known stays as it is.
+    /// Records a client, known from its request of this number. A known client is unchanged.
     #[inline(never)]
     pub(super) fn greet(
         &mut self,
@@ -188,7 +188,7 @@ impl Answered {
         let _ = share.clients.push(Client { client: *client, last: id });
     }
 
-    /// Keeps an answer to a client that is known. Answers to changes are kept longer than others.
+    /// Keeps an answer to a known client. Answers to changes are kept longer than others.
     #[inline(never)]
     pub(super) fn keep(
         &mut self,

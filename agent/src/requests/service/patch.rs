@@ -1,8 +1,8 @@
-//! Images that are made on the router from a stored one: the same again, or with the changes of a patch. And the
-//! digests by which a client finds out what differs.
+//! Images made on the router from a stored image: the same image again, or with the changes of a patch. Also the
+//! digests by which a client finds the differences.
 //!
-//! Both speak of the stored image without its first record: there the stored image has the private key of the
-//! interface, also where the pushed one left the key to the router.
+//! Both leave out the first record of the stored image: it holds the interface's private key, even if the pushed
+//! image left the key to the router.
 
 use heapless::Vec;
 use proto_core::protocol::codec::{self, StepHead};
@@ -17,12 +17,12 @@ use crate::store::configurations::Head;
 use crate::store::noted::Noted;
 use crate::system::File;
 
-/// The longest answer to a question for ranges.
+/// The longest answer to a request for ranges.
 pub(super) const RANGES: usize = (MAX_BOUNDS + 1) * RANGE_LEN;
-/// The longest front of a step: a number of one byte and two of five.
+/// The longest head of a step: a number of one byte and two of five.
 const STEP: usize = 11;
 
-/// Copies bytes of `source`, or of `to` itself, into `to` from the byte `at` on. Where the next bytes go.
+/// Copies bytes of `source`, or of `to` itself, into `to` at offset `at`. Returns the offset behind them.
 #[inline(never)]
 fn pour<F: File>(
     slot: &Slot,
@@ -45,7 +45,7 @@ fn pour<F: File>(
         let got = u32::try_from(got).unwrap_or(u32::MAX);
         (from, at) = (from.saturating_add(got), at.saturating_add(got));
     }
-    // There are keys in it.
+    // The buffer held keys.
     buf.zeroize();
     Ok(at)
 }
@@ -55,7 +55,7 @@ fn misfit(slot: &Slot) -> Fault {
     slot.fail(Code::Digest, Subject::None, text)
 }
 
-/// Where the records behind the first one are in a stored image.
+/// Place of the records behind the first one in a stored image.
 fn rest<F: File>(slot: &Slot, head: &Head, stored: &mut F) -> Result<Span, Fault> {
     let Span { from, end } = head.span();
     let mut records = Records::new(slot, stored, from, end);
@@ -63,10 +63,10 @@ fn rest<F: File>(slot: &Slot, head: &Head, stored: &mut F) -> Result<Span, Fault
     Ok(Span { from: records.offset(), end })
 }
 
-/// Writes a stored image into `to` as it was pushed. Its length.
+/// Writes a stored image into `to` as it was pushed. Returns its length.
 ///
 /// # Errors
-/// [`Code::Storage`], and what is wrong with the stored image.
+/// [`Code::Storage`], and faults of the stored image.
 pub(super) fn as_pushed<F: File>(
     slot: &Slot,
     head: &Head,
@@ -93,8 +93,8 @@ pub(super) fn as_pushed<F: File>(
     poured
 }
 
-/// Makes an image: the first `length` bytes of `file` are a patch, and what it makes of the stored image is
-/// written behind them. Where the image is in the file.
+/// Makes an image: the first `length` bytes of `file` are a patch, and the stored image with the patch applied is
+/// written behind them. Returns the place of the new image in the file.
 ///
 /// # Errors
 /// [`Code::Digest`] for a patch that does not fit or makes more than `most` bytes, [`Code::Storage`].
@@ -135,10 +135,10 @@ pub(super) fn apply<F: File>(
     Ok(Span { from: length, end: at })
 }
 
-/// Writes the ranges between `bounds` of a stored image. Their length.
+/// Writes the digests of the ranges between `bounds` of a stored image. Returns their length.
 ///
 /// # Errors
-/// [`Code::Malformed`] for bounds that are none, or too many; [`Code::Storage`].
+/// [`Code::Malformed`] for no bounds, or too many; [`Code::Storage`].
 pub(super) fn ranges<F: File>(
     slot: &Slot,
     head: &Head,
@@ -157,7 +157,7 @@ pub(super) fn ranges<F: File>(
         let Some(record) = records.next()? else { break };
         let item = checker.record(record).map_err(|error| slot.config(Subject::None, error))?;
         let Some(item) = item else {
-            // Other records without a key go with the item before.
+            // Records without a key belong to the item before them.
             first = first.or(Some(records.offset()));
             continue;
         };

@@ -1,4 +1,4 @@
-//! A change that waits to be confirmed, and what else the clock brings.
+//! The pending change, and the other timers of the service.
 
 use core::net::SocketAddr;
 
@@ -17,10 +17,10 @@ use crate::store::guard::Guard;
 use crate::store::start::Pass;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
-/// The longest that a change may wait, in seconds.
+/// The longest time to confirm a change, in seconds.
 const LONGEST: u16 = 3_600;
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
-    /// Fails for a time that no change may wait.
+    /// Fails for a time to confirm that is out of range.
     pub(super) fn check_confirm(&self, seconds: u16) -> Result<(), Fault> {
         if seconds <= LONGEST {
             return Ok(());
@@ -29,7 +29,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Err(self.slot.say(Code::Malformed, Subject::None, Errno(0), words))
     }
 
-    /// A change waits from now on.
+    /// Makes a change pending from now on.
     pub(super) fn wait(&mut self, head: Head, visitor: &Visitor<'_, '_>, seconds: u16) {
         let life = u64::from(seconds).saturating_mul(1000);
         let deadline = self.committer.machine.now().saturating_add(life);
@@ -42,7 +42,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         visitor: &Visitor<'_, '_>,
     ) -> Result<(), Fault> {
         let State::Waiting(_, waiting) = &self.state else { return Err(not_pending(self.slot)) };
-        // Numbers of sessions are compared as those of a circle are.
+        // Session numbers wrap around.
         let later = visitor.nth.wrapping_sub(waiting.newest);
         if later == 0 || later > u32::MAX / 2 {
             let text = "this session was there before the change: only a new one confirms it";
@@ -60,7 +60,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Takes back the change that waits, or that could not be taken back yet, because an owner asks for it.
+    /// Reverts the pending change, or one that could not be reverted yet, on an owner's request.
     pub(super) fn revert_now(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let interface = match &self.state {
             State::Waiting(_, Waiting { head, .. }) => head.interface,
@@ -79,7 +79,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Takes a change back. The state is then `Idle`; when that fails, it is as before.
+    /// Reverts a change. The state is then `Idle`; on an error it is unchanged.
     pub(super) fn take_back(&mut self, interface: &Name) -> Result<(), Fault> {
         self.committer.revert(&mut |_, _, _| {})?;
         self.state.end();
@@ -87,12 +87,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// After something failed: if a change of this interface could not be taken back, that is tried again after a
-    /// while, a number of times. Without a snapshot there is nothing to go back to.
+    /// To be called after a failure: if a change of this interface could not be reverted, the revert is retried a
+    /// number of times. Without a snapshot there is nothing to go back to.
     pub(super) fn go_on_reverting(&mut self, interface: &Name) {
         let now = self.committer.machine.now();
         if self.committer.is_open() && self.state.stage().is_some() {
-            // Its keys go now or with the next stage.
+            // Best effort: if this fails, the next stage overwrites the keys.
             let _ = self.drop_stage().map_err(|fault| self.slot.take(fault));
         }
         if !self.committer.is_open() {
@@ -110,7 +110,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.committer.note(interface, fault);
     }
 
-    /// Takes back what the last agent left unfinished. The stored configurations are then applied by
+    /// Reverts a change that the previous agent left unfinished. The stored configurations are then applied by
     /// [`Service::tick`], one interface at a time.
     pub fn begin_to_work(&mut self) {
         let now = self.committer.machine.now();
@@ -121,22 +121,21 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.pass = Some(Pass::default());
     }
 
-    /// The same, and all stored configurations are applied when this returns.
+    /// As [`Service::begin_start`], and applies all stored configurations before it returns.
     #[cfg(any(test, feature = "testing"))]
     pub fn start(&mut self) {
         self.begin_to_work();
         self.finish_pass(&mut |_, _, _| {});
     }
 
-    /// Goes on with the stored configurations until all have been looked at, before something may keep them
-    /// waiting for long.
+    /// Applies the remaining stored configurations, before an action that could delay them for long.
     pub(super) fn finish_pass(&mut self, working: &mut Working<'_>) {
         while self.pass.is_some() && self.state.free_at().is_some() {
             self.apply_stored(working);
         }
     }
 
-    /// Applies what is stored of one more interface.
+    /// Applies the stored configuration of one more interface.
     fn apply_stored(&mut self, working: &mut Working<'_>) {
         let Self { committer, policy, hosts, pass, .. } = self;
         let now = committer.machine.now();
@@ -170,7 +169,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.forget_keys();
     }
 
-    /// Takes note of the endpoints to look up of what is stored of an interface.
+    /// Records the host names in the stored configuration of an interface, to be looked up.
     pub(super) fn look_up(&mut self, interface: &Name, all: bool) {
         let now = self.committer.machine.now();
         self.hosts.forget(interface);
@@ -180,18 +179,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return;
         };
         let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), all, now);
-        // It is heard of when the next one is stored.
+        // The error is reported when the next configuration is stored.
         let _ = taken.map_err(|fault| self.slot.take(fault));
     }
 
-    /// The next endpoint that is to be looked up, for the loop around this, which calls [`Service::found`] with
-    /// its number when it knows.
+    /// The next endpoint to look up. The event loop calls [`Service::found`] with its number and the result.
     pub fn next_host(&mut self) -> Option<(usize, Host)> {
         let now = self.committer.machine.now();
         self.hosts.next(now)
     }
 
-    /// What came of looking the one of that number up.
+    /// Takes the result of a lookup, by its number.
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
         let Committer { kernel, set, machine, .. } = &mut self.committer;
         match self.hosts.found(kernel, set, number, address) {
@@ -207,14 +205,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.forget_keys();
     }
 
-    /// When there is something to do though nobody asks for anything.
+    /// Time of the next timer.
     pub fn deadline(&self) -> Option<u64> {
         let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
         let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
         sooner(sooner(self.state.deadline(), pass), sooner(guard, self.hosts.deadline()))
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     #[inline(never)]
     pub fn tick(&mut self) {
         let machine = self.committer.machine;
@@ -232,7 +230,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             Due::Revert => {
                 let (interface, why) = match &self.state {
                     State::Waiting(_, Waiting { head, .. }) => {
-                        (head.interface, "nobody confirmed the change")
+                        (head.interface, "the change was not confirmed in time")
                     }
                     State::Reverting(_, reverting) => (reverting.interface, "at last"),
                     _ => return,

@@ -19,10 +19,10 @@ use crate::requests::stage::{Announced, Stage};
 use crate::store::commit::{Change, Committer, Done};
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 
-/// How often a long request gives a sign of life, in milliseconds.
+/// Milliseconds between two progress reports of a long request.
 const BEAT: u64 = 200;
 
-/// Gives a sign of life now and then while something takes long.
+/// Reports progress while a request takes long.
 pub(super) fn beat<'w, 'o, M: Machine>(
     machine: M,
     turn: &'w mut Turn<'o>,
@@ -37,7 +37,7 @@ pub(super) fn beat<'w, 'o, M: Machine>(
     }
 }
 
-/// Places in the stage file become places in the image, which a patch leaves behind itself.
+/// Offsets in the stage file become offsets in the image, which stands behind the patch.
 fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
     slot.amend(fault, &|failure| {
         if let Subject::Offset(at) = &mut failure.subject {
@@ -46,7 +46,7 @@ fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
     })
 }
 
-/// Answers what an image would change: the file of the changes.
+/// Answers a plan: the file of the changes that the image would make.
 pub(super) fn planned<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
     committer: &mut Committer<'_, N, D, M>,
     turn: &mut Turn<'_>,
@@ -77,8 +77,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
         let machine = self.committer.machine;
         let now = machine.now();
-        // The same configuration again is the same push: a client that was ended and started again has another
-        // number. Another owner goes on with it when the first is not there any more.
+        // The same configuration again is the same push, because a restarted client has another number. Another owner
+        // may continue it when the first client is gone.
         let same = |stage: &&mut Stage| {
             stage.announced == announced && (stage.key == visitor.key || now >= stage.stale_at())
         };
@@ -106,8 +106,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Puts what need not be sent into a new stage: the image that is stored already, or what came along with the
-    /// announcement.
+    /// Fills a new stage with bytes that need not be sent: the image that is stored already, or the bytes that came
+    /// with the announcement.
     #[inline(never)]
     fn fill(&mut self, data: &[u8]) -> Result<(), Fault> {
         let Self { slot, committer, stage_file, state, .. } = self;
@@ -130,7 +130,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Makes the image of a stage that holds a patch, once. Where the image is in the stage file.
+    /// Makes the image of a stage that holds a patch, once. Returns the place of the image in the stage file.
     #[inline(never)]
     fn make(&mut self) -> Result<Span, Fault> {
         let Self { slot, committer, stage_file, state, .. } = self;
@@ -153,7 +153,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(made)
     }
 
-    /// Answers the digests of ranges of what is stored of an interface.
+    /// Answers the digests of ranges of the stored image of an interface.
     #[inline(never)]
     pub(super) fn ranges(
         &mut self,
@@ -169,9 +169,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Fails while another client's push is under way, or a change waits to be confirmed. A change that could not
-    /// be taken back is taken back now. If that fails again, a change of its own interface goes on without it, and
-    /// a change of another interface fails.
+    /// Fails while another client's push is under way, or a change is pending. A change that could not be reverted is
+    /// reverted now. If that fails again, a new change of the same interface goes on without it, and a change of
+    /// another interface fails.
     pub(super) fn check_free(
         &mut self,
         turn: &mut Turn<'_>,
@@ -203,7 +203,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.state.check_free(self.slot, (&visitor.key, &turn.client), now)
     }
 
-    /// Fails unless the stage is this one, of this client.
+    /// Fails unless the stage has this number and belongs to this client.
     pub(super) fn check_stage(&self, owner: (&PublicKey, &ClientId), id: u32) -> Result<(), Fault> {
         match self.state.stage() {
             Some(stage) if stage.id == id && stage.is_of(owner) => Ok(()),
@@ -215,7 +215,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if self.state.stage().is_some() {
             self.state.end();
         }
-        // There are keys in it.
+        // The buffer held keys.
         let Files { index, extras, .. } = &mut self.committer.files;
         let cleared = self.stage_file.clear();
         let cleared = cleared.and_then(|()| index.clear()).and_then(|()| extras.clear());
@@ -239,8 +239,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Fails unless the stage is this client's and all of it is here: what was announced, and where it is. If the
-    /// pieces do not add up to what was announced, the stage is dropped, so that the same one can be sent again.
+    /// Fails unless the stage belongs to this client and is complete. Returns the announcement and the place of the
+    /// image. If the digest of the pieces is wrong, the stage is dropped, so that it can be sent again.
     fn whole_stage(
         &mut self,
         turn: &Turn<'_>,
@@ -314,13 +314,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let done = committer.commit(stage_file, span, &change, &mut working);
             done.map_err(|fault| in_image(committer.slot, fault, span))
         });
-        // The failure of the commit is the one to tell.
+        // The failure of the commit is the one to report.
         let committed = committed.map_err(|fault| self.slot.take(fault));
         if committed.is_ok() {
             let Self { slot, hosts, stage_file, committer, .. } = self;
             let now = committer.machine.now();
             let taken = hosts.take(slot, &interface, (stage_file, span), false, now);
-            // The peers are there; that their names are not looked up is no reason to say otherwise.
+            // The change was made, even if its host names cannot be recorded for lookups.
             let _ = taken.map_err(|fault| slot.take(fault));
         }
         let dropped = self.drop_stage();
@@ -329,7 +329,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         dropped
     }
 
-    /// Logs what a change came to, and answers it.
+    /// Logs the result of a change, and answers with it.
     pub(super) fn answer_change(
         &mut self,
         turn: &mut Turn<'_>,
@@ -384,13 +384,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 }
 
 impl Visitor<'_, '_> {
-    /// A change of this visitor's.
+    /// A change by this visitor.
     pub(super) fn change(&self, act: Act, confirm_within: u16) -> Change {
         let (by, confirm) = (self.name(), confirm_within > 0);
         Change { act: Some(act), key: self.key, by, confirm, ..Change::REPAIR }
     }
 
-    /// What the visitor is called.
+    /// The visitor's name.
     pub(super) fn name(&self) -> OwnerName {
         let owners = self.ownership.owners();
         let owner = owners.iter().find(|owner| owner.key == self.key);

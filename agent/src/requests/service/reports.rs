@@ -1,4 +1,4 @@
-//! The files that clients read: one for each owner, so that nobody takes the file of another.
+//! The files that clients read: one for each owner, so that no owner overwrites the file of another.
 
 use core::mem::swap;
 
@@ -10,30 +10,30 @@ use proto_core::protocol::message::{Answer, ClientId};
 use super::answered::SHARES;
 use crate::system::File;
 
-/// Milliseconds after which a file that nobody reads is emptied.
+/// Milliseconds after which an unread file is emptied.
 const UNREAD: u64 = 600_000;
 
-/// Number of files: one for each share of what is kept.
+/// Number of files: one for each share of answers.
 pub const REPORTS: usize = SHARES;
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Readable {
     pub(super) file: u32,
     pub(super) length: u32,
     pub(super) digest: Digest,
     client: ClientId,
-    /// The stage whose changes are in it.
+    /// The stage whose changes the file holds.
     stage: Option<u32>,
 }
 
-/// A file, and whose it is.
+/// A file, and the key it belongs to.
 #[derive(Debug)]
 struct Report<F> {
     file: F,
     key: Option<PublicKey>,
     readable: Option<Readable>,
-    /// When it was last written or read.
+    /// Time of the last write or read.
     used: u64,
 }
 
@@ -49,7 +49,7 @@ impl<F: File> Reports<F> {
         Self { reports: files.into_iter().map(report).collect() }
     }
 
-    /// The number of the file of a key: its own, or one that is free. Files that nobody reads any more are emptied.
+    /// The number of the file of a key: its own, or a free one. Unread files are emptied.
     fn of(
         &mut self,
         key: &PublicKey,
@@ -59,7 +59,7 @@ impl<F: File> Reports<F> {
         for report in &mut self.reports {
             if report.readable.is_some() && now.saturating_sub(report.used) > UNREAD {
                 report.readable = None;
-                // It is emptied when it is written next.
+                // Best effort: the next write truncates it.
                 let _ = report.file.clear();
             }
         }
@@ -71,8 +71,8 @@ impl<F: File> Reports<F> {
         at.or_else(|| self.reports.iter().position(strangers))
     }
 
-    /// Lends the file of a key in exchange for `file`, and takes note that nothing can be read in it. Returns what
-    /// gives it back.
+    /// Lends the file of a key in exchange for `file`, and marks it as unreadable. Returns the number for giving it
+    /// back.
     #[inline(never)]
     pub(super) fn lend(
         &mut self,
@@ -88,7 +88,7 @@ impl<F: File> Reports<F> {
         Some(at)
     }
 
-    /// Takes a file back that was lent, with what is in it.
+    /// Takes back a lent file, with its new contents.
     pub(super) fn take_back(
         &mut self,
         at: Option<usize>,
@@ -102,7 +102,7 @@ impl<F: File> Reports<F> {
         }
     }
 
-    /// What this client of this owner can read, and where.
+    /// The file that this client of this owner can read, and its contents.
     pub(super) fn find(
         &mut self,
         key: &PublicKey,
@@ -126,7 +126,7 @@ impl Readable {
         Self { file, length, digest, client, stage }
     }
 
-    /// Whether it has the changes of this stage.
+    /// Whether the file has the changes of this stage.
     pub(super) fn is_of(&self, stage: u32) -> bool {
         self.stage == Some(stage)
     }

@@ -1,4 +1,4 @@
-//! What the service is in the middle of: one state, and the transitions between states by name.
+//! The one state of the service, and its named transitions.
 //!
 //! ```text
 //!           begin              wait (a change runs that is not stored)
@@ -6,12 +6,12 @@
 //!     ^  <-------- end (abort, commit)                                     |
 //!     |                                                                    | deadline, Revert
 //!     +------------------------- Reverting <-------------------------------+
-//!       end (taken back, or given up)  ^-- revert_failed (again after a while)
+//! end (reverted, or given up)  ^-- revert_failed (again after a while)
 //! ```
 //!
-//! A commit that waits for nothing goes from `Staging` to `Idle`. Every state carries what is known of the
-//! stored configurations ([`Stored`]): they are applied again in `Idle`, and beside a stage that its client has
-//! left, and in no other state. A change that waits, or is being taken back, has the one snapshot there is.
+//! A commit that need not be confirmed goes from `Staging` to `Idle`. Every state carries the state of the stored
+//! configurations ([`Stored`]): they are applied again in `Idle`, and beside a stage that its client has left, and in
+//! no other state. The one snapshot belongs to the change that is pending or being reverted.
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -23,32 +23,32 @@ use crate::store::configurations::Head;
 
 /// Milliseconds before the stored configurations are applied again: at first, and at most.
 const RETRY: (u64, u64) = (1_000, 60_000);
-/// Milliseconds before a change is taken back again after that failed: at first, and at most.
+/// Milliseconds before a failed revert is retried: at first, and at most.
 const REVERT: (u64, u64) = (5_000, 60_000);
-/// Number of times that a change is taken back before that is given up: seven minutes in all.
+/// Number of attempts to revert a change before giving up: seven minutes in all.
 const REVERTS: u8 = 10;
 
 /// Whether the stored configurations run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stored {
-    /// They were applied.
+    /// All were applied.
     Applied,
-    /// One of them could not be: all are applied again at a time, and after `wait` ms if that fails too.
+    /// Applying one of them failed: all are applied again at time `at`, and after `wait` ms if that fails too.
     Retry { at: u64, wait: u64 },
 }
 
-/// A change that runs, and is taken back unless a new session confirms it.
+/// A change that runs, and is reverted unless a new session confirms it.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    /// What is stored when it is confirmed.
+    /// The configuration that is stored when the change is confirmed.
     pub(super) head: Head,
-    /// The newest session when the change was made: only a later one confirms it.
+    /// The newest session when the change was made: only a later session can confirm it.
     pub(super) newest: u32,
-    /// When it is taken back.
+    /// The deadline for the confirmation.
     pub(super) deadline: u64,
 }
 
-/// A change that is being taken back, which failed at least once.
+/// A change whose revert failed at least once.
 #[derive(Clone, Debug)]
 pub(super) struct Reverting {
     pub(super) interface: Name,
@@ -57,16 +57,16 @@ pub(super) struct Reverting {
     left: u8,
 }
 
-/// What the service is in the middle of.
+/// The state of the service.
 #[derive(Clone, Debug)]
 pub(super) enum State {
     /// Nothing.
     Idle(Stored),
-    /// An image arrives.
+    /// An image is arriving.
     Staging(Stored, Stage),
-    /// A change waits to be confirmed.
+    /// A change is pending.
     Waiting(Stored, Waiting),
-    /// A change could not be taken back yet.
+    /// A change could not be reverted yet.
     Reverting(Stored, Reverting),
 }
 
@@ -74,14 +74,14 @@ pub(super) enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
     Nothing,
-    /// Taking a change back.
+    /// Reverting a change.
     Revert,
     /// Applying the stored configurations.
     Apply,
 }
 
 impl Waiting {
-    /// Seconds that are left, at least 1.
+    /// Remaining seconds, at least 1.
     fn seconds(&self, now: u64) -> u16 {
         let left = self.deadline.saturating_sub(now).div_ceil(1000).max(1);
         u16::try_from(left).unwrap_or(u16::MAX)
@@ -98,23 +98,23 @@ impl State {
         }
     }
 
-    /// An image is announced. In place of a stage before it, if there was one.
+    /// An image is announced. It replaces an earlier stage.
     pub(super) fn begin(&mut self, stage: Stage) {
         *self = Self::Staging(*self.stored(), stage);
     }
 
-    /// A change was made that waits to be confirmed.
+    /// A change was made that has to be confirmed.
     pub(super) fn wait(&mut self, waiting: Waiting) {
         *self = Self::Waiting(*self.stored(), waiting);
     }
 
-    /// What was under way is over.
+    /// The push or the change has ended.
     pub(super) fn end(&mut self) {
         *self = Self::Idle(*self.stored());
     }
 
-    /// Taking a change back failed. Returns `false` when it is not to be tried again: what is stored is then
-    /// applied instead, and the state is `Idle`.
+    /// Reverting a change failed. Returns `false` after the last attempt: the stored configuration is then applied
+    /// instead, and the state is `Idle`.
     #[must_use]
     pub(super) fn revert_failed(&mut self, interface: &Name, now: u64) -> bool {
         let (wait, left) = match self {
@@ -132,17 +132,17 @@ impl State {
         true
     }
 
-    /// Nothing takes the change back any more. What is stored is applied in its place.
+    /// The change cannot be reverted any more. The stored configuration is applied in its place.
     pub(super) fn give_up(&mut self, now: u64) {
         *self = Self::Idle(Stored::Retry { at: now, wait: RETRY.0 });
     }
 
-    /// The stored configurations have to be applied as soon as nothing else is under way.
+    /// Has the stored configurations applied as soon as nothing else is under way.
     pub(super) const fn owe(&mut self, now: u64) {
         *self.stored() = Stored::Retry { at: now, wait: RETRY.0 };
     }
 
-    /// The stored configurations were applied, `whole` or not.
+    /// The stored configurations were applied; `whole` says whether all of them run.
     pub(super) fn applied(&mut self, whole: bool, now: u64) {
         let stored = self.stored();
         *stored = match stored {
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// The change that waits to be confirmed, as `status` shows it.
+    /// The pending change, as `status` shows it.
     pub(super) fn shown(&self, now: u64) -> Option<message::Pending> {
         let Self::Waiting(_, waiting) = self else { return None };
         Some(message::Pending {
@@ -183,7 +183,7 @@ impl State {
         })
     }
 
-    /// When something is due, if it is ever.
+    /// Time of the next timer, if there is one.
     pub(super) fn deadline(&self) -> Option<u64> {
         let retry = |stored: &Stored| match stored {
             Stored::Applied => None,
@@ -197,7 +197,7 @@ impl State {
         }
     }
 
-    /// When stored configurations may be applied, if they may.
+    /// Time at which stored configurations may be applied, if they may.
     pub(super) fn free_at(&self) -> Option<u64> {
         match self {
             Self::Idle(_) => Some(0),
@@ -220,7 +220,7 @@ impl State {
     /// Fails unless this client may begin a push or make a change now.
     ///
     /// # Errors
-    /// [`Code::Busy`]: who is at it, or until when a change waits.
+    /// [`Code::Busy`]: the client that is making a change, or the deadline of the pending change.
     pub(super) fn check_free(
         &self,
         slot: &Slot,

@@ -1,4 +1,4 @@
-//! What is stored: its history, whether it runs, and making it run again.
+//! The stored configurations: their history, whether they run, and applying them again.
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::Digest;
@@ -26,7 +26,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Writes what is stored. A file that cannot be read is listed as damaged.
+    /// Writes the list of stored configurations. An unreadable file is listed as damaged.
     fn list(&mut self, interface: Option<&Name>) -> Result<(u32, Digest), Fault> {
         let slot = self.slot;
         let store = &mut self.committer.store;
@@ -99,7 +99,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.run(turn, visitor, interface, stored, &change, confirm_within)
     }
 
-    /// Makes what is stored run, and answers.
+    /// Applies the stored configuration, and answers.
     fn run(
         &mut self,
         turn: &mut Turn<'_>,
@@ -119,7 +119,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         };
         if done.is_ok() {
             self.committer.release(interface);
-            // Its endpoints are looked up anew; that they cannot be is no reason to say otherwise.
+            // The change was made, even if its host names cannot be recorded for lookups.
             let now = self.committer.machine.now();
             let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), true, now);
             let _ = taken.map_err(|fault| self.slot.take(fault));
@@ -171,7 +171,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 }
 
-/// What can be said of a stored configuration that cannot be read.
+/// The head of a stored configuration that cannot be read.
 fn damaged(interface: &Name, number: u32) -> Stored {
     Stored {
         interface: *interface,

@@ -1,4 +1,4 @@
-//! One request that is being answered: its reply, and the way back.
+//! One request, while it is answered: its reply, and the way back.
 
 use core::fmt;
 
@@ -15,22 +15,22 @@ pub trait Outlet {
     /// Sends a packet; the buffer has room behind it for what the wire adds. A packet that cannot be
     /// sent is lost, as on any wire.
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize);
-    /// The most bytes of pieces this way takes unanswered.
+    /// The most bytes of unanswered pieces on this wire.
     fn in_flight(&self) -> u32;
-    /// Whether the wire still has bytes to send, so that a sign of life would only make them later.
+    /// Whether the wire still has bytes to send, so that a progress report would only delay them.
     fn is_behind(&mut self) -> bool {
         false
     }
-    /// Who is there, for the log.
+    /// The client, for the log.
     fn from(&self) -> &dyn fmt::Display;
-    /// Gives the kernel another filter of what arrives, where it takes one.
+    /// Gives the kernel another packet filter, where the wire has one.
     fn sift(&mut self, _filter: Option<&Program>) {}
 }
 
 /// Bytes of a buffer that a packet is written into, with room for what a session and the CRC add.
 pub const SCRATCH: usize = MAX_SEALED;
 
-/// A request that is being answered.
+/// A request, while it is answered.
 pub(super) struct Turn<'o> {
     pub(super) client: ClientId,
     pub(super) id: u32,
@@ -44,7 +44,7 @@ impl<'o> Turn<'o> {
         Self { client, id, outlet, scratch: [0; SCRATCH], len: 0 }
     }
 
-    /// Writes an answer in place of the one before.
+    /// Writes an answer in place of an earlier one.
     #[inline(never)]
     pub(super) fn answer(&mut self, answer: &Answer<'_>) {
         let version = match answer {

@@ -1,10 +1,10 @@
-//! Who asks, and what they may ask for.
+//! The client of a request, and what it may do.
 //!
-//! | | admin | read-only | nobody, on a router that nobody owns | nobody |
+//! | | admin | read-only | any key, on an unowned router | no owner |
 //! |---|---|---|---|---|
 //! | `Hello`, `Status` | yes | yes | yes | silence |
 //! | `Show`, `Read`, `Owners` | yes | yes | no | silence |
-//! | `Claim` | somebody owns it | no | yes | silence |
+//! | `Claim` | refused: owned | no | yes | silence |
 //! | all the rest | yes | no | no | silence |
 
 use core::fmt;
@@ -21,21 +21,21 @@ use crate::fault::{Fault, Slot};
 pub struct Visitor<'v, 'f> {
     /// Its public key.
     pub key: PublicKey,
-    /// What the holder of that key is to this router.
+    /// The role of that key on this router.
     pub standing: Standing,
-    /// How it came in.
+    /// The wire of its session.
     pub wire: Wire,
-    /// The number of its session, and that of the newest one: sessions are counted.
+    /// The number of its session. Sessions are counted.
     pub nth: u32,
-    /// As above.
+    /// The number of the newest session.
     pub newest: u32,
-    /// What its handshake came to: no other session has the same.
+    /// The handshake hash, which differs for each session.
     pub handshake_hash: [u8; 32],
     /// The router's own key.
     pub router: PublicKey,
     /// Whether its claim of the router over UDP was refused.
     pub rejected: bool,
-    /// Whose the router is.
+    /// The router's owners.
     pub ownership: &'v mut Ownership<'f>,
 }
 
@@ -61,18 +61,18 @@ impl fmt::Display for OwnerChange<'_> {
 }
 
 impl Visitor<'_, '_> {
-    /// Whether it was an owner once, and is none now: it gets the replies that were kept for it, so that it
-    /// hears that it has removed itself, and nothing else.
+    /// Whether the client is a removed owner: it gets the replies that were kept for it, so that it learns of its own
+    /// removal, and nothing else.
     pub(super) fn is_stranger(&self) -> bool {
         self.standing == Standing::Stranger
     }
 
-    /// Whether this is the key of an owner.
+    /// Whether this key is an owner.
     pub(super) fn owns(&self, key: &PublicKey) -> bool {
         self.ownership.owners().iter().any(|owner| owner.key == *key)
     }
 
-    /// Whether it may ask for this.
+    /// Fails unless the client may make this request.
     ///
     /// # Errors
     /// [`Code::Forbidden`], [`Code::Unclaimed`].
@@ -95,13 +95,13 @@ impl Visitor<'_, '_> {
             }
             Standing::Candidate | Standing::Stranger => {
                 let may = always || matches!(ask, Ask::Claim { .. });
-                (may, Code::Unclaimed, "nobody owns this router yet: claim it first")
+                (may, Code::Unclaimed, "this router has no owner yet: claim it first")
             }
         };
         if may { Ok(()) } else { Err(slot.fail(code, Subject::None, text)) }
     }
 
-    /// Does one of the requests that change who owns the router.
+    /// Handles a request that changes the owners.
     ///
     /// # Errors
     /// As for the methods of [`Ownership`].

@@ -209,7 +209,10 @@ pub(super) fn cut_off(keeper: &mut Keeper<'_>) -> Result<String> {
 
     // It was cut off, as the log says, and not only slow.
     let log = keeper.router.log()?;
-    ensure!(log.contains("waits to be confirmed") && log.contains("nobody confirmed"), "{log}");
+    ensure!(
+        log.contains("waits to be confirmed") && log.contains("not confirmed in time"),
+        "{log}"
+    );
 
     // The power goes meanwhile.
     let output = thread::scope(|scope| -> Result<_> {

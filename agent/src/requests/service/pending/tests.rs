@@ -204,7 +204,7 @@ fn a_change_that_nobody_confirms_is_taken_back_in_time() {
         router.bench.now.set(60_000);
         agent.tick();
         assert_eq!((router.port(), agent.deadline()), (Some(1), None));
-        assert!(router.bench.log.borrow().last().unwrap().contains("nobody confirmed"));
+        assert!(router.bench.log.borrow().last().unwrap().contains("not confirmed in time"));
         // Nothing waits any more, and the way is free.
         assert_eq!(router.ask(agent, 60, FIRST, Ask::Revert).failed().code, Code::NotPending);
         assert_eq!(router.push(agent, 3, 0).applied().number, 2);
