@@ -101,6 +101,14 @@ pub enum Command {
     /// Check FILE without a router, and show what a push would carry
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
+    /// Print the completion script of a shell
+    #[command(after_help = "Examples:\n  \
+                            postwire completions bash > /etc/bash_completion.d/postwire\n  \
+                            postwire completions zsh > ~/.zfunc/_postwire")]
+    Completions(Completions),
+    /// Write the man pages into a folder
+    #[command(after_help = "Example:\n  postwire man /usr/local/share/man/man1")]
+    Man(Man),
 }
 
 impl Command {
@@ -130,6 +138,8 @@ impl Command {
             Self::Status(_) => "status",
             Self::Remove(_) => "remove",
             Self::Check(_) => "check",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
         }
     }
 }
@@ -144,6 +154,20 @@ pub fn meant(args: &[std::ffi::OsString]) -> &'static str {
     let known = args.iter().skip(1).find_map(|arg| names.iter().find(|name| arg == name.as_str()));
     // The names are those of one program that is about to end.
     known.map_or("postwire", |name| Box::leak(name.clone().into_boxed_str()))
+}
+
+/// `completions`.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub struct Man {
+    /// The folder, which is made if it does not exist
+    pub folder: PathBuf,
 }
 
 /// `push`.

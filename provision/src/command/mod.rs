@@ -11,6 +11,7 @@ mod connect;
 mod diff;
 mod failure;
 mod history;
+mod install;
 mod keygen;
 mod load;
 mod owner;
@@ -61,6 +62,8 @@ pub fn run(cli: &Cli) -> u8 {
             let outcome = check::run(own, args, &mut context);
             finish(outcome, &context)
         }
+        Command::Completions(args) => finish(install::completions(args.shell), &context),
+        Command::Man(args) => finish(install::man(&args.folder), &context),
     }
 }
 
