@@ -1,5 +1,5 @@
-//! The serial line: a port that may be missing, go away and come back, that other programs change the settings
-//! of, and whose far end may take no bytes. None of that is waited for here.
+//! The serial line. The port may be missing, disappear and come back; other programs may change its settings; its far
+//! end may stop reading. Nothing here waits.
 //!
 //! What goes over the line is in `proto_core::protocol::frame`.
 
@@ -21,46 +21,45 @@ use crate::linux::machine::{Path, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::event_loop::{Agent, SERIAL};
 
-/// Bytes of pieces under way on a serial line: less than the 4 KiB a Linux tty holds while the agent
-/// is busy, with the other bytes of their frames.
+/// Bytes of unanswered pieces on a serial line: with the overhead of their frames, less than the 4 KiB that a Linux
+/// tty buffers while the agent is busy.
 const SERIAL_IN_FLIGHT: u32 = 3_000;
-/// Bytes of replies that wait for the line to take them. A reply that does not fit is lost as on any wire, and
-/// the client asks again.
+/// Bytes of queued replies. A reply that does not fit is dropped, and the client repeats its request.
 const QUEUE: usize = 3 * MAX_FRAME;
-/// How long a frame may stay open without a byte, in milliseconds.
+/// Milliseconds without a byte after which an open frame is dropped.
 const FRAME_PATIENCE: u64 = 1_000;
-/// How long to wait at first and at most before a port that is missing is tried again, in milliseconds.
+/// Milliseconds before a missing port is tried again: at first, and at most.
 const REOPEN: (u64, u64) = (1_000, 16_000);
-/// How often to look whether the port still has our settings, in milliseconds.
+/// Milliseconds between two checks of the port's settings.
 const LOOK: u64 = 5_000;
-/// How far the speed may be off, in percent: a frame of ten bits is read wrongly from about 5 % on.
+/// Tolerance of the speed, in percent: a byte of ten bits is misread from about 5 % on.
 const SLACK: u32 = 3;
 
 /// Not a terminal: the same number on every architecture.
 const ENOTTY: Errno = Errno(25);
 
-/// Why a port is not used: what was tried, and what the system said.
+/// Why a port cannot be used: the failed call, and its error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Missing(&'static str, Errno);
 
 /// An open serial port.
 struct Port {
     fd: OwnedFd,
-    /// Its settings as we made them; `None` for a device that is no terminal.
+    /// The settings that we made; `None` for a device that is not a terminal.
     modes: Option<Modes>,
-    /// When to look at the settings again.
+    /// Time of the next check of the settings.
     look: u64,
-    /// Whether a byte came since it was opened.
+    /// Whether a byte has arrived since the port was opened.
     heard: bool,
-    /// Whether the log says that it takes no bytes.
+    /// Whether the log has reported that the port takes no bytes.
     stuck: bool,
-    /// Whether epoll tells when it takes bytes.
+    /// Whether epoll reports when the port takes bytes.
     armed: bool,
 }
 
 impl Port {
-    /// Opens a port: raw, 8N1, no flow control. A character device that is no terminal, such as a
-    /// virtio port, is taken as it is.
+    /// Opens a port: raw, 8N1, no flow control. A character device that is not a terminal, such as a virtio port, is
+    /// used without settings.
     fn open(port: &SerialPort<'_>, events: BorrowedFd<'_>) -> Result<Self, Missing> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = Path::new(port.device)
@@ -83,14 +82,14 @@ impl Port {
         Ok(Self { fd, modes, look: 0, heard: false, stuck: false, armed: false })
     }
 
-    /// The speed it has instead of the one that was asked for, if that is too far off.
+    /// The actual speed, if it differs too much from the requested speed.
     fn other_speed(&self, baud: u32) -> Option<u32> {
         let speed = self.modes.as_ref()?.speed();
         (speed.abs_diff(baud) > baud.div_ceil(100).saturating_mul(SLACK)).then_some(speed)
     }
 }
 
-/// Replies that wait for the line to take them.
+/// Queued replies.
 struct Queue {
     bytes: [u8; QUEUE],
     from: usize,
@@ -106,7 +105,7 @@ impl Queue {
         (self.from, self.end) = (0, 0);
     }
 
-    /// Writes what the port takes now. Errors are met again by the next read.
+    /// Writes as many bytes as the port takes now. The next read meets the same error again, so errors are ignored.
     fn flush(&mut self, port: &Port) {
         while self.from < self.end {
             match io::write(&port.fd, self.waiting()) {
@@ -118,7 +117,7 @@ impl Queue {
         self.clear();
     }
 
-    /// Puts a whole frame behind the others, or nothing of it.
+    /// Appends a whole frame, or nothing if it does not fit.
     fn put(&mut self, frame: &[u8]) -> bool {
         if self.from > 0 {
             self.bytes.copy_within(self.from..self.end, 0);
@@ -143,29 +142,28 @@ pub(crate) struct Line<'o> {
     open: Option<Port>,
     out: Queue,
     deframer: Deframer,
-    /// When the last byte came, or when the port was last tried.
+    /// Time of the last byte, or of the last attempt to open the port.
     since: u64,
     /// Whether a frame is open.
     framed: bool,
-    /// How long to wait before a missing port is tried again.
+    /// Milliseconds before a missing port is tried again.
     wait: u64,
-    /// Whether the port failed before a byte came, and did so when it was last used. The log does not tell that
-    /// each time.
+    /// Whether the port failed before a byte arrived, now and at its last use. The log reports that once.
     flaky: bool,
-    /// Why the port is missing, as the log has it.
+    /// Why the port is missing, as reported in the log.
     told: Option<Missing>,
-    /// The speed that the port has instead of ours, as the log has it.
+    /// The port's differing speed, as reported in the log.
     speed: Option<u32>,
 }
 
-/// The way back over a serial line.
+/// Sends replies over a serial line.
 struct LineOutlet<'l> {
     port: &'l mut Port,
     out: &'l mut Queue,
     device: &'l str,
 }
 
-/// A reply found no room in the queue.
+/// Set when a reply was dropped because the queue was full.
 #[derive(Debug)]
 struct NoRoom;
 
@@ -192,7 +190,7 @@ impl embedded_io::Write for LineOutlet<'_> {
         self.write_all(frame).map(|()| frame.len())
     }
 
-    /// A frame is written by one call, and goes out whole or not at all.
+    /// A frame is written by one call, so it is queued whole or not at all.
     fn write_all(&mut self, frame: &[u8]) -> Result<(), NoRoom> {
         self.out.flush(self.port);
         if self.out.put(frame) { Ok(()) } else { Err(NoRoom) }
@@ -228,7 +226,7 @@ impl Outlet for LineOutlet<'_> {
 }
 
 impl<'o> Line<'o> {
-    /// Opens the port, or waits for it. `events` is the epoll that hears of it.
+    /// Opens the port, or schedules a retry. `events` is the epoll instance.
     pub(crate) fn new(port: SerialPort<'o>, events: BorrowedFd<'o>, now: u64) -> Self {
         let mut line = Self {
             port,
@@ -247,7 +245,7 @@ impl<'o> Line<'o> {
         line
     }
 
-    /// When there is something to do though nothing arrives.
+    /// Time of the next timer.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let frame = self.framed.then(|| self.since.saturating_add(FRAME_PATIENCE));
         match &self.open {
@@ -257,7 +255,7 @@ impl<'o> Line<'o> {
         }
     }
 
-    /// The speed that the port has instead of the one that it was to have.
+    /// The device, its requested speed and its actual speed, if they differ too much.
     pub(crate) fn other_speed(&self) -> Option<(&'o str, u32, u32)> {
         self.speed.map(|speed| (self.port.device, self.port.baud, speed))
     }
@@ -291,7 +289,7 @@ impl<'o> Line<'o> {
         }
     }
 
-    /// Says why the port is missing, once.
+    /// Logs why the port is missing, once.
     fn tell(&mut self, missing: Missing) {
         if self.told != Some(missing) {
             self.told = Some(missing);
@@ -302,7 +300,7 @@ impl<'o> Line<'o> {
 
     fn close(&mut self, now: u64, what: &'static str, errno: Errno) {
         if let Some(port) = self.open.take() {
-            // Closing it would not do as long as another process has the same open file.
+            // Remove the port from epoll: closing it is not enough while another process shares the open file.
             let _ = epoll::delete(self.events, &port.fd);
             self.flaky = !port.heard;
             self.wait = match self.flaky {
@@ -316,7 +314,7 @@ impl<'o> Line<'o> {
         (self.framed, self.since) = (false, now);
     }
 
-    /// Does what the port is ready for: sends what waits, and takes what has come.
+    /// Handles readiness of the port: sends queued replies, and reads.
     #[inline(never)]
     pub(crate) fn ready(&mut self, agent: &mut Agent<'_>) {
         let now = agent.machine().now();
@@ -353,7 +351,7 @@ impl<'o> Line<'o> {
         self.listen();
     }
 
-    /// Asks to be woken when the port takes bytes, if there are any for it.
+    /// Waits for writability only while replies are queued.
     fn listen(&mut self) {
         let Some(port) = &mut self.open else { return };
         let waits = !self.out.waiting().is_empty();
@@ -367,7 +365,7 @@ impl<'o> Line<'o> {
         let _ = epoll::modify(self.events, &port.fd, epoll::EventData::new_u64(SERIAL), flags);
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     pub(crate) fn tick(&mut self, now: u64) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;

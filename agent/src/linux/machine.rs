@@ -31,7 +31,7 @@ pub(crate) fn errno(error: io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
-/// Calls again what a signal interrupted.
+/// Repeats a call that a signal interrupted.
 pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
     loop {
         match call() {
@@ -55,11 +55,10 @@ impl Netlink {
             socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(errno)?;
         bind(&fd, &SocketAddrNetlink::new(0, 0)).map_err(errno)?;
         let own = getsockname(&fd).and_then(SocketAddrNetlink::try_from).map_err(errno)?;
-        // The kernel answers at once. If it does not, the agent says so, before the client gives up
-        // waiting (10 s).
+        // The kernel answers at once. If it does not, the agent reports that before the client gives up (10 s).
         let patience = Some(Duration::from_secs(5));
         sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, patience).map_err(errno)?;
-        // Kernels before 4.12 and 4.20 do not have these; what they lack is words and filters.
+        // Best effort: kernels before 4.12 lack the error texts, and kernels before 4.20 lack the filters.
         let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
         let _ = netlink_option(fd.as_fd(), NetlinkOption::CapAck);
         // Links, addresses, routes and rules are listed as they were asked for.
@@ -92,7 +91,7 @@ impl NetlinkSocket for Netlink {
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
         let (len, full_len, sender) = again(|| recvfrom(&self.fd, &mut *buf, RecvFlags::TRUNC))?;
         let sender = sender.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
-        // A sender that is not netlink is nobody the kernel would be.
+        // A datagram whose sender is not netlink cannot come from the kernel.
         Ok(Datagram { len, full_len, sender: sender.map_or(u32::MAX, |addr| addr.pid()) })
     }
 
@@ -107,7 +106,7 @@ impl NetlinkSocket for Netlink {
     }
 }
 
-/// A file that has no name any more: it is gone with the agent.
+/// An unlinked file, which disappears with the agent.
 #[derive(Debug)]
 pub(crate) struct Scratch(pub(crate) OwnedFd);
 
@@ -125,10 +124,10 @@ impl File for Scratch {
     }
 }
 
-/// The files of the service: for an image that arrives, for names to look up, and for clients to read.
+/// The files of the service: the stage, the names to look up, and the reports.
 pub(crate) type Own = (Scratch, Scratch, heapless::Vec<Scratch, REPORTS>);
 
-/// A path as the system takes it.
+/// A path that ends in NUL, as system calls take it.
 pub(crate) struct Path([u8; 256]);
 
 impl Path {
@@ -153,7 +152,7 @@ impl Path {
 /// The most names that a folder of our own may have.
 const MAX_NAMES: u32 = 20_000;
 
-/// A folder of our own, which nobody else may look into.
+/// A folder of our own, with mode 0700.
 pub(crate) struct Dir(pub(crate) OwnedFd);
 
 impl Dir {
@@ -163,7 +162,7 @@ impl Dir {
         let open = |path: &CStr| rustix::fs::open(path, flags, Mode::empty()).map_err(errno);
         let dir = Path::new(path)?;
         match rustix::fs::mkdir(dir.as_c(), Mode::RWXU) {
-            // A folder that is not on the disk would take with it what is put there.
+            // Sync the parent: after a power cut, a folder that is not on the disk would be lost with its files.
             Ok(()) => {
                 let (parent, _) = split_last(path.trim_end_matches('/'), b'/').unwrap_or_default();
                 let parent = if parent.is_empty() { "/" } else { parent };
@@ -182,7 +181,7 @@ impl Dir {
         place(self).is_ok_and(|place_of| place(other) == Ok(place_of))
     }
 
-    /// Takes the folder for this process alone, as long as it lives; without `wait` only if nobody has it.
+    /// Locks the folder for the life of this process. Without `wait`, fails if another process holds the lock.
     pub(crate) fn own(&self, wait: bool) -> Result<(), Errno> {
         let operation = if wait {
             FlockOperation::LockExclusive
@@ -192,23 +191,23 @@ impl Dir {
         again(|| rustix::fs::flock(&self.0, operation))
     }
 
-    /// Whether the agent before this one ended without a word while the machine stayed up. From now on this one
-    /// would, until [`Dir::end_well`].
+    /// Whether the previous agent was killed while the machine stayed up. From now on this agent counts as killed,
+    /// until [`Dir::end_well`].
     pub(crate) fn last_ended_without_a_word(&mut self) -> bool {
         let boot = Linux.boot_id();
         let mut before = [0; 16];
         let read = self.read(c"running", &mut before);
-        // Without the file, an end without a word is not told.
+        // Best effort: without the file, a kill is not detected.
         let _ = self.replace(c"running", &boot);
         read == Ok(boot.len()) && before == boot
     }
 
-    /// The agent ends as it was asked to.
+    /// Records that the agent ended on request.
     pub(crate) fn end_well(&mut self) {
         let _ = self.unlink(c"running");
     }
 
-    /// Makes the agent's files in this folder, and those for an image that is arriving and for names to look up.
+    /// Creates the agent's scratch files in this folder, and the files of the service.
     pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, Own), Errno> {
         let dir = self.0.as_fd();
         let files = Files {
@@ -228,7 +227,7 @@ impl Disk for Dir {
     type File = Scratch;
 
     fn open(&mut self, name: &CStr) -> Result<Scratch, Errno> {
-        // A pipe of that name would be waited for until something writes to it.
+        // O_NONBLOCK: opening a pipe of that name would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::openat(&self.0, name, flags, Mode::empty()).map(Scratch).map_err(errno)
     }
@@ -259,7 +258,7 @@ impl Disk for Dir {
         let mut buf = [MaybeUninit::uninit(); 1024];
         rustix::fs::seek(&self.0, SeekFrom::Start(0)).map_err(errno)?;
         let mut names = RawDir::new(&self.0, &mut buf);
-        // A folder that is filled as fast as it is read has no end.
+        // Limit the number of names: a folder that grows while it is read has no end.
         for _ in 0..MAX_NAMES {
             let Some(entry) = names.next() else { return Ok(()) };
             take(entry.map_err(errno)?.file_name());
@@ -297,14 +296,14 @@ impl Folder for Dir {
     }
 
     fn unlock(&mut self) {
-        // It cannot fail for a lock that is held.
+        // Unlocking a held lock cannot fail.
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 
 #[inline(never)]
 fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
-    // One that is left over from a crash between the next two calls.
+    // A file left by a crash between the next two calls.
     let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
@@ -337,8 +336,8 @@ impl Machine for Linux {
     }
 
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
-        // Early after power on the kernel may have none yet. Nothing here waits for them: the caller
-        // tries again, and says so.
+        // Early after power on, the kernel may have no random numbers yet. Do not wait: the caller retries, and
+        // reports the error.
         random(buf, GetRandomFlags::NONBLOCK)
     }
 
@@ -354,7 +353,7 @@ impl Machine for Linux {
     fn boot_id(&self) -> [u8; 16] {
         let mut text = [0; 64];
         let text = read_file(c"/proc/sys/kernel/random/boot_id", &mut text);
-        // The text of a UUID: 36 characters, of which any 16 bytes of a digest will do.
+        // The text of a UUID has 36 characters; 16 bytes of its digest identify the boot.
         digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
     }
 
@@ -379,7 +378,7 @@ pub(crate) fn src_valid_mark() -> bool {
     read_file(SRC_VALID_MARK, &mut [0; 4]).starts_with('1')
 }
 
-/// The beginning of a small file.
+/// Reads the beginning of a small file.
 fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
     let read = || {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -396,7 +395,7 @@ fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
     core::str::from_utf8(buf.get(..len).unwrap_or_default()).unwrap_or_default()
 }
 
-/// Reads a short text that somebody else keeps secret, without the white space around it.
+/// Reads a short secret from a file, without the white space around it.
 pub(crate) fn read_secret<'b>(path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(Path::new(path)?.as_c(), flags, Mode::empty()).map_err(errno)?;
@@ -419,13 +418,13 @@ pub(crate) fn open_standard_streams() {
     }
 }
 
-/// Keeps what is in this process's memory out of core dumps, and other processes out of its memory.
+/// Keeps this process's memory out of core dumps, and keeps other processes from reading it.
 pub(crate) fn keep_secrets() {
-    // Every kernel since 2.4 can.
+    // Every kernel since 2.4 has this call.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// The board's name as OpenWrt has it, or nothing.
+/// The board's name from OpenWrt's sysinfo, or an empty string.
 pub(crate) fn board_name() -> String<32> {
     cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim_ascii())
 }

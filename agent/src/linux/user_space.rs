@@ -1,5 +1,5 @@
-//! The sockets of programs with WireGuard in them, which lie in one folder under the names of their
-//! interfaces. What is said through them is the library's.
+//! The sockets of WireGuard programs in user space, in one folder under the names of their interfaces. Not here: the
+//! protocol on these sockets (the library).
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -16,7 +16,7 @@ use rustix::net::{
 
 use crate::linux::machine::{Dir, Path, again, errno};
 
-/// Tells the names of all that are there, also of those that nobody listens on any more.
+/// Lists the names of all sockets, including stale ones.
 pub(crate) fn each(take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = match again(|| rustix::fs::open(c"/var/run/wireguard", flags, Mode::empty())) {
@@ -32,10 +32,10 @@ pub(crate) fn each(take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
     })
 }
 
-/// Connects to the one of that name.
+/// Connects to the socket of an interface.
 pub(crate) fn find(name: &str) -> Result<Option<OwnedFd>, Errno> {
     let mut path: heapless::String<64> = heapless::String::new();
-    // It fits: the name of an interface is short.
+    // The name of an interface always fits.
     let _ = write!(path, "/var/run/wireguard/{name}.sock");
     let path = Path::new(&path)?;
     let path = path.as_c();
@@ -46,13 +46,13 @@ pub(crate) fn find(name: &str) -> Result<Option<OwnedFd>, Errno> {
     let flags = SocketFlags::CLOEXEC;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(errno)?;
-    // Before it answers it may set thousands of peers.
+    // The program may set thousands of peers before it answers.
     let patience = Some(Duration::from_secs(120));
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, patience).map_err(errno)?;
     match SocketAddrUnix::new(path).and_then(|to| connect(&socket, &to)) {
         Ok(()) => Ok(Some(socket)),
         Err(io::Errno::CONNREFUSED) => {
-            // What is left of a program that is gone.
+            // A stale socket of a program that has ended.
             let _ = rustix::fs::unlinkat(CWD, path, AtFlags::empty());
             Ok(None)
         }
@@ -60,7 +60,7 @@ pub(crate) fn find(name: &str) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
-/// Writes all of `bytes`. A program that is gone is an error, and no signal.
+/// Writes all of `bytes`. If the program has ended, this is an error and not a signal.
 pub(crate) fn tell(socket: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -1,5 +1,4 @@
-//! The UDP socket, as it is on Linux. What goes over it is in `proto_core::protocol::frame`; the serial line
-//! is in `line`.
+//! The UDP socket. Not here: the format of datagrams (`proto_core::protocol::frame`), and the serial line (`line`).
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -19,7 +18,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, soc
 use crate::linux::machine::errno;
 use crate::linux::sys::{self, Control};
 
-/// Bytes of pieces under way over UDP: well below a socket's receive buffer.
+/// Bytes of unanswered pieces over UDP: well below a socket's receive buffer.
 const UDP_IN_FLIGHT: u32 = 48 * 1024;
 /// A UDP socket.
 pub(crate) struct Udp {
@@ -34,25 +33,25 @@ impl Udp {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(family, SocketType::DGRAM, flags, None).map_err(errno)?;
-        // The address may come later than the agent, which starts before the network.
+        // IP_FREEBIND: the address may appear after the agent has started.
         match address {
             SocketAddr::V4(_) => sockopt::set_ip_freebind(&fd, true),
             SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&fd, true),
         }
         .map_err(errno)?;
-        // Where it cannot be told which address was asked, the kernel chooses the one that answers.
+        // Best effort: without this option, the kernel chooses the source address of answers.
         let _ = sys::tell_address(fd.as_fd(), false);
         if address.is_ipv6() {
             let _ = sys::tell_address(fd.as_fd(), true);
-            // `[::]` is every address, whatever the default is here.
+            // `[::]` includes IPv4, whatever the system's default is.
             let _ = sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified());
         }
         bind(&fd, address).map_err(errno)?;
         Ok(Self { fd })
     }
 
-    /// Receives a datagram: its length and who sent it. One that is too long is cut, and then its CRC is
-    /// wrong.
+    /// Receives a datagram. Returns its length and its sender. A datagram that is too long is truncated, and then its
+    /// CRC is wrong.
     pub(crate) fn receive(&self, buf: &mut [u8; MAX_SEALED]) -> Result<(usize, Sender), Errno> {
         let (mut name, mut control) = ([0; 28], Control([0; 128]));
         let [len, name_len, control_len] =
@@ -62,7 +61,7 @@ impl Udp {
         Ok((len, Sender { name, name_len, address: Shown(address), asked }))
     }
 
-    /// Gives the kernel another filter. Without one, everything comes to the agent.
+    /// Gives the kernel another filter. Without a filter, every datagram reaches the agent.
     pub(crate) fn sift(&self, filter: Option<&Program>) {
         let given = filter.map(|program| sys::filter(self.fd.as_fd(), Some(program.as_slice())));
         if given != Some(Ok(())) {
@@ -71,7 +70,7 @@ impl Udp {
     }
 }
 
-/// Who sent a datagram, and which of our addresses to.
+/// The sender of a datagram, and the local address it was sent to.
 pub(crate) struct Sender {
     /// The `struct sockaddr`.
     name: [u8; 28],
@@ -86,7 +85,7 @@ impl AsFd for Udp {
     }
 }
 
-/// The way back to a UDP sender.
+/// Sends replies to a UDP sender.
 pub(crate) struct UdpOutlet<'s> {
     pub(crate) socket: &'s Udp,
     pub(crate) to: &'s Sender,
@@ -98,7 +97,7 @@ impl Outlet for UdpOutlet<'_> {
         let mut control = Control([0; MAX_REPLY]);
         let control_len = self.to.asked.map_or(0, |asked| asked.write(&mut control.0));
         let name = self.to.name.get(..self.to.name_len).unwrap_or_default();
-        // Lost, as on any wire: the client asks again.
+        // A lost reply: the client repeats its request.
         let _ = sys::send(self.socket.fd.as_fd(), sealed, name, &control, control_len);
     }
 
@@ -115,7 +114,7 @@ impl Outlet for UdpOutlet<'_> {
     }
 }
 
-/// Where a datagram came from, as the door sees it.
+/// The source of a datagram, for the door.
 pub(crate) fn source(sender: &SocketAddr) -> Source {
     let ip = match sender.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
