@@ -163,7 +163,10 @@ impl Caller {
         if client != self.client {
             return None;
         }
-        let answer = postcard::take_from_bytes(rest).map_or(Answer::Unknown, |(answer, _)| answer);
+        let answer = postcard::take_from_bytes(rest).map_or_else(
+            |_| Answer::Unknown(rest.first().copied().unwrap_or(u8::MAX)),
+            |(answer, _)| answer,
+        );
         Some(Reply { client, id, answer })
     }
 
@@ -333,7 +336,7 @@ impl Call {
                 self.over = true;
                 Err(ClientError::Failed(failure))
             }
-            Answer::Unknown => {
+            Answer::Unknown(_) => {
                 self.over = true;
                 Err(ClientError::NotUnderstood)
             }
@@ -551,7 +554,7 @@ impl<'i> Upload<'i> {
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
-            Answer::Unknown => Err(ClientError::NotUnderstood),
+            Answer::Unknown(_) => Err(ClientError::NotUnderstood),
             _ => Ok(()),
         }
     }
@@ -636,7 +639,7 @@ impl<'f> Download<'f> {
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
-            Answer::Unknown => Err(ClientError::NotUnderstood),
+            Answer::Unknown(_) => Err(ClientError::NotUnderstood),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@
 //! finds any item by halving. Items of the same key are refused, and so are host bits in allowed
 //! IPs and routes.
 
+use super::codec::wire;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::String;
@@ -28,109 +29,116 @@ pub const MAX_RECORD: usize = 266;
 /// A host name, at most 253 bytes (RFC 1035, 2.3.4, without the last dot).
 pub type HostName = String<253>;
 
-/// One piece of a configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Record {
-    /// The first record.
-    Interface(Interface),
-    /// An address of the interface, host bits kept.
-    Address(IpNet),
-    /// A route through the interface.
-    Route(Route),
-    /// A policy rule.
-    Rule(Rule),
-    /// A peer.
-    Peer(Peer),
-    /// An allowed IP of the last peer, host bits cleared.
-    AllowedIp(IpNet),
-    /// The host name of the last peer's endpoint.
-    Host(Host),
+wire! {
+    /// One piece of a configuration.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub enum Record as "record" {
+        /// The first record.
+        Interface(interface: Interface) = 0,
+        /// An address of the interface, host bits kept.
+        Address(net: IpNet) = 1,
+        /// A route through the interface.
+        Route(route: Route) = 2,
+        /// A policy rule.
+        Rule(rule: Rule) = 3,
+        /// A peer.
+        Peer(peer: Peer) = 4,
+        /// An allowed IP of the last peer, host bits cleared.
+        AllowedIp(net: IpNet) = 5,
+        /// The host name of the last peer's endpoint.
+        Host(host: Host) = 6,
+    }
 }
 
-/// The interface and its device.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Interface {
-    /// Its name.
-    pub name: Name,
-    /// Where its private key comes from.
-    pub private_key: PrivateKey,
-    /// The UDP port it listens on; `None` takes whatever port it has.
-    pub listen_port: Option<u16>,
-    /// The mark on its outgoing packets, 0 for none.
-    pub fwmark: u32,
-    /// Its MTU in bytes.
-    pub mtu: u32,
+wire! {
+    /// The interface and its device.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    pub struct Interface {
+        /// Its name.
+        pub name: Name,
+        /// Where its private key comes from.
+        pub private_key: PrivateKey,
+        /// The UDP port it listens on; `None` takes whatever port it has.
+        pub listen_port: Option<u16>,
+        /// The mark on its outgoing packets, 0 for none.
+        pub fwmark: u32,
+        /// Its MTU in bytes.
+        pub mtu: u32,
+    }
 }
 
-/// Where a device's private key comes from.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum PrivateKey {
-    /// The device has none.
-    #[default]
-    None,
-    /// This one.
-    Given(SecretKey),
-    /// The router makes one, unless the device has one already.
-    Generate,
+wire! {
+    /// Where a device's private key comes from.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    pub enum PrivateKey {
+        /// The device has none.
+        #[default]
+        None = 0,
+        /// This one.
+        Given(key: SecretKey) = 1,
+        /// The router makes one, unless the device has one already.
+        Generate = 2,
+    }
 }
 
-/// A route through the interface, without a gateway.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Route {
-    /// The routing table.
-    pub table: u32,
-    /// The metric (priority). 0 leaves it to the kernel, which takes 0 for IPv4 and 1,024 for IPv6
-    /// (`IP6_RT_PRIO_USER`); an image writes 0 for both.
-    pub metric: u32,
-    /// Where to, host bits cleared.
-    pub to: IpNet,
+wire! {
+    /// A route through the interface, without a gateway.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    pub struct Route {
+        /// The routing table.
+        pub table: u32,
+        /// The metric (priority). 0 leaves it to the kernel, which takes 0 for IPv4 and 1,024 for IPv6
+        /// (`IP6_RT_PRIO_USER`); an image writes 0 for both.
+        pub metric: u32,
+        /// Where to, host bits cleared.
+        pub to: IpNet,
+    }
 }
 
-/// A policy rule that sends packets to a table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Rule {
-    /// IPv6, or else IPv4.
-    pub v6: bool,
-    /// The rule's priority; lower ones are asked first.
-    pub priority: u32,
-    /// The table to look in.
-    pub table: u32,
-    /// Packets with this mark; `None` for all packets.
-    pub fwmark: Option<u32>,
-    /// Packets that do not match instead of those that do.
-    pub invert: bool,
-    /// Not taken when the route found has a prefix of at most this length.
-    pub suppress_prefixlength: Option<u32>,
+wire! {
+    /// A policy rule that sends packets to a table.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Rule {
+        /// IPv6, or else IPv4.
+        pub v6: bool,
+        /// The rule's priority; lower ones are asked first.
+        pub priority: u32,
+        /// The table to look in.
+        pub table: u32,
+        /// Packets with this mark; `None` for all packets.
+        pub fwmark: Option<u32>,
+        /// Packets that do not match instead of those that do.
+        pub invert: bool,
+        /// Not taken when the route found has a prefix of at most this length.
+        pub suppress_prefixlength: Option<u32>,
+    }
 }
 
-/// A peer, without its allowed IPs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Peer {
-    /// Its public key.
-    pub public_key: PublicKey,
-    /// The preshared key, if there is one.
-    pub preshared_key: Option<SecretKey>,
-    /// Where to find it; `None` keeps whatever the kernel has learnt.
-    pub endpoint: Option<PeerEndpoint>,
-    /// Seconds between keepalives, 0 for none.
-    pub persistent_keepalive: u16,
+wire! {
+    /// A peer, without its allowed IPs.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Peer {
+        /// Its public key.
+        pub public_key: PublicKey,
+        /// The preshared key, if there is one.
+        pub preshared_key: Option<SecretKey>,
+        /// Where to find it; `None` keeps whatever the kernel has learnt.
+        pub endpoint: Option<PeerEndpoint>,
+        /// Seconds between keepalives, 0 for none.
+        pub persistent_keepalive: u16,
+    }
 }
 
-/// Where the endpoint of a peer is, by name: what the router looks up when it starts, and when the peer's
-/// record has no endpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Host {
-    /// The name, or the text of an address.
-    pub name: HostName,
-    /// The UDP port.
-    pub port: u16,
+wire! {
+    /// Where the endpoint of a peer is, by name: what the router looks up when it starts, and when the peer's
+    /// record has no endpoint.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Host {
+        /// The name, or the text of an address.
+        pub name: HostName,
+        /// The UDP port.
+        pub port: u16,
+    }
 }
 
 impl Host {

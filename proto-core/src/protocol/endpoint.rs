@@ -1,5 +1,6 @@
 //! Where a peer is, as images and reports have it: an address and a port, and the link of an address that needs one.
 
+use super::codec::wire;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::str::FromStr;
@@ -10,17 +11,18 @@ use crate::ifname::IfName;
 use crate::ip::Shown;
 use crate::text::number;
 
-/// The endpoint of a peer. The same address may be in use on every link, and links have other numbers on
-/// another machine; so the link is named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum PeerEndpoint {
-    /// IPv4.
-    V4(SocketAddrV4),
-    /// IPv6.
-    V6(SocketAddrV6),
-    /// IPv6 with a scope: the name of a link, or its number in digits.
-    Scoped(SocketAddrV6, Name),
+wire! {
+    /// The endpoint of a peer. The same address may be in use on every link, and links have other numbers on
+    /// another machine; so the link is named.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum PeerEndpoint {
+        /// IPv4.
+        V4(to: SocketAddrV4) = 0,
+        /// IPv6.
+        V6(to: SocketAddrV6) = 1,
+        /// IPv6 with a scope: the name of a link, or its number in digits.
+        Scoped(to: SocketAddrV6, scope: Name) = 2,
+    }
 }
 
 impl PeerEndpoint {

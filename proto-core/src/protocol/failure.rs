@@ -1,5 +1,6 @@
 //! Why something failed, as the router says it.
 
+use super::codec::wire;
 use core::fmt;
 
 use heapless::String;
@@ -14,21 +15,22 @@ use crate::key::PublicKey;
 /// The longest text of a failure in bytes. Longer ones are cut.
 pub const MAX_TEXT: usize = 240;
 
-/// Why something failed: in whose words, what kind of failure, of what.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Failure {
-    /// Words for a person: the kernel's own where it had some.
-    pub text: String<MAX_TEXT>,
-    /// The kind.
-    pub code: Code,
-    /// The kernel's errno in the router's own numbering, or 0.
-    pub errno: u16,
-    /// What became of the running configuration.
-    pub state: State,
-    /// What it is about.
-    #[cfg_attr(feature = "serde", serde(with = "sized"))]
-    pub subject: Subject,
+wire! {
+    /// Why something failed: in whose words, what kind of failure, of what.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Failure {
+        /// Words for a person: the kernel's own where it had some.
+        pub text: String<MAX_TEXT>,
+        /// The kind.
+        pub code: Code,
+        /// The kernel's errno in the router's own numbering, or 0.
+        pub errno: u16,
+        /// What became of the running configuration.
+        pub state: State,
+        /// What it is about.
+        #[cfg_attr(feature = "serde", serde(with = "sized"))]
+        pub subject: Subject as sized,
+    }
 }
 
 impl Failure {
@@ -45,59 +47,44 @@ impl Failure {
     }
 }
 
-/// What a failure is about. On the wire the length of all of it stands in front, so that a reader can pass over
-/// a subject that it does not know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Subject {
-    /// Nothing in particular.
-    None,
-    /// The interface itself.
-    Interface,
-    /// The device's private key.
-    PrivateKey,
-    /// The device's port.
-    ListenPort,
-    /// The device's mark.
-    Fwmark,
-    /// The MTU.
-    Mtu,
-    /// An address of the interface.
-    Address(IpNet),
-    /// A route to a network.
-    Route(IpNet),
-    /// A policy rule.
-    Rule,
-    /// A peer.
-    Peer(PublicKey),
-    /// A peer's endpoint.
-    Endpoint(PublicKey),
-    /// A peer's preshared key.
-    PresharedKey(PublicKey),
-    /// A peer's keepalive interval.
-    PersistentKeepalive(PublicKey),
-    /// A peer's allowed IPs.
-    AllowedIps(PublicKey),
-    /// One allowed IP of a peer.
-    AllowedIp(PublicKey, IpNet),
-    /// A place in the image: the offset of a record in bytes.
-    Offset(u32),
-    /// A subject that this version does not know: its number.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    Unknown(u8),
-}
-
-#[cfg(feature = "serde")]
-impl sized::Open for Subject {
-    fn unknown(number: u8) -> Self {
-        Self::Unknown(number)
-    }
-
-    fn unknown_number(&self) -> Option<u8> {
-        match self {
-            Self::Unknown(number) => Some(*number),
-            _ => None,
-        }
+wire! {
+    /// What a failure is about. On the wire the length of all of it stands in front, so that a reader can pass over
+    /// a subject that it does not know.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Subject {
+        /// Nothing in particular.
+        None = 0,
+        /// The interface itself.
+        Interface = 1,
+        /// The device's private key.
+        PrivateKey = 2,
+        /// The device's port.
+        ListenPort = 3,
+        /// The device's mark.
+        Fwmark = 4,
+        /// The MTU.
+        Mtu = 5,
+        /// An address of the interface.
+        Address(net: IpNet) = 6,
+        /// A route to a network.
+        Route(net: IpNet) = 7,
+        /// A policy rule.
+        Rule = 8,
+        /// A peer.
+        Peer(key: PublicKey) = 9,
+        /// A peer's endpoint.
+        Endpoint(key: PublicKey) = 10,
+        /// A peer's preshared key.
+        PresharedKey(key: PublicKey) = 11,
+        /// A peer's keepalive interval.
+        PersistentKeepalive(key: PublicKey) = 12,
+        /// A peer's allowed IPs.
+        AllowedIps(key: PublicKey) = 13,
+        /// One allowed IP of a peer.
+        AllowedIp(key: PublicKey, net: IpNet) = 14,
+        /// A place in the image: the offset of a record in bytes.
+        Offset(number: u32) = 15,
+        _ => Unknown(u8),
     }
 }
 

@@ -8,6 +8,7 @@
 //! enums start with the number of their variant, byte arrays stand as they are. A reply may have bytes behind
 //! what its reader knows; a request may not. Append only.
 
+use super::codec::wire;
 use heapless::String;
 use heapless::string::StringView;
 
@@ -32,400 +33,410 @@ pub type OwnerName = String<31>;
 /// The most owners a router has.
 pub const MAX_OWNERS: usize = 16;
 
-/// A request with its sender.
-#[derive(Clone, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Request<'a> {
-    /// Who asks.
-    pub client: ClientId,
-    /// Counts the client's requests, from 1. The same number is the same request.
-    pub id: u32,
-    /// What is asked.
-    #[cfg_attr(feature = "serde", serde(borrow))]
-    pub ask: Ask<'a>,
+wire! {
+    /// A request with its sender.
+    #[derive(Clone, PartialEq, Debug)]
+    pub struct Request<'a> {
+        /// Who asks.
+        pub client: ClientId,
+        /// Counts the client's requests, from 1. The same number is the same request.
+        pub id: u32,
+        /// What is asked.
+        #[cfg_attr(feature = "serde", serde(borrow))]
+        pub ask: Ask<'a>,
+    }
 }
 
-/// What a client can ask for.
-#[derive(Clone, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Ask<'a> {
-    /// Which versions does the client speak? The only request that travels under
-    /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
-    Hello {
-        /// The lowest version the client speaks.
-        min: u8,
-        /// The highest version the client speaks.
-        max: u8,
-        /// What the client can do besides, as bits; none has a meaning yet.
-        features: u32,
-    },
-    /// How is the router? Answered with [`Answer::Status`].
-    Status,
-    /// Here comes a configuration. Answered with [`Answer::Received`]; asked again with the same
-    /// digest it goes on where the first one stopped.
-    Begin {
-        /// The interface it is for.
-        interface: Name,
-        /// The length of the image in bytes.
-        length: u32,
-        /// The digest of the image.
-        digest: Digest,
-        /// The size of every piece but the last, 1 to `max_data` of the hello.
-        piece_size: u16,
-        /// Set when a patch is sent in place of the image: what it is of, and how long.
-        patch: Option<Patch>,
-        /// All of what is sent, when it fits; or nothing, and pieces follow.
-        data: &'a [u8],
-    },
-    /// One piece of the image. Answered with [`Answer::Received`].
-    Piece {
-        /// Which stage, from [`Answer::Received`].
-        stage: u32,
-        /// Which piece, from 0.
-        index: u32,
-        /// Its bytes.
-        data: &'a [u8],
-    },
-    /// What would a commit change? Answered with [`Answer::Planned`].
-    Plan {
-        /// Which stage.
-        stage: u32,
-    },
-    /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back and the configuration
-    /// is stored.
-    Commit {
-        /// Which stage.
-        stage: u32,
-        /// Seconds within which [`Ask::Confirm`] has to come, or else the router goes back to what it had;
-        /// 0 when it need not.
-        confirm_within: u16,
-    },
-    /// Forget the stage. Answered with [`Answer::Aborted`].
-    Abort {
-        /// Which stage.
-        stage: u32,
-    },
-    /// The running state of an interface, as a file of [`super::report::Running`] records. Answered
-    /// with [`Answer::Ready`].
-    Show {
-        /// Which interface.
-        interface: Name,
-    },
-    /// The changes of the last plan, as a file of [`super::report::Change`] records. Answered with
-    /// [`Answer::Ready`].
-    Changes {
-        /// Which stage.
-        stage: u32,
-    },
-    /// Bytes of a file. Answered with [`Answer::Data`].
-    Read {
-        /// Which file, from [`Answer::Ready`].
-        file: u32,
-        /// From which byte.
-        offset: u32,
-        /// How many bytes, at most `max_data` of the hello.
-        length: u16,
-    },
-    /// Take the interface away: its peers, rules, addresses, routes and link, and what is stored of it but
-    /// its history. Answered with [`Answer::Applied`].
-    Remove {
-        /// Which interface.
-        interface: Name,
-        /// As in [`Ask::Commit`].
-        confirm_within: u16,
-    },
-    /// This router, which nobody owns, is mine: whose key the session was opened with becomes its
-    /// first owner, an admin. Answered with [`Answer::Owned`].
-    Claim {
-        /// What the owner is called.
-        name: OwnerName,
-        /// [`super::session::LabelKey::proof`] of this session: needed over UDP.
-        proof: Option<[u8; 32]>,
-    },
-    /// Who owns the router? Answered with [`Answer::Owners`].
-    Owners,
-    /// One more owner, or another role or name for one there is. Answered with [`Answer::Owned`].
-    AddOwner {
-        /// The owner's key.
-        key: PublicKey,
-        /// What the owner may do.
-        role: Role,
-        /// What the owner is called.
-        name: OwnerName,
-    },
-    /// One owner less. Answered with [`Answer::Owned`].
-    RemoveOwner {
-        /// The owner's key.
-        key: PublicKey,
-    },
-    /// The change that waits for it is good: it becomes the stored configuration. Only in a session that
-    /// was opened after the change. Answered with [`Answer::Confirmed`].
-    Confirm,
-    /// Take the change back that waits to be confirmed, at once. Answered with [`Answer::Reverted`].
-    Revert,
-    /// What is stored, as a file of [`super::report::Stored`] records: the configurations of one interface,
-    /// newest first, or the newest of every interface. Answered with [`Answer::Ready`].
-    History {
-        /// Which interface; none for all of them.
-        interface: Option<Name>,
-    },
-    /// Does the kernel still have what is stored? Answered with [`Answer::Planned`]: what a repair would
-    /// change.
-    Drift {
-        /// Which interface.
-        interface: Name,
-    },
-    /// Put back what is stored. Answered with [`Answer::Applied`].
-    Repair {
-        /// Which interface.
-        interface: Name,
-        /// As in [`Ask::Commit`].
-        confirm_within: u16,
-    },
-    /// Make an earlier configuration the one that runs and is stored. Answered with [`Answer::Applied`].
-    Rollback {
-        /// Which interface.
-        interface: Name,
-        /// Its number in the history, from 1.
-        number: u32,
-        /// As in [`Ask::Commit`].
-        confirm_within: u16,
-    },
-    /// Short digests of ranges of the newest stored image of an interface, without its first record. Answered with
-    /// [`Answer::Ranges`].
-    Ranges {
-        /// Which interface.
-        interface: Name,
-        /// The bounds between the ranges, in order, at most [`super::patch::MAX_BOUNDS`]: each a length of one byte
-        /// and the front of an [`super::config::ItemKey`]. A range has the items from one bound on and below the next.
-        bounds: &'a [u8],
-    },
+wire! {
+    /// What a client can ask for.
+    #[derive(Clone, PartialEq, Debug)]
+    pub enum Ask<'a> as "ask" {
+        /// Which versions does the client speak? The only request that travels under
+        /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
+        Hello {
+            /// The lowest version the client speaks.
+            min: u8,
+            /// The highest version the client speaks.
+            max: u8,
+            /// What the client can do besides, as bits; none has a meaning yet.
+            features: u32,
+        } = 0,
+        /// How is the router? Answered with [`Answer::Status`].
+        Status = 1,
+        /// Here comes a configuration. Answered with [`Answer::Received`]; asked again with the same
+        /// digest it goes on where the first one stopped.
+        Begin {
+            /// The interface it is for.
+            interface: Name,
+            /// The length of the image in bytes.
+            length: u32,
+            /// The digest of the image.
+            digest: Digest,
+            /// The size of every piece but the last, 1 to `max_data` of the hello.
+            piece_size: u16,
+            /// Set when a patch is sent in place of the image: what it is of, and how long.
+            patch: Option<Patch>,
+            /// All of what is sent, when it fits; or nothing, and pieces follow.
+            data: &'a [u8],
+        } = 2,
+        /// One piece of the image. Answered with [`Answer::Received`].
+        Piece {
+            /// Which stage, from [`Answer::Received`].
+            stage: u32,
+            /// Which piece, from 0.
+            index: u32,
+            /// Its bytes.
+            data: &'a [u8],
+        } = 3,
+        /// What would a commit change? Answered with [`Answer::Planned`].
+        Plan {
+            /// Which stage.
+            stage: u32,
+        } = 4,
+        /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back and the configuration
+        /// is stored.
+        Commit {
+            /// Which stage.
+            stage: u32,
+            /// Seconds within which [`Ask::Confirm`] has to come, or else the router goes back to what it had;
+            /// 0 when it need not.
+            confirm_within: u16,
+        } = 5,
+        /// Forget the stage. Answered with [`Answer::Aborted`].
+        Abort {
+            /// Which stage.
+            stage: u32,
+        } = 6,
+        /// The running state of an interface, as a file of [`super::report::Running`] records. Answered
+        /// with [`Answer::Ready`].
+        Show {
+            /// Which interface.
+            interface: Name,
+        } = 7,
+        /// The changes of the last plan, as a file of [`super::report::Change`] records. Answered with
+        /// [`Answer::Ready`].
+        Changes {
+            /// Which stage.
+            stage: u32,
+        } = 8,
+        /// Bytes of a file. Answered with [`Answer::Data`].
+        Read {
+            /// Which file, from [`Answer::Ready`].
+            file: u32,
+            /// From which byte.
+            offset: u32,
+            /// How many bytes, at most `max_data` of the hello.
+            length: u16,
+        } = 9,
+        /// Take the interface away: its peers, rules, addresses, routes and link, and what is stored of it but
+        /// its history. Answered with [`Answer::Applied`].
+        Remove {
+            /// Which interface.
+            interface: Name,
+            /// As in [`Ask::Commit`].
+            confirm_within: u16,
+        } = 10,
+        /// This router, which nobody owns, is mine: whose key the session was opened with becomes its
+        /// first owner, an admin. Answered with [`Answer::Owned`].
+        Claim {
+            /// What the owner is called.
+            name: OwnerName,
+            /// [`super::session::LabelKey::proof`] of this session: needed over UDP.
+            proof: Option<[u8; 32]>,
+        } = 11,
+        /// Who owns the router? Answered with [`Answer::Owners`].
+        Owners = 12,
+        /// One more owner, or another role or name for one there is. Answered with [`Answer::Owned`].
+        AddOwner {
+            /// The owner's key.
+            key: PublicKey,
+            /// What the owner may do.
+            role: Role as known,
+            /// What the owner is called.
+            name: OwnerName,
+        } = 13,
+        /// One owner less. Answered with [`Answer::Owned`].
+        RemoveOwner {
+            /// The owner's key.
+            key: PublicKey,
+        } = 14,
+        /// The change that waits for it is good: it becomes the stored configuration. Only in a session that
+        /// was opened after the change. Answered with [`Answer::Confirmed`].
+        Confirm = 15,
+        /// Take the change back that waits to be confirmed, at once. Answered with [`Answer::Reverted`].
+        Revert = 16,
+        /// What is stored, as a file of [`super::report::Stored`] records: the configurations of one interface,
+        /// newest first, or the newest of every interface. Answered with [`Answer::Ready`].
+        History {
+            /// Which interface; none for all of them.
+            interface: Option<Name>,
+        } = 17,
+        /// Does the kernel still have what is stored? Answered with [`Answer::Planned`]: what a repair would
+        /// change.
+        Drift {
+            /// Which interface.
+            interface: Name,
+        } = 18,
+        /// Put back what is stored. Answered with [`Answer::Applied`].
+        Repair {
+            /// Which interface.
+            interface: Name,
+            /// As in [`Ask::Commit`].
+            confirm_within: u16,
+        } = 19,
+        /// Make an earlier configuration the one that runs and is stored. Answered with [`Answer::Applied`].
+        Rollback {
+            /// Which interface.
+            interface: Name,
+            /// Its number in the history, from 1.
+            number: u32,
+            /// As in [`Ask::Commit`].
+            confirm_within: u16,
+        } = 20,
+        /// Short digests of ranges of the newest stored image of an interface, without its first record. Answered with
+        /// [`Answer::Ranges`].
+        Ranges {
+            /// Which interface.
+            interface: Name,
+            /// The bounds between the ranges, in order, at most [`super::patch::MAX_BOUNDS`]: each a length of one byte
+            /// and the front of an [`super::config::ItemKey`]. A range has the items from one bound on and below the next.
+            bounds: &'a [u8],
+        } = 21,
+    }
 }
 
-/// A patch that makes an image out of a stored one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Patch {
-    /// The number of the stored configuration.
-    pub base: u32,
-    /// The length of the patch in bytes.
-    pub length: u32,
-}
-
-/// A reply with the request it belongs to.
-#[derive(Clone, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Reply<'a> {
-    /// Who asked.
-    pub client: ClientId,
-    /// Which request.
-    pub id: u32,
-    /// The answer.
-    #[cfg_attr(feature = "serde", serde(borrow))]
-    pub answer: Answer<'a>,
-}
-
-/// What a router answers.
-#[expect(clippy::large_enum_variant, reason = "there is no allocator to box the status with")]
-#[derive(Clone, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Answer<'a> {
-    /// The answer to [`Ask::Hello`].
-    Hello(Hello),
-    /// The answer to [`Ask::Status`].
-    Status(Status),
-    /// The answer to [`Ask::Begin`] and [`Ask::Piece`].
-    Received {
-        /// The number of the stage.
-        stage: u32,
-        /// Which pieces are here.
-        arrived: Arrived,
-    },
-    /// The answer to [`Ask::Plan`]: what would change.
-    Planned(Summary),
-    /// The answer to [`Ask::Commit`], [`Ask::Remove`], [`Ask::Repair`] and [`Ask::Rollback`]: what was
-    /// changed. The kernel agrees with the configuration.
-    Applied(Applied),
-    /// The answer to [`Ask::Abort`].
-    Aborted,
-    /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file to [`Ask::Read`].
-    Ready {
-        /// The number of the file. The next one the client asks for takes its place.
-        file: u32,
-        /// Its length in bytes.
-        length: u32,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// The answer to [`Ask::Read`].
-    Data {
-        /// From which byte.
-        offset: u32,
-        /// The bytes; fewer than asked for only at the end.
-        data: &'a [u8],
-    },
-    /// Still at it. Sent now and then before the answer to a request that takes long.
-    Working {
-        /// What is being done.
-        phase: Phase,
-        /// How much of it is done.
-        done: u32,
-        /// Of how much; 0 when that is not known.
-        total: u32,
-    },
-    /// It did not work.
-    Failed(Failure),
-    /// The answer to [`Ask::Claim`], [`Ask::AddOwner`] and [`Ask::RemoveOwner`].
-    Owned {
-        /// How many owners there are now.
-        owners: u8,
-    },
-    /// The answer to [`Ask::Owners`].
-    Owners(heapless::Vec<Owner, MAX_OWNERS>),
-    /// The answer to [`Ask::Confirm`]: it is stored.
-    Confirmed {
-        /// Which interface.
-        interface: Name,
-        /// The number it has in the history.
-        number: u32,
-    },
-    /// The answer to [`Ask::Revert`]: the kernel has again what it had before the change.
-    Reverted {
-        /// Which interface.
-        interface: Name,
-    },
-    /// The answer to [`Ask::Ranges`].
-    Ranges {
+wire! {
+    /// A patch that makes an image out of a stored one.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Patch {
         /// The number of the stored configuration.
-        number: u32,
-        /// One [`super::patch::range`] before, between and behind the bounds.
-        ranges: &'a [u8],
-    },
-    /// An answer that this version does not know.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    Unknown,
+        pub base: u32,
+        /// The length of the patch in bytes.
+        pub length: u32,
+    }
 }
 
-/// What a change came to.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Applied {
-    /// What was changed.
-    pub summary: Summary,
-    /// The number that the configuration has in the history of its interface, or gets when it is confirmed.
-    pub number: u32,
-    /// Whether something was written to the storage; not when what is stored was the same before.
-    pub stored: bool,
-    /// Seconds that are left to confirm it, 0 when it need not be.
-    pub confirm_within: u16,
+wire! {
+    /// A reply with the request it belongs to.
+    #[derive(Clone, PartialEq, Debug)]
+    pub struct Reply<'a> {
+        /// Who asked.
+        pub client: ClientId,
+        /// Which request.
+        pub id: u32,
+        /// The answer.
+        #[cfg_attr(feature = "serde", serde(borrow))]
+        pub answer: Answer<'a>,
+    }
 }
 
-/// Somebody who may open a session.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Owner {
-    /// The key of the sessions.
-    pub key: PublicKey,
-    /// What they may do.
-    pub role: Role,
-    /// What they are called.
-    pub name: OwnerName,
+wire! {
+    /// What a router answers.
+    #[expect(clippy::large_enum_variant, reason = "there is no allocator to box the status with")]
+    #[derive(Clone, PartialEq, Debug)]
+    pub enum Answer<'a> {
+        /// The answer to [`Ask::Hello`].
+        Hello(hello: Hello) = 0,
+        /// The answer to [`Ask::Status`].
+        Status(status: Status) = 1,
+        /// The answer to [`Ask::Begin`] and [`Ask::Piece`].
+        Received {
+            /// The number of the stage.
+            stage: u32,
+            /// Which pieces are here.
+            arrived: Arrived,
+        } = 2,
+        /// The answer to [`Ask::Plan`]: what would change.
+        Planned(summary: Summary) = 3,
+        /// The answer to [`Ask::Commit`], [`Ask::Remove`], [`Ask::Repair`] and [`Ask::Rollback`]: what was
+        /// changed. The kernel agrees with the configuration.
+        Applied(applied: Applied) = 4,
+        /// The answer to [`Ask::Abort`].
+        Aborted = 5,
+        /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file to [`Ask::Read`].
+        Ready {
+            /// The number of the file. The next one the client asks for takes its place.
+            file: u32,
+            /// Its length in bytes.
+            length: u32,
+            /// Its digest.
+            digest: Digest,
+        } = 6,
+        /// The answer to [`Ask::Read`].
+        Data {
+            /// From which byte.
+            offset: u32,
+            /// The bytes; fewer than asked for only at the end.
+            data: &'a [u8],
+        } = 7,
+        /// Still at it. Sent now and then before the answer to a request that takes long.
+        Working {
+            /// What is being done.
+            phase: Phase,
+            /// How much of it is done.
+            done: u32,
+            /// Of how much; 0 when that is not known.
+            total: u32,
+        } = 8,
+        /// It did not work.
+        Failed(failure: Failure) = 9,
+        /// The answer to [`Ask::Claim`], [`Ask::AddOwner`] and [`Ask::RemoveOwner`].
+        Owned {
+            /// How many owners there are now.
+            owners: u8,
+        } = 10,
+        /// The answer to [`Ask::Owners`].
+        Owners(owners: heapless::Vec<Owner, MAX_OWNERS>) = 11,
+        /// The answer to [`Ask::Confirm`]: it is stored.
+        Confirmed {
+            /// Which interface.
+            interface: Name,
+            /// The number it has in the history.
+            number: u32,
+        } = 12,
+        /// The answer to [`Ask::Revert`]: the kernel has again what it had before the change.
+        Reverted {
+            /// Which interface.
+            interface: Name,
+        } = 13,
+        /// The answer to [`Ask::Ranges`].
+        Ranges {
+            /// The number of the stored configuration.
+            number: u32,
+            /// One [`super::patch::range`] before, between and behind the bounds.
+            ranges: &'a [u8],
+        } = 14,
+        _ => Unknown(u8),
+    }
 }
 
-/// What the router says of itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Hello {
-    /// The version of the protocol for what follows.
-    pub version: u8,
-    /// The agent's own version, such as `0.1.0`.
-    pub agent: String<24>,
-    /// The most bytes in one piece on this transport.
-    pub max_data: u16,
-    /// The most bytes of pieces that may be under way unanswered on this transport.
-    pub in_flight: u32,
-    /// What the router can do besides, as bits; none has a meaning yet.
-    pub features: u32,
+wire! {
+    /// What a change came to.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    pub struct Applied {
+        /// What was changed.
+        pub summary: Summary,
+        /// The number that the configuration has in the history of its interface, or gets when it is confirmed.
+        pub number: u32,
+        /// Whether something was written to the storage; not when what is stored was the same before.
+        pub stored: bool,
+        /// Seconds that are left to confirm it, 0 when it need not be.
+        pub confirm_within: u16,
+    }
 }
 
-/// How the router is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Status {
-    /// The host name.
-    pub hostname: String<64>,
-    /// The board's name, where there is one (`/tmp/sysinfo/board_name` on OpenWrt).
-    pub board: String<32>,
-    /// The kernel's release (`uname -r`).
-    pub kernel: String<64>,
-    /// The machine's architecture (`uname -m`).
-    pub machine: String<16>,
-    /// Seconds since the agent started.
-    pub uptime: u32,
-    /// Whether the kernel has WireGuard.
-    pub wireguard: bool,
-    /// Peak resident memory of the agent in KiB.
-    pub peak_memory: u32,
-    /// Pushes that ended in "applied" since the agent started.
-    pub applied: u32,
-    /// Pushes that ended in a failure since the agent started.
-    pub failed: u32,
-    /// Frames or datagrams that were dropped as garbage.
-    pub garbage: u32,
-    /// Bytes outside frames on the serial line.
-    pub text: u32,
-    /// The WireGuard interfaces there are, as many as fit.
-    pub interfaces: heapless::Vec<Name, 8>,
-    /// The change that waits to be confirmed.
-    pub pending: Option<Pending>,
-    /// Endpoints whose host names the router could not look up yet.
-    pub unresolved: u32,
-    /// What is wrong with the storage or with what was stored, in words; empty when all is well.
-    pub trouble: String<MAX_TEXT>,
-    /// How many WireGuard interfaces there are, also those that do not fit the list.
-    pub links: u32,
-    /// The longest turn of the agent's loop since it started.
-    pub longest_turn: Turn,
+wire! {
+    /// Somebody who may open a session.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Owner {
+        /// The key of the sessions.
+        pub key: PublicKey,
+        /// What they may do.
+        pub role: Role,
+        /// What they are called.
+        pub name: OwnerName,
+    }
 }
 
-/// One turn of the agent's loop.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Turn {
-    /// How long it took in milliseconds.
-    pub millis: u32,
-    /// What the agent did, in a word.
-    pub what: String<16>,
+wire! {
+    /// What the router says of itself.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Hello {
+        /// The version of the protocol for what follows.
+        pub version: u8,
+        /// The agent's own version, such as `0.1.0`.
+        pub agent: String<24>,
+        /// The most bytes in one piece on this transport.
+        pub max_data: u16,
+        /// The most bytes of pieces that may be under way unanswered on this transport.
+        pub in_flight: u32,
+        /// What the router can do besides, as bits; none has a meaning yet.
+        pub features: u32,
+    }
 }
 
-/// A change that waits to be confirmed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Pending {
-    /// The interface it was made to.
-    pub interface: Name,
-    /// The number it gets in the history.
-    pub number: u32,
-    /// The owner who made it.
-    pub by: OwnerName,
-    /// Seconds until it is taken back.
-    pub seconds: u16,
-    /// The digest of the image as it was pushed; that of no bytes for a removal.
-    pub digest: Digest,
+wire! {
+    /// How the router is.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Status {
+        /// The host name.
+        pub hostname: String<64>,
+        /// The board's name, where there is one (`/tmp/sysinfo/board_name` on OpenWrt).
+        pub board: String<32>,
+        /// The kernel's release (`uname -r`).
+        pub kernel: String<64>,
+        /// The machine's architecture (`uname -m`).
+        pub machine: String<16>,
+        /// Seconds since the agent started.
+        pub uptime: u32,
+        /// Whether the kernel has WireGuard.
+        pub wireguard: bool,
+        /// Peak resident memory of the agent in KiB.
+        pub peak_memory: u32,
+        /// Pushes that ended in "applied" since the agent started.
+        pub applied: u32,
+        /// Pushes that ended in a failure since the agent started.
+        pub failed: u32,
+        /// Frames or datagrams that were dropped as garbage.
+        pub garbage: u32,
+        /// Bytes outside frames on the serial line.
+        pub text: u32,
+        /// The WireGuard interfaces there are, as many as fit.
+        pub interfaces: heapless::Vec<Name, 8>,
+        /// The change that waits to be confirmed.
+        pub pending: Option<Pending>,
+        /// Endpoints whose host names the router could not look up yet.
+        pub unresolved: u32,
+        /// What is wrong with the storage or with what was stored, in words; empty when all is well.
+        pub trouble: String<MAX_TEXT>,
+        /// How many WireGuard interfaces there are, also those that do not fit the list.
+        pub links: u32,
+        /// The longest turn of the agent's loop since it started.
+        pub longest_turn: Turn,
+    }
 }
 
-/// How many of one kind of thing change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Count {
-    /// New ones.
-    pub added: u32,
-    /// Ones that stay but differ.
-    pub changed: u32,
-    /// Ones that go.
-    pub removed: u32,
-    /// Ones that stay as they are.
-    pub same: u32,
+wire! {
+    /// One turn of the agent's loop.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    pub struct Turn {
+        /// How long it took in milliseconds.
+        pub millis: u32,
+        /// What the agent did, in a word.
+        pub what: String<16>,
+    }
+}
+
+wire! {
+    /// A change that waits to be confirmed.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Pending {
+        /// The interface it was made to.
+        pub interface: Name,
+        /// The number it gets in the history.
+        pub number: u32,
+        /// The owner who made it.
+        pub by: OwnerName,
+        /// Seconds until it is taken back.
+        pub seconds: u16,
+        /// The digest of the image as it was pushed; that of no bytes for a removal.
+        pub digest: Digest,
+    }
+}
+
+wire! {
+    /// How many of one kind of thing change.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Count {
+        /// New ones.
+        pub added: u32,
+        /// Ones that stay but differ.
+        pub changed: u32,
+        /// Ones that go.
+        pub removed: u32,
+        /// Ones that stay as they are.
+        pub same: u32,
+    }
 }
 
 impl Count {
@@ -436,26 +447,27 @@ impl Count {
     }
 }
 
-/// What a push changes, or changed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Summary {
-    /// Whether the interface is made anew.
-    pub created: bool,
-    /// Which settings of the device change: [`device`] bits.
-    pub device: u8,
-    /// Addresses.
-    pub addresses: Count,
-    /// Routes.
-    pub routes: Count,
-    /// Policy rules.
-    pub rules: Count,
-    /// Peers.
-    pub peers: Count,
-    /// The device's public key after the change, if it has a private key and is there already.
-    pub public_key: Option<PublicKey>,
-    /// The port it listens on after the change, if it is there already.
-    pub listen_port: Option<u16>,
+wire! {
+    /// What a push changes, or changed.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    pub struct Summary {
+        /// Whether the interface is made anew.
+        pub created: bool,
+        /// Which settings of the device change: [`device`] bits.
+        pub device: u8,
+        /// Addresses.
+        pub addresses: Count,
+        /// Routes.
+        pub routes: Count,
+        /// Policy rules.
+        pub rules: Count,
+        /// Peers.
+        pub peers: Count,
+        /// The device's public key after the change, if it has a private key and is there already.
+        pub public_key: Option<PublicKey>,
+        /// The port it listens on after the change, if it is there already.
+        pub listen_port: Option<u16>,
+    }
 }
 
 impl Summary {

@@ -60,6 +60,18 @@ macro_rules! numbers {
             }
         }
 
+        impl super::codec::Put for $name {
+            fn put(&self, to: &mut super::codec::Output<'_>) {
+                to.byte(self.number());
+            }
+        }
+
+        impl super::codec::Take<'_> for $name {
+            fn take(input: &mut super::codec::Input<'_>) -> Self {
+                Self::from_number(u8::take(input))
+            }
+        }
+
         #[cfg(feature = "serde")]
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@
 //! stored image without its first record, the interface: that of a stored image has the key that the router made.
 
 use super::Digest;
+use super::codec::wire;
 
 /// The most bounds of one question.
 pub const MAX_BOUNDS: usize = 64;
@@ -36,18 +37,18 @@ pub fn split_bound(bounds: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked((*length).into())
 }
 
-/// What stands in a patch: the image, from front to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Step<'p> {
-    /// Bytes of the stored image.
-    Copy {
-        /// The first byte, counted from behind the first record.
-        from: u32,
-        /// How many.
-        length: u32,
-    },
-    /// These bytes.
-    #[cfg_attr(feature = "serde", serde(borrow))]
-    Put(&'p [u8]),
+wire! {
+    /// What stands in a patch: the image, from front to end.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Step<'p> {
+        /// Bytes of the stored image.
+        Copy {
+            /// The first byte, counted from behind the first record.
+            from: u32,
+            /// How many.
+            length: u32,
+        } = 0,
+        /// These bytes.
+        Put(bytes: &'p [u8]) = 1,
+    }
 }

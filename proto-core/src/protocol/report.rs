@@ -5,6 +5,7 @@
 //! No record can hold a private or a preshared key.
 
 use super::Digest;
+use super::codec::wire;
 use super::config::{Route, Rule};
 use super::endpoint::PeerEndpoint;
 use super::message::{Name, OwnerName};
@@ -24,133 +25,121 @@ pub trait Record: Sized {
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
-/// One piece of the running state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Running {
-    /// The first record.
-    Interface {
-        /// Its name.
-        name: Name,
-        /// Its public key, if it has a private one.
-        public_key: Option<PublicKey>,
-        /// The UDP port it listens on; 0 when it has none yet.
-        listen_port: u16,
-        /// The mark on its outgoing packets, 0 for none.
-        fwmark: u32,
-        /// Its MTU in bytes.
-        mtu: u32,
-        /// Whether the link is up.
-        up: bool,
-    },
-    /// An address of the interface.
-    Address(IpNet),
-    /// A route through the interface that the agent made.
-    Route(Route),
-    /// A policy rule that the agent made for the interface.
-    Rule(Rule),
-    /// A peer.
-    Peer {
-        /// Its public key.
-        public_key: PublicKey,
-        /// Whether there is a preshared key.
-        preshared_key: bool,
-        /// Where it was last heard from.
-        endpoint: Option<PeerEndpoint>,
-        /// Seconds between keepalives, 0 for none.
-        persistent_keepalive: u16,
-        /// Unix time of the last handshake in seconds on the router's clock, 0 for never.
-        latest_handshake: u64,
-        /// Seconds since the last handshake by the router's clock, if there was one.
-        handshake_age: Option<u64>,
-        /// Bytes received.
-        rx_bytes: u64,
-        /// Bytes sent.
-        tx_bytes: u64,
-    },
-    /// An allowed IP of the last peer.
-    AllowedIp(IpNet),
-    /// A kind of record that this version does not know: its number.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    Unknown(u8),
+wire! {
+    /// One piece of the running state.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub enum Running {
+        /// The first record.
+        Interface {
+            /// Its name.
+            name: Name,
+            /// Its public key, if it has a private one.
+            public_key: Option<PublicKey>,
+            /// The UDP port it listens on; 0 when it has none yet.
+            listen_port: u16,
+            /// The mark on its outgoing packets, 0 for none.
+            fwmark: u32,
+            /// Its MTU in bytes.
+            mtu: u32,
+            /// Whether the link is up.
+            up: bool,
+        } = 0,
+        /// An address of the interface.
+        Address(net: IpNet) = 1,
+        /// A route through the interface that the agent made.
+        Route(route: Route) = 2,
+        /// A policy rule that the agent made for the interface.
+        Rule(rule: Rule) = 3,
+        /// A peer.
+        Peer {
+            /// Its public key.
+            public_key: PublicKey,
+            /// Whether there is a preshared key.
+            preshared_key: bool,
+            /// Where it was last heard from.
+            endpoint: Option<PeerEndpoint>,
+            /// Seconds between keepalives, 0 for none.
+            persistent_keepalive: u16,
+            /// Unix time of the last handshake in seconds on the router's clock, 0 for never.
+            latest_handshake: u64,
+            /// Seconds since the last handshake by the router's clock, if there was one.
+            handshake_age: Option<u64>,
+            /// Bytes received.
+            rx_bytes: u64,
+            /// Bytes sent.
+            tx_bytes: u64,
+        } = 4,
+        /// An allowed IP of the last peer.
+        AllowedIp(net: IpNet) = 5,
+        _ => Unknown(u8),
+    }
 }
 
-/// One change that a plan would make.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Change {
-    /// The interface is made.
-    Create,
-    /// The private key is replaced (`generated`: by one the router makes).
-    PrivateKey {
-        /// Whether the router makes it.
-        generated: bool,
-    },
-    /// The port changes.
-    ListenPort {
-        /// The port now.
-        from: u16,
-        /// The port after.
-        to: u16,
-    },
-    /// The mark changes.
-    Fwmark {
-        /// The mark now.
-        from: u32,
-        /// The mark after.
-        to: u32,
-    },
-    /// The MTU changes.
-    Mtu {
-        /// Bytes now.
-        from: u32,
-        /// Bytes after.
-        to: u32,
-    },
-    /// The link goes up.
-    Up,
-    /// An address goes.
-    RemoveAddress(IpNet),
-    /// A route goes.
-    RemoveRoute(Route),
-    /// A rule goes.
-    RemoveRule(Rule),
-    /// A peer goes.
-    RemovePeer(PublicKey),
-    /// An address comes.
-    AddAddress(IpNet),
-    /// A route comes.
-    AddRoute(Route),
-    /// A rule comes.
-    AddRule(Rule),
-    /// A peer comes.
-    AddPeer(PublicKey),
-    /// A peer changes: the fields are [`super::message::peer`] bits.
-    ChangePeer {
-        /// Which peer.
-        public_key: PublicKey,
-        /// Which fields.
-        fields: u8,
-    },
-    /// A kind of change that this version does not know: its number.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    Unknown(u8),
+wire! {
+    /// One change that a plan would make.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Change {
+        /// The interface is made.
+        Create = 0,
+        /// The private key is replaced (`generated`: by one the router makes).
+        PrivateKey {
+            /// Whether the router makes it.
+            generated: bool,
+        } = 1,
+        /// The port changes.
+        ListenPort {
+            /// The port now.
+            from: u16,
+            /// The port after.
+            to: u16,
+        } = 2,
+        /// The mark changes.
+        Fwmark {
+            /// The mark now.
+            from: u32,
+            /// The mark after.
+            to: u32,
+        } = 3,
+        /// The MTU changes.
+        Mtu {
+            /// Bytes now.
+            from: u32,
+            /// Bytes after.
+            to: u32,
+        } = 4,
+        /// The link goes up.
+        Up = 5,
+        /// An address goes.
+        RemoveAddress(net: IpNet) = 6,
+        /// A route goes.
+        RemoveRoute(route: Route) = 7,
+        /// A rule goes.
+        RemoveRule(rule: Rule) = 8,
+        /// A peer goes.
+        RemovePeer(key: PublicKey) = 9,
+        /// An address comes.
+        AddAddress(net: IpNet) = 10,
+        /// A route comes.
+        AddRoute(route: Route) = 11,
+        /// A rule comes.
+        AddRule(rule: Rule) = 12,
+        /// A peer comes.
+        AddPeer(key: PublicKey) = 13,
+        /// A peer changes: the fields are [`super::message::peer`] bits.
+        ChangePeer {
+            /// Which peer.
+            public_key: PublicKey,
+            /// Which fields.
+            fields: u8,
+        } = 14,
+        _ => Unknown(u8),
+    }
 }
 
 #[cfg(feature = "serde")]
-/// An enum whose unknown numbers are `Unknown`.
+/// Records whose unknown numbers are `Unknown`.
 macro_rules! open {
     ($($name:ident)+) => {$(
-        impl sized::Open for $name {
-            fn unknown(number: u8) -> Self {
-                Self::Unknown(number)
-            }
-
-            fn unknown_number(&self) -> Option<u8> {
-                if let Self::Unknown(number) = self { Some(*number) } else { None }
-            }
-        }
-
         impl Record for $name {
             fn read(bytes: &[u8]) -> Option<Self> {
                 sized::read(bytes)
@@ -162,29 +151,30 @@ macro_rules! open {
 #[cfg(feature = "serde")]
 open! { Running Change }
 
-/// A configuration in the history.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Stored {
-    /// The interface it is for.
-    pub interface: Name,
-    /// Its number: the configurations of an interface are counted from 1, and the greatest is the one
-    /// that the router starts with.
-    pub number: u32,
-    /// Unix time in seconds on the router's clock when it was stored.
-    pub time: u64,
-    /// The key of the owner who made it.
-    pub key: PublicKey,
-    /// What that owner was called.
-    pub by: OwnerName,
-    /// The length of the image in bytes.
-    pub length: u32,
-    /// It is not what was written, and not used.
-    pub damaged: bool,
-    /// How it came to be.
-    pub act: Act,
-    /// The digest of the image as it was pushed; that of no bytes for a removal, zeros if it is damaged.
-    pub digest: Digest,
+wire! {
+    /// A configuration in the history.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Stored {
+        /// The interface it is for.
+        pub interface: Name,
+        /// Its number: the configurations of an interface are counted from 1, and the greatest is the one
+        /// that the router starts with.
+        pub number: u32,
+        /// Unix time in seconds on the router's clock when it was stored.
+        pub time: u64,
+        /// The key of the owner who made it.
+        pub key: PublicKey,
+        /// What that owner was called.
+        pub by: OwnerName,
+        /// The length of the image in bytes.
+        pub length: u32,
+        /// It is not what was written, and not used.
+        pub damaged: bool,
+        /// How it came to be.
+        pub act: Act,
+        /// The digest of the image as it was pushed; that of no bytes for a removal, zeros if it is damaged.
+        pub digest: Digest,
+    }
 }
 
 #[cfg(feature = "serde")]

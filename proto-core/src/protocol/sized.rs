@@ -1,7 +1,7 @@
 //! Values with their length in front, for serde and postcard: records of files, and the subject of a failure.
 //!
 //! A reader takes the fields it knows and passes over what stands behind them; of a kind that it does not know
-//! it keeps the number. The agent's own writer does the same (`codec`).
+//! it keeps the number. `codec` does the same without serde.
 
 use core::marker::PhantomData;
 
@@ -11,13 +11,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 /// The most bytes of a value behind its length.
 const MOST: usize = 320;
 
-/// A choice that has a place for a number that is not known.
-pub trait Open: Sized {
-    /// What stands for an unknown number.
-    fn unknown(number: u8) -> Self;
-    /// The number, if this stands for an unknown one.
-    fn unknown_number(&self) -> Option<u8>;
-}
+pub use super::codec::Open;
 
 /// The bytes of the value at the front, without its length, and what is behind it. `None` when the bytes end
 /// before.

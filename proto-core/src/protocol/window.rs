@@ -7,15 +7,18 @@
 /// How many pieces may be under way at once.
 pub const WINDOW: u32 = 64;
 
-/// Which pieces have arrived: every one below `base`, and those ahead of it whose bit is set (bit
-/// `n` is piece `base + n`; bit 0 is never set, or the base would be higher).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Arrived {
-    /// The first piece that is missing.
-    pub base: u32,
-    /// The pieces from `base` on that are here.
-    pub ahead: u64,
+use super::codec::wire;
+
+wire! {
+    /// Which pieces have arrived: every one below `base`, and those ahead of it whose bit is set (bit
+    /// `n` is piece `base + n`; bit 0 is never set, or the base would be higher).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Arrived {
+        /// The first piece that is missing.
+        pub base: u32,
+        /// The pieces from `base` on that are here.
+        pub ahead: u64,
+    }
 }
 
 impl Arrived {

@@ -85,7 +85,7 @@ impl Machine for Ranging<'_> {
 /// The answer without what it borrows. Only `Data` and `Ranges` borrow, which have machines of their own.
 fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
     Some(match answer {
-        Answer::Data { .. } | Answer::Ranges { .. } | Answer::Unknown => return None,
+        Answer::Data { .. } | Answer::Ranges { .. } | Answer::Unknown(_) => return None,
         Answer::Hello(hello) => Answer::Hello(hello),
         Answer::Status(status) => Answer::Status(status),
         Answer::Received { stage, arrived } => Answer::Received { stage, arrived },

@@ -1,17 +1,18 @@
-//! The agent's side of the codec, written out: requests and image records are read, replies and
-//! report records are written.
+//! Reading and writing of messages without serde: the agent's side.
 //!
-//! The bytes are those of serde and postcard, which stay the definition of the format and are what
-//! the host uses; `tests` hold the two against each other. They are not used on the router because
-//! derived code hands every field up through a `Result` as large as the whole message: 17 KB of
-//! program there, 4 KB here. What makes the difference is that nothing here can fail half-way: an
-//! [`Input`] that runs out gives zeros and remembers it, an [`Output`] that is full drops bytes and
-//! remembers it, and both are asked once, at the end.
+//! Messages are defined once, by `wire!` (`table`), from which this codec and serde's implementations both come. The
+//! bytes are the same, and are those of postcard; `tests` and the fuzz targets compare the two.
+//!
+//! The agent does not use serde because derived code returns every field through a `Result` as large as the whole
+//! message: 17 KB of program there, 4 KB here. Nothing here fails half-way: an [`Input`] that runs out returns zeros, an
+//! [`Output`] that is full drops bytes, and both report it once, at the end.
 
 mod read;
+mod table;
 mod write;
 
-pub use read::{Input, Misread, StepHead, head, record, request, step};
+pub use read::{Input, Misread, Open, StepHead, Take, head, record, request, step};
+pub(crate) use table::wire;
 pub use write::{ItemChange, Output, Put, write, write_record};
 
 #[cfg(test)]

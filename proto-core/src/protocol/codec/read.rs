@@ -1,50 +1,75 @@
-//! Reading: requests and image records.
+//! Reading: the cursor, the types that are not made by the table, and the entry points.
 
 use core::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
 use heapless::String;
 
+use crate::ifname::IfName;
 use crate::ip::IpNet;
 use crate::key::{PublicKey, SecretKey};
-use crate::protocol::config::{Host, Interface, Peer, PrivateKey, Record, Route, Rule};
-use crate::protocol::endpoint::PeerEndpoint;
-use crate::protocol::message::{Ask, ClientId, Name, OwnerName, Patch, Request, Role};
+use crate::protocol::config::Record;
+use crate::protocol::message::{Ask, ClientId, Request, Role};
+use crate::protocol::report::Act;
 
-/// Why bytes cannot be read as what they should be.
+/// Why bytes cannot be read as a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Misread {
-    /// A field is cut off, or is what it cannot be: its name.
+    /// A field is cut off or has an impossible value: the name of the field.
     Field(&'static str),
-    /// A kind of request or record that is not known here: its number.
+    /// An unknown kind of request or record: its number.
     Unknown(u32),
     /// Bytes are left over behind the last field.
     Trailing,
 }
 
-/// Bytes that are read from the front.
-///
-/// What is read after the end, or after something that cannot be, is zero or the like and worth nothing:
-/// [`Input::end`] says so.
+impl core::fmt::Display for Misread {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Field(field) => write!(f, "the field `{field}` cannot be read"),
+            Self::Unknown(number) => write!(f, "kind {number} is unknown"),
+            Self::Trailing => f.write_str("bytes are left over behind the last field"),
+        }
+    }
+}
+
+impl core::error::Error for Misread {}
+
+/// A value that can be read. After malformed input every read returns zero or an empty value; [`Input::end`] reports
+/// the error.
+pub trait Take<'b>: Sized {
+    /// Reads the value from the front.
+    fn take(input: &mut Input<'b>) -> Self;
+}
+
+/// An enum with a variant for numbers that are not known.
+pub trait Open: Sized {
+    /// The variant for an unknown number.
+    fn unknown(number: u8) -> Self;
+    /// The number, if this is the variant for unknown ones.
+    fn unknown_number(&self) -> Option<u8>;
+}
+
+/// A cursor over bytes. After malformed input, every read returns zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'b> {
     rest: &'b [u8],
-    /// The field that is being read.
+    /// Name of the field being read.
     field: &'static str,
-    /// The first thing that was wrong.
+    /// The first error.
     wrong: Option<Misread>,
 }
 
 impl<'b> Input<'b> {
-    /// From the first of `bytes`.
+    /// A cursor at the first of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes, field: "head", wrong: None }
     }
 
-    /// What is left, if all that was read was there and could be.
+    /// The bytes that are left.
     ///
     /// # Errors
-    /// The first thing that was wrong.
+    /// The first error of the reads.
     pub const fn end(self) -> Result<&'b [u8], Misread> {
         match self.wrong {
             Some(wrong) => Err(wrong),
@@ -52,20 +77,20 @@ impl<'b> Input<'b> {
         }
     }
 
-    /// Notes that the field being read cannot be.
+    /// Marks the field being read as malformed.
     #[cfg_attr(feature = "small", inline(never))]
-    const fn refuse(&mut self) {
+    pub(crate) const fn refuse(&mut self) {
         self.note(Misread::Field(self.field));
     }
 
-    const fn note(&mut self, wrong: Misread) {
+    pub(crate) const fn note(&mut self, wrong: Misread) {
         if self.wrong.is_none() {
             self.wrong = Some(wrong);
         }
     }
 
-    /// Says which field is read next.
-    const fn at(&mut self, field: &'static str) -> &mut Self {
+    /// Sets the name of the field that is read next.
+    pub(crate) const fn at(&mut self, field: &'static str) -> &mut Self {
         self.field = field;
         self
     }
@@ -85,12 +110,12 @@ impl<'b> Input<'b> {
         self.take(1).first().copied().unwrap_or(0)
     }
 
-    /// A byte array, which stands as it is.
+    /// A byte array, which has no length in front.
     fn array<const N: usize>(&mut self) -> [u8; N] {
         self.take(N).first_chunk().copied().unwrap_or([0; N])
     }
 
-    /// A varint of a number of so many bits.
+    /// A varint of a number of `bits` bits.
     #[cfg_attr(feature = "small", inline(never))]
     fn number(&mut self, bits: u32) -> u64 {
         let (mut number, mut shift) = (0, 0_u32);
@@ -110,14 +135,17 @@ impl<'b> Input<'b> {
         0
     }
 
+    #[cfg_attr(feature = "small", inline(never))]
+    pub(crate) fn u32(&mut self) -> u32 {
+        self.number(u32::BITS) as u32
+    }
+
+    #[cfg_attr(feature = "small", inline(never))]
     fn u16(&mut self) -> u16 {
         self.number(u16::BITS) as u16
     }
 
-    fn u32(&mut self) -> u32 {
-        self.number(u32::BITS) as u32
-    }
-
+    #[cfg_attr(feature = "small", inline(never))]
     fn bool(&mut self) -> bool {
         let byte = self.byte();
         if byte > 1 {
@@ -126,199 +154,130 @@ impl<'b> Input<'b> {
         byte == 1
     }
 
-    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.bool() { Some(read(self)) } else { None }
-    }
-
-    /// Bytes behind their length.
+    /// Bytes with their length in front.
     #[cfg_attr(feature = "small", inline(never))]
-    fn bytes(&mut self) -> &'b [u8] {
+    pub(crate) fn bytes(&mut self) -> &'b [u8] {
         let len = self.number(usize::BITS);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    #[cfg_attr(feature = "small", inline(never))]
-    fn text<const N: usize>(&mut self) -> String<N> {
-        let text = core::str::from_utf8(self.bytes()).ok();
-        let text = text.and_then(|text| String::try_from(text).ok());
-        if text.is_none() {
-            self.refuse();
-        }
-        text.unwrap_or_default()
-    }
-
-    /// The name of an interface.
-    #[cfg_attr(feature = "small", inline(never))]
-    fn name(&mut self) -> Name {
-        self.field = "interface";
-        let name = core::str::from_utf8(self.bytes()).ok();
-        let name = name.and_then(|name| name.parse().ok());
-        if name.is_none() {
-            self.refuse();
-        }
-        name.unwrap_or_default()
-    }
-
-    #[cfg_attr(feature = "small", inline(never))]
-    fn ip(&mut self) -> IpAddr {
-        match self.u32() {
-            0 => IpAddr::from(self.array::<4>()),
-            other => {
-                if other != 1 {
-                    self.refuse();
-                }
-                IpAddr::from(self.array::<16>())
-            }
-        }
-    }
-
-    #[cfg_attr(feature = "small", inline(never))]
-    fn net(&mut self) -> IpNet {
-        IpNet { addr: self.ip(), prefix: self.byte() }
-    }
-
-    fn endpoint(&mut self) -> PeerEndpoint {
-        let kind = self.u32();
-        if kind == 0 {
-            return PeerEndpoint::V4(SocketAddrV4::new(self.array().into(), self.u16()));
-        }
-        if kind > 2 {
-            self.refuse();
-        }
-        let to = SocketAddrV6::new(self.array().into(), self.u16(), 0, 0);
-        if kind == 2 { PeerEndpoint::Scoped(to, self.name()) } else { PeerEndpoint::V6(to) }
-    }
-
-    fn interface(&mut self) -> Interface {
-        Interface {
-            name: self.name(),
-            private_key: match self.at("private_key").u32() {
-                0 => PrivateKey::None,
-                1 => PrivateKey::Given(SecretKey::new(self.array())),
-                other => {
-                    if other != 2 {
-                        self.refuse();
-                    }
-                    PrivateKey::Generate
-                }
-            },
-            listen_port: self.at("listen_port").option(Self::u16),
-            fwmark: self.at("fwmark").u32(),
-            mtu: self.at("mtu").u32(),
-        }
-    }
-
-    fn route(&mut self) -> Route {
-        Route { table: self.u32(), metric: self.u32(), to: self.net() }
-    }
-
-    fn rule(&mut self) -> Rule {
-        Rule {
-            v6: self.bool(),
-            priority: self.u32(),
-            table: self.u32(),
-            fwmark: self.option(Self::u32),
-            invert: self.bool(),
-            suppress_prefixlength: self.option(Self::u32),
-        }
-    }
-
-    fn peer(&mut self) -> Peer {
-        Peer {
-            public_key: self.key(),
-            preshared_key: self.option(|input| SecretKey::new(input.array())),
-            endpoint: self.option(Self::endpoint),
-            persistent_keepalive: self.u16(),
-        }
-    }
-
-    fn key(&mut self) -> PublicKey {
-        PublicKey(self.array())
-    }
-
-    fn role(&mut self) -> Role {
-        let role = Role::from_number(self.at("role").byte());
+    /// A role that has a name: a request with another one is refused.
+    pub(crate) fn known_role(&mut self) -> Role {
+        let role = Role::take(self);
         if role.name().is_none() {
             self.refuse();
         }
         role
     }
 
-    fn confirm_within(&mut self) -> u16 {
-        self.at("confirm_within").u16()
+    /// A value with its length in front, whose content may be unknown: bytes behind its fields are passed over, and
+    /// unreadable fields make it [`Open::unknown`].
+    pub(crate) fn sized<T: Take<'b> + Open>(&mut self) -> T {
+        let bytes = self.bytes();
+        let Some(first) = bytes.first() else {
+            self.refuse();
+            return T::unknown(0);
+        };
+        let mut input = Input::new(bytes);
+        let value = T::take(&mut input);
+        let known = value.unknown_number().is_none() && input.end().is_ok();
+        if known { value } else { T::unknown(*first) }
     }
 
-    fn stage(&mut self) -> u32 {
-        self.at("stage").u32()
+    /// Text that `read` understands, with its length in front.
+    fn parsed<T: Default>(&mut self, read: impl FnOnce(&'b str) -> Option<T>) -> T {
+        let value = core::str::from_utf8(self.bytes()).ok().and_then(read);
+        if value.is_none() {
+            self.refuse();
+        }
+        value.unwrap_or_default()
     }
+}
 
-    fn owner_name(&mut self) -> OwnerName {
-        self.at("name").text()
-    }
-
-    fn owner_key(&mut self) -> PublicKey {
-        self.at("key").key()
-    }
-
-    #[cfg_attr(feature = "small", inline(never))]
-    fn ask(&mut self) -> Ask<'b> {
-        match self.at("ask").u32() {
-            0 => Ask::Hello {
-                min: self.at("min").byte(),
-                max: self.at("max").byte(),
-                features: self.at("features").u32(),
-            },
-            1 => Ask::Status,
-            2 => Ask::Begin {
-                interface: self.name(),
-                length: self.at("length").u32(),
-                digest: self.at("digest").array(),
-                piece_size: self.at("piece_size").u16(),
-                patch: self
-                    .at("patch")
-                    .option(|input| Patch { base: input.u32(), length: input.u32() }),
-                data: self.at("data").bytes(),
-            },
-            3 => Ask::Piece {
-                stage: self.stage(),
-                index: self.at("index").u32(),
-                data: self.at("data").bytes(),
-            },
-            4 => Ask::Plan { stage: self.stage() },
-            5 => Ask::Commit { stage: self.stage(), confirm_within: self.confirm_within() },
-            6 => Ask::Abort { stage: self.stage() },
-            7 => Ask::Show { interface: self.name() },
-            8 => Ask::Changes { stage: self.stage() },
-            9 => Ask::Read {
-                file: self.at("file").u32(),
-                offset: self.at("offset").u32(),
-                length: self.at("length").u16(),
-            },
-            10 => Ask::Remove { interface: self.name(), confirm_within: self.confirm_within() },
-            11 => {
-                Ask::Claim { name: self.owner_name(), proof: self.at("proof").option(Self::array) }
-            }
-            12 => Ask::Owners,
-            13 => {
-                Ask::AddOwner { key: self.owner_key(), role: self.role(), name: self.owner_name() }
-            }
-            14 => Ask::RemoveOwner { key: self.owner_key() },
-            15 => Ask::Confirm,
-            16 => Ask::Revert,
-            17 => Ask::History { interface: self.at("interface").option(Self::name) },
-            18 => Ask::Drift { interface: self.name() },
-            19 => Ask::Repair { interface: self.name(), confirm_within: self.confirm_within() },
-            20 => Ask::Rollback {
-                interface: self.name(),
-                number: self.at("number").u32(),
-                confirm_within: self.confirm_within(),
-            },
-            21 => Ask::Ranges { interface: self.name(), bounds: self.at("bounds").bytes() },
-            other => {
-                self.note(Misread::Unknown(other));
-                Ask::Status
+/// Numbers and truth values, by the method of [`Input`] that reads them.
+macro_rules! plain {
+    ($($type:ty: $input:ident => $read:expr,)+) => {$(
+        impl Take<'_> for $type {
+            fn take($input: &mut Input<'_>) -> Self {
+                $read
             }
         }
+    )+};
+}
+
+plain! {
+    u8: input => input.byte(),
+    u16: input => input.u16(),
+    u32: input => input.u32(),
+    u64: input => input.number(u64::BITS),
+    bool: input => input.bool(),
+    PublicKey: input => Self(input.array()),
+    SecretKey: input => Self::new(input.array()),
+    IpNet: input => Self { addr: IpAddr::take(input), prefix: input.byte() },
+    SocketAddrV4: input => Self::new(input.array().into(), input.u16()),
+    SocketAddrV6: input => Self::new(input.array().into(), input.u16(), 0, 0),
+    Act: input => Self::from_numbers(input.byte(), input.u32()),
+}
+
+impl Take<'_> for IfName {
+    #[cfg_attr(feature = "small", inline(never))]
+    fn take(input: &mut Input<'_>) -> Self {
+        input.parsed(|text| text.parse().ok())
+    }
+}
+
+impl Take<'_> for IpAddr {
+    #[cfg_attr(feature = "small", inline(never))]
+    fn take(input: &mut Input<'_>) -> Self {
+        match input.u32() {
+            0 => Self::from(input.array::<4>()),
+            other => {
+                if other != 1 {
+                    input.refuse();
+                }
+                Self::from(input.array::<16>())
+            }
+        }
+    }
+}
+
+impl<const N: usize> Take<'_> for [u8; N] {
+    fn take(input: &mut Input<'_>) -> Self {
+        input.array()
+    }
+}
+
+impl<'de: 'a, 'a> Take<'de> for &'a [u8] {
+    fn take(input: &mut Input<'de>) -> Self {
+        input.bytes()
+    }
+}
+
+impl<const N: usize> Take<'_> for String<N> {
+    #[cfg_attr(feature = "small", inline(never))]
+    fn take(input: &mut Input<'_>) -> Self {
+        input.parsed(|text| Self::try_from(text).ok())
+    }
+}
+
+impl<'de, T: Take<'de>> Take<'de> for Option<T> {
+    fn take(input: &mut Input<'de>) -> Self {
+        if input.bool() { Some(T::take(input)) } else { None }
+    }
+}
+
+impl<'de, T: Take<'de>, const N: usize> Take<'de> for heapless::Vec<T, N> {
+    fn take(input: &mut Input<'de>) -> Self {
+        let mut list = Self::new();
+        for _ in 0..input.u32() {
+            if list.is_full() {
+                input.refuse();
+                break;
+            }
+            // There is room.
+            let _ = list.push(T::take(input));
+        }
+        list
     }
 }
 
@@ -337,7 +296,7 @@ pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
 #[cfg_attr(feature = "small", inline(never))]
 pub fn request(bytes: &[u8]) -> Result<Request<'_>, Misread> {
     let mut input = Input::new(bytes);
-    let request = Request { client: input.array(), id: input.u32(), ask: input.ask() };
+    let request = Request { client: input.array(), id: input.u32(), ask: Ask::take(&mut input) };
     let rest = input.end()?;
     if rest.is_empty() || matches!(request.ask, Ask::Hello { .. }) {
         Ok(request)
@@ -378,15 +337,6 @@ pub fn record(bytes: &[u8]) -> Result<(Record, &[u8]), Misread> {
     let mut input = Input::new(bytes);
     let mut one = Input::new(input.at("record").bytes());
     let rest = input.end()?;
-    let record = match one.at("record").u32() {
-        0 => Record::Interface(one.interface()),
-        1 => Record::Address(one.net()),
-        2 => Record::Route(one.route()),
-        3 => Record::Rule(one.rule()),
-        4 => Record::Peer(one.peer()),
-        5 => Record::AllowedIp(one.net()),
-        6 => Record::Host(Host { name: one.text(), port: one.u16() }),
-        other => return Err(Misread::Unknown(other)),
-    };
+    let record = Record::take(&mut one);
     if one.end()?.is_empty() { Ok((record, rest)) } else { Err(Misread::Trailing) }
 }
