@@ -15,6 +15,7 @@
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`command`] | one module per command; [`report`] is how each of them ends |
 //! | [`show`] | what a router runs, as text |
+//! | [`uci`] | a file as sections of OpenWrt's configuration |
 //! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`], [`interrupt`] | the command line and the terminal |
 //!
 //! Nothing here knows a kernel or a file system of a router: that is the agent's.
@@ -34,6 +35,7 @@ pub mod routes;
 pub mod session;
 pub mod show;
 pub mod transport;
+pub mod uci;
 pub mod ui;
 pub mod units;
 

@@ -101,6 +101,11 @@ pub enum Command {
     /// Check FILE without a router, and show what a push would carry
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
+    /// Print FILE as the sections that netifd would need in `/etc/config/network`
+    ///
+    /// For a router that Postwire no longer configures. The output has the private key.
+    #[command(after_help = "Example:\n  postwire export --uci wg0.conf")]
+    Export(Export),
     /// Print the completion script of a shell
     #[command(after_help = "Examples:\n  \
                             postwire completions bash > /etc/bash_completion.d/postwire\n  \
@@ -138,6 +143,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Remove(_) => "remove",
             Self::Check(_) => "check",
+            Self::Export(_) => "export",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
         }
@@ -154,6 +160,20 @@ pub fn meant(args: &[std::ffi::OsString]) -> &'static str {
     let known = args.iter().skip(1).find_map(|arg| names.iter().find(|name| arg == name.as_str()));
     // The names are those of one program that is about to end.
     known.map_or("postwire", |name| Box::leak(name.clone().into_boxed_str()))
+}
+
+/// `export`.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// As sections of UCI, OpenWrt's configuration
+    #[arg(long, required = true)]
+    pub uci: bool,
+    /// A wg-quick configuration file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub path: PathBuf,
+    /// The interface it is for [default: the name of FILE, as wg0 of wg0.conf]
+    #[arg(long, value_name = "NAME", value_parser = name::interface)]
+    pub interface: Option<Name>,
 }
 
 /// `completions`.

@@ -9,6 +9,7 @@ mod confirm;
 mod confirming;
 mod connect;
 mod diff;
+mod export;
 mod failure;
 mod history;
 mod install;
@@ -60,6 +61,10 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Status(args) => finish(status::run(own, args), &context),
         Command::Check(args) => {
             let outcome = check::run(own, args, &mut context);
+            finish(outcome, &context)
+        }
+        Command::Export(args) => {
+            let outcome = export::run(args, &mut context);
             finish(outcome, &context)
         }
         Command::Completions(args) => finish(install::completions(args.shell), &context),
