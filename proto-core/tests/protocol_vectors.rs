@@ -103,7 +103,7 @@ fn frame(packet: &[u8]) -> Vec<u8> {
     let mut buf = [packet, &[0; CRC_LEN]].concat();
     let mut line = [0; 2048];
     let mut room = &mut line[..];
-    write_serial(&mut room, &mut buf, packet.len()).unwrap().unwrap();
+    write_serial(&mut room, &mut buf, packet.len()).unwrap();
     let left = room.len();
     line[..line.len() - left].to_vec()
 }

@@ -28,8 +28,8 @@ const STEPS: u32 = 200_000;
 /// Any of the three machines, driven alike.
 enum Machine<'f> {
     Call(Call, Ask<'static>, bool),
-    Upload(Box<Upload<'f>>),
-    Download(Box<Download<'f>>),
+    Upload(Box<Upload<&'f [u8]>>),
+    Download(Box<Download<&'f mut [u8]>>),
 }
 
 impl Machine<'_> {

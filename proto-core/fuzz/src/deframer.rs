@@ -15,7 +15,7 @@ fn frame(packet: &[u8]) -> Vec<u8> {
     let mut buf = packet.to_vec();
     buf.resize(packet.len() + CRC_LEN, 0);
     let mut line = Vec::new();
-    write_serial(&mut Line(&mut line), &mut buf, packet.len()).unwrap().unwrap();
+    write_serial(&mut Line(&mut line), &mut buf, packet.len()).unwrap();
     assert!(line.len() <= MAX_FRAME);
     assert!(!line[1..line.len() - 1].contains(&0));
     line

@@ -12,6 +12,8 @@
 
 mod flight;
 
+use core::fmt;
+
 use flight::{Flight, Next};
 
 use super::envelope;
@@ -58,7 +60,26 @@ pub enum ClientError {
     TooLong,
     /// The router's public key has small order, or the client's private key is zero.
     WeakKey,
+    /// The [`Source`] did not give its bytes, or the [`Sink`] did not take a piece.
+    Memory,
 }
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silence => "the router does not answer",
+            Self::Failed(failure) => return write!(f, "{}: {}", failure.code, failure.text),
+            Self::Unexpected => "the router's answer does not belong to the request",
+            Self::Restarts => "the router lost the stage or the file too often",
+            Self::NotUnderstood => "the router is newer than this client: its answer is unknown",
+            Self::TooLong => "the request does not fit a packet",
+            Self::WeakKey => "the router's public key or the private key is unusable",
+            Self::Memory => "the bytes to send cannot be read, or those that came cannot be kept",
+        })
+    }
+}
+
+impl core::error::Error for ClientError {}
 
 /// What is known about the way to the router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -110,6 +131,8 @@ const CALL_BYTES: u32 = 500;
 /// The most bytes that go along with an announcement: the packet also has 2 bytes of envelope, and 84 of the
 /// longest head and fields.
 const MAX_FIRST: usize = super::MAX_PACKET - 2 - 84;
+/// The most bytes of one piece.
+const MAX_PIECE: u16 = super::MAX_DATA as u16;
 /// How often an upload starts again when the router forgot it.
 const MAX_RESTARTS: u8 = 5;
 
@@ -364,11 +387,59 @@ impl Call {
     }
 }
 
+/// The bytes that an [`Upload`] sends. A slice is one; a jig without room for a whole image reads from its flash, or
+/// writes the bytes anew.
+pub trait Source {
+    /// Fills `buf` with the bytes from `offset` on. Returns `false` if it cannot, which ends the upload. The same bytes may
+    /// be asked for more than once.
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> bool;
+
+    /// All bytes, if they are in memory: few bytes then travel with the announcement.
+    fn whole(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl Source for &[u8] {
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> bool {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = self.get(start..start.saturating_add(buf.len()));
+        bytes.is_some_and(|bytes| {
+            buf.copy_from_slice(bytes);
+            true
+        })
+    }
+
+    fn whole(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+/// Where a [`Download`] puts what arrives. A mutable slice as long as the file is one.
+pub trait Sink {
+    /// Takes the piece at `offset`. Each piece comes once. Pieces come in any order, and in ascending order if no more than
+    /// one piece may be in flight. Returns `false` if it cannot take the piece, which ends the download.
+    fn piece(&mut self, offset: u32, data: &[u8]) -> bool;
+}
+
+impl Sink for &mut [u8] {
+    fn piece(&mut self, offset: u32, data: &[u8]) -> bool {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let place = self.get_mut(start..start.saturating_add(data.len()));
+        place.is_some_and(|place| {
+            place.copy_from_slice(data);
+            true
+        })
+    }
+}
+
 /// A configuration image on its way to the router.
 #[derive(Clone, Debug)]
-pub struct Upload<'i> {
-    /// What is sent: the image, or a patch.
-    image: &'i [u8],
+pub struct Upload<S> {
+    /// The bytes that are sent: the image, or a patch.
+    source: S,
+    /// Number of bytes that are sent.
+    length: u32,
     interface: Name,
     /// Length and digest of the image.
     announced: (u32, Digest),
@@ -381,8 +452,8 @@ pub struct Upload<'i> {
     restarts: u8,
 }
 
-impl<'i> Upload<'i> {
-    /// An upload that is about to begin. `piece_size` and `in_flight` are bytes, at most what the
+impl<'i> Upload<&'i [u8]> {
+    /// An upload of an image in memory. `piece_size` and `in_flight` are bytes, at most what the
     /// router's hello allows.
     ///
     /// # Errors
@@ -395,20 +466,8 @@ impl<'i> Upload<'i> {
         in_flight: u32,
     ) -> Result<Self, ClientError> {
         let length = u32::try_from(image.len()).map_err(|_| ClientError::TooLong)?;
-        let piece_size = piece_size.max(1);
-        let total = window::pieces(length, piece_size);
-        Ok(Self {
-            image,
-            interface,
-            announced: (length, digest(image)),
-            patch: None,
-            piece_size,
-            in_flight,
-            stage: None,
-            begin: Call::new(now),
-            flight: Flight::new(total, piece_size, in_flight, now),
-            restarts: 0,
-        })
+        let announced = (length, digest(image));
+        Ok(Self::stream(now, interface, image, announced, piece_size, in_flight))
     }
 
     /// An upload of a patch that makes `image` out of the stored configuration number `base`.
@@ -425,12 +484,39 @@ impl<'i> Upload<'i> {
     ) -> Result<Self, ClientError> {
         let length = u32::try_from(image.len()).map_err(|_| ClientError::TooLong)?;
         let upload = Self::new(now, interface, patch, piece_size, in_flight)?;
-        let patch = Some(Patch { base, length: upload.length() });
+        let patch = Some(Patch { base, length: upload.length });
         Ok(Self { announced: (length, digest(image)), patch, ..upload })
     }
+}
 
-    fn length(&self) -> u32 {
-        u32::try_from(self.image.len()).unwrap_or(u32::MAX)
+impl<S: Source> Upload<S> {
+    /// An upload of an image of `announced.0` bytes with the digest `announced.1`, which is read from `source` piece by
+    /// piece. `piece_size` and `in_flight` are bytes, at most what the router's hello allows.
+    #[must_use]
+    pub fn stream(
+        now: u64,
+        interface: Name,
+        source: S,
+        announced: (u32, Digest),
+        piece_size: u16,
+        in_flight: u32,
+    ) -> Self {
+        let piece_size = piece_size.clamp(1, MAX_PIECE);
+        let (length, _) = announced;
+        let total = window::pieces(length, piece_size);
+        Self {
+            source,
+            length,
+            interface,
+            announced,
+            patch: None,
+            piece_size,
+            in_flight,
+            stage: None,
+            begin: Call::new(now),
+            flight: Flight::new(total, piece_size, in_flight, now),
+            restarts: 0,
+        }
     }
 
     /// The number of the stage, once all pieces have arrived.
@@ -447,7 +533,7 @@ impl<'i> Upload<'i> {
 
     /// The request that begins it.
     #[must_use]
-    pub fn ask(&self) -> Ask<'i> {
+    pub fn ask(&self) -> Ask<'_> {
         Ask::Begin {
             interface: self.interface,
             length: self.announced.0,
@@ -469,13 +555,13 @@ impl<'i> Upload<'i> {
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
         let done = self.flight.arrived.base.saturating_mul(self.piece_size.into());
-        (done.min(self.length()), self.length())
+        (done.min(self.length), self.length)
     }
 
-    /// What goes along with the announcement: everything, if it has not more bytes than two pieces.
-    fn first(&self) -> &'i [u8] {
+    /// The bytes that go along with the announcement: all of them, if they are no more than two pieces.
+    fn first(&self) -> &[u8] {
         let most = usize::from(self.piece_size).saturating_mul(2).min(MAX_FIRST);
-        if self.image.len() <= most { self.image } else { &[] }
+        self.source.whole().filter(|all| all.len() <= most).unwrap_or_default()
     }
 
     /// What to do at the time `now`.
@@ -489,20 +575,22 @@ impl<'i> Upload<'i> {
         buf: &mut [u8],
     ) -> Result<Step, ClientError> {
         let Some(stage) = self.stage else {
-            let ask = self.ask();
-            return self.begin.poll(caller, now, &ask, buf);
+            let mut begin = self.begin;
+            let step = begin.poll(caller, now, &self.ask(), buf);
+            self.begin = begin;
+            return step;
         };
         match self.flight.next(caller, now)? {
             Next::Complete => Ok(Step::Done),
             Next::Wait(until) => Ok(Step::Wait(until)),
             Next::Send(index) => {
-                let (offset, size) = window::span(self.length(), self.piece_size, index)
+                let (offset, size) = window::span(self.length, self.piece_size, index)
                     .ok_or(ClientError::Unexpected)?;
-                let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                let data = self
-                    .image
-                    .get(start..start.saturating_add(size.into()))
-                    .ok_or(ClientError::Unexpected)?;
+                let mut piece = [0; MAX_PIECE as usize];
+                let data = piece.get_mut(..size.into()).ok_or(ClientError::TooLong)?;
+                if !self.source.read(offset, data) {
+                    return Err(ClientError::Memory);
+                }
                 let id = caller.take_id();
                 let len = caller.write(id, Ask::Piece { stage, index, data }, buf)?;
                 self.flight.sent(index, id, now);
@@ -547,7 +635,7 @@ impl<'i> Upload<'i> {
                     return Err(ClientError::Restarts);
                 }
                 // New numbers: an answer to the old ones says nothing about the new stage.
-                let total = window::pieces(self.length(), self.piece_size);
+                let total = window::pieces(self.length, self.piece_size);
                 self.stage = None;
                 self.begin = Call::new(now);
                 self.flight = Flight::new(total, self.piece_size, self.in_flight, now);
@@ -562,27 +650,42 @@ impl<'i> Upload<'i> {
 
 /// A file of the router on its way to the client.
 #[derive(Debug)]
-pub struct Download<'f> {
+pub struct Download<S> {
     file: u32,
-    into: &'f mut [u8],
+    length: u32,
+    sink: S,
     piece_size: u16,
     flight: Flight,
 }
 
-impl<'f> Download<'f> {
-    /// A download that is about to begin: `into` is as long as the file, `piece_size` and
-    /// `in_flight` are bytes, at most what the router's hello allows.
+impl<'f> Download<&'f mut [u8]> {
+    /// A download into memory: `into` is as long as the file, `piece_size` and `in_flight` are bytes, at most what the
+    /// router's hello allows.
     #[must_use]
     pub fn new(now: u64, file: u32, into: &'f mut [u8], piece_size: u16, in_flight: u32) -> Self {
+        let length = u32::try_from(into.len()).unwrap_or(u32::MAX);
+        Self::stream(now, file, length, into, piece_size, in_flight)
+    }
+}
+
+impl<S: Sink> Download<S> {
+    /// A download of a file of `length` bytes whose pieces go to `sink` as they arrive.
+    #[must_use]
+    pub fn stream(
+        now: u64,
+        file: u32,
+        length: u32,
+        sink: S,
+        piece_size: u16,
+        in_flight: u32,
+    ) -> Self {
         let piece_size = piece_size.max(1);
-        let total = window::pieces(u32::try_from(into.len()).unwrap_or(u32::MAX), piece_size);
-        let flight = Flight::new(total, piece_size, in_flight, now);
-        Self { file, into, piece_size, flight }
+        let flight = Flight::new(window::pieces(length, piece_size), piece_size, in_flight, now);
+        Self { file, length, sink, piece_size, flight }
     }
 
     fn span(&self, index: u32) -> Option<(u32, u16)> {
-        let length = u32::try_from(self.into.len()).unwrap_or(u32::MAX);
-        window::span(length, self.piece_size, index)
+        window::span(self.length, self.piece_size, index)
     }
 
     /// What to do at the time `now`.
@@ -631,9 +734,9 @@ impl<'f> Download<'f> {
                 }
                 self.flight.heard(caller, reply.id, now);
                 if self.flight.arrived.wants(index) {
-                    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                    let place = self.into.get_mut(start..start.saturating_add(data.len()));
-                    place.ok_or(ClientError::Unexpected)?.copy_from_slice(data);
+                    if !self.sink.piece(offset, data) {
+                        return Err(ClientError::Memory);
+                    }
                     self.flight.arrived.insert(index);
                 }
                 Ok(())

@@ -15,6 +15,8 @@
 //! COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on
 //! Networking 7(2), 1999. What the packets mean is not here (`envelope`, `message`).
 
+use core::fmt;
+
 use super::MAX_OUTER;
 
 /// Bytes that the CRC adds to a packet.
@@ -26,9 +28,37 @@ const MAX_STUFFED: usize = MAX_SEALED + MAX_SEALED / 254 + 1;
 /// The most bytes of a whole serial frame, zeros included.
 pub const MAX_FRAME: usize = MAX_STUFFED + 2;
 
-/// A packet is longer than [`MAX_OUTER`], or the buffer it should go into is too short.
+/// A packet is longer than [`MAX_OUTER`], or its buffer is too short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong;
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the packet is too long for a frame")
+    }
+}
+
+impl core::error::Error for TooLong {}
+
+/// Why a frame was not written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WriteError<E> {
+    /// The packet cannot be framed: [`TooLong`].
+    TooLong,
+    /// The line refused the bytes.
+    Line(E),
+}
+
+impl<E: fmt::Display> fmt::Display for WriteError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => TooLong.fmt(f),
+            Self::Line(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for WriteError<E> {}
 
 fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
     // Bit by bit: packets are short, and the table would be a kilobyte.
@@ -63,19 +93,18 @@ pub fn open(sealed: &[u8]) -> Option<&[u8]> {
 /// `buf` needs [`CRC_LEN`] bytes of room behind the packet.
 ///
 /// # Errors
-/// `Ok(Err(TooLong))` when the packet cannot be framed, `Err` when the line refused the bytes.
+/// [`WriteError::TooLong`] if the packet cannot be framed, [`WriteError::Line`] if the line refused the bytes.
 pub fn write_serial<W: embedded_io::Write>(
     line: &mut W,
     buf: &mut [u8],
     len: usize,
-) -> Result<Result<(), TooLong>, W::Error> {
+) -> Result<(), WriteError<W::Error>> {
     let mut frame = [0; MAX_FRAME];
     let Some(frame) = seal(buf, len).ok().and_then(|sealed| stuff(sealed, &mut frame)) else {
-        return Ok(Err(TooLong));
+        return Err(WriteError::TooLong);
     };
-    line.write_all(frame)?;
-    line.flush()?;
-    Ok(Ok(()))
+    line.write_all(frame).map_err(WriteError::Line)?;
+    line.flush().map_err(WriteError::Line)
 }
 
 /// COBS-encodes `bytes` into `frame` between two zeros.
@@ -142,9 +171,9 @@ pub enum Received<'a> {
 enum State {
     /// Between frames: bytes are text, a zero opens a frame.
     Outside,
-    /// In a frame that has so many bytes until now.
+    /// Inside a frame; bytes buffered so far.
     Inside(usize),
-    /// In a frame that is too long: waiting for its end.
+    /// Inside a frame that is too long; waiting for its end.
     Overlong,
 }
 
@@ -162,7 +191,7 @@ impl Default for Deframer {
 }
 
 impl Deframer {
-    /// A deframer that has seen nothing.
+    /// A deframer that has seen no byte.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Outside, buf: [0; MAX_STUFFED] }
@@ -224,14 +253,14 @@ impl Deframer {
         }
     }
 
-    /// Whether a frame was opened and is not ended yet.
+    /// Whether a frame was begun and is not ended yet.
     #[must_use]
     pub fn is_inside(&self) -> bool {
         self.state != State::Outside
     }
 
-    /// Gives up a frame that has been open for too long without a byte, so that what is typed next
-    /// is text again. Returns whether there was one.
+    /// Drops a frame that was begun and not ended, so that the next bytes are text again. Returns `true` if there was
+    /// one. For a line on which no byte came for a while.
     pub fn abandon(&mut self) -> bool {
         core::mem::replace(&mut self.state, State::Outside) != State::Outside
     }

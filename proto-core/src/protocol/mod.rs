@@ -8,7 +8,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`frame`] | packets on a serial line (COBS between zeros) and in a datagram, both with a CRC |
-//! | [`codec`] | the agent's half of the messages, without serde |
+//! | [`serial`] | frames over a stream of `embedded_io` |
+//! | [`codec`] | messages as bytes, without serde |
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
@@ -43,6 +44,7 @@ pub mod message;
 mod numbers;
 pub mod patch;
 pub mod report;
+pub mod serial;
 pub mod session;
 #[cfg(feature = "serde")]
 pub mod sized;

@@ -102,7 +102,7 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
     })
 }
 
-impl Machine for Upload<'_> {
+impl Machine for Upload<&[u8]> {
     fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended> {
         Ok(Upload::poll(self, caller, now, buf)?)
     }
@@ -123,7 +123,7 @@ impl Machine for Upload<'_> {
 
 /// A download, and how much of it is here.
 pub(super) struct Downloading<'f> {
-    pub(super) download: Download<'f>,
+    pub(super) download: Download<&'f mut [u8]>,
     pub(super) total: u32,
     pub(super) here: u32,
 }

@@ -200,10 +200,13 @@ impl<'u> Session<'u> {
             _ => Vec::new(),
         };
         let (mut begin, mut ranging, mut begun) = (None, None, None);
-        if let Some(image) = image {
-            let piece_size = self.likely_piece();
-            let upload = Upload::new(now, image.interface, &image.bytes, piece_size, 1);
-            begin = Some(asking(upload.map_err(|error| self.ended(error))?.ask()));
+        let piece_size = self.likely_piece();
+        let upload = image
+            .map(|image| Upload::new(now, image.interface, &image.bytes, piece_size, 1))
+            .transpose()
+            .map_err(|error| self.ended(error))?;
+        if let (Some(image), Some(upload)) = (image, &upload) {
+            begin = Some(asking(upload.ask()));
             if !bounds.is_empty() && image.bytes.len() > 2 * usize::from(piece_size) {
                 let ask = Ask::Ranges { interface: image.interface, bounds: &bounds };
                 ranging = Some(Ranging { call: Call::new(now), ask, ranges: None });
@@ -413,6 +416,9 @@ impl<'u> Session<'u> {
             }
             ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
             ClientError::WeakKey => SessionError::Nonsense("its key has small order"),
+            ClientError::Memory => {
+                SessionError::Nonsense("its file has another length than it says")
+            }
         }
     }
 }

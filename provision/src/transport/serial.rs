@@ -155,7 +155,7 @@ impl Transport for SerialLine {
         }
         let mut framed = Vec::with_capacity(frame::MAX_FRAME);
         let written = frame::write_serial(&mut framed, &mut buf, packet.len());
-        if !matches!(written, Ok(Ok(()))) {
+        if written.is_err() {
             return Err(self.lost(io::ErrorKind::InvalidInput.into()));
         }
         self.book(framed.len());

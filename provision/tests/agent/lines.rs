@@ -44,7 +44,7 @@ impl Way {
         let mut framed = Vec::new();
         match self.kind {
             Kind::Udp => return sealed.len() as u64 + 28,
-            _ => write_serial(&mut framed, &mut sealed, packet.len()).unwrap().unwrap(),
+            _ => write_serial(&mut framed, &mut sealed, packet.len()).unwrap(),
         }
         framed.len() as u64
     }

@@ -165,8 +165,8 @@ impl Router {
 }
 
 enum Machine<'f> {
-    Upload(Upload<'f>),
-    Download(Download<'f>),
+    Upload(Upload<&'f [u8]>),
+    Download(Download<&'f mut [u8]>),
 }
 
 struct Run {

@@ -64,11 +64,19 @@ impl Dice {
 }
 
 fn push(image: &[u8], loss: u64, router: &mut Router, seed: u64) -> Result<u64, ClientError> {
+    let name = Name::try_from("wg0").unwrap();
+    push_from(Upload::new(0, name, image, 100, 2_000)?, loss, router, seed)
+}
+
+fn push_from<S: Source>(
+    mut upload: Upload<S>,
+    loss: u64,
+    router: &mut Router,
+    seed: u64,
+) -> Result<u64, ClientError> {
     let mut dice = Dice(seed);
     let mut caller = Caller::new([7; 8], PATIENCE);
     let mut now = 0;
-    let name = Name::try_from("wg0").unwrap();
-    let mut upload = Upload::new(now, name, image, 100, 2_000)?;
     let mut wire: Vec<(u64, Vec<u8>)> = Vec::new();
     let mut buf = [0; 1_200];
     loop {
@@ -134,6 +142,85 @@ fn a_router_that_restarts_gets_the_image_anew() {
     let mut router = Router { forget_once_at: Some(30), ..router() };
     push(&image, 0, &mut router, 1).unwrap();
     assert!(router.image == image);
+}
+
+/// Bytes that are nowhere: each is worked out from its place.
+struct Made {
+    /// From this byte on, reading fails.
+    end: u32,
+}
+
+fn made(at: u32) -> u8 {
+    (at * 13 + at / 251) as u8
+}
+
+impl Source for Made {
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> bool {
+        (offset..).zip(&mut *buf).for_each(|(at, byte)| *byte = made(at));
+        offset + buf.len() as u32 <= self.end
+    }
+}
+
+#[test]
+fn an_image_that_is_nowhere_whole_arrives_whole() {
+    let image: Vec<u8> = (0..10_007).map(made).collect();
+    let name = Name::try_from("wg0").unwrap();
+    let announced = (10_007, digest(&image));
+    let upload = |end| Upload::stream(0, name, Made { end }, announced, 100, 2_000);
+    for loss in [0, 20] {
+        let mut router = Router { forget_once_at: Some(30), ..router() };
+        push_from(upload(10_007), loss, &mut router, 5).unwrap();
+        assert!(router.image == image);
+    }
+    assert_eq!(push_from(upload(10_006), 0, &mut router(), 5), Err(ClientError::Memory));
+    // A piece size that no packet has room for is made smaller.
+    let upload = Upload::stream(0, name, Made { end: 10_007 }, announced, 9_000, 20_000);
+    let mut router = router();
+    push_from(upload, 0, &mut router, 5).unwrap();
+    assert!(router.image == image && router.piece_size == MAX_PIECE);
+}
+
+/// Notes what arrives, and has room for a few pieces.
+struct Few(Vec<u32>);
+
+impl Sink for &mut Few {
+    fn piece(&mut self, offset: u32, data: &[u8]) -> bool {
+        assert!((offset..).zip(data).all(|(at, byte)| made(at) == *byte));
+        self.0.push(offset);
+        self.0.len() < 4
+    }
+}
+
+#[test]
+fn pieces_are_handed_out_once_and_in_order_where_one_is_in_flight() {
+    for (length, ended) in [(250, Ok(())), (350, Err(ClientError::Memory))] {
+        let mut few = Few(Vec::new());
+        let mut caller = Caller::new([7; 8], PATIENCE);
+        let mut download = Download::stream(0, 1, length, &mut few, 100, 100);
+        let mut buf = [0; 200];
+        let done = loop {
+            match download.poll(&mut caller, 0, &mut buf).unwrap() {
+                Step::Done => break Ok(()),
+                Step::Wait(until) => panic!("waits until {until}"),
+                Step::Send(len) => {
+                    let (_, request) =
+                        envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap();
+                    let Ask::Read { offset, length, .. } = request.ask else { panic!() };
+                    let data: Vec<u8> = (offset..).take(length.into()).map(made).collect();
+                    let answer = Answer::Data { offset, data: &data };
+                    let reply = Reply { client: request.client, id: request.id, answer };
+                    // The second time it is nothing new.
+                    let twice = download.receive(&mut caller, 0, reply.clone());
+                    if twice.is_err() {
+                        break twice;
+                    }
+                    download.receive(&mut caller, 0, reply).unwrap();
+                }
+            }
+        };
+        assert_eq!(done, ended);
+        assert_eq!(few.0, [0, 100, 200, 300][..few.0.len()]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn frame(packet: &[u8]) -> Vec<u8> {
     buf.resize(packet.len() + CRC_LEN, 0);
     let mut line = [0; MAX_FRAME];
     let mut room = &mut line[..];
-    write_serial(&mut room, &mut buf, packet.len()).unwrap().unwrap();
+    write_serial(&mut room, &mut buf, packet.len()).unwrap();
     let left = room.len();
     line[..MAX_FRAME - left].to_vec()
 }

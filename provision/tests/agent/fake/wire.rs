@@ -137,7 +137,7 @@ impl Pty {
                     for mut reply in router.packet(packet) {
                         let len = reply.len();
                         reply.resize(len + frame::CRC_LEN, 0);
-                        frame::write_serial(&mut out, &mut reply, len).unwrap().unwrap();
+                        frame::write_serial(&mut out, &mut reply, len).unwrap();
                     }
                 }
                 if baud.is_some() {
