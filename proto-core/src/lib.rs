@@ -1,9 +1,50 @@
-//! The byte formats under Postwire, and no I/O: netlink, rtnetlink, generic netlink and WireGuard
-//! towards the kernel; frames and postcard messages towards the bench.
+//! Netlink, WireGuard and the Postwire protocol in fixed memory: bytes in, bytes out.
 //!
-//! Everything works on buffers that the caller lends. There is no allocator and no `unsafe`, and
-//! nothing that arrives can panic: reads are checked splits, and arithmetic that input can reach is
-//! checked or saturating.
+//! There is no allocator, no `unsafe` and no I/O: everything works on buffers that the caller lends. No input can panic
+//! or make a loop run for ever: reads are checked splits, and arithmetic on input is checked or saturating.
+//!
+//! | feature | modules |
+//! |---|---|
+//! | `netlink` | [`netlink`]: messages, attributes, requests and their answers, links, addresses, routes, rules, generic netlink |
+//! | `wireguard` | [`netlink::wireguard`]: set a WireGuard device and read it back; [`uapi`] for WireGuard in user space |
+//! | `conf` | [`conf`]: the configuration text of wg(8) and wg-quick(8); [`key`] |
+//! | `protocol` | [`protocol`]: messages, configuration images, framing and encrypted sessions between a bench and a router |
+//! | `serde` | the messages for serde and postcard; with `protocol`, the client's state machines |
+//! | `small` | nothing new: functions are kept out of line, for programs that count bytes |
+//!
+//! All but `small` are on by default. With `netlink` alone, the only dependency is `zeroize`.
+//!
+//! # Example
+//!
+//! A request that adds an allowed IP to a peer of `wg0`, and what a kernel would read from it:
+//!
+//! ```
+//! # #[cfg(feature = "wireguard")] {
+//! use proto_core::netlink::wireguard::{AllowedIpChange, PeerChange, SetEncoder};
+//! use proto_core::netlink::{IfName, Messages};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device: IfName = "wg0".parse()?;
+//! let peer = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=".parse()?;
+//! // The number of the family `wireguard`, from `genl::Family`.
+//! let family = 30;
+//!
+//! let mut buf = [0; 512];
+//! let mut encoder = SetEncoder::new(&mut buf, family, device);
+//! encoder.peer(&PeerChange::new(peer))?;
+//! encoder.allowed_ip(&AllowedIpChange { net: "10.0.0.2/32".parse()?, remove: false })?;
+//! let request = encoder.message(1).expect("it has a peer");
+//!
+//! let message = Messages::new(request).next().expect("one message")?;
+//! assert_eq!((message.ty, message.seq), (family, 1));
+//! # Ok(())
+//! # }
+//! # main().unwrap();
+//! # }
+//! ```
+//!
+//! `examples/` has three programs: `list_devices` and `set_peer` talk to the kernel through the socket loop of
+//! [`netlink::socket`], and `push` sends a configuration to a router over any stream of `embedded_io`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(

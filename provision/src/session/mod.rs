@@ -201,10 +201,13 @@ impl<'u> Session<'u> {
         };
         let (mut begin, mut ranging, mut begun) = (None, None, None);
         let piece_size = self.likely_piece();
-        let upload = image
-            .map(|image| Upload::new(now, image.interface, &image.bytes, piece_size, 1))
-            .transpose()
-            .map_err(|error| self.ended(error))?;
+        let upload = match image {
+            Some(Image { interface, bytes, .. }) => {
+                let upload = Upload::new(now, *interface, bytes, piece_size, 1);
+                Some(upload.map_err(|error| self.ended(error))?)
+            }
+            None => None,
+        };
         if let (Some(image), Some(upload)) = (image, &upload) {
             begin = Some(asking(upload.ask()));
             if !bounds.is_empty() && image.bytes.len() > 2 * usize::from(piece_size) {

@@ -1,7 +1,7 @@
 //! Notifications: what the kernel tells the members of a multicast group about links, addresses, routes and rules,
 //! whoever changed them.
 //!
-//! Bind a `NETLINK_ROUTE` socket to the [`groups`] that matter, and pass every datagram to [`Notifications`].
+//! Bind a `NETLINK_ROUTE` socket to [`GROUPS`], or to those that matter, and pass every datagram to [`Notifications`].
 //! Notifications can be lost: after `ENOBUFS` from the socket, and after [`Lost`], read the tables again.
 //!
 //! Not here: notifications about neighbours, multicast routes and bridge ports, which are passed over.

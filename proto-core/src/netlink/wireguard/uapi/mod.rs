@@ -4,7 +4,7 @@
 //! A request is lines of `key=value` and an empty line, and so is its answer, in which one line says
 //! `errno=0`, or what went wrong. Keys of WireGuard are hexadecimal.
 //!
-//! - [`set`]: a change, which [`SetEncoder`] writes where the family is [`NO_FAMILY`].
+//! - `set`: a change, which [`SetEncoder`] writes where the family is [`NO_FAMILY`].
 //! - [`get`]: an answer, decoded as it arrives into the events that a dump of the kernel's becomes.
 //!
 //! Both stream: neither holds more than one piece or one line, however many peers there are.
