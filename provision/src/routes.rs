@@ -1,29 +1,15 @@
-//! The routes and policy rules that wg-quick would make for a configuration.
+//! The routes and policy rules of a configuration, each with its place in the file. What they are is derived by
+//! `proto_core::conf::routing`, as for the router's `wg-quick`.
 //!
-//! - `Table = off`: none.
-//! - `Table = N`: a route in table N for every allowed IP.
-//! - otherwise: a route in the main table for every allowed IP, less those that the route of one of
-//!   the interface's own addresses covers; and for `0.0.0.0/0` or `::/0` the full tunnel: the route
-//!   in a table of its own whose number is also the mark on WireGuard's packets, a rule that sends
-//!   everything without the mark there, and before it a rule that lets the main table answer with
-//!   anything more precise than its default route.
-//!
-//! wg-quick also looks for a free table number and adds firewall rules; neither is known here.
+//! Not here: whether the table of a full tunnel is free, which only the router knows.
 
-use std::net::IpAddr;
-
+use proto_core::conf::routing::{
+    FULL_TUNNEL_TABLE, MAIN_TABLE, RouteTable, covers, has_own_route, route_table, tunnel_rules,
+};
 use proto_core::ip::IpNet;
 use proto_core::protocol::config::{Route, Rule};
 
-use crate::conf::{At, Config, MAIN_TABLE, Place, Table};
-
-/// The mark, and the table, of a full tunnel when the file has no FwMark.
-const FULL_TUNNEL_MARK: u32 = 51_820;
-/// The priority of the rule for packets without the mark: where the kernel puts a first rule that
-/// is added without one, as wg-quick does.
-const MARK_PRIORITY: u32 = 32_765;
-/// The priority of the rule for the main table, which is added after and so comes before.
-const MAIN_PRIORITY: u32 = 32_764;
+use crate::conf::{At, Config, Place, Table};
 
 /// Routes and rules, and the mark that goes with them.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +29,15 @@ pub fn derive(config: &Config) -> Routing {
     let mut routing = Routing { fwmark, ..Routing::default() };
     let table = config.table.as_ref().map_or(Table::Auto, |at| at.value);
     for At { value: to, place } in config.peers.iter().flat_map(|peer| &peer.allowed_ips) {
-        let table = match table {
-            Table::Off => return routing,
-            Table::Number(table) => table,
-            Table::Auto if to.prefix == 0 => routing.full_tunnel(to, place),
-            Table::Auto if config.addresses.iter().any(|own| covers(&own.value, to)) => continue,
-            Table::Auto => MAIN_TABLE,
+        let covered = || {
+            config.addresses.iter().any(|own| has_own_route(&own.value) && covers(&own.value, to))
+        };
+        let table = match route_table(table, to) {
+            RouteTable::None => continue,
+            RouteTable::Number(table) => table,
+            RouteTable::FullTunnel => routing.full_tunnel(to, place),
+            RouteTable::MainUnlessCovered if covered() => continue,
+            RouteTable::MainUnlessCovered => MAIN_TABLE,
         };
         routing.routes.push((Route { table, metric: 0, to: *to }, place.clone()));
     }
@@ -59,37 +48,22 @@ impl Routing {
     /// Adds the rules of a full tunnel and returns its table.
     fn full_tunnel(&mut self, to: &IpNet, place: &Place) -> u32 {
         if self.fwmark == 0 {
-            self.fwmark = FULL_TUNNEL_MARK;
+            self.fwmark = FULL_TUNNEL_TABLE;
         }
-        let rule = Rule {
-            v6: to.addr.is_ipv6(),
-            priority: MAIN_PRIORITY,
-            table: MAIN_TABLE,
-            fwmark: None,
-            invert: false,
-            suppress_prefixlength: Some(0),
-        };
-        let marked = Rule {
-            priority: MARK_PRIORITY,
-            table: self.fwmark,
-            fwmark: Some(self.fwmark),
-            invert: true,
-            suppress_prefixlength: None,
-            ..rule
-        };
-        self.rules.extend([(rule, place.clone()), (marked, place.clone())]);
+        // An image has the rules in the order in which the kernel asks them.
+        self.rules.extend(tunnel_rules(self.fwmark).into_iter().rev().map(|rule| {
+            let rule = Rule {
+                v6: to.addr.is_ipv6(),
+                priority: rule.priority,
+                table: rule.table,
+                fwmark: rule.unless_marked,
+                invert: rule.unless_marked.is_some(),
+                suppress_prefixlength: rule.suppress_prefixlength,
+            };
+            (rule, place.clone())
+        }));
         self.fwmark
     }
-}
-
-/// Whether the kernel's own route for an address of the interface matches all of `to`. An IPv4
-/// address with a prefix of 32 has no such route, an IPv6 address always has.
-fn covers(own: &IpNet, to: &IpNet) -> bool {
-    let has_route = match own.addr {
-        IpAddr::V4(_) => (1..32).contains(&own.prefix),
-        IpAddr::V6(_) => true,
-    };
-    has_route && own.prefix <= to.prefix && own.contains(to.addr)
 }
 
 #[cfg(test)]

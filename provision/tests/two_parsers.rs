@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use postwire::conf::{self, Destination, Source, Table};
 use proto_core::conf::setting::{self, next_word};
-use proto_core::conf::{File, Item, Part, QuickFile, Setting};
+use proto_core::conf::{Field, File, Item, Part, QuickFile};
 use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::endpoint::PeerEndpoint;
 
@@ -81,23 +81,23 @@ fn router(text: &[u8]) -> Result<Values, String> {
     Ok(sorted(read))
 }
 
-fn quick_value(setting: Setting, value: &str, read: &mut Values) -> Result<(), String> {
+fn quick_value(setting: Field, value: &str, read: &mut Values) -> Result<(), String> {
     let wrong = || format!("{} `{value}`", setting.name());
     match setting {
-        Setting::Address => {
+        Field::Address => {
             let mut rest = value;
             while let Some(word) = next_word(&mut rest) {
                 read.push(format!("address {}", setting::address(word).ok_or_else(wrong)?));
             }
         }
-        Setting::Mtu if !value.is_empty() => {
+        Field::Mtu if !value.is_empty() => {
             read.push(format!("mtu {}", proto_core::text::number(value).ok_or_else(wrong)?));
         }
         // A name may be in the router's own list.
-        Setting::Table if !value.is_empty() => {
+        Field::Table if !value.is_empty() => {
             read.push(format!("table {:?}", setting::table(value)))
         }
-        Setting::SaveConfig => setting::boolean(value).map(|_| ()).ok_or_else(wrong)?,
+        Field::SaveConfig => setting::boolean(value).map(|_| ()).ok_or_else(wrong)?,
         _ => {}
     }
     Ok(())

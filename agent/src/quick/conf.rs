@@ -2,7 +2,7 @@
 //! hooks, are told anew each time they are needed.
 
 use proto_core::conf::setting::{boolean, next_word};
-use proto_core::conf::{ConfError, Part, Problem, QuickFile, Setting, Stop, shown};
+use proto_core::conf::{ConfError, Field, Part, Problem, QuickFile, Stop, shown};
 use proto_core::text::Text;
 
 use super::process::QuickProcess;
@@ -63,18 +63,18 @@ impl<'w, F: File> Conf<'w, F> {
                 wg.say(format_args!("line {line}: {name} `{value}' {words}"))
             };
             match setting {
-                Setting::Mtu => mtu = Text::cut(value),
-                Setting::Table => {
+                Field::Mtu => mtu = Text::cut(value),
+                Field::Table => {
                     table = Text::cut(value);
                     if &*table != value {
                         return Err(wrong("is too long").into());
                     }
                 }
-                Setting::SaveConfig => {
+                Field::SaveConfig => {
                     let read = boolean(value).ok_or_else(|| wrong("is neither true nor false"));
                     saves = read?;
                 }
-                Setting::Dns => {
+                Field::Dns => {
                     let mut rest = value;
                     while let Some(word) = next_word(&mut rest) {
                         has_dns |= is_name_server(word);
@@ -120,7 +120,7 @@ impl<'w, F: File> Conf<'w, F> {
     pub(super) fn each<P: QuickProcess<File = F>>(
         &mut self,
         wg: &Wg<'_, P>,
-        take: &mut dyn FnMut(u32, Setting, &str) -> Result<(), Exit>,
+        take: &mut dyn FnMut(u32, Field, &str) -> Result<(), Exit>,
     ) -> Result<(), Exit> {
         self.parts(wg, &mut |line, part| match part {
             Part::Setting(setting, value) => take(line, *setting, value),

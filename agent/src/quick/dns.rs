@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use proto_core::conf::Setting;
+use proto_core::conf::Field;
 use proto_core::conf::setting::next_word;
 
 use super::conf::is_name_server;
@@ -45,7 +45,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         for servers in [true, false] {
             conf.each(wg, &mut |_, setting, value| {
                 let mut rest = value;
-                while let (Setting::Dns, Some(word)) = (setting, next_word(&mut rest)) {
+                while let (Field::Dns, Some(word)) = (setting, next_word(&mut rest)) {
                     // What cannot be written is told when the file is asked for.
                     let _ = match (servers, is_name_server(word)) {
                         (true, true) => writeln!(script, "nameserver {word}"),

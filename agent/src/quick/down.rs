@@ -1,6 +1,6 @@
 //! `down`, and what `up` takes away again when it fails.
 
-use proto_core::conf::Setting;
+use proto_core::conf::Field;
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::route::route::RT_TABLE_MAIN;
 use proto_core::netlink::route::{Rule, rule};
@@ -31,7 +31,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Takes the interface away.
     pub(super) fn down(&mut self) -> Result<(), Exit> {
         self.find()?;
-        self.hooks(Setting::PreDown)?;
+        self.hooks(Field::PreDown)?;
         if self.conf.saves {
             self.save()?;
         }
@@ -39,7 +39,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let gone = self.take_away();
         let _ = self.unset_dns();
         let _ = self.remove_firewall();
-        gone.and(self.hooks(Setting::PostDown))
+        gone.and(self.hooks(Field::PostDown))
     }
 
     /// Takes away what was made, as far as it goes.

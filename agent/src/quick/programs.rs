@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use proto_core::conf::Setting;
+use proto_core::conf::Field;
 use proto_core::netlink::Errno;
 
 use super::process::{NO_PROGRAM, QuickProcess};
@@ -84,7 +84,7 @@ const BASH: &str = "/bin/bash";
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// Runs the hooks of a kind, until one fails.
-    pub(super) fn hooks(&mut self, kind: Setting) -> Result<(), Exit> {
+    pub(super) fn hooks(&mut self, kind: Field) -> Result<(), Exit> {
         let Self { wg, name, conf, .. } = self;
         let (wg, name) = (*wg, name.as_str());
         conf.each(wg, &mut |line, setting, value| {

@@ -1,6 +1,7 @@
 //! Routes to what the peers are allowed, the longest prefix first, and what a default route takes besides:
 //! a table of its own, which all packets are looked up in but those of the tunnel itself.
 
+use proto_core::conf::routing::{FULL_TUNNEL_TABLE, RouteTable, covers, route_table, tunnel_rules};
 use proto_core::conf::setting::{self, Table, table_number};
 use proto_core::conf::shown;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
@@ -17,8 +18,6 @@ use crate::kernel::exchange::{Protocol, steady};
 use crate::kernel::read::each_event;
 use crate::wg::nets::Nets;
 
-/// The first table that a default route looks for one of its own at.
-const FIRST_TABLE: u32 = 51820;
 /// Where the names of tables are.
 const TABLES: &str = "/etc/iproute2/rt_tables";
 
@@ -56,10 +55,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         for n in 0..nets.count() {
             let net = nets.get(n).map_err(|fault| self.refused("the routes", fault))?;
             let Some(net) = net.filter(|net| (net.prefix, net.family()) == kind) else { continue };
-            match table {
-                Table::Number(number) => self.add_route(net, Some(number))?,
-                _ if net.prefix == 0 => self.add_default(net)?,
-                _ => {
+            match route_table(table, &net) {
+                RouteTable::None => {}
+                RouteTable::Number(number) => self.add_route(net, Some(number))?,
+                RouteTable::FullTunnel => self.add_default(net)?,
+                RouteTable::MainUnlessCovered => {
                     let covered = covered(there, &net);
                     if !covered.map_err(|fault| self.refused("the routes", fault))? {
                         self.add_route(net, None)?;
@@ -178,12 +178,25 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             mark => mark,
         };
         let family = digit(&net);
-        self.echo(format_args!("ip -{family} rule add not fwmark {table} table {table}"));
-        let everywhere = Rule::new(net.family(), table);
-        self.add_rule(&Rule { fwmark: Some(table), invert: true, ..everywhere })?;
-        self.echo(format_args!("ip -{family} rule add table main suppress_prefixlength 0"));
-        let main = Rule::new(net.family(), RT_TABLE_MAIN);
-        self.add_rule(&Rule { suppress_prefixlen: Some(0), ..main })?;
+        for rule in tunnel_rules(table) {
+            match rule.unless_marked {
+                Some(mark) => {
+                    self.echo(format_args!(
+                        "ip -{family} rule add not fwmark {mark} table {table}"
+                    ));
+                }
+                None => {
+                    let words = "rule add table main suppress_prefixlength 0";
+                    self.echo(format_args!("ip -{family} {words}"));
+                }
+            }
+            self.add_rule(&Rule {
+                fwmark: rule.unless_marked,
+                invert: rule.unless_marked.is_some(),
+                suppress_prefixlen: rule.suppress_prefixlength,
+                ..Rule::new(net.family(), rule.table)
+            })?;
+        }
         self.echo(format_args!("ip -{family} route add {net} dev {name} table {table}"));
         self.put_route(net, index, table)?;
         self.set_firewall(net.family() == AF_INET6, table)
@@ -221,10 +234,10 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         crate::config::apply::flush(&mut self.kernel, &mut encoder, Subject::Interface)
     }
 
-    /// The first table from [`FIRST_TABLE`] on that nobody uses.
+    /// The first table from [`FULL_TUNNEL_TABLE`] on without a route.
     fn free_table(&mut self) -> Result<u32, Fault> {
         let slot = self.wg.slot;
-        let mut table = FIRST_TABLE;
+        let mut table = FULL_TUNNEL_TABLE;
         loop {
             let filter = RouteFilter { table: Some(table), ..RouteFilter::default() };
             let mut used = false;
@@ -261,11 +274,10 @@ const fn digit(net: &IpNet) -> char {
     if net.family() == AF_INET6 { '6' } else { '4' }
 }
 
-/// Whether a route that is there leads to all of `net`.
+/// Whether one of the interface's routes covers `net`.
 fn covered<F: crate::system::File>(there: &mut Nets<'_, F>, net: &IpNet) -> Result<bool, Fault> {
     for n in 0..there.count() {
-        if there.get(n)?.is_some_and(|route| route.prefix <= net.prefix && route.contains(net.addr))
-        {
+        if there.get(n)?.is_some_and(|route| covers(&route, net)) {
             return Ok(true);
         }
     }

@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use proto_core::conf::Setting;
+use proto_core::conf::Field;
 use proto_core::netlink::route::{Addr, addr};
 use proto_core::protocol::message::Subject;
 
@@ -100,7 +100,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         if self.conf.saves {
             let _ = out.write_str("SaveConfig = true\n");
         }
-        for kind in [Setting::PreUp, Setting::PostUp, Setting::PreDown, Setting::PostDown] {
+        for kind in [Field::PreUp, Field::PostUp, Field::PreDown, Field::PostDown] {
             let Self { wg, conf, .. } = self;
             conf.each(wg, &mut |_, setting, value| {
                 if setting == kind {

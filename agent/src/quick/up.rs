@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use proto_core::conf::Setting;
+use proto_core::conf::Field;
 use proto_core::conf::setting::{address, next_word};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::link::{self, KIND_WIREGUARD};
@@ -35,13 +35,13 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
 
     fn steps(&mut self) -> Result<(), Exit> {
         let steps: [Step<Self>; _] = [
-            |this| this.hooks(Setting::PreUp),
+            |this| this.hooks(Field::PreUp),
             Self::settings_and_peers,
             Self::addresses,
             Self::set_mtu,
             Self::set_dns,
             Self::routes,
-            |this| this.hooks(Setting::PostUp),
+            |this| this.hooks(Field::PostUp),
         ];
         for step in steps {
             step(self)?;
@@ -103,7 +103,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let (wg, name, index) = (*wg, *name, *index);
         conf.each(wg, &mut |line, setting, value| {
             let mut rest = value;
-            while let (Setting::Address, Some(word)) = (setting, next_word(&mut rest)) {
+            while let (Field::Address, Some(word)) = (setting, next_word(&mut rest)) {
                 let family = if word.contains(':') { '6' } else { '4' };
                 wg.note("[#] ", format_args!("ip -{family} address add {word} dev {name}"));
                 let Some(net) = address(word) else {

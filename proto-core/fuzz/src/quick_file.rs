@@ -3,13 +3,13 @@
 //! Promised: how the bytes are cut makes no difference; lines are told in their order; what is left for
 //! wg(8) is taken apart again without a change; no setting has white space around its value.
 
-use proto_core::conf::{ConfError, Part, QuickFile, Setting};
+use proto_core::conf::{ConfError, Field, Part, QuickFile};
 
 use super::Seeds;
 use super::input::Input;
 
 /// The settings, and what is left.
-type Read = (Vec<(u32, Setting, String)>, Vec<u8>);
+type Read = (Vec<(u32, Field, String)>, Vec<u8>);
 
 fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> {
     let (mut settings, mut left) = (Vec::new(), Vec::new());

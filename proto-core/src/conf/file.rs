@@ -1,32 +1,12 @@
 //! The file that `wg setconf` reads and `wg showconf` writes: sections, `Key = value` lines and
 //! comments. White space means nothing anywhere, keys are in any case.
 
+use super::field::{Names, is_name};
 use super::value::allowed_ip;
 use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
-
-const FIELDS: &[(&str, Section, Field)] = &[
-    ("PrivateKey", Section::Interface, Field::PrivateKey),
-    ("ListenPort", Section::Interface, Field::ListenPort),
-    ("FwMark", Section::Interface, Field::Fwmark),
-    ("PublicKey", Section::Peer, Field::PublicKey),
-    ("PresharedKey", Section::Peer, Field::PresharedKey),
-    ("AllowedIPs", Section::Peer, Field::AllowedIps),
-    ("Endpoint", Section::Peer, Field::Endpoint),
-    ("PersistentKeepalive", Section::Peer, Field::PersistentKeepalive),
-];
-
-/// Whether it is this name, which has nothing but letters, in any case.
-#[inline]
-fn is_name(text: &[u8], name: &str) -> bool {
-    // The two cases of a letter differ in one bit.
-    let same = |(a, b): (&u8, &u8)| (a ^ b) & !0x20 == 0;
-    // Most are written as they are here.
-    let name = name.as_bytes();
-    text == name || text.len() == name.len() && text.iter().zip(name).all(same)
-}
 
 /// Whether a byte can only mean itself: neither `=`, nor `,` or whatever has a smaller number.
 const fn is_plain(byte: u8) -> bool {
@@ -62,7 +42,7 @@ fn plain(bytes: &[u8]) -> usize {
 pub struct File {
     line: u32,
     section: Section,
-    /// The setting whose value is under way, by its place in [`FIELDS`].
+    /// The setting whose value is under way, with its name.
     field: Option<(&'static str, Field)>,
     /// Everything up to the end of the line is passed over.
     comment: bool,
@@ -200,20 +180,19 @@ impl File {
             return ConfError::new(self.line, text, problem);
         };
         let error = ConfError::new(self.line, name, problem);
-        if field.is_secret() { error } else { error.with(text) }
+        if field.is_key() { error } else { error.with(text) }
     }
 
     /// An `=`: what came before it is the name of a setting.
     fn begin_value(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         self.whole(run)?;
         let text = self.text(run);
-        let named = |(name, ..): &&(&str, _, _)| is_name(text, name);
-        let problem = match FIELDS.iter().find(named) {
+        let problem = match Field::of_wg(text) {
             None => Problem::Unknown,
             Some(_) if self.section == Section::None => Problem::NoSection,
-            Some((_, section, _)) if *section != self.section => Problem::Misplaced,
-            Some((name, _, field)) => {
-                self.field = Some((name, *field));
+            Some(names) if names.section != self.section => Problem::Misplaced,
+            Some(Names { file, field, .. }) => {
+                self.field = Some((file, *field));
                 self.len = 0;
                 if !self.in_list() {
                     return Ok(());
@@ -251,7 +230,7 @@ impl File {
                 match field {
                     Field::PublicKey => self.keyless = None,
                     // Where it came from is for the one who reads the file to wipe.
-                    _ if field.is_secret() && self.len > 0 => self.wipe(),
+                    _ if field.is_key() && self.len > 0 => self.wipe(),
                     _ => {}
                 }
             }

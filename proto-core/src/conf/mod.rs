@@ -4,6 +4,8 @@
 //! - [`words`](mod@words) does the same with a command line.
 //! - [`value`] is what the two have in common: how each value is written.
 //! - [`endpoint`](mod@endpoint) is a host and its port, and what can never be one.
+//! - [`field`](mod@field) is the one table of the names of all settings.
+//! - [`routing`] derives the routes and rules of wg-quick(8) from allowed IPs.
 //! - [`setting`] is how the values of wg-quick(8)'s settings are written.
 //! - [`quick`] takes the settings of wg-quick(8) out of its file, and leaves what is for [`file`](mod@file).
 //!
@@ -20,15 +22,18 @@ use crate::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use crate::text::Text;
 
 pub mod endpoint;
+pub mod field;
 pub mod file;
 pub mod quick;
+pub mod routing;
 pub mod setting;
 pub mod value;
 pub mod words;
 
 pub use endpoint::{EndpointError, Host};
+pub use field::{Field, Section};
 pub use file::File;
-pub use quick::{Part, QuickFile, Setting};
+pub use quick::{Part, QuickFile};
 pub use value::{net, no_port};
 pub use words::words;
 
@@ -81,31 +86,6 @@ pub type Take<'s> = dyn FnMut(u32, &Item<'_>) -> Result<(), Stop> + 's;
 /// Whoever takes the items wants no more of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stop;
-
-/// A setting, in a file or on a command line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Field {
-    PrivateKey,
-    PrivateKeyFile,
-    ListenPort,
-    Fwmark,
-    Peer,
-    PublicKey,
-    Remove,
-    PresharedKey,
-    PresharedKeyFile,
-    Endpoint,
-    PersistentKeepalive,
-    AllowedIps,
-}
-
-/// Where in a configuration something stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Section {
-    None,
-    Interface,
-    Peer,
-}
 
 /// What is said of a setting of AmneziaWG.
 const AMNEZIA: &str =

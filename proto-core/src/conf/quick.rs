@@ -3,7 +3,7 @@
 //!
 //! Not here: what the values mean, but for the white space and the comments around them.
 
-use super::{ConfError, Problem, Stop};
+use super::{ConfError, Field, Problem, Stop};
 
 /// The longest value of a setting, and so the longest command.
 pub const QUICK_VALUE_MAX: usize = 16 * 1024;
@@ -11,59 +11,11 @@ pub const QUICK_VALUE_MAX: usize = 16 * 1024;
 /// The byte order mark of UTF-8, which is left out at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A setting of wg-quick(8).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Setting {
-    /// Addresses of the interface, between commas or white space.
-    Address,
-    /// Name servers and search domains, between commas or white space.
-    Dns,
-    /// The interface's MTU.
-    Mtu,
-    /// The routing table: a number, a name, `auto` or `off`.
-    Table,
-    /// `true` or `false`.
-    SaveConfig,
-    /// A command.
-    PreUp,
-    /// A command.
-    PostUp,
-    /// A command.
-    PreDown,
-    /// A command.
-    PostDown,
-}
-
-const SETTINGS: &[(&str, Setting)] = &[
-    ("Address", Setting::Address),
-    ("DNS", Setting::Dns),
-    ("MTU", Setting::Mtu),
-    ("Table", Setting::Table),
-    ("SaveConfig", Setting::SaveConfig),
-    ("PreUp", Setting::PreUp),
-    ("PostUp", Setting::PostUp),
-    ("PreDown", Setting::PreDown),
-    ("PostDown", Setting::PostDown),
-];
-
-impl Setting {
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        SETTINGS.iter().find(|(_, setting)| *setting == self).map_or("", |(name, _)| name)
-    }
-
-    /// Whether its value is a command, which may have a `#` in it.
-    const fn is_command(self) -> bool {
-        matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
-    }
-}
-
 /// A part of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part<'t> {
     /// A line that is a setting, and its value without the white space around it.
-    Setting(Setting, &'t str),
+    Setting(Field, &'t str),
     /// A piece of a line that is wg(8)'s. The end of the line is a piece of its own; the white space at
     /// both ends of the line is left out, and so are NULs.
     Wg(&'t [u8]),
@@ -78,9 +30,9 @@ enum Place {
     /// Before what tells whose line it is.
     Name,
     /// In the value of a setting.
-    Value(Setting),
+    Value(Field),
     /// Behind the value of a setting.
-    Comment(Setting),
+    Comment(Field),
     /// In a line of wg(8).
     Wg,
 }
@@ -217,10 +169,8 @@ impl QuickFile {
     }
 
     /// The setting that the name under way is.
-    fn named(&self) -> Option<Setting> {
-        let text = self.text();
-        let found = SETTINGS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
-        found.map(|(_, setting)| *setting)
+    fn named(&self) -> Option<Field> {
+        Field::of_quick(self.text())
     }
 
     /// Looks whether the line begins a section.

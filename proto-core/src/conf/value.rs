@@ -84,11 +84,6 @@ pub fn net(text: &[u8]) -> Option<IpNet> {
 }
 
 impl Field {
-    /// Whether its value must not be shown.
-    pub(super) const fn is_secret(self) -> bool {
-        matches!(self, Self::PrivateKey | Self::PresharedKey)
-    }
-
     /// The item that a whole value is, other than a list.
     pub(super) fn item<'t>(self, text: &'t [u8]) -> Result<Item<'t>, Problem> {
         let path = || core::str::from_utf8(text).ok();
@@ -114,6 +109,8 @@ impl Field {
             Self::PresharedKeyFile => (path().map(Item::PresharedKeyFile), ""),
             Self::Remove => (Some(Item::Remove), ""),
             Self::AllowedIps => (net(text).map(Item::AllowedIp), NET),
+            // Settings of wg-quick(8) are not items of wg(8).
+            _ => return Err(Problem::Unknown),
         };
         item.ok_or(Problem::Value(wanted))
     }

@@ -1,23 +1,12 @@
 //! The words of `wg set` behind the name of the interface.
 
+use super::field::Names;
 use super::value::allowed_ip;
 use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// An entry of a list of allowed IPs without its white space: the longest there is, and leading
 /// zeros.
 const ENTRY_MAX: usize = 64;
-
-const FIELDS: &[(&str, Section, Field)] = &[
-    ("listen-port", Section::Interface, Field::ListenPort),
-    ("fwmark", Section::Interface, Field::Fwmark),
-    ("private-key", Section::Interface, Field::PrivateKeyFile),
-    ("peer", Section::None, Field::Peer),
-    ("remove", Section::Peer, Field::Remove),
-    ("preshared-key", Section::Peer, Field::PresharedKeyFile),
-    ("endpoint", Section::Peer, Field::Endpoint),
-    ("persistent-keepalive", Section::Peer, Field::PersistentKeepalive),
-    ("allowed-ips", Section::Peer, Field::AllowedIps),
-];
 
 /// Reads the words of a command line.
 ///
@@ -27,8 +16,8 @@ pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Resu
     let mut section = Section::Interface;
     while let Some(word) = words.next() {
         let wrong = |problem| ConfError::new(0, word, problem);
-        let named = |(name, ..): &&(&str, _, _)| *name == word;
-        let (_, place, field) = FIELDS.iter().find(named).ok_or(wrong(Problem::Unknown))?;
+        let names = Field::of_word(word).ok_or(wrong(Problem::Unknown))?;
+        let Names { section: place, field, .. } = names;
         if *place != section && *place != Section::None {
             return Err(wrong(Problem::Misplaced));
         }

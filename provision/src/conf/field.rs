@@ -1,125 +1,50 @@
-//! The keys a wg-quick file may hold.
+//! The names of the settings of a wg-quick file, as people misspell them.
+
+use proto_core::conf::field::{FIELDS, Field, Section};
 
 use super::lines::squeeze;
 
-/// A key, by its usual spelling.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Field {
-    PrivateKey,
-    ListenPort,
-    FwMark,
-    Address,
-    Dns,
-    Mtu,
-    Table,
-    PreUp,
-    PostUp,
-    PreDown,
-    PostDown,
-    SaveConfig,
-    PublicKey,
-    PresharedKey,
-    AllowedIps,
-    Endpoint,
-    PersistentKeepalive,
+/// What the host tool adds to the settings of proto-core.
+pub(super) trait FieldExt: Sized {
+    /// The setting with this name, in any case. White space means nothing in the names of wg(8)'s settings.
+    fn of_line(name: &str) -> Option<Self>;
+
+    /// Whether the value must not be shown: keys, and commands, which may contain keys.
+    fn is_secret(self) -> bool;
+
+    /// The setting that `name` may be a misspelling of.
+    fn near(name: &str) -> Option<Self>;
 }
 
-/// Which section something stands in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Section {
-    Interface,
-    Peer,
-}
-
-impl Section {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Interface => "[Interface]",
-            Self::Peer => "[Peer]",
-        }
+/// How a section is written.
+pub(super) const fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Peer => "[Peer]",
+        Section::Interface | Section::None => "[Interface]",
     }
 }
 
-const ALL: [(&str, Field, Section); Field::COUNT] = [
-    ("PrivateKey", Field::PrivateKey, Section::Interface),
-    ("ListenPort", Field::ListenPort, Section::Interface),
-    ("FwMark", Field::FwMark, Section::Interface),
-    ("Address", Field::Address, Section::Interface),
-    ("DNS", Field::Dns, Section::Interface),
-    ("MTU", Field::Mtu, Section::Interface),
-    ("Table", Field::Table, Section::Interface),
-    ("PreUp", Field::PreUp, Section::Interface),
-    ("PostUp", Field::PostUp, Section::Interface),
-    ("PreDown", Field::PreDown, Section::Interface),
-    ("PostDown", Field::PostDown, Section::Interface),
-    ("SaveConfig", Field::SaveConfig, Section::Interface),
-    ("PublicKey", Field::PublicKey, Section::Peer),
-    ("PresharedKey", Field::PresharedKey, Section::Peer),
-    ("AllowedIPs", Field::AllowedIps, Section::Peer),
-    ("Endpoint", Field::Endpoint, Section::Peer),
-    ("PersistentKeepalive", Field::PersistentKeepalive, Section::Peer),
-];
+/// The settings that a file may have.
+fn all() -> impl Iterator<Item = (&'static str, Field)> {
+    FIELDS.iter().map(|names| (names.file, names.field)).filter(|(name, _)| !name.is_empty())
+}
 
-impl Field {
-    pub(super) const COUNT: usize = 17;
-
-    /// The key of this name, in any case. In the names of wg(8)'s keys white space means nothing.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let find = |name: &str| {
-            ALL.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).map(|&(_, key, _)| key)
-        };
-        find(name).or_else(|| find(&squeeze(name)).filter(|key| !key.is_of_quick()))
+impl FieldExt for Field {
+    fn of_line(name: &str) -> Option<Self> {
+        let squeezed =
+            || Self::named(squeeze(name).as_bytes()).filter(|field| !field.is_of_quick());
+        Self::named(name.as_bytes()).or_else(squeezed)
     }
 
-    /// Whether it is a setting of wg-quick(8), which wg(8) does not know.
-    pub(super) const fn is_of_quick(self) -> bool {
-        use Field::{Address, Dns, Mtu, SaveConfig, Table};
-        matches!(self, Address | Dns | Mtu | Table | SaveConfig) || self.is_hook()
+    fn is_secret(self) -> bool {
+        self.is_key() || self.is_command()
     }
 
-    /// Whether its value is a command.
-    pub(super) const fn is_hook(self) -> bool {
-        matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
-    }
-
-    fn entry(self) -> (&'static str, Section) {
-        // Every key stands in the table once: `the_table_is_complete`.
-        ALL.iter()
-            .find(|&&(_, key, _)| key == self)
-            .map_or(("", Section::Interface), |&(name, _, section)| (name, section))
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        self.entry().0
-    }
-
-    pub(super) fn section(self) -> Section {
-        self.entry().1
-    }
-
-    pub(super) const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// Whether the value must not be shown: keys, and commands, which may have keys in them.
-    pub(super) const fn is_secret(self) -> bool {
-        matches!(
-            self,
-            Self::PrivateKey
-                | Self::PresharedKey
-                | Self::PreUp
-                | Self::PostUp
-                | Self::PreDown
-                | Self::PostDown
-        )
-    }
-
-    /// The key that somebody may have meant who wrote `name`.
-    pub(super) fn near(name: &str) -> Option<Self> {
+    fn near(name: &str) -> Option<Self> {
         let squeezed: String =
             name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
-        ALL.iter()
-            .map(|&(known, key, _)| (distance(&squeezed, &known.to_lowercase()), known.len(), key))
+        all()
+            .map(|(known, key)| (distance(&squeezed, &known.to_lowercase()), known.len(), key))
             .filter(|&(distance, len, _)| distance <= (len / 4).clamp(1, 3))
             .min_by_key(|&(distance, ..)| distance)
             .map(|(.., key)| key)
@@ -156,12 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_complete() {
-        for (index, (name, key, section)) in ALL.into_iter().enumerate() {
-            assert_eq!(key.index(), index);
-            assert_eq!((key.name(), key.section()), (name, section));
-            assert_eq!(Field::named(&name.to_uppercase()), Some(key));
-            assert_eq!(Field::near(name), Some(key));
+    fn every_setting_of_a_file_is_near_itself() {
+        for (name, field) in all() {
+            assert_eq!(Field::of_line(&name.to_uppercase()), Some(field));
+            assert_eq!(Field::near(name), Some(field));
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::field::Field;
+use proto_core::conf::Field;
+
+use super::field::FieldExt as _;
 
 /// Stands for bytes of a file that are not UTF-8. It is no character, so no text has it.
 pub(crate) const NOT_TEXT: char = '\u{ffff}';
@@ -79,7 +81,7 @@ pub(crate) fn hide(line: &str) -> Shown {
             let plain = name.len() <= 20 && name.chars().all(|c| c.is_ascii_alphabetic());
             if plain { 0..0 } else { all }
         }
-        Line::Pair { key, value } => match Field::named(&line[key.clone()]) {
+        Line::Pair { key, value } => match Field::of_line(&line[key.clone()]) {
             Some(known) if known.is_secret() => value,
             Some(_) => 0..0,
             None if plain_name(&line[key.clone()]) && !value.is_empty() => value,

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use proto_core::conf::field::FIELDS;
 use proto_core::conf::quick::QUICK_VALUE_MAX;
+use proto_core::conf::{Field, Section};
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::PrivateKey;
 
-use super::field::{Field, Section};
+use super::field::{FieldExt as _, section_name};
 use super::lines::{Line, NOT_TEXT, classify, plain_name, squeeze};
 use super::lists::{Lists, about};
 use super::value::{self, Wrong};
@@ -45,7 +47,7 @@ struct Parser {
     /// The keys of AmneziaWG, and where the first stands.
     amnezia: Option<(Place, Vec<String>)>,
     /// Where each key of which there can be one stands, in the interface and in this peer.
-    seen: [Option<Place>; Field::COUNT],
+    seen: [Option<Place>; FIELDS.len()],
     draft: Option<Draft>,
     drafts: usize,
     lists: Lists,
@@ -81,16 +83,16 @@ impl Parser {
         self.skip = false;
         let squeezed = squeeze(text);
         let is = |name: &str| squeezed.eq_ignore_ascii_case(name);
-        self.quick = text.eq_ignore_ascii_case(Section::Interface.name());
-        if is(Section::Interface.name()) {
+        self.quick = text.eq_ignore_ascii_case(section_name(Section::Interface));
+        if is(section_name(Section::Interface)) {
             self.section = Some(Section::Interface);
             self.interface = true;
-        } else if is(Section::Peer.name()) {
+        } else if is(section_name(Section::Peer)) {
             self.section = Some(Section::Peer);
             for key in
                 [Field::PublicKey, Field::PresharedKey, Field::Endpoint, Field::PersistentKeepalive]
             {
-                self.seen[key.index()] = None;
+                self.seen[key as usize] = None;
             }
             let rest = Peer {
                 public_key: At { value: PublicKey([0; 32]), place: place.clone() },
@@ -116,7 +118,7 @@ impl Parser {
         if self.skip {
             return;
         }
-        let Some(key) = Field::named(name) else {
+        let Some(key) = Field::of_line(name) else {
             if proto_core::conf::is_amnezia(name) {
                 let (_, names) = self.amnezia.get_or_insert_with(|| (key_place, Vec::new()));
                 names.push(name.into());
@@ -140,8 +142,8 @@ impl Parser {
                     format!(
                         "{} belongs to {}, not to {}",
                         key.name(),
-                        wanted.name(),
-                        section.name()
+                        section_name(wanted),
+                        section_name(section)
                     )
                 }
             };
@@ -184,7 +186,7 @@ impl Parser {
         if matches!(key, Address | AllowedIps | Dns | PreUp | PostUp | PreDown | PostDown) {
             return false;
         }
-        let seen = &mut self.seen[key.index()];
+        let seen = &mut self.seen[key as usize];
         let Some(first) = seen else {
             *seen = Some(place.clone());
             return false;
@@ -207,7 +209,7 @@ impl Parser {
             Field::ListenPort => {
                 self.config.listen_port = take(key, text, place, value::port, problems)
             }
-            Field::FwMark => self.config.fwmark = take(key, text, place, value::fwmark, problems),
+            Field::Fwmark => self.config.fwmark = take(key, text, place, value::fwmark, problems),
             Field::Mtu => self.config.mtu = take(key, text, place, value::mtu, problems),
             Field::Table => self.config.table = take(key, text, place, value::table, problems),
             Field::Address => {
@@ -234,6 +236,8 @@ impl Parser {
             | Field::AllowedIps
             | Field::Endpoint
             | Field::PersistentKeepalive => self.peer_value(key, number, line, place),
+            // Words of a command line, which no line of a file names.
+            Field::Peer | Field::Remove | Field::PrivateKeyFile | Field::PresharedKeyFile => {}
         }
     }
 
@@ -270,7 +274,7 @@ impl Parser {
         let Some(Draft { header, public_key, rest }) = self.draft.take() else { return };
         let Some(public_key) = public_key else {
             // A key that is there and wrong has been spoken of.
-            if self.seen[Field::PublicKey.index()].is_none() {
+            if self.seen[Field::PublicKey as usize].is_none() {
                 self.problems.push(Problem::error(header, "this peer has no PublicKey"));
             }
             return;
@@ -309,7 +313,7 @@ impl Parser {
 
     fn private_key(&mut self) {
         match &self.config.private_key {
-            None if self.interface && self.seen[Field::PrivateKey.index()].is_none() => {
+            None if self.interface && self.seen[Field::PrivateKey as usize].is_none() => {
                 let mut problem =
                     Problem::whole("no PrivateKey: the interface will not be able to handshake")
                         .help("`PrivateKey = generate` has the router make one");
@@ -344,8 +348,8 @@ impl Parser {
 fn not_text(line: &str) -> Option<Range<usize>> {
     let at = line.find(NOT_TEXT)?;
     let end = line.find('#').unwrap_or(line.len());
-    let name = line.split_once('=').and_then(|(name, _)| Field::named(name.trim_ascii()));
-    let in_comment = end < at && !name.is_some_and(Field::is_hook);
+    let name = line.split_once('=').and_then(|(name, _)| Field::of_line(name.trim_ascii()));
+    let in_comment = end < at && !name.is_some_and(Field::is_command);
     (!in_comment).then_some(at..at + NOT_TEXT.len_utf8())
 }
 

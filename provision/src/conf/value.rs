@@ -13,10 +13,8 @@ use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::endpoint::{PeerEndpoint, has_scope};
 use proto_core::text::number;
 
+pub use proto_core::conf::routing::MAIN_TABLE;
 pub use proto_core::conf::setting::Table;
-
-/// The number of the main routing table (`RT_TABLE_MAIN`, `linux/rtnetlink.h`).
-pub const MAIN_TABLE: u32 = 254;
 
 /// Where a peer is, as the file has it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// The settings, and what is left for wg(8).
-type Read = (Vec<(u32, Setting, String)>, String);
+type Read = (Vec<(u32, Field, String)>, String);
 
 fn read_in(text: &[u8], piece: usize) -> Result<Read, ConfError> {
     let (mut settings, mut rest) = (Vec::new(), Vec::new());
@@ -30,7 +30,7 @@ fn read(text: &str) -> Read {
 }
 
 #[track_caller]
-fn settings(text: &str, wanted: &[(u32, Setting, &str)]) {
+fn settings(text: &str, wanted: &[(u32, Field, &str)]) {
     let (settings, _) = read(text);
     let settings: Vec<_> = settings.iter().map(|(line, s, v)| (*line, *s, v.as_str())).collect();
     assert_eq!(settings, wanted);
@@ -43,10 +43,10 @@ fn settings_are_told_and_the_rest_is_left() {
     settings(
         text,
         &[
-            (3, Setting::Address, "10.0.0.1/24, fd00::1/64"),
-            (5, Setting::Mtu, "1400"),
-            (6, Setting::Dns, ""),
-            (7, Setting::PostUp, "echo '#' %i; true # all of it"),
+            (3, Field::Address, "10.0.0.1/24, fd00::1/64"),
+            (5, Field::Mtu, "1400"),
+            (6, Field::Dns, ""),
+            (7, Field::PostUp, "echo '#' %i; true # all of it"),
         ],
     );
     let (_, rest) = read(text);
@@ -58,8 +58,8 @@ fn settings_are_told_and_the_rest_is_left() {
 
 #[test]
 fn a_byte_order_mark_is_left_out() {
-    settings("\u{feff}[Interface]\nMTU = 1400\n", &[(2, Setting::Mtu, "1400")]);
-    settings("\u{feff} [Interface]\nMTU = 1400\n", &[(2, Setting::Mtu, "1400")]);
+    settings("\u{feff}[Interface]\nMTU = 1400\n", &[(2, Field::Mtu, "1400")]);
+    settings("\u{feff} [Interface]\nMTU = 1400\n", &[(2, Field::Mtu, "1400")]);
     // At the beginning of the file alone.
     assert_eq!(read("[Interface]\n\u{feff}MTU = 1\n").1, "[Interface]\n\u{feff}MTU = 1\n");
 }
@@ -69,14 +69,14 @@ fn sections_in_any_case_and_with_comments() {
     for head in
         ["[Interface]", " [interface] ", "[INTERFACE] # x", "[Interface]\r", "[interface]=1"]
     {
-        settings(&format!("{head}\nTable = off\n"), &[(2, Setting::Table, "off")]);
+        settings(&format!("{head}\nTable = off\n"), &[(2, Field::Table, "off")]);
     }
     for head in
         ["", "[Peer]", "[ Interface]", "[Interface]\n[Peer]", "[Interface]\n[x", "Interface"]
     {
         settings(&format!("{head}\nTable = off\n"), &[]);
     }
-    settings("[Peer]\n[Interface]\nTABLE = off\n", &[(3, Setting::Table, "off")]);
+    settings("[Peer]\n[Interface]\nTABLE = off\n", &[(3, Field::Table, "off")]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_command_has_an_end() {
     let command = |len: usize| format!("[Interface]\nPostUp = {}\n", "x".repeat(len));
     // The blank before it counts.
     let most = QUICK_VALUE_MAX - 1;
-    settings(&command(most), &[(2, Setting::PostUp, &"x".repeat(most))]);
+    settings(&command(most), &[(2, Field::PostUp, &"x".repeat(most))]);
     let error = read_in(command(most + 1).as_bytes(), 100).unwrap_err();
     assert_eq!(error.to_string(), "line 2: PostUp is too long");
     let error = read_in(b"[Interface]\nPostUp = \xff\n", 100).unwrap_err();
@@ -134,7 +134,7 @@ fn model(text: &str) -> String {
         if key.starts_with('[') {
             inside = key.eq_ignore_ascii_case("[interface]");
         }
-        let ours = SETTINGS.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+        let ours = Field::of_quick(key.as_bytes()).is_some();
         if !(inside && ours && stripped.contains('=')) {
             rest += &format!("{line}\n");
         }
