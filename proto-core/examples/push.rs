@@ -321,7 +321,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("applied; stored as number {}: {:?}", applied.number, applied.summary);
             Ok(())
         }
-        Err(PushError::Client(error)) => Err(error.into()),
+        // Its text and not its fields: the router's own words.
+        Err(PushError::Client(error)) => Err(error.to_string().into()),
         Err(PushError::Line(error)) => Err(error.into()),
         Err(PushError::Closed) => Err("the line was closed".into()),
     }

@@ -41,6 +41,38 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
     uses
 }
 
+/// `ConfigError` had `Display` only, and `TooLong`, `EnvelopeError` and `ClientError` had nothing.
+#[test]
+fn every_error_is_an_error() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut errors = 0;
+    let returned = text.split("Result<").skip(1).filter_map(|rest| {
+        // The last type of `Result<T, E>` on one line, without its parameters.
+        let inside = rest.lines().next()?.split(" {").next()?.trim_end_matches(['>', ';', ',']);
+        let name = inside.rsplit(", ").next()?.split('<').next()?.rsplit("::").next()?;
+        Some(name).filter(|name| name.chars().all(char::is_alphanumeric))
+    });
+    for name in returned.collect::<BTreeSet<_>>() {
+        let public = ["enum", "struct"].iter().any(|kind| {
+            ["", "<", ";", " {"]
+                .iter()
+                .skip(1)
+                .any(|end| text.contains(&format!("\npub {kind} {name}{end}")))
+        });
+        let is_error = name.ends_with("Error")
+            || ["Full", "Malformed", "TooLong", "Misread", "Lost", "Stopped", "Errno"]
+                .contains(&name);
+        if public && is_error {
+            errors += 1;
+            assert!(text.contains(&format!("core::error::Error for {name}")), "{name}");
+        }
+    }
+    assert!(errors > 15, "{errors}");
+}
+
 #[test]
 fn the_modules_have_no_cycle() {
     let mut left = uses();

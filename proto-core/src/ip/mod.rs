@@ -35,6 +35,7 @@ pub struct IpNet {
 
 /// Why a text is not an [`IpNet`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum IpNetError {
     /// The part before the slash is not an IPv4 or IPv6 address.
     Address,

@@ -23,6 +23,7 @@ pub const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 /// What the kernel adds to an error under `NETLINK_EXT_ACK`. Offsets are in bytes from the start of
 /// the request's header.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct ExtAck<'b> {
     /// The kernel's own words. With success, a warning.
     pub message: Option<&'b str>,
@@ -36,6 +37,7 @@ pub struct ExtAck<'b> {
 
 /// The outcome of a request, as [`NLMSG_ERROR`] and [`NLMSG_DONE`] carry it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Ack<'b> {
     /// The error, or nothing if all went well.
     pub errno: Option<Errno>,
@@ -45,6 +47,7 @@ pub struct Ack<'b> {
 
 /// A message by who has to deal with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Control<'b> {
     /// Not netlink's own: it belongs to a family.
     Data,

@@ -49,6 +49,7 @@ pub enum State {
 
 /// The kernel refused a request, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct KernelError {
     /// The error number.
     pub errno: Errno,
@@ -64,6 +65,7 @@ pub struct KernelError {
 
 /// Why an exchange came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ExchangeError {
     /// The kernel refused.
     Kernel(KernelError),

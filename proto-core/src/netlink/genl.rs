@@ -122,6 +122,7 @@ impl Family {
 
 /// Why the WireGuard family was not found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum FamilyError {
     /// The kernel has no such family: the module is not loaded, or not there at all.
     NoWireGuard,

@@ -26,6 +26,7 @@ impl core::error::Error for Malformed {}
 
 /// What is wrong with an attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Wrong {
     /// It has to be there and is not.
     Missing,
@@ -64,6 +65,7 @@ impl core::error::Error for AttributeError {}
 
 /// Why a message could not be taken for what it should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ParseError {
     /// It is of another type (`nlmsg_type`).
     Type(u16),

@@ -71,6 +71,18 @@ pub enum Stopped<E> {
     Caller(E),
 }
 
+impl<E: fmt::Display> fmt::Display for Stopped<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(errno) => write!(f, "the netlink socket: {errno}"),
+            Self::Exchange => f.write_str("the exchange with the kernel failed"),
+            Self::Caller(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
+
 /// Upper bound on datagrams that answer one request, against a sender that never ends.
 const MAX_DATAGRAMS: u32 = 1 << 20;
 

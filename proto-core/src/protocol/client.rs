@@ -45,6 +45,7 @@ pub enum Step {
 /// Why an exchange ended without what was asked for.
 #[expect(clippy::large_enum_variant, reason = "there is no allocator to box a failure with")]
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ClientError {
     /// Nothing was heard for as long as [`Patience::give_up`].
     Silence,

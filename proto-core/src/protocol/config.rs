@@ -369,6 +369,7 @@ impl From<Misread> for ConfigError {
 
 /// What is wrong with an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A record does not decode, or the image ends inside one.
     Record,
@@ -417,6 +418,8 @@ pub enum ConfigError {
     /// A rule with the priority and table of the rule before it.
     RulePlace,
 }
+
+impl core::error::Error for ConfigError {}
 
 impl core::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

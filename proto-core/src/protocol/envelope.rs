@@ -48,6 +48,7 @@ pub const HELLO_VERSION: u8 = 0;
 
 /// Why a packet holds no message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum EnvelopeError {
     /// The packet is empty, cut off, of another kind, has bytes left over, or does not decode.
     Malformed,

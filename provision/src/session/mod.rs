@@ -419,9 +419,7 @@ impl<'u> Session<'u> {
             }
             ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
             ClientError::WeakKey => SessionError::Nonsense("its key has small order"),
-            ClientError::Memory => {
-                SessionError::Nonsense("its file has another length than it says")
-            }
+            _ => SessionError::Nonsense("its file has another length than it says"),
         }
     }
 }

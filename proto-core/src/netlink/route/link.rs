@@ -37,6 +37,7 @@ pub const KIND_WIREGUARD: &str = "wireguard";
 
 /// One interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Link<'b> {
     /// `ifi_index`.
     pub index: u32,

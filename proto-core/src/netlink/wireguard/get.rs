@@ -117,6 +117,7 @@ pub enum Event {
 
 /// What is wrong with a message of a dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// It is not one about a WireGuard device: its `nlmsg_type`.
     Message(u16),

@@ -83,6 +83,7 @@ pub struct AllowedIpChange {
 
 /// Why a piece was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum SetError {
     /// No room left: send [`SetEncoder::message`], then offer the same piece again.
     Full,

@@ -64,6 +64,7 @@ pub trait Sink {
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum AnswerError {
     /// The program could not do what it was asked.
     Refused(Errno),
