@@ -1,14 +1,13 @@
-//! Cutting text in pieces at single ASCII characters, and numbers.
+//! Splitting text at ASCII characters, parsing numbers, and a short text that is `Copy`.
 //!
-//! `core` has all of this, but its searches are made for any pattern, and are written out anew at
-//! every place they are used at: 100 to 300 bytes of program each.
+//! `core` has all of this, but its searches are generic and inlined at every use: 100 to 300 bytes of program each.
 
 mod short;
 
 pub use short::Text;
 
-/// Whether a character can make a line look like another one: control characters, ends of lines and whatever is not seen
-/// or changes the direction of writing.
+/// Returns `true` for characters that can disguise text: control characters, line ends, invisible characters and those
+/// that change the writing direction.
 #[must_use]
 pub fn misleads(c: char) -> bool {
     let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

@@ -4,6 +4,7 @@
 //! Promised: no panic, an end, and what was read as an address, a route or a rule is read again as
 //! the same from the request that would add it.
 
+use proto_core::ip::IpNet;
 use proto_core::netlink::control::{
     Control, NLMSGERR_ATTR_MISS_NEST, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG,
     NLMSGERR_ATTR_OFFS,
@@ -12,10 +13,11 @@ use proto_core::netlink::genl::{
     CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_CMD_NEWFAMILY, Family, FamilyError,
     GENL_ID_CTRL, GenlHeader,
 };
-use proto_core::netlink::route::{Addr, IfExists, Link, Route, Rule};
+use proto_core::netlink::route::{Addr, IfExists, Link, Notifications, Route, Rule};
 use proto_core::netlink::{
-    Attribute, Attributes, Exchange, Expect, Full, Message, Messages, NLM_F_ACK_TLVS, NLM_F_CAPPED,
-    NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN, NLMSG_OVERRUN, State, Writer,
+    Attribute, Attributes, Batch, Exchange, Expect, Full, Message, Messages, NLM_F_ACK_TLVS,
+    NLM_F_CAPPED, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN, NLMSG_OVERRUN, State,
+    Writer,
 };
 
 use super::Seeds;
@@ -112,6 +114,7 @@ pub fn run(data: &[u8]) {
             attributes(Attributes::new(message.payload), 3);
         }
 
+        announced(bytes);
         let before = exchange.state();
         let mut told = 0;
         let refused = exchange.datagram(bytes, bytes.len() + cut, sender).map(|answers| {
@@ -139,6 +142,25 @@ fn datagram(sender: u8, put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -
     let mut writer = Writer::new(&mut buf);
     put(&mut writer).expect("room");
     [&[sender][..], &chunk(writer.finish())].concat()
+}
+
+/// The same bytes as notifications, and as acknowledgements of a batch: neither reads for ever, and a request has one
+/// outcome at most.
+fn announced(data: &[u8]) {
+    let most = data.len() / 16 + 2;
+    assert!(Notifications::new(data, data.len(), 0).count() <= most);
+    assert!(Notifications::new(data, data.len(), 1).next().is_none());
+    let mut buf = [0; 4096];
+    let mut batch = Batch::new(&mut buf, SEQ);
+    let route = Route::device(IpNet { addr: [10, 0, 0, 0].into(), prefix: 8 }, 3, 254, 4);
+    for _ in 0..3 {
+        batch.push(|buf, seq| route.add(buf, seq, IfExists::Fail)).expect("room");
+    }
+    let mut acks = batch.acks(0);
+    let mut outcomes = [0; 3];
+    let _ = acks.datagram(data, data.len(), 0, &mut |nth, _| outcomes[nth as usize] += 1);
+    assert!(outcomes.iter().all(|count| *count <= 1));
+    assert_eq!(acks.is_complete(), outcomes == [1; 3]);
 }
 
 pub fn seeds() -> Seeds {

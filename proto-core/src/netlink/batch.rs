@@ -222,7 +222,7 @@ mod tests {
         let mut take = |nth, result: Result<(), KernelError>| {
             told.push((nth, result.map_err(|error| error.errno)));
         };
-        // An answer to somebody else's request, an earlier one of ours, and one that comes twice.
+        // An answer to another program's request, to an earlier one of ours, and a duplicate.
         let first = datagram(|w| {
             ack(w, 7, 6, 0)?;
             ack(w, 6, 5, 1)?;

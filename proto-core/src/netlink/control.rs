@@ -3,7 +3,7 @@
 //! Source: `linux/netlink.h` (`struct nlmsgerr`, `enum nlmsgerr_attrs`) and `netlink_ack`,
 //! `netlink_dump_done` in `net/netlink/af_netlink.c`.
 //!
-//! Not here: what they mean to the request under way ([`exchange`](super::exchange)).
+//! Not here: what they mean for the pending request ([`exchange`](super::exchange)).
 
 use super::read::{Attribute, Attributes, Malformed, Message, header};
 use super::{
@@ -25,7 +25,7 @@ pub const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct ExtAck<'b> {
-    /// The kernel's own words. With success, a warning.
+    /// The kernel's message; on success, a warning.
     pub message: Option<&'b str>,
     /// Where the offending attribute starts.
     pub offset: Option<u32>,
@@ -39,19 +39,19 @@ pub struct ExtAck<'b> {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Ack<'b> {
-    /// The error, or nothing if all went well.
+    /// The error; `None` on success.
     pub errno: Option<Errno>,
-    /// What the kernel has to say about it.
+    /// The kernel's explanation.
     pub ext: ExtAck<'b>,
 }
 
-/// A message by who has to deal with it.
+/// A message, classified by who handles it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Control<'b> {
     /// Not netlink's own: it belongs to a family.
     Data,
-    /// Nothing to be done: `NLMSG_NOOP`, and the types netlink keeps for later.
+    /// Nothing to do: `NLMSG_NOOP` and reserved types.
     Noop,
     /// An acknowledgement or an error.
     Ack(Ack<'b>),
@@ -62,7 +62,7 @@ pub enum Control<'b> {
 }
 
 impl<'b> Control<'b> {
-    /// Tells `message` apart. An acknowledgement too short for its error number is [`Malformed`].
+    /// Classifies `message`. An acknowledgement too short for its error number is [`Malformed`].
     pub fn parse(message: &Message<'b>) -> Result<Self, Malformed> {
         Ok(match message.ty {
             NLMSG_MIN_TYPE.. => Self::Data,

@@ -14,15 +14,15 @@ use super::read::{Malformed, Message, Messages};
 use super::{Errno, NLM_F_DUMP_INTR};
 use crate::text::Text;
 
-/// How many bytes of the kernel's own words an error keeps. The kernel limits those it formats to as
-/// many (`NETLINK_MAX_FMTMSG_LEN`, `include/linux/netlink.h`).
+/// Number of bytes of the kernel's message that an error keeps. The kernel limits formatted messages to the same
+/// number (`NETLINK_MAX_FMTMSG_LEN`, `include/linux/netlink.h`).
 pub const EXT_ACK_TEXT_MAX: usize = 80;
 
-/// How many messages that are not for it an exchange passes over. A dump that was given up half-way
-/// can leave many in the socket; a stream without end is an error.
+/// Number of foreign messages that an exchange skips. A dump that was abandoned can leave many in the socket; more than
+/// this is an error.
 pub const STRAYS_MAX: u32 = 1 << 16;
 
-/// What the kernel sends back for a request. Every request written in this crate asks for an
+/// The answer that a request expects. Every request written in this crate asks for an
 /// acknowledgement (`NLM_F_ACK`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expect {
@@ -34,36 +34,36 @@ pub enum Expect {
     Dump,
 }
 
-/// How far an exchange is.
+/// State of an exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// More datagrams have to come.
+    /// More datagrams are expected.
     Pending,
-    /// All answers are here.
+    /// All answers have arrived.
     Done,
-    /// All answers are here, but what they list changed meanwhile: ask again ([`Attempts`]).
+    /// All answers have arrived, but the list changed while it was read: ask again ([`Attempts`]).
     Interrupted,
-    /// It came to nothing: [`Exchange::failure`].
+    /// The exchange failed; see [`Exchange::failure`].
     Failed,
 }
 
-/// The kernel refused a request, and why.
+/// The kernel's refusal of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct KernelError {
     /// The error number.
     pub errno: Errno,
-    /// The kernel's own words, cut at [`EXT_ACK_TEXT_MAX`] bytes. Empty if it had none.
+    /// The kernel's message, truncated to [`EXT_ACK_TEXT_MAX`] bytes; empty if there was none.
     pub message: Text<EXT_ACK_TEXT_MAX>,
-    /// Where in the request the offending attribute starts, in bytes from its header.
+    /// Offset of the offending attribute, in bytes from the start of the request.
     pub offset: Option<u32>,
-    /// The type of an attribute that is missing.
+    /// Type of a missing attribute.
     pub missing_type: Option<u32>,
-    /// Where in the request the nest starts that it is missing from.
+    /// Offset of the nest in which that attribute is missing.
     pub missing_nest: Option<u32>,
 }
 
-/// Why an exchange came to nothing.
+/// Why an exchange failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ExchangeError {
@@ -82,9 +82,9 @@ pub enum ExchangeError {
     NoReply,
     /// Over [`STRAYS_MAX`] messages came that belong to other requests.
     Strays,
-    /// What is being listed changed during each of this many attempts.
+    /// The list changed during every attempt.
     Unsteady {
-        /// How many attempts were made.
+        /// Number of attempts.
         attempts: u8,
     },
 }
@@ -155,7 +155,7 @@ impl fmt::Display for ExchangeError {
 
 impl core::error::Error for ExchangeError {}
 
-/// Counts how often a dump is tried that comes out [`State::Interrupted`].
+/// Counts attempts of a dump that ends in [`State::Interrupted`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attempts {
     most: u8,
@@ -179,7 +179,7 @@ impl Attempts {
     }
 }
 
-/// It came to nothing: [`Exchange::failure`] says why. An [`ExchangeError`] is over 100 bytes.
+/// The exchange failed; [`Exchange::failure`] has the reason, because an [`ExchangeError`] has over 100 bytes.
 struct Failed;
 
 /// One request under way.
@@ -189,7 +189,7 @@ pub struct Exchange {
     port: u32,
     expect: Expect,
     state: State,
-    /// A message said that the dump is not of one moment.
+    /// A message had `NLM_F_DUMP_INTR`: the dump is not one consistent snapshot.
     interrupted: bool,
     replied: bool,
     strays: u32,
@@ -198,7 +198,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Waits for the answers to the request with the sequence number `seq`, sent from our `port`
-    /// (as `getsockname` tells it, or zero if it is not known and not to be checked).
+    /// (as `getsockname` reports it; 0 skips the check).
     #[must_use]
     pub const fn new(seq: u32, port: u32, expect: Expect) -> Self {
         Self {
@@ -213,13 +213,13 @@ impl Exchange {
         }
     }
 
-    /// How far it is, after the [`Answers`] of the last datagram are used up or dropped.
+    /// The state, after the [`Answers`] of the last datagram are used up or dropped.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Why it came to nothing.
+    /// Why the exchange failed; `None` unless the state is [`State::Failed`].
     #[must_use]
     pub const fn failure(&self) -> Option<&ExchangeError> {
         self.failure.as_ref()
@@ -257,7 +257,7 @@ impl Exchange {
         Failed
     }
 
-    /// The failure as it is told to the caller.
+    /// The failure, as an error for the caller.
     fn error(&self) -> ExchangeError {
         self.failure.unwrap_or(ExchangeError::Malformed)
     }
@@ -270,7 +270,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes a message: whether it is one for the caller.
+    /// Handles a message; returns `true` if it is for the caller.
     fn message(&mut self, message: &Message<'_>) -> Result<bool, Failed> {
         let ours = message.seq == self.seq && (self.port == 0 || message.port == self.port);
         if !ours {

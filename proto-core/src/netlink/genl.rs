@@ -33,33 +33,33 @@ const CTRL_VERSION: u8 = 1;
 /// `struct genlmsghdr` without the bytes that are reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GenlHeader {
-    /// What to do, in the numbers of the family.
+    /// Command number, defined by the family.
     pub cmd: u8,
-    /// The version of the family that is spoken.
+    /// Version of the family.
     pub version: u8,
 }
 
 impl GenlHeader {
-    /// Puts it behind the message header.
+    /// Writes the header behind the message header.
     pub fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.header(&[self.cmd, self.version, 0, 0])
     }
 
-    /// Splits it off a message.
+    /// Splits the header off a message.
     pub fn parse<'b>(message: &Message<'b>) -> Result<(Self, Attributes<'b>), ParseError> {
         let ([cmd, version, ..], attributes) = message.split::<4>()?;
         Ok((Self { cmd: *cmd, version: *version }, attributes))
     }
 }
 
-/// What the kernel says of a family.
+/// A generic netlink family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Family {
     /// The type of the family's messages.
     pub id: u16,
-    /// Its version, if the kernel says.
+    /// Its version; `None` if the kernel did not send one.
     pub version: Option<u32>,
-    /// The highest attribute type at the level of its messages, if the kernel says.
+    /// The highest attribute type of its messages; `None` if the kernel did not send one.
     pub maxattr: Option<u32>,
 }
 
@@ -111,7 +111,7 @@ impl Family {
             }
         }
         fields.end()?;
-        // A family in the range of netlink's own messages could not be told from them.
+        // A family in the range of netlink's own messages could not be distinguished from them.
         match id {
             Some(id) if id >= NLMSG_MIN_TYPE => Ok(Self { id, ..family }),
             Some(_) => Err(AttributeError { ty: CTRL_ATTR_FAMILY_ID, wrong: Wrong::Value }.into()),

@@ -73,7 +73,7 @@ pub enum ParseError {
     Family(u8),
     /// It ends within the family's own header.
     Header,
-    /// Its attributes cannot be told apart.
+    /// The attributes are malformed.
     Malformed,
     /// One of its attributes is wrong.
     Attribute(AttributeError),
@@ -209,7 +209,7 @@ impl<'b> Attributes<'b> {
 }
 
 impl<'b> Attributes<'b> {
-    /// Puts the next one into `now`. Whether there is one.
+    /// Advances to the next attribute; returns `false` at the end.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn advance(&mut self, now: &mut Attribute<'b>) -> Result<bool, Malformed> {
         loop {

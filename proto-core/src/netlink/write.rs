@@ -260,7 +260,7 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    /// Room for attributes that somebody else lays out: `want` bytes, a multiple of
+    /// Room for attributes that the caller lays out: `want` bytes, a multiple of
     /// [`ALIGNTO`](super::ALIGNTO), all of which are to be written.
     pub(super) fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
         let end = self.len.saturating_add(want);

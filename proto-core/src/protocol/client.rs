@@ -1,5 +1,5 @@
-//! The asking side, as state machines: they say what to send and how long to wait, and are told
-//! what arrived. No I/O, no clock, no allocation, so that the same code runs in the host tool and
+//! The client as state machines: they decide what to send and how long to wait, and take the packets that
+//! arrive. No I/O, no clock, no allocation, so that the same code runs in the host tool and
 //! on a bare-metal jig.
 //!
 //! - [`Call`]: one request, sent again until it is answered.
@@ -21,13 +21,13 @@ use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Patch, Phase, R
 use super::window::{self, Arrived};
 use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 
-/// How patient a client is.
+/// Timeouts of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// After how many milliseconds to send again before any round trip was timed. The time that the
-    /// bytes take on a line of known speed comes on top of it.
+    /// Milliseconds until a request is resent, before a round trip was measured. The time that the bytes take on a line of
+    /// known speed is added.
     pub resend: u32,
-    /// After how many milliseconds without a sign of life to give up.
+    /// Milliseconds without any reply after which the client gives up.
     pub give_up: u32,
 }
 
@@ -36,26 +36,26 @@ pub struct Patience {
 pub enum Step {
     /// Send the packet of this many bytes that was written to the front of the buffer.
     Send(usize),
-    /// Wait for a packet, but not longer than until then.
+    /// Wait for a packet until this time at the latest.
     Wait(u64),
-    /// It is over, well or not: see what `receive` returned.
+    /// The exchange has ended; `receive` returned its outcome.
     Done,
 }
 
-/// Why an exchange ended without what was asked for.
+/// Why an exchange failed.
 #[expect(clippy::large_enum_variant, reason = "there is no allocator to box a failure with")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nothing was heard for as long as [`Patience::give_up`].
+    /// No reply for [`Patience::give_up`].
     Silence,
-    /// The router answered, and it was a failure.
+    /// The router reported a failure.
     Failed(Failure),
-    /// The router answered something that does not belong to the request.
+    /// The reply does not fit the request.
     Unexpected,
     /// The router lost the stage or the file too often.
     Restarts,
-    /// The router answered in a way that this client does not know: the router is newer.
+    /// The kind of the reply is unknown: the router is newer than this client.
     NotUnderstood,
     /// The request does not fit a packet.
     TooLong,
@@ -138,7 +138,7 @@ const MAX_PIECE: u16 = super::MAX_DATA as u16;
 const MAX_RESTARTS: u8 = 5;
 
 impl Caller {
-    /// A client that knows nothing yet. `client` should be random.
+    /// A client without measured round trips. `client` should be random.
     #[must_use]
     pub const fn new(client: ClientId, patience: Patience) -> Self {
         Self {
@@ -151,12 +151,12 @@ impl Caller {
         }
     }
 
-    /// Changes how patient the client is.
+    /// Changes the timeouts.
     pub const fn set_patience(&mut self, patience: Patience) {
         self.patience = patience;
     }
 
-    /// Says what is known about the way to the router.
+    /// Sets what is known about the line.
     pub const fn set_line(&mut self, line: Line) {
         self.line = line;
     }
@@ -252,12 +252,12 @@ impl Caller {
     }
 }
 
-/// Milliseconds that so many bytes take at a speed in bits per second.
+/// Milliseconds that `bytes` take at `baud` bits per second.
 fn line_time(bytes: u32, baud: u32) -> u32 {
     bytes.saturating_mul(10_000).checked_div(baud).unwrap_or(u32::MAX)
 }
 
-/// One request, sent again until it is answered. It takes its number when it is sent first.
+/// One request, resent until it is answered. It takes its number when it is first sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     id: Option<u32>,
@@ -269,13 +269,13 @@ pub struct Call {
     over: bool,
 }
 
-/// What a reply is to a [`Call`].
+/// Outcome of a reply for a [`Call`].
 #[expect(clippy::large_enum_variant, reason = "there is no allocator to box an answer with")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Progress<'p> {
-    /// Nothing: it belongs to another request.
+    /// The reply belongs to another request.
     Foreign,
-    /// The router is still at it.
+    /// The router is still working on the request.
     Working {
         /// What is being done.
         phase: Phase,
@@ -389,7 +389,7 @@ impl Call {
 }
 
 /// The bytes that an [`Upload`] sends. A slice is one; a jig without room for a whole image reads from its flash, or
-/// writes the bytes anew.
+/// generates the bytes again.
 pub trait Source {
     /// Fills `buf` with the bytes from `offset` on. Returns `false` if it cannot, which ends the upload. The same bytes may
     /// be asked for more than once.

@@ -444,7 +444,7 @@ impl core::fmt::Display for ConfigError {
             Self::Name => IfNameError::WORDS,
             Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
-            Self::Host => "a host name that cannot be one, or not right behind its peer",
+            Self::Host => "an invalid host name, or one that does not follow its peer",
             Self::Scope => "only a link-local or multicast IPv6 address has a scope, which is a link",
             Self::Port => "the port is 0: leave it out, and the router takes a free one",
             Self::PrivateKey => "the key is all zeros",

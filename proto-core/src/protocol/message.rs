@@ -21,7 +21,7 @@ use crate::text::prefix;
 pub use super::failure::{Failure, MAX_TEXT, Subject};
 pub use super::numbers::{Code, Phase, Role, State};
 
-/// Who asks: eight random bytes that a client chooses when it starts.
+/// Identity of a client: eight random bytes, chosen when it starts.
 pub type ClientId = [u8; 8];
 
 /// The name of an interface. A message with anything else in its place is not read.
@@ -37,11 +37,11 @@ wire! {
     /// A request with its sender.
     #[derive(Clone, PartialEq, Debug)]
     pub struct Request<'a> {
-        /// Who asks.
+        /// The client.
         pub client: ClientId,
-        /// Counts the client's requests, from 1. The same number is the same request.
+        /// Number of the request, from 1. A repeated number is a repeated request.
         pub id: u32,
-        /// What is asked.
+        /// The request itself.
         #[cfg_attr(feature = "serde", serde(borrow))]
         pub ask: Ask<'a>,
     }
@@ -51,7 +51,7 @@ wire! {
     /// What a client can ask for.
     #[derive(Clone, PartialEq, Debug)]
     pub enum Ask<'a> as "ask" {
-        /// Which versions does the client speak? The only request that travels under
+        /// Announces the versions that the client speaks. The only request that travels under
         /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
         Hello {
             /// The lowest version the client speaks.
@@ -61,10 +61,10 @@ wire! {
             /// What the client can do besides, as bits; none has a meaning yet.
             features: u32,
         } = 0,
-        /// How is the router? Answered with [`Answer::Status`].
+        /// Asks for the router's status. Answered with [`Answer::Status`].
         Status = 1,
-        /// Here comes a configuration. Answered with [`Answer::Received`]; asked again with the same
-        /// digest it goes on where the first one stopped.
+        /// Begins an upload of a configuration. Answered with [`Answer::Received`]. The same request with the same
+        /// digest resumes where the first one stopped.
         Begin {
             /// The interface it is for.
             interface: Name,
@@ -88,13 +88,13 @@ wire! {
             /// Its bytes.
             data: &'a [u8],
         } = 3,
-        /// What would a commit change? Answered with [`Answer::Planned`].
+        /// Asks what a commit would change. Answered with [`Answer::Planned`].
         Plan {
             /// Which stage.
             stage: u32,
         } = 4,
-        /// Make it so. Answered with [`Answer::Applied`], after the kernel was read back and the configuration
-        /// is stored.
+        /// Applies the configuration. Answered with [`Answer::Applied`], after the kernel was read back and the
+        /// configuration is stored.
         Commit {
             /// Which stage.
             stage: u32,
@@ -102,7 +102,7 @@ wire! {
             /// 0 when it need not.
             confirm_within: u16,
         } = 5,
-        /// Forget the stage. Answered with [`Answer::Aborted`].
+        /// Drops the stage. Answered with [`Answer::Aborted`].
         Abort {
             /// Which stage.
             stage: u32,
@@ -128,25 +128,25 @@ wire! {
             /// How many bytes, at most `max_data` of the hello.
             length: u16,
         } = 9,
-        /// Take the interface away: its peers, rules, addresses, routes and link, and what is stored of it but
-        /// its history. Answered with [`Answer::Applied`].
+        /// Removes the interface: its peers, rules, addresses, routes and link, and its stored configuration but not its
+        /// history. Answered with [`Answer::Applied`].
         Remove {
             /// Which interface.
             interface: Name,
             /// As in [`Ask::Commit`].
             confirm_within: u16,
         } = 10,
-        /// This router, which nobody owns, is mine: whose key the session was opened with becomes its
-        /// first owner, an admin. Answered with [`Answer::Owned`].
+        /// Claims an unowned router: the key of the session becomes its first owner, an admin. Answered with
+        /// [`Answer::Owned`].
         Claim {
             /// What the owner is called.
             name: OwnerName,
             /// [`super::session::LabelKey::proof`] of this session: needed over UDP.
             proof: Option<[u8; 32]>,
         } = 11,
-        /// Who owns the router? Answered with [`Answer::Owners`].
+        /// Lists the owners. Answered with [`Answer::Owners`].
         Owners = 12,
-        /// One more owner, or another role or name for one there is. Answered with [`Answer::Owned`].
+        /// Adds an owner, or changes the role or name of one. Answered with [`Answer::Owned`].
         AddOwner {
             /// The owner's key.
             key: PublicKey,
@@ -155,15 +155,15 @@ wire! {
             /// What the owner is called.
             name: OwnerName,
         } = 13,
-        /// One owner less. Answered with [`Answer::Owned`].
+        /// Removes an owner. Answered with [`Answer::Owned`].
         RemoveOwner {
             /// The owner's key.
             key: PublicKey,
         } = 14,
-        /// The change that waits for it is good: it becomes the stored configuration. Only in a session that
-        /// was opened after the change. Answered with [`Answer::Confirmed`].
+        /// Confirms the pending change, which becomes the stored configuration. Only in a session that was opened after
+        /// the change. Answered with [`Answer::Confirmed`].
         Confirm = 15,
-        /// Take the change back that waits to be confirmed, at once. Answered with [`Answer::Reverted`].
+        /// Reverts the pending change at once. Answered with [`Answer::Reverted`].
         Revert = 16,
         /// What is stored, as a file of [`super::report::Stored`] records: the configurations of one interface,
         /// newest first, or the newest of every interface. Answered with [`Answer::Ready`].
@@ -171,20 +171,20 @@ wire! {
             /// Which interface; none for all of them.
             interface: Option<Name>,
         } = 17,
-        /// Does the kernel still have what is stored? Answered with [`Answer::Planned`]: what a repair would
+        /// Compares the kernel with the stored configuration. Answered with [`Answer::Planned`]: what a repair would
         /// change.
         Drift {
             /// Which interface.
             interface: Name,
         } = 18,
-        /// Put back what is stored. Answered with [`Answer::Applied`].
+        /// Applies the stored configuration. Answered with [`Answer::Applied`].
         Repair {
             /// Which interface.
             interface: Name,
             /// As in [`Ask::Commit`].
             confirm_within: u16,
         } = 19,
-        /// Make an earlier configuration the one that runs and is stored. Answered with [`Answer::Applied`].
+        /// Applies and stores an earlier configuration. Answered with [`Answer::Applied`].
         Rollback {
             /// Which interface.
             interface: Name,
@@ -220,9 +220,9 @@ wire! {
     /// A reply with the request it belongs to.
     #[derive(Clone, PartialEq, Debug)]
     pub struct Reply<'a> {
-        /// Who asked.
+        /// The client.
         pub client: ClientId,
-        /// Which request.
+        /// The request's number.
         pub id: u32,
         /// The answer.
         #[cfg_attr(feature = "serde", serde(borrow))]
@@ -269,7 +269,7 @@ wire! {
             /// The bytes; fewer than asked for only at the end.
             data: &'a [u8],
         } = 7,
-        /// Still at it. Sent now and then before the answer to a request that takes long.
+        /// Progress of a long request. Sent from time to time before its answer.
         Working {
             /// What is being done.
             phase: Phase,
@@ -278,7 +278,7 @@ wire! {
             /// Of how much; 0 when that is not known.
             total: u32,
         } = 8,
-        /// It did not work.
+        /// The request failed.
         Failed(failure: Failure) = 9,
         /// The answer to [`Ask::Claim`], [`Ask::AddOwner`] and [`Ask::RemoveOwner`].
         Owned {
@@ -326,20 +326,20 @@ wire! {
 }
 
 wire! {
-    /// Somebody who may open a session.
+    /// A key that may open sessions.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Owner {
         /// The key of the sessions.
         pub key: PublicKey,
-        /// What they may do.
+        /// The owner's role.
         pub role: Role,
-        /// What they are called.
+        /// The owner's name.
         pub name: OwnerName,
     }
 }
 
 wire! {
-    /// What the router says of itself.
+    /// The router's side of a hello.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Hello {
         /// The version of the protocol for what follows.
@@ -356,7 +356,7 @@ wire! {
 }
 
 wire! {
-    /// How the router is.
+    /// The router's status.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Status {
         /// The host name.
@@ -383,7 +383,7 @@ wire! {
         pub text: u32,
         /// The WireGuard interfaces there are, as many as fit.
         pub interfaces: heapless::Vec<Name, 8>,
-        /// The change that waits to be confirmed.
+        /// The pending change.
         pub pending: Option<Pending>,
         /// Endpoints whose host names the router could not look up yet.
         pub unresolved: u32,
@@ -408,7 +408,7 @@ wire! {
 }
 
 wire! {
-    /// A change that waits to be confirmed.
+    /// A change that is not confirmed yet.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Pending {
         /// The interface it was made to.
@@ -417,7 +417,7 @@ wire! {
         pub number: u32,
         /// The owner who made it.
         pub by: OwnerName,
-        /// Seconds until it is taken back.
+        /// Seconds until the change is reverted.
         pub seconds: u16,
         /// The digest of the image as it was pushed; that of no bytes for a removal.
         pub digest: Digest,
@@ -425,16 +425,16 @@ wire! {
 }
 
 wire! {
-    /// How many of one kind of thing change.
+    /// Numbers of items of one kind.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Count {
-        /// New ones.
+        /// Items to add.
         pub added: u32,
-        /// Ones that stay but differ.
+        /// Items to change.
         pub changed: u32,
-        /// Ones that go.
+        /// Items to remove.
         pub removed: u32,
-        /// Ones that stay as they are.
+        /// Unchanged items.
         pub same: u32,
     }
 }
@@ -451,7 +451,7 @@ wire! {
     /// What a push changes, or changed.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub struct Summary {
-        /// Whether the interface is made anew.
+        /// Whether the interface is created.
         pub created: bool,
         /// Which settings of the device change: [`device`] bits.
         pub device: u8,

@@ -20,7 +20,7 @@
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
 //! | [`client`] | the asking side as state machines without I/O or clock |
 //!
-//! `docs/protocol.md` says the same for somebody who writes a client in another language; its
+//! `docs/protocol.md` describes the same for authors of clients in other languages; its
 //! example bytes are checked by `tests/protocol_vectors.rs`.
 //!
 //! Everything in [`message`], [`config`] and [`report`] is append-only: postcard numbers enum
@@ -52,7 +52,7 @@ pub mod window;
 
 pub use digest::{Digest, Digester, digest};
 
-/// The UDP port the agent listens on unless told otherwise.
+/// The default UDP port of the agent.
 pub const DEFAULT_PORT: u16 = 5182;
 
 /// The version of the protocol that this code speaks.

@@ -101,11 +101,11 @@ numbers! {
     Code {
         /// No version in common. `text` says which ones the router speaks.
         Version = 0,
-        /// The packet was whole, but a field of its message cannot be: `text` names the field.
+        /// A field of the message is malformed: `text` names the field.
         Malformed = 1,
-        /// Another client's push is under way, or a change waits to be confirmed.
+        /// Another client's push is in progress, or a change is pending.
         Busy = 2,
-        /// There is no such stage, file or request (any more): start again.
+        /// The stage, file or request does not exist (any more): start again.
         Gone = 3,
         /// Pieces are missing.
         Incomplete = 4,
@@ -125,7 +125,7 @@ numbers! {
         Permission = 11,
         /// The kernel refused.
         Kernel = 12,
-        /// The kernel took everything and yet has something else.
+        /// The kernel's state does not match what was applied.
         Verify = 13,
         /// The router could not keep the stage.
         Storage = 14,
@@ -137,7 +137,7 @@ numbers! {
         Unclaimed = 17,
         /// The router has an owner already.
         Claimed = 18,
-        /// There would be no admin left.
+        /// The last admin cannot be removed.
         LastAdmin = 19,
         /// There is no room for another owner.
         Full = 20,
@@ -145,9 +145,9 @@ numbers! {
         NoOwner = 21,
         /// The secret of the label is wrong, spent, or there is none.
         Proof = 22,
-        /// Nothing waits to be confirmed.
+        /// No change is pending.
         NotPending = 23,
-        /// The session is as old as the change: only a new one shows that the router can still be reached.
+        /// The session is older than the change: only a new session proves that the router can still be reached.
         NotFresh = 24,
         /// Nothing of that interface or number is stored.
         NotStored = 25,
@@ -159,11 +159,11 @@ numbers! {
 
     /// What became of the running configuration when a push failed.
     State {
-        /// It is as it was before.
+        /// The configuration is unchanged.
         Unchanged = 0,
-        /// Some of the changes were made, and could not be taken back.
+        /// Some changes were made and could not be reverted.
         Partly = 1,
-        /// Some of the changes were made and are taken back: the kernel has what it had before.
+        /// Some changes were made and reverted: the kernel has its former state.
         Undone = 2,
     }
 

@@ -21,7 +21,7 @@ pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Reads a value from all of `bytes`; what stands behind its fields is passed over. A number that is not known, or
-/// with fields that cannot be, is [`Open::unknown`]. `None` if there is no byte at all.
+/// with malformed fields, is [`Open::unknown`]. `None` if `bytes` is empty.
 #[must_use]
 pub fn read<'b, T: Deserialize<'b> + Open>(bytes: &'b [u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {

@@ -60,7 +60,7 @@ impl<'b> Link<'b> {
         self.kind == Some(KIND_WIREGUARD)
     }
 
-    /// Whether it is up.
+    /// Returns `true` if the link is up.
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.flags & IFF_UP != 0
@@ -111,7 +111,7 @@ impl<'b> Link<'b> {
     }
 }
 
-/// The name of a WireGuard interface whose name is no text, for somebody to read: `?` stands for each byte that is
+/// The name of a WireGuard interface whose name is not UTF-8, for display: `?` stands for each byte that is
 /// not ASCII. No request can name the interface. `None` for another interface, or a name that cannot be shown.
 #[must_use]
 pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {

@@ -1,5 +1,5 @@
-//! Notifications: what the kernel tells the members of a multicast group about links, addresses, routes and rules,
-//! whoever changed them.
+//! Notifications: the kernel announces changes of links, addresses, routes and rules to the members of multicast
+//! groups, no matter which program made the change.
 //!
 //! Bind a `NETLINK_ROUTE` socket to [`GROUPS`], or to those that matter, and pass every datagram to [`Notifications`].
 //! Notifications can be lost: after `ENOBUFS` from the socket, and after [`Lost`], read the tables again.
@@ -55,7 +55,7 @@ pub enum Object<'b> {
     Rule(Rule),
 }
 
-/// One change that somebody made.
+/// One change of the kernel's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Notification<'b> {
     /// `true` if the object is gone, `false` if it is new or has changed.
@@ -135,7 +135,7 @@ impl<'b> Iterator for Notifications<'b> {
     type Item = Result<Notification<'b>, Lost>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // What is whole of a truncated datagram cannot be told from what is not.
+        // The last message of a truncated datagram may be cut, so none of them is used.
         if core::mem::take(&mut self.lost) {
             self.messages = Messages::new(&[]);
             return Some(Err(Lost));
@@ -164,7 +164,7 @@ mod tests {
     use crate::netlink::fixture::datagram;
     use crate::netlink::route::IfExists;
 
-    /// A request as the kernel would announce it: with the type `ty`, and from nobody's port.
+    /// A request as the kernel would announce it: with the type `ty`.
     fn announced(request: &[u8], ty: u16) -> Vec<u8> {
         let mut bytes = request.to_vec();
         bytes[4..6].copy_from_slice(&ty.to_ne_bytes());

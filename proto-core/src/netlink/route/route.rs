@@ -189,7 +189,7 @@ pub fn get(buf: &mut [u8], seq: u32, addr: IpAddr) -> Result<&[u8], Full> {
     Ok(writer.finish())
 }
 
-/// The MTU that an `RTM_NEWROUTE` tells, which is narrower than that of the interface; mostly there is
+/// The MTU in an `RTM_NEWROUTE`, which is narrower than that of the interface; mostly there is
 /// none.
 pub fn path_mtu(message: &Message<'_>) -> Result<Option<u32>, ParseError> {
     let (_, attributes) = message.split::<12>()?;

@@ -3,7 +3,7 @@
 //! The kernel (`wg_get_device_dump` in `drivers/net/wireguard/netlink.c`) writes the device's
 //! attributes in each message until the first peer is complete, and continues a peer with many
 //! allowed IPs in the next message, there by its key alone. Both are undone here: the device is
-//! told once, and a continued peer is told by its further allowed IPs.
+//! reported once, and a continued peer only by its further allowed IPs.
 //!
 //! Not here: asking again when the dump was interrupted ([`State::Interrupted`]); that takes a new
 //! decoder.
@@ -88,7 +88,7 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
-    /// Of which nothing but its key is known.
+    /// A peer with every field but its key unset.
     #[must_use]
     pub const fn new(public_key: PublicKey) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl PeerInfo {
     }
 }
 
-/// One thing learnt from a dump.
+/// One item of a dump.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The device; the first event, and only once.
@@ -121,7 +121,7 @@ pub enum Event {
 pub enum DecodeError {
     /// It is not one about a WireGuard device: its `nlmsg_type`.
     Message(u16),
-    /// Its attributes cannot be told apart on this level.
+    /// The attributes of this level are malformed.
     Malformed(Level),
     /// An attribute of this level is wrong.
     Attribute {
@@ -208,9 +208,9 @@ const NONE: Attributes<'static> = Attributes::new(&[]);
 #[derive(Debug)]
 pub struct Events<'d, 'b> {
     decoder: &'d mut GetDecoder,
-    /// The type of a message that is not about a device, until it is told.
+    /// Type of a message that is not about a device, until it is reported.
     stranger: Option<u16>,
-    /// The device itself is still to be told.
+    /// The event of the device is still to come.
     device_due: bool,
     /// What is left of the message's attributes, of its peers, of the last peer's attributes from its
     /// first allowed IPs on, and of these.
@@ -264,12 +264,12 @@ impl<'b> Events<'_, 'b> {
             }
         };
         (self.device, self.peers, self.peer, self.ips) = (NONE, NONE, NONE, NONE);
-        // It was not told: if it comes again, it does not go on.
+        // The peer was not reported, so its next message does not continue it.
         self.decoder.last_peer = None;
         Some(Err(error))
     }
 
-    /// Goes to the next event, from the innermost level that has something left. Whether there is one.
+    /// Advances to the next event, on the innermost level that has one; returns `false` at the end.
     #[cfg_attr(feature = "small", inline(never))]
     fn step(&mut self) -> Result<bool, Flaw> {
         if core::mem::take(&mut self.device_due) {
@@ -304,7 +304,7 @@ impl<'b> Events<'_, 'b> {
         }
     }
 
-    /// Reads a peer as far as its allowed IPs, which come next. Whether it is a new one.
+    /// Reads a peer up to its allowed IPs, which come next; returns `true` if the peer is new.
     fn peer(&mut self, attributes: Attributes<'b>) -> Result<bool, Flaw> {
         self.in_peer = false;
         // In place: the device or peer before is wiped, and no copy of a preshared key stays behind.
@@ -351,7 +351,7 @@ impl<'b> Events<'_, 'b> {
     }
 }
 
-/// Goes to the next attribute of a level. Whether there is one.
+/// Advances to the next attribute of a level; returns `false` at the end.
 fn entry<'b>(
     attributes: &mut Attributes<'b>,
     now: &mut Attribute<'b>,
@@ -439,7 +439,8 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
 }
 
 /// An allowed IP whose attributes lie as the kernel lays them (`get_allowedips`): prefix, family,
-/// address. There are more of these than of all else. Whether it is; if not, it may be wrong.
+/// address. Fast path, because allowed IPs are most of a dump; returns `false` to fall back to the
+/// general parser.
 #[cfg_attr(feature = "small", inline(never))]
 fn laid_out(entry: &[u8], event: &mut Event) -> bool {
     let net = || {
@@ -470,7 +471,7 @@ fn allowed_ip(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw>
     let wrong = |error: AttributeError| Flaw { level, error: error.into() };
     let (mut family, mut addr, mut prefix) = (None, None, None);
     let (mut attributes, mut now) = (attributes, Attribute::NONE);
-    // Without `Fields`: there are more of these than of all else.
+    // Without `Fields`, for speed: allowed IPs are most of a dump.
     while entry(&mut attributes, &mut now, level)? {
         match now.ty {
             WGALLOWEDIP_A_FAMILY => family = Some(now.u16().map_err(wrong)?),

@@ -8,7 +8,7 @@
 //! Both stream: neither holds more than one peer and one buffer, however many peers there are.
 //!
 //! Messages in both directions carry private and preshared keys, and stay in the buffers they were
-//! written or received into. Whoever lends a buffer wipes it.
+//! written or received into. The caller wipes the buffers it lends.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -26,12 +26,12 @@ pub use set::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError};
 
 use attr::{WGDEVICE_A_IFINDEX, WGDEVICE_A_IFNAME};
 
-/// Which device is meant. The kernel wants exactly one of the two.
+/// A device, by name or by index: the kernel expects exactly one of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// By name, as `wg` does.
     Name(IfName),
-    /// By index, which stays the same when somebody renames the interface.
+    /// By index, which stays the same when the interface is renamed.
     Index(u32),
 }
 

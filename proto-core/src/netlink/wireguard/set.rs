@@ -22,7 +22,7 @@ use crate::netlink::genl::GenlHeader;
 use crate::netlink::write::{Full, Nest, Writer};
 use crate::netlink::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
 
-/// What to change about the device itself. Nothing leaves a setting as it is.
+/// A change of the device itself. `None` leaves a setting unchanged.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DeviceChange {
     /// All zero removes the key.
@@ -35,18 +35,17 @@ pub struct DeviceChange {
     pub replace_peers: bool,
 }
 
-/// What to change about a peer. Nothing leaves a setting as it is.
+/// A change of a peer. `None` leaves a setting unchanged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerChange {
-    /// Which peer. It is made if it is not there.
+    /// The peer's public key. The peer is created if it does not exist.
     pub public_key: PublicKey,
-    /// Remove it.
+    /// Remove the peer.
     pub remove: bool,
-    /// Do not make it. Only the kernel knows this: where WireGuard is in user space ([`NO_FAMILY`]), not all
-    /// programs do, so that the flag is left out, as `wg` leaves it out, and a peer that is gone is made. A
-    /// caller that must not make it reads the device again.
+    /// Do not create the peer. Only the kernel has this flag: where WireGuard is in user space ([`NO_FAMILY`]), the flag is
+    /// left out, as `wg` does, and a missing peer is created. A caller that must not create a peer reads the device again.
     pub update_only: bool,
-    /// Remove its allowed IPs first.
+    /// Remove the peer's allowed IPs first.
     pub replace_allowed_ips: bool,
     /// All zero removes the key.
     pub preshared_key: Option<SecretKey>,
@@ -57,7 +56,7 @@ pub struct PeerChange {
 }
 
 impl PeerChange {
-    /// A peer to be there, with nothing about it changed.
+    /// A change that creates the peer if it does not exist, and leaves its settings unchanged.
     #[must_use]
     pub const fn new(public_key: PublicKey) -> Self {
         Self {
@@ -72,22 +71,22 @@ impl PeerChange {
     }
 }
 
-/// An allowed IP to add to the last peer, or to take from it.
+/// An allowed IP to add to the last peer, or to remove from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AllowedIpChange {
     /// The network. The kernel clears the host bits.
     pub net: IpNet,
-    /// Take it away. Kernels before 6.16 refuse this.
+    /// Remove the network. Kernels before 6.16 refuse this.
     pub remove: bool,
 }
 
-/// Why a piece was not taken.
+/// Why a piece was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SetError {
     /// No room left: send [`SetEncoder::message`], then offer the same piece again.
     Full,
-    /// It would not fit into an empty message either. From 512 bytes on this does not happen.
+    /// The piece does not fit an empty message either; never with a buffer of 512 bytes or more.
     NoProgress,
     /// A device that is not the first piece, or an allowed IP without a peer before it.
     Order,
@@ -115,7 +114,7 @@ impl core::error::Error for SetError {}
 /// A message begins with the target; only the first has what belongs to the device. A peer whose
 /// allowed IPs go on in the next message is there by its key alone, without what was already set.
 ///
-/// What it wrote is wiped when it goes.
+/// The buffer is wiped when the encoder is dropped.
 #[derive(Debug)]
 pub struct SetEncoder<'b> {
     writer: Writer<'b>,
@@ -140,19 +139,19 @@ pub struct SetEncoder<'b> {
 struct Last {
     public_key: PublicKey,
     /// The flags without which the kernel would make the peer in the next message that it removed,
-    /// or was told not to make, in this one.
+    /// or must not create, in this one.
     flags: u32,
 }
 
 impl Drop for SetEncoder<'_> {
     fn drop(&mut self) {
-        // Keys pass through it.
+        // Keys pass through the buffer.
         self.writer.wipe();
     }
 }
 
 impl<'b> SetEncoder<'b> {
-    /// Writes into `buf`, to the device `target`, in the family number [`Family`] told, or text where
+    /// An encoder into `buf` for the device `target`, with the number of [`Family`], or for text where
     /// that is [`NO_FAMILY`].
     ///
     /// [`Family`]: crate::netlink::genl::Family
@@ -307,7 +306,7 @@ impl<'b> SetEncoder<'b> {
 
     fn put_allowed_ip(&mut self, last: Last, change: &AllowedIpChange) -> Result<(), Full> {
         if self.family == NO_FAMILY {
-            // A peer that was removed would be made anew.
+            // A peer that was removed would be created again.
             if last.flags == 0 {
                 let peer = Some(&last.public_key).filter(|_| !self.in_peer);
                 text::allowed_ip(&mut self.writer, peer, change)?;
@@ -348,7 +347,7 @@ impl<'b> SetEncoder<'b> {
 }
 
 /// Puts an allowed IP: a nest of its family, its address, its prefix, and flags where there are any.
-/// Laid out in one piece, because there are more of these than of all else.
+/// Laid out in one piece, because allowed IPs are most of a configuration.
 #[cfg_attr(feature = "small", inline(never))]
 fn put_entry(writer: &mut Writer<'_>, change: &AllowedIpChange) -> Result<(), Full> {
     let AllowedIpChange { net, remove } = change;

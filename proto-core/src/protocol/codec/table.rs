@@ -134,7 +134,7 @@ macro_rules! wire {
     (@unknown $input:ident $number:ident [$unknown:ident] $label:tt) => {
         Self::$unknown(u8::try_from($number).unwrap_or(u8::MAX))
     };
-    // What is wrong is noted, and the value is worth nothing: variant 0, read from no bytes.
+    // The error is noted, and the value is a placeholder: variant 0, read from no bytes.
     (@unknown $input:ident $number:ident [] [$label:literal]) => {{
         $input.note($crate::protocol::codec::Misread::Unknown($number));
         Self::take(&mut $crate::protocol::codec::Input::new(&[]))

@@ -38,7 +38,7 @@ impl core::fmt::Debug for Channel {
 
 impl Channel {
     /// The channel of a handshake that is complete. The client has chosen its own number; the
-    /// router's is the beginning of the handshake hash, so that nobody can change it on the way.
+    /// router's is the beginning of the handshake hash, so that it cannot be changed on the way.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
         let hash = *noise.hash();
@@ -73,7 +73,7 @@ impl Channel {
         self.next
     }
 
-    /// As if so many packets had been sealed.
+    /// Sets the number of sealed packets, for tests.
     #[cfg(test)]
     pub(super) const fn skip_to(&mut self, next: u64) {
         self.next = next;
@@ -101,10 +101,10 @@ impl Channel {
         Some(len)
     }
 
-    /// Writes what is in a transport packet to `out`: its length.
+    /// Decrypts a transport packet into `out` and returns the length of its content.
     ///
-    /// Nothing happens, also not to `out`, if it is for somebody else, not authentic, was here before,
-    /// or is so old that nobody knows.
+    /// `None` for a packet of another session, one that is not authentic, and one that is a replay or older than the
+    /// window; `out` is then unchanged.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {

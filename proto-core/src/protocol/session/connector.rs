@@ -29,7 +29,7 @@ const LONGEST_TRIP: u32 = 4_000;
 /// After how many milliseconds without an answer a session may be lost: two tries of a request.
 const SILENCE: u64 = 600;
 
-/// What each new handshake needs from outside.
+/// What the caller provides for each new handshake.
 #[derive(Clone, Debug)]
 pub struct Fresh {
     /// 32 random bytes.
@@ -41,7 +41,7 @@ pub struct Fresh {
     pub stamp: u64,
 }
 
-/// What a packet was.
+/// Outcome of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
     /// Nothing for this client, or part of a handshake that is still under way: poll.
@@ -49,7 +49,7 @@ pub enum Heard {
     /// There is a new session. If there was none before, now requests can be sent; what is under way
     /// unanswered may be sent again at once.
     Up,
-    /// A packet of the router: so many bytes that were written to the front of the buffer.
+    /// A packet of the router, written to the front of the buffer: its length.
     Packet(usize),
     /// The router took a later stamp of this client's key before, which is this one: poll. The next
     /// stamps follow it; see to it that those of other programs with this key do, too.
@@ -118,12 +118,12 @@ impl Connector {
         }
     }
 
-    /// Changes how patient it is.
+    /// Changes the timeouts.
     pub const fn set_patience(&mut self, patience: Patience) {
         self.patience = patience;
     }
 
-    /// Whether there is a session to send through.
+    /// Returns `true` if there is a session to send through.
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.session.is_some()

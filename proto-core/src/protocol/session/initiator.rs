@@ -30,7 +30,7 @@ impl Initiator {
     /// in milliseconds since 1970, or one more than in this client key's last initiation; `ephemeral`
     /// is 32 new random bytes.
     ///
-    /// Nothing if there is no room, or if a key is one that nobody can have.
+    /// `None` if `out` is too short, or if a key has small order.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "each is one field of the packet")]
     pub fn begin(

@@ -1,4 +1,4 @@
-//! Sessions: who may talk to a router, and nobody else reads or changes it on the way.
+//! Sessions: authentication and encryption between clients and a router.
 //!
 //! ```text
 //! client                                             router
@@ -19,7 +19,7 @@
 //! | `responder` | the router's half of the handshake |
 //! | `initiator` | the client's half |
 //! | `channel` | transport packets and the window against replays |
-//! | `seek` | how a client learns the key of a router that nobody owns; the secret on its label |
+//! | `seek` | how a client learns the key of an unowned router; the secret on its label |
 //! | `fingerprint` | a public key for people to compare |
 //! | `connector` | the client as a state machine: connects, comes again, renews |
 //!
@@ -57,9 +57,9 @@ pub const RESPONSE: u8 = 4;
 pub const TO_ROUTER: u8 = 5;
 /// An encrypted packet from a router.
 pub const TO_CLIENT: u8 = 6;
-/// Is there a router that nobody owns?
+/// A client looks for an unowned router.
 pub const SEEK: u8 = 7;
-/// Yes, and this is its key.
+/// The answer to [`SEEK`]: the router's key.
 pub const FOUND: u8 = 8;
 /// The router is under load: come again, and show that you receive what is sent to your address.
 pub const COOKIE: u8 = 9;
@@ -95,11 +95,11 @@ pub const fn follows(stamp: u64, last: u64) -> bool {
     stamp > last && stamp <= last.saturating_add(MAX_STAMP_STEP)
 }
 
-/// After so many milliseconds a client makes a new session.
+/// Session age (ms) at which the client rekeys.
 pub const REKEY_AFTER: u64 = 120_000;
-/// After so many packets a client makes a new session.
+/// Number of packets after which the client rekeys.
 pub const REKEY_PACKETS: u64 = 1 << 20;
-/// A session ends so many milliseconds after its handshake.
+/// Session age (ms) at which a session ends.
 pub const SESSION_LIFE: u64 = 180_000;
 
 /// What the two sides are connected by. It is part of the handshake, so that what was recorded on

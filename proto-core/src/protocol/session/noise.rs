@@ -44,7 +44,7 @@ impl Pair {
         Self { secret: Wiped(*secret.as_bytes()), public }
     }
 
-    /// X25519 (RFC 7748). Refuses a private key of zeros, which nobody has drawn, and a result of zeros,
+    /// X25519 (RFC 7748). Refuses a private key of zeros, which is never generated, and a result of zeros,
     /// which is what a public key of small order makes of any private key.
     #[cfg_attr(feature = "small", inline(never))]
     fn dh(&self, public: &[u8; 32]) -> Option<Wiped<32>> {

@@ -15,7 +15,7 @@ const MAC2: usize = 126;
 /// Where the token of the cookie stands in an initiation: four bytes, zeros without a cookie.
 pub const TOKEN_AT: usize = 138;
 
-/// An initiation that somebody sent who knows the router's public key. Who, is not known yet.
+/// An initiation whose sender knows the router's public key. The sender is not authenticated yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Initiation<'p> {
     packet: &'p [u8],
@@ -54,7 +54,7 @@ impl<'p> Initiation<'p> {
         u64::from_le_bytes(take(self.packet, 6))
     }
 
-    /// Whether there is no cookie in it.
+    /// Returns `true` if the initiation has no cookie.
     #[must_use]
     pub fn is_bare(&self) -> bool {
         take::<16>(self.packet, MAC2) == [0; 16]
@@ -111,8 +111,8 @@ impl<'p> Initiation<'p> {
     }
 }
 
-/// An initiation of a client whose key is known now. Whether it is an owner's, and whether its stamp
-/// is new, is the caller's to see.
+/// An initiation of an authenticated client. The caller checks whether the key is an owner's and whether the stamp is
+/// new.
 pub struct Opened {
     /// The client's public key.
     pub client: PublicKey,
@@ -146,8 +146,8 @@ impl Opened {
         Some(STAMP_LEN)
     }
 
-    /// Writes the response and gives the channel, which is worth nothing until something came
-    /// through it: three X25519s.
+    /// Writes the response and returns the channel, which is proven only by the first packet that comes through it. Costs
+    /// three X25519 operations.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {

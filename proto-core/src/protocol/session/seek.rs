@@ -1,4 +1,4 @@
-//! How a client learns the key of a router that nobody owns, and the secret on a router's label.
+//! How a client learns the key of an unowned router, and the secret on a router's label.
 //!
 //! Over a serial line the router answers everybody. Over UDP it answers only who knows the secret on
 //! its label, and a router that has an owner never does: when to answer is the agent's business.
@@ -26,7 +26,7 @@ impl fmt::Debug for LabelKey {
 }
 
 impl LabelKey {
-    /// The key of a secret as somebody typed it: capitals or not, with or without spaces and dashes.
+    /// The key of a secret as typed: in any case, with or without spaces and dashes.
     /// Nothing if it has fewer than [`MIN_LABEL`] characters, or over 128 bytes.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
@@ -44,8 +44,7 @@ impl LabelKey {
         (characters >= MIN_LABEL).then_some(Self(Wiped(key)))
     }
 
-    /// What shows to the other end of a session that one knows the secret, and is worth nothing in
-    /// another session.
+    /// Proof of knowledge of the label secret, bound to this session.
     #[must_use]
     pub fn proof(&self, handshake_hash: &[u8; 32]) -> [u8; 32] {
         keyed(&self.0.0, &[b"claim", handshake_hash])
@@ -66,12 +65,12 @@ impl LabelKey {
     }
 }
 
-/// Writes the question for a router that nobody owns, under a `nonce` of 16 new random bytes: its
+/// Writes the question for an unowned router, under a `nonce` of 16 new random bytes: its
 /// length, if there is room.
 #[must_use]
 pub fn seek(nonce: &[u8; 16], label: Option<&LabelKey>, out: &mut [u8]) -> Option<usize> {
     let out: &mut [u8; SEEK_LEN] = out.first_chunk_mut()?;
-    // As long as the answer, so that nobody gets more sent than they send.
+    // As long as the answer, so that the router cannot be used to amplify traffic.
     out.zeroize();
     put(out, 0, &[SEEK, SESSION_VERSION]);
     put(out, 2, nonce);
@@ -79,7 +78,7 @@ pub fn seek(nonce: &[u8; 16], label: Option<&LabelKey>, out: &mut [u8]) -> Optio
     Some(SEEK_LEN)
 }
 
-/// Somebody looks for a router that nobody owns.
+/// A question for an unowned router.
 #[derive(Clone, Copy, Debug)]
 pub struct Seek {
     nonce: [u8; 16],
@@ -120,7 +119,7 @@ impl Seek {
     }
 }
 
-/// The key of a router that nobody owns, if the packet is the answer to the question with this
+/// The key of an unowned router, if the packet is the answer to the question with this
 /// nonce. With a label, only of the router that knows its secret too.
 #[must_use]
 pub fn found(packet: &[u8], nonce: &[u8; 16], label: Option<&LabelKey>) -> Option<PublicKey> {

@@ -1,8 +1,8 @@
 //! Reading an answer: its lines become a stream of events as they arrive.
 //!
-//! The events are those of a dump of the kernel's, in another order: **a peer is told behind its
-//! allowed IPs**, because programs differ in what they write first, and a peer is known only when all
-//! its lines are. Lines of which nothing is known are passed over, as `wg` does.
+//! The events are those of a dump of the kernel's, in another order: **a peer is reported after its
+//! allowed IPs**, because programs differ in the order of lines, and a peer is complete only after its last
+//! line. Unknown lines are skipped, as `wg` does.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -54,7 +54,7 @@ const FIELDS: &[(Field, &str)] = &[
     (Field::TxBytes, "tx_bytes"),
 ];
 
-/// Takes what an answer says.
+/// Receives the content of an answer.
 pub trait Sink {
     /// The device, once; then the allowed IPs of a peer and then the peer, for each.
     fn event(&mut self, event: &Event);
@@ -62,19 +62,19 @@ pub trait Sink {
     fn resolve(&mut self, host: &Host<'_>) -> Option<SocketAddr>;
 }
 
-/// What is wrong with an answer.
+/// Why an answer is unusable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The program could not do what it was asked.
+    /// The program refused the request.
     Refused(Errno),
-    /// A line that is none, or is too long, or the answer ends without saying how it went.
+    /// A malformed or overlong line, or an answer that ends without `errno`.
     Malformed,
-    /// The value of a line.
+    /// A line with a bad value.
     Value {
-        /// What is before the `=`.
+        /// The name before the `=`.
         name: &'static str,
-        /// The peer that the line belongs to.
+        /// The peer of the line; `None` for the device.
         peer: Option<PublicKey>,
     },
 }
@@ -110,7 +110,7 @@ pub struct Answer {
 struct Known {
     device: DeviceInfo,
     told: bool,
-    /// The last peer, as far as it is known.
+    /// The last peer, with the lines read so far.
     peer: Option<PeerInfo>,
     errno: Option<Errno>,
 }
