@@ -15,6 +15,7 @@
 //! | [`requests`] | requests in, replies out, each done once |
 //! | [`kernel`] | requests to the kernel, and its tables |
 //! | [`config`] | an image: checked, compared with the kernel, applied |
+//! | [`names`] | host names: messages, files, and a name on its way to an address |
 //! | [`store`] | what survives, and the order of a change |
 //! | [`options`] | the command line |
 //! | [`wg`] | the commands of wg(8) |
@@ -39,6 +40,7 @@ pub mod access;
 pub mod config;
 pub mod fault;
 pub mod kernel;
+pub mod names;
 pub mod options;
 pub mod quick;
 pub mod requests;

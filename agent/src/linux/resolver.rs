@@ -1,131 +1,216 @@
-//! Looking up a host name without waiting for it: the C library's resolver waits, so a copy of this process does
-//! it, and tells what came of it through a pipe.
+//! Host names looked up with sockets of this machine: beside the loop for `serve`, and while `wg` waits. What is
+//! asked, of which server and how often is decided in `postwired::names`.
 
-use core::fmt::Write;
-use core::net::SocketAddr;
+use core::ffi::CStr;
+use core::net::{IpAddr, SocketAddr};
 
-use heapless::String;
+use postwired::names::files::Machine;
+use postwired::names::lookup::{Found, Lookup, NoAddress, Step, choose};
+use postwired::names::message::REPLY;
 use postwired::store::hosts::AT_ONCE;
-use postwired::wg::process::Process;
-use proto_core::conf;
-use proto_core::ip::{Shown, parse_endpoint};
-use proto_core::netlink::Errno;
+use postwired::system::Machine as _;
 use proto_core::protocol::config::Host;
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io;
-use rustix::process::{
-    Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, getsockname, netdevice,
+    recv, send, socket_with,
 };
+use rustix::rand::GetRandomFlags;
 
-use crate::linux::machine::{again, errno};
-use crate::linux::shell::Shell;
+use crate::linux::machine::{Linux, again, random};
 use crate::linux::sys;
 use crate::serve::event_loop::watch;
 
-/// How long a look-up may take, in milliseconds: the C library gives up after 10 s for each domain it tries.
-const PATIENCE: u64 = 20_000;
+/// The files and interfaces of this machine.
+pub(crate) struct Local;
 
-/// A name that is being looked up.
-struct Lookup {
-    answer: OwnedFd,
-    pid: i32,
-    due: u64,
+impl Machine for Local {
+    fn read(&self, path: &CStr, take: &mut dyn FnMut(&[u8])) {
+        // A pipe in the place of the file would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return };
+        let mut buf = [0; 512];
+        while let Ok(got @ 1..) = again(|| io::read(&file, &mut buf)) {
+            take(buf.get(..got).unwrap_or_default());
+        }
+    }
+
+    fn interface(&self, name: &str) -> u32 {
+        let any = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+        any.and_then(|any| netdevice::name_to_index(any, name)).unwrap_or(0)
+    }
 }
 
-/// The names that are being looked up, by their numbers.
+/// A UDP socket of its own port that only hears of this address.
+#[inline(never)]
+fn connected(to: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, None)?;
+    connect(&socket, to)?;
+    Ok(socket)
+}
+
+/// The address that a datagram for this address would be sent from.
+fn source(to: &SocketAddr) -> Option<IpAddr> {
+    // Nothing is sent, so the port does not matter.
+    let mut to = *to;
+    to.set_port(65_535);
+    let socket = connected(&to).ok()?;
+    SocketAddr::try_from(getsockname(&socket).ok()?).ok().map(|from| from.ip())
+}
+
+/// A look-up with its socket.
+struct Running {
+    lookup: Lookup,
+    socket: Option<(SocketAddr, OwnedFd)>,
+    /// Whether the epoll knows the socket.
+    watched: bool,
+}
+
+impl Running {
+    fn new(name: &str) -> Self {
+        Self { lookup: Lookup::new(&Local, name), socket: None, watched: false }
+    }
+
+    /// Does what is to be done. How long to wait then, or what came of the look-up.
+    #[inline(never)]
+    fn step(&mut self, wait: bool) -> Result<u64, Result<Found, NoAddress>> {
+        let mut ids = [0; 4];
+        let flags = if wait { GetRandomFlags::empty() } else { GetRandomFlags::NONBLOCK };
+        // Early after power on there may be none yet, and ids that can be guessed are none.
+        let unknown = random(&mut ids, flags).is_err();
+        loop {
+            match self.lookup.step(Linux.now(), u32::from_ne_bytes(ids)) {
+                Step::Ask(_) if unknown => return Err(Err(NoAddress::Silent)),
+                Step::Ask(server) => match self.ask(&server) {
+                    Ok(socket) => (self.socket, self.watched) = (Some((server, socket)), false),
+                    Err(_) => {
+                        // An id is never used twice: the next server is asked from another port.
+                        self.socket = None;
+                        self.lookup.unreachable();
+                    }
+                },
+                Step::Wait(until) => return Ok(until),
+                Step::End(end) => return Err(end),
+            }
+        }
+    }
+
+    fn ask(&self, server: &SocketAddr) -> io::Result<OwnedFd> {
+        let socket = connected(server)?;
+        for query in self.lookup.queries().iter().flatten() {
+            send(&socket, query.as_bytes(), SendFlags::empty())?;
+        }
+        Ok(socket)
+    }
+
+    /// Takes the datagrams that are there.
+    #[inline(never)]
+    fn receive(&mut self) {
+        let Some((server, socket)) = &self.socket else { return };
+        let mut reply = [0; REPLY];
+        // A flood must not keep the loop here.
+        for _ in 0..8 {
+            match recv(socket, &mut reply, RecvFlags::empty()) {
+                Ok((len, _)) => {
+                    let reply = reply.get(..len).unwrap_or_default();
+                    self.lookup.receive(Linux.now(), server, reply);
+                }
+                Err(io::Errno::AGAIN | io::Errno::INTR) => return,
+                // Nothing listens there (ECONNREFUSED), or there is no way.
+                Err(_) => return self.lookup.unreachable(),
+            }
+        }
+    }
+}
+
+/// Looks a name up, and waits for it. `Err(None)` if a signal came.
+pub(crate) fn resolve(name: &str) -> Result<SocketAddr, Option<NoAddress>> {
+    let mut running = Running::new(name);
+    loop {
+        match running.step(true) {
+            Ok(until) => {
+                let wait = until.saturating_sub(Linux.now());
+                let time = Timespec {
+                    tv_sec: i64::try_from(wait.div_euclid(1000)).unwrap_or(1),
+                    tv_nsec: i64::try_from(wait.rem_euclid(1000).saturating_mul(1_000_000))
+                        .unwrap_or(0) as _,
+                };
+                if let Some((_, socket)) = &running.socket {
+                    let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&time));
+                }
+                if sys::held_signal() != 0 {
+                    return Err(None);
+                }
+                running.receive();
+            }
+            Err(Ok(found)) => return choose(found, &source).ok_or(Some(NoAddress::Denied)),
+            Err(Err(why)) => return Err(Some(why)),
+        }
+    }
+}
+
+/// The names that are being looked up beside the loop, by their numbers.
 pub(crate) struct Lookups<'e> {
     events: BorrowedFd<'e>,
-    /// What the epoll calls the first of them.
+    /// The number of the first of them in the epoll.
     first: u64,
-    lookups: [Option<Lookup>; AT_ONCE],
+    lookups: [Option<(Running, u16)>; AT_ONCE],
 }
 
 impl<'e> Lookups<'e> {
-    /// None yet. `events` hears of them as `first` and the numbers behind it.
+    /// None yet. `events` hears of their sockets as `first` and the numbers behind it.
     pub(crate) fn new(events: BorrowedFd<'e>, first: u64) -> Self {
         Self { events, first, lookups: [const { None }; AT_ONCE] }
     }
 
-    /// Begins to look a name up. Whether it could.
-    pub(crate) fn begin(&mut self, number: usize, host: &Host, now: u64) -> bool {
-        let Some(place) = self.lookups.get_mut(number) else { return false };
-        let Ok(lookup) = Lookup::begin(host, now) else { return false };
-        let name = self.first.saturating_add(number as u64);
-        let watched = watch(self.events, lookup.answer.as_fd(), name);
-        *place = Some(lookup).filter(|_| watched.is_ok());
-        place.is_some()
-    }
-
-    /// When the first of them has taken too long.
-    pub(crate) fn deadline(&self) -> Option<u64> {
-        self.lookups.iter().flatten().map(|lookup| lookup.due).min()
-    }
-
-    /// One that has taken too long.
-    pub(crate) fn late(&self, now: u64) -> Option<usize> {
-        let late = |lookup: &Option<Lookup>| lookup.as_ref().is_some_and(|l| now >= l.due);
-        self.lookups.iter().position(late)
-    }
-
-    /// What came of one, which ends.
-    pub(crate) fn finish(&mut self, number: usize, late: bool) -> Option<SocketAddr> {
-        let lookup = self.lookups.get_mut(number)?.take()?;
-        let _ = epoll::delete(self.events, &lookup.answer);
-        if late && let Some(pid) = Pid::from_raw(lookup.pid) {
-            // It is a child that nothing has waited for yet, so that the number is its own.
-            let _ = kill_process(pid, Signal::KILL);
-            return None;
-        }
-        lookup.read()
-    }
-}
-
-impl Lookup {
     /// Begins to look a name up.
-    #[inline(never)]
-    fn begin(host: &Host, now: u64) -> Result<Self, Errno> {
-        let flags = rustix::pipe::PipeFlags::CLOEXEC;
-        let (answer, end) = rustix::pipe::pipe_with(flags).map_err(errno)?;
-        let agent = getpid();
-        let pid = sys::aside(&mut || {
-            // Nothing of the agent's outlives the agent: neither its lock, nor its sockets, nor its tty.
-            let _ = set_parent_process_death_signal(Some(Signal::KILL));
-            if getppid() != Some(agent) {
-                return;
-            }
-            sys::close_all_but(end.as_fd());
-            let host = conf::Host::new(&host.name, host.port);
-            if let Ok(address) = Shell.resolve(&host) {
-                let mut text = String::<64>::new();
-                // It fits, and nobody who reads is nobody to tell.
-                let _ = write!(text.as_mut_view(), "{}", Shown(address));
-                let _ = io::write(&end, text.as_bytes());
-            }
-        })?;
-        Ok(Self { answer, pid, due: now.saturating_add(PATIENCE) })
+    pub(crate) fn begin(&mut self, number: usize, host: &Host) {
+        if let Some(place) = self.lookups.get_mut(number) {
+            *place = Some((Running::new(&host.name), host.port));
+        }
     }
 
-    /// What came of it, when there is something to read.
+    /// There is something to read for one of them.
+    pub(crate) fn ready(&mut self, number: usize) {
+        if let Some(Some((running, _))) = self.lookups.get_mut(number) {
+            running.receive();
+        }
+    }
+
+    /// Goes on with all of them, and gives `found` what came of those that are over. When to come again.
     #[inline(never)]
-    fn read(&self) -> Option<SocketAddr> {
-        let mut text = [0; 64];
-        let mut len = 0_usize;
-        // An address is written at once, and after it the other end is closed.
-        while let Some(room) = text.get_mut(len..).filter(|room| !room.is_empty()) {
-            match again(|| io::read(&self.answer, &mut *room)) {
-                Ok(got) if got > 0 => len = len.saturating_add(got),
-                _ => break,
+    pub(crate) fn tick(&mut self, found: &mut dyn FnMut(usize, Option<SocketAddr>)) -> Option<u64> {
+        let mut due = None;
+        for (number, place) in self.lookups.iter_mut().enumerate() {
+            let Some((running, port)) = place else { continue };
+            let port = *port;
+            match running.step(false) {
+                Ok(until) => {
+                    due = postwired::system::sooner(due, Some(until));
+                    if let Some((_, socket)) = &running.socket
+                        && !running.watched
+                    {
+                        running.watched = true;
+                        let name = self.first.saturating_add(number as u64);
+                        // A reply that is not heard of is a server that does not answer.
+                        let _ = watch(self.events, socket.as_fd(), name);
+                    }
+                }
+                Err(end) => {
+                    *place = None;
+                    let mut address = end.ok().and_then(|found| choose(found, &source));
+                    if let Some(address) = &mut address {
+                        address.set_port(port);
+                    }
+                    found(number, address);
+                }
             }
         }
-        let text = core::str::from_utf8(text.get(..len)?).ok()?;
-        parse_endpoint(text)
-    }
-}
-
-impl Drop for Lookup {
-    fn drop(&mut self) {
-        // It has said what it had to say, and ends.
-        let _ = sys::wait(self.pid);
+        due
     }
 }

@@ -1,15 +1,16 @@
-//! What `wg` and `wg-quick` ask of their process, by system calls and the C library's resolver.
+//! What `wg` and `wg-quick` ask of their process, by system calls.
 
 use core::ffi::CStr;
 use core::fmt::Write;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 use postwired::kernel::exchange::Protocol;
+use postwired::names::files;
+use postwired::names::lookup::NoAddress;
 use postwired::quick::process::{NO_PROGRAM, Next, QuickProcess};
 use postwired::system::{File, Machine};
 use postwired::wg::process::{Output, Process, Unresolved};
 use proto_core::conf::Host;
-use proto_core::netlink::wireguard::read_endpoint;
 use proto_core::netlink::{Errno, IfName};
 use proto_core::text::{split, split_last};
 use rustix::event::{Timespec, poll};
@@ -21,6 +22,7 @@ use rustix::rand::GetRandomFlags;
 
 use crate::linux::log::Stream;
 use crate::linux::machine::{Linux, Netlink, Scratch, again, errno, random};
+use crate::linux::resolver::{self, Local};
 use crate::linux::sys;
 use crate::linux::user_space;
 
@@ -55,7 +57,7 @@ impl File for Late {
     }
 }
 
-/// Text as the C library takes it.
+/// Text that ends in NUL.
 struct CText([u8; 4096]);
 
 impl CText {
@@ -140,35 +142,27 @@ impl Process for Shell {
     }
 
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved> {
-        let mut sockaddr = [0; 28];
-        let error = match (CText::new(host.name), CText::new(host.service)) {
-            (Some(name), Some(service)) => {
-                match sys::resolve(name.as_c(), service.as_c(), &mut sockaddr) {
-                    Ok(len) => match read_endpoint(sockaddr.get(..len).unwrap_or_default()) {
-                        Some(mut address) => {
-                            if host.service.is_empty() {
-                                address.set_port(host.port);
-                            }
-                            return Ok(address);
-                        }
-                        None => 0,
-                    },
-                    Err(error) => error,
-                }
+        let refused = |permanent, words| Err(Unresolved { permanent, words });
+        let port = match host.service {
+            "" => Some(host.port),
+            service => files::service(&Local, service),
+        };
+        let Some(port) = port else {
+            return refused(true, "no such port: neither a number nor a service");
+        };
+        if host.name.is_empty() {
+            return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+        }
+        match resolver::resolve(host.name) {
+            Ok(mut address) => {
+                address.set_port(port);
+                Ok(address)
             }
-            _ => NO_NAME,
-        };
-        // EAI_NONAME, EAI_NODATA, EAI_SERVICE and EAI_FAIL stay what they are, however often one asks.
-        let (permanent, words) = match error {
-            _ if sys::held_signal() != 0 => (true, "a signal came"),
-            NO_NAME | -5 => (true, "no such host"),
-            -8 => (true, "no such port: neither a number nor a service"),
-            -4 => (true, "the name server failed"),
-            -3 => (false, "the name server does not answer"),
-            0 => (true, "neither an IPv4 nor an IPv6 address"),
-            _ => (false, "the resolver failed"),
-        };
-        Err(Unresolved { permanent, words })
+            Err(None) => refused(true, "a signal came"),
+            Err(Some(NoAddress::Denied)) => refused(true, "no such host"),
+            Err(Some(NoAddress::Silent)) => refused(false, "the name server does not answer"),
+            Err(Some(NoAddress::Failed)) => refused(false, "the name server failed"),
+        }
     }
 
     fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
@@ -319,6 +313,3 @@ impl QuickProcess for Shell {
         Machine::set_src_valid_mark(&Linux)
     }
 }
-
-/// `EAI_NONAME`.
-const NO_NAME: i32 = -2;

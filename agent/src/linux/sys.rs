@@ -29,12 +29,6 @@ unsafe extern "C" {
     fn sendmsg(fd: c_int, message: *const Message, flags: c_int) -> isize;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
     fn getenv(name: *const c_char) -> *const c_char;
-    fn getaddrinfo(
-        host: *const c_char,
-        service: *const c_char,
-        hints: *const AddrInfo,
-        found: *mut *mut AddrInfo,
-    ) -> c_int;
     // The one without handlers of others: there are none, and no other thread whose locks they would care for.
     fn _Fork() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
@@ -45,7 +39,6 @@ unsafe extern "C" {
     // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
     fn signal(number: c_int, handler: usize) -> *const c_void;
     fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
-    fn close(fd: c_int) -> c_int;
     static environ: *const *const c_char;
     #[link_name = "abort"]
     fn c_abort() -> !;
@@ -315,56 +308,6 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// `struct addrinfo` (`netdb.h`), the same in musl and glibc.
-#[repr(C)]
-struct AddrInfo {
-    flags: c_int,
-    family: c_int,
-    socktype: c_int,
-    protocol: c_int,
-    addrlen: c_uint,
-    addr: *const u8,
-    canonname: *const c_char,
-    next: *const AddrInfo,
-}
-
-/// Asks the C library for the address of a host and the port of a service: a `struct sockaddr` in
-/// `sockaddr`, and its length. One of the two may be empty. The error is one of `EAI_*`.
-pub(crate) fn resolve(
-    host: &CStr,
-    service: &CStr,
-    sockaddr: &mut [u8; 28],
-) -> Result<usize, c_int> {
-    // SOCK_DGRAM, which is another number on MIPS, and IPPROTO_UDP.
-    let socktype = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 1 } else { 2 };
-    let hints = AddrInfo {
-        flags: 0,
-        family: 0,
-        socktype,
-        protocol: 17,
-        addrlen: 0,
-        addr: core::ptr::null(),
-        canonname: core::ptr::null(),
-        next: core::ptr::null(),
-    };
-    let mut found = core::ptr::null_mut();
-    let given = |text: &CStr| if text.is_empty() { core::ptr::null() } else { text.as_ptr() };
-    // SAFETY: what is given of `host` and `service` ends in NUL, and `hints` and `found` live through the
-    // call.
-    let error =
-        unsafe { getaddrinfo(given(host), given(service), &raw const hints, &raw mut found) };
-    if error != 0 {
-        return Err(error);
-    }
-    // SAFETY: without an error, `found` points to the first of a list that stays: it is never freed,
-    // because the program ends soon.
-    let first = unsafe { &*found };
-    let len = sockaddr.len().min(first.addrlen as usize);
-    // SAFETY: `addr` points to `addrlen` bytes, of which no more are copied than there is room for.
-    unsafe { core::ptr::copy_nonoverlapping(first.addr, sockaddr.as_mut_ptr(), len) };
-    Ok(len)
-}
-
 /// The signal that asked the process to end, since [`hold_signals`].
 static HELD: AtomicI32 = AtomicI32::new(0);
 
@@ -415,22 +358,13 @@ pub(crate) fn end_event(event: OwnedFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Closes all descriptors of a copy of this process but one.
-pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
-    // The agent has far fewer: they are numbered from the lowest that is free.
-    for fd in (0..256).filter(|fd| *fd != kept.as_raw_fd()) {
-        // SAFETY: this is a copy of the process that uses `kept` alone from here on, and then ends.
-        unsafe { close(fd) };
-    }
-}
-
 /// The last such signal, or 0.
 pub(crate) fn held_signal() -> i32 {
     HELD.load(Ordering::Relaxed)
 }
 
 /// Does something in a copy of this process, which ends then. Its number, for [`wait`].
-pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
+fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     // SAFETY: this process has one thread, so the copy has all of it.
     let pid = unsafe { _Fork() };
     if pid == 0 {
@@ -444,7 +378,7 @@ pub(crate) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
 }
 
 /// Waits for a copy of this process to end: its exit code, or 128 and the number of the signal that killed it.
-pub(crate) fn wait(pid: c_int) -> Result<i32, Errno> {
+fn wait(pid: c_int) -> Result<i32, Errno> {
     let mut status: c_int = 0;
     loop {
         // SAFETY: `status` lives through the call, which writes to it.

@@ -113,13 +113,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             log(format_args!("ready"));
         }
         while let Some((number, host)) = agent.next_host() {
-            if !lookups.begin(number, &host, now) {
-                agent.found(number, None);
-            }
+            lookups.begin(number, &host);
         }
+        let names = lookups.tick(&mut |number, address| agent.found(number, address));
         let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
         let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
-        let due = sooner(sooner(secrets.deadline(&agent), lookups.deadline()), due);
+        let due = sooner(sooner(secrets.deadline(&agent), names), due);
         let timeout = due.map(|deadline| {
             let wait = deadline.saturating_sub(now);
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
@@ -157,16 +156,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 }
                 lookup => {
                     let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
-                    let address = lookups.finish(number, false);
-                    agent.found(number, address);
+                    lookups.ready(number);
                 }
             }
         }
         agent.tick();
         let now = agent.machine().now();
-        while let Some(number) = lookups.late(now) {
-            agent.found(number, lookups.finish(number, true));
-        }
         secrets.tick(&mut agent, now);
         if let Some(line) = &mut line {
             line.tick(now);

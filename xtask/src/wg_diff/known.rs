@@ -95,11 +95,6 @@ pub(super) const TABLE: &[Known] = &[
         },
     ),
     kept(
-        "names in another case",
-        "the resolver of musl finds a name in /etc/hosts as it is written there only",
-        |pair| pair.refused(),
-    ),
-    kept(
         "long names of interfaces",
         "a name of more than 15 bytes is an error; Debian's takes the interface whose name is the \
          beginning of it",

@@ -65,10 +65,6 @@ ref set wg0 peer $k1 allowed-ips 10.0.0.0/8,10.2.0.0/16
 run true
 wg set wg0 peer $k1 allowed-ips -10.2.0.0/16
 
-== kept: names in another case
-grep -q here.example /etc/hosts || echo '192.0.2.77 here.example here' >>/etc/hosts
-wg set wg0 peer $k1 endpoint HERE:51821
-
 == kept: long names of interfaces
 ip link add wg-15-long-name type wireguard
 run true

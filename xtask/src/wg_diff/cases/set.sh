@@ -172,6 +172,9 @@ grep -q here.example /etc/hosts || echo '192.0.2.77 here.example here' >>/etc/ho
 echo '2001:db8::77 six.example' >>/etc/hosts
 wg set wg0 peer $k1 endpoint here.example:51820
 wg set wg0 peer $k1 endpoint here:51821
+wg set wg0 peer $k1 endpoint HERE:51820
+wg set wg0 peer $k1 endpoint 127.1:51824
+wg set wg0 peer $k1 endpoint 0x7f.0.0.010:51825
 wg set wg0 peer $k1 endpoint six.example:51822
 wg set wg0 peer $k2 endpoint nowhere.invalid:51820
 wg set wg0 peer $k3 endpoint '[here.example]:51823'
