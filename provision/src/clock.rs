@@ -1,24 +1,24 @@
-//! Times for people, as the bench's own clock on the wall shows them.
+//! Times as text, in the time zone of this machine.
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-/// Before this, 2020, a router's clock has not been set: most start at 1970, or at the day their firmware was
-/// built.
+/// Start of 2020. A router's clock before this time has not been set: most clocks start at 1970 or at the
+/// build date of the firmware.
 const SET: u64 = 1_577_836_800;
 
-/// The time of day in so long: `14:03:27`.
+/// The time of day after `left` has passed: `14:03:27`.
 #[must_use]
 pub fn time_in(left: Duration) -> String {
-    // Out of range is only what no router waits for.
+    // No router waits long enough for the sum to go out of range.
     let now = ZonedDateTime::now();
     let then = now.checked_add(left).unwrap_or(now);
     then.strftime("%H:%M:%S").to_string()
 }
 
-/// When something was, by a router's clock: `on 2026-11-24 03:31:55`.
+/// The date of an event by a router's clock: `on 2026-11-24 03:31:55`.
 #[must_use]
 pub fn date(unix: u64) -> String {
     let known = i64::try_from(unix).ok().filter(|_| unix >= SET);

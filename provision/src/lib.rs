@@ -1,4 +1,4 @@
-//! `postwire`: puts WireGuard configuration onto routers over a serial line or UDP.
+//! `postwire`: pushes WireGuard configurations to routers over a serial line or UDP.
 //!
 //! ```text
 //! FILE --conf--> Config --routes, image--> Image --session--> transport --> postwired
@@ -8,17 +8,17 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`conf`] | reads wg-quick files; [`problem`] shows what is wrong in them |
-//! | [`routes`], [`image`] | turn one into the bytes that `proto_core::protocol::config` describes |
-//! | [`home`] | the operator's own folder: the key, the stamp, the routers that are known |
+//! | [`conf`] | reads wg-quick files; [`problem`] shows the errors in them |
+//! | [`routes`], [`image`] | turn a file into the image that `proto_core::protocol::config` describes |
+//! | [`home`] | the operator's own folder: the key, the stamp, the known routers |
 //! | [`transport`] | packets over a serial line or UDP, and the session that encrypts them |
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
-//! | [`command`] | one module per command; [`report`] is how each of them ends |
-//! | [`show`] | what a router runs, as text |
+//! | [`command`] | one module per command; [`report`] prints the result or the error |
+//! | [`show`] | the running configuration of a router, as text |
 //! | [`uci`] | a file as sections of OpenWrt's configuration |
 //! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`], [`interrupt`] | the command line and the terminal |
 //!
-//! Nothing here knows a kernel or a file system of a router: that is the agent's.
+//! Not here: the router's kernel and file system, which are the agent's.
 
 pub mod cli;
 pub mod clock;
@@ -49,8 +49,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // Keys are in memory: no core dump, and no other program of the same person looks in. Where the
-        // kernel has no such thing there is nothing to be done.
+        // Keys are in memory: prevent core dumps and reads by other programs of the same user. This is
+        // best effort: a kernel may lack the setting.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
     let args: Vec<OsString> = args.into_iter().collect();
@@ -61,18 +61,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
             let text = error.render().to_string();
-            // What is wrong stands before the usage.
+            // The error stands before the usage.
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let words: Vec<&str> = what.split_whitespace().collect();
             let context = report::Context::new(cli::meant(&args), true);
             report::Failed::usage(words.join(" ")).finish(&context)
         }
-        // What is wrong goes to stderr: if that is closed there is nothing left to say it with.
+        // The error goes to stderr. If stderr is closed, the error cannot be reported anywhere.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
             exit::USAGE
         }
-        // Help and version are results.
+        // Help and version are results, so a failed write is an error.
         Err(error) => {
             let printed = error.print().and_then(|()| std::io::stdout().flush());
             report::written(printed, exit::DONE)

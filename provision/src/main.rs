@@ -1,4 +1,4 @@
-//! `postwire`, the bench's side of Postwire. Everything is in the library.
+//! `postwire`, the host tool. All of its code is in the library.
 
 use std::process::ExitCode;
 

@@ -5,21 +5,23 @@ use std::path::Path;
 use proto_core::netlink::{IfName, IfNameError};
 use proto_core::protocol::message::{Name, OwnerName};
 
-/// A text cannot be the name of an interface.
+/// An invalid name of an interface or an owner.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameError {
-    /// Characters or length.
+    /// Not an interface name: wrong characters or length.
     #[error("`{0}` is {words}", words = IfNameError::WORDS)]
     Invalid(String),
-    /// The file does not say.
-    #[error("`{0}` does not name an interface, as wg0.conf would: say which with --interface")]
+    /// The file's name does not contain an interface name.
+    #[error(
+        "the file name `{0}` does not give an interface, as wg0.conf does: name the interface with --interface"
+    )]
     File(String),
-    /// Not a text for the list of a router's owners.
+    /// Not an owner's name: wrong characters or length.
     #[error("`{0}` cannot be an owner's name: 1 to 31 bytes without control characters")]
     Owner(String),
 }
 
-/// Checks a name: wg-quick's pattern, which is stricter than Linux.
+/// Checks the name of an interface against wg-quick's pattern, which is stricter than Linux.
 ///
 /// # Errors
 /// [`NameError::Invalid`].
@@ -29,7 +31,7 @@ pub fn interface(text: &str) -> Result<Name, NameError> {
     Name::try_from(name.as_str()).map_err(|_| invalid())
 }
 
-/// The interface that a file is for by its own name: `wg0` for `wg0.conf`.
+/// The interface that a file's name gives: `wg0` for `wg0.conf`.
 ///
 /// # Errors
 /// [`NameError::File`].

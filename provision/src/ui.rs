@@ -1,5 +1,4 @@
-//! What a person sees on stderr while something is under way: a bar on a terminal, a line for each
-//! step elsewhere, nothing under `--json`.
+//! Progress on stderr: a bar on a terminal, a line for each step elsewhere, nothing with `--json`.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -8,18 +7,18 @@ use proto_core::protocol::message::Phase;
 
 use crate::transport::Stray;
 
-/// Prints a line to stderr. If nobody reads it there is nothing to be done.
+/// Prints a line to stderr, best effort.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Whether there is a person to ask: both ends are a terminal, and the output is for reading.
+/// Whether a question can be asked: stdin and stderr are terminals, and the output is not JSON.
 #[must_use]
 pub fn can_ask(json: bool) -> bool {
     !json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks a question that is answered with yes or no; anything but yes is no.
+/// Asks a yes-or-no question. Returns `false` for every answer but yes.
 #[must_use]
 pub fn ask(question: &str) -> bool {
     let mut stderr = std::io::stderr().lock();
@@ -29,7 +28,7 @@ pub fn ask(question: &str) -> bool {
     answered && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-/// How progress is shown.
+/// The form in which progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Silent,
@@ -46,7 +45,7 @@ pub struct Ui {
     step: Option<Step>,
 }
 
-/// What is under way.
+/// The step in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Uploading,
@@ -80,10 +79,10 @@ const ITEMS: &str = "{msg:>10} [{wide_bar}] {pos}/{len}";
 const OPEN_END: &str = "{msg:>10} {spinner} {pos}";
 
 impl Ui {
-    /// Nothing for a `--json` run; else a bar on a terminal and lines elsewhere.
+    /// Chooses the form: silent for `--json`, a bar on a terminal, lines elsewhere.
     #[must_use]
     pub fn new(json: bool, verbose: bool) -> Self {
-        // A terminal that cannot move its cursor shows no bar.
+        // A terminal that cannot move its cursor cannot show a bar.
         let moves = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let mode = match (json, std::io::stderr().is_terminal() && moves) {
             (true, _) => Mode::Silent,
@@ -93,22 +92,22 @@ impl Ui {
         Self { mode, verbose, bar: None, step: None }
     }
 
-    /// Bytes of an image on their way to the router.
+    /// Shows how many bytes of an image were sent.
     pub fn uploading(&mut self, done: u32, total: u32) {
         self.progress(Step::Uploading, done, total);
     }
 
-    /// Bytes of a file on their way from the router.
+    /// Shows how many bytes of a file were received.
     pub fn reading(&mut self, done: u32, total: u32) {
         self.progress(Step::Reading, done, total);
     }
 
-    /// Seconds that pass until something is over.
+    /// Shows how many seconds of a wait have passed.
     pub fn waiting(&mut self, done: u32, total: u32) {
         self.progress(Step::Waiting, done, total);
     }
 
-    /// What the router says it is doing.
+    /// Shows the phase that the router reports.
     pub fn working(&mut self, phase: Phase, done: u32, total: u32) {
         self.progress(Step::Phase(phase), done, total);
     }
@@ -118,7 +117,7 @@ impl Ui {
         match self.mode {
             Mode::Silent => {}
             Mode::Lines => {
-                // A few bytes of a report are not worth a line.
+                // Reports are short, so reading one gets no line.
                 if fresh && step != Step::Reading {
                     match (step.is_bytes(), total) {
                         _ if step == Step::Waiting => say(&format!("waiting {total} s")),
@@ -140,7 +139,7 @@ impl Ui {
         }
     }
 
-    /// Takes the bar away, before a result is printed.
+    /// Removes the bar before a result is printed.
     pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -148,21 +147,21 @@ impl Ui {
         self.step = None;
     }
 
-    /// A line for a person to read before the command ends.
+    /// Prints a line before the command ends, unless `--json` is set.
     pub fn tell(&self, line: &str) {
         if self.mode != Mode::Silent {
             self.line(line);
         }
     }
 
-    /// A line that only `-v` shows.
+    /// Prints a line if `-v` is set.
     pub fn detail(&self, line: &str) {
         if self.verbose {
             self.line(line);
         }
     }
 
-    /// Shows what came in between packets, if `-v` asks for it. `all` includes an unfinished line.
+    /// Shows bytes received outside packets, if `-v` is set. `all` includes an unfinished line.
     pub fn stray(&self, stray: &mut Stray, all: bool) {
         for line in stray.take_lines(all) {
             self.detail(&format!("line: {line}"));
@@ -191,7 +190,7 @@ fn bar(step: Step, total: u32) -> ProgressBar {
         (false, _) => ITEMS,
     };
     let bar = ProgressBar::with_draw_target(Some(total.into()), ProgressDrawTarget::stderr());
-    // The templates are constants: `templates_are_valid`.
+    // The templates are constants, checked by the test `templates_are_valid`.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proto_core::protocol::DEFAULT_PORT;
 
-/// The speed of a serial line unless told otherwise.
+/// The default speed of a serial line.
 pub const DEFAULT_BAUD: u32 = 115_200;
 
-/// The most seconds that a router waits for a change to be confirmed.
+/// The longest time, in seconds, that a router waits for a confirmation.
 const MAX_CONFIRM: u16 = 3_600;
 
 /// A serial line: `DEV[@BAUD]`.
@@ -17,21 +17,21 @@ const MAX_CONFIRM: u16 = 3_600;
 pub struct SerialAddress {
     /// The device.
     pub device: PathBuf,
-    /// Its speed in bits per second, if it was said.
+    /// The speed in bits per second; `None` if the command line does not give one.
     pub baud: Option<u32>,
 }
 
 /// A host: `HOST[:PORT]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UdpAddress {
-    /// Its name or address, without brackets.
+    /// The host's name or address, without brackets.
     pub host: String,
-    /// Its UDP port.
+    /// The host's UDP port.
     pub port: u16,
 }
 
 impl fmt::Display for SerialAddress {
-    /// As the command line takes it.
+    /// Writes the form that the command line takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.device.display())?;
         self.baud.map_or(Ok(()), |baud| write!(f, "@{baud}"))
@@ -39,7 +39,7 @@ impl fmt::Display for SerialAddress {
 }
 
 impl fmt::Display for UdpAddress {
-    /// As the command line takes it, always with the port.
+    /// Writes the form that the command line takes, always with the port.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
@@ -48,14 +48,14 @@ impl fmt::Display for UdpAddress {
     }
 }
 
-/// The longest duration that any option takes.
+/// The longest duration that any option accepts.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Reads a duration, the same way for every option: `10s`, `500ms`, `2m`, `1h`, `1m 30s`; a bare number is
-/// seconds.
+/// Parses a duration, with one grammar for every option: `10s`, `500ms`, `2m`, `1h`, `1m 30s`. A bare number is
+/// in seconds.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let read = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -73,10 +73,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads how long a change may wait to be confirmed: a [`duration`] of whole seconds.
+/// Parses the time to confirm a change: a [`duration`] of whole seconds.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn confirm_within(text: &str) -> Result<u16, String> {
     let time = duration(text)?;
     match u16::try_from(time.as_secs()) {
@@ -85,25 +85,25 @@ pub fn confirm_within(text: &str) -> Result<u16, String> {
     }
 }
 
-/// Reads `on` or `off`.
+/// Parses `on` or `off`.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err("on or off".into()),
+        _ => Err("expected on or off".into()),
     }
 }
 
-/// Reads `DEV[@BAUD]`.
+/// Parses `DEV[@BAUD]`.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn serial(text: &str) -> Result<SerialAddress, String> {
     let (device, baud) = match text.rsplit_once('@') {
-        // `/dev/serial/by-path/...` may hold an `@` that is not ours.
+        // A path such as `/dev/serial/by-path/...` may contain an `@` of its own.
         Some((device, baud)) if !baud.contains('/') => {
             let speed = baud.parse().ok().filter(|&speed| speed > 0);
             let speed = speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200"))?;
@@ -117,10 +117,10 @@ pub fn serial(text: &str) -> Result<SerialAddress, String> {
     Ok(SerialAddress { device: device.into(), baud })
 }
 
-/// Reads `HOST[:PORT]`, with an IPv6 address in brackets when a port follows.
+/// Parses `HOST[:PORT]`. An IPv6 address is in brackets if a port follows.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn udp(text: &str) -> Result<UdpAddress, String> {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(None) => return Err("the `]` is missing".into()),
@@ -129,11 +129,11 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
             Some(port) => (host, Some(port)),
             None => {
                 return Err(format!(
-                    "`{rest}` behind the `]`: a port follows a colon, as in [::1]:5182"
+                    "`{rest}` after the `]`: expected a colon and a port, as in [::1]:5182"
                 ));
             }
         },
-        // More than one colon is an IPv6 address without brackets, and without a port.
+        // More than one colon: an IPv6 address without brackets and without a port.
         None => match text.split_once(':') {
             Some((host, port)) if !port.contains(':') => (host, Some(port)),
             _ => (text, None),
@@ -143,7 +143,7 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
         return Err("the host is missing, such as 192.168.1.1".into());
     }
     if text.contains("//") {
-        return Err("a host and its port, not a URL, such as 192.168.1.1:5182".into());
+        return Err("expected a host and a port, not a URL, such as 192.168.1.1:5182".into());
     }
     let port = match port {
         None => DEFAULT_PORT,
@@ -156,10 +156,10 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     Ok(UdpAddress { host: host.into(), port })
 }
 
-/// Reads a fingerprint as people type it, in either case, and returns it as it is printed.
+/// Parses a fingerprint in upper or lower case, and returns the printed form.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A message that says why the text is invalid.
 pub fn fingerprint(text: &str) -> Result<String, String> {
     let digits: Vec<char> =
         text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_ascii_uppercase()).collect();

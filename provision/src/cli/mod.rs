@@ -1,4 +1,4 @@
-//! The command line. What is about keys and owners is in `own`, what is about the history in `stored`.
+//! The command line. Options for keys and owners are in `own`, those for stored configurations in `stored`.
 
 mod own;
 mod stored;
@@ -17,14 +17,14 @@ pub use own::{
 };
 pub use stored::{Confirming, History, Repair, Rollback};
 
-/// Puts WireGuard configuration onto routers over a serial line or UDP
+/// Pushes WireGuard configurations to routers over a serial line or UDP
 #[derive(Parser, Debug)]
 #[command(name = "postwire", version, after_help = exit::HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Who asks.
+    /// The operator's files, and the output format.
     #[command(flatten)]
     pub own: Own,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,25 +40,25 @@ pub enum Command {
     Key,
     /// Claim a router that has no owner
     ///
-    /// Over a serial line whoever holds the cable may do it. Over UDP it takes the secret on the
-    /// router's label, which can be used once. Afterwards the router answers its owners only.
+    /// Over a serial line, access to the cable is enough. Over UDP, the secret printed on the router's
+    /// label is required; it works once. A claimed router answers only its owners.
     #[command(after_help = "Examples:\n  postwire claim --serial /dev/ttyUSB0\n  \
                             postwire claim --udp 192.168.1.1 --secret-file label.txt")]
     Claim(Claim),
-    /// Show or change who owns a router
+    /// Show or change the owners of a router
     Owner(Owner),
-    /// The same as `owner list`
+    /// Show the owners of a router; the same as `owner list`
     Owners(Link),
-    /// Show or change the list of the routers you know
+    /// Show or change the list of known routers
     #[command(args_conflicts_with_subcommands = true)]
     Routers(Routers),
-    /// Make a router run FILE
+    /// Apply FILE to a router, and store it there
     ///
-    /// The router changes only what differs, reads its kernel back, and says what it did. Sessions
-    /// of peers that stay as they are go on. When it is done, the configuration is stored: the router
-    /// starts with it.
+    /// The router changes only what differs, reads the kernel's state back, and reports the changes.
+    /// Unchanged peers keep their sessions. The router then stores the configuration and applies it
+    /// again after each restart.
     ///
-    /// With --confirm-within the router goes back by itself unless it can be reached again afterwards.
+    /// With --confirm-within the router reverts the change unless postwire can reach the router again.
     #[command(after_help = "Examples:\n  postwire push wg0.conf --serial /dev/ttyUSB0@115200\n  \
                             postwire push wg0.conf --udp 192.168.1.1 --confirm-within 60s")]
     Push(Push),
@@ -71,53 +71,54 @@ pub enum Command {
     /// Revert the pending change at once
     #[command(after_help = "Example:\n  postwire revert --udp 192.168.1.1")]
     Revert(Link),
-    /// Show what is stored on a router: who made it, when, and how
+    /// Show the configurations stored on a router: by whom, when, and how each was made
     #[command(after_help = "Example:\n  postwire history wg0 --udp 192.168.1.1")]
     History(History),
-    /// Make a router run an earlier configuration again
+    /// Apply an earlier configuration again
     ///
-    /// It is stored under a new number, so that this can be rolled back as well.
+    /// The router stores the configuration under a new number, so a rollback can be rolled back too.
     #[command(after_help = "Examples:\n  postwire rollback wg0 --udp 192.168.1.1\n  \
                             postwire rollback wg0 3 --udp 192.168.1.1 --confirm-within 60s")]
     Rollback(Rollback),
-    /// Put back what somebody changed by hand: make a router run what is stored
+    /// Undo manual changes: apply the stored configuration again
     ///
-    /// `postwire status` says whether the two agree.
+    /// `postwire status` shows whether the kernel's state matches the stored configuration.
     #[command(after_help = "Example:\n  postwire repair wg0 --udp 192.168.1.1")]
     Repair(Repair),
-    /// Show what a router runs, as `wg show` does
+    /// Show the running configuration of a router, as `wg show` does
     ///
-    /// With addresses, routes and rules, and without any secret.
+    /// The output includes addresses, routes and rules. It contains no secrets.
     #[command(after_help = "Example:\n  postwire show wg0 --udp 192.168.1.1")]
     Show(Show),
-    /// Show how a router is, and whether it runs what is stored
+    /// Show the state of a router, and whether it matches the stored configurations
     #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0 --changes")]
     Status(Status),
-    /// Take an interface away from a router: its peers, rules, addresses, routes and link
+    /// Remove an interface from a router: its peers, rules, addresses, routes and link
     ///
-    /// The router does not start with it any more; `postwire rollback` brings it back.
+    /// The interface stays removed after a restart. `postwire rollback` restores it.
     #[command(after_help = "Example:\n  postwire remove wg0 --udp 192.168.1.1")]
     Remove(Remove),
-    /// Check FILE without a router, and show what a push would carry
+    /// Check FILE without a router, and summarize its contents
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
-    /// Print FILE as the sections that netifd would need in `/etc/config/network`
+    /// Convert FILE to sections for netifd, OpenWrt's network service
     ///
-    /// For a router that Postwire no longer configures. The output has the private key.
+    /// Use this to move a router from Postwire to `/etc/config/network`. The output contains the
+    /// private key.
     #[command(after_help = "Example:\n  postwire export --uci wg0.conf")]
     Export(Export),
-    /// Print the completion script of a shell
+    /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  \
                             postwire completions bash > /etc/bash_completion.d/postwire\n  \
                             postwire completions zsh > ~/.zfunc/_postwire")]
     Completions(Completions),
-    /// Write the man pages into a folder
+    /// Write the man pages to a folder
     #[command(after_help = "Example:\n  postwire man /usr/local/share/man/man1")]
     Man(Man),
 }
 
 impl Command {
-    /// The name as it is typed, with that of a subcommand.
+    /// The command as typed, including its subcommand.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -150,28 +151,27 @@ impl Command {
     }
 }
 
-/// The command that was meant by arguments that do not parse, as far as it can be told: `push` of
-/// `push --nonsense`.
+/// The most likely command in arguments that do not parse: `push` for `push --nonsense`.
 #[must_use]
 pub fn meant(args: &[std::ffi::OsString]) -> &'static str {
     use clap::CommandFactory as _;
     let names: Vec<String> =
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let known = args.iter().skip(1).find_map(|arg| names.iter().find(|name| arg == name.as_str()));
-    // The names are those of one program that is about to end.
+    // Leaking one name is fine: the program is about to exit.
     known.map_or("postwire", |name| Box::leak(name.clone().into_boxed_str()))
 }
 
 /// `export`.
 #[derive(Args, Debug)]
 pub struct Export {
-    /// As sections of UCI, OpenWrt's configuration
+    /// Print sections of UCI, OpenWrt's configuration format
     #[arg(long, required = true)]
     pub uci: bool,
     /// A wg-quick configuration file; `-` reads standard input
     #[arg(value_name = "FILE")]
     pub path: PathBuf,
-    /// The interface it is for [default: the name of FILE, as wg0 of wg0.conf]
+    /// The interface to configure [default: from the name of FILE, such as wg0 for wg0.conf]
     #[arg(long, value_name = "NAME", value_parser = name::interface)]
     pub interface: Option<Name>,
 }
@@ -179,30 +179,30 @@ pub struct Export {
 /// `completions`.
 #[derive(Args, Debug)]
 pub struct Completions {
-    /// The shell
+    /// The shell to print the script for
     pub shell: clap_complete::Shell,
 }
 
 /// `man`.
 #[derive(Args, Debug)]
 pub struct Man {
-    /// The folder, which is made if it does not exist
+    /// The folder to write to; created if it does not exist
     pub folder: PathBuf,
 }
 
 /// `push`.
 #[derive(Args, Debug)]
 pub struct Push {
-    /// Which file.
+    /// The configuration file.
     #[command(flatten)]
     pub file: File,
-    /// Whether it has to be confirmed.
+    /// Whether the change must be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
-    /// Do not ask before all peers or all addresses of the interface are taken away
+    /// Do not ask before a push that removes all peers or all addresses of the interface
     #[arg(short, long)]
     pub yes: bool,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -210,10 +210,10 @@ pub struct Push {
 /// `diff`.
 #[derive(Args, Debug)]
 pub struct Diff {
-    /// Which file.
+    /// The configuration file.
     #[command(flatten)]
     pub file: File,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -221,10 +221,10 @@ pub struct Diff {
 /// `show`.
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The interface to show; all WireGuard interfaces when none is named
+    /// The interface to show [default: all WireGuard interfaces]
     #[arg(value_parser = name::interface)]
     pub interface: Option<Name>,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -232,13 +232,13 @@ pub struct Show {
 /// `remove`.
 #[derive(Args, Debug)]
 pub struct Remove {
-    /// The interface to take away
+    /// The interface to remove
     #[arg(value_parser = name::interface)]
     pub interface: Name,
-    /// Whether it has to be confirmed.
+    /// Whether the change must be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -246,10 +246,10 @@ pub struct Remove {
 /// `status`.
 #[derive(Args, Debug)]
 pub struct Status {
-    /// Also show one by one what a repair would change
+    /// Also list each change that a repair would make
     #[arg(long)]
     pub changes: bool,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -257,7 +257,7 @@ pub struct Status {
 /// `check`.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// Which file.
+    /// The configuration file.
     #[command(flatten)]
     pub file: File,
 }
@@ -268,59 +268,59 @@ pub struct File {
     /// A wg-quick configuration file; `-` reads standard input
     #[arg(value_name = "FILE")]
     pub path: PathBuf,
-    /// The interface it is for [default: the name of FILE, as wg0 of wg0.conf]
+    /// The interface to configure [default: from the name of FILE, such as wg0 for wg0.conf]
     #[arg(long, value_name = "NAME", value_parser = name::interface)]
     pub interface: Option<Name>,
-    /// Where host names of endpoints are looked up: on this machine and later on the router, or on the router alone
+    /// Where to look up host names of endpoints
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = Resolve::Bench)]
     pub resolve: Resolve,
 }
 
-/// Where host names are looked up.
+/// Where host names of endpoints are looked up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Resolve {
-    /// On this machine first: the router has an address at once
+    /// On this machine now, and later on the router
     Bench,
-    /// On the router alone, whose network may know other names
+    /// Only on the router, whose network may know other names
     Router,
 }
 
 /// The way to a router.
 #[derive(Args, Debug)]
 pub struct Link {
-    /// Where the router is.
+    /// The address of the router.
     #[command(flatten)]
     pub to: To,
-    /// Which router it is [default: the one last seen there, or else any that you know]
+    /// The router to reach [default: the one last seen at this address, or else any known router]
     #[arg(long, value_name = "NAME|KEY")]
     pub router: Option<String>,
-    /// How to talk to it.
+    /// Options for talking to the router.
     #[command(flatten)]
     pub talk: Talk,
 }
 
-/// How to talk to a router, and of it.
+/// Options for talking to a router.
 #[derive(Args, Debug)]
 pub struct Talk {
-    /// How long to wait for a sign of life
+    /// How long to wait for a reply
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub timeout: Duration,
-    /// Set the DTR line of a serial port; boards that reset by it may need `off` [default: as the port has it]
+    /// Set the DTR line of a serial port; boards that reset on DTR may need `off` [default: leave unchanged]
     #[arg(long, value_name = "on|off", value_parser = units::switch)]
     pub dtr: Option<bool>,
-    /// Also show what the line says between packets
+    /// Also show details, such as text on the line between packets
     #[arg(short, long)]
     pub verbose: bool,
 }
 
-/// Where a router is: exactly one of the two.
+/// The address of a router: exactly one of the two options.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub struct To {
-    /// A serial line and its speed [default speed: 115200]
+    /// The serial port and its speed [default speed: 115200]
     #[arg(long, value_name = "DEV[@BAUD]", value_parser = units::serial)]
     pub serial: Option<SerialAddress>,
-    /// A host and its UDP port [default port: 5182]
+    /// The router's address or host name, and its UDP port [default port: 5182]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = units::udp)]
     pub udp: Option<UdpAddress>,
 }

@@ -1,4 +1,4 @@
-//! Keys, owners and the routers one knows.
+//! Options for keys, owners and known routers.
 
 use std::path::PathBuf;
 
@@ -10,24 +10,24 @@ use super::{Link, Talk, To};
 use crate::home::{Home, HomeError};
 use crate::{name, units};
 
-/// What every command takes: the operator's own files, and how to answer.
+/// Options of every command: the operator's own files and the output format.
 #[derive(Args, Debug)]
 pub struct Own {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// The folder of your key and of the routers you know [default: $POSTWIRE_HOME, $XDG_CONFIG_HOME/postwire or
+    /// The folder with your key and your list of routers [default: $POSTWIRE_HOME, $XDG_CONFIG_HOME/postwire or
     /// ~/.config/postwire]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Your own files")]
     pub home: Option<PathBuf>,
-    /// Your key, if it is not `key` in that folder
+    /// The file with your key [default: `key` in the folder above]
     #[arg(id = "key_file", long = "key", value_name = "FILE")]
     #[arg(global = true, help_heading = "Your own files")]
     pub key: Option<PathBuf>,
 }
 
 impl Own {
-    /// Where they are.
+    /// Finds the operator's folder and key file.
     ///
     /// # Errors
     /// [`HomeError::NoFolder`].
@@ -39,7 +39,7 @@ impl Own {
 /// `keygen`.
 #[derive(Args, Debug)]
 pub struct Keygen {
-    /// Make a new key in the place of the one you have
+    /// Replace your existing key with a new one
     #[arg(long)]
     pub force: bool,
 }
@@ -47,28 +47,28 @@ pub struct Keygen {
 /// `claim`.
 #[derive(Args, Debug)]
 pub struct Claim {
-    /// Where the router is.
+    /// The address of the router.
     #[command(flatten)]
     pub to: To,
-    /// The secret on the router's label; others may see it in the list of processes
+    /// The secret on the router's label; visible to others in the process list
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["secret_file", "serial"])]
     pub secret: Option<String>,
     /// A file with the secret on the router's label; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "serial")]
     pub secret_file: Option<PathBuf>,
-    /// What to call the router [default: its host name]
+    /// A name for the router in your list [default: the router's host name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// What the router is to call you [default: USER@HOST]
+    /// Your name in the router's list of owners [default: USER@HOST]
     #[arg(long = "as", value_name = "NAME", value_parser = name::owner)]
     pub owner: Option<OwnerName>,
-    /// Claim only the router of this fingerprint
+    /// Claim only the router with this fingerprint
     #[arg(long, value_name = "ABCD-...", value_parser = units::fingerprint)]
     pub fingerprint: Option<String>,
-    /// Claim without asking whether the fingerprint is right
+    /// Do not ask whether the fingerprint is right
     #[arg(short, long)]
     pub yes: bool,
-    /// How to talk to it.
+    /// Options for talking to the router.
     #[command(flatten)]
     pub talk: Talk,
 }
@@ -76,15 +76,15 @@ pub struct Claim {
 /// `owner`.
 #[derive(Args, Debug)]
 pub struct Owner {
-    /// What to do with them.
+    /// The action.
     #[command(subcommand)]
     pub what: OwnerCommand,
 }
 
-/// What to do with the owners of a router.
+/// Actions on the owners of a router.
 #[derive(Subcommand, Debug)]
 pub enum OwnerCommand {
-    /// Show who owns a router
+    /// Show the owners of a router
     #[command(after_help = "Example:\n  postwire owner list --udp 192.168.1.1")]
     List(Link),
     /// Add an owner, or change an owner's role or name
@@ -100,15 +100,15 @@ pub enum OwnerCommand {
 /// `owner add`.
 #[derive(Args, Debug)]
 pub struct AddOwner {
-    /// Their public key, as their `postwire key` shows it
+    /// The owner's public key; the owner's `postwire key` shows it
     pub key: PublicKey,
-    /// What they may do
+    /// What the owner may do
     #[arg(long, value_enum)]
     pub role: Role,
-    /// What the router is to call them
+    /// The owner's name in the router's list
     #[arg(long, value_name = "NAME", value_parser = name::owner)]
     pub name: OwnerName,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -116,10 +116,10 @@ pub struct AddOwner {
 /// `owner remove`.
 #[derive(Args, Debug)]
 pub struct RemoveOwner {
-    /// Their public key, or their name if only one owner has it
+    /// The owner's public key, or a name that only one owner has
     #[arg(value_name = "KEY|NAME")]
     pub who: String,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -129,33 +129,33 @@ pub struct RemoveOwner {
 pub enum Role {
     /// Everything
     Admin,
-    /// Look: `status`, `show`, `history` and `owner list`
+    /// Only look: `status`, `show`, `history` and `owner list`
     ReadOnly,
 }
 
 /// `routers`.
 #[derive(Args, Debug)]
 pub struct Routers {
-    /// What to do with the list; show it when nothing is said.
+    /// The action; `None` shows the list.
     #[command(subcommand)]
     pub what: Option<RoutersCommand>,
 }
 
-/// What to do with the list of routers.
+/// Actions on the list of known routers.
 #[derive(Subcommand, Debug)]
 pub enum RoutersCommand {
     /// Show the list; the same as `routers` alone
     List,
-    /// Note the key of a router, as `postwired identity` prints it there
+    /// Add a router by its public key; `postwired identity` on the router prints the key
     Add {
-        /// What to call it
+        /// A name for the router
         name: String,
-        /// Its public key
+        /// The router's public key
         key: PublicKey,
     },
-    /// Take a router out of the list
+    /// Remove a router from the list
     Forget {
-        /// Its name or public key
+        /// The router's name or public key
         #[arg(value_name = "NAME|KEY")]
         router: String,
     },

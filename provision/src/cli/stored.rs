@@ -1,4 +1,4 @@
-//! What is stored on a router, and what waits to be.
+//! Options for stored configurations and pending changes.
 
 use clap::Args;
 use proto_core::protocol::message::Name;
@@ -6,19 +6,19 @@ use proto_core::protocol::message::Name;
 use super::Link;
 use crate::{name, units};
 
-/// A change that the router takes back by itself unless it is confirmed.
+/// Options for a change that the router reverts unless the change is confirmed in time.
 #[derive(Args, Debug)]
 pub struct Confirming {
-    /// Have the router go back by itself unless it is reached again and told to stay, within 1s to 1h
+    /// Revert the change unless the router can be reached again within TIME, from 1s to 1h
     #[arg(long, value_name = "TIME", value_parser = units::confirm_within)]
     pub confirm_within: Option<u16>,
-    /// Leave it to you to confirm, with `postwire confirm`
+    /// Do not confirm automatically; run `postwire confirm` yourself
     #[arg(long, requires = "confirm_within")]
     pub confirm_by_hand: bool,
 }
 
 impl Confirming {
-    /// The seconds there are to confirm it, 0 when it need not be.
+    /// Seconds until an unconfirmed change is reverted; 0 if the change needs no confirmation.
     #[must_use]
     pub fn seconds(&self) -> u16 {
         self.confirm_within.unwrap_or(0)
@@ -28,10 +28,10 @@ impl Confirming {
 /// `history`.
 #[derive(Args, Debug)]
 pub struct History {
-    /// The interface whose history to show; the newest of all interfaces when none is named
+    /// The interface whose history to show [default: the newest configuration of each interface]
     #[arg(value_parser = name::interface)]
     pub interface: Option<Name>,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -42,13 +42,13 @@ pub struct Rollback {
     /// The interface to roll back
     #[arg(value_parser = name::interface)]
     pub interface: Name,
-    /// The number of the configuration, as `postwire history` shows it [default: the one before the newest]
+    /// The number of the configuration in `postwire history` [default: the one before the newest]
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub number: Option<u32>,
-    /// Whether it has to be confirmed.
+    /// Whether the change must be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
@@ -59,10 +59,10 @@ pub struct Repair {
     /// The interface to repair
     #[arg(value_parser = name::interface)]
     pub interface: Name,
-    /// Whether it has to be confirmed.
+    /// Whether the change must be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
-    /// Which router.
+    /// The router.
     #[command(flatten)]
     pub link: Link,
 }
