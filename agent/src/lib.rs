@@ -37,6 +37,7 @@
 )]
 
 pub mod access;
+pub mod bytes;
 pub mod config;
 pub mod fault;
 pub mod kernel;

@@ -4,7 +4,8 @@
 use proto_core::key::SecretKey;
 use proto_core::protocol::session::StaticKey;
 
-use crate::store::keep::{KeepError, Kind, file_len, locked, payload, put};
+use crate::bytes::put;
+use crate::store::keep::{KeepError, Kind, file_len, locked, payload};
 use crate::system::{Folder, Machine};
 
 const IDENTITY: Kind = Kind { name: c"identity", magic: *b"PWID", what: "router's own key" };

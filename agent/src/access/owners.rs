@@ -11,8 +11,9 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Code, MAX_OWNERS, Owner, OwnerName, Role, Subject, copy};
 use proto_core::protocol::session::{LabelKey, Wire, follows};
 
+use crate::bytes::{put, take};
 use crate::fault::{Fault, Slot};
-use crate::store::keep::{KeepError, Kind, Wrong, file_len, locked, payload, put, take};
+use crate::store::keep::{KeepError, Kind, Wrong, file_len, locked, payload};
 use crate::system::Folder;
 
 const OWNERS: Kind = Kind { name: c"owners", magic: *b"PWOW", what: "list of owners" };

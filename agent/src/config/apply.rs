@@ -11,9 +11,7 @@
 
 use proto_core::key::SecretKey;
 use proto_core::netlink::route;
-use proto_core::netlink::wireguard::{
-    AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
-};
+use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder};
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
 use proto_core::protocol::endpoint::PeerEndpoint;
@@ -25,7 +23,7 @@ use crate::config::index::{Mark, REMAKE};
 use crate::config::plan::{Plan, Step, Work, peer_record, subject};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::kernel::read::write_item;
+use crate::kernel::write::{encoding, flush, put, write_item};
 use crate::system::{File, Machine, NetlinkSocket};
 
 /// How often the changes are made at most.
@@ -401,37 +399,6 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     }
 }
 
-/// Sends what is encoded. `about` is what a refusal is about.
-pub(crate) fn flush<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    encoder: &mut SetEncoder<'_>,
-    about: Subject,
-) -> Result<(), Fault> {
-    let seq = kernel.next_seq();
-    match encoder.message(seq) {
-        Some(message) => kernel.set(about, seq, message),
-        None => Ok(()),
-    }
-}
-
-/// Offers a piece, sending the message first when it is full. Whether one was sent.
-pub(crate) fn put<N: NetlinkSocket>(
-    kernel: &mut Kernel<'_, N>,
-    encoder: &mut SetEncoder<'_>,
-    about: Subject,
-    piece: &dyn Fn(&mut SetEncoder<'_>) -> Result<(), SetError>,
-) -> Result<bool, Fault> {
-    match piece(encoder) {
-        Ok(()) => Ok(false),
-        Err(SetError::Full) => {
-            flush(kernel, encoder, about)?;
-            piece(encoder).map_err(|error| encoding(kernel.slot, error))?;
-            Ok(true)
-        }
-        Err(error) => Err(encoding(kernel.slot, error)),
-    }
-}
-
 /// How far the peers have got.
 #[derive(Clone, Copy)]
 struct Batch {
@@ -468,10 +435,6 @@ impl Kind {
 fn port_taken(slot: &Slot, fault: Fault) -> Fault {
     let text = "another program or interface on the router has this port";
     slot.reword(fault, Errno::EADDRINUSE, Some(Subject::ListenPort), text)
-}
-
-fn encoding(slot: &Slot, error: SetError) -> Fault {
-    slot.say(Code::Config, Subject::None, Errno(0), format_args!("{error}"))
 }
 
 fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerChange {

@@ -6,9 +6,9 @@
 
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
+use crate::bytes::{put, take};
 use crate::config::set_sum::SetSum;
 use crate::fault::{Fault, Slot};
-use crate::store::keep::{put, take};
 use crate::store::noted::Noted;
 use crate::system::File;
 

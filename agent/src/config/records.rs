@@ -61,7 +61,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
         if self.buf.len().saturating_sub(self.held) < bytes.len() {
             self.flush()?;
         }
-        crate::store::keep::put(&mut self.buf, &mut self.held, bytes);
+        crate::bytes::put(&mut self.buf, &mut self.held, bytes);
         Ok(())
     }
 

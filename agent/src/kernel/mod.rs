@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`exchange`] | one request to the kernel, its answers, and its errors in our words |
 //! | [`read`] | the kernel's tables, entry by entry |
+//! | [`write`] | changes: items of an image, and WireGuard messages |
 //! | [`raw`] | addresses and routes with every attribute, to put them back exactly |
 //! | [`families`] | address families that the kernel lacks |
 //! | [`links`] | the links that endpoints with a scope are on |
@@ -17,3 +18,4 @@ pub mod links;
 pub mod raw;
 pub mod read;
 pub mod remove;
+pub mod write;

@@ -12,7 +12,7 @@ use proto_core::netlink::{
 };
 use proto_core::protocol::digest;
 
-use crate::store::keep::{put, take};
+use crate::bytes::{put, take};
 
 /// The longest body that is kept: a request has to fit `kernel::REQUEST`.
 const BODY: usize = 440;

@@ -4,20 +4,17 @@
 //! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
 
 use proto_core::ip::AF_INET6;
+use proto_core::netlink::IfName;
 use proto_core::netlink::route::route::RTN_UNICAST;
-use proto_core::netlink::route::{self, Addr, IfExists, RouteFilter};
+use proto_core::netlink::route::{self, Addr, RouteFilter};
 use proto_core::netlink::wireguard::{Event, GetDecoder, get};
-use proto_core::netlink::{Full, IfName};
 use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
 use crate::fault::Fault;
 use crate::kernel::exchange::{Kernel, LinkState, Protocol};
+use crate::kernel::write::PROTOCOL;
 use crate::system::NetlinkSocket;
-
-/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
-/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
-pub const PROTOCOL: u8 = 87;
 
 /// The route as an image has it.
 #[must_use]
@@ -37,53 +34,6 @@ pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
         invert: rule.invert,
         suppress_prefixlength: rule.suppress_prefixlen,
     })
-}
-
-/// A route of an image as rtnetlink has it.
-const fn device_route(wanted: &Route, index: u32) -> route::Route {
-    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
-    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
-    route::Route { metric, ..device }
-}
-
-/// A rule of an image as rtnetlink has it.
-const fn policy_rule(wanted: &Rule) -> route::Rule {
-    route::Rule {
-        priority: Some(wanted.priority),
-        fwmark: wanted.fwmark,
-        invert: wanted.invert,
-        suppress_prefixlen: wanted.suppress_prefixlength,
-        protocol: PROTOCOL,
-        ..route::Rule::new(wanted.family(), wanted.table)
-    }
-}
-
-/// Writes the request that adds an address, a route or a rule to a link, or takes it away. Nothing for peers,
-/// which go another way.
-///
-/// # Errors
-/// When it does not fit.
-pub fn write_item<'b>(
-    buf: &'b mut [u8],
-    seq: u32,
-    (item, index): (&Item, u32),
-    comes: bool,
-) -> Result<&'b [u8], Full> {
-    match item {
-        Item::Address(net) => {
-            let addr = Addr::new(index, *net);
-            if comes { addr.add(buf, seq, IfExists::Fail) } else { addr.delete(buf, seq) }
-        }
-        Item::Route(route) => {
-            let route = device_route(route, index);
-            if comes { route.add(buf, seq, IfExists::Fail) } else { route.delete(buf, seq) }
-        }
-        Item::Rule(rule) => {
-            let rule = policy_rule(rule);
-            if comes { rule.add(buf, seq) } else { rule.delete(buf, seq) }
-        }
-        Item::Peer(_) => Ok(&[]),
-    }
 }
 
 /// The link of that name, which has to be a WireGuard interface if there is one.

@@ -14,7 +14,8 @@ use crate::config::index::Extras;
 use crate::config::plan::counter;
 use crate::fault::Fault;
 use crate::kernel::exchange::{Kernel, LinkState, Protocol, SET, steady};
-use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link, write_item};
+use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
+use crate::kernel::write::write_item;
 use crate::system::{File, NetlinkSocket};
 
 /// Removes all peers of a link, then the link.

@@ -231,7 +231,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
         // It fits: a message with nothing else.
         let _ = encoder.device(&change);
-        crate::config::apply::flush(&mut self.kernel, &mut encoder, Subject::Interface)
+        crate::kernel::write::flush(&mut self.kernel, &mut encoder, Subject::Interface)
     }
 
     /// The first table from [`FULL_TUNNEL_TABLE`] on without a route.

@@ -6,12 +6,13 @@ use proto_core::conf::Field;
 use proto_core::conf::setting::{address, next_word};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::link::{self, KIND_WIREGUARD};
-use proto_core::netlink::route::{Addr, IfExists};
+use proto_core::protocol::config::Item;
 use proto_core::protocol::message::Subject;
 
 use super::process::QuickProcess;
 use super::{Exit, REFUSED, Session};
 use crate::kernel::exchange::{NO_WIREGUARD, Protocol};
+use crate::kernel::write::write_item;
 
 /// A part of `up`.
 type Step<S> = fn(&mut S) -> Result<(), Exit>;
@@ -113,7 +114,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                         .into());
                 };
                 let added = kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
-                    Addr::new(index, net).add(buf, seq, IfExists::Fail)
+                    write_item(buf, seq, (&Item::Address(net), index), true)
                 });
                 added.map_err(|fault| {
                     let mut what: heapless::String<72> = heapless::String::new();

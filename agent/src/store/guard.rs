@@ -16,7 +16,8 @@ use core::fmt;
 use heapless::String;
 use proto_core::protocol::message::cut;
 
-use crate::store::keep::{Kind, file_len, payload, put, put_text, replace, take, text};
+use crate::bytes::{put, put_text, take, text};
+use crate::store::keep::{Kind, file_len, payload, replace};
 use crate::system::{Disk, File};
 
 const STARTS: Kind = Kind { name: c"starts", magic: *b"PWSR", what: "count of starts" };

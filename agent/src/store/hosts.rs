@@ -12,11 +12,11 @@ use proto_core::netlink::wireguard::{PeerChange, SetEncoder};
 use proto_core::protocol::config::{Host, Record};
 use proto_core::protocol::message::{Name, Subject, cut};
 
-use crate::config::apply::{flush, put};
+use crate::bytes::{put as put_field, put_text, take, text};
 use crate::config::image::{Records, Span};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, SET};
-use crate::store::keep::{self, put_text, take, text};
+use crate::kernel::write::{flush, put};
 use crate::system::{File, NetlinkSocket};
 
 /// interface, key, port, name, and whether it is done, with the lengths of both texts
@@ -70,10 +70,10 @@ impl Wanted {
         let mut bytes = [0; ENTRY];
         let mut at = 0;
         put_text(&mut bytes, &mut at, &self.interface, 15);
-        keep::put(&mut bytes, &mut at, &self.peer.0);
-        keep::put(&mut bytes, &mut at, &self.host.port.to_le_bytes());
+        put_field(&mut bytes, &mut at, &self.peer.0);
+        put_field(&mut bytes, &mut at, &self.host.port.to_le_bytes());
         put_text(&mut bytes, &mut at, &self.host.name, 253);
-        keep::put(&mut bytes, &mut at, &[u8::from(self.done)]);
+        put_field(&mut bytes, &mut at, &[u8::from(self.done)]);
         bytes
     }
 

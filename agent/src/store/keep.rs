@@ -202,41 +202,6 @@ pub fn payload(buf: &mut [u8]) -> &mut [u8] {
     buf.get_mut(5..).unwrap_or_default()
 }
 
-/// Appends a field to a payload. A field that does not fit is left out.
-#[inline(never)]
-pub fn put(payload: &mut [u8], at: &mut usize, field: &[u8]) {
-    for (to, from) in payload.iter_mut().skip(*at).zip(field) {
-        *to = *from;
-    }
-    *at = at.saturating_add(field.len());
-}
-
-/// Takes the next field of a payload.
-pub fn take<'b, const N: usize>(payload: &mut &'b [u8]) -> Option<&'b [u8; N]> {
-    let (field, rest) = payload.split_first_chunk()?;
-    *payload = rest;
-    Some(field)
-}
-
-/// Appends a text of at most `longest` bytes (fewer than 256) to a payload: its length, the text, and zeros up to
-/// `longest`.
-#[inline(never)]
-pub fn put_text(payload: &mut [u8], at: &mut usize, text: &str, longest: usize) {
-    put(payload, at, &[text.len() as u8]);
-    let end = at.saturating_add(longest);
-    put(payload, at, text.as_bytes());
-    *at = end;
-}
-
-/// Takes the next text, written by [`put_text`], of a payload.
-#[inline(never)]
-pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
-    let [len] = *take(rest)?;
-    let (bytes, left) = rest.split_at_checked(longest)?;
-    *rest = left;
-    core::str::from_utf8(bytes.get(..len.into())?).ok()
-}
-
 /// Bytes of a file whose payload has `payload` bytes.
 #[must_use]
 pub const fn file_len(payload: usize) -> usize {

@@ -11,6 +11,7 @@ use proto_core::netlink::route::{Addr, Route, RouteFilter, addr};
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 use proto_core::protocol::message::{Code, Subject};
 
+use crate::bytes::{put, take};
 use crate::config::image::Span;
 use crate::config::index::{Entry, Index, Mark};
 use crate::config::records::RecordWriter;
@@ -18,7 +19,6 @@ use crate::config::set_sum::SetSum;
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, Protocol, steady};
 use crate::kernel::raw::{FOREVER, Kind, RECORD, RECORD_TAIL, Raw, Unkept, Way};
-use crate::store::keep::{put, take};
 use crate::store::noted::Noted;
 use crate::system::{File, NetlinkSocket};
 

@@ -9,7 +9,8 @@ use crate::config::claims::{TakeClaim, each_in_force, settle};
 use crate::config::image::Span;
 use crate::config::index::Extras;
 use crate::fault::{Fault, Slot};
-use crate::kernel::read::{PROTOCOL, each_rule};
+use crate::kernel::read::each_rule;
+use crate::kernel::write::PROTOCOL;
 use crate::store::commit::{Change, Committer, Working};
 use crate::system::{Disk, Machine, NetlinkSocket};
 

@@ -9,10 +9,10 @@ use proto_core::protocol::message::{Code, Subject, peer};
 
 use super::spool::Spool;
 use super::wanted::{Peer, Wanted};
-use crate::config::apply::{flush, put};
 use crate::config::index::Mark;
 use crate::fault::Fault;
 use crate::kernel::exchange::Kernel;
+use crate::kernel::write::{flush, put};
 use crate::system::{File, NetlinkSocket};
 
 /// How far the sending is.

@@ -10,10 +10,10 @@ use super::Wg;
 use super::process::Process;
 use super::send::send_adds;
 use super::wanted::{Peer, Wanted};
-use crate::config::apply::{flush, put};
 use crate::fault::Fault;
 use crate::kernel::exchange::{Kernel, steady};
 use crate::kernel::read::each_event;
+use crate::kernel::write::{flush, put};
 
 impl<P: Process> Wg<'_, P> {
     /// Sends a configuration with allowed IPs to take away. They go after all else is done.

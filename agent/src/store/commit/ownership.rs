@@ -13,7 +13,7 @@ use proto_core::protocol::report::Act;
 
 use super::tests::{Config, Router, net, rule, silent};
 use super::{Change, Done};
-use crate::kernel::read::PROTOCOL;
+use crate::kernel::write::PROTOCOL;
 use crate::testing::Incident;
 
 /// Numbers that look random and are the same in each run.

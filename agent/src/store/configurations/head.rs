@@ -5,8 +5,9 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::message::{Name, OwnerName, copy, cut};
 use proto_core::protocol::report::{Act, Stored};
 
+use crate::bytes::{put, put_text, take, text};
 use crate::config::image::Span;
-use crate::store::keep::{Kind, Wrong, file_len, payload, put, put_text, take, text};
+use crate::store::keep::{Kind, Wrong, file_len, payload};
 
 const KIND: Kind = Kind { name: c"", magic: *b"PWCF", what: "stored configuration" };
 

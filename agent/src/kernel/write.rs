@@ -1,0 +1,101 @@
+//! Requests that change the kernel: the addresses, routes and rules of an image, and WireGuard messages that are
+//! filled and sent.
+//!
+//! Which changes, and in which order, is not here (`config`, `wg`, `quick`, `remove`).
+
+use proto_core::netlink::route::{self, Addr, IfExists};
+use proto_core::netlink::wireguard::{SetEncoder, SetError};
+use proto_core::netlink::{Errno, Full};
+use proto_core::protocol::config::{Item, Route, Rule};
+use proto_core::protocol::message::{Code, Subject};
+
+use crate::fault::{Fault, Slot};
+use crate::kernel::exchange::Kernel;
+use crate::system::NetlinkSocket;
+
+/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
+/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
+pub const PROTOCOL: u8 = 87;
+
+/// A route of an image as rtnetlink has it.
+const fn device_route(wanted: &Route, index: u32) -> route::Route {
+    let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
+    let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
+    route::Route { metric, ..device }
+}
+
+/// A rule of an image as rtnetlink has it.
+const fn policy_rule(wanted: &Rule) -> route::Rule {
+    route::Rule {
+        priority: Some(wanted.priority),
+        fwmark: wanted.fwmark,
+        invert: wanted.invert,
+        suppress_prefixlen: wanted.suppress_prefixlength,
+        protocol: PROTOCOL,
+        ..route::Rule::new(wanted.family(), wanted.table)
+    }
+}
+
+/// Writes the request that adds an address, a route or a rule to a link, or takes it away. Nothing for peers,
+/// which go another way.
+///
+/// # Errors
+/// When it does not fit.
+pub fn write_item<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    (item, index): (&Item, u32),
+    comes: bool,
+) -> Result<&'b [u8], Full> {
+    match item {
+        Item::Address(net) => {
+            let addr = Addr::new(index, *net);
+            if comes { addr.add(buf, seq, IfExists::Fail) } else { addr.delete(buf, seq) }
+        }
+        Item::Route(route) => {
+            let route = device_route(route, index);
+            if comes { route.add(buf, seq, IfExists::Fail) } else { route.delete(buf, seq) }
+        }
+        Item::Rule(rule) => {
+            let rule = policy_rule(rule);
+            if comes { rule.add(buf, seq) } else { rule.delete(buf, seq) }
+        }
+        Item::Peer(_) => Ok(&[]),
+    }
+}
+
+/// Sends what is encoded. `about` is what a refusal is about.
+pub(crate) fn flush<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    encoder: &mut SetEncoder<'_>,
+    about: Subject,
+) -> Result<(), Fault> {
+    let seq = kernel.next_seq();
+    match encoder.message(seq) {
+        Some(message) => kernel.set(about, seq, message),
+        None => Ok(()),
+    }
+}
+
+/// Offers a piece, sending the message first when it is full. Whether one was sent.
+pub(crate) fn put<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    encoder: &mut SetEncoder<'_>,
+    about: Subject,
+    piece: &dyn Fn(&mut SetEncoder<'_>) -> Result<(), SetError>,
+) -> Result<bool, Fault> {
+    match piece(encoder) {
+        Ok(()) => Ok(false),
+        Err(SetError::Full) => {
+            flush(kernel, encoder, about)?;
+            piece(encoder).map_err(|error| encoding(kernel.slot, error))?;
+            Ok(true)
+        }
+        Err(error) => Err(encoding(kernel.slot, error)),
+    }
+}
+
+/// Writes down that a piece cannot be encoded.
+pub(crate) fn encoding(slot: &Slot, error: SetError) -> Fault {
+    slot.say(Code::Config, Subject::None, Errno(0), format_args!("{error}"))
+}
