@@ -1,0 +1,35 @@
+//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed indexes of their feeds.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `tree` | the files of a package, in memory |
+//! | `openwrt` | what OpenWrt adds to a package: scripts, lists, conffiles, alternatives |
+//! | `ipk` | the ipk file and the text index `Packages` |
+//! | `adb` | values and blocks of the apk v3 container |
+//! | `apk` | the apk v3 package, its index and its signature |
+//! | `usign` | signatures of `Packages`, as usign and signify make them |
+//!
+//! Not here: building the agent and reading command lines, which are `xtask`'s.
+#![forbid(unsafe_code)]
+
+pub mod adb;
+pub mod apk;
+
+pub mod tree;
+
+/// Why a package, an index or a key cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that is not what its reader expects: the format, and what is wrong.
+    #[error("{0}: {1}")]
+    Malformed(&'static str, &'static str),
+    /// An input that cannot be packed, in words.
+    #[error("{0}")]
+    Invalid(String),
+    /// A part of a file that cannot be read or decompressed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The most bytes that a reader unpacks: packages here are a hundredth of that.
+pub const MAX_UNPACKED: u64 = 64 << 20;
