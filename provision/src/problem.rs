@@ -67,7 +67,7 @@ impl Source {
         self.text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    fn line(&self, number: usize) -> &str {
+    pub(crate) fn line(&self, number: usize) -> &str {
         let start = number.checked_sub(1).and_then(|index| self.starts.get(index));
         let rest = start.and_then(|&start| self.text.get(start..)).unwrap_or_default();
         rest.split('\n').next().unwrap_or_default()

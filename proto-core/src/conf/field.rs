@@ -48,14 +48,17 @@ pub enum Field {
 }
 
 /// The section of a file, or the part of a command line, that something belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Section {
+    #[default]
     /// Before any section. On a command line: a word that may follow any other.
     None,
     /// `[Interface]`.
     Interface,
     /// `[Peer]`.
     Peer,
+    /// A section with an unknown name.
+    Other,
 }
 
 /// A setting with its names.

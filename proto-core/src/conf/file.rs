@@ -3,7 +3,7 @@
 
 use super::field::{Names, is_name};
 use super::value::allowed_ip;
-use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
+use super::{ConfError, Field, FirstError, Item, Policy, Problem, Section, Take, text_of};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
@@ -39,7 +39,8 @@ fn plain(bytes: &[u8]) -> usize {
 
 /// A file that is being read.
 #[derive(Debug)]
-pub struct File {
+pub struct File<P: Policy = FirstError> {
+    policy: P,
     line: u32,
     section: Section,
     /// The setting whose value is under way, with its name.
@@ -47,14 +48,15 @@ pub struct File {
     /// Everything up to the end of the line is passed over.
     comment: bool,
     /// The line that the last peer began in, until its key is known.
-    keyless: Option<u32>,
+    keyless: Option<P::Place>,
     text: [u8; VALUE_MAX],
     len: usize,
 }
 
-impl Default for File {
+impl<P: Policy> Default for File<P> {
     fn default() -> Self {
         Self {
+            policy: P::default(),
             line: 1,
             section: Section::None,
             field: None,
@@ -66,19 +68,21 @@ impl Default for File {
     }
 }
 
-impl Drop for File {
+impl<P: Policy> Drop for File<P> {
     fn drop(&mut self) {
         self.wipe();
     }
 }
 
 impl File {
-    /// Before the first byte.
+    /// Before the first byte. [`File::default`] makes a reader with another [`Policy`].
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
+}
 
+impl<P: Policy> File<P> {
     /// Forgets the last value, which may be a key.
     fn wipe(&mut self) {
         zeroize::Zeroize::zeroize(self.text.as_mut_slice());
@@ -87,8 +91,9 @@ impl File {
     /// Takes the next bytes, as many or few as there are.
     ///
     /// # Errors
-    /// The first thing that is wrong. The rest is not read.
-    pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+    /// The first thing that is wrong; the rest is not read. With [`AllErrors`](super::AllErrors) only that the
+    /// taker stopped.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         // The name or value under way stays where it is, from here to there, as long as it is in one
         // piece.
         let (mut from, mut to) = (0, 0);
@@ -103,6 +108,7 @@ impl File {
             match byte {
                 b'\n' => {
                     self.end_line(run(), take)?;
+                    self.policy.newline(at);
                     self.line = self.line.saturating_add(1);
                     from = to;
                 }
@@ -111,18 +117,27 @@ impl File {
                 b'#' | 0 => self.comment = true,
                 b'\t'..=b'\r' | b' ' => {}
                 b'=' if self.field.is_none() => {
-                    self.begin_value(run(), take)?;
+                    match self.begin_value(run(), at, take) {
+                        Ok(()) => {}
+                        Err(error) => self.pass_line(error, take)?,
+                    }
                     from = to;
                 }
                 b',' if self.in_list() => {
                     self.end_entry(run(), take)?;
+                    self.policy.entry(at);
                     from = to;
                 }
                 _ => {
                     if from != to && to != here {
-                        self.put(run())?;
+                        let kept = self.put(run());
                         from = to;
+                        if let Err(error) = kept {
+                            self.pass_line(error, take)?;
+                            continue;
+                        }
                     }
+                    self.policy.text(here, at);
                     if from == to {
                         from = here;
                     }
@@ -130,7 +145,37 @@ impl File {
                 }
             }
         }
-        self.put(bytes.get(from..to).unwrap_or_default())
+        let kept = self.put(bytes.get(from..to).unwrap_or_default());
+        let kept = kept.or_else(|error| self.pass_line(error, take));
+        self.policy.fed(bytes.len());
+        kept
+    }
+
+    /// Deals with a mistake in what is under way.
+    fn mistake(&self, error: ConfError, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+        match error.problem {
+            Problem::Stopped => Err(error),
+            _ => self.policy.mistake(self.policy.place(self.line), error, take),
+        }
+    }
+
+    /// Deals with a mistake, and passes over the rest of the line.
+    fn pass_line(
+        &mut self,
+        error: ConfError,
+        take: &mut Take<'_, P::Place>,
+    ) -> Result<(), ConfError> {
+        self.mistake(error, take)?;
+        self.forget_line();
+        Ok(())
+    }
+
+    /// Passes over the rest of the line.
+    fn forget_line(&mut self) {
+        if matches!(self.field, Some((_, Field::PublicKey))) {
+            self.keyless = None;
+        }
+        (self.field, self.len, self.comment) = (None, 0, true);
     }
 
     /// Keeps more of the name or value under way.
@@ -158,9 +203,9 @@ impl File {
     ///
     /// # Errors
     /// What is wrong with its last line, or with the last peer.
-    pub fn end(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
+    pub fn end(&mut self, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         self.end_line(&[], take)?;
-        self.peer_is_known()
+        self.peer_is_known(take)
     }
 
     const fn in_list(&self) -> bool {
@@ -184,7 +229,16 @@ impl File {
     }
 
     /// An `=`: what came before it is the name of a setting.
-    fn begin_value(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+    fn begin_value(
+        &mut self,
+        run: &[u8],
+        at: usize,
+        take: &mut Take<'_, P::Place>,
+    ) -> Result<(), ConfError> {
+        if self.section == Section::Other {
+            self.forget_line();
+            return Ok(());
+        }
         self.whole(run)?;
         let text = self.text(run);
         let problem = match Field::of_wg(text) {
@@ -194,6 +248,7 @@ impl File {
             Some(Names { file, field, .. }) => {
                 self.field = Some((file, *field));
                 self.len = 0;
+                self.policy.named(at);
                 if !self.in_list() {
                     return Ok(());
                 }
@@ -203,21 +258,40 @@ impl File {
         Err(self.wrong(run, problem))
     }
 
-    fn tell(&self, run: &[u8], take: &mut Take<'_>, item: &Item<'_>) -> Result<(), ConfError> {
-        take(self.line, item).map_err(|stop| self.wrong(run, stop.into()))
+    fn tell(
+        &self,
+        run: &[u8],
+        take: &mut Take<'_, P::Place>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfError> {
+        take(self.policy.place(self.line), item).map_err(|stop| self.wrong(run, stop.into()))
     }
 
     /// The end of an entry of a list.
-    fn end_entry(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
-        self.whole(run)?;
-        let item = allowed_ip(self.text(run), false);
-        let item = item.map_err(|problem| self.wrong(run, problem))?;
-        self.tell(run, take, &item)?;
+    fn end_entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+        if let Err(error) = self.entry(run, take) {
+            self.mistake(error, take)?;
+        }
         self.len = 0;
         Ok(())
     }
 
-    fn end_line(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+    fn entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+        self.whole(run)?;
+        let item = allowed_ip(self.text(run), false);
+        let item = item.map_err(|problem| self.wrong(run, problem))?;
+        self.tell(run, take, &item)
+    }
+
+    fn end_line(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+        if let Err(error) = self.line_ends(run, take) {
+            self.pass_line(error, take)?;
+        }
+        (self.field, self.len, self.comment) = (None, 0, false);
+        Ok(())
+    }
+
+    fn line_ends(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         match self.field {
             Some((_, field)) if field != Field::AllowedIps => {
                 self.whole(run)?;
@@ -238,32 +312,41 @@ impl File {
             None if self.len == 0 && run.is_empty() => {}
             None => self.begin_section(run, take)?,
         }
-        (self.field, self.len, self.comment) = (None, 0, false);
         Ok(())
     }
 
-    fn begin_section(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
+    fn begin_section(
+        &mut self,
+        run: &[u8],
+        take: &mut Take<'_, P::Place>,
+    ) -> Result<(), ConfError> {
         self.whole(run)?;
         let text = self.text(run);
-        let [b'[', name @ .., b']'] = text else { return Err(self.wrong(run, Problem::Unknown)) };
+        let name = match text {
+            [b'[', name @ .., b']'] => name,
+            [b'[', ..] => &[],
+            _ => return Err(self.wrong(run, Problem::NoEquals)),
+        };
         if is_name(name, "Interface") {
             self.section = Section::Interface;
+            self.policy.interface(self.line, take)?;
         } else if is_name(name, "Peer") {
-            self.peer_is_known()?;
-            self.keyless = Some(self.line);
+            self.peer_is_known(take)?;
+            self.keyless = Some(self.policy.place(self.line));
             self.section = Section::Peer;
             self.tell(run, take, &Item::Peer)?;
         } else {
-            return Err(self.wrong(run, Problem::Unknown));
+            let error = self.wrong(run, Problem::UnknownSection);
+            self.section = Section::Other;
+            return Err(error);
         }
         Ok(())
     }
 
-    fn peer_is_known(&self) -> Result<(), ConfError> {
-        match self.keyless {
-            Some(line) => Err(ConfError::new(line, "", Problem::NoPublicKey)),
-            None => Ok(()),
-        }
+    fn peer_is_known(&self, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+        let Some(place) = self.keyless else { return Ok(()) };
+        let error = ConfError::new(P::line(place), "", Problem::NoPublicKey);
+        self.policy.mistake(place, error, take)
     }
 }
 

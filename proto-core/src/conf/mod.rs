@@ -6,6 +6,7 @@
 //! - [`endpoint`](mod@endpoint) is a host and its port, and what can never be one.
 //! - [`field`](mod@field) is the one table of the names of all settings.
 //! - [`routing`] derives the routes and rules of wg-quick(8) from allowed IPs.
+//! - [`policy`] decides whether a reader ends at the first mistake or finds all of them with their columns.
 //! - [`setting`] is how the values of wg-quick(8)'s settings are written.
 //! - [`quick`] takes the settings of wg-quick(8) out of its file, and leaves what is for [`file`](mod@file).
 //!
@@ -24,6 +25,7 @@ use crate::text::Text;
 pub mod endpoint;
 pub mod field;
 pub mod file;
+pub mod policy;
 pub mod quick;
 pub mod routing;
 pub mod setting;
@@ -33,6 +35,7 @@ pub mod words;
 pub use endpoint::{EndpointError, Host};
 pub use field::{Field, Section};
 pub use file::File;
+pub use policy::{AllErrors, FirstError, Policy, Span};
 pub use quick::{Part, QuickFile};
 pub use value::{net, no_port};
 pub use words::words;
@@ -55,6 +58,8 @@ pub enum Item<'t> {
     ListenService(&'t str),
     /// The device's mark; 0 is none.
     Fwmark(u32),
+    /// An `[Interface]` begins. Told by readers with [`AllErrors`] alone.
+    Interface,
     /// A peer begins. What follows belongs to it.
     Peer,
     /// The key of the peer.
@@ -77,11 +82,13 @@ pub enum Item<'t> {
     AddAllowedIp(IpNet),
     /// One to be taken away: the list takes the place of nothing.
     RemoveAllowedIp(IpNet),
+    /// A mistake, after which the reading goes on. Told by readers with [`AllErrors`] alone.
+    Mistake(ConfError),
 }
 
 /// Takes an item and the number of its line, which is 0 for a word. `Err` ends the reading; what
 /// was wrong is with the taker.
-pub type Take<'s> = dyn FnMut(u32, &Item<'_>) -> Result<(), Stop> + 's;
+pub type Take<'s, P = u32> = dyn FnMut(P, &Item<'_>) -> Result<(), Stop> + 's;
 
 /// Whoever takes the items wants no more of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,8 +140,12 @@ fn text_of(bytes: &[u8]) -> &str {
 /// What is wrong with a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {
-    /// A line, or a word, that says nothing known.
+    /// A name, or a word, that is not known.
     Unknown,
+    /// A section that is not known.
+    UnknownSection,
+    /// A line that is neither a section nor a setting.
+    NoEquals,
     /// It stands before any section.
     NoSection,
     /// The section before it has no such setting.
@@ -190,9 +201,15 @@ impl fmt::Display for ConfError {
             write!(f, "`{}` ", self.value)?;
         }
         f.write_str(match self.problem {
-            Problem::Unknown if self.name.is_empty() => "not a setting",
+            Problem::Unknown | Problem::UnknownSection | Problem::NoEquals
+                if self.name.is_empty() =>
+            {
+                "not a setting"
+            }
             Problem::Unknown if is_amnezia(&self.name) => AMNEZIA,
-            Problem::Unknown => "is not a setting of wg",
+            Problem::Unknown | Problem::UnknownSection | Problem::NoEquals => {
+                "is not a setting of wg"
+            }
             Problem::NoSection => "stands before [Interface] and [Peer]",
             Problem::Misplaced => "has no place here",
             Problem::NoValue => "has no value",

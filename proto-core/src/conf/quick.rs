@@ -122,7 +122,11 @@ impl QuickFile {
             }
             (Place::Value(setting), byte) => match self.push(byte) {
                 true => Ok(()),
-                false => Err(ConfError::new(self.line, setting.name(), Problem::TooLong)),
+                false => {
+                    // A reader that goes on does so at the next line.
+                    (self.place, self.len) = (Place::Name, 0);
+                    Err(ConfError::new(self.line, setting.name(), Problem::TooLong))
+                }
             },
             (Place::Name, b' ' | b'\t') if self.len == 0 => Ok(()),
             (Place::Name, b'=') => {

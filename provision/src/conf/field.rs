@@ -20,7 +20,7 @@ pub(super) trait FieldExt: Sized {
 pub(super) const fn section_name(section: Section) -> &'static str {
     match section {
         Section::Peer => "[Peer]",
-        Section::Interface | Section::None => "[Interface]",
+        Section::Interface | Section::None | Section::Other => "[Interface]",
     }
 }
 

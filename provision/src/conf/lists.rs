@@ -6,30 +6,22 @@ use std::ops::Range;
 
 use proto_core::ip::IpNet;
 
-use super::lines::squeeze;
 use super::value;
 use super::{At, Place, Problem};
 
-/// The entries of a comma list with their ranges. wg-quick also takes blanks between addresses, wg does not
-/// between allowed IPs.
-fn entries(line: &str, value: &Range<usize>, spaces: bool) -> Vec<Range<usize>> {
+/// The addresses of a list with their ranges, between commas and blanks. Other white space is a part of an address, as
+/// for wg-quick.
+fn entries(line: &str, value: &Range<usize>) -> Vec<Range<usize>> {
     let text = &line[value.clone()];
-    let separator = |c: char| c == ',' || (spaces && matches!(c, ' ' | '\t'));
     let mut start = value.start;
-    let mut found: Vec<Range<usize>> = text
-        .split(separator)
+    text.split([',', ' ', '\t'])
         .map(|entry| {
             let range = start..start + entry.len();
-            start = range.end
-                + text[range.end - value.start..].chars().next().map_or(0, char::len_utf8);
-            // Between addresses, other white space than blanks is a part of one, as for wg-quick.
-            if spaces { range } else { super::lines::trim(line, range) }
+            start = range.end + 1;
+            range
         })
-        .collect();
-    if spaces {
-        found.retain(|range| !range.is_empty());
-    }
-    found
+        .filter(|range| !range.is_empty())
+        .collect()
 }
 
 /// What the lists of a file hold until now.
@@ -45,13 +37,12 @@ impl Lists {
     pub(super) fn addresses(
         &mut self,
         line: &str,
-        number: usize,
-        value: &Range<usize>,
+        list: &Place,
         problems: &mut Vec<Problem>,
     ) -> Vec<At<IpNet>> {
         let mut found = Vec::new();
-        for span in entries(line, value, true) {
-            let place = Place { line: number, span: span.clone() };
+        for span in entries(line, &list.span) {
+            let place = Place { span: span.clone(), ..*list };
             let net = match value::address(&line[span.clone()]) {
                 Ok(net) => net,
                 Err(wrong) => {
@@ -75,55 +66,44 @@ impl Lists {
         found
     }
 
-    /// The allowed IPs of an `AllowedIPs` line of the peer with the given number, without those it
-    /// has already.
-    pub(super) fn allowed_ips(
+    /// An allowed IP of the peer with the given number, unless the peer has it already.
+    pub(super) fn allowed_ip(
         &mut self,
-        line: &str,
-        number: usize,
-        value: &Range<usize>,
+        text: &str,
+        place: Place,
         peer: usize,
         problems: &mut Vec<Problem>,
-    ) -> Vec<At<IpNet>> {
-        let mut found = Vec::new();
-        for span in entries(line, value, false) {
-            let text = &squeeze(&line[span.clone()]);
-            let place = Place { line: number, span: span.clone() };
-            if text.is_empty() {
-                let comma =
-                    Place { line: number, span: span.start.saturating_sub(1)..span.end.max(1) };
-                problems.push(Problem::error(comma, "AllowedIPs: an entry of the list is empty"));
-                continue;
+    ) -> Option<At<IpNet>> {
+        let net = match value::allowed_ip(text) {
+            Ok(net) => net,
+            Err(wrong) => {
+                problems.push(about("AllowedIPs", text, place, wrong));
+                return None;
             }
-            let net = match value::allowed_ip(text) {
-                Ok(net) => net,
-                Err(wrong) => {
-                    problems.push(about("AllowedIPs", &line[span], place, wrong));
-                    continue;
-                }
-            };
-            if net != net.masked() {
-                let message = format!(
-                    "AllowedIPs: `{text}` has bits set after the prefix: taken as {}",
-                    net.masked()
-                );
-                problems.push(Problem::warning(place.clone(), message));
-            }
-            let net = net.masked();
-            match self.allowed.get(&net) {
-                Some((other, first)) if *other != peer => problems.push(
+        };
+        if net != net.masked() {
+            let message = format!(
+                "AllowedIPs: `{text}` has bits set after the prefix: taken as {}",
+                net.masked()
+            );
+            problems.push(Problem::warning(place.clone(), message));
+        }
+        let net = net.masked();
+        match self.allowed.get(&net) {
+            Some((other, first)) if *other != peer => {
+                problems.push(
                     Problem::error(place, format!("{net} is an allowed IP of two peers"))
                         .with(first.clone(), "first here")
                         .help("a packet goes to one peer only: give each of them its own networks"),
-                ),
-                Some(_) => {}
-                None => {
-                    self.allowed.insert(net, (peer, place.clone()));
-                    found.push(At { value: net, place });
-                }
+                );
+                None
+            }
+            Some(_) => None,
+            None => {
+                self.allowed.insert(net, (peer, place.clone()));
+                Some(At { value: net, place })
             }
         }
-        found
     }
 }
 
@@ -141,15 +121,13 @@ mod tests {
 
     #[test]
     fn entries_are_cut_at_commas() {
-        let cut = |text: &str, spaces| -> Vec<String> {
-            let ranges = entries(text, &(0..text.len()), spaces);
+        let cut = |text: &str| -> Vec<String> {
+            let ranges = entries(text, &(0..text.len()));
             ranges.into_iter().map(|range| text[range].to_string()).collect()
         };
-        assert_eq!(cut("a, b ,c", false), ["a", "b", "c"]);
-        assert_eq!(cut("a b,,c,", false), ["a b", "", "c", ""]);
-        assert_eq!(cut("a b,,\tc  d,", true), ["a", "b", "c", "d"]);
+        assert_eq!(cut("a b,,\tc  d,"), ["a", "b", "c", "d"]);
         // Other white space is a part of an entry, as for wg-quick.
-        assert_eq!(cut("a\u{a0}b,\rc", true), ["a\u{a0}b", "\rc"]);
-        assert_eq!(cut("", true), [""; 0]);
+        assert_eq!(cut("a\u{a0}b,\rc"), ["a\u{a0}b", "\rc"]);
+        assert_eq!(cut(""), [""; 0]);
     }
 }

@@ -1,34 +1,51 @@
-//! Lines to a [`Config`].
+//! Items to a [`Config`]: proto-core reads the lines, as on the router, and gives each item and each mistake with its
+//! place. What is added here are the rules that only the host tool has, and the words for all of them.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use proto_core::conf::field::FIELDS;
+use proto_core::conf::file::VALUE_MAX;
+use proto_core::conf::policy::Columns;
 use proto_core::conf::quick::QUICK_VALUE_MAX;
-use proto_core::conf::{Field, Section};
+use proto_core::conf::{
+    AllErrors, ConfError, Field, File, Item, Part, Problem as Wrong, QuickFile, Section, Span,
+};
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::PrivateKey;
 
 use super::field::{FieldExt as _, section_name};
 use super::lines::{Line, NOT_TEXT, classify, plain_name, squeeze};
 use super::lists::{Lists, about};
-use super::value::{self, Wrong};
+use super::value;
 use super::{At, Config, Peer, Place, Problem, Source};
 
 /// Reads a file. The configuration is complete only if no problem is an error.
 #[must_use]
 pub fn parse(source: &Source) -> (Config, Vec<Problem>) {
     let mut parser = Parser::default();
+    let mut wg: File<AllErrors> = File::default();
+    let mut quick = QuickFile::new();
     for (number, line) in source.lines() {
-        parser.line(number, line);
+        let wg_line = parser.line(number, line, &mut quick);
+        let mut take = |at: Span, item: &Item<'_>| {
+            parser.item(source, at, item);
+            Ok(())
+        };
+        // It ends at no mistake.
+        let _ = wg.feed(if wg_line { line.as_bytes() } else { b"" }, &mut take);
+        let _ = wg.feed(b"\n", &mut take);
     }
+    let _ = wg.end(&mut |at: Span, item: &Item<'_>| {
+        parser.item(source, at, item);
+        Ok(())
+    });
     parser.finish()
 }
 
 /// A peer whose section is being read.
 #[derive(Debug)]
 struct Draft {
-    header: Place,
     public_key: Option<At<PublicKey>>,
     /// The rest of it, under a key that is set at the end.
     rest: Peer,
@@ -38,12 +55,8 @@ struct Draft {
 struct Parser {
     config: Config,
     problems: Vec<Problem>,
-    section: Option<Section>,
-    /// A section whose name is not known: its keys are not looked at.
-    skip: bool,
+    section: Section,
     interface: bool,
-    /// The section is `[Interface]` without white space in it: wg-quick knows no other.
-    quick: bool,
     /// The keys of AmneziaWG, and where the first stands.
     amnezia: Option<(Place, Vec<String>)>,
     /// Where each key of which there can be one stands, in the interface and in this peer.
@@ -55,129 +68,190 @@ struct Parser {
 }
 
 impl Parser {
-    fn line(&mut self, number: usize, line: &str) {
+    /// Takes a line, if it is one of wg-quick(8)'s. Returns whether it is one of wg(8)'s.
+    fn line(&mut self, number: usize, line: &str, quick: &mut QuickFile) -> bool {
         let place = |span: &Range<usize>| Place { line: number, span: span.clone() };
         if let Some(at) = not_text(line) {
             let message = "this is not UTF-8 text: save the file as UTF-8";
             self.problems.push(Problem::error(place(&at), message));
-            return;
+            return false;
         }
-        match classify(line) {
-            Line::Blank => {}
-            Line::Section(span) => self.section(&line[span.clone()], place(&span)),
-            Line::Pair { key, value } => self.pair(number, line, &key, &value),
-            Line::Junk(span) => {
-                let word = line[span.clone()].split(char::is_whitespace).next().unwrap_or_default();
-                let problem = Problem::error(place(&span), "neither `[SECTION]` nor `KEY = VALUE`");
-                self.problems.push(match Field::near(word.trim_end_matches(':')) {
+        let mut found = None;
+        let mut take = |_: u32, part: &Part<'_>| {
+            if let Part::Setting(field, value) = part {
+                found = Some((*field, value.is_empty()));
+            }
+            Ok(())
+        };
+        let fed =
+            quick.feed(line.as_bytes(), &mut take).and_then(|()| quick.feed(b"\n", &mut take));
+        let Line::Pair { key, value } = classify(line) else { return true };
+        match (fed, found) {
+            (Err(error), _) => {
+                let message = format!("{} is longer than {QUICK_VALUE_MAX} bytes", error.name);
+                self.problems.push(Problem::error(place(&key), message));
+                false
+            }
+            (Ok(()), Some((field, false))) => {
+                if !self.stands_twice(field, &place(&key)) {
+                    self.value(field, line, place(&key), place(&value));
+                }
+                false
+            }
+            (Ok(()), Some((Field::SaveConfig, true))) => {
+                self.problems.push(Problem::error(place(&key), "SaveConfig has no value"));
+                false
+            }
+            // As if the line were not there, as for wg-quick.
+            (Ok(()), Some((field, true))) => {
+                let message = format!("{} is empty: it is left out", field.name());
+                self.problems.push(Problem::warning(place(&key), message));
+                false
+            }
+            (Ok(()), None) => true,
+        }
+    }
+
+    /// Takes an item of wg(8), or a mistake.
+    fn item(&mut self, source: &Source, at: Span, item: &Item<'_>) {
+        let number = at.line as usize;
+        let line = source.line(number);
+        let place = |columns: Columns| Place { line: number, span: columns.from..columns.to };
+        let (name, text) = (place(at.name), place(at.text));
+        let field = match item {
+            Item::Interface => {
+                self.close_peer();
+                self.section = Section::Interface;
+                self.interface = true;
+                return;
+            }
+            Item::Peer => {
+                self.close_peer();
+                return self.begin_peer(text);
+            }
+            // Each of its entries follows.
+            Item::AllowedIps => return,
+            Item::Mistake(error) => match self.mistake(line, &name, &text, error) {
+                Some(field) => field,
+                None => return,
+            },
+            _ => match Field::named(squeeze(&line[name.span.clone()]).as_bytes()) {
+                Some(field) => field,
+                None => return,
+            },
+        };
+        if !self.stands_twice(field, &name) {
+            self.value(field, line, name, text);
+        }
+    }
+
+    /// Says what is wrong. Returns the setting if it is about its value.
+    fn mistake(
+        &mut self,
+        line: &str,
+        name: &Place,
+        text: &Place,
+        error: &ConfError,
+    ) -> Option<Field> {
+        let word = &line[text.span.clone()];
+        let named = Field::named(error.name.as_bytes());
+        let problem = match error.problem {
+            Wrong::UnknownSection => {
+                self.close_peer();
+                self.section = Section::Other;
+                Problem::error(text.clone(), "unknown section")
+                    .help("there are [Interface] and [Peer]")
+            }
+            Wrong::NoEquals => {
+                let first = word.split(char::is_whitespace).next().unwrap_or_default();
+                let problem = Problem::error(text.clone(), "neither `[SECTION]` nor `KEY = VALUE`");
+                match Field::near(first.trim_end_matches(':')) {
                     Some(key) => problem.help(format!("write `{} = ...`", key.name())),
                     None => problem
                         .help("what is not understood is not shown: it may be a part of a key"),
-                });
+                }
             }
-        }
-    }
-
-    fn section(&mut self, text: &str, place: Place) {
-        self.close_peer();
-        self.skip = false;
-        let squeezed = squeeze(text);
-        let is = |name: &str| squeezed.eq_ignore_ascii_case(name);
-        self.quick = text.eq_ignore_ascii_case(section_name(Section::Interface));
-        if is(section_name(Section::Interface)) {
-            self.section = Some(Section::Interface);
-            self.interface = true;
-        } else if is(section_name(Section::Peer)) {
-            self.section = Some(Section::Peer);
-            for key in
-                [Field::PublicKey, Field::PresharedKey, Field::Endpoint, Field::PersistentKeepalive]
-            {
-                self.seen[key as usize] = None;
+            Wrong::Unknown => match Field::of_line(word) {
+                Some(quick) if self.section == Section::Interface => {
+                    let message = format!(
+                        "{} stands behind `[Interface]` with white space in it",
+                        quick.name()
+                    );
+                    let help =
+                        "wg-quick takes it for a section of another name: write `[Interface]`";
+                    Problem::error(text.clone(), message).help(help)
+                }
+                Some(quick) => self.misplaced(quick, text.clone()),
+                None if proto_core::conf::is_amnezia(word) => {
+                    let (_, names) = self.amnezia.get_or_insert_with(|| (text.clone(), Vec::new()));
+                    names.push(word.into());
+                    return None;
+                }
+                None => unknown(line, text.clone()),
+            },
+            Wrong::NoSection | Wrong::Misplaced => self.misplaced(named?, text.clone()),
+            Wrong::NoPublicKey => Problem::error(text.clone(), "this peer has no PublicKey"),
+            Wrong::NoValue => {
+                Problem::error(name.clone(), format!("{} has no value", named?.name()))
             }
-            let rest = Peer {
-                public_key: At { value: PublicKey([0; 32]), place: place.clone() },
-                preshared_key: None,
-                endpoint: None,
-                persistent_keepalive: None,
-                allowed_ips: Vec::new(),
-            };
-            self.draft = Some(Draft { header: place, public_key: None, rest });
-            self.drafts += 1;
-        } else {
-            self.skip = true;
-            self.problems.push(
-                Problem::error(place, "unknown section").help("there are [Interface] and [Peer]"),
-            );
-        }
-    }
-
-    fn pair(&mut self, number: usize, line: &str, key_span: &Range<usize>, span: &Range<usize>) {
-        let key_place = Place { line: number, span: key_span.clone() };
-        let place = Place { line: number, span: span.clone() };
-        let (name, text) = (&line[key_span.clone()], &line[span.clone()]);
-        if self.skip {
-            return;
-        }
-        let Some(key) = Field::of_line(name) else {
-            if proto_core::conf::is_amnezia(name) {
-                let (_, names) = self.amnezia.get_or_insert_with(|| (key_place, Vec::new()));
-                names.push(name.into());
-                return;
+            Wrong::TooLong => match named {
+                Some(key) => Problem::error(
+                    name.clone(),
+                    format!("{} is longer than {VALUE_MAX} bytes", key.name()),
+                ),
+                None => Problem::error(text.clone(), "neither `[SECTION]` nor `KEY = VALUE`")
+                    .help("what is not understood is not shown: it may be a part of a key"),
+            },
+            Wrong::Value(_) if named == Some(Field::AllowedIps) && word.is_empty() => {
+                let rest = line[name.span.end..].split('#').next().unwrap_or_default();
+                if rest.contains(',') {
+                    let comma = text.span.start.saturating_sub(1)..text.span.end.max(1);
+                    let comma = Place { span: comma, ..*text };
+                    Problem::error(comma, "AllowedIPs: an entry of the list is empty")
+                } else {
+                    Problem::error(name.clone(), "AllowedIPs has no value")
+                        .help("leave the line out: a peer without AllowedIPs is sent nothing")
+                }
             }
-            let plain = plain_name(name) && !text.is_empty();
-            let message =
-                if plain { format!("unknown key `{name}`") } else { "unknown key".into() };
-            let problem = Problem::error(key_place, message);
-            self.problems.push(match Field::near(name) {
-                Some(key) => problem.help(format!("did you mean `{}`?", key.name())),
-                None => problem,
-            });
-            return;
+            Wrong::Value(_) => return named,
+            Wrong::Stopped => return None,
         };
-        let wanted = key.section();
-        if self.section != Some(wanted) {
-            let message = match self.section {
-                None => format!("{} stands before any section", key.name()),
-                Some(section) => {
-                    format!(
-                        "{} belongs to {}, not to {}",
-                        key.name(),
-                        section_name(wanted),
-                        section_name(section)
-                    )
-                }
-            };
-            self.problems.push(Problem::error(key_place, message));
-            return;
+        self.problems.push(problem);
+        None
+    }
+
+    /// A setting before any section, or in the wrong one.
+    fn misplaced(&self, field: Field, place: Place) -> Problem {
+        let name = field.name();
+        Problem::error(
+            place,
+            match self.section {
+                Section::None => format!("{name} stands before any section"),
+                section => format!(
+                    "{name} belongs to {}, not to {}",
+                    section_name(field.section()),
+                    section_name(section)
+                ),
+            },
+        )
+    }
+
+    fn begin_peer(&mut self, header: Place) {
+        self.section = Section::Peer;
+        for key in
+            [Field::PublicKey, Field::PresharedKey, Field::Endpoint, Field::PersistentKeepalive]
+        {
+            self.seen[key as usize] = None;
         }
-        if key.is_of_quick() && !self.quick {
-            let message =
-                format!("{} stands behind `[Interface]` with white space in it", key.name());
-            let help = "wg-quick takes it for a section of another name: write `[Interface]`";
-            self.problems.push(Problem::error(key_place, message).help(help));
-            return;
-        }
-        if key.is_of_quick() && text.len() > QUICK_VALUE_MAX {
-            let message = format!("{} is longer than {QUICK_VALUE_MAX} bytes", key.name());
-            self.problems.push(Problem::error(key_place, message));
-            return;
-        }
-        if text.is_empty() {
-            self.problems.push(match key {
-                Field::AllowedIps => Problem::error(key_place, "AllowedIPs has no value")
-                    .help("leave the line out: a peer without AllowedIPs is sent nothing"),
-                // As if the line were not there, as for wg-quick.
-                _ if key.is_of_quick() && key != Field::SaveConfig => {
-                    Problem::warning(key_place, format!("{} is empty: it is left out", key.name()))
-                }
-                _ => Problem::error(key_place, format!("{} has no value", key.name())),
-            });
-            return;
-        }
-        if self.stands_twice(key, &key_place) {
-            return;
-        }
-        self.value(key, number, line, key_place, place);
+        let rest = Peer {
+            public_key: At { value: PublicKey([0; 32]), place: header },
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: None,
+            allowed_ips: Vec::new(),
+        };
+        self.draft = Some(Draft { public_key: None, rest });
+        self.drafts += 1;
     }
 
     /// Whether a key of which there can be one was there before; that is an error.
@@ -197,7 +271,7 @@ impl Parser {
         true
     }
 
-    fn value(&mut self, key: Field, number: usize, line: &str, key_place: Place, place: Place) {
+    fn value(&mut self, key: Field, line: &str, key_place: Place, place: Place) {
         let text = &line[place.span.clone()];
         let squeezed = squeeze(text);
         let text = if key.is_of_quick() { text } else { &squeezed };
@@ -213,7 +287,7 @@ impl Parser {
             Field::Mtu => self.config.mtu = take(key, text, place, value::mtu, problems),
             Field::Table => self.config.table = take(key, text, place, value::table, problems),
             Field::Address => {
-                let found = self.lists.addresses(line, number, &place.span, problems);
+                let found = self.lists.addresses(line, &place, problems);
                 self.config.addresses.extend(found);
             }
             Field::Dns | Field::PreUp | Field::PostUp | Field::PreDown | Field::PostDown => {
@@ -235,13 +309,13 @@ impl Parser {
             | Field::PresharedKey
             | Field::AllowedIps
             | Field::Endpoint
-            | Field::PersistentKeepalive => self.peer_value(key, number, line, place),
+            | Field::PersistentKeepalive => self.peer_value(key, line, place),
             // Words of a command line, which no line of a file names.
             Field::Peer | Field::Remove | Field::PrivateKeyFile | Field::PresharedKeyFile => {}
         }
     }
 
-    fn peer_value(&mut self, key: Field, number: usize, line: &str, place: Place) {
+    fn peer_value(&mut self, key: Field, line: &str, place: Place) {
         let Some(draft) = &mut self.draft else { return };
         let (peer, problems) = (&mut draft.rest, &mut self.problems);
         let text = &squeeze(&line[place.span.clone()]);
@@ -262,8 +336,7 @@ impl Parser {
                 peer.persistent_keepalive = take(key, text, place, value::keepalive, problems);
             }
             _ => {
-                let found =
-                    self.lists.allowed_ips(line, number, &place.span, self.drafts, problems);
+                let found = self.lists.allowed_ip(text, place, self.drafts, problems);
                 peer.allowed_ips.extend(found);
             }
         }
@@ -271,14 +344,7 @@ impl Parser {
 
     /// Ends the section of a peer, if one is open.
     fn close_peer(&mut self) {
-        let Some(Draft { header, public_key, rest }) = self.draft.take() else { return };
-        let Some(public_key) = public_key else {
-            // A key that is there and wrong has been spoken of.
-            if self.seen[Field::PublicKey as usize].is_none() {
-                self.problems.push(Problem::error(header, "this peer has no PublicKey"));
-            }
-            return;
-        };
+        let Some(Draft { public_key: Some(public_key), rest }) = self.draft.take() else { return };
         match self.peers.get(&public_key.value) {
             Some(first) => {
                 let message = format!("this peer stands twice, first in line {}", first.line);
@@ -307,7 +373,9 @@ impl Parser {
         }
         self.private_key();
         self.small_mtu();
-        self.problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
+        self.problems.sort_by_key(|problem| {
+            problem.place.as_ref().map(|place| (place.line, place.span.start))
+        });
         (self.config, self.problems)
     }
 
@@ -353,12 +421,28 @@ fn not_text(line: &str) -> Option<Range<usize>> {
     (!in_comment).then_some(at..at + NOT_TEXT.len_utf8())
 }
 
+/// A setting that is not known.
+fn unknown(line: &str, place: Place) -> Problem {
+    let name = &line[place.span.clone()];
+    let valued = matches!(classify(line), Line::Pair { value, .. } if !value.is_empty());
+    let message = if plain_name(name) && valued {
+        format!("unknown key `{name}`")
+    } else {
+        "unknown key".into()
+    };
+    let problem = Problem::error(place, message);
+    match Field::near(name) {
+        Some(key) => problem.help(format!("did you mean `{}`?", key.name())),
+        None => problem,
+    }
+}
+
 /// Reads a value, or adds what is wrong with it to the problems, without showing a secret.
 fn take<T>(
     key: Field,
     text: &str,
     place: Place,
-    read: impl FnOnce(&str) -> Result<T, Wrong>,
+    read: impl FnOnce(&str) -> Result<T, value::Wrong>,
     problems: &mut Vec<Problem>,
 ) -> Option<At<T>> {
     match read(text) {

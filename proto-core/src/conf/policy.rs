@@ -1,0 +1,162 @@
+//! What a reader does about places and mistakes. [`FirstError`] knows line numbers and ends at the first mistake;
+//! [`AllErrors`] also knows columns, and goes on with the rest of the line or of the list.
+
+use core::fmt;
+
+use super::{ConfError, Item, Problem, Take};
+
+/// How a reader treats places and mistakes. The methods without a body of their own do nothing.
+pub trait Policy: Default + fmt::Debug {
+    /// Where an item stands.
+    type Place: Copy + fmt::Debug;
+
+    /// Returns the place of the text under way.
+    fn place(&self, line: u32) -> Self::Place;
+
+    /// Returns the line of a place.
+    fn line(place: Self::Place) -> u32;
+
+    /// Deals with a mistake.
+    ///
+    /// # Errors
+    /// The error ends the reading.
+    fn mistake(
+        &self,
+        place: Self::Place,
+        error: ConfError,
+        take: &mut Take<'_, Self::Place>,
+    ) -> Result<(), ConfError>;
+
+    /// An `[Interface]` begins.
+    ///
+    /// # Errors
+    /// The error ends the reading.
+    fn interface(&self, _line: u32, _take: &mut Take<'_, Self::Place>) -> Result<(), ConfError> {
+        Ok(())
+    }
+
+    /// The bytes `from..to` of the piece belong to the text under way.
+    fn text(&mut self, _from: usize, _to: usize) {}
+
+    /// The text under way was a name. Its value begins at byte `at` of the piece.
+    fn named(&mut self, _at: usize) {}
+
+    /// The next entry of a list begins at byte `at` of the piece.
+    fn entry(&mut self, _at: usize) {}
+
+    /// The next line begins at byte `at` of the piece.
+    fn newline(&mut self, _at: usize) {}
+
+    /// A piece of `len` bytes ends.
+    fn fed(&mut self, _len: usize) {}
+}
+
+/// Ends the reading at the first mistake. A place is the number of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FirstError;
+
+impl Policy for FirstError {
+    type Place = u32;
+
+    fn place(&self, line: u32) -> u32 {
+        line
+    }
+
+    fn line(place: u32) -> u32 {
+        place
+    }
+
+    fn mistake(&self, _: u32, error: ConfError, _: &mut Take<'_>) -> Result<(), ConfError> {
+        Err(error)
+    }
+}
+
+/// Bytes of a line, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Columns {
+    /// The first byte.
+    pub from: usize,
+    /// The byte behind the last one.
+    pub to: usize,
+}
+
+/// The place of an item or a mistake in its line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// The line, from 1.
+    pub line: u32,
+    /// The name of the setting. Empty if what stands in `text` is no name of a setting that may stand there.
+    pub name: Columns,
+    /// The value, the entry of a list, the section, or the text that is none of these. Empty, but in its place, if
+    /// there is no value.
+    pub text: Columns,
+}
+
+/// Gives each mistake to the taker, as [`Item::Mistake`], and reads on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AllErrors {
+    /// The byte of the piece that the line begins at. Wraps around zero for a line that began in an earlier piece.
+    start: usize,
+    name: Columns,
+    text: Columns,
+}
+
+impl AllErrors {
+    const fn empty(&self, at: usize) -> Columns {
+        let column = at.wrapping_sub(self.start);
+        Columns { from: column, to: column }
+    }
+
+    fn stopped(line: u32) -> ConfError {
+        ConfError::new(line, "", Problem::Stopped)
+    }
+}
+
+impl Policy for AllErrors {
+    type Place = Span;
+
+    fn place(&self, line: u32) -> Span {
+        Span { line, name: self.name, text: self.text }
+    }
+
+    fn line(place: Span) -> u32 {
+        place.line
+    }
+
+    fn mistake(
+        &self,
+        place: Span,
+        error: ConfError,
+        take: &mut Take<'_, Span>,
+    ) -> Result<(), ConfError> {
+        take(place, &Item::Mistake(error)).map_err(|_| Self::stopped(place.line))
+    }
+
+    fn interface(&self, line: u32, take: &mut Take<'_, Span>) -> Result<(), ConfError> {
+        take(self.place(line), &Item::Interface).map_err(|_| Self::stopped(line))
+    }
+
+    fn text(&mut self, from: usize, to: usize) {
+        if self.text.from == self.text.to {
+            self.text.from = from.wrapping_sub(self.start);
+        }
+        self.text.to = to.wrapping_sub(self.start);
+    }
+
+    fn named(&mut self, at: usize) {
+        self.name = self.text;
+        self.text = self.empty(at);
+    }
+
+    fn entry(&mut self, at: usize) {
+        self.text = self.empty(at);
+    }
+
+    fn newline(&mut self, at: usize) {
+        *self = Self { start: at, ..Self::default() };
+    }
+
+    fn fed(&mut self, len: usize) {
+        self.start = self.start.wrapping_sub(len);
+    }
+}
