@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use proto_core::ip::IpNet;
 
+use super::lines::squeeze;
 use super::value;
 use super::{At, Place, Problem};
 
@@ -69,15 +70,17 @@ impl Lists {
     /// An allowed IP of the peer with the given number, unless the peer has it already.
     pub(super) fn allowed_ip(
         &mut self,
-        text: &str,
+        line: &str,
         place: Place,
         peer: usize,
         problems: &mut Vec<Problem>,
     ) -> Option<At<IpNet>> {
+        let written = &line[place.span.clone()];
+        let text = &squeeze(written);
         let net = match value::allowed_ip(text) {
             Ok(net) => net,
             Err(wrong) => {
-                problems.push(about("AllowedIPs", text, place, wrong));
+                problems.push(about("AllowedIPs", written, place, wrong));
                 return None;
             }
         };

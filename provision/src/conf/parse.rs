@@ -336,7 +336,7 @@ impl Parser {
                 peer.persistent_keepalive = take(key, text, place, value::keepalive, problems);
             }
             _ => {
-                let found = self.lists.allowed_ip(text, place, self.drafts, problems);
+                let found = self.lists.allowed_ip(line, place, self.drafts, problems);
                 peer.allowed_ips.extend(found);
             }
         }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::conf::Stop;
+use crate::conf::policy::Columns;
+use crate::conf::{AllErrors, Span, Stop};
 use proptest::prelude::*;
 
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
@@ -169,4 +170,72 @@ proptest! {
         let text = lines.join(end);
         prop_assert_eq!(read(text.as_bytes(), piece), read(text.as_bytes(), 1 << 20));
     }
+
+    #[test]
+    fn all_mistakes_have_their_place_however_the_file_is_cut(
+        lines in proptest::collection::vec(
+            prop_oneof![
+                "\\[(Peer|Interface|Other)\\]",
+                "[A-Za-z]{1,12} ?= ?[0-9a-z:./,]{0,40}",
+                "AllowedIPs = (10.0.0.0/8|x|::/0)(, ?(10.0.0.0/8|y|::/0)){0,5}",
+                "ListenPort = [0-9]{1,6}",
+                "[ -~]{0,40}",
+                "x{330}",
+            ], 0..12),
+        piece in 1..64_usize,
+    ) {
+        let text = lines.join("\n");
+        let all = read_all(text.as_bytes(), piece);
+        prop_assert_eq!(&all, &read_all(text.as_bytes(), 1 << 20));
+        let first = all.iter().find_map(|(_, _, mistake)| *mistake);
+        prop_assert_eq!(read(text.as_bytes(), piece).err(), first);
+        for (span, item, _) in all {
+            let line = text.split('\n').nth(span.line as usize - 1).unwrap();
+            let part = |columns: Columns| line.get(columns.from..columns.to).unwrap();
+            prop_assert!(!part(span.name).ends_with(' '), "{item} {span:?}");
+            prop_assert!(!part(span.text).contains('='), "{item} {span:?}");
+        }
+    }
+}
+
+/// All items and mistakes with their places.
+fn read_all(text: &[u8], piece: usize) -> Vec<(Span, String, Option<ConfError>)> {
+    let mut told = Vec::new();
+    let mut take = |at: Span, item: &Item<'_>| {
+        let mistake = if let Item::Mistake(error) = item { Some(*error) } else { None };
+        told.push((at, format!("{item:?}"), mistake));
+        Ok(())
+    };
+    let mut file: File<AllErrors> = File::default();
+    for piece in text.chunks(piece) {
+        file.feed(piece, &mut take).unwrap();
+    }
+    file.end(&mut take).unwrap();
+    told
+}
+
+#[test]
+fn a_reader_with_all_errors_goes_on_in_the_list_and_in_the_line() {
+    let text = format!(
+        "[Peer]\nAllowedIPs = x, ::/0\nEndpoint = a\nfoo = 1\n[No]\nbar=1\n[Peer]\nPublicKey = {KEY}\n"
+    );
+    let all = read_all(text.as_bytes(), 3);
+    let mistakes: Vec<_> = all
+        .iter()
+        .filter_map(|(at, _, mistake)| {
+            Some((at.line, at.text.from, at.text.to, mistake.as_ref()?.problem))
+        })
+        .map(|(line, from, to, problem)| (line, from..to, matches!(problem, Problem::Value(_))))
+        .collect();
+    assert_eq!(
+        mistakes,
+        [
+            (2, 13..14, true),
+            (3, 11..12, true),
+            (4, 0..3, false),
+            (5, 0..4, false),
+            (1, 0..6, false)
+        ]
+    );
+    assert!(all.iter().any(|(at, item, _)| at.line == 2 && item.starts_with("AllowedIp(")));
 }
