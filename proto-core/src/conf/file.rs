@@ -235,11 +235,11 @@ impl<P: Policy> File<P> {
         at: usize,
         take: &mut Take<'_, P::Place>,
     ) -> Result<(), ConfError> {
+        self.whole(run)?;
         if self.section == Section::Other {
             self.forget_line();
             return Ok(());
         }
-        self.whole(run)?;
         let text = self.text(run);
         let problem = match Field::of_wg(text) {
             None => Problem::Unknown,
@@ -269,8 +269,11 @@ impl<P: Policy> File<P> {
 
     /// The end of an entry of a list.
     fn end_entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
-        if let Err(error) = self.entry(run, take) {
-            self.mistake(error, take)?;
+        match self.entry(run, take) {
+            // How much of it is there depends on how the file was cut.
+            Err(error) if error.problem == Problem::TooLong => self.pass_line(error, take)?,
+            Err(error) => self.mistake(error, take)?,
+            Ok(()) => {}
         }
         self.len = 0;
         Ok(())

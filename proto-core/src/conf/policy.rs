@@ -125,10 +125,14 @@ impl Policy for AllErrors {
 
     fn mistake(
         &self,
-        place: Span,
+        mut place: Span,
         error: ConfError,
         take: &mut Take<'_, Span>,
     ) -> Result<(), ConfError> {
+        if error.problem == Problem::TooLong {
+            // The end depends on how the file was cut.
+            place.text.to = place.text.from;
+        }
         take(place, &Item::Mistake(error)).map_err(|_| Self::stopped(place.line))
     }
 
