@@ -22,12 +22,17 @@ mod serve;
 use core::fmt::Write;
 
 use postwired::options::{self, Command, OptionsError};
+#[cfg(feature = "wg-quick")]
+use postwired::quick;
 use postwired::store::keep::KeepError;
-use postwired::{quick, wg};
+#[cfg(feature = "wg")]
+use postwired::wg;
 use proto_core::text::split_last;
 
 use linux::log::{Stream, log};
-use linux::{machine, shell, sys};
+#[cfg(any(feature = "wg", feature = "wg-quick"))]
+use linux::shell;
+use linux::{machine, sys};
 use serve::{event_loop, local};
 
 /// What the program does with its command line, by the name it is called by. The exit code.
@@ -41,14 +46,28 @@ fn run(mut args: sys::Args) -> i32 {
         "wg" | "wg-quick" => (name, 0),
         _ => (words.next().unwrap_or_default(), 1),
     };
+    #[cfg_attr(not(feature = "wg"), allow(unused_variables, reason = "its messages name it"))]
     let program = if skipped == 0 { program } else { command };
+    #[cfg(any(feature = "wg", feature = "wg-quick"))]
     let words = &mut args.clone().map(text).skip(skipped);
     // It is asked for once.
+    #[cfg(any(feature = "wg", feature = "wg-quick"))]
     let memory = || sys::memory().unwrap_or_else(|| sys::abort());
     match command {
+        #[cfg(feature = "wg")]
         "wg" => wg::run(&shell::Shell, memory(), program, words),
         // It says its name without the folder.
+        #[cfg(feature = "wg-quick")]
         "wg-quick" => quick::run(&shell::Shell, memory(), command, words),
+        #[cfg(not(all(feature = "wg", feature = "wg-quick")))]
+        #[allow(unreachable_patterns, reason = "one of the two may be there")]
+        "wg" | "wg-quick" => {
+            machine::open_standard_streams();
+            log(format_args!(
+                "this build has no `{command}`: install wireguard-tools, or the full variant of postwired"
+            ));
+            127
+        }
         _ => serve_or_help(args),
     }
 }

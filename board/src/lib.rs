@@ -25,19 +25,76 @@ pub struct Board {
     pub serial: Serial,
 }
 
-/// A kind of machine.
+/// A kind of machine that the agent is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
+    /// The name that `cargo xtask build --arch` takes.
+    pub name: &'static str,
     /// The Rust target triple.
     pub triple: &'static str,
     /// What `uname -m` says.
     pub machine: &'static str,
-    /// The most bytes the agent's static file may have, where there is a limit. It may only go down,
-    /// until `wg` comes in (ARCHITECTURE.md, "Size").
-    pub size_budget: Option<u32>,
-    /// The most bytes of it that may be for sessions, where there is a limit: the handshake, the
+    /// The package architectures of OpenWrt that the built file serves.
+    pub packages: &'static [&'static str],
+    /// What links the file, and against which C library.
+    pub linker: Linker,
+    /// Flags of rustc beside those that every target has.
+    pub flags: &'static [&'static str],
+    /// The largest page of memory, in bytes, that the file can be loaded with.
+    pub page_size: u32,
+    /// The emulator of qemu-user that runs the file elsewhere.
+    pub emulator: &'static str,
+    /// The budgets, one for each entry of [`VARIANTS`] in the same order. Empty for a target that is no router.
+    pub budgets: &'static [Budget],
+    /// The most bytes that sessions may take of the file, where there is a limit: the handshake, the
     /// ciphers, and who owns the router.
     pub session_budget: Option<u32>,
+}
+
+/// How a target's file is linked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linker {
+    /// By the linker that comes with Rust, against the musl that rustup has for the target.
+    Rust,
+    /// By `zig cc`, against the musl that comes with it; Rust's `core` is built from source. For targets that
+    /// rustup has no libraries for.
+    Zig {
+        /// Zig's name of the target.
+        target: &'static str,
+        /// Zig's name of the processor.
+        cpu: &'static str,
+    },
+    /// By Debian's cross compiler, against Debian's C library: the lab's machines that are no routers.
+    Debian,
+}
+
+/// A set of the agent's features that is built and packaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant {
+    /// The name that `cargo xtask build --variant` takes.
+    pub name: &'static str,
+    /// The cargo features of the agent.
+    pub features: &'static [&'static str],
+}
+
+/// The variants of the agent, the one with everything first.
+pub const VARIANTS: &[Variant] = &[
+    Variant { name: "full", features: &["wg", "wg-quick"] },
+    Variant { name: "mini", features: &[] },
+];
+
+/// The most bytes a variant may take on a target. The size test holds the file and the flash, the memory test
+/// the memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// The static file.
+    pub file: u32,
+    /// The file as xz packs it, as in a squashfs.
+    pub flash: u32,
+}
+
+const fn kib(file: u32, flash: u32) -> Budget {
+    Budget { file: file * 1024, flash: flash * 1024 }
 }
 
 /// The boards that are known by name.
@@ -59,24 +116,127 @@ pub const BOARDS: &[Board] = &[
     },
 ];
 
-/// The machines the agent is built for.
+/// The machines that the agent is built for.
 pub const TARGETS: &[Target] = &[
     Target {
+        name: "x86_64",
         triple: "x86_64-unknown-linux-musl",
         machine: "x86_64",
-        size_budget: Some(360 * 1024),
+        packages: &["x86_64"],
+        linker: Linker::Rust,
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-x86_64-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
         session_budget: Some(32 * 1024),
     },
     Target {
-        triple: "aarch64-unknown-linux-musl",
-        machine: "aarch64",
-        size_budget: None,
+        name: "i386_pentium4",
+        triple: "i686-unknown-linux-musl",
+        machine: "i686",
+        packages: &["i386_pentium4"],
+        linker: Linker::Rust,
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-i386-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
         session_budget: None,
     },
     Target {
+        name: "aarch64",
+        triple: "aarch64-unknown-linux-musl",
+        machine: "aarch64",
+        packages: &[
+            "aarch64_cortex-a53",
+            "aarch64_cortex-a72",
+            "aarch64_cortex-a76",
+            "aarch64_generic",
+        ],
+        linker: Linker::Rust,
+        flags: &[],
+        page_size: 65536,
+        emulator: "qemu-aarch64-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "armv7_hard",
+        triple: "armv7-unknown-linux-musleabihf",
+        machine: "armv7l",
+        packages: &[
+            "arm_cortex-a5_vfpv4",
+            "arm_cortex-a7_neon-vfpv4",
+            "arm_cortex-a7_vfpv4",
+            "arm_cortex-a8_vfpv3",
+            "arm_cortex-a9_neon",
+            "arm_cortex-a9_vfpv3-d16",
+            "arm_cortex-a15_neon-vfpv4",
+        ],
+        linker: Linker::Zig { target: "arm-linux-musleabihf", cpu: "cortex_a7" },
+        flags: &["-Ctarget-feature=+thumb-mode"],
+        page_size: 4096,
+        emulator: "qemu-arm-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "armv7_soft",
+        triple: "armv7-unknown-linux-musleabi",
+        machine: "armv7l",
+        packages: &["arm_cortex-a7", "arm_cortex-a9"],
+        linker: Linker::Zig { target: "arm-linux-musleabi", cpu: "cortex_a9" },
+        flags: &["-Ctarget-feature=+thumb-mode"],
+        page_size: 4096,
+        emulator: "qemu-arm-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "mips_24kc",
+        triple: "mips-unknown-linux-musl",
+        machine: "mips",
+        packages: &["mips_24kc"],
+        linker: Linker::Zig { target: "mips-linux-musleabi", cpu: "mips32r2+soft_float" },
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-mips-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "mipsel_24kc",
+        triple: "mipsel-unknown-linux-musl",
+        machine: "mips",
+        packages: &["mipsel_24kc"],
+        linker: Linker::Zig { target: "mipsel-linux-musleabi", cpu: "mips32r2+soft_float" },
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-mipsel-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "riscv64",
+        triple: "riscv64gc-unknown-linux-musl",
+        machine: "riscv64",
+        packages: &["riscv64_generic", "riscv64_riscv64"],
+        linker: Linker::Zig { target: "riscv64-linux-musl", cpu: "baseline_rv64" },
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-riscv64-static",
+        budgets: &[kib(600, 240), kib(600, 240)],
+        session_budget: None,
+    },
+    Target {
+        name: "s390x",
         triple: "s390x-unknown-linux-gnu",
         machine: "s390x",
-        size_budget: None,
+        packages: &[],
+        linker: Linker::Debian,
+        flags: &[],
+        page_size: 4096,
+        emulator: "qemu-s390x-static",
+        budgets: &[],
         session_budget: None,
     },
 ];
@@ -93,6 +253,24 @@ pub fn target(triple: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.triple == triple)
 }
 
+/// The target of that name.
+#[must_use]
+pub fn target_by_name(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// The variant of that name.
+#[must_use]
+pub fn variant(name: &str) -> Option<&'static Variant> {
+    VARIANTS.iter().find(|variant| variant.name == name)
+}
+
+/// The target that serves a package architecture of OpenWrt.
+#[must_use]
+pub fn target_of_package(architecture: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.packages.contains(&architecture))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +281,20 @@ mod tests {
             assert!(target(board.target).is_some(), "{board:?}");
             for name in board.names {
                 assert_eq!(by_name(name), Some(board), "{name} names two boards");
+            }
+        }
+    }
+
+    #[test]
+    fn every_target_has_a_name_of_its_own_and_a_budget_for_each_variant() {
+        for target in TARGETS {
+            assert_eq!(target_by_name(target.name), Some(target), "{}", target.name);
+            assert!(target.page_size.is_power_of_two(), "{}", target.name);
+            // A machine that is no router serves no package and has no budget.
+            let budgets = if target.packages.is_empty() { 0 } else { VARIANTS.len() };
+            assert_eq!(target.budgets.len(), budgets, "{}", target.name);
+            for package in target.packages {
+                assert_eq!(target_of_package(package), Some(target), "two targets serve {package}");
             }
         }
     }

@@ -1,11 +1,18 @@
 //! Builds the static agent
 //!
-//! One static file for each architecture, linked against musl by the linker that comes with Rust.
-//! What is missing is installed by name: the Rust target with rustup, and for s390x, which is no
-//! router but the lab's big-endian machine and has no musl in rustup, Debian's cross compiler.
+//! One static file for each target of `board` and each variant. What is missing is installed by name: the Rust
+//! target with rustup; for targets that rustup has no libraries for, the source of `core` (rustup) and the linker and
+//! musl of `ziglang` (PyPI, into a virtual environment in `target/`); and for s390x, which is no router but the lab's
+//! big-endian machine, Debian's cross compiler.
+
+mod smoke;
+mod zig;
+
+pub(crate) use smoke::smoke;
 
 use crate::{apt, lab::Arch};
 use anyhow::{Context, Result, ensure};
+use board::{Linker, TARGETS, Target, VARIANTS, Variant};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,17 +23,53 @@ use std::{
 /// Build the static agent `postwired`
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// For which architecture
-    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
-    arch: Arch,
+    /// For which target of `board`, or `all`
+    #[arg(long, default_value = "x86_64")]
+    arch: String,
+    /// With which features: a variant of `board`, or `all`
+    #[arg(long, default_value = "full")]
+    variant: String,
 }
 
 impl Args {
     pub(crate) fn run(self) -> Result<std::process::ExitCode> {
-        let path = agent(self.arch)?;
-        println!("{} ({} bytes)", path.display(), fs::metadata(&path)?.len());
+        for target in targets(&self.arch)? {
+            for variant in variants(&self.variant)? {
+                let path = built(target, variant)?;
+                println!("{} ({} bytes)", path.display(), fs::metadata(&path)?.len());
+            }
+        }
         Ok(std::process::ExitCode::SUCCESS)
     }
+}
+
+/// The target of that name, or every target that is a router's for `all`.
+pub(crate) fn targets(name: &str) -> Result<Vec<&'static Target>> {
+    if name == "all" {
+        return Ok(routers().collect());
+    }
+    let target = board::target_by_name(name).with_context(|| {
+        let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+        format!("no target is called `{name}`: there are {} and all", names.join(", "))
+    })?;
+    Ok(vec![target])
+}
+
+/// The variant of that name, or every variant for `all`.
+pub(crate) fn variants(name: &str) -> Result<Vec<&'static Variant>> {
+    if name == "all" {
+        return Ok(VARIANTS.iter().collect());
+    }
+    let variant = board::variant(name).with_context(|| {
+        let names: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
+        format!("no variant is called `{name}`: there are {} and all", names.join(", "))
+    })?;
+    Ok(vec![variant])
+}
+
+/// The targets that routers have.
+pub(crate) fn routers() -> impl Iterator<Item = &'static Target> {
+    TARGETS.iter().filter(|target| !target.packages.is_empty())
 }
 
 /// The top of the repository.
@@ -88,36 +131,126 @@ pub(crate) fn target_folder() -> PathBuf {
 
 /// Builds the agent and returns where it is.
 pub(crate) fn agent(arch: Arch) -> Result<PathBuf> {
-    let built = agent_with(arch, "agent")?;
-    // Where everybody looks for what is released, whatever its profile is called.
-    let path = target_folder().join(triple(arch)).join("release").join("postwired");
-    fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::copy(&built, &path).with_context(|| format!("copying {}", built.display()))?;
+    built(target_of(arch)?, full())
+}
+
+/// The variant with everything.
+pub(crate) fn full() -> &'static Variant {
+    &VARIANTS[0]
+}
+
+/// The entry in `board` of an architecture of the lab.
+pub(crate) fn target_of(arch: Arch) -> Result<&'static Target> {
+    let triple = triple(arch);
+    board::target(triple).with_context(|| format!("{triple} is not in board"))
+}
+
+/// Builds a variant of the agent as it is released: `target/agents/TARGET/VARIANT/postwired`.
+pub(crate) fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
+    let path = target_folder().join("agents").join(target.name).join(variant.name);
+    let path = path.join("postwired");
+    build(target, variant, "agent", &path)?;
     Ok(path)
 }
 
 /// Builds the agent with its symbols, for looking into it.
 pub(crate) fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
-    agent_with(arch, "symbols")
+    with_symbols(target_of(arch)?, full())
 }
 
-fn agent_with(arch: Arch, profile: &str) -> Result<PathBuf> {
-    let triple = triple(arch);
-    println!("building postwired for {triple}");
+/// Builds a variant of the agent with its symbols.
+pub(crate) fn with_symbols(target: &Target, variant: &Variant) -> Result<PathBuf> {
+    let path = target_folder().join("agents").join(target.name).join(variant.name);
+    let path = path.join("postwired.symbols");
+    build(target, variant, "symbols", &path)?;
+    Ok(path)
+}
+
+/// Flags of rustc for the size of the agent, for targets that `.cargo/config.toml` does not know. The reasons are
+/// there.
+const FLAGS: &[&str] = &[
+    "-Cllvm-args=-min-jump-table-entries=8",
+    "-Cllvm-args=-enable-shrink-wrap=false -disable-machine-licm -max-store-memcpy=2 -max-store-memset=2",
+    "--cfg=chacha20_backend=\"soft\"",
+    "--cfg=poly1305_backend=\"soft\"",
+    "--cfg=curve25519_dalek_backend=\"serial\"",
+    "-Clink-self-contained=no",
+    "-Ctarget-feature=+crt-static",
+    "-Crelocation-model=static",
+    "-Cforce-unwind-tables=no",
+    "-Clink-arg=-Wl,--no-eh-frame-hdr",
+    "-Clink-arg=-Wl,-T,agent/link.ld",
+];
+
+/// Builds a variant of the agent and copies the file to `path`.
+fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Result<()> {
+    // Variants of one target replace each other's file: from the build to the copy there is one at a time.
+    static TURN: Mutex<()> = Mutex::new(());
+    let triple = target.triple;
     let mut command = cargo();
     command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
-    ensure_target(triple)?;
-    if arch == Arch::S390x {
-        apt::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
+    command.args(["--no-default-features", "--features", &variant.features.join(",")]);
+    let mut flags = remaps()?;
+    match target.linker {
+        Linker::Rust => ensure_target(triple)?,
+        Linker::Debian => {
+            ensure_target(triple)?;
+            apt::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
+        }
+        Linker::Zig { target: zig_target, cpu } => {
+            ensure_component("rust-src")?;
+            let linker = zig::linker(target.name, zig_target, cpu)?;
+            // Cargo of the stable channel builds `core` from source when it is told to be as free as nightly's.
+            command.env("RUSTC_BOOTSTRAP", "1");
+            command.args(["-Zbuild-std=core", "-Zbuild-std-features=optimize_for_size"]);
+            command.env("ZIG_GLOBAL_CACHE_DIR", zig::cache());
+            command
+                .arg("--config")
+                .arg(format!("target.{triple}.linker={:?}", linker.display().to_string()));
+            flags.extend(FLAGS.iter().map(|flag| (*flag).to_owned()));
+            flags.push(format!("-Clink-arg=-Wl,-z,max-page-size={}", target.page_size));
+        }
     }
-    command.arg("--config").arg(short_paths(triple)?);
+    flags.extend(target.flags.iter().map(|flag| (*flag).to_owned()));
+    let flags: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
+    command.arg("--config").arg(format!("target.{triple}.rustflags=[{}]", flags.join(",")));
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("building postwired for {}, variant {}", target.name, variant.name);
     quietly(&mut command)?;
-    Ok(target_folder().join(triple).join(profile).join("postwired"))
+    let file = target_folder().join(triple).join(profile).join("postwired");
+    let mut places = vec![path.to_owned()];
+    if profile == "agent" && variant == full() {
+        // Where everybody looks for what cargo builds, whatever its profile is called.
+        places.push(target_folder().join(triple).join("release").join("postwired"));
+    }
+    for place in places {
+        fs::create_dir_all(place.parent().unwrap_or(&place))?;
+        // By a rename, so that whoever reads the file at the same time reads a whole one.
+        let partial = place.with_extension("partial");
+        fs::copy(&file, &partial).with_context(|| format!("copying {}", file.display()))?;
+        fs::rename(&partial, &place)?;
+    }
+    Ok(())
 }
 
-/// A setting of cargo's that takes the folders of this machine out of the places that panics name: the file
-/// is the same on every machine, and smaller.
-fn short_paths(triple: &str) -> Result<String> {
+/// Makes sure that the Rust toolchain has a component.
+pub(crate) fn ensure_component(name: &str) -> Result<()> {
+    let _turn = rustup_turn();
+    let installed = quietly(Command::new("rustup").args(["component", "list", "--installed"]))
+        .context("rustup is needed to install the Rust components: install it (Debian: rustup)")?;
+    let is = |line: &str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    if !installed.lines().any(is) {
+        println!("installing the Rust component {name}");
+        quietly(Command::new("rustup").args(["component", "add", name]))?;
+    }
+    Ok(())
+}
+
+/// Flags that take the folders of this machine out of the places that panics name: the file is the same on every
+/// machine, and smaller.
+fn remaps() -> Result<Vec<String>> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let sources = home.context("no home folder")?.join("registry").join("src");
@@ -128,11 +261,7 @@ fn short_paths(triple: &str) -> Result<String> {
     for entry in fs::read_dir(&sources).into_iter().flatten() {
         folders.push(entry?.path());
     }
-    let flags: Vec<String> = folders
-        .iter()
-        .map(|folder| format!("\"--remap-path-prefix={}/=\"", folder.display()))
-        .collect();
-    Ok(format!("target.{triple}.rustflags=[{}]", flags.join(",")))
+    Ok(folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect())
 }
 
 /// The Rust target of an architecture of the lab.

@@ -8,10 +8,16 @@
 
 mod flash;
 
-use crate::{build, lab::Arch};
+use crate::{apt, build, lab::Arch};
 use anyhow::{Context, Result, ensure};
+use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use std::{cmp::Reverse, collections::BTreeMap, fs, process::ExitCode};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    fs,
+    process::{Command, ExitCode},
+};
 
 /// Print the size of the static agent by crate, and fail over its budgets
 #[derive(clap::Args)]
@@ -19,6 +25,9 @@ pub(crate) struct Args {
     /// For which architecture
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
+    /// Only a line for each target and variant: their sizes, beside their budgets
+    #[arg(long)]
+    budgets: bool,
     /// How many functions to list
     #[arg(long, default_value_t = 15)]
     functions: usize,
@@ -29,6 +38,15 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.budgets {
+            let lines: Vec<Result<String>> = build::routers()
+                .flat_map(|target| VARIANTS.iter().map(move |variant| within(target, variant)))
+                .collect();
+            for line in lines {
+                println!("{}", line?);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let file = fs::read(build::agent_with_symbols(self.arch)?)?;
         let object = object::File::parse(&*file)?;
         println!("sections");
@@ -147,15 +165,25 @@ fn crate_of(name: &str) -> String {
 
 /// Fails when the agent's file is over its budget.
 pub(crate) fn within_budget(arch: Arch) -> Result<String> {
-    let triple = build::triple(arch);
-    let size = fs::metadata(build::agent(arch)?)?.len();
-    let target = board::target(triple).with_context(|| format!("{triple} is not in board"))?;
-    let Some(budget) = target.size_budget else {
-        return Ok(format!("{size} bytes for {triple}, which has no budget"));
+    within(build::target_of(arch)?, build::full())
+}
+
+/// Fails when the file of a variant, or what xz makes of it, is over its budget.
+pub(crate) fn within(target: &Target, variant: &Variant) -> Result<String> {
+    apt::ensure_packages(&["xz-utils"])?;
+    let path = build::built(target, variant)?;
+    let packed = Command::new("xz").args(["--stdout", "--check=crc32"]).arg(&path).output()?;
+    ensure!(packed.status.success(), "xz failed on {}", path.display());
+    let what = format!("{} {}", target.name, variant.name);
+    let (file, flash) = (fs::metadata(&path)?.len(), packed.stdout.len() as u64);
+    let nth = VARIANTS.iter().position(|other| other == variant);
+    let Some(budget) = nth.and_then(|nth| target.budgets.get(nth)) else {
+        return Ok(format!("{what}: {file} bytes, {flash} packed; no budget"));
     };
-    let budget = u64::from(budget);
-    ensure!(size <= budget, "the agent has {size} bytes for {triple}, over its budget of {budget}");
-    Ok(format!("{size} bytes for {triple}, of {budget}"))
+    for (kind, size, most) in [("", file, budget.file), (" packed by xz", flash, budget.flash)] {
+        ensure!(size <= u64::from(most), "{what}: {size} bytes{kind}, over the budget of {most}");
+    }
+    Ok(format!("{what}: {file} bytes of {}, {flash} of {} packed", budget.file, budget.flash))
 }
 
 /// Fails when what sessions cost is over its budget.

@@ -102,7 +102,8 @@ impl NetlinkSocket for Netlink {
 
     fn pause(&self, millis: u32) {
         let nanos = millis.saturating_mul(1_000_000);
-        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.into() }));
+        let _ =
+            poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.try_into().unwrap_or(0) }));
     }
 }
 

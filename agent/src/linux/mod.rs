@@ -15,7 +15,15 @@ pub(crate) mod line;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod resolver;
+#[cfg_attr(
+    not(all(feature = "wg", feature = "wg-quick")),
+    allow(dead_code, reason = "what only the commands use goes at the link")
+)]
 pub(crate) mod shell;
+#[cfg_attr(
+    not(any(feature = "wg", feature = "wg-quick")),
+    allow(dead_code, reason = "what only the commands use goes at the link")
+)]
 pub(crate) mod sys;
 pub(crate) mod user_space;
 pub(crate) mod wires;

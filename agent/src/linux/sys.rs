@@ -45,6 +45,15 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
+/// Answers every look-up with null. On MIPS rustix calls the C library, and asks `dlsym` for functions that an old C
+/// library may lack; with null, rustix makes the system call itself. The `dlsym` of a static musl always fails too, but
+/// it expects its own address in `$t9`, which code that is not position-independent does not pass.
+#[cfg(target_arch = "mips")]
+#[unsafe(no_mangle)]
+extern "C" fn dlsym(_: *const c_void, _: *const c_char) -> *const c_void {
+    core::ptr::null()
+}
+
 /// The memory of `wg`: pages of it that nobody writes to are not there.
 struct OnlyOne(UnsafeCell<Memory>);
 

@@ -124,7 +124,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
             Timespec {
                 tv_sec: i64::try_from(seconds).unwrap_or(1),
-                tv_nsec: i64::try_from(millis.saturating_mul(1_000_000)).unwrap_or(0),
+                tv_nsec: millis.saturating_mul(1_000_000).try_into().unwrap_or(0),
             }
         });
         let mut ready = [epoll::Event {

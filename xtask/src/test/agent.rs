@@ -4,6 +4,7 @@
 use super::{Tally, lanes::Part};
 use crate::{build, lab::Arch, size};
 use anyhow::{Result, bail, ensure};
+use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSymbol};
 use std::{fs, path::Path};
 
@@ -21,6 +22,29 @@ const TESTS: &[(&str, Test)] = &[
 pub(super) fn part(tally: &Tally) -> Part<'_> {
     Part::new("the agent's file", TESTS.iter().map(|(test, _)| (*test).to_owned()), || {
         TESTS.iter().for_each(|(test, run)| tally.test(test, run));
+        Ok(())
+    })
+}
+
+/// Every target of routers in every variant: the file is built, keeps its budgets and runs.
+pub(super) fn targets(tally: &Tally) -> Part<'_> {
+    let all = || build::routers().flat_map(|target| VARIANTS.iter().map(move |it| (target, it)));
+    let name = |target: &Target, variant: &Variant| {
+        format!(
+            "postwired for {}, variant {}, keeps its budget and runs",
+            target.name, variant.name
+        )
+    };
+    let names = all().map(|(target, variant)| name(target, variant));
+    Part::new("the targets", names, move || {
+        for (target, variant) in all() {
+            tally.test(&name(target, variant), || {
+                let shown = size::within(target, variant)?;
+                let agent = build::built(target, variant)?;
+                build::smoke(target, &agent, variant.features.contains(&"wg"))?;
+                Ok(shown)
+            });
+        }
         Ok(())
     })
 }

@@ -50,13 +50,13 @@ pub(super) fn parts(tally: &Tally) -> [Part<'_>; 2] {
 }
 
 fn formatted(_: &Tally) -> Result<String> {
-    ensure_component("rustfmt")?;
+    build::ensure_component("rustfmt")?;
     quietly(cargo().args(["fmt", "--all", "--check"]))?;
     Ok(String::new())
 }
 
 fn clippy(_: &Tally) -> Result<String> {
-    ensure_component("clippy")?;
+    build::ensure_component("clippy")?;
     let triple = build::triple(Arch::X86_64);
     build::ensure_target(triple)?;
     let strict = ["--all-targets", "--quiet", "--", "--deny", "warnings"];
@@ -128,15 +128,4 @@ fn count(printed: &str) -> Result<usize> {
     let count = results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum();
     ensure!(count > 0, "cargo test ran no test");
     Ok(count)
-}
-
-fn ensure_component(name: &str) -> Result<()> {
-    let _turn = build::rustup_turn();
-    let list =
-        quietly(std::process::Command::new("rustup").args(["component", "list", "--installed"]))?;
-    if !list.lines().any(|line| line.starts_with(name)) {
-        println!("installing the Rust component {name}");
-        quietly(std::process::Command::new("rustup").args(["component", "add", name]))?;
-    }
-    Ok(())
 }

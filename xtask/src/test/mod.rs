@@ -133,7 +133,13 @@ fn parts(tally: &Tally, seed: u64) -> Vec<Part<'_>> {
     let mut lab = lab::parts(tally, Arch::X86_64, seed);
     let shorter = lab.split_off(lab.len() / 2);
     parts.extend(lab);
-    parts.extend([fuzzing, agent::part(tally), start::part(tally), wg::part(tally, seed)]);
+    parts.extend([
+        fuzzing,
+        agent::targets(tally),
+        agent::part(tally),
+        start::part(tally),
+        wg::part(tally, seed),
+    ]);
     parts.extend(shorter);
     // The same push on the other byte order.
     parts.extend(lab::parts(tally, Arch::S390x, seed));
