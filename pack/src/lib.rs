@@ -1,19 +1,18 @@
-//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed indexes of their feeds.
+//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed index of apk v3.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `tree` | the files of a package, in memory |
-//! | `openwrt` | what OpenWrt adds to a package: scripts, lists, conffiles, alternatives |
-//! | `ipk` | the ipk file and the text index `Packages` |
+//! | `ipk` | the ipk file |
 //! | `adb` | values and blocks of the apk v3 container |
 //! | `apk` | the apk v3 package, its index and its signature |
-//! | `usign` | signatures of `Packages`, as usign and signify make them |
 //!
 //! Not here: building the agent and reading command lines, which are `xtask`'s.
 #![forbid(unsafe_code)]
 
 pub mod adb;
 pub mod apk;
+pub mod ipk;
 
 pub mod tree;
 
