@@ -286,6 +286,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.trouble()
     }
 
+    /// As [`Service::network_changed`].
+    pub fn network_changed(&mut self) {
+        self.service.network_changed();
+    }
+
     /// As [`Service::next_host`].
     pub fn next_host(&mut self) -> Option<(usize, Host)> {
         let started = self.machine().now();

@@ -10,6 +10,7 @@ use postwired::requests::service::REPORTS;
 use postwired::store::keep;
 use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
+use proto_core::netlink::route::notification;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Status, cut};
 use proto_core::text::{number, split, split_last};
@@ -76,6 +77,30 @@ impl Netlink {
     /// A socket for WireGuard.
     pub(crate) fn generic() -> Result<Self, Errno> {
         Self::open(Some(GENERIC))
+    }
+}
+
+/// A socket that hears of changes of links, addresses and IPv4 and IPv6 routes, by any program.
+pub(crate) fn network_changes() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    let groups = notification::GROUP_LINK
+        | notification::GROUP_IPV4_ADDR
+        | notification::GROUP_IPV6_ADDR
+        | notification::GROUP_IPV4_ROUTE
+        | notification::GROUP_IPV6_ROUTE;
+    bind(&fd, &SocketAddrNetlink::new(0, groups))?;
+    Ok(fd)
+}
+
+/// Takes the notifications that are there. What they say does not matter, nor that some are lost.
+pub(crate) fn drain(fd: BorrowedFd<'_>) {
+    let mut some = [0; 64];
+    // A storm of them must not keep the loop here.
+    for _ in 0..64 {
+        if let Err(io::Errno::AGAIN) = rustix::net::recv(fd, &mut some, RecvFlags::empty()) {
+            return;
+        }
     }
 }
 

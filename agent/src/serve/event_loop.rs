@@ -27,7 +27,7 @@ use zeroize::Zeroize;
 
 use crate::linux::line::Line;
 use crate::linux::log::{self, log};
-use crate::linux::machine::{Dir, Linux, Netlink, errno, read_secret};
+use crate::linux::machine::{Dir, Linux, Netlink, drain, errno, network_changes, read_secret};
 use crate::linux::resolver::Lookups;
 use crate::linux::sys;
 use crate::linux::wires::{Udp, UdpOutlet, source};
@@ -35,6 +35,7 @@ use crate::linux::wires::{Udp, UdpOutlet, source};
 pub(crate) const SERIAL: u64 = 1;
 const UDP: u64 = 2;
 const END: u64 = 3;
+const NETWORK: u64 = 4;
 /// The first of the look-ups.
 const LOOKUP: u64 = 16;
 
@@ -84,6 +85,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let now = Linux.now();
     let mut line = options.serial.map(|port| Line::new(port, events, now));
     let mut udp = options.udp.map(|address| Listener::new(address, events, now));
+
+    // Without it, names wait for their turn.
+    let network = network_changes().ok();
+    if let Some(network) = &network {
+        let _ = watch(events, network.as_fd(), NETWORK);
+    }
 
     let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
     let route = Netlink::route().unwrap_or_else(no_netlink);
@@ -152,6 +159,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 UDP => {
                     if let Some(Listener { socket: Some(socket), .. }) = &udp {
                         receive(socket, &mut agent);
+                    }
+                }
+                NETWORK => {
+                    if let Some(network) = &network {
+                        drain(network.as_fd());
+                        agent.network_changed();
                     }
                 }
                 lookup => {

@@ -29,6 +29,9 @@ pub const AT_ONCE: usize = 4;
 /// How long to wait at first and at most before all that is left is tried again, in milliseconds.
 const AGAIN: (u64, u64) = (5_000, 60_000);
 
+/// Milliseconds from a change of the network to the look-ups that it is a reason for.
+const SETTLED: u64 = 1_000;
+
 /// What a look-up that is under way is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Flight {
@@ -106,6 +109,13 @@ impl<F: File> Hosts<F> {
     pub fn deadline(&self) -> Option<u64> {
         let free = self.flights.contains(&Flight::Free);
         (self.left > 0 && free).then_some(self.due)
+    }
+
+    /// The network of the router has changed: names that have no address yet may have one now.
+    pub fn wake(&mut self, now: u64) {
+        // A link that comes up has several notifications, and its addresses a moment later.
+        self.due = self.due.min(now.saturating_add(SETTLED));
+        self.wait = AGAIN.0;
     }
 
     const fn place(n: u32) -> u32 {
@@ -326,6 +336,29 @@ mod tests {
         assert_eq!(fail(&mut hosts, now).as_deref(), Some("c"));
         hosts.forget("wg1");
         assert_eq!((hosts.deadline(), hosts.len), (None, 0));
+    }
+
+    #[test]
+    fn a_change_of_the_network_is_a_reason_to_try_again_soon() {
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "wg0", &[("a", false)], true);
+        let mut now = 0;
+        for _ in 0..6 {
+            assert_eq!(fail(&mut hosts, now).as_deref(), Some("a"));
+            assert_eq!(fail(&mut hosts, now), None);
+            now = hosts.deadline().unwrap();
+        }
+        assert_eq!(fail(&mut hosts, now).as_deref(), Some("a"));
+        assert_eq!(fail(&mut hosts, now), None);
+        assert_eq!(hosts.deadline(), Some(now + 60_000));
+        for _ in 0..3 {
+            hosts.wake(now);
+            assert_eq!(hosts.deadline(), Some(now + 1_000));
+        }
+        now += 1_000;
+        assert_eq!(fail(&mut hosts, now).as_deref(), Some("a"));
+        assert_eq!(fail(&mut hosts, now), None);
+        assert_eq!(hosts.deadline(), Some(now + 5_000));
     }
 
     #[test]

@@ -189,6 +189,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.hosts.next(now)
     }
 
+    /// Takes note that links, addresses or routes of the router have changed.
+    pub fn network_changed(&mut self) {
+        let now = self.committer.machine.now();
+        self.hosts.wake(now);
+    }
+
     /// Takes the result of a lookup, by its number.
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
         let Committer { kernel, set, machine, .. } = &mut self.committer;
