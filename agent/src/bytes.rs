@@ -35,3 +35,38 @@ pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     *rest = left;
     core::str::from_utf8(bytes.get(..len.into())?).ok()
 }
+
+/// Puts fields one behind another, each by a copy of known length: for records that are written by the thousand.
+#[derive(Debug)]
+pub struct Put<'b>(pub &'b mut [u8]);
+
+impl Put<'_> {
+    /// Puts a field. A field that does not fit is left out.
+    pub fn array<const N: usize>(&mut self, field: [u8; N]) {
+        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
+            *place = field;
+            self.0 = rest;
+        }
+    }
+}
+
+/// Takes the fields that [`Put`] put. Behind the end there are zeros.
+#[derive(Debug)]
+pub struct Get<'b>(pub &'b [u8]);
+
+impl Get<'_> {
+    /// Takes a field.
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        take(&mut self.0).copied().unwrap_or([0; N])
+    }
+
+    /// Takes a byte.
+    pub fn byte(&mut self) -> u8 {
+        u8::from_le_bytes(self.array())
+    }
+
+    /// Takes a little-endian number.
+    pub fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
+    }
+}

@@ -9,21 +9,19 @@
 //! An interface that was made for this push is taken away again when anything fails. On one that was
 //! there before, the failure says whether something was changed.
 
-use proto_core::key::SecretKey;
+use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::route;
 use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder};
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
-use proto_core::protocol::endpoint::PeerEndpoint;
-use proto_core::protocol::message::{
-    Code, Count, Phase, State, Subject, Summary, cut, device, peer,
-};
+use proto_core::protocol::message::{Code, Count, Phase, State, Subject, Summary, cut, device};
 
 use crate::config::index::{Mark, REMAKE};
-use crate::config::plan::{Plan, Step, Work, peer_record, subject};
+use crate::config::peers::{self, Sender};
+use crate::config::plan::{Plan, Step, Work, peer_record, settings, subject};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::kernel::write::{encoding, flush, put, write_item};
+use crate::kernel::write::{encoding, write_item};
 use crate::system::{File, Machine, NetlinkSocket};
 
 /// How often the changes are made at most.
@@ -36,14 +34,29 @@ struct Applier<'a, 'b, 'f, N, F, M> {
     kernel: &'a mut Kernel<'b, N>,
     work: &'a mut Work<'f, F>,
     machine: &'a M,
-    working: &'a mut dyn FnMut(Phase, u32, u32),
+    beat: Beat<'a>,
     name: IfName,
     index: u32,
     changed: bool,
     /// A thing to add that is there already is a failure.
     strict: bool,
+}
+
+/// The signs of life during a change.
+struct Beat<'a> {
+    working: &'a mut dyn FnMut(Phase, u32, u32),
     done: u32,
     total: u32,
+}
+
+impl Beat<'_> {
+    /// Counts a change.
+    fn next(&mut self) {
+        self.done = self.done.saturating_add(1);
+        if self.done.is_multiple_of(BEAT) {
+            (self.working)(Phase::Applying, self.done, self.total);
+        }
+    }
 }
 
 /// Makes the changes of `plan`, in the last round if that is `strict`.
@@ -66,9 +79,8 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
         sum.saturating_add(count.added).saturating_add(count.changed).saturating_add(count.removed)
     });
     let index = plan.link.map_or(0, |link| link.index);
-    let (changed, done) = (false, 0);
-    let mut applier =
-        Applier { kernel, work, machine, working, name, index, changed, strict, done, total };
+    let beat = Beat { working, done: 0, total };
+    let mut applier = Applier { kernel, work, machine, beat, name, index, changed: false, strict };
     applier.all(interface, plan, set).map_err(|fault| {
         let state = if applier.changed { State::Partly } else { State::Unchanged };
         slot.amend(fault, &|failure| failure.state = state)
@@ -196,13 +208,6 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    fn beat(&mut self) {
-        self.done = self.done.saturating_add(1);
-        if self.done.is_multiple_of(BEAT) {
-            (self.working)(Phase::Applying, self.done, self.total);
-        }
-    }
-
     /// Adds an address, a route or a rule, or takes it away.
     fn change_item(&mut self, item: &Item, comes: bool) -> Result<(), Fault> {
         let index = self.index;
@@ -220,7 +225,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             }
             changed => changed?,
         }
-        self.beat();
+        self.beat.next();
         Ok(())
     }
 
@@ -297,115 +302,78 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
 
     /// Removes peers, or adds and changes them.
     fn peers(&mut self, set: &mut [u8; SET], removing: bool) -> Result<(), Fault> {
-        let mut batch = Batch { one_by_one: false, from: 0 };
-        match self.send_peers(set, &mut batch, removing) {
-            Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => {
-                // The kernel does not say which peer of a message it refused. What it took of the
-                // message it takes again without harm, so each goes alone until it refuses one.
-                batch.one_by_one = true;
-                self.send_peers(set, &mut batch, removing)
+        let Self { kernel, work, beat, changed, name, .. } = self;
+        peers::send(kernel, *name, set, &|_| false, &mut |sender| {
+            let mut step = Step::before(sender.from);
+            loop {
+                let n = step.next;
+                let more =
+                    if removing { work.extra(&mut step)? } else { work.wanted(&mut step, false)? };
+                if !more {
+                    return Ok(());
+                }
+                let Item::Peer(key) = step.item else { continue };
+                *changed = true;
+                if removing {
+                    remove_peer(sender, n, key)?;
+                } else {
+                    set_peer(sender, work, n, &step)?;
+                }
+                sender.end(Subject::Peer(key))?;
+                beat.next();
             }
-            other => other,
-        }
-    }
-
-    fn send_peers(
-        &mut self,
-        set: &mut [u8; SET],
-        batch: &mut Batch,
-        removing: bool,
-    ) -> Result<(), Fault> {
-        let family = self.kernel.wireguard()?;
-        let mut encoder = SetEncoder::new(set, family, self.name);
-        if removing {
-            self.remove_peers(&mut encoder, batch)
-        } else {
-            self.set_peers(&mut encoder, batch)
-        }
-    }
-
-    fn remove_peers(
-        &mut self,
-        encoder: &mut SetEncoder<'_>,
-        batch: &mut Batch,
-    ) -> Result<(), Fault> {
-        let mut step = Step::before(batch.from);
-        loop {
-            let n = step.next;
-            if !self.work.extra(&mut step)? {
-                break;
-            }
-            let Item::Peer(public_key) = step.item else { continue };
-            let change = PeerChange { remove: true, ..PeerChange::new(public_key) };
-            let about = Subject::Peer(public_key);
-            self.changed = true;
-            if put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))? {
-                batch.from = n;
-            }
-            if batch.one_by_one {
-                flush(self.kernel, encoder, about)?;
-            }
-            self.beat();
-        }
-        flush(self.kernel, encoder, Subject::Interface)
-    }
-
-    fn set_peers(&mut self, encoder: &mut SetEncoder<'_>, batch: &mut Batch) -> Result<(), Fault> {
-        let mut step = Step::before(batch.from);
-        loop {
-            let n = step.next;
-            if !self.work.wanted(&mut step, false)? {
-                break;
-            }
-            let Item::Peer(key) = step.item else { continue };
-            self.changed = true;
-            if self.set_peer(encoder, &step)? {
-                batch.from = n;
-            }
-            if batch.one_by_one {
-                flush(self.kernel, encoder, Subject::Peer(key))?;
-            }
-            self.beat();
-        }
-        flush(self.kernel, encoder, Subject::Interface)
-    }
-
-    /// Encodes one peer with its allowed IPs. Whether a message was sent on the way.
-    fn set_peer(&mut self, encoder: &mut SetEncoder<'_>, step: &Step) -> Result<bool, Fault> {
-        let mut records = self.work.records(step.offset);
-        let wanted = peer_record(&mut records)?;
-        let about = Subject::Peer(wanted.public_key);
-        let (mut mark, mut sent) = (step.mark, false);
-        if matches!(mark, Mark::Differs(fields) if fields & REMAKE != 0) {
-            let change = PeerChange { remove: true, ..PeerChange::new(wanted.public_key) };
-            sent = put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
-            mark = Mark::Missing;
-        }
-        let change = peer_change(wanted, mark);
-        sent |= put(self.kernel, encoder, about, &|encoder| encoder.peer(&change))?;
-        if !change.replace_allowed_ips {
-            return Ok(sent);
-        }
-        loop {
-            let net = match records.next()? {
-                Some(Record::AllowedIp(net)) => *net,
-                Some(Record::Host(_)) => continue,
-                _ => break,
-            };
-            let change = AllowedIpChange { net, remove: false };
-            sent |= put(self.kernel, encoder, about, &|encoder| encoder.allowed_ip(&change))?;
-        }
-        Ok(sent)
+        })
     }
 }
 
-/// How far the peers have got.
-#[derive(Clone, Copy)]
-struct Batch {
-    /// Each in a message of its own.
-    one_by_one: bool,
-    /// The first that is in the message that is being filled.
-    from: u32,
+fn remove_peer<N: NetlinkSocket>(
+    sender: &mut Sender<'_, '_, N>,
+    n: u32,
+    key: PublicKey,
+) -> Result<(), Fault> {
+    let change = PeerChange { remove: true, ..PeerChange::new(key) };
+    sender.put(n, Subject::Peer(key), &|encoder| encoder.peer(&change))
+}
+
+/// Encodes one peer with its allowed IPs.
+fn set_peer<N: NetlinkSocket, F: File>(
+    sender: &mut Sender<'_, '_, N>,
+    work: &mut Work<'_, F>,
+    n: u32,
+    step: &Step,
+) -> Result<(), Fault> {
+    let mut records = work.records(step.offset);
+    let wanted = peer_record(&mut records)?;
+    let about = Subject::Peer(wanted.public_key);
+    let mut mark = step.mark;
+    if matches!(mark, Mark::Differs(fields) if fields & REMAKE != 0) {
+        remove_peer(sender, n, wanted.public_key)?;
+        mark = Mark::Missing;
+    }
+    let settings = settings(wanted);
+    let keepalive = settings.persistent_keepalive;
+    let whole = PeerChange {
+        replace_allowed_ips: true,
+        preshared_key: wanted.preshared_key.clone(),
+        endpoint: settings.endpoint,
+        persistent_keepalive: Some(keepalive).filter(|seconds| *seconds != 0),
+        ..PeerChange::new(wanted.public_key)
+    };
+    let change = match mark {
+        Mark::Differs(fields) => settings.part(whole, fields),
+        Mark::Missing | Mark::Same => whole,
+    };
+    sender.put(n, about, &|encoder| encoder.peer(&change))?;
+    while change.replace_allowed_ips {
+        let net = match records.next()? {
+            Some(Record::AllowedIp(net)) => *net,
+            Some(Record::Host(_)) => continue,
+            _ => break,
+        };
+        let change = AllowedIpChange { net, remove: false };
+        sender.put(n, about, &|encoder| encoder.allowed_ip(&change))?;
+    }
+    Ok(())
 }
 
 /// The errors of removing what is gone already: an address, an address or a route of an interface without IPv6,
@@ -435,29 +403,4 @@ impl Kind {
 fn port_taken(slot: &Slot, fault: Fault) -> Fault {
     let text = "another program or interface on the router has this port";
     slot.reword(fault, Errno::EADDRINUSE, Some(Subject::ListenPort), text)
-}
-
-fn peer_change(wanted: &proto_core::protocol::config::Peer, mark: Mark) -> PeerChange {
-    let change = PeerChange::new(wanted.public_key);
-    let endpoint = wanted.endpoint.map(PeerEndpoint::addr);
-    match mark {
-        Mark::Differs(fields) => PeerChange {
-            // If it went away since it was read, it is not made anew by halves.
-            update_only: true,
-            replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
-            preshared_key: (fields & peer::PRESHARED_KEY != 0)
-                .then(|| wanted.preshared_key.clone().unwrap_or(SecretKey::ZERO)),
-            endpoint: endpoint.filter(|_| fields & peer::ENDPOINT != 0),
-            persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0)
-                .then_some(wanted.persistent_keepalive),
-            ..change
-        },
-        Mark::Missing | Mark::Same => PeerChange {
-            replace_allowed_ips: true,
-            preshared_key: wanted.preshared_key.clone(),
-            endpoint,
-            persistent_keepalive: Some(wanted.persistent_keepalive).filter(|seconds| *seconds != 0),
-            ..change
-        },
-    }
 }

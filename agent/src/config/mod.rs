@@ -9,6 +9,7 @@
 //! | [`plan`] | what differs between an image and the kernel |
 //! | [`claims`] | which interface a policy rule belongs to |
 //! | [`clash`] | routes that something else on the router has already |
+//! | [`peers`] | the engine for peers: the comparison with a device, and the sender; `wg` and `wg-quick` use it too |
 //! | [`apply`] | sends the changes to the kernel |
 //!
 //! Not here: the order of compare, snapshot, apply and store ([`crate::store::commit`]).
@@ -18,6 +19,7 @@ pub mod claims;
 pub mod clash;
 pub mod image;
 pub mod index;
+pub mod peers;
 pub mod plan;
 pub mod records;
 pub mod set_sum;

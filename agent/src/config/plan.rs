@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
-use proto_core::netlink::wireguard::{DeviceInfo, Event, PeerInfo};
+use proto_core::netlink::wireguard::{DeviceInfo, PeerInfo};
 use proto_core::protocol::config::{Interface, Item, PLACE_OF_RULE, Peer, PrivateKey, Record};
 use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
@@ -17,12 +17,12 @@ use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device
 use crate::config::claims::{self, EachClaim};
 use crate::config::image::Records;
 use crate::config::index::{Entry, Extras, Index, Mark, REMAKE};
-use crate::config::set_sum::SetSum;
+use crate::config::peers::{self, Met};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, LinkState, steady};
 use crate::kernel::families;
 use crate::kernel::links::Links;
-use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
+use crate::kernel::read::{each_on_link, each_rule, wireguard_link};
 use crate::store::snapshot::Parts;
 use crate::system::{File, NetlinkSocket};
 
@@ -39,7 +39,7 @@ pub struct Work<'f, F> {
     pub index: Index<'f, F>,
     /// What the kernel has beyond it.
     pub extras: Extras<'f, F>,
-    /// The key of [`SetSum`].
+    /// The key of [`SetSum`](crate::config::set_sum::SetSum).
     pub key: [u8; 16],
     /// Whether the link is to be up.
     pub up: bool,
@@ -223,7 +223,11 @@ fn compare_once<N: NetlinkSocket, F: File>(
         // Addresses and routes of a snapshot are not among its items (`restore`).
         let whole = (work.parts.is_some()
             || each_on_link(kernel, link.index, &mut |item, ours| meet(work, item, ours))?)
-            && device_and_peers(kernel, work, name, purpose, found, working)?;
+            && {
+                let key = work.key;
+                let mut pushed = Pushed { work, purpose, seen: 0, working };
+                peers::compare(kernel, name, &key, &mut pushed, found)?
+            };
         if !whole {
             return Ok(false);
         }
@@ -300,69 +304,45 @@ const fn link_local(net: &IpNet) -> bool {
     matches!(net.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
-/// A peer of the kernel's that is being told, with the entry it is compared to.
-struct Told {
-    n: u32,
-    entry: Entry,
-    fields: u8,
-    allowed_ips: SetSum,
-}
-
-fn device_and_peers<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    work: &mut Work<'_, F>,
-    name: IfName,
+/// The peers of an image, as the engine compares them.
+struct Pushed<'a, 'f, F> {
+    work: &'a mut Work<'f, F>,
     purpose: Purpose,
-    found: &mut Option<DeviceInfo>,
-    working: &mut dyn FnMut(Phase, u32, u32),
-) -> Result<bool, Fault> {
-    let phase = match purpose {
-        Purpose::Change | Purpose::Repair | Purpose::Undo => Phase::Comparing,
-        Purpose::Verify => Phase::Verifying,
-    };
-    let mut told: Option<Told> = None;
-    let mut seen = 0_u32;
-    let whole = each_event(kernel, name, &mut |event| {
-        match event {
-            Event::Device(device) => *found = Some(device.clone()),
-            Event::Peer(info) => {
-                settle(work, told.take())?;
-                let key = Item::Peer(info.public_key).key();
-                match work.index.find(&key)? {
-                    None => work.extras.push(&key, true)?,
-                    Some((n, entry)) => {
-                        let fields = peer_changes(work, &entry, info, purpose)?;
-                        told = Some(Told { n, entry, fields, allowed_ips: SetSum::default() });
-                    }
-                }
-                seen = seen.saturating_add(1);
-                if seen.is_multiple_of(256) {
-                    working(phase, seen, 0);
-                }
-            }
-            Event::AllowedIp(net) => {
-                if let Some(told) = &mut told {
-                    told.allowed_ips.add(&work.key, net);
-                }
-            }
-        }
-        Ok(())
-    })?;
-    settle(work, told)?;
-    Ok(whole)
+    seen: u32,
+    working: &'a mut dyn FnMut(Phase, u32, u32),
 }
 
-/// Marks a peer after its last allowed IP.
-fn settle<F: File>(work: &mut Work<'_, F>, told: Option<Told>) -> Result<(), Fault> {
-    let Some(told) = told else { return Ok(()) };
-    let ips = if told.allowed_ips == told.entry.allowed_ips { 0 } else { peer::ALLOWED_IPS };
-    work.index.mark(
-        told.n,
-        match told.fields | ips {
-            0 => Mark::Same,
-            fields => Mark::Differs(fields),
-        },
-    )
+impl<F: File> peers::Wanted for Pushed<'_, '_, F> {
+    fn meet(&mut self, info: &PeerInfo) -> Result<Option<Met>, Fault> {
+        self.seen = self.seen.saturating_add(1);
+        if self.seen.is_multiple_of(256) {
+            let phase = match self.purpose {
+                Purpose::Change | Purpose::Repair | Purpose::Undo => Phase::Comparing,
+                Purpose::Verify => Phase::Verifying,
+            };
+            (self.working)(phase, self.seen, 0);
+        }
+        let key = Item::Peer(info.public_key).key();
+        let Some((n, entry)) = self.work.index.find(&key)? else {
+            self.work.extras.push(&key, true)?;
+            return Ok(None);
+        };
+        let fields = peer_changes(self.work, &entry, info, self.purpose)?;
+        Ok(Some(Met { n, fields, allowed_ips: entry.allowed_ips }))
+    }
+
+    fn settle(&mut self, n: u32, mark: Mark) -> Result<(), Fault> {
+        self.work.index.mark(n, mark)
+    }
+}
+
+/// The settings of a peer of an image.
+pub(crate) fn settings(peer: &Peer) -> peers::Settings<'_> {
+    peers::Settings {
+        endpoint: peer.endpoint.map(PeerEndpoint::addr),
+        preshared_key: peer.preshared_key.as_ref().filter(|key| !key.is_zero()),
+        persistent_keepalive: peer.persistent_keepalive,
+    }
 }
 
 /// The next record, which is that of a peer.
@@ -385,27 +365,17 @@ fn peer_changes<F: File>(
 ) -> Result<u8, Fault> {
     let mut records = work.records(entry.offset);
     let wanted = peer_record(&mut records)?;
-    let endpoint = wanted.endpoint.map(PeerEndpoint::addr);
-    let moved = endpoint.is_some() && endpoint != info.endpoint;
-    let psk =
-        wanted.preshared_key.as_ref().filter(|key| !key.is_zero()) != info.preshared_key.as_ref();
-    let keepalive = wanted.persistent_keepalive != info.persistent_keepalive;
+    let settings = settings(wanted);
+    let differing = settings.differing(info);
     let remake = purpose == Purpose::Undo
-        && endpoint.is_none()
+        && settings.endpoint.is_none()
         && info.endpoint.is_some()
         && info.latest_handshake.is_none();
     let exact = matches!(purpose, Purpose::Change | Purpose::Undo);
     let may_move = !exact
         && (info.latest_handshake.is_some() || matches!(records.next()?, Some(Record::Host(_))));
-    Ok([
-        (remake, REMAKE),
-        (moved && !may_move, peer::ENDPOINT),
-        (psk, peer::PRESHARED_KEY),
-        (keepalive, peer::PERSISTENT_KEEPALIVE),
-    ]
-    .iter()
-    .filter(|(differs, _)| *differs)
-    .fold(0, |bits, (_, bit)| bits | bit))
+    let fields = if may_move { differing & !peer::ENDPOINT } else { differing };
+    Ok(if remake { fields | REMAKE } else { fields })
 }
 
 fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), Fault> {

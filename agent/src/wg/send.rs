@@ -5,29 +5,15 @@ use proto_core::netlink::wireguard::{
     AllowedIpChange, DeviceChange, PeerChange, SetEncoder, SetError,
 };
 use proto_core::netlink::{Errno, IfName};
-use proto_core::protocol::message::{Code, Subject, peer};
+use proto_core::protocol::message::{Subject, peer};
 
 use super::spool::Spool;
 use super::wanted::{Peer, Wanted};
 use crate::config::index::Mark;
+use crate::config::peers::{self, Sender};
 use crate::fault::Fault;
 use crate::kernel::exchange::Kernel;
-use crate::kernel::write::{flush, put};
 use crate::system::{File, NetlinkSocket};
-
-/// How far the sending is.
-#[derive(Default)]
-struct Progress {
-    /// The first piece of the message that is being filled: 0 is the device, then come the peers to
-    /// remove, then the others.
-    from: u32,
-    /// Each piece goes in a message of its own.
-    one_by_one: bool,
-    /// There was something to send.
-    sent: bool,
-    /// What is to be taken away is left out.
-    adds_only: bool,
-}
 
 /// Sends all of a configuration, but for the peers that are marked as the same. First the peers in
 /// `extras` are removed. Whether there was anything to send.
@@ -38,27 +24,25 @@ pub(super) fn send<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
     wanted: &mut Wanted<'_, F>,
-    extras: Option<&mut Spool<'_, F>>,
+    mut extras: Option<&mut Spool<'_, F>>,
     set: &mut [u8],
 ) -> Result<bool, Fault> {
-    let mut extras = extras;
-    let mut progress = Progress::default();
-    let sent = pieces(kernel, name, wanted, extras.as_deref_mut(), set, &mut progress);
-    let slot = kernel.slot;
-    match sent {
-        // There is nothing to find out about the pieces.
-        Err(fault) if slot.is(Errno::ENODEV) || slot.is(Errno::EOPNOTSUPP) => return Err(fault),
-        // There is another way (`take_away`).
-        Err(fault) if wanted.takes_away && slot.is(Errno::EINVAL) => return Err(fault),
-        Err(_) if slot.code() == Some(Code::Kernel) => {
-            // The kernel does not say which piece of a message it refused. What it took of it, it
-            // takes again without harm.
-            progress.one_by_one = true;
-            pieces(kernel, name, wanted, extras, set, &mut progress)?;
-        }
-        other => other?,
-    }
-    Ok(progress.sent)
+    let takes_away = wanted.takes_away;
+    let mut any = false;
+    peers::send(
+        kernel,
+        name,
+        set,
+        &|slot| {
+            // For `ENODEV` and `EOPNOTSUPP` there is nothing to find out about the parts. Kernels that refuse to take
+            // allowed IPs away have another way (`take_away`).
+            slot.is(Errno::ENODEV)
+                || slot.is(Errno::EOPNOTSUPP)
+                || (takes_away && slot.is(Errno::EINVAL))
+        },
+        &mut |sender| parts(sender, wanted, extras.as_deref_mut(), false, &mut any),
+    )?;
+    Ok(any)
 }
 
 /// Sends all of a configuration but for the allowed IPs to take away.
@@ -68,43 +52,39 @@ pub(super) fn send_adds<N: NetlinkSocket, F: File>(
     wanted: &mut Wanted<'_, F>,
     set: &mut [u8],
 ) -> Result<(), Fault> {
-    let mut progress = Progress { adds_only: true, ..Progress::default() };
-    pieces(kernel, name, wanted, None, set, &mut progress)
+    let mut parts = |sender: &mut Sender<'_, '_, N>| parts(sender, wanted, None, true, &mut false);
+    peers::send(kernel, name, set, &|_| true, &mut parts)
 }
 
-fn pieces<N: NetlinkSocket, F: File>(
-    kernel: &mut Kernel<'_, N>,
-    name: IfName,
+/// Part 0 is the device, then come the peers to remove, then the others. `adds_only` leaves out what is to be taken
+/// away; `any` becomes whether there was anything to send.
+fn parts<N: NetlinkSocket, F: File>(
+    sender: &mut Sender<'_, '_, N>,
     wanted: &mut Wanted<'_, F>,
     mut extras: Option<&mut Spool<'_, F>>,
-    set: &mut [u8],
-    progress: &mut Progress,
+    adds_only: bool,
+    any: &mut bool,
 ) -> Result<(), Fault> {
-    let family = kernel.wireguard()?;
-    let mut encoder = SetEncoder::new(set, family, name);
     let device = wanted.device.clone();
     // Without a comparison before it, even nothing at all asks whether there is such a device.
     let always = extras.is_none();
     let gone = extras.as_ref().map_or(0, |extras| extras.records(KEY_LEN));
     let gone = if device.replace_peers { 0 } else { gone };
     let mut peer = Peer::new(0, 0);
-    for n in progress.from..=wanted.count.saturating_add(gone) {
-        let mut put = |encoder: &mut SetEncoder<'_>, of: &PublicKey, piece: &Piece| {
-            progress.sent = true;
-            if piece.offer(encoder).is_ok() {
+    for n in sender.from..=wanted.count.saturating_add(gone) {
+        let mut put = |of: &PublicKey, piece: &Piece| {
+            *any = true;
+            if piece.offer(&mut sender.encoder).is_ok() {
                 return Ok(());
             }
             // Once in a message, and not for each piece: what it is about takes longer to say than to send.
-            let about = if progress.one_by_one { piece.subject(of) } else { Subject::Interface };
-            if put(kernel, encoder, about, &|encoder| piece.offer(encoder))? {
-                progress.from = n;
-            }
-            Ok(())
+            let about = if sender.one_by_one { piece.subject(of) } else { Subject::Interface };
+            sender.put(n, about, &|encoder| piece.offer(encoder))
         };
         let about = match n.checked_sub(1) {
             None => {
                 if always || device != DeviceChange::default() {
-                    put(&mut encoder, &peer.key, &Piece::Device(device.clone()))?;
+                    put(&peer.key, &Piece::Device(device.clone()))?;
                 }
                 Subject::Interface
             }
@@ -130,22 +110,20 @@ fn pieces<N: NetlinkSocket, F: File>(
                     }
                 };
                 let key = change.public_key;
-                put(&mut encoder, &key, &Piece::Peer(change))?;
+                put(&key, &Piece::Peer(change))?;
                 for ip in ips {
                     let ip = wanted.allowed_ip(ip)?;
-                    if ip.remove && progress.adds_only {
+                    if ip.remove && adds_only {
                         continue;
                     }
-                    put(&mut encoder, &key, &Piece::AllowedIp(ip))?;
+                    put(&key, &Piece::AllowedIp(ip))?;
                 }
                 Subject::Peer(key)
             }
         };
-        if progress.one_by_one {
-            flush(kernel, &mut encoder, about)?;
-        }
+        sender.end(about)?;
     }
-    flush(kernel, &mut encoder, Subject::Interface)
+    Ok(())
 }
 
 /// One piece for the encoder.
@@ -176,15 +154,8 @@ impl Piece {
 
 /// What is sent of a peer.
 fn change(peer: &Peer) -> PeerChange {
-    let whole = peer.change();
-    let Mark::Differs(fields) = peer.mark else { return whole };
-    PeerChange {
-        // If it went away since it was read, it is not made anew by halves.
-        update_only: true,
-        replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
-        preshared_key: (fields & peer::PRESHARED_KEY != 0).then(|| peer.preshared_key.clone()),
-        endpoint: whole.endpoint.filter(|_| fields & peer::ENDPOINT != 0),
-        persistent_keepalive: (fields & peer::PERSISTENT_KEEPALIVE != 0).then_some(peer.keepalive),
-        ..whole
+    match peer.mark {
+        Mark::Differs(fields) => peer.settings().part(peer.change(), fields),
+        Mark::Missing | Mark::Same => peer.change(),
     }
 }

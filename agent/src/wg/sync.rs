@@ -2,7 +2,7 @@
 //! the kernel is read again: if somebody else changed it in between, it takes another round.
 //!
 //! The kernel lists peers in the order they were made, so the peer behind the last one is tried
-//! first; any other is found by its bucket. Allowed IPs are compared as sets by [`SetSum`]s.
+//! first; any other is found by its bucket. Allowed IPs are compared as sets by `SetSum`s.
 //!
 //! An allowed IP that two peers of the configuration have goes to the last of them, and a peer that
 //! stands there twice is what both say together. Such peers are not compared: they are sent in their
@@ -11,17 +11,17 @@
 use proto_core::ip::IpNet;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::IfName;
-use proto_core::netlink::wireguard::{DeviceChange, DeviceInfo, Event, PeerInfo};
+use proto_core::netlink::wireguard::{DeviceChange, DeviceInfo, PeerInfo};
 use proto_core::protocol::message::{Code, Subject, peer};
 
 use super::send::send;
 use super::spool::Spool;
 use super::wanted::{Peer, SHARED, Wanted};
 use crate::config::index::Mark;
-use crate::config::set_sum::{SetSum, hash};
+use crate::config::peers::{self, Met};
+use crate::config::set_sum::hash;
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, steady};
-use crate::kernel::read::each_event;
 use crate::system::{File, NetlinkSocket};
 
 /// Peers are spread over this many buckets by their keys. More peers make the buckets deeper.
@@ -180,7 +180,7 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
         extras,
         device: None,
         next: 0,
-        told: None,
+        last: (false, Mark::Missing),
         found: 0,
         same: 0,
         round: 0,
@@ -200,16 +200,6 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
     Err(kernel.slot.fail(Code::Unsteady, Subject::Interface, "somebody else keeps changing it"))
 }
 
-/// A peer of the kernel's whose allowed IPs are being told.
-struct Told {
-    n: u32,
-    shared: bool,
-    mark: Mark,
-    fields: u8,
-    wanted: SetSum,
-    ips: SetSum,
-}
-
 struct Sync<'a, 'w, 'e, F> {
     wanted: &'a mut Wanted<'w, F>,
     lookup: &'a Lookup,
@@ -218,7 +208,8 @@ struct Sync<'a, 'w, 'e, F> {
     device: Option<DeviceInfo>,
     /// The peer that the kernel should tell next.
     next: u32,
-    told: Option<Told>,
+    /// Whether the last peer that the kernel told is [`SHARED`], and the mark it had.
+    last: (bool, Mark),
     /// How many peers of the configuration the kernel has, and how many of them just so.
     found: u32,
     same: u32,
@@ -245,9 +236,10 @@ impl<F: File> Sync<'_, '_, '_, F> {
             fresh = false;
             let before = self.found;
             self.extras.clear();
-            (self.next, self.told, self.found, self.same) = (0, None, 0, 0);
-            let whole = each_event(kernel, name, &mut |event| self.event(event))?;
-            self.settle()?;
+            (self.next, self.found, self.same) = (0, 0, 0);
+            let (key, mut device) = (self.lookup.key, None);
+            let whole = peers::compare(kernel, name, &key, self, &mut device)?;
+            self.device = device.or(self.device.take());
             if self.found < self.wanted.count {
                 if before == self.wanted.count {
                     return Ok(false);
@@ -256,74 +248,6 @@ impl<F: File> Sync<'_, '_, '_, F> {
             }
             Ok(whole)
         })
-    }
-
-    fn event(&mut self, event: &Event) -> Result<(), Fault> {
-        match event {
-            Event::Device(device) => self.device = Some(device.clone()),
-            Event::Peer(info) => {
-                self.settle()?;
-                self.peer(info)?;
-            }
-            Event::AllowedIp(net) => {
-                if let Some(told) = &mut self.told {
-                    told.ips.add(&self.lookup.key, net);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn peer(&mut self, info: &PeerInfo) -> Result<(), Fault> {
-        let mut n = self.next;
-        let mut wanted = Peer::new(0, 0);
-        if n < self.wanted.count {
-            self.wanted.peer(n, &mut wanted)?;
-        }
-        if n >= self.wanted.count || wanted.key != info.public_key {
-            let found = self.lookup.find(self.wanted, &info.public_key, u32::MAX, &mut wanted)?;
-            match found {
-                Some(found) => n = found,
-                None => return self.extras.append(&info.public_key.0),
-            }
-        }
-        self.next = n.saturating_add(1);
-        self.found = self.found.saturating_add(1);
-        let differs = [
-            // It may have moved since it was told where it is.
-            (
-                wanted.endpoint.is_some() && wanted.endpoint != info.endpoint && self.round == 0,
-                peer::ENDPOINT,
-            ),
-            (wanted.wanted_preshared_key() != info.preshared_key.as_ref(), peer::PRESHARED_KEY),
-            (wanted.keepalive != info.persistent_keepalive, peer::PERSISTENT_KEEPALIVE),
-        ];
-        let fields =
-            differs.iter().filter(|(differs, _)| *differs).fold(0, |all, (_, bit)| all | bit);
-        self.told = Some(Told {
-            n,
-            shared: wanted.is(SHARED),
-            mark: wanted.mark,
-            fields,
-            wanted: wanted.ips,
-            ips: SetSum::default(),
-        });
-        Ok(())
-    }
-
-    /// Marks a peer after its last allowed IP.
-    fn settle(&mut self) -> Result<(), Fault> {
-        let Some(told) = self.told.take() else { return Ok(()) };
-        let ips = if told.ips == told.wanted { 0 } else { peer::ALLOWED_IPS };
-        let mark = match told.fields | ips {
-            _ if told.shared => self.sharing(),
-            0 => Mark::Same,
-            fields => Mark::Differs(fields),
-        };
-        if mark == Mark::Same {
-            self.same = self.same.saturating_add(1);
-        }
-        if told.mark == mark { Ok(()) } else { self.wanted.set_mark(told.n, mark) }
     }
 
     /// Looks at the peers that the kernel does not have, or that the configuration has twice.
@@ -384,6 +308,44 @@ impl<F: File> Sync<'_, '_, '_, F> {
             fwmark: asked.fwmark.filter(|mark| *mark != has.fwmark),
             replace_peers: self.wanted.count == 0 && self.extras.len() > 0,
         }
+    }
+}
+
+impl<F: File> peers::Wanted for Sync<'_, '_, '_, F> {
+    fn meet(&mut self, info: &PeerInfo) -> Result<Option<Met>, Fault> {
+        let mut n = self.next;
+        let mut wanted = Peer::new(0, 0);
+        if n < self.wanted.count {
+            self.wanted.peer(n, &mut wanted)?;
+        }
+        if n >= self.wanted.count || wanted.key != info.public_key {
+            let found = self.lookup.find(self.wanted, &info.public_key, u32::MAX, &mut wanted)?;
+            match found {
+                Some(found) => n = found,
+                None => {
+                    self.extras.append(&info.public_key.0)?;
+                    return Ok(None);
+                }
+            }
+        }
+        self.next = n.saturating_add(1);
+        self.found = self.found.saturating_add(1);
+        self.last = (wanted.is(SHARED), wanted.mark);
+        let mut fields = wanted.settings().differing(info);
+        if self.round > 0 {
+            // The peer may have moved since its endpoint was set.
+            fields &= !peer::ENDPOINT;
+        }
+        Ok(Some(Met { n, fields, allowed_ips: wanted.ips }))
+    }
+
+    fn settle(&mut self, n: u32, mark: Mark) -> Result<(), Fault> {
+        let (shared, before) = self.last;
+        let mark = if shared { self.sharing() } else { mark };
+        if mark == Mark::Same {
+            self.same = self.same.saturating_add(1);
+        }
+        if before == mark { Ok(()) } else { self.wanted.set_mark(n, mark) }
     }
 }
 

@@ -8,7 +8,9 @@ use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
 use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
 
 use super::spool::Spool;
+use crate::bytes::{Get, Put};
 use crate::config::index::Mark;
+use crate::config::peers::Settings;
 use crate::config::set_sum::SetSum;
 use crate::fault::Fault;
 use crate::system::File;
@@ -55,37 +57,6 @@ const IP: usize = 1 + 1 + 16;
 /// In the first byte of an allowed IP: take it away, and it is there to be taken.
 const TAKE_AWAY: u8 = 0x80;
 const TAKEN: u8 = 0x40;
-
-/// Writes fields one behind the other.
-struct Put<'b>(&'b mut [u8]);
-
-impl Put<'_> {
-    fn array<const N: usize>(&mut self, field: [u8; N]) {
-        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
-            *place = field;
-            self.0 = rest;
-        }
-    }
-}
-
-/// Reads what [`Put`] wrote.
-struct Get<'b>(&'b [u8]);
-
-impl Get<'_> {
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let Some((field, rest)) = self.0.split_first_chunk() else { return [0; N] };
-        self.0 = rest;
-        *field
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::from_le_bytes(self.array())
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.array())
-    }
-}
 
 /// The address in the space of an IPv6 one, and 4 or 6.
 fn ip_bytes(ip: IpAddr) -> (u8, [u8; 16]) {
@@ -167,9 +138,13 @@ impl Peer {
         self.flags & flags == flags
     }
 
-    /// The preshared key it is to have.
-    pub(super) fn wanted_preshared_key(&self) -> Option<&SecretKey> {
-        Some(&self.preshared_key).filter(|key| !key.is_zero())
+    /// The settings it is to have.
+    pub(super) fn settings(&self) -> Settings<'_> {
+        Settings {
+            endpoint: self.endpoint,
+            preshared_key: Some(&self.preshared_key).filter(|key| !key.is_zero()),
+            persistent_keepalive: self.keepalive,
+        }
     }
 
     /// All that the configuration says about it.
