@@ -160,6 +160,11 @@ pub trait Machine {
     /// # Errors
     /// What the system call said.
     fn set_src_valid_mark(&self) -> Result<(), Errno>;
+    /// Who is likely to have made an interface that the agent did not make, in words.
+    fn likely_maker(&self, _interface: &str) -> &'static str {
+        "another program or a person made this interface"
+    }
+
     /// One line of the log. No secrets.
     fn log(&self, line: fmt::Arguments<'_>);
 }

@@ -94,8 +94,11 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         plan: &Plan,
         set: &mut [u8; SET],
     ) -> Result<(), Fault> {
-        if plan.link.is_none() {
-            self.create()?;
+        match plan.link {
+            None => self.create()?,
+            // Going back gives the mark back itself.
+            Some(link) if !link.marked && self.work.parts.is_none() => self.mark()?,
+            Some(_) => {}
         }
         let Summary { device: bits, addresses, routes, rules, peers, .. } = &plan.summary;
         self.device(interface, plan, set)?;
@@ -152,6 +155,12 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             let text = "the new interface is gone again";
             self.kernel.slot.fail(Code::NoInterface, Subject::Interface, text)
         })?;
+        self.mark()
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.kernel.mark(self.name, self.index, true)?;
+        self.changed = true;
         Ok(())
     }
 

@@ -5,8 +5,10 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
+use heapless::Vec as Bytes;
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::genl::Family;
+use proto_core::netlink::route::link::ALIAS_MAX;
 use proto_core::netlink::route::{self, Link};
 use proto_core::netlink::socket::{AnswerBuf, Stopped, converse};
 use proto_core::netlink::wireguard::Event;
@@ -103,6 +105,21 @@ pub struct LinkState {
     pub wireguard: bool,
     /// Whether secondary IPv4 addresses outlive the primary one.
     pub promote_secondaries: bool,
+    /// Whether it has our mark ([`MARK`]): an agent made it, or an owner had it adopted.
+    pub marked: bool,
+}
+
+/// The beginning of the alias (`IFLA_IFALIAS`) of our links. An adopted link keeps its own alias behind the mark and a
+/// space.
+pub const MARK: &str = "postwired";
+
+/// The alias without the mark; `None` for a link of another program.
+fn unmarked(alias: &[u8]) -> Option<&[u8]> {
+    match alias.strip_prefix(MARK.as_bytes())? {
+        [] => Some(&[]),
+        [b' ', rest @ ..] => Some(rest),
+        _ => None,
+    }
 }
 
 /// The way to programs that have WireGuard in them, and of whose interfaces the kernel knows only that
@@ -491,6 +508,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
                     up: link.is_up(),
                     wireguard: link.is_wireguard(),
                     promote_secondaries: link.promote_secondaries,
+                    marked: unmarked(link.alias).is_some(),
                 });
                 Ok(())
             },
@@ -500,6 +518,34 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             Err(fault) => Err(fault),
             Ok(_) => Ok(found),
         }
+    }
+
+    /// Marks the link as ours, or takes the mark away. The rest of its alias stays, but for bytes for which there is no
+    /// room beside the mark.
+    ///
+    /// # Errors
+    /// The kernel's error.
+    pub fn mark(&mut self, name: IfName, index: u32, ours: bool) -> Result<(), Fault> {
+        let slot = self.slot;
+        let mut alias = Bytes::<u8, ALIAS_MAX>::new();
+        self.exchange(
+            Protocol::Route,
+            Expect::Reply,
+            Subject::Interface,
+            &|buf, seq| route::link::get(buf, seq, name),
+            &mut |message| {
+                let link = Link::parse(message).map_err(|error| slot.unreadable(&error))?;
+                let rest = unmarked(link.alias).unwrap_or(link.alias);
+                let mark = if ours { MARK.as_bytes() } else { &[] };
+                let space: &[u8] = if ours && !rest.is_empty() { b" " } else { &[] };
+                alias.clear();
+                alias.extend(mark.iter().chain(space).chain(rest).copied().take(ALIAS_MAX));
+                Ok(())
+            },
+        )?;
+        self.change(Protocol::Route, Subject::Interface, &|buf, seq| {
+            route::link::set_alias(buf, seq, index, &alias)
+        })
     }
 
     /// The name of the interface with this index, if there is one.

@@ -383,6 +383,22 @@ impl Machine for Linux {
         digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
     }
 
+    #[inline(never)]
+    fn likely_maker(&self, interface: &str) -> &'static str {
+        let mut buf = [0; 8 * 1024];
+        let network = read_file(c"/etc/config/network", &mut buf);
+        let section = network.lines().any(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let head = words.next() == Some("config") && words.next() == Some("interface");
+            head && words.next().is_some_and(|word| word.trim_matches(['\'', '"']) == interface)
+        });
+        if section {
+            "netifd manages this interface: /etc/config/network has a section of its name"
+        } else {
+            "another program or a person made this interface"
+        }
+    }
+
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
         if src_valid_mark() {
             return Ok(());

@@ -292,8 +292,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             Ask::Ranges { interface, bounds } => self.ranges(turn, interface, bounds),
             Ask::Piece { stage, index, data } => self.piece(turn, visitor, *stage, *index, data),
             Ask::Plan { stage } => self.plan(turn, visitor, *stage),
-            Ask::Commit { stage, confirm_within } => {
-                self.commit(turn, visitor, *stage, *confirm_within)
+            Ask::Commit { stage, confirm_within, adopt } => {
+                self.commit(turn, visitor, *stage, *confirm_within, *adopt)
             }
             Ask::Abort { stage } => {
                 self.check_stage((&visitor.key, &turn.client), *stage)?;

@@ -31,7 +31,7 @@ use crate::config::index::{Extras, Index};
 use crate::config::plan::{Plan, Purpose, Work, agree, compare};
 use crate::config::records::RecordWriter;
 use crate::fault::{Fault, Slot};
-use crate::kernel::exchange::{Kernel, SET};
+use crate::kernel::exchange::{Kernel, LinkState, SET};
 use crate::kernel::read::wireguard_link;
 use crate::kernel::remove;
 use crate::requests::report;
@@ -63,6 +63,8 @@ pub struct Change {
     pub pushed: Digest,
     /// Whether the image as it was pushed left the private key to the router, and has it meanwhile.
     pub generated: bool,
+    /// Whether an interface that the agent did not make is adopted. Otherwise it is refused.
+    pub adopt: bool,
 }
 
 impl Change {
@@ -74,6 +76,7 @@ impl Change {
         confirm: false,
         pushed: [0; 32],
         generated: false,
+        adopt: false,
     };
 }
 
@@ -185,7 +188,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         settle_key(slot, &mut checked.interface, plan, &self.machine)?;
         let (same, mut head) = self.next(image, span.end, checked, change, working)?;
         head.generated |= generated;
-        let quiet = plan.summary.is_quiet();
+        let adopts = self.adopts(plan.link, &checked.interface.name, change)?;
+        let quiet = plan.summary.is_quiet() && !adopts;
         let number = if same { head.number.saturating_sub(1) } else { head.number };
         let mut done = Done { summary: plan.summary.clone(), number, stored: false, pending: None };
         if quiet && same {
@@ -230,7 +234,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             Err(fault) if none => Some(slot.take(fault)),
             other => other.map(|_| None)?,
         };
-        let running = !none && wireguard_link(&mut self.kernel, name)?.is_some();
+        let link = if none { None } else { wireguard_link(&mut self.kernel, name)? };
+        self.adopts(link, &name, change)?;
+        let running = link.is_some();
         let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
         if !running && !stored {
             if let Some(missing) = missing {
@@ -243,6 +249,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let mut head = Head { pushed: digest, ..self.head(interface, change)? };
         if stored {
             self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
+        } else {
+            self.store.sync()?;
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
         if none {
@@ -273,6 +281,24 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             self.undo(fault, working)
         })?;
         self.finish(done, head, !stored, change, working)
+    }
+
+    /// Whether a change adopts the interface: the agent did not make the link, and the change may adopt it.
+    ///
+    /// # Errors
+    /// [`Code::Foreign`] if the change may not.
+    fn adopts(
+        &self,
+        link: Option<LinkState>,
+        interface: &str,
+        change: &Change,
+    ) -> Result<bool, Fault> {
+        let foreign = link.is_some_and(|link| !link.marked);
+        if foreign && !change.adopt {
+            let text = self.machine.likely_maker(interface);
+            return Err(self.slot.fail(Code::Foreign, Subject::Interface, text));
+        }
+        Ok(foreign)
     }
 
     /// The last step: promotes the prepared configuration, or leaves it to be confirmed.
@@ -327,9 +353,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
                 failure.text = text;
             })
         })?;
-        if !is_stored {
-            self.store.promote(head)?;
-        }
+        if is_stored { self.store.sync() } else { self.store.promote(head) }?;
         self.trouble.take(&head.interface);
         self.close();
         Ok(())
@@ -431,6 +455,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             (stored.length, stored.digest) == written
                 && stored.number.saturating_add(1) == head.number
         });
+        if same {
+            self.store.sync()?;
+        }
         Ok((same, head))
     }
 

@@ -65,12 +65,14 @@ pub struct Store<'b, D> {
     /// Where failures are recorded.
     pub slot: &'b Slot,
     disk: D,
+    /// Whether the names were synced by this agent.
+    synced: bool,
 }
 
 impl<'b, D: Disk> Store<'b, D> {
     /// A store in this folder.
     pub const fn new(slot: &'b Slot, disk: D) -> Self {
-        Self { slot, disk }
+        Self { slot, disk, synced: false }
     }
 
     /// The folder.
@@ -285,11 +287,26 @@ impl<'b, D: Disk> Store<'b, D> {
             let _ = self.disk.sync_names();
             return Err(self.slot.storage(errno));
         }
+        self.synced = true;
         let mut below = head.number.saturating_sub(HISTORY).saturating_add(1);
         // Best effort: one configuration too many does no harm, and the next change removes it.
         while let Ok(Some(number)) = self.newest(&head.interface, below) {
             let _ = self.disk.unlink(FileName::new(&head.interface, number).as_c());
             below = number;
+        }
+        Ok(())
+    }
+
+    /// Syncs the names of the stored configurations. An agent that was killed in [`Store::promote`] may have left a name
+    /// that a power cut would still lose.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn sync(&mut self) -> Result<(), Fault> {
+        if !self.synced {
+            let synced = self.disk.sync_names();
+            self.failed(synced)?;
+            self.synced = true;
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ const NLM_F_DUMP: u16 = 0x300;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_INFO_KIND: u16 = 1;
 
 /// An interface.
@@ -38,6 +39,7 @@ struct Link {
     up: bool,
     mtu: u32,
     kind: String,
+    alias: Vec<u8>,
     device: Device,
 }
 
@@ -51,6 +53,7 @@ impl Link {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     pub(crate) links: Vec<(String, bool, u32, Vec<u8>, u16, u32)>,
+    pub(crate) aliases: Vec<Vec<u8>>,
     pub(crate) peers: Vec<(String, FakePeer)>,
     pub(crate) others: Vec<String>,
 }
@@ -175,8 +178,10 @@ impl World {
 
     pub(crate) fn seen(&self) -> Seen {
         let state = self.0.borrow();
-        let mut seen = Seen { links: Vec::new(), peers: Vec::new(), others: Vec::new() };
-        for (name, Link { up, mtu, device, .. }) in &state.links {
+        let mut seen =
+            Seen { links: Vec::new(), aliases: Vec::new(), peers: Vec::new(), others: Vec::new() };
+        for (name, Link { up, mtu, device, alias, .. }) in &state.links {
+            seen.aliases.push(alias.clone());
             let Device { private_key, port, fwmark, .. } = device;
             seen.links.push((name.clone(), *up, *mtu, private_key.clone(), *port, *fwmark));
             for peer in &device.peers {
@@ -254,6 +259,9 @@ impl State {
             let old = core::mem::replace(&mut link.mtu, mtu);
             ip.narrowed(old, link.port());
         }
+        if let Some(alias) = find(IFLA_IFALIAS) {
+            link.alias = alias.payload.to_vec();
+        }
         // IFLA_AF_SPEC, AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_PROMOTE_SECONDARIES.
         fn nested(of: Attributes<'_>, ty: u16) -> Option<Attributes<'_>> {
             of.flatten().find(|a| a.ty == ty).map(|a| Attributes::new(a.payload))
@@ -296,7 +304,8 @@ impl State {
         let info = attributes.flatten().find(|a| a.ty == IFLA_LINKINFO).unwrap();
         let kind = info.nested().flatten().find(|a| a.ty == IFLA_INFO_KIND).unwrap();
         let (kind, device) = (kind.str().unwrap().to_owned(), Device::default());
-        self.links.insert(name, Link { index, up: false, mtu: 1420, kind, device });
+        self.links
+            .insert(name, Link { index, up: false, mtu: 1420, kind, alias: Vec::new(), device });
         Ok(())
     }
 
@@ -368,6 +377,9 @@ impl NetlinkSocket for Wire {
                         w.header(&words.concat()).unwrap();
                         w.string(IFLA_IFNAME, name).unwrap();
                         w.u32(IFLA_MTU, link.mtu).unwrap();
+                        if !link.alias.is_empty() {
+                            w.bytes(IFLA_IFALIAS, &link.alias).unwrap();
+                        }
                         let info = w.nest_start(IFLA_LINKINFO).unwrap();
                         w.string(IFLA_INFO_KIND, &link.kind).unwrap();
                         w.nest_end(info);

@@ -435,6 +435,11 @@ impl<'b> Fields<'b> {
         text
     }
 
+    /// A text up to its NUL, which need not be UTF-8.
+    pub(super) fn text(&self) -> &'b [u8] {
+        self.now.payload.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
     /// The name of an interface.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn name(&mut self) -> Option<IfName> {

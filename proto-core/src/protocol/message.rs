@@ -101,6 +101,9 @@ wire! {
             /// Seconds within which [`Ask::Confirm`] has to come, or else the router goes back to what it had;
             /// 0 when it need not.
             confirm_within: u16,
+            /// Adopt an interface that the agent did not make. Otherwise it is refused with
+            /// [`Code::Foreign`].
+            adopt: bool,
         } = 5,
         /// Drops the stage. Answered with [`Answer::Aborted`].
         Abort {

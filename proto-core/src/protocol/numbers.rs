@@ -155,6 +155,8 @@ numbers! {
         Damaged = 26,
         /// The router does not know this request: it is older than the client.
         Unsupported = 27,
+        /// The agent did not make this interface, and may not adopt it. `text` says who is likely to have made it.
+        Foreign = 28,
     }
 
     /// What became of the running configuration when a push failed.

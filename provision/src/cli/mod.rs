@@ -205,6 +205,9 @@ pub struct Push {
     /// The router.
     #[command(flatten)]
     pub link: Link,
+    /// Take over an interface that postwired did not make: it becomes Postwire's, with what FILE says
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `diff`.

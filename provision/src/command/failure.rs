@@ -188,6 +188,7 @@ const fn words(code: Code) -> &'static str {
         Code::NotStored => "nothing of that interface or number is stored",
         Code::Damaged => "what is stored is damaged",
         Code::Unsupported => "the router does not know this request",
+        Code::Foreign => "postwired did not make this interface",
         Code::Unknown(_) => "the router failed in a way that this postwire does not know",
     }
 }
@@ -241,6 +242,10 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::NotStored => "`postwire history` shows what is stored",
         Code::Damaged => {
             "push the configuration again; `postwire history` shows whether an earlier one is whole"
+        }
+        Code::Foreign => {
+            "stop what manages it, then take it over with `postwire push --adopt`; or choose another name with \
+             --interface"
         }
         Code::Gone | Code::Kernel | Code::Storage => return None,
     })

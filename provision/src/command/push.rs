@@ -29,7 +29,7 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
             return Err(Failed::new(Kind::Interrupted, "nothing was changed")
                 .hint(Some("--yes pushes without asking".into())));
         }
-        let outcome = session.push(&loaded.image, args.confirming.seconds());
+        let outcome = session.push(&loaded.image, args.confirming.seconds(), args.adopt);
         (Router::of(&session), session.router_key(), session.commit_sent(), outcome)
     };
     let asked = Asked {

@@ -24,14 +24,20 @@ pub struct Diff {
 impl Session<'_> {
     /// Makes the router run an image. It is true when this returns: the router has read its kernel
     /// back. With a `confirm_within` above 0 it goes back after so many seconds unless
-    /// [`Session::confirm`] in another session comes first.
+    /// [`Session::confirm`] in another session comes first. `adopt` takes over an interface that the agent did not
+    /// make.
     ///
     /// # Errors
     /// [`SessionError`]. If [`Session::commit_sent`], a router that was not heard from since may or
     /// may not have made the change.
-    pub fn push(&mut self, image: &Image, confirm_within: u16) -> Result<Applied, SessionError> {
+    pub fn push(
+        &mut self,
+        image: &Image,
+        confirm_within: u16,
+        adopt: bool,
+    ) -> Result<Applied, SessionError> {
         self.with_stage(image, |session, stage| {
-            session.change(Ask::Commit { stage, confirm_within }, confirm_within)
+            session.change(Ask::Commit { stage, confirm_within, adopt }, confirm_within)
         })
     }
 

@@ -244,7 +244,7 @@ fn talk(
         last = now;
         lap
     };
-    session.push(image, 0)?;
+    session.push(image, 0, false)?;
     let pushed = lap();
     session.show(&image.interface)?;
     Ok([pushed, lap()])

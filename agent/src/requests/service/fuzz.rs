@@ -77,7 +77,7 @@ fn ask<'a>(input: &mut Input<'a>, heard: &Heard, image: &'a [u8]) -> Ask<'a> {
             data: if input.below(2) == 0 { image } else { input.bytes(40) },
         },
         5 => Ask::Plan { stage },
-        6 | 7 => Ask::Commit { stage, confirm_within },
+        6 | 7 => Ask::Commit { stage, confirm_within, adopt: false },
         8 => Ask::Abort { stage },
         9 => Ask::Show { interface },
         10 => Ask::Changes { stage: if input.below(2) == 0 { 0 } else { stage } },

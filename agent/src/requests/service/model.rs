@@ -240,7 +240,7 @@ impl Run {
             Answer::Received { .. } => {}
             other => return other,
         }
-        self.ask(agent, 1, 1, Ask::Commit { stage, confirm_within })
+        self.ask(agent, 1, 1, Ask::Commit { stage, confirm_within, adopt: false })
     }
 
     /// What may be stored of an interface.

@@ -302,12 +302,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         visitor: &Visitor<'_, '_>,
         id: u32,
         confirm_within: u16,
+        adopt: bool,
     ) -> Result<(), Fault> {
         self.check_confirm(confirm_within)?;
         let (interface, span) = self.whole_stage(turn, visitor, id)?;
         self.check_free(turn, visitor, &interface)?;
         let pushed = self.state.stage().map_or([0; 32], |stage| stage.announced.digest);
-        let change = Change { pushed, ..visitor.change(Act::Pushed, confirm_within) };
+        let change = Change { pushed, adopt, ..visitor.change(Act::Pushed, confirm_within) };
         let committed = self.check_announced(&interface, span).and_then(|()| {
             let Self { committer, stage_file, .. } = self;
             let mut working = beat(committer.machine, turn);

@@ -134,8 +134,10 @@ fn the_words_of_the_kernel_arrive() {
     agent(|agent, _| {
         let image = image();
         let stage = upload(agent, 1, begin(&image), &image);
-        let failure =
-            failure(answer(agent, &packet(1, 3, Ask::Commit { stage, confirm_within: 0 })));
+        let failure = failure(answer(
+            agent,
+            &packet(1, 3, Ask::Commit { stage, confirm_within: 0, adopt: false }),
+        ));
         assert_eq!(failure.text, "not on my watch");
         assert_eq!((failure.code, failure.subject), (Code::Permission, Subject::Interface));
         assert_eq!((failure.errno, failure.state), (Errno::EPERM.0 as u16, State::Unchanged));
@@ -147,7 +149,7 @@ fn a_repeated_request_is_done_once() {
     agent(|agent, bench| {
         let image = image();
         let stage = upload(agent, 1, begin(&image), &image);
-        let commit = packet(1, 3, Ask::Commit { stage, confirm_within: 0 });
+        let commit = packet(1, 3, Ask::Commit { stage, confirm_within: 0, adopt: false });
         let first = answer(agent, &commit);
         let said = bench.log.borrow().len();
         assert_eq!(answer(agent, &commit), first);
@@ -171,7 +173,11 @@ fn another_configuration_waits_and_the_same_goes_on() {
         let Some(Answer::Received { stage: taken, arrived }) = same else { panic!("{same:?}") };
         assert_eq!((taken, arrived.base), (stage, 1));
         assert_eq!(
-            failure(answer(agent, &packet(1, 9, Ask::Commit { stage, confirm_within: 0 }))).code,
+            failure(answer(
+                agent,
+                &packet(1, 9, Ask::Commit { stage, confirm_within: 0, adopt: false })
+            ))
+            .code,
             Code::Gone
         );
         bench.now.set(crate::requests::stage::PATIENCE + 1);
@@ -186,8 +192,10 @@ fn what_is_not_whole_is_not_applied() {
         let image = image();
         let missing = answer(agent, &packet(1, 1, begin(&image)));
         let Some(Answer::Received { stage, .. }) = missing else { panic!("{missing:?}") };
-        let commit =
-            failure(answer(agent, &packet(1, 2, Ask::Commit { stage, confirm_within: 0 })));
+        let commit = failure(answer(
+            agent,
+            &packet(1, 2, Ask::Commit { stage, confirm_within: 0, adopt: false }),
+        ));
         assert_eq!(commit.code, Code::Incomplete);
 
         let announced = Ask::Begin {
@@ -200,8 +208,10 @@ fn what_is_not_whole_is_not_applied() {
         };
         agent.drop_stage().unwrap();
         let stage = upload(agent, 2, announced, &image);
-        let commit =
-            failure(answer(agent, &packet(2, 3, Ask::Commit { stage, confirm_within: 0 })));
+        let commit = failure(answer(
+            agent,
+            &packet(2, 3, Ask::Commit { stage, confirm_within: 0, adopt: false }),
+        ));
         assert_eq!(commit.code, Code::Digest);
     });
 }
@@ -241,7 +251,7 @@ fn who_may_ask_for_what() {
         (begin(b"image"), [true, false, false]),
         (Ask::Piece { stage: 1, index: 0, data: b"image" }, [true, false, false]),
         (Ask::Plan { stage: 1 }, [true, false, false]),
-        (Ask::Commit { stage: 1, confirm_within: 0 }, [true, false, false]),
+        (Ask::Commit { stage: 1, confirm_within: 0, adopt: false }, [true, false, false]),
         (Ask::Abort { stage: 1 }, [true, false, false]),
         (Ask::Show { interface }, [true, true, false]),
         (Ask::Changes { stage: 1 }, [true, true, false]),

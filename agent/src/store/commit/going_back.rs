@@ -200,7 +200,7 @@ fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
         What::PushAndRevert => router.push_image(image, Some(Act::Pushed), true),
         What::Repair => router.push_image(image, None, false),
         What::Remove => router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
+            let change = Change { act: Some(Act::Removed), adopt: true, ..Change::REPAIR };
             let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
         }),

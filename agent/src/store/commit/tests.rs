@@ -12,7 +12,7 @@ use crate::testing::{
     Bench, Cellar, Incident, Mishap, Seen, Shelf, UNSYNCED, Wire, World, record_bytes,
 };
 use proto_core::ip::IpNet;
-use proto_core::netlink::Errno;
+use proto_core::netlink::{Errno, route};
 use proto_core::protocol::config::{Host, Item, Peer, Route, Rule};
 use proto_core::protocol::digest;
 use proto_core::protocol::message::cut;
@@ -209,7 +209,8 @@ fn commit(
     image.write_at(0, bytes).unwrap();
     let span = Span { from: 0, end: bytes.len() as u32 };
     let by = cut("anne");
-    let change = Change { act, key: PublicKey([3; 32]), by, confirm, ..Change::REPAIR };
+    let change =
+        Change { act, key: PublicKey([3; 32]), by, confirm, adopt: true, ..Change::REPAIR };
     let done = agent.commit(&mut image, span, &change, &mut silent);
     done.map_err(|fault| agent.slot.take(fault))
 }
@@ -538,12 +539,13 @@ fn an_unchanged_push_writes_nothing() {
     let (changes, steps) = (router.world.changes(), router.keep.steps());
     let done = router.push(&Config::old()).unwrap();
     assert!(done.summary.is_quiet() && !done.stored && done.number == 1);
-    assert_eq!((router.world.changes(), router.keep.steps()), (changes, steps));
+    // Each new agent syncs the names once, because one that was killed may not have.
+    assert_eq!((router.world.changes(), router.keep.steps()), (changes, steps + 1));
     // What somebody changed by hand is put back, and the disk is left alone.
     router.world.meddle("wg0", |device| device.peers[0].keepalive = 99);
     let done = router.push(&Config::old()).unwrap();
     assert_eq!((done.summary.peers.changed, done.stored), (1, false));
-    assert_eq!(router.keep.steps(), steps);
+    assert_eq!(router.keep.steps(), steps + 2);
 }
 
 #[test]
@@ -559,7 +561,7 @@ fn a_generated_key_is_stored() {
     // The device has it, and it is what is stored.
     let steps = router.keep.steps();
     assert!(!router.push(&config).unwrap().stored);
-    assert_eq!((router.seen(), router.keep.steps()), (before, steps));
+    assert_eq!((router.seen(), router.keep.steps()), (before, steps + 1));
 }
 
 #[test]
@@ -643,4 +645,45 @@ fn a_kernel_without_ipv6_takes_what_needs_none() {
             assert_eq!(router.seen(), before);
         }
     }
+}
+
+#[test]
+fn an_interface_of_another_program_is_adopted_only_when_asked() {
+    let router = Router::default();
+    let by_hand = |alias: &[u8]| {
+        let name = "wg0".parse().unwrap();
+        router.world.by_hand(|buf| route::link::create(buf, 1, name, "wireguard").unwrap()).unwrap();
+        let index = router.world.index("wg0");
+        router.world.by_hand(|buf| route::link::set_alias(buf, 1, index, alias).unwrap()).unwrap();
+    };
+    by_hand(b"uplink of shed");
+    let before = router.seen();
+    let bytes = Config::old().image_of("wg0");
+    let push = |adopt: bool, confirm: bool| {
+        router.with(|agent| {
+            let mut image: Shelf = Cellar::default().create(c"stage").unwrap();
+            image.write_at(0, &bytes).unwrap();
+            let span = Span { from: 0, end: bytes.len() as u32 };
+            let act = Some(Act::Pushed);
+            let change = Change { act, confirm, adopt, ..Change::REPAIR };
+            let done = agent.commit(&mut image, span, &change, &mut silent);
+            done.map_err(|fault| agent.slot.take(fault))
+        })
+    };
+    let failure = push(false, false).unwrap_err();
+    assert_eq!((failure.code, failure.state), (Code::Foreign, State::Unchanged));
+    assert_eq!(router.seen(), before);
+    let removed = router.with(|agent| {
+        let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
+        let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
+        done.map(|_| ()).map_err(|fault| agent.slot.take(fault).code)
+    });
+    assert!(removed == Err(Code::Foreign) && router.seen() == before);
+    // The alias stays behind the mark, and going back takes the mark away.
+    push(true, true).unwrap();
+    assert_eq!(router.seen().aliases, [b"postwired uplink of shed"]);
+    router.with(|agent| agent.revert(&mut silent).map_err(|fault| agent.slot.take(fault))).unwrap();
+    assert_eq!(router.seen(), before);
+    push(true, false).unwrap();
+    assert!(push(false, false).unwrap().summary.is_quiet(), "it is ours now");
 }

@@ -72,6 +72,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 boot: machine.boot_id(),
                 existed: link.is_some(),
                 up: link.is_some_and(|link| link.up),
+                marked: link.is_some_and(|link| link.marked),
                 added: counted.finish()?.0,
                 ..next.clone()
             };
@@ -160,6 +161,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             self.make(&mut image, &mut target, working)?;
         }
         let restored = self.restore(&mut image, parts, name, false)?;
+        let Self { kernel, .. } = self;
+        if let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.marked != head.marked)
+        {
+            changed = true;
+            kernel.mark(name, link.index, head.marked)?;
+        }
         Ok(restored > 0 || changed)
     }
 

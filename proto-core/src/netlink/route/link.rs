@@ -20,6 +20,7 @@ const RTM_SETLINK: u16 = 19;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
@@ -35,6 +36,9 @@ pub const IFF_UP: u32 = 1;
 /// The kind of a WireGuard interface.
 pub const KIND_WIREGUARD: &str = "wireguard";
 
+/// The longest alias in bytes (`linux/if.h`: `IFALIASZ`, less the NUL).
+pub const ALIAS_MAX: usize = 255;
+
 /// One interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -49,6 +53,9 @@ pub struct Link<'b> {
     pub mtu: u32,
     /// `IFLA_INFO_KIND`: the driver, where there is one that can be asked to make interfaces.
     pub kind: Option<&'b str>,
+    /// `IFLA_IFALIAS`: a text that programs and administrators put there, of at most [`ALIAS_MAX`] bytes.
+    /// Empty if there is none.
+    pub alias: &'b [u8],
     /// Whether secondary IPv4 addresses outlive the primary one of their network.
     pub promote_secondaries: bool,
 }
@@ -80,12 +87,14 @@ impl<'b> Link<'b> {
     pub(super) fn read(message: &Message<'b>) -> Result<Self, ParseError> {
         let (header, attributes) = message.split::<16>()?;
         let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
-        let (mut name, mut mtu, mut kind, mut promotes) = (None, 0, None, false);
+        let (mut name, mut mtu, mut kind, mut promotes, mut alias) =
+            (None, 0, None, false, &[][..]);
         let mut fields = Fields::new(attributes);
         while let Some(ty) = fields.advance() {
             match ty {
                 IFLA_IFNAME => name = fields.name(),
                 IFLA_MTU => mtu = fields.u32(),
+                IFLA_IFALIAS => alias = fields.text(),
                 IFLA_AF_SPEC => promotes = promotes_secondaries(fields.nested()),
                 IFLA_LINKINFO => {
                     let mut info = Fields::new(fields.nested());
@@ -106,6 +115,7 @@ impl<'b> Link<'b> {
             name: name.ok_or(AttributeError { ty: IFLA_IFNAME, wrong: Wrong::Missing })?,
             mtu,
             kind,
+            alias,
             promote_secondaries: promotes,
         })
     }
@@ -188,6 +198,19 @@ pub fn set_up(buf: &mut [u8], seq: u32, index: u32, up: bool) -> Result<&[u8], F
 pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
     writer.u32(IFLA_MTU, mtu)?;
+    Ok(writer.finish())
+}
+
+/// Writes the request to set the alias of the interface; an empty text removes it. Expects an acknowledgement; `EINVAL`
+/// for more than [`ALIAS_MAX`] bytes.
+pub fn set_alias<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    index: u32,
+    alias: &[u8],
+) -> Result<&'b [u8], Full> {
+    let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
+    writer.bytes(IFLA_IFALIAS, alias)?;
     Ok(writer.finish())
 }
 
@@ -305,6 +328,7 @@ mod tests {
             name: name("wg0"),
             mtu: 1420,
             kind,
+            alias: &[],
             promote_secondaries: false,
         };
         assert_eq!(link, expected);

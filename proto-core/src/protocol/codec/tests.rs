@@ -475,7 +475,7 @@ fn samples() -> Vec<Vec<u8>> {
         Ask::Ranges { interface: name, bounds: &[2, 4, 7, 1, 4] },
         Ask::Piece { stage: 1, index: 128, data: &[1, 2, 3] },
         Ask::Plan { stage: 2 },
-        Ask::Commit { stage: u32::MAX, confirm_within: 3600 },
+        Ask::Commit { stage: u32::MAX, confirm_within: 3600, adopt: true },
         Ask::Abort { stage: 3 },
         Ask::Show { interface: name },
         Ask::Changes { stage: 4 },

@@ -306,7 +306,7 @@ impl Router {
                 self.manners.silent = true;
                 Vec::new()
             }
-            Ask::Commit { stage, confirm_within } => match self.image(*stage) {
+            Ask::Commit { stage, confirm_within, .. } => match self.image(*stage) {
                 Some(wanted) => self.commit(session, wanted, *confirm_within),
                 None => gone(),
             },

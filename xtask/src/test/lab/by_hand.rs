@@ -109,7 +109,11 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let words = ["push", "--confirm-within", "3600s", "--confirm-by-hand"];
     let path = router.file(OTHER)?;
     let path = path.to_str().context("a path that is no text")?;
-    let push = || router.postwire(&Reach::Serial, &[words[0], path, words[1], words[2], words[3]]);
+    let push = || router.postwire(&Reach::Serial, &[words[0], path, "--adopt", words[1], words[2], words[3]]);
+    // Another program made the interface: it is left alone unless the owner adopts it.
+    let refused = router.postwire(&Reach::Serial, &["push", path])?;
+    ensure!(refused.code == 1 && refused.json.to_string().contains("--adopt"), "{}", refused.json);
+    is_still(&router, &before).context("after a push without --adopt")?;
     trace("")?;
     push()?.ok()?;
     let lines = traced()?;
@@ -137,7 +141,8 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
         };
         tried().with_context(|| format!("change {} of {}", nth + 1, changes.len()))?;
     }
-    // Taken away and not confirmed: it is made again, with the index that it had.
+    // An adopted interface is the agent's to remove.
+    router.postwire(&Reach::Serial, &["push", path, "--adopt"])?.ok()?;
     let remove = ["remove", "wg0"];
     router.postwire(&Reach::Serial, &remove)?.ok()?;
     Ok(format!("{} refusals, {} lines each time the same", changes.len(), before.lines().count()))

@@ -112,7 +112,7 @@ impl Router {
         let piece = Ask::Piece { stage, index: 0, data: image };
         self.ask(agent, 7, FIRST, piece);
         agent.answered = Answered::default();
-        self.ask(agent, 7, FIRST, Ask::Commit { stage, confirm_within })
+        self.ask(agent, 7, FIRST, Ask::Commit { stage, confirm_within, adopt: false })
     }
 
     fn port(&self) -> Option<u16> {
