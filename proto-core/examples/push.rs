@@ -207,7 +207,7 @@ fn push<T: Read + Write + ReadReady, P: Platform>(
     let mut upload = Upload::new(now, interface, image, piece, in_flight)?;
     link.drive(&mut upload)?;
     let stage = upload.stage().ok_or(ClientError::Unexpected)?;
-    link.call(Ask::Commit { stage, confirm_within: 0 }, |answer| match answer {
+    link.call(Ask::Commit { stage, confirm_within: 0, adopt: false }, |answer| match answer {
         Answer::Applied(applied) => Some(applied),
         _ => None,
     })

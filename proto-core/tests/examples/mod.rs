@@ -94,7 +94,7 @@ pub fn requests() -> Examples<Request<'static>> {
         ),
         ("piece", Ask::Piece { stage: 4_660, index: 1, data: b"data" }),
         ("plan", Ask::Plan { stage: 4_660 }),
-        ("commit", Ask::Commit { stage: 4_660, confirm_within: 60 }),
+        ("commit", Ask::Commit { stage: 4_660, confirm_within: 60, adopt: false }),
         ("abort", Ask::Abort { stage: 4_660 }),
         ("show", Ask::Show { interface: name() }),
         ("changes", Ask::Changes { stage: 4_660 }),

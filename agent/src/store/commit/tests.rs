@@ -652,7 +652,10 @@ fn an_interface_of_another_program_is_adopted_only_when_asked() {
     let router = Router::default();
     let by_hand = |alias: &[u8]| {
         let name = "wg0".parse().unwrap();
-        router.world.by_hand(|buf| route::link::create(buf, 1, name, "wireguard").unwrap()).unwrap();
+        router
+            .world
+            .by_hand(|buf| route::link::create(buf, 1, name, "wireguard").unwrap())
+            .unwrap();
         let index = router.world.index("wg0");
         router.world.by_hand(|buf| route::link::set_alias(buf, 1, index, alias).unwrap()).unwrap();
     };

@@ -109,7 +109,9 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let words = ["push", "--confirm-within", "3600s", "--confirm-by-hand"];
     let path = router.file(OTHER)?;
     let path = path.to_str().context("a path that is no text")?;
-    let push = || router.postwire(&Reach::Serial, &[words[0], path, "--adopt", words[1], words[2], words[3]]);
+    let push = || {
+        router.postwire(&Reach::Serial, &[words[0], path, "--adopt", words[1], words[2], words[3]])
+    };
     // Another program made the interface: it is left alone unless the owner adopts it.
     let refused = router.postwire(&Reach::Serial, &["push", path])?;
     ensure!(refused.code == 1 && refused.json.to_string().contains("--adopt"), "{}", refused.json);
