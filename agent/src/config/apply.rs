@@ -373,16 +373,18 @@ fn set_peer<N: NetlinkSocket, F: File>(
         Mark::Missing | Mark::Same => whole,
     };
     sender.put(n, about, &|encoder| encoder.peer(&change))?;
-    while change.replace_allowed_ips {
+    if !change.replace_allowed_ips {
+        return Ok(());
+    }
+    loop {
         let net = match records.next()? {
             Some(Record::AllowedIp(net)) => *net,
             Some(Record::Host(_)) => continue,
-            _ => break,
+            _ => return Ok(()),
         };
         let change = AllowedIpChange { net, remove: false };
         sender.put(n, about, &|encoder| encoder.allowed_ip(&change))?;
     }
-    Ok(())
 }
 
 /// The errors of removing what is gone already: an address, an address or a route of an interface without IPv6,

@@ -127,6 +127,10 @@ impl NetlinkSocket for Netlink {
 
     fn pause(&self, millis: u32) {
         let nanos = millis.saturating_mul(1_000_000);
+        #[allow(
+            clippy::unnecessary_fallible_conversions,
+            reason = "`tv_nsec` has 32 bits on some machines"
+        )]
         let _ =
             poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.try_into().unwrap_or(0) }));
     }

@@ -10,7 +10,7 @@ pub(super) trait FieldExt: Sized {
     fn of_line(name: &str) -> Option<Self>;
 
     /// Whether the value must not be shown: keys, and commands, which may contain keys.
-    fn is_secret(self) -> bool;
+    fn is_secret(&self) -> bool;
 
     /// The setting that `name` may be a misspelling of.
     fn near(name: &str) -> Option<Self>;
@@ -36,7 +36,7 @@ impl FieldExt for Field {
         Self::named(name.as_bytes()).or_else(squeezed)
     }
 
-    fn is_secret(self) -> bool {
+    fn is_secret(&self) -> bool {
         self.is_key() || self.is_command()
     }
 
