@@ -83,8 +83,7 @@ pub const VARIANTS: &[Variant] = &[
     Variant { name: "mini", features: &[] },
 ];
 
-/// The most bytes a variant may take on a target. The size test holds the file and the flash, the memory test
-/// the memory.
+/// The most bytes a variant may take on a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     /// The static file.
@@ -127,7 +126,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-x86_64-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(350, 178), kib(260, 134)],
         session_budget: Some(32 * 1024),
     },
     Target {
@@ -139,7 +138,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-i386-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(350, 190), kib(290, 155)],
         session_budget: None,
     },
     Target {
@@ -156,7 +155,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 65536,
         emulator: "qemu-aarch64-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(345, 175), kib(285, 140)],
         session_budget: None,
     },
     Target {
@@ -176,7 +175,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(275, 172), kib(225, 140)],
         session_budget: None,
     },
     Target {
@@ -188,7 +187,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(275, 172), kib(225, 140)],
         session_budget: None,
     },
     Target {
@@ -200,7 +199,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mips-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(490, 190), kib(400, 155)],
         session_budget: None,
     },
     Target {
@@ -212,7 +211,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mipsel-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(490, 190), kib(400, 155)],
         session_budget: None,
     },
     Target {
@@ -224,7 +223,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-riscv64-static",
-        budgets: &[kib(600, 240), kib(600, 240)],
+        budgets: &[kib(355, 200), kib(295, 165)],
         session_budget: None,
     },
     Target {
