@@ -123,6 +123,9 @@ pub(super) fn several(keeper: &mut Keeper<'_>) -> Result<String> {
 
     // One that is there and not stored, and one that is stored and not there.
     keeper.sh("ip link add wg7 type wireguard; ip link delete wg1")?;
+    // Another program made it: it is not ours to remove. With our mark it is.
+    keeper.ask(&["remove", "wg7"])?.failed(1, "foreign")?;
+    keeper.sh("echo postwired >/sys/class/net/wg7/ifalias")?;
     keeper.ask(&["remove", "wg7"])?.ok()?;
     keeper.ask(&["remove", "wg1"])?.ok()?;
     keeper.ask(&["remove", "wg0"])?.ok()?;
