@@ -528,9 +528,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     pub fn mark(&mut self, name: IfName, index: u32, ours: bool) -> Result<(), Fault> {
         let slot = self.slot;
         let mut alias = Bytes::<u8, ALIAS_MAX>::new();
-        self.exchange(
+        self.ask(
             Protocol::Route,
-            Expect::Reply,
             Subject::Interface,
             &|buf, seq| route::link::get(buf, seq, name),
             &mut |message| {

@@ -32,6 +32,16 @@ pub(crate) fn errno(error: io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
+/// A time in milliseconds as system calls take it.
+pub(crate) fn timespec(millis: u64) -> Timespec {
+    let (seconds, millis) = (millis.div_euclid(1_000), millis.rem_euclid(1_000));
+    Timespec {
+        tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
+        // Its width is the machine's.
+        tv_nsec: millis.saturating_mul(1_000_000).try_into().unwrap_or(0),
+    }
+}
+
 /// Repeats a call that a signal interrupted.
 pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Errno> {
     loop {
@@ -126,13 +136,7 @@ impl NetlinkSocket for Netlink {
     }
 
     fn pause(&self, millis: u32) {
-        let nanos = millis.saturating_mul(1_000_000);
-        #[allow(
-            clippy::unnecessary_fallible_conversions,
-            reason = "`tv_nsec` has 32 bits on some machines"
-        )]
-        let _ =
-            poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: nanos.try_into().unwrap_or(0) }));
+        let _ = poll(&mut [], Some(&timespec(millis.into())));
     }
 }
 

@@ -10,7 +10,7 @@ use postwired::names::message::REPLY;
 use postwired::store::hosts::AT_ONCE;
 use postwired::system::Machine as _;
 use proto_core::protocol::config::Host;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io;
@@ -20,7 +20,7 @@ use rustix::net::{
 };
 use rustix::rand::GetRandomFlags;
 
-use crate::linux::machine::{Linux, again, random};
+use crate::linux::machine::{Linux, again, random, timespec};
 use crate::linux::sys;
 use crate::serve::event_loop::watch;
 
@@ -134,12 +134,7 @@ pub(crate) fn resolve(name: &str) -> Result<SocketAddr, Option<NoAddress>> {
     loop {
         match running.step(true) {
             Ok(until) => {
-                let wait = until.saturating_sub(Linux.now());
-                let time = Timespec {
-                    tv_sec: i64::try_from(wait.div_euclid(1000)).unwrap_or(1),
-                    tv_nsec: i64::try_from(wait.rem_euclid(1000).saturating_mul(1_000_000))
-                        .unwrap_or(0) as _,
-                };
+                let time = timespec(until.saturating_sub(Linux.now()));
                 if let Some((_, socket)) = &running.socket {
                     let _ = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&time));
                 }

@@ -13,7 +13,7 @@ use postwired::wg::process::{Output, Process, Unresolved};
 use proto_core::conf::Host;
 use proto_core::netlink::{Errno, IfName};
 use proto_core::text::{split, split_last};
-use rustix::event::{Timespec, poll};
+use rustix::event::poll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags};
 use rustix::io;
@@ -21,7 +21,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::rand::GetRandomFlags;
 
 use crate::linux::log::Stream;
-use crate::linux::machine::{Linux, Netlink, Scratch, again, errno, random};
+use crate::linux::machine::{Linux, Netlink, Scratch, again, errno, random, timespec};
 use crate::linux::resolver::{self, Local};
 use crate::linux::sys;
 use crate::linux::user_space;
@@ -178,9 +178,7 @@ impl Process for Shell {
     }
 
     fn sleep(&self, millis: u32) {
-        let tv_nsec = i64::from(millis % 1_000).saturating_mul(1_000_000);
-        let time = Timespec { tv_sec: i64::from(millis / 1_000), tv_nsec: tv_nsec as _ };
-        let _ = poll(&mut [], Some(&time));
+        let _ = poll(&mut [], Some(&timespec(millis.into())));
     }
 }
 

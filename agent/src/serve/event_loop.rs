@@ -20,14 +20,16 @@ use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{MAX_SEALED, open};
 use proto_core::protocol::session::LabelKey;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io;
 use zeroize::Zeroize;
 
 use crate::linux::line::Line;
 use crate::linux::log::{self, log};
-use crate::linux::machine::{Dir, Linux, Netlink, drain, errno, network_changes, read_secret};
+use crate::linux::machine::{
+    Dir, Linux, Netlink, drain, errno, network_changes, read_secret, timespec,
+};
 use crate::linux::resolver::Lookups;
 use crate::linux::sys;
 use crate::linux::wires::{Udp, UdpOutlet, source};
@@ -126,14 +128,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
         let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
         let due = sooner(sooner(secrets.deadline(&agent), names), due);
-        let timeout = due.map(|deadline| {
-            let wait = deadline.saturating_sub(now);
-            let (seconds, millis) = (wait.div_euclid(1000), wait.rem_euclid(1000));
-            Timespec {
-                tv_sec: i64::try_from(seconds).unwrap_or(1),
-                tv_nsec: millis.saturating_mul(1_000_000).try_into().unwrap_or(0),
-            }
-        });
+        let timeout = due.map(|deadline| timespec(deadline.saturating_sub(now)));
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),

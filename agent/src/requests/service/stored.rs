@@ -83,7 +83,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    pub(super) fn repair(
+    /// Checks that this visitor may change the interface now, and drops the stage: a change that needs no push takes
+    /// its place.
+    fn make_way(
         &mut self,
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
@@ -93,7 +95,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.allowed(interface)?;
         self.check_confirm(confirm_within)?;
         self.check_free(turn, visitor, interface)?;
-        self.drop_stage()?;
+        self.drop_stage()
+    }
+
+    pub(super) fn repair(
+        &mut self,
+        turn: &mut Turn<'_>,
+        visitor: &Visitor<'_, '_>,
+        interface: &Name,
+        confirm_within: u16,
+    ) -> Result<(), Fault> {
+        self.make_way(turn, visitor, interface, confirm_within)?;
         let stored = self.stored(interface)?;
         let change = Change { confirm: confirm_within > 0, ..Change::REPAIR };
         self.run(turn, visitor, interface, stored, &change, confirm_within)
@@ -135,10 +147,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         number: u32,
         confirm_within: u16,
     ) -> Result<(), Fault> {
-        self.allowed(interface)?;
-        self.check_confirm(confirm_within)?;
-        self.check_free(turn, visitor, interface)?;
-        self.drop_stage()?;
+        self.make_way(turn, visitor, interface, confirm_within)?;
         let stored = self.committer.store.open(interface, number)?;
         let change = Change {
             pushed: stored.0.pushed,
@@ -155,10 +164,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         interface: &Name,
         confirm_within: u16,
     ) -> Result<(), Fault> {
-        self.allowed(interface)?;
-        self.check_confirm(confirm_within)?;
-        self.check_free(turn, visitor, interface)?;
-        self.drop_stage()?;
+        self.make_way(turn, visitor, interface, confirm_within)?;
         let change = visitor.change(Act::Removed, confirm_within);
         let done = {
             let mut working = beat(self.committer.machine, turn);
