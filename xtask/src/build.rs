@@ -8,9 +8,9 @@
 mod smoke;
 mod zig;
 
-pub(crate) use smoke::smoke;
+pub use smoke::smoke;
 
-use crate::{apt, lab::Arch};
+use crate::{Arch, packages};
 use anyhow::{Context, Result, ensure};
 use board::{Linker, TARGETS, Target, VARIANTS, Variant};
 use std::{
@@ -22,7 +22,7 @@ use std::{
 
 /// Build the static agent `postwired`
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// For which target of `board`, or `all`
     #[arg(long, default_value = "x86_64")]
     arch: String,
@@ -32,7 +32,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> Result<std::process::ExitCode> {
+    /// Runs the chore.
+    pub fn run(self) -> Result<std::process::ExitCode> {
         for target in targets(&self.arch)? {
             for variant in variants(&self.variant)? {
                 let path = built(target, variant)?;
@@ -44,7 +45,7 @@ impl Args {
 }
 
 /// The target of that name, or every target that is a router's for `all`.
-pub(crate) fn targets(name: &str) -> Result<Vec<&'static Target>> {
+pub fn targets(name: &str) -> Result<Vec<&'static Target>> {
     if name == "all" {
         return Ok(routers().collect());
     }
@@ -56,7 +57,7 @@ pub(crate) fn targets(name: &str) -> Result<Vec<&'static Target>> {
 }
 
 /// The variant of that name, or every variant for `all`.
-pub(crate) fn variants(name: &str) -> Result<Vec<&'static Variant>> {
+pub fn variants(name: &str) -> Result<Vec<&'static Variant>> {
     if name == "all" {
         return Ok(VARIANTS.iter().collect());
     }
@@ -68,18 +69,18 @@ pub(crate) fn variants(name: &str) -> Result<Vec<&'static Variant>> {
 }
 
 /// The targets that routers have.
-pub(crate) fn routers() -> impl Iterator<Item = &'static Target> {
+pub fn routers() -> impl Iterator<Item = &'static Target> {
     TARGETS.iter().filter(|target| !target.packages.is_empty())
 }
 
 /// The top of the repository.
-pub(crate) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
 }
 
 /// A cargo command in the repository, free of what the cargo that runs us has set.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(workspace());
     for (name, _) in std::env::vars_os() {
@@ -92,7 +93,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Runs a command, and shows what it said only when it fails.
-pub(crate) fn quietly(command: &mut Command) -> Result<String> {
+pub fn quietly(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("starting {shown}"))?;
@@ -107,13 +108,13 @@ pub(crate) fn quietly(command: &mut Command) -> Result<String> {
 }
 
 /// Held while rustup installs something: it does not wait for itself.
-pub(crate) fn rustup_turn() -> MutexGuard<'static, ()> {
+pub fn rustup_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes sure that Rust can build for `triple`.
-pub(crate) fn ensure_target(triple: &str) -> Result<()> {
+pub fn ensure_target(triple: &str) -> Result<()> {
     let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["target", "list", "--installed"]))
         .context("rustup is needed to install the Rust targets: install it (Debian: rustup)")?;
@@ -125,28 +126,28 @@ pub(crate) fn ensure_target(triple: &str) -> Result<()> {
 }
 
 /// Where cargo puts what it builds.
-pub(crate) fn target_folder() -> PathBuf {
+pub fn target_folder() -> PathBuf {
     workspace().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Builds the agent and returns where it is.
-pub(crate) fn agent(arch: Arch) -> Result<PathBuf> {
+pub fn agent(arch: Arch) -> Result<PathBuf> {
     built(target_of(arch)?, full())
 }
 
 /// The variant with everything.
-pub(crate) fn full() -> &'static Variant {
+pub fn full() -> &'static Variant {
     &VARIANTS[0]
 }
 
 /// The entry in `board` of an architecture of the lab.
-pub(crate) fn target_of(arch: Arch) -> Result<&'static Target> {
+pub fn target_of(arch: Arch) -> Result<&'static Target> {
     let triple = triple(arch);
     board::target(triple).with_context(|| format!("{triple} is not in board"))
 }
 
 /// Builds a variant of the agent as it is released: `target/agents/TARGET/VARIANT/postwired`.
-pub(crate) fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
+pub fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
     let path = target_folder().join("agents").join(target.name).join(variant.name);
     let path = path.join("postwired");
     build(target, variant, "agent", &path)?;
@@ -154,12 +155,12 @@ pub(crate) fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
 }
 
 /// Builds the agent with its symbols, for looking into it.
-pub(crate) fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
+pub fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
     with_symbols(target_of(arch)?, full())
 }
 
 /// Builds a variant of the agent with its symbols.
-pub(crate) fn with_symbols(target: &Target, variant: &Variant) -> Result<PathBuf> {
+pub fn with_symbols(target: &Target, variant: &Variant) -> Result<PathBuf> {
     let path = target_folder().join("agents").join(target.name).join(variant.name);
     let path = path.join("postwired.symbols");
     build(target, variant, "symbols", &path)?;
@@ -195,7 +196,7 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
         Linker::Rust => ensure_target(triple)?,
         Linker::Debian => {
             ensure_target(triple)?;
-            apt::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
+            packages::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
         }
         Linker::Zig { target: zig_target, cpu } => {
             ensure_component("rust-src")?;
@@ -234,7 +235,7 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
 }
 
 /// Makes sure that the Rust toolchain has a component.
-pub(crate) fn ensure_component(name: &str) -> Result<()> {
+pub fn ensure_component(name: &str) -> Result<()> {
     let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["component", "list", "--installed"]))
         .context("rustup is needed to install the Rust components: install it (Debian: rustup)")?;
@@ -265,7 +266,7 @@ fn remaps() -> Result<Vec<String>> {
 }
 
 /// The Rust target of an architecture of the lab.
-pub(crate) const fn triple(arch: Arch) -> &'static str {
+pub const fn triple(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86_64-unknown-linux-musl",
         Arch::Aarch64 => "aarch64-unknown-linux-musl",
@@ -274,16 +275,16 @@ pub(crate) const fn triple(arch: Arch) -> &'static str {
 }
 
 /// Builds the host tool and returns where it is.
-pub(crate) fn postwire() -> Result<PathBuf> {
+pub fn postwire() -> Result<PathBuf> {
     postwire_with(&["build", "--package", "postwire"])
 }
 
 /// All crates of the bench: what cargo is told to build them, or one of them, with the same features.
-pub(crate) const BENCH: [&str; 3] = ["--workspace", "--exclude", "postwired"];
+pub const BENCH: [&str; 3] = ["--workspace", "--exclude", "postwired"];
 
 /// The same with the features of the crates' tests, which come next: half of what it is made of would be
 /// built twice otherwise.
-pub(crate) fn postwire_of_tests() -> Result<PathBuf> {
+pub fn postwire_of_tests() -> Result<PathBuf> {
     postwire_with(&[&["test"], &BENCH[..], &["--test", "golden", "--no-run"]].concat())
 }
 

@@ -4,8 +4,8 @@
 //! 32-bit x86 runs natively, the others under qemu-user; no kernel is asked anything. Compilers and
 //! emulators that are missing are installed.
 
-use crate::apt::ensure_packages;
 use crate::build::{cargo, ensure_target, quietly};
+use crate::packages::ensure_packages;
 use anyhow::{Context, Result, ensure};
 use std::{
     process::ExitCode,
@@ -14,10 +14,11 @@ use std::{
 
 /// Run the tests of proto-core as 32-bit, as big-endian, and as both
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub struct Args {}
 
 impl Args {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    /// Runs the chore.
+    pub fn run(self) -> Result<ExitCode> {
         run()?;
         Ok(ExitCode::SUCCESS)
     }
@@ -61,7 +62,7 @@ const MACHINES: &[Machine] = &[
 const PROPTEST_CASES: &str = "32";
 
 /// Runs the tests everywhere, a line per machine on standard output.
-pub(crate) fn run() -> Result<()> {
+pub fn run() -> Result<()> {
     for machine in MACHINES {
         let (tests, took) = machine.run().with_context(|| machine.triple)?;
         let Machine { triple, what, .. } = machine;

@@ -7,8 +7,8 @@
 //! What libFuzzer finds of interest is kept in `target/fuzz/corpus`; the inputs in
 //! the `corpus` beside the targets are read and never written, but by `--seed-corpus`.
 
-use crate::apt::ensure_packages;
 use crate::build::{cargo, quietly, workspace};
+use crate::packages::ensure_packages;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -18,7 +18,7 @@ use std::{
 
 /// Fuzz the byte formats and the whole agent: all targets for some seconds each, or one target
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Which target; all of them if none is named
     target: Option<String>,
     /// How long each target runs
@@ -33,13 +33,13 @@ pub(crate) struct Args {
 }
 
 /// What became of one target.
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Its name.
-    pub(crate) target: String,
+    pub target: String,
     /// How many inputs were run.
-    pub(crate) runs: u64,
+    pub runs: u64,
     /// How many of them reached something new.
-    pub(crate) new_units: u64,
+    pub new_units: u64,
 }
 
 impl std::fmt::Display for Outcome {
@@ -65,7 +65,8 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const TIMEOUT: u32 = 20;
 
 impl Args {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    /// Runs the chore.
+    pub fn run(self) -> Result<ExitCode> {
         let fuzz = Fuzz::new()?;
         if self.seed_corpus {
             fuzz.seed_corpus()?;
@@ -85,7 +86,7 @@ impl Args {
 
 /// Fuzzes all targets for `seconds` each, a line per target on standard output. An error names the
 /// input that broke a promise.
-pub(crate) fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
+pub fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
     let fuzz = Fuzz::new()?;
     fuzz.build()?;
     fuzz.all(seconds)

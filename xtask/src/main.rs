@@ -3,25 +3,9 @@
 //! A verb is a clap `Args` struct whose doc comment is its help and whose `run` does the work.
 //! To add one: write the module, add a line to [`Verb`] and one to the `match` below it.
 
-mod apt;
-mod bench;
-mod build;
-mod cross;
-mod demo;
-mod flood;
-mod fuzz;
-mod golden;
-mod lab;
-mod lab_check;
-mod powercut;
-mod reference;
-mod rng;
-mod size;
-mod test;
-mod wg_diff;
-
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
+use xtask::{build, cross, fuzz, lab, size, test};
 
 /// The chores of the Postwire repository
 #[derive(Parser)]
@@ -33,18 +17,32 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    Bench(bench::Args),
+    /// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, and pushes on simulated lines
+    #[command(disable_help_flag = true)]
+    Bench(lab::Args),
     Build(build::Args),
     Cross(cross::Args),
-    Demo(demo::Args),
-    Flood(flood::Args),
+    /// Boot two routers, push a configuration to each, and ping through their tunnel
+    #[command(disable_help_flag = true)]
+    Demo(lab::Args),
+    /// Flood a router with junk and with handshakes of strangers while its owner pushes to it
+    #[command(disable_help_flag = true)]
+    Flood(lab::Args),
     Size(size::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
-    Golden(golden::Args),
-    LabCheck(lab_check::Args),
-    WgDiff(wg_diff::Args),
-    Powercut(powercut::Args),
+    /// Capture what Debian's wg and the kernel say to each other
+    #[command(disable_help_flag = true)]
+    Golden(lab::Args),
+    /// Boot two lab machines and prove all that the lab offers
+    #[command(disable_help_flag = true)]
+    LabCheck(lab::Args),
+    /// Hold our `wg` against Debian's: the same commands, and all they do
+    #[command(disable_help_flag = true)]
+    WgDiff(lab::Args),
+    /// Cut a router's power at many moments: while it starts, is claimed, and is given configurations
+    #[command(disable_help_flag = true)]
+    Powercut(lab::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,18 +58,18 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match verb {
-        Verb::Bench(args) => args.run(),
+        Verb::Bench(args) => args.run("bench"),
         Verb::Build(args) => args.run(),
         Verb::Cross(args) => args.run(),
-        Verb::Demo(args) => args.run(),
-        Verb::Flood(args) => args.run(),
+        Verb::Demo(args) => args.run("demo"),
+        Verb::Flood(args) => args.run("flood"),
         Verb::Size(args) => args.run(),
         Verb::Test(args) => args.run(),
         Verb::Fuzz(args) => args.run(),
-        Verb::Golden(args) => args.run(),
-        Verb::LabCheck(args) => args.run(),
-        Verb::WgDiff(args) => args.run(),
-        Verb::Powercut(args) => args.run(),
+        Verb::Golden(args) => args.run("golden"),
+        Verb::LabCheck(args) => args.run("lab-check"),
+        Verb::WgDiff(args) => args.run("wg-diff"),
+        Verb::Powercut(args) => args.run("powercut"),
     };
     match outcome {
         Ok(code) => code,

@@ -6,9 +6,7 @@
 //! What sessions cost is counted by name too, so what the compiler has put into its callers is
 //! counted there.
 
-mod flash;
-
-use crate::{apt, build, lab::Arch};
+use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
 use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -21,7 +19,7 @@ use std::{
 
 /// Print the size of the static agent by crate, and fail over its budgets
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// For which architecture
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
@@ -37,7 +35,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    /// Runs the chore.
+    pub fn run(self) -> Result<ExitCode> {
         if self.budgets {
             let lines: Vec<Result<String>> = build::routers()
                 .flat_map(|target| VARIANTS.iter().map(move |variant| within(target, variant)))
@@ -71,7 +70,10 @@ impl Args {
         }
         if self.flash {
             ensure!(self.arch == Arch::X86_64, "--flash is for x86_64");
-            flash::print(&build::agent(self.arch)?)?;
+            let agent = build::agent(self.arch)?;
+            let words = ["run", "--quiet", "--package", "lab", "--", "flash"];
+            let status = build::cargo().args(words).arg(agent).status()?;
+            ensure!(status.success(), "the size in flash is not known");
         }
         println!("{}", session_within_budget(self.arch)?);
         println!("{}", within_budget(self.arch)?);
@@ -164,13 +166,13 @@ fn crate_of(name: &str) -> String {
 }
 
 /// Fails when the agent's file is over its budget.
-pub(crate) fn within_budget(arch: Arch) -> Result<String> {
+pub fn within_budget(arch: Arch) -> Result<String> {
     within(build::target_of(arch)?, build::full())
 }
 
 /// Fails when the file of a variant, or what xz makes of it, is over its budget.
-pub(crate) fn within(target: &Target, variant: &Variant) -> Result<String> {
-    apt::ensure_packages(&["xz-utils"])?;
+pub fn within(target: &Target, variant: &Variant) -> Result<String> {
+    packages::ensure_packages(&["xz-utils"])?;
     let path = build::built(target, variant)?;
     let packed = Command::new("xz").args(["--stdout", "--check=crc32"]).arg(&path).output()?;
     ensure!(packed.status.success(), "xz failed on {}", path.display());
@@ -187,7 +189,7 @@ pub(crate) fn within(target: &Target, variant: &Variant) -> Result<String> {
 }
 
 /// Fails when what sessions cost is over its budget.
-pub(crate) fn session_within_budget(arch: Arch) -> Result<String> {
+pub fn session_within_budget(arch: Arch) -> Result<String> {
     let file = fs::read(build::agent_with_symbols(arch)?)?;
     let parts = session_parts(&symbols(&object::File::parse(&*file)?)?);
     let size: u64 = parts.iter().map(|(_, size)| size).sum();

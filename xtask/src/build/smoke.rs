@@ -2,7 +2,7 @@
 //! size or page size that does not start fails here.
 
 use super::target_folder;
-use crate::apt;
+use crate::packages;
 use anyhow::{Context, Result, ensure};
 use board::Target;
 use std::{
@@ -17,8 +17,8 @@ const PRIVATE: &str = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=";
 const PUBLIC: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 
 /// Runs a built agent. `commands` says whether the variant has `wg`.
-pub(crate) fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
-    apt::ensure_packages(&["qemu-user-static"])?;
+pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
+    packages::ensure_packages(&["qemu-user-static"])?;
     let says = |words: &[&str], input: &str, code: i32| {
         let said = run(target, agent, words, input, code);
         said.with_context(|| format!("{} {}", target.name, words.join(" ")))

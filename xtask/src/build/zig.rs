@@ -2,7 +2,7 @@
 //! `target/`. The first link for a target builds its musl, which takes a minute and is kept in `target/zig-cache`.
 
 use super::{quietly, target_folder};
-use crate::apt;
+use crate::packages;
 use anyhow::Result;
 use std::{
     fs,
@@ -29,7 +29,7 @@ pub(super) fn linker(name: &str, target: &str, cpu: &str) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     let ready = folder.join(format!("ready-{VERSION}"));
     if !ready.exists() {
-        apt::ensure_packages(&["python3-venv"])?;
+        packages::ensure_packages(&["python3-venv"])?;
         println!("installing ziglang {VERSION} from PyPI into {}", folder.display());
         quietly(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
         let package = format!("ziglang=={VERSION}");

@@ -1,0 +1,215 @@
+//! Debian packages, downloaded and unpacked beside the machine's own for what runs inside a lab machine (kernels, and
+//! programs of other architectures), and as sources ([`source()`]). The machine's own apt state is never touched.
+
+mod source;
+mod state;
+
+pub use source::{of_binary, source};
+pub use xtask::packages::{ensure_packages, run};
+
+use anyhow::{Context, Result, ensure};
+use state::State;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use xtask::packages::has_apt;
+
+/// Packages of one architecture, unpacked under one directory and kept there.
+///
+/// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which appears by a rename once it is
+/// complete. `resolved` names the directories that belong together and is written last, so a
+/// run that was interrupted is simply done again, and a finished one needs no network. Removing
+/// the directory is how to move on to newer packages.
+pub struct Unpacked {
+    debian_arch: &'static str,
+    dir: PathBuf,
+    state: State,
+    trees: Vec<PathBuf>,
+}
+
+impl Unpacked {
+    /// Makes sure that `packages` with all they depend on, and the real packages behind the
+    /// `meta` packages (without theirs), are unpacked under `dir`.
+    pub fn get(
+        dir: &Path,
+        debian_arch: &'static str,
+        meta: &[&str],
+        packages: &[&str],
+    ) -> Result<Self> {
+        fs::create_dir_all(dir.join("pkg"))?;
+        // Two chores may start at the same time; the second waits and finds all done.
+        let lock = fs::File::create(dir.join("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+
+        let state = State::new(dir.join("apt"));
+        let mut this = Self { debian_arch, dir: dir.to_owned(), state, trees: Vec::new() };
+        let request = format!("{} {}", meta.join(" "), packages.join(" "));
+        if let Some(trees) = this.remembered(&request) {
+            this.trees = trees;
+            return Ok(this);
+        }
+        ensure!(
+            has_apt(),
+            "the lab's kernels come from Debian packages, and this machine has no apt-get"
+        );
+        eprintln!("lab: reading the package lists of {debian_arch}");
+        this.update()?;
+        let mut names = Vec::new();
+        for meta in meta {
+            names.push(this.behind_meta(meta)?);
+        }
+        names.extend(this.closure(packages)?);
+        let stems = this.download(&names)?;
+        let partial = dir.join("resolved.partial");
+        fs::write(&partial, format!("{request}\n{}\n", stems.join("\n")))?;
+        fs::rename(&partial, dir.join("resolved"))?;
+        this.trees = stems.iter().map(|stem| this.tree(stem)).collect();
+        Ok(this)
+    }
+
+    /// Adds the packages of another directory.
+    pub fn join(&mut self, other: Self) {
+        self.trees.extend(other.trees);
+    }
+
+    /// The roots of the unpacked packages.
+    pub fn trees(&self) -> &[PathBuf] {
+        &self.trees
+    }
+
+    /// The unpacked file at `path` (relative to `/`), from whichever package has it.
+    pub fn file(&self, path: &str) -> Result<PathBuf> {
+        let path = path.trim_start_matches('/');
+        self.trees
+            .iter()
+            .map(|tree| tree.join(path))
+            .find(|file| file.exists())
+            .with_context(|| format!("no unpacked {} package has /{path}", self.debian_arch))
+    }
+
+    /// The version of an unpacked package.
+    pub fn version(&self, package: &str) -> Result<String> {
+        let mut stems = self.trees.iter().filter_map(|tree| tree.file_name()?.to_str());
+        stems
+            .find_map(|stem| {
+                Some(stem.strip_prefix(package)?.strip_prefix('_')?.split_once('_')?.0)
+            })
+            // A colon cannot be in the name of a file everywhere.
+            .map(|version| version.replace("%3a", ":"))
+            .with_context(|| format!("no package {package} was unpacked"))
+    }
+
+    fn tree(&self, stem: &str) -> PathBuf {
+        self.dir.join("pkg").join(stem)
+    }
+
+    fn remembered(&self, request: &str) -> Option<Vec<PathBuf>> {
+        let resolved = fs::read_to_string(self.dir.join("resolved")).ok()?;
+        let mut lines = resolved.lines();
+        if lines.next()? != request {
+            return None;
+        }
+        let trees: Vec<PathBuf> = lines.map(|stem| self.tree(stem)).collect();
+        trees.iter().all(|tree| tree.is_dir()).then_some(trees)
+    }
+
+    fn update(&self) -> Result<()> {
+        self.state.update(&format!(
+            "#clear APT::Architectures;\n\
+             APT::Architecture \"{arch}\";\n\
+             APT::Architectures {{ \"{arch}\"; }};\n",
+            arch = self.debian_arch,
+        ))
+    }
+
+    /// `linux-image-cloud-amd64` -> the kernel package of the ABI it stands for today.
+    fn behind_meta(&self, meta: &str) -> Result<String> {
+        let out = self.depends(&[meta], &[])?;
+        out.lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .find(|name| name.starts_with("linux-image-"))
+            .map(str::to_owned)
+            .with_context(|| format!("{meta} ({}) does not name a kernel", self.debian_arch))
+    }
+
+    /// The packages and all they depend on, by name.
+    fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let out = self.depends(packages, &["--recurse"])?;
+        let mut names: Vec<String> = out
+            .lines()
+            // Indented lines are the edges, `<name>` is a virtual package.
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            .map(|line| line.trim().to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn depends(&self, packages: &[&str], options: &[&str]) -> Result<String> {
+        let no = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+        run(self
+            .state
+            .command("apt-cache")
+            .arg("depends")
+            .args(no.map(|kind| format!("--no-{kind}")))
+            .args(options)
+            .args(packages))
+    }
+
+    /// Downloads and unpacks what is not there yet; returns `NAME_VERSION_ARCH` of each.
+    fn download(&self, names: &[String]) -> Result<Vec<String>> {
+        let uris =
+            run(self.state.command("apt-get").args(["--print-uris", "download"]).args(names))?;
+        let (mut stems, mut missing) = (Vec::new(), Vec::new());
+        for line in uris.lines() {
+            // 'uri' file size hash
+            let mut fields = line.split_whitespace();
+            let (Some(_), Some(file), Some(size)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
+            let stem = file.trim_end_matches(".deb").to_owned();
+            if !self.tree(&stem).is_dir() {
+                let size = size.parse::<u64>().unwrap_or(0).div_ceil(1024);
+                eprintln!("lab: downloading {stem} ({size} KiB)");
+                missing.push(stem.clone());
+            }
+            stems.push(stem);
+        }
+        ensure!(
+            stems.len() == names.len(),
+            "apt offers {} of the {} packages asked for: {}",
+            stems.len(),
+            names.len(),
+            names.join(" ")
+        );
+        self.unpack(&missing)?;
+        Ok(stems)
+    }
+
+    /// Downloads packages, all at once because apt takes longer to begin than to download one, and unpacks
+    /// them.
+    fn unpack(&self, stems: &[String]) -> Result<()> {
+        let partial = self.dir.join("partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?;
+        }
+        if stems.is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(&partial)?;
+        let names = stems.iter().map(|stem| stem.split('_').next().unwrap_or_default());
+        let mut apt = self.state.command("apt-get");
+        run(apt.arg("download").args(names).current_dir(&partial))?;
+        for stem in stems {
+            let (deb, tree) = (partial.join(format!("{stem}.deb")), partial.join("tree"));
+            run(Command::new("dpkg").arg("-x").arg(deb).arg(&tree))?;
+            fs::rename(tree, self.tree(stem))?;
+        }
+        fs::remove_dir_all(&partial)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! `cargo xtask flood`: what strangers get who send to a router as fast as they can (nothing), and
+//! what it costs the router and its owner.
+//!
+//! The frames are made before (`shots`) and come over a network card of their own (`barrage`); the
+//! owner's push comes over another one. What the router's kernel counts meanwhile is in `gauge`.
+
+mod barrage;
+mod gauge;
+mod shots;
+
+use crate::{
+    Arch, Frames, Lab, Wire,
+    rng::Rng,
+    routers::{Config, Reach, Router, Said, identity},
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use barrage::Barrage;
+use gauge::Gauge;
+use shots::Shots;
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use xtask::build;
+
+/// Flood a router with junk and with handshakes of strangers while its owner pushes to it
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long each flood lasts at least, in seconds
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// How many datagrams are sent in a second
+    #[arg(long, default_value_t = 20_000)]
+    rate: u32,
+    /// How many peers the owner pushes
+    #[arg(long, default_value_t = 200)]
+    peers: u32,
+}
+
+/// How much is done.
+pub struct Effort {
+    /// How long each flood lasts at least.
+    pub duration: Duration,
+    /// How many datagrams are sent in a second.
+    pub rate: u32,
+    /// How many peers the owner pushes: so many datagrams have to come through.
+    pub peers: u32,
+}
+
+impl Args {
+    pub fn run(self) -> Result<ExitCode> {
+        let agent = fs::read(build::agent(Arch::X86_64)?)?;
+        let tool = build::postwire()?;
+        let lab = Lab::prepare(Arch::X86_64)?;
+        let target = Target::boot(&lab, &agent, &tool)?;
+        let duration = Duration::from_secs(self.seconds);
+        let Self { rate, peers, .. } = self;
+        flood(&target, &Effort { duration, rate, peers }, &mut |line| println!("{line}"))?;
+        println!("every promise was kept");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The address of the router on the wire that the flood comes over, and that of the next hop there.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// Where strangers say that they are: a network for tests (RFC 2544), and its first address.
+const STRANGERS: &str = "198.18.0.0/15";
+const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
+/// How much the agent's memory may move. A page or two is the depth of a call.
+const MEMORY_KIB: u32 = 16;
+
+/// A router to be flooded.
+pub struct Target<'t> {
+    router: Router<'t>,
+    frames: Frames,
+    mac: [u8; 6],
+}
+
+impl<'t> Target<'t> {
+    pub fn boot(lab: &Lab, agent: &[u8], tool: &'t Path) -> Result<Self> {
+        let wire = Wire::new()?;
+        let frames = Frames::on(&wire)?;
+        let machine = lab.machine("moat").file("/bin/postwired", 0o755, agent);
+        let machine = machine.with_wireguard_tools().wire(&wire, &format!("{ROUTER}/24"));
+        let vm = machine.boot()?;
+        let mac = Frames::reach(&vm, "eth1", GATEWAY, STRANGERS)?;
+        let folder = build::target_folder().join("lab").join("flood");
+        let router = Router::new(vm, tool, folder)?;
+        router.fresh("")?;
+        Ok(Self { router, frames, mac })
+    }
+}
+
+/// Floods a router with one kind of datagrams after the other, each first alone and then during a
+/// push. `show` gets a line for each thing that was measured. An error says which promise was broken.
+pub fn flood(target: &Target<'_>, effort: &Effort, show: &mut dyn FnMut(&str)) -> Result<()> {
+    let peers = effort.peers;
+    let router = &target.router;
+    let mut rng = Rng::new(1);
+    let mut config = Config::random(&mut rng, peers, 3);
+    // The first one makes the interface, which the others find.
+    router.push_and_see(&Reach::Udp, &config)?;
+    config = Config::random(&mut rng, peers, 3);
+    let started = Instant::now();
+    push(router, &config)?.ok().context("the owner's push")?;
+    let quiet = started.elapsed().as_secs_f32();
+    let before = router.memory()?;
+    show(&format!("a push of {peers} peers without a flood: {quiet:.1} s, memory {before} KiB"));
+    let key = identity(&router.vm, "")?.parse().map_err(|_| anyhow!("the router's key"))?;
+    for shots in shots::all(target.mac, &key, &mut rng)? {
+        let broken = |error: anyhow::Error| error.context(format!("flooding with {}", shots.name));
+        let cost = alone(target, &shots, effort).map_err(broken)?;
+        show(&cost);
+        config = Config::random(&mut rng, peers, 3);
+        let (line, took) = during_push(target, &shots, &config, effort).map_err(broken)?;
+        let after = router.memory()?;
+        let times = took / quiet;
+        show(&format!("  {line}, {times:.1} times as long as without; memory {after} KiB"));
+        ensure!(
+            after.abs_diff(before) <= MEMORY_KIB,
+            "flooding with {}: the agent's memory went from {before} to {after} KiB",
+            shots.name
+        );
+    }
+    Ok(())
+}
+
+/// How often a flood is sent until enough of it has come through: the machine may have other things to do.
+const ROUNDS: u32 = 20;
+
+/// What each datagram costs, from a flood with nothing else going on.
+fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> {
+    let barrage = Barrage::new(&target.frames, shots, effort.rate);
+    let (before, started) = (Gauge::read(&target.router.vm)?, Instant::now());
+    // Without so many nothing would be shown at all.
+    let enough = effort.duration.as_secs_f64() * f64::from(barrage.rate()) / 50.0;
+    let mut offered = 0;
+    let mut line = String::new();
+    for _ in 0..ROUNDS {
+        let sent = barrage.fire(|elapsed| elapsed < effort.duration)?;
+        let passed = Gauge::read(&target.router.vm)?.since(&before);
+        offered += sent.offered;
+        line = format!(
+            "{}: offered {offered} ({}/s), {} came to the kernel and {} of them to the agent, {:.1} us of its CPU for each \
+             that came; {}",
+            shots.name,
+            sent.rate(),
+            passed.arrived(),
+            passed.received,
+            passed.micros_each(),
+            sent.answers
+        );
+        shots.check(&sent.answers).with_context(|| line.clone())?;
+        most(shots, passed.received, started.elapsed()).with_context(|| line.clone())?;
+        if passed.arrived() as f64 > enough {
+            return Ok(line);
+        }
+    }
+    bail!("too few came through: {line}")
+}
+
+/// Fails if more came to the agent than the filter should let through in that time. A slow machine only lets less
+/// through, and the first second counts twice: the filter has to learn what comes.
+fn most(shots: &Shots, received: u64, took: Duration) -> Result<()> {
+    let most = shots.through * (took.as_secs() + 2);
+    ensure!(
+        received <= most,
+        "{received} came to the agent in {took:?}, which should be {most} at the most"
+    );
+    Ok(())
+}
+
+/// A push by an owner who waits longer than usual: an emulated machine takes in but a part of what is
+/// sent to it, and the owner's share is lost with the rest before the kernel could look at it.
+fn push(router: &Router<'_>, config: &Config) -> Result<Said> {
+    let path = router.file(&config.text())?;
+    let path = path.to_str().context("a path that is no text")?;
+    router.postwire(&Reach::Udp, &["push", path, "--timeout", "240s"])
+}
+
+/// The owner's push, with a flood around it.
+fn during_push(
+    target: &Target<'_>,
+    shots: &Shots,
+    config: &Config,
+    effort: &Effort,
+) -> Result<(String, f32)> {
+    let router = &target.router;
+    let before = (Gauge::read(&router.vm)?, Instant::now());
+    let barrage = Barrage::new(&target.frames, shots, effort.rate);
+    let over = AtomicBool::new(false);
+    let on = |elapsed| elapsed < effort.duration || !over.load(Ordering::Relaxed);
+    let (sent, pushed) = thread::scope(|scope| {
+        let firing = scope.spawn(|| barrage.fire(on));
+        thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        let pushed = push(router, config).map(|said| (said, started.elapsed()));
+        over.store(true, Ordering::Relaxed);
+        (firing.join(), pushed)
+    });
+    let sent = sent.map_err(|_| anyhow!("the flood died"))??;
+    let (said, took) = pushed?;
+    said.ok().context("the owner's push")?;
+    router.sees(config)?;
+    shots.check(&sent.answers)?;
+    let passed = Gauge::read(&router.vm)?.since(&before.0);
+    most(shots, passed.received, before.1.elapsed()).context("during a push")?;
+    let seconds = took.as_secs_f32();
+    let line = format!(
+        "a push meanwhile ({} offered, {}/s, {} came to the kernel and {} to the agent): applied after {seconds:.1} s",
+        sent.offered,
+        sent.rate(),
+        passed.arrived(),
+        passed.received,
+    );
+    Ok((line, seconds))
+}

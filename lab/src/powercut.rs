@@ -1,0 +1,54 @@
+//! `cargo xtask powercut`: what is left of a router whose power is cut.
+//!
+//! Most cuts are aimed at a step of a change: the agent is stopped right after one of its system calls, and the power
+//! goes while it stands still. The others end the machine at a random time. The next machine finds the same disk.
+
+mod changes;
+mod claim;
+mod kills;
+mod steps;
+mod victim;
+
+pub use changes::changes;
+pub use claim::claims;
+pub use kills::kills;
+
+use crate::{Arch, Lab};
+use anyhow::Result;
+use std::{fs, process::ExitCode, time::Duration};
+use xtask::build;
+
+/// Cut a router's power at many moments: while it starts, is claimed, and is given configurations
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many cuts; a fifth of them are during the first start and the claim
+    #[arg(long, default_value_t = 200)]
+    cuts: u32,
+    /// Then kill the agent alone under a stream of changes, for so many seconds
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    kills: u64,
+    /// The seed of the moments
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Args {
+    pub fn run(self) -> Result<ExitCode> {
+        let agent = fs::read(build::agent(Arch::X86_64)?)?;
+        let tool = build::postwire()?;
+        let lab = Lab::prepare(Arch::X86_64)?;
+        let mut show = |line: &str| println!("{line}");
+        let first = self.cuts / 5;
+        let rest = self.cuts - first;
+        let changed = changes(&lab, &agent, &tool, rest, self.seed, &mut show)?;
+        if first > 1 {
+            println!("{}", claims(&lab, &agent, &tool, first, self.seed, &mut show)?);
+        }
+        println!("{changed}");
+        if self.kills > 0 {
+            let time = Duration::from_secs(self.kills);
+            println!("{}", kills(&lab, &agent, &tool, time, self.seed)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

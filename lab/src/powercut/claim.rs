@@ -1,0 +1,223 @@
+//! What is left of a router whose power is cut while it starts for the first time and is claimed.
+//!
+//! Each cut ends the machine at another moment; the next machine finds the same disk. There the
+//! router has to be one that nobody owns or one that is ours, and to have the key that it had shown.
+//! The disk is slowed down, so that the moments between two of its writes are not missed.
+
+use crate::{
+    Lab, Machine, Vm,
+    rng::Rng,
+    routers::{Person, Said, identity, said},
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use proto_core::protocol::session::fingerprint;
+use std::{
+    collections::VecDeque,
+    fmt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+use xtask::build;
+
+/// Where the agent keeps what outlives a reboot.
+const KEEP: &str = "--keep /keep/postwired";
+/// What the agent's log says before the fingerprint.
+const SAYS: &str = "this router is ";
+
+/// How slow the disk is: a file that is made, synced and renamed takes about half a second.
+const WRITES_A_SECOND: u32 = 20;
+
+/// The router has not shown a key by then.
+const SOONEST: Duration = Duration::from_millis(20);
+
+/// What the routers were after the cuts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    cuts: u32,
+    /// Those that had shown no key before.
+    unseen: u32,
+    /// Those that nobody owned.
+    unclaimed: u32,
+    /// Those that were ours, and had said so ...
+    claimed: u32,
+    /// ... or had not come to say so.
+    unanswered: u32,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cuts, unseen, unclaimed, claimed, unanswered } = self;
+        write!(
+            f,
+            "{cuts} cuts, none of them lost anything: {unclaimed} found a router that nobody owns \
+             ({unseen} of these had shown no key yet), {unanswered} one that was claimed and had not \
+             said so, {claimed} one that had"
+        )
+    }
+}
+
+/// What was seen of a router before its power was cut.
+struct Seen {
+    /// The end of the claim.
+    claim: Said,
+    /// Its console.
+    console: String,
+}
+
+/// Cuts the power `cuts` times. `show` gets a line for each.
+pub fn claims(
+    lab: &Lab,
+    agent: &[u8],
+    tool: &Path,
+    cuts: u32,
+    seed: u64,
+    show: &mut dyn FnMut(&str),
+) -> Result<Tally> {
+    let disk = lab.disk("keep")?.slow(WRITES_A_SECOND);
+    let machine = lab.machine("mole").file("/bin/postwired", 0o755, agent).disk(&disk, "/keep");
+    let folder = build::target_folder().join("lab").join("powercut");
+    let mut vm = machine.boot()?;
+    // Once without a cut, to know how long it takes.
+    let person = Person::new(tool, folder.clone())?;
+    let started = Instant::now();
+    let claim = thread::scope(|scope| {
+        let claiming = scope.spawn(|| claim(&person, &vm));
+        start(&vm)?;
+        claiming.join().map_err(|_| anyhow!("the claim died"))?
+    })?;
+    let whole = started.elapsed();
+    claim.ok().context("a claim without a cut")?;
+    show(&format!("a first start and a claim take {:.2} s; seed {seed}", whole.as_secs_f32()));
+
+    let mut rng = Rng::new(seed);
+    let mut moments: VecDeque<Option<Duration>> = (1..=cuts)
+        .map(|cut| {
+            let part = (f64::from(cut - 1) + rng.unit()) / f64::from(cuts);
+            // The last one comes as soon as the router has said that it is claimed.
+            (cut < cuts).then(|| whole.mul_f64(part))
+        })
+        .collect();
+    let mut soon = whole / cuts;
+    let mut tally = Tally::default();
+    while let Some(after) = moments.pop_front() {
+        let when = after.map_or_else(
+            || "as soon as it was claimed".to_owned(),
+            |after| format!("after {:.2} s", after.as_secs_f32()),
+        );
+        let cut = tally.cuts + 1;
+        let broken =
+            |error: anyhow::Error| error.context(format!("cut {cut} of seed {seed}, {when}"));
+        vm.sh("killall -9 postwired; rm -rf /keep/postwired; sync")?;
+        let person = Person::new(tool, folder.clone())?;
+        let (next, seen) = cut_after(after, &machine, vm, &person).map_err(broken)?;
+        vm = next;
+        let found = check(&vm, &person, &seen, &mut tally).map_err(broken)?;
+        show(&format!("cut {when}: {found}"));
+        // What was beside it when it was measured made it slow, perhaps, and all cuts late.
+        if moments.is_empty() && tally.unseen == 0 && soon > SOONEST {
+            soon /= 2;
+            moments.push_back(Some(soon));
+        }
+    }
+    // Otherwise the moments were none to speak of.
+    ensure!(tally.unseen > 0 && tally.claimed > 0, "all cuts came too early or too late: {tally}");
+    Ok(tally)
+}
+
+/// Starts the agent, and claims it, and cuts the power then or when that is done. The next machine,
+/// and what was seen.
+fn cut_after<'l>(
+    after: Option<Duration>,
+    machine: &Machine<'l>,
+    vm: Vm,
+    person: &Person<'_>,
+) -> Result<(Vm, Seen)> {
+    let died = |_| anyhow!("the claim died");
+    // What a router before this one has printed, on the same machine.
+    let printed = vm.console().len();
+    let (claim, next) = thread::scope(|scope| {
+        let begun = Instant::now();
+        let claiming = scope.spawn(|| claim(person, &vm));
+        // It may well be cut short.
+        scope.spawn(|| start(&vm));
+        while after.map_or(!claiming.is_finished(), |after| begun.elapsed() < after) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        vm.kill();
+        let next = machine.boot();
+        (claiming.join().map_err(died), next)
+    });
+    let console = vm.console().split_off(printed);
+    Ok((next?, Seen { claim: claim??, console }))
+}
+
+/// Starts the agent; what it says goes to the console, which is outside of the machine.
+fn start(vm: &Vm) -> Result<()> {
+    let device = vm.serial_device();
+    vm.sh(&format!(
+        "mkdir -p /var/run; setsid postwired serve --serial {device} {KEEP} >/dev/console 2>&1 </dev/null &"
+    ))?
+    .ok()?;
+    Ok(())
+}
+
+/// How long a command waits that may be cut short.
+const SHORT: &str = "3s";
+/// How long one waits for a machine that may stand still: others run beside it.
+const LONG: &str = "30s";
+
+fn postwire(person: &Person<'_>, vm: &Vm, word: &str, patience: &str) -> Result<Said> {
+    let mut command = person.command(&[word, "--timeout", patience]);
+    command.arg("--serial").arg(vm.serial().path());
+    said(&command.output().context("starting postwire")?)
+}
+
+fn claim(person: &Person<'_>, vm: &Vm) -> Result<Said> {
+    postwire(person, vm, "claim", SHORT)
+}
+
+/// Fails unless the router is whole, has the key that was seen, and is ours or can be.
+fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result<String> {
+    let key = identity(vm, KEEP)?;
+    let print = fingerprint(&key.parse().map_err(|_| anyhow!("{key} is no key"))?);
+    let console = seen.console.split(SAYS).skip(1).filter_map(|rest| rest.get(..print.len()));
+    let told = Some(seen.claim.text("/result/router/fingerprint")).filter(|told| !told.is_empty());
+    let shown: Vec<&str> = console.chain(told).collect();
+    for before in &shown {
+        ensure!(*before == print.as_str(), "it had shown {before}, and is {print} now");
+    }
+    tally.cuts += 1;
+
+    start(vm)?;
+    let status = postwire(person, vm, "status", LONG)?;
+    let answered = seen.claim.code == 0;
+    let found = match (status.code, answered) {
+        (0, true) => {
+            tally.claimed += 1;
+            "claimed"
+        }
+        (0, false) => {
+            tally.unanswered += 1;
+            "claimed, and had not said so"
+        }
+        (1, false) => {
+            tally.unclaimed += 1;
+            tally.unseen += u32::from(shown.is_empty());
+            let again =
+                postwire(person, vm, "claim", LONG)?.ok().context("the claim, done again")?;
+            let now = again.text("/result/router/fingerprint");
+            ensure!(now == print.as_str(), "claimed {now} instead of {print}");
+            postwire(person, vm, "status", LONG)?.ok()?;
+            if shown.is_empty() { "nobody's, and had shown no key" } else { "nobody's" }
+        }
+        (_, true) => bail!("it had said that it is claimed, and now: {}", status.json),
+        _ => bail!("it is nobody's and not ours: {}", status.json),
+    };
+    let owners = postwire(person, vm, "owners", LONG)?.ok()?;
+    let admin = owners.text("/result/owners/0/role") == "admin";
+    let ours = owners.text("/result/owners/0/public_key") == person.key();
+    ensure!(admin && ours, "its owners are others: {}", owners.json);
+    ensure!(identity(vm, KEEP)? == key, "its key changed without a cut");
+    Ok(found.to_owned())
+}

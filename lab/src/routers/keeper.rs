@@ -1,0 +1,196 @@
+//! A router whose files are on a disk of its own, so that it can be restarted, lose its power, and come back.
+
+use super::router::{EMPTY, KEEP, Router, Said};
+use crate::{
+    Disk, Lab, Machine,
+    demo::start_script,
+    routers::{Config, Person, Reach},
+};
+use anyhow::{Context, Result, ensure};
+use std::{fs, path::Path, time::Duration};
+use xtask::build;
+
+/// Where strace writes what it sees.
+pub const TRACE: &str = "/tmp/trace";
+
+/// Starting with a long configuration takes its time.
+const START: Duration = Duration::from_secs(300);
+
+/// A router with a disk.
+pub struct Keeper<'t> {
+    machine: Machine<'t>,
+    pub router: Router<'t>,
+    pub seed: u64,
+}
+
+impl<'t> Keeper<'t> {
+    /// A new one, whose agent has not been started.
+    pub fn boot(lab: &'t Lab, name: &str, agent: &[u8], tool: &'t Path, seed: u64) -> Result<Self> {
+        Self::boot_with(lab, name, &lab.disk(name)?, agent, tool, seed)
+    }
+
+    /// The same with a disk of one's own.
+    pub fn boot_with(
+        lab: &'t Lab,
+        name: &str,
+        disk: &Disk,
+        agent: &[u8],
+        tool: &'t Path,
+        seed: u64,
+    ) -> Result<Self> {
+        let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
+        let machine = machine.with_wireguard_tools().with_strace().disk(disk, KEEP);
+        let folder = build::target_folder().join("lab").join("test").join(name);
+        let router = Router::new(machine.boot()?, tool, folder)?;
+        Ok(Self { machine, router, seed })
+    }
+
+    /// Runs a script that has to go well: what it printed.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        Ok(self.router.vm.sh_with(script, b"", START)?.ok()?.text())
+    }
+
+    /// Starts the agent.
+    pub fn start(&self, options: &str) -> Result<()> {
+        self.sh(&start_script(&self.router.vm, options))?;
+        Ok(())
+    }
+
+    /// Kills the agent and starts it anew.
+    pub fn restart(&self) -> Result<()> {
+        self.router.stop()?;
+        self.start("")
+    }
+
+    /// Kills the agent, takes away all it has made, and starts it anew.
+    pub fn restart_empty(&self) -> Result<()> {
+        self.router.stop()?;
+        self.sh(EMPTY)?;
+        self.start("")
+    }
+
+    /// Cuts the power, and boots without starting the agent.
+    pub fn cut_power(&mut self) -> Result<()> {
+        self.router.vm.kill();
+        self.router.vm = self.machine.boot()?;
+        Ok(())
+    }
+
+    /// Cuts the power and brings it back.
+    pub fn reboot(&mut self) -> Result<()> {
+        self.cut_power()?;
+        self.start("")
+    }
+
+    /// Runs the host tool over UDP.
+    pub fn ask(&self, words: &[&str]) -> Result<Said> {
+        self.router.postwire(&Reach::Udp, words)
+    }
+
+    /// Pushes to an interface.
+    pub fn push(&self, interface: &str, text: &str, more: &[&str]) -> Result<Said> {
+        self.push_by(&self.router.owner, interface, text, more)
+    }
+
+    /// Pushes to an interface, as somebody.
+    pub fn push_by(
+        &self,
+        person: &Person<'_>,
+        interface: &str,
+        text: &str,
+        more: &[&str],
+    ) -> Result<Said> {
+        let path = self.router.folder.join(format!("{interface}.conf"));
+        fs::write(&path, text)?;
+        let path = path.to_str().context("a path that is no text")?;
+        let words = [&["push", path], more].concat();
+        self.router.postwire_by(person, &Reach::Udp, &words)
+    }
+
+    /// Pushes to wg0 what is to be stored under a number, and sees it in the kernel.
+    pub fn store(&self, config: &Config, number: u64) -> Result<()> {
+        let said = self.push("wg0", &config.text(), &[])?.ok()?;
+        ensure!(said.number("/result/number") == Some(number), "not {number}: {}", said.json);
+        ensure!(said.is("/result/stored", true), "not stored: {}", said.json);
+        self.router.sees(config)
+    }
+
+    /// Makes a key for somebody who talks to wg0 from the same machine: the public one.
+    pub fn live_key(&self) -> Result<String> {
+        Ok(self.sh("wg genkey >/tmp/live; wg pubkey </tmp/live")?.trim().to_owned())
+    }
+
+    /// Starts them, once wg0 has a peer with that key, and waits for the handshake.
+    pub fn live(&self, key: &str) -> Result<()> {
+        self.sh(&format!(
+            "ip link add live type wireguard && wg set live private-key /tmp/live peer \
+             $(wg show wg0 public-key) endpoint 127.0.0.1:51820 persistent-keepalive 1 \
+             allowed-ips 10.200.0.1/32 && ip link set live up && for i in $(seq 3000); do \
+             wg show wg0 latest-handshakes | grep {key} | grep -qv '\t0$' && exit; usleep 100000; \
+             done; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Has strace watch these calls of the agent; `inject` says what becomes of some of them.
+    pub fn trace(&self, calls: &str, inject: &str) -> Result<()> {
+        let inject = if inject.is_empty() { String::new() } else { format!("-e inject={inject}") };
+        self.trace_with(&format!("-qq -e trace={calls} {inject}"))
+    }
+
+    /// Has strace watch the agent with these options.
+    pub fn trace_with(&self, options: &str) -> Result<()> {
+        self.sh(&format!(
+            "p=$(pidof postwired); rm -f {TRACE}; setsid strace -p $p {options} -o {TRACE} \
+             >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); for i in $(seq 2000); do \
+             grep -q 'TracerPid:.[1-9]' /proc/$p/status && exit; usleep 50000; done; \
+             cat /tmp/strace.log; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Starts the agent under strace with these options, and does not wait for it.
+    pub fn start_traced(&self, options: &str) -> Result<()> {
+        let device = self.router.vm.serial_device();
+        self.sh(&format!(
+            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -I 1 -o {TRACE} {options} \
+             postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
+             for i in $(seq 2000); do [ -s {TRACE} ] && exit; usleep 50000; done; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// Waits until the agent says that it is ready, or for so many seconds.
+    pub fn is_ready(&self, seconds: u32) -> Result<()> {
+        let looks = seconds * 20;
+        self.sh(&format!(
+            "for i in $(seq {looks}); do grep -q ': ready' /tmp/postwired.log && exit; usleep 50000; done; \
+             cat /tmp/postwired.log; tail -n 5 {TRACE}; exit 1"
+        ))?;
+        Ok(())
+    }
+
+    /// What strace has seen until now.
+    pub fn trace_so_far(&self) -> Result<Vec<String>> {
+        Ok(self.sh(&format!("cat {TRACE}"))?.lines().map(str::to_owned).collect())
+    }
+
+    /// Ends that: the lines.
+    pub fn traced(&self) -> Result<Vec<String>> {
+        let script = format!(
+            "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
+        );
+        Ok(self.sh(&script)?.lines().map(str::to_owned).collect())
+    }
+}
+
+/// Whether a line of strace's is a change sent to the kernel, and not a dump (flags 0x300) or a link that is
+/// asked for (type 0x12): of a socket that it did not see opened, strace knows no names for them.
+pub fn is_change(line: &str) -> bool {
+    is_sent(line) && !line.contains("|0x300") && !line.contains("nlmsg_type=0x12 ")
+}
+
+/// Whether a line is something sent to the kernel.
+pub fn is_sent(line: &str) -> bool {
+    line.starts_with("sendto(") && line.contains("nlmsg_type=")
+}

@@ -1,0 +1,11 @@
+//! Routers of the lab: the agent on a machine, the host tool in the hands of a person, and what is compared.
+
+mod config;
+mod keeper;
+mod person;
+mod router;
+
+pub use config::{Config, Kernel, Peer};
+pub use keeper::{Keeper, TRACE, is_change, is_sent};
+pub use person::Person;
+pub use router::{EMPTY, KEEP, Reach, Router, STATE, Said, differences, identity, said};

@@ -1,0 +1,165 @@
+//! A machine that runs.
+
+use super::{
+    control::{Control, Output, excerpt},
+    evidence::evidence,
+    process::Process,
+    serial::SerialLine,
+};
+use anyhow::{Result, anyhow, bail};
+use std::{
+    fs,
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Emulation is slow, and the bench may be busy with other things.
+const BOOT_LIMIT: Duration = Duration::from_secs(400);
+const SCRIPT_LIMIT: Duration = Duration::from_secs(300);
+
+/// A running machine; dropping it cuts its power.
+pub struct Vm {
+    name: String,
+    folder: PathBuf,
+    boot_time: Duration,
+    udp_port: u16,
+    control: Mutex<Control>,
+    // In this order: the machine goes before the line that is connected to it.
+    process: Process,
+    serial: SerialLine,
+}
+
+impl Vm {
+    /// Connects to a QEMU that was just started in `folder`.
+    pub fn attach(name: &str, folder: PathBuf, process: Process, udp_port: u16) -> Result<Self> {
+        let started = Instant::now();
+        let control = connect(&folder, "control.sock", &process)?;
+        let line = connect(&folder, "line.sock", &process)?;
+        let mut vm = Self {
+            name: name.to_owned(),
+            boot_time: Duration::ZERO,
+            udp_port,
+            control: Mutex::new(Control::new(control)),
+            serial: SerialLine::new(line)?,
+            process,
+            folder,
+        };
+        let control = vm.control.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match control.ready(BOOT_LIMIT) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(vm.explain(&anyhow!("not ready after {} s", BOOT_LIMIT.as_secs())));
+            }
+            Err(error) => return Err(vm.explain(&error)),
+        }
+        vm.boot_time = started.elapsed();
+        // Loaded long since, and the largest file of a run.
+        fs::remove_file(vm.folder.join("init.cpio"))?;
+        Ok(vm)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From the start of QEMU until the machine was ready.
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// Runs a shell script. An error means that it could not be run to its end; a script that
+    /// fails is an [`Output`] with another status than 0.
+    ///
+    /// A program that shall go on: `setsid prog >/tmp/log 2>&1 </dev/null &`.
+    pub fn sh(&self, script: &str) -> Result<Output> {
+        self.sh_with(script, b"", SCRIPT_LIMIT)
+    }
+
+    /// Runs a shell script that reads `input`, and kills it after `limit`, rounded down to
+    /// seconds. One at a time: other threads wait for it.
+    pub fn sh_with(&self, script: &str, input: &[u8], limit: Duration) -> Result<Output> {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        control.run(script, input, limit).map_err(|error| {
+            // A machine that stopped, and not the script, is what the person must hear of.
+            if self.process.wait(Duration::from_millis(300)).is_some() {
+                self.explain(&error.context(format!("while it ran `{}`", excerpt(script))))
+            } else {
+                error.context(format!("machine `{}`", self.name))
+            }
+        })
+    }
+
+    /// Writes a file, complete or not at all.
+    pub fn put(&self, path: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+        let path = quote(path);
+        let script = format!(
+            "mkdir -p \"$(dirname {path})\" && cat >{path}.new && chmod {mode:o} {path}.new && \
+             mv {path}.new {path}"
+        );
+        self.sh_with(&script, bytes, SCRIPT_LIMIT)?.ok()?;
+        Ok(())
+    }
+
+    /// Reads a file.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
+        Ok(self.sh(&format!("cat {}", quote(path)))?.ok()?.stdout)
+    }
+
+    /// The line under test, seen from the bench ...
+    pub fn serial(&self) -> &SerialLine {
+        &self.serial
+    }
+
+    /// ... and its name inside the machine.
+    pub fn serial_device(&self) -> &'static str {
+        "/dev/postwire-serial"
+    }
+
+    /// The port on 127.0.0.1 that leads to the agent's UDP port.
+    pub fn udp_port(&self) -> u16 {
+        self.udp_port
+    }
+
+    /// What it has printed on its console, also when it has stopped since.
+    pub fn console(&self) -> String {
+        let printed = fs::read(self.folder.join("console.log")).unwrap_or_default();
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+
+    /// Cuts the power, now.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// An error with how the machine is and what it last printed.
+    fn explain(&self, error: &anyhow::Error) -> anyhow::Error {
+        let state = match self.process.wait(Duration::from_millis(300)) {
+            Some(status) => format!("stopped (QEMU: {status})"),
+            None => "is stuck".to_owned(),
+        };
+        anyhow!("machine `{}` {state}: {error:#}\n{}", self.name, evidence(&self.folder))
+    }
+}
+
+/// Connects to a socket that QEMU makes while it starts.
+fn connect(folder: &Path, socket: &str, process: &Process) -> Result<UnixStream> {
+    // A socket's path may have 107 bytes only, and a target directory can be deeper than that.
+    let directory = fs::File::open(folder)?;
+    let path = format!("/proc/self/fd/{}/{socket}", directory.as_raw_fd());
+    for _ in 0..500 {
+        if let Ok(stream) = UnixStream::connect(&path) {
+            return Ok(stream);
+        }
+        if let Some(status) = process.wait(Duration::from_millis(20)) {
+            bail!("QEMU ended at once ({status})\n{}", evidence(folder));
+        }
+    }
+    bail!("QEMU did not open {socket}\n{}", evidence(folder))
+}
+
+/// A word of a shell script, whatever is in it.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

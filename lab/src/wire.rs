@@ -1,0 +1,45 @@
+//! A wire between two machines: the second network card of each, joined by UDP on 127.0.0.1.
+
+use anyhow::Result;
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// A wire with two ends. Each machine that is put on it takes one.
+pub struct Wire {
+    ports: [u16; 2],
+    taken: AtomicUsize,
+}
+
+/// One end: the port this machine's frames come to, and the one they go to.
+#[derive(Clone, Copy)]
+pub struct WireEnd {
+    pub local: u16,
+    pub remote: u16,
+}
+
+impl Wire {
+    pub fn new() -> Result<Self> {
+        // Both are held until both are known, so that they differ.
+        let sockets = [free_udp_port()?, free_udp_port()?];
+        let [(a, _a), (b, _b)] = sockets;
+        Ok(Self { ports: [a, b], taken: AtomicUsize::new(0) })
+    }
+
+    /// The next free end, if there is one.
+    pub fn end(&self) -> Option<WireEnd> {
+        let [a, b] = self.ports;
+        match self.taken.fetch_add(1, Ordering::Relaxed) {
+            0 => Some(WireEnd { local: a, remote: b }),
+            1 => Some(WireEnd { local: b, remote: a }),
+            _ => None,
+        }
+    }
+}
+
+/// A UDP port that is free, and stays so while the socket beside it lives.
+pub(crate) fn free_udp_port() -> Result<(u16, UdpSocket)> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok((socket.local_addr()?.port(), socket))
+}

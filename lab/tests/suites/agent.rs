@@ -1,0 +1,141 @@
+//! What is promised about the agent's file and its source: its size, no allocator, and `unsafe` in
+//! one module.
+
+use super::lanes::Part;
+use anyhow::{Result, bail, ensure};
+use board::{Target, VARIANTS, Variant};
+use lab::Arch;
+use object::{Object, ObjectSymbol};
+use std::{fs, path::Path};
+use xtask::build;
+use xtask::size;
+
+type Test = fn() -> Result<String>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("postwired keeps its size budget", || size::within_budget(Arch::X86_64)),
+    ("sessions keep theirs", || size::session_within_budget(Arch::X86_64)),
+    ("postwired has no allocator and no resolver of the C library", no_allocator),
+    ("postwired is static", is_static),
+    ("unsafe stays in one module", one_unsafe_module),
+    ("wg and wg-quick leave no key in memory", super::memory::keys_are_wiped_at_the_end),
+];
+
+pub(super) fn part() -> Part {
+    Part::new("the agent's file", TESTS.iter().map(|(test, _)| (*test).to_owned()), |tally| {
+        TESTS.iter().for_each(|(test, run)| tally.test(test, run));
+        Ok(())
+    })
+    .ignored()
+}
+
+/// Every target of routers in every variant: the file is built, keeps its budgets and runs.
+pub(super) fn targets() -> Part {
+    let all = || build::routers().flat_map(|target| VARIANTS.iter().map(move |it| (target, it)));
+    let name = |target: &Target, variant: &Variant| {
+        format!(
+            "postwired for {}, variant {}, keeps its budget and runs",
+            target.name, variant.name
+        )
+    };
+    let names = all().map(|(target, variant)| name(target, variant));
+    Part::new("the targets", names, move |tally| {
+        for (target, variant) in all() {
+            tally.test(&name(target, variant), || {
+                let shown = size::within(target, variant)?;
+                let agent = build::built(target, variant)?;
+                build::smoke(target, &agent, variant.features.contains(&"wg"))?;
+                Ok(shown)
+            });
+        }
+        Ok(())
+    })
+    .ignored()
+}
+
+/// Names of an allocator of the C library, and of its resolver, which would bring one.
+const ALLOCATORS: &[&str] = &[
+    "getaddrinfo",
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "aligned_alloc",
+    "memalign",
+    "posix_memalign",
+    "sbrk",
+    "brk",
+    "__libc_malloc",
+    "__expand_heap",
+];
+
+fn no_allocator() -> Result<String> {
+    let file = fs::read(build::agent_with_symbols(Arch::X86_64)?)?;
+    let names = symbols(&file)?;
+    // A file without names would pass whatever is in it.
+    ensure!(names.iter().any(|name| name == "main"), "the file has no symbol called main");
+    for name in &names {
+        let rust = name.contains("__rust_alloc") || name.contains("__rdl_alloc");
+        ensure!(!rust && !ALLOCATORS.contains(&name.as_str()), "the agent has {name}");
+    }
+    // The same look has to find an allocator where there is one.
+    let host = fs::read(std::env::current_exe()?)?;
+    let found = symbols(&host)?.iter().any(|name| name.contains("__rust_alloc"));
+    ensure!(found, "no allocator is found in xtask either, and there is one");
+    Ok(format!("{} symbols, no allocator and no resolver of the C library", names.len()))
+}
+
+fn symbols(file: &[u8]) -> Result<Vec<String>> {
+    let file = object::File::parse(file)?;
+    Ok(file.symbols().filter_map(|symbol| Some(symbol.name().ok()?.to_owned())).collect())
+}
+
+fn is_static() -> Result<String> {
+    let file = fs::read(build::agent(Arch::X86_64)?)?;
+    let object = object::elf::FileHeader64::<object::Endianness>::parse(&*file)?;
+    use object::read::elf::{FileHeader, ProgramHeader};
+    let endian = object.endian()?;
+    for header in object.program_headers(endian, &*file)? {
+        if header.p_type(endian) == object::elf::PT_INTERP {
+            bail!("the agent asks for a dynamic linker");
+        }
+    }
+    Ok(String::new())
+}
+
+/// The one file of the agent where `unsafe` may be.
+const UNSAFE: &str = "agent/src/linux/sys.rs";
+
+fn one_unsafe_module() -> Result<String> {
+    let mut files = 0;
+    for folder in ["agent/src", "proto-core/src", "board/src"] {
+        let mut folders = vec![build::workspace().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    files += 1;
+                    look(&path)?;
+                }
+            }
+        }
+    }
+    Ok(format!("{files} files, and `unsafe` in {UNSAFE}"))
+}
+
+fn look(path: &Path) -> Result<()> {
+    if path.ends_with(UNSAFE) {
+        return Ok(());
+    }
+    for (number, line) in fs::read_to_string(path)?.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        // `unsafe_code` is the lint that forbids it.
+        let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.into_iter().any(|word| word == "unsafe") {
+            bail!("{}:{}: `unsafe` outside {UNSAFE}", path.display(), number + 1);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Tests on bytes: the workspace's own, the same for other byte orders and word sizes, the linters,
+//! and a short run of every fuzz target.
+
+use super::{Tally, lanes::Part};
+use anyhow::{Result, ensure};
+use lab::Arch;
+use xtask::build::{self, BENCH, cargo, quietly};
+
+/// How long each fuzz target runs in the tests, in seconds.
+const FUZZ: u32 = 3;
+
+// The agent by itself: beside crates that use std, cargo would give it their features.
+const AGENT: [&str; 2] = ["--package", "postwired"];
+
+type Test = fn(&Tally) -> Result<String>;
+
+/// One after the other: cargo locks the folder that all of them build in.
+const TESTS: &[(&str, Test)] = &[
+    ("the code is formatted", formatted),
+    ("clippy finds nothing", clippy),
+    ("the host tool builds for macOS and Windows", elsewhere),
+    ("proto-core builds with every feature alone and every pair", features),
+    ("the tests of all crates", crates),
+    ("proto-core for 32 bits and for the other byte order", cross),
+];
+
+/// This one has a folder of its own.
+const FUZZING: &[(&str, Test)] = &[("fuzzing finds nothing new", fuzz)];
+
+pub(super) fn parts() -> [Part; 2] {
+    let names = |tests: &'static [(&str, Test)]| tests.iter().map(|(test, _)| (*test).to_owned());
+    let run = |tally: &Tally, tests: &[(&str, Test)]| {
+        tests.iter().for_each(|(test, run)| tally.test(test, || run(tally)));
+    };
+    let bytes = Part::new("bytes", names(TESTS), move |tally| {
+        if tally.wants_all() {
+            // Now, because the other lane is soon to ask for it. Why it does not build, it is told.
+            let _ = build::postwire_of_tests();
+        }
+        run(tally, TESTS);
+        Ok(())
+    });
+    let fuzzing = Part::new("fuzzing", names(FUZZING), move |tally| {
+        run(tally, FUZZING);
+        Ok(())
+    });
+    [bytes.ignored(), fuzzing.ignored()]
+}
+
+fn formatted(_: &Tally) -> Result<String> {
+    build::ensure_component("rustfmt")?;
+    quietly(cargo().args(["fmt", "--all", "--check"]))?;
+    Ok(String::new())
+}
+
+fn clippy(_: &Tally) -> Result<String> {
+    build::ensure_component("clippy")?;
+    let triple = build::triple(Arch::X86_64);
+    build::ensure_target(triple)?;
+    let strict = ["--all-targets", "--quiet", "--", "--deny", "warnings"];
+    quietly(cargo().arg("clippy").args(BENCH).args(strict))?;
+    quietly(cargo().arg("clippy").args(AGENT).args(["--target", triple]).args(strict))?;
+    Ok(String::new())
+}
+
+/// Systems that people have on the bench, which nothing here can run.
+const ELSEWHERE: [&str; 2] = ["x86_64-apple-darwin", "x86_64-pc-windows-gnu"];
+
+fn elsewhere(_: &Tally) -> Result<String> {
+    for triple in ELSEWHERE {
+        build::ensure_target(triple)?;
+        quietly(cargo().args(["check", "--quiet", "--package", "postwire", "--target", triple]))?;
+    }
+    Ok(ELSEWHERE.join(", "))
+}
+
+/// The features of proto-core that somebody may choose.
+const FEATURES: [&str; 5] = ["conf", "netlink", "protocol", "serde", "wireguard"];
+
+fn features(_: &Tally) -> Result<String> {
+    let alone = FEATURES.iter().map(|one| (*one).to_owned());
+    let pairs = FEATURES.iter().enumerate().flat_map(|(nth, one)| {
+        FEATURES.iter().skip(nth + 1).map(move |two| format!("{one},{two}"))
+    });
+    let mut sets = vec![String::new()];
+    sets.extend(alone.chain(pairs));
+    let core = ["--package", "proto-core", "--no-default-features", "--features"];
+    for set in &sets {
+        // A warning counts: code that no feature of the set uses belongs behind another one.
+        quietly(
+            cargo()
+                .args(["check", "--quiet"])
+                .args(core)
+                .arg(set)
+                .env("RUSTFLAGS", "--deny=warnings"),
+        )?;
+    }
+    let tree = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{lib}"];
+    let printed = quietly(cargo().args(tree).args(core).arg("netlink"))?;
+    let crates: Vec<&str> = printed.split_whitespace().collect();
+    ensure!(crates == ["proto_core", "zeroize"], "with netlink alone it needs {crates:?}");
+    Ok(format!("{} sets", sets.len()))
+}
+
+fn crates(tally: &Tally) -> Result<String> {
+    let printed = quietly(cargo().arg("test").args(BENCH))?
+        + &quietly(cargo().args(["test", "--lib"]).args(AGENT))?;
+    let count = count(&printed)?;
+    tally.add(count);
+    Ok(format!("{count} tests"))
+}
+
+fn cross(_: &Tally) -> Result<String> {
+    xtask::cross::run()?;
+    Ok(String::new())
+}
+
+fn fuzz(_: &Tally) -> Result<String> {
+    let targets = xtask::fuzz::run_all(FUZZ)?;
+    Ok(format!("{} targets, {FUZZ} s each", targets.len()))
+}
+
+/// How many tests passed, in what `cargo test` printed.
+fn count(printed: &str) -> Result<usize> {
+    let results = printed.lines().filter_map(|line| line.strip_prefix("test result: ok. "));
+    let count = results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum();
+    ensure!(count > 0, "cargo test ran no test");
+    Ok(count)
+}

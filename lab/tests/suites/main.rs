@@ -1,0 +1,201 @@
+//! The suites of the lab, under the ordinary test harness: `cargo test -p lab -- TEXT`.
+//!
+//! The tests of a [`Part`] follow one another on the same machines, and two parts run side by side ([`lanes`]).
+//! Tests that are marked as ignored need no machine: the tests of the other crates, the linters, budgets.
+//! `cargo xtask test` runs them too. `LAB_ARCH` selects another processor for the pushes, `LAB_SEED` is the seed
+//! of all random choices, and `--test-threads` the number of parts side by side.
+
+mod agent;
+mod bytes;
+mod lanes;
+mod memory;
+mod pushes;
+mod quick;
+mod start;
+mod wg;
+mod wg_diff;
+
+use anyhow::{Context, Error, Result};
+use clap::ValueEnum;
+use lab::Arch;
+use lanes::Part;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Instant,
+};
+
+/// Three lanes would each have too little of two processors.
+const LANES: usize = 2;
+
+/// Outcomes of the tests. Parts that run side by side share it.
+pub(crate) struct Tally {
+    /// Names of the tests to run.
+    wanted: BTreeSet<String>,
+    /// Whether the command line selects no tests by name.
+    all: bool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    outcomes: BTreeMap<String, Result<(), String>>,
+    /// Tests that another runner has counted.
+    elsewhere: usize,
+}
+
+impl Tally {
+    fn new(wanted: BTreeSet<String>, all: bool) -> Self {
+        Self { wanted, all, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Whether the command line selects no tests by name.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.all
+    }
+
+    /// Whether the test with this name is to be run.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.wanted.contains(name)
+    }
+
+    /// Runs a test if it is wanted. On success it returns what it measured, in a few words.
+    pub(crate) fn test(&self, name: &str, test: impl FnOnce() -> Result<String>) {
+        if !self.wants(name) {
+            return;
+        }
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(test));
+        let took = started.elapsed().as_secs_f32();
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::msg("the test panicked")));
+        match outcome {
+            Ok(shown) => {
+                let colon = if shown.is_empty() { "" } else { ": " };
+                println!("{name}{colon}{shown} ({took:.1} s)");
+                self.note(name, Ok(()));
+            }
+            Err(error) => {
+                println!("FAIL {name} ({took:.1} s)\n{}", causes(&error));
+                self.note(name, Err(causes(&error)));
+            }
+        }
+    }
+
+    /// Records the failure of a part: its tests without an outcome fail with the same words.
+    fn fail(&self, part: &str, tests: &[String], error: &Error) {
+        let words = format!("the part \"{part}\" did not run to its end: {}", causes(error));
+        for test in tests.iter().filter(|test| self.wants(test)) {
+            if !self.lock().outcomes.contains_key(test) {
+                self.note(test, Err(words.clone()));
+            }
+        }
+    }
+
+    fn note(&self, name: &str, outcome: Result<(), String>) {
+        self.lock().outcomes.insert(name.to_owned(), outcome);
+        self.changed.notify_all();
+    }
+
+    /// Adds tests that another runner has counted.
+    pub(crate) fn add(&self, passed: usize) {
+        self.lock().elsewhere += passed;
+    }
+
+    /// Waits for the outcome of a test.
+    fn outcome(&self, name: &str) -> Result<(), Failed> {
+        let mut state = self.lock();
+        loop {
+            if let Some(outcome) = state.outcomes.get(name) {
+                return outcome.clone().map_err(Failed::from);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn causes(error: &Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join("\n")
+}
+
+/// All parts. What takes long comes first, so that both lanes end at about the same time, and what
+/// builds is spread among what boots: a build keeps all processors busy, a machine mostly waits.
+fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
+    if let Some(arch) = arch {
+        return pushes::parts(arch, seed);
+    }
+    let [bytes, fuzzing] = bytes::parts();
+    let mut parts = vec![quick::part(), bytes, wg_diff::part(seed)];
+    let mut lab = pushes::parts(Arch::X86_64, seed);
+    let shorter = lab.split_off(lab.len() / 2);
+    parts.extend(lab);
+    parts.extend([fuzzing, agent::targets(), agent::part(), start::part(), wg::part(seed)]);
+    parts.extend(shorter);
+    // The same push on the other byte order.
+    parts.extend(pushes::parts(Arch::S390x, seed));
+    // Last, and with nothing beside it: what it shows is what a machine can take in.
+    parts.push(pushes::flood(seed).alone());
+    parts
+}
+
+/// Whether the harness will run this test; its own filter is private.
+fn is_wanted(arguments: &Arguments, test: &str, ignored: bool) -> bool {
+    let is = |text: &String| if arguments.exact { test == text } else { test.contains(text) };
+    let of_kind =
+        if ignored { arguments.ignored || arguments.include_ignored } else { !arguments.ignored };
+    of_kind && arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
+}
+
+/// A setting from the environment: the harness rejects arguments that are not its own.
+fn setting<T>(name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    parse(&text).map(Some).with_context(|| format!("{name}={text}"))
+}
+
+fn main() -> Result<ExitCode> {
+    let started = Instant::now();
+    let mut arguments = Arguments::from_args();
+    let arch = setting("LAB_ARCH", |text| Arch::from_str(text, false).map_err(Error::msg))?;
+    let seed = setting("LAB_SEED", |text| Ok(text.parse()?))?.unwrap_or(1);
+
+    let parts = parts(arch, seed);
+    let all = || parts.iter().flat_map(|part| part.tests.iter().map(|test| (test, part.ignored)));
+    let wanted = all().filter(|(test, ignored)| is_wanted(&arguments, test, *ignored));
+    let wanted: BTreeSet<String> = wanted.map(|(test, _)| test.clone()).collect();
+    let count = wanted.len();
+    let tally = Arc::new(Tally::new(wanted, arguments.filter.is_none()));
+    let trial = |(test, ignored): (&String, bool)| {
+        let (name, tally) = (test.clone(), Arc::clone(&tally));
+        Trial::test(test, move || tally.outcome(&name)).with_ignored_flag(ignored)
+    };
+    let trials: Vec<Trial> = all().map(trial).collect();
+    if arguments.list {
+        libtest_mimic::run(&arguments, trials).exit();
+    }
+
+    // The threads of the harness only wait for outcomes, so there is one for each test.
+    let lanes = arguments.test_threads.unwrap_or(LANES);
+    arguments.test_threads = Some(count.max(1));
+    let runner = thread::spawn({
+        let tally = Arc::clone(&tally);
+        move || lanes::run(&tally, parts, lanes)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if runner.join().is_err() {
+        println!("the thread that runs the parts died");
+        return Ok(ExitCode::FAILURE);
+    }
+    let passed = conclusion.num_passed as usize + tally.lock().elsewhere;
+    println!("all tests took {} s", started.elapsed().as_secs());
+    println!("{passed} passed, {} failed", conclusion.num_failed);
+    Ok(conclusion.exit_code())
+}

@@ -1,0 +1,86 @@
+//! Endpoints that are known by name, which a router looks up itself.
+
+use anyhow::{Context, Result, ensure};
+use lab::{
+    rng::Rng,
+    routers::{Config, Keeper, Peer},
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+/// Until a name is tried again, and some more for a bench that is busy.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// What the router knows of names: no server that answers, and these lines.
+fn knows(keeper: &Keeper<'_>, lines: &str) -> Result<()> {
+    keeper.sh(&format!(
+        "printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf; \
+         printf '{lines}' >/etc/hosts"
+    ))?;
+    Ok(())
+}
+
+/// How many names the router could not look up yet.
+fn unresolved(keeper: &Keeper<'_>) -> Result<u64> {
+    let status = keeper.ask(&["status"])?.ok()?;
+    ensure!(status.is("/result/stored/0/agrees", true), "{}", status.json);
+    status.number("/result/unresolved").with_context(|| format!("no number: {}", status.json))
+}
+
+/// Waits for the endpoint of the peer.
+fn comes(keeper: &Keeper<'_>, endpoint: &str) -> Result<f32> {
+    let begun = Instant::now();
+    loop {
+        let shown = keeper.sh(&format!("wg show wg0 endpoints | grep {KEY}"))?;
+        if shown.ends_with(endpoint) {
+            return Ok(begun.elapsed().as_secs_f32());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{shown} and not {endpoint}");
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
+    knows(keeper, "")?;
+    let mut config = Config::random(&mut Rng::new(keeper.seed), 10, 2).with_endpoints();
+    let peer =
+        |name: &str| Peer { endpoint: Some(format!("{name}:7")), ..Peer::quiet("10.200.0.2/32") };
+    config.peers.insert(KEY.to_owned(), peer("late.invalid"));
+    let said = keeper.push("wg0", &config.text(), &[])?.ok()?;
+    let warning = said.text("/warnings/0/message").to_owned();
+    ensure!(warning.contains("late.invalid"), "no warning: {}", said.json);
+    let mut without = config.clone();
+    without.peers.get_mut(KEY).context("the peer")?.endpoint = None;
+    keeper.router.sees(&without)?;
+    ensure!(unresolved(keeper)? == 1, "it is not counted");
+    knows(keeper, "192.0.2.50 late.invalid\n")?;
+    let pushed = comes(keeper, "192.0.2.50:7")?;
+    ensure!(unresolved(keeper)? == 0, "it is still counted");
+
+    // At a start, when the name is not known yet.
+    keeper.cut_power()?;
+    knows(keeper, "")?;
+    keeper.start("")?;
+    keeper.router.sees(&without)?;
+    ensure!(unresolved(keeper)? == 1, "it is not counted after a start");
+    knows(keeper, "192.0.2.51 late.invalid\n")?;
+    let started = comes(keeper, "192.0.2.51:7")?;
+    ensure!(unresolved(keeper)? == 0, "it is still counted after a start");
+
+    // What the bench has found is used by a push, and looked up anew at a start.
+    knows(keeper, "192.0.2.52 localhost\n")?;
+    config.peers.insert(KEY.to_owned(), peer("localhost"));
+    let said = keeper.push("wg0", &config.text(), &[])?.ok()?;
+    ensure!(said.is("/result/changed", true), "{}", said.json);
+    let shown = keeper.sh(&format!("wg show wg0 endpoints | grep {KEY}"))?;
+    ensure!(shown.ends_with("127.0.0.1:7") || shown.ends_with("[::1]:7"), "{shown}");
+    keeper.restart_empty()?;
+    comes(keeper, "192.0.2.52:7")?;
+    ensure!(unresolved(keeper)? == 0, "it is counted");
+    Ok(format!(
+        "there {pushed:.1} s after the name after a push, {started:.1} s after a start; {warning}"
+    ))
+}

@@ -1,0 +1,266 @@
+//! Changes that fail in the middle, and are changed back.
+//!
+//! The kernel seldom refuses anything, so strace makes a system call fail that carries a change; what the
+//! agent does then is what it does when the kernel says no. The kernel's own refusals are tried too.
+
+use anyhow::{Context, Result, anyhow, ensure};
+use lab::{
+    rng::Rng,
+    routers::{Config, KEEP, Keeper, Peer, Reach, STATE, Said, TRACE, is_change},
+};
+use std::thread;
+
+/// How many peers there are where it matters, and where it does not.
+const PEERS: u32 = 500;
+const FEWER: u32 = 100;
+
+/// Watches what the agent sends to the kernel, which over the serial line is all that it sends; `inject`
+/// says what becomes of some of it.
+fn trace(keeper: &Keeper<'_>, inject: &str) -> Result<()> {
+    let inject = if inject.is_empty() { String::new() } else { format!("sendto:{inject}") };
+    keeper.trace("sendto", &inject)
+}
+
+/// What a failed change must not touch.
+struct Before {
+    state: Vec<String>,
+    files: String,
+}
+
+fn files(keeper: &Keeper<'_>) -> Result<String> {
+    keeper.sh(&format!(
+        "cd {KEEP}; stat -c '%n %i %s %Y %Z' * | grep -v -e lost -e starts; ls {STATE}/next 2>&1; true"
+    ))
+}
+
+impl Before {
+    fn see(keeper: &Keeper<'_>) -> Result<Self> {
+        Ok(Self { state: keeper.router.state()?, files: files(keeper)? })
+    }
+
+    fn is_left(&self, keeper: &Keeper<'_>) -> Result<()> {
+        keeper.router.is_in(&self.state)?;
+        let files = files(keeper)?;
+        ensure!(files == self.files, "files changed:\n{}\n{files}", self.files);
+        Ok(())
+    }
+}
+
+fn push(keeper: &Keeper<'_>, config: &Config) -> Result<Said> {
+    keeper.router.push(&Reach::Serial, &config.text())
+}
+
+/// Fails unless the answer says that it was changed back (or that it never was changed), and why.
+fn undone<'s>(said: &'s Said, code: &str, changed: bool) -> Result<&'s str> {
+    let message = said.failed(1, code)?;
+    let state = if changed { "undone" } else { "unchanged" };
+    ensure!(said.text("/error/state") == state, "not {state}: {}", said.json);
+    Ok(message)
+}
+
+/// A configuration of many peers, and another: of everything there is something new, gone and changed.
+fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
+    let mut rng = Rng::new(keeper.seed);
+    let old = Config::random(&mut rng, peers, 3);
+    let mut new = old.changed(&mut rng, 1);
+    new.addresses = ["10.77.0.1/24", "10.79.0.1/24", "fd79::1/64"].map(str::to_owned).into();
+    new.listen_port += 1;
+    new.private_key = Config::random(&mut rng, 0, 0).private_key;
+    let peer = new.peers.values_mut().next().context("a peer")?;
+    peer.allowed_ips.insert("0.0.0.0/0".to_owned());
+    Ok((old, new))
+}
+
+pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
+    let (old, new) = configs(keeper, PEERS)?;
+    // What is rolled back has to be the same again.
+    let old = old.with_endpoints();
+    keeper.store(&old, 1)?;
+    // Once without a failure, to see what there is to fail.
+    trace(keeper, "")?;
+    push(keeper, &new)?.ok()?;
+    let lines = keeper.traced()?;
+    let changes: Vec<usize> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| is_change(line))
+        .map(|(at, _)| at + 1)
+        .collect();
+    ensure!(changes.len() > 100, "only {} changes in {} messages", changes.len(), lines.len());
+    keeper.ask(&["rollback", "wg0"])?.ok()?;
+    let before = Before::see(keeper)?;
+
+    let last = changes.len() - 1;
+    let mut said_of_one = String::new();
+    let some = Rng::new(keeper.seed).next() as usize % last;
+    let nths = [0, some, last / 2, last];
+    for nth in nths {
+        let at = changes[nth];
+        let tried = || -> Result<String> {
+            // A message about many peers is tried again with one after the other.
+            trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
+            let said = push(keeper, &new)?;
+            let lines = keeper.traced()?;
+            let injected = lines.get(at - 1).context("it did not come so far")?;
+            ensure!(injected.contains("INJECTED") && is_change(injected), "hit {injected}");
+            let message = undone(&said, "kernel", nth > 0)?.to_owned();
+            before.is_left(keeper)?;
+            let named = said.text("/error/subject");
+            ensure!(!named.is_empty() && message.contains("ENOBUFS"), "{}", said.json);
+            Ok(message)
+        };
+        said_of_one = tried().with_context(|| format!("change {} of {}", nth + 1, last + 1))?;
+    }
+    let last_said = said_of_one.rsplit("wg0.conf").next().unwrap_or_default().to_owned();
+    Ok(format!(
+        "{PEERS} peers, {} changes of which {} were refused in turn; the last: {last_said}",
+        last + 1,
+        nths.len()
+    ))
+}
+
+pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
+    let (mut old, mut new) = configs(keeper, FEWER)?;
+    // Somebody who talks to it all the time; with another key nobody could.
+    let live = keeper.live_key()?;
+    new.private_key.clone_from(&old.private_key);
+    for config in [&mut old, &mut new] {
+        config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
+    }
+    keeper.push("wg0", &old.text(), &[])?.ok()?;
+    keeper.live(&live)?;
+    let handshake = || keeper.sh(&format!("wg show wg0 latest-handshakes | grep {live}"));
+    let shaken = handshake()?;
+    // The last route of all: a network that somebody else has, of the peer with the greatest key.
+    let route = "fdff:ffff::/64";
+    let peer = new.peers.values_mut().next_back().context("a peer")?;
+    peer.allowed_ips.insert(route.to_owned());
+    keeper.sh(&format!("ip -6 route add {route} dev eth0 metric 1024"))?;
+    let before = Before::see(keeper)?;
+    let said = push(keeper, &new)?;
+    let message = undone(&said, "config", false)?.to_owned();
+    ensure!(message.contains(route) && message.contains("eth0 has"), "{}", said.json);
+    before.is_left(keeper).context("a route that is taken")?;
+    keeper.sh(&format!("ip -6 route delete {route} dev eth0"))?;
+
+    // The kernel takes IPv6 away from a link with this MTU: the file is wrong.
+    let before = Before::see(keeper)?;
+    let small = Config { mtu: 1_200, ..new.clone() };
+    let said = push(keeper, &small)?;
+    ensure!(said.code == 2 && said.json.to_string().contains("1280"), "{}", said.json);
+    before.is_left(keeper).context("an MTU that is too small for IPv6")?;
+
+    // The port, first of all, is refused before anything is changed.
+    keeper
+        .sh("ip link add wg9 type wireguard; wg set wg9 listen-port 40404; ip link set wg9 up")?;
+    let before = Before::see(keeper)?;
+    let said = push(keeper, &Config { listen_port: 40_404, ..new.clone() })?;
+    undone(&said, "kernel", false)?;
+    before.is_left(keeper).context("a port that is taken")?;
+    let now = handshake()?;
+    ensure!(now == shaken, "the handshake was lost: {shaken} and then {now}");
+    keeper.sh("ip link delete live")?;
+    Ok(format!("a handshake kept; {}", message.rsplit("wg0.conf").next().unwrap_or_default()))
+}
+
+pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
+    let (old, new) = configs(keeper, FEWER)?;
+    keeper.store(&old, 1)?;
+    let before = Before::see(keeper)?;
+    let mut shown = String::new();
+    // In the middle of the changes: questions and lines of the log are calls of the same kind.
+    for further in [24, 50] {
+        trace(keeper, "")?;
+        let at = {
+            // What there is to do is told by a change that is refused at its end.
+            let said = push(keeper, &Config { listen_port: 5_182, ..new.clone() })?;
+            ensure!(said.code == 1, "{}", said.json);
+            let lines = keeper.traced()?;
+            lines.iter().position(|line| is_change(line)).context("no change")? + 1
+        };
+        let at = at + further;
+        trace(keeper, &format!("delay_enter=4000000:when={at}"))?;
+        let said = thread::scope(|scope| -> Result<Said> {
+            let pushing = scope.spawn(|| push(keeper, &new));
+            keeper.sh(&format!(
+                "until [ $(grep -c sendto {TRACE}) -ge {} ]; do usleep 20000; done; sleep 1; \
+                 wg setconf wg0 /dev/null; ip link delete wg0",
+                at - 1
+            ))?;
+            pushing.join().map_err(|_| anyhow!("the push died"))?
+        })?;
+        keeper.traced()?;
+        shown = undone(&said, said.text("/error/code"), true)?.to_owned();
+        before.is_left(keeper)?;
+    }
+    Ok(shown.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
+}
+
+pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
+    let (old, _) = configs(keeper, FEWER)?;
+    let before = Before::see(keeper)?;
+    for at in [60, 300] {
+        trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
+        let said = push(keeper, &old)?;
+        keeper.traced()?;
+        undone(&said, "kernel", true)?;
+        before.is_left(keeper).with_context(|| format!("message {at}"))?;
+    }
+    keeper.store(&old, 1)?;
+    let before = Before::see(keeper)?;
+    // Taking it away again fails as well: at its last message.
+    trace(keeper, "")?;
+    keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
+    let lines = keeper.traced()?;
+    let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
+    keeper.router.fresh("")?;
+    keeper.store(&old, 1)?;
+    keeper.router.is_in(&before.state)?;
+    let before = Before::see(keeper)?;
+    trace(keeper, &format!("error=ENOBUFS:when={last}"))?;
+    let said = keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?;
+    keeper.traced()?;
+    undone(&said, "kernel", true)?;
+    before.is_left(keeper).context("a removal that failed")?;
+    keeper.restart()?;
+    before.is_left(keeper)?;
+    Ok("an interface that was new is gone again, one that was to go is back".to_owned())
+}
+
+pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
+    let (old, new) = configs(keeper, FEWER)?;
+    keeper.store(&old, 1)?;
+    let before = Before::see(keeper)?;
+    let mut message = String::new();
+    for restarted in [true, false] {
+        // Everything fails from here on.
+        trace(keeper, "error=ENOBUFS:when=40+")?;
+        let said = push(keeper, &new)?;
+        keeper.traced()?;
+        message = said.failed(1, "kernel")?.to_owned();
+        ensure!(said.text("/error/state") == "partly", "{}", said.json);
+        ensure!(message.contains("taking it back failed too"), "{}", said.json);
+        ensure!(keeper.router.state()? != before.state, "nothing was changed");
+        if restarted {
+            keeper.restart()?;
+        } else {
+            keeper.ask(&["repair", "wg0"])?.ok()?;
+        }
+        before.is_left(keeper).with_context(|| format!("restarted: {restarted}"))?;
+    }
+    Ok(message.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
+}
+
+/// A peer that had no endpoint has none again: the kernel cannot take one away.
+pub(super) fn endpoints(keeper: &mut Keeper<'_>) -> Result<String> {
+    let mut old = Config::random(&mut Rng::new(keeper.seed), 30, 2);
+    old.peers.values_mut().for_each(|peer: &mut Peer| peer.endpoint = None);
+    keeper.store(&old, 1)?;
+    let before = Before::see(keeper)?;
+    let words = ["--confirm-within", "3600s", "--confirm-by-hand"];
+    keeper.push("wg0", &old.clone().with_endpoints().text(), &words)?.ok()?;
+    ensure!(keeper.router.state()? != before.state, "nothing was changed");
+    keeper.ask(&["revert"])?.ok()?;
+    before.is_left(keeper)?;
+    Ok(String::new())
+}

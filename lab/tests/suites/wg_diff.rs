@@ -1,0 +1,17 @@
+//! Our `wg` against Debian's: the cases written by hand, and some generated ones.
+
+use super::lanes::Part;
+use lab::wg_diff::{Bench, broken, same};
+
+/// How many generated cases there are in the tests.
+const CASES: u32 = 100;
+
+pub(super) fn part(seed: u64) -> Part {
+    let names = ["wg-diff: ours does what Debian's does", "wg-diff: a broken wg is found"];
+    Part::new("wg-diff", names.map(str::to_owned), move |tally| {
+        let bench = Bench::boot(false)?;
+        tally.test(names[0], || same(&bench, seed, CASES));
+        tally.test(names[1], || broken(&bench));
+        Ok(())
+    })
+}

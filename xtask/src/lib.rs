@@ -1,0 +1,12 @@
+//! The chores of the repository, for `cargo xtask` and for the crate `lab`.
+
+pub mod arch;
+pub mod build;
+pub mod cross;
+pub mod fuzz;
+pub mod packages;
+pub mod size;
+
+pub use arch::Arch;
+pub mod lab;
+pub mod test;
