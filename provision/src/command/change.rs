@@ -1,4 +1,4 @@
-//! How a command ends that changed something on the router, or found that it need not.
+//! The result of a command that changes a router, also when no change was needed.
 
 use proto_core::protocol::message::{Applied, Name};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::connect::Router;
 use super::summary::{self, SummaryJson};
 
-/// What `--json` says of a change.
+/// A change, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Changed {
     interface: String,
@@ -21,26 +21,26 @@ pub(super) struct Changed {
     confirm_within: u16,
 }
 
-/// A change that stays, or that somebody has to confirm by hand.
+/// A change that is final, or that the operator has to confirm by hand.
 #[derive(Debug)]
 pub(super) struct Settled {
-    /// What the router said of it. Its answer may have been lost, and the change found later.
+    /// The router's reply; `None` if the reply was lost and the change was found later.
     pub(super) applied: Option<Applied>,
-    /// The number that it has in the history, or gets.
+    /// The change's number in the history, or the number that a confirmation will give it.
     pub(super) number: u32,
-    /// Whether it was confirmed.
+    /// Whether the change was confirmed.
     pub(super) confirmed: bool,
-    /// What has become of it, in words.
+    /// The outcome, as text.
     pub(super) text: String,
 }
 
 impl Settled {
-    /// A change that was made and need not be confirmed.
+    /// A change that needs no confirmation.
     pub(super) fn at_once(applied: Applied) -> Self {
         let number = applied.number;
         let text = match applied.stored {
             true => format!("stored as number {number}"),
-            false => format!("stored already as number {number}"),
+            false => format!("already stored as number {number}"),
         };
         Self { applied: Some(applied), number, confirmed: false, text }
     }
@@ -50,12 +50,12 @@ impl Settled {
         self.applied.as_ref().is_none_or(|applied| !applied.summary.is_quiet())
     }
 
-    /// Whether something was written to the router's storage.
+    /// Whether the router wrote to its storage.
     pub(super) fn stored(&self) -> bool {
         self.confirmed || self.applied.as_ref().is_some_and(|applied| applied.stored)
     }
 
-    /// What was changed, in words, behind `what`.
+    /// The changes as text, after `what`.
     pub(super) fn describe(&self, what: &str) -> String {
         match &self.applied {
             Some(applied) => format!("{what}: {}\n{}", summary::text(&applied.summary), self.text),
@@ -63,7 +63,7 @@ impl Settled {
         }
     }
 
-    /// The facts.
+    /// The change as JSON.
     pub(super) fn json(&self, interface: &Name, router: Router) -> Changed {
         let applied = self.applied.as_ref();
         let summary = applied.map(|applied| &applied.summary);

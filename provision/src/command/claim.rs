@@ -16,17 +16,17 @@ use crate::session::{Session, SessionError};
 use crate::transport::{Secure, seek};
 use crate::{exit, name, ui};
 
-/// The most bytes of a file with a secret that are read.
+/// The most bytes to read from a file with a secret.
 const MAX_SECRET: u64 = 1_024;
 
-/// What `--json` says of a claim.
+/// A claim, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Claimed {
     router: Router,
     owner: Owner,
 }
 
-/// The owner it has now.
+/// The router's new owner.
 #[derive(Debug, Serialize)]
 struct Owner {
     name: String,
@@ -51,7 +51,7 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
         Ok(key) => key,
         Err(reason) => {
             return Err(failed(SessionError::Nobody {
-                who: "a router that nobody owns".into(),
+                who: "an unclaimed router".into(),
                 name: line.name().into(),
                 waited: args.talk.timeout,
                 hint: connect::unclaimed_hint(line.as_ref(), &reason, &operator, label.is_some()),
@@ -63,17 +63,18 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     ui.tell(&format!("the router's fingerprint: {router_print}"));
     ui.tell(&format!("your own fingerprint:     {}", operator.fingerprint()));
     if let Some(wanted) = args.fingerprint.as_ref().filter(|wanted| **wanted != *router_print) {
-        let message = format!("this is another router: {router_print}, not {wanted}");
+        let message =
+            format!("this is a different router: its fingerprint is {router_print}, not {wanted}");
         return Err(Failed::new(Kind::Router, message).hint(Some(
-            "nothing was changed; `postwired identity` on the router prints its fingerprint".into(),
+            "nothing was changed; run `postwired identity` on the router to see its fingerprint"
+                .into(),
         )));
     }
     if args.fingerprint.is_none() && !args.yes && ui::can_ask(own.json) {
-        let question =
-            "is this the fingerprint on the router, as `postwired identity` prints it there?";
+        let question = "Is this the fingerprint that `postwired identity` prints on the router?";
         if !ui::ask(question) {
             return Err(Failed::new(Kind::Interrupted, "nothing was changed")
-                .hint(Some("--fingerprint names the router, --yes claims without asking".into())));
+                .hint(Some("give the expected fingerprint with --fingerprint, or claim without asking with --yes".into())));
         }
     }
     if let Some(name) = &args.name {
@@ -86,7 +87,7 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
         .map_err(|error| failed(connect::stranger(error, &operator, "the router", 1, timeout)))?;
     let mut session = Session::open(secure, timeout, &mut ui).map_err(failed)?;
     let outcome = session.claim(&owner, label.as_ref());
-    // Also when nobody knows whether it was done: a router whose key is lost can be asked no more.
+    // Also after a lost reply, when the outcome is unknown: without its key the router cannot be asked again.
     if matches!(outcome, Ok(()) | Err(SessionError::Silence { .. })) {
         connect::remember(&home, &mut session, &place, args.name.as_deref())
             .map_err(|error| Failed::own(&error))?;
@@ -94,15 +95,15 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     let router = Router::of(&session);
     outcome.map_err(|error| match error {
         SessionError::Silence { .. } => failed(error).hint(Some(format!(
-            "it had been told, and may be yours as {}: `postwire owners` says so, or else claim it \
-             again",
+            "the claim was sent and may have succeeded; the router is in your list as {}. Run `postwire \
+             owners` to see whether the router is yours; if not, claim it again",
             router.known_as()
         ))),
         _ => failed(error),
     })?;
     let text = format!(
-        "claimed {} for {owner}: from now on it answers its owners only\n\
-         you know it as {}",
+        "claimed {} for {owner}: from now on it answers only its owners\n\
+         its name in your list is {}",
         router.name(),
         router.known_as()
     );
@@ -114,7 +115,7 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     Ok(Done { code: exit::DONE, text, result: Claimed { router, owner } })
 }
 
-/// What proves that one holds the label. No message has the secret in it.
+/// The key that proves possession of the label. No error message contains the secret.
 fn label(args: &Claim) -> Result<Option<LabelKey>, Failed> {
     let text = match (&args.secret, &args.secret_file) {
         (Some(text), _) => Zeroizing::new(text.clone()),
@@ -123,15 +124,14 @@ fn label(args: &Claim) -> Result<Option<LabelKey>, Failed> {
             let message = "over UDP a claim takes the secret on the router's label: say it with \
                            --secret or --secret-file";
             return Err(Failed::usage(message)
-                .hint(Some("over a serial cable, with --serial, no secret is needed".into())));
+                .hint(Some("with --serial, over a cable, no secret is needed".into())));
         }
         (None, None) => return Ok(None),
     };
     match LabelKey::of(text.trim()) {
         Some(label) => Ok(Some(label)),
         None => Err(Failed::usage(
-            "this cannot be the secret of a label: it has 16 to 128 characters, not counting spaces \
-             and dashes",
+            "invalid label secret: expected 16 to 128 characters, not counting spaces and dashes",
         )),
     }
 }
@@ -149,7 +149,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {
     Ok(text)
 }
 
-/// `USER@HOST`, as far as this machine says and there is room.
+/// `USER@HOST`, truncated to the length of an owner's name.
 fn owner_name() -> OwnerName {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let user = variable("USER").or_else(|| variable("USERNAME"));
@@ -162,13 +162,13 @@ fn owner_name() -> OwnerName {
     name::owner(&cut).unwrap_or_else(|_| proto_core::protocol::message::cut("owner"))
 }
 
-/// What this machine calls itself.
+/// The host name of this machine.
 #[cfg(unix)]
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// What this machine calls itself.
+/// The host name of this machine.
 #[cfg(not(unix))]
 fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()

@@ -10,7 +10,7 @@ use crate::exit;
 use crate::report::{Done, Failed};
 use crate::session::{SessionError, printable};
 
-/// What `--json` says of a change that was kept.
+/// A confirmed change, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Confirmed {
     router: Router,
@@ -18,7 +18,7 @@ pub(super) struct Confirmed {
     number: u32,
 }
 
-/// What `--json` says of a change that was taken back.
+/// A reverted change, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Reverted {
     router: Router,
@@ -32,7 +32,7 @@ pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed>
     let (interface, number) = confirmed.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text = format!(
-        "confirmed: {interface} on {} stays as it is, stored as number {number}",
+        "confirmed: {interface} on {} keeps the change, stored as number {number}",
         router.name()
     );
     Ok(Done { code: exit::DONE, text, result: Confirmed { router, interface, number } })
@@ -44,8 +44,7 @@ pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
     let reverted = session.revert();
     let interface = reverted.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
-    let text =
-        format!("taken back: {interface} on {} is as it was before the change", router.name());
+    let text = format!("reverted: {interface} on {} is as it was before the change", router.name());
     Ok(Done { code: exit::DONE, text, result: Reverted { router, interface } })
 }
 

@@ -1,6 +1,6 @@
-//! What comes after a change that the router takes back by itself unless it is confirmed: the router is
-//! looked for again, through a new session over a way that is opened anew, and told to stay. If it cannot be
-//! reached, the time it takes is waited for, and what it went back to is reported.
+//! Confirming a change that the router otherwise reverts: postwire reaches the router through a new session over
+//! a new transport, and confirms. If the router cannot be reached, postwire waits until the revert is due, and
+//! reports the configuration that the router reverted to.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,39 +18,39 @@ use crate::report::{Failed, Kind, Outcome};
 use crate::session::{Session, SessionError, printable};
 use crate::ui::Ui;
 
-/// The longest that one try to reach the router takes, so that the next can go another way.
+/// The longest time for one attempt to reach the router, so that the next attempt can take another route.
 const TRY: Duration = Duration::from_secs(3);
-/// Between two tries when one fails at once.
+/// Pause between two attempts when one fails at once.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A change that was asked for.
+/// A requested change.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) own: &'a Own,
     pub(super) link: &'a Link,
-    /// Whether it has to be confirmed.
+    /// Whether the change must be confirmed.
     pub(super) confirming: &'a Confirming,
-    /// What it was made to.
+    /// The interface of the change.
     pub(super) interface: &'a Name,
-    /// Which router.
+    /// The router.
     pub(super) key: PublicKey,
-    /// What to call it.
+    /// The router's name, for messages.
     pub(super) name: &'a str,
-    /// What a failure is looked at with.
+    /// The context for describing a failure.
     pub(super) about: About<'a>,
 }
 
-/// What a router that was reached again has.
+/// The state of a router that was reached again.
 enum Found {
-    /// The change, confirmed under this number.
+    /// The change was confirmed under this number.
     Kept(u32),
-    /// What is stored, in words.
+    /// The change is gone; the stored configuration as text.
     Other(String),
-    /// A change that somebody else made since.
+    /// Another client's change is pending.
     Theirs(Pending),
 }
 
-/// Opens a session, has it make a change of an interface, and sees that through.
+/// Opens a session, makes a change of an interface, and follows the change to its end.
 pub(super) fn change(
     own: &Own,
     link: &Link,
@@ -73,7 +73,7 @@ pub(super) fn change(
 }
 
 impl Asked<'_> {
-    /// Sees it through to where nothing is open any more, or only the person's own confirmation.
+    /// Follows the change until nothing is open, or only the user's own confirmation.
     pub(super) fn settle(
         &self,
         outcome: Result<Applied, SessionError>,
@@ -88,7 +88,7 @@ impl Asked<'_> {
                 Ok(self.confirmed(Some(applied), number))
             }
             Err(error) if self.is_lost(&error) => {
-                // It may have arrived as late as now.
+                // The request may have arrived as late as now.
                 let left = Duration::from_secs(self.confirming.seconds().into());
                 if self.confirming.confirm_by_hand {
                     return Err(self.lost_by_hand(&error, left));
@@ -100,7 +100,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether the change may have been made, and will be taken back if so.
+    /// Whether the change may have been made and, if so, will be reverted.
     fn is_lost(&self, error: &SessionError) -> bool {
         self.confirming.seconds() > 0 && self.about.commit_sent && error.is_silence()
     }
@@ -117,7 +117,7 @@ impl Asked<'_> {
     fn by_hand(&self, applied: Applied) -> Settled {
         let seconds = applied.confirm_within;
         let text = format!(
-            "not confirmed yet: {} goes back by itself at {}, in {seconds} s, unless you type\n  \
+            "not confirmed yet: {} reverts the change at {}, in {seconds} s, unless you run\n  \
              postwire confirm {}",
             self.name,
             clock::time_in(Duration::from_secs(seconds.into())),
@@ -128,7 +128,7 @@ impl Asked<'_> {
 
     fn lost_by_hand(&self, error: &SessionError, left: Duration) -> Failed {
         let message = format!(
-            "{error}. If it made the change, it goes back by itself until {} unless you type\n  \
+            "{error}. If the router made the change, it reverts the change by {} unless you run\n  \
              postwire confirm {}",
             clock::time_in(left),
             typed(self.own, self.link),
@@ -142,8 +142,8 @@ impl Asked<'_> {
         failed
     }
 
-    /// Reaches the router again and confirms the change: its number. `left` is how long the router waits for
-    /// that, at the most.
+    /// Reaches the router again, confirms the change, and returns its number. `left` is the longest time that the
+    /// router waits for the confirmation.
     fn confirm(&self, number: Option<u32>, left: Duration, ui: &mut Ui) -> Result<u32, Failed> {
         let (started, timeout) = (Instant::now(), self.link.talk.timeout);
         let (over, give_up) = (started + left, started + left + timeout);
@@ -161,8 +161,8 @@ impl Asked<'_> {
                 Ok(Found::Theirs(pending)) => return Err(self.overtaken(&pending)),
                 Err(error) if error.is_interrupt() => {
                     return Err(self.unconfirmed(format!(
-                        "interrupted before the change was confirmed: {} goes back by itself by {at} unless \
-                         you type\n  postwire confirm {}",
+                        "interrupted before the change was confirmed: {} reverts the change by {at} unless \
+                         you run\n  postwire confirm {}",
                         self.name,
                         typed(self.own, self.link)
                     )));
@@ -173,8 +173,8 @@ impl Asked<'_> {
             let now = Instant::now();
             if now >= give_up {
                 return Err(self.unconfirmed(format!(
-                    "{} was not reached again after the change. By {at} it should have gone back by \
-                     itself if it is on; if it is not, it starts with what it had before",
+                    "{} was not reached again after the change. If the router is on, it should have reverted the \
+                     change by {at}; if it is off, it starts with the configuration from before the change",
                     self.name
                 ))
                 .hint(Some(CUT_OFF.into())));
@@ -182,7 +182,7 @@ impl Asked<'_> {
             if !told {
                 told = true;
                 ui.tell(&format!(
-                    "{} does not answer since the change. Unless it does, it goes back by itself at {at}",
+                    "{} has not answered since the change. Unless it is reached, it reverts the change at {at}",
                     self.name
                 ));
             }
@@ -192,7 +192,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Tries once to reach the router and to confirm the change.
+    /// Makes one attempt to reach the router and confirm the change.
     fn look(
         &self,
         number: &mut Option<u32>,
@@ -204,11 +204,11 @@ impl Asked<'_> {
             if !self.is_ours(&mut session, &pending, *number)? {
                 return Ok(Found::Theirs(pending));
             }
-            // From now on a lost answer says no more about it than the history does.
+            // From here on, a lost reply is no worse than the history: both tell the outcome.
             *number = Some(pending.number);
             match session.confirm() {
                 Ok((_, number)) => return Ok(Found::Kept(number)),
-                // The time was over just now.
+                // The time expired just now.
                 Err(SessionError::Failed(failure)) if failure.code == Code::NotPending => {}
                 Err(error) => return Err(error),
             }
@@ -226,12 +226,12 @@ impl Asked<'_> {
                 newest.number,
                 record::words(&newest)
             )),
-            None => Found::Other(format!("nothing is stored of {}", self.interface)),
+            None => Found::Other(format!("no configuration of {} is stored", self.interface)),
         })
     }
 
-    /// Whether the change that waits is the one that was asked for. If the router's answer was lost, it is
-    /// told by whose it is.
+    /// Whether the pending change is the requested one. If the router's reply was lost, the change is recognized
+    /// by its author.
     fn is_ours(
         &self,
         session: &mut Session<'_>,
@@ -254,8 +254,8 @@ impl Asked<'_> {
     fn overtaken(&self, pending: &Pending) -> Failed {
         let (name, interface) = (self.name, self.interface);
         let message = format!(
-            "the change of {interface} is not on {name} any more, if it ever was: a change of {} by {} \
-             waits to be confirmed there",
+            "{name} no longer has the change of {interface}, if the change ever arrived: a change of {} by {} \
+             is pending there",
             printable(&pending.interface),
             printable(&pending.by),
         );
@@ -264,26 +264,27 @@ impl Asked<'_> {
         failed
     }
 
-    /// The ordinary case comes first: the time was over before the router was reached. `answered` says whether
-    /// its answer to the change came, and `late` whether its time was over by this clock. That alone proves
-    /// little, because the answer may have come long after the change.
+    /// Describes a reverted change. The usual reason is that the time expired before the router was reached.
+    /// `answered` says whether the reply to the change arrived, and `late` whether the time had expired by this
+    /// clock. The clock alone proves little, because the reply may have arrived long after the change.
     fn taken_back(&self, what: &str, answered: bool, late: bool) -> Failed {
         let (name, interface) = (self.name, self.interface);
         let why = match (answered, late) {
-            (true, true) => format!("nobody confirmed the change of {interface} in time"),
+            (true, true) => format!("the change of {interface} was not confirmed in time"),
             (true, false) => format!(
-                "the time to confirm the change of {interface} was over, or somebody took it back"
+                "the time to confirm the change of {interface} expired, or another client reverted it"
             ),
             (false, _) => {
-                format!("nobody confirmed the change of {interface} in time, if it arrived at all")
+                format!("the change of {interface} was not confirmed in time, if it arrived at all")
             }
         };
-        let message = format!("{name} has gone back to what it ran before: {what}; {why}");
+        let message = format!("{name} has reverted to its previous configuration: {what}; {why}");
         let mut failed = Failed::new(Kind::Router, message).hint(Some(CUT_OFF.into()));
         failed.error.state = Some(Outcome::TakenBack);
         failed
     }
 }
 
-/// What to look at when the router was gone after a change.
-const CUT_OFF: &str = "does the change take away the address, route or port that you reach it by?";
+/// The hint for a router that could not be reached after a change.
+const CUT_OFF: &str =
+    "check whether the change removes the address, route or port by which you reach the router";

@@ -1,4 +1,4 @@
-//! The way to a router: which one it is, a session with it, and a note of where it was.
+//! Connecting to a router: candidates, a session, and a note of the address where the router was found.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::session::{Session, SessionError, printable};
 use crate::transport::{FindError, Reason, Secure, SerialLine, Transport, TransportError, Udp};
 use crate::ui::Ui;
 
-/// Between two tries to open a way that fails for now.
+/// Pause between two attempts to open a transport.
 const OPEN_AGAIN: Duration = Duration::from_millis(250);
 
-/// Opens the way to a router, whichever it is. One that fails for now is tried until the time is over.
+/// Opens the transport to a router. Retries passing failures until the timeout.
 pub(super) fn open(
     to: &To,
     talk: &Talk,
@@ -29,9 +29,9 @@ pub(super) fn open(
         match open_once(to, talk, left) {
             Err(TransportError::Passing(name, error)) if left <= OPEN_AGAIN => {
                 let message =
-                    format!("no way to {name} from here for {} s: {error}", timeout.as_secs_f32());
+                    format!("{name} was unreachable for {} s: {error}", timeout.as_secs_f32());
                 let hint = Some(
-                    "is the cable in, is the interface up, does it have an address of the router's network?"
+                    "check that the cable is plugged in, and that the network interface is up and has an address in the router's network"
                         .into(),
                 );
                 return Err(TransportError::Open { code: "unreachable", message, hint });
@@ -57,14 +57,14 @@ fn open_once(
         }
         (None, Some(udp)) => Ok((Box::new(Udp::open(udp, patience)?), Place::Udp(udp.to_string()))),
         (None, None) => {
-            // clap asks for one of them.
-            let message = "neither --serial nor --udp".into();
+            // clap requires one of the two.
+            let message = "give --serial or --udp".into();
             Err(TransportError::Open { code: "usage", message, hint: None })
         }
     }
 }
 
-/// Opens a session with a router that knows the operator.
+/// Opens a session with a router that the operator owns.
 pub(super) fn connect<'u>(
     own: &Own,
     link: &Link,
@@ -73,7 +73,7 @@ pub(super) fn connect<'u>(
     connect_to_push(own, link, None, ui)
 }
 
-/// The same, and begins the push of an image in the same turn.
+/// As [`connect`], and begins the push of an image in the same round trip.
 pub(super) fn connect_to_push<'u>(
     own: &Own,
     link: &Link,
@@ -89,14 +89,14 @@ pub(super) fn connect_to_push<'u>(
         .map_err(|error| stranger(error, &operator, &who, keys.len(), timeout))?;
     let mut session = Session::open_to_push(secure, timeout, ui, image)?;
     if let Err(error) = remember(&home, &mut session, &place, None) {
-        // The session is what was asked for; the note is a convenience.
-        session.tell(&format!("the place of this router is not noted: {error}"));
+        // The note is only a convenience: without it, the command can go on.
+        session.tell(&format!("note: cannot save the address of this router: {error}"));
     }
     Ok(session)
 }
 
-/// Opens a new session with a router that was reached before, over a way that is opened anew: what was
-/// changed may have moved the bench to another address.
+/// Opens a new session over a new transport with a router that was reached before: the change may have moved
+/// this machine to another address.
 pub(super) fn connect_again<'u>(
     own: &Own,
     link: &Link,
@@ -112,7 +112,7 @@ pub(super) fn connect_again<'u>(
     Session::open(secure, timeout, ui)
 }
 
-/// The options by which the same router is reached again, as they are typed.
+/// The command-line options that reach the same router again.
 pub(super) fn typed(own: &Own, link: &Link) -> String {
     let mut text = match (&link.to.serial, &link.to.udp) {
         (Some(serial), _) => format!("--serial {serial}"),
@@ -128,9 +128,9 @@ pub(super) fn typed(own: &Own, link: &Link) -> String {
     text
 }
 
-/// The routers it may be.
+/// The routers that may be at an address.
 struct Candidates {
-    /// In words.
+    /// Their description, for messages.
     who: String,
     /// Their keys, the most likely first.
     keys: Vec<PublicKey>,
@@ -148,17 +148,17 @@ fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candid
     }
     let likely = routers.likely_at(place);
     let who = match likely.as_slice() {
-        // On a serial line such a router can be told, by asking.
+        // On a serial line, an unclaimed router answers a probe.
         [] if matches!(place, Place::Udp(_)) => return Err(HomeError::NoRouter),
-        [] => "a router that nobody owns".into(),
+        [] => "an unclaimed router".into(),
         [router] => router.name.clone(),
         all => format!("any of the {} routers you know", all.len()),
     };
     Ok(Candidates { who, keys: likely.iter().map(|router| router.key).collect() })
 }
 
-/// Notes that a router was heard here, under a name that was asked for or the one it has, or else
-/// its host name.
+/// Saves the address of a router in the list, under the given name, or else its present name, or else its host
+/// name.
 pub(super) fn remember(
     home: &Home,
     session: &mut Session<'_>,
@@ -177,7 +177,7 @@ pub(super) fn remember(
     Ok(())
 }
 
-/// Says why no session came about.
+/// Describes why no session could be opened.
 pub(super) fn stranger(
     error: FindError,
     operator: &Operator,
@@ -194,15 +194,15 @@ pub(super) fn stranger(
             let mut hint = reason.hint(hint);
             if left_out > 0 {
                 hint = format!(
-                    "There was time to try {} of the {tried} routers you know: say which one it is with \
-                     --router NAME, or give it more time with --timeout. {hint}",
+                    "only {} of your {tried} known routers could be tried in the time: name the router with \
+                     --router NAME, or allow more time with --timeout. {hint}",
                     tried.saturating_sub(left_out)
                 );
             }
-            let nobodys = match wire {
+            let unclaimed = match wire {
                 Wire::Serial => "",
                 Wire::Udp => {
-                    ". One that nobody owns is silent over UDP: `postwire claim --serial DEV`"
+                    ". An unclaimed router does not answer over UDP: claim it with `postwire claim --serial DEV`"
                 }
             };
             SessionError::Nobody {
@@ -211,8 +211,8 @@ pub(super) fn stranger(
                 waited,
                 reason,
                 hint: format!(
-                    "{hint} A router answers its owners only: if it has others, one of them can run \
-                     `{}`{nobodys}",
+                    "{hint} A router answers only its owners. If it belongs to others, ask an admin to run \
+                     `{}`{unclaimed}",
                     let_in(operator)
                 ),
             }
@@ -220,12 +220,12 @@ pub(super) fn stranger(
     }
 }
 
-/// What an owner runs to let the operator in.
+/// The command with which an admin adds the operator as an owner.
 fn let_in(operator: &Operator) -> String {
     format!("postwire owner add {} --role admin --name YOU", operator.public())
 }
 
-/// What to say when nobody answers who looks for a router to claim.
+/// The hint for a claim to which no router answered.
 pub(super) fn unclaimed_hint(
     line: &dyn Transport,
     reason: &Reason,
@@ -233,18 +233,20 @@ pub(super) fn unclaimed_hint(
     label: bool,
 ) -> String {
     let secret = match label {
-        true => " Is the secret right, and never used before? Over a serial cable none is needed.",
+        true => {
+            " Check the label's secret: it works only once. Over a serial cable no secret is needed."
+        }
         false => "",
     };
     format!(
-        "{}{secret} If it is yours already, `postwire status` says so; if others own it, one of them \
-         can run `{}`, or somebody `postwired reset-owner` on the router itself",
+        "{}{secret} If the router may be yours already, run `postwire status`. If it belongs to others, ask an \
+         admin to run `{}`, or run `postwired reset-owner` on the router itself",
         reason.hint(line.silence_hint()),
         let_in(operator)
     )
 }
 
-/// A router as `--json` names it.
+/// A router, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Router {
     hostname: String,
@@ -268,12 +270,12 @@ impl Router {
         }
     }
 
-    /// What to call it.
+    /// The router's host name, for messages.
     pub(super) fn name(&self) -> &str {
         if self.hostname.is_empty() { "the router" } else { &self.hostname }
     }
 
-    /// What the operator calls it.
+    /// The router's name in the operator's list.
     pub(super) fn known_as(&self) -> &str {
         &self.name
     }

@@ -12,7 +12,7 @@ use crate::cli::{self, Own};
 use crate::exit;
 use crate::report::{Context, Done, Failed};
 
-/// What `--json` says of a diff.
+/// A diff, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Diff {
     interface: String,

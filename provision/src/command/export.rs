@@ -10,7 +10,7 @@ use crate::exit;
 use crate::report::{Context, Done, Failed, Kind};
 use crate::uci;
 
-/// What `--json` says of an export.
+/// An exported file, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Exported {
     interface: String,
@@ -18,7 +18,7 @@ pub(super) struct Exported {
 }
 
 pub(super) fn run(args: &Export, context: &mut Context) -> Result<Done<Exported>, Failed> {
-    // netifd looks host names up itself.
+    // netifd looks up host names itself.
     let file =
         cli::File { path: args.path.clone(), interface: args.interface, resolve: Resolve::Router };
     let loaded = load(&file, Duration::ZERO, &|_| {}, context)?;

@@ -1,4 +1,4 @@
-//! What a router or the way to it did wrong, in the words and lines of the person's file.
+//! Failures of a router or of the connection, described with the lines of the user's file.
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -9,20 +9,20 @@ use crate::report::{Failed, Kind, Outcome};
 use crate::session::{SessionError, printable};
 use crate::transport::TransportError;
 
-/// What the failure is looked at with.
+/// The context of a failure.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct About<'a> {
     /// The file that was pushed or compared.
     pub(super) file: Option<&'a Loaded>,
-    /// Whether it was a push, so that there is a state to speak of.
+    /// Whether the command was a push, so that the state of the router matters.
     pub(super) push: bool,
-    /// Whether the router had been told to make the change.
+    /// Whether the request to make the change had been sent.
     pub(super) commit_sent: bool,
-    /// The operator's key, where the hint should have it.
+    /// The operator's key, for hints that contain it.
     pub(super) own: Option<PublicKey>,
 }
 
-/// Describes why a conversation ended.
+/// Describes why a session ended.
 pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
     let (message, code) = (error.to_string(), error.code());
     let (kind, hint) = match error {
@@ -33,7 +33,7 @@ pub(super) fn describe(error: SessionError, about: About<'_>) -> Failed {
         SessionError::Transport(TransportError::Open { hint, .. }) => (Kind::Connection, hint),
         SessionError::Transport(TransportError::Passing(..)) => (Kind::Connection, None),
         SessionError::Transport(TransportError::Lost(..)) => {
-            let hint = "was the cable pulled out, or the adapter unplugged?";
+            let hint = "check that the cable and the adapter are plugged in";
             (Kind::Connection, Some(hint.into()))
         }
         SessionError::Silence { hint, .. } | SessionError::Nobody { hint, .. } => {
@@ -88,8 +88,8 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     .map(String::from);
     if let (Code::Claimed, Some(own)) = (failure.code, about.own) {
         next = Some(format!(
-            "one of its owners can let you in with `postwire owner add {own} --role admin --name \
-             YOU`, or somebody run `postwired reset-owner` on the router itself"
+            "ask an admin of the router to run `postwire owner add {own} --role admin --name \
+             YOU`, or run `postwired reset-owner` on the router itself"
         ));
     }
     let mut failed = Failed::new(Kind::Router, message).hint(next);
@@ -110,7 +110,7 @@ fn describe_failure(failure: &Failure, about: About<'_>) -> Failed {
     failed
 }
 
-/// Whether the router's own words end with the name of an error: it knows its numbers best.
+/// Whether the router's text ends with the name of an error. The router knows its error numbers best.
 fn names_errno(text: &str) -> bool {
     let name = text.strip_suffix(')').and_then(|text| text.rsplit_once('(')).map(|(_, name)| name);
     name.and_then(|name| name.strip_prefix('E')).is_some_and(|rest| {
@@ -119,22 +119,23 @@ fn names_errno(text: &str) -> bool {
     })
 }
 
-/// Whether the router's own words have the number already.
+/// Whether the router's text already ends with the number.
 fn numbers_errno(text: &str, errno: u16) -> bool {
     text.ends_with(&format!("errno {errno}"))
 }
 
-/// The name of an error number of the router, which is one of `asm-generic` on every architecture.
+/// The name of an error number of the router. The protocol uses the numbers of `asm-generic` on every
+/// architecture.
 fn errno_name(errno: u16) -> Option<&'static str> {
     if errno == 0 { None } else { Errno::from_generic(errno).name() }
 }
 
-/// What to do when the router cannot keep what it was sent, by what its file system said.
+/// The hint for a storage failure, by the error of the router's file system.
 fn storage_hint(errno: u16) -> Option<&'static str> {
     Some(match Errno::from_generic(errno) {
         Errno::EROFS => "the router's /etc is read-only: its flash may be full or damaged",
         Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG => {
-            "the router's flash may be damaged: look at the router's kernel log"
+            "the router's flash may be damaged: check the router's kernel log"
         }
         Errno::EACCES | Errno::EPERM => "run postwired as root, or let it write where --keep says",
         Errno(0) | Errno::ENOSPC | Errno::EDQUOT => {
@@ -144,7 +145,7 @@ fn storage_hint(errno: u16) -> Option<&'static str> {
     })
 }
 
-/// The name of a code in snake case; `code_N` for a number that this version has no name for.
+/// The name of a code in snake case; `code_N` for a number unknown to this version.
 fn code_name(code: Code) -> String {
     let Some(name) = code.name() else { return format!("code_{}", code.number()) };
     let mut snake = String::new();
@@ -157,44 +158,46 @@ fn code_name(code: Code) -> String {
     snake
 }
 
-/// What to say when the router has no words of its own.
+/// The message for a failure without a text from the router.
 const fn words(code: Code) -> &'static str {
     match code {
         Code::Version => "the router speaks another version of the protocol",
         Code::Malformed => "the router did not understand a message",
-        Code::Busy => "somebody else is at it",
-        Code::Gone => "the router forgot what it was sent",
-        Code::Incomplete => "pieces are missing on the router",
-        Code::Digest => "the router has other bytes than were sent",
-        Code::Config => "the router does not take this configuration",
-        Code::NotAllowed => "the agent may not touch this interface",
+        Code::Busy => "another client is making a change",
+        Code::Gone => "the upload or download has expired on the router",
+        Code::Incomplete => "the upload on the router is incomplete",
+        Code::Digest => "the bytes on the router do not match the digest",
+        Code::Config => "the router rejected this configuration",
+        Code::NotAllowed => "the agent is not allowed to change this interface",
         Code::NoWireGuard => "the router's kernel has no WireGuard",
-        Code::WrongKind => "there is an interface of that name that is not WireGuard's",
-        Code::NoInterface => "there is no interface of that name",
-        Code::Permission => "the agent lacks the rights",
-        Code::Kernel => "the kernel refused",
-        Code::Verify => "the kernel has something else than it was given",
-        Code::Storage => "the router could not keep what it was sent",
+        Code::WrongKind => "an interface of that name exists and is not a WireGuard interface",
+        Code::NoInterface => "no interface has that name",
+        Code::Permission => "the agent lacks the required privileges",
+        Code::Kernel => "the kernel refused the change",
+        Code::Verify => "the kernel's state does not match what was applied",
+        Code::Storage => "the router could not store the data",
         Code::Unsteady => "the kernel's tables kept changing while they were read",
         Code::Forbidden => "your role on this router does not allow it",
-        Code::Unclaimed => "nobody owns this router yet",
-        Code::Claimed => "somebody owns this router already",
+        Code::Unclaimed => "the router is unclaimed",
+        Code::Claimed => "the router already has an owner",
         Code::LastAdmin => "this is the router's last admin",
-        Code::Full => "the router has as many owners as it can",
+        Code::Full => "the router's list of owners is full",
         Code::NoOwner => "the router has no such owner",
-        Code::Proof => "the secret of the label is wrong, or was used before",
-        Code::NotPending => "no change waits to be confirmed",
-        Code::NotFresh => "the session is as old as the change it is to confirm",
-        Code::NotStored => "nothing of that interface or number is stored",
-        Code::Damaged => "what is stored is damaged",
+        Code::Proof => "the label's secret is wrong or was already used",
+        Code::NotPending => "no change is pending",
+        Code::NotFresh => "the session is not newer than the pending change",
+        Code::NotStored => "no stored configuration has that interface and number",
+        Code::Damaged => "the stored configuration is damaged",
         Code::Unsupported => "the router does not know this request",
         Code::Foreign => "postwired did not make this interface",
-        Code::Unknown(_) => "the router failed in a way that this postwire does not know",
+        Code::Unknown(_) => {
+            "the router reported a failure that this version of postwire does not know"
+        }
     }
 }
 
-/// What to do with a router that nobody owns.
-const CLAIM: &str = "`postwire claim --serial DEV` makes it yours";
+/// The hint for an unclaimed router.
+const CLAIM: &str = "claim it with `postwire claim --serial DEV`";
 
 const fn hint(code: Code) -> Option<&'static str> {
     Some(match code {
@@ -202,46 +205,50 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::Unsupported => "the router's postwired is older than this postwire: update postwired",
         Code::Unknown(_) => "the router's postwired is newer than this postwire: update postwire",
         Code::Malformed | Code::Incomplete | Code::Digest | Code::Config => {
-            "use postwire and postwired of the same release; if they are, please report this"
+            "use postwire and postwired of the same release; if you do, please report this"
         }
         Code::Busy => {
-            "wait for the other one to finish, then try again; a change that waits to be confirmed is \
-             kept by `postwire confirm` and taken back by `postwire revert`"
+            "wait for the other client to finish, then try again; a pending change is kept with \
+             `postwire confirm` and reverted with `postwire revert`"
         }
         Code::NotAllowed => {
-            "postwired was started for other interfaces: see its service on the router"
+            "postwired was started for other interfaces: check its --interface option on the router"
         }
-        Code::NoWireGuard => "install the router's WireGuard module, on OpenWrt kmod-wireguard",
+        Code::NoWireGuard => {
+            "install the WireGuard module on the router; on OpenWrt the package is kmod-wireguard"
+        }
         Code::WrongKind => "choose another name with --interface",
-        Code::NoInterface => "`postwire status` lists the interfaces there are",
+        Code::NoInterface => "`postwire status` lists the router's interfaces",
         Code::Permission => "run postwired as root, or with CAP_NET_ADMIN",
         Code::Verify => {
-            "does another program manage this interface? `postwire diff` shows what differs"
+            "`postwire diff` shows the differences; check whether another program manages this interface"
         }
-        Code::Unsteady => "something keeps changing this interface: stop it, then try again",
+        Code::Unsteady => {
+            "another program keeps changing this interface: stop that program, then try again"
+        }
         Code::Forbidden => {
-            "an admin of this router can change your role with `postwire owner add`; `postwire \
-             owners` shows who that is"
+            "ask an admin of this router to change your role with `postwire owner add`; `postwire \
+             owners` lists the admins"
         }
         Code::Unclaimed => CLAIM,
         Code::Claimed => {
-            "one of its owners can let you in with `postwire owner add` and the key that `postwire \
-             key` shows, or somebody run `postwired reset-owner` on the router itself"
+            "ask an admin of the router to run `postwire owner add` with the key that `postwire \
+             key` shows, or run `postwired reset-owner` on the router itself"
         }
         Code::LastAdmin => {
-            "make somebody else an admin first, with `postwire owner add KEY --role admin --name NAME`"
+            "make another owner an admin first, with `postwire owner add KEY --role admin --name NAME`"
         }
-        Code::Full => "remove one first: `postwire owners` shows them",
-        Code::NoOwner => "`postwire owners` shows those there are",
-        Code::Proof => "look at the label again; over a serial cable no secret is needed",
+        Code::Full => "remove an owner first; `postwire owners` lists them",
+        Code::NoOwner => "`postwire owners` lists the router's owners",
+        Code::Proof => "check the label; over a serial cable no secret is needed",
         Code::NotPending => {
-            "it was confirmed, or taken back: `postwire history` shows what is stored, `postwire status` \
-             what runs"
+            "the change was confirmed or reverted: `postwire history` shows the stored configurations, \
+             `postwire status` the running one"
         }
-        Code::NotFresh => "run the command again: it makes a new session",
-        Code::NotStored => "`postwire history` shows what is stored",
+        Code::NotFresh => "run the command again: each run opens a new session",
+        Code::NotStored => "`postwire history` lists the stored configurations",
         Code::Damaged => {
-            "push the configuration again; `postwire history` shows whether an earlier one is whole"
+            "push the configuration again; `postwire history` shows whether an earlier one is intact"
         }
         Code::Foreign => {
             "stop what manages it, then take it over with `postwire push --adopt`; or choose another name with \

@@ -12,7 +12,7 @@ use crate::exit;
 use crate::report::{Done, Failed};
 use crate::session::{SessionError, printable};
 
-/// What `--json` says of what is stored.
+/// The stored configurations, as `--json` prints them.
 #[derive(Debug, Serialize)]
 pub(super) struct Configurations {
     router: Router,
@@ -28,7 +28,9 @@ pub(super) fn run(own: &Own, args: &History) -> Result<Done<Configurations>, Fai
     let lines: Vec<String> = stored.iter().map(line).collect();
     let text = match (lines.is_empty(), &args.interface) {
         (false, _) => lines.join("\n"),
-        (true, Some(interface)) => format!("{} stores nothing of {interface}", router.name()),
+        (true, Some(interface)) => {
+            format!("{} stores no configuration of {interface}", router.name())
+        }
         (true, None) => format!("{} stores no configuration", router.name()),
     };
     let configurations = stored.iter().map(record::json).collect();

@@ -1,5 +1,5 @@
-//! What a package installs beside the program: `postwire completions` and `postwire man`. Both are made from the
-//! command line itself, so they cannot fall behind.
+//! Files that a package installs beside the program: `postwire completions` and `postwire man`. Both are generated
+//! from the definition of the command line, so they are never out of date.
 
 use std::path::Path;
 
@@ -11,21 +11,21 @@ use crate::cli::Cli;
 use crate::exit;
 use crate::report::{Done, Failed};
 
-/// What `--json` says of a completion script.
+/// A completion script, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Script {
     shell: String,
     script: String,
 }
 
-/// What `--json` says of man pages.
+/// Man pages, as `--json` prints them.
 #[derive(Debug, Serialize)]
 pub(super) struct Pages {
     folder: String,
     pages: Vec<String>,
 }
 
-/// Makes the completion script of a shell.
+/// Generates the completion script of a shell.
 pub(super) fn completions(shell: Shell) -> Result<Done<Script>, Failed> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "postwire", &mut script);

@@ -10,7 +10,7 @@ use crate::home::Operator;
 use crate::report::{Done, Failed};
 use crate::show::table;
 
-/// What `--json` says of a key that was made.
+/// A generated key, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Made {
     #[serde(flatten)]
@@ -18,7 +18,7 @@ pub(super) struct Made {
     replaced: Option<String>,
 }
 
-/// What `--json` says of a key.
+/// A key, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
     file: String,
@@ -46,11 +46,11 @@ pub(super) fn make(own: &Own, force: bool) -> Result<Done<Made>, Failed> {
     let key = Shown::new(home.key_file(), &operator);
     let instead = match &replaced {
         Some(old) => {
-            format!(" in the place of {old}, which is now in {}", home.old_key_file().display())
+            format!(" and replaces {old}, which is now in {}", home.old_key_file().display())
         }
         None => String::new(),
     };
-    let text = format!("your key is in {}{instead}: keep a copy\n{}", key.file, key.text());
+    let text = format!("your key is in {}{instead}: keep a backup\n{}", key.file, key.text());
     Ok(Done { code: exit::DONE, text, result: Made { key, replaced } })
 }
 

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::name;
 use crate::report::{Context, Failed, Kind};
 
-/// The most bytes of a file that are read: far more than any interface has peers.
+/// The most bytes to read from a file: far more than the peers of any interface need.
 const MAX_FILE: u64 = 64 << 20;
 
 /// A file that can be pushed.
@@ -22,9 +22,9 @@ pub(super) struct Loaded {
     pub(super) image: Image,
 }
 
-/// Reads and checks a file; what is only worth a warning goes to the context.
+/// Reads and checks a file. Warnings go to the context.
 ///
-/// Host names are looked up for no longer than `budget`; `tell` says so to the person first.
+/// Looks up host names for no longer than `budget`, after a message through `tell`.
 pub(super) fn load(
     file: &cli::File,
     budget: Duration,
@@ -36,7 +36,7 @@ pub(super) fn load(
         Some(interface) => *interface,
         None if stdin => {
             return Err(Failed::usage(
-                "standard input has no name: say which interface with --interface",
+                "standard input has no file name: name the interface with --interface",
             ));
         }
         None => name::of_file(&file.path).map_err(|error| Failed::usage(error.to_string()))?,
@@ -50,20 +50,20 @@ pub(super) fn load(
     };
     read.map_err(|error| Failed::new(Kind::File, format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 == MAX_FILE {
-        let message = format!("{shown} is too long to be a configuration");
+        let message = format!("{shown} is too large for a configuration file");
         return Err(Failed::new(Kind::File, message));
     }
     let lookup = (file.resolve == Resolve::Bench).then(conf::system_lookup);
     from_bytes(&shown, &bytes, &interface, &LookUp { lookup, budget, tell }, context)
 }
 
-/// How host names are looked up.
+/// Options for looking up host names.
 struct LookUp<'t> {
     /// `None` leaves them to the router.
     lookup: Option<conf::Lookup>,
-    /// For how long in all.
+    /// The time for all host names together.
     budget: Duration,
-    /// Says so to the person.
+    /// Prints a message for the user.
     tell: &'t dyn Fn(&str),
 }
 
@@ -79,7 +79,7 @@ fn from_bytes(
         return Err(Failed::file(&source, &[problem]));
     }
     let (mut config, mut problems) = conf::parse(&source);
-    // A file with errors goes nowhere, so its names need not be waited for.
+    // A file with errors is not pushed, so its host names need no lookup.
     let names = conf::count_names(&config);
     if let Some(lookup) = &look_up.lookup
         && names > 0

@@ -1,5 +1,5 @@
 //! The commands, one module each, and what they share: `connect`, `load`, `failure`, `summary`, `changes`,
-//! and `confirming`, which follows a change that the router takes back unless it is confirmed.
+//! and `confirming`, which follows a change that the router reverts unless the change is confirmed.
 
 mod change;
 mod changes;

@@ -13,7 +13,7 @@ use crate::exit;
 use crate::report::{Done, Failed};
 use crate::session::{Session, SessionError, printable};
 
-/// What `--json` says of owners.
+/// A list of owners, as `--json` prints it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Owners {
@@ -21,7 +21,7 @@ pub(super) enum Owners {
     Changed { router: Router, public_key: String, owners: u8 },
 }
 
-/// An owner as `--json` gives it.
+/// An owner, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
     public_key: String,
@@ -47,7 +47,7 @@ pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
     let owners: Vec<Entry> = owners.iter().map(|owner| entry(owner, &you)).collect();
     let blocks: Vec<String> = owners.iter().map(Entry::text).collect();
     let text = match blocks.is_empty() {
-        true => "nobody owns this router".into(),
+        true => "this router is unclaimed".into(),
         false => blocks.join("\n\n"),
     };
     Ok(Done { code: exit::DONE, text, result: Owners::List { router, owners } })
@@ -63,8 +63,8 @@ fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
     let owners = session.add_owner(args.key, role, &args.name).map_err(plain)?;
     let router = Router::of(&session);
     let text = format!(
-        "{} ({}) is {} of {} now, one of {owners}\n\
-         they reach it after: postwire routers add {} {}",
+        "{} ({}) is now {} of {}, one of {owners} owners\n\
+         to reach the router, the owner first runs: postwire routers add {} {}",
         args.name,
         fingerprint(&args.key),
         role_text(role),
@@ -86,15 +86,15 @@ fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
     let owners = session.remove_owner(key).map_err(plain)?;
     let router = Router::of(&session);
     let who = match key == session.own_key() {
-        true => "you yourself are".into(),
+        true => "you are".into(),
         false => format!("{} is", fingerprint(&key)),
     };
-    let text = format!("{who} no owner of {} any more; {owners} left", router.name());
+    let text = format!("{who} no longer an owner of {}; {owners} left", router.name());
     let result = Owners::Changed { router, public_key: key.to_string(), owners };
     Ok(Done { code: exit::DONE, text, result })
 }
 
-/// The key of the one owner with this name.
+/// The key of the only owner with this name.
 fn by_name(session: &mut Session<'_>, name: &str) -> Result<PublicKey, Failed> {
     let owners = session.owners().map_err(plain)?;
     let named: Vec<&Owner> = owners.iter().filter(|owner| owner.name == name).collect();
@@ -102,13 +102,13 @@ fn by_name(session: &mut Session<'_>, name: &str) -> Result<PublicKey, Failed> {
         [owner] => Ok(owner.key),
         [] => {
             Err(Failed::usage(format!("no owner of this router is called `{}`", printable(name)))
-                .hint(Some("`postwire owners` lists them; a public key does as well".into())))
+                .hint(Some("`postwire owners` lists the owners; a public key works too".into())))
         }
         some => {
             let keys: Vec<String> = some.iter().map(|owner| owner.key.to_string()).collect();
             let message = format!("{} owners of this router are called `{name}`", keys.len());
             Err(Failed::usage(message)
-                .hint(Some(format!("say which by its public key: {}", keys.join(" or ")))))
+                .hint(Some(format!("name the owner by public key: {}", keys.join(" or ")))))
         }
     }
 }
@@ -121,7 +121,7 @@ const fn role_text(role: Role) -> &'static str {
     match role {
         Role::Admin => "an admin",
         Role::ReadOnly => "a read-only owner",
-        Role::Unknown(_) => "an owner of a role that this postwire does not know",
+        Role::Unknown(_) => "an owner with a role that this version of postwire does not know",
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
     Ok(Done { code: exit::DONE, text, result })
 }
 
-/// What to ask before a push that leaves an interface without peers or without addresses: most such files were
-/// cut short. Only a file without them costs the question to the router.
+/// The question before a push that leaves an interface without peers or without addresses: most such files are
+/// truncated. The router is asked for a plan only if the file has no peers or no addresses.
 fn emptied(
     session: &mut Session<'_>,
     image: &Image,
@@ -81,10 +81,6 @@ fn emptied(
     .flatten()
     .collect();
     Ok((!parts.is_empty()).then(|| {
-        format!(
-            "this takes {} away from {}. Push it all the same?",
-            parts.join(" and "),
-            image.interface
-        )
+        format!("This removes {} from {}. Push anyway?", parts.join(" and "), image.interface)
     }))
 }

@@ -1,4 +1,4 @@
-//! A configuration that is stored on a router, as JSON and in words.
+//! A stored configuration of a router, as JSON and as text.
 
 use proto_core::protocol::Digest;
 use proto_core::protocol::report::{Act, Stored};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::session::printable;
 
-/// A stored configuration as `--json` gives it.
+/// A stored configuration, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Record {
     interface: String,
@@ -48,7 +48,7 @@ pub(super) fn json(stored: &Stored) -> Record {
     }
 }
 
-/// How it came to be, by whom and when: `pushed by anne@bench on 2026-11-24 03:31:55`.
+/// The origin of a configuration: `pushed by anne@bench on 2026-11-24 03:31:55`.
 pub(super) fn words(stored: &Stored) -> String {
     if stored.damaged {
         return "damaged, and not used".into();
@@ -62,7 +62,7 @@ pub(super) fn words(stored: &Stored) -> String {
         Act::RolledBack { number } => format!("rolled back to number {number}"),
         Act::Removed => "removed".into(),
         Act::Unknown(act, _) => {
-            format!("made (in way number {act}, which is newer than this postwire)")
+            format!("made by act number {act}, which this version of postwire does not know,")
         }
     };
     format!("{act} by {by} {}", clock::date(stored.time))

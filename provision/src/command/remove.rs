@@ -16,8 +16,8 @@ pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     let summary = settled.applied.as_ref().map(|applied| &applied.summary);
     let what = summary.map(summary::text).unwrap_or_default();
     let next = match (settled.stored(), confirm.seconds()) {
-        (true, _) => format!("`postwire rollback {interface}` brings back what was stored"),
-        (false, 0) => "nothing was stored of it".into(),
+        (true, _) => format!("`postwire rollback {interface}` restores the stored configuration"),
+        (false, 0) => "the router stored no configuration of it".into(),
         (false, _) => settled.text.clone(),
     };
     let text = format!("removed {interface} from {}: {what}\n{next}", router.name());

@@ -17,7 +17,9 @@ pub(super) fn run(own: &Own, args: &Repair) -> Result<Done<Changed>, Failed> {
     let text = match settled.changed() {
         true => settled.describe(&format!("{interface} on {name} is repaired")),
         false => {
-            format!("{interface} on {name} runs what is stored, number {number}: nothing to repair")
+            format!(
+                "{interface} on {name} matches the stored configuration, number {number}: nothing to repair"
+            )
         }
     };
     let result = settled.json(interface, router);

@@ -23,7 +23,10 @@ pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
         }
         (true, None) => settled.describe(&format!("{interface} on {name} is rolled back")),
         (false, _) => {
-            format!("{interface} on {name} runs that already: nothing changed\n{}", settled.text)
+            format!(
+                "{interface} on {name} already runs that configuration: nothing changed\n{}",
+                settled.text
+            )
         }
     };
     let result = settled.json(interface, router);

@@ -7,7 +7,7 @@ use crate::exit;
 use crate::home::{HomeError, Router, Routers};
 use crate::report::{Done, Failed};
 
-/// What `--json` says of the list, or of one entry that was changed.
+/// The list, or one changed entry, as `--json` prints it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Known {
@@ -15,7 +15,7 @@ pub(super) enum Known {
     One(Entry),
 }
 
-/// A router as `--json` gives it.
+/// A router, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
     name: String,
@@ -53,7 +53,7 @@ pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known
             }),
             Some(RoutersCommand::Forget { router }) => home.change_routers(|routers| {
                 let router = routers.forget(router)?;
-                // The key is the one thing that cannot be had from the router again.
+                // The router does not reveal its key again, so the message has it.
                 let text = format!("forgot {}, whose key is {}", router.name, router.key);
                 Ok((text, Known::One((&router).into())))
             }),
@@ -63,11 +63,11 @@ pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known
     Ok(Done { code: exit::DONE, text, result })
 }
 
-/// A block for each router.
+/// The list as text, a block for each router.
 fn list(routers: &Routers) -> String {
     if routers.is_empty() {
-        return "you know no router yet: `postwire claim` makes one yours, and `postwire routers add` \
-                notes one that somebody else let you into"
+        return "your list of routers is empty: claim a router with `postwire claim`, or add a router whose \
+                owner added you with `postwire routers add`"
             .into();
     }
     let block = |router: &Router| {

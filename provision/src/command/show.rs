@@ -10,7 +10,7 @@ use crate::exit;
 use crate::report::{Done, Failed, Kind};
 use crate::show::Shown;
 
-/// What `--json` says of a router's interfaces.
+/// A router's interfaces, as `--json` prints them.
 #[derive(Debug, Serialize)]
 pub(super) struct Interfaces {
     router: Router,

@@ -16,7 +16,7 @@ use crate::report::{Done, Failed};
 use crate::session::{Diff, Session, SessionError, printable};
 use crate::show::{span, table};
 
-/// What `--json` says of a router.
+/// The state of a router, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
     router: Router,
@@ -40,7 +40,7 @@ pub(super) struct Health {
     trouble: String,
 }
 
-/// A change that waits to be confirmed, as `--json` gives it.
+/// The pending change, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct PendingJson {
     interface: String,
@@ -50,7 +50,7 @@ struct PendingJson {
     digest: String,
 }
 
-/// The longest turn of the agent's loop, as `--json` gives it.
+/// The longest turn of the agent's loop, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct TurnJson {
     millis: u32,
@@ -62,7 +62,7 @@ fn longest_turn(turn: &TurnJson) -> String {
     format!("{} ms{what}", turn.millis)
 }
 
-/// The newest stored configuration of an interface, and whether the kernel agrees with it.
+/// The newest stored configuration of an interface, and whether the kernel matches it.
 #[derive(Debug, Serialize)]
 struct Agreement {
     #[serde(flatten)]
@@ -72,7 +72,7 @@ struct Agreement {
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<ChangeJson>>,
     failure: Option<String>,
-    /// Whether the difference is the change that waits to be confirmed.
+    /// Whether the difference is the pending change.
     #[serde(skip)]
     expected: bool,
     #[serde(skip)]
@@ -86,7 +86,7 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
     let newest = match session.history(None) {
-        // How it is may be asked before it is claimed, and nothing is stored then that one could see.
+        // An unclaimed router reports its status, but no stored configurations.
         Err(SessionError::Failed(failure)) if failure.code == Code::Unclaimed => Vec::new(),
         newest => newest.map_err(plain)?,
     };
@@ -135,8 +135,7 @@ fn pending(pending: &Pending) -> PendingJson {
     }
 }
 
-/// Asks whether the kernel agrees with a stored configuration. That it cannot be said is a part of the
-/// answer.
+/// Asks whether the kernel matches a stored configuration. A failure of the comparison is part of the result.
 fn agreement(
     session: &mut Session<'_>,
     newest: &Stored,
@@ -157,11 +156,11 @@ fn agreement(
     };
     let agrees = drift.as_ref().map(|drift| drift.summary.is_quiet());
     let differs = match (&drift, &failure) {
-        (Some(drift), _) if drift.summary.is_quiet() => ": the kernel agrees".into(),
-        (Some(_), _) if expected => ": the kernel has the change that waits to be confirmed".into(),
+        (Some(drift), _) if drift.summary.is_quiet() => ": the kernel matches".into(),
+        (Some(_), _) if expected => ": the kernel has the pending change".into(),
         (Some(drift), _) => {
             let what = summary::changes_text(&drift.summary);
-            format!(": the kernel differs, a repair would make it: {what}")
+            format!(": the kernel differs; a repair would change: {what}")
         }
         (None, Some(failure)) => format!(": {failure}"),
         (None, None) => String::new(),
@@ -183,7 +182,7 @@ fn agreement(
     })
 }
 
-/// The names of the interfaces, and how many more there are than the router could list.
+/// The names of the interfaces, and the number of interfaces beyond those that the router could list.
 fn interfaces(health: &Health) -> String {
     let listed = health.interfaces.join(", ");
     match usize::try_from(health.links).unwrap_or(0).saturating_sub(health.interfaces.len()) {
@@ -201,7 +200,7 @@ fn text(health: &Health) -> String {
         ("fingerprint", health.router.fingerprint().into()),
         ("board", or_none(&health.board)),
         ("kernel", format!("{} ({})", health.kernel, health.machine)),
-        ("wireguard", if health.wireguard { "yes".into() } else { "the kernel has none".into() }),
+        ("wireguard", if health.wireguard { "yes".into() } else { "not in the kernel".into() }),
         ("interfaces", interfaces(health)),
     ];
     if health.stored.is_empty() {
@@ -212,14 +211,14 @@ fn text(health: &Health) -> String {
     }
     if let Some(PendingJson { interface, number, by, seconds, .. }) = &health.pending {
         let what = format!(
-            "{interface} number {number}, by {by}: {seconds} s left to confirm it, then it is taken back"
+            "{interface} number {number}, by {by}: reverted in {seconds} s unless confirmed"
         );
         rows.push(("pending", what));
     }
     match health.unresolved {
         0 => {}
-        1 => rows.push(("host names", "1 is not looked up yet".into())),
-        count => rows.push(("host names", format!("{count} are not looked up yet"))),
+        1 => rows.push(("host names", "1 not resolved yet".into())),
+        count => rows.push(("host names", format!("{count} not resolved yet"))),
     }
     if !health.trouble.is_empty() {
         rows.push(("trouble", health.trouble.clone()));

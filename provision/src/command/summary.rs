@@ -3,7 +3,7 @@
 use proto_core::protocol::message::{Count, Summary, device};
 use serde::Serialize;
 
-/// How many of one kind.
+/// Counts for one kind of item.
 #[derive(Debug, Serialize)]
 struct CountJson {
     added: u32,
@@ -19,7 +19,7 @@ impl From<Count> for CountJson {
     }
 }
 
-/// A summary as `--json` gives it.
+/// A summary, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct SummaryJson {
     created: bool,
@@ -53,7 +53,7 @@ pub(super) fn json(summary: &Summary) -> SummaryJson {
     }
 }
 
-/// `3 peers added, 1 changed, 0 removed; public key ...; port 51820`, and what else changed.
+/// All changes as text: `3 peers added, 1 changed, 0 removed; public key ...; port 51820`.
 pub(super) fn text(summary: &Summary) -> String {
     let mut parts = changed(summary);
     parts.extend(summary.public_key.map(|key| format!("public key {key}")));
@@ -61,7 +61,7 @@ pub(super) fn text(summary: &Summary) -> String {
     parts.join("; ")
 }
 
-/// Only what changes.
+/// As [`text`], without the public key and the port.
 pub(super) fn changes_text(summary: &Summary) -> String {
     changed(summary).join("; ")
 }
@@ -69,7 +69,7 @@ pub(super) fn changes_text(summary: &Summary) -> String {
 fn changed(summary: &Summary) -> Vec<String> {
     let mut parts = Vec::new();
     if summary.created {
-        parts.push("interface made".into());
+        parts.push("interface created".into());
     } else {
         let fields: Vec<_> = device_fields(summary.device).map(|(_, text)| text).collect();
         if !fields.is_empty() {

@@ -29,9 +29,9 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
         .run(&["status", to[0], to[1]])
         .ends(1)
         .says("nobody owns the router on ")
-        .says("hint: `postwire claim --serial DEV` makes it yours\n");
+        .says("hint: claim it with `postwire claim --serial DEV`\n");
     let ran = bench.run(&["claim", to[0], to[1], "--as", "alice"]);
-    ran.ends(0).says("claimed OpenWrt for alice: ").says("you know it as OpenWrt\n");
+    ran.ends(0).says("claimed OpenWrt for alice: ").says("its name in your list is OpenWrt\n");
     let print =
         |secret: &_| proto_core::protocol::session::fingerprint(&public(secret)).to_string();
     ran.says(&format!("the router's fingerprint: {}\n", print(&ROUTER)));
@@ -47,7 +47,7 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     let other = Bench::bare("claim-other");
     other.run(&["keygen"]).ends(0);
     let ran = other.run(&["claim", to[0], to[1], "--timeout", "600ms"]);
-    ran.ends(3).says("no answer from a router that nobody owns on ").says("postwired reset-owner");
+    ran.ends(3).says("no answer from an unclaimed router on ").says("postwired reset-owner");
     let key = other.run(&["key", "--json"]).json()["result"]["public_key"].clone();
     ran.says(&format!("`postwire owner add {} ", key.as_str().unwrap()));
 }
@@ -82,8 +82,8 @@ fn a_key_that_is_not_proven_is_not_taken() {
     let manners = Manners { lies: true, ..nobodys(None) };
     let (bench, router) = (bench("claim-lie"), Udp::new(manners));
     let args = ["claim", "--udp", &router.address, "--secret", LABEL, "--timeout", "700ms"];
-    bench.run(&args).ends(3).says("no answer from a router that nobody owns");
-    bench.run(&["routers"]).ends(0).says("you know no router yet");
+    bench.run(&args).ends(3).says("no answer from an unclaimed router");
+    bench.run(&["routers"]).ends(0).says("your list of routers is empty");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn another_router_is_not_claimed_by_mistake() {
     let with = |more: &[&str]| bench.run(&[&to[..], more].concat());
     let other = "AAAA-BBBB-CCCC-DDDD-EEEE";
     let ran = with(&["--fingerprint", other]);
-    ran.ends(1).says(&format!("this is another router: KG34-RCYV-6L5U-VY7V-SWPM, not {other}\n"));
+    ran.ends(1).says(&format!("this is a different router: its fingerprint is KG34-RCYV-6L5U-VY7V-SWPM, not {other}\n"));
     ran.says("hint: nothing was changed");
     bench.know("shed", &public(&OPERATOR));
     with(&["--name", "shed"]).ends(2).says("there is a router called shed already").says("hint: ");
@@ -117,7 +117,7 @@ fn a_claim_that_is_refused_says_what_to_do() {
             ran.says(&format!("`postwire owner add {}", public(&OPERATOR)));
         }
         // What is not ours is not remembered.
-        bench.run(&["routers"]).ends(0).says("you know no router yet");
+        bench.run(&["routers"]).ends(0).says("your list of routers is empty");
     }
 }
 
@@ -126,7 +126,7 @@ fn a_router_that_may_be_claimed_is_remembered() {
     let manners = Manners { silent_once_claimed: true, ..nobodys(None) };
     let (bench, router) = (bench("claim-lost"), Pty::new(manners));
     let args = ["claim", "--serial", &router.device, "--timeout", "700ms"];
-    bench.run(&args).ends(3).says("may be yours as OpenWrt: `postwire owners` says so");
+    bench.run(&args).ends(3).says("may have succeeded; the router is in your list as OpenWrt");
     bench.run(&["routers"]).ends(0).says(&public(&ROUTER).to_string());
 }
 
@@ -147,7 +147,7 @@ fn a_router_that_was_reset_says_so_and_is_claimed_again() {
     let (bench, router) = (Bench::new("claim-reset", "[Interface]\n"), Pty::new(nobodys(None)));
     let to = ["--serial", router.device.as_str()];
     let ran = bench.run(&["push", "wg0.conf", to[0], to[1]]);
-    ran.ends(1).says("nobody owns this router yet\n").says("hint: `postwire claim --serial DEV`");
+    ran.ends(1).says("the router is unclaimed\n").says("hint: claim it with `postwire claim --serial DEV`");
     bench.run(&["claim", to[0], to[1]]).ends(0).says("you know it as router\n");
     bench.run(&["claim", to[0], to[1], "--timeout", "500ms"]).ends(3).says("yours already");
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);

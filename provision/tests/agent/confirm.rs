@@ -66,7 +66,7 @@ fn a_router_that_is_reached_again_is_told_to_stay() {
     let ran = push(&bench, &router, &["--confirm-within", "60s"]);
     assert_eq!(
         ran.ends(0).out,
-        "wg0 already runs this configuration: nothing changed\nstored already as number 2\n"
+        "wg0 already runs this configuration: nothing changed\nalready stored as number 2\n"
     );
     let json = push(&bench, &router, &["--confirm-within", "5m", "--json"]).ends(0).json();
     let result = &json["result"];
@@ -130,8 +130,8 @@ fn a_router_that_is_reached_too_late_has_gone_back() {
         let (bench, router) = bench("confirm-late", manners);
         let started = Instant::now();
         let ran = push_patiently(&bench, &router, "3s", &["--confirm-within", "3s"]);
-        let start = "OpenWrt has gone back to what it ran before: wg0 is number 1 again, pushed by \
-                     us@bench on 2023-11-14 22:13:20; nobody confirmed the change of wg0 in time";
+        let start = "OpenWrt has reverted to its previous configuration: wg0 is number 1 again, pushed by \
+                     us@bench on 2023-11-14 22:13:20; the change of wg0 was not confirmed in time";
         let end = if loses_applied { ", if it arrived at all\n" } else { "\n" };
         ran.ends(1).says(&format!("postwire: {start}{end}"));
         assert_eq!((mtu(&router), numbers(&router)), (1_400, vec![1]));
@@ -172,7 +172,7 @@ fn the_change_of_somebody_else_is_not_confirmed() {
         router.by_hand(|seen| seen.waiting.as_mut().unwrap().made_by("other@bench"));
         let ran = ran.join().unwrap();
         ran.ends(1).says("the change of wg0 is not on OpenWrt any more, if it ever was: ");
-        ran.says("a change of wg0 by other@bench waits to be confirmed there\n");
+        ran.says("a change of wg0 by other@bench is pending there\n");
     });
     assert_eq!(numbers(&router), [1]);
     assert!(router.with(|seen| seen.waiting.is_some()));
@@ -185,7 +185,7 @@ fn by_hand_it_waits_for_the_person() {
     let ran = push(&bench, &router, &["--confirm-within", "60", "--confirm-by-hand"]);
     let lines: Vec<&str> = ran.ends(0).out.lines().collect();
     assert!(
-        lines[1].starts_with("not confirmed yet: OpenWrt goes back by itself at "),
+        lines[1].starts_with("not confirmed yet: OpenWrt reverts the change at "),
         "{lines:?}"
     );
     assert!(lines[1].ends_with(", in 60 s, unless you type"), "{lines:?}");
@@ -194,8 +194,8 @@ fn by_hand_it_waits_for_the_person() {
     assert_eq!(numbers(&router), [1]);
 
     let ran = bench.run(&["status", to[0], to[1]]);
-    ran.ends(0).says("pending      wg0 number 2, by us@bench: ").says(" s left to confirm it");
-    ran.says("the kernel has the change that waits to be confirmed\n");
+    ran.ends(0).says("pending      wg0 number 2, by us@bench: ").says(" s unless confirmed");
+    ran.says("the kernel has the pending change\n");
     let pending = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(pending["result"]["pending"]["number"], 2);
 
@@ -210,9 +210,9 @@ fn by_hand_it_waits_for_the_person() {
     // What was printed can be typed.
     let typed: Vec<&str> = typed.split(' ').skip(1).collect();
     let ran = bench.run(&typed);
-    assert_eq!(ran.ends(0).out, "confirmed: wg0 on OpenWrt stays as it is, stored as number 2\n");
+    assert_eq!(ran.ends(0).out, "confirmed: wg0 on OpenWrt keeps the change, stored as number 2\n");
     assert_eq!(numbers(&router), [1, 2]);
-    bench.run(&typed).ends(1).says("no change waits to be confirmed").says("postwire history");
+    bench.run(&typed).ends(1).says("no change is pending").says("postwire history");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_change_can_be_taken_back_at_once() {
     push(&bench, &router, &["--confirm-within", "60", "--confirm-by-hand"]).ends(0);
     assert_eq!(mtu(&router), 1_380);
     let ran = bench.run(&["revert", to[0], to[1]]);
-    assert_eq!(ran.ends(0).out, "taken back: wg0 on OpenWrt is as it was before the change\n");
+    assert_eq!(ran.ends(0).out, "reverted: wg0 on OpenWrt is as it was before the change\n");
     assert_eq!((mtu(&router), numbers(&router)), (1_400, vec![1]));
     let json = bench.run(&["revert", to[0], to[1], "--json"]).ends(1).json();
     assert_eq!(json["error"]["code"], "not_pending");
@@ -232,7 +232,7 @@ fn a_change_can_be_taken_back_at_once() {
 fn by_hand_a_lost_answer_is_told_with_what_to_type() {
     let (bench, router) = bench("by-hand-lost", away(FOR_EVER, true));
     let ran = push(&bench, &router, &["--confirm-within", "60", "--confirm-by-hand"]);
-    ran.ends(3).says("If it made the change, it goes back by itself until ");
+    ran.ends(3).says("If the router made the change, it reverts the change by ");
     ran.says(&format!("postwire confirm --udp {}", router.address));
 }
 
@@ -270,7 +270,7 @@ fn a_removal_and_a_repair_can_wait_to_be_confirmed() {
     run(&["push", "wg0.conf"]).ends(0);
     router.by_hand(|seen| seen.running.truncate(1));
     run(&["repair", "wg0", "--confirm-within", "60s"]).ends(0).says("the change is confirmed");
-    run(&["remove", "wg0", "--confirm-within", "60s"]).ends(0).says("brings back what was stored");
+    run(&["remove", "wg0", "--confirm-within", "60s"]).ends(0).says("restores the stored configuration");
     assert!(router.with(|seen| seen.waiting.is_none() && seen.running.is_empty()));
     // Left to the person.
     run(&["rollback", "wg0"]).ends(0);

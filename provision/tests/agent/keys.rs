@@ -10,7 +10,7 @@ use crate::fake::{Manners, OPERATOR, Udp, public};
 fn a_key_is_made_shown_and_not_lost_by_accident() {
     let bench = Bench::bare("keygen");
     let made = bench.run(&["keygen"]);
-    made.ends(0).says("your key is in ").says("keep a copy\n").says("fingerprint  ");
+    made.ends(0).says("your key is in ").says("keep a backup\n").says("fingerprint  ");
     let key = bench.dir().join("home/key");
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(key.clone()), mode(bench.dir().join("home"))), (0o600, 0o700));
@@ -63,7 +63,7 @@ fn without_a_key_that_is_ones_own_nothing_is_sent() {
 #[test]
 fn routers_are_listed_added_and_forgotten() {
     let bench = Bench::bare("routers");
-    bench.run(&["routers"]).ends(0).says("you know no router yet");
+    bench.run(&["routers"]).ends(0).says("your list of routers is empty");
     let key = public(&OPERATOR).to_string();
     bench.run(&["routers", "add", "shed", &key]).ends(0).says("added shed, ");
     bench
@@ -76,7 +76,7 @@ fn routers_are_listed_added_and_forgotten() {
     assert_eq!(json["result"]["routers"][0]["public_key"], key);
     bench.run(&["routers", "forget", "barn"]).ends(2).says("no router called barn is known");
     bench.run(&["routers", "forget", &key]).ends(0).says(&format!("whose key is {key}\n"));
-    bench.run(&["routers"]).ends(0).says("you know no router yet");
+    bench.run(&["routers"]).ends(0).says("your list of routers is empty");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_push_applies_and_the_next_one_finds_nothing_to_do() {
     let (bench, router) = (Bench::new("push", WG0), Udp::new(Manners::default()));
     let push = ["push", "wg0.conf", "--udp", &router.address];
     bench.run(&push).ends(0).says(&format!(
-        "applied to wg0 on OpenWrt: interface made; 2 addresses added, 0 changed, 0 removed; \
+        "applied to wg0 on OpenWrt: interface created; 2 addresses added, 0 changed, 0 removed; \
          2 routes added, 0 changed, 0 removed; 2 rules added, 0 changed, 0 removed; \
          2 peers added, 0 changed, 0 removed; public key {PUBLIC}; port 51820\n"
     ));
@@ -131,7 +131,7 @@ fn show_and_status_tell_what_there_is() {
         (Bench::new("show", WG0), Udp::new(Manners { machine: "mips", ..Manners::default() }));
     let to = ["--udp", &router.address];
     bench.run(&["show", to[0], to[1]]).ends(0).says("OpenWrt has no WireGuard interface");
-    bench.run(&["show", "wg0", to[0], to[1]]).ends(1).says("there is no interface of that name");
+    bench.run(&["show", "wg0", to[0], to[1]]).ends(1).says("no interface has that name");
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
     let expected = format!(
         "interface: wg0\n  public key: {PUBLIC}\n  private key: (hidden)\n  listening port: 51820\n  \
@@ -157,7 +157,7 @@ board        acme,router-1
 kernel       6.12.1 (mips)
 wireguard    yes
 interfaces   wg0
-stored       wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20: the kernel agrees
+stored       wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20: the kernel matches
 agent        postwired 0.1.0
 running for  1 hour, 2 minutes, 5 seconds
 peak memory  420 KiB
@@ -268,7 +268,7 @@ fn what_became_of_the_router_is_always_said() {
     let push = ["push", "wg0.conf", "--udp", &router.address];
     let ran = bench.run(&push);
     ran.ends(1).says(
-        "wg0.conf:3: ListenPort: the kernel has something else than it was given (EADDRINUSE)",
+        "wg0.conf:3: ListenPort: the kernel's state does not match what was applied (EADDRINUSE)",
     );
     ran.says("Some changes were made and could not be taken back: `postwire diff FILE` shows")
         .says("hint: ");

@@ -28,8 +28,8 @@ fn owners_come_and_go() {
     run(&alice, &["status"]).ends(3).says("no answer from router on ");
     let add = ["owner", "add", &alices, "--role", "read-only", "--name", "alice"];
     let ran = run(&bench, &add);
-    ran.ends(0).says("alice (").says("is a read-only owner of OpenWrt now, one of 2\n");
-    ran.says("they reach it after: postwire routers add router ");
+    ran.ends(0).says("alice (").says("is now a read-only owner of OpenWrt, one of 2 owners\n");
+    ran.says("the owner first runs: postwire routers add router ");
     run(&alice, &["status"]).ends(0);
     run(&alice, &["show"]).ends(0);
     for args in [
@@ -45,7 +45,7 @@ fn owners_come_and_go() {
     assert_eq!(router.with(|seen| (seen.commits, seen.owners.len())), (0, 2));
 
     let add = ["owner", "add", &alices, "--role", "admin", "--name", "Alice B."];
-    run(&bench, &add).ends(0).says("is an admin of OpenWrt now, one of 2\n");
+    run(&bench, &add).ends(0).says("is now an admin of OpenWrt, one of 2 owners\n");
     run(&alice, &["push", "wg0.conf"]).ends(0);
     run(&alice, &["owner", "add", &bobs, "--role", "admin", "--name", "bob"]).ends(0);
     let expected = format!(
@@ -65,7 +65,7 @@ fn owners_come_and_go() {
     assert_eq!(json["result"]["owners"][2]["role"], "admin");
 
     let ran = run(&alice, &["owner", "remove", "us@bench"]);
-    ran.ends(0).says("is no owner of OpenWrt any more; 2 left\n");
+    ran.ends(0).says("is no longer an owner of OpenWrt; 2 left\n");
     run(&bench, &["status"]).ends(3).says("no answer from router on ");
     run(&bob, &["owner", "remove", &alices]).ends(0);
     run(&alice, &["status"]).ends(3);

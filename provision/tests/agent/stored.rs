@@ -36,7 +36,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     let to = ["--udp", router.address.as_str()];
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
     run(&["history"]).ends(0).says("OpenWrt stores no configuration\n");
-    run(&["history", "wg0"]).ends(0).says("OpenWrt stores nothing of wg0\n");
+    run(&["history", "wg0"]).ends(0).says("OpenWrt stores no configuration of wg0\n");
     run(&["rollback", "wg0"]).ends(1).says("nothing is stored of it");
     push_all(&bench, &router, &[1_400, 1_390, 1_380]);
     let ran = run(&["rollback", "wg0"]);
@@ -46,7 +46,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     assert_eq!(mtu(&router), Some(1_400));
     run(&["rollback", "wg0", "5"])
         .ends(0)
-        .says("wg0 on OpenWrt runs that already: nothing changed\nstored already as number 5\n");
+        .says("wg0 on OpenWrt already runs that configuration: nothing changed\nalready stored as number 5\n");
     let ran = run(&["remove", "wg0"]);
     ran.ends(0).says("removed wg0 from OpenWrt: ").says("`postwire rollback wg0` brings back");
     assert_eq!(mtu(&router), None);
@@ -71,7 +71,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     assert_eq!((&all[5]["by"], &all[5]["time"]), (&"us@bench".into(), &1_700_000_000.into()));
     // What was removed comes back.
     let ran = run(&["rollback", "wg0", "--confirm-within", "30s"]);
-    ran.ends(0).says("interface made").says("the change is confirmed: stored as number 7\n");
+    ran.ends(0).says("interface created").says("the change is confirmed: stored as number 7\n");
     assert_eq!(mtu(&router), Some(1_400));
     let json = run(&["rollback", "wg0", "99", "--json"]).ends(1).json();
     assert_eq!(json["error"]["code"], "not_stored");
@@ -106,10 +106,10 @@ fn what_was_changed_by_hand_is_shown_and_put_back() {
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
     run(&["repair", "wg0"]).ends(1).says("nothing of that interface or number is stored");
     push_all(&bench, &router, &[1_400]);
-    run(&["status"]).ends(0).says(": the kernel agrees\n");
+    run(&["status"]).ends(0).says(": the kernel matches\n");
     run(&["repair", "wg0"])
         .ends(0)
-        .says("wg0 on OpenWrt runs what is stored, number 1: nothing to repair\n");
+        .says("wg0 on OpenWrt matches the stored configuration, number 1: nothing to repair\n");
     set_mtu(&router, 1_300);
     router.by_hand(|seen| {
         let peer = |record: &Record| {
@@ -121,7 +121,7 @@ fn what_was_changed_by_hand_is_shown_and_put_back() {
     });
     let ran = run(&["status"]);
     ran.ends(4).says(
-        ": the kernel differs, a repair would make it: MTU changed; 1 peer added, 0 changed, 0 removed\n",
+        ": the kernel differs; a repair would change: MTU changed; 1 peer added, 0 changed, 0 removed\n",
     );
     assert!(!ran.out.contains("+ peer"));
     let changes = format!("\n\na repair would change wg0:\n~ mtu: 1300 -> 1400\n+ peer: {PEER}\n");
@@ -157,7 +157,7 @@ fn trouble_and_names_that_are_not_looked_up_yet_are_in_the_status() {
         assert_eq!(host, Some(("vpn.invalid".into(), 51_821)));
     });
     let ran = bench.run(&["status", to[0], to[1]]);
-    ran.ends(0).says("host names   1 is not looked up yet\n");
+    ran.ends(0).says("host names   1 not resolved yet\n");
     ran.says("trouble      no room for wg1, number 4\n");
     let json = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(json["result"]["unresolved"], 1);
@@ -170,5 +170,5 @@ fn the_status_of_a_router_that_was_reset_can_still_be_asked() {
     let (bench, router) = (Bench::new("reset", WG0), Pty::new(manners));
     let to = ["--serial", router.device.as_str()];
     bench.run(&["status", to[0], to[1]]).ends(0).says("stored       (none)\n");
-    bench.run(&["history", to[0], to[1]]).ends(1).says("nobody owns this router yet");
+    bench.run(&["history", to[0], to[1]]).ends(1).says("the router is unclaimed");
 }

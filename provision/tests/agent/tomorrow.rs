@@ -18,7 +18,7 @@ fn everything_works_with_a_router_that_says_more() {
     run(&["push", "wg0.conf"]).ends(0).says("2 peers added");
     run(&["push", "wg0.conf"]).ends(0).says("nothing changed");
     run(&["show"]).ends(0).says(&format!("peer: {PEER}\n"));
-    run(&["status"]).ends(0).says("the kernel agrees");
+    run(&["status"]).ends(0).says("the kernel matches");
     run(&["history"]).ends(0).says("wg0 number 1: pushed by us@bench");
     run(&["owner", "list"]).ends(0).says("us@bench");
     assert_eq!(router.with(|seen| seen.commits), 2);
