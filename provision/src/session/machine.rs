@@ -1,15 +1,15 @@
-//! The three machines of `proto_core::protocol::client` behind one face, so that one loop drives
-//! them all.
+//! One trait over the three state machines of `proto_core::protocol::client`, so that one loop drives all of
+//! them.
 
 use proto_core::protocol::client::{Call, Caller, ClientError, Download, Progress, Step, Upload};
 use proto_core::protocol::message::{Answer, Ask, Reply};
 
 use crate::ui::Ui;
 
-/// Why a machine stopped. In a box: a failure is long, and rare.
+/// The reason why a machine stopped. Boxed, because a failure is large and rare.
 pub(super) type Ended = Box<ClientError>;
 
-/// Something that is polled, and told what arrived.
+/// A state machine that is polled for packets and given the received ones.
 pub(super) trait Machine {
     fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended>;
 
@@ -22,7 +22,7 @@ pub(super) trait Machine {
     ) -> Result<(), Ended>;
 }
 
-/// A request, and the answer once it is here.
+/// A request, and its reply once received.
 pub(super) struct Asking<'a> {
     pub(super) call: Call,
     pub(super) ask: Ask<'a>,
@@ -52,7 +52,7 @@ impl Machine for Asking<'_> {
     }
 }
 
-/// A request for ranges, and the number of the stored configuration and its ranges once they are here.
+/// A request for ranges; once received, the number of the stored configuration and its ranges.
 pub(super) struct Ranging<'a> {
     pub(super) call: Call,
     pub(super) ask: Ask<'a>,
@@ -82,7 +82,7 @@ impl Machine for Ranging<'_> {
     }
 }
 
-/// The answer without what it borrows. Only `Data` and `Ranges` borrow, which have machines of their own.
+/// The reply without borrowed parts. Only `Data` and `Ranges` borrow, and they have machines of their own.
 fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
     Some(match answer {
         Answer::Data { .. } | Answer::Ranges { .. } | Answer::Unknown(_) => return None,
@@ -121,7 +121,7 @@ impl Machine for Upload<&[u8]> {
     }
 }
 
-/// A download, and how much of it is here.
+/// A download and its received bytes.
 pub(super) struct Downloading<'f> {
     pub(super) download: Download<&'f mut [u8]>,
     pub(super) total: u32,

@@ -1,8 +1,8 @@
-//! A conversation with a router: opens it, and drives the state machines of
-//! `proto_core::protocol::client` with a real clock and a real transport.
+//! A session with a router. It drives the state machines of `proto_core::protocol::client` with a real clock and a
+//! real transport.
 //!
-//! The conversation starts with a hello and a status. The hello says how much may be under way; the
-//! status says which router it is, for every message to the person that follows.
+//! The session starts with a hello and a status. The hello says how many bytes may be in flight; the status
+//! identifies the router, for every later message to the user.
 
 mod machine;
 mod opening;
@@ -31,13 +31,13 @@ use patch::Items;
 
 pub use push::Diff;
 
-/// Why a conversation ended early.
+/// The reason why a session ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// Nothing was heard.
+    /// The router did not reply.
     #[error("no answer from the router on {name} for {} s{reason}", waited.as_secs_f32())]
     Silence {
         /// The transport.
@@ -46,13 +46,13 @@ pub enum SessionError {
         reason: Reason,
         /// How long.
         waited: Duration,
-        /// What to look at.
+        /// What the user can check.
         hint: String,
     },
-    /// No session came about.
+    /// No session could be opened.
     #[error("no answer from {who} on {name} for {} s{reason}", waited.as_secs_f32())]
     Nobody {
-        /// Which router, or which routers.
+        /// The router or routers that were tried.
         who: String,
         /// The transport.
         name: String,
@@ -60,42 +60,44 @@ pub enum SessionError {
         reason: Reason,
         /// How long.
         waited: Duration,
-        /// What to look at, and whom to ask.
+        /// What the user can check, and whom to ask.
         hint: String,
     },
-    /// The router is there and has no owner.
-    #[error("nobody owns the router on {line} yet, {fingerprint}")]
+    /// The router has no owner.
+    #[error("the router on {line} is unclaimed; its fingerprint is {fingerprint}")]
     Unowned {
         /// The transport.
         line: String,
         /// The router.
         fingerprint: String,
     },
-    /// The operator's own files do not serve.
+    /// The operator's own files cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The router says no.
+    /// The router reported a failure.
     #[error("the router failed: {}", .0.text)]
     Failed(Box<Failure>),
-    /// The router keeps losing what it was sent.
-    #[error("the router lost what it was sent again and again: is it restarting?")]
+    /// The router keeps losing the upload or download.
+    #[error(
+        "the router lost the transfer several times: check whether the router keeps restarting"
+    )]
     Restarts,
-    /// The router says what does not fit.
-    #[error("the router's answer makes no sense: {0}")]
+    /// The router violated the protocol.
+    #[error("protocol error: {0}")]
     Nonsense(&'static str),
     /// No random numbers for the client's identity.
-    #[error("this machine gives no random numbers: {0}")]
+    #[error("cannot get random numbers from this machine: {0}")]
     Random(getrandom::Error),
 }
 
-/// How often a push starts anew when the router forgot its stage after the upload.
+/// How often a push is retried when its stage on the router has expired.
 const MAX_RESTARTS: u32 = 3;
-/// Bytes that the frames of a request and its answer have on the line besides the data.
+/// Overhead of a request and its reply on the line, in bytes.
 const OVERHEAD: u32 = 200;
-/// The most bytes of a report that are taken.
+/// The longest accepted report, in bytes.
 const MAX_REPORT: u32 = 64 << 20;
 
-/// A conversation with a router.
+/// A session with a router.
 pub struct Session<'u> {
     transport: Secure,
     known_as: String,
@@ -105,7 +107,7 @@ pub struct Session<'u> {
     timeout: Duration,
     refusals: Refusals,
     commit_sent: bool,
-    /// A push that was begun together with the hello.
+    /// A push that began together with the hello.
     begun: Option<Begun>,
     hello: Hello,
     status: Status,
@@ -118,7 +120,7 @@ impl std::fmt::Debug for Session<'_> {
 }
 
 impl<'u> Session<'u> {
-    /// Finds out who is there.
+    /// Opens the session: hello and status.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -130,7 +132,7 @@ impl<'u> Session<'u> {
         Self::open_to_push(transport, timeout, ui, None)
     }
 
-    /// Finds out who is there and begins the push of an image in the same turn.
+    /// Opens the session and begins the push of an image in the same round trip.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -195,7 +197,7 @@ impl<'u> Session<'u> {
         let asking = |ask| Asking { call: Call::new(now), ask, answer: None };
         let bounds = match (image.and_then(|image| Items::new(&image.bytes)), self.transport.wire())
         {
-            // On a serial line a turn is short, and these bytes are long.
+            // On a serial line a round trip is short, but these bytes take long.
             (Some(items), Wire::Udp) => items.encode(&items.first_bounds()),
             _ => Vec::new(),
         };
@@ -221,18 +223,22 @@ impl<'u> Session<'u> {
         self.drive(&mut opening)?;
         match opening.hello.answer {
             Some(Answer::Hello(hello)) if hello.version != VERSION => {
-                let text = "it chose a version of the protocol that was not offered";
+                let text = "the router chose a protocol version that was not offered";
                 return Err(SessionError::Nonsense(text));
             }
             Some(Answer::Hello(hello)) if hello.max_data == 0 => {
-                return Err(SessionError::Nonsense("it takes no data at all"));
+                return Err(SessionError::Nonsense("the router accepts no data"));
             }
             Some(Answer::Hello(hello)) => self.hello = hello,
-            _ => return Err(SessionError::Nonsense("it did not greet")),
+            _ => return Err(SessionError::Nonsense("unexpected reply to the hello")),
         }
         match opening.status.answer {
             Some(Answer::Status(status)) => self.status = status,
-            _ => return Err(SessionError::Nonsense("it gave no status")),
+            _ => {
+                return Err(SessionError::Nonsense(
+                    "unexpected reply to the request for the status",
+                ));
+            }
         }
         let answer = opening.begin.and_then(|begin| begin.answer);
         if let (Some(Answer::Received { stage, arrived }), Some((digest, piece_size))) =
@@ -257,7 +263,7 @@ impl<'u> Session<'u> {
         Ok(())
     }
 
-    /// What the router has said of an image already.
+    /// The router's early replies about an image.
     fn take_begun(&mut self, image: &Image) -> Option<Begun> {
         let piece_size = self.piece_size();
         let same =
@@ -265,13 +271,13 @@ impl<'u> Session<'u> {
         self.begun.take().filter(same)
     }
 
-    /// What the router said of itself first.
+    /// The router's hello.
     #[must_use]
     pub const fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// How the router was at the start.
+    /// The router's status at the start of the session.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
@@ -289,34 +295,34 @@ impl<'u> Session<'u> {
         self.transport.own()
     }
 
-    /// What the operator calls the router, once it was noted.
+    /// The router's name in the operator's list, once saved.
     #[must_use]
     pub fn known_as(&self) -> &str {
         &self.known_as
     }
 
-    /// A line for the person to read before the command ends.
+    /// Prints a line before the command ends.
     pub fn tell(&self, line: &str) {
         self.ui.tell(line);
     }
 
-    /// Says what the operator calls the router.
+    /// Sets the router's name in the operator's list.
     pub fn set_known_as(&mut self, name: String) {
         self.known_as = name;
     }
 
-    /// Whether the router has been told to make a change, so that silence says nothing about it.
+    /// Whether a change was requested, so that its outcome is unknown if the router does not reply.
     #[must_use]
     pub const fn commit_sent(&self) -> bool {
         self.commit_sent
     }
 
-    /// How many bytes go into one piece: what the router takes, and the line likes.
+    /// Bytes in one piece: the smaller of the limits of the router and the line.
     fn piece_size(&self) -> u16 {
         self.hello.max_data.min(self.likely_piece())
     }
 
-    /// The same before the router has said what it takes: every one takes the most there is.
+    /// As above, before the router has given its limit: every router accepts the maximum.
     fn likely_piece(&self) -> u16 {
         u16::try_from(MAX_DATA).unwrap_or(u16::MAX).min(self.transport.max_piece())
     }
@@ -326,16 +332,16 @@ impl<'u> Session<'u> {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// One request and its answer.
+    /// Sends one request and returns the reply.
     fn call(&mut self, ask: Ask<'_>) -> Result<Answer<'static>, SessionError> {
         let now = self.now();
         let mut asking = Asking { call: Call::new(now), ask, answer: None };
         self.drive(&mut asking)?;
-        asking.answer.ok_or(SessionError::Nonsense("it gave no answer"))
+        asking.answer.ok_or(SessionError::Nonsense("the reply is missing"))
     }
 
-    /// One request that changes something. If it has to be confirmed within some seconds, silence is taken
-    /// for one after half of them: there must be time left to find the router again.
+    /// Sends one request that changes the router. If the change must be confirmed, the reply is awaited for at most
+    /// half the time: the rest is needed to find the router again.
     fn change(&mut self, ask: Ask<'_>, confirm_within: u16) -> Result<Applied, SessionError> {
         self.commit_sent = true;
         let half = Duration::from_millis(u64::from(confirm_within) * 500);
@@ -345,15 +351,14 @@ impl<'u> Session<'u> {
         self.caller.set_patience(patience(self.timeout));
         match answer? {
             Answer::Applied(applied) => Ok(applied),
-            _ => Err(SessionError::Nonsense("it did not say what it did")),
+            _ => Err(SessionError::Nonsense("unexpected reply to a change")),
         }
     }
 
     /// Runs a machine until it is done.
     ///
-    /// Everything that has arrived is taken before the next packet is sent, also while the line is
-    /// busy with the last one: a reply that lies unread looks like one that was lost, and two ends
-    /// that only write would wait for each other.
+    /// Reads all received packets before sending the next one, also while the line is busy with the last one:
+    /// an unread reply looks like a lost reply, and two ends that only write would wait for each other.
     fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
         let mut buf = [0; MAX_PACKET];
         loop {
@@ -377,7 +382,7 @@ impl<'u> Session<'u> {
         }
     }
 
-    /// Takes a packet, waiting for it no longer than `wait`. Returns whether there was one.
+    /// Receives a packet, waiting no longer than `wait`. Returns whether a packet arrived.
     fn receive(&mut self, machine: &mut dyn Machine, wait: Duration) -> Result<bool, SessionError> {
         let received = self.transport.recv(wait);
         self.ui.stray(self.transport.stray(), false);
@@ -396,8 +401,8 @@ impl<'u> Session<'u> {
     fn foreign(&self, packet: &[u8]) {
         let what =
             match envelope::read::<proto_core::protocol::message::Reply<'_>>(packet, |_| true) {
-                Ok(_) => "a reply to somebody else",
-                Err(_) => "a packet that is no reply",
+                Ok(_) => "a reply to another client",
+                Err(_) => "a packet that is not a reply",
             };
         self.ui.detail(&format!("dropped {what} ({} bytes)", packet.len()));
     }
@@ -413,19 +418,21 @@ impl<'u> Session<'u> {
             },
             ClientError::Failed(failure) => SessionError::Failed(failure.into()),
             ClientError::Restarts => SessionError::Restarts,
-            ClientError::Unexpected => SessionError::Nonsense("it does not belong to the question"),
+            ClientError::Unexpected => SessionError::Nonsense("unexpected reply"),
             ClientError::NotUnderstood => {
-                SessionError::Nonsense("it is newer than this postwire: update postwire")
+                SessionError::Nonsense("the reply is newer than this postwire: update postwire")
             }
-            ClientError::TooLong => SessionError::Nonsense("it asks for more than fits a packet"),
-            ClientError::WeakKey => SessionError::Nonsense("its key has small order"),
-            _ => SessionError::Nonsense("its file has another length than it says"),
+            ClientError::TooLong => SessionError::Nonsense("the request does not fit a packet"),
+            ClientError::WeakKey => SessionError::Nonsense("the router's key has small order"),
+            _ => SessionError::Nonsense(
+                "the length of the router's file does not match its announcement",
+            ),
         }
     }
 }
 
 impl SessionError {
-    /// The name of the cause, for scripts; none where the router gave its own.
+    /// The name of the cause, for scripts; `None` where the router gave its own code.
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         Some(match self {
@@ -444,7 +451,7 @@ impl SessionError {
         })
     }
 
-    /// Whether the router could not be heard, and may be later.
+    /// Whether the router was unreachable for now.
     #[must_use]
     pub const fn is_silence(&self) -> bool {
         match self {
@@ -457,12 +464,12 @@ impl SessionError {
         }
     }
 
-    /// Whether the person pressed Ctrl-C.
+    /// Whether the user pressed Ctrl-C.
     pub(crate) const fn is_interrupt(&self) -> bool {
         matches!(self, Self::Transport(TransportError::Interrupted))
     }
 
-    /// Whether the router was there to the end.
+    /// Whether the router was reachable to the end.
     const fn is_heard(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Nonsense(_))
     }
@@ -472,7 +479,7 @@ impl SessionError {
         matches!(self, Self::Failed(failure) if failure.code == Code::Digest)
     }
 
-    /// Whether the router has lost what this conversation was about, so that it has to start anew.
+    /// Whether the upload or download has expired on the router, so that it must be restarted.
     fn is_gone(&self) -> bool {
         matches!(self, Self::Failed(failure) if matches!(failure.code, Code::Gone | Code::Incomplete))
     }
@@ -482,7 +489,7 @@ fn patience(timeout: Duration) -> Patience {
     Patience { resend: 300, give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX) }
 }
 
-/// Text of a router without what a terminal would act upon.
+/// Text from a router with control characters escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

@@ -1,5 +1,5 @@
-//! What a conversation opens with, all under way at once to save turns on a long way: hello, status,
-//! and what a push begins with.
+//! The first requests of a session, sent together to save round trips: hello, status, and the first requests of a
+//! push.
 
 use proto_core::protocol::Digest;
 use proto_core::protocol::client::{Caller, ClientError, Step};
@@ -19,14 +19,14 @@ pub(super) struct Opening<'a> {
     pub(super) ranging: Option<Ranging<'a>>,
 }
 
-/// What the router said of an image while the conversation was opened.
+/// The router's replies about an image from the opening of the session.
 pub(super) struct Begun {
     /// The image.
     pub(super) digest: Digest,
     pub(super) piece_size: u16,
     pub(super) stage: u32,
     pub(super) arrived: Arrived,
-    /// The answer to the first question for what differs, if it was asked; none if nothing is stored.
+    /// The reply to the first request for ranges, if sent; `None` if nothing is stored.
     pub(super) ranges: Option<Option<(u32, Vec<u8>)>>,
 }
 
@@ -73,7 +73,7 @@ impl Machine for Opening<'_> {
             self.ranging.as_mut().map(|ranging| ranging.receive(caller, now, reply, ui))
         };
         match outcome {
-            // The push asks again, and says what is wrong.
+            // The push asks again, and reports the error.
             Some(Err(error)) if !matches!(*error, ClientError::Failed(_)) => Err(error),
             _ => Ok(()),
         }

@@ -7,11 +7,11 @@ use proto_core::protocol::session::LabelKey;
 use super::{MAX_RESTARTS, Session, SessionError};
 
 impl Session<'_> {
-    /// Makes the router the operator's, under the name it is to call the operator by.
+    /// Claims the router. `name` is the operator's name in the router's list of owners.
     ///
     /// # Errors
-    /// [`SessionError`]. After [`Session::commit_sent`] a router that was not heard from may or may
-    /// not have done it.
+    /// [`SessionError`]. If [`Session::commit_sent`], a router that did not reply may or may not have recorded
+    /// the claim.
     pub fn claim(
         &mut self,
         name: &OwnerName,
@@ -24,7 +24,7 @@ impl Session<'_> {
             match self.call(Ask::Claim { name: name.clone(), proof }) {
                 Ok(Answer::Owned { .. }) => return Ok(()),
                 Ok(_) => return Err(SessionError::Nonsense("it did not say who owns it")),
-                // A proof is of one session: it may have arrived in the next.
+                // A proof is valid for one session only: the next session needs a new one.
                 Err(SessionError::Failed(failure))
                     if failure.code == Code::Proof && hash != self.transport.handshake_hash() => {}
                 Err(error) => return Err(error),
@@ -33,7 +33,7 @@ impl Session<'_> {
         Err(SessionError::Restarts)
     }
 
-    /// Who owns the router.
+    /// Lists the owners of the router.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -44,7 +44,7 @@ impl Session<'_> {
         }
     }
 
-    /// Lets somebody in, or changes the role or name of who is. How many there are now.
+    /// Adds an owner, or changes an owner's role or name. Returns the number of owners.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -57,7 +57,7 @@ impl Session<'_> {
         self.owned(Ask::AddOwner { key, role, name: name.clone() })
     }
 
-    /// Lets somebody in no more. How many are left.
+    /// Removes an owner. Returns the number of remaining owners.
     ///
     /// # Errors
     /// [`SessionError`].

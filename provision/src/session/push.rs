@@ -12,7 +12,7 @@ use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
 use crate::transport::Transport as _;
 
-/// What a push, or a repair, would do.
+/// The changes that a push or a repair would make.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Diff {
     /// In numbers.
@@ -53,17 +53,17 @@ impl Session<'_> {
         })
     }
 
-    /// Asks for a plan, and for its changes if there are any.
+    /// Requests a plan, and its changes if there are any.
     pub(super) fn planned(&mut self, ask: Ask<'_>, stage: u32) -> Result<Diff, SessionError> {
         let Answer::Planned(summary) = self.call(ask)? else {
-            return Err(SessionError::Nonsense("it did not say what it plans"));
+            return Err(SessionError::Nonsense("unexpected reply to the request for a plan"));
         };
         let quiet = summary.is_quiet();
         let changes = if quiet { Vec::new() } else { self.file(Ask::Changes { stage })? };
         Ok(Diff { summary, changes })
     }
 
-    /// Takes an interface away. What there was of it is in the summary. `confirm_within` is as for
+    /// Removes an interface. The summary counts the removed items. `confirm_within` is as for
     /// [`Session::push`].
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Session<'_> {
         self.change(Ask::Remove { interface: *interface, confirm_within }, confirm_within)
     }
 
-    /// Uploads an image and works with its stage; anew when the router forgets it.
+    /// Uploads an image and runs `work` on its stage. Retries when the stage has expired.
     fn with_stage<T>(
         &mut self,
         image: &Image,
@@ -85,13 +85,15 @@ impl Session<'_> {
         for attempt in 0..MAX_RESTARTS {
             let stage = self.upload(image, attempt == 0)?;
             match work(self, stage) {
-                Err(error) if error.is_gone() => self.ui.detail("the router forgot: starting anew"),
+                Err(error) if error.is_gone() => {
+                    self.ui.detail("the upload has expired on the router: starting over")
+                }
                 // Two ranges with one short digest are rare, but not impossible.
                 Err(error) if error.is_digest() && attempt == 0 => {
-                    self.ui.detail("the differences did not fit: sending all of it");
+                    self.ui.detail("the patch did not apply: sending the whole image");
                 }
                 Err(error) => {
-                    // Or else the next one who comes, with this file put right, finds it busy.
+                    // Otherwise the next client, with the corrected file, would find the router busy.
                     if error.is_heard() {
                         self.forget(stage);
                     }
@@ -151,12 +153,12 @@ impl Session<'_> {
         if let Ok(Step::Send(len)) =
             call.poll(&mut self.caller, now, &Ask::Abort { stage }, &mut buf)
         {
-            // Otherwise the stage goes when its time is over.
+            // Best effort: otherwise the stage expires.
             let _ = self.transport.send(buf.get(..len).unwrap_or_default());
         }
     }
 
-    /// Announces an image. The stage, and whether the router has all of it.
+    /// Announces an image. Returns the stage, and whether the router has the whole image.
     fn announce(
         &mut self,
         image: &Image,
@@ -189,7 +191,7 @@ impl Session<'_> {
         }
     }
 
-    /// Sends an image as its differences from the stored one. The stage, or `None` if the image has to be sent.
+    /// Sends an image as a patch of the stored one. Returns the stage, or `None` if the whole image must be sent.
     fn upload_patch(
         &mut self,
         image: &Image,
@@ -250,11 +252,11 @@ impl Session<'_> {
         }
     }
 
-    /// Lets the router drop a stage at once: there are keys in it. If that fails, time does it.
+    /// Asks the router to drop a stage at once, because it contains keys. If that fails, the stage expires.
     fn forget(&mut self, stage: u32) {
         match self.call(Ask::Abort { stage }) {
             Err(error) if !error.is_gone() => {
-                self.ui.detail(&format!("the stage stays until its time is over: {error}"));
+                self.ui.detail(&format!("the stage stays until it expires: {error}"));
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Reading what a router has in bulk.
+//! Downloads of reports from a router.
 
 use proto_core::protocol::client::Download;
 use proto_core::protocol::digest;
@@ -18,7 +18,7 @@ impl Session<'_> {
         self.file_again(&Ask::Show { interface: *interface })
     }
 
-    /// [`Session::file`], asked for anew when the router forgot it.
+    /// As [`Session::file`], retried when the download has expired on the router.
     pub(super) fn file_again<R: Record>(&mut self, ask: &Ask<'_>) -> Result<Vec<R>, SessionError> {
         for _ in 0..MAX_RESTARTS {
             match self.file(ask.clone()) {
@@ -32,17 +32,17 @@ impl Session<'_> {
     /// Asks for a file, fetches it, and reads its records.
     pub(super) fn file<R: Record>(&mut self, ask: Ask<'_>) -> Result<Vec<R>, SessionError> {
         let Answer::Ready { file, length, digest: announced } = self.call(ask)? else {
-            return Err(SessionError::Nonsense("it has no file to read"));
+            return Err(SessionError::Nonsense("the reply names no file"));
         };
         if length > MAX_REPORT {
-            return Err(SessionError::Nonsense("its file is too long to be true"));
+            return Err(SessionError::Nonsense("the router's file is too long"));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
         let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
         self.drive(&mut Downloading { download, total: length, here: 0 })?;
         if digest(&bytes) != announced {
-            return Err(SessionError::Nonsense("its file changed while it was read"));
+            return Err(SessionError::Nonsense("the router's file changed during the download"));
         }
         let mut rest = bytes.as_slice();
         let mut records = Vec::new();
@@ -50,7 +50,7 @@ impl Session<'_> {
             let record = sized::split(rest)
                 .and_then(|(record, left)| R::read(record).map(|record| (record, left)));
             let Some((record, left)) = record else {
-                return Err(SessionError::Nonsense("a record of its file cannot be read"));
+                return Err(SessionError::Nonsense("a record of the router's file is malformed"));
             };
             records.push(record);
             rest = left;

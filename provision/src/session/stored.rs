@@ -1,5 +1,4 @@
-//! What is stored on the router, and what waits to be: confirm and revert, history and rollback, drift and
-//! repair.
+//! Stored configurations and the pending change: confirm and revert, history and rollback, drift and repair.
 
 use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, cut};
 use proto_core::protocol::report::Stored;
@@ -10,26 +9,25 @@ use super::{Diff, MAX_RESTARTS, Session, SessionError};
 const NO_STAGE: u32 = 0;
 
 impl Session<'_> {
-    /// Keeps the change that waits for it: which interface it was made to, and the number it has in the
-    /// history.
+    /// Confirms the pending change. Returns its interface and its number in the history.
     ///
     /// # Errors
     /// [`SessionError`].
     pub fn confirm(&mut self) -> Result<(Name, u32), SessionError> {
         match self.call(Ask::Confirm)? {
             Answer::Confirmed { interface, number } => Ok((interface, number)),
-            _ => Err(SessionError::Nonsense("it did not say what it confirmed")),
+            _ => Err(SessionError::Nonsense("unexpected reply to a confirmation")),
         }
     }
 
-    /// Takes back the change that waits to be confirmed: which interface it was made to.
+    /// Reverts the pending change. Returns its interface.
     ///
     /// # Errors
     /// [`SessionError`].
     pub fn revert(&mut self) -> Result<Name, SessionError> {
         match self.call(Ask::Revert)? {
             Answer::Reverted { interface } => Ok(interface),
-            _ => Err(SessionError::Nonsense("it did not say what it took back")),
+            _ => Err(SessionError::Nonsense("unexpected reply to a revert")),
         }
     }
 
@@ -55,7 +53,7 @@ impl Session<'_> {
         Err(SessionError::Restarts)
     }
 
-    /// Makes the kernel agree with what is stored. `confirm_within` is as for [`Session::push`].
+    /// Applies the stored configuration again. `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors
     /// [`SessionError`].
@@ -88,7 +86,7 @@ impl Session<'_> {
                 if before.is_none() && failure.code == Code::NotStored =>
             {
                 let text = if stored.is_empty() {
-                    "nothing is stored of it"
+                    "no configuration of it is stored"
                 } else {
                     "there is no stored configuration before this one"
                 };

@@ -28,7 +28,7 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     bench
         .run(&["status", to[0], to[1]])
         .ends(1)
-        .says("nobody owns the router on ")
+        .says("is unclaimed; its fingerprint is ")
         .says("hint: claim it with `postwire claim --serial DEV`\n");
     let ran = bench.run(&["claim", to[0], to[1], "--as", "alice"]);
     ran.ends(0).says("claimed OpenWrt for alice: ").says("its name in your list is OpenWrt\n");
@@ -57,13 +57,16 @@ fn over_udp_a_claim_takes_the_secret_of_the_label_once() {
     let (bench, router) = (bench("claim-udp"), Udp::new(nobodys(Some(LABEL))));
     let to = ["claim", "--udp", router.address.as_str(), "--timeout", "700ms"];
     let with = |more: &[&str]| bench.run(&[&to[..], more].concat());
-    with(&[]).ends(2).says("over UDP a claim takes the secret").says("hint: over a serial cable");
+    with(&[])
+        .ends(2)
+        .says("over UDP a claim takes the secret")
+        .says("hint: with --serial, over a cable");
     let ran = with(&["--secret", "K7QD-2M9X"]);
     ran.ends(2).says("16 to 128 characters");
     assert!(!ran.err.contains("K7QD"));
     assert_eq!(router.with(|seen| seen.packets), 0);
     let ran = with(&["--secret", "K7QD-2M9X-PLW4-T8RC"]);
-    ran.ends(3).says("Is the secret right");
+    ran.ends(3).says("Check the label's secret");
     assert!(!ran.err.contains("K7QD"));
     assert!(router.with(|seen| seen.owners.is_empty() && seen.sessions == 0));
 
@@ -74,7 +77,7 @@ fn over_udp_a_claim_takes_the_secret_of_the_label_once() {
     assert_eq!(json["result"]["owner"]["public_key"], public(&OPERATOR).to_string());
     assert_eq!(router.with(|seen| seen.owners.len()), 1);
     bench.run(&["status", "--udp", &router.address]).ends(0).says("known as     shed\n");
-    with(&["--secret-file", "label"]).ends(3).says("never used before");
+    with(&["--secret-file", "label"]).ends(3).says("works only once");
 }
 
 #[test]
@@ -93,7 +96,9 @@ fn another_router_is_not_claimed_by_mistake() {
     let with = |more: &[&str]| bench.run(&[&to[..], more].concat());
     let other = "AAAA-BBBB-CCCC-DDDD-EEEE";
     let ran = with(&["--fingerprint", other]);
-    ran.ends(1).says(&format!("this is a different router: its fingerprint is KG34-RCYV-6L5U-VY7V-SWPM, not {other}\n"));
+    ran.ends(1).says(&format!(
+        "this is a different router: its fingerprint is KG34-RCYV-6L5U-VY7V-SWPM, not {other}\n"
+    ));
     ran.says("hint: nothing was changed");
     bench.know("shed", &public(&OPERATOR));
     with(&["--name", "shed"]).ends(2).says("there is a router called shed already").says("hint: ");
@@ -105,8 +110,8 @@ fn another_router_is_not_claimed_by_mistake() {
 #[test]
 fn a_claim_that_is_refused_says_what_to_do() {
     for (code, words, hint) in [
-        (Code::Claimed, "somebody owns this router already", "postwired reset-owner"),
-        (Code::Proof, "the secret of the label is wrong", "hint: look at the label again"),
+        (Code::Claimed, "the router already has an owner", "postwired reset-owner"),
+        (Code::Proof, "the label's secret is wrong", "hint: check the label"),
     ] {
         let manners = Manners { fail_owners: Some(Failure::new(code, "")), ..nobodys(Some(LABEL)) };
         let (bench, router) = (bench("claim-refused"), Udp::new(manners));
@@ -147,8 +152,10 @@ fn a_router_that_was_reset_says_so_and_is_claimed_again() {
     let (bench, router) = (Bench::new("claim-reset", "[Interface]\n"), Pty::new(nobodys(None)));
     let to = ["--serial", router.device.as_str()];
     let ran = bench.run(&["push", "wg0.conf", to[0], to[1]]);
-    ran.ends(1).says("the router is unclaimed\n").says("hint: claim it with `postwire claim --serial DEV`");
-    bench.run(&["claim", to[0], to[1]]).ends(0).says("you know it as router\n");
+    ran.ends(1)
+        .says("the router is unclaimed\n")
+        .says("hint: claim it with `postwire claim --serial DEV`");
+    bench.run(&["claim", to[0], to[1]]).ends(0).says("its name in your list is router\n");
     bench.run(&["claim", to[0], to[1], "--timeout", "500ms"]).ends(3).says("yours already");
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
 }

@@ -40,7 +40,9 @@ fn owners_come_and_go() {
         &["owner", "remove", "alice"],
     ] {
         let ran = run(&alice, args);
-        ran.ends(1).says("your role on this router does not allow it\n").says("hint: an admin of");
+        ran.ends(1)
+            .says("your role on this router does not allow it\n")
+            .says("hint: ask an admin of");
     }
     assert_eq!(router.with(|seen| (seen.commits, seen.owners.len())), (0, 2));
 
@@ -70,7 +72,7 @@ fn owners_come_and_go() {
     run(&bob, &["owner", "remove", &alices]).ends(0);
     run(&alice, &["status"]).ends(3);
     let ran = run(&bob, &["owner", "remove", "bob"]);
-    ran.ends(1).says("this is the router's last admin\n").says("hint: make somebody else an admin");
+    ran.ends(1).says("this is the router's last admin\n").says("hint: make another owner an admin");
     run(&bob, &["status"]).ends(0);
 }
 
@@ -82,7 +84,7 @@ fn owners_that_are_not_there_or_there_twice() {
     run(&["owner", "remove", "nobody"])
         .ends(2)
         .says("no owner of this router is called `nobody`")
-        .says("hint: `postwire owners` lists them");
+        .says("hint: `postwire owners` lists the owners");
     run(&["owner", "remove", &bobs])
         .ends(1)
         .says("has no such owner\n")
@@ -92,11 +94,11 @@ fn owners_that_are_not_there_or_there_twice() {
     }
     let ran = run(&["owner", "remove", "twin"]);
     ran.ends(2).says("2 owners of this router are called `twin`");
-    ran.says(&format!("by its public key: {alices} or {bobs}\n"));
+    ran.says(&format!("by public key: {alices} or {bobs}\n"));
     // One leaves by its own choice.
     run(&["owner", "remove", &public(&OPERATOR).to_string()])
         .ends(0)
-        .says("you yourself are no owner");
+        .says("you are no longer an owner");
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_full_list_is_said() {
     for n in 1..MAX_OWNERS {
         add(u8::try_from(n).unwrap()).ends(0);
     }
-    add(0x77).ends(1).says("as many owners as it can\n").says("hint: remove one first");
+    add(0x77).ends(1).says("list of owners is full\n").says("hint: remove an owner first");
     assert_eq!(router.with(|seen| seen.owners.len()), MAX_OWNERS);
 }
 

@@ -95,7 +95,8 @@ fn a_router_of_others_is_silent_and_the_hint_says_whom_to_ask() {
     let (bench, router) = (Bench::new("others", WG0), Udp::new(manners.clone()));
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
     ran.ends(3).says("no answer from router on ").says("running configuration is as it was");
-    ran.says(&format!("`postwire owner add {} ", public(&OPERATOR))).says("silent over UDP");
+    ran.says(&format!("`postwire owner add {} ", public(&OPERATOR)))
+        .says("does not answer over UDP");
     assert_eq!(router.with(|seen| (seen.sessions, seen.requests)), (0, 0));
     let router = Pty::new(manners);
     let args = ["status", "--serial", &router.device, "--timeout", "700ms"];

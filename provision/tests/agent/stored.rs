@@ -37,7 +37,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
     run(&["history"]).ends(0).says("OpenWrt stores no configuration\n");
     run(&["history", "wg0"]).ends(0).says("OpenWrt stores no configuration of wg0\n");
-    run(&["rollback", "wg0"]).ends(1).says("nothing is stored of it");
+    run(&["rollback", "wg0"]).ends(1).says("no configuration of it is stored");
     push_all(&bench, &router, &[1_400, 1_390, 1_380]);
     let ran = run(&["rollback", "wg0"]);
     ran.ends(0).says("wg0 on OpenWrt is rolled back: MTU changed; ").says("\nstored as number 4\n");
@@ -48,7 +48,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
         .ends(0)
         .says("wg0 on OpenWrt already runs that configuration: nothing changed\nalready stored as number 5\n");
     let ran = run(&["remove", "wg0"]);
-    ran.ends(0).says("removed wg0 from OpenWrt: ").says("`postwire rollback wg0` brings back");
+    ran.ends(0).says("removed wg0 from OpenWrt: ").says("`postwire rollback wg0` restores");
     assert_eq!(mtu(&router), None);
     let at = "on 2023-11-14 22:13:20\n";
     let expected = format!(
@@ -96,7 +96,7 @@ fn a_damaged_configuration_is_told_and_not_taken() {
         "             wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20: the kernel differs",
     );
     let ran = bench.run(&["rollback", "wg0", "2", to[0], to[1]]);
-    ran.ends(1).says("what is stored is damaged").says("push the configuration again");
+    ran.ends(1).says("the stored configuration is damaged").says("push the configuration again");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_was_changed_by_hand_is_shown_and_put_back() {
     let (bench, router) = (Bench::new("drift", WG0), Udp::new(Manners::default()));
     let to = ["--udp", router.address.as_str()];
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
-    run(&["repair", "wg0"]).ends(1).says("nothing of that interface or number is stored");
+    run(&["repair", "wg0"]).ends(1).says("no stored configuration has that interface and number");
     push_all(&bench, &router, &[1_400]);
     run(&["status"]).ends(0).says(": the kernel matches\n");
     run(&["repair", "wg0"])
