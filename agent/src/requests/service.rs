@@ -319,6 +319,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             Ask::Rollback { interface, number, confirm_within } => {
                 self.rollback(turn, visitor, interface, *number, *confirm_within)
             }
+            Ask::Console { .. } => {
+                let text = "this agent was built without a console";
+                Err(self.slot.fail(Code::Unsupported, Subject::None, text))
+            }
             Ask::Owners => {
                 turn.answer(&Answer::Owners(visitor.ownership.owners().clone()));
                 Ok(())

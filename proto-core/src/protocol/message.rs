@@ -19,7 +19,7 @@ use crate::key::PublicKey;
 use crate::text::prefix;
 
 pub use super::failure::{Failure, MAX_TEXT, Subject};
-pub use super::numbers::{Code, Phase, Role, State};
+pub use super::numbers::{Code, ConsoleMode, Phase, Role, State};
 
 /// Identity of a client: eight random bytes, chosen when it starts.
 pub type ClientId = [u8; 8];
@@ -29,6 +29,9 @@ pub type Name = IfName;
 
 /// What an owner is called, for people: at most 31 bytes.
 pub type OwnerName = String<31>;
+
+/// The most bytes of one line of the console.
+pub const MAX_LINE: usize = 512;
 
 /// The most owners a router has.
 pub const MAX_OWNERS: usize = 16;
@@ -205,6 +208,11 @@ wire! {
             /// and the front of an [`super::config::ItemKey`]. A range has the items from one bound on and below the next.
             bounds: &'a [u8],
         } = 21,
+        /// One line for the router's console, as typed. Answered with [`Answer::Console`].
+        Console {
+            /// The line without its end, at most [`MAX_LINE`] bytes; or one byte: 3 (Ctrl-C) or 4 (Ctrl-D).
+            line: &'a [u8],
+        } = 22,
     }
 }
 
@@ -309,6 +317,19 @@ wire! {
             /// One [`super::patch::range`] before, between and behind the bounds.
             ranges: &'a [u8],
         } = 14,
+        /// The answer to [`Ask::Console`]: the line was executed, and its output is a file to [`Ask::Read`].
+        Console {
+            /// What the next line is.
+            mode: ConsoleMode,
+            /// The text to print before the next line.
+            prompt: String<64>,
+            /// The number of the file. The next file that the client asks for replaces it.
+            file: u32,
+            /// Length of the output in bytes; 0 when there is nothing to read.
+            length: u32,
+            /// The digest of the output.
+            digest: Digest,
+        } = 15,
         _ => Unknown(u8),
     }
 }

@@ -185,8 +185,21 @@ numbers! {
     Role {
         /// Everything.
         Admin = 0,
-        /// Look, and change nothing: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read` and `Owners`.
+        /// Look, and change nothing: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read`, `Owners`
+        /// and `Console`, which refuses commands that change something.
         ReadOnly = 1,
+    }
+
+    /// What the next line of a console is.
+    ConsoleMode {
+        /// A command.
+        Command = 0,
+        /// A line of a configuration that is being pasted. A line with one `.`, or Ctrl-D, ends the configuration.
+        Paste = 1,
+        /// The answer to a question: `yes`, or anything else for no.
+        Question = 2,
+        /// No line: the console is closed.
+        Exit = 3,
     }
 }
 

@@ -9,8 +9,8 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{
-    Answer, Applied, Ask, ClientId, Code, Count, Failure, Hello, Name, Owner, Patch, Pending,
-    Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
+    Answer, Applied, Ask, ClientId, Code, ConsoleMode, Count, Failure, Hello, Name, Owner, Patch,
+    Pending, Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
 };
 use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
@@ -129,6 +129,7 @@ pub fn requests() -> Examples<Request<'static>> {
                 data: &[1, 2, 0xaa, 0xbb, 0, 10, 0xe6, 7, 1],
             },
         ),
+        ("console", Ask::Console { line: b"show wg0" }),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
     (1..).zip(asks).map(number).collect()
@@ -216,6 +217,16 @@ pub fn replies() -> Examples<Reply<'static>> {
         ("confirmed", Answer::Confirmed { interface: name(), number: 7 }),
         ("reverted", Answer::Reverted { interface: name() }),
         ("ranges", Answer::Ranges { number: 7, ranges: &RANGES }),
+        (
+            "console",
+            Answer::Console {
+                mode: ConsoleMode::Command,
+                prompt: "lab-router> ".try_into().unwrap(),
+                file: 4_662,
+                length: 812,
+                digest: digest(),
+            },
+        ),
     ];
     let number = |(id, (name, answer))| (name, Reply { client: CLIENT, id, answer });
     (1..).zip(answers).map(number).collect()

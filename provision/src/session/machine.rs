@@ -99,6 +99,9 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
         Answer::Owners(owners) => Answer::Owners(owners),
         Answer::Confirmed { interface, number } => Answer::Confirmed { interface, number },
         Answer::Reverted { interface } => Answer::Reverted { interface },
+        Answer::Console { mode, prompt, file, length, digest } => {
+            Answer::Console { mode, prompt, file, length, digest }
+        }
     })
 }
 

@@ -52,6 +52,7 @@ impl Class {
             | Ask::Confirm
             | Ask::Revert
             | Ask::Repair { .. }
+            | Ask::Console { .. }
             | Ask::Rollback { .. } => Self::Change,
         }
     }
@@ -80,6 +81,7 @@ pub(super) const fn name(ask: &Ask<'_>) -> &'static str {
         Ask::Revert => "revert",
         Ask::Repair { .. } => "repair",
         Ask::Rollback { .. } => "rollback",
+        Ask::Console { .. } => "console",
     }
 }
 

@@ -3,7 +3,7 @@
 //! | | admin | read-only | any key, on an unowned router | no owner |
 //! |---|---|---|---|---|
 //! | `Hello`, `Status` | yes | yes | yes | silence |
-//! | `Show`, `Read`, `Owners` | yes | yes | no | silence |
+//! | `Show`, `Read`, `Owners`, `Console` | yes | yes | no | silence |
 //! | `Claim` | refused: owned | no | yes | silence |
 //! | all the rest | yes | no | no | silence |
 
@@ -87,6 +87,7 @@ impl Visitor<'_, '_> {
                     | Ask::History { .. }
                     | Ask::Drift { .. }
                     | Ask::Changes { .. }
+                    | Ask::Console { .. }
             );
         let (may, code, text) = match self.standing {
             Standing::Owner(Role::Admin) => return Ok(()),
