@@ -8,6 +8,7 @@
 //! | [`pktinfo`] | the local address that a datagram was sent to |
 //! | [`limits`] | how many unauthenticated handshakes the router works on |
 //! | [`identity`], [`owners`] | the router's own key, and the keys of its owners |
+//! | [`unlock`] | the code that opens the console of an owned router |
 //!
 //! Not here: what a request does ([`crate::requests`]).
 
@@ -18,3 +19,4 @@ pub mod limits;
 pub mod owners;
 pub mod pktinfo;
 pub mod sieve;
+pub mod unlock;

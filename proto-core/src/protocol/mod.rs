@@ -17,6 +17,7 @@
 //! | [`sized`] | values with their length in front, so that readers can pass over what they do not know |
 //! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
+//! | [`unlock`] | the code that opens a router's console without a connection, as people read it to each other |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
 //! | [`client`] | the asking side as state machines without I/O or clock |
 //!
@@ -48,6 +49,8 @@ pub mod serial;
 pub mod session;
 #[cfg(feature = "serde")]
 pub mod sized;
+mod spoken;
+pub mod unlock;
 pub mod window;
 
 pub use digest::{Digest, Digester, digest};

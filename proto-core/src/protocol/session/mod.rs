@@ -134,6 +134,28 @@ impl StaticKey {
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.public)
     }
+
+    /// The secret that this key shares with the owner of `other`; `None` if `other` is of small order.
+    pub(in crate::protocol) fn shared(&self, other: &PublicKey) -> Option<Shared> {
+        self.0.dh(&other.0).map(Shared)
+    }
+}
+
+/// A secret that two key pairs share: what X25519 makes of one's private key and the other's public key. It is wiped
+/// when it is dropped.
+pub(in crate::protocol) struct Shared(noise::Wiped<32>);
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Shared {
+    /// BLAKE2s of all parts in a row, with the secret as its key.
+    pub(in crate::protocol) fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac::keyed(&self.0.0, parts)
+    }
 }
 
 impl core::fmt::Debug for StaticKey {

@@ -47,7 +47,7 @@ impl Pair {
     /// X25519 (RFC 7748). Refuses a private key of zeros, which is never generated, and a result of zeros,
     /// which is what a public key of small order makes of any private key.
     #[cfg_attr(feature = "small", inline(never))]
-    fn dh(&self, public: &[u8; 32]) -> Option<Wiped<32>> {
+    pub(super) fn dh(&self, public: &[u8; 32]) -> Option<Wiped<32>> {
         let shared = Wiped(x25519(self.secret.0, *public));
         let refused = self.secret.0.ct_eq(&[0; 32]) | shared.0.ct_eq(&[0; 32]);
         (!bool::from(refused)).then_some(shared)
