@@ -1,14 +1,15 @@
-//! Endpoints that are known by name: which ones are still to be looked up, in a file, so that there may be any
-//! number of them.
+//! Endpoints that are known by name, in a file, so that there may be any number of them.
 //!
-//! A few are looked up at a time in the background, and those that cannot be again and again. A push
-//! brings the addresses that the bench has found; the router looks up what the bench could not, and all of
-//! them when it starts, because addresses change while a router lies in a drawer.
+//! A few names are looked up at a time in the background; a name without an address is tried again and again. A push
+//! brings the addresses that the bench has found. The router looks up the names that the bench could not, and all
+//! names when it starts, because addresses change while a router lies in a drawer. A name is looked up again when its
+//! peer has had no handshake for [`STALE`] seconds ([`Hosts::check`]).
 
-use core::net::SocketAddr;
+use core::cmp::Ordering;
+use core::net::{IpAddr, SocketAddr};
 
 use proto_core::key::PublicKey;
-use proto_core::netlink::wireguard::{PeerChange, SetEncoder};
+use proto_core::netlink::wireguard::{Event, PeerChange, PeerInfo, SetEncoder};
 use proto_core::protocol::config::{Host, Record};
 use proto_core::protocol::message::{Name, Subject, cut};
 
@@ -16,12 +17,38 @@ use crate::bytes::{put as put_field, put_text, take, text};
 use crate::config::image::{Records, Span};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, SET};
+use crate::kernel::read::each_event;
 use crate::kernel::write::{flush, put};
 use crate::system::{File, NetlinkSocket};
 
-/// interface, key, port, name, and whether it is done, with the lengths of both texts
-const ENTRY: usize = 1 + 15 + 32 + 2 + 1 + 253 + 1;
-const DONE_AT: u32 = (ENTRY - 1) as u32;
+/// Lengths of interface, key, port, name, address, due, tries and state; two of them are texts with a length.
+const ENTRY: usize = 1 + 15 + 32 + 2 + 1 + 253 + 18 + 8 + 1 + 1;
+
+/// States of an entry: no address yet, an address, and an address that is looked up again.
+const WANTED: u8 = 0;
+const DONE: u8 = 1;
+const AGED: u8 = 2;
+
+/// Seconds without a handshake after which an endpoint is looked up again, as by `reresolve-dns.sh`.
+const STALE: u64 = 135;
+
+/// Milliseconds between two looks at the handshakes, unless reading the peers takes longer than a hundredth of it.
+const CHECK: u64 = 30_000;
+
+/// The longest wait before the same name is looked up again is `STALE << DOUBLINGS` seconds, or nine minutes: a peer
+/// without traffic has no handshakes, and needs no look-ups.
+const DOUBLINGS: u8 = 2;
+
+/// Address and port, IPv4 as mapped.
+type Place = ([u8; 16], u16);
+
+fn place_of(address: &SocketAddr) -> Place {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    (ip.octets(), address.port())
+}
 
 /// How many names are looked up at a time: one that no name server answers for holds up no other.
 pub const AT_ONCE: usize = 4;
@@ -50,7 +77,12 @@ pub struct Wanted {
     peer: PublicKey,
     /// Its name and port.
     pub host: Host,
-    done: bool,
+    /// The peer's endpoint when it was last read or set.
+    address: Place,
+    /// Time from which on the name may be looked up again, and the number of such look-ups since the last handshake.
+    due: u64,
+    tries: u8,
+    state: u8,
 }
 
 /// The endpoints that are to be looked up.
@@ -60,6 +92,9 @@ pub struct Hosts<F> {
     /// How many entries there are, and how many of them are not done.
     len: u32,
     left: u32,
+    /// Number of entries that are looked up again, and when to look for more.
+    aged: u32,
+    check: u64,
     /// The entry that is next.
     next: u32,
     flights: [Flight; AT_ONCE],
@@ -76,7 +111,11 @@ impl Wanted {
         put_field(&mut bytes, &mut at, &self.peer.0);
         put_field(&mut bytes, &mut at, &self.host.port.to_le_bytes());
         put_text(&mut bytes, &mut at, &self.host.name, 253);
-        put_field(&mut bytes, &mut at, &[u8::from(self.done)]);
+        let (ip, port) = self.address;
+        put_field(&mut bytes, &mut at, &ip);
+        put_field(&mut bytes, &mut at, &port.to_le_bytes());
+        put_field(&mut bytes, &mut at, &self.due.to_le_bytes());
+        put_field(&mut bytes, &mut at, &[self.tries, self.state]);
         bytes
     }
 
@@ -86,8 +125,11 @@ impl Wanted {
         let peer = PublicKey(*take(&mut rest)?);
         let port = u16::from_le_bytes(*take(&mut rest)?);
         let name = cut(text(&mut rest, 253)?);
-        let [done] = *take(&mut rest)?;
-        Some(Self { interface, peer, host: Host { name, port }, done: done != 0 })
+        let host = Host { name, port };
+        let address = (*take(&mut rest)?, u16::from_le_bytes(*take(&mut rest)?));
+        let due = u64::from_le_bytes(*take(&mut rest)?);
+        let [tries, state] = *take(&mut rest)?;
+        Some(Self { interface, peer, host, address, due, tries, state })
     }
 }
 
@@ -95,7 +137,7 @@ impl<F: File> Hosts<F> {
     /// None yet, in `file`.
     pub const fn new(file: F) -> Self {
         let flights = [Flight::Free; AT_ONCE];
-        Self { file, len: 0, left: 0, next: 0, flights, due: 0, wait: AGAIN.0 }
+        Self { file, len: 0, left: 0, aged: 0, check: 0, next: 0, flights, due: 0, wait: AGAIN.0 }
     }
 
     /// How many could not be looked up yet.
@@ -108,7 +150,13 @@ impl<F: File> Hosts<F> {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let free = self.flights.contains(&Flight::Free);
-        (self.left > 0 && free).then_some(self.due)
+        (self.left.saturating_add(self.aged) > 0 && free).then_some(self.due)
+    }
+
+    /// When to call [`Hosts::check`], if there are names.
+    #[must_use]
+    pub fn check_deadline(&self) -> Option<u64> {
+        (self.len > 0).then_some(self.check)
     }
 
     /// The network of the router has changed: names that have no address yet may have one now.
@@ -128,21 +176,88 @@ impl<F: File> Hosts<F> {
         Wanted::from_bytes(bytes.get(..got)?)
     }
 
-    fn done(&mut self, n: u32) {
-        // One that cannot be noted is looked up once more.
-        let _ = self.file.write_at(Self::place(n).saturating_add(DONE_AT), &[1]);
-        self.left = self.left.saturating_sub(1);
+    fn write(&mut self, n: u32, entry: &Wanted) {
+        // An entry that cannot be written stays as it was: it is looked up once more.
+        let _ = self.file.write_at(Self::place(n), &entry.to_bytes());
+    }
+
+    /// Finds peers that have had no handshake for [`STALE`] seconds: their names are looked up again, first after
+    /// 135 s, then after twice that time, and from then on every nine minutes. `time` is the time on the wall in
+    /// seconds.
+    #[inline(never)]
+    pub fn check<N: NetlinkSocket>(&mut self, kernel: &mut Kernel<'_, N>, now: u64, time: u64) {
+        let slot = kernel.slot;
+        let mut from = 0;
+        while from < self.len {
+            let name = self.entry(from).map(|entry| entry.interface);
+            let mut end = from.saturating_add(1);
+            while end < self.len && self.entry(end).map(|entry| entry.interface) == name {
+                end = end.saturating_add(1);
+            }
+            if let Some(name) = name {
+                let looked = each_event(kernel, name, &mut |event| {
+                    if let Event::Peer(info) = event {
+                        self.judge(info, (from, end), now, time);
+                    }
+                    Ok(())
+                });
+                // An interface that is gone has no peers to look names up for.
+                let _ = looked.map_err(|fault| slot.take(fault));
+            }
+            from = end;
+        }
+    }
+
+    /// Sets the time of the next check, after one that took this long.
+    pub fn checked(&mut self, now: u64, took: u64) {
+        self.check = now.saturating_add(took.saturating_mul(100).max(CHECK));
+    }
+
+    /// Has the name of a peer looked up again if it is time. The entries of an interface are in the order of their
+    /// keys, as in its image.
+    fn judge(&mut self, info: &PeerInfo, (mut low, mut high): (u32, u32), now: u64, time: u64) {
+        while low < high {
+            let n = low.midpoint(high);
+            let Some(mut entry) = self.entry(n) else { return };
+            match entry.peer.0.cmp(&info.public_key.0) {
+                Ordering::Less => low = n.saturating_add(1),
+                Ordering::Greater => high = n,
+                Ordering::Equal => {
+                    let heard = info.latest_handshake.as_ref();
+                    let heard = heard.and_then(|at| u64::try_from(at.secs).ok());
+                    let fresh = heard.is_some_and(|at| time.saturating_sub(at) <= STALE);
+                    if fresh && entry.tries > 0 {
+                        (entry.tries, entry.due) = (0, now);
+                        self.write(n, &entry);
+                    } else if !fresh && entry.state == DONE && now >= entry.due {
+                        entry.address = info.endpoint.as_ref().map(place_of).unwrap_or_default();
+                        let wait = STALE.saturating_mul(1_000) << entry.tries.min(DOUBLINGS);
+                        entry.due = now.saturating_add(wait);
+                        entry.tries = entry.tries.saturating_add(1);
+                        entry.state = AGED;
+                        self.write(n, &entry);
+                        self.aged = self.aged.saturating_add(1);
+                        (self.due, self.next) = (self.due.min(now), self.next.min(n));
+                    }
+                    return;
+                }
+            }
+        }
     }
 
     /// Forgets those of an interface. What is left moves to the beginning of the file.
     pub fn forget(&mut self, interface: &str) {
         let (mut to, mut next) = (0_u32, 0);
+        let (mut left, mut aged) = (0_u32, 0_u32);
         for n in 0..self.len {
-            let kept = self.entry(n).filter(|e| !e.done && e.interface != interface);
+            let kept = self.entry(n).filter(|entry| entry.interface != interface);
+            let state = kept.as_ref().map(|entry| entry.state);
             // One that cannot be written is as lost as one that cannot be read.
             let kept = kept.is_some_and(|entry| {
                 to == n || self.file.write_at(Self::place(to), &entry.to_bytes()).is_ok()
             });
+            left = left.saturating_add(u32::from(kept && state == Some(WANTED)));
+            aged = aged.saturating_add(u32::from(kept && state == Some(AGED)));
             let now = if kept { Flight::Entry(to) } else { Flight::Gone };
             for flight in self.flights.iter_mut().filter(|flight| **flight == Flight::Entry(n)) {
                 *flight = now;
@@ -152,7 +267,7 @@ impl<F: File> Hosts<F> {
                 next = to;
             }
         }
-        (self.len, self.left, self.next) = (to, to, next);
+        (self.len, self.left, self.aged, self.next) = (to, left, aged, next);
         if to == 0 {
             // What is behind the end is never read.
             let _ = self.file.clear();
@@ -177,19 +292,29 @@ impl<F: File> Hosts<F> {
         let mut last = None;
         while let Some(record) = records.next()? {
             match record {
-                Record::Peer(peer) if all || peer.endpoint.is_none() => {
-                    last = Some(peer.public_key);
+                Record::Peer(peer) => {
+                    last = Some((
+                        peer.public_key,
+                        peer.endpoint.as_ref().map(|to| place_of(&to.addr())),
+                    ));
                 }
-                Record::Peer(_) => last = None,
                 Record::Host(host) => {
-                    let Some(peer) = last else { continue };
+                    let Some((peer, known)) = last else { continue };
                     let (interface, host) = (*interface, host.clone());
-                    let wanted = Wanted { interface, peer, host, done: false };
+                    let state = if all || known.is_none() { WANTED } else { DONE };
+                    let due = now.saturating_add(STALE.saturating_mul(1_000));
+                    let address = known.unwrap_or_default();
+                    let wanted = Wanted { interface, peer, host, address, due, tries: 0, state };
                     let written = self.file.write_at(Self::place(self.len), &wanted.to_bytes());
                     written.map_err(|errno| slot.storage(errno))?;
                     self.len = self.len.saturating_add(1);
-                    self.left = self.left.saturating_add(1);
-                    (self.due, self.wait) = (now, AGAIN.0);
+                    if self.len == 1 {
+                        self.check = now.saturating_add(CHECK);
+                    }
+                    if state == WANTED {
+                        self.left = self.left.saturating_add(1);
+                        (self.due, self.wait) = (now, AGAIN.0);
+                    }
                 }
                 _ => {}
             }
@@ -200,7 +325,7 @@ impl<F: File> Hosts<F> {
     /// The next one that is to be looked up, and its number for [`Hosts::found`]: there are [`AT_ONCE`].
     #[inline(never)]
     pub fn next(&mut self, now: u64) -> Option<(usize, Host)> {
-        if self.left == 0 || now < self.due {
+        if self.left.saturating_add(self.aged) == 0 || now < self.due {
             return None;
         }
         let free = self.flights.iter().position(|flight| *flight == Flight::Free)?;
@@ -211,7 +336,7 @@ impl<F: File> Hosts<F> {
             if self.flights.contains(&flight) {
                 continue;
             }
-            if let Some(wanted) = self.entry(n).filter(|wanted| !wanted.done) {
+            if let Some(wanted) = self.entry(n).filter(|wanted| wanted.state != DONE) {
                 if let Some(free) = self.flights.get_mut(free) {
                     *free = flight;
                 }
@@ -236,12 +361,25 @@ impl<F: File> Hosts<F> {
         set: &mut [u8; SET],
         number: usize,
         address: Option<SocketAddr>,
+        now: u64,
     ) -> Result<Option<(Wanted, SocketAddr)>, Fault> {
         let flight = self.flights.get_mut(number);
         let flight = flight.map(|flight| core::mem::replace(flight, Flight::Free));
         let Some(Flight::Entry(n)) = flight else { return Ok(None) };
-        let wanted = self.entry(n).filter(|wanted| !wanted.done);
-        let (Some(wanted), Some(address)) = (wanted, address) else { return Ok(None) };
+        let Some(mut wanted) = self.entry(n).filter(|wanted| wanted.state != DONE) else {
+            return Ok(None);
+        };
+        let again = wanted.state == AGED;
+        if again {
+            // Whatever the result, the name is looked up next when the entry is due.
+            wanted.state = DONE;
+            self.write(n, &wanted);
+            self.aged = self.aged.saturating_sub(1);
+        }
+        let Some(address) = address else { return Ok(None) };
+        if again && place_of(&address) == wanted.address {
+            return Ok(None);
+        }
         let family = kernel.wireguard()?;
         let name = wanted.interface;
         let mut encoder = SetEncoder::new(set, family, name);
@@ -253,12 +391,24 @@ impl<F: File> Hosts<F> {
         let about = Subject::Endpoint(wanted.peer);
         put(kernel, &mut encoder, about, &|encoder| encoder.peer(&change))?;
         flush(kernel, &mut encoder, about)?;
-        self.done(n);
+        if !again {
+            wanted.state = DONE;
+            wanted.due = now.saturating_add(STALE.saturating_mul(1_000));
+            self.left = self.left.saturating_sub(1);
+        }
+        wanted.address = place_of(&address);
+        self.write(n, &wanted);
         Ok(Some((wanted, address)))
     }
 }
 
 impl Wanted {
+    /// Whether the peer had another endpoint, and no handshake for long.
+    #[must_use]
+    pub const fn is_again(&self) -> bool {
+        self.tries > 0
+    }
+
     /// The interface of the peer.
     #[must_use]
     pub fn interface(&self) -> &str {
@@ -269,7 +419,11 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::exchange::Buffers;
+    use crate::testing::World;
     use crate::testing::{Memory, record_bytes};
+    use crate::wg::fake::FakePeer;
+    use proto_core::netlink::route::link;
     use proto_core::protocol::config::Peer;
     use proto_core::protocol::message::cut;
 
@@ -336,6 +490,81 @@ mod tests {
         assert_eq!(fail(&mut hosts, now).as_deref(), Some("c"));
         hosts.forget("wg1");
         assert_eq!((hosts.deadline(), hosts.len), (None, 0));
+    }
+
+    #[test]
+    fn stale_endpoints_are_looked_up_again() {
+        let (world, slot) = (World::default(), Slot::default());
+        let name = "wg0".parse().unwrap();
+        world.by_hand(|buf| link::create(buf, 1, name, "wireguard").unwrap()).unwrap();
+        // The endpoint in `image`. No peer has had a handshake.
+        let was: SocketAddr = "192.0.2.1:5".parse().unwrap();
+        let raw = |address: SocketAddr| {
+            let IpAddr::V4(ip) = address.ip() else { unreachable!() };
+            let family = 2_u16.to_ne_bytes();
+            [&family[..], &address.port().to_be_bytes(), &ip.octets(), &[0; 8]].concat()
+        };
+        let peer = |n: u8| FakePeer {
+            key: vec![n; 32],
+            endpoint: raw(was),
+            preshared_key: vec![0; 32],
+            ..FakePeer::default()
+        };
+        world.meddle("wg0", |device| device.peers = (0..4).rev().map(peer).collect());
+        let mut hosts = Hosts::new(Memory::default());
+        take(&mut hosts, "gone", &[("x", true)], false);
+        take(&mut hosts, "wg0", &[("a", true), ("b", true), ("c", true)], false);
+        assert_eq!((hosts.left(), hosts.deadline()), (0, None));
+
+        let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
+        let mut kernel = Kernel::new(world.socket(false), world.socket(true), &slot, &mut buffers);
+        let mut now = 0;
+        // Lets time pass to `until`; look-ups find `to`. Returns the names that are looked up.
+        let mut pass = |hosts: &mut Hosts<Memory>, until: u64, to: Option<SocketAddr>| {
+            let mut names = Vec::new();
+            while now < until {
+                now += 1_000;
+                if hosts.check_deadline().unwrap() <= now {
+                    hosts.check(&mut kernel, now, 1_000_000 + now / 1_000);
+                    hosts.checked(now, 0);
+                }
+                while let Some((number, host)) = hosts.next(now) {
+                    names.push(format!("{} {}", now / 1_000, host.name));
+                    hosts.found(&mut kernel, &mut set, number, to, now).unwrap();
+                }
+            }
+            names
+        };
+        let endpoints = || {
+            let seen = world.seen();
+            seen.peers.into_iter().map(|(_, peer)| peer.endpoint).collect::<Vec<_>>()
+        };
+        let other: SocketAddr = "192.0.2.9:9".parse().unwrap();
+        let meddle = |n: u8, change: &dyn Fn(&mut FakePeer)| {
+            world.meddle("wg0", |device| {
+                change(device.peers.iter_mut().find(|peer| peer.key == [n; 32]).unwrap());
+            });
+        };
+        // `b` has had a handshake; `c` has roamed, and has handshakes all the time.
+        meddle(1, &|peer| peer.handshake = 1_000_100);
+        meddle(2, &|peer| (peer.endpoint, peer.handshake) = (raw(other), 1_009_000));
+        assert_eq!(pass(&mut hosts, 149_000, Some(was)), [""; 0]);
+        assert_eq!(pass(&mut hosts, 239_000, Some(was)), ["150 a"]);
+        // Without an address, or with the same one, the wait grows.
+        assert_eq!(pass(&mut hosts, 659_000, None), ["240 b", "300 a", "390 b", "570 a"]);
+        let moved: SocketAddr = "198.51.100.7:7".parse().unwrap();
+        assert_eq!(pass(&mut hosts, 670_000, Some(moved)), ["660 b"]);
+        assert_eq!(endpoints(), [raw(was), raw(moved), raw(other), raw(was)]);
+        // After a handshake the waits begin again.
+        meddle(1, &|peer| peer.handshake = 1_000_700);
+        assert_eq!(pass(&mut hosts, 839_000, Some(moved)), [""; 0]);
+        assert_eq!(pass(&mut hosts, 841_000, Some(moved)), ["840 b"]);
+        // The peer roamed and then fell silent: the address of its name is tried again, as by `reresolve-dns.sh`.
+        meddle(2, &|peer| peer.handshake = 1_000_800);
+        assert_eq!(pass(&mut hosts, 961_000, Some(moved)), ["960 c"]);
+        assert_eq!(endpoints(), [raw(was), raw(moved), raw(moved), raw(was)]);
+        hosts.forget("wg0");
+        assert_eq!(pass(&mut hosts, 2_000_000, Some(moved)), [""; 0]);
     }
 
     #[test]

@@ -198,12 +198,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Takes the result of a lookup, by its number.
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
         let Committer { kernel, set, machine, .. } = &mut self.committer;
-        match self.hosts.found(kernel, set, number, address) {
+        match self.hosts.found(kernel, set, number, address, machine.now()) {
             Ok(Some((wanted, address))) => machine.log(format_args!(
-                "{}: {} is {}",
+                "{}: {} is {}{}",
                 wanted.interface(),
                 wanted.host.name,
-                Shown(address)
+                Shown(address),
+                if wanted.is_again() {
+                    " now; there was no handshake for over 135 seconds"
+                } else {
+                    ""
+                }
             )),
             Ok(None) => {}
             Err(fault) => self.committer.note("", fault),
@@ -215,7 +220,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn deadline(&self) -> Option<u64> {
         let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
         let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
-        sooner(sooner(self.state.deadline(), pass), sooner(guard, self.hosts.deadline()))
+        let hosts = sooner(self.hosts.deadline(), self.hosts.check_deadline());
+        sooner(sooner(self.state.deadline(), pass), sooner(guard, hosts))
     }
 
     /// Runs the timers that are due.
@@ -227,6 +233,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             && guard.tick(self.committer.store.disk(), now)
         {
             self.state.owe(now);
+        }
+        if self.hosts.check_deadline().is_some_and(|at| now >= at) {
+            let time = machine.unix_time();
+            self.hosts.check(&mut self.committer.kernel, now, time);
+            let ended = machine.now();
+            self.hosts.checked(ended, ended.saturating_sub(now));
+            self.forget_keys();
         }
         let goes_on = self.pass.is_some() && self.state.free_at().is_some_and(|at| now >= at);
         match self.state.due(now) {
