@@ -276,8 +276,8 @@ pub fn parse<'a>(
 #[inline(never)]
 fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
     if value == "auto" {
-        let board = board::by_name(board).ok_or(OptionsError::UnknownBoard(board))?;
-        return Ok(SerialPort { device: board.serial.device, baud: board.serial.baud });
+        let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard(board))?;
+        return serial_port(port, board);
     }
     let wrong = OptionsError::Value("--serial", value);
     let (device, baud) = match split_last(value, b'@') {

@@ -1,9 +1,15 @@
 //! What differs between routers, as data. Nothing here does anything but look things up.
 //!
 //! A [`Board`] is a kind of router, a [`Target`] a kind of machine that the agent is built for. A new
-//! router is a new entry in [`BOARDS`], and a new architecture one in [`TARGETS`].
+//! router is a new entry in [`BOARDS`] (`boards.rs`), and a new architecture one in [`TARGETS`].
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod auto;
+mod boards;
+
+pub use auto::auto;
+pub use boards::BOARDS;
 
 /// A serial port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,12 +23,30 @@ pub struct Serial {
 /// A kind of router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Board {
-    /// What it calls itself in `/tmp/sysinfo/board_name`: the first `compatible` of its device tree.
+    /// What people call it.
+    pub title: &'static str,
+    /// What it calls itself in `/tmp/sysinfo/board_name`: the first `compatible` of its device tree. Revisions and
+    /// layouts of the flash have names of their own.
     pub names: &'static [&'static str],
     /// The target it runs, a name in [`TARGETS`].
     pub target: &'static str,
+    /// Where it is in OpenWrt; `None` for a machine of the lab.
+    pub openwrt: Option<OpenWrt>,
     /// The serial port a bench can reach. On a router with one port that is also its console.
     pub serial: Serial,
+    /// The LED that shows how the router is: a folder of `/sys/class/leds`.
+    pub led: Option<&'static str>,
+    /// The files of OpenWrt's tree that these facts are from.
+    pub sources: &'static [&'static str],
+}
+
+/// A board's place in OpenWrt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenWrt {
+    /// The target and subtarget that images are built for.
+    pub platform: &'static str,
+    /// The package architecture.
+    pub package: &'static str,
 }
 
 /// A kind of machine that the agent is built for.
@@ -95,25 +119,6 @@ pub struct Budget {
 const fn kib(file: u32, flash: u32) -> Budget {
     Budget { file: file * 1024, flash: flash * 1024 }
 }
-
-/// The boards that are known by name.
-pub const BOARDS: &[Board] = &[
-    Board {
-        names: &["qemu,q35"],
-        target: "x86_64-unknown-linux-musl",
-        serial: Serial { device: "/dev/ttyS1", baud: 115_200 },
-    },
-    Board {
-        names: &["qemu,virt"],
-        target: "aarch64-unknown-linux-musl",
-        serial: Serial { device: "/dev/ttyS0", baud: 115_200 },
-    },
-    Board {
-        names: &["qemu,s390-ccw-virtio"],
-        target: "s390x-unknown-linux-gnu",
-        serial: Serial { device: "/dev/vport1p1", baud: 115_200 },
-    },
-];
 
 /// The machines that the agent is built for.
 pub const TARGETS: &[Target] = &[
@@ -277,11 +282,21 @@ mod tests {
     #[test]
     fn every_board_has_a_target_and_a_name_of_its_own() {
         for board in BOARDS {
-            assert!(target(board.target).is_some(), "{board:?}");
+            assert!(target_by_name(board.target).is_some(), "{board:?}");
             for name in board.names {
                 assert_eq!(by_name(name), Some(board), "{name} names two boards");
+                assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
             }
+            for word in board.led.iter().chain([&board.serial.device]) {
+                assert!(word.bytes().all(|byte| byte.is_ascii_graphic()), "{board:?}");
+            }
+            let Some(openwrt) = board.openwrt else { continue };
+            let served = target_of_package(openwrt.package).map(|target| target.name);
+            assert_eq!(served, Some(board.target), "{}", board.title);
+            assert!(!board.sources.is_empty(), "{} has no source", board.title);
         }
+        let routers = BOARDS.iter().filter(|board| board.openwrt.is_some()).count();
+        assert!(routers >= 15, "{routers} routers");
     }
 
     #[test]

@@ -380,7 +380,7 @@ impl Machine for Linux {
         status.hostname = cut(uname.nodename().to_str().unwrap_or_default());
         status.kernel = cut(uname.release().to_str().unwrap_or_default());
         status.machine = cut(uname.machine().to_str().unwrap_or_default());
-        status.board = board_name();
+        status.board = cut(&board_name());
         status.peak_memory = peak_memory();
     }
 
@@ -474,9 +474,17 @@ pub(crate) fn keep_secrets() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// The board's name from OpenWrt's sysinfo, or an empty string.
-pub(crate) fn board_name() -> String<32> {
-    cut(read_file(c"/tmp/sysinfo/board_name", &mut [0; 64]).trim_ascii())
+/// The board's name from OpenWrt's sysinfo, or from where OpenWrt has it: the first `compatible` of the device tree.
+/// An empty string on machines that have neither.
+pub(crate) fn board_name() -> String<64> {
+    let mut text = [0; 64];
+    for path in [c"/tmp/sysinfo/board_name", c"/proc/device-tree/compatible"] {
+        let name = read_file(path, &mut text).split('\0').next().unwrap_or_default().trim_ascii();
+        if !name.is_empty() {
+            return cut(name);
+        }
+    }
+    String::new()
 }
 
 /// Peak resident memory in KiB, or 0 where proc(5) does not say.

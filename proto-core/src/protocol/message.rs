@@ -385,8 +385,8 @@ wire! {
     pub struct Status {
         /// The host name.
         pub hostname: String<64>,
-        /// The board's name, where there is one (`/tmp/sysinfo/board_name` on OpenWrt).
-        pub board: String<32>,
+        /// The board's name, where there is one: `/tmp/sysinfo/board_name` on OpenWrt, else the device tree's.
+        pub board: String<48>,
         /// The kernel's release (`uname -r`).
         pub kernel: String<64>,
         /// The machine's architecture (`uname -m`).

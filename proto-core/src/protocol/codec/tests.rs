@@ -187,7 +187,7 @@ fn the_longest_status_fits_a_packet() {
     let name: Name = "fifteen-letters".parse().unwrap();
     let status = Status {
         hostname: cut(&"h".repeat(64)),
-        board: cut(&"b".repeat(32)),
+        board: cut(&"b".repeat(48)),
         kernel: cut(&"k".repeat(64)),
         machine: cut(&"m".repeat(16)),
         uptime: u32::MAX,
