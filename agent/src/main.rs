@@ -21,7 +21,7 @@ mod serve;
 
 use core::fmt::Write;
 
-use postwired::options::{self, Command, OptionsError};
+use postwired::options::{self, Command, Options, OptionsError};
 #[cfg(feature = "wg-quick")]
 use postwired::quick;
 use postwired::store::keep::KeepError;
@@ -32,7 +32,7 @@ use proto_core::text::split_last;
 use linux::log::{Stream, log};
 #[cfg(any(feature = "wg", feature = "wg-quick"))]
 use linux::shell;
-use linux::{machine, sys};
+use linux::{holders, machine, sys};
 use serve::{event_loop, local};
 
 /// What the program does with its command line, by the name it is called by. The exit code.
@@ -100,6 +100,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
         }
         Ok(Command::Identity { keep }) => finish(keep, local::identity(keep)),
         Ok(Command::ResetOwner { keep, key }) => finish(keep, local::reset_owner(keep, key)),
+        Ok(Command::Check(options)) => check(&options),
         Ok(Command::Serve(options)) => {
             machine::keep_secrets();
             // It goes on until it cannot.
@@ -111,6 +112,19 @@ fn serve_or_help(args: sys::Args) -> i32 {
             2
         }
     }
+}
+
+/// Prints what the options open, one wire a line: `serial DEVICE BAUD` and `udp PLACE PORT`. The init script reads that.
+fn check(options: &Options<'_>) -> i32 {
+    let mut out = Stream(sys::stdout());
+    if let Some(port) = &options.serial {
+        let _ = writeln!(out, "serial {} {}", port.device, port.baud);
+        holders::complain(port);
+    }
+    for place in &options.udp {
+        let _ = writeln!(out, "udp {place} {}", place.port());
+    }
+    0
 }
 
 /// The exit code of a command that ends.

@@ -4,26 +4,31 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 
 use heapless::Vec;
-use proto_core::ip::{parse_endpoint, parse_ip};
+use proto_core::ip::{Shown, parse_endpoint, parse_ip};
 use proto_core::key::PublicKey;
+use proto_core::netlink::IfName;
 use proto_core::protocol::DEFAULT_PORT;
 use proto_core::text::{number, split, split_last};
 
-/// How many interface patterns there may be.
-const PATTERNS: usize = 4;
+/// How often `--interface` and `--udp` may be given.
+const REPEATS: usize = 4;
 
 /// What `postwired --help` prints.
 pub const HELP: &str = "\
 postwired: takes WireGuard configuration over a serial line or UDP and applies it
 
 usage: postwired serve [OPTIONS]
+       postwired check [OPTIONS]                 check the options of serve, and print what they open
        postwired identity [--keep DIR]           print the router's public key and fingerprint
        postwired reset-owner [KEY] [--keep DIR]  forget all owners; make KEY the only one, if given
 
 options of serve:
   --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 unless told otherwise);
                           `auto` takes the port of the board, if it is a known one
-  --udp ADDRESS[:PORT]    listen on this UDP address (port 5182), for example 192.168.1.1 or [::]
+  --udp PLACE[:PORT]      listen for UDP (port 5182) on an address, such as 192.168.1.1 or [::], or on
+                          all addresses of an interface, such as br-lan; up to 4 times. Opened once
+                          the router has an owner or an unused label secret: before, nobody gets an
+                          answer there
   --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
                           up to 4 times
   --keep DIR              where the router's own key, its owners and its configurations are kept
@@ -35,9 +40,9 @@ options of serve:
   -h, --help              this text
   -V, --version           the version
 
-At least one of --serial and --udp is needed; a port or address that is missing is waited for. --keep and
---state are two folders, which are made if missing. Runs in the foreground until SIGTERM or SIGINT; the log
-goes to standard error.
+At least one of --serial and --udp is needed; a port, address or interface that is missing is waited for.
+--keep and --state are two folders, which are made if missing. Runs in the foreground until SIGTERM or SIGINT.
+The log goes to standard output, and its errors to standard error.
 
 exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
 ";
@@ -57,7 +62,7 @@ pub const BAUD: u32 = 115_200;
 /// Which interfaces may be changed.
 #[derive(Clone, Debug, Default)]
 pub struct Policy<'a> {
-    patterns: Vec<&'a str, PATTERNS>,
+    patterns: Vec<&'a str, REPEATS>,
 }
 
 impl<'a> Policy<'a> {
@@ -99,6 +104,46 @@ pub struct SerialPort<'a> {
     pub baud: u32,
 }
 
+/// A place to listen for UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UdpPlace {
+    /// An address and port of the router, or every address.
+    Address(SocketAddr),
+    /// A port on all addresses of an interface.
+    Interface(IfName, u16),
+}
+
+impl UdpPlace {
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Interface(_, port) => *port,
+        }
+    }
+
+    /// Whether the kernel refuses one of the places while the other is open: they have the same port, and one of
+    /// them has it for every address.
+    fn overlaps(&self, other: &Self) -> bool {
+        let single = |place: &Self| matches!(place, Self::Address(address) if !address.ip().is_unspecified());
+        let apart = match (self, other) {
+            (Self::Interface(one, _), Self::Interface(other, _)) => one != other,
+            _ => single(self) && single(other),
+        };
+        self.port() == other.port() && !apart
+    }
+}
+
+impl fmt::Display for UdpPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => Shown(*address).fmt(f),
+            Self::Interface(name, port) => write!(f, "{}:{port}", name.as_str()),
+        }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Command<'a> {
@@ -108,6 +153,8 @@ pub enum Command<'a> {
     Version,
     /// Serve.
     Serve(Options<'a>),
+    /// Print what these options of `serve` open.
+    Check(Options<'a>),
     /// Print the router's public key.
     Identity {
         /// Where it is kept.
@@ -127,8 +174,8 @@ pub enum Command<'a> {
 pub struct Options<'a> {
     /// The serial port, if any.
     pub serial: Option<SerialPort<'a>>,
-    /// The UDP address, if any.
-    pub udp: Option<SocketAddr>,
+    /// The places for UDP.
+    pub udp: Vec<UdpPlace, REPEATS>,
     /// The interfaces that may be changed.
     pub policy: Policy<'a>,
     /// Where a push is kept while it arrives.
@@ -156,8 +203,12 @@ pub enum OptionsError<'a> {
     Twice(&'a str),
     /// An option that was given too often.
     TooMany(&'a str),
-    /// Neither a serial port nor a UDP address.
+    /// Neither a serial port nor a place for UDP.
     NoWire,
+    /// A place for UDP that includes another place, or is included in it.
+    Overlap(&'a str),
+    /// One folder for both `--keep` and `--state`.
+    OneFolder,
     /// `--serial auto` on a board nobody told us of: its name.
     UnknownBoard(&'a str),
     /// An argument that is not UTF-8.
@@ -169,14 +220,16 @@ impl fmt::Display for OptionsError<'_> {
         let (before, word, after) = match self {
             Self::NoCommand => ("what should it do? Most often: serve", "", ""),
             Self::Command(word) => {
-                ("there is no command `", *word, "`: try serve, identity or reset-owner")
+                ("there is no command `", *word, "`: try serve, check, identity or reset-owner")
             }
             Self::Option(word) => ("there is no option `", *word, "`"),
             Self::Missing(option) => ("", *option, " needs a value"),
             Self::Value(option, value) => {
                 let wanted = match *option {
                     "--serial" => "a device and a speed, such as /dev/ttyS1@115200",
-                    "--udp" => "an address, such as 192.168.1.1 or [::1]:5182",
+                    "--udp" => {
+                        "an address or interface and a port, such as 192.168.1.1, [fd00::1]:5182 or br-lan"
+                    }
                     "--interface" => "an interface name, or the beginning of one and `*`",
                     "reset-owner" => "a public key, which is 44 characters of base64",
                     _ => "an absolute path of at most 200 bytes",
@@ -185,9 +238,15 @@ impl fmt::Display for OptionsError<'_> {
             }
             Self::Twice(option) => ("", *option, " is given twice"),
             Self::TooMany(option) => {
-                return write!(f, "{option} is given more than {PATTERNS} times");
+                return write!(f, "{option} is given more than {REPEATS} times");
             }
+            Self::Overlap(place) => (
+                "--udp ",
+                *place,
+                " overlaps another --udp: an interface, or all addresses, has its port for itself",
+            ),
             Self::NoWire => ("nothing to listen on: give --serial, --udp or both", "", ""),
+            Self::OneFolder => ("--state names the folder of --keep: each needs its own", "", ""),
             Self::UnknownBoard(name) => (
                 "--serial auto: the serial port of the board `",
                 *name,
@@ -215,11 +274,13 @@ pub fn parse<'a>(
         None => return Err(OptionsError::NoCommand),
         Some("-h" | "--help" | "help") => return Ok(Command::Help),
         Some("-V" | "--version") => return Ok(Command::Version),
-        Some(word @ ("serve" | "identity" | "reset-owner")) => word,
+        Some(word @ ("serve" | "check" | "identity" | "reset-owner")) => word,
         Some(word) if word.starts_with('-') => return Err(OptionsError::NoCommand),
         Some(word) => return Err(OptionsError::Command(word)),
     };
-    let (mut serial, mut udp, mut key) = (None, None, None);
+    let serves = matches!(command, "serve" | "check");
+    let (mut serial, mut key) = (None, None);
+    let mut udp = Vec::<UdpPlace, REPEATS>::new();
     let mut paths = [None; PATHS.len()];
     let mut policy = Policy::default();
     while let Some(word) = args.next() {
@@ -232,8 +293,8 @@ pub fn parse<'a>(
             ("-h" | "--help", _) => return Ok(Command::Help),
             ("-V" | "--version", _) => return Ok(Command::Version),
             // The first one is for all commands.
-            _ if path == Some(0) || (path.is_some() && command == "serve") => {}
-            ("--serial" | "--udp" | "--interface", "serve") => {}
+            _ if path == Some(0) || (path.is_some() && serves) => {}
+            ("--serial" | "--udp" | "--interface", _) if serves => {}
             (_, "reset-owner") if !word.starts_with('-') => {
                 let wrong = OptionsError::Value(command, word);
                 if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
@@ -249,7 +310,15 @@ pub fn parse<'a>(
             (Some(_), _) if !value.starts_with('/') || value.len() > 200 => return Err(wrong),
             (Some(path), _) => path.replace(value).is_some(),
             (None, "--serial") => serial.replace(serial_port(value, board)?).is_some(),
-            (None, "--udp") => udp.replace(udp_address(value).ok_or(wrong)?).is_some(),
+            (None, "--udp") => {
+                let place = udp_place(value).ok_or(wrong)?;
+                let twice = udp.contains(&place);
+                if !twice && udp.iter().any(|other| other.overlaps(&place)) {
+                    return Err(OptionsError::Overlap(value));
+                }
+                udp.push(place).map_err(|_| OptionsError::TooMany(option))?;
+                twice
+            }
             _ => {
                 policy.allow(value)?;
                 false
@@ -266,41 +335,59 @@ pub fn parse<'a>(
         "reset-owner" => return Ok(Command::ResetOwner { keep, key }),
         _ => {}
     }
-    if serial.is_none() && udp.is_none() {
+    if serial.is_none() && udp.is_empty() {
         return Err(OptionsError::NoWire);
     }
     let state = state.unwrap_or(STATE);
-    Ok(Command::Serve(Options { serial, udp, policy, state, keep, label_secret }))
+    if state.trim_end_matches('/') == keep.trim_end_matches('/') {
+        return Err(OptionsError::OneFolder);
+    }
+    let options = Options { serial, udp, policy, state, keep, label_secret };
+    Ok(if command == "check" { Command::Check(options) } else { Command::Serve(options) })
 }
 
 #[inline(never)]
 fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, OptionsError<'a>> {
-    if value == "auto" {
-        let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard(board))?;
-        return serial_port(port, board);
-    }
     let wrong = OptionsError::Value("--serial", value);
     let (device, baud) = match split_last(value, b'@') {
-        Some((device, baud)) => (device, number(baud).ok_or(wrong)?),
-        None => (value, BAUD),
+        Some((device, baud)) => (device, Some(number(baud).ok_or(wrong)?)),
+        None => (value, None),
     };
-    if !device.starts_with('/') || device.len() > 200 || baud == 0 {
+    if device == "auto" {
+        let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard(board))?;
+        let port = serial_port(port, board)?;
+        return Ok(SerialPort { baud: baud.unwrap_or(port.baud), ..port });
+    }
+    if !device.starts_with('/') || device.len() > 200 || baud == Some(0) {
         return Err(wrong);
     }
-    Ok(SerialPort { device, baud })
+    Ok(SerialPort { device, baud: baud.unwrap_or(BAUD) })
 }
 
 #[inline(never)]
-fn udp_address(value: &str) -> Option<SocketAddr> {
-    if let Some(address) = parse_endpoint(value) {
-        return Some(address);
-    }
+fn udp_place(value: &str) -> Option<UdpPlace> {
     let bare = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')).unwrap_or(value);
-    if let Some(address) = parse_ip(bare) {
-        return Some(SocketAddr::new(address, DEFAULT_PORT));
+    let address =
+        parse_endpoint(value).or_else(|| Some(SocketAddr::new(parse_ip(bare)?, DEFAULT_PORT)));
+    if let Some(address) = address {
+        // A link-local address is on one of several links, so it takes the name of an interface to know it.
+        let unclear = matches!(address, SocketAddr::V6(v6)
+            if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
+        return (!unclear && address.port() != 0).then_some(UdpPlace::Address(address));
     }
-    let port = u16::try_from(number(value.strip_prefix(':')?)?).ok()?;
-    Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+    let (name, port) = match split_last(value, b':') {
+        Some((name, port)) => (name, u16::try_from(number(port)?).ok().filter(|port| *port != 0)?),
+        None => (value, DEFAULT_PORT),
+    };
+    if name.is_empty() && !value.is_empty() {
+        return Some(UdpPlace::Address(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)));
+    }
+    // A mistyped address would be waited for as an interface that never comes.
+    let digits = name.starts_with(|c: char| c.is_ascii_digit());
+    if digits && (name.contains('.') || name.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    IfName::plain(name).ok().map(|name| UdpPlace::Interface(name, port))
 }
 
 #[cfg(test)]
@@ -318,15 +405,63 @@ mod tests {
     fn options_are_read() {
         let options = serve("serve --serial /dev/ttyS1@9600 --udp=[::1]:7 --state /tmp/x").unwrap();
         assert_eq!(options.serial, Some(SerialPort { device: "/dev/ttyS1", baud: 9600 }));
-        assert_eq!(options.udp, Some("[::1]:7".parse().unwrap()));
+        assert_eq!(options.udp, ["[::1]:7".parse().map(UdpPlace::Address).unwrap()]);
         assert_eq!(options.state, "/tmp/x");
-        assert_eq!(
-            serve("serve --udp 10.0.0.1").unwrap().udp,
-            Some("10.0.0.1:5182".parse().unwrap())
-        );
-        assert_eq!(serve("serve --udp [::]").unwrap().udp, Some("[::]:5182".parse().unwrap()));
-        assert_eq!(serve("serve --udp :7").unwrap().udp, Some("0.0.0.0:7".parse().unwrap()));
         assert_eq!(serve("serve --serial auto").unwrap().serial.unwrap().device, "/dev/ttyS1");
+        assert_eq!(serve("serve --serial auto@9600").unwrap().serial.unwrap().baud, 9600);
+        assert!(matches!(
+            parse("check --udp br-lan --keep /x".split(' '), ""),
+            Ok(Command::Check(Options { keep: "/x", .. }))
+        ));
+    }
+
+    #[test]
+    fn places_for_udp() {
+        let shown = |text: &str| udp_place(text).map(|place| place.to_string());
+        let good = [
+            ("10.0.0.1", "10.0.0.1:5182"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            ("::", "[::]:5182"),
+            ("[::]", "[::]:5182"),
+            ("[fd00::1]:7", "[fd00::1]:7"),
+            (":7", "0.0.0.0:7"),
+            ("[fe80::1%2]:7", "[fe80::1%2]:7"),
+            ("br-lan", "br-lan:5182"),
+            ("br-lan:7", "br-lan:7"),
+            ("eth0.10", "eth0.10:5182"),
+            ("6in4-wan", "6in4-wan:5182"),
+        ];
+        for (text, place) in good {
+            assert_eq!(shown(text).as_deref(), Some(place), "{text}");
+        }
+        let bad = [
+            "",
+            ":",
+            "10.0.0",
+            "10.0.0.l",
+            "10.0.0.256",
+            "10.0.0.1:",
+            "10.0.0.1:0",
+            "10.0.0.1:65536",
+            "10.0.0.1/24",
+            "fe80::1",
+            "[fe80::1]:7",
+            "[::",
+            "[br-lan]",
+            "br-lan:",
+            "br-lan:0",
+            "br-lan:x",
+            "br lan",
+            "br/lan",
+            "5182",
+            "a-name-of-16-chs",
+            ".",
+            "..",
+            "wg%d",
+        ];
+        for text in bad {
+            assert_eq!(shown(text), None, "{text}");
+        }
     }
 
     #[test]
@@ -340,11 +475,18 @@ mod tests {
         assert_eq!(parse("serve"), E::NoWire);
         assert_eq!(parse("serve --upd x"), E::Option("--upd"));
         assert_eq!(parse("serve --udp"), E::Missing("--udp"));
-        assert_eq!(parse("serve --udp x"), E::Value("--udp", "x"));
+        assert_eq!(parse("serve --udp 1.2"), E::Value("--udp", "1.2"));
         assert_eq!(parse("serve --serial ttyS0"), E::Value("--serial", "ttyS0"));
         assert_eq!(parse("serve --serial /dev/x@fast"), E::Value("--serial", "/dev/x@fast"));
         assert_eq!(parse("serve --serial auto"), E::UnknownBoard("nobody,s-board"));
-        assert_eq!(parse("serve --udp [::] --udp [::]"), E::Twice("--udp"));
+        assert_eq!(parse("serve --udp [::] --udp ::"), E::Twice("--udp"));
+        assert_eq!(parse("serve --udp [::] --udp ::1"), E::Overlap("::1"));
+        assert_eq!(parse("serve --udp a --udp 0.0.0.0"), E::Overlap("0.0.0.0"));
+        let apart = "serve --udp 10.0.0.1 --udp fd00::1 --udp a:7 --udp b:7";
+        assert_eq!(serve(apart).unwrap().udp.len(), 4);
+        let many = "serve --udp a --udp b --udp c --udp d --udp e";
+        assert_eq!(parse(many), E::TooMany("--udp"));
+        assert_eq!(parse("check --udp [::] --keep /a --state /a/"), E::OneFolder);
         assert_eq!(parse("serve --interface a/b"), E::Value("--interface", "a/b"));
         assert_eq!(parse("serve --interface a*b"), E::Value("--interface", "a*b"));
         assert_eq!(parse("serve --state tmp"), E::Value("--state", "tmp"));

@@ -165,8 +165,12 @@ pub trait Machine {
         "another program or a person made this interface"
     }
 
-    /// One line of the log. No secrets.
+    /// Logs an error in one line: something failed, or is not as it was asked for. No secrets.
     fn log(&self, line: fmt::Arguments<'_>);
+    /// Logs information in one line: what was done as it was asked for. No secrets.
+    fn info(&self, line: fmt::Arguments<'_>) {
+        self.log(line);
+    }
 }
 
 /// The sooner of two moments, if there are any.

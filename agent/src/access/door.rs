@@ -238,10 +238,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let (shown, machine) = (fingerprint(&public), self.service.machine());
         match self.ownership.len() {
             _ if self.ownership.trouble().is_some() => {
-                machine.log(format_args!("this router is {shown}"));
+                machine.info(format_args!("this router is {shown}"));
             }
-            0 => machine.log(format_args!("this router is {shown}; it has no owner yet")),
-            owners => machine.log(format_args!("this router is {shown}; owners: {owners}")),
+            0 => machine.info(format_args!("this router is {shown}; it has no owner yet")),
+            owners => machine.info(format_args!("this router is {shown}; owners: {owners}")),
         }
         self.identity = Some((identity, Gatekeys::of(&public)));
     }
@@ -346,6 +346,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             keep: [u32::MAX; 2],
         });
         sift(program.as_ref());
+    }
+
+    /// Asks for the packet filter again: a socket was opened that has none.
+    pub const fn sift_again(&mut self) {
+        self.sifted = false;
     }
 
     /// The machine, for the loop around this.
@@ -475,7 +480,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let name = owners.iter().find(|owner| owner.key == *key);
         let name = name.map_or("no owner yet", |owner| &owner.name);
         let key = fingerprint(key);
-        self.service.machine().log(format_args!("{from}: a session of {name}, key {key}"));
+        self.service.machine().info(format_args!("{from}: a session of {name}, key {key}"));
     }
 
     /// A handshake initiation whose sender knows the router's public key.

@@ -16,7 +16,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io;
 
-use crate::linux::log::log;
+use crate::linux::holders;
+use crate::linux::log::{info, log};
 use crate::linux::machine::{Path, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::event_loop::{Agent, SERIAL};
@@ -271,6 +272,7 @@ impl<'o> Line<'o> {
                 self.open = Some(Port { look, ..port });
                 if !self.flaky {
                     self.listening();
+                    holders::complain(&self.port);
                 }
             }
             Err(missing) => {
@@ -283,7 +285,7 @@ impl<'o> Line<'o> {
     fn listening(&mut self) {
         let SerialPort { device, baud } = self.port;
         self.told = None;
-        log(format_args!("listening on {device} at {} baud", self.speed.unwrap_or(baud)));
+        info(format_args!("listening on {device} at {} baud", self.speed.unwrap_or(baud)));
         if let Some(speed) = self.speed {
             log(format_args!("{device} does not do {baud} baud: it runs at {speed}"));
         }

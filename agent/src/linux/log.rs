@@ -1,4 +1,4 @@
-//! The log and the help: text on standard error and standard output.
+//! The log and the help: information on standard output, errors on standard error.
 
 use core::fmt::{self, Write};
 
@@ -53,28 +53,48 @@ impl<const N: usize> Write for Cut<N> {
     }
 }
 
-/// Lines that the output did not take since the last one that it took.
-static LOST: AtomicU32 = AtomicU32::new(0);
+/// Number of lines that each output did not take since the last line that it took.
+static LOST: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 
-/// Makes sure that a line of the log is never waited for: a log that nobody reads does not stop the agent.
-pub(crate) fn never_wait() {
-    let of =
-        FileType::from_raw_mode(rustix::fs::fstat(sys::stderr()).map_or(0, |stat| stat.st_mode));
-    if !matches!(of, FileType::Fifo | FileType::CharacterDevice) {
-        return;
+/// The output that a line goes to. Under procd the first is `daemon.info` of syslog, and the second `daemon.err`.
+#[derive(Clone, Copy)]
+pub(crate) enum To {
+    /// Standard output: information.
+    Out = 0,
+    /// Standard error: errors.
+    Err = 1,
+}
+
+impl To {
+    fn standard(self) -> BorrowedFd<'static> {
+        match self {
+            Self::Out => sys::stdout(),
+            Self::Err => sys::stderr(),
+        }
     }
-    // Standard error is shared with the program that started the agent, and so are its flags. The same
-    // pipe or terminal, opened once more, has flags of its own.
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if let Ok(output) = rustix::fs::open(c"/proc/self/fd/2", flags, Mode::empty()) {
-        sys::log_to(output);
+}
+
+/// Makes sure that the agent never waits for an output of the log: an output without a reader does not stop it.
+pub(crate) fn never_wait() {
+    for (to, path) in [(To::Out, c"/proc/self/fd/1"), (To::Err, c"/proc/self/fd/2")] {
+        let stat = rustix::fs::fstat(to.standard());
+        let of = FileType::from_raw_mode(stat.map_or(0, |stat| stat.st_mode));
+        if !matches!(of, FileType::Fifo | FileType::CharacterDevice) {
+            continue;
+        }
+        // The outputs are shared with the program that started the agent, and so are their flags. The same
+        // pipe or terminal, opened once more, has flags of its own.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if let Ok(output) = rustix::fs::open(path, flags, Mode::empty()) {
+            sys::log_to(to, output);
+        }
     }
 }
 
 /// Writes a line, if that can be done at once. Whether all of it was written.
-fn write_now(line: &[u8]) -> bool {
-    let output = sys::log_output();
-    let fd = output.unwrap_or_else(sys::stderr);
+fn write_now(to: To, line: &[u8]) -> bool {
+    let output = sys::log_output(to);
+    let fd = output.unwrap_or_else(|| to.standard());
     let written = match rustix::net::send(fd, line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         Err(io::Errno::NOTSOCK) => {
             let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
@@ -89,10 +109,12 @@ fn write_now(line: &[u8]) -> bool {
     written == Ok(line.len())
 }
 
-/// A line of the log as it is written.
-fn line(line: fmt::Arguments<'_>) -> String<320> {
+/// A line of the log as it is written. On a terminal it begins with the program's name; a supervisor that reads a pipe
+/// adds the name itself.
+fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
     let mut text = Cut::<320>(String::new());
-    let _ = write!(text, "postwired: {line}");
+    let prefix = if sys::is_terminal(to.standard()) { "postwired: " } else { "" };
+    let _ = write!(text, "{prefix}{line}");
     let Cut(mut text) = text;
     if text.push('\n').is_err() {
         let _ = text.pop();
@@ -103,21 +125,32 @@ fn line(line: fmt::Arguments<'_>) -> String<320> {
 
 /// Writes one line of the log, in one call, so that lines of two programs do not mix. A line that the output
 /// does not take at once is lost, and counted.
-pub(crate) fn log(text: fmt::Arguments<'_>) {
-    let lost = LOST.load(Ordering::Relaxed);
+fn write_line(to: To, text: fmt::Arguments<'_>) {
+    let Some(count) = LOST.get(to as usize) else { return };
+    let lost = count.load(Ordering::Relaxed);
     if lost > 0 {
         // The first byte ends a line that was written in part.
         let mut told = String::<320>::new();
         let _ = told.push('\n');
-        let _ = told
-            .push_str(&line(format_args!("{lost} lines of this log are lost: nothing took them")));
-        if !write_now(told.as_bytes()) {
-            LOST.store(lost.saturating_add(1), Ordering::Relaxed);
+        let words = format_args!("{lost} lines of this log are lost: nothing took them");
+        let _ = told.push_str(&line(to, words));
+        if !write_now(to, told.as_bytes()) {
+            count.store(lost.saturating_add(1), Ordering::Relaxed);
             return;
         }
-        LOST.store(0, Ordering::Relaxed);
+        count.store(0, Ordering::Relaxed);
     }
-    if !write_now(line(text).as_bytes()) {
-        LOST.store(1, Ordering::Relaxed);
+    if !write_now(to, line(to, text).as_bytes()) {
+        count.store(1, Ordering::Relaxed);
     }
+}
+
+/// Logs an error: something failed, or is not as it was asked for.
+pub(crate) fn log(text: fmt::Arguments<'_>) {
+    write_line(To::Err, text);
+}
+
+/// Logs information: what the agent does as it was asked to.
+pub(crate) fn info(text: fmt::Arguments<'_>) {
+    write_line(To::Out, text);
 }

@@ -25,7 +25,7 @@ use rustix::net::{
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::linux::log::log;
+use crate::linux::log;
 use crate::linux::sys::{Clock, NetlinkOption, netlink_option};
 
 pub(crate) fn errno(error: io::Errno) -> Errno {
@@ -215,14 +215,9 @@ impl Dir {
         place(self).is_ok_and(|place_of| place(other) == Ok(place_of))
     }
 
-    /// Locks the folder for the life of this process. Without `wait`, fails if another process holds the lock.
-    pub(crate) fn own(&self, wait: bool) -> Result<(), Errno> {
-        let operation = if wait {
-            FlockOperation::LockExclusive
-        } else {
-            FlockOperation::NonBlockingLockExclusive
-        };
-        again(|| rustix::fs::flock(&self.0, operation))
+    /// Locks the folder for the life of this process. Fails with `EAGAIN` if another process holds the lock.
+    pub(crate) fn own(&self) -> Result<(), Errno> {
+        again(|| rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive))
     }
 
     /// Whether the previous agent was killed while the machine stayed up. From now on this agent counts as killed,
@@ -417,7 +412,11 @@ impl Machine for Linux {
     }
 
     fn log(&self, line: fmt::Arguments<'_>) {
-        log(line);
+        log::log(line);
+    }
+
+    fn info(&self, line: fmt::Arguments<'_>) {
+        log::info(line);
     }
 }
 
@@ -429,7 +428,7 @@ pub(crate) fn src_valid_mark() -> bool {
 }
 
 /// Reads the beginning of a small file.
-fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
+pub(crate) fn read_file<'b>(path: &CStr, buf: &'b mut [u8]) -> &'b str {
     let read = || {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut filled = 0_usize;

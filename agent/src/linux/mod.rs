@@ -5,13 +5,17 @@
 //! | `sys` | the program's entry, and the calls that rustix does not have: all the `unsafe` there is |
 //! | `machine` | netlink sockets, files, clock and identity |
 //! | `line` | the serial line |
-//! | `wires` | the UDP socket |
-//! | `log` | lines of text on standard error |
+//! | `listeners` | the places for UDP: waited for, opened, and opened again |
+//! | `wires` | a UDP socket |
+//! | `holders` | other programs that read the serial port |
+//! | `log` | lines of text on standard output and standard error |
 //! | `resolver` | host names looked up beside the loop |
 //! | `shell` | the process, for `wg` and `wg-quick` |
 //! | `user_space` | the sockets of WireGuard programs in user space |
 
+pub(crate) mod holders;
 pub(crate) mod line;
+pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod resolver;

@@ -17,6 +17,8 @@ use postwired::wg::Memory;
 use proto_core::netlink::Errno;
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
+use crate::linux::log::To;
+
 #[link(name = "c")]
 unsafe extern "C" {
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint)
@@ -105,6 +107,15 @@ pub(crate) fn tell_address(fd: BorrowedFd<'_>, v6: bool) -> Result<(), Errno> {
     set_option(fd, level, name, &on)
 }
 
+/// `SOL_SOCKET`: the one level of socket options that is another number on MIPS.
+const SOL_SOCKET: c_int =
+    if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0xffff } else { 1 };
+
+/// Binds a socket to an interface by its index: `SO_BINDTOIFINDEX` (Linux 5.0), the same on every architecture.
+pub(crate) fn bind_to_interface(fd: BorrowedFd<'_>, index: u32) -> Result<(), Errno> {
+    set_option(fd, SOL_SOCKET, 62, &index)
+}
+
 /// `struct sock_fprog` (`linux/filter.h`).
 #[repr(C)]
 struct FilterProgram {
@@ -114,17 +125,15 @@ struct FilterProgram {
 
 /// Gives a socket a filter of what arrives, or takes it away.
 pub(crate) fn filter(fd: BorrowedFd<'_>, program: Option<&[Instruction]>) -> Result<(), Errno> {
-    // The one level that is another number somewhere; SO_ATTACH_FILTER and SO_DETACH_FILTER are the same.
-    let level = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0xffff } else { 1 };
     let program = program.map(|program| FilterProgram {
         // No program is longer than that (MAX_PROGRAM).
         len: u16::try_from(program.len()).unwrap_or(u16::MAX),
         filter: program.as_ptr(),
     });
     match program {
-        // The kernel copies the instructions, which `program` borrows until the end of this call.
-        Some(program) => set_option(fd, level, 26, &program),
-        None => set_option(fd, level, 27, &0_i32),
+        // SO_ATTACH_FILTER and SO_DETACH_FILTER. The kernel copies the instructions, which `program` borrows until the end of this call.
+        Some(program) => set_option(fd, SOL_SOCKET, 26, &program),
+        None => set_option(fd, SOL_SOCKET, 27, &0_i32),
     }
 }
 
@@ -475,17 +484,19 @@ impl Clock {
     }
 }
 
-/// The log's output when it is not standard error itself, or -1.
-static LOG: AtomicI32 = AtomicI32::new(-1);
+/// The log's outputs when they are not the standard streams themselves, or -1.
+static LOG: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
-/// From now on the log goes here.
-pub(crate) fn log_to(output: OwnedFd) {
-    LOG.store(output.into_raw_fd(), Ordering::Relaxed);
+/// From now on lines to `to` go here.
+pub(crate) fn log_to(to: To, output: OwnedFd) {
+    if let Some(place) = LOG.get(to as usize) {
+        place.store(output.into_raw_fd(), Ordering::Relaxed);
+    }
 }
 
 /// An output of the log that never waits, if there is one.
-pub(crate) fn log_output() -> Option<BorrowedFd<'static>> {
-    let fd = LOG.load(Ordering::Relaxed);
+pub(crate) fn log_output(to: To) -> Option<BorrowedFd<'static>> {
+    let fd = LOG.get(to as usize)?.load(Ordering::Relaxed);
     // SAFETY: a number other than -1 is that of a descriptor which `log_to` took and nothing closes.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }

@@ -1,11 +1,13 @@
-//! The UDP socket. Not here: the format of datagrams (`proto_core::protocol::frame`), and the serial line (`line`).
+//! A UDP socket. Not here: the format of datagrams (`proto_core::protocol::frame`), the places to listen on
+//! (`listeners`), and the serial line (`line`).
 
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use postwired::access::door::Source;
 use postwired::access::filter::Program;
 use postwired::access::pktinfo::{Asked, MAX_REPLY};
+use postwired::options::UdpPlace;
 use postwired::requests::service::{Outlet, SCRATCH};
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
@@ -13,32 +15,52 @@ use proto_core::netlink::wireguard::read_endpoint;
 use proto_core::protocol::frame::{MAX_SEALED, seal};
 use proto_core::protocol::session::Wire;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netdevice, socket_with, sockopt};
 
+use crate::linux::listeners::Listeners;
 use crate::linux::machine::errno;
 use crate::linux::sys::{self, Control};
 
 /// Bytes of unanswered pieces over UDP: well below a socket's receive buffer.
 const UDP_IN_FLIGHT: u32 = 48 * 1024;
+
 /// A UDP socket.
 pub(crate) struct Udp {
     fd: OwnedFd,
+    /// The index of the interface that the socket is bound to.
+    index: Option<u32>,
+}
+
+/// The index of the interface with this name.
+fn index_of(fd: BorrowedFd<'_>, name: &str) -> Result<u32, Errno> {
+    netdevice::name_to_index(fd, name).map_err(errno)
 }
 
 impl Udp {
-    pub(crate) fn open(address: &SocketAddr) -> Result<Self, Errno> {
+    pub(crate) fn open(place: &UdpPlace) -> Result<Self, Errno> {
+        let (address, interface) = match place {
+            UdpPlace::Address(address) => (*address, None),
+            UdpPlace::Interface(name, port) => {
+                (SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), *port), Some(name.as_str()))
+            }
+        };
+        match Self::bound(&address, interface) {
+            // A kernel without IPv6.
+            Err(Errno::EAFNOSUPPORT) if interface.is_some() => {
+                let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+                Self::bound(&v4, interface)
+            }
+            other => other,
+        }
+    }
+
+    fn bound(address: &SocketAddr, interface: Option<&str>) -> Result<Self, Errno> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(family, SocketType::DGRAM, flags, None).map_err(errno)?;
-        // IP_FREEBIND: the address may appear after the agent has started.
-        match address {
-            SocketAddr::V4(_) => sockopt::set_ip_freebind(&fd, true),
-            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&fd, true),
-        }
-        .map_err(errno)?;
         // Best effort: without this option, the kernel chooses the source address of answers.
         let _ = sys::tell_address(fd.as_fd(), false);
         if address.is_ipv6() {
@@ -46,8 +68,27 @@ impl Udp {
             // `[::]` includes IPv4, whatever the system's default is.
             let _ = sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified());
         }
+        let index = match interface {
+            Some(name) => {
+                let index = index_of(fd.as_fd(), name)?;
+                sys::bind_to_interface(fd.as_fd(), index)?;
+                Some(index)
+            }
+            None => None,
+        };
         bind(&fd, address).map_err(errno)?;
-        Ok(Self { fd })
+        Ok(Self { fd, index })
+    }
+
+    /// Whether the interface that the socket is bound to is gone. An interface that is made again under the same
+    /// name has another index, and the socket does not hear it.
+    pub(crate) fn is_deaf(&self, place: &UdpPlace) -> bool {
+        match place {
+            UdpPlace::Address(_) => false,
+            UdpPlace::Interface(name, _) => {
+                index_of(self.fd.as_fd(), name.as_str()).ok() != self.index
+            }
+        }
     }
 
     /// Receives a datagram. Returns its length and its sender. A datagram that is too long is truncated, and then its
@@ -88,6 +129,8 @@ impl AsFd for Udp {
 /// Sends replies to a UDP sender.
 pub(crate) struct UdpOutlet<'s> {
     pub(crate) socket: &'s Udp,
+    /// All sockets: they share one filter.
+    pub(crate) all: &'s Listeners<'s>,
     pub(crate) to: &'s Sender,
 }
 
@@ -110,7 +153,7 @@ impl Outlet for UdpOutlet<'_> {
     }
 
     fn sift(&mut self, filter: Option<&Program>) {
-        self.socket.sift(filter);
+        self.all.sift(filter);
     }
 }
 

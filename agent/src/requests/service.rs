@@ -332,7 +332,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
                 let from = turn.outlet.from();
                 let owners = visitor.ownership.len();
                 let change = OwnerChange(ask, visitor.key);
-                self.committer.machine.log(format_args!("{from}: {change}; owners now: {owners}"));
+                self.committer.machine.info(format_args!("{from}: {change}; owners now: {owners}"));
                 turn.answer(&Answer::Owned { owners });
                 Ok(())
             }

@@ -4,7 +4,6 @@
 //! The wires are opened first, and what is missing is waited for: whoever can come in can mend the rest.
 
 use core::fmt;
-use core::net::SocketAddr;
 
 use postwired::access::door::Door;
 use postwired::access::identity;
@@ -16,35 +15,34 @@ use postwired::requests::service::Service;
 use postwired::store::commit::Committer;
 use postwired::store::keep::KeepError;
 use postwired::system::{Machine, sooner};
-use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
-use proto_core::protocol::frame::{MAX_SEALED, open};
 use proto_core::protocol::session::LabelKey;
-use rustix::event::{EventfdFlags, epoll, eventfd};
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
 use zeroize::Zeroize;
 
 use crate::linux::line::Line;
-use crate::linux::log::{self, log};
+use crate::linux::listeners::Listeners;
+use crate::linux::log::{self, info, log};
 use crate::linux::machine::{
     Dir, Linux, Netlink, drain, errno, network_changes, read_secret, timespec,
 };
 use crate::linux::resolver::Lookups;
 use crate::linux::sys;
-use crate::linux::wires::{Udp, UdpOutlet, source};
 
 pub(crate) const SERIAL: u64 = 1;
-const UDP: u64 = 2;
 const END: u64 = 3;
 const NETWORK: u64 = 4;
+/// The first of the places for UDP.
+pub(crate) const UDP: u64 = 8;
 /// The first of the look-ups.
 const LOOKUP: u64 = 16;
 
-/// How long to wait before a UDP address that cannot be had is tried again, in milliseconds.
-const AGAIN: u64 = 1_000;
-/// The same for a file that cannot be read.
+/// How long to wait before a file that cannot be read is tried again, in milliseconds.
 const RELOAD: u64 = 5_000;
+/// How long to wait before a folder that another agent works in is tried again, in milliseconds.
+const LOCKED: u64 = 250;
 
 /// Says why the agent cannot go on, and ends it.
 #[cold]
@@ -60,6 +58,10 @@ pub(crate) type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
 pub(crate) fn serve(options: Options<'_>) -> ! {
     sys::outlive_outputs();
     log::never_wait();
+    let no_end = |error| -> OwnedFd { no_epoll(error) };
+    // First of all: process 1 of a PID namespace gets no signal that it has no handler for.
+    let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let end = sys::end_event(end.unwrap_or_else(no_end));
     let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
     if keep.is(&state) {
         log(format_args!("--keep and --state name one folder: each needs one of its own"));
@@ -67,10 +69,16 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     }
     // Two agents would take each other's changes back. The lock ends with the process, however it ends.
     let mut alone = open_dir(options.state);
-    if alone.own(false).is_err() {
+    if alone.own().is_err() {
         log(format_args!("another agent works in {}; waiting for it to end", options.state));
-        if let Err(errno) = alone.own(true) {
-            no_dir(options.state, errno);
+        let mut asked = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
+        while let Err(errno) = alone.own() {
+            if errno != Errno::EAGAIN {
+                no_dir(options.state, errno);
+            }
+            if poll(&mut asked, Some(&timespec(LOCKED))).is_ok_and(|ready| ready > 0) {
+                sys::exit(0);
+            }
         }
     }
     if alone.last_ended_without_a_word() {
@@ -81,14 +89,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     }
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
     let events = events.as_fd();
-    let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-    let end = sys::end_event(end.unwrap_or_else(|error| no_epoll(error)));
     watch(events, end, END).unwrap_or_else(|error| no_epoll(error));
     let now = Linux.now();
     let mut line = options.serial.map(|port| Line::new(port, events, now));
-    let mut udp = options.udp.map(|address| Listener::new(address, events, now));
+    let mut udp = Listeners::new(&options.udp, events);
 
-    // Without it, names wait for their turn.
+    // Without it, names and missing places wait for their turn.
     let network = network_changes().ok();
     if let Some(network) = &network {
         let _ = watch(events, network.as_fd(), NETWORK);
@@ -111,6 +117,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     service.count_starts();
     let mut agent = Door::new(service, ownership);
     secrets.load(&mut agent, now);
+    udp.tick(&mut agent, now);
     agent.start();
 
     let mut starting = true;
@@ -119,14 +126,14 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         let now = agent.machine().now();
         if starting && !agent.is_starting() {
             starting = false;
-            log(format_args!("ready"));
+            info(format_args!("version {}: ready", env!("CARGO_PKG_VERSION")));
         }
         while let Some((number, host)) = agent.next_host() {
             lookups.begin(number, &host);
         }
         let names = lookups.tick(&mut |number, address| agent.found(number, address));
         let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
-        let due = sooner(udp.as_ref().and_then(Listener::deadline), due);
+        let due = sooner(udp.deadline(), due);
         let due = sooner(sooner(secrets.deadline(&agent), names), due);
         let timeout = due.map(|deadline| timespec(deadline.saturating_sub(now)));
         let mut ready = [epoll::Event {
@@ -146,22 +153,19 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                     }
                 }
                 END => {
-                    log(format_args!("asked to end"));
+                    info(format_args!("asked to end"));
                     agent.end();
                     alone.end_well();
                     sys::exit(0)
-                }
-                UDP => {
-                    if let Some(Listener { socket: Some(socket), .. }) = &udp {
-                        receive(socket, &mut agent);
-                    }
                 }
                 NETWORK => {
                     if let Some(network) = &network {
                         drain(network.as_fd());
                         agent.network_changed();
+                        udp.network_changed();
                     }
                 }
+                place @ UDP..LOOKUP => udp.ready(place, &mut agent),
                 lookup => {
                     let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
                     lookups.ready(number);
@@ -175,12 +179,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             line.tick(now);
             note_speed(line, &mut agent);
         }
-        if let Some(udp) = &mut udp {
-            udp.tick(now);
-            if let Some(socket) = &udp.socket {
-                agent.sift(&mut |filter| socket.sift(filter));
-            }
-        }
+        udp.tick(&mut agent, now);
+        agent.sift(&mut |filter| udp.sift(filter));
     }
 }
 
@@ -262,7 +262,7 @@ impl<'o> Secrets<'o> {
                         "{error}; until the agent can read it, every client is a stranger"
                     ));
                 }
-                None => log(format_args!("the list of owners is readable again")),
+                None => info(format_args!("the list of owners is readable again")),
             }
         }
         if let Some(path) = self.label.filter(|_| agent.ownership().wants_label()) {
@@ -293,51 +293,6 @@ impl<'o> Secrets<'o> {
     }
 }
 
-/// The UDP address of the command line, which may not be there yet.
-struct Listener<'o> {
-    address: SocketAddr,
-    events: BorrowedFd<'o>,
-    socket: Option<Udp>,
-    told: Option<Errno>,
-    due: u64,
-}
-
-impl<'o> Listener<'o> {
-    fn new(address: SocketAddr, events: BorrowedFd<'o>, now: u64) -> Self {
-        let mut listener = Self { address, events, socket: None, told: None, due: now };
-        listener.tick(now);
-        listener
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        self.socket.is_none().then_some(self.due)
-    }
-
-    #[inline(never)]
-    fn tick(&mut self, now: u64) {
-        if self.socket.is_some() || now < self.due {
-            return;
-        }
-        self.due = now.saturating_add(AGAIN);
-        let shown = Shown(self.address);
-        let opened = Udp::open(&self.address).and_then(|socket| {
-            watch(self.events, socket.as_fd(), UDP).map_err(errno)?;
-            Ok(socket)
-        });
-        match opened {
-            Ok(socket) => {
-                log(format_args!("listening on UDP {shown}"));
-                self.socket = Some(socket);
-            }
-            Err(errno) if self.told != Some(errno) => {
-                self.told = Some(errno);
-                log(format_args!("cannot listen on UDP {shown}: {errno}; trying again"));
-            }
-            Err(_) => {}
-        }
-    }
-}
-
 /// Opens one of our folders.
 fn open_dir(path: &str) -> Dir {
     Dir::open(path).unwrap_or_else(|errno| no_dir(path, errno))
@@ -353,24 +308,4 @@ fn no_epoll(error: io::Errno) -> ! {
 
 pub(crate) fn watch(events: BorrowedFd<'_>, source: BorrowedFd<'_>, name: u64) -> io::Result<()> {
     epoll::add(events, source, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
-}
-
-/// Takes all the datagrams that are there.
-#[inline(never)]
-fn receive(socket: &Udp, agent: &mut Agent<'_>) {
-    let mut buf = [0; MAX_SEALED];
-    // As many as a window has, and then the serial port gets its turn.
-    for _ in 0..64 {
-        match socket.receive(&mut buf) {
-            Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
-                Some(packet) => {
-                    let source = source(&sender.address.0);
-                    agent.packet(packet, &source, &mut UdpOutlet { socket, to: &sender });
-                }
-                None => agent.garbage(),
-            },
-            // Also what a client that is gone left behind (ECONNREFUSED).
-            Err(_) => break,
-        }
-    }
 }

@@ -59,7 +59,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             let interface = &head.interface;
             match self.go_back(&mut |_, _, _| {}) {
                 Ok(_) => {
-                    self.machine.log(format_args!("{interface}: took an unfinished change back"));
+                    self.machine.info(format_args!("{interface}: took an unfinished change back"));
                 }
                 Err(fault) => {
                     self.note(interface, fault);
@@ -109,7 +109,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         match self.repair(&interface, applied, working) {
             Ok(changed) => {
                 if changed {
-                    self.machine.log(format_args!("{interface}: applied what is stored"));
+                    self.machine.info(format_args!("{interface}: applied what is stored"));
                 }
             }
             Err(fault) => {

@@ -142,7 +142,7 @@ impl Router {
         }
         command.arg("--label-secret").arg(self.path("label"));
         let log = File::options().create(true).append(true).open(self.path("log"))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
     }
 
@@ -246,7 +246,8 @@ fn answers_on(line: &mut File) -> Result<bool> {
 
 fn reader_is_gone(router: &Router) -> Result<String> {
     let (reader, writer) = io::pipe()?;
-    let mut running = Running(router.command()?.stderr(writer).spawn()?);
+    let mut running =
+        Running(router.command()?.stdout(writer.try_clone()?).stderr(writer).spawn()?);
     router.answers()?;
     drop(reader);
     // It says that it was asked to end, to nobody. SIGPIPE would have ended it.
@@ -260,7 +261,8 @@ fn log_is_full(router: &Router) -> Result<String> {
     rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK)?;
     while writer.write(&[b'x'; 4096]).is_ok() {}
     rustix::fs::fcntl_setfl(&writer, flags)?;
-    let mut running = Running(router.command()?.stderr(writer).spawn()?);
+    let mut running =
+        Running(router.command()?.stdout(writer.try_clone()?).stderr(writer).spawn()?);
     router.answers()?;
     // Somebody reads at last.
     let mut buf = vec![0; 1 << 16];

@@ -55,7 +55,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.state.end();
         let from = turn.outlet.from();
         let machine = self.committer.machine;
-        machine.log(format_args!("{from}: confirmed {interface}, no. {number}"));
+        machine.info(format_args!("{from}: confirmed {interface}, no. {number}"));
         turn.answer(&Answer::Confirmed { interface, number });
         Ok(())
     }
@@ -74,7 +74,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
         let from = turn.outlet.from();
         let machine = self.committer.machine;
-        machine.log(format_args!("{from}: took the change of {interface} back"));
+        machine.info(format_args!("{from}: took the change of {interface} back"));
         turn.answer(&Answer::Reverted { interface });
         Ok(())
     }
@@ -199,7 +199,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
         let Committer { kernel, set, machine, .. } = &mut self.committer;
         match self.hosts.found(kernel, set, number, address, machine.now()) {
-            Ok(Some((wanted, address))) => machine.log(format_args!(
+            Ok(Some((wanted, address))) => machine.info(format_args!(
                 "{}: {} is {}{}",
                 wanted.interface(),
                 wanted.host.name,

@@ -94,7 +94,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.number = self.number.wrapping_add(1);
         let (from, id, length) = (turn.outlet.from(), self.number, announced.length);
         let interface = &announced.interface;
-        machine.log(format_args!("{from}: begins to push {interface}, {length} bytes"));
+        machine.info(format_args!("{from}: begins to push {interface}, {length} bytes"));
         let arrived = Arrived::default();
         let (key, client, by) = (visitor.key, turn.client, visitor.name());
         let (since, heard) = (now, now);
@@ -351,7 +351,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     (None, true) => "; stored",
                     (None, false) => "",
                 };
-                machine.log(format_args!(
+                machine.info(format_args!(
                     "{from}: applied {interface}, no. {number}: peers {} added, {} changed, {} \
                      removed, {} as before{quiet}{kept}",
                     peers.added, peers.changed, peers.removed, peers.same
