@@ -375,3 +375,39 @@ fn the_text_of_the_document_has_the_fingerprint_and_the_label_of_its_examples() 
     assert!(text.contains(&format!("`{fingerprint}`")), "{fingerprint}");
     assert!(text.contains(&format!("`{}`", sessions::LABEL)), "{}", sessions::LABEL);
 }
+
+/// Challenge and codes as the document explains them: the 32 symbols, and a check symbol for each group.
+#[test]
+fn the_document_has_the_codes_that_open_a_console() {
+    const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    // Multiplication in the field, bit by bit.
+    let times = |a: u16, b: u16| {
+        let product = (0..5).filter(|bit| b >> bit & 1 == 1).fold(0, |sum, bit| sum ^ a << bit);
+        (5..9).rev().fold(product, |rest, bit| {
+            if rest >> bit & 1 == 1 { rest ^ 0b10_0101 << (bit - 5) } else { rest }
+        })
+    };
+    let power = |n: u32| (0..n).fold(1, |power, _| times(power, 2));
+    let spoken = |first: u16, values: &[u16]| {
+        let groups = values.chunks(3).zip(first..).map(|(group, number)| {
+            let check = (1..4)
+                .zip(group.iter().rev())
+                .fold(times(power(4), number), |sum, (n, value)| sum ^ times(power(n), *value));
+            let symbols = group.iter().chain([&check]);
+            symbols.map(|value| char::from(SYMBOLS[usize::from(*value)])).collect::<String>()
+        });
+        groups.collect::<Vec<_>>().join("-")
+    };
+    let challenge = spoken(1, &[19, 7, 23, 2, 9, 29, 20, 4, 26]);
+    assert_eq!(challenge, sessions::challenge().to_string());
+    let text = document();
+    assert!(text.contains(&format!("`{challenge}`")), "{challenge}");
+    for role in [Role::Admin, Role::ReadOnly] {
+        let (_, _, hash) = sessions::unlock_by_hand(role);
+        let number = u64::from_be_bytes(hash[..8].try_into().unwrap());
+        let values: Vec<_> = (0..12).map(|nth| (number >> (59 - 5 * nth) & 31) as u16).collect();
+        let code = spoken(17, &values);
+        assert_eq!(code, sessions::code(role).to_string());
+        assert!(text.contains(&format!("`{code}`")), "{role:?}: {code}");
+    }
+}

@@ -23,6 +23,7 @@
 //! | `claim` | `router`, `owner` |
 //! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (how many there are now) |
+//! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` |
 //! | `routers add`, `routers forget` | the fields of one of these |
 //!

@@ -16,6 +16,7 @@ pub mod responder;
 pub mod seek;
 pub mod set_encoder;
 pub mod uapi;
+pub mod unlock;
 pub mod wg_file;
 pub mod wg_words;
 pub mod wireguard_decoder;
@@ -43,6 +44,6 @@ macro_rules! targets {
 
 targets! {
     netlink_reader wireguard_decoder set_encoder deframer protocol client
-    responder channel seek connector
+    responder channel seek connector unlock
     wg_file wg_words quick_file uapi
 }

@@ -1,6 +1,7 @@
 //! The blocks of `docs/protocol.md` that have the example of a session.
 
 use proto_core::protocol::envelope::HELLO_VERSION;
+use proto_core::protocol::message::Role;
 use proto_core::protocol::session::{OVERHEAD, Seek, StaticKey, Wire};
 
 use crate::annotate::Line;
@@ -92,4 +93,17 @@ pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
     });
     put("found-label", packet(&found, &[(16, "nonce"), (32, "public key"), (32, "mac")]));
     put("claim-proof", vec![line(&label.proof(client.handshake_hash()), "proof")]);
+
+    let (shared, input, hash) = sessions::unlock_by_hand(Role::Admin);
+    put("unlock-shared", vec![line(&shared, "the shared secret")]);
+    let fields = [
+        (15, "\"Postwire unlock\""),
+        (1, "role = admin"),
+        (12, "the challenge in ASCII"),
+        (32, "router's public key"),
+        (32, "owner's public key"),
+    ];
+    put("unlock-input", cut(&input, &fields));
+    let hashed = [(8, "the code: the first 60 bits"), (24, "not used")];
+    put("unlock-hash", cut(&hash, &hashed));
 }

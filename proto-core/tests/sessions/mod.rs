@@ -1,10 +1,14 @@
 //! One session with fixed keys, from the search for the router to packets both ways: the example of
 //! `docs/protocol.md`.
 
+use blake2::Blake2sMac256;
+use blake2::digest::Mac as _;
 use proto_core::key::{PublicKey, SecretKey};
+use proto_core::protocol::message::Role;
 use proto_core::protocol::session::{
     Channel, Cookie, Gatekeys, Initiation, Initiator, LabelKey, StaticKey, Wire, seek,
 };
+use proto_core::protocol::unlock::{Challenge, Code, Pairing};
 
 /// The number that the client has chosen.
 pub const SENDER: u32 = 0x1122_3344;
@@ -120,4 +124,28 @@ pub fn cookie() -> (Cookie, Vec<u8>) {
 /// The question for a router that nobody owns.
 pub fn question(label: Option<&LabelKey>) -> Vec<u8> {
     written(|out| seek(&NONCE, label, out))
+}
+
+/// The challenge of the router's console: of these random bytes.
+pub fn challenge() -> Challenge {
+    Challenge::new([19, 7, 23, 2, 9, 29, 20, 4, 26])
+}
+
+/// The code that answers it.
+pub fn code(role: Role) -> Code {
+    Pairing::at_office(&client(), &router_public()).unwrap().code(&challenge(), role)
+}
+
+/// The same with the crates alone: the shared secret, what is hashed under it, and the hash.
+pub fn unlock_by_hand(role: Role) -> ([u8; 32], Vec<u8>, [u8; 32]) {
+    let shared = x25519_dalek::x25519(*client_private().as_bytes(), router_public().0);
+    let challenge = challenge().to_string().replace('-', "");
+    let mut input = b"Postwire unlock".to_vec();
+    input.push(role.number());
+    input.extend(challenge.as_bytes());
+    input.extend(router_public().0);
+    input.extend(client().public().0);
+    let mut mac = Blake2sMac256::new_with_salt_and_personal(Some(&shared), &[], &[]).unwrap();
+    mac.update(&input);
+    (shared, input, mac.finalize().into_bytes().into())
 }

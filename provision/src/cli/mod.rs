@@ -14,6 +14,7 @@ use proto_core::protocol::message::Name;
 
 pub use own::{
     AddOwner, Claim, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers, RoutersCommand,
+    Unlock,
 };
 pub use stored::{Confirming, History, Repair, Rollback};
 
@@ -52,6 +53,13 @@ pub enum Command {
     /// Show or change the list of known routers
     #[command(args_conflicts_with_subcommands = true)]
     Routers(Routers),
+    /// Make the code that opens a router's serial console; needs no connection
+    ///
+    /// The person at the console types `unlock`, and reads the challenge and the router's fingerprint to you. You read the
+    /// code back. It opens the console of this router for ten minutes, once.
+    #[command(after_help = "Examples:\n  postwire unlock K7QB-29XB-M4T5 --router attic\n  \
+                            postwire unlock k7qb 29xb m4t5 --router attic --role read-only")]
+    Unlock(Unlock),
     /// Apply FILE to a router, and store it there
     ///
     /// The router changes only what differs, reads the kernel's state back, and reports the changes.
@@ -133,6 +141,7 @@ impl Command {
             Self::Routers(Routers { what: Some(RoutersCommand::Forget { .. }) }) => {
                 "routers forget"
             }
+            Self::Unlock(_) => "unlock",
             Self::Push(_) => "push",
             Self::Diff(_) => "diff",
             Self::Confirm(_) => "confirm",

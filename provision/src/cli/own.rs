@@ -133,6 +133,21 @@ pub enum Role {
     ReadOnly,
 }
 
+/// `unlock`.
+#[derive(Args, Debug)]
+pub struct Unlock {
+    /// The challenge that the router's console shows, such as K7QB-29XB-M4T5; case, dashes and spaces do not matter
+    #[arg(required = true, num_args = 1..)]
+    pub challenge: Vec<String>,
+    /// The router that shows it, by its name in your list, its public key or its fingerprint [default: the only
+    /// router you know]
+    #[arg(long, value_name = "NAME|KEY")]
+    pub router: Option<String>,
+    /// What the person at the console may do: no more than your own role allows
+    #[arg(long, value_enum, default_value_t = Role::Admin)]
+    pub role: Role,
+}
+
 /// `routers`.
 #[derive(Args, Debug)]
 pub struct Routers {

@@ -7,7 +7,7 @@ use proto_core::protocol::session::{Wire, fingerprint};
 use serde::Serialize;
 
 use crate::cli::{Link, Own, Talk, To};
-use crate::home::{Home, HomeError, Operator, Place};
+use crate::home::{Home, HomeError, Operator, Place, Routers};
 use crate::image::Image;
 use crate::interrupt;
 use crate::session::{Session, SessionError, printable};
@@ -136,14 +136,19 @@ struct Candidates {
     keys: Vec<PublicKey>,
 }
 
+/// What to call the router of a name, key or fingerprint, and its key.
+pub(super) fn named(routers: &Routers, text: &str) -> Result<(String, PublicKey), HomeError> {
+    match (routers.find(text), text.parse()) {
+        (Some(router), _) => Ok((router.name.clone(), router.key)),
+        (None, Ok(key)) => Ok((fingerprint(&key).to_string(), key)),
+        (None, Err(_)) => Err(HomeError::Unknown(text.escape_debug().collect())),
+    }
+}
+
 fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candidates, HomeError> {
     let routers = home.routers()?;
     if let Some(text) = router {
-        let (who, key) = match (routers.find(text), text.parse()) {
-            (Some(router), _) => (router.name.clone(), router.key),
-            (None, Ok(key)) => (fingerprint(&key).to_string(), key),
-            (None, Err(_)) => return Err(HomeError::Unknown(text.escape_debug().collect())),
-        };
+        let (who, key) = named(&routers, text)?;
         return Ok(Candidates { who, keys: vec![key] });
     }
     let likely = routers.likely_at(place);

@@ -25,6 +25,7 @@ mod routers;
 mod show;
 mod status;
 mod summary;
+mod unlock;
 
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Owner(args) => finish(owner::run(own, &args.what), &context),
         Command::Owners(link) => finish(owner::list(own, link), &context),
         Command::Routers(args) => finish(routers::run(own, args.what.as_ref()), &context),
+        Command::Unlock(args) => finish(unlock::run(own, args), &context),
         Command::Push(args) => {
             let outcome = push::run(own, args, &mut context);
             finish(outcome, &context)

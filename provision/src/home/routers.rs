@@ -99,11 +99,16 @@ impl Routers {
         self.0.is_empty()
     }
 
-    /// The router of a name or key.
+    /// The router of a name, a key or a fingerprint. A name goes first.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<&Router> {
         let key = text.parse().ok();
-        self.iter().find(|router| router.name == text || Some(router.key) == key)
+        let by_fingerprint = || {
+            let wanted = crate::units::fingerprint(text).ok()?;
+            self.iter().find(|router| router.fingerprint() == wanted)
+        };
+        let known = self.iter().find(|router| router.name == text || Some(router.key) == key);
+        known.or_else(by_fingerprint)
     }
 
     /// The router of a key.

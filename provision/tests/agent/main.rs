@@ -11,6 +11,7 @@ mod owners;
 mod sessions;
 mod stored;
 mod tomorrow;
+mod unlock;
 
 use std::time::{Duration, Instant};
 
