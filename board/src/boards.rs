@@ -223,7 +223,7 @@ pub const BOARDS: &[Board] = &[
     // The lab's machines: the line under test, not the console.
     Board {
         title: "QEMU malta",
-        names: &["qemu,malta"],
+        names: &["mti,malta"],
         target: "mipsel_24kc",
         openwrt: None,
         serial: port("/dev/ttyS1", 115_200),
@@ -250,7 +250,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         title: "QEMU virt",
-        names: &["qemu,virt"],
+        names: &["linux,dummy-virt"],
         target: "aarch64",
         openwrt: None,
         serial: TTYS0,

@@ -16,6 +16,18 @@ use std::{
 };
 use xtask::packages::has_apt;
 
+/// A kernel package: the one that the tests were last run with, and what it is called in the archive of today.
+pub struct Kernel {
+    /// The package that depends on the newest kernel of its kind.
+    pub meta: &'static str,
+    /// The kernel itself, whose name has the number of its ABI in it ...
+    pub package: &'static str,
+    /// ... its version ...
+    pub version: &'static str,
+    /// ... and the hash of its file.
+    pub sha256: &'static str,
+}
+
 /// Packages of one architecture, unpacked under one directory and kept there.
 ///
 /// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which appears by a rename once it is
@@ -30,12 +42,11 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Makes sure that `packages` with all they depend on, and the real packages behind the
-    /// `meta` packages (without theirs), are unpacked under `dir`.
+    /// Makes sure that `packages` with all they depend on, and the kernel alone, are unpacked under `dir`.
     pub fn get(
         dir: &Path,
         debian_arch: &'static str,
-        meta: &[&str],
+        kernel: Option<&Kernel>,
         packages: &[&str],
     ) -> Result<Self> {
         fs::create_dir_all(dir.join("pkg"))?;
@@ -45,7 +56,8 @@ impl Unpacked {
 
         let state = State::new(dir.join("apt"));
         let mut this = Self { debian_arch, dir: dir.to_owned(), state, trees: Vec::new() };
-        let request = format!("{} {}", meta.join(" "), packages.join(" "));
+        let pin = kernel.map(|kernel| format!("{}={} ", kernel.package, kernel.version));
+        let request = format!("{}{}", pin.unwrap_or_default(), packages.join(" "));
         if let Some(trees) = this.remembered(&request) {
             this.trees = trees;
             return Ok(this);
@@ -56,11 +68,10 @@ impl Unpacked {
         );
         eprintln!("lab: reading the package lists of {debian_arch}");
         this.update()?;
-        let mut names = Vec::new();
-        for meta in meta {
-            names.push(this.behind_meta(meta)?);
+        let mut names = this.closure(packages)?;
+        if let Some(kernel) = kernel {
+            names.push(this.kernel(kernel)?);
         }
-        names.extend(this.closure(packages)?);
         let stems = this.download(&names)?;
         let partial = dir.join("resolved.partial");
         fs::write(&partial, format!("{request}\n{}\n", stems.join("\n")))?;
@@ -124,6 +135,26 @@ impl Unpacked {
         ))
     }
 
+    /// The pinned kernel as apt is asked for it, or the newest where the archive no longer has that one.
+    fn kernel(&self, kernel: &Kernel) -> Result<String> {
+        let Kernel { meta, package, version, sha256 } = kernel;
+        let wanted = format!("{package}={version}");
+        let uris =
+            self.state.command("apt-get").args(["--print-uris", "download", &wanted]).output()?;
+        let uris = String::from_utf8_lossy(&uris.stdout);
+        let Some(hash) = uris.split_whitespace().find_map(|word| word.strip_prefix("SHA256:"))
+        else {
+            let newest = self.behind_meta(meta)?;
+            eprintln!("lab: the archive no longer has {package} {version}, using {newest}");
+            return Ok(newest);
+        };
+        ensure!(
+            hash == *sha256,
+            "{package} {version} has the hash {hash} in the archive, and {sha256} in lab/src/arch.rs"
+        );
+        Ok(wanted)
+    }
+
     /// `linux-image-cloud-amd64` -> the kernel package of the ABI it stands for today.
     fn behind_meta(&self, meta: &str) -> Result<String> {
         let out = self.depends(&[meta], &[])?;
@@ -159,7 +190,7 @@ impl Unpacked {
             .args(packages))
     }
 
-    /// Downloads and unpacks what is not there yet; returns `NAME_VERSION_ARCH` of each.
+    /// Downloads and unpacks what is not there yet, each `NAME` or `NAME=VERSION`; returns `NAME_VERSION_ARCH` of each.
     fn download(&self, names: &[String]) -> Result<Vec<String>> {
         let uris =
             run(self.state.command("apt-get").args(["--print-uris", "download"]).args(names))?;
@@ -186,13 +217,13 @@ impl Unpacked {
             names.len(),
             names.join(" ")
         );
-        self.unpack(&missing)?;
+        self.unpack(&missing, names)?;
         Ok(stems)
     }
 
     /// Downloads packages, all at once because apt takes longer to begin than to download one, and unpacks
     /// them.
-    fn unpack(&self, stems: &[String]) -> Result<()> {
+    fn unpack(&self, stems: &[String], wanted: &[String]) -> Result<()> {
         let partial = self.dir.join("partial");
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
@@ -201,7 +232,10 @@ impl Unpacked {
             return Ok(());
         }
         fs::create_dir_all(&partial)?;
-        let names = stems.iter().map(|stem| stem.split('_').next().unwrap_or_default());
+        let names = wanted.iter().filter(|wanted| {
+            let name = wanted.split('=').next();
+            stems.iter().any(|stem| stem.split('_').next() == name)
+        });
         let mut apt = self.state.command("apt-get");
         run(apt.arg("download").args(names).current_dir(&partial))?;
         for stem in stems {

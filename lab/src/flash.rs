@@ -39,7 +39,7 @@ fn print(agent: &Path) -> Result<()> {
     apt::ensure_packages(&["squashfs-tools"])?;
     let cache = build::target_folder().join("lab/cache/x86_64-flash");
     let wanted = [programs::WG_QUICK.package, programs::BASH.package];
-    let packages = Unpacked::get(&cache, crate::profile(Arch::X86_64).debian, &[], &wanted)?;
+    let packages = Unpacked::get(&cache, crate::profile(Arch::X86_64).debian, None, &wanted)?;
     println!("in flash (squashfs, xz, blocks of 256 KiB)");
     println!("{:>8}  postwired, which is wg and wg-quick too", squashed(&[agent])?);
     let wg = match Reference::get(&packages.version(programs::WG.package)?, None) {

@@ -50,7 +50,7 @@ impl Args {
     pub fn run(self) -> Result<ExitCode> {
         let folder = build::workspace().join("proto-core").join("tests").join("golden");
         let (order, name) = match self.arch {
-            Arch::X86_64 | Arch::Aarch64 => (Order::Little, "le"),
+            Arch::X86_64 | Arch::Aarch64 | Arch::Armv7 | Arch::Mipsel => (Order::Little, "le"),
             Arch::S390x => (Order::Big, "be"),
         };
         let scripts = scripts(&folder.join("cases"), &self.cases)?;

@@ -78,14 +78,16 @@ impl Lab {
         let mut wanted = vec!["busybox-static"];
         wanted.extend(programs::ALL.map(|program| program.package));
         let cache = folder.join("cache").join(profile.name);
-        let packages = Unpacked::get(&cache, profile.debian, &[profile.kernel], &wanted)
+        let packages = Unpacked::get(&cache, profile.debian, Some(&profile.kernel), &wanted)
             .with_context(|| format!("the lab's packages for {}", profile.name))?;
 
         let versions =
             packages.file("/lib/modules").or_else(|_| packages.file("/usr/lib/modules"))?;
         let modules = fs::read_dir(&versions)?.next().context("a kernel without modules")??;
         let version = modules.file_name();
-        let kernel = packages.file(&format!("/boot/vmlinuz-{}", version.display()))?;
+        // MIPS boots the ELF file itself.
+        let kernel = |name| packages.file(&format!("/boot/{name}-{}", version.display()));
+        let kernel = kernel("vmlinuz").or_else(|_| kernel("vmlinux"))?;
         let modules = Modules::scan(&modules.path())?;
         let run = machine::run_folder(&folder);
         remove_old_runs(&folder.join("run"))?;
@@ -99,7 +101,7 @@ impl Lab {
         wanted.dedup();
         let cache = build::target_folder().join("lab/cache");
         let cache = cache.join(format!("{}-{}", profile.name, wanted.join("-")));
-        let packages = Unpacked::get(&cache, profile.debian, &[], &wanted)
+        let packages = Unpacked::get(&cache, profile.debian, None, &wanted)
             .with_context(|| format!("packages for {}", profile.name))?;
         self.packages.join(packages);
         Ok(self)

@@ -5,8 +5,8 @@ use super::cpio::Archive;
 use crate::apt::Unpacked;
 use anyhow::{Context, Result};
 use object::{
-    Endianness,
-    elf::{DT_NEEDED, FileHeader64, PT_INTERP},
+    Endianness, FileKind,
+    elf::{DT_NEEDED, FileHeader32, FileHeader64, PT_INTERP},
     read::elf::{Dyn, FileHeader, ProgramHeader},
 };
 use std::{
@@ -95,7 +95,14 @@ pub fn add(
 
 /// The path of the loader and the names of the libraries that an ELF file asks for.
 fn needs(elf: &[u8]) -> Result<Vec<String>> {
-    let header = FileHeader64::<Endianness>::parse(elf).context("not a 64-bit ELF file")?;
+    match FileKind::parse(elf).context("not an ELF file")? {
+        FileKind::Elf32 => needs_of::<FileHeader32<Endianness>>(elf),
+        _ => needs_of::<FileHeader64<Endianness>>(elf),
+    }
+}
+
+fn needs_of<Elf: FileHeader<Endian = Endianness>>(elf: &[u8]) -> Result<Vec<String>> {
+    let header = Elf::parse(elf).context("not an ELF file")?;
     let endian = header.endian()?;
     let mut found = Vec::new();
     for segment in header.program_headers(endian, elf)? {

@@ -142,8 +142,7 @@ pub fn full() -> &'static Variant {
 
 /// The entry in `board` of an architecture of the lab.
 pub fn target_of(arch: Arch) -> Result<&'static Target> {
-    let triple = triple(arch);
-    board::target(triple).with_context(|| format!("{triple} is not in board"))
+    board::target_by_name(arch.name()).with_context(|| format!("{} is not in board", arch.name()))
 }
 
 /// Builds a variant of the agent as it is released: `target/agents/TARGET/VARIANT/postwired`.
@@ -263,15 +262,6 @@ fn remaps() -> Result<Vec<String>> {
         folders.push(entry?.path());
     }
     Ok(folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect())
-}
-
-/// The Rust target of an architecture of the lab.
-pub const fn triple(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "x86_64-unknown-linux-musl",
-        Arch::Aarch64 => "aarch64-unknown-linux-musl",
-        Arch::S390x => "s390x-unknown-linux-gnu",
-    }
 }
 
 /// Builds the host tool and returns where it is.

@@ -7,7 +7,7 @@
 //! counted there.
 
 use crate::{Arch, build, packages};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::{
@@ -193,10 +193,9 @@ pub fn session_within_budget(arch: Arch) -> Result<String> {
     let file = fs::read(build::agent_with_symbols(arch)?)?;
     let parts = session_parts(&symbols(&object::File::parse(&*file)?)?);
     let size: u64 = parts.iter().map(|(_, size)| size).sum();
-    let triple = build::triple(arch);
-    let target = board::target(triple).with_context(|| format!("{triple} is not in board"))?;
+    let target = build::target_of(arch)?;
     let Some(budget) = target.session_budget else {
-        return Ok(format!("session: {size} bytes, which have no budget for {triple}"));
+        return Ok(format!("session: {size} bytes, which have no budget for {}", target.name));
     };
     ensure!(size <= u64::from(budget), "session: {size} bytes, over the {budget} allowed");
     Ok(format!("session: {size} bytes of {budget} allowed"))

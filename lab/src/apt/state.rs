@@ -44,7 +44,12 @@ impl State {
             folder = folder.display(),
         );
         fs::write(folder.join("config"), config)?;
-        run(self.command("apt-get").arg("update"))?;
+        // While an archive is updated, some of its lists do not match their signed index. What is missing then is
+        // what a package asked for is not found in, and that is an error of its own.
+        let update = || run(self.command("apt-get").arg("update"));
+        if let Err(error) = update().or_else(|_| update()) {
+            eprintln!("lab: some package lists are not up to date: {error:#}");
+        }
         Ok(())
     }
 }

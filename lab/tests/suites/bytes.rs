@@ -55,7 +55,7 @@ fn formatted(_: &Tally) -> Result<String> {
 
 fn clippy(_: &Tally) -> Result<String> {
     build::ensure_component("clippy")?;
-    let triple = build::triple(Arch::X86_64);
+    let triple = build::target_of(Arch::X86_64)?.triple;
     build::ensure_target(triple)?;
     let strict = ["--all-targets", "--quiet", "--", "--deny", "warnings"];
     quietly(cargo().arg("clippy").args(BENCH).args(strict))?;
