@@ -115,11 +115,19 @@ fn serve_or_help(args: sys::Args) -> i32 {
 }
 
 /// Prints what the options open, one wire a line: `serial DEVICE BAUD` and `udp PLACE PORT`. The init script reads that.
+/// A third word after `serial` is the program that has the port as the router's console.
 fn check(options: &Options<'_>) -> i32 {
     let mut out = Stream(sys::stdout());
     if let Some(port) = &options.serial {
-        let _ = writeln!(out, "serial {} {}", port.device, port.baud);
-        holders::complain(port);
+        let _ = write!(out, "serial {} {}", port.device, port.baud);
+        let holder = holders::console(port);
+        if let Some(holder) = &holder {
+            let _ = write!(out, " {}", holder.name);
+        }
+        let _ = out.write_str("\n");
+        if let Some(holder) = &holder {
+            holders::complain(port, holder);
+        }
     }
     for place in &options.udp {
         let _ = writeln!(out, "udp {place} {}", place.port());

@@ -353,12 +353,15 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
         Some((device, baud)) => (device, Some(number(baud).ok_or(wrong)?)),
         None => (value, None),
     };
+    if baud == Some(0) {
+        return Err(wrong);
+    }
     if device == "auto" {
         let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard(board))?;
         let port = serial_port(port, board)?;
         return Ok(SerialPort { baud: baud.unwrap_or(port.baud), ..port });
     }
-    if !device.starts_with('/') || device.len() > 200 || baud == Some(0) {
+    if !device.starts_with('/') || device.len() > 200 {
         return Err(wrong);
     }
     Ok(SerialPort { device, baud: baud.unwrap_or(BAUD) })
@@ -477,6 +480,7 @@ mod tests {
         assert_eq!(parse("serve --udp"), E::Missing("--udp"));
         assert_eq!(parse("serve --udp 1.2"), E::Value("--udp", "1.2"));
         assert_eq!(parse("serve --serial ttyS0"), E::Value("--serial", "ttyS0"));
+        assert_eq!(parse("serve --serial auto@0"), E::Value("--serial", "auto@0"));
         assert_eq!(parse("serve --serial /dev/x@fast"), E::Value("--serial", "/dev/x@fast"));
         assert_eq!(parse("serve --serial auto"), E::UnknownBoard("nobody,s-board"));
         assert_eq!(parse("serve --udp [::] --udp ::"), E::Twice("--udp"));

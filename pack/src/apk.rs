@@ -9,7 +9,7 @@ use p256::SecretKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{DerSignature, Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
-use p256::pkcs8::DecodePrivateKey;
+use p256::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::adb::{self, Reader, Value, Writer, block, blocks};
@@ -365,6 +365,15 @@ impl Key {
                     .into(),
             )
         })
+    }
+
+    /// The public key in PEM, as `openssl ec -pubout` writes it.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn public(&self) -> Result<String, Error> {
+        let pem = self.0.public_key().to_public_key_pem(LineEnding::LF);
+        pem.map_err(|_| Error::Invalid("the public key cannot be written".into()))
     }
 
     /// What is signed of a description, and the head of its signature block.

@@ -18,7 +18,7 @@ pub struct Package {
     pub mtime: u64,
 }
 
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)

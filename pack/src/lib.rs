@@ -1,4 +1,4 @@
-//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed index of apk v3.
+//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed indexes of both.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,6 +6,8 @@
 //! | `ipk` | the ipk file |
 //! | `adb` | values and blocks of the apk v3 container |
 //! | `apk` | the apk v3 package, its index and its signature |
+//! | `opkg` | the index of ipk files, `Packages` |
+//! | `usign` | the signature of `Packages`, and its keys |
 //!
 //! Not here: building the agent and reading command lines, which are `xtask`'s.
 #![forbid(unsafe_code)]
@@ -13,8 +15,9 @@
 pub mod adb;
 pub mod apk;
 pub mod ipk;
-
+pub mod opkg;
 pub mod tree;
+pub mod usign;
 
 /// Why a package, an index or a key cannot be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@ pub mod arch;
 pub mod build;
 pub mod cross;
 pub mod fuzz;
+pub mod openwrt;
 pub mod packages;
 pub mod size;
 

@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
-use xtask::{build, cross, fuzz, lab, size, test};
+use xtask::{build, cross, fuzz, lab, openwrt, size, test};
 
 /// The chores of the Postwire repository
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Verb {
     /// Flood a router with junk and with handshakes of strangers while its owner pushes to it
     #[command(disable_help_flag = true)]
     Flood(lab::Args),
+    Feed(openwrt::feed::Args),
+    Package(openwrt::Args),
     Size(size::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         Verb::Cross(args) => args.run(),
         Verb::Demo(args) => args.run("demo"),
         Verb::Flood(args) => args.run("flood"),
+        Verb::Feed(args) => args.run(),
+        Verb::Package(args) => args.run(),
         Verb::Size(args) => args.run(),
         Verb::Test(args) => args.run(),
         Verb::Fuzz(args) => args.run(),

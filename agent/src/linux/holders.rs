@@ -1,5 +1,5 @@
-//! Other programs that have the serial port open: each takes bytes that are meant for the agent. OpenWrt's askfirst
-//! takes all of them.
+//! Other programs that have the serial port open. OpenWrt's askfirst, which waits for a person on the console, takes all
+//! bytes that arrive; and the agent's settings of the port would make the console useless to that person.
 
 use core::fmt::Write;
 
@@ -21,7 +21,7 @@ pub(crate) struct Holder {
     pub(crate) name: String<16>,
 }
 
-/// The first program beside this one that has a character device open, or as its terminal.
+/// The first running program beside this one that has a character device open, or as its terminal.
 pub(crate) fn holder(device: &str) -> Option<Holder> {
     let device = statat(CWD, Path::new(device).ok()?.as_c(), AtFlags::empty()).ok()?.st_rdev;
     if device == 0 {
@@ -43,7 +43,11 @@ pub(crate) fn holder(device: &str) -> Option<Holder> {
         // `PID (NAME) STATE PARENT GROUP SESSION TERMINAL ...`, see proc(5).
         let Some((head, fields)) = split_last(stat, b')') else { return };
         let name = split(head, b'(').map_or("", |(_, name)| name);
-        let terminal = fields.split_ascii_whitespace().nth(4).and_then(number).unwrap_or(0);
+        let mut fields = fields.split_ascii_whitespace();
+        if fields.next() == Some("T") {
+            return;
+        }
+        let terminal = fields.nth(3).and_then(number).unwrap_or(0);
         let (high, low) = (major(device), minor(device));
         let is_terminal = terminal == ((low & 0xff) | (high << 8) | ((low & !0xff) << 12));
         if is_terminal || has_open(pid, device) {
@@ -69,18 +73,19 @@ fn has_open(pid: u32, device: u64) -> bool {
     found
 }
 
-/// Logs which program takes the port's bytes, and what to do about it.
-#[inline(never)]
-pub(crate) fn complain(port: &SerialPort<'_>) {
-    let Some(Holder { pid, name }) = holder(port.device) else { return };
-    let device = port.device;
-    let advice = match name.as_str() {
-        "askfirst" | "login" | "ash" | "getty" => {
-            "the router's console: `postwired console take` gives the port to the agent"
-        }
-        _ => "end that program",
-    };
+/// The program that has the port as the router's console, if there is one. A stopped program does not count: it
+/// reads nothing.
+pub(crate) fn console(port: &SerialPort<'_>) -> Option<Holder> {
+    let names = ["askfirst", "login", "login.sh", "ash", "sh", "bash", "getty", "agetty"];
+    holder(port.device).filter(|holder| names.contains(&holder.name.as_str()))
+}
+
+/// Logs that a program has the port as the router's console, and what to do about it.
+#[cold]
+pub(crate) fn complain(port: &SerialPort<'_>, Holder { pid, name }: &Holder) {
     log(format_args!(
-        "{device} is also open in {name} (process {pid}), which takes bytes that are sent to the agent; {advice}"
+        "{} is the router's console, where {name} (process {pid}) reads what is typed; the agent leaves it alone. \
+         `postwired console take` gives it to the agent",
+        port.device
     ));
 }

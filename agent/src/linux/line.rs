@@ -43,6 +43,9 @@ const ENOTTY: Errno = Errno(25);
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Missing(&'static str, Errno);
 
+/// The port is the router's console, and a program reads it.
+const IS_CONSOLE: Missing = Missing("is the console", Errno::EBUSY);
+
 /// An open serial port.
 struct Port {
     fd: OwnedFd,
@@ -265,6 +268,13 @@ impl<'o> Line<'o> {
     fn try_open(&mut self, now: u64) {
         let baud = self.port.baud;
         self.since = now;
+        if let Some(holder) = holders::console(&self.port) {
+            self.wait = REOPEN.1;
+            if self.told.replace(IS_CONSOLE) != Some(IS_CONSOLE) {
+                holders::complain(&self.port, &holder);
+            }
+            return;
+        }
         match Port::open(&self.port, self.events) {
             Ok(port) => {
                 let look = now.saturating_add(LOOK);
@@ -272,7 +282,6 @@ impl<'o> Line<'o> {
                 self.open = Some(Port { look, ..port });
                 if !self.flaky {
                     self.listening();
-                    holders::complain(&self.port);
                 }
             }
             Err(missing) => {

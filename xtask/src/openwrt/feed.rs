@@ -1,0 +1,130 @@
+//! Feeds: a folder of packages for each architecture, with the signed index that opkg or apk reads.
+
+use super::{Built, Format, Which, make};
+use anyhow::{Context, Result, bail, ensure};
+use pack::{apk, opkg, usign};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Write a feed: packages and their signed indexes, to be served by any web server
+///
+/// The private keys are files of yours. A format whose key is not given is left out.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The private key that signs `Packages` for opkg, from `usign -G -s FILE -p FILE.pub` or
+    /// `signify-openbsd -G -n -s FILE -p FILE.pub`
+    #[arg(long, value_name = "FILE")]
+    key_usign: Option<PathBuf>,
+    /// The private key that signs `packages.adb` for apk, from
+    /// `openssl ecparam -name prime256v1 -genkey -noout -out FILE`
+    #[arg(long, value_name = "FILE")]
+    key_apk: Option<PathBuf>,
+    /// The folder to write to: one folder in it for each architecture
+    #[arg(long, value_name = "FOLDER", default_value = "target/feed")]
+    out: PathBuf,
+}
+
+/// The keys that sign a feed.
+pub struct Keys {
+    /// For opkg.
+    pub usign: Option<usign::Key>,
+    /// For apk.
+    pub apk: Option<apk::Key>,
+}
+
+fn read<K>(
+    path: Option<&Path>,
+    parse: impl Fn(&str) -> Result<K, pack::Error>,
+) -> Result<Option<K>> {
+    let Some(path) = path else { return Ok(None) };
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("reading the key {shown}"))?;
+    parse(&text).map(Some).with_context(|| format!("{shown}"))
+}
+
+impl Args {
+    /// Runs the chore.
+    pub fn run(self) -> Result<ExitCode> {
+        // Keys first: a build takes minutes.
+        let keys = Keys {
+            usign: read(self.key_usign.as_deref(), usign::Key::from_text)?,
+            apk: read(self.key_apk.as_deref(), apk::Key::from_pem)?,
+        };
+        let mut which = self.which;
+        which.format = match (which.format, &keys.usign, &keys.apk) {
+            (Format::Ipk, None, _) => bail!("a feed for opkg needs --key-usign FILE"),
+            (Format::Apk, _, None) => bail!("a feed for apk needs --key-apk FILE"),
+            (_, None, None) => {
+                bail!(
+                    "a feed is signed: give --key-usign FILE (opkg), --key-apk FILE (apk) or both"
+                )
+            }
+            (Format::All, Some(_), None) => Format::Ipk,
+            (Format::All, None, Some(_)) => Format::Apk,
+            (format, _, _) => format,
+        };
+        for path in write(&make(&which)?, &keys, &self.out)? {
+            println!("{}", path.display());
+        }
+        if let Some(key) = &keys.usign {
+            println!("opkg: the routers need usign.pub as /etc/opkg/keys/{}", key.fingerprint());
+        }
+        if keys.apk.is_some() {
+            println!("apk: the routers need apk.pem as /etc/apk/keys/postwire.pem");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes packages and their indexes. Returns the paths of all files.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write(packages: &[Built], keys: &Keys, out: &Path) -> Result<Vec<PathBuf>> {
+    ensure!(!packages.is_empty(), "no package");
+    let mut arches = BTreeMap::<&str, Vec<&Built>>::new();
+    for built in packages {
+        arches.entry(&built.arch).or_default().push(built);
+    }
+    let mut paths = Vec::new();
+    let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
+        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+        paths.push(path);
+        Ok(())
+    };
+    fs::create_dir_all(out)?;
+    if let Some(key) = &keys.usign {
+        put(out.join("usign.pub"), key.public().as_bytes())?;
+    }
+    if let Some(key) = &keys.apk {
+        put(out.join("apk.pem"), key.public()?.as_bytes())?;
+    }
+    for (arch, packages) in arches {
+        let folder = out.join(arch);
+        fs::create_dir_all(&folder)?;
+        let of = |format| packages.iter().filter(move |built| built.format == format);
+        for built in &packages {
+            put(folder.join(&built.name), &built.bytes)?;
+        }
+        if let Some(key) = &keys.usign {
+            let files: Vec<_> =
+                of(Format::Ipk).map(|built| (built.name.clone(), built.bytes.clone())).collect();
+            let index = opkg::index(&files)?;
+            let signature = key.sign(&index.packages);
+            put(folder.join("Packages"), &index.packages)?;
+            put(folder.join("Packages.gz"), &index.compressed)?;
+            put(folder.join("Packages.sig"), signature.as_bytes())?;
+        }
+        if let Some(key) = &keys.apk {
+            let files: Vec<_> = of(Format::Apk).map(|built| built.bytes.clone()).collect();
+            put(folder.join("packages.adb"), &apk::index(&files, "Postwire", Some(key))?)?;
+        }
+    }
+    Ok(paths)
+}

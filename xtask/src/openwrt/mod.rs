@@ -1,0 +1,57 @@
+//! Packages for OpenWrt and feeds of them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `recipes` | what each package is made of, as data |
+//! | `assemble` | an ipk and an apk of a recipe |
+//! | `feed` | the signed indexes of a folder of packages |
+//!
+//! The formats are the crate `pack`'s. The files that go into packages are in `integrations/openwrt`.
+
+mod assemble;
+pub mod feed;
+pub mod recipes;
+
+pub use assemble::{Built, Format, apk, arches, file_name, ipk, make, unpack, version};
+
+use anyhow::Result;
+use std::{fs, path::PathBuf, process::ExitCode};
+
+/// Write OpenWrt packages of the agent: ipk (24.10) and apk (25.12)
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The folder to write to: one folder in it for each architecture
+    #[arg(long, value_name = "FOLDER", default_value = "target/packages")]
+    out: PathBuf,
+}
+
+/// Which packages.
+#[derive(clap::Args, Clone)]
+pub struct Which {
+    /// A target of `cargo xtask build`, one of OpenWrt's package architectures (`opkg print-architecture` or
+    /// `apk --print-arch` on the router), or `all`
+    #[arg(long)]
+    pub arch: String,
+    /// The format: ipk for OpenWrt 24.10, apk for 25.12
+    #[arg(long, value_enum, default_value = "all")]
+    pub format: Format,
+    /// Which variant of the agent: a variant of `board`, or `all`
+    #[arg(long, default_value = "all")]
+    pub variant: String,
+}
+
+impl Args {
+    /// Runs the chore.
+    pub fn run(self) -> Result<ExitCode> {
+        for built in make(&self.which)? {
+            let folder = self.out.join(&built.arch);
+            fs::create_dir_all(&folder)?;
+            let path = folder.join(&built.name);
+            fs::write(&path, &built.bytes)?;
+            println!("{} ({} bytes)", path.display(), built.bytes.len());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
