@@ -1,4 +1,4 @@
-//! A byte cursor for records of fixed layout: fields are put one behind another into a buffer, and taken from the
+//! A byte cursor for records of fixed layout: fields are appended to a buffer, and taken from the
 //! front of a slice. Every file of the agent is written and read with these functions.
 
 /// Appends a field to a record. A field that does not fit is left out.
@@ -17,8 +17,8 @@ pub fn take<'b, const N: usize>(record: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     Some(field)
 }
 
-/// Appends a text of at most `longest` bytes (fewer than 256) to a record: its length, the text, and zeros up to
-/// `longest`.
+/// Appends a text of at most `longest` bytes (fewer than 256) to a record: its length, the text,
+/// and zeros up to `longest`.
 #[inline(never)]
 pub fn put_text(record: &mut [u8], at: &mut usize, text: &str, longest: usize) {
     put(record, at, &[text.len() as u8]);
@@ -27,7 +27,7 @@ pub fn put_text(record: &mut [u8], at: &mut usize, text: &str, longest: usize) {
     *at = end;
 }
 
-/// Takes the next text, written by [`put_text`], of a record.
+/// Takes the next text of a record, written by [`put_text`].
 #[inline(never)]
 pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     let [len] = *take(rest)?;
@@ -36,12 +36,12 @@ pub fn text<'b>(rest: &mut &'b [u8], longest: usize) -> Option<&'b str> {
     core::str::from_utf8(bytes.get(..len.into())?).ok()
 }
 
-/// Puts fields one behind another, each by a copy of known length: for records that are written by the thousand.
+/// Appends fields, each by a copy of known length: for records that are written by the thousand.
 #[derive(Debug)]
 pub struct Put<'b>(pub &'b mut [u8]);
 
 impl Put<'_> {
-    /// Puts a field. A field that does not fit is left out.
+    /// Appends a field. A field that does not fit is left out.
     pub fn array<const N: usize>(&mut self, field: [u8; N]) {
         if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
             *place = field;
@@ -50,7 +50,7 @@ impl Put<'_> {
     }
 }
 
-/// Takes the fields that [`Put`] put. Behind the end there are zeros.
+/// Takes the fields that [`Put`] appended. After the end, every read returns zeros.
 #[derive(Debug)]
 pub struct Get<'b>(pub &'b [u8]);
 

@@ -1,8 +1,8 @@
-//! How a failure travels inside the agent: it is recorded once, in a [`Slot`], and the calls return a zero-sized
-//! token.
+//! How a failure is returned inside the agent: it is recorded once, in a [`Slot`], and the calls
+//! return a zero-sized token.
 //!
-//! A [`Failure`] is over 200 bytes, because it carries the kernel's own words and there is no
-//! allocator to box it with. Returning it by value through every `?` made half of the program.
+//! A [`Failure`] has over 200 bytes, because it carries the kernel's own text and there is no
+//! allocator to box it. Returning it by value through every `?` made up half of the program.
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
@@ -16,7 +16,7 @@ use proto_core::protocol::message::{Code, Failure, MAX_TEXT, Subject, cut};
 #[must_use]
 pub struct Fault(());
 
-/// The place of a failure until it is sent.
+/// Holds a failure until it is sent.
 #[derive(Default)]
 pub struct Slot(Cell<Option<Failure>>);
 
@@ -142,7 +142,7 @@ impl Slot {
         code
     }
 
-    /// Records a failure again that was taken out.
+    /// Records a failure again that was taken out before.
     pub fn restore(&self, failure: Failure) -> Fault {
         self.0.set(Some(failure));
         Fault(())

@@ -1,28 +1,28 @@
-//! What `postwired` does, without the machine it does it on.
+//! The agent `postwired`, without the machine on which it runs.
 //!
-//! Data goes one way, and each arrow is one module:
+//! Data flows in one direction, and each arrow is one module:
 //!
 //! ```text
 //! packet -> door -> service -> stage -> image -> plan -> store -> apply -> plan again -> store -> reply
 //!                              (file)   (check)  (compare)  (next)  (netlink)  (read back)   (its name)
 //! ```
 //!
-//! | room | holds |
+//! | module | holds |
 //! |---|---|
-//! | [`system`] | what is asked of the machine: netlink sockets, files, clock, as traits |
-//! | [`fault`] | a failure on its way up |
-//! | [`access`] | packets of strangers, handshakes and sessions in; requests of owners out |
-//! | [`requests`] | requests in, replies out, each done once |
+//! | [`system`] | what the agent needs from the machine: netlink sockets, files, clock, as traits |
+//! | [`fault`] | how failures are returned |
+//! | [`access`] | from packets of unauthenticated senders, through handshakes and sessions, to requests of owners |
+//! | [`requests`] | from requests to replies; each request is executed once |
 //! | [`kernel`] | requests to the kernel, and its tables |
 //! | [`config`] | an image: checked, compared with the kernel, applied |
-//! | [`names`] | host names: messages, files, and a name on its way to an address |
-//! | [`store`] | what survives, and the order of a change |
+//! | [`names`] | host names: messages, files, and look-ups |
+//! | [`store`] | what survives a restart, and the order of a change |
 //! | [`options`] | the command line |
 //! | [`wg`] | the commands of wg(8) |
 //! | [`quick`] | the commands of wg-quick(8) |
 //!
-//! The binary adds the sockets, the serial port and the loop. All memory is fixed: a configuration
-//! is in the stage file, and what is known about each of its items is in the index file.
+//! The binary adds the sockets, the serial port and the event loop. All memory is fixed: a
+//! configuration is in the stage file, and the state of each of its items is in the index file.
 #![cfg_attr(not(any(test, feature = "testing")), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -1,10 +1,10 @@
-//! `postwired`: the library's agent on a Linux machine. Here are the system calls and the loop; what
-//! is done with the bytes is in the library.
+//! `postwired`: the library's agent on a Linux machine. This crate has the system calls and the
+//! event loop; the library has everything that handles bytes.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `linux` | the machine: system calls, wires, log, names |
-//! | `serve` | the loop, and the commands of root on the router |
+//! | `serve` | the event loop, and the commands of root on the router |
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -35,9 +35,9 @@ use linux::shell;
 use linux::{holders, machine, sys};
 use serve::{event_loop, local};
 
-/// What the program does with its command line, by the name it is called by. The exit code.
+/// Executes the command line, as the program by whose name it was called. Returns the exit code.
 fn run(mut args: sys::Args) -> i32 {
-    // An argument that is not text is the name of nothing.
+    // A non-UTF-8 argument cannot name a command.
     let text = |word: Option<&'static str>| word.unwrap_or("\u{fffd}");
     let program = args.next().map_or("", text);
     let name = split_last(program, b'/').map_or(program, |(_, name)| name);
@@ -50,13 +50,13 @@ fn run(mut args: sys::Args) -> i32 {
     let program = if skipped == 0 { program } else { command };
     #[cfg(any(feature = "wg", feature = "wg-quick"))]
     let words = &mut args.clone().map(text).skip(skipped);
-    // It is asked for once.
+    // Used only once.
     #[cfg(any(feature = "wg", feature = "wg-quick"))]
     let memory = || sys::memory().unwrap_or_else(|| sys::abort());
     match command {
         #[cfg(feature = "wg")]
         "wg" => wg::run(&shell::Shell, memory(), program, words),
-        // It says its name without the folder.
+        // The name without the folder.
         #[cfg(feature = "wg-quick")]
         "wg-quick" => quick::run(&shell::Shell, memory(), command, words),
         #[cfg(not(all(feature = "wg", feature = "wg-quick")))]
@@ -72,9 +72,9 @@ fn run(mut args: sys::Args) -> i32 {
     }
 }
 
-/// What it does as `postwired`.
+/// Executes the command line of `postwired`.
 fn serve_or_help(args: sys::Args) -> i32 {
-    // `wg` leaves a closed standard input closed: reading from it has to fail.
+    // `wg` keeps a closed standard input closed: reading from it must fail.
     machine::open_standard_streams();
     let board = machine::board_name();
     let mut text = true;
@@ -84,7 +84,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
     });
     let command = options::parse(words, &board);
     let command = if text { command } else { Err(OptionsError::NotText) };
-    // An output that cannot be written to leaves nobody to tell.
+    // If the output cannot be written, there is no reader to tell.
     match command {
         Ok(Command::Help) => {
             let _ = Stream(sys::stdout()).write_str(options::HELP);
@@ -103,7 +103,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
         Ok(Command::Check(options)) => check(&options),
         Ok(Command::Serve(options)) => {
             machine::keep_secrets();
-            // It goes on until it cannot.
+            // It runs until it cannot continue.
             event_loop::serve(options)
         }
         Err(error) => {

@@ -10,7 +10,7 @@ use proto_core::netlink::IfName;
 use proto_core::protocol::DEFAULT_PORT;
 use proto_core::text::{number, split, split_last};
 
-/// How often `--interface` and `--udp` may be given.
+/// Maximum number of `--interface` and of `--udp` options.
 const REPEATS: usize = 4;
 
 /// What `postwired --help` prints.
@@ -20,43 +20,43 @@ postwired: takes WireGuard configuration over a serial line or UDP and applies i
 usage: postwired serve [OPTIONS]
        postwired check [OPTIONS]                 check the options of serve, and print what they open
        postwired identity [--keep DIR]           print the router's public key and fingerprint
-       postwired reset-owner [KEY] [--keep DIR]  forget all owners; make KEY the only one, if given
+       postwired reset-owner [KEY] [--keep DIR]  remove all owners; make KEY the only owner, if given
 
 options of serve:
-  --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 unless told otherwise);
-                          `auto` takes the port of the board, if it is a known one
+  --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 by default); `auto` takes
+                          the port of the board, if the board is known
   --udp PLACE[:PORT]      listen for UDP (port 5182) on an address, such as 192.168.1.1 or [::], or on
                           all addresses of an interface, such as br-lan; up to 4 times. Opened once
-                          the router has an owner or an unused label secret: before, nobody gets an
-                          answer there
+                          the router has an owner or an unused label secret
   --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
                           up to 4 times
-  --keep DIR              where the router's own key, its owners and its configurations are kept
-                          (/etc/postwired); has to outlive a reboot
-  --label-secret FILE     the secret on the router's label: whoever knows it may claim the router
-                          over UDP, once. Without it that takes the serial line
-  --state DIR             where a push is kept while it arrives, and what to go back to while it is
-                          applied (/var/run/postwired); best in memory
+  --keep DIR              the folder of the router's own key, its owners and its configurations
+                          (/etc/postwired); must survive a reboot
+  --label-secret FILE     the secret on the router's label, which allows one claim of the router
+                          over UDP. Without it, a claim needs the serial line
+  --state DIR             the folder of a push while it arrives, and of the state to restore if it
+                          fails (/var/run/postwired); best in memory
   -h, --help              this text
   -V, --version           the version
 
-At least one of --serial and --udp is needed; a port, address or interface that is missing is waited for.
---keep and --state are two folders, which are made if missing. Runs in the foreground until SIGTERM or SIGINT.
-The log goes to standard output, and its errors to standard error.
+At least one of --serial and --udp is needed. The agent waits for a missing port, address or interface.
+--keep and --state must be different folders; missing folders are created.
+Runs in the foreground until SIGTERM or SIGINT.
+Logs information to standard output and errors to standard error.
 
-exit codes: 0 done, 1 it could not go on, 2 the command line is wrong
+exit codes: 0 done, 1 failure, 2 invalid command line
 ";
 
 /// The options that take a path.
 const PATHS: [&str; 3] = ["--keep", "--state", "--label-secret"];
 
-/// Where to keep things unless told otherwise.
+/// The default of `--state`.
 pub const STATE: &str = "/var/run/postwired";
 
-/// Where to keep what has to outlive a reboot, unless told otherwise.
+/// The default of `--keep`, which must survive a reboot.
 pub const KEEP: &str = "/etc/postwired";
 
-/// The speed of a serial port unless told otherwise, in bits a second.
+/// The default speed of a serial port, in bits a second.
 pub const BAUD: u32 = 115_200;
 
 /// Which interfaces may be changed.
@@ -66,10 +66,10 @@ pub struct Policy<'a> {
 }
 
 impl<'a> Policy<'a> {
-    /// Adds a pattern: a name, or the beginning of one and `*`.
+    /// Adds a pattern: a name, or a prefix followed by `*`.
     ///
     /// # Errors
-    /// [`OptionsError`] when it cannot match a name, or there are too many.
+    /// [`OptionsError`] when the pattern cannot match a name, or there are too many patterns.
     #[inline(never)]
     pub fn allow(&mut self, pattern: &'a str) -> Result<(), OptionsError<'a>> {
         let stem = pattern.strip_suffix('*').unwrap_or(pattern);
@@ -80,8 +80,8 @@ impl<'a> Policy<'a> {
         self.patterns.push(pattern).map_err(|_| OptionsError::TooMany("--interface"))
     }
 
-    /// Whether an interface may be changed. Without any pattern: the ones whose names begin with
-    /// `wg`.
+    /// Whether an interface may be changed. Without any pattern: the interfaces whose names start
+    /// with `wg`.
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
@@ -104,10 +104,10 @@ pub struct SerialPort<'a> {
     pub baud: u32,
 }
 
-/// A place to listen for UDP.
+/// A place to listen on for UDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UdpPlace {
-    /// An address and port of the router, or every address.
+    /// An address and port of the router, or all addresses.
     Address(SocketAddr),
     /// A port on all addresses of an interface.
     Interface(IfName, u16),
@@ -123,8 +123,8 @@ impl UdpPlace {
         }
     }
 
-    /// Whether the kernel refuses one of the places while the other is open: they have the same port, and one of
-    /// them has it for every address.
+    /// Whether the kernel refuses one of the places while the other is open: they have the same
+    /// port, and one of them uses it on all addresses.
     fn overlaps(&self, other: &Self) -> bool {
         let single = |place: &Self| matches!(place, Self::Address(address) if !address.ip().is_unspecified());
         let apart = match (self, other) {
@@ -144,7 +144,7 @@ impl fmt::Display for UdpPlace {
     }
 }
 
-/// What to do.
+/// The command.
 #[derive(Clone, Debug)]
 pub enum Command<'a> {
     /// Print the help.
@@ -157,19 +157,19 @@ pub enum Command<'a> {
     Check(Options<'a>),
     /// Print the router's public key.
     Identity {
-        /// Where it is kept.
+        /// The folder of the key.
         keep: &'a str,
     },
-    /// Forget all owners.
+    /// Remove all owners.
     ResetOwner {
-        /// Where they are kept.
+        /// The folder of the list.
         keep: &'a str,
-        /// The only owner from now on, if any.
+        /// The new only owner, if any.
         key: Option<PublicKey>,
     },
 }
 
-/// How to serve.
+/// The options of `serve`.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
     /// The serial port, if any.
@@ -178,26 +178,26 @@ pub struct Options<'a> {
     pub udp: Vec<UdpPlace, REPEATS>,
     /// The interfaces that may be changed.
     pub policy: Policy<'a>,
-    /// Where a push is kept while it arrives.
+    /// The folder for a push while it arrives.
     pub state: &'a str,
-    /// Where the identity and the owners are kept.
+    /// The folder for the identity and the owners.
     pub keep: &'a str,
-    /// The file with the label's secret, if there is one.
+    /// The file with the label's secret, if any.
     pub label_secret: Option<&'a str>,
 }
 
-/// What is wrong with a command line.
+/// An error in a command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionsError<'a> {
     /// No command.
     NoCommand,
-    /// A command there is none of.
+    /// An unknown command.
     Command(&'a str),
-    /// An option there is none of.
+    /// An unknown option.
     Option(&'a str),
     /// An option at the end that needs a value.
     Missing(&'a str),
-    /// A value that the option does not take.
+    /// A value that is invalid for the option.
     Value(&'a str, &'a str),
     /// An option that was given before.
     Twice(&'a str),
@@ -205,11 +205,11 @@ pub enum OptionsError<'a> {
     TooMany(&'a str),
     /// Neither a serial port nor a place for UDP.
     NoWire,
-    /// A place for UDP that includes another place, or is included in it.
+    /// A place for UDP that overlaps another one.
     Overlap(&'a str),
-    /// One folder for both `--keep` and `--state`.
+    /// `--keep` and `--state` are the same folder.
     OneFolder,
-    /// `--serial auto` on a board nobody told us of: its name.
+    /// `--serial auto` on an unknown board, with its name.
     UnknownBoard(&'a str),
     /// An argument that is not UTF-8.
     NotText,
@@ -218,7 +218,7 @@ pub enum OptionsError<'a> {
 impl fmt::Display for OptionsError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, word, after) = match self {
-            Self::NoCommand => ("what should it do? Most often: serve", "", ""),
+            Self::NoCommand => ("give a command, most often `serve`", "", ""),
             Self::Command(word) => {
                 ("there is no command `", *word, "`: try serve, check, identity or reset-owner")
             }
@@ -230,7 +230,7 @@ impl fmt::Display for OptionsError<'_> {
                     "--udp" => {
                         "an address or interface and a port, such as 192.168.1.1, [fd00::1]:5182 or br-lan"
                     }
-                    "--interface" => "an interface name, or the beginning of one and `*`",
+                    "--interface" => "an interface name, or a prefix followed by `*`",
                     "reset-owner" => "a public key, which is 44 characters of base64",
                     _ => "an absolute path of at most 200 bytes",
                 };
@@ -243,16 +243,18 @@ impl fmt::Display for OptionsError<'_> {
             Self::Overlap(place) => (
                 "--udp ",
                 *place,
-                " overlaps another --udp: an interface, or all addresses, has its port for itself",
+                " overlaps another --udp: an interface, or all addresses, uses its port alone",
             ),
             Self::NoWire => ("nothing to listen on: give --serial, --udp or both", "", ""),
-            Self::OneFolder => ("--state names the folder of --keep: each needs its own", "", ""),
+            Self::OneFolder => {
+                ("--state and --keep are the same folder: each needs its own", "", "")
+            }
             Self::UnknownBoard(name) => (
                 "--serial auto: the serial port of the board `",
                 *name,
                 "` is not known; name the device",
             ),
-            Self::NotText => ("an argument is not text", "", ""),
+            Self::NotText => ("an argument is not UTF-8 text", "", ""),
         };
         write!(f, "{before}{word}{after}")
     }
@@ -264,7 +266,7 @@ impl core::error::Error for OptionsError<'_> {}
 /// `--serial auto`.
 ///
 /// # Errors
-/// [`OptionsError`] for the first argument that is wrong.
+/// [`OptionsError`] for the first wrong argument.
 #[inline(never)]
 pub fn parse<'a>(
     mut args: impl Iterator<Item = &'a str>,
@@ -292,7 +294,7 @@ pub fn parse<'a>(
         match (option, command) {
             ("-h" | "--help", _) => return Ok(Command::Help),
             ("-V" | "--version", _) => return Ok(Command::Version),
-            // The first one is for all commands.
+            // The first path is for all commands.
             _ if path == Some(0) || (path.is_some() && serves) => {}
             ("--serial" | "--udp" | "--interface", _) if serves => {}
             (_, "reset-owner") if !word.starts_with('-') => {
@@ -373,7 +375,8 @@ fn udp_place(value: &str) -> Option<UdpPlace> {
     let address =
         parse_endpoint(value).or_else(|| Some(SocketAddr::new(parse_ip(bare)?, DEFAULT_PORT)));
     if let Some(address) = address {
-        // A link-local address is on one of several links, so it takes the name of an interface to know it.
+        // A link-local address needs the name of an interface, because it may be in use on several
+        // links.
         let unclear = matches!(address, SocketAddr::V6(v6)
             if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
         return (!unclear && address.port() != 0).then_some(UdpPlace::Address(address));
@@ -385,7 +388,7 @@ fn udp_place(value: &str) -> Option<UdpPlace> {
     if name.is_empty() && !value.is_empty() {
         return Some(UdpPlace::Address(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)));
     }
-    // A mistyped address would be waited for as an interface that never comes.
+    // A mistyped address would be waited for as an interface that never appears.
     let digits = name.starts_with(|c: char| c.is_ascii_digit());
     if digits && (name.contains('.') || name.bytes().all(|byte| byte.is_ascii_digit())) {
         return None;

@@ -1,4 +1,4 @@
-//! What the agent asks of the machine it runs on. The binary answers with system calls, tests with
+//! What the agent needs from its machine. The binary implements it with system calls, tests with
 //! plain memory and a scripted kernel.
 
 use core::ffi::CStr;
@@ -11,26 +11,26 @@ pub use proto_core::netlink::socket::{Datagram, NetlinkSocket};
 
 /// A file for our own use. Offsets and lengths are bytes.
 pub trait File {
-    /// Reads at `offset`, at least one byte unless that is the end.
+    /// Reads at `offset`, at least one byte except at the end.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno>;
-    /// Writes the first of `bytes` at `offset`, and says how many.
+    /// Writes the first of `bytes` at `offset`, and returns how many were written.
     ///
     /// # Errors
-    /// What the system call said; `ENOSPC` where there is no room.
+    /// The errno of the system call; `ENOSPC` on a full disk.
     fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno>;
-    /// Makes the file empty.
+    /// Truncates the file to length 0.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn clear(&mut self) -> Result<(), Errno>;
 
     /// Reads at `offset`; fewer bytes than asked for only at the end.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     #[inline(never)]
     fn read_at(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
         let mut filled = 0_usize;
@@ -50,7 +50,7 @@ pub trait File {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// What the system call said; some of the bytes may be written then.
+    /// The errno of the system call; a part of the bytes may be written.
     #[inline(never)]
     fn write_at(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
         let mut done = 0_usize;
@@ -68,112 +68,114 @@ pub trait File {
     }
 }
 
-/// A folder, by the steps that can fail one by one and that a power cut can come between.
+/// A folder, with separate operations that can fail one by one and between which a power cut can
+/// come.
 pub trait Disk {
-    /// A file in it.
+    /// A file in the folder.
     type File: File + fmt::Debug;
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     ///
     /// # Errors
-    /// `ENOENT` when there is none of that name, else what the system call said.
+    /// `ENOENT` when the file does not exist, else the errno of the system call.
     fn open(&mut self, name: &CStr) -> Result<Self::File, Errno>;
-    /// Makes an empty file that nobody else may read, in place of one of that name.
+    /// Creates an empty file that only its owner may read, replacing a file of that name.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn create(&mut self, name: &CStr) -> Result<Self::File, Errno>;
-    /// Waits until what was written to a file is on the disk.
+    /// Waits until the contents of a file are on the disk.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn sync(&mut self, file: &mut Self::File) -> Result<(), Errno>;
-    /// Gives a file another name, in place of one that has it.
+    /// Renames a file, replacing a file of the new name.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn rename(&mut self, from: &CStr, to: &CStr) -> Result<(), Errno>;
-    /// Takes a file away.
+    /// Removes a file.
     ///
     /// # Errors
-    /// `ENOENT` when there is none of that name, else what the system call said.
+    /// `ENOENT` when the file does not exist, else the errno of the system call.
     fn unlink(&mut self, name: &CStr) -> Result<(), Errno>;
-    /// Waits until the names of the files are on the disk.
+    /// Waits until the names of the folder's files are on the disk.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn sync_names(&mut self) -> Result<(), Errno>;
-    /// Tells the names of all files, in any order.
+    /// Visits the names of all files, in any order.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno>;
 }
 
-/// A folder of small files that are replaced whole. Which of them outlive a reboot is for the one who
-/// names the folder to know.
+/// A folder of small files that are replaced as a whole. Whether the folder survives a reboot is
+/// the caller's choice.
 pub trait Folder {
-    /// Reads a file from its beginning; as much as fits `buf`.
+    /// Reads a file from its start, as much as fits into `buf`.
     ///
     /// # Errors
-    /// `ENOENT` when there is none of that name, else what the system call said.
+    /// `ENOENT` when the file does not exist, else the errno of the system call.
     fn read(&mut self, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno>;
-    /// Replaces a file, or makes it. When this returns, the new file is on the disk; a power cut at any
-    /// moment leaves the old one or the new one.
+    /// Replaces or creates a file. When this returns, the new file is on the disk; a power cut at
+    /// any moment leaves the old file or the new one.
     ///
     /// # Errors
-    /// What the system call said. The old file is then as it was.
+    /// The errno of the system call. The old file is then intact.
     fn replace(&mut self, name: &CStr, bytes: &[u8]) -> Result<(), Errno>;
-    /// A number that is another one after the file was replaced, also by another process; 0 when there is
-    /// no file of that name.
+    /// A number that changes when the file is replaced, also by another process; 0 when the file
+    /// does not exist.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn version(&mut self, name: &CStr) -> Result<u64, Errno>;
-    /// Keeps other processes from changing files in the folder until [`Folder::unlock`], or waits until
-    /// another one that does so is done.
+    /// Locks the folder against changes by other processes until [`Folder::unlock`]; waits for
+    /// another process that has the lock.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn lock(&mut self) -> Result<(), Errno>;
-    /// Ends what [`Folder::lock`] began.
+    /// Releases the lock of [`Folder::lock`].
     fn unlock(&mut self);
 }
 
 /// The rest of the machine.
 pub trait Machine {
-    /// Milliseconds of a clock that does not go back.
+    /// Monotonic time in milliseconds.
     fn now(&self) -> u64;
-    /// Seconds since 1970 by the clock on the wall, which handshakes are stamped with.
+    /// Wall clock time in seconds since 1970, the time base of handshake stamps.
     fn unix_time(&self) -> u64;
-    /// Fills `buf` with random bytes fit for a key.
+    /// Fills `buf` with cryptographically secure random bytes.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno>;
     /// Fills in host name, board, kernel, machine and memory.
     fn identify(&self, status: &mut Status);
-    /// What is another one after each start of the machine.
+    /// A value that differs after each boot of the machine.
     fn boot_id(&self) -> [u8; 16];
-    /// Lets the reverse path filter see packet marks (`net.ipv4.conf.all.src_valid_mark`), which a
+    /// Makes the reverse path filter use packet marks (`net.ipv4.conf.all.src_valid_mark`), which a
     /// default route through a tunnel needs.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn set_src_valid_mark(&self) -> Result<(), Errno>;
-    /// Who is likely to have made an interface that the agent did not make, in words.
+    /// The likely creator of an interface that the agent did not create, in words.
     fn likely_maker(&self, _interface: &str) -> &'static str {
         "another program or a person made this interface"
     }
 
-    /// Logs an error in one line: something failed, or is not as it was asked for. No secrets.
+    /// Logs an error in one line: a failure, or a state that differs from what was asked for. No
+    /// secrets.
     fn log(&self, line: fmt::Arguments<'_>);
-    /// Logs information in one line: what was done as it was asked for. No secrets.
+    /// Logs information in one line: an action that succeeded as asked. No secrets.
     fn info(&self, line: fmt::Arguments<'_>) {
         self.log(line);
     }
 }
 
-/// The sooner of two moments, if there are any.
+/// The earlier of two times, if there are any.
 #[must_use]
 pub fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     match (one, other) {
@@ -182,13 +184,13 @@ pub fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     }
 }
 
-/// The agent's files. None of them outlives the agent.
+/// The agent's files. None of them survives the agent.
 #[derive(Debug, Default)]
 pub struct Files<F> {
-    /// What is known about each item of the image ([`crate::config::index`]).
+    /// The state of each item of the image ([`crate::config::index`]).
     pub index: F,
     /// The keys of items that the kernel has and the image does not.
     pub extras: F,
-    /// What a client is reading ([`crate::requests::report`]).
+    /// The file that a client is reading ([`crate::requests::report`]).
     pub report: F,
 }

@@ -1,5 +1,5 @@
-//! Wipes the part of the stack that finished calls have used: a move leaves a copy behind, and a key that wipes
-//! itself does so only at its last place.
+//! Wipes the part of the stack that finished calls have used. A move leaves a copy behind, and a
+//! key that wipes itself wipes only its last place.
 
 use zeroize::Zeroize;
 
@@ -10,6 +10,6 @@ pub(crate) fn stack<const WORDS: usize>() {
     dead.as_mut_slice().zeroize();
 }
 
-/// Words of the stack that `wg` and `wg-quick` use at most, including pieces of files. A test searches all of their
-/// memory for keys.
+/// Words of the stack that `wg` and `wg-quick` use at most, including parts of files. A test
+/// searches all of their memory for keys.
 pub(crate) const PROGRAM: usize = 32 * 1024;

@@ -1,5 +1,5 @@
-//! Writes the inputs that fuzzing starts from into a directory, one folder per target:
-//! `cargo xtask fuzz --seed-corpus`.
+//! Writes the initial inputs of fuzzing into a directory, one folder per target: `cargo xtask fuzz
+//! --seed-corpus`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,13 +1,14 @@
-//! Making it so: the changes of a plan, in an order in which the one most likely to be refused comes
-//! first, so that a refusal finds as little changed as possible. What comes is added before what goes is removed, so
-//! that packets always have a way.
+//! Applies the changes of a plan. The change that is most likely to be refused comes first, so that
+//! a refusal finds as little changed as possible. Additions come before removals, so that packets
+//! always have a route.
 //!
-//! The kernel does more than it is told, and some changes have to wait for others: an IPv6 address cannot come with
-//! another prefix before it went. So the caller compares and applies again, up to [`ROUNDS`] times, and before the last
-//! round a thing that is there already is no failure.
+//! The kernel changes more than it is asked to, and some changes depend on others: an IPv6 address
+//! cannot be added with another prefix before the old one is removed. So the caller compares and
+//! applies again, up to [`ROUNDS`] times; before the last round, an item that exists already is not
+//! a failure.
 //!
-//! An interface that was made for this push is taken away again when anything fails. On one that was
-//! there before, the failure says whether something was changed.
+//! An interface that was created for this push is removed again when anything fails. For an
+//! interface that existed before, the failure says whether something was changed.
 
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::route;
@@ -24,12 +25,12 @@ use crate::kernel::exchange::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest}
 use crate::kernel::write::{encoding, write_item};
 use crate::system::{File, Machine, NetlinkSocket};
 
-/// How often the changes are made at most.
+/// The maximum number of rounds.
 pub const ROUNDS: u32 = 4;
-/// How many changes pass between two signs of life.
+/// Number of changes between two signs of life.
 const BEAT: u32 = 64;
 
-/// Everything a change needs.
+/// Everything that a change needs.
 struct Applier<'a, 'b, 'f, N, F, M> {
     kernel: &'a mut Kernel<'b, N>,
     work: &'a mut Work<'f, F>,
@@ -38,11 +39,11 @@ struct Applier<'a, 'b, 'f, N, F, M> {
     name: IfName,
     index: u32,
     changed: bool,
-    /// A thing to add that is there already is a failure.
+    /// Whether adding an item that exists already is a failure.
     strict: bool,
 }
 
-/// The signs of life during a change.
+/// Sends signs of life during a change.
 struct Beat<'a> {
     working: &'a mut dyn FnMut(Phase, u32, u32),
     done: u32,
@@ -59,10 +60,10 @@ impl Beat<'_> {
     }
 }
 
-/// Makes the changes of `plan`, in the last round if that is `strict`.
+/// Makes the changes of `plan`. `strict` marks the last round.
 ///
 /// # Errors
-/// A failure naming the item, whose `state` says what became of the running configuration.
+/// A failure naming the item. Its `state` says what happened to the running configuration.
 pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
@@ -96,7 +97,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
     ) -> Result<(), Fault> {
         match plan.link {
             None => self.create()?,
-            // Going back gives the mark back itself.
+            // A rollback restores the mark itself.
             Some(link) if !link.marked && self.work.parts.is_none() => self.mark()?,
             Some(_) => {}
         }
@@ -114,8 +115,8 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             self.up()?;
         }
         self.add_items(Kind::Route, routes)?;
-        // While the mark and its rules do not fit each other, WireGuard's own packets go astray: they are changed
-        // right behind one another.
+        // While the mark and its rules do not match, WireGuard's own packets are misrouted: the two
+        // are changed directly one after the other.
         if bits & device::FWMARK != 0 {
             let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
             self.set_device(set, Subject::Fwmark, &change)?;
@@ -124,7 +125,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         self.remove_items(Kind::Rule, rules)?;
         self.remove_items(Kind::Route, routes)?;
         self.remove_addresses(addresses, plan)?;
-        // Peers go last: a refusal before costs none of them its session.
+        // Peers are removed last: an earlier refusal then costs no peer its session.
         if peers.removed > 0 {
             self.peers(set, true)?;
         }
@@ -152,7 +153,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         })?;
         let link = self.kernel.link(name)?;
         self.index = link.map(|link| link.index).ok_or_else(|| {
-            let text = "the new interface is gone again";
+            let text = "the new interface is removed again";
             self.kernel.slot.fail(Code::NoInterface, Subject::Interface, text)
         })?;
         self.mark()
@@ -168,7 +169,8 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         let index = self.index;
         let up =
             self.change(Subject::Interface, &|buf, seq| route::link::set_up(buf, seq, index, true));
-        // The port is opened when the link goes up: the kernel's words say nothing of it.
+        // The port is opened when the link goes up, and the kernel's error then does not name the
+        // port.
         up.map_err(|fault| port_taken(self.kernel.slot, fault))
     }
 
@@ -179,8 +181,8 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         set: &mut [u8; SET],
     ) -> Result<(), Fault> {
         let bits = plan.summary.device;
-        // The port goes alone and first, and then the link goes up: it is what is refused most
-        // often, and the kernel sets the mark in the same message before it looks at the port.
+        // The port is set first and alone, and then the link goes up. The port is refused most
+        // often, and in a shared message the kernel sets the mark before it checks the port.
         if let (true, Some(port)) = (bits & device::LISTEN_PORT != 0, interface.listen_port) {
             let change = DeviceChange { listen_port: Some(port), ..DeviceChange::default() };
             self.set_device(set, Subject::ListenPort, &change)
@@ -192,7 +194,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         if bits & device::PRIVATE_KEY != 0 {
             let key = match &interface.private_key {
                 PrivateKey::Given(key) => key.clone(),
-                // One that was to be generated is given by now.
+                // A key that had to be generated is set by now.
                 PrivateKey::None | PrivateKey::Generate => SecretKey::ZERO,
             };
             let change = DeviceChange { private_key: Some(key), ..DeviceChange::default() };
@@ -217,19 +219,19 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    /// Adds an address, a route or a rule, or takes it away.
+    /// Adds or removes an address, a route or a rule.
     fn change_item(&mut self, item: &Item, comes: bool) -> Result<(), Fault> {
         let index = self.index;
         let changed =
             self.change(subject(item), &|buf, seq| write_item(buf, seq, (item, index), comes));
         let slot = self.kernel.slot;
         match changed {
-            // The kernel took it away along with something else.
+            // The kernel removed it together with another item.
             Err(_) if !comes && GONE.iter().any(|errno| slot.is(*errno)) => {}
-            // The kernel made it itself, or it can come when something else went.
+            // The kernel added it itself, or it can be added once another item is removed.
             Err(_) if comes && !self.strict && slot.is(Errno::EEXIST) => {}
             Err(fault) if comes && matches!(item, Item::Route(_)) => {
-                let text = "something else on the router has this very route already";
+                let text = "another program on the router has added the same route";
                 return Err(slot.reword(fault, Errno::EEXIST, None, text));
             }
             changed => changed?,
@@ -238,7 +240,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    /// Removes what the kernel has beyond the image of a kind.
+    /// Removes the items of a kind that the kernel has beyond the image.
     fn remove_items(&mut self, kind: Kind, Count { removed, .. }: &Count) -> Result<(), Fault> {
         let mut left = *removed;
         let mut step = Step::before(0);
@@ -251,8 +253,9 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    /// Removes addresses. Meanwhile the kernel keeps the other IPv4 addresses of a network when the first of them
-    /// goes, and with them all routes of the interface.
+    /// Removes addresses. While it runs, the kernel is set to keep the other IPv4 addresses of a
+    /// network (and with them all routes of the interface) when the network's first address is
+    /// removed.
     fn remove_addresses(&mut self, addresses: &Count, plan: &Plan) -> Result<(), Fault> {
         if addresses.removed == 0 {
             return Ok(());
@@ -265,7 +268,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         if was {
             return removed;
         }
-        // The failure of the removal is the one to tell.
+        // The failure of the removal is reported.
         let removed = removed.map_err(|fault| self.kernel.slot.take(fault));
         let back = self.promote_secondaries(false);
         removed.map_err(|failure| self.kernel.slot.restore(failure))?;
@@ -278,13 +281,13 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
             route::link::set_promote_secondaries(buf, seq, index, on)
         });
         match set {
-            // Without the setting, what the kernel takes away comes back in the next round.
+            // Without the setting, what the kernel removes is added again in the next round.
             Err(_) if self.kernel.slot.code() == Some(Code::Kernel) => Ok(()),
             set => set,
         }
     }
 
-    /// Adds what the kernel does not have of a kind.
+    /// Adds the items of a kind that the kernel lacks.
     fn add_items(&mut self, kind: Kind, Count { added, .. }: &Count) -> Result<(), Fault> {
         let mut left = *added;
         let mut step = Step::before(0);
@@ -309,7 +312,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         Ok(())
     }
 
-    /// Removes peers, or adds and changes them.
+    /// Removes peers, or adds and changes peers.
     fn peers(&mut self, set: &mut [u8; SET], removing: bool) -> Result<(), Fault> {
         let Self { kernel, work, beat, changed, name, .. } = self;
         peers::send(kernel, *name, set, &|_| false, &mut |sender| {
@@ -387,11 +390,11 @@ fn set_peer<N: NetlinkSocket, F: File>(
     }
 }
 
-/// The errors of removing what is gone already: an address, an address or a route of an interface without IPv6,
-/// a route, a rule.
+/// The errors of removing an item that is gone already: an address, an address or a route of an
+/// interface without IPv6, a route, a rule.
 const GONE: [Errno; 4] = [Errno::EADDRNOTAVAIL, Errno::ENXIO, Errno::ESRCH, Errno::ENOENT];
 
-/// The kinds of items, by how they are changed.
+/// The kinds of items, grouped by how they are changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Address,

@@ -1,12 +1,13 @@
-//! Which interface a policy rule belongs to: the one whose image has it.
+//! The interface that a policy rule belongs to: the interface whose image has the rule.
 //!
-//! The images in force are the newest whole stored image of each interface, and the image of a change that is not
-//! confirmed yet. A change may remove a rule only if an image of its own interface has the rule and no image of
-//! another interface does, so a rule that two interfaces share stays until the last of them gives it up. A rule that
-//! no image has is left alone, whatever its protocol number says.
+//! The images in force are the newest undamaged stored image of each interface, and the image of
+//! the pending change. A change may remove a rule only if an image of its own interface has the
+//! rule and no image of another interface does. So a rule that two interfaces share stays until the
+//! last of them gives it up. A rule that is in no image is left alone, whatever its protocol number
+//! is.
 //!
-//! The kernel makes link-local addresses of its own, so these are removed by the same test: only what an image of
-//! the interface has.
+//! The kernel adds link-local addresses of its own. The same test protects them: only an address
+//! that an image of the interface has is removed.
 
 use heapless::Vec;
 use proto_core::protocol::config::{Item, ItemKey, Record};
@@ -18,15 +19,17 @@ use crate::fault::{Fault, Slot};
 use crate::store::configurations::Store;
 use crate::system::{Disk, File};
 
-/// Sees a record of an image in force: the interface it is of, unless that is the one that is changed.
+/// Takes a record of an image in force. The interface is that of the image, or `None` for the
+/// interface that is changed.
 pub type TakeClaim<'t> = dyn FnMut(Option<&str>, &Record) -> Result<(), Fault> + 't;
-/// Goes through the images in force.
+/// Visits the images in force.
 pub type EachClaim<'c> = dyn FnMut(&mut TakeClaim<'_>) -> Result<(), Fault> + 'c;
 
-/// How many items are looked for in one pass over the images.
+/// Number of items that one pass over the images looks for.
 const AT_ONCE: usize = 16;
 
-/// Goes through the records of an image up to its first peer: the interface, its addresses, routes and rules.
+/// Visits the records of an image up to its first peer: the interface, its addresses, routes and
+/// rules.
 ///
 /// # Errors
 /// [`Code::Storage`], or what `take` returned.
@@ -47,7 +50,7 @@ pub fn each_record<F: File>(
     Ok(())
 }
 
-/// Goes through the images in force while `interface` is changed.
+/// Visits the images in force while `interface` is changed.
 ///
 /// # Errors
 /// [`Code::Storage`], or what `take` returned.
@@ -73,14 +76,14 @@ pub fn each_in_force<D: Disk>(
             let other = Some(&*head.interface).filter(|name| *name != interface);
             each_record(slot, &mut file, head.span(), other, take)
         }
-        // Without a change under way there is no such file, and a torn one was never applied.
+        // Without a change under way this file does not exist, and a torn file was never applied.
         Err(_) if matches!(slot.code(), Some(Code::NotStored | Code::Damaged)) => Ok(()),
         Err(fault) => Err(fault),
     }
 }
 
-/// Decides for each open item of `extras` whether it is the interface's to remove. With `shared`, rules that
-/// another interface has too count as well. `left` sees the items that are not.
+/// Decides for each open item of `extras` whether the interface may remove it. With `shared`, rules
+/// that another interface has too count as well. `left` sees the items that stay.
 ///
 /// # Errors
 /// [`Code::Storage`], or what `left` returned.

@@ -1,5 +1,6 @@
-//! Routes of an image that something else on the router has already: found before anything is changed, because the
-//! kernel takes only one route of a table, metric and destination.
+//! Routes of an image that are in use by another interface or program. They are found before
+//! anything is changed, because the kernel accepts only one route of a table, metric and
+//! destination.
 
 use core::fmt;
 
@@ -17,23 +18,23 @@ use crate::kernel::exchange::{Kernel, Protocol};
 use crate::kernel::read::wanted_route;
 use crate::system::{File, NetlinkSocket};
 
-/// The first number that is proposed for a table and a mark, and how many are tried.
+/// The first number that is proposed for a table and a mark, and the number of candidates.
 const PROPOSED: u32 = 51_820;
 const PROPOSALS: u32 = u64::BITS;
 
-/// Who has a route.
+/// The owner of a route.
 #[derive(Clone, Debug)]
 enum Owner {
     /// The interface with this image.
     Image(Name),
-    /// The interface with this index, or no interface.
+    /// The interface with this index; `None` for a route without interface.
     Kernel(Option<u32>),
 }
 
 /// Fails when a route that is to be added is in the image of another interface, or in the kernel on its behalf.
 ///
 /// # Errors
-/// [`Code::Config`] naming the route, what the kernel says, [`Code::Storage`].
+/// [`Code::Config`] naming the route, a kernel error, [`Code::Storage`].
 pub fn check<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
@@ -74,7 +75,7 @@ pub fn check<N: NetlinkSocket, F: File>(
     let fail = |words| kernel.slot.say(Code::Config, Subject::Route(route.to), Errno(0), words);
     if route.to.prefix != 0 {
         return Err(fail(format_args!(
-            "{owner} has this very route of table {table}: leave the route out of one of the two, or give this \
+            "{owner} has the same route of table {table}: leave the route out of one of the two, or give this \
              interface another `Table`"
         )));
     }
@@ -85,12 +86,13 @@ pub fn check<N: NetlinkSocket, F: File>(
         Subject::Route(route.to),
         Errno(0),
         format_args!(
-            "{owner} has the default route of table {table}: give this one `{setting} = {number}`"
+            "{owner} has the default route of table {table}: give this interface `{setting} = {number}`"
         ),
     ))
 }
 
-/// The routes of the kernel that routes to be added can clash with; nothing if none is to be added.
+/// The filter for the kernel's routes that new routes can clash with; `None` if no route is to be
+/// added.
 fn missing<F: File>(work: &mut Work<'_, F>) -> Result<Option<RouteFilter>, Fault> {
     let mut filter: Option<RouteFilter> = None;
     let mut step = Step::before(0);
@@ -112,8 +114,8 @@ fn is_missing<F: File>(index: &mut Index<'_, F>, item: &Item) -> Result<bool, Fa
     Ok(index.find(&item.key())?.is_some_and(|(_, entry)| entry.mark == Mark::Missing))
 }
 
-/// Goes through the kernel's routes of both families. A list that changes meanwhile is not read again: what is
-/// missed here is refused by the kernel later.
+/// Visits the kernel's routes of both families. A list that changes meanwhile is not read again:
+/// the kernel refuses a clash that is missed here.
 fn each_route<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     filter: RouteFilter,
@@ -126,14 +128,14 @@ fn each_route<N: NetlinkSocket>(
             Subject::Interface,
             &|buf, seq| filter.list(buf, seq, family),
             &mut |message| match Route::parse(message) {
-                // Without IPv6 in the kernel, its list is that of all families.
+                // A kernel without IPv6 answers with the list of all families.
                 Ok(route) if route.dst.family() != family => Ok(()),
                 Ok(route) => take(&route),
                 Err(error) => Err(slot.unreadable(&error)),
             },
         );
         match listed {
-            // There is no such table.
+            // The table does not exist.
             Err(_) if slot.is(Errno::ENOENT) => {}
             listed => drop(listed?),
         }
@@ -141,7 +143,7 @@ fn each_route<N: NetlinkSocket>(
     Ok(())
 }
 
-/// A number that is no table and no mark of anything on the router.
+/// A number that nothing on the router uses as a table or mark.
 fn free_number<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     claims: &mut EachClaim<'_>,
@@ -174,6 +176,6 @@ fn free_number<N: NetlinkSocket>(
         note(rule.fwmark.unwrap_or(0));
         Ok(())
     })?;
-    // With all of them in use the number is the one behind, which is as good as any.
+    // When all candidates are in use, the number after them is returned, which is as good as any.
     Ok(PROPOSED.saturating_add(used.trailing_ones().min(PROPOSALS)))
 }

@@ -1,5 +1,5 @@
 //! The records of a staged image, read from its file a window at a time, and the pass that checks
-//! them and makes the index. Nothing is changed before that pass has seen the last record.
+//! them and builds the index. Nothing is changed before that pass has seen the last record.
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -21,20 +21,20 @@ use crate::system::File;
 #[derive(Debug)]
 pub struct Records<'f, F> {
     pub(crate) file: Noted<'f, F>,
-    /// The bytes of the file from `start` on.
+    /// The bytes of the file from `start`.
     window: [u8; 512],
     filled: usize,
     start: u32,
     at: usize,
     end: u32,
-    /// The links that endpoints are on.
+    /// The links of endpoint scopes.
     links: Option<&'f Links>,
-    /// The last one that was read.
+    /// The record that was read last.
     record: Option<Record>,
 }
 
 impl<'f, F: File> Records<'f, F> {
-    /// From the record at `offset` to the place `end` in the file.
+    /// Reads from the record at `offset` to `end`.
     #[inline(never)]
     pub const fn new(slot: &'f Slot, file: &'f mut F, offset: u32, end: u32) -> Self {
         let file = Noted { slot, file };
@@ -42,22 +42,22 @@ impl<'f, F: File> Records<'f, F> {
         Self { file, window, filled: 0, start: offset, at: 0, end, links: None, record: None }
     }
 
-    /// The same; endpoints on these links get their numbers.
+    /// Reads the same records; endpoints on these links get their numbers.
     #[must_use]
     pub fn on(self, links: &'f Links) -> Self {
         Self { links: Some(links), ..self }
     }
 
-    /// Where the next record starts.
+    /// The offset of the next record.
     #[must_use]
     pub fn offset(&self) -> u32 {
         self.start.saturating_add(u32::try_from(self.at).unwrap_or(u32::MAX))
     }
 
-    /// The next record, or nothing at the end of the image.
+    /// Returns the next record; `None` at the end of the image.
     ///
     /// # Errors
-    /// `Code::Config` for bytes that are no record, `Code::Storage`.
+    /// `Code::Config` for bytes that are not a record, `Code::Storage`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend or fail once")]
     pub fn next(&mut self) -> Result<Option<&Record>, Fault> {
         let offset = self.offset();
@@ -87,7 +87,7 @@ impl<'f, F: File> Records<'f, F> {
     }
 }
 
-/// What a record that was refused is about.
+/// The subject of a record that was refused.
 fn subject(record: &Record, offset: u32, error: ConfigError) -> Subject {
     match record {
         Record::Interface(_) => match error {
@@ -105,25 +105,25 @@ fn subject(record: &Record, offset: u32, error: ConfigError) -> Subject {
     }
 }
 
-/// Where an image is in its file: from the first byte to behind the last.
+/// The place of an image in its file: from its first byte to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     /// The first byte.
     pub from: u32,
-    /// Behind the last.
+    /// The end.
     pub end: u32,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
     /// The interface the image is for.
     pub interface: Interface,
-    /// Where the records behind that of the interface begin.
+    /// The offset of the records after that of the interface.
     pub rest: u32,
     /// Whether the items are in the order of their keys.
     pub sorted: bool,
-    /// The links that endpoints are on.
+    /// The links of endpoint scopes.
     pub links: Links,
 }
 
@@ -140,7 +140,7 @@ pub fn has_digest<F: File>(
     Ok(digest_of(slot, file, span)? == *digest)
 }
 
-/// The digest of some bytes of a file, as far as the file has them.
+/// The digest of a range of a file, up to the end of the file.
 ///
 /// # Errors
 /// `Code::Storage`.
@@ -167,8 +167,8 @@ pub fn digest_of<F: File>(
     Ok(digester.finish())
 }
 
-/// Fails for an allowed IP that is there twice: in WireGuard the last peer to get it has it. `index` and `other` are
-/// for sorting.
+/// Fails for an allowed IP that appears twice: WireGuard gives it to the last peer that sets it.
+/// `index` and `other` are scratch files for sorting.
 ///
 /// # Errors
 /// `Code::Config` naming the peer, `Code::Storage`.
@@ -220,11 +220,11 @@ pub fn check_allowed_ips<F: File>(
 /// Asks the kernel for the number of a link.
 pub type FindLink<'k> = dyn FnMut(Name) -> Result<Option<u32>, Fault> + 'k;
 
-/// Checks the whole image and makes its index. One that the agent made itself may be out of order, and
-/// nothing else of it can be wrong.
+/// Checks the whole image and builds its index. An image that the agent made itself may be out of
+/// order; it has no other faults.
 ///
 /// # Errors
-/// `Code::Config` naming the item or the place that is wrong, `Code::Storage`.
+/// `Code::Config` naming the wrong item or place, `Code::Storage`.
 pub fn check<F: File>(
     Noted { slot, file }: Noted<'_, F>,
     Span { from, end }: Span,

@@ -1,8 +1,8 @@
-//! The items of an image in a file: one entry of fixed size each, in the order of their keys, so
-//! that any item is found by halving, however many there are, in the memory of one window.
+//! The items of an image in a file: one entry of fixed size each, in the order of their keys. A
+//! binary search finds any item in the memory of one window, whatever the number of items.
 //!
-//! The kernel lists peers in the order they were made. An agent that made them in the order of their
-//! keys finds each one directly behind the last, so the entry after the last one is tried first.
+//! The kernel lists peers in the order in which they were added. An agent that added them in the
+//! order of their keys finds each one directly after the last, so the next entry is tried first.
 
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 
@@ -12,19 +12,19 @@ use crate::fault::{Fault, Slot};
 use crate::store::noted::Noted;
 use crate::system::File;
 
-/// What is known about an item.
+/// The state of an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mark {
-    /// The kernel does not have it (or was not asked yet).
+    /// The kernel does not have it (or was not read yet).
     Missing,
-    /// The kernel has it just so.
+    /// The kernel has it with equal values.
     Same,
     /// The kernel has it, but these fields of it differ ([`proto_core::protocol::message::peer`], and
     /// [`REMAKE`]).
     Differs(u8),
 }
 
-/// A field of a peer that cannot be changed back: it is made anew.
+/// A field of a peer that cannot be restored in place: the peer is removed and added again.
 pub const REMAKE: u8 = 0x40;
 
 impl Mark {
@@ -50,11 +50,11 @@ impl Mark {
 pub struct Entry {
     /// Its key.
     pub key: ItemKey,
-    /// Where its record starts in the image.
+    /// The offset of its record in the image.
     pub offset: u32,
     /// The sum of its allowed IPs, if it is a peer.
     pub allowed_ips: SetSum,
-    /// What is known about it.
+    /// Its state.
     pub mark: Mark,
 }
 
@@ -87,11 +87,11 @@ impl Entry {
     }
 }
 
-/// Entries of a file, one behind the other: what was read, or what is still to be written.
+/// Consecutive entries of a file: read ones, or ones still to be written.
 #[derive(Debug)]
 struct Window {
     bytes: [u8; ENTRY * WINDOW],
-    /// The number of the first, and how many there are.
+    /// The number of the first entry, and the number of entries.
     from: u32,
     held: u32,
 }
@@ -101,7 +101,7 @@ impl Window {
         Self { bytes: [0; ENTRY * WINDOW], from: 0, held: 0 }
     }
 
-    /// The bytes of entry `n`, read with those behind it if they are not here.
+    /// The bytes of entry `n`; reads the entry and those after it unless they are in memory.
     #[inline(never)]
     fn entry<F: File>(&mut self, file: &mut Noted<'_, F>, n: u32) -> Result<&[u8], Fault> {
         if n.checked_sub(self.from).is_none_or(|at| at >= self.held) {
@@ -121,12 +121,12 @@ impl Window {
 pub struct Index<'f, F> {
     file: Noted<'f, F>,
     len: u32,
-    /// Where the entry is that is expected next.
+    /// The entry that is expected next.
     hint: u32,
     window: Window,
 }
 
-/// A row of entries that is being merged with another.
+/// A run of entries that is being merged with another.
 struct Cursor {
     next: u32,
     end: u32,
@@ -138,7 +138,7 @@ impl Cursor {
         Self { next, end, window: Window::new() }
     }
 
-    /// The bytes of the first entry that is left; none if there is none.
+    /// The bytes of the first remaining entry; `None` at the end.
     fn peek<F: File>(&mut self, file: &mut Noted<'_, F>) -> Result<&[u8], Fault> {
         if self.next >= self.end { Ok(&[]) } else { self.window.entry(file, self.next) }
     }
@@ -149,29 +149,29 @@ fn place(n: u32) -> u32 {
 }
 
 impl<'f, F: File> Index<'f, F> {
-    /// An index that is about to be made, in `file`.
+    /// A new, empty index in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
         Self::again(slot, file, 0)
     }
 
-    /// An index that was made before, of so many entries, in `file`.
+    /// An index of `len` entries that was written to `file` before.
     pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
         Self { file: Noted { slot, file }, len, hint: 0, window: Window::new() }
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     #[must_use]
     pub const fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether there is no entry.
+    /// Whether the index is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Forgets all entries.
+    /// Drops all entries.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -180,7 +180,7 @@ impl<'f, F: File> Index<'f, F> {
         self.file.clear()
     }
 
-    /// Adds an entry behind the last one. The caller keeps the order.
+    /// Appends an entry. The caller keeps the order.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -199,7 +199,7 @@ impl<'f, F: File> Index<'f, F> {
         Ok(())
     }
 
-    /// Writes what was pushed.
+    /// Writes the buffered entries.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -212,7 +212,7 @@ impl<'f, F: File> Index<'f, F> {
         Ok(())
     }
 
-    /// The entry number `n`, from 0, or nothing behind the last.
+    /// The entry number `n`, from 0; `None` after the last.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -240,14 +240,14 @@ impl<'f, F: File> Index<'f, F> {
         let mut middle = self.hint;
         let (mut low, mut high) = (0, self.len);
         let mut bytes = [0; ENTRY];
-        // An entry begins with its key.
+        // An entry starts with its key.
         if middle >= high || !self.window.entry(&mut self.file, middle)?.starts_with(key) {
             loop {
                 if low >= high {
                     return Ok(None);
                 }
                 middle = low.midpoint(high);
-                // Straight from the file: probes all over it would only empty the window.
+                // Straight from the file: probes at distant places would only replace the window.
                 self.file.read(place(middle), &mut bytes)?;
                 match bytes.get(..key.len()).map(|found| found.cmp(key)) {
                     Some(core::cmp::Ordering::Less) => low = middle.saturating_add(1),
@@ -260,7 +260,7 @@ impl<'f, F: File> Index<'f, F> {
         Ok(Some(middle))
     }
 
-    /// Notes what is known about entry `n`.
+    /// Sets the state of entry `n`.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -274,10 +274,11 @@ impl<'f, F: File> Index<'f, F> {
         Ok(())
     }
 
-    /// Puts the entries in the order of their keys, with the help of another file.
+    /// Sorts the entries by their keys, with the help of another file.
     ///
-    /// Rows of two, four, eight and so on are merged from one file into the other, and the files are
-    /// exchanged: each pass reads and writes everything once, a window at a time.
+    /// A merge sort: runs of two, four, eight and more entries are merged from one file into the
+    /// other, and the files change places. Each pass reads and writes everything once, a window at
+    /// a time.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -305,7 +306,7 @@ impl<'f, F: File> Index<'f, F> {
             loop {
                 let first = left.peek(&mut self.file)?;
                 let second = right.peek(&mut self.file)?;
-                // An entry begins with its key, and no key is there twice.
+                // An entry starts with its key, and no key appears twice.
                 let turned = first.is_empty() || (!second.is_empty() && second < first);
                 let entry = if turned { second } else { first };
                 if entry.is_empty() {
@@ -320,7 +321,7 @@ impl<'f, F: File> Index<'f, F> {
         merged.flush()
     }
 
-    /// Forgets all marks: the kernel is about to be asked again.
+    /// Resets all states, before the kernel is read again.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -346,8 +347,7 @@ impl<'f, F: File> Index<'f, F> {
 
 /// Keys of items that the kernel has and the image does not, in a file.
 ///
-/// An item is noted as one to remove, or is open until the images in force have been asked whose it is
-/// (`claims`).
+/// An item is either to be removed, or open until the images in force show whose it is (`claims`).
 #[derive(Debug)]
 pub struct Extras<'f, F> {
     file: Noted<'f, F>,
@@ -362,12 +362,12 @@ const GOES: u8 = 1;
 const OPEN: u8 = 2;
 
 impl<'f, F: File> Extras<'f, F> {
-    /// None yet, in `file`.
+    /// An empty list in `file`.
     pub const fn new(slot: &'f Slot, file: &'f mut F) -> Self {
         Self::again(slot, file, 0)
     }
 
-    /// Keys that were noted before, so many, in `file`.
+    /// A list of `len` keys that was written to `file` before.
     pub const fn again(slot: &'f Slot, file: &'f mut F, len: u32) -> Self {
         Self { file: Noted { slot, file }, len, open: 0 }
     }
@@ -376,7 +376,7 @@ impl<'f, F: File> Extras<'f, F> {
         n.saturating_mul(EXTRA as u32)
     }
 
-    /// Forgets all keys.
+    /// Drops all keys.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -385,7 +385,7 @@ impl<'f, F: File> Extras<'f, F> {
         self.file.clear()
     }
 
-    /// Adds a key: of an item to remove if that is `sure`, or of an open one.
+    /// Adds a key: with `sure`, of an item to remove; else of an open item.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -399,8 +399,8 @@ impl<'f, F: File> Extras<'f, F> {
         Ok(())
     }
 
-    /// The key number `n`, from 0, and whether the item is one to remove; `None` for an open one. Nothing behind
-    /// the last.
+    /// The key number `n`, from 0, and whether to remove the item: `None` for an open item. Returns
+    /// `None` after the last key.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -417,13 +417,13 @@ impl<'f, F: File> Extras<'f, F> {
         }))
     }
 
-    /// Whether items are open.
+    /// Whether any item is open.
     #[must_use]
     pub const fn has_open(&self) -> bool {
         self.open > 0
     }
 
-    /// Decides about open item number `n`.
+    /// Decides open item number `n`.
     ///
     /// # Errors
     /// `Code::Storage`.
@@ -433,7 +433,7 @@ impl<'f, F: File> Extras<'f, F> {
         self.file.write(place, &[if goes { GOES } else { STAYS }])
     }
 
-    /// How many keys there are.
+    /// Number of keys.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an unused function is not in the program")]
     pub const fn len(&self) -> u32 {

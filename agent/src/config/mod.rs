@@ -2,13 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`image`] | the staged records in order, checked, and the index made of them |
+//! | [`image`] | the staged records in order, checked, and the index built from them |
 //! | [`index`] | the items of an image in a file, found by binary search |
-//! | [`records`] | rows of records in files |
+//! | [`records`] | sequences of records in files |
 //! | [`set_sum`] | sets of networks compared in fixed memory |
 //! | [`plan`] | what differs between an image and the kernel |
 //! | [`claims`] | which interface a policy rule belongs to |
-//! | [`clash`] | routes that something else on the router has already |
+//! | [`clash`] | routes that are in use by another interface or program |
 //! | [`peers`] | the engine for peers: the comparison with a device, and the sender; `wg` and `wg-quick` use it too |
 //! | [`apply`] | sends the changes to the kernel |
 //!

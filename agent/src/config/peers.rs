@@ -1,7 +1,8 @@
-//! The engine for peers: one comparison of wanted peers with a device, and one way to send what differs. A push, `wg`
-//! and `wg-quick` go through it.
+//! The engine for peers: one comparison of wanted peers with a device, and one sender of the
+//! differences. A push, `wg` and `wg-quick` use it.
 //!
-//! Where wanted peers are kept is not here (`index` for an image, `wg::wanted` for a configuration of `wg`).
+//! Not here: where the wanted peers are kept (`index` for an image, `wg::wanted` for a
+//! configuration of `wg`).
 
 use core::net::SocketAddr;
 
@@ -20,7 +21,7 @@ use crate::kernel::read::each_event;
 use crate::kernel::write::{flush, put};
 use crate::system::NetlinkSocket;
 
-/// The settings that a peer is to have, but for its allowed IPs.
+/// The settings that a peer should have, except its allowed IPs.
 #[derive(Debug)]
 pub struct Settings<'p> {
     /// `None` leaves the endpoint unchanged.
@@ -32,7 +33,7 @@ pub struct Settings<'p> {
 }
 
 impl Settings<'_> {
-    /// Which of them the kernel has otherwise, as bits of [`peer`].
+    /// The settings that differ in the kernel, as bits of [`peer`].
     #[must_use]
     pub fn differing(&self, info: &PeerInfo) -> u8 {
         let endpoint = self.endpoint.is_some() && self.endpoint != info.endpoint;
@@ -46,11 +47,12 @@ impl Settings<'_> {
         differs.iter().filter(|(differs, _)| *differs).fold(0, |bits, (_, bit)| bits | bit)
     }
 
-    /// The part of `whole`, the change that makes the peer, that sets `fields`.
+    /// The part of `whole`, the change that adds the peer, that sets `fields`.
     #[must_use]
     pub fn part(&self, whole: PeerChange, fields: u8) -> PeerChange {
         PeerChange {
-            // A peer that was removed since it was read is not added again with half of its settings.
+            // A peer that was removed since it was read must not be added again with half of its
+            // settings.
             update_only: true,
             replace_allowed_ips: fields & peer::ALLOWED_IPS != 0,
             preshared_key: (fields & peer::PRESHARED_KEY != 0)
@@ -63,37 +65,37 @@ impl Settings<'_> {
     }
 }
 
-/// A wanted peer that the kernel has.
+/// A wanted peer that exists in the kernel.
 #[derive(Debug)]
 pub struct Met {
     /// The number of the wanted peer.
     pub n: u32,
     /// Which settings differ, as bits of [`peer`].
     pub fields: u8,
-    /// The allowed IPs it is to have.
+    /// The allowed IPs that it should have.
     pub allowed_ips: SetSum,
 }
 
-/// The peers that a device is compared with.
+/// The wanted peers, as the comparison with a device needs them.
 pub trait Wanted {
-    /// Looks up a peer of the device. `None` for a peer that is not wanted, which is noted as one to remove.
+    /// Looks up a peer of the device. `None` for an unwanted peer, which is recorded for removal.
     ///
     /// # Errors
     /// [`Code::Storage`].
     fn meet(&mut self, info: &PeerInfo) -> Result<Option<Met>, Fault>;
 
-    /// Notes what the comparison of wanted peer `n` found, after its last allowed IP.
+    /// Records the result of the comparison of wanted peer `n`, after its last allowed IP.
     ///
     /// # Errors
     /// [`Code::Storage`].
     fn settle(&mut self, n: u32, mark: Mark) -> Result<(), Fault>;
 }
 
-/// Compares the peers of a device with the wanted ones; `key` is that of their [`SetSum`]s. The device is put into
-/// `device`. `Ok(false)` when it changed meanwhile.
+/// Compares the peers of a device with the wanted ones; `key` is that of their [`SetSum`]s.
+/// `device` receives the device. `Ok(false)` when the device changed meanwhile.
 ///
 /// # Errors
-/// What the kernel said, and [`Code::Storage`].
+/// Kernel errors, and [`Code::Storage`].
 pub fn compare<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
@@ -131,19 +133,19 @@ fn settle(wanted: &mut dyn Wanted, last: Option<(Met, SetSum)>) -> Result<(), Fa
     wanted.settle(met.n, mark)
 }
 
-/// Numbered parts on their way to the kernel, in as few messages as hold them.
+/// Numbered parts that are sent to the kernel in as few messages as hold them.
 #[derive(Debug)]
 pub struct Sender<'s, 'b, N> {
     pub(crate) kernel: &'s mut Kernel<'b, N>,
     pub(crate) encoder: SetEncoder<'s>,
     /// The first part of the message that is being filled.
     pub(crate) from: u32,
-    /// Each part goes in a message of its own.
+    /// Whether each part is sent in a message of its own.
     pub(crate) one_by_one: bool,
 }
 
 impl<N: NetlinkSocket> Sender<'_, '_, N> {
-    /// Adds a piece of part `n`, sending the message first when it is full.
+    /// Adds a piece of part `n`. Sends the message first if it is full.
     pub(crate) fn put(
         &mut self,
         n: u32,
@@ -162,13 +164,14 @@ impl<N: NetlinkSocket> Sender<'_, '_, N> {
     }
 }
 
-/// Sends what `parts` puts into the sender, from part [`Sender::from`] on.
+/// Sends what `parts` adds to the sender, from part [`Sender::from`].
 ///
-/// The kernel does not say which part of a message it refused. What it took of the message it takes again without
-/// harm, so after a refusal each part goes alone until the kernel refuses one, unless the failure is `last`.
+/// The kernel does not say which part of a message it refused. Parts that it accepted can be sent
+/// again without harm. So after a refusal each part is sent alone until the kernel refuses one,
+/// unless the failure is `last`.
 ///
 /// # Errors
-/// What the kernel said, and about what; what `parts` said.
+/// The kernel's error with its subject, and errors of `parts`.
 pub fn send<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,

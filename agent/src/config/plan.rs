@@ -1,8 +1,9 @@
-//! What differs between an image and the kernel: the kernel's tables are read as they come, and each
-//! thing in them is looked up in the index. What the kernel has just so is marked; what it has
-//! beyond the image is noted in the extras. Nothing is changed here.
+//! The differences between an image and the kernel. The kernel's tables are read entry by entry,
+//! and each entry is looked up in the index. Entries with equal values are marked; entries that are
+//! not in the image are recorded in the extras. Nothing is changed here.
 //!
-//! The same comparison is the proof after a change: when it finds nothing to do, the kernel agrees.
+//! The same comparison verifies a change: without differences, the kernel's state matches the
+//! image.
 
 use core::net::IpAddr;
 
@@ -29,41 +30,41 @@ use crate::system::{File, NetlinkSocket};
 /// The staged image with everything that is known about it.
 #[derive(Debug)]
 pub struct Work<'f, F> {
-    /// Where failures are written down.
+    /// Where failures are recorded.
     pub slot: &'f Slot,
     /// The file with the image.
     pub image: &'f mut F,
-    /// Where the image ends in it.
+    /// The end of the image in the file.
     pub end: u32,
     /// Its items.
     pub index: Index<'f, F>,
-    /// What the kernel has beyond it.
+    /// What the kernel has beyond the image.
     pub extras: Extras<'f, F>,
     /// The key of [`SetSum`](crate::config::set_sum::SetSum).
     pub key: [u8; 16],
-    /// Whether the link is to be up.
+    /// Whether the link should be up.
     pub up: bool,
-    /// The links that endpoints are on.
+    /// The links of endpoint scopes.
     pub links: Links,
-    /// `Some` for a snapshot: where its parts are in the file of the image.
+    /// `Some` for a snapshot: the places of its parts in the file of the image.
     pub parts: Option<Parts>,
 }
 
-/// A place on a walk through the items of an image, or through those that the kernel has beyond it.
+/// A position on a walk through the items of an image, or through the extras.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// The number of the item behind this one.
+    /// The number of the next item.
     pub next: u32,
     /// The item.
     pub item: Item,
-    /// What is known about it, if it is one of the image's.
+    /// Its state, for an item of the image.
     pub mark: Mark,
-    /// Where its record is, if it is one of the image's.
+    /// The offset of its record, for an item of the image.
     pub offset: u32,
 }
 
 impl Step {
-    /// Before the item number `next`.
+    /// Before item number `next`.
     #[must_use]
     pub const fn before(next: u32) -> Self {
         let item = Item::Peer(PublicKey([0; 32]));
@@ -72,13 +73,13 @@ impl Step {
 }
 
 impl<F: File> Work<'_, F> {
-    /// The records of the image from `offset` on.
+    /// The records of the image from `offset`.
     pub fn records(&mut self, offset: u32) -> Records<'_, F> {
         Records::new(self.slot, self.image, offset, self.end).on(&self.links)
     }
 
-    /// Goes on to the next item of the image, or to the next that the kernel does not have just so. Whether
-    /// there is one.
+    /// Advances to the next item of the image, or to the next that differs in the kernel. Returns
+    /// `false` at the end.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -96,7 +97,7 @@ impl<F: File> Work<'_, F> {
         Ok(false)
     }
 
-    /// Goes on to the next item that the kernel has beyond the image. Whether there is one.
+    /// Advances to the next item that the kernel has beyond the image. Returns `false` at the end.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -114,7 +115,7 @@ impl<F: File> Work<'_, F> {
         Ok(false)
     }
 
-    /// Decides which of the open extras are to be removed.
+    /// Decides which of the open extras are removed.
     fn settle_claims(&mut self, each: &mut EachClaim<'_>) -> Result<(), Fault> {
         let Self { slot, image, index, extras, parts, .. } = self;
         claims::settle(
@@ -125,8 +126,8 @@ impl<F: File> Work<'_, F> {
                 None => each(take),
             },
             &mut |key| {
-                // The kernel removes the first rule of a family, priority and table that fits, and a rule
-                // without a mark fits one with a mark.
+                // The kernel removes the first matching rule of a family, priority and table, and a
+                // rule without a mark matches a rule with a mark.
                 let same_place = key.0.get(..PLACE_OF_RULE).unwrap_or_default();
                 if key.0.first() == Some(&RULE_KIND)
                     && parts.is_none()
@@ -145,19 +146,19 @@ impl<F: File> Work<'_, F> {
 /// The first byte of a rule's key.
 const RULE_KIND: u8 = 3;
 
-/// What is to be done.
+/// The changes to make.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The link, if it is there.
+    /// The link, if it exists.
     pub link: Option<LinkState>,
-    /// The device, if the link is there.
+    /// The device, if the link exists.
     pub device: Option<DeviceInfo>,
-    /// How much of everything changes. The items are in the index and the extras.
+    /// The number of changes of each kind. The items are in the index and the extras.
     pub summary: Summary,
 }
 
 impl Plan {
-    /// Whether something else differs than addresses, routes and rules.
+    /// Whether anything but addresses, routes and rules differs.
     #[must_use]
     pub const fn other_than_items(&self) -> bool {
         let Summary { created, device, peers, .. } = &self.summary;
@@ -165,25 +166,25 @@ impl Plan {
     }
 }
 
-/// Why the comparison is made: it is stricter before a change than after it.
+/// The purpose of a comparison, which is stricter before a change than after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// To find what has to be changed.
+    /// To find what must be changed.
     Change,
-    /// To find what somebody changed since. An endpoint that a peer moved, or that was looked up by its name, is
-    /// no difference.
+    /// To find what was changed since the last push. An endpoint that moved with its peer, or that
+    /// was looked up by name, is not a difference.
     Repair,
-    /// To find what has to be changed back to a snapshot. An endpoint cannot be taken away from a peer; but a
-    /// peer that was never heard of loses nothing by being made anew.
+    /// To find what must be changed back to a snapshot. WireGuard cannot unset a peer's endpoint,
+    /// so a peer without a handshake is removed and added again, which loses nothing.
     Undo,
-    /// To see whether the kernel took it. Endpoints as for a repair.
+    /// To verify that the kernel accepted the change. Endpoints as for a repair.
     Verify,
 }
 
-/// Compares the image in `work` with the kernel. What is to be done is put into `plan`.
+/// Compares the image in `work` with the kernel. The result is put into `plan`.
 ///
 /// # Errors
-/// [`Code::NoWireGuard`], [`Code::WrongKind`], [`Code::Permission`], whatever the kernel says, and
+/// [`Code::NoWireGuard`], [`Code::WrongKind`], [`Code::Permission`], any kernel error, and
 /// [`Code::Storage`].
 pub fn compare<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
@@ -283,7 +284,7 @@ fn device_changes(
     .fold(0, |bits, (_, bit)| bits | bit)
 }
 
-/// Looks up something the kernel has: marks it as it should be, or notes it as one too many.
+/// Looks up an item of the kernel: marks it as equal, or records it as an extra.
 fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), Fault> {
     let key = item.key();
     match work.index.number_of(&key.0)? {
@@ -304,7 +305,7 @@ const fn link_local(net: &IpNet) -> bool {
     matches!(net.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
-/// The peers of an image, as the engine compares them.
+/// The peers of an image, for the engine's comparison.
 struct Pushed<'a, 'f, F> {
     work: &'a mut Work<'f, F>,
     purpose: Purpose,
@@ -345,7 +346,7 @@ pub(crate) fn settings(peer: &Peer) -> peers::Settings<'_> {
     }
 }
 
-/// The next record, which is that of a peer.
+/// The next record, which must be a peer.
 ///
 /// # Errors
 /// `Code::Storage`.
@@ -397,7 +398,7 @@ fn count<F: File>(work: &mut Work<'_, F>, summary: &mut Summary) -> Result<(), F
     Ok(())
 }
 
-/// Where changes of this kind of item are counted.
+/// The counter of changes of this kind of item.
 pub(crate) const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mut Count {
     match item {
         Item::Address(_) => &mut summary.addresses,
@@ -407,7 +408,7 @@ pub(crate) const fn counter<'s>(summary: &'s mut Summary, item: &Item) -> &'s mu
     }
 }
 
-/// What a failure about this item is about.
+/// The subject of a failure about this item.
 #[must_use]
 #[inline(never)]
 pub const fn subject(item: &Item) -> Subject {
@@ -419,7 +420,7 @@ pub const fn subject(item: &Item) -> Subject {
     }
 }
 
-/// Fails when the kernel has something else than what it was told, after [`compare`] with
+/// Fails when the kernel's state does not match what was applied, after [`compare`] with
 /// [`Purpose::Verify`].
 ///
 /// # Errors
@@ -439,7 +440,7 @@ fn disagreement<F: File>(
     if plan.summary.created {
         return Ok((Subject::Interface, "the interface is gone"));
     }
-    let other = "the kernel has another value than the one it was given";
+    let other = "the kernel's value is not the one that was set";
     // The lowest bit is the first setting.
     let setting = match 1_u8.checked_shl(plan.summary.device.trailing_zeros()) {
         Some(device::PRIVATE_KEY) => Some(Subject::PrivateKey),
@@ -457,7 +458,7 @@ fn disagreement<F: File>(
         return Ok(match (step.mark, &step.item) {
             (Mark::Differs(fields), Item::Peer(key)) => (peer_subject(*key, fields), other),
             (Mark::Missing, Item::Peer(key)) => {
-                let text = "the kernel did not take this peer: is the key this router's own?";
+                let text = "the kernel ignored this peer: is its key the router's own public key?";
                 (Subject::Peer(*key), text)
             }
             (Mark::Missing, item) => (subject(item), "the kernel does not have it"),
@@ -466,7 +467,7 @@ fn disagreement<F: File>(
     }
     step = Step::before(0);
     let extra = work.extra(&mut step)?;
-    Ok((if extra { subject(&step.item) } else { Subject::Interface }, "it is still there"))
+    Ok((if extra { subject(&step.item) } else { Subject::Interface }, "the kernel still has it"))
 }
 
 #[inline(never)]

@@ -1,5 +1,5 @@
-//! Rows of records in files: written one by one, and counted into a digest on the way. What the records say
-//! is not here (`report`, `snapshot`, `store`).
+//! Sequences of records in files: written one by one, and digested on the way. Not here: the
+//! meaning of the records (`report`, `snapshot`, `store`).
 
 use proto_core::protocol::codec::{self, Put};
 use proto_core::protocol::config::MAX_RECORD;
@@ -10,11 +10,11 @@ use crate::fault::{Fault, Slot};
 use crate::store::noted::Noted;
 use crate::system::File;
 
-/// Writes records behind one another.
+/// Writes records in sequence.
 #[derive(Debug)]
 pub struct RecordWriter<'f, F> {
     slot: &'f Slot,
-    /// Where they go; nowhere when only the digest is wanted.
+    /// The file; `None` when only the digest is wanted.
     file: Option<Noted<'f, F>>,
     from: u32,
     buf: [u8; 512],
@@ -24,7 +24,7 @@ pub struct RecordWriter<'f, F> {
 }
 
 impl<'f, F: File> RecordWriter<'f, F> {
-    /// Into a file from the byte `from` on. What is in the file is forgotten.
+    /// Writes into a file from the byte `from`. The old contents of the file are dropped.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -53,7 +53,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(())
     }
 
-    /// Writes bytes that are no record of an image, at most as many as fit the buffer.
+    /// Writes bytes that are not a record of an image, at most as many as fit into the buffer.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -65,13 +65,13 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(())
     }
 
-    /// Where the next record goes.
+    /// The offset of the next record.
     #[must_use]
     pub fn at(&self) -> u32 {
         self.length.saturating_add(u32::try_from(self.held).unwrap_or(0))
     }
 
-    /// Writes the records between two places of another file.
+    /// Copies the records between two offsets of another file.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -84,7 +84,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
             let room = self.buf.get_mut(..room).unwrap_or_default();
             self.held = Noted { slot: self.slot, file: &mut *file }.read(at, room)?;
             if self.held == 0 {
-                let text = "the configuration became shorter while it was read";
+                let text = "the configuration was truncated while it was read";
                 return Err(self.slot.fail(Code::Storage, Subject::None, text));
             }
             at = at.saturating_add(u32::try_from(self.held).unwrap_or(u32::MAX));
@@ -103,7 +103,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(())
     }
 
-    /// Writes what is left. The length of all records in bytes, and their digest.
+    /// Writes the buffered bytes. Returns the length of all records in bytes, and their digest.
     ///
     /// # Errors
     /// [`Code::Storage`].
@@ -115,7 +115,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
 
 impl<F> Drop for RecordWriter<'_, F> {
     fn drop(&mut self) {
-        // Keys passed through it.
+        // Keys pass through this buffer.
         zeroize::Zeroize::zeroize(&mut self.buf);
     }
 }

@@ -1,4 +1,4 @@
-//! Comparing sets of networks of any size in the memory of one sum.
+//! Compares sets of networks of any size in the memory of one sum.
 
 use core::net::IpAddr;
 
@@ -7,19 +7,19 @@ use siphasher::sip::SipHasher13;
 
 /// A sum over a set of networks that does not depend on their order.
 ///
-/// Two sets are taken for equal when they have the same number of members and the same sum of a
-/// keyed 64-bit hash of each. The key is random and never leaves the agent, so that nobody can look
-/// for two sets of the same sum.
+/// Two sets count as equal when they have the same number of members and the same sum of a keyed
+/// 64-bit hash of each. The key is random and never leaves the agent, so an attacker cannot search
+/// for two sets with the same sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetSum {
-    /// How many.
+    /// Number of members.
     pub count: u32,
     /// The sum of their hashes.
     pub sum: u64,
 }
 
 impl SetSum {
-    /// Takes one more. Its hash.
+    /// Adds a member. Returns its hash.
     pub fn add(&mut self, key: &[u8; 16], net: &IpNet) -> u64 {
         let hash = hash(key, net);
         self.count = self.count.saturating_add(1);

@@ -1,7 +1,7 @@
-//! One request to the kernel and its answers, over the sockets of [`NetlinkSocket`], with the
-//! kernel's errors turned into failures that name what they are about.
+//! One request to the kernel and its answers, over the sockets of [`NetlinkSocket`]. The kernel's
+//! errors become failures that name their subject.
 //!
-//! Which requests, and in which order, is not here (`plan`, `apply`, `remove`).
+//! Not here: which requests are sent, and in which order (`plan`, `apply`, `remove`).
 
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -22,40 +22,40 @@ use zeroize::Zeroize;
 use crate::fault::{Fault, Slot};
 use crate::system::NetlinkSocket;
 
-/// Bytes in a request, other than one that sets a WireGuard device ([`SET`]).
+/// Bytes in a request, except one that sets a WireGuard device ([`SET`]).
 pub const REQUEST: usize = 512;
-/// Bytes in a request that sets a WireGuard device: what `wg` takes at most. Any number of 512 or
-/// more would do; a larger one saves system calls.
+/// Bytes in a request that sets a WireGuard device: the maximum of `wg`. Any number from 512 up
+/// works; a larger one saves system calls.
 pub const SET: usize = 8 * 1024;
-/// Bytes in an answer: what the kernel's documentation recommends for dumps.
+/// Bytes in an answer: the size that the kernel's documentation recommends for dumps.
 pub const ANSWER: usize = 32 * 1024;
-/// How often a dump is tried that is overtaken by changes.
+/// Number of attempts for a dump that changes interrupt.
 const DUMP_ATTEMPTS: u8 = 8;
 
-/// Milliseconds before a dump is tried the second time. Each later pause is twice as long; all of them are a
-/// second and a quarter.
+/// Milliseconds before the second attempt of a dump. Each later pause is twice as long; all pauses
+/// together are a second and a quarter.
 const FIRST_PAUSE: u32 = 5;
 
-/// What is said where the kernel has no WireGuard.
+/// The message for a kernel without WireGuard.
 pub const NO_WIREGUARD: &str = "this kernel has no WireGuard: load or install its module";
 
-/// What was received.
+/// The receive buffer.
 #[derive(Debug)]
 pub struct Answer {
     bytes: [u8; ANSWER],
-    /// How much of it was ever in use.
+    /// Number of bytes that were ever in use.
     used: usize,
 }
 
 impl Answer {
-    /// All of it, for somebody who does not say how much he needs.
+    /// The whole buffer, for callers that do not know the size in advance.
     const fn whole(&mut self) -> &mut [u8] {
         self.used = ANSWER;
         &mut self.bytes
     }
 }
 
-/// The memory that requests and answers pass through.
+/// The buffers for requests and answers.
 #[derive(Debug)]
 pub struct Buffers {
     /// The request that is being written.
@@ -83,7 +83,7 @@ pub type WriteRequest<'w> = dyn Fn(&mut [u8], u32) -> Result<&[u8], Full> + 'w;
 /// Writes a request for the list of an address family.
 pub type WriteList<'w> = dyn Fn(&mut [u8], u32, u8) -> Result<&[u8], Full> + 'w;
 
-/// Which socket.
+/// The netlink protocol of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
     /// `NETLINK_ROUTE`.
@@ -92,25 +92,25 @@ pub enum Protocol {
     Generic,
 }
 
-/// A link as far as the agent needs it.
+/// The attributes of a link that the agent needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkState {
     /// `ifi_index`.
     pub index: u32,
-    /// Bytes.
+    /// In bytes.
     pub mtu: u32,
     /// Whether it is up.
     pub up: bool,
     /// Whether its kind is `wireguard`.
     pub wireguard: bool,
-    /// Whether secondary IPv4 addresses outlive the primary one.
+    /// Whether secondary IPv4 addresses survive the removal of the primary one.
     pub promote_secondaries: bool,
-    /// Whether it has our mark ([`MARK`]): an agent made it, or an owner had it adopted.
+    /// Whether it has our mark ([`MARK`]): an agent created it, or an owner had it adopted.
     pub marked: bool,
 }
 
-/// The beginning of the alias (`IFLA_IFALIAS`) of our links. An adopted link keeps its own alias behind the mark and a
-/// space.
+/// The prefix of the alias (`IFLA_IFALIAS`) of our links. An adopted link keeps its own alias after
+/// the mark and a space.
 pub const MARK: &str = "postwired";
 
 /// The alias without the mark; `None` for a link of another program.
@@ -122,22 +122,22 @@ fn unmarked(alias: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The way to programs that have WireGuard in them, and of whose interfaces the kernel knows only that
-/// they are there.
+/// Access to programs that implement WireGuard in user space. The kernel knows only that their
+/// interfaces exist.
 pub trait UserSpace {
-    /// Whether one of them has the interface.
+    /// Whether such a program has the interface.
     fn has(&self, name: IfName) -> bool;
-    /// Goes through a device of theirs. `buf` is for what they say.
+    /// Reads a device of a program. `buf` holds the program's answer.
     ///
     /// # Errors
-    /// What the program or `take` said.
+    /// Errors of the program or of `take`.
     fn each_event(
         &self,
         name: IfName,
         buf: &mut [u8],
         take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
     ) -> Result<(), Fault>;
-    /// Sends a change that was encoded without a family, and waits for its answer.
+    /// Sends a change that was encoded without a family, and waits for the acknowledgement.
     ///
     /// # Errors
     /// A failure about `subject`.
@@ -156,51 +156,50 @@ impl core::fmt::Debug for dyn UserSpace + '_ {
     }
 }
 
-/// Both sockets, and what was learnt about the kernel.
+/// Both sockets, and what is known about the kernel.
 #[derive(Debug)]
 pub struct Kernel<'b, N> {
     route: N,
     generic: N,
-    /// Where failures are written down.
+    /// Where failures are recorded.
     pub slot: &'b Slot,
     buffers: &'b mut Buffers,
     seq: u32,
     family: Option<u16>,
-    /// A list of IPv6 rules said that there is no such thing.
+    /// Whether the kernel reported that it has no IPv6 rules.
     pub no_ipv6_rules: bool,
-    /// Whether the kernel was asked for the family by its name, which makes it load the module.
+    /// Whether the family was looked up by name before, which makes the kernel load the module.
     asked: bool,
-    /// How many dumps in a row were overtaken by changes.
+    /// Number of consecutive dumps that changes interrupted.
     overtaken: u8,
-    /// Nothing for `serve`, which is not for them.
+    /// `None` for `serve`, which does not use them.
     user_space: Option<&'b dyn UserSpace>,
-    /// The interface that was chosen, if it is one of theirs.
+    /// The chosen interface, if a program has it.
     chosen: Option<(IfName, &'b dyn UserSpace)>,
 }
 
-/// A request as it goes out, and what is to come back.
+/// A request and the answers that it expects.
 struct Request<'r> {
     seq: u32,
     bytes: &'r [u8],
     expect: Expect,
-    /// What a failure is about.
+    /// The subject of a failure.
     subject: Subject,
 }
 
-/// Writes down that the socket failed.
+/// Records that the socket failed.
 #[inline(never)]
 fn socket_failed(slot: &Slot, subject: Subject, errno: Errno) -> Fault {
     match errno {
         Errno::EAGAIN => slot.fail(Code::Kernel, subject, "the kernel does not answer"),
-        errno => {
-            slot.say(Code::Kernel, subject, errno, format_args!("the netlink socket: {errno}"))
-        }
+        errno => slot.say(Code::Kernel, subject, errno, format_args!("netlink socket: {errno}")),
     }
 }
 
-/// Sends a request and goes through its answers.
+/// Sends a request and visits its answers.
 ///
-/// What differs from call to call is behind pointers: this is in the program once.
+/// Everything that differs between callers is behind pointers, so that the program has one copy of
+/// this function.
 fn run<N: NetlinkSocket>(
     slot: &Slot,
     socket: &mut N,
@@ -223,7 +222,7 @@ fn run<N: NetlinkSocket>(
 }
 
 impl<'b, N: NetlinkSocket> Kernel<'b, N> {
-    /// Over a socket of each protocol.
+    /// With a socket of each protocol.
     pub const fn new(route: N, generic: N, slot: &'b Slot, buffers: &'b mut Buffers) -> Self {
         let (user_space, chosen) = (None, None);
         Self {
@@ -241,19 +240,20 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// The same, and interfaces of programs may be chosen.
+    /// Allows interfaces of programs to be chosen.
     pub fn with_user_space(self, user_space: &'b dyn UserSpace) -> Self {
         Self { user_space: Some(user_space), ..self }
     }
 
-    /// What is asked about WireGuard from now on is about this interface. Whether a program has it.
+    /// Chooses the interface that the next WireGuard requests are about. Returns whether a program
+    /// has it.
     pub fn choose(&mut self, name: IfName) -> bool {
         let has = |user_space: &&dyn UserSpace| user_space.has(name);
         self.chosen = self.user_space.filter(has).map(|user_space| (name, user_space));
         self.chosen.is_some()
     }
 
-    /// Goes through the chosen device of a program. Nothing if there is none.
+    /// Reads the chosen device of a program. `None` if no program's interface is chosen.
     pub fn each_event_of_program(
         &mut self,
         take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
@@ -262,7 +262,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         Some(user_space.each_event(name, self.buffers.answer.whole(), take))
     }
 
-    /// Wipes what was in use of the buffers: the kernel tells private and preshared keys too.
+    /// Wipes the used part of the buffers: the kernel reports private and preshared keys too.
     pub fn wipe(&mut self) {
         let Buffers { request, answer: Answer { bytes, used } } = self.buffers;
         request.zeroize();
@@ -271,8 +271,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// A sequence number for the next request. Never 0: that is the number of messages nobody asked
-    /// for.
+    /// A sequence number for the next request. Never 0, the number of unsolicited messages.
     pub fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.checked_add(1).unwrap_or(1);
         self.seq
@@ -300,7 +299,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         self.check_family(protocol, done)
     }
 
-    /// A module that was loaded again has another number: the kernel does not know the old one.
+    /// A module that was reloaded has another number: the kernel does not know the old one.
     fn check_family<T>(&mut self, protocol: Protocol, done: Result<T, Fault>) -> Result<T, Fault> {
         if protocol == Protocol::Generic && done.is_err() && self.slot.is(Errno::ENOENT) {
             self.family = None;
@@ -323,7 +322,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         self.check_family(Protocol::Generic, done.map(|_| ()))
     }
 
-    /// Asks for a change and waits for its acknowledgement.
+    /// Requests a change and waits for its acknowledgement.
     ///
     /// # Errors
     /// A failure about `subject`.
@@ -336,7 +335,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         self.exchange(protocol, Expect::Ack, subject, write, &mut |_| Ok(())).map(|_| ())
     }
 
-    /// Asks for one thing.
+    /// Requests a single object.
     ///
     /// # Errors
     /// A failure about `subject`, or what `take` returned.
@@ -350,10 +349,10 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         self.exchange(protocol, Expect::Reply, subject, write, take).map(|_| ())
     }
 
-    /// Asks for a list. `Ok(false)` when it changed meanwhile and has to be asked for again.
+    /// Requests a list. `Ok(false)` when the list changed meanwhile and must be requested again.
     ///
     /// # Errors
-    /// A failure about `subject`, or the first that `take` returned.
+    /// A failure about `subject`, or the first error of `take`.
     pub fn dump(
         &mut self,
         protocol: Protocol,
@@ -366,17 +365,17 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             self.overtaken = 0;
             return Ok(true);
         }
-        // The program that makes the changes gets a while to end them.
+        // The program that makes the changes gets time to finish.
         self.overtaken = self.overtaken.saturating_add(1);
         let nth = self.overtaken.saturating_sub(1).min(DUMP_ATTEMPTS);
         self.route.pause(FIRST_PAUSE << nth);
         Ok(false)
     }
 
-    /// Asks for a list of an address family. `Ok(false)` as for [`Kernel::dump`].
+    /// Requests a list of an address family. `Ok(false)` as for [`Kernel::dump`].
     ///
-    /// A kernel without IPv6 has no IPv6 rules, routes and addresses: its list of them is empty. It answers with an
-    /// error, or with the list of all families (`rtnl_dump_all`).
+    /// A kernel without IPv6 has no IPv6 rules, routes and addresses: its list of them is empty.
+    /// The kernel answers with an error, or with the list of all families (`rtnl_dump_all`).
     ///
     /// # Errors
     /// As for [`Kernel::dump`].
@@ -405,7 +404,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// Asks for a list of each address family, IPv4 first. `Ok(false)` as for [`Kernel::dump`].
+    /// Requests a list of each address family, IPv4 first. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// # Errors
     /// As for [`Kernel::dump_family`].
@@ -419,8 +418,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
             && self.dump_family(subject, write, AF_INET6, take)?)
     }
 
-    /// Whether the kernel has IPv6. It is asked for the way to `::1`, which every kernel with IPv6 has something to
-    /// say about.
+    /// Whether the kernel has IPv6. The test is a request for the route to `::1`, which only a
+    /// kernel with IPv6 answers.
     pub fn has_ipv6(&mut self) -> bool {
         let asked = self.ask(
             Protocol::Route,
@@ -468,7 +467,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// Whether the kernel has WireGuard now. Only the first time the kernel may load the module for it.
+    /// Whether the kernel has WireGuard now. Only the first call may make the kernel load the
+    /// module.
     pub fn has_wireguard(&mut self) -> bool {
         if !core::mem::replace(&mut self.asked, true) {
             return self.wireguard().map_err(|fault| self.slot.take(fault)).is_ok();
@@ -491,7 +491,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// The link of that name, if there is one.
     ///
     /// # Errors
-    /// When the kernel does not say.
+    /// Kernel errors.
     pub fn link(&mut self, name: IfName) -> Result<Option<LinkState>, Fault> {
         let slot = self.slot;
         let mut found = None;
@@ -520,8 +520,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// Marks the link as ours, or takes the mark away. The rest of its alias stays, but for bytes for which there is no
-    /// room beside the mark.
+    /// Adds our mark to the link's alias, or removes it. The rest of the alias stays, except bytes
+    /// that do not fit beside the mark.
     ///
     /// # Errors
     /// The kernel's error.
@@ -547,10 +547,10 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         })
     }
 
-    /// The name of the interface with this index, if there is one.
+    /// The name of the interface with this index; `None` if no interface has it.
     ///
     /// # Errors
-    /// When the kernel does not say.
+    /// Kernel errors.
     pub fn name_of(&mut self, index: u32) -> Result<Option<IfName>, Fault> {
         let mut name = None;
         self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
@@ -562,10 +562,10 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         Ok(name)
     }
 
-    /// Goes through the WireGuard links. `Ok(false)` as for [`Kernel::dump`].
+    /// Visits the WireGuard links. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// # Errors
-    /// When the kernel does not say, or the first that `take` returned.
+    /// Kernel errors, or the first error of `take`.
     pub fn wireguard_links(
         &mut self,
         take: &mut dyn FnMut(IfName, bool) -> Result<(), Fault>,
@@ -582,7 +582,7 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     }
 }
 
-/// Repeats `once` until a dump was of one moment, a few times at the most.
+/// Repeats `once` until a dump is consistent, for a limited number of attempts.
 ///
 /// # Errors
 /// What `once` returned, or [`Code::Unsteady`].

@@ -1,4 +1,5 @@
-//! Address families that the kernel lacks: what an image wants of them is refused before anything is changed.
+//! Address families that the kernel lacks: an image that needs them is refused before anything is
+//! changed.
 
 use proto_core::ip::AF_INET6;
 use proto_core::netlink::Errno;
@@ -10,7 +11,7 @@ use crate::fault::Fault;
 use crate::kernel::exchange::Kernel;
 use crate::system::{File, NetlinkSocket};
 
-/// Fails if an item that is to be added needs IPv6 and the kernel does not have it. After `compare`.
+/// Fails if an item to be added needs IPv6 and the kernel lacks IPv6. Call it after `compare`.
 ///
 /// # Errors
 /// [`Code::Kernel`] naming the item, with `EAFNOSUPPORT`; [`Code::Storage`].

@@ -1,4 +1,4 @@
-//! The links that the endpoints of peers are on: an image names them, and the kernel numbers them.
+//! The links of endpoint scopes: an image names them, and the kernel numbers them.
 
 use core::net::SocketAddr;
 
@@ -13,18 +13,18 @@ use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::Kernel;
 use crate::system::NetlinkSocket;
 
-/// How many links the endpoints of an interface can be on.
+/// Maximum number of links for the endpoints of an interface.
 const MOST: usize = 16;
 
-/// Names and numbers of links. A number of 0 is a free place.
+/// Names and numbers of links. A number of 0 is an empty slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Links([(Name, u32); MOST]);
 
 impl Links {
-    /// Finds the number of the link `name`, where `peer` is, unless it is known.
+    /// Finds the number of the link `name`, the scope of `peer`'s endpoint, unless it is known.
     ///
     /// # Errors
-    /// [`Code::Config`] for a link that is not there, and for too many; what `find` says.
+    /// [`Code::Config`] for a link that does not exist, and for too many links; errors of `find`.
     #[inline(never)]
     pub fn find(
         &mut self,
@@ -59,7 +59,7 @@ impl Links {
         }
     }
 
-    /// Notes the number of the link where a peer is.
+    /// Records the number of the link of a peer's endpoint.
     pub fn note(&mut self, peer: &PeerInfo) {
         if let Some(SocketAddr::V6(to)) = peer.endpoint
             && to.scope_id() != 0
@@ -70,10 +70,10 @@ impl Links {
         }
     }
 
-    /// Finds the names of the links whose numbers were noted. A link that is gone is left out.
+    /// Finds the names of the recorded links. A link that no longer exists is left out.
     ///
     /// # Errors
-    /// When the kernel does not say.
+    /// Kernel errors.
     pub fn name<N: NetlinkSocket>(&mut self, kernel: &mut Kernel<'_, N>) -> Result<(), Fault> {
         for (name, number) in self.0.iter_mut().filter(|(_, number)| *number != 0) {
             match kernel.name_of(*number)? {
@@ -84,7 +84,7 @@ impl Links {
         Ok(())
     }
 
-    /// The endpoint of a peer by the name of its link, or by the number where there is no name.
+    /// The endpoint of a peer with the name of its link, or with the number if no name is known.
     #[must_use]
     pub fn endpoint(&self, peer: &PeerInfo) -> Option<PeerEndpoint> {
         let to = peer.endpoint?;

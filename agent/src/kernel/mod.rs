@@ -1,8 +1,8 @@
-//! The kernel's side: requests and answers, and its tables as they are read.
+//! The kernel's side: requests and answers, and its tables.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`exchange`] | one request to the kernel, its answers, and its errors in our words |
+//! | [`exchange`] | one request to the kernel, its answers, and its errors as failures |
 //! | [`read`] | the kernel's tables, entry by entry |
 //! | [`write`] | changes: items of an image, and WireGuard messages |
 //! | [`raw`] | addresses and routes with every attribute, to put them back exactly |
@@ -10,7 +10,7 @@
 //! | [`links`] | the links that endpoints with a scope are on |
 //! | [`remove`] | removes an interface |
 //!
-//! Not here: what a configuration wants of the kernel ([`crate::config`]).
+//! Not here: what a configuration needs from the kernel ([`crate::config`]).
 
 pub mod exchange;
 pub mod families;

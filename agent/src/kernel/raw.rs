@@ -1,8 +1,8 @@
-//! An address or a route as the kernel tells it, and as the request that makes it again: every attribute is kept,
-//! but for what the kernel alone sets. So going back needs to know nothing of labels, metrics, several next hops
-//! or whatever a newer kernel has.
+//! An address or a route as the kernel reports it, and the request that adds it again: every
+//! attribute is kept, except those that only the kernel sets. So a rollback needs no knowledge of
+//! labels, metrics, multiple next hops or the attributes of newer kernels.
 //!
-//! Which of them belong to an interface, and the order to put them back in, is in `restore`.
+//! Not here: which of them belong to an interface, and the order of restoring (`restore`).
 
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::read::{Message, ParseError};
@@ -14,13 +14,13 @@ use proto_core::protocol::digest;
 
 use crate::bytes::{put, take};
 
-/// The longest body that is kept: a request has to fit `kernel::REQUEST`.
+/// The longest body that is kept: the request must fit `kernel::REQUEST`.
 const BODY: usize = 440;
 /// Bytes before the body of a message: `struct nlmsghdr`.
 const MESSAGE: usize = 16;
 /// Bytes of a record before its body: kind, two times, length of the body.
 const RECORD_HEAD: usize = 1 + 4 + 4 + 2;
-/// Bytes of a record behind its body: its length, to go through records backwards.
+/// Bytes of a record after its body: its length, to read records backwards.
 pub const RECORD_TAIL: usize = 2;
 /// The longest record.
 pub const RECORD: usize = RECORD_HEAD + BODY + RECORD_TAIL;
@@ -34,8 +34,8 @@ const RTM_DELROUTE: u16 = 25;
 
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
-/// The flags that tell of an address how it was made or where it stands; the others the kernel sets.
-/// `NODAD`, `HOMEADDRESS`, `NOPREFIXROUTE`, `MCAUTOJOIN`.
+/// The flags of an address that its creator sets; the kernel sets the others. `NODAD`,
+/// `HOMEADDRESS`, `NOPREFIXROUTE`, `MCAUTOJOIN`.
 const IFA_GIVEN: u32 = 0x02 | 0x10 | 0x200 | 0x400;
 /// `SECONDARY`.
 const IFA_GIVEN_V4: u32 = IFA_GIVEN | 0x01;
@@ -53,15 +53,15 @@ const RTA_ENCAP: u16 = 22;
 const RTA_EXPIRES: u16 = 23;
 const RTA_PAD: u16 = 24;
 const RTA_NH_ID: u16 = 30;
-/// The one flag of a route or a next hop that is given: `RTNH_F_ONLINK`.
+/// The only flag of a route or a next hop that its creator sets: `RTNH_F_ONLINK`.
 const ONLINK: u8 = 4;
-/// `RTM_F_CLONED` in the second byte of the flags: learnt, not made.
+/// `RTM_F_CLONED` in the second byte of the flags: learnt by the kernel.
 const CLONED: u32 = 0x200;
 
-/// A time that never comes.
+/// A lifetime without end.
 pub const FOREVER: u32 = u32::MAX;
 
-/// What there is.
+/// The kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// An address.
@@ -70,21 +70,21 @@ pub enum Kind {
     Route = 6,
 }
 
-/// Where a route leads.
+/// The interface of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Way {
-    /// It leaves through the interface, perhaps among others.
+    /// The route leaves through the interface, perhaps among others.
     pub through: bool,
-    /// It leaves through another interface, perhaps among others.
+    /// The route leaves through another interface, perhaps among others.
     pub elsewhere: bool,
-    /// The IPv4 address that packets get as their source.
+    /// The IPv4 source address of packets on this route.
     pub source: Option<[u8; 4]>,
 }
 
 /// An address or a route.
 #[derive(Clone, Debug)]
 pub struct Raw {
-    /// Which of them.
+    /// Address or route.
     pub kind: Kind,
     /// Seconds for which an address is preferred.
     preferred: u32,
@@ -94,10 +94,10 @@ pub struct Raw {
     len: usize,
 }
 
-/// Why something cannot be kept.
+/// The reason why a message cannot be kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unkept {
-    /// The message makes no sense.
+    /// The message is malformed.
     Unreadable(ParseError),
     /// The message is too long.
     TooLong,
@@ -157,7 +157,8 @@ impl Raw {
         let (header, attributes) = message.split::<12>()?;
         let [family, dst, src, tos, table, protocol, scope, kind, f @ ..] = *header;
         let flags = u32::from_ne_bytes(f);
-        // IPv6 routes to the interface's own addresses cannot be made, and come and go with the addresses.
+        // IPv6 routes to the interface's own addresses cannot be added; they come and go with the
+        // addresses.
         let own = family == AF_INET6 && protocol == RTPROT_KERNEL && kind != RTN_UNICAST;
         if own || flags & CLONED != 0 || !matches!(family, AF_INET | AF_INET6) {
             return Ok(None);
@@ -189,7 +190,7 @@ impl Raw {
             if attribute.ty == RTA_OIF {
                 way.elsewhere |= attribute.u32().is_ok_and(|oif| oif != index);
             }
-            // A next hop with a number of its own is told with what is behind the number.
+            // The kernel reports a next hop object together with its contents.
             let told = matches!(
                 attribute.ty,
                 RTA_OIF | RTA_GATEWAY | RTA_VIA | RTA_MULTIPATH | RTA_ENCAP | RTA_ENCAP_TYPE
@@ -224,7 +225,7 @@ impl Raw {
     fn each_hop(&mut self, visit: &mut dyn FnMut(&mut u8, &mut [u8; 4])) {
         each_attribute(self.attributes(), &mut |ty, payload| {
             let mut rest = if ty == RTA_MULTIPATH { payload } else { &mut [] };
-            // `struct rtnexthop`, with attributes behind it.
+            // `struct rtnexthop`, followed by attributes.
             while let Some((hop, tail)) = rest.split_first_chunk_mut::<8>() {
                 let [l0, l1, flags, _, oif @ ..] = hop;
                 visit(flags, oif);
@@ -234,7 +235,7 @@ impl Raw {
         });
     }
 
-    /// Makes it one of another interface, where it is of the one with the index `old`.
+    /// Moves it to another interface, from the one with the index `old`.
     pub fn move_to(&mut self, old: u32, new: u32) {
         let change = |index: &mut [u8; 4]| {
             if u32::from_ne_bytes(*index) == old {
@@ -258,7 +259,7 @@ impl Raw {
         self.each_hop(&mut |_, oif| change(oif));
     }
 
-    /// The same for what is the same. Times that pass do not count.
+    /// Whether both describe the same address or route. Lifetimes that pass do not count.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut bytes = [0; MESSAGE + BODY];
@@ -276,7 +277,7 @@ impl Raw {
         self.body().first() == Some(&AF_INET)
     }
 
-    /// An IPv4 address that is an interface's own.
+    /// An IPv4 address that the interface has.
     #[must_use]
     pub fn own_v4(&self) -> Option<[u8; 4]> {
         let mut own = None;
@@ -292,14 +293,14 @@ impl Raw {
         own
     }
 
-    /// The message that the kernel would tell it with.
+    /// The type of the message in which the kernel reports it.
     #[must_use]
     pub fn message(&self) -> Message<'_> {
         let ty = if self.kind == Kind::Address { RTM_NEWADDR } else { RTM_NEWROUTE };
         Message { ty, flags: 0, seq: 0, port: 0, payload: self.body() }
     }
 
-    /// Writes the request that makes it, or takes it away, so many seconds after it was told.
+    /// Writes the request that adds or removes it, this many seconds after it was reported.
     pub fn write<'b>(
         &self,
         buf: &'b mut [u8],
@@ -313,11 +314,11 @@ impl Raw {
         let (ty, flags) = match (self.kind, comes) {
             (Kind::Address, true) => (RTM_NEWADDR, change | NLM_F_CREATE | NLM_F_EXCL),
             (Kind::Address, false) => (RTM_DELADDR, change),
-            // IPv4 tells routes to one place in the order in which they count.
+            // IPv4 lists routes to one destination in the order of precedence.
             (Kind::Route, true) if self.is_v4() => {
                 (RTM_NEWROUTE, change | NLM_F_CREATE | NLM_F_APPEND)
             }
-            // Of several next hops, those of other interfaces may still be there.
+            // Of several next hops, those of other interfaces may still exist.
             (Kind::Route, true) if several => (RTM_NEWROUTE, change | NLM_F_CREATE | NLM_F_REPLACE),
             (Kind::Route, true) => (RTM_NEWROUTE, change | NLM_F_CREATE),
             (Kind::Route, false) => (RTM_DELROUTE, change),
@@ -341,7 +342,7 @@ impl Raw {
         Ok(writer.finish())
     }
 
-    /// The record of it in a file. Its length is returned.
+    /// Writes its record for a file. Returns the length.
     pub fn record(&self, record: &mut [u8; RECORD]) -> usize {
         let mut at = 0;
         let body = self.body();
@@ -355,7 +356,7 @@ impl Raw {
         len
     }
 
-    /// Reads the record at the front of `bytes`. Its length is returned besides.
+    /// Reads the record at the front of `bytes`. Returns its length too.
     #[must_use]
     pub fn from_record(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut rest = bytes;

@@ -1,7 +1,7 @@
-//! The kernel's tables as they come: addresses, routes, rules, and a device with its peers, one at a time
-//! and in the words of an image.
+//! The kernel's tables, entry by entry: addresses, routes, rules, and a device with its peers, in
+//! the types of an image.
 //!
-//! What is made of them is not here (`plan`, `report`, `snapshot`, `remove`).
+//! Not here: what is done with the entries (`plan`, `report`, `snapshot`, `remove`).
 
 use proto_core::ip::AF_INET6;
 use proto_core::netlink::IfName;
@@ -36,7 +36,7 @@ pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
     })
 }
 
-/// The link of that name, which has to be a WireGuard interface if there is one.
+/// The link of that name, if it exists. It must be a WireGuard interface.
 ///
 /// # Errors
 /// [`Code::WrongKind`].
@@ -53,14 +53,14 @@ pub fn wireguard_link<N: NetlinkSocket>(
     }
 }
 
-/// Sees an address, a route or a rule, and whether an agent made it, as far as the kernel can tell. An address counts
-/// as ours; whose a rule of ours is says `claims`.
+/// Takes an address, a route or a rule, and whether an agent added it, as far as the kernel can
+/// tell. An address counts as ours; `claims` decides about rules.
 pub type TakeItem<'t> = dyn FnMut(&Item, bool) -> Result<(), Fault> + 't;
 
-/// Goes through the addresses of a link, then through its routes. `Ok(false)` when they changed meanwhile.
+/// Visits the addresses of a link, then its routes. `Ok(false)` when they changed meanwhile.
 ///
 /// # Errors
-/// What the kernel or `take` said.
+/// Errors of the kernel or of `take`.
 pub fn each_on_link<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     index: u32,
@@ -73,7 +73,8 @@ pub fn each_on_link<N: NetlinkSocket>(
         &|buf, seq, family| route::addr::list(buf, seq, family, Some(index)),
         &mut |message| {
             let addr = Addr::parse(message).map_err(|error| slot.unreadable(&error))?;
-            // A point-to-point address is somebody's handiwork: an image cannot say one.
+            // A point-to-point address was added by hand or by another program: an image cannot
+            // express it.
             if addr.index == index && addr.peer.is_none() {
                 take(&Item::Address(addr.net), true)?;
             }
@@ -97,10 +98,11 @@ pub fn each_on_link<N: NetlinkSocket>(
     )
 }
 
-/// Goes through the policy rules of both families that an image can say. `Ok(false)` when they changed meanwhile.
+/// Visits the policy rules of both families that an image can express. `Ok(false)` when they
+/// changed meanwhile.
 ///
 /// # Errors
-/// What the kernel or `take` said.
+/// Errors of the kernel or of `take`.
 pub fn each_rule<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     take: &mut TakeItem<'_>,
@@ -115,17 +117,17 @@ pub fn each_rule<N: NetlinkSocket>(
     })
 }
 
-/// Goes through a device. `Ok(false)` when it changed meanwhile.
+/// Reads a device. `Ok(false)` when it changed meanwhile.
 ///
 /// # Errors
-/// What the kernel or `take` said.
+/// Errors of the kernel or of `take`.
 pub fn each_event<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
     take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
     if let Some(told) = kernel.each_event_of_program(take) {
-        // It was told at one moment.
+        // The list was consistent.
         return told.map(|()| true);
     }
     let slot = kernel.slot;

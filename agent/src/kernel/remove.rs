@@ -1,5 +1,5 @@
-//! Taking an interface away: its peers first, then its rules, then the link with its addresses and
-//! routes. A stock kernel takes 12 ms a peer to delete a link, and almost nothing to delete one
+//! Removes an interface: its peers first, then its rules, then the link with its addresses and
+//! routes. A stock kernel needs 12 ms a peer to delete a link, and almost no time to delete a link
 //! whose peers were removed before.
 
 use proto_core::netlink::IfName;
@@ -21,7 +21,7 @@ use crate::system::{File, NetlinkSocket};
 /// Removes all peers of a link, then the link.
 ///
 /// # Errors
-/// What the kernel said.
+/// Kernel errors.
 pub fn link<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     set: &mut [u8; SET],
@@ -40,19 +40,19 @@ pub fn link<N: NetlinkSocket>(
     })
 }
 
-/// What removing an interface takes away. Its rules are in the extras.
+/// What the removal of an interface removes. Its rules are in the extras.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// The link, if it is there.
+    /// The link, if it exists.
     pub link: Option<LinkState>,
-    /// What there is of it.
+    /// The number of its items.
     pub summary: Summary,
 }
 
-/// Finds what there is of an interface, and which rules go with it. Changes nothing.
+/// Finds the parts of an interface, and the rules that are removed with it. Changes nothing.
 ///
 /// # Errors
-/// [`Code::WrongKind`], or what the kernel or `claims` said.
+/// [`Code::WrongKind`], or errors of the kernel or of `claims`.
 ///
 /// [`Code::WrongKind`]: proto_core::protocol::message::Code::WrongKind
 pub fn find<N: NetlinkSocket, F: File>(
@@ -94,7 +94,7 @@ pub fn find<N: NetlinkSocket, F: File>(
     Ok(Found { link, summary })
 }
 
-/// Goes through the rules that go with the interface.
+/// Visits the rules that are removed with the interface.
 fn each_rule_of<F: File>(
     extras: &mut Extras<'_, F>,
     take: &mut dyn FnMut(&Item) -> Result<(), Fault>,
@@ -109,10 +109,10 @@ fn each_rule_of<F: File>(
     Ok(())
 }
 
-/// Removes what was found of an interface.
+/// Removes the parts that were found.
 ///
 /// # Errors
-/// What the kernel said.
+/// Kernel errors.
 pub fn interface<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     extras: &mut Extras<'_, F>,

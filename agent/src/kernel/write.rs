@@ -1,7 +1,7 @@
 //! Requests that change the kernel: the addresses, routes and rules of an image, and WireGuard messages that are
 //! filled and sent.
 //!
-//! Which changes, and in which order, is not here (`config`, `wg`, `quick`, `remove`).
+//! Not here: which changes are made, and in which order (`config`, `wg`, `quick`, `remove`).
 
 use proto_core::netlink::route::{self, Addr, IfExists};
 use proto_core::netlink::wireguard::{SetEncoder, SetError};
@@ -13,18 +13,18 @@ use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::Kernel;
 use crate::system::NetlinkSocket;
 
-/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that those of others are left
-/// alone. A number that `/etc/iproute2/rt_protos` does not give to anybody.
+/// Marks routes and rules as ours (`rtm_protocol`, `FRA_PROTOCOL`), so that routes and rules of
+/// other programs are left alone. `/etc/iproute2/rt_protos` does not assign this number.
 pub const PROTOCOL: u8 = 87;
 
-/// A route of an image as rtnetlink has it.
+/// A route of an image in rtnetlink's type.
 const fn device_route(wanted: &Route, index: u32) -> route::Route {
     let device = route::Route::device(wanted.to, index, wanted.table, PROTOCOL);
     let metric = if wanted.metric == 0 { device.metric } else { wanted.metric };
     route::Route { metric, ..device }
 }
 
-/// A rule of an image as rtnetlink has it.
+/// A rule of an image in rtnetlink's type.
 const fn policy_rule(wanted: &Rule) -> route::Rule {
     route::Rule {
         priority: Some(wanted.priority),
@@ -36,11 +36,11 @@ const fn policy_rule(wanted: &Rule) -> route::Rule {
     }
 }
 
-/// Writes the request that adds an address, a route or a rule to a link, or takes it away. Nothing for peers,
-/// which go another way.
+/// Writes the request that adds or removes an address, a route or a rule of a link. Does nothing
+/// for peers, which are sent in other messages.
 ///
 /// # Errors
-/// When it does not fit.
+/// The request does not fit.
 pub fn write_item<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -64,7 +64,7 @@ pub fn write_item<'b>(
     }
 }
 
-/// Sends what is encoded. `about` is what a refusal is about.
+/// Sends the encoded message. `about` is the subject of a refusal.
 pub(crate) fn flush<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     encoder: &mut SetEncoder<'_>,
@@ -77,7 +77,7 @@ pub(crate) fn flush<N: NetlinkSocket>(
     }
 }
 
-/// Offers a piece, sending the message first when it is full. Whether one was sent.
+/// Adds a piece. Sends the message first if it is full. Returns whether a message was sent.
 pub(crate) fn put<N: NetlinkSocket>(
     kernel: &mut Kernel<'_, N>,
     encoder: &mut SetEncoder<'_>,
@@ -95,7 +95,7 @@ pub(crate) fn put<N: NetlinkSocket>(
     }
 }
 
-/// Writes down that a piece cannot be encoded.
+/// Records that a piece cannot be encoded.
 pub(crate) fn encoding(slot: &Slot, error: SetError) -> Fault {
     slot.say(Code::Config, Subject::None, Errno(0), format_args!("{error}"))
 }

@@ -296,7 +296,7 @@ impl<'o> Line<'o> {
         self.told = None;
         info(format_args!("listening on {device} at {} baud", self.speed.unwrap_or(baud)));
         if let Some(speed) = self.speed {
-            log(format_args!("{device} does not do {baud} baud: it runs at {speed}"));
+            log(format_args!("{device} does not support {baud} baud: it runs at {speed}"));
         }
     }
 

@@ -1,5 +1,5 @@
-//! The files of the resolver, read word by word so that neither lines nor files have a longest length, and
-//! addresses as text.
+//! The files of the resolver, and addresses as text. Files are read word by word, so that neither
+//! lines nor files have a maximum length.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
@@ -7,10 +7,10 @@ use heapless::{String, Vec};
 use proto_core::ip::parse_ip;
 use proto_core::text::{number, split};
 
-/// Longest word that is looked at. Longer words match nothing.
+/// Longest word that is compared. Longer words match nothing.
 const WORD: usize = 256;
 
-/// The words of a file, with their places in their lines.
+/// The words of a file, with their positions in their lines.
 #[derive(Debug)]
 pub struct Words {
     word: [u8; WORD],
@@ -26,7 +26,8 @@ impl Default for Words {
 }
 
 impl Words {
-    /// Takes the next bytes of the file and gives `take` each word that they end, with its place in its line.
+    /// Takes the next bytes of the file and passes each word that ends in them to `take`, with its
+    /// position in its line.
     pub fn feed(&mut self, bytes: &[u8], take: &mut dyn FnMut(usize, &str)) {
         for byte in bytes {
             match byte {
@@ -55,7 +56,7 @@ impl Words {
     pub fn end(&mut self, take: &mut dyn FnMut(usize, &str)) {
         if self.len > 0 {
             let word = self.word.get(..self.len).and_then(|word| core::str::from_utf8(word).ok());
-            // A word that is too long or not text still has its place.
+            // A word that is too long or not UTF-8 still has a position.
             take(self.place, word.unwrap_or_default());
             self.place = self.place.saturating_add(1);
             self.len = 0;
@@ -63,7 +64,7 @@ impl Words {
     }
 }
 
-/// What the look-up of a name asks of its machine.
+/// What a look-up needs from the machine.
 pub trait Machine {
     /// Reads a file to its end. A file that cannot be read is empty.
     fn read(&self, path: &core::ffi::CStr, take: &mut dyn FnMut(&[u8]));
@@ -71,7 +72,7 @@ pub trait Machine {
     fn interface(&self, name: &str) -> u32;
 }
 
-/// Gives `take` each word of a file.
+/// Passes each word of a file to `take`.
 #[inline(never)]
 pub fn each_word(machine: &dyn Machine, path: &core::ffi::CStr, take: &mut dyn FnMut(usize, &str)) {
     let mut words = Words::default();
@@ -97,7 +98,7 @@ pub fn with_scope(machine: &dyn Machine, text: &str) -> Option<SocketAddr> {
     }
 }
 
-/// An IPv4 address of one to four numbers, decimal, octal or hexadecimal, as inet_aton(3) takes them.
+/// An IPv4 address of one to four numbers, decimal, octal or hexadecimal, as in inet_aton(3).
 fn aton(text: &str) -> Option<Ipv4Addr> {
     let (mut ip, mut left) = (0_u32, 4_u32);
     let mut parts = text.split('.').peekable();
@@ -112,7 +113,7 @@ fn aton(text: &str) -> Option<Ipv4Addr> {
         }
         let value = u32::from_str_radix(digits, radix).ok()?;
         left = left.checked_sub(1)?;
-        // The last number fills the bytes that are left.
+        // The last number fills the remaining bytes.
         let bits =
             if parts.peek().is_some() { 8 } else { left.saturating_mul(8).saturating_add(8) };
         if value.checked_shr(bits).is_some_and(|more| more != 0) {
@@ -124,7 +125,7 @@ fn aton(text: &str) -> Option<Ipv4Addr> {
     Some(ip.into())
 }
 
-/// The first address of each family that `/etc/hosts` has for a name: IPv4, IPv6.
+/// The first address of each family in `/etc/hosts` for a name: IPv4, IPv6.
 #[must_use]
 #[inline(never)]
 pub fn in_hosts(machine: &dyn Machine, name: &str) -> [Option<SocketAddr>; 2] {
@@ -170,7 +171,7 @@ pub fn service(machine: &dyn Machine, service: &str) -> Option<u16> {
     found
 }
 
-/// What `/etc/resolv.conf` says.
+/// The settings of `/etc/resolv.conf`.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Name servers, with their ports.
@@ -181,12 +182,12 @@ pub struct Settings {
     pub ndots: u32,
     /// Milliseconds to wait for a server.
     pub timeout: u64,
-    /// Number of times that each server is asked.
+    /// Number of queries to each server.
     pub attempts: u32,
 }
 
 impl Settings {
-    /// Reads `/etc/resolv.conf`. Without a name server in it, this machine is asked.
+    /// Reads `/etc/resolv.conf`. Without a name server in the file, the server is this machine.
     #[must_use]
     #[inline(never)]
     pub fn read(machine: &dyn Machine) -> Self {
@@ -209,11 +210,11 @@ impl Settings {
             (1, 1) => {
                 if let Some(mut server) = with_scope(machine, word) {
                     server.set_port(53);
-                    // A fourth server is ignored, as by C libraries.
+                    // A fourth server is ignored, as in C libraries.
                     let _ = it.servers.push(server);
                 }
             }
-            // `.` is the root: the name as it stands, which comes last anyway.
+            // `.` is the root: the name without a domain, which is tried last anyway.
             (_, 2) if word != "." && it.search.len().saturating_add(word.len()) < 256 => {
                 let _ = it.search.push_str(word);
                 let _ = it.search.push(' ');

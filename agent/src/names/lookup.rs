@@ -1,9 +1,10 @@
-//! One name on its way to an address.
+//! The look-up of one name.
 //!
-//! A and AAAA are asked for together, from a new socket (and so a new source port) and with new ids for each
-//! server and attempt. A server that does not answer, fails, refuses or denies the name is followed by the next
-//! one; a name that a server denies is not asked for in another round. A truncated reply counts if it has an
-//! address, and else as a failure of the server: addresses of an endpoint do not need TCP.
+//! A and AAAA are queried together. Each server and attempt gets a new socket (and so a new source
+//! port) and new ids. A server that does not answer, fails, refuses or denies the name is followed
+//! by the next server; a name that a server denies is not queried in another round. A truncated
+//! reply with an address is accepted; without an address it counts as a failure of the server. TCP
+//! is not needed for the addresses of an endpoint.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -13,10 +14,10 @@ use proto_core::text::split;
 use super::files::{Machine, Settings, in_hosts, with_scope};
 use super::message::{Answer, Kind, Query};
 
-/// Milliseconds to wait for addresses of the other family when those of one are there.
+/// Milliseconds to wait for addresses of the other family after those of one family arrived.
 const OTHER: u64 = 1_000;
 
-/// Why a name has no address.
+/// The reason why a name has no address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoAddress {
     /// The name does not exist, or has no address.
@@ -30,7 +31,7 @@ pub enum NoAddress {
 /// The first address of each family: IPv4, IPv6. Their ports are 0.
 pub type Found = [Option<SocketAddr>; 2];
 
-/// What the caller has to do next.
+/// The next step for the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Open a new socket, and send both of [`Lookup::queries`] to this server.
@@ -46,11 +47,12 @@ pub enum Step {
 pub struct Lookup {
     name: String<254>,
     settings: Settings,
-    /// Where the next search domain begins. Behind the last one the name is asked for as it stands.
+    /// The position of the next search domain. After the last domain the name is queried without
+    /// one.
     domain: usize,
     round: u32,
     server: usize,
-    /// Until when the server may answer. `None` if it has not been asked.
+    /// The time until which the server may answer. `None` if the server has not been asked.
     due: Option<u64>,
     ids: [u16; 2],
     answers: [Option<Answer>; 2],
@@ -60,7 +62,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Begins to look a name up. What is an address or in `/etc/hosts` is found at once.
+    /// Starts a look-up. An address, or a name in `/etc/hosts`, is resolved at once.
     #[must_use]
     #[inline(never)]
     pub fn new(machine: &dyn Machine, name: &str) -> Self {
@@ -95,7 +97,7 @@ impl Lookup {
         lookup
     }
 
-    /// The name to ask for: with a search domain, or as it stands.
+    /// The name to query: with a search domain, or without one.
     fn full_name(&self) -> Option<String<254>> {
         let mut name = self.name.clone();
         if let Some((domain, _)) =
@@ -112,7 +114,7 @@ impl Lookup {
         Query::new(*self.ids.get(n)?, &self.full_name()?, kind)
     }
 
-    /// Goes on to a name that can be asked for. No server could be asked for one that cannot.
+    /// Advances to a name that can be queried. A name with invalid labels cannot.
     fn skip_long(&mut self) {
         while self.query(0).is_none() && self.end.is_none() {
             self.next_domain();
@@ -135,7 +137,7 @@ impl Lookup {
         [self.query(0), self.query(1)]
     }
 
-    /// What is to be done at `now`. `random` becomes the ids of the next queries.
+    /// Returns the next step at `now`. `random` becomes the ids of the next queries.
     #[inline(never)]
     pub fn step(&mut self, now: u64, random: u32) -> Step {
         loop {
@@ -159,14 +161,15 @@ impl Lookup {
         }
     }
 
-    /// The server could not be asked, or its machine says that none is there.
+    /// The server could not be asked, or its machine reported that nothing listens there.
     pub fn unreachable(&mut self) {
         if self.due.is_some() {
             self.next_server();
         }
     }
 
-    /// Takes a datagram. Those that do not come from the server, or are no reply to a query, are ignored.
+    /// Takes a datagram. Datagrams of other senders, and those that are not a reply to a query, are
+    /// ignored.
     #[inline(never)]
     pub fn receive(&mut self, now: u64, from: &SocketAddr, datagram: &[u8]) {
         let Some(due) = self.due.filter(|_| self.end.is_none()) else { return };
@@ -188,7 +191,7 @@ impl Lookup {
         }
     }
 
-    /// Ends what was asked of a server: with an address, or on to the next server.
+    /// Ends the queries to a server: with an address, or by moving on to the next server.
     fn next_server(&mut self) {
         self.due = None;
         let mut found = [None; 2];
@@ -220,9 +223,9 @@ impl Lookup {
     }
 }
 
-/// Chooses between the families, as getaddrinfo(3) does by RFC 6724: IPv6 if the router has an address of the same
-/// kind to send from and the address is not unique local, else IPv4 if there is one. `source` is the address that
-/// the kernel would send from, or `None` without a route.
+/// Chooses between the families, as getaddrinfo(3) does by RFC 6724: IPv6 if the router can send
+/// from an address of the same scope and the address is not unique local, else IPv4 if there is
+/// one. `source` is the address from which the kernel would send, or `None` without a route.
 #[must_use]
 pub fn choose(found: Found, source: &dyn Fn(&SocketAddr) -> Option<IpAddr>) -> Option<SocketAddr> {
     let local = |ip: &Ipv6Addr| ip.is_unique_local();

@@ -1,6 +1,7 @@
-//! DNS messages: a query for the addresses of a name, and what a reply to that query says.
+//! DNS messages: a query for the addresses of a name, and the reply to that query.
 //!
-//! Every read is checked. A compression pointer has to point before the name it ends, so that no name has a loop.
+//! Every read is checked. A compression pointer must point before the name that it continues, so
+//! that no name has a loop.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +11,7 @@ pub const QUERY: usize = 12 + 255 + 4;
 /// Length of the longest reply to a query without EDNS (RFC 1035, 4.2.1).
 pub const REPLY: usize = 512;
 
-/// Type of record that is asked for.
+/// Record type of a query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// IPv4 addresses.
@@ -19,7 +20,7 @@ pub enum Kind {
     Aaaa = 28,
 }
 
-/// What a reply says.
+/// The content of a reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// The first address.
@@ -53,7 +54,7 @@ impl Query {
             query.put(&[len])?;
             query.put(label)?;
         }
-        // The root and type and class; a name has 255 bytes with all its lengths.
+        // The root, type and class; a name has at most 255 bytes including its lengths.
         (query.len <= 12 + 254).then_some(())?;
         query.put(&[0, 0, kind as u8, 0, IN as u8])?;
         Some(query)
@@ -72,15 +73,15 @@ impl Query {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// Reads a reply. `None` if it is malformed, or the reply to another query.
+    /// Reads a reply. `None` if it is malformed, or answers another query.
     #[must_use]
     #[inline(never)]
     pub fn read(&self, reply: &[u8]) -> Option<Answer> {
         let (id, question) = (self.as_bytes().get(..2)?, self.as_bytes().get(12..)?);
         let [flags, code, 0, 1, high, low] = *reply.get(2..8)?.first_chunk()? else { return None };
         let end = question.len().checked_add(12)?;
-        // A reply (QR) to a standard query, with the same id and question. Lengths of labels are below the
-        // letters, so that ignoring case is safe for the whole question.
+        // A reply (QR) to a standard query, with the same id and question. Lengths of labels are
+        // smaller than letters, so that ignoring case is safe for the whole question.
         let same = reply.get(..2)? == id && reply.get(12..end)?.eq_ignore_ascii_case(question);
         if !same || flags & 0xf8 != 0x80 {
             return None;
@@ -102,11 +103,12 @@ impl Query {
     }
 }
 
-/// The first address that the aliases in the answers lead to; the outer `None` for a malformed reply.
+/// The first address that the aliases in the answers lead to; `None` for a malformed reply,
+/// `Some(None)` without an address.
 fn answers(reply: &[u8], from: usize, count: u16, kind: u16) -> Option<Option<IpAddr>> {
-    // The name whose address is wanted, by its place in the reply: first the one in the question.
+    // The name whose address is wanted, by its offset in the reply: first the name in the question.
     let mut wanted = 12;
-    // Aliases may stand in any order, so each of them may cost one more reading.
+    // Aliases may come in any order, so each alias may need one more pass.
     for _ in 0..8 {
         let (mut at, mut alias) = (from, None);
         for _ in 0..count {
@@ -138,7 +140,7 @@ fn answers(reply: &[u8], from: usize, count: u16, kind: u16) -> Option<Option<Ip
     Some(None)
 }
 
-/// The place after a name.
+/// The offset after a name.
 fn after(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let len = *message.get(at)?;
@@ -156,7 +158,7 @@ fn after(message: &[u8], mut at: usize) -> Option<usize> {
 struct Labels<'m> {
     message: &'m [u8],
     at: usize,
-    /// Pointers have to point before this.
+    /// Pointers must point before this offset.
     bound: usize,
 }
 
@@ -188,7 +190,7 @@ impl<'m> Iterator for Labels<'m> {
     }
 }
 
-/// Whether two names in a message are the same.
+/// Whether two names in a message are equal.
 fn same(message: &[u8], one: usize, other: usize) -> bool {
     let labels = |at| Labels { message, at, bound: at };
     let (mut one, mut other) = (labels(one), labels(other));

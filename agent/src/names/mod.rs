@@ -1,13 +1,13 @@
-//! Looking up host names, without system calls: the caller has the sockets, the clock and the files.
+//! Looks up host names without system calls: the caller has the sockets, the clock and the files.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`message`] | DNS queries and replies (RFC 1035) |
 //! | [`files`] | `/etc/hosts`, `/etc/resolv.conf`, `/etc/services`, and addresses in all forms of inet_aton(3) |
-//! | [`lookup`] | one name on its way to an address: servers, attempts, search domains |
+//! | [`lookup`] | the look-up of one name: servers, attempts, search domains |
 //!
-//! No crate is used for the messages: a stub resolver writes one kind of query and reads two kinds of record,
-//! which is less code here than what adapts a general DNS crate to fixed memory.
+//! No crate is used for the messages: a stub resolver writes one kind of query and reads two kinds
+//! of record. That is less code than adapting a general DNS crate to fixed memory.
 
 pub mod files;
 pub mod lookup;

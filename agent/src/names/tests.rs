@@ -15,7 +15,7 @@ struct Etc(BTreeMap<&'static str, String>);
 
 impl Machine for Etc {
     fn read(&self, path: &CStr, take: &mut dyn FnMut(&[u8])) {
-        // In pieces that end anywhere.
+        // In pieces with arbitrary boundaries.
         let text = self.0.get(path.to_str().unwrap()).map_or("", String::as_str);
         text.as_bytes().chunks(3).for_each(take);
     }
@@ -35,7 +35,7 @@ fn at(text: &str) -> SocketAddr {
     SocketAddr::new(text.parse().unwrap(), 53)
 }
 
-/// A name as it is on the wire.
+/// A name in wire format.
 fn wire(name: &str) -> Vec<u8> {
     let labels =
         name.split('.').flat_map(|l| [vec![l.len() as u8], l.as_bytes().to_vec()].concat());
@@ -96,7 +96,7 @@ fn replies_are_read() {
         (0, 0, &[(SAME, 5, real), (real, 1, four)], ip("192.0.2.7")),
         // Aliases in another order, and a longer chain.
         (0, 0, &[(&far, 1, four), (real, 5, &far), (SAME, 5, real)], ip("192.0.2.7")),
-        // An address of a name that nothing leads to, of another type, or none.
+        // An address of an unrelated name, of another type, or none.
         (0, 0, &[(real, 1, four)], Some(Answer::Denied)),
         (0, 0, &[(SAME, 28, &[1; 16])], Some(Answer::Denied)),
         (0, 0, &[], Some(Answer::Denied)),
@@ -106,7 +106,7 @@ fn replies_are_read() {
         // Truncated: with and without an address.
         (2, 0, &[(SAME, 1, four)], ip("192.0.2.7")),
         (2, 0, &[], Some(Answer::Failed)),
-        // Names that lead to themselves, forwards, and to each other.
+        // Names that point to themselves, forwards, and to each other.
         (0, 0, &[(SAME, 5, SAME)], Some(Answer::Denied)),
         (0, 0, &[(&[0xc0, 29], 1, four)], Some(Answer::Denied)),
         (0, 0, &[(&[0xff, 0xff], 1, four)], Some(Answer::Denied)),
@@ -125,7 +125,7 @@ fn replies_are_read() {
         bad[place] = to;
         assert_eq!(query.read(&bad), None, "byte {place}");
     }
-    // Cut off anywhere.
+    // Truncated at any byte.
     for len in 0..good.len() {
         assert_eq!(query.read(&good[..len]), None, "{len} bytes");
     }
@@ -196,8 +196,8 @@ fn addresses_are_read_as_inet_aton_does() {
     assert_eq!(with_scope(&etc, "192.0.2.1%eth0"), None);
 }
 
-/// Asks a machine whose servers answer through `serve`: server, the name and kind asked for, to a reply or
-/// silence, and how long it takes. The result, and when it came.
+/// Runs a look-up on a machine whose servers answer through `serve`: from the server, the name and
+/// the record type to a reply or silence, and a delay. Returns the result and its time.
 type Serve<'s> = dyn FnMut(SocketAddr, &str, Kind) -> Option<(u64, u8, Option<IpAddr>)> + 's;
 
 fn run(etc: &Etc, name: &str, serve: &mut Serve<'_>) -> (Result<Found, NoAddress>, u64) {
@@ -230,8 +230,8 @@ fn run(etc: &Etc, name: &str, serve: &mut Serve<'_>) -> (Result<Found, NoAddress
                     let record = (SAME, kind as u16, data.as_slice());
                     let records = if ip.is_some() { &[record][..] } else { &[] };
                     let good = reply(asked, 0, code, records);
-                    // Somebody else answers first: with the right bytes, and from the right address with a
-                    // wrong id or question.
+                    // Another sender answers first: one with the right bytes, and one from the
+                    // right address with a wrong id or question.
                     let lie =
                         reply(asked, 0, 0, &[(SAME, kind as u16, &[6; 16][..data.len().max(4)])]);
                     mail.push((now, at("203.0.113.9"), lie.clone()));
@@ -292,14 +292,14 @@ fn servers_that_are_lost_slow_or_broken_are_followed_by_the_next() {
         Some((if first(server) { 2_500 } else { 20 }, 0, Some(of(kind))))
     });
     assert_eq!((ips(done.0), done.1), (both, 2_020));
-    // The first packets to everybody are lost.
+    // The first packets to all servers are lost.
     let mut asked = 0;
     let done = run(&etc, "a.example", &mut |_, _, kind| {
         asked += 1;
         (asked > 4).then_some((20, 0, Some(of(kind))))
     });
     assert_eq!((ips(done.0), done.1), (both, 4_020));
-    // Nobody knows, answers, or works.
+    // No server knows the name, answers, or works.
     for (answer, why, took) in [
         (Some((20, 3, None)), NoAddress::Denied, 40),
         (Some((20, 0, None)), NoAddress::Denied, 40),
@@ -351,7 +351,7 @@ fn twenty_names_at_once_do_not_disturb_each_other() {
             [reply(&a, 0, 0, &[(SAME, 1, &[192, 0, 2, n])]), reply(&aaaa, 0, 0, &[])]
         })
         .collect();
-    // Each of them sees the replies to all, backwards.
+    // Each look-up sees the replies to all of them, in reverse order.
     for (n, lookup) in (0_u8..).zip(&mut lookups) {
         for reply in replies.iter().rev() {
             lookup.receive(1, &at("192.0.2.1"), reply);

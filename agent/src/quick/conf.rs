@@ -1,5 +1,5 @@
-//! The file: its text, and the settings that are looked at as a whole. Those that are lists, and the
-//! hooks, are told anew each time they are needed.
+//! The file: its text, and the settings that are needed as a whole. Settings that are lists, and
+//! the hooks, are read again from the text each time they are needed.
 
 use proto_core::conf::setting::{boolean, next_word};
 use proto_core::conf::{ConfError, Field, Part, Problem, QuickFile, Stop, shown};
@@ -12,24 +12,24 @@ use crate::wg::Wg;
 use crate::wg::out::Out;
 use crate::wg::spool::Spool;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const PIECE: usize = 16 * 1024;
 
 /// The file.
 pub(super) struct Conf<'w, F> {
-    /// What is in it.
+    /// Its settings.
     pub(super) text: Spool<'w, F>,
-    /// `MTU`, or nothing.
+    /// `MTU`, or empty.
     pub(super) mtu: Text<16>,
-    /// `Table`, or nothing.
+    /// `Table`, or empty.
     pub(super) table: Text<64>,
     /// `SaveConfig`.
     pub(super) saves: bool,
-    /// There is a name server.
+    /// Whether it has a name server.
     pub(super) has_dns: bool,
 }
 
-/// Whether a word of `DNS` is a name server, and not a search domain.
+/// Whether a word of `DNS` is a name server rather than a search domain.
 pub(super) fn is_name_server(word: &str) -> bool {
     word.contains(':') || word.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
 }
@@ -87,7 +87,7 @@ impl<'w, F: File> Conf<'w, F> {
         Ok(Self { mtu, table, saves, has_dns, ..this })
     }
 
-    /// Tells all parts of the file.
+    /// Visits all parts of the file.
     fn parts<P: QuickProcess<File = F>>(
         &mut self,
         wg: &Wg<'_, P>,
@@ -116,7 +116,7 @@ impl<'w, F: File> Conf<'w, F> {
         }
     }
 
-    /// Tells all settings with their lines.
+    /// Visits all settings with their lines.
     pub(super) fn each<P: QuickProcess<File = F>>(
         &mut self,
         wg: &Wg<'_, P>,
@@ -128,7 +128,7 @@ impl<'w, F: File> Conf<'w, F> {
         })
     }
 
-    /// Prints what is for wg(8).
+    /// Prints the part for wg(8).
     pub(super) fn strip<P: QuickProcess<File = F>>(&mut self, wg: &Wg<'_, P>) -> Result<(), Exit> {
         let mut page = [0; 4096];
         let mut out = Out::new(wg, &mut page);

@@ -1,4 +1,4 @@
-//! Name servers and search domains, by way of `resolvconf`.
+//! Name servers and search domains, set through `resolvconf`.
 
 use core::fmt::Write;
 
@@ -10,12 +10,12 @@ use super::process::QuickProcess;
 use super::programs::Script;
 use super::{Exit, Session, lines};
 
-/// In which order Debian's resolvconf(8) takes interfaces: by the beginnings of their names.
+/// The order in which Debian's resolvconf(8) uses interfaces, by the prefixes of their names.
 const ORDER: &str = "/etc/resolvconf/interface-order";
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
-    /// The interface's name as resolvconf is to know it: behind the first beginning that stands for
-    /// itself in the order, so that it comes first.
+    /// The interface's name for resolvconf: with the first prefix that stands alone in the order,
+    /// so that the interface comes first.
     pub(super) fn dns_name(&self) -> heapless::String<256> {
         let process = self.wg.process;
         let mut name: heapless::String<256> = heapless::String::new();
@@ -32,7 +32,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         name
     }
 
-    /// Tells resolvconf, if there is something to tell.
+    /// Passes the settings to resolvconf, if there are any.
     pub(super) fn set_dns(&mut self) -> Result<(), Exit> {
         if !self.conf.has_dns {
             return Ok(());
@@ -46,7 +46,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             conf.each(wg, &mut |_, setting, value| {
                 let mut rest = value;
                 while let (Field::Dns, Some(word)) = (setting, next_word(&mut rest)) {
-                    // What cannot be written is told when the file is asked for.
+                    // A write error is reported when the file is opened.
                     let _ = match (servers, is_name_server(word)) {
                         (true, true) => writeln!(script, "nameserver {word}"),
                         (false, false) => {
@@ -67,7 +67,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(())
     }
 
-    /// Tells resolvconf to forget it, if there was something to tell.
+    /// Removes the settings from resolvconf, if there were any.
     pub(super) fn unset_dns(&self) -> Result<(), Exit> {
         if !self.conf.has_dns {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `down`, and what `up` takes away again when it fails.
+//! `down`, and what `up` removes again after a failure.
 
 use proto_core::conf::Field;
 use proto_core::ip::{AF_INET, AF_INET6};
@@ -14,12 +14,12 @@ use crate::kernel::exchange::{Protocol, SET, steady};
 use crate::kernel::read::each_event;
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
-    /// The interface has to be there.
+    /// The interface must exist.
     pub(super) fn find(&mut self) -> Result<(), Exit> {
         let name = self.name;
         let program = self.kernel.choose(name);
         let link = self.kernel.link(name);
-        match link.map_err(|fault| self.refused("cannot look for the interface", fault))? {
+        match link.map_err(|fault| self.refused("cannot query the interface", fault))? {
             Some(link) if link.wireguard || program => {
                 self.index = link.index;
                 Ok(())
@@ -28,21 +28,21 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         }
     }
 
-    /// Takes the interface away.
+    /// Removes the interface.
     pub(super) fn down(&mut self) -> Result<(), Exit> {
         self.find()?;
         self.hooks(Field::PreDown)?;
         if self.conf.saves {
             self.save()?;
         }
-        // One step that fails does not keep the others from being done: each has said what failed.
+        // A failed step does not prevent the others. Each step has reported its failure.
         let gone = self.take_away();
         let _ = self.unset_dns();
         let _ = self.remove_firewall();
         gone.and(self.hooks(Field::PostDown))
     }
 
-    /// Takes away what was made, as far as it goes.
+    /// Best effort: removes what was added.
     pub(super) fn take_away(&mut self) -> Result<(), Exit> {
         if core::mem::take(&mut self.dns_is_set) {
             let _ = self.unset_dns();
@@ -62,7 +62,8 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         rules
     }
 
-    /// Removes the rules of a default route, if there is one: those of IPv6 also when those of IPv4 stay.
+    /// Removes the rules of a default route, if there is one: the IPv6 rules even if the IPv4 rules
+    /// stay.
     fn remove_rules(&mut self) -> Result<(), Exit> {
         let mark = self.mark_of_default_route();
         let mark = mark.map_err(|fault| self.refused("cannot remove the rules", fault))?;
@@ -132,7 +133,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 }
 
-/// The rule that keeps the routes of the main table, but for its default.
+/// The rule that uses the main table without its default route.
 fn is_main(rule: &Rule) -> bool {
     let Rule { fwmark, invert, other, .. } = *rule;
     rule.table == RT_TABLE_MAIN

@@ -1,6 +1,6 @@
-//! The firewall of a default route, by `nft` or else by `iptables-restore`: packets to the interface's own
-//! addresses come through the interface or from the machine itself, and what answers the tunnel's
-//! packets bears their mark.
+//! The firewall of a default route, by `nft` or else by `iptables-restore`. Packets to the
+//! interface's own addresses must come through the interface or from the machine itself, and
+//! replies to the tunnel's packets get their mark.
 
 use core::fmt::Write;
 
@@ -15,10 +15,10 @@ use super::{Exit, Session};
 use crate::fault::Fault;
 use crate::kernel::exchange::{Protocol, steady};
 
-/// The table of the interface in nftables begins with this.
+/// The prefix of the interface's table in nftables.
 const TABLE: &str = "wg-quick-";
 
-/// The chains in it: their names, where packets come to them, and when.
+/// Its chains: name, hook and priority.
 const CHAINS: &[(&str, &str, &str)] = &[
     ("preraw", "prerouting", "-300"),
     ("premangle", "prerouting", "-150"),
@@ -76,7 +76,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(())
     }
 
-    /// Writes the beginning, and what keeps each address of the interface to itself.
+    /// Writes the start, and the rules that protect each address of the interface.
     fn each_own_address(
         &mut self,
         script: &mut Script<P::File>,
@@ -87,9 +87,9 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let (family, pf) = if v6 { (AF_INET6, "ip6") } else { (AF_INET, "ip") };
         let kernel = &mut self.kernel;
         steady(slot, Subject::Interface, &mut || {
-            // A list that was overtaken by a change has left some of its rules here.
+            // A list that changes interrupted has left some of its rules here.
             script.clear();
-            // What cannot be written is told when the file is asked for.
+            // A write error is reported when the file is opened.
             let _ = if nft {
                 Self::nft_begin(script, name.as_str(), pf)
             } else {
@@ -125,7 +125,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         })
     }
 
-    /// Takes away all that was set for the interface, also by another run of wg-quick.
+    /// Removes everything that was set for the interface, also by an earlier run of wg-quick.
     pub(super) fn remove_firewall(&self) -> Result<(), Exit> {
         let (wg, name) = (self.wg, self.name);
         let failed = |errno| wg.say(format_args!("the firewall: {errno}"));
@@ -173,7 +173,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 }
 
-/// What tells our rules from others' in iptables.
+/// The comment that identifies our rules in iptables.
 struct Comment<'n>(&'n str);
 
 impl core::fmt::Display for Comment<'_> {
@@ -182,7 +182,7 @@ impl core::fmt::Display for Comment<'_> {
     }
 }
 
-/// Whether `part` is somewhere in `text`.
+/// Whether `text` contains `part`.
 fn contains(text: &str, part: &str) -> bool {
     text.as_bytes().windows(part.len().max(1)).any(|window| window == part.as_bytes())
 }

@@ -6,12 +6,12 @@
 //!                 down: hooks, save, dns, firewall, rules, link, hooks
 //! ```
 //!
-//! The file is read once, into a `Spool`, and gone through as often as there are steps, so that it may
-//! be of any length and cannot change on the way. What is changed is said on standard error, as the command
-//! of ip(8) or wg(8) that would do the same. Of these none is run: only hooks, `resolvconf`, and `nft` or
-//! the programs of `iptables`.
+//! The file is read once into a `Spool`, and each step reads the `Spool` again. So the file may
+//! have any length and cannot change between steps. Each change is printed on standard error, as
+//! the command of ip(8) or wg(8) that has the same effect. None of these commands is run: wg-quick
+//! runs only hooks, `resolvconf`, and `nft` or the programs of `iptables`.
 //!
-//! Not here: what is between `[Peer]` and the kernel ([`crate::wg`]).
+//! Not here: the path from `[Peer]` to the kernel ([`crate::wg`]).
 
 use core::fmt::{self, Write};
 
@@ -41,13 +41,13 @@ mod up;
 #[cfg(test)]
 mod tests;
 
-/// It has been said what failed; the program ends with this exit code.
+/// The failure was reported; the program ends with this exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Exit(i32);
 
-/// Something of wg-quick's own.
+/// A failure of wg-quick itself.
 const FAILED: Exit = Exit(1);
-/// Something that `ip` would have been refused.
+/// A failure for which `ip` has its own exit code.
 const REFUSED: Exit = Exit(2);
 
 impl From<Failed> for Exit {
@@ -56,7 +56,7 @@ impl From<Failed> for Exit {
     }
 }
 
-/// Bytes of the file that are kept out of a file in memory, and of other things of that kind.
+/// Bytes of the file, and of similar data, that are kept in memory.
 const WINDOW: usize = 32 * 1024;
 
 const USAGE: &str = "[ up | down | save | strip ] [ CONFIG_FILE | INTERFACE ]
@@ -77,18 +77,18 @@ struct Session<'s, 'p, 'w, P: QuickProcess> {
     wg: &'s Wg<'p, P>,
     memory: &'s mut Memory,
     name: IfName,
-    /// Where the file is.
+    /// The path of the file.
     path: &'s str,
     conf: Conf<'w, P::File>,
     kernel: Kernel<'s, P::Netlink>,
-    /// `ifi_index`, when the link is there.
+    /// `ifi_index`, once the link exists.
     index: u32,
-    /// What `up` has done that hangs on nothing that goes with the link.
+    /// What `up` has set that is not removed together with the link.
     dns_is_set: bool,
     firewall_is_set: bool,
 }
 
-/// Does what the words behind the program's name say; what is for `wg`, in `memory` of zeros. The exit
+/// Executes the words after the program's name. `memory`, of zeros, is for `wg`. Returns the exit
 /// code.
 pub fn run<P: QuickProcess>(
     process: &P,
@@ -129,7 +129,7 @@ fn command_of<P: QuickProcess>(
 ) -> Result<(), Exit> {
     let mut given: heapless::String<64> = heapless::String::new();
     let given = if IfName::plain(of).is_ok() {
-        // It fits: the name is short.
+        // The name is short enough.
         let _ = write!(given.as_mut_view(), "/etc/wireguard/{of}.conf");
         given.as_str()
     } else {
@@ -143,11 +143,11 @@ fn command_of<P: QuickProcess>(
         }
         Err(errno) => return Err(wg.say(format_args!("{}: {errno}", shown(given))).into()),
     };
-    // The name is that of the link to the file, where there is one.
+    // The name is that of the symbolic link, if the path is one.
     let file = split_last(given, b'/').map_or(given, |(_, file)| file);
     let name = file.strip_suffix(".conf").and_then(|name| IfName::plain(name).ok());
     let Some(name) = name else {
-        let words = "the file's name is to be that of the interface, 1 to 15 of the letters a-z A-Z, \
+        let words = "the file's name must be the name of the interface, 1 to 15 of the letters a-z A-Z, \
                      digits and _ = + . -, followed by `.conf'";
         return Err(wg.say(format_args!("`{}': {words}", shown(given))).into());
     };
@@ -177,18 +177,18 @@ fn command_of<P: QuickProcess>(
 }
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
-    /// Says which command would do what is done next.
+    /// Prints the command that has the same effect as the next step.
     fn echo(&self, words: fmt::Arguments<'_>) {
         self.wg.note("[#] ", words);
     }
 
-    /// Says what was refused.
+    /// Reports a refusal.
     fn refused(&self, what: &str, fault: Fault) -> Exit {
         let Failed = self.wg.tell(what, "", fault);
         REFUSED
     }
 
-    /// An empty file for more things than memory should hold.
+    /// An empty file for what is larger than memory.
     fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
     where
         Self: 'w,
@@ -197,14 +197,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 }
 
-/// Goes through the lines of something that is read from its beginning. What is too long to be anything
-/// that is looked for is left out.
+/// Visits the lines of a stream that is read from its start. A line that is too long to match is
+/// skipped.
 fn lines(next: &mut process::Next<'_>, take: &mut dyn FnMut(&str)) -> Result<(), Errno> {
     let (mut line, mut piece) = ([0; 1024], [0; 512]);
     let (mut len, mut fits) = (0_usize, true);
     loop {
         let got = next(&mut piece)?;
-        // The last line may have no end.
+        // The last line may lack a line end.
         let bytes: &[u8] = if got == 0 { b"\n" } else { piece.get(..got).unwrap_or_default() };
         for byte in bytes {
             if *byte == b'\n' {
@@ -227,7 +227,7 @@ fn lines(next: &mut process::Next<'_>, take: &mut dyn FnMut(&str)) -> Result<(),
     }
 }
 
-/// Reads a file of our own from its beginning.
+/// Reads one of our own files from its start.
 fn from_start<F: File>(file: &mut F) -> impl FnMut(&mut [u8]) -> Result<usize, Errno> {
     let mut at = 0_u32;
     move |buf| {

@@ -1,5 +1,6 @@
-//! The interface's MTU: that of the file, or what is left of the way to the endpoints: the least of their
-//! routes, else that of the default route, else 1500; less what WireGuard puts around a packet.
+//! The interface's MTU. If the file has none, it is derived from the paths to the endpoints: the
+//! smallest MTU of their routes, else that of the default route, else 1500, minus WireGuard's
+//! overhead.
 
 use core::net::IpAddr;
 
@@ -18,18 +19,19 @@ use crate::kernel::exchange::{Protocol, steady};
 use crate::kernel::read::each_event;
 use crate::wg::nets::Nets;
 
-/// IPv6 and UDP around it, and WireGuard's own head and end.
+/// IPv6 and UDP headers, and WireGuard's own header and tag.
 const AROUND: u32 = 80;
-/// What a way has of which nothing is known.
+/// The MTU of an unknown path.
 const ETHERNET: u32 = 1500;
-/// The exit code of `ip` for a word that it does not know.
+/// The exit code of `ip` for an unknown word.
 const WRONG_WORD: Exit = Exit(255);
 
-/// Where packets go out, and the MTU of the way if it is narrower than that.
+/// The outgoing interface of a route, and the MTU of the route if it is smaller than the
+/// interface's.
 type Way = (Option<u32>, Option<u32>);
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
-    /// Sets the MTU and takes the interface up.
+    /// Sets the MTU and the interface up.
     pub(super) fn set_mtu(&mut self) -> Result<(), Exit> {
         let (name, index) = (self.name, self.index);
         let given = self.conf.mtu;
@@ -51,12 +53,12 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 link::set_up(buf, seq, index, true)
             })
         });
-        set.map_err(|fault| self.refused("cannot take the interface up", fault))
+        set.map_err(|fault| self.refused("cannot set the interface up", fault))
     }
 
     fn fitting_mtu(&mut self) -> Result<Option<u32>, Exit> {
         let least = self.least_mtu();
-        let least = least.map_err(|fault| self.refused("cannot look for the MTU", fault))?;
+        let least = least.map_err(|fault| self.refused("cannot determine the MTU", fault))?;
         Ok(Some(least.unwrap_or(ETHERNET).saturating_sub(AROUND)))
     }
 
@@ -70,7 +72,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             each_event(kernel, name, &mut |event| {
                 let Event::Peer(peer) = event else { return Ok(()) };
                 match peer.endpoint {
-                    // Which way a link-local address goes is its own business.
+                    // The path of a link-local address depends on its scope, which is ignored.
                     Some(endpoint) if !is_local(endpoint.ip()) => {
                         let whole = IpNet { addr: endpoint.ip(), prefix: 0 };
                         endpoints.push(IpNet { prefix: whole.max_prefix(), ..whole })
@@ -82,7 +84,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut least = None;
         for n in 0..endpoints.count() {
             if let Some(net) = endpoints.get(n)? {
-                // Without a route there is no MTU either.
+                // Without a route there is no MTU.
                 let way = self.way_to(net.addr).unwrap_or_default();
                 least = least.into_iter().chain(self.mtu_of(way)?).min();
             }
@@ -94,7 +96,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         self.mtu_of(way)
     }
 
-    /// The way that packets to an address take.
+    /// The route for packets to an address.
     fn way_to(&mut self, addr: IpAddr) -> Option<Way> {
         let slot = self.wg.slot;
         let mut found = None;
@@ -110,7 +112,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         asked.ok().and(found)
     }
 
-    /// The way of the first default route of IPv4.
+    /// The first IPv4 default route.
     fn default_way(&mut self) -> Result<Way, Fault> {
         let slot = self.wg.slot;
         let filter = RouteFilter { table: Some(RT_TABLE_MAIN), ..RouteFilter::default() };
@@ -134,7 +136,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(found.unwrap_or_default())
     }
 
-    /// The MTU of a way.
+    /// The MTU of a route.
     fn mtu_of(&mut self, (oif, mtu): Way) -> Result<Option<u32>, Fault> {
         if mtu.is_some() {
             return Ok(mtu);
@@ -150,7 +152,7 @@ fn way(message: &Message<'_>) -> Result<Way, proto_core::netlink::ParseError> {
     Ok((Route::parse(message)?.oif, path_mtu(message)?))
 }
 
-/// Whether an address means something only together with an interface.
+/// Whether an address needs an interface as its scope.
 fn is_local(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(v6) if v6.segments().first().is_some_and(|first| first & 0xffc0 == 0xfe80))
 }

@@ -1,37 +1,37 @@
-//! What `wg-quick` asks of its process and of the machine beyond what `wg` does.
+//! What `wg-quick` needs from its process and from the machine beyond what `wg` needs.
 
 use proto_core::netlink::Errno;
 
 use crate::wg::process::Process;
 
-/// The exit code of a program that is not there, as a shell has it.
+/// The exit code for a program that does not exist, as in a shell.
 pub const NO_PROGRAM: i32 = 127;
 
-/// Gives the next bytes of something that is read from its beginning; 0 is the end.
+/// Returns the next bytes of a stream that is read from its start; 0 at the end.
 pub type Next<'n> = dyn FnMut(&mut [u8]) -> Result<usize, Errno> + 'n;
 
 /// The process and its machine.
 pub trait QuickProcess: Process {
-    /// Whether the process may do everything.
+    /// Whether the process is privileged.
     fn is_root(&self) -> bool;
-    /// Where a file is behind all links, written into `buf`.
+    /// The real path of a file, without symbolic links, written into `buf`.
     ///
     /// # Errors
-    /// `ENOENT` when there is no such file, else what the system call said.
+    /// `ENOENT` when the file does not exist, else the errno of the system call.
     fn real_path<'b>(&self, path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno>;
     /// The permissions of a file or folder.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn mode(&self, path: &str) -> Result<u32, Errno>;
-    /// Whether there is a program of that name where programs are looked for.
+    /// Whether a program of that name is in the search path.
     fn has(&self, program: &str) -> bool;
-    /// Runs a program to its end. `words` are its arguments from its name on, each ended by a NUL. Its
-    /// standard input and output are ours where there is no file for them. The exit code, as a shell
-    /// counts it.
+    /// Runs a program and waits for its end. `words` are its arguments from its name on, each
+    /// terminated by a NUL. Without files for them, it gets our standard input and output. Returns
+    /// the exit code, as a shell counts it.
     ///
     /// # Errors
-    /// What the system call said that was to start it.
+    /// The errno of the system call that failed to start it.
     fn run(
         &self,
         program: &str,
@@ -39,22 +39,22 @@ pub trait QuickProcess: Process {
         input: Option<&mut Self::File>,
         output: Option<&mut Self::File>,
     ) -> Result<i32, Errno>;
-    /// Replaces a file with what `next` gives, for nobody else to read. When this returns, the new one is
-    /// on the disk; a power cut at any moment leaves the old one or the new one.
+    /// Replaces a file with the output of `next`, readable only for its owner. When this returns,
+    /// the new file is on the disk; a power cut at any moment leaves the old file or the new one.
     ///
     /// # Errors
-    /// What the system call or `next` said. The old file is then as it was.
+    /// Errors of the system call or of `next`. The old file is then intact.
     fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno>;
-    /// From now on what asks the process to end (`SIGINT`, `SIGTERM`) waits to be looked at.
+    /// From now on, signals that ask the process to end (`SIGINT`, `SIGTERM`) are kept pending.
     fn hold_signals(&self);
-    /// The signal that waits, or 0. While there is one, no host has an address.
+    /// The pending signal, or 0. While a signal is pending, host name look-ups fail.
     fn held_signal(&self) -> i32;
-    /// Whether the reverse path filter sees packet marks already: what is 1 need not be written, and where
-    /// /proc/sys is read-only, cannot be.
+    /// Whether the reverse path filter uses packet marks already: a value of 1 need not be written,
+    /// and cannot be where /proc/sys is read-only.
     fn src_valid_mark(&self) -> bool;
-    /// Lets the reverse path filter see packet marks (`net.ipv4.conf.all.src_valid_mark`).
+    /// Makes the reverse path filter use packet marks (`net.ipv4.conf.all.src_valid_mark`).
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn set_src_valid_mark(&self) -> Result<(), Errno>;
 }

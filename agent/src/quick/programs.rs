@@ -1,4 +1,4 @@
-//! The programs of others: hooks, and those that there is no kernel interface for.
+//! Programs that wg-quick runs: hooks, and programs for what has no kernel interface.
 
 use core::fmt::{self, Write};
 
@@ -10,10 +10,10 @@ use super::{Exit, Session, from_start, lines};
 use crate::system::File;
 use crate::wg::process::Output;
 
-/// Bytes of a command with its words. A hook's interface may stand in it many times.
+/// Bytes of a command with its words. A hook may contain its interface many times.
 const ROOM: usize = 32 * 1024;
 
-/// Words, each ended by a NUL.
+/// Words, each terminated by a NUL.
 struct Words {
     bytes: [u8; ROOM],
     len: usize,
@@ -58,12 +58,12 @@ impl<F: File> Script<F> {
         Self { file, len: 0, failed: None }
     }
 
-    /// Begins again.
+    /// Starts a new text.
     pub(super) fn clear(&mut self) {
         (self.len, self.failed) = (0, self.file.clear().err());
     }
 
-    /// The file, if all of the text is in it.
+    /// The file, if the whole text was written.
     pub(super) fn file(&mut self) -> Result<&mut F, Errno> {
         self.failed.map_or(Ok(&mut self.file), Err)
     }
@@ -79,7 +79,7 @@ impl<F: File> Write for Script<F> {
     }
 }
 
-/// The shell of hooks, where there is one.
+/// The shell of hooks, if it exists.
 const BASH: &str = "/bin/bash";
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
@@ -92,9 +92,9 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 return Ok(());
             }
             let mut words = Words::new();
-            // The example of wg-quick(8) has a `<( )`, which not every shell knows.
+            // The example of wg-quick(8) uses `<( )`, which not every shell has.
             let shell = if wg.process.open(Some(BASH)).is_ok() { BASH } else { "/bin/sh" };
-            // As it would be in a script that ends with the first failure.
+            // As in a script that ends at the first failure.
             words.word(shell.strip_prefix("/bin/").unwrap_or(shell));
             words.word("-ec");
             let from = words.len;
@@ -117,14 +117,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             }
             match wg.process.run(shell, bytes, None, None) {
                 Ok(0) => Ok(()),
-                // The shell, or what it ran, has said why.
+                // The shell, or its child, has reported the reason.
                 Ok(code) => Err(Exit(code)),
                 Err(errno) => Err(wg.say(format_args!("{shell}: {errno}")).into()),
             }
         })
     }
 
-    /// Runs a program with these words behind its name.
+    /// Runs a program with these words after its name.
     pub(super) fn program(
         &self,
         name: &str,
@@ -134,7 +134,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut bytes = Words::new();
         bytes.word(name);
         let say = |text: &str| {
-            // With nobody there to read it, there is nobody to tell.
+            // Best effort: if standard error is closed, there is no reader.
             let _ = self.wg.process.write(Output::Err, text.as_bytes());
         };
         say("[#] ");
@@ -149,7 +149,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         match process.run(name, bytes.get().unwrap_or_default(), input, None) {
             Ok(0) => Ok(()),
             Ok(NO_PROGRAM) if !process.has(name) => {
-                let _ = self.wg.say(format_args!("there is no program `{name}' here"));
+                let _ = self.wg.say(format_args!("there is no program `{name}'"));
                 Err(Exit(NO_PROGRAM))
             }
             Ok(code) => Err(Exit(code)),
@@ -157,7 +157,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         }
     }
 
-    /// Goes through the lines that a program prints. One that fails prints none.
+    /// Visits the lines that a program prints. A program that fails counts as printing none.
     pub(super) fn output_of(&self, name: &str, words: &[&str], take: &mut dyn FnMut(&str)) -> bool {
         let mut bytes = Words::new();
         bytes.word(name);

@@ -1,5 +1,5 @@
-//! Routes to what the peers are allowed, the longest prefix first, and what a default route takes besides:
-//! a table of its own, which all packets are looked up in but those of the tunnel itself.
+//! Routes for the peers' allowed IPs, the longest prefix first, and the extra settings of a default
+//! route: a table of its own, which is used for all packets except those of the tunnel itself.
 
 use proto_core::conf::routing::{FULL_TUNNEL_TABLE, RouteTable, covers, route_table, tunnel_rules};
 use proto_core::conf::setting::{self, Table, table_number};
@@ -18,7 +18,7 @@ use crate::kernel::exchange::{Protocol, steady};
 use crate::kernel::read::each_event;
 use crate::wg::nets::Nets;
 
-/// Where the names of tables are.
+/// The file with the names of tables.
 const TABLES: &str = "/etc/iproute2/rt_tables";
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
@@ -34,7 +34,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut lengths = [false; 129];
         let listed = self.allowed_ips(&mut nets, &mut lengths);
         let listed = listed.and_then(|()| self.own_routes(&mut there));
-        listed.map_err(|fault| self.refused("cannot list what is there", fault))?;
+        listed.map_err(|fault| self.refused("cannot list the routes", fault))?;
         for prefix in (0..=128_u8).rev() {
             if lengths.get(usize::from(prefix)).is_some_and(|there| *there) {
                 self.routes_of(&mut nets, &mut there, table, (prefix, AF_INET6))?;
@@ -44,7 +44,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         Ok(())
     }
 
-    /// Adds the routes of a length and a family.
+    /// Adds the routes of a prefix length and a family.
     fn routes_of(
         &mut self,
         nets: &mut Nets<'_, P::File>,
@@ -84,7 +84,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         }
     }
 
-    /// The number of a table by its name.
+    /// The number of a table, by name.
     fn named_table(&self, name: &str) -> Option<u32> {
         let process = self.wg.process;
         let mut input = process.open(Some(TABLES)).ok()?;
@@ -100,7 +100,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         read.ok().and(found)
     }
 
-    /// What the peers are allowed, and which lengths of prefixes there are.
+    /// The peers' allowed IPs, and the prefix lengths among them.
     fn allowed_ips(
         &mut self,
         nets: &mut Nets<'_, P::File>,
@@ -120,8 +120,8 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         })
     }
 
-    /// Where the interface has routes to in the main table without our doing: by its addresses, or by a
-    /// hook.
+    /// The destinations of the interface's existing routes in the main table: from its addresses,
+    /// or from a hook.
     fn own_routes(&mut self, there: &mut Nets<'_, P::File>) -> Result<(), Fault> {
         let filter =
             RouteFilter { oif: Some(self.index), table: Some(RT_TABLE_MAIN), protocol: None };
@@ -162,14 +162,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         added.map_err(|fault| self.refused("cannot add the route", fault))
     }
 
-    /// A route to everywhere.
+    /// A default route.
     fn add_default(&mut self, net: IpNet) -> Result<(), Exit> {
         let (name, index) = (self.name, self.index);
         let mark = self.fwmark().map_err(|fault| self.refused("cannot read the mark", fault))?;
         let table = match mark {
             0 => {
                 let free = self.free_table();
-                let free = free.map_err(|fault| self.refused("cannot look for a table", fault))?;
+                let free = free.map_err(|fault| self.refused("cannot find a free table", fault))?;
                 self.echo(format_args!("wg set {name} fwmark {free}"));
                 let set = self.set_fwmark(free);
                 set.map_err(|fault| self.wg.tell("cannot set the mark", "", fault))?;
@@ -229,12 +229,12 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut set = [0; 256];
         let mut encoder = SetEncoder::new(&mut set, family, self.name);
         let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
-        // It fits: a message with nothing else.
+        // It fits: the message has nothing else.
         let _ = encoder.device(&change);
         crate::kernel::write::flush(&mut self.kernel, &mut encoder, Subject::Interface)
     }
 
-    /// The first table from [`FULL_TUNNEL_TABLE`] on without a route.
+    /// The first table from [`FULL_TUNNEL_TABLE`] without a route.
     fn free_table(&mut self) -> Result<u32, Fault> {
         let slot = self.wg.slot;
         let mut table = FULL_TUNNEL_TABLE;
@@ -249,14 +249,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                         Subject::Interface,
                         &|buf, seq| filter.list(buf, seq, family),
                         &mut |message| {
-                            // Of a route that is not read nothing is known, and so it counts.
+                            // An unreadable route could be in the table, and so it counts.
                             used |= Route::parse(message).map_or(true, |r| filter.matches(&r));
                             Ok(())
                         },
                     )
                 });
                 match looked {
-                    // There is no such table.
+                    // The table does not exist.
                     Err(_) if slot.is(Errno::ENOENT) => {}
                     looked => looked?,
                 }

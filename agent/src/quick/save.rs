@@ -1,4 +1,4 @@
-//! `save`: the file anew, from what the interface has now.
+//! `save`: writes the file again, from the interface's current settings.
 
 use core::fmt::Write;
 
@@ -15,9 +15,9 @@ use crate::wg::order::Order;
 use crate::wg::show::{Form, Show, Text};
 use crate::wg::text::ip;
 
-/// What the text of wg(8) begins with, behind which ours comes.
+/// The start of wg(8)'s text, after which our settings are inserted.
 const HEAD: &str = "[Interface]\n";
-/// Where Debian's resolvconf(8) keeps what it was told.
+/// The folder in which Debian's resolvconf(8) keeps its settings.
 const KEPT: &str = "/etc/resolvconf/run/interface/";
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
@@ -56,7 +56,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let blank = |theirs: &mut crate::wg::spool::Spool<'_, P::File>, len: u32| {
             let mut last = [0; 1];
             let before = len.checked_sub(2);
-            // Of the ends of lines behind the last, one stays.
+            // Of the line ends at the end, one is kept.
             before.is_some_and(|at| theirs.read(at, &mut last).is_ok() && last == *b"\n")
         };
         while blank(&mut theirs, len) {
@@ -83,8 +83,8 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         replaced.map_err(|errno| wg.say(format_args!("cannot write {path}: {errno}")).into())
     }
 
-    /// What the file has that is not wg(8)'s: addresses, name servers and MTU as they are now, the rest as
-    /// it was.
+    /// The settings that are not wg(8)'s: addresses, name servers and MTU as they are now, the
+    /// others unchanged.
     fn settings(&mut self, out: &mut Text<'_, '_, P::File>) -> Result<(), Exit> {
         let saved = self.saved_addresses(out);
         saved.map_err(|fault| self.refused("cannot list the addresses", fault))?;
@@ -134,7 +134,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         })
     }
 
-    /// The name servers that resolvconf knows of the interface.
+    /// The interface's name servers in resolvconf.
     fn saved_dns(&self, out: &mut Text<'_, '_, P::File>) {
         let process = self.wg.process;
         let name = self.dns_name();
@@ -149,7 +149,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut path: heapless::String<320> = heapless::String::new();
         let _ = write!(path.as_mut_view(), "{KEPT}{name}");
         if let Ok(mut input) = process.open(Some(&path)) {
-            // A file that cannot be read has nothing to tell.
+            // An unreadable file counts as empty.
             let _ = lines(&mut |buf| process.read(&mut input, buf), &mut take);
         }
     }

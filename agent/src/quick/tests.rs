@@ -1,5 +1,5 @@
-//! Commands as a whole, over a machine in memory. What a kernel and real programs make of them is tested
-//! in the lab, beside Debian's.
+//! Whole commands, over a machine in memory. The lab tests them with a real kernel and real
+//! programs, beside Debian's.
 
 mod fake;
 
@@ -27,7 +27,7 @@ fn machine(interface: &str, peer: &str) -> Machine {
     machine
 }
 
-/// The lines that say what is done.
+/// The lines that report actions.
 fn echo(said: &str) -> Vec<&str> {
     said.lines().filter_map(|line| line.strip_prefix("[#] ")).collect()
 }
@@ -132,7 +132,7 @@ fn a_value_that_is_there_is_not_written_again() {
     }
 }
 
-/// A machine without WireGuard in its kernel, and with a program that has it.
+/// A machine without WireGuard in its kernel, and with a program that provides it.
 fn without_wireguard(program: &'static str, code: i32) -> Machine {
     let mut machine = machine(FULL.0, FULL.1);
     machine.tables.borrow_mut().no_wireguard = true;
@@ -152,7 +152,7 @@ fn without_wireguard_in_the_kernel_a_program_has_the_interface() {
     };
     assert_eq!(*link, "[#] ip link add wg0 type wireguard");
     let wanted =
-        format!("wg-quick: cannot make the interface: {}", crate::kernel::exchange::NO_WIREGUARD);
+        format!("wg-quick: cannot create the interface: {}", crate::kernel::exchange::NO_WIREGUARD);
     assert_eq!(*why, wanted);
     assert!(instead.starts_with("[!] Missing WireGuard kernel module. Falling back"), "{said}");
     assert_eq!(*program, "[#] my-wireguard wg0");
@@ -173,14 +173,15 @@ fn a_program_that_fails_leaves_nothing() {
     let (code, _, said) = machine.run("up wg0");
     assert_eq!(code, 3, "{said}");
     assert!(!said.contains("ip link delete"), "{said}");
-    // This one has made its interface before it failed.
+    // This program created its interface before it failed.
     machine.programs.insert("half-wireguard", 4);
     machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "half-wireguard");
     let (code, _, said) = machine.run("up wg0");
     assert_eq!(code, 4, "{said}");
     assert!(said.ends_with("[#] ip link delete dev wg0\n"), "{said}");
     assert!(!machine.tables.borrow().link);
-    // An empty variable is none; a program that is not there is not tried, and with the module none is.
+    // An empty variable counts as unset. A program that does not exist is not tried; with the
+    // module, no program is.
     machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "");
     assert_eq!(machine.run("up wg0").0, 3);
     machine.wg.variables.insert("WG_QUICK_USERSPACE_IMPLEMENTATION", "other-wireguard");
@@ -204,7 +205,7 @@ fn a_step_that_fails_takes_all_before_it_back() {
         assert!(said.ends_with("[#] ip link delete dev wg0\n"), "{said}");
         let log = machine.log();
         let count = |what: &str| log.iter().filter(|said| said.starts_with(what)).count();
-        // A rule that was added was removed; one that was refused was not there to be.
+        // A rule that was added was removed; a rule that was refused never existed.
         let refused = usize::from(refuse == "rule");
         assert_eq!((count("rule") - refused) % 2, 0, "{log:?}");
         assert!(!machine.tables.borrow().link, "{said}");
@@ -256,13 +257,10 @@ fn programs_that_are_not_there() {
     let mut machine = machine(FULL.0, "AllowedIPs = ::/0");
     machine.programs.clear();
     let (code, _, said) = machine.run("up wg0");
-    assert!(
-        code == 127 && said.contains("wg-quick: there is no program `resolvconf' here"),
-        "{said}"
-    );
+    assert!(code == 127 && said.contains("wg-quick: there is no program `resolvconf'"), "{said}");
     machine.programs.insert("resolvconf", 0);
     let (code, _, said) = machine.run("up wg0");
-    let words = "wg-quick: there is no program `ip6tables-restore' here";
+    let words = "wg-quick: there is no program `ip6tables-restore'";
     assert!(code == 127 && said.contains(words), "{said}");
     machine.programs.insert("resolvconf", 3);
     assert_eq!(machine.run("up wg0").0, 3);
@@ -323,7 +321,7 @@ fn mistakes_are_named() {
     assert_eq!((code, said), (1, warning + "wg-quick: `wg0' is not a WireGuard interface\n"));
     for (line, words) in [
         ("up wg1", "`/etc/wireguard/wg1.conf' does not exist"),
-        ("up /etc/hosts", "`/etc/hosts': the file's name is to be that of the interface"),
+        ("up /etc/hosts", "`/etc/hosts': the file's name must be the name of the interface"),
         ("up a-name-that-is-too-long", "`a-name-that-is-too-long' does not exist"),
     ] {
         let mut machine = machine("", "");
@@ -364,7 +362,7 @@ fn what_is_saved() {
     let (code, _, said) = machine.run("down wg0");
     let full = "wg-quick: cannot write /etc/wireguard/wg0.conf: No space left on device (ENOSPC)\n";
     assert!(code == 1 && said.ends_with(full), "{said}");
-    // What could not be saved is not taken away.
+    // An interface that could not be saved is not removed.
     assert!(machine.tables.borrow().link);
     machine.disk_is_full.set(false);
     let (code, out, _) = machine.run("down wg0");
@@ -412,7 +410,7 @@ fn a_kernel_without_ipv6_has_no_ipv6_rules() {
         done[done.len() - 3..],
         ["ip link delete dev wg0", "resolvconf -d wg0 -f", "gone # wg0"]
     );
-    // What it cannot have is named for what it is.
+    // The error names what it cannot have.
     let (machine, code, said) = up("AllowedIPs = ::/0\nEndpoint = 192.0.2.1:7");
     assert!(code != 0 && said.contains("cannot add the rule: Address family"), "{said}");
     assert!(!said.contains("listen port") && !machine.tables.borrow().link, "{said}");

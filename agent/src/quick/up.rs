@@ -1,4 +1,4 @@
-//! `up`: one step after the other, and if one fails, all that was made is taken away again.
+//! `up`: runs its steps in order; if one fails, everything that was added is removed again.
 
 use core::fmt::Write;
 
@@ -14,21 +14,21 @@ use super::{Exit, REFUSED, Session};
 use crate::kernel::exchange::{NO_WIREGUARD, Protocol};
 use crate::kernel::write::write_item;
 
-/// A part of `up`.
+/// A step of `up`.
 type Step<S> = fn(&mut S) -> Result<(), Exit>;
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
-    /// Makes the interface.
+    /// Creates the interface.
     pub(super) fn up(&mut self) -> Result<(), Exit> {
         let name = self.name;
         let there = self.kernel.link(name);
-        if there.map_err(|fault| self.refused("cannot look for the interface", fault))?.is_some() {
+        if there.map_err(|fault| self.refused("cannot query the interface", fault))?.is_some() {
             return Err(self.wg.say(format_args!("`{name}' already exists")).into());
         }
         self.wg.process.hold_signals();
         let done = self.add_link().and_then(|()| self.steps());
         if done.is_err() && self.index != 0 {
-            // What cannot be taken away has been said; why it has to be counts more.
+            // A failed removal was reported; the first failure is more important.
             let _ = self.take_away();
         }
         done
@@ -48,7 +48,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             step(self)?;
             let signal = self.wg.process.held_signal();
             if signal != 0 {
-                let _ = self.wg.say(format_args!("signal {signal}: takes it all away again"));
+                let _ = self.wg.say(format_args!("signal {signal}: removes everything again"));
                 return Err(Exit(signal.saturating_add(128)));
             }
         }
@@ -58,7 +58,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     fn settings_and_peers(&mut self) -> Result<(), Exit> {
         let name = self.name;
         self.echo(format_args!("wg setconf {name} /dev/fd/63"));
-        // An endpoint that has no address where it may have none is no reason to stop.
+        // An endpoint without an address does not stop `up` if that is allowed.
         let added = self.wg.add_quick(self.memory, name.as_str(), &mut self.conf.text);
         added.map(|_| ()).map_err(Exit::from)
     }
@@ -71,7 +71,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             link::create(buf, seq, name, KIND_WIREGUARD)
         });
         let made = made.map_err(|fault| slot.reword(fault, Errno::EOPNOTSUPP, None, NO_WIREGUARD));
-        let made = made.map_err(|fault| self.refused("cannot make the interface", fault));
+        let made = made.map_err(|fault| self.refused("cannot create the interface", fault));
         let made = match made.map_err(|exit| (exit, self.program_in_its_place())) {
             Ok(()) => Ok(()),
             Err((exit, None)) => return Err(exit),
@@ -82,15 +82,15 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 self.program(program, &[name.as_str()], None)
             }
         };
-        // Also of a program that failed: what it has made goes again.
+        // Also for a program that failed: the interface that it created is removed.
         let link = self.kernel.link(name);
-        let link = link.map_err(|fault| self.refused("cannot look for the interface", fault))?;
+        let link = link.map_err(|fault| self.refused("cannot query the interface", fault))?;
         self.index = link.map_or(0, |link| link.index);
         self.kernel.choose(name);
         made
     }
 
-    /// The program that has the interface where the kernel has no WireGuard.
+    /// The program that provides the interface if the kernel has no WireGuard.
     fn program_in_its_place(&self) -> Option<&str> {
         let process = self.wg.process;
         let named = process.variable(c"WG_QUICK_USERSPACE_IMPLEMENTATION");

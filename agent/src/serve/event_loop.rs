@@ -1,7 +1,8 @@
-//! The loop: one thread waits for the serial port and the UDP socket, and hands what arrives to the
-//! service.
+//! The event loop: one thread waits for the serial port and the UDP sockets, and passes what
+//! arrives to the service.
 //!
-//! The wires are opened first, and what is missing is waited for: whoever can come in can mend the rest.
+//! The wires are opened first, and missing ones are waited for: an owner who can connect can repair
+//! the rest.
 
 use core::fmt;
 
@@ -34,17 +35,17 @@ use crate::linux::sys;
 pub(crate) const SERIAL: u64 = 1;
 const END: u64 = 3;
 const NETWORK: u64 = 4;
-/// The first of the places for UDP.
+/// The first of the UDP sockets.
 pub(crate) const UDP: u64 = 8;
 /// The first of the look-ups.
 const LOOKUP: u64 = 16;
 
-/// How long to wait before a file that cannot be read is tried again, in milliseconds.
+/// Milliseconds before an unreadable file is retried.
 const RELOAD: u64 = 5_000;
-/// How long to wait before a folder that another agent works in is tried again, in milliseconds.
+/// Milliseconds before a folder that another agent uses is retried.
 const LOCKED: u64 = 250;
 
-/// Says why the agent cannot go on, and ends it.
+/// Reports why the agent cannot continue, and ends it.
 #[cold]
 #[inline(never)]
 fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
@@ -54,12 +55,12 @@ fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
 
 pub(crate) type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
 
-/// Serves until the process is asked to end, or something breaks that cannot be mended by waiting.
+/// Serves until the process is asked to end, or until a failure that waiting cannot repair.
 pub(crate) fn serve(options: Options<'_>) -> ! {
     sys::outlive_outputs();
     log::never_wait();
     let no_end = |error| -> OwnedFd { no_epoll(error) };
-    // First of all: process 1 of a PID namespace gets no signal that it has no handler for.
+    // First of all: process 1 of a PID namespace gets no signal for which it has no handler.
     let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
     let end = sys::end_event(end.unwrap_or_else(no_end));
     let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
@@ -67,7 +68,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         log(format_args!("--keep and --state name one folder: each needs one of its own"));
         sys::exit(2);
     }
-    // Two agents would take each other's changes back. The lock ends with the process, however it ends.
+    // Two agents would revert each other's changes. The lock ends with the process, however it
+    // ends.
     let mut alone = open_dir(options.state);
     if alone.own().is_err() {
         log(format_args!("another agent works in {}; waiting for it to end", options.state));
@@ -83,7 +85,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     }
     if alone.last_ended_without_a_word() {
         log(format_args!(
-            "the agent before this one ended without a word: it was killed, or has a bug; the kernel's log \
+            "the previous agent ended without a message: it was killed, or has a bug; the kernel's log \
              may say more"
         ));
     }
@@ -94,7 +96,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let mut line = options.serial.map(|port| Line::new(port, events, now));
     let mut udp = Listeners::new(&options.udp, events);
 
-    // Without it, names and missing places wait for their turn.
+    // Without it, names and missing places are retried by time only.
     let network = network_changes().ok();
     if let Some(network) = &network {
         let _ = watch(events, network.as_fd(), NETWORK);
@@ -110,7 +112,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let mut set = [0; SET];
     let slot = Slot::default();
     let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    // The owners have these folders too.
+    // The owners use these folders too.
     let folders = (open_dir(options.keep), open_dir(options.state));
     let committer = Committer::new(kernel, files, Linux, &mut set, folders);
     let mut service = Service::new(committer, own, options.policy);
@@ -184,23 +186,24 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     }
 }
 
-/// Notes for `status` that the serial port does not have the speed that it was to have.
+/// Records for `status` that the serial port does not run at the requested speed.
 fn note_speed(line: &Line<'_>, agent: &mut Agent<'_>) {
     const ABOUT: &str = "/serial";
     match line.other_speed() {
         Some((device, baud, speed)) => {
-            let words = format_args!("{device} does not do {baud} baud: it runs at {speed}");
+            let words = format_args!("{device} does not support {baud} baud: it runs at {speed}");
             agent.trouble().note(ABOUT, words);
         }
         None => drop(agent.trouble().take(ABOUT)),
     }
 }
 
-/// The files that the agent needs to let anybody in: without them what is stored runs, and they are tried again.
+/// The files without which the agent cannot accept clients. What is stored runs without them, and
+/// the files are retried.
 struct Secrets<'o> {
     keep: Dir,
     label: Option<&'o str>,
-    /// What the log says of each, if they cannot be read.
+    /// What the log says about each, if it cannot be read.
     identity: Option<KeepError>,
     owners: Option<KeepError>,
     unlabelled: bool,
@@ -219,7 +222,7 @@ impl<'o> Secrets<'o> {
         }
     }
 
-    /// Whether something is missing that may come.
+    /// Whether a file is missing that may become readable.
     fn wants(&self, agent: &Agent<'_>) -> bool {
         let label = self.label.is_some() && agent.ownership().wants_label();
         let owners = agent.ownership().trouble();
@@ -236,7 +239,7 @@ impl<'o> Secrets<'o> {
         }
     }
 
-    /// Loads what is missing, and says once of each what is wrong with it.
+    /// Loads the missing files, and reports each problem once.
     #[inline(never)]
     fn load(&mut self, agent: &mut Agent<'_>, now: u64) {
         self.due = now.saturating_add(RELOAD);
@@ -258,9 +261,7 @@ impl<'o> Secrets<'o> {
             self.owners = owners;
             match owners {
                 Some(error) => {
-                    log(format_args!(
-                        "{error}; until the agent can read it, every client is a stranger"
-                    ));
+                    log(format_args!("{error}; until the agent can read it, no client has access"));
                 }
                 None => info(format_args!("the list of owners is readable again")),
             }

@@ -1,4 +1,4 @@
-//! The commands for somebody who is root on the router: whoever can run them can do anything here.
+//! The commands for root on the router, who can do anything here.
 
 use core::fmt::Write;
 
@@ -15,19 +15,20 @@ fn open(keep: &str) -> Result<Dir, KeepError> {
     Dir::open(keep).map_err(|errno| KeepError { what: "folder", wrong: Wrong::System(errno) })
 }
 
-/// Prints the router's public key and its fingerprint, a line each. Makes the key where there is none.
+/// Prints the router's public key and its fingerprint, a line each. Generates the key if there is
+/// none.
 pub(crate) fn identity(keep: &str) -> Result<(), KeepError> {
     let key = identity::load(&mut open(keep)?, &Linux)?.public();
-    // An output that cannot be written to leaves nobody to tell.
+    // If the output cannot be written, there is no reader to tell.
     let _ = writeln!(Stream(sys::stdout()), "{key}\n{}", fingerprint(&key));
     Ok(())
 }
 
-/// Forgets all owners, and makes `key` the only one, if given.
+/// Removes all owners, and makes `key` the only owner, if given.
 pub(crate) fn reset_owner(keep: &str, key: Option<PublicKey>) -> Result<(), KeepError> {
     owners::reset(&mut open(keep)?, key)?;
     let mut out = Stream(sys::stdout());
-    // As above.
+    // If the output cannot be written, there is no reader to tell.
     let _ = match key {
         Some(key) => writeln!(out, "the only owner of this router is now {key}"),
         None => out.write_str(

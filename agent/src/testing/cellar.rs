@@ -1,5 +1,5 @@
-//! A disk whose every step can fail, and whose power can be cut: what was not synced may be there afterwards,
-//! or not, or in part.
+//! A disk whose every operation can fail, and whose power can be cut: bytes that were not synced
+//! may survive, or not, or in part.
 
 use core::cell::RefCell;
 use core::ffi::CStr;
@@ -13,27 +13,27 @@ use crate::system::{Disk, File};
 
 type Names = BTreeMap<CString, usize>;
 
-/// What goes wrong at a step.
+/// What goes wrong at an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mishap {
-    /// It fails and does nothing; of a write, nothing is written.
+    /// It fails and has no effect; a write writes nothing.
     Fails(Errno),
-    /// Of a write half is done, then it fails; anything else is done, and then it fails.
+    /// It fails with its effect; a write writes half.
     Torn(Errno),
-    /// The power is cut: this and all that follows does nothing.
+    /// The power is cut: this and all later operations have no effect.
     Cut,
 }
 
-/// What becomes of bytes that were written and not synced when the power is cut.
+/// What happens to written bytes that were not synced when the power is cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unsynced {
-    /// They are gone.
+    /// They are lost.
     Lost,
     /// The file has its length, and zeros.
     Zeros,
-    /// The first half of them is there.
+    /// The first half survives.
     Half,
-    /// All of them are there.
+    /// All of them survive.
     There,
 }
 
@@ -52,19 +52,19 @@ struct Content {
 struct State {
     files: Vec<Content>,
     names: Names,
-    /// The names that are on the disk, and those after each change since.
+    /// The names that are on the disk, and the names after each later change.
     synced: Names,
     since: Vec<Names>,
     steps: usize,
     mishap: Option<(usize, Mishap)>,
-    /// The most bytes one write takes.
+    /// Maximum number of bytes of one write.
     most: Option<usize>,
-    /// How many bytes the named files may have together.
+    /// Maximum number of bytes in all named files together.
     room: Option<usize>,
     dead: bool,
 }
 
-/// The disk. Clones are the same one.
+/// The disk. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cellar(Rc<RefCell<State>>);
 
@@ -75,7 +75,7 @@ pub(crate) struct Shelf {
     file: usize,
 }
 
-/// Whether the step is still done, and what it returns.
+/// Whether the operation still has its effect, and its result.
 type Step = (bool, Result<(), Errno>);
 
 impl State {
@@ -110,12 +110,12 @@ impl State {
 }
 
 impl Cellar {
-    /// How many steps were taken.
+    /// Number of operations so far.
     pub(crate) fn steps(&self) -> usize {
         self.0.borrow().steps
     }
 
-    /// At the step of that number, counted from now on, something goes wrong.
+    /// Sets what goes wrong at the operation of that number, counted from now on.
     pub(crate) fn mishap(&self, step: usize, mishap: Mishap) {
         let mut state = self.0.borrow_mut();
         state.mishap = Some((state.steps + step, mishap));
@@ -126,13 +126,13 @@ impl Cellar {
         self.0.borrow_mut().mishap = None;
     }
 
-    /// How many steps are left until something goes wrong.
+    /// Number of operations until something goes wrong.
     pub(crate) fn left(&self) -> Option<usize> {
         let state = self.0.borrow();
         state.mishap.and_then(|(at, _)| at.checked_sub(state.steps))
     }
 
-    /// Loses all files.
+    /// Deletes all files.
     pub(crate) fn lose(&self) {
         let mut state = self.0.borrow_mut();
         state.names.clear();
@@ -140,28 +140,28 @@ impl Cellar {
         state.since.clear();
     }
 
-    /// Each write takes so many bytes at the most.
+    /// Limits the bytes of each write.
     pub(crate) fn at_most(&self, most: usize) {
         self.0.borrow_mut().most = Some(most);
     }
 
-    /// From now on the files may have so many bytes together.
+    /// Limits the bytes of all files together from now on.
     pub(crate) fn has_room(&self, bytes: usize) {
         self.0.borrow_mut().room = Some(bytes);
     }
 
-    /// How many bytes the files have together.
+    /// Number of bytes in all files.
     pub(crate) fn used(&self) -> usize {
         let state = self.0.borrow();
         state.names.values().map(|file| state.files[*file].now.len()).sum()
     }
 
-    /// How many states of the names a power cut may leave.
+    /// Number of states of the names that a power cut may leave.
     pub(crate) fn outcomes(&self) -> usize {
         self.0.borrow().since.len() + 1
     }
 
-    /// The disk after a power cut: with the names after so many of the changes that were not synced.
+    /// The disk after a power cut: with the names after this many of the unsynced changes.
     pub(crate) fn after_cut(&self, changes: usize, unsynced: Unsynced) -> Self {
         let state = self.0.borrow();
         let survive = |content: &Content| {
@@ -185,7 +185,7 @@ impl Cellar {
         Self(Rc::new(RefCell::new(state)))
     }
 
-    /// Changes what is in a file.
+    /// Changes the contents of a file.
     pub(crate) fn damage(&self, name: &CStr, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.borrow_mut();
         let file = state.names[name];
@@ -273,7 +273,7 @@ impl File for Shelf {
             return Err(Errno::EISDIR);
         }
         let rest = state.files[self.file].now.get(offset as usize..).unwrap_or_default();
-        // Never more than a little at once.
+        // Only a few bytes at once.
         let len = rest.len().min(buf.len()).min(100);
         buf[..len].copy_from_slice(&rest[..len]);
         Ok(len)

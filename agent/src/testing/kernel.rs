@@ -14,13 +14,13 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 
-/// A kernel that has WireGuard and no interface, and lets nobody make one.
+/// A kernel that has WireGuard and no interface, and refuses to create one.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
-    /// Which of the two sockets it is: their messages have the same numbers.
+    /// Which of the two sockets this is: their messages have the same numbers.
     pub(crate) generic: bool,
     pub(crate) answers: Vec<Vec<u8>>,
-    /// It has no WireGuard.
+    /// The kernel has no WireGuard.
     pub(crate) bare: bool,
 }
 
@@ -59,7 +59,7 @@ impl NetlinkSocket for Script {
             (true, GENL_ID_CTRL) => self.family(message.seq),
             (false, RTM_GETLINK) => self.ack(message.seq, Errno::ENODEV.0, ""),
             (false, RTM_NEWLINK) => self.ack(message.seq, Errno::EPERM.0, "not on my watch"),
-            // A dump of nothing: addresses, routes or rules.
+            // An empty dump: addresses, routes or rules.
             _ => {
                 let mut buf = [0; 64];
                 let mut writer = Writer::new(&mut buf);
@@ -76,7 +76,7 @@ impl NetlinkSocket for Script {
     }
 }
 
-/// Takes the first of the answers that wait, as a socket does.
+/// Takes the first of the waiting answers, as a socket does.
 pub(crate) fn deliver(answers: &mut Vec<Vec<u8>>, buf: &mut [u8]) -> Result<Datagram, Errno> {
     if answers.is_empty() {
         return Err(Errno::EAGAIN);

@@ -1,4 +1,4 @@
-//! Plain memory in place of the machine, for the tests of this library.
+//! Plain memory instead of the machine, for the tests of this library.
 
 mod cellar;
 mod kernel;
@@ -32,7 +32,7 @@ use crate::store::commit::Committer;
 use crate::store::keep;
 use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
 
-/// The bytes of a record as an image has them.
+/// The bytes of a record in an image.
 pub(crate) fn record_bytes(record: &Record) -> Vec<u8> {
     let mut buf = [0; MAX_RECORD];
     let len = codec::write_record(record, &mut buf).unwrap();
@@ -72,7 +72,7 @@ impl File for Memory {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drawer {
     pub(crate) files: Rc<RefCell<BTreeMap<CString, Memory>>>,
-    /// Takes nothing more.
+    /// Refuses every write.
     pub(crate) full: Rc<Cell<bool>>,
     /// Cannot be read at all.
     pub(crate) broken: Rc<Cell<bool>>,
@@ -80,12 +80,12 @@ pub(crate) struct Drawer {
 }
 
 impl Drawer {
-    /// What is in a file.
+    /// The contents of a file.
     pub(crate) fn bytes(&self, name: &CStr) -> Vec<u8> {
         self.files.borrow()[name].0.borrow().clone()
     }
 
-    /// Puts a file there.
+    /// Writes a file.
     pub(crate) fn put(&self, name: &CStr, bytes: &[u8]) {
         let file = Memory(Rc::new(RefCell::new(bytes.to_vec())));
         self.files.borrow_mut().insert(name.to_owned(), file);
@@ -160,14 +160,14 @@ impl Folder for Drawer {
     fn unlock(&mut self) {}
 }
 
-/// A machine whose clock is set by hand, and whose random bytes count.
+/// A machine whose clock is set by hand, and whose random bytes are a counter.
 #[derive(Debug, Default)]
 pub(crate) struct Bench {
     pub(crate) now: Cell<u64>,
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) random: Cell<u8>,
     pub(crate) boot: Cell<u8>,
-    /// The filter that the kernel has of what arrives over UDP.
+    /// The kernel's filter for UDP datagrams.
     pub(crate) filter: RefCell<Option<crate::access::filter::Program>>,
 }
 
@@ -221,10 +221,10 @@ impl Outlet for Sent {
     }
 }
 
-/// An agent of the tests.
+/// An agent for tests.
 pub(crate) type Agent<'b, N = Script> = Service<'b, N, Drawer, &'b Bench>;
 
-/// Makes an agent over two folders and a kernel that follows a script, and does something with it.
+/// Runs a test with an agent over two folders and a kernel that follows a script.
 pub(crate) fn with_agent<T>(
     bench: &Bench,
     folders: (Drawer, Drawer),
@@ -234,7 +234,7 @@ pub(crate) fn with_agent<T>(
     with_agent_on((Script::default(), generic), bench, folders, act)
 }
 
-/// The same over another kernel, by its two sockets.
+/// The same with another kernel, given by its two sockets.
 pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
     (route, generic): (N, N),
     bench: &Bench,
@@ -249,7 +249,7 @@ pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
     act(Service::new(committer, own(), Policy::default()))
 }
 
-/// The service's own files, empty.
+/// Empty files for the service.
 pub(crate) fn own<F: File + Default>() -> (F, F, heapless::Vec<F, REPORTS>) {
     (F::default(), F::default(), core::iter::repeat_with(F::default).take(REPORTS).collect())
 }

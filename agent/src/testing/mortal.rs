@@ -1,4 +1,4 @@
-//! A kernel and a disk that count the steps the agent takes with them, and at a chosen step end the agent there.
+//! A kernel and a disk that count the agent's accesses, and end the agent at a chosen one.
 
 use core::cell::Cell;
 use core::ffi::CStr;
@@ -9,7 +9,7 @@ use proto_core::netlink::Errno;
 
 use crate::system::{Datagram, Disk, File, NetlinkSocket};
 
-/// The steps of an agent. Clones are the same.
+/// The accesses of an agent. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life(Rc<Steps>);
 
@@ -30,22 +30,22 @@ impl Life {
         self.0.done.get()
     }
 
-    /// The agent is ended before the step of that number, counted from now on.
+    /// Ends the agent before the access of that number, counted from now on.
     pub(crate) fn end_at(&self, step: u64) {
         self.0.end.set(Some(self.steps() + step));
     }
 
-    /// The agent is not ended.
+    /// Cancels the end of the agent.
     pub(crate) fn spare(&self) {
         self.0.end.set(None);
     }
 
-    /// Reads are steps, too, from now on.
+    /// From now on reads count too.
     pub(crate) fn count_reads(&self) {
         self.0.reads.set(true);
     }
 
-    /// How many steps are left until the agent is ended.
+    /// Number of accesses until the agent is ended.
     pub(crate) fn left(&self) -> Option<u64> {
         self.0.end.get().map(|at| at.saturating_sub(self.steps()))
     }
@@ -55,12 +55,12 @@ impl Life {
         self.0.done.set(step + 1);
         if self.0.end.get() == Some(step) {
             self.spare();
-            // Without the message of a panic: it is meant.
+            // Without the message of a panic: it is intended.
             resume_unwind(Box::new(Killed));
         }
     }
 
-    /// Does something that the agent may be ended in. `None` if it was.
+    /// Runs something in which the agent may be ended. `None` if it was.
     pub(crate) fn survive<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(act)) {
             Ok(done) => Some(done),
@@ -70,7 +70,7 @@ impl Life {
     }
 }
 
-/// Something of the machine, and whose steps are counted.
+/// A part of the machine, and the counter of its accesses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mortal<T>(pub(crate) T, pub(crate) Life);
 

@@ -21,19 +21,20 @@ pub(crate) type RouterAgent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b 
 /// The two interfaces.
 pub(crate) const FACES: [&str; 2] = ["wg0", "wg1"];
 
-/// What an interface is, apart from the numbers that the kernel gives; empty when it is not there.
+/// The state of an interface, without the numbers that the kernel assigns; empty when it does not
+/// exist.
 pub(crate) type Content = String;
 
-/// A machine. Clones are the same one.
+/// A machine. Clones are the same machine.
 #[derive(Clone, Default)]
 pub(crate) struct Router {
     pub(crate) world: World,
     pub(crate) keep: Cellar,
     pub(crate) state: Cellar,
     pub(crate) bench: Rc<Bench>,
-    /// The steps with the kernel and the disks.
+    /// The accesses to the kernel and the disks.
     pub(crate) life: Life,
-    /// The steps with the files that end with the agent.
+    /// The accesses to the files that end with the agent.
     pub(crate) scratch: Life,
 }
 

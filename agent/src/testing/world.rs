@@ -1,5 +1,5 @@
-//! A kernel with interfaces, addresses, routes and rules that does what it is sent, refuses a request of one's
-//! choice, and can be shut down in the middle.
+//! A kernel with interfaces, addresses, routes and rules. It executes requests, refuses a chosen
+//! request, and can be shut down in between.
 
 mod ip;
 #[cfg(test)]
@@ -49,7 +49,7 @@ impl Link {
     }
 }
 
-/// What the machine has, apart from the order in which it came.
+/// The state of the machine, independent of order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     pub(crate) links: Vec<(String, bool, u32, Vec<u8>, u16, u32)>,
@@ -63,7 +63,7 @@ struct State {
     links: BTreeMap<String, Link>,
     last_index: u32,
     ip: Ip,
-    /// Requests for a change so far, and the one that something happens to.
+    /// Number of requests for a change so far, and the request with an incident.
     changes: usize,
     at: Option<(usize, Incident)>,
     dead: bool,
@@ -71,20 +71,20 @@ struct State {
     watched: Option<Vec<Vec<String>>>,
 }
 
-/// What happens to a request.
+/// An incident at a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Incident {
     /// It is refused.
     Refused(Errno),
     /// It and all that follow are refused.
     Broken(Errno),
-    /// Somebody deletes all interfaces before it.
+    /// Another program deletes all interfaces before it.
     Deleted,
-    /// The machine, or the agent, is gone: it and all that follow get no answer.
+    /// The machine, or the agent, is gone: this request and all later ones get no answer.
     Gone,
 }
 
-/// The machine. Clones are the same one.
+/// The machine. Clones are the same machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Rc<RefCell<State>>);
 
@@ -105,7 +105,7 @@ impl World {
         self.0.borrow().changes
     }
 
-    /// Something happens to the request for a change of that number, counted from now on.
+    /// Sets an incident for the request for a change of that number, counted from now on.
     pub(crate) fn incident(&self, change: usize, incident: Incident) {
         let mut state = self.0.borrow_mut();
         state.at = Some((state.changes + change, incident));
@@ -118,7 +118,7 @@ impl World {
         names.iter().for_each(|name| state.drop_link(name));
     }
 
-    /// How many requests for a change are left until something happens to one.
+    /// Number of requests for a change until the incident.
     pub(crate) fn left(&self) -> Option<(usize, bool)> {
         let state = self.0.borrow();
         let (at, incident) = state.at?;
@@ -126,23 +126,24 @@ impl World {
         at.checked_sub(state.changes).or(broken.then_some(0)).map(|left| (left, broken))
     }
 
-    /// The agent is started again.
+    /// The agent is restarted.
     pub(crate) fn revive(&self) {
         let mut state = self.0.borrow_mut();
         (state.dead, state.at) = (false, None);
     }
 
-    /// The machine is started again: nothing is left.
+    /// The machine is restarted, with no state left.
     pub(crate) fn reboot(&self) {
         *self.0.borrow_mut() = State::default();
     }
 
-    /// Changes the device of an interface, as somebody on the router would.
+    /// Changes the device of an interface, as a user on the router would.
     pub(crate) fn meddle(&self, name: &str, change: impl FnOnce(&mut Device)) {
         change(&mut self.0.borrow_mut().links.get_mut(name).unwrap().device);
     }
 
-    /// Does what somebody on the router asks for: no incident happens to it, and it does not count.
+    /// Executes a request of a user on the router: no incident happens to it, and it is not
+    /// counted.
     pub(crate) fn by_hand(&self, write: impl FnOnce(&mut [u8]) -> &[u8]) -> Result<(), Errno> {
         let mut buf = [0; 4096];
         self.0.borrow_mut().change(false, &only(write(&mut buf)))
@@ -153,25 +154,25 @@ impl World {
         self.0.borrow().links[name].index
     }
 
-    /// The addresses of an interface in their order: the first one is the source of most packets.
+    /// The addresses of an interface in order: the first one is the source of most packets.
     pub(crate) fn order(&self, name: &str) -> Vec<String> {
         let state = self.0.borrow();
         let Some(link) = state.links.get(name) else { return Vec::new() };
         state.ip.order(link.index)
     }
 
-    /// Its kernel has no IPv6, or no rules for IPv6, from now on.
+    /// From now on its kernel has no IPv6, or no IPv6 rules.
     pub(crate) fn without_ipv6(&self, rules_only: bool) {
         let ip = &mut self.0.borrow_mut().ip;
         (ip.no_ipv6, ip.no_ipv6_rules) = (!rules_only, rules_only);
     }
 
-    /// Writes down the addresses, routes and rules after each request for a change from now on.
+    /// From now on records the addresses, routes and rules after each request for a change.
     pub(crate) fn watch(&self) {
         self.0.borrow_mut().watched = Some(Vec::new());
     }
 
-    /// What there was after each request since [`World::watch`].
+    /// The records since [`World::watch`].
     pub(crate) fn watched(&self) -> Vec<Vec<String>> {
         self.0.borrow_mut().watched.take().unwrap_or_default()
     }
@@ -280,7 +281,7 @@ impl State {
         Ok(())
     }
 
-    /// Makes a link. `%d` in its name is the next number that is free.
+    /// Creates a link. `%d` in its name becomes the next free number.
     fn make_link(
         &mut self,
         name: &str,
@@ -394,7 +395,8 @@ impl NetlinkSocket for Wire {
                 }
                 true
             }
-            // The way to one address: nobody needs the answer, and no IPv6 is EOPNOTSUPP.
+            // The route to one address: the caller ignores the answer, and without IPv6 the error
+            // is EOPNOTSUPP.
             GET_ROUTE if message.flags & NLM_F_DUMP == 0 => {
                 let errno = if state.ip.no_ipv6 { Errno::EOPNOTSUPP } else { Errno(101) };
                 answers.end(&message, NLMSG_ERROR, errno.0);

@@ -1,4 +1,4 @@
-//! A process in memory, and a kernel with one WireGuard interface that does what it is sent.
+//! A process in memory, and a kernel with one WireGuard interface that executes requests.
 
 mod program;
 
@@ -26,7 +26,7 @@ use crate::wg::process::{Output, Process, Unresolved};
 pub(crate) const FAMILY: u16 = 0x1e;
 const RTM_NEWLINK: u16 = 16;
 
-/// A peer as the kernel has it.
+/// A peer in the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FakePeer {
     pub(crate) key: Vec<u8>,
@@ -45,20 +45,20 @@ pub(crate) struct Device {
     pub(crate) port: u16,
     pub(crate) fwmark: u32,
     pub(crate) peers: Vec<FakePeer>,
-    /// What the messages that were sent are about: the settings of the device, and for each peer the
-    /// first byte of its key and its settings.
+    /// The contents of the messages that were sent: the settings of the device, and for each peer
+    /// the first byte of its key and its settings.
     pub(crate) sent: Vec<String>,
-    /// Done once, before a change is looked at.
+    /// Runs once, before the next change is executed.
     pub(crate) meddle: Option<fn(&mut Device)>,
-    /// How many dumps from now on are overtaken by changes.
+    /// Number of the next dumps that changes interrupt.
     pub(crate) interrupted: u32,
-    /// Refuse a peer whose key begins with this byte.
+    /// Refuses a peer whose key starts with this byte.
     pub(crate) refuse: Option<u8>,
-    /// A kernel that knows how to take an allowed IP away.
+    /// Whether the kernel can remove a single allowed IP.
     pub(crate) takes_away: bool,
 }
 
-/// Everything outside.
+/// Everything outside of the process.
 #[derive(Default)]
 pub(crate) struct Fake {
     pub(crate) device: Rc<RefCell<Device>>,
@@ -69,22 +69,22 @@ pub(crate) struct Fake {
     pub(crate) err: RefCell<Vec<u8>>,
     pub(crate) slept: RefCell<Vec<u32>>,
     pub(crate) full: Cell<bool>,
-    /// Bytes that one read gives at the most.
+    /// Maximum number of bytes of one read.
     pub(crate) piece: usize,
-    /// What lies in the folder of sockets, besides `wg0` where it is a program that has the device.
+    /// The contents of the folder of sockets, besides `wg0` if a program has the device.
     pub(crate) sockets: Vec<(&'static str, Result<bool, Errno>)>,
-    /// The device is a program's.
+    /// Whether a program has the device.
     pub(crate) in_user_space: bool,
-    /// What a program is being told.
+    /// The request that a program is receiving.
     pub(crate) request: RefCell<Vec<u8>>,
-    /// What a program says, whatever it is told.
+    /// A fixed answer of a program to any request.
     pub(crate) says: Option<&'static str>,
-    /// Behind that nothing comes, not even the end.
+    /// Whether the answer has no end: nothing follows, not even end of file.
     pub(crate) hangs: bool,
 }
 
 impl Fake {
-    /// Runs a command line; words are between blanks, `''` is an empty one.
+    /// Runs a command line. Words are separated by blanks; `''` is an empty word.
     pub(crate) fn run(&self, line: &str) -> (i32, String, String) {
         let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
         let mut words = words.filter(|_| !line.is_empty());
@@ -251,7 +251,7 @@ impl NetlinkSocket for Socket {
                 device.interrupted = device.interrupted.saturating_sub(1);
                 return Ok(());
             }
-            // The list of links: one of ours, and one that is not.
+            // The list of links: one of ours, and another one.
             _ => {
                 let kind = if self.in_user_space { "tun" } else { "wireguard" };
                 for (name, kind) in [("lo", "dummy"), ("wg0", kind)] {
@@ -277,7 +277,7 @@ impl NetlinkSocket for Socket {
     }
 }
 
-/// What a socket of this kernel still has to give.
+/// What a socket of this kernel still has to deliver.
 #[derive(Debug, Default)]
 pub(crate) struct Answers(pub(crate) Vec<Vec<u8>>);
 
@@ -329,7 +329,7 @@ impl Answers {
             }
         });
         for peer in &device.peers {
-            // One message, and a second that goes on with it.
+            // One message, and a second one that continues it.
             let (head, tail) = peer.ips.split_at(peer.ips.len().min(300));
             let mut rest = tail.chunks(300);
             let mut part = Some(head);
@@ -349,7 +349,7 @@ impl Answers {
     }
 }
 
-/// Good enough: a key that the private one tells.
+/// Good enough: a key that depends on the private key.
 fn public(device: &Device) -> [u8; 32] {
     [device.private_key[0]; 32]
 }

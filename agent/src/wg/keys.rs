@@ -15,7 +15,7 @@ impl<P: Process> Wg<'_, P> {
     pub(super) fn generate(&self, private: bool) -> Result<i32, Failed> {
         if self.process.is_exposed() {
             let _ = self.say(format_args!(
-                "warning: everybody can use the file this goes to; try again after `umask 077`"
+                "warning: every user can access the output file; try again after `umask 077`"
             ));
         }
         let mut key = SecretKey::ZERO;

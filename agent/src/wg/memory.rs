@@ -1,17 +1,17 @@
-//! The memory that the commands work in, in one piece and fixed. It is zeros at first, and most of it stays
-//! so where there are few peers: in a place that costs nothing before it is written to, a command takes
-//! as much as it has to do.
+//! The memory in which the commands work, in one fixed piece. It starts as zeros, and with few
+//! peers most of it stays so. In memory that costs nothing before the first write, a command uses
+//! only as much as its task needs.
 
 use super::read::PIECE;
 use super::sync::Lookup;
 use crate::kernel::exchange::Buffers;
 
-/// Bytes in a message to the kernel: the fewer messages, the fewer system calls. A nest has at most
-/// 64 KiB.
+/// Bytes in a message to the kernel: fewer messages need fewer system calls. A nested attribute has
+/// at most 64 KiB.
 const SET: usize = 32 * 1024;
-/// Bytes in a window over a file.
+/// Bytes in a window over a large file.
 const WINDOW: usize = 32 * 1024;
-/// Bytes in a window over what there is less of.
+/// Bytes in a window over a small file.
 const SMALL: usize = 4 * 1024;
 
 /// The memory of one command.
@@ -20,7 +20,7 @@ pub struct Memory {
     pub(super) buffers: Buffers,
     /// The message to the kernel.
     pub(super) set: [u8; SET],
-    /// What was read of a configuration.
+    /// The configuration that was read.
     pub(super) piece: [u8; PIECE],
     /// The peers and their allowed IPs, or the text of a device and the order of its peers.
     pub(super) windows: [[u8; WINDOW]; 2],

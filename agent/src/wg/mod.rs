@@ -6,11 +6,11 @@
 //! kernel -> show -> (spool) -> standard output
 //! ```
 //!
-//! A configuration is read whole before anything is changed. It is kept in a [`spool`](self), which is
-//! a file as soon as it does not fit its window, so that its length does not matter. What fails is
-//! said where it fails, on standard error; what goes up is a token.
+//! A configuration is read whole before anything is changed. It is kept in a [`spool`](self), which
+//! becomes a file when its window is full, so that a configuration may have any length. A failure
+//! is reported where it happens, on standard error; the calls return a token.
 //!
-//! Not here: `wg-quick` ([`crate::quick`]), which sets its interfaces with this.
+//! Not here: `wg-quick` ([`crate::quick`]), which sets its interfaces with this module.
 
 use core::ffi::CStr;
 use core::fmt::{self, Write};
@@ -66,11 +66,11 @@ mod tests;
 
 pub use memory::Memory;
 
-/// Something failed, and it has been said what.
+/// The token of a failure that was reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed;
 
-/// The exit code when all is done but for endpoints that have no address.
+/// The exit code when only endpoints without an address are missing.
 const UNRESOLVED: i32 = 2;
 
 /// What `wg --version` prints.
@@ -115,7 +115,7 @@ const COMMANDS: &[(&str, Command, &str)] = &[
 ];
 
 impl Command {
-    /// What is behind its name.
+    /// The words after its name.
     const fn usage(self) -> &'static str {
         match self {
             Self::Show => {
@@ -138,27 +138,27 @@ impl Command {
     }
 }
 
-/// The program as it was called.
+/// The program.
 pub(crate) struct Wg<'p, P> {
     pub(crate) process: &'p P,
     pub(crate) slot: &'p Slot,
-    /// As it was called.
+    /// The name by which it was called.
     pub(crate) program: &'p str,
-    /// What its messages begin with.
+    /// The prefix of its messages.
     pub(crate) says: &'static str,
 }
 
-/// What an interface is set from.
+/// The source of an interface's settings.
 enum Source<'s, 't, 'w, F> {
-    /// The words behind the interface on the command line.
+    /// The words after the interface on the command line.
     Words(&'s mut dyn Iterator<Item = &'t str>),
-    /// A file of this path.
+    /// A file at this path.
     File(&'t str),
-    /// The text of a file of wg-quick(8).
+    /// The text of a file for wg-quick(8).
     Quick(&'s mut Spool<'w, F>),
 }
 
-/// What is said in one line on standard error. What comes from outside stays on that line.
+/// A message in one line on standard error. Line breaks in foreign text are replaced.
 struct Line<'p, P> {
     process: &'p P,
     page: [u8; 320],
@@ -168,7 +168,7 @@ struct Line<'p, P> {
 impl<P: Process> Write for Line<'_, P> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            // The last byte is for the end of the line; what does not fit is left out.
+            // The last byte is for the end of the line; text that does not fit is truncated.
             if self.len.saturating_add(1) < self.page.len()
                 && let Some(place) = self.page.get_mut(self.len)
             {
@@ -186,12 +186,12 @@ impl<P: Process> Line<'_, P> {
             *place = b'\n';
         }
         let line = self.page.get(..=self.len).unwrap_or_default();
-        // With nobody there to read it, there is nobody to tell.
+        // Best effort: if standard error is closed, there is no reader.
         let _ = self.process.write(Output::Err, line);
     }
 }
 
-/// Does what the words behind the program's name say, in `memory` of zeros. The exit code.
+/// Executes the words after the program's name, in `memory` of zeros. Returns the exit code.
 pub fn run<P: Process>(
     process: &P,
     memory: &mut Memory,
@@ -205,7 +205,7 @@ pub fn run<P: Process>(
     code
 }
 
-/// Apart from the caller, so that its frame is wiped too.
+/// A function of its own, so that its frame is wiped too.
 #[inline(never)]
 fn command<P: Process>(
     wg: &Wg<'_, P>,
@@ -220,7 +220,7 @@ impl<'p, P: Process> Wg<'p, P> {
         Line { process: self.process, page: [0; 320], len: 0 }
     }
 
-    /// Says something on standard error.
+    /// Writes a message to standard error.
     #[inline(never)]
     pub(crate) fn say(&self, words: fmt::Arguments<'_>) -> Failed {
         self.note(self.says, words);
@@ -236,7 +236,7 @@ impl<'p, P: Process> Wg<'p, P> {
         line.end();
     }
 
-    /// Says what failed, and what it was part of.
+    /// Reports a failure, and the step that it belongs to.
     #[inline(never)]
     pub(crate) fn tell(&self, what: &str, name: &str, fault: Fault) -> Failed {
         let failure = self.slot.take(fault);
@@ -252,7 +252,7 @@ impl<'p, P: Process> Wg<'p, P> {
             Subject::ListenPort => self.say(format_args!("{what}{name}: listen port: {text}")),
             Subject::Fwmark => self.say(format_args!("{what}{name}: fwmark: {text}")),
             Subject::PrivateKey => self.say(format_args!("{what}{name}: private key: {text}")),
-            // What failed says what it is about: wg-quick's addresses, routes and rules.
+            // The subject of the failure: wg-quick's addresses, routes and rules.
             _ => self.say(format_args!("{what}{name}: {text}")),
         }
     }
@@ -264,7 +264,7 @@ impl<'p, P: Process> Wg<'p, P> {
 
     pub(crate) fn usage(&self, command: &str, behind: &str) -> Failed {
         let program = self.program;
-        // Longer than a line of ours.
+        // The value is longer than our buffer.
         for part in ["Usage: ", program, " ", command, behind, "\n"] {
             let _ = self.process.write(Output::Err, part.as_bytes());
         }
@@ -354,7 +354,7 @@ impl<'p, P: Process> Wg<'p, P> {
         Ok(Kernel::new(route, generic, self.slot, buffers).with_user_space(self))
     }
 
-    /// An empty file for more than memory should hold.
+    /// An empty file for what is larger than memory.
     fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
     where
         'p: 'w,
@@ -413,7 +413,7 @@ impl<'p, P: Process> Wg<'p, P> {
         kernel.choose(of);
         let done = match lookup {
             None => match send::send(&mut kernel, of, &mut wanted, None, set) {
-                // Kernels before 6.16 do not know how to take an allowed IP away.
+                // Kernels before 6.16 cannot remove an allowed IP.
                 Err(_) if wanted.takes_away && self.slot.is(Errno::EINVAL) => {
                     self.take_away(&mut kernel, of, &mut wanted, set)
                 }

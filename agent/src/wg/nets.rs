@@ -7,7 +7,7 @@ use super::spool::Spool;
 use crate::fault::Fault;
 use crate::system::File;
 
-/// The networks, in the order they were told.
+/// The networks, in the order of the input.
 pub(crate) struct Nets<'w, F>(pub(crate) Spool<'w, F>);
 
 impl<F: File> Nets<'_, F> {
@@ -28,7 +28,7 @@ impl<F: File> Nets<'_, F> {
         self.0.read(n.saturating_mul(ITEM_KEY_LEN as u32), &mut key)?;
         Ok(match Item::from_key(&ItemKey(key)) {
             Some(Item::Address(net)) => Some(net),
-            // Nothing else was pushed.
+            // Only networks were pushed.
             _ => None,
         })
     }

@@ -1,5 +1,5 @@
-//! The peers of the pretty form in the order of their latest handshakes, newest first, in fixed
-//! memory: each pass over the records finds the next few.
+//! The peers of the pretty form, sorted by their latest handshakes, newest first, in fixed memory:
+//! each pass over the records finds the next few.
 
 use proto_core::netlink::wireguard::Handshake;
 
@@ -7,15 +7,15 @@ use super::spool::Spool;
 use crate::fault::Fault;
 use crate::system::File;
 
-/// How many peers a pass finds.
+/// Number of peers that a pass finds.
 const PASS: usize = 128;
 /// seconds, nanoseconds, begin, end
 const RECORD: usize = 8 + 8 + 4 + 4;
 
-/// When a peer was heard of, and its number: what sorts before comes first.
+/// The time of a peer's latest handshake, and its number: the sort key.
 type Key = (i64, i64, u32);
 
-/// Where the text of each peer is, and when the peer was heard of.
+/// The place of each peer's text, and the time of the peer's latest handshake.
 pub(crate) struct Order<'w, F> {
     spool: Spool<'w, F>,
     last: [u8; RECORD],
@@ -26,17 +26,17 @@ impl<'w, F: File> Order<'w, F> {
         Self { spool, last: [0; RECORD] }
     }
 
-    /// Forgets all peers.
+    /// Drops all peers.
     pub(crate) const fn clear(&mut self) {
         self.spool.clear();
     }
 
-    /// How many there are.
+    /// Number of peers.
     fn count(&self) -> u32 {
         self.spool.records(RECORD)
     }
 
-    /// The text of a peer begins at `at`.
+    /// The text of a peer starts at `at`.
     pub(super) fn begin(&mut self, heard: Option<Handshake>, at: u32) -> Result<(), Fault> {
         let heard = heard.unwrap_or(Handshake { secs: 0, nanos: 0 });
         self.spool.append(&heard.secs.to_le_bytes())?;
@@ -53,14 +53,14 @@ impl<'w, F: File> Order<'w, F> {
         self.spool.read(n.saturating_mul(RECORD as u32), &mut self.last)?;
         let (words, _) = self.last.as_chunks::<8>();
         let [secs, nanos, place] = *words else { return Ok(((0, 0, n), (0, 0))) };
-        // The newest sorts first.
+        // The newest handshake sorts first.
         let newest = |word| i64::from_le_bytes(word).saturating_neg();
         let [a, b, c, d, e, f, g, h] = place;
         let place = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         Ok(((newest(secs), newest(nanos), n), place))
     }
 
-    /// Where the text of the first peer that was told begins, if there is one.
+    /// The start of the first peer's text; `None` without peers.
     pub(super) fn first(&mut self) -> Result<Option<u32>, Fault> {
         if self.count() == 0 {
             return Ok(None);
@@ -68,7 +68,7 @@ impl<'w, F: File> Order<'w, F> {
         self.record(0).map(|(_, (begin, _))| Some(begin))
     }
 
-    /// Tells where the text of each peer begins and ends.
+    /// Visits the start and end of each peer's text.
     pub(super) fn each(
         &mut self,
         take: &mut dyn FnMut(u32, u32) -> Result<(), Fault>,
@@ -87,7 +87,7 @@ impl<'w, F: File> Order<'w, F> {
                     }
                     let _ = found.pop();
                 }
-                // From behind: most often all are alike, and come in their order.
+                // From the end: most often all times are equal, and the peers are in order.
                 let at = found.iter().rposition(|other| other.0 < record.0);
                 let _ = found.insert(at.map_or(0, |at| at.saturating_add(1)), record);
             }

@@ -1,4 +1,4 @@
-//! Standard output, a page at a time.
+//! Standard output, one page at a time.
 
 use core::fmt;
 
@@ -13,13 +13,13 @@ pub(crate) struct Out<'a, 'p, P: Process> {
     wg: &'a Wg<'p, P>,
     page: &'a mut [u8],
     len: usize,
-    /// Something could not be written.
+    /// A write failed.
     failed: bool,
 }
 
 impl<P: Process> Drop for Out<'_, '_, P> {
     fn drop(&mut self) {
-        // Keys pass through it.
+        // Keys pass through this buffer.
         self.page.zeroize();
     }
 }
@@ -48,12 +48,12 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
         }
     }
 
-    /// Forgets what was not written yet.
+    /// Drops what was not written yet.
     pub(crate) const fn discard(&mut self) {
         self.len = 0;
     }
 
-    /// Takes bytes.
+    /// Adds bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if bytes.len() > self.page.len().saturating_sub(self.len) {
             self.flush();
@@ -68,7 +68,7 @@ impl<'a, 'p, P: Process> Out<'a, 'p, P> {
         }
     }
 
-    /// Writes what is left.
+    /// Writes the buffered bytes.
     pub(crate) fn finish(mut self) -> Result<i32, Failed> {
         self.flush();
         if self.failed { Err(Failed) } else { Ok(0) }

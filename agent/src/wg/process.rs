@@ -1,5 +1,5 @@
-//! What `wg` asks of the process it runs in and of the machine. The binary answers with system
-//! calls, tests with plain memory and a scripted kernel.
+//! What `wg` needs from its process and from the machine. The binary answers with system calls,
+//! tests with plain memory and a scripted kernel.
 
 use core::ffi::CStr;
 use core::net::SocketAddr;
@@ -10,7 +10,7 @@ use proto_core::netlink::{Errno, IfName};
 use crate::kernel::exchange::Protocol;
 use crate::system::{File, NetlinkSocket};
 
-/// Where text goes.
+/// The output stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Standard output.
@@ -19,12 +19,12 @@ pub enum Output {
     Err,
 }
 
-/// Why a host name has no address.
+/// The reason why a host name has no address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unresolved {
-    /// Asking again is of no use.
+    /// A retry is useless.
     pub permanent: bool,
-    /// Words for a person.
+    /// The message.
     pub words: &'static str,
 }
 
@@ -34,43 +34,43 @@ pub trait Process {
     type Netlink: NetlinkSocket;
     /// A file for our own use.
     type File: File;
-    /// A file that is being read, or a socket of a program.
+    /// A file that is being read, or a connection to a program.
     type Input;
 
     /// A netlink socket.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn netlink(&self, protocol: Protocol) -> Result<Self::Netlink, Errno>;
-    /// An empty file. Nothing is asked of the system before something is written to it.
+    /// An empty file. The file is created at the first write.
     fn scratch(&self) -> Self::File;
-    /// The value of an environment variable, if it is text.
+    /// The value of an environment variable; `None` if it is unset or not UTF-8.
     fn variable(&self, name: &CStr) -> Option<&str>;
     /// Opens a file, or standard input.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn open(&self, path: Option<&str>) -> Result<Self::Input, Errno>;
-    /// Reads what there is, at least one byte; 0 is the end.
+    /// Reads at least one byte; 0 at the end.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn read(&self, input: &mut Self::Input, buf: &mut [u8]) -> Result<usize, Errno>;
     /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn write(&self, output: Output, bytes: &[u8]) -> Result<(), Errno>;
     /// Whether standard output is a terminal.
     fn is_terminal(&self) -> bool;
-    /// Whether standard output is a file that everybody can read or write.
+    /// Whether standard output is a file that every user can read or write.
     fn is_exposed(&self) -> bool;
-    /// Fills `buf` with random bytes fit for a key.
+    /// Fills `buf` with cryptographically secure random bytes.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno>;
-    /// Seconds since 1970 by the clock on the wall.
+    /// Wall clock time in seconds since 1970.
     fn unix_time(&self) -> u64;
     /// The name of an interface.
     fn interface_name(&self, index: u32) -> Option<IfName>;
@@ -79,21 +79,21 @@ pub trait Process {
     /// # Errors
     /// [`Unresolved`].
     fn resolve(&self, host: &Host<'_>) -> Result<SocketAddr, Unresolved>;
-    /// Tells the names of the sockets that programs with WireGuard in them listen on.
+    /// Visits the names of the sockets on which programs with WireGuard in user space listen.
     ///
     /// # Errors
-    /// What the system call said, unless there is no folder of them.
+    /// The errno of the system call; a missing folder is not an error.
     fn programs(&self, take: &mut dyn FnMut(&str)) -> Result<(), Errno>;
-    /// Connects to the one of that name. Nothing where nobody listens; what is left of a program that is
-    /// gone is removed.
+    /// Connects to the socket of that name. `None` if nothing listens; a socket that a dead program
+    /// left is removed.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn program(&self, name: &str) -> Result<Option<Self::Input>, Errno>;
     /// Writes all of `bytes` to a program.
     ///
     /// # Errors
-    /// What the system call said.
+    /// The errno of the system call.
     fn tell(&self, program: &mut Self::Input, bytes: &[u8]) -> Result<(), Errno>;
     /// Waits.
     fn sleep(&self, millis: u32);

@@ -1,5 +1,5 @@
-//! From files and command lines to a [`Wanted`]: opening, reading, the keys in files of their own,
-//! and the addresses of host names.
+//! Reads files and command lines into a [`Wanted`]: opens and reads them, the keys in other files,
+//! and looks up host names.
 
 use core::net::SocketAddr;
 
@@ -16,14 +16,14 @@ use super::wanted::{KEEPALIVE, PRESHARED_KEY, Peer, REMOVE, REPLACE, Wanted};
 use super::{Failed, Wg};
 use crate::fault::Fault;
 
-/// Bytes read from a file at once.
+/// Bytes of one read.
 pub(super) const PIECE: usize = 16 * 1024;
-/// How often a name is asked for again, unless told otherwise.
+/// Number of attempts for a name by default.
 const RETRIES: u32 = 15;
-/// The first and the longest wait before a name is asked for again, in milliseconds.
+/// The first and the longest pause before a retry, in milliseconds.
 const WAIT: (u32, u32) = (1_000, 20_000);
 
-/// How often a name is asked for again.
+/// Number of attempts for a name.
 #[derive(Clone, Copy)]
 enum Retries {
     Unread,
@@ -36,20 +36,20 @@ pub(super) struct Reader<'a, 'p, 'w, P: Process> {
     wg: &'a Wg<'p, P>,
     wanted: &'a mut Wanted<'w, P::File>,
     lookup: Option<&'a mut Lookup>,
-    /// The last peer, if there is one.
+    /// The last peer; `None` before the first.
     peer: Peer,
     in_peer: bool,
-    /// What a new peer's flags are.
+    /// The flags of a new peer.
     fresh: u8,
     retries: Retries,
-    /// The endpoint of the last peer has no address, and the rest is to go on.
+    /// Whether the last peer's endpoint has no address, and the rest continues.
     unresolved: bool,
-    /// How many endpoints have no address.
+    /// Number of endpoints without an address.
     pub(super) lost: u32,
 }
 
 impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
-    /// Into `wanted`, and `lookup` where it is needed.
+    /// A reader into `wanted`.
     pub(super) fn new(
         wg: &'a Wg<'p, P>,
         wanted: &'a mut Wanted<'w, P::File>,
@@ -66,7 +66,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         self.end(read)
     }
 
-    /// Reads a file, by pieces.
+    /// Reads a file piece by piece.
     pub(super) fn file(&mut self, path: &str, piece: &mut [u8; PIECE]) -> Result<(), Failed> {
         self.fresh = REPLACE;
         let wg = self.wg;
@@ -94,7 +94,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         self.end(read?)
     }
 
-    /// Reads what a file of wg-quick(8) has for wg(8).
+    /// Reads the lines of a wg-quick(8) file that are for wg(8).
     pub(super) fn quick(&mut self, text: &mut Spool<'_, P::File>) -> Result<(), Failed> {
         let mut file = conf::File::new();
         let mut quick = QuickFile::new();
@@ -105,14 +105,14 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             let piece = piece.map_err(|fault| self.wg.tell("the configuration", "", fault))?;
             let mut take = |_, part: &Part<'_>| {
                 let bytes: &[u8] = match part {
-                    // A line that is left out still counts.
+                    // An omitted line still counts.
                     Part::Setting(..) => b"\n",
                     Part::Wg(bytes) => bytes,
                 };
                 read = file.feed(bytes, &mut |line, item| self.take(line, item));
                 read.map_err(|_| Stop)
             };
-            // All that can be wrong with its own settings was found before.
+            // All errors in its own settings were found before.
             let _ = match piece.len() {
                 0 => quick.end(&mut take),
                 _ => quick.feed(piece, &mut take),
@@ -126,7 +126,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     fn end(&mut self, read: Result<(), ConfError>) -> Result<(), Failed> {
         match read {
             Ok(()) => self.end_peer(),
-            // It has been said.
+            // The failure was reported.
             Err(ConfError { problem: Problem::Stopped, .. }) => Err(Failed),
             Err(error) => Err(self.wg.say(format_args!("{error}"))),
         }
@@ -146,7 +146,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             lookup.peer(peer, self.wanted.count);
         }
         if core::mem::take(&mut self.unresolved) {
-            let _ = self.wg.say(format_args!("peer {}: left without its endpoint", peer.key));
+            let _ = self.wg.say(format_args!("peer {}: configured without its endpoint", peer.key));
         }
         let kept = self.wanted.push_peer(peer);
         self.kept(kept)
@@ -177,7 +177,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     }
 
     fn peer_item(&mut self, line: u32, item: &Item<'_>) -> Result<(), Failed> {
-        // Neither reader tells anything of a peer before there is one.
+        // Neither reader passes on a peer's setting before its peer.
         let peer = &mut self.peer;
         let mut secret = |key| {
             peer.preshared_key = key;
@@ -204,7 +204,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                     self.peer.endpoint = endpoint;
                 }
             }
-            // Of the device.
+            // A setting of the device.
             _ => {}
         }
         Ok(())
@@ -213,7 +213,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     fn allowed_ip(&mut self, line: u32, net: &IpNet, remove: bool) -> Result<(), Failed> {
         let masked = net.masked();
         if masked != *net {
-            let text = "has bits of a host, which are cleared";
+            let text = "has host bits set; they are cleared";
             let _ = match line {
                 0 => self.wg.say(format_args!("warning: allowed IP {net} {text}")),
                 line => self.wg.say(format_args!("warning: line {line}: allowed IP {net} {text}")),
@@ -228,7 +228,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         self.kept(kept)
     }
 
-    /// The address of an endpoint. Nothing if it has none, and the rest is to go on.
+    /// The address of an endpoint. `None` if it has no address, and the rest continues.
     fn endpoint(&mut self, line: u32, host: &Host<'_>) -> Result<Option<SocketAddr>, Failed> {
         let wg = self.wg;
         if let Retries::Unread = self.retries {
@@ -291,12 +291,12 @@ impl<P: Process> Wg<'_, P> {
     fn service_port(&self, line: u32, service: &str) -> Result<u16, Failed> {
         match self.process.resolve(&Host { name: "", port: 0, service }) {
             Ok(address) => Ok(address.port()),
-            // It may be a key.
+            // The text may be a key.
             Err(_) => Err(self.say(format_args!("{}", conf::no_port(line, service)))),
         }
     }
 
-    /// The key in a file. An empty file is the key of zeros.
+    /// Reads the key in a file. An empty file is the key of zeros.
     fn key_file(&self, path: &str) -> Result<SecretKey, Failed> {
         let shown = shown(path);
         let refused = |errno| self.say(format_args!("{shown}: {errno}"));
@@ -309,10 +309,10 @@ impl<P: Process> Wg<'_, P> {
     }
 }
 
-/// What is said of something that is no key.
+/// The message about text that is not a key.
 pub(super) const WRONG_KEY: &str = "not a key: 32 bytes in base64, 44 characters ending in `=`";
 
-/// What is in the place of a key.
+/// The text in the place of a key.
 pub(super) enum KeyText {
     Empty,
     Key(SecretKey),
@@ -320,13 +320,13 @@ pub(super) enum KeyText {
 }
 
 impl<P: Process> Wg<'_, P> {
-    /// Reads a key and nothing but white space behind it, and NULs where they are let pass.
+    /// Reads a key followed by nothing but white space, and by NULs where they are allowed.
     pub(super) fn read_key(
         &self,
         input: &mut P::Input,
         nuls: bool,
     ) -> Result<KeyText, proto_core::netlink::Errno> {
-        // One byte of room at the end, through which what follows the key passes.
+        // One more byte at the end, for what follows the key.
         let mut text = [0; KEY_TEXT_LEN + 1];
         let (mut len, mut wrong) = (0_usize, false);
         loop {

@@ -21,7 +21,7 @@ use crate::system::File;
 /// Bytes of a name (`IFNAMSIZ`).
 const NAME: usize = 16;
 
-/// Everything that a device passes through on its way to standard output.
+/// The buffers for a device on its way to standard output.
 struct Screen<'k, 's, 'b, 'w, P: Process> {
     wg: &'s Wg<'s, P>,
     kernel: &'k mut Kernel<'b, P::Netlink>,
@@ -31,8 +31,8 @@ struct Screen<'k, 's, 'b, 'w, P: Process> {
 }
 
 impl<P: Process> Wg<'_, P> {
-    /// `show` of an interface, of `all`, or of their names, and `showconf`. `form` may be a field that
-    /// there is none of.
+    /// `show` of an interface, of `all`, or of their names, and `showconf`. `form` may be an
+    /// unknown field.
     pub(super) fn show(
         &self,
         memory: &mut Memory,
@@ -49,7 +49,7 @@ impl<P: Process> Wg<'_, P> {
             out: Out::new(self, page),
         };
         let shown = match of {
-            // For `showconf` these two are names like any other.
+            // `showconf` takes these two as names.
             Some(name)
                 if form == Ok(Form::Configuration) || !matches!(name, "all" | "interfaces") =>
             {
@@ -84,11 +84,11 @@ impl<P: Process> Wg<'_, P> {
 }
 
 impl<P: Process> Screen<'_, '_, '_, '_, P> {
-    /// Lists the WireGuard interfaces: those of the kernel, then those of programs.
+    /// Lists the WireGuard interfaces: first the kernel's, then those of programs.
     fn list(&mut self, names: &mut Spool<'_, P::File>) -> Result<(), Fault> {
         steady(self.kernel.slot, Subject::None, &mut || {
             names.clear();
-            // An interface whose name is no text cannot be asked for.
+            // An interface whose name is not UTF-8 cannot be requested.
             self.kernel.wireguard_links(&mut |name, is_text| {
                 if is_text { add(names, name) } else { Ok(()) }
             })
@@ -96,7 +96,7 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
         self.wg.each_program(&mut |name| add(names, name))
     }
 
-    /// The name at `at`, if there is one.
+    /// The name at `at`; `None` at the end.
     fn name(&self, names: &mut Spool<'_, P::File>, at: u32) -> Result<Option<IfName>, Failed> {
         if at >= names.len() {
             return Ok(None);
@@ -119,7 +119,7 @@ impl<P: Process> Screen<'_, '_, '_, '_, P> {
         Ok(())
     }
 
-    /// Prints all interfaces. One that cannot be read is passed over, if there is another.
+    /// Prints all interfaces. An unreadable interface is skipped if another one can be read.
     fn all(
         &mut self,
         names: &mut Spool<'_, P::File>,

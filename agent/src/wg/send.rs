@@ -1,4 +1,4 @@
-//! Sending a [`Wanted`] to the kernel, in as few messages as hold it.
+//! Sends a [`Wanted`] to the kernel, in as few messages as hold it.
 
 use proto_core::key::{KEY_LEN, PublicKey};
 use proto_core::netlink::wireguard::{
@@ -15,11 +15,11 @@ use crate::fault::Fault;
 use crate::kernel::exchange::Kernel;
 use crate::system::{File, NetlinkSocket};
 
-/// Sends all of a configuration, but for the peers that are marked as the same. First the peers in
-/// `extras` are removed. Whether there was anything to send.
+/// Sends a configuration, except the peers that are marked as equal. First the peers in `extras`
+/// are removed. Returns whether anything had to be sent.
 ///
 /// # Errors
-/// What the kernel said, and about what.
+/// Kernel errors with their subject.
 pub(super) fn send<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
@@ -34,8 +34,8 @@ pub(super) fn send<N: NetlinkSocket, F: File>(
         name,
         set,
         &|slot| {
-            // For `ENODEV` and `EOPNOTSUPP` there is nothing to find out about the parts. Kernels that refuse to take
-            // allowed IPs away have another way (`take_away`).
+            // `ENODEV` and `EOPNOTSUPP` do not depend on the parts. Kernels that cannot remove
+            // allowed IPs need another way (`take_away`).
             slot.is(Errno::ENODEV)
                 || slot.is(Errno::EOPNOTSUPP)
                 || (takes_away && slot.is(Errno::EINVAL))
@@ -45,7 +45,7 @@ pub(super) fn send<N: NetlinkSocket, F: File>(
     Ok(any)
 }
 
-/// Sends all of a configuration but for the allowed IPs to take away.
+/// Sends a configuration without the allowed IPs to remove.
 pub(super) fn send_adds<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
@@ -56,8 +56,8 @@ pub(super) fn send_adds<N: NetlinkSocket, F: File>(
     peers::send(kernel, name, set, &|_| true, &mut parts)
 }
 
-/// Part 0 is the device, then come the peers to remove, then the others. `adds_only` leaves out what is to be taken
-/// away; `any` becomes whether there was anything to send.
+/// Part 0 is the device, then the peers to remove, then the others. `adds_only` leaves out removals
+/// of allowed IPs; `any` returns whether anything had to be sent.
 fn parts<N: NetlinkSocket, F: File>(
     sender: &mut Sender<'_, '_, N>,
     wanted: &mut Wanted<'_, F>,
@@ -66,7 +66,7 @@ fn parts<N: NetlinkSocket, F: File>(
     any: &mut bool,
 ) -> Result<(), Fault> {
     let device = wanted.device.clone();
-    // Without a comparison before it, even nothing at all asks whether there is such a device.
+    // Without a comparison before it, even an empty change checks that the device exists.
     let always = extras.is_none();
     let gone = extras.as_ref().map_or(0, |extras| extras.records(KEY_LEN));
     let gone = if device.replace_peers { 0 } else { gone };
@@ -77,7 +77,8 @@ fn parts<N: NetlinkSocket, F: File>(
             if piece.offer(&mut sender.encoder).is_ok() {
                 return Ok(());
             }
-            // Once in a message, and not for each piece: what it is about takes longer to say than to send.
+            // Once in a message and not for each piece: formatting the subject costs more than
+            // sending.
             let about = if sender.one_by_one { piece.subject(of) } else { Subject::Interface };
             sender.put(n, about, &|encoder| piece.offer(encoder))
         };
@@ -134,7 +135,7 @@ enum Piece {
 }
 
 impl Piece {
-    /// What it is about, as a part of the peer `of`.
+    /// The subject of a piece, as a part of the peer `of`.
     const fn subject(&self, of: &PublicKey) -> Subject {
         match self {
             Self::Device(_) => Subject::Interface,
@@ -152,7 +153,7 @@ impl Piece {
     }
 }
 
-/// What is sent of a peer.
+/// What is sent for a peer.
 fn change(peer: &Peer) -> PeerChange {
     match peer.mark {
         Mark::Differs(fields) => peer.settings().part(peer.change(), fields),

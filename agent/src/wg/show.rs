@@ -1,5 +1,5 @@
-//! `show` and `showconf`: a device as it is told by the kernel becomes text, in a [`Spool`] first,
-//! because a dump that is overtaken by changes has to be taken anew.
+//! `show` and `showconf`: formats a device as text, into a [`Spool`] first, because a dump that
+//! changes interrupt must be read again.
 
 use core::fmt::{self, Write};
 use core::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use super::text::{self, BOLD, CYAN, GREEN, RESET, Sink, YELLOW, paint};
 use crate::fault::Fault;
 use crate::system::File;
 
-/// What is shown of a device.
+/// The form of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
     Pretty,
@@ -59,7 +59,7 @@ impl Form {
     }
 }
 
-/// A spool as a place for text. A failure is kept, to be told at the end.
+/// A spool as a destination for text. A failure is kept and reported at the end.
 pub(crate) struct Text<'s, 'w, F> {
     pub(crate) spool: &'s mut Spool<'w, F>,
     pub(crate) fault: Option<Fault>,
@@ -80,19 +80,19 @@ impl<F: File> Write for Text<'_, '_, F> {
     }
 }
 
-/// A device on its way to text.
+/// A device that is being formatted.
 pub(crate) struct Show<'a, 's, 'w, P: Process> {
     pub(super) wg: &'a Wg<'a, P>,
     pub(super) form: Form,
-    /// The name of the interface comes first in each line.
+    /// Whether each line starts with the name of the interface.
     pub(super) prefix: Option<IfName>,
     pub(super) colour: bool,
     pub(super) reveal: bool,
     text: Text<'s, 'w, P::File>,
-    /// Where the pretty form's peers begin, and when they were heard of.
+    /// The start of each peer's text in the pretty form, and the time of its latest handshake.
     order: &'s mut Order<'w, P::File>,
     peer: Option<PeerInfo>,
-    /// How many allowed IPs of the peer were told, and how many peers.
+    /// Number of the peer's allowed IPs so far, and number of peers.
     ips: u32,
     peers: u32,
 }
@@ -116,7 +116,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         Self { wg, form, prefix, colour, reveal, text, order, peer: None, ips: 0, peers: 0 }
     }
 
-    /// Takes what the kernel tells.
+    /// Takes an event of the dump.
     pub(crate) fn event(&mut self, event: &Event) -> Result<(), Fault> {
         match event {
             Event::Device(device) => self.device(device),
@@ -129,7 +129,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         self.text.fault.take().map_or(Ok(()), Err)
     }
 
-    /// Takes note of the end of the dump.
+    /// Handles the end of the dump.
     pub(crate) fn end(mut self) -> Result<(), Fault> {
         self.end_peer()?;
         self.text.fault.take().map_or(Ok(()), Err)
@@ -194,7 +194,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         self.put("\n");
     }
 
-    /// Begins a line.
+    /// Starts a line.
     fn line(&mut self) {
         if let Some(name) = self.prefix {
             self.put(name.as_str());
@@ -349,7 +349,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     fn handshake(&mut self, peer: &PeerInfo) {
-        // As unsigned, which is how `wg` has it.
+        // Unsigned, as in `wg`.
         let seconds = peer.latest_handshake.map_or(0, |time| time.secs as u64);
         self.number(seconds);
     }
@@ -364,7 +364,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
                 self.put("[");
                 text::ip(&mut self.text, IpAddr::V6(*v6.ip()));
                 let [first, second, ..] = v6.ip().octets();
-                // Link-local: fe80::/10, and ff02::/16 and its like among the multicast addresses.
+                // Link-local: fe80::/10, and the link-local multicast addresses such as ff02::/16.
                 let local =
                     first == 0xfe && second & 0xc0 == 0x80 || first == 0xff && second & 0x0f == 2;
                 let scope = v6.scope_id();
@@ -399,7 +399,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
         self.number(net.prefix);
     }
 
-    /// What comes behind the allowed IPs.
+    /// The text after the allowed IPs.
     fn end_peer(&mut self) -> Result<(), Fault> {
         let Some(peer) = self.peer.take() else { return Ok(()) };
         let none = self.ips == 0;

@@ -1,5 +1,5 @@
-//! Bytes in a file of any length, seen through a window. What fits the window never reaches the
-//! file.
+//! Bytes in a file of any length, seen through a window. Data that fits the window never reaches
+//! the file.
 
 use proto_core::netlink::Errno;
 use zeroize::Zeroize;
@@ -13,19 +13,19 @@ pub(crate) struct Spool<'w, F> {
     slot: &'w Slot,
     file: F,
     window: &'w mut [u8],
-    /// Where the window begins, and how much of it is in use.
+    /// The offset of the window, and the number of bytes in use.
     from: u32,
     held: usize,
-    /// The most of it that was ever in use before.
+    /// The largest number of bytes that was in use before.
     used: usize,
-    /// The window has something that the file has not.
+    /// Whether the window has bytes that the file lacks.
     dirty: bool,
     len: u32,
 }
 
 impl<F> Drop for Spool<'_, F> {
     fn drop(&mut self) {
-        // Keys pass through it.
+        // Keys pass through this buffer.
         if let Some(used) = self.window.get_mut(..self.used.max(self.held)) {
             used.zeroize();
         }
@@ -33,28 +33,28 @@ impl<F> Drop for Spool<'_, F> {
 }
 
 impl<'w, F: File> Spool<'w, F> {
-    /// Without a byte.
+    /// An empty spool.
     pub(crate) const fn new(slot: &'w Slot, file: F, window: &'w mut [u8]) -> Self {
         Self { slot, file, window, from: 0, held: 0, used: 0, dirty: false, len: 0 }
     }
 
-    /// How many bytes there are.
+    /// Number of bytes.
     pub(crate) const fn len(&self) -> u32 {
         self.len
     }
 
-    /// How many records of `size` bytes that is.
+    /// Number of records of `size` bytes.
     pub(crate) fn records(&self, size: usize) -> u32 {
         self.len.checked_div(size as u32).unwrap_or(0)
     }
 
-    /// Forgets all of them.
+    /// Drops all bytes.
     pub(crate) const fn clear(&mut self) {
         self.move_to(0, 0);
         (self.dirty, self.len) = (false, 0);
     }
 
-    /// Forgets those from `len` on.
+    /// Drops the bytes from `len`.
     pub(crate) const fn cut(&mut self, len: u32) {
         if len >= self.len {
             return;
@@ -79,12 +79,12 @@ impl<'w, F: File> Spool<'w, F> {
         Ok(())
     }
 
-    /// Adds bytes behind the last.
+    /// Appends bytes.
     #[inline(never)]
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let end = self.held.saturating_add(bytes.len());
         let len = self.len.checked_add(bytes.len() as u32);
-        // Most often the window is there and has room.
+        // Most often the window is at the end and has room.
         match (self.window.get_mut(self.held..end), len) {
             (Some(room), Some(len)) if self.from.saturating_add(self.held as u32) == self.len => {
                 room.copy_from_slice(bytes);
@@ -117,7 +117,7 @@ impl<'w, F: File> Spool<'w, F> {
         Ok(())
     }
 
-    /// The window shows other bytes from now on.
+    /// Moves the window.
     const fn move_to(&mut self, from: u32, held: usize) {
         if self.used < self.held {
             self.used = self.held;
@@ -125,7 +125,7 @@ impl<'w, F: File> Spool<'w, F> {
         (self.from, self.held) = (from, held);
     }
 
-    /// The bytes from `at` on that the window has, `most` at the most: none only behind the last.
+    /// The bytes from `at` that the window has, at most `most`: none only at the end.
     #[inline(never)]
     pub(crate) fn piece(&mut self, at: u32, most: usize) -> Result<&mut [u8], Fault> {
         let inside = |from: u32, held: usize| {
@@ -137,7 +137,7 @@ impl<'w, F: File> Spool<'w, F> {
             let got = self.file.read_at(at, self.window);
             self.used = self.window.len();
             self.held = got.map_err(|errno| self.slot.storage(errno))?;
-            // The file may have had more before it was forgotten.
+            // The file may have had more bytes before they were dropped.
             self.held = self.held.min(self.len.saturating_sub(at) as usize);
             self.from = at;
         }
@@ -161,7 +161,7 @@ impl<'w, F: File> Spool<'w, F> {
         Ok(())
     }
 
-    /// Reads bytes at `at` and leaves the window where it is.
+    /// Reads bytes at `at` without moving the window.
     pub(crate) fn read_far(&mut self, at: u32, buf: &mut [u8]) -> Result<(), Fault> {
         let end = at.saturating_add(buf.len() as u32);
         let held = self.from.saturating_add(self.held as u32);
@@ -178,7 +178,7 @@ impl<'w, F: File> Spool<'w, F> {
         }
     }
 
-    /// Writes over bytes that are there.
+    /// Overwrites existing bytes.
     #[inline(never)]
     pub(crate) fn write(&mut self, mut at: u32, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {

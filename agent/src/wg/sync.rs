@@ -1,12 +1,13 @@
-//! `syncconf`: what differs between a configuration and the kernel, and nothing else, is sent. Then
-//! the kernel is read again: if somebody else changed it in between, it takes another round.
+//! `syncconf`: sends only the differences between a configuration and the kernel. Then the kernel
+//! is read again: if another program changed it meanwhile, another round follows.
 //!
-//! The kernel lists peers in the order they were made, so the peer behind the last one is tried
-//! first; any other is found by its bucket. Allowed IPs are compared as sets by `SetSum`s.
+//! The kernel lists peers in the order in which they were added, so the peer after the last one is
+//! tried first; any other peer is found by its bucket. Allowed IPs are compared as sets by
+//! `SetSum`s.
 //!
-//! An allowed IP that two peers of the configuration have goes to the last of them, and a peer that
-//! stands there twice is what both say together. Such peers are not compared: they are sent in their
-//! order, as `setconf` would.
+//! An allowed IP of two peers in the configuration goes to the last of them. A peer that appears
+//! twice has the settings of both. Such peers are not compared: they are sent in order, as
+//! `setconf` sends them.
 
 use proto_core::ip::IpNet;
 use proto_core::key::{PublicKey, SecretKey};
@@ -24,30 +25,30 @@ use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, steady};
 use crate::system::{File, NetlinkSocket};
 
-/// Peers are spread over this many buckets by their keys. More peers make the buckets deeper.
+/// Number of buckets over which peers are spread by their keys. More peers make the buckets deeper.
 const BUCKETS: usize = 1 << 14;
 /// Bytes of a [`Filter`].
 const FILTER: usize = 1 << 16;
-/// How many bits of it a hash sets. With six, 20,000 hashes most often have no false hit among them.
+/// Number of bits that a hash sets. With six, 20,000 hashes most often have no false positive.
 const PLACES: u32 = 6;
-/// How many allowed IPs that may be there twice are told from those that are.
+/// Number of possibly repeated allowed IPs that are checked for real repetition.
 const MET: usize = 256;
-/// How often the kernel may turn out to be different from what it was told.
+/// Number of rounds in which the kernel may differ from what was sent.
 const ROUNDS: u8 = 5;
 
-/// Hashes of which it is known that they were not there, or that they may have been.
+/// A Bloom filter of hashes: absent for certain, or possibly present.
 #[derive(Debug)]
 struct Filter([u8; FILTER]);
 
 impl Filter {
-    /// Whether it may have been there before.
+    /// Whether the hash may have been added before; adds it.
     fn insert(&mut self, hash: u64) -> bool {
         self.visit(hash, true)
     }
 
     #[inline(never)]
     fn visit(&mut self, hash: u64, insert: bool) -> bool {
-        // Places that depend on both halves, an equal step apart.
+        // Bits that depend on both halves, at equal steps.
         let (mut place, step) = (hash as u32, (hash >> 32) as u32 | 1);
         let mut there = true;
         for _ in 0..PLACES {
@@ -64,14 +65,14 @@ impl Filter {
     }
 }
 
-/// What is noted about a configuration while it is read.
+/// What is collected while a configuration is read.
 #[derive(Debug)]
 pub(super) struct Lookup {
     key: [u8; 16],
     /// The last peer in each bucket, counted from 1.
     buckets: [u32; BUCKETS],
     seen: Filter,
-    /// Allowed IPs that were seen twice.
+    /// Allowed IPs that appeared twice.
     twice: Filter,
     any_twice: bool,
 }
@@ -83,18 +84,18 @@ fn bucket(key: &PublicKey) -> usize {
 }
 
 impl Lookup {
-    /// Without a key.
+    /// Without a hash key.
     pub(super) const fn new() -> Self {
         let (seen, twice) = (Filter([0; FILTER]), Filter([0; FILTER]));
         Self { key: [0; 16], buckets: [0; BUCKETS], seen, twice, any_twice: false }
     }
 
-    /// Where its random key belongs, before anything is noted.
+    /// The place of its random key, to be filled before the first use.
     pub(super) const fn key(&mut self) -> &mut [u8; 16] {
         &mut self.key
     }
 
-    /// Takes note of an allowed IP of `peer`.
+    /// Takes an allowed IP of `peer`.
     pub(super) fn allowed_ip(&mut self, peer: &mut Peer, net: &IpNet) {
         let hash = peer.ips.add(&self.key, net);
         if self.seen.insert(hash) {
@@ -103,14 +104,14 @@ impl Lookup {
         }
     }
 
-    /// Takes note of peer number `n`.
+    /// Takes peer number `n`.
     pub(super) fn peer(&mut self, peer: &mut Peer, n: u32) {
         if let Some(last) = self.buckets.get_mut(bucket(&peer.key)) {
             peer.next = core::mem::replace(last, n.saturating_add(1));
         }
     }
 
-    /// Puts the last peer with this key before number `below` into `peer`. Its number.
+    /// Puts the last peer with this key before number `below` into `peer`. Returns its number.
     fn find<F: File>(
         &self,
         wanted: &mut Wanted<'_, F>,
@@ -129,8 +130,8 @@ impl Lookup {
         Ok(None)
     }
 
-    /// Marks the peers that share an allowed IP. What the filter takes for one that was there before, most
-    /// often is none: of those that it may mean, two have to be the same.
+    /// Marks the peers that share an allowed IP. Most positives of the filter are false: of the
+    /// allowed IPs that match a positive, two must be equal.
     fn mark_shared<F: File>(&mut self, wanted: &mut Wanted<'_, F>) -> Result<(), Fault> {
         if !self.any_twice {
             return Ok(());
@@ -152,7 +153,8 @@ impl Lookup {
                 } else if met.push((hash, n)).is_ok() {
                     continue;
                 }
-                // With too many of them to tell, it may be one: to send it does no harm.
+                // With too many positives to check, the peer may share one: sending it does no
+                // harm.
                 wanted.set_flags(n, peer.flags | SHARED)?;
             }
         }
@@ -160,10 +162,10 @@ impl Lookup {
     }
 }
 
-/// Makes the kernel what the configuration says, in as few changes as it takes.
+/// Makes the kernel match the configuration, with as few changes as possible.
 ///
 /// # Errors
-/// What the kernel said, or [`Code::Unsteady`].
+/// Kernel errors, or [`Code::Unsteady`].
 pub(super) fn sync<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     name: IfName,
@@ -197,35 +199,35 @@ pub(super) fn sync<N: NetlinkSocket, F: File>(
         }
         sync.round = sync.round.saturating_add(1);
     }
-    Err(kernel.slot.fail(Code::Unsteady, Subject::Interface, "somebody else keeps changing it"))
+    Err(kernel.slot.fail(Code::Unsteady, Subject::Interface, "another program keeps changing it"))
 }
 
 struct Sync<'a, 'w, 'e, F> {
     wanted: &'a mut Wanted<'w, F>,
     lookup: &'a Lookup,
-    /// Keys of peers that the kernel has and the configuration has not.
+    /// Keys of peers that are in the kernel and not in the configuration.
     extras: Spool<'e, F>,
     device: Option<DeviceInfo>,
-    /// The peer that the kernel should tell next.
+    /// The peer that the kernel should list next.
     next: u32,
-    /// Whether the last peer that the kernel told is [`SHARED`], and the mark it had.
+    /// Whether the peer that the kernel listed last is [`SHARED`], and its earlier mark.
     last: (bool, Mark),
-    /// How many peers of the configuration the kernel has, and how many of them just so.
+    /// Number of the configuration's peers in the kernel, and number of those with equal settings.
     found: u32,
     same: u32,
     round: u8,
 }
 
 impl<F: File> Sync<'_, '_, '_, F> {
-    /// Reads the kernel and marks what differs.
+    /// Reads the kernel and marks the differences.
     fn compare<N: NetlinkSocket>(
         &mut self,
         kernel: &mut Kernel<'_, N>,
         name: IfName,
     ) -> Result<(), Fault> {
         let slot: &Slot = kernel.slot;
-        // All marks say that the kernel does not have the peer. After a round they say what was
-        // found then, which is right as long as none has gone since.
+        // Each mark says that the kernel does not have the peer. After a round the marks have the
+        // last result, which is right as long as no peer was removed since.
         let mut fresh = self.device.is_none();
         steady(slot, Subject::Interface, &mut || {
             if !fresh && self.found < self.wanted.count {
@@ -250,9 +252,9 @@ impl<F: File> Sync<'_, '_, '_, F> {
         })
     }
 
-    /// Looks at the peers that the kernel does not have, or that the configuration has twice.
+    /// Handles the peers that the kernel lacks, or that the configuration has twice.
     fn settle_missing(&mut self) -> Result<(), Fault> {
-        // With none in the kernel all are sent, and in their order.
+        // With none of them in the kernel, all are sent in order.
         if self.next == 0 && self.round == 0 {
             return Ok(());
         }
@@ -264,7 +266,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
                 continue;
             }
             if Some(peer.key) == own {
-                // The kernel passes over its own key.
+                // The kernel ignores a peer with the interface's own key.
                 self.wanted.set_mark(n, Mark::Same)?;
                 continue;
             }
@@ -291,7 +293,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
         if self.round > 0 { Mark::Same } else { Mark::Missing }
     }
 
-    /// What of the device differs.
+    /// The settings of the device that differ.
     fn device_change(&self, asked: &DeviceChange) -> DeviceChange {
         let Some(has) = &self.device else { return asked.clone() };
         let key = asked.private_key.clone().unwrap_or(SecretKey::ZERO);
@@ -301,7 +303,7 @@ impl<F: File> Sync<'_, '_, '_, F> {
         };
         DeviceChange {
             private_key: Some(key).filter(|_| !same_key),
-            // Without a port of its own the kernel chooses one, once.
+            // Without a configured port the kernel chooses one, once.
             listen_port: asked
                 .listen_port
                 .filter(|port| *port != has.listen_port && (*port != 0 || self.round == 0)),
@@ -333,7 +335,7 @@ impl<F: File> peers::Wanted for Sync<'_, '_, '_, F> {
         self.last = (wanted.is(SHARED), wanted.mark);
         let mut fields = wanted.settings().differing(info);
         if self.round > 0 {
-            // The peer may have moved since its endpoint was set.
+            // The peer may have roamed since its endpoint was set.
             fields &= !peer::ENDPOINT;
         }
         Ok(Some(Met { n, fields, allowed_ips: wanted.ips }))
@@ -355,7 +357,7 @@ mod tests {
     use crate::testing::Memory;
     use core::net::Ipv4Addr;
 
-    /// Which of 64 peers are marked that have these allowed IPs in turn.
+    /// Which of 64 peers with these allowed IPs in turn are marked.
     fn marked(ips: impl Iterator<Item = u32>) -> Vec<u32> {
         let slot = Slot::default();
         let (mut peers, mut nets) = (vec![0; 4096], vec![0; 4096]);
@@ -391,14 +393,14 @@ mod tests {
     #[test]
     fn allowed_ips_that_a_full_filter_takes_for_others_are_not_shared() {
         assert_eq!(marked(0..1 << 15), [0; 0]);
-        // The first of the last peer is the first of the third.
+        // The first allowed IP of the last peer is the first of the third.
         let ips = (0..1 << 15).map(|ip| if ip == 63 << 9 { 2 << 9 } else { ip });
         assert_eq!(marked(ips), [2, 63]);
     }
 
     #[test]
     fn more_allowed_ips_than_can_be_told_apart_are_marked_where_they_are_shared() {
-        // Each of the first half is one of the second.
+        // Each one in the first half is also in the second.
         assert_eq!(marked((0..1 << 14).chain(0..1 << 14)).len(), 64);
     }
 }

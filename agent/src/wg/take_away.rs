@@ -1,5 +1,5 @@
-//! Taking allowed IPs away from a peer on kernels before 6.16, which can only replace them all: those
-//! that the peer has are moved to a peer that is made for it, and goes away with them.
+//! Removes allowed IPs from a peer on kernels before 6.16, which can only replace them all: the
+//! allowed IPs are moved to a temporary peer, and that peer is removed.
 
 use proto_core::key::{KEY_LEN, PublicKey};
 use proto_core::netlink::IfName;
@@ -16,7 +16,7 @@ use crate::kernel::read::each_event;
 use crate::kernel::write::{flush, put};
 
 impl<P: Process> Wg<'_, P> {
-    /// Sends a configuration with allowed IPs to take away. They go after all else is done.
+    /// Sends a configuration with allowed IPs to remove. They are removed last.
     pub(super) fn take_away(
         &self,
         kernel: &mut Kernel<'_, P::Netlink>,
@@ -65,7 +65,7 @@ impl<P: Process> Wg<'_, P> {
     }
 }
 
-/// Marks what is to be taken from a peer and is there.
+/// Marks the allowed IPs that are to be removed from a peer and exist.
 fn find<F: crate::system::File>(
     wanted: &mut Wanted<'_, F>,
     peer: &Peer,

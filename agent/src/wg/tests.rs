@@ -1,4 +1,4 @@
-//! Commands as a whole, over a process in memory and a kernel that does what it is sent.
+//! Whole commands, over a process in memory and a kernel that executes requests.
 
 mod user_space;
 
@@ -35,7 +35,7 @@ impl Fake {
         out
     }
 
-    /// What was sent by a command.
+    /// The messages that a command sent.
     fn sent(&self, line: &str) -> Vec<String> {
         self.device.borrow_mut().sent.clear();
         self.well(line);
@@ -90,7 +90,7 @@ fn syncconf_sends_nothing_of_a_peer_that_is_the_same() {
     let mut fake = fake(TWO);
     assert_eq!(fake.sent("syncconf wg0 conf").len(), 3);
     assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
-    // In another order, with other words for the same.
+    // In another order, in another notation.
     let text = "[Peer]\nPublicKey = <2>\nPresharedKey = <9>\nEndpoint = 192.0.2.1:7\n\
                 AllowedIPs = fd00::5/64\n[Peer]\nPublicKey=<1>\nPersistentKeepalive=25\n\
                 AllowedIPs = 10.0.2.0/24\nAllowedIPs = 10.0.1.0/24\n\
@@ -102,7 +102,7 @@ fn syncconf_sends_nothing_of_a_peer_that_is_the_same() {
     assert_eq!(code, 0);
     assert_eq!(
         err,
-        "wg: warning: line 5: allowed IP fd00::5/64 has bits of a host, which are cleared\n"
+        "wg: warning: line 5: allowed IP fd00::5/64 has host bits set; they are cleared\n"
     );
 }
 
@@ -164,7 +164,7 @@ fn syncconf_notices_changes_between_get_and_set() {
     fake.conf(TWO);
     fake.device.borrow_mut().meddle = Some(again);
     let said = fake.fails("syncconf wg0 conf");
-    assert_eq!(said, "wg: cannot change wg0: somebody else keeps changing it\n");
+    assert_eq!(said, "wg: cannot change wg0: another program keeps changing it\n");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn syncconf_of_a_peer_that_stands_there_twice() {
     assert_eq!(fake.ips(1), ["10.0.3.0/24"]);
 }
 
-/// As two different ones, each twice, did.
+/// As two different peers would, each twice.
 #[test]
 fn syncconf_of_peers_in_every_row_of_five() {
     for row in 0..243_u32 {
@@ -205,7 +205,7 @@ fn syncconf_of_peers_in_every_row_of_five() {
             } else {
                 String::new()
             };
-            // Some have the same.
+            // Some peers have equal allowed IPs.
             let net = row % (at as u32 + 2);
             format!("[Peer]\nPublicKey = <{key}>\nAllowedIPs = 10.0.{net}.0/24\n{keepalive}")
         };
@@ -216,7 +216,7 @@ fn syncconf_of_peers_in_every_row_of_five() {
             sync.well("syncconf wg0 conf");
             assert_eq!(sync.device.borrow().peers, set.device.borrow().peers, "{text}");
         }
-        // Over others, and over some of the same with other settings.
+        // Replaces other peers, and some with the same keys and other settings.
         let mut over = fake("");
         for before in ["<2><4>", "<1>", "<3><2><1>", "<2><1>"] {
             let peer = "[Peer]\nPublicKey = <N>\nPresharedKey = <9>\nAllowedIPs = 10.9.N.0/24\n";
@@ -320,7 +320,7 @@ fn allowed_ips_are_taken_away_on_kernels_of_any_age() {
         let fake = fake(TWO);
         fake.device.borrow_mut().takes_away = takes_away;
         fake.well("setconf wg0 conf");
-        // One that it has, one that another peer has, and one that nobody has.
+        // One that the peer has, one of another peer, and one that no peer has.
         fake.well("set wg0 peer <1> allowed-ips -10.0.1.0/24,-fd00::/64,+10.9.0.0/16,-10.8.0.0/16");
         assert_eq!(fake.ips(1), ["10.0.2.0/24", "10.9.0.0/16"]);
         assert_eq!(fake.ips(2), ["fd00::/64"]);
@@ -380,7 +380,7 @@ fn an_endpoint_without_address_can_be_left_out() {
     let mut fake = fake("[Peer]\nPublicKey = <1>\nEndpoint = nobody:7\n[Peer]\nPublicKey = <2>");
     fake.variables.insert("WG_ENDPOINT_RESOLUTION_SKIP", "1");
     let (code, _, err) = fake.run("setconf wg0 conf");
-    let left = format!("wg: peer {}: left without its endpoint\n", key(1));
+    let left = format!("wg: peer {}: configured without its endpoint\n", key(1));
     assert_eq!((code, err), (2, format!("wg: line 3: Endpoint nobody: not today\n{left}")));
     assert_eq!(fake.device.borrow().peers.len(), 2);
 }
@@ -419,7 +419,7 @@ fn sizes_and_times() {
         (1024, "1.00 KiB"),
         (1029, "1.00 KiB"),
         (1030, "1.01 KiB"),
-        // Exactly between two: the even one.
+        // Exactly halfway: rounds to even.
         (1024 + 128, "1.12 KiB"),
         (1024 + 384, "1.38 KiB"),
         ((1 << 20) - 1, "1024.00 KiB"),
@@ -477,7 +477,10 @@ fn keys_stay_where_they_belong() {
     assert_eq!(fake.well("genkey"), format!("{}\n", PublicKey(clamped())));
     fake.variables.insert("exposed", "");
     let (code, _, err) = fake.run("genpsk");
-    assert!(code == 0 && err.starts_with("wg: warning: everybody can use the file"), "{err}");
+    assert!(
+        code == 0 && err.starts_with("wg: warning: every user can access the output file"),
+        "{err}"
+    );
 }
 
 fn clamped() -> [u8; 32] {

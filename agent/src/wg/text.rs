@@ -1,4 +1,4 @@
-//! How `wg` writes keys, addresses, times and sizes.
+//! The formats of `wg` for keys, addresses, times and sizes.
 
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr};
@@ -15,13 +15,13 @@ pub(super) const GREEN: &str = "\x1b[32m";
 pub(super) const YELLOW: &str = "\x1b[33m";
 pub(super) const CYAN: &str = "\x1b[36m";
 
-/// Where text goes to. Most of it comes in bytes: to know that they are text would take longer than to
-/// write them.
+/// A destination for text. Most text comes as bytes: validating UTF-8 would take longer than
+/// writing them.
 pub(crate) trait Sink: Write {
     fn bytes(&mut self, bytes: &[u8]);
 }
 
-/// A key, in a time that does not depend on it.
+/// A key, in constant time.
 #[inline(never)]
 pub(super) fn key(out: &mut dyn Sink, key: &[u8; KEY_LEN]) {
     let mut text = [0; KEY_TEXT_LEN];
@@ -35,8 +35,8 @@ pub(super) fn number(out: &mut dyn Sink, number: u64) {
     out.bytes(decimal(number, &mut [0; DECIMAL_LEN]));
 }
 
-/// An address, as inet_ntop(3) of glibc writes it: an IPv6 address with nothing but its last 32
-/// bits, and not only the last 16, ends as an IPv4 address.
+/// An address, as inet_ntop(3) of glibc writes it: an IPv6 address with only its last 32 bits set,
+/// and not only the last 16, ends as an IPv4 address.
 #[inline(never)]
 pub(crate) fn ip(out: &mut dyn Sink, mut ip: IpAddr) {
     if let IpAddr::V6(v6) = ip
@@ -49,7 +49,7 @@ pub(crate) fn ip(out: &mut dyn Sink, mut ip: IpAddr) {
     out.bytes(ip_text(ip, &mut [0; IP_TEXT_LEN]));
 }
 
-/// Text in a colour, where there are colours.
+/// Text in a colour, if colours are on.
 pub(super) fn paint(out: &mut dyn Write, colour: bool, codes: &[&str], text: &str) {
     let show = |out: &mut dyn Write, code: &str| {
         if colour {
@@ -63,7 +63,7 @@ pub(super) fn paint(out: &mut dyn Write, colour: bool, codes: &[&str], text: &st
     show(out, RESET);
 }
 
-/// A length of time, in years, days, hours, minutes and seconds. Nothing for none.
+/// A duration, in years, days, hours, minutes and seconds. Empty for 0.
 #[inline(never)]
 pub(super) fn time(out: &mut dyn Write, colour: bool, mut left: u64) {
     let mut comma = "";
@@ -86,7 +86,7 @@ pub(super) fn time(out: &mut dyn Write, colour: bool, mut left: u64) {
     }
 }
 
-/// How long ago something was.
+/// The time since an event.
 pub(super) fn ago(out: &mut dyn Write, colour: bool, now: u64, then: u64) {
     if now == then {
         let _ = out.write_str("Now");
@@ -101,8 +101,8 @@ pub(super) fn ago(out: &mut dyn Write, colour: bool, now: u64, then: u64) {
     }
 }
 
-/// A number of bytes with two digits behind the point, rounded as printf(3) does: to the nearest,
-/// and to the even one of two that are as near.
+/// A number of bytes with two decimals, rounded as printf(3) does: to the nearest, and halfway to
+/// even.
 #[inline(never)]
 pub(super) fn bytes(out: &mut dyn Write, colour: bool, bytes: u64) {
     if bytes < 1024 {
@@ -118,7 +118,7 @@ pub(super) fn bytes(out: &mut dyn Write, colour: bool, bytes: u64) {
     };
     let one = 1_u64.unbounded_shl(shift);
     let rest = bytes & one.wrapping_sub(1);
-    // Under a hundred times 2^40: it fits.
+    // At most 100 times 2^40: it fits.
     let rest = rest.saturating_mul(100);
     let (mut digits, beyond) = (rest.unbounded_shr(shift), rest & one.wrapping_sub(1));
     let half = one / 2;

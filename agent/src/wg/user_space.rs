@@ -1,7 +1,7 @@
-//! WireGuard in user space: what is asked of an interface goes to the program that has it, by the socket
-//! it listens on, and what the program says becomes the events of a dump.
+//! WireGuard in user space: requests about an interface go to its program, through the socket on
+//! which the program listens, and the program's answer becomes the events of a dump.
 //!
-//! Each request has a connection of its own, because not all programs take a second one.
+//! Each request has its own connection, because not all programs accept a second request.
 
 use core::net::SocketAddr;
 
@@ -18,10 +18,10 @@ use super::spool::Spool;
 use crate::fault::Fault;
 use crate::kernel::exchange::UserSpace;
 
-/// Bytes of a peer's allowed IPs that are kept out of a file.
+/// Bytes of a peer's allowed IPs that are kept in memory.
 const WINDOW: usize = 4 * 1024;
 
-/// Brings the events of an answer into the order of a dump's: the peer before its allowed IPs.
+/// Reorders the events of an answer as in a dump: the peer before its allowed IPs.
 struct Events<'e, 'w, P: Process> {
     process: &'e P,
     ips: Nets<'w, P::File>,
@@ -57,7 +57,7 @@ impl<P: Process> Sink for Events<'_, '_, P> {
     }
 }
 
-/// The answer to a change says nothing but how it went.
+/// The answer to a change has only its result.
 struct Nothing;
 
 impl Sink for Nothing {
@@ -69,14 +69,14 @@ impl Sink for Nothing {
 }
 
 impl<P: Process> Wg<'_, P> {
-    /// Tells the interfaces that programs have.
+    /// Visits the interfaces of programs.
     pub(super) fn each_program(
         &self,
         take: &mut dyn FnMut(IfName) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut taken = Ok(());
         let listed = self.process.programs(&mut |name| {
-            // What is no name of an interface is none of theirs.
+            // A file name that is not an interface name is not an interface.
             if let (Ok(()), Ok(name)) = (&taken, name.parse())
                 && self.has(name)
             {
@@ -87,7 +87,7 @@ impl<P: Process> Wg<'_, P> {
         taken
     }
 
-    /// Writes down that a socket failed.
+    /// Records that a socket failed.
     fn lost(&self, subject: Subject, errno: Errno) -> Fault {
         match errno {
             Errno::EAGAIN => self.slot.fail(Code::Kernel, subject, "the program does not answer"),
@@ -98,7 +98,7 @@ impl<P: Process> Wg<'_, P> {
         }
     }
 
-    /// Asks a program, and reads its answer.
+    /// Sends a request to a program and reads the answer.
     fn ask(
         &self,
         name: IfName,
@@ -142,7 +142,7 @@ impl<P: Process> Wg<'_, P> {
 
 impl<P: Process> UserSpace for Wg<'_, P> {
     fn has(&self, name: IfName) -> bool {
-        // One that cannot be spoken to has it all the same.
+        // A program that does not answer still has the interface.
         !matches!(self.process.program(name.as_str()), Ok(None))
     }
 

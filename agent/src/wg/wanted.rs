@@ -1,5 +1,5 @@
-//! What a configuration asks for, whole and checked, before any of it is done: the device here, its
-//! peers and their allowed IPs as records of one length each in a [`Spool`].
+//! A configuration, complete and checked before any change: the device, and its peers and their
+//! allowed IPs as records of fixed length in a [`Spool`].
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
@@ -17,22 +17,22 @@ use crate::system::File;
 
 /// The peer is to be removed.
 pub(super) const REMOVE: u8 = 1;
-/// Its allowed IPs take the place of those it has.
+/// Its allowed IPs replace the existing ones.
 pub(super) const REPLACE: u8 = 2;
-/// Its preshared key is given.
+/// It has a preshared key.
 pub(super) const PRESHARED_KEY: u8 = 4;
-/// Its keepalive interval is given.
+/// It has a keepalive interval.
 pub(super) const KEEPALIVE: u8 = 8;
-/// Another peer of the configuration has the same key or one of the same allowed IPs, so that it
-/// takes all of them in their order to come to the right end.
+/// Another peer of the configuration has the same key or one of the same allowed IPs: all of them
+/// must be sent in order.
 pub(super) const SHARED: u8 = 16;
 
 /// A peer.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// [`REMOVE`] and so on.
+    /// [`REMOVE`] and the other flags.
     pub(super) flags: u8,
-    /// What is known about it.
+    /// Its state in the kernel.
     pub(super) mark: Mark,
     /// Its key.
     pub(super) key: PublicKey,
@@ -43,22 +43,22 @@ pub(super) struct Peer {
     /// The first of its allowed IPs, and their sum.
     pub(super) first_ip: u32,
     pub(super) ips: SetSum,
-    /// The peer before it whose key falls into the same bucket, counted from 1.
+    /// The previous peer whose key is in the same bucket, counted from 1.
     pub(super) next: u32,
 }
 
 /// flags, mark, endpoint (family, port, scope, address), keepalive, key, next, first IP, count, sum,
 /// preshared key
 pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 4 + 8 + KEY_LEN;
-/// Where the mark is.
+/// The offset of the mark.
 pub(super) const MARK_AT: u32 = 1;
 /// family and sign, prefix, address
 const IP: usize = 1 + 1 + 16;
-/// In the first byte of an allowed IP: take it away, and it is there to be taken.
+/// In the first byte of an allowed IP: remove it, and it exists.
 const TAKE_AWAY: u8 = 0x80;
 const TAKEN: u8 = 0x40;
 
-/// The address in the space of an IPv6 one, and 4 or 6.
+/// The address in the space of an IPv6 address, and 4 or 6.
 fn ip_bytes(ip: IpAddr) -> (u8, [u8; 16]) {
     match ip {
         IpAddr::V4(ip) => (4, ip.to_ipv6_mapped().octets()),
@@ -110,7 +110,7 @@ impl Peer {
         put.array(*self.preshared_key.as_bytes());
     }
 
-    /// Becomes what [`Peer::to_bytes`] wrote. In place: it is too long to be handed up for each peer.
+    /// Reads what [`Peer::to_bytes`] wrote. In place: it is too large to return for each peer.
     #[inline(never)]
     fn set(&mut self, bytes: &[u8; PEER]) {
         let mut get = Get(bytes);
@@ -133,12 +133,12 @@ impl Peer {
         self.first_ip..self.first_ip.saturating_add(self.ips.count)
     }
 
-    /// Whether it is all of these.
+    /// Whether it has all of these flags.
     pub(super) const fn is(&self, flags: u8) -> bool {
         self.flags & flags == flags
     }
 
-    /// The settings it is to have.
+    /// The settings that it should have.
     pub(super) fn settings(&self) -> Settings<'_> {
         Settings {
             endpoint: self.endpoint,
@@ -147,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// All that the configuration says about it.
+    /// All of its settings in the configuration.
     pub(super) fn change(&self) -> PeerChange {
         PeerChange {
             remove: self.is(REMOVE),
@@ -163,13 +163,13 @@ impl Peer {
 /// A configuration.
 #[derive(Debug)]
 pub(super) struct Wanted<'w, F> {
-    /// What becomes of the device.
+    /// The change to the device.
     pub(super) device: DeviceChange,
     pub(super) peers: Spool<'w, F>,
     pub(super) ips: Spool<'w, F>,
-    /// How many peers there are.
+    /// Number of peers.
     pub(super) count: u32,
-    /// An allowed IP is to be taken away.
+    /// Whether an allowed IP is to be removed.
     pub(super) takes_away: bool,
 }
 
@@ -210,7 +210,7 @@ impl<F: File> Wanted<'_, F> {
         Ok(())
     }
 
-    /// The same for a peer that is not expected to be near the last one.
+    /// As [`Wanted::peer`], for a peer that is not near the last one.
     pub(super) fn far_peer(&mut self, n: u32, peer: &mut Peer) -> Result<(), Fault> {
         let mut bytes = [0; PEER];
         self.peers.read_far(place(n, PEER), &mut bytes)?;
@@ -218,12 +218,12 @@ impl<F: File> Wanted<'_, F> {
         Ok(())
     }
 
-    /// Notes what is known about peer number `n`.
+    /// Sets the mark of peer number `n`.
     pub(super) fn set_mark(&mut self, n: u32, mark: Mark) -> Result<(), Fault> {
         self.peers.write(place(n, PEER).saturating_add(MARK_AT), &[mark.to_byte()])
     }
 
-    /// Notes something more about peer number `n`.
+    /// Adds flags to peer number `n`.
     pub(super) fn set_flags(&mut self, n: u32, flags: u8) -> Result<(), Fault> {
         self.peers.write(place(n, PEER), &[flags])
     }
@@ -239,7 +239,7 @@ impl<F: File> Wanted<'_, F> {
         Ok(AllowedIpChange { net: IpNet { addr, prefix }, remove: family & TAKE_AWAY != 0 })
     }
 
-    /// Notes that allowed IP number `n` is there to be taken away.
+    /// Records that allowed IP number `n` exists and is to be removed.
     pub(super) fn set_taken(&mut self, n: u32) -> Result<(), Fault> {
         let at = place(n, IP);
         let mut byte = [0];
@@ -247,7 +247,7 @@ impl<F: File> Wanted<'_, F> {
         self.ips.write(at, &byte.map(|byte| byte | TAKEN))
     }
 
-    /// Whether allowed IP number `n` is there to be taken away.
+    /// Whether allowed IP number `n` exists and is to be removed.
     pub(super) fn is_taken(&mut self, n: u32) -> Result<bool, Fault> {
         let mut byte = [0];
         self.ips.read(place(n, IP), &mut byte)?;

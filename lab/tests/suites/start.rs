@@ -42,7 +42,7 @@ const TESTS: &[(&str, Test)] = &[
     ("answers leave from the address that was asked", address_that_was_asked),
     ("settings of the serial port that another program changes are set back", changed_settings),
     ("a serial line that nobody reads holds up no UDP client", line_is_full),
-    ("an agent that ended without a word is told of", without_a_word),
+    ("an agent that ended without a message is reported", without_a_word),
 ];
 
 fn named(test: &str) -> String {
@@ -449,13 +449,13 @@ fn line_is_full(router: &Router) -> Result<String> {
 fn without_a_word(router: &Router) -> Result<String> {
     router.start(&[])?.ends_well()?;
     let mut running = router.start(&[])?;
-    ensure!(!router.log()?.contains("without a word"), "it had ended well");
+    ensure!(!router.log()?.contains("without a message"), "it had ended well");
     running.signal(Signal::KILL)?;
     let status = running.0.wait()?;
     if status.signal() != Some(9) {
         bail!("it ended with {status}");
     }
     router.start(&[])?.ends_well()?;
-    router.says("without a word")?;
+    router.says("without a message")?;
     Ok(String::new())
 }

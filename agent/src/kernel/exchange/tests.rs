@@ -1,4 +1,4 @@
-//! What a socket that fails, a module that is loaded again and a list that does not stand still come to.
+//! A socket that fails, a module that is reloaded, and a list that keeps changing.
 
 use core::cell::RefCell;
 use std::rc::Rc;
@@ -10,22 +10,22 @@ use proto_core::netlink::genl::{
 };
 use proto_core::netlink::{Messages, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Writer};
 
-/// What happens when an answer is asked for.
+/// The result of waiting for an answer.
 #[derive(Clone, Copy, Debug)]
 enum Comes {
     /// The socket fails.
     Fails(Errno),
-    /// A datagram that is longer than any buffer.
+    /// A datagram longer than any buffer.
     TooLong,
-    /// Bytes that are no message.
+    /// Bytes that are not a message.
     Nonsense,
     /// The request is refused.
     Refused(Errno),
-    /// The list ends; it changed meanwhile.
+    /// The list ends, and it changed meanwhile.
     Changed,
     /// The list ends.
     Done,
-    /// The family of that number, by its name.
+    /// The name and number of a family.
     Family(u16),
 }
 
@@ -93,7 +93,7 @@ impl NetlinkSocket for Socket {
     }
 }
 
-/// Runs a test over a kernel whose generic socket follows a script, and its other one another.
+/// Runs a test with a kernel whose two sockets follow scripts, generic netlink first.
 fn with(comes: &[Comes], test: impl FnOnce(&mut Kernel<'_, Socket>, &Socket)) {
     let (slot, mut buffers) = (Slot::default(), Buffers::default());
     let socket = Socket::default();

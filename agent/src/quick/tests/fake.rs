@@ -1,5 +1,5 @@
-//! A machine in memory: the process of `wg`'s tests, programs that only write down how they are called, and
-//! a kernel that keeps the links, addresses, routes and rules it is told, and tells them again.
+//! A machine in memory: the process of `wg`'s tests, programs that only record their calls, and a
+//! kernel that keeps links, addresses, routes and rules and lists them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,33 +21,33 @@ use crate::wg::process::{Output, Process, Unresolved};
 
 const INDEX: u32 = 5;
 
-/// What rtnetlink keeps.
+/// The state of rtnetlink.
 #[derive(Default)]
 pub(super) struct Tables {
-    /// The interface is there.
+    /// Whether the interface exists.
     pub(super) link: bool,
-    /// The kernel has no WireGuard; a link of that kind is a program's.
+    /// The kernel has no WireGuard; a link of that kind belongs to a program.
     pub(super) no_wireguard: bool,
     /// The kernel has no IPv6.
     pub(super) no_ipv6: bool,
-    /// `NEWADDR`, `NEWROUTE` and `NEWRULE`, as they came.
+    /// `NEWADDR`, `NEWROUTE` and `NEWRULE`, in order of arrival.
     things: Vec<(u16, Vec<u8>)>,
-    /// What was asked for, in words.
+    /// The requests, in words.
     pub(super) log: Vec<String>,
-    /// Refuse what is said so.
+    /// Refuses the requests with these words.
     pub(super) refuse: Option<&'static str>,
 }
 
-/// Everything outside.
+/// Everything outside of the process.
 #[derive(Default)]
 pub(super) struct Machine {
     pub(super) wg: Fake,
     pub(super) tables: Rc<RefCell<Tables>>,
-    /// The programs that are there, and how they end.
+    /// The programs that exist, and their exit codes.
     pub(super) programs: BTreeMap<&'static str, i32>,
-    /// What programs print, by their names.
+    /// The output of programs, by name.
     pub(super) prints: BTreeMap<&'static str, &'static str>,
-    /// How programs were called, and what they could read.
+    /// The calls of programs, and their input.
     pub(super) calls: RefCell<Vec<String>>,
     pub(super) nobody: bool,
     pub(super) exposed: bool,
@@ -56,7 +56,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Runs a command line. The exit code and what was said.
+    /// Runs a command line. Returns the exit code and the messages.
     pub(super) fn run(&self, line: &str) -> (i32, String, String) {
         let code = crate::quick::run(
             self,
@@ -301,7 +301,7 @@ fn link(seq: u32, name: &str, kind: &str, index: u32, mtu: u32) -> Vec<u8> {
     })
 }
 
-/// What a request is about, in words.
+/// The subject of a request, in words.
 fn said(message: &Message<'_>) -> String {
     let to = |ty| Message { ty, ..*message };
     match message.ty {

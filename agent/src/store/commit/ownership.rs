@@ -102,7 +102,7 @@ fn a_second_full_tunnel_is_refused_before_anything_is_touched() {
     assert_eq!((failure.code, failure.state), (Code::Config, State::Unchanged));
     assert_eq!(
         failure.text,
-        "wg0 has the default route of table 51820: give this one `FwMark = 51821`"
+        "wg0 has the default route of table 51820: give this interface `FwMark = 51821`"
     );
     assert_eq!((router.seen(), router.world.changes()), (before, requests));
     push(&router, "wg1", &full_tunnel(51821, 1)).unwrap();
@@ -121,7 +121,7 @@ fn a_second_full_tunnel_is_refused_before_anything_is_touched() {
     let failure = push(&router, "wg0", &full_tunnel(51820, 0)).unwrap_err();
     assert_eq!(
         failure.text,
-        "eth9 has the default route of table 51820: give this one `FwMark = 51821`"
+        "eth9 has the default route of table 51820: give this interface `FwMark = 51821`"
     );
     assert_eq!(router.world.changes(), requests);
 }
@@ -139,7 +139,7 @@ fn a_route_of_another_interface_is_found_before_anything_is_touched() {
     let requests = router.world.changes();
     let failure = push(&router, "wg1", &with_route(1)).unwrap_err();
     assert_eq!((failure.code, failure.state), (Code::Config, State::Unchanged));
-    assert!(failure.text.starts_with("wg0 has this very route of table 254"), "{}", failure.text);
+    assert!(failure.text.starts_with("wg0 has the same route of table 254"), "{}", failure.text);
     assert_eq!(router.world.changes(), requests);
 }
 

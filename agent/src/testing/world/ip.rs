@@ -1,5 +1,5 @@
-//! Addresses, routes and rules as Linux keeps them: what a change of an address, of a link or of an MTU takes
-//! away or brings along. Tried out on Linux 6.18; the names are those of `net/ipv4` and `net/ipv6`.
+//! Addresses, routes and rules as Linux keeps them: what a change of an address, of a link or of an
+//! MTU removes or adds. Checked on Linux 6.18; the names are those of `net/ipv4` and `net/ipv6`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,9 +58,9 @@ const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_FWMASK: u16 = 16;
 const FRA_PROTOCOL: u16 = 21;
 
-/// The least MTU that IPv4 works with.
+/// The smallest MTU for IPv4.
 const IPV4_MIN_MTU: u32 = 68;
-/// The least MTU that IPv6 works with.
+/// The smallest MTU for IPv6.
 const IPV6_MIN_MTU: u32 = 1280;
 
 /// The body of a message: its fixed header, and its attributes by type.
@@ -105,7 +105,7 @@ impl Entry {
         self.header[0]
     }
 
-    /// An address: the interface that has it.
+    /// An address: its interface.
     fn index(&self) -> u32 {
         u32::from_ne_bytes(self.header[4..8].try_into().unwrap())
     }
@@ -115,7 +115,7 @@ impl Entry {
         self.ip(IFA_LOCAL).or_else(|| self.ip(IFA_ADDRESS)).unwrap()
     }
 
-    /// An address: the network that it brings a route to.
+    /// An address: the network of its route.
     fn prefix(&self) -> IpNet {
         let far = self.ip(IFA_ADDRESS).unwrap_or_else(|| self.own());
         IpNet { addr: far, prefix: self.header[1] }.masked()
@@ -125,7 +125,7 @@ impl Entry {
         self.u32(IFA_FLAGS).unwrap_or(0)
     }
 
-    /// A route: where to.
+    /// A route: its destination.
     fn dst(&self) -> IpNet {
         let any = match self.family() {
             AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -142,7 +142,7 @@ impl Entry {
         self.u32(RTA_PRIORITY).unwrap_or(0)
     }
 
-    /// A route: the interfaces that it leaves through.
+    /// A route: its outgoing interfaces.
     fn links(&self) -> Vec<u32> {
         let mut links: Vec<u32> = self.u32(RTA_OIF).into_iter().collect();
         let mut hops = self.attributes.get(&RTA_MULTIPATH).map_or(&[][..], Vec::as_slice);
@@ -155,19 +155,19 @@ impl Entry {
         links
     }
 
-    /// A route: what two of a table may not have in common.
+    /// A route: its key, unique in its table.
     fn place(&self) -> (u8, u32, IpNet, u8, u32) {
         (self.family(), self.table(), self.dst(), self.header[3], self.metric())
     }
 
-    /// What a test compares: everything but times, and links by their names.
+    /// What a test compares: everything but times, and links by name.
     pub(super) fn text(&self, kind: &str, name: &dyn Fn(u32) -> String) -> String {
         let Self { mut header, mut attributes } = self.clone();
         let mut link = String::new();
         if kind == "address" {
             link = name(self.index());
             header.truncate(4);
-            // How long it is valid stays, when it was made goes.
+            // Its valid lifetime stays, its creation time is removed.
             attributes.entry(IFA_CACHEINFO).and_modify(|times| times.truncate(8));
         } else if kind == "route" {
             if let Some(info) = attributes.get_mut(&RTA_CACHEINFO) {
@@ -186,7 +186,7 @@ impl Entry {
     }
 }
 
-/// What addresses know of a link.
+/// What addresses need to know of a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Port {
     pub(super) index: u32,
@@ -194,7 +194,7 @@ pub(super) struct Port {
     pub(super) mtu: u32,
 }
 
-/// Which addresses, routes and rules there are.
+/// The addresses, routes and rules.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ip {
     pub(super) addresses: Vec<Entry>,
@@ -204,14 +204,15 @@ pub(super) struct Ip {
     pub(super) no_ipv6: bool,
     /// A kernel without `CONFIG_IPV6_MULTIPLE_TABLES`.
     pub(super) no_ipv6_rules: bool,
-    /// Links whose secondary addresses outlive the first one (`promote_secondaries`).
+    /// Links whose secondary addresses survive the removal of the first one
+    /// (`promote_secondaries`).
     pub(super) promotes: BTreeSet<u32>,
-    /// How many link-local addresses the kernel made.
+    /// Number of link-local addresses that the kernel added.
     made: u16,
     clock: u32,
 }
 
-/// An address that the kernel made for itself, or what belongs to it.
+/// An address that the kernel added itself, or what belongs to it.
 pub(super) fn is_kernels_own(entry: &Entry, kind: &str) -> bool {
     match kind {
         "address" => {
@@ -259,7 +260,7 @@ impl Ip {
         }
     }
 
-    /// What a list of this kind has, or the error it ends with.
+    /// The entries of a list of this kind, or the error that ends it.
     pub(super) fn list(&self, message: &Message<'_>) -> Result<(u16, Vec<&Entry>), Errno> {
         let family = message.payload[0];
         let (ty, all) = match message.ty {
@@ -276,7 +277,7 @@ impl Ip {
         Ok((ty, all.iter().filter(|entry| every || entry.family() == family).collect()))
     }
 
-    /// The addresses of a link in their order.
+    /// The addresses of a link in order.
     pub(super) fn order(&self, index: u32) -> Vec<String> {
         let of = |family| {
             self.addresses.iter().filter(move |addr| {
@@ -306,7 +307,8 @@ impl Ip {
         let mut bits = addr.flags() | u32::from(addr.header[2]);
         let forever = [0xff; 8];
         let times = addr.attributes.get(&IFA_CACHEINFO).map_or(&forever[..], |times| &times[..8]);
-        // Preferred, valid: the kernel calls an address permanent that is valid for ever.
+        // Preferred and valid lifetime: the kernel calls an address with an endless lifetime
+        // permanent.
         bits &= !(PERMANENT | SECONDARY);
         bits |= if times[4..8] == forever[..4] { PERMANENT } else { 0 };
         self.clock += 1;
@@ -353,7 +355,8 @@ impl Ip {
         }
         addr.header[2] = bits as u8;
         addr.put(IFA_FLAGS, &bits.to_ne_bytes());
-        // A primary IPv4 address goes before the secondary ones, IPv6 before those that were there.
+        // A primary IPv4 address goes before the secondary ones, an IPv6 address before the
+        // existing ones.
         let after = |other: &Entry| {
             other.index() == port.index
                 && other.family() == addr.family()
@@ -462,7 +465,7 @@ impl Ip {
         let (mut with_it, stay): (Vec<Entry>, _) = self.addresses.drain(..).partition(goes);
         self.addresses = stay;
         let port = port(wanted.index()).unwrap();
-        // Off by default: then they are all gone.
+        // Off by default: then all are removed.
         if self.promotes.contains(&port.index) && !with_it.is_empty() {
             // They are still in the list, so routes of the link stay.
             let left = self.addresses.len();
@@ -481,7 +484,7 @@ impl Ip {
         Ok(())
     }
 
-    /// Takes along what belongs to an address that is no more in the list (`fib_del_ifaddr`).
+    /// Removes what belongs to an address that is no longer in the list (`fib_del_ifaddr`).
     fn address_is_gone(&mut self, gone: &Entry) {
         let (own, index, family) = (gone.own(), gone.index(), gone.family());
         let left = || self.addresses.iter().filter(|other| other.index() == index);
@@ -514,7 +517,8 @@ impl Ip {
                 UNICAST => !same_net && to == net && gone.flags() & SECONDARY == 0,
                 _ => false,
             };
-            // Routes from an address that is no more (`fib_sync_down_addr`), those of the last one (`fib_disable_ip`).
+            // Routes from an address that was removed (`fib_sync_down_addr`), and those of the last
+            // one (`fib_disable_ip`).
             let from = family == AF_INET && !same_own && route.ip(RTA_PREFSRC) == Some(own);
             let down = family == AF_INET && last && route.links().iter().all(|oif| *oif == index);
             !((ours && kernels) || from || (down && !route.links().is_empty()))
@@ -552,7 +556,7 @@ impl Ip {
         }
         if let Some(times) = route.attributes.remove(&RTA_EXPIRES) {
             let mut info = vec![0; 32];
-            // Asked for in seconds, told in hundredths.
+            // Requested in seconds, reported in hundredths.
             let seconds = u32::from_ne_bytes(times[..].try_into().unwrap());
             info[8..12].copy_from_slice(&(seconds * 100).to_ne_bytes());
             route.put(RTA_CACHEINFO, &info);
@@ -576,7 +580,7 @@ impl Ip {
         Ok(())
     }
 
-    /// The first route that a request to remove one is about.
+    /// The first route that matches a request to remove one.
     fn find_route(&self, wanted: &Entry) -> Option<usize> {
         let v4 = wanted.family() == AF_INET;
         let fits = |route: &Entry| {
@@ -595,13 +599,13 @@ impl Ip {
                     .into_iter()
                     .all(has)
         };
-        // The routes of a destination are in the order of their metrics.
+        // The routes of a destination are sorted by their metrics.
         let all = self.routes.iter().enumerate().filter(|(_, route)| fits(route));
         all.min_by_key(|(_, route)| route.metric()).map(|(at, _)| at)
     }
 
     fn new_rule(&mut self, mut rule: Entry, flags: u16) -> Result<(), Errno> {
-        // Table 0 is the first one that is free.
+        // Table 0 means the first free one.
         let table = Some(rule_table(&rule)).filter(|table| *table != 0).unwrap_or(1);
         rule.header[4] = u8::try_from(table).unwrap_or(252);
         rule.put(FRA_TABLE, &table.to_ne_bytes());
@@ -636,7 +640,8 @@ impl Ip {
                 self.multicast(port.index);
             }
         } else {
-            // IPv6 addresses go (`keep_addr_on_down` is off), and all routes but those to IPv4 addresses of its own.
+            // IPv6 addresses are removed (`keep_addr_on_down` is off), and all routes but those to
+            // the link's own IPv4 addresses.
             self.addresses.retain(|addr| !on(addr) || addr.family() == AF_INET);
             self.lose_routes(port.index, |route| {
                 route.family() == AF_INET6 || route.header[7] != LOCAL
@@ -666,7 +671,7 @@ impl Ip {
         }
         let comes_back = old < IPV6_MIN_MTU && port.mtu >= IPV6_MIN_MTU;
         if comes_back && port.up && !self.no_ipv6 {
-            // A new `inet6_dev` has the default way to make addresses, not WireGuard's "none".
+            // A new `inet6_dev` has the default mode of address generation, not WireGuard's "none".
             self.made += 1;
             let own = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x1234, self.made, 0, 0xee);
             let [i0, i1, i2, i3] = port.index.to_ne_bytes();
@@ -678,7 +683,7 @@ impl Ip {
         }
     }
 
-    /// A link is gone.
+    /// A link was removed.
     pub(super) fn unplugged(&mut self, index: u32) {
         let on = |addr: &Entry| addr.index() == index;
         let (gone, left) = self.addresses.drain(..).partition(on);
@@ -688,7 +693,7 @@ impl Ip {
     }
 }
 
-/// What the kernel tells of a route beyond what was asked for.
+/// What the kernel reports of a route beyond what was requested.
 fn complete(route: &mut Entry) {
     let table = route.table();
     route.header[4] = u8::try_from(table).unwrap_or(252);
@@ -705,7 +710,7 @@ fn complete(route: &mut Entry) {
     }
 }
 
-/// Whether a request to remove a rule fits one.
+/// Whether a request to remove a rule matches a rule.
 fn like(wanted: &Entry, rule: &Entry) -> bool {
     let table = rule_table;
     wanted.header[0] == rule.header[0]
@@ -715,7 +720,7 @@ fn like(wanted: &Entry, rule: &Entry) -> bool {
             .attributes
             .iter()
             .filter(|(ty, value)| {
-                // A priority of 0 is not told.
+                // A priority of 0 is not reported.
                 **ty != FRA_TABLE && (**ty != FRA_PRIORITY || value[..] != [0; 4])
             })
             .all(|(ty, value)| rule.attributes.get(ty) == Some(value))
@@ -725,7 +730,7 @@ fn rule_table(rule: &Entry) -> u32 {
     rule.u32(FRA_TABLE).unwrap_or_else(|| rule.header[4].into())
 }
 
-/// The one message of a request.
+/// The only message of a request.
 pub(super) fn only(datagram: &[u8]) -> Message<'_> {
     Messages::new(datagram).next().unwrap().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The kernel in memory does what Linux 6.18 was seen to do.
+//! The kernel in memory behaves as observed on Linux 6.18.
 
 use super::*;
 use proto_core::ip::IpNet;
@@ -122,7 +122,7 @@ fn a_link_that_goes_down_loses_its_routes_and_ipv6() {
 #[test]
 fn a_percent_d_in_a_name_is_the_next_number() {
     let world = World::default();
-    // What no name that is parsed can be any more.
+    // A name that the parser refuses.
     let made = || world.0.borrow_mut().make_link("wg%d", 0, attributes());
     fn attributes() -> Attributes<'static> {
         // IFLA_LINKINFO with IFLA_INFO_KIND "wireguard".

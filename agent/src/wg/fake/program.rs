@@ -1,5 +1,5 @@
-//! A program with WireGuard in it, as its socket speaks. What it is told is done to the same device that
-//! the kernel of the tests has, by the same code: this is the text around it.
+//! A program that implements WireGuard, as its socket speaks. Its requests change the same device
+//! as the tests' kernel, through the same code: this file is the text around it.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ fn unhex(text: &str) -> [u8; KEY_LEN] {
     std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
 }
 
-/// What it says to a request.
+/// The answer to a request.
 pub(crate) fn answer(device: &mut Device, request: &str) -> String {
     let lines = request.strip_suffix("\n\n").unwrap();
     if lines == "get=1" {
@@ -36,7 +36,8 @@ pub(crate) fn answer(device: &mut Device, request: &str) -> String {
     format!("errno={errno}\n\n")
 }
 
-/// The allowed IPs stand before the times, as some programs write them, and the peers as others do.
+/// The allowed IPs come before the times, as some programs write them, and the peers as other
+/// programs do.
 fn told(device: &Device) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
@@ -70,7 +71,7 @@ fn told(device: &Device) -> String {
     text + "\n"
 }
 
-/// One piece after the other, each as the kernel would be told it.
+/// One piece after the other, each as the kernel would receive it.
 fn changed(device: &mut Device, lines: &str) -> Result<(), Errno> {
     let mut change = DeviceChange::default();
     let mut peer: Option<(PeerChange, Vec<AllowedIpChange>)> = None;
@@ -127,7 +128,7 @@ fn do_device(device: &mut Device, change: &DeviceChange) -> Result<(), Errno> {
 }
 
 fn do_peer(device: &mut Device, change: &PeerChange, ips: &[AllowedIpChange]) -> Result<(), Errno> {
-    // The one about the device, which is none.
+    // The piece about the device, which has no peer.
     let at = device.sent.len();
     let did = done(device, &mut |encoder| {
         encoder.peer(change).unwrap();

@@ -1,4 +1,4 @@
-//! The same commands on an interface that a program has.
+//! The same commands on an interface of a program.
 
 use std::string::String;
 
@@ -9,7 +9,7 @@ use proto_core::protocol::session::StaticKey;
 use super::{TWO, expand, fake, key};
 use crate::wg::fake::{Device, Fake};
 
-/// Where a program has the device.
+/// A process whose device belongs to a program.
 fn program(conf: &str) -> Fake {
     Fake { in_user_space: true, ..fake(conf) }
 }
@@ -19,11 +19,11 @@ fn state(fake: &Fake) -> String {
     format!("{private_key:?} {port} {fwmark} {peers:?}")
 }
 
-/// Runs a command on both, and holds what it prints and leaves against each other.
+/// Runs a command on both, and compares its output and its effects.
 fn same(kernel: &Fake, program: &Fake, line: &str) {
     let line = expand(line);
     let (code, out, said) = program.run(&line);
-    // The kernel of the tests cannot work it out from the private one.
+    // The tests' kernel cannot derive it from the private key.
     let public = StaticKey::new(SecretKey::new([8; 32])).public().to_string();
     let (kernel_code, kernel_out, kernel_said) = kernel.run(&line);
     assert_eq!((code, said), (kernel_code, kernel_said), "{line}");
@@ -180,7 +180,7 @@ fn programs_come_behind_the_kernel() {
     let (code, out, said) = fake.run("show all listen-port");
     assert_eq!((code, out.as_str()), (0, "wg0\t7\nwg7\t9\n"));
     assert_eq!(said, "wg: cannot read locked: the program's socket: Permission denied (EACCES)\n");
-    // One of the same name comes first.
+    // Another one of the same name comes first.
     fake.sockets = vec![("wg0", Ok(true))];
     assert_eq!(fake.well("show interfaces"), "wg0 wg0\n");
     assert_eq!(fake.well("show wg0 listen-port"), "9\n");

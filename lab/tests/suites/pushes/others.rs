@@ -88,7 +88,8 @@ pub(super) fn others(keeper: &mut Keeper<'_>) -> Result<String> {
     count(probed(keeper, &both, |keeper| {
         let said = keeper.push("wg1", &second, &[])?;
         let message = said.failed(1, "config")?;
-        let words = "wg0 has the default route of table 51820: give this one `FwMark = 51821`";
+        let words =
+            "wg0 has the default route of table 51820: give this interface `FwMark = 51821`";
         ensure!(message.contains(words), "{message}");
         ensure!(said.text("/error/state") == "unchanged", "{}", said.json);
         Ok(())
