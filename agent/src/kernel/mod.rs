@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`exchange`] | one request to the kernel, its answers, and its errors as failures |
 //! | [`read`] | the kernel's tables, entry by entry |
-//! | [`write`] | changes: items of an image, and WireGuard messages |
+//! | [`mod@write`] | changes: items of an image, and WireGuard messages |
 //! | [`raw`] | addresses and routes with every attribute, to put them back exactly |
 //! | [`families`] | address families that the kernel lacks |
 //! | [`links`] | the links that endpoints with a scope are on |

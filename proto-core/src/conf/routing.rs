@@ -26,7 +26,7 @@ pub enum RouteTable {
     None,
     /// This table.
     Number(u32),
-    /// The main table, unless a route of the interface [covers](covers) the allowed IP.
+    /// The main table, unless a route of the interface [covers] the allowed IP.
     MainUnlessCovered,
     /// The table of the full tunnel.
     FullTunnel,

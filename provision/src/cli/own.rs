@@ -59,8 +59,10 @@ pub struct Claim {
     /// A name for the router in your list [default: the router's host name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Your name in the router's list of owners [default: USER@HOST]
+    /// Your name in the router's list of owners
     #[arg(long = "as", value_name = "NAME", value_parser = name::owner)]
+    // rustdoc would take the brackets for a link.
+    #[arg(help = "Your name in the router's list of owners [default: USER@HOST]")]
     pub owner: Option<OwnerName>,
     /// Claim only the router with this fingerprint
     #[arg(long, value_name = "ABCD-...", value_parser = units::fingerprint)]
