@@ -125,6 +125,22 @@ pub fn ensure_target(triple: &str) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that rustup has a toolchain, by its full version.
+pub fn ensure_toolchain(version: &str) -> Result<()> {
+    let _turn = rustup_turn();
+    let installed = quietly(Command::new("rustup").args(["toolchain", "list", "--quiet"]))
+        .context("rustup is needed to install Rust toolchains: install it (Debian: rustup)")?;
+    if !installed
+        .lines()
+        .any(|line| line.strip_prefix(version).is_some_and(|it| it.starts_with('-')))
+    {
+        println!("installing Rust {version}");
+        let install = ["toolchain", "install", version, "--profile", "minimal", "--no-self-update"];
+        quietly(Command::new("rustup").args(install))?;
+    }
+    Ok(())
+}
+
 /// Where cargo puts what it builds.
 pub fn target_folder() -> PathBuf {
     workspace().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
@@ -181,6 +197,13 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=-Wl,--no-eh-frame-hdr",
     "-Clink-arg=-Wl,-T,agent/link.ld",
 ];
+
+/// Those of them that change the code and not how it is linked. A program with these can unwind, so tests can
+/// be built with them.
+pub fn code_flags() -> impl Iterator<Item = &'static str> {
+    let linking = |flag: &str| flag.contains("link") || flag.contains("unwind");
+    FLAGS.iter().copied().filter(move |flag| !linking(flag))
+}
 
 /// Builds a variant of the agent and copies the file to `path`.
 fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Result<()> {

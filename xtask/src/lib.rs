@@ -2,10 +2,12 @@
 
 pub mod arch;
 pub mod build;
+pub mod check;
 pub mod cross;
 pub mod fuzz;
 pub mod openwrt;
 pub mod packages;
+pub mod python;
 pub mod size;
 
 pub use arch::Arch;

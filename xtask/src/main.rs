@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
-use xtask::{build, cross, fuzz, lab, openwrt, size, test};
+use xtask::{build, check, cross, fuzz, lab, openwrt, size, test};
 
 /// The chores of the Postwire repository
 #[derive(Parser)]
@@ -21,6 +21,7 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Bench(lab::Args),
     Build(build::Args),
+    Check(check::Args),
     Cross(cross::Args),
     /// Boot two routers, push a configuration to each, and ping through their tunnel
     #[command(disable_help_flag = true)]
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     let outcome = match verb {
         Verb::Bench(args) => args.run("bench"),
         Verb::Build(args) => args.run(),
+        Verb::Check(args) => args.run(),
         Verb::Cross(args) => args.run(),
         Verb::Demo(args) => args.run("demo"),
         Verb::Flood(args) => args.run("flood"),

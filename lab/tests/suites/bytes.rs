@@ -4,7 +4,10 @@
 use super::{Tally, lanes::Part};
 use anyhow::{Result, ensure};
 use lab::Arch;
-use xtask::build::{self, BENCH, cargo, quietly};
+use xtask::{
+    build::{self, BENCH, cargo, quietly},
+    check,
+};
 
 /// How long each fuzz target runs in the tests, in seconds.
 const FUZZ: u32 = 3;
@@ -20,7 +23,11 @@ const TESTS: &[(&str, Test)] = &[
     ("clippy finds nothing", clippy),
     ("the host tool builds for macOS and Windows", elsewhere),
     ("proto-core builds with every feature alone and every pair", features),
+    ("the documentation has no warning", |_| check::docs()),
+    ("the oldest Rust that is declared builds it", |_| check::oldest()),
+    ("the dependencies have licences and sources that are allowed", |_| check::dependencies(false)),
     ("the tests of all crates", crates),
+    ("the tests of the libraries, built as the agent is built", as_agent),
     ("proto-core for 32 bits and for the other byte order", cross),
 ];
 
@@ -115,6 +122,12 @@ fn crates(tally: &Tally) -> Result<String> {
 fn cross(_: &Tally) -> Result<String> {
     xtask::cross::run()?;
     Ok(String::new())
+}
+
+fn as_agent(tally: &Tally) -> Result<String> {
+    let count = xtask::cross::as_agent()?;
+    tally.add(count as usize);
+    Ok(format!("{count} tests"))
 }
 
 fn fuzz(_: &Tally) -> Result<String> {

@@ -1,16 +1,10 @@
 //! `zig cc` as a linker, with the musl that comes with it: the Python package `ziglang`, in a virtual environment in
 //! `target/`. The first link for a target builds its musl, which takes a minute and is kept in `target/zig-cache`.
 
-use super::{quietly, target_folder};
-use crate::packages;
+use super::target_folder;
+use crate::python;
 use anyhow::Result;
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::Command,
-    sync::{Mutex, PoisonError},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 /// The version that the recipe was tried with.
 const VERSION: &str = "0.17.1";
@@ -22,20 +16,8 @@ pub(super) fn cache() -> PathBuf {
 
 /// Makes sure that Zig is there, and writes the script that cargo calls as the linker of a target.
 pub(super) fn linker(name: &str, target: &str, cpu: &str) -> Result<PathBuf> {
-    // Two lanes of tests may ask at the same time.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = super::workspace().join(target_folder()).join("zig");
+    let folder = python::environment("zig", "ziglang", VERSION)?;
     let python = folder.join("bin/python");
-    let ready = folder.join(format!("ready-{VERSION}"));
-    if !ready.exists() {
-        packages::ensure_packages(&["python3-venv"])?;
-        println!("installing ziglang {VERSION} from PyPI into {}", folder.display());
-        quietly(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        let package = format!("ziglang=={VERSION}");
-        quietly(Command::new(&python).args(["-m", "pip", "install", "--quiet", &package]))?;
-        fs::write(&ready, "")?;
-    }
     let script = folder.join(format!("cc-{name}"));
     let python = python.display();
     let text =
