@@ -18,6 +18,7 @@
 //! | [`names`] | host names: messages, files, and look-ups |
 //! | [`store`] | what survives a restart, and the order of a change |
 //! | [`options`] | the command line |
+//! | [`console`] | commands of a person, on the serial port, on the router and in a session |
 //! | [`wg`] | the commands of wg(8) |
 //! | [`quick`] | the commands of wg-quick(8) |
 //!
@@ -39,6 +40,8 @@
 pub mod access;
 pub mod bytes;
 pub mod config;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod fault;
 pub mod kernel;
 pub mod names;

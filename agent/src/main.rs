@@ -33,6 +33,8 @@ use linux::log::{Stream, log};
 #[cfg(any(feature = "wg", feature = "wg-quick"))]
 use linux::shell;
 use linux::{holders, machine, sys};
+#[cfg(feature = "console")]
+use serve::client;
 use serve::{event_loop, local};
 
 /// Executes the command line, as the program by whose name it was called. Returns the exit code.
@@ -76,6 +78,10 @@ fn run(mut args: sys::Args) -> i32 {
 fn serve_or_help(args: sys::Args) -> i32 {
     // `wg` keeps a closed standard input closed: reading from it must fail.
     machine::open_standard_streams();
+    #[cfg(feature = "console")]
+    if let Some(code) = client::run(args.clone()) {
+        return code;
+    }
     let board = machine::board_name();
     let mut text = true;
     let words = args.filter_map(|word| {

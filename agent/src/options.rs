@@ -21,6 +21,10 @@ usage: postwired serve [OPTIONS]
        postwired check [OPTIONS]                 check the options of serve, and print what they open
        postwired identity [--keep DIR]           print the router's public key and fingerprint
        postwired reset-owner [KEY] [--keep DIR]  remove all owners; make KEY the only owner, if given
+       postwired console [--state DIR]           the console of the running agent; `help` in it lists the commands
+       postwired COMMAND [--json] [--state DIR]  one command of the console: status, show, owners, history, diff,
+                                                 confirm, revert, rollback, repair, remove, log, claim
+       postwired console take|give [DEVICE]      take the serial console from OpenWrt's login, or give it back
 
 options of serve:
   --serial DEVICE[@BAUD]  listen on this serial port (115200 8N1 by default); `auto` takes
@@ -34,6 +38,8 @@ options of serve:
                           (/etc/postwired); must survive a reboot
   --label-secret FILE     the secret on the router's label, which allows one claim of the router
                           over UDP. Without it, a claim needs the serial line
+  --console on|off|shell  what a person at the serial port gets: the console (on), nothing, or a shell
+  --shell PROGRAM         the program that the console's `shell` runs (/usr/libexec/login.sh)
   --state DIR             the folder of a push while it arrives, and of the state to restore if it
                           fails (/var/run/postwired); best in memory
   -h, --help              this text
@@ -48,7 +54,10 @@ exit codes: 0 done, 1 failure, 2 invalid command line
 ";
 
 /// The options that take a path.
-const PATHS: [&str; 3] = ["--keep", "--state", "--label-secret"];
+const PATHS: [&str; 4] = ["--keep", "--state", "--label-secret", "--shell"];
+
+/// The program that the console's `shell` runs unless told otherwise: OpenWrt's login.
+pub const SHELL: &str = "/usr/libexec/login.sh";
 
 /// The default of `--state`.
 pub const STATE: &str = "/var/run/postwired";
@@ -102,6 +111,28 @@ pub struct SerialPort<'a> {
     pub device: &'a str,
     /// Bits a second.
     pub baud: u32,
+}
+
+/// What a person at the serial port gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Console {
+    /// Nothing: the port is for frames alone.
+    Off,
+    /// The console.
+    On,
+    /// A shell; its end leads to the console.
+    Shell,
+}
+
+impl Console {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Off),
+            "on" => Some(Self::On),
+            "shell" => Some(Self::Shell),
+            _ => None,
+        }
+    }
 }
 
 /// A place to listen on for UDP.
@@ -184,6 +215,10 @@ pub struct Options<'a> {
     pub keep: &'a str,
     /// The file with the label's secret, if any.
     pub label_secret: Option<&'a str>,
+    /// What a person at the serial port gets.
+    pub console: Console,
+    /// The program that the console's `shell` runs.
+    pub shell: &'a str,
 }
 
 /// An error in a command line.
@@ -219,9 +254,11 @@ impl fmt::Display for OptionsError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, word, after) = match self {
             Self::NoCommand => ("give a command, most often `serve`", "", ""),
-            Self::Command(word) => {
-                ("there is no command `", *word, "`: try serve, check, identity or reset-owner")
-            }
+            Self::Command(word) => (
+                "there is no command `",
+                *word,
+                "`: try serve, check, identity, reset-owner, console or status",
+            ),
             Self::Option(word) => ("there is no option `", *word, "`"),
             Self::Missing(option) => ("", *option, " needs a value"),
             Self::Value(option, value) => {
@@ -230,6 +267,7 @@ impl fmt::Display for OptionsError<'_> {
                     "--udp" => {
                         "an address or interface and a port, such as 192.168.1.1, [fd00::1]:5182 or br-lan"
                     }
+                    "--console" => "on, off or shell",
                     "--interface" => "an interface name, or a prefix followed by `*`",
                     "reset-owner" => "a public key, which is 44 characters of base64",
                     _ => "an absolute path of at most 200 bytes",
@@ -281,7 +319,7 @@ pub fn parse<'a>(
         Some(word) => return Err(OptionsError::Command(word)),
     };
     let serves = matches!(command, "serve" | "check");
-    let (mut serial, mut key) = (None, None);
+    let (mut serial, mut key, mut console) = (None, None, None);
     let mut udp = Vec::<UdpPlace, REPEATS>::new();
     let mut paths = [None; PATHS.len()];
     let mut policy = Policy::default();
@@ -296,7 +334,7 @@ pub fn parse<'a>(
             ("-V" | "--version", _) => return Ok(Command::Version),
             // The first path is for all commands.
             _ if path == Some(0) || (path.is_some() && serves) => {}
-            ("--serial" | "--udp" | "--interface", _) if serves => {}
+            ("--serial" | "--udp" | "--interface" | "--console", _) if serves => {}
             (_, "reset-owner") if !word.starts_with('-') => {
                 let wrong = OptionsError::Value(command, word);
                 if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
@@ -312,6 +350,7 @@ pub fn parse<'a>(
             (Some(_), _) if !value.starts_with('/') || value.len() > 200 => return Err(wrong),
             (Some(path), _) => path.replace(value).is_some(),
             (None, "--serial") => serial.replace(serial_port(value, board)?).is_some(),
+            (None, "--console") => console.replace(Console::parse(value).ok_or(wrong)?).is_some(),
             (None, "--udp") => {
                 let place = udp_place(value).ok_or(wrong)?;
                 let twice = udp.contains(&place);
@@ -330,7 +369,7 @@ pub fn parse<'a>(
             return Err(OptionsError::Twice(option));
         }
     }
-    let [keep, state, label_secret] = paths;
+    let [keep, state, label_secret, shell] = paths;
     let keep = keep.unwrap_or(KEEP);
     match command {
         "identity" => return Ok(Command::Identity { keep }),
@@ -344,7 +383,9 @@ pub fn parse<'a>(
     if state.trim_end_matches('/') == keep.trim_end_matches('/') {
         return Err(OptionsError::OneFolder);
     }
-    let options = Options { serial, udp, policy, state, keep, label_secret };
+    let shell = shell.unwrap_or(SHELL);
+    let console = console.unwrap_or(Console::On);
+    let options = Options { serial, udp, policy, state, keep, label_secret, console, shell };
     Ok(if command == "check" { Command::Check(options) } else { Command::Serve(options) })
 }
 

@@ -4,6 +4,8 @@
 use core::ffi::CStr;
 use core::fmt;
 
+use heapless::String;
+
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::Status;
 
@@ -165,6 +167,16 @@ pub trait Machine {
     fn likely_maker(&self, _interface: &str) -> &'static str {
         "another program or a person made this interface"
     }
+
+    /// The host name, for prompts.
+    fn host_name(&self) -> String<32> {
+        let mut name = String::new();
+        let _ = name.push_str("router");
+        name
+    }
+
+    /// Passes the last lines of the log to `take`, the oldest first.
+    fn each_log_line(&self, _take: &mut dyn FnMut(&str)) {}
 
     /// Logs an error in one line: a failure, or a state that differs from what was asked for. No
     /// secrets.

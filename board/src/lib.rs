@@ -103,7 +103,7 @@ pub struct Variant {
 
 /// The variants of the agent, the one with everything first.
 pub const VARIANTS: &[Variant] = &[
-    Variant { name: "full", features: &["wg", "wg-quick"] },
+    Variant { name: "full", features: &["wg", "wg-quick", "console"] },
     Variant { name: "mini", features: &[] },
 ];
 
@@ -131,7 +131,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-x86_64-static",
-        budgets: &[kib(350, 178), kib(260, 134)],
+        budgets: &[kib(430, 218), kib(260, 134)],
         session_budget: Some(32 * 1024),
     },
     Target {
@@ -143,7 +143,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-i386-static",
-        budgets: &[kib(350, 190), kib(290, 155)],
+        budgets: &[kib(430, 230), kib(290, 155)],
         session_budget: None,
     },
     Target {
@@ -160,7 +160,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 65536,
         emulator: "qemu-aarch64-static",
-        budgets: &[kib(345, 175), kib(285, 140)],
+        budgets: &[kib(425, 215), kib(285, 140)],
         session_budget: None,
     },
     Target {
@@ -180,7 +180,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(275, 172), kib(225, 140)],
+        budgets: &[kib(355, 212), kib(225, 140)],
         session_budget: None,
     },
     Target {
@@ -192,7 +192,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(275, 172), kib(225, 140)],
+        budgets: &[kib(355, 212), kib(225, 140)],
         session_budget: None,
     },
     Target {
@@ -204,7 +204,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mips-static",
-        budgets: &[kib(490, 190), kib(400, 155)],
+        budgets: &[kib(570, 230), kib(400, 155)],
         session_budget: None,
     },
     Target {
@@ -216,7 +216,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mipsel-static",
-        budgets: &[kib(490, 190), kib(400, 155)],
+        budgets: &[kib(570, 230), kib(400, 155)],
         session_budget: None,
     },
     Target {
@@ -228,7 +228,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-riscv64-static",
-        budgets: &[kib(355, 200), kib(295, 165)],
+        budgets: &[kib(435, 240), kib(295, 165)],
         session_budget: None,
     },
     Target {

@@ -30,6 +30,12 @@ use crate::access::filter::{Origin, Program, Rules, TokenKey};
 use crate::access::limits::{Limits, Verdict};
 use crate::access::owners::{Ownership, Standing};
 use crate::access::sieve::Sieve;
+#[cfg(feature = "console")]
+use crate::access::unlock::Unlock;
+#[cfg(feature = "console")]
+use crate::console::words::Need;
+#[cfg(feature = "console")]
+use crate::console::{NO_KEY, Person, Reply, Talk, Way};
 use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
@@ -368,6 +374,68 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     pub fn text(&mut self, len: usize) {
         let text = &mut self.service.counters.text;
         *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+    }
+
+    /// Executes a line of a console on this router, and puts its output into the first file; the second is for what is
+    /// pasted. On the socket that is a line of root. On the serial port it is one of the owner who opened the console
+    /// with a code, of anybody while the router is unowned, and else of a guest.
+    #[cfg(feature = "console")]
+    #[inline(never)]
+    pub fn console(
+        &mut self,
+        (line, whole): (&[u8], bool),
+        talk: &mut Talk,
+        unlock: Option<&mut Unlock>,
+        from: &dyn fmt::Display,
+        files: (&mut D::File, &mut D::File),
+    ) -> Reply {
+        let seek = self.ownership.label_is_good();
+        let way = if unlock.is_some() { Way::Serial } else { Way::Socket };
+        let mut unlock = unlock;
+        let (key, standing) = self.console_standing(unlock.as_deref_mut());
+        let identity = self.identity.as_ref().map(|(identity, _)| identity);
+        let mut visitor = Visitor {
+            key,
+            standing,
+            wire: Wire::Serial,
+            // Who types a command here and now has reached the router.
+            nth: self.opened.wrapping_add(1),
+            newest: self.opened,
+            handshake_hash: [0; 32],
+            router: identity.map_or(NO_KEY, StaticKey::public),
+            rejected: false,
+            ownership: &mut self.ownership,
+        };
+        let mut person = Person { visitor: &mut visitor, way, unlock, identity, from };
+        let reply = self.service.console_line(line, whole, talk, &mut person, files);
+        self.sifted &= seek == self.ownership.label_is_good();
+        wipe_stack();
+        reply
+    }
+
+    /// Who is at a console of this router: on the socket (without `unlock`) root, else as the codes say.
+    #[cfg(feature = "console")]
+    fn console_standing(&mut self, unlock: Option<&mut Unlock>) -> (PublicKey, Standing) {
+        let now = self.machine().now();
+        self.ownership.refresh();
+        match unlock {
+            Some(unlock) if !self.ownership.is_empty() => {
+                match unlock.standing(now, &mut self.ownership) {
+                    Some((key, role)) => (key, Standing::Owner(role)),
+                    None => (NO_KEY, Standing::Stranger),
+                }
+            }
+            _ => (NO_KEY, Standing::Local),
+        }
+    }
+
+    /// As [`Service::link_names`], for a console that may see them.
+    #[cfg(feature = "console")]
+    pub fn link_names(&mut self, unlock: Option<&mut Unlock>, take: &mut dyn FnMut(&str)) {
+        let (_, standing) = self.console_standing(unlock);
+        if Need::Look.allows(standing) {
+            self.service.link_names(take);
+        }
     }
 
     /// Handles a packet and sends the answer, if there is one.

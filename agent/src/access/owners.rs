@@ -43,6 +43,8 @@ pub enum Standing {
     Owner(Role),
     /// Any key, while the router is unowned.
     Candidate,
+    /// Not a key: root on the router, or a person at the cable of an unowned router.
+    Local,
     /// Not an owner.
     Stranger,
 }

@@ -253,7 +253,7 @@ fn lesser(role: Role, standing: Standing) -> Option<Role> {
     match standing {
         Standing::Owner(Role::Admin) => Some(role),
         Standing::Owner(_) => Some(Role::ReadOnly),
-        Standing::Candidate | Standing::Stranger => None,
+        Standing::Candidate | Standing::Local | Standing::Stranger => None,
     }
 }
 

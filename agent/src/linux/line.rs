@@ -16,6 +16,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io;
 
+#[cfg(feature = "console")]
+use crate::linux::console::SerialConsole;
 use crate::linux::holders;
 use crate::linux::log::{info, log};
 use crate::linux::machine::{Path, errno};
@@ -139,6 +141,31 @@ impl Queue {
     }
 }
 
+/// Sends text over a serial line, between frames. Text never takes the last room for two replies.
+#[cfg(feature = "console")]
+pub(crate) struct TextOut<'l> {
+    port: &'l Port,
+    out: &'l mut Queue,
+    /// Set when text was dropped because the port takes no bytes.
+    pub(crate) lost: bool,
+}
+
+#[cfg(feature = "console")]
+impl TextOut<'_> {
+    /// Number of bytes that there is room for.
+    pub(crate) fn room(&mut self) -> usize {
+        if self.out.waiting().len() > MAX_FRAME / 2 {
+            self.out.flush(self.port);
+        }
+        (QUEUE - 2 * MAX_FRAME).saturating_sub(self.out.waiting().len())
+    }
+
+    /// Queues text.
+    pub(crate) fn put(&mut self, text: &[u8]) {
+        self.lost |= self.room() < text.len() || !self.out.put(text);
+    }
+}
+
 /// The serial port of the command line.
 pub(crate) struct Line<'o> {
     port: SerialPort<'o>,
@@ -158,6 +185,9 @@ pub(crate) struct Line<'o> {
     told: Option<Missing>,
     /// The port's differing speed, as reported in the log.
     speed: Option<u32>,
+    /// What a person at the port gets.
+    #[cfg(feature = "console")]
+    console: Option<SerialConsole<'o>>,
 }
 
 /// Sends replies over a serial line.
@@ -244,6 +274,8 @@ impl<'o> Line<'o> {
             flaky: false,
             told: None,
             speed: None,
+            #[cfg(feature = "console")]
+            console: None,
         };
         line.try_open(now);
         line
@@ -252,6 +284,8 @@ impl<'o> Line<'o> {
     /// Time of the next timer.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let frame = self.framed.then(|| self.since.saturating_add(FRAME_PATIENCE));
+        #[cfg(feature = "console")]
+        let frame = sooner(frame, self.console.as_ref().and_then(SerialConsole::deadline));
         match &self.open {
             None => Some(self.since.saturating_add(self.wait)),
             Some(Port { modes: Some(_), look, .. }) => sooner(Some(*look), frame),
@@ -313,6 +347,10 @@ impl<'o> Line<'o> {
         if let Some(port) = self.open.take() {
             // Remove the port from epoll: closing it is not enough while another process shares the open file.
             let _ = epoll::delete(self.events, &port.fd);
+            #[cfg(feature = "console")]
+            if let Some(console) = &mut self.console {
+                console.hang_up();
+            }
             self.flaky = !port.heard;
             self.wait = match self.flaky {
                 true => self.wait.saturating_mul(2).min(REOPEN.1),
@@ -346,19 +384,64 @@ impl<'o> Line<'o> {
                 let mut input = buf.get(..len).unwrap_or_default();
                 loop {
                     let device = self.port.device;
-                    let mut outlet = LineOutlet { port, out: &mut self.out, device };
+                    #[cfg(feature = "console")]
+                    let console = self.console.as_mut();
                     match self.deframer.next(&mut input) {
                         None => break,
                         Some(Received::Packet(packet)) => {
+                            let mut outlet = LineOutlet { port, out: &mut self.out, device };
                             agent.packet(packet, &Source::SERIAL, &mut outlet);
+                            #[cfg(feature = "console")]
+                            console.map(SerialConsole::soil);
                         }
-                        Some(Received::Garbage) => agent.garbage(),
-                        Some(Received::Text(text)) => agent.text(text.len()),
+                        Some(Received::Garbage) => {
+                            agent.garbage();
+                            #[cfg(feature = "console")]
+                            if let Some(console) = console {
+                                let out = &mut self.out;
+                                console.disturb(&mut TextOut { port, out, lost: false });
+                            }
+                        }
+                        Some(Received::Text(text)) => {
+                            agent.text(text.len());
+                            #[cfg(feature = "console")]
+                            if let Some(console) = console {
+                                let out = &mut self.out;
+                                console.text(text, agent, &mut TextOut { port, out, lost: false });
+                            }
+                        }
                     }
                 }
                 self.framed = self.deframer.is_inside();
             }
         }
+        #[cfg(feature = "console")]
+        self.pump(agent, &mut |console, agent, out| console.pump(agent, out));
+        self.listen();
+    }
+
+    /// Gives the port to an action of the console, and sends what the port takes.
+    #[cfg(feature = "console")]
+    fn pump(
+        &mut self,
+        agent: &mut Agent<'_>,
+        act: &mut dyn FnMut(&mut SerialConsole<'_>, &mut Agent<'_>, &mut TextOut<'_>),
+    ) {
+        let Self { open: Some(port), console: Some(console), out, .. } = self else { return };
+        act(console, agent, &mut TextOut { port, out, lost: false });
+        out.flush(port);
+    }
+
+    /// Sets what a person at the port gets.
+    #[cfg(feature = "console")]
+    pub(crate) fn set_console(&mut self, console: Option<SerialConsole<'o>>) {
+        self.console = console;
+    }
+
+    /// Handles an event of the console.
+    #[cfg(feature = "console")]
+    pub(crate) fn console_ready(&mut self, event: u64, agent: &mut Agent<'_>) {
+        self.pump(agent, &mut |console, agent, out| console.ready(event, agent, out));
         self.listen();
     }
 
@@ -377,7 +460,13 @@ impl<'o> Line<'o> {
     }
 
     /// Runs the timers that are due.
-    pub(crate) fn tick(&mut self, now: u64) {
+    pub(crate) fn tick(&mut self, now: u64, agent: &mut Agent<'_>) {
+        #[cfg(feature = "console")]
+        {
+            self.pump(agent, &mut |console, agent, out| console.tick(now, agent, out));
+            self.listen();
+        }
+        let _ = agent;
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
@@ -385,6 +474,10 @@ impl<'o> Line<'o> {
         if self.framed && now >= self.since.saturating_add(FRAME_PATIENCE) {
             self.deframer.abandon();
             self.framed = false;
+            #[cfg(feature = "console")]
+            if let Some(console) = &mut self.console {
+                console.disturb(&mut TextOut { port, out: &mut self.out, lost: false });
+            }
         }
         if port.modes.is_none() || now < port.look {
             return;

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::String;
 use proto_core::netlink::Errno;
@@ -123,9 +123,59 @@ fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
     text
 }
 
+/// Bytes of the log that the console can show.
+const KEPT: usize = 2048;
+/// The last lines of the log. One thread writes and reads them.
+static RING: [AtomicU8; KEPT] = [const { AtomicU8::new(0) }; KEPT];
+/// Number of bytes that were written to the ring.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+
+fn place(number: u32) -> &'static AtomicU8 {
+    // `KEPT` is a power of two, so the mask is always a place of the ring.
+    static NONE: AtomicU8 = AtomicU8::new(0);
+    RING.get(number as usize & (KEPT - 1)).unwrap_or(&NONE)
+}
+
+/// Keeps a line for the console.
+fn keep(line: &str) {
+    let mut at = WRITTEN.load(Ordering::Relaxed);
+    for byte in line.bytes() {
+        place(at).store(byte, Ordering::Relaxed);
+        at = at.wrapping_add(1);
+    }
+    WRITTEN.store(at, Ordering::Relaxed);
+}
+
+/// Passes the last lines of the log to `take`, the oldest first.
+pub(crate) fn each_line(take: &mut dyn FnMut(&str)) {
+    let end = WRITTEN.load(Ordering::Relaxed);
+    let mut line = heapless::Vec::<u8, 320>::new();
+    // The first line may have lost its beginning.
+    let mut whole = false;
+    for back in (1..=KEPT as u32).rev() {
+        match place(end.wrapping_sub(back)).load(Ordering::Relaxed) {
+            // Not written yet.
+            0 => whole = true,
+            b'\n' => {
+                if whole {
+                    let text = core::str::from_utf8(&line).unwrap_or_default();
+                    take(text);
+                }
+                whole = true;
+                line.clear();
+            }
+            byte => drop(line.push(byte)),
+        }
+    }
+}
+
 /// Writes one line of the log, in one call, so that lines of two programs do not mix. A line that the output
 /// does not take at once is lost, and counted.
 fn write_line(to: To, text: fmt::Arguments<'_>) {
+    let mut kept = Cut::<320>(String::new());
+    let _ = kept.write_fmt(text);
+    keep(&kept.0);
+    keep("\n");
     let Some(count) = LOST.get(to as usize) else { return };
     let lost = count.load(Ordering::Relaxed);
     if lost > 0 {

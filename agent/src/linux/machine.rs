@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 
 use heapless::String;
-use postwired::requests::service::REPORTS;
+use postwired::requests::service::OwnFiles;
 use postwired::store::keep;
 use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
 use proto_core::netlink::Errno;
@@ -158,8 +158,8 @@ impl File for Scratch {
     }
 }
 
-/// The files of the service: the stage, the names to look up, and the reports.
-pub(crate) type Own = (Scratch, Scratch, heapless::Vec<Scratch, REPORTS>);
+/// The files of the service.
+pub(crate) type Own = OwnFiles<Scratch>;
 
 /// A path that ends in NUL, as system calls take it.
 pub(crate) struct Path([u8; 256]);
@@ -236,6 +236,12 @@ impl Dir {
         let _ = self.unlink(c"running");
     }
 
+    /// Creates a file in this folder that ends with the agent.
+    #[cfg(feature = "console")]
+    pub(crate) fn temporary(&self, name: &CStr) -> Result<Scratch, Errno> {
+        scratch(self.0.as_fd(), name)
+    }
+
     /// Creates the agent's scratch files in this folder, and the files of the service.
     pub(crate) fn scratch(&self) -> Result<(Files<Scratch>, Own), Errno> {
         let dir = self.0.as_fd();
@@ -248,7 +254,8 @@ impl Dir {
         while !reports.is_full() {
             let _ = reports.push(scratch(dir, c"report")?);
         }
-        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?, reports)))
+        let console = [scratch(dir, c"output")?, scratch(dir, c"paste")?];
+        Ok((files, (scratch(dir, c"stage")?, scratch(dir, c"hosts")?, reports, console)))
     }
 }
 
@@ -409,6 +416,14 @@ impl Machine for Linux {
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(SRC_VALID_MARK, flags, Mode::empty()).map_err(errno)?;
         again(|| io::write(&fd, b"1")).map(|_| ())
+    }
+
+    fn host_name(&self) -> String<32> {
+        cut(rustix::system::uname().nodename().to_str().unwrap_or_default())
+    }
+
+    fn each_log_line(&self, take: &mut dyn FnMut(&str)) {
+        log::each_line(take);
     }
 
     fn log(&self, line: fmt::Arguments<'_>) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sys` | the program's entry, and the calls that rustix does not have: all the `unsafe` there is |
 //! | `machine` | netlink sockets, files, clock and identity |
+//! | `console` | the doors of the console: serial port, socket, and the shell on a pseudo-terminal |
 //! | `line` | the serial line |
 //! | `listeners` | the places for UDP: waited for, opened, and opened again |
 //! | `wires` | a UDP socket |
@@ -13,6 +14,8 @@
 //! | `shell` | the process, for `wg` and `wg-quick` |
 //! | `user_space` | the sockets of WireGuard programs in user space |
 
+#[cfg(feature = "console")]
+pub(crate) mod console;
 pub(crate) mod holders;
 pub(crate) mod line;
 pub(crate) mod listeners;

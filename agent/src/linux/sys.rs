@@ -11,11 +11,13 @@ use linux_raw_sys::general::{
     ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, INPCK, ISIG, ISTRIP, IXANY, IXOFF, IXON, OPOST,
     PARENB, PARMRK, VMIN, VTIME, termios2,
 };
-use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL, TIOCOUTQ};
+use linux_raw_sys::ioctl::{
+    TCGETS2, TCSETS2, TIOCEXCL, TIOCGPTPEER, TIOCOUTQ, TIOCSCTTY, TIOCSPTLCK, TIOCSWINSZ,
+};
 use postwired::access::filter::Instruction;
 use postwired::wg::Memory;
 use proto_core::netlink::Errno;
-use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use crate::linux::log::To;
 
@@ -41,6 +43,7 @@ unsafe extern "C" {
     // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
     fn signal(number: c_int, handler: usize) -> *const c_void;
     fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
+    fn setsid() -> c_int;
     static environ: *const *const c_char;
     #[link_name = "abort"]
     fn c_abort() -> !;
@@ -268,6 +271,23 @@ impl Modes {
         self
     }
 
+    /// Makes a terminal one for a program that reads each key: no echo, no lines, no signals. Returns the settings to
+    /// put back with [`Modes::put_back`].
+    pub(crate) fn keys(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let before = Self::of(fd)?;
+        let mut modes = before;
+        modes.0.c_iflag &= !(ICRNL | INLCR | IGNCR | IXON | ISTRIP);
+        modes.0.c_lflag &= !(ECHO | ICANON | ISIG | IEXTEN);
+        modes.put_back(fd);
+        Ok(before)
+    }
+
+    /// Sets a terminal to these settings, as far as it takes them.
+    pub(crate) fn put_back(&self, fd: BorrowedFd<'_>) {
+        // SAFETY: `fd` is open for the length of the call, and the settings are what the request reads.
+        unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const self.0) };
+    }
+
     /// Makes a terminal a plain wire. The settings that it has then: a driver takes what it can.
     pub(crate) fn set(fd: BorrowedFd<'_>, baud: u32) -> Result<Self, Errno> {
         let Self(modes) = Self::of(fd)?.raw(baud);
@@ -414,6 +434,61 @@ fn wait(pid: c_int) -> Result<i32, Errno> {
         0 => status >> 8 & 0xff,
         signal => signal.saturating_add(128),
     })
+}
+
+/// Starts a program on a terminal of its own: a new session whose terminal is `terminal`. Returns its number, for
+/// [`reap`].
+pub(crate) fn start_on(path: &CStr, terminal: BorrowedFd<'_>) -> Result<c_int, Errno> {
+    let argv = [path.as_ptr(), core::ptr::null()];
+    let fd = terminal.as_raw_fd();
+    aside(&mut || {
+        for number in [1, 13] {
+            // SAFETY: 0 is SIG_DFL. The agent ignores these signals; the program is not to.
+            unsafe { signal(number, 0) };
+        }
+        // SAFETY: `fd` is open for the length of these calls, which only read their numbers.
+        unsafe {
+            setsid();
+            ioctl(fd, TIOCSCTTY as c_int, 0 as c_int);
+            for to in 0..3 {
+                dup2(fd, to);
+            }
+        }
+        // SAFETY: `path` and `argv` end in NUL and null, and outlive the call; `environ` is as in `run`.
+        unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
+    })
+}
+
+/// Whether a program that [`start_on`] started has ended; then it is forgotten.
+pub(crate) fn reap(pid: c_int) -> bool {
+    let mut status: c_int = 0;
+    // WNOHANG, the same on every Linux.
+    // SAFETY: `status` lives through the call, which writes to it.
+    unsafe { waitpid(pid, &raw mut status, 1) != 0 }
+}
+
+/// A pair of pseudo-terminals: ours, and that of a program.
+pub(crate) fn terminals() -> Result<(OwnedFd, OwnedFd), Errno> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let ours = rustix::fs::open(c"/dev/ptmx", flags, Mode::empty())
+        .map_err(|error| Errno(error.raw_os_error()))?;
+    let unlocked: c_int = 0;
+    // SAFETY: the descriptor is open, and the request reads the int.
+    checked(unsafe { ioctl(ours.as_raw_fd(), TIOCSPTLCK as c_int, &raw const unlocked) })?;
+    let flags = (OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC).bits() as c_int;
+    // SAFETY: the descriptor is open, and the request takes flags as a number.
+    let theirs = unsafe { ioctl(ours.as_raw_fd(), TIOCGPTPEER as c_int, flags) };
+    if theirs < 0 {
+        checked(theirs)?;
+    }
+    // SAFETY: the kernel has just made this descriptor, and nothing else has it.
+    let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
+    let size: [u16; 4] = [24, 80, 0, 0];
+    // SAFETY: the descriptor is open, and the request reads a `struct winsize`: four numbers of 16 bits. A failure
+    // leaves the size unknown.
+    unsafe { ioctl(ours.as_raw_fd(), TIOCSWINSZ as c_int, &raw const size) };
+    Ok((ours, theirs))
 }
 
 /// How many words a program is started with at the most.

@@ -15,9 +15,12 @@
 //! | `push` | stage, plan and commit |
 //! | `stored` | stored configurations: history, drift, repair, rollback, removal |
 //! | `state` | the one state of the service |
+//! | `console` | lines of a console |
 //! | `pending` | the pending change, and timers |
 
 mod answered;
+#[cfg(feature = "console")]
+mod console;
 mod patch;
 mod pending;
 mod push;
@@ -76,6 +79,9 @@ pub struct Counters {
     pub text: u32,
 }
 
+/// The service's own files: the stage, the names to look up, the reports, and output and paste of a session's console.
+pub type OwnFiles<F> = (F, F, Vec<F, REPORTS>, [F; 2]);
+
 /// The agent, without its wires.
 #[derive(Debug)]
 pub struct Service<'b, N, D: Disk, M> {
@@ -98,6 +104,9 @@ pub struct Service<'b, N, D: Disk, M> {
     /// not mistaken for ours.
     number: u32,
     started: u64,
+    /// The console of a session; taken out while it executes a line.
+    #[cfg(feature = "console")]
+    console: Option<console::SessionConsole<D::File>>,
     /// The counters.
     pub counters: Counters,
 }
@@ -108,7 +117,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     #[inline(never)]
     pub fn new(
         committer: Committer<'b, N, D, M>,
-        (stage_file, hosts, reports): (D::File, D::File, Vec<D::File, REPORTS>),
+        (stage_file, hosts, reports, [text, paste]): OwnFiles<D::File>,
         policy: Policy<'b>,
     ) -> Self {
         let mut number = [0; 4];
@@ -130,6 +139,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             longest: (0, ""),
             number: u32::from_ne_bytes(number),
             started: machine.now(),
+            #[cfg(feature = "console")]
+            console: Some(console::SessionConsole {
+                text,
+                paste,
+                talk: crate::console::Talk::default(),
+                key: crate::console::NO_KEY,
+            }),
             counters: Counters::default(),
         }
     }
@@ -319,6 +335,9 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             Ask::Rollback { interface, number, confirm_within } => {
                 self.rollback(turn, visitor, interface, *number, *confirm_within)
             }
+            #[cfg(feature = "console")]
+            Ask::Console { line } => self.console_in_session(turn, visitor, line),
+            #[cfg(not(feature = "console"))]
             Ask::Console { .. } => {
                 let text = "this agent was built without a console";
                 Err(self.slot.fail(Code::Unsupported, Subject::None, text))

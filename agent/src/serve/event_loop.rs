@@ -23,6 +23,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
 use zeroize::Zeroize;
 
+#[cfg(feature = "console")]
+use crate::linux::console::{self, SerialConsole, Socket};
 use crate::linux::line::Line;
 use crate::linux::listeners::Listeners;
 use crate::linux::log::{self, info, log};
@@ -105,6 +107,14 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
     let route = Netlink::route().unwrap_or_else(no_netlink);
     let generic = Netlink::generic().unwrap_or_else(no_netlink);
+    #[cfg(feature = "console")]
+    let rooms = (open_dir(options.state), console::path(options.state));
+    #[cfg(feature = "console")]
+    let mut socket = Socket::open(&rooms.1, &rooms.0, events);
+    #[cfg(feature = "console")]
+    if let Some(line) = &mut line {
+        line.set_console(SerialConsole::new(&options, &rooms.0, events));
+    }
     let mut secrets = Secrets::of(&options);
     let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
     let ownership = Ownership::load(&mut keep, &mut state);
@@ -167,6 +177,15 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                         udp.network_changed();
                     }
                 }
+                #[cfg(feature = "console")]
+                event if console::EVENTS.contains(&event) => {
+                    if let Some(line) = &mut line {
+                        line.console_ready(event, &mut agent);
+                    }
+                    if let Some(socket) = &mut socket {
+                        socket.ready(event, &mut agent);
+                    }
+                }
                 place @ UDP..LOOKUP => udp.ready(place, &mut agent),
                 lookup => {
                     let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
@@ -178,7 +197,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         let now = agent.machine().now();
         secrets.tick(&mut agent, now);
         if let Some(line) = &mut line {
-            line.tick(now);
+            line.tick(now, &mut agent);
             note_speed(line, &mut agent);
         }
         udp.tick(&mut agent, now);

@@ -27,7 +27,7 @@ use proto_core::protocol::message::{Status, cut};
 use crate::fault::Slot;
 use crate::kernel::exchange::{Buffers, Kernel, SET};
 use crate::options::Policy;
-use crate::requests::service::{Outlet, REPORTS, SCRATCH, Service};
+use crate::requests::service::{Outlet, OwnFiles, REPORTS, SCRATCH, Service};
 use crate::store::commit::Committer;
 use crate::store::keep;
 use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
@@ -249,7 +249,8 @@ pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
     act(Service::new(committer, own(), Policy::default()))
 }
 
-/// Empty files for the service.
-pub(crate) fn own<F: File + Default>() -> (F, F, heapless::Vec<F, REPORTS>) {
-    (F::default(), F::default(), core::iter::repeat_with(F::default).take(REPORTS).collect())
+/// The service's own files, empty.
+pub(crate) fn own<F: File + Default>() -> OwnFiles<F> {
+    let reports = core::iter::repeat_with(F::default).take(REPORTS).collect();
+    (F::default(), F::default(), reports, [F::default(), F::default()])
 }

@@ -50,7 +50,7 @@ impl Router {
         let mut file = |name: &CStr| Mortal(ram.create(name).unwrap(), self.scratch.clone());
         let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
         let reports = (0..REPORTS).map(|_| file(c"r")).collect();
-        let own = (file(c"s"), file(c"h"), reports);
+        let own = (file(c"s"), file(c"h"), reports, [file(c"o"), file(c"p")]);
         let folder = |disk: &Cellar| Mortal(disk.clone(), self.life.clone());
         let folders = (folder(&self.keep), folder(&self.state));
         let committer = Committer::new(kernel, files, &*self.bench, &mut set, folders);

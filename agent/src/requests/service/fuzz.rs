@@ -57,7 +57,7 @@ fn ask<'a>(input: &mut Input<'a>, heard: &Heard, image: &'a [u8]) -> Ask<'a> {
     let number = u32::from(input.byte() % 6);
     let key = PublicKey([input.byte() % 8; 32]);
     let name = "zoe".try_into().unwrap();
-    match input.below(22) {
+    match input.below(23) {
         0 => Ask::Hello { min: input.byte(), max: input.byte(), features: 0 },
         1 => Ask::Status,
         2 | 3 => Ask::Begin {
@@ -92,6 +92,7 @@ fn ask<'a>(input: &mut Input<'a>, heard: &Heard, image: &'a [u8]) -> Ask<'a> {
         19 => Ask::Claim { name, proof: None },
         20 if input.below(2) == 0 => Ask::AddOwner { key, role: Role::ReadOnly, name },
         20 => Ask::RemoveOwner { key },
+        21 => Ask::Console { line: input.bytes(40) },
         _ => Ask::Ranges { interface, bounds: input.bytes(80) },
     }
 }

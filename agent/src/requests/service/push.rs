@@ -6,12 +6,14 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::config::Record;
 use proto_core::protocol::message::{
     Answer, Applied, ClientId, Code, Failure, Name, OwnerName, Patch, Phase, State, Subject, copy,
+    cut,
 };
 use proto_core::protocol::report::Act;
 use proto_core::protocol::window::Arrived;
 
 use super::state::State as Doing;
 use super::{Service, Turn, Visitor, gone, patch};
+use crate::access::owners::Standing;
 use crate::config::image::{Records, Span, has_digest};
 use crate::config::plan::Purpose;
 use crate::fault::{Fault, Slot};
@@ -393,6 +395,9 @@ impl Visitor<'_, '_> {
 
     /// The visitor's name.
     pub(super) fn name(&self) -> OwnerName {
+        if self.standing == Standing::Local {
+            return cut("console");
+        }
         let owners = self.ownership.owners();
         let owner = owners.iter().find(|owner| owner.key == self.key);
         owner.map(|owner| copy(&owner.name)).unwrap_or_default()

@@ -245,7 +245,7 @@ fn who_may_ask_for_what() {
     let interface = name();
     let (key, role, name) = (PublicKey([2; 32]), Role::ReadOnly, "ben".try_into().unwrap());
     // Whether an admin, a reader, a candidate may; a stranger may not.
-    let table: [(Ask<'_>, [bool; 3]); 21] = [
+    let table: [(Ask<'_>, [bool; 3]); 22] = [
         (Ask::Hello { min: 1, max: 1, features: 0 }, [true, true, true]),
         (Ask::Status, [true, true, true]),
         (begin(b"image"), [true, false, false]),
@@ -267,6 +267,7 @@ fn who_may_ask_for_what() {
         (Ask::Owners, [true, true, false]),
         (Ask::AddOwner { key, role, name }, [true, false, false]),
         (Ask::RemoveOwner { key }, [true, false, false]),
+        (Ask::Console { line: b"help" }, [true, true, false]),
     ];
     for (ask, expected) in table {
         let standings = [Owner(Role::Admin), Owner(Role::ReadOnly), Candidate];
@@ -394,7 +395,7 @@ fn a_client_of_tomorrow_is_understood_or_told_what_is_not() {
         let hello = answer(agent, &raw(HELLO_VERSION, 0, &[1, 9, 0xff, 0x7f, 1, 2, 3]));
         assert!(matches!(hello, Some(Answer::Hello(Hello { version: 1, .. }))), "{hello:?}");
         // A request that is not known has a code of its own, and its number in the text.
-        for ask in [23, 99, 127] {
+        for ask in [90, 99, 127] {
             let told = failure(answer(agent, &raw(VERSION, ask, &[1, 2, 3])));
             assert_eq!(told.code, Code::Unsupported);
             assert!(told.text.contains(&ask.to_string()), "{}", told.text);

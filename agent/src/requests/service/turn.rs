@@ -17,6 +17,10 @@ pub trait Outlet {
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize);
     /// The most bytes of unanswered pieces on this wire.
     fn in_flight(&self) -> u32;
+    /// Takes an answer as it is, in place of a packet. Returns `false` when the client is at the other end of a wire.
+    fn take(&mut self, _answer: &Answer<'_>) -> bool {
+        false
+    }
     /// Whether the wire still has bytes to send, so that a progress report would only delay them.
     fn is_behind(&mut self) -> bool {
         false
@@ -47,6 +51,10 @@ impl<'o> Turn<'o> {
     /// Writes an answer in place of an earlier one.
     #[inline(never)]
     pub(super) fn answer(&mut self, answer: &Answer<'_>) {
+        if self.outlet.take(answer) {
+            self.len = 0;
+            return;
+        }
         let version = match answer {
             Answer::Hello(_) | Answer::Failed(Failure { code: Code::Version, .. }) => HELLO_VERSION,
             _ => VERSION,

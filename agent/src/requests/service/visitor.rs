@@ -90,7 +90,7 @@ impl Visitor<'_, '_> {
                     | Ask::Console { .. }
             );
         let (may, code, text) = match self.standing {
-            Standing::Owner(Role::Admin) => return Ok(()),
+            Standing::Owner(Role::Admin) | Standing::Local => return Ok(()),
             Standing::Owner(Role::ReadOnly | Role::Unknown(_)) => {
                 (looking, Code::Forbidden, "your key may look at this router but not change it")
             }

@@ -1,0 +1,166 @@
+//! The console: commands for a person, behind three doors.
+//!
+//! ```text
+//! serial port  -> frame::Deframer -> Text -> terminal -> editor -> line \
+//! postwired console (root on the router) -> socket ---------------> line  > requests::service::console -> service
+//! a session    -> Ask::Console -----------------------------------> line /
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | `editor` | bytes of a terminal in, a line and the echo out |
+//! | `terminal` | a person at a terminal: editor, pages, and what arrives while output is under way |
+//! | `words` | the table of commands, and the parser of a line |
+//! | `page` | text of 80 columns, or JSON |
+//! | `answers` | answers and reports of the service, on a page |
+//!
+//! A command is a request to the service like any other ([`crate::requests::service`]), by a [`Person`]; what each
+//! person may do is in the table of `words`. The output of a command is a file, which the door sends as fast as its
+//! person reads.
+//!
+//! Not here: the serial port, the socket and the shell (`linux/console.rs` of the binary), and codes
+//! ([`crate::access::unlock`]).
+
+pub mod answers;
+pub mod editor;
+pub mod page;
+pub mod terminal;
+pub mod words;
+
+use core::fmt;
+
+use heapless::String;
+use proto_core::key::PublicKey;
+use proto_core::protocol::Digest;
+use proto_core::protocol::message::{ClientId, ConsoleMode, Name};
+use proto_core::protocol::session::StaticKey;
+
+use crate::access::unlock::Unlock;
+use crate::requests::service::Visitor;
+use words::Command;
+
+/// The key that stands for a person without one: root on the router, and a person at the cable of an unowned router.
+pub const NO_KEY: PublicKey = PublicKey([0; 32]);
+
+/// The most bytes of a pasted file.
+pub const MAX_PASTE: u32 = 4 * 1024 * 1024;
+
+/// The door that a person came through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The serial port.
+    Serial,
+    /// The socket on the router.
+    Socket,
+    /// A session.
+    Session,
+}
+
+/// What the next line is.
+#[derive(Clone, Debug, Default)]
+pub enum State {
+    /// A command.
+    #[default]
+    Command,
+    /// A line of a file.
+    Paste {
+        /// The interface that the file is for.
+        interface: Name,
+        /// Bytes that are in the file of the paste.
+        length: u32,
+        /// Number of whole lines.
+        lines: u32,
+        /// The last line has no end yet.
+        open: bool,
+        /// The first line with a byte that is no text.
+        broken: Option<u32>,
+    },
+    /// A command; a configuration waits for `commit`.
+    Staged {
+        /// The interface that the configuration is for.
+        interface: Name,
+        /// The number of the stage.
+        stage: u32,
+    },
+    /// The answer to a question: whether to execute this command.
+    Question(Command),
+    /// A code of `unlock`.
+    Code,
+}
+
+/// The conversation with one person, between the lines.
+#[derive(Clone, Debug, Default)]
+pub struct Talk {
+    /// What the next line is.
+    pub state: State,
+    /// The name under which stages and reports of this conversation are kept.
+    pub client: ClientId,
+    /// The output is JSON.
+    pub json: bool,
+    /// Nobody is there to answer a question: commands are executed without one.
+    pub unattended: bool,
+}
+
+impl Talk {
+    /// A conversation that has not begun.
+    #[must_use]
+    pub fn new(client: ClientId) -> Self {
+        Self { client, ..Self::default() }
+    }
+}
+
+/// Who gives a command.
+pub struct Person<'p, 'v, 'f> {
+    /// Key and standing.
+    pub visitor: &'p mut Visitor<'v, 'f>,
+    /// The door.
+    pub way: Way,
+    /// What the codes of `unlock` are judged with; only on the serial port.
+    pub unlock: Option<&'p mut Unlock>,
+    /// The router's own key.
+    pub identity: Option<&'p StaticKey>,
+    /// The person, for the log.
+    pub from: &'p dyn fmt::Display,
+}
+
+impl fmt::Debug for Person<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.way, self.from)
+    }
+}
+
+/// What a line led to. The output is in a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// What the next line is.
+    pub mode: ConsoleMode,
+    /// What to print before the next line.
+    pub prompt: String<64>,
+    /// Bytes of output.
+    pub length: u32,
+    /// The digest of the output.
+    pub digest: Digest,
+    /// The command failed, or the line was no command.
+    pub failed: bool,
+    /// The line was no command.
+    pub unknown: bool,
+    /// A shell is wanted.
+    pub shell: bool,
+    /// Whether output stops after each page, if that was set.
+    pub more: Option<bool>,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            mode: ConsoleMode::Command,
+            prompt: String::new(),
+            length: 0,
+            digest: [0; 32],
+            failed: false,
+            unknown: false,
+            shell: false,
+            more: None,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a command prints: text of 80 columns for people, or one JSON object for programs, from the same calls.
+
+use core::fmt::{self, Write};
+
+use heapless::String;
+
+/// Columns of the text.
+const COLUMNS: usize = 80;
+/// Columns of the labels of a table.
+const LABEL: usize = 14;
+
+/// Where a page goes.
+pub type Target<'t> = dyn Write + 't;
+
+/// A page that is being written.
+pub struct Page<'t> {
+    out: &'t mut Target<'t>,
+    json: bool,
+    /// A value stands before the place of the next one.
+    comma: bool,
+}
+
+/// JSON text: characters that JSON does not allow are escaped.
+struct Quoted<'q, 't>(&'q mut Target<'t>);
+
+impl Write for Quoted<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => {
+                    self.0.write_char('\\')?;
+                    self.0.write_char(c)?;
+                }
+                c if c < ' ' => write!(self.0, "\\u{:04x}", u32::from(c))?,
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that is cut where its room ends, without characters that mislead.
+#[derive(Default)]
+struct Cut(String<400>);
+
+impl Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            let c = if proto_core::text::misleads(c) { '?' } else { c };
+            if self.0.push(c).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+// Failures of the output are noted by the output itself.
+impl<'t> Page<'t> {
+    /// An empty page.
+    pub fn new(out: &'t mut Target<'t>, json: bool) -> Self {
+        let mut page = Self { out, json, comma: false };
+        page.mark("{");
+        page
+    }
+
+    /// Whether this is JSON.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Ends the page.
+    pub fn end(mut self) {
+        self.mark("}\n");
+    }
+
+    /// Punctuation of JSON.
+    fn mark(&mut self, text: &str) {
+        if self.json {
+            let _ = self.out.write_str(text);
+            self.comma = !matches!(text, "{" | "[");
+        }
+    }
+
+    /// What stands before a value of JSON. In a list, the key is empty.
+    fn key(&mut self, key: &str) {
+        if self.comma {
+            let _ = self.out.write_char(',');
+        }
+        if !key.is_empty() {
+            let _ = write!(self.out, "\"{key}\":");
+        }
+        self.comma = true;
+    }
+
+    /// Begins an object or a list: `{` or `[`.
+    pub fn open(&mut self, key: &str, bracket: &str) {
+        if self.json {
+            self.key(key);
+            self.mark(bracket);
+        }
+    }
+
+    /// Ends an object or a list.
+    pub fn close(&mut self, bracket: &str) {
+        self.mark(bracket);
+    }
+
+    /// Text for people alone, as it is.
+    pub fn text(&mut self, text: &str) {
+        if !self.json {
+            let _ = self.out.write_str(text);
+        }
+    }
+
+    /// A line for people alone, broken between words where it is longer than the screen.
+    #[inline(never)]
+    pub fn line(&mut self, words: fmt::Arguments<'_>) {
+        if !self.json {
+            self.wrap(0, 2, words);
+        }
+    }
+
+    /// Writes words from a column on, and ends the line.
+    #[inline(never)]
+    fn wrap(&mut self, column: usize, indent: usize, words: fmt::Arguments<'_>) {
+        let mut text = Cut::default();
+        let _ = text.write_fmt(words);
+        let mut at = column;
+        for (nth, word) in text.0.split(' ').enumerate() {
+            let room = COLUMNS.saturating_sub(1).saturating_sub(at);
+            if nth > 0 {
+                if word.len() >= room && at > indent {
+                    let _ = write!(self.out, "\n{:indent$}", "");
+                    at = indent;
+                } else {
+                    let _ = self.out.write_char(' ');
+                    at = at.saturating_add(1);
+                }
+            }
+            let _ = self.out.write_str(word);
+            at = at.saturating_add(word.len());
+        }
+        let _ = self.out.write_char('\n');
+    }
+
+    /// A value. A label that ends in `:` stands before it as it is; any other label is a column of a table.
+    #[inline(never)]
+    pub fn field(&mut self, key: &str, label: &str, value: fmt::Arguments<'_>) {
+        if self.json {
+            if !key.is_empty() {
+                self.value(key, value);
+            }
+        } else if label.ends_with(':') {
+            let _ = write!(self.out, "{label} ");
+            self.wrap(label.len().saturating_add(1), 4, value);
+        } else {
+            let _ = write!(self.out, "{label:LABEL$}");
+            self.wrap(LABEL, LABEL, value);
+        }
+    }
+
+    /// A value that only programs see.
+    #[inline(never)]
+    pub fn number(&mut self, key: &str, value: u64) {
+        if self.json {
+            self.key(key);
+            let _ = write!(self.out, "{value}");
+        }
+    }
+
+    /// A truth value, or none, that only programs see.
+    pub fn truth(&mut self, key: &str, value: Option<bool>) {
+        if self.json {
+            self.key(key);
+            let _ = self.out.write_str(match value {
+                Some(true) => "true",
+                Some(false) => "false",
+                None => "null",
+            });
+        }
+    }
+
+    /// A text that only programs see. In a list, the key is empty.
+    pub fn value(&mut self, key: &str, value: fmt::Arguments<'_>) {
+        if self.json {
+            self.key(key);
+            let _ = self.out.write_char('"');
+            let _ = Quoted(self.out).write_fmt(value);
+            let _ = self.out.write_char('"');
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The console from a shell on the router: `postwired console`, and single commands such as `postwired status`.
+//!
+//! Lines are executed by the running agent, at the other end of its socket; keys and pages are dealt with here.
+
+use core::fmt::Write;
+
+use heapless::{String, Vec};
+use postwired::console::Reply;
+use postwired::console::editor::LINE;
+use postwired::console::terminal::{Host, Terminal, Wish};
+use postwired::console::words::{self, Word};
+use postwired::options::{self, STATE};
+use postwired::system::Machine;
+use proto_core::netlink::Errno;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::linux::console::{self, MESSAGE};
+use crate::linux::log::{Stream, log};
+use crate::linux::machine::{Linux, Path, again, errno};
+use crate::linux::sys::{self, Modes};
+use crate::serve::port;
+
+/// What a command line asks for.
+enum Local<'a> {
+    Interactive,
+    /// One command.
+    Line(String<LINE>, bool),
+    Take(&'a str),
+    Give,
+}
+
+/// The command line of the console, if it is one: the exit code.
+pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
+    let first = args.next()??;
+    let is_console = first == "console";
+    // `identity` and `help` are the program's own.
+    let entry = words::TABLE.iter().find(|entry| entry.name == first);
+    let entry = entry.filter(|entry| !matches!(entry.word, Word::Identity | Word::Help));
+    if !is_console && entry.is_none() {
+        return None;
+    }
+    let mut words = args.clone();
+    let asked = |word| matches!(word, Some("-h" | "--help"));
+    if words.any(asked) {
+        let _ = Stream(sys::stdout()).write_str(options::HELP);
+        return Some(0);
+    }
+    let usage = |words: core::fmt::Arguments<'_>| {
+        log(words);
+        log(format_args!("see postwired --help"));
+        Some(2)
+    };
+    let only_here = |word| {
+        matches!(
+            word,
+            Word::Load
+                | Word::Commit
+                | Word::Drop
+                | Word::More
+                | Word::Unlock
+                | Word::Shell
+                | Word::Exit
+        )
+    };
+    if entry.is_some_and(|entry| only_here(entry.word)) {
+        return usage(format_args!("`{first}` is a command of `postwired console`"));
+    }
+    let mut state = STATE;
+    let (mut line, mut json, mut port) = (String::<LINE>::new(), false, None);
+    let mut fits = line.push_str(if is_console { "" } else { first }).is_ok();
+    while let Some(word) = args.next() {
+        let Some(word) = word else { return usage(format_args!("an argument is not text")) };
+        match word {
+            "--json" if !is_console => json = true,
+            "--state" => match args.next().flatten() {
+                Some(folder) if folder.starts_with('/') && folder.len() <= 200 => state = folder,
+                _ => {
+                    return usage(format_args!(
+                        "--state takes an absolute path of at most 200 bytes"
+                    ));
+                }
+            },
+            word if word.starts_with('-') => {
+                return usage(format_args!("there is no option `{word}`"));
+            }
+            "take" if is_console && port.is_none() => port = Some((true, "")),
+            "give" if is_console && port.is_none() => port = Some((false, "")),
+            device if is_console => match &mut port {
+                Some((true, place)) if place.is_empty() && device.starts_with('/') => {
+                    *place = device;
+                }
+                _ => return usage(format_args!("`console` does not take `{device}`")),
+            },
+            word => fits &= line.push(' ').is_ok() && line.push_str(word).is_ok(),
+        }
+    }
+    if !fits {
+        return usage(format_args!("the command is too long"));
+    }
+    if !is_console && let Err(wrong) = words::parse(&line) {
+        return usage(format_args!("{wrong}"));
+    }
+    let local = match port {
+        _ if !is_console => Local::Line(line, json),
+        Some((true, device)) => Local::Take(device),
+        Some((false, _)) => Local::Give,
+        None => Local::Interactive,
+    };
+    Some(match local {
+        Local::Take(device) => port::take(device),
+        Local::Give => port::give(),
+        local => match Agent::connect(state) {
+            Ok(agent) => match local {
+                Local::Line(line, json) => agent.one(&line, json),
+                _ => agent.talk(),
+            },
+            Err(errno) => {
+                log(format_args!(
+                    "cannot reach the agent in {state}: {errno}; is `postwired serve` running, with this --state?"
+                ));
+                1
+            }
+        },
+    })
+}
+
+/// The running agent.
+struct Agent {
+    socket: OwnedFd,
+    /// The agent is gone.
+    gone: bool,
+}
+
+impl Agent {
+    fn connect(state: &str) -> Result<Self, Errno> {
+        let path = console::path(state);
+        let path = Path::new(&path)?;
+        let kind = SocketType::SEQPACKET;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None);
+        let socket = socket.map_err(errno)?;
+        let address = SocketAddrUnix::new(path.as_c()).map_err(errno)?;
+        again(|| rustix::net::connect(&socket, &address))?;
+        Ok(Self { socket, gone: false })
+    }
+
+    /// Sends a message and receives the answer to it.
+    fn ask(&mut self, kind: u8, bytes: &[u8]) -> Vec<u8, MESSAGE> {
+        let mut message = Vec::<u8, MESSAGE>::new();
+        let _ = message.push(kind);
+        let _ = message.extend_from_slice(bytes);
+        let mut answer = Vec::new();
+        let _ = answer.resize_default(MESSAGE);
+        let sent = again(|| rustix::net::send(&self.socket, &message, SendFlags::NOSIGNAL));
+        let got = sent.and_then(|_| {
+            again(|| rustix::net::recv(&self.socket, &mut *answer, RecvFlags::empty()))
+        });
+        let got = got.map_or(0, |(got, _)| got);
+        answer.truncate(got);
+        self.gone |= got == 0 || &answer == b"b";
+        if &answer == b"b" {
+            log(format_args!(
+                "two other people are at the console of this router: try again later"
+            ));
+        } else if self.gone {
+            log(format_args!("the agent has ended"));
+        }
+        answer
+    }
+
+    fn reply(&mut self, kind: u8, line: &[u8]) -> Reply {
+        let answer = self.ask(kind, line);
+        console::take(&answer).unwrap_or(Reply { failed: true, ..Reply::default() })
+    }
+
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> usize {
+        let answer = self.ask(b'r', &offset.to_le_bytes());
+        let len = answer.len().min(buf.len());
+        for (to, from) in buf.iter_mut().zip(&answer) {
+            *to = *from;
+        }
+        if self.gone { 0 } else { len }
+    }
+
+    /// Executes one command. Returns the exit code.
+    fn one(mut self, line: &str, json: bool) -> i32 {
+        let reply = self.reply(if json { b'j' } else { b'o' }, line.as_bytes());
+        // What failed goes where errors go, unless a program reads it.
+        let out = if reply.failed && !json { sys::stderr() } else { sys::stdout() };
+        let mut at = 0;
+        while at < reply.length && !self.gone {
+            let mut buf = [0; MESSAGE];
+            let left = usize::try_from(reply.length.saturating_sub(at)).unwrap_or(usize::MAX);
+            let most = left.min(MESSAGE);
+            let got = self.read(at, buf.get_mut(..most).unwrap_or_default());
+            if got == 0 || Stream(out).bytes(buf.get(..got).unwrap_or_default()).is_err() {
+                return 1;
+            }
+            at = at.saturating_add(u32::try_from(got).unwrap_or(u32::MAX));
+        }
+        i32::from(reply.failed || self.gone)
+    }
+
+    /// Talks with the person at the terminal. Returns the exit code.
+    fn talk(mut self) -> i32 {
+        let before = Modes::keys(sys::stdin()).ok();
+        let mut terminal = Terminal::new(true);
+        let mut echo = |bytes: &[u8]| {
+            let _ = Stream(sys::stdout()).bytes(bytes);
+        };
+        terminal.welcome(&mut self, &mut echo);
+        let code = loop {
+            if self.gone {
+                break 1;
+            }
+            let mut wish = Wish::Nothing;
+            while wish == Wish::Nothing && terminal.has_output() && !self.gone {
+                wish = terminal.pump(1024, &mut self, &mut echo);
+            }
+            let mut keys = [0; 64];
+            if wish == Wish::Nothing {
+                match again(|| io::read(sys::stdin(), &mut keys)) {
+                    Ok(len) if len > 0 => {
+                        let keys = keys.get(..len).unwrap_or_default();
+                        wish = terminal.feed(keys, &mut self, &mut echo);
+                    }
+                    _ => break 0,
+                }
+            }
+            match wish {
+                Wish::Nothing => {}
+                Wish::Exit => break 0,
+                Wish::Shell => {
+                    if let Some(modes) = &before {
+                        modes.put_back(sys::stdin().as_fd());
+                    }
+                    let program = c"/bin/sh";
+                    if let Err(errno) = sys::run(program, b"sh\0-l\0", [None; 3]) {
+                        log(format_args!("/bin/sh: {errno}"));
+                    }
+                    let _ = Modes::keys(sys::stdin());
+                    terminal.welcome(&mut self, &mut echo);
+                }
+            }
+        };
+        if let Some(modes) = before {
+            modes.put_back(sys::stdin());
+        }
+        code
+    }
+}
+
+impl Host for Agent {
+    fn line(&mut self, line: &[u8], whole: bool) -> Reply {
+        self.reply(if whole { b'l' } else { b'p' }, line)
+    }
+
+    fn greet(&mut self) -> Reply {
+        self.reply(b'l', b"")
+    }
+
+    fn output(&mut self, offset: u32, buf: &mut [u8]) -> usize {
+        self.read(offset, buf)
+    }
+
+    fn names(&mut self, take: &mut dyn FnMut(&str)) {
+        let names = self.ask(b'n', b"");
+        let names = core::str::from_utf8(&names).unwrap_or_default();
+        names.lines().filter(|name| !name.is_empty()).for_each(take);
+    }
+
+    fn now(&mut self) -> u64 {
+        Linux.now()
+    }
+}

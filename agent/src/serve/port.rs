@@ -1,0 +1,141 @@
+//! `postwired console take` and `give`: whether OpenWrt's login or the agent has the serial console.
+//!
+//! procd reads `/etc/inittab` once, at boot, and keeps `askfirst` on the console, which would take the bytes that are
+//! meant for the agent. `take` comments its lines out, with a mark, for the next boot, and stops the one that runs;
+//! `give` undoes both. Either may be repeated.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use heapless::String;
+use postwired::system::Disk;
+use proto_core::netlink::Errno;
+use proto_core::text::{number, split, split_last};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::linux::log::{Stream, log};
+use crate::linux::machine::{Dir, Path, Scratch, errno, read_file};
+use crate::linux::sys;
+use postwired::system::File;
+
+/// What stands before a line that `take` commented out.
+const MARK: &str = "#postwired# ";
+/// The most bytes of `/etc/inittab`.
+const MOST: usize = 4096;
+
+const INITTAB: &str = "/etc/inittab";
+const NEW: &CStr = c"/etc/inittab.postwired";
+
+/// Whether a line of the table starts a login on this port; of any serial console if none is named.
+fn is_login(line: &str, port: &str) -> bool {
+    let Some((tty, rest)) = split(line, b':') else { return false };
+    let Some((_, rest)) = split(rest, b':') else { return false };
+    let Some((action, _)) = split(rest, b':') else { return false };
+    let name = split_last(port, b'/').map_or(port, |(_, name)| name);
+    match action {
+        // On the kernel's console, whichever that is.
+        "askconsole" | "askconsolelate" => true,
+        "askfirst" | "askfirstlate" => match name {
+            "" => tty.starts_with("ttyS") || tty.starts_with("ttyA") || tty.starts_with("ttyM"),
+            name => tty == name,
+        },
+        _ => false,
+    }
+}
+
+/// Writes the table again, each line as `change` says: whether it has the mark. Returns the number of changed lines.
+fn edit(change: &dyn Fn(&str, bool) -> bool) -> Result<u32, Errno> {
+    let mut buf = [0; MOST];
+    let path = Path::new(INITTAB)?;
+    let old = read_file(path.as_c(), &mut buf);
+    let mut new = String::<{ 2 * MOST }>::new();
+    let mut changed = 0_u32;
+    for line in old.split_inclusive('\n') {
+        let (plain, marked) = match line.strip_prefix(MARK) {
+            Some(plain) => (plain, true),
+            None => (line, false),
+        };
+        let marks = change(plain, marked);
+        changed = changed.saturating_add(u32::from(marks != marked));
+        let written = write!(new, "{}{plain}", if marks { MARK } else { "" });
+        written.map_err(|_| Errno::EFBIG)?;
+    }
+    if changed == 0 {
+        return Ok(0);
+    }
+    if old.len() >= MOST {
+        return Err(Errno::EFBIG);
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let file = rustix::fs::open(NEW, flags, mode).map_err(errno)?;
+    let mut file = Scratch(file);
+    file.write_at(0, new.as_bytes())?;
+    rustix::fs::fsync(&file.0).map_err(errno)?;
+    rustix::fs::renameat(CWD, NEW, CWD, path.as_c()).map_err(errno)?;
+    Ok(changed)
+}
+
+/// Sends a signal to every `askfirst` on this port, or on any console if none is named. Returns their number.
+fn signal(port: &str, signal: Signal) -> u32 {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(proc) = rustix::fs::open(c"/proc", flags, Mode::empty()) else { return 0 };
+    let mut count = 0_u32;
+    let _ = Dir(proc).each_name(&mut |pid| {
+        let Some(pid) = pid.to_str().ok().and_then(number) else { return };
+        let (mut path, mut buf) = (String::<40>::new(), [0; 64]);
+        let _ = write!(path, "/proc/{pid}/comm");
+        let Ok(comm) = Path::new(&path) else { return };
+        if read_file(comm.as_c(), &mut buf).trim_ascii() != "askfirst" {
+            return;
+        }
+        path.clear();
+        let _ = write!(path, "/proc/{pid}/fd/0");
+        let Ok(input) = Path::new(&path) else { return };
+        let mut link = [core::mem::MaybeUninit::uninit(); 256];
+        let tty = match rustix::fs::readlinkat_raw(CWD, input.as_c(), &mut link) {
+            Ok((tty, _)) => core::str::from_utf8(tty).unwrap_or_default(),
+            Err(_) => "",
+        };
+        if !port.is_empty() && tty != port && tty != "/dev/console" {
+            return;
+        }
+        let pid = Pid::from_raw(pid.cast_signed());
+        if pid.is_some_and(|pid| kill_process(pid, signal).is_ok()) {
+            count = count.saturating_add(1);
+        }
+    });
+    count
+}
+
+fn finish(edited: Result<u32, Errno>, what: &str, now: u32) -> i32 {
+    let mut out = Stream(sys::stdout());
+    match edited {
+        Ok(lines) => {
+            let _ = writeln!(
+                out,
+                "{what}: {lines} lines of {INITTAB} changed, {now} running logins told"
+            );
+            0
+        }
+        Err(errno) => {
+            log(format_args!("{INITTAB}: {errno}"));
+            1
+        }
+    }
+}
+
+/// Takes the serial console from the login.
+pub(crate) fn take(port: &str) -> i32 {
+    let edited = edit(&|line, marked| marked || is_login(line, port));
+    let now = if edited.is_ok() { signal(port, Signal::STOP) } else { 0 };
+    finish(edited, "the agent has the console", now)
+}
+
+/// Gives the serial console back.
+pub(crate) fn give() -> i32 {
+    let edited = edit(&|_, _| false);
+    let now = signal("", Signal::CONT);
+    finish(edited, "the login has the console", now)
+}
