@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto_core::protocol::message::Phase;
 
-use crate::transport::Stray;
+use crate::observe::{Event, Observer};
 
 /// Prints a line to stderr, best effort.
 pub fn say(line: &str) {
@@ -92,26 +92,6 @@ impl Ui {
         Self { mode, verbose, bar: None, step: None }
     }
 
-    /// Shows how many bytes of an image were sent.
-    pub fn uploading(&mut self, done: u32, total: u32) {
-        self.progress(Step::Uploading, done, total);
-    }
-
-    /// Shows how many bytes of a file were received.
-    pub fn reading(&mut self, done: u32, total: u32) {
-        self.progress(Step::Reading, done, total);
-    }
-
-    /// Shows how many seconds of a wait have passed.
-    pub fn waiting(&mut self, done: u32, total: u32) {
-        self.progress(Step::Waiting, done, total);
-    }
-
-    /// Shows the phase that the router reports.
-    pub fn working(&mut self, phase: Phase, done: u32, total: u32) {
-        self.progress(Step::Phase(phase), done, total);
-    }
-
     fn progress(&mut self, step: Step, done: u32, total: u32) {
         let fresh = self.step.replace(step) != Some(step);
         match self.mode {
@@ -154,25 +134,31 @@ impl Ui {
         }
     }
 
-    /// Prints a line if `-v` is set.
-    pub fn detail(&self, line: &str) {
-        if self.verbose {
-            self.line(line);
-        }
-    }
-
-    /// Shows bytes received outside packets, if `-v` is set. `all` includes an unfinished line.
-    pub fn stray(&self, stray: &mut Stray, all: bool) {
-        for line in stray.take_lines(all) {
-            self.detail(&format!("line: {line}"));
-        }
-    }
-
     fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(line)),
             None => say(line),
         }
+    }
+}
+
+impl Observer for Ui {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Uploading { done, total } => self.progress(Step::Uploading, done, total),
+            Event::Reading { done, total } => self.progress(Step::Reading, done, total),
+            Event::Waiting { done, total } => self.progress(Step::Waiting, done, total),
+            Event::Working { phase, done, total } => {
+                self.progress(Step::Phase(phase), done, total);
+            }
+            Event::Note(line) => self.tell(line),
+            Event::Detail(line) if self.verbose => self.line(line),
+            Event::Detail(_) | Event::Committing | Event::Confirming => {}
+        }
+    }
+
+    fn wants_details(&self) -> bool {
+        self.verbose
     }
 }
 

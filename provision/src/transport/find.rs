@@ -11,9 +11,10 @@ use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
 use super::secure::{Shaker, Tended, random};
 use super::{Reason, Refusals, Secure, Transport, TransportError};
+use crate::drive;
 use crate::home::Operator;
 use crate::home::stamp::clock;
-use crate::ui::Ui;
+use crate::observe::Observer;
 
 /// How long the most likely router has before others are tried as well.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -62,25 +63,25 @@ impl Secure {
     ///
     /// # Errors
     /// [`FindError`].
-    pub fn find(
+    pub async fn find(
         mut line: Box<dyn Transport>,
         operator: &Operator,
         routers: &[PublicKey],
         timeout: Duration,
-        ui: &Ui,
+        observer: &mut dyn Observer,
     ) -> Result<Self, FindError> {
-        let found = find(line.as_mut(), operator, routers, timeout, ui);
-        ui.stray(line.stray(), found.is_err());
+        let found = find(line.as_mut(), operator, routers, timeout, observer).await;
+        observer.stray(line.stray(), found.is_err());
         Ok(Self::new(line, found?))
     }
 }
 
-fn find(
+async fn find(
     line: &mut dyn Transport,
     operator: &Operator,
     routers: &[PublicKey],
     timeout: Duration,
-    ui: &Ui,
+    observer: &mut dyn Observer,
 ) -> Result<Shaker, FindError> {
     let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
@@ -147,15 +148,15 @@ fn find(
             let rest = seeking.tend(line);
             wait = wait.min(refusals.pass(rest)?.unwrap_or_default());
         }
-        let received = line.recv(wait);
-        ui.stray(line.stray(), false);
+        let received = drive::receive(line, wait).await;
+        observer.stray(line.stray(), false);
         let Some(packet) = refusals.pass(received)?.flatten() else { continue };
         refusals = Refusals::default();
         for at in 0..shakers.len() {
             let shaker = &mut shakers[at].1;
             match shaker.receive(line.now(), &packet, &mut out) {
                 Heard::Up => return Ok(shakers.swap_remove(at).1),
-                Heard::Stamp(last) => tell_clock(last, ui),
+                Heard::Stamp(last) => tell_clock(last, observer),
                 Heard::Nothing | Heard::Packet(_) => {}
             }
         }
@@ -170,7 +171,7 @@ fn find(
 
 /// Tells the person that the clock is behind the last handshake with this key, if that is what it is: another run may
 /// just have been faster.
-fn tell_clock(last: u64, ui: &Ui) {
+fn tell_clock(last: u64, observer: &mut dyn Observer) {
     let behind = last.saturating_sub(clock()) / 1_000;
     if behind > 0 {
         let behind = match behind {
@@ -179,7 +180,7 @@ fn tell_clock(last: u64, ui: &Ui) {
             7_200..172_800 => format!("{} hours", behind / 3_600),
             _ => format!("{} days", behind / 86_400),
         };
-        ui.tell(&format!(
+        observer.note(&format!(
             "note: the clock of this machine is {behind} behind the last session with your key, from here or from \
              another machine; going on from there"
         ));
@@ -196,11 +197,11 @@ fn patience(baud: Option<u32>, timeout: Duration) -> Patience {
 ///
 /// # Errors
 /// [`TransportError`].
-pub fn seek(
+pub async fn seek(
     line: &mut dyn Transport,
     label: Option<&LabelKey>,
     timeout: Duration,
-    ui: &Ui,
+    observer: &mut dyn Observer,
 ) -> Result<Result<PublicKey, Reason>, TransportError> {
     let started = line.now();
     let mut seeking = Seeking::new(label, started)?;
@@ -208,8 +209,8 @@ pub fn seek(
     while let Some(left) = timeout.checked_sub(line.now() - started) {
         let rest = seeking.tend(line);
         let wait = refusals.pass(rest)?.unwrap_or_default().min(left);
-        let received = line.recv(wait);
-        ui.stray(line.stray(), false);
+        let received = drive::receive(line, wait).await;
+        observer.stray(line.stray(), false);
         if let Some(packet) = refusals.pass(received)?.flatten() {
             refusals = Refusals::default();
             if let Some(key) = seeking.found(&packet) {
@@ -217,7 +218,7 @@ pub fn seek(
             }
         }
     }
-    ui.stray(line.stray(), true);
+    observer.stray(line.stray(), true);
     Ok(Err(refusals.reason()))
 }
 

@@ -8,6 +8,7 @@ mod stray;
 mod udp;
 
 use std::io;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::session::Wire;
@@ -52,7 +53,7 @@ pub enum TransportError {
 }
 
 /// A way to carry packets. It may lose, repeat and reorder them, but never changes one.
-pub trait Transport {
+pub trait Transport: Send {
     /// Sends a packet.
     ///
     /// # Errors
@@ -65,6 +66,15 @@ pub trait Transport {
     /// # Errors
     /// As [`Transport::send`].
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError>;
+
+    /// The same for an operation: with a packet, or without one when `until` has come. A transport that does not block
+    /// calls `crate::drive::due` and returns `Pending` in the meantime.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    fn poll_recv(&mut self, until: Instant) -> Poll<Result<Option<Vec<u8>>, TransportError>> {
+        Poll::Ready(self.recv(until.saturating_duration_since(self.now())))
+    }
 
     /// What arrived that is not a packet. Its lines may be taken out.
     fn stray(&mut self) -> &mut Stray;

@@ -13,6 +13,7 @@ use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 use zeroize::Zeroizing;
 
 use super::{Stray, Transport, TransportError};
+use crate::drive;
 use crate::home::Operator;
 
 /// A session with a router.
@@ -172,8 +173,12 @@ impl Secure {
     }
 }
 
-impl Transport for Secure {
-    fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+impl Secure {
+    /// Sends a packet through the session.
+    ///
+    /// # Errors
+    /// [`TransportError`]; after [`TransportError::Passing`] it may be tried again.
+    pub fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
         self.unanswered = Some(Zeroizing::new(packet.to_vec()));
         let mut out = [0; MAX_OUTER];
         match self.shaker.connector.seal(self.shaker.time(self.line.now()), packet, &mut out) {
@@ -183,7 +188,11 @@ impl Transport for Secure {
         }
     }
 
-    fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+    /// Waits for a packet of the session, no longer than `timeout`, and renews the session in the meantime.
+    ///
+    /// # Errors
+    /// As [`Secure::send`].
+    pub async fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
         let until = self.line.now() + timeout;
         loop {
             let left = until.saturating_duration_since(self.line.now());
@@ -192,7 +201,7 @@ impl Transport for Secure {
                 Tended::Rests(rest) => left.min(rest),
                 Tended::GaveUp => left,
             };
-            if let Some(packet) = self.line.recv(wait)?
+            if let Some(packet) = drive::receive(self.line.as_mut(), wait).await?
                 && let Some(inner) = self.take(&packet)?
             {
                 return Ok(Some(inner));
@@ -203,36 +212,15 @@ impl Transport for Secure {
         }
     }
 
-    fn stray(&mut self) -> &mut Stray {
+    /// The line under the session.
+    #[must_use]
+    pub fn line(&self) -> &dyn Transport {
+        self.line.as_ref()
+    }
+
+    /// What arrived on the line that is not a packet.
+    pub fn stray(&mut self) -> &mut Stray {
         self.line.stray()
-    }
-
-    fn name(&self) -> &str {
-        self.line.name()
-    }
-
-    fn baud(&self) -> Option<u32> {
-        self.line.baud()
-    }
-
-    fn busy(&self) -> Duration {
-        self.line.busy()
-    }
-
-    fn now(&self) -> Instant {
-        self.line.now()
-    }
-
-    fn max_piece(&self) -> u16 {
-        self.line.max_piece()
-    }
-
-    fn wire(&self) -> Wire {
-        self.line.wire()
-    }
-
-    fn silence_hint(&self) -> String {
-        self.line.silence_hint()
     }
 }
 

@@ -1,8 +1,7 @@
 //! A session over a line that is a router in the same thread, with a clock that can be set forward.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use proto_core::protocol::session::{
     Channel, Gatekeys, Initiation, REKEY_AFTER, SESSION_LIFE, StaticKey,
@@ -11,7 +10,6 @@ use proto_core::protocol::session::{
 use super::*;
 use crate::home::Home;
 use crate::transport::FindError;
-use crate::ui::Ui;
 
 /// A router that sends back what it gets.
 struct Echo {
@@ -26,14 +24,14 @@ struct Echo {
 
 /// The way to it.
 struct Line {
-    echo: Rc<RefCell<Echo>>,
+    echo: Arc<Mutex<Echo>>,
     answers: VecDeque<Vec<u8>>,
     stray: Stray,
 }
 
 impl Transport for Line {
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
-        let mut echo = self.echo.borrow_mut();
+        let mut echo = self.echo.lock().unwrap();
         if echo.deaf {
             return Ok(());
         }
@@ -89,7 +87,7 @@ impl Transport for Line {
     }
 }
 
-type Made = (tempfile::TempDir, Rc<RefCell<Echo>>, Result<Secure, FindError>);
+type Made = (tempfile::TempDir, Arc<Mutex<Echo>>, Result<Secure, FindError>);
 
 fn find(deaf: bool) -> Made {
     let dir = tempfile::tempdir().unwrap();
@@ -98,10 +96,10 @@ fn find(deaf: bool) -> Made {
     let key = StaticKey::new(SecretKey::new([7; 32]));
     let (router, gate) = (key.public(), Gatekeys::of(&key.public()));
     let echo = Echo { key, gate, channels: Vec::new(), handshakes: 0, lost: 0, deaf };
-    let echo = Rc::new(RefCell::new(echo));
-    let line = Line { echo: Rc::clone(&echo), answers: VecDeque::new(), stray: Stray::default() };
-    let (timeout, ui) = (Duration::from_millis(600), Ui::new(true, false));
-    let found = Secure::find(Box::new(line), &operator, &[router], timeout, &ui);
+    let echo = Arc::new(Mutex::new(echo));
+    let line = Line { echo: Arc::clone(&echo), answers: VecDeque::new(), stray: Stray::default() };
+    let timeout = Duration::from_millis(600);
+    let found = drive::one(Secure::find(Box::new(line), &operator, &[router], timeout, &mut ()));
     (dir, echo, found)
 }
 
@@ -113,7 +111,7 @@ impl Secure {
 
     fn echoes(&mut self, packet: &[u8]) -> bool {
         self.send(packet).unwrap();
-        self.recv(Duration::from_millis(900)).unwrap().as_deref() == Some(packet)
+        drive::one(self.recv(Duration::from_millis(900))).unwrap().as_deref() == Some(packet)
     }
 }
 
@@ -122,15 +120,15 @@ fn a_session_is_renewed_while_packets_go_on() {
     let (_dir, echo, found) = find(false);
     let mut secure = found.unwrap();
     assert!(secure.echoes(b"one"));
-    assert_eq!(echo.borrow().handshakes, 1);
+    assert_eq!(echo.lock().unwrap().handshakes, 1);
     let before = secure.handshake_hash();
     secure.later(REKEY_AFTER);
     // What is sent meanwhile goes through the old one, and its answer comes.
     assert!(secure.echoes(b"two"));
     assert!(secure.echoes(b"three"));
-    assert_eq!(echo.borrow().handshakes, 2);
+    assert_eq!(echo.lock().unwrap().handshakes, 2);
     assert_ne!(secure.handshake_hash(), before);
-    assert_eq!(echo.borrow().lost, 0);
+    assert_eq!(echo.lock().unwrap().lost, 0);
 }
 
 #[test]
@@ -138,11 +136,11 @@ fn a_session_that_is_over_is_made_anew_for_what_is_sent() {
     let (_dir, echo, found) = find(false);
     let mut secure = found.unwrap();
     secure.later(SESSION_LIFE);
-    assert_eq!(secure.recv(Duration::from_millis(1)).unwrap(), None);
+    assert_eq!(drive::one(secure.recv(Duration::from_millis(1))).unwrap(), None);
     secure.later(10 * SESSION_LIFE);
     assert!(secure.echoes(b"later"));
-    assert!(echo.borrow().handshakes >= 2);
-    assert_eq!(echo.borrow().lost, 0);
+    assert!(echo.lock().unwrap().handshakes >= 2);
+    assert_eq!(echo.lock().unwrap().lost, 0);
 }
 
 #[test]
@@ -150,10 +148,10 @@ fn a_router_that_lost_the_session_gets_the_packet_in_the_next() {
     let (_dir, echo, found) = find(false);
     let mut secure = found.unwrap();
     assert!(secure.echoes(b"one"));
-    echo.borrow_mut().channels.clear();
+    echo.lock().unwrap().channels.clear();
     // Nobody sends it again but the session itself.
     assert!(secure.echoes(b"two"));
-    assert_eq!((echo.borrow().handshakes, echo.borrow().lost), (2, 1));
+    assert_eq!((echo.lock().unwrap().handshakes, echo.lock().unwrap().lost), (2, 1));
 }
 
 #[test]
