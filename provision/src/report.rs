@@ -60,6 +60,7 @@ use serde::Serialize;
 
 use crate::exit;
 use crate::home::HomeError;
+pub use crate::ops::{Kind, Outcome};
 use crate::problem::{Problem, ProblemJson, Source};
 use crate::ui::say;
 
@@ -162,42 +163,6 @@ impl<R: Serialize> Done<R> {
             print(&self.text, self.code)
         }
     }
-}
-
-/// Which side an error is on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The command line.
-    Usage,
-    /// FILE.
-    File,
-    /// One of the operator's own files.
-    Own,
-    /// The way to the router.
-    Connection,
-    /// The router.
-    Router,
-    /// The person pressed Ctrl-C, or said no.
-    Interrupted,
-}
-
-/// What became of the running configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is as it was.
-    Unchanged,
-    /// Some of the changes were made, and could not be taken back.
-    Partly,
-    /// It was changed and changed back.
-    Undone,
-    /// It was changed, nobody confirmed that, and the router took it back.
-    TakenBack,
-    /// It was changed, the router was not heard since, and takes it back by itself.
-    Unconfirmed,
-    /// Nobody knows.
-    Unknown,
 }
 
 /// An error as `--json` gives it.

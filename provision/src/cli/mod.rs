@@ -68,7 +68,8 @@ pub enum Command {
     ///
     /// With --confirm-within the router reverts the change unless postwire can reach the router again.
     #[command(after_help = "Examples:\n  postwire push wg0.conf --serial /dev/ttyUSB0@115200\n  \
-                            postwire push wg0.conf --udp 192.168.1.1 --confirm-within 60s")]
+                            postwire push wg0.conf --udp 192.168.1.1 --confirm-within 60s\n  \
+                            postwire push wg0.conf shed")]
     Push(Push),
     /// Show what a push of FILE would change, without changing it
     #[command(after_help = "Example:\n  postwire diff wg0.conf --udp 192.168.1.1")]
@@ -205,6 +206,9 @@ pub struct Push {
     /// The configuration file.
     #[command(flatten)]
     pub file: File,
+    /// The router, by its name in your list or by its key; the same as --router
+    #[arg(value_name = "ROUTER", conflicts_with = "router")]
+    pub named: Option<String>,
     /// Whether the change must be confirmed.
     #[command(flatten)]
     pub confirming: Confirming,
@@ -225,6 +229,9 @@ pub struct Diff {
     /// The configuration file.
     #[command(flatten)]
     pub file: File,
+    /// The router, by its name in your list or by its key; the same as --router
+    #[arg(value_name = "ROUTER", conflicts_with = "router")]
+    pub named: Option<String>,
     /// The router.
     #[command(flatten)]
     pub link: Link,
@@ -298,12 +305,13 @@ pub enum Resolve {
 }
 
 /// The way to a router.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Link {
     /// The address of the router.
     #[command(flatten)]
     pub to: To,
-    /// The router to reach [default: the one last seen at this address, or else any known router]
+    /// The router to reach. Without --udp and --serial: at the address given for it in your list, or where it was last
+    /// met [default: the one last met at this address, or else any known router]
     #[arg(long, value_name = "NAME|KEY")]
     pub router: Option<String>,
     /// Options for talking to the router.
@@ -311,8 +319,17 @@ pub struct Link {
     pub talk: Talk,
 }
 
+impl Link {
+    /// The same, with the router that is named otherwise.
+    #[must_use]
+    pub fn named(&self, router: Option<&str>) -> Self {
+        let router = router.map(Into::into).or_else(|| self.router.clone());
+        Self { router, ..self.clone() }
+    }
+}
+
 /// Options for talking to a router.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Talk {
     /// How long to wait for a reply
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
@@ -325,9 +342,9 @@ pub struct Talk {
     pub verbose: bool,
 }
 
-/// The address of a router: exactly one of the two options.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+/// The address of a router: at most one of the two options.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
 pub struct To {
     /// The serial port and its speed [default speed: 115200]
     #[arg(long, value_name = "DEV[@BAUD]", value_parser = units::serial)]

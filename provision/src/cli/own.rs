@@ -169,6 +169,9 @@ pub enum RoutersCommand {
         name: String,
         /// The router's public key
         key: PublicKey,
+        /// Where to reach the router, so that its name alone is enough
+        #[command(flatten)]
+        to: To,
     },
     /// Remove a router from the list
     Forget {

@@ -4,7 +4,7 @@ use clap::Args;
 use proto_core::protocol::message::Name;
 
 use super::Link;
-use crate::{name, units};
+use crate::{name, ops, units};
 
 /// Options for a change that the router reverts unless the change is confirmed in time.
 #[derive(Args, Debug)]
@@ -18,10 +18,10 @@ pub struct Confirming {
 }
 
 impl Confirming {
-    /// Seconds until an unconfirmed change is reverted; 0 if the change needs no confirmation.
+    /// The options, as operations take them.
     #[must_use]
-    pub fn seconds(&self) -> u16 {
-        self.confirm_within.unwrap_or(0)
+    pub fn how(&self) -> ops::Confirming {
+        ops::Confirming { seconds: self.confirm_within.unwrap_or(0), by_hand: self.confirm_by_hand }
     }
 }
 

@@ -3,18 +3,19 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use proto_core::key::PublicKey;
 use proto_core::protocol::message::OwnerName;
 use proto_core::protocol::session::{LabelKey, fingerprint};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::connect::{self, Router};
-use super::failure::{About, describe};
+use super::connect;
+use super::failure::describe;
 use crate::cli::{Claim, Own};
-use crate::report::{Done, Failed, Kind};
-use crate::session::{Session, SessionError};
-use crate::transport::{Secure, seek};
-use crate::{exit, name, ui};
+use crate::ops::{self, Claiming, Kind, Router, Stop};
+use crate::report::{Done, Failed};
+use crate::ui::{self, say};
+use crate::{drive, exit, name};
 
 /// The most bytes to read from a file with a secret.
 const MAX_SECRET: u64 = 1_024;
@@ -35,72 +36,16 @@ struct Owner {
 }
 
 pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
-    let home = own.find().map_err(|error| Failed::own(&error))?;
-    let operator = home.operator().map_err(|error| Failed::own(&error))?;
+    let target = connect::unclaimed(own, &args.to, &args.talk)?;
     let label = label(args)?;
     let owner = args.owner.clone().unwrap_or_else(owner_name);
     let mut ui = super::ui(own, &args.talk);
-    let about = About { own: Some(operator.public()), ..About::default() };
-    let failed = |error| describe(error, about);
-
-    let (mut line, place) = connect::open(&args.to, &args.talk, args.talk.timeout)
-        .map_err(|error| failed(error.into()))?;
-    let found = seek(line.as_mut(), label.as_ref(), args.talk.timeout, &ui)
-        .map_err(|error| failed(error.into()))?;
-    let key = match found {
-        Ok(key) => key,
-        Err(reason) => {
-            return Err(failed(SessionError::Nobody {
-                who: "an unclaimed router".into(),
-                name: line.name().into(),
-                waited: args.talk.timeout,
-                hint: connect::unclaimed_hint(line.as_ref(), &reason, &operator, label.is_some()),
-                reason,
-            }));
-        }
-    };
-    let router_print = fingerprint(&key);
-    ui.tell(&format!("the router's fingerprint: {router_print}"));
-    ui.tell(&format!("your own fingerprint:     {}", operator.fingerprint()));
-    if let Some(wanted) = args.fingerprint.as_ref().filter(|wanted| **wanted != *router_print) {
-        let message =
-            format!("this is a different router: its fingerprint is {router_print}, not {wanted}");
-        return Err(Failed::new(Kind::Router, message).hint(Some(
-            "nothing was changed; run `postwired identity` on the router to see its fingerprint"
-                .into(),
-        )));
-    }
-    if args.fingerprint.is_none() && !args.yes && ui::can_ask(own.json) {
-        let question = "Is this the fingerprint that `postwired identity` prints on the router?";
-        if !ui::ask(question) {
-            return Err(Failed::new(Kind::Interrupted, "nothing was changed")
-                .hint(Some("give the expected fingerprint with --fingerprint, or claim without asking with --yes".into())));
-        }
-    }
-    if let Some(name) = &args.name {
-        let routers = home.routers().map_err(|error| Failed::own(&error))?;
-        routers.check_name(name, &key).map_err(|error| Failed::own(&error))?;
-    }
-
-    let timeout = args.talk.timeout;
-    let secure = Secure::find(line, &operator, &[key], timeout, &ui)
-        .map_err(|error| failed(connect::stranger(error, &operator, "the router", 1, timeout)))?;
-    let mut session = Session::open(secure, timeout, &mut ui).map_err(failed)?;
-    let outcome = session.claim(&owner, label.as_ref());
-    // Also after a lost reply, when the outcome is unknown: without its key the router cannot be asked again.
-    if matches!(outcome, Ok(()) | Err(SessionError::Silence { .. })) {
-        connect::remember(&home, &mut session, &place, args.name.as_deref())
-            .map_err(|error| Failed::own(&error))?;
-    }
-    let router = Router::of(&session);
-    outcome.map_err(|error| match error {
-        SessionError::Silence { .. } => failed(error).hint(Some(format!(
-            "the claim was sent and may have succeeded; the router is in your list as {}. Run `postwire \
-             owners` to see whether the router is yours; if not, claim it again",
-            router.known_as()
-        ))),
-        _ => failed(error),
-    })?;
+    let operator = target.operator.clone();
+    let mut approve = |key: &PublicKey| approve(own, args, key, &operator.fingerprint());
+    let claiming =
+        Claiming { label, owner: owner.clone(), name: args.name.clone(), approve: &mut approve };
+    let router = drive::one(ops::claim(&target, claiming, &mut ui));
+    let router = router.map_err(|error| describe(error, None))?;
     let text = format!(
         "claimed {} for {owner}: from now on it answers only its owners\n\
          its name in your list is {}",
@@ -113,6 +58,37 @@ pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
         fingerprint: operator.fingerprint(),
     };
     Ok(Done { code: exit::DONE, text, result: Claimed { router, owner } })
+}
+
+/// Shows the fingerprints, and checks the router's against the expected one, or asks.
+fn approve(own: &Own, args: &Claim, key: &PublicKey, ours: &str) -> Result<(), Stop> {
+    let found = fingerprint(key);
+    if !own.json {
+        say(&format!("the router's fingerprint: {found}"));
+        say(&format!("your own fingerprint:     {ours}"));
+    }
+    if let Some(wanted) = args.fingerprint.as_ref().filter(|wanted| **wanted != *found) {
+        return Err(Stop {
+            kind: Kind::Router,
+            message: format!("this is a different router: its fingerprint is {found}, not {wanted}"),
+            hint: Some(
+                "nothing was changed; run `postwired identity` on the router to see its fingerprint"
+                    .into(),
+            ),
+        });
+    }
+    let question = "Is this the fingerprint that `postwired identity` prints on the router?";
+    if args.fingerprint.is_none() && !args.yes && ui::can_ask(own.json) && !ui::ask(question) {
+        return Err(Stop {
+            kind: Kind::Interrupted,
+            message: "nothing was changed".into(),
+            hint: Some(
+                "give the expected fingerprint with --fingerprint, or claim without asking with --yes"
+                    .into(),
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The key that proves possession of the label. No error message contains the secret.

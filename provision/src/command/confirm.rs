@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
+use super::connect::connect;
+use super::failure::describe;
 use super::ui;
 use crate::cli::{Link, Own};
-use crate::exit;
+use crate::ops::Router;
 use crate::report::{Done, Failed};
 use crate::session::{SessionError, printable};
+use crate::{drive, exit};
 
 /// A confirmed change, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -27,8 +28,8 @@ pub(super) struct Reverted {
 
 pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed> {
     let mut ui = ui(own, &link.talk);
-    let mut session = connect(own, link, &mut ui).map_err(plain)?;
-    let confirmed = session.confirm();
+    let mut session = connect(own, link, &mut ui)?;
+    let confirmed = drive::one(session.confirm());
     let (interface, number) = confirmed.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text = format!(
@@ -40,8 +41,8 @@ pub(super) fn confirm(own: &Own, link: &Link) -> Result<Done<Confirmed>, Failed>
 
 pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
     let mut ui = ui(own, &link.talk);
-    let mut session = connect(own, link, &mut ui).map_err(plain)?;
-    let reverted = session.revert();
+    let mut session = connect(own, link, &mut ui)?;
+    let reverted = drive::one(session.revert());
     let interface = reverted.map_err(plain)?;
     let (router, interface) = (Router::of(&session), printable(&interface));
     let text = format!("reverted: {interface} on {} is as it was before the change", router.name());
@@ -49,5 +50,5 @@ pub(super) fn revert(own: &Own, link: &Link) -> Result<Done<Reverted>, Failed> {
 }
 
 fn plain(error: SessionError) -> Failed {
-    describe(error, About::default())
+    describe(error, None)
 }

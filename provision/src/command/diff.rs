@@ -3,14 +3,15 @@
 use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
-use super::connect::{Router, connect_to_push};
-use super::failure::{About, describe};
+use super::connect::target;
+use super::failure::describe;
 use super::load::load;
 use super::summary::{self, SummaryJson};
 use super::ui;
 use crate::cli::{self, Own};
-use crate::exit;
+use crate::ops::{self, Router};
 use crate::report::{Context, Done, Failed};
+use crate::{drive, exit};
 
 /// A diff, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -29,20 +30,14 @@ pub(super) fn run(
     args: &cli::Diff,
     context: &mut Context,
 ) -> Result<Done<Diff>, Failed> {
-    let talk = &args.link.talk;
-    let mut ui = ui(own, talk);
-    let loaded = load(&args.file, talk.timeout, &|line| ui.tell(line), context)?;
+    let link = args.link.named(args.named.as_deref());
+    let mut ui = ui(own, &link.talk);
+    let loaded = load(&args.file, link.talk.timeout, &|line| ui.tell(line), context)?;
     let interface = &loaded.image.interface;
-    let about = About { file: Some(&loaded), ..About::default() };
-    let (router, diff) = {
-        let mut session = connect_to_push(own, &args.link, Some(&loaded.image), &mut ui)
-            .map_err(|error| describe(error, about))?;
-        let outcome = session.diff(&loaded.image);
-        let described = outcome.map_err(|error| describe(error, About { ..about }));
-        (Router::of(&session), described)
-    };
+    let target = target(own, &link)?;
+    let diff = drive::one(ops::diff(&target, &loaded.image, &mut ui));
+    let (router, diff) = diff.map_err(|error| describe(error, Some(&loaded)))?;
     ui.clear();
-    let diff = diff?;
     let changed = !diff.summary.is_quiet();
     let text = if changed {
         format!(

@@ -3,14 +3,15 @@
 use proto_core::protocol::report::Stored;
 use serde::Serialize;
 
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
-use super::record::{self, Record};
+use super::connect::connect;
+use super::failure::describe;
 use super::ui;
 use crate::cli::{History, Own};
-use crate::exit;
+use crate::ops::Router;
 use crate::report::{Done, Failed};
 use crate::session::{SessionError, printable};
+use crate::stored::{self, Record};
+use crate::{drive, exit};
 
 /// The stored configurations, as `--json` prints them.
 #[derive(Debug, Serialize)]
@@ -20,10 +21,10 @@ pub(super) struct Configurations {
 }
 
 pub(super) fn run(own: &Own, args: &History) -> Result<Done<Configurations>, Failed> {
-    let plain = |error: SessionError| describe(error, About::default());
+    let plain = |error: SessionError| describe(error, None);
     let mut ui = ui(own, &args.link.talk);
-    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
-    let stored = session.history(args.interface.as_ref()).map_err(plain)?;
+    let mut session = connect(own, &args.link, &mut ui)?;
+    let stored = drive::one(session.history(args.interface.as_ref())).map_err(plain)?;
     let router = Router::of(&session);
     let lines: Vec<String> = stored.iter().map(line).collect();
     let text = match (lines.is_empty(), &args.interface) {
@@ -33,10 +34,10 @@ pub(super) fn run(own: &Own, args: &History) -> Result<Done<Configurations>, Fai
         }
         (true, None) => format!("{} stores no configuration", router.name()),
     };
-    let configurations = stored.iter().map(record::json).collect();
+    let configurations = stored.iter().map(stored::json).collect();
     Ok(Done { code: exit::DONE, text, result: Configurations { router, configurations } })
 }
 
 fn line(stored: &Stored) -> String {
-    format!("{} number {}: {}", printable(&stored.interface), stored.number, record::words(stored))
+    format!("{} number {}: {}", printable(&stored.interface), stored.number, stored::words(stored))
 }

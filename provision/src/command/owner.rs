@@ -5,13 +5,14 @@ use proto_core::protocol::message::{Owner, Role};
 use proto_core::protocol::session::fingerprint;
 use serde::Serialize;
 
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
+use super::connect::connect;
+use super::failure::describe;
 use super::ui;
 use crate::cli::{self, AddOwner, Link, Own, OwnerCommand, RemoveOwner};
-use crate::exit;
+use crate::ops::Router;
 use crate::report::{Done, Failed};
 use crate::session::{Session, SessionError, printable};
+use crate::{drive, exit};
 
 /// A list of owners, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -41,8 +42,8 @@ pub(super) fn run(own: &Own, what: &OwnerCommand) -> Result<Done<Owners>, Failed
 
 pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
     let mut ui = ui(own, &link.talk);
-    let mut session = connect(own, link, &mut ui).map_err(plain)?;
-    let owners = session.owners().map_err(plain)?;
+    let mut session = connect(own, link, &mut ui)?;
+    let owners = drive::one(session.owners()).map_err(plain)?;
     let (router, you) = (Router::of(&session), session.own_key());
     let owners: Vec<Entry> = owners.iter().map(|owner| entry(owner, &you)).collect();
     let blocks: Vec<String> = owners.iter().map(Entry::text).collect();
@@ -55,12 +56,12 @@ pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
 
 fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
     let mut ui = ui(own, &args.link.talk);
-    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
+    let mut session = connect(own, &args.link, &mut ui)?;
     let role = match args.role {
         cli::Role::Admin => Role::Admin,
         cli::Role::ReadOnly => Role::ReadOnly,
     };
-    let owners = session.add_owner(args.key, role, &args.name).map_err(plain)?;
+    let owners = drive::one(session.add_owner(args.key, role, &args.name)).map_err(plain)?;
     let router = Router::of(&session);
     let text = format!(
         "{} ({}) is now {} of {}, one of {owners} owners\n\
@@ -78,12 +79,12 @@ fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
 
 fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
     let mut ui = ui(own, &args.link.talk);
-    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
+    let mut session = connect(own, &args.link, &mut ui)?;
     let key = match args.who.parse() {
         Ok(key) => key,
         Err(_) => by_name(&mut session, &args.who)?,
     };
-    let owners = session.remove_owner(key).map_err(plain)?;
+    let owners = drive::one(session.remove_owner(key)).map_err(plain)?;
     let router = Router::of(&session);
     let who = match key == session.own_key() {
         true => "you are".into(),
@@ -96,7 +97,7 @@ fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
 
 /// The key of the only owner with this name.
 fn by_name(session: &mut Session<'_>, name: &str) -> Result<PublicKey, Failed> {
-    let owners = session.owners().map_err(plain)?;
+    let owners = drive::one(session.owners()).map_err(plain)?;
     let named: Vec<&Owner> = owners.iter().filter(|owner| owner.name == name).collect();
     match named.as_slice() {
         [owner] => Ok(owner.key),
@@ -114,7 +115,7 @@ fn by_name(session: &mut Session<'_>, name: &str) -> Result<PublicKey, Failed> {
 }
 
 fn plain(error: SessionError) -> Failed {
-    describe(error, About::default())
+    describe(error, None)
 }
 
 const fn role_text(role: Role) -> &'static str {

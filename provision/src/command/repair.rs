@@ -1,27 +1,29 @@
 //! `postwire repair`.
 
-use super::change::Changed;
-use super::{confirming, ui};
+use super::change::{self, Changed};
+use super::connect::target;
+use super::failure::describe;
+use super::ui;
 use crate::cli::{Own, Repair};
-use crate::exit;
 use crate::report::{Done, Failed};
+use crate::{drive, exit, ops};
 
 pub(super) fn run(own: &Own, args: &Repair) -> Result<Done<Changed>, Failed> {
-    let (interface, confirm) = (&args.interface, &args.confirming);
+    let interface = &args.interface;
     let mut ui = ui(own, &args.link.talk);
-    let (settled, router) =
-        confirming::change(own, &args.link, confirm, interface, &mut ui, |session| {
-            session.repair(interface, confirm.seconds())
-        })?;
-    let (name, number) = (router.name(), settled.number);
+    let target = target(own, &args.link)?;
+    let repair = ops::repair(&target, interface, args.confirming.how(), &mut ui);
+    let changed = drive::one(repair).map_err(|error| describe(error, None))?;
+    ui.clear();
+    let (name, settled) = (changed.router.name(), &changed.settled);
     let text = match settled.changed() {
-        true => settled.describe(&format!("{interface} on {name} is repaired")),
+        true => change::describe(settled, &format!("{interface} on {name} is repaired")),
         false => {
             format!(
-                "{interface} on {name} matches the stored configuration, number {number}: nothing to repair"
+                "{interface} on {name} matches the stored configuration, number {}: nothing to repair",
+                settled.number
             )
         }
     };
-    let result = settled.json(interface, router);
-    Ok(Done { code: exit::DONE, text, result })
+    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
 }

@@ -1,27 +1,26 @@
 //! `postwire rollback`.
 
-use super::change::Changed;
-use super::{confirming, ui};
+use super::change::{self, Changed};
+use super::connect::target;
+use super::failure::describe;
+use super::ui;
 use crate::cli::{Own, Rollback};
-use crate::exit;
 use crate::report::{Done, Failed};
+use crate::{drive, exit, ops};
 
 pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
-    let (interface, confirm) = (&args.interface, &args.confirming);
+    let interface = &args.interface;
     let mut ui = ui(own, &args.link.talk);
-    let (settled, router) =
-        confirming::change(own, &args.link, confirm, interface, &mut ui, |session| {
-            match args.number {
-                Some(number) => session.rollback(interface, number, confirm.seconds()),
-                None => session.rollback_one(interface, confirm.seconds()),
-            }
-        })?;
-    let name = router.name();
+    let target = target(own, &args.link)?;
+    let rollback = ops::rollback(&target, interface, args.number, args.confirming.how(), &mut ui);
+    let changed = drive::one(rollback).map_err(|error| describe(error, None))?;
+    ui.clear();
+    let (name, settled) = (changed.router.name(), &changed.settled);
     let text = match (settled.changed(), args.number) {
         (true, Some(number)) => {
-            settled.describe(&format!("{interface} on {name} is number {number} again"))
+            change::describe(settled, &format!("{interface} on {name} is number {number} again"))
         }
-        (true, None) => settled.describe(&format!("{interface} on {name} is rolled back")),
+        (true, None) => change::describe(settled, &format!("{interface} on {name} is rolled back")),
         (false, _) => {
             format!(
                 "{interface} on {name} already runs that configuration: nothing changed\n{}",
@@ -29,6 +28,5 @@ pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
             )
         }
     };
-    let result = settled.json(interface, router);
-    Ok(Done { code: exit::DONE, text, result })
+    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
 }

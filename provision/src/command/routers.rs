@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::{Own, RoutersCommand};
 use crate::exit;
-use crate::home::{HomeError, Router, Routers};
+use crate::home::{HomeError, Place, Router, Routers};
 use crate::report::{Done, Failed};
 
 /// The list, or one changed entry, as `--json` prints it.
@@ -23,6 +23,7 @@ pub(super) struct Entry {
     fingerprint: String,
     udp: Option<String>,
     serial: Option<String>,
+    last_seen: Vec<String>,
 }
 
 impl From<&Router> for Entry {
@@ -33,6 +34,7 @@ impl From<&Router> for Entry {
             fingerprint: router.fingerprint(),
             udp: router.udp.clone(),
             serial: router.serial.clone(),
+            last_seen: router.seen.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -46,8 +48,10 @@ pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known
                 let result = Known::List { routers: routers.iter().map(Entry::from).collect() };
                 Ok((list(&routers), result))
             }
-            Some(RoutersCommand::Add { name, key }) => home.change_routers(|routers| {
-                let router = routers.add(name, *key)?;
+            Some(RoutersCommand::Add { name, key, to }) => home.change_routers(|routers| {
+                let udp = to.udp.as_ref().map(|udp| Place::Udp(udp.to_string()));
+                let serial = to.serial.as_ref().map(|serial| Place::Serial(serial.to_string()));
+                let router = routers.add(name, *key, udp.or(serial).as_ref())?;
                 let text = format!("added {name}, {}", router.fingerprint());
                 Ok((text, Known::One(router.into())))
             }),
@@ -77,10 +81,11 @@ fn list(routers: &Routers) -> String {
             router.key,
             router.fingerprint()
         );
-        for (wire, place) in [("udp", &router.udp), ("serial", &router.serial)] {
-            if let Some(place) = place {
-                text += &format!("\n  last seen: --{wire} {place}");
-            }
+        for place in router.given() {
+            text += &format!("\n  address: {place}");
+        }
+        for place in &router.seen {
+            text += &format!("\n  last seen: {place}");
         }
         text
     };

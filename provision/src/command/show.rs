@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
+use super::connect::connect;
+use super::failure::describe;
 use super::ui;
 use crate::cli::{Own, Show};
-use crate::exit;
+use crate::ops::Router;
 use crate::report::{Done, Failed, Kind};
 use crate::show::Shown;
+use crate::{drive, exit};
 
 /// A router's interfaces, as `--json` prints them.
 #[derive(Debug, Serialize)]
@@ -19,15 +20,14 @@ pub(super) struct Interfaces {
 
 pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
     let mut ui = ui(own, &args.link.talk);
-    let about = About::default();
-    let mut session = connect(own, &args.link, &mut ui).map_err(|error| describe(error, about))?;
+    let mut session = connect(own, &args.link, &mut ui)?;
     let names = match &args.interface {
         Some(name) => vec![*name],
         None => session.status().interfaces.to_vec(),
     };
     let mut interfaces = Vec::new();
     for name in &names {
-        let records = session.show(name).map_err(|error| describe(error, About { ..about }))?;
+        let records = drive::one(session.show(name)).map_err(|error| describe(error, None))?;
         let shown = Shown::from_records(&records).ok_or_else(|| {
             Failed::new(Kind::Router, "the router's report does not begin with an interface")
         })?;

@@ -1,20 +1,20 @@
 //! `postwire status`.
 
-use proto_core::protocol::message::{Code, Pending};
-use proto_core::protocol::report::{Act, Stored};
+use proto_core::protocol::message::Pending;
 use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
-use super::connect::{Router, connect};
-use super::failure::{About, describe};
-use super::record::{self, Record};
+use super::connect::target;
+use super::failure::describe;
 use super::summary::{self, SummaryJson};
 use super::ui;
 use crate::cli::{Own, Status};
-use crate::exit;
+use crate::ops::{self, Router, failure};
 use crate::report::{Done, Failed};
-use crate::session::{Diff, Session, SessionError, printable};
+use crate::session::{Diff, printable};
 use crate::show::{span, table};
+use crate::stored::{self, Record};
+use crate::{drive, exit};
 
 /// The state of a router, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -72,9 +72,6 @@ struct Agreement {
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<ChangeJson>>,
     failure: Option<String>,
-    /// Whether the difference is the pending change.
-    #[serde(skip)]
-    expected: bool,
     #[serde(skip)]
     line: String,
     #[serde(skip)]
@@ -82,19 +79,12 @@ struct Agreement {
 }
 
 pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
-    let plain = |error: SessionError| describe(error, About::default());
     let mut ui = ui(own, &args.link.talk);
-    let mut session = connect(own, &args.link, &mut ui).map_err(plain)?;
-    let newest = match session.history(None) {
-        // An unclaimed router reports its status, but no stored configurations.
-        Err(SessionError::Failed(failure)) if failure.code == Code::Unclaimed => Vec::new(),
-        newest => newest.map_err(plain)?,
-    };
-    let mut stored = Vec::new();
-    for newest in &newest {
-        stored.push(agreement(&mut session, newest, args.changes).map_err(plain)?);
-    }
-    let (router, status) = (Router::of(&session), session.status());
+    let target = target(own, &args.link)?;
+    let found = drive::one(ops::status(&target, &mut ui)).map_err(|error| describe(error, None))?;
+    let code = if found.drifts() { exit::CHANGES } else { exit::DONE };
+    let stored = found.stored.into_iter().map(|found| agreement(found, args.changes)).collect();
+    let (router, status) = (found.router, &found.status);
     let health = Health {
         router,
         hostname: printable(&status.hostname),
@@ -119,9 +109,6 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
         unresolved: status.unresolved,
         trouble: printable(&status.trouble),
     };
-    let drifts =
-        health.stored.iter().any(|stored| stored.agrees == Some(false) && !stored.expected);
-    let code = if drifts { exit::CHANGES } else { exit::DONE };
     Ok(Done { code, text: text(&health), result: health })
 }
 
@@ -131,30 +118,15 @@ fn pending(pending: &Pending) -> PendingJson {
         number: pending.number,
         by: printable(&pending.by),
         seconds: pending.seconds,
-        digest: record::hex(&pending.digest),
+        digest: stored::hex(&pending.digest),
     }
 }
 
-/// Asks whether the kernel matches a stored configuration. A failure of the comparison is part of the result.
-fn agreement(
-    session: &mut Session<'_>,
-    newest: &Stored,
-    details: bool,
-) -> Result<Agreement, SessionError> {
-    let waits = |pending: &Pending| pending.interface == newest.interface;
-    let expected = session.status().pending.as_ref().is_some_and(waits);
-    let (drift, failure) = if newest.damaged || newest.act == Act::Removed {
-        (None, None)
-    } else {
-        match session.drift(&newest.interface) {
-            Ok(drift) => (Some(drift), None),
-            Err(error @ SessionError::Failed(_)) => {
-                (None, Some(describe(error, About::default()).error.message))
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    let agrees = drift.as_ref().map(|drift| drift.summary.is_quiet());
+/// A stored configuration, and whether the kernel matches it. That the router cannot say is part of the result.
+fn agreement(found: ops::Agreement, details: bool) -> Agreement {
+    let agrees = found.agrees();
+    let ops::Agreement { stored: newest, drift, failure, expected } = found;
+    let failure = failure.map(|failure| failure::message(&failure, None));
     let differs = match (&drift, &failure) {
         (Some(drift), _) if drift.summary.is_quiet() => ": the kernel matches".into(),
         (Some(_), _) if expected => ": the kernel has the pending change".into(),
@@ -165,21 +137,20 @@ fn agreement(
         (None, Some(failure)) => format!(": {failure}"),
         (None, None) => String::new(),
     };
-    let (name, words) = (printable(&newest.interface), record::words(newest));
+    let (name, words) = (printable(&newest.interface), stored::words(&newest));
     let lines = |drift: &Diff| match details && !drift.changes.is_empty() {
         true => format!("\n\na repair would change {name}:{}", changes::text(&drift.changes)),
         false => String::new(),
     };
-    Ok(Agreement {
-        record: record::json(newest),
+    Agreement {
+        record: stored::json(&newest),
         agrees,
-        expected,
         line: format!("{name} number {}, {words}{differs}", newest.number),
         details: drift.as_ref().map(lines).unwrap_or_default(),
         changes: drift.as_ref().filter(|_| details).map(|drift| changes::json(&drift.changes)),
         drift: drift.map(|drift| summary::json(&drift.summary)),
         failure,
-    })
+    }
 }
 
 /// The names of the interfaces, and the number of interfaces beyond those that the router could list.

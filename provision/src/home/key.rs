@@ -1,11 +1,13 @@
 //! The operator's key pair.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use proto_core::protocol::session::{StaticKey, fingerprint};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::stamp::Stamps;
 use super::{Home, HomeError, access, failed, read, write};
 
 /// Who is at the bench: a key pair, and the folder with what belongs to it.
@@ -13,12 +15,14 @@ use super::{Home, HomeError, access, failed, read, write};
 pub struct Operator {
     /// The key pair.
     pub key: StaticKey,
-    home: Home,
+    home: Arc<Home>,
+    stamps: Arc<Stamps>,
 }
 
 impl Operator {
     fn new(secret: SecretKey, home: &Home) -> Self {
-        Self { key: StaticKey::new(secret), home: home.clone() }
+        let (home, stamps) = (Arc::new(home.clone()), Arc::default());
+        Self { key: StaticKey::new(secret), home, stamps }
     }
 
     /// What routers know the operator by.
@@ -33,12 +37,17 @@ impl Operator {
         fingerprint(&self.public()).to_string()
     }
 
+    /// Reserves stamps in blocks of this size from now on, for an operator who opens many sessions.
+    pub fn reserve_stamps(&self, block: u32) {
+        self.stamps.set_block(block);
+    }
+
     /// A stamp for a handshake, greater than any before.
     ///
     /// # Errors
     /// [`HomeError`].
     pub fn stamp(&self) -> Result<u64, HomeError> {
-        self.home.stamp()
+        self.stamps.take(&self.home)
     }
 
     /// Makes the next stamps greater than `last`, which a router knows of this operator.
@@ -46,7 +55,7 @@ impl Operator {
     /// # Errors
     /// [`HomeError`].
     pub fn stamp_after(&self, last: u64) -> Result<(), HomeError> {
-        self.home.stamp_after(last)
+        self.stamps.follow(last, &self.home)
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! key           the private key, base64, mode 0600 (or wherever --key says)
 //! stamp         the greatest stamp that was ever put on a handshake
-//! routers.toml  names, keys and last addresses of routers
+//! routers.toml  routers: what the operator decides, their names, keys and addresses
+//! seen.toml     where each was last met
 //! lock          held while one of them is changed
 //! ```
 //!
@@ -14,6 +15,7 @@ mod access;
 mod error;
 mod key;
 mod routers;
+mod seen;
 pub(crate) mod stamp;
 
 use std::ffi::OsString;
@@ -47,6 +49,12 @@ impl Home {
         };
         let key = key.map_or_else(|| folder.join("key"), Path::to_path_buf);
         Ok(Self { folder, key })
+    }
+
+    /// The list of known routers.
+    #[must_use]
+    pub fn routers_file(&self) -> PathBuf {
+        self.folder.join("routers.toml")
     }
 
     /// Makes the folder, for the operator alone.

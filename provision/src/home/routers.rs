@@ -1,29 +1,54 @@
-//! The routers that are known: `routers.toml`, the one last heard from first.
+//! The routers that are known. What a person decides is in `routers.toml`: names, keys, and addresses that were given.
+//! What the tool saw, the last address and the order, is in `seen` (see [`super::seen`]).
 //!
 //! A claimed router answers only who knows its key, so a key that is not here (or on the command
-//! line) cannot be asked for. The file is for people to read and to put right; comments in it are
-//! lost when the tool writes it anew.
+//! line) cannot be asked for. `routers.toml` is for people to read and to edit: the tool adds, renames and removes
+//! entries, and leaves every other line of it alone.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::fingerprint;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::seen::Seen;
 use super::{Home, HomeError, read, write};
+use crate::units;
 
 /// The most characters of a name.
 const MAX_NAME: usize = 64;
 
-/// Where a router was met, as the person writes it.
+/// Where a router is reached, as the command line has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
     /// `HOST:PORT`.
     Udp(String),
-    /// A device.
+    /// `DEV[@BAUD]`.
     Serial(String),
+}
+
+impl Place {
+    /// Whether this is the other place, at whatever speed.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp(one), Self::Udp(other)) => udp(one) == udp(other),
+            (Self::Serial(one), Self::Serial(other)) => device(one) == device(other),
+            _ => false,
+        }
+    }
+}
+
+/// `HOST:PORT`, also of a text without the port.
+fn udp(text: &str) -> String {
+    units::udp(text).map_or_else(|_| text.into(), |address| address.to_string())
+}
+
+/// The device of `DEV[@BAUD]`.
+fn device(text: &str) -> String {
+    units::serial(text).map_or_else(|_| text.into(), |line| line.device.display().to_string())
 }
 
 impl fmt::Display for Place {
@@ -38,28 +63,43 @@ impl fmt::Display for Place {
 /// A router that is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Router {
-    /// What the person calls it.
+    /// Its name in the operator's list.
     pub name: String,
     /// Its public key.
     pub key: PublicKey,
-    /// The host it was last seen on over UDP.
+    /// The host that the operator gave for it.
     pub udp: Option<String>,
-    /// The device it was last seen on.
+    /// The serial port that the operator gave for it.
     pub serial: Option<String>,
+    /// Where it was last met, the latest place first.
+    pub seen: Vec<Place>,
 }
 
 impl Router {
-    /// What people compare.
+    fn new(name: &str, key: PublicKey) -> Self {
+        Self { name: name.into(), key, udp: None, serial: None, seen: Vec::new() }
+    }
+
+    /// The form in which people compare keys.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.key).to_string()
     }
 
+    /// The places that were given for it.
+    pub fn given(&self) -> impl Iterator<Item = Place> {
+        let udp = self.udp.clone().map(Place::Udp);
+        udp.into_iter().chain(self.serial.clone().map(Place::Serial))
+    }
+
+    /// Where to look for it: at the place that was given for it, or else where it was last met.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.given().next().or_else(|| self.seen.first().cloned())
+    }
+
     fn was_at(&self, place: &Place) -> bool {
-        match place {
-            Place::Udp(host) => self.udp.as_ref() == Some(host),
-            Place::Serial(device) => self.serial.as_ref() == Some(device),
-        }
+        self.given().chain(self.seen.iter().cloned()).any(|at| at.is(place))
     }
 }
 
@@ -71,32 +111,37 @@ struct File<T> {
     router: Vec<Entry<T>>,
 }
 
-/// An entry, whose texts know their place when it was read.
+/// An entry. Texts know their place in a file that was read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry<T> {
     name: T,
     key: T,
     #[serde(skip_serializing_if = "Option::is_none")]
-    udp: Option<String>,
+    udp: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    serial: Option<String>,
+    serial: Option<T>,
 }
 
-/// All routers that are known, the one last heard from first.
+/// All routers that are known, the one met last first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Routers(Vec<Router>);
+pub struct Routers {
+    list: Vec<Router>,
+    /// The file, and for each router of it, by key, where its name stands.
+    text: String,
+    names: HashMap<PublicKey, Range<usize>>,
+}
 
 impl Routers {
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Router> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// The router of a name, a key or a fingerprint. A name goes first.
@@ -104,20 +149,20 @@ impl Routers {
     pub fn find(&self, text: &str) -> Option<&Router> {
         let key = text.parse().ok();
         let by_fingerprint = || {
-            let wanted = crate::units::fingerprint(text).ok()?;
+            let wanted = units::fingerprint(text).ok()?;
             self.iter().find(|router| router.fingerprint() == wanted)
         };
         let known = self.iter().find(|router| router.name == text || Some(router.key) == key);
         known.or_else(by_fingerprint)
     }
 
-    /// The router of a key.
+    /// The router with this key.
     #[must_use]
     pub fn of_key(&self, key: &PublicKey) -> Option<&Router> {
         self.iter().find(|router| router.key == *key)
     }
 
-    /// All of them, those first that were last seen at this place.
+    /// All of them, those first that are or were at this place.
     #[must_use]
     pub fn likely_at(&self, place: &Place) -> Vec<&Router> {
         let (mut there, other): (Vec<_>, Vec<_>) =
@@ -126,15 +171,41 @@ impl Routers {
         there
     }
 
-    /// Adds a router.
+    /// Adds a router, and the place to look for it.
     ///
     /// # Errors
     /// [`HomeError::BadName`], [`HomeError::NameTaken`], [`HomeError::KeyKnown`].
-    pub fn add(&mut self, name: &str, key: PublicKey) -> Result<&Router, HomeError> {
-        match self.of_key(&key) {
-            Some(known) => Err(HomeError::KeyKnown(known.name.clone())),
-            None => self.call(name, key),
+    pub fn add(
+        &mut self,
+        name: &str,
+        key: PublicKey,
+        at: Option<&Place>,
+    ) -> Result<&Router, HomeError> {
+        if let Some(known) = self.of_key(&key) {
+            return Err(HomeError::KeyKnown(known.name.clone()));
         }
+        self.check_name(name, &key)?;
+        let mut router = Router::new(name, key);
+        match at {
+            Some(Place::Udp(host)) => router.udp = Some(host.clone()),
+            Some(Place::Serial(device)) => router.serial = Some(device.clone()),
+            None => {}
+        }
+        let file = File { router: vec![entry(&router)] };
+        let block = toml::to_string(&file).unwrap_or_default();
+        let mut text = self.text.clone();
+        if text.is_empty() {
+            text.push_str(
+                "# The routers that you know. postwire adds to this file; it is yours to edit.\n",
+            );
+        } else if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push('\n');
+        text.push_str(&block);
+        self.list.push(router);
+        self.edited(text);
+        self.of_key(&key).ok_or_else(|| HomeError::Unknown(name.into()))
     }
 
     /// Gives a router a name, whether it was known or not.
@@ -143,17 +214,21 @@ impl Routers {
     /// [`HomeError::BadName`], [`HomeError::NameTaken`].
     pub fn call(&mut self, name: &str, key: PublicKey) -> Result<&Router, HomeError> {
         self.check_name(name, &key)?;
-        let known = self.0.iter().position(|router| router.key == key);
-        let at = known.unwrap_or_else(|| {
-            self.0.push(Router { name: String::new(), key, udp: None, serial: None });
-            self.0.len() - 1
-        });
-        let router = &mut self.0[at];
-        router.name = name.into();
-        Ok(router)
+        let Some(at) = self.list.iter().position(|router| router.key == key) else {
+            return self.add(name, key, None);
+        };
+        if self.list[at].name != name {
+            self.list[at].name = name.into();
+            let mut text = self.text.clone();
+            if let Some(span) = self.names.get(&key) {
+                text.replace_range(span.clone(), &toml::Value::from(name).to_string());
+            }
+            self.edited(text);
+        }
+        self.of_key(&key).ok_or_else(|| HomeError::Unknown(name.into()))
     }
 
-    /// Demands that a router may be called this.
+    /// Checks that a router may have this name.
     ///
     /// # Errors
     /// [`HomeError::BadName`], [`HomeError::NameTaken`].
@@ -170,30 +245,54 @@ impl Routers {
         }
     }
 
-    /// Takes a router out of the list.
+    /// Removes a router from the list.
     ///
     /// # Errors
     /// [`HomeError::Unknown`].
     pub fn forget(&mut self, text: &str) -> Result<Router, HomeError> {
         let unknown = || HomeError::Unknown(text.escape_debug().collect());
         let key = self.find(text).ok_or_else(unknown)?.key;
-        let at = self.0.iter().position(|router| router.key == key).ok_or_else(unknown)?;
-        Ok(self.0.remove(at))
+        let at = self.list.iter().position(|router| router.key == key).ok_or_else(unknown)?;
+        let router = self.list.remove(at);
+        let mut text = self.text.clone();
+        if let Some(block) = self.names.get(&key).and_then(|name| block(&text, name.start)) {
+            text.replace_range(block, "");
+        }
+        self.edited(text);
+        Ok(router)
     }
 
-    /// Notes that a router was heard at a place, under the name it has, or else under the first one
-    /// of `names` that is free, or else under the beginning of its fingerprint.
-    pub fn heard(&mut self, key: PublicKey, place: &Place, names: &[&str]) -> &Router {
-        let mut router = match self.0.iter().position(|router| router.key == key) {
-            Some(at) => self.0.remove(at),
-            None => Router { name: self.free_name(&key, names), key, udp: None, serial: None },
-        };
-        match place {
-            Place::Udp(host) => router.udp = Some(host.clone()),
-            Place::Serial(device) => router.serial = Some(device.clone()),
+    /// The name of a router that was met: the one it has, or else a free one, under which it is added.
+    fn met(&mut self, key: PublicKey, names: &[&str]) -> Result<String, HomeError> {
+        if let Some(known) = self.of_key(&key) {
+            return Ok(known.name.clone());
         }
-        self.0.insert(0, router);
-        &self.0[0]
+        let name = self.free_name(&key, names);
+        Ok(self.add(&name, key, None)?.name.clone())
+    }
+
+    /// Takes a text that was edited. If it does not say what the list says, because the file is laid out in a way
+    /// that the tool does not write, the whole file is written anew.
+    fn edited(&mut self, text: String) {
+        let mut wanted = self.list.clone();
+        let same = |read: &Self| {
+            let mut read = read.list.clone();
+            for list in [&mut read, &mut wanted] {
+                list.iter_mut().for_each(|router| router.seen.clear());
+                list.sort_by(|one, other| one.name.cmp(&other.name));
+            }
+            read == wanted
+        };
+        let read = Self::parse(&text).ok().filter(same);
+        let read = read.or_else(|| Self::parse(&self.whole_text()).ok());
+        if let Some(Self { text, names, .. }) = read {
+            (self.text, self.names) = (text, names);
+        }
+    }
+
+    fn whole_text(&self) -> String {
+        let file = File { router: self.iter().map(entry).collect() };
+        toml::to_string(&file).unwrap_or_default()
     }
 
     fn free_name(&self, key: &PublicKey, names: &[&str]) -> String {
@@ -207,12 +306,12 @@ impl Routers {
             .map_or_else(|| fingerprint.to_string(), Into::into)
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, String)> {
+    pub(super) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let line = |at: usize| text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
         let file: File<Spanned<String>> = toml::from_str(text).map_err(|error| {
             (line(error.span().map_or(0, |span| span.start)), error.message().to_string())
         })?;
-        let mut routers = Self(Vec::with_capacity(file.router.len()));
+        let mut routers = Self { text: text.into(), ..Self::default() };
         // One look-up for each, because there may be thousands.
         let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for entry in file.router {
@@ -237,25 +336,60 @@ impl Routers {
             if let Some(error) = wrong {
                 return Err((at(&error), error.to_string()));
             }
-            let (udp, serial) = (entry.udp, entry.serial);
-            routers.0.push(Router { name: name.clone(), key, udp, serial });
+            let checked = |text: Option<Spanned<String>>, check: fn(&str) -> Option<String>| {
+                let Some(text) = text else { return Ok(None) };
+                match check(text.get_ref()) {
+                    Some(why) => Err((line(text.span().start), why)),
+                    None => Ok(Some(text.into_inner())),
+                }
+            };
+            routers.names.insert(key, entry.name.span());
+            routers.list.push(Router {
+                name: name.clone(),
+                key,
+                udp: checked(entry.udp, |text| units::udp(text).err())?,
+                serial: checked(entry.serial, |text| units::serial(text).err())?,
+                seen: Vec::new(),
+            });
         }
         Ok(routers)
     }
 
-    fn text(&self) -> Result<String, toml::ser::Error> {
-        let entry = |router: &Router| Entry {
-            name: router.name.clone(),
-            key: router.key.to_string(),
-            udp: router.udp.clone(),
-            serial: router.serial.clone(),
-        };
-        let file = File { router: self.iter().map(entry).collect() };
-        Ok(format!(
-            "# The routers that postwire knows; it writes this file.\n\n{}",
-            toml::to_string(&file)?
-        ))
+    /// Adds what was seen, and sorts by it.
+    fn seen(&mut self, seen: &Seen) {
+        let by_key = seen.by_key();
+        for router in &mut self.list {
+            router.seen = by_key.get(&router.key).map(|(_, at)| at.to_vec()).unwrap_or_default();
+        }
+        self.list.sort_by_key(|router| by_key.get(&router.key).map_or(usize::MAX, |(nth, _)| *nth));
     }
+}
+
+fn entry(router: &Router) -> Entry<String> {
+    Entry {
+        name: router.name.clone(),
+        key: router.key.to_string(),
+        udp: router.udp.clone(),
+        serial: router.serial.clone(),
+    }
+}
+
+/// The lines of the entry with a value at `at`: from its header to its last value. Comments between entries stay.
+fn block(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = text.get(..at)?.rfind("[[router]]")?;
+    let mut end = text.len().min(at);
+    let mut from = at;
+    for line in text.get(at..)?.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with('[') {
+            break;
+        }
+        from += line.len();
+        if !trimmed.is_empty() && !trimmed.starts_with('#') {
+            end = from;
+        }
+    }
+    Some(start..end)
 }
 
 /// Whether a router can be called this: it has to be one word of a command line, and no key.
@@ -274,7 +408,11 @@ impl Home {
     pub fn routers(&self) -> Result<Routers, HomeError> {
         let path = self.folder.join("routers.toml");
         let text = read(&path)?.unwrap_or_default();
-        Routers::parse(&text).map_err(|(line, message)| HomeError::Routers { path, line, message })
+        let parsed = Routers::parse(&text);
+        let mut routers =
+            parsed.map_err(|(line, message)| HomeError::Routers { path, line, message })?;
+        routers.seen(&self.seen()?);
+        Ok(routers)
     }
 
     /// Changes the list of routers, while no other run does.
@@ -286,17 +424,43 @@ impl Home {
         change: impl FnOnce(&mut Routers) -> Result<T, HomeError>,
     ) -> Result<T, HomeError> {
         let _lock = self.lock()?;
-        let old = self.routers()?;
-        let mut new = old.clone();
-        let done = change(&mut new)?;
-        if new != old {
-            let path = self.folder.join("routers.toml");
-            let text = new.text().map_err(|error| {
-                super::failed("write", &path, std::io::Error::other(error.to_string()))
-            })?;
-            write(&path, text.as_bytes())?;
+        self.change_locked(change)
+    }
+
+    fn change_locked<T>(
+        &self,
+        change: impl FnOnce(&mut Routers) -> Result<T, HomeError>,
+    ) -> Result<T, HomeError> {
+        let mut routers = self.routers()?;
+        let old = routers.text.clone();
+        let done = change(&mut routers)?;
+        if routers.text != old {
+            write(&self.folder.join("routers.toml"), routers.text.as_bytes())?;
         }
         Ok(done)
+    }
+
+    /// Notes that a router was met at a place: its name in the list. A new name is given if there is one; a router
+    /// that was not known is added under the first of `names` that is free.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn note(
+        &self,
+        key: PublicKey,
+        place: &Place,
+        name: Option<&str>,
+        names: &[&str],
+    ) -> Result<String, HomeError> {
+        let _lock = self.lock()?;
+        let known_as = self.change_locked(|routers| {
+            if let Some(name) = name {
+                routers.call(name, key)?;
+            }
+            routers.met(key, names)
+        })?;
+        self.see_locked(&[(key, place.clone())])?;
+        Ok(known_as)
     }
 }
 

@@ -8,6 +8,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto_core::protocol::session::MAX_STAMP_STEP;
@@ -18,6 +19,50 @@ use super::{Home, HomeError, failed, read, write};
 pub(crate) fn clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
+}
+
+/// Stamps of one operator in this process, reserved in blocks, so that thousands of handshakes do not each take the
+/// lock and write the file.
+#[derive(Debug, Default)]
+pub(super) struct Stamps(Mutex<Block>);
+
+#[derive(Debug, Default)]
+struct Block {
+    /// How many stamps to reserve at a time.
+    size: u32,
+    next: u64,
+    left: u32,
+}
+
+impl Stamps {
+    /// Reserves blocks of this size from now on.
+    pub(super) fn set_block(&self, size: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size = size;
+    }
+
+    /// A stamp that was given to nobody before.
+    pub(super) fn take(&self, home: &Home) -> Result<u64, HomeError> {
+        let mut block = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if block.left == 0 {
+            let size = block.size.max(1);
+            block.next = home.reserve_at(clock(), size)?;
+            block.left = size;
+        }
+        let stamp = block.next;
+        block.next = stamp.saturating_add(1);
+        block.left -= 1;
+        Ok(stamp)
+    }
+
+    /// Makes the next stamps greater than `last`.
+    pub(super) fn follow(&self, last: u64, home: &Home) -> Result<(), HomeError> {
+        let mut block = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last >= block.next {
+            block.left = 0;
+            home.stamp_after(last)?;
+        }
+        Ok(())
+    }
 }
 
 impl Home {
@@ -40,10 +85,16 @@ impl Home {
     }
 
     fn stamp_at(&self, now: u64) -> Result<u64, HomeError> {
+        self.reserve_at(now, 1)
+    }
+
+    /// Reserves as many stamps as `count`, one after the other, each greater than any before: the first of them.
+    /// Stamps that are not used are lost, which does no harm.
+    fn reserve_at(&self, now: u64, count: u32) -> Result<u64, HomeError> {
         let _lock = self.lock()?;
-        let stamp = now.max(self.last_stamp(now)?.saturating_add(1));
-        self.put_stamp(stamp)?;
-        Ok(stamp)
+        let first = now.max(self.last_stamp(now)?.saturating_add(1));
+        self.put_stamp(first.saturating_add(u64::from(count.max(1)) - 1))?;
+        Ok(first)
     }
 
     fn stamp_file(&self) -> PathBuf {
@@ -112,6 +163,41 @@ mod tests {
         write(&path, b"315360002001").unwrap();
         assert_eq!(home.stamp_at(2_000).unwrap(), 315_360_002_002);
         assert_eq!(read(&path).unwrap().unwrap(), "00000000315360002002\n");
+    }
+
+    #[test]
+    fn blocks_of_two_operators_never_meet() {
+        let (_dir, home) = home();
+        let (one, other) = (Stamps::default(), Stamps::default());
+        one.set_block(10);
+        other.set_block(7);
+        let mut all = Vec::new();
+        let mut last = [0, 0];
+        for nth in 0..1_000_usize {
+            let stamps = if nth % 3 == 0 { &one } else { &other };
+            let at = usize::from(nth % 3 == 0);
+            let stamp = match nth % 11 {
+                // Now and then alone, as a single command does.
+                10 => home.stamp().unwrap(),
+                _ => stamps.take(&home).unwrap(),
+            };
+            if nth % 11 != 10 {
+                assert!(stamp > last[at]);
+                last[at] = stamp;
+            }
+            all.push(stamp);
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        // What a router knows is followed, also in the middle of a block.
+        let ahead = all[count - 1] + 1_000_000;
+        one.follow(ahead, &home).unwrap();
+        assert!(one.take(&home).unwrap() > ahead);
+        assert!(other.take(&home).unwrap() < ahead);
+        other.follow(ahead, &home).unwrap();
+        assert!(other.take(&home).unwrap() > ahead + 1);
     }
 
     #[test]

@@ -4,13 +4,13 @@
 use proto_core::protocol::client::{Call, Caller, ClientError, Download, Progress, Step, Upload};
 use proto_core::protocol::message::{Answer, Ask, Reply};
 
-use crate::ui::Ui;
+use crate::observe::{Event, Observer};
 
 /// The reason why a machine stopped. Boxed, because a failure is large and rare.
 pub(super) type Ended = Box<ClientError>;
 
 /// A state machine that is polled for packets and given the received ones.
-pub(super) trait Machine {
+pub(super) trait Machine: Send {
     fn poll(&mut self, caller: &mut Caller, now: u64, buf: &mut [u8]) -> Result<Step, Ended>;
 
     fn receive(
@@ -18,7 +18,7 @@ pub(super) trait Machine {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<(), Ended>;
 }
 
@@ -39,11 +39,13 @@ impl Machine for Asking<'_> {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<(), Ended> {
         match self.call.receive(caller, now, reply)? {
             Progress::Foreign => {}
-            Progress::Working { phase, done, total } => ui.working(phase, done, total),
+            Progress::Working { phase, done, total } => {
+                observer.event(Event::Working { phase, done, total })
+            }
             Progress::Answered(answer) => {
                 self.answer = Some(owned(answer).ok_or(ClientError::Unexpected)?)
             }
@@ -69,7 +71,7 @@ impl Machine for Ranging<'_> {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        _: &mut Ui,
+        _: &mut dyn Observer,
     ) -> Result<(), Ended> {
         match self.call.receive(caller, now, reply)? {
             Progress::Answered(Answer::Ranges { number, ranges }) => {
@@ -115,11 +117,11 @@ impl Machine for Upload<&[u8]> {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<(), Ended> {
         Upload::receive(self, caller, now, reply)?;
         let (done, total) = self.progress();
-        ui.uploading(done, total);
+        observer.event(Event::Uploading { done, total });
         Ok(())
     }
 }
@@ -141,14 +143,14 @@ impl Machine for Downloading<'_> {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<(), Ended> {
         if let Answer::Data { data, .. } = &reply.answer {
             let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
             self.here = self.here.saturating_add(count).min(self.total);
         }
         self.download.receive(caller, now, reply)?;
-        ui.reading(self.here, self.total);
+        observer.event(Event::Reading { done: self.here, total: self.total });
         Ok(())
     }
 }

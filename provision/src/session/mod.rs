@@ -23,8 +23,8 @@ use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION, digest};
 
 use crate::home::HomeError;
 use crate::image::Image;
-use crate::transport::{Reason, Refusals, Secure, Transport as _, TransportError};
-use crate::ui::Ui;
+use crate::observe::{Event, Observer};
+use crate::transport::{Reason, Refusals, Secure, TransportError};
 use machine::{Asking, Machine, Ranging};
 use opening::{Begun, Opening};
 use patch::Items;
@@ -101,7 +101,7 @@ const MAX_REPORT: u32 = 64 << 20;
 pub struct Session<'u> {
     transport: Secure,
     known_as: String,
-    ui: &'u mut Ui,
+    observer: &'u mut dyn Observer,
     caller: Caller,
     started: Instant,
     timeout: Duration,
@@ -124,37 +124,39 @@ impl<'u> Session<'u> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn open(
+    pub async fn open(
         transport: Secure,
         timeout: Duration,
-        ui: &'u mut Ui,
+        observer: &'u mut dyn Observer,
     ) -> Result<Self, SessionError> {
-        Self::open_to_push(transport, timeout, ui, None)
+        Self::open_to_push(transport, timeout, observer, None).await
     }
 
     /// Opens the session and begins the push of an image in the same round trip.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn open_to_push(
+    pub async fn open_to_push(
         transport: Secure,
         timeout: Duration,
-        ui: &'u mut Ui,
+        observer: &'u mut dyn Observer,
         image: Option<&Image>,
     ) -> Result<Self, SessionError> {
         let mut client = [0; 8];
         getrandom::fill(&mut client).map_err(SessionError::Random)?;
         let mut caller = Caller::new(client, patience(timeout));
-        caller
-            .set_line(Line { baud: transport.baud(), in_order: transport.wire() == Wire::Serial });
+        caller.set_line(Line {
+            baud: transport.line().baud(),
+            in_order: transport.line().wire() == Wire::Serial,
+        });
         if let Some(round_trip) = transport.round_trip() {
             caller.timed(round_trip.into());
         }
-        let started = transport.now();
+        let started = transport.line().now();
         let mut session = Self {
             transport,
             known_as: String::new(),
-            ui,
+            observer,
             caller,
             started,
             timeout,
@@ -188,15 +190,17 @@ impl<'u> Session<'u> {
                 longest_turn: Default::default(),
             },
         };
-        session.greet(image)?;
+        session.greet(image).await?;
         Ok(session)
     }
 
-    fn greet(&mut self, image: Option<&Image>) -> Result<(), SessionError> {
+    async fn greet(&mut self, image: Option<&Image>) -> Result<(), SessionError> {
         let now = self.now();
         let asking = |ask| Asking { call: Call::new(now), ask, answer: None };
-        let bounds = match (image.and_then(|image| Items::new(&image.bytes)), self.transport.wire())
-        {
+        let bounds = match (
+            image.and_then(|image| Items::new(&image.bytes)),
+            self.transport.line().wire(),
+        ) {
             // On a serial line a round trip is short, but these bytes take long.
             (Some(items), Wire::Udp) => items.encode(&items.first_bounds()),
             _ => Vec::new(),
@@ -220,7 +224,7 @@ impl<'u> Session<'u> {
         }
         let hello = asking(Ask::Hello { min: VERSION, max: VERSION, features: 0 });
         let mut opening = Opening { hello, status: asking(Ask::Status), begin, ranging };
-        self.drive(&mut opening)?;
+        self.drive(&mut opening).await?;
         match opening.hello.answer {
             Some(Answer::Hello(hello)) if hello.version != VERSION => {
                 let text = "the router chose a protocol version that was not offered";
@@ -249,15 +253,15 @@ impl<'u> Session<'u> {
         }
         let in_flight = self.hello.in_flight;
         let mut patience = patience(self.timeout);
-        if let Some(baud) = self.transport.baud() {
+        if let Some(baud) = self.transport.line().baud() {
             let bytes = OVERHEAD.saturating_add(self.piece_size().into());
             patience.resend = patience.resend.saturating_add(bytes.saturating_mul(10_000) / baud);
         }
         self.transport.set_patience(patience);
-        self.ui.detail(&format!(
+        self.observer.detail(&format!(
             "postwired {} on {}: pieces of {} bytes, {in_flight} bytes under way",
             printable(&self.hello.agent),
-            self.transport.name(),
+            self.transport.line().name(),
             self.piece_size(),
         ));
         Ok(())
@@ -302,13 +306,19 @@ impl<'u> Session<'u> {
     }
 
     /// Prints a line before the command ends.
-    pub fn tell(&self, line: &str) {
-        self.ui.tell(line);
+    pub fn tell(&mut self, line: &str) {
+        self.observer.note(line);
     }
 
     /// Sets the router's name in the operator's list.
     pub fn set_known_as(&mut self, name: String) {
         self.known_as = name;
+    }
+
+    /// Notes that a change is about to be requested.
+    pub(super) fn committing(&mut self) {
+        self.commit_sent = true;
+        self.observer.event(Event::Committing);
     }
 
     /// Whether a change was requested, so that its outcome is unknown if the router does not reply.
@@ -324,30 +334,30 @@ impl<'u> Session<'u> {
 
     /// As above, before the router has given its limit: every router accepts the maximum.
     fn likely_piece(&self) -> u16 {
-        u16::try_from(MAX_DATA).unwrap_or(u16::MAX).min(self.transport.max_piece())
+        u16::try_from(MAX_DATA).unwrap_or(u16::MAX).min(self.transport.line().max_piece())
     }
 
     fn now(&self) -> u64 {
-        let since = self.transport.now().saturating_duration_since(self.started);
+        let since = self.transport.line().now().saturating_duration_since(self.started);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Sends one request and returns the reply.
-    fn call(&mut self, ask: Ask<'_>) -> Result<Answer<'static>, SessionError> {
+    async fn call(&mut self, ask: Ask<'_>) -> Result<Answer<'static>, SessionError> {
         let now = self.now();
         let mut asking = Asking { call: Call::new(now), ask, answer: None };
-        self.drive(&mut asking)?;
+        self.drive(&mut asking).await?;
         asking.answer.ok_or(SessionError::Nonsense("the reply is missing"))
     }
 
     /// Sends one request that changes the router. If the change must be confirmed, the reply is awaited for at most
     /// half the time: the rest is needed to find the router again.
-    fn change(&mut self, ask: Ask<'_>, confirm_within: u16) -> Result<Applied, SessionError> {
-        self.commit_sent = true;
+    async fn change(&mut self, ask: Ask<'_>, confirm_within: u16) -> Result<Applied, SessionError> {
+        self.committing();
         let half = Duration::from_millis(u64::from(confirm_within) * 500);
         let timeout = if confirm_within == 0 { self.timeout } else { self.timeout.min(half) };
         self.caller.set_patience(patience(timeout));
-        let answer = self.call(ask);
+        let answer = self.call(ask).await;
         self.caller.set_patience(patience(self.timeout));
         match answer? {
             Answer::Applied(applied) => Ok(applied),
@@ -359,10 +369,11 @@ impl<'u> Session<'u> {
     ///
     /// Reads all received packets before sending the next one, also while the line is busy with the last one:
     /// an unread reply looks like a lost reply, and two ends that only write would wait for each other.
-    fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
+    async fn drive(&mut self, machine: &mut dyn Machine) -> Result<(), SessionError> {
         let mut buf = [0; MAX_PACKET];
         loop {
-            if self.receive(machine, self.transport.busy())? || !self.transport.busy().is_zero() {
+            let busy = self.transport.line().busy();
+            if self.receive(machine, busy).await? || !self.transport.line().busy().is_zero() {
                 continue;
             }
             let now = self.now();
@@ -376,44 +387,48 @@ impl<'u> Session<'u> {
                 }
                 Step::Wait(until) => {
                     let wait = Duration::from_millis(until.saturating_sub(now).max(1));
-                    self.receive(machine, wait)?;
+                    self.receive(machine, wait).await?;
                 }
             }
         }
     }
 
     /// Receives a packet, waiting no longer than `wait`. Returns whether a packet arrived.
-    fn receive(&mut self, machine: &mut dyn Machine, wait: Duration) -> Result<bool, SessionError> {
-        let received = self.transport.recv(wait);
-        self.ui.stray(self.transport.stray(), false);
+    async fn receive(
+        &mut self,
+        machine: &mut dyn Machine,
+        wait: Duration,
+    ) -> Result<bool, SessionError> {
+        let received = self.transport.recv(wait).await;
+        self.observer.stray(self.transport.stray(), false);
         let Some(packet) = self.refusals.pass(received)?.flatten() else { return Ok(false) };
         self.refusals = Refusals::default();
         let now = self.now();
         match self.caller.reply(&packet) {
             Some(reply) => machine
-                .receive(&mut self.caller, now, reply, self.ui)
+                .receive(&mut self.caller, now, reply, self.observer)
                 .map_err(|error| self.ended(*error))?,
             None => self.foreign(&packet),
         }
         Ok(true)
     }
 
-    fn foreign(&self, packet: &[u8]) {
+    fn foreign(&mut self, packet: &[u8]) {
         let what =
             match envelope::read::<proto_core::protocol::message::Reply<'_>>(packet, |_| true) {
                 Ok(_) => "a reply to another client",
                 Err(_) => "a packet that is not a reply",
             };
-        self.ui.detail(&format!("dropped {what} ({} bytes)", packet.len()));
+        self.observer.detail(&format!("dropped {what} ({} bytes)", packet.len()));
     }
 
     fn ended(&mut self, error: ClientError) -> SessionError {
-        self.ui.stray(self.transport.stray(), true);
+        self.observer.stray(self.transport.stray(), true);
         match error {
             ClientError::Silence => SessionError::Silence {
-                name: self.transport.name().into(),
+                name: self.transport.line().name().into(),
                 waited: self.timeout,
-                hint: self.refusals.reason().hint(self.transport.silence_hint()),
+                hint: self.refusals.reason().hint(self.transport.line().silence_hint()),
                 reason: self.refusals.reason(),
             },
             ClientError::Failed(failure) => SessionError::Failed(failure.into()),

@@ -7,7 +7,7 @@ use proto_core::protocol::message::Reply;
 use proto_core::protocol::window::Arrived;
 
 use super::machine::{Asking, Ended, Machine, Ranging};
-use crate::ui::Ui;
+use crate::observe::Observer;
 
 /// The requests. None depends on the answer to another.
 pub(super) struct Opening<'a> {
@@ -58,19 +58,19 @@ impl Machine for Opening<'_> {
         caller: &mut Caller,
         now: u64,
         reply: Reply<'_>,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<(), Ended> {
         if self.hello.call.is_about(&reply) {
-            return self.hello.receive(caller, now, reply, ui);
+            return self.hello.receive(caller, now, reply, observer);
         }
         if self.status.call.is_about(&reply) {
-            return self.status.receive(caller, now, reply, ui);
+            return self.status.receive(caller, now, reply, observer);
         }
         let begins = self.begin.as_ref().is_some_and(|begin| begin.call.is_about(&reply));
         let outcome = if begins {
-            self.begin.as_mut().map(|begin| begin.receive(caller, now, reply, ui))
+            self.begin.as_mut().map(|begin| begin.receive(caller, now, reply, observer))
         } else {
-            self.ranging.as_mut().map(|ranging| ranging.receive(caller, now, reply, ui))
+            self.ranging.as_mut().map(|ranging| ranging.receive(caller, now, reply, observer))
         };
         match outcome {
             // The push asks again, and reports the error.

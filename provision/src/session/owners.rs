@@ -12,7 +12,7 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`]. If [`Session::commit_sent`], a router that did not reply may or may not have recorded
     /// the claim.
-    pub fn claim(
+    pub async fn claim(
         &mut self,
         name: &OwnerName,
         label: Option<&LabelKey>,
@@ -20,8 +20,8 @@ impl Session<'_> {
         for _ in 0..MAX_RESTARTS {
             let hash = self.transport.handshake_hash();
             let proof = label.zip(hash).map(|(label, hash)| label.proof(&hash));
-            self.commit_sent = true;
-            match self.call(Ask::Claim { name: name.clone(), proof }) {
+            self.committing();
+            match self.call(Ask::Claim { name: name.clone(), proof }).await {
                 Ok(Answer::Owned { .. }) => return Ok(()),
                 Ok(_) => return Err(SessionError::Nonsense("it did not say who owns it")),
                 // A proof is valid for one session only: the next session needs a new one.
@@ -37,8 +37,8 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn owners(&mut self) -> Result<Vec<Owner>, SessionError> {
-        match self.call(Ask::Owners)? {
+    pub async fn owners(&mut self) -> Result<Vec<Owner>, SessionError> {
+        match self.call(Ask::Owners).await? {
             Answer::Owners(owners) => Ok(owners.to_vec()),
             _ => Err(SessionError::Nonsense("it did not say who owns it")),
         }
@@ -48,25 +48,25 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn add_owner(
+    pub async fn add_owner(
         &mut self,
         key: PublicKey,
         role: Role,
         name: &OwnerName,
     ) -> Result<u8, SessionError> {
-        self.owned(Ask::AddOwner { key, role, name: name.clone() })
+        self.owned(Ask::AddOwner { key, role, name: name.clone() }).await
     }
 
     /// Removes an owner. Returns the number of remaining owners.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn remove_owner(&mut self, key: PublicKey) -> Result<u8, SessionError> {
-        self.owned(Ask::RemoveOwner { key })
+    pub async fn remove_owner(&mut self, key: PublicKey) -> Result<u8, SessionError> {
+        self.owned(Ask::RemoveOwner { key }).await
     }
 
-    fn owned(&mut self, ask: Ask<'_>) -> Result<u8, SessionError> {
-        match self.call(ask)? {
+    async fn owned(&mut self, ask: Ask<'_>) -> Result<u8, SessionError> {
+        match self.call(ask).await? {
             Answer::Owned { owners } => Ok(owners),
             _ => Err(SessionError::Nonsense("it did not say who owns it")),
         }

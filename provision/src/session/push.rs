@@ -10,7 +10,7 @@ use super::opening::Begun;
 use super::patch::Items;
 use super::{MAX_RESTARTS, Session, SessionError};
 use crate::image::Image;
-use crate::transport::Transport as _;
+use crate::observe::Event;
 
 /// The changes that a push or a repair would make.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,36 +30,48 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`]. If [`Session::commit_sent`], a router that was not heard from since may or
     /// may not have made the change.
-    pub fn push(
+    pub async fn push(
         &mut self,
         image: &Image,
         confirm_within: u16,
         adopt: bool,
     ) -> Result<Applied, SessionError> {
-        self.with_stage(image, |session, stage| {
-            session.change(Ask::Commit { stage, confirm_within, adopt }, confirm_within)
-        })
+        for attempt in 0..MAX_RESTARTS {
+            let stage = self.upload(image, attempt == 0).await?;
+            let ask = Ask::Commit { stage, confirm_within, adopt };
+            match self.change(ask, confirm_within).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => self.try_again(stage, attempt, error).await?,
+            }
+        }
+        Err(SessionError::Restarts)
     }
 
     /// Asks what [`Session::push`] would change.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn diff(&mut self, image: &Image) -> Result<Diff, SessionError> {
-        self.with_stage(image, |session, stage| {
-            let diff = session.planned(Ask::Plan { stage }, stage)?;
-            session.forget(stage);
-            Ok(diff)
-        })
+    pub async fn diff(&mut self, image: &Image) -> Result<Diff, SessionError> {
+        for attempt in 0..MAX_RESTARTS {
+            let stage = self.upload(image, attempt == 0).await?;
+            match self.planned(Ask::Plan { stage }, stage).await {
+                Ok(diff) => {
+                    self.forget(stage).await;
+                    return Ok(diff);
+                }
+                Err(error) => self.try_again(stage, attempt, error).await?,
+            }
+        }
+        Err(SessionError::Restarts)
     }
 
     /// Requests a plan, and its changes if there are any.
-    pub(super) fn planned(&mut self, ask: Ask<'_>, stage: u32) -> Result<Diff, SessionError> {
-        let Answer::Planned(summary) = self.call(ask)? else {
+    pub(super) async fn planned(&mut self, ask: Ask<'_>, stage: u32) -> Result<Diff, SessionError> {
+        let Answer::Planned(summary) = self.call(ask).await? else {
             return Err(SessionError::Nonsense("unexpected reply to the request for a plan"));
         };
         let quiet = summary.is_quiet();
-        let changes = if quiet { Vec::new() } else { self.file(Ask::Changes { stage })? };
+        let changes = if quiet { Vec::new() } else { self.file(Ask::Changes { stage }).await? };
         Ok(Diff { summary, changes })
     }
 
@@ -68,54 +80,49 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn remove(
+    pub async fn remove(
         &mut self,
         interface: &Name,
         confirm_within: u16,
     ) -> Result<Applied, SessionError> {
-        self.change(Ask::Remove { interface: *interface, confirm_within }, confirm_within)
+        self.change(Ask::Remove { interface: *interface, confirm_within }, confirm_within).await
     }
 
-    /// Uploads an image and runs `work` on its stage. Retries when the stage has expired.
-    fn with_stage<T>(
+    /// What to do about a request for a stage that failed: nothing if the stage has expired, so that the image is to be
+    /// uploaded again.
+    async fn try_again(
         &mut self,
-        image: &Image,
-        mut work: impl FnMut(&mut Self, u32) -> Result<T, SessionError>,
-    ) -> Result<T, SessionError> {
-        for attempt in 0..MAX_RESTARTS {
-            let stage = self.upload(image, attempt == 0)?;
-            match work(self, stage) {
-                Err(error) if error.is_gone() => {
-                    self.ui.detail("the upload has expired on the router: starting over")
-                }
-                // Two ranges with one short digest are rare, but not impossible.
-                Err(error) if error.is_digest() && attempt == 0 => {
-                    self.ui.detail("the patch did not apply: sending the whole image");
-                }
-                Err(error) => {
-                    // Otherwise the next client, with the corrected file, would find the router busy.
-                    if error.is_heard() {
-                        self.forget(stage);
-                    }
-                    return Err(error);
-                }
-                Ok(done) => return Ok(done),
+        stage: u32,
+        attempt: u32,
+        error: SessionError,
+    ) -> Result<(), SessionError> {
+        if error.is_gone() {
+            self.observer.detail("the upload has expired on the router: starting over");
+        } else if error.is_digest() && attempt == 0 {
+            // Two ranges with one short digest are rare, but not impossible.
+            self.observer.detail("the patch did not apply: sending the whole image");
+        } else {
+            // Otherwise the next client, with the corrected file, would find the router busy.
+            if error.is_heard() {
+                self.forget(stage).await;
             }
+            return Err(error);
         }
-        Err(SessionError::Restarts)
+        Ok(())
     }
 
     /// Brings an image onto the router: by its digest if the router has it, as its differences from the stored one
     /// if there are few and this is the `first` try, or else whole.
-    fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
+    async fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
         let mut begun = self.take_begun(image);
         if first && image.bytes.len() > 2 * usize::from(piece_size) {
-            let (stage, complete) = self.announce(image, begun.as_ref())?;
+            let (stage, complete) = self.announce(image, begun.as_ref()).await?;
             if complete {
                 return Ok(stage);
             }
-            match self.upload_patch(image, begun.as_mut().and_then(|begun| begun.ranges.take())) {
+            let ranges = begun.as_mut().and_then(|begun| begun.ranges.take());
+            match self.upload_patch(image, ranges).await {
                 Ok(Some(stage)) => return Ok(stage),
                 Ok(None) => {}
                 Err(error) => {
@@ -131,16 +138,17 @@ impl Session<'_> {
         if let Some(begun) = begun {
             upload.adopt(now, begun.stage, begun.arrived);
             let (done, total) = upload.progress();
-            self.ui.uploading(done, total);
+            self.observer.event(Event::Uploading { done, total });
         }
-        if let Err(error) = self.drive(&mut upload) {
+        if let Err(error) = self.drive(&mut upload).await {
             if let (true, Some(stage)) = (error.is_interrupt(), upload.begun()) {
                 self.abandon(stage);
             }
             return Err(error);
         }
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
-        self.ui.detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));
+        self.observer
+            .detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));
         Ok(stage)
     }
 
@@ -159,7 +167,7 @@ impl Session<'_> {
     }
 
     /// Announces an image. Returns the stage, and whether the router has the whole image.
-    fn announce(
+    async fn announce(
         &mut self,
         image: &Image,
         begun: Option<&Begun>,
@@ -177,13 +185,13 @@ impl Session<'_> {
         };
         let answer = match begun {
             Some(&Begun { stage, arrived, .. }) => Answer::Received { stage, arrived },
-            None => self.call(ask)?,
+            None => self.call(ask).await?,
         };
         match answer {
             Answer::Received { stage, arrived } => {
                 let complete = arrived.base >= window::pieces(length, piece_size);
                 if complete {
-                    self.ui.detail("the router has this configuration already");
+                    self.observer.detail("the router has this configuration already");
                 }
                 Ok((stage, complete))
             }
@@ -192,7 +200,7 @@ impl Session<'_> {
     }
 
     /// Sends an image as a patch of the stored one. Returns the stage, or `None` if the whole image must be sent.
-    fn upload_patch(
+    async fn upload_patch(
         &mut self,
         image: &Image,
         asked: Option<Option<(u32, Vec<u8>)>>,
@@ -201,13 +209,13 @@ impl Session<'_> {
         let mut bounds = items.first_bounds();
         let asked = match asked {
             Some(asked) => asked,
-            None => self.ranges(image, &items.encode(&bounds))?,
+            None => self.ranges(image, &items.encode(&bounds)).await?,
         };
         let Some((base, ranges)) = asked else { return Ok(None) };
         let Some(mut compared) = items.compare(&bounds, &ranges) else { return Ok(None) };
         if let Some(second) = items.second_bounds(&compared) {
             bounds = second;
-            match self.ranges(image, &items.encode(&bounds))? {
+            match self.ranges(image, &items.encode(&bounds)).await? {
                 Some((number, ranges)) if number == base => {
                     let Some(second) = items.compare(&bounds, &ranges) else { return Ok(None) };
                     compared = second;
@@ -224,9 +232,9 @@ impl Session<'_> {
         let whole = (&*image.bytes, base);
         let mut upload = Upload::patch(now, image.interface, whole, &patch, piece_size, in_flight)
             .map_err(|error| self.ended(error))?;
-        self.drive(&mut upload)?;
+        self.drive(&mut upload).await?;
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
-        self.ui.detail(&format!(
+        self.observer.detail(&format!(
             "{} bytes of differences from number {base} are on the router as stage {stage}",
             patch.len()
         ));
@@ -234,14 +242,14 @@ impl Session<'_> {
     }
 
     /// The number of the stored configuration and its ranges; `None` if nothing is stored or the router is too old.
-    fn ranges(
+    async fn ranges(
         &mut self,
         image: &Image,
         bounds: &[u8],
     ) -> Result<Option<(u32, Vec<u8>)>, SessionError> {
         let ask = Ask::Ranges { interface: image.interface, bounds };
         let mut ranging = Ranging { call: Call::new(self.now()), ask, ranges: None };
-        match self.drive(&mut ranging) {
+        match self.drive(&mut ranging).await {
             Ok(()) => Ok(ranging.ranges),
             Err(SessionError::Failed(failure))
                 if matches!(failure.code, Code::NotStored | Code::Unsupported | Code::Damaged) =>
@@ -253,10 +261,10 @@ impl Session<'_> {
     }
 
     /// Asks the router to drop a stage at once, because it contains keys. If that fails, the stage expires.
-    fn forget(&mut self, stage: u32) {
-        match self.call(Ask::Abort { stage }) {
+    async fn forget(&mut self, stage: u32) {
+        match self.call(Ask::Abort { stage }).await {
             Err(error) if !error.is_gone() => {
-                self.ui.detail(&format!("the stage stays until it expires: {error}"));
+                self.observer.detail(&format!("the stage stays until it expires: {error}"));
             }
             _ => {}
         }

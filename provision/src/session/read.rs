@@ -14,15 +14,20 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn show(&mut self, interface: &Name) -> Result<Vec<Running>, SessionError> {
-        self.file_again(&Ask::Show { interface: *interface })
+    pub async fn show(&mut self, interface: &Name) -> Result<Vec<Running>, SessionError> {
+        self.file_again(&Ask::Show { interface: *interface }).await
     }
 
     /// As [`Session::file`], retried when the download has expired on the router.
-    pub(super) fn file_again<R: Record>(&mut self, ask: &Ask<'_>) -> Result<Vec<R>, SessionError> {
+    pub(super) async fn file_again<R: Record>(
+        &mut self,
+        ask: &Ask<'_>,
+    ) -> Result<Vec<R>, SessionError> {
         for _ in 0..MAX_RESTARTS {
-            match self.file(ask.clone()) {
-                Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
+            match self.file(ask.clone()).await {
+                Err(error) if error.is_gone() => {
+                    self.observer.detail("the router forgot: asking anew")
+                }
                 outcome => return outcome,
             }
         }
@@ -30,8 +35,8 @@ impl Session<'_> {
     }
 
     /// Asks for a file, fetches it, and reads its records.
-    pub(super) fn file<R: Record>(&mut self, ask: Ask<'_>) -> Result<Vec<R>, SessionError> {
-        let Answer::Ready { file, length, digest: announced } = self.call(ask)? else {
+    pub(super) async fn file<R: Record>(&mut self, ask: Ask<'_>) -> Result<Vec<R>, SessionError> {
+        let Answer::Ready { file, length, digest: announced } = self.call(ask).await? else {
             return Err(SessionError::Nonsense("the reply names no file"));
         };
         if length > MAX_REPORT {
@@ -40,7 +45,7 @@ impl Session<'_> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
         let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
-        self.drive(&mut Downloading { download, total: length, here: 0 })?;
+        self.drive(&mut Downloading { download, total: length, here: 0 }).await?;
         if digest(&bytes) != announced {
             return Err(SessionError::Nonsense("the router's file changed during the download"));
         }

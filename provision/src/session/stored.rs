@@ -13,8 +13,8 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn confirm(&mut self) -> Result<(Name, u32), SessionError> {
-        match self.call(Ask::Confirm)? {
+    pub async fn confirm(&mut self) -> Result<(Name, u32), SessionError> {
+        match self.call(Ask::Confirm).await? {
             Answer::Confirmed { interface, number } => Ok((interface, number)),
             _ => Err(SessionError::Nonsense("unexpected reply to a confirmation")),
         }
@@ -24,8 +24,8 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn revert(&mut self) -> Result<Name, SessionError> {
-        match self.call(Ask::Revert)? {
+    pub async fn revert(&mut self) -> Result<Name, SessionError> {
+        match self.call(Ask::Revert).await? {
             Answer::Reverted { interface } => Ok(interface),
             _ => Err(SessionError::Nonsense("unexpected reply to a revert")),
         }
@@ -35,18 +35,20 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn history(&mut self, interface: Option<&Name>) -> Result<Vec<Stored>, SessionError> {
-        self.file_again(&Ask::History { interface: interface.copied() })
+    pub async fn history(&mut self, interface: Option<&Name>) -> Result<Vec<Stored>, SessionError> {
+        self.file_again(&Ask::History { interface: interface.copied() }).await
     }
 
     /// Asks what [`Session::repair`] would change.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn drift(&mut self, interface: &Name) -> Result<Diff, SessionError> {
+    pub async fn drift(&mut self, interface: &Name) -> Result<Diff, SessionError> {
         for _ in 0..MAX_RESTARTS {
-            match self.planned(Ask::Drift { interface: *interface }, NO_STAGE) {
-                Err(error) if error.is_gone() => self.ui.detail("the router forgot: asking anew"),
+            match self.planned(Ask::Drift { interface: *interface }, NO_STAGE).await {
+                Err(error) if error.is_gone() => {
+                    self.observer.detail("the router forgot: asking anew")
+                }
                 outcome => return outcome,
             }
         }
@@ -57,12 +59,12 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn repair(
+    pub async fn repair(
         &mut self,
         interface: &Name,
         confirm_within: u16,
     ) -> Result<Applied, SessionError> {
-        self.change(Ask::Repair { interface: *interface, confirm_within }, confirm_within)
+        self.change(Ask::Repair { interface: *interface, confirm_within }, confirm_within).await
     }
 
     /// Makes the stored configuration before the one that the router starts with run and be stored again.
@@ -70,17 +72,18 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn rollback_one(
+    pub async fn rollback_one(
         &mut self,
         interface: &Name,
         confirm_within: u16,
     ) -> Result<Applied, SessionError> {
-        let stored = self.history(Some(interface))?;
+        let stored = self.history(Some(interface)).await?;
         let whole = stored.iter().position(|stored| !stored.damaged);
         let before = whole.and_then(|whole| stored.get(whole.saturating_add(1)));
         // Where there is none the router is asked all the same: it may be busy, or not allow it at all.
-        let outcome =
-            self.rollback(interface, before.map_or(0, |stored| stored.number), confirm_within);
+        let outcome = self
+            .rollback(interface, before.map_or(0, |stored| stored.number), confirm_within)
+            .await;
         match outcome {
             Err(SessionError::Failed(failure))
                 if before.is_none() && failure.code == Code::NotStored =>
@@ -102,13 +105,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn rollback(
+    pub async fn rollback(
         &mut self,
         interface: &Name,
         number: u32,
         confirm_within: u16,
     ) -> Result<Applied, SessionError> {
         let interface = *interface;
-        self.change(Ask::Rollback { interface, number, confirm_within }, confirm_within)
+        self.change(Ask::Rollback { interface, number, confirm_within }, confirm_within).await
     }
 }

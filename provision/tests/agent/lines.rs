@@ -1,16 +1,16 @@
 //! Slow and long lines: the session of the tool over simulated lines in virtual time, and the
 //! program over a pseudo-terminal with a slow line behind it.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use postwire::drive;
 use postwire::home::Home;
 use postwire::image::Image;
 use postwire::session::{Session, SessionError};
 use postwire::transport::{Secure, Stray, Transport, TransportError};
-use postwire::ui::Ui;
 use proto_core::protocol::frame::{CRC_LEN, write_serial};
 use proto_core::protocol::session::Wire;
 
@@ -83,17 +83,17 @@ impl Lane {
 /// What is counted while the tool has the line.
 #[derive(Default)]
 struct Counts {
-    now: Cell<u64>,
+    now: AtomicU64,
     /// Packets to the router and from it that hold a piece of an image or a file.
-    pieces: Cell<u32>,
+    pieces: AtomicU64,
     /// Bytes both ways.
-    bytes: Cell<u64>,
+    bytes: AtomicU64,
 }
 
 struct Line {
     way: Way,
-    router: Rc<RefCell<Router>>,
-    counts: Rc<Counts>,
+    router: Arc<Mutex<Router>>,
+    counts: Arc<Counts>,
     base: Instant,
     to: Lane,
     from: Lane,
@@ -109,48 +109,48 @@ const PIECE: usize = 240;
 
 impl Line {
     fn count(&self, packet: &[u8]) {
-        self.counts.pieces.set(self.counts.pieces.get() + u32::from(packet.len() > PIECE));
-        self.counts.bytes.set(self.counts.bytes.get() + self.way.bytes(packet));
+        self.counts.pieces.fetch_add(u64::from(packet.len() > PIECE), Relaxed);
+        self.counts.bytes.fetch_add(self.way.bytes(packet), Relaxed);
     }
 }
 
 impl Transport for Line {
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
         self.count(packet);
-        self.to.send(&self.way, &mut self.dice, self.counts.now.get(), packet);
+        self.to.send(&self.way, &mut self.dice, self.counts.now.load(Relaxed), packet);
         Ok(())
     }
 
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
-        let until = self.counts.now.get() + timeout.as_micros() as u64;
+        let until = self.counts.now.load(Relaxed) + timeout.as_micros() as u64;
         assert!(until < 10_000_000_000, "it does not end: {:?}", self.way);
         loop {
             let next = [self.to.next(), self.from.next()].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= until) else {
-                self.counts.now.set(until);
+                self.counts.now.store(until, Relaxed);
                 return Ok(None);
             };
-            let now = at.max(self.counts.now.get());
+            let now = at.max(self.counts.now.load(Relaxed));
             if self.from.next() == Some(at) {
-                self.counts.now.set(now);
+                self.counts.now.store(now, Relaxed);
                 let (_, packet) = self.from.under_way.pop_first().unwrap();
                 self.count(&packet);
                 return Ok(Some(packet));
             }
             let (_, packet) = self.to.under_way.pop_first().unwrap();
-            for reply in self.router.borrow_mut().packet(&packet) {
+            for reply in self.router.lock().unwrap().packet(&packet) {
                 self.from.send(&self.way, &mut self.dice, at, &reply);
             }
         }
     }
 
     fn busy(&self) -> Duration {
-        let ahead = self.to.free.saturating_sub(self.counts.now.get() + 30_000);
+        let ahead = self.to.free.saturating_sub(self.counts.now.load(Relaxed) + 30_000);
         Duration::from_micros(if self.way.kind == Kind::Paced { ahead } else { 0 })
     }
 
     fn now(&self) -> Instant {
-        self.base + Duration::from_micros(self.counts.now.get())
+        self.base + Duration::from_micros(self.counts.now.load(Relaxed))
     }
 
     fn stray(&mut self) -> &mut Stray {
@@ -188,12 +188,12 @@ fn image_of(conf: &str) -> Image {
     Image::new(&postwire::name::interface("wg0").unwrap(), config).unwrap()
 }
 
-fn router(way: Way, manners: Manners) -> Rc<RefCell<Router>> {
+fn router(way: Way, manners: Manners) -> Arc<Mutex<Router>> {
     let (wire, in_flight) = match way.kind {
         Kind::Udp => (Wire::Udp, 49_152),
         _ => (Wire::Serial, 3_000),
     };
-    Rc::new(RefCell::new(Router::new(manners, wire, 1_152, in_flight)))
+    Arc::new(Mutex::new(Router::new(manners, wire, 1_152, in_flight)))
 }
 
 /// Pushes an image and reads back what runs. Returns pieces, bytes and microseconds of each.
@@ -209,15 +209,15 @@ fn converse(
 fn talk(
     bench: &Bench,
     way: Way,
-    router: &Rc<RefCell<Router>>,
+    router: &Arc<Mutex<Router>>,
     image: &Image,
     seed: u64,
 ) -> Result<[(u32, u64, u64); 2], SessionError> {
-    let counts = Rc::new(Counts::default());
+    let counts = Arc::new(Counts::default());
     let line = Line {
         way,
-        router: Rc::clone(router),
-        counts: Rc::clone(&counts),
+        router: Arc::clone(router),
+        counts: Arc::clone(&counts),
         base: Instant::now(),
         to: Lane::default(),
         from: Lane::default(),
@@ -226,8 +226,9 @@ fn talk(
     };
     let operator = Home::find(Some(&bench.home()), None)?.operator()?;
     let timeout = Duration::from_secs(10);
-    let mut ui = Ui::new(true, false);
-    let found = Secure::find(Box::new(line), &operator, &[public(&ROUTER)], timeout, &ui);
+    let mut observer = ();
+    let keys = [public(&ROUTER)];
+    let found = drive::one(Secure::find(Box::new(line), &operator, &keys, timeout, &mut observer));
     let secure = match found {
         Ok(secure) => secure,
         Err(_) if way.loss > 0 => {
@@ -236,17 +237,22 @@ fn talk(
         }
         Err(error) => panic!("{way:?}: {error:?}"),
     };
-    let mut session = Session::open_to_push(secure, timeout, &mut ui, Some(image))?;
+    let mut session =
+        drive::one(Session::open_to_push(secure, timeout, &mut observer, Some(image)))?;
     let mut last = (0, 0, 0);
     let mut lap = || {
-        let now = (counts.pieces.get(), counts.bytes.get(), counts.now.get());
+        let now = (
+            counts.pieces.load(Relaxed) as u32,
+            counts.bytes.load(Relaxed),
+            counts.now.load(Relaxed),
+        );
         let lap = (now.0 - last.0, now.1 - last.1, now.2 - last.2);
         last = now;
         lap
     };
-    session.push(image, 0, false)?;
+    drive::one(session.push(image, 0, false))?;
     let pushed = lap();
-    session.show(&image.interface)?;
+    drive::one(session.show(&image.interface))?;
     Ok([pushed, lap()])
 }
 

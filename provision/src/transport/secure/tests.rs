@@ -151,7 +151,8 @@ fn a_router_that_lost_the_session_gets_the_packet_in_the_next() {
     echo.lock().unwrap().channels.clear();
     // Nobody sends it again but the session itself.
     assert!(secure.echoes(b"two"));
-    assert_eq!((echo.lock().unwrap().handshakes, echo.lock().unwrap().lost), (2, 1));
+    let echo = echo.lock().unwrap();
+    assert_eq!((echo.handshakes, echo.lost), (2, 1));
 }
 
 #[test]

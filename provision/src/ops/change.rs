@@ -1,43 +1,89 @@
-//! Confirming a change that the router otherwise reverts: postwire reaches the router through a new session over
-//! a new transport, and confirms. If the router cannot be reached, postwire waits until the revert is due, and
-//! reports the configuration that the router reverted to.
+//! A change of an interface, from the request to the point where nothing is open.
+//!
+//! A change that must be confirmed is reverted by the router otherwise. So the router is reached again through a new
+//! session over a new transport, and told to keep the change. If the router cannot be reached, the operation waits
+//! until the revert is due, and reports the configuration that the router reverted to.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Applied, Code, Name, Pending};
 
-use super::change::Settled;
-use super::connect::{Router, connect, connect_again, typed};
-use super::failure::{About, describe};
-use super::record;
-use crate::cli::{Confirming, Link, Own};
-use crate::clock;
-use crate::report::{Failed, Kind, Outcome};
+use super::{Cause, Error, Router, Target};
+use crate::image::Image;
+use crate::observe::{Event, Observer};
 use crate::session::{Session, SessionError, printable};
-use crate::ui::Ui;
+use crate::{clock, drive, stored};
 
 /// The longest time for one attempt to reach the router, so that the next attempt can take another route.
 const TRY: Duration = Duration::from_secs(3);
 /// Pause between two attempts when one fails at once.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A requested change.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) own: &'a Own,
-    pub(super) link: &'a Link,
-    /// Whether the change must be confirmed.
-    pub(super) confirming: &'a Confirming,
-    /// The interface of the change.
-    pub(super) interface: &'a Name,
+/// Whether the router reverts a change unless the change is confirmed in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Confirming {
+    /// Seconds until an unconfirmed change is reverted; 0 if the change needs no confirmation.
+    pub seconds: u16,
+    /// Leave the confirmation to the operator.
+    pub by_hand: bool,
+}
+
+/// A change that was made, or was not needed.
+#[derive(Debug)]
+pub struct Changed {
     /// The router.
-    pub(super) key: PublicKey,
+    pub router: Router,
+    /// The change.
+    pub settled: Settled,
+}
+
+/// A change that is final, or that the operator has to confirm by hand.
+#[derive(Debug)]
+pub struct Settled {
+    /// The router's reply; `None` if the reply was lost and the change was found later.
+    pub applied: Option<Applied>,
+    /// The change's number in the history, or the number that a confirmation will give it.
+    pub number: u32,
+    /// Whether the change was confirmed.
+    pub confirmed: bool,
+    /// The outcome, as text.
+    pub text: String,
+}
+
+impl Settled {
+    /// A change that needs no confirmation.
+    fn at_once(applied: Applied) -> Self {
+        let number = applied.number;
+        let text = match applied.stored {
+            true => format!("stored as number {number}"),
+            false => format!("already stored as number {number}"),
+        };
+        Self { applied: Some(applied), number, confirmed: false, text }
+    }
+
+    /// Whether the kernel was changed.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.applied.as_ref().is_none_or(|applied| !applied.summary.is_quiet())
+    }
+
+    /// Whether the router wrote to its storage.
+    #[must_use]
+    pub fn stored(&self) -> bool {
+        self.confirmed || self.applied.as_ref().is_some_and(|applied| applied.stored)
+    }
+}
+
+/// A requested change.
+struct Change<'a> {
+    target: &'a Target,
+    confirming: Confirming,
+    interface: &'a Name,
+    router: &'a Router,
     /// The router's name, for messages.
-    pub(super) name: &'a str,
-    /// The context for describing a failure.
-    pub(super) about: About<'a>,
+    name: &'a str,
+    /// Whether the change was requested.
+    requested: bool,
 }
 
 /// The state of a router that was reached again.
@@ -50,59 +96,85 @@ enum Found {
     Theirs(Pending),
 }
 
-/// Opens a session, makes a change of an interface, and follows the change to its end.
-pub(super) fn change(
-    own: &Own,
-    link: &Link,
-    confirming: &Confirming,
-    interface: &Name,
-    ui: &mut Ui,
-    make: impl FnOnce(&mut Session<'_>) -> Result<Applied, SessionError>,
-) -> Result<(Settled, Router), Failed> {
-    let about = About { push: true, ..About::default() };
-    let (router, key, commit_sent, outcome) = {
-        let mut session = connect(own, link, ui).map_err(|error| describe(error, about))?;
-        let outcome = make(&mut session);
-        (Router::of(&session), session.router_key(), session.commit_sent(), outcome)
-    };
-    let about = About { commit_sent, ..about };
-    let asked = Asked { own, link, confirming, interface, key, name: router.name(), about };
-    let settled = asked.settle(outcome, ui)?;
-    ui.clear();
-    Ok((settled, router))
+/// How a session ended that requested a change.
+pub(super) struct Requested {
+    router: Router,
+    /// Whether the change was requested.
+    requested: bool,
+    outcome: Result<Applied, Cause>,
 }
 
-impl Asked<'_> {
-    /// Follows the change until nothing is open, or only the user's own confirmation.
-    pub(super) fn settle(
+impl Requested {
+    /// Ends the session.
+    pub(super) fn new(session: Session<'_>, outcome: Result<Applied, impl Into<Cause>>) -> Self {
+        Self {
+            router: Router::of(&session),
+            requested: session.commit_sent(),
+            outcome: outcome.map_err(Into::into),
+        }
+    }
+}
+
+/// Opens a session for a change, and begins the push of an image if there is one.
+pub(super) async fn open<'o>(
+    target: &Target,
+    image: Option<&Image>,
+    observer: &'o mut dyn Observer,
+) -> Result<Session<'o>, Error> {
+    let opened = target.open_to_push(image, observer).await;
+    opened.map_err(|error| Error::of_change(error.into(), false))
+}
+
+/// Follows a change of an interface to its end.
+pub(super) async fn follow(
+    target: &Target,
+    confirming: Confirming,
+    interface: &Name,
+    change: Requested,
+    observer: &mut dyn Observer,
+) -> Result<Changed, Error> {
+    let Requested { router, requested, outcome } = change;
+    let name = router.name();
+    let change = Change { target, confirming, interface, router: &router, name, requested };
+    let settled = change.settle(outcome, observer).await?;
+    Ok(Changed { router, settled })
+}
+
+impl Change<'_> {
+    /// Follows the change until nothing is open, or only the operator's own confirmation.
+    async fn settle(
         &self,
-        outcome: Result<Applied, SessionError>,
-        ui: &mut Ui,
-    ) -> Result<Settled, Failed> {
+        outcome: Result<Applied, Cause>,
+        observer: &mut dyn Observer,
+    ) -> Result<Settled, Error> {
         match outcome {
             Ok(applied) if applied.confirm_within == 0 => Ok(Settled::at_once(applied)),
-            Ok(applied) if self.confirming.confirm_by_hand => Ok(self.by_hand(applied)),
+            Ok(applied) if self.confirming.by_hand => Ok(self.by_hand(applied)),
             Ok(applied) => {
                 let left = Duration::from_secs(applied.confirm_within.into());
-                let number = self.confirm(Some(applied.number), left, ui)?;
+                let number = self.confirm(Some(applied.number), left, observer).await?;
                 Ok(self.confirmed(Some(applied), number))
             }
-            Err(error) if self.is_lost(&error) => {
+            Err(Cause::Session(error)) if self.is_lost(&error) => {
                 // The request may have arrived as late as now.
-                let left = Duration::from_secs(self.confirming.seconds().into());
-                if self.confirming.confirm_by_hand {
+                let left = Duration::from_secs(self.confirming.seconds.into());
+                if self.confirming.by_hand {
                     return Err(self.lost_by_hand(&error, left));
                 }
-                let number = self.confirm(None, left, ui)?;
+                let number = self.confirm(None, left, observer).await?;
                 Ok(self.confirmed(None, number))
             }
-            Err(error) => Err(describe(error, self.about)),
+            Err(cause) => Err(self.failed(cause)),
         }
+    }
+
+    fn failed(&self, cause: Cause) -> Error {
+        Error::of_change(cause, self.requested)
     }
 
     /// Whether the change may have been made and, if so, will be reverted.
     fn is_lost(&self, error: &SessionError) -> bool {
-        self.confirming.seconds() > 0 && self.about.commit_sent && error.is_silence()
+        self.confirming.seconds > 0 && self.requested && error.is_silence()
     }
 
     fn confirmed(&self, applied: Option<Applied>, number: u32) -> Settled {
@@ -121,31 +193,31 @@ impl Asked<'_> {
              postwire confirm {}",
             self.name,
             clock::time_in(Duration::from_secs(seconds.into())),
-            typed(self.own, self.link),
+            self.target.typed,
         );
         Settled { number: applied.number, applied: Some(applied), confirmed: false, text }
     }
 
-    fn lost_by_hand(&self, error: &SessionError, left: Duration) -> Failed {
+    fn lost_by_hand(&self, error: &SessionError, left: Duration) -> Error {
         let message = format!(
             "{error}. If the router made the change, it reverts the change by {} unless you run\n  \
              postwire confirm {}",
             clock::time_in(left),
-            typed(self.own, self.link),
+            self.target.typed,
         );
-        self.unconfirmed(message)
-    }
-
-    fn unconfirmed(&self, message: String) -> Failed {
-        let mut failed = Failed::new(Kind::Connection, message);
-        failed.error.state = Some(Outcome::Unconfirmed);
-        failed
+        self.failed(Cause::Unconfirmed(message))
     }
 
     /// Reaches the router again, confirms the change, and returns its number. `left` is the longest time that the
     /// router waits for the confirmation.
-    fn confirm(&self, number: Option<u32>, left: Duration, ui: &mut Ui) -> Result<u32, Failed> {
-        let (started, timeout) = (Instant::now(), self.link.talk.timeout);
+    async fn confirm(
+        &self,
+        number: Option<u32>,
+        left: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<u32, Error> {
+        observer.event(Event::Confirming);
+        let (started, timeout) = (Instant::now(), self.target.timeout);
         let (over, give_up) = (started + left, started + left + timeout);
         let at = clock::time_in(left);
         let answered = number.is_some();
@@ -153,67 +225,69 @@ impl Asked<'_> {
         let mut told = false;
         loop {
             let tried = Instant::now();
-            match self.look(&mut number, timeout.min(TRY), ui) {
+            match self.look(&mut number, timeout.min(TRY), observer).await {
                 Ok(Found::Kept(number)) => return Ok(number),
                 Ok(Found::Other(what)) => {
-                    return Err(self.taken_back(&what, answered, Instant::now() >= over));
+                    return Err(self.reverted(&what, answered, Instant::now() >= over));
                 }
                 Ok(Found::Theirs(pending)) => return Err(self.overtaken(&pending)),
                 Err(error) if error.is_interrupt() => {
-                    return Err(self.unconfirmed(format!(
+                    return Err(self.failed(Cause::Unconfirmed(format!(
                         "interrupted before the change was confirmed: {} reverts the change by {at} unless \
                          you run\n  postwire confirm {}",
-                        self.name,
-                        typed(self.own, self.link)
-                    )));
+                        self.name, self.target.typed
+                    ))));
                 }
-                Err(error) if error.is_silence() => ui.detail(&error.to_string()),
-                Err(error) => return Err(describe(error, self.about)),
+                Err(error) if error.is_silence() => observer.detail(&error.to_string()),
+                Err(error) => return Err(self.failed(error.into())),
             }
             let now = Instant::now();
             if now >= give_up {
-                return Err(self.unconfirmed(format!(
+                let message = format!(
                     "{} was not reached again after the change. If the router is on, it should have reverted the \
                      change by {at}; if it is off, it starts with the configuration from before the change",
                     self.name
-                ))
-                .hint(Some(CUT_OFF.into())));
+                );
+                return Err(self.failed(Cause::Unconfirmed(message)).cut_off());
             }
             if !told {
                 told = true;
-                ui.tell(&format!(
+                observer.note(&format!(
                     "{} has not answered since the change. Unless it is reached, it reverts the change at {at}",
                     self.name
                 ));
             }
             let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-            ui.waiting(seconds(now.duration_since(started).min(left)), seconds(left));
-            sleep(PAUSE.saturating_sub(tried.elapsed()));
+            observer.event(Event::Waiting {
+                done: seconds(now.duration_since(started).min(left)),
+                total: seconds(left),
+            });
+            drive::pause(PAUSE.saturating_sub(tried.elapsed())).await;
         }
     }
 
     /// Makes one attempt to reach the router and confirm the change.
-    fn look(
+    async fn look(
         &self,
         number: &mut Option<u32>,
         timeout: Duration,
-        ui: &mut Ui,
+        observer: &mut dyn Observer,
     ) -> Result<Found, SessionError> {
-        let mut session = connect_again(self.own, self.link, self.key, timeout, ui)?;
+        let mut session = self.target.open_again(self.router.key(), timeout, observer).await?;
         if let Some(pending) = session.status().pending.clone() {
-            if !self.is_ours(&mut session, &pending, *number)? {
+            if !self.is_ours(&mut session, &pending, *number).await? {
                 return Ok(Found::Theirs(pending));
             }
             // From here on, a lost reply is no worse than the history: both tell the outcome.
             *number = Some(pending.number);
-            match session.confirm() {
+            match session.confirm().await {
                 Ok((_, number)) => return Ok(Found::Kept(number)),
                 // The time expired just now.
                 Err(SessionError::Failed(failure)) if failure.code == Code::NotPending => {}
                 Err(error) => return Err(error),
             }
         }
-        let newest = match session.history(Some(self.interface)) {
+        let newest = match session.history(Some(self.interface)).await {
             Ok(history) => history.into_iter().find(|stored| !stored.damaged),
             Err(SessionError::Failed(failure)) if failure.code == Code::NotStored => None,
             Err(error) => return Err(error),
@@ -224,7 +298,7 @@ impl Asked<'_> {
                 "{} is number {} again, {}",
                 self.interface,
                 newest.number,
-                record::words(&newest)
+                stored::words(&newest)
             )),
             None => Found::Other(format!("no configuration of {} is stored", self.interface)),
         })
@@ -232,7 +306,7 @@ impl Asked<'_> {
 
     /// Whether the pending change is the requested one. If the router's reply was lost, the change is recognized
     /// by its author.
-    fn is_ours(
+    async fn is_ours(
         &self,
         session: &mut Session<'_>,
         pending: &Pending,
@@ -245,29 +319,26 @@ impl Asked<'_> {
             Some(number) => Ok(pending.number == number),
             None => {
                 let own = session.own_key();
-                let owners = session.owners()?;
+                let owners = session.owners().await?;
                 Ok(owners.iter().any(|owner| owner.key == own && owner.name == pending.by))
             }
         }
     }
 
-    fn overtaken(&self, pending: &Pending) -> Failed {
+    fn overtaken(&self, pending: &Pending) -> Error {
         let (name, interface) = (self.name, self.interface);
-        let message = format!(
+        self.failed(Cause::Overtaken(format!(
             "{name} no longer has the change of {interface}, if the change ever arrived: a change of {} by {} \
              is pending there",
             printable(&pending.interface),
             printable(&pending.by),
-        );
-        let mut failed = Failed::new(Kind::Router, message);
-        failed.error.state = Some(Outcome::TakenBack);
-        failed
+        )))
     }
 
     /// Describes a reverted change. The usual reason is that the time expired before the router was reached.
     /// `answered` says whether the reply to the change arrived, and `late` whether the time had expired by this
     /// clock. The clock alone proves little, because the reply may have arrived long after the change.
-    fn taken_back(&self, what: &str, answered: bool, late: bool) -> Failed {
+    fn reverted(&self, what: &str, answered: bool, late: bool) -> Error {
         let (name, interface) = (self.name, self.interface);
         let why = match (answered, late) {
             (true, true) => format!("the change of {interface} was not confirmed in time"),
@@ -279,12 +350,6 @@ impl Asked<'_> {
             }
         };
         let message = format!("{name} has reverted to its previous configuration: {what}; {why}");
-        let mut failed = Failed::new(Kind::Router, message).hint(Some(CUT_OFF.into()));
-        failed.error.state = Some(Outcome::TakenBack);
-        failed
+        self.failed(Cause::Reverted(message)).cut_off()
     }
 }
-
-/// The hint for a router that could not be reached after a change.
-const CUT_OFF: &str =
-    "check whether the change removes the address, route or port by which you reach the router";

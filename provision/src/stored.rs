@@ -9,7 +9,7 @@ use crate::session::printable;
 
 /// A stored configuration, as `--json` prints it.
 #[derive(Debug, Serialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     interface: String,
     number: u32,
     time: u64,
@@ -23,11 +23,11 @@ pub(super) struct Record {
 }
 
 /// A digest in hexadecimal.
-pub(super) fn hex(digest: &Digest) -> String {
+pub(crate) fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn json(stored: &Stored) -> Record {
+pub(crate) fn json(stored: &Stored) -> Record {
     let (act, rolled_back_to) = match stored.act {
         Act::Pushed => ("pushed", None),
         Act::RolledBack { number } => ("rolled_back", Some(number)),
@@ -49,7 +49,7 @@ pub(super) fn json(stored: &Stored) -> Record {
 }
 
 /// The origin of a configuration: `pushed by anne@bench on 2026-11-24 03:31:55`.
-pub(super) fn words(stored: &Stored) -> String {
+pub(crate) fn words(stored: &Stored) -> String {
     if stored.damaged {
         return "damaged, and not used".into();
     }

@@ -1,0 +1,83 @@
+//! Ways to a router, which can be opened again and again.
+
+use std::time::{Duration, Instant};
+
+use crate::home::Place;
+use crate::interrupt;
+use crate::transport::{SerialLine, Transport, TransportError, Udp};
+use crate::units::{SerialAddress, UdpAddress};
+
+/// Pause between two attempts to open a way that fails for now.
+const OPEN_AGAIN: Duration = Duration::from_millis(250);
+
+/// A way to a router.
+pub trait Way: Send + Sync {
+    /// Opens the way. A cause that may pass, such as an unplugged cable, is retried until the time is over.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    fn open(&self, timeout: Duration) -> Result<Box<dyn Transport>, TransportError>;
+}
+
+/// The address of a router, as the command line has it: a way that blocks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// A serial port, and what to set its DTR line to.
+    Serial(SerialAddress, Option<bool>),
+    /// A host and its UDP port.
+    Udp(UdpAddress),
+}
+
+impl Address {
+    /// The place to note in the list of routers.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Serial(serial, _) => Place::Serial(serial.to_string()),
+            Self::Udp(udp) => Place::Udp(udp.to_string()),
+        }
+    }
+
+    fn open_once(&self, patience: Duration) -> Result<Box<dyn Transport>, TransportError> {
+        Ok(match self {
+            Self::Serial(serial, dtr) => Box::new(SerialLine::open(serial, *dtr)?),
+            Self::Udp(udp) => Box::new(Udp::open(udp, patience)?),
+        })
+    }
+}
+
+impl std::fmt::Display for Address {
+    /// Writes the option that the command line takes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Serial(serial, _) => write!(f, "--serial {serial}"),
+            Self::Udp(udp) => write!(f, "--udp {udp}"),
+        }
+    }
+}
+
+impl Way for Address {
+    fn open(&self, timeout: Duration) -> Result<Box<dyn Transport>, TransportError> {
+        let until = Instant::now() + timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.open_once(left) {
+                Err(TransportError::Passing(name, error)) if left <= OPEN_AGAIN => {
+                    let message =
+                        format!("{name} was unreachable for {} s: {error}", timeout.as_secs_f32());
+                    let hint = Some(
+                        "check that the cable is plugged in, and that the network interface is up and has an \
+                         address in the router's network"
+                            .into(),
+                    );
+                    return Err(TransportError::Open { code: "unreachable", message, hint });
+                }
+                Err(TransportError::Passing(..)) if interrupt::requested() => {
+                    return Err(TransportError::Interrupted);
+                }
+                Err(TransportError::Passing(..)) => std::thread::sleep(OPEN_AGAIN),
+                outcome => return outcome,
+            }
+        }
+    }
+}
