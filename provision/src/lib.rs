@@ -13,6 +13,7 @@
 //! | [`home`] | the operator's own folder: the key, the stamp, the known routers |
 //! | [`transport`] | packets over a serial line or UDP, and the session that encrypts them |
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
+//! | [`ops`] | operations on a router as a library, with progress to an [`observe::Observer`]; [`drive`] runs them |
 //! | [`command`] | one module per command; [`report`] prints the result or the error |
 //! | [`show`] | the running configuration of a router, as text |
 //! | [`uci`] | a file as sections of OpenWrt's configuration |

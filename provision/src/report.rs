@@ -24,7 +24,7 @@
 //! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (how many there are now) |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
-//! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` |
+//! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `routers add`, `routers forget` | the fields of one of these |
 //!
 //! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`, `fingerprint` as
@@ -47,7 +47,7 @@
 //! | `message` | what a person would read |
 //! | `hint` | what to do next, or null |
 //! | `file`, `line` | where in the file, or null |
-//! | `code` | for `router`: the name of `proto_core::protocol::message::Code` in snake case, or `unowned`; for `connection`: `port_busy`, `no_port`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, or `lost` (in the middle) |
+//! | `code` | the name of the cause, or null: see [`crate::ops::Error`] |
 //! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
 //! | `state` | of the running configuration, for what changes it: `unchanged`, `undone`, `partly`, `taken_back`, `unconfirmed` or `unknown` |
 //! | `problems` | for `file`: the list of problems |

@@ -62,16 +62,23 @@ fn address(to: &To, talk: &Talk) -> Option<Address> {
     serial.or_else(|| to.udp.clone().map(Address::Udp))
 }
 
+/// Checks that the command line names a router, before anything else is done.
+pub(super) fn is_named(link: &Link) -> Result<(), Failed> {
+    match (&link.to.udp, &link.to.serial, &link.router) {
+        (None, None, None) => Err(Failed::usage(
+            "which router? Give its address with --udp or --serial, or its name with --router",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The address of the router that --router names: the one that was given for it, or else where it was last met.
 fn known_address(home: &Home, link: &Link) -> Result<Address, Failed> {
-    let Some(name) = &link.router else {
-        return Err(Failed::usage(
-            "give the router's address with --udp or --serial, or its name with --router",
-        ));
-    };
+    is_named(link)?;
+    let name = link.router.clone().unwrap_or_default();
     let routers = home.routers().map_err(|error| Failed::own(&error))?;
     let unknown = || HomeError::Unknown(name.escape_debug().collect());
-    let router = routers.find(name).ok_or_else(|| Failed::own(&unknown()))?;
+    let router = routers.find(&name).ok_or_else(|| Failed::own(&unknown()))?;
     let place = router.place().and_then(|place| match place {
         Place::Udp(host) => units::udp(&host).ok().map(Address::Udp),
         Place::Serial(device) => {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
-use super::connect::target;
+use super::connect::{is_named, target};
 use super::failure::describe;
 use super::load::load;
 use super::summary::{self, SummaryJson};
@@ -31,6 +31,7 @@ pub(super) fn run(
     context: &mut Context,
 ) -> Result<Done<Diff>, Failed> {
     let link = args.link.named(args.named.as_deref());
+    is_named(&link)?;
     let mut ui = ui(own, &link.talk);
     let loaded = load(&args.file, link.talk.timeout, &|line| ui.tell(line), context)?;
     let interface = &loaded.image.interface;

@@ -1,7 +1,7 @@
 //! `postwire push`.
 
 use super::change::{self, Changed};
-use super::connect::target;
+use super::connect::{is_named, target};
 use super::failure::describe;
 use super::load::load;
 use crate::cli::{Own, Push};
@@ -11,6 +11,7 @@ use crate::{drive, exit, ui};
 
 pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Changed>, Failed> {
     let link = args.link.named(args.named.as_deref());
+    is_named(&link)?;
     let mut ui = super::ui(own, &link.talk);
     let loaded = load(&args.file, link.talk.timeout, &|line| ui.tell(line), context)?;
     let interface = &loaded.image.interface;

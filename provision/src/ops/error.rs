@@ -1,13 +1,4 @@
 //! Why an operation failed, with a code that scripts can rely on.
-//!
-//! | [`Kind`] | codes |
-//! |---|---|
-//! | `router` | the name of a `proto_core::protocol::message::Code` in snake case (`code_N` for a number that has no name here), `unowned`, `restarts`, `protocol`, `reverted`, `overtaken` |
-//! | `connection` | `port_busy`, `no_port`, `permission`, `not_serial`, `open` (a port), `lookup`, `unreachable`, `refused`, `silence`, `lost`, `unconfirmed` |
-//! | `own` | `random`; none for the operator's own files |
-//! | `interrupted` | `interrupted`, `declined` |
-//!
-//! Codes may be added; none changes its meaning.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -83,6 +74,15 @@ pub struct Stop {
 }
 
 /// Why an operation failed, and the state in which it left the router.
+///
+/// | [`Error::kind`] | [`Error::code`] |
+/// |---|---|
+/// | `router` | the name of a `proto_core::protocol::message::Code` in snake case (`code_N` for a number that has no name here), `unowned`, `restarts`, `protocol`, `reverted`, `overtaken` |
+/// | `connection` | `port_busy`, `no_port`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed` |
+/// | `own` | `random`; none for the operator's own files |
+/// | `interrupted` | `interrupted`, `declined` |
+///
+/// Codes may be added; none changes its meaning.
 #[derive(Debug)]
 pub struct Error {
     /// Why.

@@ -122,6 +122,9 @@ impl Target {
     }
 }
 
+/// Asked before a push that leaves an interface without peers or addresses. An error ends the push.
+pub type Approve = dyn FnMut(&Emptied) -> Result<(), Stop> + Send;
+
 /// How to push an image.
 pub struct Pushing<'a> {
     /// Whether the change must be confirmed.
@@ -129,7 +132,7 @@ pub struct Pushing<'a> {
     /// Take over an interface that the agent did not make.
     pub adopt: bool,
     /// Asked before a push that leaves the interface without peers or addresses; `None` pushes without asking.
-    pub approve: Option<&'a mut (dyn FnMut(&Emptied) -> Result<(), Stop> + Send)>,
+    pub approve: Option<&'a mut Approve>,
 }
 
 impl std::fmt::Debug for Pushing<'_> {
@@ -176,7 +179,7 @@ pub async fn push(
 async fn approved(
     session: &mut Session<'_>,
     image: &Image,
-    approve: &mut (dyn FnMut(&Emptied) -> Result<(), Stop> + Send),
+    approve: &mut Approve,
 ) -> Result<(), Cause> {
     match emptied(session, image).await? {
         Some(emptied) => Ok(approve(&emptied)?),

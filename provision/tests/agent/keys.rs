@@ -3,8 +3,9 @@
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::WG0;
 use crate::bench::Bench;
-use crate::fake::{Manners, OPERATOR, Udp, public};
+use crate::fake::{Manners, OPERATOR, ROUTER, Udp, public};
 
 #[test]
 fn a_key_is_made_shown_and_not_lost_by_accident() {
@@ -91,4 +92,36 @@ fn a_damaged_list_stops_everything_and_stays() {
     }
     assert_eq!(std::fs::read_to_string(&list).unwrap(), text);
     assert_eq!(router.with(|seen| seen.packets), 0);
+}
+
+/// The address that was given for a router, or where it was last met, is enough to find it again.
+#[test]
+fn a_name_alone_finds_the_router() {
+    let (bench, router) = (Bench::new("name-alone", WG0), Udp::new(Manners::default()));
+    let ran = bench.run(&["push", "wg0.conf", "router"]);
+    ran.ends(2).says("no address of router is known").says("routers.toml");
+    bench.run(&["status", "--router", "nobody"]).ends(2).says("nobody");
+    bench.run(&["push", "wg0.conf"]).ends(2).says("which router?");
+    // Met once, it is found.
+    bench.run(&["status", "--udp", &router.address]).ends(0);
+    let list = std::fs::read_to_string(bench.home().join("routers.toml")).unwrap();
+    bench.run(&["push", "wg0.conf", "router"]).ends(0).says("applied to wg0");
+    bench.run(&["diff", "wg0.conf", "router"]).ends(0);
+    bench.run(&["status", "--router", "router"]).ends(0);
+    bench.run(&["push", "wg0.conf", "router", "--router", "router"]).ends(2);
+    let ran =
+        bench.run(&["push", "wg0.conf", "router", "--confirm-within", "60s", "--confirm-by-hand"]);
+    ran.ends(0);
+    // What the operator wrote is not touched by any of it.
+    assert_eq!(std::fs::read_to_string(bench.home().join("routers.toml")).unwrap(), list);
+    bench.run(&["routers"]).ends(0).says(&format!("last seen: --udp {}", router.address));
+    // An address that was given goes first.
+    let other = Udp::new(Manners::default());
+    bench.run(&["routers", "forget", "router"]).ends(0);
+    let key = public(&ROUTER).to_string();
+    bench.run(&["routers", "add", "shed", &key, "--udp", &other.address]).ends(0);
+    bench.run(&["push", "wg0.conf", "shed"]).ends(0);
+    assert_eq!((router.with(|seen| seen.commits), other.with(|seen| seen.commits)), (2, 1));
+    let json = bench.run(&["routers", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["routers"][0]["udp"], other.address.as_str(), "{json}");
 }

@@ -107,7 +107,7 @@ fn comments_and_layout_stay() {
     // A layout that the tool would not write is understood, and replaced when it has to change.
     std::fs::write(&path, format!("router = [{{ name = 'a', key = '{a}' }}]\n")).unwrap();
     home.change_routers(|routers| routers.add("b", B, None).cloned()).unwrap();
-    assert_eq!(names(&home.routers().unwrap()), ["b", "a"]);
+    assert_eq!(names(&home.routers().unwrap()), ["a", "b"]);
 }
 
 #[test]
