@@ -8,8 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use postwire::conf::{self, Destination, Source, Table};
+use postwire::image::Image;
+use postwired::config::from_text::{Remark, Scratch, image_of_text};
+use postwired::fault::Slot;
+use postwired::system::File as RouterFile;
 use proto_core::conf::setting::{self, next_word};
 use proto_core::conf::{Field, File, Item, Part, QuickFile};
+use proto_core::netlink::Errno;
 use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::endpoint::PeerEndpoint;
 
@@ -187,6 +192,66 @@ fn host(text: &[u8]) -> Result<Values, String> {
         read.push(format!("peer {}", words.join(" ")));
     }
     Ok(sorted(read))
+}
+
+/// The image that the host tool makes of the file; `None` if the router would refuse it.
+fn host_image(text: &[u8]) -> Option<Vec<u8>> {
+    let (config, _) = conf::parse(&Source::new("t.conf", text).0);
+    Image::new(&"wg0".parse().unwrap(), config).ok().map(|image| image.bytes)
+}
+
+/// A file of the router.
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl RouterFile for Memory {
+    fn read_some(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, Errno> {
+        let rest = self.0.get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_some(&mut self, offset: u32, bytes: &[u8]) -> Result<usize, Errno> {
+        let end = offset as usize + bytes.len();
+        self.0.resize(self.0.len().max(end), 0);
+        self.0[offset as usize..end].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn clear(&mut self) -> Result<(), Errno> {
+        self.0.clear();
+        Ok(())
+    }
+}
+
+/// The image that the router makes of the file when it is typed, or the mistakes.
+fn typed_image(text: &[u8]) -> Result<Vec<u8>, String> {
+    let slot = Slot::default();
+    let [mut file, mut heap, mut index, mut other] = [(); 4].map(|()| Memory::default());
+    file.write_at(0, text).unwrap();
+    let scratch = Scratch { heap: &mut heap, index: &mut index, other: &mut other };
+    let mut mistakes = Vec::new();
+    let made = image_of_text(
+        &slot,
+        &"wg0".parse().unwrap(),
+        (&mut file, text.len() as u32),
+        scratch,
+        &mut |remark| {
+            if let Remark::Mistake(error, _) = remark {
+                mistakes.push(error.to_string());
+            }
+        },
+    );
+    match made.unwrap() {
+        None => Err(mistakes.join("; ")),
+        Some(span) => {
+            assert!(mistakes.is_empty(), "{mistakes:?}");
+            let mut image = vec![0; (span.end - span.from) as usize];
+            file.read_at(span.from, &mut image).unwrap();
+            Ok(image)
+        }
+    }
 }
 
 /// SplitMix64.
@@ -522,7 +587,7 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
     let lines = number("POSTWIRE_LINES", 60_000) as usize;
     let mut draw = Draw(seed);
     let mut met: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut both, mut neither, mut generated) = (0, 0, 0);
+    let (mut both, mut neither, mut generated, mut images) = (0, 0, 0, 0);
     let mut differ: Vec<String> = Vec::new();
     let fixed = [
         format!("[Peer]\nPublicKey = {PEER}\n").into_bytes(),
@@ -539,7 +604,32 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
             }
         };
         let shown = || format!("seed {seed}, line {nth}:\n{}", String::from_utf8_lossy(&text));
-        match (router(&text), host(&text)) {
+        let ours = host(&text);
+        match (typed_image(&text), &ours) {
+            (Ok(typed), Ok(_)) if host_image(&text).is_none_or(|image| image == typed) => {
+                images += 1;
+            }
+            (Ok(_), Ok(_)) => {
+                differ.push(format!("the typed file makes another image: {}", shown()));
+            }
+            (Err(words), Ok(_)) => {
+                differ.push(format!("typed, it is refused ({words}): {}", shown()));
+            }
+            // What stands in two peers is for the check of the image.
+            (Ok(_), Err(words)) => {
+                let later = |words: &str| {
+                    ["this peer stands twice", "is an allowed IP of two peers"]
+                        .iter()
+                        .any(|later| words.contains(later))
+                };
+                if !words.split("; ").all(later) {
+                    let words = format!("typed, it is taken, and the host refuses it ({words})");
+                    differ.push(format!("{words}: {}", shown()));
+                }
+            }
+            (Err(_), Err(_)) => {}
+        }
+        match (router(&text), ours) {
             (Ok(theirs), Ok(ours)) => {
                 if ours != theirs {
                     differ.push(format!("{ours:?}\nbut on the router {theirs:?}: {}", shown()));
@@ -572,7 +662,7 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
     }
     println!(
         "{lines} files with seed {seed}: both take {both}, both refuse {neither}, {generated} are to have a key \
-         generated; refused by the host alone: {met:?}"
+         generated, {images} typed make the same image; refused by the host alone: {met:?}"
     );
     let some: Vec<&str> = differ.iter().take(20).map(String::as_str).collect();
     assert!(differ.is_empty(), "{} differ, among them\n{}", differ.len(), some.join("\n"));

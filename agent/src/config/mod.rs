@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`from_text`] | the image of a wg-quick file that was typed |
 //! | [`image`] | the staged records in order, checked, and the index built from them |
 //! | [`index`] | the items of an image in a file, found by binary search |
 //! | [`records`] | sequences of records in files |
@@ -17,6 +18,7 @@
 pub mod apply;
 pub mod claims;
 pub mod clash;
+pub mod from_text;
 pub mod image;
 pub mod index;
 pub mod peers;

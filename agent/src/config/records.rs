@@ -30,12 +30,17 @@ impl<'f, F: File> RecordWriter<'f, F> {
     /// [`Code::Storage`].
     #[inline(never)]
     pub fn new(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Result<Self, Fault> {
-        let mut file = file.map(|file| Noted { slot, file });
-        if let Some(file) = &mut file {
+        let mut this = Self::behind(slot, file, from);
+        if let Some(file) = &mut this.file {
             file.clear()?;
         }
-        let digester = Digester::default();
-        Ok(Self { slot, file, from, buf: [0; 512], held: 0, length: 0, digester })
+        Ok(this)
+    }
+
+    /// Into a file from the byte `from` on. What is before that stays.
+    pub fn behind(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Self {
+        let (file, digester) = (file.map(|file| Noted { slot, file }), Digester::default());
+        Self { slot, file, from, buf: [0; 512], held: 0, length: 0, digester }
     }
 
     /// Writes a record.

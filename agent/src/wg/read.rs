@@ -289,7 +289,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 impl<P: Process> Wg<'_, P> {
     /// The port of a service.
     fn service_port(&self, line: u32, service: &str) -> Result<u16, Failed> {
-        match self.process.resolve(&Host { name: "", port: 0, service }) {
+        match self.process.resolve(&Host { service, ..Host::new("", 0) }) {
             Ok(address) => Ok(address.port()),
             // The text may be a key.
             Err(_) => Err(self.say(format_args!("{}", conf::no_port(line, service)))),

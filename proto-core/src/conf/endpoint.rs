@@ -22,13 +22,15 @@ pub struct Host<'t> {
     pub port: u16,
     /// The text in the place of the port if that is not a plain number, or empty.
     pub service: &'t str,
+    /// The name stood in brackets. Without them, the last group of an IPv6 address may have been meant as the port.
+    pub brackets: bool,
 }
 
 impl<'t> Host<'t> {
     /// A host whose port is known.
     #[must_use]
     pub const fn new(name: &'t str, port: u16) -> Self {
-        Self { name, port, service: "" }
+        Self { name, port, service: "", brackets: false }
     }
 
     /// The address, if no look-up is needed for it.
@@ -132,6 +134,7 @@ pub fn endpoint(text: &[u8]) -> Result<Host<'_>, EndpointError> {
             .and_then(|at| halves(text, at))
             .ok_or(Wrong::NoPort)?,
     };
+    let brackets = text.starts_with(b"[");
     let name = core::str::from_utf8(name).map_err(|_| Wrong::Name)?;
     if !is_address(name) && !is_host_name(name) {
         let whole = core::str::from_utf8(text).unwrap_or_default();
@@ -149,11 +152,11 @@ pub fn endpoint(text: &[u8]) -> Result<Host<'_>, EndpointError> {
         });
     }
     if let Some(port) = port(digits) {
-        return Ok(Host::new(name, port));
+        return Ok(Host { brackets, ..Host::new(name, port) });
     }
     // All digits, and no port.
     let none = if digits.is_empty() { Wrong::NoPort } else { Wrong::Port };
-    Ok(Host { name, port: 0, service: service(digits).ok_or(none)? })
+    Ok(Host { name, port: 0, service: service(digits).ok_or(none)?, brackets })
 }
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn endpoints() {
         let host = |name, port| Ok(Host::new(name, port));
-        let service = |name, service| Ok(Host { name, port: 0, service });
+        let service = |name, service| Ok(Host { service, ..Host::new(name, 0) });
         for (text, wanted) in [
             ("example.net:51820", host("example.net", 51_820)),
             ("example.net.:1", host("example.net.", 1)),
@@ -186,6 +189,7 @@ mod tests {
             ("[::1]:domain", service("::1", "domain")),
             ("::1:+5", service("::1", "+5")),
         ] {
+            let wanted = wanted.map(|host| Host { brackets: text.starts_with('['), ..host });
             assert_eq!(endpoint(text.as_bytes()), wanted, "{text}");
         }
         let address = |text: &'static str| endpoint(text.as_bytes()).unwrap().address();

@@ -302,7 +302,11 @@ impl<P: Policy> File<P> {
                 if text.is_empty() {
                     return Err(self.wrong(run, Problem::NoValue));
                 }
-                let item = field.item(text).map_err(|problem| self.wrong(run, problem))?;
+                let generate = P::GENERATES
+                    && field == Field::PrivateKey
+                    && text.eq_ignore_ascii_case(b"generate");
+                let item = if generate { Ok(Item::GeneratePrivateKey) } else { field.item(text) };
+                let item = item.map_err(|problem| self.wrong(run, problem))?;
                 self.tell(run, take, &item)?;
                 match field {
                     Field::PublicKey => self.keyless = None,

@@ -50,6 +50,8 @@ pub const NAME_MAX: usize = 24;
 pub enum Item<'t> {
     /// The device's key; all zero removes it.
     PrivateKey(SecretKey),
+    /// The router is to make the device's key: `PrivateKey = generate`. Told by readers with [`AllErrors`] alone.
+    GeneratePrivateKey,
     /// The file that the device's key is in.
     PrivateKeyFile(&'t str),
     /// The device's port; 0 lets the kernel choose.
@@ -181,6 +183,12 @@ impl ConfError {
     pub(crate) fn new(line: u32, name: &str, problem: Problem) -> Self {
         let name = if name.len() > NAME_MAX { "" } else { name };
         Self { line, name: Text::cut(name), value: Text::cut(""), problem }
+    }
+
+    /// A mistake about a setting that is in no single line.
+    #[must_use]
+    pub fn about(field: Field, words: &'static str) -> Self {
+        Self::new(0, field.name(), Problem::Value(words))
     }
 
     /// A wrong value. Half a key is still not to be shown.

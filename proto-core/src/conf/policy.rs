@@ -7,6 +7,8 @@ use super::{ConfError, Item, Problem, Take};
 
 /// How a reader treats places and mistakes. The methods without a body of their own do nothing.
 pub trait Policy: Default + fmt::Debug {
+    /// Whether `PrivateKey = generate` is [`Item::GeneratePrivateKey`]. To wg(8) it is a mistake.
+    const GENERATES: bool = false;
     /// Where an item stands.
     type Place: Copy + fmt::Debug;
 
@@ -113,6 +115,7 @@ impl AllErrors {
 }
 
 impl Policy for AllErrors {
+    const GENERATES: bool = true;
     type Place = Span;
 
     fn place(&self, line: u32) -> Span {

@@ -37,30 +37,24 @@ enum Place {
     Wg,
 }
 
-/// A file that is being read.
+/// A file that is being read, with values of at most `N` bytes.
 #[derive(Debug)]
-pub struct QuickFile {
+pub struct QuickFile<const N: usize = QUICK_VALUE_MAX> {
     line: u32,
     in_interface: bool,
     place: Place,
     /// The name or the value so far, or the white space that could be the end of a line of wg(8).
-    text: [u8; QUICK_VALUE_MAX],
+    text: [u8; N],
     len: usize,
 }
 
-impl Default for QuickFile {
+impl<const N: usize> Default for QuickFile<N> {
     fn default() -> Self {
-        Self {
-            line: 1,
-            in_interface: false,
-            place: Place::Name,
-            text: [0; QUICK_VALUE_MAX],
-            len: 0,
-        }
+        Self { line: 1, in_interface: false, place: Place::Name, text: [0; N], len: 0 }
     }
 }
 
-impl Drop for QuickFile {
+impl<const N: usize> Drop for QuickFile<N> {
     fn drop(&mut self) {
         // A command may have a key in it.
         zeroize::Zeroize::zeroize(self.text.as_mut_slice());
@@ -74,12 +68,14 @@ fn without_blanks(bytes: &[u8]) -> &[u8] {
 }
 
 impl QuickFile {
-    /// Before the first byte.
+    /// Before the first byte. [`QuickFile::default`] makes a reader with room for shorter values.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
+}
 
+impl<const N: usize> QuickFile<N> {
     /// Takes the next bytes, as many or few as there are.
     ///
     /// # Errors
@@ -219,6 +215,13 @@ impl QuickFile {
     }
 
     fn end_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+        let told = self.tell_line(take);
+        // Also after a mistake: a reader that goes on does so at the next line.
+        (self.place, self.len, self.line) = (Place::Name, 0, self.line.saturating_add(1));
+        told
+    }
+
+    fn tell_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         match self.place {
             Place::Value(setting) | Place::Comment(setting) => {
                 let wrong = |problem| ConfError::new(self.line, setting.name(), problem);
@@ -236,7 +239,6 @@ impl QuickFile {
             }
             Place::Wg => tell(self.line, &Part::Wg(b"\n"), take)?,
         }
-        (self.place, self.len, self.line) = (Place::Name, 0, self.line.saturating_add(1));
         Ok(())
     }
 }

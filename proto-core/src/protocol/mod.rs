@@ -13,6 +13,7 @@
 //! | [`envelope`] | the two bytes in front of every message: what kind of packet, which version |
 //! | [`message`] | requests and replies, as postcard |
 //! | [`config`] | the configuration image a push carries: records in a fixed order |
+//! | [`draft`] | the image of a configuration file, made in fixed memory |
 //! | [`patch`] | a configuration as its differences from a stored one |
 //! | [`sized`] | values with their length in front, so that readers can pass over what they do not know |
 //! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
@@ -37,6 +38,7 @@ pub mod client;
 pub mod codec;
 pub mod config;
 mod digest;
+pub mod draft;
 pub mod endpoint;
 pub mod envelope;
 mod failure;

@@ -173,7 +173,7 @@ pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
 pub(super) fn endpoint(text: &str) -> Value<Destination> {
     let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
         .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
-    if host.name.contains(':') && !text.starts_with('[') {
+    if host.name.contains(':') && !host.brackets {
         let message = "an IPv6 address stands in brackets, and the port behind them";
         let port = if host.service.is_empty() { host.port.to_string() } else { "PORT".into() };
         return Err(Wrong::helped(

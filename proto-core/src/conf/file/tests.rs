@@ -52,7 +52,7 @@ fn everything_is_told_with_its_line() {
             "10 AllowedIps".to_owned(),
             format!("10 {}", ip("10.0.0.0/8")),
             format!("10 {}", ip("fd00::/64")),
-            "11 Endpoint(Host { name: \"example.net\", port: 51820, service: \"\" })".to_owned(),
+            "11 Endpoint(Host { name: \"example.net\", port: 51820, service: \"\", brackets: false })".to_owned(),
             "12 PersistentKeepalive(0)".to_owned(),
         ]
     );

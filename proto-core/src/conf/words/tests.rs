@@ -43,7 +43,7 @@ fn everything_is_told() {
         [
             "Remove",
             "PresharedKeyFile(\"\")",
-            "Endpoint(Host { name: \"::1\", port: 7, service: \"\" })"
+            "Endpoint(Host { name: \"::1\", port: 7, service: \"\", brackets: true })"
         ]
     );
     assert_eq!(told[9], "AllowedIps");

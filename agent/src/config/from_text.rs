@@ -1,0 +1,344 @@
+//! The image of a configuration that was typed: from the text of a wg-quick file to the image that a push of the file
+//! would carry. Any length, in fixed memory: `proto_core::protocol::draft` reads, and the pieces are kept and sorted in
+//! files.
+//!
+//! ```text
+//! text --draft--> records of peers (heap), keys of items (index) --sort--> image, behind the text
+//! ```
+//!
+//! Not here: what stands in two peers or cannot be applied. The image goes the way of a push, which checks it.
+
+use proto_core::conf::policy::{AllErrors, Span as Place};
+use proto_core::conf::{
+    ConfError, Field, File as WgFile, Item as Word, Part, Problem, QuickFile, Stop,
+};
+use proto_core::ip::IpNet;
+use proto_core::key;
+use proto_core::protocol::config::{Item, PrivateKey, Record};
+use proto_core::protocol::draft::{Draft, DraftError, Piece};
+use proto_core::protocol::message::Name;
+
+use crate::config::image::{Records, Span};
+use crate::config::index::{Entry, Index, Mark};
+use crate::config::records::RecordWriter;
+use crate::config::set_sum::SetSum;
+use crate::fault::{Fault, Slot};
+use crate::store::noted::Noted;
+use crate::system::File;
+
+/// The longest value of a setting of wg-quick(8) in bytes.
+const VALUE: usize = 1024;
+/// How many allowed IPs of a peer are put in order at once.
+const PASS: usize = 32;
+/// Bytes that are read at once.
+const PIECE: usize = 256;
+
+/// Something to say about the text.
+#[derive(Clone, Copy, Debug)]
+pub enum Remark<'r> {
+    /// A mistake, and its column from 1, or 0 if only the line is known.
+    Mistake(&'r ConfError, u32),
+    /// A setting that is left out, in this line, and why.
+    LeftOut(u32, &'r str, &'r str),
+}
+
+/// Files whose contents are not needed.
+#[derive(Debug)]
+pub struct Scratch<'f, F> {
+    /// Becomes the records of peers.
+    pub heap: &'f mut F,
+    /// Becomes the keys of items.
+    pub index: &'f mut F,
+    /// Helps to sort.
+    pub other: &'f mut F,
+}
+
+/// What was read of the text.
+struct Kept<'k, 'h, 'i, F> {
+    heap: &'k mut RecordWriter<'h, F>,
+    index: &'k mut Index<'i, F>,
+    /// Where the records of the peer under way begin.
+    from: u32,
+}
+
+impl<F: File> Kept<'_, '_, '_, F> {
+    fn keep(&mut self, piece: Piece) -> Result<(), Fault> {
+        let mut note = |item: Item, offset| {
+            let (key, allowed_ips) = (item.key(), SetSum::default());
+            self.index.push(&Entry { key, offset, allowed_ips, mark: Mark::Missing })
+        };
+        match piece {
+            Piece::Item(item) => return note(item, 0),
+            Piece::AllowedIp(net) => return self.heap.record(&Record::AllowedIp(net)),
+            Piece::Peer(peer) => {
+                note(Item::Peer(peer.public_key), self.from)?;
+                self.heap.record(&Record::Peer(peer))?;
+            }
+            Piece::Host(host) => self.heap.record(&Record::Host(host))?,
+        }
+        self.from = self.heap.at();
+        Ok(())
+    }
+}
+
+/// The text while it is read.
+struct Reading<'r, 'h, 'i, F> {
+    draft: &'r mut Draft,
+    kept: Kept<'r, 'h, 'i, F>,
+    wg: WgFile<AllErrors>,
+    remark: &'r mut dyn FnMut(&Remark<'_>),
+    mistakes: u32,
+    /// The blanks at the beginning of the line, which the reader of wg(8)'s lines does not see.
+    indent: u32,
+    failed: Option<Fault>,
+}
+
+impl<F: File> Reading<'_, '_, '_, F> {
+    fn mistake(&mut self, error: &ConfError, column: u32) {
+        self.mistakes = self.mistakes.saturating_add(1);
+        (self.remark)(&Remark::Mistake(error, column));
+    }
+
+    /// Deals with what the draft did not take.
+    fn refused(&mut self, error: DraftError<Fault>, column: u32) -> Result<(), Stop> {
+        match error {
+            DraftError::Mistake(error) => {
+                self.mistake(&error, column);
+                Ok(())
+            }
+            DraftError::Kept(fault) => {
+                self.failed = Some(fault);
+                Err(Stop)
+            }
+        }
+    }
+
+    fn part(&mut self, line: u32, part: &Part<'_>) -> Result<(), Stop> {
+        match part {
+            Part::Wg(bytes) => self.wg(bytes),
+            Part::Setting(field, value) => {
+                let Self { draft, kept, .. } = self;
+                match draft.setting(line, *field, value, &mut |piece| kept.keep(piece)) {
+                    Ok(None) => {}
+                    Ok(Some(why)) => (self.remark)(&Remark::LeftOut(line, field.name(), why)),
+                    Err(error) => self.refused(error, 0)?,
+                }
+                // The reader of wg(8)'s lines counts this one too.
+                self.wg(b"\n")
+            }
+        }
+    }
+
+    /// Reads bytes of lines of wg(8).
+    fn wg(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut wg = core::mem::take(&mut self.wg);
+        let read = wg.feed(bytes, &mut |at, item| self.item(at, item));
+        self.wg = wg;
+        read.map_err(|_| Stop)
+    }
+
+    fn item(&mut self, at: Place, item: &Word<'_>) -> Result<(), Stop> {
+        let about = match item {
+            Word::Mistake(error) if error.problem == Problem::NoValue => at.name,
+            _ => at.text,
+        };
+        let column = (about.from as u32).saturating_add(self.indent).saturating_add(1);
+        let Self { draft, kept, .. } = self;
+        match draft.item(at.line, item, &mut |piece| kept.keep(piece)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refused(error, column),
+        }
+    }
+
+    /// Reads the whole text.
+    fn read(&mut self, mut text: Noted<'_, F>, len: u32) -> Result<(), Stop> {
+        let mut quick = QuickFile::<VALUE>::default();
+        let mut piece = [0; PIECE];
+        let (mut at, mut pass, mut blank) = (0_u32, false, true);
+        while at < len {
+            let room = (len.saturating_sub(at) as usize).min(PIECE);
+            let got = text.read(at, piece.get_mut(..room).unwrap_or_default());
+            let got = got.map_err(|fault| self.failed = Some(fault)).map_err(|()| Stop)?;
+            if got == 0 {
+                break;
+            }
+            at = at.saturating_add(got as u32);
+            // Not more than a line at once: the indent is that of the line that is told.
+            for run in piece.get(..got).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+                let ends = run.ends_with(b"\n");
+                if blank {
+                    let blanks = run.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+                    self.indent = self.indent.saturating_add(blanks as u32);
+                    blank = blanks == run.len();
+                }
+                let run = match (pass, ends) {
+                    (true, false) => b"",
+                    (true, true) => &b"\n"[..],
+                    (false, _) => run,
+                };
+                match quick.feed(run, &mut |line, part| self.part(line, part)) {
+                    Ok(()) => pass &= !ends,
+                    Err(_) if self.failed.is_some() => return Err(Stop),
+                    Err(error) => {
+                        self.mistake(&error, 0);
+                        // The reader is at the beginning of the line again, unless it was at the end.
+                        pass = !ends;
+                        if error.problem == Problem::TooLong && ends {
+                            let _ = quick.feed(b"\n", &mut |line, part| self.part(line, part));
+                        }
+                        if error.problem != Problem::TooLong {
+                            self.wg(b"\n")?;
+                        }
+                    }
+                }
+                if ends {
+                    (self.indent, blank) = (0, true);
+                }
+            }
+        }
+        zeroize::Zeroize::zeroize(piece.as_mut_slice());
+        let ended = quick.end(&mut |line, part| self.part(line, part));
+        if let Err(error) = ended.map_err(|error| Some(error).filter(|_| self.failed.is_none())) {
+            self.mistake(&error.ok_or(Stop)?, 0);
+        }
+        let mut wg = core::mem::take(&mut self.wg);
+        wg.end(&mut |at, item| self.item(at, item)).map_err(|_| Stop)?;
+        let Self { draft, kept, .. } = self;
+        match draft.end(&mut |piece| kept.keep(piece)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refused(error, 0),
+        }
+    }
+}
+
+/// Makes the image of the interface `name` from the text in the first `len` bytes of a file, and writes it behind the
+/// text. Returns its place; `None` if the text has a mistake. `remark` gets all there is to say, in the order of the
+/// lines.
+///
+/// # Errors
+/// `Code::Storage`.
+#[inline(never)]
+pub fn image_of_text<F: File>(
+    slot: &Slot,
+    name: &Name,
+    (file, len): (&mut F, u32),
+    Scratch { heap, index, other }: Scratch<'_, F>,
+    remark: &mut dyn FnMut(&Remark<'_>),
+) -> Result<Option<Span>, Fault> {
+    let mut index = Index::new(slot, index);
+    index.clear()?;
+    let mut records = RecordWriter::new(slot, Some(&mut *heap), 0)?;
+    let mut draft = Draft::new(*name);
+    let mut mistakes = {
+        let kept = Kept { heap: &mut records, index: &mut index, from: 0 };
+        let (draft, remark) = (&mut draft, &mut *remark);
+        let (wg, mistakes, indent, failed) = (WgFile::default(), 0, 0, None);
+        let mut reading = Reading { draft, kept, wg, remark, mistakes, indent, failed };
+        let read = reading.read(Noted { slot, file: &mut *file }, len);
+        if let (Err(Stop), Some(fault)) = (read, reading.failed) {
+            return Err(fault);
+        }
+        reading.mistakes
+    };
+    let (end, _) = records.finish()?;
+
+    // The routes. Only now the table and the addresses are known.
+    let own = match &draft.interface().private_key {
+        PrivateKey::Given(secret) => Some(key::public(secret)),
+        PrivateKey::None | PrivateKey::Generate => None,
+    };
+    let mut records = Records::new(slot, &mut *heap, 0, end);
+    while let Some(record) = records.next()? {
+        match record {
+            Record::AllowedIp(net) => draft.route(*net, &mut |piece| match piece {
+                Piece::Item(item) => {
+                    let (key, allowed_ips) = (item.key(), SetSum::default());
+                    index.push(&Entry { key, offset: 0, allowed_ips, mark: Mark::Missing })
+                }
+                _ => Ok(()),
+            })?,
+            Record::Peer(peer) if Some(peer.public_key) == own => {
+                mistakes = mistakes.saturating_add(1);
+                let words = "is the key of the interface itself, which cannot be its own peer";
+                remark(&Remark::Mistake(&ConfError::about(Field::PublicKey, words), 0));
+            }
+            _ => {}
+        }
+    }
+    if mistakes > 0 {
+        return Ok(None);
+    }
+    index.flush()?;
+    index.sort(other)?;
+
+    let mut image = RecordWriter::behind(slot, Some(file), len);
+    image.record(&Record::Interface(draft.interface().clone()))?;
+    let (mut n, mut last) = (0_u32, None);
+    while let Some(entry) = index.get(n)? {
+        n = n.saturating_add(1);
+        let again = last.replace(entry.key) == Some(entry.key);
+        let record = match Item::from_key(&entry.key) {
+            // One route is enough for an allowed IP of two peers.
+            Some(Item::Address(_) | Item::Route(_) | Item::Rule(_)) if again => continue,
+            Some(Item::Address(net)) => Record::Address(net),
+            Some(Item::Route(route)) => Record::Route(route),
+            Some(Item::Rule(rule)) => Record::Rule(rule),
+            Some(Item::Peer(_)) => {
+                write_peer(slot, heap, Span { from: entry.offset, end }, &mut image)?;
+                continue;
+            }
+            None => continue,
+        };
+        image.record(&record)?;
+    }
+    let (length, _) = image.finish()?;
+    Ok(Some(Span { from: len, end: len.saturating_add(length) }))
+}
+
+/// Writes a peer, whose allowed IPs stand before it in the heap.
+fn write_peer<F: File>(
+    slot: &Slot,
+    heap: &mut F,
+    Span { from, end }: Span,
+    image: &mut RecordWriter<'_, F>,
+) -> Result<(), Fault> {
+    let mut records = Records::new(slot, &mut *heap, from, end);
+    while let Some(record) = records.next()? {
+        if matches!(record, Record::Peer(_)) {
+            image.record(record)?;
+            break;
+        }
+    }
+    if let Some(host @ Record::Host(_)) = records.next()? {
+        image.record(host)?;
+    }
+    // In order and each once, as in an image of `postwire`, so that both make the same bytes.
+    let mut last = None;
+    loop {
+        let mut next: heapless::Vec<IpNet, PASS> = heapless::Vec::new();
+        let mut records = Records::new(slot, &mut *heap, from, end);
+        while let Some(Record::AllowedIp(net)) = records.next()? {
+            let at = next.partition_point(|other| other < net);
+            if last.is_some_and(|last| *net <= last) || next.get(at) == Some(net) {
+                continue;
+            }
+            if next.is_full() {
+                if at == PASS {
+                    continue;
+                }
+                let _ = next.pop();
+            }
+            let _ = next.insert(at, *net);
+        }
+        for net in &next {
+            image.record(&Record::AllowedIp(*net))?;
+        }
+        last = next.last().copied();
+        if !next.is_full() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

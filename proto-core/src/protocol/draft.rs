@@ -1,0 +1,379 @@
+//! The image of a configuration file, made in fixed memory from what the readers of [`crate::conf`] tell.
+//!
+//! A [`Draft`] takes the settings and items of a file of any length and gives [`Piece`]s: records of peers, and items
+//! that are keys of their own. The caller keeps the pieces outside of memory, asks for the [routes](Draft::route) of
+//! each allowed IP once the file has ended, and writes the pieces in the order of an image
+//! ([`super::config`]): the interface, addresses, routes and rules in the order of their keys, and peers.
+//!
+//! Accepts what `wg-quick` accepts, except for settings and addresses that stand twice, and values that an image cannot
+//! have: names of services and tables, and host names that are not ASCII.
+//!
+//! Not here: keeping and sorting the pieces, looking host names up, and finding items that two peers share.
+
+use core::net::SocketAddrV6;
+
+use heapless::Vec;
+
+use super::config::{self, HostName, Interface, Item as Key, PrivateKey, Route, Rule};
+use super::endpoint::{PeerEndpoint, has_scope};
+use super::message::Name;
+use crate::conf::routing::{
+    FULL_TUNNEL_TABLE, MAIN_TABLE, RouteTable, covers, has_own_route, route_table, tunnel_rules,
+};
+use crate::conf::setting::{self, Table, next_word};
+use crate::conf::{ConfError, Field, Host, Item, Problem};
+use crate::ifname::IfName;
+use crate::ip::IpNet;
+use crate::key::PublicKey;
+use crate::text::number;
+
+/// The MTU of an interface without `MTU`: 1,500 bytes less the 80 that WireGuard over IPv6 adds.
+pub const DEFAULT_MTU: u32 = 1_420;
+/// The most addresses that a draft takes.
+pub const MAX_ADDRESSES: usize = 64;
+
+/// A piece of an image.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// An address, a route or a rule.
+    Item(Key),
+    /// An allowed IP of the peer under way, host bits cleared. It comes before the record of its peer.
+    AllowedIp(IpNet),
+    /// The peer under way, which ends here.
+    Peer(config::Peer),
+    /// The host name of the peer before it.
+    Host(config::Host),
+}
+
+/// Takes a piece.
+pub type TakePiece<'t, E> = dyn FnMut(Piece) -> Result<(), E> + 't;
+
+/// Why a draft does not take a setting or an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DraftError<E> {
+    /// The file is wrong.
+    Mistake(ConfError),
+    /// A piece could not be kept.
+    Kept(E),
+}
+
+impl<E> From<E> for DraftError<E> {
+    fn from(error: E) -> Self {
+        Self::Kept(error)
+    }
+}
+
+/// The section of a peer.
+#[derive(Debug, Default)]
+struct Open {
+    key: Option<PublicKey>,
+    preshared_key: Option<crate::key::SecretKey>,
+    endpoint: Option<PeerEndpoint>,
+    host: Option<config::Host>,
+    persistent_keepalive: u16,
+}
+
+/// A file that becomes an image.
+#[derive(Debug)]
+pub struct Draft {
+    interface: Interface,
+    table: Table,
+    addresses: Vec<IpNet, MAX_ADDRESSES>,
+    peer: Option<Open>,
+    /// A bit for each setting that the interface, or this peer, has.
+    seen: u32,
+    has_interface: bool,
+}
+
+/// The settings of a section that may stand in it more than once.
+const fn is_list(field: Field) -> bool {
+    matches!(field, Field::Address | Field::AllowedIps | Field::Dns) || field.is_command()
+}
+
+impl Draft {
+    /// An empty draft of the image of an interface.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        Self {
+            interface: Interface { name, mtu: DEFAULT_MTU, ..Interface::default() },
+            table: Table::Auto,
+            addresses: Vec::new(),
+            peer: None,
+            seen: 0,
+            has_interface: false,
+        }
+    }
+
+    /// The record of the interface. Its mark is final after [`Draft::route`] has seen each allowed IP.
+    #[must_use]
+    pub const fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Notes that a setting stands in the section. It is an error if it stands there twice.
+    fn once(&mut self, line: u32, field: Field) -> Result<(), ConfError> {
+        let bit = 1_u32.checked_shl(field as u32).unwrap_or(0);
+        if self.seen & bit != 0 && !is_list(field) {
+            return Err(ConfError::new(line, field.name(), Problem::Value("stands twice")));
+        }
+        self.seen |= bit;
+        Ok(())
+    }
+
+    /// Takes a setting of wg-quick(8) in a line of the file. Returns the words of a warning if the setting is left out.
+    ///
+    /// # Errors
+    /// A value that the setting does not take, or that of `take`.
+    pub fn setting<E>(
+        &mut self,
+        line: u32,
+        field: Field,
+        value: &str,
+        take: &mut TakePiece<'_, E>,
+    ) -> Result<Option<&'static str>, DraftError<E>> {
+        let wrong = |value: &str, words| {
+            let error = ConfError::new(line, field.name(), Problem::Value(words)).with(value);
+            Err(DraftError::Mistake(error))
+        };
+        if value.is_empty() {
+            return match field {
+                Field::SaveConfig => wrong(value, "has no value"),
+                _ => Ok(Some("is empty and is left out")),
+            };
+        }
+        self.once(line, field).map_err(DraftError::Mistake)?;
+        match field {
+            Field::Mtu => match number(value).filter(|mtu| (68..=65_535).contains(mtu)) {
+                Some(mtu) => self.interface.mtu = mtu,
+                None => return wrong(value, "is not an MTU: 68 to 65535 bytes"),
+            },
+            Field::Table => match setting::table(value).filter(|to| *to != Table::Number(0)) {
+                Some(table) => self.table = table,
+                None => return wrong(value, "is not a table: auto, off, main or a number over 0"),
+            },
+            Field::Address => {
+                let mut rest = value;
+                while let Some(word) = next_word(&mut rest) {
+                    let Some(net) = setting::address(word) else {
+                        return wrong(word, "is not an address and the length of its prefix");
+                    };
+                    // The kernel tells IPv4 addresses apart by the prefix too.
+                    let same = |own: &IpNet| {
+                        own.addr == net.addr && (own.prefix == net.prefix || net.addr.is_ipv6())
+                    };
+                    if self.addresses.iter().any(same) {
+                        return wrong(word, "stands twice");
+                    }
+                    if self.addresses.push(net).is_err() {
+                        return wrong(word, "is one address more than the 64 that fit");
+                    }
+                    take(Piece::Item(Key::Address(net)))?;
+                }
+            }
+            Field::SaveConfig => match setting::boolean(value) {
+                Some(true) => return Ok(Some("is left out: the router stores what is committed")),
+                Some(false) => {}
+                None => return wrong(value, "is neither true nor false"),
+            },
+            Field::Dns => return Ok(Some("is left out: the router keeps its name servers")),
+            _ if field.is_command() => return Ok(Some("is left out: no commands are run")),
+            // Settings of wg(8) are items.
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// Takes an item of wg(8) that stands in a line of the file.
+    ///
+    /// # Errors
+    /// A value that an image cannot have, a [mistake](Item::Mistake), or that of `take`.
+    pub fn item<E>(
+        &mut self,
+        line: u32,
+        item: &Item<'_>,
+        take: &mut TakePiece<'_, E>,
+    ) -> Result<(), DraftError<E>> {
+        let mistake = |field: Field, words| {
+            DraftError::Mistake(ConfError::new(line, field.name(), Problem::Value(words)))
+        };
+        let field = match item {
+            Item::Interface => {
+                self.close(take)?;
+                self.has_interface = true;
+                return Ok(());
+            }
+            Item::Peer => {
+                self.close(take)?;
+                self.peer = Some(Open::default());
+                // The interface keeps its own.
+                self.seen &= !PEER_SETTINGS;
+                return Ok(());
+            }
+            Item::Mistake(error) => return Err(DraftError::Mistake(*error)),
+            Item::PrivateKey(_) | Item::GeneratePrivateKey => Field::PrivateKey,
+            Item::ListenPort(_) | Item::ListenService(_) => Field::ListenPort,
+            Item::Fwmark(_) => Field::Fwmark,
+            Item::PublicKey(_) => Field::PublicKey,
+            Item::PresharedKey(_) => Field::PresharedKey,
+            Item::Endpoint(_) => Field::Endpoint,
+            Item::PersistentKeepalive(_) => Field::PersistentKeepalive,
+            Item::AllowedIps | Item::AllowedIp(_) => Field::AllowedIps,
+            // Items of command lines.
+            _ => return Ok(()),
+        };
+        self.once(line, field).map_err(DraftError::Mistake)?;
+        match (item, &mut self.peer) {
+            (Item::PrivateKey(key), _) if key.is_zero() => {
+                return Err(mistake(field, "is all zeros, which is no key"));
+            }
+            (Item::PrivateKey(key), _) => {
+                self.interface.private_key = PrivateKey::Given(key.clone());
+            }
+            (Item::GeneratePrivateKey, _) => self.interface.private_key = PrivateKey::Generate,
+            (Item::ListenPort(port), _) => {
+                // 0 is any port, which the router need not change.
+                self.interface.listen_port = Some(*port).filter(|port| *port != 0);
+            }
+            (Item::ListenService(name), _) => {
+                let words = Problem::Value("is not a port: a number from 0 to 65535");
+                let error = ConfError::new(line, field.name(), words);
+                return Err(DraftError::Mistake(error.with(name)));
+            }
+            (Item::Fwmark(mark), _) => self.interface.fwmark = *mark,
+            (Item::PublicKey(key), Some(peer)) => peer.key = Some(*key),
+            (Item::PresharedKey(key), Some(peer)) => {
+                peer.preshared_key = Some(key.clone()).filter(|key| !key.is_zero());
+            }
+            (Item::PersistentKeepalive(seconds), Some(peer)) => {
+                peer.persistent_keepalive = *seconds;
+            }
+            (Item::Endpoint(host), Some(peer)) => match destination(host) {
+                Ok(Destination::Address(to)) => peer.endpoint = Some(to),
+                Ok(Destination::Name(name)) => {
+                    // The reader has refused longer ones.
+                    let name = HostName::try_from(name).unwrap_or_default();
+                    peer.host = Some(config::Host { name, port: host.port });
+                }
+                Err(words) => {
+                    let error = ConfError::new(line, field.name(), Problem::Value(words));
+                    return Err(DraftError::Mistake(error.with(host.name)));
+                }
+            },
+            (Item::AllowedIp(net), Some(_)) => take(Piece::AllowedIp(net.masked()))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes note of the end of the file.
+    ///
+    /// # Errors
+    /// There is no `[Interface]`, or that of `take`.
+    pub fn end<E>(&mut self, take: &mut TakePiece<'_, E>) -> Result<(), DraftError<E>> {
+        self.close(take)?;
+        if self.has_interface {
+            return Ok(());
+        }
+        let words = Problem::Value("the file has no [Interface] section");
+        Err(DraftError::Mistake(ConfError::new(0, "", words)))
+    }
+
+    /// Ends the section of a peer. One without a key is a mistake that the reader tells.
+    fn close<E>(&mut self, take: &mut TakePiece<'_, E>) -> Result<(), E> {
+        let Some(Open {
+            key: Some(public_key),
+            preshared_key,
+            endpoint,
+            host,
+            persistent_keepalive,
+        }) = self.peer.take()
+        else {
+            return Ok(());
+        };
+        take(Piece::Peer(config::Peer {
+            public_key,
+            preshared_key,
+            endpoint,
+            persistent_keepalive,
+        }))?;
+        host.map_or(Ok(()), |host| take(Piece::Host(host)))
+    }
+
+    /// Gives the route for an allowed IP, and the rules of a full tunnel. An item may be given more than once.
+    ///
+    /// # Errors
+    /// That of `take`.
+    pub fn route<E>(&mut self, to: IpNet, take: &mut TakePiece<'_, E>) -> Result<(), E> {
+        let covered = |own: &IpNet| has_own_route(own) && covers(own, &to);
+        let table = match route_table(self.table, &to) {
+            RouteTable::None => return Ok(()),
+            RouteTable::MainUnlessCovered if self.addresses.iter().any(covered) => return Ok(()),
+            RouteTable::MainUnlessCovered => MAIN_TABLE,
+            RouteTable::Number(table) => table,
+            RouteTable::FullTunnel => {
+                if self.interface.fwmark == 0 {
+                    self.interface.fwmark = FULL_TUNNEL_TABLE;
+                }
+                for rule in tunnel_rules(self.interface.fwmark) {
+                    take(Piece::Item(Key::Rule(Rule {
+                        v6: to.addr.is_ipv6(),
+                        priority: rule.priority,
+                        table: rule.table,
+                        fwmark: rule.unless_marked,
+                        invert: rule.unless_marked.is_some(),
+                        suppress_prefixlength: rule.suppress_prefixlength,
+                    })))?;
+                }
+                self.interface.fwmark
+            }
+        };
+        take(Piece::Item(Key::Route(Route { table, metric: 0, to })))
+    }
+}
+
+/// The bits of the settings of a peer in [`Draft::seen`].
+const PEER_SETTINGS: u32 = 1 << Field::PublicKey as u32
+    | 1 << Field::PresharedKey as u32
+    | 1 << Field::Endpoint as u32
+    | 1 << Field::PersistentKeepalive as u32;
+
+/// The endpoint of a peer as an image has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Destination<'h> {
+    /// An address.
+    Address(PeerEndpoint),
+    /// A name that has to be looked up.
+    Name(&'h str),
+}
+
+/// The endpoint that a host of a configuration file is in an image.
+///
+/// # Errors
+/// The end of a sentence that begins with the host, if an image cannot have it.
+pub fn destination<'h>(host: &Host<'h>) -> Result<Destination<'h>, &'static str> {
+    if crate::text::split(host.name, b':').is_some() && !host.brackets {
+        return Err("is an IPv6 address without brackets: write [ADDRESS]:PORT");
+    }
+    if !host.service.is_empty() || host.port == 0 {
+        return Err("has a port that is not a number from 1 to 65535");
+    }
+    if let Some(address) = host.address() {
+        return Ok(Destination::Address(address.into()));
+    }
+    if let Some((ip, scope)) = crate::text::split(host.name, b'%') {
+        let ip = ip.parse().ok().filter(has_scope);
+        let ip = ip.ok_or("has a scope, which only a link-local or multicast IPv6 address has")?;
+        let scope = IfName::plain(scope).map_err(|_| "has a scope that is not a link's name")?;
+        return Ok(Destination::Address(PeerEndpoint::Scoped(
+            SocketAddrV6::new(ip, host.port, 0, 0),
+            scope,
+        )));
+    }
+    if !host.name.is_ascii() {
+        return Err("has letters that are not ASCII: write the name that begins with xn--");
+    }
+    if host.name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err("is not an IPv4 address: write four numbers from 0 to 255");
+    }
+    Ok(Destination::Name(host.name))
+}
