@@ -33,7 +33,9 @@ pub fn run(data: &[u8]) {
             Item::Endpoint(host) => assert!(peers > 0 && !host.name.is_empty()),
             Item::Remove | Item::PresharedKeyFile(_) => assert!(peers > 0),
             Item::PersistentKeepalive(_) | Item::AllowedIps => assert!(peers > 0),
-            Item::Interface | Item::Mistake(_) => panic!("not on a command line"),
+            Item::Interface | Item::GeneratePrivateKey | Item::Mistake(_) => {
+                panic!("not on a command line")
+            }
         }
         Ok(())
     });
