@@ -12,7 +12,7 @@ const SET: u64 = 1_577_836_800;
 /// The time of day after `left` has passed: `14:03:27`.
 #[must_use]
 pub fn time_in(left: Duration) -> String {
-    // No router waits long enough for the sum to go out of range.
+    // A router never waits so long that the sum overflows.
     let now = ZonedDateTime::now();
     let then = now.checked_add(left).unwrap_or(now);
     then.strftime("%H:%M:%S").to_string()

@@ -1,5 +1,5 @@
-//! A [`Config`] as the byte image that a push carries (`proto_core::protocol::config`), and the way
-//! back from what a router says about an image to the line of the file.
+//! Converts a [`Config`] to the byte image of a push (`proto_core::protocol::config`), and maps a
+//! router's failure about the image back to the line of the file.
 
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
@@ -12,11 +12,11 @@ use proto_core::protocol::message::{Name, Subject};
 use crate::conf::{self, At, Config, Destination, MAIN_TABLE, Place};
 use crate::routes;
 
-/// The MTU when the file has none: 1,500 less what WireGuard over IPv6 adds (80), as wg-quick has
-/// it on most links. Where the router's uplink is smaller, the file should say so.
+/// The MTU if the file has none: 1,500 minus WireGuard's overhead over IPv6 (80), as with wg-quick
+/// on most links. If the router's uplink has a smaller MTU, the file should set it.
 pub const DEFAULT_MTU: u32 = 1_420;
 
-/// How many records of each kind an image has.
+/// Number of records of each kind in an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct Counts {
     /// Addresses.
@@ -33,35 +33,35 @@ pub struct Counts {
     pub host_names: usize,
 }
 
-/// An image and what it was made from.
+/// An image and its origin.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// What is in them.
+    /// The number of its records.
     pub counts: Counts,
-    /// The interface it is for.
+    /// Its interface.
     pub interface: Name,
     config: Config,
     routing: routes::Routing,
-    /// Where each record starts, and where in the file it comes from.
+    /// The start of each record, and the place in the file that it comes from.
     offsets: Vec<(usize, Option<Place>)>,
 }
 
-/// The router could never apply the image.
+/// An image that no router could apply.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct ImageError {
     error: config::ConfigError,
-    /// Where in the file the thing stands that is wrong.
+    /// The place of the error in the file.
     pub place: Option<Place>,
 }
 
 impl Image {
-    /// Makes the image of a configuration whose host names have been looked up.
+    /// Builds the image of a configuration whose host names have been looked up.
     ///
     /// # Errors
-    /// [`ImageError`] when the router's own check would refuse the image.
+    /// [`ImageError`] if the router's own check would refuse the image.
     pub fn new(interface: &Name, config: Config) -> Result<Self, ImageError> {
         let routing = routes::derive(&config);
         let records = records(interface, &config, &routing)?;
@@ -96,7 +96,7 @@ impl Image {
         }
     }
 
-    /// Whether the router makes the private key.
+    /// Whether the router generates the private key.
     #[must_use]
     pub fn generates(&self) -> bool {
         self.config.private_key.as_ref().is_some_and(|at| at.value == PrivateKey::Generate)
@@ -115,7 +115,7 @@ impl Image {
         }
     }
 
-    /// Where in the file the thing stands that a failure is about.
+    /// The place in the file of a failure's subject.
     #[must_use]
     pub fn place(&self, subject: &Subject) -> Option<&Place> {
         fn at<T>(at: Option<&At<T>>) -> Option<&Place> {
@@ -169,7 +169,7 @@ fn records(
     let interface = Interface {
         name: *name,
         private_key: config.private_key.as_ref().map_or(PrivateKey::None, |at| at.value.clone()),
-        // wg(8) takes 0 for "any"; to the router that is a port it does not have to change.
+        // wg(8) reads 0 as "any port"; for the router this means that the port stays.
         listen_port: config.listen_port.as_ref().map(|at| at.value).filter(|&port| port != 0),
         fwmark: routing.fwmark,
         mtu: config.mtu.as_ref().map_or(DEFAULT_MTU, |at| at.value),
@@ -223,7 +223,7 @@ fn records(
     Ok(records)
 }
 
-/// A table by its name where it has one.
+/// A table, by name if it has one.
 #[must_use]
 pub fn table_name(table: u32) -> String {
     if table == MAIN_TABLE { "main".into() } else { table.to_string() }

@@ -1,5 +1,5 @@
-//! Ctrl-C. The first one sets a flag, so that the conversation with the router ends in an orderly way and the
-//! user learns the state of the change. The second one ends the program at once.
+//! Ctrl-C. The first one sets a flag, so that the session with the router ends in an orderly way
+//! and the user learns the state of the change. The second one ends the program at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -66,7 +66,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
             let text = error.render().to_string();
-            // The error stands before the usage.
+            // The error precedes the usage.
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let words: Vec<&str> = what.split_whitespace().collect();
             let context = report::Context::new(cli::meant(&args), true);

@@ -13,11 +13,11 @@ pub enum NameError {
     Invalid(String),
     /// The file's name does not contain an interface name.
     #[error(
-        "the file name `{0}` does not give an interface, as wg0.conf does: name the interface with --interface"
+        "the file name `{0}` has no interface name in it, unlike wg0.conf: name the interface with --interface"
     )]
     File(String),
     /// Not an owner's name: wrong characters or length.
-    #[error("`{0}` cannot be an owner's name: 1 to 31 bytes without control characters")]
+    #[error("`{0}` is not a valid owner's name: 1 to 31 bytes without control characters")]
     Owner(String),
 }
 

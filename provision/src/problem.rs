@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file, shown in the file.
+//! Problems of a configuration file, shown at their lines.
 //!
 //! ```text
 //! wg0.conf:3:11: error: Address: `10.0.0.1/33`: the prefix length is over 32
@@ -7,8 +7,8 @@
 //!       = help: ...
 //! ```
 //!
-//! Lines are shown only after `conf::lines::hide` has taken the secrets out of them, so no
-//! message has to think of that again.
+//! Lines are shown only after `conf::lines::hide` has removed their secrets, so messages need no
+//! other protection.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use crate::conf::lines;
 
-/// A file as the person names it, and its text.
+/// A file with its name and its text.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The name to put into messages.
+    /// The name for messages.
     pub name: String,
     /// The text, without a byte order mark.
     pub text: String,
@@ -29,9 +29,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// A file that was read. A byte order mark in front is dropped, and NULs are, as wg-quick drops them.
-    /// What is not UTF-8 is marked, and is right only in a comment. A file in UTF-16 has a problem, and no text
-    /// to show.
+    /// Reads a file. A byte order mark at the start is removed, and so are NULs, as in wg-quick.
+    /// Bytes that are not UTF-8 are marked; they are allowed only in a comment. A file in UTF-16
+    /// gets a problem, and no text is shown.
     #[must_use]
     pub fn new(name: &str, bytes: &[u8]) -> (Self, Option<Problem>) {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -39,7 +39,7 @@ impl Source {
         // Every other byte of plain text in UTF-16 is a NUL.
         let wide = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
         if wide || nuls > 1 && nuls >= bytes.len() / 3 {
-            let problem = Problem::whole("this is not UTF-8 text, but UTF-16")
+            let problem = Problem::whole("this file is in UTF-16, not UTF-8")
                 .help("save the file as UTF-8 (in Notepad: Save As, Encoding)");
             return (Self::from_text(name, ""), Some(problem));
         }
@@ -62,7 +62,7 @@ impl Source {
         Self { name: name.into(), text: text.into(), starts }
     }
 
-    /// The lines with their numbers, without what ends them.
+    /// The lines with their numbers, without line ends.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text.split('\n').enumerate().map(|(index, line)| (index + 1, line))
     }
@@ -73,7 +73,7 @@ impl Source {
         rest.split('\n').next().unwrap_or_default()
     }
 
-    /// The column of a place in its line as it is shown, from 1; in bytes if there is no text.
+    /// The column of a place in the line as shown, from 1; in bytes if there is no text.
     fn column(&self, place: &Place) -> usize {
         match self.text.is_empty() {
             true => 1 + place.span.start,
@@ -82,16 +82,16 @@ impl Source {
     }
 }
 
-/// Some bytes of a line.
+/// A range of bytes in a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// Which line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// Which of its bytes, from 0.
+    /// The bytes, from 0.
     pub span: Range<usize>,
 }
 
-/// A value and where it stands.
+/// A value with its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct At<T> {
     /// The value.
@@ -100,15 +100,15 @@ pub struct At<T> {
     pub place: Place,
 }
 
-/// How bad it is.
+/// The severity of a problem.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The file cannot be pushed.
     Error,
-    /// It can, but not everything in it is.
+    /// The file can be pushed, but without a part of it.
     Warning,
-    /// Something to know.
+    /// Information.
     Note,
 }
 
@@ -122,22 +122,22 @@ impl Severity {
     }
 }
 
-/// One thing to say about a file.
+/// A problem of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// Where it is, if it is anywhere.
+    /// Its place, if it has one.
     pub place: Option<Place>,
-    /// What it is.
+    /// The message.
     pub message: String,
-    /// Other places that belong to it, and what they are.
+    /// Other places that belong to it, with labels.
     pub related: Vec<(Place, &'static str)>,
     /// What to do about it.
     pub help: Option<String>,
 }
 
-/// A problem as `--json` gives it.
+/// A problem in the form of `--json`.
 #[derive(Serialize, Debug)]
 pub struct ProblemJson {
     severity: Severity,
@@ -174,26 +174,26 @@ impl Problem {
         Self::new(Severity::Note, Some(place), message.into())
     }
 
-    /// The same problem with another place that belongs to it.
+    /// Adds another place that belongs to the problem.
     #[must_use]
     pub fn with(mut self, place: Place, label: &'static str) -> Self {
         self.related.push((place, label));
         self
     }
 
-    /// The same problem with a word of advice.
+    /// Adds advice.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Whether the file cannot be pushed because of it.
+    /// Whether the problem prevents a push.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The problem as text for a person, with the lines in question if it is an error.
+    /// The problem as text for the user, with the lines in question if it is an error.
     #[must_use]
     pub fn render(&self, source: &Source) -> String {
         let mut out = source.name.clone();
@@ -215,7 +215,7 @@ impl Problem {
         out
     }
 
-    /// The problem as `--json` gives it.
+    /// The problem in the form of `--json`.
     #[must_use]
     pub fn json(&self, source: &Source) -> ProblemJson {
         let column = self.place.as_ref().map(|place| source.column(place));
@@ -231,14 +231,14 @@ impl Problem {
     }
 }
 
-/// The most characters of a line that are shown.
+/// The maximum number of characters of a line that are shown.
 const WIDTH: usize = 100;
 
 fn snippet(out: &mut String, source: &Source, place: &Place, label: &str) {
     let shown = lines::hide(source.line(place.line));
     let chars: Vec<char> = shown.text.chars().collect();
     let (start, end) = shown.map(&place.span);
-    // A long list is cut to what is around the place.
+    // A long line is cut to the part around the place.
     let first = if chars.len() <= WIDTH { 0 } else { start.saturating_sub(WIDTH / 3) };
     let last = chars.len().min(first + WIDTH);
     let dots = |cut: bool| if cut { "..." } else { "" };

@@ -1,11 +1,11 @@
-//! How a command ends: text for a person, or one JSON object on stdout.
+//! The result of a command: text for the user, or one JSON object on stdout.
 //!
 //! # `--json`
 //!
-//! Always there: `command`, `ok`, `exit_code`, `warnings` (a list of problems, which are objects of
-//! `severity`, `file`, `line`, `column`, `message`, `related_lines`, `help`).
+//! Always present: `command`, `ok`, `exit_code`, `warnings` (a list of problems, which are objects
+//! of `severity`, `file`, `line`, `column`, `message`, `related_lines`, `help`).
 //!
-//! When `ok`, one more named `result`, an object:
+//! If `ok`, also `result`, an object:
 //!
 //! | command | fields of `result` |
 //! |---|---|
@@ -15,36 +15,38 @@
 //! | `rollback`, `repair`, `remove` | the fields of `push` |
 //! | `confirm` | `router`, `interface`, `number` |
 //! | `revert` | `router`, `interface` |
-//! | `history` | `router`, `configurations`: a list of what is below |
-//! | `status` | `router`, the fields of `proto_core::protocol::message::Status`, and `stored`: a list of what is below with `agrees` (null if the router could not say), `drift` (a summary), `changes` (with `--changes`) and `failure` |
+//! | `history` | `router`, `configurations`: a list of the objects below |
+//! | `status` | `router`, the fields of `proto_core::protocol::message::Status`, and `stored`: a list of the objects below with `agrees` (null if the router could not tell), `drift` (a summary), `changes` (with `--changes`) and `failure` |
 //! | `check` | `interface`, `public_key`, `counts`, `image_bytes` |
-//! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the old one's fingerprint) |
+//! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the fingerprint of the old key) |
 //! | `key` | `file`, `public_key`, `fingerprint` |
 //! | `claim` | `router`, `owner` |
 //! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
-//! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (how many there are now) |
+//! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (number of owners after the change) |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `routers add`, `routers forget` | the fields of one of these |
 //!
-//! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`, `fingerprint` as
-//! `routers` has them; `summary` one of `created`, `device` (a
-//! list of `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`,
-//! `changed`, `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
+//! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`,
+//! `fingerprint` as in `routers`; `summary` is an object of `created`, `device` (a list of
+//! `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`, `changed`,
+//! `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
 //!
-//! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's clock),
-//! `public_key` and `by` (whose key and name), `act` (`pushed`, `rolled_back` or `removed`), `rolled_back_to`,
-//! `length`, `damaged`, `digest` (of the image as it was pushed, in hexadecimal).
+//! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's
+//! clock), `public_key` and `by` (the key and name of the owner), `act` (`pushed`, `rolled_back` or
+//! `removed`), `rolled_back_to`, `length`, `damaged`, `digest` (of the image as it was pushed, in
+//! hexadecimal).
 //!
-//! `number` is the one in the history, `stored` whether anything was written, `confirmed` whether this command
-//! confirmed it, `confirm_within` the seconds that are left to do it by hand, 0 when it need not be.
+//! `number` is the number in the history, `stored` whether anything was written, `confirmed`
+//! whether this command confirmed the change, `confirm_within` the seconds that are left to confirm
+//! it by hand, 0 if no confirmation is needed.
 //!
-//! When not `ok`, one more named `error`:
+//! If not `ok`, also `error`:
 //!
-//! | field | is |
+//! | field | meaning |
 //! |---|---|
 //! | `kind` | `usage`, `file`, `own` (a file of the operator), `connection`, `router` or `interrupted` |
-//! | `message` | what a person would read |
+//! | `message` | the message for the user |
 //! | `hint` | what to do next, or null |
 //! | `file`, `line` | where in the file, or null |
 //! | `code` | the name of the cause, or null: see [`crate::ops::Error`] |
@@ -52,7 +54,7 @@
 //! | `state` | of the running configuration, for what changes it: `unchanged`, `undone`, `partly`, `taken_back`, `unconfirmed` or `unknown` |
 //! | `problems` | for `file`: the list of problems |
 //!
-//! Fields may be added; none changes its meaning.
+//! Fields may be added; the meaning of a field never changes.
 
 use std::io::Write as _;
 
@@ -64,23 +66,23 @@ pub use crate::ops::{Kind, Outcome};
 use crate::problem::{Problem, ProblemJson, Source};
 use crate::ui::say;
 
-/// What every end of a command needs.
+/// What every result of a command needs.
 #[derive(Debug)]
 pub struct Context {
     command: &'static str,
-    /// Whether it is JSON that is wanted.
+    /// Whether the output is JSON.
     pub json: bool,
     warnings: Vec<ProblemJson>,
 }
 
 impl Context {
-    /// The context of a command that begins.
+    /// The context of a new command.
     #[must_use]
     pub const fn new(command: &'static str, json: bool) -> Self {
         Self { command, json, warnings: Vec::new() }
     }
 
-    /// Warns: at once on stderr, or later in the JSON object.
+    /// Reports a warning: at once on stderr, or later in the JSON object.
     pub fn warn(&mut self, source: &Source, problems: &[Problem]) {
         for problem in problems {
             if self.json {
@@ -117,17 +119,18 @@ fn print(text: &str, code: u8) -> u8 {
     written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()), code)
 }
 
-/// The exit code of a command that ended with `code`, and whose output was written or not.
+/// The exit code of a command that ended with `code`, depending on whether its output could be
+/// written.
 pub(crate) fn written(outcome: std::io::Result<()>, code: u8) -> u8 {
     match outcome {
         Ok(()) => code,
-        // A reader that has seen enough, such as `head`.
+        // The reader has closed the pipe, as `head` does.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => code,
         Err(error) => unwritten(&error, code),
     }
 }
 
-/// A result that is lost must not look like success: a record of a change may be missing.
+/// A lost result must not look like success: the record of a change may be missing.
 fn unwritten(error: &dyn std::fmt::Display, code: u8) -> u8 {
     say(&format!(
         "postwire: cannot write the output: {error}; the command itself had ended with exit code {code}"
@@ -135,14 +138,14 @@ fn unwritten(error: &dyn std::fmt::Display, code: u8) -> u8 {
     exit::OUTPUT
 }
 
-/// A command that went well.
+/// The result of a successful command.
 #[derive(Debug)]
 pub struct Done<R> {
     /// 0, or 4 for a `diff` or `status` that found differences.
     pub code: u8,
-    /// For a person, without a last end of line.
+    /// The text for the user, without a final line end.
     pub text: String,
-    /// For `--json`.
+    /// The object for `--json`.
     pub result: R,
 }
 
@@ -168,36 +171,36 @@ impl<R: Serialize> Done<R> {
 /// An error as `--json` gives it.
 #[derive(Debug, Serialize)]
 pub struct Error {
-    /// Which side it is on.
+    /// The area of the error.
     pub kind: Kind,
-    /// What a person would read.
+    /// The message for the user.
     pub message: String,
-    /// What to do next.
+    /// The next step.
     pub hint: Option<String>,
-    /// The file it is in.
+    /// The file.
     pub file: Option<String>,
     /// The line of the file.
     pub line: Option<usize>,
-    /// What the router says: the kind of failure,
+    /// From the router: the code of the failure,
     pub code: Option<String>,
-    /// what it is about,
+    /// its subject,
     pub subject: Option<String>,
-    /// in its words,
+    /// its text,
     pub text: Option<String>,
-    /// with the kernel's number
+    /// the kernel's error number
     pub errno: Option<u16>,
-    /// and its name.
+    /// and the number's name.
     pub errno_name: Option<&'static str>,
-    /// What became of the running configuration.
+    /// The state of the running configuration.
     pub state: Option<Outcome>,
-    /// What is wrong with the file.
+    /// The problems of the file.
     pub problems: Vec<ProblemJson>,
 }
 
-/// A command that went wrong.
+/// The result of a failed command.
 #[derive(Debug)]
 pub struct Failed {
-    /// The facts.
+    /// The error.
     pub error: Box<Error>,
     /// The file's problems as text, in place of the message.
     rendered: String,
@@ -224,13 +227,13 @@ impl Failed {
         Self { error: Box::new(error), rendered: String::new() }
     }
 
-    /// The command line is wrong.
+    /// An error in the command line.
     #[must_use]
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// The file is wrong. Not all of very many problems are shown as text.
+    /// An error in FILE. If there are very many problems, the text shows only some of them.
     #[must_use]
     pub fn file(source: &Source, problems: &[Problem]) -> Self {
         const SHOWN: usize = 20;
@@ -250,13 +253,13 @@ impl Failed {
         failed
     }
 
-    /// One of the operator's own files is wrong, or what was asked of it.
+    /// An error in one of the operator's own files, or in a request about them.
     #[must_use]
     pub fn own(error: &HomeError) -> Self {
         Self::new(Kind::Own, error.to_string()).hint(error.hint())
     }
 
-    /// The same failure with what to do next.
+    /// Adds the next step.
     #[must_use]
     pub fn hint(mut self, hint: Option<String>) -> Self {
         self.error.hint = hint;
@@ -286,29 +289,29 @@ impl Failed {
             say(self.rendered.trim_end());
         }
         match self.error.file {
-            // A place in front is what editors and people look for.
+            // The place comes first, where editors and people expect it.
             Some(_) => say(&self.error.message),
             None => say(&format!("postwire: {}", self.error.message)),
         }
         match self.error.state {
-            Some(Outcome::Unchanged) => say("The router's running configuration is as it was."),
+            Some(Outcome::Unchanged) => say("The router's running configuration is unchanged."),
             Some(Outcome::Partly) => {
                 say(
-                    "Some changes were made and could not be taken back: `postwire diff FILE` shows what \
-                     FILE is missing, `postwire status --changes` what differs from what is stored.",
+                    "Some changes were made and could not be reverted: `postwire diff FILE` shows the \
+                     differences from FILE, `postwire status --changes` those from the stored configuration.",
                 );
             }
             Some(Outcome::Undone) => {
                 say(
-                    "What had been changed was changed back: the router's running configuration is as \
-                     it was.",
+                    "The changes were reverted: the router's running configuration is the same as \
+                     before.",
                 );
             }
             Some(Outcome::Unknown) => {
-                say("The router had been told to apply: whether it did is not known. \
-                     `postwire diff FILE` or `postwire history` tell.");
+                say("The change was sent, but its result is unknown: \
+                     see `postwire diff FILE` or `postwire history`.");
             }
-            // The message says it.
+            // The message has the place already.
             Some(Outcome::TakenBack | Outcome::Unconfirmed) | None => {}
         }
         if let Some(hint) = &self.error.hint {

@@ -1,5 +1,5 @@
-//! The routes and policy rules of a configuration, each with its place in the file. What they are is derived by
-//! `proto_core::conf::routing`, as for the router's `wg-quick`.
+//! The routes and policy rules of a configuration, each with its place in the file.
+//! `proto_core::conf::routing` derives them, as for the router's `wg-quick`.
 //!
 //! Not here: whether the table of a full tunnel is free, which only the router knows.
 
@@ -11,12 +11,12 @@ use proto_core::protocol::config::{Route, Rule};
 
 use crate::conf::{At, Config, Place, Table};
 
-/// Routes and rules, and the mark that goes with them.
+/// Routes and rules, and the mark that they use.
 #[derive(Clone, Debug, Default)]
 pub struct Routing {
-    /// The routes, each with the allowed IP that it is for.
+    /// The routes, each with its allowed IP.
     pub routes: Vec<(Route, Place)>,
-    /// The rules, each with the allowed IP that it is for.
+    /// The rules, each with its allowed IP.
     pub rules: Vec<(Rule, Place)>,
     /// The mark on the interface's packets, 0 for none.
     pub fwmark: u32,
@@ -50,7 +50,7 @@ impl Routing {
         if self.fwmark == 0 {
             self.fwmark = FULL_TUNNEL_TABLE;
         }
-        // An image has the rules in the order in which the kernel asks them.
+        // An image has the rules in the order in which the kernel evaluates them.
         self.rules.extend(tunnel_rules(self.fwmark).into_iter().rev().map(|rule| {
             let rule = Rule {
                 v6: to.addr.is_ipv6(),

@@ -1,5 +1,5 @@
-//! What a router runs, in the look of `wg show`: the same words and units, with the addresses,
-//! routes, rules and MTU that wg(8) does not know of.
+//! The running state of a router in the style of `wg show`: the same words and units, plus the
+//! addresses, routes, rules and MTU that wg(8) does not show.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ struct Peer {
     persistent_keepalive: u16,
 }
 
-/// A route as `--json` gives it.
+/// A route in the form of `--json`.
 #[derive(Debug, Serialize)]
 pub struct RouteJson {
     to: String,
@@ -58,7 +58,7 @@ impl From<&Route> for RouteJson {
     }
 }
 
-/// A rule as `--json` gives it.
+/// A rule in the form of `--json`.
 #[derive(Debug, Serialize)]
 pub struct RuleJson {
     family: &'static str,
@@ -83,7 +83,7 @@ impl From<&Rule> for RuleJson {
 }
 
 impl Shown {
-    /// Puts the records of a report together; nothing if the interface is missing.
+    /// Combines the records of a report; `None` if the interface is missing.
     #[must_use]
     pub fn from_records(records: &[Running]) -> Option<Self> {
         let (first, rest) = records.split_first()?;
@@ -107,7 +107,7 @@ impl Shown {
         for record in rest {
             shown.take(record)?;
         }
-        // As wg(8) does: the one last heard from first.
+        // As in wg(8): the newest handshake first.
         shown.peers.sort_by_key(|peer| std::cmp::Reverse(peer.latest_handshake));
         Some(shown)
     }
@@ -151,7 +151,7 @@ impl Shown {
             Running::Unknown(kind) => {
                 if !self.unknown_records.contains(kind) {
                     let what =
-                        format!("a record of kind {kind}, which is newer than this postwire");
+                        format!("a record of kind {kind}, unknown to this version of postwire");
                     self.lines.push(("unknown", what));
                     self.unknown_records.push(*kind);
                 }
@@ -160,7 +160,7 @@ impl Shown {
         Some(())
     }
 
-    /// The interface as text, without a last end of line.
+    /// The interface as text, without a final line end.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = format!("interface: {}", self.name);
@@ -234,7 +234,7 @@ pub fn mark(mark: u32) -> String {
     if mark == 0 { "off".into() } else { format!("{mark:#x}") }
 }
 
-/// A route as iproute2 would write it.
+/// A route in the notation of iproute2.
 #[must_use]
 pub fn route_text(route: &Route) -> String {
     let metric =
@@ -242,7 +242,7 @@ pub fn route_text(route: &Route) -> String {
     format!("{} table {}{metric}", route.to, table_name(route.table))
 }
 
-/// A rule as iproute2 would write it.
+/// A rule in the notation of iproute2.
 #[must_use]
 pub fn rule_text(rule: &Rule) -> String {
     let mut out = format!("{} priority {}:", family(rule), rule.priority);
@@ -285,7 +285,7 @@ fn bytes(count: u64) -> String {
     }
     let power = (count.ilog2() / 10).clamp(1, 4);
     let unit = units.get(power as usize - 1).copied().unwrap_or("TiB");
-    // Two digits behind the point: what is lost above 2^53 does not show.
+    // Two decimals: the precision lost above 2^53 is not visible.
     format!("{:.2} {unit}", count as f64 / (1_u64 << (10 * power)) as f64)
 }
 

@@ -1,5 +1,5 @@
-//! A configuration as the sections of OpenWrt's `/etc/config/network` that netifd would need for it: for a person who
-//! leaves Postwire, or wants to compare.
+//! A configuration as the sections of OpenWrt's `/etc/config/network` that netifd needs for it, for
+//! users who leave Postwire or want to compare.
 //!
 //! Source: OpenWrt's protocol handler `wireguard` (package wireguard-tools) and its documented options. Nothing here
 //! writes to a router.
@@ -13,15 +13,15 @@ use proto_core::protocol::config::{Interface, Peer, PrivateKey, Record, Route, R
 use crate::conf::MAIN_TABLE;
 use crate::image::{DEFAULT_MTU, Image};
 
-/// Why a configuration cannot be written as sections of UCI.
+/// The reason why a configuration cannot be written as sections of UCI.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UciError {
     /// netifd names the link after the section.
     #[error(
-        "netifd cannot have an interface {0}: the name of a section has only letters, digits and `_`"
+        "netifd cannot have an interface {0}: the name of a section can only have letters, digits and `_`"
     )]
     Name(String),
-    /// netifd has one table for each family.
+    /// netifd has one table for each address family.
     #[error(
         "netifd has one routing table for an interface and family, and the routes are in {0} and {1}"
     )]
@@ -122,8 +122,8 @@ fn device(interface: &Interface, full: bool) -> Vec<String> {
     lines
 }
 
-/// The options for routes in another table than main. The table that wg-quick's rules of a full tunnel lead to is
-/// wg-quick's own way to route, and not the user's choice.
+/// The options for routes in another table than main. The table of wg-quick's full tunnel is a
+/// detail of wg-quick, and not the user's choice.
 fn tables(routes: &[Route], rules: &[Rule]) -> Result<Vec<String>, UciError> {
     let mut lines = Vec::new();
     for (name, v6) in [("ip4table", false), ("ip6table", true)] {

@@ -31,7 +31,7 @@ pub struct UdpAddress {
 }
 
 impl fmt::Display for SerialAddress {
-    /// Writes the form that the command line takes.
+    /// Writes the notation of the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.device.display())?;
         self.baud.map_or(Ok(()), |baud| write!(f, "@{baud}"))
@@ -39,7 +39,7 @@ impl fmt::Display for SerialAddress {
 }
 
 impl fmt::Display for UdpAddress {
-    /// Writes the form that the command line takes, always with the port.
+    /// Writes the notation of the command line, always with the port.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
@@ -51,8 +51,8 @@ impl fmt::Display for UdpAddress {
 /// The longest duration that any option accepts.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Parses a duration, with one grammar for every option: `10s`, `500ms`, `2m`, `1h`, `1m 30s`. A bare number is
-/// in seconds.
+/// Parses a duration, with one syntax for every option: `10s`, `500ms`, `2m`, `1h`, `1m 30s`. A
+/// bare number is in seconds.
 ///
 /// # Errors
 /// A message that says why the text is invalid.
@@ -81,7 +81,7 @@ pub fn confirm_within(text: &str) -> Result<u16, String> {
     let time = duration(text)?;
     match u16::try_from(time.as_secs()) {
         Ok(seconds @ 1..=MAX_CONFIRM) if time.subsec_nanos() == 0 => Ok(seconds),
-        _ => Err("the time to confirm is whole seconds, from 1s to 1h".into()),
+        _ => Err("the time to confirm is a whole number of seconds, from 1s to 1h".into()),
     }
 }
 

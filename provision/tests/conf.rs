@@ -1,4 +1,4 @@
-//! Files that are right and files that are wrong, each with what is said about it.
+//! Correct and wrong files, and the messages about them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use postwire::conf::{self, Config, Destination, Host, Problem, Source, Table};
 use proto_core::protocol::config::PrivateKey;
 
-/// How long names may be looked up.
+/// The time limit of look-ups.
 const BUDGET: Duration = Duration::from_secs(60);
 
 const SECRET: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
@@ -16,7 +16,7 @@ const OWN: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
 const PEER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const OTHER: &str = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
 
-/// Puts the keys in the place of SECRET, OWN, PEER and OTHER.
+/// Replaces SECRET, OWN, PEER and OTHER by the keys.
 fn fill(text: &str) -> String {
     let text = text.replace("SECRET", SECRET).replace("OWN", OWN);
     text.replace("PEER", PEER).replace("OTHER", OTHER)
@@ -143,14 +143,14 @@ fn what_is_not_pushed_is_warned_of() {
         (interface("PostUp = iptables # x"), "t.conf:3:1: warning: PostUp is not pushed"),
         (interface("PreDown = x\nPreDown = y"), "t.conf:4:1: warning: PreDown is not pushed"),
         (interface("SaveConfig = true"), "t.conf:3:1: warning: SaveConfig is not pushed"),
-        (interface("Address = fd00::1\nMTU = 1200"), "t.conf:4:7: warning: MTU is under 1280"),
+        (interface("Address = fd00::1\nMTU = 1200"), "t.conf:4:7: warning: MTU is below 1280"),
         ("[Interface]\n".into(), "t.conf: warning: no PrivateKey"),
         (
             peer("AllowedIPs = 10.0.0.1/8"),
-            "t.conf:5:14: warning: AllowedIPs: `10.0.0.1/8` has bits set",
+            "t.conf:5:14: warning: AllowedIPs: `10.0.0.1/8` has host bits set",
         ),
-        (interface("MTU ="), "t.conf:3:1: warning: MTU is empty: it is left out"),
-        (interface("Table = # none"), "t.conf:3:1: warning: Table is empty: it is left out"),
+        (interface("MTU ="), "t.conf:3:1: warning: MTU is empty: it is ignored"),
+        (interface("Table = # none"), "t.conf:3:1: warning: Table is empty: it is ignored"),
         (interface("DNS =\nPreUp =\nPostDown ="), "t.conf:5:1: warning: PostDown is empty"),
         (interface("Address ="), "t.conf:3:1: warning: Address is empty"),
         (
@@ -175,7 +175,7 @@ fn every_mistake_is_an_error_at_its_place() {
     };
     let cases = [
         ("".into(), "t.conf: error: there is no [Interface] section"),
-        ("MTU = 1280\n[Interface]".into(), "t.conf:1:1: error: MTU stands before any section"),
+        ("MTU = 1280\n[Interface]".into(), "t.conf:1:1: error: MTU is before the first section"),
         ("hello\n[Interface]".into(), "t.conf:1:1: error: neither `[SECTION]` nor `KEY = VALUE`"),
         (interface("[Pear]\nAnything = 1"), "t.conf:3:1: error: unknown section"),
         (interface("Colour = red"), "t.conf:3:1: error: unknown key `Colour`"),
@@ -195,9 +195,12 @@ fn every_mistake_is_an_error_at_its_place() {
         (interface("MTU = 67"), "t.conf:3:7: error: MTU: `67`: not an MTU"),
         (
             interface("MTU = 1280\nMTU = 1290"),
-            "t.conf:4:1: error: MTU stands twice, first in line 3",
+            "t.conf:4:1: error: MTU appears twice, first in line 3",
         ),
-        (interface("[Interface]\nPrivateKey = SECRET"), "PrivateKey stands twice, first in line 2"),
+        (
+            interface("[Interface]\nPrivateKey = SECRET"),
+            "PrivateKey appears twice, first in line 2",
+        ),
         (
             interface("AllowedIPs = ::/0"),
             "t.conf:3:1: error: AllowedIPs belongs to [Peer], not to [Interface]",
@@ -215,9 +218,9 @@ fn every_mistake_is_an_error_at_its_place() {
         (interface("Address = 10.0.0/8"), "`10.0.0/8`: not an IPv4 or IPv6 address"),
         (
             interface("Address = 10.0.0.1/24,10.0.0.1/24"),
-            "t.conf:3:23: error: the address 10.0.0.1 stands twice",
+            "t.conf:3:23: error: the address 10.0.0.1 appears twice",
         ),
-        (interface("Address = fd00::1/64,fd00::1/128"), "the address fd00::1 stands twice"),
+        (interface("Address = fd00::1/64,fd00::1/128"), "the address fd00::1 appears twice"),
         (
             interface("[Peer]\nAllowedIPs = 10.0.0.0/8"),
             "t.conf:3:1: error: this peer has no PublicKey",
@@ -232,7 +235,7 @@ fn every_mistake_is_an_error_at_its_place() {
         ),
         (
             two("", "[Peer]\nPublicKey = PEER"),
-            "t.conf:9:13: error: this peer stands twice, first in line 4",
+            "t.conf:9:13: error: this peer appears twice, first in line 4",
         ),
         (
             two("AllowedIPs = 10.1.2.3/8", "AllowedIPs = ::1, 10.0.0.0/8"),
@@ -242,7 +245,7 @@ fn every_mistake_is_an_error_at_its_place() {
             two("AllowedIPs = ::/0", "AllowedIPs = ::/0"),
             "    5 | AllowedIPs = ::/0\n      |              ^^^^ first here",
         ),
-        (peer("AllowedIPs = +10.0.0.0/8"), "`+10.0.0.0/8`: `+` and `-` change a list"),
+        (peer("AllowedIPs = +10.0.0.0/8"), "`+10.0.0.0/8`: `+` and `-` change an existing list"),
         (
             peer("AllowedIPs = 10.0.0.0/8,"),
             "t.conf:5:24: error: AllowedIPs: an entry of the list is empty",
@@ -255,7 +258,7 @@ fn every_mistake_is_an_error_at_its_place() {
             peer("Endpoint = 192.0.2.1:0"),
             "t.conf:5:12: error: Endpoint: `192.0.2.1:0`: the port is not a number",
         ),
-        (peer("Endpoint = [2001:db8::1%eth0]:7"), "a scope (`%...`) belongs to a link-local"),
+        (peer("Endpoint = [2001:db8::1%eth0]:7"), "only a link-local or multicast IPv6 address"),
         (peer("PersistentKeepalive = 65536"), "`65536`: not an interval"),
     ];
     for (text, words) in cases {
@@ -325,7 +328,7 @@ fn names_are_looked_up_once_and_told() {
         |key: &str, endpoint: &str| format!("[Peer]\nPublicKey = {key}\nEndpoint = {endpoint}\n");
     let text = format!("{HEAD}{}{}", peer("PEER", "vpn.test:1"), peer("OTHER", "vpn.test:2"));
     let (mut config, _, source) = read(&text);
-    // IPv4 is preferred, whatever comes first.
+    // IPv4 is preferred, in any order.
     let lookup: conf::Lookup = Arc::new(|host, port| {
         assert_eq!((host, port), ("vpn.test", 1));
         Ok(vec!["[2001:db8::1]:1".parse().unwrap(), "203.0.113.5:1".parse().unwrap()])
@@ -363,7 +366,7 @@ fn a_name_that_has_no_address_here_is_left_to_the_router() {
             "t.conf:5:12: warning: Endpoint of peer {PEER}: vpn.test does not resolve here ("
         );
         assert!(said.starts_with(&start), "{said}");
-        assert!(said.ends_with("); the router looks it up itself\n"), "{said}");
+        assert!(said.ends_with("); the router looks the name up itself\n"), "{said}");
         assert!(said.contains(words), "{said}");
         let name = Destination::Name(Host { name: "vpn.test".into(), port: 1, address: None });
         assert_eq!(config.peers[0].endpoint.as_ref().unwrap().value, name);
@@ -380,7 +383,7 @@ fn names_are_looked_up_side_by_side_and_not_for_ever() {
         }
         text
     });
-    // Each waits until another one is under way as well; n39 never answers.
+    // Each look-up waits until another one is running; n39 never answers.
     let under_way = Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
     let lookup: conf::Lookup = Arc::new(move |name: &str, _| {
         let (count, changed) = &*under_way;

@@ -1,5 +1,5 @@
-//! What the program prints, word for word: the files in `tests/cmd`, and in `tests/cmd/own` what an
-//! operator sees who has a key and knows no router. After a change that is meant:
+//! The exact output of the program: the files in `tests/cmd`, and in `tests/cmd/own` the output for
+//! an operator who has a key and knows no router. After an intended change:
 //!
 //! ```sh
 //! TRYCMD=overwrite cargo test -p postwire --test golden

@@ -1,4 +1,4 @@
-//! Every file that is right becomes an image that a router takes.
+//! Every correct file becomes an image that a router accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -64,12 +64,12 @@ fn file() -> impl Strategy<Value = File> {
                     // The same network in two peers would be an error.
                     let mut own: Vec<IpNet> =
                         allowed.into_iter().filter(|net| networks.insert(net.masked())).collect();
-                    // Twice in one peer is fine.
+                    // Twice in one peer is allowed.
                     own.extend(own.first().copied());
                     kept.push((key, own));
                 }
             }
-            // The kernel, or IPv6, has no use for these as an address of an interface.
+            // The kernel, or IPv6, does not accept these as an address of an interface.
             let useless =
                 |ip: std::net::IpAddr| ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
             let kept_nets = addresses.into_iter().filter(|net: &IpNet| !useless(net.addr));
@@ -119,7 +119,7 @@ proptest! {
             if let Record::Peer(found) = &record {
                 peer = Some(found.public_key);
                 allowed.insert(found.public_key, Vec::new());
-                // Also from the middle of a record there is a way back to its line.
+                // An offset inside a record leads to its line too.
                 let at = u32::try_from(at + 1).unwrap();
                 let place = image.place(&Subject::Offset(at)).unwrap();
                 let line = text.lines().nth(place.line - 1).unwrap();

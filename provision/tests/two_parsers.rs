@@ -1,8 +1,9 @@
-//! The host tool's reader of files beside the router's: what `wg-quick` takes, `postwire` takes; what `postwire`
-//! takes, the router takes, and reads the same values from it.
+//! The host tool's parser of files beside the router's: `postwire` accepts what `wg-quick` accepts,
+//! and the router accepts what `postwire` accepts and reads the same values.
 //!
-//! The router's reader is proto-core's, put together here as the agent's `wg-quick` does it. Lines are made by a
-//! seed that stays the same; `POSTWIRE_SEED` and `POSTWIRE_LINES` take another, or more of them.
+//! The router's parser is proto-core's, assembled here as in the agent's `wg-quick`. Lines are
+//! generated from a fixed seed; `POSTWIRE_SEED` and `POSTWIRE_LINES` set another seed, or more
+//! lines.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,31 +25,31 @@ const PEER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const OTHER: &str = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
 const ZERO: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// What the router takes and the host tool refuses, on purpose: the end of the host's words, and why. Each is met
-/// by the lines below, or the test fails.
+/// What the router accepts and the host tool refuses on purpose: the end of the host's message, and
+/// the reason. Each entry must occur in the lines below, or the test fails.
 const MEANT: &[(&str, &str)] = &[
-    ("stands twice", "a setting, peer or address twice: the router takes the last, or both"),
-    ("is an allowed IP of two peers", "the router moves it to the last without a word"),
-    ("this peer is the interface itself", "the kernel leaves such a peer out without a word"),
-    ("there is no [Interface] section", "a file for `wg addconf` is no whole configuration"),
-    ("all zeros, which is no key", "the router takes it for `no key`"),
+    ("appears twice", "a setting, peer or address twice: the router takes the last, or both"),
+    ("is an allowed IP of two peers", "the router silently moves it to the last peer"),
+    ("this peer is the interface itself", "the kernel silently ignores such a peer"),
+    ("there is no [Interface] section", "a file for `wg addconf` is not a complete configuration"),
+    ("all zeros, which is not a key", "the router takes it for `no key`"),
     ("not the name of a service", "services have other numbers on other machines: ListenPort"),
     (
         "the port is not a number from 1 to 65535",
         "the same of an endpoint; and nothing is sent to port 0",
     ),
-    ("an IPv6 address stands in brackets", "its last group may be meant as the port, or not"),
+    ("an IPv6 address must be in brackets", "its last group may be meant as the port, or not"),
     (
-        "a scope (`%...`) belongs to",
-        "the C library takes the number of one at any address, and sends it nowhere",
+        "only a link-local or multicast IPv6 address can have",
+        "the C library accepts a scope number on any address, and ignores it",
     ),
     ("not ASCII", "resolvers do not agree on it"),
     ("not an IPv4 address", "the C library takes 10.1 for 10.0.0.1"),
-    ("not a table", "names of tables are the router's own, and 0 is none"),
+    ("not a table", "names of tables are local to the router, and 0 is not a table"),
     ("not an MTU", "the kernel refuses it, or loses IPv4 with it"),
 ];
 
-/// What is read of a file, in words that both readers can have.
+/// The values of a file, in a form that both parsers can produce.
 type Values = Vec<String>;
 
 /// The file as the agent's `wg-quick` reads it.
@@ -98,7 +99,7 @@ fn quick_value(setting: Field, value: &str, read: &mut Values) -> Result<(), Str
         Field::Mtu if !value.is_empty() => {
             read.push(format!("mtu {}", proto_core::text::number(value).ok_or_else(wrong)?));
         }
-        // A name may be in the router's own list.
+        // A name may be in the router's own list of tables.
         Field::Table if !value.is_empty() => {
             read.push(format!("table {:?}", setting::table(value)))
         }
@@ -451,11 +452,11 @@ const SETTINGS: &[(&str, &[&[&str]])] = &[
 const BLANKS: &[&str] =
     &["", "", "", " ", " ", "  ", "\t", " \t", "\r", "\u{b}", "\u{c}", "\u{a0}", "\0"];
 
-/// A line of one setting, right or wrong.
+/// A line of one setting, correct or wrong.
 fn line(draw: &mut Draw, nth: usize) -> String {
     let (name, values) = SETTINGS[nth % SETTINGS.len()];
     let values = values[draw.below(values.len())];
-    // Now and then the value of another setting.
+    // Sometimes the value of another setting.
     let values = if draw.one_in(12) {
         [NUMBERS, NETS, ENDPOINTS, KEYS, HOOKS][draw.below(5)]
     } else {
@@ -520,7 +521,7 @@ fn mutated(draw: &mut Draw) -> Vec<u8> {
                 bytes.drain(at..end);
             }
             4 => {
-                // A line twice, or one less.
+                // A duplicated or missing line.
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let mut lines: Vec<&str> = text.split('\n').collect();
                 let nth = draw.below(lines.len());
@@ -555,7 +556,7 @@ fn around(draw: &mut Draw, line: &str, nth: usize) -> Vec<u8> {
         section,
         "PublicKey" | "PresharedKey" | "AllowedIPs" | "Endpoint" | "PersistentKeepalive"
     );
-    // Now and then in the wrong section.
+    // Sometimes in the wrong section.
     let peer = if draw.one_in(20) { !peer } else { peer };
     let own =
         if section == "PrivateKey" { String::new() } else { format!("PrivateKey = {SECRET}\n") };
@@ -645,7 +646,7 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
                     .push(format!("the router refuses ({words}) what the host takes: {}", shown()));
             }
             (Ok(_), Err(words)) => {
-                // Each of its words is meant.
+                // Each of its entries occurs.
                 for words in words.split("; ") {
                     let meant = MEANT.iter().find(|(meant, _)| words.contains(meant));
                     let Some((meant, _)) = meant else {

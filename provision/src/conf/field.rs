@@ -1,12 +1,13 @@
-//! The names of the settings of a wg-quick file, as people misspell them.
+//! The names of the settings of a wg-quick file, and their likely misspellings.
 
 use proto_core::conf::field::{FIELDS, Field, Section};
 
 use super::lines::squeeze;
 
-/// What the host tool adds to the settings of proto-core.
+/// The host tool's additions to the settings of proto-core.
 pub(super) trait FieldExt: Sized {
-    /// The setting with this name, in any case. White space means nothing in the names of wg(8)'s settings.
+    /// The setting with this name, in any case. wg(8) ignores white space in the names of its
+    /// settings.
     fn of_line(name: &str) -> Option<Self>;
 
     /// Whether the value must not be shown: keys, and commands, which may contain keys.
@@ -16,7 +17,7 @@ pub(super) trait FieldExt: Sized {
     fn near(name: &str) -> Option<Self>;
 }
 
-/// How a section is written.
+/// The header of a section.
 pub(super) const fn section_name(section: Section) -> &'static str {
     match section {
         Section::Peer => "[Peer]",
@@ -51,8 +52,8 @@ impl FieldExt for Field {
     }
 }
 
-/// How many letters to insert, delete, replace or swap with their neighbour to get from `a` to `b`
-/// (optimal string alignment).
+/// The number of letters to insert, delete, replace or swap with their neighbour to get from `a` to
+/// `b` (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len().abs_diff(b.len()) > 3 {

@@ -1,4 +1,4 @@
-//! Lines of a wg-quick file, and what of them may be shown.
+//! Lines of a wg-quick file, and the parts of them that may be shown.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use proto_core::conf::Field;
 
 use super::field::FieldExt as _;
 
-/// Stands for bytes of a file that are not UTF-8. It is no character, so no text has it.
+/// Replaces bytes of a file that are not UTF-8. It is not a character, so no text contains it.
 pub(crate) const NOT_TEXT: char = '\u{ffff}';
 
-/// What a line is. Ranges are bytes of the line.
+/// The kind of a line. Ranges are bytes of the line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Line {
-    /// Nothing, or a comment.
+    /// Empty, or a comment.
     Blank,
     /// `[...]`, with the brackets.
     Section(Range<usize>),
@@ -20,26 +20,26 @@ pub(super) enum Line {
     Pair {
         /// The key.
         key: Range<usize>,
-        /// The value; empty at the end of the line when there is none.
+        /// The value; empty, at the end of the line, if there is none.
         value: Range<usize>,
     },
-    /// Neither.
+    /// Anything else.
     Junk(Range<usize>),
 }
 
-/// The part of `line[range]` without white space around it: that of ASCII, as on the router.
+/// The part of `line[range]` without ASCII white space around it, as on the router.
 pub(super) fn trim(line: &str, range: Range<usize>) -> Range<usize> {
     let text = &line[range.clone()];
     let start = range.start + (text.len() - text.trim_ascii_start().len());
     start..start + text.trim_ascii().len()
 }
 
-/// The text without white space, which means nothing to wg(8) wherever it is.
+/// The text without white space, which wg(8) ignores everywhere.
 pub(super) fn squeeze(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '\t'..='\r' | ' ')).collect()
 }
 
-/// Says what a line is. The `#` of a comment ends it.
+/// Returns the kind of a line. The `#` of a comment ends it.
 pub(super) fn classify(line: &str) -> Line {
     let end = line.find('#').unwrap_or(line.len());
     let all = trim(line, 0..end);
@@ -64,15 +64,15 @@ pub(super) fn classify(line: &str) -> Line {
 pub(crate) struct Shown {
     /// The text, without comment, control characters and secrets.
     pub(crate) text: String,
-    /// The line it was made from, and the bytes of it that a mask stands for.
+    /// The line, and the bytes of it that a mask replaces.
     line: String,
     hidden: Option<Range<usize>>,
 }
 
 const MASK: &str = "(hidden)";
 
-/// Takes out of a line what must not be shown: values of secret and of unknown keys, and everything
-/// of a line that is not understood, as it may be half a key.
+/// Removes what must not be shown from a line: values of secret and of unknown keys, and all of a
+/// line that cannot be parsed, because it may be a part of a key.
 pub(crate) fn hide(line: &str) -> Shown {
     let hidden = match classify(line) {
         Line::Blank => 0..0,
@@ -99,15 +99,15 @@ pub(crate) fn hide(line: &str) -> Shown {
     Shown { text, line: line.into(), hidden: (!hidden.is_empty()).then_some(hidden) }
 }
 
-/// Whether a text is a name rather than a piece of a key: letters, and few of them, or so few letters and
-/// digits that they are no piece of a key.
+/// Whether a text is a name rather than a part of a key: a few letters, or so few letters and
+/// digits that they are no part of a key.
 pub(super) fn plain_name(text: &str) -> bool {
     let short = text.len() <= 3 && text.chars().all(|c| c.is_ascii_alphanumeric());
     (1..=24).contains(&text.len())
         && (short || text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '-' | '_')))
 }
 
-/// Everything from `start` on but a leading word that is a key, or nearly.
+/// Everything from `start` on, except a leading word that is a known key or a near match.
 fn after_known_word(line: &str, start: usize) -> Range<usize> {
     let end = line.find('#').unwrap_or(line.len());
     let word = line[start..end].split([' ', '\t', '=', ':']).next().unwrap_or_default();
@@ -132,13 +132,13 @@ fn clean(text: &str) -> String {
 }
 
 impl Shown {
-    /// Where a byte of the line stands in the text, in characters.
+    /// The position in the text, in characters, of a byte of the line.
     pub(crate) fn chars_before(&self, byte: usize) -> usize {
         self.map(&(byte..byte)).0
     }
 
-    /// Where bytes of the line stand in the text, in characters. Anything that touches what is
-    /// hidden becomes the mask.
+    /// The range in the text, in characters, of bytes of the line. A range that touches hidden
+    /// bytes becomes the mask.
     pub(crate) fn map(&self, span: &Range<usize>) -> (usize, usize) {
         let chars = |byte: usize| self.line.char_indices().take_while(|&(at, _)| at < byte).count();
         let Some(hidden) = &self.hidden else { return (chars(span.start), chars(span.end)) };

@@ -10,8 +10,8 @@ use super::lines::squeeze;
 use super::value;
 use super::{At, Place, Problem};
 
-/// The addresses of a list with their ranges, between commas and blanks. Other white space is a part of an address, as
-/// for wg-quick.
+/// The addresses of a list with their ranges, separated by commas and blanks. As in wg-quick, other
+/// white space is a part of an address.
 fn entries(line: &str, value: &Range<usize>) -> Vec<Range<usize>> {
     let text = &line[value.clone()];
     let mut start = value.start;
@@ -25,11 +25,11 @@ fn entries(line: &str, value: &Range<usize>) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// What the lists of a file hold until now.
+/// The lists of a file so far.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     addresses: HashMap<(IpAddr, u8), Place>,
-    /// Each allowed IP with its peer and its place.
+    /// Each allowed IP with its peer and its place in the file.
     allowed: HashMap<IpNet, (usize, Place)>,
 }
 
@@ -51,11 +51,11 @@ impl Lists {
                     continue;
                 }
             };
-            // The kernel tells IPv4 addresses apart by their prefix as well, IPv6 ones not.
+            // For the kernel, IPv4 addresses with different prefixes differ, IPv6 addresses do not.
             let key = (net.addr, if net.addr.is_ipv4() { net.prefix } else { 0 });
             match self.addresses.get(&key) {
                 Some(first) => problems.push(
-                    Problem::error(place, format!("the address {} stands twice", net.addr))
+                    Problem::error(place, format!("the address {} appears twice", net.addr))
                         .with(first.clone(), "first here"),
                 ),
                 None => {
@@ -85,10 +85,7 @@ impl Lists {
             }
         };
         if net != net.masked() {
-            let message = format!(
-                "AllowedIPs: `{text}` has bits set after the prefix: taken as {}",
-                net.masked()
-            );
+            let message = format!("AllowedIPs: `{text}` has host bits set; using {}", net.masked());
             problems.push(Problem::warning(place.clone(), message));
         }
         let net = net.masked();
@@ -97,7 +94,7 @@ impl Lists {
                 problems.push(
                     Problem::error(place, format!("{net} is an allowed IP of two peers"))
                         .with(first.clone(), "first here")
-                        .help("a packet goes to one peer only: give each of them its own networks"),
+                        .help("a packet goes to one peer only: give each peer its own networks"),
                 );
                 None
             }
@@ -110,7 +107,7 @@ impl Lists {
     }
 }
 
-/// An error of a value that may be shown.
+/// An error in a value that may be shown.
 pub(super) fn about(key: &str, text: &str, place: Place, wrong: value::Wrong) -> Problem {
     let text: String =
         text.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect();
@@ -129,7 +126,7 @@ mod tests {
             ranges.into_iter().map(|range| text[range].to_string()).collect()
         };
         assert_eq!(cut("a b,,\tc  d,"), ["a", "b", "c", "d"]);
-        // Other white space is a part of an entry, as for wg-quick.
+        // As in wg-quick, other white space is a part of an entry.
         assert_eq!(cut("a\u{a0}b,\rc"), ["a\u{a0}b", "\rc"]);
         assert_eq!(cut(""), [""; 0]);
     }

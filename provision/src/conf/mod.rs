@@ -1,12 +1,13 @@
-//! wg-quick files: text in, a [`Config`] and a list of [`Problem`]s out.
+//! Parses wg-quick files into a [`Config`] and a list of [`Problem`]s.
 //!
-//! What the router's `wg-quick` takes is taken, and read to the same values, by the same functions of proto-core.
-//! The differences are the table in `tests/two_parsers.rs`, each of them an error with its words: most are things
-//! that stand twice, and names that mean something on the router alone. Hooks, `DNS` and `SaveConfig` are for the
-//! machine a file lies on; they are not pushed, and a warning says so. `PrivateKey = generate` is ours: the router
-//! makes the key.
+//! A file that the router's `wg-quick` accepts is read to the same values, by the same functions of
+//! proto-core. The differences are the table in `tests/two_parsers.rs`. Each of them is an error
+//! with its own message: most are settings that appear twice, and names that only the router can
+//! resolve. Hooks, `DNS` and `SaveConfig` are for the machine on which a file is stored. They are
+//! not pushed, and a warning says so. `PrivateKey = generate` is an extension: the router generates
+//! the key.
 //!
-//! Reading goes on after an error, so that one run finds them all.
+//! Parsing continues after an error, so that one run finds all errors.
 
 mod field;
 pub(crate) mod lines;
@@ -31,18 +32,18 @@ pub fn public_key(secret: &SecretKey) -> PublicKey {
     PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
 }
 
-/// A configuration file that was understood, each value with its place.
+/// A configuration file without errors, each value with its place.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The interface's private key.
     pub private_key: Option<At<PrivateKey>>,
-    /// The port it listens on. 0 means any, as in wg(8).
+    /// The port it listens on. 0 means any port, as in wg(8).
     pub listen_port: Option<At<u16>>,
     /// The mark on its packets, 0 for none.
     pub fwmark: Option<At<u32>>,
     /// Its MTU.
     pub mtu: Option<At<u32>>,
-    /// Where routes go.
+    /// The routing table.
     pub table: Option<At<Table>>,
     /// Its addresses.
     pub addresses: Vec<At<IpNet>>,
@@ -57,7 +58,7 @@ pub struct Peer {
     pub public_key: At<PublicKey>,
     /// The preshared key.
     pub preshared_key: Option<At<SecretKey>>,
-    /// Where it is.
+    /// Its endpoint.
     pub endpoint: Option<At<Destination>>,
     /// Seconds between keepalives, 0 for none.
     pub persistent_keepalive: Option<At<u16>>,

@@ -1,5 +1,6 @@
-//! Items to a [`Config`]: proto-core reads the lines, as on the router, and gives each item and each mistake with its
-//! place. What is added here are the rules that only the host tool has, and the words for all of them.
+//! Items to a [`Config`]. proto-core reads the lines, as on the router, and returns each item and
+//! each mistake with its place. This module adds the rules that only the host tool has, and the
+//! messages.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,7 +21,7 @@ use super::lists::{Lists, about};
 use super::value;
 use super::{At, Config, Peer, Place, Problem, Source};
 
-/// Reads a file. The configuration is complete only if no problem is an error.
+/// Parses a file. The configuration is complete only if no problem is an error.
 #[must_use]
 pub fn parse(source: &Source) -> (Config, Vec<Problem>) {
     let mut parser = Parser::default();
@@ -32,7 +33,7 @@ pub fn parse(source: &Source) -> (Config, Vec<Problem>) {
             parser.item(source, at, item);
             Ok(())
         };
-        // It ends at no mistake.
+        // This reader never stops at a mistake.
         let _ = wg.feed(if wg_line { line.as_bytes() } else { b"" }, &mut take);
         let _ = wg.feed(b"\n", &mut take);
     }
@@ -47,7 +48,7 @@ pub fn parse(source: &Source) -> (Config, Vec<Problem>) {
 #[derive(Debug)]
 struct Draft {
     public_key: Option<At<PublicKey>>,
-    /// The rest of it, under a key that is set at the end.
+    /// Its other settings; the key is set at the end.
     rest: Peer,
 }
 
@@ -57,9 +58,9 @@ struct Parser {
     problems: Vec<Problem>,
     section: Section,
     interface: bool,
-    /// The keys of AmneziaWG, and where the first stands.
+    /// The keys of AmneziaWG in the file, and the place of the first.
     amnezia: Option<(Place, Vec<String>)>,
-    /// Where each key of which there can be one stands, in the interface and in this peer.
+    /// The place of each key that may appear only once, in the interface and in this peer.
     seen: [Option<Place>; FIELDS.len()],
     draft: Option<Draft>,
     drafts: usize,
@@ -68,7 +69,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// Takes a line, if it is one of wg-quick(8)'s. Returns whether it is one of wg(8)'s.
+    /// Takes a line, if it belongs to wg-quick(8). Returns whether it belongs to wg(8).
     fn line(&mut self, number: usize, line: &str, quick: &mut QuickFile) -> bool {
         let place = |span: &Range<usize>| Place { line: number, span: span.clone() };
         if let Some(at) = not_text(line) {
@@ -102,9 +103,9 @@ impl Parser {
                 self.problems.push(Problem::error(place(&key), "SaveConfig has no value"));
                 false
             }
-            // As if the line were not there, as for wg-quick.
+            // Ignores the line, as wg-quick does.
             (Ok(()), Some((field, true))) => {
-                let message = format!("{} is empty: it is left out", field.name());
+                let message = format!("{} is empty: it is ignored", field.name());
                 self.problems.push(Problem::warning(place(&key), message));
                 false
             }
@@ -129,7 +130,7 @@ impl Parser {
                 self.close_peer();
                 return self.begin_peer(text);
             }
-            // Each of its entries follows.
+            // Its entries follow one by one.
             Item::AllowedIps => return,
             Item::Mistake(error) => match self.mistake(line, &name, &text, error) {
                 Some(field) => field,
@@ -145,7 +146,7 @@ impl Parser {
         }
     }
 
-    /// Says what is wrong. Returns the setting if it is about its value.
+    /// Reports a mistake. Returns the setting if the mistake is about its value.
     fn mistake(
         &mut self,
         line: &str,
@@ -160,25 +161,23 @@ impl Parser {
                 self.close_peer();
                 self.section = Section::Other;
                 Problem::error(text.clone(), "unknown section")
-                    .help("there are [Interface] and [Peer]")
+                    .help("the sections are [Interface] and [Peer]")
             }
             Wrong::NoEquals => {
                 let first = word.split(char::is_whitespace).next().unwrap_or_default();
                 let problem = Problem::error(text.clone(), "neither `[SECTION]` nor `KEY = VALUE`");
                 match Field::near(first.trim_end_matches(':')) {
                     Some(key) => problem.help(format!("write `{} = ...`", key.name())),
-                    None => problem
-                        .help("what is not understood is not shown: it may be a part of a key"),
+                    None => {
+                        problem.help("the line is not shown, because it may be a part of a key")
+                    }
                 }
             }
             Wrong::Unknown => match Field::of_line(word) {
                 Some(quick) if self.section == Section::Interface => {
-                    let message = format!(
-                        "{} stands behind `[Interface]` with white space in it",
-                        quick.name()
-                    );
-                    let help =
-                        "wg-quick takes it for a section of another name: write `[Interface]`";
+                    let message =
+                        format!("{} follows `[Interface]` with white space in it", quick.name());
+                    let help = "wg-quick reads this as another section: write `[Interface]`";
                     Problem::error(text.clone(), message).help(help)
                 }
                 Some(quick) => self.misplaced(quick, text.clone()),
@@ -200,7 +199,7 @@ impl Parser {
                     format!("{} is longer than {VALUE_MAX} bytes", key.name()),
                 ),
                 None => Problem::error(text.clone(), "neither `[SECTION]` nor `KEY = VALUE`")
-                    .help("what is not understood is not shown: it may be a part of a key"),
+                    .help("the line is not shown, because it may be a part of a key"),
             },
             Wrong::Value(_) if named == Some(Field::AllowedIps) && word.is_empty() => {
                 let rest = line[name.span.end..].split('#').next().unwrap_or_default();
@@ -210,7 +209,7 @@ impl Parser {
                     Problem::error(comma, "AllowedIPs: an entry of the list is empty")
                 } else {
                     Problem::error(name.clone(), "AllowedIPs has no value")
-                        .help("leave the line out: a peer without AllowedIPs is sent nothing")
+                        .help("remove the line: no packets are sent to a peer without AllowedIPs")
                 }
             }
             Wrong::Value(_) => return named,
@@ -220,13 +219,13 @@ impl Parser {
         None
     }
 
-    /// A setting before any section, or in the wrong one.
+    /// A setting before any section, or in the wrong section.
     fn misplaced(&self, field: Field, place: Place) -> Problem {
         let name = field.name();
         Problem::error(
             place,
             match self.section {
-                Section::None => format!("{name} stands before any section"),
+                Section::None => format!("{name} is before the first section"),
                 section => format!(
                     "{name} belongs to {}, not to {}",
                     section_name(field.section()),
@@ -254,7 +253,7 @@ impl Parser {
         self.drafts += 1;
     }
 
-    /// Whether a key of which there can be one was there before; that is an error.
+    /// Whether a key that may appear only once appeared before; that is an error.
     fn stands_twice(&mut self, key: Field, place: &Place) -> bool {
         use Field::{Address, AllowedIps, Dns, PostDown, PostUp, PreDown, PreUp};
         if matches!(key, Address | AllowedIps | Dns | PreUp | PostUp | PreDown | PostDown) {
@@ -265,7 +264,7 @@ impl Parser {
             *seen = Some(place.clone());
             return false;
         };
-        let message = format!("{} stands twice, first in line {}", key.name(), first.line);
+        let message = format!("{} appears twice, first in line {}", key.name(), first.line);
         let problem = Problem::error(place.clone(), message).with(first.clone(), "first here");
         self.problems.push(problem);
         true
@@ -292,16 +291,16 @@ impl Parser {
             }
             Field::Dns | Field::PreUp | Field::PostUp | Field::PreDown | Field::PostDown => {
                 let what = if key == Field::Dns {
-                    "the router's own stays"
+                    "the router keeps its own name servers"
                 } else {
-                    "the router runs no commands"
+                    "the router runs no hooks"
                 };
                 let message = format!("{} is not pushed: {what}", key.name());
                 problems.push(Problem::warning(key_place, message));
             }
             Field::SaveConfig => {
                 if take(key, text, place, value::boolean, problems).is_some_and(|at| at.value) {
-                    let message = "SaveConfig is not pushed: the router keeps what was pushed";
+                    let message = "SaveConfig is not pushed: the router stores what was pushed";
                     problems.push(Problem::warning(key_place, message));
                 }
             }
@@ -310,7 +309,7 @@ impl Parser {
             | Field::AllowedIps
             | Field::Endpoint
             | Field::PersistentKeepalive => self.peer_value(key, line, place),
-            // Words of a command line, which no line of a file names.
+            // Settings of the command line, which cannot come from a file.
             Field::Peer | Field::Remove | Field::PrivateKeyFile | Field::PresharedKeyFile => {}
         }
     }
@@ -326,7 +325,7 @@ impl Parser {
             Field::PresharedKey => {
                 let taken = take(key, text, place.clone(), value::secret_key, problems);
                 if taken.as_ref().is_some_and(|at| at.value.is_zero()) {
-                    let message = "PresharedKey is all zeros, which means that there is none";
+                    let message = "PresharedKey is all zeros, which means no key";
                     problems.push(Problem::warning(place, message));
                 }
                 peer.preshared_key = taken.filter(|at| !at.value.is_zero());
@@ -347,7 +346,7 @@ impl Parser {
         let Some(Draft { public_key: Some(public_key), rest }) = self.draft.take() else { return };
         match self.peers.get(&public_key.value) {
             Some(first) => {
-                let message = format!("this peer stands twice, first in line {}", first.line);
+                let message = format!("this peer appears twice, first in line {}", first.line);
                 self.problems.push(
                     Problem::error(public_key.place, message)
                         .with(first.clone(), "first here")
@@ -368,7 +367,7 @@ impl Parser {
         }
         if let Some((place, names)) = self.amnezia.take() {
             let message = format!("this file is for AmneziaWG ({})", names.join(", "));
-            let help = "plain WireGuard cannot speak with it: leave these lines out only if the peers do too";
+            let help = "plain WireGuard is not compatible with it: remove these lines only if the peers do not use them either";
             self.problems.push(Problem::error(place, message).help(help));
         }
         self.private_key();
@@ -382,9 +381,8 @@ impl Parser {
     fn private_key(&mut self) {
         match &self.config.private_key {
             None if self.interface && self.seen[Field::PrivateKey as usize].is_none() => {
-                let mut problem =
-                    Problem::whole("no PrivateKey: the interface will not be able to handshake")
-                        .help("`PrivateKey = generate` has the router make one");
+                let mut problem = Problem::whole("no PrivateKey: the interface cannot handshake")
+                    .help("with `PrivateKey = generate` the router generates one");
                 problem.severity = crate::problem::Severity::Warning;
                 self.problems.push(problem);
             }
@@ -400,19 +398,19 @@ impl Parser {
         }
     }
 
-    /// The kernel has no IPv6 on a link with a smaller MTU than RFC 8200 asks for.
+    /// The kernel disables IPv6 on a link whose MTU is below the minimum of RFC 8200.
     fn small_mtu(&mut self) {
         let v6 = self.config.addresses.iter().any(|at| at.value.addr.is_ipv6());
         if let Some(mtu) = self.config.mtu.as_ref().filter(|at| v6 && at.value < 1280) {
             self.problems.push(Problem::warning(
                 mtu.place.clone(),
-                "MTU is under 1280: the router will refuse the IPv6 addresses",
+                "MTU is below 1280: the router refuses IPv6 addresses then",
             ));
         }
     }
 }
 
-/// The first piece of a line, outside of its comment, that was not UTF-8. A command has no comment.
+/// The first part of a line, outside of its comment, that was not UTF-8. A hook has no comment.
 fn not_text(line: &str) -> Option<Range<usize>> {
     let at = line.find(NOT_TEXT)?;
     let end = line.find('#').unwrap_or(line.len());
@@ -421,7 +419,7 @@ fn not_text(line: &str) -> Option<Range<usize>> {
     (!in_comment).then_some(at..at + NOT_TEXT.len_utf8())
 }
 
-/// A setting that is not known.
+/// An unknown setting.
 fn unknown(line: &str, place: Place) -> Problem {
     let name = &line[place.span.clone()];
     let valued = matches!(classify(line), Line::Pair { value, .. } if !value.is_empty());
@@ -437,7 +435,7 @@ fn unknown(line: &str, place: Place) -> Problem {
     }
 }
 
-/// Reads a value, or adds what is wrong with it to the problems, without showing a secret.
+/// Parses a value, or adds its error to the problems, without showing a secret.
 fn take<T>(
     key: Field,
     text: &str,

@@ -1,6 +1,6 @@
-//! Host names of endpoints, looked up on the bench as well as later on the router: what the bench finds, the
-//! router has at once, and can be held against. A name that the bench cannot look up may be one that only
-//! the router's network knows.
+//! Host names of endpoints, looked up on the bench and later also on the router. With the bench's
+//! addresses the router can connect at once, and its state can be compared. A name that the bench
+//! cannot look up may be known only in the router's network.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -13,7 +13,7 @@ use super::{At, Config, Destination, Problem};
 /// Looks up a host name and a port.
 pub type Lookup = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
-/// How many names are looked up side by side.
+/// Number of names that are looked up in parallel.
 const SIDE_BY_SIDE: usize = 16;
 
 /// The resolver of this machine.
@@ -22,13 +22,13 @@ pub fn system_lookup() -> Lookup {
     Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
 }
 
-/// How many different host names there are to look up.
+/// Number of different host names to look up.
 #[must_use]
 pub fn count_names(config: &Config) -> usize {
     names(config).len()
 }
 
-/// The names, each once, with one of the ports it is used with.
+/// The names, each once, with one of the ports used with it.
 fn names(config: &Config) -> BTreeMap<String, u16> {
     let mut names = BTreeMap::new();
     for peer in &config.peers {
@@ -39,9 +39,9 @@ fn names(config: &Config) -> BTreeMap<String, u16> {
     names
 }
 
-/// Looks up the host names, several side by side, for no longer than `budget` in all. An IPv4 address is
-/// preferred, because a router that was just unpacked has IPv4 before it has IPv6; a note says which address it
-/// is. A name without an address gets a warning that the router will look for it.
+/// Looks up the host names, several in parallel, within `budget` in all. An IPv4 address is
+/// preferred, because a new router often has IPv4 before it has IPv6; a note says which address is
+/// used. A name without an address gets a warning that the router will look up the name.
 pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Problem> {
     let known = look_up_all(names(config), lookup, budget);
     let mut told = BTreeMap::new();
@@ -65,7 +65,7 @@ pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Pr
                 problems.push(Problem::warning(
                     place.clone(),
                     format!(
-                        "Endpoint of peer {}: {name} does not resolve here ({why}); the router looks it up \
+                        "Endpoint of peer {}: {name} does not resolve here ({why}); the router looks the name up \
                          itself",
                         peer.public_key.value
                     ),
@@ -78,7 +78,8 @@ pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Pr
 
 type Found = Result<SocketAddr, String>;
 
-/// What was found in time. The C library cannot be told to stop, so threads that are late are left behind.
+/// The addresses that were found in time. The C library's look-up cannot be cancelled, so late
+/// threads are left running.
 fn look_up_all(
     names: BTreeMap<String, u16>,
     lookup: &Lookup,

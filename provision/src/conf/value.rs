@@ -1,6 +1,6 @@
-//! The values of a wg-quick file, one function each, read by proto-core as the router's `wg-quick` reads
-//! them. What is added here is why a value is refused: an error is the words for it, without the text in
-//! question; where the text may be shown, the caller adds it.
+//! The values of a wg-quick file, one function each, parsed by proto-core as the router's
+//! `wg-quick` parses them. This module adds the reason why a value is refused. The error does not
+//! contain the value; the caller adds the value where it may be shown.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
@@ -16,27 +16,27 @@ use proto_core::text::number;
 pub use proto_core::conf::routing::MAIN_TABLE;
 pub use proto_core::conf::setting::Table;
 
-/// Where a peer is, as the file has it.
+/// An endpoint as in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Destination {
     /// An address.
     Address(PeerEndpoint),
-    /// A name that has to be looked up.
+    /// A name to look up.
     Name(Host),
 }
 
-/// A host by its name.
+/// A host with a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Host {
     /// The name, which is ASCII.
     pub name: String,
     /// The port.
     pub port: u16,
-    /// Its address, if it was found.
+    /// Its address, if the look-up succeeded.
     pub address: Option<SocketAddr>,
 }
 
-/// What is wrong with a value, and what would be right.
+/// The error of a value, and the correct form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Wrong {
     pub(super) message: String,
@@ -82,8 +82,8 @@ pub(super) fn private_key(text: &str) -> Value<PrivateKey> {
     let secret: SecretKey = key(text)?;
     if secret.is_zero() {
         return Err(Wrong::helped(
-            "all zeros, which is no key",
-            "`PrivateKey = generate` has the router make one",
+            "all zeros, which is not a key",
+            "with `PrivateKey = generate` the router generates one",
         ));
     }
     Ok(PrivateKey::Given(secret))
@@ -97,7 +97,7 @@ pub(super) fn public_key(text: &str) -> Value<PublicKey> {
     key(text)
 }
 
-/// A value that proto-core reads as the router does, or the words for what it is not.
+/// A value, parsed by proto-core as on the router, or the message of an error.
 fn read<T>(value: Option<T>, message: &str) -> Value<T> {
     value.ok_or_else(|| message.into())
 }
@@ -110,7 +110,7 @@ pub(super) fn port(text: &str) -> Value<u16> {
 pub(super) fn fwmark(text: &str) -> Value<u32> {
     let wrong = || match text.strip_prefix("0X") {
         Some(digits) => {
-            Wrong::helped("not a mark: `0x` has to be in lower case", format!("write `0x{digits}`"))
+            Wrong::helped("not a mark: `0x` must be in lower case", format!("write `0x{digits}`"))
         }
         None => "not a mark: 0 to 4294967295, also as 0x..., or `off`".into(),
     };
@@ -118,7 +118,7 @@ pub(super) fn fwmark(text: &str) -> Value<u32> {
 }
 
 pub(super) fn mtu(text: &str) -> Value<u32> {
-    // `protocol::config::Checker` holds the same bounds.
+    // `protocol::config::Checker` has the same bounds.
     let mtu = number(text).filter(|mtu| (68..=65_535).contains(mtu));
     read(mtu, "not an MTU: 68 to 65535 bytes")
 }
@@ -143,7 +143,7 @@ pub(super) fn address(text: &str) -> Value<IpNet> {
     setting::address(text).ok_or_else(|| match text.split_once('/') {
         Some((ip, mask)) if ip.parse::<IpAddr>().is_ok() && mask.contains(['.', ':']) => {
             Wrong::helped(
-                "the mask is not that of a network",
+                "the netmask is not contiguous",
                 "write `ADDRESS/LENGTH`, as in 10.0.0.1/24",
             )
         }
@@ -154,22 +154,22 @@ pub(super) fn address(text: &str) -> Value<IpNet> {
 fn not_a_network(text: &str) -> Wrong {
     match text.parse::<IpNet>() {
         Err(error) => error.to_string().into(),
-        Ok(_) => "not an address, or an address and the length of its prefix".into(),
+        Ok(_) => "neither an address nor an address with a prefix length".into(),
     }
 }
 
 pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
     match text.strip_prefix(['+', '-']) {
         Some(rest) => Err(Wrong::helped(
-            "`+` and `-` change a list that is already there; a push sets the whole list",
+            "`+` and `-` change an existing list; a push sets the whole list",
             format!("write `{}`, or leave it out", rest.trim()),
         )),
         None => value::net(text.as_bytes()).ok_or_else(|| not_a_network(text)),
     }
 }
 
-/// What the router takes, but for what cannot be sent to it: the name of a service, and an IPv6
-/// address whose port is only the last of its groups.
+/// Accepts what the router accepts, except what cannot be sent to it: the name of a service, and an
+/// IPv6 address whose port is only its last group.
 pub(super) fn endpoint(text: &str) -> Value<Destination> {
     let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
         .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
@@ -192,8 +192,8 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
     }
     if !host.name.is_ascii() {
         return Err(Wrong::helped(
-            "the name has letters that are not ASCII, which a router may not know how to look up",
-            "write its ASCII form, which begins with xn--",
+            "the name has letters that are not ASCII, which the router may not be able to look up",
+            "write its ASCII form, which starts with xn--",
         ));
     }
     if host.name.chars().all(|c| c.is_ascii_digit() || c == '.') {
@@ -208,7 +208,7 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
 fn scoped(ip: &str, scope: &str, port: u16) -> Value<PeerEndpoint> {
     let ip = ip.parse().ok().filter(has_scope).ok_or_else(|| {
         Wrong::helped(
-            "a scope (`%...`) belongs to a link-local or multicast IPv6 address only",
+            "only a link-local or multicast IPv6 address can have a scope (`%...`)",
             "leave the scope out",
         )
     })?;

@@ -1,4 +1,4 @@
-//! Who may read the operator's files, and whose they are: what differs between systems.
+//! Permissions and ownership of the operator's files: the parts that differ between systems.
 
 #[cfg(not(unix))]
 pub(super) use other::*;
@@ -15,7 +15,7 @@ mod unix {
     };
     use std::path::Path;
 
-    /// Makes a folder that only its owner can look into.
+    /// Creates a folder that only its owner can read.
     pub(in crate::home) fn make_folder(folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
@@ -34,19 +34,19 @@ mod unix {
         }
     }
 
-    /// Has a file that is made be readable for its owner alone.
+    /// Makes a new file readable only for its owner.
     pub(in crate::home) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
         options.mode(0o600)
     }
 
-    /// The same of a temporary file.
+    /// The same for a temporary file.
     pub(in crate::home) fn private_temporary<'b, 'p, 's>(
         builder: &'b mut tempfile::Builder<'p, 's>,
     ) -> &'b mut tempfile::Builder<'p, 's> {
         builder.permissions(Permissions::from_mode(0o600))
     }
 
-    /// What root makes in a person's folder belongs to that person.
+    /// Gives what root created in a user's folder to that user.
     pub(in crate::home) fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
         if !is_root() {
             return Ok(());
@@ -55,18 +55,18 @@ mod unix {
         fchown(file, Some(uid), Some(gid))
     }
 
-    /// Puts the names in a folder on the disk.
+    /// Syncs the names in a folder to the disk.
     pub(in crate::home) fn sync_folder(folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
     }
 
-    /// The permission bits of a file among `bits`, with all of them, if there are any.
+    /// The permission bits of a file, if any of `bits` is set.
     pub(in crate::home) fn exposed(metadata: &std::fs::Metadata, bits: u32) -> Option<u32> {
         let mode = metadata.permissions().mode() & 0o777;
         (mode & bits != 0).then_some(mode)
     }
 
-    /// Whether a file belongs to somebody who is neither the person nor root.
+    /// Whether a file belongs to a user who is neither the operator nor root.
     pub(in crate::home) fn is_foreign(metadata: &std::fs::Metadata) -> bool {
         let own = rustix::process::geteuid().as_raw();
         own != 0 && metadata.uid() != own && metadata.uid() != 0
@@ -88,7 +88,7 @@ mod other {
     use std::io;
     use std::path::Path;
 
-    /// Makes a folder; one in a person's profile is that person's alone.
+    /// Creates a folder; a folder in a user's profile belongs to that user alone.
     pub(in crate::home) fn make_folder(folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(folder)
     }
@@ -115,12 +115,12 @@ mod other {
         Ok(())
     }
 
-    /// There are no such bits.
+    /// This system has no such bits.
     pub(in crate::home) fn exposed(_: &std::fs::Metadata, _: u32) -> Option<u32> {
         None
     }
 
-    /// Not looked at.
+    /// Not checked on this system.
     pub(in crate::home) fn is_foreign(_: &std::fs::Metadata) -> bool {
         false
     }

@@ -1,67 +1,67 @@
-//! What can be wrong in the folder, and what to do about it.
+//! The errors of the operator's folder, and what to do about them.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why the folder does not serve.
+/// The reason why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// Nothing says where it is.
+    /// No environment variable names the folder.
     #[error("there is no place for your key: neither POSTWIRE_HOME nor HOME is set")]
     NoFolder,
-    /// A file or the folder refuses.
+    /// An access to a file or the folder failed.
     #[error("cannot {doing} {}: {error}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// With which file.
         path: PathBuf,
-        /// What came of it.
+        /// The error.
         error: io::Error,
     },
-    /// Before `keygen`.
+    /// There is no key yet.
     #[error("you have no key yet: there is no {}", .0.display())]
     NoKey(PathBuf),
-    /// `keygen` without `--force`.
+    /// There is a key already, and `--force` is missing.
     #[error("you have a key already, {fingerprint} in {}", path.display())]
     KeyExists {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// The key's fingerprint.
         fingerprint: String,
     },
-    /// The file with the key is not one.
-    #[error("{} holds no key: a key is 44 characters of base64, ending in `=`", .0.display())]
+    /// The key file does not contain a key.
+    #[error("{} contains no key: a key is 44 characters of base64, ending in `=`", .0.display())]
     NotAKey(PathBuf),
-    /// A secret that is none.
-    #[error("{what} of {} is open to others (mode {mode:04o})", path.display())]
+    /// A secret that others can read.
+    #[error("{what} of {} is accessible to others (mode {mode:04o})", path.display())]
     Exposed {
         /// The file itself, or the folder.
         what: &'static str,
-        /// Which one.
+        /// Its path.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// A secret that somebody else could replace.
+    /// A secret that belongs to another user, who could replace it.
     #[error("{what} of {} belongs to another user", path.display())]
     Foreign {
         /// The file itself, or the folder.
         what: &'static str,
-        /// Which one.
+        /// Its path.
         path: PathBuf,
     },
-    /// Another run does not end.
-    #[error("another postwire has kept {} for {} s", path.display(), waited.as_secs_f32())]
+    /// Another run holds the lock for too long.
+    #[error("another postwire has locked {} for {} s", path.display(), waited.as_secs_f32())]
     Locked {
         /// The file.
         path: PathBuf,
         /// How long.
         waited: Duration,
     },
-    /// The file with the stamp has something else in it.
-    #[error("{} holds no number", .0.display())]
+    /// The stamp file does not contain a number.
+    #[error("{} contains no number", .0.display())]
     NotAStamp(PathBuf),
     /// The list of routers cannot be read.
     #[error("{}:{line}: {message}", path.display())]
@@ -70,12 +70,12 @@ pub enum HomeError {
         path: PathBuf,
         /// The line.
         line: usize,
-        /// What is wrong in it.
+        /// The error.
         message: String,
     },
-    /// A name that cannot be one.
+    /// A name that is invalid.
     #[error(
-        "`{0}` cannot be a router's name: 1 to 64 characters without spaces, not beginning with `-`"
+        "`{0}` is not a valid name for a router: 1 to 64 characters without spaces, not starting with `-`"
     )]
     BadName(String),
     /// A name that belongs to another router.
@@ -86,13 +86,13 @@ pub enum HomeError {
         /// The other router.
         fingerprint: String,
     },
-    /// A key that has a name.
+    /// A key that has a name already.
     #[error("this router is known already, as {0}")]
     KeyKnown(String),
-    /// Nobody to talk to.
-    #[error("you know no router yet, and one that nobody owns is silent over UDP")]
+    /// No router is known.
+    #[error("no router is known yet, and an unowned router does not answer over UDP")]
     NoRouter,
-    /// A name or key nobody has.
+    /// No router with this name or key is known.
     #[error("no router called {0} is known")]
     Unknown(String),
 }
@@ -102,12 +102,12 @@ impl HomeError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoFolder => "say where with --home DIR".into(),
-            Self::NoKey(_) => "`postwire keygen` makes one".into(),
+            Self::NoFolder => "name a folder with --home DIR".into(),
+            Self::NoKey(_) => "`postwire keygen` generates one".into(),
             Self::KeyExists { .. } => {
-                "--force makes a new one in its place: routers that know you only by this key are \
-                 lost to you then, until another owner adds the new one, or `postwired \
-                 reset-owner` is run on each of them"
+                "--force replaces it: routers that know you only by this key no longer let you in, \
+                 until another owner adds the new key, or `postwired reset-owner` is run \
+                 on each of them"
                     .into()
             }
             Self::NotAKey(path) => format!(
@@ -115,41 +115,41 @@ impl HomeError {
                 path.display()
             ),
             Self::Exposed { what: "the folder", path, .. } => {
-                format!("if nobody else wrote to it: `chmod 700 {}`", path.display())
+                format!("if no other user wrote to it: `chmod 700 {}`", path.display())
             }
             Self::Exposed { path, .. } => format!(
-                "if nobody else has read it: `chmod 600 {}`; else make a new one with \
+                "if no other user has read it: `chmod 600 {}`; otherwise generate a new key with \
                  `postwire keygen --force`",
                 path.display()
             ),
             Self::Foreign { path, .. } => format!(
-                "if you trust what is in it: `sudo chown $USER {}`",
+                "if you trust its contents: `sudo chown $USER {}`",
                 path.display()
             ),
             Self::Locked { path, .. } => format!(
-                "is one of them stopped? `fuser {}` shows which process it is",
+                "one of them may be stopped: `fuser {}` shows the process",
                 path.display()
             ),
             Self::NotAStamp(path) => {
-                format!("delete {}: the clock takes over from there", path.display())
+                format!("delete {}: the stamps then start from the clock", path.display())
             }
             Self::Routers { .. } => {
-                "put the line right; the file was left as it is. What is lost can be had again \
+                "correct the line; the file was not changed. Lost entries can be added again \
                  with `postwire routers add`"
                     .into()
             }
             Self::NameTaken { name, .. } => {
-                format!("choose another, or `postwire routers forget {name}` first")
+                format!("choose another name, or run `postwire routers forget {name}` first")
             }
-            Self::KeyKnown(name) => format!("`postwire routers forget {name}` first to rename it"),
-            Self::NoRouter => "claim it with `postwire claim --serial DEV`; if others let you in, say \
-                               which one it is with --router KEY, as they see it in `postwire routers`"
+            Self::KeyKnown(name) => format!("to rename it, run `postwire routers forget {name}` first"),
+            Self::NoRouter => "claim it with `postwire claim --serial DEV`; if another owner added you, name \
+                               the router with --router KEY, which that owner sees in `postwire routers`"
                 .into(),
-            Self::Unknown(_) => "`postwire routers` lists those that are; a router's key, as \
-                                 `postwired identity` prints it there, does as well"
+            Self::Unknown(_) => "`postwire routers` lists the known routers; you can also give the router's key, which \
+                                 `postwired identity` prints on the router"
                 .into(),
             Self::Io { doing: "make" | "open" | "write", .. } => {
-                "--home DIR names another folder, such as one that is yours".into()
+                "choose another folder with --home DIR, such as one of your own".into()
             }
             Self::Io { .. } | Self::BadName(_) => return None,
         })

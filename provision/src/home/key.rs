@@ -10,7 +10,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::stamp::Stamps;
 use super::{Home, HomeError, access, failed, read, write};
 
-/// Who is at the bench: a key pair, and the folder with what belongs to it.
+/// The operator: a key pair, and the folder of the operator's files.
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// The key pair.
@@ -25,13 +25,13 @@ impl Operator {
         Self { key: StaticKey::new(secret), home, stamps }
     }
 
-    /// What routers know the operator by.
+    /// The public key, by which routers know the operator.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         self.key.public()
     }
 
-    /// What people compare.
+    /// The fingerprint, which people compare.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.public()).to_string()
@@ -50,7 +50,8 @@ impl Operator {
         self.stamps.take(&self.home)
     }
 
-    /// Makes the next stamps greater than `last`, which a router knows of this operator.
+    /// Makes the next stamps greater than `last`, the last stamp that a router has of this
+    /// operator.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -66,7 +67,7 @@ impl Home {
         &self.key
     }
 
-    /// Where the last key is kept when another one takes its place.
+    /// The path of the old key when a new key replaces it.
     #[must_use]
     pub fn old_key_file(&self) -> PathBuf {
         let mut name = self.key.clone().into_os_string();
@@ -74,8 +75,8 @@ impl Home {
         name.into()
     }
 
-    /// Makes a key pair and keeps it. With `force` also in the place of an old one, whose fingerprint
-    /// is returned if it was one.
+    /// Generates a key pair and stores it. `force` replaces an existing key, whose fingerprint is
+    /// returned if it was valid.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -105,7 +106,7 @@ impl Home {
         Ok((Operator::new(secret, self), old))
     }
 
-    /// The operator's key pair. One that others could have read is refused.
+    /// The operator's key pair. A key file that others can read is refused.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -121,7 +122,8 @@ impl Home {
     }
 }
 
-/// Demands that a file is the person's own and has none of these permissions. `None` if there is no such file.
+/// Checks that a file belongs to the operator and has none of these permissions. `None` if the file
+/// does not exist.
 fn closed(what: &'static str, path: &Path, bits: u32) -> Result<Option<()>, HomeError> {
     match path.metadata() {
         Ok(metadata) => {
@@ -134,7 +136,7 @@ fn closed(what: &'static str, path: &Path, bits: u32) -> Result<Option<()>, Home
             Ok(Some(()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("look at", path, error)),
+        Err(error) => Err(failed("examine", path, error)),
     }
 }
 
@@ -165,7 +167,7 @@ mod tests {
         assert_eq!(old, Some(made.fingerprint()));
         assert_ne!(other.public(), made.public());
         assert_eq!(home.operator().unwrap().public(), other.public());
-        // The one before is not lost.
+        // The previous key is kept.
         std::fs::rename(home.old_key_file(), &home.key).unwrap();
         assert_eq!(home.operator().unwrap().public(), made.public());
         assert!(!format!("{other:?}").contains(&std::fs::read_to_string(&home.key).unwrap()[..8]));
@@ -180,7 +182,7 @@ mod tests {
             let error = home.operator().unwrap_err();
             assert!(error.to_string().ends_with(&format!("(mode {mode:04o})")), "{error}");
             assert!(error.hint().unwrap().contains("chmod 600 "));
-            // Nor is it taken as a reason to make another.
+            // Damage is not a reason to generate another key.
             assert!(matches!(home.generate(false), Err(HomeError::Exposed { .. })));
         }
         set_permissions(&home.key, Permissions::from_mode(0o400)).unwrap();

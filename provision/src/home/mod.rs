@@ -1,4 +1,4 @@
-//! The operator's own folder: the key, the last stamp, and the routers that are known.
+//! The operator's own folder: the key, the last stamp, and the known routers.
 //!
 //! ```text
 //! key           the private key, base64, mode 0600 (or wherever --key says)
@@ -8,8 +8,8 @@
 //! lock          held while one of them is changed
 //! ```
 //!
-//! Every file is replaced as a whole, so that a run that is killed leaves the old one. What goes to
-//! a router is not here: that is [`crate::transport`] and [`crate::session`].
+//! Every file is replaced as a whole, so that a run that is killed leaves the old file. Not here:
+//! communication with a router ([`crate::transport`] and [`crate::session`]).
 
 mod access;
 mod error;
@@ -30,7 +30,7 @@ pub use error::HomeError;
 pub use key::Operator;
 pub use routers::{Place, Router, Routers};
 
-/// Where the operator's files are.
+/// The operator's folder.
 #[derive(Clone, Debug)]
 pub struct Home {
     folder: PathBuf,
@@ -38,7 +38,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// The folder and the file with the key, as the command line says or else the environment.
+    /// The folder and the key file, from the command line or else from the environment.
     ///
     /// # Errors
     /// [`HomeError::NoFolder`].
@@ -62,7 +62,7 @@ impl Home {
         access::make_folder(&self.folder).map_err(|error| failed("make", &self.folder, error))
     }
 
-    /// Waits until no other run changes anything here, for [`LOCK_PATIENCE`] at the most.
+    /// Locks the folder against other runs, waiting at most [`LOCK_PATIENCE`].
     fn lock(&self) -> Result<File, HomeError> {
         self.lock_within(LOCK_PATIENCE)
     }
@@ -88,26 +88,23 @@ impl Home {
             }
             if !told && started.elapsed() >= LOCK_QUIET {
                 told = true;
-                say(&format!(
-                    "another postwire works in {}: waiting for it",
-                    self.folder.display()
-                ));
+                say(&format!("another postwire uses {}: waiting for it", self.folder.display()));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// How long another run may keep the lock.
+/// The longest wait for another run's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
-/// After how long the person is told what the tool waits for.
+/// The wait after which the user is told the reason.
 const LOCK_QUIET: Duration = Duration::from_secs(1);
 
-/// What the environment says: the tool's own variable, the desktop's, or the usual place.
+/// The folder from the environment: the tool's own variable, the desktop's, or the usual place.
 fn by_environment(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
     path("POSTWIRE_HOME")
-        // One that is not absolute is to be ignored, says the specification of base directories.
+        // The XDG base directory specification says to ignore a relative path.
         .or_else(|| {
             Some(path("XDG_CONFIG_HOME").filter(|path| path.is_absolute())?.join("postwire"))
         })
@@ -118,8 +115,8 @@ fn failed(doing: &'static str, path: &Path, error: io::Error) -> HomeError {
     HomeError::Io { doing, path: path.into(), error }
 }
 
-/// Writes a file that only the operator can read: all of it or nothing. Of a symbolic link, the file behind it is
-/// replaced.
+/// Writes a file that only the operator can read, atomically. A symbolic link is kept, and its
+/// target is replaced.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     let write = || {
         let path = behind_links(path)?;
@@ -131,7 +128,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
         builder.prefix(".postwire-");
         let mut file = access::private_temporary(&mut builder).tempfile_in(folder)?;
         file.write_all(bytes)?;
-        // The tool may run under sudo, because of a serial port.
+        // The tool may run under sudo, for access to a serial port.
         access::give_to_owner_of(folder, file.as_file())?;
         file.as_file().sync_all()?;
         file.persist(&path)?;
@@ -140,22 +137,22 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     write().map_err(|error| failed("write", path, error))
 }
 
-/// The file that a path leads to, which need not exist.
+/// The target of a path, which need not exist.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
-    // As many as Linux follows.
+    // The number of links that Linux follows.
     const MOST: usize = 40;
     let mut path = path.to_path_buf();
     for _ in 0..MOST {
         match std::fs::read_link(&path) {
             Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
-            // Not a link, or nothing at all.
+            // Not a link, or does not exist.
             Err(_) => return Ok(path),
         }
     }
     Err(io::Error::other("too many levels of symbolic links"))
 }
 
-/// Reads a text file; nothing if there is none.
+/// Reads a text file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>, HomeError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -205,7 +202,7 @@ pub(in crate::home) mod tests {
         }
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&home.folder)), (0o600, 0o700));
-        // Nothing is left of what was written on the side.
+        // No temporary file is left.
         let mut names: Vec<_> =
             home.folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -248,7 +245,7 @@ pub(in crate::home) mod tests {
         use std::os::unix::fs::{MetadataExt as _, chown};
         let (_dir, home) = home();
         home.make().unwrap();
-        // Only root can try it.
+        // Only root can test this.
         if chown(&home.folder, Some(4321), Some(4321)).is_err() {
             return;
         }

@@ -18,7 +18,7 @@ use super::seen::Seen;
 use super::{Home, HomeError, read, write};
 use crate::units;
 
-/// The most characters of a name.
+/// The maximum number of characters of a name.
 const MAX_NAME: usize = 64;
 
 /// Where a router is reached, as the command line has it.
@@ -60,7 +60,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A router that is known.
+/// A known router.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Router {
     /// Its name in the operator's list.
@@ -103,7 +103,7 @@ impl Router {
     }
 }
 
-/// The file as serde has it.
+/// The file's structure for serde.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<T> {
@@ -138,7 +138,7 @@ impl Routers {
         self.list.iter()
     }
 
-    /// Whether there is none.
+    /// Whether no router is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -401,7 +401,7 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Home {
-    /// The routers that are known.
+    /// The known routers.
     ///
     /// # Errors
     /// [`HomeError::Routers`] if the file is damaged.
@@ -415,10 +415,10 @@ impl Home {
         Ok(routers)
     }
 
-    /// Changes the list of routers, while no other run does.
+    /// Changes the list of routers, under the lock.
     ///
     /// # Errors
-    /// Those of `change`, after which the file is as it was, and [`HomeError`].
+    /// Errors of `change`, after which the file is unchanged, and [`HomeError`].
     pub fn change_routers<T>(
         &self,
         change: impl FnOnce(&mut Routers) -> Result<T, HomeError>,

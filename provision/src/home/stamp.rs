@@ -1,9 +1,9 @@
 //! The stamp of a handshake: milliseconds since 1970, greater each time. A router drops a handshake
-//! whose stamp is not greater than the last one of its key, so none may ever be given out twice,
-//! not by two runs at once and not after the clock was set back.
+//! whose stamp is not greater than the last one of its key. So no stamp may be used twice, not by
+//! two parallel runs and not after the clock was set back.
 //!
-//! A router tells an owner the stamp to follow, so the file need not outlive a power cut: it is written in its place
-//! and not synced, and one that makes no sense counts as none.
+//! A router tells an owner its last stamp, so the file need not survive a power cut: it is
+//! overwritten in place and not synced, and invalid contents count as no stamp.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use proto_core::protocol::session::MAX_STAMP_STEP;
 
 use super::{Home, HomeError, failed, read, write};
 
-/// The time in milliseconds since 1970, as far as this machine knows.
+/// The time in milliseconds since 1970, by this machine's clock.
 pub(crate) fn clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
@@ -66,7 +66,7 @@ impl Stamps {
 }
 
 impl Home {
-    /// A stamp that is greater than any before.
+    /// A stamp that is greater than every earlier one.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -74,7 +74,8 @@ impl Home {
         self.stamp_at(clock())
     }
 
-    /// Makes the next stamps greater than `last`, which a router knows of this operator.
+    /// Makes the next stamps greater than `last`, the last stamp that a router has of this
+    /// operator.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -104,19 +105,19 @@ impl Home {
     fn last_stamp(&self, now: u64) -> Result<u64, HomeError> {
         let path = self.stamp_file();
         let Some(text) = read(&path)? else { return Ok(0) };
-        // What a power cut may leave.
+        // Contents that a power cut may leave.
         let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
         if text.is_empty() {
             return Ok(0);
         }
         let last: u64 = text.parse().map_err(|_| HomeError::NotAStamp(path))?;
-        // No router would take what comes after that.
+        // A router would accept no later stamp.
         Ok(if last > now.saturating_add(MAX_STAMP_STEP) { 0 } else { last })
     }
 
     fn put_stamp(&self, stamp: u64) -> Result<(), HomeError> {
         let path = self.stamp_file();
-        // Always of the same length, so that there is no moment without it.
+        // Always of the same length, so that the file is never without a number.
         let line = format!("{stamp:020}\n");
         match OpenOptions::new().write(true).open(&path) {
             Ok(mut file) => {
@@ -124,7 +125,7 @@ impl Home {
                 let written = written.and_then(|()| file.set_len(line.len() as u64));
                 written.map_err(|error| failed("write", &path, error))
             }
-            // Also one that is somebody else's: it is replaced, if that is possible.
+            // Also for a file of another user: it is replaced, if possible.
             Err(_) => write(&path, line.as_bytes()),
         }
     }
@@ -146,7 +147,7 @@ mod tests {
         assert!(home.stamp().unwrap() > 1_700_000_000_000);
         write(&home.folder.join("stamp"), b"soon").unwrap();
         let error = home.stamp().unwrap_err();
-        assert!(error.to_string().ends_with("stamp holds no number"), "{error}");
+        assert!(error.to_string().ends_with("stamp contains no number"), "{error}");
     }
 
     #[test]
@@ -159,7 +160,7 @@ mod tests {
             assert_eq!(home.stamp_at(2_000).unwrap(), 2_000, "{odd:?}");
             assert_eq!(home.stamp_at(2_000).unwrap(), 2_001, "{odd:?}");
         }
-        // Ten years ahead is odd, but may be.
+        // Ten years ahead is unusual, but possible.
         write(&path, b"315360002001").unwrap();
         assert_eq!(home.stamp_at(2_000).unwrap(), 315_360_002_002);
         assert_eq!(read(&path).unwrap().unwrap(), "00000000315360002002\n");
@@ -217,7 +218,7 @@ mod tests {
         let Some(folder) = std::env::var_os("POSTWIRE_TEST_STAMPS") else { return };
         let home = Home::find(Some(folder.as_ref()), None).unwrap();
         for _ in 0..100 {
-            // A clock that stands still leaves it all to the file.
+            // With a stopped clock, the stamps come from the file alone.
             println!("stamp {}", home.stamp_at(1_000).unwrap());
         }
     }

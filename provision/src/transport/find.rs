@@ -1,6 +1,6 @@
-//! Which router is it? A claimed one answers only who knows its key, so each key that may be right is
-//! tried, the most likely one with a head start. A router that nobody owns can be told on a serial
-//! line, by asking, and over UDP with the secret of its label.
+//! Finds the router to which a line leads. A claimed router answers only clients that know its key,
+//! so all candidate keys are tried, the most likely key with a head start. An unowned router
+//! answers a query on a serial line, and over UDP a query with the secret of its label.
 
 use std::time::{Duration, Instant};
 
@@ -16,38 +16,38 @@ use crate::home::Operator;
 use crate::home::stamp::clock;
 use crate::observe::Observer;
 
-/// How long the most likely router has before others are tried as well.
+/// The head start of the most likely router.
 const HEAD_START: Duration = Duration::from_millis(300);
-/// How far apart the others are at most: a router need not take a crowd of us for a flood.
+/// The longest pause between other candidates: a router must not take them for a flood.
 const APART: Duration = Duration::from_millis(25);
-/// How much the frames of a handshake add to it on a serial line.
+/// The time on a serial line that the framing adds to a handshake.
 const FRAMES: u32 = 20;
-/// Between two questions for a router that nobody owns, at first and at most.
+/// The pause between two queries for an unowned router, at first and at most.
 const SEEK_AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
-/// Why there is no session.
+/// The reason why there is no session.
 #[derive(Debug)]
 pub enum FindError {
     /// The line failed, or the operator's own files did.
     Transport(TransportError),
-    /// There is a router, and nobody owns it.
+    /// The router is unowned.
     Unowned {
         /// The line.
         line: String,
         /// The router.
         key: PublicKey,
     },
-    /// None of the routers answers.
+    /// No router answered.
     Silence {
         /// The line.
         line: String,
         /// Its kind.
         wire: Wire,
-        /// What the network said last, if anything.
+        /// The last error of the network, if any.
         reason: Reason,
-        /// What to look at.
+        /// What the user can check.
         hint: String,
-        /// How many routers there was no time to try.
+        /// Number of routers that were not tried for lack of time.
         left_out: usize,
     },
 }
@@ -59,7 +59,8 @@ impl From<TransportError> for FindError {
 }
 
 impl Secure {
-    /// Opens a session with the first of these routers that answers. The most likely one comes first.
+    /// Opens a session with the first of these routers that answers. The most likely router comes
+    /// first.
     ///
     /// # Errors
     /// [`FindError`].
@@ -85,7 +86,8 @@ async fn find(
 ) -> Result<Shaker, FindError> {
     let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
-    // However many there are, each has its turn in the first half of the time, as far as the line can carry that.
+    // Whatever their number, each router is tried in the first half of the time, as far as the line
+    // can carry it.
     let line_time = Duration::from_millis(patience.resend.into());
     let most = u32::try_from(routers.len()).unwrap_or(u32::MAX).max(1);
     let apart = APART.min(timeout / 2 / most).max(line_time);
@@ -102,7 +104,7 @@ async fn find(
         .zip(routers.iter().take(can))
         .map(|(nth, key)| (start(nth), Shaker::new(operator, *key, wire, patience, started)))
         .collect();
-    // Not everybody who asks for the wrong router should have to wait until the time is over.
+    // A user with the wrong router should not have to wait for the whole timeout.
     let mut seeking = match wire {
         Wire::Serial => Some(Seeking::new(None, start(u32::from(!routers.is_empty())))?),
         Wire::Udp => None,
@@ -124,7 +126,7 @@ async fn find(
         let mut wait = until - now;
         let busy = line.busy();
         for (start, shaker) in &mut shakers {
-            // The next one is not tried before the line has carried the last.
+            // The next router is tried only after the line has carried the last attempt.
             if !busy.is_zero() {
                 wait = wait.min(busy);
                 break;
@@ -137,7 +139,7 @@ async fn find(
             match refusals.pass(tended)? {
                 Some(Tended::Rests(rest)) => wait = wait.min(rest),
                 Some(Tended::GaveUp) => {}
-                // What came in meanwhile may be an answer: look before the next one is tried.
+                // Check received packets before trying the next router.
                 Some(Tended::Sent) | None => {
                     wait = Duration::ZERO;
                     break;
@@ -161,7 +163,7 @@ async fn find(
             }
         }
         if let Some(key) = seeking.as_ref().and_then(|seeking| seeking.found(&packet)) {
-            // If it is one that is being tried, it answers that as well.
+            // If it is one of the candidates, it answers the handshake too.
             if !routers.contains(&key) {
                 return Err(FindError::Unowned { line: line.name().into(), key });
             }
@@ -193,7 +195,7 @@ fn patience(baud: Option<u32>, timeout: Duration) -> Patience {
     Patience { resend: line, give_up: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX) }
 }
 
-/// Looks for a router that has no owner: its key, or what the network said when none answered.
+/// Looks for an unowned router: its key, or the network's error if no router answered.
 ///
 /// # Errors
 /// [`TransportError`].
@@ -222,7 +224,7 @@ pub async fn seek(
     Ok(Err(refusals.reason()))
 }
 
-/// A question that is asked again and again.
+/// A query that is repeated.
 struct Seeking<'l> {
     nonce: [u8; 16],
     label: Option<&'l LabelKey>,
@@ -235,7 +237,7 @@ impl<'l> Seeking<'l> {
         Ok(Self { nonce: random()?, label, due, again: SEEK_AGAIN[0] })
     }
 
-    /// Asks if it is time to. How long nothing more is to be done.
+    /// Sends the query when it is due. Returns the time until the next one.
     fn tend(&mut self, line: &mut dyn Transport) -> Result<Duration, TransportError> {
         let now = line.now();
         if now >= self.due {

@@ -1,4 +1,4 @@
-//! Ways to carry packets to a router and back: two wires, and a session over either.
+//! Transports for packets to a router and back: two wires, and a session over either.
 
 mod find;
 mod port;
@@ -21,34 +21,34 @@ pub use serial::SerialLine;
 pub use stray::Stray;
 pub use udp::Udp;
 
-/// Why packets do not travel.
+/// The reason why packets cannot be sent or received.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// It could not be opened.
+    /// The line could not be opened.
     #[error("{message}")]
     Open {
         /// The name of the cause, for scripts: see [`crate::report`].
         code: &'static str,
-        /// What happened, of what.
+        /// The message.
         message: String,
-        /// What to do about it.
+        /// The next step.
         hint: Option<String>,
     },
-    /// The way there fails for now: no route, a cable that is out, or nobody who listens yet. It is tried
-    /// again until the time is over.
+    /// A temporary failure: no route, an unplugged cable, or no listener yet. It is retried until
+    /// the timeout expires.
     #[error("{0}: {1}")]
     Passing(String, io::Error),
-    /// It worked and does so no more.
+    /// The line worked and then failed.
     #[error("{0}: {1}")]
     Lost(String, io::Error),
-    /// The person pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// The operator's own files give no stamp for a handshake.
+    /// The operator's files give no stamp for a handshake.
     #[error(transparent)]
     Home(#[from] HomeError),
     /// No random numbers for a handshake.
-    #[error("this machine gives no random numbers: {0}")]
+    #[error("this machine provides no random numbers: {0}")]
     Random(getrandom::Error),
 }
 
@@ -57,11 +57,10 @@ pub trait Transport: Send {
     /// Sends a packet.
     ///
     /// # Errors
-    /// [`TransportError`]; after [`TransportError::Passing`] it may be tried again.
+    /// [`TransportError`]; after [`TransportError::Passing`] the call may be retried.
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError>;
 
-    /// Waits for a packet, no longer than `timeout`; with a timeout of zero only looks whether one
-    /// is there.
+    /// Waits for a packet, at most `timeout`; a timeout of zero only polls.
     ///
     /// # Errors
     /// As [`Transport::send`].
@@ -79,40 +78,41 @@ pub trait Transport: Send {
     /// What arrived that is not a packet. Its lines may be taken out.
     fn stray(&mut self) -> &mut Stray;
 
-    /// How the person calls it: `/dev/ttyUSB0 at 115200 baud`.
+    /// The line in the user's notation: `/dev/ttyUSB0 at 115200 baud`.
     fn name(&self) -> &str;
 
     /// The speed of the line in bits per second, if it is known: see [`Transport::busy`].
     fn baud(&self) -> Option<u32>;
 
-    /// How long the line is still busy with what was sent. Whoever sends much at a time should wait
-    /// that long, and receive meanwhile, or what has to be sent again waits in the system's buffers.
+    /// The time until the line has carried everything that was sent. A caller that sends much
+    /// should wait this long and receive meanwhile; otherwise resent packets wait in the system's
+    /// buffers.
     fn busy(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The time, which a simulated line sets.
+    /// The current time; a simulated line sets its own.
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    /// The most bytes that should go into one piece here, so that a lost one costs little.
+    /// The maximum piece size for this line, so that a lost piece costs little.
     fn max_piece(&self) -> u16;
 
-    /// Which kind it is, as a handshake has it.
+    /// The kind of the line for a handshake.
     fn wire(&self) -> Wire;
 
-    /// What to look at when nothing is heard.
+    /// What the user can check when nothing is received.
     fn silence_hint(&self) -> String;
 }
 
-/// Failures that may pass: the agent may be starting, the cable may be put in. The last one is kept, for the
-/// message when the time is over.
+/// Temporary failures: the agent may be starting, or the cable may be unplugged. The last one is
+/// kept for the message after the timeout.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Option<io::Error>);
 
 impl Refusals {
-    /// Lets a failure that may pass go by, as nothing.
+    /// Turns a temporary failure into no packet.
     pub(crate) fn pass<T>(
         &mut self,
         outcome: Result<T, TransportError>,
@@ -126,18 +126,18 @@ impl Refusals {
         }
     }
 
-    /// The last failure since something was heard.
+    /// The last failure since a packet was received.
     pub(crate) fn reason(&self) -> Reason {
         Reason(self.0.as_ref().map(|error| (error.to_string(), error.kind())))
     }
 }
 
-/// Why nothing was heard, if the network said so: text to stand behind a message.
+/// The network's reason for the silence, if any: text to append to a message.
 #[derive(Clone, Debug, Default)]
 pub struct Reason(Option<(String, io::ErrorKind)>);
 
 impl Reason {
-    /// Whether the host answered that nobody listens on the port.
+    /// Whether the host reported that the port is closed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         use io::ErrorKind as Kind;
@@ -155,17 +155,17 @@ impl Reason {
         }
     }
 
-    /// What to look at, if the network said why; else `silence`.
+    /// The name of the network's reason if there is one; else `silence`.
     #[must_use]
     pub fn hint(&self, silence: String) -> String {
         match &self.0 {
             None => silence,
             Some(_) if self.is_refusal() => {
-                "the host is there, postwired is not: is it running, on this port?".into()
+                "the host answers, but postwired does not: is it running, on this port?".into()
             }
             Some(_) => {
-                "this machine has no way to that address: is the cable in, is the interface up, does it \
-                 have an address of the router's network?"
+                "this machine has no route to that address: is the cable plugged in, is the interface up, \
+                 does it have an address of the router's network?"
                     .into()
             }
         }
@@ -178,13 +178,13 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// Whether a failure of the network may pass while one waits.
+/// Whether a failure of the network may be temporary.
 pub(crate) fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
         Kind::ConnectionRefused
-            // Windows says so of a port where nobody listens.
+            // Windows reports a closed port in this way.
             | Kind::ConnectionReset
             | Kind::NetworkUnreachable
             | Kind::HostUnreachable

@@ -1,6 +1,7 @@
-//! A serial port, opened so that a program that uses it already is not disturbed: locked first, set up after.
+//! A serial port, opened without disturbing a program that uses it already: locked first,
+//! configured after that.
 //!
-//! What is said over it is in `serial`.
+//! Not here: the data on it (`serial`).
 
 use std::io;
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::TransportError;
 /// pseudo-terminal, which has no speed.
 ///
 /// # Errors
-/// What the system says; `EBUSY` where another program has it.
+/// The system's error; `EBUSY` if another program uses the port.
 #[cfg(unix)]
 pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
     use std::fs::OpenOptions;
@@ -32,7 +33,8 @@ pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(S
         Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY.into()),
         outcome => outcome?,
     }
-    // The kernel would drop DTR at the end of each command, and boards that reset by it would restart.
+    // The kernel would drop DTR at the end of each command, and boards that reset on DTR would
+    // restart.
     if modes.control_modes.contains(ControlModes::HUPCL) {
         modes.control_modes.remove(ControlModes::HUPCL);
         tcsetattr(&file, OptionalActions::Now, &modes)?;
@@ -40,14 +42,14 @@ pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(S
     let port = SerialPort::from(OwnedFd::from(file));
     let pseudo = errno::is_pseudo(&port);
     if !pseudo {
-        // Keeps out programs that do not lock. A pseudo-terminal would stay closed after this one. A driver
-        // that has no such thing still works.
+        // Excludes programs that do not lock. A pseudo-terminal would stay exclusive after this
+        // program. A driver without this function still works.
         let _ = rustix::termios::ioctl_tiocexcl(&port);
     }
     Ok((set_up(port, baud, dtr, pseudo)?, pseudo))
 }
 
-/// The same where a port that is open is closed to all others.
+/// The same on systems where an open port is exclusive.
 #[cfg(not(unix))]
 pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
     let port = SerialPort::open(device, |settings: Settings| Ok(settings))?;
@@ -64,7 +66,7 @@ fn set_up(
     settings.set_raw();
     let set = settings.set_baud_rate(baud).and_then(|()| port.set_configuration(&settings));
     if pseudo {
-        // The speed is only a note there, and a system may not know it.
+        // The speed has no effect there, and the system may not support it.
         let mut raw: Settings = port.get_configuration()?;
         raw.set_raw();
         port.set_configuration(&raw)?;
@@ -77,14 +79,14 @@ fn set_up(
     Ok(port)
 }
 
-/// Why a device does not open, and what to do next.
+/// The reason why a device cannot be opened, and the next step.
 pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportError {
     let name = device.display();
     let (code, message, hint) = if is_busy(error) {
         (
             "port_busy",
             format!("{name} is in use by another program"),
-            Some(format!("close it first; `fuser {name}` shows which one it is")),
+            Some(format!("close that program first; `fuser {name}` shows which one it is")),
         )
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         ("permission", format!("no permission to open {name}"), Some(permission_hint(device)))
@@ -95,8 +97,10 @@ pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportErr
             .map(|port| port.display().to_string())
             .collect();
         let hint = match ports.as_slice() {
-            [] => "this machine has no serial port now: is the adapter plugged in?".into(),
-            some => format!("there are {}", some.join(", ")),
+            [] => {
+                "this machine has no serial port at the moment: is the adapter plugged in?".into()
+            }
+            some => format!("the serial ports are {}", some.join(", ")),
         };
         ("no_port", format!("there is no {name}"), Some(hint))
     } else if is_no_tty(error) {
@@ -129,7 +133,7 @@ mod errno {
         is(error, &[Errno::NOTTY])
     }
 
-    /// Whether a terminal has no modem lines, and so no wire of its own: a pseudo-terminal.
+    /// Whether a terminal has no modem lines, and so no physical line: a pseudo-terminal.
     pub(super) fn is_pseudo(port: &serial2::SerialPort) -> bool {
         port.read_dsr().is_err_and(|error| is(&error, &[Errno::NOTTY, Errno::INVAL]))
     }
@@ -139,7 +143,7 @@ mod errno {
 mod errno {
     use std::io;
 
-    /// Windows says so of a port that is open elsewhere.
+    /// Windows reports a port that another program uses in this way.
     pub(super) fn is_busy(error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::PermissionDenied
     }
@@ -155,7 +159,7 @@ mod errno {
 
 use errno::{is_busy, is_gone, is_no_tty};
 
-/// How to get at a device: by the group it belongs to, which is not the same everywhere.
+/// How to get access to a device: through its group, which differs between systems.
 #[cfg(unix)]
 fn permission_hint(device: &Path) -> String {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,7 @@
-//! A session as a transport: packets go through it encrypted, over any other transport.
+//! A session as a transport: encrypts packets, over any other transport.
 //!
-//! `proto_core::protocol::session::Connector` decides when to shake hands; here it gets a clock,
-//! randomness, stamps and a line. How the right router is found among those that are known is in
-//! `find`.
+//! `proto_core::protocol::session::Connector` decides when to handshake; this module provides the
+//! clock, randomness, stamps and a line. `find` finds the right router among the known ones.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +19,8 @@ use crate::home::Operator;
 pub struct Secure {
     line: Box<dyn Transport>,
     shaker: Shaker,
-    /// The last packet that was sent, until something is heard: if the router has to be found again,
-    /// it goes out at once, and not when its sender becomes impatient.
+    /// The last packet that was sent, until something is received. If the router has to be found
+    /// again, it is sent at once, without waiting for the sender's timeout.
     unanswered: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -55,17 +54,17 @@ impl Shaker {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a packet; what was in it is written to `out`.
+    /// Takes a packet and writes its contents to `out`.
     pub(super) fn receive(&mut self, now: Instant, packet: &[u8], out: &mut [u8]) -> Heard {
         let heard = self.connector.receive(self.time(now), packet, out);
         if let Heard::Stamp(last) = heard {
-            // If that fails, the next stamp fails too, and says why.
+            // If this fails, the next stamp fails too, and reports the reason.
             let _ = self.operator.stamp_after(last);
         }
         heard
     }
 
-    /// Sends an initiation if it is time for one. How long nothing more is to be done.
+    /// Sends an initiation when one is due. Returns the time until the next one.
     pub(super) fn tend(&mut self, line: &mut dyn Transport) -> Result<Tended, TransportError> {
         let mut out = [0; MAX_OUTER];
         let (now, mut failed) = (self.time(line.now()), None);
@@ -89,20 +88,20 @@ impl Shaker {
             Ok(Step::Done) | Err(ClientError::Silence) => Ok(Tended::GaveUp),
             Err(_) => Err(TransportError::Open {
                 code: "usage",
-                message: format!("{} is nobody's key", self.router),
+                message: format!("{} is not a valid public key", self.router),
                 hint: Some("`postwired identity` on the router prints its key".into()),
             }),
         }
     }
 }
 
-/// What [`Shaker::tend`] did.
+/// The result of [`Shaker::tend`].
 pub(super) enum Tended {
     /// It sent an initiation.
     Sent,
-    /// There is nothing to do for so long.
+    /// Nothing is due for this long.
     Rests(Duration),
-    /// The router did not answer for as long as the patience lasts.
+    /// The router did not answer within the timeout.
     GaveUp,
 }
 
@@ -137,7 +136,8 @@ impl Secure {
         self.shaker.operator.public()
     }
 
-    /// What is different in every session and the same at both ends of it. Nothing while there is none.
+    /// The handshake hash: it differs between sessions and is the same at both ends. `None` without
+    /// a session.
     #[must_use]
     pub fn handshake_hash(&self) -> Option<[u8; 32]> {
         self.shaker.connector.handshake_hash().copied()
@@ -149,12 +149,12 @@ impl Secure {
         self.shaker.connector.round_trip()
     }
 
-    /// Changes how patient it is, once it is known how much may be under way.
+    /// Changes its timeouts, once the number of bytes in flight is known.
     pub fn set_patience(&mut self, patience: Patience) {
         self.shaker.connector.set_patience(patience);
     }
 
-    /// Takes what arrived on the line: what was in it for the caller.
+    /// Takes received data, and returns its contents for the caller.
     fn take(&mut self, packet: &[u8]) -> Result<Option<Vec<u8>>, TransportError> {
         let mut out = [0; MAX_PACKET];
         match self.shaker.receive(self.line.now(), packet, &mut out) {
@@ -183,7 +183,7 @@ impl Secure {
         let mut out = [0; MAX_OUTER];
         match self.shaker.connector.seal(self.shaker.time(self.line.now()), packet, &mut out) {
             Some(len) => self.line.send(out.get(..len).unwrap_or_default()),
-            // The session was too old: this goes out with the next, which `recv` makes.
+            // The session was too old: the packet is sent in the next session, which `recv` opens.
             None => Ok(()),
         }
     }

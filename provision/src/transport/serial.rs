@@ -1,9 +1,10 @@
 //! Packets as frames on a serial line.
 //!
-//! Frames should be handed to the kernel no faster than the line carries them, or else thousands of
-//! bytes wait in its buffer, and what is sent again cannot overtake them: [`Transport::busy`] says
-//! how long to wait. A device without modem lines is a pseudo-terminal, which has no speed of its
-//! own: it is paced only when the person names a speed, that of a line behind it.
+//! Frames should be passed to the kernel no faster than the line carries them. Otherwise thousands
+//! of bytes wait in the kernel's buffer, and resent frames cannot overtake them.
+//! [`Transport::busy`] gives the time to wait. A device without modem lines is a pseudo-terminal,
+//! which has no speed of its own. It is paced only if the user gives a speed, that of a line behind
+//! it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,17 +17,17 @@ use super::{Stray, Transport, TransportError, port};
 use crate::interrupt;
 use crate::units::{DEFAULT_BAUD, SerialAddress};
 
-/// How much of the line's time may wait in the kernel: enough to never let the line rest.
+/// The time on the line for which bytes may wait in the kernel: enough to keep the line busy.
 const QUEUE: Duration = Duration::from_millis(30);
-/// The most bytes of a piece: a twenty-fourth of a second at 115,200 baud.
+/// The maximum bytes of a piece: a twenty-fourth of a second at 115,200 baud.
 const MAX_PIECE: u16 = 480;
-/// The fewest: a frame has some 60 bytes besides, so that they are less than a fifth of it.
+/// The minimum: the other bytes of a frame, about 60, are then less than a fifth.
 const MIN_PIECE: u16 = 256;
-/// A line slower than this (half a second for [`MAX_PIECE`]) takes shorter pieces.
+/// A line slower than this (half a second for [`MAX_PIECE`]) gets shorter pieces.
 const PIECES_A_SECOND: u32 = 20;
-/// How long to wait for the line to take more bytes before what has come is read.
+/// The wait for the line to accept more bytes before received bytes are read.
 const WRITE_WAIT: Duration = Duration::from_millis(10);
-/// After how long a line that takes no bytes is given up.
+/// The time after which a line that accepts no bytes is given up.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// A serial port.
@@ -34,12 +35,12 @@ const STUCK: Duration = Duration::from_secs(10);
 pub struct SerialLine {
     port: SerialPort,
     name: String,
-    /// The speed by which the line is paced, if it has one.
+    /// The speed by which the line is paced, if any.
     baud: Option<u32>,
     deframer: Box<Deframer>,
     input: Vec<u8>,
     stray: Stray,
-    /// When the line will have carried everything that was written.
+    /// The time when the line will have carried all written bytes.
     free_at: Instant,
 }
 
@@ -75,7 +76,7 @@ impl SerialLine {
         TransportError::Lost(self.name.clone(), error)
     }
 
-    /// The next packet in the bytes that are here.
+    /// The next packet in the received bytes.
     fn deframe(&mut self) -> Option<Vec<u8>> {
         let mut rest = self.input.as_slice();
         let mut packet = None;
@@ -94,12 +95,12 @@ impl SerialLine {
         packet
     }
 
-    /// Reads what has come, waiting for it no longer than `timeout`. Returns whether something came.
+    /// Reads received bytes, waiting at most `timeout`. Returns whether there were any.
     fn fill(&mut self, timeout: Duration) -> io::Result<bool> {
         self.port.set_read_timeout(timeout)?;
         let mut buf = [0; 4_096];
         match self.port.read(&mut buf) {
-            Ok(0) => Err(io::Error::other("the device is gone")),
+            Ok(0) => Err(io::Error::other("the device has disappeared")),
             Ok(count) => {
                 self.input.extend_from_slice(buf.get(..count).unwrap_or_default());
                 Ok(true)
@@ -113,7 +114,7 @@ impl SerialLine {
         }
     }
 
-    /// Writes, and reads while the line takes nothing: the far end may be waiting to be read.
+    /// Writes, and reads while the line accepts no bytes: the other end may wait for us to read.
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let mut progress = Instant::now();
         while !bytes.is_empty() {
@@ -127,7 +128,7 @@ impl SerialLine {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         if progress.elapsed() >= STUCK {
-                            return Err(io::Error::other("the line takes no bytes"));
+                            return Err(io::Error::other("the line accepts no bytes"));
                         }
                         self.fill(Duration::ZERO)?;
                     }
@@ -138,7 +139,7 @@ impl SerialLine {
         Ok(())
     }
 
-    /// Books the time of `len` more bytes.
+    /// Adds the time of `len` more bytes.
     fn book(&mut self, len: usize) {
         if let Some(baud) = self.baud {
             let bits = u32::try_from(len).unwrap_or(u32::MAX).saturating_mul(10);
@@ -216,15 +217,15 @@ impl Transport for SerialLine {
     fn silence_hint(&self) -> String {
         let Stray { text, noise, garbage, .. } = self.stray;
         if text + garbage == 0 {
-            "not one byte came: is the cable in, are RX and TX crossed, is the router on?".into()
+            "not one byte was received: is the cable plugged in, are RX and TX crossed, is the router on?".into()
         } else if garbage > 0 || noise * 4 > text {
             format!(
-                "{text} bytes came that are neither text nor frames: is {} baud the router's speed?",
+                "{text} bytes were received that are neither text nor frames: is {} baud the router's speed?",
                 self.baud.unwrap_or(DEFAULT_BAUD)
             )
         } else {
             format!(
-                "the line is alive ({text} bytes of text came, -v shows them): is postwired running on it?"
+                "the line is alive ({text} bytes of text were received, -v shows them): is postwired running on it?"
             )
         }
     }

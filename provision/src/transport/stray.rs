@@ -1,19 +1,19 @@
-//! What arrives that is not a packet: the kernel's log, a login prompt, noise. It is counted, for
+//! Received data that is not a packet: the kernel's log, a login prompt, noise. It is counted, for
 //! the hint when nothing answers, and kept as lines for `-v`.
 
-/// The longest line that is kept.
+/// The maximum length of a line that is kept.
 const MAX_LINE: usize = 400;
-/// The most lines that wait to be taken.
+/// The maximum number of lines that are kept.
 const MAX_LINES: usize = 1_000;
 
 /// Bytes outside packets.
 #[derive(Clone, Debug, Default)]
 pub struct Stray {
-    /// How many bytes of text there were.
+    /// Number of bytes of text.
     pub text: u64,
-    /// How many of them no text has.
+    /// Number of those that cannot be text.
     pub noise: u64,
-    /// How many frames or datagrams were not whole.
+    /// Number of frames or datagrams that were damaged.
     pub garbage: u64,
     line: String,
     lines: Vec<String>,
@@ -31,7 +31,8 @@ impl Stray {
                     '\n' => self.end_line(),
                     '\r' => {}
                     '\t' => self.line.push(' '),
-                    // What a terminal would act upon is shown, not sent.
+                    // Control characters are shown as symbols, so that the terminal does not
+                    // execute them.
                     c if c.is_control() => self.line.extend(c.escape_default()),
                     c => self.line.push(c),
                 }
@@ -55,7 +56,7 @@ impl Stray {
         }
     }
 
-    /// Takes the lines that are complete, and at the end of a session also one that is not.
+    /// Takes the complete lines, and at the end of a session also an incomplete one.
     pub fn take_lines(&mut self, all: bool) -> Vec<String> {
         if all {
             self.end_line();

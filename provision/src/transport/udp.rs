@@ -12,7 +12,7 @@ use super::{Stray, Transport, TransportError, may_pass};
 use crate::interrupt;
 use crate::units::UdpAddress;
 
-/// A UDP socket that talks to one router.
+/// A UDP socket connected to one router.
 #[derive(Debug)]
 pub struct Udp {
     socket: UdpSocket,
@@ -21,7 +21,7 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Looks up the host, no longer than `patience`, and connects to it, which for UDP sends nothing.
+    /// Looks up the host, for at most `patience`, and connects to it, which for UDP sends nothing.
     ///
     /// # Errors
     /// [`TransportError::Open`].
@@ -29,7 +29,7 @@ impl Udp {
         let open = |message: String| TransportError::Open { code: "lookup", message, hint: None };
         let addresses = look_up(to, patience)
             .map_err(|error| open(format!("cannot look up `{}`: {error}", to.host)))?;
-        // A router that has just been unpacked has IPv4 before it has IPv6.
+        // A new router often has IPv4 before it has IPv6.
         let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let address = *address.ok_or_else(|| open(format!("`{}` has no address", to.host)))?;
         let any: SocketAddr = match address {
@@ -44,7 +44,7 @@ impl Udp {
                 if may_pass(&error) {
                     return TransportError::Passing(name.clone(), error);
                 }
-                let message = format!("no way to {name} from here: {error}");
+                let message = format!("no route to {name} from here: {error}");
                 TransportError::Open { code: "unreachable", message, hint: None }
             })
     }
@@ -57,14 +57,14 @@ impl Udp {
     }
 }
 
-/// The addresses of a host. The C library waits for its name servers as long as it likes, so a thread of its
-/// own asks it.
+/// The addresses of a host. The C library's look-up has no timeout, so it runs in a thread of its
+/// own.
 fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
     let (answer, answered) = mpsc::channel();
     let host = (to.host.clone(), to.port);
     std::thread::spawn(move || {
         let found = host.to_socket_addrs().map(Iterator::collect);
-        // Nobody waits for it any more when it is late.
+        // The receiver is gone if the look-up is late.
         let _ = answer.send(found);
     });
     answered.recv_timeout(patience).unwrap_or_else(|_| {
@@ -84,7 +84,7 @@ impl Transport for Udp {
         })?;
         match self.socket.send(sealed) {
             Ok(_) => Ok(()),
-            // The send queue is full: to the caller a datagram that was lost on the way.
+            // The send queue is full: for the caller, the datagram is lost.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(()),
             Err(error) => Err(self.failed(error)),
         }
@@ -94,7 +94,7 @@ impl Transport for Udp {
         let until = Instant::now() + timeout;
         let mut buf = [0; 2 * frame::MAX_SEALED];
         loop {
-            // A read timeout of zero would mean for ever.
+            // A read timeout of zero would mean no timeout.
             let left = until.saturating_duration_since(Instant::now());
             let left = left.clamp(Duration::from_millis(1), interrupt::SLICE);
             let received = if timeout.is_zero() {
@@ -151,7 +151,8 @@ impl Transport for Udp {
         match self.stray.garbage {
             0 => "is the router on, is the address right, and does a firewall let UDP through?"
                 .into(),
-            _ => "datagrams came back that are not of this protocol: is it the right port?".into(),
+            _ => "datagrams were received that are not of this protocol: is it the right port?"
+                .into(),
         }
     }
 }

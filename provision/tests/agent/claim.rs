@@ -24,7 +24,7 @@ fn nobodys(label: Option<&'static str>) -> Manners {
 fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     let (bench, router) = (bench("claim"), Pty::new(nobodys(None)));
     let to = ["--serial", router.device.as_str()];
-    // Before that it is there, and says so.
+    // Before the claim the router answers, and reports that it is unowned.
     bench
         .run(&["status", to[0], to[1]])
         .ends(1)
@@ -43,7 +43,7 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     bench.run(&["status", to[0], to[1]]).ends(0).says("known as     OpenWrt\n");
     bench.run(&["routers"]).ends(0).says(&format!("\n  last seen: --serial {}\n", to[1]));
 
-    // And then it is ours, also for those who have the cable.
+    // After the claim the operator owns it, also for people with access to the cable.
     let other = Bench::bare("claim-other");
     other.run(&["keygen"]).ends(0);
     let ran = other.run(&["claim", to[0], to[1], "--timeout", "600ms"]);
@@ -121,7 +121,7 @@ fn a_claim_that_is_refused_says_what_to_do() {
         if code == Code::Claimed {
             ran.says(&format!("`postwire owner add {}", public(&OPERATOR)));
         }
-        // What is not ours is not remembered.
+        // A router of another owner is not remembered.
         bench.run(&["routers"]).ends(0).says("your list of routers is empty");
     }
 }

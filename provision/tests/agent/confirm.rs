@@ -1,4 +1,4 @@
-//! Changes that have to be confirmed: the router is reached again, or is not, or too late.
+//! Changes that must be confirmed: the router is reached again, or not, or too late.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ fn other() -> String {
     WG0.replace("1400", "1380")
 }
 
-/// A bench whose router runs and stores `WG0`, and then behaves as told; the file is another then.
+/// A bench whose router runs and stores `WG0`, and then behaves as set; after that the file is
+/// changed.
 fn bench(name: &str, manners: Manners) -> (Bench, Udp) {
     let (bench, router) = (Bench::new(name, WG0), Udp::new(manners));
     bench.run(&["push", "wg0.conf", "--udp", &router.address]).ends(0).says("stored as number 1\n");
@@ -37,7 +38,7 @@ fn mtu(router: &Udp) -> u32 {
     })
 }
 
-/// The numbers that are stored.
+/// The stored numbers.
 fn numbers(router: &Udp) -> Vec<u32> {
     router.with(|seen| seen.history.iter().map(|(head, _)| head.number).collect())
 }
@@ -62,7 +63,7 @@ fn a_router_that_is_reached_again_is_told_to_stay() {
     assert_eq!(ran.ends(0).out, expected);
     assert_eq!((mtu(&router), numbers(&router)), (1_380, vec![1, 2]));
     assert_eq!(router.with(|seen| seen.sessions), sessions + 2, "the push's, and a fresh one");
-    // The same again needs no confirmation.
+    // Pushing the same again needs no confirmation.
     let ran = push(&bench, &router, &["--confirm-within", "60s"]);
     assert_eq!(
         ran.ends(0).out,
@@ -165,7 +166,7 @@ fn the_change_of_somebody_else_is_not_confirmed() {
     let (bench, router) = bench("confirm-theirs", away(Duration::from_secs(3), true));
     std::thread::scope(|scope| {
         let ran = scope.spawn(|| push(&bench, &router, &["--confirm-within", "30s"]));
-        // Meanwhile ours was taken back and another made.
+        // Meanwhile the change was reverted, and another owner made one.
         while router.with(|seen| seen.waiting.is_none()) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -196,7 +197,7 @@ fn by_hand_it_waits_for_the_person() {
     let pending = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(pending["result"]["pending"]["number"], 2);
 
-    // Nobody else gets in between.
+    // No other change gets in between.
     let wait = "us@bench's change of wg0 waits to be confirmed for another ";
     push(&bench, &router, &[]).ends(1).says(wait).says("`postwire revert`");
     bench.run(&["repair", "wg0", to[0], to[1]]).ends(1).says(wait);
@@ -204,7 +205,7 @@ fn by_hand_it_waits_for_the_person() {
     let json = bench.run(&["rollback", "wg0", to[0], to[1], "--json"]).ends(1).json();
     assert_eq!(json["error"]["code"], "busy");
 
-    // What was printed can be typed.
+    // The printed command works as typed.
     let typed: Vec<&str> = typed.split(' ').skip(1).collect();
     let ran = bench.run(&typed);
     assert_eq!(ran.ends(0).out, "confirmed: wg0 on OpenWrt keeps the change, stored as number 2\n");
@@ -271,7 +272,7 @@ fn a_removal_and_a_repair_can_wait_to_be_confirmed() {
         .ends(0)
         .says("restores the stored configuration");
     assert!(router.with(|seen| seen.waiting.is_none() && seen.running.is_empty()));
-    // Left to the person.
+    // Left to the user.
     run(&["rollback", "wg0"]).ends(0);
     let by_hand = ["--confirm-within", "60s", "--confirm-by-hand"];
     run(&[&["remove", "wg0"], &by_hand[..]].concat()).ends(0).says("not confirmed yet");

@@ -1,4 +1,5 @@
-//! What a person meets on the bench itself: output that cannot be written, ports that others use, Ctrl-C.
+//! The local side of the tool: output that cannot be written, ports in use by other programs,
+//! Ctrl-C.
 
 use std::fs::{File, OpenOptions};
 use std::process::Stdio;
@@ -25,7 +26,7 @@ fn output_that_cannot_be_written_is_no_success() {
         ran.ends(5).says("cannot write the output: ").says("had ended with exit code 0");
     }
     assert_eq!(router.with(|seen| seen.commits), 1);
-    // A reader that has seen enough is none of its business.
+    // A reader that closes the pipe early is not an error.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     Ran::new(bench.command(&["routers"]).stdout(writer).output().unwrap()).ends(0);
@@ -71,7 +72,7 @@ fn a_port_keeps_its_modem_lines_when_the_command_ends() {
     assert!(!tcgetattr(&line.slave).unwrap().control_modes.contains(ControlModes::HUPCL));
 }
 
-/// Starts a command, presses Ctrl-C once `ready`, and returns what came of it.
+/// Starts a command, sends Ctrl-C once `ready`, and returns the result.
 fn interrupted(bench: &Bench, args: &[&str], ready: impl Fn() -> bool) -> Ran {
     let child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while !ready() {
@@ -85,13 +86,13 @@ fn interrupted(bench: &Bench, args: &[&str], ready: impl Fn() -> bool) -> Ran {
 #[test]
 fn ctrl_c_says_what_has_become_of_the_router() {
     let bench = Bench::new("ctrl-c", WG0);
-    // Nobody answers.
+    // No router answers.
     let router = Udp::new(Manners { silent: true, ..Manners::default() });
     let push = ["push", "wg0.conf", "--udp", &router.address, "--json", "--timeout", "60s"];
     let json = interrupted(&bench, &push, || router.with(|seen| seen.packets > 0)).ends(130).json();
     assert_eq!(json["error"]["kind"], "interrupted", "{json}");
     assert_eq!(json["error"]["state"], "unchanged", "{json}");
-    // In the middle of an upload: the router can forget it, and serve somebody else.
+    // During an upload: the router can drop it and serve another client.
     std::fs::write(bench.dir().join("wg0.conf"), crate::many_peers(300)).unwrap();
     let router = Udp::new(Manners { swallows_pieces: true, ..Manners::default() });
     let push = ["push", "wg0.conf", "--udp", &router.address, "--json", "--timeout", "60s"];
@@ -105,10 +106,10 @@ fn ctrl_c_says_what_has_become_of_the_router() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(router.with(|seen| seen.aborted));
-    // It was told to commit.
+    // The commit was sent.
     let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
     let push = ["push", "wg0.conf", "--udp", &router.address, "--timeout", "60s"];
     let told = || router.with(|seen| seen.told_to_commit);
     let ran = interrupted(&bench, &push, told);
-    ran.ends(130).says("whether it did is not known");
+    ran.ends(130).says("its result is unknown");
 }

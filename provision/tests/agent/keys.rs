@@ -42,7 +42,7 @@ fn without_a_key_that_is_ones_own_nothing_is_sent() {
             .run(args)
             .ends(2)
             .says("you have no key yet")
-            .says("hint: `postwire keygen` makes one");
+            .says("hint: `postwire keygen` generates one");
     }
     let elsewhere = bench.dir().join("moved");
     let mut args = status.to_vec();
@@ -52,7 +52,7 @@ fn without_a_key_that_is_ones_own_nothing_is_sent() {
     let packets = router.with(|seen| seen.packets);
     set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     for args in [&status[..], &claim] {
-        bench.run(args).ends(2).says("is open to others (mode 0644)").says("hint: ");
+        bench.run(args).ends(2).says("is accessible to others (mode 0644)").says("hint: ");
     }
     std::fs::write(&key, "not a key").unwrap();
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -88,7 +88,7 @@ fn a_damaged_list_stops_everything_and_stays() {
     std::fs::write(&list, &text).unwrap();
     for args in [&["routers"][..], &["status", "--udp", &router.address]] {
         let ran = bench.run(args);
-        ran.ends(2).says("routers.toml:").says("the file was left as it is");
+        ran.ends(2).says("routers.toml:").says("the file was not changed");
     }
     assert_eq!(std::fs::read_to_string(&list).unwrap(), text);
     assert_eq!(router.with(|seen| seen.packets), 0);

@@ -32,7 +32,7 @@ struct Way {
     kind: Kind,
     baud: u32,
     round_trip: u64,
-    /// Per cent, each way.
+    /// Per cent, in each direction.
     loss: u64,
 }
 
@@ -49,7 +49,7 @@ impl Way {
         framed.len() as u64
     }
 
-    /// Microseconds that so many bytes take.
+    /// The microseconds for this many bytes.
     fn time(&self, bytes: u64) -> u64 {
         bytes * 10_000_000 / u64::from(self.baud)
     }
@@ -80,7 +80,7 @@ impl Lane {
     }
 }
 
-/// What is counted while the tool has the line.
+/// Counters while the tool has the line.
 #[derive(Default)]
 struct Counts {
     now: AtomicU64,
@@ -196,7 +196,8 @@ fn router(way: Way, manners: Manners) -> Arc<Mutex<Router>> {
     Arc::new(Mutex::new(Router::new(manners, wire, 1_152, in_flight)))
 }
 
-/// Pushes an image and reads back what runs. Returns pieces, bytes and microseconds of each.
+/// Pushes an image and reads back the running configuration. Returns pieces, bytes and microseconds
+/// of each.
 fn converse(
     bench: &Bench,
     way: Way,
@@ -268,7 +269,7 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
         for baud in SPEEDS {
             for round_trip in [0, 200, 1_000, 3_000] {
                 for image in [&small, &large] {
-                    // A window of datagrams waits for longer than a session lives.
+                    // A window of datagrams takes longer than the lifetime of a session.
                     if kind == Kind::Udp && baud < 9_600 {
                         continue;
                     }
@@ -277,7 +278,8 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
                     let laps = laps.unwrap_or_else(|error| panic!("{way:?}: {error}"));
                     let least = (image.bytes.len() as u32).div_ceil(480);
                     for (nth, (pieces, bytes, time)) in laps.into_iter().enumerate() {
-                        // What is read back is longer than the image; its pieces are not counted here.
+                        // The file that is read back is longer than the image; its pieces are not
+                        // counted here.
                         let what = format!(
                             "{way:?}, {least} pieces, lap {nth}: {pieces}, {bytes} bytes, {time} us"
                         );
@@ -289,7 +291,8 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
                             worst = worst.max(f64::from(pieces) / f64::from(least));
                             assert!(f64::from(pieces) <= 1.05 * f64::from(least), "{what}");
                         }
-                        // As long as the bytes of the fuller direction take, or the windows.
+                        // The longer of the times for the bytes of the fuller direction and for the
+                        // windows.
                         let window = if kind == Kind::Udp { 64 } else { 6 };
                         let windows = u64::from(pieces / window + 1);
                         let piece = way.time(2 * 600);
@@ -342,7 +345,7 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
             scope.spawn(move || {
                 let bench = Bench::new(&format!("slow-{baud}-{peers}-{named}"), &many_peers(peers));
                 let router = Pty::paced(Manners::default(), baud);
-                // Its path says nothing about what it is.
+                // The path does not show what the device is.
                 let device = bench.dir().join("line");
                 std::os::unix::fs::symlink(&router.device, &device).unwrap();
                 let mut serial = device.display().to_string();
@@ -352,7 +355,7 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
                 let args = ["push", "wg0.conf", "--serial", &serial, "--timeout", "60s"];
                 bench.run(&args).ends(0).says(&format!("{peers} peers added"));
                 let bytes = image(peers).bytes.len() as u32;
-                // Pieces of 480 bytes, and a handful of other requests.
+                // Pieces of 480 bytes, and a few other requests.
                 let most = bytes.div_ceil(480) * 21 / 20 + 8;
                 let requests = router.with(|seen| seen.requests);
                 assert!(requests <= most, "{requests} requests, {most} at most");
@@ -361,7 +364,7 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
     });
 }
 
-/// A configuration of peers with three allowed IPs each, all of them random.
+/// A configuration of peers with three random allowed IPs each.
 fn random_peers(count: u64, changed: bool) -> String {
     use std::fmt::Write as _;
     let mut seed = 7_u64;
@@ -390,7 +393,7 @@ fn random_peers(count: u64, changed: bool) -> String {
     conf
 }
 
-/// Bytes of what a shell would be given to do the same: `gzip -9 | base64`.
+/// Bytes of the equivalent shell input: `gzip -9 | base64`.
 fn zipped(text: &str) -> u64 {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -408,7 +411,7 @@ fn zipped(text: &str) -> u64 {
     })
 }
 
-/// How fast a small and a changed push are, on the line alone.
+/// The time of a small push and of a changed push, on the line alone.
 #[test]
 fn a_push_sends_what_changed_and_takes_three_turns() {
     let bench = Bench::new("turns", "");
@@ -451,7 +454,8 @@ fn a_push_sends_what_changed_and_takes_three_turns() {
                 assert!(one.1 < 400_000, "{one:?}");
             }
             if round_trip == 200 {
-                // Handshake; hello, status and begin; pieces, if they do not fit beside; commit.
+                // Handshake; hello, status and begin; pieces, if they do not fit into the begin;
+                // commit.
                 let turns =
                     [3, 4, 4, 7][[5, 10, 100, 1_000].iter().position(|&n| n == peers).unwrap()];
                 assert!(fresh.1 < turns * 210_000, "{fresh:?}");

@@ -248,7 +248,7 @@ fn failures_point_into_the_file() {
         });
         let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address]);
         ran.ends(1).says(words).says(": Invalid thing (EINVAL)\n");
-        ran.says("The router's running configuration is as it was.\n");
+        ran.says("The router's running configuration is unchanged.\n");
         assert!(router.with(|seen| seen.aborted), "the stage would keep the next push out");
         if line > 0 {
             ran.says(&format!("wg0.conf:{line}: "));
@@ -271,7 +271,7 @@ fn what_became_of_the_router_is_always_said() {
     ran.ends(1).says(
         "wg0.conf:3: ListenPort: the kernel's state does not match what was applied (EADDRINUSE)",
     );
-    ran.says("Some changes were made and could not be taken back: `postwire diff FILE` shows")
+    ran.says("Some changes were made and could not be reverted: `postwire diff FILE` shows")
         .says("hint: ");
     let mut args = push.to_vec();
     args.push("--json");
@@ -287,7 +287,7 @@ fn what_became_of_the_router_is_always_said() {
     let ran = bench.run(&push);
     ran.ends(1).says("wg0.conf: no space left\n").says("hint: free some space on the router");
     ran.says(
-        "What had been changed was changed back: the router's running configuration is as it was.",
+        "The changes were reverted: the router's running configuration is the same as before.",
     );
     let json = bench.run(&[&push[..], &["--json"]].concat()).ends(1).json();
     assert_eq!(json["error"]["state"], "undone");
@@ -319,8 +319,8 @@ fn nobody_there_is_code_3() {
         error["message"].as_str().unwrap().contains("for 1.5 s: Connection refused"),
         "{error}"
     );
-    assert!(error["hint"].as_str().unwrap().contains("postwired is not"), "{error}");
-    // It may be starting, so the whole time is waited for.
+    assert!(error["hint"].as_str().unwrap().contains("postwired does not"), "{error}");
+    // The agent may be starting, so the tool waits for the whole timeout.
     assert!(started.elapsed() >= Duration::from_millis(1_500));
 
     let json = bench.run(&["status", "--serial", "/dev/no-such-line", "--json"]).ends(3).json();
@@ -358,7 +358,7 @@ fn a_serial_line_carries_the_same() {
 fn a_line_without_an_agent_says_what_it_heard() {
     let bench = Bench::new("login", WG0);
     let cases: [(&[u8], &str); 3] = [
-        (b"", "not one byte came"),
+        (b"", "not one byte was received"),
         (b"OpenWrt login: ", "the line is alive"),
         (b"\x81\xfe\x07\xe0\xff", "is 115200 baud the router's speed?"),
     ];

@@ -1,4 +1,4 @@
-//! Who owns a router, and who may do what.
+//! Owners of a router, and their rights.
 
 use proto_core::key::SecretKey;
 use proto_core::protocol::message::{Code, Failure, MAX_OWNERS, Role};
@@ -10,7 +10,7 @@ use crate::fake::{Belongs, Manners, OPERATOR, Udp, public};
 const ALICE: SecretKey = SecretKey::new([0x41; 32]);
 const BOB: SecretKey = SecretKey::new([0x42; 32]);
 
-/// The bench of somebody else.
+/// The bench of another operator.
 fn other(name: &str, key: &SecretKey) -> Bench {
     let bench = Bench::new(name, WG0);
     bench.write_key(key);
@@ -95,7 +95,7 @@ fn owners_that_are_not_there_or_there_twice() {
     let ran = run(&["owner", "remove", "twin"]);
     ran.ends(2).says("2 owners of this router are called `twin`");
     ran.says(&format!("by public key: {alices} or {bobs}\n"));
-    // One leaves by its own choice.
+    // An owner removes their own key.
     run(&["owner", "remove", &public(&OPERATOR).to_string()])
         .ends(0)
         .says("you are no longer an owner");
@@ -125,7 +125,7 @@ fn one_who_may_look_is_told_who_may_more() {
     let ran = bench.run(&["push", "wg0.conf", to[0], to[1]]);
     ran.ends(1)
         .says("does not allow it")
-        .says("running configuration is as it was")
+        .says("running configuration is unchanged")
         .says("`postwire owners`");
     bench.run(&["owners", to[0], to[1]]).ends(0).says("other@bench\n  role: admin\n");
     let json = bench.run(&["remove", "wg0", to[0], to[1], "--json"]).ends(1).json();

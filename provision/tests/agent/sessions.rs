@@ -1,4 +1,4 @@
-//! Sessions from the command line: which router, and what if it goes away.
+//! Sessions from the command line: finding the router, and a router that restarts.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn a_router_that_restarts_is_found_again() {
     assert_eq!(router.with(|seen| seen.commits), 1);
 }
 
-/// Lets the operator know `count` routers that are not there, and then the one that is.
+/// Adds `count` absent routers to the operator's list, and then the real one.
 fn crowd(bench: &Bench, count: u8) {
     for n in 1..=count {
         bench.know(&format!("r{n}"), &public(&SecretKey::new([n; 32])));
@@ -43,14 +43,14 @@ fn the_right_one_of_many_is_found_and_comes_first_the_next_time() {
     let router = Udp::new(Manners::default());
     let status = ["status", "--udp", &router.address];
     bench.run(&status).ends(0).says("known as     last\n");
-    // An initiation each, a hello, a status and what is stored. Some were sent again, more of them the
-    // slower this machine is.
+    // One initiation each, a hello, a status and what is stored. Some packets were resent, more on
+    // a slow machine.
     let tried = router.with(|seen| seen.packets);
     assert!(tried >= 34, "{tried}");
     bench.run(&status).ends(0).says("known as     last\n");
     let again = router.with(|seen| seen.packets) - tried;
     assert!((4..30).contains(&again), "{again}: others were tried before it");
-    // Also where it was not seen before: the one heard last is the most likely.
+    // Also at a new address: the router that was heard last is the most likely.
     let line = Pty::new(Manners::default());
     bench.run(&["status", "--serial", &line.device]).ends(0);
     let first = line.with(|seen| seen.packets);
@@ -79,14 +79,14 @@ fn a_key_alone_is_enough_and_is_remembered() {
     let router = Udp::new(Manners::default());
     let status = ["status", "--udp", router.address.as_str()];
     let ran = bench.run(&status);
-    ran.ends(2).says("you know no router yet").says("postwire claim --serial").says("--router KEY");
+    ran.ends(2).says("no router is known yet").says("postwire claim --serial").says("--router KEY");
     assert_eq!(router.with(|seen| seen.packets), 0);
     let key = public(&ROUTER).to_string();
     bench.run(&[&status[..], &["--router", &key]].concat()).ends(0).says("known as     OpenWrt\n");
     bench.run(&status).ends(0);
     let none = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let ran = bench.run(&[&status[..], &["--router", none]].concat());
-    ran.ends(3).says("nobody's key").says("postwired identity");
+    ran.ends(3).says("is not a valid public key").says("postwired identity");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_router_of_others_is_silent_and_the_hint_says_whom_to_ask() {
     let manners = Manners { belongs: Belongs::Others, ..Manners::default() };
     let (bench, router) = (Bench::new("others", WG0), Udp::new(manners.clone()));
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
-    ran.ends(3).says("no answer from router on ").says("running configuration is as it was");
+    ran.ends(3).says("no answer from router on ").says("running configuration is unchanged");
     ran.says(&format!("`postwire owner add {} ", public(&OPERATOR)))
         .says("does not answer over UDP");
     assert_eq!(router.with(|seen| (seen.sessions, seen.requests)), (0, 0));
@@ -116,7 +116,7 @@ fn two_runs_at_once_both_get_in() {
     });
 }
 
-/// The same key on a second machine, whose clock is behind or never was right.
+/// The same key on a second machine, whose clock is behind or was never set.
 #[test]
 fn a_clock_that_is_behind_costs_a_line_and_not_the_router() {
     let router = Udp::new(Manners::default());
@@ -129,7 +129,7 @@ fn a_clock_that_is_behind_costs_a_line_and_not_the_router() {
     let second = Bench::new("clock-behind", WG0);
     let ran = second.run(&status);
     ran.ends(0);
-    let told = "behind the last session with your key";
+    let told = "behind your key's last session";
     assert!(ran.err.contains(told) && ran.err.contains("minutes"), "{}", ran.err);
     let ran = second.run(&status);
     ran.ends(0);

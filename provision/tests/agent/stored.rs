@@ -15,7 +15,7 @@ fn push_all(bench: &Bench, router: &Udp, mtus: &[u32]) {
     }
 }
 
-/// Changes the MTU of what runs.
+/// Changes the MTU of the running configuration.
 fn set_mtu(router: &Udp, mtu: u32) {
     router.by_hand(|seen| match seen.running.first_mut() {
         Some(Record::Interface(interface)) => interface.mtu = mtu,
@@ -69,7 +69,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     assert_eq!((&all[0]["act"], &all[0]["number"]), (&"removed".into(), &6.into()));
     assert_eq!((&all[1]["act"], &all[1]["rolled_back_to"]), (&"rolled_back".into(), &1.into()));
     assert_eq!((&all[5]["by"], &all[5]["time"]), (&"us@bench".into(), &1_700_000_000.into()));
-    // What was removed comes back.
+    // A removed peer is restored.
     let ran = run(&["rollback", "wg0", "--confirm-within", "30s"]);
     ran.ends(0).says("interface created").says("the change is confirmed: stored as number 7\n");
     assert_eq!(mtu(&router), Some(1_400));
@@ -148,7 +148,7 @@ fn trouble_and_names_that_are_not_looked_up_yet_are_in_the_status() {
     let to = ["--udp", router.address.as_str()];
     let ran = bench.run(&["push", "wg0.conf", to[0], to[1]]);
     ran.ends(0).says("wg0.conf:15:12: warning: Endpoint of peer TrMvSoP4jYQlY6RIzBgbssQqY3vx");
-    ran.says("vpn.invalid does not resolve here (").says("; the router looks it up itself\n");
+    ran.says("vpn.invalid does not resolve here (").says("; the router looks the name up itself\n");
     router.with(|seen| {
         let host = seen.running.iter().find_map(|record| match record {
             Record::Host(host) => Some((host.name.as_str().to_owned(), host.port)),

@@ -1,4 +1,5 @@
-//! Today's tool and a router of a later release: what is new is passed over or shown, and never dropped.
+//! Today's tool with a router of a later release: unknown parts are skipped or shown, and never
+//! dropped silently.
 
 use super::bench::Bench;
 use super::fake::{Manners, Udp};
@@ -48,6 +49,6 @@ fn an_answer_that_is_not_known_ends_the_command_at_once_and_says_why() {
     let started = std::time::Instant::now();
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "30s"]);
     assert!(ran.err.contains("is newer than this postwire"), "{}", ran.err);
-    // Not after the time-out, as if the router were silent.
+    // Not after the timeout, as for a silent router.
     assert!(started.elapsed().as_secs() < 25);
 }

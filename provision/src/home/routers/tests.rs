@@ -154,7 +154,7 @@ fn a_damaged_file_is_shown_and_kept() {
         let shown = error.to_string();
         assert!(shown.contains(&format!("routers.toml:{line}: ")), "{text}\n{shown}");
         assert!(shown.contains(words), "{text}\n{shown}");
-        assert!(error.hint().unwrap().contains("left as it is"));
+        assert!(error.hint().unwrap().contains("was not changed"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

@@ -1,4 +1,4 @@
-//! A session over a line that is a router in the same thread, with a clock that can be set forward.
+//! A session over a line that is a router in the same thread, with a clock that the test sets.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,18 +11,18 @@ use super::*;
 use crate::home::Home;
 use crate::transport::FindError;
 
-/// A router that sends back what it gets.
+/// A router that echoes what it receives.
 struct Echo {
     key: StaticKey,
     gate: Gatekeys,
     channels: Vec<Channel>,
     handshakes: u8,
-    /// How many packets of a session came that it does not know.
+    /// Number of packets of unknown sessions.
     lost: u32,
     deaf: bool,
 }
 
-/// The way to it.
+/// The line to it.
 struct Line {
     echo: Arc<Mutex<Echo>>,
     answers: VecDeque<Vec<u8>>,
@@ -104,7 +104,7 @@ fn find(deaf: bool) -> Made {
 }
 
 impl Secure {
-    /// Lets time go by.
+    /// Lets time pass.
     fn later(&mut self, ms: u64) {
         self.shaker.started -= Duration::from_millis(ms);
     }
@@ -123,7 +123,7 @@ fn a_session_is_renewed_while_packets_go_on() {
     assert_eq!(echo.lock().unwrap().handshakes, 1);
     let before = secure.handshake_hash();
     secure.later(REKEY_AFTER);
-    // What is sent meanwhile goes through the old one, and its answer comes.
+    // Packets sent meanwhile use the old session, and their answers arrive.
     assert!(secure.echoes(b"two"));
     assert!(secure.echoes(b"three"));
     assert_eq!(echo.lock().unwrap().handshakes, 2);

@@ -1,4 +1,4 @@
-//! A place to run the program in, and what came of a run.
+//! A directory in which to run the program, and the result of a run.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -10,7 +10,7 @@ use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use crate::fake::{OPERATOR, ROUTER, public};
 
 /// A directory with a `wg0.conf`, and the folder of an operator who has a key and knows the fake
-/// router. It goes when it is dropped.
+/// router. It is removed when it is dropped.
 pub(crate) struct Bench(PathBuf);
 
 impl Bench {
@@ -22,7 +22,7 @@ impl Bench {
         bench
     }
 
-    /// A directory with nothing in it.
+    /// An empty directory.
     pub(crate) fn bare(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("postwire-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
@@ -37,7 +37,7 @@ impl Bench {
         std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// Lets the operator know a router.
+    /// Adds a router to the operator's list.
     pub(crate) fn know(&self, name: &str, key: &PublicKey) {
         self.run(&["routers", "add", name, &key.to_string()]).ends(0);
     }
@@ -53,7 +53,7 @@ impl Bench {
         home
     }
 
-    /// The program, to be run there.
+    /// The program, to be run in the directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postwire"));
         command
@@ -65,7 +65,7 @@ impl Bench {
         command
     }
 
-    /// Runs the program there.
+    /// Runs the program in the directory.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::new(self.command(args).output().unwrap())
     }

@@ -1,4 +1,4 @@
-//! The fake router's door: who owns it, who is let in, and what goes through their sessions.
+//! The fake router's access control: its owners, their sessions, and the contents of sessions.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,27 +11,27 @@ use proto_core::protocol::session::{
 };
 use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
-/// The key of the operator at every bench, unless it makes another.
+/// The key of the operator at every bench, unless a test generates another.
 pub(crate) const OPERATOR: SecretKey = SecretKey::new([0x31; 32]);
 /// The key of every router.
 pub(crate) const ROUTER: SecretKey = SecretKey::new([0x32; 32]);
 
-/// The public key of a private one.
+/// The public key of a private key.
 pub(crate) fn public(secret: &SecretKey) -> PublicKey {
     postwire::conf::public_key(secret)
 }
 
-/// Whom the router belongs to.
+/// The owner of the router.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Belongs {
     /// The operator, as an admin.
     #[default]
     Us,
-    /// Somebody else, and the operator may look.
+    /// Another owner is the admin, and the operator is read-only.
     OthersAndWeLook,
-    /// Somebody else.
+    /// Another owner only.
     Others,
-    /// Nobody. It may have a secret on its label.
+    /// Unowned. There may be a secret on its label.
     Nobody(Option<&'static str>),
 }
 
@@ -52,12 +52,12 @@ struct Session {
     channel: Channel,
 }
 
-/// What a packet was.
+/// The result of a packet.
 pub(super) enum Heard {
     Nothing,
-    /// Something to send back.
+    /// An answer to send back.
     Answer(Vec<u8>),
-    /// A packet that came through this session.
+    /// The contents of a packet in this session.
     Packet(usize, Vec<u8>),
 }
 
@@ -93,19 +93,19 @@ impl Door {
         }
     }
 
-    /// The key and name of whose session it is.
+    /// The key and name of the session's owner.
     pub(super) fn who(&self, session: usize) -> (PublicKey, OwnerName) {
         let key = self.sessions[session].client;
         let owner = self.owners.iter().find(|owner| owner.key == key).unwrap();
         (key, owner.name.clone())
     }
 
-    /// How many sessions there have been.
+    /// Number of sessions so far.
     pub(super) fn sessions(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Forgets what does not outlive a restart.
+    /// Drops the state that does not survive a restart.
     pub(super) fn restart(&mut self) {
         self.sessions.clear();
     }
@@ -123,7 +123,7 @@ impl Door {
             let at = self.sessions.iter().position(|session| session.channel.local() == index);
             let Some(at) = at else { return Heard::Nothing };
             let mut plain = vec![0; MAX_PACKET];
-            // Who was removed is heard no more, also through a session that was there before.
+            // A removed owner has no access any more, also in existing sessions.
             let admitted = self.admits(&self.sessions[at].client);
             let session = &mut self.sessions[at];
             return match session.channel.open(packet, &mut plain).filter(|_| admitted) {
@@ -145,7 +145,7 @@ impl Door {
             .filter(|opened| self.admits(&opened.client));
         let Some(opened) = opened else { return Heard::Nothing };
         let stamps = self.stamps.entry(opened.client).or_default();
-        // Two runs at once may overtake one another, but none takes the stamp of another.
+        // Two parallel runs may overtake one another, but never use the same stamp.
         assert!(stamps.insert(opened.stamp), "a stamp was used twice");
         if let Some(last) = stamps.last().filter(|last| **last != opened.stamp) {
             let nonce = [self.random; 16];
@@ -164,7 +164,7 @@ impl Door {
         out[..len].to_vec()
     }
 
-    /// Why who asks through this session may not, if so.
+    /// The reason why this session's owner may not send the request, if any.
     pub(super) fn refuses(&self, session: usize, ask: &Ask<'_>) -> Option<Failure> {
         use Ask::{Changes, Claim, Drift, Hello, History, Owners, Read, Show, Status};
         let client = self.sessions[session].client;
@@ -192,7 +192,7 @@ impl Door {
         Some(Failure::new(code, ""))
     }
 
-    /// Answers what is asked about owners.
+    /// Answers requests about owners.
     pub(super) fn answer(&mut self, session: usize, ask: &Ask<'_>) -> Answer<'static> {
         match self.change(session, ask) {
             Ok(answer) => answer,

@@ -1,5 +1,5 @@
-//! A router that speaks the protocol and has no kernel: what it "runs" is the last image that was
-//! committed. What it does wrong is told by its [`Manners`]; whom it lets in is in `door`.
+//! A router that speaks the protocol and has no kernel: its running configuration is the last image
+//! that was committed. Its faults are set by its [`Manners`]; `door` decides who has access.
 
 mod door;
 mod patch;
@@ -28,55 +28,56 @@ pub(crate) use wire::{Pty, Udp};
 /// How the router behaves.
 #[derive(Clone, Default)]
 pub(crate) struct Manners {
-    /// Whom it belongs to.
+    /// Its owner.
     pub(crate) belongs: Belongs,
-    /// Restarts when it gets this request, which is lost, once.
+    /// Restarts once when it gets this request, which is lost.
     pub(crate) restart_at: Option<u32>,
-    /// Says to everybody who looks for one that it is a router nobody owns, without knowing a secret.
+    /// Answers every query as an unowned router, without knowing a secret.
     pub(crate) lies: bool,
-    /// Does what it is told when it is claimed, and then answers nothing.
+    /// Executes a claim, and then answers nothing.
     pub(crate) silent_once_claimed: bool,
-    /// Fails what is asked about owners like this.
+    /// Answers requests about owners with this failure.
     pub(crate) fail_owners: Option<Failure>,
-    /// Of a hundred packets in each direction, how many are lost.
+    /// The percentage of packets that are lost in each direction.
     pub(crate) loss: u64,
-    /// Which packets these are.
+    /// The seed that selects these packets.
     pub(crate) seed: u64,
     /// Answers nothing at all.
     pub(crate) silent: bool,
-    /// Answers nothing once it was told to commit.
+    /// Answers nothing once a commit has arrived.
     pub(crate) silent_on_commit: bool,
-    /// Cannot be reached for so long after a change that has to be confirmed.
+    /// Is unreachable for this long after a change that must be confirmed.
     pub(crate) away: Option<Duration>,
     /// Whether the answer to that change is lost as well.
     pub(crate) loses_applied: bool,
-    /// Knows what it has stored, by its digest, by ranges and as the base of patches.
+    /// Knows its stored configuration, by its digest, by ranges and as the base of patches.
     pub(crate) patches: bool,
     /// Loses the answer to the first `Confirm`.
     pub(crate) loses_confirmed: bool,
-    /// What is wrong with its storage, in words.
+    /// The trouble with its storage, in words.
     pub(crate) trouble: &'static str,
-    /// Fails a commit like this.
+    /// Answers a commit with this failure.
     pub(crate) fail_commit: Option<Failure>,
-    /// Fails the hello like this.
+    /// Answers the hello with this failure.
     pub(crate) fail_hello: Option<Failure>,
-    /// Forgets the stage at this piece, once.
+    /// Drops the stage at this piece, once.
     pub(crate) gone_at_piece: Option<u32>,
-    /// Takes no piece, and says nothing to any.
+    /// Accepts no piece, and does not answer pieces.
     pub(crate) swallows_pieces: bool,
-    /// Forgets the stage at a commit or plan, this many times.
+    /// Drops the stage at a commit or plan, this many times.
     pub(crate) gone_at_the_end: u32,
-    /// Forgets the file at a read, once.
+    /// Drops the file at a read, once.
     pub(crate) gone_at_read: bool,
-    /// Says this many times that it is working before it answers a commit.
+    /// Sends `Working` this many times before it answers a commit.
     pub(crate) working: u32,
-    /// Text that comes on a serial line whenever a frame has arrived, also from a silent router.
+    /// Text that it sends on a serial line whenever a frame has arrived, even if it is silent.
     pub(crate) text: &'static [u8],
-    /// The architecture it says it is.
+    /// The architecture that it reports.
     pub(crate) machine: &'static str,
-    /// Is of a later release: says more at the end of everything, and has records and phases that are not known yet.
+    /// Is of a later release: all replies have more fields, and there are unknown records and
+    /// phases.
     pub(crate) tomorrow: bool,
-    /// Answers a commit with an answer that is not known yet.
+    /// Answers a commit with an unknown answer.
     pub(crate) strange: bool,
 }
 
@@ -84,7 +85,7 @@ struct Stage {
     number: u32,
     /// The bytes of `bytes` are a patch.
     patch: bool,
-    /// The length of what is sent.
+    /// The length of the upload.
     length: u32,
     digest: Digest,
     piece_size: u16,
@@ -92,30 +93,30 @@ struct Stage {
     bytes: Vec<u8>,
 }
 
-/// What a test looks at while the router runs.
+/// Records for the tests while the router runs.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// What it runs, if anything.
+    /// Its running configuration, if any.
     pub(crate) running: Vec<Record>,
     /// What is stored, oldest first.
     pub(crate) history: Vec<(Stored, Vec<Record>)>,
-    /// The change that waits to be confirmed.
+    /// The pending change.
     pub(crate) waiting: Option<stored::Waiting>,
-    /// Whether it was told to commit, and kept silent.
+    /// Whether a commit arrived and was not answered.
     pub(crate) told_to_commit: bool,
-    /// How many commits were done.
+    /// Number of commits that were executed.
     pub(crate) commits: u32,
-    /// How many uploads were begun.
+    /// Number of uploads that began.
     pub(crate) stages: u32,
-    /// Whether the last stage was dropped at the client's wish.
+    /// Whether the last stage was dropped at the client's request.
     pub(crate) aborted: bool,
-    /// How many requests came in.
+    /// Number of requests that arrived.
     pub(crate) requests: u32,
-    /// How many packets came in, of any kind.
+    /// Number of packets that arrived, of any kind.
     pub(crate) packets: u32,
-    /// How many sessions were made.
+    /// Number of sessions.
     pub(crate) sessions: u32,
-    /// Who owns it.
+    /// Its owners.
     pub(crate) owners: Vec<Owner>,
 }
 
@@ -126,14 +127,14 @@ pub(crate) struct Router {
     seen: Arc<Mutex<Seen>>,
     stage: Option<Stage>,
     file: Vec<u8>,
-    /// The image that was committed last, and the one of the last plan or commit.
+    /// The image of the last commit, and the image of the last plan or commit.
     pushed: Vec<u8>,
     made: Vec<u8>,
     /// The changes of the last drift.
     drifted: Vec<u8>,
-    /// Until when it cannot be reached.
+    /// The end of its unreachable time.
     away_until: Option<Instant>,
-    /// Answers that were given, to give them again.
+    /// Answers that were sent, for repeated requests.
     answered: HashMap<([u8; 8], u32), Vec<Vec<u8>>>,
     dice: u64,
     max_data: u16,
@@ -162,7 +163,7 @@ impl Router {
         }
     }
 
-    /// Whether the dice say that a packet is lost.
+    /// Whether a packet is lost, by chance.
     fn loses(&mut self) -> bool {
         self.dice = self
             .dice
@@ -171,7 +172,7 @@ impl Router {
         (self.dice >> 33) % 100 < self.manners.loss
     }
 
-    /// The packets that answer a packet, those that are lost on the way taken out.
+    /// The answers to a packet, without those that are lost on the way.
     pub(crate) fn packet(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
         self.seen.lock().unwrap().packets += 1;
         self.tick();
@@ -194,7 +195,7 @@ impl Router {
         answers.into_iter().filter(|_| !self.loses()).collect()
     }
 
-    /// The packets that answer what came through a session.
+    /// The answers to the contents of a session.
     fn request(&mut self, session: usize, packet: &[u8]) -> Vec<Vec<u8>> {
         let (version, request) = envelope::read::<Request<'_>>(packet, |_| true).unwrap();
         assert_eq!(version == envelope::HELLO_VERSION, matches!(request.ask, Ask::Hello { .. }));
@@ -225,7 +226,8 @@ impl Router {
                 let len = envelope::write(version, &reply, &mut buf).unwrap();
                 buf.truncate(len);
                 if self.manners.strange && matches!(request.ask, Ask::Commit { .. }) {
-                    // The number of the answer is behind the envelope, the client, and a number of one byte.
+                    // The number of the answer follows the envelope, the client, and a number of
+                    // one byte.
                     buf.splice(2 + 8 + 1.., [60, 1, 2, 3]);
                 }
                 if self.manners.tomorrow && len + 8 <= MAX_PACKET {
@@ -310,7 +312,7 @@ impl Router {
                 Some(wanted) => self.commit(session, wanted, *confirm_within),
                 None => gone(),
             },
-            // A router of before there were patches.
+            // A router without patches.
             Ask::Ranges { bounds, .. } if self.manners.patches && !self.pushed.is_empty() => {
                 let ranges = patch::ranges(&self.pushed, bounds).leak();
                 vec![Answer::Ranges { number: 1, ranges }]

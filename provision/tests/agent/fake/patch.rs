@@ -1,16 +1,16 @@
-//! What the fake router has stored, by ranges and as the base of a patch, the plain way.
+//! The fake router's stored configuration, by ranges and as the base of a patch, in simple code.
 
 use proto_core::protocol::codec;
 use proto_core::protocol::config::Checker;
 use proto_core::protocol::digest;
 use proto_core::protocol::patch::{Step, range, split_bound};
 
-/// The bytes behind the first record.
+/// The bytes after the first record.
 fn rest(image: &[u8]) -> &[u8] {
     codec::record(image).unwrap().1
 }
 
-/// What the router says of the ranges between bounds.
+/// The router's answer about the ranges between bounds.
 pub(super) fn ranges(image: &[u8], mut bounds: &[u8]) -> Vec<u8> {
     let (mut checker, mut left) = (Checker::default(), image);
     let mut all: Vec<Vec<u8>> = vec![Vec::new()];
@@ -37,7 +37,7 @@ pub(super) fn ranges(image: &[u8], mut bounds: &[u8]) -> Vec<u8> {
     all.iter().flat_map(said).collect()
 }
 
-/// The image that a patch makes.
+/// The image that a patch produces.
 pub(super) fn applied(mut patch: &[u8], base: &[u8]) -> Vec<u8> {
     let (base, mut image) = (rest(base), Vec::new());
     while !patch.is_empty() {

@@ -1,4 +1,4 @@
-//! What the fake router makes of two images: reports and summaries, the plain way.
+//! The fake router's comparison of two images: reports and summaries, in simple code.
 
 use std::collections::BTreeMap;
 
@@ -166,7 +166,7 @@ pub(super) fn encode<R: codec::Put>(records: &[R]) -> Vec<u8> {
     bytes
 }
 
-/// A file with more in each record, and records of kinds that are not known yet.
+/// A file with more fields in each record, and with records of unknown kinds.
 pub(super) fn of_tomorrow(mut file: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some((record, rest)) = sized::split(file) {
@@ -187,7 +187,7 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
     let records: Vec<Running> = running
         .iter()
         .filter_map(|record| match record {
-            // The kernel knows no names.
+            // The kernel knows no host names.
             Record::Host(_) => None,
             Record::Interface(interface) => Some(Running::Interface {
                 name: interface.name,
@@ -201,7 +201,7 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
             Record::Route(route) => Some(Running::Route(*route)),
             Record::Rule(rule) => Some(Running::Rule(*rule)),
             Record::Peer(peer) => {
-                // Later peers were heard from later, so that the order is turned round.
+                // Later peers have later handshakes, so that the order is reversed.
                 handshake += 60;
                 Some(Running::Peer {
                     public_key: peer.public_key,
@@ -220,7 +220,7 @@ pub(super) fn report(running: &[Record]) -> Vec<u8> {
     encode(&records)
 }
 
-/// How many endpoints the bench could not look up; nor can this router.
+/// Number of endpoints that the bench could not look up; this router cannot either.
 pub(super) fn unresolved(running: &[Record]) -> u32 {
     let nameless = |pair: &&[Record]| {
         let [Record::Peer(peer), Record::Host(_)] = pair else { return false };

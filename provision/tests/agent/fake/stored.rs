@@ -1,4 +1,4 @@
-//! What the fake router stores, and the change that waits to be confirmed.
+//! The fake router's stored configurations, and its pending change.
 
 use std::time::{Duration, Instant};
 
@@ -8,24 +8,24 @@ use proto_core::protocol::report::{Act, Stored};
 
 use super::{Router, Seen, state};
 
-/// A change that waits to be confirmed.
+/// A pending change.
 pub(crate) struct Waiting {
     until: Instant,
     before: Vec<Record>,
     head: Stored,
-    /// Only sessions from this one on confirm it.
+    /// Only this session and later ones can confirm it.
     fresh: usize,
 }
 
 impl Waiting {
-    /// Makes it the change of somebody else.
+    /// Makes it the change of another owner.
     pub(crate) fn made_by(&mut self, name: &str) {
         self.head.by = name.try_into().unwrap();
         self.head.number += 1;
     }
 }
 
-/// When everything here is stored: 2023-11-14 22:13:20.
+/// The time of everything that is stored: 2023-11-14 22:13:20.
 const TIME: u64 = 1_700_000_000;
 
 fn name() -> Name {
@@ -37,7 +37,7 @@ fn failed(code: Code) -> Vec<Answer<'static>> {
 }
 
 impl Router {
-    /// Takes back what nobody confirmed in time.
+    /// Reverts a change that was not confirmed in time.
     pub(super) fn tick(&mut self) {
         let mut seen = self.seen.lock().unwrap();
         if seen.waiting.as_ref().is_some_and(|waiting| waiting.until <= Instant::now()) {
@@ -58,7 +58,7 @@ impl Router {
         })
     }
 
-    /// Why nobody may change anything, if so.
+    /// The reason why changes are refused at the moment, if any.
     pub(super) fn busy(&self) -> Option<Failure> {
         let Pending { interface, by, seconds, .. } = self.pending(&self.seen.lock().unwrap())?;
         let text =
@@ -66,7 +66,8 @@ impl Router {
         Some(Failure::new(Code::Busy, &text))
     }
 
-    /// Makes `wanted` what runs, and stores it or waits. Nothing is wanted of an interface that goes.
+    /// Makes `wanted` the running configuration, and stores it or waits. An interface that is
+    /// removed has an empty configuration.
     pub(super) fn change(
         &mut self,
         session: usize,
@@ -191,7 +192,7 @@ impl Router {
         vec![Answer::Confirmed { interface: name(), number }]
     }
 
-    /// What it should run.
+    /// The configuration that it should run.
     fn newest(&self) -> Option<Vec<Record>> {
         let seen = self.seen.lock().unwrap();
         let whole = seen.history.iter().rev().find(|(head, _)| !head.damaged);

@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::{Manners, Router, Seen};
 
-/// A thread that ends when it is dropped, and takes its panic along.
+/// A thread that is joined when it is dropped, and passes on its panic.
 struct Worker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -42,7 +42,7 @@ impl Drop for Worker {
 /// A router on UDP.
 pub(crate) struct Udp {
     seen: Arc<Mutex<Seen>>,
-    /// What to give to `--udp`.
+    /// The value for `--udp`.
     pub(crate) address: String,
     _worker: Worker,
 }
@@ -62,7 +62,7 @@ impl Udp {
                 for mut reply in router.packet(packet) {
                     let len = reply.len();
                     reply.resize(len + frame::CRC_LEN, 0);
-                    // Nothing that is broken or foreign may disturb the client.
+                    // Damaged or foreign packets must not disturb the client.
                     socket.send_to(b"noise", from).unwrap();
                     socket.send_to(frame::seal(&mut reply, len).unwrap(), from).unwrap();
                 }
@@ -71,12 +71,12 @@ impl Udp {
         Self { seen, address, _worker: worker }
     }
 
-    /// Looks at what the router has seen.
+    /// Reads the router's records.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         look(&self.seen.lock().unwrap())
     }
 
-    /// Does to the router what somebody could who is logged in on it.
+    /// Changes the router as a user could who is logged in on it.
     pub(crate) fn by_hand(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen.lock().unwrap());
     }
@@ -85,9 +85,9 @@ impl Udp {
 /// A router on a pseudo-terminal.
 pub(crate) struct Pty {
     seen: Arc<Mutex<Seen>>,
-    /// What to give to `--serial`.
+    /// The value for `--serial`.
     pub(crate) device: String,
-    /// Our end stays open, or the first client to leave would hang up.
+    /// Our end stays open; otherwise the first client that closes the port would cause a hang-up.
     pub(crate) slave: File,
     _worker: Worker,
 }
@@ -97,7 +97,7 @@ impl Pty {
         Self::behind(manners, None)
     }
 
-    /// A router behind a line of this speed, which the pseudo-terminal does not have.
+    /// A router behind a line of this speed, which the pseudo-terminal itself lacks.
     pub(crate) fn paced(manners: Manners, baud: u32) -> Self {
         Self::behind(manners, Some(baud))
     }
@@ -149,23 +149,23 @@ impl Pty {
         Self { seen, device, slave, _worker: worker }
     }
 
-    /// Looks at what the router has seen.
+    /// Reads the router's records.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         look(&self.seen.lock().unwrap())
     }
 }
 
-/// What a line of some speed carries.
+/// The capacity of a line of some speed.
 struct Paced {
     baud: Option<u32>,
     since: Instant,
-    /// What the router has sent and the line has not carried.
+    /// Bytes that the router has sent and the line has not carried.
     out: Vec<u8>,
 }
 
 impl Paced {
-    /// Carries to the host what there has been time for since the last call. Returns how many bytes
-    /// it may carry to the router.
+    /// Carries as many bytes to the host as the time since the last call allows. Returns the number
+    /// of bytes that it may carry to the router.
     fn carry(&mut self, master: &mut File) -> usize {
         let Some(baud) = self.baud else { return usize::MAX };
         let mut room = 0;
