@@ -271,6 +271,12 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         &mut self.ownership
     }
 
+    /// The service, for tests that are a client of another session.
+    #[cfg(test)]
+    pub(crate) const fn service_mut(&mut self) -> &mut Service<'b, N, D, M> {
+        &mut self.service
+    }
+
     /// Applies the stored configurations, before requests are served.
     pub fn start(&mut self) {
         self.service.begin_to_work();

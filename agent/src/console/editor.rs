@@ -52,7 +52,7 @@ pub enum Manner {
     Command,
     /// An answer to a question.
     Answer,
-    /// Lines of a file: tabs and bytes beyond ASCII are text.
+    /// Lines of a file: tabs and bytes beyond ASCII are text. The echo is not longer than what was typed.
     Paste,
 }
 
@@ -190,7 +190,7 @@ impl Editor {
 
     /// Marks the line as disturbed at the cursor.
     pub fn disturb(&mut self, echo: &mut Echo<'_>) {
-        self.escape = Escape::None;
+        (self.escape, self.after_cr) = (Escape::None, false);
         if self.before_cursor().last() != Some(&SUBSTITUTE) {
             self.put(SUBSTITUTE, echo);
         }
@@ -275,10 +275,12 @@ impl Editor {
         }
         self.at = at.saturating_add(1);
         let room = COLUMNS.saturating_sub(self.prompt.len());
-        if self.at == self.line.len() && self.at.saturating_sub(self.from) < room {
-            echo(&[shown(byte)]);
-        } else {
-            self.redraw(echo);
+        let at_end = self.at == self.line.len();
+        match self.at.saturating_sub(self.from) < room {
+            true if at_end => echo(&[shown(byte)]),
+            // Scrolling sends more bytes than arrive, and a paste does not wait.
+            false if at_end && self.manner == Manner::Paste => {}
+            _ => self.redraw(echo),
         }
     }
 

@@ -36,6 +36,7 @@ use proto_core::protocol::message::{ClientId, ConsoleMode, Name};
 use proto_core::protocol::session::StaticKey;
 
 use crate::access::unlock::Unlock;
+use crate::config::image::Span;
 use crate::requests::service::Visitor;
 use words::Command;
 
@@ -75,17 +76,21 @@ pub enum State {
         /// The first line with a byte that is no text.
         broken: Option<u32>,
     },
-    /// A command; a configuration waits for `commit`.
-    Staged {
-        /// The interface that the configuration is for.
-        interface: Name,
-        /// The number of the stage.
-        stage: u32,
-    },
     /// The answer to a question: whether to execute this command.
     Question(Command),
     /// A code of `unlock`.
     Code,
+}
+
+/// A configuration that waits for `commit`. Its image is in the file of the paste.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded {
+    /// The interface that the configuration is for.
+    pub interface: Name,
+    /// The place of the image in the file.
+    pub span: Span,
+    /// The number of the newest stored configuration when the changes were shown.
+    pub newest: Option<u32>,
 }
 
 /// The conversation with one person, between the lines.
@@ -93,6 +98,8 @@ pub enum State {
 pub struct Talk {
     /// What the next line is.
     pub state: State,
+    /// What `commit` applies.
+    pub loaded: Option<Loaded>,
     /// The name under which stages and reports of this conversation are kept.
     pub client: ClientId,
     /// The output is JSON.
@@ -164,3 +171,6 @@ impl Default for Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! The terminal is asleep until somebody presses Enter: then nothing is echoed, so that a line with an echo, a boot
 //! loader or another console at its other end is not answered for ever. A line that is a command wakes the terminal too;
-//! several lines in a row that are none put it to sleep.
+//! several lines in a row that are none put it to sleep until the line has been silent.
 //!
 //! Not here: where lines are executed ([`Host`]), and what the bytes travel over.
 
@@ -19,10 +19,13 @@ const ROWS: u8 = 23;
 const COLUMNS: u8 = 80;
 /// Bytes that wait while output is under way.
 const AHEAD: usize = 128;
-/// Number of lines in a row that are no commands, after which the terminal falls asleep.
-const STRANGE: u8 = 5;
+/// Weights of lines in a row that are no commands: of a line that says something, of an empty line, and of all lines
+/// after which the terminal falls asleep.
+const STRANGE: (u8, u8, u8) = (4, 1, 20);
 /// Milliseconds after which noise on an otherwise empty line is forgotten.
 const FORGET: u64 = 1_000;
+/// Milliseconds of silence after which the line has no echo left of what the terminal sent.
+const QUIET: u64 = 1_000;
 
 const MORE: &[u8] = b"--More--";
 const NO_MORE: &[u8] = b"\r        \r";
@@ -74,8 +77,10 @@ pub struct Terminal {
     ahead: Vec<u8, AHEAD>,
     pages: bool,
     awake: bool,
-    /// Number of lines in a row that were no commands.
+    /// Weight of the last lines, which were no commands.
     strange: u8,
+    /// Until then, bytes are taken for the echo of what the terminal sent before it fell asleep.
+    deaf_until: u64,
     /// Something else was printed on the row of the line.
     dirty: bool,
     /// Time of the last disturbance.
@@ -106,6 +111,7 @@ impl Terminal {
             pages: true,
             awake: attended,
             strange: 0,
+            deaf_until: 0,
             dirty: false,
             disturbed: 0,
             attended,
@@ -291,6 +297,14 @@ impl Terminal {
 
     /// A byte while the terminal is asleep: there is no echo.
     fn key_asleep(&mut self, byte: u8, host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
+        if self.deaf_until > 0 {
+            let now = host.now();
+            if now < self.deaf_until {
+                self.deaf_until = now.saturating_add(QUIET);
+                return Wish::Nothing;
+            }
+            self.deaf_until = 0;
+        }
         match self.editor.byte(byte, &mut |_| {}) {
             Typed::Line => {}
             Typed::Nothing => return Wish::Nothing,
@@ -332,10 +346,17 @@ impl Terminal {
             // The host says why.
             false => host.line(&[super::editor::SUBSTITUTE], true),
         };
+        let (says, empty, most) = STRANGE;
+        let weight = match (reply.unknown, self.editor.line().is_empty()) {
+            (true, _) => says,
+            (false, true) if self.mode == ConsoleMode::Command => empty,
+            (false, _) => 0,
+        };
+        self.strange = if weight > 0 { self.strange.saturating_add(weight) } else { 0 };
         self.editor.clear();
-        self.strange = if reply.unknown { self.strange.saturating_add(1) } else { 0 };
-        if self.strange >= STRANGE && !self.attended {
+        if self.strange >= most && !self.attended {
             self.sleep(echo);
+            self.deaf_until = host.now().saturating_add(QUIET);
             return Wish::Nothing;
         }
         if let Some(pages) = reply.more {
@@ -368,7 +389,9 @@ impl Terminal {
             return then;
         }
         self.dirty = false;
-        self.editor.redraw(echo);
+        if self.mode != ConsoleMode::Paste {
+            self.editor.redraw(echo);
+        }
         let ahead = core::mem::take(&mut self.ahead);
         self.feed(&ahead, host, echo)
     }
@@ -499,6 +522,3 @@ impl Terminal {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -197,7 +197,7 @@ impl fmt::Display for Wrong<'_> {
                 write!(f, "`{}` does not take `{word}`", entry.name)?;
                 usage(f, entry)
             }
-            Self::Value(word, wanted) => write!(f, "`{word}` is no {wanted}"),
+            Self::Value(word, wanted) => write!(f, "`{word}` is not {wanted}"),
         }
     }
 }
@@ -257,7 +257,8 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
     if takes(takes::INTERFACE) || takes(takes::ONE_INTERFACE) {
         match next {
             Some(name) => {
-                let name_of = name.parse().map_err(|_| Wrong::Value(name, "name of an interface"));
+                let name_of =
+                    name.parse().map_err(|_| Wrong::Value(name, "the name of an interface"));
                 command.interface = Some(name_of?);
                 next = word(&mut rest);
             }
@@ -267,7 +268,7 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
     }
     if takes(takes::KEY) {
         let key = next.ok_or(Wrong::Missing(entry))?;
-        command.key = Some(key.parse().map_err(|_| Wrong::Value(key, "public key"))?);
+        command.key = Some(key.parse().map_err(|_| Wrong::Value(key, "a public key"))?);
         next = word(&mut rest);
     }
     if takes(takes::NUMBER)
@@ -285,13 +286,13 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
         }
     }
     if takes(takes::KEY) && command.text.len() > OwnerName::new().capacity() {
-        return Err(Wrong::Value("NAME", "name of at most 31 bytes"));
+        return Err(Wrong::Value("NAME", "an owner's name: at most 31 bytes"));
     }
     while let Some(part) = next {
         match part {
             "within" if takes(takes::WITHIN) && command.within == 0 => {
                 let given = word(&mut rest).ok_or(Wrong::Missing(entry))?;
-                command.within = seconds(given).ok_or(Wrong::Value(given, "time such as 60s"))?;
+                command.within = seconds(given).ok_or(Wrong::Value(given, "a time such as 60s"))?;
             }
             "adopt" if takes(takes::ADOPT) && !command.adopt => command.adopt = true,
             _ => return Err(Wrong::Surplus(entry, part)),

@@ -275,7 +275,7 @@ impl<'o> SerialConsole<'o> {
     pub(crate) fn ready(&mut self, event: u64, agent: &mut Agent<'_>, out: &mut TextOut<'_>) {
         match event {
             KERNEL => {
-                let printed = self.kernel.as_ref().is_some_and(|kernel| was_printed(kernel));
+                let printed = self.kernel.as_ref().is_some_and(was_printed);
                 if printed && self.shell.is_none() {
                     self.terminal.redraw(&mut |bytes| out.put(bytes));
                 }
@@ -452,10 +452,10 @@ impl<'o> Socket<'o> {
             return;
         };
         let Some(slot) = self.clients.get_mut(nth) else { return };
-        if slot.as_mut().is_some_and(|client| !client.serve(agent)) {
-            if let Some(client) = slot.take() {
-                let _ = epoll::delete(self.events, &client.fd);
-            }
+        if slot.as_mut().is_some_and(|client| !client.serve(agent))
+            && let Some(client) = slot.take()
+        {
+            let _ = epoll::delete(self.events, &client.fd);
         }
     }
 
@@ -486,7 +486,7 @@ impl Client {
     /// Answers one message. Returns `false` when the client is gone.
     ///
     /// A message is a letter and what it needs: `l` and a line, `p` and the front of a line, `o` (text) or `j` (JSON) and
-    /// the only line, `r` and the offset of output to read, `n` for the names of interfaces. The answer to a line is
+    /// a line of a program, `r` and the offset of output to read, `n` for the names of interfaces. The answer to a line is
     /// [`put`]; to the others, bytes.
     #[inline(never)]
     fn serve(&mut self, agent: &mut Agent<'_>) -> bool {
@@ -513,8 +513,10 @@ impl Client {
                 }
             }),
             kind => {
-                self.talk.unattended = matches!(kind, b'o' | b'j');
-                self.talk.json = *kind == b'j';
+                if *kind != b'p' {
+                    self.talk.unattended = matches!(kind, b'o' | b'j');
+                    self.talk.json = *kind == b'j';
+                }
                 let Files { text, paste } = &mut self.files;
                 let line = (rest, *kind != b'p');
                 let from = &"root on the router";

@@ -6,12 +6,13 @@ use core::fmt::Write;
 
 use heapless::{String, Vec};
 use postwired::console::Reply;
-use postwired::console::editor::LINE;
+use postwired::console::editor::{LINE, SUBSTITUTE};
 use postwired::console::terminal::{Host, Terminal, Wish};
 use postwired::console::words::{self, Word};
 use postwired::options::{self, STATE};
 use postwired::system::Machine;
 use proto_core::netlink::Errno;
+use proto_core::protocol::message::ConsoleMode;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -26,7 +27,9 @@ use crate::serve::port;
 enum Local<'a> {
     Interactive,
     /// One command.
-    Line(String<LINE>, bool),
+    Line,
+    /// The file on standard input: the commands `load` and, unless it is only checked, `commit`.
+    Load,
     Take(&'a str),
     Give,
 }
@@ -55,13 +58,7 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
     let only_here = |word| {
         matches!(
             word,
-            Word::Load
-                | Word::Commit
-                | Word::Drop
-                | Word::More
-                | Word::Unlock
-                | Word::Shell
-                | Word::Exit
+            Word::Commit | Word::Drop | Word::More | Word::Unlock | Word::Shell | Word::Exit
         )
     };
     if entry.is_some_and(|entry| only_here(entry.word)) {
@@ -70,10 +67,15 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
     let mut state = STATE;
     let (mut line, mut json, mut port) = (String::<LINE>::new(), false, None);
     let mut fits = line.push_str(if is_console { "" } else { first }).is_ok();
+    let loads = entry.is_some_and(|entry| entry.word == Word::Load);
+    // What `load` says behind its interface is for `commit`.
+    let mut then = Some(String::<LINE>::new()).filter(|_| loads);
+    let (mut count, mut check) = (0_u8, false);
     while let Some(word) = args.next() {
         let Some(word) = word else { return usage(format_args!("an argument is not text")) };
         match word {
             "--json" if !is_console => json = true,
+            "--check" if loads => check = true,
             "--state" => match args.next().flatten() {
                 Some(folder) if folder.starts_with('/') && folder.len() <= 200 => state = folder,
                 _ => {
@@ -93,17 +95,32 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
                 }
                 _ => return usage(format_args!("`console` does not take `{device}`")),
             },
-            word => fits &= line.push(' ').is_ok() && line.push_str(word).is_ok(),
+            word => {
+                let to = match &mut then {
+                    Some(then) if count > 0 => then,
+                    _ => &mut line,
+                };
+                count = count.saturating_add(1);
+                fits &= to.push(' ').is_ok() && to.push_str(word).is_ok();
+            }
         }
+    }
+    if let Some(then) = &mut then {
+        let mut commit = String::<LINE>::new();
+        fits &= commit.push_str("commit").is_ok() && commit.push_str(then).is_ok();
+        *then = commit;
     }
     if !fits {
         return usage(format_args!("the command is too long"));
     }
-    if !is_console && let Err(wrong) = words::parse(&line) {
-        return usage(format_args!("{wrong}"));
+    for line in [Some(&line).filter(|_| !is_console), then.as_ref()].into_iter().flatten() {
+        if let Err(wrong) = words::parse(line) {
+            return usage(format_args!("{wrong}"));
+        }
     }
     let local = match port {
-        _ if !is_console => Local::Line(line, json),
+        _ if loads => Local::Load,
+        _ if !is_console => Local::Line,
         Some((true, device)) => Local::Take(device),
         Some((false, _)) => Local::Give,
         None => Local::Interactive,
@@ -113,7 +130,8 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
         Local::Give => port::give(),
         local => match Agent::connect(state) {
             Ok(agent) => match local {
-                Local::Line(line, json) => agent.one(&line, json),
+                Local::Line => agent.one(&line, json),
+                Local::Load => agent.load(&line, then.as_deref().filter(|_| !check), json),
                 _ => agent.talk(),
             },
             Err(errno) => {
@@ -186,7 +204,17 @@ impl Agent {
 
     /// Executes one command. Returns the exit code.
     fn one(mut self, line: &str, json: bool) -> i32 {
-        let reply = self.reply(if json { b'j' } else { b'o' }, line.as_bytes());
+        let reply = self.command(line.as_bytes(), json);
+        self.print(&reply, json)
+    }
+
+    /// Executes a line without a person who could answer a question.
+    fn command(&mut self, line: &[u8], json: bool) -> Reply {
+        self.reply(if json { b'j' } else { b'o' }, line)
+    }
+
+    /// Prints the output of a command. Returns the exit code.
+    fn print(&mut self, reply: &Reply, json: bool) -> i32 {
         // What failed goes where errors go, unless a program reads it.
         let out = if reply.failed && !json { sys::stderr() } else { sys::stdout() };
         let mut at = 0;
@@ -201,6 +229,75 @@ impl Agent {
             at = at.saturating_add(u32::try_from(got).unwrap_or(u32::MAX));
         }
         i32::from(reply.failed || self.gone)
+    }
+
+    /// Loads the file on standard input, and executes `then`. Returns the exit code.
+    fn load(mut self, line: &str, then: Option<&str>, json: bool) -> i32 {
+        let reply = self.command(line.as_bytes(), json);
+        if reply.mode != ConsoleMode::Paste {
+            let _ = self.print(&reply, json);
+            return 1;
+        }
+        if Modes::of(sys::stdin().as_fd()).is_ok() {
+            log(format_args!("paste the file, and end it with Ctrl-D"));
+        }
+        let mut line = Vec::<u8, LINE>::new();
+        loop {
+            let mut buf = [0; 512];
+            let got = match again(|| io::read(sys::stdin(), &mut buf)) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(errno) => {
+                    log(format_args!("standard input: {errno}; nothing was changed"));
+                    return 1;
+                }
+            };
+            for byte in buf.get(..got).unwrap_or_default() {
+                let reply = match byte {
+                    b'\n' => {
+                        if line.ends_with(b"\r") {
+                            let _ = line.pop();
+                        }
+                        let reply = self.command(&line, json);
+                        line.clear();
+                        reply
+                    }
+                    byte => {
+                        let text = matches!(byte, b'\t' | b'\r' | b' '..);
+                        let byte = if text { *byte } else { SUBSTITUTE };
+                        if line.push(byte).is_ok() {
+                            continue;
+                        }
+                        let reply = self.reply(b'p', &line);
+                        line.clear();
+                        let _ = line.push(byte);
+                        reply
+                    }
+                };
+                if reply.mode != ConsoleMode::Paste || self.gone {
+                    // A line `.` ends the file, as on the console.
+                    return self.loaded(&reply, then, json);
+                }
+            }
+            zeroize::Zeroize::zeroize(&mut buf);
+        }
+        if !line.is_empty() {
+            let _ = self.command(&line, json);
+        }
+        let reply = self.command(b".", json);
+        self.loaded(&reply, then, json)
+    }
+
+    /// Prints what a loaded file would change, and executes `then`. Returns the exit code.
+    fn loaded(&mut self, reply: &Reply, then: Option<&str>, json: bool) -> i32 {
+        let code = self.print(reply, json);
+        match then {
+            Some(then) if code == 0 => {
+                let reply = self.command(then.as_bytes(), json);
+                self.print(&reply, json)
+            }
+            _ => code,
+        }
     }
 
     /// Talks with the person at the terminal. Returns the exit code.

@@ -198,6 +198,10 @@ impl Machine for &Bench {
         Ok(())
     }
 
+    fn each_log_line(&self, take: &mut dyn FnMut(&str)) {
+        self.log.borrow().iter().for_each(|line| take(line));
+    }
+
     fn log(&self, line: fmt::Arguments<'_>) {
         self.log.borrow_mut().push(line.to_string());
     }

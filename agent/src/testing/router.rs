@@ -41,6 +41,11 @@ pub(crate) struct Router {
 impl Router {
     /// Runs one agent from its start to its end.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut RouterAgent<'_>) -> T) -> T {
+        self.with_own(|mut agent| act(&mut agent))
+    }
+
+    /// The same, for an action that puts the agent behind a door.
+    pub(crate) fn with_own<T>(&self, act: impl FnOnce(RouterAgent<'_>) -> T) -> T {
         let slot = Slot::default();
         let (mut buffers, mut set) = (Buffers::default(), [0; SET]);
         let socket = |generic| Mortal(self.world.socket(generic), self.life.clone());
@@ -54,7 +59,7 @@ impl Router {
         let folder = |disk: &Cellar| Mortal(disk.clone(), self.life.clone());
         let folders = (folder(&self.keep), folder(&self.state));
         let committer = Committer::new(kernel, files, &*self.bench, &mut set, folders);
-        act(&mut Service::new(committer, own, Policy::default()))
+        act(Service::new(committer, own, Policy::default()))
     }
 
     pub(crate) fn content(&self, face: usize) -> Content {

@@ -211,14 +211,12 @@ fn every_one_of_sixteen_owners_gets_in() {
         console.ownership.add(&slot, &owner(byte, Role::Admin)).unwrap();
     }
     assert_eq!(usize::from(console.ownership.len()), MAX_OWNERS);
-    let mut now = START;
-    for owner in console.ownership.owners().clone() {
+    for (now, owner) in (START..).zip(console.ownership.owners().clone()) {
         let byte = (0..=255).find(|byte| key(*byte).public() == owner.key).unwrap();
         let challenge = console.unlock.begin(now, [byte; 9]);
         let text = code(byte, ROUTER, &challenge, owner.role);
         let opened = Verdict::Opened { owner: owner.key, role: owner.role };
         assert_eq!(console.judge(now, &text), opened);
-        now += 1;
     }
 }
 

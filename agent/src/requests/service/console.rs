@@ -20,9 +20,11 @@ use crate::console::answers::{self, RunningPage};
 use crate::console::editor::SUBSTITUTE;
 use crate::console::page::Page;
 use crate::console::words::{self, Command, Need, TABLE, Word, Wrong};
-use crate::console::{MAX_PASTE, NO_KEY, Person, Reply, State, Talk, Way};
+use crate::console::{Loaded, Person, Reply, State, Talk, Way};
 use crate::fault::Fault;
 use crate::system::{Disk, File, Machine, NetlinkSocket};
+
+mod load;
 
 /// The session's console: one, for the client that sent the last line.
 #[derive(Debug)]
@@ -56,8 +58,6 @@ struct Teller<'t, 'p> {
     from: &'t dyn fmt::Display,
     /// Tell all of the status.
     all: bool,
-    /// The number of a stage.
-    stage: Option<u32>,
 }
 
 impl Outlet for Teller<'_, '_> {
@@ -65,7 +65,6 @@ impl Outlet for Teller<'_, '_> {
         answers::answer(self.page, answer);
         match answer {
             Answer::Status(status) if self.all => answers::more_status(self.page, status),
-            Answer::Received { stage, .. } => self.stage = Some(*stage),
             _ => {}
         }
         true
@@ -94,9 +93,12 @@ fn asks_back(word: Word, need: Need, person: &Person<'_, '_, '_>) -> bool {
     }
 }
 
+/// What a guest reads instead of the answer to a command.
+const GUEST: &str = "this console is a guest; `unlock` opens it with a code of an owner";
+
 /// A line that failed before it became a request.
 #[inline(never)]
-fn refuse(page: &mut Page<'_>, words: fmt::Arguments<'_>) -> bool {
+pub(super) fn refuse(page: &mut Page<'_>, words: fmt::Arguments<'_>) -> bool {
     page.open("error", "{");
     page.field("text", "failed:", words);
     page.close("}");
@@ -178,6 +180,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 reply.failed = true;
             }
         }
+        if talk.loaded.is_none() && !matches!(talk.state, State::Paste { .. }) {
+            // The file holds keys. The next `load` clears it too.
+            let _ = paste.clear();
+        }
         self.prompt(talk, person, &mut reply);
         self.forget_keys();
         self.took("console", started);
@@ -192,8 +198,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let to = &mut reply.prompt;
         // The host name has at most 32 bytes, so each of these fits.
         let _ = match &talk.state {
-            State::Command => write!(to, "{host}{sign} "),
-            State::Staged { interface, .. } => write!(to, "{host} ({interface}){sign} "),
+            State::Command => match &talk.loaded {
+                Some(Loaded { interface, .. }) => write!(to, "{host} ({interface}){sign} "),
+                None => write!(to, "{host}{sign} "),
+            },
             State::Question(_) => to.write_str("yes or no? "),
             State::Code => to.write_str("code: "),
             State::Paste { .. } => Ok(()),
@@ -202,7 +210,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             reply.mode = match &talk.state {
                 State::Paste { .. } => ConsoleMode::Paste,
                 State::Question(_) => ConsoleMode::Question,
-                State::Command | State::Staged { .. } | State::Code => ConsoleMode::Command,
+                State::Command | State::Code => ConsoleMode::Command,
             };
         }
     }
@@ -222,7 +230,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return;
         }
         let text = match line {
-            // Ctrl-C drops a question; a loaded file stays.
+            // Ctrl-C drops a question; a loaded file stays until `commit`, `drop` or the next `load`.
             [3] => {
                 if let State::Question(_) | State::Code = talk.state {
                     talk.state = State::Command;
@@ -235,7 +243,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         };
         if text.bytes().any(|byte| !matches!(byte, b' '..=b'~')) {
             refuse(page, format_args!("the line has a byte that is no text: type it again"));
-            reply.failed = true;
+            (reply.failed, reply.unknown) = (true, true);
             return;
         }
         let command = match core::mem::take(&mut talk.state) {
@@ -249,27 +257,21 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 page.line(format_args!("not done"));
                 return;
             }
-            state => {
-                // What was loaded stays until `commit`, `drop` or the next `load`.
-                if let State::Staged { .. } = state {
-                    talk.state = state;
+            _ => match words::parse(text) {
+                Ok(command) => command,
+                Err(Wrong::Empty) => return,
+                Err(wrong) => {
+                    refuse(page, format_args!("{wrong}"));
+                    (reply.failed, reply.unknown) = (true, matches!(wrong, Wrong::Unknown(_)));
+                    return;
                 }
-                match words::parse(text) {
-                    Ok(command) => command,
-                    Err(Wrong::Empty) => return,
-                    Err(wrong) => {
-                        refuse(page, format_args!("{wrong}"));
-                        (reply.failed, reply.unknown) = (true, true);
-                        return;
-                    }
-                }
-            }
+            },
         };
         let words::Entry { word, need, .. } = *command.entry;
         if !need.allows(person.visitor.standing) {
             let why = match person.visitor.standing {
                 Standing::Owner(_) => "your role may look at this router but not change it",
-                _ => "this console is a guest; `unlock` opens it with a code of an owner",
+                _ => GUEST,
             };
             refuse(page, format_args!("{why}"));
             reply.failed = true;
@@ -297,7 +299,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         person: &mut Person<'_, '_, '_>,
         page: &mut Page<'_>,
     ) -> bool {
-        let mut teller = Teller { page, from: person.from, all, stage: None };
+        let mut teller = Teller { page, from: person.from, all };
         let mut turn = Turn::new(client, 0, &mut teller);
         let allowed = person.visitor.may(self.slot, ask);
         let answered = allowed.and_then(|()| self.answer(ask, person.visitor, &mut turn));
@@ -445,25 +447,24 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     return false;
                 }
                 let _ = paste.clear();
-                page.line(format_args!(
-                    "paste the file for {interface}; end it with a line `.` or Ctrl-D, drop it with Ctrl-C"
-                ));
+                talk.loaded = None;
+                if !talk.unattended {
+                    page.line(format_args!(
+                        "paste the file for {interface}; end it with a line `.` or Ctrl-D, drop it with Ctrl-C"
+                    ));
+                }
                 let (length, lines, open, broken) = (0, 0, false, None);
                 talk.state = State::Paste { interface, length, lines, open, broken };
             }
             (Word::Commit, _) => {
-                let State::Staged { stage, .. } = core::mem::take(&mut talk.state) else {
-                    return refuse(page, format_args!("nothing is loaded; `load IF` loads a file"));
-                };
-                let ask = Ask::Commit { stage, confirm_within, adopt };
-                return self.perform(&ask, one, person, page);
+                let how = (confirm_within, adopt);
+                return self.commit_loaded(talk, how, person, paste, page);
             }
             (Word::Drop, _) => {
-                let State::Staged { stage, .. } = core::mem::take(&mut talk.state) else {
+                let Some(Loaded { interface, .. }) = talk.loaded.take() else {
                     return refuse(page, format_args!("nothing is loaded"));
                 };
-                let _ = self.perform(&Ask::Abort { stage }, one, person, page);
-                page.line(format_args!("forgotten; nothing was changed"));
+                page.line(format_args!("dropped the file for {interface}; nothing was changed"));
             }
             (Word::Log, _) => {
                 page.open("log", "[");
@@ -488,7 +489,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 if let Some(unlock) = &mut person.unlock {
                     unlock.lock();
                 }
-                talk.state = State::Command;
+                (talk.state, talk.loaded) = (State::Command, None);
                 reply.mode = ConsoleMode::Exit;
             }
             // The parser sees to it that they have an interface.
@@ -686,9 +687,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
         let name = if command.text.is_empty() { "owner" } else { &*command.text };
         let ask = Ask::Claim { name: cut(name), proof: None };
-        person.visitor.key = key;
+        let own = core::mem::replace(&mut person.visitor.key, key);
         let done = self.perform(&ask, (client, false), person, page);
-        person.visitor.key = NO_KEY;
+        person.visitor.key = own;
         if done {
             let shown = fingerprint(&key);
             page.field(
@@ -775,77 +776,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
         refuse(page, format_args!("{verdict}"))
     }
-
-    /// Takes a line of a pasted file.
-    fn take_pasted(
-        &mut self,
-        (line, whole): (&[u8], bool),
-        talk: &mut Talk,
-        person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
-        page: &mut Page<'_>,
-    ) -> bool {
-        let State::Paste { interface, length, lines, open, broken } = &mut talk.state else {
-            return false;
-        };
-        let ends = !*open && matches!(line, b"." | [4]);
-        if ends || line == [3] {
-            let (interface, length, broken) = (*interface, *length, *broken);
-            talk.state = State::Command;
-            let done = match (ends, broken) {
-                (false, _) => {
-                    page.line(format_args!("dropped; nothing was changed"));
-                    true
-                }
-                (true, Some(line)) => refuse(
-                    page,
-                    format_args!(
-                        "line {line} has a byte that is no text: it did not arrive as it was sent; load it again"
-                    ),
-                ),
-                (true, None) => self.load(&interface, length, talk, person, paste, page),
-            };
-            let _ = paste.clear();
-            return done;
-        }
-        let number = lines.saturating_add(1);
-        if broken.is_none() && line.contains(&SUBSTITUTE) {
-            *broken = Some(number);
-        }
-        let mut written = Ok(());
-        for part in [line, if whole { b"\n" } else { b"" }] {
-            let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            if length.saturating_add(len) > MAX_PASTE {
-                written = Err(Errno::ENOSPC);
-            }
-            written = written.and_then(|()| paste.write_at(*length, part));
-            *length = length.saturating_add(len);
-        }
-        *open = !whole;
-        if whole {
-            *lines = number;
-        }
-        if let Err(errno) = written {
-            talk.state = State::Command;
-            let _ = paste.clear();
-            return refuse(page, format_args!("line {number} cannot be kept: {errno}; dropped"));
-        }
-        true
-    }
-
-    /// Makes an image of a pasted file, and tells what it would change.
-    fn load(
-        &mut self,
-        interface: &Name,
-        length: u32,
-        talk: &mut Talk,
-        person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
-        page: &mut Page<'_>,
-    ) -> bool {
-        let _ = (interface, length, talk, person, paste);
-        refuse(page, format_args!("this build cannot load files"))
-    }
 }
 
 fn help(text: &str, person: &Person<'_, '_, '_>, page: &mut Page<'_>) -> bool {
@@ -867,9 +797,7 @@ fn help(text: &str, person: &Person<'_, '_, '_>, page: &mut Page<'_>) -> bool {
     }
     page.line(format_args!("names may be shortened; Tab completes, `?` lists what fits"));
     if !Need::Look.allows(standing) {
-        page.line(format_args!(
-            "this console is a guest; `unlock` opens it with a code of an owner"
-        ));
+        page.line(format_args!("{GUEST}"));
     }
     true
 }

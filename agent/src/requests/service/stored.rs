@@ -85,7 +85,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     /// Checks that this visitor may change the interface now, and drops the stage: a change that needs no push takes
     /// its place.
-    fn make_way(
+    pub(super) fn make_way(
         &mut self,
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,

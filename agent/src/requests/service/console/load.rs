@@ -1,0 +1,287 @@
+//! `load`: a pasted wg-quick file becomes an image, its changes are shown, and `commit` applies the image.
+//!
+//! Text and image are in the file of the conversation's paste, so a push of another client goes on meanwhile. Nothing
+//! is changed before `commit`, which makes a change as a push does.
+
+use proto_core::conf::ConfError;
+use proto_core::netlink::Errno;
+use proto_core::protocol::config::{Interface, PrivateKey, Record};
+use proto_core::protocol::message::{Answer, Name};
+use proto_core::protocol::report::{Act, Change};
+
+use super::{GUEST, Teller, refuse};
+use crate::config::from_text::{Remark, Scratch, image_of_text};
+use crate::config::image::{Records, digest_of};
+use crate::config::plan::Purpose;
+use crate::console::answers;
+use crate::console::editor::SUBSTITUTE;
+use crate::console::page::Page;
+use crate::console::words::Need;
+use crate::console::{Loaded, MAX_PASTE, Person, State, Talk};
+use crate::fault::Fault;
+use crate::requests::service::push::{beat, planned};
+use crate::requests::service::{Service, Turn};
+use crate::store::commit;
+use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+
+/// The most mistakes of a file that are shown.
+const SHOWN: u32 = 20;
+
+/// Tells a mistake: its place and what to do.
+fn tell(page: &mut Page<'_>, error: &ConfError, column: u32) {
+    let words = ConfError { line: 0, ..*error };
+    page.open("", "{");
+    page.number("line", error.line.into());
+    page.number("column", column.into());
+    page.value("text", format_args!("{words}"));
+    page.close("}");
+    match (error.line, column) {
+        (0, _) => page.line(format_args!("the file: {words}")),
+        (line, 0) => page.line(format_args!("line {line}: {words}")),
+        (line, column) => page.line(format_args!("line {line}, column {column}: {words}")),
+    }
+}
+
+impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+    /// Takes a line of a pasted file.
+    pub(super) fn take_pasted(
+        &mut self,
+        (line, whole): (&[u8], bool),
+        talk: &mut Talk,
+        person: &mut Person<'_, '_, '_>,
+        paste: &mut D::File,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let State::Paste { interface, length, lines, open, broken } = &mut talk.state else {
+            return false;
+        };
+        let ends = !*open && matches!(line, b"." | [4]);
+        if ends || line == [3] {
+            let (interface, length, broken, lines) = (*interface, *length, *broken, *lines);
+            talk.state = State::Command;
+            return match (ends, broken) {
+                (false, _) => {
+                    page.line(format_args!("dropped; nothing was changed"));
+                    true
+                }
+                // The console closed while the file was pasted.
+                _ if !Need::Change.allows(person.visitor.standing) => {
+                    refuse(page, format_args!("{GUEST}"))
+                }
+                (true, Some(line)) => refuse(
+                    page,
+                    format_args!(
+                        "line {line} has a byte that is no text: it did not arrive as it was sent; load \
+                         the file again"
+                    ),
+                ),
+                (true, None) => {
+                    page.number("lines", lines.into());
+                    page.line(format_args!("{lines} lines read"));
+                    self.load(&interface, length, talk, person, paste, page)
+                }
+            };
+        }
+        let number = lines.saturating_add(1);
+        if broken.is_none() && line.contains(&SUBSTITUTE) {
+            *broken = Some(number);
+        }
+        let mut written = Ok(());
+        for part in [line, if whole { b"\n" } else { b"" }] {
+            let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            if length.saturating_add(len) > MAX_PASTE {
+                written = Err(Errno::ENOSPC);
+            }
+            written = written.and_then(|()| paste.write_at(*length, part));
+            *length = length.saturating_add(len);
+        }
+        *open = !whole;
+        if whole {
+            *lines = number;
+        }
+        if let Err(errno) = written {
+            talk.state = State::Command;
+            let words = format_args!("no room for line {number}: {errno}; the file is dropped");
+            return refuse(page, words);
+        }
+        true
+    }
+
+    /// Makes an image of a pasted file of `length` bytes, and tells what the image would change.
+    #[inline(never)]
+    fn load(
+        &mut self,
+        interface: &Name,
+        length: u32,
+        talk: &mut Talk,
+        person: &mut Person<'_, '_, '_>,
+        paste: &mut D::File,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let Files { index, extras: other, report: heap } = &mut self.committer.files;
+        let mut mistakes = 0_u32;
+        page.open("remarks", "[");
+        let scratch = Scratch { heap, index, other };
+        let made =
+            image_of_text(
+                self.slot,
+                interface,
+                (paste, length),
+                scratch,
+                &mut |remark| match remark {
+                    Remark::Mistake(error, column) => {
+                        mistakes = mistakes.saturating_add(1);
+                        if mistakes <= SHOWN {
+                            tell(page, error, *column);
+                        }
+                    }
+                    Remark::LeftOut(line, name, why) => {
+                        page.value("", format_args!("line {line}: {name} {why}"));
+                        page.line(format_args!("line {line}: {name} {why}"));
+                    }
+                },
+            );
+        page.close("]");
+        // It holds preshared keys. The next report overwrites it too.
+        let _ = self.committer.files.report.clear();
+        let newest = self.committer.store.newest(interface, u32::MAX);
+        let loaded = match made.and_then(|span| Ok((span, newest?))) {
+            Ok((Some(span), newest)) => Loaded { interface: *interface, span, newest },
+            Ok((None, _)) => {
+                if mistakes > SHOWN {
+                    let more = mistakes.saturating_sub(SHOWN);
+                    page.line(format_args!("and {more} more"));
+                }
+                let words = format_args!(
+                    "the file has mistakes, and nothing was changed; correct it and `load {interface}` again"
+                );
+                return refuse(page, words);
+            }
+            Err(fault) => return self.tell_fault(page, fault),
+        };
+        if !self.show_loaded(&loaded, talk, person, paste, page) {
+            page.line(format_args!("nothing was changed"));
+            return false;
+        }
+        talk.loaded = Some(loaded);
+        let mut records = Records::new(self.slot, paste, loaded.span.from, loaded.span.end);
+        let first = records.next().map_err(|fault| self.slot.take(fault));
+        if let Ok(Some(Record::Interface(Interface { private_key: PrivateKey::None, .. }))) = first
+        {
+            let words = format_args!(
+                "the file has no PrivateKey, and without a key there is no tunnel; with `PrivateKey = generate` \
+                 the router makes a key, and keeps it"
+            );
+            page.field("warning", "note:", words);
+        }
+        if !talk.unattended {
+            page.line(format_args!(
+                "`commit` applies this; `commit within 60s` takes it back unless you `confirm`; `drop` \
+                 forgets it"
+            ));
+        }
+        true
+    }
+
+    fn tell_fault(&self, page: &mut Page<'_>, fault: Fault) -> bool {
+        answers::answer(page, &Answer::Failed(self.slot.take(fault)));
+        false
+    }
+
+    /// Tells what a loaded configuration would change.
+    #[inline(never)]
+    fn show_loaded(
+        &mut self,
+        loaded: &Loaded,
+        talk: &Talk,
+        person: &mut Person<'_, '_, '_>,
+        paste: &mut D::File,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let (client, span) = (talk.client, loaded.span);
+        let mut teller = Teller { page, from: person.from, all: false };
+        let mut turn = Turn::new(client, 0, &mut teller);
+        let shown = self.publish(&mut turn, person.visitor, None, &mut |this, turn| {
+            planned(&mut this.committer, turn, (paste, span), Purpose::Change)
+        });
+        if let Err(fault) = shown {
+            return self.tell_fault(page, fault);
+        }
+        page.open("list", "[");
+        self.records::<Change>(client, person, &mut |record| answers::change(page, record));
+        page.close("]");
+        true
+    }
+
+    /// `commit`: applies what is loaded.
+    #[inline(never)]
+    pub(super) fn commit_loaded(
+        &mut self,
+        talk: &mut Talk,
+        (confirm_within, adopt): (u16, bool),
+        person: &mut Person<'_, '_, '_>,
+        paste: &mut D::File,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let Some(loaded) = talk.loaded else {
+            return refuse(page, format_args!("nothing is loaded; `load IF` loads a file"));
+        };
+        let interface = loaded.interface;
+        match self.committer.store.newest(&interface, u32::MAX) {
+            Ok(newest) if newest == loaded.newest => {}
+            // Another client made a change: what was shown is not what would happen.
+            Ok(newest) => {
+                let now = Loaded { newest, ..loaded };
+                if self.show_loaded(&now, talk, person, paste, page) {
+                    talk.loaded = Some(now);
+                }
+                let words = format_args!(
+                    "{interface} was changed since the file was loaded; above is what would change now: \
+                     `commit` again, or `drop`"
+                );
+                return refuse(page, words);
+            }
+            Err(fault) => return self.tell_fault(page, fault),
+        }
+        let mut teller = Teller { page, from: person.from, all: false };
+        let mut turn = Turn::new(talk.client, 0, &mut teller);
+        let applied = self.apply_loaded(&mut turn, &loaded, (confirm_within, adopt), person, paste);
+        match applied {
+            Ok(()) => {
+                talk.loaded = None;
+                true
+            }
+            Err(fault) => {
+                let _ = self.tell_fault(page, fault);
+                page.line(format_args!("the file is still loaded: `commit` again, or `drop`"));
+                false
+            }
+        }
+    }
+
+    fn apply_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        loaded: &Loaded,
+        (confirm_within, adopt): (u16, bool),
+        person: &mut Person<'_, '_, '_>,
+        paste: &mut D::File,
+    ) -> Result<(), Fault> {
+        let Loaded { interface, span, .. } = loaded;
+        self.make_way(turn, person.visitor, interface, confirm_within)?;
+        let pushed = digest_of(self.slot, paste, *span)?;
+        let change = person.visitor.change(Act::Pushed, confirm_within);
+        let change = commit::Change { pushed, adopt, ..change };
+        let done = {
+            let mut working = beat(self.committer.machine, turn);
+            self.committer.commit(paste, *span, &change, &mut working)
+        };
+        if done.is_ok() {
+            // The change was made, even if its host names cannot be recorded for lookups.
+            let now = self.committer.machine.now();
+            let taken = self.hosts.take(self.slot, interface, (paste, *span), false, now);
+            let _ = taken.map_err(|fault| self.slot.take(fault));
+        }
+        self.answer_change(turn, person.visitor, interface, done, confirm_within)
+    }
+}
