@@ -11,5 +11,10 @@ fn main() -> std::io::Result<()> {
     for (name, bytes) in postwired::requests::service::fuzz::seeds() {
         fs::write(folder.join(name), bytes)?;
     }
+    let folder = corpus.join("console");
+    fs::create_dir_all(&folder)?;
+    for (name, bytes) in postwired::console::fuzz::seeds() {
+        fs::write(folder.join(name), bytes)?;
+    }
     Ok(())
 }

@@ -172,5 +172,17 @@ impl Default for Reply {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic,
+        reason = "for fuzzing: the first mistake ends it, as it should"
+    )
+)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
