@@ -6,7 +6,7 @@
 use proto_core::conf::ConfError;
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
-use proto_core::protocol::message::{Answer, Name};
+use proto_core::protocol::message::{Answer, Code, Name};
 use proto_core::protocol::report::{Act, Change};
 
 use super::{GUEST, Teller, refuse};
@@ -252,8 +252,13 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 true
             }
             Err(fault) => {
-                let _ = self.tell_fault(page, fault);
-                page.line(format_args!("the file is still loaded: `commit` again, or `drop`"));
+                let failure = self.slot.take(fault);
+                let again = match failure.code {
+                    Code::Foreign => "`commit adopt` takes the interface over",
+                    _ => "`commit` again",
+                };
+                answers::answer(page, &Answer::Failed(failure));
+                page.line(format_args!("the file is still loaded: {again}, or `drop`"));
                 false
             }
         }
