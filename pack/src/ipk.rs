@@ -18,7 +18,11 @@ pub struct Package {
     pub mtime: u64,
 }
 
-pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+/// Compresses bytes, with no name and no time in the header.
+///
+/// # Errors
+/// None: the compressor writes to memory.
+pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
@@ -31,7 +35,7 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// A tar of a tree in GNU's format, with the directory `./` first if `root`.
-fn tar(tree: &Tree, mtime: u64, root: bool) -> Result<Vec<u8>, Error> {
+pub(crate) fn tar(tree: &Tree, mtime: u64, root: bool) -> Result<Vec<u8>, Error> {
     let mut out = tar::Builder::new(Vec::new());
     let dir = Entry { mode: 0o755, node: Node::Dir };
     for (path, entry) in root.then_some(("", &dir)).into_iter().chain(tree.iter()) {
@@ -65,6 +69,14 @@ fn tar(tree: &Tree, mtime: u64, root: bool) -> Result<Vec<u8>, Error> {
         }
     }
     Ok(out.into_inner()?)
+}
+
+/// A compressed tar of a tree, the same bytes for the same tree.
+///
+/// # Errors
+/// A path that is too long.
+pub fn tar_gz(tree: &Tree, mtime: u64) -> Result<Vec<u8>, Error> {
+    gzip(&tar(tree, mtime, false)?)
 }
 
 /// The tree in a tar, and the time of its last entry.

@@ -1,9 +1,10 @@
-//! OpenWrt packages: writers and readers of ipk (24.10) and apk v3 (25.12), and the signed indexes of both.
+//! Packages: writers and readers of ipk (OpenWrt 24.10) and apk v3 (25.12), their signed indexes, and a writer of deb.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `tree` | the files of a package, in memory |
 //! | `ipk` | the ipk file |
+//! | `deb` | the Debian package |
 //! | `adb` | values and blocks of the apk v3 container |
 //! | `apk` | the apk v3 package, its index and its signature |
 //! | `opkg` | the index of ipk files, `Packages` |
@@ -14,6 +15,7 @@
 
 pub mod adb;
 pub mod apk;
+pub mod deb;
 pub mod ipk;
 pub mod opkg;
 pub mod tree;

@@ -273,7 +273,7 @@ pub fn ensure_component(name: &str) -> Result<()> {
 
 /// Flags that take the folders of this machine out of the places that panics name: the file is the same on every
 /// machine, and smaller.
-fn remaps() -> Result<Vec<String>> {
+pub(crate) fn remaps() -> Result<Vec<String>> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let sources = home.context("no home folder")?.join("registry").join("src");
@@ -285,6 +285,18 @@ fn remaps() -> Result<Vec<String>> {
         folders.push(entry?.path());
     }
     Ok(folders.iter().map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect())
+}
+
+/// Systems that people have on the bench, which nothing here can run.
+const ELSEWHERE: [&str; 2] = ["x86_64-apple-darwin", "x86_64-pc-windows-gnu"];
+
+/// Checks that the host tool builds for the systems that nothing here can run. Returns their names.
+pub fn elsewhere() -> Result<String> {
+    for triple in ELSEWHERE {
+        ensure_target(triple)?;
+        quietly(cargo().args(["check", "--quiet", "--package", "postwire", "--target", triple]))?;
+    }
+    Ok(ELSEWHERE.join(", "))
 }
 
 /// Builds the host tool and returns where it is.

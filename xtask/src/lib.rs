@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod openwrt;
 pub mod packages;
 pub mod python;
+pub mod release;
 pub mod size;
 
 pub use arch::Arch;

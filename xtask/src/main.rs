@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::process::ExitCode;
-use xtask::{build, check, cross, fuzz, lab, openwrt, size, test};
+use xtask::{build, check, cross, fuzz, lab, openwrt, release, size, test};
 
 /// The chores of the Postwire repository
 #[derive(Parser)]
@@ -31,6 +31,7 @@ enum Verb {
     Flood(lab::Args),
     Feed(openwrt::feed::Args),
     Package(openwrt::Args),
+    Release(release::Args),
     Size(size::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Flood(args) => args.run("flood"),
         Verb::Feed(args) => args.run(),
         Verb::Package(args) => args.run(),
+        Verb::Release(args) => args.run(),
         Verb::Size(args) => args.run(),
         Verb::Test(args) => args.run(),
         Verb::Fuzz(args) => args.run(),

@@ -21,7 +21,7 @@ type Test = fn(&Tally) -> Result<String>;
 const TESTS: &[(&str, Test)] = &[
     ("the code is formatted", formatted),
     ("clippy finds nothing", clippy),
-    ("the host tool builds for macOS and Windows", elsewhere),
+    ("the host tool builds for macOS and Windows", |_| build::elsewhere()),
     ("proto-core builds with every feature alone and every pair", features),
     ("the documentation has no warning", |_| check::docs()),
     ("the oldest Rust that is declared builds it", |_| check::oldest()),
@@ -68,17 +68,6 @@ fn clippy(_: &Tally) -> Result<String> {
     quietly(cargo().arg("clippy").args(BENCH).args(strict))?;
     quietly(cargo().arg("clippy").args(AGENT).args(["--target", triple]).args(strict))?;
     Ok(String::new())
-}
-
-/// Systems that people have on the bench, which nothing here can run.
-const ELSEWHERE: [&str; 2] = ["x86_64-apple-darwin", "x86_64-pc-windows-gnu"];
-
-fn elsewhere(_: &Tally) -> Result<String> {
-    for triple in ELSEWHERE {
-        build::ensure_target(triple)?;
-        quietly(cargo().args(["check", "--quiet", "--package", "postwire", "--target", triple]))?;
-    }
-    Ok(ELSEWHERE.join(", "))
 }
 
 /// The features of proto-core that somebody may choose.

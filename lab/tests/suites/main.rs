@@ -11,6 +11,7 @@ mod lanes;
 mod memory;
 mod pushes;
 mod quick;
+mod release;
 mod start;
 mod wg;
 mod wg_diff;
@@ -138,7 +139,14 @@ fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
     let mut lab = pushes::parts(Arch::X86_64, seed);
     let shorter = lab.split_off(lab.len() / 2);
     parts.extend(lab);
-    parts.extend([fuzzing, agent::targets(), agent::part(), start::part(), wg::part(seed)]);
+    parts.extend([
+        fuzzing,
+        agent::targets(),
+        agent::part(),
+        release::part(),
+        start::part(),
+        wg::part(seed),
+    ]);
     parts.extend(shorter);
     // The same push on the other byte order.
     parts.extend(pushes::parts(Arch::S390x, seed));

@@ -70,7 +70,7 @@ pub fn version() -> String {
 ///
 /// # Errors
 /// A `SOURCE_DATE_EPOCH` that is no number.
-fn mtime() -> Result<u64> {
+pub fn mtime() -> Result<u64> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text} is no number")),
         Err(_) => Ok(MTIME),
@@ -169,7 +169,8 @@ fn tree(recipe: &Recipe, agent: Option<&[u8]>) -> Result<Tree> {
 }
 
 const LICENSE: &str = "MIT OR Apache-2.0";
-const MAINTAINER: &str = "The Postwire developers";
+/// Who maintains the packages.
+pub(crate) const MAINTAINER: &str = "The Postwire developers";
 /// The scripts end here where there is nothing to do: in an image that is being built.
 const NO_SCRIPT: &str = "[ \"${IPKG_NO_SCRIPT}\" = \"1\" ] && exit 0\n";
 const FUNCTIONS: &str =

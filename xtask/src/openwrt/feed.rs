@@ -31,11 +31,22 @@ pub struct Args {
 }
 
 /// The keys that sign a feed.
+#[derive(Default)]
 pub struct Keys {
     /// For opkg.
     pub usign: Option<usign::Key>,
     /// For apk.
     pub apk: Option<apk::Key>,
+}
+
+impl Keys {
+    /// Reads the key files that are given.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no key.
+    pub fn read(usign: Option<&Path>, apk: Option<&Path>) -> Result<Self> {
+        Ok(Self { usign: read(usign, usign::Key::from_text)?, apk: read(apk, apk::Key::from_pem)? })
+    }
 }
 
 fn read<K>(
@@ -52,10 +63,7 @@ impl Args {
     /// Runs the chore.
     pub fn run(self) -> Result<ExitCode> {
         // Keys first: a build takes minutes.
-        let keys = Keys {
-            usign: read(self.key_usign.as_deref(), usign::Key::from_text)?,
-            apk: read(self.key_apk.as_deref(), apk::Key::from_pem)?,
-        };
+        let keys = Keys::read(self.key_usign.as_deref(), self.key_apk.as_deref())?;
         let mut which = self.which;
         which.format = match (which.format, &keys.usign, &keys.apk) {
             (Format::Ipk, None, _) => bail!("a feed for opkg needs --key-usign FILE"),
@@ -88,43 +96,51 @@ impl Args {
 /// A file that cannot be written.
 pub fn write(packages: &[Built], keys: &Keys, out: &Path) -> Result<Vec<PathBuf>> {
     ensure!(!packages.is_empty(), "no package");
+    let mut paths = Vec::new();
+    for (name, bytes) in files(packages, keys)? {
+        let path = out.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(out))?;
+        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// The packages and their indexes, by their paths in the feed. A format without a key has no index.
+///
+/// # Errors
+/// A package that cannot be indexed.
+pub fn files(packages: &[Built], keys: &Keys) -> Result<Vec<(String, Vec<u8>)>> {
     let mut arches = BTreeMap::<&str, Vec<&Built>>::new();
     for built in packages {
         arches.entry(&built.arch).or_default().push(built);
     }
-    let mut paths = Vec::new();
-    let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
-        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
-        paths.push(path);
-        Ok(())
-    };
-    fs::create_dir_all(out)?;
+    let mut all = Vec::new();
     if let Some(key) = &keys.usign {
-        put(out.join("usign.pub"), key.public().as_bytes())?;
+        all.push(("usign.pub".to_owned(), key.public().into_bytes()));
     }
     if let Some(key) = &keys.apk {
-        put(out.join("apk.pem"), key.public()?.as_bytes())?;
+        all.push(("apk.pem".to_owned(), key.public()?.into_bytes()));
     }
     for (arch, packages) in arches {
-        let folder = out.join(arch);
-        fs::create_dir_all(&folder)?;
+        let mut put = |name: &str, bytes| all.push((format!("{arch}/{name}"), bytes));
         let of = |format| packages.iter().filter(move |built| built.format == format);
         for built in &packages {
-            put(folder.join(&built.name), &built.bytes)?;
+            put(&built.name, built.bytes.clone());
         }
         if let Some(key) = &keys.usign {
             let files: Vec<_> =
                 of(Format::Ipk).map(|built| (built.name.clone(), built.bytes.clone())).collect();
             let index = opkg::index(&files)?;
             let signature = key.sign(&index.packages);
-            put(folder.join("Packages"), &index.packages)?;
-            put(folder.join("Packages.gz"), &index.compressed)?;
-            put(folder.join("Packages.sig"), signature.as_bytes())?;
+            put("Packages", index.packages);
+            put("Packages.gz", index.compressed);
+            put("Packages.sig", signature.into_bytes());
         }
         if let Some(key) = &keys.apk {
             let files: Vec<_> = of(Format::Apk).map(|built| built.bytes.clone()).collect();
-            put(folder.join("packages.adb"), &apk::index(&files, "Postwire", Some(key))?)?;
+            put("packages.adb", apk::index(&files, "Postwire", Some(key))?);
         }
     }
-    Ok(paths)
+    Ok(all)
 }

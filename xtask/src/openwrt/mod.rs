@@ -12,7 +12,8 @@ mod assemble;
 pub mod feed;
 pub mod recipes;
 
-pub use assemble::{Built, Format, apk, arches, file_name, ipk, make, unpack, version};
+pub(crate) use assemble::MAINTAINER;
+pub use assemble::{Built, Format, apk, arches, file_name, ipk, make, mtime, unpack, version};
 
 use anyhow::Result;
 use std::{fs, path::PathBuf, process::ExitCode};
