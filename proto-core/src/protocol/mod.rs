@@ -21,6 +21,7 @@
 //! | [`unlock`] | the code that opens a router's console without a connection, as people read it to each other |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |
 //! | [`client`] | the asking side as state machines without I/O or clock |
+//! | [`link`] | a client that waits for its answers, over a serial stream of `embedded_io` |
 //!
 //! `docs/protocol.md` describes the same for authors of clients in other languages; its
 //! example bytes are checked by `tests/protocol_vectors.rs`.
@@ -43,6 +44,9 @@ pub mod endpoint;
 pub mod envelope;
 mod failure;
 pub mod frame;
+#[cfg(feature = "serde")]
+#[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
+pub mod link;
 pub mod message;
 mod numbers;
 pub mod patch;
