@@ -16,6 +16,7 @@
 //! | [`ops`] | operations on a router as a library, with progress to an [`observe::Observer`]; [`drive`] runs them |
 //! | [`command`] | one module per command; [`report`] prints the result or the error |
 //! | [`show`] | the running configuration of a router, as text |
+//! | [`label`] | labels of routers: secrets and QR codes |
 //! | [`uci`] | a file as sections of OpenWrt's configuration |
 //! | [`cli`], [`units`], [`name`], [`clock`], [`exit`], [`ui`], [`interrupt`] | the command line and the terminal |
 //!
@@ -30,6 +31,7 @@ pub mod exit;
 pub mod home;
 pub mod image;
 pub mod interrupt;
+pub mod label;
 pub mod name;
 pub mod observe;
 pub mod ops;

@@ -21,8 +21,11 @@
 //! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the fingerprint of the old key) |
 //! | `key` | `file`, `public_key`, `fingerprint` |
 //! | `claim` | `router`, `owner` |
+//! | `labels make` | `folder`, `list` (the file with the secrets), `numbers` |
 //! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (number of owners after the change) |
+//! | `hand-over` | the record: `router_key`, `operator`, `customer`, `removed`, `configurations`, `outcome`, `ended`, `mac` and more |
+//! | `take-over` | `record`, `name`, `verified` |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `routers add`, `routers forget` | the fields of one of these |

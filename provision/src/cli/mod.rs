@@ -1,5 +1,7 @@
-//! The command line. Options for keys and owners are in `own`, those for stored configurations in `stored`.
+//! The command line. Options for keys and owners are in `own`, those for stored configurations in `stored`, and
+//! those for labels in `label`.
 
+mod label;
 mod own;
 mod stored;
 
@@ -12,9 +14,10 @@ use crate::units::{self, SerialAddress, UdpAddress};
 use crate::{exit, name};
 use proto_core::protocol::message::Name;
 
+pub use label::{Format, Labels, LabelsCommand, MakeLabels};
 pub use own::{
-    AddOwner, Claim, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers, RoutersCommand,
-    Unlock,
+    AddOwner, Claim, HandOver, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
+    RoutersCommand, TakeOver, Unlock,
 };
 pub use stored::{Confirming, History, Repair, Rollback};
 
@@ -44,12 +47,26 @@ pub enum Command {
     /// Over a serial line, access to the cable is enough. Over UDP, the secret printed on the router's
     /// label is required; it works once. A claimed router answers only its owners.
     #[command(after_help = "Examples:\n  postwire claim --serial /dev/ttyUSB0\n  \
-                            postwire claim --udp 192.168.1.1 --secret-file label.txt")]
+                            postwire claim --udp 192.168.1.1 --secret-file label.txt\n  \
+                            postwire claim --udp 192.168.1.1 --label -")]
     Claim(Claim),
+    /// Make labels for routers, with the secrets that allow a claim over UDP
+    Labels(Labels),
     /// Show or change the owners of a router
     Owner(Owner),
     /// Show the owners of a router; the same as `owner list`
     Owners(Link),
+    /// Make another person the only owner of a router, and write a record of it
+    ///
+    /// Adds the new owner, and removes all others, you last. The router keeps its configurations. The new owner checks the
+    /// record with `postwire take-over`, and so can you.
+    #[command(after_help = "Example:\n  postwire hand-over --router shed --to \
+                            xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= --as carol --record shed.json")]
+    HandOver(HandOver),
+    /// Check the record of a hand-over, and add its router to your list
+    #[command(after_help = "Examples:\n  postwire take-over shed.json\n  \
+                            postwire take-over shed.json --udp 192.168.1.1")]
+    TakeOver(TakeOver),
     /// Show or change the list of known routers
     #[command(args_conflicts_with_subcommands = true)]
     Routers(Routers),
@@ -134,9 +151,12 @@ impl Command {
             Self::Keygen(_) => "keygen",
             Self::Key => "key",
             Self::Claim(_) => "claim",
+            Self::Labels(Labels { what: LabelsCommand::Make(_) }) => "labels make",
             Self::Owner(Owner { what: OwnerCommand::List(_) }) | Self::Owners(_) => "owner list",
             Self::Owner(Owner { what: OwnerCommand::Add(_) }) => "owner add",
             Self::Owner(Owner { what: OwnerCommand::Remove(_) }) => "owner remove",
+            Self::HandOver(_) => "hand-over",
+            Self::TakeOver(_) => "take-over",
             Self::Routers(Routers { what: None | Some(RoutersCommand::List) }) => "routers",
             Self::Routers(Routers { what: Some(RoutersCommand::Add { .. }) }) => "routers add",
             Self::Routers(Routers { what: Some(RoutersCommand::Forget { .. }) }) => {

@@ -56,7 +56,11 @@ pub struct Claim {
     /// A file with the secret on the router's label; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "serial")]
     pub secret_file: Option<PathBuf>,
-    /// A name for the router in your list [default: the router's host name]
+    /// The text in the QR code of the router's label, from a phone or a scanner; `-` reads a line from standard input.
+    /// Over a serial line only the router with this label is claimed
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["secret", "secret_file"])]
+    pub label: Option<String>,
+    /// A name for the router in your list [default: the number on its label with --label, or else its host name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Your name in the router's list of owners
@@ -122,6 +126,40 @@ pub struct RemoveOwner {
     #[arg(value_name = "KEY|NAME")]
     pub who: String,
     /// The router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `hand-over`.
+#[derive(Args, Debug)]
+pub struct HandOver {
+    /// The public key of the new owner, whose `postwire key` shows it
+    #[arg(long, value_name = "KEY")]
+    pub to: PublicKey,
+    /// The new owner's name in the router's list of owners
+    #[arg(long = "as", value_name = "NAME", value_parser = name::owner)]
+    pub name: OwnerName,
+    /// The file to write the record to; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub record: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// The router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `take-over`.
+#[derive(Args, Debug)]
+pub struct TakeOver {
+    /// The record that the previous owner's `postwire hand-over` wrote
+    #[arg(value_name = "FILE")]
+    pub record: PathBuf,
+    /// A name for the router in your list [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// With --udp or --serial the router itself is asked whether you are its only owner.
     #[command(flatten)]
     pub link: Link,
 }

@@ -1,6 +1,6 @@
 //! `postwire claim`.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 
 use proto_core::key::PublicKey;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::connect;
 use super::failure::describe;
 use crate::cli::{Claim, Own};
+use crate::label::Label;
 use crate::ops::{self, Claiming, Kind, Router, Stop};
 use crate::report::{Done, Failed};
 use crate::ui::{self, say};
@@ -37,13 +38,13 @@ struct Owner {
 
 pub(super) fn run(own: &Own, args: &Claim) -> Result<Done<Claimed>, Failed> {
     let target = connect::unclaimed(own, &args.to, &args.talk)?;
-    let label = label(args)?;
+    let (label, number) = label(args)?;
     let owner = args.owner.clone().unwrap_or_else(owner_name);
     let mut ui = super::ui(own, &args.talk);
     let operator = target.operator.clone();
     let mut approve = |key: &PublicKey| approve(own, args, key, &operator.fingerprint());
-    let claiming =
-        Claiming { label, owner: owner.clone(), name: args.name.clone(), approve: &mut approve };
+    let name = args.name.clone().or(number);
+    let claiming = Claiming { label, owner: owner.clone(), name, approve: &mut approve };
     let router = drive::one(ops::claim(&target, claiming, &mut ui));
     let router = router.map_err(|error| describe(error, None))?;
     let text = format!(
@@ -91,25 +92,42 @@ fn approve(own: &Own, args: &Claim, key: &PublicKey, ours: &str) -> Result<(), S
     Ok(())
 }
 
-/// The key that proves possession of the label. No error message contains the secret.
-fn label(args: &Claim) -> Result<Option<LabelKey>, Failed> {
-    let text = match (&args.secret, &args.secret_file) {
-        (Some(text), _) => Zeroizing::new(text.clone()),
-        (None, Some(path)) => read(path)?,
-        (None, None) if args.to.udp.is_some() => {
+/// The key that proves possession of the label, and the number on the label. No error message contains the secret.
+fn label(args: &Claim) -> Result<(Option<LabelKey>, Option<String>), Failed> {
+    let (text, number) = match (&args.secret, &args.secret_file, &args.label) {
+        (Some(text), _, _) => (Zeroizing::new(text.clone()), None),
+        (None, Some(path), _) => (read(path)?, None),
+        (None, None, Some(text)) => {
+            let text = match text.as_str() {
+                "-" => scanned()?,
+                text => Zeroizing::new(text.to_owned()),
+            };
+            let label = Label::parse(&text).map_err(|error| Failed::usage(error.to_string()))?;
+            (Zeroizing::new(label.secret().to_owned()), Some(label.number().to_owned()))
+        }
+        (None, None, None) if args.to.udp.is_some() => {
             let message = "over UDP a claim takes the secret on the router's label: say it with \
-                           --secret or --secret-file";
+                           --secret, --secret-file or --label";
             return Err(Failed::usage(message)
                 .hint(Some("with --serial, over a cable, no secret is needed".into())));
         }
-        (None, None) => return Ok(None),
+        (None, None, None) => return Ok((None, None)),
     };
     match LabelKey::of(text.trim()) {
-        Some(label) => Ok(Some(label)),
+        Some(label) => Ok((Some(label), number)),
         None => Err(Failed::usage(
             "invalid label secret: expected 16 to 128 characters, not counting spaces and dashes",
         )),
     }
+}
+
+/// A line of standard input: a scanner types the text and presses Enter, and ends no file.
+fn scanned() -> Result<Zeroizing<String>, Failed> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_SECRET as usize));
+    std::io::stdin().lock().take(MAX_SECRET).read_line(&mut text).map_err(|error| {
+        Failed::new(Kind::File, format!("cannot read the label from standard input: {error}"))
+    })?;
+    Ok(text)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {

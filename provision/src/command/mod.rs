@@ -10,9 +10,11 @@ mod connect;
 mod diff;
 mod export;
 mod failure;
+mod hand_over;
 mod history;
 mod install;
 mod keygen;
+mod labels;
 mod load;
 mod owner;
 mod push;
@@ -39,8 +41,11 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Keygen(args) => finish(keygen::make(own, args.force), &context),
         Command::Key => finish(keygen::show(own), &context),
         Command::Claim(args) => finish(claim::run(own, args), &context),
+        Command::Labels(args) => finish(labels::run(&args.what), &context),
         Command::Owner(args) => finish(owner::run(own, &args.what), &context),
         Command::Owners(link) => finish(owner::list(own, link), &context),
+        Command::HandOver(args) => finish(hand_over::run(own, args), &context),
+        Command::TakeOver(args) => finish(hand_over::take(own, args), &context),
         Command::Routers(args) => finish(routers::run(own, args.what.as_ref()), &context),
         Command::Unlock(args) => finish(unlock::run(own, args), &context),
         Command::Push(args) => {

@@ -14,6 +14,7 @@
 //! | [`push`], [`repair`], [`remove`], [`rollback`] | change an interface, and follow the change until it is final |
 //! | [`diff`], [`status`] | ask, and change nothing |
 //! | [`claim`] | makes an unclaimed router the operator's |
+//! | [`hand_over`] | makes another person the only owner |
 //! | [`Target::open`] | a [`Session`] for everything else: `confirm`, `revert`, `history`, `show`, owners |
 //!
 //! Not here: files of configurations ([`crate::conf`]), the wording of results ([`crate::command`]).
@@ -22,6 +23,7 @@ mod change;
 mod claim;
 mod error;
 pub(crate) mod failure;
+mod hand_over;
 mod router;
 mod status;
 mod way;
@@ -41,6 +43,7 @@ use crate::transport::{FindError, Reason, Secure, Transport};
 pub use change::{Changed, Confirming, Settled};
 pub use claim::{Claiming, claim};
 pub use error::{Cause, Error, Kind, Outcome, Stop};
+pub use hand_over::{HandedOver, hand_over};
 pub use router::Router;
 pub use status::{Agreement, Health, status};
 pub use way::{Address, Way};

@@ -81,6 +81,55 @@ fn over_udp_a_claim_takes_the_secret_of_the_label_once() {
 }
 
 #[test]
+fn a_scanned_label_claims_its_router_and_names_it() {
+    let bench = bench("claim-label");
+    let made = bench.run(&["labels", "make", "--count", "2", "--out", "batch", "--json"]);
+    assert_eq!(
+        made.ends(0).json()["result"]["numbers"],
+        serde_json::json!(["UNIT-0001", "UNIT-0002"])
+    );
+    let read = |name: &str| std::fs::read_to_string(bench.dir().join("batch").join(name)).unwrap();
+    let list = read("labels.csv");
+    let row: Vec<&str> = list.lines().nth(1).unwrap().split(',').collect();
+    let [number, secret, text] = row[..] else { panic!("{list}") };
+    assert_eq!((number, secret), ("UNIT-0001", read("UNIT-0001.secret").trim()));
+    for format in ["svg", "png", "zpl"] {
+        assert!(bench.dir().join(format!("batch/UNIT-0002.{format}")).is_file());
+    }
+    // A folder with secrets is never written to again.
+    bench.run(&["labels", "make", "--count", "1", "--out", "batch"]).ends(2).says("exists already");
+    assert_eq!(read("labels.csv"), list);
+
+    let secret: &'static str = Box::leak(secret.to_owned().into_boxed_str());
+    let router = Udp::new(nobodys(Some(secret)));
+    let to = ["claim", "--udp", router.address.as_str(), "--timeout", "700ms", "--label"];
+    let with = |text: &str| bench.run(&[&to[..], &[text]].concat());
+    with("https://example.com").ends(2).says("not a label of Postwire");
+    let damaged = with(&text[..text.len() - 1]);
+    damaged.ends(2).says("the secret on the label is damaged");
+    assert!(!damaged.err.contains(&secret[..9]));
+    let other = list.lines().nth(2).unwrap().split(',').nth(2).unwrap();
+    with(other).ends(3).says("Check the label's secret");
+    assert!(router.with(|seen| seen.owners.is_empty()));
+    with(&text.to_lowercase()).ends(0).says("its name in your list is UNIT-0001\n");
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+}
+
+#[test]
+fn over_a_cable_a_label_claims_no_other_router() {
+    let text = |secret: &str| format!("POSTWIRE:1:A:{}", secret.replace('-', ""));
+    let (right, wrong) = ("K7QD-2M9X-PLW4-T8RB-2345-6789", "K7QD-2M9X-PLW4-T8RB-2345-678A");
+    // `L` is no symbol of a label: it looks like other symbols.
+    let (right, wrong) = (right.replace('L', "M"), wrong.replace('L', "M"));
+    let secret: &'static str = Box::leak(right.clone().into_boxed_str());
+    let (bench, router) = (bench("claim-label-cable"), Pty::new(nobodys(Some(secret))));
+    let to = ["claim", "--serial", router.device.as_str(), "--timeout", "700ms", "--label"];
+    bench.run(&[&to[..], &[&text(&wrong)]].concat()).ends(3);
+    assert!(router.with(|seen| seen.owners.is_empty()));
+    bench.run(&[&to[..], &[&text(&right)]].concat()).ends(0).says("in your list is A\n");
+}
+
+#[test]
 fn a_key_that_is_not_proven_is_not_taken() {
     let manners = Manners { lies: true, ..nobodys(None) };
     let (bench, router) = (bench("claim-lie"), Udp::new(manners));

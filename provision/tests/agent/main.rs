@@ -4,6 +4,7 @@ mod bench;
 mod claim;
 mod confirm;
 mod fake;
+mod hand_over;
 mod host;
 mod keys;
 mod lines;

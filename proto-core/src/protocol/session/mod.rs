@@ -135,6 +135,13 @@ impl StaticKey {
         PublicKey(self.0.public)
     }
 
+    /// Authenticates bytes between this key's owner and the owner of `other`. Both compute the same hash, and a third
+    /// party can neither compute nor check it. `None` if `other` is of small order.
+    #[must_use]
+    pub fn authenticate(&self, other: &PublicKey, bytes: &[u8]) -> Option<[u8; 32]> {
+        Some(self.shared(other)?.keyed(&[b"Postwire record", bytes]))
+    }
+
     /// The secret that this key shares with the owner of `other`; `None` if `other` is of small order.
     pub(in crate::protocol) fn shared(&self, other: &PublicKey) -> Option<Shared> {
         self.0.dh(&other.0).map(Shared)

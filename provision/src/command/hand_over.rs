@@ -1,0 +1,301 @@
+//! `postwire hand-over` and `postwire take-over`, and the record between them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::message::Role;
+use proto_core::protocol::report::Act;
+use proto_core::protocol::session::{StaticKey, fingerprint};
+use serde::{Deserialize, Serialize};
+
+use super::connect::connect;
+use super::failure::describe;
+use super::ui;
+use crate::cli::{HandOver, Own, TakeOver};
+use crate::home::HomeError;
+use crate::ops::{self, HandedOver, Router};
+use crate::report::{Done, Failed, Kind};
+use crate::session::printable;
+use crate::stored::hex;
+use crate::ui::{ask, can_ask};
+use crate::{drive, exit};
+
+const VERSION: u32 = 1;
+const OPERATION: &str = "hand_over";
+/// The most bytes of a record.
+const MAX_RECORD: u64 = 1 << 20;
+
+/// The record of a hand-over. Both sides can check that the other side or they themselves made it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    version: u32,
+    operation: String,
+    router_key: String,
+    fingerprint: String,
+    hostname: String,
+    board: String,
+    agent: String,
+    tool: String,
+    /// The public key of the owner who handed over.
+    operator: String,
+    /// The public key of the new owner.
+    customer: String,
+    customer_name: String,
+    /// The other owners that were removed.
+    removed: Vec<Removed>,
+    configurations: Vec<Configuration>,
+    /// `applied`, or `unknown` if the last reply was lost.
+    outcome: String,
+    ended: String,
+    /// A keyed hash of the record with an empty `mac`, in hexadecimal.
+    mac: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Removed {
+    name: String,
+    public_key: String,
+}
+
+/// A configuration that the router stores.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configuration {
+    interface: String,
+    number: u32,
+    /// The digest of the image, in hexadecimal.
+    image: String,
+}
+
+/// A record that was checked, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub(super) struct TakenOver {
+    record: Record,
+    /// The name of the router in the list; null on the side that handed over.
+    name: Option<String>,
+    /// Whether the router itself was asked.
+    verified: bool,
+}
+
+impl Record {
+    /// The keyed hash between the owner of `key` and the other side.
+    fn mac(&self, key: &StaticKey, other: &PublicKey) -> Option<String> {
+        let empty = Self { mac: String::new(), ..self.clone() };
+        Some(hex(&key.authenticate(other, &serde_json::to_vec(&empty).ok()?)?))
+    }
+}
+
+pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
+    let operator =
+        own.find().and_then(|home| home.operator()).map_err(|error| Failed::own(&error))?;
+    if args.to == operator.public() {
+        return Err(Failed::usage("this is your own key: give the key of the new owner with --to"));
+    }
+    // A record that cannot be written is found before anything is changed.
+    let mut file = create(&args.record)?;
+    let outcome = over(own, args, &operator.key);
+    let (record, text) = match outcome {
+        Ok(done) => done,
+        Err(failed) => {
+            // Nothing was handed over, and an empty file would be in the way of the next attempt.
+            let _ = std::fs::remove_file(&args.record);
+            return Err(failed);
+        }
+    };
+    let line = serde_json::to_string(&record).unwrap_or_default();
+    let written = writeln!(file, "{line}").and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        Failed::new(Kind::File, format!("cannot write {}: {error}", args.record.display()))
+            .hint(Some(format!("the router was handed over; this is its record: {line}")))
+    })?;
+    Ok(Done { code: exit::DONE, text, result: record })
+}
+
+fn over(own: &Own, args: &HandOver, key: &StaticKey) -> Result<(Record, String), Failed> {
+    let mut ui = ui(own, &args.link.talk);
+    let mut session = connect(own, &args.link, &mut ui)?;
+    let router = Router::of(&session);
+    let question = format!(
+        "Make {} ({}) the only owner of {}? You and all others can no longer reach it.",
+        args.name,
+        fingerprint(&args.to),
+        router.name()
+    );
+    if !args.yes && can_ask(own.json) && !ask(&question) {
+        return Err(Failed::new(Kind::Interrupted, "nothing was changed"));
+    }
+    let router_key = session.router_key();
+    let done = drive::one(ops::hand_over(&mut session, args.to, &args.name));
+    let HandedOver { stored, removed, left } = done.map_err(|error| {
+        describe(error, None)
+            .hint(Some("you are still an owner: run the same command again".into()))
+    })?;
+    let configurations = stored.iter().filter(|stored| stored.act != Act::Removed);
+    let mut record = Record {
+        version: VERSION,
+        operation: OPERATION.into(),
+        router_key: router_key.to_string(),
+        fingerprint: router.fingerprint().into(),
+        hostname: router.name().into(),
+        board: router.board().into(),
+        agent: router.agent().into(),
+        tool: env!("CARGO_PKG_VERSION").into(),
+        operator: key.public().to_string(),
+        customer: args.to.to_string(),
+        customer_name: args.name.to_string(),
+        removed: removed
+            .iter()
+            .map(|owner| Removed {
+                name: printable(&owner.name),
+                public_key: owner.key.to_string(),
+            })
+            .collect(),
+        configurations: configurations
+            .map(|stored| Configuration {
+                interface: printable(&stored.interface),
+                number: stored.number,
+                image: hex(&stored.digest),
+            })
+            .collect(),
+        outcome: if left { "applied" } else { "unknown" }.into(),
+        ended: now(),
+        mac: String::new(),
+    };
+    // The router took the key, so it is not of small order.
+    record.mac = record.mac(key, &args.to).unwrap_or_default();
+    let more = match left {
+        true => "you are no longer an owner".into(),
+        false => format!(
+            "the last reply was lost: run `postwire owners --router {}` to see whether you are still an owner",
+            router.known_as()
+        ),
+    };
+    let text = format!(
+        "handed {} over to {}; {more}\n\
+         give {} to the new owner, who runs: postwire take-over {}",
+        router.name(),
+        args.name,
+        args.record.display(),
+        args.record.display()
+    );
+    Ok((record, text))
+}
+
+/// The time in UTC, in seconds.
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+fn create(path: &Path) -> Result<std::fs::File, Failed> {
+    std::fs::File::create_new(path).map_err(|error| {
+        let hint = "nothing was changed; a record is never overwritten";
+        Failed::new(Kind::File, format!("cannot create {}: {error}", path.display()))
+            .hint(Some(hint.into()))
+    })
+}
+
+pub(super) fn take(own: &Own, args: &TakeOver) -> Result<Done<TakenOver>, Failed> {
+    let own_files = |error: HomeError| Failed::own(&error);
+    let home = own.find().map_err(own_files)?;
+    let operator = home.operator().map_err(own_files)?;
+    let record = read(&args.record)?;
+    let shown = args.record.display();
+    let invalid = |what: &str| Failed::new(Kind::File, format!("{shown}: {what}"));
+    let key = |text: &str, whose: &str| {
+        text.parse::<PublicKey>().map_err(|_| invalid(&format!("{whose} is not a public key")))
+    };
+    let (from, to) = (key(&record.operator, "operator")?, key(&record.customer, "customer")?);
+    let router = key(&record.router_key, "router_key")?;
+    let you = operator.public();
+    let other = match (you == to, you == from) {
+        (true, _) => from,
+        (_, true) => to,
+        _ => {
+            return Err(invalid(&format!(
+                "the record is for the owner of {}, and your key is {}",
+                fingerprint(&to),
+                operator.fingerprint()
+            )));
+        }
+    };
+    if record.mac(&operator.key, &other).is_none_or(|mac| mac != record.mac) {
+        return Err(invalid("the record was changed, or made by another person")
+            .hint(Some("ask for the file as `postwire hand-over` wrote it".into())));
+    }
+    let mut text = format!(
+        "the record is genuine: {} handed {} ({}) over to {} at {}",
+        fingerprint(&from),
+        record.hostname,
+        fingerprint(&router),
+        record.customer_name,
+        record.ended
+    );
+    if you == from {
+        return Ok(Done {
+            code: exit::DONE,
+            text,
+            result: TakenOver { record, name: None, verified: false },
+        });
+    }
+    let wanted = args.name.clone().unwrap_or_else(|| record.hostname.clone());
+    let name = home
+        .change_routers(|routers| routers.call(&wanted, router).map(|router| router.name.clone()))
+        .map_err(own_files)?;
+    text += &format!("\nits name in your list is {name}");
+    let verified = args.link.to.udp.is_some() || args.link.to.serial.is_some();
+    if verified {
+        only_owner(own, args, &router, &you)?;
+        text += "\nthe router answers, and you are its only owner";
+    }
+    Ok(Done { code: exit::DONE, text, result: TakenOver { record, name: Some(name), verified } })
+}
+
+/// Fails unless the router has no owner but this one.
+fn only_owner(
+    own: &Own,
+    args: &TakeOver,
+    router: &PublicKey,
+    you: &PublicKey,
+) -> Result<(), Failed> {
+    let link = args.link.named(Some(&router.to_string()));
+    let mut ui = ui(own, &link.talk);
+    let mut session = connect(own, &link, &mut ui)?;
+    let owners = drive::one(session.owners()).map_err(|error| describe(error, None))?;
+    match owners.as_slice() {
+        [owner] if owner.key == *you && owner.role == Role::Admin => Ok(()),
+        owners => {
+            let others = owners.iter().filter(|owner| owner.key != *you);
+            let names: Vec<String> = others
+                .map(|owner| format!("{} ({})", printable(&owner.name), fingerprint(&owner.key)))
+                .collect();
+            let message = format!("the router has other owners: {}", names.join(", "));
+            Err(Failed::new(Kind::Router, message)
+                .hint(Some("`postwire owner remove` removes an owner".into())))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Record, Failed> {
+    use std::io::Read as _;
+    let shown = path.display();
+    let failed = |message: String| Failed::new(Kind::File, message);
+    let mut text = String::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| file.take(MAX_RECORD).read_to_string(&mut text))
+        .map_err(|error| failed(format!("cannot read {shown}: {error}")))?;
+    let record: Record = serde_json::from_str(text.trim())
+        .map_err(|error| failed(format!("{shown} is not the record of a hand-over: {error}")))?;
+    if record.version != VERSION || record.operation != OPERATION {
+        return Err(failed(format!(
+            "{shown} has the operation `{}` in version {}: this version of postwire reads `{OPERATION}` in version \
+             {VERSION}",
+            record.operation.escape_debug(),
+            record.version
+        )));
+    }
+    Ok(record)
+}

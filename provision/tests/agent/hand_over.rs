@@ -1,0 +1,82 @@
+//! Handing a router over to a customer.
+
+use proto_core::key::SecretKey;
+use proto_core::protocol::message::{Code, Failure};
+
+use crate::WG0;
+use crate::bench::Bench;
+use crate::fake::{Manners, OPERATOR, ROUTER, Udp, public};
+
+const CUSTOMER: SecretKey = SecretKey::new([0x41; 32]);
+const COLLEAGUE: SecretKey = SecretKey::new([0x42; 32]);
+
+/// The bench of another person, who knows no router.
+fn person(name: &str, key: &SecretKey) -> Bench {
+    let bench = Bench::bare(name);
+    bench.write_key(key);
+    bench
+}
+
+#[test]
+fn a_customer_becomes_the_only_owner_and_both_sides_check_the_record() {
+    let (factory, router) = (Bench::new("over", WG0), Udp::new(Manners::default()));
+    let to = ["--udp", router.address.as_str(), "--timeout", "700ms"];
+    let run = |bench: &Bench, args: &[&str]| bench.run(&[args, &to].concat());
+    run(&factory, &["push", "wg0.conf"]).ends(0);
+    let colleague = public(&COLLEAGUE).to_string();
+    run(&factory, &["owner", "add", &colleague, "--role", "admin", "--name", "bob"]).ends(0);
+
+    let key = public(&CUSTOMER).to_string();
+    let over = ["hand-over", "--to", &key, "--as", "carol", "--record", "record.json"];
+    let own = public(&OPERATOR).to_string();
+    run(&factory, &["hand-over", "--to", &own, "--as", "us", "--record", "record.json"])
+        .ends(2)
+        .says("this is your own key");
+    let ran = run(&factory, &over);
+    ran.ends(0).says("handed OpenWrt over to carol; you are no longer an owner\n");
+    let owners = router.with(|seen| seen.owners.clone());
+    assert_eq!(
+        (owners.len(), owners[0].key, owners[0].name.as_str()),
+        (1, public(&CUSTOMER), "carol")
+    );
+    run(&factory, &["status"]).ends(3);
+    // A record is never overwritten.
+    run(&factory, &over).ends(2).says("cannot create record.json");
+
+    let text = std::fs::read_to_string(factory.dir().join("record.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["router_key"], public(&ROUTER).to_string());
+    assert_eq!(json["removed"][0]["name"], "bob");
+    assert_eq!(json["outcome"], "applied");
+    factory.run(&["take-over", "record.json"]).ends(0).says("the record is genuine: ");
+
+    let customer = person("over-customer", &CUSTOMER);
+    let give = |text: &str| std::fs::write(customer.dir().join("record.json"), text).unwrap();
+    give(&text.replace("\"carol\"", "\"mallory\""));
+    run(&customer, &["take-over", "record.json"]).ends(2).says("the record was changed");
+    customer.run(&["routers"]).ends(0).says("your list of routers is empty");
+    give(&text);
+    let ran = run(&customer, &["take-over", "record.json", "--name", "shed"]);
+    ran.ends(0).says("its name in your list is shed\n").says("you are its only owner\n");
+    run(&customer, &["status"]).ends(0).says("known as     shed\n");
+
+    let stranger = person("over-stranger", &COLLEAGUE);
+    std::fs::write(stranger.dir().join("record.json"), &text).unwrap();
+    stranger.run(&["take-over", "record.json"]).ends(2).says("the record is for the owner of ");
+    // An owner who comes back is noticed.
+    run(&customer, &["owner", "add", &own, "--role", "read-only", "--name", "us"]).ends(0);
+    run(&customer, &["take-over", "record.json", "--name", "shed"])
+        .ends(1)
+        .says("the router has other owners: us (");
+}
+
+#[test]
+fn a_hand_over_that_is_refused_leaves_no_record() {
+    let manners = Manners { fail_owners: Some(Failure::new(Code::Full, "")), ..Manners::default() };
+    let (bench, router) = (Bench::new("over-refused", WG0), Udp::new(manners));
+    let key = public(&CUSTOMER).to_string();
+    let args =
+        ["hand-over", "--to", &key, "--as", "c", "--record", "r.json", "--udp", &router.address];
+    bench.run(&args).ends(1).says("you are still an owner");
+    assert!(!bench.dir().join("r.json").exists());
+}
