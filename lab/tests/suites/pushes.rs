@@ -1,10 +1,12 @@
 //! Pushes to routers with real kernels: most of them one after the other on the same two machines, or on
 //! one that has a disk.
 
+mod ansible;
 mod big;
 mod by_hand;
 mod confirm;
 mod hosts;
+mod jig;
 mod lines;
 mod others;
 mod owners;
@@ -63,6 +65,11 @@ const FULL: &[(&str, Test)] = &[
     ("files that are wrong", refusals::wrong_files),
     ("a router is claimed over serial, once", owners::claimed_over_serial),
     ("a router with a label is claimed over UDP, once", owners::claimed_over_udp),
+    (
+        "a jig without an operating system claims and configures a router",
+        jig::claims_and_configures,
+    ),
+    ("ansible configures two routers, and fails where there is none", ansible::collection),
     ("who may do what", owners::who_may_do_what),
     ("the way back after a lost key", owners::way_back),
     ("recorded datagrams change nothing and get no answer", owners::replays),

@@ -16,7 +16,7 @@ use std::{net::UdpSocket, time::Duration};
 const LABEL: &str = "TEST-ONLY-9KQ2-MXTB-94RC-WD5F";
 
 /// Starts alice's agent with an empty folder, or one that `owner` owns.
-fn begin(bench: &Bench<'_>, owner: Option<&Person<'_>>, options: &str) -> Result<()> {
+pub(super) fn begin(bench: &Bench<'_>, owner: Option<&Person<'_>>, options: &str) -> Result<()> {
     let vm = &bench.alice.vm;
     vm.sh("rm -rf /tmp/owners")?.ok()?;
     if let Some(owner) = owner {
