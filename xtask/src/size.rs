@@ -7,14 +7,17 @@
 //! counted there.
 
 use crate::{Arch, build, packages};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use rustix::pty::OpenptFlags;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
     fs,
-    process::{Command, ExitCode},
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
 };
 
 /// Print the size of the static agent by crate, and fail over its budgets
@@ -75,6 +78,7 @@ impl Args {
             let status = build::cargo().args(words).arg(agent).status()?;
             ensure!(status.success(), "the size in flash is not known");
         }
+        println!("{}", console(self.arch)?);
         println!("{}", session_within_budget(self.arch)?);
         println!("{}", within_budget(self.arch)?);
         Ok(ExitCode::SUCCESS)
@@ -186,6 +190,53 @@ pub fn within(target: &Target, variant: &Variant) -> Result<String> {
         ensure!(size <= u64::from(most), "{what}: {size} bytes{kind}, over the budget of {most}");
     }
     Ok(format!("{what}: {file} bytes of {}, {flash} of {} packed", budget.file, budget.flash))
+}
+
+/// What a build without the console is compared with.
+const NO_CONSOLE: Variant = Variant { name: "no-console", features: &["wg", "wg-quick"] };
+
+/// Prints what the console adds to the file, and to the memory of an agent that serves a serial port.
+fn console(arch: Arch) -> Result<String> {
+    let target = build::target_of(arch)?;
+    let (full, without) =
+        (build::built(target, build::full())?, build::built(target, &NO_CONSOLE)?);
+    let len = |path: &Path| -> Result<u64> { Ok(fs::metadata(path)?.len()) };
+    let file = len(&full)?.saturating_sub(len(&without)?);
+    if arch.name() != std::env::consts::ARCH {
+        return Ok(format!("console: {file} bytes of the file"));
+    }
+    let memory = resident(&full)?.saturating_sub(resident(&without)?);
+    Ok(format!("console: {file} bytes of the file, {memory} KiB of memory"))
+}
+
+/// The resident memory in KiB of an agent that serves a serial port and waits.
+fn resident(agent: &Path) -> Result<u64> {
+    let folder = build::target_folder().join("size");
+    for name in ["keep", "state"] {
+        let folder = folder.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(folder)?;
+    }
+    let port = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::pty::grantpt(&port)?;
+    rustix::pty::unlockpt(&port)?;
+    let name = rustix::pty::ptsname(&port, Vec::new())?.into_string()?;
+    let mut agent = Command::new(agent);
+    agent.args(["serve", "--serial", &name, "--keep"]).arg(folder.join("keep"));
+    agent.arg("--state").arg(folder.join("state"));
+    let mut agent = agent.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let log = BufReader::new(agent.stdout.take().context("no output")?);
+    let ready = log.lines().map_while(Result::ok).any(|line| line.ends_with(": ready"));
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.id()));
+    agent.kill()?;
+    agent.wait()?;
+    ensure!(ready, "the agent does not start on this machine");
+    let rollup = rollup?;
+    let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let number = rss.and_then(|line| line.split_whitespace().next()).context("no Rss")?;
+    Ok(number.parse()?)
 }
 
 /// Fails when what sessions cost is over its budget.
