@@ -40,6 +40,12 @@ options of serve:
                           (/etc/postwired); must survive a reboot
   --label-secret FILE     the secret on the router's label, which allows one claim of the router
                           over UDP. Without it, a claim needs the serial line
+  --on-drift report|repair
+                          when another program changes or deletes an interface that is stored: only
+                          say so in the log and in `postwire status` (report), or also put back what
+                          is stored, less and less often if it happens again and again (repair)
+  --applied PROGRAM       run `PROGRAM INTERFACE WHAT` after each change of an interface; WHAT is push,
+                          rollback, remove, repair, revert or start
   --console on|off|shell  what a person at the serial port gets: the console (on), nothing, or a shell
   --shell PROGRAM         the program that the console's `shell` runs (/usr/libexec/login.sh)
   --state DIR             the folder of a push while it arrives, and of the state to restore if it
@@ -56,7 +62,7 @@ exit codes: 0 done, 1 failure, 2 invalid command line
 ";
 
 /// The options that take a path.
-const PATHS: [&str; 4] = ["--keep", "--state", "--label-secret", "--shell"];
+const PATHS: [&str; 5] = ["--keep", "--state", "--label-secret", "--shell", "--applied"];
 
 /// The program that the console's `shell` runs unless told otherwise: OpenWrt's login.
 pub const SHELL: &str = "/usr/libexec/login.sh";
@@ -104,6 +110,15 @@ impl<'a> Policy<'a> {
         }
         self.patterns.iter().any(|pattern| fits(pattern))
     }
+}
+
+/// What to do when another program changes a stored interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnDrift {
+    /// Log and show the difference.
+    Report,
+    /// Also apply the stored configuration.
+    Repair,
 }
 
 /// A serial port and its speed.
@@ -221,6 +236,10 @@ pub struct Options<'a> {
     pub console: Console,
     /// The program that the console's `shell` runs.
     pub shell: &'a str,
+    /// The program to run after each change of an interface.
+    pub applied: Option<&'a str>,
+    /// What to do when another program changes a stored interface.
+    pub on_drift: OnDrift,
 }
 
 /// An error in a command line.
@@ -269,6 +288,7 @@ impl fmt::Display for OptionsError<'_> {
                     "--udp" => {
                         "an address or interface and a port, such as 192.168.1.1, [fd00::1]:5182 or br-lan"
                     }
+                    "--on-drift" => "report or repair",
                     "--console" => "on, off or shell",
                     "--interface" => "an interface name, or a prefix followed by `*`",
                     "reset-owner" => "a public key, which is 44 characters of base64",
@@ -321,7 +341,7 @@ pub fn parse<'a>(
         Some(word) => return Err(OptionsError::Command(word)),
     };
     let serves = matches!(command, "serve" | "check");
-    let (mut serial, mut key, mut console) = (None, None, None);
+    let (mut serial, mut key, mut console, mut on_drift) = (None, None, None, None);
     let mut udp = Vec::<UdpPlace, REPEATS>::new();
     let mut paths = [None; PATHS.len()];
     let mut policy = Policy::default();
@@ -336,7 +356,7 @@ pub fn parse<'a>(
             ("-V" | "--version", _) => return Ok(Command::Version),
             // The first path is for all commands.
             _ if path == Some(0) || (path.is_some() && serves) => {}
-            ("--serial" | "--udp" | "--interface" | "--console", _) if serves => {}
+            ("--serial" | "--udp" | "--interface" | "--console" | "--on-drift", _) if serves => {}
             (_, "reset-owner") if !word.starts_with('-') => {
                 let wrong = OptionsError::Value(command, word);
                 if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
@@ -362,6 +382,14 @@ pub fn parse<'a>(
                 udp.push(place).map_err(|_| OptionsError::TooMany(option))?;
                 twice
             }
+            (None, "--on-drift") => {
+                let on = match value {
+                    "report" => OnDrift::Report,
+                    "repair" => OnDrift::Repair,
+                    _ => return Err(wrong),
+                };
+                on_drift.replace(on).is_some()
+            }
             _ => {
                 policy.allow(value)?;
                 false
@@ -371,7 +399,7 @@ pub fn parse<'a>(
             return Err(OptionsError::Twice(option));
         }
     }
-    let [keep, state, label_secret, shell] = paths;
+    let [keep, state, label_secret, shell, applied] = paths;
     let keep = keep.unwrap_or(KEEP);
     match command {
         "identity" => return Ok(Command::Identity { keep }),
@@ -387,7 +415,19 @@ pub fn parse<'a>(
     }
     let shell = shell.unwrap_or(SHELL);
     let console = console.unwrap_or(Console::On);
-    let options = Options { serial, udp, policy, state, keep, label_secret, console, shell };
+    let on_drift = on_drift.unwrap_or(OnDrift::Report);
+    let options = Options {
+        serial,
+        udp,
+        policy,
+        state,
+        keep,
+        label_secret,
+        console,
+        shell,
+        applied,
+        on_drift,
+    };
     Ok(if command == "check" { Command::Check(options) } else { Command::Serve(options) })
 }
 
@@ -456,6 +496,9 @@ mod tests {
         assert_eq!(options.serial, Some(SerialPort { device: "/dev/ttyS1", baud: 9600 }));
         assert_eq!(options.udp, ["[::1]:7".parse().map(UdpPlace::Address).unwrap()]);
         assert_eq!(options.state, "/tmp/x");
+        assert_eq!((options.on_drift, options.applied), (OnDrift::Report, None));
+        let options = serve("serve --udp :7 --on-drift=repair --applied /usr/libexec/x").unwrap();
+        assert_eq!((options.on_drift, options.applied), (OnDrift::Repair, Some("/usr/libexec/x")));
         assert_eq!(serve("serve --serial auto").unwrap().serial.unwrap().device, "/dev/ttyS1");
         assert_eq!(serve("serve --serial auto@9600").unwrap().serial.unwrap().baud, 9600);
         assert!(matches!(
@@ -540,6 +583,9 @@ mod tests {
         assert_eq!(parse("serve --interface a/b"), E::Value("--interface", "a/b"));
         assert_eq!(parse("serve --interface a*b"), E::Value("--interface", "a*b"));
         assert_eq!(parse("serve --state tmp"), E::Value("--state", "tmp"));
+        assert_eq!(parse("serve --on-drift fix"), E::Value("--on-drift", "fix"));
+        assert_eq!(parse("serve --applied hook"), E::Value("--applied", "hook"));
+        assert_eq!(parse("identity --applied /hook"), E::Option("--applied"));
     }
 
     #[test]

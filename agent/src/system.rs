@@ -163,9 +163,9 @@ pub trait Machine {
     /// # Errors
     /// The errno of the system call.
     fn set_src_valid_mark(&self) -> Result<(), Errno>;
-    /// The likely creator of an interface that the agent did not create, in words.
-    fn likely_maker(&self, _interface: &str) -> &'static str {
-        "another program or a person made this interface"
+    /// Whether another program of the router has the interface in its configuration.
+    fn is_managed(&self, _interface: &str) -> bool {
+        false
     }
 
     /// The host name, for prompts.

@@ -20,6 +20,7 @@ use heapless::Vec;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::MAX_PACKET;
 use proto_core::protocol::config::Host;
+use proto_core::protocol::message::Name;
 use proto_core::protocol::session::{
     Channel, Cookie, Gatekeys, INITIATION, Initiation, Opened, SEEK, SESSION_LIFE, Seek, StaticKey,
     TO_ROUTER, Wire, fingerprint, receiver,
@@ -36,6 +37,7 @@ use crate::access::unlock::Unlock;
 use crate::console::words::Need;
 #[cfg(feature = "console")]
 use crate::console::{NO_KEY, Person, Reply, Talk, Way};
+use crate::options::OnDrift;
 use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
@@ -298,9 +300,19 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.trouble()
     }
 
-    /// As [`Service::network_changed`].
-    pub fn network_changed(&mut self) {
-        self.service.network_changed();
+    /// As [`Service::watch`].
+    pub fn watch(&mut self, on: OnDrift) {
+        self.service.watch(on);
+    }
+
+    /// As [`Service::notified`].
+    pub fn notified(&mut self, datagram: &[u8], full_len: usize, sender: u32) {
+        self.service.notified(datagram, full_len, sender);
+    }
+
+    /// As [`Service::next_told`].
+    pub fn next_told(&mut self) -> Option<(Name, &'static str)> {
+        self.service.next_told()
     }
 
     /// As [`Service::next_host`].

@@ -12,12 +12,14 @@
 //! | [`clash`] | routes that are in use by another interface or program |
 //! | [`peers`] | the engine for peers: the comparison with a device, and the sender; `wg` and `wg-quick` use it too |
 //! | [`apply`] | sends the changes to the kernel |
+//! | [`differences`] | what differs, in words |
 //!
 //! Not here: the order of compare, snapshot, apply and store ([`crate::store::commit`]).
 
 pub mod apply;
 pub mod claims;
 pub mod clash;
+pub mod differences;
 pub mod from_text;
 pub mod image;
 pub mod index;

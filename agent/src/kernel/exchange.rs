@@ -262,6 +262,11 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         Some(user_space.each_event(name, self.buffers.answer.whole(), take))
     }
 
+    /// The port ID of the socket for links, addresses, routes and rules: notifications of our own changes have it.
+    pub fn route_port(&self) -> u32 {
+        self.route.port()
+    }
+
     /// Wipes the used part of the buffers: the kernel reports private and preshared keys too.
     pub fn wipe(&mut self) {
         let Buffers { request, answer: Answer { bytes, used } } = self.buffers;

@@ -90,26 +90,30 @@ impl Netlink {
     }
 }
 
-/// A socket that hears of changes of links, addresses and IPv4 and IPv6 routes, by any program.
+/// A socket that hears of changes of links, addresses, routes and rules, by any program.
 pub(crate) fn network_changes() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    let groups = notification::GROUP_LINK
-        | notification::GROUP_IPV4_ADDR
-        | notification::GROUP_IPV6_ADDR
-        | notification::GROUP_IPV4_ROUTE
-        | notification::GROUP_IPV6_ROUTE;
-    bind(&fd, &SocketAddrNetlink::new(0, groups))?;
+    bind(&fd, &SocketAddrNetlink::new(0, notification::GROUPS))?;
     Ok(fd)
 }
 
-/// Takes the notifications that are there. What they say does not matter, nor that some are lost.
-pub(crate) fn drain(fd: BorrowedFd<'_>) {
-    let mut some = [0; 64];
+/// Takes the notifications that are there: the bytes of a datagram, its full length, and its sender. No bytes and a
+/// greater length if some were lost.
+pub(crate) fn notifications(fd: BorrowedFd<'_>, take: &mut dyn FnMut(&[u8], usize, u32)) {
+    let mut buf = [0; 4 * 1024];
     // A storm of them must not keep the loop here.
     for _ in 0..64 {
-        if let Err(io::Errno::AGAIN) = rustix::net::recv(fd, &mut some, RecvFlags::empty()) {
-            return;
+        match rustix::net::recvfrom(fd, &mut buf, RecvFlags::TRUNC) {
+            Ok((len, full_len, sender)) => {
+                let sender = sender.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
+                let sender = sender.map_or(u32::MAX, |addr| addr.pid());
+                take(buf.get(..len).unwrap_or_default(), full_len, sender);
+            }
+            Err(io::Errno::INTR) => {}
+            // There was no room for some of them; those behind it are there.
+            Err(io::Errno::NOBUFS) => take(&[], 1, 0),
+            Err(_) => return,
         }
     }
 }
@@ -393,20 +397,25 @@ impl Machine for Linux {
         digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
     }
 
+    /// netifd has it, unless its section only shows the interface (`proto postwire`).
     #[inline(never)]
-    fn likely_maker(&self, interface: &str) -> &'static str {
+    fn is_managed(&self, interface: &str) -> bool {
         let mut buf = [0; 8 * 1024];
-        let network = read_file(c"/etc/config/network", &mut buf);
-        let section = network.lines().any(|line| {
+        let (mut inside, mut managed) = (false, false);
+        for line in read_file(c"/etc/config/network", &mut buf).lines() {
             let mut words = line.split_ascii_whitespace();
-            let head = words.next() == Some("config") && words.next() == Some("interface");
-            head && words.next().is_some_and(|word| word.trim_matches(['\'', '"']) == interface)
-        });
-        if section {
-            "netifd manages this interface: /etc/config/network has a section of its name"
-        } else {
-            "another program or a person made this interface"
+            let mut word = || words.next().unwrap_or_default().trim_matches(['\'', '"']);
+            match [word(), word(), word()] {
+                ["config", "interface", name] => {
+                    inside = name == interface;
+                    managed |= inside;
+                }
+                ["config", ..] => inside = false,
+                ["option", "proto", "postwire"] if inside => managed = false,
+                _ => {}
+            }
         }
+        managed
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {

@@ -10,6 +10,7 @@
 //! | `wires` | a UDP socket |
 //! | `holders` | other programs that read the serial port |
 //! | `log` | lines of text on standard output and standard error |
+//! | `hook` | the program of `--applied` |
 //! | `resolver` | host names looked up beside the loop |
 //! | `shell` | the process, for `wg` and `wg-quick` |
 //! | `user_space` | the sockets of WireGuard programs in user space |
@@ -17,6 +18,7 @@
 #[cfg(feature = "console")]
 pub(crate) mod console;
 pub(crate) mod holders;
+pub(crate) mod hook;
 pub(crate) mod line;
 pub(crate) mod listeners;
 pub(crate) mod log;

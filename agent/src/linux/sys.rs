@@ -40,6 +40,8 @@ unsafe extern "C" {
     -> c_int;
     fn _exit(code: c_int) -> !;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn setpgid(pid: c_int, group: c_int) -> c_int;
+    fn kill(pid: c_int, signal: c_int) -> c_int;
     // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
     fn signal(number: c_int, handler: usize) -> *const c_void;
     fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
@@ -429,11 +431,36 @@ fn wait(pid: c_int) -> Result<i32, Errno> {
             other => other?,
         }
     }
-    // As `WIFEXITED` and its like take it apart, the same on every Linux.
-    Ok(match status & 0x7f {
+    Ok(exit_code(status))
+}
+
+/// The exit code in a status of `waitpid`, as `WIFEXITED` and its like take it apart, the same on every Linux; 128 and
+/// the number of the signal that killed the process.
+const fn exit_code(status: c_int) -> i32 {
+    match status & 0x7f {
         0 => status >> 8 & 0xff,
         signal => signal.saturating_add(128),
-    })
+    }
+}
+
+/// Takes the exit code of a process that has ended, of this group of our children. `None` if none has ended yet;
+/// `ECHILD` if there is none.
+pub(crate) fn reap_group(group: c_int) -> Result<Option<(c_int, i32)>, Errno> {
+    const WNOHANG: c_int = 1;
+    let mut status: c_int = 0;
+    // SAFETY: `status` lives through the call, which writes to it.
+    let pid = unsafe { waitpid(group.saturating_neg(), &raw mut status, WNOHANG) };
+    match pid {
+        0 => Ok(None),
+        1.. => Ok(Some((pid, exit_code(status)))),
+        _ => Err(failure()),
+    }
+}
+
+/// Kills all processes of a group.
+pub(crate) fn kill_group(group: c_int) {
+    // SAFETY: takes numbers. A group that is gone needs no signal.
+    unsafe { kill(group.saturating_neg(), 9) };
 }
 
 /// Starts a program on a terminal of its own: a new session whose terminal is `terminal`. Returns its number, for
@@ -502,6 +529,17 @@ pub(crate) fn run(
     words: &[u8],
     files: [Option<BorrowedFd<'_>>; 3],
 ) -> Result<i32, Errno> {
+    wait(start(path, words, files, false)?)
+}
+
+/// As [`run`], but does not wait: the number of the process. With `group`, it leads a process group of its own, and
+/// the signals that the agent ignores end it.
+pub(crate) fn start(
+    path: &CStr,
+    words: &[u8],
+    files: [Option<BorrowedFd<'_>>; 3],
+    group: bool,
+) -> Result<c_int, Errno> {
     // One more stays null and ends the list.
     let mut argv = [core::ptr::null::<c_char>(); WORDS + 1];
     let mut rest = words;
@@ -511,6 +549,14 @@ pub(crate) fn run(
         rest = rest.get(word.count_bytes().saturating_add(1)..).unwrap_or_default();
     }
     let pid = aside(&mut || {
+        if group {
+            // SAFETY: takes numbers; 0 is this process, and the default handling of SIGHUP and SIGPIPE.
+            unsafe { setpgid(0, 0) };
+            for number in [1, 13] {
+                // SAFETY: as above.
+                unsafe { signal(number, 0) };
+            }
+        }
         for (file, to) in files.iter().zip(0..) {
             if let Some(file) = file {
                 // SAFETY: `file` is open for the length of the call.
@@ -522,7 +568,12 @@ pub(crate) fn run(
         // back is an error, and then this copy of the process ends without a look at anything.
         unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
     })?;
-    wait(pid)
+    if group {
+        // The process may not have come to it yet, and `reap_group` needs the group. Once it runs the program, it has.
+        // SAFETY: takes numbers.
+        unsafe { setpgid(pid, pid) };
+    }
+    Ok(pid)
 }
 
 /// The exit code of a copy of this process that could not become another program.

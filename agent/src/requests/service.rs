@@ -16,17 +16,21 @@
 //! | `stored` | stored configurations: history, drift, repair, rollback, removal |
 //! | `state` | the one state of the service |
 //! | `console` | lines of a console |
+//! | `drift` | changes by other programs |
+//! | `told` | changes that the program of `--applied` is told |
 //! | `pending` | the pending change, and timers |
 
 mod answered;
 #[cfg(feature = "console")]
 mod console;
+mod drift;
 mod patch;
 mod pending;
 mod push;
 mod reports;
 mod state;
 mod stored;
+mod told;
 mod turn;
 mod visitor;
 
@@ -54,8 +58,10 @@ use crate::store::start::Pass;
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
 use answered::{Answered, Class, Past};
+use drift::Drift;
 use reports::{Readable, Reports};
 use state::State;
+use told::Told;
 use turn::Turn;
 
 pub use reports::REPORTS;
@@ -97,6 +103,10 @@ pub struct Service<'b, N, D: Disk, M> {
     pass: Option<Pass>,
     /// Endpoints to look up by name.
     hosts: Hosts<D::File>,
+    /// Changes by other programs.
+    drift: Drift,
+    /// Changes that the program of `--applied` is told.
+    told: Told,
     answered: Answered,
     /// The longest request or tick: its duration in milliseconds, and its name.
     longest: (u32, &'static str),
@@ -135,6 +145,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             state: State::default(),
             pass: None,
             hosts: Hosts::new(hosts),
+            drift: Drift::default(),
+            told: Told::default(),
             answered: Answered::default(),
             longest: (0, ""),
             number: u32::from_ne_bytes(number),
@@ -404,6 +416,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     fn status(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let now = self.committer.machine.now();
         let uptime = now.saturating_sub(self.started);
+        let (drift, drifting) = self.drift.shown(now);
         let mut status = Status {
             hostname: String::new(),
             board: String::new(),
@@ -422,6 +435,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             trouble: self.committer.trouble.text(),
             links: 0,
             longest_turn: LongestTurn { millis: self.longest.0, what: cut(self.longest.1) },
+            drift,
+            drifting,
         };
         let Committer { machine, kernel, .. } = &mut self.committer;
         machine.identify(&mut status);

@@ -25,11 +25,12 @@ use zeroize::Zeroize;
 
 #[cfg(feature = "console")]
 use crate::linux::console::{self, SerialConsole, Socket};
+use crate::linux::hook::Hook;
 use crate::linux::line::Line;
 use crate::linux::listeners::Listeners;
 use crate::linux::log::{self, info, log};
 use crate::linux::machine::{
-    Dir, Linux, Netlink, drain, errno, network_changes, read_secret, timespec,
+    Dir, Linux, Netlink, errno, network_changes, notifications, read_secret, timespec,
 };
 use crate::linux::resolver::Lookups;
 use crate::linux::sys;
@@ -98,7 +99,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let mut line = options.serial.map(|port| Line::new(port, events, now));
     let mut udp = Listeners::new(&options.udp, events);
 
-    // Without it, names and missing places are retried by time only.
+    // Without it, names and missing places are retried by time only, and changes by other programs are noticed later.
     let network = network_changes().ok();
     if let Some(network) = &network {
         let _ = watch(events, network.as_fd(), NETWORK);
@@ -131,6 +132,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     secrets.load(&mut agent, now);
     udp.tick(&mut agent, now);
     agent.start();
+    agent.watch(options.on_drift);
+    let mut hook = Hook::new(options.applied);
 
     let mut starting = true;
     let mut lookups = Lookups::new(events, LOOKUP);
@@ -143,10 +146,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         while let Some((number, host)) = agent.next_host() {
             lookups.begin(number, &host);
         }
+        hook.tick(now, &mut || agent.next_told());
         let names = lookups.tick(&mut |number, address| agent.found(number, address));
         let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
         let due = sooner(udp.deadline(), due);
         let due = sooner(sooner(secrets.deadline(&agent), names), due);
+        let due = sooner(hook.deadline(), due);
         let timeout = due.map(|deadline| timespec(deadline.saturating_sub(now)));
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
@@ -172,8 +177,9 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 }
                 NETWORK => {
                     if let Some(network) = &network {
-                        drain(network.as_fd());
-                        agent.network_changed();
+                        notifications(network.as_fd(), &mut |datagram, full_len, sender| {
+                            agent.notified(datagram, full_len, sender);
+                        });
                         udp.network_changed();
                     }
                 }

@@ -7,8 +7,9 @@
 //!
 //! Everything before `promote` is undone when a step fails or the agent or the machine goes down. The undo needs only
 //! the snapshot and the stored configuration, so it works from any step. A change that waits to be confirmed has done
-//! every step but `promote`. Not here: going back (`undo`).
+//! every step but `promote`. Not here: going back (`undo`), and the comparison without a change (`look`).
 
+mod look;
 mod undo;
 
 use core::fmt::Write;
@@ -295,7 +296,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ) -> Result<bool, Fault> {
         let foreign = link.is_some_and(|link| !link.marked);
         if foreign && !change.adopt {
-            let text = self.machine.likely_maker(interface);
+            let text = if self.machine.is_managed(interface) {
+                "netifd manages this interface: /etc/config/network has a section of its name"
+            } else {
+                "another program or a person made this interface"
+            };
             return Err(self.slot.fail(Code::Foreign, Subject::Interface, text));
         }
         Ok(foreign)
@@ -343,9 +348,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// # Errors
     /// [`Code::Verify`] if the kernel's state differs, [`Code::Storage`]; the change is then still pending.
     pub fn confirm(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
-        let newest = self.store.newest(&head.interface, u32::MAX)?;
-        let is_stored = newest.unwrap_or(0) >= head.number;
-        self.runs(head, is_stored, working).map_err(|fault| {
+        let is_stored = self.is_stored(head)?;
+        self.runs(head, working).map_err(|fault| {
             self.slot.amend(fault, &|failure| {
                 let mut text = String::<MAX_TEXT>::new();
                 let words = "the change is not what runs any more: revert it, and push again";
@@ -359,19 +363,25 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(())
     }
 
-    /// Fails unless the kernel has the prepared configuration, or else the stored one.
-    fn runs(
-        &mut self,
-        head: &Head,
-        is_stored: bool,
-        working: &mut Working<'_>,
-    ) -> Result<(), Fault> {
-        let slot = self.slot;
-        let (head, mut image) = if is_stored {
-            self.store.open(&head.interface, head.number)?
+    /// Whether the configuration of a pending change is stored already, as for a repair.
+    fn is_stored(&mut self, head: &Head) -> Result<bool, Fault> {
+        let newest = self.store.newest(&head.interface, u32::MAX)?;
+        Ok(newest.unwrap_or(0) >= head.number)
+    }
+
+    /// The configuration of a pending change: the prepared one, or else the stored one.
+    fn expected(&mut self, head: &Head) -> Result<(Head, D::File), Fault> {
+        if self.is_stored(head)? {
+            self.store.open(&head.interface, head.number)
         } else {
-            self.store.open_next()?
-        };
+            self.store.open_next()
+        }
+    }
+
+    /// Fails unless the kernel has the configuration of the pending change.
+    fn runs(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
+        let slot = self.slot;
+        let (head, mut image) = self.expected(head)?;
         if !head.has_image() {
             return match wireguard_link(&mut self.kernel, head.interface)? {
                 None => Ok(()),

@@ -9,11 +9,13 @@
 //! | [`snapshot`], [`restore`] | the state before a change, and putting it back |
 //! | [`start`] | what is applied when the agent starts |
 //! | [`guard`] | holds back a configuration that ended the agent three times |
+//! | [`brake`] | limits repairs that another program undoes |
 //! | [`hosts`] | endpoints that are looked up by name |
 //! | [`trouble`] | what is wrong, by interface |
 //!
 //! Not here: the system calls (the binary, over [`crate::system`]).
 
+pub mod brake;
 pub mod commit;
 pub mod configurations;
 pub mod guard;

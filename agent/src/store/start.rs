@@ -27,6 +27,21 @@ pub struct Pass {
     last: Option<Name>,
     /// Whether applying one of them failed.
     pub failed: bool,
+    /// The last interface that was visited, and whether it runs what is stored.
+    pub visited: Option<(Name, Ran)>,
+}
+
+/// What became of a stored configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ran {
+    /// It runs, and the kernel had to be changed for that.
+    Changed,
+    /// It ran already.
+    Same,
+    /// There is nothing to run: the interface was removed.
+    Absent,
+    /// It is not applied: it was refused, or is held back.
+    Not,
 }
 
 impl Pass {
@@ -84,6 +99,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         applied: &mut Applied<'_, D::File>,
         working: &mut Working<'_>,
     ) -> bool {
+        pass.visited = None;
         let interface = loop {
             match self.store.interface_after(pass.last.as_ref()) {
                 Ok(Some(next)) => {
@@ -106,17 +122,20 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 }
             }
         };
-        match self.repair(&interface, applied, working) {
-            Ok(changed) => {
-                if changed {
+        let ran = match self.put_back(&interface, false, applied, working) {
+            Ok(ran) => {
+                if ran == Ran::Changed {
                     self.machine.info(format_args!("{interface}: applied what is stored"));
                 }
+                ran
             }
             Err(fault) => {
                 pass.failed |= self.slot.code() != Some(Code::NotStored);
                 self.note(&interface, fault);
+                Ran::Not
             }
-        }
+        };
+        pass.visited = Some((interface, ran));
         true
     }
 
@@ -149,13 +168,18 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         }
     }
 
-    /// Applies the stored configuration of an interface. Returns whether anything had to change.
-    fn repair(
+    /// Applies the stored configuration of an interface. `adopt` takes back a link that another program made in place
+    /// of ours.
+    ///
+    /// # Errors
+    /// As for [`Committer::commit`]; [`Code::NotStored`].
+    pub fn put_back(
         &mut self,
         interface: &Name,
+        adopt: bool,
         applied: &mut Applied<'_, D::File>,
         working: &mut Working<'_>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Ran, Fault> {
         let before = self.trouble.take(interface);
         let newest = self.newest_whole(interface)?;
         if newest.as_ref().is_none_or(|(head, _)| !head.has_image()) {
@@ -167,20 +191,23 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             return Err(self.slot.fail(Code::NotStored, Subject::Interface, text));
         };
         if !head.has_image() {
-            return Ok(false);
+            return Ok(Ran::Absent);
         }
         if let Some(guard) = &mut self.guard
             && !guard.may_apply(self.store.disk(), interface, head.number)
         {
-            let Self { guard: Some(guard), machine, trouble, .. } = self else { return Ok(false) };
+            let Self { guard: Some(guard), machine, trouble, .. } = self else {
+                return Ok(Ran::Not);
+            };
             if trouble.note(HELD, format_args!("{guard}")) {
                 machine.log(format_args!("{guard}"));
             }
-            return Ok(false);
+            return Ok(Ran::Not);
         }
-        let done = self.commit(&mut image, head.span(), &Change::REPAIR, working)?;
+        let change = Change { adopt, ..Change::REPAIR };
+        let done = self.commit(&mut image, head.span(), &change, working)?;
         applied(self.slot, (interface, &mut image, head.span()))?;
-        Ok(!done.summary.is_quiet())
+        Ok(if done.summary.is_quiet() { Ran::Same } else { Ran::Changed })
     }
 
     /// Releases a hold, because an owner has changed or repaired the interface: its stored configuration is applied

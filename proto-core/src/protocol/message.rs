@@ -243,7 +243,6 @@ wire! {
 
 wire! {
     /// What a router answers.
-    #[expect(clippy::large_enum_variant, reason = "there is no allocator to box the status with")]
     #[derive(Clone, PartialEq, Debug)]
     pub enum Answer<'a> {
         /// The answer to [`Ask::Hello`].
@@ -417,6 +416,31 @@ wire! {
         pub links: u32,
         /// The longest turn of the agent's loop since it started.
         pub longest_turn: Turn,
+        /// Interfaces whose running state differs from the stored configuration, or from the pending change, because
+        /// another program changed it; as many as fit.
+        pub drift: heapless::Vec<Drift, 3>,
+        /// How many such interfaces there are, also those that do not fit the list.
+        pub drifting: u32,
+    }
+}
+
+/// The most bytes of [`Drift::what`].
+pub const WORDS: usize = 100;
+
+wire! {
+    /// Changes of an interface by other programs, as the agent noticed them.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Drift {
+        /// The interface.
+        pub interface: Name,
+        /// What is gone, was added or differs, in words.
+        pub what: String<WORDS>,
+        /// Seconds since the agent noticed the first difference.
+        pub seconds: u32,
+        /// Repairs that the agent made by itself, since the interface last stayed as stored for ten minutes.
+        pub repairs: u16,
+        /// Seconds until the agent makes the next repair by itself; `None` if it makes none.
+        pub next_repair: Option<u32>,
     }
 }
 

@@ -9,8 +9,9 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Host, Interface, Item, Peer, PrivateKey, Record, Route, Rule};
 use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{
-    Answer, Applied, Ask, ClientId, Code, ConsoleMode, Count, Failure, Hello, Name, Owner, Patch,
-    Pending, Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device, peer,
+    Answer, Applied, Ask, ClientId, Code, ConsoleMode, Count, Drift, Failure, Hello, Name, Owner,
+    Patch, Pending, Phase, Reply, Request, Role, State, Status, Subject, Summary, Turn, device,
+    peer,
 };
 use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
@@ -181,6 +182,16 @@ pub fn replies() -> Examples<Reply<'static>> {
             .unwrap(),
         links: 2,
         longest_turn: Turn { millis: 45, what: "Commit".try_into().unwrap() },
+        drift: [Drift {
+            interface: name(),
+            what: "address 10.0.0.1/24 is gone".try_into().unwrap(),
+            seconds: 12,
+            repairs: 3,
+            next_repair: Some(48),
+        }]
+        .into_iter()
+        .collect(),
+        drifting: 1,
     };
     let failure = Failure {
         code: Code::Kernel,

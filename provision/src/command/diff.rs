@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
 use super::connect::{is_named, target};
+use super::drift::{self, DriftJson};
 use super::failure::describe;
 use super::load::load;
 use super::summary::{self, SummaryJson};
@@ -23,6 +24,8 @@ pub(super) struct Diff {
     public_key: Option<String>,
     listen_port: Option<u16>,
     changes: Vec<ChangeJson>,
+    /// What another program changed since the last push.
+    drift: Option<DriftJson>,
 }
 
 pub(super) fn run(
@@ -37,9 +40,10 @@ pub(super) fn run(
     let interface = &loaded.image.interface;
     let target = target(own, &link)?;
     let diff = drive::one(ops::diff(&target, &loaded.image, &mut ui));
-    let (router, diff) = diff.map_err(|error| describe(error, Some(&loaded)))?;
+    let (router, diff, drift) = diff.map_err(|error| describe(error, Some(&loaded)))?;
     ui.clear();
     let changed = !diff.summary.is_quiet();
+    let (drift, hint) = drift.map(|drift| drift::noted(&drift)).unzip();
     let text = if changed {
         format!(
             "a push would change {interface} on {}:{}",
@@ -48,7 +52,7 @@ pub(super) fn run(
         )
     } else {
         format!("{interface} already runs this configuration: nothing would change")
-    };
+    } + &hint.unwrap_or_default();
     let result = Diff {
         interface: interface.to_string(),
         router,
@@ -57,6 +61,7 @@ pub(super) fn run(
         public_key: diff.summary.public_key.map(|key| key.to_string()),
         listen_port: diff.summary.listen_port,
         changes: changes::json(&diff.changes),
+        drift,
     };
     Ok(Done { code: if changed { exit::CHANGES } else { exit::DONE }, text, result })
 }

@@ -8,6 +8,7 @@ mod claim;
 mod confirm;
 mod connect;
 mod diff;
+mod drift;
 mod export;
 mod failure;
 mod hand_over;

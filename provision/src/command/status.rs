@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
 use super::connect::target;
+use super::drift::{self, DriftJson};
 use super::failure::describe;
 use super::summary::{self, SummaryJson};
 use super::ui;
@@ -38,6 +39,8 @@ pub(super) struct Health {
     pending: Option<PendingJson>,
     unresolved: u32,
     trouble: String,
+    drift: Vec<DriftJson>,
+    drifting: u32,
 }
 
 /// The pending change, as `--json` prints it.
@@ -108,6 +111,8 @@ pub(super) fn run(own: &Own, args: &Status) -> Result<Done<Health>, Failed> {
         pending: status.pending.as_ref().map(pending),
         unresolved: status.unresolved,
         trouble: printable(&status.trouble),
+        drift: drift::json(status),
+        drifting: status.drifting,
     };
     Ok(Done { code, text: text(&health), result: health })
 }
@@ -190,6 +195,9 @@ fn text(health: &Health) -> String {
         0 => {}
         1 => rows.push(("host names", "1 not resolved yet".into())),
         count => rows.push(("host names", format!("{count} not resolved yet"))),
+    }
+    for (nth, line) in drift::lines(&health.drift, health.drifting).into_iter().enumerate() {
+        rows.push((if nth == 0 { "drift" } else { "" }, line));
     }
     if !health.trouble.is_empty() {
         rows.push(("trouble", health.trouble.clone()));

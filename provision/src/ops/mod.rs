@@ -31,7 +31,7 @@ mod way;
 use std::time::Duration;
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::Name;
+use proto_core::protocol::message::{Drift, Name};
 use proto_core::protocol::session::{Wire, fingerprint};
 
 use crate::home::{Home, HomeError, Operator, Place};
@@ -208,7 +208,7 @@ async fn emptied(
     Ok(Some(emptied).filter(|emptied| emptied.peers > 0 || emptied.addresses > 0))
 }
 
-/// Shows what a push of an image would change.
+/// Shows what a push of an image would change, and what another program changed on the interface since the last push.
 ///
 /// # Errors
 /// [`Error`].
@@ -216,10 +216,12 @@ pub async fn diff(
     target: &Target,
     image: &Image,
     observer: &mut dyn Observer,
-) -> Result<(Router, Diff), Error> {
+) -> Result<(Router, Diff, Option<Drift>), Error> {
     let mut session = target.open_to_push(Some(image), observer).await?;
     let diff = session.diff(image).await?;
-    Ok((Router::of(&session), diff))
+    let mut drift = session.status().drift.iter();
+    let drift = drift.find(|drift| drift.interface == image.interface).cloned();
+    Ok((Router::of(&session), diff, drift))
 }
 
 /// Applies the stored configuration of an interface again.

@@ -188,6 +188,8 @@ impl<'u> Session<'u> {
                 trouble: Default::default(),
                 links: 0,
                 longest_turn: Default::default(),
+                drift: Default::default(),
+                drifting: 0,
             },
         };
         session.greet(image).await?;

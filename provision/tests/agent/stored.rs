@@ -165,6 +165,29 @@ fn trouble_and_names_that_are_not_looked_up_yet_are_in_the_status() {
 }
 
 #[test]
+fn changes_by_other_programs_are_in_status_and_diff() {
+    let manners = Manners { drift: "address 10.0.0.1/24 is gone", ..Manners::default() };
+    let (bench, router) = (Bench::new("drift", WG0), Udp::new(manners));
+    let to = ["--udp", router.address.as_str()];
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+    bench.run(&["status", to[0], to[1]]).ends(0).says(
+        "drift        wg0, for 1 minute, 15 seconds: address 10.0.0.1/24 is gone; repaired 3 times since; the \
+         router repairs it in 48 seconds\n             and 1 more\n",
+    );
+    let json = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
+    assert_eq!(json["result"]["drift"][0]["what"], "address 10.0.0.1/24 is gone");
+    assert_eq!(json["result"]["drift"][0]["next_repair"], 48);
+    assert_eq!(json["result"]["drifting"], 2);
+    let diff = ["diff", "wg0.conf", to[0], to[1]];
+    bench.run(&diff).ends(0).says("nothing would change").says(
+        "note: another program changed wg0 on the router since it was pushed: address 10.0.0.1/24 is gone; \
+         `postwire repair wg0` puts back what is stored\n",
+    );
+    let json = bench.run(&[&diff[..], &["--json"]].concat()).ends(0).json();
+    assert_eq!(json["result"]["drift"]["interface"], "wg0");
+}
+
+#[test]
 fn the_status_of_a_router_that_was_reset_can_still_be_asked() {
     let manners = Manners { belongs: Belongs::Nobody(None), ..Manners::default() };
     let (bench, router) = (Bench::new("reset", WG0), Pty::new(manners));

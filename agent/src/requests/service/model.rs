@@ -115,8 +115,8 @@ fn events() -> Vec<Event> {
 
 /// A router, and what an observer knows of it.
 #[derive(Default)]
-struct Run {
-    router: Router,
+pub(super) struct Run {
+    pub(super) router: Router,
     /// How the power is cut when the agent is ended.
     cut: Option<bool>,
     /// What each interface looks like with each port.
@@ -138,7 +138,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(looks: &Rc<BTreeMap<(usize, u16), Content>>) -> Self {
+    pub(super) fn new(looks: &Rc<BTreeMap<(usize, u16), Content>>) -> Self {
         Self { looks: looks.clone(), ..Self::default() }
     }
 
@@ -153,7 +153,13 @@ impl Run {
         panic!("{what}\nwhat happened:\n  {story}\nlog:\n  {log}");
     }
 
-    fn ask(&mut self, agent: &mut Agent<'_>, who: u8, nth: u32, ask: Ask<'_>) -> Answer<'static> {
+    pub(super) fn ask(
+        &mut self,
+        agent: &mut Agent<'_>,
+        who: u8,
+        nth: u32,
+        ask: Ask<'_>,
+    ) -> Answer<'static> {
         self.id += 1;
         let key = PublicKey([who; 32]);
         let (mut keep, mut state) = (Drawer::default(), Drawer::default());
@@ -188,13 +194,13 @@ impl Run {
         reply.answer
     }
 
-    fn hello(&mut self, agent: &mut Agent<'_>) {
+    pub(super) fn hello(&mut self, agent: &mut Agent<'_>) {
         for who in [1, 2] {
             self.ask(agent, who, 1, Ask::Hello { min: 1, max: 1, features: 0 });
         }
     }
 
-    fn status(&mut self, agent: &mut Agent<'_>) -> Status {
+    pub(super) fn status(&mut self, agent: &mut Agent<'_>) -> Status {
         match self.ask(agent, 1, 1, Ask::Status) {
             Answer::Status(status) => status,
             other => self.wrong(&format!("{other:?}")),
@@ -224,7 +230,7 @@ impl Run {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         agent: &mut Agent<'_>,
         face: usize,

@@ -14,7 +14,7 @@ use crate::fault::{Fault, Slot};
 use crate::store::commit::{Committer, Working};
 use crate::store::configurations::Head;
 use crate::store::guard::Guard;
-use crate::store::start::Pass;
+use crate::store::start::{Pass, Ran};
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
 /// The longest time to confirm a change, in seconds.
@@ -84,6 +84,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         self.committer.revert(&mut |_, _, _| {})?;
         self.state.end();
         self.look_up(interface, false);
+        self.changed(interface, "revert");
+        // What other programs had changed before is back too.
+        self.drift.hurry(self.committer.machine.now());
         Ok(())
     }
 
@@ -154,9 +157,17 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             working,
         );
         let open = committer.open_interface();
+        let (visited, failed) = (pass.visited, pass.failed);
+        if let Some((name, ran)) = visited {
+            self.drift.visited(&name, ran);
+            if ran == Ran::Changed || (ran == Ran::Same && !self.told.started) {
+                self.announce(&name, "start");
+            }
+        }
         if !more || open.is_some() {
-            let whole = !pass.failed && open.is_none();
+            let whole = !failed && open.is_none();
             self.pass = None;
+            self.told.started = true;
             let now = self.committer.machine.now();
             self.state.applied(whole, now);
             if let Some(guard) = &mut self.committer.guard {
@@ -167,6 +178,12 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             self.go_on_reverting(&interface);
         }
         self.forget_keys();
+    }
+
+    /// An owner's change of an interface was made, or reverted.
+    pub(super) fn changed(&mut self, interface: &Name, what: &'static str) {
+        self.drift.forget(interface);
+        self.announce(interface, what);
     }
 
     /// Records the host names in the stored configuration of an interface, to be looked up.
@@ -187,12 +204,6 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     pub fn next_host(&mut self) -> Option<(usize, Host)> {
         let now = self.committer.machine.now();
         self.hosts.next(now)
-    }
-
-    /// Takes note that links, addresses or routes of the router have changed.
-    pub fn network_changed(&mut self) {
-        let now = self.committer.machine.now();
-        self.hosts.wake(now);
     }
 
     /// Takes the result of a lookup, by its number.
@@ -221,6 +232,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
         let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
         let hosts = sooner(self.hosts.deadline(), self.hosts.check_deadline());
+        let hosts = sooner(hosts, self.drift_deadline());
         sooner(sooner(self.state.deadline(), pass), sooner(guard, hosts))
     }
 
@@ -263,6 +275,9 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 }
                 self.forget_keys();
             }
+        }
+        if self.drift_deadline().is_some_and(|at| now >= at) {
+            self.look_for_drift();
         }
     }
 }

@@ -52,14 +52,25 @@ fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
 pub(super) fn planned<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
     committer: &mut Committer<'_, N, D, M>,
     turn: &mut Turn<'_>,
-    (image, span): (&mut D::File, Span),
+    image: (&mut D::File, Span),
     purpose: Purpose,
 ) -> Result<(u32, Digest), Fault> {
+    compared(committer, turn, image, purpose).map(|(written, _)| written)
+}
+
+/// As [`planned`], and whether there are no changes.
+pub(super) fn compared<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
+    committer: &mut Committer<'_, N, D, M>,
+    turn: &mut Turn<'_>,
+    (image, span): (&mut D::File, Span),
+    purpose: Purpose,
+) -> Result<((u32, Digest), bool), Fault> {
     let mut working = beat(committer.machine, turn);
     let (summary, written) = committer.plan(image, span, purpose, &mut working)?;
     drop(working);
+    let quiet = summary.is_quiet();
     turn.answer(&Answer::Planned(summary));
-    Ok(written)
+    Ok((written, quiet))
 }
 
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
@@ -325,6 +336,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let taken = hosts.take(slot, &interface, (stage_file, span), false, now);
             // The change was made, even if its host names cannot be recorded for lookups.
             let _ = taken.map_err(|fault| slot.take(fault));
+            self.changed(&interface, "push");
         }
         let dropped = self.drop_stage();
         let done = committed.map_err(|failure| self.slot.restore(failure));

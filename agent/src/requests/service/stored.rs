@@ -5,7 +5,7 @@ use proto_core::protocol::Digest;
 use proto_core::protocol::message::{Code, Name, OwnerName, Subject};
 use proto_core::protocol::report::{Act, Stored};
 
-use super::push::{beat, planned};
+use super::push::{beat, compared};
 use super::{Service, Turn, Visitor};
 use crate::config::plan::Purpose;
 use crate::config::records::RecordWriter;
@@ -78,7 +78,10 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     ) -> Result<(), Fault> {
         let (head, mut image) = self.stored(interface)?;
         self.publish(turn, visitor, Some(0), &mut |this, turn| {
-            planned(&mut this.committer, turn, (&mut image, head.span()), Purpose::Repair)
+            let stored = (&mut image, head.span());
+            let (written, agrees) = compared(&mut this.committer, turn, stored, Purpose::Repair)?;
+            this.drift.heard(interface, agrees, this.committer.machine.now());
+            Ok(written)
         })?;
         Ok(())
     }
@@ -131,6 +134,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         };
         if done.is_ok() {
             self.committer.release(interface);
+            self.changed(interface, if change.act.is_some() { "rollback" } else { "repair" });
             // The change was made, even if its host names cannot be recorded for lookups.
             let now = self.committer.machine.now();
             let taken = self.hosts.take(self.slot, interface, (&mut image, head.span()), true, now);
@@ -172,6 +176,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         };
         if done.is_ok() {
             self.hosts.forget(interface);
+            self.changed(interface, "remove");
         }
         self.answer_change(turn, visitor, interface, done, confirm_within)
     }

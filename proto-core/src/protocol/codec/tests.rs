@@ -209,9 +209,17 @@ fn the_longest_status_fits_a_packet() {
         trouble: cut(&"t".repeat(MAX_TEXT)),
         links: u32::MAX,
         longest_turn: Turn { millis: u32::MAX, what: cut(&"w".repeat(16)) },
+        drift: core::iter::repeat_n(drift(name, u32::MAX), 3).collect(),
+        drifting: u32::MAX,
     };
     let length = length(&Answer::Status(status));
     assert!(length <= crate::protocol::MAX_PACKET, "{length}");
+}
+
+fn drift(interface: Name, number: u32) -> Drift {
+    let repairs = u16::try_from(number).unwrap_or(u16::MAX);
+    let what = cut(&"d".repeat(WORDS));
+    Drift { interface, what, seconds: number, repairs, next_repair: Some(number) }
 }
 
 #[test]
@@ -246,10 +254,15 @@ fn every_answer_has_the_bytes_of_postcard() {
         trouble: cut("\u{e9}"),
         links: 300,
         longest_turn: Turn { millis: 70_000, what: cut("Commit") },
+        drift: heapless::Vec::new(),
+        drifting: 0,
     };
     written(&Answer::Status(status.clone()));
     status.interfaces.push("wg0".parse().unwrap()).unwrap();
     status.interfaces.push("wg-a-long-name".parse().unwrap()).unwrap();
+    status.drift.push(drift("wg0".parse().unwrap(), 300)).unwrap();
+    status.drift.push(Drift { next_repair: None, ..drift("wg1".parse().unwrap(), 0) }).unwrap();
+    status.drifting = 128;
     status.pending = Some(Pending {
         interface: "wg0".parse().unwrap(),
         number: 70_000,

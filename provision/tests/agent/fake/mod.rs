@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
+    Answer, Ask, Code, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
@@ -56,6 +56,8 @@ pub(crate) struct Manners {
     pub(crate) loses_confirmed: bool,
     /// The trouble with its storage, in words.
     pub(crate) trouble: &'static str,
+    /// What another program changed of wg0, in words.
+    pub(crate) drift: &'static str,
     /// Answers a commit with this failure.
     pub(crate) fail_commit: Option<Failure>,
     /// Answers the hello with this failure.
@@ -452,6 +454,18 @@ impl Router {
             trouble: self.manners.trouble.try_into().unwrap(),
             links: u32::from(!seen.running.is_empty()),
             longest_turn: Turn { millis: 12, what: "Commit".try_into().unwrap() },
+            drifting: 2 * u32::from(!self.manners.drift.is_empty()),
+            drift: [self.manners.drift]
+                .into_iter()
+                .filter(|what| !what.is_empty())
+                .map(|what| Drift {
+                    interface: "wg0".try_into().unwrap(),
+                    what: what.try_into().unwrap(),
+                    seconds: 75,
+                    repairs: 3,
+                    next_repair: Some(48),
+                })
+                .collect(),
         }
     }
 }

@@ -286,6 +286,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let now = self.committer.machine.now();
             let taken = self.hosts.take(self.slot, interface, (paste, *span), false, now);
             let _ = taken.map_err(|fault| self.slot.take(fault));
+            self.changed(interface, "push");
         }
         self.answer_change(turn, person.visitor, interface, done, confirm_within)
     }
