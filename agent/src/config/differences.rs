@@ -72,9 +72,6 @@ pub fn words<F: File>(
     words.clear();
     let mut to = Clauses { words, cut: false };
     let Plan { link, device: found, summary } = plan;
-    if summary.is_quiet() {
-        return Ok(());
-    }
     let has = |bit| !summary.created && summary.device & bit != 0;
     match link {
         None => to.add(format_args!("the link was deleted")),

@@ -78,6 +78,7 @@ const DEVICE: &[(u8, &str)] = &[
     (device::FWMARK, "mark"),
     (device::MTU, "MTU"),
     (device::UP, "link up"),
+    (device::FOREIGN, "owner of the link"),
 ];
 
 const PEER: &[(u8, &str)] = &[

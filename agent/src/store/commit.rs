@@ -20,7 +20,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{
-    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary, copy,
+    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary, copy, device,
 };
 use proto_core::protocol::report::Act;
 
@@ -163,7 +163,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let Target { checked, plan, .. } = &target;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let written = report::changes(&mut files.report, &mut work, &checked.interface, plan)?;
-        Ok((target.plan.summary, written))
+        let Target { plan: Plan { link, mut summary, .. }, .. } = target;
+        if link.is_some_and(|link| !link.marked) {
+            summary.device |= device::FOREIGN;
+        }
+        Ok((summary, written))
     }
 
     /// Makes an image the running configuration and, unless it waits to be confirmed, the stored one.

@@ -543,6 +543,8 @@ pub mod device {
     pub const MTU: u8 = 8;
     /// The link goes up.
     pub const UP: u8 = 16;
+    /// Another program made the link: a push needs to adopt it. Only in [`Answer::Planned`](super::Answer::Planned).
+    pub const FOREIGN: u8 = 32;
 }
 
 /// Bits that say which fields of a peer differ.

@@ -1,5 +1,6 @@
 //! `postwire diff`.
 
+use proto_core::protocol::message::device;
 use serde::Serialize;
 
 use super::changes::{self, ChangeJson};
@@ -26,6 +27,8 @@ pub(super) struct Diff {
     changes: Vec<ChangeJson>,
     /// What another program changed since the last push.
     drift: Option<DriftJson>,
+    /// Whether another program made the interface, so that a push needs `--adopt`.
+    needs_adopt: bool,
 }
 
 pub(super) fn run(
@@ -43,8 +46,9 @@ pub(super) fn run(
     let (router, diff, drift) = diff.map_err(|error| describe(error, Some(&loaded)))?;
     ui.clear();
     let changed = !diff.summary.is_quiet();
+    let needs_adopt = diff.summary.device & device::FOREIGN != 0;
     let (drift, hint) = drift.map(|drift| drift::noted(&drift)).unzip();
-    let text = if changed {
+    let text = if !diff.changes.is_empty() {
         format!(
             "a push would change {interface} on {}:{}",
             router.name(),
@@ -52,7 +56,16 @@ pub(super) fn run(
         )
     } else {
         format!("{interface} already runs this configuration: nothing would change")
-    } + &hint.unwrap_or_default();
+    };
+    let adopt = if needs_adopt {
+        format!(
+            "\n\nnote: another program or a person made {interface} on the router: stop what manages it, then take it over \
+             with `postwire push --adopt`"
+        )
+    } else {
+        String::new()
+    };
+    let text = text + &hint.unwrap_or_default() + &adopt;
     let result = Diff {
         interface: interface.to_string(),
         router,
@@ -62,6 +75,7 @@ pub(super) fn run(
         listen_port: diff.summary.listen_port,
         changes: changes::json(&diff.changes),
         drift,
+        needs_adopt,
     };
     Ok(Done { code: if changed { exit::CHANGES } else { exit::DONE }, text, result })
 }

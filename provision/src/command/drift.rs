@@ -39,9 +39,9 @@ impl DriftJson {
         let next = match next_repair {
             Some(0) => "; the router repairs it now".into(),
             Some(seconds) => format!("; the router repairs it in {}", span((*seconds).into())),
-            None => String::new(),
+            None => format!("; `postwire repair {interface}` puts back what is stored"),
         };
-        format!("{interface}, for {ago}: {what}{made}{next}")
+        format!("another program changed {interface} {ago} ago: {what}{made}{next}")
     }
 }
 

@@ -30,12 +30,13 @@ pub(super) struct SummaryJson {
     peers: CountJson,
 }
 
-const DEVICE: [(u8, &str, &str); 5] = [
+const DEVICE: [(u8, &str, &str); 6] = [
     (device::PRIVATE_KEY, "private_key", "private key"),
     (device::LISTEN_PORT, "listen_port", "port"),
     (device::FWMARK, "fwmark", "mark"),
     (device::MTU, "mtu", "MTU"),
     (device::UP, "up", "link up"),
+    (device::FOREIGN, "foreign", "owner of the link"),
 ];
 
 fn device_fields(bits: u8) -> impl Iterator<Item = (&'static str, &'static str)> {

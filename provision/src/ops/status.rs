@@ -19,10 +19,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the kernel differs from a stored configuration, apart from a pending change.
+    /// Whether the kernel differs from a stored configuration, apart from a pending change, or the router noticed that
+    /// another program changed an interface.
     #[must_use]
     pub fn drifts(&self) -> bool {
-        self.stored.iter().any(|stored| stored.agrees() == Some(false) && !stored.expected)
+        self.status.drifting > 0
+            || self.stored.iter().any(|stored| stored.agrees() == Some(false) && !stored.expected)
     }
 }
 

@@ -170,11 +170,11 @@ fn changes_by_other_programs_are_in_status_and_diff() {
     let (bench, router) = (Bench::new("drift", WG0), Udp::new(manners));
     let to = ["--udp", router.address.as_str()];
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
-    bench.run(&["status", to[0], to[1]]).ends(0).says(
-        "drift        wg0, for 1 minute, 15 seconds: address 10.0.0.1/24 is gone; repaired 3 times since; the \
-         router repairs it in 48 seconds\n             and 1 more\n",
+    bench.run(&["status", to[0], to[1]]).ends(4).says(
+        "drift        another program changed wg0 1 minute, 15 seconds ago: address 10.0.0.1/24 is gone; repaired 3 \
+         times since; the router repairs it in 48 seconds\n             and 1 more\n",
     );
-    let json = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
+    let json = bench.run(&["status", to[0], to[1], "--json"]).ends(4).json();
     assert_eq!(json["result"]["drift"][0]["what"], "address 10.0.0.1/24 is gone");
     assert_eq!(json["result"]["drift"][0]["next_repair"], 48);
     assert_eq!(json["result"]["drifting"], 2);
@@ -185,6 +185,22 @@ fn changes_by_other_programs_are_in_status_and_diff() {
     );
     let json = bench.run(&[&diff[..], &["--json"]].concat()).ends(0).json();
     assert_eq!(json["result"]["drift"]["interface"], "wg0");
+}
+
+#[test]
+fn a_diff_says_when_a_push_needs_adopt() {
+    let manners = Manners { foreign: true, ..Manners::default() };
+    let (bench, router) = (Bench::new("adopt", WG0), Udp::new(manners));
+    let to = ["--udp", router.address.as_str()];
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+    let diff = ["diff", "wg0.conf", to[0], to[1]];
+    bench.run(&diff).ends(4).says(
+        "wg0 already runs this configuration: nothing would change\n\nnote: another program or a person made wg0 on \
+         the router: stop what manages it, then take it over with `postwire push --adopt`\n",
+    );
+    let json = bench.run(&[&diff[..], &["--json"]].concat()).ends(4).json();
+    assert_eq!(json["result"]["needs_adopt"], true);
+    assert_eq!(json["result"]["summary"]["device"][0], "foreign");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
+    Answer, Ask, Code, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn, device,
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
@@ -58,6 +58,8 @@ pub(crate) struct Manners {
     pub(crate) trouble: &'static str,
     /// What another program changed of wg0, in words.
     pub(crate) drift: &'static str,
+    /// Another program made wg0.
+    pub(crate) foreign: bool,
     /// Answers a commit with this failure.
     pub(crate) fail_commit: Option<Failure>,
     /// Answers the hello with this failure.
@@ -301,7 +303,11 @@ impl Router {
             Ask::Plan { stage } => match self.image(*stage) {
                 Some(wanted) => {
                     let seen = self.seen.lock().unwrap();
-                    vec![Answer::Planned(state::summary(&seen.running, &wanted))]
+                    let mut summary = state::summary(&seen.running, &wanted);
+                    if self.manners.foreign {
+                        summary.device |= device::FOREIGN;
+                    }
+                    vec![Answer::Planned(summary)]
                 }
                 None => gone(),
             },
