@@ -53,6 +53,9 @@ impl Key {
         fn field<const N: usize>(bytes: &[u8; SECRET], at: usize) -> [u8; N] {
             std::array::from_fn(|nth| bytes[at + nth])
         }
+        if field(bytes, 2) != *b"BK" {
+            return Err(no_key("the file is damaged (key derivation)"));
+        }
         if field(bytes, 4) != [0; 4] {
             return Err(no_key("the key is protected by a passphrase"));
         }

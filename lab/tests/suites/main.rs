@@ -9,6 +9,7 @@ mod agent;
 mod bytes;
 mod lanes;
 mod memory;
+mod openwrt;
 mod pushes;
 mod quick;
 mod release;
@@ -145,6 +146,7 @@ fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
         agent::part(),
         release::part(),
         start::part(),
+        openwrt::part(),
         wg::part(seed),
     ]);
     parts.extend(shorter);

@@ -1,6 +1,8 @@
 //! The agent's process on this machine: how it starts, what it outlives, and what it waits for. No kernel with
 //! WireGuard is needed.
 
+mod places;
+
 use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
 use lab::Arch;
@@ -43,6 +45,10 @@ const TESTS: &[(&str, Test)] = &[
     ("settings of the serial port that another program changes are set back", changed_settings),
     ("a serial line that nobody reads holds up no UDP client", line_is_full),
     ("an agent that ended without a message is reported", without_a_word),
+    ("an interface for UDP is waited for, left and found again", places::interfaces),
+    ("UDP stays closed until there is an owner", places::closed),
+    ("process 1 of a jail ends when it is asked to", places::process_one),
+    ("information goes to standard output, and errors to standard error", places::outputs),
 ];
 
 fn named(test: &str) -> String {
