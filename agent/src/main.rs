@@ -35,6 +35,8 @@ use linux::shell;
 use linux::{holders, machine, sys};
 #[cfg(feature = "console")]
 use serve::client;
+#[cfg(not(feature = "console"))]
+use serve::port;
 use serve::{event_loop, local};
 
 /// Executes the command line, as the program by whose name it was called. Returns the exit code.
@@ -80,6 +82,10 @@ fn serve_or_help(args: sys::Args) -> i32 {
     machine::open_standard_streams();
     #[cfg(feature = "console")]
     if let Some(code) = client::run(args.clone()) {
+        return code;
+    }
+    #[cfg(not(feature = "console"))]
+    if let Some(code) = port::run(args.clone()) {
         return code;
     }
     let board = machine::board_name();

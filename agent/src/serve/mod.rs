@@ -11,5 +11,4 @@
 pub(crate) mod client;
 pub(crate) mod event_loop;
 pub(crate) mod local;
-#[cfg(feature = "console")]
 pub(crate) mod port;

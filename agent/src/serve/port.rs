@@ -139,3 +139,23 @@ pub(crate) fn give() -> i32 {
     let now = signal("", Signal::CONT);
     finish(edited, "the login has the console", now)
 }
+
+/// Executes `console take` and `give` in a build that has no console, which needs the port too. Returns the exit code,
+/// or `None` for another command.
+#[cfg(not(feature = "console"))]
+pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
+    if args.next()?? != "console" {
+        return None;
+    }
+    let mut word = || args.next().map_or("", |word| word.unwrap_or("\u{fffd}"));
+    Some(match (word(), word(), word()) {
+        ("give", "", "") => give(),
+        ("take", port, "") if port.is_empty() || port.starts_with('/') => take(port),
+        _ => {
+            log(format_args!(
+                "this build has no console: `postwired console` takes `take [DEVICE]` or `give`"
+            ));
+            2
+        }
+    })
+}
