@@ -169,6 +169,7 @@ fn main() -> ! {
         Some(row) => unit(row),
         None => Err(Reason::Table("the switches choose a row that the table does not have")),
     };
+    board::lamp(outcome.is_ok());
     let mut log = Log;
     let lost = board::lost();
     // The log is a wire without an answer: there is no failure to handle.

@@ -45,7 +45,7 @@ pub(super) fn claims_and_configures(bench: &Bench<'_>) -> Result<String> {
     ensure!(owners.json.pointer("/result/owners/1").is_none(), "the jig is still an owner");
 
     // A router that refuses: claimed, with nothing applied.
-    begin(bench, None, "--interface vpn*")?;
+    begin(bench, None, "--interface 'vpn*'")?;
     let refused = run(bench, &jig)?;
     ensure!(refused.line.starts_with("fail row 0: push: "), "{}", refused.line);
     vm.sh("! ip link show wg0")?.ok().context("a unit that failed has wg0")?;
