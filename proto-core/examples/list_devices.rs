@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let family = family.ok_or("the kernel has no WireGuard")?.id;
     for name in names {
-        // A decoder belongs to one attempt: it joins what the kernel splits over messages.
+        // A decoder belongs to one attempt: it joins peers that the kernel splits over messages.
         let mut found = (GetDecoder::new(family), Vec::<Event>::new());
         client.dump(
             Attempts::new(8),

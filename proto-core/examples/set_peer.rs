@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let family = family.ok_or("the kernel has no WireGuard")?.id;
 
-    // The allowed IPs may take more than one message: whenever one is full, it is sent.
+    // The allowed IPs may need more than one message: each full message is sent.
     let mut buf = vec![0; 8 << 10];
     let mut encoder = SetEncoder::new(&mut buf, family, device);
     encoder.peer(&PeerChange { replace_allowed_ips: true, ..PeerChange::new(key.parse()?) })?;

@@ -12,22 +12,23 @@ pub const KEY_TEXT_LEN: usize = 44;
 
 /// Characters or numbers of six bits, eight at a time, each in a byte of its own.
 const EACH: u64 = u64::from_ne_bytes([1; 8]);
-/// A key with zeros behind it, and its characters: eight of these are six bytes.
+/// A key followed by zeros, and its characters: eight characters are six bytes.
 const ROOM: usize = 36;
 const TEXT_ROOM: usize = 48;
 
-/// A one in each byte of `bytes` that is `bound` or more, and a zero in each other. All are below 128.
+/// A one in each byte of `bytes` that is `bound` or more, and a zero in each other byte. All are
+/// below 128.
 #[inline(always)]
 const fn reach(bytes: u64, bound: u8) -> u64 {
     bytes.wrapping_add(EACH.wrapping_mul(0x80_u8.wrapping_sub(bound) as u64)) >> 7 & EACH
 }
 
-/// Reads a key from base64; `None` if the text is not that of 32 bytes. The time taken does not depend on the key: what differs from character to
-/// character is worked out and not looked up.
+/// Reads a key from base64; `None` if the text does not encode 32 bytes. Constant time: the
+/// conversion is computed and uses no table.
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn from_base64(text: &[u8]) -> Option<[u8; KEY_LEN]> {
     let (digits, [b'=']) = text.split_last_chunk()? else { return None };
-    // An `A` is six zeros.
+    // An `A` stands for six zero bits.
     let mut padded = [b'A'; TEXT_ROOM];
     let front = padded.first_chunk_mut::<{ KEY_TEXT_LEN - 1 }>();
     let (Some(front), Ok(digits)) = (front, digits.try_into()) else { return None };
@@ -40,11 +41,11 @@ pub(crate) fn from_base64(text: &[u8]) -> Option<[u8; KEY_LEN]> {
         let chars = chars & EACH.wrapping_mul(0x7f);
         let (slash, zero) = (reach(chars, b'/'), reach(chars, b'0'));
         let (upper, lower) = (reach(chars, b'A'), reach(chars, b'a'));
-        // Each row of the alphabet begins at one bound and ends before another.
+        // Each range of the alphabet starts at one bound and ends before another.
         let inside = reach(chars, b'+') ^ reach(chars, b'+' + 1) ^ slash ^ reach(chars, b'9' + 1);
         let inside = inside ^ upper ^ reach(chars, b'Z' + 1) ^ lower ^ reach(chars, b'z' + 1);
         wrong |= EACH ^ inside;
-        // What is added to a character to be its number, modulo 64.
+        // The difference between a character and its number, modulo 64.
         let add = EACH.wrapping_mul(19).wrapping_sub(slash.wrapping_mul(3));
         let add = add.wrapping_sub(zero.wrapping_mul(12)).wrapping_add(upper.wrapping_mul(59));
         let add = add.wrapping_sub(lower.wrapping_mul(6));
@@ -56,14 +57,14 @@ pub(crate) fn from_base64(text: &[u8]) -> Option<[u8; KEY_LEN]> {
         *six = bytes;
     }
     let (key, behind) = room.split_first_chunk()?;
-    // There are bits beyond the last byte.
+    // There are bits after the last byte.
     let read = (wrong == 0 && behind == [0; ROOM - KEY_LEN]).then_some(*key);
     room.zeroize();
     padded.zeroize();
     read
 }
 
-/// Writes a key as base64 into `buf`, in the same way.
+/// Writes a key as base64 into `buf`, in constant time.
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn to_base64(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
     let mut room = [0; ROOM];
@@ -77,7 +78,7 @@ pub(crate) fn to_base64(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
         let bits = bits << 8 & 0x00ff_ffff_0000_0000 | bits & 0x00ff_ffff;
         let bits = bits << 4 & 0x0fff_0000_0fff_0000 | bits & 0x0000_0fff_0000_0fff;
         let bits = bits << 2 & 0x3f00_3f00_3f00_3f00 | bits & 0x003f_003f_003f_003f;
-        // What is added to a number to be its character.
+        // The difference between a number and its character.
         let add = EACH.wrapping_mul(65).wrapping_add(reach(bits, 26).wrapping_mul(6));
         let add = add.wrapping_sub(reach(bits, 52).wrapping_mul(75));
         let add = add.wrapping_sub(reach(bits, 62).wrapping_mul(15));
@@ -98,7 +99,7 @@ pub(crate) fn to_base64(key: &[u8; KEY_LEN], buf: &mut [u8; KEY_TEXT_LEN]) {
 #[cfg(feature = "wireguard")]
 const HEX_LEN: usize = 2 * KEY_LEN;
 
-/// A key in hexadecimal digits, in a time that does not depend on it.
+/// A key in hexadecimal digits, in constant time.
 #[cfg(feature = "wireguard")]
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn hex(key: &[u8; KEY_LEN]) -> [u8; HEX_LEN] {
@@ -113,8 +114,7 @@ pub(crate) fn hex(key: &[u8; KEY_LEN]) -> [u8; HEX_LEN] {
     text
 }
 
-/// Reads a key from hexadecimal digits, in a time that does not depend on it. `None` if the text is not
-/// that of a key.
+/// Reads a key from hexadecimal digits, in constant time. `None` if the text is not a key.
 #[cfg(feature = "wireguard")]
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn unhex(text: &[u8], key: &mut [u8; KEY_LEN]) -> Option<()> {
@@ -133,14 +133,14 @@ pub(crate) fn unhex(text: &[u8], key: &mut [u8; KEY_LEN]) -> Option<()> {
     (good == 0xff).then_some(())
 }
 
-/// The digits of base32 (RFC 4648) of the first bits of `bytes`: as many as `digits` takes, zero bits
-/// where the bytes end.
+/// The base32 digits (RFC 4648) of the first bits of `bytes`: as many as `digits` holds, with zero
+/// bits after the end of the bytes.
 #[cfg(feature = "protocol")]
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn base32(bytes: &[u8], digits: &mut [u8]) {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut bytes = bytes.iter();
-    // The next bits, highest first, and how many of them.
+    // The next bits, highest first, and their number.
     let (mut bits, mut count) = (0_u32, 0_u32);
     for place in digits {
         if count < 5 {

@@ -12,11 +12,12 @@ pub const IFNAME_MAX: usize = 15;
 /// A name that an interface can have: 1 to 15 bytes of UTF-8 without `/`, `:`, `%`, NUL or white space, and
 /// neither `.` nor `..` (`dev_valid_name` in `net/core/dev.c`).
 ///
-/// The kernel takes a `%` only as `%d`, for which it puts a number: the interface then has another name
-/// than the one that was asked for. So no interface has a `%` in its name, and none can be made by one.
+/// The kernel accepts a `%` only in `%d`, which it replaces by a number: the interface then has
+/// another name than requested. So no interface has a `%` in its name, and no request may contain
+/// one.
 ///
-/// `parse` takes every name the kernel may report. A name that comes from a file or an image goes through
-/// [`IfName::plain`].
+/// `parse` accepts every name that the kernel may report. A name from a file or an image goes
+/// through [`IfName::plain`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfName(Text<IFNAME_MAX>);
 
@@ -25,7 +26,7 @@ pub struct IfName(Text<IFNAME_MAX>);
 pub struct IfNameError;
 
 impl IfNameError {
-    /// What a name looks like.
+    /// The format of a name.
     pub const WORDS: &str =
         "not an interface name: 1 to 15 of the letters a-z A-Z, digits and _ = + . -";
 }
@@ -39,8 +40,11 @@ impl fmt::Display for IfNameError {
 impl core::error::Error for IfNameError {}
 
 impl IfName {
-    /// Parses the name that a file or an image gives to an interface, as wg-quick(8) does: letters,
-    /// digits and `_=+.-`.
+    /// Parses an interface name in a file or an image, as wg-quick(8) does: letters, digits and
+    /// `_=+.-`.
+    ///
+    /// # Errors
+    /// [`IfNameError`] for any other text.
     pub fn plain(text: &str) -> Result<Self, IfNameError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
         if text.bytes().all(plain) { text.parse() } else { Err(IfNameError) }
@@ -53,14 +57,14 @@ impl IfName {
     }
 }
 
-/// The bytes that cannot be inside a name. The kernel's `isspace` is that of Latin-1, so 0xa0, which
-/// also occurs inside UTF-8 characters, is among them.
+/// The bytes that are not allowed inside a name. The kernel's `isspace` is that of Latin-1, so
+/// 0xa0, which also occurs inside UTF-8 characters, is among them.
 const fn refused(byte: u8) -> bool {
     matches!(byte, 0 | b'%' | b'/' | b':' | b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
 impl Default for IfName {
-    /// The loopback interface, for a name that is not known yet.
+    /// The loopback interface, as a placeholder.
     fn default() -> Self {
         Self(Text::cut("lo"))
     }

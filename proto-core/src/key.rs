@@ -1,7 +1,7 @@
 //! WireGuard keys: 32 bytes, written as 44 characters of base64.
 //!
-//! Public keys, private keys and preshared keys have one type each, so that a secret cannot be
-//! printed or logged by accident: only [`PublicKey`] has a `Display`.
+//! Public keys and secret keys (private and preshared) have separate types, so that a secret cannot
+//! be printed or logged by accident: only [`PublicKey`] has a `Display`.
 
 use core::fmt;
 use core::str::FromStr;
@@ -54,17 +54,17 @@ impl FromStr for PublicKey {
 
 /// A private or preshared key. It has no `Display`: [`SecretKey::reveal`] writes its text on request.
 ///
-/// A key is wiped when it is dropped, and is not `Copy`. A move may leave the bytes at the old place, as
-/// every move in Rust: a program that keeps keys from the reader of its memory wipes its stack too.
+/// A key is wiped when it is dropped, and is not `Copy`. A move may leave the bytes at the old
+/// place, as every move in Rust: a program that protects its memory wipes its stack too.
 #[derive(Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SecretKey([u8; KEY_LEN]);
 
 impl SecretKey {
-    /// A key of 32 zero bytes, which the kernel takes as "no key".
+    /// A key of 32 zero bytes, which the kernel reads as "no key".
     pub const ZERO: Self = Self([0; KEY_LEN]);
 
-    /// A key of these bytes. Wipe the array afterwards: it is a copy.
+    /// A key from these bytes. Wipe the array afterwards: it is a copy.
     #[must_use]
     pub const fn new(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
@@ -76,19 +76,22 @@ impl SecretKey {
         &self.0
     }
 
-    /// The bytes of the key, to fill it in place.
+    /// The bytes of the key, for filling it in place.
     #[must_use]
     pub const fn as_mut_bytes(&mut self) -> &mut [u8; KEY_LEN] {
         &mut self.0
     }
 
-    /// Reads a key from base64, in a time that does not depend on the key.
+    /// Reads a key from base64, in constant time.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the text does not encode 32 bytes.
     pub fn from_base64(text: &[u8]) -> Result<Self, KeyError> {
         from_base64(text).map(Self).ok_or(KeyError)
     }
 
-    /// The bytes as the kernel keeps a private key: three bits of the ends are fixed
-    /// (RFC 7748, section 5, `decodeScalar25519`).
+    /// The bytes as the kernel stores a private key: some bits at both ends are fixed (RFC 7748,
+    /// section 5, `decodeScalar25519`).
     #[must_use]
     pub fn clamped(mut self) -> Self {
         let [first, .., last] = &mut self.0;
@@ -97,14 +100,14 @@ impl SecretKey {
         self
     }
 
-    /// Whether all bytes are zero, which is how the kernel says "no key".
+    /// Whether all bytes are zero, the kernel's form of "no key".
     #[must_use]
     pub fn is_zero(&self) -> bool {
         let (words, _) = self.0.as_chunks::<8>();
         words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0
     }
 
-    /// The key as base64, into a buffer the caller can wipe.
+    /// The key as base64, in a buffer that the caller can wipe.
     pub fn reveal<'b>(&self, buf: &'b mut [u8; KEY_TEXT_LEN]) -> &'b str {
         self.write(buf);
         core::str::from_utf8(buf).unwrap_or_default()
@@ -116,7 +119,7 @@ impl SecretKey {
     }
 }
 
-/// The public half of a private key. This is curve arithmetic: do it once.
+/// The public key of a private key. This is a curve multiplication: do it once.
 #[cfg(any(feature = "protocol", feature = "wireguard"))]
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
@@ -140,7 +143,7 @@ impl Drop for SecretKey {
 impl ZeroizeOnDrop for SecretKey {}
 
 impl PartialEq for SecretKey {
-    /// Compares in a time that does not depend on the keys.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

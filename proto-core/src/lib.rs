@@ -1,7 +1,8 @@
 //! Netlink, WireGuard and the Postwire protocol in fixed memory: bytes in, bytes out.
 //!
-//! There is no allocator, no `unsafe` and no I/O: everything works on buffers that the caller lends. No input can panic
-//! or make a loop run for ever: reads are checked splits, and arithmetic on input is checked or saturating.
+//! No allocator, no `unsafe` and no I/O: all code works on buffers of the caller. No
+//! input can panic or cause an endless loop: reads are checked splits, and arithmetic on input is
+//! checked or saturating.
 //!
 //! | feature | modules |
 //! |---|---|
@@ -10,13 +11,14 @@
 //! | `conf` | [`conf`]: the configuration text of wg(8) and wg-quick(8); [`key`] |
 //! | `protocol` | [`protocol`]: messages, configuration images, framing and encrypted sessions between a bench and a router |
 //! | `serde` | the messages for serde and postcard; with `protocol`, the client's state machines |
-//! | `small` | nothing new: functions are kept out of line, for programs that count bytes |
+//! | `small` | no new items: functions are kept out of line, for programs with a size limit |
 //!
-//! All but `small` are on by default. With `netlink` alone, the only dependency is `zeroize`.
+//! All features except `small` are on by default. With `netlink` alone, the only dependency is
+//! `zeroize`.
 //!
 //! # Example
 //!
-//! A request that adds an allowed IP to a peer of `wg0`, and what a kernel would read from it:
+//! A request that adds an allowed IP to a peer of `wg0`, and its header as a kernel reads it:
 //!
 //! ```
 //! # #[cfg(feature = "wireguard")] {
@@ -43,8 +45,9 @@
 //! # }
 //! ```
 //!
-//! `examples/` has three programs: `list_devices` and `set_peer` talk to the kernel through the socket loop of
-//! [`netlink::socket`], and `push` sends a configuration to a router over any stream of `embedded_io`.
+//! `examples/` has three programs: `list_devices` and `set_peer` use the kernel through the socket
+//! loop of [`netlink::socket`], and `push` sends a configuration to a router over any stream of
+//! `embedded_io`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -71,6 +74,10 @@ pub mod netlink;
 #[cfg(feature = "protocol")]
 pub mod protocol;
 pub mod text;
+
+#[cfg(all(doctest, feature = "wireguard"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(feature = "wireguard")]
 pub use netlink::wireguard::uapi;

@@ -1,6 +1,7 @@
 //! Splitting text at ASCII characters, parsing numbers, and a short text that is `Copy`.
 //!
-//! `core` has all of this, but its searches are generic and inlined at every use: 100 to 300 bytes of program each.
+//! `core` has all of these functions, but its searches are generic and inlined at every use: 100 to
+//! 300 bytes of program each.
 
 mod short;
 
@@ -15,7 +16,7 @@ pub fn misleads(c: char) -> bool {
     c.is_control() || unseen
 }
 
-/// As much of `text` as fits `most` bytes, cut between two characters.
+/// The longest prefix of `text` within `most` bytes, cut between two characters.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn prefix(text: &str, most: usize) -> &str {
@@ -26,14 +27,16 @@ pub fn prefix(text: &str, most: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// What is before and behind the first `at`, an ASCII character.
+/// The parts before and after the first `at`, an ASCII character. `None` if the text does not
+/// contain it.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn split(text: &str, at: u8) -> Option<(&str, &str)> {
     halves(text, text.bytes().position(|byte| byte == at)?)
 }
 
-/// What is before and behind the last `at`, an ASCII character.
+/// The parts before and after the last `at`, an ASCII character. `None` if the text does not
+/// contain it.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn split_last(text: &str, at: u8) -> Option<(&str, &str)> {
@@ -44,13 +47,13 @@ fn halves(text: &str, at: usize) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
-/// A number in digits and nothing else: no sign.
+/// A number of digits only, without a sign. `None` for any other text.
 #[must_use]
 pub fn number(text: &str) -> Option<u32> {
     digits(text.as_bytes())
 }
 
-/// A number in digits that may not be text.
+/// A number of digits in bytes that may not be text.
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn digits(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
@@ -67,7 +70,7 @@ pub(crate) fn digits(text: &[u8]) -> Option<u32> {
     Some(number)
 }
 
-/// The most digits of a number.
+/// The maximum number of digits of a number.
 pub const DECIMAL_LEN: usize = 20;
 
 /// Writes a number in digits into `buf`.

@@ -1,8 +1,9 @@
-//! Golden vectors: our bytes against those of Debian's `wg`, and the kernel's answers to it.
-//!
-//! `golden/cases/*.sh` say what is done, `golden/wanted.rs` what that means to our encoder, and
-//! `golden/{le,be}/*.hex` hold what went over the wire, in the byte order of the machine. Those are
-//! not written by hand: `cargo xtask golden && cargo xtask golden --arch s390x` captures them.
+//! Golden vectors: our bytes compared with those of Debian's `wg`, and the kernel's replies to it.
+//! \\
+//! `golden/cases/*.sh` contain the commands, `golden/wanted.rs` the same changes for our encoder,
+//! and `golden/{le,be}/*.hex` the captured datagrams, in the byte order of the machine. The
+//! captures are not written by hand: `cargo xtask golden && cargo xtask golden --arch s390x` writes
+//! them.
 
 #[path = "golden/file.rs"]
 mod file;
@@ -20,15 +21,15 @@ use proto_core::netlink::{
 use std::fmt::Write;
 use wanted::{Config, wanted};
 
-// What `cargo xtask golden` writes over the numbers that are others every time.
+// `cargo xtask golden` replaces the numbers that differ in every run by these.
 const SEQ: u32 = 1;
 const PORT: u32 = 2;
 const FAMILY: u16 = 0x1234;
 
-/// What `wg` writes into, on machines whose pages are this large: Debian's x86_64 and s390x.
+/// Size of `wg`'s buffer on machines with this page size: Debian's x86_64 and s390x.
 const WG_BUFFER: usize = 4096;
 
-/// What a datagram from `wg` asks for.
+/// The request in a datagram from `wg`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Asks {
     Family,
@@ -58,7 +59,7 @@ impl Asks {
     }
 }
 
-/// What we would send for `config`.
+/// Our messages for `config`.
 fn encoded(config: &Config, target: IfName) -> Vec<Vec<u8>> {
     let mut buffer = vec![0xaa; WG_BUFFER];
     let mut encoder = SetEncoder::new(&mut buffer, FAMILY, target);
@@ -91,8 +92,8 @@ fn every_case_is_captured_and_described() {
     }
 }
 
-/// Datagram by datagram, the places where messages end included. There is no difference: were we
-/// to send something else on purpose, this is where it would have to be named.
+/// Compares datagram by datagram, including the boundaries of messages. There is no difference: a
+/// deliberate one would have to be named here.
 #[test]
 fn we_send_what_wg_sends() {
     for case in file::cases() {
@@ -119,7 +120,7 @@ fn we_send_what_wg_sends() {
     }
 }
 
-/// For a difference that can be read.
+/// Prints bytes so that a difference is readable.
 fn hex(bytes: &[u8]) -> String {
     bytes.chunks(4).fold(String::new(), |mut text, chunk| {
         for byte in chunk {
@@ -129,7 +130,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The answers to one request, put through an [`Exchange`].
+/// The replies to one request, passed through an [`Exchange`].
 fn answers<'b>(asks: Asks, received: &'b [Datagram]) -> Result<Vec<Message<'b>>, ExchangeError> {
     let mut exchange = Exchange::new(SEQ, PORT, asks.expects());
     let mut messages = Vec::new();
@@ -152,7 +153,7 @@ fn events(messages: &[Message<'_>]) -> Vec<Event> {
     events
 }
 
-/// What `wg show INTERFACE dump` prints.
+/// The output of `wg show INTERFACE dump`.
 fn dump(events: &[Event]) -> String {
     let mut lines = String::new();
     let mut peers = Vec::new();
@@ -173,7 +174,7 @@ fn dump(events: &[Event]) -> String {
         }
     }
     for (peer, ips) in peers {
-        // Interface 1 is `lo` everywhere, and `wg` says its name.
+        // Interface 1 is `lo` everywhere, and `wg` prints its name.
         let endpoint = peer.endpoint.map(|endpoint| endpoint.to_string().replace("%1]", "%lo]"));
         let ips = if ips.is_empty() { "(none)".into() } else { ips.join(",") };
         let keepalive = match peer.persistent_keepalive {
@@ -199,13 +200,13 @@ fn revealed(key: Option<&proto_core::key::SecretKey>) -> String {
     key.map_or("(none)".into(), |key| key.reveal(&mut [0; 44]).to_owned())
 }
 
-/// A step's requests, each with what was received before the next.
+/// The requests of a step, each with the datagrams received before the next.
 fn requests(step: &Step) -> Vec<(Asks, &[Datagram])> {
     let chunks = step.datagrams.chunk_by(|_, next| !next.sent);
     chunks.map(|chunk| (Asks::of(&chunk[0]), &chunk[1..])).collect()
 }
 
-/// The error of a case, by its name.
+/// The expected error of a case, by the name of the case.
 fn errno(case: &str) -> Option<Errno> {
     Some(match case {
         "error-no-interface" => Errno::ENODEV,
@@ -251,8 +252,8 @@ fn we_read_what_the_kernel_answers() {
     }
 }
 
-/// How the kernel cuts a dump depends on the buffer that it is received into: the same messages in
-/// one datagram, or in one each, and at an address that nothing is aligned to.
+/// The size of the receive buffer decides how the kernel splits a dump: the same messages in one
+/// datagram, or in one each, and at an unaligned address.
 #[test]
 fn a_dump_may_be_cut_anywhere_between_messages() {
     let mut several = 0;
@@ -297,7 +298,8 @@ fn apart(mut bytes: &[u8]) -> Vec<Datagram> {
     datagrams
 }
 
-/// What [`we_read_what_the_kernel_answers`] rests on: that the captures have what is hard to read.
+/// The precondition of [`we_read_what_the_kernel_answers`]: the captures contain the difficult
+/// cases.
 #[test]
 fn the_captures_have_continued_peers_and_handshakes() {
     let (mut entries, mut peers, mut handshakes) = (0, 0, 0);
@@ -322,7 +324,7 @@ fn the_captures_have_continued_peers_and_handshakes() {
             }
         }
     }
-    // A peer that goes on in the next message has an entry in both.
+    // A peer that continues in the next message has an entry in both.
     assert!(entries >= peers + 5, "{entries} entries for {peers} peers");
     assert_eq!(handshakes, 2);
 }

@@ -1,5 +1,6 @@
-//! The modules at the root of the crate use each other in one direction only, so that each can be a feature, and
-//! a feature brings no more than its modules need. Reads the `crate::` paths in the sources, without tests.
+//! The root modules of the crate use each other in one direction only, so that each can be a
+//! feature, and a feature brings no more than its modules need. Reads the `crate::` paths in the
+//! sources, without tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +17,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Which root modules each root module names.
+/// The root modules that each root module uses.
 fn uses() -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -41,7 +42,8 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
     uses
 }
 
-/// `ConfigError` had `Display` only, and `TooLong`, `EnvelopeError` and `ClientError` had nothing.
+/// `ConfigError` had `Display` only, and `TooLong`, `EnvelopeError` and `ClientError` had no trait
+/// at all.
 #[test]
 fn every_error_is_an_error() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -77,14 +79,14 @@ fn every_error_is_an_error() {
 fn the_modules_have_no_cycle() {
     let mut left = uses();
     assert!(left.contains_key("netlink") && left["netlink"].contains("ip"), "{left:?}");
-    // A module without uses is done; what uses it has one use less.
+    // A module without uses is removed from the uses of the others.
     while let Some(done) = left.iter().find(|(_, uses)| uses.is_empty()).map(|(m, _)| m.clone()) {
         left.remove(&done);
         left.values_mut().for_each(|uses| {
             uses.remove(&done);
         });
     }
-    assert!(left.is_empty(), "modules that use each other in a circle: {left:?}");
+    assert!(left.is_empty(), "modules that use each other in a cycle: {left:?}");
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! The example bytes in `docs/protocol.md`, both ways: what is there decodes to the values of
-//! `examples`, and those encode to what is there.
-//!
+//! The example bytes in `docs/protocol.md`, both ways: they decode to the values of `examples`, and
+//! the values encode to them.
+//! \\
 //! After a change of the protocol
-//!
+//! \\
 //! ```text
-//! UPDATE_VECTORS=1 cargo test -p proto-core --test protocol_vectors
+//! UPDATE_VECTORS=1 cargo test -p proto-core --all-features --test protocol_vectors
 //! ```
-//!
-//! writes the blocks anew; a block for a new example has to be put into the document first, empty.
+//! \\
+//! rewrites the blocks; a block for a new example must first be added to the document, empty.
 
-#[expect(unreachable_pub, reason = "it is a module of the tests")]
+#[expect(unreachable_pub, reason = "a module shared by tests")]
 mod annotate;
 #[expect(unreachable_pub, reason = "other tests use it too")]
 mod document;
@@ -36,7 +36,7 @@ use proto_core::protocol::sized::split;
 use proto_core::protocol::{VERSION, codec, digest};
 use serde::Serialize;
 
-/// A block as the document has it: sixteen bytes in a line at the most.
+/// A block in the form of the document: at most sixteen bytes in a line.
 fn show(lines: &[Line]) -> String {
     let mut text = String::new();
     for Line { bytes, label } in lines {
@@ -70,7 +70,7 @@ fn packet<M: Serialize + Packed>(version: u8, message: &M) -> Vec<Line> {
     lines
 }
 
-/// A value by itself, field by field.
+/// A value without an envelope, field by field.
 fn plain<T: Serialize>(label: &str, value: &T) -> Vec<Line> {
     let lines = annotate(label, value);
     let mut buf = [0; 2048];
@@ -78,7 +78,7 @@ fn plain<T: Serialize>(label: &str, value: &T) -> Vec<Line> {
     lines
 }
 
-/// A value by itself behind its length, field by field.
+/// A value with its length prefix, field by field.
 fn sized<T: Serialize>(label: &str, value: &T) -> Vec<Line> {
     let mut lines = plain(label, value);
     let len = flat(&lines).len();
@@ -117,14 +117,14 @@ fn datagram(packet: &[u8]) -> Vec<Line> {
     vec![line(&sealed[..len], "packet"), line(&sealed[len..], "CRC")]
 }
 
-/// A whole image: the records that fit together.
+/// A whole image: the records that belong together.
 fn image() -> Vec<Line> {
     let alone = ["interface-none", "interface-generate"];
     let records = examples::records().into_iter().filter(|(name, _)| !alone.contains(name));
     records.map(|(name, record)| line(&flat(&sized("", &record)), name)).collect()
 }
 
-/// Bytes cut into fields; what is left over are zeros.
+/// Splits bytes into fields; the bytes after the last field are zeros.
 fn cut(bytes: &[u8], fields: &[(usize, &str)]) -> Vec<Line> {
     let mut rest = bytes;
     let mut lines = Vec::new();
@@ -165,7 +165,7 @@ fn item_key(item: &Item) -> Vec<Line> {
     cut(&bytes, fields)
 }
 
-/// All blocks there should be.
+/// All blocks of the document.
 fn expected() -> BTreeMap<String, Vec<Line>> {
     let mut all = BTreeMap::new();
     let mut put = |name: String, lines| assert!(all.insert(name, lines).is_none());
@@ -244,7 +244,7 @@ fn document() -> String {
         return text;
     }
     let text = updated(&text, &expected());
-    // Other tests read it at the same time.
+    // Other tests read the document at the same time.
     let new = document::path().with_extension("new");
     std::fs::write(&new, &text).unwrap();
     std::fs::rename(&new, document::path()).unwrap();
@@ -263,16 +263,16 @@ fn every_example_has_the_bytes_of_the_document() {
     assert!(strange.is_empty(), "blocks without an example: {strange:?}");
 }
 
-/// The value that all of `bytes` stand for.
+/// Decodes a value from all of `bytes`.
 fn value<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> T {
     let (value, rest) = postcard::take_from_bytes(bytes).expect("the bytes of a value");
     assert!(rest.is_empty());
     value
 }
 
-/// The bytes of the one value that is there, without its length.
+/// The bytes of the only value, without its length prefix.
 fn one(bytes: &[u8]) -> &[u8] {
-    let (one, rest) = split(bytes).expect("a value behind its length");
+    let (one, rest) = split(bytes).expect("a value with a length prefix");
     assert!(rest.is_empty());
     one
 }
@@ -335,7 +335,8 @@ fn wires_and_image_of_the_document_are_whole() {
     checker.finish().unwrap();
 }
 
-/// Every variant of `T` has an example: one of each number, and none behind the last.
+/// Checks that every variant of `T` has an example: each number has one, and the number after the
+/// last is unknown.
 fn complete<'b, T: Serialize + serde::Deserialize<'b>>(values: impl IntoIterator<Item = T>) {
     let mut buf = [0; 2048];
     let number = |value| postcard::to_slice(&value, &mut buf).unwrap()[0];
@@ -344,7 +345,7 @@ fn complete<'b, T: Serialize + serde::Deserialize<'b>>(values: impl IntoIterator
     assert!(numbers.iter().copied().eq(0..count), "a variant without an example: {numbers:?}");
     let mut next = [0; 256];
     next[0] = count;
-    // Zeros are good for every kind of field there is.
+    // Zeros are valid for every kind of field.
     let next: &'static [u8] = Box::leak(Box::new(next));
     assert!(postcard::take_from_bytes::<T>(next).is_err(), "variant {count} has no example");
 }
@@ -376,7 +377,8 @@ fn the_text_of_the_document_has_the_fingerprint_and_the_label_of_its_examples() 
     assert!(text.contains(&format!("`{}`", sessions::LABEL)), "{}", sessions::LABEL);
 }
 
-/// Challenge and codes as the document explains them: the 32 symbols, and a check symbol for each group.
+/// Computes challenge and codes by the rules of the document: the 32 symbols, and a check symbol
+/// for each group.
 #[test]
 fn the_document_has_the_codes_that_open_a_console() {
     const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -1,5 +1,5 @@
-//! Notifications and batches against the kernel that runs the tests, in a network namespace of its own: the test
-//! runs itself again under `unshare -rn`. Where namespaces are not allowed it says so and passes.
+//! Notifications and batches with the running kernel, in a network namespace: the test runs itself
+//! again under `unshare -rn`. Where namespaces are not allowed, the test prints a note and passes.
 
 #[allow(dead_code)]
 #[path = "../examples/socket/mod.rs"]
@@ -38,7 +38,7 @@ fn notifications_and_batches() {
         return;
     }
     if !Command::new("unshare").args(["-rn", "true"]).status().is_ok_and(|done| done.success()) {
-        println!("skipped: no network namespace can be made here");
+        println!("skipped: cannot create a network namespace");
         return;
     }
     let own = std::env::current_exe().unwrap();
@@ -51,7 +51,7 @@ fn notifications_and_batches() {
     assert!(again.unwrap().success());
 }
 
-/// What one change was announced as.
+/// The notifications of one change.
 #[derive(PartialEq, Debug)]
 enum Seen {
     Link(bool),
@@ -91,7 +91,7 @@ fn inside() {
     let all = seen(&mut events, &mut buf, &Seen::Link(false));
     assert!(!all.contains(&(Seen::Link(true), port)), "{all:?}");
 
-    // Three addresses, of which one is there twice, in one datagram.
+    // Three addresses in one datagram, one of them twice.
     let addresses =
         ["10.9.0.1/24", "10.9.1.1/24", "10.9.0.1/24"].map(|text| Addr::new(LO, net(text)));
     let mut batch = client.batch();
@@ -107,7 +107,7 @@ fn inside() {
     let all = seen(&mut events, &mut buf, &Seen::Addr(false, net("10.9.1.1/24")));
     assert!(all.contains(&(Seen::Addr(false, net("10.9.0.1/24")), port)), "{all:?}");
 
-    // As many as a batch takes.
+    // As many routes as a batch takes.
     let routes: Vec<Route> = (0..128_u8)
         .map(|nth| Route::device(net(&format!("10.10.{nth}.0/24")), LO, 254, 87))
         .collect();

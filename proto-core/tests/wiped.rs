@@ -1,4 +1,5 @@
-//! What holds keys leaves none of their bytes behind when it is dropped, or goes on to the next peer.
+//! Types with keys leave none of their bytes in memory when they are dropped, or continue with the
+//! next peer.
 
 use core::mem::MaybeUninit;
 
@@ -14,7 +15,8 @@ use proto_core::uapi::{Answer, Sink};
 
 const PRIVATE: [u8; 32] = *b"the private key, all 32 bytes :)";
 const PRESHARED: [u8; 32] = *b"the preshared key, of as many ..";
-/// Half of a key is not to be found either. Less of it can be where a move left it, in what a value has no use for.
+/// Half of a key must not be found either. Fewer bytes may remain in padding, where a move left
+/// them.
 const PART: usize = 16;
 
 fn keys_in(bytes: &[u8]) -> Vec<String> {
@@ -32,18 +34,17 @@ fn keys_in(bytes: &[u8]) -> Vec<String> {
     found
 }
 
-/// Bytes of a place, whatever is in it.
+/// The bytes of a place, whatever it contains.
 fn bytes<T>(place: &MaybeUninit<T>) -> Vec<u8> {
     let at = place.as_ptr().cast::<u8>();
-    // SAFETY: the place is as long as this, and was zeroed before a value was written over it, so that
-    // every byte of it was written once.
+    // SAFETY: the pointer is valid for this length, and the place was zeroed before a value was
+    // written over it, so every byte is initialized.
     (0..size_of::<T>()).map(|n| unsafe { at.add(n).read_volatile() }).collect()
 }
 
-/// Has `make` fill a place, changes it by `then`, and drops it there. The secrets that were in the place before
-/// it was dropped, and afterwards.
-/// On a stack of its own that was wiped: a move takes along what an earlier call left on the stack, where a value
-/// has bytes that it does not use.
+/// Lets `make` fill a place, changes the value by `then`, and drops it there. Returns the secrets
+/// found in the place before the drop, and after it. Runs on a wiped stack of its own, because a
+/// move copies bytes of earlier calls into the padding of a value.
 fn left<T>(
     make: impl FnOnce() -> T + Send,
     then: impl FnOnce(&mut T) + Send,
@@ -62,7 +63,7 @@ fn dropped<T>(make: impl FnOnce() -> T, then: impl FnOnce(&mut T)) -> (Vec<Strin
     let mut place = Box::new(MaybeUninit::<T>::zeroed());
     then(place.write(make()));
     let before = keys_in(&bytes(&place));
-    // SAFETY: it was written above, and is not used any more.
+    // SAFETY: the value was written above, and is not used after this.
     unsafe { place.assume_init_drop() };
     (before, keys_in(&bytes(&place)))
 }
@@ -99,7 +100,7 @@ fn device() -> DeviceInfo {
     }
 }
 
-/// Fills in a key in its place.
+/// Writes a key in place.
 fn fill(place: &mut Option<SecretKey>) {
     *place.insert(SecretKey::ZERO).as_mut_bytes() = PRESHARED;
 }
@@ -132,7 +133,7 @@ fn values_with_keys_are_wiped_where_they_are_dropped() {
 
 #[test]
 fn a_value_is_wiped_when_another_takes_its_place() {
-    // What was there is dropped in its place, before the next is written.
+    // The old value is dropped in its place, before the next is written.
     let (before, after) = left(
         || Event::Device(device()),
         |event| {
@@ -203,7 +204,7 @@ fn the_reader_of_a_dump_leaves_no_keys() {
             |events| (0..steps).for_each(|_| assert!(events.advance().unwrap().is_ok())),
         );
     }
-    // The second peer has taken the place of the first.
+    // The second peer has replaced the first.
     let mut decoder = GetDecoder::new(28);
     let advance = |events: &mut get::Events<'_, '_>| {
         (0..3).for_each(|_| assert!(events.advance().unwrap().is_ok()));

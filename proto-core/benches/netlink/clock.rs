@@ -1,26 +1,26 @@
-//! Takes turns and tells the middle. Time is this thread's own: what else the machine does in
-//! between does not count.
+//! Runs contenders in turns and prints medians. Only this thread's CPU time counts, so other load
+//! on the machine does not.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How many turns each contender has.
+/// Number of turns of each contender.
 const ROUNDS: usize = 41;
-/// How long a turn takes, so that the clock's own error does not count.
+/// Length of a turn, long enough that the clock's resolution does not matter.
 const TURN: Duration = Duration::from_millis(10);
 
 fn now() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
-/// Somebody who does the work.
+/// A contender: a name and the work to measure.
 pub(crate) struct Contender<'w> {
     name: String,
     work: Box<dyn FnMut() + 'w>,
-    /// How often the work is done in a turn.
+    /// How often the work is repeated in a turn.
     times: u32,
-    /// Nanoseconds for the work once, of each turn.
+    /// Nanoseconds for one repetition, for each turn.
     took: Vec<f64>,
 }
 
@@ -37,7 +37,7 @@ impl<'w> Contender<'w> {
         now().saturating_sub(start)
     }
 
-    /// Finds out how often the work fits into a turn.
+    /// Determines how often the work fits into a turn.
     fn warm_up(&mut self) {
         while self.turn() < TURN {
             self.times = self.times.saturating_mul(2);
@@ -51,8 +51,8 @@ impl<'w> Contender<'w> {
     }
 }
 
-/// Lets all contenders work in turn, and prints the middle of their times: by itself, as a multiple
-/// of the first contender's, and as a multiple of the second's.
+/// Runs all contenders in turns, and prints their medians: the time, the multiple of the first
+/// contender's, and the multiple of the second's.
 pub(crate) fn race(contenders: &mut [Contender<'_>]) {
     contenders.iter_mut().for_each(Contender::warm_up);
     for _ in 0..ROUNDS {

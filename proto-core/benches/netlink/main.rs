@@ -1,9 +1,10 @@
-//! How fast configurations go to the kernel and come back as bytes, beside the crate
-//! netlink-packet-wireguard and beside a plain copy of the same bytes. Run it with
-//! `cargo xtask bench`.
+//! Measures how fast configurations are encoded for the kernel and decoded, compared with the crate
+//! netlink-packet-wireguard and with a plain copy of the same bytes. Run it with `cargo xtask
+//! bench`.
 //!
 //! All contenders do the same work in the same run, turn by turn, so that a busy machine slows all
-//! of them down. That they do the same is checked first. No time is ever a failure.
+//! of them down. The benchmark first checks that their results are equal. No time is ever a
+//! failure.
 
 mod clock;
 mod model;
@@ -17,13 +18,13 @@ use model::Peer;
 
 const PEERS: u32 = 1_000;
 const ALLOWED_IPS: u32 = 5;
-/// What `wg` and the agent send at once at the most.
+/// Largest message that `wg` and the agent send, in bytes.
 const BUFFER: usize = 8_192;
 const NAME: &str = "wg0";
 const FAMILY: u16 = 28;
 const OTHER: &str = "netlink-packet-wireguard 0.5";
 
-/// A copy of the same bytes into the same buffer.
+/// Copies the same bytes into the same buffer.
 fn copy(messages: &[Vec<u8>], buf: &mut [u8]) {
     for message in messages {
         black_box(&mut buf[..message.len()]).copy_from_slice(black_box(message));
@@ -61,8 +62,8 @@ fn encoding(peers: &[Peer]) {
 
 fn decoding(peers: &[Peer]) {
     let dump = ours::dump(peers);
-    assert_eq!(ours::decoded(&dump), peers, "proto-core reads something else");
-    assert_eq!(theirs::decoded(&dump), peers, "{OTHER} reads something else");
+    assert_eq!(ours::decoded(&dump), peers, "proto-core decodes other peers");
+    assert_eq!(theirs::decoded(&dump), peers, "{OTHER} decodes other peers");
 
     title("decode", &dump);
     let mut plain = vec![0; BUFFER];

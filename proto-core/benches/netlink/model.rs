@@ -1,4 +1,4 @@
-//! The configuration that is encoded and decoded, in nobody's types.
+//! The configuration that is encoded and decoded, in neutral types.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ pub(crate) struct Peer {
     pub(crate) allowed_ips: Vec<IpNet>,
 }
 
-/// Peers whose keys have nothing in common, three allowed IPs of IPv4 for two of IPv6.
+/// Peers with unrelated keys, and three allowed IPs of IPv4 for two of IPv6.
 pub(crate) fn peers() -> Vec<Peer> {
     let mut state = 1_u64;
     let mut random = move || {

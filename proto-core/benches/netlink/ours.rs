@@ -76,7 +76,7 @@ fn put(w: &mut Writer<'_>, peer: &Peer) -> Result<(), Full> {
     Ok(())
 }
 
-/// The messages in which a kernel would list the peers.
+/// The messages in which a kernel would dump the peers.
 pub(crate) fn dump(peers: &[Peer]) -> Vec<Vec<u8>> {
     let mut left = peers;
     let mut dump = Vec::new();
@@ -117,7 +117,7 @@ pub(crate) fn decode(dump: &[Vec<u8>]) {
     });
 }
 
-/// What a dump says.
+/// Decodes a dump.
 pub(crate) fn decoded(dump: &[Vec<u8>]) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
     each_event(dump, |event| match event {

@@ -1,4 +1,4 @@
-//! The work as the crate netlink-packet-wireguard does it, the way its own examples do.
+//! The work as the crate netlink-packet-wireguard does it, as in its own examples.
 
 use std::hint::black_box;
 
@@ -31,8 +31,8 @@ fn allowed_ip(net: &IpNet) -> WireguardAllowedIp {
     ])
 }
 
-/// The attributes of a peer of which these allowed IPs are in the message; all about it if it begins
-/// there.
+/// The attributes of a peer with these allowed IPs; with all its settings if it starts in this
+/// message.
 fn peer(peer: &Peer, begins: bool, ips: &[IpNet]) -> WireguardPeer {
     let mut attributes = vec![WireguardPeerAttribute::PublicKey(peer.key)];
     if begins {
@@ -47,8 +47,8 @@ fn peer(peer: &Peer, begins: bool, ips: &[IpNet]) -> WireguardPeer {
     WireguardPeer(attributes)
 }
 
-/// Where [`set`] ends a message: this crate leaves that to its caller. `messages` are looked at for
-/// their length only.
+/// The end of each message of [`set`], which this crate leaves to its caller. Only the lengths of
+/// `messages` are used.
 struct Room {
     left: usize,
 }
@@ -63,7 +63,7 @@ impl Room {
     }
 }
 
-/// The messages that set the peers, with the same peers in each as `messages` have.
+/// The messages that set the peers, with the same peers in each message as in `messages`.
 pub(crate) fn set(peers: &[Peer], messages: &[Vec<u8>]) -> Vec<Message> {
     let mut left = peers.iter();
     let mut current = left.next();
@@ -89,7 +89,7 @@ pub(crate) fn set(peers: &[Peer], messages: &[Vec<u8>]) -> Vec<Message> {
             }
             let mut entry = peer(now, begins, &ips[..count]);
             if count == 0 && nest && !ips.is_empty() {
-                // As `wg` leaves it.
+                // As `wg` writes it.
                 entry.0.push(WireguardPeerAttribute::AllowedIps(Vec::new()));
             }
             entries.push(entry);
@@ -149,12 +149,12 @@ pub(crate) fn decode(dump: &[Vec<u8>]) {
     }
 }
 
-/// What a dump says.
+/// Decodes a dump.
 pub(crate) fn decoded(dump: &[Vec<u8>]) -> Vec<Peer> {
     let mut peers = Vec::new();
     for datagram in dump {
         let NetlinkPayload::InnerMessage(message) = read(datagram).payload else {
-            panic!("a message of another kind");
+            panic!("unexpected message");
         };
         for attribute in message.payload.attributes {
             if let WireguardAttribute::Peers(entries) = attribute {

@@ -1,4 +1,4 @@
-//! A netlink socket of Linux for the examples, by `rustix`.
+//! A netlink socket of Linux for the examples, with `rustix`.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub(crate) struct Netlink {
 }
 
 impl Netlink {
-    /// Opens a socket of `protocol` (`None` is `NETLINK_ROUTE`) that is a member of the multicast groups with these
-    /// bits.
+    /// Opens a socket of `protocol` (`None` is `NETLINK_ROUTE`) that has joined the multicast
+    /// groups with these bits.
     pub(crate) fn open(protocol: Option<Protocol>, groups: u32) -> rustix::io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;

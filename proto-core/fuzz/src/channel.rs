@@ -1,7 +1,9 @@
-//! Both ends of a session, whose packets arrive in any order, more than once, changed, or not at all.
-//!
-//! Promised: no panic; a packet comes out as it went in, once, and not when it is older than the window;
-//! what was changed, made up or sent by the same end never comes out, and changes nothing.
+//! Both ends of a session, whose packets arrive in any order, more than once, changed, or not at
+//! all.
+//! \\
+//! Promised: no panic; a packet is decrypted unchanged, once, and never if it is older than the
+//! window; a packet that was changed, forged or sent by the same end is refused, and changes
+//! nothing.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +24,15 @@ fn session() -> (Channel, Channel) {
     let (mut there, mut back) = ([0; INITIATION_LEN], [0; RESPONSE_LEN]);
     let key = SecretKey::new([3; 32]);
     let begun = Initiator::begin(&client, &public, Wire::Udp, 7, 1, &key, None, &mut there);
-    let initiation = Initiation::parse(&there, &Gatekeys::of(&public)).expect("a real one");
-    let opened = initiation.open(&router, Wire::Udp, &SecretKey::new([4; 32])).expect("a real one");
+    let initiation = Initiation::parse(&there, &Gatekeys::of(&public)).expect("a valid initiation");
+    let opened =
+        initiation.open(&router, Wire::Udp, &SecretKey::new([4; 32])).expect("a valid initiation");
     let (_, router) = opened.respond(&mut back).expect("room");
     let client = begun.and_then(|(_, mut initiator)| initiator.response(&back));
-    (client.expect("a real one"), router)
+    (client.expect("a valid response"), router)
 }
 
-/// What one end has sent, and what of it the other end has taken.
+/// The packets that one end has sent, and those that the other end has accepted.
 #[derive(Default)]
 struct Way {
     sent: Vec<(Vec<u8>, Vec<u8>)>,
@@ -51,7 +54,7 @@ impl Way {
         assert_eq!(from.sent(), self.sent.len() as u64);
     }
 
-    /// One of the last packets arrives, as it was.
+    /// One of the last packets arrives unchanged.
     fn arrive(&mut self, to: &mut Channel, from: &mut Channel, back: usize) {
         let Some(nth) = self.sent.len().checked_sub(back + 1) else { return };
         let (plain, packet) = &self.sent[nth];
@@ -106,7 +109,7 @@ pub fn run(data: &[u8]) {
                 let (room, plain) = (usize::from(input.u16()) % 1_400, input.chunk());
                 way.send(from, plain, room);
             }
-            // Many short ones, to go beyond the window.
+            // Many short packets, to go beyond the window.
             1 => {
                 let many = input.byte();
                 for n in 0..many {
@@ -121,7 +124,7 @@ pub fn run(data: &[u8]) {
             5 => way.damaged(to, input.byte().into(), &mut input),
             6 => nothing(to, input.chunk()),
             _ => {
-                // Anything behind the head of a packet that is meant for this end.
+                // Random bytes after the head of a packet that is addressed to this end.
                 let kind = if to_router { 5 } else { 6 };
                 let head = [&[kind, 1][..], &to.local().to_le_bytes()].concat();
                 let packet = [&head, input.chunk()].concat();

@@ -1,9 +1,9 @@
-//! The asking side against a router that answers anything at any time, and against an honest router
-//! behind a wire that loses.
-//!
-//! Promised: no panic; it ends, well or not, once the wire falls silent; it never waits for a time
-//! that is over, and sends no more than a window at once; and what an honest router gave or took
-//! is what there is.
+//! The client against a router that gives random answers at any time, and against an honest router
+//! behind a wire that loses packets.
+//! \\
+//! Promised: no panic; the exchange ends, with success or not, once the wire falls silent; the
+//! client never waits for a time in the past, and sends no more than a window at once; after
+//! success with an honest router both sides have the same bytes.
 
 #![allow(clippy::result_large_err, reason = "errors are passed on as they are")]
 
@@ -22,10 +22,10 @@ use super::input::Input;
 
 const CLIENT: ClientId = [7; 8];
 const PATIENCE: Patience = Patience { resend: 200, give_up: 5_000 };
-/// No input makes an exchange longer than this many steps.
+/// Limit of steps that no input may exceed.
 const STEPS: u32 = 200_000;
 
-/// Any of the three machines, driven alike.
+/// One of the three machines, driven in the same way.
 enum Machine<'f> {
     Call(Call, Ask<'static>, bool),
     Upload(Box<Upload<&'f [u8]>>),
@@ -61,7 +61,7 @@ impl Machine<'_> {
     }
 }
 
-/// What answers a request: nothing, one packet, or several.
+/// Replies to a request with no packet, one, or several.
 trait Router {
     fn answer(&mut self, request: &Request<'_>, input: &mut Input<'_>) -> Vec<Vec<u8>>;
 }
@@ -74,7 +74,7 @@ fn packet(id: u32, answer: Answer<'_>) -> Vec<u8> {
     buf
 }
 
-/// Says anything.
+/// Replies with random answers.
 struct Liar;
 
 impl Router for Liar {
@@ -128,8 +128,7 @@ impl Router for Liar {
     }
 }
 
-/// Keeps what comes and gives what it has, over a wire that loses, doubles, and keeps the newest for
-/// last.
+/// Stores pieces and returns stored ones, over a wire that loses, duplicates and delays packets.
 #[derive(Default)]
 struct Honest {
     image: Vec<u8>,
@@ -199,7 +198,7 @@ impl Router for Honest {
     }
 }
 
-/// Drives a machine to its end.
+/// Runs a machine to its end.
 fn drive(
     machine: &mut Machine<'_>,
     caller: &mut Caller,
@@ -220,11 +219,11 @@ fn drive(
                 let (_, request) = request.expect("a request");
                 assert_eq!(request.client, CLIENT);
                 let took = u64::from(input.byte());
-                // What comes once the input is used up is an answer without delay.
+                // Once the input is used up, replies arrive without delay.
                 wire.extend(router.answer(&request, input).into_iter().map(|p| (now + took, p)));
             }
             Step::Wait(until) => {
-                assert!(until > now, "waits for a time that is over");
+                assert!(until > now, "waits for a time in the past");
                 at_once = 0;
                 wire.sort_by_key(|(at, _)| *at);
                 match wire.first() {
@@ -240,7 +239,7 @@ fn drive(
             }
         }
     }
-    panic!("it does not end");
+    panic!("the exchange does not end");
 }
 
 pub fn run(data: &[u8]) {
@@ -271,7 +270,7 @@ pub fn run(data: &[u8]) {
         Machine::Call(_, _, answered) => assert!(answered),
         Machine::Upload(upload) => {
             assert!(upload.stage().is_some());
-            // A router that has lost it since is found out by the commit.
+            // If the router has lost the stage since then, the commit reports it.
             assert!(
                 what & 0x80 != 0 || upload.stage() != Some(honest.stage) || honest.image == image
             );
@@ -299,7 +298,7 @@ pub fn seeds() -> Seeds {
         }
         for nth in 0..12_u8 {
             let start = start(0x80 | what, 25, 2_000, 1_030);
-            // After a first honest answer to a begin, one of each kind.
+            // After a first honest answer to a begin, one answer of each kind.
             let bytes = [10, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 1, nth, 1, 2, 0];
             seeds.push((format!("{name}-told-{nth}"), [&start[..], &bytes].concat()));
         }

@@ -1,9 +1,10 @@
-//! The client's machine, with a router that answers late, not at all, or is restarted, and a wire that
-//! keeps, repeats, changes and makes up packets.
-//!
-//! Promised: no panic; it never waits for a time that is over; stamps grow, and no key and no number is
-//! used twice; only what a router sent for this client comes out, once; a session is there exactly from
-//! a real response on; and when the wire is good again, there is one after a round trip or two.
+//! The connector, with a router that replies late or not at all or is restarted, and a wire that
+//! keeps, repeats, changes and forges packets.
+//! \\
+//! Promised: no panic; the connector never waits for a time in the past; stamps grow, and no key
+//! and no index is used twice; only packets that a router sent to this client are decrypted, each
+//! once; there is a session exactly from a valid response on; and once the wire works again, there
+//! is a session after one or two round trips.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -20,7 +21,7 @@ use super::Seeds;
 use super::input::Input;
 
 const PATIENCE: Patience = Patience { resend: 300, give_up: 10_000 };
-/// Handshakes in one input: each is ten pieces of curve arithmetic.
+/// Largest number of handshakes in one input: each costs ten X25519 operations.
 const HANDSHAKES: u8 = 12;
 
 static KEYS: LazyLock<(StaticKey, StaticKey)> = LazyLock::new(|| {
@@ -38,7 +39,7 @@ struct Router {
     answered: u8,
     stamps: BTreeSet<u64>,
     loaded: bool,
-    /// Everything it ever sent.
+    /// Every packet that the router has sent.
     sent: Vec<Vec<u8>>,
 }
 
@@ -47,7 +48,7 @@ impl Router {
         Cookie::of(&[5; 32], b"here", *b"tokn")
     }
 
-    /// Takes what the client has sent, and answers into its own `sent`.
+    /// Takes a packet of the client, and adds the reply to `sent`.
     fn take(&mut self, packet: &[u8]) {
         let mut out = [0; MAX_PACKET + 30];
         let mut plain = [0; MAX_PACKET];
@@ -87,14 +88,14 @@ struct Client {
     now: u64,
     seed: u8,
     stamp: u64,
-    /// What it has sent.
+    /// Every packet that the client has sent.
     sent: Vec<Vec<u8>>,
-    /// Which of the router's packets came out.
+    /// Indexes of the router's packets that were decrypted.
     heard: BTreeSet<usize>,
 }
 
 impl Client {
-    /// Whether it still tries.
+    /// Whether the client still tries.
     fn poll(&mut self) -> bool {
         let mut out = [0; INITIATION_LEN];
         let seed = &mut self.seed;
@@ -107,7 +108,7 @@ impl Client {
         match self.connector.poll(self.now, &mut fresh, &mut out) {
             Ok(Step::Send(len)) => {
                 assert_eq!(len, INITIATION_LEN);
-                let initiation = Initiation::parse(&out, &gate()).expect("a real one");
+                let initiation = Initiation::parse(&out, &gate()).expect("a valid initiation");
                 assert!(initiation.stamp() > self.stamp, "stamps grow");
                 self.stamp = initiation.stamp();
                 assert_eq!(self.stamp, self.connector.last_stamp());
@@ -115,10 +116,10 @@ impl Client {
                 true
             }
             Ok(Step::Wait(until)) => {
-                assert!(until > self.now, "it waits for a time that is over");
+                assert!(until > self.now, "waits for a time in the past");
                 true
             }
-            Ok(Step::Done) => panic!("it is never done"),
+            Ok(Step::Done) => panic!("a connector is never done"),
             Err(error) => {
                 assert!(error == ClientError::Silence && !self.connector.is_up());
                 false
@@ -135,7 +136,7 @@ impl Client {
         }
     }
 
-    /// Takes a packet: packet `nth` of the router, or one that nobody sent.
+    /// Takes a packet: packet `nth` of the router, or a forged one.
     fn receive(&mut self, packet: &[u8], nth: Option<usize>) {
         let mut out = [0xee; MAX_PACKET];
         let was_up = self.connector.is_up();
@@ -146,13 +147,13 @@ impl Client {
             Heard::Nothing => assert_eq!(self.connector.is_up(), was_up),
             Heard::Up => {
                 assert!(self.connector.is_up() && packet.len() == RESPONSE_LEN);
-                let nth = nth.expect("a response that nobody sent");
+                let nth = nth.expect("a forged response");
                 assert!(self.heard.insert(nth), "a response taken twice");
             }
-            Heard::Stamp(_) => panic!("a router that takes any stamp"),
+            Heard::Stamp(_) => panic!("this router accepts any stamp"),
             Heard::Packet(len) => {
                 assert!(was_up && packet.len() == len + 30);
-                let nth = nth.expect("a packet that nobody sent");
+                let nth = nth.expect("a forged packet");
                 assert!(self.heard.insert(nth), "a packet taken twice");
             }
         }
@@ -179,7 +180,7 @@ pub fn run(data: &[u8]) {
             1 => client.now += u64::from(input.byte()) * 4,
             2 => client.now += u64::from(input.u16()) * 4,
             3 => client.seal(input.bytes(9)),
-            // The router takes what has come; of some of it nothing arrives.
+            // The router takes the pending packets; some of them do not arrive.
             4 => {
                 while taken < client.sent.len() && router.answered < HANDSHAKES {
                     router.take(&client.sent[taken]);
@@ -223,8 +224,9 @@ pub fn run(data: &[u8]) {
     ends_well(&mut client, &mut router, taken);
 }
 
-/// From here on nothing is lost. Whatever there was, a request is soon answered. A client that has seen the router
-/// take seconds to answer gives it that time again before it takes the session for lost.
+/// From here on no packet is lost. In every state, a request must soon get a reply. If the router
+/// took seconds for earlier replies, the client waits that long again before it treats the session
+/// as lost.
 fn ends_well(client: &mut Client, router: &mut Router, mut taken: usize) {
     let mut arrived = router.sent.len();
     for _ in 0..64 {

@@ -1,7 +1,7 @@
-//! The deframer, fed with frames, broken frames and anything else, cut into reads anywhere.
-//!
-//! Promised: a packet comes out only as it went in; how the bytes are cut into reads makes no
-//! difference; and whatever came before, of two good frames at most one is lost.
+//! The deframer, fed with frames, broken frames and random bytes, split into reads at any place.
+//! \\
+//! Promised: a packet is returned only as it was sent; the split into reads makes no difference;
+//! and whatever came before, of two good frames at most one is lost.
 
 use proto_core::protocol::MAX_OUTER;
 use proto_core::protocol::frame::{
@@ -45,7 +45,7 @@ enum Got {
     Garbage,
 }
 
-/// What comes out for one read. Text that two reads cut apart is put together.
+/// Feeds one read. Text that was split over two reads is joined.
 fn feed(deframer: &mut Deframer, mut input: &[u8], got: &mut Vec<Got>) {
     let mut left = input.len() + 1;
     while let Some(received) = deframer.next(&mut input) {
@@ -69,8 +69,8 @@ fn feed(deframer: &mut Deframer, mut input: &[u8], got: &mut Vec<Got>) {
     assert!(input.is_empty());
 }
 
-/// The bytes of a line, as a row of choices says; the packets that went into frames; and whether
-/// there is anything on it that was no frame.
+/// The bytes of a line, made from the choices of an input; the packets in its frames; and whether
+/// the line has bytes outside frames.
 fn line(input: &mut Input<'_>) -> (Vec<u8>, Vec<Vec<u8>>, bool) {
     let (mut line, mut sent, mut by_hand) = (Vec::new(), Vec::new(), false);
     while !input.is_empty() && line.len() < 1 << 14 {
@@ -118,7 +118,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(got, got_cut);
     assert_eq!(whole.is_inside(), cut_up.is_inside());
 
-    // Bytes that are put down as they are can hold a frame made by hand.
+    // Raw bytes can contain a handmade frame.
     for packet in got.iter().filter(|_| !by_hand) {
         let Got::Packet(packet) = packet else { continue };
         assert!(sent.contains(packet), "a packet that was not sent");
@@ -132,7 +132,7 @@ pub fn run(data: &[u8]) {
         assert!(after.contains(&Got::Packet(good.to_vec())), "two good frames lost");
     }
 
-    // Typing is text again once an open frame is given up.
+    // Typing is text again once an unfinished frame is dropped.
     let mut typed = Vec::new();
     feed(&mut whole, b"\0half a frame", &mut typed);
     assert!(whole.abandon() && !whole.is_inside());

@@ -1,12 +1,12 @@
-//! Choices taken from the front of an input. After its end every choice is zero, so any input says
-//! what to do to the end.
+//! Choices taken from the front of an input. After its end every choice is zero, so any input is
+//! complete.
 
-/// What is left of an input.
+/// The rest of an input.
 #[derive(Clone, Debug)]
 pub struct Input<'d>(pub &'d [u8]);
 
 impl<'d> Input<'d> {
-    /// Whether there is nothing left to decide.
+    /// Whether the input is used up.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -18,7 +18,7 @@ impl<'d> Input<'d> {
         head
     }
 
-    /// Exactly `N` bytes, with zeros where the input has ended.
+    /// Exactly `N` bytes, with zeros after the end of the input.
     pub fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut array = [0; N];
         let head = self.bytes(N);
@@ -38,14 +38,14 @@ impl<'d> Input<'d> {
         u32::from_le_bytes(self.array())
     }
 
-    /// Bytes behind their own length.
+    /// Bytes with a length prefix.
     pub fn chunk(&mut self) -> &'d [u8] {
         let len = self.u16();
         self.bytes(len.into())
     }
 }
 
-/// The chunk that [`Input::chunk`] reads.
+/// The bytes that [`Input::chunk`] reads as this chunk.
 pub fn chunk(bytes: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len()).expect("a seed is short");
     [&len.to_le_bytes(), bytes].concat()

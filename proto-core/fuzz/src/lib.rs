@@ -1,8 +1,8 @@
-//! What is fuzzed: one module per target, each with `run`, which panics when a promise is broken,
-//! and `seeds`, the inputs to start from.
-//!
-//! The modules know nothing of libFuzzer, so the committed corpus also runs as an ordinary test, on
-//! every architecture: `proto-core/tests/fuzz_corpus.rs`.
+//! The fuzz targets: one module for each, with `run`, which panics when a promise is broken, and
+//! `seeds`, the inputs to start from.
+//! \\
+//! The modules do not depend on libFuzzer, so the committed corpus also runs as an ordinary test,
+//! on every architecture: `proto-core/tests/fuzz_corpus.rs`.
 
 pub mod channel;
 pub mod client;
@@ -21,16 +21,16 @@ pub mod wg_file;
 pub mod wg_words;
 pub mod wireguard_decoder;
 
-/// Inputs by name.
+/// Inputs with their names.
 pub type Seeds = Vec<(String, Vec<u8>)>;
 
-/// A thing to fuzz.
+/// A fuzz target.
 pub struct Target {
     /// The name of its program and of its folder in the corpus.
     pub name: &'static str,
     /// Takes any bytes, and panics when a promise is broken.
     pub run: fn(&[u8]),
-    /// Where to start from.
+    /// The inputs to start from.
     pub seeds: fn() -> Seeds,
 }
 

@@ -1,8 +1,8 @@
-//! Datagrams of any bytes through everything that reads what a kernel sends, but WireGuard's own
-//! dumps (`wireguard_decoder`).
-//!
-//! Promised: no panic, an end, and what was read as an address, a route or a rule is read again as
-//! the same from the request that would add it.
+//! Datagrams of random bytes through every reader of the kernel's messages except the decoder of
+//! WireGuard's dumps (`wireguard_decoder`).
+//! \\
+//! Promised: no panic, no endless loop, and an address, a route or a rule that was read is read
+//! again, unchanged, from the request that would add it.
 
 use proto_core::ip::IpNet;
 use proto_core::netlink::control::{
@@ -56,7 +56,7 @@ fn say(error: &impl core::fmt::Display) {
 }
 
 fn again<'b>(request: &'b [u8]) -> Message<'b> {
-    Messages::new(request).next().expect("a message").expect("a whole one")
+    Messages::new(request).next().expect("a message").expect("a complete message")
 }
 
 fn parse(message: &Message<'_>) {
@@ -70,7 +70,7 @@ fn parse(message: &Message<'_>) {
     }
     match Route::parse(message) {
         Ok(route) => {
-            // What only the kernel's message says cannot be asked for.
+            // Fields that only the kernel sets cannot be requested.
             let clean = Route { dst: route.dst.masked(), other: false, ..route };
             let request = route.add(&mut buf, 1, IfExists::Replace).expect("room");
             assert_eq!(Route::parse(&again(request)), Ok(clean));
@@ -136,7 +136,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A datagram as a kernel would send it, told to be from port `sender`.
+/// A datagram as a kernel would send it, received from port `sender`.
 fn datagram(sender: u8, put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
     let mut buf = vec![0; 4096];
     let mut writer = Writer::new(&mut buf);
@@ -144,8 +144,8 @@ fn datagram(sender: u8, put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -
     [&[sender][..], &chunk(writer.finish())].concat()
 }
 
-/// The same bytes as notifications, and as acknowledgements of a batch: neither reads for ever, and a request has one
-/// outcome at most.
+/// The same bytes as notifications, and as acknowledgements of a batch: neither loops for ever, and
+/// a request has at most one outcome.
 fn announced(data: &[u8]) {
     let most = data.len() / 16 + 2;
     assert!(Notifications::new(data, data.len(), 0).count() <= most);

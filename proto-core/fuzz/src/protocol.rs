@@ -1,9 +1,9 @@
-//! Every message and record of the protocol from any bytes.
-//!
-//! Promised: no panic; what was understood is written again as bytes that mean the same and are no
-//! longer (a number that is not known stays what it is); no record is longer than its documented maximum; and what the checker of images lets
-//! pass is in order, and named by its key. The codec that the agent uses reads and writes the same
-//! as serde and postcard.
+//! Every message and record of the protocol from random bytes.
+//! \\
+//! Promised: no panic; a value that was read is written as bytes of the same value that are no
+//! longer (an unknown number stays the same); no record is longer than its documented maximum; and
+//! an image that the checker accepts is in order, with the key of each item. The codec of the agent
+//! reads and writes the same as serde and postcard.
 
 use std::fmt::Debug;
 
@@ -26,7 +26,7 @@ use super::input::Input;
 #[path = "../../tests/examples/mod.rs"]
 mod examples;
 
-/// What the agent's codec writes, against what postcard writes.
+/// Compares the output of the agent's codec with postcard's.
 fn written<T: Serialize + Put>(value: &T) {
     let (mut buf, mut expected) = (vec![0; 4096], vec![0; 4096]);
     let expected = postcard::to_slice(value, &mut expected).expect("room");
@@ -35,7 +35,7 @@ fn written<T: Serialize + Put>(value: &T) {
     assert_eq!(codec::write(value, &mut buf[..len - 1]), None);
 }
 
-/// The same for a record behind its length, which is no longer than `longest`.
+/// The same for a record with its length prefix, which is at most `longest` bytes long.
 fn written_record<T: Serialize + Put>(value: &T, longest: usize) {
     written(value);
     let mut buf = vec![0; longest];
@@ -45,7 +45,7 @@ fn written_record<T: Serialize + Put>(value: &T, longest: usize) {
     assert!(rest.is_empty());
 }
 
-/// Reads a file, and holds its records against what they are written as.
+/// Reads a file, and writes its records again.
 fn file<R: report::Record + Serialize + Put + PartialEq + Debug>(
     mut bytes: &[u8],
     is_known: impl Fn(&R) -> bool,
@@ -63,7 +63,7 @@ fn file<R: report::Record + Serialize + Put + PartialEq + Debug>(
     }
 }
 
-/// Reads a packet, and holds the message in it against what it is written as.
+/// Reads a packet, and writes its message again.
 macro_rules! packet {
     ($ty:ty, $packet:expr) => {
         match envelope::read::<$ty>($packet, |version| version <= 1) {
@@ -119,7 +119,7 @@ fn image(mut bytes: &[u8]) {
             Record::AllowedIp(net) => assert!(peers > 0 && net == net.masked()),
             Record::Interface(_) => assert!(last.is_none()),
             _ => {
-                let item = item.expect("an item with a key");
+                let item = item.expect("a valid item key");
                 let key = item.key();
                 assert_eq!(Item::from_key(&key), Some(item));
                 assert!(last.is_none_or(|last| last < key));
@@ -181,7 +181,7 @@ pub fn run(data: &[u8]) {
             }
             if let Some(request) = request {
                 let Request { client, id, .. } = request;
-                // Whatever the version, who asks and which request can be told.
+                // The client and the request number are readable in any version.
                 assert_eq!(codec::head(&bytes[2..]), Some((client, id)));
             }
         }

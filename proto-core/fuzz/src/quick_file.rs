@@ -1,21 +1,21 @@
-//! The file of wg-quick(8), cut into reads anywhere.
-//!
-//! Promised: how the bytes are cut makes no difference; lines are told in their order; what is left for
-//! wg(8) is taken apart again without a change; no setting has white space around its value.
+//! The file of wg-quick(8), split into reads at any place.
+//! \\
+//! Promised: the split makes no difference; lines are reported in order; the rest for wg(8) is
+//! unchanged when it is read again; no value has white space around it.
 
 use proto_core::conf::{ConfError, Field, Part, QuickFile};
 
 use super::Seeds;
 use super::input::Input;
 
-/// The settings, and what is left.
+/// The settings, and the rest for wg(8).
 type Read = (Vec<(u32, Field, String)>, Vec<u8>);
 
 fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> {
     let (mut settings, mut left) = (Vec::new(), Vec::new());
     let mut last = 1;
     let mut take = |line: u32, part: &Part<'_>| {
-        assert!(line >= last, "a line that was left");
+        assert!(line >= last, "lines out of order");
         last = line;
         match part {
             Part::Setting(setting, value) => {
@@ -38,7 +38,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> 
     Ok((settings, left))
 }
 
-/// A byte that says how the rest is cut, and the file.
+/// A byte for the size of the reads, and the file.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let seed = input.byte();
@@ -62,7 +62,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Files that are right, and some that are odd.
+/// Valid files, and some unusual ones.
 pub fn seeds() -> Seeds {
     let files = [
         (

@@ -1,8 +1,8 @@
-//! Both ends of a handshake, fed with anything and with real packets that were changed.
-//!
-//! Promised: no panic; nothing is written behind what is said to be; the router opens and the client
-//! takes only what the other one made, also when the check that needs no secret is made right again;
-//! and after anything else a handshake goes on.
+//! Both ends of a handshake, fed with random bytes and with changed packets.
+//! \\
+//! Promised: no panic; no byte is written after the reported length; the router and the client
+//! accept only packets that the other one made, even if `mac1`, which needs no secret, is made
+//! valid again; and after any other packet the handshake continues.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use proto_core::protocol::session::{
 use super::Seeds;
 use super::input::Input;
 
-/// What stays the same for all inputs: curve arithmetic is done once.
+/// The same keys for all inputs, so that curve arithmetic is done once.
 struct Fixed {
     client: StaticKey,
     router: StaticKey,
@@ -34,8 +34,8 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
     let gate = Gatekeys::of(&router.public());
     let cookie = Cookie::of(&[5; 32], b"here", *b"tokn");
     let (_, initiation) = begin(&client, &router);
-    let parsed = Initiation::parse(&initiation, &gate).expect("a real one");
-    let response = respond(&parsed, &router).expect("a real one").0;
+    let parsed = Initiation::parse(&initiation, &gate).expect("a valid initiation");
+    let response = respond(&parsed, &router).expect("a valid initiation").0;
     let mut reply = vec![0; COOKIE_LEN];
     parsed.cookie_reply(&cookie, &gate, &mut reply).expect("room");
     Fixed { client, router, gate, cookie, initiation, response, reply }
@@ -57,7 +57,7 @@ fn respond(initiation: &Initiation<'_>, router: &StaticKey) -> Option<(Vec<u8>, 
     Some((response, channel))
 }
 
-/// `packet` with the changes that the input has: bytes, then the length.
+/// `packet` with the changes of the input: bytes, then the length.
 fn changed(packet: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     let mut packet = packet.to_vec();
     for _ in 0..input.byte() % 8 {
@@ -72,7 +72,7 @@ fn changed(packet: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     packet
 }
 
-/// Makes `mac1` right, as everybody can who knows the router's public key.
+/// Makes `mac1` valid, as anyone can who knows the router's public key.
 fn repair(packet: &mut [u8]) {
     if let Some((before, rest)) = packet.split_at_mut_checked(110)
         && let Some(mac1) = rest.first_chunk_mut::<16>()
@@ -89,7 +89,7 @@ fn initiation(packet: &[u8]) {
     let Some(parsed) = Initiation::parse(packet, gate) else { return };
     assert_eq!(packet.len(), INITIATION_LEN);
     assert_eq!(parsed.is_bare(), packet[126..] == [0; 16]);
-    assert!(!parsed.has_cookie(cookie), "nobody was given one");
+    assert!(!parsed.has_cookie(cookie), "no cookie was sent");
     let mut out = [0xee; 60];
     assert_eq!(parsed.cookie_reply(cookie, gate, &mut out), Some(COOKIE_LEN));
     assert!(out[COOKIE_LEN..].iter().all(|byte| *byte == 0xee));
@@ -100,14 +100,14 @@ fn initiation(packet: &[u8]) {
         assert_eq!(response, FIXED.response);
     }
     let serial = parsed.open(router, Wire::Serial, &SecretKey::new([4; 32]));
-    assert!(serial.is_none(), "it was made for another wire");
+    assert!(serial.is_none(), "the initiation was made for another wire");
 }
 
 fn response(packet: &[u8]) {
     let Fixed { client, router, response, reply, .. } = &*FIXED;
     let (mut initiator, _) = begin(client, router);
     assert_eq!(initiator.cookie(packet).is_some(), packet == reply);
-    assert_eq!(initiator.wrong_stamp(packet), None, "nobody was told of a stamp");
+    assert_eq!(initiator.wrong_stamp(packet), None, "no stamp was reported");
     assert_eq!(initiator.response(packet).is_some(), packet == response);
     assert_eq!(initiator.response(response).is_some(), packet != response);
 }
@@ -153,7 +153,7 @@ pub fn seeds() -> Seeds {
     seeds.push(("plain-initiation".into(), plain(b"P", &FIXED.initiation)));
     seeds.push(("plain-response".into(), plain(b"P", &FIXED.response)));
     seeds.push(("plain-cookie".into(), plain(b"P", &FIXED.reply)));
-    // Keys of small order where the client's ephemeral key should be.
+    // Keys of small order in place of the client's ephemeral key.
     for (name, byte) in [("zero", 0), ("one", 1)] {
         let mut packet = FIXED.initiation.clone();
         packet[14..46].fill(0);

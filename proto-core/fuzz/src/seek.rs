@@ -1,7 +1,7 @@
-//! The search for a router that nobody owns, and the secret on its label, from any bytes.
-//!
-//! Promised: no panic; a question and an answer are taken only with the mac of the right secret; and a
-//! secret is the same however it is typed.
+//! The search for an unowned router, and the secret on its label, from random bytes.
+//! \\
+//! Promised: no panic; a search and an answer are accepted only with the MAC of the right secret;
+//! and a secret is the same however it is typed.
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::{
@@ -25,7 +25,7 @@ fn question(label: Option<&LabelKey>) -> [u8; SEEK_LEN] {
 
 fn answer(key: &PublicKey, label: Option<&LabelKey>) -> [u8; FOUND_LEN] {
     let mut packet = [0xee; FOUND_LEN];
-    let asked = Seek::parse(&question(label)).expect("a real one");
+    let asked = Seek::parse(&question(label)).expect("a valid search");
     assert_eq!(asked.answer(key, label, &mut packet), Some(FOUND_LEN));
     packet
 }
@@ -48,13 +48,13 @@ fn asked(packet: &[u8]) {
     assert_eq!(seek.knows(&label), packet[2..50] == label_question(packet)[2..50]);
     let mut out = [0xee; FOUND_LEN + 4];
     assert_eq!(seek.answer(&PublicKey([9; 32]), Some(&label), &mut out), Some(FOUND_LEN));
-    assert!(packet.len() >= FOUND_LEN, "the answer is no longer");
+    assert!(packet.len() >= FOUND_LEN, "the answer is longer than the search");
     assert_eq!(out[FOUND_LEN..], [0xee; 4]);
     let nonce = packet[2..18].try_into().expect("16 bytes");
     assert_eq!(found(&out[..FOUND_LEN], &nonce, Some(&label)), Some(PublicKey([9; 32])));
 }
 
-/// The question with the nonce of this packet, by somebody who knows the secret.
+/// The search with the nonce of this packet, by a client that knows the secret.
 fn label_question(packet: &[u8]) -> [u8; SEEK_LEN] {
     let nonce = packet[2..18].try_into().expect("16 bytes");
     let mut real = [0; SEEK_LEN];
@@ -88,7 +88,7 @@ pub fn run(data: &[u8]) {
             let packet = changed(&real, &mut input);
             let taken = found(&packet, &NONCE, Some(&label()));
             assert_eq!(taken, (packet == real).then_some(key));
-            // Without a secret only the question has to be the right one.
+            // Without a secret only the nonce must match.
             if let Some(key) = found(&packet, &NONCE, None) {
                 assert!(packet.len() == FOUND_LEN && packet[2..18] == NONCE);
                 assert_eq!(packet[18..50], key.0);

@@ -1,8 +1,8 @@
-//! Any configuration into a buffer of any size.
-//!
-//! Promised: what the messages say is what was offered, no message is longer than its buffer, the
-//! device is in the first alone; what does not fit is `NoProgress`, and never from 512 bytes on; and
-//! calls in any order do not panic.
+//! Any configuration, encoded into a buffer of any size.
+//! \\
+//! Promised: the messages contain what was offered, no message is longer than its buffer, and only
+//! the first has the device; too small a buffer gives `NoProgress`, and never from 512 bytes on;
+//! and calls in any order do not panic.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -65,7 +65,7 @@ fn any_allowed_ip(input: &mut Input<'_>) -> AllowedIpChange {
     AllowedIpChange { net, remove }
 }
 
-/// Offers all of it, as the encoder's documentation says to.
+/// Offers the whole configuration, as the encoder's documentation describes.
 fn encode(size: usize, device: &DeviceChange, peers: &[Peer]) -> Result<Vec<Vec<u8>>, SetError> {
     let name: IfName = "wg0".parse().expect("a name");
     let mut buf = vec![0xaa; size];
@@ -78,7 +78,7 @@ fn encode(size: usize, device: &DeviceChange, peers: &[Peer]) -> Result<Vec<Vec<
         }
         sent.push(encoder.message(SEQ).expect("a full message").to_vec());
         let taken = piece(&mut encoder);
-        assert_ne!(taken, Err(SetError::Full), "an empty message is full");
+        assert_ne!(taken, Err(SetError::Full), "no room in an empty message");
         taken
     };
     offer(&|e| e.device(device))?;
@@ -97,7 +97,7 @@ fn list(attributes: Attributes<'_>) -> Vec<Attribute<'_>> {
     attributes.map(|attribute| attribute.expect("a whole attribute")).collect()
 }
 
-/// What a kernel would take the messages for.
+/// Decodes the messages as a kernel would.
 fn decode(sent: &[Vec<u8>]) -> (DeviceChange, Vec<Peer>) {
     let mut device = DeviceChange::default();
     let mut peers: Vec<Peer> = Vec::new();
@@ -151,7 +151,7 @@ fn take_peer(peers: &mut Vec<Peer>, entry: &Attribute<'_>, may_go_on: bool) {
         Some((last, all)) if last.public_key == peer.public_key => {
             let (remove, update_only) = (last.remove, last.update_only);
             let bare = PeerChange { remove, update_only, ..PeerChange::new(last.public_key) };
-            assert_eq!(peer, bare, "a peer that goes on says more than it has to");
+            assert_eq!(peer, bare, "a continued peer repeats its settings");
             assert!(may_go_on && !ips.is_empty());
             all.extend(ips);
         }
@@ -183,7 +183,7 @@ fn allowed_ip(entry: &Attribute<'_>) -> AllowedIpChange {
     AllowedIpChange { net, remove: attributes.get(3).is_some_and(|flags| flags.u32() == Ok(1)) }
 }
 
-/// Calls in any order, into a buffer of any size.
+/// Calls in any order, with a buffer of any size.
 fn disorder(size: usize, input: &mut Input<'_>) {
     let mut buf = vec![0xaa; size];
     let mut encoder = SetEncoder::new(&mut buf, FAMILY, Target::Index(7));

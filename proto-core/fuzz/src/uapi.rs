@@ -1,7 +1,7 @@
-//! What a program with WireGuard in it answers, cut into reads anywhere.
-//!
-//! Promised: how the bytes are cut makes no difference; the device comes first and once; what is told is
-//! within its range; and what was told can be written to a program and is told again.
+//! The reply of a program that has WireGuard in it, split into reads at any place.
+//! \\
+//! Promised: the split makes no difference; the device comes first and once; every value is within
+//! its range; and the values, written to a program, are read again unchanged.
 
 use std::net::SocketAddr;
 
@@ -51,7 +51,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> (Result<bool, AnswerErro
     (Ok(false), told.0)
 }
 
-/// All that was told, as it is written to a program. The peer stands behind its allowed IPs.
+/// Writes all events as a change for a program. A peer comes after its allowed IPs.
 fn write(events: &[Event], room: usize) -> Vec<u8> {
     let mut buf = vec![0; room];
     let mut encoder = SetEncoder::new(&mut buf, NO_FAMILY, name());
@@ -94,7 +94,7 @@ fn write(events: &[Event], room: usize) -> Vec<u8> {
     text
 }
 
-/// A byte that says how the rest is cut, and the answer.
+/// A byte for the size of the reads, and the reply.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let seed = input.byte();
@@ -109,7 +109,7 @@ pub fn run(data: &[u8]) {
     if done != Ok(true) {
         return;
     }
-    // A message that ends in a peer is followed by one that goes on with it.
+    // A message that ends in a peer is followed by one that continues the peer.
     let (again, told) = read(&write(&events, 512 + usize::from(seed)), || usize::MAX);
     assert_eq!(again, Ok(true));
     let ips = |events: &[Event]| -> Vec<Event> {
@@ -118,7 +118,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(ips(&told), ips(&events));
 }
 
-/// Answers of programs, and some that are wrong.
+/// Replies of programs, and some invalid ones.
 pub fn seeds() -> Seeds {
     let key = |byte: u8| format!("{byte:02x}").repeat(32);
     let peers = format!(

@@ -1,8 +1,9 @@
 //! Challenges and codes of a console from any text.
-//!
-//! Promised: no panic; what is read is shown as the same text in its plain form, whatever the case, dashes and spaces; a text that differs
-//! from a right one in a symbol, in two that changed places, or in the order of groups is not read, and the group
-//! is named; and both ends make the same code.
+//! \\
+//! Promised: no panic; a text that was read is displayed in its plain form, whatever the case,
+//! dashes and spaces; a text that differs from a valid one in one symbol, in two swapped symbols,
+//! or in the order of groups is refused, and the error names the group; and both ends compute the
+//! same code.
 
 use proto_core::key::SecretKey;
 use proto_core::protocol::message::Role;
@@ -12,7 +13,7 @@ use proto_core::protocol::unlock::{Challenge, Code, Pairing, SpokenError};
 use super::Seeds;
 use super::input::Input;
 
-/// The text as a writer writes it, if its letters are symbols.
+/// The canonical form of a text whose characters are symbols.
 fn plain(text: &str) -> String {
     let symbols: Vec<char> = text
         .trim()
@@ -45,7 +46,7 @@ fn any(text: &str) {
     }
 }
 
-/// A right text with two of its symbols changed places, or one that became another.
+/// A valid text with two swapped symbols, or with one changed symbol.
 fn changed(right: &str, input: &mut Input<'_>, read: &dyn Fn(&str) -> Result<(), SpokenError>) {
     assert_eq!(read(right), Ok(()));
     let mut symbols: Vec<char> = right.chars().filter(|c| *c != '-').collect();
@@ -63,7 +64,8 @@ fn changed(right: &str, input: &mut Input<'_>, read: &dyn Fn(&str) -> Result<(),
     }
     let text: String = symbols.into_iter().collect();
     let same = plain(&text) == right;
-    // The last symbol and the first are no neighbours, yet each group has one wrong symbol.
+    // The last symbol of a text and the first are not adjacent, but each of the two groups has one
+    // wrong symbol.
     assert_eq!(read(&text).is_ok(), same, "{right} {text}");
 }
 
@@ -81,8 +83,8 @@ pub fn run(data: &[u8]) {
             let (owner, router) = (keys(input.byte()), keys(input.byte()));
             let role = if input.byte() & 1 == 0 { Role::Admin } else { Role::ReadOnly };
             let challenge = Challenge::new(input.array());
-            let office = Pairing::at_office(&owner, &router.public()).expect("a real key");
-            let there = Pairing::on_router(&router, &owner.public()).expect("a real key");
+            let office = Pairing::at_office(&owner, &router.public()).expect("a valid key");
+            let there = Pairing::on_router(&router, &owner.public()).expect("a valid key");
             let code = office.code(&challenge, role);
             assert!(code == there.code(&challenge, role));
             changed(&code.to_string(), &mut input, &|text| text.parse().map(|_: Code| ()));
@@ -97,7 +99,7 @@ pub fn seeds() -> Seeds {
     let challenge = Challenge::new([19, 7, 23, 2, 9, 29, 20, 4, 26]).to_string();
     let owner = StaticKey::new(SecretKey::new([1; 32]));
     let router = StaticKey::new(SecretKey::new([3; 32]));
-    let office = Pairing::at_office(&owner, &router.public()).expect("a real key");
+    let office = Pairing::at_office(&owner, &router.public()).expect("a valid key");
     let code = office.code(&Challenge::new([5; 9]), Role::Admin).to_string();
     push("challenge", &[b"T", challenge.as_bytes()]);
     push("challenge-lower", &[b"T ", challenge.to_lowercase().replace('-', " ").as_bytes()]);

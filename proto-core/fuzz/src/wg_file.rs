@@ -1,7 +1,7 @@
-//! The configuration file of wg(8), cut into reads anywhere.
-//!
-//! Promised: how the bytes are cut makes no difference; lines are told in their order; what is told
-//! is within its range; a key in the wrong place is in no error.
+//! The configuration file of wg(8), split into reads at any place.
+//! \\
+//! Promised: the split makes no difference; lines are reported in order; every value is within its
+//! range; no error contains a key that was in the wrong place.
 
 use proto_core::conf::{ConfError, File, Item};
 
@@ -15,7 +15,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Vec<(u32, String)
     let mut last = 1;
     let mut in_peer = false;
     let mut take = |line: u32, item: &Item<'_>| {
-        assert!(line >= last, "a line that was left");
+        assert!(line >= last, "lines out of order");
         last = line;
         match item {
             Item::Peer => in_peer = true,
@@ -27,7 +27,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Vec<(u32, String)
             Item::PersistentKeepalive(_) | Item::AllowedIps => assert!(in_peer),
             Item::ListenService(service) => assert!(!service.is_empty()),
             Item::PrivateKey(_) | Item::ListenPort(_) | Item::Fwmark(_) => {}
-            other => panic!("{other:?} is not for files"),
+            other => panic!("{other:?} does not come from a file"),
         }
         told.push((line, format!("{item:?}")));
         Ok(())
@@ -43,7 +43,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Vec<(u32, String)
     Ok(told)
 }
 
-/// A byte that says how the rest is cut, and the file.
+/// A byte for the size of the reads, and the file.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let seed = input.byte();
@@ -70,7 +70,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Files that are right, and some that are wrong.
+/// Valid files, and some invalid ones.
 pub fn seeds() -> Seeds {
     let full = format!(
         "# one\n[Interface]\nPrivateKey = {KEY}\nListenPort = 51820\nFwMark = 0xca6c\n\n[Peer]\r\n\

@@ -1,7 +1,7 @@
-//! The words of `wg set`, each up to its NUL.
-//!
-//! Promised: what is told is within its range and in its place, and a key in the wrong place is in
-//! no error.
+//! The words of `wg set`, each ended by a NUL.
+//! \\
+//! Promised: every value is within its range and allowed in its place, and no error contains a key
+//! that was in the wrong place.
 
 use proto_core::conf::{Item, words};
 
@@ -9,7 +9,7 @@ use super::Seeds;
 
 const KEY: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
 
-/// Takes words that are text.
+/// Parses the words that are UTF-8.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let count = text.split('\0').count();
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
             | Item::ListenService(_)
             | Item::Fwmark(_)
             | Item::PrivateKeyFile(_) => {
-                assert_eq!(peers, 0, "a setting of the device behind a peer");
+                assert_eq!(peers, 0, "a setting of the device after a peer");
                 settings += 1;
             }
             Item::AllowedIp(net) | Item::AddAllowedIp(net) | Item::RemoveAllowedIp(net) => {
@@ -50,7 +50,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Command lines that are right, and some that are wrong.
+/// Valid command lines, and some invalid ones.
 pub fn seeds() -> Seeds {
     let lines = [
         ("device", "listen-port 7 fwmark 0xca6c private-key /dev/null".to_owned()),

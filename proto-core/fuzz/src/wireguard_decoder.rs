@@ -1,8 +1,9 @@
-//! Dumps of a WireGuard device: of any bytes, whole ones that a kernel could send, and whole ones
-//! with a few bytes changed.
-//!
-//! Promised: no panic, an end, no event after an error, the device first and once, no allowed IP
-//! without a peer; and a whole dump is told as what is in it, however it is spread over messages.
+//! Dumps of a WireGuard device: of random bytes, whole ones as a kernel could send them, and whole
+//! ones with a few bytes changed.
+//! \\
+//! Promised: no panic, no endless loop, no event after an error, the device first and once, no
+//! allowed IP without a peer; and the events of a whole dump have its content, however it is split
+//! over messages.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
@@ -17,7 +18,7 @@ use super::input::{Input, chunk};
 
 const FAMILY: u16 = 28;
 
-/// A dump as a kernel could send it, and what it says.
+/// A dump as a kernel could send it, and its content.
 #[derive(Default)]
 struct Dump {
     datagrams: Vec<Vec<u8>>,
@@ -113,8 +114,8 @@ fn any_peer(input: &mut Input<'_>, nth: u16) -> PeerInfo {
     }
 }
 
-/// The kernel's way: the device in every message until a first peer is complete, and a peer that
-/// goes on by its key alone.
+/// A dump in the kernel's form: every message has the device until the first peer is complete, and
+/// a continued peer has only its key.
 fn any_dump(input: &mut Input<'_>) -> Dump {
     let what = input.byte();
     let info = DeviceInfo {
@@ -179,7 +180,7 @@ fn any_dump(input: &mut Input<'_>) -> Dump {
     }
 }
 
-/// What a decoder tells, held against what it may tell.
+/// Decodes, and checks the order of the events.
 fn told(datagrams: &[Vec<u8>]) -> Vec<Event> {
     let mut decoder = GetDecoder::new(FAMILY);
     let mut told = Vec::new();
@@ -193,7 +194,7 @@ fn told(datagrams: &[Vec<u8>]) -> Vec<Event> {
                     Ok(event) => told.push(event),
                     Err(error) => {
                         assert!(!error.to_string().is_empty());
-                        assert!(events.next().is_none(), "it goes on after an error");
+                        assert!(events.next().is_none(), "an event after an error");
                     }
                 }
                 assert!(told.len() - before <= most);
@@ -250,7 +251,7 @@ pub fn run(data: &[u8]) {
 pub fn seeds() -> Seeds {
     let v4 = |bits: u8| [&[bits << 1][..], &[10, 1, 2, 3]].concat();
     let v6 = |bits: u8| [&[1][..], &[0xfd; 16], &[bits]].concat();
-    // A peer with everything, and the byte that says what follows it.
+    // A peer with all fields, and the byte that selects what follows it.
     let peer = |what: u8, after: u8| {
         let handshake = 1_700_000_000_u32.to_le_bytes();
         let endpoint = match what & 6 {
@@ -287,7 +288,8 @@ pub fn seeds() -> Seeds {
     seeds
 }
 
-/// A peer that could not be told for an error in it is no peer that goes on when it comes again.
+/// A peer that was dropped because of an error must not be treated as continued when it comes
+/// again.
 fn error_then_the_same_peer() -> Vec<u8> {
     let datagram = |device_too: bool, what: fn(&mut Writer<'_>) -> Result<(), Full>| {
         let mut buf = vec![0; 512];

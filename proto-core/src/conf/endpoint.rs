@@ -1,6 +1,6 @@
-//! Endpoints: a host and its port, and what can never be a host.
+//! Endpoints: a host and its port, and the validation of both.
 //!
-//! Not here: looking a name up, and the numbers of services.
+//! Not here: looking up names, and the port numbers of services.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -8,32 +8,33 @@ use core::net::SocketAddr;
 use super::value::{halves, port, service};
 use crate::ip::parse_ip;
 
-/// The longest host name (RFC 1035, without the length of the root).
+/// The longest host name (RFC 1035, without the length of the root label).
 pub const HOST_NAME_MAX: usize = 253;
-/// The longest part of a host name between two dots (RFC 1035).
+/// The longest label of a host name (RFC 1035).
 const LABEL_MAX: usize = 63;
 
 /// A host and its port. The host is a name or an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host<'t> {
-    /// The name without the brackets around an IPv6 address. Empty if only the port is asked for.
+    /// The name without the brackets around an IPv6 address. Empty if only the port is needed.
     pub name: &'t str,
     /// The UDP port.
     pub port: u16,
-    /// The text in the place of the port if that is not a plain number, or empty.
+    /// The text in place of the port if that is not a plain number; otherwise empty.
     pub service: &'t str,
-    /// The name stood in brackets. Without them, the last group of an IPv6 address may have been meant as the port.
+    /// Whether the name was in brackets. Without them, the last group of an IPv6 address may have
+    /// been meant as the port.
     pub brackets: bool,
 }
 
 impl<'t> Host<'t> {
-    /// A host whose port is known.
+    /// A host with a known port.
     #[must_use]
     pub const fn new(name: &'t str, port: u16) -> Self {
         Self { name, port, service: "", brackets: false }
     }
 
-    /// The address, if no look-up is needed for it.
+    /// The address; `None` if the host must be looked up.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         let ip = parse_ip(self.name).filter(|_| self.service.is_empty());
@@ -41,40 +42,38 @@ impl<'t> Host<'t> {
     }
 }
 
-/// Why a text is not an endpoint.
+/// The reason why a text is not an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndpointError {
-    /// There is no colon, or nothing behind it.
+    /// There is no colon, or nothing after it.
     NoPort,
     /// The port is a number over 65535.
     Port,
-    /// A `[` without `]:` behind it.
+    /// A `[` without `]:` after it.
     Bracket,
     /// A URL.
     Url,
     /// A second port.
     Ports,
-    /// An address with the length of a prefix.
+    /// An address with a prefix length.
     Prefix,
-    /// An IPv6 address that is not in brackets, so that its port cannot be told apart.
+    /// An IPv6 address without brackets, so that the port is ambiguous.
     Ipv6,
-    /// What is before the port can be neither a host name nor an address.
+    /// The text before the port is neither a host name nor an address.
     Name,
 }
 
 impl EndpointError {
-    /// The end of a sentence that begins with the text in question.
+    /// The end of a sentence that starts with the text in question.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
             Self::NoPort => "has no port: write HOST:PORT, or [IPv6 address]:PORT",
-            Self::Port => "has no port from 0 to 65535 behind its last colon",
-            Self::Bracket => "has no `]:PORT` behind its `[`",
+            Self::Port => "has no port from 0 to 65535 after its last colon",
+            Self::Bracket => "has no `]:PORT` after its `[`",
             Self::Url => "is a URL: write HOST:PORT, without `http://` and without a path",
             Self::Ports => "has two ports: write HOST:PORT",
-            Self::Prefix => {
-                "has the length of a prefix: write ADDRESS:PORT, without `/` and the length"
-            }
+            Self::Prefix => "has a prefix length: write ADDRESS:PORT, without `/` and the length",
             Self::Ipv6 => "is an IPv6 address without brackets: write [ADDRESS]:PORT",
             Self::Name => {
                 "has no host name or address before its port: a name is made of letters, digits, `-`, `_` \
@@ -92,7 +91,7 @@ impl fmt::Display for EndpointError {
 
 impl core::error::Error for EndpointError {}
 
-/// Whether a resolver could know a host of this name. Bytes beyond ASCII are for the resolver to judge.
+/// Whether the text is a valid host name. Bytes beyond ASCII are left to the resolver.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn is_host_name(name: &str) -> bool {
@@ -105,7 +104,7 @@ pub fn is_host_name(name: &str) -> bool {
             .all(|label| (1..=LABEL_MAX).contains(&label.len()) && label.iter().all(fits))
 }
 
-/// Whether it is an address, also one with a scope.
+/// Whether the text is an address, with or without a scope.
 fn is_address(name: &str) -> bool {
     let (ip, scope) = crate::text::split(name, b'%').unwrap_or((name, "0"));
     let scoped = ip.len() != name.len();
@@ -115,6 +114,9 @@ fn is_address(name: &str) -> bool {
 }
 
 /// Parses a host and a port.
+///
+/// # Errors
+/// [`EndpointError`] with the reason.
 #[cfg_attr(feature = "small", inline(never))]
 pub fn endpoint(text: &[u8]) -> Result<Host<'_>, EndpointError> {
     use EndpointError as Wrong;
@@ -154,7 +156,7 @@ pub fn endpoint(text: &[u8]) -> Result<Host<'_>, EndpointError> {
     if let Some(port) = port(digits) {
         return Ok(Host { brackets, ..Host::new(name, port) });
     }
-    // All digits, and no port.
+    // All digits, and not a port.
     let none = if digits.is_empty() { Wrong::NoPort } else { Wrong::Port };
     Ok(Host { name, port: 0, service: service(digits).ok_or(none)?, brackets })
 }

@@ -1,4 +1,4 @@
-//! The settings of wg(8) and wg-quick(8): one table of their names, for files and for command lines.
+//! The settings of wg(8) and wg-quick(8): one table of their names, in files and on command lines.
 
 /// A setting, in a file or on a command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -9,9 +9,9 @@ pub enum Field {
     ListenPort,
     /// The mark on the device's packets.
     Fwmark,
-    /// Addresses of the interface, between commas or white space.
+    /// Addresses of the interface, separated by commas or white space.
     Address,
-    /// Name servers and search domains, between commas or white space.
+    /// Name servers and search domains, separated by commas or white space.
     Dns,
     /// The MTU of the interface.
     Mtu,
@@ -37,7 +37,7 @@ pub enum Field {
     Endpoint,
     /// Seconds between two keepalives.
     PersistentKeepalive,
-    /// On a command line: a peer begins with its key.
+    /// On a command line: the key that starts a peer.
     Peer,
     /// On a command line: removes the peer.
     Remove,
@@ -47,11 +47,11 @@ pub enum Field {
     PresharedKeyFile,
 }
 
-/// The section of a file, or the part of a command line, that something belongs to.
+/// The section of a file, or the part of a command line, that a setting belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Section {
     #[default]
-    /// Before any section. On a command line: a word that may follow any other.
+    /// Before any section. On a command line: a word that may follow any other word.
     None,
     /// `[Interface]`.
     Interface,
@@ -64,9 +64,9 @@ pub enum Section {
 /// A setting with its names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Names {
-    /// The name in a file, or nothing if files do not have the setting.
+    /// The name in a file; empty if files do not have the setting.
     pub file: &'static str,
-    /// The word of `wg set`, or nothing if command lines do not have the setting.
+    /// The word of `wg set`; empty if command lines do not have the setting.
     pub word: &'static str,
     /// The section of the setting.
     pub section: Section,
@@ -103,7 +103,7 @@ pub static FIELDS: [Names; 21] = [
     names("", "preshared-key", Section::Peer, Field::PresharedKeyFile),
 ];
 
-/// Whether `text` is a name made of letters alone, in any case.
+/// Whether `text` is the name, made of letters only, in any case.
 #[inline]
 pub(super) fn is_name(text: &[u8], name: &str) -> bool {
     // The two cases of a letter differ in one bit.
@@ -116,7 +116,7 @@ pub(super) fn is_name(text: &[u8], name: &str) -> bool {
 impl Field {
     /// The setting of wg(8) with this name in a file, in any case.
     pub(super) fn of_wg(name: &[u8]) -> Option<&'static Names> {
-        // Backwards, because a large file consists of settings of peers.
+        // Backwards, because a large file consists mostly of settings of peers.
         FIELDS.iter().rev().find(|names| !names.field.is_of_quick() && names.is_in_file(name))
     }
 
@@ -126,7 +126,7 @@ impl Field {
         found.map(|names| names.field)
     }
 
-    /// The setting of this word of a command line.
+    /// The setting with this word on a command line.
     pub(super) fn of_word(word: &str) -> Option<&'static Names> {
         FIELDS.iter().find(|names| !names.word.is_empty() && names.word == word)
     }
@@ -153,7 +153,7 @@ impl Field {
         self.names().map_or(Section::None, |names| names.section)
     }
 
-    /// Whether the setting is one of wg-quick(8), which wg(8) does not know.
+    /// Whether the setting belongs to wg-quick(8) and is unknown to wg(8).
     #[must_use]
     pub const fn is_of_quick(self) -> bool {
         matches!(self, Self::Address | Self::Dns | Self::Mtu | Self::Table | Self::SaveConfig)
@@ -166,7 +166,7 @@ impl Field {
         matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
     }
 
-    /// Whether the value is a key that must not be shown.
+    /// Whether the value is a secret key.
     #[must_use]
     pub const fn is_key(self) -> bool {
         matches!(self, Self::PrivateKey | Self::PresharedKey)

@@ -1,5 +1,5 @@
 //! The file that `wg setconf` reads and `wg showconf` writes: sections, `Key = value` lines and
-//! comments. White space means nothing anywhere, keys are in any case.
+//! comments. White space is ignored everywhere, and keys may be in any case.
 
 use super::field::{Names, is_name};
 use super::value::allowed_ip;
@@ -8,13 +8,13 @@ use super::{ConfError, Field, FirstError, Item, Policy, Problem, Section, Take, 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
 
-/// Whether a byte can only mean itself: neither `=`, nor `,` or whatever has a smaller number.
+/// Whether a byte has no special meaning: neither `=`, nor `,` or a byte with a smaller value.
 const fn is_plain(byte: u8) -> bool {
     byte > b',' && byte != b'='
 }
 
-/// How many bytes there are before the first that is not plain. Eight at a time, because a file has
-/// little else to be looked at.
+/// Number of bytes before the first special one. It tests eight bytes at a time, because most bytes
+/// of a file are plain.
 #[cfg_attr(feature = "small", inline(never))]
 fn plain(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
@@ -23,7 +23,7 @@ fn plain(bytes: &[u8]) -> usize {
     let mut at = 0_usize;
     for eight in eights {
         let eight = u64::from_le_bytes(*eight);
-        // The high bit of each byte that is small, or zero, and of none before the first of them.
+        // The high bit of each byte that is small, or zero; no bit before the first of these bytes.
         let small = eight.wrapping_sub(EACH.wrapping_mul(0x2d)) & !eight;
         let equals = eight ^ EACH.wrapping_mul(0x3d);
         let equals = equals.wrapping_sub(EACH) & !equals;
@@ -43,11 +43,11 @@ pub struct File<P: Policy = FirstError> {
     policy: P,
     line: u32,
     section: Section,
-    /// The setting whose value is under way, with its name.
+    /// The setting whose value is being read, with its name.
     field: Option<(&'static str, Field)>,
-    /// Everything up to the end of the line is passed over.
+    /// Whether everything up to the end of the line is skipped.
     comment: bool,
-    /// The line that the last peer began in, until its key is known.
+    /// The line in which the last peer started, until its key is known.
     keyless: Option<P::Place>,
     text: [u8; VALUE_MAX],
     len: usize,
@@ -83,24 +83,24 @@ impl File {
 }
 
 impl<P: Policy> File<P> {
-    /// Forgets the last value, which may be a key.
+    /// Wipes the last value, which may be a key.
     fn wipe(&mut self) {
         zeroize::Zeroize::zeroize(self.text.as_mut_slice());
     }
 
-    /// Takes the next bytes, as many or few as there are.
+    /// Takes the next bytes, in any number.
     ///
     /// # Errors
-    /// The first thing that is wrong; the rest is not read. With [`AllErrors`](super::AllErrors) only that the
+    /// The first error; the rest is not read. With [`AllErrors`](super::AllErrors): only that the
     /// taker stopped.
     pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
-        // The name or value under way stays where it is, from here to there, as long as it is in one
-        // piece.
+        // The name or value that is being read stays in the input, in this range, as long as it is
+        // in one piece.
         let (mut from, mut to) = (0, 0);
         let mut at = 0_usize;
         while let Some(byte) = bytes.get(at) {
             let here = at;
-            // Most bytes mean nothing but themselves, and go together.
+            // Plain bytes are the most common, and are skipped together.
             let length =
                 if is_plain(*byte) { plain(bytes.get(at..).unwrap_or_default()) } else { 1 };
             at = at.saturating_add(length);
@@ -113,7 +113,7 @@ impl<P: Policy> File<P> {
                     from = to;
                 }
                 _ if self.comment => {}
-                // As `wg` does, which reads lines as C strings.
+                // As in `wg`, which reads lines as C strings.
                 b'#' | 0 => self.comment = true,
                 b'\t'..=b'\r' | b' ' => {}
                 b'=' if self.field.is_none() => {
@@ -151,7 +151,7 @@ impl<P: Policy> File<P> {
         kept
     }
 
-    /// Deals with a mistake in what is under way.
+    /// Handles a mistake in the text that is being read.
     fn mistake(&self, error: ConfError, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         match error.problem {
             Problem::Stopped => Err(error),
@@ -159,7 +159,7 @@ impl<P: Policy> File<P> {
         }
     }
 
-    /// Deals with a mistake, and passes over the rest of the line.
+    /// Handles a mistake, and skips the rest of the line.
     fn pass_line(
         &mut self,
         error: ConfError,
@@ -170,7 +170,7 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    /// Passes over the rest of the line.
+    /// Skips the rest of the line.
     fn forget_line(&mut self) {
         if matches!(self.field, Some((_, Field::PublicKey))) {
             self.keyless = None;
@@ -178,13 +178,13 @@ impl<P: Policy> File<P> {
         (self.field, self.len, self.comment) = (None, 0, true);
     }
 
-    /// Keeps more of the name or value under way.
+    /// Appends to the name or value that is being read.
     #[cfg_attr(feature = "small", inline(never))]
     fn put(&mut self, run: &[u8]) -> Result<(), ConfError> {
         let end = self.len.saturating_add(run.len());
         match self.text.get_mut(self.len..end) {
             Some(place) => place.copy_from_slice(run),
-            // Without the part that fitted, which depends on how the file was cut.
+            // Without the part that fitted, which depends on how the file was split.
             None => {
                 let name = self.field.map_or("", |(name, _)| name);
                 return Err(ConfError::new(self.line, name, Problem::TooLong));
@@ -194,15 +194,15 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    /// The name or value under way is whole. What `run` has of it is kept if it is not all of it.
+    /// Completes the name or value. The part of it in `run` is appended unless `run` has all of it.
     fn whole(&mut self, run: &[u8]) -> Result<(), ConfError> {
         if self.len == 0 && run.len() <= VALUE_MAX { Ok(()) } else { self.put(run) }
     }
 
-    /// Takes note of the end of the file.
+    /// Ends the file.
     ///
     /// # Errors
-    /// What is wrong with its last line, or with the last peer.
+    /// An error in its last line, or in the last peer.
     pub fn end(&mut self, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         self.end_line(&[], take)?;
         self.peer_is_known(take)
@@ -212,12 +212,12 @@ impl<P: Policy> File<P> {
         matches!(self.field, Some((_, Field::AllowedIps)))
     }
 
-    /// The name or value under way, which is whole.
+    /// The complete name or value.
     fn text<'t>(&'t self, run: &'t [u8]) -> &'t [u8] {
         if self.len == 0 { run } else { self.text.get(..self.len).unwrap_or_default() }
     }
 
-    /// The error about what is under way.
+    /// The error about the text that is being read.
     #[cfg_attr(feature = "small", inline(never))]
     fn wrong(&self, run: &[u8], problem: Problem) -> ConfError {
         let text = text_of(self.text(run));
@@ -228,7 +228,7 @@ impl<P: Policy> File<P> {
         if field.is_key() { error } else { error.with(text) }
     }
 
-    /// An `=`: what came before it is the name of a setting.
+    /// An `=`: the text before it is the name of a setting.
     fn begin_value(
         &mut self,
         run: &[u8],
@@ -270,7 +270,7 @@ impl<P: Policy> File<P> {
     /// The end of an entry of a list.
     fn end_entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
         match self.entry(run, take) {
-            // How much of it is there depends on how the file was cut.
+            // How much of it is there depends on how the file was split.
             Err(error) if error.problem == Problem::TooLong => self.pass_line(error, take)?,
             Err(error) => self.mistake(error, take)?,
             Ok(()) => {}
@@ -310,7 +310,7 @@ impl<P: Policy> File<P> {
                 self.tell(run, take, &item)?;
                 match field {
                     Field::PublicKey => self.keyless = None,
-                    // Where it came from is for the one who reads the file to wipe.
+                    // The caller wipes the input.
                     _ if field.is_key() && self.len > 0 => self.wipe(),
                     _ => {}
                 }

@@ -1,20 +1,23 @@
 //! The configuration of wg(8), as text: a file that arrives in pieces, or the words of `wg set`.
 //!
-//! - [`file`](mod@file) takes bytes as they come and tells each thing in them as soon as it is whole.
+//! - [`file`](mod@file) takes bytes as they arrive and passes on each item as soon as it is
+//!   complete.
 //! - [`words`](mod@words) does the same with a command line.
-//! - [`value`] is what the two have in common: how each value is written.
-//! - [`endpoint`](mod@endpoint) is a host and its port, and what can never be one.
+//! - [`value`] is what both share: the notation of values.
+//! - [`endpoint`](mod@endpoint) is a host and its port, and the validation of both.
 //! - [`field`](mod@field) is the one table of the names of all settings.
 //! - [`routing`] derives the routes and rules of wg-quick(8) from allowed IPs.
-//! - [`policy`] decides whether a reader ends at the first mistake or finds all of them with their columns.
-//! - [`setting`] is how the values of wg-quick(8)'s settings are written.
-//! - [`quick`] takes the settings of wg-quick(8) out of its file, and leaves what is for [`file`](mod@file).
+//! - [`policy`] decides whether a reader stops at the first mistake or finds all of them with their
+//!   columns.
+//! - [`setting`] is the notation of the values of wg-quick(8)'s settings.
+//! - [`quick`] separates the settings of wg-quick(8) in its file from what is for
+//!   [`file`](mod@file).
 //!
-//! The first two tell [`Item`]s, and keep nothing but the value that is under way: a file may be of any
-//! length, and so may a list of allowed IPs. What is wrong is told with its line and its name, and
-//! never with a value that could be a key.
+//! `file` and `words` pass on [`Item`]s, and keep only the value that is being read: a file may
+//! have any length, and so may a list of allowed IPs. An error has the line and the name, and never
+//! a value that could be a key.
 //!
-//! Not here: what the values of wg-quick's settings mean, looking host names up, and what becomes of an item.
+//! Not here: the meaning of wg-quick's settings, looking up host names, and the use of the items.
 
 use core::fmt;
 
@@ -40,67 +43,69 @@ pub use quick::{Part, QuickFile};
 pub use value::{net, no_port};
 pub use words::words;
 
-/// How many bytes of a wrong value an error keeps.
+/// Number of bytes of a wrong value that an error keeps.
 pub const TEXT_MAX: usize = 56;
-/// How many bytes of a name it keeps. A key of WireGuard is longer.
+/// Number of bytes of a name that an error keeps. A key of WireGuard is longer.
 pub const NAME_MAX: usize = 24;
 
-/// One thing that a configuration says.
+/// One item of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Item<'t> {
-    /// The device's key; all zero removes it.
+    /// The device's key; all zeros remove it.
     PrivateKey(SecretKey),
-    /// The router is to make the device's key: `PrivateKey = generate`. Told by readers with [`AllErrors`] alone.
+    /// The router generates the device's key: `PrivateKey = generate`. Only from readers with
+    /// [`AllErrors`].
     GeneratePrivateKey,
-    /// The file that the device's key is in.
+    /// The file with the device's key.
     PrivateKeyFile(&'t str),
     /// The device's port; 0 lets the kernel choose.
     ListenPort(u16),
-    /// What is in its place: the name of a service, or what else the C library takes for a port.
+    /// The text in place of the port: the name of a service, or another form that the C library
+    /// accepts.
     ListenService(&'t str),
-    /// The device's mark; 0 is none.
+    /// The device's mark; 0 is no mark.
     Fwmark(u32),
-    /// An `[Interface]` begins. Told by readers with [`AllErrors`] alone.
+    /// An `[Interface]` starts. Only from readers with [`AllErrors`].
     Interface,
-    /// A peer begins. What follows belongs to it.
+    /// A peer starts. The next items belong to it.
     Peer,
     /// The key of the peer.
     PublicKey(PublicKey),
-    /// The peer is to be removed.
+    /// The peer is removed.
     Remove,
-    /// The preshared key of the peer; all zero removes it.
+    /// The preshared key of the peer; all zeros remove it.
     PresharedKey(SecretKey),
-    /// The file that the preshared key is in.
+    /// The file with the preshared key.
     PresharedKeyFile(&'t str),
-    /// Where the peer is.
+    /// The endpoint of the peer.
     Endpoint(Host<'t>),
     /// Seconds between two keepalives; 0 is off.
     PersistentKeepalive(u16),
-    /// A list of allowed IPs begins. It takes the place of those the peer has.
+    /// A list of allowed IPs starts. It replaces the peer's existing ones.
     AllowedIps,
-    /// One of the list.
+    /// An entry of the list.
     AllowedIp(IpNet),
-    /// One to be added: the list takes the place of nothing.
+    /// An entry to add: the list replaces nothing.
     AddAllowedIp(IpNet),
-    /// One to be taken away: the list takes the place of nothing.
+    /// An entry to remove: the list replaces nothing.
     RemoveAllowedIp(IpNet),
-    /// A mistake, after which the reading goes on. Told by readers with [`AllErrors`] alone.
+    /// A mistake, after which reading continues. Only from readers with [`AllErrors`].
     Mistake(ConfError),
 }
 
-/// Takes an item and the number of its line, which is 0 for a word. `Err` ends the reading; what
-/// was wrong is with the taker.
+/// Takes an item and its line number, which is 0 for a word. `Err` stops the reader; the taker
+/// keeps the reason.
 pub type Take<'s, P = u32> = dyn FnMut(P, &Item<'_>) -> Result<(), Stop> + 's;
 
-/// Whoever takes the items wants no more of them.
+/// The taker stops the reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stop;
 
-/// What is said of a setting of AmneziaWG.
+/// The message about a setting of AmneziaWG.
 const AMNEZIA: &str =
-    "is a setting of AmneziaWG, which hides its packets: plain WireGuard cannot speak with it";
+    "is a setting of AmneziaWG, which hides its packets: plain WireGuard is not compatible with it";
 
-/// Whether a name is that of a setting of AmneziaWG, in any case.
+/// Whether a name belongs to AmneziaWG, in any case.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn is_amnezia(name: &str) -> bool {
@@ -114,13 +119,13 @@ pub fn is_amnezia(name: &str) -> bool {
     numbered || words.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
-/// What may be shown of a path or a name that is not what it should be: not a key in the wrong place.
+/// The part of an invalid path or name that may be shown: not a key in the wrong place.
 #[must_use]
 pub fn shown(text: &str) -> &str {
     shown_below(text, KEY_TEXT_LEN.saturating_sub(4))
 }
 
-/// The text, if fewer than `most` characters of base64 stand in a row in it.
+/// The text, if it has no run of `most` or more base64 characters.
 #[cfg_attr(feature = "small", inline(never))]
 fn shown_below(text: &str, most: usize) -> &str {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
@@ -134,29 +139,29 @@ fn shown_below(text: &str, most: usize) -> &str {
     text
 }
 
-/// What is shown of bytes that may be no text.
+/// What is shown for bytes that may not be UTF-8.
 fn text_of(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or("\u{fffd}")
 }
 
-/// What is wrong with a configuration.
+/// An error in a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {
-    /// A name, or a word, that is not known.
+    /// An unknown name or word.
     Unknown,
-    /// A section that is not known.
+    /// An unknown section.
     UnknownSection,
     /// A line that is neither a section nor a setting.
     NoEquals,
-    /// It stands before any section.
+    /// It is before the first section.
     NoSection,
-    /// The section before it has no such setting.
+    /// Its section does not have this setting.
     Misplaced,
-    /// Nothing behind it.
+    /// Without a value.
     NoValue,
-    /// A value that the setting does not take.
+    /// A value that is invalid for the setting.
     Value(&'static str),
-    /// A value that is longer than any that could be meant.
+    /// A value that is longer than every valid one.
     TooLong,
     /// A peer without its key.
     NoPublicKey,
@@ -164,34 +169,34 @@ pub enum Problem {
     Stopped,
 }
 
-/// What is wrong, and where.
+/// An error and its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConfError {
     /// The line, from 1, or 0 for a command line.
     pub line: u32,
-    /// The setting as it is written, or nothing.
+    /// The setting as written, or empty.
     pub name: Text<NAME_MAX>,
-    /// The wrong value, if it is none to be kept secret.
+    /// The wrong value, unless it is secret.
     pub value: Text<TEXT_MAX>,
-    /// What is wrong.
+    /// The error.
     pub problem: Problem,
 }
 
 impl ConfError {
-    /// A longer name is none, and is not shown: it may be a key.
+    /// A longer name is invalid, and is not shown: it may be a key.
     #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn new(line: u32, name: &str, problem: Problem) -> Self {
         let name = if name.len() > NAME_MAX { "" } else { name };
         Self { line, name: Text::cut(name), value: Text::cut(""), problem }
     }
 
-    /// A mistake about a setting that is in no single line.
+    /// A mistake about a setting that belongs to no single line.
     #[must_use]
     pub fn about(field: Field, words: &'static str) -> Self {
         Self::new(0, field.name(), Problem::Value(words))
     }
 
-    /// A wrong value. Half a key is still not to be shown.
+    /// A wrong value. A part of a key must not be shown either.
     pub(crate) fn with(self, value: &str) -> Self {
         Self { value: Text::cut(shown_below(value, NAME_MAX)), ..self }
     }
@@ -218,8 +223,8 @@ impl fmt::Display for ConfError {
             Problem::Unknown | Problem::UnknownSection | Problem::NoEquals => {
                 "is not a setting of wg"
             }
-            Problem::NoSection => "stands before [Interface] and [Peer]",
-            Problem::Misplaced => "has no place here",
+            Problem::NoSection => "is before [Interface] and [Peer]",
+            Problem::Misplaced => "does not belong here",
             Problem::NoValue => "has no value",
             Problem::Value(wanted) => wanted,
             Problem::TooLong if self.name.is_empty() => "a line that is too long",

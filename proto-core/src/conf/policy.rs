@@ -1,27 +1,28 @@
-//! What a reader does about places and mistakes. [`FirstError`] knows line numbers and ends at the first mistake;
-//! [`AllErrors`] also knows columns, and goes on with the rest of the line or of the list.
+//! A reader's treatment of places and mistakes. [`FirstError`] knows line numbers and stops at the
+//! first mistake; [`AllErrors`] also knows columns, and continues with the rest of the line or of
+//! the list.
 
 use core::fmt;
 
 use super::{ConfError, Item, Problem, Take};
 
-/// How a reader treats places and mistakes. The methods without a body of their own do nothing.
+/// A reader's treatment of places and mistakes. The default methods do nothing.
 pub trait Policy: Default + fmt::Debug {
-    /// Whether `PrivateKey = generate` is [`Item::GeneratePrivateKey`]. To wg(8) it is a mistake.
+    /// Whether `PrivateKey = generate` is [`Item::GeneratePrivateKey`]. For wg(8) it is a mistake.
     const GENERATES: bool = false;
-    /// Where an item stands.
+    /// The place of an item.
     type Place: Copy + fmt::Debug;
 
-    /// Returns the place of the text under way.
+    /// Returns the place of the text that is being read.
     fn place(&self, line: u32) -> Self::Place;
 
     /// Returns the line of a place.
     fn line(place: Self::Place) -> u32;
 
-    /// Deals with a mistake.
+    /// Handles a mistake.
     ///
     /// # Errors
-    /// The error ends the reading.
+    /// The error stops the reader.
     fn mistake(
         &self,
         place: Self::Place,
@@ -29,31 +30,31 @@ pub trait Policy: Default + fmt::Debug {
         take: &mut Take<'_, Self::Place>,
     ) -> Result<(), ConfError>;
 
-    /// An `[Interface]` begins.
+    /// An `[Interface]` starts.
     ///
     /// # Errors
-    /// The error ends the reading.
+    /// The error stops the reader.
     fn interface(&self, _line: u32, _take: &mut Take<'_, Self::Place>) -> Result<(), ConfError> {
         Ok(())
     }
 
-    /// The bytes `from..to` of the piece belong to the text under way.
+    /// The bytes `from..to` of the piece belong to the text that is being read.
     fn text(&mut self, _from: usize, _to: usize) {}
 
-    /// The text under way was a name. Its value begins at byte `at` of the piece.
+    /// The text that was read is a name. Its value starts at byte `at` of the piece.
     fn named(&mut self, _at: usize) {}
 
-    /// The next entry of a list begins at byte `at` of the piece.
+    /// The next entry of a list starts at byte `at` of the piece.
     fn entry(&mut self, _at: usize) {}
 
-    /// The next line begins at byte `at` of the piece.
+    /// The next line starts at byte `at` of the piece.
     fn newline(&mut self, _at: usize) {}
 
     /// A piece of `len` bytes ends.
     fn fed(&mut self, _len: usize) {}
 }
 
-/// Ends the reading at the first mistake. A place is the number of a line.
+/// Stops the reader at the first mistake. A place is the number of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FirstError;
 
@@ -78,7 +79,7 @@ impl Policy for FirstError {
 pub struct Columns {
     /// The first byte.
     pub from: usize,
-    /// The byte behind the last one.
+    /// The byte after the last one.
     pub to: usize,
 }
 
@@ -87,17 +88,18 @@ pub struct Columns {
 pub struct Span {
     /// The line, from 1.
     pub line: u32,
-    /// The name of the setting. Empty if what stands in `text` is no name of a setting that may stand there.
+    /// The name of the setting. Empty if `text` is not the name of a setting that is allowed there.
     pub name: Columns,
-    /// The value, the entry of a list, the section, or the text that is none of these. Empty, but in its place, if
-    /// there is no value.
+    /// The value, the entry of a list, the section, or other text. Empty, at its place, if there is
+    /// no value.
     pub text: Columns,
 }
 
-/// Gives each mistake to the taker, as [`Item::Mistake`], and reads on.
+/// Passes each mistake to the taker, as [`Item::Mistake`], and continues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AllErrors {
-    /// The byte of the piece that the line begins at. Wraps around zero for a line that began in an earlier piece.
+    /// The byte of the piece at which the line starts. Wraps around zero for a line that started in
+    /// an earlier piece.
     start: usize,
     name: Columns,
     text: Columns,
@@ -133,7 +135,7 @@ impl Policy for AllErrors {
         take: &mut Take<'_, Span>,
     ) -> Result<(), ConfError> {
         if error.problem == Problem::TooLong {
-            // The end depends on how the file was cut.
+            // The end depends on how the file was split.
             place.text.to = place.text.from;
         }
         take(place, &Item::Mistake(error)).map_err(|_| Self::stopped(place.line))

@@ -1,39 +1,40 @@
-//! The file that `wg-quick` reads: its own settings in `[Interface]`, each on a line, and between them
-//! what is meant for wg(8), which is told byte for byte.
+//! The file that `wg-quick` reads: its own settings in `[Interface]`, one a line, and between them
+//! the text for wg(8), which is passed on byte for byte.
 //!
-//! Not here: what the values mean, but for the white space and the comments around them.
+//! Not here: the meaning of the values; only the white space and the comments around them are
+//! removed.
 
 use super::{ConfError, Field, Problem, Stop};
 
-/// The longest value of a setting, and so the longest command.
+/// The longest value of a setting, and so the longest hook.
 pub const QUICK_VALUE_MAX: usize = 16 * 1024;
 
-/// The byte order mark of UTF-8, which is left out at the beginning of a file.
+/// The byte order mark of UTF-8, which is removed at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A part of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part<'t> {
-    /// A line that is a setting, and its value without the white space around it.
+    /// A setting, and its value without white space around it.
     Setting(Field, &'t str),
-    /// A piece of a line that is wg(8)'s. The end of the line is a piece of its own; the white space at
-    /// both ends of the line is left out, and so are NULs.
+    /// A piece of a line for wg(8). The end of the line is a piece of its own. The white space at
+    /// both ends of the line is removed, and so are NULs.
     Wg(&'t [u8]),
 }
 
-/// Takes a part and the number of its line, from 1. `Err` ends the reading.
+/// Takes a part and the number of its line, from 1. `Err` stops the reader.
 pub type TakePart<'s> = dyn FnMut(u32, &Part<'_>) -> Result<(), Stop> + 's;
 
-/// Where in a line the reading is.
+/// The reader's position in a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
-    /// Before what tells whose line it is.
+    /// Before the text that decides about the line.
     Name,
     /// In the value of a setting.
     Value(Field),
-    /// Behind the value of a setting.
+    /// After the value of a setting.
     Comment(Field),
-    /// In a line of wg(8).
+    /// In a line for wg(8).
     Wg,
 }
 
@@ -43,7 +44,7 @@ pub struct QuickFile<const N: usize = QUICK_VALUE_MAX> {
     line: u32,
     in_interface: bool,
     place: Place,
-    /// The name or the value so far, or the white space that could be the end of a line of wg(8).
+    /// The name or the value so far, or white space that may be the end of a line for wg(8).
     text: [u8; N],
     len: usize,
 }
@@ -56,19 +57,19 @@ impl<const N: usize> Default for QuickFile<N> {
 
 impl<const N: usize> Drop for QuickFile<N> {
     fn drop(&mut self) {
-        // A command may have a key in it.
+        // A hook may contain a key.
         zeroize::Zeroize::zeroize(self.text.as_mut_slice());
     }
 }
 
-/// Without the blanks at its end.
+/// Without trailing blanks.
 fn without_blanks(bytes: &[u8]) -> &[u8] {
     let last = bytes.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
     bytes.get(..last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default()
 }
 
 impl QuickFile {
-    /// Before the first byte. [`QuickFile::default`] makes a reader with room for shorter values.
+    /// Before the first byte. [`QuickFile::default`] makes a reader for shorter values.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -76,10 +77,10 @@ impl QuickFile {
 }
 
 impl<const N: usize> QuickFile<N> {
-    /// Takes the next bytes, as many or few as there are.
+    /// Takes the next bytes, in any number.
     ///
     /// # Errors
-    /// The first thing that is wrong. The rest is not read.
+    /// The first error. The rest is not read.
     pub fn feed(&mut self, bytes: &[u8], take: &mut TakePart<'_>) -> Result<(), ConfError> {
         let mut rest = bytes;
         while let Some((byte, behind)) = rest.split_first() {
@@ -101,10 +102,10 @@ impl<const N: usize> QuickFile<N> {
         Ok(())
     }
 
-    /// Takes note of the end of the file.
+    /// Ends the file.
     ///
     /// # Errors
-    /// What is wrong with its last line.
+    /// An error in its last line.
     pub fn end(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         if self.place == Place::Name && self.len == 0 { Ok(()) } else { self.end_line(take) }
     }
@@ -119,7 +120,7 @@ impl<const N: usize> QuickFile<N> {
             (Place::Value(setting), byte) => match self.push(byte) {
                 true => Ok(()),
                 false => {
-                    // A reader that goes on does so at the next line.
+                    // A reader that continues does so at the next line.
                     (self.place, self.len) = (Place::Name, 0);
                     Err(ConfError::new(self.line, setting.name(), Problem::TooLong))
                 }
@@ -139,10 +140,10 @@ impl<const N: usize> QuickFile<N> {
                 self.enter();
                 self.leave(byte, take)
             }
-            // In a line of wg(8) there is none that does not go with others.
+            // In a line for wg(8) every special byte belongs to a longer text.
             (Place::Name | Place::Wg, byte) => match self.push(byte) {
                 true => {
-                    // Editors on Windows begin a file so.
+                    // Windows editors start files with it.
                     if self.line == 1 && self.text.get(..self.len) == Some(BYTE_ORDER_MARK) {
                         self.len = 0;
                     }
@@ -153,7 +154,7 @@ impl<const N: usize> QuickFile<N> {
         }
     }
 
-    /// Adds a byte, if there is room for it.
+    /// Appends a byte, if there is room.
     fn push(&mut self, byte: u8) -> bool {
         let place = self.text.get_mut(self.len);
         let fits = place.is_some();
@@ -168,12 +169,12 @@ impl<const N: usize> QuickFile<N> {
         self.text.get(..self.len).unwrap_or_default().trim_ascii()
     }
 
-    /// The setting that the name under way is.
+    /// The setting with the name that was read.
     fn named(&self) -> Option<Field> {
         Field::of_quick(self.text())
     }
 
-    /// Looks whether the line begins a section.
+    /// Checks whether the line starts a section.
     fn enter(&mut self) {
         let text = self.text();
         if text.first() == Some(&b'[') {
@@ -181,7 +182,7 @@ impl<const N: usize> QuickFile<N> {
         }
     }
 
-    /// The line is one of wg(8)'s, and `byte` is the next of it.
+    /// The line is for wg(8), and `byte` is its next byte.
     fn leave(&mut self, byte: u8, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         self.place = Place::Wg;
         let line = self.text.get(..self.len).unwrap_or_default();
@@ -192,7 +193,7 @@ impl<const N: usize> QuickFile<N> {
         self.pass(&[byte], take)
     }
 
-    /// Passes on a piece of a line of wg(8)'s, but for the blanks that could be its end.
+    /// Passes on a piece of a line for wg(8), without blanks that may be its end.
     fn pass(&mut self, piece: &[u8], take: &mut TakePart<'_>) -> Result<(), ConfError> {
         let kept = without_blanks(piece);
         if !kept.is_empty() {
@@ -201,7 +202,7 @@ impl<const N: usize> QuickFile<N> {
         }
         for blank in piece.get(kept.len()..).unwrap_or_default() {
             if !self.push(*blank) {
-                // So many are no matter.
+                // This many blanks do not matter.
                 self.pass_held(take)?;
                 let _ = self.push(*blank);
             }
@@ -216,7 +217,7 @@ impl<const N: usize> QuickFile<N> {
 
     fn end_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         let told = self.tell_line(take);
-        // Also after a mistake: a reader that goes on does so at the next line.
+        // Also after a mistake: a reader that continues does so at the next line.
         (self.place, self.len, self.line) = (Place::Name, 0, self.line.saturating_add(1));
         told
     }
@@ -226,7 +227,7 @@ impl<const N: usize> QuickFile<N> {
             Place::Value(setting) | Place::Comment(setting) => {
                 let wrong = |problem| ConfError::new(self.line, setting.name(), problem);
                 let value = core::str::from_utf8(self.text());
-                let value = value.map_err(|_| wrong(Problem::Value("is not text in UTF-8")))?;
+                let value = value.map_err(|_| wrong(Problem::Value("is not UTF-8 text")))?;
                 tell(self.line, &Part::Setting(setting, value), take)?;
             }
             Place::Name => {

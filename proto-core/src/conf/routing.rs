@@ -1,4 +1,4 @@
-//! The routes and policy rules that wg-quick(8) makes for allowed IPs.
+//! The routes and policy rules of wg-quick(8) for allowed IPs.
 //!
 //! - `Table = off`: none.
 //! - `Table = N`: a route in table N for every allowed IP.
@@ -19,10 +19,10 @@ pub const MAIN_TABLE: u32 = 254;
 /// The table and mark of a full tunnel without `FwMark`, if no other route uses the table.
 pub const FULL_TUNNEL_TABLE: u32 = 51_820;
 
-/// The table that the route for an allowed IP belongs to.
+/// The table of the route for an allowed IP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RouteTable {
-    /// There is no route.
+    /// No route.
     None,
     /// This table.
     Number(u32),
@@ -49,8 +49,8 @@ pub fn covers(route: &IpNet, to: &IpNet) -> bool {
     route.prefix <= to.prefix && route.contains(to.addr)
 }
 
-/// Whether the kernel makes a route of its own for this address of an interface: always for IPv6, and for IPv4
-/// unless the prefix is 0 or 32.
+/// Whether the kernel adds a route of its own for this address of an interface: always for IPv6,
+/// and for IPv4 unless the prefix is 0 or 32.
 #[must_use]
 pub const fn has_own_route(address: &IpNet) -> bool {
     match address.addr {
@@ -65,11 +65,11 @@ pub struct TunnelRule {
     /// The priority that the kernel chooses if the rules are the first, and are added in the order of
     /// [`tunnel_rules`] without a priority.
     pub priority: u32,
-    /// The table to look in.
+    /// The routing table to use.
     pub table: u32,
-    /// The rule is for packets *without* this mark. `None` makes it for all packets.
+    /// The rule is for packets *without* this mark. `None`: the rule is for all packets.
     pub unless_marked: Option<u32>,
-    /// Routes with a prefix of at most this length do not count. `None` counts all routes.
+    /// Routes with a prefix of at most this length are ignored. `None` ignores no route.
     pub suppress_prefixlength: Option<u32>,
 }
 

@@ -1,21 +1,22 @@
-//! The values of wg-quick's own settings, as wg-quick(8) and the programs that it runs take them.
+//! The values of wg-quick's own settings, as wg-quick(8) and the programs that it runs accept them.
 
 use super::value::{halves, net};
 use crate::ip::{IpNet, parse_ip_bytes};
 use crate::text::number;
 
-/// Where the routes of an interface go.
+/// The table of an interface's routes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Table {
-    /// To the main table, or, for default routes, to one of their own.
+    /// The main table; for default routes, a table of their own.
     Auto,
-    /// There are none.
+    /// No routes.
     Off,
-    /// To this table.
+    /// This table.
     Number(u32),
 }
 
-/// Parses `Table`. `None` for what may be the name of a table on the router (`/etc/iproute2/rt_tables`).
+/// Parses `Table`. `None` for text that may be the name of a table on the router
+/// (`/etc/iproute2/rt_tables`).
 #[must_use]
 pub fn table(text: &str) -> Option<Table> {
     Some(match text {
@@ -28,7 +29,8 @@ pub fn table(text: &str) -> Option<Table> {
     })
 }
 
-/// Parses the number of a table, as iproute2 writes one: decimal, or `0x` and hexadecimal digits.
+/// Parses the number of a table in iproute2's notation: decimal, or `0x` and hexadecimal digits.
+/// `None` for any other text.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn table_number(text: &str) -> Option<u32> {
@@ -39,15 +41,16 @@ pub fn table_number(text: &str) -> Option<u32> {
     }
 }
 
-/// Parses `SaveConfig`: `true` or `false`, in any case.
+/// Parses `SaveConfig`: `true` or `false`, in any case. `None` for any other text.
 #[must_use]
 pub fn boolean(text: &str) -> Option<bool> {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     if is("true") || is("false") { Some(is("true")) } else { None }
 }
 
-/// Parses one address of `Address` with the length of its prefix, which may be written as the mask of an
-/// IPv4 network: `10.0.0.1/255.255.255.0`, as ip(8) takes it. Without a prefix it is that one address.
+/// Parses one address of `Address` with its prefix length, which may be written as the netmask of
+/// an IPv4 network: `10.0.0.1/255.255.255.0`, as in ip(8). Without a prefix the network is that one
+/// address. `None` for any other text.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn address(word: &str) -> Option<IpNet> {
@@ -66,7 +69,7 @@ pub fn address(word: &str) -> Option<IpNet> {
     })
 }
 
-/// Takes the next word off a list of addresses or name servers.
+/// Takes the next word from a list of addresses or name servers. `None` at the end.
 pub fn next_word<'t>(rest: &mut &'t str) -> Option<&'t str> {
     let between = |byte: u8| matches!(byte, b',' | b' ' | b'\t');
     let from = rest.bytes().position(|byte| !between(byte))?;

@@ -1,4 +1,4 @@
-//! How the values of wg(8) are written: numbers, networks and keys.
+//! The notation of wg(8)'s values: numbers, networks and keys.
 
 use super::endpoint::endpoint;
 use super::{ConfError, Field, Item, Problem, Stop};
@@ -11,7 +11,7 @@ const PORT: &str = "is not a port: a number from 0 to 65535, or the name of a se
 const FWMARK: &str = "is not a mark: `off`, a number, or 0x and hexadecimal digits, below 2^32";
 const KEEPALIVE: &str = "is not an interval: `off`, or seconds from 0 to 65535";
 const KEY: &str = "is not a key: 32 bytes in base64, 44 characters ending in `=`";
-const NET: &str = "is not an address, or an address and the length of its prefix";
+const NET: &str = "is not an address, or an address with a prefix length";
 const NO_ENTRY: &str = "is wrong: an entry of the list is empty";
 
 /// A number or `off`, which is 0.
@@ -20,13 +20,14 @@ fn number_or_off(text: &[u8]) -> Option<u32> {
     if text.eq_ignore_ascii_case(b"off") { Some(0) } else { digits(text) }
 }
 
-/// Parses a port: a number in digits.
+/// Parses a port: a number in digits. `None` for any other text.
 #[must_use]
 pub fn port(text: &[u8]) -> Option<u16> {
     u16::try_from(digits(text)?).ok()
 }
 
-/// Parses a mark: decimal, or `0x` and hexadecimal digits, or `off`, which is 0.
+/// Parses a mark: decimal, or `0x` and hexadecimal digits, or `off`, which is 0. `None` for any
+/// other text.
 #[must_use]
 pub fn fwmark(text: &[u8]) -> Option<u32> {
     let [b'0', b'x', digits @ ..] = text else {
@@ -40,33 +41,33 @@ pub fn fwmark(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// Parses the seconds between two keepalives, or `off`, which is 0.
+/// Parses the seconds between two keepalives, or `off`, which is 0. `None` for any other text.
 #[must_use]
 pub fn keepalive(text: &[u8]) -> Option<u16> {
     number_or_off(text).and_then(|seconds| u16::try_from(seconds).ok())
 }
 
-/// What is before and behind a place, without the byte there.
+/// The parts before and after a position, without the byte at it.
 pub(super) fn halves(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
-/// What may be the name of a service, or what else the C library takes. A number it is not: there is no
-/// such port.
+/// Text that may be the name of a service, or another form that the C library accepts. It is not a
+/// number, because that number is not a port.
 pub(super) fn service(text: &[u8]) -> Option<&str> {
     let text = core::str::from_utf8(text).ok()?;
-    // Nothing is not one either.
+    // Empty text is not a service either.
     if text.bytes().all(|byte| byte.is_ascii_digit()) { None } else { Some(text) }
 }
 
-/// The error about a text for which there is no port.
+/// The error about a text that is not a port.
 #[must_use]
 pub fn no_port(line: u32, text: &str) -> ConfError {
     let name = if line == 0 { "listen-port" } else { "ListenPort" };
     ConfError::new(line, name, Problem::Value(PORT)).with(text)
 }
 
-/// A network. Without a prefix it is the one address.
+/// A network. Without a prefix it is the one address. `None` for any other text.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn net(text: &[u8]) -> Option<IpNet> {
@@ -84,7 +85,7 @@ pub fn net(text: &[u8]) -> Option<IpNet> {
 }
 
 impl Field {
-    /// The item that a whole value is, other than a list.
+    /// The item of a whole value that is not a list.
     pub(super) fn item<'t>(self, text: &'t [u8]) -> Result<Item<'t>, Problem> {
         let path = || core::str::from_utf8(text).ok();
         let (item, wanted) = match self {
@@ -116,7 +117,7 @@ impl Field {
     }
 }
 
-/// One entry of a list of allowed IPs. `signs` lets it begin with `+` or `-`.
+/// One entry of a list of allowed IPs. `signs` allows a leading `+` or `-`.
 pub(super) fn allowed_ip(text: &[u8], signs: bool) -> Result<Item<'static>, Problem> {
     let (sign, rest) = match text {
         [sign @ (b'+' | b'-'), rest @ ..] if signs => (*sign, rest),

@@ -1,17 +1,16 @@
-//! The words of `wg set` behind the name of the interface.
+//! The words of `wg set` after the name of the interface.
 
 use super::field::Names;
 use super::value::allowed_ip;
 use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
-/// An entry of a list of allowed IPs without its white space: the longest there is, and leading
-/// zeros.
+/// The longest entry of a list of allowed IPs without its white space, with room for leading zeros.
 const ENTRY_MAX: usize = 64;
 
 /// Reads the words of a command line.
 ///
 /// # Errors
-/// The first thing that is wrong. The rest is not read.
+/// The first error. The rest is not read.
 pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Result<(), ConfError> {
     let mut section = Section::Interface;
     while let Some(word) = words.next() {
@@ -41,7 +40,7 @@ pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Resu
     Ok(())
 }
 
-/// Takes a list apart. An empty one is a list of nothing.
+/// Splits a list. An empty list has no entries.
 fn list(
     text: &str,
     tell: &mut dyn FnMut(&Item<'_>) -> Result<(), ConfError>,

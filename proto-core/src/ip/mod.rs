@@ -1,7 +1,6 @@
-//! Networks and endpoints as WireGuard and rtnetlink mean them, with the text forms people write.
+//! Networks and endpoints of WireGuard and rtnetlink, and their text forms.
 //!
-//! Not here: how each of them is laid out in a netlink attribute (`netlink`) or a message
-//! (`protocol`).
+//! Not here: their layout in netlink attributes (`netlink`) and messages (`protocol`).
 
 mod text;
 
@@ -21,19 +20,19 @@ pub const AF_INET6: u8 = 10;
 /// An address and the length of its network prefix: `10.0.0.1/24`, `fd00::/64`.
 ///
 /// Used for allowed IPs and routes, where the host bits are zero ([`IpNet::masked`]), and for
-/// interface addresses, where they are not. The prefix is at most [`IpNet::max_prefix`] when the
-/// value came from [`IpNet::new`] or from text; a value that was deserialised has to be looked at
-/// with [`IpNet::is_valid`].
+/// interface addresses, where they are not. The prefix is at most [`IpNet::max_prefix`] if the
+/// value came from [`IpNet::new`] or from text; a deserialised value must be checked with
+/// [`IpNet::is_valid`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IpNet {
     /// The address, host bits included.
     pub addr: IpAddr,
-    /// How many leading bits are the network: 0 to 32 or 0 to 128.
+    /// Number of leading bits that are the network: 0 to 32 or 0 to 128.
     pub prefix: u8,
 }
 
-/// Why a text is not an [`IpNet`].
+/// The reason why a text is not an [`IpNet`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum IpNetError {
@@ -41,7 +40,7 @@ pub enum IpNetError {
     Address,
     /// The part after the slash is not a number.
     Prefix,
-    /// The prefix is longer than the address: the most it may be is given.
+    /// The prefix is longer than the address; the field has the maximum.
     PrefixRange(u8),
 }
 
@@ -58,7 +57,7 @@ impl fmt::Display for IpNetError {
 impl core::error::Error for IpNetError {}
 
 impl IpNet {
-    /// `addr/prefix`, or nothing if the prefix is longer than the address.
+    /// `addr/prefix`; `None` if the prefix is longer than the address.
     #[must_use]
     pub fn new(addr: IpAddr, prefix: u8) -> Option<Self> {
         let net = Self { addr, prefix };
@@ -74,8 +73,8 @@ impl IpNet {
         }
     }
 
-    /// Whether an interface other than the loopback one can have the address as its own: Linux takes no unspecified
-    /// address, and of IPv6 neither multicast nor loopback ones.
+    /// Whether an interface other than the loopback one can have the address: Linux accepts no
+    /// unspecified address, and for IPv6 neither multicast nor loopback addresses.
     #[must_use]
     pub const fn can_be_own(&self) -> bool {
         match self.addr {
@@ -101,7 +100,7 @@ impl IpNet {
         }
     }
 
-    /// The same network with the bits after the prefix cleared, as the kernel keeps allowed IPs.
+    /// The same network with the bits after the prefix cleared, as the kernel stores allowed IPs.
     #[must_use]
     pub fn masked(&self) -> Self {
         let addr = match self.addr {
@@ -117,7 +116,7 @@ impl IpNet {
         Self { addr, ..*self }
     }
 
-    /// Whether `addr` lies in this network.
+    /// Whether `addr` is in this network.
     #[must_use]
     pub fn contains(&self, addr: IpAddr) -> bool {
         Self { addr, ..*self }.is_valid()
@@ -145,7 +144,7 @@ impl FromStr for IpNet {
         let whole = Self { addr, prefix: 0 }.max_prefix();
         let prefix = match prefix {
             None => whole,
-            // `u8::from_str` takes a leading plus; a prefix length has none.
+            // `u8::from_str` accepts a leading plus, which a prefix length does not have.
             Some(p) if p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()) => {
                 return Err(IpNetError::Prefix);
             }
@@ -155,8 +154,8 @@ impl FromStr for IpNet {
     }
 }
 
-/// The UDP address of a peer. IPv6 flow information is always zero. Netlink carries the scope of a
-/// link-local address; the protocol does not, because its number means something on one machine only.
+/// The UDP address of a peer. IPv6 flow information is always zero. Netlink has the scope of a
+/// link-local address; the protocol does not, because its number is valid on one machine only.
 pub type Endpoint = SocketAddr;
 
 #[cfg(test)]

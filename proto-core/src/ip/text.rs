@@ -1,15 +1,15 @@
-//! Addresses as text, both ways.
+//! Formats and parses addresses as text.
 //!
-//! The texts are those of `core::net`, and `tests` hold the two against each other. The router does
-//! not use the ones of `core::net` because they format through buffers and parse through closures
-//! that are 8 KB of program; these are 2 KB, and take a fraction of the instructions.
+//! The texts are those of `core::net`, and `tests` compares both. The router does not use the
+//! functions of `core::net`, because their buffers and closures are 8 KB of program; these are 2
+//! KB, and need a fraction of the instructions.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::text::{number, split, split_last};
 
-/// Shows an address, or an address and port, as `core::net` does.
+/// Displays an address, or an address and port, as `core::net` does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shown<T>(pub T);
 
@@ -37,7 +37,7 @@ impl fmt::Display for Shown<SocketAddr> {
     }
 }
 
-/// The most characters of an address: eight groups of four, and what is between them.
+/// The longest address: eight groups of four digits, and the separators.
 pub const IP_TEXT_LEN: usize = 39;
 
 /// Writes an address into `buf`, as `core::net` does.
@@ -88,7 +88,8 @@ impl Line<'_> {
         }
     }
 
-    /// RFC 5952: the longest run of two zeros or more is `::`, the first of those of one length.
+    /// RFC 5952: the longest run of two or more zero groups is `::`, the first one if several have
+    /// this length.
     fn v6(&mut self, ip: Ipv6Addr) {
         let groups = ip.segments();
         let (mut from, mut len, mut run) = (groups.len(), 1_usize, 0_usize);
@@ -123,18 +124,19 @@ impl Line<'_> {
     }
 }
 
-/// Reads an address.
+/// Reads an address. `None` for any other text.
 #[must_use]
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     parse_ip_bytes(text.as_bytes())
 }
 
-/// Reads an address out of what may not be text.
+/// Reads an address from bytes that may not be text.
 pub(crate) fn parse_ip_bytes(text: &[u8]) -> Option<IpAddr> {
     parse_v4(text).map(IpAddr::V4).or_else(|| parse_v6(text).map(IpAddr::V6))
 }
 
-/// Reads an address and port: `192.0.2.1:51820`, `[2001:db8::1]:51820`, `[fe80::1%2]:51820`.
+/// Reads an address and port: `192.0.2.1:51820`, `[2001:db8::1]:51820`, `[fe80::1%2]:51820`. `None`
+/// for any other text.
 #[must_use]
 pub fn parse_endpoint(text: &str) -> Option<SocketAddr> {
     let (ip, port) = split_last(text, b':')?;
@@ -175,7 +177,7 @@ fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
 #[cfg_attr(feature = "small", inline(never))]
 fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
     let mut groups = [0_u16; 8];
-    // How many groups there are, and how many of them come before the `::`.
+    // Number of groups, and number of groups before the `::`.
     let (mut count, mut gap) = (0_usize, None);
     let mut rest = text;
     if let [b':', b':', behind @ ..] = rest {
@@ -214,11 +216,11 @@ fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
     match gap {
         None if count < groups.len() => return None,
         None => {}
-        // The gap stands for one group at least.
+        // The gap stands for at least one group.
         Some(_) if count == groups.len() => return None,
         Some(gap) => {
             let behind = groups.len();
-            // From behind, so that none is written over before it has moved.
+            // Backwards, so that no group is overwritten before it was moved.
             for (to, from) in (0..behind).rev().zip((gap..count).rev()) {
                 let group = core::mem::take(groups.get_mut(from)?);
                 *groups.get_mut(to)? = group;
@@ -228,7 +230,7 @@ fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(groups))
 }
 
-/// What a hexadecimal digit stands for.
+/// The value of a hexadecimal digit.
 const fn hex(digit: u8) -> Option<u16> {
     let letter = (digit | 0x20).wrapping_sub(b'a');
     match digit.wrapping_sub(b'0') {

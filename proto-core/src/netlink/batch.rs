@@ -1,7 +1,8 @@
 //! Batches: many requests in one datagram, each with its own sequence number and acknowledgement.
 //!
-//! The kernel does the requests in order, and a request that fails does not stop the ones behind it. So a batch
-//! costs one system call to send and one wait, however many requests it has; but it is not all or nothing.
+//! The kernel executes the requests in order, and a failed request does not stop the later ones. So
+//! a batch needs one system call to send and one wait, for any number of requests; but it is not
+//! atomic.
 //!
 //! Not here: the socket ([`Client::batch`](super::socket::Client::batch)).
 
@@ -9,11 +10,11 @@ use super::control::{Ack, Control};
 use super::read::{Malformed, Message, Messages};
 use super::{ExchangeError, Full, KernelError};
 
-/// The most requests of one batch. The acknowledgements of as many fit the receive buffer that a socket has by
-/// default.
+/// The maximum number of requests in a batch. The acknowledgements of this many fit into a socket's
+/// default receive buffer.
 pub const MAX_BATCH: u32 = 128;
 
-/// Requests behind one another in a buffer.
+/// Consecutive requests in a buffer.
 #[derive(Debug)]
 pub struct Batch<'b> {
     buf: &'b mut [u8],
@@ -23,20 +24,20 @@ pub struct Batch<'b> {
 }
 
 impl<'b> Batch<'b> {
-    /// An empty batch whose requests are numbered from `first_seq` on. Numbers wrap, so keep `first_seq` at most
-    /// `u32::MAX - MAX_BATCH`.
+    /// An empty batch whose requests are numbered from `first_seq`. Numbers wrap, so keep
+    /// `first_seq` at most `u32::MAX - MAX_BATCH`.
     #[must_use]
     pub const fn new(buf: &'b mut [u8], first_seq: u32) -> Self {
         Self { buf, len: 0, first_seq, count: 0 }
     }
 
-    /// Adds the request that `write` writes into the rest of the buffer, with the given sequence number. Returns its
-    /// place in the batch, from 0. The request has to ask for an acknowledgement (`NLM_F_ACK`), as those of this crate
-    /// do.
+    /// Adds the request that `write` writes into the rest of the buffer, with the given sequence
+    /// number. Returns its place in the batch, from 0. The request must ask for an acknowledgement
+    /// (`NLM_F_ACK`), as all requests of this crate do.
     ///
     /// # Errors
-    /// [`Full`] if the request does not fit, or there are [`MAX_BATCH`] already: send the batch, then offer the
-    /// request again.
+    /// [`Full`] if the request does not fit, or if the batch has [`MAX_BATCH`] requests: send the
+    /// batch, then add the request again.
     pub fn push(
         &mut self,
         write: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
@@ -64,7 +65,7 @@ impl<'b> Batch<'b> {
         self.count
     }
 
-    /// What follows the acknowledgements, for a socket whose own port ID is `port` (0 if it is not known).
+    /// A tracker of the acknowledgements, for a socket whose own port ID is `port` (0 if unknown).
     #[must_use]
     pub const fn acks(&self, port: u32) -> Acks {
         Acks {
@@ -91,7 +92,7 @@ pub struct Acks {
     first_seq: u32,
     count: u32,
     port: u32,
-    /// The requests that are not acknowledged yet, as bits.
+    /// The unacknowledged requests, as bits.
     open: u128,
     strays: u32,
 }
@@ -107,7 +108,8 @@ impl Acks {
     /// acknowledgement to `take`, with the request's place in the batch.
     ///
     /// # Errors
-    /// The datagram cannot be read, or data was lost. Then it is not known which of the open requests were done.
+    /// The datagram cannot be parsed, or data was lost. Then it is unknown which of the open
+    /// requests were executed.
     pub fn datagram(
         &mut self,
         bytes: &[u8],
@@ -142,7 +144,7 @@ impl Acks {
                 self.open &= !bit;
                 take(nth, outcome(&ack));
             }
-            // A request with an answer, such as an echo, is acknowledged behind it.
+            // A request with an answer, such as an echo, is acknowledged after the answer.
             Ok(Control::Data | Control::Noop) if ours => {}
             Err(Malformed) if ours => return Err(ExchangeError::Malformed),
             _ => return self.stray(),
@@ -222,7 +224,7 @@ mod tests {
         let mut take = |nth, result: Result<(), KernelError>| {
             told.push((nth, result.map_err(|error| error.errno)));
         };
-        // An answer to another program's request, to an earlier one of ours, and a duplicate.
+        // An answer to another program's request or to an earlier one of ours, or a duplicate.
         let first = datagram(|w| {
             ack(w, 7, 6, 0)?;
             ack(w, 6, 5, 1)?;

@@ -1,9 +1,9 @@
-//! Netlink's own messages: nothing, acknowledgement or error, end of a dump, data lost.
+//! Netlink's own messages: no-op, acknowledgement or error, end of a dump, data lost.
 //!
 //! Source: `linux/netlink.h` (`struct nlmsgerr`, `enum nlmsgerr_attrs`) and `netlink_ack`,
 //! `netlink_dump_done` in `net/netlink/af_netlink.c`.
 //!
-//! Not here: what they mean for the pending request ([`exchange`](super::exchange)).
+//! Not here: their effect on the pending request ([`exchange`](super::exchange)).
 
 use super::read::{Attribute, Attributes, Malformed, Message, header};
 use super::{
@@ -11,13 +11,13 @@ use super::{
     NLMSG_OVERRUN,
 };
 
-/// `NLMSGERR_ATTR_MSG`: the kernel's own words.
+/// `NLMSGERR_ATTR_MSG`: the kernel's own message.
 pub const NLMSGERR_ATTR_MSG: u16 = 1;
-/// `NLMSGERR_ATTR_OFFS`: where in the request the offending attribute starts.
+/// `NLMSGERR_ATTR_OFFS`: offset of the offending attribute in the request.
 pub const NLMSGERR_ATTR_OFFS: u16 = 2;
 /// `NLMSGERR_ATTR_MISS_TYPE`: the type of an attribute that is missing.
 pub const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
-/// `NLMSGERR_ATTR_MISS_NEST`: where in the request the nest starts that it is missing from.
+/// `NLMSGERR_ATTR_MISS_NEST`: offset in the request of the nest in which it is missing.
 pub const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 
 /// What the kernel adds to an error under `NETLINK_EXT_ACK`. Offsets are in bytes from the start of
@@ -27,15 +27,15 @@ pub const NLMSGERR_ATTR_MISS_NEST: u16 = 6;
 pub struct ExtAck<'b> {
     /// The kernel's message; on success, a warning.
     pub message: Option<&'b str>,
-    /// Where the offending attribute starts.
+    /// Offset of the offending attribute.
     pub offset: Option<u32>,
     /// The type of an attribute that is missing.
     pub missing_type: Option<u32>,
-    /// Where the nest starts that it is missing from; nothing if that is the message itself.
+    /// Offset of the nest in which it is missing; `None` if that is the message itself.
     pub missing_nest: Option<u32>,
 }
 
-/// The outcome of a request, as [`NLMSG_ERROR`] and [`NLMSG_DONE`] carry it.
+/// The result of a request, from [`NLMSG_ERROR`] or [`NLMSG_DONE`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Ack<'b> {
@@ -49,15 +49,15 @@ pub struct Ack<'b> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Control<'b> {
-    /// Not netlink's own: it belongs to a family.
+    /// Not netlink's own: a message of a family.
     Data,
     /// Nothing to do: `NLMSG_NOOP` and reserved types.
     Noop,
     /// An acknowledgement or an error.
     Ack(Ack<'b>),
-    /// The end of a dump, and how it went.
+    /// The end of a dump, and its result.
     Done(Ack<'b>),
-    /// The kernel lost data on its way here.
+    /// The kernel lost data that it was sending.
     Overrun,
 }
 
@@ -95,11 +95,11 @@ fn ack<'b>(message: &Message<'b>) -> Result<Ack<'b>, Malformed> {
             .and_then(|length| length.checked_next_multiple_of(super::ALIGNTO))
             .and_then(|length| rest.get(length.max(NLMSG_HDRLEN)..))
     };
-    // An echo whose end cannot be found takes the words away, never the error itself.
+    // If the end of the echo cannot be found, the explanation is lost, but never the error itself.
     Ok(Ack { errno: errno(*number), ext: ext_ack(message, tlvs.unwrap_or_default()) })
 }
 
-/// The error number, where it is there, and the attributes.
+/// The error number, if present, and the attributes.
 fn done<'b>(message: &Message<'b>) -> Result<Ack<'b>, Malformed> {
     if message.payload.is_empty() {
         return Ok(Ack::default());
@@ -113,7 +113,7 @@ fn number(attribute: &Attribute<'_>) -> Option<u32> {
     attribute.u32().ok()
 }
 
-/// Reads what can be read: an error stays an error, whatever became of its explanation.
+/// Reads what can be read: an error stays an error, even if its explanation is malformed.
 fn ext_ack<'b>(message: &Message<'b>, tlvs: &'b [u8]) -> ExtAck<'b> {
     let mut ext = ExtAck::default();
     if message.flags & NLM_F_ACK_TLVS == 0 {
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(ack.ext.message, Some("ipv4: Address already assigned"));
     }
 
-    /// Listing the addresses of an interface that is not there (Linux 6.18, x86_64).
+    /// Listing the addresses of an interface that does not exist (Linux 6.18, x86_64).
     #[cfg(target_endian = "little")]
     #[test]
     fn failed_dump_of_a_real_kernel() {
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(ack.errno, Some(Errno::ENODEV));
     }
 
-    /// An error as the kernel writes it: `echo` bytes of the request, of which the header counts.
+    /// An error as the kernel writes it: `echo` bytes of the request, including its header.
     fn error(flags: u16, echo: &[u8]) -> Vec<u8> {
         datagram(|w| {
             w.message(NLMSG_ERROR, flags, 1, 1)?;
@@ -199,7 +199,7 @@ mod tests {
             let whole = error(NLM_F_ACK_TLVS, &request(len));
             assert_eq!(parse(&whole), Ok(Control::Ack(ack)), "{len}");
         }
-        // Without the flag what follows is no explanation.
+        // Without the flag, the rest is not an explanation.
         let silent = error(NLM_F_CAPPED, &request(16));
         let ack = Ack { errno: Some(Errno::EINVAL), ext: ExtAck::default() };
         assert_eq!(parse(&silent), Ok(Control::Ack(ack)));

@@ -1,13 +1,13 @@
 //! The kernel's error numbers, by name.
 //!
-//! Sources: `asm-generic/errno-base.h`, `asm-generic/errno.h`, and for MIPS, whose numbers from 35
-//! on are its own, `arch/mips/include/uapi/asm/errno.h`.
+//! Sources: `asm-generic/errno-base.h`, `asm-generic/errno.h`, and for MIPS, whose numbers differ
+//! from 35 on, `arch/mips/include/uapi/asm/errno.h`.
 
 use core::fmt;
 
 use crate::text::split;
 
-/// A positive error number of the machine this was compiled for.
+/// A positive error number of the machine for which the program was compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Errno(pub i32);
 
@@ -28,11 +28,11 @@ macro_rules! errnos {
             )*
         }
 
-        /// Number everywhere but on MIPS (`asm-generic`), number on MIPS.
+        /// The number on all machines but MIPS (`asm-generic`), and the number on MIPS.
         const NUMBERS: &[(u8, u16)] = &[$(($generic, $mips),)*];
 
-        /// A line for each of [`NUMBERS`]: name, what it says. In one piece, because a table of
-        /// texts would be as long again in pointers.
+        /// A line for each of [`NUMBERS`]: name and message. In one text, because a table of texts
+        /// would need as many bytes again for pointers.
         const WORDS: &str = concat!($(stringify!($name), " ", $text, "\n",)*);
     };
 }
@@ -172,28 +172,28 @@ errnos! {
 }
 
 impl Errno {
-    /// From the number a netlink message carries: subsystems differ in its sign.
+    /// From the number in a netlink message: subsystems differ in its sign.
     #[must_use]
     pub const fn from_signed(number: i32) -> Self {
         Self(number.saturating_abs())
     }
 
-    /// Where it is in the table.
+    /// Its index in the table.
     fn place(self) -> Option<usize> {
         let number =
             |(generic, mips): &(u8, u16)| i32::from(if MIPS { *mips } else { u16::from(*generic) });
         NUMBERS.iter().position(|both| number(both) == self.0)
     }
 
-    /// The number that `asm-generic` has for this error: what a message carries, so that its reader need not know
-    /// on which machine the error was met. A number without a name is the same for both.
+    /// The `asm-generic` number of this error, for messages to readers on other machines. A number
+    /// without a name is the same for both.
     #[must_use]
     pub fn generic(self) -> u16 {
         let known = self.place().filter(|_| MIPS).and_then(|at| NUMBERS.get(at));
         known.map_or(self.0 as u16, |(generic, _)| u16::from(*generic))
     }
 
-    /// The error of this machine for a number of `asm-generic`.
+    /// The error of this machine with this `asm-generic` number.
     #[must_use]
     pub fn from_generic(number: u16) -> Self {
         let known = NUMBERS.iter().find(|(generic, _)| u16::from(*generic) == number);
@@ -210,13 +210,13 @@ impl Errno {
         split(line, b' ')
     }
 
-    /// The name (`ENODEV`), if the number has one.
+    /// The name (`ENODEV`); `None` if the number has no name.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         self.entry().map(|(name, _)| name)
     }
 
-    /// What the number says (`No such device`), as `strerror` words it.
+    /// The message (`No such device`), in the words of `strerror`.
     #[must_use]
     pub fn text(self) -> Option<&'static str> {
         self.entry().map(|(_, text)| text)
@@ -224,7 +224,7 @@ impl Errno {
 }
 
 impl fmt::Display for Errno {
-    /// `No such device (ENODEV)`, or `errno 524` where the number has no name here.
+    /// `No such device (ENODEV)`, or `errno 524` for a number without a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry() {
             Some((name, text)) => write!(f, "{text} ({name})"),

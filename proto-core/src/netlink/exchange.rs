@@ -1,11 +1,11 @@
 //! One request and its answers, without the socket.
 //!
-//! The caller sends a request, then feeds each datagram that arrives to [`Exchange::datagram`] and
-//! goes through the [`Answers`], until [`Exchange::state`] is no longer [`State::Pending`]. Whatever
-//! belongs to an earlier request is passed over, so a request that was given up does not disturb the
-//! next one, as long as each has its own sequence number.
+//! The caller sends a request, passes each datagram that arrives to [`Exchange::datagram`] and
+//! visits the [`Answers`], until [`Exchange::state`] is no longer [`State::Pending`]. Messages of
+//! earlier requests are skipped, so an abandoned request does not disturb the next one, as long as
+//! each has its own sequence number.
 //!
-//! Not here: what an answer means, and how long to wait for it.
+//! Not here: the meaning of an answer, and timeouts.
 
 use core::fmt;
 
@@ -41,7 +41,8 @@ pub enum State {
     Pending,
     /// All answers have arrived.
     Done,
-    /// All answers have arrived, but the list changed while it was read: ask again ([`Attempts`]).
+    /// All answers have arrived, but the list changed while it was read: repeat the request
+    /// ([`Attempts`]).
     Interrupted,
     /// The exchange failed; see [`Exchange::failure`].
     Failed,
@@ -63,24 +64,24 @@ pub struct KernelError {
     pub missing_nest: Option<u32>,
 }
 
-/// Why an exchange failed.
+/// The reason why an exchange failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ExchangeError {
     /// The kernel refused.
     Kernel(KernelError),
-    /// A datagram was longer than the buffer; the rest of it is lost.
+    /// A datagram was longer than the buffer; its rest is lost.
     Truncated {
-        /// How long it was, in bytes.
+        /// Its length in bytes.
         needed: usize,
     },
-    /// A datagram cannot be taken apart.
+    /// A datagram cannot be parsed.
     Malformed,
-    /// The kernel says that it lost data (`NLMSG_OVERRUN`).
+    /// The kernel reports that it lost data (`NLMSG_OVERRUN`).
     Overrun,
     /// The kernel acknowledged a request for data without sending any.
     NoReply,
-    /// Over [`STRAYS_MAX`] messages came that belong to other requests.
+    /// Over [`STRAYS_MAX`] messages of other requests arrived.
     Strays,
     /// The list changed during every attempt.
     Unsteady {
@@ -90,7 +91,7 @@ pub enum ExchangeError {
 }
 
 impl KernelError {
-    /// Copies what `ack` says about `errno`.
+    /// Copies the explanation of `errno` from `ack`.
     #[must_use]
     pub fn new(errno: Errno, ack: &Ack<'_>) -> Self {
         Self {
@@ -125,7 +126,7 @@ impl fmt::Display for KernelError {
 impl core::error::Error for KernelError {}
 
 impl ExchangeError {
-    /// The kernel's error number, if it is the kernel that refused.
+    /// The kernel's error number, if the kernel refused.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         match self {
@@ -144,10 +145,10 @@ impl fmt::Display for ExchangeError {
             }
             Self::Malformed => f.write_str("the kernel's answer cannot be read"),
             Self::Overrun => f.write_str("the kernel lost part of its answer"),
-            Self::NoReply => f.write_str("the kernel agreed, but sent no answer"),
-            Self::Strays => f.write_str("too many messages that answer nothing"),
+            Self::NoReply => f.write_str("the kernel acknowledged the request, but sent no answer"),
+            Self::Strays => f.write_str("too many unrelated messages"),
             Self::Unsteady { attempts } => {
-                write!(f, "what is being listed changed during each of {attempts} attempts")
+                write!(f, "the list changed during each of {attempts} attempts")
             }
         }
     }
@@ -163,13 +164,16 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// At most `most` attempts, the first included.
+    /// At most `most` attempts, including the first.
     #[must_use]
     pub const fn new(most: u8) -> Self {
         Self { most, made: 1 }
     }
 
-    /// Another attempt, if there is one left.
+    /// Starts another attempt, if one is left.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Unsteady`] if no attempt is left.
     pub const fn again(&mut self) -> Result<(), ExchangeError> {
         if self.made >= self.most {
             return Err(ExchangeError::Unsteady { attempts: self.made });
@@ -182,7 +186,7 @@ impl Attempts {
 /// The exchange failed; [`Exchange::failure`] has the reason, because an [`ExchangeError`] has over 100 bytes.
 struct Failed;
 
-/// One request under way.
+/// One request in progress.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     seq: u32,
@@ -213,13 +217,13 @@ impl Exchange {
         }
     }
 
-    /// The state, after the [`Answers`] of the last datagram are used up or dropped.
+    /// The state, after the [`Answers`] of the last datagram were visited or dropped.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Why the exchange failed; `None` unless the state is [`State::Failed`].
+    /// The reason of the failure; `None` unless the state is [`State::Failed`].
     #[must_use]
     pub const fn failure(&self) -> Option<&ExchangeError> {
         self.failure.as_ref()
@@ -227,10 +231,10 @@ impl Exchange {
 
     /// Takes a datagram.
     ///
-    /// `bytes` is what was received, `full_len` how long the socket says the datagram is
-    /// (`MSG_TRUNC`), and `sender` the port it came from (`nl_pid` of its address). A datagram from
-    /// another port than the kernel's, which is zero, has no answers in it, and is no error; nor is
-    /// one that comes after the end.
+    /// `bytes` are the received bytes, `full_len` is the full length of the datagram as the socket
+    /// reports it (`MSG_TRUNC`), and `sender` is the sender's port (`nl_pid` of its address). A
+    /// datagram from another port than the kernel's, which is zero, has no answers and is not an
+    /// error. Neither is a datagram after the end.
     pub fn datagram<'x, 'b>(
         &'x mut self,
         bytes: &'b [u8],
@@ -303,8 +307,8 @@ impl Exchange {
     }
 }
 
-/// The answers in one datagram. Dropping it takes note of the ones not looked at: an end or an error
-/// among them still shows in [`Exchange::state`].
+/// The answers in one datagram. Dropping them processes the rest: an end or an error among them
+/// still shows in [`Exchange::state`].
 #[derive(Debug)]
 pub struct Answers<'x, 'b> {
     exchange: &'x mut Exchange,

@@ -1,9 +1,9 @@
-//! What the tests share: bytes from hex, and messages as a kernel would send them.
+//! Shared by the tests: bytes from hexadecimal text, and messages as a kernel would send them.
 
 use super::write::{Full, Writer};
 use super::{Message, Messages};
 
-/// The bytes that `text` spells, captured on a little-endian machine. White space is left out.
+/// The bytes of `text`, captured on a little-endian machine. White space is ignored.
 #[cfg(target_endian = "little")]
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
@@ -19,7 +19,7 @@ pub(crate) fn datagram(put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) ->
     writer.finish().to_vec()
 }
 
-/// The messages of a datagram that is well-formed.
+/// The messages of a well-formed datagram.
 pub(crate) fn messages(datagram: &[u8]) -> Vec<Message<'_>> {
     Messages::new(datagram).map(Result::unwrap).collect()
 }

@@ -1,8 +1,8 @@
-//! Generic netlink: its header, and finding the number of a family by its name.
+//! Generic netlink: its header, and the look-up of a family's number by name.
 //!
 //! Source: `linux/genetlink.h`.
 //!
-//! Not here: what a family says ([`wireguard`](super::wireguard)).
+//! Not here: the messages of a family ([`wireguard`](super::wireguard)).
 
 use core::fmt;
 
@@ -14,9 +14,9 @@ use super::{
 
 /// The family of families: its messages have this type.
 pub const GENL_ID_CTRL: u16 = NLMSG_MIN_TYPE;
-/// The command that an answer about a family carries.
+/// The command of an answer about a family.
 pub const CTRL_CMD_NEWFAMILY: u8 = 1;
-/// The command that asks for a family.
+/// The command that requests a family.
 pub const CTRL_CMD_GETFAMILY: u8 = 3;
 /// The number of a family, u16.
 pub const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -24,13 +24,13 @@ pub const CTRL_ATTR_FAMILY_ID: u16 = 1;
 pub const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 /// The version of a family, u32.
 pub const CTRL_ATTR_VERSION: u16 = 3;
-/// The highest attribute type a family knows at the level of its messages, u32.
+/// The highest attribute type of a family at the top level of its messages, u32.
 pub const CTRL_ATTR_MAXATTR: u16 = 5;
 
 /// The version of the control family's own messages.
 const CTRL_VERSION: u8 = 1;
 
-/// `struct genlmsghdr` without the bytes that are reserved.
+/// `struct genlmsghdr` without its reserved bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GenlHeader {
     /// Command number, defined by the family.
@@ -40,12 +40,18 @@ pub struct GenlHeader {
 }
 
 impl GenlHeader {
-    /// Writes the header behind the message header.
+    /// Writes the header after the message header.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room.
     pub fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.header(&[self.cmd, self.version, 0, 0])
     }
 
     /// Splits the header off a message.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a message without the header.
     pub fn parse<'b>(message: &Message<'b>) -> Result<(Self, Attributes<'b>), ParseError> {
         let ([cmd, version, ..], attributes) = message.split::<4>()?;
         Ok((Self { cmd: *cmd, version: *version }, attributes))
@@ -65,6 +71,9 @@ pub struct Family {
 
 impl Family {
     /// Writes the request for the family called `name`. Expects a reply.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &str) -> Result<&'b [u8], Full> {
         let mut writer = Writer::new(buf);
         writer.message(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK, seq, 0)?;
@@ -75,6 +84,9 @@ impl Family {
 
     /// Writes the request for the list of all families. Unlike [`Family::get`] it never makes the kernel load
     /// a module.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
         let mut writer = Writer::new(buf);
         writer.message(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_DUMP, seq, 0)?;
@@ -82,7 +94,7 @@ impl Family {
         Ok(writer.finish())
     }
 
-    /// Reads a family of the list, if it is the one called `name`.
+    /// Reads a family of the list; `None` unless it is the one called `name`.
     #[must_use]
     pub fn named(message: &Message<'_>, name: &str) -> Option<Self> {
         let (_, mut attributes) = GenlHeader::parse(message).ok()?;
@@ -94,6 +106,9 @@ impl Family {
     }
 
     /// Reads the answer.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a malformed answer.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
         let (header, attributes) = GenlHeader::parse(message)?;
         if message.ty != GENL_ID_CTRL || header.cmd != CTRL_CMD_NEWFAMILY {
@@ -120,15 +135,15 @@ impl Family {
     }
 }
 
-/// Why the WireGuard family was not found.
+/// The reason why the WireGuard family was not found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FamilyError {
-    /// The kernel has no such family: the module is not loaded, or not there at all.
+    /// The kernel has no such family: the module is not loaded, or does not exist.
     NoWireGuard,
-    /// Asking went wrong.
+    /// The request failed.
     Exchange(ExchangeError),
-    /// The answer is not one.
+    /// The answer is malformed.
     Parse(ParseError),
 }
 
@@ -202,7 +217,7 @@ mod tests {
             w.u32(CTRL_ATTR_VERSION, 1)?;
             w.u32(4, 0)?;
             w.u32(CTRL_ATTR_MAXATTR, 8)?;
-            // Newer than libmnl's copy in `wg`, which gives up on types it does not know.
+            // Newer than libmnl's copy in `wg`, which fails on unknown types.
             w.u32(99, 0)
         });
         Family::parse(&messages(&bytes)[0])

@@ -1,26 +1,25 @@
-//! Netlink as bytes: what Postwire asks the kernel, and what the kernel answers.
+//! Netlink as bytes: Postwire's requests to the kernel, and the kernel's answers.
 //!
 //! - [`mod@write`] and [`read`] are the two directions of the format itself: messages and attributes.
 //! - [`control`] reads the kernel's own messages (acknowledgement, error, end of a dump), and
 //!   [`exchange`] ties one request to its answers.
 //! - [`batch`] puts many requests into one datagram.
-//! - [`socket`] is the loop around a socket that the caller brings.
-//! - [`genl`], [`route`] and [`wireguard`] are the three families Postwire speaks.
+//! - [`socket`] is the loop around a socket of the caller.
+//! - [`genl`], [`route`] and [`wireguard`] are the three families that Postwire uses.
 //!
-//! Not here: system calls. Bytes come in as slices and leave as slices; the caller owns the socket, its
-//! options and its receive buffer.
+//! Not here: system calls. Bytes come and go as slices; the caller owns the socket, its options and
+//! its receive buffer.
 //!
-//! # What is promised about panics and loops
+//! # Panics and endless loops
 //!
-//! No input panics, whatever the kernel or a caller hands in: reading splits slices with checks,
-//! and writing reports [`Full`]. Nothing recurses, and every turn of a loop takes
-//! bytes away from what is left to read, so no input makes one run for ever.
+//! No input panics, from the kernel or from a caller: reading splits slices with checks, and
+//! writing reports [`Full`]. Nothing recurses, and every turn of a loop shortens the rest of the
+//! input, so no input causes an endless loop.
 //!
 //! # Byte order
 //!
-//! Numbers are in the machine's own order, as `linux/netlink.h` has it; the few that are in network
-//! order say so where they are read or written. Nothing is read through a cast pointer, so no
-//! buffer has to be aligned.
+//! Numbers are in host order, as in `linux/netlink.h`; the few in network order are marked where
+//! they are read or written. Nothing is read through a cast pointer, so buffers need no alignment.
 
 pub mod batch;
 pub mod control;
@@ -49,28 +48,28 @@ pub use write::{Full, Writer};
 pub const NLM_F_REQUEST: u16 = 0x01;
 /// The message is one of several; `NLMSG_DONE` ends them.
 pub const NLM_F_MULTI: u16 = 0x02;
-/// Answer with an acknowledgement, also when all went well.
+/// Requests an acknowledgement, also on success.
 pub const NLM_F_ACK: u16 = 0x04;
-/// The dump is not of one moment: what it lists changed meanwhile.
+/// The dump is inconsistent: the list changed while it was sent.
 pub const NLM_F_DUMP_INTR: u16 = 0x10;
-/// The dump was filtered as the request asked (under `NETLINK_GET_STRICT_CHK`).
+/// The dump was filtered as requested (under `NETLINK_GET_STRICT_CHK`).
 pub const NLM_F_DUMP_FILTERED: u16 = 0x20;
 /// Get: everything that matches (`NLM_F_ROOT | NLM_F_MATCH`).
 pub const NLM_F_DUMP: u16 = 0x300;
-/// New: put it in place of what is there.
+/// New: replace an existing object.
 pub const NLM_F_REPLACE: u16 = 0x100;
-/// New: fail with `EEXIST` if it is there.
+/// New: fail with `EEXIST` if the object exists.
 pub const NLM_F_EXCL: u16 = 0x200;
-/// New: make it if it is not there.
+/// New: create the object if it does not exist.
 pub const NLM_F_CREATE: u16 = 0x400;
-/// Acknowledgement: the request is not echoed behind its header.
+/// Acknowledgement: the request is not echoed after its header.
 pub const NLM_F_CAPPED: u16 = 0x100;
 /// Acknowledgement: `NLMSGERR_ATTR_*` attributes follow.
 pub const NLM_F_ACK_TLVS: u16 = 0x200;
 
 // linux/netlink.h, `nlmsg_type`.
 
-/// Nothing.
+/// No operation.
 pub const NLMSG_NOOP: u16 = 0x1;
 /// An acknowledgement or an error.
 pub const NLMSG_ERROR: u16 = 0x2;
@@ -88,7 +87,7 @@ pub const NLA_HDRLEN: usize = 4;
 /// Messages and attributes start at multiples of this (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
 pub const ALIGNTO: usize = 4;
 
-/// The length with the padding behind it.
+/// The length including the padding.
 const fn padded(len: usize) -> usize {
     len.saturating_add(ALIGNTO - 1) & !(ALIGNTO - 1)
 }

@@ -1,17 +1,17 @@
 //! Reading: the messages in a datagram and the attributes in a message, borrowed from the buffer.
 //!
-//! Lengths are taken as they are: a last message or attribute whose padding is missing is whole, and
-//! no address has to be aligned. What cannot be a message or an attribute is one
+//! Lengths are accepted without padding: a last message or attribute whose padding is missing is
+//! complete. No address needs alignment. Bytes that cannot be a message or an attribute become one
 //! [`Malformed`] item, after which the iterator ends.
 //!
-//! Not here: netlink's own messages ([`control`](super::control)), and which attribute means what.
+//! Not here: netlink's own messages ([`control`](super::control)), and the meaning of attributes.
 
 use core::fmt;
 use core::net::IpAddr;
 
 use super::{IfName, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_HDRLEN, NLMSG_HDRLEN, padded};
 
-/// A length that is shorter than its own header or longer than what is left. The rest of the buffer
+/// A length that is shorter than its own header or longer than the rest of the buffer. The rest
 /// cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Malformed;
@@ -24,24 +24,24 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// What is wrong with an attribute.
+/// The fault of an attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Wrong {
-    /// It has to be there and is not.
+    /// It is required and missing.
     Missing,
-    /// Its payload has not the length of its type (`ERANGE` in libmnl).
+    /// Its payload does not have the length of its type (`ERANGE` in libmnl).
     Length,
-    /// Its payload has the length, but not a value it can have (`EINVAL` in libmnl).
+    /// Its payload has an invalid value (`EINVAL` in libmnl).
     Value,
 }
 
-/// An attribute is missing, or is not what its type says.
+/// An attribute is missing, or does not match its type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AttributeError {
     /// `nla_type` without its flag bits.
     pub ty: u16,
-    /// What is wrong with it.
+    /// The fault.
     pub wrong: Wrong,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Wrong {
         f.write_str(match self {
             Self::Missing => "is missing",
             Self::Length => "has the wrong length",
-            Self::Value => "has a value it cannot have",
+            Self::Value => "has an invalid value",
         })
     }
 }
@@ -63,13 +63,13 @@ impl fmt::Display for AttributeError {
 
 impl core::error::Error for AttributeError {}
 
-/// Why a message could not be taken for what it should be.
+/// The reason why a message cannot be parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// It is of another type (`nlmsg_type`).
+    /// It has another type (`nlmsg_type`).
     Type(u16),
-    /// It is of another address family.
+    /// It has another address family.
     Family(u8),
     /// It ends within the family's own header.
     Header,
@@ -94,7 +94,7 @@ impl From<AttributeError> for ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Type(ty) => write!(f, "the kernel sent a message of type {ty} out of place"),
+            Self::Type(ty) => write!(f, "the kernel sent an unexpected message of type {ty}"),
             Self::Family(family) => write!(f, "the kernel sent a message of family {family}"),
             Self::Header => f.write_str("the kernel's message ends within its header"),
             Self::Malformed => fmt::Display::fmt(&Malformed, f),
@@ -105,7 +105,7 @@ impl fmt::Display for ParseError {
 
 impl core::error::Error for ParseError {}
 
-/// Takes `len` bytes and the padding behind them, if it is there.
+/// Takes `len` bytes and the padding after them, if present.
 fn split_padded(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..len)?, bytes.get(padded(len)..).unwrap_or_default()))
 }
@@ -124,7 +124,7 @@ impl<'b> Messages<'b> {
     }
 }
 
-/// One message: the fields of `struct nlmsghdr`, and what follows it.
+/// One message: the fields of `struct nlmsghdr`, and the bytes after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message<'b> {
     /// `nlmsg_type`.
@@ -133,7 +133,7 @@ pub struct Message<'b> {
     pub flags: u16,
     /// `nlmsg_seq`.
     pub seq: u32,
-    /// `nlmsg_pid`: the port of whom it answers.
+    /// `nlmsg_pid`: the port of the socket that it answers.
     pub port: u32,
     /// The rest, without padding.
     pub payload: &'b [u8],
@@ -141,6 +141,9 @@ pub struct Message<'b> {
 
 impl<'b> Message<'b> {
     /// Splits off the family's own header of `N` bytes. `N` is a multiple of four.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the message is shorter.
     pub fn split<const N: usize>(&self) -> Result<(&'b [u8; N], Attributes<'b>), ParseError> {
         let (header, rest) = self.payload.split_first_chunk().ok_or(ParseError::Header)?;
         Ok((header, Attributes::new(rest)))
@@ -173,18 +176,18 @@ impl<'b> Iterator for Messages<'b> {
             let (_, payload) = message.split_first_chunk::<NLMSG_HDRLEN>()?;
             Some((Message { payload, ..fields }, rest))
         };
-        // Without a length that can be believed nothing behind it can be found.
+        // Without a valid length, later messages cannot be found.
         let (message, rest) = next().unzip();
         self.rest = rest.unwrap_or_default();
         Some(message.ok_or(Malformed))
     }
 }
 
-/// A run of attributes.
+/// A sequence of attributes.
 #[derive(Clone, Debug)]
 pub struct Attributes<'b> {
     rest: &'b [u8],
-    /// Whether type 0 is an entry and not padding.
+    /// Whether type 0 is an entry rather than padding.
     array: bool,
 }
 
@@ -193,15 +196,15 @@ pub struct Attributes<'b> {
 pub struct Attribute<'b> {
     /// `nla_type` without its flag bits.
     pub ty: u16,
-    /// Whether the type was flagged `NLA_F_NESTED`. Kernels are not consistent in this: go by the
+    /// Whether the type was flagged `NLA_F_NESTED`. Kernels are inconsistent in this: rely on the
     /// type.
     pub nested: bool,
-    /// What it carries, without padding.
+    /// The payload, without padding.
     pub payload: &'b [u8],
 }
 
 impl<'b> Attributes<'b> {
-    /// Reads attributes, skipping type 0, which kernels insert to align what follows.
+    /// Reads attributes and skips type 0, which kernels insert for alignment.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes, array: false }
@@ -218,7 +221,7 @@ impl<'b> Attributes<'b> {
                 return if rest.is_empty() { Ok(false) } else { Err(Malformed) };
             };
             let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
-            // Without a length that can be believed nothing behind it can be found.
+            // Without a valid length, later attributes cannot be found.
             let length = length.checked_sub(NLA_HDRLEN).ok_or(Malformed)?;
             now.payload = behind.get(..length).ok_or(Malformed)?;
             self.rest = behind.get(padded(length)..).unwrap_or_default();
@@ -246,71 +249,98 @@ impl<'b> Iterator for Attributes<'b> {
 }
 
 impl<'b> Attribute<'b> {
-    /// Before the first one.
+    /// Before the first attribute.
     pub(super) const NONE: Self = Self { ty: 0, nested: false, payload: &[] };
 
-    /// The error that this attribute is `wrong`.
+    /// The error that this attribute has this fault.
     #[must_use]
     pub const fn error(&self, wrong: Wrong) -> AttributeError {
         AttributeError { ty: self.ty, wrong }
     }
 
     /// Exactly `N` bytes.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn array<const N: usize>(&self) -> Result<[u8; N], AttributeError> {
         self.payload.try_into().map_err(|_| self.error(Wrong::Length))
     }
 
     /// A number of one byte.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn u8(&self) -> Result<u8, AttributeError> {
         self.array().map(u8::from_ne_bytes)
     }
 
     /// A number of 16 bits in host order.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn u16(&self) -> Result<u16, AttributeError> {
         self.array().map(u16::from_ne_bytes)
     }
 
     /// A number of 32 bits in host order.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn u32(&self) -> Result<u32, AttributeError> {
         self.array().map(u32::from_ne_bytes)
     }
 
     /// A number of 64 bits in host order.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn u64(&self) -> Result<u64, AttributeError> {
         self.array().map(u64::from_ne_bytes)
     }
 
     /// A number of 16 bits in network order.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn be16(&self) -> Result<u16, AttributeError> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// A number of 32 bits in network order.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     pub fn be32(&self) -> Result<u32, AttributeError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// An address: four bytes are IPv4, sixteen are IPv6.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the payload has another length.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn ip(&self) -> Result<IpAddr, AttributeError> {
         self.array::<4>().map(IpAddr::from).or_else(|_| self.array::<16>().map(IpAddr::from))
     }
 
-    /// A text up to its NUL, or to its end where the kernel left the NUL away.
+    /// A text up to its NUL, or to its end if the kernel left out the NUL.
+    ///
+    /// # Errors
+    /// [`AttributeError`] if the text is not UTF-8.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn str(&self) -> Result<&'b str, AttributeError> {
         let text = self.payload.split(|byte| *byte == 0).next().unwrap_or_default();
         core::str::from_utf8(text).map_err(|_| self.error(Wrong::Value))
     }
 
-    /// The attributes within.
+    /// The nested attributes.
     #[must_use]
     pub const fn nested(&self) -> Attributes<'b> {
         Attributes::new(self.payload)
     }
 
-    /// The entries of an array within. Their type is an index or nothing at all, so type 0 is not
+    /// The entries of a nested array. Their type is an index or meaningless, so type 0 is not
     /// skipped.
     #[must_use]
     pub const fn entries(&self) -> Attributes<'b> {
@@ -318,11 +348,11 @@ impl<'b> Attribute<'b> {
     }
 }
 
-/// Goes through attributes and reads them, for those who need all of them or none.
+/// Visits attributes and reads them, for callers that need all of them or none.
 ///
-/// The first one that is wrong is noted and ends it; what is read of it is zero. So reading a field
-/// cannot fail, and [`Fields::end`] is asked once. A `Result` for every field was a kilobyte of
-/// program for every kind of message.
+/// The first fault is recorded and ends the visit; after a fault, every read returns zero. So
+/// reading a field cannot fail, and the caller checks [`Fields::end`] once. A `Result` for every
+/// field needed a kilobyte of program for each kind of message.
 #[derive(Debug)]
 pub(super) struct Fields<'b> {
     rest: Attributes<'b>,
@@ -336,7 +366,7 @@ impl<'b> Fields<'b> {
         Self { rest: attributes, now: Attribute::NONE, error: None }
     }
 
-    /// Goes to the next attribute: its type.
+    /// Advances to the next attribute and returns its type.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn advance(&mut self) -> Option<u16> {
         if self.error.is_some() {
@@ -352,18 +382,18 @@ impl<'b> Fields<'b> {
         }
     }
 
-    /// Whether all attributes were right.
+    /// Whether all attributes were valid.
     pub(super) fn end(self) -> Result<(), ParseError> {
         self.error.map_or(Ok(()), Err)
     }
 
-    /// Notes that this attribute is wrong.
+    /// Records a fault of this attribute.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn refuse(&mut self, wrong: Wrong) {
         self.error = Some(self.now.error(wrong).into());
     }
 
-    /// Takes over what is wrong with attributes within this one.
+    /// Takes over the fault of nested attributes.
     pub(super) fn nest(&mut self, inner: Self) {
         self.error = self.error.or(inner.error);
     }
@@ -382,7 +412,7 @@ impl<'b> Fields<'b> {
         self.now.entries()
     }
 
-    /// The attributes behind this one.
+    /// The attributes after this one.
     #[cfg(feature = "wireguard")]
     pub(super) fn rest(&self) -> Attributes<'b> {
         self.rest.clone()
@@ -499,7 +529,7 @@ mod tests {
         }
     }
 
-    /// mdlayher/netlink rejected a last message whose length is no multiple of four.
+    /// mdlayher/netlink rejected a last message whose length is not a multiple of four.
     #[test]
     fn unaligned_length_was_rejected() {
         let mut bytes = datagram(|w| {
@@ -512,7 +542,7 @@ mod tests {
         let attribute = Attributes::new(message.payload).next().unwrap().unwrap();
         assert_eq!(attribute.str(), Ok("wg10"));
 
-        // In the middle of a datagram the padding is there, and is no part of the next message.
+        // Inside a datagram the padding is present, and does not belong to the next message.
         let second = datagram(|w| w.message(17, 0, 0, 0));
         bytes.extend([0, 0, 0]);
         bytes.extend(second);
@@ -589,7 +619,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any bytes: an end comes, and nothing panics.
+        /// Any bytes: the iterator ends, and nothing panics.
         #[test]
         fn any_bytes_are_read_to_an_end(bytes: Vec<u8>) {
             let messages = Messages::new(&bytes).flatten();

@@ -1,13 +1,14 @@
-//! The loop around a netlink socket: send a request, receive its answers, and ask again for a dump that changed
-//! while it was read.
+//! The loop around a netlink socket: sends a request, receives its answers, and repeats a dump that
+//! changed while it was read.
 //!
-//! [`NetlinkSocket`] is what the loop needs of a socket; a program implements it with its own system calls, a test
-//! with bytes. [`converse`] carries one request through, and [`Client`] adds the buffers and sequence numbers.
+//! [`NetlinkSocket`] is the loop's interface to a socket; a program implements it with its own
+//! system calls, a test with bytes. [`converse`] executes one request, and [`Client`] adds the
+//! buffers and sequence numbers.
 //!
 //! The socket should have `NETLINK_EXT_ACK` and `NETLINK_CAP_ACK` set, and `NETLINK_GET_STRICT_CHK` too where its
 //! protocol is `NETLINK_ROUTE`.
 //!
-//! Not here: system calls, and what an answer means.
+//! Not here: system calls, and the meaning of an answer.
 
 use core::fmt;
 
@@ -17,9 +18,9 @@ use super::{Attempts, Errno, Exchange, ExchangeError, Expect, Full, KernelError,
 /// A datagram that was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Datagram {
-    /// Number of bytes in the buffer.
+    /// Number of bytes that were put into the buffer.
     pub len: usize,
-    /// Number of bytes that the datagram had (`MSG_TRUNC`); more than `len` if the buffer was too short.
+    /// Number of bytes of the datagram (`MSG_TRUNC`); more than `len` if the buffer was too short.
     pub full_len: usize,
     /// Port ID of the sender; 0 is the kernel.
     pub sender: u32,
@@ -34,19 +35,19 @@ pub trait NetlinkSocket {
     /// # Errors
     /// The errno of the system call.
     fn send(&mut self, datagram: &[u8]) -> Result<(), Errno>;
-    /// Waits for one datagram, for a few seconds at most.
+    /// Waits for one datagram, at most a few seconds.
     ///
     /// # Errors
     /// `EAGAIN` if none arrived, otherwise the errno of the system call.
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno>;
-    /// Replaces the socket with a new one, so that late answers are lost.
+    /// Replaces the socket by a new one, so that late answers are lost.
     ///
     /// # Errors
     /// The errno of the system call; the old socket then stays in use.
     fn reopen(&mut self) -> Result<(), Errno> {
         Ok(())
     }
-    /// Sleeps for this many milliseconds, so that other programs can finish what they change.
+    /// Sleeps for this many milliseconds, so that other programs can finish their changes.
     fn pause(&self, _millis: u32) {}
 }
 
@@ -59,22 +60,22 @@ pub struct AnswerBuf<'b> {
     pub used: usize,
 }
 
-/// Why [`converse`] stopped.
+/// The reason why [`converse`] stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stopped<E> {
     /// The socket failed.
     Socket(Errno),
     /// The exchange failed; see [`Exchange::failure`].
     Exchange,
-    /// The caller's closure returned this error. The answers behind it were still read, because a dump that is
-    /// left half-read keeps the next one from starting (`EBUSY`).
+    /// The caller's closure returned this error. The answers after it were still read, because a
+    /// half-read dump keeps the next one from starting (`EBUSY`).
     Caller(E),
 }
 
 impl<E: fmt::Display> fmt::Display for Stopped<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(errno) => write!(f, "the netlink socket: {errno}"),
+            Self::Socket(errno) => write!(f, "netlink socket: {errno}"),
             Self::Exchange => f.write_str("the exchange with the kernel failed"),
             Self::Caller(error) => fmt::Display::fmt(error, f),
         }
@@ -83,11 +84,11 @@ impl<E: fmt::Display> fmt::Display for Stopped<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for Stopped<E> {}
 
-/// Upper bound on datagrams that answer one request, against a sender that never ends.
+/// Maximum number of datagrams that answer one request, against a sender that never ends.
 const MAX_DATAGRAMS: u32 = 1 << 20;
 
-/// Sends a request and passes each answer to `take`, until the exchange is over. A socket on which more answers may be
-/// on their way is reopened.
+/// Sends a request and passes each answer to `take`, until the exchange is over. A socket on which
+/// more answers may arrive is reopened.
 ///
 /// # Errors
 /// [`Stopped`], for the first of: the socket, the exchange, the closure.
@@ -131,7 +132,7 @@ pub fn converse<S: NetlinkSocket, E>(
         None | Some(ExchangeError::Kernel(_) | ExchangeError::NoReply)
     );
     if failed.is_some() || !ended {
-        // Without a new socket, the old one is used: its late answers are passed over.
+        // Without a new socket, the old one is used: its late answers are skipped.
         let _ = socket.reopen();
     }
     match (failed, exchange.failure(), caller) {
@@ -142,7 +143,7 @@ pub fn converse<S: NetlinkSocket, E>(
     }
 }
 
-/// Why a request of a [`Client`] failed.
+/// The reason why a request of a [`Client`] failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RequestError<E> {
@@ -150,7 +151,7 @@ pub enum RequestError<E> {
     Full,
     /// The socket failed; `EAGAIN` means that the kernel did not answer in time.
     Socket(Errno),
-    /// The kernel refused, or its answer is unusable.
+    /// The kernel refused, or its answer is malformed.
     Exchange(ExchangeError),
     /// The caller's closure returned this error.
     Caller(E),
@@ -161,7 +162,7 @@ impl<E: fmt::Display> fmt::Display for RequestError<E> {
         match self {
             Self::Full => f.write_str("the request does not fit its buffer"),
             Self::Socket(Errno::EAGAIN) => f.write_str("the kernel does not answer"),
-            Self::Socket(errno) => write!(f, "the netlink socket: {errno}"),
+            Self::Socket(errno) => write!(f, "netlink socket: {errno}"),
             Self::Exchange(error) => fmt::Display::fmt(error, f),
             Self::Caller(error) => fmt::Display::fmt(error, f),
         }
@@ -198,8 +199,8 @@ impl<'b, S: NetlinkSocket> Client<'b, S> {
         }
     }
 
-    /// Sends the request that `write` writes with the given sequence number, and passes each answer to `take`.
-    /// [`State::Interrupted`] says that a dump changed while it was read.
+    /// Sends the request that `write` writes with the given sequence number, and passes each answer
+    /// to `take`. [`State::Interrupted`] means that a dump changed while it was read.
     ///
     /// # Errors
     /// [`RequestError`].
@@ -233,8 +234,8 @@ impl<'b, S: NetlinkSocket> Client<'b, S> {
         self.request(Expect::Ack, write, &mut |_| Ok(())).map(|_| ())
     }
 
-    /// Reads a dump. When it changed while it was read, `restart` is called, which forgets what `take` has
-    /// collected, and the dump is read again.
+    /// Reads a dump. When the dump changed while it was read, `restart` is called to drop what
+    /// `take` has collected, and the dump is read again.
     ///
     /// # Errors
     /// [`RequestError`]; [`ExchangeError::Unsteady`] when no attempt is left.
@@ -257,9 +258,9 @@ impl<'b, S: NetlinkSocket> Client<'b, S> {
         }
     }
 
-    /// An empty batch: push requests, then send it.
+    /// An empty batch: add requests, then send it.
     pub const fn batch(&mut self) -> OpenBatch<'_, 'b, S> {
-        // All numbers of a batch have to be behind one another.
+        // The numbers of a batch must be consecutive.
         if self.seq > u32::MAX - MAX_BATCH - 1 {
             self.seq = 0;
         }
@@ -268,7 +269,7 @@ impl<'b, S: NetlinkSocket> Client<'b, S> {
         OpenBatch { socket, answer, seq, batch: Batch::new(request, first) }
     }
 
-    /// The next sequence number; never 0, which is that of notifications.
+    /// The next sequence number; never 0, the number of notifications.
     const fn next_seq(&mut self) -> u32 {
         self.seq = match self.seq.checked_add(1) {
             Some(seq) => seq,
@@ -291,7 +292,7 @@ impl<S: NetlinkSocket> OpenBatch<'_, '_, S> {
     /// As [`Batch::push`].
     ///
     /// # Errors
-    /// [`Full`]: send the batch, then offer the request to a new one.
+    /// [`Full`]: send the batch, then add the request to a new one.
     pub fn push(
         &mut self,
         write: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
@@ -299,10 +300,10 @@ impl<S: NetlinkSocket> OpenBatch<'_, '_, S> {
         self.batch.push(write)
     }
 
-    /// Sends the requests and passes the outcome of each to `take`, with its place in the batch.
+    /// Sends the requests and passes the result of each to `take`, with its place in the batch.
     ///
     /// # Errors
-    /// [`RequestError`] if an outcome is missing. A refusal of the kernel is an outcome.
+    /// [`RequestError`] if a result is missing. A refusal of the kernel is a result.
     pub fn send(
         self,
         take: &mut dyn FnMut(u32, Result<(), KernelError>),
@@ -325,7 +326,7 @@ impl<S: NetlinkSocket> OpenBatch<'_, '_, S> {
             };
         }
         if done.is_err() {
-            // Without a new socket, the old one is used: its late answers are passed over.
+            // Without a new socket, the old one is used: its late answers are skipped.
             let _ = socket.reopen();
         }
         done

@@ -1,17 +1,17 @@
-//! Writing: messages and attributes into a buffer that the caller lends.
+//! Writing: messages and attributes into a buffer of the caller.
 //!
-//! A [`Writer`] is a cursor. Each call puts one piece, or reports [`Full`] and leaves the buffer as
-//! it was, so a caller that runs out of room can send what it has and offer the piece again.
+//! A [`Writer`] is a cursor. Each call adds one piece, or reports [`Full`] and leaves the buffer
+//! unchanged, so a caller that runs out of room can send what it has and add the piece again.
 //!
-//! Not here: what the attributes mean.
+//! Not here: the meaning of attributes.
 
 use core::fmt;
 use core::net::IpAddr;
 
 use super::{NLA_F_NESTED, NLA_HDRLEN, NLMSG_HDRLEN, padded};
 
-/// A piece did not fit: into the buffer, or into the 65,535 bytes an attribute or a nest can count.
-/// Nothing of it was written.
+/// A piece did not fit: into the buffer, or into the 65,535 bytes that an attribute or a nest can
+/// have. Nothing of it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
@@ -23,7 +23,7 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
-/// An open nest: where it started. Give it back to [`Writer::nest_end`] or [`Writer::nest_cancel`].
+/// The start of an open nest. Pass it to [`Writer::nest_end`] or [`Writer::nest_cancel`].
 #[derive(Debug)]
 #[must_use = "a nest that is not ended has no length"]
 pub struct Nest(usize);
@@ -32,30 +32,31 @@ pub struct Nest(usize);
 #[derive(Debug)]
 pub struct Writer<'b> {
     buf: &'b mut [u8],
-    /// How much of `buf` is written. Always a multiple of [`ALIGNTO`](super::ALIGNTO), unless it is text.
+    /// Number of bytes written. Always a multiple of [`ALIGNTO`](super::ALIGNTO), unless it is
+    /// text.
     len: usize,
-    /// Where the current message starts. Before the first one, attributes can be written alone.
+    /// Start of the current message. Before the first one, attributes can be written alone.
     message: Option<usize>,
-    /// Where the outermost open nest starts. It is the longest one, so as long as its length can be
-    /// counted, that of every nest within can.
+    /// Start of the outermost open nest. It is the longest nest, so if its length fits, the lengths
+    /// of all nests inside fit.
     outermost: Option<usize>,
-    /// How much of `buf` may be written, so that all lengths can be counted.
+    /// Number of bytes of `buf` that may be written, so that all lengths fit.
     limit: usize,
-    /// How much of `buf` was ever written.
+    /// Number of bytes of `buf` that were ever written.
     reach: usize,
 }
 
-/// The most bytes that messages may have: their lengths have 32 bits.
+/// The maximum number of bytes of messages: their lengths have 32 bits.
 const MESSAGES_MAX: usize = u32::MAX as usize;
 
 impl<'b> Writer<'b> {
-    /// Starts at the beginning of `buf`, whose content does not matter.
+    /// Starts at the beginning of `buf`, whose content is ignored.
     #[must_use]
     pub const fn new(buf: &'b mut [u8]) -> Self {
         Self { buf, len: 0, message: None, outermost: None, limit: MESSAGES_MAX, reach: 0 }
     }
 
-    /// How many bytes are written.
+    /// Number of bytes written.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -67,15 +68,18 @@ impl<'b> Writer<'b> {
         self.len == 0
     }
 
-    /// Forgets what is written and starts over. The bytes stay in the buffer.
+    /// Drops what is written and starts over. The bytes stay in the buffer.
     pub const fn clear(&mut self) {
         self.len = 0;
         self.message = None;
         self.close();
     }
 
-    /// Starts a message (`struct nlmsghdr`), ending the one before it. `port` is zero in a request;
-    /// open nests of the message before are left without a length.
+    /// Starts a message (`struct nlmsghdr`) and ends the previous one. `port` is zero in a request;
+    /// open nests of the previous message stay without a length.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn message(&mut self, ty: u16, flags: u16, seq: u32, port: u32) -> Result<(), Full> {
         let start = self.len;
@@ -99,7 +103,7 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    /// Wipes what was ever written, for those who write keys.
+    /// Wipes all bytes ever written, for callers that write keys.
     #[cfg(feature = "wireguard")]
     pub(super) fn wipe(&mut self) {
         if let Some(written) = self.buf.get_mut(..self.reach) {
@@ -114,7 +118,10 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Puts a family's own header behind the message header, padded with zeros.
+    /// Adds a family's own header after the message header, padded with zeros.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn header(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let room = self.room(padded(bytes.len()))?;
         let (front, padding) = room.split_at_mut_checked(bytes.len()).ok_or(Full)?;
@@ -123,7 +130,7 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    /// Puts bytes that are neither message nor attribute, without padding.
+    /// Adds bytes that are neither message nor attribute, without padding.
     #[cfg_attr(feature = "small", inline(never))]
     #[cfg(feature = "wireguard")]
     pub(crate) fn text(&mut self, bytes: &[u8]) -> Result<(), Full> {
@@ -131,46 +138,70 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    /// Puts an attribute of any payload, padded with zeros.
+    /// Adds an attribute with any payload, padded with zeros.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn bytes(&mut self, ty: u16, payload: &[u8]) -> Result<(), Full> {
         self.attribute(ty, payload, 0)
     }
 
-    /// Puts an attribute of one byte.
+    /// Adds an attribute of one byte.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn u8(&mut self, ty: u16, value: u8) -> Result<(), Full> {
         self.bytes(ty, &[value])
     }
 
-    /// Puts a number of 16 bits in host order.
+    /// Adds a number of 16 bits in host order.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn u16(&mut self, ty: u16, value: u16) -> Result<(), Full> {
         self.bytes(ty, &value.to_ne_bytes())
     }
 
-    /// Puts a number of 32 bits in host order.
+    /// Adds a number of 32 bits in host order.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn u32(&mut self, ty: u16, value: u32) -> Result<(), Full> {
         self.bytes(ty, &value.to_ne_bytes())
     }
 
-    /// Puts a number of 64 bits in host order, at whatever alignment it comes to lie.
+    /// Adds a number of 64 bits in host order, at any alignment.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn u64(&mut self, ty: u16, value: u64) -> Result<(), Full> {
         self.bytes(ty, &value.to_ne_bytes())
     }
 
-    /// Puts a number of 16 bits in network order. The type is not flagged `NLA_F_NET_BYTEORDER`:
-    /// the families here tell the order by the type alone.
+    /// Adds a number of 16 bits in network order. The type is not flagged `NLA_F_NET_BYTEORDER`: in
+    /// these families the type alone implies the order.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn be16(&mut self, ty: u16, value: u16) -> Result<(), Full> {
         self.bytes(ty, &value.to_be_bytes())
     }
 
-    /// Puts a number of 32 bits in network order, like [`Writer::be16`].
+    /// Adds a number of 32 bits in network order, like [`Writer::be16`].
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn be32(&mut self, ty: u16, value: u32) -> Result<(), Full> {
         self.bytes(ty, &value.to_be_bytes())
     }
 
-    /// Puts an address: 4 or 16 bytes in network order.
+    /// Adds an address: 4 or 16 bytes in network order.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn ip(&mut self, ty: u16, addr: IpAddr) -> Result<(), Full> {
         match addr {
@@ -179,7 +210,10 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Puts a text and the NUL that ends it. A NUL within would end it for the kernel.
+    /// Adds a text and its terminating NUL. For the kernel, a NUL inside the text would end it.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn string(&mut self, ty: u16, text: &str) -> Result<(), Full> {
         self.attribute(ty, text.as_bytes(), 1)
@@ -187,6 +221,9 @@ impl<'b> Writer<'b> {
 
     /// Opens a nest; attributes go into it until [`Writer::nest_end`]. The type is flagged
     /// [`NLA_F_NESTED`].
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the buffer is then unchanged.
     pub fn nest_start(&mut self, ty: u16) -> Result<Nest, Full> {
         let start = self.len;
         self.bytes(ty | NLA_F_NESTED, &[])?;
@@ -197,10 +234,10 @@ impl<'b> Writer<'b> {
         Ok(Nest(start))
     }
 
-    /// Closes a nest, the last one opened first.
+    /// Closes the nest that was opened last.
     pub fn nest_end(&mut self, nest: Nest) {
         let Nest(start) = nest;
-        // Pieces that would overflow this were refused when they came.
+        // Pieces that would overflow this length were refused before.
         let length = self.len.saturating_sub(start);
         self.patch(start, u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
         if self.outermost == Some(start) {
@@ -208,7 +245,7 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Takes a nest back, with all that is in it.
+    /// Removes a nest with everything inside.
     pub fn nest_cancel(&mut self, nest: Nest) {
         let Nest(start) = nest;
         self.len = self.len.min(start);
@@ -222,7 +259,10 @@ impl<'b> Writer<'b> {
         (self.outermost, self.limit) = (None, MESSAGES_MAX);
     }
 
-    /// Puts several pieces, all of them or none.
+    /// Adds several pieces, all of them or none.
+    ///
+    /// # Errors
+    /// [`Full`] of `put`; the buffer is then unchanged.
     pub fn all<T>(&mut self, put: impl FnOnce(&mut Self) -> Result<T, Full>) -> Result<T, Full> {
         let (len, message, outermost, limit) = (self.len, self.message, self.outermost, self.limit);
         put(self).inspect_err(|Full| {
@@ -230,7 +270,7 @@ impl<'b> Writer<'b> {
         })
     }
 
-    /// What is written so far.
+    /// The bytes written so far.
     #[must_use]
     pub fn as_bytes(&mut self) -> &[u8] {
         self.count(self.len);
@@ -245,7 +285,7 @@ impl<'b> Writer<'b> {
         self.buf.get(..self.len).unwrap_or_default()
     }
 
-    /// An attribute whose payload is some bytes and as many zeros, one at the most.
+    /// An attribute whose payload is some bytes followed by at most one zero byte.
     #[cfg_attr(feature = "small", inline(never))]
     fn attribute(&mut self, ty: u16, bytes: &[u8], zeros: usize) -> Result<(), Full> {
         let end = NLA_HDRLEN.checked_add(bytes.len()).ok_or(Full)?;
@@ -253,7 +293,7 @@ impl<'b> Writer<'b> {
         let [l0, l1] = u16::try_from(length).map_err(|_| Full)?.to_ne_bytes();
         let [t0, t1] = ty.to_ne_bytes();
         let room = self.room(padded(length))?;
-        // What is behind the bytes is in here.
+        // Zero the last word first: it holds the padding.
         *room.last_chunk_mut().ok_or(Full)? = [0; NLA_HDRLEN];
         *room.first_chunk_mut().ok_or(Full)? = [l0, l1, t0, t1];
         room.get_mut(NLA_HDRLEN..end).ok_or(Full)?.copy_from_slice(bytes);
@@ -261,7 +301,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Room for attributes that the caller lays out: `want` bytes, a multiple of
-    /// [`ALIGNTO`](super::ALIGNTO), all of which are to be written.
+    /// [`ALIGNTO`](super::ALIGNTO), all of which the caller must write.
     pub(super) fn room(&mut self, want: usize) -> Result<&mut [u8], Full> {
         let end = self.len.saturating_add(want);
         if end > self.limit {
@@ -273,11 +313,11 @@ impl<'b> Writer<'b> {
         Ok(room)
     }
 
-    /// Tells the current message that it ends at `end` (`nlmsg_len`).
+    /// Sets the current message's length (`nlmsg_len`) so that it ends at `end`.
     fn count(&mut self, end: usize) {
         if let Some(message) = self.message {
             let length = end.saturating_sub(message);
-            // `room` refuses what would not fit into 32 bits.
+            // `room` refuses lengths that do not fit into 32 bits.
             let length = u32::try_from(length).unwrap_or(u32::MAX);
             self.patch(message, length.to_ne_bytes());
         }
@@ -321,7 +361,7 @@ mod tests {
         assert_eq!(bytes, expected.concat());
     }
 
-    /// Wherever the buffer ends, what did not fit left no trace.
+    /// Wherever the buffer ends, a piece that did not fit left no trace.
     #[test]
     fn full_leaves_everything_as_it_was() {
         type Piece = fn(&mut Writer<'_>) -> Result<(), Full>;
@@ -366,7 +406,7 @@ mod tests {
         assert_eq!(writer.string(1, &"x".repeat(65531)), Err(Full));
         writer.bytes(1, &[0; 65531]).unwrap();
 
-        // Nests within nests: the outermost is the one that overflows.
+        // Nests inside nests: the outermost overflows first.
         let outer = writer.nest_start(2).unwrap();
         let start = writer.len() - 4;
         let inner = writer.nest_start(3).unwrap();

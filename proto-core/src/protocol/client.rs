@@ -1,14 +1,14 @@
-//! The client as state machines: they decide what to send and how long to wait, and take the packets that
-//! arrive. No I/O, no clock, no allocation, so that the same code runs in the host tool and
-//! on a bare-metal jig.
+//! The client as state machines: they decide what to send and how long to wait, and they take the
+//! packets that arrive. No I/O, no clock, no allocation: the host tool and a bare-metal jig run the
+//! same code.
 //!
-//! - [`Call`]: one request, sent again until it is answered.
-//! - [`Upload`]: a configuration image, in a window of pieces.
-//! - [`Download`]: a file of the router, in a window of reads.
+//! - [`Call`]: one request, resent until a reply arrives.
+//! - [`Upload`]: a configuration image, sent in a window of pieces.
+//! - [`Download`]: a file of the router, fetched in a window of reads.
 //!
-//! Times are milliseconds of any clock that does not go back. All three are driven alike: call
-//! `poll`; send what it wrote, or wait for a packet until the time it says; hand every packet to
-//! `receive`.
+//! Times are milliseconds of any monotonic clock. A caller drives all three in the same way: call
+//! `poll`; send the packet that `poll` wrote, or wait for a packet until the time that `poll`
+//! returned; pass every packet that arrives to `receive`.
 
 mod flight;
 
@@ -24,8 +24,8 @@ use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 /// Timeouts of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// Milliseconds until a request is resent, before a round trip was measured. The time that the bytes take on a line of
-    /// known speed is added.
+    /// Milliseconds until a request is resent, as long as no round trip has been measured. On a
+    /// line of known speed, the transmission time of the bytes is added.
     pub resend: u32,
     /// Milliseconds without any reply after which the client gives up.
     pub give_up: u32,
@@ -42,7 +42,7 @@ pub enum Step {
     Done,
 }
 
-/// Why an exchange failed.
+/// The reason why an exchange failed.
 #[expect(clippy::large_enum_variant, reason = "there is no allocator to box a failure with")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -61,7 +61,7 @@ pub enum ClientError {
     TooLong,
     /// The router's public key has small order, or the client's private key is zero.
     WeakKey,
-    /// The [`Source`] did not give its bytes, or the [`Sink`] did not take a piece.
+    /// The [`Source`] did not return its bytes, or the [`Sink`] refused a piece.
     Memory,
 }
 
@@ -74,26 +74,28 @@ impl fmt::Display for ClientError {
             Self::Restarts => "the router lost the stage or the file too often",
             Self::NotUnderstood => "the router is newer than this client: its answer is unknown",
             Self::TooLong => "the request does not fit a packet",
-            Self::WeakKey => "the router's public key or the private key is unusable",
-            Self::Memory => "the bytes to send cannot be read, or those that came cannot be kept",
+            Self::WeakKey => "the router's public key or the private key cannot be used",
+            Self::Memory => {
+                "the bytes to send cannot be read, or the received bytes cannot be stored"
+            }
         })
     }
 }
 
 impl core::error::Error for ClientError {}
 
-/// What is known about the way to the router.
+/// The known properties of the path to the router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Line {
-    /// The speed in bits per second at which the client hands bytes to the line, ten bits a byte;
-    /// `None` when the speed is not known.
+    /// Speed in bits per second at which the client writes to the line, with ten bits per byte;
+    /// `None` if the speed is unknown.
     pub baud: Option<u32>,
-    /// The way never swaps packets: a request that was answered before an earlier one means that
-    /// the earlier one or its reply is lost.
+    /// Whether the path preserves the order of packets: a reply to a later request then shows that
+    /// the earlier request or its reply is lost.
     pub in_order: bool,
 }
 
-/// A client's identity, its request numbers, and what it knows about the way to the router.
+/// A client's identity, its request numbers, and the properties of its path to the router.
 #[derive(Clone, Debug)]
 pub struct Caller {
     client: ClientId,
@@ -104,37 +106,36 @@ pub struct Caller {
     timing: Option<Timing>,
 }
 
-/// Round trips that were timed, in milliseconds.
+/// Measured round trips, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Timing {
     smoothed: u32,
     deviation: u32,
-    /// The shortest one: without what waits in queues.
+    /// The shortest round trip: without the time in queues.
     least: u32,
 }
 
-/// How far apart replies come.
+/// The time between replies.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// The longest time between two replies of late, in milliseconds.
+    /// The longest recent time between two replies, in milliseconds.
     gap: u32,
     /// Even the shortest time between two replies is long: the line itself is slow.
     crawls: bool,
 }
 
-/// The shortest time before a request is sent again: a router may be busy for a moment.
+/// The shortest time before a request is resent, because a router may be busy for a moment.
 const MIN_RESEND: u32 = 150;
-/// How often the time to the next try is doubled. Four times the first guess is as wrong as a guess
-/// about a line gets.
+/// How often the resend time is doubled. Four times the first guess is enough for any line.
 const MAX_BACKOFF: u32 = 2;
-/// Bytes of a request with its reply on a line, where the reply is one of the longer ones.
+/// Bytes that a request and its reply take on a line, with one of the longer replies.
 const CALL_BYTES: u32 = 500;
-/// The most bytes that go along with an announcement: the packet also has 2 bytes of envelope, and 84 of the
-/// longest head and fields.
+/// Number of bytes that fit beside an announcement: the packet also has 2 bytes of envelope, and at
+/// most 84 bytes of head and fields.
 const MAX_FIRST: usize = super::MAX_PACKET - 2 - 84;
-/// The most bytes of one piece.
+/// Largest size of a piece in bytes.
 const MAX_PIECE: u16 = super::MAX_DATA as u16;
-/// How often an upload starts again when the router forgot it.
+/// Number of restarts of an upload whose stage the router lost.
 const MAX_RESTARTS: u8 = 5;
 
 impl Caller {
@@ -177,8 +178,9 @@ impl Caller {
         envelope::write(version, &request, buf).map_err(|_| ClientError::TooLong)
     }
 
-    /// Reads a packet as a reply to this client. `None` for anything else. An answer to this client that cannot be
-    /// read is [`Answer::Unknown`], and bytes behind an answer are passed over: a router of tomorrow may say more.
+    /// Reads a packet as a reply to this client; `None` for any other packet. An answer of an
+    /// unknown kind becomes [`Answer::Unknown`], and bytes after a known answer are ignored: a
+    /// newer router may send more fields.
     #[must_use]
     pub fn reply<'p>(&self, packet: &'p [u8]) -> Option<Reply<'p>> {
         let known = |version| HELLO_REPLY_VERSIONS.contains(&version);
@@ -194,13 +196,13 @@ impl Caller {
         Some(Reply { client, id, answer })
     }
 
-    /// After how many milliseconds to send again what was sent `tries` times after the first, whose
-    /// request and reply are `bytes` on the line.
-    ///
-    /// That is the measured round trip with its deviation (before one was measured, the patience's
-    /// first guess) and the time that these bytes take on the line, doubled with each try. Some
-    /// tries have to fit before it is time to give up, so there is a limit, but for a way that is
-    /// known to be slower: of a longer shortest round trip, or where replies come further apart.
+    /// Milliseconds after which to resend a request that was resent `tries` times, where request
+    /// and reply take `bytes` on the line.
+    /// \\
+    /// The time is the measured round trip with its deviation (before the first measurement:
+    /// [`Patience::resend`]) plus the transmission time of the bytes, doubled for each try. A limit
+    /// leaves room for several tries before the client gives up. The limit is higher on a path that
+    /// is known to be slower: by its shortest round trip, or by the time between replies.
     fn resend_after(&self, tries: u32, lossy: bool, bytes: u32, pace: Pace) -> u64 {
         let line = self.line.baud.map_or(0, |baud| line_time(bytes, baud));
         let (base, least) = self.timing.map_or((self.patience.resend, 0), |timing| {
@@ -219,20 +221,21 @@ impl Caller {
             false => self.patience.give_up / 6,
         };
         let again = again.max(line.saturating_mul(2)).max(MIN_RESEND);
-        // Where packets are lost, waiting longer makes no try better.
+        // Where packets are lost, a longer wait does not help.
         let doublings = if lossy { 0 } else { tries.min(MAX_BACKOFF) };
         let doubled = first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(1));
         let pace = if pace.crawls { slow } else { 0 };
         doubled.min(again.max(pace)).into()
     }
 
-    /// Takes a round trip that was timed, such as that of a handshake.
+    /// Takes a measured round trip in milliseconds, such as that of a handshake.
     pub fn timed(&mut self, took: u64) {
         let took = u32::try_from(took).unwrap_or(u32::MAX);
         self.timing = Some(match self.timing {
-            // Together this waits twice the first round trip for the next one.
+            // The next resend time is thus twice the first round trip.
             None => Timing { smoothed: took, deviation: took / 4, least: took },
-            // An eighth of the news each time, as in RFC 6298; longer ones count at once.
+            // Moves by an eighth of the difference, as in RFC 6298; longer round trips count at
+            // once.
             Some(Timing { smoothed, deviation, least }) => Timing {
                 smoothed: match smoothed.checked_sub(took) {
                     Some(shorter) => smoothed.saturating_sub(shorter >> 3),
@@ -246,7 +249,7 @@ impl Caller {
         });
     }
 
-    /// The smoothed round trip in milliseconds; 0 before one was timed.
+    /// The smoothed round trip in milliseconds; 0 before the first measurement.
     fn smoothed(&self) -> u32 {
         self.timing.map_or(0, |timing| timing.smoothed)
     }
@@ -257,11 +260,11 @@ fn line_time(bytes: u32, baud: u32) -> u32 {
     bytes.saturating_mul(10_000).checked_div(baud).unwrap_or(u32::MAX)
 }
 
-/// One request, resent until it is answered. It takes its number when it is first sent.
+/// One request, resent until a reply arrives. The request gets its number when it is first sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     id: Option<u32>,
-    /// When it was sent first and last.
+    /// Times of the first and the last transmission.
     sent: Option<(u64, u64)>,
     tries: u32,
     heard: u64,
@@ -277,11 +280,11 @@ pub enum Progress<'p> {
     Foreign,
     /// The router is still working on the request.
     Working {
-        /// What is being done.
+        /// The current phase.
         phase: Phase,
-        /// How much of it is done.
+        /// Number of steps that are done.
         done: u32,
-        /// Of how much; 0 when that is not known.
+        /// Number of steps in all; 0 if unknown.
         total: u32,
     },
     /// The answer.
@@ -289,16 +292,17 @@ pub enum Progress<'p> {
 }
 
 impl Call {
-    /// A request that is about to be sent.
+    /// A request that has not been sent yet.
     #[must_use]
     pub const fn new(now: u64) -> Self {
         Self { id: None, sent: None, tries: 0, heard: now, worked: false, over: false }
     }
 
-    /// What to do at the time `now`. `ask` has to be the same every time.
-    ///
+    /// Returns what to do at the time `now`. `ask` must be the same in every call.
+    /// \\
     /// # Errors
-    /// [`ClientError::Silence`] when it is time to give up, [`ClientError::TooLong`].
+    /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply;
+    /// [`ClientError::TooLong`].
     pub fn poll(
         &mut self,
         caller: &mut Caller,
@@ -329,16 +333,16 @@ impl Call {
         caller.write(id, ask.clone(), buf).map(Step::Send)
     }
 
-    /// Whether a reply is to this request.
+    /// Whether a reply belongs to this request.
     #[must_use]
     pub fn is_about(&self, reply: &Reply<'_>) -> bool {
         Some(reply.id) == self.id
     }
 
     /// Takes a reply.
-    ///
+    /// \\
     /// # Errors
-    /// [`ClientError::Failed`] when the router could not do it.
+    /// [`ClientError::Failed`] if the router reported a failure.
     pub fn receive<'p>(
         &mut self,
         caller: &mut Caller,
@@ -351,7 +355,7 @@ impl Call {
         self.heard = now;
         match reply.answer {
             Answer::Working { phase, done, total } => {
-                // The router has the request: there is no need to ask again soon.
+                // The router has the request, so it need not be resent soon.
                 self.sent = self.sent.map(|(first, _)| (first, now));
                 self.worked = true;
                 Ok(Progress::Working { phase, done, total })
@@ -366,9 +370,9 @@ impl Call {
             }
             answer => {
                 self.over = true;
-                // How long a commit takes says nothing about the way to the router, but where
-                // nothing else was timed it is a safe guess. Which try was answered is not known:
-                // the first one makes the guess too long, never too short.
+                // The duration of a commit is not a round trip, but without any other measurement
+                // it is a safe guess. The reply does not say which transmission it answers:
+                // counting from the first one makes the guess too long, never too short.
                 if caller.timing.is_none()
                     && !self.worked
                     && let Some((first, _)) = self.sent
@@ -376,7 +380,7 @@ impl Call {
                     caller.timed(now.saturating_sub(first));
                 }
                 if let Answer::Hello(hello) = &answer {
-                    // Only what was offered can be agreed upon.
+                    // The router may choose only a version that was offered.
                     if hello.version != super::VERSION {
                         return Err(ClientError::Unexpected);
                     }
@@ -388,14 +392,14 @@ impl Call {
     }
 }
 
-/// The bytes that an [`Upload`] sends. A slice is one; a jig without room for a whole image reads from its flash, or
-/// generates the bytes again.
+/// The bytes that an [`Upload`] sends. A slice is a source. A jig without memory for a whole image
+/// can read from flash, or generate the bytes again.
 pub trait Source {
-    /// Fills `buf` with the bytes from `offset` on. Returns `false` if it cannot, which ends the upload. The same bytes may
-    /// be asked for more than once.
+    /// Fills `buf` with the bytes from `offset` on. `false` reports a failure and ends the upload.
+    /// The same bytes may be requested more than once.
     fn read(&mut self, offset: u32, buf: &mut [u8]) -> bool;
 
-    /// All bytes, if they are in memory: few bytes then travel with the announcement.
+    /// All bytes, if they are in memory: a short image then travels with the announcement.
     fn whole(&self) -> Option<&[u8]> {
         None
     }
@@ -416,10 +420,10 @@ impl Source for &[u8] {
     }
 }
 
-/// Where a [`Download`] puts what arrives. A mutable slice as long as the file is one.
+/// The destination of a [`Download`]. A mutable slice as long as the file is a sink.
 pub trait Sink {
-    /// Takes the piece at `offset`. Each piece comes once. Pieces come in any order, and in ascending order if no more than
-    /// one piece may be in flight. Returns `false` if it cannot take the piece, which ends the download.
+    /// Takes the piece at `offset`. Each piece comes once. Pieces come in any order; with one piece
+    /// in flight they come in ascending order. `false` refuses the piece and ends the download.
     fn piece(&mut self, offset: u32, data: &[u8]) -> bool;
 }
 
@@ -434,12 +438,12 @@ impl Sink for &mut [u8] {
     }
 }
 
-/// A configuration image on its way to the router.
+/// A configuration image that is sent to the router.
 #[derive(Clone, Debug)]
 pub struct Upload<S> {
-    /// The bytes that are sent: the image, or a patch.
+    /// The bytes to send: the image, or a patch.
     source: S,
-    /// Number of bytes that are sent.
+    /// Number of bytes to send.
     length: u32,
     interface: Name,
     /// Length and digest of the image.
@@ -471,7 +475,7 @@ impl<'i> Upload<&'i [u8]> {
         Ok(Self::stream(now, interface, image, announced, piece_size, in_flight))
     }
 
-    /// An upload of a patch that makes `image` out of the stored configuration number `base`.
+    /// An upload of a patch that turns the stored configuration number `base` into `image`.
     ///
     /// # Errors
     /// As for [`Upload::new`].
@@ -491,8 +495,9 @@ impl<'i> Upload<&'i [u8]> {
 }
 
 impl<S: Source> Upload<S> {
-    /// An upload of an image of `announced.0` bytes with the digest `announced.1`, which is read from `source` piece by
-    /// piece. `piece_size` and `in_flight` are bytes, at most what the router's hello allows.
+    /// An upload of an image of `announced.0` bytes with the digest `announced.1`, read piece by
+    /// piece from `source`. `piece_size` and `in_flight` are bytes, at most what the router's hello
+    /// allows.
     #[must_use]
     pub fn stream(
         now: u64,
@@ -520,19 +525,20 @@ impl<S: Source> Upload<S> {
         }
     }
 
-    /// The number of the stage, once all pieces have arrived.
+    /// The number of the stage, once all pieces have arrived. `None` before that.
     #[must_use]
     pub fn stage(&self) -> Option<u32> {
         self.stage.filter(|_| self.flight.is_complete())
     }
 
-    /// The number of the stage as soon as the router has named one, whether or not all pieces are there.
+    /// The number of the stage once the router has assigned it, even if pieces are missing. `None`
+    /// before that.
     #[must_use]
     pub const fn begun(&self) -> Option<u32> {
         self.stage
     }
 
-    /// The request that begins it.
+    /// The request that starts the upload.
     #[must_use]
     pub fn ask(&self) -> Ask<'_> {
         Ask::Begin {
@@ -545,30 +551,30 @@ impl<S: Source> Upload<S> {
         }
     }
 
-    /// Goes on with a stage that this very request has begun.
+    /// Continues with a stage that this same request has started.
     pub fn adopt(&mut self, now: u64, stage: u32, arrived: Arrived) {
         self.stage = Some(stage);
         self.flight.restart(now);
         self.flight.merge(arrived);
     }
 
-    /// How many bytes have arrived, and of how many.
+    /// Number of bytes that have arrived, and number of bytes in all.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
         let done = self.flight.arrived.base.saturating_mul(self.piece_size.into());
         (done.min(self.length), self.length)
     }
 
-    /// The bytes that go along with the announcement: all of them, if they are no more than two pieces.
+    /// The bytes that travel with the announcement: all bytes, if they fit two pieces.
     fn first(&self) -> &[u8] {
         let most = usize::from(self.piece_size).saturating_mul(2).min(MAX_FIRST);
         self.source.whole().filter(|all| all.len() <= most).unwrap_or_default()
     }
 
-    /// What to do at the time `now`.
-    ///
+    /// Returns what to do at the time `now`.
+    /// \\
     /// # Errors
-    /// [`ClientError::Silence`] when it is time to give up.
+    /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
     pub fn poll(
         &mut self,
         caller: &mut Caller,
@@ -601,10 +607,10 @@ impl<S: Source> Upload<S> {
     }
 
     /// Takes a reply.
-    ///
+    /// \\
     /// # Errors
-    /// [`ClientError::Failed`] when the router does not take the image, [`ClientError::Restarts`]
-    /// when it keeps losing it.
+    /// [`ClientError::Failed`] if the router refuses the image, [`ClientError::Restarts`] if the
+    /// router repeatedly loses the stage.
     pub fn receive(
         &mut self,
         caller: &mut Caller,
@@ -635,7 +641,7 @@ impl<S: Source> Upload<S> {
                 if self.restarts > MAX_RESTARTS {
                     return Err(ClientError::Restarts);
                 }
-                // New numbers: an answer to the old ones says nothing about the new stage.
+                // New request numbers: a reply to an old one does not describe the new stage.
                 let total = window::pieces(self.length, self.piece_size);
                 self.stage = None;
                 self.begin = Call::new(now);
@@ -649,7 +655,7 @@ impl<S: Source> Upload<S> {
     }
 }
 
-/// A file of the router on its way to the client.
+/// A file of the router that is fetched.
 #[derive(Debug)]
 pub struct Download<S> {
     file: u32,
@@ -689,10 +695,10 @@ impl<S: Sink> Download<S> {
         window::span(self.length, self.piece_size, index)
     }
 
-    /// What to do at the time `now`.
-    ///
+    /// Returns what to do at the time `now`.
+    /// \\
     /// # Errors
-    /// [`ClientError::Silence`] when it is time to give up.
+    /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
     pub fn poll(
         &mut self,
         caller: &mut Caller,
@@ -714,9 +720,9 @@ impl<S: Sink> Download<S> {
     }
 
     /// Takes a reply.
-    ///
+    /// \\
     /// # Errors
-    /// [`ClientError::Failed`] when the router does not give the file.
+    /// [`ClientError::Failed`] if the router refuses to send the file.
     pub fn receive(
         &mut self,
         caller: &mut Caller,

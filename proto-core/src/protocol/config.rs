@@ -1,14 +1,15 @@
-//! The configuration image: what a push carries, and what the agent stages.
+//! The configuration image: the payload of a push, which the agent stages.
 //!
-//! An image is a row of postcard [`Record`]s, each with its length in front ([`super::sized`]), and nothing else:
+//! An image is a sequence of postcard [`Record`]s, each with a length prefix ([`super::sized`]),
+//! and contains nothing else:
 //!
 //! 1. one [`Record::Interface`],
 //! 2. its addresses, then its routes, then its rules, each in the order of their [`ItemKey`]s,
 //! 3. its peers in the order of their keys, each followed by the host name of its endpoint, if it has one, and
 //!    by its allowed IPs in any order.
 //!
-//! The order lets the agent compare an image of any length with the kernel in fixed memory: it
-//! finds any item by halving. Items of the same key are refused, and so are host bits in allowed
+//! The order lets the agent compare an image of any length with the kernel in fixed memory, because
+//! any item is found by binary search. Duplicate keys are refused, and so are host bits in allowed
 //! IPs and routes.
 
 use super::codec::wire;
@@ -23,19 +24,20 @@ use crate::ifname::{IfName, IfNameError};
 use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 
-/// The most bytes of one encoded record with its length. `tests` hold the longest of each kind against it.
+/// Largest length of an encoded record with its length prefix, in bytes. `tests` checks the longest
+/// record of each kind.
 pub const MAX_RECORD: usize = 266;
 
 /// A host name, at most 253 bytes (RFC 1035, 2.3.4, without the last dot).
 pub type HostName = String<253>;
 
 wire! {
-    /// One piece of a configuration.
+    /// A record: one part of a configuration.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub enum Record as "record" {
         /// The first record.
         Interface(interface: Interface) = 0,
-        /// An address of the interface, host bits kept.
+        /// An address of the interface, with its host bits.
         Address(net: IpNet) = 1,
         /// A route through the interface.
         Route(route: Route) = 2,
@@ -43,9 +45,9 @@ wire! {
         Rule(rule: Rule) = 3,
         /// A peer.
         Peer(peer: Peer) = 4,
-        /// An allowed IP of the last peer, host bits cleared.
+        /// An allowed IP of the preceding peer, host bits cleared.
         AllowedIp(net: IpNet) = 5,
-        /// The host name of the last peer's endpoint.
+        /// The host name of the preceding peer's endpoint.
         Host(host: Host) = 6,
     }
 }
@@ -54,29 +56,29 @@ wire! {
     /// The interface and its device.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub struct Interface {
-        /// Its name.
+        /// The name of the interface.
         pub name: Name,
-        /// Where its private key comes from.
+        /// The source of the private key.
         pub private_key: PrivateKey,
-        /// The UDP port it listens on; `None` takes whatever port it has.
+        /// The UDP port to listen on; `None` keeps the current port.
         pub listen_port: Option<u16>,
-        /// The mark on its outgoing packets, 0 for none.
+        /// The mark on outgoing packets; 0 for none.
         pub fwmark: u32,
-        /// Its MTU in bytes.
+        /// The MTU in bytes.
         pub mtu: u32,
     }
 }
 
 wire! {
-    /// Where a device's private key comes from.
+    /// The source of a device's private key.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub enum PrivateKey {
-        /// The device has none.
+        /// The device has no key.
         #[default]
         None = 0,
-        /// This one.
+        /// The key in the image.
         Given(key: SecretKey) = 1,
-        /// The router makes one, unless the device has one already.
+        /// The router generates a key, unless the device already has one.
         Generate = 2,
     }
 }
@@ -87,10 +89,10 @@ wire! {
     pub struct Route {
         /// The routing table.
         pub table: u32,
-        /// The metric (priority). 0 leaves it to the kernel, which takes 0 for IPv4 and 1,024 for IPv6
-        /// (`IP6_RT_PRIO_USER`); an image writes 0 for both.
+        /// The metric (priority). 0 selects the kernel's default, which is 0 for IPv4 and 1,024 for
+        /// IPv6 (`IP6_RT_PRIO_USER`); an image writes 0 for both.
         pub metric: u32,
-        /// Where to, host bits cleared.
+        /// The destination, host bits cleared.
         pub to: IpNet,
     }
 }
@@ -99,17 +101,17 @@ wire! {
     /// A policy rule that sends packets to a table.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Rule {
-        /// IPv6, or else IPv4.
+        /// `true` for IPv6, `false` for IPv4.
         pub v6: bool,
-        /// The rule's priority; lower ones are asked first.
+        /// The rule's priority; rules with lower numbers are tried first.
         pub priority: u32,
-        /// The table to look in.
+        /// The table to look up.
         pub table: u32,
-        /// Packets with this mark; `None` for all packets.
+        /// The mark of matching packets; `None` for all packets.
         pub fwmark: Option<u32>,
-        /// Packets that do not match instead of those that do.
+        /// Whether the rule applies to packets that do not match.
         pub invert: bool,
-        /// Not taken when the route found has a prefix of at most this length.
+        /// Longest prefix of a route that the rule ignores; `None` ignores no route.
         pub suppress_prefixlength: Option<u32>,
     }
 }
@@ -118,20 +120,20 @@ wire! {
     /// A peer, without its allowed IPs.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Peer {
-        /// Its public key.
+        /// The public key.
         pub public_key: PublicKey,
-        /// The preshared key, if there is one.
+        /// The preshared key; `None` if the peer has none.
         pub preshared_key: Option<SecretKey>,
-        /// Where to find it; `None` keeps whatever the kernel has learnt.
+        /// The endpoint; `None` keeps the endpoint that the kernel has learnt.
         pub endpoint: Option<PeerEndpoint>,
-        /// Seconds between keepalives, 0 for none.
+        /// Seconds between keepalives; 0 for none.
         pub persistent_keepalive: u16,
     }
 }
 
 wire! {
-    /// Where the endpoint of a peer is, by name: what the router looks up when it starts, and when the peer's
-    /// record has no endpoint.
+    /// The host name of a peer's endpoint. The router looks the name up when it starts, and when
+    /// the peer's record has no endpoint.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Host {
         /// The name, or the text of an address.
@@ -142,7 +144,8 @@ wire! {
 }
 
 impl Host {
-    /// Whether the name can be given to a resolver: ASCII letters, digits, `-`, `_`, `.` and `:`, and at least one.
+    /// Whether the name can be passed to a resolver: only ASCII letters, digits, `-`, `_`, `.` and
+    /// `:`, and not empty.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -150,7 +153,7 @@ impl Host {
     }
 }
 
-/// What an [`ItemKey`] is the key of.
+/// The item that an [`ItemKey`] identifies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Item {
     /// An address of the interface.
@@ -178,8 +181,8 @@ impl Ord for Rule {
 /// The length of an [`ItemKey`] in bytes.
 pub const ITEM_KEY_LEN: usize = 1 + KEY_LEN;
 
-/// The place of an item in the order of an image, and its name in the agent's index: a kind and up
-/// to 32 bytes, compared byte by byte.
+/// The position of an item in the order of an image, and its name in the agent's index: a kind and
+/// up to 32 bytes, compared byte by byte.
 ///
 /// ```text
 /// address  1  family  address (4 or 16, then zeros to 16)  prefix
@@ -192,7 +195,7 @@ pub const ITEM_KEY_LEN: usize = 1 + KEY_LEN;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ItemKey(pub [u8; ITEM_KEY_LEN]);
 
-/// Lays fields one after another into a zeroed key.
+/// Writes fields one after another into a zeroed key.
 struct Fields {
     key: [u8; ITEM_KEY_LEN],
     at: usize,
@@ -240,7 +243,7 @@ impl Fields {
     }
 }
 
-/// Takes fields off a key again.
+/// Reads the fields of a key.
 struct Cursor<'k>(&'k [u8]);
 
 impl Cursor<'_> {
@@ -302,7 +305,7 @@ impl Item {
         }
     }
 
-    /// The item a key belongs to, or nothing if no item has that key.
+    /// The item that a key identifies; `None` if no item has that key.
     #[must_use]
     pub fn from_key(key: &ItemKey) -> Option<Self> {
         Self::read_key(key).filter(|item| item.key() == *key)
@@ -338,7 +341,7 @@ impl Item {
 }
 
 impl Route {
-    /// The metric as an image writes it: the kernel's default for IPv6 becomes 0.
+    /// The metric as written in an image: the kernel's default for IPv6 becomes 0.
     #[must_use]
     pub const fn plain_metric(&self) -> u32 {
         match (self.to.addr, self.metric) {
@@ -367,45 +370,45 @@ impl From<Misread> for ConfigError {
     }
 }
 
-/// What is wrong with an image.
+/// The mistake in an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A record does not decode, or the image ends inside one.
     Record,
-    /// A field of a record cannot be what it is: its name.
+    /// A field of a record has an impossible value; contains the name of the field.
     Field(&'static str),
-    /// A kind of record that is not known: its number.
+    /// An unknown kind of record; contains its number.
     Kind(u32),
-    /// A record has more fields than are known.
+    /// A record has unknown fields after the known ones.
     Longer,
     /// The image does not begin with the interface, or has a second one.
     Interface,
-    /// An allowed IP stands before the first peer.
+    /// An allowed IP before the first peer.
     Stray,
-    /// An item is not behind the one before it in the order of their keys.
+    /// An item whose key is lower than that of the preceding item.
     Order,
-    /// An item stands twice.
+    /// Two items with the same key.
     Duplicate,
     /// A prefix longer than its address.
     Prefix,
-    /// Bits after the prefix where there may be none.
+    /// Bits are set after the prefix where they must be zero.
     HostBits,
-    /// An interface name that no image may have.
+    /// An interface name that is not allowed in an image.
     Name,
     /// An IPv6 route with the default metric written out.
     Metric,
-    /// An MTU that an image may not give.
+    /// An MTU that is not allowed in an image.
     Mtu,
-    /// A host name with something in it that no host name has, or in the wrong place.
+    /// An invalid host name, or a host name that does not follow its peer.
     Host,
-    /// A scope at an address that has none, or one that no link can have.
+    /// A scope at an address without scopes, or a scope that is not a link name.
     Scope,
     /// Listen port 0.
     Port,
     /// A private key of zeros.
     PrivateKey,
-    /// An address that no interface can have.
+    /// An address that an interface cannot have.
     Address,
     /// An IPv6 address with a second prefix.
     SecondPrefix,
@@ -413,9 +416,9 @@ pub enum ConfigError {
     Ipv6Mtu,
     /// A route or rule of table 0.
     Table,
-    /// A rule that the kernel would keep in another form.
+    /// A rule that the kernel would store in another form.
     Rule,
-    /// A rule with the priority and table of the rule before it.
+    /// A rule with the priority and table of the preceding rule.
     RulePlace,
 }
 
@@ -424,29 +427,29 @@ impl core::error::Error for ConfigError {}
 impl core::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Record => "the image holds a record that is cut off",
+            Self::Record => "the image contains a truncated record",
             Self::Field(field) => {
-                return write!(f, "the image holds a record whose `{field}` cannot be read");
+                return write!(f, "the image contains a record whose `{field}` cannot be read");
             }
             Self::Kind(kind) => {
                 return write!(
                     f,
-                    "the image holds a record of kind {kind}, which this agent does not know: update it"
+                    "the image contains a record of kind {kind}, which this agent does not know: update it"
                 );
             }
-            Self::Longer => "the image holds a record with more in it than this agent knows: update it",
-            Self::Interface => "the image does not begin with its one interface",
+            Self::Longer => "the image contains a record with fields that this agent does not know: update it",
+            Self::Interface => "the image does not start with its only interface",
             Self::Stray => "an allowed IP without a peer",
             Self::Order => "the items of the image are not in order",
             Self::Duplicate => "given twice",
             Self::Prefix => "the prefix is longer than the address",
             Self::HostBits => "bits are set after the prefix",
             Self::Name => IfNameError::WORDS,
-            Self::Metric => "a metric of 1024 on an IPv6 route is written as 0",
+            Self::Metric => "metric 1024 of an IPv6 route must be written as 0",
             Self::Mtu => "the MTU is not between 68 and 65535",
             Self::Host => "an invalid host name, or one that does not follow its peer",
-            Self::Scope => "only a link-local or multicast IPv6 address has a scope, which is a link",
-            Self::Port => "the port is 0: leave it out, and the router takes a free one",
+            Self::Scope => "only a link-local or multicast IPv6 address has a scope, and the scope is the name of a link",
+            Self::Port => "the port is 0: leave it out, and the router chooses a free port",
             Self::PrivateKey => "the key is all zeros",
             Self::Address => "an interface cannot have this address",
             Self::SecondPrefix => "an IPv6 address can have only one prefix",
@@ -460,40 +463,40 @@ impl core::fmt::Display for ConfigError {
     }
 }
 
-/// Checks records in the order they come, and says which item each one is.
-///
-/// It sees one record at a time and keeps only the last key, so an image of any length can be
-/// checked.
+/// Checks records in the order they come, and returns the item of each.
+/// \\
+/// A checker sees one record at a time and stores only the last key, so an image of any length can
+/// be checked.
 #[derive(Debug, Default)]
 pub struct Checker {
     last: Option<ItemKey>,
     any_order: bool,
     started: bool,
     in_peer: bool,
-    /// The record before this one was a peer.
+    /// The preceding record was a peer.
     host_may_come: bool,
-    /// The interface's.
+    /// The MTU of the interface.
     mtu: u32,
 }
 
 impl Checker {
-    /// One that takes items in any order, and whatever the kernel has: for an image that was made from the kernel's
-    /// own tables, which cannot have an item twice.
+    /// A checker that accepts items in any order, and any value of the kernel: for an image made
+    /// from the kernel's own tables, which cannot contain an item twice.
     #[must_use]
     pub fn in_any_order() -> Self {
         Self { any_order: true, ..Self::default() }
     }
 
-    /// The key of the last item.
+    /// The key of the last item. `None` before the first item.
     #[must_use]
     pub const fn last(&self) -> Option<&ItemKey> {
         self.last.as_ref()
     }
 
-    /// Checks the next record. The item it stands for, if it is one with a key of its own.
-    ///
+    /// Checks the next record. Returns its item; `None` if the record has no key of its own.
+    /// \\
     /// # Errors
-    /// [`ConfigError`] when the record is wrong in itself or in this place.
+    /// [`ConfigError`] if the record is invalid, or not allowed in this position.
     pub fn record(&mut self, record: &Record) -> Result<Option<Item>, ConfigError> {
         let host_may_come =
             core::mem::replace(&mut self.host_may_come, matches!(record, Record::Peer(_)));
@@ -503,11 +506,11 @@ impl Checker {
         let item = match record {
             Record::Interface(interface) => {
                 self.started = true;
-                // The kernel may have an interface that no image could name.
+                // The kernel may have an interface whose name no image may contain.
                 if !self.any_order && IfName::plain(&interface.name).is_err() {
                     return Err(ConfigError::Name);
                 }
-                // A running interface may have any.
+                // A running interface may have any MTU.
                 self.mtu = interface.mtu;
                 return match interface {
                     _ if self.any_order => Ok(None),
@@ -557,7 +560,7 @@ impl Checker {
         };
         self.in_peer = matches!(item, Item::Peer(_));
         let key = item.key();
-        // Such items are behind one another.
+        // Such items follow each other.
         let place = match &item {
             Item::Address(net) if net.addr.is_ipv6() => {
                 Some((PLACE_OF_ADDRESS, ConfigError::SecondPrefix))
@@ -578,7 +581,7 @@ impl Checker {
         }
     }
 
-    /// Whether the image may end here.
+    /// Checks whether the image may end here.
     ///
     /// # Errors
     /// [`ConfigError::Interface`] for an image without records.
@@ -587,11 +590,12 @@ impl Checker {
     }
 }
 
-/// The least MTU that IPv6 works with (RFC 8200, 5).
+/// The smallest MTU for IPv6 (RFC 8200, 5).
 const IPV6_MIN_MTU: u32 = 1280;
-/// How many bytes of a key are its kind, family and address.
+/// Number of bytes of a key for kind, family and address.
 const PLACE_OF_ADDRESS: usize = 1 + 1 + 16;
-/// How many bytes of a key are its kind, family, priority and table: by these the kernel finds a rule to remove.
+/// Number of bytes of a key for kind, family, priority and table: the kernel finds a rule to remove
+/// by these.
 pub const PLACE_OF_RULE: usize = 1 + 1 + 4 + 4;
 
 const fn is_ipv6(record: &Record) -> bool {

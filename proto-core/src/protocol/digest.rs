@@ -1,7 +1,8 @@
-//! BLAKE2s-256 (RFC 7693): unkeyed of a file that arrives in pieces, and with a key for sessions.
-//!
-//! All of it is the same type of the crate, the one that can take a key: another one for hashes without
-//! a key would be another kilobyte of program.
+//! BLAKE2s-256 (RFC 7693): without a key for a file that arrives in pieces, and with a key for
+//! sessions.
+//! \\
+//! Both use the type of the crate that can take a key: a second type for hashes without a key would
+//! be another kilobyte of program.
 
 use blake2::Blake2sMac256;
 use blake2::digest::Mac as _;

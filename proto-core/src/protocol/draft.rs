@@ -1,15 +1,19 @@
-//! The image of a configuration file, made in fixed memory from what the readers of [`crate::conf`] tell.
+//! Builds the image of a configuration file in fixed memory, from the output of the readers of
+//! [`crate::conf`].
 //!
-//! A [`Draft`] takes the settings and items of a file of any length and gives [`Piece`]s: records of peers, and items
-//! that are keys of their own. The caller keeps the pieces outside of memory, asks for the [routes](Draft::route) of
-//! each allowed IP once the file has ended, and writes the pieces in the order of an image
-//! ([`super::config`]): the interface, addresses, routes and rules in the order of their keys, and peers.
+//! A [`Draft`] takes the settings and items of a file of any length and returns [`Piece`]s: records
+//! of peers, and items that are keys of their own. The caller stores the pieces outside of memory,
+//! requests the [routes](Draft::route) of each allowed IP at the end of the file, and writes the
+//! pieces in the order of an image ([`super::config`]): the interface, addresses, routes and rules
+//! in the order of their keys, and peers.
 //!
-//! Accepts what `wg-quick` accepts, except for settings and addresses that stand twice, and values that an image cannot
-//! have: names of services and tables, and host names that are not ASCII.
+//! A draft accepts what `wg-quick` accepts, except for duplicate settings and addresses, and values
+//! that an image cannot have: names of services and tables, and host names that are not ASCII.
 //!
-//! Not here: keeping and sorting the pieces, looking host names up, and finding items that two peers share.
+//! Not here: storing and sorting the pieces, looking up host names, and finding items that two
+//! peers share.
 
+use core::fmt;
 use core::net::SocketAddrV6;
 
 use heapless::Vec;
@@ -27,9 +31,9 @@ use crate::ip::IpNet;
 use crate::key::PublicKey;
 use crate::text::number;
 
-/// The MTU of an interface without `MTU`: 1,500 bytes less the 80 that WireGuard over IPv6 adds.
+/// The MTU of an interface without `MTU`: 1,500 bytes less the 80 bytes of WireGuard over IPv6.
 pub const DEFAULT_MTU: u32 = 1_420;
-/// The most addresses that a draft takes.
+/// Largest number of addresses of a draft.
 pub const MAX_ADDRESSES: usize = 64;
 
 /// A piece of an image.
@@ -37,23 +41,24 @@ pub const MAX_ADDRESSES: usize = 64;
 pub enum Piece {
     /// An address, a route or a rule.
     Item(Key),
-    /// An allowed IP of the peer under way, host bits cleared. It comes before the record of its peer.
+    /// An allowed IP of the current peer, host bits cleared. It comes before the record of its
+    /// peer.
     AllowedIp(IpNet),
-    /// The peer under way, which ends here.
+    /// The current peer, which ends here.
     Peer(config::Peer),
-    /// The host name of the peer before it.
+    /// The host name of the preceding peer.
     Host(config::Host),
 }
 
 /// Takes a piece.
 pub type TakePiece<'t, E> = dyn FnMut(Piece) -> Result<(), E> + 't;
 
-/// Why a draft does not take a setting or an item.
+/// The reason why a draft refuses a setting or an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DraftError<E> {
-    /// The file is wrong.
+    /// A mistake in the file.
     Mistake(ConfError),
-    /// A piece could not be kept.
+    /// A piece could not be stored.
     Kept(E),
 }
 
@@ -63,7 +68,18 @@ impl<E> From<E> for DraftError<E> {
     }
 }
 
-/// The section of a peer.
+impl<E: fmt::Display> fmt::Display for DraftError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mistake(error) => error.fmt(f),
+            Self::Kept(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for DraftError<E> {}
+
+/// The section of the current peer.
 #[derive(Debug, Default)]
 struct Open {
     key: Option<PublicKey>,
@@ -73,19 +89,19 @@ struct Open {
     persistent_keepalive: u16,
 }
 
-/// A file that becomes an image.
+/// A file that is turned into an image.
 #[derive(Debug)]
 pub struct Draft {
     interface: Interface,
     table: Table,
     addresses: Vec<IpNet, MAX_ADDRESSES>,
     peer: Option<Open>,
-    /// A bit for each setting that the interface, or this peer, has.
+    /// A bit for each setting of the interface, or of this peer.
     seen: u32,
     has_interface: bool,
 }
 
-/// The settings of a section that may stand in it more than once.
+/// The settings that may occur more than once in a section.
 const fn is_list(field: Field) -> bool {
     matches!(field, Field::Address | Field::AllowedIps | Field::Dns) || field.is_command()
 }
@@ -110,7 +126,7 @@ impl Draft {
         &self.interface
     }
 
-    /// Notes that a setting stands in the section. It is an error if it stands there twice.
+    /// Records that a setting occurs in the section. A duplicate is an error.
     fn once(&mut self, line: u32, field: Field) -> Result<(), ConfError> {
         let bit = 1_u32.checked_shl(field as u32).unwrap_or(0);
         if self.seen & bit != 0 && !is_list(field) {
@@ -120,10 +136,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes a setting of wg-quick(8) in a line of the file. Returns the words of a warning if the setting is left out.
-    ///
+    /// Takes a setting of wg-quick(8) in a line of the file. Returns the words of a warning if the
+    /// setting is ignored.
+    /// \\
     /// # Errors
-    /// A value that the setting does not take, or that of `take`.
+    /// A value that the setting does not accept, or an error of `take`.
     pub fn setting<E>(
         &mut self,
         line: u32,
@@ -155,9 +172,10 @@ impl Draft {
                 let mut rest = value;
                 while let Some(word) = next_word(&mut rest) {
                     let Some(net) = setting::address(word) else {
-                        return wrong(word, "is not an address and the length of its prefix");
+                        return wrong(word, "is not an address with a prefix length");
                     };
-                    // The kernel tells IPv4 addresses apart by the prefix too.
+                    // For the kernel, IPv4 addresses with different prefixes are different
+                    // addresses.
                     let same = |own: &IpNet| {
                         own.addr == net.addr && (own.prefix == net.prefix || net.addr.is_ipv6())
                     };
@@ -183,10 +201,10 @@ impl Draft {
         Ok(None)
     }
 
-    /// Takes an item of wg(8) that stands in a line of the file.
-    ///
+    /// Takes an item of wg(8) in a line of the file.
+    /// \\
     /// # Errors
-    /// A value that an image cannot have, a [mistake](Item::Mistake), or that of `take`.
+    /// A value that an image cannot have, a [mistake](Item::Mistake), or an error of `take`.
     pub fn item<E>(
         &mut self,
         line: u32,
@@ -205,7 +223,7 @@ impl Draft {
             Item::Peer => {
                 self.close(take)?;
                 self.peer = Some(Open::default());
-                // The interface keeps its own.
+                // The settings of the interface stay seen.
                 self.seen &= !PEER_SETTINGS;
                 return Ok(());
             }
@@ -231,7 +249,7 @@ impl Draft {
             }
             (Item::GeneratePrivateKey, _) => self.interface.private_key = PrivateKey::Generate,
             (Item::ListenPort(port), _) => {
-                // 0 is any port, which the router need not change.
+                // 0 means any port, so the router keeps the current port.
                 self.interface.listen_port = Some(*port).filter(|port| *port != 0);
             }
             (Item::ListenService(name), _) => {
@@ -250,7 +268,7 @@ impl Draft {
             (Item::Endpoint(host), Some(peer)) => match destination(host) {
                 Ok(Destination::Address(to)) => peer.endpoint = Some(to),
                 Ok(Destination::Name(name)) => {
-                    // The reader has refused longer ones.
+                    // The reader has refused longer names.
                     let name = HostName::try_from(name).unwrap_or_default();
                     peer.host = Some(config::Host { name, port: host.port });
                 }
@@ -265,10 +283,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes note of the end of the file.
-    ///
+    /// Takes the end of the file.
+    /// \\
     /// # Errors
-    /// There is no `[Interface]`, or that of `take`.
+    /// A missing `[Interface]` section, or an error of `take`.
     pub fn end<E>(&mut self, take: &mut TakePiece<'_, E>) -> Result<(), DraftError<E>> {
         self.close(take)?;
         if self.has_interface {
@@ -278,7 +296,7 @@ impl Draft {
         Err(DraftError::Mistake(ConfError::new(0, "", words)))
     }
 
-    /// Ends the section of a peer. One without a key is a mistake that the reader tells.
+    /// Ends the section of a peer. The reader reports a peer without a key.
     fn close<E>(&mut self, take: &mut TakePiece<'_, E>) -> Result<(), E> {
         let Some(Open {
             key: Some(public_key),
@@ -299,10 +317,11 @@ impl Draft {
         host.map_or(Ok(()), |host| take(Piece::Host(host)))
     }
 
-    /// Gives the route for an allowed IP, and the rules of a full tunnel. An item may be given more than once.
-    ///
+    /// Returns the route for an allowed IP, and the rules of a full tunnel. An item may be returned
+    /// more than once.
+    /// \\
     /// # Errors
-    /// That of `take`.
+    /// An error of `take`.
     pub fn route<E>(&mut self, to: IpNet, take: &mut TakePiece<'_, E>) -> Result<(), E> {
         let covered = |own: &IpNet| has_own_route(own) && covers(own, &to);
         let table = match route_table(self.table, &to) {
@@ -337,19 +356,19 @@ const PEER_SETTINGS: u32 = 1 << Field::PublicKey as u32
     | 1 << Field::Endpoint as u32
     | 1 << Field::PersistentKeepalive as u32;
 
-/// The endpoint of a peer as an image has it.
+/// The endpoint of a peer in an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Destination<'h> {
     /// An address.
     Address(PeerEndpoint),
-    /// A name that has to be looked up.
+    /// A name that must be looked up.
     Name(&'h str),
 }
 
-/// The endpoint that a host of a configuration file is in an image.
-///
+/// Converts a host of a configuration file to the endpoint in an image.
+/// \\
 /// # Errors
-/// The end of a sentence that begins with the host, if an image cannot have it.
+/// If an image cannot have the host: the end of a sentence that starts with the host.
 pub fn destination<'h>(host: &Host<'h>) -> Result<Destination<'h>, &'static str> {
     if crate::text::split(host.name, b':').is_some() && !host.brackets {
         return Err("is an IPv6 address without brackets: write [ADDRESS]:PORT");
@@ -362,15 +381,20 @@ pub fn destination<'h>(host: &Host<'h>) -> Result<Destination<'h>, &'static str>
     }
     if let Some((ip, scope)) = crate::text::split(host.name, b'%') {
         let ip = ip.parse().ok().filter(has_scope);
-        let ip = ip.ok_or("has a scope, which only a link-local or multicast IPv6 address has")?;
-        let scope = IfName::plain(scope).map_err(|_| "has a scope that is not a link's name")?;
+        let ip = ip.ok_or(
+            "has a scope, which is allowed only for a link-local or multicast IPv6 address",
+        )?;
+        let scope =
+            IfName::plain(scope).map_err(|_| "has a scope that is not the name of a link")?;
         return Ok(Destination::Address(PeerEndpoint::Scoped(
             SocketAddrV6::new(ip, host.port, 0, 0),
             scope,
         )));
     }
     if !host.name.is_ascii() {
-        return Err("has letters that are not ASCII: write the name that begins with xn--");
+        return Err(
+            "has letters that are not ASCII: write its Punycode form, which starts with xn--",
+        );
     }
     if host.name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err("is not an IPv4 address: write four numbers from 0 to 255");

@@ -1,4 +1,5 @@
-//! Where a peer is, as images and reports have it: an address and a port, and the link of an address that needs one.
+//! The endpoint of a peer in images and reports: an address and a port, and the link of an address
+//! that needs one.
 
 use super::codec::wire;
 use core::fmt;
@@ -12,8 +13,8 @@ use crate::ip::Shown;
 use crate::text::number;
 
 wire! {
-    /// The endpoint of a peer. The same address may be in use on every link, and links have other numbers on
-    /// another machine; so the link is named.
+    /// The endpoint of a peer. The same link-local address may be in use on every link, and link
+    /// numbers differ between machines; so the link is named.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum PeerEndpoint {
         /// IPv4.
@@ -26,7 +27,8 @@ wire! {
 }
 
 impl PeerEndpoint {
-    /// The address and the port. The scope is that of a number, or 0 where a link is named.
+    /// The address and the port. The scope is the link's number if the scope is a number, and 0 if
+    /// it is a name.
     #[must_use]
     pub fn addr(self) -> SocketAddr {
         match self {
@@ -39,7 +41,7 @@ impl PeerEndpoint {
         }
     }
 
-    /// The name of the link, if the scope is one.
+    /// The name of the link; `None` if the endpoint has no scope.
     #[must_use]
     pub fn link(&self) -> Option<&Name> {
         match self {
@@ -48,7 +50,8 @@ impl PeerEndpoint {
         }
     }
 
-    /// Whether an image may have it: a scope belongs to a link-local or multicast address.
+    /// Whether the endpoint is allowed in an image: only a link-local or multicast address has a
+    /// scope.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         match self {
@@ -58,14 +61,14 @@ impl PeerEndpoint {
     }
 }
 
-/// Whether an address means nothing without a scope.
+/// Whether an address needs a scope.
 #[must_use]
 pub const fn has_scope(ip: &Ipv6Addr) -> bool {
     ip.is_unicast_link_local() || ip.is_multicast()
 }
 
 impl From<SocketAddr> for PeerEndpoint {
-    /// A scope becomes its number in digits.
+    /// Converts an address of netlink; a scope becomes its number in digits.
     fn from(to: SocketAddr) -> Self {
         match to {
             SocketAddr::V4(to) => Self::V4(to),
@@ -73,7 +76,7 @@ impl From<SocketAddr> for PeerEndpoint {
             SocketAddr::V6(to) => {
                 let plain = SocketAddrV6::new(*to.ip(), to.port(), 0, 0);
                 let mut digits = heapless::String::<10>::new();
-                // Ten digits are the most that there can be.
+                // A number has at most ten digits.
                 let _ = fmt::Write::write_fmt(&mut digits, format_args!("{}", to.scope_id()));
                 Self::Scoped(plain, digits.parse().unwrap_or_default())
             }
@@ -84,7 +87,7 @@ impl From<SocketAddr> for PeerEndpoint {
 impl FromStr for PeerEndpoint {
     type Err = ConfigError;
 
-    /// Parses `[fe80::1%eth0]:51820`, and an address with a port as elsewhere.
+    /// Parses `[fe80::1%eth0]:51820`, and endpoints without a scope.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let host = crate::conf::endpoint::endpoint(text.as_bytes());
         let host = host.map_err(|_| ConfigError::Scope)?;
@@ -125,7 +128,7 @@ mod tests {
             ("[ff02::1%br-lan.2]:1", Some("br-lan.2"), 0),
             ("[fe80::1%3]:51820", None, 3),
             ("[fe80::1%4294967295]:1", None, u32::MAX),
-            // More than a number can be; a link may have that name.
+            // Out of range for a number, but a link may have that name.
             ("[fe80::1%4294967296]:1", Some("4294967296"), 0),
             ("[fe80::1]:51820", None, 0),
             ("[2001:db8::1]:51820", None, 0),

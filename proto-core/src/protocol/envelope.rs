@@ -4,13 +4,13 @@
 //! kind (1)  version (1)  message
 //! ```
 //!
-//! `kind` says which way the message goes: [`REQUEST`] or [`REPLY`]. These packets appear only inside
-//! a session; the kinds that stand on a wire, the handshake and what carries these, are those of
-//! [`super::session`]. A packet of another kind is dropped without an answer, and so is one that goes
-//! the other way.
+//! `kind` is the direction of the message: [`REQUEST`] or [`REPLY`]. These packets appear only
+//! inside a session. The packets on a wire, for the handshake and for encrypted data, have the
+//! kinds of [`super::session`]. A packet of another kind, or in the wrong direction, is dropped
+//! without a reply.
 //!
 //! `version` is [`HELLO_VERSION`] for the hello and for refusals, whose layout never changes, and
-//! the version agreed in the hello for everything else.
+//! otherwise the version agreed in the hello.
 
 use core::fmt;
 
@@ -23,11 +23,11 @@ pub const REQUEST: u8 = 1;
 pub const REPLY: u8 = 2;
 
 #[cfg(feature = "serde")]
-/// A message that has a kind of packet.
+/// A message with a kind of packet.
 pub trait Packed {
-    /// The kind.
+    /// The kind of the packet.
     const KIND: u8;
-    /// Whether bytes behind the message are passed over: a router of tomorrow may say more.
+    /// Whether bytes after the message are ignored: a newer router may send more fields.
     const OPEN: bool;
 }
 
@@ -43,16 +43,16 @@ impl Packed for Reply<'_> {
     const OPEN: bool = true;
 }
 
-/// The version number a hello travels under, whatever versions the two sides speak.
+/// The version number of a hello, independent of the versions that the two sides support.
 pub const HELLO_VERSION: u8 = 0;
 
-/// Why a packet holds no message.
+/// The reason why a packet contains no message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum EnvelopeError {
-    /// The packet is empty, cut off, of another kind, has bytes left over, or does not decode.
+    /// The packet is empty, truncated, of another kind, has bytes left over, or does not decode.
     Malformed,
-    /// A message of a version that was not agreed upon.
+    /// The message has a version that was not agreed on.
     Version(u8),
     /// The message does not fit the buffer.
     TooLong,
@@ -61,7 +61,7 @@ pub enum EnvelopeError {
 impl fmt::Display for EnvelopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("the packet does not hold a message"),
+            Self::Malformed => f.write_str("the packet does not contain a message"),
             Self::Version(version) => {
                 write!(f, "the message has version {version}, which was not agreed on")
             }
@@ -73,10 +73,10 @@ impl fmt::Display for EnvelopeError {
 impl core::error::Error for EnvelopeError {}
 
 #[cfg(feature = "serde")]
-/// Writes a message and its envelope into `buf` and returns the length of the packet.
-///
+/// Writes a message and its envelope into `buf` and returns the length of the packet in bytes.
+/// \\
 /// # Errors
-/// [`EnvelopeError::TooLong`] when `buf` is too short.
+/// [`EnvelopeError::TooLong`] if `buf` is too short.
 pub fn write<M: serde::Serialize + Packed>(
     version: u8,
     message: &M,
@@ -88,8 +88,8 @@ pub fn write<M: serde::Serialize + Packed>(
     Ok(body.len().saturating_add(2))
 }
 
-/// The version of a packet of this kind, and the bytes of its message.
-///
+/// Returns the version of a packet of this kind, and the bytes of its message.
+/// \\
 /// # Errors
 /// As for [`read`].
 pub fn open(
@@ -110,13 +110,14 @@ pub fn open(
 }
 
 #[cfg(feature = "serde")]
-/// Reads the version and the message of a packet. Bytes behind a request are an error, those behind a reply are
-/// passed over.
-///
-/// `known` says which versions the reader takes.
-///
+/// Reads the version and the message of a packet. Bytes after a request are an error; bytes after a
+/// reply are ignored.
+/// \\
+/// `known` returns `true` for the versions that the reader accepts.
+/// \\
 /// # Errors
-/// [`EnvelopeError::Version`] for a version that is not `known`, else [`EnvelopeError::Malformed`].
+/// [`EnvelopeError::Version`] for a version that is not `known`, otherwise
+/// [`EnvelopeError::Malformed`].
 pub fn read<'p, M: serde::Deserialize<'p> + Packed>(
     packet: &'p [u8],
     known: impl FnOnce(u8) -> bool,

@@ -1,4 +1,4 @@
-//! Why something failed, as the router says it.
+//! The failures that a router reports.
 
 use super::codec::wire;
 use core::fmt;
@@ -12,29 +12,29 @@ use super::sized;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
 
-/// The longest text of a failure in bytes. Longer ones are cut.
+/// Longest text of a failure in bytes. Longer texts are truncated.
 pub const MAX_TEXT: usize = 240;
 
 wire! {
-    /// Why something failed: in whose words, what kind of failure, of what.
+    /// A failure: its text, its kind, and what it concerns.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Failure {
-        /// Words for a person: the kernel's own where it had some.
+        /// Text for a person, with the kernel's own message if there is one.
         pub text: String<MAX_TEXT>,
-        /// The kind.
+        /// The kind of the failure.
         pub code: Code,
-        /// The kernel's errno in the router's own numbering, or 0.
+        /// The kernel's errno in the router's own numbering; 0 if the kernel did not fail.
         pub errno: u16,
-        /// What became of the running configuration.
+        /// The state of the running configuration after the failure.
         pub state: State,
-        /// What it is about.
+        /// What the failure concerns.
         #[cfg_attr(feature = "serde", serde(with = "sized"))]
         pub subject: Subject as sized,
     }
 }
 
 impl Failure {
-    /// A failure before anything was changed, about nothing in particular.
+    /// A failure before any change, without a subject.
     #[must_use]
     pub fn new(code: Code, text: &str) -> Self {
         Self { code, subject: Subject::None, errno: 0, text: cut(text), state: State::Unchanged }
@@ -48,11 +48,11 @@ impl Failure {
 }
 
 wire! {
-    /// What a failure is about. On the wire the length of all of it stands in front, so that a reader can pass over
-    /// a subject that it does not know.
+    /// The subject of a failure. On the wire it has a length prefix, so that a reader can skip an
+    /// unknown subject.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Subject {
-        /// Nothing in particular.
+        /// No subject.
         None = 0,
         /// The interface itself.
         Interface = 1,
@@ -82,7 +82,7 @@ wire! {
         AllowedIps(key: PublicKey) = 13,
         /// One allowed IP of a peer.
         AllowedIp(key: PublicKey, net: IpNet) = 14,
-        /// A place in the image: the offset of a record in bytes.
+        /// A position in the image: the offset of a record in bytes.
         Offset(number: u32) = 15,
         _ => Unknown(u8),
     }

@@ -1,5 +1,5 @@
 //! Packets on a wire. On a serial line a packet and its CRC are COBS-encoded between two zero
-//! bytes; in a datagram they stand as they are.
+//! bytes; in a datagram they are sent unencoded.
 //!
 //! ```text
 //! serial:    00  COBS(packet, crc)  00        every frame has its own two zeros
@@ -8,27 +8,29 @@
 //! ```
 //!
 //! A serial line is shared: kernel log lines and a person's typing arrive between frames, and a
-//! frame can lose bytes or gain some. The deframer therefore keeps what is outside frames apart
-//! ([`Received::Text`]), and takes the zero that ends a broken frame as the start of the next one,
-//! so that one good frame after any garbage is enough to be in step again.
+//! frame can lose or gain bytes. The deframer therefore separates the bytes outside frames
+//! ([`Received::Text`]), and takes the zero that ends a broken frame as the start of the next one:
+//! one good frame after any garbage is enough to resynchronize.
 //!
 //! COBS: Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on
-//! Networking 7(2), 1999. What the packets mean is not here (`envelope`, `message`).
+//! Networking 7(2), 1999.
+//!
+//! Not here: the content of packets (`envelope`, `message`).
 
 use core::fmt;
 
 use super::MAX_OUTER;
 
-/// Bytes that the CRC adds to a packet.
+/// Number of bytes that the CRC adds to a packet.
 pub const CRC_LEN: usize = 4;
-/// The most bytes of a packet with its CRC: also the largest datagram.
+/// Largest size of a packet with its CRC in bytes: also the largest datagram.
 pub const MAX_SEALED: usize = MAX_OUTER + CRC_LEN;
-/// The most bytes between the zeros of a frame: COBS adds one byte in 254, and one.
+/// Largest number of bytes between the zeros of a frame: COBS adds one byte per 254, and one.
 const MAX_STUFFED: usize = MAX_SEALED + MAX_SEALED / 254 + 1;
-/// The most bytes of a whole serial frame, zeros included.
+/// Largest size of a serial frame in bytes, including both zeros.
 pub const MAX_FRAME: usize = MAX_STUFFED + 2;
 
-/// A packet is longer than [`MAX_OUTER`], or its buffer is too short.
+/// The error for a packet longer than [`MAX_OUTER`], or a buffer that is too short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong;
 
@@ -40,7 +42,7 @@ impl fmt::Display for TooLong {
 
 impl core::error::Error for TooLong {}
 
-/// Why a frame was not written.
+/// The reason why a frame was not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteError<E> {
     /// The packet cannot be framed: [`TooLong`].
@@ -68,9 +70,9 @@ fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
 }
 
 /// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram.
-///
+/// \\
 /// # Errors
-/// [`TooLong`] when the packet is over [`MAX_OUTER`] or the CRC does not fit behind it.
+/// [`TooLong`] if the packet is longer than [`MAX_OUTER`] or the CRC does not fit after it.
 pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
     if len > MAX_OUTER {
         return Err(TooLong);
@@ -81,7 +83,7 @@ pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
     buf.get(..len.saturating_add(CRC_LEN)).ok_or(TooLong)
 }
 
-/// The packet in sealed bytes, if the CRC is right.
+/// Returns the packet in sealed bytes; `None` if the CRC is wrong.
 #[must_use]
 pub fn open(sealed: &[u8]) -> Option<&[u8]> {
     let (packet, crc) = sealed.split_at_checked(sealed.len().checked_sub(CRC_LEN)?)?;
@@ -90,7 +92,7 @@ pub fn open(sealed: &[u8]) -> Option<&[u8]> {
 
 /// Writes the packet in `buf[..len]` to a serial line as one frame, in one `write_all`.
 ///
-/// `buf` needs [`CRC_LEN`] bytes of room behind the packet.
+/// `buf` needs room for [`CRC_LEN`] bytes after the packet.
 ///
 /// # Errors
 /// [`WriteError::TooLong`] if the packet cannot be framed, [`WriteError::Line`] if the line refused the bytes.
@@ -126,7 +128,7 @@ fn stuff<'f>(bytes: &[u8], frame: &'f mut [u8]) -> Option<&'f [u8]> {
         }
         rest = match tail.split_first() {
             None => break,
-            // A run of 254 has no zero behind it: the next code starts on the same byte.
+            // A run of 254 has no zero after it: the next code starts at the same byte.
             Some(_) if run == 254 => tail,
             Some((_zero, tail)) => tail,
         };
@@ -135,7 +137,7 @@ fn stuff<'f>(bytes: &[u8], frame: &'f mut [u8]) -> Option<&'f [u8]> {
     frame.get(..at)
 }
 
-/// Undoes COBS in place and returns the length, or nothing if the bytes are not COBS.
+/// Decodes COBS in place and returns the length; `None` if the bytes are not COBS.
 fn unstuff(bytes: &mut [u8]) -> Option<usize> {
     let (mut from, mut to) = (0_usize, 0_usize);
     while let Some(&code) = bytes.get(from) {
@@ -156,20 +158,20 @@ fn unstuff(bytes: &mut [u8]) -> Option<usize> {
     Some(to)
 }
 
-/// What the deframer found.
+/// A piece of the input of a deframer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Received<'a> {
     /// Bytes outside frames: kernel log lines, or a person typing.
     Text(&'a [u8]),
-    /// A packet whose CRC is right.
+    /// A packet with a valid CRC.
     Packet(&'a [u8]),
-    /// A frame that was too long, not COBS, or whose CRC is wrong. Its bytes are gone.
+    /// A frame that was too long, not COBS, or had a wrong CRC. Its bytes are dropped.
     Garbage,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Between frames: bytes are text, a zero opens a frame.
+    /// Between frames: bytes are text, and a zero starts a frame.
     Outside,
     /// Inside a frame; bytes buffered so far.
     Inside(usize),
@@ -191,15 +193,15 @@ impl Default for Deframer {
 }
 
 impl Deframer {
-    /// A deframer that has seen no byte.
+    /// A deframer before the first byte.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Outside, buf: [0; MAX_STUFFED] }
     }
 
-    /// Takes bytes from the front of `input` until something is found, or until they are used up.
-    ///
-    /// Call it again while it returns something; what it returns borrows this deframer or the input.
+    /// Takes bytes from the front of `input` up to the next piece. `None` if all bytes are taken.
+    /// \\
+    /// Call it in a loop until it returns `None`; the result borrows this deframer or the input.
     pub fn next<'r, 's: 'r, 'i: 'r>(&'s mut self, input: &mut &'i [u8]) -> Option<Received<'r>> {
         loop {
             let len = input.iter().position(|&byte| byte == 0);
@@ -209,7 +211,7 @@ impl Deframer {
             };
             let (bytes, rest) = input.split_at_checked(run)?;
             if self.state == State::Outside && !bytes.is_empty() {
-                // The zero, if any, stays in the input and opens a frame at the next call.
+                // The zero, if any, stays in the input and starts a frame in the next call.
                 *input = rest;
                 return Some(Received::Text(bytes));
             }
@@ -253,14 +255,14 @@ impl Deframer {
         }
     }
 
-    /// Whether a frame was begun and is not ended yet.
+    /// Whether a frame has started and not ended yet.
     #[must_use]
     pub fn is_inside(&self) -> bool {
         self.state != State::Outside
     }
 
-    /// Drops a frame that was begun and not ended, so that the next bytes are text again. Returns `true` if there was
-    /// one. For a line on which no byte came for a while.
+    /// Drops an unfinished frame, so that the next bytes are text again. Returns `true` if there
+    /// was one. For a line on which no byte has arrived for a while.
     pub fn abandon(&mut self) -> bool {
         core::mem::replace(&mut self.state, State::Outside) != State::Outside
     }

@@ -1,12 +1,12 @@
 //! Requests and replies.
 //!
-//! Every message names the client that asks (eight random bytes of its own choosing) and the
-//! request it belongs to. A client sends a request again, unchanged, until it is answered; the agent
-//! does a repeated request once and answers it from memory.
+//! Every message has the id of its client (eight random bytes, chosen by the client) and the number
+//! of its request. A client resends a request, unchanged, until a reply arrives; the agent executes
+//! a repeated request once and repeats the stored reply.
 //!
 //! The layout is postcard (<https://postcard.jamesmunns.com/wire-format>): integers are varints,
-//! enums start with the number of their variant, byte arrays stand as they are. A reply may have bytes behind
-//! what its reader knows; a request may not. Append only.
+//! enums start with the number of their variant, byte arrays have no length prefix. A reply may
+//! have bytes after the fields that its reader knows; a request may not. Append only.
 
 use super::codec::wire;
 use heapless::String;
@@ -24,25 +24,25 @@ pub use super::numbers::{Code, ConsoleMode, Phase, Role, State};
 /// Identity of a client: eight random bytes, chosen when it starts.
 pub type ClientId = [u8; 8];
 
-/// The name of an interface. A message with anything else in its place is not read.
+/// The name of an interface. A message with any other text in its place is not read.
 pub type Name = IfName;
 
-/// What an owner is called, for people: at most 31 bytes.
+/// The name of an owner, for people: at most 31 bytes.
 pub type OwnerName = String<31>;
 
-/// The most bytes of one line of the console.
+/// Longest line of the console in bytes.
 pub const MAX_LINE: usize = 512;
 
-/// The most owners a router has.
+/// Largest number of owners of a router.
 pub const MAX_OWNERS: usize = 16;
 
 wire! {
-    /// A request with its sender.
+    /// A request, its number and its client.
     #[derive(Clone, PartialEq, Debug)]
     pub struct Request<'a> {
         /// The client.
         pub client: ClientId,
-        /// Number of the request, from 1. A repeated number is a repeated request.
+        /// Number of the request, from 1. A repeated number means a resent request.
         pub id: u32,
         /// The request itself.
         #[cfg_attr(feature = "serde", serde(borrow))]
@@ -51,93 +51,93 @@ wire! {
 }
 
 wire! {
-    /// What a client can ask for.
+    /// The requests of a client.
     #[derive(Clone, PartialEq, Debug)]
     pub enum Ask<'a> as "ask" {
-        /// Announces the versions that the client speaks. The only request that travels under
+        /// Announces the versions that the client supports. The only request with the version
         /// [`super::envelope::HELLO_VERSION`]. Answered with [`Answer::Hello`].
         Hello {
-            /// The lowest version the client speaks.
+            /// The lowest version that the client supports.
             min: u8,
-            /// The highest version the client speaks.
+            /// The highest version that the client supports.
             max: u8,
-            /// What the client can do besides, as bits; none has a meaning yet.
+            /// Optional features of the client, as bits; none is defined yet.
             features: u32,
         } = 0,
-        /// Asks for the router's status. Answered with [`Answer::Status`].
+        /// Requests the router's status. Answered with [`Answer::Status`].
         Status = 1,
-        /// Begins an upload of a configuration. Answered with [`Answer::Received`]. The same request with the same
-        /// digest resumes where the first one stopped.
+        /// Starts the upload of a configuration. Answered with [`Answer::Received`]. The same
+        /// request with the same digest resumes an upload that was interrupted.
         Begin {
-            /// The interface it is for.
+            /// The interface to configure.
             interface: Name,
-            /// The length of the image in bytes.
+            /// Length of the image in bytes.
             length: u32,
             /// The digest of the image.
             digest: Digest,
-            /// The size of every piece but the last, 1 to `max_data` of the hello.
+            /// Size of every piece except the last, 1 to `max_data` of the hello.
             piece_size: u16,
-            /// Set when a patch is sent in place of the image: what it is of, and how long.
+            /// Set if a patch is sent in place of the image: its base and its length.
             patch: Option<Patch>,
-            /// All of what is sent, when it fits; or nothing, and pieces follow.
+            /// All bytes of the upload, if they fit; otherwise empty, and pieces follow.
             data: &'a [u8],
         } = 2,
         /// One piece of the image. Answered with [`Answer::Received`].
         Piece {
-            /// Which stage, from [`Answer::Received`].
+            /// The stage, from [`Answer::Received`].
             stage: u32,
-            /// Which piece, from 0.
+            /// Index of the piece, from 0.
             index: u32,
-            /// Its bytes.
+            /// The bytes of the piece.
             data: &'a [u8],
         } = 3,
-        /// Asks what a commit would change. Answered with [`Answer::Planned`].
+        /// Requests the changes that a commit would make. Answered with [`Answer::Planned`].
         Plan {
-            /// Which stage.
+            /// The stage.
             stage: u32,
         } = 4,
-        /// Applies the configuration. Answered with [`Answer::Applied`], after the kernel was read back and the
-        /// configuration is stored.
+        /// Applies the configuration. Answered with [`Answer::Applied`] after the kernel's state
+        /// was read back and the configuration was stored.
         Commit {
-            /// Which stage.
+            /// The stage.
             stage: u32,
-            /// Seconds within which [`Ask::Confirm`] has to come, or else the router goes back to what it had;
-            /// 0 when it need not.
+            /// Seconds within which [`Ask::Confirm`] must arrive; otherwise the router reverts the
+            /// change. 0 if no confirmation is needed.
             confirm_within: u16,
-            /// Adopt an interface that the agent did not make. Otherwise it is refused with
-            /// [`Code::Foreign`].
+            /// Whether to adopt an interface that the agent did not create. With `false` the commit
+            /// is refused with [`Code::Foreign`].
             adopt: bool,
         } = 5,
         /// Drops the stage. Answered with [`Answer::Aborted`].
         Abort {
-            /// Which stage.
+            /// The stage.
             stage: u32,
         } = 6,
-        /// The running state of an interface, as a file of [`super::report::Running`] records. Answered
-        /// with [`Answer::Ready`].
+        /// Requests the running state of an interface, as a file of [`super::report::Running`]
+        /// records. Answered with [`Answer::Ready`].
         Show {
-            /// Which interface.
+            /// The interface.
             interface: Name,
         } = 7,
-        /// The changes of the last plan, as a file of [`super::report::Change`] records. Answered with
-        /// [`Answer::Ready`].
+        /// Requests the changes of the last plan, as a file of [`super::report::Change`] records.
+        /// Answered with [`Answer::Ready`].
         Changes {
-            /// Which stage.
+            /// The stage.
             stage: u32,
         } = 8,
-        /// Bytes of a file. Answered with [`Answer::Data`].
+        /// Reads bytes of a file. Answered with [`Answer::Data`].
         Read {
-            /// Which file, from [`Answer::Ready`].
+            /// The file, from [`Answer::Ready`].
             file: u32,
-            /// From which byte.
+            /// Offset of the first byte.
             offset: u32,
-            /// How many bytes, at most `max_data` of the hello.
+            /// Number of bytes, at most `max_data` of the hello.
             length: u16,
         } = 9,
-        /// Removes the interface: its peers, rules, addresses, routes and link, and its stored configuration but not its
-        /// history. Answered with [`Answer::Applied`].
+        /// Removes the interface: its peers, rules, addresses, routes and link, and its stored
+        /// configuration but not its history. Answered with [`Answer::Applied`].
         Remove {
-            /// Which interface.
+            /// The interface.
             interface: Name,
             /// As in [`Ask::Commit`].
             confirm_within: u16,
@@ -145,20 +145,20 @@ wire! {
         /// Claims an unowned router: the key of the session becomes its first owner, an admin. Answered with
         /// [`Answer::Owned`].
         Claim {
-            /// What the owner is called.
+            /// The owner's name.
             name: OwnerName,
-            /// [`super::session::LabelKey::proof`] of this session: needed over UDP.
+            /// [`super::session::LabelKey::proof`] for this session; required over UDP.
             proof: Option<[u8; 32]>,
         } = 11,
         /// Lists the owners. Answered with [`Answer::Owners`].
         Owners = 12,
-        /// Adds an owner, or changes the role or name of one. Answered with [`Answer::Owned`].
+        /// Adds an owner, or changes an owner's role or name. Answered with [`Answer::Owned`].
         AddOwner {
             /// The owner's key.
             key: PublicKey,
-            /// What the owner may do.
+            /// The owner's role.
             role: Role as known,
-            /// What the owner is called.
+            /// The owner's name.
             name: OwnerName,
         } = 13,
         /// Removes an owner. Answered with [`Answer::Owned`].
@@ -166,74 +166,77 @@ wire! {
             /// The owner's key.
             key: PublicKey,
         } = 14,
-        /// Confirms the pending change, which becomes the stored configuration. Only in a session that was opened after
-        /// the change. Answered with [`Answer::Confirmed`].
+        /// Confirms the pending change, which becomes the stored configuration. Allowed only in a
+        /// session that was opened after the change. Answered with [`Answer::Confirmed`].
         Confirm = 15,
-        /// Reverts the pending change at once. Answered with [`Answer::Reverted`].
+        /// Reverts the pending change immediately. Answered with [`Answer::Reverted`].
         Revert = 16,
-        /// What is stored, as a file of [`super::report::Stored`] records: the configurations of one interface,
-        /// newest first, or the newest of every interface. Answered with [`Answer::Ready`].
+        /// Requests the stored configurations, as a file of [`super::report::Stored`] records: all
+        /// of one interface, newest first, or the newest of every interface. Answered with
+        /// [`Answer::Ready`].
         History {
-            /// Which interface; none for all of them.
+            /// The interface; `None` for all interfaces.
             interface: Option<Name>,
         } = 17,
-        /// Compares the kernel with the stored configuration. Answered with [`Answer::Planned`]: what a repair would
-        /// change.
+        /// Compares the kernel with the stored configuration. Answered with [`Answer::Planned`]:
+        /// the changes that a repair would make.
         Drift {
-            /// Which interface.
+            /// The interface.
             interface: Name,
         } = 18,
         /// Applies the stored configuration. Answered with [`Answer::Applied`].
         Repair {
-            /// Which interface.
+            /// The interface.
             interface: Name,
             /// As in [`Ask::Commit`].
             confirm_within: u16,
         } = 19,
         /// Applies and stores an earlier configuration. Answered with [`Answer::Applied`].
         Rollback {
-            /// Which interface.
+            /// The interface.
             interface: Name,
-            /// Its number in the history, from 1.
+            /// Number of the configuration in the history, from 1.
             number: u32,
             /// As in [`Ask::Commit`].
             confirm_within: u16,
         } = 20,
-        /// Short digests of ranges of the newest stored image of an interface, without its first record. Answered with
-        /// [`Answer::Ranges`].
+        /// Requests short digests of ranges of the newest stored image of an interface, without its
+        /// first record. Answered with [`Answer::Ranges`].
         Ranges {
-            /// Which interface.
+            /// The interface.
             interface: Name,
-            /// The bounds between the ranges, in order, at most [`super::patch::MAX_BOUNDS`]: each a length of one byte
-            /// and the front of an [`super::config::ItemKey`]. A range has the items from one bound on and below the next.
+            /// The bounds between the ranges, in order, at most [`super::patch::MAX_BOUNDS`]: each
+            /// is a length of one byte and the front of an [`super::config::ItemKey`]. A range
+            /// contains the items from its bound up to the next bound, without that one.
             bounds: &'a [u8],
         } = 21,
         /// One line for the router's console, as typed. Answered with [`Answer::Console`].
         Console {
-            /// The line without its end, at most [`MAX_LINE`] bytes; or one byte: 3 (Ctrl-C) or 4 (Ctrl-D).
+            /// The line without its line end, at most [`MAX_LINE`] bytes; or one byte: 3 (Ctrl-C)
+            /// or 4 (Ctrl-D).
             line: &'a [u8],
         } = 22,
     }
 }
 
 wire! {
-    /// A patch that makes an image out of a stored one.
+    /// A patch that turns a stored image into another one.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Patch {
-        /// The number of the stored configuration.
+        /// Number of the stored configuration.
         pub base: u32,
-        /// The length of the patch in bytes.
+        /// Length of the patch in bytes.
         pub length: u32,
     }
 }
 
 wire! {
-    /// A reply with the request it belongs to.
+    /// An answer, with the client and the number of its request.
     #[derive(Clone, PartialEq, Debug)]
     pub struct Reply<'a> {
         /// The client.
         pub client: ClientId,
-        /// The request's number.
+        /// Number of the request.
         pub id: u32,
         /// The answer.
         #[cfg_attr(feature = "serde", serde(borrow))]
@@ -251,80 +254,81 @@ wire! {
         Status(status: Status) = 1,
         /// The answer to [`Ask::Begin`] and [`Ask::Piece`].
         Received {
-            /// The number of the stage.
+            /// Number of the stage.
             stage: u32,
-            /// Which pieces are here.
+            /// The pieces that have arrived.
             arrived: Arrived,
         } = 2,
-        /// The answer to [`Ask::Plan`]: what would change.
+        /// The answer to [`Ask::Plan`]: the changes that a commit would make.
         Planned(summary: Summary) = 3,
-        /// The answer to [`Ask::Commit`], [`Ask::Remove`], [`Ask::Repair`] and [`Ask::Rollback`]: what was
-        /// changed. The kernel agrees with the configuration.
+        /// The answer to [`Ask::Commit`], [`Ask::Remove`], [`Ask::Repair`] and [`Ask::Rollback`]:
+        /// the changes that were made. The kernel's state matches the configuration.
         Applied(applied: Applied) = 4,
         /// The answer to [`Ask::Abort`].
         Aborted = 5,
-        /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file to [`Ask::Read`].
+        /// The answer to [`Ask::Show`] and [`Ask::Changes`]: a file for [`Ask::Read`].
         Ready {
-            /// The number of the file. The next one the client asks for takes its place.
+            /// Number of the file. The next file that the client requests replaces it.
             file: u32,
-            /// Its length in bytes.
+            /// Length of the file in bytes.
             length: u32,
-            /// Its digest.
+            /// The digest of the file.
             digest: Digest,
         } = 6,
         /// The answer to [`Ask::Read`].
         Data {
-            /// From which byte.
+            /// Offset of the first byte.
             offset: u32,
-            /// The bytes; fewer than asked for only at the end.
+            /// The bytes; fewer than requested only at the end of the file.
             data: &'a [u8],
         } = 7,
-        /// Progress of a long request. Sent from time to time before its answer.
+        /// Progress of a long request, sent from time to time before the answer.
         Working {
-            /// What is being done.
+            /// The current phase.
             phase: Phase,
-            /// How much of it is done.
+            /// Number of steps that are done.
             done: u32,
-            /// Of how much; 0 when that is not known.
+            /// Number of steps in all; 0 if unknown.
             total: u32,
         } = 8,
         /// The request failed.
         Failed(failure: Failure) = 9,
         /// The answer to [`Ask::Claim`], [`Ask::AddOwner`] and [`Ask::RemoveOwner`].
         Owned {
-            /// How many owners there are now.
+            /// Current number of owners.
             owners: u8,
         } = 10,
         /// The answer to [`Ask::Owners`].
         Owners(owners: heapless::Vec<Owner, MAX_OWNERS>) = 11,
-        /// The answer to [`Ask::Confirm`]: it is stored.
+        /// The answer to [`Ask::Confirm`]: the change is stored.
         Confirmed {
-            /// Which interface.
+            /// The interface.
             interface: Name,
-            /// The number it has in the history.
+            /// Number of the configuration in the history.
             number: u32,
         } = 12,
-        /// The answer to [`Ask::Revert`]: the kernel has again what it had before the change.
+        /// The answer to [`Ask::Revert`]: the kernel has its state from before the change.
         Reverted {
-            /// Which interface.
+            /// The interface.
             interface: Name,
         } = 13,
         /// The answer to [`Ask::Ranges`].
         Ranges {
-            /// The number of the stored configuration.
+            /// Number of the stored configuration.
             number: u32,
-            /// One [`super::patch::range`] before, between and behind the bounds.
+            /// The [`super::patch::range`]s before, between and after the bounds.
             ranges: &'a [u8],
         } = 14,
-        /// The answer to [`Ask::Console`]: the line was executed, and its output is a file to [`Ask::Read`].
+        /// The answer to [`Ask::Console`]: the line was executed, and its output is a file for
+        /// [`Ask::Read`].
         Console {
-            /// What the next line is.
+            /// The kind of the next line.
             mode: ConsoleMode,
             /// The text to print before the next line.
             prompt: String<64>,
-            /// The number of the file. The next file that the client asks for replaces it.
+            /// Number of the file. The next file that the client requests replaces it.
             file: u32,
-            /// Length of the output in bytes; 0 when there is nothing to read.
+            /// Length of the output in bytes; 0 if there is no output.
             length: u32,
             /// The digest of the output.
             digest: Digest,
@@ -334,16 +338,18 @@ wire! {
 }
 
 wire! {
-    /// What a change came to.
+    /// The result of a change.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub struct Applied {
-        /// What was changed.
+        /// The changes that were made.
         pub summary: Summary,
-        /// The number that the configuration has in the history of its interface, or gets when it is confirmed.
+        /// Number of the configuration in the history of its interface; a pending change gets this
+        /// number when it is confirmed.
         pub number: u32,
-        /// Whether something was written to the storage; not when what is stored was the same before.
+        /// Whether the storage was written; `false` if the stored configuration was already the
+        /// same.
         pub stored: bool,
-        /// Seconds that are left to confirm it, 0 when it need not be.
+        /// Seconds left to confirm the change; 0 if no confirmation is needed.
         pub confirm_within: u16,
     }
 }
@@ -352,7 +358,7 @@ wire! {
     /// A key that may open sessions.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Owner {
-        /// The key of the sessions.
+        /// The public key of the owner's sessions.
         pub key: PublicKey,
         /// The owner's role.
         pub role: Role,
@@ -365,15 +371,15 @@ wire! {
     /// The router's side of a hello.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Hello {
-        /// The version of the protocol for what follows.
+        /// The protocol version of all messages after the hello.
         pub version: u8,
         /// The agent's own version, such as `0.1.0`.
         pub agent: String<24>,
-        /// The most bytes in one piece on this transport.
+        /// Largest size of a piece in bytes on this transport.
         pub max_data: u16,
-        /// The most bytes of pieces that may be under way unanswered on this transport.
+        /// Largest number of unacknowledged bytes of pieces on this transport.
         pub in_flight: u32,
-        /// What the router can do besides, as bits; none has a meaning yet.
+        /// Optional features of the router, as bits; none is defined yet.
         pub features: u32,
     }
 }
@@ -384,7 +390,8 @@ wire! {
     pub struct Status {
         /// The host name.
         pub hostname: String<64>,
-        /// The board's name, where there is one: `/tmp/sysinfo/board_name` on OpenWrt, else the device tree's.
+        /// The board's name: `/tmp/sysinfo/board_name` on OpenWrt, otherwise from the device tree;
+        /// empty if there is none.
         pub board: String<48>,
         /// The kernel's release (`uname -r`).
         pub kernel: String<64>,
@@ -404,17 +411,18 @@ wire! {
         pub garbage: u32,
         /// Bytes outside frames on the serial line.
         pub text: u32,
-        /// The WireGuard interfaces there are, as many as fit.
+        /// The names of the WireGuard interfaces, as many as fit.
         pub interfaces: heapless::Vec<Name, 8>,
         /// The pending change.
         pub pending: Option<Pending>,
         /// Endpoints whose host names the router could not look up yet.
         pub unresolved: u32,
-        /// What is wrong with the storage or with what was stored, in words; empty when all is well.
+        /// The problem with the storage or with a stored configuration, in words; empty if there is
+        /// none.
         pub trouble: String<MAX_TEXT>,
-        /// How many WireGuard interfaces there are, also those that do not fit the list.
+        /// Number of WireGuard interfaces, including those that do not fit the list.
         pub links: u32,
-        /// The longest turn of the agent's loop since it started.
+        /// The longest turn of the agent's loop since the agent started.
         pub longest_turn: Turn,
         /// Interfaces whose running state differs from the stored configuration, or from the pending change, because
         /// another program changed it; as many as fit.
@@ -448,9 +456,9 @@ wire! {
     /// One turn of the agent's loop.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub struct Turn {
-        /// How long it took in milliseconds.
+        /// Duration in milliseconds.
         pub millis: u32,
-        /// What the agent did, in a word.
+        /// The agent's activity, in one word.
         pub what: String<16>,
     }
 }
@@ -459,15 +467,15 @@ wire! {
     /// A change that is not confirmed yet.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Pending {
-        /// The interface it was made to.
+        /// The interface.
         pub interface: Name,
-        /// The number it gets in the history.
+        /// The number that the configuration gets in the history.
         pub number: u32,
-        /// The owner who made it.
+        /// The owner who made the change.
         pub by: OwnerName,
         /// Seconds until the change is reverted.
         pub seconds: u16,
-        /// The digest of the image as it was pushed; that of no bytes for a removal.
+        /// The digest of the image as it was pushed; for a removal, the digest of no bytes.
         pub digest: Digest,
     }
 }
@@ -496,12 +504,12 @@ impl Count {
 }
 
 wire! {
-    /// What a push changes, or changed.
+    /// The changes that a push makes or made.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub struct Summary {
         /// Whether the interface is created.
         pub created: bool,
-        /// Which settings of the device change: [`device`] bits.
+        /// Device settings that change: [`device`] bits.
         pub device: u8,
         /// Addresses.
         pub addresses: Count,
@@ -511,15 +519,16 @@ wire! {
         pub rules: Count,
         /// Peers.
         pub peers: Count,
-        /// The device's public key after the change, if it has a private key and is there already.
+        /// The device's public key after the change; `None` if the device has no private key or
+        /// does not exist yet.
         pub public_key: Option<PublicKey>,
-        /// The port it listens on after the change, if it is there already.
+        /// The listen port after the change; `None` if the device does not exist yet.
         pub listen_port: Option<u16>,
     }
 }
 
 impl Summary {
-    /// Whether nothing changes at all.
+    /// Whether nothing changes.
     #[must_use]
     pub const fn is_quiet(&self) -> bool {
         !self.created
@@ -535,7 +544,7 @@ impl Summary {
 pub mod device {
     /// The private key.
     pub const PRIVATE_KEY: u8 = 1;
-    /// The port it listens on.
+    /// The listen port.
     pub const LISTEN_PORT: u8 = 2;
     /// The mark on outgoing packets.
     pub const FWMARK: u8 = 4;
@@ -547,7 +556,7 @@ pub mod device {
     pub const FOREIGN: u8 = 32;
 }
 
-/// Bits that say which fields of a peer differ.
+/// Bits for the fields of a peer that differ.
 pub mod peer {
     /// The endpoint.
     pub const ENDPOINT: u8 = 1;
@@ -559,7 +568,7 @@ pub mod peer {
     pub const ALLOWED_IPS: u8 = 8;
 }
 
-/// As much of `text` as fits a failure, cut between characters.
+/// Truncates `text` to the longest prefix that fits, at a character boundary.
 #[must_use]
 pub fn cut<const N: usize>(text: &str) -> String<N> {
     let mut out = String::new();
@@ -567,15 +576,15 @@ pub fn cut<const N: usize>(text: &str) -> String<N> {
     out
 }
 
-/// A copy. The `clone` of a string is a loop written out at each place that has one.
+/// Copies a string. Its `clone` is a loop that the compiler repeats at every call.
 #[must_use]
 pub fn copy<const N: usize>(text: &String<N>) -> String<N> {
     cut(text)
 }
 
-/// [`cut`] for a string of any length, in the program once.
+/// [`cut`] for a string of any capacity, so that its code exists once.
 #[cfg_attr(feature = "small", inline(never))]
 fn fill(out: &mut StringView, text: &str) {
-    // It was cut so that it fits.
+    // The prefix fits.
     let _ = out.push_str(prefix(text, out.capacity()));
 }

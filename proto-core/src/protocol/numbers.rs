@@ -1,13 +1,13 @@
-//! Numbers on the wire that a reader may not know: the kinds of failure, what became of a configuration,
-//! what an agent is doing, and what an owner may do.
+//! Numbers on the wire that a reader may not know: kinds of failure, states of a configuration,
+//! phases of a commit, and roles of owners.
 //!
-//! Each is one byte. The tables below give every number its name; a number that is not in them is kept and
-//! shown, so that a message with a number of tomorrow is understood but for that. New numbers may be added
-//! within a version of the protocol; a number never changes its meaning.
+//! Each number is one byte. The tables below name the known numbers. An unknown number is stored
+//! and displayed as a number, so that the rest of a newer message can still be read. New numbers
+//! may be added within a version of the protocol; the meaning of a number never changes.
 
 use core::fmt;
 
-/// An enum of numbers, each with a name, and one variant for all others.
+/// An enum of numbers with names, and one variant for all other numbers.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $number:literal,)+ })+) => {$(
         $(#[$doc])*
@@ -19,7 +19,7 @@ macro_rules! numbers {
         }
 
         impl $name {
-            /// All that have a name, in the order of their numbers.
+            /// All variants with a name, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The number on the wire.
@@ -31,7 +31,7 @@ macro_rules! numbers {
                 }
             }
 
-            /// What a number on the wire means.
+            /// Converts a number on the wire.
             #[must_use]
             pub const fn from_number(number: u8) -> Self {
                 match number {
@@ -40,7 +40,7 @@ macro_rules! numbers {
                 }
             }
 
-            /// The name, if this version has one for the number.
+            /// The name; `None` if this version has no name for the number.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self {
@@ -51,7 +51,7 @@ macro_rules! numbers {
         }
 
         impl fmt::Display for $name {
-            /// The name, or the number.
+            /// Writes the name, or the number.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.name() {
                     Some(name) => f.write_str(name),
@@ -76,7 +76,7 @@ macro_rules! numbers {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self.name() {
-                    // The same byte to postcard, and a name to whatever has names.
+                    // Postcard writes the same byte; formats with names write the name.
                     Some(name) => serializer.serialize_unit_variant(
                         stringify!($name),
                         self.number().into(),
@@ -99,17 +99,17 @@ macro_rules! numbers {
 numbers! {
     /// The kinds of failure.
     Code {
-        /// No version in common. `text` says which ones the router speaks.
+        /// No common version. `text` lists the versions that the router supports.
         Version = 0,
         /// A field of the message is malformed: `text` names the field.
         Malformed = 1,
         /// Another client's push is in progress, or a change is pending.
         Busy = 2,
-        /// The stage, file or request does not exist (any more): start again.
+        /// The stage, file or request does not exist, or no longer exists: start again.
         Gone = 3,
         /// Pieces are missing.
         Incomplete = 4,
-        /// The pieces together do not have the digest that was announced.
+        /// The digest of the pieces is not the announced digest.
         Digest = 5,
         /// The image is not a valid configuration.
         Config = 6,
@@ -117,49 +117,50 @@ numbers! {
         NotAllowed = 7,
         /// This kernel has no WireGuard.
         NoWireGuard = 8,
-        /// There is an interface of that name, and it is not a WireGuard interface.
+        /// An interface of that name exists and is not a WireGuard interface.
         WrongKind = 9,
-        /// There is no interface of that name.
+        /// No interface of that name exists.
         NoInterface = 10,
-        /// The agent lacks the rights (`CAP_NET_ADMIN`).
+        /// The agent lacks permission (`CAP_NET_ADMIN`).
         Permission = 11,
-        /// The kernel refused.
+        /// The kernel refused the change.
         Kernel = 12,
         /// The kernel's state does not match what was applied.
         Verify = 13,
-        /// The router could not keep the stage.
+        /// The router could not store the stage.
         Storage = 14,
         /// The kernel's tables kept changing while they were read.
         Unsteady = 15,
-        /// The role of the session's owner does not allow it.
+        /// The role of the session's owner does not permit the request.
         Forbidden = 16,
         /// The router has no owner yet: claim it first.
         Unclaimed = 17,
-        /// The router has an owner already.
+        /// The router already has an owner.
         Claimed = 18,
         /// The last admin cannot be removed.
         LastAdmin = 19,
-        /// There is no room for another owner.
+        /// The list of owners is full.
         Full = 20,
-        /// There is no such owner.
+        /// No owner has this key.
         NoOwner = 21,
-        /// The secret of the label is wrong, spent, or there is none.
+        /// The label secret is wrong or already used, or the router has none.
         Proof = 22,
         /// No change is pending.
         NotPending = 23,
         /// The session is older than the change: only a new session proves that the router can still be reached.
         NotFresh = 24,
-        /// Nothing of that interface or number is stored.
+        /// No configuration of that interface or number is stored.
         NotStored = 25,
-        /// What is stored is damaged.
+        /// The stored configuration is damaged.
         Damaged = 26,
         /// The router does not know this request: it is older than the client.
         Unsupported = 27,
-        /// The agent did not make this interface, and may not adopt it. `text` says who is likely to have made it.
+        /// The agent did not create this interface and may not adopt it. `text` names the program
+        /// that probably created it.
         Foreign = 28,
     }
 
-    /// What became of the running configuration when a push failed.
+    /// The state of the running configuration after a failed push.
     State {
         /// The configuration is unchanged.
         Unchanged = 0,
@@ -169,7 +170,7 @@ numbers! {
         Undone = 2,
     }
 
-    /// What a commit takes its time with.
+    /// The phases of a commit, with the unit of its progress.
     Phase {
         /// Reading the image: records.
         Checking = 0,
@@ -181,16 +182,16 @@ numbers! {
         Verifying = 3,
     }
 
-    /// What an owner may do.
+    /// The permissions of an owner.
     Role {
         /// Everything.
         Admin = 0,
-        /// Look, and change nothing: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read`, `Owners`
-        /// and `Console`, which refuses commands that change something.
+        /// Read access: `Hello`, `Status`, `Show`, `History`, `Drift`, `Changes`, `Read`, `Owners`
+        /// and `Console`, which refuses commands that change the router.
         ReadOnly = 1,
     }
 
-    /// What the next line of a console is.
+    /// The kind of the next line of a console.
     ConsoleMode {
         /// A command.
         Command = 0,

@@ -1,25 +1,27 @@
-//! How a configuration that differs in little from a stored one travels as its differences.
+//! Patches: a configuration sent as its differences from a stored one.
 //!
-//! The client asks for short digests of ranges of the stored image ([`super::message::Ask::Ranges`]), between keys
-//! that it chooses, and so finds with two questions which records differ. Then it sends a patch in place of the
-//! image: a row of [`Step`]s, each of which copies bytes of the stored image or puts new ones. Both speak of the
-//! stored image without its first record, the interface: that of a stored image has the key that the router made.
+//! The client requests short digests of ranges of the stored image
+//! ([`super::message::Ask::Ranges`]), between keys that it chooses, and so finds the different
+//! records with two requests. Then it sends a patch in place of the image: a sequence of [`Step`]s,
+//! each of which copies bytes of the stored image or inserts new ones. Both refer to the stored
+//! image without its first record, the interface, because that record has the private key that the
+//! router generated.
 
 use super::Digest;
 use super::codec::wire;
 
-/// The most bounds of one question.
+/// Largest number of bounds in one request.
 pub const MAX_BOUNDS: usize = 64;
 
-/// Bytes of one range in the answer: [`RANGE_DIGEST`] bytes of its digest, and its length as 32 bits,
-/// little-endian.
+/// Size of a range in the answer: [`RANGE_DIGEST`] bytes of its digest, and its length in bytes as
+/// a 32-bit little-endian number.
 pub const RANGE_LEN: usize = RANGE_DIGEST + 4;
 
-/// Bytes of a digest that tell one range from another. A range that is taken for the same by chance is found out
-/// by the digest of the whole image.
+/// Number of bytes of a digest that identify a range. If two ranges collide, the digest of the
+/// whole image shows it.
 pub const RANGE_DIGEST: usize = 8;
 
-/// A range as the answer has it.
+/// Encodes a range of the answer.
 #[must_use]
 pub fn range(digest: &Digest, length: u32) -> [u8; RANGE_LEN] {
     let mut range = [0; RANGE_LEN];
@@ -30,7 +32,8 @@ pub fn range(digest: &Digest, length: u32) -> [u8; RANGE_LEN] {
     range
 }
 
-/// The bound at the front of `bounds`, which stands behind its length of one byte, and the bounds behind it.
+/// Splits the first bound, without its length byte, from the bounds after it. `None` if the bytes
+/// are truncated.
 #[must_use]
 pub fn split_bound(bounds: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bounds.split_first()?;
@@ -38,17 +41,17 @@ pub fn split_bound(bounds: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 wire! {
-    /// What stands in a patch: the image, from front to end.
+    /// The steps of a patch, which build the image from start to end.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Step<'p> {
-        /// Bytes of the stored image.
+        /// Copies bytes of the stored image.
         Copy {
-            /// The first byte, counted from behind the first record.
+            /// Offset of the first byte, counted from the end of the first record.
             from: u32,
-            /// How many.
+            /// Number of bytes.
             length: u32,
         } = 0,
-        /// These bytes.
+        /// Inserts these bytes.
         Put(bytes: &'p [u8]) = 1,
     }
 }

@@ -1,8 +1,8 @@
-//! What the router sends back in bulk, as a row of postcard records in a file the client reads:
-//! the running state of an interface, the changes a plan would make, or the history of what is stored.
-//! Each record has its length in front ([`super::sized`]).
+//! Bulk data of the router, as a sequence of postcard records in a file that the client reads: the
+//! running state of an interface, the changes of a plan, or the history of stored configurations.
+//! Each record has a length prefix ([`super::sized`]).
 //!
-//! No record can hold a private or a preshared key.
+//! No record can contain a private key or a preshared key.
 
 use super::Digest;
 use super::codec::wire;
@@ -14,122 +14,123 @@ use super::sized;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
 
-/// The most bytes of one encoded record, with its length.
+/// Largest size of an encoded record in bytes, with its length prefix.
 pub const MAX_RECORD: usize = 192;
 
 #[cfg(feature = "serde")]
-/// A record of a file, as a client reads it.
+/// A record of a file, on the client's side.
 pub trait Record: Sized {
-    /// Reads a record from its bytes, without the length. Bytes behind its fields are passed over, and a kind of
-    /// record that is not known is kept as its number. `None` for bytes that cannot be a record.
+    /// Reads a record from its bytes, without the length prefix. Bytes after its fields are
+    /// ignored, and an unknown kind of record is kept as its number. `None` if the bytes are
+    /// malformed.
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
 wire! {
-    /// One piece of the running state.
+    /// A record of the running state.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub enum Running {
         /// The first record.
         Interface {
-            /// Its name.
+            /// The name of the interface.
             name: Name,
-            /// Its public key, if it has a private one.
+            /// The public key; `None` if the interface has no private key.
             public_key: Option<PublicKey>,
-            /// The UDP port it listens on; 0 when it has none yet.
+            /// The listen port; 0 if the interface has none yet.
             listen_port: u16,
-            /// The mark on its outgoing packets, 0 for none.
+            /// The mark on outgoing packets; 0 for none.
             fwmark: u32,
-            /// Its MTU in bytes.
+            /// The MTU in bytes.
             mtu: u32,
             /// Whether the link is up.
             up: bool,
         } = 0,
         /// An address of the interface.
         Address(net: IpNet) = 1,
-        /// A route through the interface that the agent made.
+        /// A route through the interface, created by the agent.
         Route(route: Route) = 2,
-        /// A policy rule that the agent made for the interface.
+        /// A policy rule, created by the agent for the interface.
         Rule(rule: Rule) = 3,
         /// A peer.
         Peer {
-            /// Its public key.
+            /// The public key.
             public_key: PublicKey,
-            /// Whether there is a preshared key.
+            /// Whether the peer has a preshared key.
             preshared_key: bool,
-            /// Where it was last heard from.
+            /// The endpoint of the peer's last packet; `None` if it is not known.
             endpoint: Option<PeerEndpoint>,
-            /// Seconds between keepalives, 0 for none.
+            /// Seconds between keepalives; 0 for none.
             persistent_keepalive: u16,
-            /// Unix time of the last handshake in seconds on the router's clock, 0 for never.
+            /// Unix time of the last handshake in seconds by the router's clock; 0 for never.
             latest_handshake: u64,
-            /// Seconds since the last handshake by the router's clock, if there was one.
+            /// Seconds since the last handshake by the router's clock; `None` if there was none.
             handshake_age: Option<u64>,
             /// Bytes received.
             rx_bytes: u64,
             /// Bytes sent.
             tx_bytes: u64,
         } = 4,
-        /// An allowed IP of the last peer.
+        /// An allowed IP of the preceding peer.
         AllowedIp(net: IpNet) = 5,
         _ => Unknown(u8),
     }
 }
 
 wire! {
-    /// One change that a plan would make.
+    /// A change that a plan would make.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Change {
-        /// The interface is made.
+        /// The interface is created.
         Create = 0,
-        /// The private key is replaced (`generated`: by one the router makes).
+        /// The private key is replaced.
         PrivateKey {
-            /// Whether the router makes it.
+            /// Whether the router generates the new key.
             generated: bool,
         } = 1,
         /// The port changes.
         ListenPort {
-            /// The port now.
+            /// The current port.
             from: u16,
-            /// The port after.
+            /// The port after the change.
             to: u16,
         } = 2,
         /// The mark changes.
         Fwmark {
-            /// The mark now.
+            /// The current mark.
             from: u32,
-            /// The mark after.
+            /// The mark after the change.
             to: u32,
         } = 3,
         /// The MTU changes.
         Mtu {
-            /// Bytes now.
+            /// The current MTU in bytes.
             from: u32,
-            /// Bytes after.
+            /// The MTU after the change in bytes.
             to: u32,
         } = 4,
         /// The link goes up.
         Up = 5,
-        /// An address goes.
+        /// An address is removed.
         RemoveAddress(net: IpNet) = 6,
-        /// A route goes.
+        /// A route is removed.
         RemoveRoute(route: Route) = 7,
-        /// A rule goes.
+        /// A rule is removed.
         RemoveRule(rule: Rule) = 8,
-        /// A peer goes.
+        /// A peer is removed.
         RemovePeer(key: PublicKey) = 9,
-        /// An address comes.
+        /// An address is added.
         AddAddress(net: IpNet) = 10,
-        /// A route comes.
+        /// A route is added.
         AddRoute(route: Route) = 11,
-        /// A rule comes.
+        /// A rule is added.
         AddRule(rule: Rule) = 12,
-        /// A peer comes.
+        /// A peer is added.
         AddPeer(key: PublicKey) = 13,
-        /// A peer changes: the fields are [`super::message::peer`] bits.
+        /// A peer changes.
         ChangePeer {
-            /// Which peer.
+            /// The peer.
             public_key: PublicKey,
-            /// Which fields.
+            /// The fields that change, as [`super::message::peer`] bits.
             fields: u8,
         } = 14,
         _ => Unknown(u8),
@@ -137,7 +138,7 @@ wire! {
 }
 
 #[cfg(feature = "serde")]
-/// Records whose unknown numbers are `Unknown`.
+/// Records that keep unknown numbers as `Unknown`.
 macro_rules! open {
     ($($name:ident)+) => {$(
         impl Record for $name {
@@ -155,24 +156,25 @@ wire! {
     /// A configuration in the history.
     #[derive(Clone, PartialEq, Eq, Debug)]
     pub struct Stored {
-        /// The interface it is for.
+        /// The interface.
         pub interface: Name,
-        /// Its number: the configurations of an interface are counted from 1, and the greatest is the one
-        /// that the router starts with.
+        /// Number of the configuration: the configurations of an interface are numbered from 1, and
+        /// the router starts with the highest number.
         pub number: u32,
-        /// Unix time in seconds on the router's clock when it was stored.
+        /// Unix time in seconds by the router's clock when the configuration was stored.
         pub time: u64,
-        /// The key of the owner who made it.
+        /// The key of the owner who made the change.
         pub key: PublicKey,
-        /// What that owner was called.
+        /// The name of that owner at the time.
         pub by: OwnerName,
-        /// The length of the image in bytes.
+        /// Length of the image in bytes.
         pub length: u32,
-        /// It is not what was written, and not used.
+        /// Whether the file is damaged, and therefore not used.
         pub damaged: bool,
-        /// How it came to be.
+        /// The operation that stored the configuration.
         pub act: Act,
-        /// The digest of the image as it was pushed; that of no bytes for a removal, zeros if it is damaged.
+        /// The digest of the image as it was pushed; for a removal, the digest of no bytes; for a
+        /// damaged file, zeros.
         pub digest: Digest,
     }
 }
@@ -184,20 +186,21 @@ impl Record for Stored {
     }
 }
 
-/// How a stored configuration came to be. On the wire a number of one byte and another of 32 bits, whatever the
-/// first: 0 pushed, 1 rolled back to the second, 2 removed.
+/// The operation that stored a configuration. On the wire it is a number of one byte and a number
+/// of 32 bits: 0 pushed, 1 rolled back to the second number, 2 removed. The second number is always
+/// present.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
-    /// It was pushed.
+    /// The configuration was pushed.
     Pushed,
-    /// An earlier one was taken again.
+    /// An earlier configuration was restored.
     RolledBack {
-        /// Its number.
+        /// Number of the earlier configuration.
         number: u32,
     },
-    /// The interface was removed: there is no image.
+    /// The interface was removed: the record has no image.
     Removed,
-    /// Something that this version does not know: both numbers.
+    /// An operation that this version does not know: both numbers.
     Unknown(u8, u32),
 }
 
@@ -213,7 +216,7 @@ impl Act {
         }
     }
 
-    /// What two numbers on the wire mean.
+    /// Converts the two numbers on the wire.
     #[must_use]
     pub const fn from_numbers(act: u8, origin: u32) -> Self {
         match act {

@@ -1,7 +1,7 @@
 //! Packets over any byte stream with the traits of `embedded_io`: a UART of a microcontroller, a serial port of the
 //! host, a pipe.
 //!
-//! Not here: timeouts, which the stream has or has not, and pacing.
+//! Not here: timeouts, which belong to the stream, and pacing.
 
 use embedded_io::{Read, Write};
 
@@ -15,7 +15,7 @@ pub struct SerialLine<T> {
 }
 
 impl<T> SerialLine<T> {
-    /// A line on which no byte has come yet.
+    /// A line before the first byte.
     #[must_use]
     pub const fn new(stream: T) -> Self {
         Self { stream, deframer: Deframer::new() }
@@ -26,15 +26,15 @@ impl<T> SerialLine<T> {
         &mut self.stream
     }
 
-    /// As [`Deframer::abandon`]: drops a frame that was begun and not ended.
+    /// Drops an unfinished frame, as [`Deframer::abandon`].
     pub fn abandon(&mut self) -> bool {
         self.deframer.abandon()
     }
 }
 
 impl<T: Read> SerialLine<T> {
-    /// Reads from the stream once, into `buf`, and passes everything that is found in the bytes to `take`: packets, text
-    /// and garbage. Returns the number of bytes read; 0 is the end of the stream.
+    /// Reads from the stream once, into `buf`, and passes every piece of the bytes to `take`:
+    /// packets, text and garbage. Returns the number of bytes read; 0 is the end of the stream.
     ///
     /// # Errors
     /// The error of the stream.
@@ -54,9 +54,9 @@ impl<T: Read> SerialLine<T> {
 
 impl<T: Write> SerialLine<T> {
     /// Sends a packet as one frame.
-    ///
+    /// \\
     /// # Errors
-    /// [`WriteError`].
+    /// [`WriteError`] if the packet is too long or the stream fails.
     pub fn send(&mut self, packet: &[u8]) -> Result<(), WriteError<T::Error>> {
         let mut buf = [0; MAX_SEALED];
         buf.get_mut(..packet.len()).ok_or(WriteError::TooLong)?.copy_from_slice(packet);
@@ -70,7 +70,7 @@ mod tests {
     use crate::protocol::MAX_OUTER;
     use std::collections::VecDeque;
 
-    /// A line whose far end is its near end, and that hands over a few bytes at a time.
+    /// A line that returns the bytes that are written to it, a few at a time.
     #[derive(Default)]
     struct Loop(VecDeque<u8>);
 

@@ -1,27 +1,28 @@
-//! Values with their length in front, for serde and postcard: records of files, and the subject of a failure.
+//! Values with a length prefix, for serde and postcard: records of files, and the subject of a
+//! failure.
 //!
-//! A reader takes the fields it knows and passes over what stands behind them; of a kind that it does not know
-//! it keeps the number. `codec` does the same without serde.
+//! A reader takes the known fields and ignores the bytes after them; for an unknown kind it keeps
+//! the number. `codec` does the same without serde.
 
 use core::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 
-/// The most bytes of a value behind its length.
+/// Largest size of a value in bytes, without its length prefix.
 const MOST: usize = 320;
 
 pub use super::codec::Open;
 
-/// The bytes of the value at the front, without its length, and what is behind it. `None` when the bytes end
-/// before.
+/// Splits the first value, without its length prefix, from the bytes after it. `None` if the value
+/// is truncated.
 #[must_use]
 pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     postcard::take_from_bytes(bytes).ok()
 }
 
-/// Reads a value from all of `bytes`; what stands behind its fields is passed over. A number that is not known, or
-/// with malformed fields, is [`Open::unknown`]. `None` if `bytes` is empty.
+/// Reads a value from all of `bytes`; bytes after its fields are ignored. An unknown number, or a
+/// kind with malformed fields, gives [`Open::unknown`]. `None` if `bytes` is empty.
 #[must_use]
 pub fn read<'b, T: Deserialize<'b> + Open>(bytes: &'b [u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
@@ -30,10 +31,10 @@ pub fn read<'b, T: Deserialize<'b> + Open>(bytes: &'b [u8]) -> Option<T> {
     }
 }
 
-/// Writes a value with its length in front.
-///
+/// Writes a value with a length prefix.
+/// \\
 /// # Errors
-/// What the serializer says, or a value that is too long.
+/// An error of the serializer, or a value that is too long.
 pub fn serialize<T: Serialize + Open, S: Serializer>(
     value: &T,
     serializer: S,
@@ -49,10 +50,10 @@ pub fn serialize<T: Serialize + Open, S: Serializer>(
     serializer.serialize_bytes(bytes)
 }
 
-/// Reads a value with its length in front.
-///
+/// Reads a value with a length prefix.
+/// \\
 /// # Errors
-/// What the deserializer says, or a value without a byte.
+/// An error of the deserializer, or an empty value.
 pub fn deserialize<'de, T: Deserialize<'de> + Open, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -62,11 +63,11 @@ pub fn deserialize<'de, T: Deserialize<'de> + Open, D: Deserializer<'de>>(
         type Value = T;
 
         fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.write_str("a value behind its length")
+            f.write_str("a value with a length prefix")
         }
 
         fn visit_borrowed_bytes<E: serde::de::Error>(self, bytes: &'de [u8]) -> Result<T, E> {
-            read(bytes).ok_or_else(|| E::custom("a value without a byte"))
+            read(bytes).ok_or_else(|| E::custom("an empty value"))
         }
     }
 

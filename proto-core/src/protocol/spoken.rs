@@ -1,24 +1,26 @@
-//! Text that people read to each other over a phone: base32 in groups of four symbols, the last of which checks the
-//! group.
+//! Text that people read to each other over a phone: base32 in groups of four symbols, the last of
+//! which is a check symbol.
 //!
-//! The symbols are those of Douglas Crockford's base32: digits and capital letters without `I`, `L`, `O` and `U`.
-//! Reading is forgiving: either case, `O` for `0`, `I` and `L` for `1`, dashes and spaces anywhere.
+//! The symbols are those of Douglas Crockford's base32: digits and capital letters without `I`,
+//! `L`, `O` and `U`. The reader accepts either case, `O` for `0`, `I` and `L` for `1`, and dashes
+//! and spaces anywhere.
 //!
 //! # The check symbol
 //!
-//! Symbols are elements of the field GF(32) with the polynomial x^5 + x^2 + 1, and α = 2 (x). A group of the symbols
-//! a, b, c and the check symbol d is right if `α⁴·n + α³·a + α²·b + α·c + d = 0`, where `n` is the group's number:
-//! the first group of a kind of text has the number of [`Kind`], and each further group one more. All weights differ
-//! and none is zero, so every wrong symbol, every swap of two symbols of a group, and every swap of two groups is
-//! found. A swap across two groups is a wrong symbol in each. Kinds have numbers of their own, so a text of one kind
-//! is not taken for another.
+//! Symbols are elements of the field GF(32) with the polynomial x^5 + x^2 + 1, and α = 2 (x). A
+//! group of the symbols a, b, c and the check symbol d is valid if `α⁴·n + α³·a + α²·b + α·c + d =
+//! 0`, where `n` is the group's number: the first group of a kind of text has the number of
+//! [`Kind`], and the number grows by one for each further group. All weights differ and none is
+//! zero, so every wrong symbol, every swap of two symbols of a group, and every swap of two groups
+//! is detected. A swap across two groups is a wrong symbol in each. Each kind has its own numbers,
+//! so a text of one kind is not valid as another.
 
 use core::fmt;
 
-/// The symbols, by their values.
+/// The symbols, in the order of their values.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// Symbols of a group, its check symbol among them.
+/// Number of symbols in a group, including the check symbol.
 pub const GROUP: usize = 4;
 
 /// A group without its check symbol: values below 32.
@@ -33,17 +35,17 @@ pub(super) enum Kind {
     Code = 17,
 }
 
-/// Why a text is not of its kind. Groups are counted from 1.
+/// The reason why a text is not valid. Groups are counted from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SpokenError {
-    /// A character that is no symbol.
+    /// A character that is not a symbol.
     Symbol {
         /// The group.
         group: u8,
         /// The character.
         found: char,
     },
-    /// A group with a wrong symbol, or with two that changed places.
+    /// A group with a wrong symbol, or with two swapped symbols.
     Typo {
         /// The group.
         group: u8,
@@ -52,14 +54,14 @@ pub enum SpokenError {
     GroupLength {
         /// The group.
         group: u8,
-        /// The number of its symbols.
+        /// Number of symbols in the group.
         found: u8,
     },
     /// Too few or too many symbols.
     Length {
-        /// The number of symbols.
+        /// Number of symbols in the text.
         found: u8,
-        /// The number there should be.
+        /// The expected number.
         wanted: u8,
     },
 }
@@ -95,12 +97,12 @@ const fn times_alpha(value: u8) -> u8 {
     if doubled & 32 == 0 { doubled } else { doubled ^ 0b10_0101 }
 }
 
-/// The check symbol of a group with this number.
+/// The check symbol of the group with this number.
 pub(super) fn check(number: u8, group: &Group) -> u8 {
     times_alpha(group.iter().fold(number, |sum, symbol| times_alpha(sum) ^ symbol))
 }
 
-/// The value of a character, if it is a symbol.
+/// The value of a character; `None` if it is not a symbol.
 fn value(found: char) -> Option<u8> {
     let symbol = match found.to_ascii_uppercase() {
         'O' => '0',
@@ -111,21 +113,21 @@ fn value(found: char) -> Option<u8> {
     u8::try_from(at).ok()
 }
 
-/// Numbers of groups with their groups.
+/// Pairs each group with its number.
 fn numbered(kind: Kind, groups: &[Group]) -> impl Iterator<Item = (u8, &Group)> {
     (kind as u8..).zip(groups)
 }
 
 /// Reads a text of `groups.len()` groups.
-///
+/// \\
 /// # Errors
-/// [`SpokenError`]; the contents of `groups` then mean nothing.
+/// [`SpokenError`]; the contents of `groups` are then undefined.
 #[cfg_attr(feature = "small", inline(never))]
 pub(super) fn read(text: &str, kind: Kind, groups: &mut [Group]) -> Result<(), SpokenError> {
     let wanted = u8::try_from(groups.len().saturating_mul(GROUP)).unwrap_or(u8::MAX);
     let mut checks = [0; 8];
     let mut found = 0_u8;
-    // Symbols since the last dash or space, and the first such part that is not a whole group.
+    // The symbols since the last dash or space, and the first such part that is not a whole group.
     let (mut part, mut parts, mut odd) = (0_u8, 0_u8, None);
     let mut end = |part: u8| {
         if part != 0 {
@@ -158,7 +160,7 @@ pub(super) fn read(text: &str, kind: Kind, groups: &mut [Group]) -> Result<(), S
     let (parts, odd) = end(part);
     if found != wanted {
         let length = SpokenError::Length { found, wanted };
-        // Without dashes there is no telling which group has one too many.
+        // Without dashes, the group with a missing or extra symbol is unknown.
         return Err(odd.filter(|_| parts > 1).unwrap_or(length));
     }
     for ((nth, (number, group)), given) in (1..).zip(numbered(kind, groups)).zip(checks) {
@@ -169,7 +171,7 @@ pub(super) fn read(text: &str, kind: Kind, groups: &mut [Group]) -> Result<(), S
     Ok(())
 }
 
-/// Calls `push` with each symbol, check symbols among them.
+/// Calls `push` with each symbol, including the check symbols.
 pub(super) fn symbols(kind: Kind, groups: &[Group], push: &mut dyn FnMut(u8)) {
     for (number, group) in numbered(kind, groups) {
         let check = check(number, group);
@@ -179,7 +181,7 @@ pub(super) fn symbols(kind: Kind, groups: &[Group], push: &mut dyn FnMut(u8)) {
     }
 }
 
-/// Writes groups with dashes between them.
+/// Writes groups separated by dashes.
 #[cfg_attr(feature = "small", inline(never))]
 pub(super) fn show(kind: Kind, groups: &[Group], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (mut written, mut outcome) = (0_usize, Ok(()));
@@ -207,7 +209,7 @@ mod tests {
         }
     }
 
-    /// All words of four symbols that are right under this number.
+    /// All valid groups with this number.
     fn right(number: u8) -> impl Iterator<Item = [u8; 4]> {
         (0..32).flat_map(move |a| {
             (0..32).flat_map(move |b| (0..32).map(move |c| [a, b, c, check(number, &[a, b, c])]))
@@ -249,7 +251,8 @@ mod tests {
         // The last symbol of a group and the first of the next: each gets a wrong symbol.
         for (first, second) in [(1, 2), (2, 3), (17, 18), (18, 19), (19, 20)] {
             for left in right(first) {
-                // One right group for each first symbol of the second group is enough: only that symbol changes.
+                // One valid group for each first symbol of the second group is enough: only that
+                // symbol changes.
                 for start in (0..32).filter(|start| *start != left[3]) {
                     let mut right = [start, 0, 0, check(second, &[start, 0, 0])];
                     let mut left = left;
@@ -308,7 +311,7 @@ mod tests {
             assert_eq!(read(&format!("{before}{other}{behind}")), Err(E::Typo { group }));
             for found in ['U', 'u', '!', '\u{e9}', '\t'] {
                 let text = format!("{before}{found}{behind}");
-                // White space around a text is not part of it.
+                // White space around a text is ignored.
                 if text.trim() == text {
                     assert_eq!(read(&text), Err(E::Symbol { group, found }), "{text}");
                 }

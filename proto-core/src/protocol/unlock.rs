@@ -1,4 +1,4 @@
-//! Opening the console of an owned router without a password.
+//! Codes that open the console of an owned router without a password.
 //!
 //! ```text
 //! console            the person there          the office
@@ -6,11 +6,13 @@
 //!   code typed <---------- phone ------------   owner's key and the router's key share
 //! ```
 //!
-//! The router shows a challenge of 45 random bits. An owner's private key and the router's public key make the code of 60
-//! bits, without a connection; the router makes the same code from its private key and the owner's public key. The
-//! code is bound to challenge, role, router and owner. `docs/protocol.md` has the bytes, `SECURITY.md` the numbers.
+//! The router shows a challenge of 45 random bits. The owner computes the code of 60 bits from the
+//! owner's private key and the router's public key, without a connection; the router computes the
+//! same code from its private key and the owner's public key. The code is bound to challenge, role,
+//! router and owner. `docs/protocol.md` has the bytes, `SECURITY.md` the numbers.
 //!
-//! Not here: how long a challenge lives, what a wrong code costs, and who may try: the agent's business.
+//! Not here: the lifetime of a challenge, the cost of a wrong code, and who may try, which the
+//! agent decides.
 
 use core::fmt;
 use core::str::FromStr;
@@ -28,27 +30,27 @@ pub use super::spoken::{GROUP, SpokenError};
 /// Number of random bytes that [`Challenge::new`] takes.
 pub const CHALLENGE_BYTES: usize = 9;
 
-/// Symbols of a challenge, check symbols among them.
+/// Number of symbols in a challenge, including check symbols.
 const CHALLENGE: usize = 3 * GROUP;
 
-/// What the router asks for: shown as `K7Q2-9XDM-4TBR`.
+/// The challenge of a router, displayed as `K7Q2-9XDM-4TBR`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Challenge([Group; 3]);
 
 impl Challenge {
-    /// A challenge of new random bytes, five bits of each.
+    /// A challenge from new random bytes, five bits of each.
     #[must_use]
     pub fn new(random: [u8; CHALLENGE_BYTES]) -> Self {
         let [a, b, c, d, e, f, g, h, i] = random.map(|byte| byte & 31);
         Self([[a, b, c], [d, e, f], [g, h, i]])
     }
 
-    /// The challenge as it is hashed: its symbols in ASCII without dashes.
+    /// The challenge in the form that is hashed: its symbols in ASCII, without dashes.
     #[must_use]
     pub fn plain(&self) -> String<CHALLENGE> {
         let mut text = String::new();
         symbols(Kind::Challenge, &self.0, &mut |symbol| {
-            // There is room for all of them.
+            // The string has room for all symbols.
             let _ = text.push(char::from(symbol));
         });
         text
@@ -70,7 +72,7 @@ impl FromStr for Challenge {
     }
 }
 
-/// What answers a challenge: shown as `7C1Q-0ZK2-M8TD-4XWA`. Compared in a time that does not depend on the codes.
+/// The code for a challenge, displayed as `7C1Q-0ZK2-M8TD-4XWA`. Compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Code([Group; 4]);
 
@@ -103,7 +105,7 @@ impl FromStr for Code {
     }
 }
 
-/// A router and an owner, with the secret that their keys share. It is wiped when it is dropped.
+/// A router and an owner, with their shared secret, which is wiped when it is dropped.
 #[derive(Debug)]
 pub struct Pairing {
     shared: Shared,
@@ -112,8 +114,7 @@ pub struct Pairing {
 }
 
 impl Pairing {
-    /// The owner's side. `None` if the router's key is one that no router has (of small order). This is curve
-    /// arithmetic.
+    /// The owner's side. `None` if the router's key has small order. This is curve arithmetic.
     #[must_use]
     pub fn at_office(owner: &StaticKey, router: &PublicKey) -> Option<Self> {
         let (router, shared) = (*router, owner.shared(router)?);
@@ -127,7 +128,7 @@ impl Pairing {
         Some(Self { shared, router: router.public(), owner })
     }
 
-    /// The code that answers `challenge` and opens the console with `role`.
+    /// The code for `challenge` that opens the console with `role`.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn code(&self, challenge: &Challenge, role: Role) -> Code {
@@ -176,7 +177,7 @@ mod tests {
             code(1, 2, 4, Role::Admin),
             code(1, 5, 3, Role::Admin),
             code(5, 2, 3, Role::Admin),
-            // The same two keys, in each other's place.
+            // The same two keys, swapped.
             code(2, 1, 3, Role::Admin),
         ];
         for other in others {
@@ -213,7 +214,7 @@ mod tests {
             let pairing = Pairing::at_office(&key(owner.max(1)), &key(router.max(1)).public());
             let code = pairing.unwrap().code(&challenge, Role::Admin);
             prop_assert_eq!(code.to_string().parse(), Ok(code));
-            // One kind of text is not taken for the other, whatever is added or left out.
+            // A text of one kind is not valid as the other, whatever is added or left out.
             prop_assert!(code.to_string()[..14].parse::<Challenge>().is_err());
             prop_assert!(challenge.to_string().parse::<Code>().is_err());
         }

@@ -1,28 +1,28 @@
-//! The receiver's side of a windowed stream: which pieces are here, in fixed memory.
+//! The receiver's side of a windowed transfer: records, in fixed memory, which pieces have arrived.
 //!
-//! A file travels as numbered pieces of one size, the last one shorter. They may come in any order
-//! and more than once; at most [`WINDOW`] of them lie ahead of the first that is missing. Where the
-//! bytes go is the caller's business.
+//! A file is sent as numbered pieces of one size, the last one shorter. Pieces may come in any
+//! order and more than once; at most [`WINDOW`] of them are ahead of the first missing one. The
+//! caller stores the bytes.
 
-/// How many pieces may be under way at once.
+/// Largest number of pieces in flight.
 pub const WINDOW: u32 = 64;
 
 use super::codec::wire;
 
 wire! {
-    /// Which pieces have arrived: every one below `base`, and those ahead of it whose bit is set (bit
-    /// `n` is piece `base + n`; bit 0 is never set, or the base would be higher).
+    /// The pieces that have arrived: every one below `base`, and those ahead of it whose bit is set
+    /// (bit `n` is piece `base + n`; bit 0 is never set, because the base would then be higher).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Arrived {
-        /// The first piece that is missing.
+        /// The first missing piece.
         pub base: u32,
-        /// The pieces from `base` on that are here.
+        /// The pieces from `base` on that have arrived.
         pub ahead: u64,
     }
 }
 
 impl Arrived {
-    /// Whether piece `index` is here.
+    /// Whether piece `index` has arrived.
     #[must_use]
     pub fn has(&self, index: u32) -> bool {
         match index.checked_sub(self.base) {
@@ -31,13 +31,13 @@ impl Arrived {
         }
     }
 
-    /// Whether piece `index` may be taken now: not here yet, and not beyond the window.
+    /// Whether piece `index` may be accepted now: missing, and not beyond the window.
     #[must_use]
     pub fn wants(&self, index: u32) -> bool {
         index.checked_sub(self.base).is_some_and(|n| n < WINDOW) && !self.has(index)
     }
 
-    /// Notes that piece `index` is here. One that is not wanted changes nothing.
+    /// Records that piece `index` has arrived. A piece that is not wanted changes nothing.
     pub fn insert(&mut self, index: u32) {
         if !self.wants(index) {
             return;
@@ -51,14 +51,14 @@ impl Arrived {
     }
 }
 
-/// How many pieces of `piece_size` bytes a file of `length` bytes has.
+/// Number of pieces of `piece_size` bytes in a file of `length` bytes.
 #[must_use]
 pub fn pieces(length: u32, piece_size: u16) -> u32 {
     length.div_ceil(u32::from(piece_size.max(1)))
 }
 
-/// Where piece `index` lies in a file of `length` bytes: offset and size, or nothing when the file
-/// has no such piece.
+/// Offset and size of piece `index` in a file of `length` bytes; `None` if the file has no such
+/// piece.
 #[must_use]
 pub fn span(length: u32, piece_size: u16, index: u32) -> Option<(u32, u16)> {
     if piece_size == 0 {

@@ -1,22 +1,22 @@
-//! A short text that is copied out of a message, so that it outlives the buffer.
+//! A short text that is copied out of a message, so that it can outlive the buffer.
 //!
-//! `heapless::String` would do but for one thing: errors here are `Copy`, and it is not.
+//! `heapless::String` would serve except that it is not `Copy`, as errors here are.
 
 use core::fmt;
 use core::ops::Deref;
 
 use super::prefix;
 
-/// At most `N` bytes of UTF-8, kept in place. `N` is at most 255.
+/// At most `N` bytes of UTF-8, stored in place. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize> {
-    // The bytes behind `len` are zero, so that comparing all of them compares the texts.
+    // The bytes after `len` are zero, so that comparing all bytes compares the texts.
     bytes: [u8; N],
     len: u8,
 }
 
 impl<const N: usize> Text<N> {
-    /// As much of `text` as fits, cut between two characters.
+    /// The longest prefix of a text that fits, cut between two characters.
     #[must_use]
     pub fn cut(text: &str) -> Self {
         const { assert!(N <= 255, "its length is a byte") };
@@ -29,12 +29,12 @@ impl<const N: usize> Text<N> {
     #[must_use]
     pub fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
-        // They came from a `str` and were cut at a boundary.
+        // The bytes came from a `str` and were cut at a character boundary.
         core::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 
-/// Copies as much of `text` as fits: how much.
+/// Copies the longest prefix of `text` that fits, and returns its length.
 #[cfg_attr(feature = "small", inline(never))]
 fn fill(bytes: &mut [u8], text: &str) -> u8 {
     let text = prefix(text, bytes.len().min(usize::from(u8::MAX)));

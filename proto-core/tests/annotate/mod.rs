@@ -1,15 +1,15 @@
-//! A serde serializer that writes postcard bytes with the name of each field beside them, for people
-//! who write another implementation.
-//!
-//! It knows the rules of postcard on its own, so that what it writes also checks the other encoders.
+//! A serde serializer that writes postcard bytes with the name of each field beside them, for
+//! authors of other implementations.
+//! \\
+//! It implements the rules of postcard independently, so its output also checks the other encoders.
 
 use serde::ser::{self, Serialize};
 
-/// Bytes that belong together, and what they are.
+/// Bytes of one field, with a label.
 pub struct Line {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// What they are.
+    /// The label.
     pub label: String,
 }
 
@@ -23,7 +23,8 @@ pub fn annotate<T: Serialize>(label: &str, value: &T) -> Vec<Line> {
 struct Annotator {
     lines: Vec<Line>,
     label: String,
-    /// The last line is a number of one byte: others behind it in an array belong to it.
+    /// Whether the last line is a number of one byte: further numbers in an array are added to the
+    /// same line.
     octet: bool,
 }
 
@@ -82,7 +83,7 @@ impl Annotator {
         Ok(())
     }
 
-    /// One of a row of values. Bytes in a row become one line.
+    /// An element of a sequence. Consecutive bytes become one line.
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
         let before = self.lines.len();
         let joins = self.octet;
@@ -100,7 +101,7 @@ impl Annotator {
     }
 }
 
-/// A row, a struct or a variant under way.
+/// An unfinished sequence, struct or variant.
 struct Compound<'a>(&'a mut Annotator);
 
 impl<'a> ser::Serializer for &'a mut Annotator {
@@ -181,7 +182,7 @@ impl<'a> ser::Serializer for &'a mut Annotator {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, Error> {
-        let len = len.ok_or(Error("a row without a length".into()))?;
+        let len = len.ok_or(Error("a sequence without a length".into()))?;
         self.line(varint(len as u64), &format!("{len} of them"))?;
         Ok(Compound(self))
     }
@@ -221,7 +222,7 @@ impl<'a> ser::Serializer for &'a mut Annotator {
         Ok(Compound(self))
     }
 
-    // What no message has.
+    // Types that no message has.
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Error> {
         Err(Error("a map".into()))

@@ -1,20 +1,20 @@
-//! The example bytes in `docs/protocol.md`, read.
-//!
-//! A block of bytes begins with three backticks and `bytes NAME`, and has a line for each field:
-//! hexadecimal digits, and behind a semicolon what they are.
+//! Reads the example bytes in `docs/protocol.md`.
+//! \\
+//! A block of bytes starts with three backticks and `bytes NAME`, and has a line for each field:
+//! hexadecimal digits, a semicolon, and a label.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// How a block begins; its name is behind that.
+/// The start of a block; its name follows.
 pub const FENCE: &str = "```bytes ";
 
-/// Where the document is.
+/// Path of the document.
 pub fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")
 }
 
-/// The document as it is.
+/// Text of the document.
 pub fn text() -> String {
     std::fs::read_to_string(path()).expect("docs/protocol.md")
 }
@@ -35,7 +35,7 @@ pub fn blocks(document: &str) -> BTreeMap<String, Vec<u8>> {
     blocks
 }
 
-/// A line without what is behind the semicolon, and without spaces.
+/// A line without spaces, up to the semicolon.
 fn code(line: &str) -> String {
     line.split(';').next().unwrap_or_default().split_whitespace().collect()
 }

@@ -1,7 +1,7 @@
-//! One value of every message and record there is. `protocol_vectors` holds them against the bytes
-//! in `docs/protocol.md`, and fuzzing starts from them.
+//! One value of every message and record. `protocol_vectors` compares them with the bytes in
+//! `docs/protocol.md`, and fuzzing starts from them.
 //!
-//! A variant that is added to the protocol gets a line here, and a block in the document.
+//! A new variant of the protocol needs a line here, and a block in the document.
 
 use proto_core::ip::IpNet;
 use proto_core::key::{PublicKey, SecretKey};
@@ -16,7 +16,7 @@ use proto_core::protocol::message::{
 use proto_core::protocol::report::{Act, Change, Running, Stored};
 use proto_core::protocol::window::Arrived;
 
-/// Who asks in all examples.
+/// The client of all examples.
 pub const CLIENT: ClientId = [0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8];
 
 /// Examples of one type, by name.
@@ -243,7 +243,7 @@ pub fn replies() -> Examples<Reply<'static>> {
     (1..).zip(answers).map(number).collect()
 }
 
-/// What a failure can be about.
+/// All subjects of a failure.
 pub fn subjects() -> [Subject; 16] {
     [
         Subject::None,
@@ -265,7 +265,7 @@ pub fn subjects() -> [Subject; 16] {
     ]
 }
 
-/// Records of an image, in an order that makes them one up to the first peer's allowed IPs.
+/// Records of an image. Up to the first peer's allowed IPs they are a valid image.
 pub fn records() -> Examples<Record> {
     let interface = |private_key| {
         Record::Interface(Interface {
@@ -313,7 +313,7 @@ pub fn records() -> Examples<Record> {
     ]
 }
 
-/// Items whose keys are shown.
+/// Items for the example keys.
 pub fn items() -> Examples<Item> {
     vec![
         ("address", Item::Address(net("10.0.0.1/24"))),
@@ -325,7 +325,7 @@ pub fn items() -> Examples<Item> {
     ]
 }
 
-/// One record of the running state of each kind.
+/// One record of the running state for each kind.
 pub fn running() -> Examples<Running> {
     let peer = Running::Peer {
         public_key: key(),
@@ -355,7 +355,7 @@ pub fn running() -> Examples<Running> {
     ]
 }
 
-/// One change of each kind.
+/// One change for each kind.
 pub fn changes() -> Examples<Change> {
     let fields = peer::ENDPOINT | peer::ALLOWED_IPS;
     vec![
@@ -377,7 +377,7 @@ pub fn changes() -> Examples<Change> {
     ]
 }
 
-/// One configuration of a history of each kind, newest first.
+/// One configuration of a history for each kind, newest first.
 pub fn stored() -> Examples<Stored> {
     let pushed = Stored {
         interface: name(),

@@ -1,23 +1,23 @@
-//! Reading what `cargo xtask golden` has written.
+//! Reads the files that `cargo xtask golden` has written.
 
 use std::{fs, path::PathBuf};
 
-/// A `wg` command, and what came of it.
+/// A `wg` command and its result.
 #[derive(Default)]
 pub(crate) struct Step {
-    /// As it was typed, without quotes.
+    /// The command as typed, without quotes.
     pub(crate) command: String,
-    /// In the order in which they went over the socket.
+    /// The datagrams in the order in which they were sent and received.
     pub(crate) datagrams: Vec<Datagram>,
-    /// What it printed.
+    /// The output of the command.
     pub(crate) printed: String,
-    /// How it ended; 0 is well.
+    /// The exit status of the command; 0 is success.
     pub(crate) status: i32,
 }
 
 #[derive(Clone)]
 pub(crate) struct Datagram {
-    /// By `wg`; otherwise the kernel sent it.
+    /// Whether `wg` sent the datagram; otherwise the kernel did.
     pub(crate) sent: bool,
     pub(crate) bytes: Vec<u8>,
 }
@@ -32,13 +32,13 @@ impl Step {
         self.words()[2]
     }
 
-    /// Whether it changes something; the others are `wg show ... dump`.
+    /// Whether the command changes a setting; the others are `wg show ... dump`.
     pub(crate) fn sets(&self) -> bool {
         self.words()[1] != "show"
     }
 }
 
-/// The files of this byte order are read; the other ones are for other machines.
+/// The folder for this machine's byte order.
 const ORDER: &str = if cfg!(target_endian = "little") { "le" } else { "be" };
 
 fn names(folder: &str, extension: &str) -> Vec<String> {
@@ -57,12 +57,12 @@ fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name].iter().collect()
 }
 
-/// The names of all cases that there are scripts for ...
+/// The names of all cases with a script ...
 pub(crate) fn scripts() -> Vec<String> {
     names("cases", "sh")
 }
 
-/// ... and of all that were captured.
+/// ... and of all captured cases.
 pub(crate) fn cases() -> Vec<String> {
     names(ORDER, "hex")
 }
@@ -71,7 +71,7 @@ pub(crate) fn read(case: &str) -> Vec<Step> {
     let path = path(ORDER).join(format!("{case}.hex"));
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut steps: Vec<Step> = Vec::new();
-    // A datagram goes on in the next line, until an empty one.
+    // A datagram continues in the next line, up to an empty line.
     let mut open = false;
     for line in text.lines() {
         let Some(mark) = line.chars().next() else {

@@ -1,5 +1,5 @@
-//! What the commands of each case tell the kernel, in our words: for every `wg` that changes
-//! something, what is offered to the encoder. The scripts beside this file say it in those of `wg`.
+//! The commands of each case in our types: for every `wg` that changes a setting, the input of the
+//! encoder. The scripts beside this file contain the commands.
 
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
@@ -7,7 +7,7 @@ use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
 /// A change of a device and its peers.
 #[derive(Default)]
 pub(crate) struct Config {
-    /// `wg` that only has peers sends nothing about the device.
+    /// A `wg` command with only peers sends nothing about the device.
     pub(crate) device: DeviceChange,
     pub(crate) peers: Vec<(PeerChange, Vec<AllowedIpChange>)>,
 }
@@ -20,7 +20,7 @@ impl Config {
     }
 }
 
-/// The key that `key N` in a script stands for: the number in 32 digits.
+/// The key of `key N` in a script: the number in 32 digits.
 fn key(number: u32) -> [u8; 32] {
     format!("{number:032}").into_bytes().try_into().unwrap()
 }
@@ -29,14 +29,14 @@ fn secret(number: u32) -> Option<SecretKey> {
     Some(SecretKey::new(key(number)))
 }
 
-/// All zero takes a key away.
+/// A key of zeros removes the key.
 const NO_KEY: Option<SecretKey> = Some(SecretKey::ZERO);
 
-/// Nothing about the device changes.
+/// A change that leaves every setting of the device unchanged.
 const SAME: DeviceChange =
     DeviceChange { private_key: None, listen_port: None, fwmark: None, replace_peers: false };
 
-/// What a file starts from: what it does not name is reset.
+/// The start of a file: settings that it does not contain are reset.
 const RESET: DeviceChange = DeviceChange {
     private_key: NO_KEY,
     listen_port: Some(0),
@@ -61,7 +61,7 @@ fn peer(number: u32) -> PeerChange {
     PeerChange::new(PublicKey(key(number)))
 }
 
-/// ... or are named: `wg` replaces the list whenever it is told one, and always for a file.
+/// ... or replaced: `wg` replaces the list whenever a command has one, and always for a file.
 fn listed(number: u32) -> PeerChange {
     PeerChange { replace_allowed_ips: true, ..peer(number) }
 }
@@ -82,7 +82,7 @@ fn alive(number: u32, seconds: u16) -> PeerChange {
     PeerChange { persistent_keepalive: Some(seconds), ..peer(number) }
 }
 
-/// In the order of the scripts' commands.
+/// The changes of a case, in the order of the script's commands.
 pub(crate) fn wanted(case: &str) -> Vec<Config> {
     let one = || config(SAME);
     let private_key = secret(1);
@@ -192,7 +192,7 @@ pub(crate) fn wanted(case: &str) -> Vec<Config> {
                     .peer(listed_to(12, "192.0.2.2:51820"), &["10.0.2.0/24"])
                     .peer(listed(13), &["10.0.3.0/24"])
                     .peer(fourth, &["10.0.4.0/24"]),
-                // What goes, goes first; what stays as it is, is sent all the same.
+                // Removals come first; unchanged settings are sent all the same.
                 config(DeviceChange { fwmark: Some(0), ..device })
                     .peer(removed(13), &[])
                     .peer(listed(11), &["10.0.1.0/24"])
@@ -223,7 +223,7 @@ pub(crate) fn wanted(case: &str) -> Vec<Config> {
     }
 }
 
-/// A first peer that leaves this much room in a message of 4096 bytes, and a second one.
+/// A first peer that leaves this much room in a message of 4096 bytes, and a second peer.
 fn room_for(room: u32) -> Config {
     let left = |v6: u32| 4012 - room - 40 * v6;
     let v6 = (0..).find(|v6| left(*v6).is_multiple_of(28)).unwrap();
@@ -240,7 +240,7 @@ fn uneven_peers() -> Config {
         let number = u32::from(n);
         let mut peer = listed(number);
         peer.preshared_key = secret(number + 100).filter(|_| n.is_multiple_of(2));
-        // The later line of a file counts.
+        // The later line of a file takes effect.
         if n.is_multiple_of(5) {
             peer.endpoint = format!("[2001:db8::{n}]:51820").parse().ok();
         } else if n.is_multiple_of(3) {

@@ -1,4 +1,4 @@
-//! The blocks of `docs/protocol.md` that have the example of a session.
+//! The blocks of `docs/protocol.md` for the example session.
 
 use proto_core::protocol::envelope::HELLO_VERSION;
 use proto_core::protocol::message::Role;
@@ -16,7 +16,7 @@ pub(crate) fn first_packet() -> Vec<u8> {
     sessions::written(|out| client.seal(&request, out))
 }
 
-/// The packets of a session and what is needed to make them.
+/// The packets of a session, and the inputs from which they are made.
 pub(crate) fn put_all(mut put: impl FnMut(&str, Vec<Line>)) {
     let secrets = [
         ("client's static key", sessions::client_private()),

@@ -1,5 +1,5 @@
-//! One session with fixed keys, from the search for the router to packets both ways: the example of
-//! `docs/protocol.md`.
+//! One session with fixed keys, from the search for the router to packets in both directions: the
+//! example of `docs/protocol.md`.
 
 use blake2::Blake2sMac256;
 use blake2::digest::Mac as _;
@@ -10,23 +10,23 @@ use proto_core::protocol::session::{
 };
 use proto_core::protocol::unlock::{Challenge, Code, Pairing};
 
-/// The number that the client has chosen.
+/// The client's index.
 pub const SENDER: u32 = 0x1122_3344;
 /// The client's time: 2023-11-14 22:13:20.
 pub const STAMP: u64 = 1_700_000_000_000;
-/// What is on the router's label.
+/// The secret on the router's label.
 pub const LABEL: &str = "Kx4t 9qwe 72mn plrd";
-/// Of the client's question for the router.
+/// The nonce of the client's search.
 pub const NONCE: [u8; 16] = *b"sixteen bytes ok";
-/// What the router makes cookies with.
+/// The router's secret for cookies.
 pub const COOKIE_SECRET: [u8; 32] = [0xc0; 32];
-/// The token in that cookie.
+/// The token in the cookie.
 pub const COOKIE_TOKEN: [u8; 4] = *b"tokn";
-/// The last stamp that the router took of this client, when it answers with that.
+/// The last stamp that the router accepted from this client, when it reports a wrong one.
 pub const LAST_STAMP: u64 = 1_800_000_000_000;
-/// What that answer is drawn with.
+/// The nonce of that report.
 pub const STAMP_NONCE: [u8; 16] = *b"stamp nonce 16 b";
-/// Where the client is: address and port as a router may write them.
+/// The client's address: address and port as a router may write them.
 pub const SOURCE: &[u8] = b"192.0.2.1:40000";
 
 /// 32 bytes that count up from `first`.
@@ -66,15 +66,15 @@ pub fn label() -> LabelKey {
     LabelKey::of(LABEL).unwrap()
 }
 
-/// What `write` writes to a buffer, which says how long it is.
+/// Passes a buffer to `write`, and returns the bytes up to the length that it returned.
 pub fn written(write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {
     let mut out = [0xff; 1300];
     let len = write(&mut out).unwrap();
-    assert!(out[len..].iter().all(|byte| *byte == 0xff), "written behind the end");
+    assert!(out[len..].iter().all(|byte| *byte == 0xff), "written after the end");
     out[..len].to_vec()
 }
 
-/// The initiation, with the cookie of the example or without.
+/// The initiation, with or without the cookie of the example.
 pub fn initiation(wire: Wire, cookie: Option<&Cookie>) -> (Vec<u8>, Initiator) {
     let mut initiator = None;
     let packet = written(|out| {
@@ -87,7 +87,7 @@ pub fn initiation(wire: Wire, cookie: Option<&Cookie>) -> (Vec<u8>, Initiator) {
     (packet, initiator.unwrap())
 }
 
-/// What the router answers to an initiation, and its end of the session.
+/// The router's response to an initiation, and its end of the session.
 pub fn answer(initiation: &[u8], wire: Wire) -> Option<(Vec<u8>, Channel)> {
     let router = router();
     let parsed = Initiation::parse(initiation, &Gatekeys::of(&router.public()))?;
@@ -101,7 +101,7 @@ pub fn answer(initiation: &[u8], wire: Wire) -> Option<(Vec<u8>, Channel)> {
     Some((packet, channel.unwrap()))
 }
 
-/// The router's answer to the initiation when it took a later stamp before.
+/// The router's reply to the initiation after it had accepted a later stamp.
 pub fn wrong_stamp() -> Vec<u8> {
     let (initiation, initiator) = initiation(Wire::Udp, None);
     let parsed = Initiation::parse(&initiation, &Gatekeys::of(&router_public())).unwrap();
@@ -111,7 +111,7 @@ pub fn wrong_stamp() -> Vec<u8> {
     packet
 }
 
-/// The cookie, as the router gives it for the initiation, and as a packet.
+/// The cookie as the router sends it for the initiation, and its packet.
 pub fn cookie() -> (Cookie, Vec<u8>) {
     let (initiation, _) = initiation(Wire::Udp, None);
     let gate = Gatekeys::of(&router_public());
@@ -121,22 +121,22 @@ pub fn cookie() -> (Cookie, Vec<u8>) {
     (cookie, packet)
 }
 
-/// The question for a router that nobody owns.
+/// The search for an unowned router.
 pub fn question(label: Option<&LabelKey>) -> Vec<u8> {
     written(|out| seek(&NONCE, label, out))
 }
 
-/// The challenge of the router's console: of these random bytes.
+/// The challenge of the router's console, from these random bytes.
 pub fn challenge() -> Challenge {
     Challenge::new([19, 7, 23, 2, 9, 29, 20, 4, 26])
 }
 
-/// The code that answers it.
+/// The code for the challenge.
 pub fn code(role: Role) -> Code {
     Pairing::at_office(&client(), &router_public()).unwrap().code(&challenge(), role)
 }
 
-/// The same with the crates alone: the shared secret, what is hashed under it, and the hash.
+/// The same with the crates alone: the shared secret, the bytes to hash under it, and the hash.
 pub fn unlock_by_hand(role: Role) -> ([u8; 32], Vec<u8>, [u8; 32]) {
     let shared = x25519_dalek::x25519(*client_private().as_bytes(), router_public().0);
     let challenge = challenge().to_string().replace('-', "");

@@ -1,5 +1,6 @@
-//! The other side of a session, made of `snow` and the rules of `docs/protocol.md`: it shares no code
-//! with ours. Only what Noise has no word for is here: the fields around its messages.
+//! The other side of a session, made of `snow` and the rules of `docs/protocol.md`: it shares no
+//! code with ours. This module contains only what Noise does not define: the fields around its
+//! messages.
 
 use blake2::digest::{KeyInit, Mac};
 use blake2::{Blake2s256, Blake2sMac256, Digest};
@@ -13,7 +14,7 @@ use snow::{Builder, HandshakeState};
 use crate::document::{self, blocks};
 use crate::sessions;
 
-/// The prologue as the document has it.
+/// The prologue as the document describes it.
 pub fn prologue(wire: Wire) -> Vec<u8> {
     let wire = match wire {
         Wire::Serial => 1,
@@ -24,7 +25,7 @@ pub fn prologue(wire: Wire) -> Vec<u8> {
     [&b"Postwire session"[..], &[1, wire], &sender, &stamp].concat()
 }
 
-/// What a handshake of snow begins with.
+/// The start of a handshake of snow.
 pub struct Start<'s> {
     pub prologue: &'s [u8],
     pub private: SecretKey,
@@ -81,7 +82,7 @@ fn seal(key: &[u8; 32], kind: u8, receiver: &[u8], counter: u64, plain: &[u8]) -
     [head, text].concat()
 }
 
-/// What is in a transport packet.
+/// Decrypts a transport packet.
 fn open(key: &[u8; 32], sealed: &[u8]) -> Vec<u8> {
     let (head, text) = sealed.split_at(14);
     let counter = u64::from_le_bytes(head[6..].try_into().unwrap());
@@ -91,7 +92,7 @@ fn open(key: &[u8; 32], sealed: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What the document says, by name.
+/// The bytes of a block of the document.
 fn block(name: &str) -> Vec<u8> {
     blocks(&document::text()).remove(name).unwrap_or_else(|| panic!("no block {name}"))
 }
@@ -101,8 +102,8 @@ fn key(block_name: &str, nth: usize) -> [u8; 32] {
     block(block_name)[32 * nth..][..32].try_into().unwrap()
 }
 
-/// An initiation as the document describes it, made by snow from what the document has: the packet,
-/// and snow, which waits for the response.
+/// An initiation as the document describes it, made by snow from values of the document: the
+/// packet, and the state that waits for the response.
 fn initiation(prologue: &[u8], router: [u8; 32], version: u8) -> (Vec<u8>, HandshakeState) {
     let private = SecretKey::new(key("session-private-keys", 0));
     let ephemeral = SecretKey::new(key("session-private-keys", 1));
@@ -170,8 +171,8 @@ fn snow_as_client_is_refused_with_a_wrong_key_prologue_or_version() {
         wrong[at] ^= 1;
         assert!(!answer(&wrong, router, 1, Wire::Udp), "byte {at} of the prologue");
     }
-    // The router's public key for the macs, and another one in the handshake: who knows no private
-    // key can do this.
+    // The router's public key for the MACs, and another one in the handshake: an attacker without
+    // any private key can do this.
     let private = SecretKey::new(key("session-private-keys", 0));
     let ephemeral = SecretKey::new(key("session-private-keys", 1));
     let other = PublicKey(key("session-public-keys", 0));
@@ -213,7 +214,7 @@ fn snow_as_router_answers_our_client() {
 
 #[test]
 fn snow_agrees_whatever_the_keys() {
-    // Any keys will do: a row of digests.
+    // Any keys will do: a chain of digests.
     let mut last = [0; 32];
     let mut draw = || {
         last = Blake2s256::digest(last).into();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
-/// What is told, cut into pieces of this many bytes.
+/// The items of a text that is read in pieces of this many bytes.
 fn read(text: &[u8], piece: usize) -> Result<Vec<String>, ConfError> {
     let mut told = Vec::new();
     let mut take = |line: u32, item: &Item<'_>| {
@@ -82,8 +82,8 @@ fn sections_come_in_any_order() {
 #[test]
 fn mistakes_are_named() {
     for (text, wanted) in [
-        ("ListenPort = 1", "line 1: ListenPort stands before [Interface] and [Peer]"),
-        ("[Interface]\nEndpoint = a:1", "line 2: Endpoint has no place here"),
+        ("ListenPort = 1", "line 1: ListenPort is before [Interface] and [Peer]"),
+        ("[Interface]\nEndpoint = a:1", "line 2: Endpoint does not belong here"),
         (
             "[Interface]\n\nListenPort = 65536",
             "line 3: ListenPort `65536` is not a port: a number from 0 to 65535, or the name of a service",
@@ -95,11 +95,11 @@ fn mistakes_are_named() {
         ("[Peer]\n\n[Peer]", "line 1: [Peer] has no PublicKey"),
         (
             "[Peer]\nAllowedIPs = 10.0.0.0/33",
-            "line 2: AllowedIPs `10.0.0.0/33` is not an address, or an address and the length of its prefix",
+            "line 2: AllowedIPs `10.0.0.0/33` is not an address, or an address with a prefix length",
         ),
         (
             "[Peer]\nAllowedIPs = +10.0.0.0/8",
-            "line 2: AllowedIPs `+10.0.0.0/8` is not an address, or an address and the length of its prefix",
+            "line 2: AllowedIPs `+10.0.0.0/8` is not an address, or an address with a prefix length",
         ),
     ] {
         assert_eq!(says(text), wanted);
@@ -199,7 +199,7 @@ proptest! {
     }
 }
 
-/// All items and mistakes with their places.
+/// All items and mistakes with their spans.
 fn read_all(text: &[u8], piece: usize) -> Vec<(Span, String, Option<ConfError>)> {
     let mut told = Vec::new();
     let mut take = |at: Span, item: &Item<'_>| {

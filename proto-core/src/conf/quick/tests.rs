@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// The settings, and what is left for wg(8).
+/// The settings, and the rest for wg(8).
 type Read = (Vec<(u32, Field, String)>, String);
 
 fn read_in(text: &[u8], piece: usize) -> Result<Read, ConfError> {
@@ -60,7 +60,7 @@ fn settings_are_told_and_the_rest_is_left() {
 fn a_byte_order_mark_is_left_out() {
     settings("\u{feff}[Interface]\nMTU = 1400\n", &[(2, Field::Mtu, "1400")]);
     settings("\u{feff} [Interface]\nMTU = 1400\n", &[(2, Field::Mtu, "1400")]);
-    // At the beginning of the file alone.
+    // A byte order mark is skipped at the start of the file only.
     assert_eq!(read("[Interface]\n\u{feff}MTU = 1\n").1, "[Interface]\n\u{feff}MTU = 1\n");
 }
 
@@ -98,13 +98,13 @@ fn blanks_at_the_ends_of_lines_go() {
 #[test]
 fn a_command_has_an_end() {
     let command = |len: usize| format!("[Interface]\nPostUp = {}\n", "x".repeat(len));
-    // The blank before it counts.
+    // The blank before the value counts.
     let most = QUICK_VALUE_MAX - 1;
     settings(&command(most), &[(2, Field::PostUp, &"x".repeat(most))]);
     let error = read_in(command(most + 1).as_bytes(), 100).unwrap_err();
     assert_eq!(error.to_string(), "line 2: PostUp is too long");
     let error = read_in(b"[Interface]\nPostUp = \xff\n", 100).unwrap_err();
-    assert_eq!(error.to_string(), "line 2: PostUp is not text in UTF-8");
+    assert_eq!(error.to_string(), "line 2: PostUp is not UTF-8 text");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_taker_may_stop() {
     assert_eq!((stopped.line, stopped.problem), (1, Problem::Stopped));
 }
 
-/// What Debian's `wg-quick` makes of a file, line by line.
+/// The output of Debian's `wg-quick` for a file, line by line.
 fn model(text: &str) -> String {
     let mut inside = false;
     let mut rest = String::new();

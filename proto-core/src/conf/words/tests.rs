@@ -69,8 +69,8 @@ fn mistakes_are_named() {
     let says = |line: &[&str]| told(line).unwrap_err().to_string();
     assert_eq!(says(&["mtu", "1420"]), "mtu is not a setting of wg");
     assert_eq!(says(&["listen-port"]), "listen-port has no value");
-    assert_eq!(says(&["remove"]), "remove has no place here");
-    assert_eq!(says(&["peer", KEY, "fwmark", "1"]), "fwmark has no place here");
+    assert_eq!(says(&["remove"]), "remove does not belong here");
+    assert_eq!(says(&["peer", KEY, "fwmark", "1"]), "fwmark does not belong here");
     assert_eq!(says(&["Listen-Port", "1"]), "Listen-Port is not a setting of wg");
     assert_eq!(
         says(&["fwmark", "x"]),
@@ -91,7 +91,7 @@ fn no_error_shows_a_key() {
         let said = told(line).unwrap_err().to_string();
         assert!(!said.contains(&KEY[4..12]), "{said}");
     }
-    // That it is no service is found out later.
+    // The port is found not to be a service only later.
     assert!(!crate::conf::no_port(0, KEY).to_string().contains(&KEY[4..12]));
 }
 

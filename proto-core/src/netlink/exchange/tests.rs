@@ -84,7 +84,7 @@ fn dump_over_several_datagrams() {
     }
     assert_eq!(feed(&mut exchange, |w| done(w, SEQ, 0)), Ok(0));
     assert_eq!(exchange.state(), State::Done);
-    // What comes after the end is not an answer any more.
+    // Messages after the end are not answers any more.
     assert_eq!(feed(&mut exchange, |w| data(w, SEQ, PORT, NLM_F_MULTI)), Ok(0));
     assert_eq!(exchange.state(), State::Done);
 }
@@ -107,7 +107,7 @@ fn enodev_was_reported_as_no_ack() {
     }
 }
 
-/// A caller that stops looking half-way still learns that the kernel refused.
+/// A caller that stops reading early still learns that the kernel refused.
 #[test]
 fn an_error_that_nobody_looked_at_is_kept() {
     let mut exchange = new(Expect::Dump);
@@ -141,7 +141,7 @@ fn messages_for_others_are_passed_over() {
     };
     assert_eq!(feed(&mut exchange, others), Ok(1));
 
-    // Another process may send whatever it likes.
+    // Another process may send anything.
     let bytes = datagram(|w| ack(w, SEQ, Errno::EPERM.0, ""));
     assert_eq!(exchange.datagram(&bytes, 1 << 20, 1234).unwrap().count(), 0);
     assert_eq!(exchange.state(), State::Pending);
@@ -191,7 +191,7 @@ fn interruption_shows_at_the_end_and_is_not_retried_for_ever() {
     assert_eq!(attempts.again(), Err(ExchangeError::Unsteady { attempts: 3 }));
 }
 
-/// mdlayher/netlink handed out text that the next message overwrote.
+/// mdlayher/netlink returned text that the next message overwrote.
 #[test]
 fn words_were_overwritten_when_the_buffer_was_reused() {
     let mut exchange = new(Expect::Ack);

@@ -21,9 +21,9 @@ const IFA_LOCAL: u16 = 2;
 pub struct Addr {
     /// `ifa_index`: the interface.
     pub index: u32,
-    /// The interface's own address, and the prefix it shares with its network or its peer.
+    /// The interface's own address, and the prefix of its network or its peer's network.
     pub net: IpNet,
-    /// The other end of a point-to-point address, where it is not the interface's own.
+    /// The other end of a point-to-point address, if it differs from the interface's own.
     pub peer: Option<IpAddr>,
     /// `ifa_scope`, as `rtm_scope` counts it: 0 is global, 253 is the link.
     pub scope: u8,
@@ -38,9 +38,12 @@ impl Addr {
 
     /// Reads an `RTM_NEWADDR`.
     ///
-    /// `IFA_LOCAL` is the interface's own address. IPv6 leaves it away unless there is a peer, and
-    /// then `IFA_ADDRESS` is; with both, `IFA_ADDRESS` is the peer, which IPv4 sets to the address
-    /// itself where there is none.
+    /// `IFA_LOCAL` is the interface's own address. IPv6 leaves it out unless there is a peer, and
+    /// `IFA_ADDRESS` is then the own address. With both attributes, `IFA_ADDRESS` is the peer; IPv4
+    /// sets it to the own address if there is no peer.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a malformed message.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
         if message.ty == RTM_NEWADDR {
             Self::read(message)
@@ -73,6 +76,9 @@ impl Addr {
     }
 
     /// Writes the request to add it. Expects an acknowledgement.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn add<'b>(
         &self,
         buf: &'b mut [u8],
@@ -82,8 +88,11 @@ impl Addr {
         self.write(buf, RTM_NEWADDR, if_exists.flags(), seq)
     }
 
-    /// Writes the request to remove it. Expects an acknowledgement; `EADDRNOTAVAIL` if it is not
-    /// there.
+    /// Writes the request to remove it. Expects an acknowledgement; `EADDRNOTAVAIL` if it does not
+    /// exist.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn delete<'b>(&self, buf: &'b mut [u8], seq: u32) -> Result<&'b [u8], Full> {
         self.write(buf, RTM_DELADDR, CHANGE, seq)
     }
@@ -106,7 +115,10 @@ impl Addr {
 
 /// Writes the request for the addresses of one interface or of all, of one family
 /// ([`AF_INET`](crate::ip::AF_INET), [`AF_INET6`](crate::ip::AF_INET6)) or of both
-/// ([`AF_UNSPEC`](super::AF_UNSPEC)). Expects a dump; `ENODEV` if there is no such interface.
+/// ([`AF_UNSPEC`](super::AF_UNSPEC)). Expects a dump; `ENODEV` if the interface does not exist.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn list(buf: &mut [u8], seq: u32, family: u8, index: Option<u32>) -> Result<&[u8], Full> {
     Ok(start(buf, RTM_GETADDR, LIST, seq, family, 0, 0, index.unwrap_or(0))?.finish())
 }

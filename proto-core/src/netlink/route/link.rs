@@ -1,4 +1,4 @@
-//! Network interfaces: find, list, make and remove them, take them up and down, set their MTU.
+//! Network interfaces: find, list, create and remove them, set them up and down, set their MTU.
 //!
 //! Sources: `linux/rtnetlink.h` (`struct ifinfomsg`), `linux/if_link.h`, `linux/if.h`.
 
@@ -28,15 +28,15 @@ const IFLA_INET_CONF: u16 = 1;
 /// `linux/ip.h`: the number of a setting of an interface.
 const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
 
-/// Leaves the counters away, which are half of what a link's message would be.
+/// Leaves out the counters, which are half of a link's message.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// `ifi_flags`: the interface is up, as far as an administrator decides that.
+/// `ifi_flags`: the interface is administratively up.
 pub const IFF_UP: u32 = 1;
 /// The kind of a WireGuard interface.
 pub const KIND_WIREGUARD: &str = "wireguard";
 
-/// The longest alias in bytes (`linux/if.h`: `IFALIASZ`, less the NUL).
+/// The longest alias in bytes (`linux/if.h`: `IFALIASZ`, minus the NUL).
 pub const ALIAS_MAX: usize = 255;
 
 /// One interface.
@@ -51,17 +51,17 @@ pub struct Link<'b> {
     pub name: IfName,
     /// `IFLA_MTU`, in bytes.
     pub mtu: u32,
-    /// `IFLA_INFO_KIND`: the driver, where there is one that can be asked to make interfaces.
+    /// `IFLA_INFO_KIND`: the driver, if interfaces of this driver can be created on request.
     pub kind: Option<&'b str>,
-    /// `IFLA_IFALIAS`: a text that programs and administrators put there, of at most [`ALIAS_MAX`] bytes.
-    /// Empty if there is none.
+    /// `IFLA_IFALIAS`: a text of at most [`ALIAS_MAX`] bytes that programs and administrators can
+    /// set. Empty if there is none.
     pub alias: &'b [u8],
-    /// Whether secondary IPv4 addresses outlive the primary one of their network.
+    /// Whether secondary IPv4 addresses survive the removal of their network's primary address.
     pub promote_secondaries: bool,
 }
 
 impl<'b> Link<'b> {
-    /// Whether `wg` would take it for one of its own.
+    /// Whether `wg` would treat it as a WireGuard interface.
     #[must_use]
     pub fn is_wireguard(&self) -> bool {
         self.kind == Some(KIND_WIREGUARD)
@@ -73,8 +73,11 @@ impl<'b> Link<'b> {
         self.flags & IFF_UP != 0
     }
 
-    /// Reads an `RTM_NEWLINK`. A name that [`IfName`] refuses is [`Wrong::Value`]: in a list, pass
-    /// over that interface.
+    /// Reads an `RTM_NEWLINK`. A name that [`IfName`] refuses is [`Wrong::Value`]: in a list, skip
+    /// that interface.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a malformed message.
     pub fn parse(message: &Message<'b>) -> Result<Self, ParseError> {
         if message.ty == RTM_NEWLINK {
             Self::read(message)
@@ -121,8 +124,9 @@ impl<'b> Link<'b> {
     }
 }
 
-/// The name of a WireGuard interface whose name is not UTF-8, for display: `?` stands for each byte that is
-/// not ASCII. No request can name the interface. `None` for another interface, or a name that cannot be shown.
+/// The name of a WireGuard interface whose name is not UTF-8, for display: `?` stands for each byte
+/// that is not ASCII. No request can name this interface. `None` for another interface, or a name
+/// that cannot be shown.
 #[must_use]
 pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {
     let (_, attributes) = message.split::<16>().ok()?;
@@ -144,13 +148,20 @@ pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {
 }
 
 /// Writes the request for all interfaces. Expects a dump.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_GETLINK, LIST, seq, 0, None)?;
     writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)?;
     Ok(writer.finish())
 }
 
-/// Writes the request for the interface called `name`. Expects a reply; `ENODEV` if there is none.
+/// Writes the request for the interface called `name`. Expects a reply; `ENODEV` if it does not
+/// exist.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn get(buf: &mut [u8], seq: u32, name: IfName) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_GETLINK, CHANGE, seq, 0, None)?;
     writer.string(IFLA_IFNAME, name.as_str())?;
@@ -158,15 +169,21 @@ pub fn get(buf: &mut [u8], seq: u32, name: IfName) -> Result<&[u8], Full> {
     Ok(writer.finish())
 }
 
-/// Writes the request to make an interface of a kind, such as [`KIND_WIREGUARD`]. Expects an
-/// acknowledgement; `EEXIST` if the name is taken, `EOPNOTSUPP` if the kernel does not know the
+/// Writes the request to create an interface of a kind, such as [`KIND_WIREGUARD`]. Expects an
+/// acknowledgement; `EEXIST` if the name is in use, `EOPNOTSUPP` if the kernel does not know the
 /// kind.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn create<'b>(buf: &'b mut [u8], seq: u32, name: IfName, kind: &str) -> Result<&'b [u8], Full> {
     create_at(buf, seq, name, kind, 0)
 }
 
-/// The same, with an index that the interface is to have; 0 leaves it to the kernel. Also `EBUSY` or `EEXIST` if the
-/// index is taken.
+/// As [`Link::create`], with an index for the interface; 0 lets the kernel choose. Also `EBUSY` or
+/// `EEXIST` if the index is in use.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn create_at<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -183,18 +200,27 @@ pub fn create_at<'b>(
     Ok(writer.finish())
 }
 
-/// Writes the request to remove the interface. Expects an acknowledgement; `ENODEV` if there is
-/// none.
+/// Writes the request to remove the interface. Expects an acknowledgement; `ENODEV` if it does not
+/// exist.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn delete(buf: &mut [u8], seq: u32, index: u32) -> Result<&[u8], Full> {
     Ok(start(buf, RTM_DELLINK, CHANGE, seq, index, None)?.finish())
 }
 
-/// Writes the request to take the interface up or down. Expects an acknowledgement.
+/// Writes the request to set the interface up or down. Expects an acknowledgement.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn set_up(buf: &mut [u8], seq: u32, index: u32, up: bool) -> Result<&[u8], Full> {
     Ok(start(buf, RTM_SETLINK, CHANGE, seq, index, Some(up))?.finish())
 }
 
 /// Writes the request to set the MTU, in bytes. Expects an acknowledgement.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
     writer.u32(IFLA_MTU, mtu)?;
@@ -203,6 +229,9 @@ pub fn set_mtu(buf: &mut [u8], seq: u32, index: u32, mtu: u32) -> Result<&[u8], 
 
 /// Writes the request to set the alias of the interface; an empty text removes it. Expects an acknowledgement; `EINVAL`
 /// for more than [`ALIAS_MAX`] bytes.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn set_alias<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -214,7 +243,7 @@ pub fn set_alias<'b>(
     Ok(writer.finish())
 }
 
-/// The setting in `IFLA_AF_SPEC`, where the kernel has all settings of IPv4 as an array.
+/// The setting in `IFLA_AF_SPEC`, where the kernel sends all IPv4 settings as an array.
 fn promotes_secondaries(families: Attributes<'_>) -> bool {
     fn find<'b>(of: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
         of.flatten().find(|attribute| attribute.ty == ty)
@@ -229,6 +258,9 @@ fn promotes_secondaries(families: Attributes<'_>) -> bool {
 
 /// Writes the request to keep the secondary IPv4 addresses of an interface when the primary address of their network is
 /// removed, or to remove them too (`net.ipv4.conf.IFACE.promote_secondaries`). Expects an acknowledgement.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn set_promote_secondaries(
     buf: &mut [u8],
     seq: u32,
@@ -312,7 +344,7 @@ mod tests {
             w.string(IFLA_IFNAME, "wg0")?;
             w.u32(IFLA_MTU, 1420)?;
             w.u8(16, 2)?;
-            // Kernels leave NLA_F_NESTED away here.
+            // Kernels do not set NLA_F_NESTED here.
             let mut info = [0; 32];
             let mut inner = Writer::new(&mut info);
             inner.string(IFLA_INFO_KIND, "wireguard")?;
@@ -353,7 +385,7 @@ mod tests {
         }
     }
 
-    /// wireguard-tools drops what its callbacks for nested attributes return.
+    /// wireguard-tools ignores the results of its callbacks for nested attributes.
     #[test]
     fn an_error_within_a_nest_was_swallowed() {
         let bytes = link(|w| {

@@ -1,10 +1,10 @@
 //! rtnetlink: links, addresses, routes and policy rules.
 //!
-//! Each has a plain struct with `parse` for what the kernel sends and functions that write a request
-//! into a buffer. A socket with `NETLINK_GET_STRICT_CHK` filters a list as it was asked; kernels
-//! before 4.20 send everything, so what comes back has to be compared with what was asked for.
+//! Each has a plain struct with `parse` for the kernel's messages, and functions that write
+//! requests into a buffer. With `NETLINK_GET_STRICT_CHK`, the kernel filters a list as requested;
+//! kernels before 4.20 send everything, so the caller must filter too.
 //!
-//! Source: `linux/rtnetlink.h` and the header each file names.
+//! Source: `linux/rtnetlink.h` and the header named in each file.
 
 pub mod addr;
 pub mod link;
@@ -24,12 +24,12 @@ use super::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_
 /// `AF_UNSPEC`: any family.
 pub const AF_UNSPEC: u8 = 0;
 
-/// What to do if what is to be added is already there.
+/// What to do if an object to be added exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IfExists {
-    /// Leave it and fail with `EEXIST`.
+    /// Leave the object and fail with `EEXIST`.
     Fail,
-    /// Take its place.
+    /// Replace the object.
     Replace,
 }
 

@@ -1,10 +1,11 @@
 //! Notifications: the kernel announces changes of links, addresses, routes and rules to the members of multicast
 //! groups, no matter which program made the change.
 //!
-//! Bind a `NETLINK_ROUTE` socket to [`GROUPS`], or to those that matter, and pass every datagram to [`Notifications`].
-//! Notifications can be lost: after `ENOBUFS` from the socket, and after [`Lost`], read the tables again.
+//! Bind a `NETLINK_ROUTE` socket to [`GROUPS`], or to the groups you need, and pass every datagram
+//! to [`Notifications`]. Notifications can be lost: after `ENOBUFS` from the socket, and after
+//! [`Lost`], read the tables again.
 //!
-//! Not here: notifications about neighbours, multicast routes and bridge ports, which are passed over.
+//! Not here: notifications about neighbours, multicast routes and bridge ports, which are skipped.
 
 use core::fmt;
 
@@ -41,7 +42,7 @@ pub const GROUPS: u32 = GROUP_LINK
 /// `RTM_F_CLONED`: the route is a cache entry and not in a table.
 const RTM_F_CLONED: u32 = 0x200;
 
-/// An object that a notification is about.
+/// The object of a notification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Object<'b> {
@@ -58,9 +59,9 @@ pub enum Object<'b> {
 /// One change of the kernel's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Notification<'b> {
-    /// `true` if the object is gone, `false` if it is new or has changed.
+    /// `true` if the object was removed, `false` if it is new or has changed.
     pub deleted: bool,
-    /// The object: after the change, or as it last was.
+    /// The object: after the change, or its last state before the removal.
     pub object: Object<'b>,
     /// Port ID of the socket whose request made the change; 0 if the kernel made it by itself.
     pub port: u32,
@@ -70,7 +71,7 @@ impl<'b> Notification<'b> {
     /// Parses a message. `None` for messages that are not a change of a link, an address, a unicast route or a rule.
     ///
     /// # Errors
-    /// [`ParseError`] for a message of the right type whose content cannot be read.
+    /// [`ParseError`] for a message of a known type whose content cannot be parsed.
     pub fn parse(message: &Message<'b>) -> Result<Option<Self>, ParseError> {
         let family = message.payload.first().copied().unwrap_or(AF_UNSPEC);
         let (deleted, object) = match message.ty {
@@ -102,7 +103,7 @@ fn is_cached(message: &Message<'_>) -> bool {
     flags.is_some_and(|flags| u32::from_ne_bytes(*flags) & RTM_F_CLONED != 0)
 }
 
-/// Notifications were lost, or a datagram cannot be read: read the tables again.
+/// Notifications were lost, or a datagram cannot be parsed: read the tables again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lost;
 
@@ -122,8 +123,8 @@ pub struct Notifications<'b> {
 }
 
 impl<'b> Notifications<'b> {
-    /// Reads a datagram: the received bytes, its full length (`MSG_TRUNC`), and the port ID of its sender. A datagram
-    /// that is not the kernel's (port 0) has no notifications in it.
+    /// Reads a datagram: the received bytes, its full length (`MSG_TRUNC`), and the port ID of its
+    /// sender. A datagram that is not the kernel's (port 0) has no notifications.
     #[must_use]
     pub fn new(bytes: &'b [u8], full_len: usize, sender: u32) -> Self {
         let messages = Messages::new(if sender == 0 { bytes } else { &[] });
@@ -164,7 +165,7 @@ mod tests {
     use crate::netlink::fixture::datagram;
     use crate::netlink::route::IfExists;
 
-    /// A request as the kernel would announce it: with the type `ty`.
+    /// A request in the form of the kernel's notification: with the type `ty`.
     fn announced(request: &[u8], ty: u16) -> Vec<u8> {
         let mut bytes = request.to_vec();
         bytes[4..6].copy_from_slice(&ty.to_ne_bytes());
@@ -219,7 +220,8 @@ mod tests {
         address.add(buf, 0, IfExists::Fail).unwrap().to_vec()
     }
 
-    /// A bridge port that leaves its bridge is announced as a deleted link, and so was taken for one that is gone.
+    /// A bridge port that leaves its bridge is announced as a deleted link, and so the link was
+    /// reported as removed.
     #[test]
     fn a_bridge_port_is_not_a_deleted_link() {
         let bytes = datagram(|w| {
@@ -266,11 +268,11 @@ mod tests {
         let cut = &good[..good.len() - 4];
         assert_eq!(read(cut), [Err(Lost)]);
         assert_eq!(Notifications::new(&good, good.len() + 1, 0).collect::<Vec<_>>(), [Err(Lost)]);
-        // Another program can send to a group; it is not the kernel.
+        // Other programs can send to a group too.
         assert_eq!(Notifications::new(&good, good.len(), 77).count(), 0);
     }
 
-    /// Bytes by hand, in the order in which `inet_fill_ifaddr` puts them: `ip addr del 10.9.0.1/24 dev lo`.
+    /// Bytes written by hand, in the order of `inet_fill_ifaddr`: `ip addr del 10.9.0.1/24 dev lo`.
     #[test]
     fn a_deleted_address_byte_by_byte() {
         let halves = |low: u16, high: u16| {

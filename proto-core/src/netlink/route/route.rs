@@ -27,13 +27,13 @@ const RTA_ENCAP: u16 = 22;
 const RTA_NH_ID: u16 = 30;
 const RTAX_MTU: u16 = 2;
 
-/// `rtm_type`: packets go on to a gateway or a device.
+/// `rtm_type`: packets are forwarded to a gateway or a device.
 pub const RTN_UNICAST: u8 = 1;
-/// `rtm_protocol`: made by the kernel itself.
+/// `rtm_protocol`: added by the kernel itself.
 pub const RTPROT_KERNEL: u8 = 2;
-/// `rtm_protocol`: made while the machine started; what `ip route add` uses.
+/// `rtm_protocol`: added during boot; what `ip route add` uses.
 pub const RTPROT_BOOT: u8 = 3;
-/// `rtm_protocol`: made by an administrator.
+/// `rtm_protocol`: added by an administrator.
 pub const RTPROT_STATIC: u8 = 4;
 /// `rtm_scope`: anywhere.
 pub const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -47,35 +47,36 @@ pub const RT_TABLE_LOCAL: u32 = 255;
 /// The metric of an IPv6 route that is added without one (`linux/ipv6_route.h`).
 pub const IP6_RT_PRIO_USER: u32 = 1024;
 
-/// A route. What is read back equals what was added, if the metric was not left to the kernel and
-/// the destination has no host bits. A preferred source, metrics such as an MTU, and flags are not read.
+/// A route. A route that was added is read back equal, unless the kernel chose the metric or the
+/// destination has host bits. A preferred source, metrics such as an MTU, and flags are not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
-    /// Where to. A request is written with the host bits cleared.
+    /// The destination. A request is written with the host bits cleared.
     pub dst: IpNet,
-    /// Which table it is in, `RTA_TABLE` or `rtm_table`.
+    /// The table, `RTA_TABLE` or `rtm_table`.
     pub table: u32,
-    /// `RTA_PRIORITY`: the least is used first. IPv6 has no 0 and takes [`IP6_RT_PRIO_USER`] for it.
+    /// `RTA_PRIORITY`: the smallest metric is used first. IPv6 has no metric 0 and uses
+    /// [`IP6_RT_PRIO_USER`] instead.
     pub metric: u32,
-    /// `rtm_protocol`: who made it.
+    /// `rtm_protocol`: the origin of the route.
     pub protocol: u8,
-    /// `rtm_scope`. IPv6 has none and says 0.
+    /// `rtm_scope`. IPv6 has none and sends 0.
     pub scope: u8,
-    /// `rtm_type`, [`RTN_UNICAST`] mostly.
+    /// `rtm_type`, mostly [`RTN_UNICAST`].
     pub kind: u8,
-    /// `RTA_OIF`: the interface it leaves through.
+    /// `RTA_OIF`: the outgoing interface.
     pub oif: Option<u32>,
     /// `RTA_GATEWAY`: the next hop.
     pub gateway: Option<IpAddr>,
-    /// Only when read: the route selects packets, or sends them on, by something that has no field here: a type of
-    /// service, a source, several next hops, a next hop of another family or of its own number, an encapsulation.
-    /// Writing such a route would make another one.
+    /// Only when read: the route has a selector or a target that has no field here: a type of
+    /// service, a source, several next hops, a next hop of another family or a next hop object, an
+    /// encapsulation. Writing such a route would add a different one.
     pub other: bool,
 }
 
 impl Route {
-    /// A route to `dst` straight through the interface `oif`, as `ip route add DST dev OIF` makes
-    /// it: IPv4 has the scope of the link, IPv6 none and the kernel's own metric.
+    /// A route to `dst` directly through the interface `oif`, as `ip route add DST dev OIF` adds
+    /// it: IPv4 with link scope, IPv6 without scope and with the kernel's default metric.
     #[must_use]
     pub const fn device(dst: IpNet, oif: u32, table: u32, protocol: u8) -> Self {
         let (scope, metric) = match dst.addr {
@@ -86,8 +87,11 @@ impl Route {
         Self { dst, table, metric, protocol, scope, kind, oif, gateway: None, other: false }
     }
 
-    /// Reads an `RTM_NEWROUTE`. Other families than IPv4 and IPv6 (the kernel keeps multicast routes
-    /// as families of their own) are [`ParseError::Family`].
+    /// Reads an `RTM_NEWROUTE`. For families other than IPv4 and IPv6 (the kernel treats multicast
+    /// routes as separate families) the error is [`ParseError::Family`].
+    ///
+    /// # Errors
+    /// [`ParseError`] for a malformed message.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
         if message.ty == RTM_NEWROUTE {
             Self::read(message)
@@ -139,6 +143,9 @@ impl Route {
     }
 
     /// Writes the request to add it. Expects an acknowledgement.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn add<'b>(
         &self,
         buf: &'b mut [u8],
@@ -148,7 +155,10 @@ impl Route {
         self.write(buf, RTM_NEWROUTE, if_exists.flags(), seq)
     }
 
-    /// Writes the request to remove it. Expects an acknowledgement; `ESRCH` if it is not there.
+    /// Writes the request to remove it. Expects an acknowledgement; `ESRCH` if it does not exist.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn delete<'b>(&self, buf: &'b mut [u8], seq: u32) -> Result<&'b [u8], Full> {
         self.write(buf, RTM_DELROUTE, CHANGE, seq)
     }
@@ -178,8 +188,11 @@ impl Route {
     }
 }
 
-/// Writes the request for the route that packets to `addr` take. Expects a reply; `ENETUNREACH` and
-/// others if there is none.
+/// Writes the request for the route of packets to `addr`. Expects a reply; `ENETUNREACH` and other
+/// errors if there is none.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn get(buf: &mut [u8], seq: u32, addr: IpAddr) -> Result<&[u8], Full> {
     let mut writer = Writer::new(buf);
     writer.message(RTM_GETROUTE, CHANGE, seq, 0)?;
@@ -189,8 +202,10 @@ pub fn get(buf: &mut [u8], seq: u32, addr: IpAddr) -> Result<&[u8], Full> {
     Ok(writer.finish())
 }
 
-/// The MTU in an `RTM_NEWROUTE`, which is narrower than that of the interface; mostly there is
-/// none.
+/// The MTU in an `RTM_NEWROUTE`, which is smaller than the interface's; most routes have none.
+///
+/// # Errors
+/// [`ParseError`] for a malformed message.
 pub fn path_mtu(message: &Message<'_>) -> Result<Option<u32>, ParseError> {
     let (_, attributes) = message.split::<12>()?;
     let mut mtu = None;
@@ -210,19 +225,19 @@ pub fn path_mtu(message: &Message<'_>) -> Result<Option<u32>, ParseError> {
     Ok(mtu)
 }
 
-/// Which routes to list. Nothing means all.
+/// A filter for a list of routes. `None` matches all.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RouteFilter {
-    /// Leaving through this interface.
+    /// Through this interface.
     pub oif: Option<u32>,
     /// In this table.
     pub table: Option<u32>,
-    /// Made by this protocol.
+    /// With this protocol.
     pub protocol: Option<u8>,
 }
 
 impl RouteFilter {
-    /// Whether `route` is one of those asked for.
+    /// Whether `route` matches the filter.
     #[must_use]
     pub fn matches(&self, route: &Route) -> bool {
         self.oif.is_none_or(|oif| route.oif == Some(oif))
@@ -231,7 +246,10 @@ impl RouteFilter {
     }
 
     /// Writes the request for the routes of a family, [`AF_INET`] or [`AF_INET6`]. Expects a dump;
-    /// `ENODEV` if there is no such interface, `ENOENT` if there is no such table.
+    /// `ENODEV` if the interface does not exist, `ENOENT` if the table does not exist.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn list<'b>(&self, buf: &'b mut [u8], seq: u32, family: u8) -> Result<&'b [u8], Full> {
         let mut writer = Writer::new(buf);
         writer.message(RTM_GETROUTE, LIST, seq, 0)?;
@@ -243,12 +261,12 @@ impl RouteFilter {
     }
 }
 
-/// `rtm_table`, which has no room for the tables from 256 on; they are in `RTA_TABLE` alone.
+/// `rtm_table`, which cannot hold table numbers from 256 on; these are in `RTA_TABLE` only.
 fn short_table(table: u32) -> u8 {
     u8::try_from(table).unwrap_or(0)
 }
 
-/// A `struct rtmsg`: eight fields of one byte, and no flags.
+/// A `struct rtmsg`: eight fields of one byte, and flags of zero.
 const fn rtmsg(fields: [u8; 8]) -> [u8; 12] {
     let [a, b, c, d, e, f, g, h] = fields;
     [a, b, c, d, e, f, g, h, 0, 0, 0, 0]

@@ -1,4 +1,4 @@
-//! Policy rules: which routing table a packet is looked up in.
+//! Policy rules, which select the routing table of a packet.
 //!
 //! Source: `linux/fib_rules.h` (`struct fib_rule_hdr`, `FRA_*`).
 
@@ -25,41 +25,42 @@ const FRA_OIFNAME: u16 = 17;
 const FRA_L3MDEV: u16 = 19;
 const FRA_UID_RANGE: u16 = 20;
 const FRA_PROTOCOL: u16 = 21;
-/// The first of the selectors that came after `FRA_PROTOCOL`: ports, DSCP, flow label and so on.
+/// The first selector that was added after `FRA_PROTOCOL`: ports, DSCP, flow label and so on.
 const FRA_IP_PROTO: u16 = 22;
 
 /// `flags`: the rule is for packets that do not match.
 const FIB_RULE_INVERT: u32 = 2;
-/// `action`: look in a table.
+/// `action`: use a table.
 const FR_ACT_TO_TBL: u8 = 1;
-/// What the kernel sends for a suppressor that is not set: minus one.
+/// The kernel's value for a suppressor that is not set: minus one.
 const UNSET: u32 = u32::MAX;
 
-/// A rule that sends packets to a table. What is read back equals what was added, if the priority was
-/// not left to the kernel.
+/// A rule that selects a table. A rule that was added is read back equal, unless the kernel chose
+/// the priority.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rule {
     /// `family`: [`AF_INET`](crate::ip::AF_INET) or [`AF_INET6`](crate::ip::AF_INET6).
     pub family: u8,
-    /// `FRA_PRIORITY`: the least comes first. Without one the kernel chooses one just before the
-    /// rules that are there, and finds nothing wrong with having the same rule twice.
+    /// `FRA_PRIORITY`: the smallest comes first. Without a priority the kernel chooses one just
+    /// before the existing rules, and accepts the same rule twice.
     pub priority: Option<u32>,
-    /// `FRA_TABLE` or `table`: where to look. 0 for another action than that.
+    /// `FRA_TABLE` or `table`: the table. 0 for another action.
     pub table: u32,
     /// `FRA_FWMARK`: packets with this mark.
     pub fwmark: Option<u32>,
-    /// `FRA_FWMASK`: which bits of the mark count. `None` is all of them, but for a mark of 0, which the kernel
-    /// then takes for any mark: a rule for packets without a mark has a mark of 0 and a mask.
+    /// `FRA_FWMASK`: the bits of the mark that are compared. `None` compares all bits, except for a
+    /// mark of 0, which then matches any mark: a rule for packets without a mark has a mark of 0
+    /// and a mask.
     pub fwmask: Option<u32>,
     /// `FIB_RULE_INVERT`: packets that do *not* match.
     pub invert: bool,
-    /// `FRA_SUPPRESS_PREFIXLEN`: routes found with this prefix or a shorter one do not count.
+    /// `FRA_SUPPRESS_PREFIXLEN`: routes with this prefix length or a shorter one are ignored.
     pub suppress_prefixlen: Option<u32>,
-    /// `FRA_PROTOCOL`: who made it, counted like `rtm_protocol`; 0 is nobody in particular. Kernels
-    /// before 4.17 do not keep it.
+    /// `FRA_PROTOCOL`: the origin of the rule, numbered like `rtm_protocol`; 0 is unspecified.
+    /// Kernels before 4.17 do not keep it.
     pub protocol: u8,
-    /// Only when read: the rule also looks at things that have no field here, or does something else
-    /// than look in a table. Writing it would leave that out, so such a rule is never one of ours.
+    /// Only when read: the rule has selectors that have no field here, or another action than
+    /// selecting a table. Writing it would lose these, so such a rule is never one of ours.
     pub other: bool,
 }
 
@@ -81,6 +82,9 @@ impl Rule {
     }
 
     /// Reads an `RTM_NEWRULE`.
+    ///
+    /// # Errors
+    /// [`ParseError`] for a malformed message.
     pub fn parse(message: &Message<'_>) -> Result<Self, ParseError> {
         if message.ty == RTM_NEWRULE {
             Self::read(message)
@@ -94,7 +98,7 @@ impl Rule {
         let (header, attributes) = message.split::<12>()?;
         let [family, _, _, tos, table, _, _, action, f0, f1, f2, f3] = *header;
         let mut rule = Self::new(family, u32::from(table));
-        // The kernel leaves this attribute away when it is zero.
+        // The kernel leaves out this attribute when it is zero.
         rule.priority = Some(0);
         rule.invert = u32::from_ne_bytes([f0, f1, f2, f3]) & FIB_RULE_INVERT != 0;
         rule.other = action != FR_ACT_TO_TBL || tos != 0;
@@ -126,20 +130,27 @@ impl Rule {
         match rule.fwmark {
             Some(0) => {}
             Some(_) => rule.fwmask = rule.fwmask.filter(|mask| *mask != u32::MAX),
-            // The kernel leaves the mark away when it is 0, and then the mask alone selects packets without one.
+            // The kernel leaves out the mark when it is 0, and then the mask alone selects packets
+            // without a mark.
             None => rule.fwmark = rule.fwmask.map(|_| 0),
         }
         Ok(rule)
     }
 
-    /// Writes the request to add it. Expects an acknowledgement; `EEXIST` if there is one like it
-    /// with the same priority.
+    /// Writes the request to add it. Expects an acknowledgement; `EEXIST` if an equal rule with the
+    /// same priority exists.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn add<'b>(&self, buf: &'b mut [u8], seq: u32) -> Result<&'b [u8], Full> {
         self.write(buf, RTM_NEWRULE, CHANGE | NLM_F_CREATE | NLM_F_EXCL, seq)
     }
 
-    /// Writes the request to remove the first rule like it; what is not set may be anything. Expects
-    /// an acknowledgement; `ENOENT` if there is none.
+    /// Writes the request to remove the first matching rule; fields that are not set match any
+    /// value. Expects an acknowledgement; `ENOENT` if no rule matches.
+    ///
+    /// # Errors
+    /// [`Full`] if `buf` is too short.
     pub fn delete<'b>(&self, buf: &'b mut [u8], seq: u32) -> Result<&'b [u8], Full> {
         self.write(buf, RTM_DELRULE, CHANGE, seq)
     }
@@ -176,6 +187,9 @@ impl Rule {
 }
 
 /// Writes the request for the rules of a family. Expects a dump.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn list(buf: &mut [u8], seq: u32, family: u8) -> Result<&[u8], Full> {
     let mut writer = Writer::new(buf);
     writer.message(RTM_GETRULE, LIST, seq, 0)?;
@@ -195,8 +209,8 @@ mod tests {
     use crate::ip::{AF_INET, AF_INET6};
     use crate::netlink::fixture::{datagram, messages};
 
-    /// What `wg-quick up` adds for a default route, and the kernel's own rules around it (Linux 6.18,
-    /// x86_64).
+    /// The rules that `wg-quick up` adds for a default route, and the kernel's own rules (Linux
+    /// 6.18, x86_64).
     #[cfg(target_endian = "little")]
     #[test]
     fn rules_of_a_real_kernel() {

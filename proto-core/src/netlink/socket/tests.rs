@@ -5,7 +5,7 @@ use crate::netlink::fixture::datagram;
 use crate::netlink::route::{IfExists, Route};
 use crate::netlink::{NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR, Writer};
 
-/// A socket that has something to receive.
+/// A socket with prepared datagrams.
 #[derive(Default, Debug)]
 struct Script {
     comes: VecDeque<Result<(Vec<u8>, usize), Errno>>,
@@ -65,7 +65,7 @@ fn request(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     Route::device("10.0.0.0/8".parse().unwrap(), 3, 254, 87).add(buf, seq, IfExists::Fail)
 }
 
-/// Collects how many items a dump has.
+/// Counts the items of a dump.
 fn dump(script: &mut Script, attempts: u8) -> Result<u32, RequestError<&'static str>> {
     let (mut buf, mut answer) = ([0; 512], [0; 4096]);
     let mut client = Client::new(script, &mut buf, &mut answer);
@@ -118,7 +118,7 @@ fn after_the_callers_error_the_rest_of_the_dump_is_read() {
 #[test]
 fn a_socket_with_answers_on_their_way_is_replaced() {
     let mut script = Script::default();
-    // Nothing comes.
+    // No datagram arrives.
     assert_eq!(dump(&mut script, 1), Err(RequestError::Socket(Errno::EAGAIN)));
     assert_eq!(script.reopened, 1);
     // Longer than the buffer.
@@ -126,7 +126,7 @@ fn a_socket_with_answers_on_their_way_is_replaced() {
     let truncated = RequestError::Exchange(ExchangeError::Truncated { needed: 5000 });
     assert_eq!(dump(&mut script, 1), Err(truncated));
     assert_eq!(script.reopened, 2);
-    // A refusal is a whole answer.
+    // A refusal is a complete answer.
     comes(&mut script, |w| ack(w, 1, 1));
     assert!(matches!(dump(&mut script, 1), Err(RequestError::Exchange(ExchangeError::Kernel(_)))));
     assert_eq!(script.reopened, 2);
@@ -151,7 +151,7 @@ fn a_batch_goes_out_at_once_and_each_request_has_an_outcome() {
     assert_eq!(told, [(0, true), (1, false), (2, true)]);
     // The next request has a number of its own.
     assert_eq!(client.change(request), Ok(()));
-    // One without requests sends nothing.
+    // A batch without requests sends nothing.
     assert_eq!(client.batch().send(&mut |_, _| {}), Ok(()));
     assert_eq!(script.sent.len(), 2);
     assert_eq!(script.paused, 0);

@@ -1,12 +1,12 @@
-//! Reading a device back: a `WG_CMD_GET_DEVICE` dump becomes a stream of events as it arrives.
+//! Reads a device: a `WG_CMD_GET_DEVICE` dump becomes a stream of events as it arrives.
 //!
 //! The kernel (`wg_get_device_dump` in `drivers/net/wireguard/netlink.c`) writes the device's
 //! attributes in each message until the first peer is complete, and continues a peer with many
-//! allowed IPs in the next message, there by its key alone. Both are undone here: the device is
-//! reported once, and a continued peer only by its further allowed IPs.
+//! allowed IPs in the next message, identified by its key alone. The decoder hides both: the device
+//! is reported once, and a continued peer only by its further allowed IPs.
 //!
-//! Not here: asking again when the dump was interrupted ([`State::Interrupted`]); that takes a new
-//! decoder.
+//! Not here: repeating the request when the dump was interrupted ([`State::Interrupted`]); that
+//! needs a new decoder.
 //!
 //! [`State::Interrupted`]: crate::netlink::State::Interrupted
 
@@ -23,8 +23,11 @@ use crate::netlink::read::{
 };
 use crate::netlink::{Full, IfName, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Writer};
 
-/// Writes the request for a device and its peers. Expects a dump; `ENODEV` if there is no such
-/// interface, `EOPNOTSUPP` if it is not a WireGuard one.
+/// Writes the request for a device and its peers. Expects a dump; `ENODEV` if the interface does
+/// not exist, `EOPNOTSUPP` if it is not a WireGuard interface.
+///
+/// # Errors
+/// [`Full`] if `buf` is too short.
 pub fn request(
     buf: &mut [u8],
     family: u16,
@@ -47,22 +50,22 @@ pub struct DeviceInfo {
     pub ifname: IfName,
     /// `WGDEVICE_A_PRIVATE_KEY`, if there is one.
     pub private_key: Option<SecretKey>,
-    /// `WGDEVICE_A_PUBLIC_KEY`, if there is a private one.
+    /// `WGDEVICE_A_PUBLIC_KEY`, if there is a private key.
     pub public_key: Option<PublicKey>,
     /// `WGDEVICE_A_LISTEN_PORT`.
     pub listen_port: u16,
-    /// `WGDEVICE_A_FWMARK`; 0 is none.
+    /// `WGDEVICE_A_FWMARK`; 0 is no mark.
     pub fwmark: u32,
-    /// `WGDEVICE_A_FLAGS`. No kernel sends it yet.
+    /// `WGDEVICE_A_FLAGS`. Current kernels do not send it.
     pub flags: u32,
 }
 
-/// When the last handshake was, by the machine's clock (`struct __kernel_timespec`).
+/// The time of the last handshake, by the machine's clock (`struct __kernel_timespec`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Handshake {
     /// Seconds since 1970.
     pub secs: i64,
-    /// Nanoseconds beyond that.
+    /// Additional nanoseconds.
     pub nanos: i64,
 }
 
@@ -71,9 +74,9 @@ pub struct Handshake {
 pub struct PeerInfo {
     /// `WGPEER_A_PUBLIC_KEY`.
     pub public_key: PublicKey,
-    /// `WGPEER_A_PRESHARED_KEY`, if it is not all zero.
+    /// `WGPEER_A_PRESHARED_KEY`, if it is not all zeros.
     pub preshared_key: Option<SecretKey>,
-    /// `WGPEER_A_ENDPOINT`, once there is one.
+    /// `WGPEER_A_ENDPOINT`, if known.
     pub endpoint: Option<Endpoint>,
     /// `WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL` in seconds; 0 is off.
     pub persistent_keepalive: u16,
@@ -83,7 +86,7 @@ pub struct PeerInfo {
     pub rx_bytes: u64,
     /// `WGPEER_A_TX_BYTES`.
     pub tx_bytes: u64,
-    /// `WGPEER_A_PROTOCOL_VERSION`; 0 if the kernel does not say.
+    /// `WGPEER_A_PROTOCOL_VERSION`; 0 if the kernel does not send it.
     pub protocol_version: u32,
 }
 
@@ -104,10 +107,10 @@ impl PeerInfo {
     }
 }
 
-/// One item of a dump.
+/// One event of a dump.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The device; the first event, and only once.
+    /// The device; the first event, only once.
     Device(DeviceInfo),
     /// The next peer.
     Peer(PeerInfo),
@@ -115,21 +118,21 @@ pub enum Event {
     AllowedIp(IpNet),
 }
 
-/// What is wrong with a message of a dump.
+/// The fault of a message of a dump.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It is not one about a WireGuard device: its `nlmsg_type`.
+    /// It is not about a WireGuard device; the field is its `nlmsg_type`.
     Message(u16),
-    /// The attributes of this level are malformed.
+    /// The attributes at this level are malformed.
     Malformed(Level),
-    /// An attribute of this level is wrong.
+    /// An attribute at this level is wrong.
     Attribute {
-        /// Where the attribute is.
+        /// The level of the attribute.
         level: Level,
-        /// Which one, and what is wrong with it.
+        /// The attribute and its fault.
         error: AttributeError,
-        /// The peer it is in, if its key is known.
+        /// Its peer, if the peer's key is known.
         peer: Option<PublicKey>,
     },
 }
@@ -162,7 +165,7 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// What has to be kept from one message of a dump to the next.
+/// The state between the messages of a dump.
 #[derive(Clone, Copy, Debug)]
 pub struct GetDecoder {
     family: u16,
@@ -177,7 +180,7 @@ impl GetDecoder {
         Self { family, device_told: false, last_peer: None }
     }
 
-    /// Goes through a message. Go through all events of one before handing in the next.
+    /// Reads a message. Visit all its events before passing in the next message.
     pub fn message<'d, 'b>(&'d mut self, message: &Message<'b>) -> Events<'d, 'b> {
         let device = match GenlHeader::parse(message) {
             Ok((header, attributes))
@@ -201,7 +204,7 @@ impl GetDecoder {
     }
 }
 
-/// No attributes (left).
+/// No attributes are left.
 const NONE: Attributes<'static> = Attributes::new(&[]);
 
 /// The events in one message. Ends after an error.
@@ -210,22 +213,22 @@ pub struct Events<'d, 'b> {
     decoder: &'d mut GetDecoder,
     /// Type of a message that is not about a device, until it is reported.
     stranger: Option<u16>,
-    /// The event of the device is still to come.
+    /// Whether the device's event is still to come.
     device_due: bool,
-    /// What is left of the message's attributes, of its peers, of the last peer's attributes from its
+    /// The rest of the message's attributes, of its peers, of the last peer's attributes from its
     /// first allowed IPs on, and of these.
     device: Attributes<'b>,
     peers: Attributes<'b>,
     peer: Attributes<'b>,
     ips: Attributes<'b>,
-    /// An attribute that turns out to be wrong is in the last peer.
+    /// Whether a wrong attribute belongs to the last peer.
     in_peer: bool,
-    /// The last event, or any before the first.
+    /// The last event; an arbitrary one before the first.
     event: Event,
 }
 
-/// A [`DecodeError`] before the peer is put to it. It comes up through every level of attributes, so
-/// it is as small as can be.
+/// A [`DecodeError`] without its peer. Every level of attributes returns it, so it is as small as
+/// possible.
 #[derive(Clone, Copy)]
 struct Flaw {
     level: Level,
@@ -247,7 +250,10 @@ impl Iterator for Events<'_, '_> {
 }
 
 impl<'b> Events<'_, 'b> {
-    /// The next event, where it is: it is too long to be handed up for each peer.
+    /// The next event, in place: it is too large to return for each peer.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a malformed message; the iterator then ends.
     pub fn advance(&mut self) -> Option<Result<&Event, DecodeError>> {
         let error = if let Some(ty) = self.stranger.take() {
             self.device_due = false;
@@ -307,7 +313,8 @@ impl<'b> Events<'_, 'b> {
     /// Reads a peer up to its allowed IPs, which come next; returns `true` if the peer is new.
     fn peer(&mut self, attributes: Attributes<'b>) -> Result<bool, Flaw> {
         self.in_peer = false;
-        // In place: the device or peer before is wiped, and no copy of a preshared key stays behind.
+        // In place: the previous device or peer is wiped, and no copy of a preshared key stays
+        // behind.
         self.event = Event::Peer(PeerInfo::new(PublicKey([0; KEY_LEN])));
         let Event::Peer(peer) = &mut self.event else { return Ok(false) };
         let mut fields = Fields::new(attributes.clone());
@@ -339,12 +346,12 @@ impl<'b> Events<'_, 'b> {
         }
         let read = end(fields, Level::Peer);
         if read.is_err() || !has_key {
-            // An error can name the peer only by its key, and one in the key comes first.
+            // An error can name the peer only by its key, and an error in the key comes first.
             peer.public_key = peer_key(attributes)?;
         }
         self.in_peer = true;
-        // What follows is about a peer that can be named. The kernel keeps a peer's key unique, so
-        // the same key again is the same peer.
+        // From here on, errors can name the peer. The kernel keeps a peer's key unique, so the same
+        // key again is the same peer.
         let last = self.decoder.last_peer.replace(peer.public_key);
         read?;
         Ok(last != self.decoder.last_peer)
@@ -360,12 +367,12 @@ fn entry<'b>(
     attributes.advance(now).map_err(|Malformed| Flaw { level, error: ParseError::Malformed })
 }
 
-/// Whether all the attributes of a level were right.
+/// Whether all attributes at a level were valid.
 fn end(fields: Fields<'_>, level: Level) -> Result<(), Flaw> {
     fields.end().map_err(|error| Flaw { level, error })
 }
 
-/// Reads the device, where the event is to be: a `Result` of it was copied once more at each call.
+/// Reads the device into the event: returning it as a `Result` copied it once more at each call.
 #[cfg_attr(feature = "small", inline(never))]
 fn device(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let (mut ifindex, mut ifname) = (None, None);
@@ -406,7 +413,7 @@ fn key(fields: &mut Fields<'_>) -> [u8; KEY_LEN] {
     fields.array()
 }
 
-/// Reads a secret key to where it is kept: `None` if all its bytes are zero.
+/// Reads a secret key into its final place: `None` if all its bytes are zero.
 #[cfg_attr(feature = "small", inline(never))]
 fn secret(fields: &mut Fields<'_>, place: &mut Option<SecretKey>) {
     let key = place.insert(SecretKey::ZERO);
@@ -416,7 +423,7 @@ fn secret(fields: &mut Fields<'_>, place: &mut Option<SecretKey>) {
     }
 }
 
-/// The key of a peer by itself, where something of the peer is wrong.
+/// The key of a peer alone, for an error in another attribute of the peer.
 #[cfg_attr(feature = "small", inline(never))]
 fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
     let mut found = None;
@@ -430,7 +437,7 @@ fn peer_key(attributes: Attributes<'_>) -> Result<PublicKey, Flaw> {
     found.ok_or(Flaw::new(Level::Peer, WGPEER_A_PUBLIC_KEY, Wrong::Missing))
 }
 
-/// Two numbers of 64 bits on every machine, both zero if there was no handshake.
+/// Two 64-bit numbers on every machine, both zero before the first handshake.
 fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     let [secs @ .., n0, n1, n2, n3, n4, n5, n6, n7] = fields.array::<16>();
     let nanos = [n0, n1, n2, n3, n4, n5, n6, n7];
@@ -438,7 +445,7 @@ fn handshake(fields: &mut Fields<'_>) -> Option<Handshake> {
     Some(time).filter(|time| *time != Handshake { secs: 0, nanos: 0 })
 }
 
-/// An allowed IP whose attributes lie as the kernel lays them (`get_allowedips`): prefix, family,
+/// An allowed IP whose attributes are in the kernel's order (`get_allowedips`): prefix, family,
 /// address. Fast path, because allowed IPs are most of a dump; returns `false` to fall back to the
 /// general parser.
 #[cfg_attr(feature = "small", inline(never))]
@@ -464,7 +471,7 @@ fn laid_out(entry: &[u8], event: &mut Event) -> bool {
     }
 }
 
-/// Reads an allowed IP, where the event is to be.
+/// Reads an allowed IP into the event.
 #[cfg_attr(feature = "small", inline(never))]
 fn allowed_ip(attributes: Attributes<'_>, event: &mut Event) -> Result<(), Flaw> {
     let level = Level::AllowedIp;

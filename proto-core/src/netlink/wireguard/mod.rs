@@ -1,14 +1,14 @@
-//! WireGuard's generic netlink family: setting a device and reading one back.
+//! WireGuard's generic netlink family: sets and reads devices.
 //!
-//! - [`attr`]: the numbers of `linux/wireguard.h`, and their names.
-//! - [`set`]: `WG_CMD_SET_DEVICE`, in as many messages as it takes.
+//! - [`attr`]: the numbers and names of `linux/wireguard.h`.
+//! - [`set`]: `WG_CMD_SET_DEVICE`, in as many messages as needed.
 //! - [`get`]: `WG_CMD_GET_DEVICE`, decoded as it arrives.
-//! - [`uapi`]: the same for WireGuard in user space, whose programs speak text.
+//! - [`uapi`]: the same for WireGuard in user space, whose programs use text.
 //!
-//! Both stream: neither holds more than one peer and one buffer, however many peers there are.
+//! Both stream: neither holds more than one peer and one buffer, for any number of peers.
 //!
 //! Messages in both directions carry private and preshared keys, and stay in the buffers they were
-//! written or received into. The caller wipes the buffers it lends.
+//! written or received into. The caller wipes its buffers.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -88,7 +88,7 @@ fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Resu
     }
 }
 
-/// Reads a `struct sockaddr_in` or `sockaddr_in6`. Nothing if family and length do not belong together.
+/// Reads a `struct sockaddr_in` or `sockaddr_in6`. `None` if family and length do not match.
 #[must_use]
 pub fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
     let ([f0, f1, p0, p1], rest) = sockaddr.split_first_chunk()?;
@@ -107,7 +107,7 @@ pub fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
     }
 }
 
-/// The address of a family that four or sixteen bytes are.
+/// The address in four or sixteen bytes of a family.
 fn read_ip(family: u16, bytes: &[u8]) -> Option<IpAddr> {
     if family == u16::from(AF_INET) {
         <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from)

@@ -1,12 +1,12 @@
-//! Setting a device: a stream of changes becomes as many `WG_CMD_SET_DEVICE` messages as it takes.
+//! Sets a device: a stream of changes becomes as many `WG_CMD_SET_DEVICE` messages as needed.
 //!
-//! The bytes are those `wg` sends, given a buffer of the same size: the order of the attributes, the
-//! places where it splits, and the nests it leaves empty when the next entry has no room. `wg` uses
-//! the smaller of a page and 8 KiB.
+//! The bytes are those of `wg` with a buffer of the same size: the order of the attributes, the
+//! places of the splits, and the empty nests when the next entry does not fit. `wg` uses the
+//! smaller of a page and 8 KiB.
 //!
-//! Where WireGuard is in user space the messages are text of the same pieces ([`uapi`]).
+//! For WireGuard in user space the messages are text made of the same pieces ([`uapi`]).
 //!
-//! Not here: in which order to change things, and what to do when the kernel refuses half-way.
+//! Not here: the order of changes, and the handling of a refusal half-way.
 //!
 //! [`uapi`]: super::uapi
 
@@ -25,7 +25,7 @@ use crate::netlink::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
 /// A change of the device itself. `None` leaves a setting unchanged.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DeviceChange {
-    /// All zero removes the key.
+    /// All zeros remove the key.
     pub private_key: Option<SecretKey>,
     /// 0 lets the kernel choose a port.
     pub listen_port: Option<u16>,
@@ -47,7 +47,7 @@ pub struct PeerChange {
     pub update_only: bool,
     /// Remove the peer's allowed IPs first.
     pub replace_allowed_ips: bool,
-    /// All zero removes the key.
+    /// All zeros remove the key.
     pub preshared_key: Option<SecretKey>,
     /// The UDP address to send to.
     pub endpoint: Option<Endpoint>,
@@ -80,15 +80,16 @@ pub struct AllowedIpChange {
     pub remove: bool,
 }
 
-/// Why a piece was refused.
+/// The reason why a piece was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SetError {
-    /// No room left: send [`SetEncoder::message`], then offer the same piece again.
+    /// No room left: send [`SetEncoder::message`], then add the same piece again.
     Full,
-    /// The piece does not fit an empty message either; never with a buffer of 512 bytes or more.
+    /// The piece does not fit even into an empty message; this never happens with a buffer of 512
+    /// bytes or more.
     NoProgress,
-    /// A device that is not the first piece, or an allowed IP without a peer before it.
+    /// The device is not the first piece, or an allowed IP has no peer before it.
     Order,
     /// The prefix is longer than the address.
     Prefix,
@@ -99,7 +100,7 @@ impl fmt::Display for SetError {
         f.write_str(match self {
             Self::Full => "the message is full",
             Self::NoProgress => "the buffer is too small for a single piece of the configuration",
-            Self::Order => "the device comes first, and a peer before its allowed IPs",
+            Self::Order => "the device must come first, and a peer before its allowed IPs",
             Self::Prefix => "an allowed IP has a prefix that is longer than its address",
         })
     }
@@ -107,12 +108,13 @@ impl fmt::Display for SetError {
 
 impl core::error::Error for SetError {}
 
-/// Writes the messages. Offer the device, then each peer followed by its allowed IPs. Whenever a
-/// piece is [`SetError::Full`], and once at the end, take [`SetEncoder::message`], send it, and wait
-/// for its acknowledgement before going on.
+/// Writes the messages. Add the device, then each peer followed by its allowed IPs. Whenever a
+/// piece is [`SetError::Full`], and once at the end, take [`SetEncoder::message`], send it, and
+/// wait for its acknowledgement before you continue.
 ///
-/// A message begins with the target; only the first has what belongs to the device. A peer whose
-/// allowed IPs go on in the next message is there by its key alone, without what was already set.
+/// A message starts with the target; only the first one has the device's settings. A peer whose
+/// allowed IPs continue in the next message is identified there by its key alone, without the
+/// settings already sent.
 ///
 /// The buffer is wiped when the encoder is dropped.
 #[derive(Debug)]
@@ -120,39 +122,39 @@ pub struct SetEncoder<'b> {
     writer: Writer<'b>,
     family: u16,
     target: Target,
-    /// The headers and the target of the message under way are written.
+    /// Whether the headers and the target of the current message are written.
     open: bool,
-    /// The message under way has a piece in it.
+    /// Whether the current message has a piece.
     pieces: bool,
-    /// A piece has been taken, in this message or an earlier one.
+    /// Whether any piece was added, in this message or an earlier one.
     begun: bool,
     peers: Option<Nest>,
     peer: Option<Nest>,
     allowed_ips: Option<Nest>,
-    /// The message under way is text, and the last lines are of the last peer.
+    /// Whether the current message is text whose last lines belong to the last peer.
     in_peer: bool,
-    /// The last peer, by what a message that goes on with it repeats.
+    /// The last peer: the part that a continuing message repeats.
     last: Option<Last>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Last {
     public_key: PublicKey,
-    /// The flags without which the kernel would make the peer in the next message that it removed,
-    /// or must not create, in this one.
+    /// The flags without which the kernel would create the peer in the next message after it was
+    /// removed, or must not be created, in this one.
     flags: u32,
 }
 
 impl Drop for SetEncoder<'_> {
     fn drop(&mut self) {
-        // Keys pass through the buffer.
+        // Keys pass through this buffer.
         self.writer.wipe();
     }
 }
 
 impl<'b> SetEncoder<'b> {
-    /// An encoder into `buf` for the device `target`, with the number of [`Family`], or for text where
-    /// that is [`NO_FAMILY`].
+    /// An encoder into `buf` for the device `target`, with the number of [`Family`], or
+    /// [`NO_FAMILY`] for text.
     ///
     /// [`Family`]: crate::netlink::genl::Family
     pub fn new(buf: &'b mut [u8], family: u16, target: impl Into<Target>) -> Self {
@@ -176,7 +178,7 @@ impl<'b> SetEncoder<'b> {
         }
     }
 
-    /// Offers the change of the device itself, before any peer.
+    /// Adds the change of the device itself, before any peer.
     pub fn device(&mut self, change: &DeviceChange) -> Result<(), SetError> {
         if self.begun {
             return Err(SetError::Order);
@@ -184,12 +186,12 @@ impl<'b> SetEncoder<'b> {
         self.piece(|this| this.put_device(change))
     }
 
-    /// Offers a peer.
+    /// Adds a peer.
     pub fn peer(&mut self, change: &PeerChange) -> Result<(), SetError> {
         self.piece(|this| this.put_peer(change))
     }
 
-    /// Offers an allowed IP of the last peer.
+    /// Adds an allowed IP of the last peer.
     pub fn allowed_ip(&mut self, change: &AllowedIpChange) -> Result<(), SetError> {
         let Some(last) = self.last else {
             return Err(SetError::Order);
@@ -200,8 +202,8 @@ impl<'b> SetEncoder<'b> {
         self.piece(|this| this.put_allowed_ip(last, change))
     }
 
-    /// Ends the message under way and gives it the sequence number `seq`. Nothing if no piece was
-    /// taken since the last one.
+    /// Ends the current message and gives it the sequence number `seq`. `None` if no piece was
+    /// added since the last one.
     pub fn message(&mut self, seq: u32) -> Option<&[u8]> {
         if !self.pieces {
             return None;
@@ -217,7 +219,7 @@ impl<'b> SetEncoder<'b> {
         Some(self.writer.as_bytes())
     }
 
-    /// Puts a piece into the message under way, which is begun if there is none.
+    /// Adds a piece to the current message; starts a message if there is none.
     fn piece(&mut self, put: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), SetError> {
         if !self.open {
             self.begin().map_err(|Full| SetError::NoProgress)?;
@@ -338,7 +340,7 @@ impl<'b> SetEncoder<'b> {
         Ok(())
     }
 
-    /// Closes the last peer's nests, where they are open.
+    /// Closes the last peer's nests, if they are open.
     fn end_peer(&mut self) {
         for nest in [self.allowed_ips.take(), self.peer.take()].into_iter().flatten() {
             self.writer.nest_end(nest);
@@ -346,7 +348,7 @@ impl<'b> SetEncoder<'b> {
     }
 }
 
-/// Puts an allowed IP: a nest of its family, its address, its prefix, and flags where there are any.
+/// Adds an allowed IP: a nest of its family, its address, its prefix, and flags if there are any.
 /// Laid out in one piece, because allowed IPs are most of a configuration.
 #[cfg_attr(feature = "small", inline(never))]
 fn put_entry(writer: &mut Writer<'_>, change: &AllowedIpChange) -> Result<(), Full> {

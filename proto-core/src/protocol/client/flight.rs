@@ -1,84 +1,86 @@
-//! A window of pieces under way: which piece to send next, which sendings are lost, and how long to
-//! wait for a reply.
-//!
-//! Every sending of a piece has a request number of its own. So a reply names the sending that it
-//! answers: its round trip is exact also for a piece that was sent twice (Karn's ambiguity does not
-//! arise), and so is its place in the order of sendings.
-//!
-//! - *Order*: a sending is lost when enough later sendings were answered. How many are enough
-//!   ([`Flight::reorder`]) grows on a way that swaps packets.
-//! - *Time*: only when nothing at all was heard for the resend time is the oldest sending repeated,
-//!   one piece at a time. Every reply starts that time again, so a slow line that still carries
-//!   replies of the window causes no resend, however long the window takes.
+//! A window of pieces in flight: which piece to send next, which transmissions are lost, and how
+//! long to wait for a reply.
+//! \\
+//! Every transmission of a piece has a request number of its own, so a reply names the transmission
+//! that it answers. The round trip is exact even for a piece that was sent twice (Karn's ambiguity
+//! does not arise), and so is the position in the order of transmissions.
+//! \\
+//! - *Order*: a transmission is lost when enough later ones were answered. The required number
+//!   ([`Flight::reorder`]) grows on a path that reorders packets.
+//! - *Time*: only when no reply arrives for the resend time is the oldest transmission repeated,
+//!   one piece at a time. Every reply restarts that time, so a slow line that still carries replies
+//!   of the window causes no resend, however long the window takes.
 
 use super::{Caller, ClientError, MIN_RESEND, Pace};
 use crate::protocol::window::{Arrived, WINDOW};
 
-/// Number of sendings whose times are remembered: twice a window.
+/// Number of transmissions whose times are kept: twice a window.
 const SENDINGS: usize = 128;
-/// On a way that may swap packets, a sending is lost when this many later ones were answered first.
+/// On a path that may reorder packets, a transmission is lost when this many later ones were
+/// answered first.
 const REORDER: u32 = 4;
-/// The window does not shrink below this many pieces.
+/// Smallest size of the window in pieces.
 const MIN_WINDOW: u32 = 4;
-/// Replies of a slow line are never closer together than this, in milliseconds.
+/// Shortest time between replies of a slow line, in milliseconds.
 const CRAWL: u32 = 300;
-/// Bytes that the frames of a request and of its reply have besides the data.
+/// Bytes in the frames of a request and its reply, besides the data.
 const OVERHEAD: u32 = 140;
 
-/// The last sending of a piece.
+/// The last transmission of a piece.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// The piece that was sent from this slot, plus one; 0 for none.
+    /// The piece that was sent from this slot, plus one; 0 if there is none.
     piece: u32,
     order: u32,
     sent: u64,
 }
 
-/// A sending, by its place in the order of sendings, which starts at 1.
+/// A transmission, by its position in the order of transmissions, which starts at 1.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sending {
     order: u32,
     sent: u64,
-    /// It was counted as lost.
+    /// Whether the transmission was counted as lost.
     lost: bool,
 }
 
-/// See the module.
+/// The window of pieces; the module describes its rules.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     total: u32,
-    /// Most pieces that may be under way.
+    /// Largest number of pieces in flight.
     limit: u32,
-    /// Pieces that may be under way now.
+    /// Current number of pieces allowed in flight.
     window: u32,
     pub(super) arrived: Arrived,
     slots: [Slot; WINDOW as usize],
     sendings: [Sending; SENDINGS],
     /// The number of the first request.
     first_id: Option<u32>,
-    /// The order of the last sending.
+    /// Position of the last transmission.
     last: u32,
-    /// The latest sending that was answered.
+    /// The latest transmission that was answered.
     newest: Sending,
     /// See [`REORDER`].
     reorder: u32,
-    /// Bytes of a piece with its reply on a line.
+    /// Bytes that a piece and its reply take on a line.
     bytes: u32,
     heard: u64,
     pace: Pace,
-    /// Number of times between two replies, and the shortest one in milliseconds.
+    /// Number of measured times between two replies, and the shortest one in milliseconds.
     gaps: u32,
     least_gap: u32,
-    /// When a resend time was over last, and how often it was since something was heard.
+    /// Time at which the resend time last expired, and how often it has expired since the last
+    /// reply.
     timed_out: u64,
     timeouts: u32,
-    /// A piece was lost: a shorter resend time is worth it on a long way.
+    /// Whether a piece was lost: a shorter resend time then pays on a long path.
     lossy: bool,
-    /// Sendings answered and lost since the window was adapted.
+    /// Transmissions answered and lost since the window was adapted.
     counts: (u32, u32),
 }
 
-/// What a [`Flight`] wants next.
+/// The next action of a [`Flight`].
 pub(super) enum Next {
     Send(u32),
     Wait(u64),
@@ -120,7 +122,7 @@ impl Flight {
         self.arrived.base >= self.total
     }
 
-    /// Whether `id` is the number of a sending of this flight.
+    /// Whether `id` is the number of a transmission of this flight.
     pub(super) fn has_sent(&self, id: u32) -> bool {
         self.order(id).is_some()
     }
@@ -135,21 +137,22 @@ impl Flight {
         slot.filter(|slot| slot.piece == index.saturating_add(1)).copied().unwrap_or_default()
     }
 
-    /// Whether later sendings than this were answered, enough of them or sent long enough after it.
+    /// Whether enough later transmissions were answered, or one that was sent long enough after
+    /// this one.
     fn is_overtaken(&self, caller: &Caller, slot: &Slot) -> bool {
         if caller.line.in_order {
             return self.newest.order > slot.order;
         }
         let enough = REORDER.saturating_add(self.reorder);
         let margin = u64::from(caller.smoothed().max(MIN_RESEND) / 2);
-        // In proportion to what is enough at first, `REORDER`.
+        // In proportion to the initial number, `REORDER`.
         let margin = margin.saturating_mul(enough.into()) / 4;
         self.newest.order >= slot.order.saturating_add(enough)
             || (self.newest.order > slot.order
                 && self.newest.sent > slot.sent.saturating_add(margin))
     }
 
-    /// What to do at the time `now`. After [`Next::Send`] call [`Flight::sent`].
+    /// Returns what to do at the time `now`. After [`Next::Send`] call [`Flight::sent`].
     pub(super) fn next(&mut self, caller: &Caller, now: u64) -> Result<Next, ClientError> {
         if self.is_complete() {
             return Ok(Next::Complete);
@@ -168,7 +171,7 @@ impl Flight {
             if slot.piece == 0 {
                 wanted = wanted.or(Some((slot, index)));
             } else if self.is_overtaken(caller, &slot) {
-                // A lost piece goes before a new one, also where its index is higher.
+                // A lost piece goes before a new one, even if its index is higher.
                 if wanted.is_none_or(|(wanted, _)| wanted.piece == 0) {
                     wanted = Some((slot, index));
                 }
@@ -199,7 +202,7 @@ impl Flight {
         Ok(Next::Send(index))
     }
 
-    /// Counts a sending as lost.
+    /// Counts a transmission as lost.
     fn lose(&mut self, order: u32) {
         if let Some(sending) = self.sendings.get_mut(ring(order)).filter(|s| s.order == order) {
             sending.lost = true;
@@ -208,7 +211,7 @@ impl Flight {
         self.adapt();
     }
 
-    /// Makes the window smaller while most of what is sent is lost, and larger again after.
+    /// Shrinks the window while most transmissions are lost, and grows it again afterwards.
     fn adapt(&mut self) {
         let (answered, lost) = self.counts;
         if answered.saturating_add(lost) < self.window {
@@ -223,7 +226,7 @@ impl Flight {
         .min(self.limit);
     }
 
-    /// Notes that piece `index` was sent as request `id`.
+    /// Records that piece `index` was sent as request `id`.
     pub(super) fn sent(&mut self, index: u32, id: u32, now: u64) {
         let first = *self.first_id.get_or_insert(id);
         let order = id.wrapping_sub(first).saturating_add(1);
@@ -237,21 +240,21 @@ impl Flight {
         }
     }
 
-    /// Notes that request `id` was answered.
+    /// Records that request `id` was answered.
     pub(super) fn heard(&mut self, caller: &mut Caller, id: u32, now: u64) {
         let Some(order) = self.order(id) else { return };
         let quiet = u32::try_from(now.saturating_sub(self.heard)).unwrap_or(u32::MAX);
         self.heard = now;
-        // The same reply may come twice: it is timed once.
+        // The same reply may arrive twice: only the first is measured.
         let found = self.sendings.get_mut(ring(order)).filter(|sending| sending.order == order);
         let Some(sending) = found.map(core::mem::take) else { return };
-        // A reply to what was sent before the time was over says that it was over too early.
+        // A reply to a transmission before the timeout shows that the timeout was too early.
         if self.timeouts == 0 || sending.sent < self.timed_out {
             self.pace.gap = quiet.max(self.pace.gap.saturating_sub(self.pace.gap / 8));
         }
         self.gaps = self.gaps.saturating_add(1);
         self.least_gap = self.least_gap.min(quiet);
-        // A few replies may be far apart because those between them were lost.
+        // A few replies may be far apart because the replies between them were lost.
         self.pace.crawls = self.gaps > REORDER && self.least_gap >= CRAWL;
         self.timeouts = 0;
         if sending.lost {
@@ -265,7 +268,7 @@ impl Flight {
         self.adapt();
     }
 
-    /// Notes that the router is there and is given all its time again.
+    /// Records that the router answered, and restarts the time to give up.
     pub(super) const fn restart(&mut self, now: u64) {
         self.heard = now;
     }

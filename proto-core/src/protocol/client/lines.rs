@@ -1,13 +1,13 @@
 //! Simulated lines: uploads and downloads over lines from 2,400 to 1,500,000 baud, round trips of 0
 //! to 3 s and up to 30 % loss both ways, in virtual time.
-//!
-//! A line is held against an oracle, which knows that nothing is lost: it sends every piece once,
-//! as soon as the window allows. The oracle's time is "the line's own".
+//! \\
+//! Each line is compared with an oracle, which knows that no packet is lost: it sends every piece
+//! once, as soon as the window allows. The oracle's time is "the line's own".
 
 use super::*;
 use std::collections::BTreeMap;
 
-/// How far ahead of the line a paced sender is, in milliseconds, as the host tool.
+/// How far a paced sender runs ahead of the line in milliseconds, as in the host tool.
 const QUEUE: f64 = 30.0;
 /// Bytes of a sealed packet besides the packet: session and CRC.
 const SEALED: usize = 34;
@@ -27,13 +27,13 @@ struct Way {
     kind: Kind,
     baud: f64,
     round_trip: f64,
-    /// Per cent, each way.
+    /// Loss in per cent, each way.
     loss: u64,
-    /// How many bytes may wait to be sent; more are dropped.
+    /// Number of bytes that may wait to be sent; further bytes are dropped.
     buffer: f64,
-    /// How much longer a datagram may take than the one before, in milliseconds.
+    /// Additional delay of a datagram over the one before, in milliseconds.
     jitter: u64,
-    /// Whether a handshake was timed before.
+    /// Whether a handshake was measured before.
     timed: bool,
 }
 
@@ -51,7 +51,7 @@ impl Way {
         self.bytes(packet) * 10_000.0 / self.baud
     }
 
-    /// Bytes of a piece and bytes under way, as the host tool and the agent have them.
+    /// Bytes of a piece and bytes in flight, as in the host tool and the agent.
     fn sizes(&self) -> (u16, u32) {
         match self.kind {
             Kind::Udp => (1_152, 49_152),
@@ -86,7 +86,7 @@ struct Lane {
     way: Way,
     free: f64,
     dice: Dice,
-    /// By the time of arrival in microseconds, and a number that tells apart what comes together.
+    /// By the time of arrival in microseconds, and a number that orders packets of the same time.
     under_way: BTreeMap<(u64, u64), Vec<u8>>,
     count: u64,
 }
@@ -121,7 +121,7 @@ impl Lane {
     }
 }
 
-/// Takes the pieces of an upload, gives those of a file.
+/// Takes the pieces of an upload, and returns the pieces of a file.
 #[derive(Default)]
 struct Router {
     file: Vec<u8>,
@@ -171,12 +171,12 @@ enum Machine<'f> {
 
 struct Run {
     took: f64,
-    /// How often a piece was sent or asked for.
+    /// How often a piece was sent or requested.
     sends: u32,
     result: Result<(), ClientError>,
 }
 
-/// Drives a machine as the host tool does: takes what has arrived before it sends the next.
+/// Drives a machine as the host tool does: takes packets that have arrived before sending the next.
 fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) -> Run {
     let resend = 300;
     let mut caller = Caller::new([7; 8], Patience { resend, give_up: 10_000 });
@@ -189,8 +189,8 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
     let (mut to, mut from) = (Lane::new(way, seed), Lane::new(way, !seed));
     let (mut now, mut sends, mut buf) = (0.0_f64, 0, [0; 1_300]);
     let result = loop {
-        assert!(now < 1e9, "it does not end");
-        // What the router does until now.
+        assert!(now < 1e9, "the transfer does not end");
+        // The router's work up to now.
         while let Some((at, packet)) = to.take(now) {
             from.send(at, &router.answer(&packet));
         }
@@ -225,7 +225,7 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
                 to.send(now, &buf[..len]);
             }
             Ok(Step::Wait(until)) => {
-                assert!(until > now as u64, "waits for a time that is over");
+                assert!(until > now as u64, "waits for a time in the past");
                 let until = until as f64;
                 now = next(&to, &from).map_or(until, |next| next.min(until)).max(now);
             }
@@ -234,7 +234,7 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
     Run { took: now, sends, result }
 }
 
-/// The time of a sender that knows that nothing is lost.
+/// The time of a sender that knows that no packet is lost.
 fn oracle(
     way: Way,
     pieces: usize,
@@ -320,7 +320,7 @@ fn a_line_that_loses_nothing_carries_each_piece_once_and_is_never_idle() {
                     for pieces in [1, 2, 5, 10, 100, 220] {
                         let mut way = clean(kind, baud, round_trip, timed);
                         if kind != Kind::Udp {
-                            // What a tty holds. No more than that may be under way.
+                            // The buffer of a tty. No more bytes may be in flight.
                             way.buffer = 4_095.0;
                         }
                         let Outcome { run, pieces, ideal } = transfer(way, up, pieces, 1);
@@ -363,7 +363,8 @@ fn a_line_that_loses_ends_with_bounded_traffic() {
                             run.sends,
                             run.took / 1_000.0
                         );
-                        // Up, a reply that is lost costs nothing, since the next one says the same.
+                        // On an upload, a lost reply costs nothing, because the next reply has the
+                        // same information.
                         let arrives = (1.0 - loss as f64 / 100.0).powi(if up { 1 } else { 2 });
                         let bound = 1.5 * f64::from(pieces) / arrives + 25.0;
                         worst = worst.max(f64::from(run.sends) / bound);
@@ -371,7 +372,7 @@ fn a_line_that_loses_ends_with_bounded_traffic() {
                         match run.result {
                             Ok(()) => {}
                             Err(ClientError::Silence) => {
-                                // Ten seconds without one reply are rare.
+                                // Ten seconds without any reply are rare.
                                 assert!(
                                     loss > 10 || baud < 9_600.0 || round_trip >= 2_000.0,
                                     "{what}"
@@ -391,7 +392,7 @@ fn a_line_that_loses_ends_with_bounded_traffic() {
     println!(
         "{lines} lines with loss, {silent} of them ended in silence; traffic at most {worst:.2} of the bound"
     );
-    // On a long way few tries fit into the ten seconds of patience.
+    // On a long path few tries fit into the ten seconds of patience.
     assert!(
         silent * 10 < lines && silent_short * 100 < lines,
         "{silent}, {silent_short} of {lines}"

@@ -5,7 +5,7 @@ use crate::protocol::message::State;
 
 const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 
-/// A router that keeps pieces, behind a wire that loses, doubles and delays.
+/// A router that stores pieces, behind a wire that loses, duplicates and delays.
 struct Router {
     image: Vec<u8>,
     arrived: Arrived,
@@ -144,7 +144,7 @@ fn a_router_that_restarts_gets_the_image_anew() {
     assert!(router.image == image);
 }
 
-/// Bytes that are nowhere: each is worked out from its place.
+/// Bytes that are not in memory: each is computed from its offset.
 struct Made {
     /// From this byte on, reading fails.
     end: u32,
@@ -180,7 +180,7 @@ fn an_image_that_is_nowhere_whole_arrives_whole() {
     assert!(router.image == image && router.piece_size == MAX_PIECE);
 }
 
-/// Notes what arrives, and has room for a few pieces.
+/// Records the offsets of the pieces that arrive, with room for a few.
 struct Few(Vec<u32>);
 
 impl Sink for &mut Few {
@@ -209,7 +209,7 @@ fn pieces_are_handed_out_once_and_in_order_where_one_is_in_flight() {
                     let data: Vec<u8> = (offset..).take(length.into()).map(made).collect();
                     let answer = Answer::Data { offset, data: &data };
                     let reply = Reply { client: request.client, id: request.id, answer };
-                    // The second time it is nothing new.
+                    // The second time, the piece is a duplicate.
                     let twice = download.receive(&mut caller, 0, reply.clone());
                     if twice.is_err() {
                         break twice;

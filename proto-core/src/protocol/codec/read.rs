@@ -1,4 +1,4 @@
-//! Reading: the cursor, the types that are not made by the table, and the entry points.
+//! The reader: the cursor, the types that the table does not define, and the entry points.
 
 use core::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
@@ -11,14 +11,14 @@ use crate::protocol::config::Record;
 use crate::protocol::message::{Ask, ClientId, Request, Role};
 use crate::protocol::report::Act;
 
-/// Why bytes cannot be read as a message.
+/// The reason why bytes are not a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Misread {
-    /// A field is cut off or has an impossible value: the name of the field.
+    /// A field is truncated or has an impossible value; contains the name of the field.
     Field(&'static str),
-    /// An unknown kind of request or record: its number.
+    /// An unknown kind of request or record; contains its number.
     Unknown(u32),
-    /// Bytes are left over behind the last field.
+    /// There are bytes after the last field.
     Trailing,
 }
 
@@ -27,7 +27,7 @@ impl core::fmt::Display for Misread {
         match self {
             Self::Field(field) => write!(f, "the field `{field}` cannot be read"),
             Self::Unknown(number) => write!(f, "kind {number} is unknown"),
-            Self::Trailing => f.write_str("bytes are left over behind the last field"),
+            Self::Trailing => f.write_str("there are bytes after the last field"),
         }
     }
 }
@@ -41,11 +41,11 @@ pub trait Take<'b>: Sized {
     fn take(input: &mut Input<'b>) -> Self;
 }
 
-/// An enum with a variant for numbers that are not known.
+/// An enum with a variant for unknown numbers.
 pub trait Open: Sized {
     /// The variant for an unknown number.
     fn unknown(number: u8) -> Self;
-    /// The number, if this is the variant for unknown ones.
+    /// The number, if this is the variant for unknown numbers.
     fn unknown_number(&self) -> Option<u8>;
 }
 
@@ -60,13 +60,13 @@ pub struct Input<'b> {
 }
 
 impl<'b> Input<'b> {
-    /// A cursor at the first of `bytes`.
+    /// A cursor at the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes, field: "head", wrong: None }
     }
 
-    /// The bytes that are left.
+    /// The remaining bytes.
     ///
     /// # Errors
     /// The first error of the reads.
@@ -110,12 +110,12 @@ impl<'b> Input<'b> {
         self.take(1).first().copied().unwrap_or(0)
     }
 
-    /// A byte array, which has no length in front.
+    /// A byte array, which has no length prefix.
     fn array<const N: usize>(&mut self) -> [u8; N] {
         self.take(N).first_chunk().copied().unwrap_or([0; N])
     }
 
-    /// A varint of a number of `bits` bits.
+    /// A varint of `bits` bits.
     #[cfg_attr(feature = "small", inline(never))]
     fn number(&mut self, bits: u32) -> u64 {
         let (mut number, mut shift) = (0, 0_u32);
@@ -154,14 +154,14 @@ impl<'b> Input<'b> {
         byte == 1
     }
 
-    /// Bytes with their length in front.
+    /// Bytes with a length prefix.
     #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn bytes(&mut self) -> &'b [u8] {
         let len = self.number(usize::BITS);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// A role that has a name: a request with another one is refused.
+    /// A role with a name: a request with an unnamed role is refused.
     pub(crate) fn known_role(&mut self) -> Role {
         let role = Role::take(self);
         if role.name().is_none() {
@@ -170,8 +170,8 @@ impl<'b> Input<'b> {
         role
     }
 
-    /// A value with its length in front, whose content may be unknown: bytes behind its fields are passed over, and
-    /// unreadable fields make it [`Open::unknown`].
+    /// A value with a length prefix, whose content may be unknown: bytes after its fields are
+    /// ignored, and unreadable fields give [`Open::unknown`].
     pub(crate) fn sized<T: Take<'b> + Open>(&mut self) -> T {
         let bytes = self.bytes();
         let Some(first) = bytes.first() else {
@@ -184,7 +184,7 @@ impl<'b> Input<'b> {
         if known { value } else { T::unknown(*first) }
     }
 
-    /// Text that `read` understands, with its length in front.
+    /// Text with a length prefix, converted by `read`.
     fn parsed<T: Default>(&mut self, read: impl FnOnce(&'b str) -> Option<T>) -> T {
         let value = core::str::from_utf8(self.bytes()).ok().and_then(read);
         if value.is_none() {
@@ -194,7 +194,7 @@ impl<'b> Input<'b> {
     }
 }
 
-/// Numbers and truth values, by the method of [`Input`] that reads them.
+/// Numbers and booleans, by the method of [`Input`] that reads them.
 macro_rules! plain {
     ($($type:ty: $input:ident => $read:expr,)+) => {$(
         impl Take<'_> for $type {
@@ -274,14 +274,15 @@ impl<'de, T: Take<'de>, const N: usize> Take<'de> for heapless::Vec<T, N> {
                 input.refuse();
                 break;
             }
-            // There is room.
+            // The list has room.
             let _ = list.push(T::take(input));
         }
         list
     }
 }
 
-/// Who asks and which request it is: the head of a request, which is the same in every version.
+/// Client and request number: the head of a request, which is the same in every version. `None` if
+/// the bytes are too short.
 #[must_use]
 pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
     let mut input = Input::new(bytes);
@@ -289,10 +290,11 @@ pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
     input.end().ok().map(|_| head)
 }
 
-/// Reads a request. Nothing may be left over, but behind a hello: that of a later version may be longer.
-///
+/// Reads a request. No bytes may follow it, except after a hello: the hello of a later version may
+/// be longer.
+/// \\
 /// # Errors
-/// What cannot be read.
+/// [`Misread`] for a malformed request.
 #[cfg_attr(feature = "small", inline(never))]
 pub fn request(bytes: &[u8]) -> Result<Request<'_>, Misread> {
     let mut input = Input::new(bytes);
@@ -305,19 +307,20 @@ pub fn request(bytes: &[u8]) -> Result<Request<'_>, Misread> {
     }
 }
 
-/// The front of a step of a patch ([`crate::protocol::patch::Step`]), without the bytes that it puts.
+/// The head of a step of a patch ([`crate::protocol::patch::Step`]), without the literal bytes of
+/// [`StepHead::Put`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StepHead {
-    /// Bytes of the stored image from a place on, and how many.
+    /// Offset in the stored image, and number of bytes to copy from there.
     Copy(u32, u32),
-    /// So many bytes behind this.
+    /// Number of literal bytes that follow.
     Put(u32),
 }
 
-/// Reads the front of a step: it, and how many bytes it has.
-///
+/// Reads the head of a step. Returns the head and its length in bytes.
+/// \\
 /// # Errors
-/// What cannot be read.
+/// [`Misread`] for a malformed head.
 pub fn step(bytes: &[u8]) -> Result<(StepHead, usize), Misread> {
     let mut input = Input::new(bytes);
     let head = match input.at("patch").u32() {
@@ -328,11 +331,11 @@ pub fn step(bytes: &[u8]) -> Result<(StepHead, usize), Misread> {
     Ok((head, bytes.len().saturating_sub(input.end()?.len())))
 }
 
-/// Reads the record at the front of `bytes`, with its length: it, and what is behind it. All of it has to be
-/// known: what cannot be read cannot be applied.
-///
+/// Reads the record at the front of `bytes`, with its length prefix. Returns the record and the
+/// bytes after it. Every field must be known: an unknown field could not be applied.
+/// \\
 /// # Errors
-/// What cannot be read.
+/// [`Misread`] for a malformed or unknown record.
 pub fn record(bytes: &[u8]) -> Result<(Record, &[u8]), Misread> {
     let mut input = Input::new(bytes);
     let mut one = Input::new(input.at("record").bytes());

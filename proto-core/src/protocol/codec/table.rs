@@ -1,15 +1,16 @@
-//! The macro that a message is defined with: its fields in their order and its numbers, once. The type, its
-//! [`Put`](super::Put) and [`Take`](super::Take), and serde's implementations all come from the definition.
+//! The macro that defines a message: its fields in order and its numbers, in one place. The type,
+//! its [`Put`](super::Put) and [`Take`](super::Take), and serde's implementations all come from the
+//! definition.
 
-/// Defines structs and enums that travel.
-///
-/// - Every variant has its number. Serde numbers variants by their places, so the numbers have to be 0, 1, 2, ...;
-///   anything else does not compile.
+/// Defines structs and enums of messages.
+/// \\
+/// - Every variant has its number. Serde numbers variants by position, so the numbers must be 0, 1,
+///   2, ...; anything else does not compile.
 /// - Fields of tuple variants have names too, which only the macro uses.
-/// - `enum Ask as "ask"` names the enum for errors: an unknown number is then [`Misread::Unknown`](super::Misread), and
-///   otherwise a bad field.
+/// - `enum Ask as "ask"` names the enum for errors: an unknown number is then
+///   [`Misread::Unknown`](super::Misread), and otherwise a bad field.
 /// - A last variant `_ => Unknown(u8)` keeps an unknown number.
-/// - A field `as sized` has its length in front; a field `as known` refuses numbers without a name.
+/// - A field `as sized` has a length prefix; a field `as known` refuses numbers without a name.
 macro_rules! wire {
     ($($(#[$m:meta])* pub struct $name:ident $(<$l:lifetime>)? {
         $( $(#[$fm:meta])* pub $f:ident : $ft:ty $(as $fh:ident)?, )+
@@ -59,7 +60,7 @@ macro_rules! wire {
             )?
         }
 
-        // Serde counts.
+        // Serde numbers the variants by position.
         const _: () = {
             let mut place = 0_u8;
             $( assert!($n == place); place = place.wrapping_add(1); )+
@@ -128,13 +129,13 @@ macro_rules! wire {
             }
         }
     };
-    // Only values that have their length in front are open, and none of those borrows.
+    // Only values with a length prefix are open, and none of them borrows.
     (@open $name:tt $unknown:tt) => {};
 
     (@unknown $input:ident $number:ident [$unknown:ident] $label:tt) => {
         Self::$unknown(u8::try_from($number).unwrap_or(u8::MAX))
     };
-    // The error is noted, and the value is a placeholder: variant 0, read from no bytes.
+    // The error is recorded, and the value is a placeholder: variant 0, read from no bytes.
     (@unknown $input:ident $number:ident [] [$label:literal]) => {{
         $input.note($crate::protocol::codec::Misread::Unknown($number));
         Self::take(&mut $crate::protocol::codec::Input::new(&[]))

@@ -1,4 +1,4 @@
-//! The written-out codec against serde and postcard.
+//! The codec of `wire!` against serde and postcard.
 
 use core::fmt::Debug;
 
@@ -27,7 +27,7 @@ fn written<T: Serialize + Put + Debug>(value: &T) {
     (0..=len).for_each(|end| taken_as_each(&buf[..end]));
 }
 
-/// A record of a file has the bytes of postcard behind their length.
+/// A record of a file is postcard's bytes after their length.
 #[track_caller]
 fn written_record<T: Serialize + Put + Debug>(value: &T) {
     written(value);
@@ -40,7 +40,7 @@ fn written_record<T: Serialize + Put + Debug>(value: &T) {
     assert_eq!(sized::split(&expected), Some((&*bytes_of(value), &[][..])));
 }
 
-/// Postcard's bytes of a value behind their length.
+/// Postcard's bytes of a value after their length.
 fn sized_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     let mut buf = [0; 1500];
     let bytes = postcard::to_slice(value, &mut buf).unwrap().to_vec();
@@ -48,8 +48,8 @@ fn sized_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_slice(&*bytes, &mut buf).unwrap().to_vec()
 }
 
-/// Reads bytes both ways: the same value and the same rest, or nothing from either. A request ends with its
-/// fields, but a hello; a role without a name is refused.
+/// Reads bytes both ways: both give the same value and the same rest, or both fail. A request ends
+/// with its fields, except a hello; a role without a name is refused.
 #[track_caller]
 fn read(bytes: &[u8]) {
     let expected = sized::split(bytes).and_then(|(one, rest)| {
@@ -68,8 +68,8 @@ fn read(bytes: &[u8]) {
     assert_eq!(head(bytes), expected.map(|(head, _)| head), "{bytes:02x?}");
 }
 
-/// Reads bytes as `T` both ways: the same value and the same rest. Only a kind of answer that is not known is something to
-/// one and nothing to the other.
+/// Reads bytes as `T` both ways: both give the same value and the same rest. Only an unknown kind
+/// of answer is read by one and refused by the other.
 #[track_caller]
 fn taken<'b, T: Take<'b> + serde::Deserialize<'b> + PartialEq + Debug>(bytes: &'b [u8]) {
     let mut input = Input::new(bytes);
@@ -84,7 +84,7 @@ fn taken<'b, T: Take<'b> + serde::Deserialize<'b> + PartialEq + Debug>(bytes: &'
     assert_eq!(read, theirs, "{bytes:02x?}");
 }
 
-/// Everything that either side reads.
+/// Reads bytes as every type that either side reads.
 #[track_caller]
 fn taken_as_each(bytes: &[u8]) {
     taken::<Answer<'_>>(bytes);
@@ -150,7 +150,7 @@ const KEPT: usize = 512;
 #[track_caller]
 fn length(answer: &Answer<'_>) -> usize {
     let mut buf = [0; 1500];
-    // Two bytes are the envelope's.
+    // Two bytes belong to the envelope.
     2 + write(&([0xff; 8], u32::MAX, answer), &mut buf).unwrap()
 }
 
@@ -330,7 +330,7 @@ fn every_answer_has_the_bytes_of_postcard() {
         let failure = Failure::new(Code::Unsteady, &text).about(subject);
         written(&Answer::Failed(Failure { errno: 517, state: State::Partly, ..failure }));
     }
-    // Every number of a code, state, phase or role, also those without a name.
+    // Every number of a code, state, phase or role, including unnamed ones.
     for number in 0..=255 {
         written(&Answer::Failed(Failure::new(Code::from_number(number), "")));
         let state = State::from_number(number);
@@ -442,7 +442,7 @@ fn host(name: &str) -> Record {
     Record::Host(Host { name: HostName::try_from(name).unwrap(), port: 51820 })
 }
 
-/// One of each image record, and of each shape of its fields.
+/// One of each image record, and of each form of its fields.
 fn image_records() -> impl Iterator<Item = Record> {
     let secret = SecretKey::new([9; 32]);
     let keys = [PrivateKey::None, PrivateKey::Given(secret.clone()), PrivateKey::Generate];
@@ -548,7 +548,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..120),
         high in prop::collection::vec(any::<bool>(), 120),
     ) {
-        // Half of them small numbers, so that many get far.
+        // Half of the bytes are small numbers, so that many inputs are read far.
         let bytes = bytes.iter().zip(high).map(|(byte, high)| if high { *byte } else { byte & 1 });
         let mut all = vec![start];
         all.extend(bytes);

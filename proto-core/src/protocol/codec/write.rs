@@ -1,4 +1,4 @@
-//! Writing: the cursor, the types that are not made by the table, and the entry points.
+//! The writer: the cursor, the types that the table does not define, and the entry points.
 
 use core::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 
@@ -32,8 +32,8 @@ pub fn write(value: &dyn Put, buf: &mut [u8]) -> Option<usize> {
     output.end()
 }
 
-/// Writes `value` with its length in front, as records of files are: the length of all of it, or `None` if it
-/// does not fit.
+/// Writes `value` with a length prefix, as the records of files have. Returns the length including
+/// the prefix, or `None` if the value does not fit.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
 pub fn write_record(value: &dyn Put, buf: &mut [u8]) -> Option<usize> {
@@ -57,7 +57,7 @@ impl Output<'_> {
         self.len = self.len.saturating_add(1);
     }
 
-    /// Writes a value with its length in front, which is known only afterwards.
+    /// Writes a value with a length prefix, which is known only afterwards.
     pub(crate) fn sized(&mut self, put: impl FnOnce(&mut Self)) {
         let start = self.len;
         self.byte(0);
@@ -65,13 +65,13 @@ impl Output<'_> {
         self.close(start);
     }
 
-    /// Puts the number of bytes written since `start` into the byte there, or into two bytes.
+    /// Writes the number of bytes since `start` into the byte at `start`, or into two bytes.
     #[cfg_attr(feature = "small", inline(never))]
     fn close(&mut self, start: usize) {
         let from = start.saturating_add(1);
         let len = self.len.saturating_sub(from);
         if len > 0x7f {
-            // Two bytes: what is written moves up by one.
+            // Two bytes: the value moves up by one.
             self.byte(0);
             if let Some(moved) = self.buf.get_mut(from..self.len) {
                 moved.copy_within(..len, 1);
@@ -82,7 +82,7 @@ impl Output<'_> {
         self.len = end;
     }
 
-    /// A byte array, which has no length in front.
+    /// A byte array, without a length prefix.
     #[cfg_attr(feature = "small", inline(never))]
     fn array(&mut self, bytes: &[u8]) {
         for byte in bytes {
@@ -100,15 +100,15 @@ impl Output<'_> {
         self.byte(number as u8);
     }
 
-    /// Bytes with their length in front.
+    /// Bytes with a length prefix.
     #[cfg_attr(feature = "small", inline(never))]
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.array(bytes);
     }
 
-    /// An item behind the number of its variant, in a row of variants that begins with `first` and has the
-    /// order of the items.
+    /// An item after the number of its variant. The variants of the items are consecutive from
+    /// `first`, in the order of the items.
     #[cfg_attr(feature = "small", inline(never))]
     fn item(&mut self, first: u8, item: &Item) {
         let (nth, value): (u8, &dyn Put) = match item {
@@ -220,8 +220,8 @@ impl Put for SocketAddrV6 {
     }
 }
 
-/// The head of a reply and its answer: the bytes of a [`Reply`](crate::protocol::message::Reply), without a copy of the
-/// answer.
+/// The head of a reply and its answer: the bytes of a [`Reply`](crate::protocol::message::Reply),
+/// without copying the answer.
 impl Put for (ClientId, u32, &Answer<'_>) {
     fn put(&self, to: &mut Output<'_>) {
         let (client, id, answer) = self;
@@ -231,7 +231,8 @@ impl Put for (ClientId, u32, &Answer<'_>) {
     }
 }
 
-/// A [`Change`](crate::protocol::report::Change) that removes an item or adds one: the same bytes, from the item.
+/// A [`Change`](crate::protocol::report::Change) that adds or removes an item: the same bytes,
+/// written from the item.
 #[derive(Clone, Copy, Debug)]
 pub struct ItemChange {
     /// `true` if the item is added, `false` if it is removed.
@@ -246,8 +247,8 @@ impl Put for ItemChange {
     }
 }
 
-/// An address, a route or a rule as images and running states have it, which give them the same numbers. For a peer,
-/// the beginning of its record.
+/// An address, a route or a rule in an image or a running state, which number them alike. For a
+/// peer: the start of its record.
 impl Put for Item {
     fn put(&self, to: &mut Output<'_>) {
         to.item(1, self);

@@ -151,7 +151,7 @@ fn what_can_never_be_applied_is_refused() {
     for (rule, error) in wrong {
         assert_eq!(check(&[interface(), Record::Rule(rule)]), Err(error));
     }
-    // The kernel removes by family, priority and table, and by a mark only if it is told one.
+    // The kernel removes by family, priority and table, and by a mark only if the request has one.
     let alike = [Rule { fwmark: None, ..rule() }, rule()].map(Record::Rule);
     assert_eq!(check(&[&[interface()][..], &alike].concat()), Err(ConfigError::RulePlace));
     let other = [Rule { v6: false, ..rule() }, rule()].map(Record::Rule);
@@ -178,7 +178,7 @@ fn a_host_name_stands_right_behind_its_peer() {
         assert_eq!(check(records), Err(ConfigError::Host), "{records:?}");
     }
     assert_eq!(check(&[vpn()]), Err(ConfigError::Interface));
-    // It is no item, and leaves the order to the items.
+    // A host name is not an item, and has no place in their order.
     assert_eq!(check(&[interface(), peer(2), vpn(), peer(1)]), Err(ConfigError::Order));
     assert_eq!(check(&[interface(), peer(2), vpn(), peer(2)]), Err(ConfigError::Duplicate));
     let mut checker = Checker::default();

@@ -1,4 +1,4 @@
-//! Frames whole, cut, flipped, and with other things in between.
+//! Frames whole, truncated, with flipped bits, and with other bytes in between.
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn a_log_line_inside_a_frame_costs_that_frame_only() {
 
 #[test]
 fn an_overlong_frame_never_ends_in_a_packet() {
-    // A frame split over reads must not come out as its own tail (postcard's CobsAccumulator).
+    // A frame split over reads must not be returned as its own tail (postcard's CobsAccumulator).
     let mut deframer = Deframer::new();
     let mut got = feed(&mut deframer, &[0]);
     for _ in 0..3 {
@@ -114,7 +114,7 @@ fn every_flipped_or_lost_byte_is_noticed_and_the_next_frame_arrives() {
             let got = feed(&mut deframer, &line);
             let whole = got.iter().filter(|g| matches!(g, Got::Packet(p) if *p != packet));
             assert_eq!(whole.count(), 0, "byte {at} flipped by {flip:02x}");
-            // Out of step for one frame at the most: the one that stands directly behind.
+            // At most one frame is lost: the one directly after.
             let mut after = feed(&mut deframer, &frame(b"resent"));
             after.extend(feed(&mut deframer, &frame(b"resent")));
             assert!(after.contains(&Got::Packet(b"resent".to_vec())), "byte {at}, {flip:02x}");

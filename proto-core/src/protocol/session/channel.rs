@@ -1,14 +1,14 @@
-//! What goes through a session: packets with a counter, encrypted, each taken once. The bytes in front
-//! of the ciphertext (kind, version, receiver, counter) are authenticated with it.
+//! Transport packets of a session: encrypted, numbered by a counter, and each accepted once. The
+//! bytes before the ciphertext (kind, version, receiver, counter) are authenticated with it.
 
 use super::noise::{self, Noise, TAG_LEN, Wiped};
 use super::{OVERHEAD, SESSION_VERSION, TO_CLIENT, TO_ROUTER, put, take};
 use crate::protocol::MAX_PACKET;
 
-/// The bytes in front of a ciphertext.
+/// Number of bytes before the ciphertext.
 const HEAD_LEN: usize = OVERHEAD - TAG_LEN;
 
-/// Whose end of a channel it is.
+/// The side of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Side {
     Client,
@@ -18,12 +18,12 @@ pub(super) enum Side {
 /// One end of an established session. Its keys are wiped when it is dropped.
 pub struct Channel {
     side: Side,
-    /// The number that this end is called by, and the one of the other end.
+    /// The index of this end, and the index of the other end.
     local: u32,
     remote: u32,
     send: Wiped<32>,
     receive: Wiped<32>,
-    /// The counter of the next packet.
+    /// Counter of the next packet.
     next: u64,
     window: Window,
     hash: [u8; 32],
@@ -37,8 +37,8 @@ impl core::fmt::Debug for Channel {
 }
 
 impl Channel {
-    /// The channel of a handshake that is complete. The client has chosen its own number; the
-    /// router's is the beginning of the handshake hash, so that it cannot be changed on the way.
+    /// The channel of a complete handshake. The client has chosen its own index; the router's is
+    /// the start of the handshake hash, so an attacker cannot change it.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(noise: &Noise, side: Side, client: u32) -> Self {
         let hash = *noise.hash();
@@ -51,7 +51,7 @@ impl Channel {
         Self { side, local, remote, send, receive, next: 0, window: Window::default(), hash }
     }
 
-    /// The number by which the other end calls this one.
+    /// The index by which the other end addresses this one.
     #[must_use]
     pub const fn local(&self) -> u32 {
         self.local
@@ -61,13 +61,13 @@ impl Channel {
         self.remote
     }
 
-    /// What is different in every handshake and the same at both ends of it.
+    /// The handshake hash: unique for each handshake, and the same at both ends.
     #[must_use]
     pub const fn handshake_hash(&self) -> &[u8; 32] {
         &self.hash
     }
 
-    /// How many packets were sealed.
+    /// Number of packets sealed.
     #[must_use]
     pub const fn sent(&self) -> u64 {
         self.next
@@ -79,15 +79,15 @@ impl Channel {
         self.next = next;
     }
 
-    /// Writes `plain` as a transport packet: its length, if there is room and `plain` is a packet of
-    /// at most [`MAX_PACKET`] bytes.
+    /// Encrypts `plain` into `out` as a transport packet and returns the packet's length. `None` if
+    /// `out` is too short, or `plain` is longer than [`MAX_PACKET`] bytes.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         let len = plain.len().checked_add(OVERHEAD)?;
         let out = out.get_mut(..len).filter(|_| plain.len() <= MAX_PACKET)?;
         let counter = self.next;
-        // Noise keeps the last one for other uses.
+        // Noise reserves the last counter.
         self.next = counter.checked_add(1)?;
         let kind = match self.side {
             Side::Client => TO_ROUTER,
@@ -102,9 +102,9 @@ impl Channel {
     }
 
     /// Decrypts a transport packet into `out` and returns the length of its content.
-    ///
-    /// `None` for a packet of another session, one that is not authentic, and one that is a replay or older than the
-    /// window; `out` is then unchanged.
+    /// \\
+    /// `None` for a packet of another session, for a forged packet, and for a replay or a packet
+    /// older than the window; `out` is then unchanged.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
@@ -128,7 +128,8 @@ impl Channel {
     }
 }
 
-/// The kind of a transport packet and the number of the end it is for, to find its channel by.
+/// The kind of a transport packet and the index of its receiver, which identifies the channel.
+/// `None` for any other packet.
 #[must_use]
 pub fn receiver(packet: &[u8]) -> Option<(u8, u32)> {
     match packet.first_chunk() {
@@ -141,19 +142,19 @@ pub fn receiver(packet: &[u8]) -> Option<(u8, u32)> {
     }
 }
 
-/// Which counters were here: the highest one and the 127 before it are known one by one, and
-/// everything before those counts as seen.
+/// The counters that have arrived: the highest one and the 127 before it individually; every older
+/// counter counts as seen.
 #[derive(Clone, Copy, Default)]
 struct Window {
-    /// One more than the highest counter that was here.
+    /// One more than the highest counter that has arrived.
     end: u64,
     /// Bit `n` is counter `end - 1 - n`.
     seen: u128,
 }
 
 impl Window {
-    /// Whether this counter was not here, as far as is known. The last number there is, is never
-    /// wanted: Noise keeps it for other uses.
+    /// Whether this counter has not arrived yet. The last counter is never accepted, because Noise
+    /// reserves it.
     #[cfg_attr(feature = "small", inline(never))]
     fn wants(&self, counter: u64) -> bool {
         match self.end.checked_sub(counter) {
@@ -165,7 +166,7 @@ impl Window {
         }
     }
 
-    /// Notes a counter that was wanted.
+    /// Records a counter that `wants` accepted.
     #[cfg_attr(feature = "small", inline(never))]
     fn insert(&mut self, counter: u64) {
         let end = counter.saturating_add(1);
@@ -185,7 +186,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// What the window stands for: everything that was here, and a limit behind it.
+    /// The model of the window: every counter that has arrived, and a limit below which all count
+    /// as seen.
     #[derive(Default)]
     struct Model(BTreeSet<u64>);
 

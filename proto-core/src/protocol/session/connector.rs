@@ -1,10 +1,10 @@
-//! The client's side of sessions as a state machine: connects, tries again, takes cookies, makes a new
-//! session in time and when the router seems to have lost the old one. No I/O, no clock and no
-//! randomness of its own.
+//! The client's side of sessions as a state machine: connects, retries, accepts cookies, and renews
+//! a session in time or when the router seems to have lost it. No I/O, no clock, and no randomness
+//! of its own.
 //!
-//! It is driven like the machines of [`crate::protocol::client`], and lies under them: what those
-//! want to send goes through [`Connector::seal`], every packet that arrives goes to
-//! [`Connector::receive`], and what comes out of that goes to them.
+//! A connector is driven like the machines of [`crate::protocol::client`], and sits below them:
+//! their packets go through [`Connector::seal`], every packet that arrives goes to
+//! [`Connector::receive`], and the packets that it returns go to them.
 
 use super::{
     Channel, Cookie, INITIATION_LEN, Initiator, MAX_STAMP_STEP, REKEY_AFTER, REKEY_PACKETS,
@@ -13,46 +13,47 @@ use super::{
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::client::{ClientError, Patience, Step};
 
-/// After how many milliseconds the first initiation is sent again.
+/// Milliseconds after which the first initiation is resent.
 const FIRST_RESEND: u64 = 400;
-/// After how many the others are.
+/// Milliseconds after which later initiations are resent.
 const RESEND: u64 = 1_000;
-/// How much longer, in powers of two, they become while there is a session that may still live: the
-/// router may just be busy, and has to work through all that piles up.
+/// Largest power of two by which these times grow while an old session may still be alive: a busy
+/// router must process every initiation.
 const MAX_BACKOFF: u32 = 2;
-/// Number of initiations that are remembered: an answer may take as long as it takes to send them,
-/// over five seconds.
+/// Number of stored initiations: a response may arrive as late as the time for sending them, over
+/// five seconds.
 const TRIES: usize = 7;
-/// The longest round trip, in milliseconds, that is believed when a session seems to be lost: a response that was held
-/// back for minutes must not keep a client from connecting again.
+/// Longest round trip in milliseconds that counts when a session seems to be lost: a response that
+/// was delayed for minutes must not stop the client from connecting again.
 const LONGEST_TRIP: u32 = 4_000;
-/// After how many milliseconds without an answer a session may be lost: two tries of a request.
+/// Milliseconds without a reply after which a session may be lost: two tries of a request.
 const SILENCE: u64 = 600;
 
-/// What the caller provides for each new handshake.
+/// The caller's input for each new handshake.
 #[derive(Clone, Debug)]
 pub struct Fresh {
     /// 32 random bytes.
     pub ephemeral: SecretKey,
     /// A random number.
     pub index: u32,
-    /// The time in milliseconds since 1970, greater than it was in any handshake of this client's key
-    /// before, also by another program.
+    /// The time in milliseconds since 1970, greater than in every earlier handshake with this
+    /// client's key, in this program or another.
     pub stamp: u64,
 }
 
-/// Outcome of a packet.
+/// The result of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
-    /// Nothing for this client, or part of a handshake that is still under way: poll.
+    /// Nothing for this client, or a step of a handshake: call `poll`.
     Nothing,
-    /// There is a new session. If there was none before, now requests can be sent; what is under way
-    /// unanswered may be sent again at once.
+    /// A new session is up. If there was none before, requests can be sent now; unanswered requests
+    /// may be resent at once.
     Up,
-    /// A packet of the router, written to the front of the buffer: its length.
+    /// A packet of the router, written to the front of the buffer; contains its length in bytes.
     Packet(usize),
-    /// The router took a later stamp of this client's key before, which is this one: poll. The next
-    /// stamps follow it; see to it that those of other programs with this key do, too.
+    /// The router had accepted a later stamp of this client's key; contains that stamp: call
+    /// `poll`. The next stamps follow it. The caller must ensure the same for other programs with
+    /// this key.
     Stamp(u64),
 }
 
@@ -63,20 +64,21 @@ struct Session {
     since: u64,
 }
 
-/// A handshake under way.
+/// A handshake in progress.
 #[derive(Debug, Default)]
 struct Attempt {
-    /// The last initiations and when they were sent, the latest first: an answer may be slow.
+    /// The last initiations and the times when they were sent, latest first, because a response may
+    /// be slow.
     tries: [Option<(Initiator, u64)>; TRIES],
-    /// When to send again.
+    /// The time at which to resend.
     due: u64,
     count: u32,
-    /// Whether the router said that a stamp was wrong: that is answered at once one time.
+    /// Whether the router reported a wrong stamp: only the first report is answered at once.
     corrected: bool,
 }
 
-/// The way to one router: at most one session to send through, and the one before, whose last
-/// packets may still be coming.
+/// The connection to one router: at most one session for sending, and the session before it, whose
+/// last packets may still arrive.
 #[derive(Debug)]
 pub struct Connector {
     own: StaticKey,
@@ -87,19 +89,19 @@ pub struct Connector {
     previous: Option<Session>,
     attempt: Option<Attempt>,
     cookie: Option<Cookie>,
-    /// The last stamp that was sent, or that the router took of this key.
+    /// The last stamp of this key that was sent, or that the router accepted.
     stamp: u64,
-    /// The greatest stamp that the router takes, as far as is known.
+    /// The greatest stamp that the router accepts, as far as known.
     max_stamp: u64,
-    /// Since when there has been no session, or nothing was heard of what was sent.
+    /// The time since which there has been no session, or no reply.
     waiting: Option<u64>,
-    /// How long the last handshake took, in milliseconds.
+    /// Duration of the last handshake in milliseconds.
     round_trip: Option<u32>,
 }
 
 impl Connector {
-    /// A client that has no session yet. Of `patience`, `resend` is how long an answer may take on a
-    /// slow line, and `give_up` how long to try.
+    /// A client without a session. `patience.resend` is the longest time for a response on a slow
+    /// line, and `patience.give_up` the time after which to give up.
     #[must_use]
     pub const fn new(own: StaticKey, router: PublicKey, wire: Wire, patience: Patience) -> Self {
         Self {
@@ -123,40 +125,41 @@ impl Connector {
         self.patience = patience;
     }
 
-    /// Returns `true` if there is a session to send through.
+    /// Whether there is a session for sending.
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.session.is_some()
     }
 
-    /// How long the last handshake took from the initiation that was answered to its response, in
-    /// milliseconds.
+    /// Duration of the last handshake in milliseconds, from the answered initiation to its
+    /// response. `None` before the first handshake.
     #[must_use]
     pub const fn round_trip(&self) -> Option<u32> {
         self.round_trip
     }
 
-    /// The handshake hash of the session, which a claim's proof is made for.
+    /// The handshake hash of the session, which the proof of a claim includes. `None` without a
+    /// session.
     #[must_use]
     pub fn handshake_hash(&self) -> Option<&[u8; 32]> {
         self.session.as_ref().map(|session| session.channel.handshake_hash())
     }
 
-    /// The last stamp that was sent, or that the router took. The next one of this client's key has to be greater, also in
-    /// another program and with a clock that was set back.
+    /// The last stamp that was sent, or that the router accepted. The next stamp of this client's
+    /// key must be greater, even in another program and with a clock that was set back.
     #[must_use]
     pub const fn last_stamp(&self) -> u64 {
         self.stamp
     }
 
-    /// What to do at the time `now`: send an initiation, or wait. Never [`Step::Done`].
-    ///
-    /// `fresh` is asked for each initiation; `out` needs room for one.
-    ///
+    /// Returns what to do at the time `now`: send an initiation, or wait. Never [`Step::Done`].
+    /// \\
+    /// `fresh` is called for each initiation; `out` needs room for one.
+    /// \\
     /// # Errors
-    /// [`ClientError::Silence`] when there has been no session for as long as the patience lasts.
-    /// [`ClientError::TooLong`] when `out` is too short. [`ClientError::WeakKey`] when the router's
-    /// key has small order or a private key is zero.
+    /// [`ClientError::Silence`] after [`Patience::give_up`] without a session.
+    /// [`ClientError::TooLong`] if `out` is too short. [`ClientError::WeakKey`] if the router's key
+    /// has small order or a private key is zero.
     pub fn poll(
         &mut self,
         now: u64,
@@ -183,12 +186,13 @@ impl Connector {
         self.initiate(now, fresh(), out)
     }
 
-    /// When to send the next initiation.
+    /// The time at which to send the next initiation.
     fn due(&self, waiting: u64) -> u64 {
-        // Four round trips: on a slow line more goes by than the short packets of a handshake.
+        // Four round trips: on a slow line other packets take longer than the short ones of a
+        // handshake.
         let slow = u64::from(self.round_trip.unwrap_or(0).min(LONGEST_TRIP)).saturating_mul(4);
         let silence = SILENCE.max(u64::from(self.patience.resend).saturating_mul(2)).max(slow);
-        // Without a session now; with one when it is old, or when it seems to be lost.
+        // Without a session: now. With a session: when it is old, or seems to be lost.
         let wanted = match &self.session {
             None => 0,
             Some(session) if session.channel.sent() >= REKEY_PACKETS => 0,
@@ -204,7 +208,7 @@ impl Connector {
             return Err(ClientError::TooLong);
         }
         let least = self.stamp.saturating_add(1);
-        // A clock that is behind what the router knows, or absurdly far ahead of it, is no help.
+        // Ignore a clock that is behind the router's stamp, or implausibly far ahead.
         let stamp = Some(fresh.stamp).filter(|stamp| (least..=self.max_stamp).contains(stamp));
         let stamp = stamp.unwrap_or(least);
         let cookie = self.cookie.take();
@@ -236,7 +240,8 @@ impl Connector {
         Ok(Step::Send(len))
     }
 
-    /// Takes a packet that arrived at the time `now`. What was in it is written to `out`.
+    /// Takes a packet that arrived at the time `now`. The content of the packet is written to
+    /// `out`.
     pub fn receive(&mut self, now: u64, packet: &[u8], out: &mut [u8]) -> Heard {
         if receiver(packet).is_some() {
             return self.open(packet, out);
@@ -253,7 +258,7 @@ impl Connector {
             self.previous = self.session.replace(Session { channel, since: now });
             return Heard::Up;
         }
-        // Worth one more initiation, which goes out at once, and no second one for the same.
+        // The first report causes one more initiation at once; a second report does not.
         let mut tries = attempt.tries.iter().flatten();
         if let Some(cookie) = tries.find_map(|(initiator, _)| initiator.cookie(packet)) {
             attempt.due = now;
@@ -283,8 +288,8 @@ impl Connector {
         Heard::Nothing
     }
 
-    /// Writes a packet as it goes through the session: its length, or nothing when there is no session
-    /// or no room.
+    /// Encrypts a packet into `out` and returns its length. `None` if there is no session or no
+    /// room.
     #[must_use]
     pub fn seal(&mut self, now: u64, plain: &[u8], out: &mut [u8]) -> Option<usize> {
         let len = self.session.as_mut()?.channel.seal(plain, out)?;

@@ -1,4 +1,4 @@
-//! A public key in few enough characters for two people to compare.
+//! Fingerprints: a public key in few enough characters for two people to compare.
 
 use heapless::String;
 
@@ -15,7 +15,7 @@ pub fn fingerprint(key: &PublicKey) -> String<24> {
     base32(&hash(&[b"Postwire fingerprint", &key.0]), &mut digits);
     let mut text = String::new();
     for (nth, digit) in digits.into_iter().enumerate() {
-        // There is room for all of them: 20 digits and 4 dashes.
+        // The string has room for 20 digits and 4 dashes.
         if nth != 0 && nth % 4 == 0 {
             let _ = text.push('-');
         }
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn twenty_digits_of_base32() {
         let key = PublicKey([3; 32]);
-        // The same 100 bits, one number and five bits of it at a time.
+        // The same 100 bits, computed as one number, five bits at a time.
         let mut number = [0; 16];
         number.copy_from_slice(&hash(&[b"Postwire fingerprint", &key.0])[..16]);
         let number = u128::from_be_bytes(number);

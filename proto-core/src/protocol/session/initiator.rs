@@ -1,4 +1,4 @@
-//! The client's half of the handshake, one try of it. When to try again is `connector`'s.
+//! The client's half of the handshake: one try. `connector` decides when to retry.
 
 use super::channel::{Channel, Side};
 use super::noise::{Noise, Pair, decrypt};
@@ -8,12 +8,13 @@ use super::{
 };
 use crate::key::{PublicKey, SecretKey};
 
-/// A handshake under way.
+/// A handshake in progress.
 pub struct Initiator {
     index: u32,
     mac1: [u8; 16],
     gate: Gatekeys,
-    /// Until it is over: two channels of one handshake would encrypt with the same keys and counters.
+    /// `None` once the handshake is complete: two channels of one handshake would use the same keys
+    /// and counters.
     noise: Option<(Pair, Pair, Noise)>,
 }
 
@@ -24,12 +25,12 @@ impl core::fmt::Debug for Initiator {
 }
 
 impl Initiator {
-    /// Writes an initiation to `out`: its length, and what is needed to take the answer.
-    ///
-    /// `index` is the number by which the router calls this client, new each time; `stamp` is the time
-    /// in milliseconds since 1970, or one more than in this client key's last initiation; `ephemeral`
-    /// is 32 new random bytes.
-    ///
+    /// Writes an initiation to `out`. Returns its length and the state that reads the response.
+    /// \\
+    /// `index` is the number by which the router addresses this client, new for each handshake;
+    /// `stamp` is the time in milliseconds since 1970, and must be greater than in this key's last
+    /// initiation; `ephemeral` is 32 new random bytes.
+    /// \\
     /// `None` if `out` is too short, or if a key has small order.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "each is one field of the packet")]
@@ -66,19 +67,19 @@ impl Initiator {
         ))
     }
 
-    /// The channel, if the packet is the response to this initiation; then the handshake is over. After
-    /// anything else it is as if nothing had come.
+    /// Returns the channel if the packet is the response to this initiation; the handshake is then
+    /// complete. Any other packet changes nothing.
     #[must_use]
     pub fn response(&mut self, packet: &[u8]) -> Option<Channel> {
         if !is(packet, RESPONSE, RESPONSE_LEN) || take(packet, 6) != self.index.to_le_bytes() {
             return None;
         }
-        // A copy: after a message that fails, a state is of no use any more.
+        // A copy, because a message that fails spoils the state.
         let (own, ephemeral, noise) = self.noise.as_ref()?;
         let mut noise = noise.clone();
         noise.read_second(own, ephemeral, packet.get(10..)?.first_chunk()?)?;
         let channel = Channel::new(&noise, Side::Client, self.index);
-        // The one part of the response that Noise knows nothing of.
+        // The only part of the response that Noise does not cover.
         if take(packet, 2) != channel.remote().to_le_bytes() {
             return None;
         }
@@ -86,8 +87,8 @@ impl Initiator {
         Some(channel)
     }
 
-    /// The last stamp that the router took of this client's key, if the packet says that this
-    /// initiation's stamp does not follow it.
+    /// Returns the last stamp that the router accepted from this client's key, if the packet
+    /// reports that this initiation's stamp does not follow it. `None` for any other packet.
     #[must_use]
     pub fn wrong_stamp(&self, packet: &[u8]) -> Option<u64> {
         if !is(packet, STAMP, STAMP_LEN) || take(packet, 2) != self.index.to_le_bytes() {
@@ -100,7 +101,8 @@ impl Initiator {
         Some(u64::from_le_bytes(last))
     }
 
-    /// The cookie, if the packet has one for this initiation: send the next with it at once.
+    /// Returns the cookie if the packet has one for this initiation: send the next initiation with
+    /// it at once. `None` for any other packet.
     #[must_use]
     pub fn cookie(&self, packet: &[u8]) -> Option<Cookie> {
         self.gate.given(self.index, &self.mac1, packet)

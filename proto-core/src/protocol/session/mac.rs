@@ -1,7 +1,7 @@
-//! Keyed hashes: what is checked before any curve arithmetic.
+//! Keyed hashes, which are checked before any curve arithmetic.
 //!
-//! All are BLAKE2s with its own key parameter and 32 bytes of output (RFC 7693), shortened to the
-//! first 16 where a packet has 16.
+//! All are BLAKE2s with its own key parameter and 32 bytes of output (RFC 7693), truncated to the
+//! first 16 where a packet has a field of 16.
 
 use subtle::ConstantTimeEq as _;
 
@@ -10,7 +10,7 @@ use super::{COOKIE, COOKIE_LEN, SESSION_VERSION, is, put, take};
 use crate::key::PublicKey;
 use crate::protocol::Digester;
 
-/// BLAKE2s of all parts in a row, with a key or without one.
+/// BLAKE2s of the concatenated parts, with or without a key.
 #[cfg_attr(feature = "small", inline(never))]
 fn blake2s(key: Option<&[u8]>, parts: &[&[u8]]) -> [u8; 32] {
     let mut digester = Digester::new(key);
@@ -20,29 +20,29 @@ fn blake2s(key: Option<&[u8]>, parts: &[&[u8]]) -> [u8; 32] {
     digester.finish()
 }
 
-/// BLAKE2s of all parts in a row.
+/// BLAKE2s of the concatenated parts.
 pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     blake2s(None, parts)
 }
 
-/// Keyed BLAKE2s of all parts in a row.
+/// Keyed BLAKE2s of the concatenated parts.
 pub(super) fn keyed<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 32] {
     const { assert!(N >= 1 && N <= 32) };
     blake2s(Some(key), parts)
 }
 
-/// [`keyed`], shortened.
+/// [`keyed`], truncated to 16 bytes.
 fn short<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 16] {
     take(&keyed(key, parts), 0)
 }
 
-/// Whether two are the same, in the same time for all.
+/// Compares in constant time.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
-/// What a client and a router know from the router's public key alone: the keys of the first check of
-/// an initiation, and of a cookie's.
+/// Keys that a client and a router derive from the router's public key alone: for `mac1` of an
+/// initiation, and for the encryption of a cookie.
 #[derive(Clone, Debug)]
 pub struct Gatekeys {
     mac1: [u8; 32],
@@ -50,7 +50,7 @@ pub struct Gatekeys {
 }
 
 impl Gatekeys {
-    /// Those of the router with this public key.
+    /// Derives the keys from the router's public key.
     #[must_use]
     pub fn of(router: &PublicKey) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Gatekeys {
         Some(COOKIE_LEN)
     }
 
-    /// The cookie in a packet, if it is one for `receiver` and for its initiation with `mac1`.
+    /// The cookie in a packet, if it is for `receiver` and its initiation with `mac1`.
     pub(super) fn given(&self, receiver: u32, mac1: &[u8; 16], packet: &[u8]) -> Option<Cookie> {
         if !is(packet, COOKIE, COOKIE_LEN) || take(packet, 2) != receiver.to_le_bytes() {
             return None;
@@ -93,7 +93,7 @@ impl Gatekeys {
     }
 }
 
-/// What a router under load gives to an address, and wants to see in initiations from there.
+/// The value that a router under load sends to an address, and requires in initiations from there.
 #[derive(Clone)]
 pub struct Cookie(Wiped<16>);
 
@@ -104,9 +104,9 @@ impl core::fmt::Debug for Cookie {
 }
 
 impl Cookie {
-    /// The cookie of a source address, in bytes that are different for each. Its last four bytes are
-    /// `token`, which initiations with this cookie show: a router can look at that before it hashes.
-    /// The router changes `secret` every two minutes.
+    /// The cookie of a source address, whose bytes are unique to the address. Its last four bytes
+    /// are `token`, which initiations with this cookie contain in clear: a router can check it
+    /// before hashing. The router changes `secret` every two minutes.
     #[must_use]
     pub fn of(secret: &[u8; 32], source: &[u8], token: [u8; 4]) -> Self {
         let mut cookie = Wiped(short(secret, &[source]));
@@ -114,7 +114,7 @@ impl Cookie {
         Self(cookie)
     }
 
-    /// The mac under this cookie (12 bytes), and the cookie's token.
+    /// The MAC under this cookie (12 bytes), and the cookie's token.
     pub(super) fn mac2(&self, before: &[u8]) -> [u8; 16] {
         let mut mac2 = short(&self.0.0, &[before]);
         put(&mut mac2, 12, &take::<4>(&self.0.0, 12));

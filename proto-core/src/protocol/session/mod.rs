@@ -8,23 +8,23 @@
 //!   <--  TO_CLIENT  (counter, encrypted reply)
 //! ```
 //!
-//! The handshake is `Noise_IK_25519_ChaChaPoly_BLAKE2s` with the router as responder; it carries no
-//! payload, and only what comes through a [`Channel`] is acted upon. What is inside a transport
-//! packet is a whole packet of [`super::envelope`].
+//! The handshake is `Noise_IK_25519_ChaChaPoly_BLAKE2s` with the router as responder. It has no
+//! payload: the router acts only on packets that come through a [`Channel`]. The content of a
+//! transport packet is a whole packet of [`super::envelope`].
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | `noise` | the handshake's two messages, the cipher, and keys that wipe themselves |
 //! | `mac` | keyed hashes: the check before any curve arithmetic, and cookies |
 //! | `responder` | the router's half of the handshake |
 //! | `initiator` | the client's half |
-//! | `channel` | transport packets and the window against replays |
+//! | `channel` | transport packets and the replay window |
 //! | `seek` | how a client learns the key of an unowned router; the secret on its label |
 //! | `fingerprint` | a public key for people to compare |
-//! | `connector` | the client as a state machine: connects, comes again, renews |
+//! | `connector` | the client as a state machine: connects, reconnects, renews |
 //!
-//! Not here: randomness, time and addresses, which the caller brings; which keys are owners, how many
-//! sessions there may be and when they end, which is the agent's business.
+//! Not here: randomness, time and addresses, which the caller provides; the list of owners, and the
+//! number and lifetime of sessions, which the agent manages.
 
 use crate::key::{PublicKey, SecretKey};
 
@@ -49,9 +49,9 @@ pub use noise::is_usable;
 pub use responder::{Initiation, Opened, TOKEN_AT};
 pub use seek::{LabelKey, MIN_LABEL, Seek, found, seek};
 
-/// A client wants a session: the first message of the handshake.
+/// The first message of the handshake: a client requests a session.
 pub const INITIATION: u8 = 3;
-/// The router's answer: the second and last message of the handshake.
+/// The second and last message of the handshake: the router's response.
 pub const RESPONSE: u8 = 4;
 /// An encrypted packet from a client.
 pub const TO_ROUTER: u8 = 5;
@@ -61,10 +61,12 @@ pub const TO_CLIENT: u8 = 6;
 pub const SEEK: u8 = 7;
 /// The answer to [`SEEK`]: the router's key.
 pub const FOUND: u8 = 8;
-/// The router is under load: come again, and show that you receive what is sent to your address.
+/// A router under load: the client must resend its initiation with this cookie, to show that it
+/// receives packets at its address.
 pub const COOKIE: u8 = 9;
 
-/// The initiation's stamp was wrong: this is the last one that the router took from this client's key.
+/// The initiation's stamp was wrong: this packet has the last stamp that the router accepted from
+/// this client's key.
 pub const STAMP: u8 = 10;
 
 /// The version of all these packets.
@@ -74,7 +76,7 @@ pub const SESSION_VERSION: u8 = 1;
 pub const INITIATION_LEN: usize = 142;
 /// The length of a [`RESPONSE`].
 pub const RESPONSE_LEN: usize = 58;
-/// What a transport packet has around the packet in it: 14 bytes before, and a tag behind.
+/// Number of bytes that a transport packet adds to its content: 14 before, and a tag of 16 after.
 pub const OVERHEAD: usize = 30;
 /// The length of a [`SEEK`].
 pub const SEEK_LEN: usize = 82;
@@ -85,11 +87,12 @@ pub const COOKIE_LEN: usize = 38;
 /// The length of a [`STAMP`].
 pub const STAMP_LEN: usize = 46;
 
-/// How far above the last stamp of its key the stamp of an initiation may be, in milliseconds: 8,900
-/// years. One wrong clock thus uses up a small part of the stamps there are.
+/// Largest step from the last stamp of a key to the stamp of an initiation, in milliseconds: 8,900
+/// years. A wrong clock thus uses up only a small part of the possible stamps.
 pub const MAX_STAMP_STEP: u64 = 1 << 48;
 
-/// Whether a router takes `stamp` in an initiation of a client whose last one was `last`, or 0.
+/// Whether a router accepts `stamp` in an initiation of a client whose last stamp was `last` (0 for
+/// none).
 #[must_use]
 pub const fn follows(stamp: u64, last: u64) -> bool {
     stamp > last && stamp <= last.saturating_add(MAX_STAMP_STEP)
@@ -102,8 +105,8 @@ pub const REKEY_PACKETS: u64 = 1 << 20;
 /// Session age (ms) at which a session ends.
 pub const SESSION_LIFE: u64 = 180_000;
 
-/// What the two sides are connected by. It is part of the handshake, so that what was recorded on
-/// one wire is worth nothing on another.
+/// The transport between the two sides. It is part of the handshake, so a recording of one
+/// transport cannot be replayed on another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wire {
     /// A serial line.
@@ -123,7 +126,7 @@ impl StaticKey {
         Self::of(&secret)
     }
 
-    /// The same, of a key that the caller keeps.
+    /// Like [`StaticKey::new`], for a key that the caller keeps.
     #[must_use]
     pub fn of(secret: &SecretKey) -> Self {
         Self(noise::Pair::of(secret))
@@ -148,8 +151,8 @@ impl StaticKey {
     }
 }
 
-/// A secret that two key pairs share: what X25519 makes of one's private key and the other's public key. It is wiped
-/// when it is dropped.
+/// A secret that two key pairs share: the X25519 result of one private key and the other public
+/// key. It is wiped when it is dropped.
 pub(in crate::protocol) struct Shared(noise::Wiped<32>);
 
 impl core::fmt::Debug for Shared {
@@ -159,7 +162,7 @@ impl core::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// BLAKE2s of all parts in a row, with the secret as its key.
+    /// BLAKE2s of the concatenated parts, with the secret as the key.
     pub(in crate::protocol) fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
         mac::keyed(&self.0.0, parts)
     }
@@ -171,7 +174,7 @@ impl core::fmt::Debug for StaticKey {
     }
 }
 
-/// What stands in front of a handshake on both sides: everything of the initiation that is readable.
+/// The prologue of a handshake, which both sides mix in: every readable field of the initiation.
 fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
     let mut prologue = *b"Postwire session\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     put(&mut prologue, 16, &[SESSION_VERSION, wire as u8]);
@@ -180,8 +183,8 @@ fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
     prologue
 }
 
-/// Writes `bytes` at `at` of a buffer that has room for them: all are of fixed lengths, and a test
-/// sees every byte of each packet.
+/// Writes `bytes` at offset `at`. Every buffer has room: all lengths are fixed, and a test compares
+/// every byte of each packet.
 #[cfg_attr(feature = "small", inline(never))]
 fn put(buf: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = buf.get_mut(at..).and_then(|buf| buf.get_mut(..bytes.len())) {
@@ -189,12 +192,12 @@ fn put(buf: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// The `N` bytes at `at`, zeros where there are none.
+/// The `N` bytes at offset `at`; zeros if they are missing.
 fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
 }
 
-/// Whether a packet begins as packets of this kind do and has this length.
+/// Whether a packet starts like packets of this kind and has this length.
 #[cfg_attr(feature = "small", inline(never))]
 fn is(packet: &[u8], kind: u8, len: usize) -> bool {
     packet.len() == len && packet.starts_with(&[kind, SESSION_VERSION])

@@ -1,10 +1,10 @@
 //! `Noise_IK_25519_ChaChaPoly_BLAKE2s` (<https://noiseprotocol.org/noise.html>, revision 34) with
-//! empty payloads, its two messages written out. X25519 is that of x25519-dalek, ChaCha20-Poly1305 of
-//! chacha20poly1305, BLAKE2s of blake2. Whatever holds a key is wiped when it is dropped.
+//! empty payloads, its two messages written out. X25519 comes from x25519-dalek, ChaCha20-Poly1305
+//! from chacha20poly1305, BLAKE2s from blake2. Every type with a key is wiped when it is dropped.
 //!
-//! The crate `noise-protocol` can do any pattern, and is 6.5 KB of program more on the router for it: an
-//! interpreter, preshared keys, and what its panics say. `snow`, which shares no code with this, is what
-//! the tests hold it against, on both sides (`tests/snow_peer`).
+//! The crate `noise-protocol` supports any pattern and is 6.5 KB more program on the router: an
+//! interpreter, preshared keys, and panic messages. The tests run this code against `snow`, which
+//! shares no code with it, on both sides (`tests/snow_peer`).
 
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, Tag};
@@ -17,7 +17,7 @@ use super::put;
 use crate::key::{PublicKey, SecretKey, public};
 use crate::protocol::Digester;
 
-/// The tag behind every ciphertext.
+/// Length of the tag after every ciphertext.
 pub(super) const TAG_LEN: usize = 16;
 
 /// Bytes that are wiped when they are dropped.
@@ -44,8 +44,8 @@ impl Pair {
         Self { secret: Wiped(*secret.as_bytes()), public }
     }
 
-    /// X25519 (RFC 7748). Refuses a private key of zeros, which is never generated, and a result of zeros,
-    /// which is what a public key of small order makes of any private key.
+    /// X25519 (RFC 7748). `None` for a private key of zeros, which is never generated, and for a
+    /// result of zeros, which every public key of small order gives.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn dh(&self, public: &[u8; 32]) -> Option<Wiped<32>> {
         let shared = Wiped(x25519(self.secret.0, *public));
@@ -54,10 +54,11 @@ impl Pair {
     }
 }
 
-/// Whether a client can have this public key: with one of small order, zero among them, no handshake ends well.
+/// Whether a client can have this public key: with a key of small order, such as zero, no handshake
+/// succeeds.
 #[must_use]
 pub fn is_usable(key: &PublicKey) -> bool {
-    // Any private key tells.
+    // The result is the same for every private key.
     Pair { secret: Wiped([0x55; 32]), public: [0; 32] }.dh(&key.0).is_some()
 }
 
@@ -92,8 +93,8 @@ fn nonce(counter: u64) -> [u8; 12] {
     nonce
 }
 
-/// Encrypts `plain` to the front of `out`, and puts the tag behind it. Nothing if `out` has another length
-/// than the two together.
+/// Encrypts `plain` to the front of `out`, followed by the tag. `None` if `out` does not have the
+/// length of both.
 #[cfg_attr(feature = "small", inline(never))]
 pub(super) fn encrypt(
     key: &Wiped<32>,
@@ -110,8 +111,8 @@ pub(super) fn encrypt(
     Some(())
 }
 
-/// Checks the tag at the end of `sealed`, and only if it is right decrypts what is before it to `out`, which
-/// has that length: or else nothing is written.
+/// Checks the tag at the end of `sealed`, and decrypts the bytes before it to `out`, which has
+/// their length. `None`, without a write, if the tag is wrong.
 #[cfg_attr(feature = "small", inline(never))]
 pub(super) fn decrypt(
     key: &Wiped<32>,
@@ -127,10 +128,10 @@ pub(super) fn decrypt(
     cipher.decrypt_inout_detached(&nonce(counter).into(), data, buffer, tag).ok()
 }
 
-/// A handshake of either side: Noise's `h`, `ck` and `k`. Its counter is 0 whenever it is used, because
-/// in this pattern each key encrypts once.
-///
-/// After a message that was refused it is of no use any more.
+/// A handshake of either side: Noise's `h`, `ck` and `k`. Its counter is always 0, because in this
+/// pattern each key encrypts once.
+/// \\
+/// A refused message leaves the state unusable.
 #[derive(Clone)]
 pub(super) struct Noise {
     hash: [u8; 32],
@@ -139,7 +140,7 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    /// Before the first message. `router` is the responder's public key.
+    /// The state before the first message. `router` is the responder's public key.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn new(prologue: &[u8], router: &[u8; 32]) -> Self {
         let name = hash(&[b"Noise_IK_25519_ChaChaPoly_BLAKE2s"]);
@@ -154,7 +155,7 @@ impl Noise {
         self.hash = hash(&[&self.hash, data]);
     }
 
-    /// Mixes in what a key pair has in common with a public key.
+    /// Mixes in the shared secret of a key pair and a public key.
     #[cfg_attr(feature = "small", inline(never))]
     fn mix_dh(&mut self, own: &Pair, other: &[u8; 32]) -> Option<()> {
         (self.chaining, self.key) = hkdf(&self.chaining, &own.dh(other)?.0);
@@ -174,7 +175,7 @@ impl Noise {
         Some(())
     }
 
-    /// The client's message: `e, es, s, ss`.
+    /// Writes the client's message: `e, es, s, ss`.
     pub(super) fn write_first(
         &mut self,
         own: &Pair,
@@ -192,7 +193,7 @@ impl Noise {
         self.encrypt(&[], payload)
     }
 
-    /// The client's message on the router: the client's ephemeral and static keys.
+    /// Reads the client's message on the router: the client's ephemeral and static keys.
     pub(super) fn read_first(
         &mut self,
         own: &Pair,
@@ -209,7 +210,7 @@ impl Noise {
         Some((*e, client))
     }
 
-    /// The router's message, `e, ee, se`, to a client with these ephemeral and static keys.
+    /// Writes the router's message, `e, ee, se`, to a client with these ephemeral and static keys.
     pub(super) fn write_second(
         &mut self,
         ephemeral: &Pair,
@@ -224,7 +225,7 @@ impl Noise {
         self.encrypt(&[], payload)
     }
 
-    /// The router's message on the client.
+    /// Reads the router's message on the client.
     pub(super) fn read_second(
         &mut self,
         own: &Pair,
@@ -238,8 +239,8 @@ impl Noise {
         self.decrypt(payload, &mut [])
     }
 
-    /// The key of a [`STAMP`](super::STAMP), from Noise's `ck` after the first message: only the two ends of
-    /// the handshake have it.
+    /// The key of a [`STAMP`](super::STAMP), from Noise's `ck` after the first message: only the
+    /// two ends of the handshake know it.
     pub(super) fn stamp_key(&self, nonce: &[u8; 16]) -> Wiped<32> {
         Wiped(keyed(&self.chaining.0, &[b"Postwire stamp", nonce]))
     }

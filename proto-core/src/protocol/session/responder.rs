@@ -9,10 +9,10 @@ use super::{
 };
 use crate::key::{PublicKey, SecretKey};
 
-/// Where `mac1` and `mac2` stand in an initiation.
+/// Offset of `mac1` and `mac2` in an initiation.
 const MAC1: usize = 110;
 const MAC2: usize = 126;
-/// Where the token of the cookie stands in an initiation: four bytes, zeros without a cookie.
+/// Offset of the cookie's token in an initiation: four bytes, zeros without a cookie.
 pub const TOKEN_AT: usize = 138;
 
 /// An initiation whose sender knows the router's public key. The sender is not authenticated yet.
@@ -22,8 +22,8 @@ pub struct Initiation<'p> {
 }
 
 impl<'p> Initiation<'p> {
-    /// Takes a packet if it is an initiation and its `mac1` is right. One keyed hash and nothing
-    /// more.
+    /// Accepts a packet that is an initiation with a valid `mac1`, for the cost of one keyed hash.
+    /// `None` for any other packet.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn parse(packet: &'p [u8], gate: &Gatekeys) -> Option<Self> {
@@ -34,62 +34,63 @@ impl<'p> Initiation<'p> {
         same(&gate.mac1(before), &take::<16>(packet, MAC1)).then_some(Self { packet })
     }
 
-    /// Whether a packet that looks like an initiation has something where a cookie shows. `None` if it does
-    /// not look like one. Nothing of it is checked.
+    /// Whether a packet in the form of an initiation has a non-zero cookie token. `None` for
+    /// packets in another form. Nothing is authenticated.
     #[must_use]
     pub fn shows_cookie(packet: &'p [u8]) -> Option<bool> {
         is(packet, INITIATION, INITIATION_LEN).then(|| !Self { packet }.is_bare())
     }
 
-    /// The number by which the client wants to be called.
+    /// The index by which the router must address the client.
     #[must_use]
     pub fn sender(&self) -> u32 {
         u32::from_le_bytes(take(self.packet, 2))
     }
 
-    /// The client's time in milliseconds since 1970, which grows with each initiation. Worth
-    /// something only once the initiation was [opened](Self::open).
+    /// The client's time in milliseconds since 1970, which grows with each initiation. Authentic
+    /// only after [`Initiation::open`].
     #[must_use]
     pub fn stamp(&self) -> u64 {
         u64::from_le_bytes(take(self.packet, 6))
     }
 
-    /// Returns `true` if the initiation has no cookie.
+    /// Whether the initiation has no cookie.
     #[must_use]
     pub fn is_bare(&self) -> bool {
         take::<16>(self.packet, MAC2) == [0; 16]
     }
 
-    /// The token of the cookie in it, zeros without one.
+    /// The token of its cookie; zeros if there is none.
     #[must_use]
     pub fn token(&self) -> [u8; 4] {
         take(self.packet, TOKEN_AT)
     }
 
-    /// What is another one in each initiation, and the same in a packet that is repeated.
+    /// A digest that differs between initiations, and is the same for a repeated packet.
     #[must_use]
     pub fn digest(&self) -> u64 {
         u64::from_le_bytes(take(self.packet, MAC1))
     }
 
-    /// Whether this cookie is in it. One that is neither bare nor has a cookie that the router gave is
-    /// to be dropped.
+    /// Whether the initiation has this cookie. An initiation that is neither bare nor has a cookie
+    /// of the router must be dropped.
     #[must_use]
     pub fn has_cookie(&self, cookie: &Cookie) -> bool {
         let before = self.packet.get(..MAC2).unwrap_or_default();
         same(&cookie.mac2(before), &take::<16>(self.packet, MAC2))
     }
 
-    /// Writes the answer of a router under load: its length, if there is room.
+    /// Writes the reply of a router under load and returns its length; `None` if there is no room.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn cookie_reply(&self, cookie: &Cookie, gate: &Gatekeys, out: &mut [u8]) -> Option<usize> {
         gate.give(self.sender(), &take(self.packet, MAC1), cookie, out)
     }
 
-    /// Finds out who sent it: two X25519s. `ephemeral` is 32 new random bytes.
-    ///
-    /// Nothing comes of one that was made for another router, another wire or another version, or
-    /// that was changed on the way. A cookie over a serial line is nothing either.
+    /// Authenticates the sender, for the cost of two X25519 operations. `ephemeral` is 32 new
+    /// random bytes.
+    /// \\
+    /// `None` for an initiation that was made for another router, another transport or another
+    /// version, or that was changed on the way, and for a cookie over a serial line.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn open(&self, own: &StaticKey, wire: Wire, ephemeral: &SecretKey) -> Option<Opened> {
@@ -111,13 +112,13 @@ impl<'p> Initiation<'p> {
     }
 }
 
-/// An initiation of an authenticated client. The caller checks whether the key is an owner's and whether the stamp is
-/// new.
+/// An initiation of an authenticated client. The caller must check that the key is an owner's and
+/// that the stamp is new.
 pub struct Opened {
     /// The client's public key.
     pub client: PublicKey,
-    /// The client's time, which has to [follow](super::follows) that of the last one of the same key.
-    /// If it does not, this is a replay or the client's clock is wrong.
+    /// The client's time, which must [follow](super::follows) the last stamp of the same key.
+    /// Otherwise the packet is a replay, or the client's clock is wrong.
     pub stamp: u64,
     sender: u32,
     /// The client's ephemeral key, and the private half of the router's.
@@ -133,8 +134,9 @@ impl core::fmt::Debug for Opened {
 }
 
 impl Opened {
-    /// Writes the answer to an owner whose stamp did not follow `last`: its length, if there is room. No
-    /// one but the sender of the initiation can read it. `nonce` is 16 new random bytes.
+    /// Writes the reply to an owner whose stamp did not follow `last` and returns its length;
+    /// `None` if there is no room. Only the sender of the initiation can read it. `nonce` is 16 new
+    /// random bytes.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn wrong_stamp(&self, last: u64, nonce: &[u8; 16], out: &mut [u8]) -> Option<usize> {
@@ -146,8 +148,9 @@ impl Opened {
         Some(STAMP_LEN)
     }
 
-    /// Writes the response and returns the channel, which is proven only by the first packet that comes through it. Costs
-    /// three X25519 operations.
+    /// Writes the response and returns its length and the channel. The first packet through the
+    /// channel proves the client. Costs three X25519 operations. `None` if `out` is too short or a
+    /// key has small order.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn respond(mut self, out: &mut [u8]) -> Option<(usize, Channel)> {

@@ -1,7 +1,9 @@
-//! How a client learns the key of an unowned router, and the secret on a router's label.
+//! How a client learns the key of an unowned router, and how the secret on the router's label is
+//! used.
 //!
-//! Over a serial line the router answers everybody. Over UDP it answers only who knows the secret on
-//! its label, and a router that has an owner never does: when to answer is the agent's business.
+//! Over a serial line an unowned router answers every client. Over UDP it answers only clients that
+//! know the secret on its label. A router with an owner answers none. The agent decides when to
+//! answer.
 
 use core::fmt;
 
@@ -12,10 +14,10 @@ use super::noise::Wiped;
 use super::{FOUND, FOUND_LEN, SEEK, SEEK_LEN, SESSION_VERSION, is, put, take};
 use crate::key::PublicKey;
 
-/// The fewest characters of a label's secret, without spaces and dashes.
+/// Smallest number of characters of a label secret, without spaces and dashes.
 pub const MIN_LABEL: usize = 16;
 
-/// The key made of the secret on a label. It is wiped when it is dropped.
+/// The key derived from the secret on a label. It is wiped when it is dropped.
 #[derive(Clone)]
 pub struct LabelKey(Wiped<32>);
 
@@ -26,8 +28,8 @@ impl fmt::Debug for LabelKey {
 }
 
 impl LabelKey {
-    /// The key of a secret as typed: in any case, with or without spaces and dashes.
-    /// Nothing if it has fewer than [`MIN_LABEL`] characters, or over 128 bytes.
+    /// The key of a secret as typed: in any case, with or without spaces and dashes. `None` if the
+    /// secret has fewer than [`MIN_LABEL`] characters, or over 128 bytes.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn of(text: &str) -> Option<Self> {
@@ -37,7 +39,7 @@ impl LabelKey {
         for byte in text.bytes().filter(|byte| !matches!(byte, b' ' | b'-')) {
             *bytes.next()? = byte.to_ascii_uppercase();
             len = len.saturating_add(1);
-            // The first byte of a character in UTF-8.
+            // Counts the first byte of each character in UTF-8.
             characters = characters.saturating_add(usize::from(byte & 0xc0 != 0x80));
         }
         let key = hash(&[b"Postwire label", plain.0.get(..len)?]);
@@ -50,7 +52,7 @@ impl LabelKey {
         keyed(&self.0.0, &[b"claim", handshake_hash])
     }
 
-    /// Whether this is the [`proof`](Self::proof) of this session.
+    /// Whether `proof` is the [`proof`](Self::proof) for this session.
     #[must_use]
     pub fn proves(&self, handshake_hash: &[u8; 32], proof: &[u8; 32]) -> bool {
         same(&self.proof(handshake_hash), proof)
@@ -65,12 +67,12 @@ impl LabelKey {
     }
 }
 
-/// Writes the question for an unowned router, under a `nonce` of 16 new random bytes: its
-/// length, if there is room.
+/// Writes a search for an unowned router with a `nonce` of 16 new random bytes, and returns its
+/// length; `None` if there is no room.
 #[must_use]
 pub fn seek(nonce: &[u8; 16], label: Option<&LabelKey>, out: &mut [u8]) -> Option<usize> {
     let out: &mut [u8; SEEK_LEN] = out.first_chunk_mut()?;
-    // As long as the answer, so that the router cannot be used to amplify traffic.
+    // As long as the answer, so that the router cannot amplify traffic.
     out.zeroize();
     put(out, 0, &[SEEK, SESSION_VERSION]);
     put(out, 2, nonce);
@@ -78,7 +80,7 @@ pub fn seek(nonce: &[u8; 16], label: Option<&LabelKey>, out: &mut [u8]) -> Optio
     Some(SEEK_LEN)
 }
 
-/// A question for an unowned router.
+/// A search for an unowned router.
 #[derive(Clone, Copy, Debug)]
 pub struct Seek {
     nonce: [u8; 16],
@@ -86,7 +88,7 @@ pub struct Seek {
 }
 
 impl Seek {
-    /// Takes a packet if it is such a question.
+    /// Accepts a packet that is a search. `None` for any other packet.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn parse(packet: &[u8]) -> Option<Self> {
@@ -95,13 +97,13 @@ impl Seek {
             .then(|| Self { nonce: take(packet, 2), mac: take(packet, 18) })
     }
 
-    /// Whether who asks knows the secret of the label.
+    /// Whether the client knows the secret of the label.
     #[must_use]
     pub fn knows(&self, label: &LabelKey) -> bool {
         same(&label.seek(&self.nonce), &self.mac)
     }
 
-    /// Writes the answer: its length, if there is room.
+    /// Writes the answer and returns its length; `None` if there is no room.
     #[must_use]
     #[cfg_attr(feature = "small", inline(never))]
     pub fn answer(
@@ -119,8 +121,8 @@ impl Seek {
     }
 }
 
-/// The key of an unowned router, if the packet is the answer to the question with this
-/// nonce. With a label, only of the router that knows its secret too.
+/// The key of an unowned router, if the packet answers the search with this nonce. With a label,
+/// only from a router that knows its secret too. `None` for any other packet.
 #[must_use]
 pub fn found(packet: &[u8], nonce: &[u8; 16], label: Option<&LabelKey>) -> Option<PublicKey> {
     if !is(packet, FOUND, FOUND_LEN) || take(packet, 2) != *nonce {

@@ -1,4 +1,4 @@
-//! Handshakes between our own two halves, and what comes through the channels.
+//! Handshakes between our own two halves, and packets through the channels.
 
 use super::*;
 
@@ -101,10 +101,10 @@ fn a_handshake_is_for_one_router_and_one_wire() {
     assert!(keys.opened(&initiation, Wire::Serial).is_none());
     let other = StaticKey::new(SecretKey::new([5; 32]));
     assert!(Initiation::parse(&initiation, &Gatekeys::of(&other.public())).is_none());
-    // Somebody who knows the router's public key but has another private key.
+    // A client that knows the router's public key but has another private key.
     let parsed = Initiation::parse(&initiation, &keys.gate).unwrap();
     assert!(parsed.open(&other, Wire::Udp, &SecretKey::new([4; 32])).is_none());
-    // A second one of the same client has another ephemeral key.
+    // A second handshake of the same client has another ephemeral key.
     let mut out = [0; 200];
     let (client, router) = (&keys.client, &keys.router.public());
     let again = SecretKey::new([6; 32]);
@@ -136,7 +136,7 @@ fn a_cookie_is_for_one_address_and_one_initiation() {
     assert!(keys.opened(&with, Wire::Udp).is_some());
     let (serial, _) = keys.initiation(Wire::Serial, Some(&given));
     assert!(keys.opened(&serial, Wire::Serial).is_none());
-    // For this initiation: one with another `mac1` takes none of it.
+    // The cookie is for this initiation only: an initiation with another `mac1` rejects it.
     let mut out = [0; 200];
     let (client, router) = (&keys.client, &keys.router.public());
     let (_, third) = Initiator::begin(

@@ -1,4 +1,4 @@
-# A file that is added: what it does not name stays.
+# A file that is added: settings that it does not contain stay.
 ip link add wg0 type wireguard
 wg set wg0 listen-port 51820 fwmark 7 peer "$(key 11)" persistent-keepalive 25 allowed-ips 10.0.1.0/24
 cat >conf <<END

@@ -1,4 +1,4 @@
-# Everything that `wg set` can say, in one message.
+# Every option of `wg set`, in one message.
 ip link add wg0 type wireguard
 key 1 >private
 key 2 >shared

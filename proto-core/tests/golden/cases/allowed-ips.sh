@@ -1,5 +1,5 @@
-# Both families, the whole of each, host bits that the kernel clears, a list that replaces another,
-# and the empty list.
+# Both families, the default route of each, host bits that the kernel clears, a list that replaces
+# another, and the empty list.
 ip link add wg0 type wireguard
 wg set wg0 peer "$(key 11)" allowed-ips 10.0.0.0/8
 wg show wg0 dump

@@ -1,5 +1,5 @@
-# ENOENT: a kernel without WireGuard knows no such family.
-# The devices of the cases before may still be going away.
+# ENOENT: a kernel without WireGuard has no such family.
+# The devices of earlier cases may still be disappearing.
 until rmmod wireguard 2>/dev/null; do
 	sleep 0.2
 done

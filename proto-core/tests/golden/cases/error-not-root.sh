@@ -1,4 +1,4 @@
-# EPERM, before the kernel looks at anything else; the family can be looked up by anybody.
+# EPERM, before the kernel checks anything else; any user can look up the family.
 ip link add wg0 type wireguard
 as_nobody
 wg set wg0 listen-port 51820

@@ -1,4 +1,4 @@
-# In hexadecimal, in decimal, and the two ways to have none.
+# In hexadecimal, in decimal, and the two ways to clear the mark.
 ip link add wg0 type wireguard
 wg set wg0 fwmark 0x12345678
 wg show wg0 dump

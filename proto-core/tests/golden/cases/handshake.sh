@@ -1,4 +1,4 @@
-# Two devices that have spoken to each other: times and counters in the dump.
+# Two devices with a handshake and traffic: times and counters in the dump.
 ip link set lo up
 for n in 0 1; do
 	ip link add wg$n type wireguard

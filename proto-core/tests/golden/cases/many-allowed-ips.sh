@@ -1,4 +1,4 @@
-# One peer with more allowed IPs than a message holds: it goes on in the next one.
+# One peer with more allowed IPs than fit a message: it continues in the next one.
 ip link add wg0 type wireguard
 ips=
 for n in $(seq 0 249); do

@@ -1,4 +1,4 @@
-# More peers than a message holds, in both directions.
+# More peers than fit a message, in both directions.
 ip link add wg0 type wireguard
 for n in $(seq 1 100); do
 	echo "[Peer]"

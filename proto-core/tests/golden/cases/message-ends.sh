@@ -1,6 +1,6 @@
-# A message with room left for so many bytes, and then a peer with two allowed IPs. That peer takes
-# 40 for its key, 8 for its flags, 4 for the list and 28 for each entry: it is cut off in front of,
-# within and behind each of these.
+# A message with a given number of bytes left, and then a peer with two allowed IPs. That peer takes
+# 40 bytes for its key, 8 for its flags, 4 for the list and 28 for each entry: it is split before,
+# within and after each of these.
 ip link add wg0 type wireguard
 for room in 0 4 40 48 52 76 80 108; do
 	# Headers, name and the first peer take 84 of the 4096 bytes, an IPv4 entry 28, an IPv6 one 40.

@@ -1,4 +1,4 @@
-# A peer with the device's own key is not made, and nobody is told.
+# The kernel silently ignores a peer with the device's own key.
 ip link add wg0 type wireguard
 key 1 >private
 wg set wg0 private-key private

@@ -1,4 +1,4 @@
-# A whole configuration over another one: what it does not name is reset.
+# A whole configuration over another one: settings that it does not contain are reset.
 ip link add wg0 type wireguard
 key 1 >private
 wg set wg0 fwmark 7 peer "$(key 99)" allowed-ips 10.99.0.0/16

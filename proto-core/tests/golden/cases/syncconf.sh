@@ -1,5 +1,5 @@
-# Of four peers one stays as it is, one changes and one goes; the fourth has no preshared key and
-# keepalive in the file, which this `wg` leaves as they are. A fifth is new.
+# Of four peers one is unchanged, one changes and one is removed; the fourth has no preshared key
+# and keepalive in the file, which this `wg` leaves unchanged. A fifth is new.
 ip link add wg0 type wireguard
 key 1 >private
 key 2 >shared

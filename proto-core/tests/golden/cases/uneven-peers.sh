@@ -1,5 +1,5 @@
-# Peers of all sizes, so that messages end in many different places: in front of a peer, in front
-# of its first allowed IP, and between two of them.
+# Peers of all sizes, so that messages end in many different places: before a peer, before its first
+# allowed IP, and between two of them.
 ip link add wg0 type wireguard
 echo "[Interface]" >conf
 echo "ListenPort = 51820" >>conf

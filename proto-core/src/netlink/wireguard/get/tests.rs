@@ -51,7 +51,7 @@ fn device_info() -> DeviceInfo {
     }
 }
 
-/// An entry of the peers: the key, what `put` adds, and allowed IPs.
+/// An entry of the list of peers: the key, the attributes of `put`, and allowed IPs.
 fn peer(w: &mut Writer<'_>, nth: u8, put: fn(&mut Writer<'_>) -> Put, ips: &[IpNet]) -> Put {
     let nest = w.nest_start(0)?;
     w.bytes(WGPEER_A_PUBLIC_KEY, &key(nth).0)?;
@@ -76,7 +76,7 @@ fn allowed_ip(w: &mut Writer<'_>, family: u16, addr: &IpAddr, prefix: u8) -> Put
     Ok(())
 }
 
-/// What the kernel says of a peer beside its key, before the endpoint.
+/// The attributes of a peer between its key and its endpoint.
 fn counters(w: &mut Writer<'_>) -> Put {
     w.bytes(WGPEER_A_PRESHARED_KEY, &[0; 32])?;
     w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &[0; 16])?;
@@ -165,8 +165,8 @@ fn a_device_without_peers_or_key() {
     assert_eq!(events(&[bytes]), Ok(vec![Event::Device(info)]));
 }
 
-/// The first peer goes on over three messages, so the device is in each of them; then another peer
-/// begins, with the last allowed IP cut off at the end of a message.
+/// The first peer continues over three messages, so each of them has the device; then another peer
+/// starts, whose last allowed IP is split off at the end of a message.
 #[test]
 fn a_continued_peer_is_one_peer() {
     let ips: Vec<_> = (0..6).map(|nth| net(&format!("10.{nth}.0.0/16"))).collect();
@@ -181,7 +181,7 @@ fn a_continued_peer_is_one_peer() {
             })
         }),
         datagram(|w| message(w, false, |w| peer(w, 3, |_| Ok(()), &ips[5..]))),
-        // The kernel ends a peer early when its allowed IPs change under it.
+        // The kernel ends a peer early when its allowed IPs change during the dump.
         datagram(|w| message(w, false, |w| peer(w, 3, |_| Ok(()), &[]))),
         datagram(|w| message(w, false, |_| Ok(()))),
     ];
@@ -210,12 +210,12 @@ fn dump_was_cut_at_peer_21_of_33() {
     };
     let all: Vec<_> = (1..=33).map(key).collect();
     assert_eq!(told(&[part(true, 1..=20), part(false, 21..=33)]), all);
-    // Several messages in one datagram are as good.
+    // Several messages in one datagram give the same result.
     assert_eq!(told(&[[part(true, 1..=20), part(false, 21..=33)].concat()]), all);
 }
 
-/// On MIPS the kernel puts empty attributes of type 0 before numbers of 64 bits, and without them a
-/// tool died of SIGBUS reading one at a multiple of four.
+/// On MIPS the kernel writes empty attributes of type 0 before 64-bit numbers; without them a tool
+/// died of SIGBUS, because it read such a number at a multiple of four.
 #[test]
 fn unaligned_u64_was_a_sigbus() {
     fn padded(w: &mut Writer<'_>) -> Put {
@@ -235,7 +235,8 @@ fn unaligned_u64_was_a_sigbus() {
     }
 }
 
-/// wireguard-tools drops what its callbacks for nested attributes return, and shows half a peer.
+/// wireguard-tools ignores the results of its callbacks for nested attributes, and shows half a
+/// peer.
 #[test]
 fn an_error_within_a_nest_was_swallowed() {
     let in_peer = |put: fn(&mut Writer<'_>) -> Put| {
@@ -309,7 +310,7 @@ fn what_has_to_be_there() {
     };
     assert_eq!(
         error.to_string(),
-        "WGALLOWEDIP_A_CIDR_MASK has a value it cannot have: \
+        "WGALLOWEDIP_A_CIDR_MASK has an invalid value: \
          peer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
     );
 }
@@ -328,7 +329,7 @@ fn an_error_ends_the_events() {
     assert_eq!(events, [true, false]);
 }
 
-/// Linux before 5.2, and WireGuard's own module for them, leave NLA_F_NESTED away.
+/// Linux before 5.2, and WireGuard's own module for those versions, do not set NLA_F_NESTED.
 #[test]
 fn nests_without_their_flag() {
     let mut bytes =
@@ -357,7 +358,7 @@ fn request_is_that_of_wg() {
 }
 
 proptest! {
-    /// A dump with bytes changed is read to an end.
+    /// A dump with changed bytes is read to its end.
     #[test]
     fn damaged_dumps_are_read_to_an_end(damage: Vec<(prop::sample::Index, u8)>) {
         let ips = [net("10.0.0.0/8"), net("fd00::/8")];

@@ -40,7 +40,7 @@ fn encode(size: usize, device: &DeviceChange, peers: &[Peer]) -> Result<Vec<Vec<
         }
         sent.push(encoder.message(SEQ).unwrap().to_vec());
         let taken = piece(&mut encoder);
-        assert_ne!(taken, Err(SetError::Full), "an empty message is full");
+        assert_ne!(taken, Err(SetError::Full), "no room in an empty message");
         taken
     };
     offer(&|e| e.device(device))?;
@@ -63,8 +63,8 @@ fn flag(flags: u32, bit: u32) -> bool {
     flags & bit != 0
 }
 
-/// What the kernel would take the messages for. Written on its own, not with the decoder of dumps:
-/// that one could make the same mistakes.
+/// Decodes the messages as the kernel would. Independent of the decoder of dumps, which could make
+/// the same mistakes.
 fn decode(sent: &[Vec<u8>]) -> (DeviceChange, Vec<Peer>) {
     let mut device = DeviceChange::default();
     let mut peers: Vec<Peer> = Vec::new();
@@ -124,7 +124,7 @@ fn take_peer(peers: &mut Vec<Peer>, attributes: &[Attribute<'_>], may_continue: 
                 update_only: last.update_only,
                 ..PeerChange::new(last.public_key)
             };
-            assert_eq!(peer, bare, "a peer that goes on says more than it has to");
+            assert_eq!(peer, bare, "a continued peer repeats its settings");
             assert!(may_continue && !ips.is_empty());
             all.extend(ips);
         }
@@ -250,7 +250,7 @@ fn bytes_are_those_of_wg() {
     assert_eq!(sent, [expected.concat()]);
 }
 
-/// `wg` leaves a nest in the message when it has room for its header alone.
+/// `wg` leaves a nest in the message when it has room for the header only.
 #[test]
 fn empty_nests_stay_where_wg_leaves_them() {
     let peers = [(PeerChange::new(key(1)), vec![allowed("10.0.0.0/8"), allowed("fd00::/8")])];
@@ -270,7 +270,7 @@ fn empty_nests_stay_where_wg_leaves_them() {
     assert_eq!(first[108..], empty);
 }
 
-/// A WireGuard library built one message of 13,724 bytes where 12,288 was the most.
+/// A WireGuard library built a message of 13,724 bytes where 12,288 was the maximum.
 #[test]
 fn message_was_longer_than_its_buffer() {
     let ips: Vec<_> = (0..500u32)
@@ -287,7 +287,7 @@ fn message_was_longer_than_its_buffer() {
     }
 }
 
-/// Nests count 65,535 bytes at most, whatever the buffer holds.
+/// A nest has at most 65,535 bytes, whatever the size of the buffer.
 #[test]
 fn a_large_buffer_does_not_overflow_a_nest() {
     let peers: Vec<Peer> =
@@ -319,7 +319,7 @@ fn a_change_of_nothing_is_still_sent() {
     assert_eq!(decode(&sent), (DeviceChange::default(), vec![]));
 }
 
-/// Going on with a peer that was just removed would make it anew.
+/// Continuing a peer that was just removed would create it again.
 #[test]
 fn flags_that_forbid_a_peer_are_repeated() {
     for (remove, update_only) in [(true, false), (false, true)] {

@@ -1,7 +1,7 @@
-//! Reading an answer: its lines become a stream of events as they arrive.
+//! Reads an answer: its lines become a stream of events as they arrive.
 //!
-//! The events are those of a dump of the kernel's, in another order: **a peer is reported after its
-//! allowed IPs**, because programs differ in the order of lines, and a peer is complete only after its last
+//! The events are those of a kernel dump, in another order: **a peer is reported after its allowed
+//! IPs**, because programs differ in the order of lines, and a peer is complete only after its last
 //! line. Unknown lines are skipped, as `wg` does.
 
 use core::fmt;
@@ -17,7 +17,7 @@ use crate::key::{KEY_LEN, PublicKey, SecretKey, public};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
 
-/// The longest line: an endpoint with the longest host name, and room.
+/// The longest line: an endpoint with the longest host name, and some room.
 const LINE: usize = 384;
 
 /// A setting.
@@ -56,13 +56,13 @@ const FIELDS: &[(Field, &str)] = &[
 
 /// Receives the content of an answer.
 pub trait Sink {
-    /// The device, once; then the allowed IPs of a peer and then the peer, for each.
+    /// The device, once; then, for each peer, its allowed IPs and then the peer.
     fn event(&mut self, event: &Event);
-    /// The address of an endpoint that is not written as plain numbers.
+    /// The address of an endpoint that is not numeric.
     fn resolve(&mut self, host: &Host<'_>) -> Option<SocketAddr>;
 }
 
-/// Why an answer is unusable.
+/// The reason why an answer is unusable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AnswerError {
@@ -70,7 +70,7 @@ pub enum AnswerError {
     Refused(Errno),
     /// A malformed or overlong line, or an answer that ends without `errno`.
     Malformed,
-    /// A line with a bad value.
+    /// A line with an invalid value.
     Value {
         /// The name before the `=`.
         name: &'static str,
@@ -83,9 +83,9 @@ impl fmt::Display for AnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(errno) => fmt::Display::fmt(errno, f),
-            Self::Malformed => f.write_str("the program's answer is not one about WireGuard"),
+            Self::Malformed => f.write_str("the program's answer is not about a WireGuard device"),
             Self::Value { name, peer } => {
-                write!(f, "the program's answer has a wrong {name}")?;
+                write!(f, "the program's answer has an invalid {name}")?;
                 match peer {
                     Some(key) => write!(f, ": peer {key}"),
                     None => Ok(()),
@@ -97,7 +97,7 @@ impl fmt::Display for AnswerError {
 
 impl core::error::Error for AnswerError {}
 
-/// What was read of an answer.
+/// The state of reading an answer.
 #[derive(Debug)]
 pub struct Answer {
     known: Known,
@@ -105,7 +105,7 @@ pub struct Answer {
     len: usize,
 }
 
-/// What its lines have said.
+/// The contents of its lines so far.
 #[derive(Debug)]
 struct Known {
     device: DeviceInfo,
@@ -117,13 +117,13 @@ struct Known {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // Keys pass through it.
+        // Keys pass through this buffer.
         self.line.as_mut_slice().zeroize();
     }
 }
 
 impl Answer {
-    /// Before the first byte. `ifname` is the device that was asked for.
+    /// Before the first byte. `ifname` is the device of the request.
     #[must_use]
     pub const fn new(ifname: IfName) -> Self {
         let device = DeviceInfo {
@@ -139,10 +139,10 @@ impl Answer {
         Self { known, line: [0; LINE], len: 0 }
     }
 
-    /// Takes the next bytes, as many or few as there are. Whether the answer is whole.
+    /// Takes the next bytes, in any number. Returns whether the answer is complete.
     ///
     /// # Errors
-    /// The first thing that is wrong, or at the end that the request was refused.
+    /// The first error, or at the end that the request was refused.
     #[cfg_attr(feature = "small", inline(never))]
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<bool, AnswerError> {
         for byte in bytes {
@@ -171,7 +171,7 @@ impl Answer {
 }
 
 impl Known {
-    /// Takes note of a line. Newer programs may say more than is known.
+    /// Reads a line. Newer programs may send unknown lines.
     fn line(&mut self, name: &[u8], value: &[u8], sink: &mut dyn Sink) -> Result<(), AnswerError> {
         let known = |(_, known): &&(Field, &str)| known.as_bytes() == name;
         let Some((field, name)) = FIELDS.iter().find(known) else { return Ok(()) };
@@ -180,7 +180,7 @@ impl Known {
         taken.ok_or(AnswerError::Value { name, peer })
     }
 
-    /// Tells the last peer, or the device if there was none.
+    /// Reports the last peer, or the device if there was no peer.
     fn tell(&mut self, sink: &mut dyn Sink) {
         if !core::mem::replace(&mut self.told, true) {
             sink.event(&Event::Device(self.device.clone()));
@@ -188,11 +188,11 @@ impl Known {
         if let Some(peer) = &self.peer {
             sink.event(&Event::Peer(peer.clone()));
         }
-        // In its place: what `take` moves away stays there as well.
+        // In place: a value that `take` moves away also stays here.
         self.peer = None;
     }
 
-    /// Takes note of a setting. Nothing if its value is wrong.
+    /// Reads a setting. `None` if its value is invalid.
     #[cfg_attr(feature = "small", inline(never))]
     fn setting(&mut self, field: Field, value: &[u8], sink: &mut dyn Sink) -> Option<()> {
         let digits = value.strip_prefix(b"-").filter(|_| matches!(field, Field::Errno));
@@ -221,7 +221,7 @@ impl Known {
                     let key = secret(value, &mut device.private_key)?;
                     device.public_key = key.map(public);
                 }
-                // Of a peer, and there is none.
+                // A setting of a peer without a peer.
                 _ => {}
             }
             return Some(());
@@ -246,15 +246,15 @@ impl Known {
             }
             Field::RxBytes => peer.rx_bytes = number?,
             Field::TxBytes => peer.tx_bytes = number?,
-            // Of the device, behind it.
+            // A setting of the device, after a peer.
             _ => {}
         }
         Some(())
     }
 }
 
-/// Reads a secret key to where it is kept: nothing there if all its bytes are zero. `None` if it is not
-/// a key.
+/// Reads a secret key into its final place: `None` there if all its bytes are zero. Returns `None`
+/// if the text is not a key.
 #[cfg_attr(feature = "small", inline(never))]
 fn secret<'k>(text: &[u8], place: &'k mut Option<SecretKey>) -> Option<Option<&'k SecretKey>> {
     let key = place.insert(SecretKey::ZERO);
@@ -265,7 +265,7 @@ fn secret<'k>(text: &[u8], place: &'k mut Option<SecretKey>) -> Option<Option<&'
     read.map(|()| place.as_ref())
 }
 
-/// A number in digits and nothing else.
+/// A number of digits only.
 #[cfg_attr(feature = "small", inline(never))]
 fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {

@@ -1,15 +1,15 @@
 //! WireGuard in user space: the text that its programs read and write on a socket
 //! (wireguard.com/xplatform), in place of the kernel's generic netlink.
 //!
-//! A request is lines of `key=value` and an empty line, and so is its answer, in which one line says
-//! `errno=0`, or what went wrong. Keys of WireGuard are hexadecimal.
+//! A request is lines of `key=value` and an empty line. So is its answer, in which one line is
+//! `errno=0` or has an error number. Keys of WireGuard are hexadecimal.
 //!
-//! - `set`: a change, which [`SetEncoder`] writes where the family is [`NO_FAMILY`].
-//! - [`get`]: an answer, decoded as it arrives into the events that a dump of the kernel's becomes.
+//! - `set`: a change, which [`SetEncoder`] writes if the family is [`NO_FAMILY`].
+//! - [`get`]: an answer, decoded as it arrives into the events of a kernel dump.
 //!
-//! Both stream: neither holds more than one piece or one line, however many peers there are.
+//! Both stream: neither holds more than one piece or one line, for any number of peers.
 //!
-//! Not here: sockets, and the addresses of host names.
+//! Not here: sockets, and looking up host names.
 //!
 //! [`SetEncoder`]: super::SetEncoder
 
@@ -18,8 +18,8 @@ pub(crate) mod set;
 
 pub use get::{Answer, AnswerError, Sink};
 
-/// In the place of the number of the kernel's family: what is written is text. No family has this
-/// number, because netlink has those below 16 for itself.
+/// In place of the number of the kernel's family: messages are text. No family has this number,
+/// because netlink reserves those below 16.
 pub const NO_FAMILY: u16 = 0;
 /// The request for a device and its peers, without its [`END`].
 pub const GET: &[u8] = b"get=1\n";

@@ -1,4 +1,4 @@
-//! The lines of a change. The order is that of `wg`, and so is what is left out: not all programs know
+//! The lines of a change. The order and the omissions are those of `wg`: not all programs know
 //! `update_only`.
 
 use core::fmt::{self, Write};
@@ -14,7 +14,7 @@ use crate::netlink::{Full, Writer};
 /// The first line.
 pub(crate) const SET: &[u8] = b"set=1\n";
 
-/// A message as a place for text.
+/// A message as a destination for text.
 struct Lines<'l, 'b>(&'l mut Writer<'b>);
 
 impl Write for Lines<'_, '_> {
@@ -23,13 +23,13 @@ impl Write for Lines<'_, '_> {
     }
 
     fn write_char(&mut self, char: char) -> fmt::Result {
-        // There is nothing but ASCII in these lines, and UTF-8 takes more program.
+        // These lines have only ASCII, and handling UTF-8 would need more program.
         let byte = u8::try_from(char).map_err(|_| fmt::Error)?;
         self.0.text(&[byte]).map_err(|Full| fmt::Error)
     }
 }
 
-/// Puts text, of which a part may be left behind if it is [`Full`].
+/// Adds text; if it is [`Full`], a part of the text may stay behind.
 #[cfg_attr(feature = "small", inline(never))]
 fn put(writer: &mut Writer<'_>, text: fmt::Arguments<'_>) -> Result<(), Full> {
     Lines(writer).write_fmt(text).map_err(|fmt::Error| Full)
@@ -50,7 +50,7 @@ fn put_key(writer: &mut Writer<'_>, name: &[u8], text: &[u8]) -> Result<(), Full
     writer.text(b"\n")
 }
 
-/// Puts all of a change of the device itself, or nothing.
+/// Adds all of a change of the device itself, or nothing.
 pub(crate) fn device(writer: &mut Writer<'_>, change: &DeviceChange) -> Result<(), Full> {
     writer.all(|writer| {
         if let Some(secret) = &change.private_key {
@@ -66,7 +66,7 @@ pub(crate) fn device(writer: &mut Writer<'_>, change: &DeviceChange) -> Result<(
     })
 }
 
-/// Puts all of a change of a peer, or nothing.
+/// Adds all of a change of a peer, or nothing.
 pub(crate) fn peer(writer: &mut Writer<'_>, change: &PeerChange) -> Result<(), Full> {
     writer.all(|writer| {
         key(writer, "public_key", &change.public_key.0)?;
@@ -86,7 +86,8 @@ pub(crate) fn peer(writer: &mut Writer<'_>, change: &PeerChange) -> Result<(), F
     })
 }
 
-/// Puts an allowed IP of the peer whose lines these are, or, where they are not, of `peer`.
+/// Adds an allowed IP of the peer whose lines are last, or of `peer` if the last lines are not a
+/// peer's.
 pub(crate) fn allowed_ip(
     writer: &mut Writer<'_>,
     peer: Option<&PublicKey>,

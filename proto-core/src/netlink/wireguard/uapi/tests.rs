@@ -54,7 +54,7 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-/// A device and its peers, as their events are told.
+/// A device and its peers, as text and as the expected events.
 fn answer() -> (String, Vec<Event>) {
     let key = [7; 32];
     let text = format!(
@@ -122,15 +122,15 @@ fn what_a_program_refuses_is_told() {
 fn a_wrong_line_is_named() {
     let named = |text: &str| read(text).0.unwrap_err().to_string();
     for (text, wanted) in [
-        ("listen_port=65536\n", "the program's answer has a wrong listen_port"),
-        ("fwmark=-1\n", "the program's answer has a wrong fwmark"),
-        ("fwmark=\n", "the program's answer has a wrong fwmark"),
-        ("errno=x\n", "the program's answer has a wrong errno"),
-        ("errno=99999999999\n", "the program's answer has a wrong errno"),
-        ("private_key=07\n", "the program's answer has a wrong private_key"),
-        ("listen_port\n", "the program's answer is not one about WireGuard"),
-        ("\n", "the program's answer is not one about WireGuard"),
-        ("listen_port=1\n\n", "the program's answer is not one about WireGuard"),
+        ("listen_port=65536\n", "the program's answer has an invalid listen_port"),
+        ("fwmark=-1\n", "the program's answer has an invalid fwmark"),
+        ("fwmark=\n", "the program's answer has an invalid fwmark"),
+        ("errno=x\n", "the program's answer has an invalid errno"),
+        ("errno=99999999999\n", "the program's answer has an invalid errno"),
+        ("private_key=07\n", "the program's answer has an invalid private_key"),
+        ("listen_port\n", "the program's answer is not about a WireGuard device"),
+        ("\n", "the program's answer is not about a WireGuard device"),
+        ("listen_port=1\n\n", "the program's answer is not about a WireGuard device"),
     ] {
         assert_eq!(named(text), wanted, "{text}");
     }
@@ -149,7 +149,7 @@ fn a_wrong_line_is_named() {
     ] {
         let (name, _) = line.split_once('=').unwrap();
         let of = PublicKey([2; 32]);
-        let wanted = format!("the program's answer has a wrong {name}: peer {of}");
+        let wanted = format!("the program's answer has an invalid {name}: peer {of}");
         assert_eq!(named(&format!("public_key={key}\n{line}\n")), wanted);
     }
     let long = format!("{}\n", "x=y".repeat(200));
@@ -160,7 +160,7 @@ fn written(encoder: &mut SetEncoder<'_>) -> String {
     String::from_utf8(encoder.message(9).unwrap_or_default().to_vec()).unwrap()
 }
 
-/// As `wg` writes it.
+/// The text as `wg` writes it.
 #[test]
 fn a_change_is_lines() {
     let mut buf = [0; 2048];
@@ -229,7 +229,7 @@ fn a_peer_goes_on_in_the_next_message() {
     assert_eq!(encoder.peer(&big), Err(SetError::NoProgress));
 }
 
-/// What hexadecimal digits are as a key.
+/// Reads hexadecimal digits as a key.
 fn unhexed(text: &[u8]) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     unhex(text, &mut key).map(|()| key)
@@ -262,7 +262,7 @@ proptest! {
         prop_assert_eq!(told.0, events);
     }
 
-    /// What a program says after it was set is what it was set to.
+    /// A program reports the settings that it was given.
     #[test]
     fn what_is_written_is_read_again(
         keys in prop::collection::vec(any::<[u8; 32]>(), 1..4),

@@ -1,5 +1,5 @@
-//! A client and a router over a network that loses, repeats and reorders, with somebody who sends again what was
-//! recorded, and with clocks that are wrong.
+//! A client and a router over a network that loses, repeats and reorders packets, with an attacker
+//! who replays recorded packets, and with wrong clocks.
 
 use super::tests::{Client, Router};
 use super::*;
@@ -20,15 +20,15 @@ impl Random {
     }
 }
 
-/// What is under way: when it arrives, whether at the router, and what it is.
+/// Packets in flight: time of arrival, whether the router is the receiver, and the bytes.
 type Packets = Vec<(u64, bool, Vec<u8>)>;
 
 struct Network {
     random: Random,
     under_way: Packets,
-    /// All that was ever sent.
+    /// All packets that were ever sent.
     recorded: Packets,
-    /// Of a hundred packets.
+    /// Number of lost packets per hundred.
     lost: u64,
     delay: u64,
 }
@@ -42,7 +42,7 @@ impl Network {
                 to_router,
                 packet.clone(),
             ));
-            // Few come twice.
+            // A few packets arrive twice.
             if self.random.below(10) > 0 {
                 break;
             }
@@ -54,7 +54,7 @@ impl Network {
     }
 }
 
-/// How many stamps were corrected.
+/// Runs one network. Returns the number of corrected stamps.
 fn run(seed: u64) -> u32 {
     let mut random = Random(seed);
     let year = 31_536_000_000;
@@ -77,7 +77,7 @@ fn run(seed: u64) -> u32 {
         if now == bad {
             (network.lost, network.delay) = (0, 50);
         }
-        // A clock that stands, runs, or is set back now and then.
+        // A clock that stops, runs, or is set back now and then.
         client.clock = match network.random.below(3) {
             0 => clock,
             1 => clock.saturating_add(now),

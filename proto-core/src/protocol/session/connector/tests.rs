@@ -1,4 +1,4 @@
-//! A client against a router that answers, does not, is busy, or was restarted.
+//! A client against a router that replies, is silent, is busy, or was restarted.
 
 use super::super::*;
 use super::*;
@@ -11,9 +11,9 @@ pub(super) struct Router {
     channels: Vec<Channel>,
     pub(super) stamp: u64,
     seed: u8,
-    /// Whether it answers a stamp that is wrong.
+    /// Whether the router replies to a wrong stamp.
     pub(super) tells: bool,
-    /// The secret of its cookies, if it wants them.
+    /// The secret of its cookies; `None` if it requires none.
     load: Option<[u8; 32]>,
 }
 
@@ -23,7 +23,7 @@ impl Router {
         Self { key, channels: Vec::new(), stamp: 0, seed: 0, tells: false, load: None }
     }
 
-    /// What it answers to a packet; requests come back as they are.
+    /// The reply to a packet; requests are echoed.
     pub(super) fn answer(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let (mut plain, mut out) = ([0; 1300], [0; 1300]);
         if receiver(packet).is_some() {
@@ -63,7 +63,7 @@ pub(super) struct Client {
     pub(super) connector: Connector,
     seed: u8,
     pub(super) now: u64,
-    /// What its clock says.
+    /// The time of the client's clock.
     pub(super) clock: u64,
 }
 
@@ -78,7 +78,7 @@ impl Client {
         self.connector.set_patience(patience);
     }
 
-    /// What it sends now, or until when it waits.
+    /// The packet to send now, or the time until which the client waits.
     pub(super) fn poll(&mut self) -> Result<Vec<u8>, u64> {
         let mut out = [0; 200];
         let (seed, clock) = (&mut self.seed, self.clock);
@@ -111,7 +111,7 @@ impl Client {
         out[..len].to_vec()
     }
 
-    /// A request and its answer.
+    /// Sends a request. Returns `true` if the reply arrived.
     fn asks(&mut self, router: &mut Router) -> bool {
         let request = self.seal();
         router.answer(&request).is_some_and(|reply| self.hears(&reply) == Heard::Packet(7))
@@ -153,7 +153,7 @@ fn initiations_are_sent_again_with_new_keys_until_patience_ends() {
         assert_eq!(one[6..14], (7 + nth as u64).to_le_bytes(), "stamps grow");
     }
     assert_eq!(client.connector.last_stamp(), 11);
-    // On a way of over three seconds even the answer to the first is late but good.
+    // On a path of over three seconds even the response to the first initiation is late but valid.
     let response = router.answer(&sent[0]).unwrap();
     assert_eq!(client.hears(&response), Heard::Up);
     assert_eq!(client.connector.round_trip(), Some(3_400));
@@ -189,8 +189,8 @@ fn a_cookie_is_answered_at_once_and_only_once() {
     assert_eq!(client.hears(&cookie), Heard::Nothing);
     let with = client.sends();
     assert_eq!(client.hears(&cookie), Heard::Nothing);
-    assert_eq!(client.waits(), 1_000, "the same cookie again does nothing");
-    // The router forgets its secret: this one is lost, and the next has no cookie.
+    assert_eq!(client.waits(), 1_000, "the same cookie again has no effect");
+    // The router changes its secret: this initiation is lost, and the next one has no cookie.
     router.load = Some([8; 32]);
     let other = router.answer(&with).unwrap();
     assert_eq!(other.len(), COOKIE_LEN);
@@ -211,16 +211,16 @@ fn a_new_session_takes_over_from_an_old_one_without_a_gap() {
     client.now += REKEY_AFTER;
     let (under_way, other) = (client.seal(), client.seal());
     let initiation = client.sends();
-    assert!(client.asks(&mut router), "the old one is good until the new one is up");
+    assert!(client.asks(&mut router), "the old session is valid until the new one is up");
     assert_eq!(client.waits(), 400);
     let response = router.answer(&initiation).unwrap();
     assert_eq!(client.hears(&response), Heard::Up);
     let reply = router.answer(&under_way).unwrap();
-    assert_eq!(client.hears(&reply), Heard::Packet(7), "the old one still brings answers");
+    assert_eq!(client.hears(&reply), Heard::Packet(7), "the old session still receives replies");
     let late = router.answer(&other).unwrap();
     router.channels.remove(0);
     assert!(client.asks(&mut router));
-    // Not renewed in time: both are over.
+    // Not renewed in time: both sessions have ended.
     client.now += SESSION_LIFE;
     client.sends();
     assert_eq!(client.hears(&late), Heard::Nothing);
@@ -247,11 +247,11 @@ fn a_router_that_was_restarted_is_connected_again() {
     assert!(client.asks(&mut router));
     router.channels.clear();
     client.now += 50_000;
-    assert_eq!(client.waits(), REKEY_AFTER - 50_000, "nobody asks, so nobody is missed");
+    assert_eq!(client.waits(), REKEY_AFTER - 50_000, "no request is sent, so no reply is missing");
     assert!(!client.asks(&mut router));
     assert_eq!(client.waits(), 600);
     client.now += 599;
-    assert!(!client.asks(&mut router), "counted from the first one without an answer");
+    assert!(!client.asks(&mut router), "counted from the first request without a reply");
     client.now += 1;
     client.connects(&mut router);
     assert!(client.asks(&mut router));
@@ -270,7 +270,7 @@ fn a_busy_router_is_asked_more_and_more_seldom() {
         client.now += wait;
         waiting.push(client.sends());
     }
-    // Then it works through all of it, and the session of before was never gone.
+    // Then the router processes all initiations, and the earlier session never ended.
     let reply = router.answer(&request).unwrap();
     assert_eq!(client.hears(&reply), Heard::Packet(7));
     assert!(client.waits() > 100_000);
@@ -289,14 +289,14 @@ fn a_clock_that_is_behind_is_corrected_at_once_and_one_time() {
     let answer = router.answer(&initiation).unwrap();
     assert_eq!(answer.len(), STAMP_LEN);
     assert_eq!(client.hears(&answer), Heard::Stamp(1_000));
-    assert_eq!(client.hears(&answer), Heard::Nothing, "it was answered");
+    assert_eq!(client.hears(&answer), Heard::Nothing, "the request was already answered");
     let again = client.sends();
     assert_eq!(again[6..14], 1_001_u64.to_le_bytes());
-    // Somebody else was faster, with the same key.
+    // Another program with the same key was faster.
     router.stamp = 2_000;
     let answer = router.answer(&again).unwrap();
     assert_eq!(client.hears(&answer), Heard::Stamp(2_000));
-    assert_eq!(client.waits(), 1_000, "not for ever back and forth");
+    assert_eq!(client.waits(), 1_000, "stamps are not exchanged for ever");
     client.now += 1_000;
     client.connects(&mut router);
     assert!(client.asks(&mut router));

@@ -1,10 +1,11 @@
-//! Every packet with each byte changed, cut at every length and made longer: nobody answers, nothing
-//! changes, and the packet as it was is still good afterwards.
+//! Every packet with each byte changed, truncated at every length, and extended: no side replies,
+//! nothing changes, and the intact packet is still accepted afterwards.
 
 use super::super::*;
 use super::{Keys, keys, opened, sealed};
 
-/// All that is not the packet itself: some bits of each byte, each length, and some bytes behind.
+/// All damaged forms of a packet: some flipped bits in each byte, each shorter length, and some
+/// bytes added.
 fn damaged(packet: &[u8], flips: &[u8]) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for at in 0..packet.len() {
@@ -27,7 +28,7 @@ fn damaged(packet: &[u8], flips: &[u8]) -> Vec<Vec<u8>> {
 const BITS: [u8; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 0xff];
 
 impl Keys {
-    /// What a router does with an initiation, which gave this cookie to this address.
+    /// Whether a router accepts an initiation, after it sent this cookie to this address.
     fn works_on(&self, packet: &[u8], wire: Wire, cookie: &Cookie) -> bool {
         Initiation::parse(packet, &self.gate)
             .filter(|initiation| initiation.is_bare() || initiation.has_cookie(cookie))
@@ -48,7 +49,7 @@ fn no_damaged_initiation_gets_further_than_the_first_check() {
             let worked_on =
                 parsed.filter(|initiation| initiation.is_bare() || initiation.has_cookie(&cookie));
             assert!(worked_on.is_none(), "{damaged:02x?}");
-            // And `mac2` is covered on a serial line too.
+            // `mac2` is authenticated on a serial line too.
             if let Some(initiation) = parsed {
                 let ephemeral = SecretKey::new([4; 32]);
                 assert!(initiation.open(&keys.router, Wire::Serial, &ephemeral).is_none());
@@ -57,7 +58,7 @@ fn no_damaged_initiation_gets_further_than_the_first_check() {
     }
 }
 
-/// By somebody who knows the router's public key, and can make `mac1` right again.
+/// The damage comes from an attacker who knows the router's public key and can recompute `mac1`.
 #[test]
 fn no_damaged_initiation_is_opened() {
     let keys = keys();
@@ -90,7 +91,7 @@ fn no_damaged_response_makes_a_session() {
 fn no_damaged_transport_packet_is_opened() {
     let (mut client, mut router) = keys().session();
     for plain in [&b""[..], b"x", b"a request of some length"] {
-        // Not the first one: a counter that is changed may be lower, too.
+        // Not the first packet: a changed counter may be lower, too.
         for _ in 0..2 {
             sealed(&mut client, plain);
             sealed(&mut router, plain);
@@ -126,7 +127,7 @@ fn no_damaged_seek_or_found_is_taken() {
     assert_eq!(found(&answer, &nonce, Some(&label)), Some(key));
 }
 
-/// Each packet of a session is only what it is: no other one takes it for one of its own.
+/// No packet of a session is accepted as a packet of another kind.
 #[test]
 fn no_packet_is_taken_for_another() {
     let keys = keys();
@@ -162,7 +163,7 @@ fn no_packet_is_taken_for_another() {
         assert_eq!(receiver(packet).is_some(), kind == TO_ROUTER || kind == TO_CLIENT);
         assert_eq!(opened(&mut router, packet).is_some(), kind == TO_ROUTER);
         assert_eq!(opened(&mut client, packet).is_some(), kind == TO_CLIENT);
-        // Nor is it a request or a reply, which stand inside only.
+        // Nor is it a request or a reply, which appear only inside a session.
         let reply =
             crate::protocol::envelope::open(crate::protocol::envelope::REPLY, packet, |_| true);
         assert!(reply.is_err());
@@ -177,7 +178,7 @@ fn packets_in_any_order_are_taken_once() {
     let take = |router: &mut Channel, n: usize| {
         opened(router, &packets[n]).inspect(|plain| assert_eq!(plain[..], (n as u32).to_le_bytes()))
     };
-    // The way a line with several routes has them: every other one late, all of them twice.
+    // As over a line with several routes: every other packet late, all of them twice.
     for n in (0..100).filter(|n| n % 2 == 0) {
         assert!(take(&mut router, n).is_some());
     }
@@ -189,7 +190,7 @@ fn packets_in_any_order_are_taken_once() {
         assert_eq!(take(&mut router, n).is_some(), n >= 299 - 127, "packet {n}");
     }
     assert!((0..300).all(|n| take(&mut router, n).is_none()));
-    // A session of the same keys and another handshake takes none of them.
+    // A session of the same keys with another handshake accepts none of them.
     let (initiation, _) = keys().initiation(Wire::Serial, None);
     let (_, mut other) = keys().response(&initiation, Wire::Serial);
     assert!(packets.iter().all(|packet| opened(&mut other, packet).is_none()));
