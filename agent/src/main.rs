@@ -96,7 +96,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
     });
     let command = options::parse(words, &board);
     let command = if text { command } else { Err(OptionsError::NotText) };
-    // If the output cannot be written, there is no reader to tell.
+    // If the output cannot be written, there is no reader for an error either.
     match command {
         Ok(Command::Help) => {
             let _ = Stream(sys::stdout()).write_str(options::HELP);
@@ -115,7 +115,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
         Ok(Command::Check(options)) => check(&options),
         Ok(Command::Serve(options)) => {
             machine::keep_secrets();
-            // It runs until it cannot continue.
+            // The loop runs until it cannot continue.
             event_loop::serve(options)
         }
         Err(error) => {
@@ -126,8 +126,9 @@ fn serve_or_help(args: sys::Args) -> i32 {
     }
 }
 
-/// Prints what the options open, one wire a line: `serial DEVICE BAUD` and `udp PLACE PORT`. The init script reads that.
-/// A third word after `serial` is the program that has the port as the router's console.
+/// Prints the wires that the options open, one in a line: `serial DEVICE BAUD` and `udp PLACE
+/// PORT`. The init script reads this. A third word after `serial` is the program that uses the port
+/// as the router's console.
 fn check(options: &Options<'_>) -> i32 {
     let mut out = Stream(sys::stdout());
     if let Some(port) = &options.serial {
@@ -147,7 +148,7 @@ fn check(options: &Options<'_>) -> i32 {
     0
 }
 
-/// The exit code of a command that ends.
+/// The exit code for the result of a command.
 fn finish(keep: &str, outcome: Result<(), KeepError>) -> i32 {
     match outcome {
         Ok(()) => 0,

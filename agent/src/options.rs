@@ -13,7 +13,7 @@ use proto_core::text::{number, split, split_last};
 /// Maximum number of `--interface` and of `--udp` options.
 const REPEATS: usize = 4;
 
-/// What `postwired --help` prints.
+/// The output of `postwired --help`.
 pub const HELP: &str = "\
 postwired: takes WireGuard configuration over a serial line or UDP and applies it
 
@@ -64,7 +64,7 @@ exit codes: 0 done, 1 failure, 2 invalid command line
 /// The options that take a path.
 const PATHS: [&str; 5] = ["--keep", "--state", "--label-secret", "--shell", "--applied"];
 
-/// The program that the console's `shell` runs unless told otherwise: OpenWrt's login.
+/// The default program of the console's `shell`: OpenWrt's login.
 pub const SHELL: &str = "/usr/libexec/login.sh";
 
 /// The default of `--state`.
@@ -130,10 +130,10 @@ pub struct SerialPort<'a> {
     pub baud: u32,
 }
 
-/// What a person at the serial port gets.
+/// The use of the serial port by a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Console {
-    /// Nothing: the port is for frames alone.
+    /// No console: the port is for frames only.
     Off,
     /// The console.
     On,
@@ -201,7 +201,7 @@ pub enum Command<'a> {
     Version,
     /// Serve.
     Serve(Options<'a>),
-    /// Print what these options of `serve` open.
+    /// Print the wires that these options of `serve` open.
     Check(Options<'a>),
     /// Print the router's public key.
     Identity {
@@ -226,13 +226,13 @@ pub struct Options<'a> {
     pub udp: Vec<UdpPlace, REPEATS>,
     /// The interfaces that may be changed.
     pub policy: Policy<'a>,
-    /// The folder for a push while it arrives.
+    /// The folder for a push in progress.
     pub state: &'a str,
     /// The folder for the identity and the owners.
     pub keep: &'a str,
     /// The file with the label's secret, if any.
     pub label_secret: Option<&'a str>,
-    /// What a person at the serial port gets.
+    /// The use of the serial port by a person.
     pub console: Console,
     /// The program that the console's `shell` runs.
     pub shell: &'a str,

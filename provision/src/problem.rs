@@ -133,7 +133,7 @@ pub struct Problem {
     pub message: String,
     /// Other places that belong to it, with labels.
     pub related: Vec<(Place, &'static str)>,
-    /// What to do about it.
+    /// The help.
     pub help: Option<String>,
 }
 

@@ -50,7 +50,7 @@
 //! |---|---|
 //! | `kind` | `usage`, `file`, `own` (a file of the operator), `connection`, `router` or `interrupted` |
 //! | `message` | the message for the user |
-//! | `hint` | what to do next, or null |
+//! | `hint` | the suggested next step, or null |
 //! | `file`, `line` | where in the file, or null |
 //! | `code` | the name of the cause, or null: see [`crate::ops::Error`] |
 //! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
@@ -69,7 +69,7 @@ pub use crate::ops::{Kind, Outcome};
 use crate::problem::{Problem, ProblemJson, Source};
 use crate::ui::say;
 
-/// What every result of a command needs.
+/// The fields of every result of a command.
 #[derive(Debug)]
 pub struct Context {
     command: &'static str,
@@ -292,7 +292,7 @@ impl Failed {
             say(self.rendered.trim_end());
         }
         match self.error.file {
-            // The place comes first, where editors and people expect it.
+            // The place comes first, as editors and people expect.
             Some(_) => say(&self.error.message),
             None => say(&format!("postwire: {}", self.error.message)),
         }

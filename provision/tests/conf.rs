@@ -191,7 +191,7 @@ fn every_mistake_is_an_error_at_its_place() {
         ),
         (peer("Endpoint = http://vpn.example:8000:51820"), "this is a URL: write HOST:PORT"),
         (peer("Endpoint = vpn.example:51822:51822"), "this has two ports"),
-        (peer("Endpoint = 198.51.100.4/24:51820"), "this has the length of a prefix"),
+        (peer("Endpoint = 198.51.100.4/24:51820"), "this has a prefix length"),
         (interface("MTU = 67"), "t.conf:3:7: error: MTU: `67`: not an MTU"),
         (
             interface("MTU = 1280\nMTU = 1290"),

@@ -394,9 +394,10 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
-    /// Executes a line of a console on this router, and puts its output into the first file; the second is for what is
-    /// pasted. On the socket that is a line of root. On the serial port it is one of the owner who opened the console
-    /// with a code, of anybody while the router is unowned, and else of a guest.
+    /// Executes a line of a console on this router, and writes its output into the first file; the
+    /// second is for pasted text. A line on the socket is root's. A line on the serial port is that
+    /// of the owner who opened the console with a code; of any person while the router is unowned;
+    /// and otherwise of a guest.
     #[cfg(feature = "console")]
     #[inline(never)]
     pub fn console(
@@ -416,7 +417,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             key,
             standing,
             wire: Wire::Serial,
-            // Who types a command here and now has reached the router.
+            // A person who types a command here and now has reached the router.
             nth: self.opened.wrapping_add(1),
             newest: self.opened,
             handshake_hash: [0; 32],
@@ -431,7 +432,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         reply
     }
 
-    /// Who is at a console of this router: on the socket (without `unlock`) root, else as the codes say.
+    /// The person at a console of this router: root on the socket (without `unlock`), otherwise as
+    /// the codes say.
     #[cfg(feature = "console")]
     fn console_standing(&mut self, unlock: Option<&mut Unlock>) -> (PublicKey, Standing) {
         let now = self.machine().now();

@@ -1,6 +1,7 @@
-//! Who gets in: packets of strangers, handshakes and sessions come in, requests of owners go out.
+//! Access control: packets of unauthenticated senders, handshakes and sessions come in, requests of
+//! owners go out.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | [`door`] | every packet that arrives: its handshake or its session |
 //! | [`sieve`] | which handshakes the kernel should drop, by what arrives |
@@ -10,7 +11,7 @@
 //! | [`identity`], [`owners`] | the router's own key, and the keys of its owners |
 //! | [`unlock`] | the code that opens the console of an owned router |
 //!
-//! Not here: what a request does ([`crate::requests`]).
+//! Not here: the effect of a request ([`crate::requests`]).
 
 pub mod door;
 pub mod filter;

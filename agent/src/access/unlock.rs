@@ -1,14 +1,16 @@
-//! Opening the console of an owned router with a code from one of its owners: who may do what on the serial line.
-//!
-//! `proto_core::protocol::unlock` has challenge and code. Here is how long they are good for, what a wrong code costs,
-//! and when the console closes again. One of these belongs to each console; it survives a hang-up, so that wrong codes
-//! are not forgiven by one.
-//!
-//! A challenge is good for one success, for fifteen minutes, and stays the same while it is good: asking again does not
-//! spoil a code that is being read out. After a wrong code the next one is judged only after a wait, 1 s at first and
-//! twice as long each time up to half a minute: a guesser gets some 240 guesses in two hours, and the right person
-//! waits for half a minute at most. A mistyped code is no guess: its check symbols tell.
-//!
+//! Opening the console of an owned router with a code from one of its owners: permissions on the
+//! serial line.
+//! \\
+//! `proto_core::protocol::unlock` has challenge and code. This module has their lifetimes, the cost
+//! of a wrong code, and the closing of the console. Each console has one [`Unlock`], which survives
+//! a hang-up, so that a hang-up does not reset the wait after wrong codes.
+//! \\
+//! A challenge is valid for one success and at most fifteen minutes, and stays the same while it is
+//! valid: requesting it again does not invalidate a code that is being read out. After a wrong code
+//! the next one is checked only after a wait, which is 1 s at first and doubles each time, up to
+//! half a minute: an attacker gets about 240 guesses in two hours, and an owner waits for half a
+//! minute at most. A mistyped code does not count as a guess: its check symbols detect it.
+//! \\
 //! Not here: the words of the console, randomness, time, and the log.
 
 use core::fmt;
@@ -20,7 +22,7 @@ use proto_core::protocol::unlock::{CHALLENGE_BYTES, Challenge, Code, Pairing, Sp
 
 use crate::access::owners::{Ownership, Standing};
 
-/// How long a challenge is good for, in milliseconds.
+/// Lifetime of a challenge, in milliseconds.
 pub const CHALLENGE_LIFE: u64 = 15 * 60_000;
 /// How long a code opens the console, in milliseconds.
 pub const OPEN: u64 = 10 * 60_000;
@@ -29,27 +31,28 @@ pub const QUIET: u64 = 3 * 60_000;
 /// The longest wait after a wrong code, in milliseconds. The first one is a second.
 pub const LONGEST_WAIT: u64 = 30_000;
 
-/// What a code was worth.
+/// The result of a code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// The console is open.
     Opened {
         /// The owner who made the code.
         owner: PublicKey,
-        /// What may be done.
+        /// The role of the console.
         role: Role,
     },
-    /// The text is no code; it does not count as a guess.
+    /// The text is not a code; it does not count as a guess.
     Misread(SpokenError),
-    /// No challenge was asked for, or it was used.
+    /// No challenge was requested, or it was already used.
     NoChallenge,
-    /// The challenge is too old.
+    /// The challenge has expired.
     TooOld,
-    /// Too soon after a wrong code: the code was not looked at. Seconds until it is.
+    /// Too soon after a wrong code: the code was not checked. Contains the seconds to wait.
     Wait(u64),
-    /// Not the code of any owner for this challenge. Seconds until the next one is looked at.
+    /// Not the code of any owner for this challenge. Contains the seconds until the next code is
+    /// checked.
     Wrong(u64),
-    /// The code of an owner who may only look, made to do everything.
+    /// The code of a read-only owner for the admin role.
     MayOnlyLook,
 }
 
@@ -82,7 +85,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Why the console closed.
+/// The reason why the console closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Closed {
     /// The ten minutes are over.
@@ -110,14 +113,14 @@ struct Opening {
     typed: u64,
 }
 
-/// Who may do what on one console.
+/// The permissions on one console.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlock {
-    /// The challenge, and when it was made.
+    /// The challenge, and the time when it was made.
     challenge: Option<(Challenge, u64)>,
-    /// How long the next wrong code makes wait; 0 before the first one.
+    /// The wait after the next wrong code; 0 before the first one.
     wait: u64,
-    /// When the next code is looked at.
+    /// The time from which the next code is checked.
     next: u64,
     opening: Option<Opening>,
 }
@@ -127,7 +130,8 @@ const fn seconds(milliseconds: u64) -> u64 {
 }
 
 impl Unlock {
-    /// The challenge to show: the present one if it is good, or else a new one of `random` bytes.
+    /// The challenge to show: the present one if it is valid, otherwise a new one from `random`
+    /// bytes.
     pub fn begin(&mut self, now: u64, random: [u8; CHALLENGE_BYTES]) -> Challenge {
         match self.challenge {
             Some((challenge, made)) if now.saturating_sub(made) < CHALLENGE_LIFE => challenge,
@@ -139,8 +143,8 @@ impl Unlock {
         }
     }
 
-    /// Judges a code, and opens the console if it is right. The work is the same whichever owner made the code: one
-    /// multiplication on Curve25519 for each owner.
+    /// Checks a code, and opens the console if it is right. The work does not depend on the owner
+    /// of the code: one multiplication on Curve25519 for each owner.
     #[inline(never)]
     pub fn judge(
         &mut self,
@@ -161,7 +165,7 @@ impl Unlock {
         if now < self.next {
             return Verdict::Wait(seconds(self.next.saturating_sub(now)));
         }
-        // The owners may have changed since the last look.
+        // The owners may have changed since the last check.
         ownership.refresh();
         let mut found = None;
         for owner in ownership.owners() {
@@ -193,8 +197,8 @@ impl Unlock {
         }
     }
 
-    /// The owner in whose name the console is open, and what may be done now; `None` for a guest. An owner who was
-    /// removed, or whose role was reduced, loses at once what the code had opened.
+    /// The owner in whose name the console is open, and its present role; `None` for a guest. An
+    /// owner who was removed, or whose role was reduced, loses the console's permissions at once.
     pub fn standing(
         &mut self,
         now: u64,
@@ -216,7 +220,7 @@ impl Unlock {
         self.opening.is_some()
     }
 
-    /// Notes that a key was pressed, which keeps an open console open.
+    /// Records a key press, which keeps an open console open.
     pub fn typed(&mut self, now: u64) {
         self.tick(now);
         if let Some(opening) = &mut self.opening {
@@ -229,13 +233,13 @@ impl Unlock {
         self.opening = None;
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// Time of the next [`Self::tick`].
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         self.opening.map(|opening| opening.until.min(opening.typed.saturating_add(QUIET)))
     }
 
-    /// Closes the console when its time is over. Returns why, once.
+    /// Closes the console when its time has expired. Returns the reason, once.
     pub fn tick(&mut self, now: u64) -> Option<Closed> {
         let opening = self.opening?;
         let why = match opening {
@@ -248,7 +252,7 @@ impl Unlock {
     }
 }
 
-/// The role that is left of `role` for a key of this standing.
+/// The part of `role` that a key of this standing still has.
 fn lesser(role: Role, standing: Standing) -> Option<Role> {
     match standing {
         Standing::Owner(Role::Admin) => Some(role),

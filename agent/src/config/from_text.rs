@@ -1,12 +1,13 @@
-//! The image of a configuration that was typed: from the text of a wg-quick file to the image that a push of the file
-//! would carry. Any length, in fixed memory: `proto_core::protocol::draft` reads, and the pieces are kept and sorted in
-//! files.
-//!
+//! The image of a typed configuration: from the text of a wg-quick file to the image that a push of
+//! the file would carry. Any length, in fixed memory: `proto_core::protocol::draft` reads the text,
+//! and the pieces are stored and sorted in files.
+//! \\
 //! ```text
-//! text --draft--> records of peers (heap), keys of items (index) --sort--> image, behind the text
+//! text --draft--> records of peers (heap), keys of items (index) --sort--> image, after the text
 //! ```
-//!
-//! Not here: what stands in two peers or cannot be applied. The image goes the way of a push, which checks it.
+//! \\
+//! Not here: duplicates in two peers, and values that cannot be applied. The image is checked like
+//! that of a push.
 
 use proto_core::conf::policy::{AllErrors, Span as Place};
 use proto_core::conf::{
@@ -28,36 +29,36 @@ use crate::system::File;
 
 /// The longest value of a setting of wg-quick(8) in bytes.
 const VALUE: usize = 1024;
-/// How many allowed IPs of a peer are put in order at once.
+/// Number of allowed IPs of a peer that are sorted at once.
 const PASS: usize = 32;
-/// Bytes that are read at once.
+/// Number of bytes that are read at once.
 const PIECE: usize = 256;
 
-/// Something to say about the text.
+/// A remark about the text.
 #[derive(Clone, Copy, Debug)]
 pub enum Remark<'r> {
-    /// A mistake, and its column from 1, or 0 if only the line is known.
+    /// A mistake, and its column from 1; 0 if only the line is known.
     Mistake(&'r ConfError, u32),
-    /// A setting that is left out, in this line, and why.
+    /// A setting that is ignored: its line, its name, and the reason.
     LeftOut(u32, &'r str, &'r str),
 }
 
-/// Files whose contents are not needed.
+/// Files whose earlier contents are dropped.
 #[derive(Debug)]
 pub struct Scratch<'f, F> {
-    /// Becomes the records of peers.
+    /// For the records of peers.
     pub heap: &'f mut F,
-    /// Becomes the keys of items.
+    /// For the keys of items.
     pub index: &'f mut F,
-    /// Helps to sort.
+    /// For sorting.
     pub other: &'f mut F,
 }
 
-/// What was read of the text.
+/// The parts of the text that were read.
 struct Kept<'k, 'h, 'i, F> {
     heap: &'k mut RecordWriter<'h, F>,
     index: &'k mut Index<'i, F>,
-    /// Where the records of the peer under way begin.
+    /// Offset of the records of the current peer.
     from: u32,
 }
 
@@ -81,14 +82,14 @@ impl<F: File> Kept<'_, '_, '_, F> {
     }
 }
 
-/// The text while it is read.
+/// The state of reading the text.
 struct Reading<'r, 'h, 'i, F> {
     draft: &'r mut Draft,
     kept: Kept<'r, 'h, 'i, F>,
     wg: WgFile<AllErrors>,
     remark: &'r mut dyn FnMut(&Remark<'_>),
     mistakes: u32,
-    /// The blanks at the beginning of the line, which the reader of wg(8)'s lines does not see.
+    /// Number of blanks at the start of the line, which the reader of wg(8)'s lines does not see.
     indent: u32,
     failed: Option<Fault>,
 }
@@ -99,7 +100,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
         (self.remark)(&Remark::Mistake(error, column));
     }
 
-    /// Deals with what the draft did not take.
+    /// Handles a refusal of the draft.
     fn refused(&mut self, error: DraftError<Fault>, column: u32) -> Result<(), Stop> {
         match error {
             DraftError::Mistake(error) => {
@@ -123,7 +124,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
                     Ok(Some(why)) => (self.remark)(&Remark::LeftOut(line, field.name(), why)),
                     Err(error) => self.refused(error, 0)?,
                 }
-                // The reader of wg(8)'s lines counts this one too.
+                // The reader of wg(8)'s lines counts this line too.
                 self.wg(b"\n")
             }
         }
@@ -163,7 +164,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
                 break;
             }
             at = at.saturating_add(got as u32);
-            // Not more than a line at once: the indent is that of the line that is told.
+            // At most one line at once: the indent belongs to the line that is reported.
             for run in piece.get(..got).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
                 let ends = run.ends_with(b"\n");
                 if blank {
@@ -181,7 +182,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
                     Err(_) if self.failed.is_some() => return Err(Stop),
                     Err(error) => {
                         self.mistake(&error, 0);
-                        // The reader is at the beginning of the line again, unless it was at the end.
+                        // The reader is at the start of the line again, unless it was at the end.
                         pass = !ends;
                         if error.problem == Problem::TooLong && ends {
                             let _ = quick.feed(b"\n", &mut |line, part| self.part(line, part));
@@ -211,10 +212,10 @@ impl<F: File> Reading<'_, '_, '_, F> {
     }
 }
 
-/// Makes the image of the interface `name` from the text in the first `len` bytes of a file, and writes it behind the
-/// text. Returns its place; `None` if the text has a mistake. `remark` gets all there is to say, in the order of the
-/// lines.
-///
+/// Makes the image of the interface `name` from the text in the first `len` bytes of a file, and
+/// writes it after the text. Returns its place; `None` if the text has a mistake. `remark` receives
+/// all remarks, in the order of the lines.
+/// \\
 /// # Errors
 /// `Code::Storage`.
 #[inline(never)]
@@ -242,7 +243,7 @@ pub fn image_of_text<F: File>(
     };
     let (end, _) = records.finish()?;
 
-    // The routes. Only now the table and the addresses are known.
+    // The routes, now that the table and the addresses are known.
     let own = match &draft.interface().private_key {
         PrivateKey::Given(secret) => Some(key::public(secret)),
         PrivateKey::None | PrivateKey::Generate => None,
@@ -295,7 +296,7 @@ pub fn image_of_text<F: File>(
     Ok(Some(Span { from: len, end: len.saturating_add(length) }))
 }
 
-/// Writes a peer, whose allowed IPs stand before it in the heap.
+/// Writes a peer, whose allowed IPs are before it in the heap.
 fn write_peer<F: File>(
     slot: &Slot,
     heap: &mut F,
@@ -312,7 +313,7 @@ fn write_peer<F: File>(
     if let Some(host @ Record::Host(_)) = records.next()? {
         image.record(host)?;
     }
-    // In order and each once, as in an image of `postwire`, so that both make the same bytes.
+    // Sorted and without duplicates, as in an image of `postwire`, so that both are the same bytes.
     let mut last = None;
     loop {
         let mut next: heapless::Vec<IpNet, PASS> = heapless::Vec::new();

@@ -42,7 +42,7 @@ impl<'f, F: File> Records<'f, F> {
         Self { file, window, filled: 0, start: offset, at: 0, end, links: None, record: None }
     }
 
-    /// Reads the same records; endpoints on these links get their numbers.
+    /// The same records, with the numbers of these links in endpoints.
     #[must_use]
     pub fn on(self, links: &'f Links) -> Self {
         Self { links: Some(links), ..self }

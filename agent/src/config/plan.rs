@@ -174,7 +174,7 @@ pub enum Purpose {
     /// To find what was changed since the last push. An endpoint that moved with its peer, or that
     /// was looked up by name, is not a difference.
     Repair,
-    /// To find what must be changed back to a snapshot. WireGuard cannot unset a peer's endpoint,
+    /// To find the differences from a snapshot. WireGuard cannot unset a peer's endpoint,
     /// so a peer without a handshake is removed and added again, which loses nothing.
     Undo,
     /// To verify that the kernel accepted the change. Endpoints as for a repair.

@@ -37,7 +37,7 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(this)
     }
 
-    /// Into a file from the byte `from` on. What is before that stays.
+    /// Writes into a file from the byte `from`. The bytes before it stay.
     pub fn behind(slot: &'f Slot, file: Option<&'f mut F>, from: u32) -> Self {
         let (file, digester) = (file.map(|file| Noted { slot, file }), Digester::default());
         Self { slot, file, from, buf: [0; 512], held: 0, length: 0, digester }

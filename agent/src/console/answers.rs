@@ -12,7 +12,7 @@ use proto_core::protocol::session::fingerprint;
 
 use super::page::Page;
 
-/// A span of time in words: its two largest units.
+/// A duration in words: its two largest units.
 struct Span(u64);
 
 impl fmt::Display for Span {
@@ -31,7 +31,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A moment, as date and time in UTC.
+/// A time, as date and time in UTC.
 struct Date(u64);
 
 impl fmt::Display for Date {
@@ -40,7 +40,7 @@ impl fmt::Display for Date {
         let (days, second) = split(self.0, 86_400);
         let (hour, second) = split(second, 3_600);
         let (minute, second) = split(second, 60);
-        // Years begin in March here, so that a leap day is the last day of its year.
+        // Years start in March here, so that a leap day is the last day of its year.
         let (era, day) = split(days.saturating_add(719_468), 146_097);
         let leap = (day.div_euclid(36_524)).saturating_sub(day.div_euclid(146_096));
         let year = day.saturating_sub(day.div_euclid(1_460)).saturating_add(leap).div_euclid(365);
@@ -58,7 +58,7 @@ impl fmt::Display for Date {
     }
 }
 
-/// Bits with their names, of those that are set.
+/// The names of the bits that are set.
 struct Bits(u8, &'static [(u8, &'static str)]);
 
 impl fmt::Display for Bits {
@@ -88,7 +88,7 @@ const PEER: &[(u8, &str)] = &[
     (peer::ALLOWED_IPS, "allowed ips"),
 ];
 
-/// What changes, in words.
+/// The changes in words.
 struct Changes<'s>(&'s Summary);
 
 impl fmt::Display for Changes<'_> {
@@ -127,7 +127,7 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-/// Tells an answer.
+/// Writes an answer.
 #[inline(never)]
 pub fn answer(page: &mut Page<'_>, answer: &Answer<'_>) {
     match answer {
@@ -177,7 +177,7 @@ fn status(page: &mut Page<'_>, status: &Status) {
     }
 }
 
-/// The rest of the status, which guests do not see.
+/// The rest of the status, which guests may not see.
 pub fn more_status(page: &mut Page<'_>, status: &Status) {
     page.open("interfaces", "[");
     let mut label = "interfaces";
@@ -227,7 +227,7 @@ pub fn more_status(page: &mut Page<'_>, status: &Status) {
     );
 }
 
-/// Tells a summary under a label.
+/// Writes a summary with a label.
 pub fn summary(page: &mut Page<'_>, label: &str, summary: &Summary) {
     page.field("summary", label, format_args!("{}", Changes(summary)));
     page.truth("changes", Some(!summary.is_quiet()));
@@ -277,7 +277,7 @@ enum List {
     AllowedIps,
 }
 
-/// Records of the running state of an interface, one after the other.
+/// Writes records of the running state of an interface, in sequence.
 #[derive(Debug)]
 pub struct RunningPage {
     list: List,
@@ -290,7 +290,7 @@ impl Default for RunningPage {
 }
 
 impl RunningPage {
-    /// Goes on to a list, and opens and closes those before it.
+    /// Advances to a list: closes the lists before it, and opens it.
     fn list(&mut self, page: &mut Page<'_>, list: List) {
         const KEYS: [&str; 4] = ["addresses", "routes", "rules", "peers"];
         const ORDER: [List; 4] = [List::Addresses, List::Routes, List::Rules, List::Peers];
@@ -310,7 +310,7 @@ impl RunningPage {
         }
     }
 
-    /// Tells a record.
+    /// Writes a record.
     #[inline(never)]
     pub fn record(&mut self, page: &mut Page<'_>, record: &Running) {
         match record {
@@ -440,7 +440,7 @@ impl fmt::Display for RuleText<'_> {
     }
 }
 
-/// Tells a record of the history.
+/// Writes a record of the history.
 #[inline(never)]
 pub fn stored(page: &mut Page<'_>, stored: &Stored) {
     let Stored { interface, number, time, by, damaged, act, .. } = stored;
@@ -462,7 +462,7 @@ pub fn stored(page: &mut Page<'_>, stored: &Stored) {
     }
 }
 
-/// Tells a change of a plan.
+/// Writes a change of a plan.
 #[inline(never)]
 pub fn change(page: &mut Page<'_>, change: &Change) {
     let mut say = |words: fmt::Arguments<'_>| {
@@ -494,8 +494,8 @@ pub fn change(page: &mut Page<'_>, change: &Change) {
     }
 }
 
-/// Reads a record from the front of a report: the record, and its length with what stands before it. `None` for
-/// bytes that end before the record does.
+/// Reads a record from the front of a report. Returns the record, and its length with the length
+/// prefix; `None` if the bytes end inside the record.
 pub fn record<'b, T: Take<'b>>(bytes: &'b [u8]) -> Option<(T, usize)> {
     let mut input = Input::new(bytes);
     let body: &[u8] = Take::take(&mut input);

@@ -1,39 +1,41 @@
-//! The line editor: bytes from a terminal in, the edited line and the echo out. Fixed memory, no clock, no questions to
-//! the terminal.
+//! The line editor: bytes from a terminal in, the edited line and the echo out. Fixed memory, no
+//! clock, and no queries to the terminal.
 //!
-//! The line stays on one row of 80 columns: a longer line scrolls sideways, because a dumb terminal does not say where
-//! it wraps. A byte that is neither text nor a known key is kept as [`SUBSTITUTE`], so that a line with noise in it
-//! is visibly not what was typed, and is refused.
+//! The line stays on one row of 80 columns: a longer line scrolls sideways, because a dumb terminal
+//! does not report where it wraps. A byte that is neither text nor a known key is kept as
+//! [`SUBSTITUTE`], so that a line with noise in it visibly differs from the typed one, and is
+//! refused.
 
 use core::fmt::Write;
 
 use heapless::{String, Vec};
 
-/// The most bytes of a line.
+/// Largest size of a line in bytes.
 pub const LINE: usize = 256;
-/// The most bytes of a prompt.
+/// Largest size of a prompt in bytes.
 pub const PROMPT: usize = 64;
 /// Bytes of the history.
 const HISTORY: usize = 512;
-/// Columns that are used: the last one is left free, because terminals differ in what follows a byte there.
+/// Number of columns in use: the last one stays free, because terminals differ in the wrapping
+/// after it.
 const COLUMNS: usize = 79;
 
-/// Stands for a byte that is no text. It is shown as `?`.
+/// Replaces a byte that is not text. Displayed as `?`.
 pub const SUBSTITUTE: u8 = 0x1a;
 
 const BELL: &[u8] = b"\x07";
 
-/// Takes what is sent to the terminal.
+/// Takes the bytes for the terminal.
 pub type Echo<'e> = dyn FnMut(&[u8]) + 'e;
 
-/// What a byte led to.
+/// The effect of a byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Typed {
-    /// Nothing but echo.
+    /// Only echo.
     Nothing,
-    /// The line is whole: [`Editor::line`]. [`Editor::clear`] begins the next one.
+    /// The line is complete: [`Editor::line`]. [`Editor::clear`] starts the next one.
     Line,
-    /// The line is full and not ended; only while pasting.
+    /// The line is full without an end; only while pasting.
     Piece,
     /// Ctrl-C.
     Interrupt,
@@ -45,25 +47,26 @@ pub enum Typed {
     Help,
 }
 
-/// How the bytes of a line are understood.
+/// The interpretation of the bytes of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
     /// A command: history, `?` and Tab.
     Command,
     /// An answer to a question.
     Answer,
-    /// Lines of a file: tabs and bytes beyond ASCII are text. The echo is not longer than what was typed.
+    /// Lines of a file: tabs and bytes beyond ASCII are text. The echo is not longer than the
+    /// input.
     Paste,
 }
 
-/// A control sequence under way.
+/// The state of a control sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Escape {
     None,
     Began,
     /// `ESC O`
     Single,
-    /// `ESC [`, its first number, and whether that has ended.
+    /// `ESC [`, its first number, and whether the number is complete.
     Sequence(u8, bool),
 }
 
@@ -71,20 +74,20 @@ enum Escape {
 #[derive(Debug)]
 pub struct Editor {
     line: Vec<u8, LINE>,
-    /// Place of the cursor in the line.
+    /// Position of the cursor in the line.
     at: usize,
     /// The first byte of the line that is visible.
     from: usize,
-    /// A byte did not fit.
+    /// Whether a byte did not fit.
     overlong: bool,
     prompt: String<PROMPT>,
     manner: Manner,
     escape: Escape,
-    /// The last byte was a CR: an LF that follows belongs to it.
+    /// Whether the last byte was a CR: an LF that follows belongs to it.
     after_cr: bool,
     /// Lines, each ended by LF, the newest last.
     history: Vec<u8, HISTORY>,
-    /// The line of the history that is shown, from 1; 0 for the line itself.
+    /// The displayed line of the history, from 1; 0 for the line itself.
     shown: usize,
 }
 
@@ -124,40 +127,40 @@ impl Editor {
         self.line.get(..self.at).unwrap_or_default()
     }
 
-    /// Whether the line is text as it was typed: nothing of it was lost, and no byte of it is noise.
+    /// Whether the line is the typed text: no byte was lost, and none is noise.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.overlong && !self.line.contains(&SUBSTITUTE)
     }
 
-    /// Whether the line is empty, or consists of noise alone.
+    /// Whether the line is empty, or consists only of noise.
     #[must_use]
     pub fn is_noise(&self) -> bool {
         self.line.iter().all(|byte| *byte == SUBSTITUTE)
     }
 
-    /// Begins a line.
+    /// Starts a line.
     pub fn clear(&mut self) {
-        // It may have been a key.
+        // The old line may have been a key.
         zeroize::Zeroize::zeroize(&mut *self.line);
         self.line.clear();
         (self.at, self.from, self.overlong, self.shown) = (0, 0, false, 0);
     }
 
-    /// Forgets the history and the line.
+    /// Drops the history and the line.
     pub fn forget(&mut self) {
         self.clear();
         self.history.clear();
     }
 
-    /// Sets what stands before the line.
+    /// Sets the prompt.
     pub fn set_prompt(&mut self, prompt: &str, manner: Manner) {
         self.prompt.clear();
         let _ = self.prompt.push_str(proto_core::text::prefix(prompt, PROMPT));
         self.manner = manner;
     }
 
-    /// Writes prompt and line again, from the beginning of the row.
+    /// Writes prompt and line again, from the start of the row.
     #[inline(never)]
     pub fn redraw(&mut self, echo: &mut Echo<'_>) {
         let room = COLUMNS.saturating_sub(self.prompt.len());
@@ -196,7 +199,7 @@ impl Editor {
         }
     }
 
-    /// Remembers the line.
+    /// Adds the line to the history.
     pub fn remember(&mut self) {
         let Self { line, history, .. } = self;
         let newest = entry(history, 1);
@@ -214,7 +217,7 @@ impl Editor {
         let _ = history.push(b'\n');
     }
 
-    /// Shows a line of the history.
+    /// Displays a line of the history.
     fn show(&mut self, nth: usize, echo: &mut Echo<'_>) {
         let Self { line, history, .. } = self;
         let found = entry(history, nth);
@@ -228,11 +231,11 @@ impl Editor {
         self.redraw(echo);
     }
 
-    /// The line of the history before the one that is shown.
+    /// The line of the history before the displayed one.
     fn older(&mut self, echo: &mut Echo<'_>) {
         let mut next = self.shown.saturating_add(1);
         if self.shown == 0 && !self.line.is_empty() && self.is_whole() {
-            // The line that was begun is the newest of the history now, and Down comes back to it.
+            // The unfinished line becomes the newest of the history, and Down returns to it.
             self.remember();
             next = 2;
         }
@@ -244,7 +247,7 @@ impl Editor {
         self.redraw(echo);
     }
 
-    /// Removes what is between two places of the line.
+    /// Removes the bytes between two positions of the line.
     fn cut(&mut self, from: usize, to: usize, echo: &mut Echo<'_>) {
         let (from, to) = (from.min(self.line.len()), to.min(self.line.len()));
         if from >= to {
@@ -333,7 +336,7 @@ impl Editor {
                 let from = word.iter().rposition(|byte| *byte == b' ');
                 self.cut(from.map_or(0, |from| from.saturating_add(1)), self.at, echo);
             }
-            // Flow control of a terminal that was not told that there is none.
+            // Flow control of a terminal, which may have it enabled.
             0x11 | 0x13 => {}
             _ => self.put(SUBSTITUTE, echo),
         }
@@ -387,7 +390,7 @@ impl Editor {
     }
 }
 
-/// The byte that is shown for a byte of the line.
+/// The displayed form of a byte of the line.
 const fn shown(byte: u8) -> u8 {
     match byte {
         b'\t' => b' ',

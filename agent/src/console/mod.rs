@@ -1,4 +1,4 @@
-//! The console: commands for a person, behind three doors.
+//! The console: commands for a person, through three doors.
 //!
 //! ```text
 //! serial port  -> frame::Deframer -> Text -> terminal -> editor -> line \
@@ -6,17 +6,17 @@
 //! a session    -> Ask::Console -----------------------------------> line /
 //! ```
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | `editor` | bytes of a terminal in, a line and the echo out |
-//! | `terminal` | a person at a terminal: editor, pages, and what arrives while output is under way |
+//! | `terminal` | a person at a terminal: editor, pages, and input that arrives during output |
 //! | `words` | the table of commands, and the parser of a line |
 //! | `page` | text of 80 columns, or JSON |
 //! | `answers` | answers and reports of the service, on a page |
 //!
-//! A command is a request to the service like any other ([`crate::requests::service`]), by a [`Person`]; what each
-//! person may do is in the table of `words`. The output of a command is a file, which the door sends as fast as its
-//! person reads.
+//! A command is a request to the service like any other ([`crate::requests::service`]), by a
+//! [`Person`]; the table of `words` has the permissions. The output of a command is a file, which
+//! the door sends as fast as its person reads.
 //!
 //! Not here: the serial port, the socket and the shell (`linux/console.rs` of the binary), and codes
 //! ([`crate::access::unlock`]).
@@ -40,13 +40,14 @@ use crate::config::image::Span;
 use crate::requests::service::Visitor;
 use words::Command;
 
-/// The key that stands for a person without one: root on the router, and a person at the cable of an unowned router.
+/// The key of a person without one: root on the router, and a person at the cable of an unowned
+/// router.
 pub const NO_KEY: PublicKey = PublicKey([0; 32]);
 
-/// The most bytes of a pasted file.
+/// Largest size of a pasted file in bytes.
 pub const MAX_PASTE: u32 = 4 * 1024 * 1024;
 
-/// The door that a person came through.
+/// The door of a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     /// The serial port.
@@ -57,7 +58,7 @@ pub enum Way {
     Session,
 }
 
-/// What the next line is.
+/// The kind of the next line.
 #[derive(Clone, Debug, Default)]
 pub enum State {
     /// A command.
@@ -65,15 +66,15 @@ pub enum State {
     Command,
     /// A line of a file.
     Paste {
-        /// The interface that the file is for.
+        /// The interface of the file.
         interface: Name,
-        /// Bytes that are in the file of the paste.
+        /// Number of bytes in the file of the paste.
         length: u32,
         /// Number of whole lines.
         lines: u32,
-        /// The last line has no end yet.
+        /// Whether the last line has no end yet.
         open: bool,
-        /// The first line with a byte that is no text.
+        /// The first line with a byte that is not text.
         broken: Option<u32>,
     },
     /// The answer to a question: whether to execute this command.
@@ -85,44 +86,44 @@ pub enum State {
 /// A configuration that waits for `commit`. Its image is in the file of the paste.
 #[derive(Clone, Copy, Debug)]
 pub struct Loaded {
-    /// The interface that the configuration is for.
+    /// The interface of the configuration.
     pub interface: Name,
     /// The place of the image in the file.
     pub span: Span,
-    /// The number of the newest stored configuration when the changes were shown.
+    /// The number of the newest stored configuration when the changes were displayed.
     pub newest: Option<u32>,
 }
 
 /// The conversation with one person, between the lines.
 #[derive(Clone, Debug, Default)]
 pub struct Talk {
-    /// What the next line is.
+    /// The kind of the next line.
     pub state: State,
-    /// What `commit` applies.
+    /// The configuration for `commit`.
     pub loaded: Option<Loaded>,
-    /// The name under which stages and reports of this conversation are kept.
+    /// The name under which stages and reports of this conversation are stored.
     pub client: ClientId,
-    /// The output is JSON.
+    /// Whether the output is JSON.
     pub json: bool,
-    /// Nobody is there to answer a question: commands are executed without one.
+    /// Whether no person can answer a question: commands are executed without one.
     pub unattended: bool,
 }
 
 impl Talk {
-    /// A conversation that has not begun.
+    /// A conversation before its first line.
     #[must_use]
     pub fn new(client: ClientId) -> Self {
         Self { client, ..Self::default() }
     }
 }
 
-/// Who gives a command.
+/// The author of a command.
 pub struct Person<'p, 'v, 'f> {
     /// Key and standing.
     pub visitor: &'p mut Visitor<'v, 'f>,
     /// The door.
     pub way: Way,
-    /// What the codes of `unlock` are judged with; only on the serial port.
+    /// The codes of `unlock`; only on the serial port.
     pub unlock: Option<&'p mut Unlock>,
     /// The router's own key.
     pub identity: Option<&'p StaticKey>,
@@ -136,22 +137,22 @@ impl fmt::Debug for Person<'_, '_, '_> {
     }
 }
 
-/// What a line led to. The output is in a file.
+/// The result of a line. The output is in a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
-    /// What the next line is.
+    /// The kind of the next line.
     pub mode: ConsoleMode,
-    /// What to print before the next line.
+    /// The text before the next line.
     pub prompt: String<64>,
-    /// Bytes of output.
+    /// Number of bytes of output.
     pub length: u32,
     /// The digest of the output.
     pub digest: Digest,
-    /// The command failed, or the line was no command.
+    /// Whether the command failed, or the line was not a command.
     pub failed: bool,
-    /// The line was no command.
+    /// Whether the line was not a command.
     pub unknown: bool,
-    /// A shell is wanted.
+    /// Whether a shell is requested.
     pub shell: bool,
     /// Whether output stops after each page, if that was set.
     pub more: Option<bool>,

@@ -1,22 +1,23 @@
-//! What a command prints: text of 80 columns for people, or one JSON object for programs, from the same calls.
+//! The output of a command: text of 80 columns for people, or one JSON object for programs, from
+//! the same calls.
 
 use core::fmt::{self, Write};
 
 use heapless::String;
 
-/// Columns of the text.
+/// Width of the text in columns.
 const COLUMNS: usize = 80;
-/// Columns of the labels of a table.
+/// Width of the labels of a table in columns.
 const LABEL: usize = 14;
 
-/// Where a page goes.
+/// The destination of a page.
 pub type Target<'t> = dyn Write + 't;
 
-/// A page that is being written.
+/// A page in progress.
 pub struct Page<'t> {
     out: &'t mut Target<'t>,
     json: bool,
-    /// A value stands before the place of the next one.
+    /// Whether a value precedes the next one.
     comma: bool,
 }
 
@@ -39,7 +40,7 @@ impl Write for Quoted<'_, '_> {
     }
 }
 
-/// Text that is cut where its room ends, without characters that mislead.
+/// Text that is truncated at the end of its room, without misleading characters.
 #[derive(Default)]
 struct Cut(String<400>);
 
@@ -61,7 +62,7 @@ impl fmt::Debug for Page<'_> {
     }
 }
 
-// Failures of the output are noted by the output itself.
+// The output records its own failures.
 impl<'t> Page<'t> {
     /// An empty page.
     pub fn new(out: &'t mut Target<'t>, json: bool) -> Self {
@@ -81,7 +82,7 @@ impl<'t> Page<'t> {
         self.mark("}\n");
     }
 
-    /// Punctuation of JSON.
+    /// Writes punctuation of JSON.
     fn mark(&mut self, text: &str) {
         if self.json {
             let _ = self.out.write_str(text);
@@ -89,7 +90,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// What stands before a value of JSON. In a list, the key is empty.
+    /// Writes the key of a JSON value, and the comma before it. In a list, the key is empty.
     fn key(&mut self, key: &str) {
         if self.comma {
             let _ = self.out.write_char(',');
@@ -100,7 +101,7 @@ impl<'t> Page<'t> {
         self.comma = true;
     }
 
-    /// Begins an object or a list: `{` or `[`.
+    /// Opens an object or a list: `{` or `[`.
     pub fn open(&mut self, key: &str, bracket: &str) {
         if self.json {
             self.key(key);
@@ -108,19 +109,19 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// Ends an object or a list.
+    /// Closes an object or a list.
     pub fn close(&mut self, bracket: &str) {
         self.mark(bracket);
     }
 
-    /// Text for people alone, as it is.
+    /// Writes text that only people see, unchanged.
     pub fn text(&mut self, text: &str) {
         if !self.json {
             let _ = self.out.write_str(text);
         }
     }
 
-    /// A line for people alone, broken between words where it is longer than the screen.
+    /// Writes a line that only people see, wrapped between words at the width of the screen.
     #[inline(never)]
     pub fn line(&mut self, words: fmt::Arguments<'_>) {
         if !self.json {
@@ -151,7 +152,8 @@ impl<'t> Page<'t> {
         let _ = self.out.write_char('\n');
     }
 
-    /// A value. A label that ends in `:` stands before it as it is; any other label is a column of a table.
+    /// Writes a value. A label that ends in `:` is written before it; any other label is a column
+    /// of a table.
     #[inline(never)]
     pub fn field(&mut self, key: &str, label: &str, value: fmt::Arguments<'_>) {
         if self.json {
@@ -167,7 +169,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// A value that only programs see.
+    /// Writes a value that only programs see.
     #[inline(never)]
     pub fn number(&mut self, key: &str, value: u64) {
         if self.json {
@@ -176,7 +178,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// A truth value, or none, that only programs see.
+    /// Writes a boolean or null that only programs see.
     pub fn truth(&mut self, key: &str, value: Option<bool>) {
         if self.json {
             self.key(key);
@@ -188,7 +190,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// A text that only programs see. In a list, the key is empty.
+    /// Writes a text that only programs see. In a list, the key is empty.
     pub fn value(&mut self, key: &str, value: fmt::Arguments<'_>) {
         if self.json {
             self.key(key);

@@ -1,10 +1,11 @@
-//! A person at a terminal: keys become lines, output comes a page at a time, and what arrives meanwhile waits.
-//!
-//! The terminal is asleep until somebody presses Enter: then nothing is echoed, so that a line with an echo, a boot
-//! loader or another console at its other end is not answered for ever. A line that is a command wakes the terminal too;
-//! several lines in a row that are none put it to sleep until the line has been silent.
-//!
-//! Not here: where lines are executed ([`Host`]), and what the bytes travel over.
+//! A person at a terminal: keys become lines, output is paged, and input during output waits.
+//! \\
+//! The terminal sleeps until a person presses Enter: a sleeping terminal echoes nothing, so that
+//! two ends that echo, or a boot loader or another console at the other end, do not answer each
+//! other for ever. A line that is a command wakes the terminal too; several lines in a row that are
+//! not commands put it to sleep until the line has been silent.
+//! \\
+//! Not here: the execution of lines ([`Host`]), and the line itself.
 
 use heapless::Vec;
 use proto_core::protocol::message::ConsoleMode;
@@ -17,37 +18,37 @@ use super::words::{self, TABLE, takes};
 const ROWS: u8 = 23;
 /// Columns of a row.
 const COLUMNS: u8 = 80;
-/// Bytes that wait while output is under way.
+/// Number of bytes that wait during output.
 const AHEAD: usize = 128;
-/// Weights of lines in a row that are no commands: of a line that says something, of an empty line, and of all lines
-/// after which the terminal falls asleep.
+/// Weights of consecutive lines that are not commands: of a line with text, of an empty line, and
+/// the sum at which the terminal falls asleep.
 const STRANGE: (u8, u8, u8) = (4, 1, 20);
-/// Milliseconds after which noise on an otherwise empty line is forgotten.
+/// Milliseconds after which noise on an otherwise empty line is dropped.
 const FORGET: u64 = 1_000;
-/// Milliseconds of silence after which the line has no echo left of what the terminal sent.
+/// Milliseconds of silence after which no echo of the terminal's output is expected any more.
 const QUIET: u64 = 1_000;
 
 const MORE: &[u8] = b"--More--";
 const NO_MORE: &[u8] = b"\r        \r";
 
-/// Where lines are executed.
+/// The executor of lines.
 pub trait Host {
-    /// Executes a line. One that is not `whole` is the front of a longer line of a pasted file.
+    /// Executes a line. A line that is not `whole` is the front of a longer line of a pasted file.
     fn line(&mut self, line: &[u8], whole: bool) -> Reply;
-    /// Says hello: what the next line is, and what to print before it. Has no output.
+    /// Starts a conversation: returns the kind of the next line and the prompt. Has no output.
     fn greet(&mut self) -> Reply;
     /// Reads output of the last line. Returns the number of bytes.
     fn output(&mut self, offset: u32, buf: &mut [u8]) -> usize;
     /// Passes the names of interfaces to `take`.
     fn names(&mut self, take: &mut dyn FnMut(&str));
-    /// Milliseconds of a clock that does not go back.
+    /// Milliseconds of a monotonic clock.
     fn now(&mut self) -> u64;
 }
 
-/// What the door has to do.
+/// The next action of the door.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wish {
-    /// Nothing.
+    /// No action.
     Nothing,
     /// Run a shell.
     Shell,
@@ -55,7 +56,7 @@ pub enum Wish {
     Exit,
 }
 
-/// Output that is under way.
+/// The state of the output.
 #[derive(Clone, Copy, Debug)]
 struct Output {
     at: u32,
@@ -63,7 +64,7 @@ struct Output {
     /// Row and column on the page.
     row: u8,
     column: u8,
-    /// A page is full: a key is waited for.
+    /// Whether a page is full, so that the next key continues.
     more: bool,
     then: Wish,
 }
@@ -77,15 +78,15 @@ pub struct Terminal {
     ahead: Vec<u8, AHEAD>,
     pages: bool,
     awake: bool,
-    /// Weight of the last lines, which were no commands.
+    /// Sum of the weights of the last lines, which were not commands.
     strange: u8,
-    /// Until then, bytes are taken for the echo of what the terminal sent before it fell asleep.
+    /// Until this time, input is treated as the echo of output before the terminal fell asleep.
     deaf_until: u64,
-    /// Something else was printed on the row of the line.
+    /// Whether other output is on the row of the line.
     dirty: bool,
     /// Time of the last disturbance.
     disturbed: u64,
-    /// The terminal never sleeps: a person started it.
+    /// Whether a person started the terminal, which then never sleeps.
     attended: bool,
 }
 
@@ -149,7 +150,7 @@ impl Terminal {
         self.forget();
     }
 
-    /// Forgets everything, without a word: the line hung up.
+    /// Resets the terminal without output: the line hung up.
     pub fn forget(&mut self) {
         self.editor.forget();
         self.ahead.clear();
@@ -157,19 +158,19 @@ impl Terminal {
         self.mode = ConsoleMode::Command;
     }
 
-    /// Something else was sent to the terminal, on the row of the line.
+    /// Records that other output was sent to the terminal, on the row of the line.
     pub const fn soil(&mut self) {
         self.dirty = true;
     }
 
-    /// Another program printed whole lines: prompt and line are written again below them.
+    /// Writes prompt and line again after another program printed whole lines.
     pub fn redraw(&mut self, echo: &mut Echo<'_>) {
         if self.awake && self.output.is_none() {
             self.editor.redraw(echo);
         }
     }
 
-    /// Prints a line of our own between the lines of the person, and a new prompt.
+    /// Prints a line of the agent between the lines of the person, and a new prompt.
     pub fn interrupt(&mut self, words: &str, reply: &Reply, echo: &mut Echo<'_>) {
         if !self.awake || self.output.is_some() {
             return;
@@ -181,7 +182,7 @@ impl Terminal {
         self.editor.redraw(echo);
     }
 
-    /// Bytes of the line may be lost: those of a frame that was not whole.
+    /// Records that bytes of the line may be lost: those of a broken frame.
     pub fn disturb(&mut self, now: u64, echo: &mut Echo<'_>) {
         self.disturbed = now;
         if self.awake { self.editor.disturb(echo) } else { self.editor.disturb(&mut |_| {}) }
@@ -198,7 +199,7 @@ impl Terminal {
         self.editor.set_prompt(&reply.prompt, manner);
     }
 
-    /// Takes bytes of the person.
+    /// Takes input of the person.
     pub fn feed(&mut self, bytes: &[u8], host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
         let mut wish = Wish::Nothing;
         for byte in bytes {
@@ -233,7 +234,7 @@ impl Terminal {
             Some(_) => {
                 if self.ahead.push(byte).is_err() {
                     echo(b"\x07");
-                    // What is lost must not look like a whole line.
+                    // A damaged line must not look like a whole line.
                     if let Some(last) = self.ahead.last_mut() {
                         *last = super::editor::SUBSTITUTE;
                     }
@@ -265,7 +266,7 @@ impl Terminal {
             Typed::Piece => {
                 let reply = host.line(self.editor.line(), false);
                 self.editor.clear();
-                // The line goes on, unless the host refused it.
+                // The line continues, unless the host refused it.
                 if reply.length > 0 {
                     echo(b"\r\n");
                     return self.begin(&reply, host, echo);
@@ -295,7 +296,7 @@ impl Terminal {
         }
     }
 
-    /// A byte while the terminal is asleep: there is no echo.
+    /// Takes a byte while the terminal is asleep: there is no echo.
     fn key_asleep(&mut self, byte: u8, host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
         if self.deaf_until > 0 {
             let now = host.now();
@@ -326,7 +327,7 @@ impl Terminal {
         Wish::Nothing
     }
 
-    /// As [`Self::welcome`], for a line that is there already.
+    /// As [`Self::welcome`], when a line exists already.
     fn welcome_with(&mut self, host: &mut dyn Host, echo: &mut Echo<'_>) {
         (self.awake, self.strange) = (true, 0);
         let reply = host.greet();
@@ -343,7 +344,7 @@ impl Terminal {
         }
         let reply = match whole || self.mode == ConsoleMode::Paste {
             true => host.line(self.editor.line(), true),
-            // The host says why.
+            // The host reports the reason.
             false => host.line(&[super::editor::SUBSTITUTE], true),
         };
         let (says, empty, most) = STRANGE;
@@ -365,7 +366,7 @@ impl Terminal {
         self.begin(&reply, host, echo)
     }
 
-    /// Begins the output of a line.
+    /// Starts the output of a line.
     fn begin(&mut self, reply: &Reply, host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
         let then = match (reply.mode, reply.shell) {
             (_, true) => Wish::Shell,
@@ -381,7 +382,7 @@ impl Terminal {
         Wish::Nothing
     }
 
-    /// After the output of a line.
+    /// Ends the output of a line.
     fn end(&mut self, then: Wish, host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
         self.output = None;
         if then != Wish::Nothing {
@@ -417,7 +418,7 @@ impl Terminal {
             let left = usize::try_from(output.length.saturating_sub(output.at)).unwrap_or(most);
             let got = host.output(output.at, buf.get_mut(..most.min(left)).unwrap_or_default());
             if got == 0 {
-                // The file is gone.
+                // The file no longer exists.
                 output.length = output.at;
             }
             for byte in buf.get(..got).unwrap_or_default() {
@@ -444,7 +445,7 @@ impl Terminal {
         Wish::Nothing
     }
 
-    /// Completes the word at the cursor as far as that is certain, or lists what fits.
+    /// Completes the word at the cursor as far as it is unique, or lists the candidates.
     #[inline(never)]
     fn complete(&mut self, list: bool, host: &mut dyn Host, echo: &mut Echo<'_>) {
         let mut before = Vec::<u8, { super::editor::LINE }>::new();
@@ -459,7 +460,7 @@ impl Terminal {
             let first = !front.trim_end_matches(' ').contains(' ');
             first && entry.takes & (takes::INTERFACE | takes::ONE_INTERFACE) != 0
         });
-        // What all that fits has in common, and how many there are.
+        // The common prefix of all candidates, and their number.
         let mut common = heapless::String::<32>::new();
         let mut count = 0_u32;
         let mut listed = 0_usize;

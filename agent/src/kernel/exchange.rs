@@ -64,7 +64,7 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// All zeros.
+    /// Zeroed buffers.
     #[must_use]
     pub const fn new() -> Self {
         Self { request: [0; REQUEST], answer: Answer { bytes: [0; ANSWER], used: 0 } }
@@ -156,7 +156,7 @@ impl core::fmt::Debug for dyn UserSpace + '_ {
     }
 }
 
-/// Both sockets, and what is known about the kernel.
+/// Both sockets, and the state of the kernel as far as known.
 #[derive(Debug)]
 pub struct Kernel<'b, N> {
     route: N,

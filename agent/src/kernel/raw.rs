@@ -259,7 +259,8 @@ impl Raw {
         self.each_hop(&mut |_, oif| change(oif));
     }
 
-    /// Whether both describe the same address or route. Lifetimes that pass do not count.
+    /// A digest that is equal for two descriptions of the same address or route. Lifetimes that
+    /// pass do not count.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut bytes = [0; MESSAGE + BODY];
@@ -277,7 +278,7 @@ impl Raw {
         self.body().first() == Some(&AF_INET)
     }
 
-    /// An IPv4 address that the interface has.
+    /// The address, if this is an IPv4 address of the interface.
     #[must_use]
     pub fn own_v4(&self) -> Option<[u8; 4]> {
         let mut own = None;
@@ -293,7 +294,7 @@ impl Raw {
         own
     }
 
-    /// The type of the message in which the kernel reports it.
+    /// The message in which the kernel reports it.
     #[must_use]
     pub fn message(&self) -> Message<'_> {
         let ty = if self.kind == Kind::Address { RTM_NEWADDR } else { RTM_NEWROUTE };

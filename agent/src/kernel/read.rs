@@ -1,7 +1,7 @@
 //! The kernel's tables, entry by entry: addresses, routes, rules, and a device with its peers, in
 //! the types of an image.
 //!
-//! Not here: what is done with the entries (`plan`, `report`, `snapshot`, `remove`).
+//! Not here: the use of the entries (`plan`, `report`, `snapshot`, `remove`).
 
 use proto_core::ip::AF_INET6;
 use proto_core::netlink::IfName;
@@ -16,14 +16,14 @@ use crate::kernel::exchange::{Kernel, LinkState, Protocol};
 use crate::kernel::write::PROTOCOL;
 use crate::system::NetlinkSocket;
 
-/// The route as an image has it.
+/// Converts a route to the form in an image.
 #[must_use]
 pub const fn wanted_route(route: &route::Route) -> Route {
     let wanted = Route { table: route.table, metric: route.metric, to: route.dst };
     Route { metric: wanted.plain_metric(), ..wanted }
 }
 
-/// The rule as an image has it.
+/// Converts a rule to the form in an image; `None` if an image cannot express it.
 #[must_use]
 pub fn wanted_rule(rule: &route::Rule) -> Option<Rule> {
     (!rule.other && rule.fwmask.is_none()).then_some(Rule {

@@ -1,7 +1,7 @@
 //! The serial line. The port may be missing, disappear and come back; other programs may change its settings; its far
 //! end may stop reading. Nothing here waits.
 //!
-//! What goes over the line is in `proto_core::protocol::frame`.
+//! `proto_core::protocol::frame` defines the bytes on the line.
 
 use core::fmt;
 
@@ -185,7 +185,7 @@ pub(crate) struct Line<'o> {
     told: Option<Missing>,
     /// The port's differing speed, as reported in the log.
     speed: Option<u32>,
-    /// What a person at the port gets.
+    /// The console for a person at the port.
     #[cfg(feature = "console")]
     console: Option<SerialConsole<'o>>,
 }
@@ -432,7 +432,7 @@ impl<'o> Line<'o> {
         out.flush(port);
     }
 
-    /// Sets what a person at the port gets.
+    /// Sets the console for a person at the port.
     #[cfg(feature = "console")]
     pub(crate) fn set_console(&mut self, console: Option<SerialConsole<'o>>) {
         self.console = console;

@@ -52,7 +52,8 @@ impl<'o> Listeners<'o> {
         self.misses_one().then_some(self.due)
     }
 
-    /// A link, address or route has changed: closes sockets whose interface is gone, and tries what is missing now.
+    /// Handles a change of links, addresses or routes: closes sockets whose interface is gone, and
+    /// opens missing ones.
     #[inline(never)]
     pub(crate) fn network_changed(&mut self) {
         self.due = 0;
@@ -67,7 +68,7 @@ impl<'o> Listeners<'o> {
         }
     }
 
-    /// Opens what is missing, if that is due.
+    /// Opens missing sockets, if an attempt is due.
     #[inline(never)]
     pub(crate) fn tick(&mut self, agent: &mut Agent<'_>, now: u64) {
         if now < self.due || !self.misses_one() {
@@ -118,7 +119,7 @@ impl<'o> Listeners<'o> {
         }
     }
 
-    /// Gives the kernel another filter for all sockets.
+    /// Sets the kernel's packet filter of all sockets.
     pub(crate) fn sift(&self, filter: Option<&Program>) {
         self.list
             .iter()
@@ -132,7 +133,7 @@ impl<'o> Listeners<'o> {
         let place = usize::try_from(number.wrapping_sub(UDP)).ok();
         let Some(socket) = place.and_then(|at| self.list.get(at)?.socket.as_ref()) else { return };
         let mut buf = [0; MAX_SEALED];
-        // As many as a window has, and then the serial port gets its turn.
+        // As many as a window has; then the serial port gets its turn.
         for _ in 0..64 {
             match socket.receive(&mut buf) {
                 Ok((len, sender)) => match open(buf.get(..len).unwrap_or_default()) {
@@ -143,7 +144,7 @@ impl<'o> Listeners<'o> {
                     }
                     None => agent.garbage(),
                 },
-                // Also what a client that is gone left behind (ECONNREFUSED).
+                // Also an error caused by a client that is gone (ECONNREFUSED).
                 Err(_) => break,
             }
         }

@@ -16,7 +16,7 @@ use rustix::net::SendFlags;
 use crate::linux::machine::again;
 use crate::linux::sys;
 
-/// An output that text is written to as it comes.
+/// An output to which text is written at once.
 pub(crate) struct Stream(pub(crate) BorrowedFd<'static>);
 
 impl Stream {
@@ -37,13 +37,13 @@ impl Write for Stream {
     }
 }
 
-/// Text that is cut where its buffer ends.
+/// Text that is truncated at the end of its buffer.
 struct Cut<const N: usize>(String<N>);
 
 impl<const N: usize> Write for Cut<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            // What comes from outside, such as the name of a device, stays on its line.
+            // Foreign text, such as the name of a device, must not start a new line.
             let c = if misleads(c) { '?' } else { c };
             if self.0.push(c).is_err() {
                 break;
@@ -53,7 +53,7 @@ impl<const N: usize> Write for Cut<N> {
     }
 }
 
-/// Number of lines that each output did not take since the last line that it took.
+/// Number of lines that each output has not accepted since the last one that it accepted.
 static LOST: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 
 /// The output that a line goes to. Under procd the first is `daemon.info` of syslog, and the second `daemon.err`.
@@ -74,7 +74,8 @@ impl To {
     }
 }
 
-/// Makes sure that the agent never waits for an output of the log: an output without a reader does not stop it.
+/// Makes sure that the agent never waits for an output of the log: an output without a reader must
+/// not stop it.
 pub(crate) fn never_wait() {
     for (to, path) in [(To::Out, c"/proc/self/fd/1"), (To::Err, c"/proc/self/fd/2")] {
         let stat = rustix::fs::fstat(to.standard());
@@ -91,7 +92,7 @@ pub(crate) fn never_wait() {
     }
 }
 
-/// Writes a line, if that can be done at once. Whether all of it was written.
+/// Writes a line without waiting. Returns `true` if all of it was written.
 fn write_now(to: To, line: &[u8]) -> bool {
     let output = sys::log_output(to);
     let fd = output.unwrap_or_else(|| to.standard());
@@ -109,8 +110,8 @@ fn write_now(to: To, line: &[u8]) -> bool {
     written == Ok(line.len())
 }
 
-/// A line of the log as it is written. On a terminal it begins with the program's name; a supervisor that reads a pipe
-/// adds the name itself.
+/// A line of the log in its written form. On a terminal it starts with the program's name; a
+/// supervisor that reads a pipe adds the name itself.
 fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
     let mut text = Cut::<320>(String::new());
     let prefix = if sys::is_terminal(to.standard()) { "postwired: " } else { "" };
@@ -150,7 +151,7 @@ fn keep(line: &str) {
 pub(crate) fn each_line(take: &mut dyn FnMut(&str)) {
     let end = WRITTEN.load(Ordering::Relaxed);
     let mut line = heapless::Vec::<u8, 320>::new();
-    // The first line may have lost its beginning.
+    // The start of the first line may be overwritten.
     let mut whole = false;
     for back in (1..=KEPT as u32).rev() {
         match place(end.wrapping_sub(back)).load(Ordering::Relaxed) {
@@ -195,12 +196,12 @@ fn write_line(to: To, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Logs an error: something failed, or is not as it was asked for.
+/// Logs an error: a failure, or a deviation from a request.
 pub(crate) fn log(text: fmt::Arguments<'_>) {
     write_line(To::Err, text);
 }
 
-/// Logs information: what the agent does as it was asked to.
+/// Logs information: normal activity.
 pub(crate) fn info(text: fmt::Arguments<'_>) {
     write_line(To::Out, text);
 }

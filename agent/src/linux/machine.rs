@@ -32,12 +32,12 @@ pub(crate) fn errno(error: io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
-/// A time in milliseconds as system calls take it.
+/// Converts a time in milliseconds for system calls.
 pub(crate) fn timespec(millis: u64) -> Timespec {
     let (seconds, millis) = (millis.div_euclid(1_000), millis.rem_euclid(1_000));
     Timespec {
         tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
-        // Its width is the machine's.
+        // The width of the field depends on the machine.
         tv_nsec: millis.saturating_mul(1_000_000).try_into().unwrap_or(0),
     }
 }
@@ -72,7 +72,7 @@ impl Netlink {
         // Best effort: kernels before 4.12 lack the error texts, and kernels before 4.20 lack the filters.
         let _ = netlink_option(fd.as_fd(), NetlinkOption::ExtAck);
         let _ = netlink_option(fd.as_fd(), NetlinkOption::CapAck);
-        // Links, addresses, routes and rules are listed as they were asked for.
+        // Lists of links, addresses, routes and rules are filtered as requested.
         if protocol.is_none() {
             let _ = netlink_option(fd.as_fd(), NetlinkOption::GetStrictChk);
         }
@@ -165,7 +165,7 @@ impl File for Scratch {
 /// The files of the service.
 pub(crate) type Own = OwnFiles<Scratch>;
 
-/// A path that ends in NUL, as system calls take it.
+/// A path that ends in NUL, for system calls.
 pub(crate) struct Path([u8; 256]);
 
 impl Path {
@@ -194,7 +194,7 @@ const MAX_NAMES: u32 = 20_000;
 pub(crate) struct Dir(pub(crate) OwnedFd);
 
 impl Dir {
-    /// Opens a folder, and makes it if it is missing.
+    /// Opens a folder, and creates it if it is missing.
     pub(crate) fn open(path: &str) -> Result<Self, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: &CStr| rustix::fs::open(path, flags, Mode::empty()).map_err(errno);
@@ -213,7 +213,7 @@ impl Dir {
         open(dir.as_c()).map(Self)
     }
 
-    /// Whether both are one folder, whatever their paths.
+    /// Whether both are the same folder, whatever their paths.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let place = |dir: &Self| rustix::fs::fstat(&dir.0).map(|stat| (stat.st_dev, stat.st_ino));
         place(self).is_ok_and(|place_of| place(other) == Ok(place_of))
@@ -298,7 +298,7 @@ impl Disk for Dir {
         let mut buf = [MaybeUninit::uninit(); 1024];
         rustix::fs::seek(&self.0, SeekFrom::Start(0)).map_err(errno)?;
         let mut names = RawDir::new(&self.0, &mut buf);
-        // Limit the number of names: a folder that grows while it is read has no end.
+        // The limit ends the loop even if the folder grows while it is read.
         for _ in 0..MAX_NAMES {
             let Some(entry) = names.next() else { return Ok(()) };
             take(entry.map_err(errno)?.file_name());
@@ -477,8 +477,9 @@ pub(crate) fn read_secret<'b>(path: &str, buf: &'b mut [u8]) -> Result<&'b str, 
     text.map(str::trim_ascii).map_err(|_| Errno::EINVAL)
 }
 
-/// Opens standard input, output and errors where the process was started without them: a file of ours would
-/// get their number, and what is meant for them would go into it. Writing to them fails as before.
+/// Opens standard input, output and error if the process was started without them: otherwise one of
+/// the agent's files would get such a number, and output would be written into it. Writing to them
+/// fails as before.
 pub(crate) fn open_standard_streams() {
     loop {
         // A new descriptor has the lowest number that is free.
@@ -510,16 +511,16 @@ pub(crate) fn board_name() -> String<64> {
     String::new()
 }
 
-/// Peak resident memory in KiB, or 0 where proc(5) does not say.
-///
-/// Kernels before 6.2 bring `VmHWM` up to date every 64 pages only, and the agent has fewer; what is
-/// resident now is exact, and the agent gives nothing back.
+/// Peak resident memory in KiB; 0 if proc(5) does not report it.
+/// \\
+/// Kernels before 6.2 update `VmHWM` only every 64 pages, and the agent has fewer. The current
+/// resident memory is exact, and the agent never returns memory, so it is the peak too.
 fn peak_memory() -> u32 {
     let peak = kilobytes(c"/proc/self/status", "VmHWM:");
     peak.max(kilobytes(c"/proc/self/smaps_rollup", "Rss:"))
 }
 
-/// The number behind `name` in a file of proc(5) that is in kB.
+/// The number after `name` in a file of proc(5), in kB.
 fn kilobytes(path: &CStr, name: &str) -> u32 {
     let mut buf = [0; 2048];
     let mut rest = read_file(path, &mut buf);

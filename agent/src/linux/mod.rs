@@ -1,8 +1,9 @@
-//! The machine: the only room with system calls.
+//! The machine: the only module with system calls.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | `sys` | the program's entry, and the calls that rustix does not have: all the `unsafe` there is |
+//! | `sys` | the program's entry, and the calls that rustix does not have: all the agent's `unsafe`
+//! |
 //! | `machine` | netlink sockets, files, clock and identity |
 //! | `console` | the doors of the console: serial port, socket, and the shell on a pseudo-terminal |
 //! | `line` | the serial line |

@@ -1,5 +1,5 @@
-//! Host names looked up with sockets of this machine: beside the loop for `serve`, and while `wg` waits. What is
-//! asked, of which server and how often is decided in `postwired::names`.
+//! Host names looked up with sockets of this machine: beside the loop for `serve`, and while `wg`
+//! waits. `postwired::names` decides what to query, from which server, and how often.
 
 use core::ffi::CStr;
 use core::net::{IpAddr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) struct Local;
 
 impl Machine for Local {
     fn read(&self, path: &CStr, take: &mut dyn FnMut(&[u8])) {
-        // A pipe in the place of the file would be waited for.
+        // Opening a pipe in place of the file would wait.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return };
         let mut buf = [0; 512];
@@ -44,7 +44,7 @@ impl Machine for Local {
     }
 }
 
-/// A UDP socket of its own port that only hears of this address.
+/// A UDP socket with a port of its own, which receives only from this address.
 #[inline(never)]
 fn connected(to: &SocketAddr) -> io::Result<OwnedFd> {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -67,7 +67,7 @@ fn source(to: &SocketAddr) -> Option<IpAddr> {
 struct Running {
     lookup: Lookup,
     socket: Option<(SocketAddr, OwnedFd)>,
-    /// Whether the epoll knows the socket.
+    /// Whether epoll watches the socket.
     watched: bool,
 }
 
@@ -76,12 +76,13 @@ impl Running {
         Self { lookup: Lookup::new(&Local, name), socket: None, watched: false }
     }
 
-    /// Does what is to be done. How long to wait then, or what came of the look-up.
+    /// Takes the next step. Returns the milliseconds to wait, or the result of the look-up.
     #[inline(never)]
     fn step(&mut self, wait: bool) -> Result<u64, Result<Found, NoAddress>> {
         let mut ids = [0; 4];
         let flags = if wait { GetRandomFlags::empty() } else { GetRandomFlags::NONBLOCK };
-        // Early after power on there may be none yet, and ids that can be guessed are none.
+        // Early after power on the kernel may have no random numbers, and predictable ids are not
+        // safe.
         let unknown = random(&mut ids, flags).is_err();
         loop {
             match self.lookup.step(Linux.now(), u32::from_ne_bytes(ids)) {
@@ -89,7 +90,7 @@ impl Running {
                 Step::Ask(server) => match self.ask(&server) {
                     Ok(socket) => (self.socket, self.watched) = (Some((server, socket)), false),
                     Err(_) => {
-                        // An id is never used twice: the next server is asked from another port.
+                        // An id is never used twice: the next server is queried from another port.
                         self.socket = None;
                         self.lookup.unreachable();
                     }
@@ -108,7 +109,7 @@ impl Running {
         Ok(socket)
     }
 
-    /// Takes the datagrams that are there.
+    /// Takes the pending datagrams.
     #[inline(never)]
     fn receive(&mut self) {
         let Some((server, socket)) = &self.socket else { return };
@@ -121,14 +122,14 @@ impl Running {
                     self.lookup.receive(Linux.now(), server, reply);
                 }
                 Err(io::Errno::AGAIN | io::Errno::INTR) => return,
-                // Nothing listens there (ECONNREFUSED), or there is no way.
+                // No program listens there (ECONNREFUSED), or there is no route.
                 Err(_) => return self.lookup.unreachable(),
             }
         }
     }
 }
 
-/// Looks a name up, and waits for it. `Err(None)` if a signal came.
+/// Looks up a name, and waits for the result. `Err(None)` if a signal arrived.
 pub(crate) fn resolve(name: &str) -> Result<SocketAddr, Option<NoAddress>> {
     let mut running = Running::new(name);
     loop {
@@ -149,35 +150,36 @@ pub(crate) fn resolve(name: &str) -> Result<SocketAddr, Option<NoAddress>> {
     }
 }
 
-/// The names that are being looked up beside the loop, by their numbers.
+/// The look-ups beside the loop, by their numbers.
 pub(crate) struct Lookups<'e> {
     events: BorrowedFd<'e>,
-    /// The number of the first of them in the epoll.
+    /// The first number of a look-up in epoll.
     first: u64,
     lookups: [Option<(Running, u16)>; AT_ONCE],
 }
 
 impl<'e> Lookups<'e> {
-    /// None yet. `events` hears of their sockets as `first` and the numbers behind it.
+    /// No look-ups yet. Their sockets are watched in `events` as `first` and the numbers after it.
     pub(crate) fn new(events: BorrowedFd<'e>, first: u64) -> Self {
         Self { events, first, lookups: [const { None }; AT_ONCE] }
     }
 
-    /// Begins to look a name up.
+    /// Starts to look up a name.
     pub(crate) fn begin(&mut self, number: usize, host: &Host) {
         if let Some(place) = self.lookups.get_mut(number) {
             *place = Some((Running::new(&host.name), host.port));
         }
     }
 
-    /// There is something to read for one of them.
+    /// Handles a readable socket of a look-up.
     pub(crate) fn ready(&mut self, number: usize) {
         if let Some(Some((running, _))) = self.lookups.get_mut(number) {
             running.receive();
         }
     }
 
-    /// Goes on with all of them, and gives `found` what came of those that are over. When to come again.
+    /// Advances all look-ups, and passes the results of finished ones to `found`. Returns the time
+    /// of the next call.
     #[inline(never)]
     pub(crate) fn tick(&mut self, found: &mut dyn FnMut(usize, Option<SocketAddr>)) -> Option<u64> {
         let mut due = None;
@@ -192,7 +194,7 @@ impl<'e> Lookups<'e> {
                     {
                         running.watched = true;
                         let name = self.first.saturating_add(number as u64);
-                        // A reply that is not heard of is a server that does not answer.
+                        // Without epoll, the reply is missed, as from a silent server.
                         let _ = watch(self.events, socket.as_fd(), name);
                     }
                 }

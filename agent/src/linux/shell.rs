@@ -1,4 +1,4 @@
-//! What `wg` and `wg-quick` ask of their process, by system calls.
+//! The process functions that `wg` and `wg-quick` need, by system calls.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -29,11 +29,11 @@ use crate::linux::user_space;
 /// This process.
 pub(crate) struct Shell;
 
-/// A file in memory that is made when something is written to it.
+/// A file in memory that is created at the first write.
 pub(crate) struct Late(Option<Scratch>);
 
 impl Late {
-    /// The file, also if there is nothing in it.
+    /// The file, created if it does not exist yet.
     fn made(&mut self) -> Result<&mut Scratch, Errno> {
         if self.0.is_none() {
             let file = rustix::fs::memfd_create(c"wg", MemfdFlags::CLOEXEC).map_err(errno)?;
@@ -61,7 +61,7 @@ impl File for Late {
 struct CText([u8; 4096]);
 
 impl CText {
-    /// Nothing if it is too long.
+    /// `None` if the text is too long.
     fn new(text: &str) -> Option<Self> {
         let mut bytes = [0; 4096];
         // The last zero stays.
@@ -78,7 +78,7 @@ impl CText {
 impl Process for Shell {
     type Netlink = Netlink;
     type File = Late;
-    /// Nothing is standard input.
+    /// `None` is the process's own standard input.
     type Input = Option<OwnedFd>;
 
     fn netlink(&self, protocol: Protocol) -> Result<Netlink, Errno> {
@@ -182,10 +182,10 @@ impl Process for Shell {
     }
 }
 
-/// Where programs are looked for if the environment does not say.
+/// The path for programs if the environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a program is.
+/// Finds a program in the path.
 fn find(program: &str) -> Option<CText> {
     if program.contains('/') {
         return CText::new(program);
@@ -204,7 +204,7 @@ fn find(program: &str) -> Option<CText> {
     }
 }
 
-/// Writes a new file of this path, which only its owner may read.
+/// Writes a new file at this path, readable only for its owner.
 fn write_new(path: &CStr, next: &mut Next<'_>) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -231,7 +231,7 @@ impl QuickProcess for Shell {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let file = again(|| rustix::fs::open(path.as_c(), flags, Mode::empty()))?;
         let mut link: heapless::String<32> = heapless::String::new();
-        // It fits: a number behind a short path.
+        // Fits: a number after a short path.
         let _ =
             write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
         let link = CText::new(&link).ok_or(Errno::ENAMETOOLONG)?;
@@ -257,7 +257,7 @@ impl QuickProcess for Shell {
         output: Option<&mut Late>,
     ) -> Result<i32, Errno> {
         let Some(path) = find(program) else { return Ok(NO_PROGRAM) };
-        // What a program says of which the output is read is for nobody.
+        // Discard the output of programs whose output is captured elsewhere.
         let silent = match output {
             Some(_) => Some(again(|| {
                 rustix::fs::open(c"/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -279,7 +279,7 @@ impl QuickProcess for Shell {
         write!(new.as_mut_view(), "{path}.tmp").map_err(|_| Errno::ENAMETOOLONG)?;
         let new = CText::new(&new).ok_or(Errno::ENAMETOOLONG)?;
         let old = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
-        // One that is left over may be read by anybody.
+        // A file left over from before may be readable for everyone.
         let _ = rustix::fs::unlinkat(CWD, new.as_c(), AtFlags::empty());
         let written = write_new(new.as_c(), next)
             .and_then(|()| rustix::fs::renameat(CWD, new.as_c(), CWD, old.as_c()).map_err(errno));

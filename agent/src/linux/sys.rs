@@ -25,15 +25,15 @@ use crate::linux::log::To;
 unsafe extern "C" {
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint)
     -> c_int;
-    // The one with 64-bit times, which musl has under its own name everywhere and under the plain
-    // name where a `long` is as wide.
+    // The variant with 64-bit times, which musl has under this name on every architecture.
     #[cfg_attr(target_pointer_width = "32", link_name = "__clock_gettime64")]
     fn clock_gettime(clock: c_int, time: *mut Time) -> c_int;
     fn recvmsg(fd: c_int, message: *mut Message, flags: c_int) -> isize;
     fn sendmsg(fd: c_int, message: *const Message, flags: c_int) -> isize;
     fn ioctl(fd: c_int, request: c_int, ...) -> c_int;
     fn getenv(name: *const c_char) -> *const c_char;
-    // The one without handlers of others: there are none, and no other thread whose locks they would care for.
+    // The variant without fork handlers: the program has none, and no other threads whose locks
+    // they would protect.
     fn _Fork() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
     fn execve(path: *const c_char, argv: *const *const c_char, envp: *const *const c_char)
@@ -52,45 +52,46 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-/// Answers every look-up with null. On MIPS rustix calls the C library, and asks `dlsym` for functions that an old C
-/// library may lack; with null, rustix makes the system call itself. The `dlsym` of a static musl always fails too, but
-/// it expects its own address in `$t9`, which code that is not position-independent does not pass.
+/// Returns null for every name. On MIPS rustix calls the C library, and asks `dlsym` for functions
+/// that an old C library may lack; with null, rustix makes the system call itself. The `dlsym` of a
+/// static musl always fails too, but it expects its own address in `$t9`, which position-dependent
+/// code does not set.
 #[cfg(target_arch = "mips")]
 #[unsafe(no_mangle)]
 extern "C" fn dlsym(_: *const c_void, _: *const c_char) -> *const c_void {
     core::ptr::null()
 }
 
-/// The memory of `wg`: pages of it that nobody writes to are not there.
+/// The memory of `wg`. Pages that are never written take no memory.
 struct OnlyOne(UnsafeCell<Memory>);
 
-// SAFETY: it is reached through `memory` alone, which gives it away once.
+// SAFETY: the cell is reached only through `memory`, which returns it once.
 unsafe impl Sync for OnlyOne {}
 
-/// The memory of `wg`, for the first who asks.
+/// The memory of `wg`, for the first caller.
 pub(crate) fn memory() -> Option<&'static mut Memory> {
     static MEMORY: OnlyOne = OnlyOne(UnsafeCell::new(Memory::new()));
     static GIVEN: AtomicBool = AtomicBool::new(false);
-    // SAFETY: nobody else has it, or can get it.
+    // SAFETY: `GIVEN` was false, so this is the only reference, and no later call returns another.
     (!GIVEN.swap(true, Ordering::Relaxed)).then(|| unsafe { &mut *MEMORY.0.get() })
 }
 
 /// `SOL_NETLINK` (`linux/socket.h`), the same on every architecture.
 const SOL_NETLINK: c_int = 270;
 
-/// A switch of a netlink socket (`linux/netlink.h`).
+/// An option of a netlink socket (`linux/netlink.h`).
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub(crate) enum NetlinkOption {
     /// `NETLINK_CAP_ACK`: an acknowledgement does not repeat the request.
     CapAck = 10,
-    /// `NETLINK_EXT_ACK`: an acknowledgement may carry the kernel's own words.
+    /// `NETLINK_EXT_ACK`: an acknowledgement may have the kernel's error text.
     ExtAck = 11,
-    /// `NETLINK_GET_STRICT_CHK`: a list is filtered as it was asked for.
+    /// `NETLINK_GET_STRICT_CHK`: the kernel filters a list as requested.
     GetStrictChk = 12,
 }
 
-/// Sets an option of a socket. The kernel only reads `value`, of which it is told the size.
+/// Sets an option of a socket. The kernel only reads `value`, and gets its size.
 fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> Result<(), Errno> {
     let len = size_of::<T>() as c_uint;
     // SAFETY: `fd` is open for the length of the call, and `value` points to as many bytes as `len` says,
@@ -98,13 +99,13 @@ fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> Re
     checked(unsafe { setsockopt(fd.as_raw_fd(), level, name, (&raw const *value).cast(), len) })
 }
 
-/// Turns a switch of a netlink socket on.
+/// Enables an option of a netlink socket.
 pub(crate) fn netlink_option(fd: BorrowedFd<'_>, option: NetlinkOption) -> Result<(), Errno> {
     let on: c_int = 1;
     set_option(fd, SOL_NETLINK, option as c_int, &on)
 }
 
-/// From now on datagrams come with the address they were sent to: `IP_PKTINFO` (`linux/in.h`) or
+/// Makes the kernel report the local address of each datagram: `IP_PKTINFO` (`linux/in.h`) or
 /// `IPV6_RECVPKTINFO` (`linux/in6.h`).
 pub(crate) fn tell_address(fd: BorrowedFd<'_>, v6: bool) -> Result<(), Errno> {
     let (level, name) = if v6 { (41, 49) } else { (0, 8) };
@@ -112,7 +113,7 @@ pub(crate) fn tell_address(fd: BorrowedFd<'_>, v6: bool) -> Result<(), Errno> {
     set_option(fd, level, name, &on)
 }
 
-/// `SOL_SOCKET`: the one level of socket options that is another number on MIPS.
+/// `SOL_SOCKET`: the only option level with another number on MIPS.
 const SOL_SOCKET: c_int =
     if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0xffff } else { 1 };
 
@@ -128,10 +129,10 @@ struct FilterProgram {
     filter: *const Instruction,
 }
 
-/// Gives a socket a filter of what arrives, or takes it away.
+/// Attaches a packet filter to a socket, or detaches it.
 pub(crate) fn filter(fd: BorrowedFd<'_>, program: Option<&[Instruction]>) -> Result<(), Errno> {
     let program = program.map(|program| FilterProgram {
-        // No program is longer than that (MAX_PROGRAM).
+        // No program is longer (MAX_PROGRAM).
         len: u16::try_from(program.len()).unwrap_or(u16::MAX),
         filter: program.as_ptr(),
     });
@@ -149,8 +150,8 @@ struct Part {
     len: usize,
 }
 
-/// `struct msghdr` as the kernel has it. The one of musl has lengths of 32 bits, with padding on the side that
-/// makes them the low half of these.
+/// The kernel's `struct msghdr`. musl's has lengths of 32 bits, with padding that makes them the
+/// low half of these.
 #[repr(C)]
 struct Message {
     name: *mut c_void,
@@ -162,12 +163,12 @@ struct Message {
     flags: c_int,
 }
 
-/// Room for control messages, aligned as they are.
+/// A buffer for control messages, with their alignment.
 #[repr(C, align(8))]
 pub(crate) struct Control<const N: usize>(pub(crate) [u8; N]);
 
-/// Receives a datagram: its length, that of the `struct sockaddr` of its sender and that of its control
-/// messages. What does not fit is cut.
+/// Receives a datagram. Returns its length, that of its sender's `struct sockaddr`, and that of its
+/// control messages. Data that does not fit is truncated.
 pub(crate) fn receive(
     fd: BorrowedFd<'_>,
     buf: &mut [u8],
@@ -184,8 +185,8 @@ pub(crate) fn receive(
         control_len: control.0.len(),
         flags: 0,
     };
-    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
-    // which are borrowed for writing until the end of this function.
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers with the lengths
+    // in it, which are borrowed for writing until the end of this function.
     let len = unsafe { recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
     match usize::try_from(len) {
         Ok(len) => Ok([len, message.name_len as usize, message.control_len]),
@@ -211,19 +212,19 @@ pub(crate) fn send(
         control_len: control_len.min(control.0.len()),
         flags: 0,
     };
-    // SAFETY: `fd` is open for the length of the call; `message` points to buffers of the lengths it says,
-    // which the call only reads.
+    // SAFETY: `fd` is open for the length of the call; `message` points to buffers with the lengths
+    // in it, which the call only reads.
     let sent = unsafe { sendmsg(fd.as_raw_fd(), &raw const message, 0) };
     if sent < 0 { Err(failure()) } else { Ok(()) }
 }
 
-/// Why the last call of the C library failed.
+/// The error of the last call of the C library.
 fn failure() -> Errno {
-    // SAFETY: the C library gives a valid pointer to this thread's errno.
+    // SAFETY: the C library returns a valid pointer to this thread's errno.
     Errno(unsafe { *__errno_location() })
 }
 
-/// What a call of the C library returned, which is 0 when all went well.
+/// Converts the result of a call of the C library, which is 0 on success.
 fn checked(failed: c_int) -> Result<(), Errno> {
     if failed == 0 { Ok(()) } else { Err(failure()) }
 }
@@ -245,15 +246,16 @@ impl Modes {
             c_ispeed: 0,
             c_ospeed: 0,
         };
-        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request fills in.
+        // SAFETY: `fd` is open for the length of the call, and `modes` is the struct that the
+        // request fills in.
         checked(unsafe { ioctl(fd.as_raw_fd(), TCGETS2 as c_int, &raw mut modes) })?;
         Ok(Self(modes))
     }
 
-    /// These settings for a plain wire: raw, 8N1, no flow control, so many bits a second.
-    ///
-    /// `termios2` takes the speed as a number. rustix has it too, with two tables of the speeds that
-    /// have names.
+    /// These settings for a plain wire: raw, 8N1, no flow control, `baud` bits per second.
+    /// \\
+    /// `termios2` has the speed as a number. rustix supports it too, with two tables of named
+    /// speeds.
     fn raw(mut self, baud: u32) -> Self {
         let modes = &mut self.0;
         // A break would arrive as a zero, and a zero opens a frame: IGNBRK.
@@ -273,8 +275,8 @@ impl Modes {
         self
     }
 
-    /// Makes a terminal one for a program that reads each key: no echo, no lines, no signals. Returns the settings to
-    /// put back with [`Modes::put_back`].
+    /// Sets a terminal up for a program that reads each key: no echo, no lines, no signals. Returns
+    /// the settings to restore with [`Modes::put_back`].
     pub(crate) fn keys(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         let before = Self::of(fd)?;
         let mut modes = before;
@@ -284,30 +286,32 @@ impl Modes {
         Ok(before)
     }
 
-    /// Sets a terminal to these settings, as far as it takes them.
+    /// Restores these settings of a terminal. Best effort.
     pub(crate) fn put_back(&self, fd: BorrowedFd<'_>) {
-        // SAFETY: `fd` is open for the length of the call, and the settings are what the request reads.
+        // SAFETY: `fd` is open for the length of the call, and the settings are the struct that the
+        // request reads.
         unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const self.0) };
     }
 
-    /// Makes a terminal a plain wire. The settings that it has then: a driver takes what it can.
+    /// Makes a terminal a plain wire. Returns the actual settings: a driver may not support all.
     pub(crate) fn set(fd: BorrowedFd<'_>, baud: u32) -> Result<Self, Errno> {
         let Self(modes) = Self::of(fd)?.raw(baud);
-        // SAFETY: `fd` is open for the length of the call, and `modes` is what the request reads.
+        // SAFETY: `fd` is open for the length of the call, and `modes` is the struct that the
+        // request reads.
         checked(unsafe { ioctl(fd.as_raw_fd(), TCSETS2 as c_int, &raw const modes) })?;
         Self::of(fd)
     }
 
-    /// Bits a second that are sent.
+    /// The actual speed in bits per second.
     pub(crate) fn speed(&self) -> u32 {
         self.0.c_ospeed
     }
 
-    /// Whether a terminal with these settings carries frames as they are.
+    /// Whether a terminal with these settings carries frames unchanged.
     pub(crate) fn are_raw(&self) -> bool {
         let Self(raw) = self.raw(self.0.c_ospeed);
         let Self(modes) = self;
-        // CBAUD is how the speed is written down, not what the line does.
+        // CBAUD encodes the speed, and does not affect the bytes.
         let lines = |flags: u32| flags & !(CBAUD | CIBAUD);
         let at = |modes: &termios2, place: u32| modes.c_cc.get(place as usize).copied();
         modes.c_iflag == raw.c_iflag
@@ -319,14 +323,14 @@ impl Modes {
     }
 }
 
-/// Keeps other programs from opening a terminal, as far as the kernel does that (not for root).
+/// Keeps other programs from opening a terminal. The kernel does not enforce it for root.
 pub(crate) fn exclusive(fd: BorrowedFd<'_>) {
-    // SAFETY: `fd` is open for the length of the call, and the request takes no argument. A failure
-    // leaves the terminal as it was.
+    // SAFETY: `fd` is open for the length of the call, and the request has no argument. A failure
+    // leaves the terminal unchanged.
     unsafe { ioctl(fd.as_raw_fd(), TIOCEXCL as c_int) };
 }
 
-/// Number of bytes that a terminal has not sent yet; 0 where that is not known.
+/// Number of bytes that a terminal has not sent yet; 0 if unknown.
 pub(crate) fn unsent(fd: BorrowedFd<'_>) -> c_int {
     let mut bytes: c_int = 0;
     // SAFETY: `fd` is open for the length of the call, and `bytes` is the int that the request fills in.
@@ -343,7 +347,7 @@ pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     // SAFETY: `name` ends in NUL.
     let value = unsafe { getenv(name.as_ptr()) };
-    // SAFETY: what is not null is a string that ends in NUL, and nothing here changes the
+    // SAFETY: a non-null result is a string that ends in NUL, and this program does not change the
     // environment.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
@@ -355,19 +359,20 @@ extern "C" fn hold(number: c_int) {
     HELD.store(number, Ordering::Relaxed);
 }
 
-/// From now on `SIGINT` and `SIGTERM` end the process no more; programs that it runs they do.
+/// Makes `SIGINT` and `SIGTERM` no longer end this process; they still end programs that it runs.
 pub(crate) fn hold_signals() {
     on_signals(hold);
 }
 
 fn on_signals(handler: extern "C" fn(c_int)) {
     for number in [2, 15] {
-        // SAFETY: each `handler` here does nothing that may not be done at any moment.
+        // SAFETY: each `handler` here is async-signal-safe.
         unsafe { signal(number, handler as *const () as usize) };
     }
 }
 
-/// Goes on when the other end of a pipe or the terminal is gone: `SIGPIPE` and `SIGHUP` are ignored.
+/// Ignores `SIGPIPE` and `SIGHUP`: the process continues when the reader of a pipe or the terminal
+/// is gone.
 pub(crate) fn outlive_outputs() {
     for number in [1, 13] {
         // SAFETY: 1 is SIG_IGN, which runs no code of ours.
@@ -375,13 +380,14 @@ pub(crate) fn outlive_outputs() {
     }
 }
 
-/// The eventfd that says that the process is asked to end, since [`end_event`].
+/// The eventfd for signals that ask the process to end, since [`end_event`].
 static END: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn end(_: c_int) {
     let one = 1_u64.to_ne_bytes();
-    // SAFETY: the C library gives a valid pointer to this thread's errno, which the interrupted code may
-    // be about to read; write(2) may be called at any moment, and `one` has the bytes it reads.
+    // SAFETY: the C library returns a valid pointer to this thread's errno, which the interrupted
+    // code may be about to read; write(2) is async-signal-safe, and `one` has the bytes that it
+    // reads.
     unsafe {
         let errno = *__errno_location();
         write(END.load(Ordering::Relaxed), (&raw const one).cast(), one.len());
@@ -389,12 +395,12 @@ extern "C" fn end(_: c_int) {
     }
 }
 
-/// From now on `SIGINT` and `SIGTERM` write to this eventfd, which stays open.
+/// Makes `SIGINT` and `SIGTERM` write to this eventfd, which stays open.
 pub(crate) fn end_event(event: OwnedFd) -> BorrowedFd<'static> {
     let fd = event.into_raw_fd();
     END.store(fd, Ordering::Relaxed);
     on_signals(end);
-    // SAFETY: nothing closes it from here on.
+    // SAFETY: the descriptor is never closed from here on.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
@@ -403,7 +409,8 @@ pub(crate) fn held_signal() -> i32 {
     HELD.load(Ordering::Relaxed)
 }
 
-/// Does something in a copy of this process, which ends then. Its number, for [`wait`].
+/// Runs `act` in a copy of this process, which then ends. Returns the copy's process id, for
+/// [`wait`].
 fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     // SAFETY: this process has one thread, so the copy has all of it.
     let pid = unsafe { _Fork() };
@@ -417,7 +424,8 @@ fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     Ok(pid)
 }
 
-/// Waits for a copy of this process to end: its exit code, or 128 and the number of the signal that killed it.
+/// Waits for a copy of this process to end. Returns its exit code, or 128 plus the number of the
+/// signal that killed it.
 fn wait(pid: c_int) -> Result<i32, Errno> {
     let mut status: c_int = 0;
     loop {
@@ -463,17 +471,17 @@ pub(crate) fn kill_group(group: c_int) {
     unsafe { kill(group.saturating_neg(), 9) };
 }
 
-/// Starts a program on a terminal of its own: a new session whose terminal is `terminal`. Returns its number, for
+/// Starts a program in a new session whose terminal is `terminal`. Returns its process id, for
 /// [`reap`].
 pub(crate) fn start_on(path: &CStr, terminal: BorrowedFd<'_>) -> Result<c_int, Errno> {
     let argv = [path.as_ptr(), core::ptr::null()];
     let fd = terminal.as_raw_fd();
     aside(&mut || {
         for number in [1, 13] {
-            // SAFETY: 0 is SIG_DFL. The agent ignores these signals; the program is not to.
+            // SAFETY: 0 is SIG_DFL. The agent ignores these signals, and the program must not.
             unsafe { signal(number, 0) };
         }
-        // SAFETY: `fd` is open for the length of these calls, which only read their numbers.
+        // SAFETY: `fd` is open for the length of these calls, which only use its number.
         unsafe {
             setsid();
             ioctl(fd, TIOCSCTTY as c_int, 0 as c_int);
@@ -486,7 +494,7 @@ pub(crate) fn start_on(path: &CStr, terminal: BorrowedFd<'_>) -> Result<c_int, E
     })
 }
 
-/// Whether a program that [`start_on`] started has ended; then it is forgotten.
+/// Returns `true` if a program that [`start_on`] started has ended; its process id is then free.
 pub(crate) fn reap(pid: c_int) -> bool {
     let mut status: c_int = 0;
     // WNOHANG, the same on every Linux.
@@ -494,7 +502,7 @@ pub(crate) fn reap(pid: c_int) -> bool {
     unsafe { waitpid(pid, &raw mut status, 1) != 0 }
 }
 
-/// A pair of pseudo-terminals: ours, and that of a program.
+/// A pair of pseudo-terminals: the agent's end, and the program's end.
 pub(crate) fn terminals() -> Result<(OwnedFd, OwnedFd), Errno> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -509,7 +517,7 @@ pub(crate) fn terminals() -> Result<(OwnedFd, OwnedFd), Errno> {
     if theirs < 0 {
         checked(theirs)?;
     }
-    // SAFETY: the kernel has just made this descriptor, and nothing else has it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
     let size: [u16; 4] = [24, 80, 0, 0];
     // SAFETY: the descriptor is open, and the request reads a `struct winsize`: four numbers of 16 bits. A failure
@@ -518,12 +526,11 @@ pub(crate) fn terminals() -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((ours, theirs))
 }
 
-/// How many words a program is started with at the most.
+/// Largest number of arguments of a program.
 const WORDS: usize = 8;
 
-/// Runs a program to its end. `words` are its arguments from its name on, each ended by a NUL; `files` are
-/// what it has as standard input, output and errors where that is not what we have. Its exit code, as
-/// [`wait`] has it.
+/// Runs a program to its end. `words` are its arguments, starting with its name, each ended by a
+/// NUL; `files` replace standard input, output and error. Returns its exit code, as [`wait`] does.
 pub(crate) fn run(
     path: &CStr,
     words: &[u8],
@@ -563,9 +570,10 @@ pub(crate) fn start(
                 unsafe { dup2(file.as_raw_fd(), to) };
             }
         }
-        // SAFETY: `path` and all of `argv` up to its null point to strings that end in NUL and outlive the
-        // call; the C library keeps `environ` in the same form, and nothing here changes it. What comes
-        // back is an error, and then this copy of the process ends without a look at anything.
+        // SAFETY: `path` and all of `argv` up to its null point to strings that end in NUL and
+        // outlive the call; the C library keeps `environ` in the same form, and this program does
+        // not change it. The call returns only on an error, and then this copy of the process ends
+        // immediately.
         unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
     })?;
     if group {
@@ -579,8 +587,8 @@ pub(crate) fn start(
 /// The exit code of a copy of this process that could not become another program.
 const NOT_STARTED: c_int = 127;
 
-/// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding on the side
-/// that makes them the low half of this.
+/// musl's `struct timespec`. On 32-bit machines its nanoseconds are a `long` with padding that
+/// makes them the low half of this field.
 #[repr(C)]
 #[derive(Default)]
 struct Time {
@@ -588,14 +596,14 @@ struct Time {
     nanos: i64,
 }
 
-/// A clock (`linux/time.h`). rustix's way to them is through the vDSO, which it reads with two
-/// kilobytes of program.
+/// A clock (`linux/time.h`). rustix reads clocks through the vDSO, which takes two kilobytes of
+/// program.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub(crate) enum Clock {
-    /// `CLOCK_REALTIME`: the one on the wall.
+    /// `CLOCK_REALTIME`: the wall clock.
     Realtime = 0,
-    /// `CLOCK_MONOTONIC`: one that does not go back.
+    /// `CLOCK_MONOTONIC`: never goes back.
     Monotonic = 1,
 }
 
@@ -603,48 +611,46 @@ impl Clock {
     /// Seconds and nanoseconds, or zeros for a time before 1970.
     pub(crate) fn read(self) -> (u64, u64) {
         let mut time = Time::default();
-        // SAFETY: `time` lives through the call and has the layout of musl's `struct timespec`, into
-        // which the call writes; both clocks are on every Linux, so that the call cannot fail.
+        // SAFETY: `time` lives through the call and has the layout of musl's `struct timespec`,
+        // which the call writes; both clocks exist on every Linux, so the call cannot fail.
         unsafe { clock_gettime(self as c_int, &raw mut time) };
         (u64::try_from(time.seconds).unwrap_or(0), u64::try_from(time.nanos).unwrap_or(0))
     }
 }
 
-/// The log's outputs when they are not the standard streams themselves, or -1.
+/// The log's outputs if they are not the standard streams themselves, or -1.
 static LOG: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
-/// From now on lines to `to` go here.
+/// Redirects lines to `to` to this descriptor.
 pub(crate) fn log_to(to: To, output: OwnedFd) {
     if let Some(place) = LOG.get(to as usize) {
         place.store(output.into_raw_fd(), Ordering::Relaxed);
     }
 }
 
-/// An output of the log that never waits, if there is one.
+/// The non-blocking output of the log, if there is one.
 pub(crate) fn log_output(to: To) -> Option<BorrowedFd<'static>> {
     let fd = LOG.get(to as usize)?.load(Ordering::Relaxed);
-    // SAFETY: a number other than -1 is that of a descriptor which `log_to` took and nothing closes.
+    // SAFETY: a number other than -1 is that of a descriptor which `log_to` took and which is never
+    // closed.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Standard output.
 pub(crate) fn stdout() -> BorrowedFd<'static> {
-    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
-    // closes it.
+    // SAFETY: `linux::open_standard_streams` reserves the number, and the agent never closes it.
     unsafe { rustix::stdio::stdout() }
 }
 
 /// Standard error.
 pub(crate) fn stderr() -> BorrowedFd<'static> {
-    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
-    // closes it.
+    // SAFETY: `linux::open_standard_streams` reserves the number, and the agent never closes it.
     unsafe { rustix::stdio::stderr() }
 }
 
 /// Standard input.
 pub(crate) fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: the number is used for nothing else (`linux::open_standard_streams`), and nothing in the agent
-    // closes it.
+    // SAFETY: `linux::open_standard_streams` reserves the number, and the agent never closes it.
     unsafe { rustix::stdio::stdin() }
 }
 
@@ -660,8 +666,8 @@ impl Iterator for Args {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        // SAFETY: `Args` is made by `main` alone, of an array with `left` pointers to strings that
-        // end in NUL and stay for the life of the process (C11, 5.1.2.2.1); `left` was not yet 0.
+        // SAFETY: only `main` creates `Args`, from an array with `left` pointers to strings that
+        // end in NUL and live as long as the process (C11, 5.1.2.2.1); `left` was not yet 0.
         let word = unsafe {
             let word = CStr::from_ptr(*self.argv);
             self.argv = self.argv.add(1);
@@ -671,9 +677,9 @@ impl Iterator for Args {
     }
 }
 
-/// Where the C library's start code goes.
-// SAFETY: `main` is what the C library calls, with this signature, and nothing else here has the
-// name.
+/// The entry point that the C library's start code calls.
+// SAFETY: `main` has the name and signature that the C library calls, and the name is used only
+// once.
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     crate::run(Args { argv, left: usize::try_from(argc).unwrap_or(0) })
@@ -681,12 +687,12 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 
 /// Ends the program.
 pub(crate) fn exit(code: c_int) -> ! {
-    // SAFETY: takes a number and does not return.
+    // SAFETY: the call takes a number and does not return.
     unsafe { _exit(code) }
 }
 
-/// Ends the program as one that is broken.
+/// Aborts the program after an internal error.
 pub(crate) fn abort() -> ! {
-    // SAFETY: takes nothing and does not return.
+    // SAFETY: the call has no arguments and does not return.
     unsafe { c_abort() }
 }

@@ -64,7 +64,7 @@ impl Words {
     }
 }
 
-/// What a look-up needs from the machine.
+/// The machine functions for a look-up.
 pub trait Machine {
     /// Reads a file to its end. A file that cannot be read is empty.
     fn read(&self, path: &core::ffi::CStr, take: &mut dyn FnMut(&[u8]));

@@ -25,7 +25,7 @@ pub(super) struct Conf<'w, F> {
     pub(super) table: Text<64>,
     /// `SaveConfig`.
     pub(super) saves: bool,
-    /// Whether it has a name server.
+    /// Whether the configuration has a name server.
     pub(super) has_dns: bool,
 }
 

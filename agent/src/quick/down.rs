@@ -1,4 +1,4 @@
-//! `down`, and what `up` removes again after a failure.
+//! `down`, and the removal after a failed `up`.
 
 use proto_core::conf::Field;
 use proto_core::ip::{AF_INET, AF_INET6};
@@ -42,7 +42,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         gone.and(self.hooks(Field::PostDown))
     }
 
-    /// Best effort: removes what was added.
+    /// Removes what was added. Best effort.
     pub(super) fn take_away(&mut self) -> Result<(), Exit> {
         if core::mem::take(&mut self.dns_is_set) {
             let _ = self.unset_dns();

@@ -83,7 +83,7 @@ struct Session<'s, 'p, 'w, P: QuickProcess> {
     kernel: Kernel<'s, P::Netlink>,
     /// `ifi_index`, once the link exists.
     index: u32,
-    /// What `up` has set that is not removed together with the link.
+    /// The settings of `up` that are not removed together with the link.
     dns_is_set: bool,
     firewall_is_set: bool,
 }
@@ -188,7 +188,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         REFUSED
     }
 
-    /// An empty file for what is larger than memory.
+    /// An empty file for data that is larger than memory.
     fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
     where
         Self: 'w,

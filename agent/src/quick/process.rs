@@ -1,4 +1,4 @@
-//! What `wg-quick` needs from its process and from the machine beyond what `wg` needs.
+//! The process and machine functions that `wg-quick` needs beyond those of `wg`.
 
 use proto_core::netlink::Errno;
 
@@ -45,7 +45,7 @@ pub trait QuickProcess: Process {
     /// # Errors
     /// Errors of the system call or of `next`. The old file is then intact.
     fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno>;
-    /// From now on, signals that ask the process to end (`SIGINT`, `SIGTERM`) are kept pending.
+    /// Keeps signals that ask the process to end (`SIGINT`, `SIGTERM`) pending from now on.
     fn hold_signals(&self);
     /// The pending signal, or 0. While a signal is pending, host name look-ups fail.
     fn held_signal(&self) -> i32;

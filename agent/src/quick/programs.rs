@@ -1,4 +1,4 @@
-//! Programs that wg-quick runs: hooks, and programs for what has no kernel interface.
+//! Programs that wg-quick runs: hooks, and programs for tasks without a kernel interface.
 
 use core::fmt::{self, Write};
 

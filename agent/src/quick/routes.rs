@@ -229,7 +229,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let mut set = [0; 256];
         let mut encoder = SetEncoder::new(&mut set, family, self.name);
         let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
-        // It fits: the message has nothing else.
+        // Fits: the message has only this.
         let _ = encoder.device(&change);
         crate::kernel::write::flush(&mut self.kernel, &mut encoder, Subject::Interface)
     }

@@ -56,7 +56,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let blank = |theirs: &mut crate::wg::spool::Spool<'_, P::File>, len: u32| {
             let mut last = [0; 1];
             let before = len.checked_sub(2);
-            // Of the line ends at the end, one is kept.
+            // One of the line ends at the end is kept.
             before.is_some_and(|at| theirs.read(at, &mut last).is_ok() && last == *b"\n")
         };
         while blank(&mut theirs, len) {

@@ -82,7 +82,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
                 self.program(program, &[name.as_str()], None)
             }
         };
-        // Also for a program that failed: the interface that it created is removed.
+        // Also if the program failed: the interface that it created is removed.
         let link = self.kernel.link(name);
         let link = link.map_err(|fault| self.refused("cannot query the interface", fault))?;
         self.index = link.map_or(0, |link| link.index);

@@ -1,4 +1,4 @@
-//! Requests of owners: each is done once and answered.
+//! Requests of owners: each is executed once and answered.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,7 +6,8 @@
 //! | [`stage`] | a configuration that arrives in pieces |
 //! | [`report`] | the running state, and the changes of a plan, as files to read |
 //!
-//! Not here: who may ask ([`crate::access`]), and how a configuration is applied ([`crate::store`]).
+//! Not here: access control ([`crate::access`]), and how a configuration is applied
+//! ([`crate::store`]).
 
 pub mod report;
 pub mod service;

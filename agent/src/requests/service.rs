@@ -1,9 +1,9 @@
-//! Requests in, replies out. Every request with an effect is done once: its reply is kept, and a repeated request
-//! gets the same reply again.
+//! Executes requests and sends replies. Every request with an effect is executed once: its reply is
+//! kept, and a repeated request gets the same reply again.
 //!
-//! One request is handled at a time; nothing here waits for a wire. Long requests report progress ([`Outlet`]). The
-//! door has authenticated the client ([`crate::access::door`]); whether it may make the request is decided here, once
-//! for each request ([`Visitor`]).
+//! One request is handled at a time; nothing here waits for a wire. Long requests report progress
+//! ([`Outlet`]). The door has authenticated the client ([`crate::access::door`]); [`Visitor`]
+//! decides, once for each request, whether the client may make it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -185,7 +185,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         self.pass.is_some()
     }
 
-    /// To be called when the agent ends on request.
+    /// Must be called when the agent ends on request.
     pub fn end(&mut self) {
         if let Some(guard) = &mut self.committer.guard {
             guard.settle(self.committer.store.disk());
@@ -252,8 +252,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         class != Class::Free
     }
 
-    /// Handles a repeated request. Returns `true` if the request must not be done: it was answered before, and the
-    /// kept answer is sent again; or it may have been done before.
+    /// Handles a repeated request. Returns `true` if the request must not be executed: either it
+    /// was answered before, and the kept answer is sent again; or it may have been executed before.
     #[inline(never)]
     fn was_answered(
         &mut self,
@@ -262,7 +262,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         turn: &mut Turn<'_>,
     ) -> bool {
         let class = Class::of(ask);
-        // A forbidden request was never done, so the refusal can be repeated.
+        // A forbidden request was never executed, so the refusal can be repeated.
         let allowed = visitor.may(self.slot, ask).map_err(|fault| self.slot.take(fault)).is_ok();
         let text = match self.answered.past(&visitor.key, &turn.client, turn.id) {
             Past::Answered(packet) => {
@@ -386,11 +386,11 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             ),
             Unread::Message(Misread::Field(field)) => say(
                 Code::Malformed,
-                format_args!("`{field}` of the request is cut off, or not what it can be"),
+                format_args!("`{field}` of the request is truncated or has an invalid value"),
             ),
             Unread::Message(Misread::Trailing) => say(
                 Code::Malformed,
-                format_args!("there are bytes behind the last field of the request"),
+                format_args!("there are bytes after the last field of the request"),
             ),
         };
         let mut turn = Turn::new(client, id, outlet);
@@ -445,7 +445,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             status.links = 0;
             kernel.wireguard_links(&mut |name, _| {
                 status.links = status.links.saturating_add(1);
-                // As many as fit; the rest is truncated.
+                // As many as fit; the others are left out.
                 let _ = status.interfaces.push(name);
                 Ok(())
             })
@@ -458,7 +458,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         if self.policy.allows(interface) {
             return Ok(());
         }
-        let text = "the agent was started without leave to touch this interface";
+        let text = "the agent is not allowed to change this interface";
         Err(self.slot.fail(Code::NotAllowed, Subject::Interface, text))
     }
 
@@ -539,7 +539,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     }
 }
 
-/// Why a packet holds no request.
+/// The reason why a packet contains no request.
 #[derive(Debug)]
 enum Unread {
     /// Another version of the protocol.
@@ -548,7 +548,7 @@ enum Unread {
     Message(Misread),
 }
 
-/// The request in a packet.
+/// Reads the request in a packet.
 fn read(packet: &[u8]) -> Result<Request<'_>, Unread> {
     let known = |version| version == VERSION || version == HELLO_VERSION;
     let opened = envelope::open(envelope::REQUEST, packet, known);
@@ -567,7 +567,7 @@ fn read(packet: &[u8]) -> Result<Request<'_>, Unread> {
 const VERSIONS: &str = "this router speaks version 1 of the protocol";
 
 fn gone(slot: &Slot) -> Fault {
-    slot.fail(Code::Gone, Subject::None, "the router does not have this any more")
+    slot.fail(Code::Gone, Subject::None, "the stage or file no longer exists on the router")
 }
 
 #[cfg(any(test, feature = "testing"))]

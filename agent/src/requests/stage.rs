@@ -18,13 +18,13 @@ pub const PATIENCE: u64 = 12_000;
 /// half the speed of a line of 2,400 baud.
 const LONGEST: (u64, u64) = (600_000, 10);
 
-/// The largest image in bytes: the index of it has to fit 32-bit offsets too.
+/// The largest image in bytes: its index must fit 32-bit offsets too.
 pub const MAX_IMAGE: u32 = 256 * 1024 * 1024;
 
 /// The announcement of a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Announced {
-    /// The interface it is for.
+    /// The interface to configure.
     pub interface: Name,
     /// Bytes.
     pub length: u32,
@@ -41,9 +41,9 @@ pub struct Announced {
 pub struct Stage {
     /// Its number.
     pub id: u32,
-    /// The key of the owner it belongs to.
+    /// The key of its owner.
     pub key: PublicKey,
-    /// The client it belongs to.
+    /// The client that sends it.
     pub client: ClientId,
     /// The name of its owner.
     pub by: OwnerName,
@@ -51,7 +51,7 @@ pub struct Stage {
     pub announced: Announced,
     /// The pieces that have arrived.
     pub arrived: Arrived,
-    /// Place of the image in the stage file, once a patch has made it.
+    /// Place of the image in the stage file, once it was made from a patch.
     pub made: Option<Span>,
     /// Time of the announcement.
     pub since: u64,
@@ -108,7 +108,7 @@ impl Stage {
         self.heard.saturating_add(PATIENCE).min(longest)
     }
 
-    /// Whether it belongs to this client of this owner.
+    /// Whether the stage belongs to this client of this owner.
     #[must_use]
     pub fn is_of(&self, (key, client): (&PublicKey, &ClientId)) -> bool {
         self.key == *key && self.client == *client

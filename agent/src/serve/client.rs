@@ -23,7 +23,8 @@ use crate::linux::machine::{Linux, Path, again, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::port;
 
-/// What a command line asks for.
+/// A command line of this program.
+#[allow(clippy::large_enum_variant, reason = "one value, and no allocator to box the line")]
 enum Local<'a> {
     Interactive,
     /// One command.
@@ -34,7 +35,7 @@ enum Local<'a> {
     Give,
 }
 
-/// The command line of the console, if it is one: the exit code.
+/// Executes the command line if it is one of the console. Returns the exit code.
 pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
     let first = args.next()??;
     let is_console = first == "console";
@@ -164,7 +165,7 @@ impl Agent {
         Ok(Self { socket, gone: false })
     }
 
-    /// Sends a message and receives the answer to it.
+    /// Sends a message and receives the answer.
     fn ask(&mut self, kind: u8, bytes: &[u8]) -> Vec<u8, MESSAGE> {
         let mut message = Vec::<u8, MESSAGE>::new();
         let _ = message.push(kind);

@@ -63,7 +63,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     sys::outlive_outputs();
     log::never_wait();
     let no_end = |error| -> OwnedFd { no_epoll(error) };
-    // First of all: process 1 of a PID namespace gets no signal for which it has no handler.
+    // First: process 1 of a PID namespace gets no signal without a handler.
     let end = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
     let end = sys::end_event(end.unwrap_or_else(no_end));
     let (mut keep, mut state) = (open_dir(options.keep), open_dir(options.state));
@@ -228,7 +228,7 @@ fn note_speed(line: &Line<'_>, agent: &mut Agent<'_>) {
 struct Secrets<'o> {
     keep: Dir,
     label: Option<&'o str>,
-    /// What the log says about each, if it cannot be read.
+    /// The problem with each file as logged; `None` if it can be read.
     identity: Option<KeepError>,
     owners: Option<KeepError>,
     unlabelled: bool,

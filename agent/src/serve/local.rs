@@ -1,4 +1,4 @@
-//! The commands for root on the router, who can do anything here.
+//! The commands for root on the router, who has all permissions.
 
 use core::fmt::Write;
 
@@ -19,7 +19,7 @@ fn open(keep: &str) -> Result<Dir, KeepError> {
 /// none.
 pub(crate) fn identity(keep: &str) -> Result<(), KeepError> {
     let key = identity::load(&mut open(keep)?, &Linux)?.public();
-    // If the output cannot be written, there is no reader to tell.
+    // If the output cannot be written, there is no reader for an error either.
     let _ = writeln!(Stream(sys::stdout()), "{key}\n{}", fingerprint(&key));
     Ok(())
 }
@@ -28,7 +28,7 @@ pub(crate) fn identity(keep: &str) -> Result<(), KeepError> {
 pub(crate) fn reset_owner(keep: &str, key: Option<PublicKey>) -> Result<(), KeepError> {
     owners::reset(&mut open(keep)?, key)?;
     let mut out = Stream(sys::stdout());
-    // If the output cannot be written, there is no reader to tell.
+    // If the output cannot be written, there is no reader for an error either.
     let _ = match key {
         Some(key) => writeln!(out, "the only owner of this router is now {key}"),
         None => out.write_str(

@@ -1,6 +1,6 @@
 //! `postwired serve`, and the commands of root on the router.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | `event_loop` | the loop: wires, timers, and what wakes it |
 //! | `local` | `identity` and `reset-owner` |

@@ -19,7 +19,7 @@ use crate::linux::machine::{Dir, Path, Scratch, errno, read_file};
 use crate::linux::sys;
 use postwired::system::File;
 
-/// What stands before a line that `take` commented out.
+/// The text before a line that `take` commented out.
 const MARK: &str = "#postwired# ";
 /// The most bytes of `/etc/inittab`.
 const MOST: usize = 4096;
@@ -44,7 +44,8 @@ fn is_login(line: &str, port: &str) -> bool {
     }
 }
 
-/// Writes the table again, each line as `change` says: whether it has the mark. Returns the number of changed lines.
+/// Writes the table again, with each line converted by `change`, whose second argument is whether
+/// it has the mark. Returns the number of changed lines.
 fn edit(change: &dyn Fn(&str, bool) -> bool) -> Result<u32, Errno> {
     let mut buf = [0; MOST];
     let path = Path::new(INITTAB)?;
@@ -133,7 +134,7 @@ pub(crate) fn take(port: &str) -> i32 {
     finish(edited, "the agent has the console", now)
 }
 
-/// Gives the serial console back.
+/// Returns the serial console to the login.
 pub(crate) fn give() -> i32 {
     let edited = edit(&|_, _| false);
     let now = signal("", Signal::CONT);

@@ -58,18 +58,19 @@ pub struct Change {
     pub key: PublicKey,
     /// The owner's name.
     pub by: OwnerName,
-    /// Whether it waits to be confirmed.
+    /// Whether the change must be confirmed.
     pub confirm: bool,
     /// The digest of the image as it was pushed, or zeros.
     pub pushed: Digest,
-    /// Whether the image as it was pushed left the private key to the router, and has it meanwhile.
+    /// Whether the pushed image left the private key to the router, which has since generated it.
     pub generated: bool,
-    /// Whether an interface that the agent did not make is adopted. Otherwise it is refused.
+    /// Whether to adopt an interface that the agent did not create; otherwise such an interface is
+    /// refused.
     pub adopt: bool,
 }
 
 impl Change {
-    /// Puts the stored configuration back.
+    /// Restores the stored configuration.
     pub const REPAIR: Self = Self {
         act: None,
         key: PublicKey([0; 32]),
@@ -170,7 +171,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok((summary, written))
     }
 
-    /// Makes an image the running configuration and, unless it waits to be confirmed, the stored one.
+    /// Makes an image the running configuration and, unless it must be confirmed, the stored one.
     ///
     /// # Errors
     /// A fault of the image, the kernel's error, or the error of the storage. The failure's `state` says what became
@@ -232,7 +233,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.none_open()?;
         let slot = self.slot;
         let name = *interface;
-        // A kernel without WireGuard has no such interface, and the stored configuration may be removed.
+        // On a kernel without WireGuard the interface does not run, and the stored configuration
+        // may be removed.
         let kernel = self.kernel.wireguard();
         let none = kernel.is_err() && slot.code() == Some(Code::NoWireGuard);
         let missing = match kernel {
@@ -259,7 +261,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
         if none {
-            // Nothing runs, so there is nothing to confirm or to go back to.
+            // The interface does not run, so there is nothing to confirm or to revert.
             if let Err(fault) = self.store.promote(&head) {
                 self.store.discard();
                 return Err(fault);
@@ -288,7 +290,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.finish(done, head, !stored, change, working)
     }
 
-    /// Whether a change adopts the interface: the agent did not make the link, and the change may adopt it.
+    /// Whether a change adopts the interface: the agent did not create the link, and the change
+    /// permits adoption.
     ///
     /// # Errors
     /// [`Code::Foreign`] if the change may not.
@@ -310,7 +313,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         Ok(foreign)
     }
 
-    /// The last step: promotes the prepared configuration, or leaves it to be confirmed.
+    /// The last step: promotes the prepared configuration, or leaves it pending.
     fn finish(
         &mut self,
         mut done: Done,
@@ -356,7 +359,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.runs(head, working).map_err(|fault| {
             self.slot.amend(fault, &|failure| {
                 let mut text = String::<MAX_TEXT>::new();
-                let words = "the change is not what runs any more: revert it, and push again";
+                let words =
+                    "the running state is no longer that of the change: revert it, and push again";
                 let _ = write!(text.as_mut_view(), "{words} ({})", failure.text);
                 failure.text = text;
             })
@@ -622,7 +626,7 @@ struct Target {
     /// Number of items that the kernel has and the image has not.
     extras: u32,
     key: [u8; 16],
-    /// Whether the link has to be up.
+    /// Whether the link must be up.
     up: bool,
     /// The parts of a snapshot; `None` for any other image.
     parts: Option<Parts>,
@@ -647,7 +651,8 @@ impl Target {
     }
 }
 
-/// The private key for an image that leaves it to the router: the device's present key, or a new one.
+/// Generates the private key for an image that leaves it to the router, or uses the device's
+/// present key.
 fn settle_key(
     slot: &Slot,
     interface: &mut Interface,
@@ -670,7 +675,7 @@ fn settle_key(
     Ok(())
 }
 
-/// Writes an image as it is stored: with the private key of the interface.
+/// Writes an image in its stored form: with the private key of the interface.
 fn write_image<F: File, G: File>(
     writer: &mut RecordWriter<'_, F>,
     checked: &Checked,

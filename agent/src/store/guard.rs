@@ -42,12 +42,12 @@ impl Stored {
     }
 }
 
-/// What is held.
+/// The configurations that are held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 enum Held {
     #[default]
     Nothing,
-    /// Every stored configuration: the one that was being applied is not known.
+    /// Every stored configuration, because the last one that was being applied is unknown.
     All,
     One(Stored),
 }
@@ -192,7 +192,7 @@ impl Guard {
         }
     }
 
-    /// Whether a stored configuration may be applied now. If so, it is recorded where a later start has to know it.
+    /// Whether a stored configuration may be applied now. If so, it is recorded for a later start.
     #[inline(never)]
     pub fn may_apply<D: Disk>(&mut self, disk: &mut D, interface: &str, number: u32) -> bool {
         if self.holds(interface, number) {
@@ -291,7 +291,7 @@ impl Guard {
     }
 }
 
-/// The held configuration in words, or nothing.
+/// The held configuration in words; empty if there is none.
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match &self.record.held {
@@ -311,7 +311,7 @@ mod tests {
     use super::*;
     use crate::testing::Drawer;
 
-    /// A start that applies what it may, and ends without a word.
+    /// A start that applies all allowed configurations, and ends without a message.
     fn start(drawer: &Drawer, boot: u8, stored: &[(&str, u32)]) -> Vec<std::string::String> {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [boot; 16], 0);
@@ -339,7 +339,8 @@ mod tests {
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [1; 16], 0);
         assert!(guard.to_string().starts_with("wg0 is not applied: 3 starts in a row ended"));
-        // Nothing is due: what an agent alone died of is not tried again by itself.
+        // No timer is due: a configuration that ended only the agent is not tried again
+        // automatically.
         guard.applied(&mut folder, 0);
         assert_eq!(guard.deadline(), None);
         // An owner pushes another one.
@@ -369,7 +370,7 @@ mod tests {
             end_at(&drawer, "wg1", &stored);
         }
         assert_eq!(start(&drawer, 1, &stored), ["wg0", "wg2"]);
-        // If that was not the reason, nothing is applied any more.
+        // If that was not the reason, no configuration is applied any more.
         assert!(start(&drawer, 1, &stored).is_empty());
     }
 
@@ -408,7 +409,7 @@ mod tests {
         assert!(!guard.tick(&mut folder, AGAIN - 1));
         assert!(guard.tick(&mut folder, AGAIN + 5));
         assert!(guard.may_apply(&mut folder, "wg0", 1));
-        // It was the configuration after all.
+        // The configuration was the reason after all.
         assert!(start(&drawer, 10, &[("wg0", 1)]).is_empty());
     }
 
@@ -423,12 +424,12 @@ mod tests {
         guard.applied(&mut folder, 0);
         guard.tick(&mut folder, SETTLED);
         guard.tick(&mut folder, 2 * SETTLED);
-        // One that is refused is applied again every minute.
+        // A refused configuration is applied again every minute.
         for n in 0..20 {
             assert!(guard.may_apply(&mut folder, &format!("wg{n}"), 1));
         }
         assert_eq!(drawer.changes.get(), 3);
-        // Where nothing is stored, none.
+        // Without stored configurations the file is not written.
         let mut folder = drawer.clone();
         let mut guard = Guard::load(&mut folder, [2; 16], 0);
         guard.applied(&mut folder, 0);

@@ -21,7 +21,7 @@ const AROUND: usize = 4 + 1 + CHECKSUM;
 const CHECKSUM: usize = 16;
 const VERSION: u8 = 1;
 
-/// One kind of file.
+/// A kind of file.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Its name in the folder.
@@ -37,18 +37,18 @@ pub struct Kind {
 pub struct KeepError {
     /// Contents of the file, as named in messages.
     pub what: &'static str,
-    /// What is wrong.
+    /// The fault.
     pub wrong: Wrong,
 }
 
-/// What is wrong with a file.
+/// The fault of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wrong {
     /// The system refused.
     System(Errno),
     /// The checksum does not match.
     Damaged,
-    /// It was written by another version of the agent.
+    /// Another version of the agent wrote the file.
     Version(u8),
 }
 
@@ -190,19 +190,19 @@ pub fn replace<D: Disk>(disk: &mut D, name: &CStr, bytes: &[u8]) -> Result<(), E
         disk.rename(new, name)
     };
     if let Err(errno) = write() {
-        // The rejected file may hold a key, and takes room.
+        // The rejected file may contain a key, and uses space.
         let _ = disk.unlink(new);
         return Err(errno);
     }
     disk.sync_names()
 }
 
-/// Where the payload goes in the buffer of a file.
+/// Place of the payload in the buffer of a file.
 pub fn payload(buf: &mut [u8]) -> &mut [u8] {
     buf.get_mut(5..).unwrap_or_default()
 }
 
-/// Bytes of a file whose payload has `payload` bytes.
+/// Size in bytes of a file with `payload` bytes of payload.
 #[must_use]
 pub const fn file_len(payload: usize) -> usize {
     payload.saturating_add(AROUND)

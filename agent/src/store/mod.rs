@@ -1,17 +1,18 @@
-//! What survives: stored configurations, snapshots, and the order in which a change is made and reverted.
+//! State that survives a restart: stored configurations, snapshots, and the order in which a change
+//! is made and reverted.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | [`keep`] | small files with a checksum, replaced as a whole |
-//! | [`noted`] | a file of our own whose failures are written down |
+//! | [`noted`] | a file of the agent whose failures are recorded |
 //! | [`configurations`] | numbered configurations of each interface |
-//! | [`commit`] | the order of a change, and going back |
-//! | [`snapshot`], [`restore`] | the state before a change, and putting it back |
-//! | [`start`] | what is applied when the agent starts |
+//! | [`commit`] | the order of a change, and its undo |
+//! | [`snapshot`], [`restore`] | the state before a change, and its restoration |
+//! | [`start`] | the reverts and stored configurations of a start |
 //! | [`guard`] | holds back a configuration that ended the agent three times |
 //! | [`brake`] | limits repairs that another program undoes |
 //! | [`hosts`] | endpoints that are looked up by name |
-//! | [`trouble`] | what is wrong, by interface |
+//! | [`trouble`] | faults, by interface |
 //!
 //! Not here: the system calls (the binary, over [`crate::system`]).
 

@@ -177,7 +177,7 @@ impl<F: File> Reader<'_, '_, F> {
         let mut record = [0; RECORD];
         let got = self.file.read(self.at, &mut record)?;
         let Some((mut raw, len)) = Raw::from_record(record.get(..got).unwrap_or_default()) else {
-            let text = "what was written down before the change cannot be read";
+            let text = "the snapshot from before the change cannot be read";
             return Err(self.file.slot.fail(Code::Damaged, Subject::None, text));
         };
         self.at = self.at.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
@@ -190,7 +190,7 @@ impl<F: File> Reader<'_, '_, F> {
 #[derive(Debug)]
 pub struct Restore<'a, 'b, 'f, N, F> {
     kernel: &'a mut Kernel<'b, N>,
-    /// The file of the record, and the record's place in it.
+    /// The file of the record, and the place of the record in it.
     file: Noted<'f, F>,
     span: Span,
     index: Index<'f, F>,
@@ -209,13 +209,13 @@ struct Difference {
     /// Bytes of records of surplus items.
     extra: u32,
     missing: u32,
-    /// Every item is there, but the IPv6 or IPv4 addresses are in another order. The order counts: the first address
-    /// is the source of most packets.
+    /// Every item exists, but the IPv6 or IPv4 addresses are in another order. The order counts:
+    /// the first address is the source of most packets.
     turned: [bool; 2],
 }
 
 impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
-    /// For the record in `span` of `file`, to be put back on the link `now_index`.
+    /// For the record in `span` of `file`, to be restored on the link `now_index`.
     ///
     /// # Errors
     /// [`Code::Damaged`], [`Code::Storage`].
@@ -236,7 +236,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         let old = take(&mut rest).map_or(0, |n| u32::from_ne_bytes(*n));
         let then = take(&mut rest).map_or(0, |n| u64::from_ne_bytes(*n));
         if version != Some([VERSION]) || got < HEAD {
-            let text = "what was written down before the change is of another version";
+            let text = "the snapshot from before the change has another version";
             return Err(slot.fail(Code::Damaged, Subject::None, text));
         }
         let span = Span { from: span.from.saturating_add(HEAD as u32), end: span.end };
@@ -278,7 +278,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 rounds = rounds.saturating_add(1);
                 let done = self.step(kind, difference)?;
                 if rounds > ROUNDS || !done {
-                    let text = "the kernel does not take back all that was there";
+                    let text = "the kernel refuses a part of the former state";
                     return Err(self.kernel.slot.fail(Code::Verify, Subject::Interface, text));
                 }
             }
@@ -288,7 +288,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         if left == Difference::default() {
             return Ok(self.changed);
         }
-        let text = "the addresses changed while the routes were put back";
+        let text = "the addresses changed while the routes were restored";
         Err(self.kernel.slot.fail(Code::Verify, Subject::Interface, text))
     }
 
@@ -336,7 +336,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                         *last = entry.offset;
                         index.mark(n, Mark::Same)
                     }
-                    // Items of other interfaces are put back, and never removed.
+                    // Items of other interfaces are restored, and never removed.
                     None if kind == Kind::Route && (!way.through || way.elsewhere) => Ok(()),
                     None => {
                         let mut record = [0; RECORD];
@@ -411,7 +411,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
                 if missing && !self.expired(offset)? {
                     match self.change(&raw, true) {
                         Ok(changed) => done |= changed,
-                        // It may depend on a route that is added later.
+                        // The item may depend on a route that is added later.
                         Err(fault) => {
                             let failure = self.kernel.slot.take(fault);
                             first.get_or_insert(failure);
@@ -426,7 +426,7 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         }
     }
 
-    /// Adds or removes an item. Returns `false` if the kernel had it so already.
+    /// Adds or removes an item. Returns `false` if the kernel was already in that state.
     fn change(&mut self, raw: &Raw, comes: bool) -> Result<bool, Fault> {
         let elapsed = self.elapsed;
         let changed = self

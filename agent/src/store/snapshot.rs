@@ -62,7 +62,7 @@ impl Parts {
                 added,
             }),
             _ => {
-                let text = "what was written down before the change is not whole";
+                let text = "the snapshot from before the change is truncated";
                 Err(slot.fail(Code::Damaged, Subject::None, text))
             }
         }

@@ -25,7 +25,7 @@ const HELD: &str = "/held";
 pub struct Pass {
     /// The last interface that was visited.
     last: Option<Name>,
-    /// Whether applying one of them failed.
+    /// Whether a configuration could not be applied.
     pub failed: bool,
     /// The last interface that was visited, and whether it runs what is stored.
     pub visited: Option<(Name, Ran)>,
@@ -74,7 +74,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
             let interface = &head.interface;
             match self.go_back(&mut |_, _, _| {}) {
                 Ok(_) => {
-                    self.machine.info(format_args!("{interface}: took an unfinished change back"));
+                    self.machine.info(format_args!("{interface}: reverted an unfinished change"));
                 }
                 Err(fault) => {
                     self.note(interface, fault);
@@ -183,7 +183,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let before = self.trouble.take(interface);
         let newest = self.newest_whole(interface)?;
         if newest.as_ref().is_none_or(|(head, _)| !head.has_image()) {
-            // Nothing is applied, so an earlier note about the running state still holds.
+            // No configuration is applied, so an earlier note about the running state still holds.
             self.trouble.put_back(before);
         }
         let Some((head, mut image)) = newest else {

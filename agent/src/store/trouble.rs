@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 use proto_core::protocol::message::{MAX_TEXT, cut};
 use proto_core::text::prefix;
 
-/// Number of interfaces whose faults are kept as text; further ones are only counted.
+/// Number of interfaces whose faults are kept as text; further faults are only counted.
 const NOTES: usize = 4;
 /// The longest name of an interface in bytes.
 const NAME: usize = 15;
@@ -62,7 +62,7 @@ impl Trouble {
         Some(self.notes.remove(at))
     }
 
-    /// Puts a removed fault back, unless another was noted since.
+    /// Restores a removed fault, unless another was noted since.
     pub fn put_back(&mut self, note: Option<Note>) {
         if let Some((about, text)) = note
             && !self.notes.iter().any(|(name, _)| *name == about)

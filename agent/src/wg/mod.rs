@@ -73,7 +73,7 @@ pub(crate) struct Failed;
 /// The exit code when only endpoints without an address are missing.
 const UNRESOLVED: i32 = 2;
 
-/// What `wg --version` prints.
+/// The output of `wg --version`.
 const VERSION: &str = concat!(
     "wg of postwired v",
     env!("CARGO_PKG_VERSION"),
@@ -142,7 +142,7 @@ impl Command {
 pub(crate) struct Wg<'p, P> {
     pub(crate) process: &'p P,
     pub(crate) slot: &'p Slot,
-    /// The name by which it was called.
+    /// The name by which the program was called.
     pub(crate) program: &'p str,
     /// The prefix of its messages.
     pub(crate) says: &'static str,
@@ -354,7 +354,7 @@ impl<'p, P: Process> Wg<'p, P> {
         Ok(Kernel::new(route, generic, self.slot, buffers).with_user_space(self))
     }
 
-    /// An empty file for what is larger than memory.
+    /// An empty file for data that is larger than memory.
     fn spool<'w>(&self, window: &'w mut [u8]) -> Spool<'w, P::File>
     where
         'p: 'w,

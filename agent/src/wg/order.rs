@@ -44,7 +44,7 @@ impl<'w, F: File> Order<'w, F> {
         self.spool.append(&at.to_le_bytes())
     }
 
-    /// It ends at `at`.
+    /// Ends an entry at `at`.
     pub(super) fn end(&mut self, at: u32) -> Result<(), Fault> {
         self.spool.append(&at.to_le_bytes())
     }

@@ -153,7 +153,7 @@ impl Piece {
     }
 }
 
-/// What is sent for a peer.
+/// The message for a peer.
 fn change(peer: &Peer) -> PeerChange {
     match peer.mark {
         Mark::Differs(fields) => peer.settings().part(peer.change(), fields),

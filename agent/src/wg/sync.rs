@@ -65,7 +65,7 @@ impl Filter {
     }
 }
 
-/// What is collected while a configuration is read.
+/// The data that is collected while a configuration is read.
 #[derive(Debug)]
 pub(super) struct Lookup {
     key: [u8; 16],
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn more_allowed_ips_than_can_be_told_apart_are_marked_where_they_are_shared() {
-        // Each one in the first half is also in the second.
+        // Each allowed IP of the first half is also in the second.
         assert_eq!(marked((0..1 << 14).chain(0..1 << 14)).len(), 64);
     }
 }

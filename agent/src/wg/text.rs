@@ -118,7 +118,7 @@ pub(super) fn bytes(out: &mut dyn Write, colour: bool, bytes: u64) {
     };
     let one = 1_u64.unbounded_shl(shift);
     let rest = bytes & one.wrapping_sub(1);
-    // At most 100 times 2^40: it fits.
+    // At most 100 times 2^40, which fits.
     let rest = rest.saturating_mul(100);
     let (mut digits, beyond) = (rest.unbounded_shr(shift), rest & one.wrapping_sub(1));
     let half = one / 2;

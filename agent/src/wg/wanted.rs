@@ -17,11 +17,11 @@ use crate::system::File;
 
 /// The peer is to be removed.
 pub(super) const REMOVE: u8 = 1;
-/// Its allowed IPs replace the existing ones.
+/// The allowed IPs replace the existing ones.
 pub(super) const REPLACE: u8 = 2;
-/// It has a preshared key.
+/// The peer has a preshared key.
 pub(super) const PRESHARED_KEY: u8 = 4;
-/// It has a keepalive interval.
+/// The peer has a keepalive interval.
 pub(super) const KEEPALIVE: u8 = 8;
 /// Another peer of the configuration has the same key or one of the same allowed IPs: all of them
 /// must be sent in order.
@@ -54,7 +54,7 @@ pub(super) const PEER: usize = 1 + 1 + (1 + 2 + 4 + 16) + 2 + KEY_LEN + 4 + 4 + 
 pub(super) const MARK_AT: u32 = 1;
 /// family and sign, prefix, address
 const IP: usize = 1 + 1 + 16;
-/// In the first byte of an allowed IP: remove it, and it exists.
+/// In the first byte of an allowed IP: whether to remove it, and whether it exists.
 const TAKE_AWAY: u8 = 0x80;
 const TAKEN: u8 = 0x40;
 
@@ -133,12 +133,12 @@ impl Peer {
         self.first_ip..self.first_ip.saturating_add(self.ips.count)
     }
 
-    /// Whether it has all of these flags.
+    /// Whether the peer has all of these flags.
     pub(super) const fn is(&self, flags: u8) -> bool {
         self.flags & flags == flags
     }
 
-    /// The settings that it should have.
+    /// The settings that the peer should have.
     pub(super) fn settings(&self) -> Settings<'_> {
         Settings {
             endpoint: self.endpoint,

@@ -324,7 +324,7 @@ pub enum Resolve {
     Router,
 }
 
-/// The way to a router.
+/// The connection to a router.
 #[derive(Args, Clone, Debug)]
 pub struct Link {
     /// The address of the router.

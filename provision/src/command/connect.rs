@@ -1,4 +1,4 @@
-//! From the command line to a target: which router, and the way there.
+//! From the command line to a target: the router, and the connection to it.
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::fingerprint;
@@ -12,7 +12,7 @@ use crate::session::{Session, SessionError};
 use crate::ui::Ui;
 use crate::units;
 
-/// The router that the command line names, and the way there.
+/// The router of the command line, and the connection to it.
 pub(super) fn target(own: &Own, link: &Link) -> Result<Target, Failed> {
     let own_files = |error: HomeError| Failed::own(&error);
     let home = own.find().map_err(own_files)?;
@@ -72,7 +72,7 @@ pub(super) fn is_named(link: &Link) -> Result<(), Failed> {
     }
 }
 
-/// The address of the router that --router names: the one that was given for it, or else where it was last met.
+/// The address of the router in --router: its configured address, or otherwise its last one.
 fn known_address(home: &Home, link: &Link) -> Result<Address, Failed> {
     is_named(link)?;
     let name = link.router.clone().unwrap_or_default();

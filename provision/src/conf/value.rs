@@ -277,7 +277,7 @@ mod tests {
             ("b\u{fc}ro.example:1", "not ASCII"),
             ("http://vpn.example:8000:51820", "a URL: write HOST:PORT, without `http://`"),
             ("vpn.example:51822:51822", "two ports"),
-            ("198.51.100.4/24:51820", "length of a prefix"),
+            ("198.51.100.4/24:51820", "prefix length"),
             ("<ip:51820", "no host name"),
             ("2001:db8::zz:51820", "no host name"),
         ] {

@@ -46,7 +46,7 @@ mod unix {
         builder.permissions(Permissions::from_mode(0o600))
     }
 
-    /// Gives what root created in a user's folder to that user.
+    /// Gives the files that root created in a user's folder to that user.
     pub(in crate::home) fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
         if !is_root() {
             return Ok(());

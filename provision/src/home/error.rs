@@ -1,4 +1,4 @@
-//! The errors of the operator's folder, and what to do about them.
+//! The errors of the operator's folder, with their hints.
 
 use std::io;
 use std::path::PathBuf;
@@ -98,7 +98,7 @@ pub enum HomeError {
 }
 
 impl HomeError {
-    /// What to do about it.
+    /// The hint.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -97,7 +97,7 @@ impl Home {
 
 /// The longest wait for another run's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
-/// The wait after which the user is told the reason.
+/// The wait after which the user gets a message.
 const LOCK_QUIET: Duration = Duration::from_secs(1);
 
 /// The folder from the environment: the tool's own variable, the desktop's, or the usual place.

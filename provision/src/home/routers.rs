@@ -144,7 +144,7 @@ impl Routers {
         self.list.is_empty()
     }
 
-    /// The router of a name, a key or a fingerprint. A name goes first.
+    /// The router with this name, key or fingerprint. A name takes precedence.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<&Router> {
         let key = text.parse().ok();
@@ -162,7 +162,7 @@ impl Routers {
         self.iter().find(|router| router.key == *key)
     }
 
-    /// All of them, those first that are or were at this place.
+    /// All routers, those first that are or were at this place.
     #[must_use]
     pub fn likely_at(&self, place: &Place) -> Vec<&Router> {
         let (mut there, other): (Vec<_>, Vec<_>) =
@@ -272,7 +272,7 @@ impl Routers {
     }
 
     /// Takes a text that was edited. If it does not say what the list says, because the file is laid out in a way
-    /// that the tool does not write, the whole file is written anew.
+    /// that the tool does not write, the whole file is written again.
     fn edited(&mut self, text: String) {
         let mut wanted = self.list.clone();
         let same = |read: &Self| {
@@ -392,7 +392,7 @@ fn block(text: &str, at: usize) -> Option<Range<usize>> {
     Some(start..end)
 }
 
-/// Whether a router can be called this: it has to be one word of a command line, and no key.
+/// Whether a router can have this name: one word of a command line, and not a key.
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.chars().count())
         && !name.starts_with('-')

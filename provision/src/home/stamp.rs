@@ -40,7 +40,7 @@ impl Stamps {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).size = size;
     }
 
-    /// A stamp that was given to nobody before.
+    /// A stamp that was never given out before.
     pub(super) fn take(&self, home: &Home) -> Result<u64, HomeError> {
         let mut block = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if block.left == 0 {
@@ -192,7 +192,7 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
-        // What a router knows is followed, also in the middle of a block.
+        // A stamp of a router is followed, also in the middle of a block.
         let ahead = all[count - 1] + 1_000_000;
         one.follow(ahead, &home).unwrap();
         assert!(one.take(&home).unwrap() > ahead);

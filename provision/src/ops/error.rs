@@ -21,7 +21,7 @@ pub enum Kind {
     File,
     /// One of the operator's own files.
     Own,
-    /// The way to the router.
+    /// The connection to the router.
     Connection,
     /// The router.
     Router,
@@ -37,7 +37,7 @@ pub enum Outcome {
     Unchanged,
     /// Some of the changes were made, and could not be reverted.
     Partly,
-    /// Changed, and changed back.
+    /// Changed, and reverted.
     Undone,
     /// Changed; the change was not confirmed, and the router reverted it.
     TakenBack,
@@ -67,9 +67,9 @@ pub enum Cause {
 pub struct Stop {
     /// Whose decision that was.
     pub kind: Kind,
-    /// What to print.
+    /// The message.
     pub message: String,
-    /// What to do next.
+    /// The hint.
     pub hint: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub struct Error {
     pub cause: Cause,
     /// The state of the running configuration; `None` for an operation that changes nothing.
     pub state: Option<Outcome>,
-    /// What to do next, if it is not what the cause suggests.
+    /// The hint, if it is not the one of the cause.
     hint: Option<String>,
 }
 
@@ -218,7 +218,7 @@ impl Error {
         }
     }
 
-    /// What to do next.
+    /// The hint.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         if self.hint.is_some() {

@@ -1,4 +1,4 @@
-//! The words of the failures that a router reports: what failed, and what to do.
+//! The messages and hints for the failures that a router reports.
 
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Code, Failure, Name, Subject};
@@ -29,7 +29,7 @@ pub(crate) fn message(failure: &Failure, interface: Option<&Name>) -> String {
     message
 }
 
-/// What to do about a failure.
+/// The hint for a failure.
 pub(crate) fn advice(failure: &Failure) -> Option<&'static str> {
     match failure.code {
         Code::Storage => storage_hint(failure.errno),

@@ -50,9 +50,9 @@ pub use way::{Address, Way};
 
 /// A router, and everything needed to talk to it.
 pub struct Target {
-    /// Who talks to the router.
+    /// The operator.
     pub operator: Operator,
-    /// The way there, opened anew for each session.
+    /// The connection, opened again for each session.
     pub way: Box<dyn Way>,
     /// The router or the routers that it may be, in words.
     pub who: String,
@@ -102,7 +102,7 @@ impl Target {
         if let Some((home, place)) = &self.note
             && let Err(error) = remember(home, &mut session, place, None)
         {
-            // The session is what was requested; the list is a convenience.
+            // The session is the result; the list is a convenience.
             session.tell(&format!("cannot save the address of this router: {error}"));
         }
         Ok(session)
@@ -144,7 +144,7 @@ impl std::fmt::Debug for Pushing<'_> {
     }
 }
 
-/// What a push would remove without a replacement: most such files were truncated.
+/// The items that a push would remove without a replacement: most such files were truncated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Emptied {
     /// The interface.

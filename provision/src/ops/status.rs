@@ -33,7 +33,8 @@ impl Health {
 pub struct Agreement {
     /// The stored configuration.
     pub stored: Stored,
-    /// What a repair would change; `None` if there is nothing to compare, or the router could not.
+    /// The changes that a repair would make; `None` if there is nothing to compare, or the router
+    /// could not.
     pub drift: Option<Diff>,
     /// Why the router could not compare.
     pub failure: Option<Failure>,

@@ -7,22 +7,23 @@ use crate::interrupt;
 use crate::transport::{SerialLine, Transport, TransportError, Udp};
 use crate::units::{SerialAddress, UdpAddress};
 
-/// Pause between two attempts to open a way that fails for now.
+/// Pause between two attempts to open a connection that fails for now.
 const OPEN_AGAIN: Duration = Duration::from_millis(250);
 
-/// A way to a router.
+/// A connection to a router.
 pub trait Way: Send + Sync {
-    /// Opens the way. A cause that may pass, such as an unplugged cable, is retried until the time is over.
+    /// Opens the connection. A cause that may pass, such as an unplugged cable, is retried until
+    /// the time is over.
     ///
     /// # Errors
     /// [`TransportError`].
     fn open(&self, timeout: Duration) -> Result<Box<dyn Transport>, TransportError>;
 }
 
-/// The address of a router, as the command line has it: a way that blocks.
+/// The address of a router on the command line: a blocking connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Address {
-    /// A serial port, and what to set its DTR line to.
+    /// A serial port, and the state of its DTR line.
     Serial(SerialAddress, Option<bool>),
     /// A host and its UDP port.
     Udp(UdpAddress),

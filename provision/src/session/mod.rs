@@ -42,11 +42,11 @@ pub enum SessionError {
     Silence {
         /// The transport.
         name: String,
-        /// What the network said last, if anything.
+        /// The last error of the network, if any.
         reason: Reason,
         /// How long.
         waited: Duration,
-        /// What the user can check.
+        /// The hint for the user.
         hint: String,
     },
     /// No session could be opened.
@@ -56,11 +56,11 @@ pub enum SessionError {
         who: String,
         /// The transport.
         name: String,
-        /// What the network said last, if anything.
+        /// The last error of the network, if any.
         reason: Reason,
         /// How long.
         waited: Duration,
-        /// What the user can check, and whom to ask.
+        /// The hint for the user.
         hint: String,
     },
     /// The router has no owner.

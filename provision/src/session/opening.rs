@@ -15,7 +15,7 @@ pub(super) struct Opening<'a> {
     pub(super) status: Asking<'a>,
     /// The announcement of an image.
     pub(super) begin: Option<Asking<'a>>,
-    /// The first question for what differs.
+    /// The first request for the differences.
     pub(super) ranging: Option<Ranging<'a>>,
 }
 

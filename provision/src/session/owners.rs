@@ -1,4 +1,4 @@
-//! Claiming a router, and changing who owns it.
+//! Claiming a router, and changes of its owners.
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Answer, Ask, Code, Owner, OwnerName, Role};

@@ -17,7 +17,7 @@ pub(super) struct Items<'i> {
     image: &'i [u8],
     /// The key of each item, and where its records begin.
     items: Vec<([u8; 33], usize)>,
-    /// Where the first item begins: behind the interface.
+    /// Offset of the first item, after the interface.
     rest: usize,
 }
 
@@ -26,7 +26,8 @@ pub(super) struct Items<'i> {
 pub(super) struct Compared {
     /// Our items.
     items: Range<usize>,
-    /// Where the router has the range, counted from behind its interface, and how many bytes.
+    /// Offset of the range on the router, counted from the end of its interface record, and its
+    /// length in bytes.
     at: u32,
     length: u32,
     same: bool,
@@ -159,7 +160,7 @@ impl<'i> Items<'i> {
     }
 }
 
-/// Writes the steps that are under way, if there is something in them.
+/// Writes the pending steps, if there are any.
 fn flush(patch: &mut Vec<u8>, put: &mut Vec<u8>, copy: &mut Option<(u32, u32)>) {
     let mut step = |step: Step<'_>, room: usize| {
         let mut buf = vec![0; room + 16];
@@ -235,7 +236,7 @@ mod tests {
         first.into_iter().chain(config.values().flatten().copied()).collect()
     }
 
-    /// The router's side, the plain way.
+    /// The router's side, in simple code.
     fn ranges(config: &Config, mut bounds: &[u8]) -> Vec<u8> {
         let mut all: Vec<Vec<u8>> = vec![Vec::new()];
         for (key, bytes) in config {

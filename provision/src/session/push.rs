@@ -1,4 +1,4 @@
-//! Pushing an image, and asking what a push would change.
+//! Pushing an image, and requesting the changes of a push.
 
 use proto_core::protocol::client::{Call, Step, Upload};
 use proto_core::protocol::message::{Answer, Applied, Ask, Code, Name, Summary};
@@ -47,7 +47,7 @@ impl Session<'_> {
         Err(SessionError::Restarts)
     }
 
-    /// Asks what [`Session::push`] would change.
+    /// Requests the changes that [`Session::push`] would make.
     ///
     /// # Errors
     /// [`SessionError`].

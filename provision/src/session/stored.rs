@@ -39,7 +39,7 @@ impl Session<'_> {
         self.file_again(&Ask::History { interface: interface.copied() }).await
     }
 
-    /// Asks what [`Session::repair`] would change.
+    /// Requests the changes that [`Session::repair`] would make.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -67,8 +67,8 @@ impl Session<'_> {
         self.change(Ask::Repair { interface: *interface, confirm_within }, confirm_within).await
     }
 
-    /// Makes the stored configuration before the one that the router starts with run and be stored again.
-    /// `confirm_within` is as for [`Session::push`].
+    /// Restores the stored configuration before the one that the router starts with, and stores it
+    /// again. `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors
     /// [`SessionError`].
@@ -100,7 +100,7 @@ impl Session<'_> {
         }
     }
 
-    /// Makes an earlier configuration the one that runs and is stored: that of `number` in the history.
+    /// Restores and stores an earlier configuration: that with `number` in the history.
     /// `confirm_within` is as for [`Session::push`].
     ///
     /// # Errors

@@ -45,7 +45,7 @@ pub enum FindError {
         wire: Wire,
         /// The last error of the network, if any.
         reason: Reason,
-        /// What the user can check.
+        /// The hint for the user.
         hint: String,
         /// Number of routers that were not tried for lack of time.
         left_out: usize,

@@ -52,7 +52,7 @@ pub enum TransportError {
     Random(getrandom::Error),
 }
 
-/// A way to carry packets. It may lose, repeat and reorder them, but never changes one.
+/// A transport for packets. It may lose, repeat and reorder them, but never changes one.
 pub trait Transport: Send {
     /// Sends a packet.
     ///
@@ -75,7 +75,7 @@ pub trait Transport: Send {
         Poll::Ready(self.recv(until.saturating_duration_since(self.now())))
     }
 
-    /// What arrived that is not a packet. Its lines may be taken out.
+    /// The bytes received outside of packets. The caller may take the lines out.
     fn stray(&mut self) -> &mut Stray;
 
     /// The line in the user's notation: `/dev/ttyUSB0 at 115200 baud`.
@@ -102,7 +102,7 @@ pub trait Transport: Send {
     /// The kind of the line for a handshake.
     fn wire(&self) -> Wire;
 
-    /// What the user can check when nothing is received.
+    /// The hint for the user if nothing is received.
     fn silence_hint(&self) -> String;
 }
 

@@ -218,7 +218,7 @@ impl Secure {
         self.line.as_ref()
     }
 
-    /// What arrived on the line that is not a packet.
+    /// The bytes received on the line outside of packets.
     pub fn stray(&mut self) -> &mut Stray {
         self.line.stray()
     }

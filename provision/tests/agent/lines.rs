@@ -123,7 +123,7 @@ impl Transport for Line {
 
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
         let until = self.counts.now.load(Relaxed) + timeout.as_micros() as u64;
-        assert!(until < 10_000_000_000, "it does not end: {:?}", self.way);
+        assert!(until < 10_000_000_000, "the session does not end: {:?}", self.way);
         loop {
             let next = [self.to.next(), self.from.next()].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= until) else {

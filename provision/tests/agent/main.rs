@@ -295,9 +295,9 @@ fn what_became_of_the_router_is_always_said() {
 
     let router = Udp::new(Manners { silent_on_commit: true, ..Manners::default() });
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "700ms"]);
-    ran.ends(3).says("whether it did is not known").says("postwire diff");
+    ran.ends(3).says("its result is unknown").says("postwire diff");
     let ran = bench.run(&["push", "wg0.conf", "--udp", &router.address, "--timeout", "300ms"]);
-    ran.ends(3).says("no answer").says("is as it was");
+    ran.ends(3).says("no answer").says("is unchanged");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Codes judged: right ones, replays, and those of the wrong router, role, owner and time.
+//! Codes checked: right ones, replays, and those of the wrong router, role, owner and time.
 
 use proptest::prelude::*;
 use proto_core::key::SecretKey;
@@ -125,7 +125,7 @@ fn a_quiet_line_and_a_hang_up_close_the_console() {
     console.unlock.typed(START + MINUTE);
     let quiet = START + MINUTE + QUIET;
     assert_eq!(console.role(quiet - 1), Some(Role::Admin));
-    // The key that comes too late does not open it again.
+    // A key press that comes too late does not reopen it.
     console.unlock.typed(quiet);
     assert_eq!(console.role(quiet), None);
 
@@ -237,12 +237,13 @@ fn a_typo_is_no_guess_and_never_waits() {
     assert!(matches!(console.judge(START, &text), Verdict::Opened { .. }), "{typos} typos before");
 }
 
-/// Guesses at the full speed of a line of this many baud for so long. Returns how many were judged.
+/// Guesses at the full speed of a line of this many baud for so long. Returns the number of checked
+/// codes.
 fn guess(console: &mut Console<'_>, baud: u64, time: u64) -> u64 {
     let (mut judged, mut sent) = (0, 0_u64);
-    // A code of 16 symbols and its end.
+    // A code of 16 symbols and a line end.
     let every = 17 * 10 * 1_000_000 / baud;
-    // A code that is whole, of another owner, and always another one.
+    // A valid code of another owner, different each time.
     let wrong = (0..64).map(|byte| code(STRANGER, ROUTER, &Challenge::new([byte; 9]), Role::Admin));
     let wrong: Vec<String> = wrong.collect();
     let mut at = 0;
@@ -258,7 +259,7 @@ fn guess(console: &mut Console<'_>, baud: u64, time: u64) -> u64 {
             other => panic!("{other:?}"),
         }
         assert!(!console.unlock.is_open());
-        // The first verdict of each wait is the same as all the others: skip to the next millisecond.
+        // The first verdict of each wait is the same as all others: skip to the next millisecond.
         at += every.max(1_000);
         sent += (every.max(1_000) / every).max(1);
     }
@@ -271,11 +272,11 @@ fn guessing_at_full_speed_for_a_minute_is_judged_six_times_and_locks_nobody_out(
     for baud in [9_600, 115_200, 921_600] {
         console!(console);
         assert_eq!(guess(&mut console, baud, MINUTE), 6);
-        // The right person gets in half a minute later, at the latest.
+        // The owner gets in half a minute later at most.
         let text = console.good(Role::Admin);
         let now = START + MINUTE + LONGEST_WAIT;
         assert!(matches!(console.judge(now, &text), Verdict::Opened { .. }));
-        // And is not made to wait for what somebody else did.
+        // And does not wait because of another person's codes.
         let challenge = console.unlock.begin(now, [9; 9]);
         let other = code(ANNE, ROUTER + 1, &challenge, Role::Admin);
         assert_eq!(console.judge(now, &other), Verdict::Wrong(1));
@@ -296,7 +297,8 @@ fn waits_are_not_forgiven_by_a_hang_up_or_a_new_challenge() {
 }
 
 proptest! {
-    /// Whatever is typed when: the console is open only within ten minutes of a right code for the present challenge.
+    /// Whatever is typed at any time: the console is open only within ten minutes of a right code
+    /// for the present challenge.
     #[test]
     fn it_is_open_only_after_a_right_code(
         steps in prop::collection::vec((0..8_u8, 0..4 * MINUTE), 1..60),

@@ -48,13 +48,13 @@ fn each_mistake_is_told_with_its_line_and_column() {
         said,
         [
             "16: line 2: ListenPort `x` is not a port: a number from 0 to 65535",
-            "0: line 3: Address `10.0.0.1/33` is not an address and the length of its prefix",
+            "0: line 3: Address `10.0.0.1/33` is not an address with a prefix length",
             "0: line 4: MTU `9` is not an MTU: 68 to 65535 bytes",
             "0: line 5: MTU stands twice",
             "0: line 6: PostUp is too long",
             "line 7: DNS is left out: the router keeps its name servers",
             "0: line 8: Table `vpn` is not a table: auto, off, main or a number over 0",
-            "28: line 10: AllowedIPs `nonsense` is not an address, or an address and the length of its prefix",
+            "28: line 10: AllowedIPs `nonsense` is not an address, or an address with a prefix length",
             "12: line 11: Endpoint `1.2.3` is not an IPv4 address: write four numbers from 0 to 255",
             "1: line 12: Colour is not a setting of wg",
             "1: line 9: [Peer] has no PublicKey",
@@ -104,9 +104,6 @@ fn bytes_that_are_no_text_are_a_mistake_of_their_line_alone() {
     assert!(made.unwrap().is_none());
     assert_eq!(
         said,
-        [
-            "line 2: Address is not text in UTF-8",
-            "line 4: MTU `x` is not an MTU: 68 to 65535 bytes"
-        ]
+        ["line 2: Address is not UTF-8 text", "line 4: MTU `x` is not an MTU: 68 to 65535 bytes"]
     );
 }

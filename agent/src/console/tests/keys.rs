@@ -1,4 +1,4 @@
-//! The editor's keys, pages, and what is printed between.
+//! The editor's keys, pages, and other output between them.
 
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -59,10 +59,10 @@ fn each_key_does_what_it_does_in_a_shell() {
         (&[b"one\rone\r", b"\x1b[A\x1b[A"], "one", 3),
         // CR, LF and CR LF end a line once.
         (&[b"one\r\ntwo\nthree\r", b"\x1b[A\x1b[A\x1b[A"], "one", 3),
-        // Keys that nobody knows change nothing.
+        // Unknown keys change nothing.
         (&[b"show", b"\x1b[5~\x1b[20~\x1b[Z\x1bx\x1bOP\x1b[1;5P\x13\x11"], "show", 4),
         (&[b"sow", b"\x1b[1;5D\x1b[1;5D", b"h"], "show", 2),
-        // What is no text is seen.
+        // Bytes that are not text are visible.
         (&[b"sh\xffow\x00\x1e"], "sh\x1aow\x1a\x1a", 7),
         (&[b"sh\xff", b"\x7f", b"ow"], "show", 4),
     ];
@@ -90,7 +90,7 @@ fn a_long_line_scrolls_sideways_on_one_row() {
         let under = row.as_bytes().get(usize::from(column)).copied();
         assert_eq!(under, long.get(200 - left).copied(), "{left}");
     }
-    // More than there is room for is not a line.
+    // Text beyond the room makes the line invalid.
     let mut editor = Editor::new();
     (0..300).for_each(|_| assert_eq!(editor.byte(b'x', &mut |_| {}), Typed::Nothing));
     assert!(!editor.is_whole() && editor.line().len() == 256);
@@ -145,7 +145,7 @@ fn long_output_stops_after_each_page_unless_it_is_not_to() {
         assert!(screen.contains("line 59") && rig.row().0.ends_with('#'), "{screen}");
         rig.run("more on");
         rig.run("log");
-        // A key that comes while a page waits is the page's, and the next line is a command again.
+        // A key during a page belongs to the page, and the next line is a command again.
         rig.keys("qhelp\r");
         assert_eq!(rig.person.ran.last().unwrap(), "help");
     });
@@ -187,7 +187,7 @@ fn ctrl_c_drops_the_line_and_ctrl_d_leaves() {
 fn a_terminal_that_echoes_falls_silent() {
     let router = Router::default();
     with_router(&router, None, true, |rig| {
-        // Kernel lines, and the lines of a boot loader, wake nobody.
+        // Kernel lines, and the lines of a boot loader, wake no terminal.
         rig.keys("[    0.1] Linux version\r\nU-Boot 2024\r\n");
         assert_eq!(rig.person.sent, b"");
         rig.keys("\r");

@@ -1,4 +1,4 @@
-//! `load`: what is pasted arrives whole, and what is committed is what was shown.
+//! `load`: pasted text arrives whole, and the committed configuration is the displayed one.
 
 use std::string::String;
 use std::vec::Vec;
@@ -99,7 +99,7 @@ fn a_loaded_file_is_dropped_when_the_console_closes() {
         rig.unlock(ANNE, Role::Admin);
         let screen = rig.run("commit");
         assert!(screen.contains("nothing is loaded"), "{screen}");
-        // Nothing of it is left in the file, either.
+        // The file is wiped, too.
         assert_eq!(rig.pasted(), 0);
     });
 }

@@ -9,7 +9,7 @@ use proto_core::protocol::frame::{Deframer, MAX_SEALED, Received, write_serial};
 use super::rig::with_router;
 use crate::testing::Router;
 
-/// Something on the line.
+/// An event on the line.
 #[derive(Clone, Debug)]
 enum Piece {
     /// A whole frame with this packet.
@@ -18,9 +18,9 @@ enum Piece {
     Keys(&'static str),
     /// A line of the kernel, whose echo comes back.
     Kernel,
-    /// A frame that is cut off, and then a second of silence.
+    /// A truncated frame, and then a second of silence.
     HalfFrame(usize),
-    /// Bytes of a line at another speed: none of them is text.
+    /// Bytes sent at another speed: none of them is text.
     Noise(Vec<u8>),
     /// A zero that a person typed, and then a second of silence.
     Zero,
@@ -76,7 +76,7 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     prop::collection::vec(piece, 1..40)
 }
 
-/// What a person's keys amount to: the lines that are whole.
+/// The whole lines in a person's keys.
 #[derive(Default)]
 struct Model {
     line: Vec<u8>,
@@ -175,11 +175,12 @@ proptest! {
             prop_assert_eq!(&packets, &wanted);
             let ran: Vec<&String> =
                 rig.person.ran.iter().filter(|line| !line.is_empty() && *line != "\x1a").collect();
-            // The terminal falls asleep after some lines that are none.
+            // The terminal falls asleep after some lines that are not commands.
             if rig.person.terminal.is_awake() && rig.person.sent.windows(11).all(|w| w != b"Press Enter") {
                 prop_assert_eq!(ran, model.whole.iter().collect::<Vec<_>>());
             }
-            // What runs is as before, unless somebody said yes to the question right behind the line.
+            // The running state is as before, unless the question right after the line was answered
+            // with yes.
             let lines = &model.whole;
             let meant = lines.windows(2).any(|two| two[0] == "remove wg0" && two[1] == "yes");
             if !meant {

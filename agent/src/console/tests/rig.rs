@@ -39,7 +39,7 @@ fn name(text: &str) -> proto_core::protocol::message::OwnerName {
     text.try_into().unwrap()
 }
 
-/// Makes a list of owners: Anne, an admin, and Ben, who may look.
+/// Creates a list of owners: Anne, an admin, and Ben, who is read-only.
 pub(super) fn owned() -> (Drawer, Drawer) {
     let (mut keep, mut state) = (Drawer::default(), Drawer::default());
     let slot = Slot::default();
@@ -59,12 +59,12 @@ pub(super) fn owned() -> (Drawer, Drawer) {
     (keep, state)
 }
 
-/// Asks the service for something as Anne, in a session.
+/// Sends a request to the service as Anne, in a session.
 pub(super) fn ask(agent: &mut RouterAgent<'_>, ask: Ask<'_>) -> Answer<'static> {
     ask_as(agent, ask, Standing::Owner(Role::Admin))
 }
 
-/// Asks the service for something in a session.
+/// Sends a request to the service in a session.
 pub(super) fn ask_as(
     agent: &mut RouterAgent<'_>,
     ask: Ask<'_>,
@@ -199,7 +199,7 @@ impl Person {
     }
 }
 
-/// Runs a test with a router that belongs to nobody, or to Anne and Ben.
+/// Runs a test with a router that is unowned, or owned by Anne and Ben.
 pub(super) fn with_router<T>(
     router: &Router,
     owners: Option<(Drawer, Drawer)>,
@@ -223,7 +223,7 @@ pub(super) fn with_router<T>(
     })
 }
 
-/// Something that the terminal does.
+/// An action of the terminal.
 type Act<'a> = dyn FnMut(&mut Terminal, &mut dyn Host, &mut dyn FnMut(&[u8])) -> Wish + 'a;
 
 impl Rig<'_, '_> {
@@ -239,7 +239,7 @@ impl Rig<'_, '_> {
             Wish::Nothing => {}
             other => {
                 *wish = other;
-                // As the door does.
+                // As in the door.
                 if other == Wish::Exit {
                     terminal.sleep(&mut echo);
                 }
@@ -269,7 +269,8 @@ impl Rig<'_, '_> {
         }
     }
 
-    /// Types a command on a clear screen. What the screen shows then, without the prompt at its end.
+    /// Types a command on a clear screen. Returns the screen afterwards, without the prompt at its
+    /// end.
     pub(super) fn run(&mut self, command: &str) -> String {
         self.wake();
         self.keys("\x0c");
@@ -299,7 +300,7 @@ impl Rig<'_, '_> {
         });
     }
 
-    /// Something that another program prints.
+    /// Output of another program.
     pub(super) fn print(&mut self, text: &[u8]) {
         self.person.screen.process(text);
     }

@@ -1,4 +1,4 @@
-//! Which command each person may give, cell by cell.
+//! The permission of each person for each command, cell by cell.
 
 use std::string::String;
 use std::vec::Vec;
@@ -12,8 +12,8 @@ use crate::console::words::TABLE;
 use crate::fault::Slot;
 use crate::testing::Router;
 
-/// `yes`: it is done, or fails for another reason. `?`: it is done after `yes` is typed. `guest` and `look`: it is
-/// refused, because the console is a guest's, or the role may only look.
+/// `yes`: executed, or fails for another reason. `?`: executed after `yes` is typed. `guest` and
+/// `look`: refused, because the console is a guest's, or the role is read-only.
 const WANTED: &str = "
 command            unowned root guest admin read-only removed session session-read-only
 help               yes     yes  yes   yes   yes       yes     yes     yes
@@ -56,7 +56,7 @@ fn cell(output: &str) -> &'static str {
     }
 }
 
-/// Gives a command in a session. Returns the output.
+/// Executes a command in a session. Returns the output.
 fn in_session(rig: &mut Rig<'_, '_>, line: &str, standing: Standing) -> String {
     let service = rig.agent.service_mut();
     let hello = Ask::Hello { min: VERSION, max: VERSION, features: 0 };
@@ -74,7 +74,7 @@ fn in_session(rig: &mut Rig<'_, '_>, line: &str, standing: Standing) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Gives a command as a person of this column. Returns the output.
+/// Executes a command as the person of this column. Returns the output.
 fn given(column: &str, line: &str) -> String {
     let router = Router::default();
     push(&router, 0, 1, 0);
@@ -121,7 +121,7 @@ fn each_person_may_give_the_commands_of_the_table_and_no_others() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // No command is missing in the table.
+    // The table has every command.
     let all: Vec<&str> = TABLE.iter().map(|entry| entry.name).collect();
     assert_eq!(commands, all);
     std::println!("{cells} cells");

@@ -1,4 +1,4 @@
-//! Plays the files of `transcripts/`: what is typed and when, and the screen after it.
+//! Plays the files of `transcripts/`: the typed keys with their times, and the screen afterwards.
 //!
 //! | a line that begins with | is |
 //! |---|---|
@@ -20,10 +20,10 @@ use proto_core::protocol::message::{Answer, Ask, Role};
 use super::rig::{ANNE, BEN, Rig, ask, key, owned, push, push_to, with_router};
 use crate::testing::{FACES, Router};
 
-/// Something that happens.
+/// An event.
 #[derive(Debug)]
 enum Event<'e> {
-    /// `owners`: the router belongs to Anne, an admin, and Ben, who may look. First in a file.
+    /// `owners`: the router is owned by Anne, an admin, and Ben, who is read-only. First in a file.
     Owners,
     /// `stored IF PORT`: an interface that was pushed before. First in a file.
     Stored(usize, u16),

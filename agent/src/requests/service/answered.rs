@@ -1,8 +1,9 @@
-//! Answers that are kept, so that a repeated request gets the same answer and is not done twice.
+//! Kept answers: a repeated request gets the same answer and is not executed twice.
 //!
-//! Each owner has a share of its own: the requests of one owner never evict the answers of another. A client is
-//! unknown if the agent was restarted or its owner has had too many clients since. An unknown client may read, and
-//! may change nothing before it sends `Hello`: it may have asked for the change before.
+//! Each owner has a share of its own: the requests of one owner never evict the answers of another.
+//! A client is unknown if the agent was restarted, or if its owner has had too many clients since.
+//! An unknown client may read, but must send `Hello` before it changes anything, because it may
+//! have requested the change before.
 
 use heapless::Vec;
 use proto_core::key::PublicKey;
@@ -14,17 +15,18 @@ pub(super) const SHARES: usize = MAX_OWNERS + 1;
 const CLIENTS: usize = 4;
 /// Number of an owner's answers that are kept.
 const ANSWERS: usize = 2;
-/// The longest answer that is kept, in bytes. Longer ones belong to requests that may be done again.
+/// The longest answer that is kept, in bytes. Longer answers belong to requests that may be
+/// executed again.
 const KEPT: usize = 448;
 
 /// How a request may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Class {
-    /// Done each time, in any order; its answer is not kept.
+    /// Executed each time, in any order; its answer is not kept.
     Free,
-    /// Changes nothing that runs or is stored. Its answer is kept.
+    /// Changes neither the running nor the stored state. Its answer is kept.
     Look,
-    /// Changes something, and is done once. Its answer is kept.
+    /// Changes the running or stored state, and is executed once. Its answer is kept.
     Change,
 }
 
@@ -85,7 +87,7 @@ pub(super) const fn name(ask: &Ask<'_>) -> &'static str {
     }
 }
 
-/// What is known of a request.
+/// The state of a request.
 #[derive(Debug)]
 pub(super) enum Past<'a> {
     /// A new request of a known client.
@@ -133,7 +135,7 @@ impl Answered {
         self.shares.iter().find(|share| share.key == *key)
     }
 
-    /// What is known of a request.
+    /// Looks up the state of a request.
     pub(super) fn past(&self, key: &PublicKey, client: &ClientId, id: u32) -> Past<'_> {
         let Some(share) = self.share(key) else { return Past::Unknown };
         if let Some(kept) =
@@ -149,7 +151,7 @@ impl Answered {
         }
     }
 
-    /// The share of a key. The share of a key that is no owner makes room.
+    /// The share of a key. The share of a key that is not an owner makes room.
     #[inline(never)]
     fn make_share(
         &mut self,
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// Any order of requests of any clients of some owners: what changes something is done once at most.
+    /// Any order of requests of any clients of some owners: a change is executed at most once.
     #[test]
     fn no_change_is_done_twice_whatever_other_clients_ask_for() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
@@ -238,7 +240,7 @@ mod tests {
         for _ in 0..200_000 {
             let (key, client) = (dice(18) as u8, dice(7) as u8);
             let next = numbers.entry((key, client)).or_insert(0);
-            // A new request, or one of the last again.
+            // A new request, or one of the last requests again.
             let id = if dice(3) > 0 {
                 *next += 1;
                 *next
@@ -251,7 +253,7 @@ mod tests {
             match answered.past(&public, &name, id) {
                 Past::Answered(_) | Past::Gone => continue,
                 Past::Unknown if class == Class::Change => {
-                    // It says hello under a new number, and repeats the request.
+                    // The client says hello under a new number, and repeats the request.
                     *next += 1;
                     answered.greet(&public, (&name, *next), &owns);
                     assert!(matches!(answered.past(&public, &name, id), Past::Gone));

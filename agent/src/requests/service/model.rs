@@ -2,8 +2,9 @@
 //! random beyond that. The kernel and the disks are in memory, and the agent may be ended at any step it takes with
 //! them.
 //!
-//! What has to hold after every event is in [`Run::check`]; what has to hold after any events is in [`Run::settle`]
-//! and [`Run::power_cut`]. A path is run from its start each time: an agent cannot be copied.
+//! [`Run::check`] has the conditions after every event; [`Run::settle`] and [`Run::power_cut`]
+//! those after any events. A path is run from its start each time, because an agent cannot be
+//! copied.
 
 use core::hash::{Hash, Hasher};
 use std::collections::hash_map::DefaultHasher;
@@ -22,7 +23,7 @@ use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Applied, Owner, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
 
-/// Something that happens.
+/// An event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Event {
     /// Anne pushes an interface with a port.
@@ -31,7 +32,7 @@ enum Event {
         port: u16,
         confirm: u16,
     },
-    /// Ben begins to push, and sends nothing more.
+    /// Ben starts a push, and sends nothing more.
     Begin,
     Confirm {
         fresh: bool,
@@ -48,37 +49,38 @@ enum Event {
         face: usize,
         confirm: u16,
     },
-    /// So many milliseconds later.
+    /// This many milliseconds pass.
     Tick(u64),
-    /// The agent is ended, and started again.
+    /// The agent ends, and is restarted.
     Restart,
-    /// The power is cut, and the kernel refuses all changes when the machine is started again, or none.
+    /// The power is cut; after the restart of the machine the kernel refuses all changes, or none.
     Boot {
         broken: bool,
     },
     /// Another program deletes all interfaces.
     Meddle,
-    /// The request for a change of that number from now on is refused.
+    /// The kernel refuses the request for a change with this number from now on.
     Refuse(usize),
     /// The kernel refuses every request for a change.
     Break,
-    /// The kernel and the disk do what they are told again.
+    /// The kernel and the disk work again.
     Mend,
-    /// The disk refuses the step of that number from now on.
+    /// The disk refuses the step with this number from now on.
     Keep(usize),
-    /// The snapshots' folder loses what is in it.
+    /// The snapshots' folder loses its contents.
     Lose,
-    /// The snapshots' disk refuses the step of that number from now on.
+    /// The snapshots' disk refuses the step with this number from now on.
     Snapshots(usize),
-    /// The agent is ended at that step from now on, and started again.
+    /// The agent ends at the step with this number from now on, and is restarted.
     Kill(u64),
-    /// The power is cut at that step from now on. What was not synced is there, or is not.
+    /// The power is cut at the step with this number from now on. Unsynced data is there, or is
+    /// lost.
     Cut(u64, bool),
 }
 
 use Event::*;
 
-/// What may happen at every moment.
+/// The events that are possible at every moment.
 fn events() -> Vec<Event> {
     let mut events = vec![
         Push { face: 0, port: 1, confirm: 0 },
@@ -113,27 +115,27 @@ fn events() -> Vec<Event> {
     events
 }
 
-/// A router, and what an observer knows of it.
+/// A router, and the knowledge of an observer.
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) router: Router,
     /// How the power is cut when the agent is ended.
     cut: Option<bool>,
-    /// What each interface looks like with each port.
+    /// The state of each interface for each port.
     looks: Rc<BTreeMap<(usize, u16), Content>>,
-    /// What may be stored of each interface: more than one only after an answer that was lost, or a disk that
-    /// failed.
+    /// The possible stored configurations of each interface: more than one only after a lost answer
+    /// or a failed disk.
     stored: BTreeMap<usize, BTreeSet<Content>>,
-    /// The change that waits: its interface and what it looks like.
+    /// The pending change: its interface and state.
     waiting: Option<(usize, Content)>,
-    /// What the interface of the change that waits looked like before it, if that is known.
+    /// The former state of the interface with the pending change, if known.
     before: Option<Content>,
     /// The interfaces that another program changed.
     meddled: BTreeSet<usize>,
-    /// The last request's number, and the newest session's.
+    /// The numbers of the last request and of the newest session.
     id: u32,
     session: u32,
-    /// What happened, for whoever reads a failure.
+    /// The events so far, for the report of a failure.
     story: Vec<String>,
 }
 
@@ -207,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Begins a push: its stage, or why not.
+    /// Starts a push. Returns its stage, or the refusal.
     #[expect(clippy::result_large_err, reason = "tests have room")]
     fn begin(
         &mut self,
@@ -249,7 +251,7 @@ impl Run {
         self.ask(agent, 1, 1, Ask::Commit { stage, confirm_within, adopt: false })
     }
 
-    /// What may be stored of an interface.
+    /// The possible stored configurations of an interface.
     fn may(&mut self, face: usize) -> &mut BTreeSet<Content> {
         self.stored.entry(face).or_insert_with(|| BTreeSet::from([Content::new()]))
     }
@@ -259,7 +261,7 @@ impl Run {
         self.meddled.remove(&face);
     }
 
-    /// Anything may be stored of an interface.
+    /// Allows any stored configuration of an interface.
     fn doubt(&mut self, face: usize) {
         let looks = self.looks.clone();
         let all = looks.iter().filter(|((at, _), _)| *at == face).map(|(_, look)| look.clone());
@@ -267,14 +269,14 @@ impl Run {
         self.may(face).insert(Content::new());
     }
 
-    /// What an interface looks like before a change. A change that could not be taken back yet is taken back
-    /// first.
+    /// The state of an interface before a change. An earlier change that could not be reverted yet
+    /// is reverted first.
     fn before(&self, agent: &Agent<'_>, face: usize) -> Option<Content> {
         let reverting = matches!(agent.state, super::state::State::Reverting(..));
         (!reverting).then(|| self.router.content(face))
     }
 
-    /// A request for a change was answered.
+    /// Handles the answer to a request for a change.
     fn changed(
         &mut self,
         face: usize,
@@ -298,7 +300,7 @@ impl Run {
                 }
             }
             Answer::Failed(failure) => {
-                // The disk may have taken what it said it did not.
+                // The disk may have done what it reported as failed.
                 if failure.code == Code::Storage {
                     self.doubt(face);
                 }
@@ -307,7 +309,7 @@ impl Run {
         }
     }
 
-    /// What runs of an interface is what is stored, or waits.
+    /// The running configuration of an interface is the stored one, or the pending one.
     fn check_content(&mut self, face: usize, when: &str) {
         let content = self.router.content(face);
         let waits = matches!(&self.waiting, Some((at, waits)) if *at == face && *waits == content);
@@ -318,13 +320,14 @@ impl Run {
         self.wrong(&format!("{when}: {} is\n  {content}\nnot\n  {may:?}", FACES[face]));
     }
 
-    /// What holds after every event.
+    /// The conditions after every event.
     fn check(&mut self, agent: &mut Agent<'_>) {
         let status = self.status(agent);
         if status.pending.is_none() {
             self.waiting = None;
         }
-        // While something is due, what runs may differ from what is stored; or the router says what is wrong.
+        // While work is due, the running state may differ from the stored one; otherwise the router
+        // must report a fault.
         let quiet = status.pending.is_some() || agent.deadline().is_none();
         if quiet && status.trouble.is_empty() {
             for face in 0..FACES.len() {
@@ -388,7 +391,7 @@ impl Run {
                 let number = numbers.iter().nth_back(1).copied().unwrap_or(9);
                 let ask = Ask::Rollback { interface, number, confirm_within };
                 let answer = self.ask(agent, 1, 1, ask);
-                // It may be one that was stored though the answer was lost.
+                // A configuration may be stored although the answer was lost.
                 if let Answer::Applied(Applied { confirm_within: 0, stored: true, .. }) = answer {
                     self.doubt(0);
                 }
@@ -424,7 +427,7 @@ impl Run {
             Snapshots(at) => self.router.state.mishap(at, Mishap::Fails(Errno::ENOSPC)),
             Lose => {
                 self.router.state.lose();
-                // The next agent cannot know that there was a change that waits.
+                // The next agent cannot know about a pending change.
                 if let Some((face, content)) = self.waiting.clone() {
                     self.may(face).insert(content);
                 }
@@ -445,7 +448,7 @@ impl Run {
         self.router.life.spare();
     }
 
-    /// The machine is started again: what was not synced is there or is not.
+    /// The machine restarts: unsynced data is there or is lost.
     fn reboot(&mut self, there: bool) {
         let Router { world, keep, bench, .. } = &self.router;
         world.reboot();
@@ -459,7 +462,7 @@ impl Run {
         self.meddled.clear();
     }
 
-    /// The agent was ended in the middle of something, which may have been done or not.
+    /// The agent ended in the middle of a step, which may have been done or not.
     fn ended(&mut self, event: Option<Event>) {
         self.say("the agent is ended");
         match (event, self.waiting.take()) {
@@ -482,8 +485,8 @@ impl Run {
         }
     }
 
-    /// Runs the events, agent after agent, and then what has to hold at any time, unless that was done where the
-    /// events led. Returns a print of that.
+    /// Runs the events, agent after agent, and then checks the conditions, unless they were checked
+    /// in the resulting state before. Returns a fingerprint of the state.
     fn path(&mut self, events: &[Event], known: &HashSet<u64>) -> u64 {
         let mut rest = events.iter().copied();
         loop {
@@ -528,7 +531,7 @@ impl Run {
         }
     }
 
-    /// Two routers with the same print go on in the same way.
+    /// Two routers with the same fingerprint behave in the same way.
     fn print(&mut self, agent: &mut Agent<'_>) -> u64 {
         let status = self.status(agent);
         let Router { world, keep, state, bench, life, scratch: _ } = &self.router;
@@ -543,12 +546,12 @@ impl Run {
         print.finish()
     }
 
-    /// After any events, and with a kernel and disks that do what they are told: bounded ticks lead to a router
-    /// that waits for nothing, runs what is stored, and takes a push.
+    /// After any events, with a kernel and disks that work: a bounded number of ticks leads to a
+    /// router without a pending change, which runs the stored configuration and accepts a push.
     fn settle(&mut self, agent: &mut Agent<'_>) {
         self.say("settles");
         let now = &self.router.bench.now;
-        // A stage that was left is free after a while.
+        // An abandoned stage is free after a while.
         now.set(now.get() + 13_000);
         for _ in 0..30 {
             let Some(due) = agent.deadline() else { break };
@@ -572,7 +575,7 @@ impl Run {
         }
     }
 
-    /// Whenever the power is cut, the router starts with what was last confirmed.
+    /// After a power cut at any time, the router starts with the last confirmed configuration.
     fn power_cut(&mut self) {
         for there in [false, true] {
             let mut cut = Self::new(&self.looks);
@@ -592,7 +595,7 @@ impl Run {
     }
 }
 
-/// What each interface looks like with each port.
+/// The state of each interface for each port.
 fn looks() -> Rc<BTreeMap<(usize, u16), Content>> {
     let mut looks = BTreeMap::new();
     for (face, port) in [(0, 1), (0, 2), (0, 3), (0, 4), (1, 9)] {
@@ -608,7 +611,7 @@ fn looks() -> Rc<BTreeMap<(usize, u16), Content>> {
     Rc::new(looks)
 }
 
-/// Where paths start from: from these, every order of events is tried.
+/// The starts of paths: from these, every order of events is tried.
 const SCENES: [&[Event]; 5] = [
     &[],
     &[Push { face: 0, port: 1, confirm: 0 }, Push { face: 1, port: 9, confirm: 0 }],
@@ -617,10 +620,10 @@ const SCENES: [&[Event]; 5] = [
     &[Push { face: 0, port: 1, confirm: 0 }, Push { face: 0, port: 3, confirm: 60 }, Break, Revert],
 ];
 
-/// Everything that can happen within two events after each scene, and a sample of what can happen within three: all
-/// of it takes some minutes, and is run with `POSTWIRE_MODEL=full`.
+/// Everything that can happen within two events after each scene, and a sample of what can happen
+/// within three: all of it takes some minutes, and runs with `POSTWIRE_MODEL=full`.
 const DEPTH: usize = 3;
-/// The most states that each depth goes on from.
+/// Largest number of states from which each depth continues.
 const FRONT: usize = 400;
 
 #[test]

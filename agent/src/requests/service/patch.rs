@@ -22,7 +22,8 @@ pub(super) const RANGES: usize = (MAX_BOUNDS + 1) * RANGE_LEN;
 /// The longest head of a step: a number of one byte and two of five.
 const STEP: usize = 11;
 
-/// Copies bytes of `source`, or of `to` itself, into `to` at offset `at`. Returns the offset behind them.
+/// Copies bytes of `source`, or of `to` itself, into `to` at offset `at`. Returns the offset after
+/// them.
 #[inline(never)]
 fn pour<F: File>(
     slot: &Slot,
@@ -51,11 +52,11 @@ fn pour<F: File>(
 }
 
 fn misfit(slot: &Slot) -> Fault {
-    let text = "the patch does not fit what is stored: push the whole image";
+    let text = "the patch does not fit the stored configuration: push the whole image";
     slot.fail(Code::Digest, Subject::None, text)
 }
 
-/// Place of the records behind the first one in a stored image.
+/// Place of the records after the first one in a stored image.
 fn rest<F: File>(slot: &Slot, head: &Head, stored: &mut F) -> Result<Span, Fault> {
     let Span { from, end } = head.span();
     let mut records = Records::new(slot, stored, from, end);

@@ -25,7 +25,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         if seconds <= LONGEST {
             return Ok(());
         }
-        let words = format_args!("a change waits at most {LONGEST} s to be confirmed");
+        let words = format_args!("the time to confirm a change is at most {LONGEST} s");
         Err(self.slot.say(Code::Malformed, Subject::None, Errno(0), words))
     }
 
@@ -60,7 +60,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Reverts the pending change, or one that could not be reverted yet, on an owner's request.
+    /// Reverts the pending change, or one that could not be reverted earlier, on an owner's
+    /// request.
     pub(super) fn revert_now(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let interface = match &self.state {
             State::Waiting(_, Waiting { head, .. }) => head.interface,
@@ -107,7 +108,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return;
         }
         self.committer.forget_change();
-        let text = "a change could not be taken back: it may run though it is not stored; push, roll \
+        let text = "a change could not be reverted: it may run though it is not stored; push, roll \
                     back or remove the interface";
         let fault = self.slot.fail(Code::Kernel, Subject::None, text);
         self.committer.note(interface, fault);
@@ -138,7 +139,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 
-    /// Applies the stored configuration of one more interface.
+    /// Applies the stored configuration of the next interface.
     fn apply_stored(&mut self, working: &mut Working<'_>) {
         let Self { committer, policy, hosts, pass, .. } = self;
         let now = committer.machine.now();
@@ -267,7 +268,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                     _ => return,
                 };
                 match self.take_back(&interface) {
-                    Ok(()) => machine.log(format_args!("{interface}: {why}; took it back")),
+                    Ok(()) => machine.log(format_args!("{interface}: {why}; reverted")),
                     Err(fault) => {
                         self.committer.note(&interface, fault);
                         self.go_on_reverting(&interface);

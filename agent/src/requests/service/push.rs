@@ -1,4 +1,4 @@
-//! A push: pieces into the stage, then a plan or a commit of what is there.
+//! A push: pieces are written into the stage, and a plan or a commit uses its contents.
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -39,7 +39,7 @@ pub(super) fn beat<'w, 'o, M: Machine>(
     }
 }
 
-/// Offsets in the stage file become offsets in the image, which stands behind the patch.
+/// Converts offsets in the stage file to offsets in the image, which is after the patch.
 fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
     slot.amend(fault, &|failure| {
         if let Subject::Offset(at) = &mut failure.subject {
@@ -199,7 +199,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 Some(fault) if stuck != *interface => {
                     let Failure { text, .. } = self.slot.take(fault);
                     let words = format_args!(
-                        "the router has not taken a change of {stuck} back yet; push or remove \
+                        "the router has not reverted a change of {stuck} yet; push or remove \
                          {stuck}: {text}"
                     );
                     return Err(self.slot.say(Code::Busy, Subject::None, Errno(0), words));
@@ -383,8 +383,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 let failure = self.slot.take(fault);
                 let state = match failure.state {
                     State::Unchanged => "nothing was changed",
-                    State::Undone => "what was changed is changed back",
-                    State::Partly | State::Unknown(_) => "some of it was changed",
+                    State::Undone => "the changes were reverted",
+                    State::Partly | State::Unknown(_) => "some changes were not reverted",
                 };
                 let Failure { subject, text, .. } = &failure;
                 let colon = if *subject == Subject::None { "" } else { ": " };

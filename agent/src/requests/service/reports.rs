@@ -27,7 +27,7 @@ pub(super) struct Readable {
     stage: Option<u32>,
 }
 
-/// A file, and the key it belongs to.
+/// A file, and its owner's key.
 #[derive(Debug)]
 struct Report<F> {
     file: F,
@@ -71,8 +71,8 @@ impl<F: File> Reports<F> {
         at.or_else(|| self.reports.iter().position(strangers))
     }
 
-    /// Lends the file of a key in exchange for `file`, and marks it as unreadable. Returns the number for giving it
-    /// back.
+    /// Lends the file of a key in exchange for `file`, and marks it as unreadable. Returns the
+    /// number for returning it.
     #[inline(never)]
     pub(super) fn lend(
         &mut self,

@@ -33,16 +33,17 @@ const REVERTS: u8 = 10;
 pub(super) enum Stored {
     /// All were applied.
     Applied,
-    /// Applying one of them failed: all are applied again at time `at`, and after `wait` ms if that fails too.
+    /// Applying one of them failed: all are applied again at time `at`, and `wait` ms later if that
+    /// fails too.
     Retry { at: u64, wait: u64 },
 }
 
-/// A change that runs, and is reverted unless a new session confirms it.
+/// An applied change, which is reverted unless a new session confirms it.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     /// The configuration that is stored when the change is confirmed.
     pub(super) head: Head,
-    /// The newest session when the change was made: only a later session can confirm it.
+    /// The newest session at the time of the change: only a later session can confirm it.
     pub(super) newest: u32,
     /// The deadline for the confirmation.
     pub(super) deadline: u64,
@@ -60,7 +61,7 @@ pub(super) struct Reverting {
 /// The state of the service.
 #[derive(Clone, Debug)]
 pub(super) enum State {
-    /// Nothing.
+    /// No timer is due.
     Idle(Stored),
     /// An image is arriving.
     Staging(Stored, Stage),
@@ -70,7 +71,7 @@ pub(super) enum State {
     Reverting(Stored, Reverting),
 }
 
-/// What is due.
+/// The work that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
     Nothing,
@@ -103,7 +104,7 @@ impl State {
         *self = Self::Staging(*self.stored(), stage);
     }
 
-    /// A change was made that has to be confirmed.
+    /// A change was made that must be confirmed.
     pub(super) fn wait(&mut self, waiting: Waiting) {
         *self = Self::Waiting(*self.stored(), waiting);
     }
@@ -137,7 +138,7 @@ impl State {
         *self = Self::Idle(Stored::Retry { at: now, wait: RETRY.0 });
     }
 
-    /// Has the stored configurations applied as soon as nothing else is under way.
+    /// Schedules the stored configurations to be applied as soon as the service is idle.
     pub(super) const fn owe(&mut self, now: u64) {
         *self.stored() = Stored::Retry { at: now, wait: RETRY.0 };
     }
@@ -206,7 +207,7 @@ impl State {
         }
     }
 
-    /// What is due.
+    /// Returns the work that is due.
     pub(super) fn due(&self, now: u64) -> Due {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return Due::Nothing;
@@ -217,7 +218,7 @@ impl State {
         }
     }
 
-    /// Fails unless this client may begin a push or make a change now.
+    /// Fails unless this client may start a push or make a change now.
     ///
     /// # Errors
     /// [`Code::Busy`]: the client that is making a change, or the deadline of the pending change.

@@ -59,7 +59,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         report.finish()
     }
 
-    /// The stored configuration of an interface, which has to be one with an image.
+    /// The stored configuration of an interface, which must have an image.
     pub(super) fn stored(&mut self, interface: &Name) -> Result<(Head, D::File), Fault> {
         let newest = self.committer.newest_whole(interface)?;
         newest.filter(|(head, _)| head.has_image()).ok_or_else(|| self.not_stored())

@@ -1,4 +1,4 @@
-//! One request, while it is answered: its reply, and the way back.
+//! One request while it is answered: its reply, and the connection to its client.
 
 use core::fmt;
 
@@ -10,14 +10,15 @@ use proto_core::protocol::{MAX_PACKET, VERSION};
 
 use crate::access::filter::Program;
 
-/// The way back to a client.
+/// The connection to a client.
 pub trait Outlet {
     /// Sends a packet; the buffer has room behind it for what the wire adds. A packet that cannot be
     /// sent is lost, as on any wire.
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize);
     /// The most bytes of unanswered pieces on this wire.
     fn in_flight(&self) -> u32;
-    /// Takes an answer as it is, in place of a packet. Returns `false` when the client is at the other end of a wire.
+    /// Takes an answer directly, in place of a packet. Returns `false` if the client is at the
+    /// other end of a wire.
     fn take(&mut self, _answer: &Answer<'_>) -> bool {
         false
     }
@@ -27,14 +28,14 @@ pub trait Outlet {
     }
     /// The client, for the log.
     fn from(&self) -> &dyn fmt::Display;
-    /// Gives the kernel another packet filter, where the wire has one.
+    /// Sets the kernel's packet filter, if the wire has one.
     fn sift(&mut self, _filter: Option<&Program>) {}
 }
 
-/// Bytes of a buffer that a packet is written into, with room for what a session and the CRC add.
+/// Size of the buffer for a packet, with room for the bytes that a session and the CRC add.
 pub const SCRATCH: usize = MAX_SEALED;
 
-/// A request, while it is answered.
+/// A request that is being answered.
 pub(super) struct Turn<'o> {
     pub(super) client: ClientId,
     pub(super) id: u32,
@@ -48,7 +49,7 @@ impl<'o> Turn<'o> {
         Self { client, id, outlet, scratch: [0; SCRATCH], len: 0 }
     }
 
-    /// Writes an answer in place of an earlier one.
+    /// Writes an answer, which replaces an earlier one.
     #[inline(never)]
     pub(super) fn answer(&mut self, answer: &Answer<'_>) {
         if self.outlet.take(answer) {

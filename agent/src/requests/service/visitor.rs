@@ -1,4 +1,4 @@
-//! The client of a request, and what it may do.
+//! The client of a request, and its permissions.
 //!
 //! | | admin | read-only | any key, on an unowned router | no owner |
 //! |---|---|---|---|---|

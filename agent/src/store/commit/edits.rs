@@ -1,5 +1,6 @@
-//! Any image to any other: what differs is applied by the first push, the second finds nothing to do, and what both
-//! have is there all the time. The kernel in memory does what Linux does beyond what it is told (`testing/world`).
+//! Any image to any other: the first push applies the differences, the second finds none, and items
+//! of both images exist all the time. The kernel in memory has Linux's side effects
+//! (`testing/world`).
 
 #![expect(clippy::result_large_err, reason = "tests have room")]
 
@@ -68,7 +69,7 @@ pub(super) fn config(dice: &mut Dice) -> Config {
     if v6 {
         let mut seen = BTreeSet::new();
         let nets: Vec<IpNet> = some(dice, &ADDRESSES_6).iter().map(|text| net(text)).collect();
-        // One address has one prefix.
+        // An address has only one prefix.
         items.extend(nets.into_iter().filter(|net| seen.insert(net.addr)).map(Item::Address));
         items.extend(some(dice, &ROUTES_6).iter().map(route));
     }
@@ -99,7 +100,7 @@ fn v4_addresses(config: &Config) -> usize {
     config.items.iter().filter(|i| matches!(i, Item::Address(net) if net.addr.is_ipv4())).count()
 }
 
-/// What a configuration says of addresses, routes and rules.
+/// The addresses, routes and rules of a configuration.
 fn said(config: &Config) -> Texts {
     config
         .items
@@ -119,7 +120,7 @@ fn push(router: &Router, config: &Config) -> Result<super::Done, super::Failure>
     router.push_image(&config.image_of("wg0"), Some(Act::Pushed), false)
 }
 
-/// Goes from one configuration to another. How many things stayed all the time.
+/// Changes one configuration to another. Returns the number of items that existed all the time.
 fn edit(router: &Router, from: &Config, to: &Config) -> usize {
     let before = router.seen();
     router.world.watch();
@@ -137,16 +138,16 @@ fn edit(router: &Router, from: &Config, to: &Config) -> usize {
     let fresh = fresh.seen();
     assert_eq!((&now.links, &now.peers), (&fresh.links, &fresh.peers));
     let extra: Vec<_> = texts(&now.others).difference(&texts(&fresh.others)).cloned().collect();
-    // A route that is also the kernel's own is ours or the kernel's, by what was there first.
+    // A route that the kernel adds too belongs to the agent or to the kernel, whichever was first.
     let extra: Vec<_> = extra.into_iter().filter(|text| !said(to).contains(text)).collect();
     assert!(extra.is_empty(), "{from:?}\n-> {to:?}\n{extra:?}");
     let both: Texts = said(from).intersection(&said(to)).cloned().collect();
-    // The kernel itself takes all IPv4 routes away with the last IPv4 address.
+    // The kernel removes all IPv4 routes with the last IPv4 address.
     let loses_all = v4_addresses(from) > 0 && v4_addresses(to) == 0;
     let own = texts(&before.others);
     let both: Texts = both
         .into_iter()
-        // A route of the kernel's own goes with its address.
+        // A route of the kernel is removed with its address.
         .filter(|text| own.contains(text))
         .filter(|text| !loses_all || !text.contains(" route ") || text.contains(':'))
         .collect();

@@ -1,5 +1,6 @@
-//! Going back gives back what was there: any running state, hand-made things included, and a change of which any
-//! request is refused, or that ends with the agent. The full dump afterwards is the one before, with every attribute.
+//! Undo restores the former state: any running state, manual settings included, and a change of
+//! which any request is refused, or which ends with the agent. The full dump afterwards equals the
+//! one before, with every attribute.
 
 #![expect(clippy::result_large_err, reason = "tests have room")]
 
@@ -20,7 +21,7 @@ const NEW_ROUTE: u16 = 24;
 const NEW_RULE: u16 = 32;
 
 fn send(world: &World, ty: u16, header: &[u8], attributes: &[(u16, Vec<u8>)]) {
-    // What the kernel does not take is not there.
+    // Items that the kernel refuses are missing.
     let _ = world.by_hand(|buf| {
         let mut writer = Writer::new(buf);
         writer.message(ty, 0xc05, 1, 0).unwrap();
@@ -119,7 +120,7 @@ fn add_route(world: &World, dice: &mut Dice, index: u32, other: u32) {
     send(world, NEW_ROUTE, &header, &attributes);
 }
 
-/// A state that somebody made by hand, over what was there.
+/// A state with manual settings over the existing ones.
 fn meddle(world: &World, dice: &mut Dice) {
     let (name, other) = ("wg0".parse().unwrap(), "eth0".parse().unwrap());
     let _ = world.by_hand(|buf| route::link::create(buf, 1, other, "dummy").unwrap());
@@ -175,7 +176,7 @@ fn meddle(world: &World, dice: &mut Dice) {
     }
 }
 
-/// A running state: by hand alone, or over what is stored.
+/// A running state: manual settings only, or over a stored configuration.
 fn running(seed: u64) -> Router {
     let mut dice = Dice::new(seed);
     let router = Router::default();
@@ -214,7 +215,7 @@ fn look(router: &Router) -> Before {
     (router.seen(), router.world.order("wg0"))
 }
 
-/// Fails, but not before some more of what is wrong is known.
+/// Fails after collecting some more differences.
 #[derive(Default)]
 struct Wrong(Vec<String>);
 

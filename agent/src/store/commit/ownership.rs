@@ -1,5 +1,5 @@
-//! Changes of one interface among others: whatever is pushed, refused, killed or removed, rules and routes of the
-//! other interfaces, and those that were made by hand, are there after every single request.
+//! Changes of one interface among others: whatever is pushed, refused, killed or removed, the rules
+//! and routes of other interfaces, and manual ones, exist after every single request.
 
 #![expect(clippy::result_large_err, reason = "tests have room")]
 
@@ -40,7 +40,8 @@ impl Dice {
     }
 }
 
-/// What an address, route or rule is called in the tests: without what the kernel makes of it.
+/// The identity of an address, route or rule in the tests, without the attributes that the kernel
+/// adds.
 pub(super) fn plain(text: &str) -> String {
     match text.split_once(" rule ") {
         Some(_) => text.to_owned(),
@@ -58,7 +59,7 @@ fn is_rule(text: &str) -> bool {
     text.starts_with(" rule ")
 }
 
-/// What a configuration makes of an empty router.
+/// The state that a configuration gives an empty router.
 fn expected(name: &str, config: &Config) -> Texts {
     let router = Router::default();
     router.push_image(&config.image_of(name), Some(Act::Pushed), false).unwrap();
@@ -74,7 +75,7 @@ fn full_tunnel(mark: u32, n: u8) -> Config {
     Config { key: Some(n + 7), port: None, fwmark: mark, mtu: 1420, items, peers }
 }
 
-/// One with a mark, and no rules.
+/// A configuration with a mark, and without rules.
 fn split_tunnel(mark: u32, n: u8) -> Config {
     let full = full_tunnel(mark, n);
     Config { items: full.items[..1].to_vec(), ..full }
@@ -108,7 +109,7 @@ fn a_second_full_tunnel_is_refused_before_anything_is_touched() {
     push(&router, "wg1", &full_tunnel(51821, 1)).unwrap();
     let failure = push(&router, "wg2", &full_tunnel(51820, 2)).unwrap_err();
     assert!(failure.text.ends_with("`FwMark = 51822`"), "{}", failure.text);
-    // What the kernel has without an image counts too.
+    // Items that the kernel adds without an image count too.
     let router = Router::default();
     let eth9 = "eth9".parse().unwrap();
     router.world.by_hand(|buf| route::link::create(buf, 1, eth9, "dummy").unwrap()).unwrap();
@@ -249,7 +250,7 @@ fn what_can_never_be_applied_is_refused_before_anything_is_touched() {
 fn rules_that_no_image_has_stay_and_are_logged() {
     let router = Router::default();
     push(&router, "wg0", &full_tunnel(51820, 0)).unwrap();
-    // What was stored is lost.
+    // The stored configurations were lost.
     let router = Router { world: router.world, ..Router::default() };
     push(&router, "wg1", &full_tunnel(51821, 1)).unwrap();
     let before = router.seen();
@@ -266,7 +267,7 @@ struct Play {
     router: Router,
     dice: Dice,
     stored: BTreeMap<&'static str, Config>,
-    /// Rules that nothing of ours has.
+    /// Rules that belong to no interface of the agent.
     by_hand: Texts,
     steps: usize,
     requests: usize,
@@ -301,7 +302,8 @@ impl Play {
         config
     }
 
-    /// Rules and routes that no request may take away while `name` is changed, and what may come and go.
+    /// Rules and routes that no request may remove while `name` is changed, and those that may
+    /// change.
     fn bounds(&self, name: &str, new: Option<&Config>) -> (Texts, Texts) {
         let own = |name: &str, config: &Config| expected(name, config);
         let mut may_change = Texts::new();
@@ -385,7 +387,7 @@ impl Play {
         self.requests += self.router.world.changes() - at;
         self.steps += 1;
         let now = self.router.seen();
-        // A kill behind the last step is found to be done at the next start.
+        // The next start finds the change complete if the agent was killed after the last step.
         let stands = done.is_ok() || (restarts && now != before);
         match (&new, stands) {
             (Some(config), true) => {
@@ -404,7 +406,7 @@ impl Play {
                 assert_eq!(now, before, "{what}");
             }
         }
-        // All that runs is what the images say, and nothing else.
+        // The running state is that of the images, and contains nothing else.
         let mut all: Texts = self.by_hand.clone();
         for (name, config) in &self.stored {
             all.extend(expected(name, config));
@@ -418,7 +420,7 @@ fn no_request_touches_rules_and_routes_of_other_interfaces() {
     let (mut steps, mut requests) = (0, 0);
     for seed in 1..=150 {
         let router = Router::default();
-        // One with our number that no image has, and one of another program.
+        // A rule with our number that no image has, and a rule of another program.
         for protocol in [PROTOCOL, 4] {
             let by_hand = KernelRule {
                 priority: Some(100 + u32::from(protocol)),

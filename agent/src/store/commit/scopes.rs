@@ -93,7 +93,7 @@ fn the_scope_is_the_number_that_the_link_has_here() {
     }
     assert_eq!(push(&router, "[fe80::1%eth7]:51820").unwrap().summary.peers.changed, 1);
     assert_eq!(shown(&router), "[fe80::1%eth7]:51820");
-    // A number stays one, and a link that has no name is shown by its number.
+    // A scope that is a number stays a number, and a link without a name is shown by its number.
     push(&router, "[fe80::1%4000]:51820").unwrap();
     assert_eq!((scope(&router), shown(&router)), (4000, "[fe80::1%4000]:51820".into()));
 }

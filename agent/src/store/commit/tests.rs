@@ -290,7 +290,7 @@ fn what_cannot_be_taken_back_is_said_and_done_at_the_next_start() {
         } else {
             stuck += 1;
             assert_eq!(failure.state, State::Partly);
-            assert!(failure.text.contains("; taking it back failed too: "), "{}", failure.text);
+            assert!(failure.text.contains("; reverting failed too: "), "{}", failure.text);
             assert!(failure.text.ends_with("not as they were before"), "{}", failure.text);
         }
         assert_eq!(router.newest(), Some(1));
@@ -469,7 +469,7 @@ fn a_change_that_waits_goes_back_unless_it_is_confirmed() {
     router.with(|agent| agent.revert(&mut silent)).unwrap();
     assert_eq!((router.seen(), router.newest()), (old.clone(), Some(1)));
     assert!(router.keep.names() == ["wg0.1"] && router.state.names().is_empty());
-    // The agent was killed while it waited, or while it took it back.
+    // The agent was killed while the change was pending, or while it was reverted.
     let (router, _) = wait();
     assert!(router.start());
     assert_eq!(router.seen(), old);

@@ -1,4 +1,4 @@
-//! Going back to the state before a change: the snapshot of an interface, and applying it.
+//! Undo: restores the state before a change from the snapshot of an interface.
 
 use core::fmt::Write;
 
@@ -22,7 +22,7 @@ use crate::store::restore::{self, Restore};
 use crate::store::snapshot::{self, Parts};
 use crate::system::{Disk, Files, Machine, NetlinkSocket};
 
-/// Number of attempts to go back before it counts as failed.
+/// Number of attempts before the undo counts as failed.
 const ATTEMPTS: u32 = 3;
 
 impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
@@ -103,7 +103,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
                 let differs = self.differences(working).map_err(|fault| slot.take(fault)).ok();
                 failure.text = stuck(&failure, &second, differs);
                 failure.state = State::Partly;
-                // The snapshot stays and the change is open, so that going back is tried again.
+                // The snapshot stays and the change is open, so that the undo is tried again.
                 return slot.restore(failure);
             }
         }
@@ -111,7 +111,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         slot.restore(failure)
     }
 
-    /// Goes back to the snapshot. Returns whether anything differed.
+    /// Restores the state in the snapshot. Returns whether anything differed.
     pub(crate) fn go_back(&mut self, working: &mut Working<'_>) -> Result<bool, Fault> {
         let mut tries = 1;
         loop {
@@ -170,7 +170,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         Ok(restored > 0 || changed)
     }
 
-    /// Puts the addresses and routes of a snapshot back, or only counts the differences.
+    /// Restores the addresses and routes of a snapshot, or only counts the differences.
     fn restore(
         &mut self,
         image: &mut D::File,
@@ -232,10 +232,10 @@ fn stuck(first: &Failure, second: &Failure, differs: Option<u32>) -> String<MAX_
     let colon = if *subject == Subject::None { "" } else { ": " };
     // Text that does not fit is truncated.
     let to = text.as_mut_view();
-    let _ = write!(to, "{}; taking it back failed too: {subject}{colon}{words}", first.text);
+    let _ = write!(to, "{}; reverting failed too: {subject}{colon}{words}", first.text);
     let _ = match differs {
         Some(number) => write!(to, "; {number} things are not as they were before"),
-        None => write!(to, "; what the kernel has now could not be read"),
+        None => write!(to, "; the kernel's state could not be read"),
     };
     text
 }

@@ -14,7 +14,7 @@ const KIND: Kind = Kind { name: c"", magic: *b"PWCF", what: "stored configuratio
 /// act, number, its origin, time, key, length and digest of the image, digest as it was pushed, boot id, flags, added, and two texts
 /// behind their lengths
 const PAYLOAD: usize = 1 + 4 + 4 + 8 + 32 + 4 + 32 + 32 + 16 + 1 + 4 + 1 + 15 + 1 + 31;
-/// Bytes of a head; the image is behind it.
+/// Bytes of a head; the image follows it.
 pub(super) const HEAD: usize = file_len(PAYLOAD);
 
 const EXISTED: u8 = 1;
@@ -27,9 +27,9 @@ const MARKED: u8 = 8;
 pub struct Head {
     /// Its interface.
     pub interface: Name,
-    /// Its number among those of the interface.
+    /// Its number in the history of the interface.
     pub number: u32,
-    /// The kind of change that made it.
+    /// The kind of change that stored it.
     pub act: Act,
     /// Time of the change: Unix time in seconds.
     pub time: u64,
@@ -43,7 +43,7 @@ pub struct Head {
     pub digest: Digest,
     /// The digest of the image as it was pushed.
     pub pushed: Digest,
-    /// Whether the image as it was pushed left the private key to the router.
+    /// Whether the pushed image left the private key to the router.
     pub generated: bool,
     /// Of a snapshot: the machine's boot in which it was made.
     pub boot: [u8; 16],
@@ -86,7 +86,7 @@ impl Head {
         Span { from: HEAD as u32, end: (HEAD as u32).saturating_add(self.length) }
     }
 
-    /// Whether the interface has to exist.
+    /// Whether the interface must exist.
     #[must_use]
     pub const fn has_image(&self) -> bool {
         self.length > 0
@@ -172,7 +172,7 @@ impl Head {
         })
     }
 
-    /// The configuration as it is reported to clients.
+    /// The configuration in the form for clients.
     #[must_use]
     pub fn shown(&self, damaged: bool) -> Stored {
         Stored {

@@ -139,11 +139,11 @@ fn a_program_s_refusal_names_the_peer() {
 #[test]
 fn a_program_that_says_nonsense_is_an_error() {
     for (says, wanted) in [
-        ("", "the program's answer is not one about WireGuard"),
-        ("listen_port=7\n", "the program's answer is not one about WireGuard"),
-        ("listen_port=7\nerrno=0\n", "the program's answer is not one about WireGuard"),
-        ("hello\n", "the program's answer is not one about WireGuard"),
-        ("fwmark=x\nerrno=0\n\n", "the program's answer has a wrong fwmark"),
+        ("", "the program's answer is not about a WireGuard device"),
+        ("listen_port=7\n", "the program's answer is not about a WireGuard device"),
+        ("listen_port=7\nerrno=0\n", "the program's answer is not about a WireGuard device"),
+        ("hello\n", "the program's answer is not about a WireGuard device"),
+        ("fwmark=x\nerrno=0\n\n", "the program's answer has an invalid fwmark"),
         ("errno=-13\n\n", "Permission denied (EACCES)"),
     ] {
         let fake = Fake { says: Some(says), ..program(TWO) };

@@ -149,7 +149,7 @@ fn a_router_that_lost_the_session_gets_the_packet_in_the_next() {
     let mut secure = found.unwrap();
     assert!(secure.echoes(b"one"));
     echo.lock().unwrap().channels.clear();
-    // Nobody sends it again but the session itself.
+    // Only the session itself resends it.
     assert!(secure.echoes(b"two"));
     let echo = echo.lock().unwrap();
     assert_eq!((echo.handshakes, echo.lost), (2, 1));

@@ -172,7 +172,7 @@ impl Router {
                 let act = Act::RolledBack { number: head.number };
                 self.change(session, records, act, *confirm_within)
             }
-            other => panic!("nobody asks for {other:?}"),
+            other => panic!("unexpected request {other:?}"),
         }
     }
 

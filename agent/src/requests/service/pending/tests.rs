@@ -324,7 +324,7 @@ fn a_change_without_its_snapshot_ends_and_is_told() {
         router.bench.now.set(61_000);
         tick(agent, 61_000);
         assert_eq!(agent.deadline(), None);
-        assert!(agent.committer.trouble.text().contains("wg0: a change could not be taken back"));
+        assert!(agent.committer.trouble.text().contains("wg0: a change could not be reverted"));
         assert!(router.push(agent, 3, 0).applied().stored);
         assert!(agent.committer.trouble.is_empty());
     });
