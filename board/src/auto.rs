@@ -1,4 +1,4 @@
-//! What the agent looks up by the name of its board, in as few bytes as that takes.
+//! The agent's table of boards, by board name, in as few bytes as possible.
 //!
 //! The agent needs a port and an LED of [`BOARDS`], not the names of packages and sources. The compiler packs these
 //! into one text, a line for each board: `/dev/ttyS0@57600 green:power NAME NAME`, with `-` for no LED.
@@ -8,7 +8,7 @@ use crate::{BOARDS, boards::X86};
 const LEN: usize = pack::<0>().1;
 const PACKED: [u8; LEN] = pack::<LEN>().0;
 
-/// The packed text, and its length. What does not fit into `N` bytes is only counted.
+/// The packed text, and its length. Bytes beyond `N` are only counted.
 const fn pack<const N: usize>() -> ([u8; N], usize) {
     let (mut out, mut len) = ([0; N], 0);
     let mut at = 0;
@@ -58,10 +58,11 @@ fn fields(name: &str) -> Option<impl Iterator<Item = &'static str>> {
     lines.find(|fields| fields.clone().skip(2).any(|known| known == name))
 }
 
-/// The serial port of a board, as `--serial` takes it, and its status LED.
-///
-/// On x86 OpenWrt makes the name from what the firmware says of the machine, and the console is the same on all of
-/// them: there every name of that form is known. Names from device trees have a comma.
+/// The serial port of a board, in the form of `--serial`, and its status LED.
+/// \\
+/// On x86, OpenWrt derives the name from the firmware's description of the machine, and the console
+/// is the same on all machines: every name of that form is known there. Names from device trees
+/// contain a comma.
 #[must_use]
 pub fn auto(name: &str) -> Option<(&'static str, Option<&'static str>)> {
     let firmware = cfg!(any(target_arch = "x86", target_arch = "x86_64"));

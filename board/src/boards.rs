@@ -1,8 +1,9 @@
 //! The routers that are known by name.
-//!
-//! Every fact is from OpenWrt's tree, read in November 2026; [`Board::sources`] has the paths in it. The console is what
-//! the kernel is told (`bootargs`, `stdout-path`), the LED is the one of the alias `led-running`, by the name that the
-//! LED has under `/sys/class/leds` since OpenWrt 21.02.
+//! \\
+//! Every fact is from OpenWrt's tree, read in November 2026; [`Board::sources`] has the paths in
+//! it. The console is the one in the kernel's arguments (`bootargs`, `stdout-path`). The LED is the
+//! one of the alias `led-running`, with the name that it has under `/sys/class/leds` since OpenWrt
+//! 21.02.
 
 use crate::{Board, OpenWrt, Serial};
 
@@ -16,10 +17,10 @@ const fn openwrt(platform: &'static str, package: &'static str) -> Option<OpenWr
 
 const TTYS0: Serial = port("/dev/ttyS0", 115_200);
 
-/// The name under which every x86 machine is found that has no entry of its own ([`crate::auto`]).
+/// The name of every x86 machine without an entry of its own ([`crate::auto`]).
 pub(crate) const X86: &str = "x86";
 
-/// The boards that are known by name: routers, in the order of their makers, then the machines of the lab.
+/// The boards that are known by name: routers, ordered by maker, then the machines of the lab.
 pub const BOARDS: &[Board] = &[
     Board {
         title: "AVM FRITZ!Box 4040",
@@ -47,7 +48,7 @@ pub const BOARDS: &[Board] = &[
         names: &["glinet,gl-mt300n-v2"],
         target: "mipsel_24kc",
         openwrt: openwrt("ramips/mt76x8", "mipsel_24kc"),
-        // Its own `bootargs` in place of the 57600 of mt7628an.dtsi.
+        // Its own `bootargs` override the 57600 of mt7628an.dtsi.
         serial: TTYS0,
         led: Some("green:power"),
         sources: &["target/linux/ramips/dts/mt7628an_glinet_gl-mt300n-v2.dts"],
@@ -88,7 +89,7 @@ pub const BOARDS: &[Board] = &[
         target: "armv7_hard",
         openwrt: openwrt("mvebu/cortexa9", "arm_cortex-a9_vfpv3-d16"),
         serial: TTYS0,
-        // The label of Linux' own device tree, which OpenWrt only adds aliases to.
+        // The label in Linux's own device tree, to which OpenWrt only adds aliases.
         led: Some("rango:white:power"),
         sources: &[
             "target/linux/mvebu/patches-6.6/309-linksys-status-led.patch",
@@ -139,7 +140,8 @@ pub const BOARDS: &[Board] = &[
         names: &["raspberrypi,4-model-b"],
         target: "aarch64",
         openwrt: openwrt("bcm27xx/bcm2711", "aarch64_cortex-a72"),
-        // Pins 14 and 15 have the PL011: distroconfig.txt takes it from Bluetooth.
+        // Pins 14 and 15 are connected to the PL011: distroconfig.txt disconnects it from
+        // Bluetooth.
         serial: port("/dev/ttyAMA0", 115_200),
         led: Some("PWR"),
         sources: &[
@@ -154,7 +156,7 @@ pub const BOARDS: &[Board] = &[
         names: &["tplink,archer-ax23-v1"],
         target: "mipsel_24kc",
         openwrt: openwrt("ramips/mt7621", "mipsel_24kc"),
-        // Its own `bootargs` in place of the 57600 of mt7621.dtsi.
+        // Its own `bootargs` override the 57600 of mt7621.dtsi.
         serial: TTYS0,
         led: Some("green:power"),
         sources: &["target/linux/ramips/dts/mt7621_tplink_archer-ax23-v1.dts"],
@@ -177,7 +179,7 @@ pub const BOARDS: &[Board] = &[
         target: "mipsel_24kc",
         openwrt: openwrt("ramips/mt7621", "mipsel_24kc"),
         serial: port("/dev/ttyS0", 57_600),
-        // It has none that Linux could switch.
+        // The board has no LED that Linux can switch.
         led: None,
         sources: &[
             "target/linux/ramips/dts/mt7621_ubnt_edgerouter-x.dts",

@@ -1,7 +1,8 @@
-//! What differs between routers, as data. Nothing here does anything but look things up.
-//!
-//! A [`Board`] is a kind of router, a [`Target`] a kind of machine that the agent is built for. A new
-//! router is a new entry in [`BOARDS`] (`boards.rs`), and a new architecture one in [`TARGETS`].
+//! The differences between routers, as data. The only code here is look-ups.
+//! \\
+//! A [`Board`] is a kind of router, a [`Target`] a kind of machine that the agent is built for. A
+//! new router is a new entry in [`BOARDS`] (`boards.rs`), and a new architecture one in
+//! [`TARGETS`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,34 +17,34 @@ pub use boards::BOARDS;
 pub struct Serial {
     /// The device.
     pub device: &'static str,
-    /// Bits a second, with 8 data bits, no parity and one stop bit.
+    /// Bits per second, with 8 data bits, no parity and one stop bit.
     pub baud: u32,
 }
 
 /// A kind of router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Board {
-    /// What people call it.
+    /// The name that people use.
     pub title: &'static str,
-    /// What it calls itself in `/tmp/sysinfo/board_name`: the first `compatible` of its device tree. Revisions and
-    /// layouts of the flash have names of their own.
+    /// The names in `/tmp/sysinfo/board_name`: the first `compatible` of the device tree. Revisions
+    /// and flash layouts have names of their own.
     pub names: &'static [&'static str],
-    /// The target it runs, a name in [`TARGETS`].
+    /// The target of its agent, a name in [`TARGETS`].
     pub target: &'static str,
-    /// Where it is in OpenWrt; `None` for a machine of the lab.
+    /// The board's place in OpenWrt; `None` for a machine of the lab.
     pub openwrt: Option<OpenWrt>,
-    /// The serial port a bench can reach. On a router with one port that is also its console.
+    /// The serial port that a bench can reach. On a router with one port it is also the console.
     pub serial: Serial,
-    /// The LED that shows how the router is: a folder of `/sys/class/leds`.
+    /// The LED that shows the router's state: a folder of `/sys/class/leds`.
     pub led: Option<&'static str>,
-    /// The files of OpenWrt's tree that these facts are from.
+    /// The files of OpenWrt's tree with these facts.
     pub sources: &'static [&'static str],
 }
 
 /// A board's place in OpenWrt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenWrt {
-    /// The target and subtarget that images are built for.
+    /// The target and subtarget of the images.
     pub platform: &'static str,
     /// The package architecture.
     pub package: &'static str,
@@ -52,67 +53,69 @@ pub struct OpenWrt {
 /// A kind of machine that the agent is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
-    /// The name that `cargo xtask build --arch` takes.
+    /// The name in `cargo xtask build --arch`.
     pub name: &'static str,
     /// The Rust target triple.
     pub triple: &'static str,
-    /// What `uname -m` says.
+    /// The output of `uname -m`.
     pub machine: &'static str,
-    /// The package architectures of OpenWrt that the built file serves.
+    /// The package architectures of OpenWrt that the built file supports.
     pub packages: &'static [&'static str],
-    /// What links the file, and against which C library.
+    /// The linker, and the C library that it links.
     pub linker: Linker,
-    /// Flags of rustc beside those that every target has.
+    /// Flags of rustc in addition to those of every target.
     pub flags: &'static [&'static str],
-    /// The largest page of memory, in bytes, that the file can be loaded with.
+    /// The largest page size in bytes with which the file can be loaded.
     pub page_size: u32,
     /// The emulator of qemu-user that runs the file elsewhere.
     pub emulator: &'static str,
-    /// The budgets, one for each entry of [`VARIANTS`] in the same order. Empty for a target that is no router.
+    /// The budgets, one for each entry of [`VARIANTS`] in the same order. Empty for a target that
+    /// is not a router.
     pub budgets: &'static [Budget],
-    /// The most bytes that sessions may take of the file, where there is a limit: the handshake, the
-    /// ciphers, and who owns the router.
+    /// Largest number of bytes of the file for sessions (the handshake, the ciphers, and the
+    /// owners); `None` for no limit.
     pub session_budget: Option<u32>,
 }
 
-/// How a target's file is linked.
+/// The way in which a target's file is linked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Linker {
-    /// By the linker that comes with Rust, against the musl that rustup has for the target.
+    /// The linker of Rust, with rustup's musl for the target.
     Rust,
-    /// By `zig cc`, against the musl that comes with it; Rust's `core` is built from source. For targets that
-    /// rustup has no libraries for.
+    /// `zig cc`, with its own musl; Rust's `core` is built from source. For targets without
+    /// libraries from rustup.
     Zig {
         /// Zig's name of the target.
         target: &'static str,
         /// Zig's name of the processor.
         cpu: &'static str,
     },
-    /// By Debian's cross compiler, against Debian's C library: the lab's machines that are no routers.
+    /// Debian's cross compiler, with Debian's C library: for machines of the lab that are not
+    /// routers.
     Debian,
 }
 
 /// A set of the agent's features that is built and packaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant {
-    /// The name that `cargo xtask build --variant` takes.
+    /// The name in `cargo xtask build --variant`.
     pub name: &'static str,
     /// The cargo features of the agent.
     pub features: &'static [&'static str],
 }
 
-/// The variants of the agent, the one with everything first.
+/// The variants of the agent. The first has all features.
 pub const VARIANTS: &[Variant] = &[
     Variant { name: "full", features: &["wg", "wg-quick", "console"] },
     Variant { name: "mini", features: &[] },
 ];
 
-/// The most bytes a variant may take on a target.
+/// The largest size of a variant on a target, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     /// The static file.
     pub file: u32,
-    /// The file as xz packs it, as in a squashfs.
+    /// The file compressed with xz, as in a squashfs.
     pub flash: u32,
 }
 
@@ -245,31 +248,31 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// The board of that name.
+/// The board with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Board> {
     BOARDS.iter().find(|board| board.names.contains(&name))
 }
 
-/// The target of that triple.
+/// The target with this triple.
 #[must_use]
 pub fn target(triple: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.triple == triple)
 }
 
-/// The target of that name.
+/// The target with this name.
 #[must_use]
 pub fn target_by_name(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// The variant of that name.
+/// The variant with this name.
 #[must_use]
 pub fn variant(name: &str) -> Option<&'static Variant> {
     VARIANTS.iter().find(|variant| variant.name == name)
 }
 
-/// The target that serves a package architecture of OpenWrt.
+/// The target that supports a package architecture of OpenWrt.
 #[must_use]
 pub fn target_of_package(architecture: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.packages.contains(&architecture))
@@ -304,7 +307,7 @@ mod tests {
         for target in TARGETS {
             assert_eq!(target_by_name(target.name), Some(target), "{}", target.name);
             assert!(target.page_size.is_power_of_two(), "{}", target.name);
-            // A machine that is no router serves no package and has no budget.
+            // A machine that is not a router has no packages and no budgets.
             let budgets = if target.packages.is_empty() { 0 } else { VARIANTS.len() };
             assert_eq!(target.budgets.len(), budgets, "{}", target.name);
             for package in target.packages {

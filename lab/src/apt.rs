@@ -1,5 +1,5 @@
-//! Debian packages, downloaded and unpacked beside the machine's own for what runs inside a lab machine (kernels, and
-//! programs of other architectures), and as sources ([`source()`]). The machine's own apt state is never touched.
+//! Debian packages, downloaded and unpacked beside the machine's own: kernels and programs for lab
+//! machines, and sources ([`source()`]). The host's own apt state is never touched.
 
 mod source;
 mod state;
@@ -16,24 +16,25 @@ use std::{
 };
 use xtask::packages::has_apt;
 
-/// A kernel package: the one that the tests were last run with, and what it is called in the archive of today.
+/// A kernel package: the version that the tests were last run with, and the names under which the
+/// archive offers newer ones.
 pub struct Kernel {
     /// The package that depends on the newest kernel of its kind.
     pub meta: &'static str,
-    /// The kernel itself, whose name has the number of its ABI in it ...
+    /// The kernel package itself, whose name contains the number of its ABI ...
     pub package: &'static str,
     /// ... its version ...
     pub version: &'static str,
-    /// ... and the hash of its file.
+    /// ... and the SHA-256 of its file.
     pub sha256: &'static str,
 }
 
 /// Packages of one architecture, unpacked under one directory and kept there.
-///
-/// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which appears by a rename once it is
-/// complete. `resolved` names the directories that belong together and is written last, so a
-/// run that was interrupted is simply done again, and a finished one needs no network. Removing
-/// the directory is how to move on to newer packages.
+/// \\
+/// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which is renamed into place once it is
+/// complete. `resolved` lists the directories that belong together and is written last: an
+/// interrupted run is repeated, and a complete one needs no network. To get newer packages, remove
+/// the directory.
 pub struct Unpacked {
     debian_arch: &'static str,
     dir: PathBuf,
@@ -42,7 +43,8 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Makes sure that `packages` with all they depend on, and the kernel alone, are unpacked under `dir`.
+    /// Unpacks `packages` with all their dependencies, and the kernel without dependencies, under
+    /// `dir`, unless that was done before.
     pub fn get(
         dir: &Path,
         debian_arch: &'static str,
@@ -50,7 +52,7 @@ impl Unpacked {
         packages: &[&str],
     ) -> Result<Self> {
         fs::create_dir_all(dir.join("pkg"))?;
-        // Two chores may start at the same time; the second waits and finds all done.
+        // Two chores may start at the same time; the second waits and finds the work done.
         let lock = fs::File::create(dir.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
 
@@ -90,7 +92,7 @@ impl Unpacked {
         &self.trees
     }
 
-    /// The unpacked file at `path` (relative to `/`), from whichever package has it.
+    /// The unpacked file at `path` (relative to `/`), from the package that has it.
     pub fn file(&self, path: &str) -> Result<PathBuf> {
         let path = path.trim_start_matches('/');
         self.trees
@@ -107,7 +109,7 @@ impl Unpacked {
             .find_map(|stem| {
                 Some(stem.strip_prefix(package)?.strip_prefix('_')?.split_once('_')?.0)
             })
-            // A colon cannot be in the name of a file everywhere.
+            // File names do not allow a colon everywhere.
             .map(|version| version.replace("%3a", ":"))
             .with_context(|| format!("no package {package} was unpacked"))
     }
@@ -135,7 +137,8 @@ impl Unpacked {
         ))
     }
 
-    /// The pinned kernel as apt is asked for it, or the newest where the archive no longer has that one.
+    /// The pinned kernel in apt's notation, or the newest one if the archive no longer has the
+    /// pinned one.
     fn kernel(&self, kernel: &Kernel) -> Result<String> {
         let Kernel { meta, package, version, sha256 } = kernel;
         let wanted = format!("{package}={version}");
@@ -155,7 +158,7 @@ impl Unpacked {
         Ok(wanted)
     }
 
-    /// `linux-image-cloud-amd64` -> the kernel package of the ABI it stands for today.
+    /// `linux-image-cloud-amd64` -> the kernel package that it currently depends on.
     fn behind_meta(&self, meta: &str) -> Result<String> {
         let out = self.depends(&[meta], &[])?;
         out.lines()
@@ -165,7 +168,7 @@ impl Unpacked {
             .with_context(|| format!("{meta} ({}) does not name a kernel", self.debian_arch))
     }
 
-    /// The packages and all they depend on, by name.
+    /// The names of the packages and all their dependencies.
     fn closure(&self, packages: &[&str]) -> Result<Vec<String>> {
         let out = self.depends(packages, &["--recurse"])?;
         let mut names: Vec<String> = out
@@ -190,7 +193,8 @@ impl Unpacked {
             .args(packages))
     }
 
-    /// Downloads and unpacks what is not there yet, each `NAME` or `NAME=VERSION`; returns `NAME_VERSION_ARCH` of each.
+    /// Downloads and unpacks packages that are missing, each `NAME` or `NAME=VERSION`; returns the
+    /// `NAME_VERSION_ARCH` of each.
     fn download(&self, names: &[String]) -> Result<Vec<String>> {
         let uris =
             run(self.state.command("apt-get").args(["--print-uris", "download"]).args(names))?;
@@ -221,8 +225,8 @@ impl Unpacked {
         Ok(stems)
     }
 
-    /// Downloads packages, all at once because apt takes longer to begin than to download one, and unpacks
-    /// them.
+    /// Downloads packages, all at once because apt takes longer to start than to download one, and
+    /// unpacks them.
     fn unpack(&self, stems: &[String], wanted: &[String]) -> Result<()> {
         let partial = self.dir.join("partial");
         if partial.exists() {

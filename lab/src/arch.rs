@@ -1,4 +1,4 @@
-//! What differs between the machines the lab can build, as data.
+//! The differences between the machines that the lab can build, as data.
 
 use crate::apt::Kernel;
 use xtask::Arch;
@@ -12,24 +12,24 @@ pub struct Profile {
     pub qemu_package: &'static str,
     pub qemu: &'static str,
     pub machine: &'static [&'static str],
-    /// What makes it faster to emulate, unless it counts instructions.
+    /// CPU options that make emulation faster, unless the machine counts instructions.
     pub faster: &'static [&'static str],
     /// The kernel's console, connected to the chardev `console` ...
     pub console: &'static str,
     /// ... and the line under test, connected to the chardev `line`.
     pub serial: &'static [&'static str],
-    /// What else its kernel is told.
+    /// Further kernel arguments.
     pub append: &'static str,
-    /// How `init` finds the line: a device, `pci` or `virtio`.
+    /// The name by which `init` finds the line: a device, `pci` or `virtio`.
     pub line: &'static str,
     /// The suffix of virtio devices.
     pub bus: &'static str,
-    /// What a network card needs to come without its boot ROM (a package of its own).
+    /// Option of a network card that omits its boot ROM (a package of its own).
     pub no_rom: &'static str,
     pub modules: &'static [&'static str],
 }
 
-// WireGuard and what the control channel and the network cards need.
+// WireGuard, and the modules for the control channel and the network cards.
 const MODULES: &[&str] = &["virtio_console", "virtio_net", "virtio_rng", "wireguard"];
 const MODULES_PCI: &[&str] =
     &["virtio_pci", "virtio_console", "virtio_net", "virtio_rng", "wireguard"];
@@ -46,11 +46,10 @@ const X86_64: Profile = Profile {
     qemu_package: "qemu-system-x86",
     qemu: "qemu-system-x86_64",
     machine: &["-M", "q35", "-cpu", "max", "-m", "256M"],
-    // Told that copying byte by byte is fast, the kernel does that; emulated, it is not.
+    // With ERMS the kernel copies byte by byte, which is slow under emulation.
     faster: &["-cpu", "max,-erms"],
     console: "ttyS0",
-    // Whether the timer ticks is tried out by waiting for it, and a bench that has other things to do makes
-    // the kernel give up.
+    // The kernel tests the timer by waiting for a tick, and on a busy bench the test fails.
     append: "no_timer_check ",
     serial: &["-serial", "chardev:console", "-serial", "chardev:line"],
     line: "/dev/ttyS1",
@@ -154,7 +153,7 @@ const S390X: Profile = Profile {
     modules: MODULES,
 };
 
-/// The row of a processor.
+/// The row of an architecture.
 pub const fn profile(arch: Arch) -> &'static Profile {
     match arch {
         Arch::X86_64 => &X86_64,

@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: how fast `proto-core` encodes and decodes, beside another crate and beside a
-//! plain copy of the same bytes, and what our `wg` costs beside Debian's, as packaged and built like ours.
-//!
-//! What is measured of the codec, and that all contenders do the same, is in `proto-core/benches`. The
-//! numbers are for people: nothing fails because it is slow.
+//! `cargo xtask bench`: measures how fast `proto-core` encodes and decodes, compared with another
+//! crate and with a plain copy of the same bytes, and what our `wg` costs compared with Debian's,
+//! as packaged and built like ours.
+//! \\
+//! `proto-core/benches` contains the benchmark of the codec, and checks that all contenders do the
+//! same. The numbers are for people: no result is a failure.
 
 mod wg;
 
@@ -25,7 +26,7 @@ pub struct Args {
 enum Part {
     /// Netlink messages of 1,000 peers, encoded and decoded
     Codec,
-    /// Time and bytes of pushes on simulated lines, beside pasting the same
+    /// Time and bytes of pushes on simulated lines, compared with pasting the same text
     Push,
     /// Instructions, memory and system calls of `wg`, in the lab
     Wg,
@@ -47,7 +48,7 @@ impl Args {
     }
 }
 
-/// The session of the host tool in virtual time: what it costs on the line, without the router's work.
+/// The session of the host tool in virtual time: its cost on the line, without the router's work.
 fn push() -> Result<()> {
     let test = "lines::a_push_sends_what_changed_and_takes_three_turns";
     let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", test];

@@ -1,8 +1,8 @@
-//! The control channel: scripts into a machine, their exact output back.
+//! The control channel: runs scripts in a machine and returns their exact output.
 //!
-//! It is a virtio serial port (nothing is lost on it, unlike on a virtio console) that `init.sh`
-//! answers on. One request at a time, each a line of numbers and then as many bytes as the line
-//! says, so that scripts, files and output may hold any byte.
+//! The channel is a virtio serial port (which loses nothing, unlike a virtio console), served by
+//! `init.sh`. Requests are sent one at a time, each a line of numbers and then as many bytes as the
+//! line says, so scripts, files and output may contain any byte.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How a script ended and what it wrote.
+/// The exit status and output of a script.
 #[derive(Debug)]
 pub struct Output {
-    /// The exit status as a shell has it: above 128 for a signal.
+    /// The exit status in a shell's notation: above 128 for a signal.
     pub status: i32,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// This output if the script succeeded, an error that shows all of it otherwise.
+    /// Returns the output if the script succeeded, and otherwise an error that shows all of it.
     pub fn ok(self) -> Result<Self> {
         ensure!(
             self.status == 0,
@@ -35,13 +35,13 @@ impl Output {
         Ok(self)
     }
 
-    /// What it wrote to its output, as text without the last newline.
+    /// Standard output as text, without the last newline.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
     }
 }
 
-/// Enough of a script to recognise it in an error.
+/// The start of a script, to recognise it in an error.
 pub(crate) fn excerpt(script: &str) -> String {
     let line = script.trim().lines().next().unwrap_or_default();
     let mut text: String = line.chars().take(100).collect();
@@ -51,15 +51,15 @@ pub(crate) fn excerpt(script: &str) -> String {
     text
 }
 
-/// Time for the answer to travel, beyond what the script may take.
+/// Time for the reply to arrive, beyond the time limit of the script.
 const TRANSFER: Duration = Duration::from_secs(120);
 
 pub(crate) struct Control {
     stream: UnixStream,
-    /// Received and not yet used.
+    /// Bytes received and not used yet.
     buffer: Vec<u8>,
     requests: u64,
-    /// After a request without an answer the next answer could be to either.
+    /// Set after a request without a reply, because the next reply could belong to either request.
     broken: bool,
 }
 
@@ -68,7 +68,8 @@ impl Control {
         Self { stream, buffer: Vec::new(), requests: 0, broken: false }
     }
 
-    /// Waits for `init` to say that the machine is up. False: not within `limit`.
+    /// Waits until `init` reports that the machine is up. Returns `false` if that takes longer than
+    /// `limit`.
     pub(crate) fn ready(&mut self, limit: Duration) -> Result<bool> {
         match self.line(Instant::now() + limit)? {
             None => Ok(false),
@@ -130,7 +131,7 @@ impl Control {
         Ok(self.buffer.drain(..count).collect())
     }
 
-    /// Adds to the buffer; false when the deadline passes first.
+    /// Receives bytes into the buffer; `false` if the deadline passes first.
     fn receive(&mut self, deadline: Instant) -> Result<bool> {
         let mut chunk = [0; 65536];
         loop {

@@ -1,10 +1,10 @@
-//! The `newc` cpio format, as much of it as an initramfs needs: directories, files and symlinks
-//! owned by root. Written here because it is smaller than a dependency, and because it lets a
-//! machine be built from bytes in memory without a staging directory or root rights.
+//! The part of the `newc` cpio format that an initramfs needs: directories, files and symlinks
+//! owned by root. Our own code, because it is smaller than a dependency and builds a machine from
+//! bytes in memory, without a staging directory or root rights.
 
 use std::collections::BTreeSet;
 
-/// Writes an archive. Parent directories are added by themselves.
+/// Writes an archive. Parent directories are added automatically.
 #[derive(Default)]
 pub struct Archive {
     bytes: Vec<u8>,
@@ -29,7 +29,7 @@ impl Archive {
         self.entry(path, DIRECTORY | 0o755, &[]);
     }
 
-    /// A file; one written later replaces an earlier one at the same path, as the kernel
+    /// Adds a file. A file added later replaces an earlier one at the same path, because the kernel
     /// unpacks them in order.
     pub fn file(&mut self, path: &str, mode: u32, bytes: &[u8]) {
         self.parents(path);
@@ -81,7 +81,7 @@ impl Archive {
         self.pad();
     }
 
-    /// Header with name, and content, each end on a multiple of four.
+    /// Pads the header with its name, or the content, to a multiple of four.
     fn pad(&mut self) {
         let padded = self.bytes.len().next_multiple_of(4);
         self.bytes.resize(padded, 0);

@@ -1,5 +1,5 @@
-//! The main job, to look at: two routers in virtual machines, one configured over a serial line and
-//! one over UDP, talking through the tunnel between them.
+//! The demo of the main job: two routers in virtual machines, one configured over a serial line and
+//! one over UDP, with a tunnel between them.
 
 use crate::{Arch, Lab, Vm, Wire, routers::Reach};
 use anyhow::{Context, Result, ensure};
@@ -16,7 +16,7 @@ use xtask::build;
 /// Boot two routers, push a configuration to each, and ping through their tunnel
 #[derive(clap::Args)]
 pub struct Args {
-    /// What kind of machine the routers are
+    /// The kind of machine that the routers are
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
 }
@@ -26,7 +26,7 @@ struct Router {
     reach: Reach,
     address: &'static str,
     wire: &'static str,
-    /// Where the host tool keeps what is ours.
+    /// The folder in which the host tool keeps the demo's keys and routers.
     home: PathBuf,
 }
 
@@ -63,14 +63,14 @@ impl Args {
         let alice = boot("alice", Reach::Serial, "10.77.0.1", "192.0.2.1")?;
         let bob = boot("bob", Reach::Udp, "10.77.0.2", "192.0.2.2")?;
 
-        title("You need a key of your own, once");
+        title("Generate your operator key, once");
         see(Command::new(&postwire).env("POSTWIRE_HOME", &home).arg("keygen"), "keygen")?;
-        title("A new router belongs to nobody: whoever holds its serial line claims it");
+        title("A new router has no owner: claim it over its serial line");
         alice.show(&postwire, "claim", &["--as", "you"])?;
-        title("Or over UDP, by the secret on its label, which counts once");
+        title("Or over UDP, with the secret on its label, which can be used once");
         bob.show(&postwire, "claim", &["--as", "you", "--secret", LABEL])?;
 
-        title("Each router makes its own WireGuard key; only the public key comes back");
+        title("Each router generates its own WireGuard key and returns only the public key");
         let mut keys = Vec::new();
         for router in [&alice, &bob] {
             let file = folder.join(format!("{}-key.conf", router.vm.name()));
@@ -96,12 +96,12 @@ impl Args {
                 router.address, other.wire, other.address
             );
             fs::write(&file, text.clone() + &others())?;
-            println!("{text}\n# ... and {OTHERS} peers more, so that there is something to see\n");
+            println!("{text}\n# ... and {OTHERS} more peers, to make the push longer\n");
             let file = file.to_str().context("a path that is no text")?;
             router.show(&postwire, "push", &[file, "--interface", "wg0"])?;
         }
 
-        title("What alice's kernel has, in the words of Debian's wg and of busybox");
+        title("The state of alice's kernel, printed by Debian's wg and by busybox");
         print!(
             "{}",
             alice
@@ -116,7 +116,7 @@ impl Args {
         println!();
         title("A ping through the tunnel");
         println!("{}", alice.vm.sh("ping -c 3 -w 20 10.77.0.2")?.ok()?.text());
-        title("What postwire says of bob afterwards");
+        title("Bob's status, printed by postwire");
         bob.show(&postwire, "status", &[])?;
         title("Done: both routers configured over the wire, and the tunnel works");
         Ok(ExitCode::SUCCESS)
@@ -129,11 +129,11 @@ pub fn start_agent(vm: &Vm, options: &str) -> Result<()> {
     Ok(())
 }
 
-/// What starts the agent, and ends when it listens.
+/// The script that starts the agent and ends when the agent listens.
 pub fn start_script(vm: &Vm, options: &str) -> String {
     let device = vm.serial_device();
     format!(
-        // The log of the agent before says that it is ready, too.
+        // The log of an earlier agent also contains "ready", so remove it.
         "mkdir -p /var/run; rm -f /tmp/postwired.log; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
          for i in $(seq 2500); do grep -q ': ready' /tmp/postwired.log && exit; \
@@ -141,10 +141,10 @@ pub fn start_script(vm: &Vm, options: &str) -> String {
     )
 }
 
-/// How many peers there are besides the two routers.
+/// Number of peers besides the two routers.
 const OTHERS: u32 = 400;
 
-/// Peers that nobody is behind.
+/// Peers without a machine.
 fn others() -> String {
     let peer = |n: u32| {
         let mut key = [1; 32];
@@ -168,7 +168,7 @@ impl Router {
         build::quietly(&mut command)
     }
 
-    /// Runs the host tool for a person to see.
+    /// Runs the host tool with its output on the terminal.
     fn show(&self, tool: &Path, word: &str, words: &[&str]) -> Result<()> {
         let mut command = Command::new(tool);
         command
@@ -176,7 +176,7 @@ impl Router {
             .arg(word)
             .args(words)
             .args(self.reach.link(&self.vm));
-        // A path is shown as its last part.
+        // A path is displayed as its last part.
         let shown = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
         let mut shown: Vec<String> =
             std::iter::once(word).chain(shown).map(str::to_owned).collect();
@@ -185,7 +185,7 @@ impl Router {
     }
 }
 
-/// Runs a command of the host tool's in sight of the person.
+/// Runs a command with its output on the terminal.
 fn see(command: &mut Command, shown: &str) -> Result<()> {
     println!("$ postwire {shown}");
     let status = command.stdin(Stdio::null()).status().context("starting postwire")?;

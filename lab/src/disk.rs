@@ -1,9 +1,8 @@
-//! A disk that outlives the machines it is put into: what a router has flashed, where a machine's
-//! own files are gone with it.
+//! A disk that outlives the machines that use it: a router's flash. A machine's other files end
+//! with it.
 //!
-//! A cut of power is the end of QEMU. What the machine had handed to its disk is in the image then,
-//! because this computer goes on; what was only in the machine's page cache is lost, as it would be
-//! on a router.
+//! A power cut ends QEMU. Bytes that the machine had sent to its disk are then in the image,
+//! because the host continues to run; bytes in the machine's page cache are lost, as on a router.
 
 use crate::apt;
 use anyhow::{Context, Result};
@@ -13,34 +12,34 @@ use std::{
     process::Command,
 };
 
-/// Enough for a journal, and small enough that making one takes no time.
+/// Large enough for a journal, and small enough to create in no time.
 const BYTES: u64 = 16 << 20;
 
-/// An image file with an ext4 in it.
+/// An image file with an ext4 file system.
 #[derive(Clone, Debug)]
 pub struct Disk {
     path: PathBuf,
-    /// Writes in a second, where there is a limit.
+    /// Writes per second, if there is a limit.
     writes: Option<u32>,
 }
 
 impl Disk {
-    /// A new and empty one at `path`, whatever was there.
+    /// Creates an empty disk at `path`, and replaces an existing file.
     pub(super) fn create(path: &Path) -> Result<Self> {
         apt::ensure_packages(&["e2fsprogs"])?;
         let image = File::create(path).with_context(|| format!("making {}", path.display()))?;
         image.set_len(BYTES)?;
-        // Debian has it where only root looks.
+        // Debian installs it in a folder that only root's PATH has.
         apt::run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-F"]).arg(path))?;
         Ok(Self { path: fs::canonicalize(path)?, writes: None })
     }
 
-    /// The same one, so slow that a cut of power often finds it in the middle of something.
+    /// Limits the disk's writes, so that a power cut often interrupts one.
     pub fn slow(self, writes_a_second: u32) -> Self {
         Self { writes: Some(writes_a_second), ..self }
     }
 
-    /// The value of QEMU's `-drive`. In it a comma is written twice.
+    /// The value of QEMU's `-drive`, in which a comma is doubled.
     pub(super) fn drive(&self, id: &str) -> Result<String> {
         let path = self.path.to_str();
         let path = path.with_context(|| format!("{} is not UTF-8", self.path.display()))?;

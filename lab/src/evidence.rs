@@ -1,16 +1,15 @@
-//! What is left to look at when a machine does not do what it should: the words of QEMU and the
-//! end of the kernel's console.
+//! Evidence for an error of a machine: the messages of QEMU and the end of the kernel's console.
 
 use std::{fs, path::Path};
 
-/// How much of the end is shown.
+/// Number of lines to show from the end.
 const TAIL: usize = 20;
 
-/// Where a story begins. A panic prints more lines after the one that says what happened than
-/// anyone wants to see, so that one is looked for.
+/// Words that start an error in a log. A panic prints many lines after its message, so the message
+/// is searched for.
 const BEGINNINGS: &[&str] = &["lab: ", "Kernel panic", "BUG:", "Oops", "Unable to handle"];
 
-/// The evidence that a run left in `folder`.
+/// Returns the evidence that a run left in `folder`.
 pub(super) fn evidence(folder: &Path) -> String {
     let mut text = String::new();
     for (what, file) in [("QEMU said", "qemu.log"), ("its console ended with", "console.log")] {
@@ -24,7 +23,7 @@ pub(super) fn evidence(folder: &Path) -> String {
     text + "---"
 }
 
-/// The first beginning of a story, and the end.
+/// The first line with an error, and the end of the log.
 fn interesting(log: &str) -> String {
     let clean: String = log.chars().filter(|c| !c.is_control() || *c == '\n').collect();
     let lines: Vec<&str> = clean.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -1,9 +1,9 @@
-//! What can go wrong on a serial line: bits flip, bytes vanish, and a kernel that uses the same
-//! port as its console writes into the middle of everything. Pure: bytes in, bytes out.
+//! Faults of a serial line: bits flip, bytes are lost, and a kernel that uses the same port as its
+//! console prints between the bytes. Pure code: bytes in, bytes out.
 
 use crate::rng::Rng;
 
-/// Which way bytes travel.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     ToGuest,
@@ -13,41 +13,41 @@ pub enum Direction {
 /// The faults of a line. The default has none.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The same seed gives the same faults for the same bytes.
+    /// The seed: the same seed gives the same faults for the same bytes.
     pub seed: u64,
     pub to_guest: Noise,
     pub to_host: Noise,
 }
 
-/// The faults of one direction; zero is never.
+/// The faults of one direction; zero means never.
 #[derive(Clone, Debug, Default)]
 pub struct Noise {
     /// The probability that one bit of a byte flips.
     pub flip: f64,
     /// The probability that a byte is lost.
     pub drop: f64,
-    /// One to eight random bytes come in, on average once in so many bytes.
+    /// Mean number of bytes between insertions of one to eight random bytes.
     pub garbage_every: u32,
-    /// This text comes in ...
+    /// Text to insert ...
     pub text: String,
-    /// ... on average once in so many bytes.
+    /// ... and the mean number of bytes between its insertions.
     pub text_every: u32,
 }
 
-/// What happened in one direction so far.
+/// The faults of one direction so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultCounts {
     /// Bytes that came from the sender.
     pub bytes: u64,
     pub flipped: u64,
     pub dropped: u64,
-    /// Times that garbage or the text was put in.
+    /// Number of insertions of garbage or text.
     pub inserted: u64,
-    /// Bytes that a cut line swallowed, or that nobody read.
+    /// Bytes dropped by a cut line, or because no program read them.
     pub swallowed: u64,
 }
 
-/// Applies the noise of one direction.
+/// Applies the faults of one direction.
 pub(crate) struct Noisy {
     noise: Noise,
     rng: Rng,
@@ -59,7 +59,7 @@ impl Noisy {
         Self { noise, rng: Rng::new(seed), counts: FaultCounts::default() }
     }
 
-    /// Appends to `out` what arrives when `bytes` are sent.
+    /// Appends to `out` the bytes that arrive when `bytes` are sent.
     pub(crate) fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.counts.bytes += bytes.len() as u64;
         for byte in bytes {
@@ -95,7 +95,7 @@ mod tests {
     fn pass(noise: &Noise, seed: u64, bytes: &[u8]) -> (Vec<u8>, FaultCounts) {
         let mut noisy = Noisy::new(noise.clone(), seed);
         let mut out = Vec::new();
-        // The faults must not depend on how the bytes were cut into reads.
+        // The faults must not depend on how the bytes were split into reads.
         for piece in bytes.chunks(7) {
             noisy.pass(piece, &mut out);
         }

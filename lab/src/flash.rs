@@ -1,7 +1,7 @@
-//! What a router's flash pays: files as squashfs keeps them, packed as OpenWrt packs its firmware. Beside
-//! the agent, what it stands in for: Debian's `wg` built like it, `wg-quick`, and the bash that
-//! `wg-quick` needs. Of the latter two only the files themselves, not the libraries and programs they
-//! ask for.
+//! The space that files take in a router's flash: in squashfs, packed as OpenWrt packs its
+//! firmware. Compares the agent with the programs that it replaces: Debian's `wg` built like it,
+//! `wg-quick`, and the bash that `wg-quick` needs; of the last two only the files themselves,
+//! without their libraries and programs.
 
 use crate::{
     Arch,
@@ -20,7 +20,8 @@ use xtask::build;
 /// The largest block that OpenWrt uses, and its choice of filter for this processor.
 const PACKING: &[&str] = &["-comp", "xz", "-b", "256K", "-Xbcj", "x86"];
 
-/// Print what the agent takes of a router's flash, beside Debian's wg and wg-quick (x86_64)
+/// Print the space that the agent takes in a router's flash, compared with Debian's wg and wg-quick
+/// (x86_64)
 #[derive(clap::Args)]
 pub struct Args {
     /// The agent's file
@@ -41,7 +42,7 @@ fn print(agent: &Path) -> Result<()> {
     let wanted = [programs::WG_QUICK.package, programs::BASH.package];
     let packages = Unpacked::get(&cache, crate::profile(Arch::X86_64).debian, None, &wanted)?;
     println!("in flash (squashfs, xz, blocks of 256 KiB)");
-    println!("{:>8}  postwired, which is wg and wg-quick too", squashed(&[agent])?);
+    println!("{:>8}  postwired, including wg and wg-quick", squashed(&[agent])?);
     let wg = match Reference::get(&packages.version(programs::WG.package)?, None) {
         Ok(reference) => reference,
         Err(error) => {
@@ -58,7 +59,7 @@ fn print(agent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes a file system of these files has.
+/// The size in bytes of a file system with these files.
 fn squashed(files: &[&Path]) -> Result<u64> {
     let image = build::target_folder().join(format!("flash-{}.squashfs", std::process::id()));
     run(Command::new("mksquashfs").args(files).arg(&image).args(PACKING).args([

@@ -1,8 +1,8 @@
-//! `cargo xtask flood`: what strangers get who send to a router as fast as they can (nothing), and
-//! what it costs the router and its owner.
-//!
-//! The frames are made before (`shots`) and come over a network card of their own (`barrage`); the
-//! owner's push comes over another one. What the router's kernel counts meanwhile is in `gauge`.
+//! `cargo xtask flood`: checks that a flood from unauthenticated senders gets no reply, and
+//! measures what it costs the router and its owner.
+//! \\
+//! The frames are built in advance (`shots`) and sent over a network card of their own (`barrage`);
+//! the owner's push uses another card. `gauge` reads the counters of the router's kernel.
 
 mod barrage;
 mod gauge;
@@ -28,27 +28,27 @@ use std::{
 };
 use xtask::build;
 
-/// Flood a router with junk and with handshakes of strangers while its owner pushes to it
+/// Flood a router with junk and with handshakes of unknown keys while its owner pushes to it
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long each flood lasts at least, in seconds
+    /// Shortest duration of each flood, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// How many datagrams are sent in a second
+    /// Datagrams sent per second
     #[arg(long, default_value_t = 20_000)]
     rate: u32,
-    /// How many peers the owner pushes
+    /// Number of peers that the owner pushes
     #[arg(long, default_value_t = 200)]
     peers: u32,
 }
 
-/// How much is done.
+/// The size of a test.
 pub struct Effort {
-    /// How long each flood lasts at least.
+    /// Shortest duration of each flood.
     pub duration: Duration,
-    /// How many datagrams are sent in a second.
+    /// Datagrams sent per second.
     pub rate: u32,
-    /// How many peers the owner pushes: so many datagrams have to come through.
+    /// Number of peers that the owner pushes: the push must get this many datagrams through.
     pub peers: u32,
 }
 
@@ -66,14 +66,15 @@ impl Args {
     }
 }
 
-/// The address of the router on the wire that the flood comes over, and that of the next hop there.
+/// The router's address on the wire of the flood, and the address of the next hop there.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-/// Where strangers say that they are: a network for tests (RFC 2544), and its first address.
+/// The claimed source addresses of the flood: a network for tests (RFC 2544), and its first
+/// address.
 const STRANGERS: &str = "198.18.0.0/15";
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
-/// How much the agent's memory may move. A page or two is the depth of a call.
+/// Allowed change of the agent's memory. The depth of a call may add a page or two.
 const MEMORY_KIB: u32 = 16;
 
 /// A router to be flooded.
@@ -98,14 +99,14 @@ impl<'t> Target<'t> {
     }
 }
 
-/// Floods a router with one kind of datagrams after the other, each first alone and then during a
-/// push. `show` gets a line for each thing that was measured. An error says which promise was broken.
+/// Floods a router with one kind of datagram after the other, each first alone and then during a
+/// push. `show` gets a line for each measurement. An error names the broken promise.
 pub fn flood(target: &Target<'_>, effort: &Effort, show: &mut dyn FnMut(&str)) -> Result<()> {
     let peers = effort.peers;
     let router = &target.router;
     let mut rng = Rng::new(1);
     let mut config = Config::random(&mut rng, peers, 3);
-    // The first one makes the interface, which the others find.
+    // The first push creates the interface; later pushes find it.
     router.push_and_see(&Reach::Udp, &config)?;
     config = Config::random(&mut rng, peers, 3);
     let started = Instant::now();
@@ -132,14 +133,14 @@ pub fn flood(target: &Target<'_>, effort: &Effort, show: &mut dyn FnMut(&str)) -
     Ok(())
 }
 
-/// How often a flood is sent until enough of it has come through: the machine may have other things to do.
+/// Largest number of floods until enough datagrams have arrived, because the machine may be busy.
 const ROUNDS: u32 = 20;
 
-/// What each datagram costs, from a flood with nothing else going on.
+/// Measures the cost of each datagram in a flood without a push.
 fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> {
     let barrage = Barrage::new(&target.frames, shots, effort.rate);
     let (before, started) = (Gauge::read(&target.router.vm)?, Instant::now());
-    // Without so many nothing would be shown at all.
+    // With fewer datagrams the result would mean nothing.
     let enough = effort.duration.as_secs_f64() * f64::from(barrage.rate()) / 50.0;
     let mut offered = 0;
     let mut line = String::new();
@@ -166,8 +167,9 @@ fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> 
     bail!("too few came through: {line}")
 }
 
-/// Fails if more came to the agent than the filter should let through in that time. A slow machine only lets less
-/// through, and the first second counts twice: the filter has to learn what comes.
+/// Fails if more datagrams reached the agent than the filter should let through in that time. A
+/// slow machine lets fewer through. The first second counts twice, because the filter has to learn
+/// the traffic.
 fn most(shots: &Shots, received: u64, took: Duration) -> Result<()> {
     let most = shots.through * (took.as_secs() + 2);
     ensure!(
@@ -177,15 +179,15 @@ fn most(shots: &Shots, received: u64, took: Duration) -> Result<()> {
     Ok(())
 }
 
-/// A push by an owner who waits longer than usual: an emulated machine takes in but a part of what is
-/// sent to it, and the owner's share is lost with the rest before the kernel could look at it.
+/// A push with a longer timeout than usual: an emulated machine receives only a part of the
+/// datagrams, and loses the owner's among the rest before the kernel sees them.
 fn push(router: &Router<'_>, config: &Config) -> Result<Said> {
     let path = router.file(&config.text())?;
     let path = path.to_str().context("a path that is no text")?;
     router.postwire(&Reach::Udp, &["push", path, "--timeout", "240s"])
 }
 
-/// The owner's push, with a flood around it.
+/// The owner's push during a flood.
 fn during_push(
     target: &Target<'_>,
     shots: &Shots,

@@ -1,8 +1,8 @@
-//! Ethernet frames as bytes, in and out of a machine: for what no honest socket sends, such as
-//! datagrams from an address that is not ours, and to count what comes back.
-//!
-//! Only UDP over IPv4 can be written and read here; everything else that a machine sends by itself
-//! (ARP, router solicitations) is received and told apart.
+//! Ethernet frames as bytes, to and from a machine: for packets that a socket cannot send, such as
+//! datagrams from a foreign address, and to count the replies.
+//! \\
+//! This module reads and writes only UDP over IPv4; it receives the machine's other traffic (ARP,
+//! router solicitations) and can recognise it.
 
 use super::{vm::Vm, wire::Wire};
 use anyhow::{Context, Result};
@@ -20,7 +20,7 @@ const UDP: usize = 8;
 const TYPE_IPV4: u16 = 0x0800;
 const PROTOCOL_UDP: u8 = 17;
 
-/// Our card.
+/// The address of our card.
 pub(crate) const OURS: Mac = [0x52, 0x54, 0, 0xff, 0, 1];
 
 /// Our end of a wire.
@@ -38,8 +38,9 @@ impl Frames {
         Ok(Self { socket })
     }
 
-    /// Makes a machine send to us what is for `net`, over its card `card` and by way of `gateway`,
-    /// an address of that card's network. It need not ask for ours, and tells its own.
+    /// Makes a machine route `net` to us, over its card `card` and the gateway `gateway`, an
+    /// address of that card's network. Neither side needs ARP. Returns the address of the machine's
+    /// card.
     pub fn reach(vm: &Vm, card: &str, gateway: Ipv4Addr, net: &str) -> Result<Mac> {
         let ours = OURS.map(|byte| format!("{byte:02x}")).join(":");
         let script = format!(
@@ -51,18 +52,18 @@ impl Frames {
         bytes.try_into().ok().with_context(|| format!("{text} is no address of a card"))
     }
 
-    /// Sends a frame. One that finds no room or no machine is lost, as on any wire.
+    /// Sends a frame. Without a machine or buffer space the frame is lost, as on any wire.
     pub fn send(&self, frame: &[u8]) {
         let _ = self.socket.send(frame);
     }
 
-    /// A frame that has come, if there is one.
+    /// Returns the next frame; `None` if none has arrived.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
         loop {
             match self.socket.recv(buffer) {
                 Ok(len) => return Ok(buffer.get(..len)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // A frame sent earlier found no machine, or the call was interrupted.
+                // An earlier frame found no machine, or the call was interrupted.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -74,7 +75,7 @@ impl Frames {
     }
 }
 
-/// A UDP datagram with where it says it comes from and where it goes.
+/// A UDP datagram with its source and destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     pub from: SocketAddrV4,
@@ -83,7 +84,7 @@ pub struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// The frame that carries it from our card to another.
+    /// The frame that carries the datagram from our card to another.
     pub fn frame(&self, to: Mac) -> Vec<u8> {
         let udp_len = UDP + self.payload.len();
         let mut udp = Vec::with_capacity(udp_len);
@@ -97,7 +98,7 @@ impl<'a> Datagram<'a> {
         pseudo.extend(self.to.ip().octets());
         pseudo.extend([0, PROTOCOL_UDP]);
         pseudo.extend((udp_len as u16).to_be_bytes());
-        // Zero would say that there is none.
+        // Zero would mean that there is no checksum.
         let sum = match checksum(&[&pseudo, &udp]) {
             0 => 0xffff,
             sum => sum,
@@ -123,7 +124,7 @@ impl<'a> Datagram<'a> {
         frame
     }
 
-    /// The datagram in a frame, if it holds a whole one.
+    /// The datagram in a frame; `None` for any other frame.
     pub fn parse(frame: &'a [u8]) -> Option<Self> {
         let (ethernet, ip) = frame.split_at_checked(ETHERNET)?;
         let header = usize::from(ip.first()? & 0xf) * 4;
@@ -142,14 +143,14 @@ impl<'a> Datagram<'a> {
         Some(Self {
             from: SocketAddrV4::new(address(12)?, short(ports, 0)?),
             to: SocketAddrV4::new(address(16)?, short(ports, 2)?),
-            // A frame is filled up to 60 bytes.
+            // A frame is padded to 60 bytes.
             payload: rest.get(..len)?,
         })
     }
 }
 
-/// The checksum of the internet protocols (RFC 1071) over `parts`, each of which has an even length
-/// but the last.
+/// The checksum of the internet protocols (RFC 1071) over `parts`. Each part except the last has an
+/// even length.
 fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0_u32;
     for part in parts {
@@ -187,7 +188,7 @@ mod tests {
             let datagram = Datagram { from: FROM, to: TO, payload: &payload };
             let mut frame = datagram.frame([4; 6]);
             assert_eq!(frame.len(), 42 + len);
-            // A header with its checksum in it sums up to nothing.
+            // A header that includes its checksum sums up to zero.
             assert_eq!(checksum(&[&frame[14..34]]), 0);
             frame.resize(frame.len().max(60), 0);
             assert_eq!(Datagram::parse(&frame), Some(datagram));

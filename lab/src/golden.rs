@@ -1,4 +1,4 @@
-//! Golden vectors: what Debian's `wg` and a real kernel say to each other, byte for byte.
+//! Golden vectors: the messages between Debian's `wg` and a real kernel, byte for byte.
 //!
 //! To refresh them, on both byte orders:
 //!
@@ -6,14 +6,13 @@
 //! cargo xtask golden && cargo xtask golden --arch s390x
 //! ```
 //!
-//! Each `proto-core/tests/golden/cases/NAME.sh` is run in a virtual machine with every `wg` in it
-//! under strace; what went over its generic netlink socket becomes `le/NAME.hex` or `be/NAME.hex`,
-//! which `proto-core/tests/golden.rs` holds our encoder and decoder against. To add a case, write
-//! its script, run the two commands, and describe it in `proto-core/tests/golden/wanted.rs`.
-//!
-//! Keys and configurations are fixed, and what is another every time is written over
-//! ([`normal`]), so a second run gives the same files for as long as Debian's packages are the
-//! same.
+//! Each `proto-core/tests/golden/cases/NAME.sh` is run in a virtual machine with every `wg` under
+//! strace; the traffic of its generic netlink socket becomes `le/NAME.hex` or `be/NAME.hex`, and
+//! `proto-core/tests/golden.rs` compares our encoder and decoder with it. To add a case, write its
+//! script, run the two commands, and describe it in `proto-core/tests/golden/wanted.rs`.
+//! \\
+//! Keys and configurations are fixed, and values that differ in every run are replaced
+//! ([`normal`]), so a second run gives the same files as long as Debian's packages are the same.
 
 mod normal;
 mod strace;
@@ -31,15 +30,15 @@ use std::{
 use xtask::build;
 
 const PRELUDE: &str = include_str!("golden/prelude.sh");
-/// The longest case takes a few seconds; this is for a bench that is busy.
+/// The longest case takes a few seconds; the rest is for a busy bench.
 const CASE_LIMIT: Duration = Duration::from_secs(180);
-/// How many bytes a line of a file has.
+/// Number of bytes in a line of a file.
 const LINE: usize = 48;
 
-/// Capture what Debian's wg and the kernel say to each other
+/// Capture the messages between Debian's wg and the kernel
 #[derive(clap::Args)]
 pub struct Args {
-    /// On what kind of machine: x86_64 and aarch64 are little-endian, s390x is big-endian
+    /// The kind of machine: x86_64 and aarch64 are little-endian, s390x is big-endian
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
     /// Only these cases, by the names of their scripts
@@ -111,7 +110,7 @@ fn remove_others(folder: &Path, scripts: &[PathBuf]) -> Result<()> {
 fn capture(vm: &Vm, script: &Path, case: &str, order: Order, machine: &str) -> Result<String> {
     let script = fs::read(script).with_context(|| script.display().to_string())?;
     vm.put("/golden/case.sh", 0o644, &script)?;
-    // A namespace of its own gives the first device the same index in every case.
+    // In a namespace of its own the first device has the same index in every case.
     let run = "cd /golden && cat prelude.sh case.sh >all.sh && unshare -n sh ./all.sh";
     let output = vm.sh_with(run, b"", CASE_LIMIT)?.ok()?;
     let output = String::from_utf8(output.stdout)?;

@@ -1,5 +1,4 @@
-//! What a machine finds when it starts: busybox, the kernel modules, `init`, and what the test
-//! adds to it.
+//! The initramfs of a machine: busybox, the kernel modules, `init`, and the files of the test.
 
 use super::{
     cpio::Archive,
@@ -20,14 +19,14 @@ pub(crate) struct File {
     pub bytes: Vec<u8>,
 }
 
-/// The parts of an initramfs that vary from machine to machine.
+/// The parts of an initramfs that differ between machines.
 pub(crate) struct Contents<'a> {
     pub modules: &'a [&'a str],
     pub programs: &'a [Program],
     pub files: &'a [File],
 }
 
-/// The archive that QEMU hands to the kernel.
+/// Builds the archive that QEMU passes to the kernel.
 pub(crate) fn build(
     packages: &Unpacked,
     kernel: &Modules,

@@ -1,10 +1,10 @@
 //! The lab: virtual machines with a real WireGuard kernel, real serial ports and real UDP.
 //!
-//! [`Lab::prepare`] gets what the machines of one architecture need (QEMU by installing it,
-//! kernel and programs as unpacked packages under `target/lab/cache`), [`Lab::machine`]
-//! describes one, [`Machine::boot`] starts it, and [`Vm`] is what runs. Dropping a [`Vm`] cuts
-//! its power. What a run leaves behind (console, QEMU's own words, the command) is under
-//! `target/lab/run` until the next.
+//! [`Lab::prepare`] provides what the machines of one architecture need (installs QEMU, and unpacks
+//! kernel and programs from packages under `target/lab/cache`), [`Lab::machine`] describes a
+//! machine, [`Machine::boot`] starts it, and [`Vm`] is a running machine. Dropping a [`Vm`] cuts
+//! its power. The files of a run (console, QEMU's output, the command line) stay under
+//! `target/lab/run` until the next run.
 
 #![allow(missing_docs, reason = "an internal crate: names of plain fields say what they are")]
 
@@ -60,7 +60,7 @@ use std::{
 };
 use xtask::build;
 
-/// All that the machines of one architecture are made from.
+/// The files that the machines of one architecture are made from.
 pub struct Lab {
     arch: Arch,
     packages: Unpacked,
@@ -70,7 +70,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Installs, downloads and unpacks what is missing, and says so.
+    /// Installs, downloads and unpacks whatever is missing, and reports it.
     pub fn prepare(arch: Arch) -> Result<Self> {
         let profile = profile(arch);
         apt::ensure_packages(&[profile.qemu_package])?;
@@ -94,7 +94,7 @@ impl Lab {
         Ok(Self { arch, packages, kernel, modules, run })
     }
 
-    /// Downloads and unpacks what only some machines have.
+    /// Downloads and unpacks programs that only some machines have.
     pub fn and_programs(mut self, programs: &[Program]) -> Result<Self> {
         let profile = profile(self.arch);
         let mut wanted: Vec<&str> = programs.iter().map(|program| program.package).collect();
@@ -107,12 +107,12 @@ impl Lab {
         Ok(self)
     }
 
-    /// A machine to be described further and booted.
+    /// A machine, to be described further and booted.
     pub fn machine(&self, name: &str) -> Machine<'_> {
         Machine::new(self, name)
     }
 
-    /// A new disk with nothing on it. It lasts as long as what else this run leaves behind.
+    /// A new, empty disk. It lasts as long as the other files of this run.
     pub fn disk(&self, name: &str) -> Result<Disk> {
         fs::create_dir_all(&self.run)?;
         Disk::create(&self.run.join(format!("{name}.ext4")))
@@ -139,13 +139,13 @@ impl Lab {
     }
 }
 
-/// Removes what runs left behind whose process is gone.
+/// Removes the files of runs whose process has ended.
 fn remove_old_runs(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let entry = entry?;
         let running = Path::new("/proc").join(entry.file_name()).exists();
         if !running {
-            // Another process may be removing it too.
+            // Another process may be removing the folder too.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -1,4 +1,5 @@
-//! A machine before it runs: what it contains, how it is wired, and the QEMU command that is.
+//! The description of a machine: its content, its wires, and the QEMU command that follows from
+//! them.
 
 use super::{
     Lab,
@@ -16,14 +17,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The UDP port of `postwired`, which every machine has forwarded to it.
+/// The UDP port of `postwired`, which is forwarded to every machine.
 pub const AGENT_PORT: u16 = 5182;
 
-/// How far the clock of a machine that counts instructions goes on with each. A slow clock, so that a
-/// tick of the kernel (4 ms) is not many of them.
+/// How far each instruction advances the clock of a machine that counts instructions. The clock is
+/// slow, so that a tick of the kernel (4 ms) is not many instructions.
 pub const NANOSECONDS_PER_INSTRUCTION: u32 = 16;
 
-/// A machine to be booted, as often as wanted.
+/// The description of a machine, which can be booted any number of times.
 #[derive(Clone)]
 pub struct Machine<'lab> {
     lab: &'lab Lab,
@@ -52,66 +53,65 @@ impl<'lab> Machine<'lab> {
         }
     }
 
-    /// A file that is there when the machine starts.
+    /// Adds a file that exists when the machine starts.
     pub fn file(mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) -> Self {
         self.files.push(File { path: path.to_owned(), mode, bytes: bytes.into() });
         self
     }
 
-    /// Debian's `wg`.
+    /// Adds Debian's `wg`.
     pub fn with_wireguard_tools(self) -> Self {
         self.with_program(programs::WG)
     }
 
-    /// Debian's `strace`.
+    /// Adds Debian's `strace`.
     pub fn with_strace(self) -> Self {
         self.with_program(programs::STRACE)
     }
 
-    /// A netcat that knows UDP, as `nc.traditional`.
+    /// Adds a netcat with UDP, as `nc.traditional`.
     pub fn with_netcat(self) -> Self {
         self.with_program(programs::NETCAT)
     }
 
-    /// A program of those that the lab was prepared with.
+    /// Adds one of the programs that the lab was prepared with.
     pub fn with_program(mut self, program: Program) -> Self {
         self.programs.push(program);
         self
     }
 
-    /// A further kernel module, loaded with all it needs before the machine is ready.
+    /// Adds a kernel module, loaded with its dependencies before the machine is ready.
     pub fn module(mut self, name: &str) -> Self {
         self.modules.push(name.to_owned());
         self
     }
 
-    /// A further network card (`eth1`, then `eth2`) on `wire`, with an address such as
-    /// `192.0.2.1/24`.
+    /// Adds a network card (`eth1`, then `eth2`) on `wire`, with an address such as `192.0.2.1/24`.
     pub fn wire(mut self, wire: &Wire, address: &str) -> Self {
         self.wires.push((wire.end(), address.to_owned()));
         self
     }
 
-    /// A disk that outlives it, mounted at `place` when the machine is ready.
+    /// Adds a disk that outlives the machine, mounted at `place` when the machine is ready.
     pub fn disk(mut self, disk: &Disk, place: &str) -> Self {
         self.disk = Some((disk.clone(), place.to_owned()));
         self
     }
 
-    /// A further word for the kernel's command line.
+    /// Adds a word to the kernel's command line.
     pub fn kernel_argument(mut self, word: &str) -> Self {
         self.kernel_arguments.push(word.to_owned());
         self
     }
 
-    /// Its time is the number of instructions it has run ([`NANOSECONDS_PER_INSTRUCTION`] for each),
-    /// and not that of the bench.
+    /// Makes the machine's clock count its instructions ([`NANOSECONDS_PER_INSTRUCTION`] for each)
+    /// instead of the bench's time.
     pub fn counting_instructions(mut self) -> Self {
         self.counts_instructions = true;
         self
     }
 
-    /// Starts it and waits until its control channel answers.
+    /// Starts the machine and waits until its control channel answers.
     pub fn boot(&self) -> Result<Vm> {
         self.start().with_context(|| format!("machine `{}` does not start", self.name))
     }
@@ -137,10 +137,10 @@ impl<'lab> Machine<'lab> {
     fn initramfs(&self) -> Result<Vec<u8>> {
         let kernel = self.lab.modules();
         let mut modules = crate::profile(self.lab.arch()).modules.to_vec();
-        // To capture what netlink carries; not every kernel has it.
+        // To capture netlink traffic; not every kernel has this module.
         modules.extend(kernel.has("nlmon").then_some("nlmon"));
         if self.disk.is_some() {
-            // The checksum is asked for by its name, which `depends=` does not know.
+            // ext4 requests the checksum by name, which `depends=` does not list.
             modules.extend(["virtio_blk", "crc32c_generic", "ext4"]);
         }
         modules.extend(self.modules.iter().map(String::as_str));
@@ -154,11 +154,12 @@ impl<'lab> Machine<'lab> {
         let mut arguments: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|w| (*w).to_owned()));
         add(&["-name", &self.name, "-nodefaults", "-no-user-config", "-display", "none"]);
-        // Not KVM even where /dev/kvm opens: guests hang on machines that only pretend.
+        // Not KVM, even if /dev/kvm opens: guests hang on machines with broken nested
+        // virtualization.
         add(&["-no-reboot", "-accel", "tcg"]);
         if self.counts_instructions {
             let shift = NANOSECONDS_PER_INSTRUCTION.ilog2();
-            // When it has nothing to do, time goes on to the next thing to be done.
+            // An idle machine skips to its next event.
             add(&["-icount", &format!("shift={shift},sleep=off")]);
         }
         add(profile.machine);
@@ -172,8 +173,9 @@ impl<'lab> Machine<'lab> {
             profile.console, profile.append, self.name, profile.line
         );
         if !self.counts_instructions {
-            // The emulator translates a program anew for each place it is loaded at, which takes it longer
-            // than to run it. And a fifth of a boot is the kernel's trying out its own ciphers.
+            // The emulator translates a program again for each address it is loaded at, which takes
+            // longer than running it. And a fifth of a boot is the kernel's self-test of its
+            // ciphers.
             append.push_str(" norandmaps cryptomgr.notests");
         }
         for word in &self.kernel_arguments {
@@ -187,7 +189,8 @@ impl<'lab> Machine<'lab> {
         }
         add(&["-append", &append]);
 
-        // Paths are relative to the folder of this run: a socket's may have 107 bytes only.
+        // Paths are relative to the folder of this run, because a socket path has at most 107
+        // bytes.
         add(&["-chardev", "file,id=console,path=console.log"]);
         add(&["-chardev", "socket,id=control,path=control.sock,server=on,wait=off"]);
         add(&["-chardev", "socket,id=line,path=line.sock,server=on,wait=off"]);
@@ -222,12 +225,12 @@ impl<'lab> Machine<'lab> {
     }
 }
 
-/// The only path handed to QEMU that is not ours to choose; `-kernel` takes commas and all.
+/// The only path passed to QEMU that the lab does not choose; `-kernel` accepts commas.
 fn path_text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// Where the machines of this process keep their sockets and logs.
+/// The folder for the sockets and logs of this process's machines.
 pub(crate) fn run_folder(lab: &Path) -> PathBuf {
     lab.join("run").join(std::process::id().to_string())
 }

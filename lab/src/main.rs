@@ -1,4 +1,4 @@
-//! What the lab can do by itself. `cargo xtask` has a verb for each, which calls this program.
+//! The commands of the lab. `cargo xtask` has a verb for each, which calls this program.
 
 use clap::{Parser, Subcommand};
 use lab::{bench, check, demo, flash, flood, golden, powercut, wg_diff};

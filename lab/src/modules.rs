@@ -1,8 +1,8 @@
-//! Which kernel modules to load, and in which order.
+//! The kernel modules to load, and their order.
 //!
-//! Debian's kernel packages carry no `modules.dep` (depmod runs when they are installed, and
-//! ours are only unpacked), so the order comes from what each module says of itself: the
-//! `depends=` entry in its `.modinfo` section.
+//! Debian's kernel packages contain no `modules.dep` (depmod runs when they are installed, and
+//! these are only unpacked), so the order is derived from the `depends=` entry in each module's
+//! `.modinfo` section.
 
 use crate::apt;
 use anyhow::{Context, Result, ensure};
@@ -50,12 +50,12 @@ impl Modules {
         Ok(Self { files, builtin })
     }
 
-    /// True when the kernel has it, built in or as a file.
+    /// Whether the kernel has the module, built in or as a file.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.builtin.contains(name) || self.files.contains_key(name)
     }
 
-    /// The named modules and all they need, each after what it needs.
+    /// The named modules and all their dependencies, each after its dependencies.
     pub(crate) fn load_order(&self, names: &[&str]) -> Result<Vec<Module>> {
         let mut order = Vec::new();
         let mut seen = BTreeSet::new();
@@ -88,14 +88,14 @@ impl Modules {
     }
 }
 
-/// `kernel/crypto/chacha-x86_64.ko.xz` -> `chacha_x86_64`, the spelling `depends=` uses.
+/// `kernel/crypto/chacha-x86_64.ko.xz` -> `chacha_x86_64`, the spelling in `depends=`.
 fn module_name(path: &Path) -> Option<String> {
     let file = path.file_name()?.to_str()?;
     let (stem, suffix) = file.split_once(".ko")?;
     matches!(suffix, "" | ".xz" | ".zst").then(|| stem.replace('-', "_"))
 }
 
-/// The ELF bytes of a module file, decompressed when the distribution compresses them.
+/// The ELF bytes of a module file, decompressed if the distribution compresses them.
 fn read_module(path: &Path) -> Result<Vec<u8>> {
     let (package, program) = match path.extension().and_then(|e| e.to_str()) {
         Some("xz") => ("xz-utils", "xz"),

@@ -1,7 +1,8 @@
-//! `cargo xtask powercut`: what is left of a router whose power is cut.
-//!
-//! Most cuts are aimed at a step of a change: the agent is stopped right after one of its system calls, and the power
-//! goes while it stands still. The others end the machine at a random time. The next machine finds the same disk.
+//! `cargo xtask powercut`: checks the state of a router after power cuts.
+//! \\
+//! Most cuts are aimed at a step of a change: strace stops the agent right after one of its system
+//! calls, and the power is cut while it stands still. The other cuts come at a random time. The
+//! next machine starts with the same disk.
 
 mod changes;
 mod claim;
@@ -18,13 +19,13 @@ use anyhow::Result;
 use std::{fs, process::ExitCode, time::Duration};
 use xtask::build;
 
-/// Cut a router's power at many moments: while it starts, is claimed, and is given configurations
+/// Cut a router's power at many moments: while it starts, is claimed, and receives configurations
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many cuts; a fifth of them are during the first start and the claim
+    /// Number of cuts; a fifth of them are during the first start and the claim
     #[arg(long, default_value_t = 200)]
     cuts: u32,
-    /// Then kill the agent alone under a stream of changes, for so many seconds
+    /// Seconds for which to kill the agent repeatedly during a stream of changes, after the cuts
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     kills: u64,
     /// The seed of the moments

@@ -1,10 +1,10 @@
-//! A QEMU process that cannot outlive us.
-//!
-//! Each QEMU is started, and waited for, by a thread of its own, through `setpriv --pdeathsig`:
-//! the kernel kills it when the thread that started it is gone. A thread that started it and
-//! then went on (say, one that boots machines side by side) would take it along when it ends;
-//! a thread that waits for it lives exactly as long as it does, or dies with the whole process,
-//! whatever ends that. No `unsafe`, no process left behind by `kill -9`.
+//! A QEMU process that ends with this one.
+//! \\
+//! Each QEMU is started and awaited by a thread of its own, through `setpriv --pdeathsig`: the
+//! kernel kills it when the thread that started it ends. A thread that started QEMU and then ended
+//! (such as one that boots machines side by side) would take it along. A thread that waits for QEMU
+//! lives exactly as long as QEMU, or dies with the whole process, whatever ends that. No `unsafe`,
+//! and no process is left behind by `kill -9`.
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// How a process ended, once it has.
+/// The exit status of a process, once it has ended.
 #[derive(Default)]
 struct End {
     status: Mutex<Option<ExitStatus>>,
@@ -28,14 +28,14 @@ struct End {
 
 /// A running program; dropping it kills it.
 pub struct Process {
-    // A pidfd cannot hit another process that got the number later.
+    // A pidfd cannot refer to another process that got the number later.
     pidfd: OwnedFd,
     end: Arc<End>,
     waiter: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    /// Starts `program` in `folder`, with everything it says in the file `log` there.
+    /// Starts `program` in `folder`, with all its output in the file `log` there.
     pub fn start<S: AsRef<OsStr>>(
         program: &str,
         arguments: &[S],
@@ -62,14 +62,15 @@ impl Process {
         Ok(Self { pidfd, end, waiter: Some(waiter) })
     }
 
-    /// Ends it now, as a cut of power would. It has ended when this returns.
+    /// Kills the process, as a power cut would, and waits until it has ended.
     pub fn kill(&self) {
-        // The only error is that it has ended already.
+        // The only error is that the process has ended already.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         self.wait(Duration::from_secs(10));
     }
 
-    /// How it ended, if it does so within `limit`.
+    /// Waits at most `limit` for the process to end, and returns its status; `None` if it is still
+    /// running.
     pub fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let status = self.end.status.lock().unwrap_or_else(PoisonError::into_inner);
         *self

@@ -24,12 +24,12 @@ pub struct Program {
 
 pub const WG: Program = Program { package: "wireguard-tools", path: "/usr/bin/wg" };
 pub const STRACE: Program = Program { package: "strace", path: "/usr/bin/strace" };
-/// It counts the instructions of a program, and no others; the second file is what it starts.
+/// Counts the instructions of a program; the second file is the tool that the first one starts.
 pub const VALGRIND: [Program; 2] = [
     Program { package: "valgrind", path: "/usr/bin/valgrind.bin" },
     Program { package: "valgrind", path: "/usr/libexec/valgrind/cachegrind-amd64-linux" },
 ];
-/// busybox's `nc` of Debian knows no UDP; this one echoes with `-u -l -e`.
+/// Debian's busybox `nc` has no UDP; this one echoes with `-u -l -e`.
 pub const NETCAT: Program = Program { package: "netcat-traditional", path: "/bin/nc.traditional" };
 
 pub const WG_QUICK: Program = Program { package: "wireguard-tools", path: "/usr/bin/wg-quick" };
@@ -37,10 +37,11 @@ pub const BASH: Program = Program { package: "bash", path: "/bin/bash" };
 /// WireGuard in user space.
 pub const WIREGUARD_GO: Program =
     Program { package: "wireguard-go", path: "/usr/bin/wireguard-go" };
-/// Not in the place of busybox's.
+/// In addition to busybox's `ip`.
 pub const IP: Program = Program { package: "iproute2", path: "/usr/bin/ip" };
 pub const NFT: Program = Program { package: "nftables", path: "/usr/sbin/nft" };
-/// It is all of its programs, by the names of links to it; what a rule says is read by libraries.
+/// One file that is all of its programs, by the names of links to it; libraries implement the
+/// matches of rules.
 pub const IPTABLES: [Program; 6] = [
     iptables("/usr/sbin/xtables-legacy-multi"),
     iptables("/usr/lib/x86_64-linux-gnu/xtables/libxt_CONNMARK.so"),
@@ -54,18 +55,17 @@ const fn iptables(path: &'static str) -> Program {
     Program { package: "iptables", path }
 }
 
-/// The programs that most machines are made of, so that one download serves all of them.
+/// The programs that most machines have, so that one download serves all of them.
 pub const ALL: [Program; 3] = [WG, STRACE, NETCAT];
 
-/// Adds `program` with its loader and libraries to `archive`. `present` holds what earlier
-/// programs brought.
+/// Adds `program` with its loader and libraries to `archive`, except those that `present` lists.
 pub fn add(
     archive: &mut Archive,
     packages: &Unpacked,
     program: Program,
     present: &mut BTreeSet<String>,
 ) -> Result<()> {
-    // Where /bin is a link to /usr/bin, the package has the one or the other.
+    // Where /bin is a link to /usr/bin, the package may use either path.
     let other = match program.path.strip_prefix("/usr") {
         Some(path) => path.to_owned(),
         None => format!("/usr{}", program.path),
@@ -85,7 +85,7 @@ pub fn add(
         let library = library(packages, name)
             .with_context(|| format!("{} needs {name}, which no package has", program.path))?;
         let bytes = fs::read(&library).with_context(|| format!("{}", library.display()))?;
-        // The loader must be where the program says; libraries are found in /lib everywhere.
+        // The loader must be at the path in the program; libraries are found in /lib everywhere.
         let place = if need.starts_with('/') { need.clone() } else { format!("/lib/{name}") };
         archive.file(&place, 0o755, &bytes);
         needs.extend(self::needs(&bytes).with_context(|| name.to_owned())?);
@@ -93,7 +93,7 @@ pub fn add(
     Ok(())
 }
 
-/// The path of the loader and the names of the libraries that an ELF file asks for.
+/// The path of the loader and the names of the libraries that an ELF file needs.
 fn needs(elf: &[u8]) -> Result<Vec<String>> {
     match FileKind::parse(elf).context("not an ELF file")? {
         FileKind::Elf32 => needs_of::<FileHeader32<Endianness>>(elf),
@@ -126,8 +126,8 @@ fn needs_of<Elf: FileHeader<Endian = Endianness>>(elf: &[u8]) -> Result<Vec<Stri
     Ok(found)
 }
 
-/// Where the packages have a library; symbolic links are followed inside the packages, never
-/// onto this machine.
+/// The path of a library in the packages; symbolic links are followed inside the packages, never on
+/// this machine.
 fn library(packages: &Unpacked, name: &str) -> Option<PathBuf> {
     packages.trees().iter().find_map(|tree| {
         let mut folders: Vec<PathBuf> = Vec::new();

@@ -1,11 +1,11 @@
-//! Moves bytes between the pty that the host tool opens and the socket behind a machine's
-//! serial port, and is where the faults of a line happen.
-//!
-//! Toward the machine it waits, as little as possible in flight: a few kilobytes in the sockets,
-//! one chunk here. Toward the host it waits too, since emulated ports are faster than real ones
-//! and a client that is merely slow should lose nothing; but when the reader takes nothing for
-//! [`PATIENCE`], nobody is listening, and what comes is swallowed as a real port would, so that
-//! a machine never hangs on a line without a reader.
+//! Moves bytes between the pty that the host tool opens and the socket behind a machine's serial
+//! port, and applies the faults of the line.
+//! \\
+//! Toward the machine the pump waits, with few bytes in flight: a few kilobytes in the sockets, one
+//! chunk here. Toward the host it waits too, because emulated ports are faster than real ones and a
+//! slow client should lose nothing. But when the reader takes no byte for [`PATIENCE`], the pump
+//! treats the line as unread and drops bytes as a real port would, so that a machine never hangs on
+//! a line without a reader.
 
 use super::faults::{Direction, FaultCounts, Faults, Noise, Noisy};
 use anyhow::Result;
@@ -25,7 +25,7 @@ use std::{
 const CHUNK: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the pump and its owner share.
+/// State that the pump and its owner share.
 pub(crate) struct Settings {
     to_guest: Way,
     to_host: Way,
@@ -35,9 +35,9 @@ pub(crate) struct Settings {
 
 struct Way {
     noisy: Noisy,
-    /// To be sent as it is, ahead of what is read next.
+    /// Bytes to send unchanged, ahead of the next input.
     injected: Vec<u8>,
-    /// Throw away what is on its way.
+    /// Whether to drop the bytes in flight.
     discard: bool,
 }
 
@@ -53,10 +53,10 @@ impl Settings {
         Self { to_guest: quiet(), to_host: quiet(), cut: false, stop: false }
     }
 
-    /// From here on these faults, counted from zero.
+    /// Applies these faults from now on, with counters from zero.
     pub(crate) fn set_faults(&mut self, faults: Faults) {
         self.to_guest.noisy = Noisy::new(faults.to_guest, faults.seed);
-        // The two directions of one seed must not repeat each other.
+        // The two directions of one seed must have different faults.
         self.to_host.noisy = Noisy::new(faults.to_host, !faults.seed);
     }
 
@@ -83,7 +83,7 @@ impl Settings {
     }
 }
 
-/// The pump itself; it runs on a thread of its own until it is stopped or the machine is gone.
+/// The pump, which runs on a thread of its own until it is stopped or the machine is gone.
 pub(crate) struct Pump {
     pub pty: OwnedFd,
     pub line: UnixStream,
@@ -145,16 +145,15 @@ impl Pump {
             if count > 0 {
                 progress = Instant::now();
             } else if progress.elapsed() > PATIENCE {
-                // `progress` stays as it is: the next bytes wait for nobody either, until the
-                // reader takes something.
+                // `progress` is unchanged, so further bytes are dropped too, until the reader takes
+                // one.
                 self.settings().to_host.noisy.counts.swallowed += to_host.len() as u64;
                 to_host.clear();
             }
         }
     }
 
-    /// What is ready at the pty and at the line. Each side is read only when nothing read from
-    /// it is still pending.
+    /// The events of the pty and of the line. A side is read only when no byte from it is pending.
     fn wait(&self, for_guest: bool, for_host: bool) -> Result<[PollFlags; 2]> {
         let interest = |full: bool, pending: bool| {
             let read = if full { PollFlags::empty() } else { PollFlags::IN };
@@ -166,7 +165,7 @@ impl Pump {
             PollFd::new(&self.line, interest(for_host, for_guest)),
             PollFd::new(&self.wake, PollFlags::IN),
         ];
-        // A reader that takes nothing makes no event: look again.
+        // A reader that takes no bytes causes no event: check again.
         let again = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         match poll(&mut fds, for_host.then_some(&again)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -196,7 +195,7 @@ impl Pump {
     }
 }
 
-/// How much was moved; nothing when the other side was not ready after all.
+/// The number of bytes moved; zero if the other side was not ready.
 fn retry(result: Result<usize, Errno>) -> Result<usize, Errno> {
     match result {
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),

@@ -1,9 +1,9 @@
-//! Debian's `wg`, built the way the agent is: one static file against musl, for size, optimised as a
-//! whole, with what nobody calls left out. It is what is held against ours where the size of a file or
-//! the cost of a run is compared; what ours has to do is compared with Debian's own file.
-//!
-//! It is made from Debian's source package, or from a folder with the sources of wireguard-tools, and
-//! is kept until what it would be made from, or how, is something else.
+//! Debian's `wg`, built the way the agent is: one static file with musl, optimised for size as a
+//! whole, without unused code. The size of our file and the cost of a run are compared with it; our
+//! behaviour is compared with Debian's own file.
+//! \\
+//! It is built from Debian's source package, or from a folder with the sources of wireguard-tools,
+//! and kept until its sources or options change.
 
 use crate::apt::{self, run};
 use anyhow::{Context, Result, ensure};
@@ -18,21 +18,21 @@ use xtask::build;
 
 const COMPILER: &str = "-Os -flto -ffunction-sections -fdata-sections";
 const LINKER: &str = "-Os -flto -static -Wl,--gc-sections -s";
-/// `musl-gcc` is of the machine it runs on, and so is the program.
+/// `musl-gcc` builds for the machine it runs on.
 const MACHINE: &str = "x86_64";
 
-/// The program, and what it was made from.
+/// The program, and a description of its sources.
 pub struct Reference {
     pub path: PathBuf,
     pub from: String,
 }
 
 impl Reference {
-    /// How it was built, for people.
+    /// The options of the build, for people.
     pub const HOW: &str = "static, musl, -Os, LTO, gc-sections, stripped";
 
-    /// Builds it from `sources` if they are given, else from the sources of Debian's package of this
-    /// version, unless that was done before.
+    /// Builds the program from `sources`, or from Debian's source package of this version, unless
+    /// that was done before.
     pub fn get(version: &str, sources: Option<&Path>) -> Result<Self> {
         let version = apt::of_binary(version);
         let dir = build::target_folder().join("lab/cache").join("x86_64-wg-for-size");
@@ -64,25 +64,25 @@ impl Reference {
         };
         compile(&dir, &sources, &path)?;
         let from = format!("{from} {}", self::version(&sources)?);
-        // Written last: an interrupted build is done again.
+        // Written last: an interrupted build is repeated.
         fs::write(dir.join("made"), made(version, &from))?;
         Ok(Self { path, from })
     }
 }
 
-/// What is noted of a finished build.
+/// The record of a finished build.
 fn made(version: &str, from: &str) -> String {
     format!("{version}\n{COMPILER}\n{LINKER}\n{from}\n")
 }
 
-/// What the program that is there was made from, if it is what would be made now.
+/// The description of the sources of an existing program; `None` if it must be built again.
 fn made_from(dir: &Path, version: &str) -> Option<String> {
     let noted = fs::read_to_string(dir.join("made")).ok()?;
     let from = noted.lines().last()?;
     (noted == made(version, from) && dir.join("wg").is_file()).then(|| from.to_owned())
 }
 
-/// The version that sources say they are.
+/// The version number in the sources.
 fn version(sources: &Path) -> Result<String> {
     let text = fs::read_to_string(sources.join("src/version.h"))?;
     let version = text.split('"').nth(1);
@@ -92,20 +92,20 @@ fn version(sources: &Path) -> Result<String> {
 fn compile(dir: &Path, sources: &Path, program: &Path) -> Result<()> {
     apt::ensure_packages(&["gcc", "linux-libc-dev", "make", "musl-tools"])?;
     eprintln!("lab: building Debian's wg like ours");
-    // In a copy: the sources may be somebody's.
+    // In a copy, because the folder may belong to the user.
     let copy = dir.join("build");
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
     fs::create_dir_all(&copy)?;
     run(Command::new("cp").arg("-r").arg(sources.join("src")).arg(&copy))?;
-    // musl has no headers of the kernel, and those of this machine are among its C library's.
+    // musl has no kernel headers, and those of this machine are among its C library's.
     let headers = copy.join("headers");
     fs::create_dir(&headers)?;
     symlink("/usr/include/linux", headers.join("linux"))?;
     symlink("/usr/include/asm-generic", headers.join("asm-generic"))?;
     symlink(format!("/usr/include/{MACHINE}-linux-gnu/asm"), headers.join("asm"))?;
-    // Of the environment, so that the makefile adds to them.
+    // In the environment, so that the makefile adds to them.
     run(Command::new("make")
         .arg("-C")
         .arg(copy.join("src"))

@@ -1,7 +1,7 @@
-//! A seedable generator for faults and losses: the same seed gives the same faults on every
-//! machine and in every version, so a failing run can be repeated from the number it printed.
+//! A seedable generator for faults and losses: the same seed gives the same faults on every machine
+//! and in every version, so a failing run can be repeated from the printed seed.
 
-/// SplitMix64: one addition and three mixes per number, and any seed is a good one.
+/// SplitMix64: one addition and three mixes per number, and every seed is valid.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
@@ -19,13 +19,13 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 up to and without 1.
+    /// A number from 0 up to, but not including, 1.
     pub fn unit(&mut self) -> f64 {
         // 53 bits fill the mantissa of an f64 exactly.
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// True with probability `p`; 0 is never and 1 is always.
+    /// Returns `true` with probability `p`; 0 is never and 1 is always.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }

@@ -1,8 +1,8 @@
 //! The serial line between the bench and a machine: a pty that `postwire --serial` opens like
 //! any port, and a pump behind it.
 //!
-//! As on real hardware, what is sent while no program in the machine has the port open is lost,
-//! and what the machine sent before the host opened it may still be waiting ([`SerialLine::discard`]).
+//! As on real hardware, bytes are lost while no program in the machine has the port open, and bytes
+//! that the machine sent before the host opened it may still be waiting ([`SerialLine::discard`]).
 
 use super::{
     faults::{Direction, FaultCounts, Faults},
@@ -28,8 +28,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// How much may wait in the socket toward the machine. The kernel counts its own overhead too,
-/// so this comes to about four kilobytes of data.
+/// Size of the socket buffer toward the machine. The kernel counts its own overhead too, so this is
+/// about four kilobytes of data.
 const IN_FLIGHT: usize = 4096;
 
 /// A machine's serial line, seen from the bench.
@@ -77,23 +77,23 @@ impl SerialLine {
         &self.path
     }
 
-    /// From here on these faults, with counters from zero.
+    /// Applies these faults from now on, with counters from zero.
     pub fn set_faults(&self, faults: Faults) {
         self.settings().set_faults(faults);
     }
 
-    /// Pulls the cable, or puts it back: while cut, all is swallowed in both directions.
+    /// Cuts the cable, or reconnects it: a cut line drops all bytes in both directions.
     pub fn cut(&self, cut: bool) {
         self.settings().cut = cut;
     }
 
-    /// Puts `bytes` on the line now, as a kernel that prints to its console does.
+    /// Inserts `bytes` into the line now, like a kernel that prints to its console.
     pub fn inject(&self, direction: Direction, bytes: &[u8]) {
         self.settings().inject(direction, bytes);
         self.wake();
     }
 
-    /// Throws away what the machine sent and nobody has read.
+    /// Drops bytes that the machine sent and no client has read.
     pub fn discard(&self) -> Result<()> {
         self.settings().discard(Direction::ToHost);
         self.wake();
@@ -101,7 +101,7 @@ impl SerialLine {
         Ok(())
     }
 
-    /// What passed in one direction, and what became of it.
+    /// The bytes and faults of one direction so far.
     pub fn counts(&self, direction: Direction) -> FaultCounts {
         self.settings().counts(direction)
     }
@@ -111,7 +111,7 @@ impl SerialLine {
     }
 
     fn wake(&self) {
-        // It fails only when the pump has not read earlier calls, and then it is awake.
+        // The write fails only if the pump has not read earlier ones, and then it is awake.
         let _ = write(&self.wake, &1u64.to_ne_bytes());
     }
 }

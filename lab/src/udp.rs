@@ -1,5 +1,5 @@
-//! A bad network for UDP: a proxy that loses, doubles and reorders datagrams in both directions,
-//! from a seed, and can remember all that was sent. It stands on 127.0.0.1 in front of a machine's
+//! A bad network for UDP: a proxy that loses, duplicates and reorders datagrams in both directions,
+//! by a seed, and can record all datagrams. It listens on 127.0.0.1 in front of a machine's
 //! forwarded port.
 
 use crate::rng::Rng;
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A datagram that waits to be overtaken goes out after this long when none comes.
+/// How long a datagram waits to be overtaken.
 const HELD: Duration = Duration::from_millis(30);
 
 /// The probability of each fault, for every datagram in either direction.
@@ -25,21 +25,21 @@ pub struct Loss {
     pub seed: u64,
     pub drop: f64,
     pub duplicate: f64,
-    /// The datagram goes out after the next one of its direction.
+    /// The probability that a datagram is sent after the next one of its direction.
     pub reorder: f64,
 }
 
-/// What happened so far, both directions together.
+/// The faults so far, in both directions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossCounts {
-    /// Datagrams sent on, the doubles too.
+    /// Datagrams forwarded, including duplicates.
     pub forwarded: u64,
     pub dropped: u64,
     pub duplicated: u64,
     pub reordered: u64,
 }
 
-/// Decides what becomes of each datagram. Pure: `T` is whatever one is.
+/// Decides the fate of each datagram. Pure code: `T` is any type of datagram.
 struct Impair<T> {
     loss: Loss,
     rng: Rng,
@@ -52,7 +52,7 @@ impl<T: Clone> Impair<T> {
         Self { loss, rng: Rng::new(loss.seed), counts: LossCounts::default(), held: Vec::new() }
     }
 
-    /// What goes out, in order, when `datagram` comes in on `way`.
+    /// Takes a datagram in the direction `way`, and returns the datagrams to send, in order.
     fn pass(&mut self, way: u8, datagram: T, now: Instant) -> Vec<T> {
         if self.rng.chance(self.loss.drop) {
             self.counts.dropped += 1;
@@ -76,7 +76,7 @@ impl<T: Clone> Impair<T> {
         out
     }
 
-    /// What was held and has not been overtaken in time.
+    /// Datagrams that were held and have not been overtaken in time.
     fn overdue(&mut self, now: Instant) -> Vec<T> {
         let due = self.held.extract_if(.., |(until, ..)| *until <= now);
         let out: Vec<T> = due.map(|(.., datagram)| datagram).collect();
@@ -85,13 +85,14 @@ impl<T: Clone> Impair<T> {
     }
 }
 
-/// One client of the proxy has one socket toward the machine, so that answers find back.
+/// A client of the proxy, with a socket of its own toward the machine, so that replies find their
+/// client.
 struct Client {
     address: SocketAddr,
     upstream: UdpSocket,
 }
 
-/// A datagram on its way, with the client it belongs to.
+/// A datagram in flight, with its client.
 #[derive(Clone)]
 struct Datagram {
     way: u8,
@@ -115,7 +116,7 @@ pub struct Recorded {
     pub bytes: Vec<u8>,
 }
 
-/// The proxy; it ends when this is dropped.
+/// The proxy, which ends when it is dropped.
 pub struct LossyUdp {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -123,7 +124,7 @@ pub struct LossyUdp {
 }
 
 impl LossyUdp {
-    /// Stands in front of `port` of this machine.
+    /// Starts a proxy in front of `port` of this machine.
     pub fn start(port: u16, loss: Loss) -> Result<Self> {
         let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         front.set_nonblocking(true)?;
@@ -139,24 +140,24 @@ impl LossyUdp {
         Ok(Self { address, state, thread: Some(thread) })
     }
 
-    /// What to connect to instead of the machine's port.
+    /// The address to use instead of the machine's port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From here on this loss, with counters from zero.
+    /// Applies this loss from now on, with counters from zero.
     pub fn set_loss(&self, loss: Loss) {
         let mut state = lock(&self.state);
         let held = std::mem::take(&mut state.impair.held);
         state.impair = Impair { held, ..Impair::new(loss) };
     }
 
-    /// Remembers from here on what is sent, whatever becomes of it.
+    /// Starts to record all datagrams, including lost ones.
     pub fn record(&self) {
         lock(&self.state).record = Some(Vec::new());
     }
 
-    /// What was sent since [`LossyUdp::record`], in order. Nothing is remembered any more.
+    /// The datagrams sent since [`LossyUdp::record`], in order. Ends the recording.
     pub fn recorded(&self) -> Vec<Recorded> {
         lock(&self.state).record.take().unwrap_or_default()
     }
@@ -221,7 +222,7 @@ impl Proxy {
         }
     }
 
-    /// Until something comes, or it is time to look at what is held and at `stop`.
+    /// Waits for a datagram, or until it is time to check held datagrams and `stop`.
     fn wait(&self) -> Result<()> {
         let mut fds = vec![PollFd::new(&self.front, PollFlags::IN)];
         fds.extend(self.clients.iter().map(|c| PollFd::new(&c.upstream, PollFlags::IN)));
@@ -267,7 +268,7 @@ impl Proxy {
     }
 }
 
-/// Nothing to read; an earlier datagram that found a closed port is reported here too.
+/// No datagram to read; an earlier datagram to a closed port is reported here too.
 fn nothing_came(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
@@ -279,7 +280,7 @@ fn nothing_came(error: &std::io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// Sends numbered datagrams one way; what goes out, in order, and the counts.
+    /// Sends numbered datagrams one way; returns those that arrive, in order, and the counts.
     fn send(loss: Loss, count: u32) -> (Vec<u32>, LossCounts) {
         let mut impair = Impair::new(loss);
         let now = Instant::now();
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_reordered_goes_out_after_the_next_one() {
         let (out, counts) = send(Loss { reorder: 1.0, ..Loss::default() }, 5);
-        // The fifth is overtaken by nobody and goes out when its time is over.
+        // The fifth is not overtaken, and is sent when its time is over.
         assert_eq!(out, [1, 0, 3, 2, 4]);
         assert_eq!(counts.reordered, 2);
     }

@@ -1,4 +1,4 @@
-//! A machine that runs.
+//! A running machine.
 
 use super::{
     control::{Control, Output, excerpt},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Emulation is slow, and the bench may be busy with other things.
+/// Emulation is slow, and the bench may be busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(400);
 const SCRIPT_LIMIT: Duration = Duration::from_secs(300);
 
@@ -26,7 +26,7 @@ pub struct Vm {
     boot_time: Duration,
     udp_port: u16,
     control: Mutex<Control>,
-    // In this order: the machine goes before the line that is connected to it.
+    // Dropped in this order: the machine before the line that is connected to it.
     process: Process,
     serial: SerialLine,
 }
@@ -55,7 +55,7 @@ impl Vm {
             Err(error) => return Err(vm.explain(&error)),
         }
         vm.boot_time = started.elapsed();
-        // Loaded long since, and the largest file of a run.
+        // Already loaded, and the largest file of a run.
         fs::remove_file(vm.folder.join("init.cpio"))?;
         Ok(vm)
     }
@@ -64,25 +64,25 @@ impl Vm {
         &self.name
     }
 
-    /// From the start of QEMU until the machine was ready.
+    /// Time from the start of QEMU until the machine was ready.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
     }
 
-    /// Runs a shell script. An error means that it could not be run to its end; a script that
-    /// fails is an [`Output`] with another status than 0.
-    ///
-    /// A program that shall go on: `setsid prog >/tmp/log 2>&1 </dev/null &`.
+    /// Runs a shell script. An error means that it could not be run to its end; a script that fails
+    /// returns an [`Output`] with a status other than 0.
+    /// \\
+    /// To leave a program running: `setsid prog >/tmp/log 2>&1 </dev/null &`.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.sh_with(script, b"", SCRIPT_LIMIT)
     }
 
-    /// Runs a shell script that reads `input`, and kills it after `limit`, rounded down to
-    /// seconds. One at a time: other threads wait for it.
+    /// Runs a shell script with `input` as its standard input, and kills it after `limit`, rounded
+    /// down to seconds. Scripts run one at a time: other threads wait.
     pub fn sh_with(&self, script: &str, input: &[u8], limit: Duration) -> Result<Output> {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         control.run(script, input, limit).map_err(|error| {
-            // A machine that stopped, and not the script, is what the person must hear of.
+            // If the machine has stopped, report that, and not the script.
             if self.process.wait(Duration::from_millis(300)).is_some() {
                 self.explain(&error.context(format!("while it ran `{}`", excerpt(script))))
             } else {
@@ -91,7 +91,7 @@ impl Vm {
         })
     }
 
-    /// Writes a file, complete or not at all.
+    /// Writes a file atomically.
     pub fn put(&self, path: &str, mode: u32, bytes: &[u8]) -> Result<()> {
         let path = quote(path);
         let script = format!(
@@ -107,7 +107,7 @@ impl Vm {
         Ok(self.sh(&format!("cat {}", quote(path)))?.ok()?.stdout)
     }
 
-    /// The line under test, seen from the bench ...
+    /// The serial line under test, on the bench ...
     pub fn serial(&self) -> &SerialLine {
         &self.serial
     }
@@ -122,18 +122,18 @@ impl Vm {
         self.udp_port
     }
 
-    /// What it has printed on its console, also when it has stopped since.
+    /// The output of the machine's console, even if the machine has stopped.
     pub fn console(&self) -> String {
         let printed = fs::read(self.folder.join("console.log")).unwrap_or_default();
         String::from_utf8_lossy(&printed).into_owned()
     }
 
-    /// Cuts the power, now.
+    /// Cuts the power immediately.
     pub fn kill(&self) {
         self.process.kill();
     }
 
-    /// An error with how the machine is and what it last printed.
+    /// Adds the state of the machine and the end of its console to an error.
     fn explain(&self, error: &anyhow::Error) -> anyhow::Error {
         let state = match self.process.wait(Duration::from_millis(300)) {
             Some(status) => format!("stopped (QEMU: {status})"),
@@ -143,9 +143,9 @@ impl Vm {
     }
 }
 
-/// Connects to a socket that QEMU makes while it starts.
+/// Connects to a socket that QEMU creates while it starts.
 fn connect(folder: &Path, socket: &str, process: &Process) -> Result<UnixStream> {
-    // A socket's path may have 107 bytes only, and a target directory can be deeper than that.
+    // A socket path has at most 107 bytes, and a target directory can be deeper than that.
     let directory = fs::File::open(folder)?;
     let path = format!("/proc/self/fd/{}/{socket}", directory.as_raw_fd());
     for _ in 0..500 {
@@ -159,7 +159,7 @@ fn connect(folder: &Path, socket: &str, process: &Process) -> Result<UnixStream>
     bail!("QEMU did not open {socket}\n{}", evidence(folder))
 }
 
-/// A word of a shell script, whatever is in it.
+/// Quotes any text as a word of a shell script.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

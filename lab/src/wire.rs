@@ -1,4 +1,4 @@
-//! A wire between two machines: the second network card of each, joined by UDP on 127.0.0.1.
+//! A wire between two machines: their second network cards, connected by UDP on 127.0.0.1.
 
 use anyhow::Result;
 use std::{
@@ -6,13 +6,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// A wire with two ends. Each machine that is put on it takes one.
+/// A wire with two ends. Each machine on it takes one end.
 pub struct Wire {
     ports: [u16; 2],
     taken: AtomicUsize,
 }
 
-/// One end: the port this machine's frames come to, and the one they go to.
+/// One end: the port that receives this machine's frames, and the port they are sent to.
 #[derive(Clone, Copy)]
 pub struct WireEnd {
     pub local: u16,
@@ -21,13 +21,13 @@ pub struct WireEnd {
 
 impl Wire {
     pub fn new() -> Result<Self> {
-        // Both are held until both are known, so that they differ.
+        // Both sockets are held until both ports are known, so that the ports differ.
         let sockets = [free_udp_port()?, free_udp_port()?];
         let [(a, _a), (b, _b)] = sockets;
         Ok(Self { ports: [a, b], taken: AtomicUsize::new(0) })
     }
 
-    /// The next free end, if there is one.
+    /// Takes the next free end; `None` if both are taken.
     pub fn end(&self) -> Option<WireEnd> {
         let [a, b] = self.ports;
         match self.taken.fetch_add(1, Ordering::Relaxed) {
@@ -38,7 +38,7 @@ impl Wire {
     }
 }
 
-/// A UDP port that is free, and stays so while the socket beside it lives.
+/// A UDP port that stays free as long as its socket lives.
 pub(crate) fn free_udp_port() -> Result<(u16, UdpSocket)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok((socket.local_addr()?.port(), socket))

@@ -22,7 +22,7 @@ pub(crate) const ADB: u32 = 0;
 pub(crate) const SIG: u32 = 1;
 pub(crate) const DATA: u32 = 2;
 
-/// A value: a small number, or a place in the buffer. Zero is the absent value.
+/// A value: a small number, or an offset in the buffer. Zero is the absent value.
 pub(crate) type Value = u32;
 
 /// Writes values.
@@ -52,7 +52,7 @@ impl Writer {
                 at
             }
         };
-        // `finish` refuses a buffer whose places do not fit.
+        // `finish` refuses a buffer whose offsets do not fit.
         at as Value & LOW
     }
 
@@ -67,7 +67,7 @@ impl Writer {
         tag | self.data([head.as_slice(), bytes].concat(), align)
     }
 
-    /// A blob of `len` zeros that is filled in later. The value, and where its bytes are.
+    /// A blob of `len` zeros to be filled in later. Returns the value, and the offset of its bytes.
     pub(crate) fn hole(&mut self, len: u8) -> (Value, usize) {
         let at = self.raw(&[&[len][..], &vec![0; len.into()]].concat(), 1);
         (BLOB8 | (at as Value & LOW), at + 1)
@@ -81,7 +81,7 @@ impl Writer {
         }
     }
 
-    /// An object, or a list of objects, which has the same tag. Absent values at the end are left out.
+    /// An object, or a list of objects, which has the same tag. Trailing absent values are omitted.
     pub(crate) fn object(&mut self, values: &[Value]) -> Value {
         let len = values.iter().rposition(|value| *value != 0).map_or(0, |last| last + 1);
         if len == 0 {
@@ -110,7 +110,7 @@ pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 impl<'a> Reader<'a> {
     pub(crate) fn root(self) -> Result<Value, Error> {
         if self.0.first() != Some(&0) {
-            return Err(Error::Malformed("adb", "a version that is not known"));
+            return Err(Error::Malformed("adb", "an unknown version"));
         }
         self.word(4)
     }
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
             BLOB8 => 1,
             BLOB16 => 2,
             BLOB32 => 4,
-            _ => return Err(Error::Malformed("adb", "a value that is no text")),
+            _ => return Err(Error::Malformed("adb", "a value that is not text")),
         };
         let len = self.slice(at, head)?.iter().rev();
         let len = len.fold(0usize, |all, byte| all << 8 | usize::from(*byte));
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
                 let high = u64::from(self.word(at.saturating_add(4))?);
                 Ok(high << 32 | u64::from(self.word(at)?))
             }
-            _ => Err(Error::Malformed("adb", "a value that is no number")),
+            _ => Err(Error::Malformed("adb", "a value that is not a number")),
         }
     }
 
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         if value != 0 {
             // An object and a list differ in one of the tag's lower bits.
             if value & !LOW != OBJECT && value & !LOW != 13 << 28 {
-                return Err(Error::Malformed("adb", "a value that is no object"));
+                return Err(Error::Malformed("adb", "a value that is not an object"));
             }
             let at = (value & LOW) as usize;
             let slots = self.word(at)? as usize;
@@ -195,7 +195,7 @@ pub(crate) fn block(out: &mut Vec<u8>, kind: u32, parts: &[&[u8]]) -> Result<(),
 
 /// Splits a file into its blocks: the type and the payload of each.
 pub(crate) fn blocks(mut rest: &[u8]) -> Result<Vec<(u32, &[u8])>, Error> {
-    const CUT: Error = Error::Malformed("adb", "a block that is cut off");
+    const CUT: Error = Error::Malformed("adb", "a truncated block");
     let mut all = Vec::new();
     while let Some(head) = rest.first_chunk::<4>() {
         let head = u32::from_le_bytes(*head);

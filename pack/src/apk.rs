@@ -1,6 +1,7 @@
 //! The apk v3 package, the index `packages.adb`, and the signature of both.
-//!
-//! An uncompressed package has the bytes that apk-tools 3.0.6 writes for the same files (`tests/golden.rs`).
+//! \\
+//! An uncompressed package has the same bytes as one that apk-tools 3.0.6 writes for the same files
+//! (`tests/golden.rs`).
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -31,23 +32,23 @@ pub const SCRIPTS: [&str; 7] = [
     "post-upgrade",
 ];
 
-/// How a file is compressed. OpenWrt's apk knows no other ways.
+/// The compression of a file. OpenWrt's apk supports no other kinds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
     /// Raw deflate.
     Deflate,
 }
 
-/// What apk knows of a package beside its files.
+/// The metadata of a package.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Info {
     /// The name.
     pub name: String,
     /// The version, such as `0.1.0-r1`.
     pub version: String,
-    /// One line on what it is.
+    /// A one-line description.
     pub description: String,
     /// The architecture of OpenWrt's packages, or `noarch`.
     pub arch: String,
@@ -59,18 +60,18 @@ pub struct Info {
     pub maintainer: String,
     /// The home page.
     pub url: String,
-    /// Names of packages it needs; `!NAME` is a package it cannot stand beside.
+    /// Names of required packages; `!NAME` is a conflict.
     pub depends: Vec<String>,
-    /// Names it also goes by, `NAME` or `NAME=VERSION`.
+    /// Further names of the package, `NAME` or `NAME=VERSION`.
     pub provides: Vec<String>,
 }
 
 /// A package.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Package {
-    /// What apk knows of it.
+    /// The metadata.
     pub info: Info,
-    /// Its files.
+    /// The files.
     pub tree: Tree,
     /// Scripts by the names of [`SCRIPTS`].
     pub scripts: BTreeMap<String, Vec<u8>>,
@@ -88,7 +89,7 @@ fn dependency(writer: &mut Writer, text: &str) -> Result<Value, Error> {
     let (name, version) = rest.split_once('=').unwrap_or((rest, ""));
     if name.is_empty() || name.contains(['<', '>', '~', ' ', '!']) {
         return Err(Error::Invalid(format!(
-            "`{text}` is no dependency: NAME, !NAME or NAME=VERSION"
+            "`{text}` is not a dependency: write NAME, !NAME or NAME=VERSION"
         )));
     }
     let (name, number) = (writer.blob(name.as_bytes()), writer.blob(version.as_bytes()));
@@ -101,7 +102,7 @@ fn dependency(writer: &mut Writer, text: &str) -> Result<Value, Error> {
     Ok(writer.object(&[name, number, how]))
 }
 
-/// A list of dependencies: written as given, and then sorted by name.
+/// Writes a list of dependencies: the values in the given order, the list sorted by name.
 fn dependencies(writer: &mut Writer, all: &[String]) -> Result<Value, Error> {
     let mut values = Vec::new();
     for text in all {
@@ -148,7 +149,7 @@ fn acl(writer: &mut Writer, mode: u32) -> Value {
 }
 
 impl Package {
-    /// The bytes of the package without compression.
+    /// The uncompressed bytes of the package.
     fn plain(&self) -> Result<Vec<u8>, Error> {
         let mut writer = Writer::new();
         let mut fields = info(&mut writer, &self.info)?;
@@ -213,18 +214,18 @@ impl Package {
         Ok(out)
     }
 
-    /// The bytes of the package.
-    ///
+    /// Writes the package.
+    /// \\
     /// # Errors
-    /// A name, version, dependency or script that apk does not take.
+    /// A name, version, dependency or script that apk does not accept.
     pub fn write(&self, compression: Compression) -> Result<Vec<u8>, Error> {
         compress(&self.plain()?, compression)
     }
 
     /// Reads a package, and checks every file against its digest.
-    ///
+    /// \\
     /// # Errors
-    /// A file that is no package, or a damaged one.
+    /// A file that is not a package, or a damaged one.
     pub fn read(file: &[u8]) -> Result<Self, Error> {
         let plain = decompress(file)?;
         let Some((schema, rest)) = plain.split_first_chunk::<4>() else {
@@ -235,7 +236,7 @@ impl Package {
         }
         let blocks = blocks(rest)?;
         let Some(((adb::ADB, adb), rest)) = blocks.split_first() else {
-            return malformed("no description at the beginning");
+            return malformed("no description at the start");
         };
         let mut data = rest.iter().filter(|(kind, _)| *kind == adb::DATA).map(|(_, bytes)| *bytes);
         let reader = Reader(adb);
@@ -275,7 +276,7 @@ impl Package {
             }
         }
         if data.next().is_some() {
-            return malformed("data of no file");
+            return malformed("data without a file");
         }
         for (name, script) in SCRIPTS.iter().zip(reader.object(root[2], 0)?) {
             if script != 0 {
@@ -319,7 +320,7 @@ fn read_info(reader: Reader<'_>, value: Value) -> Result<Info, Error> {
     })
 }
 
-/// Compresses what begins with `ADB.`.
+/// Compresses a file, which starts with `ADB.`.
 fn compress(plain: &[u8], compression: Compression) -> Result<Vec<u8>, Error> {
     if compression == Compression::None {
         return Ok(plain.to_vec());
@@ -343,7 +344,7 @@ fn decompress(file: &[u8]) -> Result<Vec<u8>, Error> {
     };
     match plain.strip_prefix(b"ADB.") {
         Some(plain) => Ok(plain.to_vec()),
-        None => malformed("neither an apk v3 file nor a compression that is known (none, deflate)"),
+        None => malformed("neither an apk v3 file nor a known compression (none, deflate)"),
     }
 }
 
@@ -352,9 +353,9 @@ pub struct Key(SecretKey);
 
 impl Key {
     /// Reads the key.
-    ///
+    /// \\
     /// # Errors
-    /// Text that is no such key.
+    /// Text that is not such a key.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         let key =
             SecretKey::from_sec1_pem(pem).or_else(|_| SecretKey::from_pkcs8_pem(pem).map_err(drop));
@@ -368,15 +369,15 @@ impl Key {
     }
 
     /// The public key in PEM, as `openssl ec -pubout` writes it.
-    ///
+    /// \\
     /// # Errors
-    /// None that is known.
+    /// A key that cannot be encoded, which is not known to happen.
     pub fn public(&self) -> Result<String, Error> {
         let pem = self.0.public_key().to_public_key_pem(LineEnding::LF);
         pem.map_err(|_| Error::Invalid("the public key cannot be written".into()))
     }
 
-    /// What is signed of a description, and the head of its signature block.
+    /// The bytes to sign for a description, and the head of its signature block.
     #[must_use]
     pub fn message(&self, schema: &[u8; 4], adb: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let point = self.0.public_key().to_sec1_point(false);
@@ -396,9 +397,9 @@ impl Key {
 }
 
 /// The description in a file, and the payload of its first signature.
-///
+/// \\
 /// # Errors
-/// A file that is damaged.
+/// A damaged file.
 pub fn signed(file: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
     let plain = decompress(file)?;
     let blocks = blocks(plain.get(4..).unwrap_or_default())?;
@@ -408,9 +409,9 @@ pub fn signed(file: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
 }
 
 /// The index of packages, `packages.adb`, signed if there is a key.
-///
+/// \\
 /// # Errors
-/// A package that cannot be read, or two of one name and version.
+/// A package that cannot be read, or two packages with the same name and version.
 pub fn index(files: &[Vec<u8>], description: &str, key: Option<&Key>) -> Result<Vec<u8>, Error> {
     let mut packages = Vec::new();
     for file in files {
@@ -427,7 +428,7 @@ pub fn index(files: &[Vec<u8>], description: &str, key: Option<&Key>) -> Result<
         };
         if packages[..at].iter().any(twice) {
             let Info { name, version, .. } = &package.info;
-            return Err(Error::Invalid(format!("{name}-{version} is there twice")));
+            return Err(Error::Invalid(format!("{name}-{version} is in the feed twice")));
         }
         let mut fields = info(&mut writer, &package.info)?;
         let size = |(_, entry): (&str, &Entry)| match &entry.node {

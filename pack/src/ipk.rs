@@ -51,7 +51,7 @@ pub(crate) fn tar(tree: &Tree, mtime: u64, root: bool) -> Result<Vec<u8>, Error>
             Node::Link(_) => (tar::EntryType::Symlink, ""),
         };
         header.set_entry_type(kind);
-        // The crate's setters drop the `./` that opkg's own packages have.
+        // The crate's setters remove the `./` that opkg's own packages have.
         let name = format!("./{path}{slash}");
         let gnu = header.as_gnu_mut().ok_or(Error::Malformed("ipk", "a header"))?;
         let room = gnu.name.get_mut(..name.len()).filter(|room| room.len() < 100);
@@ -96,12 +96,16 @@ fn untar(bytes: &[u8]) -> Result<(Tree, u64), Error> {
                 Node::File(bytes)
             }
             tar::EntryType::Symlink => {
-                let to =
-                    entry.link_name_bytes().ok_or(Error::Malformed("ipk", "a link to nothing"))?;
+                let to = entry
+                    .link_name_bytes()
+                    .ok_or(Error::Malformed("ipk", "a link without a target"))?;
                 Node::Link(String::from_utf8_lossy(&to).into_owned())
             }
             _ => {
-                return Err(Error::Malformed("ipk", "an entry that is no file, link or directory"));
+                return Err(Error::Malformed(
+                    "ipk",
+                    "an entry that is not a file, link or directory",
+                ));
             }
         };
         tree.add(path, Entry { mode: entry.header().mode()? & 0o7777, node })?;
@@ -110,8 +114,8 @@ fn untar(bytes: &[u8]) -> Result<(Tree, u64), Error> {
 }
 
 impl Package {
-    /// The bytes of the package.
-    ///
+    /// Writes the package.
+    /// \\
     /// # Errors
     /// A control file without `Installed-Size: 0`, or a path that is too long.
     pub fn write(&self) -> Result<Vec<u8>, Error> {
@@ -132,7 +136,7 @@ impl Package {
         ] {
             let mut member = Tree::default();
             member.file(name, 0o644, bytes)?;
-            // Two empty blocks end a tar; only the last member's stay.
+            // Two empty blocks end a tar; only those of the last member are kept.
             out.truncate(out.len().saturating_sub(1024));
             out.extend(tar(&member, self.mtime, false)?);
         }
@@ -140,9 +144,9 @@ impl Package {
     }
 
     /// Reads a package. `control` has the real `Installed-Size`.
-    ///
+    /// \\
     /// # Errors
-    /// A file that is no package, or a damaged one.
+    /// A file that is not a package, or a damaged one.
     pub fn read(file: &[u8]) -> Result<Self, Error> {
         let (outer, _) = untar(&gunzip(file)?)?;
         let member = |name: &str| match outer.get(name).map(|entry| &entry.node) {

@@ -1,6 +1,6 @@
 //! Packages: writers and readers of ipk (OpenWrt 24.10) and apk v3 (25.12), their signed indexes, and a writer of deb.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
 //! | `tree` | the files of a package, in memory |
 //! | `ipk` | the ipk file |
@@ -10,7 +10,7 @@
 //! | `opkg` | the index of ipk files, `Packages` |
 //! | `usign` | the signature of `Packages`, and its keys |
 //!
-//! Not here: building the agent and reading command lines, which are `xtask`'s.
+//! Not here: building the agent, and command lines, which belong to `xtask`.
 #![forbid(unsafe_code)]
 
 pub mod adb;
@@ -21,10 +21,10 @@ pub mod opkg;
 pub mod tree;
 pub mod usign;
 
-/// Why a package, an index or a key cannot be written or read.
+/// The reason why a package, an index or a key cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that is not what its reader expects: the format, and what is wrong.
+    /// A file in a wrong format; contains the format and the mistake.
     #[error("{0}: {1}")]
     Malformed(&'static str, &'static str),
     /// An input that cannot be packed, in words.
@@ -35,5 +35,5 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// The most bytes that a reader unpacks: packages here are a hundredth of that.
+/// Largest size in bytes that a reader unpacks; real packages have a hundredth of that.
 pub const MAX_UNPACKED: u64 = 64 << 20;

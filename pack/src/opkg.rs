@@ -11,16 +11,16 @@ const LEFT_OUT: [&str; 6] =
 
 /// The index of a feed.
 pub struct Index {
-    /// The file `Packages`, which is what is signed.
+    /// The file `Packages`, which is signed.
     pub packages: Vec<u8>,
     /// The file `Packages.gz`.
     pub compressed: Vec<u8>,
 }
 
 /// Makes the index of packages, each a file name and its bytes.
-///
+/// \\
 /// # Errors
-/// A file that is no package, and a control file without a description.
+/// A file that is not a package, and a control file without a description.
 pub fn index(files: &[(String, Vec<u8>)]) -> Result<Index, Error> {
     let mut stanzas = Vec::new();
     for (name, file) in files {
@@ -50,7 +50,8 @@ pub fn index(files: &[(String, Vec<u8>)]) -> Result<Index, Error> {
     stanzas.sort();
     let mut packages: Vec<u8> =
         stanzas.iter().flat_map(|stanza| [stanza.as_bytes(), b"\n"].concat()).collect();
-    // An old usign computes a wrong hash of files with these lengths; OpenWrt's own feeds are made longer too.
+    // An old usign computes a wrong hash for files of these lengths; OpenWrt's own feeds are padded
+    // too.
     if matches!((packages.len() + 64) % 128, 110 | 111) {
         packages.extend_from_slice(b"\n\n");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 
-/// What is at a path.
+/// The content of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Node {
     /// A directory.
@@ -29,30 +29,30 @@ pub struct Entry {
 pub struct Tree(BTreeMap<String, Entry>);
 
 impl Tree {
-    /// Adds a file, with the directories above it.
-    ///
+    /// Adds a file and its parent directories.
+    /// \\
     /// # Errors
-    /// A path that is absolute, unclean or taken.
+    /// A path that is absolute, not normalized, or already in the tree.
     pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
         self.add(path, Entry { mode, node: Node::File(bytes.into()) })
     }
 
-    /// Adds a symbolic link, with the directories above it.
-    ///
+    /// Adds a symbolic link and its parent directories.
+    /// \\
     /// # Errors
-    /// A path that is absolute, unclean or taken.
+    /// A path that is absolute, not normalized, or already in the tree.
     pub fn link(&mut self, path: &str, target: &str) -> Result<(), Error> {
         self.add(path, Entry { mode: 0o777, node: Node::Link(target.to_owned()) })
     }
 
-    /// Adds an entry, with the directories above it (0755).
-    ///
+    /// Adds an entry and its parent directories (0755).
+    /// \\
     /// # Errors
-    /// A path that is absolute, unclean or taken.
+    /// A path that is absolute, not normalized, or already in the tree.
     pub fn add(&mut self, path: &str, entry: Entry) -> Result<(), Error> {
         let bad = |part: &str| part.is_empty() || part == "." || part == "..";
         if path.split('/').any(bad) || path.contains(['\0', '\n']) {
-            return Err(Error::Invalid(format!("`{path}` is no path inside a package")));
+            return Err(Error::Invalid(format!("`{path}` is not a path inside a package")));
         }
         for (at, _) in path.match_indices('/') {
             let parent = Entry { mode: 0o755, node: Node::Dir };

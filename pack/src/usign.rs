@@ -1,5 +1,5 @@
-//! Signatures and keys of usign, which are those of OpenBSD's signify: Ed25519, and files of a comment and a line of
-//! base64.
+//! Signatures and keys of usign, in the format of OpenBSD's signify: Ed25519, and files of a
+//! comment and a line of base64.
 
 use base64ct::{Base64, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
@@ -7,9 +7,10 @@ use sha2::{Digest, Sha512};
 
 use crate::Error;
 
-/// The algorithm, as it begins every file: Ed25519.
+/// The algorithm, which starts every file: Ed25519.
 const ALGORITHM: [u8; 2] = *b"Ed";
-/// Bytes of a secret key's file: algorithm, key derivation and its rounds, salt, checksum, number, seed, public key.
+/// Size in bytes of a secret key's file: algorithm, key derivation and its rounds, salt, checksum,
+/// number, seed, public key.
 const SECRET: usize = 2 + 2 + 4 + 16 + 8 + 8 + 64;
 
 /// A secret key.
@@ -33,12 +34,13 @@ fn encode(comment: &str, parts: &[&[u8]]) -> String {
 
 impl Key {
     /// Reads the file of a secret key.
-    ///
+    /// \\
     /// # Errors
-    /// Text that is no secret key, a damaged one, and one that is protected by a passphrase.
+    /// Text that is not a secret key, a damaged key, and a key that is protected by a passphrase.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        let make = "make one with: usign -G -s FILE -p FILE.pub (or: signify-openbsd -G -n -s FILE -p FILE.pub)";
-        let no_key = |why: &str| Error::Invalid(format!("no secret key of usign: {why}; {make}"));
+        let make = "generate one with: usign -G -s FILE -p FILE.pub (or: signify-openbsd -G -n -s FILE -p FILE.pub)";
+        let no_key =
+            |why: &str| Error::Invalid(format!("not a secret key of usign: {why}; {make}"));
         let bytes =
             decode(text).ok_or_else(|| no_key("not a comment line and a line of base64"))?;
         if bytes.get(..2) != Some(&ALGORITHM) {
@@ -49,7 +51,7 @@ impl Key {
         }
         let bytes: &[u8; SECRET] =
             bytes.as_slice().try_into().map_err(|_| no_key("not as long as a secret key"))?;
-        // A field by its place and length.
+        // A field by its offset and length.
         fn field<const N: usize>(bytes: &[u8; SECRET], at: usize) -> [u8; N] {
             std::array::from_fn(|nth| bytes[at + nth])
         }

@@ -1,4 +1,5 @@
-//! The package that apk-tools 3.0.6 made of the same files (`data/golden-none.apk`; its dump beside it).
+//! Compares our package with the one that apk-tools 3.0.6 made of the same files
+//! (`data/golden-none.apk`, with its dump beside it).
 
 use pack::apk::{Compression, Info, Package};
 

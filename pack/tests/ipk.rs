@@ -1,4 +1,4 @@
-//! An ipk is read back as it was written, and GNU tar reads it.
+//! An ipk is read back unchanged, and GNU tar reads it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

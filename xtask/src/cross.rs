@@ -1,8 +1,9 @@
-//! `cargo xtask cross`: the tests of `proto-core` on machines unlike this one: 32-bit, big-endian,
-//! and both. Routers are all of these, and netlink is in the machine's own byte order.
-//!
-//! 32-bit x86 runs natively, the others under qemu-user; no kernel is asked anything. Compilers and
-//! emulators that are missing are installed.
+//! `cargo xtask cross`: runs the tests of `proto-core` on machines unlike this one: 32-bit,
+//! big-endian, and both. Routers are of all these kinds, and netlink uses the machine's own byte
+//! order.
+//! \\
+//! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. Missing compilers
+//! and emulators are installed.
 
 use crate::build::{cargo, code_flags, ensure_target, quietly};
 use crate::packages::ensure_packages;
@@ -24,10 +25,10 @@ impl Args {
     }
 }
 
-/// Where to run the tests.
+/// A machine for the tests.
 struct Machine {
     triple: &'static str,
-    /// What is different about it.
+    /// Its difference from this machine.
     what: &'static str,
     packages: &'static [&'static str],
     linker: Option<&'static str>,
@@ -58,10 +59,10 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// How many cases a property is tried with, under emulation ten times slower than here.
+/// Number of cases of a property test; under emulation each takes ten times as long.
 const PROPTEST_CASES: &str = "32";
 
-/// Runs the tests everywhere, a line per machine on standard output.
+/// Runs the tests on every machine, with a line per machine on standard output.
 pub fn run() -> Result<()> {
     for machine in MACHINES {
         let (tests, took) = machine.run().with_context(|| machine.triple)?;
@@ -71,22 +72,25 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// The target that [`as_agent`] runs on.
+/// The target of [`as_agent`].
 const AGENT: &str = "x86_64-unknown-linux-musl";
 
-/// Runs the tests of the libraries built as the agent is built: target, flags, profile. The flags have miscompiled
-/// a function once, which no test of an ordinary build can find. Returns how many tests passed.
+/// Runs the tests of the libraries built as the agent is built: target, flags, profile. The flags
+/// have miscompiled a function once, which no test of an ordinary build can find. Returns the
+/// number of tests that passed.
 pub fn as_agent() -> Result<u32> {
     ensure_target(AGENT)?;
     let mut tests = 0;
-    // One after the other: beside proto-core's own tests, the agent would get their features.
+    // One after the other: in one build, the agent would get the features of proto-core's own
+    // tests.
     for package in ["proto-core", "postwired"] {
         let mut command = cargo();
         command.args(["test", "--profile", "agent", "--target", AGENT, "--lib"]);
-        // musl's allocator has one lock, and two threads spend their time in it.
+        // musl's allocator has one lock, and two threads would spend their time waiting for it.
         command.args(["--package", package, "--", "--test-threads=1"]);
         command.env("PROPTEST_CASES", PROPTEST_CASES);
-        // In place of the flags in `.cargo/config.toml`, which also leave out what a failing test unwinds with.
+        // In place of the flags in `.cargo/config.toml`, which also remove the unwinding that a
+        // failing test needs.
         let flags: Vec<&str> = code_flags().collect();
         command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         tests += count(&quietly(&mut command)?)?;
@@ -94,7 +98,8 @@ pub fn as_agent() -> Result<u32> {
     Ok(tests)
 }
 
-/// How many tests passed, by the lines "test result: ok. 123 passed; ..." of each test program.
+/// Number of tests that passed, from the lines "test result: ok. 123 passed; ..." of each test
+/// program.
 fn count(said: &str) -> Result<u32> {
     let tests = said
         .lines()
@@ -106,7 +111,7 @@ fn count(said: &str) -> Result<u32> {
 }
 
 impl Machine {
-    /// How many tests passed, and how long it took without building.
+    /// Runs the tests. Returns the number that passed, and the time without building.
     fn run(&self) -> Result<(u32, Duration)> {
         ensure_packages(self.packages)?;
         ensure_target(self.triple)?;
@@ -118,8 +123,8 @@ impl Machine {
             command.args(["--target", self.triple]);
             command.env("PROPTEST_CASES", PROPTEST_CASES);
             command.env_remove("UPDATE_VECTORS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-            // In place of the flags in `.cargo/config.toml`: they make an agent of it, which has no
-            // way to unwind.
+            // In place of the flags in `.cargo/config.toml`: those are for the agent, which cannot
+            // unwind.
             command.env("RUSTFLAGS", "-Crelocation-model=static");
             for (what, value) in [("LINKER", self.linker), ("RUNNER", self.runner)] {
                 if let Some(value) = value {

@@ -1,11 +1,12 @@
 //! `cargo xtask fuzz`: fuzzes `proto-core` and the agent with libFuzzer, on stable Rust and without cargo-fuzz.
 //!
-//! The targets are in `proto-core/fuzz` and `agent/fuzz`, laid out as cargo-fuzz expects. Coverage is counted by the
-//! same LLVM pass that cargo-fuzz turns on; the address sanitizer, which needs nightly, is left out:
-//! there is no `unsafe` in what is fuzzed. Debug assertions and overflow checks are on.
-//!
-//! What libFuzzer finds of interest is kept in `target/fuzz/corpus`; the inputs in
-//! the `corpus` beside the targets are read and never written, but by `--seed-corpus`.
+//! The targets are in `proto-core/fuzz` and `agent/fuzz`, laid out as cargo-fuzz expects. Coverage
+//! is counted by the same LLVM pass that cargo-fuzz enables; the address sanitizer, which needs
+//! nightly, is omitted: the fuzzed code contains no `unsafe`. Debug assertions and overflow checks
+//! are on.
+//! \\
+//! Inputs that reach new code are kept in `target/fuzz/corpus`; the committed inputs in `corpus`
+//! beside the targets are only read, except by `--seed-corpus`.
 
 use crate::build::{cargo, quietly, workspace};
 use crate::packages::ensure_packages;
@@ -19,26 +20,26 @@ use std::{
 /// Fuzz the byte formats and the whole agent: all targets for some seconds each, or one target
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which target; all of them if none is named
+    /// The target; all targets if none is named
     target: Option<String>,
-    /// How long each target runs
+    /// Duration of each target in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Write the committed inputs anew, from real encoders, and fuzz nothing
+    /// Write the committed inputs again, from real encoders, and fuzz nothing
     #[arg(long, conflicts_with = "target")]
     seed_corpus: bool,
-    /// Run one input instead, such as the one that crashed
+    /// Run one input instead, such as one that crashed
     #[arg(long, value_name = "FILE", requires = "target")]
     input: Option<PathBuf>,
 }
 
-/// What became of one target.
+/// The result of one target.
 pub struct Outcome {
-    /// Its name.
+    /// The name of the target.
     pub target: String,
-    /// How many inputs were run.
+    /// Number of inputs.
     pub runs: u64,
-    /// How many of them reached something new.
+    /// Number of inputs that reached new code.
     pub new_units: u64,
 }
 
@@ -49,7 +50,7 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// What cargo-fuzz passes, without a sanitizer.
+/// The flags of cargo-fuzz, without a sanitizer.
 const RUSTFLAGS: &str = "--cfg fuzzing -Clink-dead-code -Ccodegen-units=1 \
     -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -58,10 +59,11 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Clink-dead-code -Ccodegen-units=1 \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
 
-/// The flags are for this target alone: build scripts and macros run without them.
+/// With an explicit target the flags apply to it alone: build scripts and macros are built without
+/// them.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// An input that runs for longer than this many seconds counts as one that never ends.
+/// Seconds after which an input counts as an endless loop.
 const TIMEOUT: u32 = 20;
 
 impl Args {
@@ -84,28 +86,28 @@ impl Args {
     }
 }
 
-/// Fuzzes all targets for `seconds` each, a line per target on standard output. An error names the
-/// input that broke a promise.
+/// Fuzzes all targets for `seconds` each, with a line per target on standard output. An error names
+/// the input that broke a promise.
 pub fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
     let fuzz = Fuzz::new()?;
     fuzz.build()?;
     fuzz.all(seconds)
 }
 
-/// Where targets are.
+/// The folders with targets.
 const CRATES: [&str; 2] = ["proto-core/fuzz", "agent/fuzz"];
 
-/// A thing to fuzz.
+/// A fuzz target.
 struct Target {
     name: String,
-    /// The crate that it is in.
+    /// The folder of its crate.
     dir: PathBuf,
 }
 
 struct Fuzz {
-    /// The crates.
+    /// The folders with targets.
     dirs: Vec<PathBuf>,
-    /// Everything that is made here.
+    /// The folder for all output.
     out: PathBuf,
     targets: Vec<Target>,
 }
@@ -133,20 +135,20 @@ impl Fuzz {
     fn named(&self, name: &str) -> Result<&Target> {
         self.targets.iter().find(|target| target.name == name).with_context(|| {
             let names: Vec<_> = self.targets.iter().map(|target| &*target.name).collect();
-            format!("there is no target {name}; there are: {}", names.join(", "))
+            format!("unknown target {name}; the targets are: {}", names.join(", "))
         })
     }
 
     fn cargo(&self, dir: &Path) -> Command {
         let mut cargo = cargo();
         cargo.current_dir(dir).arg("--quiet");
-        // The flags of whoever called are for another build.
+        // The caller's flags are for another build.
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
         cargo.env("CARGO_TARGET_DIR", &self.out);
         cargo
     }
 
-    /// All targets at once.
+    /// Builds all targets.
     fn build(&self) -> Result<()> {
         // libFuzzer is C++ and comes as source with libfuzzer-sys.
         ensure_packages(&["g++"])?;
@@ -196,7 +198,8 @@ impl Fuzz {
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let crash = said.lines().find_map(|line| line.split_once("Test unit written to "));
-            // The panic and the end of what libFuzzer says, without its counters and its stack.
+            // The panic message and the end of libFuzzer's output, without its counters and its
+            // stack.
             let told = |line: &&str| !line.starts_with("stat::") && !line.starts_with("    #");
             let told: Vec<&str> = said.lines().filter(told).collect();
             let tail = &told[told.len().saturating_sub(30)..];
@@ -226,7 +229,7 @@ impl Fuzz {
         Ok(())
     }
 
-    /// Writes the inputs of all targets, and keeps of them what reaches something of its own.
+    /// Writes the inputs of all targets, and keeps those that reach code of their own.
     fn seed_corpus(&self) -> Result<()> {
         let seeds = self.out.join("seeds");
         let _ = fs::remove_dir_all(&seeds);
@@ -244,8 +247,8 @@ impl Fuzz {
             let _ = fs::remove_dir_all(&kept);
             fs::create_dir_all(&kept)?;
             quietly(self.program(target).arg("-merge=1").arg(&kept).arg(seeds.join(name)))?;
-            // libFuzzer names what it keeps by its SHA-1; the seed of the same bytes has a name that
-            // says something.
+            // libFuzzer names the inputs that it keeps by SHA-1; the seed with the same bytes has a
+            // readable name.
             let _ = fs::remove_dir_all(&corpus);
             fs::create_dir_all(&corpus)?;
             let mut kept: Vec<Vec<u8>> = fs::read_dir(&kept)?

@@ -1,10 +1,10 @@
-//! Verbs of the crate `lab`, which is built only when one of them is called.
+//! Verbs of the crate `lab`, which is built only when one of them is used.
 
 use crate::build::cargo;
 use anyhow::{Context, Result};
 use std::{ffi::OsString, process::ExitCode};
 
-/// Arguments that go to the lab unread, `--help` among them.
+/// Arguments passed to the lab unread, including `--help`.
 #[derive(clap::Args)]
 pub struct Args {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]

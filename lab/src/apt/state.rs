@@ -1,5 +1,5 @@
-//! apt with a state of its own under a folder of ours: the machine's sources, keys and proxies stay,
-//! its lists, its caches and its hooks are not used.
+//! apt with a state of its own in a folder of the lab: it uses the machine's sources, keys and
+//! proxies, and not its lists, caches and hooks.
 
 use super::run;
 use anyhow::Result;
@@ -14,20 +14,20 @@ impl State {
         Self { folder }
     }
 
-    /// An apt command, with a configuration of our own on top of the machine's.
+    /// An apt command, with the lab's configuration on top of the machine's.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.arg("-c").arg(self.folder.join("config")).arg("-qq").env("LC_ALL", "C");
         command
     }
 
-    /// Makes the state anew and reads the lists; `settings` are lines of an apt configuration.
+    /// Creates an empty state and reads the lists; `settings` are lines of an apt configuration.
     pub(super) fn update(&self, settings: &str) -> Result<()> {
         let folder = &self.folder;
         fs::create_dir_all(folder.join("lists/partial"))?;
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
-        // An empty status file: what this machine has installed says nothing about the guest.
-        // Sandbox: the user that apt downloads as cannot write below our directory.
+        // An empty status file, because the packages installed on this machine are not those of the
+        // guest. Sandbox: the user that apt downloads as cannot write into this folder.
         fs::write(folder.join("status"), "")?;
         let config = format!(
             "#clear APT::Update::Pre-Invoke;\n\
@@ -44,8 +44,8 @@ impl State {
             folder = folder.display(),
         );
         fs::write(folder.join("config"), config)?;
-        // While an archive is updated, some of its lists do not match their signed index. What is missing then is
-        // what a package asked for is not found in, and that is an error of its own.
+        // While an archive is being updated, some of its lists do not match their signed index. If
+        // a package is then missing, looking it up fails with an error of its own.
         let update = || run(self.command("apt-get").arg("update"));
         if let Err(error) = update().or_else(|_| update()) {
             eprintln!("lab: some package lists are not up to date: {error:#}");

@@ -1,10 +1,11 @@
-//! What `wg` costs on a real kernel: ours beside Debian's as it is packaged, and beside Debian's built
-//! like ours, so that what a compiler was told is not taken for what a program does.
-//!
-//! The machine counts instructions in place of time: its clock goes on by so many nanoseconds with
-//! each one, so the CPU time that its kernel gives a process is a number of instructions, and it does
-//! not matter what else this bench does. Of these the kernel only guesses which were the program's
-//! own, by looking at every tick; those are counted by valgrind, in a run by itself, and exactly.
+//! The cost of `wg` on a real kernel: ours, Debian's as packaged, and Debian's built like ours,
+//! which separates the effect of compiler options from that of the program.
+//! \\
+//! The machine counts instructions in place of time: its clock advances by a fixed number of
+//! nanoseconds for each instruction. The CPU time that its kernel reports for a process is
+//! therefore a number of instructions, independent of the load of the bench. The kernel only
+//! estimates the share of user instructions, by sampling at every tick; valgrind counts those
+//! exactly, in a run by itself.
 
 use crate::{Arch, Lab, Vm, programs, reference::Reference, rng::Rng};
 use anyhow::{Context, Result};
@@ -19,14 +20,14 @@ use std::{
 use xtask::build;
 
 const SCRIPT: &str = include_str!("wg.sh");
-/// How many peers, and how often a command is run with them.
+/// Numbers of peers, and how often a command is run with them.
 const SIZES: [(u32, u32); 3] = [(10, 100), (1_000, 5), (10_000, 1)];
 const LIMIT: Duration = Duration::from_secs(3_600);
 
-/// What a command costs.
+/// The cost of a command.
 struct Cost {
     command: String,
-    /// In millions.
+    /// User instructions in millions.
     user: f64,
     all: f64,
     memory: f64,
@@ -91,7 +92,7 @@ pub(super) fn run(sources: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// A command: for each of its numbers ours, and how many times each of theirs that is.
+/// A row for a command: our numbers, and the ratio of each to theirs.
 fn line(peers: u32, ours: &Cost, pack: &Cost, same: Option<&Cost>) -> String {
     let mut text = format!("{:<9}{peers:>8}", ours.command);
     for (column, digits) in [2, 2, 0, 0].into_iter().enumerate() {
@@ -103,12 +104,12 @@ fn line(peers: u32, ours: &Cost, pack: &Cost, same: Option<&Cost>) -> String {
     text
 }
 
-/// What the commands cost on one side.
+/// The costs of the commands on one side.
 fn costs(vm: &Vm, side: &str, peers: u32, runs: u32) -> Result<Vec<Cost>> {
     let folder = format!("/tmp/bench-{side}-{peers}");
     vm.put(&format!("{folder}/base"), 0o600, config(peers, 25).as_bytes())?;
     vm.put(&format!("{folder}/changed"), 0o600, config(peers, 26).as_bytes())?;
-    // A namespace of its own, whose interface goes with it.
+    // The namespace is temporary, and its interface disappears with it.
     let script = format!(
         "cd {folder} && ip link add wg0 type wireguard && sh /opt/wg.sh /opt/{side}/wg {runs} && \
          wg setconf wg0 /dev/null && ip link delete wg0"
@@ -135,9 +136,9 @@ fn millions(time: &str) -> Option<f64> {
     Some(seconds * 1e9 / f64::from(crate::NANOSECONDS_PER_INSTRUCTION) / 1e6)
 }
 
-/// A file with so many peers, and this keepalive for the one in the middle. It has no private key:
-/// with one, the kernel does some curve arithmetic for each peer it is given, which is the same for
-/// both and a hundred times what there is to compare.
+/// A file with this number of peers, and this keepalive for the middle one. It has no private key:
+/// with one, the kernel does curve arithmetic for each peer, which is the same for both sides and a
+/// hundred times the cost to compare.
 fn config(peers: u32, keepalive: u16) -> String {
     let mut rng = Rng::new(1);
     let mut text = "[Interface]\nListenPort = 51820\n".to_owned();

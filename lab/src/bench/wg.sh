@@ -1,14 +1,14 @@
-# What `cargo xtask bench wg` runs: `sh wg.sh SIDE RUNS` for a number of peers whose files are in the
-# working folder. Prints a line for each command: its name, ticks of 10 ms in user and in kernel
-# mode for all runs, KiB of memory at the most, system calls, and instructions in user mode.
+# The script of `cargo xtask bench wg`: `sh wg.sh SIDE RUNS` for a number of peers whose files are
+# in the working folder. Prints a line for each command: its name, ticks of 10 ms in user and in
+# kernel mode for all runs, peak memory in KiB, system calls, and instructions in user mode.
 #
 # The machine counts instructions (`-icount`), so its CPU time is a number of instructions.
 wg=$1 runs=$2
 ref=/usr/bin/wg
-# A program has to be loaded at the same place each time, or the emulator is slow.
+# A program must be loaded at the same address each time; otherwise the emulator is slow.
 echo 0 >/proc/sys/kernel/randomize_va_space
 
-# Empties the interface. Not by a child of the shell whose children are counted.
+# Empties the interface. Not with a child of the shell whose children are measured.
 mkfifo ask answer
 while read -r question; do
 	$ref setconf wg0 /dev/null
@@ -24,7 +24,7 @@ setconf() {
 	empty
 	"$@" $wg setconf wg0 base
 }
-# Each changes one peer of what the one before left.
+# Each command changes one peer of the configuration before.
 syncconf() {
 	[ "$file" = changed ] && file=base || file=changed
 	"$@" $wg syncconf wg0 $file
@@ -33,7 +33,7 @@ dump() {
 	"$@" $wg show wg0 dump >/dev/null
 }
 
-# In a shell of its own, because the count is of all children a shell has had.
+# In a shell of its own, because the times are of all earlier children of a shell.
 ticks() {
 	(
 		run=0
@@ -45,8 +45,8 @@ ticks() {
 	) | tail -n 1
 }
 
-# Stopped before it ends, it says what it has and what it had at the most. The kernel keeps the
-# latter in steps of 64 pages.
+# The program is stopped before it ends, to read its memory and its peak. The kernel updates the
+# peak in steps of 64 pages.
 memory() {
 	$1 strace -qq -o /dev/null -e trace=exit_group -e inject=exit_group:delay_enter=600000000 &
 	until pid=$(pidof "${wg##*/}") && read -r call rest <"/proc/$pid/syscall" && [ "$call" = 231 ]; do
@@ -63,16 +63,16 @@ calls() {
 	awk 'END { print $4 }' count
 }
 
-# Of the program alone, each of them. What valgrind has loaded into one that is dynamic is not there,
-# and the loader's regrets are some ten thousand.
+# Instructions of the program alone. For a dynamic program, valgrind does not count the loading, and
+# the loader's work is some ten thousand instructions.
 instructions() {
 	$1 valgrind.bin --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null --log-file=count \
 		2>/dev/null
 	sed -n 's/.*I *refs: *//p' count | tr -d ,
 }
 
-# The interface as the first file says, so that syncconf has its one peer to change: all that is
-# measured is run by a copy of this shell, which does not tell us what it left.
+# Sets the interface to the first file, so that syncconf has one peer to change: the measured
+# commands ran in a copy of this shell, whose final state is unknown here.
 again() {
 	[ $command != syncconf ] || $ref syncconf wg0 base
 }

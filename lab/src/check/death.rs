@@ -1,10 +1,10 @@
-//! What the person sees when a machine dies.
+//! The errors that a user sees when a machine dies.
 
 use super::{Bench, seconds};
 use anyhow::{Result, bail, ensure};
 use std::time::{Duration, Instant};
 
-/// The error's text, which must hold all of `parts`.
+/// Checks that the text of the error contains all `parts`.
 fn explains<T>(result: Result<T>, parts: &[&str]) -> Result<()> {
     let Err(error) = result else { bail!("no error") };
     let text = format!("{error:#}");

@@ -1,4 +1,4 @@
-//! What is on a disk after a cut of power.
+//! The content of a disk after a power cut.
 
 use super::Bench;
 use anyhow::{Result, ensure};
@@ -29,7 +29,7 @@ pub(super) fn power_cut(bench: &Bench) -> Result<String> {
         survived.push(whole("loose")?);
         ensure!(survived[round] < FILES, "what was not synced is there too: the cut was no cut");
     }
-    // What the first round left is still there after the second cut.
+    // The files of the first round are still there after the second cut.
     let first = cut.sh("cat /keep/synced-0-* | wc -l")?.ok()?.text();
     ensure!(first == FILES.to_string(), "{first} files of the first round");
     Ok(format!("twice {FILES} files whole, and of {FILES} that were not synced {survived:?}"))

@@ -11,7 +11,7 @@ use std::{
 
 const MACHINE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Datagrams from addresses that are not ours arrive, and what is answered to them comes back.
+/// Datagrams from foreign addresses arrive, and the replies to them come back.
 pub(super) fn anywhere(bench: &Bench) -> Result<String> {
     const BURST: u32 = 1_000;
     let wires = [Wire::new()?, Wire::new()?];
@@ -44,7 +44,7 @@ pub(super) fn anywhere(bench: &Bench) -> Result<String> {
         }
     }
 
-    // To a port where nobody is: the machine's own counters say how many arrived.
+    // The port is closed: the machine's own counters show how many datagrams arrived.
     let arrived = || -> Result<u32> {
         let shown = vm.sh("grep ^Udp: /proc/net/snmp | tail -n 1")?.ok()?.text();
         Ok(shown.split_whitespace().nth(2).context("no counter")?.parse()?)

@@ -1,4 +1,4 @@
-//! The two ways to a router: the serial line and UDP.
+//! The two connections to a router: the serial line and UDP.
 
 use super::{Bench, port::Port, seconds};
 use crate::{AGENT_PORT, Direction, Faults, Loss, LossyUdp, Noise, Vm, rng::Rng};
@@ -12,7 +12,7 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens the line in the machine, then leaves a program there that writes down what comes.
+/// Opens the line in the machine and starts a program there that records its input.
 fn read_in_guest(vm: &Vm) -> Result<()> {
     let device = vm.serial_device();
     vm.sh(&format!(
@@ -22,7 +22,7 @@ fn read_in_guest(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What came, once it is `count` bytes or nothing has come for a second.
+/// Returns the recorded bytes once there are `count` of them, or none has arrived for a second.
 fn what_guest_read(vm: &Vm, count: usize) -> Result<Vec<u8>> {
     let (mut size, mut quiet) = (0, 0);
     while size < count && quiet < 10 {
@@ -71,7 +71,7 @@ pub(super) fn serial_echo(bench: &Bench) -> Result<String> {
         ensure!(echo == line, "round {round}: {}", difference(&echo, &line));
     }
     let took = started.elapsed();
-    // The bench itself prints onto the line, both ways.
+    // The bench itself injects bytes into the line, both ways.
     vm.serial().inject(Direction::ToHost, b"from nowhere");
     ensure!(port.read(12, PATIENCE)? == b"from nowhere", "injected toward the host");
     vm.serial().inject(Direction::ToGuest, b"boomerang");
@@ -151,9 +151,9 @@ pub(super) fn serial_unread(bench: &Bench) -> Result<String> {
     vm.serial().set_faults(Faults::default());
     vm.put("/tmp/blob", 0o644, &Rng::new(23).bytes(100_000))?;
     let started = Instant::now();
-    // No client has the port open; `cat` must come to its end all the same.
+    // No client has the port open; `cat` must end all the same.
     vm.sh(&format!("cat /tmp/blob >{}", vm.serial_device()))?.ok()?;
-    // A virtio port takes all at once and hands it on in its own time.
+    // A virtio port accepts all bytes at once and forwards them later.
     while vm.serial().counts(Direction::ToHost).bytes < 100_000 {
         ensure!(started.elapsed() < Duration::from_secs(20), "it waits for a reader");
         thread::sleep(Duration::from_millis(20));
@@ -169,7 +169,7 @@ pub(super) fn serial_unread(bench: &Bench) -> Result<String> {
     Ok(format!("{swallowed} of 100000 bytes swallowed in {}", seconds(took)))
 }
 
-/// A UDP echo in the machine. It talks to the first address that sends to it, and no other.
+/// Starts a UDP echo in the machine. It serves only the first address that sends to it.
 pub(super) fn start_echo(vm: &Vm) -> Result<()> {
     vm.sh(&format!(
         "killall nc.traditional 2>/dev/null; usleep 100000\n\
@@ -249,7 +249,7 @@ pub(super) fn lossy_udp(bench: &Bench) -> Result<String> {
     ))
 }
 
-/// Where two byte strings part, instead of both in full.
+/// The position of the first difference between two byte strings, instead of both in full.
 fn difference(is: &[u8], should: &[u8]) -> String {
     let at = is.iter().zip(should).position(|(a, b)| a != b);
     format!("{} bytes instead of {}, first difference at {at:?}", is.len(), should.len())

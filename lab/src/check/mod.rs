@@ -1,5 +1,5 @@
-//! `cargo xtask lab-check`: proves that the lab does what tests will rely on, so that a test
-//! that fails later is about Postwire and not about the lab.
+//! `cargo xtask lab-check`: checks the properties of the lab that tests rely on. A test that fails
+//! after this has found a problem of Postwire and not of the lab.
 
 mod death;
 mod disk;
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Boot two lab machines and prove all that the lab offers
+/// Boot two lab machines and check every facility of the lab
 #[derive(clap::Args)]
 pub struct Args {
     /// The processor of the machines
@@ -25,26 +25,26 @@ pub struct Args {
     arch: Arch,
 }
 
-/// Two routers on one wire, and the lab to build more from.
+/// Two routers on one wire, and the lab for further machines.
 struct Bench {
     lab: Lab,
     alice: Vm,
     bob: Vm,
 }
 
-/// A check says in a few words what it measured.
+/// A check returns its measurements in a few words.
 type Check = fn(&Bench) -> Result<String>;
 
 const CHECKS: &[(&str, Check)] = &[
     ("scripts keep every byte and status", scripts::round_trip),
-    ("programs in the background hold nothing up", scripts::background),
+    ("background programs delay no script", scripts::background),
     ("a script that hangs is killed", scripts::timeout),
     ("files go in and out", scripts::files),
     ("the serial line carries every byte", lines::serial),
     ("the serial line echoes", lines::serial_echo),
-    ("the serial line has faults when told to", lines::serial_faults),
+    ("the serial line has the requested faults", lines::serial_faults),
     ("the serial line can be cut", lines::serial_cut),
-    ("a line that nobody reads stops nobody", lines::serial_unread),
+    ("a line without a reader blocks no writer", lines::serial_unread),
     ("UDP comes and goes", lines::udp),
     ("UDP through a bad network", lines::lossy_udp),
     ("frames from anywhere come and go", frames::anywhere),
@@ -80,7 +80,7 @@ impl Args {
     }
 }
 
-/// Both side by side: most of a boot is waiting for one processor.
+/// Boots both side by side, because most of a boot is waiting for one processor.
 fn boot(lab: &Lab) -> Result<(Vm, Vm)> {
     let wire = Wire::new()?;
     let router = |name, address| {

@@ -1,4 +1,4 @@
-//! A serial port of the bench as a client opens it, with reads and writes that end.
+//! A serial port of the bench as a client opens it, whose reads and writes have a time limit.
 
 use anyhow::{Context, Result, ensure};
 use rustix::{
@@ -22,7 +22,7 @@ impl Port {
         Ok(Self(File::from(port)))
     }
 
-    /// All of `bytes`; an error when the line takes none for `patience`.
+    /// Writes all of `bytes`; an error if the line accepts none for `patience`.
     pub(super) fn write(&self, bytes: &[u8], patience: Duration) -> Result<()> {
         let mut left = bytes;
         while !left.is_empty() {
@@ -39,7 +39,7 @@ impl Port {
         Ok(())
     }
 
-    /// Exactly `count` bytes; an error when the line is silent for `patience` before that.
+    /// Reads exactly `count` bytes; an error if the line is silent for `patience` before that.
     pub(super) fn read(&self, count: usize, patience: Duration) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {
@@ -50,7 +50,7 @@ impl Port {
         Ok(bytes)
     }
 
-    /// All that comes until the line is silent for `patience`.
+    /// Reads all bytes until the line is silent for `patience`.
     pub(super) fn read_until_silence(&self, patience: Duration) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         loop {

@@ -31,7 +31,7 @@ pub(super) fn round_trip(bench: &Bench) -> Result<String> {
 pub(super) fn background(bench: &Bench) -> Result<String> {
     let started = Instant::now();
     bench.alice.sh("setsid sleep 1001 >/tmp/log 2>&1 </dev/null &")?.ok()?;
-    // Careless, but no reason to hang: it keeps the script's own output.
+    // The background program keeps the script's output open, but the script must not hang.
     bench.alice.sh("(while usleep 1000; do echo x; done) & echo $! >/tmp/noisy")?.ok()?;
     for _ in 0..5 {
         let out = bench.alice.sh("pgrep() { ps | grep -c '[s]leep 1001'; }; pgrep")?.ok()?;

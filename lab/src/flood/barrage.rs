@@ -1,4 +1,4 @@
-//! Sends frames at a rate, and counts what comes back.
+//! Sends frames at a rate, and counts the replies.
 
 use super::shots::Shots;
 use crate::{AGENT_PORT, Datagram, Frames};
@@ -8,19 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often frames are sent: so many at once that a sleep between them is worth it.
+/// Interval between bursts of frames, long enough for a sleep.
 const TICK: Duration = Duration::from_millis(1);
-/// How long answers are waited for after the last frame.
+/// Time to wait for replies after the last frame.
 const ECHO: Duration = Duration::from_millis(500);
 
 pub(super) struct Barrage<'a> {
     frames: &'a Frames,
     shots: &'a Shots,
-    /// Frames in a second.
+    /// Frames per second.
     rate: u32,
 }
 
-/// What was sent, and what came of it.
+/// The frames that were sent, and the replies.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) offered: u64,
@@ -29,19 +29,19 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// Frames in a second.
+    /// Frames per second.
     pub(super) fn rate(&self) -> u64 {
         (self.offered as f64 / self.took.as_secs_f64()).round() as u64
     }
 }
 
-/// What the router's agent sent back.
+/// The replies of the router's agent.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) count: u64,
-    /// The length of the largest.
+    /// Length of the longest reply.
     pub(super) longest: usize,
-    /// The first byte of each kind of packet that there was.
+    /// The first byte of each kind of packet among the replies.
     pub(super) kinds: Vec<u8>,
 }
 
@@ -70,17 +70,17 @@ impl fmt::Display for Answers {
 }
 
 impl<'a> Barrage<'a> {
-    /// At `rate`, unless the shots have one of their own.
+    /// A barrage at `rate`, unless the shots have a rate of their own.
     pub(super) fn new(frames: &'a Frames, shots: &'a Shots, rate: u32) -> Self {
         Self { frames, shots, rate: shots.rate.unwrap_or(rate) }
     }
 
-    /// Frames in a second.
+    /// Frames per second.
     pub(super) fn rate(&self) -> u32 {
         self.rate
     }
 
-    /// Sends for as long as `on` says, which is told for how long it has.
+    /// Sends frames as long as `on` returns `true`; its argument is the time so far.
     pub(super) fn fire(&self, on: impl Fn(Duration) -> bool) -> Result<Sent> {
         let started = Instant::now();
         let mut sent = Sent::default();
@@ -108,7 +108,7 @@ impl<'a> Barrage<'a> {
     fn listen(&self, answers: &mut Answers) -> Result<()> {
         let mut buffer = [0; 2_000];
         while let Some(frame) = self.frames.receive(&mut buffer)? {
-            // The machine says other things by itself, such as neighbour discovery.
+            // The machine also sends traffic of its own, such as neighbour discovery.
             if let Some(datagram) = Datagram::parse(frame)
                 && datagram.from.port() == AGENT_PORT
             {

@@ -1,4 +1,4 @@
-//! What a router's kernel counts: datagrams, and the agent's time on the CPU.
+//! Counters of a router's kernel: datagrams, and the agent's CPU time.
 
 use crate::Vm;
 use anyhow::{Context, Result};
@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 pub(super) struct Gauge {
     /// Datagrams that a program has read.
     pub(super) received: u64,
-    /// Those that the kernel dropped before: its filter, a full queue, a wrong checksum.
+    /// Datagrams that the kernel dropped before a program read them: by its filter, a full queue,
+    /// or a wrong checksum.
     pub(super) dropped: u64,
-    /// The agent's time on the CPU, in nanoseconds. The times in `/proc/PID/stat` are the same in
-    /// hundredths of a second, and found by looking now and then.
+    /// The agent's CPU time in nanoseconds. The times in `/proc/PID/stat` are in hundredths of a
+    /// second, and sampled.
     cpu: u64,
 }
 
@@ -36,12 +37,12 @@ impl Gauge {
         }
     }
 
-    /// How many came to the kernel.
+    /// Number of datagrams that reached the kernel.
     pub(super) fn arrived(&self) -> u64 {
         self.received + self.dropped
     }
 
-    /// The agent's time for each datagram that arrived, in microseconds.
+    /// The agent's time per datagram that arrived, in microseconds.
     pub(super) fn micros_each(&self) -> f64 {
         self.cpu as f64 / 1_000.0 / self.arrived().max(1) as f64
     }

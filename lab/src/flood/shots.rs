@@ -1,4 +1,4 @@
-//! What a router is flooded with: ready frames, and what may come back.
+//! The frames of a flood, and the replies that are allowed.
 
 use super::{ROUTER, STRANGER, barrage::Answers};
 use crate::{AGENT_PORT, Datagram, rng::Rng};
@@ -12,43 +12,43 @@ use proto_core::{
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// How many different frames there are of each kind.
+/// Number of different frames of each kind.
 const FRAMES: usize = 2_000;
 
 /// Frames of one kind.
 pub(super) struct Shots {
     pub(super) name: &'static str,
     pub(super) frames: Vec<Vec<u8>>,
-    /// Instead of the rate of a flood.
+    /// A rate for these frames in place of the flood's.
     pub(super) rate: Option<u32>,
-    /// How many the kernel's filter may let through to the agent in a second.
+    /// Number of datagrams per second that the kernel's filter may let through to the agent.
     pub(super) through: u64,
-    /// The most bytes an answer may have, and the kind it may be of; nothing may come back else.
+    /// Largest size and kind of an allowed reply; `None` if no reply is allowed.
     answer: Option<(usize, u8)>,
 }
 
 impl Shots {
-    /// Fails unless the answers are as they may be.
+    /// Fails if the replies are not as allowed.
     pub(super) fn check(&self, answers: &Answers) -> Result<()> {
         match self.answer {
             None => ensure!(answers.count == 0, "strangers got {answers}"),
             Some((longest, kind)) => ensure!(
                 answers.longest < longest && answers.kinds.iter().all(|found| *found == kind),
-                "strangers got {answers}"
+                "unauthenticated senders got {answers}"
             ),
         }
         Ok(())
     }
 }
 
-/// All that a router is flooded with.
+/// All kinds of frames of a flood.
 pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec<Shots>> {
     let random = |name, check, rng: &mut Rng| {
         let packets = (0..FRAMES).map(|number| {
             let len = 1 + rng.next() as usize % 300;
             let mut packet = rng.bytes(len + frame::CRC_LEN);
             if check {
-                // A kind of packet that there is, with nothing behind it that makes sense.
+                // A known kind of packet with random content.
                 packet[0] = 1 + number as u8 % 9;
                 let _ = frame::seal(&mut packet, len);
             }
@@ -60,7 +60,7 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
     let bytes = random("random bytes", false, rng);
     let checked = random("random bytes with a good CRC", true, rng);
 
-    // To a router there is none of: all is right but the first check of whose router it is for.
+    // To a router that does not exist: valid except for `mac1`, the check of the receiver.
     let astray = initiations(&StaticKey::new(secret(rng)).public(), rng)?;
     let strange = initiations(router, rng)?;
     let handshakes = |name, packets: &[Vec<u8>], sources, rate, answer| Shots {
@@ -70,31 +70,31 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
         through: if sources == 1 { ONE_ADDRESS } else { EVERYWHERE },
         answer,
     };
-    // A cookie is all that a stranger can get, and it is smaller than what was asked with.
+    // A cookie is the only reply to an unauthenticated sender, and it is shorter than the request.
     let cookie = Some((INITIATION_LEN, COOKIE));
     Ok(vec![
         bytes,
         checked,
         handshakes("handshakes for another router", &astray, FRAMES, None, None),
-        // Few enough for the router to work on each: what that costs.
+        // Few enough that the router processes each: measures the full cost of one.
         handshakes("8 handshakes of strangers a second", &strange, 1, Some(SLOW), None),
         handshakes("handshakes of strangers, from one address", &strange, 1, None, cookie),
         handshakes("handshakes of strangers, from everywhere", &strange, FRAMES, None, cookie),
     ])
 }
 
-/// What looks like a handshake by chance: one in thousands.
+/// Random packets that look like a handshake by chance: one in thousands.
 const JUNK: u64 = 100;
-/// An address that sends more than 64 in a tenth of a second is denied for a second; what was queued until then comes
-/// too.
+/// An address that sends more than 64 datagrams in a tenth of a second is blocked for a second;
+/// datagrams that were queued before that arrive too.
 const ONE_ADDRESS: u64 = 1_000;
-/// Twice the number that the filter thins them out to.
+/// Twice the limit of the filter.
 const EVERYWHERE: u64 = 2_000;
 
-/// Below what a router works on in any case.
+/// Below the number that a router processes in any case.
 const SLOW: u32 = 8;
 
-/// Handshakes that are right in all but that nobody knows their keys.
+/// Handshakes that are valid except that their keys are unknown.
 fn initiations(router: &PublicKey, rng: &mut Rng) -> Result<Vec<Vec<u8>>> {
     let one = |number: u32, rng: &mut Rng| -> Option<Vec<u8>> {
         let (own, ephemeral) = (StaticKey::new(secret(rng)), secret(rng));
@@ -125,7 +125,7 @@ fn secret(rng: &mut Rng) -> SecretKey {
     key
 }
 
-/// Frames that carry `packets`, as if they came from so many addresses.
+/// Frames with `packets`, from this number of source addresses.
 fn to_router(packets: Vec<Vec<u8>>, mac: [u8; 6], sources: usize) -> Vec<Vec<u8>> {
     let to = SocketAddrV4::new(ROUTER, AGENT_PORT);
     let frame = |(packet, number): (&Vec<u8>, usize)| {

@@ -1,6 +1,6 @@
-//! What differs from one run to the next, written over with what the test expects.
+//! Replaces values that differ in every run by those that the test expects.
 //!
-//! | what | becomes |
+//! | value | replaced by |
 //! |---|---|
 //! | sequence number of every message | 1 |
 //! | port of every message that has one | 2 |
@@ -8,8 +8,8 @@
 //! | time of the latest handshake, if there was one | 1700000000 s, 123456789 ns |
 //! | bytes received and sent, if there were any | 4660 and 22136 |
 //!
-//! An error repeats the request, whose header is treated alike. All else is as it was, padding
-//! included.
+//! An error repeats the request, whose header is treated in the same way. All other bytes are
+//! unchanged, including padding.
 
 use anyhow::{Context, Result, ensure};
 use std::ops::Range;
@@ -34,14 +34,14 @@ const WGPEER_A_LAST_HANDSHAKE_TIME: u16 = 6;
 const WGPEER_A_RX_BYTES: u16 = 7;
 const WGPEER_A_TX_BYTES: u16 = 8;
 
-/// The byte order of the machine that the bytes are from.
+/// The byte order of the machine that sent the bytes.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     Little,
     Big,
 }
 
-/// Goes through the datagrams of one run of `wg`.
+/// Normalizes the datagrams of one run of `wg`.
 pub(super) struct Normal {
     order: Order,
     /// The number of the family `wireguard`, once it was looked up.
@@ -76,7 +76,7 @@ impl Normal {
                 if ty == CTRL_ATTR_FAMILY_ID {
                     self.family = Some(self.u16(bytes, value.start)?);
                     self.put(bytes, value, u64::from(FAMILY));
-                    // The type of this very message is that of the family of families, and stays.
+                    // The type of this message is that of the control family, and is not replaced.
                 }
             }
         } else if Some(ty) == self.family {
@@ -85,7 +85,7 @@ impl Normal {
         Ok(())
     }
 
-    /// Treats the header at `at`, and returns the type it had.
+    /// Normalizes the header at `at`, and returns the type it had.
     fn header(&self, bytes: &mut [u8], at: usize) -> Result<u16> {
         let ty = self.u16(bytes, at + 4)?;
         if Some(ty) == self.family {
@@ -112,7 +112,7 @@ impl Normal {
         Ok(())
     }
 
-    /// Treats the attributes that only the kernel writes.
+    /// Normalizes the attributes that only the kernel writes.
     fn counter(&self, bytes: &mut [u8], ty: u16, value: Range<usize>) {
         if bytes.get(value.clone()).is_none_or(|value| value.iter().all(|byte| *byte == 0)) {
             return;
@@ -128,7 +128,7 @@ impl Normal {
         }
     }
 
-    /// The types, without their flags, and the places of the values.
+    /// The types, without their flags, and the ranges of the values.
     fn attributes(&self, bytes: &[u8], within: Range<usize>) -> Result<Vec<(u16, Range<usize>)>> {
         let mut found = Vec::new();
         let mut at = within.start;
@@ -163,7 +163,7 @@ impl Normal {
         })
     }
 
-    /// Writes a number into a place of any width, which was read from before.
+    /// Writes a number into a range of any width that was read before.
     fn put(&self, bytes: &mut [u8], place: Range<usize>, number: u64) {
         let width = place.len().min(8);
         match self.order {
@@ -173,8 +173,8 @@ impl Normal {
     }
 }
 
-/// A line that `wg show ... dump` printed, treated like the message it is from: a peer's has eight
-/// fields, the fifth to the seventh being the handshake, what was received and what was sent.
+/// Normalizes a line of `wg show ... dump` like the message it comes from: the line of a peer has
+/// eight fields, and the fifth to seventh are the handshake, bytes received and bytes sent.
 pub(super) fn printed(line: &str) -> String {
     let mut fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
     if let [_, _, _, _, handshake, received, sent, _] = &mut fields[..] {
@@ -191,7 +191,7 @@ pub(super) fn printed(line: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A message with its length put in front.
+    /// A message with its length prefix.
     fn message(ty: u16, rest: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(NLMSG_HEADER + rest.len()).unwrap().to_be_bytes().to_vec();
         bytes.extend(ty.to_be_bytes());
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_family_is_written_over_wherever_it_stands() {
         let mut normal = Normal::new(Order::Big);
-        // The answer about the family, and behind it an error about a request to it.
+        // The reply about the family, followed by an error about a request to it.
         let mut bytes = message(GENL_ID_CTRL, &[1, 2, 0, 0, 0, 6, 0, 1, 0, 28, 0, 0]);
         let request = message(28, &[]);
         bytes.extend(message(NLMSG_ERROR, &[&[0xff; 4], &request[..]].concat()));

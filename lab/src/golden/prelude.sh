@@ -1,13 +1,13 @@
-# What a case of `cargo xtask golden` runs behind: in a network namespace and a folder of its own.
-# Every `wg` of the case is traced, and shown as lines that begin with what they are:
-#   $ the command   ! the trace   | what it printed   = its status
-# `command wg` is for what is not to be captured.
+# The prelude of the cases of `cargo xtask golden`, in a network namespace and a folder of its own.
+# Every `wg` of the case is traced, and printed as lines with a prefix:
+#   $ the command   ! the trace   | its output   = its exit status
+# `command wg` is not captured.
 set -eu
 dir=$(mktemp -d)
 cd "$dir"
 runner=strace
 
-# A key that is the same every time: the number in 32 digits.
+# A fixed key: the number in 32 digits.
 key() {
 	printf %032d "$1" | base64
 }
@@ -28,7 +28,7 @@ wg() {
 	echo "=$status"
 }
 
-# From here on `wg` is not run by root.
+# From here on `wg` does not run as root.
 as_nobody() {
 	chmod 777 .
 	rm -f trace

@@ -1,4 +1,4 @@
-//! Datagrams out of what strace prints with `-e read=all -e write=all`:
+//! Extracts datagrams from the output of strace with `-e read=all -e write=all`:
 //!
 //! ```text
 //! socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC) = 3
@@ -6,23 +6,23 @@
 //!  | 00000  24 00 00 00 10 00 05 00  9f 37 23 67 00 00 00 00  $........7#g.... |
 //! ```
 //!
-//! The bytes that follow a call are read and not its arguments, which strace takes apart.
+//! Only the bytes that follow a call are read, not its arguments, which strace decodes.
 
 use anyhow::{Context, Result, ensure};
 
-/// What went through the socket in one call.
+/// The bytes of one call on the socket.
 #[derive(Debug, PartialEq)]
 pub(super) struct Datagram {
-    /// By `wg`; otherwise the kernel sent it.
+    /// Whether `wg` sent the datagram; otherwise the kernel did.
     pub(super) sent: bool,
     pub(super) bytes: Vec<u8>,
 }
 
-/// The datagrams of generic netlink sockets; `wg` has others, to list the interfaces.
+/// The datagrams of generic netlink sockets; `wg` has other sockets, to list the interfaces.
 pub(super) fn datagrams(trace: &[&str]) -> Result<Vec<Datagram>> {
     let mut sockets: Vec<&str> = Vec::new();
     let mut found: Vec<(Datagram, usize)> = Vec::new();
-    // Whether the bytes that follow belong to a call that counts.
+    // Whether the bytes that follow belong to such a socket.
     let mut wanted = false;
     for line in trace {
         if let Some(dump) = line.strip_prefix(" | ") {
@@ -35,7 +35,7 @@ pub(super) fn datagrams(trace: &[&str]) -> Result<Vec<Datagram>> {
             continue;
         };
         wanted = false;
-        // The last one: strace prints more of them inside structures.
+        // The last one, because strace prints further ones inside structures.
         let result = line.rsplit_once(" = ").map_or("", |(_, result)| result);
         let descriptor = rest.split([',', ')']).next().unwrap_or_default();
         match call {
@@ -62,7 +62,7 @@ pub(super) fn datagrams(trace: &[&str]) -> Result<Vec<Datagram>> {
 /// The bytes of `00000  24 00 00 00 10 00 05 00  9f 37 23 67 00 00 00 00  $........7#g.... |`.
 fn dumped(line: &str) -> Result<Vec<u8>> {
     let (_, columns) = line.split_once("  ").context("no offset")?;
-    // 16 times two digits and a space, and one space more in the middle.
+    // 16 times two digits and a space, and one more space in the middle.
     let columns = columns.get(..49).context("too short")?;
     columns.split_whitespace().map(|byte| Ok(u8::from_str_radix(byte, 16)?)).collect()
 }

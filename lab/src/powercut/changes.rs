@@ -1,20 +1,20 @@
-//! What is left of a configuration when the power is cut while it is changed, confirmed, taken back, rolled
-//! back, removed, or applied at the start: the one there was before or the new one, nothing between, and the
-//! new one if the operator had been told so.
+//! Power cuts while a configuration is changed, confirmed, reverted, rolled back, removed, or
+//! applied at the start. Afterwards the router must have the old or the new configuration, nothing
+//! between, and the new one if the operator had been told of success.
 
 use super::victim::{Count, JOBS, Targets, Victim};
 use crate::{Lab, routers::Keeper};
 use anyhow::{Context, Result, ensure};
 use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
-/// One cut in so many comes at a random time, and not at a step.
+/// One cut in this many comes at a random time, and not at a step.
 const TIMED: u32 = 8;
 
-/// What came of all cuts.
+/// The results of all cuts.
 #[derive(Default)]
 pub struct Tally {
     jobs: [Count; JOBS.len()],
-    /// How many cuts found the agent at each step.
+    /// Number of cuts at each step of the agent.
     steps: BTreeMap<&'static str, u32>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Cuts the power `cuts` times. `show` gets a line for each.
+/// Cuts the power `cuts` times. `show` gets a line for each cut.
 pub fn changes(
     lab: &Lab,
     agent: &[u8],
@@ -52,7 +52,7 @@ pub fn changes(
     let disk = lab.disk("cut")?;
     let keeper = Keeper::boot_with(lab, "cut", &disk, agent, tool, seed)?;
     let mut victim = Victim::new(keeper, seed)?;
-    // Each once without a cut, to know its steps.
+    // Runs each job once without a cut, to learn its steps.
     let mut targets: Vec<Targets> = Vec::new();
     for job in &JOBS {
         let calls = victim.targets(job).with_context(|| format!("{} without a cut", job.name))?;
@@ -87,7 +87,7 @@ pub fn changes(
                 tally.jobs[nth].lost += 1;
                 let lost = format!("LOST: {error:#}");
                 let again = victim.keeper.cut_power().and_then(|()| victim.begin());
-                again.with_context(|| format!("beginning anew after {lost}"))?;
+                again.with_context(|| format!("restarting after {lost}"))?;
                 lost
             }
         };
@@ -98,7 +98,7 @@ pub fn changes(
     Ok(tally)
 }
 
-/// A call of one of the steps that were hit least, and the job it is of.
+/// A call of one of the least tested steps, and its job.
 fn aim(
     victim: &mut Victim<'_>,
     targets: &[Targets],

@@ -1,8 +1,8 @@
-//! What is left of a router whose power is cut while it starts for the first time and is claimed.
-//!
-//! Each cut ends the machine at another moment; the next machine finds the same disk. There the
-//! router has to be one that nobody owns or one that is ours, and to have the key that it had shown.
-//! The disk is slowed down, so that the moments between two of its writes are not missed.
+//! Power cuts while a router starts for the first time and is claimed.
+//! \\
+//! Each cut ends the machine at another moment; the next machine starts with the same disk. The
+//! router must then be unowned or ours, and must have the key that it had shown. The disk is slowed
+//! down, so that the moments between two of its writes are not missed.
 
 use crate::{
     Lab, Machine, Vm,
@@ -20,28 +20,28 @@ use std::{
 };
 use xtask::build;
 
-/// Where the agent keeps what outlives a reboot.
+/// The folder of the agent that outlives a reboot.
 const KEEP: &str = "--keep /keep/postwired";
-/// What the agent's log says before the fingerprint.
+/// The text before the fingerprint in the agent's log.
 const SAYS: &str = "this router is ";
 
-/// How slow the disk is: a file that is made, synced and renamed takes about half a second.
+/// The speed of the disk: creating, syncing and renaming a file takes about half a second.
 const WRITES_A_SECOND: u32 = 20;
 
-/// The router has not shown a key by then.
+/// The router has not shown a key before this time.
 const SOONEST: Duration = Duration::from_millis(20);
 
-/// What the routers were after the cuts.
+/// The states of the routers after the cuts.
 #[derive(Debug, Default)]
 pub struct Tally {
     cuts: u32,
-    /// Those that had shown no key before.
+    /// Routers that had shown no key before the cut.
     unseen: u32,
-    /// Those that nobody owned.
+    /// Unowned routers.
     unclaimed: u32,
-    /// Those that were ours, and had said so ...
+    /// Claimed routers that had reported the claim ...
     claimed: u32,
-    /// ... or had not come to say so.
+    /// ... or that had not reported it yet.
     unanswered: u32,
 }
 
@@ -50,22 +50,22 @@ impl fmt::Display for Tally {
         let Self { cuts, unseen, unclaimed, claimed, unanswered } = self;
         write!(
             f,
-            "{cuts} cuts, none of them lost anything: {unclaimed} found a router that nobody owns \
-             ({unseen} of these had shown no key yet), {unanswered} one that was claimed and had not \
-             said so, {claimed} one that had"
+            "{cuts} cuts without a loss: {unclaimed} left an unowned router ({unseen} of these had shown \
+             no key yet), {unanswered} a claimed one that had not reported the claim, {claimed} one \
+             that had"
         )
     }
 }
 
-/// What was seen of a router before its power was cut.
+/// The output of a router before its power was cut.
 struct Seen {
-    /// The end of the claim.
+    /// The result of the claim.
     claim: Said,
-    /// Its console.
+    /// The console of the machine.
     console: String,
 }
 
-/// Cuts the power `cuts` times. `show` gets a line for each.
+/// Cuts the power `cuts` times. `show` gets a line for each cut.
 pub fn claims(
     lab: &Lab,
     agent: &[u8],
@@ -78,7 +78,7 @@ pub fn claims(
     let machine = lab.machine("mole").file("/bin/postwired", 0o755, agent).disk(&disk, "/keep");
     let folder = build::target_folder().join("lab").join("powercut");
     let mut vm = machine.boot()?;
-    // Once without a cut, to know how long it takes.
+    // Once without a cut, to learn the duration.
     let person = Person::new(tool, folder.clone())?;
     let started = Instant::now();
     let claim = thread::scope(|scope| {
@@ -94,7 +94,7 @@ pub fn claims(
     let mut moments: VecDeque<Option<Duration>> = (1..=cuts)
         .map(|cut| {
             let part = (f64::from(cut - 1) + rng.unit()) / f64::from(cuts);
-            // The last one comes as soon as the router has said that it is claimed.
+            // The last cut comes as soon as the router has reported the claim.
             (cut < cuts).then(|| whole.mul_f64(part))
         })
         .collect();
@@ -114,19 +114,20 @@ pub fn claims(
         vm = next;
         let found = check(&vm, &person, &seen, &mut tally).map_err(broken)?;
         show(&format!("cut {when}: {found}"));
-        // What was beside it when it was measured made it slow, perhaps, and all cuts late.
+        // If another load slowed down the measurement, all cuts came late: try again with shorter
+        // times.
         if moments.is_empty() && tally.unseen == 0 && soon > SOONEST {
             soon /= 2;
             moments.push_back(Some(soon));
         }
     }
-    // Otherwise the moments were none to speak of.
+    // Otherwise the test would prove nothing.
     ensure!(tally.unseen > 0 && tally.claimed > 0, "all cuts came too early or too late: {tally}");
     Ok(tally)
 }
 
-/// Starts the agent, and claims it, and cuts the power then or when that is done. The next machine,
-/// and what was seen.
+/// Starts the agent, claims the router, and cuts the power at a moment or at the end. Returns the
+/// next machine, and the output before the cut.
 fn cut_after<'l>(
     after: Option<Duration>,
     machine: &Machine<'l>,
@@ -134,12 +135,12 @@ fn cut_after<'l>(
     person: &Person<'_>,
 ) -> Result<(Vm, Seen)> {
     let died = |_| anyhow!("the claim died");
-    // What a router before this one has printed, on the same machine.
+    // The output of an earlier router on the same machine.
     let printed = vm.console().len();
     let (claim, next) = thread::scope(|scope| {
         let begun = Instant::now();
         let claiming = scope.spawn(|| claim(person, &vm));
-        // It may well be cut short.
+        // The cut may interrupt this.
         scope.spawn(|| start(&vm));
         while after.map_or(!claiming.is_finished(), |after| begun.elapsed() < after) {
             thread::sleep(Duration::from_millis(1));
@@ -152,7 +153,7 @@ fn cut_after<'l>(
     Ok((next?, Seen { claim: claim??, console }))
 }
 
-/// Starts the agent; what it says goes to the console, which is outside of the machine.
+/// Starts the agent; its output goes to the console, which is outside of the machine.
 fn start(vm: &Vm) -> Result<()> {
     let device = vm.serial_device();
     vm.sh(&format!(
@@ -162,9 +163,9 @@ fn start(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// How long a command waits that may be cut short.
+/// Timeout of a command that may be interrupted.
 const SHORT: &str = "3s";
-/// How long one waits for a machine that may stand still: others run beside it.
+/// Timeout for a machine that may stand still while others run beside it.
 const LONG: &str = "30s";
 
 fn postwire(person: &Person<'_>, vm: &Vm, word: &str, patience: &str) -> Result<Said> {
@@ -177,7 +178,7 @@ fn claim(person: &Person<'_>, vm: &Vm) -> Result<Said> {
     postwire(person, vm, "claim", SHORT)
 }
 
-/// Fails unless the router is whole, has the key that was seen, and is ours or can be.
+/// Fails unless the router is intact, has the key that was seen, and is ours or unowned.
 fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result<String> {
     let key = identity(vm, KEEP)?;
     let print = fingerprint(&key.parse().map_err(|_| anyhow!("{key} is no key"))?);
@@ -209,10 +210,10 @@ fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result
             let now = again.text("/result/router/fingerprint");
             ensure!(now == print.as_str(), "claimed {now} instead of {print}");
             postwire(person, vm, "status", LONG)?.ok()?;
-            if shown.is_empty() { "nobody's, and had shown no key" } else { "nobody's" }
+            if shown.is_empty() { "unowned, and had shown no key" } else { "unowned" }
         }
-        (_, true) => bail!("it had said that it is claimed, and now: {}", status.json),
-        _ => bail!("it is nobody's and not ours: {}", status.json),
+        (_, true) => bail!("the router had reported the claim, and now: {}", status.json),
+        _ => bail!("the router is neither unowned nor ours: {}", status.json),
     };
     let owners = postwire(person, vm, "owners", LONG)?.ok()?;
     let admin = owners.text("/result/owners/0/role") == "admin";

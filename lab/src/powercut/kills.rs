@@ -1,5 +1,5 @@
-//! The same for an agent that is killed and started anew, on a machine that goes on: what is half done in the
-//! kernel has to be taken back, and nothing may be left lying about.
+//! An agent that is killed and restarted on a machine that keeps running: an unfinished change in
+//! the kernel must be reverted, and no file or lock may be left over.
 
 use super::victim::{Count, JOBS, Job, Makes, Victim, cut_short};
 use crate::{
@@ -12,13 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest that a job is left alone, in seconds.
+/// Longest time in seconds before a job is interrupted.
 const LONGEST: f64 = 0.25;
-/// The same where no change comes through.
+/// The same if no change succeeds.
 const PATIENCE: f64 = 10.0;
 
-/// Kills an agent under a stream of changes for so long, and at least once in each job. What came of it. If no
-/// change has come through by then, the machine is slow, and it goes on with more and more patience.
+/// Kills an agent during a stream of changes for this time, and at least once in each job. Returns
+/// a summary. If no change has succeeded by then, the machine is slow, and the test continues with
+/// longer times.
 pub fn kills(lab: &Lab, agent: &[u8], tool: &Path, time: Duration, seed: u64) -> Result<String> {
     let keeper = Keeper::boot(lab, "killed", agent, tool, seed)?;
     let mut victim = Victim::new(keeper, seed)?;
@@ -53,7 +54,8 @@ const KILL: &str =
     "killall -9 postwired; while pidof postwired >/dev/null; do usleep 10000; done; true";
 
 impl Victim<'_> {
-    /// Kills the agent in the middle of a job, sometimes once more when it starts, and looks what is left.
+    /// Kills the agent in the middle of a job, sometimes once more during its start, and checks the
+    /// state.
     fn kill(&mut self, job: &Job, after: Duration, count: &mut Count) -> Result<()> {
         let new = self.ready(job)?;
         let expected = self.outcome(job, &new);
@@ -70,10 +72,11 @@ impl Victim<'_> {
             self.die_young(after)?;
         }
         self.keeper.start("")?;
-        // What the host tool said of a change that stays as it was is no promise.
+        // If a change leaves the configuration the same, the host tool's result promises nothing.
         let told = told && job.makes != Makes::Same;
         self.left(job, told, expected, count)?;
-        // Five are kept, and one more until the next one is stored, if it was killed just before it went.
+        // Five configurations are kept, and a sixth until the next one is stored if the agent was
+        // killed just before removing it.
         let lying = self.keeper.sh(&format!(
             "ls {KEEP}/next {KEEP}/new {STATE}/next 2>/dev/null; \
              [ $(ls {KEEP}/wg0.* | wc -l) -le 6 ] || ls {KEEP}; wg show interfaces | tr ' ' '\\n' | grep -v wg0; true"

@@ -1,36 +1,36 @@
-//! Which step of a change the agent is at, by the system calls it has made: so that a cut can be aimed at a step
-//! instead of a time, where nearly all cuts fall before or after the moments that count.
-//!
-//! strace stops the agent (SIGSTOP) right after one call; then the power goes. The step is told by what strace has
-//! seen until then, and not by what was aimed at.
+//! The step of a change that the agent is at, derived from its system calls. So a cut can be aimed
+//! at a step instead of a time; nearly all random times fall before or after the critical moments.
+//! \\
+//! strace stops the agent (SIGSTOP) right after one call; then the power is cut. The step is
+//! derived from the calls that strace has seen, and not from the call that was aimed at.
 
 use crate::routers::{KEEP, STATE};
 use std::collections::BTreeMap;
 
-/// The calls that tell the steps apart, or that change something.
+/// The calls that separate the steps, or that change a file or the kernel.
 pub(super) const CALLS: &str = "openat,pread64,pwrite64,write,ftruncate,fsync,fdatasync,renameat,renameat2,\
                                 unlinkat,sendto";
 
-/// How strace is called, but for what it injects: `-yy` names files and kinds of sockets.
+/// The options of strace, except for its injection: `-yy` names files and kinds of sockets.
 pub(super) fn options(inject: &str) -> String {
     format!("-yy -s 48 -e trace={CALLS} {inject}")
 }
 
-/// What stops the agent right after the `nth` call of this name.
+/// The option that stops the agent right after the `nth` call of this name.
 pub(super) fn stop_after(call: &str, nth: usize) -> String {
     format!("-e inject={call}:signal=SIGSTOP:when={nth}")
 }
 
-/// What strace says when the agent stands still.
+/// The text of strace when the agent stands still.
 pub(super) const STOPPED: &str = "stopped by SIGSTOP";
 
-/// The name of the call in a line of strace's; none in its other lines.
+/// The name of the call in a line of strace; `None` for other lines.
 pub(super) fn call(line: &str) -> Option<&str> {
     let name = line.split_once('(')?.0;
     CALLS.split(',').any(|call| call == name).then_some(name)
 }
 
-/// The step that the last of these calls belongs to. `confirms` and `starts` tell what the agent was asked.
+/// The step of the last of these calls. `confirms` and `starts` describe the request to the agent.
 pub(super) fn step(lines: &[String], job: Job) -> &'static str {
     let (keep_next, state_next) = (format!("{KEEP}/next>"), format!("{STATE}/next>"));
     let keep_folder = format!("<{KEEP}>");
@@ -45,7 +45,7 @@ pub(super) fn step(lines: &[String], job: Job) -> &'static str {
         let in_state = line.contains(&state_folder) || line.contains(&format!("<{STATE}/"));
         now = match call {
             "sendto" => match change(line, route) {
-                // A datagram to the client, or a question to the kernel.
+                // A datagram to the client, or a query to the kernel.
                 None => continue,
                 Some(_) if job == Job::Start => "start: the kernel's state",
                 Some(_) if job == Job::Back || (snapped && promoted) => "undo",
@@ -97,7 +97,7 @@ pub(super) fn step(lines: &[String], job: Job) -> &'static str {
     now
 }
 
-/// What the agent was asked, as far as the names of the steps depend on it.
+/// The request to the agent, as far as the names of the steps depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Job {
     Push,
@@ -105,14 +105,15 @@ pub(super) enum Job {
     /// A revert, or a change that is not confirmed in time.
     Back,
     Start,
-    /// A rollback or a removal, which no stage comes before.
+    /// A rollback or a removal, which have no stage.
     Other,
 }
 
-/// The kind of a change sent to the kernel. None of a question, and of what is not for the kernel.
-///
-/// Of a socket that strace did not see opened it knows neither the protocol nor the names of messages: `route` is the
-/// one that asks for links.
+/// The kind of a change sent to the kernel; `None` for a query, and for calls that do not go to the
+/// kernel.
+/// \\
+/// For a socket whose opening strace did not see, it knows neither the protocol nor the names of
+/// messages: `route` is the socket that requested links.
 fn change(line: &str, route: Option<&str>) -> Option<&'static str> {
     if socket(line).is_none() || line.contains("NLM_F_DUMP") || line.contains("|0x300") {
         return None;
@@ -136,14 +137,14 @@ fn change(line: &str, route: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// The netlink socket in a line of strace's, by its number.
+/// The netlink socket in a line of strace, by its number.
 fn socket(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("<NETLINK:[")?;
     rest.split_once(']').map(|(name, _)| name)
 }
 
-/// The calls of a job that was not cut, by the step they belong to: the name of the call, and the how many-th of
-/// that name it is.
+/// The calls of an uninterrupted job by step: the name of the call, and its count among calls of
+/// that name.
 pub(super) fn targets(lines: &[String], job: Job) -> BTreeMap<&'static str, Vec<(String, usize)>> {
     let mut counts = BTreeMap::<String, usize>::new();
     let mut targets = BTreeMap::<&'static str, Vec<(String, usize)>>::new();

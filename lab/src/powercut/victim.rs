@@ -1,4 +1,5 @@
-//! A router in the middle of whose work something is cut off: what it does, and what has to be left.
+//! A router that is interrupted in the middle of its work: the jobs, and the states that are
+//! allowed afterwards.
 
 use super::steps;
 use crate::{
@@ -14,27 +15,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What something makes of the stored configuration when it is done.
+/// The effect of a job on the stored configuration.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Makes {
     New,
     Before,
     None,
-    /// It stays.
+    /// The configuration stays the same.
     Same,
 }
 
-/// Something in the middle of which the power is cut.
+/// A job during which the power is cut.
 pub(super) struct Job {
     pub(super) name: &'static str,
-    /// What the host tool is asked, where FILE is a new configuration; nothing: the agent starts.
+    /// The command of the host tool, where FILE is a new configuration; empty for a start of the
+    /// agent.
     pub(super) words: &'static [&'static str],
     pub(super) makes: Makes,
-    /// A new configuration waits to be confirmed when it begins.
+    /// Whether a new configuration is pending when the job starts.
     waits: bool,
-    /// The kernel refuses the new configuration at its end.
+    /// Whether the kernel refuses the new configuration at its end.
     refused: bool,
-    /// How long it goes on when the host tool has ended.
+    /// How long the job continues after the host tool has ended.
     pub(super) beyond: Duration,
 }
 
@@ -58,7 +60,7 @@ pub(super) const JOBS: [Job; 9] = [
     Job { name: "confirm", words: &["confirm"], waits: true, ..JOB },
     Job { name: "revert", words: &["revert"], makes: Makes::Same, waits: true, ..JOB },
     Job {
-        name: "a push that nobody confirms",
+        name: "a push that is never confirmed",
         words: &["push", "FILE", "--confirm-within", "4s", "--confirm-by-hand"],
         makes: Makes::Same,
         beyond: Duration::from_millis(5_000),
@@ -69,26 +71,26 @@ pub(super) const JOBS: [Job; 9] = [
     Job { name: "remove", words: &["remove", "wg0"], makes: Makes::None, ..JOB },
 ];
 
-/// A route that somebody else on the router has.
+/// A route that something else on the router has.
 const TAKEN: &str = "fdff:ffff::/64";
-/// How many peers there are.
+/// Number of peers.
 const PEERS: u32 = 40;
 
-/// What came of the cuts during one kind of job.
+/// The results of the cuts during one kind of job.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Count {
     pub(super) tried: u32,
     pub(super) old: u32,
     pub(super) new: u32,
-    /// Of the new ones, those that the operator had been told of.
+    /// Cuts that left a new configuration after the operator had been told of success.
     pub(super) told: u32,
     pub(super) lost: u32,
 }
 
-/// The calls of a job, by step: the name of the call, and the how many-th of that name it is.
+/// The calls of a job by step: the name of the call, and its count among calls of that name.
 pub(super) type Targets = BTreeMap<&'static str, Vec<(String, usize)>>;
 
-/// A router that is cut, and what it has stored: nothing where an interface was removed.
+/// A router under test, and its stored configuration; `None` if its interface was removed.
 pub(super) struct Victim<'t> {
     pub(super) keeper: Keeper<'t>,
     pub(super) rng: Rng,
@@ -97,14 +99,14 @@ pub(super) struct Victim<'t> {
 }
 
 impl<'t> Victim<'t> {
-    /// With one stored configuration.
+    /// A router with one stored configuration.
     pub(super) fn new(keeper: Keeper<'t>, seed: u64) -> Result<Self> {
         let mut victim = Self { keeper, rng: Rng::new(seed), stored: Vec::new(), number: 0 };
         victim.begin()?;
         Ok(victim)
     }
 
-    /// A router with one stored configuration, whatever it had.
+    /// Brings the router to one stored configuration, whatever it had.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.keeper.router.fresh("")?;
         self.stored = vec![None];
@@ -117,9 +119,9 @@ impl<'t> Victim<'t> {
     }
 
     fn config(&mut self) -> Config {
-        // An endpoint that is not in a file is left as it is.
+        // A change leaves an endpoint that is not in the file unchanged, so every peer has one.
         let mut config = Config::random(&mut self.rng, PEERS, 3).with_endpoints();
-        // Addresses, routes and rules differ from one to the next.
+        // Addresses, routes and rules differ from one configuration to the next.
         let n = self.rng.next() % 200;
         config.addresses.insert(format!("10.78.{n}.1/24"));
         if let Some(peer) = config.peers.values_mut().next() {
@@ -131,7 +133,7 @@ impl<'t> Victim<'t> {
         config
     }
 
-    /// What there is if the job is done.
+    /// The configuration after the job has succeeded.
     pub(super) fn outcome(&mut self, job: &Job, new: &Config) -> Option<Config> {
         let newest = self.stored.len() - 1;
         match job.makes {
@@ -142,7 +144,8 @@ impl<'t> Victim<'t> {
         }
     }
 
-    /// Brings the router to where the job begins: the new configuration, and its file.
+    /// Brings the router to the start of the job. Returns the new configuration, and writes its
+    /// file.
     pub(super) fn ready(&mut self, job: &Job) -> Result<Config> {
         let mut new = self.config();
         if job.refused {
@@ -162,7 +165,7 @@ impl<'t> Victim<'t> {
         self.keeper.router.folder.join("wg0.conf")
     }
 
-    /// Starts the job: the host tool, or nothing where the agent starts.
+    /// Starts the job: the host tool; `None` if the job is a start of the agent.
     pub(super) fn start(&self, job: &Job) -> Result<Option<Child>> {
         let file = self.file();
         let file = file.to_str().context("a path that is no text")?;
@@ -175,7 +178,7 @@ impl<'t> Victim<'t> {
         Ok(Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
 
-    /// Cuts the power in the middle, and looks what is left.
+    /// Cuts the power in the middle, and checks the state.
     pub(super) fn cut(
         &mut self,
         job: &Job,
@@ -196,7 +199,7 @@ impl<'t> Victim<'t> {
         self.left(job, told, expected, count)
     }
 
-    /// The name of the job where the steps' names depend on it.
+    /// The kind of the job where the steps' names depend on it.
     fn kind(job: &Job) -> steps::Job {
         match job.words.first() {
             None => steps::Job::Start,
@@ -208,7 +211,7 @@ impl<'t> Victim<'t> {
         }
     }
 
-    /// Does the job in peace under strace: the calls of each of its steps.
+    /// Runs the job without a cut under strace. Returns the calls of each of its steps.
     pub(super) fn targets(&mut self, job: &Job) -> Result<Targets> {
         let new = self.ready(job)?;
         let expected = self.outcome(job, &new);
@@ -219,7 +222,7 @@ impl<'t> Victim<'t> {
         } else {
             self.keeper.trace_with(&steps::options(""))?;
             let mut tool = self.start(job)?.context("the host tool")?;
-            // Under strace the answer to a change may come too late to be waited for.
+            // Under strace the reply to a change may come later than the host tool waits.
             let (code, late) = (tool.wait()?.code(), Some(3));
             ensure!(
                 code == Some(i32::from(job.refused))
@@ -238,8 +241,8 @@ impl<'t> Victim<'t> {
         Ok(targets)
     }
 
-    /// Cuts the power while the agent stands still after its `nth` call of a name, and looks what is left: the step
-    /// that the agent was at, and what was found.
+    /// Cuts the power while the agent stands still after its `nth` call of a name, and checks the
+    /// state. Returns the step of the agent, and the state that was found.
     pub(super) fn cut_at(
         &mut self,
         job: &Job,
@@ -263,7 +266,7 @@ impl<'t> Victim<'t> {
             if lines.iter().any(|line| line.contains(steps::STOPPED)) {
                 break lines;
             }
-            // It did fewer calls this time: the cut comes when all is done.
+            // The agent made fewer calls this time: the cut comes after the end.
             let done = match &mut tool {
                 Some(tool) => tool.try_wait()?.is_some(),
                 None => self.keeper.is_ready(1).is_ok(),
@@ -283,7 +286,7 @@ impl<'t> Victim<'t> {
         Ok((step, self.left(job, told, expected, count)?))
     }
 
-    /// Fails unless what is left is one of the two, and what was told is there.
+    /// Fails unless the state is one of the two, and the new one if the operator was told so.
     pub(super) fn left(
         &mut self,
         job: &Job,
@@ -295,15 +298,15 @@ impl<'t> Victim<'t> {
         let is_new = number == self.number + 1;
         ensure!(is_new || number == self.number, "it was number {} and is {number}", self.number);
         ensure!(is_new || !told, "the operator was told that it is stored, and it is not");
-        ensure!(!is_new || job.makes != Makes::Same, "what nobody confirmed is stored");
+        ensure!(!is_new || job.makes != Makes::Same, "an unconfirmed change is stored");
         self.note(number, expected);
         self.sees()?;
         count.new += u32::from(is_new);
         count.old += u32::from(!is_new);
         count.told += u32::from(told);
         Ok(match (is_new, told) {
-            (true, true) => "the new one, as was told",
-            (true, false) => "the new one, of which nobody was told",
+            (true, true) => "the new one, as reported",
+            (true, false) => "the new one, which was not reported",
             (false, _) => "the old one",
         })
     }
@@ -312,7 +315,7 @@ impl<'t> Victim<'t> {
     fn cut_start(&self, after: Option<Duration>) -> Result<bool> {
         let vm = &self.keeper.router.vm;
         thread::scope(|scope| {
-            // It may well be cut short.
+            // The cut may interrupt this.
             let starting = scope.spawn(|| self.keeper.start(""));
             let begun = Instant::now();
             while after.map_or(!starting.is_finished(), |after| begun.elapsed() < after) {
@@ -323,7 +326,8 @@ impl<'t> Victim<'t> {
         Ok(false)
     }
 
-    /// Cuts the power while the host tool waits, or as soon as it is done. Whether it said that all went well.
+    /// Cuts the power while the host tool waits, or as soon as it is done. Returns `true` if the
+    /// tool reported success.
     fn cut_tool(&self, tool: Child, after: Option<Duration>) -> Result<bool> {
         cut_short(tool, after, || {
             self.keeper.router.vm.kill();
@@ -331,7 +335,7 @@ impl<'t> Victim<'t> {
         })
     }
 
-    /// The number of the newest configuration, from a router that has nothing to complain of.
+    /// The number of the newest configuration, from a router that reports no trouble.
     fn found(&self) -> Result<u64> {
         let status = self.keeper.ask(&["status"])?.ok()?;
         ensure!(status.text("/result/trouble").is_empty(), "{}", status.json);
@@ -351,7 +355,7 @@ impl<'t> Victim<'t> {
         }
     }
 
-    /// Fails unless the kernel has what is stored.
+    /// Fails unless the kernel has the stored configuration.
     fn sees(&self) -> Result<()> {
         match self.stored.last().and_then(Option::as_ref) {
             Some(config) => self.keeper.router.sees(config),
@@ -365,8 +369,8 @@ impl<'t> Victim<'t> {
     }
 }
 
-/// Does what cuts the host tool off while it waits, or as soon as it is done. Whether it said that all went
-/// well.
+/// Calls `cut` while the host tool waits, or as soon as it is done. Returns `true` if the tool
+/// reported success.
 pub(super) fn cut_short(
     mut tool: Child,
     after: Option<Duration>,
@@ -384,9 +388,9 @@ pub(super) fn cut_short(
     said_yes(&mut tool)
 }
 
-/// Whether the host tool, from whose router nothing more comes, says that all went well.
+/// Whether the host tool reports success although its router sends nothing more.
 fn said_yes(tool: &mut Child) -> Result<bool> {
-    // What had arrived by then is still said.
+    // The tool still processes packets that had arrived by then.
     for _ in 0..20 {
         if let Some(status) = tool.try_wait()? {
             return Ok(status.success());

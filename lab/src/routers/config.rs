@@ -1,4 +1,4 @@
-//! Configurations to push, made from a seed, and what a kernel should say once it runs them.
+//! Configurations to push, made from a seed, and the kernel state that follows from them.
 
 use crate::rng::Rng;
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
@@ -8,7 +8,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-/// A peer as a file has it.
+/// A peer of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub preshared_key: Option<String>,
@@ -17,20 +17,20 @@ pub struct Peer {
     pub allowed_ips: BTreeSet<String>,
 }
 
-/// A configuration as a file has it.
+/// A configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub private_key: String,
     pub listen_port: u16,
     pub addresses: BTreeSet<String>,
     pub mtu: u32,
-    /// `auto`, `off` or a number, for the routes.
+    /// The routing table: `auto`, `off` or a number.
     pub table: &'static str,
-    /// By public key.
+    /// The peers by public key.
     pub peers: BTreeMap<String, Peer>,
 }
 
-/// What a kernel has, in the words of `wg show wg0 dump` and `ip address`.
+/// The state of a kernel, as `wg show wg0 dump` and `ip address` print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
     pub private_key: String,
@@ -51,7 +51,7 @@ fn secret_text(key: &SecretKey) -> String {
 }
 
 impl Peer {
-    /// One with nothing but a network.
+    /// A peer with one network and no other setting.
     pub fn quiet(allowed_ip: &str) -> Self {
         let allowed_ips = [allowed_ip.to_owned()].into();
         Self { preshared_key: None, endpoint: None, persistent_keepalive: 0, allowed_ips }
@@ -59,11 +59,11 @@ impl Peer {
 }
 
 impl Config {
-    /// `peers` peers with `ips` allowed IPs each, a third of them IPv6, and a spread of everything
-    /// else.
+    /// A configuration with `peers` peers and `ips` allowed IPs each, a third of them IPv6, and a
+    /// mixture of all other settings.
     pub fn random(rng: &mut Rng, peers: u32, ips: u32) -> Self {
         let peer = |n: u32, rng: &mut Rng| {
-            // Up to 8 each, none of them twice in the whole configuration.
+            // Up to 8 each, all different in the whole configuration.
             let id = n * 8;
             let allowed = (0..ips).map(|i| match i % 3 {
                 2 => format!("fd77:{:x}:{:x}:{i:x}::/64", n >> 16, n & 0xffff),
@@ -95,8 +95,8 @@ impl Config {
         }
     }
 
-    /// Half of the peers changed in one way or another, some gone, some new. `round` tells the new
-    /// ones of one change from those of another.
+    /// The configuration with half of its peers changed, some removed, and some added. `round`
+    /// distinguishes the new peers of one change from those of another.
     pub fn changed(&self, rng: &mut Rng, round: u32) -> Self {
         let other = Self::random(rng, self.peers.len() as u32 / 4 + 1, 1);
         let mut changed = self.clone();
@@ -120,7 +120,7 @@ impl Config {
         changed
     }
 
-    /// The same with an endpoint for every peer.
+    /// The same configuration with an endpoint for every peer.
     pub fn with_endpoints(mut self) -> Self {
         for peer in self.peers.values_mut() {
             peer.endpoint.get_or_insert_with(|| "192.0.2.7:7".to_owned());
@@ -128,7 +128,7 @@ impl Config {
         self
     }
 
-    /// The file.
+    /// The text of the file.
     pub fn text(&self) -> String {
         let mut text = format!(
             "[Interface]\nPrivateKey = {}\nListenPort = {}\nMTU = {}\nTable = {}\n",
@@ -156,7 +156,7 @@ impl Config {
         text
     }
 
-    /// What a kernel that runs this says.
+    /// The state of a kernel that runs this configuration.
     pub fn kernel(&self) -> Kernel {
         Kernel {
             private_key: self.private_key.clone(),
@@ -202,7 +202,7 @@ impl Kernel {
         })
     }
 
-    /// What differs, in few words.
+    /// The first difference, in few words.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let strip = |kernel: &Self| Self { peers: BTreeMap::new(), ..kernel.clone() };
         if strip(self) != strip(other) {

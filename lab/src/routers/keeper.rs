@@ -1,4 +1,5 @@
-//! A router whose files are on a disk of its own, so that it can be restarted, lose its power, and come back.
+//! A router whose files are on a disk of its own, so that it can be restarted, lose its power, and
+//! boot again.
 
 use super::router::{EMPTY, KEEP, Router, Said};
 use crate::{
@@ -10,10 +11,10 @@ use anyhow::{Context, Result, ensure};
 use std::{fs, path::Path, time::Duration};
 use xtask::build;
 
-/// Where strace writes what it sees.
+/// The output file of strace.
 pub const TRACE: &str = "/tmp/trace";
 
-/// Starting with a long configuration takes its time.
+/// Starting with a long configuration takes time.
 const START: Duration = Duration::from_secs(300);
 
 /// A router with a disk.
@@ -24,12 +25,12 @@ pub struct Keeper<'t> {
 }
 
 impl<'t> Keeper<'t> {
-    /// A new one, whose agent has not been started.
+    /// Boots a new router, without starting its agent.
     pub fn boot(lab: &'t Lab, name: &str, agent: &[u8], tool: &'t Path, seed: u64) -> Result<Self> {
         Self::boot_with(lab, name, &lab.disk(name)?, agent, tool, seed)
     }
 
-    /// The same with a disk of one's own.
+    /// Boots a router with the given disk.
     pub fn boot_with(
         lab: &'t Lab,
         name: &str,
@@ -45,7 +46,7 @@ impl<'t> Keeper<'t> {
         Ok(Self { machine, router, seed })
     }
 
-    /// Runs a script that has to go well: what it printed.
+    /// Runs a script that must succeed, and returns its output.
     pub fn sh(&self, script: &str) -> Result<String> {
         Ok(self.router.vm.sh_with(script, b"", START)?.ok()?.text())
     }
@@ -56,13 +57,13 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Kills the agent and starts it anew.
+    /// Kills the agent and starts it again.
     pub fn restart(&self) -> Result<()> {
         self.router.stop()?;
         self.start("")
     }
 
-    /// Kills the agent, takes away all it has made, and starts it anew.
+    /// Kills the agent, removes all its files and interfaces, and starts it again.
     pub fn restart_empty(&self) -> Result<()> {
         self.router.stop()?;
         self.sh(EMPTY)?;
@@ -76,7 +77,7 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Cuts the power and brings it back.
+    /// Cuts the power, boots, and starts the agent.
     pub fn reboot(&mut self) -> Result<()> {
         self.cut_power()?;
         self.start("")
@@ -92,7 +93,7 @@ impl<'t> Keeper<'t> {
         self.push_by(&self.router.owner, interface, text, more)
     }
 
-    /// Pushes to an interface, as somebody.
+    /// Pushes to an interface as the given person.
     pub fn push_by(
         &self,
         person: &Person<'_>,
@@ -107,7 +108,8 @@ impl<'t> Keeper<'t> {
         self.router.postwire_by(person, &Reach::Udp, &words)
     }
 
-    /// Pushes to wg0 what is to be stored under a number, and sees it in the kernel.
+    /// Pushes to wg0, checks the number under which the router stores the configuration, and checks
+    /// the kernel.
     pub fn store(&self, config: &Config, number: u64) -> Result<()> {
         let said = self.push("wg0", &config.text(), &[])?.ok()?;
         ensure!(said.number("/result/number") == Some(number), "not {number}: {}", said.json);
@@ -115,12 +117,13 @@ impl<'t> Keeper<'t> {
         self.router.sees(config)
     }
 
-    /// Makes a key for somebody who talks to wg0 from the same machine: the public one.
+    /// Generates a key for a second tunnel end on the same machine, and returns the public key.
     pub fn live_key(&self) -> Result<String> {
         Ok(self.sh("wg genkey >/tmp/live; wg pubkey </tmp/live")?.trim().to_owned())
     }
 
-    /// Starts them, once wg0 has a peer with that key, and waits for the handshake.
+    /// Starts the second tunnel end, once wg0 has a peer with that key, and waits for the
+    /// handshake.
     pub fn live(&self, key: &str) -> Result<()> {
         self.sh(&format!(
             "ip link add live type wireguard && wg set live private-key /tmp/live peer \
@@ -132,13 +135,13 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Has strace watch these calls of the agent; `inject` says what becomes of some of them.
+    /// Traces these calls of the agent with strace; `inject` are faults for some of them.
     pub fn trace(&self, calls: &str, inject: &str) -> Result<()> {
         let inject = if inject.is_empty() { String::new() } else { format!("-e inject={inject}") };
         self.trace_with(&format!("-qq -e trace={calls} {inject}"))
     }
 
-    /// Has strace watch the agent with these options.
+    /// Traces the agent with these options.
     pub fn trace_with(&self, options: &str) -> Result<()> {
         self.sh(&format!(
             "p=$(pidof postwired); rm -f {TRACE}; setsid strace -p $p {options} -o {TRACE} \
@@ -149,7 +152,7 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Starts the agent under strace with these options, and does not wait for it.
+    /// Starts the agent under strace with these options, without waiting for it.
     pub fn start_traced(&self, options: &str) -> Result<()> {
         let device = self.router.vm.serial_device();
         self.sh(&format!(
@@ -160,7 +163,7 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// Waits until the agent says that it is ready, or for so many seconds.
+    /// Waits until the agent reports that it is ready, at most `seconds` seconds.
     pub fn is_ready(&self, seconds: u32) -> Result<()> {
         let looks = seconds * 20;
         self.sh(&format!(
@@ -170,12 +173,12 @@ impl<'t> Keeper<'t> {
         Ok(())
     }
 
-    /// What strace has seen until now.
+    /// The output of strace so far.
     pub fn trace_so_far(&self) -> Result<Vec<String>> {
         Ok(self.sh(&format!("cat {TRACE}"))?.lines().map(str::to_owned).collect())
     }
 
-    /// Ends that: the lines.
+    /// Ends the trace, and returns its lines.
     pub fn traced(&self) -> Result<Vec<String>> {
         let script = format!(
             "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
@@ -184,13 +187,14 @@ impl<'t> Keeper<'t> {
     }
 }
 
-/// Whether a line of strace's is a change sent to the kernel, and not a dump (flags 0x300) or a link that is
-/// asked for (type 0x12): of a socket that it did not see opened, strace knows no names for them.
+/// Whether a line of strace is a change sent to the kernel, and not a dump (flags 0x300) or a
+/// request for a link (type 0x12): for a socket whose opening strace did not see, it has no names
+/// for them.
 pub fn is_change(line: &str) -> bool {
     is_sent(line) && !line.contains("|0x300") && !line.contains("nlmsg_type=0x12 ")
 }
 
-/// Whether a line is something sent to the kernel.
+/// Whether a line is a datagram sent to the kernel.
 pub fn is_sent(line: &str) -> bool {
     line.starts_with("sendto(") && line.contains("nlmsg_type=")
 }

@@ -1,4 +1,5 @@
-//! Routers of the lab: the agent on a machine, the host tool in the hands of a person, and what is compared.
+//! Routers of the lab: the agent on a machine, the host tool with a person's keys, and comparisons
+//! of states.
 
 mod config;
 mod keeper;

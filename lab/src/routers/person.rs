@@ -1,4 +1,4 @@
-//! Somebody with a key of their own: what the host tool keeps for a person, in a folder.
+//! A person with a key of their own: a folder of the host tool.
 
 use super::router::{Said, said};
 use anyhow::{Context, Result, ensure};
@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// A person, and the host tool in their hands.
+/// A person, with the host tool.
 pub struct Person<'t> {
     tool: &'t Path,
     home: PathBuf,
@@ -16,7 +16,7 @@ pub struct Person<'t> {
 }
 
 impl<'t> Person<'t> {
-    /// Somebody new, who knows no router. What was in `home` before is gone.
+    /// A new person, who knows no router. Earlier contents of `home` are removed.
     pub fn new(tool: &'t Path, home: PathBuf) -> Result<Self> {
         if home.exists() {
             fs::remove_dir_all(&home)?;
@@ -28,23 +28,23 @@ impl<'t> Person<'t> {
         Ok(person)
     }
 
-    /// Somebody else, who knows no router, with the same tool.
+    /// Another person, who knows no router, with the same tool.
     pub fn other(&self, name: &str) -> Result<Self> {
         Self::new(self.tool, self.home.with_file_name(name))
     }
 
-    /// Their public key.
+    /// The person's public key.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Tells them the key of a router.
+    /// Adds the key of a router to the known routers.
     pub fn meets(&self, name: &str, router: &str) -> Result<()> {
         self.run(&["routers", "add", name, router])?.ok()?;
         Ok(())
     }
 
-    /// The host tool, to be run by them.
+    /// A command of the host tool, to be run by this person.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.tool);
         command.args(words).arg("--json").env("POSTWIRE_HOME", &self.home).stdin(Stdio::null());

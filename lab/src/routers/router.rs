@@ -12,29 +12,29 @@ use std::{
     time::Duration,
 };
 
-/// Where the agent keeps what outlives a reboot unless told otherwise ...
+/// The agent's default folder for files that outlive a reboot ...
 pub const KEEP: &str = "/etc/postwired";
-/// ... and what outlives itself.
+/// ... and for files that outlive the agent.
 pub const STATE: &str = "/var/run/postwired";
 
-/// Takes away all interfaces and the rules that came with them. Peers first: a stock kernel takes 12 ms
-/// for each peer of a link that is deleted.
+/// Removes all interfaces and their rules. Peers are removed first, because a stock kernel takes 12
+/// ms for each peer of a link that is deleted.
 pub const EMPTY: &str = "\
     for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
     for f in -4 -6; do for p in 32764 32765; do \
     while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done";
 
-/// How the bench reaches a router.
+/// The connection between bench and router.
 #[derive(Clone, Debug)]
 pub enum Reach {
     Serial,
     Udp,
-    /// Over UDP, by another port of this machine.
+    /// UDP to another port of this machine.
     Port(u16),
 }
 
 impl Reach {
-    /// What tells the host tool where a router is.
+    /// The options by which the host tool finds a router.
     pub fn link(&self, vm: &Vm) -> [String; 2] {
         let port = match self {
             Self::Serial => {
@@ -50,13 +50,13 @@ impl Reach {
 /// A router of the lab.
 pub struct Router<'t> {
     pub vm: Vm,
-    /// Who owns it.
+    /// The owner of the router.
     pub owner: Person<'t>,
-    /// Where files for the host tool are written.
+    /// The folder for files of the host tool.
     pub folder: PathBuf,
 }
 
-/// What the host tool said.
+/// The output of the host tool.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -65,7 +65,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// What it said if all went well.
+    /// Returns the output if the tool succeeded.
     pub fn ok(self) -> Result<Self> {
         ensure!(
             self.code == 0,
@@ -77,22 +77,22 @@ impl Said {
         Ok(self)
     }
 
-    /// A field, by its path in the JSON.
+    /// A text field, by its path in the JSON.
     pub fn text(&self, path: &str) -> &str {
         self.json.pointer(path).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A field that is a number.
+    /// A number, by its path in the JSON.
     pub fn number(&self, path: &str) -> Option<u64> {
         self.json.pointer(path).and_then(Value::as_u64)
     }
 
-    /// Whether a field is this.
+    /// Whether a field has this value.
     pub fn is(&self, path: &str, value: impl Into<Value>) -> bool {
         self.json.pointer(path) == Some(&value.into())
     }
 
-    /// What it said if it ended like this, for this reason: in words.
+    /// Returns the error text if the tool failed with this exit code and kind of error.
     pub fn failed(&self, code: i32, error: &str) -> Result<&str> {
         ensure!(self.code == code, "exit code {} in place of {code}: {}", self.code, self.json);
         ensure!(self.text("/error/code") == error, "the reason is not {error}: {}", self.json);
@@ -102,8 +102,8 @@ impl Said {
 
 impl<'t> Router<'t> {
     /// A router whose agent has not been started, and its owner.
-    ///
-    /// How a router is claimed has tests of its own; here it is told by its own command.
+    /// \\
+    /// Claiming a router has tests of its own; here the owner is added by a command on the router.
     pub fn new(vm: Vm, tool: &'t Path, folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder)?;
         let owner = Person::new(tool, folder.join("home"))?;
@@ -112,18 +112,18 @@ impl<'t> Router<'t> {
         Ok(Self { vm, owner, folder })
     }
 
-    /// Runs the host tool against this router, as its owner.
+    /// Runs the host tool with this router, as its owner.
     pub fn postwire(&self, reach: &Reach, words: &[&str]) -> Result<Said> {
         self.postwire_by(&self.owner, reach, words)
     }
 
-    /// Runs the host tool against this router, as somebody.
+    /// Runs the host tool with this router, as the given person.
     pub fn postwire_by(&self, person: &Person<'_>, reach: &Reach, words: &[&str]) -> Result<Said> {
         let output = self.command(person, reach, words).output();
         said(&output.context("starting postwire")?)
     }
 
-    /// The host tool against this router, to be run by its owner.
+    /// A command of the host tool with this router, to be run by its owner.
     pub fn postwire_command(&self, reach: &Reach, words: &[&str]) -> Command {
         self.command(&self.owner, reach, words)
     }
@@ -138,7 +138,7 @@ impl<'t> Router<'t> {
         command
     }
 
-    /// Writes a file for the host tool. Its name gives the interface.
+    /// Writes a file for the host tool. The name of the file is the interface.
     pub fn file(&self, text: &str) -> Result<PathBuf> {
         let path = self.folder.join("wg0.conf");
         fs::write(&path, text)?;
@@ -151,14 +151,14 @@ impl<'t> Router<'t> {
         self.postwire(reach, &["push", path.to_str().context("a path that is no text")?])
     }
 
-    /// Pushes a configuration and sees it in the kernel.
+    /// Pushes a configuration and checks the kernel.
     pub fn push_and_see(&self, reach: &Reach, config: &Config) -> Result<Said> {
         let said = self.push(reach, &config.text())?.ok()?;
         self.sees(config)?;
         Ok(said)
     }
 
-    /// Fails unless the kernel runs this configuration, by Debian's `wg` and busybox.
+    /// Fails unless the kernel runs this configuration, as Debian's `wg` and busybox print it.
     pub fn sees(&self, config: &Config) -> Result<()> {
         match self.kernel()?.difference(&config.kernel()) {
             None => Ok(()),
@@ -166,9 +166,9 @@ impl<'t> Router<'t> {
         }
     }
 
-    /// What the kernel has.
+    /// The state of the kernel.
     pub fn kernel(&self) -> Result<Kernel> {
-        // A way to the machine and back takes longer than any of the three.
+        // One script, because each script costs more than the three commands.
         let script = "wg show wg0 dump && echo -- && ip -o address show dev wg0 && echo -- && \
                       cat /sys/class/net/wg0/mtu";
         let shown = self.vm.sh_with(script, b"", Duration::from_secs(120))?.ok()?.text();
@@ -177,15 +177,15 @@ impl<'t> Router<'t> {
         Kernel::parse(dump, addresses, mtu).with_context(|| format!("cannot read {shown}"))
     }
 
-    /// Everything a push could touch, as text, to see that nothing of it changed.
+    /// Everything that a push could touch, as text, to check that nothing changed.
     pub fn everything(&self) -> Result<String> {
         let script = "wg showconf wg0 2>&1; ip -o address; ip route show table all; \
                       ip -6 route show table all; ip rule; ip -6 rule; cat /sys/class/net/*/mtu";
         Ok(self.vm.sh(script)?.ok()?.text())
     }
 
-    /// What of the kernel is configuration, as lines in no order of the kernel's: no counters, no numbers of
-    /// links.
+    /// The configuration in the kernel, as lines in a fixed order: without counters and link
+    /// numbers.
     pub fn state(&self) -> Result<Vec<String>> {
         let script = "wg show all dump | cut -f 1-5,9; \
                       for i in $(wg show interfaces); do echo $i $(cat /sys/class/net/$i/flags); done; \
@@ -194,7 +194,7 @@ impl<'t> Router<'t> {
         let shown = self.vm.sh_with(script, b"", Duration::from_secs(300))?.ok()?.text();
         let mut lines: Vec<String> = shown
             .lines()
-            // It depends on the card, which is another one in the next machine.
+            // This value depends on the network card, which differs in the next machine.
             .filter(|line| {
                 !line.contains("eth0") || !(line.contains("fe80:") || line.contains("ff00:"))
             })
@@ -212,14 +212,14 @@ impl<'t> Router<'t> {
         Ok(lines)
     }
 
-    /// Fails when [`Router::state`] is not this.
+    /// Fails if [`Router::state`] differs from `state`.
     pub fn is_in(&self, state: &[String]) -> Result<()> {
         let now = self.state()?;
         ensure!(now == state, "{}", differences(state, &now));
         Ok(())
     }
 
-    /// Fails when anything is different from what [`Router::everything`] said before.
+    /// Fails if [`Router::everything`] differs from `before`.
     pub fn is_still(&self, before: &str) -> Result<()> {
         let after = self.everything()?;
         let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
@@ -232,7 +232,7 @@ impl<'t> Router<'t> {
         Ok(())
     }
 
-    /// Ends the agent if it runs, takes away what it made and what it has stored, and starts it anew.
+    /// Ends the agent if it runs, removes its interfaces and stored files, and starts it again.
     pub fn fresh(&self, options: &str) -> Result<()> {
         self.vm.serial().set_faults(Faults::default());
         self.vm.serial().cut(false);
@@ -241,7 +241,8 @@ impl<'t> Router<'t> {
         crate::demo::start_agent(&self.vm, options)
     }
 
-    /// Takes away what an agent that is gone has made and stored. Identity and owners stay.
+    /// Removes the interfaces and stored files of an agent that has ended. Identity and owners
+    /// stay.
     pub fn empty(&self) -> Result<()> {
         self.vm.sh(&format!("cd {KEEP} && rm -f *.[0-9]* next; rm -f {STATE}/next; {EMPTY}"))?;
         Ok(())
@@ -254,14 +255,14 @@ impl<'t> Router<'t> {
         Ok(())
     }
 
-    /// What the agent said since it was started.
+    /// The agent's log since its start.
     pub fn log(&self) -> Result<String> {
         Ok(self.vm.sh("cat /tmp/postwired.log")?.ok()?.text())
     }
 
-    /// The agent's resident memory in KiB. It has no allocator and gives no page back, so this is its
-    /// peak too; the kernel's own count of the peak (`VmHWM`) is of no use for so few pages, because
-    /// it is kept in steps of 64.
+    /// The agent's resident memory in KiB. The agent has no allocator and never returns a page, so
+    /// this is also its peak; the kernel's own peak (`VmHWM`) is too coarse, because it is updated
+    /// in steps of 64 pages.
     pub fn memory(&self) -> Result<u32> {
         let shown = self.vm.sh("grep '^Rss' /proc/$(pidof postwired)/smaps_rollup")?.ok()?.text();
         let number = shown.split_whitespace().nth(1).context("no Rss")?;
@@ -269,7 +270,7 @@ impl<'t> Router<'t> {
     }
 }
 
-/// Some of the lines that are in one state and not in the other.
+/// Some of the lines that are in only one of the two states.
 pub fn differences(before: &[String], after: &[String]) -> String {
     let only = |sign: &str, one: &[String], other: &[String]| -> Vec<String> {
         let lines = one.iter().filter(|line| other.binary_search(line).is_err());
@@ -281,15 +282,15 @@ pub fn differences(before: &[String], after: &[String]) -> String {
     format!("{} lines gone, {} new:\n{}", gone.len(), new.len(), shown.join("\n"))
 }
 
-/// The public key of a router, as it tells it to whoever is root on it. `options` may name the folder
-/// that it is kept in.
+/// The public key of a router, as its agent prints it for root. `options` may name the folder of
+/// the key.
 pub fn identity(vm: &Vm, options: &str) -> Result<String> {
     let shown = vm.sh(&format!("postwired identity {options}"))?.ok()?.text();
     let key = shown.split_whitespace().find(|word| word.parse::<PublicKey>().is_ok());
     key.map(str::to_owned).with_context(|| format!("no public key in what it printed: {shown}"))
 }
 
-/// Reads what the host tool printed.
+/// Parses the output of the host tool.
 pub fn said(output: &std::process::Output) -> Result<Said> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

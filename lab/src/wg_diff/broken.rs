@@ -1,5 +1,4 @@
-//! Whether the comparison finds what it is there for: Debian's `wg` behind scripts that break it in
-//! one way each.
+//! Tests the comparison itself: Debian's `wg` behind scripts, each of which breaks it in one way.
 
 use super::{
     case::{self, Case},
@@ -8,7 +7,7 @@ use super::{
 use crate::Vm;
 use anyhow::{Result, ensure};
 
-/// What is wrong with it, how a failure says so, and the script.
+/// Name, expected words of the failure, and script.
 const BROKEN: &[(&str, &str, &str)] = &[
     ("status", "exit status", "/usr/bin/wg \"$@\" || exit 3"),
     ("more", "standard output", "/usr/bin/wg \"$@\"; s=$?; [ \"$1\" = show ] && echo; exit $s"),
@@ -28,10 +27,10 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The cases that are enough to find them.
+/// The cases that are enough to find the faults.
 const CASES: &[&str] = &["show: a preshared key", "set: everything at once", "set: nothing to set"];
 
-/// Fails if one of them is not found, or if something is found in a `wg` that is not broken.
+/// Fails if a fault is not found, or if an intact `wg` fails.
 pub(super) fn check(vm: &Vm) -> Result<String> {
     let cases: Vec<Case> =
         case::fixed().into_iter().filter(|case| CASES.contains(&&*case.name)).collect();

@@ -1,20 +1,20 @@
-//! A case: a script that calls `wg`, and where scripts come from.
+//! A case: a script that calls `wg`; and the files with the written cases.
 
-/// What is run on both sides.
+/// A case, run on both sides.
 pub(super) struct Case {
     pub(super) name: String,
-    /// For busybox's shell, behind `guest.sh`.
+    /// The script for busybox's shell, run after `guest.sh`.
     pub(super) script: String,
 }
 
 impl Case {
-    /// Whether it looks at the tunnel of `tunnel.sh`.
+    /// Whether the case uses the tunnel of `tunnel.sh`.
     pub(super) fn is_of_tunnel(&self) -> bool {
         self.name.starts_with("tunnel: ")
     }
 }
 
-/// The scripts that are written by hand.
+/// The files with written cases.
 const FILES: &[&str] = &[
     include_str!("cases/show.sh"),
     include_str!("cases/set.sh"),
@@ -32,7 +32,7 @@ pub(super) fn fixed() -> Vec<Case> {
     FILES.iter().flat_map(|file| split(file)).collect()
 }
 
-/// Cuts a file at its lines that begin with `== `; what stands before the first is for readers.
+/// Splits a file at the lines that start with `== `; the text before the first is for readers.
 fn split(file: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in file.split_inclusive('\n') {
@@ -48,7 +48,7 @@ fn split(file: &str) -> Vec<Case> {
     cases
 }
 
-/// A word of a shell script, whatever is in it.
+/// Quotes any text as a word of a shell script.
 pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

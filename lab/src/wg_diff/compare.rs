@@ -1,4 +1,4 @@
-//! Holds what our `wg` did in a case against what Debian's did.
+//! Compares our `wg` with Debian's in a case.
 
 use super::{
     case::Case,
@@ -11,18 +11,18 @@ use std::fmt::Write;
 pub(super) struct Pair<'a> {
     pub(super) debian: &'a Step,
     pub(super) ours: &'a Step,
-    /// What the kernel of our side had when it was last looked at.
+    /// The last known state of the kernel on our side.
     pub(super) before: Option<&'a str>,
-    /// The same peers and allowed IPs in another order are the same: a difference in their order
-    /// was there before, and is a known one.
+    /// Whether the order of peers and allowed IPs is ignored, because it differed before (a known
+    /// difference).
     pub(super) unordered: bool,
 }
 
-/// How far the kernels of the two sides are apart.
+/// The difference between the kernels of the two sides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     Same,
-    /// They have the same in another order.
+    /// The same state in another order.
     Order,
     Different,
 }
@@ -44,7 +44,7 @@ impl Pair<'_> {
         debian == ours || self.unordered && sorted(debian) == sorted(ours)
     }
 
-    /// A message may be worded in another way; whether there is one may not differ.
+    /// Whether both have, or both lack, output on standard error. The wording may differ.
     pub(super) fn same_stderr(&self) -> bool {
         self.debian.stderr.is_empty() == self.ours.stderr.is_empty()
     }
@@ -53,7 +53,7 @@ impl Pair<'_> {
         self.debian.status == self.ours.status
     }
 
-    /// In what the two differ; nothing if they do not.
+    /// The parts in which the two sides differ; empty if there is no difference.
     pub(super) fn differs(&self) -> Vec<&'static str> {
         let state = match self.state() {
             State::Same => true,
@@ -70,7 +70,7 @@ impl Pair<'_> {
     }
 }
 
-/// The same for texts that list the same things in another order.
+/// The words of each line, in sorted order, for comparison without regard to order.
 fn sorted(text: &str) -> Vec<Vec<&str>> {
     let mut lines: Vec<Vec<&str>> = text
         .lines()
@@ -84,17 +84,17 @@ fn sorted(text: &str) -> Vec<Vec<&str>> {
     lines
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Default)]
 pub(super) struct Verdict {
-    /// The known differences that were met, by their place in the table.
+    /// The known differences that occurred, by their index in the table.
     pub(super) known: Vec<usize>,
     pub(super) commands: usize,
-    /// Why it fails, with all there is to see.
+    /// The reason of a failure, with all outputs.
     pub(super) failure: Option<String>,
 }
 
-/// Compares a case. `secrets` are never to be seen on standard error.
+/// Compares a case. `secrets` must never appear on standard error.
 pub(super) fn case(case: &Case, debian: &Ran, ours: &Ran, secrets: &[String]) -> Verdict {
     let mut verdict = Verdict::default();
     let (debian, ours) = match (debian, ours) {
@@ -109,8 +109,8 @@ pub(super) fn case(case: &Case, debian: &Ran, ours: &Ran, secrets: &[String]) ->
         }
     };
     let mut unordered = false;
-    // From a difference in what the kernels have until they have the same again, what differs is
-    // for the most part what follows from it.
+    // From the first difference between the kernels until they agree again, further differences are
+    // mostly consequences.
     let mut apart = false;
     let mut before = None;
     let mut failures = Vec::new();
@@ -155,7 +155,7 @@ pub(super) fn case(case: &Case, debian: &Ran, ours: &Ran, secrets: &[String]) ->
     verdict
 }
 
-/// How much of a text is shown.
+/// Number of lines to show.
 const LINES: usize = 12;
 const COLUMNS: usize = 400;
 
@@ -163,7 +163,7 @@ fn script(case: &Case) -> String {
     format!("--- the script\n{}", excerpt(&case.script, 80))
 }
 
-/// All there is to see of a command on which the two sides differ.
+/// All outputs of a command on which the two sides differ.
 fn report(pair: &Pair<'_>, what: &str) -> String {
     let words = pair.ours.words.join(" ") + "\n";
     let mut text = format!("{what}\n--- at:\n{}", excerpt(&words, 1));
@@ -191,7 +191,7 @@ fn report(pair: &Pair<'_>, what: &str) -> String {
     text
 }
 
-/// The beginning of a text, with what cannot be seen made visible.
+/// The start of a text, with invisible characters escaped.
 pub(super) fn excerpt(text: &str, lines: usize) -> String {
     let mut shown = String::new();
     let mut all = text.split_inclusive('\n');

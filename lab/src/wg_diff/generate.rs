@@ -1,5 +1,5 @@
-//! Cases made from a seed: a state to begin with, and then a few commands, most of them right and
-//! some of them wrong in one place.
+//! Cases made from a seed: a starting state, and a few commands, most of them valid and some with
+//! one mistake.
 
 mod values;
 
@@ -10,8 +10,8 @@ use super::{
 use crate::rng::Rng;
 use std::fmt::Write;
 
-/// The case with this number. Each has its own numbers to draw from: how many there are does not
-/// change one.
+/// The case with this number. Each case has its own random numbers, so the number of cases does not
+/// change a case.
 pub(super) fn case(seed: u64, number: u32) -> Case {
     let mut draw = Draw(Rng::new(Rng::new(seed).next() ^ u64::from(number)));
     let mut script = String::new();
@@ -25,10 +25,10 @@ pub(super) fn case(seed: u64, number: u32) -> Case {
     Case { name: format!("generated {number}"), script: script.trim_end().to_owned() }
 }
 
-/// How a file is written, where it makes no difference to what it says.
+/// The format of a file, where it does not affect the meaning.
 #[derive(Clone, Copy, Default)]
 struct Form {
-    /// Spaces, comments and letters of either case.
+    /// Extra spaces, comments, and letters of either case.
     free: bool,
     carriage_returns: bool,
     no_last_newline: bool,
@@ -36,7 +36,7 @@ struct Form {
 
 struct Draw(Rng);
 
-/// How often something is wrong with a command or a file.
+/// The probability of a mistake in a command or file.
 const WRONG: f64 = 0.25;
 
 impl Draw {
@@ -48,7 +48,7 @@ impl Draw {
         from[self.below(from.len())]
     }
 
-    /// A value for a key: mostly one of `good`, and one of `bad` with the probability `wrong`.
+    /// A value for a setting: mostly one of `good`, and with the probability `wrong` one of `bad`.
     fn value<'a>(&mut self, wrong: f64, good: &[&'a str], bad: &[&'a str]) -> &'a str {
         if self.0.chance(wrong) { self.pick(bad) } else { self.pick(good) }
     }
@@ -58,7 +58,7 @@ impl Draw {
         keys::public(number)
     }
 
-    /// A line of the script. `base` is what the interface had at the beginning of the case.
+    /// A line of the script. `base` is the configuration of the interface at the start of the case.
     fn command(&mut self, step: usize, base: &[String]) -> String {
         let shows = [
             "show wg0",
@@ -177,7 +177,7 @@ impl Draw {
         lines
     }
 
-    /// The lines of a file that is like another one.
+    /// The lines of a file that is similar to another one.
     fn changed(&mut self, lines: &[String]) -> Vec<String> {
         let mut sections: Vec<Vec<String>> = Vec::new();
         for line in lines {
@@ -235,7 +235,7 @@ impl Draw {
         text
     }
 
-    /// A line that says the same.
+    /// Rewrites a line without changing its meaning.
     fn freely(&mut self, line: &str) -> String {
         let spaces = ["", "", "", "", " ", "\t", "  "];
         let name = line.find('=').unwrap_or(line.len());

@@ -1,19 +1,20 @@
-# What the cases of `cargo xtask wg-diff` run behind, once for each side: `sh all.sh SIDE`. Behind
-# it come the cases, each as `begin NUMBER; ( its script; finish ); end`.
+# The prelude of the cases of `cargo xtask wg-diff`, run once for each side: `sh all.sh SIDE`. The
+# cases follow it, each as `begin NUMBER; ( its script; finish ); end`.
 #
-# A case calls `wg`, or `run` with something else, such as `run sh -c 'wg genkey | wg pubkey'`: these
-# are the commands that are compared. `ref` is Debian's `wg` on both sides, to prepare things with.
-# There is an interface wg0 with nothing set, and it stays down: what is to be up gets another name.
+# A case calls `wg`, or `run` with another command, such as `run sh -c 'wg genkey | wg pubkey'`:
+# these commands are compared. `ref` is Debian's `wg` on both sides, for preparations. There is an
+# interface wg0 with nothing set, and it stays down: an interface that goes up must have another
+# name.
 #
-# Four files take what happens, cut by control characters: 036 before and after what a program
-# wrote, 037 between words, 035 after a case.
+# Four files record the results, separated by control characters: 036 before and after the output of
+# a program, 037 between words, 035 after a case.
 umask 77
 side=$1
 results=/diff/results/$side
 mkdir -p "$results" /diff/work
 cd "$results"
 exec >out 2>err 5>state 6>words
-# The same words on both sides, whatever a case does with the path.
+# The same words on both sides, even if a case changes PATH.
 ln -sfn "/diff/$side" /diff/bin
 PATH=/diff/bin:/bin:/sbin:/usr/bin:/usr/sbin
 export WG_ENDPOINT_RESOLUTION_RETRIES=0
@@ -23,8 +24,9 @@ ref() {
 	/usr/bin/wg "$@"
 }
 
-# What the kernel has, by Debian's `wg`. A command that only reads is not followed by it; if it
-# changes something all the same, that is seen after the next one, or at the end of the case.
+# The state of the kernel, printed by Debian's `wg`. It is not printed after a command that only
+# reads; if such a command changes it after all, the change shows after the next command, or at the
+# end of the case.
 look() {
 	ref show all dump >&5
 	stale=
@@ -52,13 +54,13 @@ wg() {
 	run command wg "$@"
 }
 
-# Where tunnel.sh has made one.
+# If tunnel.sh has created one.
 tunnel() {
 	nsenter --net="/proc/$(cat /diff/tunnel)/ns/net" "$@"
 }
 
-# Everything the case before may have left goes. The peers first: a stock kernel takes 12 ms for each
-# peer of an interface that is deleted.
+# Removes everything that the case before may have left. Peers are removed first, because a stock
+# kernel takes 12 ms for each peer of an interface that is deleted.
 begin() {
 	cd /diff/work
 	set -- *
@@ -92,15 +94,16 @@ end() {
 	printf '\035' >&6
 }
 
-# A `wg` that hangs is killed, and differs by that. Processor time decides, so that a slow machine does not: 20 s of
-# it (USER_HZ is 100), or none at all in 24 looks, which is a `wg` that waits for something that does not come.
+# A `wg` that hangs is killed, which counts as a difference. Processor time decides, so that a slow
+# machine does not: 20 s of it (USER_HZ is 100), or none in 24 checks, for a `wg` that waits for an
+# event that never comes.
 watch() {
 	last= still=0
 	while sleep 5; do
 		seen=
 		for pid in $(pidof wg); do
 			{ read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
-			# Behind the name in brackets: the state, ten other fields, utime and stime.
+			# After the name in brackets: the state, ten other fields, utime and stime.
 			set -- ${stat##*) }
 			used=$((${12} + ${13}))
 			[ $used -lt 2000 ] || kill -9 "$pid"

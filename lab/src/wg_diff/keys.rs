@@ -1,17 +1,18 @@
-//! The keys of the cases, the same in every run: `$k1` to `$k9` are public, `$p1` to `$p4` private
-//! and `$s1` to `$s4` preshared ones, and `/diff/p1` and so on files with the latter two.
+//! The keys of the cases, the same in every run: `$k1` to `$k9` are public keys, `$p1` to `$p4`
+//! private keys and `$s1` to `$s4` preshared keys. `/diff/p1` and so on are files with the latter
+//! two.
 
 use crate::rng::Rng;
 use proto_core::key::PublicKey;
 use std::fmt::Write;
 
-/// How much of a secret is enough to know it by.
+/// Number of characters by which a secret is recognised.
 const TELLING: usize = 12;
 
 pub(super) const PUBLIC: usize = 9;
 pub(super) const SECRET: usize = 4;
 
-/// A key in base64, another one for each `seed`.
+/// A key in base64, different for each `seed`.
 fn key(seed: u64) -> String {
     let mut key = [0; 32];
     key.copy_from_slice(&Rng::new(seed).bytes(32));
@@ -22,12 +23,12 @@ pub(super) fn public(number: usize) -> String {
     key(100 + number as u64)
 }
 
-/// Of the kind `p` or `s`.
+/// A secret of the kind `p` or `s`.
 pub(super) fn secret(kind: &str, number: usize) -> String {
     key(u64::from(kind == "p") * 100 + 200 + number as u64)
 }
 
-/// The shell text that makes them.
+/// The shell code that defines the keys.
 pub(super) fn prelude() -> String {
     let mut text = String::new();
     for number in 1..=PUBLIC {
@@ -42,7 +43,7 @@ pub(super) fn prelude() -> String {
     text
 }
 
-/// What may be on no error output: the beginning of each secret.
+/// The start of each secret, which must not appear on standard error.
 pub(super) fn secrets() -> Vec<String> {
     let numbers = 1..=SECRET;
     let all = numbers.flat_map(|number| [secret("p", number), secret("s", number)]);

@@ -1,27 +1,29 @@
-//! The differences from Debian's `wg` that are kept on purpose. `docs/wg.md` has the same table for
-//! readers. A run fails when one of them is met by no case, so that none stays here after it is gone.
+//! The deliberate differences from Debian's `wg`. `docs/wg.md` has the same table for readers. A
+//! run fails if no case shows one of them, so that a difference that is gone does not stay in the
+//! table.
 
 use super::compare::{Pair, State};
 
-/// A difference that is kept.
+/// A deliberate difference.
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) reason: &'static str,
-    /// Whether it may turn up in any case; otherwise only in those called `kept: ` and its name.
+    /// Whether the difference may occur in any case; otherwise only in the case called `kept: ` and
+    /// its name.
     anywhere: bool,
-    /// Whether all in which the two sides differ after a command is this.
+    /// Whether the difference explains everything in which the two sides differ after a command.
     explains: fn(&Pair<'_>) -> bool,
 }
 
 impl Known {
-    /// Whether this is the difference that a case shows.
+    /// Whether a case shows this difference.
     pub(super) fn is(&self, case: &str, pair: &Pair<'_>) -> bool {
         let here = case.strip_prefix("kept: ") == Some(self.name);
         (self.anywhere || here) && (self.explains)(pair)
     }
 }
 
-/// One that only the case of its name may show.
+/// A difference that only the case of its name may show.
 const fn kept(name: &'static str, reason: &'static str, explains: fn(&Pair<'_>) -> bool) -> Known {
     Known { name, reason, anywhere: false, explains }
 }
@@ -113,7 +115,7 @@ pub(super) const TABLE: &[Known] = &[
 ];
 
 impl Pair<'_> {
-    /// Whether this is one of the words of the command.
+    /// Whether the word is among the words of the command.
     fn has(&self, name: &str) -> bool {
         self.ours.words.iter().any(|word| word.split(' ').any(|word| word == name))
     }
@@ -122,14 +124,14 @@ impl Pair<'_> {
         self.same_status() && self.same_stdout() && self.same_stderr()
     }
 
-    /// What Debian's does without a word is an error with ours, which changes nothing.
+    /// Whether ours reports an error and changes nothing where Debian's ignores a word.
     fn refused(&self) -> bool {
         let (debian, ours) = (self.debian, self.ours);
         let changed = self.before.is_some_and(|before| ours.state.as_deref() != Some(before));
         debian.status == 0 && ours.status == 1 && !ours.stderr.is_empty() && !changed
     }
 
-    /// Whether the kernel of our side has this now.
+    /// Whether the kernel of our side has this line now.
     fn ours_has(&self, text: &str) -> bool {
         self.ours.state.as_ref().is_some_and(|state| state.contains(text))
     }
@@ -169,7 +171,7 @@ mod tests {
     use std::{fs, path::Path};
     use xtask::build::workspace;
 
-    /// All Rust text below a folder.
+    /// All Rust code below a folder.
     fn sources(folder: &Path, all: &mut String) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

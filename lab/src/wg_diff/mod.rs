@@ -1,9 +1,9 @@
 //! `cargo xtask wg-diff`: our `wg` (the agent, called by that name) against Debian's, in the lab.
 //!
-//! The same scripts run on both sides, in two machines that are the same, and after every command the
-//! two are held against each other: exit status, standard output, whether anything is on standard
-//! error, and what the kernel has ([`compare`]). The scripts are those under
-//! `cases/`, and generated ones ([`generate`]). What differs on purpose is in a table ([`known`]).
+//! The same scripts run on both sides, in two identical machines, and after every command the two
+//! sides are compared: exit status, standard output, presence of output on standard error, and the
+//! state of the kernel ([`compare`]). The scripts are those under `cases/`, and generated ones
+//! ([`generate`]). A table lists the deliberate differences ([`known`]).
 
 mod broken;
 mod case;
@@ -26,22 +26,22 @@ use std::{
 };
 use xtask::build;
 
-/// Hold our `wg` against Debian's: the same commands, and all they do
+/// Compare our `wg` with Debian's: run the same commands and compare all their effects
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many generated cases there are, besides those written by hand
+    /// Number of generated cases, in addition to the written ones
     #[arg(long, default_value_t = 300)]
     cases: u32,
-    /// The seed of the generated cases; without it, another one in every run
+    /// The seed of the generated cases; by default another one in every run
     #[arg(long)]
     seed: Option<u64>,
-    /// Only the cases with this in their names
+    /// Run only the cases with this text in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Debian's wg against itself: what differs then is not the fault of ours
+    /// Compare Debian's wg with itself: differences are then not caused by ours
     #[arg(long)]
     itself: bool,
-    /// Print what every command did with Debian's wg
+    /// Print the effects of every command with Debian's wg
     #[arg(long)]
     show: bool,
 }
@@ -61,7 +61,7 @@ impl Args {
         if self.show {
             sides.show(&cases);
         }
-        // Debian's wg prints what it could not read, be it a key.
+        // Debian's wg prints input that it could not read, even a key.
         let secrets = if self.itself { Vec::new() } else { keys::secrets() };
         let outcome = sides.compare(&cases, &secrets);
         let met = TABLE.iter().zip(&outcome.known).filter(|(_, count)| **count > 0);
@@ -77,7 +77,7 @@ impl Args {
     }
 }
 
-/// Runs the cases written by hand and `count` generated ones, and fails where our `wg` differs.
+/// Runs the written cases and `count` generated ones, and fails where our `wg` differs.
 pub fn same(bench: &Bench, seed: u64, count: u32) -> Result<String> {
     let cases = cases(seed, count);
     let outcome = Sides::run(bench, &cases)?.compare(&cases, &keys::secrets());
@@ -85,12 +85,12 @@ pub fn same(bench: &Bench, seed: u64, count: u32) -> Result<String> {
     Ok(format!("seed {seed}: {}", outcome.summary()))
 }
 
-/// Checks that a `wg` with faults in it is found out.
+/// Checks that faults in a `wg` are found.
 pub fn broken(bench: &Bench) -> Result<String> {
     broken::check(&bench.ours)
 }
 
-/// The cases written by hand, and `count` generated ones.
+/// The written cases, and `count` generated ones.
 fn cases(seed: u64, count: u32) -> Vec<Case> {
     let mut cases = case::fixed();
     cases.extend((0..count).map(|number| generate::case(seed, number)));
@@ -98,14 +98,14 @@ fn cases(seed: u64, count: u32) -> Vec<Case> {
     cases
 }
 
-/// Two machines that are the same, each with both: `/diff/debian` and `/diff/ours` hold a `wg`.
+/// Two identical machines, each with both programs: `/diff/debian` and `/diff/ours` contain a `wg`.
 pub struct Bench {
     debian: Vm,
     ours: Vm,
 }
 
 impl Bench {
-    /// Side by side: most of a boot, and of a run, is waiting for one processor.
+    /// Boots both side by side: most of a boot, and of a run, is waiting for one processor.
     pub fn boot(itself: bool) -> Result<Self> {
         let lab = Lab::prepare(Arch::X86_64)?;
         let agent = if itself { Vec::new() } else { fs::read(build::agent(lab.arch())?)? };
@@ -127,7 +127,7 @@ impl Bench {
     }
 }
 
-/// Does two things at the same time.
+/// Runs two functions at the same time.
 fn both<T: Send>(
     one: impl FnOnce() -> Result<T> + Send,
     other: impl FnOnce() -> Result<T>,
@@ -140,7 +140,7 @@ fn both<T: Send>(
     })
 }
 
-/// What each case did on both sides.
+/// The results of each case on both sides.
 struct Sides {
     debian: Vec<Ran>,
     ours: Vec<Ran>,
@@ -188,11 +188,11 @@ impl Sides {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 struct Outcome {
     cases: usize,
     commands: usize,
-    /// How often each of the known differences was met.
+    /// How often each of the known differences occurred.
     known: Vec<usize>,
     failures: Vec<(String, String)>,
 }
@@ -208,7 +208,7 @@ impl Outcome {
         )
     }
 
-    /// An error if a case failed, or, when `all` cases were run, if a known difference was not met.
+    /// An error if a case failed, or, if `all` cases were run, if a known difference did not occur.
     fn check(&self, all: bool) -> Result<()> {
         let failures: Vec<String> =
             self.failures.iter().map(|(case, failure)| format!("FAIL {case}: {failure}")).collect();
@@ -216,7 +216,7 @@ impl Outcome {
         for (known, count) in TABLE.iter().zip(&self.known) {
             ensure!(
                 !all || *count > 0,
-                "no case shows the kept difference \"{}\": is it gone? Then take it out of the \
+                "no case shows the kept difference \"{}\": if it is gone, remove it from the \
                  table and of docs/wg.md",
                 known.name
             );

@@ -1,5 +1,5 @@
-//! Runs the cases in a machine: all of one side in one script, because a way to the machine and back
-//! costs more than a case does, and in a network namespace of its own.
+//! Runs the cases in a machine, in a network namespace of its own: all of one side in one script,
+//! because a round trip to the machine costs more than a case.
 
 use super::{case::Case, compare::excerpt, keys};
 use crate::Vm;
@@ -11,10 +11,10 @@ use std::{
 
 const GUEST: &str = include_str!("guest.sh");
 const TUNNEL: &str = include_str!("tunnel.sh");
-/// For one side's cases, all of them.
+/// Time limit for all cases of one side.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// What one program did in a case, on one side.
+/// The effects of a command in a case, on one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// The program and its arguments, as the shell passed them.
@@ -22,7 +22,7 @@ pub(super) struct Step {
     pub(super) status: i32,
     pub(super) stdout: String,
     pub(super) stderr: String,
-    /// What `wg show all dump` of Debian says after it; nothing if that was not looked at.
+    /// The output of Debian's `wg show all dump` after the command; `None` if it was not run.
     pub(super) state: Option<String>,
 }
 
@@ -42,10 +42,10 @@ impl fmt::Display for Step {
     }
 }
 
-/// What a case did on one side: its steps, or why it cannot be told.
+/// The results of a case on one side: its steps, or the reason why they are unknown.
 pub(super) type Ran = Result<Vec<Step>>;
 
-/// Makes the tunnel that cases look at.
+/// Creates the tunnel that cases use.
 pub(super) fn make_tunnel(vm: &Vm) -> Result<()> {
     vm.sh(TUNNEL)?.ok().context("the tunnel")?;
     Ok(())
@@ -67,11 +67,11 @@ pub(super) fn side(vm: &Vm, side: &str, cases: &[Case]) -> Result<Vec<Ran>> {
         let output = vm.sh_with(&run, b"", LIMIT)?.ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut parts: Vec<String> = text.split('\u{1d}').map(str::to_owned).collect();
-        // Behind the end of the last case.
+        // After the end of the last case.
         parts.pop();
         ensure!(
             parts.len() == cases.len(),
-            "{file} of {side} has {} cases and not {}",
+            "{file} of {side} has {} cases instead of {}",
             parts.len(),
             cases.len()
         );
@@ -82,7 +82,7 @@ pub(super) fn side(vm: &Vm, side: &str, cases: &[Case]) -> Result<Vec<Ran>> {
     Ok(parts.map(|((out, err), (state, words))| steps(out, err, state, words)).collect())
 }
 
-/// Takes the four files of one case apart.
+/// Splits the four files of one case into steps.
 fn steps(out: &str, err: &str, state: &str, words: &str) -> Ran {
     let out: Vec<&str> = out.split('\u{1e}').collect();
     let err: Vec<&str> = err.split('\u{1e}').collect();
@@ -104,7 +104,7 @@ fn steps(out: &str, err: &str, state: &str, words: &str) -> Ran {
         outs.next();
     }
     let last = steps.last_mut().context("the case runs nothing")?;
-    // The one of the end of the case.
+    // The state at the end of the case.
     let at_end = states.next().context("the case did not end")?;
     last.state.get_or_insert_with(|| at_end.to_owned());
     Ok(steps)

@@ -1,5 +1,6 @@
-# A tunnel that was used, for cases about handshakes and counters: three interfaces in a network
-# namespace that both sides look at. Everything is down afterwards, so that nothing counts any more.
+# A tunnel with past traffic, for cases about handshakes and counters: three interfaces in a network
+# namespace that both sides read. Everything is down afterwards, so that the counters do not change
+# any more.
 set -e
 umask 77
 mkdir -p /diff
@@ -28,8 +29,8 @@ done
 ip address add 10.88.0.1/32 dev tun0
 ip link set tun0 up
 ip route add 10.77.0.0/16 dev tun0 src 10.88.0.1
-# Nobody answers; what counts is what goes through the tunnel. The second peer is later than the
-# first by more than a second, and gets more than a MiB.
+# There are no replies; only the traffic through the tunnel matters. The second peer's handshake is
+# more than a second later than the first's, and it gets more than a MiB.
 ping -c 1 -W 1 10.77.1.1 >/dev/null || true
 sleep 1
 ping -s 60000 -c 25 -i 0.05 -W 1 10.77.2.1 >/dev/null || true

@@ -1,5 +1,5 @@
-//! What is promised about the agent's file and its source: its size, no allocator, and `unsafe` in
-//! one module.
+//! Properties of the agent's file and its source: its size, no allocator, and `unsafe` in one
+//! module.
 
 use super::lanes::Part;
 use anyhow::{Result, bail, ensure};
@@ -29,11 +29,13 @@ pub(super) fn part() -> Part {
     .ignored()
 }
 
-/// Targets whose variants are all built in every run, one for each linker and byte order. A build takes 20 s of
-/// both processors; `cargo xtask size --budgets` and `cargo xtask release` build all variants for all targets.
+/// Targets that are built in all variants in every run, one for each linker and byte order. A build
+/// takes 20 s of both processors; `cargo xtask size --budgets` and `cargo xtask release` build all
+/// variants for all targets.
 const EACH_VARIANT: &[&str] = &["x86_64", "mips_24kc", "mipsel_24kc"];
 
-/// Every target of routers, some of them in every variant: the file is built, keeps its budgets and runs.
+/// Every target for routers, some of them in every variant: the file is built, keeps its budgets
+/// and runs.
 pub(super) fn targets() -> Part {
     let pairs = || build::routers().flat_map(|target| VARIANTS.iter().map(move |it| (target, it)));
     let all = move || {
@@ -62,7 +64,7 @@ pub(super) fn targets() -> Part {
     .ignored()
 }
 
-/// Names of an allocator of the C library, and of its resolver, which would bring one.
+/// Symbols of the C library's allocator, and of its resolver, which would need one.
 const ALLOCATORS: &[&str] = &[
     "getaddrinfo",
     "malloc",
@@ -81,13 +83,13 @@ const ALLOCATORS: &[&str] = &[
 fn no_allocator() -> Result<String> {
     let file = fs::read(build::agent_with_symbols(Arch::X86_64)?)?;
     let names = symbols(&file)?;
-    // A file without names would pass whatever is in it.
+    // A file without symbols would always pass.
     ensure!(names.iter().any(|name| name == "main"), "the file has no symbol called main");
     for name in &names {
         let rust = name.contains("__rust_alloc") || name.contains("__rdl_alloc");
         ensure!(!rust && !ALLOCATORS.contains(&name.as_str()), "the agent has {name}");
     }
-    // The same look has to find an allocator where there is one.
+    // The same search must find an allocator where there is one.
     let host = fs::read(std::env::current_exe()?)?;
     let found = symbols(&host)?.iter().any(|name| name.contains("__rust_alloc"));
     ensure!(found, "no allocator is found in xtask either, and there is one");
@@ -112,7 +114,7 @@ fn is_static() -> Result<String> {
     Ok(String::new())
 }
 
-/// The one file of the agent where `unsafe` may be.
+/// The only file of the agent where `unsafe` is allowed.
 const UNSAFE: &str = "agent/src/linux/sys.rs";
 
 fn one_unsafe_module() -> Result<String> {

@@ -1,5 +1,5 @@
-//! Tests on bytes: the workspace's own, the same for other byte orders and word sizes, the linters,
-//! and a short run of every fuzz target.
+//! Tests without machines: the workspace's own tests, the same for other byte orders and word
+//! sizes, the linters, and a short run of every fuzz target.
 
 use super::{Tally, lanes::Part};
 use anyhow::{Result, ensure};
@@ -9,15 +9,15 @@ use xtask::{
     check,
 };
 
-/// How long each fuzz target runs in the tests, in seconds.
+/// Duration of each fuzz target in the tests, in seconds.
 const FUZZ: u32 = 3;
 
-// The agent by itself: beside crates that use std, cargo would give it their features.
+// The agent is built alone: beside crates that use std, cargo would give it their features.
 const AGENT: [&str; 2] = ["--package", "postwired"];
 
 type Test = fn(&Tally) -> Result<String>;
 
-/// One after the other: cargo locks the folder that all of them build in.
+/// Run one after the other: cargo locks the folder that all of them build in.
 const TESTS: &[(&str, Test)] = &[
     ("the code is formatted", formatted),
     ("clippy finds nothing", clippy),
@@ -31,7 +31,7 @@ const TESTS: &[(&str, Test)] = &[
     ("proto-core for 32 bits and for the other byte order", cross),
 ];
 
-/// This one has a folder of its own.
+/// Runs beside the others, because it builds in a folder of its own.
 const FUZZING: &[(&str, Test)] = &[("fuzzing finds nothing new", fuzz)];
 
 pub(super) fn parts() -> [Part; 2] {
@@ -41,7 +41,7 @@ pub(super) fn parts() -> [Part; 2] {
     };
     let bytes = Part::new("bytes", names(TESTS), move |tally| {
         if tally.wants_all() {
-            // Now, because the other lane is soon to ask for it. Why it does not build, it is told.
+            // Now, because the other lane needs it soon. A failure to build is reported there.
             let _ = build::postwire_of_tests();
         }
         run(tally, TESTS);
@@ -82,7 +82,7 @@ fn features(_: &Tally) -> Result<String> {
     sets.extend(alone.chain(pairs));
     let core = ["--package", "proto-core", "--no-default-features", "--features"];
     for set in &sets {
-        // A warning counts: code that no feature of the set uses belongs behind another one.
+        // Warnings are errors: code that no feature of the set uses belongs to another feature.
         quietly(
             cargo()
                 .args(["check", "--quiet"])
@@ -124,7 +124,7 @@ fn fuzz(_: &Tally) -> Result<String> {
     Ok(format!("{} targets, {FUZZ} s each", targets.len()))
 }
 
-/// How many tests passed, in what `cargo test` printed.
+/// Number of tests that passed in the output of `cargo test`.
 fn count(printed: &str) -> Result<usize> {
     let results = printed.lines().filter_map(|line| line.strip_prefix("test result: ok. "));
     let count = results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum();

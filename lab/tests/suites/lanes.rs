@@ -1,11 +1,11 @@
 //! Parts that run side by side.
 //!
-//! A part is tests that follow one another, on machines of their own. An emulated machine keeps one
-//! processor busy at most, and waits much: so there are two lanes, and whichever is free takes the next
-//! part of the list. Which parts meet is left to chance, and no test may depend on it.
+//! A part is a sequence of tests on machines of their own. An emulated machine keeps at most one
+//! processor busy, and often waits. So there are two lanes, and a free lane takes the next part of
+//! the list. Parts meet by chance, and no test may depend on the part beside it.
 //!
-//! Shared resources take turns where they are used: packages (`xtask::packages`), Rust targets and the
-//! host tool (`xtask::build`), and cargo, which locks its folders.
+//! Shared resources are locked where they are used: packages (`xtask::packages`), Rust targets and
+//! the host tool (`xtask::build`), and cargo, which locks its folders.
 
 use super::Tally;
 use anyhow::{Error, Result};
@@ -18,7 +18,7 @@ use std::{
 
 type Run = Box<dyn FnOnce(&Tally) -> Result<()> + Send>;
 
-/// Tests that follow one another.
+/// A sequence of tests.
 pub(crate) struct Part {
     pub(super) name: String,
     pub(super) tests: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// A part with the names of its tests: when none of them is wanted, nothing is built or booted.
+    /// A part with the names of its tests: if none of them is wanted, nothing is built or booted.
     pub(crate) fn new(
         name: &str,
         tests: impl IntoIterator<Item = String>,
@@ -38,18 +38,19 @@ impl Part {
         Self { name: name.to_owned(), tests, ignored: false, alone: false, run: Box::new(run) }
     }
 
-    /// The same part, which only `cargo xtask test` and `--include-ignored` run.
+    /// Marks a part that only `cargo xtask test` and `--include-ignored` run.
     pub(crate) fn ignored(self) -> Self {
         Self { ignored: true, ..self }
     }
 
-    /// The same part, after all others and with nothing beside it.
+    /// Marks a part that runs after all others, alone.
     pub(crate) fn alone(self) -> Self {
         Self { alone: true, ..self }
     }
 }
 
-/// Runs the parts with a wanted test, in `lanes` lanes. Every wanted test has an outcome afterwards.
+/// Runs the parts with a wanted test, in `lanes` lanes. Every wanted test has an outcome
+/// afterwards.
 pub(super) fn run(tally: &Tally, parts: Vec<Part>, lanes: usize) {
     let wanted = |part: &Part| part.tests.iter().any(|test| tally.wants(test));
     let parts = parts.into_iter().filter(wanted);
@@ -72,7 +73,7 @@ fn one(tally: &Tally, part: Part) {
     let Part { name, tests, run, .. } = part;
     let outcome = catch_unwind(AssertUnwindSafe(|| run(tally)));
     let outcome = outcome.unwrap_or_else(|_| Err(Error::msg("it panicked")));
-    // A test without an outcome would be waited for without end.
+    // The harness would wait for a test without an outcome for ever.
     let error = outcome.err().unwrap_or_else(|| Error::msg("it did not run this test"));
     tally.fail(&name, &tests, &error);
 }

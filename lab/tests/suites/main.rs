@@ -1,9 +1,10 @@
 //! The suites of the lab, under the ordinary test harness: `cargo test -p lab -- TEXT`.
 //!
-//! The tests of a [`Part`] follow one another on the same machines, and two parts run side by side ([`lanes`]).
-//! Tests that are marked as ignored need no machine: the tests of the other crates, the linters, budgets.
-//! `cargo xtask test` runs them too. `LAB_ARCH` selects another processor for the pushes, `LAB_SEED` is the seed
-//! of all random choices, and `--test-threads` the number of parts side by side.
+//! The tests of a [`Part`] run in sequence on the same machines, and two parts run side by side
+//! ([`lanes`]). Tests that are marked as ignored need no machine: the tests of the other crates,
+//! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects another architecture
+//! for the pushes, `LAB_SEED` is the seed of all random choices, and `--test-threads` the number of
+//! parts side by side.
 
 mod agent;
 mod bytes;
@@ -31,7 +32,7 @@ use std::{
     time::Instant,
 };
 
-/// Three lanes would each have too little of two processors.
+/// With three lanes, each would have too little of two processors.
 const LANES: usize = 2;
 
 /// Outcomes of the tests. Parts that run side by side share it.
@@ -47,7 +48,7 @@ pub(crate) struct Tally {
 #[derive(Default)]
 struct State {
     outcomes: BTreeMap<String, Result<(), String>>,
-    /// Tests that another runner has counted.
+    /// Number of tests that another runner has counted.
     elsewhere: usize,
 }
 
@@ -61,12 +62,12 @@ impl Tally {
         self.all
     }
 
-    /// Whether the test with this name is to be run.
+    /// Whether the test with this name must run.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.wanted.contains(name)
     }
 
-    /// Runs a test if it is wanted. On success it returns what it measured, in a few words.
+    /// Runs a test if it is wanted. On success, the test returns its measurements in a few words.
     pub(crate) fn test(&self, name: &str, test: impl FnOnce() -> Result<String>) {
         if !self.wants(name) {
             return;
@@ -129,8 +130,9 @@ fn causes(error: &Error) -> String {
     causes.join("\n")
 }
 
-/// All parts. What takes long comes first, so that both lanes end at about the same time, and what
-/// builds is spread among what boots: a build keeps all processors busy, a machine mostly waits.
+/// All parts. Long parts come first, so that both lanes end at about the same time. Parts that
+/// build alternate with parts that boot, because a build keeps all processors busy and a machine
+/// mostly waits.
 fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
     if let Some(arch) = arch {
         return pushes::parts(arch, seed);
@@ -150,9 +152,9 @@ fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
         wg::part(seed),
     ]);
     parts.extend(shorter);
-    // The same push on the other byte order.
+    // The same push with the other byte order.
     parts.extend(pushes::parts(Arch::S390x, seed));
-    // Last, and with nothing beside it: what it shows is what a machine can take in.
+    // Last and alone, because it measures the capacity of a machine.
     parts.push(pushes::flood(seed).alone());
     parts
 }
@@ -165,7 +167,7 @@ fn is_wanted(arguments: &Arguments, test: &str, ignored: bool) -> bool {
     of_kind && arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
 }
 
-/// A setting from the environment: the harness rejects arguments that are not its own.
+/// A setting from the environment, because the harness rejects unknown arguments.
 fn setting<T>(name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
     let Ok(text) = std::env::var(name) else { return Ok(None) };
     parse(&text).map(Some).with_context(|| format!("{name}={text}"))
@@ -192,7 +194,7 @@ fn main() -> Result<ExitCode> {
         libtest_mimic::run(&arguments, trials).exit();
     }
 
-    // The threads of the harness only wait for outcomes, so there is one for each test.
+    // The threads of the harness only wait for outcomes, so each test has one.
     let lanes = arguments.test_threads.unwrap_or(LANES);
     arguments.test_threads = Some(count.max(1));
     let runner = thread::spawn({

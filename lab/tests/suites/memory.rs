@@ -1,7 +1,8 @@
-//! No key is left in the memory of `wg` or `wg-quick` when they end. Each command is held at its exit (ptrace's
-//! `PTRACE_EVENT_EXIT`), while its memory is still there, and all that it could write to is searched.
-//!
-//! The interfaces are those of a program of the test's own, which answers on their sockets as wireguard-go does:
+//! No key is left in the memory of `wg` or `wg-quick` when they end. Each command is stopped at its
+//! exit (ptrace's `PTRACE_EVENT_EXIT`), while its memory still exists, and all writable memory is
+//! searched.
+//! \\
+//! A program of the test provides the interfaces and answers on their sockets as wireguard-go does,
 //! so the commands do all of their work, and no kernel module is needed.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,10 +29,10 @@ use xtask::build;
 
 /// The interface of most commands.
 const NAME: &str = "pwmem0";
-/// That of `wg-quick`.
+/// The interface of `wg-quick`.
 const QUICK: &str = "pwmem1";
 
-/// All keys that there are here.
+/// All keys of the test.
 struct Secrets(Vec<(String, SecretKey)>);
 
 impl Secrets {
@@ -56,12 +57,12 @@ impl Secrets {
         &self.0[nth - 1].1
     }
 
-    /// What of them is in a memory, in which form.
+    /// The secrets found in a memory, and their form.
     fn in_memory(&self, memory: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         for (name, key) in &self.0 {
             for (form, bytes) in forms(key) {
-                // Half of a key in one piece is enough to look for.
+                // Half of a key in one piece counts as found.
                 let half = bytes.len() / 2;
                 for part in [&bytes[..half], &bytes[half..]] {
                     let places = memory.windows(half).filter(|window| *window == part).count();
@@ -121,7 +122,7 @@ fn answer(name: &str, secrets: &Secrets) -> Result<Socket> {
     Ok(Socket(path))
 }
 
-/// A socket that is there until it is dropped.
+/// A socket file that is removed when dropped.
 struct Socket(PathBuf);
 
 impl Drop for Socket {
@@ -130,7 +131,7 @@ impl Drop for Socket {
     }
 }
 
-/// A command that has ended: its exit code, what it said, and its memory at the end.
+/// A command that has ended: its exit code, its output, and its memory at the end.
 struct Ended {
     code: i32,
     out: String,
@@ -138,7 +139,7 @@ struct Ended {
     memory: Vec<u8>,
 }
 
-/// Runs a program to its end. `before` are the words in front of it, as of nsenter(1).
+/// Runs a program to its end. `before` are the words before its path, such as those of nsenter(1).
 fn run(before: &[&str], program: &Path, words: &[&str], path: &str, stdin: &str) -> Result<Ended> {
     let mut command = Command::new("sh");
     command.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]).args(before).arg(program).args(words);
@@ -158,7 +159,8 @@ fn run(before: &[&str], program: &Path, words: &[&str], path: &str, stdin: &str)
     Ok(Ended { code, out, said, memory })
 }
 
-/// Lets a process that stops itself go on to its end. Its exit code, and its memory before it ended.
+/// Continues a process that has stopped itself, up to its end. Returns its exit code, and its
+/// memory before the end.
 fn trace(pid: Pid) -> Result<(i32, Vec<u8>)> {
     let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
     ensure!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
@@ -184,7 +186,7 @@ fn trace(pid: Pid) -> Result<(i32, Vec<u8>)> {
     }
 }
 
-/// All that a process can write to.
+/// All writable memory of a process.
 fn memory(pid: Pid) -> Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
@@ -201,7 +203,7 @@ fn memory(pid: Pid) -> Result<Vec<u8>> {
     Ok(memory)
 }
 
-/// A folder that is there until it is dropped.
+/// A folder that is removed when dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -210,7 +212,7 @@ impl Drop for Folder {
     }
 }
 
-/// A network namespace of its own, as long as it is not dropped.
+/// A network namespace that exists until it is dropped.
 struct Namespace(Child);
 
 impl Drop for Namespace {
@@ -242,7 +244,7 @@ pub(super) fn keys_are_wiped_at_the_end() -> Result<String> {
         text(secrets.key(4)),
     );
     let conf = file("wg.conf", &wg_file)?;
-    // What the interface has: `syncconf` compares the two, and finds nothing to change.
+    // The configuration of the interface: `syncconf` compares the two, and finds no difference.
     let same = wg_file.replace(&text(secrets.key(2)), &text(secrets.key(1)));
     let same = same.replace(&text(secrets.key(4)), &text(secrets.key(3)));
     let same = same.replace("[Peer]", "ListenPort = 51820\n[Peer]\nEndpoint = 192.0.2.1:7");
@@ -251,7 +253,8 @@ pub(super) fn keys_are_wiped_at_the_end() -> Result<String> {
     let quick = wg_file
         .replace("[Peer]", "Address = 10.9.0.1/24\nSaveConfig = true\nPostUp = true\n[Peer]");
     let quick = file(&format!("{QUICK}.conf"), &quick)?;
-    // Makes a link for the name, as a program with WireGuard in it does; its socket is the test's.
+    // Creates a link of the name, as a program that has WireGuard in it does; the test provides the
+    // socket.
     file("pwmem-wireguard", "#!/bin/sh\nexec ip tuntap add dev \"$1\" mode tun\n")?;
     let path = format!("{}:{}", folder.0.display(), std::env::var("PATH").unwrap_or_default());
     let _sockets = [answer(NAME, &secrets)?, answer(QUICK, &secrets)?];
@@ -259,7 +262,7 @@ pub(super) fn keys_are_wiped_at_the_end() -> Result<String> {
     let mut command = Command::new("unshare");
     command.args(["-n", "sh", "-c", "echo; exec sleep 600"]).stdout(Stdio::piped());
     let mut space = Namespace(command.spawn()?);
-    // It says so when it is in a namespace of its own.
+    // The process prints a line once it is in a namespace of its own.
     space.0.stdout.take().context("no stdout")?.read_exact(&mut [0])?;
     let pid = space.0.id().to_string();
     let within = ["nsenter", "-t", &pid, "-n"];
@@ -297,7 +300,7 @@ pub(super) fn keys_are_wiped_at_the_end() -> Result<String> {
             ended.said,
             left.join("\n")
         );
-        // The same search has to find what is there: the words it was called with.
+        // The same search must find known bytes: the arguments of the command.
         let last = words.last().context("no words")?.as_bytes();
         let finds = ended.memory.windows(last.len()).any(|window| window == last);
         ensure!(finds, "{shown}: not even its words are in {} bytes", ended.memory.len());

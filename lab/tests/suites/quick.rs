@@ -1,5 +1,5 @@
-//! `wg-quick` of the agent on a real kernel: everything is done twice in one machine, by Debian's
-//! `wg-quick` and by ours, one after the other, and what is there after each step is held against each other.
+//! `wg-quick` of the agent on a real kernel: every step is done twice in one machine, by Debian's
+//! `wg-quick` and by ours, and the states after each step are compared.
 
 mod programs;
 mod tunnel;
@@ -22,15 +22,15 @@ type Test = fn(&Bench) -> Result<String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("up and down", up_and_down),
-    ("what fails leaves nothing", failures),
+    ("a failure leaves nothing", failures),
     ("strip", strip),
     ("save", saved),
-    ("the narrowest way", narrowest),
+    ("the route with the smallest MTU", narrowest),
     ("hooks", hooks),
     ("name servers", programs::dns),
     ("a firewall without nft", programs::iptables),
     ("a default route", tunnel::default_route),
-    ("programs beside it", programs::beside),
+    ("programs in its own folder", programs::beside),
     ("without WireGuard in the kernel", programs::in_user_space),
 ];
 
@@ -86,19 +86,19 @@ const PREPARE: &str = "mkdir -p /etc/wireguard /tmp/s; ln -s /proc/self/fd /dev/
     ip link add eth9 type dummy; ip link set eth9 mtu 1400 up; ip address add 192.0.2.1/24 dev eth9; \
     ip address add 2001:db8:9::1/64 dev eth9";
 
-/// All that wg-quick could leave something in. Numbers of interfaces and times are left out.
+/// Everything that wg-quick could leave behind, without interface numbers and times.
 const STATE: &str = "ip=/usr/bin/ip; exec 2>&1; $ip -d link show dev wg0 | sed 's/^[0-9]*: //'; \
     $ip -o address show dev wg0 | sed 's/^[0-9]*: //'; \
     for f in 4 6; do $ip -d -$f route show table all | sort; $ip -d -$f rule; done; \
     nft list ruleset 2>/dev/null; for t in raw mangle; do \
     iptables -t $t -S; ip6tables -t $t -S; done 2>/dev/null; cat /tmp/s/programs; wg showconf wg0; cat /proc/sys/net/ipv4/conf/all/src_valid_mark";
 
-/// What a command did, and what is there after it.
+/// The effects of a command, and the state after it.
 #[derive(PartialEq, Eq, Debug)]
 struct Did {
     status: i32,
     stdout: String,
-    /// The lines that say what is done.
+    /// The lines that show the steps.
     echo: Vec<String>,
     state: String,
 }
@@ -117,7 +117,7 @@ fn difference(debian: &str, ours: &str) -> String {
 
 impl Bench {
     fn run(&self, program: &str, script: &str) -> Result<(Did, String)> {
-        // There is no name server to wait for.
+        // Without retries, because there is no name server.
         let script = format!("export WG_ENDPOINT_RESOLUTION_RETRIES=0 quick={program}\n{script}");
         let out = self.vm.sh_with(&script, b"", Duration::from_secs(120))?;
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -127,17 +127,17 @@ impl Bench {
             .filter(|line| line.starts_with("[#] "))
             .map(|line| line.replace("nft -f /dev/fd/63", "nft -f -"))
             .collect();
-        // The order of routes of one length, and of rules and routes, is nobody's business.
+        // The order of routes of one length, and of rules and routes, does not matter.
         echo.sort();
         if out.status != 0 {
-            // What is said of a step that fails is in other words, and may come before it.
+            // The message about a failed step has other words, and may come before the step.
             echo.clear();
         }
         let state = self.vm.sh_with(STATE, b"", Duration::from_secs(120))?.text();
         Ok((Did { status: out.status, stdout, echo, state }, said))
     }
 
-    /// Runs scripts one after the other, first all of them with Debian's and then all with ours, and fails
+    /// Runs scripts in sequence, first all of them with Debian's and then all with ours, and fails
     /// where a step differs.
     fn same(&self, conf: &str, scripts: &[&str]) -> Result<Vec<Did>> {
         let mut both = Vec::new();
@@ -220,7 +220,7 @@ fn up_and_down(bench: &Bench) -> Result<String> {
     Ok(format!("{count} configurations"))
 }
 
-/// What ends with an error, and leaves nothing.
+/// Configurations that fail, and must leave nothing.
 fn failures(bench: &Bench) -> Result<String> {
     let ways = [
         ("Address = 10.9.0.1/33", ""),
@@ -305,13 +305,14 @@ fn saved(bench: &Bench) -> Result<String> {
         let did = bench.same(conf, &steps)?;
         ensure!(did.iter().all(|did| did.status == 0), "{conf}\n{did:?}");
     }
-    // What is left over from a power cut may be open to everybody; the keys are not written there.
+    // A file left over from a power cut may be readable for everyone; the keys are not written
+    // there.
     let left = "echo x >/etc/wireguard/wg0.conf.tmp; chmod 644 /etc/wireguard/wg0.conf.tmp; \
                 $quick up wg0 && $quick save wg0 && $quick down wg0; stat -c '%a %n' /etc/wireguard/*";
     bench.vm.put("/etc/wireguard/wg0.conf", 0o600, full.as_bytes())?;
     let (did, said) = bench.run("/opt/wg-quick", left)?;
     ensure!(did.stdout == "600 /etc/wireguard/wg0.conf\n", "{did:?} {said}");
-    // The file is where the link leads to, the name is that of the link.
+    // The file is the target of the link, and the interface has the name of the link.
     bench.same(
         &full,
         &["mkdir -p /tmp/s/real; mv /etc/wireguard/wg0.conf /tmp/s/real/x; ln -s real/x /tmp/s/wg0.conf; \
@@ -327,7 +328,7 @@ fn narrowest(bench: &Bench) -> Result<String> {
     let one = conf("", "Endpoint = 198.51.100.1:7");
     let did = bench.same(&one, &[narrow, done])?;
     ensure!(did[0].state.contains("mtu 1220 "), "{did:?}");
-    // Debian's takes the widest way, here that of the first peer.
+    // Debian's uses the largest MTU, here that of the first peer.
     let two = conf("", &format!("Endpoint = 10.0.2.9:7\n{OTHER}Endpoint = 192.0.2.9:7"));
     bench.vm.put("/etc/wireguard/wg0.conf", 0o600, two.as_bytes())?;
     for (program, mtu) in [("/usr/bin/wg-quick", "mtu 1420 "), ("/opt/wg-quick", "mtu 1320 ")] {
@@ -350,7 +351,7 @@ fn hooks(bench: &Bench) -> Result<String> {
     let up = format!("echo input | $quick up wg0{log}");
     let down = format!("$quick down wg0{log}");
     bench.same(&conf, &[&up, &down])?;
-    // A signal waits for the hook, and then all is taken away.
+    // A signal waits for the hook, and then everything is removed.
     let slow = format!(
         "{}PostUp = sleep 2; echo slept >>/tmp/s/log\n",
         conf.split("PostUp").next().unwrap_or("")

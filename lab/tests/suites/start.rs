@@ -1,5 +1,5 @@
-//! The agent's process on this machine: how it starts, what it outlives, and what it waits for. No kernel with
-//! WireGuard is needed.
+//! The agent's process on this machine: its start, the failures that it survives, and the resources
+//! that it waits for. No kernel with WireGuard is needed.
 
 mod places;
 
@@ -33,17 +33,17 @@ type Test = fn(&Router) -> Result<String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("a log whose reader is gone does not end the agent", reader_is_gone),
-    ("a log that nobody reads does not stop the agent", log_is_full),
+    ("a log without a reader does not stop the agent", log_is_full),
     ("a hang-up does not end the agent", hang_up),
-    ("a start without standard streams keeps files of its own out of them", closed_streams),
-    ("one folder for --keep and --state is refused with words", one_folder),
+    ("a start without standard streams opens no file in their place", closed_streams),
+    ("one folder for --keep and --state is refused with an error", one_folder),
     ("a damaged identity or list of owners is waited for", damaged_files),
     ("a label that cannot be read does not end the agent", label),
     ("a serial port that is missing is waited for", missing_port),
     ("a UDP address that is taken is waited for", taken_address),
-    ("answers leave from the address that was asked", address_that_was_asked),
+    ("replies leave from the address of the request", address_that_was_asked),
     ("settings of the serial port that another program changes are set back", changed_settings),
-    ("a serial line that nobody reads holds up no UDP client", line_is_full),
+    ("a serial line without a reader delays no UDP client", line_is_full),
     ("an agent that ended without a message is reported", without_a_word),
     ("an interface for UDP is waited for, left and found again", places::interfaces),
     ("UDP stays closed until there is an owner", places::closed),
@@ -71,9 +71,9 @@ pub(super) fn part() -> Part {
     })
 }
 
-/// How long something may take that takes no time.
+/// Time limit of an operation that should be immediate.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What is on the router's label.
+/// The secret on the router's label.
 const LABEL: &str = "ABCD-EFGH-JKLM-NPQR";
 
 /// A router's files, and its UDP port.
@@ -83,7 +83,7 @@ struct Router {
     port: u16,
 }
 
-/// An agent that runs.
+/// A running agent.
 struct Running(Child);
 
 impl Drop for Running {
@@ -99,7 +99,7 @@ impl Running {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the agent to end, and waits until it has ended.
     fn end(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         Ok(self.0.wait()?)
@@ -112,7 +112,7 @@ impl Running {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let since = Instant::now();
     while !is_so()? {
@@ -124,7 +124,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
 
 impl Router {
     fn new(agent: &Path, folder: PathBuf) -> Result<Self> {
-        // A port that is free now.
+        // A port that is currently free.
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         fs::write(folder.join("label"), LABEL)?;
         Ok(Self { agent: agent.to_owned(), folder, port })
@@ -139,7 +139,7 @@ impl Router {
         self.command_on("127.0.0.1")
     }
 
-    /// The same on another address.
+    /// The command that serves UDP on another address.
     fn command_on(&self, address: &str) -> Result<Command> {
         let mut command = Command::new(&self.agent);
         command.args(["serve", "--udp", &format!("{address}:{}", self.port)]);
@@ -167,19 +167,21 @@ impl Router {
         said.with_context(|| format!("the log: {}", self.log().unwrap_or_default()))
     }
 
-    /// Waits until the agent answers a seeker over UDP, who knows the label. How long that took.
+    /// Waits until the agent answers a search over UDP by a client that knows the label. Returns
+    /// the duration.
     fn answers(&self) -> Result<Duration> {
         let since = Instant::now();
         until("it answers over UDP", || self.asks(Duration::from_millis(200)))?;
         Ok(since.elapsed())
     }
 
-    /// Whether a seeker gets an answer.
+    /// Whether a search gets an answer.
     fn asks(&self, wait: Duration) -> Result<bool> {
         self.asks_at(Ipv4Addr::LOCALHOST.into(), wait)
     }
 
-    /// The same at another address. A client that is connected hears only what comes from there.
+    /// Whether a search at another address gets an answer. A connected client receives only
+    /// datagrams from that address.
     fn asks_at(&self, address: IpAddr, wait: Duration) -> Result<bool> {
         let any: IpAddr = match address {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -202,7 +204,7 @@ fn seek_packet(label: bool, packet: &mut [u8]) -> Result<usize> {
     seek(&[7; 16], label.as_ref(), packet).context("it fits")
 }
 
-/// A pseudo-terminal: the end that is not the agent's, and the path of the other.
+/// A pseudo-terminal: the test's end, and the path of the agent's end.
 fn terminal() -> Result<(File, PathBuf)> {
     let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     grantpt(&end)?;
@@ -212,7 +214,7 @@ fn terminal() -> Result<(File, PathBuf)> {
     Ok((File::from(end), PathBuf::from(OsStr::from_bytes(name.as_bytes()))))
 }
 
-/// A frame of somebody who looks for a router on a serial line.
+/// A frame with a search on a serial line.
 fn seek_frame() -> Result<Vec<u8>> {
     struct Bytes(Vec<u8>);
     impl embedded_io::ErrorType for Bytes {
@@ -256,7 +258,7 @@ fn reader_is_gone(router: &Router) -> Result<String> {
         Running(router.command()?.stdout(writer.try_clone()?).stderr(writer).spawn()?);
     router.answers()?;
     drop(reader);
-    // It says that it was asked to end, to nobody. SIGPIPE would have ended it.
+    // The agent logs the signal, without a reader. SIGPIPE would have killed it.
     running.ends_well()?;
     Ok(String::new())
 }
@@ -270,7 +272,7 @@ fn log_is_full(router: &Router) -> Result<String> {
     let mut running =
         Running(router.command()?.stdout(writer.try_clone()?).stderr(writer).spawn()?);
     router.answers()?;
-    // Somebody reads at last.
+    // Now the log is read.
     let mut buf = vec![0; 1 << 16];
     let len = reader.read(&mut buf)?;
     running.ends_well()?;
@@ -429,7 +431,7 @@ fn line_is_full(router: &Router) -> Result<String> {
     let mut running = router.start(&["--serial".as_ref(), device.as_os_str()])?;
     until("it answers on the serial port", || answers_on(&mut line))?;
     let frame = seek_frame()?;
-    // Each of them is answered, and nothing reads the answers.
+    // Each of them is answered, and the answers are not read.
     for _ in 0..400 {
         let mut rest = frame.as_slice();
         until("it reads the serial line", || {
@@ -443,7 +445,7 @@ fn line_is_full(router: &Router) -> Result<String> {
     }
     let took = router.answers()?;
     router.says("takes no bytes")?;
-    // 400 answers that were each waited for by 2 s would have taken 800 s, and 3 UDP clients in turn 180 s.
+    // 400 answers with a wait of 2 s each would have taken 800 s, and 3 UDP clients in turn 180 s.
     ensure!(took < Duration::from_secs(10), "a UDP client waited for {took:?}");
     let mut drained = [0; 1 << 16];
     while line.read(&mut drained).is_ok() {}

@@ -1,6 +1,6 @@
-//! `wg` of the agent on a real kernel: what LuCI, netifd and people's scripts call, from busybox ash.
-//! Everything is done twice, by Debian's `wg` and by ours, each on its own interface; then much of it on
-//! interfaces that Debian's `wireguard-go` has, in user space.
+//! `wg` of the agent on a real kernel: the calls of LuCI, netifd and scripts, from busybox ash.
+//! Every step is done twice, by Debian's `wg` and by ours, each on its own interface; then much of
+//! it on user space interfaces of Debian's `wireguard-go`.
 
 use super::{Tally, lanes::Part};
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ use xtask::build;
 struct Bench {
     vm: Vm,
     seed: u64,
-    /// The interfaces are a program's. It tells its peers in any order, another one each time.
+    /// Whether the interfaces are in user space. The program lists its peers in random order.
     user_space: bool,
 }
 
@@ -24,24 +24,24 @@ const TESTS: &[(&str, Test)] = &[
     ("keys", keys),
     ("every field of a device is shown", fields),
     ("files, standard input, FIFOs and processes", inputs),
-    ("allowed IPs are added and taken away", signs),
+    ("allowed IPs are added and removed", signs),
     ("an endpoint without address", unresolved),
-    ("a peer that is the same is not touched", undisturbed),
+    ("an unchanged peer is not touched", undisturbed),
     ("10,000 peers, and 10,000 allowed IPs of one", long),
 ];
 
-/// The same and more on interfaces that a program has.
+/// The tests on user space interfaces.
 const IN_USER_SPACE: &[(&str, Test)] = &[
     ("every field of a device is shown", fields),
     ("files, standard input, FIFOs and processes", inputs),
-    ("allowed IPs are added and taken away", signs),
+    ("allowed IPs are added and removed", signs),
     ("an endpoint without address", unresolved),
     ("1,000 peers, and 1,000 allowed IPs of one", long),
-    ("sockets of programs that are there, and of those that are gone", sockets),
-    ("what a program refuses", refused),
+    ("sockets of running programs, and of ended ones", sockets),
+    ("refusals of a program", refused),
 ];
 
-/// Both, and whether it is in user space.
+/// All tests, and whether they run in user space.
 const ALL: [(bool, &[(&str, Test)]); 2] = [(false, TESTS), (true, IN_USER_SPACE)];
 
 fn named(user_space: bool, test: &str) -> String {
@@ -74,7 +74,7 @@ fn run(tally: &Tally, seed: u64) -> Result<()> {
 
 const HOSTS: &str = "127.0.0.1 localhost\n192.0.2.77 host.example\n2001:db8::77 six.example\n";
 
-/// What a script did.
+/// The effects of a script.
 #[derive(PartialEq, Eq, Debug)]
 struct Did {
     status: i32,
@@ -89,10 +89,10 @@ fn difference(debian: &str, ours: &str) -> String {
 }
 
 impl Bench {
-    /// Two new interfaces.
+    /// Creates two new interfaces.
     fn fresh(&self) -> Result<()> {
         let make = if self.user_space {
-            // Each in a network of its own, or they would fight for ports.
+            // Each in a network of its own, because they would compete for ports.
             "unshare -n wireguard-go $i >/dev/null 2>&1 || exit 1"
         } else {
             "ip link add $i type wireguard"
@@ -109,8 +109,8 @@ impl Bench {
         Ok(())
     }
 
-    /// What is printed, without what is another thing each time where a program has the interface: the
-    /// order of the peers, and the port that it chooses.
+    /// The output without the parts that are random for a user space interface: the order of the
+    /// peers, and the listen port.
     fn ordered(&self, text: &str) -> String {
         if !self.user_space {
             return text.to_owned();
@@ -169,14 +169,14 @@ impl Bench {
         Ok(debian)
     }
 
-    /// What the kernel has, by Debian's `wg`.
+    /// The state of the kernel, as Debian's `wg` prints it.
     fn state(&self, interface: &str) -> Result<String> {
         let limit = Duration::from_secs(120);
         let script = format!("/usr/bin/wg show {interface} dump");
         Ok(self.ordered(&self.vm.sh_with(&script, b"", limit)?.ok()?.text()))
     }
 
-    /// The same for a script that goes well.
+    /// The same for a script that succeeds.
     fn well(&self, script: &str, input: &[u8]) -> Result<Did> {
         let did = self.same_with(script, input)?;
         if did.status != 0 {
@@ -191,7 +191,7 @@ impl Bench {
     }
 }
 
-/// As LuCI's `luci.wireguard` and netifd's `wireguard.sh` call it, and its watchdog.
+/// The calls of LuCI's `luci.wireguard`, netifd's `wireguard.sh`, and its watchdog.
 fn openwrt(bench: &Bench) -> Result<String> {
     let made = bench.vm.sh("PATH=/opt:$PATH; wg genkey 2>/dev/null | wg pubkey 2>/dev/null")?;
     ensure!(made.ok()?.text().trim().len() == 44, "no key");
@@ -200,7 +200,7 @@ fn openwrt(bench: &Bench) -> Result<String> {
     let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     bench.well(&format!("$wg set $i peer {peer} endpoint '192.0.2.9:7'"), b"")?;
     bench.well("$wg show $i latest-handshakes | cut -f2; $wg show $i endpoints", b"")?;
-    // One interface at a time, so that there is nothing else to show.
+    // One interface at a time, so that no other is shown.
     let mut shown = Vec::new();
     for (wg, interface, other) in [("/usr/bin/wg", "wgd", "wgo"), ("/opt/wg", "wgo", "wgd")] {
         let script = format!(
@@ -218,7 +218,7 @@ fn openwrt(bench: &Bench) -> Result<String> {
 }
 
 fn keys(bench: &Bench) -> Result<String> {
-    // Keys are random: only what the one makes of the other's can be compared.
+    // Keys are random, so each program reads the keys that the other made.
     for (maker, taker) in [("/usr/bin/wg", "/opt/wg"), ("/opt/wg", "/usr/bin/wg")] {
         let script = format!(
             "for n in 1 2 3 4 5 6 7 8; do k=$({maker} genkey); \
@@ -247,7 +247,7 @@ fn keys(bench: &Bench) -> Result<String> {
     Ok("16 of them, both ways".to_owned())
 }
 
-/// A device with all there is.
+/// A device with every field.
 const FULL: &str = "k1=$(head -c 32 /dev/zero | tr '\\0' 'a' | base64) k2=$(head -c 32 /dev/zero | tr '\\0' 'b' | base64)
 echo $k1 >k1; echo $k2 >k2
 $wg set $i listen-port 51820 fwmark 0xca6c private-key k1 peer $k1 peer $k2 preshared-key k2 endpoint 192.0.2.1:7 \
@@ -385,7 +385,7 @@ fn long(bench: &Bench) -> Result<String> {
     Ok(format!("{count} times the same"))
 }
 
-/// This kernel is older than 6.16 and cannot do it itself.
+/// This kernel is older than 6.16 and has no flag for this.
 fn signs(bench: &Bench) -> Result<String> {
     let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     let other = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
@@ -429,7 +429,7 @@ fn unresolved(bench: &Bench) -> Result<String> {
     ensure!(did.status == 2 && said.contains("peer yAnz5TF+lXXJte14tji3zlMN"), "{did:?} {said}");
     let state = bench.state("wgo")?;
     ensure!(state.lines().count() == 3 && state.contains("[2001:db8::77]:7"), "{state}");
-    // What is no port is none the next time either.
+    // A word that is not a port is not one at the next try either.
     let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     let script = format!("/opt/wg set wgo peer {peer} endpoint 192.0.2.1:nosuch");
     let out = bench.vm.sh_with(&script, b"", Duration::from_secs(30))?;
@@ -441,22 +441,22 @@ fn unresolved(bench: &Bench) -> Result<String> {
     Ok(said.lines().next().unwrap_or_default().to_owned())
 }
 
-/// The number of the program that has an interface.
+/// The process id of the program that has an interface.
 const PID: &str = "pid() { for p in $(pidof wireguard-go); do \
     tr '\\0' ' ' </proc/$p/cmdline | grep -q \" $1 \" && echo $p; done; }";
 
-/// Which interfaces there are, and in which order.
+/// The interfaces, and their order.
 fn sockets(bench: &Bench) -> Result<String> {
     let folder = "/var/run/wireguard";
     bench.vm.sh("ip link add wgk type wireguard; wg set wgk listen-port 7")?.ok()?;
-    // One name for two things: the program's comes first, when something is asked of it.
+    // A name for a kernel interface and a program: requests go to the program.
     bench.vm.sh("ip link add wgb type wireguard")?.ok()?;
     let listens = format!(
         "ln -s wgd.sock {folder}/wgb.sock; wg set wgd fwmark 5 peer \
         yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
     );
     bench.vm.sh(&listens)?.ok()?;
-    // A file that is no socket, a name that is none, and a socket of a program that was killed.
+    // A file that is not a socket, an invalid name, and the socket of a killed program.
     bench.vm.sh(&format!(
         "touch {folder}/wgx.sock {folder}/.sock {folder}/sock; wireguard-go wgz 2>/dev/null; \
          {PID}; kill -9 $(pid wgz); usleep 200000"
@@ -469,7 +469,7 @@ fn sockets(bench: &Bench) -> Result<String> {
              for i in wgx wgz .. sock ''; do {wg} show $i fwmark 2>/dev/null; echo $?; \
              {wg} set $i fwmark 7 2>/dev/null; echo $?; done; {wg} set wgb fwmark 5"
         );
-        // Whoever is first removes what is left of the program that was killed.
+        // The first command removes the socket of the killed program.
         bench
             .vm
             .sh("cd /var/run/wireguard; [ -e /tmp/wgz.sock ] || cp -a wgz.sock /tmp/; \
@@ -485,7 +485,7 @@ fn sockets(bench: &Bench) -> Result<String> {
     ensure!(gone.text().split_whitespace().eq([".", "..", "wgd.sock", "wgo.sock"]), "{gone:?}");
     let list = seen[0].lines().find(|line| line.starts_with("wg") && line.contains(' '));
     let list = list.context("no list")?.to_owned();
-    // Those of the kernel, then those of programs.
+    // The interfaces of the kernel, then those of programs.
     let (kernel, programs) = list.split_at(8);
     let mut programs: Vec<&str> = programs.split_whitespace().collect();
     programs.sort_unstable();
@@ -494,7 +494,7 @@ fn sockets(bench: &Bench) -> Result<String> {
     Ok(list)
 }
 
-/// An error is one with both, and ours says what it is about.
+/// Both report an error, and ours names the cause.
 fn refused(bench: &Bench) -> Result<String> {
     let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
     let port = format!(
@@ -510,7 +510,7 @@ fn refused(bench: &Bench) -> Result<String> {
     Ok(said.trim_end().to_owned())
 }
 
-/// Counts what goes to the kernel: a dump, and nothing else if nothing differs.
+/// Counts the messages to the kernel: a dump, and no more if nothing differs.
 fn undisturbed(bench: &Bench) -> Result<String> {
     let sent = |text: &str| -> Result<usize> {
         let script = "cat >c; strace -e trace=sendto $wg syncconf $i c";
@@ -520,7 +520,7 @@ fn undisturbed(bench: &Bench) -> Result<String> {
     };
     let changed = CONF.replace("ListenPort = 7", "ListenPort = 8");
     let counts = [sent(CONF)?, sent(CONF)?, sent(&changed)?, sent(&changed)?];
-    // The family's number and the dump; the change, and the dump that proves it.
+    // The family's number and the dump; the change, and the dump that verifies it.
     ensure!(counts == [4, 2, 4, 2], "{counts:?}");
-    Ok("2 messages to look, 2 more to change and look again".to_owned())
+    Ok("2 messages to compare, 2 more to change and verify".to_owned())
 }

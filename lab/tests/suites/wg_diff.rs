@@ -1,9 +1,9 @@
-//! Our `wg` against Debian's: the cases written by hand, and some generated ones.
+//! Our `wg` against Debian's: the written cases, and some generated ones.
 
 use super::lanes::Part;
 use lab::wg_diff::{Bench, broken, same};
 
-/// How many generated cases there are in the tests.
+/// Number of generated cases in the tests.
 const CASES: u32 = 100;
 
 pub(super) fn part(seed: u64) -> Part {

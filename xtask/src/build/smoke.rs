@@ -1,5 +1,5 @@
-//! The smoke run of a built agent under qemu-user: what needs no kernel of its own. A file for another byte order, word
-//! size or page size that does not start fails here.
+//! The smoke run of a built agent under qemu-user, with commands that need no kernel of its own. A
+//! file for another byte order, word size or page size that does not start fails here.
 
 use super::target_folder;
 use crate::packages;
@@ -12,11 +12,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What `wg pubkey` makes of the private key with which RFC 7748 (6.1) begins, both in base64.
+/// The first private key of RFC 7748 (6.1), and its public key, both in base64.
 const PRIVATE: &str = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=";
 const PUBLIC: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 
-/// Runs a built agent. `commands` says whether the variant has `wg`.
+/// Runs a built agent. `commands` is `true` if the variant has `wg`.
 pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
     packages::ensure_packages(&["qemu-user-static"])?;
     let says = |words: &[&str], input: &str, code: i32| {
@@ -24,9 +24,9 @@ pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
         said.with_context(|| format!("{} {}", target.name, words.join(" ")))
     };
     let version = says(&["--version"], "", 0)?;
-    ensure!(version.starts_with("postwired "), "--version says {version:?}");
+    ensure!(version.starts_with("postwired "), "--version printed {version:?}");
     let help = says(&["--help"], "", 0)?;
-    ensure!(help.contains("--keep"), "--help says {help:?}");
+    ensure!(help.contains("--keep"), "--help printed {help:?}");
     let keep = target_folder().join("smoke").join(target.name);
     let keep = super::workspace().join(keep);
     if keep.exists() {
@@ -35,14 +35,14 @@ pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
     fs::create_dir_all(&keep)?;
     let path = keep.to_str().context("the path is not text")?;
     let first = says(&["identity", "--keep", path], "", 0)?;
-    ensure!(first.trim().len() >= 44, "identity says {first:?}");
+    ensure!(first.trim().len() >= 44, "identity printed {first:?}");
     let again = says(&["identity", "--keep", path], "", 0)?;
-    ensure!(first == again, "identity says {first:?}, then {again:?}");
+    ensure!(first == again, "identity printed {first:?}, then {again:?}");
     if commands {
         let public = says(&["wg", "pubkey"], PRIVATE, 0)?;
-        ensure!(public.trim() == PUBLIC, "wg pubkey says {public:?}");
+        ensure!(public.trim() == PUBLIC, "wg pubkey printed {public:?}");
         let key = says(&["wg", "genkey"], "", 0)?;
-        ensure!(key.trim().len() == 44, "wg genkey says {key:?}");
+        ensure!(key.trim().len() == 44, "wg genkey printed {key:?}");
         says(&["wg", "pubkey"], &key, 0)?;
     } else {
         says(&["wg", "pubkey"], PRIVATE, 127)?;
@@ -57,14 +57,14 @@ fn run(target: &Target, agent: &Path, words: &[&str], input: &str, code: i32) ->
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("starting {}", target.emulator))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A command that reads nothing may have closed the pipe already.
+        // A command that reads no input may have closed the pipe already.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.code() == Some(code),
-        "ended with {} in place of {code}: {errors}",
+        "ended with {} instead of {code}: {errors}",
         output.status
     );
     Ok(String::from_utf8(output.stdout)?)

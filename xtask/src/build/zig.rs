@@ -1,20 +1,21 @@
-//! `zig cc` as a linker, with the musl that comes with it: the Python package `ziglang`, in a virtual environment in
-//! `target/`. The first link for a target builds its musl, which takes a minute and is kept in `target/zig-cache`.
+//! `zig cc` as a linker, with its own musl: the Python package `ziglang`, in a virtual environment
+//! in `target/`. The first link for a target builds musl, which takes a minute and is cached in
+//! `target/zig-cache`.
 
 use super::target_folder;
 use crate::python;
 use anyhow::Result;
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-/// The version that the recipe was tried with.
+/// The version that the recipe was tested with.
 const VERSION: &str = "0.17.1";
 
-/// Where Zig keeps the libraries it has built.
+/// The folder in which Zig caches built libraries.
 pub(super) fn cache() -> PathBuf {
     super::workspace().join(target_folder()).join("zig-cache")
 }
 
-/// Makes sure that Zig is there, and writes the script that cargo calls as the linker of a target.
+/// Installs Zig if it is missing, and writes the script that cargo calls as the linker of a target.
 pub(super) fn linker(name: &str, target: &str, cpu: &str) -> Result<PathBuf> {
     let folder = python::environment("zig", "ziglang", VERSION)?;
     let python = folder.join("bin/python");

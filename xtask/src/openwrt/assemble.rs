@@ -1,4 +1,4 @@
-//! Makes packages of recipes, with the fields, files and scripts that OpenWrt's own build gives to its packages.
+//! Makes packages from recipes, with the fields, files and scripts that OpenWrt's own build writes.
 
 use super::{
     Which,
@@ -19,10 +19,10 @@ use std::{
     path::Path,
 };
 
-/// The release of the package of one version of the agent.
+/// The release number of the package for one version of the agent.
 const RELEASE: u32 = 1;
-/// The time of all files in packages, unless `SOURCE_DATE_EPOCH` has another: packages of one source are the same bytes
-/// on every machine.
+/// The time of all files in packages, unless `SOURCE_DATE_EPOCH` is set: packages of the same
+/// sources are the same bytes on every machine.
 const MTIME: u64 = 1_764_374_400;
 
 /// The format of packages.
@@ -37,7 +37,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The formats that are meant.
+    /// The selected formats.
     #[must_use]
     pub fn each(self) -> &'static [Self] {
         match self {
@@ -48,7 +48,7 @@ impl Format {
     }
 }
 
-/// A package that was made.
+/// A finished package.
 pub struct Built {
     /// OpenWrt's package architecture.
     pub arch: String,
@@ -67,20 +67,22 @@ pub fn version() -> String {
 }
 
 /// The time of all files, in seconds since 1970.
-///
+/// \\
 /// # Errors
 /// A `SOURCE_DATE_EPOCH` that is no number.
 pub fn mtime() -> Result<u64> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text} is no number")),
+        Ok(text) => {
+            text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text} is not a number"))
+        }
         Err(_) => Ok(MTIME),
     }
 }
 
-/// The architectures of OpenWrt that a name means, each with its target.
-///
+/// The architectures of OpenWrt for a name, each with its target.
+/// \\
 /// # Errors
-/// A name of neither a target nor an architecture.
+/// A name that is neither a target nor an architecture.
 pub fn arches(name: &str) -> Result<Vec<(&'static str, &'static Target)>> {
     let of = |target: &'static Target| target.packages.iter().map(move |arch| (*arch, target));
     let all = TARGETS.iter().flat_map(of);
@@ -93,7 +95,7 @@ pub fn arches(name: &str) -> Result<Vec<(&'static str, &'static Target)>> {
         let arches: Vec<&str> =
             TARGETS.iter().flat_map(|target| target.packages).copied().collect();
         bail!(
-            "no architecture is called `{name}`; there are all, the targets {} and OpenWrt's {}",
+            "unknown architecture `{name}`: write all, a target ({}) or one of OpenWrt's ({})",
             targets.join(", "),
             arches.join(", ")
         );
@@ -101,15 +103,15 @@ pub fn arches(name: &str) -> Result<Vec<(&'static str, &'static Target)>> {
     Ok(found)
 }
 
-/// Makes packages, and builds what they need.
-///
+/// Makes packages, and builds the agents for them.
+/// \\
 /// # Errors
-/// A name that does not exist, a build that fails, and a file that is missing.
+/// An unknown name, a build that fails, and a missing file.
 pub fn make(which: &Which) -> Result<Vec<Built>> {
     let variants: Vec<&str> =
         build::variants(&which.variant)?.iter().map(|variant| variant.name).collect();
     let mut all = Vec::new();
-    // One file serves several architectures.
+    // One file is used for several architectures.
     let mut agents = BTreeMap::<_, Vec<u8>>::new();
     for (arch, target) in arches(&which.arch)? {
         for recipe in RECIPES {
@@ -137,7 +139,7 @@ pub fn make(which: &Which) -> Result<Vec<Built>> {
     Ok(all)
 }
 
-/// The name of a package's file, as OpenWrt's own build names it.
+/// The file name of a package, as OpenWrt's own build names it.
 #[must_use]
 pub fn file_name(recipe: &Recipe, arch: &str, format: Format) -> String {
     let version = version();
@@ -176,7 +178,7 @@ const NO_SCRIPT: &str = "[ \"${IPKG_NO_SCRIPT}\" = \"1\" ] && exit 0\n";
 const FUNCTIONS: &str =
     "[ -s ${IPKG_INSTROOT}/lib/functions.sh ] || exit 0\n. ${IPKG_INSTROOT}/lib/functions.sh\n";
 
-/// What a recipe does before its removal, in a form that may be read into another script.
+/// The commands of a recipe before its removal, in a form that can be sourced by another script.
 fn before_removal(recipe: &Recipe) -> String {
     if recipe.before_removal.is_empty() {
         return String::new();
@@ -188,9 +190,9 @@ fn before_removal(recipe: &Recipe) -> String {
 }
 
 /// The ipk of a recipe.
-///
+/// \\
 /// # Errors
-/// A file that is missing, or too long a path.
+/// A missing file, or a path that is too long.
 pub fn ipk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<ipk::Package> {
     let mtime = mtime()?;
     let mut control = String::new();
@@ -237,16 +239,17 @@ fn lines(all: &[&str]) -> String {
 }
 
 /// The apk of a recipe.
-///
+/// \\
 /// # Errors
-/// A file that is missing, or a field that apk does not take.
+/// A missing file, or a field that apk does not accept.
 pub fn apk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<apk::Package> {
     let mut tree = tree(recipe, agent)?;
     let about = |what: &str| format!("lib/apk/packages/{}.{what}", recipe.name);
     if !recipe.alternatives.is_empty() {
         tree.file(&about("alternatives"), 0o644, recipe.alternatives.join(" ") + "\n")?;
     }
-    // As OpenWrt's build does: without itself and what follows. `default_postinst` finds the init script by this list.
+    // As in OpenWrt's build: without this list and the files after it. `default_postinst` finds the
+    // init script by this list.
     let mut list = String::new();
     for (path, entry) in tree.iter() {
         if entry.node != Node::Dir {
@@ -291,7 +294,7 @@ pub fn apk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<apk::Pac
             maintainer: MAINTAINER.to_owned(),
             url: String::new(),
             depends: depends.collect(),
-            // With its version a package has the name for itself.
+            // A versioned provide makes the name exclusive to the package.
             provides: recipe.provides.iter().map(|name| format!("{name}={}", version())).collect(),
         },
         tree,
@@ -303,8 +306,8 @@ pub fn apk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<apk::Pac
     })
 }
 
-/// Writes the files of a tree under a folder, as an installation does.
-///
+/// Writes the files of a tree under a folder, as an installation would.
+/// \\
 /// # Errors
 /// A file that cannot be written.
 pub fn unpack(tree: &Tree, root: &Path) -> Result<()> {

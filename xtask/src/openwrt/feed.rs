@@ -10,9 +10,9 @@ use std::{
     process::ExitCode,
 };
 
-/// Write a feed: packages and their signed indexes, to be served by any web server
-///
-/// The private keys are files of yours. A format whose key is not given is left out.
+/// Write a feed: packages and their signed indexes, for any web server
+/// \\
+/// The private keys are your own files. A format without a key is left out.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub struct Args {
     /// `openssl ecparam -name prime256v1 -genkey -noout -out FILE`
     #[arg(long, value_name = "FILE")]
     key_apk: Option<PathBuf>,
-    /// The folder to write to: one folder in it for each architecture
+    /// The output folder, with one folder for each architecture
     #[arg(long, value_name = "FOLDER", default_value = "target/feed")]
     out: PathBuf,
 }
@@ -91,7 +91,7 @@ impl Args {
 }
 
 /// Writes packages and their indexes. Returns the paths of all files.
-///
+/// \\
 /// # Errors
 /// A file that cannot be written.
 pub fn write(packages: &[Built], keys: &Keys, out: &Path) -> Result<Vec<PathBuf>> {

@@ -1,12 +1,13 @@
 //! Packages for OpenWrt and feeds of them.
-//!
-//! | module | holds |
+//! \\
+//! | module | contents |
 //! |---|---|
-//! | `recipes` | what each package is made of, as data |
+//! | `recipes` | the contents of each package, as data |
 //! | `assemble` | an ipk and an apk of a recipe |
 //! | `feed` | the signed indexes of a folder of packages |
 //!
-//! The formats are the crate `pack`'s. The files that go into packages are in `integrations/openwrt`.
+//! The crate `pack` implements the formats. The files of the packages are in
+//! `integrations/openwrt`.
 
 mod assemble;
 pub mod feed;
@@ -23,12 +24,12 @@ use std::{fs, path::PathBuf, process::ExitCode};
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// The folder to write to: one folder in it for each architecture
+    /// The output folder, with one folder for each architecture
     #[arg(long, value_name = "FOLDER", default_value = "target/packages")]
     out: PathBuf,
 }
 
-/// Which packages.
+/// The selection of packages.
 #[derive(clap::Args, Clone)]
 pub struct Which {
     /// A target of `cargo xtask build`, one of OpenWrt's package architectures (`opkg print-architecture` or
@@ -38,7 +39,7 @@ pub struct Which {
     /// The format: ipk for OpenWrt 24.10, apk for 25.12
     #[arg(long, value_enum, default_value = "all")]
     pub format: Format,
-    /// Which variant of the agent: a variant of `board`, or `all`
+    /// The variant of the agent: a variant of `board`, or `all`
     #[arg(long, default_value = "all")]
     pub variant: String,
 }

@@ -1,4 +1,4 @@
-//! What each package is made of. A new package is a new entry in [`RECIPES`].
+//! The contents of each package. A new package is a new entry in [`RECIPES`].
 
 /// A file of a package.
 pub struct File {
@@ -14,24 +14,24 @@ pub struct File {
 pub struct Recipe {
     /// Its name.
     pub name: &'static str,
-    /// What it is: the first line stands alone in lists.
+    /// The description: its first line is also used alone in lists.
     pub description: &'static [&'static str],
-    /// The variant of the agent that it installs as `/usr/sbin/postwired`. `None` for a package without a program,
-    /// which is the same for all architectures.
+    /// The variant of the agent to install as `/usr/sbin/postwired`. `None` for a package without a
+    /// program, which is the same for all architectures.
     pub variant: Option<&'static str>,
-    /// The files beside the agent.
+    /// The files other than the agent.
     pub files: &'static [File],
-    /// Files that belong to the user once they are installed.
+    /// Configuration files, which belong to the user after the installation.
     pub conffiles: &'static [&'static str],
-    /// Names of packages that it needs.
+    /// Names of required packages.
     pub depends: &'static [&'static str],
-    /// Names of packages that cannot be installed beside it.
+    /// Names of packages that cannot be installed together with it.
     pub conflicts: &'static [&'static str],
-    /// A package whose place it takes.
+    /// Names of packages that it replaces.
     pub provides: &'static [&'static str],
-    /// Links that several packages may want: priority, link and target, with colons between them.
+    /// Links that several packages may provide: priority, link and target, separated by colons.
     pub alternatives: &'static [&'static str],
-    /// Shell commands before the package is removed; not run for an upgrade.
+    /// Shell commands to run before the package is removed, but not before an upgrade.
     pub before_removal: &'static str,
 }
 
@@ -50,7 +50,7 @@ const SERVICE: &[File] = &[
 
 const CONFFILES: &[&str] = &["/etc/config/postwired"];
 
-/// The port of the console goes back to the router's own console, if the agent has taken it.
+/// Returns the serial port to the router's own console, if the agent has taken it.
 const GIVE_CONSOLE: &str = "/usr/sbin/postwired console give >/dev/null 2>&1 || true";
 
 /// All packages.
@@ -66,7 +66,8 @@ pub const RECIPES: &[Recipe] = &[
         files: SERVICE,
         conffiles: CONFFILES,
         depends: &["kmod-wireguard"],
-        // wireguard-tools has a file where the link to our `wg` goes, and apk would replace it.
+        // wireguard-tools has a file in the place of the link to our `wg`, and apk would replace
+        // that file.
         conflicts: &["postwired-mini", "wireguard-tools"],
         provides: &[],
         alternatives: &[

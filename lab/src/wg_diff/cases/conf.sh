@@ -1,4 +1,4 @@
-# `wg setconf`, `addconf` and `syncconf`: what they do with a file.
+# The effects of a file with `wg setconf`, `addconf` and `syncconf`.
 
 == conf: missing and superfluous words
 for command in setconf addconf syncconf; do

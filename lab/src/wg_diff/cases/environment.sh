@@ -94,8 +94,8 @@ run sh -c 'wg show wg0 dump | true'
 
 == environment: colours on a terminal
 ref set wg0 private-key /diff/p1 listen-port 51820 peer $k1 endpoint 192.0.2.1:51820
-# telnetd gives the program a terminal and writes what it shows; it ends with it, or when it has read
-# all there is to read.
+# telnetd gives the program a terminal and records its output; it ends with the program, or at the
+# end of its input.
 on_terminal() {
 	printf '#!/bin/sh\n%s\n' "$1" >on-terminal
 	chmod 700 on-terminal

@@ -1,5 +1,5 @@
-# What differs on purpose (known.rs), each in a case of its own. `run true` is to see that both sides
-# have the same again.
+# The deliberate differences (known.rs), each in a case of its own. `run true` shows that both sides
+# have the same state again.
 
 == kept: endpoints of all interfaces
 wg show all endpoints

@@ -1,4 +1,4 @@
-# Much of everything. `peers COUNT` writes that many peers.
+# Large configurations. `peers COUNT` writes that many peers.
 
 == large: 1,000 peers
 {

@@ -1,7 +1,7 @@
-# How files are read: one parser, so one command is enough for most of it.
+# The syntax of files. All commands have the same parser, so one command is enough for most cases.
 
 == parse: white space
-# Each form of the same file.
+# Several forms of the same file.
 file() {
 	ref setconf wg0 /dev/null
 	printf "$1" $k1 >conf

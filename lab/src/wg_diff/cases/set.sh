@@ -77,7 +77,7 @@ form "${p1%??}!=\n"
 form "${p1%?}A\n"
 
 == set: keys with bits that say nothing
-# Of the last but one character of 43 the last two bits belong to no byte.
+# The last two bits of the 43rd character belong to no byte.
 for last in A E I M Q U Y c g k o s w 0 4 8 B C D R Z / + -; do
 	wg set wg0 peer "${k1%??}$last="
 done

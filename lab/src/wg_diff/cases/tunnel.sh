@@ -1,4 +1,5 @@
-# What is shown of a tunnel that was used (tunnel.sh). `at TIME` is `wg show` at that time.
+# The output of `wg show` for a tunnel with traffic (tunnel.sh). `at TIME` is `wg show` at that
+# time.
 
 == tunnel: fields
 for field in latest-handshakes transfer dump; do
@@ -8,7 +9,7 @@ done
 
 == tunnel: the time of the latest handshake
 at() {
-	# Again, should the second be over before it has looked.
+	# Again, if the second ended before the command ran.
 	until date -s "@$1" >/dev/null && tunnel wg show tun0 >shown && [ "$(date +%s)" = "$1" ]; do
 		:
 	done

@@ -41,7 +41,7 @@ run sh -c 'wg genkey | wc -lc'
 run sh -c 'wg genpsk | wc -lc'
 run sh -c 'wg genkey | base64 -d | wc -c'
 run sh -c 'a=$(wg genkey); b=$(wg genkey); [ "$a" != "$b" ]'
-# Clamped: of the first byte the three lowest bits are zero, of the last the two highest are 01.
+# Clamped: the three lowest bits of the first byte are zero, and the two highest of the last are 01.
 run sh -c 'for i in 1 2 3 4 5 6 7 8 9; do
 	set -- $(wg genkey | base64 -d | od -An -v -tu1); shift 0; echo $(($1 & 7)) $((${32} & 192)); done'
 wg genkey more

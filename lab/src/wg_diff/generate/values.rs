@@ -1,5 +1,5 @@
-//! Values for the words and lines of generated cases: good ones, and with the probability `wrong` one
-//! that is not. What is kept different from Debian's `wg` is not drawn.
+//! Values for the words and lines of generated cases: valid ones, and with the probability `wrong`
+//! invalid ones. Values for which the agent deliberately differs from Debian's `wg` are not used.
 
 use super::{super::keys, Draw};
 

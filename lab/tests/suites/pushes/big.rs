@@ -1,4 +1,4 @@
-//! Long configurations: what they cost in memory and time, and what one change among many peers costs.
+//! Long configurations: their cost in memory and time, and the cost of one change among many peers.
 
 use anyhow::{Context, Result, ensure};
 use lab::{
@@ -12,12 +12,13 @@ use std::{
 
 const MANY: u32 = 10_000;
 const FEW: u32 = 10;
-/// What the agent may have resident, in KiB.
+/// Largest allowed resident memory of the agent in KiB.
 const MEMORY: u32 = 544;
-/// How far the memory may be from that of few peers: a page or two is the depth of a call.
+/// Allowed difference from the memory with few peers in KiB: the depth of a call may add a page or
+/// two.
 const NEAR: u32 = 16;
 
-/// What went between the agent and the kernel.
+/// The messages between the agent and the kernel.
 #[derive(Debug)]
 struct Traffic {
     changes: usize,
@@ -63,10 +64,10 @@ impl fmt::Display for Traffic {
     }
 }
 
-/// What a number of peers costs.
+/// The cost of a number of peers.
 #[derive(Debug)]
 struct Cost {
-    /// In KiB, after pushes and diffs, and after a start and a rollback.
+    /// Memory in KiB, after pushes and diffs, and after a start and a rollback.
     memory: [u32; 2],
     took: Vec<(&'static str, Duration)>,
     one_change: Traffic,
@@ -86,7 +87,7 @@ impl Cost {
         let mut cost = Self { memory: [0; 2], took: Vec::new(), one_change: traffic };
         let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
         config.table = "off";
-        // By itself none of them says anything.
+        // Without keepalives no peer sends anything by itself.
         config.peers.values_mut().for_each(|peer| peer.persistent_keepalive = 0);
         let live = keeper.live_key()?;
         config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
@@ -133,13 +134,13 @@ impl Cost {
     }
 }
 
-/// What `wg` shows of all peers that nobody talks to: endpoints, counters and all.
+/// The output of `wg` for all peers without traffic: endpoints, counters and all.
 fn others(keeper: &Keeper<'_>) -> Result<Vec<String>> {
     let shown = keeper.sh("wg show wg0 dump | grep -v 10.200.0.2/32 | sort")?;
     Ok(shown.lines().map(str::to_owned).collect())
 }
 
-/// The last handshake with a peer, and how much came from it.
+/// The last handshake with a peer, and the bytes received from it.
 fn handshake(keeper: &Keeper<'_>, key: &str) -> Result<(String, u64)> {
     let shown = keeper.sh(&format!("wg show wg0 dump | grep {key}"))?;
     let fields: Vec<&str> = shown.split('\t').collect();
@@ -149,7 +150,7 @@ fn handshake(keeper: &Keeper<'_>, key: &str) -> Result<(String, u64)> {
     ))
 }
 
-/// How long Debian's `wg syncconf` takes for all peers, and for one that changed.
+/// The time of Debian's `wg syncconf` for all peers, and for one that changed.
 fn syncconf(keeper: &Keeper<'_>) -> Result<[f32; 2]> {
     let script = "now() { cut -d ' ' -f 1 /proc/uptime; }; wg showconf wg0 | grep -v ListenPort >/tmp/c; \
         awk '!done && /^Endpoint/ { print \"PersistentKeepalive = 26\"; done = 1 } { print }' /tmp/c >/tmp/d; \

@@ -1,5 +1,5 @@
-//! What somebody made on the router by hand, with attributes that no image can say, on a real kernel: a change
-//! that is refused anywhere gives it back as it was. And a kernel without IPv6.
+//! Manual settings on the router, with attributes that an image cannot express, on a real kernel: a
+//! change that is refused at any request restores them exactly. And a kernel without IPv6.
 
 use super::Setting;
 use anyhow::{Context, Result, ensure};
@@ -9,14 +9,14 @@ use lab::{
 };
 use xtask::build;
 
-/// Everything that a change may touch, by Debian's `ip`, without what counts time.
+/// Everything that a change may touch, printed by Debian's `ip`, without lifetimes.
 const SEE: &str = "I=/usr/bin/ip; wg showconf wg0 2>&1 | sort; wg show wg0 endpoints 2>&1 | sort; \
     { $I -d link show wg0 2>&1 | grep mtu; $I -d address show; } | \
     sed 's/^[0-9]*: //; s/valid_lft [0-9]*sec preferred_lft [0-9]*sec/for a time/'; \
     $I -4 -d route show table all; \
     $I -6 -d route show table all | sed 's/expires [0-9]*sec/for a time/' | sort; $I rule; $I -6 rule";
 
-/// An interface of somebody who knows `ip`.
+/// An interface that was set up by hand with `ip`.
 const BY_HAND: &str = "set -e; I=/usr/bin/ip; $I link add eth9 type dummy; $I link set eth9 up; \
     $I address add 198.51.100.2/24 dev eth9; $I link add wg0 type wireguard; \
     wg genkey >/tmp/key; wg set wg0 private-key /tmp/key listen-port 1234 fwmark 7 \
@@ -41,7 +41,8 @@ const BY_HAND: &str = "set -e; I=/usr/bin/ip; $I link add eth9 type dummy; $I li
     $I -6 route add fd0b::/64 via fd00::77 src fd00::2 dev wg0; \
     $I rule add fwmark 0/0xffffffff table 7 priority 900; $I rule add from 10.0.0.1 table 7 priority 901";
 
-/// Another interface altogether: each address, route and the MTU is taken away or changed.
+/// A completely different configuration: it removes or changes each address, each route and the
+/// MTU.
 const OTHER: &str = "[Interface]\nPrivateKey = GBCfUjSBUFtkuOsQgEMkHO+Ke+ulxyxaJKJdX9TmW1c=\nAddress = 10.0.0.9/24\n\
     ListenPort = 4321\nMTU = 1200\n[Peer]\nPublicKey = jqGEnJGQqHHCLpCjFiBWgpLG2gmNy7tPURVvqUwXXzA=\n\
     AllowedIPs = 10.99.0.0/16\n";
@@ -52,7 +53,7 @@ fn seen(router: &Router<'_>) -> Result<String> {
 
 fn is_still(router: &Router<'_>, before: &str) -> Result<()> {
     let after = seen(router)?;
-    // The kernel makes the address of a link by chance, and then not the same again.
+    // The kernel generates a random address for a link, which differs afterwards.
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (was, is) = (lines(before), lines(&after));
     let lost: Vec<_> = was.iter().filter(|line| !is.contains(line)).collect();
@@ -109,7 +110,8 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let push = || {
         router.postwire(&Reach::Serial, &[words[0], path, "--adopt", words[1], words[2], words[3]])
     };
-    // Another program made the interface: it is left alone unless the owner adopts it.
+    // Another program created the interface: the agent does not touch it unless the owner adopts
+    // it.
     let refused = router.postwire(&Reach::Serial, &["push", path])?;
     ensure!(refused.code == 1 && refused.json.to_string().contains("--adopt"), "{}", refused.json);
     is_still(&router, &before).context("after a push without --adopt")?;
@@ -118,7 +120,7 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let lines = traced()?;
     ensure!(seen(&router)? != before, "nothing was changed");
     router.postwire(&Reach::Serial, &["revert"])?.ok()?;
-    is_still(&router, &before).context("after a change that nobody confirmed")?;
+    is_still(&router, &before).context("after an unconfirmed change")?;
     let changes: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -131,7 +133,7 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
             let said = push()?;
             traced()?;
             if said.code == 0 {
-                // A message about several peers is sent again in parts.
+                // After a refusal, a message about several peers is sent again in parts.
                 router.postwire(&Reach::Serial, &["revert"])?.ok()?;
             } else {
                 ensure!(said.text("/error/state") != "partly", "{}", said.json);
@@ -140,14 +142,14 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
         };
         tried().with_context(|| format!("change {} of {}", nth + 1, changes.len()))?;
     }
-    // An adopted interface is the agent's to remove.
+    // The agent may remove an adopted interface.
     router.postwire(&Reach::Serial, &["push", path, "--adopt"])?.ok()?;
     let remove = ["remove", "wg0"];
     router.postwire(&Reach::Serial, &remove)?.ok()?;
     Ok(format!("{} refusals, {} lines each time the same", changes.len(), before.lines().count()))
 }
 
-/// A file for IPv4 alone.
+/// A file with IPv4 only.
 const IPV4: &str = "[Interface]\nPrivateKey = GBCfUjSBUFtkuOsQgEMkHO+Ke+ulxyxaJKJdX9TmW1c=\nAddress = 10.73.0.1/24\n\
     ListenPort = 51877\n[Peer]\nPublicKey = jqGEnJGQqHHCLpCjFiBWgpLG2gmNy7tPURVvqUwXXzA=\n\
     Endpoint = 192.0.2.7:51820\nAllowedIPs = 10.73.0.0/24\n";
@@ -160,7 +162,7 @@ pub(super) fn no_ipv6(setting: &Setting) -> Result<String> {
     router.push(&Reach::Udp, IPV4)?.ok()?;
     let again = router.push(&Reach::Udp, IPV4)?.ok()?;
     let before = router.everything()?;
-    // A default route has rules, of IPv4 alone.
+    // A default route has rules, here for IPv4 only.
     let full = IPV4.replace("AllowedIPs = 10.73.0.0/24", "AllowedIPs = 0.0.0.0/0");
     router.push(&Reach::Udp, &full)?.ok()?;
     router.push(&Reach::Udp, IPV4)?.ok()?;
@@ -182,7 +184,7 @@ pub(super) fn no_ipv6(setting: &Setting) -> Result<String> {
     router
         .postwire(&Reach::Udp, &["diff", &router.folder.join("wg0.conf").display().to_string()])?;
     router.postwire(&Reach::Udp, &["remove", "wg0"])?.ok()?;
-    // wg-quick does all that there is to do.
+    // wg-quick must do all its steps.
     let quick = "mkdir -p /etc/wireguard /tmp/bin; ln -s /bin/postwired /tmp/bin/wg-quick; \
         printf '[Interface]\\nPrivateKey = %s\\nAddress = 10.71.0.2/32\\nPostDown = echo gone >/tmp/gone\\n[Peer]\\n\
         PublicKey = %s\\nAllowedIPs = 0.0.0.0/0\\n' $(wg genkey) $(wg genkey | wg pubkey) >/etc/wireguard/wg5.conf; \

@@ -1,4 +1,4 @@
-//! Changes that wait to be confirmed, and the operator who cuts himself off.
+//! Changes that wait to be confirmed, and an operator who loses the connection by a change.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use lab::{
@@ -21,7 +21,8 @@ fn two(keeper: &Keeper<'_>) -> Result<(Config, Config)> {
     Ok((old, new))
 }
 
-/// Waits until the router has gone back by itself, and sees that it did so in time: how long it took.
+/// Waits until the router has reverted by itself, and checks that it was in time. Returns the
+/// duration.
 fn goes_back(keeper: &Keeper<'_>, state: &[String], within: Duration) -> Result<Duration> {
     let started = Instant::now();
     while keeper.router.state()? != state {
@@ -31,7 +32,7 @@ fn goes_back(keeper: &Keeper<'_>, state: &[String], within: Duration) -> Result<
     Ok(started.elapsed())
 }
 
-/// Fails unless nothing waits and the newest of wg0 is this number.
+/// Fails unless no change is pending and the newest configuration of wg0 has this number.
 fn settled(keeper: &Keeper<'_>, number: u64) -> Result<()> {
     let status = keeper.ask(&["status"])?.ok()?;
     ensure!(status.is("/result/pending", serde_json::Value::Null), "{}", status.json);
@@ -43,12 +44,12 @@ fn settled(keeper: &Keeper<'_>, number: u64) -> Result<()> {
 
 pub(super) fn confirmed(keeper: &mut Keeper<'_>) -> Result<String> {
     let (old, new) = two(keeper)?;
-    // The tool does it by itself.
+    // The tool confirms by itself.
     let said = keeper.push("wg0", &new.text(), &["--confirm-within", "60s"])?.ok()?;
     ensure!(said.is("/result/confirmed", true) && said.is("/result/stored", true), "{}", said.json);
     settled(keeper, 2)?;
     keeper.router.sees(&new)?;
-    // A person does it.
+    // A person confirms.
     let said = keeper.push("wg0", &old.clone().with_endpoints().text(), &BY_HAND)?.ok()?;
     ensure!(
         said.is("/result/confirmed", false) && said.is("/result/stored", false),
@@ -66,7 +67,7 @@ pub(super) fn confirmed(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.ask(&["revert"])?.failed(1, "not_pending")?;
     keeper.restart_empty()?;
     keeper.router.sees(&old.with_endpoints())?;
-    // What runs and is stored already leaves nothing to be confirmed.
+    // A push that changes nothing leaves nothing to confirm.
     let state = keeper.router.state()?;
     let text = std::fs::read_to_string(keeper.router.folder.join("wg0.conf"))?;
     let said = keeper.push("wg0", &text, &["--confirm-within", "60s"])?.ok()?;
@@ -96,7 +97,7 @@ pub(super) fn unconfirmed(keeper: &mut Keeper<'_>) -> Result<String> {
     ensure!(took > Duration::from_millis(3_900), "it went back after {:.1} s", took.as_secs_f32());
     settled(keeper, 1)?;
 
-    // The agent dies and comes back: it goes back at once.
+    // The agent is killed and restarted: it reverts at once.
     for emptied in [false, true] {
         keeper.push("wg0", &new.text(), &BY_HAND)?.ok()?;
         if emptied {
@@ -107,12 +108,12 @@ pub(super) fn unconfirmed(keeper: &mut Keeper<'_>) -> Result<String> {
         keeper.router.is_in(&state).with_context(|| format!("agent killed, emptied: {emptied}"))?;
         settled(keeper, 1)?;
     }
-    // So does the machine.
+    // The machine reboots: the same.
     keeper.push("wg0", &new.text(), &BY_HAND)?.ok()?;
     keeper.reboot()?;
     keeper.router.is_in(&state).context("power cut")?;
     settled(keeper, 1)?;
-    // An interface that there was none of is gone again.
+    // A new interface is removed again.
     let other = Config { listen_port: 4_444, addresses: [].into(), table: "off", ..new.clone() };
     keeper.push("wg3", &other.text(), &BY_HAND)?.ok()?;
     keeper.restart()?;
@@ -150,12 +151,12 @@ pub(super) fn waiting(keeper: &mut Keeper<'_>) -> Result<String> {
     let status = keeper.ask(&["status"])?.ok()?;
     ensure!(status.text("/result/pending/by") == "ben", "{}", status.json);
     keeper.ask(&["history", "wg0"])?.ok()?;
-    // Anybody who may make changes may take it back.
+    // Any owner who may make changes may revert.
     keeper.ask(&["revert"])?.ok()?;
     keeper.router.is_in(&state)?;
     settled(keeper, 1)?;
 
-    // While ben's is still on its way.
+    // While ben's push is still in progress.
     let many = Config::random(&mut Rng::new(7), 800, 5);
     let path = keeper.router.folder.join("wg1.conf");
     std::fs::write(&path, Config { table: "off", listen_port: 4_444, ..many }.text())?;
@@ -174,7 +175,7 @@ pub(super) fn waiting(keeper: &mut Keeper<'_>) -> Result<String> {
     Ok(format!("{message}; {second}"))
 }
 
-/// A peer whose allowed IPs are the operator's address: answers go into the tunnel.
+/// A peer whose allowed IPs contain the operator's address: replies go into the tunnel.
 fn cutting_off(config: &Config) -> Config {
     let endpoint = Some("192.0.2.9:9".to_owned());
     let peer = Peer { endpoint, ..Peer::quiet("10.0.2.2/32") };
@@ -191,7 +192,7 @@ pub(super) fn cut_off(keeper: &mut Keeper<'_>) -> Result<String> {
     std::fs::write(&path, &bad)?;
     let words =
         ["push", path.to_str().context("path")?, "--confirm-within", "20s", "--timeout", "8s"];
-    // The router is on.
+    // While the router has power.
     let begun = Instant::now();
     let said = keeper.ask(&words)?;
     let took = begun.elapsed();
@@ -203,14 +204,14 @@ pub(super) fn cut_off(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.router.is_in(&state)?;
     settled(keeper, 1)?;
 
-    // It was cut off, as the log says, and not only slow.
+    // The log shows that the client was cut off, and not only slow.
     let log = keeper.router.log()?;
     ensure!(
         log.contains("waits to be confirmed") && log.contains("not confirmed in time"),
         "{log}"
     );
 
-    // The power goes meanwhile.
+    // With a power cut meanwhile.
     let output = thread::scope(|scope| -> Result<_> {
         let mut command = keeper.router.postwire_command(&Reach::Udp, &words);
         let pushing = scope.spawn(move || command.output());

@@ -1,4 +1,4 @@
-//! Endpoints that are known by name, which a router looks up itself.
+//! Endpoints with host names, which a router looks up itself.
 
 use anyhow::{Context, Result, ensure};
 use lab::{
@@ -11,10 +11,10 @@ use std::{
 };
 
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
-/// Until a name is tried again, and some more for a bench that is busy.
+/// Longest time until a name is tried again, with some more for a busy bench.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// What the router knows of names: no server that answers, and these lines.
+/// Sets the router's sources of names: no server that answers, and these lines of /etc/hosts.
 fn knows(keeper: &Keeper<'_>, lines: &str) -> Result<()> {
     keeper.sh(&format!(
         "printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf; \
@@ -23,7 +23,7 @@ fn knows(keeper: &Keeper<'_>, lines: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many names the router could not look up yet.
+/// Number of names that the router could not look up yet.
 fn unresolved(keeper: &Keeper<'_>) -> Result<u64> {
     let status = keeper.ask(&["status"])?.ok()?;
     ensure!(status.is("/result/stored/0/agrees", true), "{}", status.json);
@@ -60,7 +60,7 @@ pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
     let pushed = comes(keeper, "192.0.2.50:7")?;
     ensure!(unresolved(keeper)? == 0, "it is still counted");
 
-    // At a start, when the name is not known yet.
+    // At a start, while the name cannot be looked up yet.
     keeper.cut_power()?;
     knows(keeper, "")?;
     keeper.start("")?;
@@ -70,7 +70,7 @@ pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
     let started = comes(keeper, "192.0.2.51:7")?;
     ensure!(unresolved(keeper)? == 0, "it is still counted after a start");
 
-    // What the bench has found is used by a push, and looked up anew at a start.
+    // A push uses the address that the bench has found; a start looks the name up again.
     knows(keeper, "192.0.2.52 localhost\n")?;
     config.peers.insert(KEY.to_owned(), peer("localhost"));
     let said = keeper.push("wg0", &config.text(), &[])?.ok()?;

@@ -1,4 +1,4 @@
-//! Pushes over wires that lose and garble, are cut, or are shared.
+//! Pushes over wires that lose and garble bytes, are cut, or are shared.
 
 use super::Bench;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -9,14 +9,15 @@ use lab::{
 };
 use std::{thread, time::Duration};
 
-/// Pushes a new configuration over an old one, and sees that the router has the new one if the tool
-/// says so, and the old one if it does not.
+/// Pushes a new configuration over an old one, and checks that the router has the new one if the
+/// tool reports success, and the old one otherwise.
 fn new_or_old(router: &Router<'_>, reach: &Reach, old: &Config, new: &Config) -> Result<bool> {
     let said = router.push(reach, &new.text())?;
     match said.code {
         0 => router.sees(new)?,
         1 | 3 => router.sees(old).or_else(|error| {
-            // The answer was lost, and the work was done: the tool has to say that it cannot know.
+            // The reply was lost after the change was made: the tool must say that the result is
+            // unknown.
             router.sees(new).map_err(|_| error)
         })?,
         code => anyhow::bail!("postwire ended with {code}: {}\n{}", said.json, said.stderr),
@@ -24,7 +25,7 @@ fn new_or_old(router: &Router<'_>, reach: &Reach, old: &Config, new: &Config) ->
     Ok(said.code == 0)
 }
 
-/// Pushes over UDP once the router has given up on a client that is gone.
+/// Pushes over UDP once the router has given up a client that is gone.
 fn push_when_free(router: &Router<'_>, config: &Config) -> Result<()> {
     for _ in 0..20 {
         let said = router.push(&Reach::Udp, &config.text())?;
@@ -90,7 +91,7 @@ pub(super) fn noisy_line(bench: &Bench<'_>) -> Result<String> {
     Ok(format!("{applied} of 8 applied; toward the router {counts:?}"))
 }
 
-/// Waits until so many bytes more went over alice's serial line, or the push is over.
+/// Waits until this number of further bytes went over alice's serial line, or the push has ended.
 pub(super) fn underway<T>(
     bench: &Bench<'_>,
     bytes: u64,
@@ -112,7 +113,7 @@ pub(super) fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
     let serial = bench.alice.vm.serial();
     let output = thread::scope(|scope| {
         let pushing = scope.spawn(|| bench.alice.postwire_command(&Reach::Serial, &words).output());
-        // A tenth of the image is on its way.
+        // A tenth of the image has been sent.
         underway(bench, 5_000, &pushing);
         serial.cut(true);
         pushing.join().map_err(|_| anyhow!("the push died"))
@@ -121,13 +122,13 @@ pub(super) fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
     ensure!(said.code == 3, "postwire ended with {}: {}", said.code, said.json);
     bench.alice.sees(&old)?;
     serial.cut(false);
-    // Somebody else has to wait until the router gives up on the one that is gone; the same file goes
-    // on where it stopped.
+    // Another client must wait until the router gives up the one that is gone; the same file
+    // resumes where it stopped.
     let other = bench.alice.push(&Reach::Udp, &old.text())?;
-    // On a slow machine the router may have given up already.
+    // On a slow machine the router may have given up the client already.
     ensure!(other.code == 0 || other.text("/error/code") == "busy", "{}", other.json);
     bench.alice.push_and_see(&Reach::Serial, &new)?;
-    Ok("nothing changed, and the next push went on where it stopped".to_owned())
+    Ok("nothing changed, and the next push resumed where it stopped".to_owned())
 }
 
 pub(super) fn killed_agent(bench: &Bench<'_>) -> Result<String> {

@@ -1,5 +1,5 @@
-//! Interfaces beside each other on a real kernel: a change of one is no business of the others. And any edit of one:
-//! one push, and nothing left to do.
+//! Several interfaces on a real kernel: a change of one does not affect the others. And any edit of
+//! one: one push is enough, and a second changes nothing.
 
 use anyhow::{Result, ensure};
 use lab::{
@@ -9,9 +9,9 @@ use lab::{
 use std::fmt::Write as _;
 
 const PROBES: &str = "/tmp/probes";
-/// What is asked of the kernel again and again: the ways of two packets, and all rules.
+/// The repeated query to the kernel: the routes of two packets, and all rules.
 const PROBE: &str = "ip route get 203.0.113.5; ip route get 10.88.0.9; ip rule; ip -6 rule";
-/// How long the agent waits after each request, in microseconds: long enough for a probe.
+/// Time that the agent waits after each request, in microseconds: long enough for a probe.
 const WAIT: u32 = 120_000;
 
 /// A file for one peer.
@@ -31,8 +31,8 @@ fn file(seed: u64, address: &str, allowed: &str, more: &str) -> String {
     text
 }
 
-/// Asks the kernel for ways and rules while something is done, after each request of the agent's: how many requests
-/// there were. `always` is what each probe has to say.
+/// Queries routes and rules during `work`, after each request of the agent, and returns the number
+/// of requests. `always` is the expected output of each probe.
 fn probed(
     keeper: &Keeper<'_>,
     always: &[&str],
@@ -47,7 +47,7 @@ fn probed(
     let probes = keeper.sh(&format!("rm /tmp/probing; sleep 0.5; cat {PROBES}"))?;
     let requests = keeper.traced()?.iter().filter(|line| is_sent(line)).count();
     done?;
-    // The last one may be cut off.
+    // The last one may be truncated.
     let probes: Vec<&str> = probes.split("--\n").skip(1).collect();
     let whole = probes.len().saturating_sub(1);
     for (n, probe) in probes.iter().take(whole).enumerate() {
@@ -59,7 +59,7 @@ fn probed(
     Ok((requests, whole))
 }
 
-/// What each probe says while an interface other than wg0 and wgs is changed.
+/// The output of each probe while an interface other than wg0 and wgs is changed.
 const WG0: [&str; 4] = [
     "203.0.113.5 dev wg0",
     "from all lookup main suppress_prefixlength 0",
@@ -112,7 +112,7 @@ pub(super) fn others(keeper: &mut Keeper<'_>) -> Result<String> {
         keeper.ask(&["remove", "wg1"])?.ok()?;
         Ok(())
     })?);
-    // A start with several stored: over what is there, and from nothing.
+    // A start with several stored configurations: over existing interfaces, and from nothing.
     keeper.push("wg1", &marked(100), &[])?.ok()?;
     let state = keeper.router.state()?;
     keeper.restart()?;
@@ -136,7 +136,7 @@ pub(super) fn others(keeper: &mut Keeper<'_>) -> Result<String> {
     Ok(format!("{requests} requests, {probes} probes"))
 }
 
-/// Edits that the kernel answers with more than it was told.
+/// Edits for which the kernel changes more than was requested.
 const EDITS: [(&str, &str); 12] = [
     ("10.51.0.1/24", "10.62.0.0/16"),
     ("10.52.0.1/24", "10.62.0.0/16"),
@@ -166,7 +166,8 @@ pub(super) fn edits(keeper: &mut Keeper<'_>) -> Result<String> {
     for (address, allowed) in EDITS {
         push(address, allowed, 1420)?;
     }
-    // Below 1280 there is no IPv6, and above it comes back with an address of the kernel's own.
+    // Below an MTU of 1280 there is no IPv6; above, IPv6 comes back with an address of the kernel's
+    // own.
     for mtu in [1420, 1200, 1280, 1200, 1420] {
         push("10.52.0.1/24", "10.62.0.0/16", mtu)?;
     }

@@ -1,7 +1,7 @@
-//! Whose a router is: claiming it, who may do what, and what strangers and replayers hear.
-//!
+//! Owners of a router: claiming it, permissions, and what unauthenticated senders and replays get.
+//! \\
 //! Each test gives the agent a folder of its own for identity and owners, so that the router of the
-//! other tests stays whose it is.
+//! other tests keeps its owner.
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
@@ -32,7 +32,8 @@ fn failed(said: &Said, code: i32, error: &str) -> Result<String> {
     Ok(said.text("/error/message").to_owned())
 }
 
-/// Asks for what nobody answers: that ends soon. Who is answered waits for as long as it takes.
+/// Sends a request that must stay unanswered, with a short timeout. If there is a reply after all,
+/// the client waits for as long as the request takes.
 fn silence(bench: &Bench<'_>, who: &Person<'_>, reach: &Reach, words: &[&str]) -> Result<String> {
     let words = [words, &["--timeout", "2s"]].concat();
     failed(&bench.alice.postwire_by(who, reach, &words)?, 3, "")
@@ -65,7 +66,7 @@ pub(super) fn claimed_over_serial(bench: &Bench<'_>) -> Result<String> {
     let path = path.to_str().context("a path that is no text")?;
     bench.alice.postwire_by(&anne, &Reach::Udp, &["push", path])?.ok()?;
     bench.alice.sees(&config)?;
-    silence(bench, &ben, &Reach::Serial, CLAIM).context("somebody owns it")?;
+    silence(bench, &ben, &Reach::Serial, CLAIM).context("the router is owned")?;
     // Also after a restart.
     bench.alice.fresh("--keep /tmp/owners")?;
     status(bench, &anne, &Reach::Serial)?.ok()?;
@@ -81,7 +82,7 @@ pub(super) fn claimed_over_udp(bench: &Bench<'_>) -> Result<String> {
     let right = LABEL.to_lowercase();
     bench.alice.postwire_by(&anne, &Reach::Udp, &with_secret(&right))?.ok()?;
     status(bench, &anne, &Reach::Udp)?.ok()?;
-    // The secret counts once, also when the owner is lost.
+    // The secret can be used once, even if the owner is lost.
     bench.alice.vm.sh("postwired reset-owner --keep /tmp/owners")?.ok()?;
     silence(bench, &ben, &Reach::Udp, &with_secret(LABEL))?;
     bench.alice.postwire_by(&ben, &Reach::Serial, CLAIM)?.ok()?;
@@ -106,7 +107,7 @@ pub(super) fn who_may_do_what(bench: &Bench<'_>) -> Result<String> {
     let path = path.to_str().context("a path that is no text")?;
     by(&ben, &["push", path])?.ok()?;
     let before = bench.alice.everything()?;
-    // What is asked, and with which exit codes it ends for a reader and for an admin.
+    // The commands, and their exit codes for a reader and for an admin.
     let rows: &[(&[&str], i32, i32)] = &[
         (&["status"], 0, 0),
         (&["show", "wg0"], 0, 0),
@@ -154,7 +155,7 @@ pub(super) fn way_back(bench: &Bench<'_>) -> Result<String> {
     Ok(String::new())
 }
 
-/// Sends datagrams to a port of this machine. How many bytes each that came back has.
+/// Sends datagrams to a port of this machine. Returns the length of each reply.
 fn send(port: u16, datagrams: &[Vec<u8>]) -> Result<Vec<usize>> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(("127.0.0.1", port))?;
@@ -179,7 +180,7 @@ pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
     alice.push_and_see(&reach, &Config::random(&mut rng, 20, 3))?;
     let recorded: Vec<Vec<u8>> = proxy.recorded().into_iter().map(|one| one.bytes).collect();
     ensure!(recorded.len() > 8, "only {} datagrams", recorded.len());
-    // What was pushed then is not what runs now.
+    // The configuration at the time of the recording is not the running one.
     let config = Config::random(&mut rng, 5, 2);
     alice.push_and_see(&Reach::Udp, &config)?;
     let before = alice.everything()?;
@@ -196,8 +197,8 @@ pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
         }
         for order in &orders {
             let answers = send(alice.vm.udp_port(), order)?;
-            // An agent that was restarted does not know which initiations it has seen: it may tell their sender, and
-            // nobody else, how far the stamps are.
+            // A restarted agent does not know which initiations it has seen: it may report the last
+            // stamp to their sender, and to no other client.
             let stamps = answers.iter().filter(|len| **len == STAMP_LEN + CRC_LEN).count();
             let told = if restarted { 2 } else { 0 };
             ensure!(
@@ -206,7 +207,7 @@ pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
             );
             alice.is_still(&before)?;
         }
-        // It was listening all the time.
+        // The agent was reachable the whole time.
         alice.postwire(&Reach::Udp, &["status"])?.ok()?;
     }
     Ok(format!("{} datagrams in 3 orders, before and after a restart", recorded.len()))

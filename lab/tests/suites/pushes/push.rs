@@ -1,4 +1,4 @@
-//! Pushes, and what is in the kernel afterwards.
+//! Pushes, and the state of the kernel afterwards.
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
@@ -63,7 +63,7 @@ pub(super) fn only_differences(bench: &Bench<'_>) -> Result<String> {
     Ok("6 rounds".to_owned())
 }
 
-/// The public key that a router made for itself.
+/// The public key of the key that a router generated.
 fn made_key(router: &Router<'_>, reach: &Reach) -> Result<String> {
     let said =
         router.push(reach, "[Interface]\nPrivateKey = generate\nListenPort = 51820\n")?.ok()?;
@@ -91,7 +91,7 @@ pub(super) fn tunnel(bench: &Bench<'_>) -> Result<String> {
     };
     let before = handshake()?;
     ensure!(!before.trim_end().ends_with("\t0"), "no handshake: {before}");
-    // Another peer comes, and the session with this one goes on.
+    // A peer is added, and the session with this one continues.
     let other = "[Peer]\nPublicKey = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n";
     alice.push(&Reach::Serial, &file(1, 2, &keys[1], other))?.ok()?;
     alice.push(&Reach::Udp, &file(1, 2, &keys[1], other))?.ok()?;
@@ -122,7 +122,7 @@ pub(super) fn long_configuration(bench: &Bench<'_>) -> Result<String> {
          {two_serial} and {many_serial}; 2,000 took {:.1} s and {:.1} s",
         took[2], took[3]
     );
-    // A page or two is the depth of a call; a configuration would be hundreds of them.
+    // The depth of a call may add a page or two; a configuration would be hundreds of pages.
     let same = |few: u32, many: u32| many.abs_diff(few) <= 16;
     ensure!(same(two_udp, many_udp) && same(two_serial, many_serial), "{shown}");
     Ok(shown)

@@ -1,4 +1,4 @@
-//! What a router or the host tool refuses, and what it says.
+//! Refusals of a router or the host tool, and their messages.
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
@@ -7,12 +7,13 @@ use lab::{
     routers::{Config, Reach, Router},
 };
 
-/// Pushes what cannot be, and sees that nothing was changed.
+/// Pushes an invalid configuration, and checks that nothing was changed.
 fn refused(router: &Router<'_>, text: &str, code: &str, mentions: &str) -> Result<String> {
     left(router, text, code, mentions, "unchanged")
 }
 
-/// Pushes what cannot be, and sees that all is as it was, because of what the router says it did.
+/// Pushes an invalid configuration, checks the reported state, and checks that the kernel is as
+/// before.
 fn left(
     router: &Router<'_>,
     text: &str,
@@ -36,7 +37,7 @@ pub(super) fn taken_port(bench: &Bench<'_>) -> Result<String> {
     let taken = "ip link add wg9 type wireguard; wg set wg9 listen-port 40404; ip link set wg9 up";
     bench.alice.vm.sh(taken)?.ok()?;
     config.listen_port = 40_404;
-    // On an interface that is made for the push, and on one that is there.
+    // With an interface that is created for the push, and with an existing one.
     left(&bench.alice, &config.text(), "kernel", "ListenPort", "undone")?;
     config.listen_port = 51_820;
     bench.alice.push_and_see(&Reach::Udp, &config)?;
@@ -55,7 +56,7 @@ pub(super) fn other_kind(bench: &Bench<'_>) -> Result<String> {
 pub(super) fn not_allowed(bench: &Bench<'_>) -> Result<String> {
     bench.alice.fresh("--interface 'vpn*'")?;
     let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
-    refused(&bench.alice, &config.text(), "not_allowed", "leave to touch")
+    refused(&bench.alice, &config.text(), "not_allowed", "not allowed to change")
 }
 
 pub(super) fn no_rights(bench: &Bench<'_>) -> Result<String> {

@@ -1,4 +1,4 @@
-//! What the agent knows and nobody else is to: where it must not be found.
+//! The agent's secrets: places where they must not be found.
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ use lab::{
 use proto_core::key::{KEY_TEXT_LEN, SecretKey};
 use std::{collections::BTreeMap, str::FromStr};
 
-/// The secrets of a router after a push, by what they are.
+/// The secrets of a router after a push, with their names.
 fn secrets(config: &Config) -> Result<BTreeMap<String, SecretKey>> {
     let key = |text: &str| SecretKey::from_str(text).map_err(|_| anyhow::anyhow!("no key: {text}"));
     let mut secrets = BTreeMap::new();
@@ -24,7 +24,7 @@ fn secrets(config: &Config) -> Result<BTreeMap<String, SecretKey>> {
     Ok(secrets)
 }
 
-/// The router's own private key, from where it is kept: a header, the key, a checksum.
+/// The router's own private key, from its file: a header, the key, a checksum.
 fn own_key(vm: &Vm) -> Result<SecretKey> {
     let kept = vm.get("/etc/postwired/identity")?;
     let key = kept.get(5..37).context("a short file")?;
@@ -56,7 +56,7 @@ pub(super) fn not_told(bench: &Bench<'_>) -> Result<String> {
     let proc = router.vm.sh("cd /proc/$(pidof postwired); cat cmdline environ")?.ok()?;
     places.insert("the command line", String::from_utf8_lossy(&proc.stdout).into_owned());
     places.insert("the kernel's log", router.vm.sh("dmesg")?.ok()?.text());
-    // The same search has to find a secret where there is one.
+    // The same search must find a secret where there is one.
     let kernel = router.vm.sh("wg showconf wg0")?.ok()?.text();
     for (what, secret) in &secrets {
         ensure!(
@@ -81,10 +81,10 @@ pub(super) fn wiped(bench: &Bench<'_>) -> Result<String> {
     for reach in [Reach::Udp, Reach::Serial] {
         router.push_and_see(&reach, &config)?;
     }
-    // Another command over each wire: what a buffer held by then is not what was pushed.
+    // Another command over each wire: buffers then do not contain the push any more.
     let memory = memory(&router.vm)?;
     let finds = |bytes: &[u8]| memory.windows(bytes.len()).any(|window| window == bytes);
-    // The same search has to find what is there.
+    // The same search must find a known key.
     let own = own_key(&router.vm)?;
     ensure!(finds(own.as_bytes()), "not even the router's own key is in {} bytes", memory.len());
     let secrets = secrets(&config)?;
@@ -97,7 +97,7 @@ pub(super) fn wiped(bench: &Bench<'_>) -> Result<String> {
     Ok(format!("{} secrets, {} KiB", secrets.len(), memory.len() / 1024))
 }
 
-/// All that the agent can write to.
+/// All writable memory of the agent.
 fn memory(vm: &Vm) -> Result<Vec<u8>> {
     let maps = vm.sh("cat /proc/$(pidof postwired)/maps")?.ok()?.text();
     let mut memory = Vec::new();

@@ -1,4 +1,5 @@
-//! What a router has stored: it starts with it, keeps a history of it, and says when the kernel differs.
+//! Stored configurations of a router: it starts with them, keeps a history, and reports differences
+//! of the kernel.
 
 use anyhow::{Context, Result, ensure};
 use lab::{
@@ -8,12 +9,12 @@ use lab::{
 use proto_core::protocol::digest;
 use serde_json::Value;
 
-/// A configuration whose private key the router makes itself.
+/// A configuration whose private key the router generates.
 fn keyless(config: &Config) -> String {
     config.text().replacen(&config.private_key, "generate", 1)
 }
 
-/// Configurations that can be beside each other: `nth` of them on one router.
+/// Configurations that can exist side by side: the `nth` of them on one router.
 fn beside(config: &Config, nth: u16) -> Config {
     let listen_port = config.listen_port + nth;
     let addresses = [format!("10.78.{nth}.1/24")].into();
@@ -36,12 +37,15 @@ pub(super) fn comes_back(keeper: &mut Keeper<'_>) -> Result<String> {
     ensure!(!keeper.router.log()?.contains("applied"), "it applied what was there");
     keeper.restart_empty()?;
     has_key(keeper).context("restarted without an interface")?;
-    ensure!(keeper.router.log()?.contains("wg0: applied what is stored"), "no word of it");
+    ensure!(
+        keeper.router.log()?.contains("wg0: applied the stored configuration"),
+        "no word of it"
+    );
     for round in 1..=2 {
         keeper.reboot()?;
         has_key(keeper).with_context(|| format!("power cut {round}"))?;
     }
-    // The same file once more is the same configuration, key and all.
+    // The same file again is the same configuration, including the key.
     let said = keeper.push("wg0", &keyless(&config), &[])?.ok()?;
     ensure!(said.is("/result/stored", false) && said.is("/result/changed", false), "{}", said.json);
     Ok("after kill -9, without its interface, and after two power cuts".to_owned())
@@ -56,7 +60,7 @@ pub(super) fn unchanged(keeper: &mut Keeper<'_>) -> Result<String> {
     let sectors = |keeper: &Keeper<'_>| -> Result<u64> {
         Ok(keeper.sh("sync; awk '{ print $7 }' /sys/block/vda/stat")?.trim().parse()?)
     };
-    // The first reading of a new file notes that it was read.
+    // The first read of a new file writes its access time.
     keeper.push("wg0", &config.text(), &[])?.ok()?;
     let (before, written) = (files(keeper)?, sectors(keeper)?);
     for line in before.lines().filter(|line| line.starts_with("wg0.")) {
@@ -72,7 +76,7 @@ pub(super) fn unchanged(keeper: &mut Keeper<'_>) -> Result<String> {
     ensure!(before == after, "files changed:\n{before}\n{after}");
     let more = sectors(keeper)? - written;
     ensure!(more == 0, "{more} sectors were written");
-    // The same look has to find what a change writes.
+    // The same check must find the writes of a change.
     let changed = config.changed(&mut Rng::new(7), 1);
     keeper.store(&changed, 2)?;
     let more = sectors(keeper)? - written;
@@ -117,9 +121,9 @@ pub(super) fn several(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.ask(&["rollback", "wg0"])?.ok()?;
     keeper.router.is_in(&both).context("rolled back to before it was removed")?;
 
-    // One that is there and not stored, and one that is stored and not there.
+    // An interface that is not stored, and a stored one that does not exist.
     keeper.sh("ip link add wg7 type wireguard; ip link delete wg1")?;
-    // Another program made it: it is not ours to remove. With our mark it is.
+    // Another program created the interface: the agent must not remove it. With our mark it may.
     keeper.ask(&["remove", "wg7"])?.failed(1, "foreign")?;
     keeper.sh("echo postwired >/sys/class/net/wg7/ifalias")?;
     keeper.ask(&["remove", "wg7"])?.ok()?;
@@ -132,7 +136,7 @@ pub(super) fn several(keeper: &mut Keeper<'_>) -> Result<String> {
 
 pub(super) fn history(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut rng = Rng::new(keeper.seed);
-    // An endpoint that is not in a file is left as it is.
+    // A push leaves an endpoint that is not in the file unchanged, so every peer has one.
     let mut configs = vec![Config::random(&mut rng, 20, 3).with_endpoints()];
     for round in 0..6 {
         let next = configs[round as usize].changed(&mut rng, round);
@@ -154,14 +158,14 @@ pub(super) fn history(keeper: &mut Keeper<'_>) -> Result<String> {
     };
     roll(keeper, &[], 6, 8)?;
     roll(keeper, &["4"], 4, 9)?;
-    // Of 5 to 9, the one that 6 was.
+    // Of the numbers 5 to 9, the one that is a copy of 6.
     roll(keeper, &["6"], 6, 10)?;
     keeper.restart_empty()?;
     keeper.router.sees(&configs[5])?;
     keeper.ask(&["rollback", "wg0", "2"])?.failed(1, "not_stored")?;
     keeper.router.sees(&configs[5])?;
     ensure!(numbers(keeper, "wg0")? == [10, 9, 8, 7, 6], "{:?}", numbers(keeper, "wg0")?);
-    // What runs already is not stored again.
+    // The running configuration is not stored again.
     let said = keeper.push("wg0", &configs[5].text(), &[])?.ok()?;
     ensure!(said.is("/result/stored", false), "{}", said.json);
     let modes = keeper.sh(&format!("stat -c %a {KEEP}/wg0.* | sort -u"))?;
@@ -171,7 +175,7 @@ pub(super) fn history(keeper: &mut Keeper<'_>) -> Result<String> {
 
 type Damage = fn(&mut Vec<u8>);
 
-/// What is done to a file, and what the router has to say of it.
+/// The damage to a file, and the expected report of the router.
 const DAMAGES: &[(&str, Damage, &str)] = &[
     ("a flipped bit in the image", |file| flip(file, HEAD + 60), "is damaged"),
     ("a flipped bit in the last byte", |file| flip_last(file), "is damaged"),
@@ -185,7 +189,7 @@ const DAMAGES: &[(&str, Damage, &str)] = &[
     ("another format", |file| other_format(file), "another version of the agent (format 2)"),
 ];
 
-/// How long the head of a stored configuration is, with its checksum of 16 bytes.
+/// Length of the head of a stored configuration, with its checksum of 16 bytes.
 const HEAD: usize = 175;
 
 fn flip(file: &mut [u8], at: usize) {
@@ -197,7 +201,7 @@ fn flip_last(file: &mut [u8]) {
     flip(file, last);
 }
 
-/// Behind the magic number is that of the format, and the checksum is right.
+/// The format follows the magic number, and the checksum is valid.
 fn other_format(file: &mut [u8]) {
     file[4] += 1;
     let sum = digest(&file[..HEAD - 16]);
@@ -233,7 +237,7 @@ pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
         };
         said_of_it = look().with_context(|| (*what).to_owned())?;
     }
-    // The next push does not take the damaged one's number.
+    // The next push does not take the number of the damaged configuration.
     keeper.store(&new, 3)?;
     keeper.restart_empty()?;
     keeper.router.sees(&new)?;
@@ -260,18 +264,18 @@ pub(super) fn ends_the_agent(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.start("")?;
     let log = keeper.router.log()?;
     let words = "wg0 is not applied: 3 starts in a row ended";
-    ensure!(log.contains(words) && log.contains("wg1: applied what is stored"), "{log}");
+    ensure!(log.contains(words) && log.contains("wg1: applied the stored configuration"), "{log}");
     ensure!(keeper.sh("ls /sys/class/net")?.contains("wg1"), "wg1 is not there");
     ensure!(!keeper.sh("ls /sys/class/net")?.contains("wg0"), "wg0 was applied");
     let trouble = |keeper: &Keeper<'_>| -> Result<String> {
-        // It ends with 4 where what runs is not what is stored.
+        // The exit code is 4 if the running configuration differs from the stored one.
         let said = keeper.ask(&["status"])?;
         ensure!(said.is("/ok", true), "{}", said.json);
         Ok(said.text("/result/trouble").to_owned())
     };
     let says = trouble(keeper)?;
     ensure!(says.contains(words), "status: {says}");
-    // Not at the next start either, and after a power cut; until it is mended.
+    // Not at the next start either, nor after a power cut, until it is repaired.
     keeper.reboot()?;
     ensure!(trouble(keeper)?.contains(words), "it is forgotten");
     keeper.ask(&["repair", "wg0"])?.ok()?;
@@ -289,7 +293,7 @@ pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
     config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
     keeper.push("wg0", &config.text(), &[])?.ok()?;
     keeper.live(&live)?;
-    // Its endpoint is what it was reached from; it has none in the file.
+    // The endpoint comes from received packets; the file has none.
     let handshakes = format!("wg show wg0 latest-handshakes | grep {live}");
     let handshake = keeper.sh(&handshakes)?;
     let state = keeper.router.state()?;

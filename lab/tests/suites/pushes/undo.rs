@@ -1,7 +1,7 @@
-//! Changes that fail in the middle, and are changed back.
-//!
-//! The kernel seldom refuses anything, so strace makes a system call fail that carries a change; what the
-//! agent does then is what it does when the kernel says no. The kernel's own refusals are tried too.
+//! Changes that fail in the middle, and are reverted.
+//! \\
+//! The kernel seldom refuses a change, so strace makes a system call with a change fail; for the
+//! agent that is the same as a refusal. The kernel's own refusals are tested too.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use lab::{
@@ -10,18 +10,18 @@ use lab::{
 };
 use std::thread;
 
-/// How many peers there are where it matters, and where it does not.
+/// Number of peers where it matters, and where it does not.
 const PEERS: u32 = 500;
 const FEWER: u32 = 100;
 
-/// Watches what the agent sends to the kernel, which over the serial line is all that it sends; `inject`
-/// says what becomes of some of it.
+/// Traces the agent's messages to the kernel, which over the serial line are all that it sends;
+/// `inject` are faults for some of them.
 fn trace(keeper: &Keeper<'_>, inject: &str) -> Result<()> {
     let inject = if inject.is_empty() { String::new() } else { format!("sendto:{inject}") };
     keeper.trace("sendto", &inject)
 }
 
-/// What a failed change must not touch.
+/// State that a failed change must not touch.
 struct Before {
     state: Vec<String>,
     files: String,
@@ -50,7 +50,7 @@ fn push(keeper: &Keeper<'_>, config: &Config) -> Result<Said> {
     keeper.router.push(&Reach::Serial, &config.text())
 }
 
-/// Fails unless the answer says that it was changed back (or that it never was changed), and why.
+/// Fails unless the reply reports that the change was reverted (or never made), and why.
 fn undone<'s>(said: &'s Said, code: &str, changed: bool) -> Result<&'s str> {
     let message = said.failed(1, code)?;
     let state = if changed { "undone" } else { "unchanged" };
@@ -58,7 +58,8 @@ fn undone<'s>(said: &'s Said, code: &str, changed: bool) -> Result<&'s str> {
     Ok(message)
 }
 
-/// A configuration of many peers, and another: of everything there is something new, gone and changed.
+/// Two configurations of many peers, which differ by added, removed and changed items of every
+/// kind.
 fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
     let mut rng = Rng::new(keeper.seed);
     let old = Config::random(&mut rng, peers, 3);
@@ -73,10 +74,10 @@ fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
 
 pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     let (old, new) = configs(keeper, PEERS)?;
-    // What is rolled back has to be the same again.
+    // The rollback must restore exactly the same.
     let old = old.with_endpoints();
     keeper.store(&old, 1)?;
-    // Once without a failure, to see what there is to fail.
+    // Once without a failure, to count the requests.
     trace(keeper, "")?;
     push(keeper, &new)?.ok()?;
     let lines = keeper.traced()?;
@@ -97,7 +98,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     for nth in nths {
         let at = changes[nth];
         let tried = || -> Result<String> {
-            // A message about many peers is tried again with one after the other.
+            // After a refusal, a message about many peers is sent again peer by peer.
             trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
             let said = push(keeper, &new)?;
             let lines = keeper.traced()?;
@@ -121,7 +122,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
 
 pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
     let (mut old, mut new) = configs(keeper, FEWER)?;
-    // Somebody who talks to it all the time; with another key nobody could.
+    // A peer with constant traffic; with another key it could not communicate.
     let live = keeper.live_key()?;
     new.private_key.clone_from(&old.private_key);
     for config in [&mut old, &mut new] {
@@ -131,7 +132,8 @@ pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.live(&live)?;
     let handshake = || keeper.sh(&format!("wg show wg0 latest-handshakes | grep {live}"));
     let shaken = handshake()?;
-    // The last route of all: a network that somebody else has, of the peer with the greatest key.
+    // The last route of all: a network that another interface has, of the peer with the greatest
+    // key.
     let route = "fdff:ffff::/64";
     let peer = new.peers.values_mut().next_back().context("a peer")?;
     peer.allowed_ips.insert(route.to_owned());
@@ -143,14 +145,14 @@ pub(super) fn kernel_refuses(keeper: &mut Keeper<'_>) -> Result<String> {
     before.is_left(keeper).context("a route that is taken")?;
     keeper.sh(&format!("ip -6 route delete {route} dev eth0"))?;
 
-    // The kernel takes IPv6 away from a link with this MTU: the file is wrong.
+    // The kernel removes IPv6 from a link with this MTU: the file is invalid.
     let before = Before::see(keeper)?;
     let small = Config { mtu: 1_200, ..new.clone() };
     let said = push(keeper, &small)?;
     ensure!(said.code == 2 && said.json.to_string().contains("1280"), "{}", said.json);
     before.is_left(keeper).context("an MTU that is too small for IPv6")?;
 
-    // The port, first of all, is refused before anything is changed.
+    // The port, which is the first change, is refused before anything is changed.
     keeper
         .sh("ip link add wg9 type wireguard; wg set wg9 listen-port 40404; ip link set wg9 up")?;
     let before = Before::see(keeper)?;
@@ -168,11 +170,11 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     let mut shown = String::new();
-    // In the middle of the changes: questions and lines of the log are calls of the same kind.
+    // In the middle of the changes: queries and lines of the log are calls of the same kind.
     for further in [24, 50] {
         trace(keeper, "")?;
         let at = {
-            // What there is to do is told by a change that is refused at its end.
+            // A change that is refused at its end shows the number of changes.
             let said = push(keeper, &Config { listen_port: 5_182, ..new.clone() })?;
             ensure!(said.code == 1, "{}", said.json);
             let lines = keeper.traced()?;
@@ -208,7 +210,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     }
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
-    // Taking it away again fails as well: at its last message.
+    // Removing the interface again fails as well: at its last message.
     trace(keeper, "")?;
     keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
     let lines = keeper.traced()?;
@@ -233,13 +235,13 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
     let before = Before::see(keeper)?;
     let mut message = String::new();
     for restarted in [true, false] {
-        // Everything fails from here on.
+        // Every message fails from here on.
         trace(keeper, "error=ENOBUFS:when=40+")?;
         let said = push(keeper, &new)?;
         keeper.traced()?;
         message = said.failed(1, "kernel")?.to_owned();
         ensure!(said.text("/error/state") == "partly", "{}", said.json);
-        ensure!(message.contains("taking it back failed too"), "{}", said.json);
+        ensure!(message.contains("reverting failed too"), "{}", said.json);
         ensure!(keeper.router.state()? != before.state, "nothing was changed");
         if restarted {
             keeper.restart()?;
@@ -251,7 +253,7 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
     Ok(message.rsplit("wg0.conf").next().unwrap_or_default().to_owned())
 }
 
-/// A peer that had no endpoint has none again: the kernel cannot take one away.
+/// A peer that had no endpoint has none again, although the kernel cannot unset one.
 pub(super) fn endpoints(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut old = Config::random(&mut Rng::new(keeper.seed), 30, 2);
     old.peers.values_mut().for_each(|peer: &mut Peer| peer.endpoint = None);

@@ -1,10 +1,10 @@
-//! What is done by programs of others: resolvconf, the firewall where there is no `nft`, and WireGuard where
-//! the kernel has none.
+//! Steps that other programs do: resolvconf, the firewall without `nft`, and WireGuard without the
+//! kernel module.
 
 use super::{Bench, conf};
 use anyhow::{Result, ensure};
 
-/// A resolvconf that writes down how it was called and with what.
+/// A resolvconf that records its arguments and input.
 const RESOLVCONF: &str = r#"#!/bin/sh
 echo "resolvconf $*" >>/tmp/s/programs
 case $1 in
@@ -36,18 +36,18 @@ fn dns_with(bench: &Bench) -> Result<String> {
     let saves = conf(&format!("{servers}\nSaveConfig = true"), "");
     let did = bench.same(&saves, &["$quick up wg0", &down])?;
     ensure!(did[1].stdout.contains("DNS = 192.0.2.53\nDNS = 2001:db8::53\n"), "{did:?}");
-    // Debian's resolvconf takes interfaces by their names.
+    // Debian's resolvconf has an order of interface names.
     bench.vm.put("/etc/resolvconf/interface-order", 0o644, b"lo.inet*\nlo*x\ntun-0*\nwg*\n")?;
     let did = bench.same(&conf(servers, ""), &["$quick up wg0", "$quick down wg0"])?;
     ensure!(did[0].state.contains("resolvconf -a tun-0.wg0 -m 0 -x\nnameserver"), "{did:?}");
-    // One that fails takes all of it back.
+    // A resolvconf that fails reverts everything.
     bench.vm.sh("touch /tmp/refuse")?.ok()?;
     let did = bench.same(&conf(servers, ""), &["$quick up wg0"])?;
     ensure!(did[0].status == 6 && did[0].state.contains("does not exist"), "{did:?}");
     Ok(format!("{} configurations", count + 3))
 }
 
-/// Other people's rules stay where they are.
+/// Rules of others must stay.
 const OTHERS: &str = "for p in iptables ip6tables; do $p -t raw -F; $p -t mangle -F; done; \
     iptables -t raw -A PREROUTING -i nobody -j ACCEPT; \
     iptables -t mangle -A POSTROUTING -m mark --mark 7 -m comment --comment \"wg-quick(8) rule for wg00\" -j ACCEPT; \
@@ -83,7 +83,7 @@ fn iptables_with(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Debian's looks first where it lies itself.
+/// Debian's looks for programs first in its own folder.
 pub(super) fn beside(bench: &Bench) -> Result<String> {
     let hook = conf("PostUp = beside", "");
     bench.vm.put("/etc/wireguard/wg0.conf", 0o600, hook.as_bytes())?;
@@ -107,7 +107,7 @@ pub(super) fn beside(bench: &Bench) -> Result<String> {
 
 pub(super) fn in_user_space(bench: &Bench) -> Result<String> {
     let good = conf("Address = 10.9.0.1/24, fd09::1/64", "AllowedIPs = 10.8.0.0/16, fd08::/64");
-    // A link of another kind would have an address of its own, another one each time.
+    // A link of another kind would get a random address of its own.
     let own = "/proc/sys/net/ipv6/conf/default/addr_gen_mode";
     bench
         .vm
@@ -123,7 +123,7 @@ pub(super) fn in_user_space(bench: &Bench) -> Result<String> {
     done
 }
 
-/// A program is gone when its interface has been for a while.
+/// Waits until the program of a removed interface has ended.
 const GONE: &str = "; s=$?; n=0; while [ -e /var/run/wireguard/wg0.sock ] && [ $n -lt 100 ]; do n=$((n + 1)); \
     usleep 50000; done; exit $s";
 

@@ -1,10 +1,11 @@
-//! A default route through the tunnel: where packets go, and what is left when it is gone.
+//! A default route through the tunnel: the path of packets, and the state after its removal.
 
 use super::Bench;
 use anyhow::{Result, ensure};
 
-/// Two namespaces with a wire between them. The near one is the router; the far one is its provider,
-/// the other end of the tunnel and all of the internet. The endpoint is behind the default route.
+/// Two namespaces with a wire between them. The near one is the router; the far one is its
+/// provider, the other end of the tunnel and all of the internet. The endpoint is reached by the
+/// default route.
 const WORLD: &str = "set -e; ip=/usr/bin/ip
 for ns in near far; do $ip netns del $ns 2>/dev/null || true; $ip netns add $ns; done
 $ip link add v0 netns near type veth peer name v0 netns far
@@ -27,7 +28,7 @@ PublicKey = $(wg pubkey </tmp/s/far)
 AllowedIPs = 0.0.0.0/0, ::/0
 Endpoint = 198.51.100.2:7
 END
-# The strictest a router can be: a packet has to come from where its answer would go.
+# The strictest filter of a router: a packet must arrive from the link of its return route.
 for i in all default v0; do $ip netns exec near sysctl -q net.ipv4.conf.$i.rp_filter=1; done
 $ip netns exec far nft 'add table inet seen; add chain inet seen in { type filter hook input priority 0; };
 add rule inet seen in iifname \"v0\" icmp type echo-request drop;
@@ -44,7 +45,7 @@ pub(super) fn default_route(bench: &Bench) -> Result<String> {
         vm.sh(WORLD)?.ok()?;
         let near = |script: &str| vm.sh(&format!("/usr/bin/ip netns exec near {script}"));
         let before = vm.sh(STATE)?.ok()?.text();
-        // Without the tunnel nothing comes through: the far end drops what arrives in the clear.
+        // Without the tunnel no packet passes: the far end drops packets that arrive in the clear.
         ensure!(
             near("ping -c 1 -W 1 203.0.113.1")?.status != 0,
             "the far end answers in the clear"
@@ -56,14 +57,14 @@ pub(super) fn default_route(bench: &Bench) -> Result<String> {
         }
         let sent = vm.sh("/usr/bin/ip -n near -s link show dev wg0 | tail -1")?.ok()?.text();
         let sent: Vec<u32> = sent.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-        // Eight pings, and what IPv6 says by itself. A packet of the tunnel that went into the tunnel
-        // would come again and again, each time larger.
+        // Eight pings, and IPv6's own traffic. A packet of the tunnel that was routed into the
+        // tunnel would be sent again and again, each time larger.
         ensure!(sent.get(1).is_some_and(|packets| (8..20).contains(packets)), "{sent:?}");
         for (to, dev) in [("198.51.100.2 mark 51820", "v0"), ("198.51.100.2", "wg0")] {
             let route = near(&format!("/usr/bin/ip route get {to}"))?.ok()?.text();
             ensure!(route.contains(&format!("dev {dev} ")), "to {to}: {route}");
         }
-        // The address in the tunnel is reached through the tunnel alone.
+        // The address in the tunnel is reachable only through the tunnel.
         let reached = vm.sh("/usr/bin/ip -n far route add 10.9.0.1/32 via 192.0.2.1 dev v0; \
              /usr/bin/ip netns exec far ping -c 1 -W 1 10.9.0.1")?;
         ensure!(reached.status != 0, "{}", reached.text());
