@@ -134,7 +134,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-x86_64-static",
-        budgets: &[kib(430, 218), kib(264, 136)],
+        budgets: &[kib(464, 232), kib(264, 136)],
         session_budget: Some(32 * 1024),
     },
     Target {
@@ -146,7 +146,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-i386-static",
-        budgets: &[kib(430, 230), kib(294, 157)],
+        budgets: &[kib(464, 244), kib(294, 157)],
         session_budget: None,
     },
     Target {
@@ -163,7 +163,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 65536,
         emulator: "qemu-aarch64-static",
-        budgets: &[kib(425, 215), kib(289, 142)],
+        budgets: &[kib(459, 229), kib(289, 142)],
         session_budget: None,
     },
     Target {
@@ -183,7 +183,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(355, 212), kib(229, 142)],
+        budgets: &[kib(389, 226), kib(229, 142)],
         session_budget: None,
     },
     Target {
@@ -195,7 +195,7 @@ pub const TARGETS: &[Target] = &[
         flags: &["-Ctarget-feature=+thumb-mode"],
         page_size: 4096,
         emulator: "qemu-arm-static",
-        budgets: &[kib(355, 212), kib(229, 142)],
+        budgets: &[kib(389, 226), kib(229, 142)],
         session_budget: None,
     },
     Target {
@@ -207,7 +207,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mips-static",
-        budgets: &[kib(570, 230), kib(404, 157)],
+        budgets: &[kib(616, 246), kib(404, 157)],
         session_budget: None,
     },
     Target {
@@ -219,7 +219,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-mipsel-static",
-        budgets: &[kib(570, 230), kib(404, 157)],
+        budgets: &[kib(616, 246), kib(404, 157)],
         session_budget: None,
     },
     Target {
@@ -231,7 +231,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-riscv64-static",
-        budgets: &[kib(435, 240), kib(299, 167)],
+        budgets: &[kib(469, 254), kib(299, 167)],
         session_budget: None,
     },
     Target {
