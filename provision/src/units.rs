@@ -12,13 +12,15 @@ pub const DEFAULT_BAUD: u32 = 115_200;
 /// The longest time, in seconds, that a router waits for a confirmation.
 const MAX_CONFIRM: u16 = 3_600;
 
-/// A serial line: `DEV[@BAUD]`.
+/// A serial line: `DEV[@BAUD|@auto]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SerialAddress {
     /// The device.
     pub device: PathBuf,
     /// The speed in bits per second; `None` if the command line does not give one.
     pub baud: Option<u32>,
+    /// Whether to find out the speed.
+    pub auto: bool,
 }
 
 /// A host: `HOST[:PORT]`.
@@ -34,7 +36,11 @@ impl fmt::Display for SerialAddress {
     /// Writes the notation of the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.device.display())?;
-        self.baud.map_or(Ok(()), |baud| write!(f, "@{baud}"))
+        match self.baud {
+            Some(baud) => write!(f, "@{baud}"),
+            None if self.auto => f.write_str("@auto"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -85,6 +91,14 @@ pub fn confirm_within(text: &str) -> Result<u16, String> {
     }
 }
 
+/// Parses how long to listen: a [`duration`], or 0 to begin at once.
+///
+/// # Errors
+/// A message that says why the text is invalid.
+pub fn listen(text: &str) -> Result<Duration, String> {
+    if matches!(text.trim(), "0" | "0s" | "0ms") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// Parses `on` or `off`.
 ///
 /// # Errors
@@ -97,24 +111,26 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Parses `DEV[@BAUD]`.
+/// Parses `DEV[@BAUD|@auto]`.
 ///
 /// # Errors
 /// A message that says why the text is invalid.
 pub fn serial(text: &str) -> Result<SerialAddress, String> {
-    let (device, baud) = match text.rsplit_once('@') {
+    let (device, baud, auto) = match text.rsplit_once('@') {
         // A path such as `/dev/serial/by-path/...` may contain an `@` of its own.
+        Some((device, "auto")) => (device, None, true),
         Some((device, baud)) if !baud.contains('/') => {
             let speed = baud.parse().ok().filter(|&speed| speed > 0);
-            let speed = speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200"))?;
-            (device, Some(speed))
+            let speed =
+                speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200 or auto"))?;
+            (device, Some(speed), false)
         }
-        _ => (text, None),
+        _ => (text, None, false),
     };
     if device.is_empty() {
         return Err("the device is missing, such as /dev/ttyUSB0".into());
     }
-    Ok(SerialAddress { device: device.into(), baud })
+    Ok(SerialAddress { device: device.into(), baud, auto })
 }
 
 /// Parses `HOST[:PORT]`. An IPv6 address is in brackets if a port follows.
@@ -203,7 +219,11 @@ mod tests {
 
     #[test]
     fn serial_lines() {
-        let line = |device: &str, baud| Ok(SerialAddress { device: device.into(), baud });
+        let line =
+            |device: &str, baud| Ok(SerialAddress { device: device.into(), baud, auto: false });
+        let auto = SerialAddress { device: "/dev/ttyUSB0".into(), baud: None, auto: true };
+        assert_eq!(auto.to_string(), "/dev/ttyUSB0@auto");
+        assert_eq!(serial("/dev/ttyUSB0@auto"), Ok(auto));
         assert_eq!(serial("/dev/ttyUSB0"), line("/dev/ttyUSB0", None));
         assert_eq!(serial("/dev/ttyS1@9600"), line("/dev/ttyS1", Some(9_600)));
         assert_eq!(serial("/dev/a@b/tty"), line("/dev/a@b/tty", None));

@@ -357,6 +357,9 @@ pub struct Talk {
     /// Set the DTR line of a serial port; boards that reset on DTR may need `off` [default: leave unchanged]
     #[arg(long, value_name = "on|off", value_parser = units::switch)]
     pub dtr: Option<bool>,
+    /// How long to listen on a serial line before the first byte: any byte would stop a boot loader
+    #[arg(long, value_name = "TIME", default_value = "1100ms", value_parser = units::listen)]
+    pub listen: Duration,
     /// Also show details, such as text on the line between packets
     #[arg(short, long)]
     pub verbose: bool,
@@ -366,8 +369,8 @@ pub struct Talk {
 #[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
 pub struct To {
-    /// The serial port and its speed [default speed: 115200]
-    #[arg(long, value_name = "DEV[@BAUD]", value_parser = units::serial)]
+    /// The serial port and its speed; `@auto` finds out the speed [default speed: 115200]
+    #[arg(long, value_name = "DEV[@BAUD|@auto]", value_parser = units::serial)]
     pub serial: Option<SerialAddress>,
     /// The router's address or host name, and its UDP port [default port: 5182]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = units::udp)]

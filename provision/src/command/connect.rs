@@ -6,7 +6,7 @@ use proto_core::protocol::session::fingerprint;
 use crate::cli::{Link, Own, Talk, To};
 use crate::drive;
 use crate::home::{Home, HomeError, Place, Routers};
-use crate::ops::{Address, Target};
+use crate::ops::{Address, Opening, Target};
 use crate::report::{Failed, Kind};
 use crate::session::{Session, SessionError};
 use crate::ui::Ui;
@@ -58,8 +58,12 @@ pub(super) fn connect<'u>(own: &Own, link: &Link, ui: &'u mut Ui) -> Result<Sess
 }
 
 fn address(to: &To, talk: &Talk) -> Option<Address> {
-    let serial = to.serial.clone().map(|serial| Address::Serial(serial, talk.dtr));
+    let serial = to.serial.clone().map(|serial| Address::Serial(serial, opening(talk)));
     serial.or_else(|| to.udp.clone().map(Address::Udp))
+}
+
+const fn opening(talk: &Talk) -> Opening {
+    Opening { dtr: talk.dtr, listen: talk.listen }
 }
 
 /// Checks that the command line names a router, before anything else is done.
@@ -82,7 +86,7 @@ fn known_address(home: &Home, link: &Link) -> Result<Address, Failed> {
     let place = router.place().and_then(|place| match place {
         Place::Udp(host) => units::udp(&host).ok().map(Address::Udp),
         Place::Serial(device) => {
-            units::serial(&device).ok().map(|serial| Address::Serial(serial, link.talk.dtr))
+            units::serial(&device).ok().map(|serial| Address::Serial(serial, opening(&link.talk)))
         }
     });
     place.ok_or_else(|| {

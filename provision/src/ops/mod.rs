@@ -46,7 +46,7 @@ pub use error::{Cause, Error, Kind, Outcome, Stop};
 pub use hand_over::{HandedOver, hand_over};
 pub use router::Router;
 pub use status::{Agreement, Health, status};
-pub use way::{Address, Way};
+pub use way::{Address, Opening, Way};
 
 /// A router, and everything needed to talk to it.
 pub struct Target {
@@ -116,7 +116,8 @@ impl Target {
         timeout: Duration,
         observer: &'o mut dyn Observer,
     ) -> Result<Session<'o>, SessionError> {
-        let line = self.way.open(timeout)?;
+        let mut line = self.way.open(timeout)?;
+        line.skip_listening();
         let who = fingerprint(&router).to_string();
         let secure = Secure::find(line, &self.operator, &[router], timeout, observer)
             .await

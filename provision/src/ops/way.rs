@@ -23,10 +23,19 @@ pub trait Way: Send + Sync {
 /// The address of a router on the command line: a blocking connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Address {
-    /// A serial port, and the state of its DTR line.
-    Serial(SerialAddress, Option<bool>),
+    /// A serial port, and how to open it.
+    Serial(SerialAddress, Opening),
     /// A host and its UDP port.
     Udp(UdpAddress),
+}
+
+/// How to open a serial port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opening {
+    /// What to set the DTR line to; `None` leaves the line unchanged.
+    pub dtr: Option<bool>,
+    /// How long to listen before the first byte: any byte would stop a boot loader.
+    pub listen: Duration,
 }
 
 impl Address {
@@ -41,7 +50,9 @@ impl Address {
 
     fn open_once(&self, patience: Duration) -> Result<Box<dyn Transport>, TransportError> {
         Ok(match self {
-            Self::Serial(serial, dtr) => Box::new(SerialLine::open(serial, *dtr)?),
+            Self::Serial(serial, opening) => {
+                Box::new(SerialLine::open(serial, opening.dtr, opening.listen)?)
+            }
             Self::Udp(udp) => Box::new(Udp::open(udp, patience)?),
         })
     }

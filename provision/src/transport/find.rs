@@ -1,6 +1,9 @@
 //! Finds the router to which a line leads. A claimed router answers only clients that know its key,
 //! so all candidate keys are tried, the most likely key with a head start. An unowned router
 //! answers a query on a serial line, and over UDP a query with the secret of its label.
+//!
+//! While a router starts, nothing is sent and the time for the search stands still. If the speed of
+//! the line is unknown, each speed has a search of its own.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +13,7 @@ use proto_core::protocol::session::{self, Heard, INITIATION_LEN, LabelKey, RESPO
 use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
 use super::secure::{Shaker, Tended, random};
-use super::{Reason, Refusals, Secure, Transport, TransportError};
+use super::{Hold, Reason, Refusals, Secure, Transport, TransportError};
 use crate::drive;
 use crate::home::Operator;
 use crate::home::stamp::clock;
@@ -24,6 +27,12 @@ const APART: Duration = Duration::from_millis(25);
 const FRAMES: u32 = 20;
 /// The pause between two queries for an unowned router, at first and at most.
 const SEEK_AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+/// How long to search at each speed where the speed is guessed: a slow line needs half a second for a handshake.
+const EACH_SPEED: Duration = Duration::from_millis(1_500);
+/// How often the line is looked at while nothing may be sent.
+const HOLD_SLICE: Duration = Duration::from_millis(50);
+/// How long a router that starts again and again is waited for.
+const STARTS_LIMIT: Duration = Duration::from_secs(360);
 
 /// The reason why there is no session.
 #[derive(Debug)]
@@ -71,9 +80,120 @@ impl Secure {
         timeout: Duration,
         observer: &mut dyn Observer,
     ) -> Result<Self, FindError> {
-        let found = find(line.as_mut(), operator, routers, timeout, observer).await;
+        let search = Search::begin(line.as_ref());
+        let found = loop {
+            search.wait(line.as_mut(), observer).await?;
+            let patience = patience_at(line.as_ref(), timeout);
+            match find(line.as_mut(), operator, routers, patience, observer).await {
+                Ok(found) => break Ok(found),
+                Err(Ended::Held) => {}
+                Err(Ended::Error(error @ FindError::Silence { .. })) if !line.next_speed()? => {
+                    break Err(error);
+                }
+                Err(Ended::Error(FindError::Silence { .. })) => {}
+                Err(Ended::Error(error)) => break Err(error),
+            }
+        };
         observer.stray(line.stray(), found.is_err());
+        search.end(line.as_ref(), observer);
         Ok(Self::new(line, found?))
+    }
+}
+
+/// Why [`find`] ended without a session.
+enum Ended {
+    /// The router has begun to start.
+    Held,
+    Error(FindError),
+}
+
+impl<E: Into<FindError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// How long to search at the present speed.
+fn patience_at(line: &dyn Transport, timeout: Duration) -> Duration {
+    if line.guesses() { timeout.min(EACH_SPEED) } else { timeout }
+}
+
+/// A search on a line, while the router may be starting and the speed may be unknown.
+struct Search {
+    began: Instant,
+    guessed: bool,
+}
+
+impl Search {
+    fn begin(line: &dyn Transport) -> Self {
+        Self { began: line.now(), guessed: line.guesses() }
+    }
+
+    /// Listens before the first packet, and waits while the router starts.
+    async fn wait(
+        &self,
+        line: &mut dyn Transport,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TransportError> {
+        let (started, mut told) = (line.now(), false);
+        loop {
+            match line.hold() {
+                Some(Hold::Stopped(prompt)) => return Err(stopped(line, &prompt)),
+                Some(Hold::Starting) if line.now() - self.began < STARTS_LIMIT => {
+                    if !told {
+                        observer.note("waiting for the router to start");
+                        told = true;
+                    }
+                }
+                Some(Hold::Starting | Hold::TooLong) => {
+                    observer.stray(line.stray(), true);
+                    return Err(starts_for_ever(line, line.now() - self.began));
+                }
+                None if line.now() - started >= line.listens() => {
+                    if told {
+                        observer.note("the router has started");
+                    }
+                    return Ok(());
+                }
+                Some(Hold::Text) | None => {}
+            }
+            // Nothing was asked, so no packet is an answer.
+            drive::receive(line, HOLD_SLICE).await?;
+            observer.stray(line.stray(), false);
+        }
+    }
+
+    fn end(&self, line: &dyn Transport, observer: &mut dyn Observer) {
+        if self.guessed && !line.guesses() {
+            observer.note(&format!("found the speed: {}", line.name()));
+        }
+    }
+}
+
+fn stopped(line: &dyn Transport, prompt: &str) -> TransportError {
+    TransportError::Open {
+        code: "boot_loader",
+        message: format!(
+            "the router on {} does not start: its boot loader has stopped at the prompt `{prompt}`",
+            line.name()
+        ),
+        hint: Some(
+            "switch the router off and on and leave the line alone until it has started; or type `boot` (RedBoot: \
+             `fis load linux` and `exec`) at the prompt, with a terminal program such as picocom"
+                .into(),
+        ),
+    }
+}
+
+fn starts_for_ever(line: &dyn Transport, waited: Duration) -> TransportError {
+    TransportError::Open {
+        code: "starting",
+        message: format!(
+            "the router on {} has been starting for {} s and is not up",
+            line.name(),
+            waited.as_secs()
+        ),
+        hint: Some("-v shows what it says; does it restart again and again?".into()),
     }
 }
 
@@ -83,7 +203,7 @@ async fn find(
     routers: &[PublicKey],
     timeout: Duration,
     observer: &mut dyn Observer,
-) -> Result<Shaker, FindError> {
+) -> Result<Shaker, Ended> {
     let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
     // Whatever their number, each router is tried in the first half of the time, as far as the line
@@ -112,16 +232,14 @@ async fn find(
     let (until, mut refusals) = (started + timeout, Refusals::default());
     let mut out = [0; MAX_PACKET];
     loop {
+        if line.hold().is_some() {
+            return Err(Ended::Held);
+        }
         let now = line.now();
         if now >= until {
             let (line, hint) = (line.name().into(), line.silence_hint());
-            return Err(FindError::Silence {
-                line,
-                wire,
-                reason: refusals.reason(),
-                hint,
-                left_out,
-            });
+            let reason = refusals.reason();
+            return Err(FindError::Silence { line, wire, reason, hint, left_out }.into());
         }
         let mut wait = until - now;
         let busy = line.busy();
@@ -165,7 +283,7 @@ async fn find(
         if let Some(key) = seeking.as_ref().and_then(|seeking| seeking.found(&packet)) {
             // If it is one of the candidates, it answers the handshake too.
             if !routers.contains(&key) {
-                return Err(FindError::Unowned { line: line.name().into(), key });
+                return Err(FindError::Unowned { line: line.name().into(), key }.into());
             }
         }
     }
@@ -205,10 +323,35 @@ pub async fn seek(
     timeout: Duration,
     observer: &mut dyn Observer,
 ) -> Result<Result<PublicKey, Reason>, TransportError> {
+    let search = Search::begin(line);
+    let found = loop {
+        search.wait(line, observer).await?;
+        let patience = patience_at(line, timeout);
+        match seek_once(line, label, patience, observer).await? {
+            Some(Ok(key)) => break Ok(key),
+            Some(Err(reason)) if !line.next_speed()? => break Err(reason),
+            Some(Err(_)) | None => {}
+        }
+    };
+    observer.stray(line.stray(), true);
+    search.end(line, observer);
+    Ok(found)
+}
+
+/// One search; `None` if the router has begun to start.
+async fn seek_once(
+    line: &mut dyn Transport,
+    label: Option<&LabelKey>,
+    timeout: Duration,
+    observer: &mut dyn Observer,
+) -> Result<Option<Result<PublicKey, Reason>>, TransportError> {
     let started = line.now();
     let mut seeking = Seeking::new(label, started)?;
     let mut refusals = Refusals::default();
     while let Some(left) = timeout.checked_sub(line.now() - started) {
+        if line.hold().is_some() {
+            return Ok(None);
+        }
         let rest = seeking.tend(line);
         let wait = refusals.pass(rest)?.unwrap_or_default().min(left);
         let received = drive::receive(line, wait).await;
@@ -216,12 +359,11 @@ pub async fn seek(
         if let Some(packet) = refusals.pass(received)?.flatten() {
             refusals = Refusals::default();
             if let Some(key) = seeking.found(&packet) {
-                return Ok(Ok(key));
+                return Ok(Some(Ok(key)));
             }
         }
     }
-    observer.stray(line.stray(), true);
-    Ok(Err(refusals.reason()))
+    Ok(Some(Err(refusals.reason())))
 }
 
 /// A query that is repeated.

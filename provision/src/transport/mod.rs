@@ -1,9 +1,11 @@
 //! Transports for packets to a router and back: two wires, and a session over either.
 
+mod boot;
 mod find;
 mod port;
 mod secure;
 mod serial;
+mod speed;
 mod stray;
 mod udp;
 
@@ -15,6 +17,7 @@ use proto_core::protocol::session::Wire;
 
 use crate::home::HomeError;
 
+pub use boot::Hold;
 pub use find::{FindError, seek};
 pub use secure::Secure;
 pub use serial::SerialLine;
@@ -104,6 +107,32 @@ pub trait Transport: Send {
 
     /// The hint for the user if nothing is received.
     fn silence_hint(&self) -> String;
+
+    /// Why nothing may be sent now; what is sent nevertheless is lost.
+    fn hold(&mut self) -> Option<Hold> {
+        None
+    }
+
+    /// How long to listen before the first packet: whether the router is starting shows only while it talks.
+    fn listens(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Sends without listening first: the router has answered a moment ago.
+    fn skip_listening(&mut self) {}
+
+    /// Whether the line's speed is still guessed.
+    fn guesses(&self) -> bool {
+        false
+    }
+
+    /// Goes on to the next speed, where the speed is guessed. Returns `false` after the last one.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    fn next_speed(&mut self) -> Result<bool, TransportError> {
+        Ok(false)
+    }
 }
 
 /// Temporary failures: the agent may be starting, or the cable may be unplugged. The last one is

@@ -79,6 +79,16 @@ fn set_up(
     Ok(port)
 }
 
+/// Changes the speed of an open port.
+///
+/// # Errors
+/// The system's error; `InvalidInput` for a speed that the port does not have.
+pub(super) fn set_speed(port: &mut SerialPort, baud: u32) -> io::Result<()> {
+    let mut settings: Settings = port.get_configuration()?;
+    settings.set_baud_rate(baud)?;
+    port.set_configuration(&settings)
+}
+
 /// The reason why a device cannot be opened, and the next step.
 pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportError {
     let name = device.display();

@@ -5,14 +5,18 @@
 //! [`Transport::busy`] gives the time to wait. A device without modem lines is a pseudo-terminal,
 //! which has no speed of its own. It is paced only if the user gives a speed, that of a line behind
 //! it.
+//!
+//! While the router starts, nothing is sent (`boot`).
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::frame::{self, Deframer, Received};
-use proto_core::protocol::session::Wire;
+use proto_core::protocol::session::{self, Wire};
 use serial2::SerialPort;
 
+use super::boot::{Boot, Hold};
+use super::speed::Guess;
 use super::{Stray, Transport, TransportError, port};
 use crate::interrupt;
 use crate::units::{DEFAULT_BAUD, SerialAddress};
@@ -34,6 +38,7 @@ const STUCK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct SerialLine {
     port: SerialPort,
+    device: String,
     name: String,
     /// The speed by which the line is paced, if any.
     baud: Option<u32>,
@@ -42,34 +47,76 @@ pub struct SerialLine {
     stray: Stray,
     /// The time when the line will have carried all written bytes.
     free_at: Instant,
+    boot: Boot,
+    /// The speed that is tried now, until it proves right.
+    guess: Option<Guess>,
+    /// How long to listen before the first packet. Zero once a packet was sent.
+    listen: Duration,
 }
 
 impl SerialLine {
     /// Opens a device raw, 8N1, without flow control, and locks it. `dtr` sets the DTR line; `None` leaves it
-    /// unchanged.
+    /// unchanged. `listen` is how long to listen before the first packet.
     ///
     /// # Errors
     /// [`TransportError::Open`].
-    pub fn open(address: &SerialAddress, dtr: Option<bool>) -> Result<Self, TransportError> {
-        let (device, named) = (&address.device, address.baud);
+    pub fn open(
+        address: &SerialAddress,
+        dtr: Option<bool>,
+        listen: Duration,
+    ) -> Result<Self, TransportError> {
+        let guess = address.auto.then(Guess::default);
+        let named = guess.map_or(address.baud, |guess| Some(guess.baud()));
+        let device = &address.device;
         let baud = named.unwrap_or(DEFAULT_BAUD);
         let (mut port, pseudo) =
             port::open(device, baud, dtr).map_err(|error| port::error(device, baud, &error))?;
         let baud = if pseudo { named } else { Some(baud) };
         let written = port.set_write_timeout(WRITE_WAIT);
         written.map_err(|error| TransportError::Lost(device.display().to_string(), error))?;
-        Ok(Self {
+        let mut line = Self {
             port,
-            name: match baud {
-                None => device.display().to_string(),
-                Some(baud) => format!("{} at {baud} baud", device.display()),
-            },
+            device: device.display().to_string(),
+            name: String::new(),
             baud,
             deframer: Box::default(),
             input: Vec::new(),
             stray: Stray::default(),
             free_at: Instant::now(),
-        })
+            boot: Boot::new(Instant::now()),
+            guess,
+            listen,
+        };
+        line.rename();
+        Ok(line)
+    }
+
+    fn rename(&mut self) {
+        self.name = match (self.baud, self.guess) {
+            (None, _) => self.device.clone(),
+            (Some(_), Some(_)) => format!("{} at any speed", self.device),
+            (Some(baud), None) => format!("{} at {baud} baud", self.device),
+        };
+    }
+
+    /// Goes on at the speed that is guessed now.
+    fn change_speed(&mut self) -> io::Result<()> {
+        let Some(guess) = self.guess else { return Ok(()) };
+        self.baud = Some(guess.baud());
+        port::set_speed(&mut self.port, guess.baud())?;
+        // What is here came in at another speed.
+        self.port.discard_input_buffer()?;
+        self.deframer = Box::default();
+        self.input.clear();
+        self.boot = Boot::new(Instant::now());
+        Ok(())
+    }
+
+    /// Keeps the speed that was guessed.
+    fn settle(&mut self) {
+        if self.guess.take().is_some() {
+            self.rename();
+        }
     }
 
     fn lost(&self, error: io::Error) -> TransportError {
@@ -92,6 +139,11 @@ impl SerialLine {
         }
         let used = self.input.len() - rest.len();
         self.input.drain(..used);
+        // A line may send back what was sent to it.
+        if packet.as_ref().is_some_and(|packet| session::is_from_router(packet)) {
+            self.boot.packet();
+            self.settle();
+        }
         packet
     }
 
@@ -102,7 +154,12 @@ impl SerialLine {
         match self.port.read(&mut buf) {
             Ok(0) => Err(io::Error::other("the device has disappeared")),
             Ok(count) => {
-                self.input.extend_from_slice(buf.get(..count).unwrap_or_default());
+                let bytes = buf.get(..count).unwrap_or_default();
+                self.input.extend_from_slice(bytes);
+                self.boot.take(bytes, Instant::now());
+                if let Some(guess) = &mut self.guess {
+                    guess.take(bytes);
+                }
                 Ok(true)
             }
             Err(error) => match error.kind() {
@@ -159,6 +216,13 @@ impl Transport for SerialLine {
         if written.is_err() {
             return Err(self.lost(io::ErrorKind::InvalidInput.into()));
         }
+        // A boot loader may have begun to talk meanwhile.
+        self.fill(Duration::ZERO).map_err(|error| self.lost(error))?;
+        if self.boot.hold(Instant::now()).is_some() {
+            return Ok(());
+        }
+        self.boot.sent();
+        self.listen = Duration::ZERO;
         self.book(framed.len());
         self.write(&framed).map_err(|error| self.lost(error))
     }
@@ -214,7 +278,60 @@ impl Transport for SerialLine {
         Wire::Serial
     }
 
+    fn hold(&mut self) -> Option<Hold> {
+        match self.guess.as_ref().and_then(Guess::is_right) {
+            Some(true) => self.settle(),
+            Some(false) => {
+                if let Some(guess) = &mut self.guess {
+                    guess.refuse();
+                }
+                // A speed that the adapter does not have is passed over by the next call.
+                let _ = self.change_speed();
+                return Some(Hold::Text);
+            }
+            None => {}
+        }
+        self.boot.hold(Instant::now())
+    }
+
+    fn listens(&self) -> Duration {
+        self.listen
+    }
+
+    fn skip_listening(&mut self) {
+        self.listen = Duration::ZERO;
+    }
+
+    fn guesses(&self) -> bool {
+        self.guess.is_some()
+    }
+
+    fn next_speed(&mut self) -> Result<bool, TransportError> {
+        while let Some(guess) = &mut self.guess {
+            if !guess.pass() {
+                return Ok(false);
+            }
+            match self.change_speed() {
+                Ok(()) => return Ok(true),
+                // The adapter does not have this speed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Err(error) => return Err(self.lost(error)),
+            }
+        }
+        Ok(false)
+    }
+
     fn silence_hint(&self) -> String {
+        if self.boot.starts() {
+            return "the router is starting: try again when it is up".into();
+        }
+        if self.guess.is_some() {
+            let speeds: Vec<String> = super::speed::SPEEDS.iter().map(u32::to_string).collect();
+            return format!(
+                "none of the speeds {} got an answer: is the cable in, are RX and TX crossed, is the router on?",
+                speeds.join(", ")
+            );
+        }
         let Stray { text, noise, garbage, .. } = self.stray;
         if text + garbage == 0 {
             "not one byte was received: is the cable plugged in, are RX and TX crossed, is the router on?".into()

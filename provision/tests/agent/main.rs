@@ -1,6 +1,7 @@
 //! The program against a fake router, from the command line to the exit code.
 
 mod bench;
+mod boot;
 mod claim;
 mod confirm;
 mod fake;

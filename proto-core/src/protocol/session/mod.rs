@@ -174,6 +174,12 @@ impl core::fmt::Debug for StaticKey {
     }
 }
 
+/// Whether a packet is of a kind that only routers send.
+#[must_use]
+pub fn is_from_router(packet: &[u8]) -> bool {
+    matches!(packet, [RESPONSE | TO_CLIENT | FOUND | COOKIE | STAMP, SESSION_VERSION, ..])
+}
+
 /// The prologue of a handshake, which both sides mix in: every readable field of the initiation.
 fn prologue(wire: Wire, sender: u32, stamp: u64) -> [u8; 30] {
     let mut prologue = *b"Postwire session\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
