@@ -43,6 +43,8 @@ pub enum Event<'e> {
     Committing,
     /// The change was made, and the router is being reached again to confirm it.
     Confirming,
+    /// Nothing is under way: output may follow.
+    Idle,
     /// A sentence for the person, now.
     Note(&'e str),
     /// A sentence for a person who asked for details.

@@ -12,6 +12,12 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Rings the bell of the terminal, best effort.
+pub fn ring() {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(b"\x07").and_then(|()| stderr.flush());
+}
+
 /// Whether a question can be asked: stdin and stderr are terminals, and the output is not JSON.
 #[must_use]
 pub fn can_ask(json: bool) -> bool {
@@ -151,6 +157,7 @@ impl Observer for Ui {
             Event::Working { phase, done, total } => {
                 self.progress(Step::Phase(phase), done, total);
             }
+            Event::Idle => self.clear(),
             Event::Note(line) => self.tell(line),
             Event::Detail(line) if self.verbose => self.line(line),
             Event::Detail(_) | Event::Committing | Event::Confirming => {}

@@ -119,6 +119,15 @@ pub enum Command {
     /// Show the state of a router, and whether it matches the stored configurations
     #[command(after_help = "Example:\n  postwire status --serial /dev/ttyUSB0 --changes")]
     Status(Status),
+    /// Type commands on a router's console, through a session
+    ///
+    /// The commands are those of the console on the router's serial port, with your role as an owner: `help` lists them.
+    /// Without COMMAND and with a terminal there is a prompt with history and completion (Tab); Ctrl-D ends the session.
+    /// Otherwise the commands are read from standard input, one on each line.
+    #[command(after_help = "Examples:\n  postwire console --serial /dev/ttyUSB0\n  \
+                            postwire console --udp 192.168.1.1 -- show wg0\n  \
+                            postwire console --router attic --udp 192.168.1.1 < commands.txt")]
+    Console(Console),
     /// Remove an interface from a router: its peers, rules, addresses, routes and link
     ///
     /// The interface stays removed after a restart. `postwire rollback` restores it.
@@ -172,6 +181,7 @@ impl Command {
             Self::Repair(_) => "repair",
             Self::Show(_) => "show",
             Self::Status(_) => "status",
+            Self::Console(_) => "console",
             Self::Remove(_) => "remove",
             Self::Check(_) => "check",
             Self::Export(_) => "export",
@@ -238,6 +248,9 @@ pub struct Push {
     /// The router.
     #[command(flatten)]
     pub link: Link,
+    /// Ring the terminal's bell when the push has ended, well or not
+    #[arg(long)]
+    pub bell: bool,
     /// Take over an interface that postwired did not make: it becomes Postwire's, with what FILE says
     #[arg(long)]
     pub adopt: bool,
@@ -263,6 +276,17 @@ pub struct Show {
     /// The interface to show [default: all WireGuard interfaces]
     #[arg(value_parser = name::interface)]
     pub interface: Option<Name>,
+    /// The router.
+    #[command(flatten)]
+    pub link: Link,
+}
+
+/// `console`.
+#[derive(Args, Debug)]
+pub struct Console {
+    /// One command for the router, instead of a prompt
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub line: Vec<String>,
     /// The router.
     #[command(flatten)]
     pub link: Link,

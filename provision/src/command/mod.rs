@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod confirm;
 mod connect;
+mod console;
 mod diff;
 mod drift;
 mod export;
@@ -51,7 +52,11 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Unlock(args) => finish(unlock::run(own, args), &context),
         Command::Push(args) => {
             let outcome = push::run(own, args, &mut context);
-            finish(outcome, &context)
+            let code = finish(outcome, &context);
+            if args.bell {
+                crate::ui::ring();
+            }
+            code
         }
         Command::Diff(args) => {
             let outcome = diff::run(own, args, &mut context);
@@ -64,6 +69,7 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Repair(args) => finish(repair::run(own, args), &context),
         Command::Show(args) => finish(show::run(own, args), &context),
         Command::Remove(args) => finish(remove::run(own, args), &context),
+        Command::Console(args) => console::run(own, args, &context),
         Command::Status(args) => finish(status::run(own, args), &context),
         Command::Check(args) => {
             let outcome = check::run(own, args, &mut context);

@@ -5,6 +5,7 @@
 //! stamp         the greatest stamp that was ever put on a handshake
 //! routers.toml  routers: what the operator decides, their names, keys and addresses
 //! seen.toml     where each was last met
+//! console       the last commands that were typed on routers' consoles
 //! lock          held while one of them is changed
 //! ```
 //!
@@ -55,6 +56,12 @@ impl Home {
     #[must_use]
     pub fn routers_file(&self) -> PathBuf {
         self.folder.join("routers.toml")
+    }
+
+    /// The file with the last commands of consoles.
+    #[must_use]
+    pub fn console_history(&self) -> PathBuf {
+        self.folder.join("console")
     }
 
     /// Makes the folder, for the operator alone.

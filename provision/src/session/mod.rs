@@ -4,6 +4,7 @@
 //! The session starts with a hello and a status. The hello says how many bytes may be in flight; the status
 //! identifies the router, for every later message to the user.
 
+pub mod console;
 mod machine;
 mod opening;
 mod owners;
@@ -305,6 +306,11 @@ impl<'u> Session<'u> {
     #[must_use]
     pub fn known_as(&self) -> &str {
         &self.known_as
+    }
+
+    /// Removes the progress display before output is printed.
+    pub fn clear(&mut self) {
+        self.observer.event(Event::Idle);
     }
 
     /// Prints a line before the command ends.

@@ -1,10 +1,10 @@
 //! Downloads of reports from a router.
 
 use proto_core::protocol::client::Download;
-use proto_core::protocol::digest;
 use proto_core::protocol::message::{Answer, Ask, Name};
 use proto_core::protocol::report::{Record, Running};
 use proto_core::protocol::sized;
+use proto_core::protocol::{Digest, digest};
 
 use super::machine::Downloading;
 use super::{MAX_REPORT, MAX_RESTARTS, Session, SessionError};
@@ -39,16 +39,7 @@ impl Session<'_> {
         let Answer::Ready { file, length, digest: announced } = self.call(ask).await? else {
             return Err(SessionError::Nonsense("the reply names no file"));
         };
-        if length > MAX_REPORT {
-            return Err(SessionError::Nonsense("the router's file is too long"));
-        }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
-        let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
-        self.drive(&mut Downloading { download, total: length, here: 0 }).await?;
-        if digest(&bytes) != announced {
-            return Err(SessionError::Nonsense("the router's file changed during the download"));
-        }
+        let bytes = self.fetch(file, length, &announced).await?;
         let mut rest = bytes.as_slice();
         let mut records = Vec::new();
         while !rest.is_empty() {
@@ -61,5 +52,25 @@ impl Session<'_> {
             rest = left;
         }
         Ok(records)
+    }
+
+    /// Fetches a file of the router.
+    pub(super) async fn fetch(
+        &mut self,
+        file: u32,
+        length: u32,
+        announced: &Digest,
+    ) -> Result<Vec<u8>, SessionError> {
+        if length > MAX_REPORT {
+            return Err(SessionError::Nonsense("the router's file is too long"));
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
+        self.drive(&mut Downloading { download, total: length, here: 0 }).await?;
+        if digest(&bytes) != *announced {
+            return Err(SessionError::Nonsense("the router's file changed during the download"));
+        }
+        Ok(bytes)
     }
 }

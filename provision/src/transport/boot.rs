@@ -1,8 +1,8 @@
-//! What a router's console says while it starts, and when the bench may send again.
+//! Detects a starting router by the text on its console, and when the bench may send again.
 //!
 //! Any byte stops most boot loaders, and OpenWrt's preinit reads a line after its question about failsafe mode. So the
-//! bench sends nothing from the first sign of a boot loader or of a starting kernel until the router is up: its last
-//! words are known, or the line has been quiet for long enough, or a packet of the agent arrived.
+//! bench sends nothing from the first sign of a boot loader or of a starting kernel until the router is up: the last
+//! line of a start was seen, or the line was quiet for long enough, or a packet of the agent arrived.
 //!
 //! ```text
 //! boot loader --> kernel, preinit --> console offered --> complete --> up
@@ -10,10 +10,10 @@
 //!   30 s quiet       15 s quiet          5 s quiet        1 s quiet
 //! ```
 //!
-//! A line of the kernel alone is no proof of a start: somebody may plug in a stick. Where the bench has not seen the
+//! A kernel line alone does not prove a start: plugging in a USB stick prints one too. Where the bench has not seen the
 //! beginning, kernel lines hold it up only while the kernel is young, and for half a minute at most.
 //!
-//! Not here: reading the line, and telling the person.
+//! Not here: reading the line, and messages for the user.
 
 use std::time::{Duration, Instant};
 

@@ -48,9 +48,9 @@ pub struct SerialLine {
     /// The time when the line will have carried all written bytes.
     free_at: Instant,
     boot: Boot,
-    /// The speed that is tried now, until it proves right.
+    /// The speed under trial, until it proves right.
     guess: Option<Guess>,
-    /// How long to listen before the first packet. Zero once a packet was sent.
+    /// The time to listen before the first packet. Zero once a packet was sent.
     listen: Duration,
 }
 
@@ -106,7 +106,7 @@ impl SerialLine {
         port::set_speed(&mut self.port, guess.baud())?;
         // What is here came in at another speed.
         self.port.discard_input_buffer()?;
-        self.deframer = Box::default();
+        *self.deframer = Deframer::default();
         self.input.clear();
         self.boot = Boot::new(Instant::now());
         Ok(())
@@ -328,7 +328,7 @@ impl Transport for SerialLine {
         if self.guess.is_some() {
             let speeds: Vec<String> = super::speed::SPEEDS.iter().map(u32::to_string).collect();
             return format!(
-                "none of the speeds {} got an answer: is the cable in, are RX and TX crossed, is the router on?",
+                "none of the speeds {} got an answer: is the cable plugged in, are RX and TX crossed, is the router on?",
                 speeds.join(", ")
             );
         }

@@ -4,6 +4,7 @@ mod bench;
 mod boot;
 mod claim;
 mod confirm;
+mod console;
 mod fake;
 mod hand_over;
 mod host;

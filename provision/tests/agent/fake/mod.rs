@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn, device,
+    Answer, Ask, Code, ConsoleMode, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
+    device,
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
@@ -83,6 +84,8 @@ pub(crate) struct Manners {
     pub(crate) tomorrow: bool,
     /// Answers a commit with an unknown answer.
     pub(crate) strange: bool,
+    /// Was built without a console.
+    pub(crate) no_console: bool,
 }
 
 struct Stage {
@@ -122,6 +125,10 @@ pub(crate) struct Seen {
     pub(crate) sessions: u32,
     /// Its owners.
     pub(crate) owners: Vec<Owner>,
+    /// The lines of its console.
+    pub(crate) lines: Vec<Vec<u8>>,
+    /// What was pasted on its console and is not dropped.
+    pub(crate) pasted: String,
 }
 
 /// The router.
@@ -136,6 +143,8 @@ pub(crate) struct Router {
     made: Vec<u8>,
     /// The changes of the last drift.
     drifted: Vec<u8>,
+    /// The kind of the console's next line.
+    console: ConsoleMode,
     /// The end of its unreachable time.
     away_until: Option<Instant>,
     /// Answers that were sent, for repeated requests.
@@ -159,6 +168,7 @@ impl Router {
             pushed: Vec::new(),
             made: Vec::new(),
             drifted: Vec::new(),
+            console: ConsoleMode::Command,
             away_until: None,
             answered: HashMap::new(),
             dice,
@@ -368,7 +378,57 @@ impl Router {
                 }
                 vec![answer]
             }
+            Ask::Console { .. } if self.manners.no_console => {
+                vec![Answer::Failed(Failure::new(Code::Unsupported, ""))]
+            }
+            Ask::Console { line } => vec![self.line(line)],
             ask => self.about_stored(session, ask),
+        }
+    }
+
+    /// A line of a small console.
+    fn line(&mut self, line: &[u8]) -> Answer<'static> {
+        use ConsoleMode::{Command, Exit, Paste, Question};
+        let mut seen = self.seen.lock().unwrap();
+        seen.lines.push(line.to_vec());
+        let text = String::from_utf8_lossy(line).into_owned();
+        let (mode, output) = match (self.console, text.as_str()) {
+            (Paste, "." | "\x04") => (Question, format!("{} bytes: apply?\n", seen.pasted.len())),
+            (Paste, "\x03") => {
+                seen.pasted.clear();
+                (Command, "dropped\n".into())
+            }
+            (Paste, line) => {
+                seen.pasted += line;
+                seen.pasted += "\n";
+                (Paste, String::new())
+            }
+            (Question, "yes") => (Command, "applied\n".into()),
+            (Question, _) => {
+                seen.pasted.clear();
+                (Command, "nothing was changed\n".into())
+            }
+            (_, "" | "\x03") => (Command, String::new()),
+            (_, "load wg0") => (Paste, "paste, and end with a line `.`\n".into()),
+            (_, "exit") => (Exit, "bye\n".into()),
+            (_, "long") => (Command, "a line of the router's log\n".repeat(2_000)),
+            (_, "bad") => (Command, "\x1b[2Jcleared?\n".into()),
+            (_, line) => (Command, format!("you said {line}\n")),
+        };
+        drop(seen);
+        self.console = mode;
+        let prompt = match mode {
+            Command => "fake> ",
+            Paste => "| ",
+            Question => "yes or no? ",
+            _ => "",
+        };
+        let prompt = prompt.try_into().unwrap();
+        match self.ready(output.into_bytes()).remove(0) {
+            Answer::Ready { file, length, digest } => {
+                Answer::Console { mode, prompt, file, length, digest }
+            }
+            other => other,
         }
     }
 
