@@ -18,6 +18,7 @@
 //! | [`names`] | host names: messages, files, and look-ups |
 //! | [`store`] | what survives a restart, and the order of a change |
 //! | [`options`] | the command line |
+//! | [`led`] | what the agent is doing, on the board's LED |
 //! | [`console`] | commands of a person, on the serial port, on the router and in a session |
 //! | [`wg`] | the commands of wg(8) |
 //! | [`quick`] | the commands of wg-quick(8) |
@@ -44,6 +45,8 @@ pub mod config;
 pub mod console;
 pub mod fault;
 pub mod kernel;
+#[cfg(feature = "console")]
+pub mod led;
 pub mod names;
 pub mod options;
 pub mod quick;

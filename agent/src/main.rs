@@ -126,7 +126,7 @@ fn serve_or_help(args: sys::Args) -> i32 {
     }
 }
 
-/// Prints the wires that the options open, one in a line: `serial DEVICE BAUD` and `udp PLACE
+/// Prints what the options open, one in a line: `serial DEVICE BAUD`, `led NAME` and `udp PLACE
 /// PORT`. The init script reads this. A third word after `serial` is the program that uses the port
 /// as the router's console.
 fn check(options: &Options<'_>) -> i32 {
@@ -141,6 +141,9 @@ fn check(options: &Options<'_>) -> i32 {
         if let Some(holder) = &holder {
             holders::complain(port, holder);
         }
+    }
+    if let Some(led) = options.led {
+        let _ = writeln!(out, "led {led}");
     }
     for place in &options.udp {
         let _ = writeln!(out, "udp {place} {}", place.port());

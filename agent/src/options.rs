@@ -48,6 +48,9 @@ options of serve:
                           rollback, remove, repair, revert or start
   --console on|off|shell  what a person at the serial port gets: the console (on), nothing, or a shell
   --shell PROGRAM         the program that the console's `shell` runs (/usr/libexec/login.sh)
+  --led NAME|auto         show on this LED (a folder of /sys/class/leds) what the agent is doing; `auto`
+                          takes the status LED of the board. on: waits; short gaps: a session; flickers:
+                          a push; slow blinking: waits to be confirmed; short flashes: trouble
   --state DIR             the folder of a push while it arrives, and of the state to restore if it
                           fails (/var/run/postwired); best in memory
   -h, --help              this text
@@ -232,6 +235,8 @@ pub struct Options<'a> {
     pub keep: &'a str,
     /// The file with the label's secret, if any.
     pub label_secret: Option<&'a str>,
+    /// The name of the LED that shows what the agent is doing, if any.
+    pub led: Option<&'a str>,
     /// The use of the serial port by a person.
     pub console: Console,
     /// The program that the console's `shell` runs.
@@ -265,8 +270,8 @@ pub enum OptionsError<'a> {
     Overlap(&'a str),
     /// `--keep` and `--state` are the same folder.
     OneFolder,
-    /// `--serial auto` on an unknown board, with its name.
-    UnknownBoard(&'a str),
+    /// `auto` for this option, of something that is not known of the board with this name.
+    UnknownBoard(&'a str, &'a str),
     /// An argument that is not UTF-8.
     NotText,
 }
@@ -290,6 +295,7 @@ impl fmt::Display for OptionsError<'_> {
                     }
                     "--on-drift" => "report or repair",
                     "--console" => "on, off or shell",
+                    "--led" => "the name of a folder of /sys/class/leds",
                     "--interface" => "an interface name, or a prefix followed by `*`",
                     "reset-owner" => "a public key, which is 44 characters of base64",
                     _ => "an absolute path of at most 200 bytes",
@@ -309,11 +315,13 @@ impl fmt::Display for OptionsError<'_> {
             Self::OneFolder => {
                 ("--state and --keep are the same folder: each needs its own", "", "")
             }
-            Self::UnknownBoard(name) => (
-                "--serial auto: the serial port of the board `",
-                *name,
-                "` is not known; name the device",
-            ),
+            Self::UnknownBoard(option, name) => {
+                let what = if *option == "--led" { "an LED" } else { "the serial port" };
+                return write!(
+                    f,
+                    "{option} auto: {what} of the board `{name}` is not known; name it"
+                );
+            }
             Self::NotText => ("an argument is not UTF-8 text", "", ""),
         };
         write!(f, "{before}{word}{after}")
@@ -341,7 +349,7 @@ pub fn parse<'a>(
         Some(word) => return Err(OptionsError::Command(word)),
     };
     let serves = matches!(command, "serve" | "check");
-    let (mut serial, mut key, mut console, mut on_drift) = (None, None, None, None);
+    let (mut serial, mut key, mut console, mut on_drift, mut led) = (None, None, None, None, None);
     let mut udp = Vec::<UdpPlace, REPEATS>::new();
     let mut paths = [None; PATHS.len()];
     let mut policy = Policy::default();
@@ -356,7 +364,8 @@ pub fn parse<'a>(
             ("-V" | "--version", _) => return Ok(Command::Version),
             // The first path is for all commands.
             _ if path == Some(0) || (path.is_some() && serves) => {}
-            ("--serial" | "--udp" | "--interface" | "--console" | "--on-drift", _) if serves => {}
+            ("--serial" | "--udp" | "--interface" | "--console" | "--on-drift" | "--led", _)
+                if serves => {}
             (_, "reset-owner") if !word.starts_with('-') => {
                 let wrong = OptionsError::Value(command, word);
                 if key.replace(word.parse().map_err(|_| wrong)?).is_some() {
@@ -373,6 +382,7 @@ pub fn parse<'a>(
             (Some(path), _) => path.replace(value).is_some(),
             (None, "--serial") => serial.replace(serial_port(value, board)?).is_some(),
             (None, "--console") => console.replace(Console::parse(value).ok_or(wrong)?).is_some(),
+            (None, "--led") => led.replace(led_name(value, board)?).is_some(),
             (None, "--udp") => {
                 let place = udp_place(value).ok_or(wrong)?;
                 let twice = udp.contains(&place);
@@ -423,6 +433,7 @@ pub fn parse<'a>(
         state,
         keep,
         label_secret,
+        led,
         console,
         shell,
         applied,
@@ -442,7 +453,7 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
         return Err(wrong);
     }
     if device == "auto" {
-        let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard(board))?;
+        let (port, _) = board::auto(board).ok_or(OptionsError::UnknownBoard("--serial", board))?;
         let port = serial_port(port, board)?;
         return Ok(SerialPort { baud: baud.unwrap_or(port.baud), ..port });
     }
@@ -450,6 +461,15 @@ fn serial_port<'a>(value: &'a str, board: &'a str) -> Result<SerialPort<'a>, Opt
         return Err(wrong);
     }
     Ok(SerialPort { device, baud: baud.unwrap_or(BAUD) })
+}
+
+fn led_name<'a>(value: &'a str, board: &'a str) -> Result<&'a str, OptionsError<'a>> {
+    if value == "auto" {
+        let led = board::auto(board).and_then(|(_, led)| led);
+        return led.ok_or(OptionsError::UnknownBoard("--led", board));
+    }
+    let fits = (1..=64).contains(&value.len()) && !value.starts_with('.') && !value.contains('/');
+    if fits { Ok(value) } else { Err(OptionsError::Value("--led", value)) }
 }
 
 #[inline(never)]
@@ -500,6 +520,11 @@ mod tests {
         let options = serve("serve --udp :7 --on-drift=repair --applied /usr/libexec/x").unwrap();
         assert_eq!((options.on_drift, options.applied), (OnDrift::Repair, Some("/usr/libexec/x")));
         assert_eq!(serve("serve --serial auto").unwrap().serial.unwrap().device, "/dev/ttyS1");
+        assert_eq!(serve("serve --udp x").unwrap().led, None);
+        assert_eq!(serve("serve --udp x --led red:sys").unwrap().led, Some("red:sys"));
+        let words = ["serve", "--udp", "x", "--led", "auto"];
+        let Ok(Command::Serve(auto)) = parse(words.into_iter(), "openwrt,one") else { panic!() };
+        assert_eq!(auto.led, Some("green:status"));
         assert_eq!(serve("serve --serial auto@9600").unwrap().serial.unwrap().baud, 9600);
         assert!(matches!(
             parse("check --udp br-lan --keep /x".split(' '), ""),
@@ -571,7 +596,14 @@ mod tests {
         assert_eq!(parse("serve --serial ttyS0"), E::Value("--serial", "ttyS0"));
         assert_eq!(parse("serve --serial auto@0"), E::Value("--serial", "auto@0"));
         assert_eq!(parse("serve --serial /dev/x@fast"), E::Value("--serial", "/dev/x@fast"));
-        assert_eq!(parse("serve --serial auto"), E::UnknownBoard("nobody,s-board"));
+        assert_eq!(parse("serve --serial auto"), E::UnknownBoard("--serial", "nobody,s-board"));
+        assert_eq!(parse("serve --led auto"), E::UnknownBoard("--led", "nobody,s-board"));
+        for name in [".", "../x", "a/b", ""] {
+            let line = ["serve", "--led", name];
+            let parsed = super::parse(line.into_iter(), "").unwrap_err();
+            assert_eq!(parsed, E::Value("--led", name));
+        }
+        assert_eq!(parse("serve --led a --led b"), E::Twice("--led"));
         assert_eq!(parse("serve --udp [::] --udp ::"), E::Twice("--udp"));
         assert_eq!(parse("serve --udp [::] --udp ::1"), E::Overlap("::1"));
         assert_eq!(parse("serve --udp a --udp 0.0.0.0"), E::Overlap("0.0.0.0"));

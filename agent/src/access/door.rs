@@ -37,7 +37,11 @@ use crate::access::unlock::Unlock;
 use crate::console::words::Need;
 #[cfg(feature = "console")]
 use crate::console::{NO_KEY, Person, Reply, Talk, Way};
+#[cfg(feature = "console")]
+use crate::led::Activity;
 use crate::options::OnDrift;
+#[cfg(feature = "console")]
+use crate::requests::service::Counters;
 use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
@@ -45,6 +49,9 @@ use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 /// The most sessions that have proved themselves (more than there can be owners), and the most that have not.
 const SESSIONS: usize = 20;
 const WAITING: usize = 4;
+/// Milliseconds for which the LED shows a session after each of its packets.
+#[cfg(feature = "console")]
+const SESSION_SHOWN: u64 = 5_000;
 /// Both together.
 pub(crate) const MOST_SESSIONS: usize = SESSIONS + WAITING;
 /// Number of wrong proofs of the label's secret that end a session.
@@ -298,6 +305,24 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     /// As [`Service::trouble`].
     pub const fn trouble(&mut self) -> &mut Trouble {
         self.service.trouble()
+    }
+
+    /// What the agent is doing, the number of pushes that ended, and when that may change without an event.
+    #[cfg(feature = "console")]
+    #[must_use]
+    pub fn activity(&self, now: u64) -> (Activity, u32, Option<u64>) {
+        let (mut activity, mut until) = self.service.activity(now);
+        if !self.has_identity() || self.ownership.trouble().is_some() {
+            activity = activity.max(Activity::Trouble);
+        }
+        let proven = self.sessions.iter().filter(|session| !session.waiting);
+        let shown = proven.map(|session| session.heard.saturating_add(SESSION_SHOWN)).max();
+        if let Some(shown) = shown.filter(|shown| now < *shown) {
+            activity = activity.max(Activity::Session);
+            until = sooner(until, Some(shown));
+        }
+        let Counters { applied, failed, .. } = self.service.counters;
+        (activity, applied.wrapping_add(failed), until)
     }
 
     /// As [`Service::watch`].

@@ -6,6 +6,7 @@
 //! |
 //! | `machine` | netlink sockets, files, clock and identity |
 //! | `console` | the doors of the console: serial port, socket, and the shell on a pseudo-terminal |
+//! | `led` | the folder of the board's LED |
 //! | `line` | the serial line |
 //! | `listeners` | the places for UDP: waited for, opened, and opened again |
 //! | `wires` | a UDP socket |
@@ -20,6 +21,8 @@
 pub(crate) mod console;
 pub(crate) mod holders;
 pub(crate) mod hook;
+#[cfg(feature = "console")]
+pub(crate) mod led;
 pub(crate) mod line;
 pub(crate) mod listeners;
 pub(crate) mod log;

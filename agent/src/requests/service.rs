@@ -48,6 +48,8 @@ use proto_core::protocol::{Digest, MAX_DATA, VERSION};
 use crate::config::claims;
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::steady;
+#[cfg(feature = "console")]
+use crate::led::Activity;
 use crate::options::Policy;
 use crate::requests::report;
 use crate::requests::stage::Announced;
@@ -195,6 +197,20 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     /// The faults, by interface, or by a name that no interface can have.
     pub const fn trouble(&mut self) -> &mut Trouble {
         &mut self.committer.trouble
+    }
+
+    /// What the service is doing, and when that may change without an event.
+    #[cfg(feature = "console")]
+    pub fn activity(&self, now: u64) -> (Activity, Option<u64>) {
+        match &self.state {
+            State::Waiting(..) => (Activity::Pending, None),
+            State::Staging(_, stage) if now < stage.stale_at() => {
+                (Activity::Push, Some(stage.stale_at()))
+            }
+            State::Reverting(..) => (Activity::Trouble, None),
+            _ if !self.committer.trouble.is_empty() => (Activity::Trouble, None),
+            _ => (Activity::Waiting, None),
+        }
     }
 
     /// The machine, for the loop around this.

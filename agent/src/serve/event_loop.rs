@@ -26,6 +26,8 @@ use zeroize::Zeroize;
 #[cfg(feature = "console")]
 use crate::linux::console::{self, SerialConsole, Socket};
 use crate::linux::hook::Hook;
+#[cfg(feature = "console")]
+use crate::linux::led::BoardLed;
 use crate::linux::line::Line;
 use crate::linux::listeners::Listeners;
 use crate::linux::log::{self, info, log};
@@ -116,6 +118,12 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     if let Some(line) = &mut line {
         line.set_console(SerialConsole::new(&options, &rooms.0, events));
     }
+    #[cfg(feature = "console")]
+    let mut led = BoardLed::new(options.led);
+    #[cfg(not(feature = "console"))]
+    if options.led.is_some() {
+        log(format_args!("--led has no effect: this build shows nothing on an LED"));
+    }
     let mut secrets = Secrets::of(&options);
     let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
     let ownership = Ownership::load(&mut keep, &mut state);
@@ -152,6 +160,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         let due = sooner(udp.deadline(), due);
         let due = sooner(sooner(secrets.deadline(&agent), names), due);
         let due = sooner(hook.deadline(), due);
+        #[cfg(feature = "console")]
+        let due = sooner(due, led.deadline());
         let timeout = due.map(|deadline| timespec(deadline.saturating_sub(now)));
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
@@ -172,6 +182,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
                 END => {
                     info(format_args!("asked to end"));
                     agent.end();
+                    #[cfg(feature = "console")]
+                    led.put_back();
                     alone.end_well();
                     sys::exit(0)
                 }
@@ -208,6 +220,8 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         }
         udp.tick(&mut agent, now);
         agent.sift(&mut |filter| udp.sift(filter));
+        #[cfg(feature = "console")]
+        led.tick(now, &agent);
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
-    Answer, Ask, Code, ConsoleMode, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status, Turn,
-    device,
+    Answer, Ask, Code, ConsoleMode, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status,
+    Turn, device,
 };
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
