@@ -85,7 +85,13 @@ pub(super) fn run(own: &Own, args: &Unlock) -> Result<Done<Made>, Failed> {
 fn only(routers: &Routers) -> Result<(String, PublicKey), Failed> {
     let names: Vec<&str> = routers.iter().map(|router| router.name.as_str()).collect();
     let hint = match names.as_slice() {
-        [] => "`postwire routers add` notes a router by its key".to_owned(),
+        [] => {
+            return Err(Failed::usage("no router is known here, and a code is made for one router")
+                .hint(Some(
+                    "`postwire routers add NAME KEY` notes it; `identity` on its console prints the key"
+                        .into(),
+                )));
+        }
         [_] => String::new(),
         [some @ .., last] if some.len() < 10 => format!("you know {} and {last}", some.join(", ")),
         _ => "`postwire routers` lists those you know".to_owned(),

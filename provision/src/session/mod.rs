@@ -436,7 +436,7 @@ impl<'u> Session<'u> {
             ClientError::Silence => SessionError::Silence {
                 name: self.transport.line().name().into(),
                 waited: self.timeout,
-                hint: self.refusals.reason().hint(self.transport.line().silence_hint()),
+                hint: self.refusals.reason().hint(self.transport.line().silence_hint_later()),
                 reason: self.refusals.reason(),
             },
             ClientError::Failed(failure) => SessionError::Failed(failure.into()),

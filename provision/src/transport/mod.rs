@@ -105,8 +105,13 @@ pub trait Transport: Send {
     /// The kind of the line for a handshake.
     fn wire(&self) -> Wire;
 
-    /// The hint for the user if nothing is received.
+    /// The hint for the user if no answer is received, not even a first one.
     fn silence_hint(&self) -> String;
+
+    /// The hint after an earlier answer on this line: address, port, speed and cable were right.
+    fn silence_hint_later(&self) -> String {
+        ANSWERED.into()
+    }
 
     /// Why nothing may be sent now; what is sent nevertheless is lost.
     fn hold(&mut self) -> Option<Hold> {
@@ -160,6 +165,10 @@ impl Refusals {
         Reason(self.0.as_ref().map(|error| (error.to_string(), error.kind())))
     }
 }
+
+/// The hint when a router that answered before does not answer any more.
+const ANSWERED: &str =
+    "the router answered before: it may be busy or restarting, or the line was cut; try again";
 
 /// The network's reason for the silence, if any: text to append to a message.
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,7 @@ use serial2::SerialPort;
 
 use super::boot::{Boot, Hold};
 use super::speed::Guess;
-use super::{Stray, Transport, TransportError, port};
+use super::{ANSWERED, Stray, Transport, TransportError, port};
 use crate::interrupt;
 use crate::units::{DEFAULT_BAUD, SerialAddress};
 
@@ -50,6 +50,8 @@ pub struct SerialLine {
     boot: Boot,
     /// The speed under trial, until it proves right.
     guess: Option<Guess>,
+    /// Whether a router's packet was received.
+    answered: bool,
     /// The time to listen before the first packet. Zero once a packet was sent.
     listen: Duration,
 }
@@ -85,6 +87,7 @@ impl SerialLine {
             free_at: Instant::now(),
             boot: Boot::new(Instant::now()),
             guess,
+            answered: false,
             listen,
         };
         line.rename();
@@ -141,6 +144,7 @@ impl SerialLine {
         self.input.drain(..used);
         // A line may send back what was sent to it.
         if packet.as_ref().is_some_and(|packet| session::is_from_router(packet)) {
+            self.answered = true;
             self.boot.packet();
             self.settle();
         }
@@ -321,9 +325,14 @@ impl Transport for SerialLine {
         Ok(false)
     }
 
+    fn silence_hint_later(&self) -> String {
+        let starts = self.boot.starts();
+        if starts { "the router is starting: try again when it is up" } else { ANSWERED }.into()
+    }
+
     fn silence_hint(&self) -> String {
-        if self.boot.starts() {
-            return "the router is starting: try again when it is up".into();
+        if self.boot.starts() || self.answered {
+            return self.silence_hint_later();
         }
         if self.guess.is_some() {
             let speeds: Vec<String> = super::speed::SPEEDS.iter().map(u32::to_string).collect();

@@ -100,3 +100,16 @@ fn a_line_that_answers_at_no_speed_says_which_were_tried() {
     assert!(started.elapsed() < Duration::from_secs(20));
     bench.run(&["status", "--serial", "/dev/ttyX@fast"]).ends(2).says("such as 115200 or auto");
 }
+
+#[test]
+fn a_router_that_stops_answering_is_not_taken_for_a_wrong_speed() {
+    let bench = Bench::new("stops-answering", WG0);
+    // The bytes of a damaged reply are neither text nor a frame.
+    let text = &[0x81, 0x02, 0xff, 0x1f, 0x90, 0x03];
+    let manners = Manners { silent_on_commit: true, text, ..Manners::default() };
+    let router = Pty::new(manners);
+    let args = ["push", "wg0.conf", "--serial", &router.device, "--timeout", "700ms"];
+    let ran = bench.run(&args);
+    ran.ends(3).says("no answer").says("hint: the router answered before");
+    assert!(!ran.err.contains("baud the router's speed"), "{}", ran.err);
+}

@@ -70,6 +70,9 @@ fn what_is_wrong_is_named() {
     ran.ends(2).says("which router shows this challenge").says("you know router and other");
     bench.run(&["unlock"]).ends(2);
     bench.run(&["unlock", &challenge, "--role", "root"]).ends(2).says("read-only");
+    std::fs::remove_file(bench.home().join("routers.toml")).unwrap();
+    let ran = bench.run(&["unlock", &challenge]);
+    ran.ends(2).says("no router is known here").says("`identity` on its console");
     std::fs::remove_file(bench.home().join("key")).unwrap();
     bench.run(&["unlock", &challenge, "--router", "router"]).ends(2).says("you have no key yet");
 }
