@@ -25,6 +25,9 @@ pub struct Args {
     /// Number of cuts; a fifth of them are during the first start and the claim
     #[arg(long, default_value_t = 200)]
     cuts: u32,
+    /// Only the cuts during the first start and the claim
+    #[arg(long)]
+    claims: bool,
     /// Seconds for which to kill the agent repeatedly during a stream of changes, after the cuts
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     kills: u64,
@@ -39,13 +42,17 @@ impl Args {
         let tool = build::postwire()?;
         let lab = Lab::prepare(Arch::X86_64)?;
         let mut show = |line: &str| println!("{line}");
-        let first = self.cuts / 5;
+        let first = if self.claims { self.cuts } else { self.cuts / 5 };
         let rest = self.cuts - first;
-        let changed = changes(&lab, &agent, &tool, rest, self.seed, &mut show)?;
+        let changed = (rest > 0)
+            .then(|| changes(&lab, &agent, &tool, rest, self.seed, &mut show))
+            .transpose()?;
         if first > 1 {
             println!("{}", claims(&lab, &agent, &tool, first, self.seed, &mut show)?);
         }
-        println!("{changed}");
+        if let Some(changed) = changed {
+            println!("{changed}");
+        }
         if self.kills > 0 {
             let time = Duration::from_secs(self.kills);
             println!("{}", kills(&lab, &agent, &tool, time, self.seed)?);

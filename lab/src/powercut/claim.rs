@@ -6,6 +6,7 @@
 
 use crate::{
     Lab, Machine, Vm,
+    faults::Direction,
     rng::Rng,
     routers::{Person, Said, identity, said},
 };
@@ -178,6 +179,26 @@ fn claim(person: &Person<'_>, vm: &Vm) -> Result<Said> {
     postwire(person, vm, "claim", SHORT)
 }
 
+/// What may tell why a router fell silent: whether the agent runs and where it waits, interrupts and bytes of the
+/// serial ports, the pool of random numbers, writes that wait for the slow disk, and bytes on the line.
+fn explain(vm: &Vm, error: anyhow::Error) -> anyhow::Error {
+    const SCRIPT: &str = "for pid in $(pidof postwired); do echo \"agent $pid\"; cat /proc/$pid/wchan \
+        /proc/$pid/syscall /proc/$pid/stack; done 2>/dev/null; cat /proc/tty/driver/serial; grep ttyS /proc/interrupts; \
+        cat /proc/sys/kernel/random/entropy_avail; grep -E 'Dirty|Writeback' /proc/meminfo; cat /proc/loadavg";
+    let seen = vm.sh(SCRIPT).map_or_else(
+        |error| format!("{error:#}"),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    let [to_guest, to_host] =
+        [Direction::ToGuest, Direction::ToHost].map(|direction| vm.serial().counts(direction));
+    let console = vm.console();
+    let tail = console.len().saturating_sub(1_000);
+    let console = console.get(tail..).unwrap_or(&console);
+    error.context(format!(
+        "the machine:\n{seen}\nto it {to_guest:?}\nfrom it {to_host:?}\nits console ends with:\n{console}\n"
+    ))
+}
+
 /// Fails unless the router is intact, has the key that was seen, and is ours or unowned.
 fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result<String> {
     let key = identity(vm, KEEP)?;
@@ -205,8 +226,9 @@ fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result
         (1, false) => {
             tally.unclaimed += 1;
             tally.unseen += u32::from(shown.is_empty());
+            let again = postwire(person, vm, "claim", LONG)?.ok();
             let again =
-                postwire(person, vm, "claim", LONG)?.ok().context("the claim, done again")?;
+                again.map_err(|error| explain(vm, error)).context("the claim, done again")?;
             let now = again.text("/result/router/fingerprint");
             ensure!(now == print.as_str(), "claimed {now} instead of {print}");
             postwire(person, vm, "status", LONG)?.ok()?;
