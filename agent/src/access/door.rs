@@ -633,7 +633,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             }
         }
         let mut ephemeral = SecretKey::ZERO;
-        machine.random(ephemeral.as_mut_bytes()).ok()?;
+        if machine.random(ephemeral.as_mut_bytes()).is_err() {
+            // Early after power on. The client tries again; without a line in the log, nothing says why it has to.
+            if self.limits.line(now) {
+                machine.log(format_args!("no random numbers yet: a handshake is not answered"));
+            }
+            return None;
+        }
         let opened = initiation.open(identity, source.wire, &ephemeral)?;
         drop(ephemeral);
         self.ownership.refresh();

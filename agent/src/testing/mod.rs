@@ -166,6 +166,8 @@ pub(crate) struct Bench {
     pub(crate) now: Cell<u64>,
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) random: Cell<u8>,
+    /// The kernel has no random numbers yet.
+    pub(crate) no_random: Cell<bool>,
     pub(crate) boot: Cell<u8>,
     /// The kernel's filter for UDP datagrams.
     pub(crate) filter: RefCell<Option<crate::access::filter::Program>>,
@@ -181,6 +183,9 @@ impl Machine for &Bench {
     }
 
     fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        if self.no_random.get() {
+            return Err(Errno::EAGAIN);
+        }
         self.random.set(self.random.get().wrapping_add(1));
         buf.fill(self.random.get());
         Ok(())

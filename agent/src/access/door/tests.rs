@@ -375,6 +375,27 @@ fn who_removes_himself_hears_that_he_did() {
 }
 
 #[test]
+fn a_claim_before_there_are_random_numbers_is_logged_and_works_later() {
+    // A router that was found, because that needs no random numbers, fell silent at the claim without a word.
+    let mut anne = Client::new(1);
+    Router::unclaimed(None).agent(|agent, bench| {
+        let mut packet = [0; MAX_OUTER];
+        let len = seek(&[3; 16], None, &mut packet).unwrap();
+        bench.no_random.set(true);
+        assert_eq!(reply(agent, &packet[..len], &Source::SERIAL).unwrap()[0], FOUND);
+        for _ in 0..20 {
+            assert!(anne.open(agent, &Source::SERIAL).is_none());
+        }
+        let said =
+            bench.log.borrow().iter().filter(|line| line.contains("no random numbers")).count();
+        assert_eq!(said, 5, "not each time: {:?}", bench.log.borrow());
+        bench.no_random.set(false);
+        let mut channel = anne.open(agent, &Source::SERIAL).unwrap();
+        assert_eq!(code(anne.ask(agent, &mut channel, &Source::SERIAL, claim(None))), None);
+    });
+}
+
+#[test]
 fn a_router_that_nobody_owns_is_claimed_over_serial() {
     let mut anne = Client::new(1);
     Router::unclaimed(None).agent(|agent, _| {
