@@ -72,9 +72,20 @@ pub struct Target {
     /// The budgets, one for each entry of [`VARIANTS`] in the same order. Empty for a target that
     /// is not a router.
     pub budgets: &'static [Budget],
+    /// The kind of machine on which the lab tries the file.
+    pub tried: Tried,
     /// Largest number of bytes of the file for sessions (the handshake, the ciphers, and the
     /// owners); `None` for no limit.
     pub session_budget: Option<u32>,
+}
+
+/// The kind of machine on which the lab tries a target's file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tried {
+    /// A virtual machine with a Linux kernel of that architecture that has WireGuard.
+    Machine,
+    /// Only qemu-user, which has no kernel of its own: the file starts, and works with keys and files.
+    Emulator,
 }
 
 /// The way in which a target's file is linked.
@@ -135,6 +146,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-x86_64-static",
         budgets: &[kib(464, 232), kib(264, 136)],
+        tried: Tried::Machine,
         session_budget: Some(32 * 1024),
     },
     Target {
@@ -147,6 +159,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-i386-static",
         budgets: &[kib(464, 244), kib(294, 157)],
+        tried: Tried::Emulator,
         session_budget: None,
     },
     Target {
@@ -164,6 +177,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 65536,
         emulator: "qemu-aarch64-static",
         budgets: &[kib(459, 229), kib(289, 142)],
+        tried: Tried::Machine,
         session_budget: None,
     },
     Target {
@@ -184,6 +198,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-arm-static",
         budgets: &[kib(389, 226), kib(229, 142)],
+        tried: Tried::Machine,
         session_budget: None,
     },
     Target {
@@ -196,6 +211,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-arm-static",
         budgets: &[kib(389, 226), kib(229, 142)],
+        tried: Tried::Emulator,
         session_budget: None,
     },
     Target {
@@ -208,6 +224,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-mips-static",
         budgets: &[kib(616, 246), kib(404, 157)],
+        tried: Tried::Emulator,
         session_budget: None,
     },
     Target {
@@ -220,6 +237,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-mipsel-static",
         budgets: &[kib(616, 246), kib(404, 157)],
+        tried: Tried::Machine,
         session_budget: None,
     },
     Target {
@@ -232,6 +250,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-riscv64-static",
         budgets: &[kib(469, 254), kib(299, 167)],
+        tried: Tried::Emulator,
         session_budget: None,
     },
     Target {
@@ -244,6 +263,7 @@ pub const TARGETS: &[Target] = &[
         page_size: 4096,
         emulator: "qemu-s390x-static",
         budgets: &[],
+        tried: Tried::Machine,
         session_budget: None,
     },
 ];

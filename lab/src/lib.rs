@@ -29,6 +29,7 @@ pub mod powercut;
 mod process;
 pub mod programs;
 mod pump;
+pub mod record;
 pub mod reference;
 pub mod rng;
 pub mod routers;

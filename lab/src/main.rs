@@ -1,7 +1,7 @@
 //! The commands of the lab. `cargo xtask` has a verb for each, which calls this program.
 
 use clap::{Parser, Subcommand};
-use lab::{bench, check, demo, flash, flood, golden, powercut, wg_diff};
+use lab::{bench, check, demo, flash, flood, golden, powercut, record, wg_diff};
 use std::process::ExitCode;
 
 /// Virtual machines with real WireGuard kernels
@@ -21,6 +21,7 @@ enum Verb {
     Golden(golden::Args),
     LabCheck(check::Args),
     Powercut(powercut::Args),
+    Record(record::Args),
     WgDiff(wg_diff::Args),
 }
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Golden(args) => args.run(),
         Verb::LabCheck(args) => args.run(),
         Verb::Powercut(args) => args.run(),
+        Verb::Record(args) => args.run(),
         Verb::WgDiff(args) => args.run(),
     };
     match outcome {

@@ -49,6 +49,9 @@ enum Verb {
     /// configurations
     #[command(disable_help_flag = true)]
     Powercut(lab::Args),
+    /// Record a claim, a push, and a push that cuts the operator off, as `docs/recording.cast` and `.svg`
+    #[command(disable_help_flag = true)]
+    Record(lab::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Verb::LabCheck(args) => args.run("lab-check"),
         Verb::WgDiff(args) => args.run("wg-diff"),
         Verb::Powercut(args) => args.run("powercut"),
+        Verb::Record(args) => args.run("record"),
     };
     match outcome {
         Ok(code) => code,
