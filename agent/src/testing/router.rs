@@ -62,6 +62,11 @@ impl Router {
         act(Service::new(committer, own, Policy::default()))
     }
 
+    /// Whether the kernel has the link of an interface.
+    pub(crate) fn has(&self, face: usize) -> bool {
+        self.world.seen().links.iter().any(|link| link.0 == FACES[face])
+    }
+
     pub(crate) fn content(&self, face: usize) -> Content {
         let name = FACES[face];
         let seen = self.world.seen();

@@ -15,11 +15,13 @@ use std::vec::Vec;
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
+use crate::options::OnDrift;
 use crate::testing::{
     Cellar, Content, Drawer, FACES, Incident, Mishap, Router, RouterAgent as Agent, Sent, Unsynced,
     image,
 };
 use proto_core::netlink::Errno;
+use proto_core::netlink::route::link;
 use proto_core::protocol::message::{Applied, Owner, Reply, Role};
 use proto_core::protocol::{MAX_PACKET, digest, session};
 
@@ -57,8 +59,12 @@ enum Event {
     Boot {
         broken: bool,
     },
-    /// Another program deletes all interfaces.
+    /// Another program deletes all interfaces, and the kernel announces it.
     Meddle,
+    /// Another program takes all peers of an interface, which the kernel does not announce.
+    TakePeers(usize),
+    /// Another program sets an interface down, and the announcement is lost.
+    Down(usize),
     /// The kernel refuses the request for a change with this number from now on.
     Refuse(usize),
     /// The kernel refuses every request for a change.
@@ -103,6 +109,8 @@ fn events() -> Vec<Event> {
         Boot { broken: true },
         Boot { broken: false },
         Meddle,
+        TakePeers(0),
+        Down(1),
         Break,
         Mend,
         Lose,
@@ -132,6 +140,10 @@ pub(super) struct Run {
     before: Option<Content>,
     /// The interfaces that another program changed.
     meddled: BTreeSet<usize>,
+    /// The interfaces with a pending change whose snapshot was lost: the next agent takes what runs for what should.
+    lost: BTreeSet<usize>,
+    /// What the agent does about that; `None` if it does not look.
+    on_drift: Option<OnDrift>,
     /// The numbers of the last request and of the newest session.
     id: u32,
     session: u32,
@@ -140,8 +152,19 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(looks: &Rc<BTreeMap<(usize, u16), Content>>) -> Self {
-        Self { looks: looks.clone(), ..Self::default() }
+    pub(super) fn new(
+        looks: &Rc<BTreeMap<(usize, u16), Content>>,
+        on_drift: Option<OnDrift>,
+    ) -> Self {
+        Self { looks: looks.clone(), on_drift, ..Self::default() }
+    }
+
+    /// The agent starts.
+    fn start(&mut self, agent: &mut Agent<'_>) {
+        agent.start();
+        if let Some(on) = self.on_drift {
+            agent.watch(on);
+        }
     }
 
     fn say(&mut self, what: impl core::fmt::Debug) {
@@ -259,6 +282,7 @@ impl Run {
     fn is_stored(&mut self, face: usize, content: Content) {
         self.stored.insert(face, BTreeSet::from([content]));
         self.meddled.remove(&face);
+        self.lost.remove(&face);
     }
 
     /// Allows any stored configuration of an interface.
@@ -328,7 +352,7 @@ impl Run {
         }
         // While work is due, the running state may differ from the stored one; otherwise the router
         // must report a fault.
-        let quiet = status.pending.is_some() || agent.deadline().is_none();
+        let quiet = status.pending.is_some() || agent.work_deadline().is_none();
         if quiet && status.trouble.is_empty() {
             for face in 0..FACES.len() {
                 self.check_content(face, "nothing is said to be wrong");
@@ -415,10 +439,34 @@ impl Run {
                 let now = &self.router.bench.now;
                 now.set(now.get() + millis);
                 agent.tick();
+                for _ in 0..20 {
+                    if agent.drift_deadline().is_none_or(|due| due > now.get()) {
+                        return;
+                    }
+                    agent.tick();
+                }
+                self.wrong("the search for changes by other programs does not end");
             }
             Meddle => {
                 self.router.world.delete_links();
+                agent.notified(&[], 1, 0);
                 self.meddled.extend(0..FACES.len());
+            }
+            TakePeers(face) => {
+                if self.router.has(face) {
+                    self.router.world.meddle(FACES[face], |device| device.peers.clear());
+                    self.meddled.insert(face);
+                }
+            }
+            Down(face) => {
+                if self.router.has(face) {
+                    let index = self.router.world.index(FACES[face]);
+                    let _ = self.router.world.by_hand(|buf| {
+                        link::set_up(buf, 1, index, false).expect("room for the request")
+                    });
+                    agent.notified(&[], 1, 0);
+                    self.meddled.insert(face);
+                }
             }
             Refuse(at) => self.router.world.incident(at, Incident::Refused(Errno::EPERM)),
             Break => self.router.world.incident(0, Incident::Broken(Errno::EPERM)),
@@ -430,6 +478,7 @@ impl Run {
                 // The next agent cannot know about a pending change.
                 if let Some((face, content)) = self.waiting.clone() {
                     self.may(face).insert(content);
+                    self.lost.insert(face);
                 }
             }
             Kill(at) => self.router.life.end_at(at),
@@ -460,6 +509,7 @@ impl Run {
         self.router.life.spare();
         self.waiting = None;
         self.meddled.clear();
+        self.lost.clear();
     }
 
     /// The agent ended in the middle of a step, which may have been done or not.
@@ -494,9 +544,9 @@ impl Run {
             let mut current = None;
             let done = router.life.survive(|| {
                 router.with(|agent| {
-                    agent.start();
+                    self.start(agent);
                     self.hello(agent);
-                    self.meddled.clear();
+                    self.meddled.retain(|face| self.lost.contains(face));
                     for event in rest.by_ref() {
                         self.say(event);
                         current = Some(event);
@@ -535,14 +585,19 @@ impl Run {
     fn print(&mut self, agent: &mut Agent<'_>) -> u64 {
         let status = self.status(agent);
         let Router { world, keep, state, bench, life, scratch: _ } = &self.router;
-        let due = agent.deadline().map(|due| due.saturating_sub(bench.now.get()));
+        let now = bench.now.get();
+        let due = agent.work_deadline().map(|due| due.saturating_sub(now));
+        let drift = status.drift.iter();
+        let drift = drift.map(|drift| (&drift.interface, &*drift.what, drift.repairs));
+        let looks = agent.drift_deadline().is_some_and(|due| due < now.saturating_add(1_000));
         let mut print = DefaultHasher::new();
         format!("{:?}", world.seen()).hash(&mut print);
         format!("{:?}", agent.state).hash(&mut print);
         (keep.names(), state.names(), due, self.cut).hash(&mut print);
         (life.left(), world.left(), keep.left(), state.left()).hash(&mut print);
-        (&self.stored, &self.waiting, &self.before, &self.meddled).hash(&mut print);
+        (&self.stored, &self.waiting, &self.before, &self.meddled, &self.lost).hash(&mut print);
         (&*status.trouble, format!("{:?}", status.pending)).hash(&mut print);
+        (format!("{:?}", drift.collect::<Vec<_>>()), looks).hash(&mut print);
         print.finish()
     }
 
@@ -553,17 +608,18 @@ impl Run {
         let now = &self.router.bench.now;
         // An abandoned stage is free after a while.
         now.set(now.get() + 13_000);
-        for _ in 0..30 {
-            let Some(due) = agent.deadline() else { break };
+        for _ in 0..300 {
+            let Some(due) = agent.work_deadline().and_then(|_| agent.deadline()) else { break };
             let now = &self.router.bench.now;
             now.set(now.get().max(due));
             agent.tick();
         }
         let status = self.status(agent);
-        if agent.deadline().is_some() || status.pending.is_some() {
+        if agent.work_deadline().is_some() || status.pending.is_some() {
             self.wrong("it never ends");
         }
         self.waiting = None;
+        let status = if self.on_drift.is_some() { self.look(agent) } else { status };
         if status.trouble.is_empty() {
             for face in 0..FACES.len() {
                 self.check_content(face, "nothing is under way");
@@ -575,10 +631,41 @@ impl Run {
         }
     }
 
+    /// Lets the agent look for changes by other programs once more. What differs afterwards is shown, and is repaired
+    /// if that was asked for, at the latest after the pause that the status shows.
+    fn look(&mut self, agent: &mut Agent<'_>) -> Status {
+        let bench = self.router.bench.clone();
+        let now = &bench.now;
+        let until = |agent: &mut Agent<'_>, end: u64| {
+            for _ in 0..300 {
+                let Some(due) = agent.deadline().filter(|due| *due <= end) else { break };
+                now.set(now.get().max(due));
+                agent.tick();
+            }
+            now.set(end);
+        };
+        until(agent, now.get() + 32_000);
+        let mut status = self.status(agent);
+        if let Some(pause) = status.drift.iter().filter_map(|drift| drift.next_repair).max() {
+            until(agent, now.get() + u64::from(pause) * 1_000 + 2_000);
+            status = self.status(agent);
+        }
+        for (face, name) in FACES.iter().enumerate() {
+            if status.drift.iter().any(|drift| *drift.interface == **name) {
+                if self.on_drift == Some(OnDrift::Repair) {
+                    self.wrong(&format!("{name} is not repaired"));
+                }
+            } else if !self.lost.contains(&face) {
+                self.meddled.remove(&face);
+            }
+        }
+        status
+    }
+
     /// After a power cut at any time, the router starts with the last confirmed configuration.
     fn power_cut(&mut self) {
         for there in [false, true] {
-            let mut cut = Self::new(&self.looks);
+            let mut cut = Self::new(&self.looks, self.on_drift);
             cut.router.keep = self.router.keep.clone();
             cut.stored = self.stored.clone();
             cut.story = self.story.clone();
@@ -587,7 +674,7 @@ impl Run {
             cut.reboot(there);
             let router = cut.router.clone();
             router.with(|agent| {
-                agent.start();
+                cut.start(agent);
                 cut.check(agent);
                 cut.settle(agent);
             });
@@ -639,7 +726,7 @@ fn whatever_happens_what_runs_is_what_is_stored_and_nothing_waits_for_ever() {
             for event in &events {
                 let path = [&path[..], &[*event]].concat();
                 transitions += 1;
-                if known.insert(Run::new(&looks).path(&path, &known)) {
+                if known.insert(Run::new(&looks, Some(OnDrift::Repair)).path(&path, &known)) {
                     next.push(path);
                 }
             }
@@ -655,7 +742,8 @@ fn long_stories_end_well() {
     let walks = std::env::var("POSTWIRE_WALKS").map_or(1_500, |walks| walks.parse().unwrap());
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let (mut known, mut transitions) = (HashSet::new(), 0);
-    for _ in 0..walks {
+    let modes = [Some(OnDrift::Report), Some(OnDrift::Repair)];
+    for on_drift in modes.into_iter().cycle().take(walks) {
         let mut path = Vec::new();
         for _ in 0..16 {
             // xorshift64
@@ -665,7 +753,7 @@ fn long_stories_end_well() {
             path.push(events[(seed >> 32) as usize % events.len()]);
         }
         transitions += path.len();
-        known.insert(Run::new(&looks).path(&path, &known));
+        known.insert(Run::new(&looks, on_drift).path(&path, &known));
     }
     println!("{walks} stories of 16 events, {transitions} transitions, {} ends", known.len());
 }

@@ -230,10 +230,14 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
 
     /// Time of the next timer.
     pub fn deadline(&self) -> Option<u64> {
+        sooner(self.work_deadline(), self.drift_deadline())
+    }
+
+    /// Time of the next timer apart from the search for changes by other programs, which never ends.
+    pub(super) fn work_deadline(&self) -> Option<u64> {
         let pass = self.pass.as_ref().and_then(|_| self.state.free_at());
         let guard = self.committer.guard.as_ref().and_then(Guard::deadline);
         let hosts = sooner(self.hosts.deadline(), self.hosts.check_deadline());
-        let hosts = sooner(hosts, self.drift_deadline());
         sooner(sooner(self.state.deadline(), pass), sooner(guard, hosts))
     }
 

@@ -151,7 +151,7 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let run = Run::new(&Rc::default());
+        let run = Run::new(&Rc::default(), None);
         let router = run.router.clone();
         let (expected, ports) = ([None, None], [1, 1]);
         Self { run, router, expected, ports, pending: None, meddled: false, told: Vec::new() }
