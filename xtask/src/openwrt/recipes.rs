@@ -92,4 +92,23 @@ pub const RECIPES: &[Recipe] = &[
         alternatives: &[],
         before_removal: GIVE_CONSOLE,
     },
+    Recipe {
+        name: "postwired-proto",
+        description: &[
+            "Protocol handler that shows interfaces of postwired to netifd",
+            "With it, ifstatus, LuCI, mwan3, hotplug and the option zone know the interfaces of postwired. netifd shows",
+            "them and changes nothing of them.",
+        ],
+        variant: None,
+        files: &[
+            file("files/lib/netifd/proto/postwire.sh", "lib/netifd/proto/postwire.sh", 0o755),
+            file("files/lib/netifd/postwire-renew", "lib/netifd/postwire-renew", 0o755),
+        ],
+        conffiles: &[],
+        depends: &["postwired"],
+        conflicts: &[],
+        provides: &[],
+        alternatives: &[],
+        before_removal: "",
+    },
 ];
