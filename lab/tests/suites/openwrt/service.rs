@@ -140,6 +140,14 @@ const RIGHT: &[Right] = &[
         ],
     },
     Right {
+        what: "drift, and a program of the user's, and so no jail",
+        uci: "option serial 'auto'\noption on_drift 'repair'\noption applied '/usr/libexec/hook'",
+        record: &[
+            "command /usr/sbin/postwired serve --serial auto --on-drift repair --applied /usr/libexec/hook",
+            "!jail",
+        ],
+    },
+    Right {
         what: "an agent that is not wanted",
         uci: "option enabled '0'\noption serial 'nonsense'",
         record: &["trigger postwired", "set", "!instance", "!command", "!daemon.err"],
@@ -192,6 +200,20 @@ pub(super) fn right() -> Result<String> {
         check(missing, &root.record(), &["instance", "!jail", "!capabilities", "!no_new_privs"])?;
         fs::rename(root.path("away"), root.path(missing))?;
     }
+    // With postwired-proto beside it.
+    for program in ["lib/netifd/postwire-renew", "bin/ubus"] {
+        root.program(program, b"")?;
+    }
+    root.run(&[INIT, "start"])?;
+    let record = [
+        "command /usr/sbin/postwired serve --udp br-lan --interface wg* --serial auto --applied \
+         /lib/netifd/postwire-renew",
+        "jail postwired procfs sysfs ubus",
+        "read-only /lib/netifd/postwire-renew",
+        "read-only /bin/sh",
+        "read-only /bin/ubus",
+    ];
+    check("postwired-proto", &root.record(), &record)?;
     Ok(format!("{} files{shown}", RIGHT.len() + 2))
 }
 
