@@ -8,6 +8,7 @@
 
 mod agent;
 mod bytes;
+mod console;
 mod lanes;
 mod memory;
 mod openwrt;
@@ -142,6 +143,7 @@ fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
     let mut lab = pushes::parts(Arch::X86_64, seed);
     let shorter = lab.split_off(lab.len() / 2);
     parts.extend(lab);
+    parts.push(console::part(seed));
     parts.extend([
         fuzzing,
         agent::targets(),
