@@ -37,7 +37,7 @@ fn targets(page: &mut String) {
     let variants: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
     let _ = writeln!(
         page,
-        "\n| target | packages | tried on | most KiB in flash ({}) |\n|---|---|---|---|",
+        "\n| target | packages | tried on | most KiB in flash ({}) | most KiB of memory |\n|---|---|---|---|---|",
         variants.join(", ")
     );
     for target in TARGETS.iter().filter(|target| !target.packages.is_empty()) {
@@ -45,11 +45,12 @@ fn targets(page: &mut String) {
             target.budgets.iter().map(|budget| (budget.flash / 1024).to_string()).collect();
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             target.name,
             target.packages.join(", "),
             tried(target),
-            flash.join(", ")
+            flash.join(", "),
+            target.memory
         );
     }
 }

@@ -11,9 +11,12 @@ use std::process::ExitCode;
 /// Run all tests: on bytes, and on real kernels in virtual machines
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run only the tests in the lab, on machines of this architecture
+    /// Run only the tests in the lab, on machines of this architecture, long ones included
     #[arg(long, value_enum)]
     arch: Option<Arch>,
+    /// Run only these tests, on machines of every architecture
+    #[arg(long, conflicts_with = "arch")]
+    all_arch: bool,
     /// Run only the tests with this text in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -30,8 +33,8 @@ impl Args {
         command.arg("test").arg("--quiet").args(build::BENCH).args(["--test", "suites", "--"]);
         command.arg("--include-ignored").args(self.only);
         command.env("LAB_SEED", self.seed.to_string());
-        if let Some(arch) = self.arch {
-            command.env("LAB_ARCH", arch.name());
+        if let Some(arch) = self.arch.map(Arch::name).or(self.all_arch.then_some("all")) {
+            command.env("LAB_ARCH", arch);
         }
         let status = command.status().context("starting cargo")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

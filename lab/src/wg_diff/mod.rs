@@ -85,6 +85,19 @@ pub fn same(bench: &Bench, seed: u64, count: u32) -> Result<String> {
     Ok(format!("seed {seed}: {}", outcome.summary()))
 }
 
+/// The same on one machine with both, with every `step`th case written by hand and `count` generated ones.
+pub fn piece(vm: &Vm, seed: u64, step: usize, count: u32) -> Result<String> {
+    prepare(vm, "/bin/postwired")?;
+    let mut cases: Vec<Case> = case::fixed().into_iter().step_by(step).collect();
+    cases.retain(|case| !case.is_of_tunnel());
+    cases.extend((0..count).map(|number| generate::case(seed, number)));
+    let debian = run::side(vm, "debian", &cases)?;
+    let ours = run::side(vm, "ours", &cases)?;
+    let outcome = Sides { debian, ours }.compare(&cases, &keys::secrets());
+    outcome.check(false)?;
+    Ok(format!("seed {seed}: {}", outcome.summary()))
+}
+
 /// Checks that faults in a `wg` are found.
 pub fn broken(bench: &Bench) -> Result<String> {
     broken::check(&bench.ours)
@@ -113,18 +126,24 @@ impl Bench {
         let boot = |name| -> Result<Vm> {
             let machine = lab.machine(name).with_wireguard_tools();
             let vm = machine.file("/bin/postwired", 0o755, agent.as_slice()).boot()?;
-            vm.sh(&format!(
-                "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
-                 ln -s {ours} /diff/ours/wg && ln -s /proc/self/fd /dev/fd && \
-                 ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout && \
-                 printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
-            ))?
-            .ok()?;
+            prepare(&vm, ours)?;
             Ok(vm)
         };
         let (debian, ours) = both(|| boot("debian"), || boot("ours"))?;
         Ok(Self { debian, ours })
     }
+}
+
+/// Puts both programs into a machine: `/diff/debian/wg` and `/diff/ours/wg`.
+fn prepare(vm: &Vm, ours: &str) -> Result<()> {
+    vm.sh(&format!(
+        "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
+         ln -s {ours} /diff/ours/wg && {{ [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd; }} && \
+         ln -sf fd/0 /dev/stdin && ln -sf fd/1 /dev/stdout && \
+         printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
+    ))?
+    .ok()?;
+    Ok(())
 }
 
 /// Runs two functions at the same time.

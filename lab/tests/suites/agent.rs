@@ -18,6 +18,7 @@ const TESTS: &[(&str, Test)] = &[
     ("postwired has no allocator and no resolver of the C library", no_allocator),
     ("postwired is static", is_static),
     ("unsafe stays in one module", one_unsafe_module),
+    ("board says which machines the agent is tried on", super::machines::as_the_board_says),
     ("wg and wg-quick leave no key in memory", super::memory::keys_are_wiped_at_the_end),
 ];
 

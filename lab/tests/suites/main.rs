@@ -2,14 +2,15 @@
 //!
 //! The tests of a [`Part`] run in sequence on the same machines, and two parts run side by side
 //! ([`lanes`]). Tests that are marked as ignored need no machine: the tests of the other crates,
-//! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects another architecture
-//! for the pushes, `LAB_SEED` is the seed of all random choices, and `--test-threads` the number of
-//! parts side by side.
+//! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects the machines of one architecture,
+//! or `all`, with longer lists of tests; `LAB_SEED` is the seed of all random choices, and
+//! `--test-threads` the number of parts side by side.
 
 mod agent;
 mod bytes;
 mod console;
 mod lanes;
+mod machines;
 mod memory;
 mod openwrt;
 mod pushes;
@@ -24,6 +25,7 @@ use clap::ValueEnum;
 use lab::Arch;
 use lanes::Part;
 use libtest_mimic::{Arguments, Failed, Trial};
+use machines::MACHINES;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -134,9 +136,13 @@ fn causes(error: &Error) -> String {
 /// All parts. Long parts come first, so that both lanes end at about the same time. Parts that
 /// build alternate with parts that boot, because a build keeps all processors busy and a machine
 /// mostly waits.
-fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
-    if let Some(arch) = arch {
-        return pushes::parts(arch, seed);
+fn parts(arch: &[Arch], seed: u64) -> Vec<Part> {
+    if !arch.is_empty() {
+        let on = |arch: &Arch| {
+            let router = MACHINES.contains(arch).then(|| machines::part(*arch, seed, true));
+            router.into_iter().chain(pushes::parts(*arch, seed))
+        };
+        return arch.iter().flat_map(on).collect();
     }
     let [bytes, fuzzing] = bytes::parts();
     let mut parts = vec![quick::part(), bytes, wg_diff::part(seed)];
@@ -154,6 +160,7 @@ fn parts(arch: Option<Arch>, seed: u64) -> Vec<Part> {
         wg::part(seed),
     ]);
     parts.extend(shorter);
+    parts.extend(MACHINES.map(|arch| machines::part(arch, seed, false)));
     // The same push with the other byte order.
     parts.extend(pushes::parts(Arch::S390x, seed));
     // Last and alone, because it measures the capacity of a machine.
@@ -178,10 +185,14 @@ fn setting<T>(name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Optio
 fn main() -> Result<ExitCode> {
     let started = Instant::now();
     let mut arguments = Arguments::from_args();
-    let arch = setting("LAB_ARCH", |text| Arch::from_str(text, false).map_err(Error::msg))?;
+    let arch = setting("LAB_ARCH", |text| match text {
+        "all" => Ok(Arch::ALL.to_vec()),
+        _ => Ok(vec![Arch::from_str(text, false).map_err(Error::msg)?]),
+    })?;
+    let arch = arch.unwrap_or_default();
     let seed = setting("LAB_SEED", |text| Ok(text.parse()?))?.unwrap_or(1);
 
-    let parts = parts(arch, seed);
+    let parts = parts(&arch, seed);
     let all = || parts.iter().flat_map(|part| part.tests.iter().map(|test| (test, part.ignored)));
     let wanted = all().filter(|(test, ignored)| is_wanted(&arguments, test, *ignored));
     let wanted: BTreeSet<String> = wanted.map(|(test, _)| test.clone()).collect();

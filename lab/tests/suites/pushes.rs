@@ -206,7 +206,7 @@ fn on_disk(name: &'static str, tests: &'static [(&'static str, KeptTest)], seed:
 }
 
 /// Adds the agent's log to a failure.
-fn explained(outcome: Result<String>, seed: u64, router: &Router<'_>) -> Result<String> {
+pub(super) fn explained(outcome: Result<String>, seed: u64, router: &Router<'_>) -> Result<String> {
     outcome.map_err(|error| {
         let log = router.log().unwrap_or_else(|error| format!("{error:#}"));
         error.context(format!("seed {seed}; the agent of {} said:\n{log}", router.vm.name()))

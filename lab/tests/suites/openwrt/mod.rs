@@ -61,6 +61,14 @@ fn said(command: &mut Command) -> Result<(i32, String, String)> {
     Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
 }
 
+/// Stand-ins for OpenWrt's own programs and shell functions, by their paths on a router.
+pub(super) const STAND_INS: [(&str, &[u8]); 4] = [
+    ("etc/rc.common", include_bytes!("stub/rc.common")),
+    ("lib/functions.sh", include_bytes!("stub/functions.sh")),
+    ("sbin/logger", include_bytes!("stub/logger")),
+    ("sbin/uci", include_bytes!("stub/uci")),
+];
+
 /// The root of a router's file system, to change into.
 struct Root(PathBuf);
 
@@ -86,10 +94,9 @@ impl Root {
         }
         root.program("bin/busybox", &fs::read(busybox)?)?;
         root.sh("/bin/busybox --install -s /bin; /bin/mknod /dev/null c 1 3; /bin/mknod /dev/ttyS0 c 4 64")?;
-        root.program("etc/rc.common", include_bytes!("stub/rc.common"))?;
-        root.program("lib/functions.sh", include_bytes!("stub/functions.sh"))?;
-        root.program("sbin/logger", include_bytes!("stub/logger"))?;
-        root.program("sbin/uci", include_bytes!("stub/uci"))?;
+        for (path, bytes) in STAND_INS {
+            root.program(path, bytes)?;
+        }
         root.program("sbin/ujail", b"")?;
         // The first board of `board` with a console that the agent knows.
         root.file("tmp/sysinfo/board_name", "glinet,gl-mt300n-v2\n")?;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lab::{
+    Arch,
     rng::Rng,
     routers::{Config, Keeper, Peer, is_change, is_sent},
 };
@@ -9,11 +10,10 @@ use std::{
     fmt,
     time::{Duration, Instant},
 };
+use xtask::build;
 
 const MANY: u32 = 10_000;
 const FEW: u32 = 10;
-/// Largest allowed resident memory of the agent in KiB.
-const MEMORY: u32 = 544;
 /// Allowed difference from the memory with few peers in KiB: the depth of a call may add a page or
 /// two.
 const NEAR: u32 = 16;
@@ -180,8 +180,9 @@ pub(super) fn many(keeper: &mut Keeper<'_>) -> Result<String> {
         many.one_change,
         few.one_change
     );
+    let budget = build::target_of(Arch::X86_64)?.memory;
     for (few, many) in few.memory.iter().zip(&many.memory) {
-        ensure!(*many <= MEMORY && many.abs_diff(*few) <= NEAR, "too much memory: {shown}");
+        ensure!(*many <= budget && many.abs_diff(*few) <= NEAR, "too much memory: {shown}");
     }
     let (few, many) = (&few.one_change, &many.one_change);
     ensure!(many.changes == 1 && few.changes == 1, "more than one change: {shown}");

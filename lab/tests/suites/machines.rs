@@ -1,0 +1,253 @@
+//! The kinds of machine that routers are, but for x86_64, which all other suites run on: a push from the claim to the way
+//! back, `wg` and `wg-quick`, and what a long configuration costs in memory.
+//!
+//! Emulation is slow, so `cargo xtask test` runs the short list on each of them; `--arch NAME` and `--all-arch` add the
+//! long one, and the pushes that x86_64 has.
+
+use super::lanes::Part;
+use anyhow::{Context, Result, ensure};
+use board::Tried;
+use lab::{
+    Arch, Lab,
+    rng::Rng,
+    routers::{Config, KEEP, Keeper, Reach},
+    wg_diff,
+};
+use pack::{ipk, tree::Node};
+use std::{fs, time::Instant};
+use xtask::{build, openwrt::recipes::RECIPES};
+
+type Test = fn(&mut Keeper<'_>, Arch) -> Result<String>;
+
+const SHORT: &[(&str, Test)] = &[
+    ("a router is claimed, and configured over serial and UDP", claimed_and_pushed),
+    ("it starts again with what it has stored, and goes back", comes_back),
+    ("wg and wg-quick", commands),
+    ("the package's service, claimed and pushed to", service),
+];
+
+const LONG: &[(&str, Test)] = &[
+    ("1,000 peers over serial and UDP in the memory there is", memory),
+    ("the power is cut, and it comes back with what it has stored", power_cut),
+    ("a piece of wg-diff", piece_of_wg_diff),
+];
+
+/// The machines that have these tests.
+pub(super) const MACHINES: [Arch; 3] = [Arch::Mipsel, Arch::Armv7, Arch::Aarch64];
+
+/// Fails unless `board`, from which the page of routers is made, names these machines and that of the other suites.
+pub(super) fn as_the_board_says() -> Result<String> {
+    let machines = || MACHINES.into_iter().chain([Arch::X86_64]).map(Arch::name);
+    for target in build::routers() {
+        let is_here = machines().any(|name| name == target.name);
+        ensure!(
+            is_here == (target.tried == Tried::Machine),
+            "board: {} is tried on {:?}, and the lab's machines are {:?}",
+            target.name,
+            target.tried,
+            machines().collect::<Vec<_>>()
+        );
+    }
+    Ok(machines().collect::<Vec<_>>().join(", "))
+}
+
+/// The tests on one machine; `long` adds those that take longer.
+pub(super) fn part(arch: Arch, seed: u64, long: bool) -> Part {
+    let tests = move || SHORT.iter().chain(if long { LONG } else { &[] });
+    let named = move |test: &str| format!("{}: {test}", arch.name());
+    let names: Vec<String> = tests().map(|(test, _)| named(test)).collect();
+    Part::new(&named("a router"), names, move |tally| {
+        let agent = fs::read(build::agent(arch)?)?;
+        let tool = build::postwire()?;
+        let lab = Lab::prepare(arch)?;
+        let mut keeper =
+            Keeper::boot(&lab, &format!("router-{}", arch.name()), &agent, &tool, seed)?;
+        for (test, run) in tests() {
+            tally.test(&named(test), || {
+                let outcome = run(&mut keeper, arch);
+                super::pushes::explained(outcome, seed, &keeper.router)
+            });
+        }
+        Ok(())
+    })
+}
+
+fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
+    // As it comes from the shop: without an owner, and the port is that of its board.
+    keeper.sh(&format!("rm -f {KEEP}/owners"))?;
+    let device = keeper.router.vm.serial_device();
+    let shown = keeper.sh(&format!("readlink -f {device}; postwired check --serial auto"))?;
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    let [device, "serial", port, ..] = words[..] else { anyhow::bail!("not a port: {shown}") };
+    ensure!(device == port, "--serial auto takes {port}, and the line is {device}");
+    keeper.start("")?;
+    let router = &keeper.router;
+    let before = router.postwire(&Reach::Serial, &["show", "wg0"])?;
+    before.failed(1, "unclaimed")?;
+    router.postwire(&Reach::Serial, &["claim", "--as", "anne"])?.ok()?;
+    let mut rng = Rng::new(keeper.seed);
+    for (reach, peers) in [(Reach::Serial, 3), (Reach::Udp, 20)] {
+        router.push_and_see(&reach, &Config::random(&mut rng, peers, 7))?;
+        let status = router.postwire(&reach, &["status"])?.ok()?;
+        ensure!(status.text("/result/hostname") == router.vm.name(), "{}", status.json);
+    }
+    let [rss, _, _] = resident(keeper)?;
+    let budget = build::target_of(arch)?.memory;
+    let shown = format!("{rss} KiB resident of {budget} allowed");
+    ensure!(rss <= budget, "too much memory: {shown}");
+    Ok(format!("configurations of 3 and 20 peers; {port} by the board's name; {shown}"))
+}
+
+fn comes_back(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    keeper.router.fresh("")?;
+    let mut rng = Rng::new(keeper.seed);
+    let first = Config::random(&mut rng, 10, 3);
+    keeper.store(&first, 1)?;
+    let second = first.changed(&mut rng, 1);
+    keeper.store(&second, 2)?;
+    keeper.restart_empty()?;
+    keeper.router.sees(&second).context("after kill -9, without its interface")?;
+    keeper.ask(&["rollback", "wg0"])?.ok()?;
+    keeper.router.sees(&first).context("after a rollback")?;
+    keeper.ask(&["remove", "wg0"])?.ok()?;
+    keeper.sh("! ip link show wg0 2>/dev/null")?;
+    Ok(String::new())
+}
+
+/// What the kernel says of the agent's memory, in KiB: what is resident, what of that belongs to no file, and the
+/// peak, which the kernel counts in steps of 64 pages.
+fn resident(keeper: &Keeper<'_>) -> Result<[u32; 3]> {
+    let shown = keeper.sh(
+        "p=$(pidof postwired); grep ^Rss: /proc/$p/smaps_rollup; grep ^RssAnon: /proc/$p/status; \
+         grep ^VmHWM: /proc/$p/status",
+    )?;
+    let numbers: Vec<u32> =
+        shown.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect();
+    numbers.try_into().map_err(|_| anyhow::anyhow!("not three numbers: {shown}"))
+}
+
+fn memory(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
+    let budget = build::target_of(arch)?.memory;
+    let mut shown = Vec::new();
+    let mut most = 0;
+    for (reach, peers) in [(Reach::Udp, 2), (Reach::Serial, 1_000), (Reach::Udp, 1_000)] {
+        keeper.router.fresh("")?;
+        let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
+        config.table = "off";
+        let begun = Instant::now();
+        keeper.router.push(&reach, &config.text())?.ok()?;
+        let took = begun.elapsed().as_secs_f32();
+        keeper.router.sees(&config)?;
+        let [rss, anonymous, peak] = resident(keeper)?;
+        shown.push(format!(
+            "{peers} over {reach:?} in {took:.1} s: {rss} KiB resident, {anonymous} of them not in the file, \
+             VmHWM {peak}"
+        ));
+        most = most.max(rss);
+    }
+    let shown = format!("{} (budget {budget})", shown.join("; "));
+    ensure!(most <= budget, "too much memory: {shown}");
+    Ok(shown)
+}
+
+/// The files of the package with OpenWrt's shell functions as stand-ins: the init script starts the agent with the
+/// command line that it gives procd, and the router is then claimed over the cable and pushed to, as
+/// `docs/openwrt.md` has it.
+fn service(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
+    let (router, target) = (&keeper.router, build::target_of(arch)?);
+    router.stop()?;
+    router.empty()?;
+    let package = target.packages.first().context("no package")?;
+    let recipe = RECIPES.iter().find(|recipe| recipe.name == "postwired").context("no recipe")?;
+    let ipk = xtask::openwrt::ipk(recipe, package, Some(&fs::read(build::agent(arch)?)?))?;
+    for (path, entry) in ipk::Package::read(&ipk.write()?)?.tree.iter() {
+        if let Node::File(bytes) = &entry.node {
+            router.vm.put(&format!("/{path}"), entry.mode, bytes)?;
+        }
+    }
+    for (path, bytes) in super::openwrt::STAND_INS {
+        router.vm.put(&format!("/{path}"), 0o755, bytes)?;
+    }
+    let check = keeper
+        .sh("sed -i s/br-lan/eth0/ /etc/config/postwired; rm -f /etc/postwired/owners; \
+         readlink -f /dev/postwire-serial; /etc/init.d/postwired check")?;
+    let lines: Vec<&str> = check.lines().collect();
+    let [port, serial, "udp port 5182"] = lines[..] else { anyhow::bail!("check: {check}") };
+    ensure!(serial == format!("serial {port}"), "check: {check}");
+    let command = keeper.sh("/etc/init.d/postwired start; sed -n 's/^command //p' /record")?;
+    ensure!(command.starts_with("/usr/sbin/postwired serve --udp eth0"), "{command}");
+    keeper.sh(&format!(
+        "setsid {} >/tmp/postwired.log 2>&1 </dev/null & \
+         for i in $(seq 600); do grep -q 'ready' /tmp/postwired.log && exit; usleep 100000; done; \
+         cat /tmp/postwired.log; exit 1",
+        command.trim()
+    ))?;
+    router.postwire(&Reach::Serial, &["claim", "--as", "anne"])?.ok()?;
+    router.push_and_see(&Reach::Udp, &Config::random(&mut Rng::new(keeper.seed), 5, 3))?;
+    Ok(command.trim().to_owned())
+}
+
+/// In the guest, `wg` is Debian's, and `postwired wg` ours.
+const COMMANDS: &str = r#"
+set -e
+cd /tmp
+ln -sf /bin/postwired /tmp/wg-quick
+[ -e /dev/fd ] || { ln -s /proc/self/fd /dev/fd; ln -s fd/0 /dev/stdin; }
+postwired wg genkey >key
+[ "$(postwired wg pubkey <key)" = "$(wg pubkey <key)" ]
+cat >quick0.conf <<EOF
+[Interface]
+PrivateKey = $(cat key)
+ListenPort = 51900
+Address = 10.99.0.1/24, fd99::1/64
+MTU = 1400
+
+[Peer]
+PublicKey = $(wg genkey | wg pubkey)
+PresharedKey = $(postwired wg genpsk)
+Endpoint = [2001:db8::7]:700
+AllowedIPs = 10.99.1.0/24, 10.99.2.0/23, fd99:1::/48
+PersistentKeepalive = 25
+EOF
+./wg-quick up ./quick0.conf 2>up.log
+for word in '' dump endpoints allowed-ips listen-port; do
+	[ "$(postwired wg show quick0 $word)" = "$(wg show quick0 $word)" ]
+done
+[ "$(postwired wg showconf quick0)" = "$(wg showconf quick0)" ]
+[ "$(cat /sys/class/net/quick0/mtu)" = 1400 ]
+ip address show dev quick0 | grep -q 'inet6 fd99::1/64'
+ip route show dev quick0 | grep -q 10.99.2.0/23
+ip -6 route show dev quick0 | grep -q fd99:1::/48
+wg showconf quick0 >conf
+postwired wg setconf quick0 /dev/null
+[ -z "$(wg show quick0 peers)" ]
+postwired wg syncconf quick0 /dev/stdin <conf
+[ "$(wg showconf quick0)" = "$(cat conf)" ]
+postwired wg set quick0 listen-port 51901 peer $(wg show quick0 peers) remove
+[ "$(wg show quick0 listen-port) $(wg show quick0 peers)" = '51901 ' ]
+./wg-quick down ./quick0.conf 2>down.log
+! ip link show quick0 2>/dev/null
+"#;
+
+fn commands(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    let ran = keeper.router.vm.sh(&format!("set -x\n{COMMANDS}"))?;
+    ensure!(ran.status == 0, "{}", String::from_utf8_lossy(&ran.stderr));
+    Ok(String::new())
+}
+
+fn power_cut(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    keeper.router.fresh("")?;
+    let config = Config::random(&mut Rng::new(keeper.seed), 40, 3);
+    keeper.store(&config, 1)?;
+    keeper.reboot()?;
+    keeper.router.sees(&config)?;
+    Ok(format!("up again after {:.1} s", keeper.router.vm.boot_time().as_secs_f32()))
+}
+
+/// The piece: every so many of the cases written by hand, and so many generated ones.
+const CASES: (usize, u32) = (8, 20);
+
+fn piece_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    keeper.router.stop()?;
+    wg_diff::piece(&keeper.router.vm, keeper.seed, CASES.0, CASES.1)
+}
