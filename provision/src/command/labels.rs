@@ -50,8 +50,10 @@ fn make(args: &MakeLabels) -> Result<Done<Made>, Failed> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(parent).map_err(|error| failed(&error))?;
-    let partial = tempfile::Builder::new().prefix(".labels").tempdir_in(parent);
-    let partial = partial.map_err(|error| failed(&error))?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let partial = builder.prefix(".labels").tempdir_in(parent).map_err(|error| failed(&error))?;
     let mut list = Zeroizing::new(String::from("number,secret,claim\n"));
     for label in &labels {
         *list += &format!("{},{},{}\n", label.number(), label.secret(), *label.claim());

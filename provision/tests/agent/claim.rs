@@ -96,6 +96,9 @@ fn a_scanned_label_claims_its_router_and_names_it() {
     for format in ["svg", "png", "zpl"] {
         assert!(bench.dir().join(format!("batch/UNIT-0002.{format}")).is_file());
     }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = bench.dir().join("batch").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "others can read the secrets");
     // A folder with secrets is never written to again.
     bench.run(&["labels", "make", "--count", "1", "--out", "batch"]).ends(2).says("exists already");
     assert_eq!(read("labels.csv"), list);
