@@ -1,8 +1,8 @@
 //! The kinds of machine that routers are, but for x86_64, which all other suites run on: a push from the claim to the way
 //! back, `wg` and `wg-quick`, and what a long configuration costs in memory.
 //!
-//! Emulation is slow, so `cargo xtask test` runs the short list on each of them; `--arch NAME` and `--all-arch` add the
-//! long one, and the pushes that x86_64 has.
+//! Emulation is slow, so `cargo xtask test` runs the short list on mipsel alone; `--arch NAME` and `--all-arch` run both
+//! lists on the others too, and the pushes that x86_64 has.
 
 use super::lanes::Part;
 use anyhow::{Context, Result, ensure};
