@@ -102,6 +102,14 @@ impl Image {
         self.config.private_key.as_ref().is_some_and(|at| at.value == PrivateKey::Generate)
     }
 
+    /// Whether the configuration has a private key or a preshared key.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        let given = |key: &PrivateKey| matches!(key, PrivateKey::Given(_));
+        self.config.private_key.as_ref().is_some_and(|at| given(&at.value))
+            || self.config.peers.iter().any(|peer| peer.preshared_key.is_some())
+    }
+
     const fn count(&mut self, record: &Record) {
         let counts = &mut self.counts;
         match record {
@@ -152,11 +160,13 @@ impl Image {
     }
 
     fn route_place(&self, to: &IpNet) -> Option<&Place> {
-        self.routing.routes.iter().find(|(route, _)| route.to == *to).map(|(_, place)| place)
+        let of = |item: &Item| matches!(item, Item::Route(route) if route.to == *to);
+        self.routing.items.iter().find(|(item, _)| of(item)).map(|(_, place)| place)
     }
 
     fn rule_place(&self) -> Option<&Place> {
-        self.routing.rules.first().map(|(_, place)| place)
+        let is_rule = |(item, _): &&(Item, Place)| matches!(item, Item::Rule(_));
+        self.routing.items.iter().find(is_rule).map(|(_, place)| place)
     }
 }
 
@@ -177,8 +187,7 @@ fn records(
     let key_place = config.private_key.as_ref().map(|at| at.place.clone());
     let mut items: Vec<(Item, &Place)> = Vec::new();
     items.extend(config.addresses.iter().map(|at| (Item::Address(at.value), &at.place)));
-    items.extend(routing.routes.iter().map(|(route, place)| (Item::Route(*route), place)));
-    items.extend(routing.rules.iter().map(|(rule, place)| (Item::Rule(*rule), place)));
+    items.extend(routing.items.iter().map(|(item, place)| (*item, place)));
     items.sort_by_key(|(item, _)| item.key());
     items.dedup_by_key(|(item, _)| item.key());
 

@@ -3,21 +3,19 @@
 //!
 //! Not here: whether the table of a full tunnel is free, which only the router knows.
 
-use proto_core::conf::routing::{
-    FULL_TUNNEL_TABLE, MAIN_TABLE, RouteTable, covers, has_own_route, route_table, tunnel_rules,
-};
+use std::convert::Infallible;
+
 use proto_core::ip::IpNet;
-use proto_core::protocol::config::{Route, Rule};
+use proto_core::protocol::config::Item;
+use proto_core::protocol::draft;
 
-use crate::conf::{At, Config, Place, Table};
+use crate::conf::{Config, Place, Table};
 
-/// Routes and rules, and the mark that they use.
+/// Routes and rules, and the mark that goes with them.
 #[derive(Clone, Debug, Default)]
 pub struct Routing {
-    /// The routes, each with its allowed IP.
-    pub routes: Vec<(Route, Place)>,
-    /// The rules, each with its allowed IP.
-    pub rules: Vec<(Rule, Place)>,
+    /// The routes and the rules, each with the allowed IP that it is for.
+    pub items: Vec<(Item, Place)>,
     /// The mark on the interface's packets, 0 for none.
     pub fwmark: u32,
 }
@@ -25,49 +23,25 @@ pub struct Routing {
 /// Derives the routing of a configuration.
 #[must_use]
 pub fn derive(config: &Config) -> Routing {
-    let fwmark = config.fwmark.as_ref().map_or(0, |at| at.value);
-    let mut routing = Routing { fwmark, ..Routing::default() };
+    let mut fwmark = config.fwmark.as_ref().map_or(0, |at| at.value);
     let table = config.table.as_ref().map_or(Table::Auto, |at| at.value);
-    for At { value: to, place } in config.peers.iter().flat_map(|peer| &peer.allowed_ips) {
-        let covered = || {
-            config.addresses.iter().any(|own| has_own_route(&own.value) && covers(&own.value, to))
+    let addresses: Vec<IpNet> = config.addresses.iter().map(|at| at.value).collect();
+    let mut items = Vec::new();
+    for to in config.peers.iter().flat_map(|peer| &peer.allowed_ips) {
+        let mut take = |item| {
+            items.push((item, to.place.clone()));
+            Ok(())
         };
-        let table = match route_table(table, to) {
-            RouteTable::None => continue,
-            RouteTable::Number(table) => table,
-            RouteTable::FullTunnel => routing.full_tunnel(to, place),
-            RouteTable::MainUnlessCovered if covered() => continue,
-            RouteTable::MainUnlessCovered => MAIN_TABLE,
-        };
-        routing.routes.push((Route { table, metric: 0, to: *to }, place.clone()));
+        let Ok::<(), Infallible>(()) =
+            draft::route(to.value, table, &addresses, &mut fwmark, &mut take);
     }
-    routing
-}
-
-impl Routing {
-    /// Adds the rules of a full tunnel and returns its table.
-    fn full_tunnel(&mut self, to: &IpNet, place: &Place) -> u32 {
-        if self.fwmark == 0 {
-            self.fwmark = FULL_TUNNEL_TABLE;
-        }
-        // An image has the rules in the order in which the kernel evaluates them.
-        self.rules.extend(tunnel_rules(self.fwmark).into_iter().rev().map(|rule| {
-            let rule = Rule {
-                v6: to.addr.is_ipv6(),
-                priority: rule.priority,
-                table: rule.table,
-                fwmark: rule.unless_marked,
-                invert: rule.unless_marked.is_some(),
-                suppress_prefixlength: rule.suppress_prefixlength,
-            };
-            (rule, place.clone())
-        }));
-        self.fwmark
-    }
+    Routing { items, fwmark }
 }
 
 #[cfg(test)]
 mod tests {
+    use proto_core::protocol::config::{Route, Rule};
+
     use super::*;
     use crate::conf::{Source, parse};
 
@@ -81,7 +55,26 @@ mod tests {
 
     fn routes(interface: &str, allowed: &str) -> Vec<String> {
         let routing = routing(interface, allowed);
-        routing.routes.iter().map(|(r, _)| format!("{} {}", r.to, r.table)).collect()
+        routing.routes().map(|r| format!("{} {}", r.to, r.table)).collect()
+    }
+
+    impl Routing {
+        fn routes(&self) -> impl Iterator<Item = Route> {
+            self.items.iter().filter_map(|(item, _)| match item {
+                Item::Route(route) => Some(*route),
+                _ => None,
+            })
+        }
+
+        fn rules(&self) -> Vec<Rule> {
+            let rule = |(item, _): &(Item, Place)| match item {
+                Item::Rule(rule) => Some(*rule),
+                _ => None,
+            };
+            let mut rules: Vec<Rule> = self.items.iter().filter_map(rule).collect();
+            rules.sort();
+            rules
+        }
     }
 
     #[test]
@@ -101,9 +94,9 @@ mod tests {
     fn the_table_is_obeyed() {
         assert!(routes("Table = off", "10.0.0.0/8, 0.0.0.0/0").is_empty());
         let numbered = routing("Table = 77\nAddress = 10.0.0.1/24", "10.0.0.2/32, 0.0.0.0/0");
-        let tables: Vec<u32> = numbered.routes.iter().map(|(route, _)| route.table).collect();
+        let tables: Vec<u32> = numbered.routes().map(|route| route.table).collect();
         assert_eq!(tables, [77, 77]);
-        assert!(numbered.rules.is_empty());
+        assert!(numbered.rules().is_empty());
         assert_eq!(numbered.fwmark, 0);
     }
 
@@ -111,9 +104,9 @@ mod tests {
     fn a_default_route_is_a_full_tunnel_of_its_family() {
         let tunnel = routing("", "0.0.0.0/0, 10.0.0.0/8");
         assert_eq!(tunnel.fwmark, 51_820);
-        assert_eq!(tunnel.routes[0].0.table, 51_820);
-        assert_eq!(tunnel.routes[1].0.table, 254);
-        let rules: Vec<_> = tunnel.rules.iter().map(|(rule, _)| rule).collect();
+        let tables: Vec<u32> = tunnel.routes().map(|route| route.table).collect();
+        assert_eq!(tables, [51_820, 254]);
+        let rules = tunnel.rules();
         assert!(rules.iter().all(|rule| !rule.v6));
         assert_eq!(
             (rules[0].priority, rules[0].table, rules[0].suppress_prefixlength),
@@ -125,7 +118,7 @@ mod tests {
         );
         assert!(rules[1].invert && !rules[0].invert);
         let both = routing("FwMark = 0x10", "0.0.0.0/0, ::/0");
-        assert_eq!((both.fwmark, both.rules.len()), (16, 4));
+        assert_eq!((both.fwmark, both.rules().len()), (16, 4));
         assert_eq!(routing("FwMark = off", "::/0").fwmark, 51_820);
     }
 }

@@ -256,9 +256,12 @@ fn every_mistake_is_an_error_at_its_place() {
         ),
         (
             peer("Endpoint = 192.0.2.1:0"),
-            "t.conf:5:12: error: Endpoint: `192.0.2.1:0`: the port is not a number",
+            "t.conf:5:12: error: Endpoint: `192.0.2.1:0`: this has a port that is not a number",
         ),
-        (peer("Endpoint = [2001:db8::1%eth0]:7"), "only a link-local or multicast IPv6 address"),
+        (
+            peer("Endpoint = [2001:db8::1%eth0]:7"),
+            "which is allowed only for a link-local or multicast",
+        ),
         (peer("PersistentKeepalive = 65536"), "`65536`: not an interval"),
     ];
     for (text, words) in cases {

@@ -35,12 +35,12 @@ const MEANT: &[(&str, &str)] = &[
     ("all zeros, which is not a key", "the router takes it for `no key`"),
     ("not the name of a service", "services have other numbers on other machines: ListenPort"),
     (
-        "the port is not a number from 1 to 65535",
+        "a port that is not a number from 1 to 65535",
         "the same of an endpoint; and nothing is sent to port 0",
     ),
     ("an IPv6 address must be in brackets", "its last group may be meant as the port, or not"),
     (
-        "only a link-local or multicast IPv6 address can have",
+        "a scope, which is allowed only for a link-local or multicast",
         "the C library accepts a scope number on any address, and ignores it",
     ),
     ("not ASCII", "resolvers do not agree on it"),
@@ -619,7 +619,7 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
             // What stands in two peers is for the check of the image.
             (Ok(_), Err(words)) => {
                 let later = |words: &str| {
-                    ["this peer stands twice", "is an allowed IP of two peers"]
+                    ["this peer appears twice", "is an allowed IP of two peers"]
                         .iter()
                         .any(|later| words.contains(later))
                 };

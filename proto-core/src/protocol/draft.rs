@@ -323,31 +323,47 @@ impl Draft {
     /// # Errors
     /// An error of `take`.
     pub fn route<E>(&mut self, to: IpNet, take: &mut TakePiece<'_, E>) -> Result<(), E> {
-        let covered = |own: &IpNet| has_own_route(own) && covers(own, &to);
-        let table = match route_table(self.table, &to) {
-            RouteTable::None => return Ok(()),
-            RouteTable::MainUnlessCovered if self.addresses.iter().any(covered) => return Ok(()),
-            RouteTable::MainUnlessCovered => MAIN_TABLE,
-            RouteTable::Number(table) => table,
-            RouteTable::FullTunnel => {
-                if self.interface.fwmark == 0 {
-                    self.interface.fwmark = FULL_TUNNEL_TABLE;
-                }
-                for rule in tunnel_rules(self.interface.fwmark) {
-                    take(Piece::Item(Key::Rule(Rule {
-                        v6: to.addr.is_ipv6(),
-                        priority: rule.priority,
-                        table: rule.table,
-                        fwmark: rule.unless_marked,
-                        invert: rule.unless_marked.is_some(),
-                        suppress_prefixlength: rule.suppress_prefixlength,
-                    })))?;
-                }
-                self.interface.fwmark
-            }
-        };
-        take(Piece::Item(Key::Route(Route { table, metric: 0, to })))
+        let Self { addresses, interface, table, .. } = self;
+        route(to, *table, addresses, &mut interface.fwmark, &mut |item| take(Piece::Item(item)))
     }
+}
+
+/// Gives the route for an allowed IP of an interface with this `Table` and these addresses, and the rules of a full
+/// tunnel. A full tunnel sets a mark that is 0.
+///
+/// # Errors
+/// That of `take`.
+pub fn route<E>(
+    to: IpNet,
+    table: Table,
+    addresses: &[IpNet],
+    fwmark: &mut u32,
+    take: &mut dyn FnMut(Key) -> Result<(), E>,
+) -> Result<(), E> {
+    let covered = |own: &IpNet| has_own_route(own) && covers(own, &to);
+    let table = match route_table(table, &to) {
+        RouteTable::None => return Ok(()),
+        RouteTable::MainUnlessCovered if addresses.iter().any(covered) => return Ok(()),
+        RouteTable::MainUnlessCovered => MAIN_TABLE,
+        RouteTable::Number(table) => table,
+        RouteTable::FullTunnel => {
+            if *fwmark == 0 {
+                *fwmark = FULL_TUNNEL_TABLE;
+            }
+            for rule in tunnel_rules(*fwmark) {
+                take(Key::Rule(Rule {
+                    v6: to.addr.is_ipv6(),
+                    priority: rule.priority,
+                    table: rule.table,
+                    fwmark: rule.unless_marked,
+                    invert: rule.unless_marked.is_some(),
+                    suppress_prefixlength: rule.suppress_prefixlength,
+                }))?;
+            }
+            *fwmark
+        }
+    };
+    take(Key::Route(Route { table, metric: 0, to }))
 }
 
 /// The bits of the settings of a peer in [`Draft::seen`].

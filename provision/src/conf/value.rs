@@ -2,15 +2,15 @@
 //! `wg-quick` parses them. This module adds the reason why a value is refused. The error does not
 //! contain the value; the caller adds the value where it may be shown.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use proto_core::conf::{setting, value};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
-use proto_core::netlink::IfName;
 use proto_core::protocol::config::PrivateKey;
-use proto_core::protocol::endpoint::{PeerEndpoint, has_scope};
+use proto_core::protocol::draft;
+use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::text::number;
 
 pub use proto_core::conf::routing::MAIN_TABLE;
@@ -174,48 +174,20 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
     let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
         .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
     if host.name.contains(':') && !host.brackets {
-        let message = "an IPv6 address stands in brackets, and the port behind them";
+        let message = "an IPv6 address must be in brackets, followed by the port";
         let port = if host.service.is_empty() { host.port.to_string() } else { "PORT".into() };
         return Err(Wrong::helped(
             message,
             format!("write `[{}]:{port}`, or `[{text}]:PORT`", host.name),
         ));
     }
-    if !host.service.is_empty() || host.port == 0 {
-        return Err("the port is not a number from 1 to 65535".into());
+    match draft::destination(&host) {
+        Ok(draft::Destination::Address(to)) => Ok(Destination::Address(to)),
+        Ok(draft::Destination::Name(name)) => {
+            Ok(Destination::Name(Host { name: name.into(), port: host.port, address: None }))
+        }
+        Err(words) => Err(format!("this {words}").into()),
     }
-    if let Some(address) = host.address() {
-        return Ok(Destination::Address(address.into()));
-    }
-    if let Some((ip, scope)) = host.name.split_once('%') {
-        return scoped(ip, scope, host.port).map(Destination::Address);
-    }
-    if !host.name.is_ascii() {
-        return Err(Wrong::helped(
-            "the name has letters that are not ASCII, which the router may not be able to look up",
-            "write its ASCII form, which starts with xn--",
-        ));
-    }
-    if host.name.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(
-            "not an IPv4 address: write four numbers from 0 to 255, with dots between them".into(),
-        );
-    }
-    Ok(Destination::Name(Host { name: host.name.into(), port: host.port, address: None }))
-}
-
-/// An address with a scope: the name of one of the router's links, or its number.
-fn scoped(ip: &str, scope: &str, port: u16) -> Value<PeerEndpoint> {
-    let ip = ip.parse().ok().filter(has_scope).ok_or_else(|| {
-        Wrong::helped(
-            "only a link-local or multicast IPv6 address can have a scope (`%...`)",
-            "leave the scope out",
-        )
-    })?;
-    let scope = IfName::plain(scope).map_err(|error| {
-        Wrong::helped(&format!("the scope is {error}"), "write `[fe80::1%eth0]:51820`")
-    })?;
-    Ok(PeerEndpoint::Scoped(SocketAddrV6::new(ip, port, 0, 0), scope))
 }
 
 #[cfg(test)]
@@ -258,8 +230,8 @@ mod tests {
         for (bad, words) in [
             ("192.0.2.1", "no port"),
             ("192.0.2.1:", "no port"),
-            ("192.0.2.1:0", "port is not"),
-            ("192.0.2.1:http", "port is not"),
+            ("192.0.2.1:0", "a port that is not"),
+            ("192.0.2.1:http", "a port that is not"),
             ("192.0.2.1:65536", "no port from 0 to 65535"),
             ("192.0.2.256:1", "not an IPv4"),
             ("2001:db8::1:1", "brackets"),
@@ -267,8 +239,8 @@ mod tests {
             ("[2001:db8::1]", "no port"),
             ("[2001:db8::1", "`]:PORT`"),
             ("[2001:db8::1%eth0]:1", "link-local or multicast"),
-            ("[fe80::1%sixteen-letters-]:1", "the scope is not an interface name"),
-            ("[fe80::1%eth0]:0", "port is not"),
+            ("[fe80::1%sixteen-letters-]:1", "a scope that is not the name of a link"),
+            ("[fe80::1%eth0]:0", "a port that is not"),
             ("fe80::1%eth0:1", "brackets"),
             (":1", "no host name"),
             ("a b:1", "no host name"),
