@@ -76,13 +76,23 @@ impl<'a> Layout<'a> {
         });
         // The number may be long, but is never larger than the secret.
         let most = fitting("XXXX-XXXX");
-        let row = height / 4;
-        let texts = std::iter::once(label.number()).chain(secret);
-        let lines = (0..).zip(texts).map(|(nth, text)| {
-            let dot = fitting(text).clamp(1, most);
-            Line { x, y: nth * row + (row - CHARACTER * dot) / 2, dot, text }
-        });
-        let lines = lines.collect();
+        // A number that is too long for one line is split in two, which share the first quarter of the label.
+        let number = label.number();
+        let (first, second) = match fitting(number) {
+            0 => number.split_at(number.len().div_ceil(2)),
+            _ => (number, ""),
+        };
+        let parts = [first, second].into_iter().filter(|part| !part.is_empty());
+        let share = if second.is_empty() { 1 } else { 2 };
+        let quarter = height / 4;
+        let line = |y: u32, height: u32, text| {
+            let dot = fitting(text).clamp(1, most).min(height / CHARACTER);
+            Line { x, y: y + (height - CHARACTER * dot) / 2, dot, text }
+        };
+        let number =
+            (0..).zip(parts).map(|(nth, text)| line(nth * quarter / share, quarter / share, text));
+        let secret = (1..).zip(secret).map(|(nth, text)| line(nth * quarter, quarter, text));
+        let lines = number.chain(secret).collect();
         Ok(Self { width, height, code, dot, corner, lines })
     }
 
@@ -224,14 +234,16 @@ mod tests {
             let label = Label::generate(number).unwrap();
             for dpi in [Dpi::D203, Dpi::D300] {
                 let layout = Layout::new(&label, dpi).unwrap();
-                assert_eq!(layout.lines.len(), 1 + SECRET_LINES);
+                let (parts, rest) = layout.lines.split_at(layout.lines.len() - SECRET_LINES);
+                let parts: String = parts.iter().map(|line| line.text).collect();
+                assert_eq!(parts, number);
                 let code = layout.corner + (layout.code.size().unsigned_abs() + QUIET) * layout.dot;
                 for line in &layout.lines {
                     let end = line.x + CHARACTER * line.dot * line.text.len() as u32;
                     assert!(line.x >= code && end <= layout.width, "{number}: {}", line.text);
                     assert!(line.y + CHARACTER * line.dot <= layout.height);
                 }
-                let secret: Vec<&str> = layout.lines[1..].iter().map(|line| line.text).collect();
+                let secret: Vec<&str> = rest.iter().map(|line| line.text).collect();
                 assert_eq!(secret.join("-"), label.secret());
             }
         }

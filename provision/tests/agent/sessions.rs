@@ -129,7 +129,7 @@ fn a_clock_that_is_behind_costs_a_line_and_not_the_router() {
     let second = Bench::new("clock-behind", WG0);
     let ran = second.run(&status);
     ran.ends(0);
-    let told = "behind your key's last session";
+    let told = "behind the last session with your key";
     assert!(ran.err.contains(told) && ran.err.contains("minutes"), "{}", ran.err);
     let ran = second.run(&status);
     ran.ends(0);

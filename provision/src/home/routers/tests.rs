@@ -143,7 +143,7 @@ fn a_damaged_file_is_shown_and_kept() {
         (one.replace("AQEB", ""), 3, "is not a key: "),
         (format!("{one}{one}"), 6, "known already, as a"),
         (format!("{one}{}", one.replace("AQEB", "AQEC")), 5, "called a already"),
-        (one.replace("\"a\"", "\"a b\""), 2, "cannot be a router's name"),
+        (one.replace("\"a\"", "\"a b\""), 2, "is not a valid name for a router"),
         (format!("{one}udp = \"http://h\"\n"), 4, "not a URL"),
         (format!("{one}serial = \"/dev/x@y\"\n"), 4, "is not a speed"),
     ];
