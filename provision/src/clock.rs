@@ -18,14 +18,14 @@ pub fn time_in(left: Duration) -> String {
     then.strftime("%H:%M:%S").to_string()
 }
 
-/// The date of an event by a router's clock: `on 2026-11-24 03:31:55`.
+/// The date of an event by a router's clock: `on 2026-11-24 03:31:55 +01:00`.
 #[must_use]
 pub fn date(unix: u64) -> String {
     let known = i64::try_from(unix).ok().filter(|_| unix >= SET);
     match known.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
         Some(then) => {
             let then = then.to_zoned_datetime(TimeZone::system());
-            format!("on {}", then.strftime("%Y-%m-%d %H:%M:%S"))
+            format!("on {}", then.strftime("%Y-%m-%d %H:%M:%S %:z"))
         }
         None => "when its clock was not set".into(),
     }

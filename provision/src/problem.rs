@@ -164,6 +164,11 @@ impl Problem {
         Self::new(Severity::Error, None, message.into())
     }
 
+    /// A warning about the whole file.
+    pub fn about_file(message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, None, message.into())
+    }
+
     /// A warning at `place`.
     pub fn warning(place: Place, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, Some(place), message.into())

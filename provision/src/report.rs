@@ -17,7 +17,7 @@
 //! | `revert` | `router`, `interface` |
 //! | `history` | `router`, `configurations`: a list of the objects below |
 //! | `status` | `router`, the fields of `proto_core::protocol::message::Status`, and `stored`: a list of the objects below with `agrees` (null if the router could not tell), `drift` (a summary), `changes` (with `--changes`) and `failure` |
-//! | `check` | `interface`, `public_key`, `counts`, `image_bytes` |
+//! | `check` (an object for each file) | `file`, `interface`, `public_key`, `counts`, `image_bytes` |
 //! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the fingerprint of the old key) |
 //! | `key` | `file`, `public_key`, `fingerprint` |
 //! | `claim` | `router`, `owner` |

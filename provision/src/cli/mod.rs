@@ -133,7 +133,7 @@ pub enum Command {
     /// The interface stays removed after a restart. `postwire rollback` restores it.
     #[command(after_help = "Example:\n  postwire remove wg0 --udp 192.168.1.1")]
     Remove(Remove),
-    /// Check FILE without a router, and summarize its contents
+    /// Check files without a router, and summarize their contents
     #[command(after_help = "Example:\n  postwire check wg0.conf")]
     Check(Check),
     /// Convert FILE to sections for netifd, OpenWrt's network service
@@ -320,9 +320,12 @@ pub struct Status {
 /// `check`.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The configuration file.
+    /// wg-quick configuration files; `-` reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// How the files are read.
     #[command(flatten)]
-    pub file: File,
+    pub reading: Reading,
 }
 
 /// A configuration file.
@@ -331,6 +334,14 @@ pub struct File {
     /// A wg-quick configuration file; `-` reads standard input
     #[arg(value_name = "FILE")]
     pub path: PathBuf,
+    /// How the file is read.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// How a configuration file is read.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Reading {
     /// The interface to configure [default: from the name of FILE, such as wg0 for wg0.conf]
     #[arg(long, value_name = "NAME", value_parser = name::interface)]
     pub interface: Option<Name>,

@@ -1,11 +1,13 @@
 //! `postwire check`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::finish;
 use super::load::load;
-use crate::cli::{Check, Own};
+use crate::cli::{Check, File, Own, Reading};
 use crate::exit;
 use crate::image::Counts;
 use crate::report::{Context, Done, Failed};
@@ -14,7 +16,8 @@ use crate::ui::Ui;
 
 /// A checked file, as `--json` prints it.
 #[derive(Debug, Serialize)]
-pub(super) struct Checked {
+struct Checked {
+    file: String,
     interface: String,
     public_key: Option<String>,
     counts: Counts,
@@ -24,11 +27,40 @@ pub(super) struct Checked {
 /// The longest time for looking up host names.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(own: &Own, args: &Check, context: &mut Context) -> Result<Done<Checked>, Failed> {
+/// Checks all files and returns the highest exit code. With `--json`, each file has its own object on its own line.
+pub(super) fn run(own: &Own, args: &Check) -> u8 {
+    let several = args.paths.len() > 1;
+    if several && args.reading.interface.is_some() {
+        let message =
+            "--interface names the interface of one file, and more than one file is given";
+        return finish::<Checked>(Err(Failed::usage(message)), &Context::new("check", own.json));
+    }
+    let check = |(nth, path): (usize, &PathBuf)| {
+        let mut context = Context::new("check", own.json);
+        let mut outcome = checked(own, path, args.reading, &mut context);
+        if let Ok(done) = &mut outcome
+            && several
+        {
+            let gap = if nth == 0 { "" } else { "\n" };
+            done.text = format!("{gap}{}:\n{}", path.display(), done.text);
+        }
+        finish(outcome, &context)
+    };
+    args.paths.iter().enumerate().map(check).max().unwrap_or(exit::DONE)
+}
+
+fn checked(
+    own: &Own,
+    path: &Path,
+    reading: Reading,
+    context: &mut Context,
+) -> Result<Done<Checked>, Failed> {
     let ui = Ui::new(own.json, false);
-    let loaded = load(&args.file, PATIENCE, &|line| ui.tell(line), context)?;
+    let file = File { path: path.into(), reading };
+    let loaded = load(&file, PATIENCE, &|line| ui.tell(line), context)?;
     let image = &loaded.image;
     let checked = Checked {
+        file: loaded.source.name.clone(),
         interface: image.interface.to_string(),
         public_key: image.public_key().map(|key| key.to_string()),
         counts: image.counts,
@@ -37,8 +69,7 @@ pub(super) fn run(own: &Own, args: &Check, context: &mut Context) -> Result<Done
     let Counts { addresses, routes, rules, peers, allowed_ips, host_names } = image.counts;
     let names = match host_names {
         0 => String::new(),
-        1 => " and 1 host name".into(),
-        count => format!(" and {count} host names"),
+        count => format!(" and {}", counted(count, "host name")),
     };
     let text = table(&[
         ("interface", checked.interface.clone()),
@@ -53,8 +84,14 @@ pub(super) fn run(own: &Own, args: &Check, context: &mut Context) -> Result<Done
         ("addresses", addresses.to_string()),
         ("routes", routes.to_string()),
         ("rules", rules.to_string()),
-        ("peers", format!("{peers}, with {allowed_ips} allowed IPs{names}")),
+        ("peers", format!("{peers}, with {}{names}", counted(allowed_ips, "allowed IP"))),
         ("image", format!("{} bytes", checked.image_bytes)),
     ]);
     Ok(Done { code: exit::DONE, text, result: checked })
+}
+
+/// The number with its noun: `1 host name`, `2 host names`.
+fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }

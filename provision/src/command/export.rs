@@ -19,8 +19,8 @@ pub(super) struct Exported {
 
 pub(super) fn run(args: &Export, context: &mut Context) -> Result<Done<Exported>, Failed> {
     // netifd looks up host names itself.
-    let file =
-        cli::File { path: args.path.clone(), interface: args.interface, resolve: Resolve::Router };
+    let reading = cli::Reading { interface: args.interface, resolve: Resolve::Router };
+    let file = cli::File { path: args.path.clone(), reading };
     let loaded = load(&file, Duration::ZERO, &|_| {}, context)?;
     let text =
         uci::export(&loaded.image).map_err(|error| Failed::new(Kind::File, error.to_string()))?;

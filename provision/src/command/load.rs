@@ -32,8 +32,8 @@ pub(super) fn load(
     context: &mut Context,
 ) -> Result<Loaded, Failed> {
     let stdin = file.path == Path::new("-");
-    let interface = match &file.interface {
-        Some(interface) => *interface,
+    let interface = match file.reading.interface {
+        Some(interface) => interface,
         None if stdin => {
             return Err(Failed::usage(
                 "standard input has no file name: name the interface with --interface",
@@ -53,7 +53,7 @@ pub(super) fn load(
         let message = format!("{shown} is too large for a configuration file");
         return Err(Failed::new(Kind::File, message));
     }
-    let lookup = (file.resolve == Resolve::Bench).then(conf::system_lookup);
+    let lookup = (file.reading.resolve == Resolve::Bench).then(conf::system_lookup);
     from_bytes(&shown, &bytes, &interface, &LookUp { lookup, budget, tell }, context)
 }
 

@@ -71,10 +71,7 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Remove(args) => finish(remove::run(own, args), &context),
         Command::Console(args) => console::run(own, args, &context),
         Command::Status(args) => finish(status::run(own, args), &context),
-        Command::Check(args) => {
-            let outcome = check::run(own, args, &mut context);
-            finish(outcome, &context)
-        }
+        Command::Check(args) => check::run(own, args),
         Command::Export(args) => {
             let outcome = export::run(args, &mut context);
             finish(outcome, &context)

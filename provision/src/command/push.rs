@@ -1,11 +1,15 @@
 //! `postwire push`.
 
+use std::{fs, path::Path};
+
 use super::change::{self, Changed};
 use super::connect::{is_named, target};
 use super::failure::describe;
 use super::load::load;
 use crate::cli::{Own, Push};
+use crate::image::Image;
 use crate::ops::{self, Emptied, Kind, Pushing, Stop};
+use crate::problem::Problem;
 use crate::report::{Context, Done, Failed};
 use crate::{drive, exit, ui};
 
@@ -14,6 +18,9 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
     is_named(&link)?;
     let mut ui = super::ui(own, &link.talk);
     let loaded = load(&args.file, link.talk.timeout, &|line| ui.tell(line), context)?;
+    if let Some(problem) = readable_by_all(&args.file.path, &loaded.image) {
+        context.warn(&loaded.source, &[problem]);
+    }
     let interface = &loaded.image.interface;
     let target = target(own, &link)?;
     let mut ask = |emptied: &Emptied| match ui::ask(&question(emptied)) {
@@ -44,6 +51,22 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
         }
     };
     Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
+}
+
+/// A warning about keys in a file that every user of this machine can read, as `wg-quick` gives it.
+fn readable_by_all(path: &Path, image: &Image) -> Option<Problem> {
+    #[cfg(unix)]
+    if image.has_secrets() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).ok().filter(fs::Metadata::is_file)?.permissions().mode();
+        if mode & 0o007 != 0 {
+            let message = "the file has a secret key, and every user of this machine can open it";
+            let help = format!("`chmod 600 {}`", path.display());
+            return Some(Problem::about_file(message).help(help));
+        }
+    }
+    let _ = (path, image);
+    None
 }
 
 /// The question before a push that leaves an interface without peers or without addresses.

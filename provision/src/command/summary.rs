@@ -54,7 +54,7 @@ pub(super) fn json(summary: &Summary) -> SummaryJson {
     }
 }
 
-/// All changes as text: `3 peers added, 1 changed, 0 removed; public key ...; port 51820`.
+/// All changes as text: `3 peers added, 1 changed; public key ...; port 51820`.
 pub(super) fn text(summary: &Summary) -> String {
     let mut parts = changed(summary);
     parts.extend(summary.public_key.map(|key| format!("public key {key}")));
@@ -91,9 +91,18 @@ fn changed(summary: &Summary) -> Vec<String> {
     parts
 }
 
+/// `3 peers added, 1 removed`, or `no peer changed`.
 fn counted(count: &Count, one: &str, many: &str) -> String {
-    let noun = if count.added == 1 { one } else { many };
-    format!("{} {noun} added, {} changed, {} removed", count.added, count.changed, count.removed)
+    let kinds = [(count.added, "added"), (count.changed, "changed"), (count.removed, "removed")];
+    let mut parts: Vec<String> = Vec::new();
+    for (number, what) in kinds.into_iter().filter(|(number, _)| *number > 0) {
+        let noun = if number == 1 { one } else { many };
+        parts.push(match parts.is_empty() {
+            true => format!("{number} {noun} {what}"),
+            false => format!("{number} {what}"),
+        });
+    }
+    if parts.is_empty() { format!("no {one} changed") } else { parts.join(", ") }
 }
 
 #[cfg(test)]
@@ -113,10 +122,10 @@ mod tests {
         };
         assert_eq!(
             text(&summary),
-            "MTU, link up changed; 1 address added, 0 changed, 0 removed; \
-             3 peers added, 1 changed, 0 removed; port 51820"
+            "MTU, link up changed; 1 address added; 3 peers added, 1 changed; port 51820"
         );
         let rest = changes_text(&summary);
         assert_eq!(text(&summary), rest + "; port 51820");
+        assert_eq!(text(&Summary::default()), "no peer changed");
     }
 }

@@ -1,7 +1,8 @@
 //! The local side of the tool: output that cannot be written, ports in use by other programs,
 //! Ctrl-C.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -112,4 +113,15 @@ fn ctrl_c_says_what_has_become_of_the_router() {
     let told = || router.with(|seen| seen.told_to_commit);
     let ran = interrupted(&bench, &push, told);
     ran.ends(130).says("its result is unknown");
+}
+
+#[test]
+fn a_file_with_a_key_that_everybody_can_read_is_a_warning() {
+    let (bench, router) = (Bench::new("open-file", WG0), Udp::new(Manners::default()));
+    let push = ["push", "wg0.conf", "--udp", &router.address];
+    let told = "wg0.conf: warning: the file has a secret key";
+    assert!(!bench.run(&push).ends(0).err.contains(told));
+    let mode = Permissions::from_mode(0o644);
+    std::fs::set_permissions(bench.dir().join("wg0.conf"), mode).unwrap();
+    bench.run(&push).ends(0).says(told).says("help: `chmod 600 wg0.conf`");
 }

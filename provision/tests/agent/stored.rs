@@ -50,7 +50,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     let ran = run(&["remove", "wg0"]);
     ran.ends(0).says("removed wg0 from OpenWrt: ").says("`postwire rollback wg0` restores");
     assert_eq!(mtu(&router), None);
-    let at = "on 2023-11-14 22:13:20\n";
+    let at = "on 2023-11-14 22:13:20 +00:00\n";
     let expected = format!(
         "wg0 number 6: removed by us@bench {at}\
          wg0 number 5: rolled back to number 1 by us@bench {at}\
@@ -88,12 +88,12 @@ fn a_damaged_configuration_is_told_and_not_taken() {
         (head.damaged, head.time, head.by) = (true, 0, "".try_into().unwrap());
     });
     let expected = "wg0 number 2: damaged, and not used\n\
-                    wg0 number 1: pushed by us@bench on 2023-11-14 22:13:20\n";
+                    wg0 number 1: pushed by us@bench on 2023-11-14 22:13:20 +00:00\n";
     assert_eq!(bench.run(&["history", to[0], to[1]]).ends(0).out, expected);
     let ran = bench.run(&["status", to[0], to[1]]);
     ran.ends(4).says("stored       wg0 number 2, damaged, and not used\n");
     ran.says(
-        "             wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20: the kernel differs",
+        "             wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20 +00:00: the kernel differs",
     );
     let ran = bench.run(&["rollback", "wg0", "2", to[0], to[1]]);
     ran.ends(1).says("the stored configuration is damaged").says("push the configuration again");
@@ -120,9 +120,7 @@ fn what_was_changed_by_hand_is_shown_and_put_back() {
         seen.running.drain(at..at + 3);
     });
     let ran = run(&["status"]);
-    ran.ends(4).says(
-        ": the kernel differs; a repair would change: MTU changed; 1 peer added, 0 changed, 0 removed\n",
-    );
+    ran.ends(4).says(": the kernel differs; a repair would change: MTU changed; 1 peer added\n");
     assert!(!ran.out.contains("+ peer"));
     let changes = format!("\n\na repair would change wg0:\n~ mtu: 1300 -> 1400\n+ peer: {PEER}\n");
     run(&["status", "--changes"]).ends(4).says(&changes);

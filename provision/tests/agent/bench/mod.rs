@@ -16,7 +16,9 @@ pub(crate) struct Bench(PathBuf);
 impl Bench {
     pub(crate) fn new(name: &str, conf: &str) -> Self {
         let bench = Self::bare(name);
-        std::fs::write(bench.0.join("wg0.conf"), conf).unwrap();
+        let file = bench.0.join("wg0.conf");
+        std::fs::write(&file, conf).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         bench.write_key(&OPERATOR);
         bench.know("router", &public(&ROUTER));
         bench
