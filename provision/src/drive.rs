@@ -29,7 +29,7 @@ pub(crate) fn due(until: Instant) {
 
 /// Polls an operation, and returns its outcome, or the time at which to poll again at the latest.
 pub(crate) fn poll<T>(
-    operation: std::pin::Pin<&mut impl Future<Output = T>>,
+    operation: std::pin::Pin<&mut (impl Future<Output = T> + ?Sized)>,
 ) -> Result<T, Instant> {
     DUE.set(None);
     match operation.poll(&mut Context::from_waker(Waker::noop())) {

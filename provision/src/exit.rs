@@ -8,6 +8,7 @@
 //! | 3 | no connection, or no reply |
 //! | 4 | `diff` found changes, or `status` found that the kernel differs from the stored configuration |
 //! | 5 | the output could not be written; stderr has the exit code of the command itself |
+//! | 6 | `fleet` stopped because more units failed than --max-fail allows |
 //! | 130 | interrupted (Ctrl-C) |
 
 /// Success.
@@ -22,6 +23,8 @@ pub const CONNECTION: u8 = 3;
 pub const CHANGES: u8 = 4;
 /// The output could not be written.
 pub const OUTPUT: u8 = 5;
+/// A run over many routers stopped because too many units failed.
+pub const STOPPED: u8 = 6;
 /// Interrupted by the user: 128 plus the number of SIGINT, the convention of shells.
 pub const INTERRUPTED: u8 = 130;
 
@@ -34,4 +37,5 @@ Exit codes:
   3  no connection, or no reply
   4  `diff` found changes, or `status` found that the kernel differs from the stored configuration
   5  the output could not be written; stderr has the exit code of the command itself
+  6  `fleet` stopped because more units failed than --max-fail allows
   130  interrupted (Ctrl-C)";

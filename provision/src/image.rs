@@ -96,6 +96,11 @@ impl Image {
         }
     }
 
+    /// The addresses of the interface.
+    pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.config.addresses.iter().map(|at| at.value)
+    }
+
     /// Whether the router generates the private key.
     #[must_use]
     pub fn generates(&self) -> bool {

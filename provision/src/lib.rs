@@ -14,6 +14,8 @@
 //! | [`transport`] | packets over a serial line or UDP, and the session that encrypts them |
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`ops`] | operations on a router as a library, with progress to an [`observe::Observer`]; [`drive`] runs them |
+//! | [`line`] | routers that come one after the other at many serial ports |
+//! | [`manifest`], [`fleet`], [`records`] | many routers: which, in which order, and what became of each |
 //! | [`command`] | one module per command; [`report`] prints the result or the error |
 //! | [`show`] | the running configuration of a router, as text |
 //! | [`label`] | labels of routers: secrets and QR codes |
@@ -28,14 +30,18 @@ pub mod command;
 pub mod conf;
 pub mod drive;
 pub mod exit;
+pub mod fleet;
 pub mod home;
 pub mod image;
 pub mod interrupt;
 pub mod label;
+pub mod line;
+pub mod manifest;
 pub mod name;
 pub mod observe;
 pub mod ops;
 pub mod problem;
+pub mod records;
 pub mod report;
 pub mod routes;
 pub mod session;

@@ -29,6 +29,10 @@
 //! | `console` | `router`, `lines`: a list of `line` and `output`, which is what the router printed |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
+//! | `fleet check` | `manifest`, `units` (a number), `unreached`: a list of `unit`, `message`; `warnings` |
+//! | `fleet push`, `diff`, `status`, `repair` | `run`, `operation`, `records` (the file), `resumed`, `outcomes` (how many units have each), `left` (not begun), `stopped` (`max_fail`, `interrupted`, `records`, `own` or null), `reason`, `units`: those that are not done or that differ, objects of `unit`, `outcome`, `code`, `message`, at most a thousand |
+//! | `line` | `run`, `records` (the file), `done`, `left` (numbers of units), `outcomes` (how many units of this run have each), `failed` (their names) |
+//! | `records` | `yield`, `records`: objects as `provision/schema/record.schema.json` describes |
 //! | `routers add`, `routers forget` | the fields of one of these |
 //!
 //! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`,
@@ -57,6 +61,7 @@
 //! | `subject`, `text`, `errno`, `errno_name` | for `router`: what it was about, in whose words |
 //! | `state` | of the running configuration, for what changes it: `unchanged`, `undone`, `partly`, `taken_back`, `unconfirmed` or `unknown` |
 //! | `problems` | for `file`: the list of problems |
+//! | `mistakes` | for `file`: the mistakes of a manifest, objects of `file`, `line`, `column`, `message`, `help` |
 //!
 //! Fields may be added; the meaning of a field never changes.
 
@@ -66,6 +71,7 @@ use serde::Serialize;
 
 use crate::exit;
 use crate::home::HomeError;
+use crate::manifest::Mistake;
 pub use crate::ops::{Kind, Outcome};
 use crate::problem::{Problem, ProblemJson, Source};
 use crate::ui::say;
@@ -199,6 +205,9 @@ pub struct Error {
     pub state: Option<Outcome>,
     /// The problems of the file.
     pub problems: Vec<ProblemJson>,
+    /// The mistakes of a manifest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
 }
 
 /// The result of a failed command.
@@ -227,6 +236,7 @@ impl Failed {
             errno_name: None,
             state: None,
             problems: Vec::new(),
+            mistakes: Vec::new(),
         };
         Self { error: Box::new(error), rendered: String::new() }
     }
@@ -261,6 +271,12 @@ impl Failed {
     #[must_use]
     pub fn own(error: &HomeError) -> Self {
         Self::new(Kind::Own, error.to_string()).hint(error.hint())
+    }
+
+    /// Sets the problems as text.
+    pub(crate) fn rendered(mut self, text: String) -> Self {
+        self.rendered = text;
+        self
     }
 
     /// Adds the next step.

@@ -1,6 +1,7 @@
-//! The command line. Options for keys and owners are in `own`, those for stored configurations in `stored`, and
-//! those for labels in `label`.
+//! The command line. Options for keys and owners are in `own`, those for many routers in `fleet`, those for stored
+//! configurations in `stored`, and those for labels in `label`.
 
+mod fleet;
 mod label;
 mod own;
 mod stored;
@@ -14,6 +15,10 @@ use crate::units::{self, SerialAddress, UdpAddress};
 use crate::{exit, name};
 use proto_core::protocol::message::Name;
 
+pub use fleet::{
+    AskFleet, CheckFleet, Fleet, FleetCommand, Line, Pace, PushFleet, Records, RepairFleet, Run,
+    Which,
+};
 pub use label::{Format, Labels, LabelsCommand, MakeLabels};
 pub use own::{
     AddOwner, Claim, HandOver, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
@@ -142,6 +147,22 @@ pub enum Command {
     /// private key.
     #[command(after_help = "Example:\n  postwire export --uci wg0.conf")]
     Export(Export),
+    /// Push to many routers, or ask them, by a manifest
+    Fleet(Fleet),
+    /// Claim and configure routers as they are plugged in, at many serial ports
+    ///
+    /// A router that appears at a port becomes a unit of the manifest: it is claimed, its file is pushed and read back,
+    /// and the outcome is recorded. Then the port waits for the next one. A router that was done before is verified.
+    /// Ctrl-C finishes what is under way.
+    #[command(after_help = "Examples:\n  postwire line batch7.toml --ports '*usb-0:3.*'\n  \
+                            postwire line batch7.toml --ports '/dev/ttyUSB*@57600' --on-done ./print-label\n  \
+                            postwire line batch7.toml --ports '*' --assign scan")]
+    Line(Line),
+    /// Show the records of `fleet` and `line`: what became of each unit
+    #[command(after_help = "Examples:\n  postwire records fleet.records.jsonl --last\n  \
+                            postwire records fleet.records.jsonl --outcome failed --csv\n  \
+                            postwire records a.jsonl b.jsonl --summary")]
+    Records(Records),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  \
                             postwire completions bash > /etc/bash_completion.d/postwire\n  \
@@ -185,6 +206,13 @@ impl Command {
             Self::Remove(_) => "remove",
             Self::Check(_) => "check",
             Self::Export(_) => "export",
+            Self::Fleet(Fleet { what: FleetCommand::Check(_) }) => "fleet check",
+            Self::Fleet(Fleet { what: FleetCommand::Push(_) }) => "fleet push",
+            Self::Fleet(Fleet { what: FleetCommand::Diff(_) }) => "fleet diff",
+            Self::Fleet(Fleet { what: FleetCommand::Status(_) }) => "fleet status",
+            Self::Fleet(Fleet { what: FleetCommand::Repair(_) }) => "fleet repair",
+            Self::Line(_) => "line",
+            Self::Records(_) => "records",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
         }

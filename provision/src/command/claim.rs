@@ -144,7 +144,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {
 }
 
 /// `USER@HOST`, truncated to the length of an owner's name.
-fn owner_name() -> OwnerName {
+pub(super) fn owner_name() -> OwnerName {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let user = variable("USER").or_else(|| variable("USERNAME"));
     let host = host_name();

@@ -12,14 +12,17 @@ mod diff;
 mod drift;
 mod export;
 mod failure;
+mod fleet;
 mod hand_over;
 mod history;
 mod install;
 mod keygen;
 mod labels;
+mod line;
 mod load;
 mod owner;
 mod push;
+mod records;
 mod remove;
 mod repair;
 mod rollback;
@@ -31,7 +34,7 @@ mod unlock;
 
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, Own, Talk};
+use crate::cli::{Cli, Command, FleetCommand, Own, Talk};
 use crate::report::{Context, Done, Failed};
 use crate::ui::Ui;
 
@@ -76,6 +79,12 @@ pub fn run(cli: &Cli) -> u8 {
             let outcome = export::run(args, &mut context);
             finish(outcome, &context)
         }
+        Command::Fleet(args) => match &args.what {
+            FleetCommand::Check(args) => finish(fleet::check(own, args), &context),
+            what => finish(fleet::run(own, what), &context),
+        },
+        Command::Line(args) => finish(line::run(own, args), &context),
+        Command::Records(args) => finish(records::run(args), &context),
         Command::Completions(args) => finish(install::completions(args.shell), &context),
         Command::Man(args) => finish(install::man(&args.folder), &context),
     }

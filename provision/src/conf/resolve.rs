@@ -29,7 +29,7 @@ pub fn count_names(config: &Config) -> usize {
 }
 
 /// The names, each once, with one of the ports used with it.
-fn names(config: &Config) -> BTreeMap<String, u16> {
+pub(crate) fn names(config: &Config) -> BTreeMap<String, u16> {
     let mut names = BTreeMap::new();
     for peer in &config.peers {
         if let Some(At { value: Destination::Name(host), .. }) = &peer.endpoint {
@@ -44,6 +44,15 @@ fn names(config: &Config) -> BTreeMap<String, u16> {
 /// used. A name without an address gets a warning that the router will look up the name.
 pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Problem> {
     let known = look_up_all(names(config), lookup, budget);
+    apply(config, &known, budget)
+}
+
+/// Sets the addresses of host names that were looked up for no longer than `budget`.
+pub(crate) fn apply(
+    config: &mut Config,
+    known: &BTreeMap<String, Found>,
+    budget: Duration,
+) -> Vec<Problem> {
     let mut told = BTreeMap::new();
     let mut problems = Vec::new();
     for peer in &mut config.peers {
@@ -76,11 +85,12 @@ pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Pr
     problems
 }
 
-type Found = Result<SocketAddr, String>;
+/// An address, or why there is none.
+pub(crate) type Found = Result<SocketAddr, String>;
 
 /// The addresses that were found in time. The C library's look-up cannot be cancelled, so late
 /// threads are left running.
-fn look_up_all(
+pub(crate) fn look_up_all(
     names: BTreeMap<String, u16>,
     lookup: &Lookup,
     budget: Duration,

@@ -41,6 +41,12 @@ impl Router {
         if self.hostname.is_empty() { "the router" } else { &self.hostname }
     }
 
+    /// The router's host name; empty if it has none.
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
     /// The router's name in the operator's list.
     #[must_use]
     pub fn known_as(&self) -> &str {

@@ -13,7 +13,7 @@ use proto_core::protocol::{MAX_OUTER, MAX_PACKET};
 
 /// The key of the operator at every bench, unless a test generates another.
 pub(crate) const OPERATOR: SecretKey = SecretKey::new([0x31; 32]);
-/// The key of every router.
+/// The key of every router, unless a test says otherwise.
 pub(crate) const ROUTER: SecretKey = SecretKey::new([0x32; 32]);
 
 /// The public key of a private key.
@@ -66,8 +66,8 @@ fn owner(key: SecretKey, role: Role, name: &str) -> Owner {
 }
 
 impl Door {
-    pub(super) fn new(belongs: Belongs, lies: bool, wire: Wire) -> Self {
-        let key = StaticKey::new(ROUTER);
+    pub(super) fn new(key: SecretKey, belongs: Belongs, lies: bool, wire: Wire) -> Self {
+        let key = StaticKey::new(key);
         let us = |role| owner(OPERATOR, role, "us@bench");
         let other = owner(SecretKey::new([0x33; 32]), Role::Admin, "other@bench");
         let owners = match belongs {

@@ -2,7 +2,9 @@
 //! that was committed. Its faults are set by its [`Manners`]; `door` decides who has access.
 
 mod door;
+mod many;
 mod patch;
+mod plug;
 mod state;
 mod stored;
 mod wire;
@@ -11,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use proto_core::key::SecretKey;
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
@@ -24,11 +27,15 @@ use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
 
 pub(crate) use door::{Belongs, OPERATOR, ROUTER, public};
 use door::{Door, Heard};
+pub(crate) use many::Many;
+pub(crate) use plug::{Plugged, Unit};
 pub(crate) use wire::{Pty, Udp};
 
 /// How the router behaves.
 #[derive(Clone, Default)]
 pub(crate) struct Manners {
+    /// Its key; `None` for [`ROUTER`].
+    pub(crate) key: Option<SecretKey>,
     /// Its owner.
     pub(crate) belongs: Belongs,
     /// Restarts once when it gets this request, which is lost.
@@ -156,7 +163,8 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
-        let door = Door::new(manners.belongs, manners.lies, wire);
+        let key = manners.key.clone().unwrap_or(ROUTER);
+        let door = Door::new(key, manners.belongs, manners.lies, wire);
         let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
         let dice = 42 + manners.seed;
         Self {
@@ -175,6 +183,11 @@ impl Router {
             max_data,
             in_flight,
         }
+    }
+
+    /// Changes how it behaves from now on.
+    pub(crate) fn behave(&mut self, change: impl FnOnce(&mut Manners)) {
+        change(&mut self.manners);
     }
 
     /// Whether a packet is lost, by chance.

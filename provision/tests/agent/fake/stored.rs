@@ -92,7 +92,7 @@ impl Router {
             act,
             length,
             damaged: false,
-            digest: [0; 32],
+            digest: proto_core::protocol::digest(&self.pushed),
         };
         let before = std::mem::replace(&mut seen.running, wanted.clone());
         seen.commits += 1;

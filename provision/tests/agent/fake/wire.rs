@@ -16,13 +16,13 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use super::{Manners, Router, Seen};
 
 /// A thread that is joined when it is dropped, and passes on its panic.
-struct Worker {
+pub(super) struct Worker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    fn new(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+    pub(super) fn new(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         Self { stop, thread: Some(std::thread::spawn(move || work(&flag))) }
@@ -127,18 +127,7 @@ impl Pty {
         let (max_data, in_flight) = if baud.is_some() { (1_152, 3_000) } else { (600, 2_000) };
         let mut router = Router::new(manners, Wire::Serial, max_data, in_flight);
         let seen = Arc::clone(&router.seen);
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let slave = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
-            .open(&device)
-            .unwrap();
-        rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK).unwrap();
-        let mut master = File::from(master);
+        let (mut master, slave, device) = pty();
         let early = Arc::new(AtomicUsize::new(0));
         let (told, seen_slave) = (Arc::clone(&early), slave.try_clone().unwrap());
         let worker = Worker::new(move |stop| {
@@ -242,6 +231,51 @@ fn play(
         write_all(master, text.as_bytes(), stop);
     }
     true
+}
+
+/// A pseudo-terminal: the router's end, the other end, and its path.
+pub(super) fn pty() -> (File, File, String) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
+        .open(&device)
+        .unwrap();
+    rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK).unwrap();
+    (File::from(master), slave, device)
+}
+
+/// Answers frames on a serial line without a speed.
+pub(super) fn serve(
+    mut master: File,
+    stop: &AtomicBool,
+    text: &[u8],
+    answer: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>,
+) {
+    let mut deframer = Deframer::new();
+    let mut buf = [0; 4_096];
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(len) = master.read(&mut buf) else {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        };
+        let mut input = &buf[..len];
+        let mut out = Vec::new();
+        while let Some(received) = deframer.next(&mut input) {
+            let Received::Packet(packet) = received else { continue };
+            out.extend_from_slice(text);
+            for mut reply in answer(packet) {
+                let len = reply.len();
+                reply.resize(len + frame::CRC_LEN, 0);
+                frame::write_serial(&mut out, &mut reply, len).unwrap();
+            }
+        }
+        write_all(&mut master, &out, stop);
+    }
 }
 
 /// The capacity of a line of some speed.

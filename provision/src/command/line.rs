@@ -1,0 +1,96 @@
+//! `postwire line`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::claim::owner_name;
+use super::fleet::{load, records_of, run_name};
+use crate::cli::{Line, Own};
+use crate::fleet::How;
+use crate::line::{self, Options};
+use crate::ops::{Confirming, Kind};
+use crate::records::{self, Writer};
+use crate::report::{Done, Failed};
+use crate::ui::say;
+use crate::{exit, interrupt};
+
+/// A run of a line, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub(super) struct Ran {
+    run: String,
+    records: String,
+    /// Units that are done, in this run and before.
+    done: usize,
+    /// Units that are not done.
+    left: usize,
+    /// How many units of this run have each outcome.
+    outcomes: BTreeMap<&'static str, usize>,
+    /// The units of this run that are not done.
+    failed: Vec<String>,
+}
+
+pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
+    let manifest = load(&args.manifest, own.json)?;
+    if !own.json {
+        manifest.warnings.iter().for_each(|warning| say(warning));
+    }
+    let home = own.find().map_err(|error| Failed::own(&error))?;
+    let operator = home.operator().map_err(|error| Failed::own(&error))?;
+    let routers = home.routers().map_err(|error| Failed::own(&error))?;
+    let file = args.record.clone().unwrap_or_else(|| records_of(&manifest.path));
+    let before = records::read_if_any(&file).map_err(|why| Failed::new(Kind::Own, why))?;
+    let mut writer = Writer::open(&file).map_err(|why| Failed::new(Kind::Own, why))?;
+    let options = Options {
+        ports: args.ports.clone(),
+        run: args.name.clone().map_or_else(run_name, Ok)?,
+        how: How {
+            // Over a cable no change can cut its own way.
+            confirming: Confirming::default(),
+            adopt: args.adopt,
+            empties: true,
+            timeout: args.timeout,
+        },
+        dtr: args.dtr,
+        owner: args.owner.clone().unwrap_or_else(owner_name),
+        assign: args.assign,
+        patience: args.patience,
+        on_done: args.on_done.clone(),
+        until_done: args.until_done,
+        plain: args.plain,
+        bell: !args.no_bell,
+        silent: own.json,
+    };
+    interrupt::finish_first();
+    let summary =
+        line::run(&manifest, &options, (&home, &operator), &routers, &before, &mut writer);
+    let mut outcomes = BTreeMap::new();
+    for outcome in summary.units.values() {
+        *outcomes.entry(outcome.name()).or_insert(0) += 1;
+    }
+    let failed: Vec<String> = summary.failed().into_iter().map(Into::into).collect();
+    let (done, units) = (summary.done, manifest.units.len());
+    let code = match &summary.unwritten {
+        Some(_) => exit::OUTPUT,
+        None if interrupt::requested() => exit::INTERRUPTED,
+        None if failed.is_empty() => exit::DONE,
+        None => exit::ROUTER,
+    };
+    let mut text = format!("{done} of {units} units done");
+    if !failed.is_empty() {
+        text += &format!("\nfailed: {}", failed.join(", "));
+    }
+    if let Some(why) = &summary.unwritten {
+        text += &format!("\nstopped: {why}");
+    }
+    text += &format!("\nrecords: {}, run {}", file.display(), options.run);
+    let result = Ran {
+        run: options.run,
+        records: file.display().to_string(),
+        done,
+        left: units.saturating_sub(done),
+        outcomes,
+        failed,
+    };
+    Ok(Done { code, text, result })
+}

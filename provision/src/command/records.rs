@@ -1,0 +1,55 @@
+//! `postwire records`.
+
+use serde::Serialize;
+
+use crate::cli;
+use crate::exit;
+use crate::ops::Kind;
+use crate::records::{self, Filter, Record, Yield, csv};
+use crate::report::{Done, Failed};
+
+/// Records, as `--json` prints them.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    #[serde(rename = "yield")]
+    summary: Yield,
+    /// Empty with `--summary`.
+    records: Vec<Record>,
+}
+
+pub(super) fn run(args: &cli::Records) -> Result<Done<Listed>, Failed> {
+    let mut all = Vec::new();
+    for file in &args.files {
+        all.extend(records::read(file).map_err(|why| Failed::new(Kind::File, why))?);
+    }
+    // The records of shards are one record when joined; those of one time stay in the order of their files.
+    all.sort_by(|one, other| one.ended.cmp(&other.ended));
+    let filter = Filter {
+        units: args.units.clone(),
+        outcomes: args.outcomes.clone(),
+        runs: args.runs.clone(),
+        last: args.last,
+    };
+    let records = filter.apply(all);
+    let summary = Yield::of(&records);
+    let text = match (args.csv, args.summary) {
+        (true, _) => csv(&records),
+        (_, true) => summary.text(),
+        _ => {
+            let mut text = String::new();
+            for record in &records {
+                text += &line(record);
+            }
+            text + &summary.text()
+        }
+    };
+    let records = if args.summary { Vec::new() } else { records };
+    Ok(Done { code: exit::DONE, text, result: Listed { summary, records } })
+}
+
+fn line(record: &Record) -> String {
+    let Record { ended, unit, outcome, operation, message, .. } = record;
+    let place = record.port.as_deref().or(record.address.as_deref()).unwrap_or("-");
+    let message = message.replace('\n', " ");
+    format!("{ended} {unit} {place} {operation}: {}: {message}\n", outcome.name())
+}

@@ -1,0 +1,283 @@
+//! An operation on one unit of a fleet, and its outcome in the terms of a record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proto_core::protocol::message::Summary;
+use proto_core::protocol::report::Act;
+
+use super::Planned;
+use super::hub::{HubWay, Mailbox};
+use crate::home::Operator;
+use crate::image::Image;
+use crate::manifest::{Manifest, Unit};
+use crate::observe::{self, Observer};
+use crate::ops::{self, Cause, Confirming, Emptied, Health, Kind, Pushing, Router, Stop, Target};
+use crate::problem::Source;
+use crate::records::Outcome;
+use crate::session::SessionError;
+
+/// What a run does with each unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// Pushes the unit's file.
+    Push,
+    /// Compares the router with the unit's file.
+    Diff,
+    /// Compares the router with what is stored there, and that with the unit's file.
+    Status,
+    /// Applies the stored configuration again.
+    Repair,
+    /// Claims a router, then pushes the unit's file; only on a line.
+    Claim,
+}
+
+impl Operation {
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Diff => "diff",
+            Self::Status => "status",
+            Self::Repair => "repair",
+            Self::Claim => "claim",
+        }
+    }
+
+    /// Whether the outcome depends on the unit's file.
+    #[must_use]
+    pub const fn has_image(self) -> bool {
+        !matches!(self, Self::Repair)
+    }
+
+    /// Whether routers are changed.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Push | Self::Repair | Self::Claim)
+    }
+}
+
+/// How to change units.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Whether each change must be confirmed.
+    pub confirming: Confirming,
+    /// Take over interfaces that the agent did not make.
+    pub adopt: bool,
+    /// Push files that leave an interface without peers or addresses.
+    pub empties: bool,
+    /// How long to wait for a reply.
+    pub timeout: Duration,
+}
+
+/// The outcome of an operation on a unit.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) outcome: Outcome,
+    pub(crate) code: Option<String>,
+    pub(crate) state: Option<ops::Outcome>,
+    pub(crate) message: String,
+    /// The router; `None` if it did not answer, or if the operation failed.
+    pub(crate) router: Option<Router>,
+    pub(crate) number: Option<u32>,
+    pub(crate) public_key: Option<String>,
+    /// An error of the operator's own files, which no other unit can avoid.
+    pub(crate) own: bool,
+}
+
+impl Finished {
+    pub(crate) fn new(outcome: Outcome, message: String) -> Self {
+        Self {
+            outcome,
+            code: None,
+            state: None,
+            message,
+            router: None,
+            number: None,
+            public_key: None,
+            own: false,
+        }
+    }
+
+    /// The outcome of a unit whose operation was dropped when the run ended.
+    pub(crate) fn abandoned(committed: bool) -> Self {
+        let finished = match committed {
+            true => Self::new(
+                Outcome::Unknown,
+                "interrupted after the change was requested: its result is unknown".into(),
+            ),
+            false => Self::new(
+                Outcome::Interrupted,
+                "interrupted before the change was requested: nothing was changed".into(),
+            ),
+        };
+        Self { code: Some("interrupted".into()), ..finished }
+    }
+
+    /// The outcome of a router that could not be asked.
+    pub(crate) fn unreachable(code: &str, message: String) -> Self {
+        Self { code: Some(code.into()), ..Self::new(Outcome::Unreachable, message) }
+    }
+
+    /// The outcome of a change that is not what the router says afterwards.
+    pub(crate) fn read_back(message: &str, router: Option<Router>) -> Self {
+        let code = Some("read_back".into());
+        Self { code, router, ..Self::new(Outcome::Failed, message.into()) }
+    }
+
+    fn with(self, router: Router, number: Option<u32>, summary: Option<&Summary>) -> Self {
+        let public_key = summary.and_then(|summary| summary.public_key);
+        let public_key = public_key.map(|key| key.to_string());
+        Self { router: Some(router), number, public_key, ..self }
+    }
+
+    /// The outcome of a change.
+    pub(crate) fn changed(changed: ops::Changed) -> Self {
+        let ops::Changed { router, settled } = changed;
+        let outcome = match settled.changed() || settled.stored() {
+            true => Outcome::Applied,
+            false => Outcome::Unchanged,
+        };
+        let message = match outcome {
+            Outcome::Applied => settled.text.clone(),
+            _ => format!("nothing to change, {}", settled.text),
+        };
+        let summary = settled.applied.as_ref().map(|applied| &applied.summary);
+        Self::new(outcome, message).with(router, Some(settled.number), summary)
+    }
+
+    /// The outcome of an operation that failed. `file` is the file that was pushed or compared.
+    pub(crate) fn failed(error: &ops::Error, file: Option<(&Source, &Image)>) -> Self {
+        let outcome = match (error.state, error.kind()) {
+            (Some(ops::Outcome::TakenBack), _) => Outcome::Reverted,
+            (Some(ops::Outcome::Unconfirmed), _) => Outcome::Unconfirmed,
+            (Some(ops::Outcome::Unknown), _) => Outcome::Unknown,
+            (_, Kind::Interrupted) => Outcome::Interrupted,
+            (_, Kind::Connection) => Outcome::Unreachable,
+            _ => Outcome::Failed,
+        };
+        let mut message = error.to_string();
+        if let (Cause::Session(SessionError::Failed(failure)), Some((source, image))) =
+            (&error.cause, file)
+        {
+            let line = image.place(&failure.subject).map(|place| format!(":{}", place.line));
+            message = format!("{}{}: {message}", source.name, line.unwrap_or_default());
+        }
+        let code = error.code().map(Into::into);
+        let own = error.kind() == Kind::Own;
+        Self { code, state: error.state, own, ..Self::new(outcome, message) }
+    }
+
+    fn same(is_same: bool, text: &str) -> Self {
+        Self::new(if is_same { Outcome::Same } else { Outcome::Differs }, text.into())
+    }
+}
+
+/// Notes when a router is told to make a change.
+struct Watcher(Arc<Mailbox>);
+
+impl Observer for Watcher {
+    fn event(&mut self, event: observe::Event<'_>) {
+        if event == observe::Event::Committing {
+            self.0.committed.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Does the operation on a unit.
+pub(super) async fn operate(
+    operation: Operation,
+    manifest: &Manifest,
+    planned: &Planned<'_>,
+    operator: Operator,
+    how: How,
+    way: HubWay,
+    mailbox: Arc<Mailbox>,
+) -> Finished {
+    let target = Target {
+        operator,
+        way: Box::new(way),
+        who: planned.unit.name.clone(),
+        keys: vec![planned.key],
+        timeout: how.timeout,
+        typed: format!("--udp {} --router {}", planned.udp, planned.key),
+        note: None,
+    };
+    let mut watcher = Watcher(mailbox);
+    let unit = planned.unit;
+    if operation == Operation::Repair {
+        return match ops::repair(&target, &unit.interface, how.confirming, &mut watcher).await {
+            Ok(changed) => Finished::changed(changed),
+            Err(error) => Finished::failed(&error, None),
+        };
+    }
+    let (source, image) = match manifest.image(unit) {
+        Ok(made) => made,
+        // The manifest was checked; only memory that ran out could be the reason.
+        Err(why) => return Finished::new(Outcome::Failed, why),
+    };
+    let finished = match operation {
+        Operation::Diff => {
+            ops::diff(&target, &image, &mut watcher).await.map(|(router, diff, _)| {
+                let same = diff.summary.is_quiet();
+                let text = match diff.changes.len() {
+                    _ if same => "a push would change nothing".into(),
+                    1 => "a push would make 1 change".into(),
+                    count => format!("a push would make {count} changes"),
+                };
+                Finished::same(same, &text).with(router, None, Some(&diff.summary))
+            })
+        }
+        Operation::Status => {
+            ops::status(&target, &mut watcher).await.map(|health| judge(unit, health))
+        }
+        _ => push(&target, &image, how, &mut watcher).await.map(Finished::changed),
+    };
+    finished.unwrap_or_else(|error| Finished::failed(&error, Some((&source, &image))))
+}
+
+/// Pushes an image, unless that would empty the interface without leave.
+pub(crate) async fn push(
+    target: &Target,
+    image: &Image,
+    how: How,
+    observer: &mut dyn Observer,
+) -> Result<ops::Changed, ops::Error> {
+    let mut refuse = |emptied: &Emptied| {
+        let what = if emptied.peers > 0 { "peers" } else { "addresses" };
+        Err(Stop {
+            kind: Kind::Usage,
+            message: format!(
+                "the file has no {what}, and the push would remove those of {}; --yes pushes it",
+                emptied.interface
+            ),
+            hint: None,
+        })
+    };
+    let pushing = Pushing {
+        confirming: how.confirming,
+        adopt: how.adopt,
+        approve: if how.empties { None } else { Some(&mut refuse) },
+    };
+    ops::push(target, image, pushing, observer).await
+}
+
+/// Whether a router runs and stores what the manifest says.
+pub(crate) fn judge(unit: &Unit, health: Health) -> Finished {
+    let stored = health.stored.iter().find(|stored| stored.stored.interface == unit.interface);
+    let is_stored = stored.is_some_and(|stored| {
+        stored.stored.digest == unit.digest && stored.stored.act != Act::Removed
+    });
+    let number = stored.map(|stored| stored.stored.number);
+    let (drifts, pending) = (health.drifts(), health.status.pending.is_some());
+    let text = match stored {
+        None => "no configuration is stored",
+        Some(_) if drifts => "the kernel differs from the stored configuration",
+        Some(_) if !is_stored => "another configuration is stored than the manifest's",
+        Some(_) if pending => "a change is pending",
+        Some(_) => "runs and stores the manifest's configuration",
+    };
+    Finished::same(is_stored && !drifts && !pending, text).with(health.router, number, None)
+}

@@ -1,0 +1,277 @@
+//! The line: routers that come one after the other at many serial ports, each found, claimed, configured, read back and
+//! recorded while others are plugged in and out.
+//!
+//! - `ports`: which ports there are;
+//! - `port`: what happens at one of them;
+//! - `rows`: which router becomes which unit of the manifest;
+//! - `board`, `screen`, `terminal`: what the person sees.
+//!
+//! Not here: routers that are reached over UDP ([`crate::fleet`]).
+
+mod board;
+mod port;
+mod ports;
+mod rows;
+mod screen;
+mod terminal;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use proto_core::protocol::message::OwnerName;
+
+use crate::fleet::How;
+use crate::home::{Home, Operator, Routers};
+use crate::interrupt;
+use crate::manifest::Manifest;
+use crate::records::{Outcome, Record, UNKNOWN_UNIT, Writer};
+
+use board::{Board, Look, Tile};
+use port::{Shared, Worker};
+pub use ports::{Pattern, Ports};
+pub use rows::{Assign, Rows};
+use terminal::Display;
+
+/// Pause between two looks for ports and frames.
+const TURN: Duration = Duration::from_millis(100);
+
+/// How a line works.
+#[derive(Debug)]
+pub struct Options {
+    /// Its ports.
+    pub ports: Vec<Pattern>,
+    /// The name of the run in records.
+    pub run: String,
+    /// How routers are configured.
+    pub how: How,
+    /// What to set the DTR line of ports to.
+    pub dtr: Option<bool>,
+    /// The operator's name in the routers' lists of owners.
+    pub owner: OwnerName,
+    /// How units are chosen for routers.
+    pub assign: Assign,
+    /// How long a router may take to answer, from its cable on.
+    pub patience: Duration,
+    /// A program to run for each unit that was done, with its record.
+    pub on_done: Option<String>,
+    /// End when every unit is done.
+    pub until_done: bool,
+    /// Plain lines on a terminal too.
+    pub plain: bool,
+    /// Ring the bell of the terminal when a unit has ended.
+    pub bell: bool,
+    /// Print nothing.
+    pub silent: bool,
+}
+
+/// What a port or a scanner tells the line.
+enum Message {
+    /// The new state of a tile.
+    Tile(usize, Box<Tile>),
+    /// A unit has ended. The reply says whether the record is on the disk.
+    Record(Box<Record>, Sender<bool>),
+    /// The person is to look.
+    Ring,
+    /// A line from standard input.
+    Scanned(String),
+    /// A port has stopped.
+    Ended,
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The last outcome of each unit in this run.
+    pub units: HashMap<String, Outcome>,
+    /// Units that are done, in this run and before.
+    pub done: usize,
+    /// Why records could not be written.
+    pub unwritten: Option<String>,
+}
+
+impl Summary {
+    /// The units of this run that are not done, in order of their names.
+    #[must_use]
+    pub fn failed(&self) -> Vec<&str> {
+        let mut failed: Vec<&str> = self
+            .units
+            .iter()
+            .filter(|(_, outcome)| !outcome.is_done())
+            .map(|(unit, _)| unit.as_str())
+            .collect();
+        failed.sort_unstable();
+        failed
+    }
+}
+
+/// The main thread's side of a run.
+struct Line<'l> {
+    records: &'l mut Writer,
+    board: Board,
+    display: Display,
+    summary: Summary,
+    /// Units that are done, by name.
+    done: HashMap<String, bool>,
+    silent: bool,
+}
+
+/// Runs a line until it is stopped, or until every unit is done.
+#[must_use]
+pub fn run(
+    manifest: &Manifest,
+    options: &Options,
+    (home, operator): (&Home, &Operator),
+    routers: &Routers,
+    before: &[Record],
+    records: &mut Writer,
+) -> Summary {
+    let rows = Rows::new(manifest, routers, before, options.assign);
+    let shared = Shared {
+        manifest,
+        options,
+        home,
+        operator,
+        rows: Mutex::new(rows),
+        stop: AtomicBool::new(false),
+    };
+    let mut done = HashMap::new();
+    for record in before.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
+        done.insert(record.unit.clone(), record.outcome.is_done());
+    }
+    done.retain(|name, done| *done && manifest.units.iter().any(|unit| unit.name == *name));
+    let title = manifest.path.file_stem().unwrap_or_default().to_string_lossy();
+    let board = Board {
+        title: format!("postwire line {title}"),
+        units: manifest.units.len(),
+        done: done.len(),
+        ..Board::default()
+    };
+    let display = Display::new(options.plain || options.silent, options.bell && !options.silent);
+    let silent = options.silent;
+    let mut line = Line { records, board, display, summary: Summary::default(), done, silent };
+    let (sender, receiver) = mpsc::channel();
+    if options.assign == Assign::Scan {
+        read_codes(sender.clone());
+    }
+    line.run(&shared, &sender, &receiver);
+    line.summary.done = line.done.values().filter(|done| **done).count();
+    line.summary
+}
+
+/// Passes on the lines of standard input, in a thread that ends with the program.
+fn read_codes(sender: Sender<Message>) {
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if !line.trim().is_empty() && sender.send(Message::Scanned(line)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+impl Line<'_> {
+    fn run(&mut self, shared: &Shared<'_>, sender: &Sender<Message>, receiver: &Receiver<Message>) {
+        let options = shared.options;
+        let mut ports = Ports::new(options.ports.clone());
+        let (mut working, mut first, mut told) = (0, true, false);
+        std::thread::scope(|scope| {
+            loop {
+                let stops = shared.stop.load(Ordering::SeqCst) || interrupt::stopping();
+                if stops && !told {
+                    told = true;
+                    self.note("stopping: no more routers are begun; Ctrl-C again stops at once");
+                }
+                let fresh = if stops { Vec::new() } else { ports.look() };
+                for port in fresh {
+                    let number = self.board.tiles.len();
+                    self.board.tiles.push(Tile::new(port.label()));
+                    let worker = Worker::new(shared, number, port, !first, sender.clone());
+                    working += 1;
+                    scope.spawn(move || worker.work());
+                }
+                first = false;
+                let mut message = receiver.recv_timeout(TURN);
+                while let Ok(next) = message {
+                    if matches!(next, Message::Ended) {
+                        working -= 1;
+                    }
+                    self.take(next, shared);
+                    message = receiver.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+                }
+                self.display.show(&self.board);
+                if options.until_done && self.board.done >= self.board.units {
+                    shared.stop.store(true, Ordering::SeqCst);
+                }
+                if stops && working == 0 {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn note(&mut self, text: &str) {
+        self.board.note = text.into();
+        if !self.silent {
+            self.display.line(text);
+        }
+    }
+
+    fn take(&mut self, message: Message, shared: &Shared<'_>) {
+        match message {
+            Message::Tile(number, tile) => {
+                let Some(old) = self.board.tiles.get_mut(number) else { return };
+                let is_news = (&old.text, old.look) != (&tile.text, tile.look);
+                *old = *tile;
+                if is_news && !self.silent {
+                    self.display.line(&words(number, old));
+                }
+            }
+            Message::Record(record, reply) => {
+                self.records.add(&record);
+                let written = self.records.sync();
+                let is_written = written.is_ok();
+                if let Err(why) = written {
+                    shared.stop.store(true, Ordering::SeqCst);
+                    self.note(&format!("stopping: {why}"));
+                    self.summary.unwritten = Some(why);
+                }
+                if record.unit != UNKNOWN_UNIT {
+                    self.done.insert(record.unit.clone(), record.outcome.is_done());
+                    self.summary.units.insert(record.unit.clone(), record.outcome);
+                }
+                self.board.done = self.done.values().filter(|done| **done).count();
+                self.board.failed = self.summary.failed().len();
+                // A port that stopped meanwhile does not wait.
+                let _ = reply.send(is_written);
+            }
+            Message::Ring => self.display.ring(),
+            Message::Scanned(code) => match shared.rows().scan(&code) {
+                Ok(()) => self.note(""),
+                Err(why) => {
+                    self.note(&why);
+                    self.display.ring();
+                }
+            },
+            Message::Ended => {}
+        }
+    }
+}
+
+/// The state of a tile as a line.
+fn words(number: usize, tile: &Tile) -> String {
+    let Tile { label, look, unit, text, took, .. } = tile;
+    let number = number + 1;
+    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}:") };
+    let took = match (look, took) {
+        (Look::Done | Look::Failed, Some(took)) => format!(" ({:.1} s)", took.as_secs_f32()),
+        _ => String::new(),
+    };
+    let look = match look {
+        Look::Done | Look::Failed | Look::Asks => format!(" {}", look.word()),
+        Look::Empty | Look::Busy => String::new(),
+    };
+    format!("port {number} {label}:{look}{unit} {text}{took}")
+}

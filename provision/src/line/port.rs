@@ -1,0 +1,578 @@
+//! A port of a line: waits for a router, finds out which unit it is, claims it, pushes, reads back, has it recorded, and
+//! waits for the next one. Each port has a thread of its own, because a serial port blocks.
+//!
+//! A router that is done stays on its port until it no longer answers, or until an unclaimed one does. A router that
+//! failed is not tried again before that; one that was lost in the middle is, because it may be the cable.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use proto_core::key::PublicKey;
+use proto_core::protocol::message::Phase;
+use proto_core::protocol::session::fingerprint;
+
+use super::board::{Look, Tile};
+use super::ports::Port;
+use super::rows::Rows;
+use super::{Message, Options};
+use crate::fleet::{Finished, Operation, Times, base, hex, judge, push};
+use crate::home::{Home, Operator, Place};
+use crate::manifest::{Manifest, Unit};
+use crate::observe::{Event, Observer};
+use crate::ops::{self, Address, Claiming, Opening, Target};
+use crate::records::{Outcome, Record, UNKNOWN_UNIT};
+use crate::session::SessionError;
+use crate::transport::TransportError;
+use crate::units::SerialAddress;
+use crate::{drive, interrupt};
+
+/// How long one attempt to find a router takes.
+const SEARCH: Duration = Duration::from_secs(2);
+/// How long a search listens before its first byte.
+const LISTEN: Duration = Duration::from_millis(500);
+/// The most known routers of one attempt: the line has to carry a handshake for each.
+const AT_ONCE: usize = 24;
+/// Pause between two looks at a port without a cable, or at a router that is done.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What all ports have in common.
+pub(super) struct Shared<'l> {
+    pub(super) manifest: &'l Manifest,
+    pub(super) options: &'l Options,
+    pub(super) home: &'l Home,
+    pub(super) operator: &'l Operator,
+    pub(super) rows: Mutex<Rows>,
+    /// No more units are begun.
+    pub(super) stop: AtomicBool,
+}
+
+impl Shared<'_> {
+    pub(super) fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst) || interrupt::stopping()
+    }
+}
+
+/// What was found at a port.
+enum Met {
+    /// A router that is known, with this key.
+    Known(PublicKey),
+    /// An unclaimed router with this fingerprint.
+    Unclaimed(String),
+    /// No router that answers.
+    Nobody,
+    /// The port cannot be used, for this reason.
+    NoPort(String),
+    /// A router that answers, but not as it should.
+    Broken(ops::Error),
+}
+
+/// A port and its state.
+pub(super) struct Worker<'l> {
+    shared: &'l Shared<'l>,
+    number: usize,
+    port: Port,
+    /// Whether the cable was plugged in while the line ran.
+    is_new: bool,
+    tile: Tile,
+    sender: Sender<Message>,
+    /// The router that was dealt with, and is still at the port.
+    present: Option<PublicKey>,
+    /// The unclaimed router that failed, and is still at the port.
+    refused: Option<String>,
+    /// Since when nothing answers; `None` after it was said that nothing does.
+    silent_since: Option<Instant>,
+    /// Whether text was heard since then.
+    heard: bool,
+    /// Which part of the known routers is tried next.
+    part: usize,
+}
+
+/// Shows the events of an operation in a tile.
+struct Watcher<'w> {
+    tile: &'w mut Tile,
+    sender: &'w Sender<Message>,
+    number: usize,
+    heard: bool,
+}
+
+impl Watcher<'_> {
+    fn step(&mut self, text: &str, progress: Option<(u32, u32)>) {
+        let progress = progress.filter(|&(_, total)| total > 0).map(|(done, total)| {
+            let share = u64::from(done.min(total)) * 1_000 / u64::from(total);
+            u16::try_from(share).unwrap_or(1_000)
+        });
+        if self.tile.text != text || self.tile.progress != progress {
+            self.tile.text = text.into();
+            self.tile.progress = progress;
+            let _ = self.sender.send(Message::Tile(self.number, Box::new(self.tile.clone())));
+        }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Detail(line) => self.heard |= line.starts_with("line: "),
+            // A search shows no steps.
+            _ if self.tile.look != Look::Busy => {}
+            Event::Uploading { done, total } => self.step("uploading", Some((done, total))),
+            Event::Reading { done, total } => self.step("reading back", Some((done, total))),
+            Event::Working { phase, done, total } => {
+                let word = match phase {
+                    Phase::Checking => "checking",
+                    Phase::Comparing => "comparing",
+                    Phase::Applying => "applying",
+                    Phase::Verifying => "verifying",
+                    Phase::Unknown(_) => "working",
+                };
+                self.step(word, Some((done, total)));
+            }
+            Event::Committing => self.step("applying", None),
+            Event::Waiting { .. } | Event::Confirming | Event::Idle | Event::Note(_) => {}
+        }
+    }
+
+    fn wants_details(&self) -> bool {
+        true
+    }
+}
+
+impl<'l> Worker<'l> {
+    pub(super) fn new(
+        shared: &'l Shared<'l>,
+        number: usize,
+        port: Port,
+        is_new: bool,
+        sender: Sender<Message>,
+    ) -> Self {
+        let tile = Tile::new(port.label());
+        Self {
+            shared,
+            number,
+            port,
+            is_new,
+            tile,
+            sender,
+            present: None,
+            refused: None,
+            silent_since: None,
+            heard: false,
+            part: 0,
+        }
+    }
+
+    /// Works until the line stops.
+    pub(super) fn work(mut self) {
+        let mut was_there = false;
+        while !self.shared.is_stopped() {
+            if !self.port.is_there() {
+                if was_there {
+                    self.forget();
+                    self.show(Look::Empty, "", "no cable");
+                }
+                (was_there, self.is_new) = (false, true);
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            if !was_there {
+                was_there = true;
+                self.silent_since = Some(Instant::now());
+                self.heard = false;
+                self.show(Look::Empty, "", "waiting for a router");
+            }
+            self.look();
+        }
+        let _ = self.sender.send(Message::Ended);
+    }
+
+    /// Looks at the port once, and deals with what is there.
+    fn look(&mut self) {
+        match self.meet() {
+            Met::Known(key) if self.present == Some(key) => std::thread::sleep(PAUSE),
+            Met::Known(key) => {
+                self.arrived();
+                self.present = Some(key);
+                self.known(key);
+            }
+            Met::Unclaimed(fingerprint) if self.refused.as_ref() == Some(&fingerprint) => {
+                std::thread::sleep(PAUSE);
+            }
+            Met::Unclaimed(fingerprint) => {
+                self.arrived();
+                self.unclaimed(&fingerprint);
+            }
+            Met::Broken(error) => {
+                if self.silent_since.take().is_some() {
+                    let times = self.times();
+                    self.end(None, Operation::Push, Finished::failed(&error, None), times);
+                }
+                std::thread::sleep(PAUSE);
+            }
+            Met::NoPort(why) => {
+                // A cable that was pulled out is seen at the next look.
+                if self.port.is_there() && self.tile.text != why {
+                    (self.tile.since, self.tile.took) = (None, None);
+                    self.tile.error.clone_from(&why);
+                    self.show(Look::Failed, "", &why);
+                }
+                std::thread::sleep(PAUSE);
+            }
+            Met::Nobody => self.nobody(),
+        }
+    }
+
+    /// A router answers that did not before.
+    fn arrived(&mut self) {
+        (self.present, self.refused, self.silent_since) = (None, None, None);
+    }
+
+    /// The router is gone.
+    fn forget(&mut self) {
+        self.arrived();
+        self.heard = false;
+        self.shared.rows().stop_waiting(self.number);
+    }
+
+    fn nobody(&mut self) {
+        let was_here = self.present.is_some() || self.refused.is_some();
+        let waited = matches!(self.tile.look, Look::Asks);
+        if was_here || waited {
+            self.forget();
+            self.is_new = false;
+            self.silent_since = Some(Instant::now());
+            self.show(Look::Empty, "", "waiting for a router");
+            return;
+        }
+        let patience = self.shared.options.patience;
+        if self.silent_since.is_some_and(|since| since.elapsed() >= patience) {
+            let is_silent = !self.heard;
+            // A port that had no cable when the line began, or that has none to a router, is no failure.
+            if is_silent && !self.is_new {
+                return;
+            }
+            self.silent_since = None;
+            let seconds = patience.as_secs();
+            let (code, why) = match is_silent {
+                true => (
+                    "silence",
+                    format!(
+                        "nothing was heard for {seconds} s: is the router on, and are RX and TX crossed?"
+                    ),
+                ),
+                false => (
+                    "no_answer",
+                    format!(
+                        "the router is on, and did not answer for {seconds} s: it belongs to another owner, or \
+                         postwired does not run on this port"
+                    ),
+                ),
+            };
+            let times = self.times();
+            self.end(None, Operation::Claim, Finished::unreachable(code, why), times);
+        }
+    }
+
+    /// Looks for a router: the one that is present, or else any.
+    fn meet(&mut self) -> Met {
+        let keys = match self.present {
+            Some(key) => vec![key],
+            None => self.some_keys(),
+        };
+        let target = self.target(keys, SEARCH, false);
+        let mut watcher = Watcher {
+            tile: &mut self.tile,
+            sender: &self.sender,
+            number: self.number,
+            heard: false,
+        };
+        let met = match drive::one(target.open(&mut watcher)) {
+            Ok(session) => Met::Known(session.router_key()),
+            Err(SessionError::Unowned { fingerprint, .. }) => Met::Unclaimed(fingerprint),
+            Err(SessionError::Nobody { .. } | SessionError::Silence { .. }) => Met::Nobody,
+            Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
+            Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
+            Err(error) => Met::Broken(error.into()),
+        };
+        self.heard |= watcher.heard;
+        met
+    }
+
+    /// The known routers to look for this time.
+    fn some_keys(&mut self) -> Vec<PublicKey> {
+        let keys = self.shared.rows().keys();
+        let parts = keys.len().div_ceil(AT_ONCE).max(1);
+        let part = self.part % parts;
+        self.part += 1;
+        keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE).collect()
+    }
+
+    fn target(&self, keys: Vec<PublicKey>, timeout: Duration, note: bool) -> Target {
+        let serial =
+            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
+        let place = Place::Serial(serial.to_string());
+        // A router that was just switched on may be in its boot loader, which any byte would stop.
+        let listen =
+            if timeout == SEARCH && self.present.is_none() { LISTEN } else { Duration::ZERO };
+        let opening = Opening { dtr: self.shared.options.dtr, listen };
+        Target {
+            operator: self.shared.operator.clone(),
+            who: "a router".into(),
+            keys,
+            timeout,
+            typed: format!("--serial {serial}"),
+            note: note.then(|| (self.shared.home.clone(), place)),
+            way: Box::new(Address::Serial(serial, opening)),
+        }
+    }
+
+    fn show(&mut self, look: Look, unit: &str, text: &str) {
+        let is_busy = look == Look::Busy;
+        self.tile.look = look;
+        self.tile.unit = unit.into();
+        self.tile.text = text.into();
+        self.tile.progress = None;
+        if look == Look::Empty || look == Look::Asks {
+            (self.tile.since, self.tile.took) = (None, None);
+        } else if is_busy && self.tile.since.is_none() {
+            self.tile.since = Some(Instant::now());
+            self.tile.took = None;
+        }
+        let _ = self.sender.send(Message::Tile(self.number, Box::new(self.tile.clone())));
+    }
+
+    fn times(&self) -> Times {
+        Times { started: Timestamp::now(), begun: Instant::now() }
+    }
+
+    /// Deals with a router that is known.
+    fn known(&mut self, key: PublicKey) {
+        let known = self.shared.rows().of(&key);
+        let Some(row) = known.or_else(|| self.take_row()) else { return };
+        let Some(unit) = self.shared.manifest.units.get(row) else { return };
+        let times = self.begin(unit, "connecting");
+        let finished = self.configure(unit, key);
+        if finished.code.as_deref() == Some("unclaimed") {
+            // It is known from the manifest, or from a claim that did not arrive.
+            self.claim(row, unit, &fingerprint(&key), times);
+        } else {
+            self.after(row, finished, Some(key), Operation::Push, times);
+        }
+    }
+
+    /// Takes a unit for a router that is none yet. Without one, the person is told what is missing.
+    fn take_row(&mut self) -> Option<usize> {
+        let row = self.shared.rows().take(self.number);
+        if row.is_none() {
+            let text = match self.shared.options.assign {
+                super::Assign::Scan => "scan the code of the unit",
+                super::Assign::Order => "no unit of the manifest is left for this router",
+            };
+            // It is looked at again, until there is a unit for it.
+            self.present = None;
+            if self.tile.look != Look::Asks {
+                self.show(Look::Asks, "", text);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        row
+    }
+
+    fn begin(&mut self, unit: &Unit, step: &str) -> Times {
+        (self.tile.since, self.tile.took) = (None, None);
+        self.show(Look::Busy, &unit.name, step);
+        self.times()
+    }
+
+    /// Deals with a router that has no owner.
+    fn unclaimed(&mut self, fingerprint: &str) {
+        let known = self.shared.rows().of_fingerprint(fingerprint);
+        let Some(row) = known.or_else(|| self.take_row()) else { return };
+        let Some(unit) = self.shared.manifest.units.get(row) else { return };
+        let times = self.begin(unit, "connecting");
+        self.claim(row, unit, fingerprint, times);
+    }
+
+    /// Claims a router and configures it.
+    fn claim(&mut self, row: usize, unit: &Unit, fingerprint: &str, times: Times) {
+        self.show(Look::Busy, &unit.name, "claiming");
+        let (mut found, options) = (None, self.shared.options);
+        let target = self.target(Vec::new(), options.how.timeout, true);
+        let mut approve = |key: &PublicKey| {
+            found = Some(*key);
+            Ok(())
+        };
+        let claiming = Claiming {
+            label: None,
+            owner: options.owner.clone(),
+            name: Some(unit.name.clone()),
+            approve: &mut approve,
+        };
+        let claimed = drive::one(ops::claim(&target, claiming, &mut self.watcher()));
+        match (claimed, found) {
+            (Ok(router), _) => {
+                let key = router.key();
+                self.shared.rows().bind(key, row);
+                self.present = Some(key);
+                let finished = self.configure(unit, key);
+                self.after(row, finished, Some(key), Operation::Claim, times);
+            }
+            (Err(error), found) => {
+                let finished = Finished::failed(&error, None);
+                match found.filter(|_| error.is_unreachable()) {
+                    // The reply was lost, and the router may be ours: it keeps its unit.
+                    Some(key) => self.shared.rows().bind(key, row),
+                    None => {
+                        self.shared.rows().give_back(row);
+                        self.refused = Some(fingerprint.into());
+                    }
+                }
+                self.after(row, finished, found, Operation::Claim, times);
+            }
+        }
+    }
+
+    fn watcher(&mut self) -> Watcher<'_> {
+        Watcher { tile: &mut self.tile, sender: &self.sender, number: self.number, heard: false }
+    }
+
+    /// Pushes the unit's file, and reads back what the router runs and stores.
+    fn configure(&mut self, unit: &Unit, key: PublicKey) -> Finished {
+        let (source, image) = match self.shared.manifest.image(unit) {
+            Ok(made) => made,
+            Err(why) => return Finished::new(Outcome::Failed, why),
+        };
+        let how = self.shared.options.how;
+        let target = self.target(vec![key], how.timeout, false);
+        let pushed = drive::one(push(&target, &image, how, &mut self.watcher()));
+        let finished = match pushed {
+            Ok(changed) => Finished::changed(changed),
+            Err(error) => return Finished::failed(&error, Some((&source, &image))),
+        };
+        let mut watcher = self.watcher();
+        watcher.step("reading back", None);
+        let read = drive::one(ops::status(&target, &mut watcher));
+        match read.map(|health| judge(unit, health)) {
+            Ok(judged) if judged.outcome == Outcome::Same => finished,
+            Ok(judged) => Finished::read_back(&judged.message, finished.router),
+            Err(error) => {
+                Finished::read_back(&format!("cannot read it back: {error}"), finished.router)
+            }
+        }
+    }
+
+    /// Ends a unit that was begun.
+    fn after(
+        &mut self,
+        row: usize,
+        finished: Finished,
+        key: Option<PublicKey>,
+        operation: Operation,
+        times: Times,
+    ) {
+        let is_lost = matches!(
+            finished.outcome,
+            Outcome::Unreachable | Outcome::Unknown | Outcome::Unconfirmed
+        );
+        if is_lost {
+            // It is looked for again: the cable may have been pulled out, or the router may have restarted.
+            self.present = None;
+            self.silent_since = None;
+        }
+        if finished.own {
+            self.shared.stop.store(true, Ordering::SeqCst);
+        }
+        let unit = self.shared.manifest.units.get(row);
+        self.end(unit.map(|unit| (unit, key)), operation, finished, times);
+    }
+
+    /// Has the outcome recorded, runs the program of the user, and shows the outcome.
+    fn end(
+        &mut self,
+        unit: Option<(&Unit, Option<PublicKey>)>,
+        operation: Operation,
+        finished: Finished,
+        times: Times,
+    ) {
+        let options = self.shared.options;
+        let record = base(&options.run, operation, self.shared.operator, finished, times);
+        let mut record = Record {
+            unit: UNKNOWN_UNIT.into(),
+            port: Some(self.port.path.display().to_string()),
+            ..record
+        };
+        if let Some((unit, key)) = unit {
+            record.unit.clone_from(&unit.name);
+            record.row = unit.row;
+            record.interface = unit.interface.to_string();
+            record.image = Some(hex(&unit.digest));
+            let known = || unit.public_key.map(|key| key.to_string());
+            record.public_key = record.public_key.or_else(known);
+            if let Some(key) = key {
+                record = record.of_router(key);
+            }
+        }
+        let (reply, replied) = mpsc::channel();
+        let sent = self.sender.send(Message::Record(Box::new(record.clone()), reply));
+        let written = sent.is_ok() && replied.recv().unwrap_or(false);
+        let is_done = record.outcome.is_done();
+        let mut error = match (written, is_done) {
+            (false, _) => "the record cannot be written".into(),
+            (true, false) => record.message.replace('\n', " "),
+            (true, true) => String::new(),
+        };
+        if written
+            && record.outcome == Outcome::Applied
+            && let Some(program) = &options.on_done
+            && let Err(why) = run_program(program, &record)
+        {
+            error = format!("the router is done, but {program}: {why}");
+        }
+        let name = if record.unit == UNKNOWN_UNIT { String::new() } else { record.unit };
+        self.tile.took = Some(Duration::from_millis(record.milliseconds));
+        if error.is_empty() {
+            let text = match record.outcome {
+                Outcome::Applied => record.message.replace('\n', " "),
+                _ => "was done before, and is right".into(),
+            };
+            self.show(Look::Done, &name, &text);
+        } else {
+            self.tile.error.clone_from(&error);
+            self.show(Look::Failed, &name, &error);
+        }
+        let _ = self.sender.send(Message::Ring);
+    }
+}
+
+/// Runs the user's program with a record on its standard input.
+fn run_program(program: &str, record: &Record) -> Result<(), String> {
+    use std::io::Write as _;
+    let mut child = Command::new(program)
+        .env("POSTWIRE_UNIT", &record.unit)
+        .env("POSTWIRE_OUTCOME", record.outcome.name())
+        .env("POSTWIRE_PORT", record.port.as_deref().unwrap_or_default())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot be started: {error}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let line = serde_json::to_string(record).unwrap_or_default();
+        // A program that reads nothing has closed the pipe.
+        let _ = writeln!(stdin, "{line}");
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().next().unwrap_or_default();
+    Err(format!("ended with {}: {said}", output.status).trim_end_matches(": ").into())
+}

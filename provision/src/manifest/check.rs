@@ -1,0 +1,444 @@
+//! What has to hold in a manifest: values that can be what they are, names, keys, addresses and tunnel addresses that
+//! are there once, and for every unit a file that can be pushed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::digest;
+use proto_core::protocol::message::Name;
+
+use super::read::{Entry, Read, beside, text};
+use super::template::{render, unfit};
+use super::{At, File, LOOKUP, Manifest, Mistake, Text, Unit};
+use crate::conf::{self, Found, Lookup, Problem, Source};
+use crate::image::Image;
+use crate::{name, units};
+
+/// The most characters of a unit's name.
+const MAX_NAME: usize = 64;
+
+/// Checks everything, as far as it was understood.
+pub(super) fn check(
+    path: &Path,
+    read: Read,
+    lookup: Option<&Lookup>,
+    tell: &mut dyn FnMut(&str),
+    mistakes: &mut Vec<Mistake>,
+) -> Manifest {
+    let Read { defaults, vars, units: entries, jobs } = read;
+    let confirm_within = defaults
+        .confirm_within
+        .as_ref()
+        .and_then(|text| parsed(text, "confirm_within", units::confirm_within, mistakes));
+    let mut checker = Checker { path, files: HashMap::new(), once: Once::default(), mistakes };
+    for (name, value) in &vars {
+        checker.mistakes.extend(unfit(name, value));
+    }
+    let mut units: Vec<Unit> = Vec::with_capacity(entries.len());
+    for (nth, entry) in entries.into_iter().enumerate() {
+        units.extend(checker.unit(entry, &defaults, &vars, nth + 1));
+    }
+    let mistakes = checker.mistakes;
+    let mut manifest = Manifest {
+        path: path.into(),
+        units: Vec::new(),
+        jobs,
+        confirm_within,
+        warnings: Vec::new(),
+        names: BTreeMap::new(),
+    };
+    configurations(&mut units, &mut manifest, lookup, tell, mistakes);
+    manifest.units = units;
+    manifest
+}
+
+/// Parses the value of a key.
+fn parsed<T>(
+    text: &Text,
+    key: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    match parse(&text.value) {
+        Ok(value) => Some(value),
+        Err(why) => {
+            mistakes.push(Mistake::at(&text.at, format!("{key}: {why}")));
+            None
+        }
+    }
+}
+
+/// Values that only one unit may have.
+#[derive(Default)]
+struct Once(HashMap<(&'static str, String), (String, At)>);
+
+impl Once {
+    /// Takes a value of a unit. A mistake, if another unit has it.
+    fn take(&mut self, kind: &'static str, value: &str, unit: &str, at: &At) -> Option<Mistake> {
+        let key = (kind, value.to_owned());
+        if let Some((other, first)) = self.0.get(&key) {
+            let place = match first.file == at.file {
+                true => format!("line {}", first.line),
+                false => format!("{}:{}", first.file, first.line),
+            };
+            let value = value.escape_debug();
+            let message = match kind {
+                "name" => format!("two units are called {value}, the first in {place}"),
+                _ => format!("the {kind} {value} is that of {other} already, in {place}"),
+            };
+            return Some(Mistake::at(at, message));
+        }
+        self.0.insert(key, (unit.to_owned(), at.clone()));
+        None
+    }
+}
+
+struct Checker<'p, 'm> {
+    path: &'p Path,
+    /// The files that units name, each read once.
+    files: HashMap<(String, bool), Option<Arc<File>>>,
+    once: Once,
+    mistakes: &'m mut Vec<Mistake>,
+}
+
+impl Checker<'_, '_> {
+    fn unit(
+        &mut self,
+        entry: Entry,
+        defaults: &Entry,
+        common: &[(String, Text)],
+        row: usize,
+    ) -> Option<Unit> {
+        let whole = || At { file: self.path.display().to_string().into(), line: 0, column: 0 };
+        let at = entry.at.clone().unwrap_or_else(whole);
+        let Some(name) = &entry.name else {
+            self.mistakes.push(Mistake::at(&at, "this unit has no name"));
+            return None;
+        };
+        let called = name.value.clone();
+        if let Err(why) = check_name(&called) {
+            self.mistakes.push(Mistake::at(&name.at, why));
+            return None;
+        }
+        self.mistakes.extend(self.once.take("name", &called, &called, &name.at));
+        let key = entry.key.as_ref().and_then(|text| {
+            let key = |text: &str| text.parse::<PublicKey>().map_err(|error| error.to_string());
+            parsed(
+                text,
+                "key",
+                |text| key(text).map_err(|why| format!("this is {why}")),
+                self.mistakes,
+            )
+        });
+        if let (Some(key), Some(text)) = (key, &entry.key) {
+            self.mistakes.extend(self.once.take("key", &key.to_string(), &called, &text.at));
+        }
+        let udp =
+            entry.udp.as_ref().and_then(|text| parsed(text, "udp", units::udp, self.mistakes));
+        if let (Some(udp), Some(text)) = (&udp, &entry.udp) {
+            self.mistakes.extend(self.once.take("address", &udp.to_string(), &called, &text.at));
+        }
+        let serial = entry
+            .serial
+            .as_ref()
+            .and_then(|text| parsed(text, "serial", units::serial, self.mistakes));
+        if let (Some(serial), Some(text)) = (&serial, &entry.serial) {
+            let device = serial.device.display().to_string();
+            self.mistakes.extend(self.once.take("port", &device, &called, &text.at));
+        }
+        let mut tags = Vec::new();
+        for tag in &entry.tags {
+            match check_name(&tag.value) {
+                Ok(()) => tags.push(tag.value.clone()),
+                Err(_) => self.mistakes.push(Mistake::at(
+                    &tag.at,
+                    format!("`{}` cannot be a tag: it is one word", tag.value.escape_debug()),
+                )),
+            }
+        }
+        let mut vars = entry.vars.clone();
+        for (name, value) in &vars {
+            self.mistakes.extend(unfit(name, value));
+        }
+        for (name, value) in common {
+            if !vars.iter().any(|(known, _)| known == name) {
+                vars.push((name.clone(), value.clone()));
+            }
+        }
+        // What a unit is known by can be used like a variable.
+        let known = [("name", &entry.name), ("key", &entry.key), ("udp", &entry.udp)];
+        for (name, value) in known {
+            if let Some(value) = value
+                && !vars.iter().any(|(known, _)| known == name)
+            {
+                vars.push((name.into(), value.clone()));
+            }
+        }
+        let file = self.file(&entry, defaults, &vars, &at)?;
+        let interface = self.interface(&entry, defaults, &file, &at)?;
+        let unit = Unit {
+            name: called,
+            row,
+            key,
+            udp,
+            serial,
+            tags,
+            interface,
+            digest: [0; 32],
+            public_key: None,
+            at,
+            file,
+            vars,
+        };
+        Some(unit)
+    }
+
+    fn interface(&mut self, entry: &Entry, defaults: &Entry, file: &File, at: &At) -> Option<Name> {
+        let given = entry.interface.as_ref().or(defaults.interface.as_ref());
+        if let Some(text) = given {
+            let interface = |text: &str| name::interface(text).map_err(|error| error.to_string());
+            return parsed(text, "interface", interface, self.mistakes);
+        }
+        match name::of_file(Path::new(&*file.shown)) {
+            Ok(name) => Some(name),
+            Err(_) => {
+                let message = format!("which interface? The name of {} does not say", file.shown);
+                let help = "`interface = \"wg0\"` in the unit, or under [defaults]";
+                self.mistakes.push(Mistake::at(at, message).help(help));
+                None
+            }
+        }
+    }
+
+    /// The file of a unit: its own, or the default.
+    fn file(
+        &mut self,
+        entry: &Entry,
+        defaults: &Entry,
+        vars: &[(String, Text)],
+        at: &At,
+    ) -> Option<Arc<File>> {
+        let own = |entry: &Entry| match (&entry.template, &entry.config) {
+            (Some(_), Some(config)) => {
+                Err(Mistake::at(&config.at, "`template` and `config`: a unit has one file"))
+            }
+            (Some(template), None) => Ok(Some((template.clone(), true))),
+            (None, Some(config)) => Ok(Some((config.clone(), false))),
+            (None, None) => Ok(None),
+        };
+        let found = match own(entry) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => own(defaults),
+            Err(mistake) => Err(mistake),
+        };
+        let (path, is_template) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let help = "`template = \"site.conf\"` in the unit, or under [defaults]";
+                self.mistakes.push(Mistake::at(at, "this unit has no file").help(help));
+                return None;
+            }
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                return None;
+            }
+        };
+        let look_up = |name: &str| value(vars, name);
+        let rendered = match render(&path.at.file, &path.value, look_up) {
+            Ok(rendered) => rendered,
+            Err(wrong) => {
+                let name = entry.name.as_ref().map_or("", |name| name.value.as_str());
+                self.mistakes.extend(wrong.into_iter().map(|mistake| {
+                    Mistake::at(&path.at, format!("{} for unit {name}", mistake.message))
+                }));
+                return None;
+            }
+        };
+        let key = (rendered, is_template);
+        if let Some(known) = self.files.get(&key) {
+            return known.clone();
+        }
+        let full = beside(self.path, &key.0);
+        let shown: Arc<str> = full.display().to_string().into();
+        let file = match text(&full) {
+            Ok(bytes) => Some(Arc::new(File { shown, bytes, is_template })),
+            Err(why) => {
+                self.mistakes.push(Mistake::at(&path.at, format!("{shown} {why}")));
+                None
+            }
+        };
+        self.files.insert(key, file.clone());
+        file
+    }
+}
+
+fn value<'v>(vars: &'v [(String, Text)], name: &str) -> Option<&'v str> {
+    vars.iter().find(|(known, _)| known == name).map(|(_, text)| text.value.as_str())
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let one_word = (1..=MAX_NAME).contains(&name.chars().count())
+        && !name.starts_with(['-', '!'])
+        && !name
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '*' | '?' | '='));
+    match one_word {
+        true => Ok(()),
+        false => Err(format!(
+            "`{}` cannot be a name: 1 to 64 characters without spaces, `*`, `?` and `=`, not beginning with `-` or `!`",
+            name.escape_debug()
+        )),
+    }
+}
+
+/// The text of a unit's file.
+fn source(unit: &Unit) -> Result<Source, Vec<Mistake>> {
+    let file = &unit.file;
+    let whole = At { file: Arc::clone(&file.shown), line: 0, column: 0 };
+    let (source, problem) = Source::new(&file.shown, &file.bytes);
+    if let Some(problem) = problem {
+        return Err(vec![Mistake::at(&whole, problem.message)]);
+    }
+    if !file.is_template {
+        return Ok(source);
+    }
+    let text = render(&file.shown, &source.text, |name| value(&unit.vars, name))?;
+    Ok(Source::new(&file.shown, text.as_bytes()).0)
+}
+
+/// The file and the image of a unit that was checked.
+pub(super) fn image(
+    unit: &Unit,
+    names: &BTreeMap<String, Found>,
+) -> Result<(Source, Image), String> {
+    let source = source(unit).map_err(|mistakes| {
+        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    })?;
+    let (mut config, _) = conf::parse(&source);
+    conf::apply(&mut config, names, LOOKUP);
+    let image = Image::new(&unit.interface, config).map_err(|error| error.to_string())?;
+    Ok((source, image))
+}
+
+/// Mistakes of files, each once, with the units that have it.
+#[derive(Default)]
+struct Shared(BTreeMap<Place, (Option<String>, Vec<String>)>);
+
+/// File, line, column and message.
+type Place = (String, usize, usize, String);
+
+impl Shared {
+    fn add(&mut self, mistake: Mistake, unit: &str) {
+        let place = (mistake.line.unwrap_or(0), mistake.column.unwrap_or(0));
+        let key = (mistake.file, place.0, place.1, mistake.message);
+        self.0.entry(key).or_insert((mistake.help, Vec::new())).1.push(unit.into());
+    }
+
+    fn mistakes(self) -> impl Iterator<Item = Mistake> {
+        self.0.into_iter().map(|((file, line, column, message), (help, units))| {
+            let first = units.first().map_or("", String::as_str);
+            let units = match units.len() {
+                1 => format!("unit {first}"),
+                count => format!("{count} units, the first is {first}"),
+            };
+            let at = At { file: file.into(), line, column };
+            Mistake { help, ..Mistake::at(&at, format!("{message} ({units})")) }
+        })
+    }
+}
+
+/// Makes the image of each unit once, looks up all host names together, and keeps what is compared later.
+fn configurations(
+    units: &mut [Unit],
+    manifest: &mut Manifest,
+    lookup: Option<&Lookup>,
+    tell: &mut dyn FnMut(&str),
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut shared = Shared::default();
+    let (mut good, mut names) = (vec![false; units.len()], BTreeMap::new());
+    let mut warnings = Vec::new();
+    for (unit, good) in units.iter().zip(&mut good) {
+        let source = match source(unit) {
+            Ok(source) => source,
+            Err(wrong) => {
+                wrong.into_iter().for_each(|mistake| shared.add(mistake, &unit.name));
+                continue;
+            }
+        };
+        let (config, problems) = conf::parse(&source);
+        *good = !problems.iter().any(Problem::is_error);
+        for problem in &problems {
+            if problem.is_error() {
+                shared.add(mistake(&source, problem), &unit.name);
+            } else {
+                let said = problem.render(&source);
+                if !warnings.iter().any(|(text, _)| *text == said) {
+                    warnings.push((said, ()));
+                }
+            }
+        }
+        names.extend(conf::names(&config));
+    }
+    if let Some(lookup) = lookup
+        && !names.is_empty()
+        && mistakes.is_empty()
+        && good.iter().all(|good| *good)
+    {
+        let count = names.len();
+        tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
+        manifest.names = conf::look_up_all(names, lookup, LOOKUP);
+    }
+    manifest.warnings = warnings.into_iter().map(|(text, ())| text.trim_end().into()).collect();
+    let mut once = Once::default();
+    for (unit, _) in units.iter_mut().zip(good).filter(|(_, good)| *good) {
+        match image(unit, &manifest.names) {
+            Ok((_, image)) => {
+                unit.digest = digest(&image.bytes);
+                unit.public_key = image.public_key();
+                if let Some(key) = unit.public_key {
+                    let key = key.to_string();
+                    mistakes.extend(once.take("WireGuard key", &key, &unit.name, &unit.at));
+                }
+                for net in image.addresses() {
+                    if let Some(address) = tunnel_address(&net.to_string()) {
+                        let address = address.to_string();
+                        mistakes.extend(once.take(
+                            "tunnel address",
+                            &address,
+                            &unit.name,
+                            &unit.at,
+                        ));
+                    }
+                }
+            }
+            Err(why) => {
+                let at = At { file: Arc::clone(&unit.file.shown), line: 0, column: 0 };
+                shared.add(Mistake::at(&at, why), &unit.name);
+            }
+        }
+    }
+    mistakes.extend(shared.mistakes());
+}
+
+/// An address that only one unit may have. Link-local ones are of a link each.
+fn tunnel_address(net: &str) -> Option<IpAddr> {
+    let address: IpAddr = net.split('/').next()?.parse().ok()?;
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => None,
+        address => Some(address),
+    }
+}
+
+fn mistake(source: &Source, problem: &Problem) -> Mistake {
+    let place = problem.place.as_ref();
+    let at = At {
+        file: source.name.as_str().into(),
+        line: place.map_or(0, |place| place.line),
+        column: place.map_or(0, |place| place.span.start + 1),
+    };
+    Mistake { help: problem.help.clone(), ..Mistake::at(&at, problem.message.clone()) }
+}

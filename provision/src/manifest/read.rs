@@ -1,0 +1,425 @@
+//! A manifest's text to units: TOML with the place of every value, and CSV beside it. Nothing is skipped in silence:
+//! what is not known is a mistake.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::template::is_name;
+use super::{At, Mistake, Text};
+
+/// The most bytes of a manifest, or of a file that it names.
+pub(super) const MAX_FILE: u64 = 64 << 20;
+
+/// What a manifest says, not checked yet.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) defaults: Entry,
+    pub(super) vars: Vec<(String, Text)>,
+    pub(super) units: Vec<Entry>,
+    pub(super) jobs: Option<usize>,
+}
+
+/// A unit, or the defaults.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) at: Option<At>,
+    pub(super) name: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) udp: Option<Text>,
+    pub(super) serial: Option<Text>,
+    pub(super) interface: Option<Text>,
+    pub(super) template: Option<Text>,
+    pub(super) config: Option<Text>,
+    pub(super) confirm_within: Option<Text>,
+    pub(super) tags: Vec<Text>,
+    pub(super) vars: Vec<(String, Text)>,
+}
+
+impl Entry {
+    /// The place of a key that a unit may have.
+    fn slot(&mut self, key: &str) -> Option<&mut Option<Text>> {
+        Some(match key {
+            "name" => &mut self.name,
+            "key" => &mut self.key,
+            "udp" => &mut self.udp,
+            "serial" => &mut self.serial,
+            "interface" => &mut self.interface,
+            "template" => &mut self.template,
+            "config" => &mut self.config,
+            _ => return None,
+        })
+    }
+}
+
+const TOP: &str = "version, csv, defaults, vars, unit";
+const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
+const UNIT: &str = "name, key, udp, serial, tags, interface, template, config, vars";
+
+/// Reads a text file, or says why not.
+pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 == MAX_FILE {
+        return Err("is too long".into());
+    }
+    Ok(bytes)
+}
+
+/// A path as a manifest has it: from the folder of the manifest.
+pub(super) fn beside(manifest: &Path, path: &str) -> PathBuf {
+    manifest.parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// Reads a manifest.
+pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Read {
+    let file: Arc<str> = path.display().to_string().into();
+    let whole = At { file: Arc::clone(&file), line: 0, column: 0 };
+    let bytes = match text(path) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            mistakes.push(Mistake::at(&whole, why));
+            return Read::default();
+        }
+    };
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        mistakes.push(Mistake::at(&whole, "is not UTF-8 text").help("save the file as UTF-8"));
+        return Read::default();
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader::new(file, text, mistakes);
+    for error in errors {
+        let at = reader.at(error.span().map_or(0, |span| span.start));
+        reader.mistakes.push(Mistake::at(&at, error.message().replace('\n', "; ")));
+    }
+    let (mut read, csv) = reader.top(table.get_ref());
+    if let Some(csv) = csv {
+        read_csv(path, &csv, &mut read, mistakes);
+    }
+    if read.units.is_empty() && mistakes.is_empty() {
+        mistakes.push(
+            Mistake::at(&whole, "has no unit")
+                .help("a unit is a [[unit]], or a line of the file that `csv` names"),
+        );
+    }
+    read
+}
+
+struct Reader<'t, 'm> {
+    file: Arc<str>,
+    text: &'t str,
+    starts: Vec<usize>,
+    mistakes: &'m mut Vec<Mistake>,
+}
+
+type Value<'t> = Spanned<DeValue<'t>>;
+
+impl<'t, 'm> Reader<'t, 'm> {
+    fn new(file: Arc<str>, text: &'t str, mistakes: &'m mut Vec<Mistake>) -> Self {
+        let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { file, text, starts, mistakes }
+    }
+
+    fn at(&self, offset: usize) -> At {
+        let line = self.starts.partition_point(|&start| start <= offset).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or_default();
+        At { file: Arc::clone(&self.file), line, column: before.chars().count() + 1 }
+    }
+
+    fn wrong(&mut self, offset: usize, message: impl Into<String>) {
+        let mistake = Mistake::at(&self.at(offset), message);
+        self.mistakes.push(mistake);
+    }
+
+    fn unknown(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, known: &str) {
+        let mistake = Mistake::at(
+            &self.at(key.span().start),
+            format!("unknown key `{}`", key.get_ref().escape_debug()),
+        )
+        .help(format!("known here: {known}"));
+        self.mistakes.push(mistake);
+    }
+
+    fn text(&mut self, key: &str, value: &Value<'_>) -> Option<Text> {
+        let at = self.at(value.span().start);
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            other => {
+                let what = other.type_str();
+                self.wrong(
+                    value.span().start,
+                    format!("`{key}` is a text, not a value of type {what}"),
+                );
+                return None;
+            }
+        };
+        Some(Text { value: text, at })
+    }
+
+    fn table<'v>(&mut self, key: &str, value: &'v Value<'t>) -> Option<&'v DeTable<'t>> {
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            self.wrong(value.span().start, format!("`{key}` is a table"));
+        }
+        table
+    }
+
+    fn top(&mut self, table: &DeTable<'t>) -> (Read, Option<Text>) {
+        let (mut read, mut csv, mut version) = (Read::default(), None, false);
+        for (key, value) in table.iter() {
+            match key.get_ref().as_ref() {
+                "version" => {
+                    version = true;
+                    let number = value.get_ref().as_integer().map(ToString::to_string);
+                    if number.as_deref() != Some("1") {
+                        self.wrong(value.span().start, "the only version of manifests is 1");
+                    }
+                }
+                "csv" => csv = self.text("csv", value),
+                "defaults" => {
+                    if let Some(table) = self.table("defaults", value) {
+                        self.defaults(table, &mut read);
+                    }
+                }
+                "vars" => read.vars = self.vars(value),
+                "unit" => match value.get_ref().as_array() {
+                    Some(units) => {
+                        for unit in units.iter() {
+                            if let Some(table) = self.table("unit", unit) {
+                                let at = self.at(unit.span().start);
+                                let unit = self.unit(table, at);
+                                read.units.push(unit);
+                            }
+                        }
+                    }
+                    None => self.wrong(value.span().start, "a unit begins with [[unit]]"),
+                },
+                _ => self.unknown(key, TOP),
+            }
+        }
+        if !version && self.mistakes.is_empty() {
+            let at = At { file: Arc::clone(&self.file), line: 0, column: 0 };
+            self.mistakes
+                .push(Mistake::at(&at, "has no version").help("the first line is `version = 1`"));
+        }
+        (read, csv)
+    }
+
+    fn defaults(&mut self, table: &DeTable<'t>, read: &mut Read) {
+        for (key, value) in table.iter() {
+            match key.get_ref().as_ref() {
+                "jobs" => {
+                    let number = value.get_ref().as_integer().map(ToString::to_string);
+                    read.jobs = number.and_then(|jobs| jobs.parse().ok()).filter(|&jobs| jobs > 0);
+                    if read.jobs.is_none() {
+                        self.wrong(value.span().start, "`jobs` is a number from 1");
+                    }
+                }
+                "confirm_within" => {
+                    read.defaults.confirm_within = self.text("confirm_within", value);
+                }
+                name @ ("interface" | "template" | "config") => {
+                    let text = self.text(name, value);
+                    if let Some(slot) = read.defaults.slot(name) {
+                        *slot = text;
+                    }
+                }
+                _ => self.unknown(key, DEFAULTS),
+            }
+        }
+    }
+
+    fn vars(&mut self, value: &Value<'t>) -> Vec<(String, Text)> {
+        let mut vars = Vec::new();
+        let Some(table) = self.table("vars", value) else { return vars };
+        for (key, value) in table.iter() {
+            let name = key.get_ref().to_string();
+            if !is_name(&name) {
+                self.wrong(
+                    key.span().start,
+                    format!("`{}` cannot be a variable", name.escape_debug()),
+                );
+            } else if let Some(text) = self.text(&name, value) {
+                vars.push((name, text));
+            }
+        }
+        vars
+    }
+
+    fn unit(&mut self, table: &DeTable<'t>, at: At) -> Entry {
+        let mut unit = Entry { at: Some(at), ..Entry::default() };
+        for (key, value) in table.iter() {
+            match key.get_ref().as_ref() {
+                "vars" => unit.vars = self.vars(value),
+                "tags" => match value.get_ref().as_array() {
+                    Some(tags) => {
+                        for tag in tags.iter() {
+                            unit.tags.extend(self.text("tags", tag));
+                        }
+                    }
+                    None => self.wrong(value.span().start, "`tags` is a list of texts"),
+                },
+                name if unit.slot(name).is_some() => {
+                    let text = self.text(name, value);
+                    if let Some(slot) = unit.slot(name) {
+                        *slot = text;
+                    }
+                }
+                _ => self.unknown(key, UNIT),
+            }
+        }
+        unit
+    }
+}
+
+/// Reads the table of units.
+fn read_csv(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut Vec<Mistake>) {
+    let path = beside(manifest, &csv.value);
+    let file: Arc<str> = path.display().to_string().into();
+    let bytes = match text(&path) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            mistakes.push(Mistake::at(&csv.at, format!("{file} {why}")));
+            return;
+        }
+    };
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let whole = |line, column| At { file: Arc::clone(&file), line, column };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        mistakes.push(Mistake::at(&whole(0, 0), "is not UTF-8 text"));
+        return;
+    };
+    let rows = Rows { text, at: 0, line: 1 };
+    let mut header: Vec<String> = Vec::new();
+    for (line, row) in rows {
+        let cells = match row {
+            Ok(cells) => cells,
+            Err(column) => {
+                mistakes.push(
+                    Mistake::at(&whole(line, column), "a `\"` that does not end its cell")
+                        .help("a cell with a comma or a quote in it is in quotes, and quotes in it are doubled"),
+                );
+                return;
+            }
+        };
+        if cells.iter().all(|(cell, _)| cell.trim().is_empty()) {
+            continue;
+        }
+        if header.is_empty() {
+            header = cells.iter().map(|(cell, _)| cell.trim().to_owned()).collect();
+            for (nth, (name, (_, column))) in header.iter().zip(&cells).enumerate() {
+                if header.iter().take(nth).any(|other| other == name) {
+                    let message = format!("the column `{}` stands twice", name.escape_debug());
+                    mistakes.push(Mistake::at(&whole(line, *column), message));
+                } else if !is_name(name) {
+                    let message = format!("`{}` names no column", name.escape_debug());
+                    mistakes.push(
+                        Mistake::at(&whole(line, *column), message).help(
+                            "the first line names a key of units or a variable for each column",
+                        ),
+                    );
+                }
+            }
+            continue;
+        }
+        if cells.len() != header.len() {
+            let message = format!("{} cells, and {} columns", cells.len(), header.len());
+            mistakes.push(Mistake::at(&whole(line, 1), message));
+            continue;
+        }
+        let mut unit = Entry { at: Some(whole(line, 1)), ..Entry::default() };
+        for (name, (cell, column)) in header.iter().zip(cells) {
+            let (value, at) = (cell.trim().to_owned(), whole(line, column));
+            if value.is_empty() {
+                continue;
+            }
+            let text = Text { value, at };
+            if name == "tags" {
+                let tags = text.value.split([' ', ';']).filter(|tag| !tag.is_empty());
+                unit.tags =
+                    tags.map(|tag| Text { value: tag.into(), at: text.at.clone() }).collect();
+            } else if let Some(slot) = unit.slot(name) {
+                *slot = Some(text);
+            } else {
+                unit.vars.push((name.clone(), text));
+            }
+        }
+        read.units.push(unit);
+    }
+}
+
+/// The rows of a CSV file (RFC 4180): cells with their columns, or the column of a quote that is not closed.
+struct Rows<'t> {
+    text: &'t str,
+    at: usize,
+    line: usize,
+}
+
+type Cells = Vec<(String, usize)>;
+
+impl Iterator for Rows<'_> {
+    type Item = (usize, Result<Cells, usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let (line, mut cells) = (self.line, Vec::new());
+        let (mut cell, mut begin, mut column) = (String::new(), 1, 0);
+        let (mut quoted, mut opened, mut closed) = (false, 0, false);
+        let mut chars = rest.char_indices().peekable();
+        let mut end = rest.len();
+        while let Some((at, c)) = chars.next() {
+            column += 1;
+            match c {
+                '"' if quoted && chars.peek().is_some_and(|&(_, next)| next == '"') => {
+                    chars.next();
+                    column += 1;
+                    cell.push('"');
+                }
+                '"' if quoted => (quoted, closed) = (false, true),
+                '"' if cell.trim().is_empty() && !closed => {
+                    cell.clear();
+                    (quoted, opened) = (true, column);
+                }
+                '"' => return Some((line, self.give_up(column))),
+                ',' if !quoted => {
+                    cells.push((std::mem::take(&mut cell), begin));
+                    (begin, closed) = (column + 1, false);
+                }
+                '\n' if !quoted => {
+                    end = at + 1;
+                    self.line += 1;
+                    break;
+                }
+                '\n' => {
+                    self.line += 1;
+                    cell.push(c);
+                }
+                '\r' if !quoted => {}
+                c if closed && !c.is_whitespace() => return Some((line, self.give_up(column))),
+                c => cell.push(c),
+            }
+        }
+        if quoted {
+            return Some((line, self.give_up(opened)));
+        }
+        cells.push((cell, begin));
+        self.at += end;
+        Some((line, Ok(cells)))
+    }
+}
+
+impl Rows<'_> {
+    fn give_up(&mut self, column: usize) -> Result<Cells, usize> {
+        self.at = self.text.len();
+        Err(column)
+    }
+}

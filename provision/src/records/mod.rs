@@ -1,0 +1,209 @@
+//! Records: one line of JSON for each unit that a run has finished, appended to a file and synced before the next unit is
+//! reported. What a record says is true of the router at that time; what is not known is said to be unknown. No record
+//! contains a private key.
+//!
+//! `schema/record.schema.json` describes a line. Fields may be added; none changes its meaning.
+
+mod csv;
+mod summary;
+mod writer;
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, Read as _};
+use std::path::Path;
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::session::fingerprint;
+use serde::{Deserialize, Serialize};
+
+pub use csv::csv;
+pub use summary::{Filter, Yield};
+pub use writer::Writer;
+
+/// The JSON Schema of a record.
+pub const SCHEMA: &str = include_str!("../../schema/record.schema.json");
+
+/// The name of the unit in records of routers that could not be asked which one they are.
+pub const UNKNOWN_UNIT: &str = "?";
+
+/// What has become of a unit.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[value(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The change was made, verified and stored.
+    Applied,
+    /// The router ran and stored this configuration already.
+    Unchanged,
+    /// `diff` and `status`: nothing differs.
+    Same,
+    /// `diff` and `status`: something differs.
+    Differs,
+    /// The router refused or failed; `state` says what it runs.
+    Failed,
+    /// The change was not confirmed in time, and the router has its previous configuration again.
+    Reverted,
+    /// The router was not reached after the change, and reverts it by itself.
+    Unconfirmed,
+    /// The change was requested, and nothing was heard since.
+    Unknown,
+    /// The router could not be reached; nothing was changed.
+    Unreachable,
+    /// The run was interrupted before the change was requested; nothing was changed.
+    Interrupted,
+}
+
+impl Outcome {
+    /// Whether the unit is done.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Applied | Self::Unchanged | Self::Same | Self::Differs)
+    }
+
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::Failed => "failed",
+            Self::Reverted => "reverted",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unknown => "unknown",
+            Self::Unreachable => "unreachable",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What has become of one unit in one run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// The run.
+    pub run: String,
+    /// The part of the run, such as `2/3`; null for a whole one.
+    pub shard: Option<String>,
+    /// `push`, `diff`, `status`, `repair` or `claim`.
+    pub operation: String,
+    /// The unit's name in the manifest; [`UNKNOWN_UNIT`] if it is not known.
+    pub unit: String,
+    /// The unit's place in the manifest, from 1; 0 if the unit is not known.
+    pub row: usize,
+    /// Where the router was reached over UDP.
+    pub address: Option<String>,
+    /// Where it was reached over a serial port.
+    pub port: Option<String>,
+    /// The router's public key.
+    pub router_key: Option<String>,
+    /// Its fingerprint.
+    pub fingerprint: Option<String>,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// Its board.
+    pub board: Option<String>,
+    /// The version of its agent.
+    pub agent: Option<String>,
+    /// The version of the tool.
+    pub tool: String,
+    /// The public key of the operator.
+    pub operator: String,
+    /// The interface.
+    pub interface: String,
+    /// The digest of the image, in hexadecimal; null if there is none.
+    pub image: Option<String>,
+    /// The public key of the interface, if known.
+    pub public_key: Option<String>,
+    /// The number of the configuration in the router's history.
+    pub number: Option<u32>,
+    /// What has become of the unit.
+    pub outcome: Outcome,
+    /// The name of the cause, if it failed: see `ops::Error`.
+    pub code: Option<String>,
+    /// The state of the running configuration after a failed change.
+    pub state: Option<String>,
+    /// The outcome in words.
+    pub message: String,
+    /// When the unit was begun, UTC.
+    pub started: String,
+    /// When it ended, UTC.
+    pub ended: String,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+impl Record {
+    /// The same with the key of the router, which is known even if the router did not answer.
+    pub(crate) fn of_router(self, key: PublicKey) -> Self {
+        let fingerprint = Some(fingerprint(&key).to_string());
+        Self { router_key: Some(key.to_string()), fingerprint, ..self }
+    }
+}
+
+/// The most bytes of a line with a record.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Reads records. A line that was cut short by a crash is the last of its run; it is passed over, and so are empty lines.
+///
+/// # Errors
+/// What cannot be read, with file and line.
+pub fn read(path: &Path) -> Result<Vec<Record>, String> {
+    let shown = path.display();
+    let file =
+        std::fs::File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let mut records = Vec::new();
+    let mut bytes = Vec::new();
+    let mut reader = std::io::BufReader::new(file);
+    let mut number = 0;
+    loop {
+        bytes.clear();
+        number += 1;
+        let length = reader
+            .by_ref()
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| format!("cannot read {shown}: {error}"))?;
+        if length == 0 {
+            return Ok(records);
+        }
+        let line = bytes.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        match serde_json::from_slice(line) {
+            Ok(record) => records.push(record),
+            Err(error) if error.is_eof() => {}
+            Err(error) => return Err(format!("{shown}:{number}: this is no record: {error}")),
+        }
+    }
+}
+
+/// As [`read`]; a file that does not exist has no records, nor has a device or a pipe.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if_any(path: &Path) -> Result<Vec<Record>, String> {
+    if path.is_file() { read(path) } else { Ok(Vec::new()) }
+}
+
+/// The last record of each unit, by name.
+#[must_use]
+pub fn last(records: &[Record]) -> HashMap<&str, &Record> {
+    records.iter().map(|record| (record.unit.as_str(), record)).collect()
+}

@@ -1,0 +1,299 @@
+//! Fleets: where a run stops, what its records say, and that this is what the routers say.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use proto_core::protocol::message::{Code, Failure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::bench::{Bench, Ran};
+use super::fake::{Manners, Many};
+
+const SITE: &str = "\
+[Interface]
+PrivateKey = generate
+Address = {{address}}
+
+[Peer]
+PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+Endpoint = 192.0.2.7:51821
+AllowedIPs = 10.0.0.0/8
+";
+
+const MANIFEST: &str = "\
+version = 1
+csv = \"units.csv\"
+
+[defaults]
+template = \"site.conf\"
+interface = \"wg0\"
+";
+
+struct Fleet {
+    bench: Bench,
+    many: Many,
+}
+
+fn refusing() -> Manners {
+    Manners { fail_commit: Some(Failure::new(Code::NoWireGuard, "")), ..Manners::default() }
+}
+
+fn silent() -> Manners {
+    Manners { silent: true, ..Manners::default() }
+}
+
+impl Fleet {
+    fn new(name: &str, count: usize, manners: impl Fn(usize) -> Manners) -> Self {
+        let (bench, many) = (Bench::new(name, ""), Many::new(count, manners));
+        let mut csv = String::from("name,key,udp,address,tags\n");
+        for (nth, address) in many.addresses.iter().enumerate() {
+            let (key, tag) = (Many::key(nth), ["north", "south"][nth % 2]);
+            let _ =
+                writeln!(csv, "r{nth},{key},{address},10.7.{}.{}/32,{tag}", nth / 250, nth % 250);
+        }
+        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
+        write("units.csv", &csv);
+        write("site.conf", SITE);
+        write("fleet.toml", MANIFEST);
+        Self { bench, many }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.bench.run(args)
+    }
+
+    fn spawn(&self, args: &[&str]) -> Child {
+        self.bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The records of a file, in its order.
+    fn records(&self, file: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.bench.dir().join(file)).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Checks that the records are the truth: one for each unit of a run, and what a router runs.
+    fn check(&self, file: &str) {
+        let mut last: BTreeMap<(String, String), u32> = BTreeMap::new();
+        for record in self.records(file) {
+            let text = |field: &str| record[field].as_str().unwrap().to_owned();
+            *last.entry((text("run"), text("unit"))).or_insert(0) += 1;
+            let nth: usize = text("unit")[1..].parse().unwrap();
+            let running = self.many.with(nth, |seen| !seen.running.is_empty());
+            let pending = self.many.with(nth, |seen| seen.waiting.is_some());
+            match text("outcome").as_str() {
+                "applied" | "unchanged" => assert!(running && !pending, "{record}"),
+                // A later run may have been there.
+                "interrupted" | "unreachable" | "failed" => {}
+                "unknown" | "unconfirmed" => {}
+                other => panic!("{other}: {record}"),
+            }
+        }
+        assert!(last.values().all(|&count| count == 1), "{last:?}");
+    }
+}
+
+fn signal(child: &Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    for _ in 0..12_000 {
+        if what() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("waited for a minute");
+}
+
+#[test]
+fn three_hundred_routers_some_silent_some_refusing_and_the_rest_is_resumed() {
+    // 5 % are silent, 3 % refuse.
+    let fleet = Fleet::new("fleet-300", 300, |nth| match nth % 100 {
+        3 | 23 | 43 | 63 | 83 => silent(),
+        7 | 37 | 77 => refusing(),
+        _ => Manners::default(),
+    });
+    fleet.run(&["fleet", "check", "fleet.toml"]).ends(0).says("fleet.toml: 300 units");
+    let push = ["fleet", "push", "fleet.toml", "--timeout", "6s", "-j", "40", "--json"];
+    let json = fleet.run(&push).ends(1).json();
+    assert_eq!(json["result"]["outcomes"]["applied"], 276, "{json}");
+    assert_eq!(json["result"]["outcomes"]["failed"], 9, "{json}");
+    assert_eq!(json["result"]["outcomes"]["unreachable"], 15, "{json}");
+    let records = fleet.records("fleet.records.jsonl");
+    assert_eq!(records.len(), 300);
+    let failed = records.iter().find(|record| record["outcome"] == "failed").unwrap();
+    assert_eq!((&failed["code"], &failed["state"]), (&"no_wire_guard".into(), &"unchanged".into()));
+    fleet.check("fleet.records.jsonl");
+    let commits = fleet.many.commits();
+    assert_eq!(commits.iter().sum::<u32>(), 276);
+    // The failures have their causes mended, and only they are done now.
+    for nth in 0..300 {
+        fleet.many.behave(nth, |manners| {
+            manners.silent = false;
+            manners.fail_commit = None;
+        });
+    }
+    let resume = [&push[..], &["--resume"]].concat();
+    let json = fleet.run(&resume).ends(0).json();
+    assert_eq!(json["result"]["resumed"], 276, "{json}");
+    assert_eq!(json["result"]["outcomes"], serde_json::json!({ "applied": 24 }));
+    assert_eq!(fleet.many.commits(), [1; 300]);
+    fleet.check("fleet.records.jsonl");
+    let json = fleet.run(&resume).ends(0).json();
+    assert_eq!(json["result"]["outcomes"], serde_json::json!({}));
+    // Another template is another image: all are to be done.
+    std::fs::write(fleet.bench.dir().join("site.conf"), SITE.replace("10.0.0.0/8", "10.0.0.0/9"))
+        .unwrap();
+    fleet.run(&["fleet", "diff", "fleet.toml"]).ends(4).says("diff of 300 units: 300 differs");
+    let json = fleet.run(&resume).ends(0).json();
+    assert_eq!(json["result"]["outcomes"], serde_json::json!({ "applied": 300 }));
+    fleet.run(&["fleet", "status", "fleet.toml"]).ends(0).says("status of 300 units: 300 same");
+    fleet.run(&["fleet", "diff", "fleet.toml"]).ends(0).says("300 same");
+    fleet
+        .run(&["records", "fleet.records.jsonl", "--summary"])
+        .ends(0)
+        .says("300 of 300 units done (100.0 %), 276 at the first attempt (92.0 %)");
+    let csv = fleet.run(&["records", "fleet.records.jsonl", "--outcome", "failed", "--csv"]);
+    assert_eq!(csv.ends(0).out.lines().count(), 1 + 9);
+    let text = std::fs::read_to_string(fleet.bench.dir().join("fleet.records.jsonl")).unwrap();
+    assert!(!text.contains("PrivateKey"));
+}
+
+#[test]
+fn a_batch_over_the_limit_ends_the_run_before_the_next_one() {
+    let fleet = Fleet::new("fleet-batch", 100, |nth| match nth {
+        4 | 6 | 9 => refusing(),
+        _ => Manners::default(),
+    });
+    let push =
+        ["fleet", "push", "fleet.toml", "--batch", "1,10%,100%", "--json", "--record", "r.jsonl"];
+    let json = fleet.run(&[&push[..], &["--max-fail", "2"]].concat()).ends(6).json();
+    assert_eq!(json["result"]["stopped"], "max_fail", "{json}");
+    let seen = |nth: usize| fleet.many.with(nth, |seen| seen.packets);
+    assert!((0..11).all(|nth| seen(nth) > 0) && (11..100).all(|nth| seen(nth) == 0));
+    assert_eq!(json["result"]["left"], 89, "{json}");
+    fleet.check("r.jsonl");
+    assert_eq!(fleet.records("r.jsonl").len(), 11);
+    // Within the limit, the run goes to its end.
+    let json = fleet.run(&[&push[..], &["--max-fail", "3", "--resume"]].concat()).ends(1).json();
+    assert_eq!(json["result"]["left"], 0, "{json}");
+    let commits = fleet.many.commits();
+    assert_eq!(commits.iter().sum::<u32>(), 97);
+    assert!(commits.iter().all(|&count| count <= 1), "{commits:?}");
+    // With batches and no limit given, the first failure ends the run.
+    let fleet =
+        Fleet::new("fleet-canary", 3, |nth| if nth == 0 { refusing() } else { Manners::default() });
+    fleet.run(&push).ends(6);
+    assert_eq!(fleet.many.commits(), [0, 0, 0]);
+}
+
+#[test]
+fn ctrl_c_at_any_time_leaves_records_that_are_true_and_a_rest_that_is_resumed() {
+    for at in [0, 1, 7, 20, 38, 59] {
+        let fleet = Fleet::new(&format!("fleet-ctrl-c-{at}"), 60, |_| Manners::default());
+        let push = ["fleet", "push", "fleet.toml", "-j", "4", "--confirm-within", "60s"];
+        let child = fleet.spawn(&push);
+        // Not before the program has its handler.
+        wait_until(|| {
+            let commits: u32 = fleet.many.commits().iter().sum();
+            fleet.many.with(0, |seen| seen.packets > 0) && commits >= at
+        });
+        signal(&child);
+        let ran = Ran::new(child.wait_with_output().unwrap());
+        assert!(matches!(ran.code, 0 | 130), "{ran:#?}");
+        fleet.check("fleet.records.jsonl");
+        let applied = fleet
+            .records("fleet.records.jsonl")
+            .iter()
+            .filter(|record| record["outcome"] == "applied")
+            .count();
+        let commits = fleet.many.commits();
+        assert_eq!(commits.iter().sum::<u32>() as usize, applied, "{ran:#?}");
+        assert!((0..60).all(|nth| fleet.many.with(nth, |seen| seen.waiting.is_none())));
+        fleet.run(&[&push[..], &["--resume"]].concat()).ends(0);
+        assert_eq!(fleet.many.commits(), [1; 60]);
+        fleet.check("fleet.records.jsonl");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_names_the_routers_whose_state_is_unknown() {
+    let fleet = Fleet::new("fleet-twice", 3, |nth| match nth {
+        0 => Manners { silent_on_commit: true, ..Manners::default() },
+        1 => silent(),
+        _ => Manners::default(),
+    });
+    let child =
+        fleet.spawn(&["fleet", "push", "fleet.toml", "-j", "3", "--timeout", "60s", "--json"]);
+    let told = || fleet.many.with(0, |seen| seen.told_to_commit);
+    wait_until(|| told() && fleet.many.with(1, |seen| seen.packets > 0));
+    wait_until(|| !fleet.records("fleet.records.jsonl").is_empty());
+    signal(&child);
+    // The one that was not told to make a change has ended; the other one is waited for.
+    wait_until(|| fleet.records("fleet.records.jsonl").len() == 2);
+    signal(&child);
+    let json = Ran::new(child.wait_with_output().unwrap()).ends(130).json();
+    let outcomes = serde_json::json!({ "applied": 1, "interrupted": 1, "unknown": 1 });
+    assert_eq!(json["result"]["outcomes"], outcomes, "{json}");
+    let units = json["result"]["units"].as_array().unwrap();
+    assert!(
+        units.iter().any(|unit| unit["unit"] == "r0" && unit["outcome"] == "unknown"),
+        "{json}"
+    );
+    fleet.check("fleet.records.jsonl");
+}
+
+#[test]
+fn selectors_shards_and_records_that_cannot_be_written() {
+    let fleet = Fleet::new("fleet-parts", 30, |_| Manners::default());
+    let run = |args: &[&str]| fleet.run(&[&["fleet", "push", "fleet.toml"], args].concat());
+    run(&["tag=north", "!r0", "--record", "n.jsonl"]).ends(0).says("push of 14 units: 14 applied");
+    run(&["r?", "--record", "q.jsonl"]).ends(0).says("push of 10 units: 6 applied, 4 unchanged");
+    run(&["nobody"]).ends(2).says("no unit of fleet.toml is `nobody`");
+    for shard in ["1/3", "2/3", "3/3"] {
+        let file = format!("s{}.jsonl", &shard[..1]);
+        run(&["--shard", shard, "--run", "night", "--record", &file])
+            .ends(0)
+            .says("push of 10 units");
+    }
+    let json = fleet.run(&["records", "s1.jsonl", "s2.jsonl", "s3.jsonl", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["yield"]["units"], 30, "{json}");
+    assert_eq!(json["result"]["records"][0]["run"], "night");
+    let before = fleet.many.commits();
+    run(&["--record", "no/such/r.jsonl"]).ends(2).says("cannot write records to no/such/r.jsonl");
+    run(&["--record", "/dev/full"]).ends(5).says("No space left");
+    // Only those that were under way when the first record could not be written.
+    assert!(fleet.many.commits().iter().zip(before).all(|(after, before)| *after <= before + 1));
+}
+
+/// Prints the time and the peak memory of pushes to many routers. See docs/fleet.md.
+#[test]
+#[ignore = "measures; run with --ignored --nocapture"]
+fn a_fleet_in_numbers() {
+    println!("routers  jobs  seconds  peak memory (KiB)");
+    for (count, jobs) in [(10, "64"), (100, "64"), (1_000, "64"), (10_000, "64"), (10_000, "1000")]
+    {
+        let fleet = Fleet::new(&format!("fleet-{count}-{jobs}"), count, |_| Manners::default());
+        let begun = std::time::Instant::now();
+        let push = ["fleet", "push", "fleet.toml", "-j", jobs, "--timeout", "60s", "--json"];
+        let mut child = fleet.spawn(&push);
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = String::new();
+        while child.try_wait().unwrap().is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            peak = line.map_or(peak, |line| line.trim_end_matches("kB").trim().into());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let seconds = begun.elapsed().as_secs_f32();
+        let json = Ran::new(child.wait_with_output().unwrap()).ends(0).json();
+        assert_eq!(json["result"]["outcomes"]["applied"], count, "{json}");
+        println!("{count:>7}  {jobs:>4}  {seconds:>7.1}  {peak:>17}");
+    }
+}

@@ -1,0 +1,211 @@
+//! The line: routers behind pseudo-terminals that are plugged in and pulled out while it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use proto_core::key::SecretKey;
+use proto_core::protocol::message::{Code, Failure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::bench::{Bench, Ran};
+use super::fake::{Belongs, Manners, Plugged, Unit};
+
+const SITE: &str = "\
+[Interface]
+PrivateKey = generate
+Address = {{address}}
+
+[Peer]
+PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+AllowedIPs = 10.0.0.0/8
+";
+
+struct Line {
+    bench: Bench,
+}
+
+/// An unclaimed router with a key of its own.
+fn fresh(nth: u8) -> Manners {
+    let key = Some(SecretKey::new([nth + 0x40; 32]));
+    Manners { key, belongs: Belongs::Nobody(None), ..Manners::default() }
+}
+
+impl Line {
+    fn new(name: &str, units: usize) -> Self {
+        let bench = Bench::new(name, "");
+        let mut csv = String::from("name,address\n");
+        for nth in 1..=units {
+            let _ = writeln!(csv, "u{nth},10.7.0.{nth}/24");
+        }
+        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
+        write("units.csv", &csv);
+        write("site.conf", SITE);
+        write(
+            "batch.toml",
+            "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n",
+        );
+        std::fs::create_dir(bench.dir().join("ports")).unwrap();
+        Self { bench }
+    }
+
+    fn port(&self, number: usize) -> PathBuf {
+        self.bench.dir().join(format!("ports/p{number:02}"))
+    }
+
+    fn start(&self, more: &[&str]) -> Child {
+        let ports = self.bench.dir().join("ports/p*").display().to_string();
+        let line = ["line", "batch.toml", "--ports", &ports, "--patience", "8s", "--timeout", "5s"];
+        let mut command = self.bench.command(&[&line, more].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    fn records(&self) -> Vec<Value> {
+        let file = self.bench.dir().join("batch.records.jsonl");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    fn wait_for(&self, what: impl Fn(&[Value]) -> bool) {
+        for _ in 0..6_000 {
+            if what(&self.records()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("waited for a minute: {:#?}", self.records());
+    }
+}
+
+fn stop(child: Child) -> Ran {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    Ran::new(child.wait_with_output().unwrap())
+}
+
+fn is_done(record: &Value) -> bool {
+    matches!(record["outcome"].as_str(), Some("applied" | "unchanged"))
+}
+
+#[test]
+fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
+    let line = Line::new("line-16", 14);
+    let broken = Manners { fail_commit: Some(Failure::new(Code::NoWireGuard, "")), ..fresh(12) };
+    let others = Manners { belongs: Belongs::Others, text: b"OpenWrt login:\r\n", ..fresh(13) };
+    let silent = Manners { silent: true, ..fresh(14) };
+    let slow = Manners { working: 40, loss: 10, ..fresh(15) };
+    let units: Vec<Unit> =
+        (0..12).map(fresh).chain([broken, others, silent, slow]).map(Unit::new).collect();
+    let child = line.start(&[]);
+    // Not in the order of their ports.
+    let order = [5, 0, 13, 9, 2, 15, 7, 12, 1, 14, 3, 11, 4, 8, 10, 6];
+    let mut plugged: BTreeMap<usize, Plugged> = BTreeMap::new();
+    for nth in order {
+        plugged.insert(nth, units[nth].plug(&line.port(nth)));
+        std::thread::sleep(Duration::from_millis(40));
+        // A cable that is pulled out in the middle, and plugged in again.
+        if nth == 9 || nth == 3 {
+            plugged.remove(&nth);
+            std::thread::sleep(Duration::from_millis(300));
+            plugged.insert(nth, units[nth].plug(&line.port(nth)));
+        }
+    }
+    // All that can be done are, and three ports are red.
+    line.wait_for(|records| {
+        let done: BTreeSet<&str> = records
+            .iter()
+            .filter(|record| is_done(record))
+            .map(|record| record["unit"].as_str().unwrap())
+            .collect();
+        let has = |code: &str| records.iter().any(|record| record["code"] == code);
+        done.len() == 13 && has("no_wire_guard") && has("no_answer") && has("silence")
+    });
+    let ran = stop(child);
+    ran.ends(1).says("13 of 14 units done").says("failed: u");
+    ran.says("it belongs to another owner").says("nothing was heard for 8 s");
+    ran.says("the router's kernel has no WireGuard");
+    let records = line.records();
+    // A unit is one router, and a router is one unit. A router that was slow to answer may have been verified again.
+    let pairs: BTreeSet<(&str, &str)> = records
+        .iter()
+        .filter(|record| is_done(record))
+        .map(|r| (r["unit"].as_str().unwrap(), r["router_key"].as_str().unwrap()))
+        .collect();
+    let count = |pairs: BTreeSet<&str>| pairs.len();
+    assert_eq!(pairs.len(), 13, "{records:#?}");
+    assert_eq!(count(pairs.iter().map(|pair| pair.0).collect()), 13, "{pairs:?}");
+    assert_eq!(count(pairs.iter().map(|pair| pair.1).collect()), 13, "{pairs:?}");
+    for (nth, unit) in units.iter().enumerate() {
+        let stored = unit.with(|seen| seen.history.len());
+        assert_eq!(stored, usize::from(!(12..15).contains(&nth)), "unit {nth}");
+    }
+    drop(plugged);
+
+    // The next day: routers that were done are verified, and not done again. The broken one was mended.
+    let child = line.start(&["--until-done"]);
+    let again = [0, 4, 15].map(|nth| units[nth].plug(&line.port(nth)));
+    line.wait_for(|records| {
+        records.iter().filter(|record| record["outcome"] == "unchanged").count() >= 3
+    });
+    drop(again);
+    units[12].behave(|manners| manners.fail_commit = None);
+    let _mended = units[12].plug(&line.port(1));
+    Ran::new(child.wait_with_output().unwrap()).ends(0).says("14 of 14 units done");
+    for (nth, unit) in units.iter().enumerate() {
+        let stored = unit.with(|seen| seen.history.len());
+        assert_eq!(stored, usize::from(nth != 13 && nth != 14), "unit {nth}");
+    }
+}
+
+#[test]
+fn codes_are_scanned_and_programs_run_with_records() {
+    let line = Line::new("line-scan", 3);
+    let script = line.bench.dir().join("label");
+    std::fs::write(
+        &script,
+        "#!/bin/sh\ncat >> labels\ntest $POSTWIRE_UNIT != u2 || { echo no paper >&2; exit 3; }\n",
+    )
+    .unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (one, two) = (Unit::new(fresh(0)), Unit::new(fresh(1)));
+    let mut child = line.start(&["--assign", "scan", "--on-done", "./label"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let _one = one.plug(&line.port(1));
+    writeln!(stdin, "nobody\nu3").unwrap();
+    line.wait_for(|records| records.len() == 1);
+    let _two = two.plug(&line.port(2));
+    writeln!(stdin, "u3\n2 u2").unwrap();
+    line.wait_for(|records| records.len() == 2);
+    let labels = line.bench.dir().join("labels");
+    for _ in 0..6_000 {
+        if std::fs::read_to_string(&labels).is_ok_and(|text| text.lines().count() == 2) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ran = stop(child);
+    ran.ends(0).says("2 of 3 units done").says("no unit of the manifest is called `nobody`");
+    ran.says("u3 has a router already").says("./label: ended with exit status: 3: no paper");
+    let text = std::fs::read_to_string(labels).unwrap();
+    let units: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["unit"].as_str().unwrap().into())
+        .collect();
+    assert_eq!(units, ["u3", "u2"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_written_stops_the_line() {
+    let line = Line::new("line-full", 2);
+    line.start(&["--record", "no/such"]).wait_with_output().map(Ran::new).unwrap().ends(2);
+    let unit = Unit::new(fresh(0));
+    let child = line.start(&["--record", "/dev/full"]);
+    let _plugged = unit.plug(&line.port(1));
+    Ran::new(child.wait_with_output().unwrap()).ends(5).says("No space left");
+}

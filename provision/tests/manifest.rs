@@ -1,0 +1,172 @@
+//! Manifests with mistakes, each at its place, and manifests without.
+
+use std::path::PathBuf;
+
+use postwire::manifest::{Manifest, Mistake};
+
+const KEYS: [&str; 2] = [
+    "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+    "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=",
+];
+const SITE: &str = "[Interface]\nPrivateKey = generate\nAddress = {{address}}\n\n[Peer]\nPublicKey = \
+                    xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\nAllowedIPs = {{net}}\n";
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("fleet.toml")
+    }
+
+    fn load(&self) -> Result<Manifest, Vec<Mistake>> {
+        Manifest::load(&self.path(), None, &mut |_| {})
+    }
+
+    /// The mistakes, without the folder.
+    fn mistakes(&self) -> Vec<String> {
+        let folder = format!("{}/", self.0.path().display());
+        let mistakes = self.load().expect_err("a mistake");
+        mistakes.iter().map(|mistake| mistake.to_string().replace(&folder, "")).collect()
+    }
+}
+
+fn manifest(text: &str) -> Folder {
+    Folder::new(&[
+        (
+            "fleet.toml",
+            &format!(
+                "version = 1\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n{text}"
+            ),
+        ),
+        ("site.conf", SITE),
+    ])
+}
+
+#[test]
+fn units_of_both_files_have_their_images() {
+    let folder = Folder::new(&[
+        (
+            "fleet.toml",
+            &format!(
+                "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n\
+                 jobs = 7\nconfirm_within = \"60s\"\n[vars]\nnet = \"10.0.0.0/8\"\n\
+                 [[unit]]\nname = \"a\"\nkey = \"{}\"\ntags = [\"north\"]\nvars = {{ address = \"10.1.0.1/24\" }}\n",
+                KEYS[0]
+            ),
+        ),
+        (
+            "units.csv",
+            "name,udp,tags,address,net\nb,10.0.0.7,north pilot,10.1.0.2/24,\n\"c\",,,\"10.1.0.3/24\",10.2.0.0/16\n",
+        ),
+        ("site.conf", SITE),
+    ]);
+    let manifest = folder.load().unwrap();
+    let names: Vec<&str> = manifest.units.iter().map(|unit| unit.name.as_str()).collect();
+    assert_eq!(
+        (names, manifest.jobs, manifest.confirm_within),
+        (vec!["a", "b", "c"], Some(7), Some(60))
+    );
+    assert_eq!(manifest.units[1].tags, ["north", "pilot"]);
+    let mut digests = Vec::new();
+    for unit in &manifest.units {
+        let (source, image) = manifest.image(unit).unwrap();
+        assert_eq!(proto_core::protocol::digest(&image.bytes), unit.digest);
+        assert!(source.text.contains(["10.1.0.1/24", "10.1.0.2/24", "10.1.0.3/24"][unit.row - 1]));
+        digests.push(unit.digest);
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 3);
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    let unit = |more: &str| {
+        format!(
+            "[[unit]]\nname = \"a\"\nvars = {{ address = \"10.1.0.1/24\", net = \"10.0.0.0/8\" }}\n{more}\n"
+        )
+    };
+    for (text, wanted) in [
+        (String::new(), "fleet.toml: error: has no unit"),
+        (unit("kye = \"x\""), "fleet.toml:8:1: error: unknown key `kye`"),
+        (unit("key = \"x\""), "fleet.toml:8:7: error: key: "),
+        (unit("udp = 7.5"), "fleet.toml:8:7: error: `udp` is a text"),
+        (unit("interface = \"a/b\""), "fleet.toml:8:13: error: interface: "),
+        (unit("template = \"none.conf\""), "fleet.toml:8:12: error: none.conf cannot be read"),
+        (unit("[vars]\nx = \"a#b\""), "fleet.toml:9:5: error: the value of `x` has a `#`"),
+        (
+            unit("[[unit]]\nname = \"a\""),
+            "fleet.toml:9:8: error: two units are called a, the first in line 6",
+        ),
+        ("[[unit]]\nname = \"a b\"".into(), "fleet.toml:6:8: error: `a b` cannot be a name"),
+        ("[[unit]]\nname = \"a\"".into(), "site.conf:3:13: error: no variable `address` (unit a)"),
+        ("[[unit]]\nudp = \"10.0.0.1\"".into(), "fleet.toml:5:1: error: this unit has no name"),
+        ("x = [".into(), "fleet.toml:5:"),
+        (
+            unit("")
+                + "[[unit]]\nname = \"b\"\nvars = { address = \"10.1.0.1/16\", net = \"10.0.0.0/8\" }",
+            "error: the tunnel address 10.1.0.1 is that of a already, in line 5",
+        ),
+        (
+            "[[unit]]\nname = \"a\"\nvars = { address = \"10.1.0.256/24\", net = \"x\" }".into(),
+            "site.conf:3:",
+        ),
+    ] {
+        let mistakes = manifest(&text).mistakes();
+        assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{wanted}: {mistakes:#?}");
+    }
+}
+
+#[test]
+fn a_table_of_units_has_its_own_places() {
+    let table = |csv: &str| {
+        let folder = manifest("");
+        let text = std::fs::read_to_string(folder.path()).unwrap();
+        std::fs::write(folder.path(), text.replace("version = 1", "version = 1\ncsv = \"u.csv\""))
+            .unwrap();
+        std::fs::write(folder.0.path().join("u.csv"), csv).unwrap();
+        folder.mistakes()
+    };
+    for (csv, wanted) in [
+        ("name,address,net\na,10.1.0.1/24\n", "u.csv:2:1: error: 2 cells, and 3 columns"),
+        ("name,name\na,b\n", "u.csv:1:6: error: the column `name` stands twice"),
+        (
+            "name,address,net\na,\"10.1.0.1/24,10.0.0.0/8\n",
+            "u.csv:2:3: error: a `\"` that does not end its cell",
+        ),
+        (
+            "name,udp,address,net\na,1.2.3.4,10.1.0.1/24,10.0.0.0/8\nb,1.2.3.4,10.1.0.2/24,10.0.0.0/8\n",
+            "u.csv:3:3: error: the address 1.2.3.4:5182 is that of a already, in line 2",
+        ),
+        ("name,my var\na,x\n", "u.csv:1:6: error: `my var` names no column"),
+    ] {
+        let mistakes = table(csv);
+        assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{wanted}: {mistakes:#?}");
+    }
+}
+
+#[test]
+fn a_mistake_of_a_template_is_told_once_for_all_units() {
+    let folder = manifest("[vars]\nnet = \"10.0.0.0/8\"\n");
+    let text = std::fs::read_to_string(folder.path()).unwrap();
+    std::fs::write(folder.path(), text.replace("version = 1", "version = 1\ncsv = \"u.csv\""))
+        .unwrap();
+    let units: String = (1..=50).map(|nth| format!("u{nth},10.1.0.{nth}/24\n")).collect();
+    std::fs::write(folder.0.path().join("u.csv"), format!("name,address\n{units}")).unwrap();
+    folder.load().unwrap();
+    std::fs::write(folder.0.path().join("site.conf"), SITE.replace("AllowedIPs", "AllowedIp"))
+        .unwrap();
+    let mistakes = folder.mistakes();
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+    assert!(
+        mistakes[0].starts_with("site.conf:7:1: error: ")
+            && mistakes[0].contains("(50 units, the first is u1)")
+    );
+}
