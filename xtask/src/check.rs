@@ -61,6 +61,8 @@ pub fn dependencies(advisories: bool) -> Result<String> {
     let what =
         if advisories { "advisories bans licenses sources" } else { "bans licenses sources" };
     if !advisories {
+        // It reads the crates of all systems, and a build has fetched those of this one.
+        quietly(cargo().args(["fetch", "--quiet", "--locked"]))?;
         command.arg("--offline");
     }
     quietly(command.arg("check").args(what.split(' ')))?;

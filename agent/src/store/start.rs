@@ -125,7 +125,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         let ran = match self.put_back(&interface, false, applied, working) {
             Ok(ran) => {
                 if ran == Ran::Changed {
-                    self.machine.info(format_args!("{interface}: applied what is stored"));
+                    self.machine
+                        .info(format_args!("{interface}: applied the stored configuration"));
                 }
                 ran
             }

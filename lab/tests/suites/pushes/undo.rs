@@ -13,6 +13,8 @@ use std::thread;
 /// Number of peers where it matters, and where it does not.
 const PEERS: u32 = 500;
 const FEWER: u32 = 100;
+/// How often a change is aimed at.
+const HITS: usize = 5;
 
 /// Traces the agent's messages to the kernel, which over the serial line are all that it sends;
 /// `inject` are faults for some of them.
@@ -98,12 +100,23 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     for nth in nths {
         let at = changes[nth];
         let tried = || -> Result<String> {
-            // After a refusal, a message about many peers is sent again peer by peer.
-            trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
-            let said = push(keeper, &new)?;
-            let lines = keeper.traced()?;
-            let injected = lines.get(at - 1).context("it did not come so far")?;
-            ensure!(injected.contains("INJECTED") && is_change(injected), "hit {injected}");
+            // The agent looks for changes of other programs in between, so the message with this number may be a
+            // dump.
+            let mut said = None;
+            for _ in 0..HITS {
+                // After a refusal, a message about many peers is sent again peer by peer.
+                trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
+                let pushed = push(keeper, &new)?;
+                let lines = keeper.traced()?;
+                let injected = lines.get(at - 1).context("it did not come so far")?;
+                ensure!(injected.contains("INJECTED"), "hit {injected}");
+                if is_change(injected) {
+                    said = Some(pushed);
+                    break;
+                }
+                before.is_left(keeper).context("a refused dump")?;
+            }
+            let said = said.context("only dumps were hit")?;
             let message = undone(&said, "kernel", nth > 0)?.to_owned();
             before.is_left(keeper)?;
             let named = said.text("/error/subject");

@@ -179,7 +179,7 @@ pub fn create<'b>(buf: &'b mut [u8], seq: u32, name: IfName, kind: &str) -> Resu
     create_at(buf, seq, name, kind, 0)
 }
 
-/// As [`Link::create`], with an index for the interface; 0 lets the kernel choose. Also `EBUSY` or
+/// As [`create`], with an index for the interface; 0 lets the kernel choose. Also `EBUSY` or
 /// `EEXIST` if the index is in use.
 ///
 /// # Errors
