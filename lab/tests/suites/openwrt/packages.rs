@@ -168,12 +168,11 @@ pub(super) fn nfpm() -> Result<String> {
             }
             ensure!(theirs.extra.get(path) == Some(entry), "{}: {path} differs", recipe.name);
         }
-        ensure!(
-            theirs.extra.iter().all(|(path, _)| ours.extra.get(path).is_some()),
-            "{}: nfpm has other scripts:\n{}",
-            recipe.name,
-            theirs.extra.list()
-        );
+        for (path, _) in theirs.extra.iter().filter(|(path, _)| ours.extra.get(path).is_none()) {
+            let named = path == "conffiles" && recipe.conffiles.is_empty();
+            ensure!(named, "{}: nfpm has another script: {path}", recipe.name);
+            differences.push(format!("{}: nfpm has a conffiles without a line", recipe.name));
+        }
         let (a, b) = (fields(&ours.control), fields(&theirs.control));
         for name in a.keys().chain(b.keys()) {
             let (one, other) = (a.get(name), b.get(name));
