@@ -2,7 +2,6 @@
 //! that it waits for. No kernel with WireGuard is needed.
 
 mod places;
-mod unlock;
 
 use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
@@ -50,7 +49,6 @@ const TESTS: &[(&str, Test)] = &[
     ("UDP stays closed until there is an owner", places::closed),
     ("process 1 of a jail ends when it is asked to", places::process_one),
     ("information goes to standard output, and errors to standard error", places::outputs),
-    ("a code opens the console for its owner, once", unlock::unlock),
 ];
 
 fn named(test: &str) -> String {
