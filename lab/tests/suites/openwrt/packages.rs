@@ -194,7 +194,8 @@ fn description(recipe: &Recipe, package: &ipk::Package, folder: &Path) -> Result
     let control = fields(&package.control);
     let mut text = String::new();
     let of = |name: &str| control.get(name).cloned().unwrap_or_default();
-    let _ = writeln!(text, "name: {}\narch: {ARCH}\nplatform: linux", of("Package"));
+    let _ =
+        writeln!(text, "name: {}\narch: {}\nplatform: linux", of("Package"), of("Architecture"));
     let _ = writeln!(text, "version_schema: none\nversion: {}", of("Version"));
     let _ = writeln!(
         text,
