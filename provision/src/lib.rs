@@ -14,7 +14,7 @@
 //! | [`transport`] | packets over a serial line or UDP, and the session that encrypts them |
 //! | [`session`] | the conversation with the agent, from the hello to the last reply |
 //! | [`ops`] | operations on a router as a library, with progress to an [`observe::Observer`]; [`drive`] runs them |
-//! | [`line`] | routers that come one after the other at many serial ports |
+//! | [`mod@line`] | routers that come one after the other at many serial ports |
 //! | [`manifest`], [`fleet`], [`records`] | many routers: which, in which order, and what became of each |
 //! | [`command`] | one module per command; [`report`] prints the result or the error |
 //! | [`show`] | the running configuration of a router, as text |

@@ -173,7 +173,7 @@ pub struct Line {
     /// Set the DTR line of the ports; boards that reset on DTR may need `off` [default: leave unchanged]
     #[arg(long, value_name = "on|off", value_parser = units::switch)]
     pub dtr: Option<bool>,
-    /// Your name in the routers' lists of owners [default: USER@HOST]
+    /// Your name in the routers' lists of owners
     #[arg(long = "as", value_name = "NAME", value_parser = name::owner)]
     #[arg(help = "Your name in the routers' lists of owners [default: USER@HOST]")]
     pub owner: Option<OwnerName>,

@@ -12,9 +12,9 @@
 //! | operation | does |
 //! |---|---|
 //! | [`push`], [`repair`], [`remove`], [`rollback`] | change an interface, and follow the change until it is final |
-//! | [`diff`], [`status`] | ask, and change nothing |
-//! | [`claim`] | makes an unclaimed router the operator's |
-//! | [`hand_over`] | makes another person the only owner |
+//! | [`diff`], [`status()`] | ask, and change nothing |
+//! | [`claim()`] | makes an unclaimed router the operator's |
+//! | [`hand_over()`] | makes another person the only owner |
 //! | [`Target::open`] | a [`Session`] for everything else: `confirm`, `revert`, `history`, `show`, owners |
 //!
 //! Not here: files of configurations ([`crate::conf`]), the wording of results ([`crate::command`]).
