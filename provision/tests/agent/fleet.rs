@@ -71,10 +71,7 @@ impl Fleet {
 
     /// The records of a file, in its order.
     fn records(&self, file: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.bench.dir().join(file)).unwrap_or_default();
-        // A line that is being written, or the spaces with which the file is tried, have no end yet.
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+        self.bench.records(file)
     }
 
     /// Checks that the records are the truth: one for each unit of a run, and what a router runs.

@@ -66,11 +66,7 @@ impl Line {
     }
 
     fn records(&self) -> Vec<Value> {
-        let file = self.bench.dir().join("batch.records.jsonl");
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        // A line that is being written, or the spaces with which the file is tried, have no end yet.
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+        self.bench.records("batch.records.jsonl")
     }
 
     fn wait_for(&self, what: impl Fn(&[Value]) -> bool) {

@@ -55,6 +55,14 @@ impl Bench {
         home
     }
 
+    /// The records of a fleet or a line in a file, in its order.
+    pub(crate) fn records(&self, file: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.0.join(file)).unwrap_or_default();
+        // A line that is being written, or the spaces with which the file is tried, have no end yet.
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
     /// The program, to be run in the directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postwire"));
