@@ -43,6 +43,7 @@ pub mod bytes;
 pub mod config;
 #[cfg(feature = "console")]
 pub mod console;
+pub mod cut;
 pub mod fault;
 pub mod kernel;
 #[cfg(feature = "console")]

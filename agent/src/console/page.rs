@@ -3,7 +3,7 @@
 
 use core::fmt::{self, Write};
 
-use heapless::String;
+use crate::cut::Cut;
 
 /// Width of the text in columns.
 const COLUMNS: usize = 80;
@@ -34,22 +34,6 @@ impl Write for Quoted<'_, '_> {
                 }
                 c if c < ' ' => write!(self.0, "\\u{:04x}", u32::from(c))?,
                 c => self.0.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Text that is truncated at the end of its room, without misleading characters.
-#[derive(Default)]
-struct Cut(String<400>);
-
-impl Write for Cut {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            let c = if proto_core::text::misleads(c) { '?' } else { c };
-            if self.0.push(c).is_err() {
-                break;
             }
         }
         Ok(())
@@ -132,7 +116,7 @@ impl<'t> Page<'t> {
     /// Writes words from a column on, and ends the line.
     #[inline(never)]
     fn wrap(&mut self, column: usize, indent: usize, words: fmt::Arguments<'_>) {
-        let mut text = Cut::default();
+        let mut text = Cut::<400>::default();
         let _ = text.write_fmt(words);
         let mut at = column;
         for (nth, word) in text.0.split(' ').enumerate() {

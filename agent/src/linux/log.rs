@@ -5,8 +5,8 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::String;
+use postwired::cut::Cut;
 use proto_core::netlink::Errno;
-use proto_core::text::misleads;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -34,22 +34,6 @@ impl Stream {
 impl Write for Stream {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
-/// Text that is truncated at the end of its buffer.
-struct Cut<const N: usize>(String<N>);
-
-impl<const N: usize> Write for Cut<N> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            // Foreign text, such as the name of a device, must not start a new line.
-            let c = if misleads(c) { '?' } else { c };
-            if self.0.push(c).is_err() {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -113,7 +97,7 @@ fn write_now(to: To, line: &[u8]) -> bool {
 /// A line of the log in its written form. On a terminal it starts with the program's name; a
 /// supervisor that reads a pipe adds the name itself.
 fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
-    let mut text = Cut::<320>(String::new());
+    let mut text = Cut::<320>::default();
     let prefix = if sys::is_terminal(to.standard()) { "postwired: " } else { "" };
     let _ = write!(text, "{prefix}{line}");
     let Cut(mut text) = text;
@@ -173,7 +157,7 @@ pub(crate) fn each_line(take: &mut dyn FnMut(&str)) {
 /// Writes one line of the log, in one call, so that lines of two programs do not mix. A line that the output
 /// does not take at once is lost, and counted.
 fn write_line(to: To, text: fmt::Arguments<'_>) {
-    let mut kept = Cut::<320>(String::new());
+    let mut kept = Cut::<320>::default();
     let _ = kept.write_fmt(text);
     keep(&kept.0);
     keep("\n");

@@ -454,15 +454,20 @@ const fn exit_code(status: c_int) -> i32 {
 /// Takes the exit code of a process that has ended, of this group of our children. `None` if none has ended yet;
 /// `ECHILD` if there is none.
 pub(crate) fn reap_group(group: c_int) -> Result<Option<(c_int, i32)>, Errno> {
+    match look(group.saturating_neg()) {
+        (0, _) => Ok(None),
+        (pid @ 1.., status) => Ok(Some((pid, exit_code(status)))),
+        _ => Err(failure()),
+    }
+}
+
+/// The result of `waitpid` for a process, or for the negative number of a group, without waiting; and the status.
+fn look(pid: c_int) -> (c_int, c_int) {
     const WNOHANG: c_int = 1;
     let mut status: c_int = 0;
     // SAFETY: `status` lives through the call, which writes to it.
-    let pid = unsafe { waitpid(group.saturating_neg(), &raw mut status, WNOHANG) };
-    match pid {
-        0 => Ok(None),
-        1.. => Ok(Some((pid, exit_code(status)))),
-        _ => Err(failure()),
-    }
+    let found = unsafe { waitpid(pid, &raw mut status, WNOHANG) };
+    (found, status)
 }
 
 /// Kills all processes of a group.
@@ -496,10 +501,7 @@ pub(crate) fn start_on(path: &CStr, terminal: BorrowedFd<'_>) -> Result<c_int, E
 
 /// Returns `true` if a program that [`start_on`] started has ended; its process id is then free.
 pub(crate) fn reap(pid: c_int) -> bool {
-    let mut status: c_int = 0;
-    // WNOHANG, the same on every Linux.
-    // SAFETY: `status` lives through the call, which writes to it.
-    unsafe { waitpid(pid, &raw mut status, 1) != 0 }
+    look(pid).0 != 0
 }
 
 /// A pair of pseudo-terminals: the agent's end, and the program's end.

@@ -12,26 +12,27 @@ const OWN: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
 const PEER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 
 fn remarks(text: &str) -> (bool, Vec<String>) {
+    let mut said = vec![];
+    let made = read(text.as_bytes(), &mut |remark| {
+        said.push(match remark {
+            Remark::Mistake(error, column) => format!("{column}: {error}"),
+            Remark::LeftOut(line, name, why) => format!("line {line}: {name} {why}"),
+        });
+    });
+    (made, said)
+}
+
+/// Whether an image is made of the text.
+fn read(text: &[u8], remark: &mut dyn FnMut(&Remark<'_>)) -> bool {
     let slot = Slot::default();
     let mut file = Memory::default();
-    file.write_at(0, text.as_bytes()).unwrap();
+    file.write_at(0, text).unwrap();
     let (mut heap, mut index, mut other) =
         (Memory::default(), Memory::default(), Memory::default());
     let scratch = Scratch { heap: &mut heap, index: &mut index, other: &mut other };
-    let mut said = vec![];
-    let made = image_of_text(
-        &slot,
-        &"wg0".parse().unwrap(),
-        (&mut file, text.len() as u32),
-        scratch,
-        &mut |remark| {
-            said.push(match remark {
-                Remark::Mistake(error, column) => format!("{column}: {error}"),
-                Remark::LeftOut(line, name, why) => format!("line {line}: {name} {why}"),
-            });
-        },
-    );
-    (made.unwrap().is_some(), said)
+    let wg0 = "wg0".parse().unwrap();
+    let made = image_of_text(&slot, &wg0, (&mut file, text.len() as u32), scratch, remark);
+    made.unwrap().is_some()
 }
 
 #[test]
@@ -82,26 +83,14 @@ fn a_file_without_an_interface_is_a_mistake() {
 
 #[test]
 fn bytes_that_are_no_text_are_a_mistake_of_their_line_alone() {
-    let slot = Slot::default();
-    let mut file = Memory::default();
     let text = b"[Interface]\nAddress = \xff\nAddress = 10.0.0.1/24\nMTU = x\n";
-    file.write_at(0, text).unwrap();
-    let (mut heap, mut index, mut other) =
-        (Memory::default(), Memory::default(), Memory::default());
-    let scratch = Scratch { heap: &mut heap, index: &mut index, other: &mut other };
     let mut said = vec![];
-    let made = image_of_text(
-        &slot,
-        &"wg0".parse().unwrap(),
-        (&mut file, text.len() as u32),
-        scratch,
-        &mut |remark| {
-            if let Remark::Mistake(error, _) = remark {
-                said.push(error.to_string());
-            }
-        },
-    );
-    assert!(made.unwrap().is_none());
+    let made = read(text, &mut |remark| {
+        if let Remark::Mistake(error, _) = remark {
+            said.push(error.to_string());
+        }
+    });
+    assert!(!made);
     assert_eq!(
         said,
         ["line 2: Address is not UTF-8 text", "line 4: MTU `x` is not an MTU: 68 to 65535 bytes"]
