@@ -40,10 +40,11 @@ options of serve:
                           (/etc/postwired); must survive a reboot
   --label-secret FILE     the secret on the router's label, which allows one claim of the router
                           over UDP. Without it, a claim needs the serial line
-  --on-drift report|repair
-                          when another program changes or deletes an interface that is stored: only
-                          say so in the log and in `postwire status` (report), or also put back what
-                          is stored, less and less often if it happens again and again (repair)
+  --on-drift ignore|report|repair
+                          when another program changes or deletes an interface that is stored: say so
+                          in the log and in `postwire status` (report, the default), also put back what
+                          is stored, less and less often if it happens again and again (repair), or do
+                          not look for such changes (ignore)
   --applied PROGRAM       run `PROGRAM INTERFACE WHAT` after each change of an interface; WHAT is push,
                           rollback, remove, repair, revert or start
   --console on|off|shell  what a person at the serial port gets: the console (on), nothing, or a shell
@@ -118,6 +119,8 @@ impl<'a> Policy<'a> {
 /// What to do when another program changes a stored interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnDrift {
+    /// Do not look.
+    Ignore,
     /// Log and show the difference.
     Report,
     /// Also apply the stored configuration.
@@ -293,7 +296,7 @@ impl fmt::Display for OptionsError<'_> {
                     "--udp" => {
                         "an address or interface and a port, such as 192.168.1.1, [fd00::1]:5182 or br-lan"
                     }
-                    "--on-drift" => "report or repair",
+                    "--on-drift" => "ignore, report or repair",
                     "--console" => "on, off or shell",
                     "--led" => "the name of a folder of /sys/class/leds",
                     "--interface" => "an interface name, or a prefix followed by `*`",
@@ -394,6 +397,7 @@ pub fn parse<'a>(
             }
             (None, "--on-drift") => {
                 let on = match value {
+                    "ignore" => OnDrift::Ignore,
                     "report" => OnDrift::Report,
                     "repair" => OnDrift::Repair,
                     _ => return Err(wrong),
@@ -519,6 +523,8 @@ mod tests {
         assert_eq!((options.on_drift, options.applied), (OnDrift::Report, None));
         let options = serve("serve --udp :7 --on-drift=repair --applied /usr/libexec/x").unwrap();
         assert_eq!((options.on_drift, options.applied), (OnDrift::Repair, Some("/usr/libexec/x")));
+        let options = serve("serve --udp :7 --on-drift ignore").unwrap();
+        assert_eq!(options.on_drift, OnDrift::Ignore);
         assert_eq!(serve("serve --serial auto").unwrap().serial.unwrap().device, "/dev/ttyS1");
         assert_eq!(serve("serve --udp x").unwrap().led, None);
         assert_eq!(serve("serve --udp x --led red:sys").unwrap().led, Some("red:sys"));

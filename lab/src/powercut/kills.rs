@@ -71,7 +71,7 @@ impl Victim<'_> {
             let after = Duration::from_secs_f64(self.rng.unit() * 0.2);
             self.die_young(after)?;
         }
-        self.keeper.start("")?;
+        self.keeper.start()?;
         // If a change leaves the configuration the same, the host tool's result promises nothing.
         let told = told && job.makes != Makes::Same;
         self.left(job, told, expected, count)?;

@@ -108,7 +108,7 @@ impl<'t> Victim<'t> {
 
     /// Brings the router to one stored configuration, whatever it had.
     pub(super) fn begin(&mut self) -> Result<()> {
-        self.keeper.router.fresh("")?;
+        self.keeper.fresh()?;
         self.stored = vec![None];
         self.number = 0;
         let config = self.config();
@@ -316,7 +316,7 @@ impl<'t> Victim<'t> {
         let vm = &self.keeper.router.vm;
         thread::scope(|scope| {
             // The cut may interrupt this.
-            let starting = scope.spawn(|| self.keeper.start(""));
+            let starting = scope.spawn(|| self.keeper.start());
             let begun = Instant::now();
             while after.map_or(!starting.is_finished(), |after| begun.elapsed() < after) {
                 thread::sleep(Duration::from_millis(1));

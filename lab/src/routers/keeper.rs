@@ -14,6 +14,10 @@ use xtask::build;
 /// The output file of strace.
 pub const TRACE: &str = "/tmp/trace";
 
+/// The option of an agent whose messages to the kernel a test counts: none comes at a time of its
+/// own.
+pub const ALONE: &str = "--on-drift ignore";
+
 /// Starting with a long configuration takes time.
 const START: Duration = Duration::from_secs(300);
 
@@ -22,6 +26,8 @@ pub struct Keeper<'t> {
     machine: Machine<'t>,
     pub router: Router<'t>,
     pub seed: u64,
+    /// Further options of the agent, each time it starts.
+    pub options: &'static str,
 }
 
 impl<'t> Keeper<'t> {
@@ -43,7 +49,7 @@ impl<'t> Keeper<'t> {
         let machine = machine.with_wireguard_tools().with_strace().disk(disk, KEEP);
         let folder = build::target_folder().join("lab").join("test").join(name);
         let router = Router::new(machine.boot()?, tool, folder)?;
-        Ok(Self { machine, router, seed })
+        Ok(Self { machine, router, seed, options: "" })
     }
 
     /// Runs a script that must succeed, and returns its output.
@@ -51,23 +57,28 @@ impl<'t> Keeper<'t> {
         Ok(self.router.vm.sh_with(script, b"", START)?.ok()?.text())
     }
 
+    /// Ends the agent, removes its interfaces and stored files, and starts it again.
+    pub fn fresh(&self) -> Result<()> {
+        self.router.fresh(self.options)
+    }
+
     /// Starts the agent.
-    pub fn start(&self, options: &str) -> Result<()> {
-        self.sh(&start_script(&self.router.vm, options))?;
+    pub fn start(&self) -> Result<()> {
+        self.sh(&start_script(&self.router.vm, self.options))?;
         Ok(())
     }
 
     /// Kills the agent and starts it again.
     pub fn restart(&self) -> Result<()> {
         self.router.stop()?;
-        self.start("")
+        self.start()
     }
 
     /// Kills the agent, removes all its files and interfaces, and starts it again.
     pub fn restart_empty(&self) -> Result<()> {
         self.router.stop()?;
         self.sh(EMPTY)?;
-        self.start("")
+        self.start()
     }
 
     /// Cuts the power, and boots without starting the agent.
@@ -80,7 +91,7 @@ impl<'t> Keeper<'t> {
     /// Cuts the power, boots, and starts the agent.
     pub fn reboot(&mut self) -> Result<()> {
         self.cut_power()?;
-        self.start("")
+        self.start()
     }
 
     /// Runs the host tool over UDP.

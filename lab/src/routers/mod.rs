@@ -7,6 +7,6 @@ mod person;
 mod router;
 
 pub use config::{Config, Kernel, Peer};
-pub use keeper::{Keeper, TRACE, is_change, is_sent};
+pub use keeper::{ALONE, Keeper, TRACE, is_change, is_sent};
 pub use person::Person;
 pub use router::{EMPTY, KEEP, Reach, Router, STATE, Said, differences, identity, said};

@@ -46,9 +46,10 @@ pub(super) fn part(seed: u64) -> Part {
         let agent = fs::read(build::agent(Arch::X86_64)?)?;
         let (lab, tool) = (Lab::prepare(Arch::X86_64)?, build::postwire()?);
         let mut keeper = Keeper::boot(&lab, "console", &agent, &tool, seed)?;
+        keeper.options = "--shell /bin/sh";
         for (test, run) in TESTS {
             tally.test(&named(test), || {
-                keeper.router.fresh("--shell /bin/sh")?;
+                keeper.fresh()?;
                 run(&mut keeper).with_context(|| {
                     format!("the agent said:\n{}", keeper.router.log().unwrap_or_default())
                 })
@@ -250,7 +251,7 @@ fn reboot(keeper: &mut Keeper<'_>) -> Result<String> {
     person.sees("ListenPort = 9")?;
     drop(person);
     keeper.cut_power()?;
-    keeper.start("--shell /bin/sh")?;
+    keeper.start()?;
     let mut person = Person::sits_down(keeper.router.vm.serial().path())?;
     // The rest of the paste.
     person.types("MTU = 1280\r.\r")?;

@@ -80,7 +80,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let words: Vec<&str> = shown.split_whitespace().collect();
     let [device, "serial", port, ..] = words[..] else { anyhow::bail!("not a port: {shown}") };
     ensure!(device == port, "--serial auto takes {port}, and the line is {device}");
-    keeper.start("")?;
+    keeper.start()?;
     let router = &keeper.router;
     let before = router.postwire(&Reach::Serial, &["show", "wg0"])?;
     before.failed(1, "unclaimed")?;
@@ -99,7 +99,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
 }
 
 fn comes_back(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
-    keeper.router.fresh("")?;
+    keeper.fresh()?;
     let mut rng = Rng::new(keeper.seed);
     let first = Config::random(&mut rng, 10, 3);
     keeper.store(&first, 1)?;
@@ -131,7 +131,7 @@ fn memory(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let mut shown = Vec::new();
     let mut most = 0;
     for (reach, peers) in [(Reach::Udp, 2), (Reach::Serial, 1_000), (Reach::Udp, 1_000)] {
-        keeper.router.fresh("")?;
+        keeper.fresh()?;
         let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
         config.table = "off";
         let begun = Instant::now();
@@ -236,7 +236,7 @@ fn commands(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
 }
 
 fn power_cut(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
-    keeper.router.fresh("")?;
+    keeper.fresh()?;
     let config = Config::random(&mut Rng::new(keeper.seed), 40, 3);
     keeper.store(&config, 1)?;
     keeper.reboot()?;

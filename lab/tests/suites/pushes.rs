@@ -18,7 +18,7 @@ mod undo;
 
 use super::lanes::Part;
 use anyhow::{Context, Result, anyhow};
-use lab::routers::{Keeper, Router};
+use lab::routers::{ALONE, Keeper, Router};
 use lab::{
     Arch, Lab, Wire,
     flood::{self, Effort, Target},
@@ -195,9 +195,12 @@ fn on_disk(name: &'static str, tests: &'static [(&'static str, KeptTest)], seed:
     Part::new(&named(arch, name), names, move |tally| {
         let Setting { lab, agent, tool, .. } = Setting::prepare(arch, seed)?;
         let mut keeper = Keeper::boot(&lab, name, &agent, &tool, seed)?;
+        if name == "undo" {
+            keeper.options = ALONE;
+        }
         for (test, run) in tests {
             tally.test(&named(arch, test), || {
-                let outcome = keeper.router.fresh("").and_then(|()| run(&mut keeper));
+                let outcome = keeper.fresh().and_then(|()| run(&mut keeper));
                 explained(outcome, seed, &keeper.router)
             });
         }

@@ -225,6 +225,9 @@ impl Drift {
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Looks for changes by other programs from now on.
     pub fn watch(&mut self, on: OnDrift) {
+        if on == OnDrift::Ignore {
+            return;
+        }
         self.drift.on = Some(on);
         self.drift.due = self.committer.machine.now().saturating_add(BEAT);
     }

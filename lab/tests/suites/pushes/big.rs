@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lab::{
     Arch,
     rng::Rng,
-    routers::{Config, Keeper, Peer, is_change, is_sent},
+    routers::{ALONE, Config, Keeper, Peer, is_change, is_sent},
 };
 use std::{
     fmt,
@@ -81,8 +81,8 @@ impl Cost {
         Ok(done)
     }
 
-    fn of(keeper: &Keeper<'_>, peers: u32) -> Result<Self> {
-        keeper.router.fresh("")?;
+    fn of(keeper: &mut Keeper<'_>, peers: u32) -> Result<Self> {
+        keeper.fresh()?;
         let traffic = Traffic::of(&[]);
         let mut cost = Self { memory: [0; 2], took: Vec::new(), one_change: traffic };
         let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
@@ -92,7 +92,8 @@ impl Cost {
         let live = keeper.live_key()?;
         config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
         let mut changed = config.clone();
-        let peer = changed.peers.values_mut().nth(peers as usize / 2).context("a peer")?;
+        let mut quiet = changed.peers.iter_mut().filter(|(key, _)| **key != live);
+        let (_, peer) = quiet.nth(peers as usize / 2).context("a peer")?;
         peer.persistent_keepalive = 77;
         let text = changed.text();
 
@@ -107,7 +108,10 @@ impl Cost {
             "{}",
             diff.json
         );
+        cost.memory[0] = keeper.router.memory()?;
         let (before, handshake) = (others(keeper)?, handshake(keeper, &live)?);
+        keeper.options = ALONE;
+        keeper.restart()?;
         keeper.trace("sendto,recvfrom", "")?;
         let said = cost
             .timed("push of one change under strace", || keeper.push("wg0", &text, &[]))?
@@ -119,8 +123,8 @@ impl Cost {
         ensure!(touched == 1 && before.len() == after.len(), "{touched} peers were touched");
         let now = self::handshake(keeper, &live)?;
         ensure!(now.0 == handshake.0 && now.1 >= handshake.1, "{handshake:?} and then {now:?}");
-        cost.memory[0] = keeper.router.memory()?;
 
+        keeper.options = "";
         let seen = |config: &Config| match keeper.router.kernel()?.difference(&config.kernel()) {
             None => Ok(()),
             Some(difference) => anyhow::bail!("the kernel has something else: {difference}"),

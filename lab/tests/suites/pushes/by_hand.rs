@@ -5,7 +5,7 @@ use super::Setting;
 use anyhow::{Context, Result, ensure};
 use lab::{
     Arch, Lab, Machine, programs,
-    routers::{Reach, Router, TRACE, is_change},
+    routers::{ALONE, Reach, Router, TRACE, is_change},
 };
 use xtask::build;
 
@@ -74,16 +74,21 @@ fn machine<'l>(lab: &'l Lab, agent: &[u8], name: &str) -> Machine<'l> {
     machine.module("dummy")
 }
 
-fn router<'l>(setting: &'l Setting, machine: &Machine<'_>, name: &str) -> Result<Router<'l>> {
+fn router<'l>(
+    setting: &'l Setting,
+    machine: &Machine<'_>,
+    name: &str,
+    options: &str,
+) -> Result<Router<'l>> {
     let folder = build::target_folder().join("lab").join("test").join(name);
     let router = Router::new(machine.boot()?, &setting.tool, folder)?;
-    router.fresh("")?;
+    router.fresh(options)?;
     Ok(router)
 }
 
 pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let lab = lab()?;
-    let router = router(setting, &machine(&lab, &setting.agent, "byhand"), "byhand")?;
+    let router = router(setting, &machine(&lab, &setting.agent, "byhand"), "byhand", ALONE)?;
     let made = router.vm.sh(BY_HAND)?;
     ensure!(made.status == 0, "{made:?}");
     let before = seen(&router)?;
@@ -157,7 +162,7 @@ const IPV4: &str = "[Interface]\nPrivateKey = GBCfUjSBUFtkuOsQgEMkHO+Ke+ulxyxaJK
 pub(super) fn no_ipv6(setting: &Setting) -> Result<String> {
     let lab = lab()?;
     let machine = machine(&lab, &setting.agent, "noipv6").kernel_argument("ipv6.disable=1");
-    let router = router(setting, &machine, "noipv6")?;
+    let router = router(setting, &machine, "noipv6", "")?;
     ensure!(router.vm.sh("cat /proc/net/if_inet6")?.status != 0, "this kernel has IPv6");
     router.push(&Reach::Udp, IPV4)?.ok()?;
     let again = router.push(&Reach::Udp, IPV4)?.ok()?;

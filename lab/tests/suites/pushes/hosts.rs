@@ -63,7 +63,7 @@ pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
     // At a start, while the name cannot be looked up yet.
     keeper.cut_power()?;
     knows(keeper, "")?;
-    keeper.start("")?;
+    keeper.start()?;
     keeper.router.sees(&without)?;
     ensure!(unresolved(keeper)? == 1, "it is not counted after a start");
     knows(keeper, "192.0.2.51 late.invalid\n")?;

@@ -261,7 +261,7 @@ pub(super) fn ends_the_agent(keeper: &mut Keeper<'_>) -> Result<String> {
         let log = keeper.router.vm.sh(script)?.text();
         ensure!(!log.contains(": ready"), "start {nth} was not killed: {log}");
     }
-    keeper.start("")?;
+    keeper.start()?;
     let log = keeper.router.log()?;
     let words = "wg0 is not applied: 3 starts in a row ended";
     ensure!(log.contains(words) && log.contains("wg1: applied the stored configuration"), "{log}");

@@ -13,8 +13,6 @@ use std::thread;
 /// Number of peers where it matters, and where it does not.
 const PEERS: u32 = 500;
 const FEWER: u32 = 100;
-/// How often a change is aimed at.
-const HITS: usize = 5;
 
 /// Traces the agent's messages to the kernel, which over the serial line are all that it sends;
 /// `inject` are faults for some of them.
@@ -100,23 +98,12 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     for nth in nths {
         let at = changes[nth];
         let tried = || -> Result<String> {
-            // The agent looks for changes of other programs in between, so the message with this number may be a
-            // dump.
-            let mut said = None;
-            for _ in 0..HITS {
-                // After a refusal, a message about many peers is sent again peer by peer.
-                trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
-                let pushed = push(keeper, &new)?;
-                let lines = keeper.traced()?;
-                let injected = lines.get(at - 1).context("it did not come so far")?;
-                ensure!(injected.contains("INJECTED"), "hit {injected}");
-                if is_change(injected) {
-                    said = Some(pushed);
-                    break;
-                }
-                before.is_left(keeper).context("a refused dump")?;
-            }
-            let said = said.context("only dumps were hit")?;
+            // After a refusal, a message about many peers is sent again peer by peer.
+            trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
+            let said = push(keeper, &new)?;
+            let lines = keeper.traced()?;
+            let hit = lines.get(at - 1).context("it did not come so far")?;
+            ensure!(hit.contains("INJECTED") && is_change(hit), "hit {hit}");
             let message = undone(&said, "kernel", nth > 0)?.to_owned();
             before.is_left(keeper)?;
             let named = said.text("/error/subject");
@@ -228,7 +215,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
     let lines = keeper.traced()?;
     let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
-    keeper.router.fresh("")?;
+    keeper.fresh()?;
     keeper.store(&old, 1)?;
     keeper.router.is_in(&before.state)?;
     let before = Before::see(keeper)?;
