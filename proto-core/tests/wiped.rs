@@ -187,14 +187,15 @@ fn the_reader_of_a_dump_leaves_no_keys() {
     w.string(2, "wg0").unwrap();
     w.bytes(3, &PRIVATE).unwrap();
     // WGDEVICE_A_PEERS, with PUBLIC_KEY and PRESHARED_KEY of each.
-    let peers = w.nest_start(8).unwrap();
-    for nth in 1..=2 {
-        let peer = w.nest_start(0).unwrap();
-        w.bytes(1, &[nth; 32]).unwrap();
-        w.bytes(2, if nth == 1 { &PRESHARED } else { &[9; 32] }).unwrap();
-        w.nest_end(peer);
-    }
-    w.nest_end(peers);
+    w.nest(8, |w| {
+        (1..=2).try_for_each(|nth| {
+            w.nest(0, |w| {
+                w.bytes(1, &[nth; 32])?;
+                w.bytes(2, if nth == 1 { &PRESHARED } else { &[9; 32] })
+            })
+        })
+    })
+    .unwrap();
     let dump = w.finish();
     let message = Messages::new(dump).next().unwrap().unwrap();
     for steps in 1..=2 {

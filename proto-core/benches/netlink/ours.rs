@@ -50,30 +50,29 @@ pub(crate) fn set(peers: &[Peer]) -> Vec<Vec<u8>> {
 }
 
 fn put(w: &mut Writer<'_>, peer: &Peer) -> Result<(), Full> {
-    let entry = w.nest_start(0)?;
-    w.bytes(WGPEER_A_PUBLIC_KEY, &peer.key)?;
-    w.bytes(WGPEER_A_PRESHARED_KEY, &[0; 32])?;
-    w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &[0; 16])?;
-    w.u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, peer.keepalive)?;
-    w.u64(WGPEER_A_TX_BYTES, 148)?;
-    w.u64(WGPEER_A_RX_BYTES, 92)?;
-    w.u32(WGPEER_A_PROTOCOL_VERSION, 1)?;
-    if let std::net::SocketAddr::V4(v4) = peer.endpoint {
-        let (family, port) = (2_u16.to_ne_bytes(), v4.port().to_be_bytes());
-        let sockaddr = [&family[..], &port, &v4.ip().octets(), &[0; 8]].concat();
-        w.bytes(WGPEER_A_ENDPOINT, &sockaddr)?;
-    }
-    let ips = w.nest_start(WGPEER_A_ALLOWEDIPS)?;
-    for net in &peer.allowed_ips {
-        let entry = w.nest_start(0)?;
-        w.u8(WGALLOWEDIP_A_CIDR_MASK, net.prefix)?;
-        w.u16(WGALLOWEDIP_A_FAMILY, net.family().into())?;
-        w.ip(WGALLOWEDIP_A_IPADDR, net.addr)?;
-        w.nest_end(entry);
-    }
-    w.nest_end(ips);
-    w.nest_end(entry);
-    Ok(())
+    w.nest(0, |w| {
+        w.bytes(WGPEER_A_PUBLIC_KEY, &peer.key)?;
+        w.bytes(WGPEER_A_PRESHARED_KEY, &[0; 32])?;
+        w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &[0; 16])?;
+        w.u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, peer.keepalive)?;
+        w.u64(WGPEER_A_TX_BYTES, 148)?;
+        w.u64(WGPEER_A_RX_BYTES, 92)?;
+        w.u32(WGPEER_A_PROTOCOL_VERSION, 1)?;
+        if let std::net::SocketAddr::V4(v4) = peer.endpoint {
+            let (family, port) = (2_u16.to_ne_bytes(), v4.port().to_be_bytes());
+            let sockaddr = [&family[..], &port, &v4.ip().octets(), &[0; 8]].concat();
+            w.bytes(WGPEER_A_ENDPOINT, &sockaddr)?;
+        }
+        w.nest(WGPEER_A_ALLOWEDIPS, |w| {
+            peer.allowed_ips.iter().try_for_each(|net| {
+                w.nest(0, |w| {
+                    w.u8(WGALLOWEDIP_A_CIDR_MASK, net.prefix)?;
+                    w.u16(WGALLOWEDIP_A_FAMILY, net.family().into())?;
+                    w.ip(WGALLOWEDIP_A_IPADDR, net.addr)
+                })
+            })
+        })
+    })
 }
 
 /// The messages in which a kernel would dump the peers.
@@ -87,14 +86,16 @@ pub(crate) fn dump(peers: &[Peer]) -> Vec<Vec<u8>> {
         w.header(&[WG_CMD_GET_DEVICE, 1, 0, 0]).expect("room");
         w.u32(WGDEVICE_A_IFINDEX, 7).expect("room");
         w.string(WGDEVICE_A_IFNAME, NAME).expect("room");
-        let nest = w.nest_start(WGDEVICE_A_PEERS).expect("room");
-        while let Some((peer, rest)) = left.split_first() {
-            if w.all(|w| put(w, peer)).is_err() {
-                break;
+        w.nest(WGDEVICE_A_PEERS, |w| {
+            while let Some((peer, rest)) = left.split_first() {
+                if put(w, peer).is_err() {
+                    break;
+                }
+                left = rest;
             }
-            left = rest;
-        }
-        w.nest_end(nest);
+            Ok(())
+        })
+        .expect("room");
         dump.push(w.finish().to_vec());
     }
     dump

@@ -218,10 +218,7 @@ pub fn seeds() -> Seeds {
                 w.header(&[0, 0, 0xfe, 0xff, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])?;
                 w.string(3, "wg0")?;
                 w.u32(4, 1420)?;
-                let nest = w.nest_start(18)?;
-                w.string(1, "wireguard")?;
-                w.nest_end(nest);
-                Ok(())
+                w.nest(18, |w| w.string(1, "wireguard"))
             }),
             done.clone(),
         ],

@@ -77,12 +77,11 @@ fn peer(w: &mut Writer<'_>, info: &PeerInfo, padded: bool) -> Result<(), Full> {
 }
 
 fn allowed_ip(w: &mut Writer<'_>, net: &IpNet) -> Result<(), Full> {
-    let nest = w.nest_start(0)?;
-    w.u8(WGALLOWEDIP_A_CIDR_MASK, net.prefix)?;
-    w.u16(WGALLOWEDIP_A_FAMILY, net.family().into())?;
-    w.ip(WGALLOWEDIP_A_IPADDR, net.addr)?;
-    w.nest_end(nest);
-    Ok(())
+    w.nest(0, |w| {
+        w.u8(WGALLOWEDIP_A_CIDR_MASK, net.prefix)?;
+        w.u16(WGALLOWEDIP_A_FAMILY, net.family().into())?;
+        w.ip(WGALLOWEDIP_A_IPADDR, net.addr)
+    })
 }
 
 fn any_net(input: &mut Input<'_>) -> IpNet {
@@ -137,42 +136,39 @@ fn any_dump(input: &mut Input<'_>) -> Dump {
         if !complete {
             device(&mut w, &info).expect("room");
         }
-        let peers = w.nest_start(WGDEVICE_A_PEERS).expect("room");
-        let next_message = loop {
-            let entry = w.nest_start(0).expect("room");
-            if goes_on {
-                w.bytes(WGPEER_A_PUBLIC_KEY, &key(nth)).expect("room");
-            } else if input.is_empty() || nth == 300 {
-                w.nest_cancel(entry);
-                break false;
-            } else {
-                nth += 1;
-                let info = any_peer(input, nth);
-                w.bytes(WGPEER_A_PUBLIC_KEY, &info.public_key.0).expect("room");
-                peer(&mut w, &info, what & 2 != 0).expect("room");
-                dump.events.push(Event::Peer(info));
+        let put = |w: &mut Writer<'_>| loop {
+            if !goes_on && (input.is_empty() || nth == 300) {
+                return Ok(false);
             }
-            let what = input.byte();
-            if what & 7 != 0 {
-                let ips = w.nest_start(WGPEER_A_ALLOWEDIPS).expect("room");
-                for _ in 0..what & 7 {
-                    let net = any_net(input);
-                    allowed_ip(&mut w, &net).expect("room");
-                    dump.events.push(Event::AllowedIp(net));
+            let what = w.nest(0, |w| {
+                if goes_on {
+                    w.bytes(WGPEER_A_PUBLIC_KEY, &key(nth))?;
+                } else {
+                    nth += 1;
+                    let info = any_peer(input, nth);
+                    w.bytes(WGPEER_A_PUBLIC_KEY, &info.public_key.0)?;
+                    peer(w, &info, what & 2 != 0)?;
+                    dump.events.push(Event::Peer(info));
                 }
-                w.nest_end(ips);
-            }
-            w.nest_end(entry);
+                let what = input.byte();
+                if what & 7 != 0 {
+                    w.nest(WGPEER_A_ALLOWEDIPS, |w| {
+                        (0..what & 7).try_for_each(|_| {
+                            let net = any_net(input);
+                            dump.events.push(Event::AllowedIp(net));
+                            allowed_ip(w, &net)
+                        })
+                    })?;
+                }
+                Ok(what)
+            })?;
             goes_on = what & 0x80 != 0;
-            if goes_on {
-                break true;
-            }
-            complete = true;
-            if what & 0x40 != 0 || w.len() > 8000 {
-                break true;
+            complete |= !goes_on;
+            if goes_on || what & 0x40 != 0 || w.len() > 8000 {
+                return Ok(true);
             }
         };
-        w.nest_end(peers);
+        let next_message = w.nest(WGDEVICE_A_PEERS, put).expect("room");
         dump.datagrams.push(w.finish().to_vec());
         if !next_message {
             return dump;
@@ -301,23 +297,21 @@ fn error_then_the_same_peer() -> Vec<u8> {
                 w.u32(WGDEVICE_A_IFINDEX, 7)?;
                 w.string(WGDEVICE_A_IFNAME, "wg0")?;
             }
-            let peers = w.nest_start(WGDEVICE_A_PEERS)?;
-            let entry = w.nest_start(0)?;
-            w.bytes(WGPEER_A_PUBLIC_KEY, &key(1))?;
-            what(&mut w)?;
-            w.nest_end(entry);
-            w.nest_end(peers);
-            Ok::<(), Full>(())
+            w.nest(WGDEVICE_A_PEERS, |w| {
+                w.nest(0, |w| {
+                    w.bytes(WGPEER_A_PUBLIC_KEY, &key(1))?;
+                    what(w)
+                })
+            })
         };
         put().expect("room");
         chunk(w.finish())
     };
     let wrong = datagram(true, |w| w.bytes(WGPEER_A_ENDPOINT, &[2, 0]));
     let again = datagram(false, |w| {
-        let ips = w.nest_start(WGPEER_A_ALLOWEDIPS)?;
-        allowed_ip(w, &IpNet { addr: Ipv4Addr::LOCALHOST.into(), prefix: 8 })?;
-        w.nest_end(ips);
-        Ok(())
+        w.nest(WGPEER_A_ALLOWEDIPS, |w| {
+            allowed_ip(w, &IpNet { addr: Ipv4Addr::LOCALHOST.into(), prefix: 8 })
+        })
     });
     [vec![0], wrong, again].concat()
 }

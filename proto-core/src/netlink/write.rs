@@ -23,10 +23,10 @@ impl fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
-/// The start of an open nest. Pass it to [`Writer::nest_end`] or [`Writer::nest_cancel`].
+/// The start of an open nest, for [`Writer::nest_end`].
 #[derive(Debug)]
 #[must_use = "a nest that is not ended has no length"]
-pub struct Nest(usize);
+pub(super) struct Nest(usize);
 
 /// Writes messages one after another.
 #[derive(Debug)]
@@ -219,12 +219,27 @@ impl<'b> Writer<'b> {
         self.attribute(ty, text.as_bytes(), 1)
     }
 
-    /// Opens a nest; attributes go into it until [`Writer::nest_end`]. The type is flagged
-    /// [`NLA_F_NESTED`].
+    /// Adds a nest with the attributes that `put` writes: all of it or nothing. The type is flagged
+    /// [`NLA_F_NESTED`]. A message that `put` starts is outside the nest, and ends it.
     ///
     /// # Errors
-    /// [`Full`] if there is no room; the buffer is then unchanged.
-    pub fn nest_start(&mut self, ty: u16) -> Result<Nest, Full> {
+    /// [`Full`] if there is no room, and that of `put`; the buffer is then unchanged.
+    pub fn nest<T>(
+        &mut self,
+        ty: u16,
+        put: impl FnOnce(&mut Self) -> Result<T, Full>,
+    ) -> Result<T, Full> {
+        self.all(|writer| {
+            let nest = writer.nest_start(ty)?;
+            let done = put(writer)?;
+            writer.nest_end(nest);
+            Ok(done)
+        })
+    }
+
+    /// Opens a nest of the current message that stays open between calls; attributes go into it
+    /// until [`Writer::nest_end`].
+    pub(super) fn nest_start(&mut self, ty: u16) -> Result<Nest, Full> {
         let start = self.len;
         self.bytes(ty | NLA_F_NESTED, &[])?;
         if self.outermost.is_none() {
@@ -235,20 +250,14 @@ impl<'b> Writer<'b> {
     }
 
     /// Closes the nest that was opened last.
-    pub fn nest_end(&mut self, nest: Nest) {
+    pub(super) fn nest_end(&mut self, nest: Nest) {
         let Nest(start) = nest;
+        if self.message.is_some_and(|message| message >= start) {
+            return;
+        }
         // Pieces that would overflow this length were refused before.
         let length = self.len.saturating_sub(start);
         self.patch(start, u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
-        if self.outermost == Some(start) {
-            self.close();
-        }
-    }
-
-    /// Removes a nest with everything inside.
-    pub fn nest_cancel(&mut self, nest: Nest) {
-        let Nest(start) = nest;
-        self.len = self.len.min(start);
         if self.outermost == Some(start) {
             self.close();
         }
@@ -343,10 +352,7 @@ mod tests {
             w.u8(1, 0xab)?;
             w.be16(2, 0x0102)?;
             w.string(3, "wg0")?;
-            let nest = w.nest_start(4)?;
-            w.u32(5, 6)?;
-            w.nest_end(nest);
-            Ok(())
+            w.nest(4, |w| w.u32(5, 6))
         });
         let ne16 = |n: u16| n.to_ne_bytes().to_vec();
         let ne32 = |n: u32| n.to_ne_bytes().to_vec();
@@ -370,7 +376,7 @@ mod tests {
             |w| w.header(&[1; 5]),
             |w| w.u64(1, u64::MAX),
             |w| w.string(2, "abcd"),
-            |w| w.nest_start(3).map(|_| ()),
+            |w| w.nest(3, |_| Ok(())),
             |w| w.ip(4, IpAddr::from([1; 16])),
         ];
         for size in 0..80 {
@@ -407,18 +413,41 @@ mod tests {
         writer.bytes(1, &[0; 65531]).unwrap();
 
         // Nests inside nests: the outermost overflows first.
-        let outer = writer.nest_start(2).unwrap();
-        let start = writer.len() - 4;
-        let inner = writer.nest_start(3).unwrap();
-        writer.bytes(1, &[0; 40_000]).unwrap();
-        assert_eq!(writer.bytes(1, &[0; 25_524]), Err(Full));
-        writer.bytes(1, &[0; 25_516]).unwrap();
-        assert_eq!(writer.nest_start(4).unwrap_err(), Full);
-        writer.nest_end(inner);
-        writer.nest_end(outer);
+        let start = writer.len();
+        writer
+            .nest(2, |w| {
+                w.nest(3, |w| {
+                    w.bytes(1, &[0; 40_000])?;
+                    assert_eq!(w.bytes(1, &[0; 25_524]), Err(Full));
+                    w.bytes(1, &[0; 25_516])?;
+                    assert_eq!(w.nest(4, |_| Ok(())), Err(Full));
+                    Ok(())
+                })
+            })
+            .unwrap();
         let counted = u16::from_ne_bytes([writer.as_bytes()[start], writer.as_bytes()[start + 1]]);
         assert_eq!((usize::from(counted), counted), (writer.len() - start, 65_532));
         writer.u8(1, 1).unwrap();
+    }
+
+    /// A nest could be ended out of order, or in another message, which wrote a length over other
+    /// bytes.
+    #[test]
+    fn a_message_inside_a_nest_ends_it() {
+        let bytes = datagram(|w| {
+            w.message(16, 0, 1, 0)?;
+            w.nest(1, |w| {
+                w.u8(2, 1)?;
+                w.message(17, 0, 2, 0)?;
+                w.nest(3, |w| w.u32(4, 5))
+            })
+        });
+        let lengths: Vec<_> = crate::netlink::fixture::messages(&bytes)
+            .iter()
+            .map(|m| (m.ty, m.seq, m.payload.len()))
+            .collect();
+        assert_eq!(lengths, [(16, 1, 12), (17, 2, 12)]);
+        assert_eq!(bytes[44..48], [[12_u16, 0x8003].map(u16::to_ne_bytes).concat()].concat());
     }
 
     #[test]
@@ -427,9 +456,6 @@ mod tests {
             w.message(16, 0, 1, 0)?;
             w.u8(1, 1)?;
             w.message(17, 0, 2, 0)?;
-            let nest = w.nest_start(1)?;
-            w.u8(1, 1)?;
-            w.nest_cancel(nest);
             w.set_seq(3);
             w.message(18, 0, 4, 0)
         });
@@ -446,9 +472,8 @@ mod tests {
         let mut writer = Writer::new(&mut buf);
         writer.message(16, 0, 0, 0).unwrap();
         let tried = writer.all(|w| {
-            let _nest = w.nest_start(1)?;
-            w.bytes(2, &[0; 16])?;
-            w.u8(3, 0)
+            w.nest(1, |w| w.bytes(2, &[0; 12]))?;
+            w.nest(2, |w| w.u8(3, 0))
         });
         assert_eq!((tried, writer.len()), (Err(Full), 16));
         assert_eq!(writer.as_bytes()[..4], 16u32.to_ne_bytes());

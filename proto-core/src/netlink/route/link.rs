@@ -194,9 +194,7 @@ pub fn create_at<'b>(
     let flags = CHANGE | NLM_F_CREATE | NLM_F_EXCL;
     let mut writer = start(buf, RTM_NEWLINK, flags, seq, index, None)?;
     writer.string(IFLA_IFNAME, name.as_str())?;
-    let info = writer.nest_start(IFLA_LINKINFO)?;
-    writer.string(IFLA_INFO_KIND, kind)?;
-    writer.nest_end(info);
+    writer.nest(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, kind))?;
     Ok(writer.finish())
 }
 
@@ -268,13 +266,13 @@ pub fn set_promote_secondaries(
     on: bool,
 ) -> Result<&[u8], Full> {
     let mut writer = start(buf, RTM_SETLINK, CHANGE, seq, index, None)?;
-    let families = writer.nest_start(IFLA_AF_SPEC)?;
-    let inet = writer.nest_start(u16::from(AF_INET))?;
-    let settings = writer.nest_start(IFLA_INET_CONF)?;
-    writer.u32(IPV4_DEVCONF_PROMOTE_SECONDARIES, on.into())?;
-    writer.nest_end(settings);
-    writer.nest_end(inet);
-    writer.nest_end(families);
+    writer.nest(IFLA_AF_SPEC, |families| {
+        families.nest(u16::from(AF_INET), |inet| {
+            inet.nest(IFLA_INET_CONF, |settings| {
+                settings.u32(IPV4_DEVCONF_PROMOTE_SECONDARIES, on.into())
+            })
+        })
+    })?;
     Ok(writer.finish())
 }
 
@@ -323,10 +321,7 @@ mod tests {
         let named = |name: &[u8], kind: &str| {
             let bytes = link(|w| {
                 w.bytes(IFLA_IFNAME, name)?;
-                let info = w.nest_start(IFLA_LINKINFO)?;
-                w.string(IFLA_INFO_KIND, kind)?;
-                w.nest_end(info);
-                Ok(())
+                w.nest(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, kind))
             });
             let message = messages(&bytes)[0];
             assert!(Link::parse(&message).is_err());
@@ -372,12 +367,10 @@ mod tests {
         for kind in [None, Some("wireguar"), Some("wireguard2"), Some("")] {
             let bytes = link(|w| {
                 w.string(IFLA_IFNAME, "eth0")?;
-                let info = w.nest_start(IFLA_LINKINFO)?;
-                if let Some(kind) = kind {
-                    w.string(IFLA_INFO_KIND, kind)?;
-                }
-                w.nest_end(info);
-                Ok(())
+                w.nest(IFLA_LINKINFO, |info| match kind {
+                    Some(kind) => info.string(IFLA_INFO_KIND, kind),
+                    None => Ok(()),
+                })
             });
             let message = messages(&bytes)[0];
             let link = Link::parse(&message).unwrap();
