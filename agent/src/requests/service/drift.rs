@@ -84,6 +84,9 @@ struct Round {
 struct Links([u64; 4]);
 
 impl Links {
+    /// Every link.
+    const ALL: Self = Self([u64::MAX; 4]);
+
     fn place(index: u32) -> (usize, u64) {
         ((index >> 6 & 3) as usize, 1 << (index & 63))
     }
@@ -229,6 +232,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             return;
         }
         self.drift.on = Some(on);
+        // Links that are there before the agent are not announced. The first comparison finds out which are ours.
+        self.drift.links = Links::ALL;
         self.drift.due = self.committer.machine.now().saturating_add(BEAT);
     }
 

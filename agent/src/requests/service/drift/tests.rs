@@ -391,6 +391,27 @@ fn only_notifications_about_stored_interfaces_lead_to_a_comparison() {
 }
 
 #[test]
+fn an_address_that_is_taken_right_after_a_restart_is_noticed_at_once() {
+    let mut story = Story::new();
+    let router = story.router.clone();
+    router.with(|agent| {
+        agent.start();
+        story.run.hello(agent);
+        let answer = story.run.push(agent, 0, 1, 0);
+        assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+    });
+    router.with(|agent| {
+        agent.start();
+        agent.watch(OnDrift::Report);
+        pass(&router, agent, 100);
+        assert!(Move::TakesAddress.make(&router, agent, 0, 1));
+        pass(&router, agent, 1_000);
+        story.run.hello(agent);
+        assert_eq!(story.status(agent).drifting, 1);
+    });
+}
+
+#[test]
 fn what_differs_is_said_in_words() {
     pushed(OnDrift::Report, |story, router, agent| {
         let index = router.world.index("wg0");
