@@ -5,9 +5,11 @@ mod ansible;
 mod big;
 mod by_hand;
 mod confirm;
+mod drift;
 mod hosts;
 mod jig;
 mod lines;
+mod netifd;
 mod others;
 mod owners;
 mod push;
@@ -92,6 +94,11 @@ const STORED: &[(&str, KeptTest)] = &[
         stored::ends_the_agent,
     ),
     ("stored: changes by hand are found and repaired", stored::drift),
+    ("drift: what another program changes is reported", drift::reported),
+    ("drift: what another program changes is put back if that was asked for", drift::put_back),
+    ("drift: a program that never rests is not fought without end", drift::no_fight),
+    ("drift: the program of --applied is run after each change", drift::applied),
+    ("drift: netifd is shown an interface, and changes nothing of it", netifd::handled),
 ];
 const UNDO: &[(&str, KeptTest)] = &[
     ("undo: a change that is refused at any request", undo::refused),
