@@ -2,6 +2,7 @@
 //! that it waits for. No kernel with WireGuard is needed.
 
 mod places;
+mod unlock;
 
 use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
@@ -49,6 +50,7 @@ const TESTS: &[(&str, Test)] = &[
     ("UDP stays closed until there is an owner", places::closed),
     ("process 1 of a jail ends when it is asked to", places::process_one),
     ("information goes to standard output, and errors to standard error", places::outputs),
+    ("a code opens the console for its owner, once", unlock::unlock),
 ];
 
 fn named(test: &str) -> String {
@@ -206,7 +208,7 @@ fn seek_packet(label: bool, packet: &mut [u8]) -> Result<usize> {
 
 /// A pseudo-terminal: the test's end, and the path of the agent's end.
 fn terminal() -> Result<(File, PathBuf)> {
-    let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&end)?;
     unlockpt(&end)?;
     let name = ptsname(&end, Vec::new())?;
