@@ -381,9 +381,7 @@ impl NetlinkSocket for Wire {
                         if !link.alias.is_empty() {
                             w.bytes(IFLA_IFALIAS, &link.alias).unwrap();
                         }
-                        let info = w.nest_start(IFLA_LINKINFO).unwrap();
-                        w.string(IFLA_INFO_KIND, &link.kind).unwrap();
-                        w.nest_end(info);
+                        w.nest(IFLA_LINKINFO, |w| w.string(IFLA_INFO_KIND, &link.kind)).unwrap();
                     });
                 }
                 match named {

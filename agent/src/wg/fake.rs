@@ -16,7 +16,9 @@ use proto_core::netlink::genl::{
 };
 use proto_core::netlink::read::Attributes;
 use proto_core::netlink::wireguard::attr::*;
-use proto_core::netlink::{Errno, IfName, Message, Messages, NLMSG_DONE, NLMSG_ERROR, Writer};
+use proto_core::netlink::{
+    Errno, Full, IfName, Message, Messages, NLMSG_DONE, NLMSG_ERROR, Writer,
+};
 
 use crate::kernel::exchange::Protocol;
 use crate::system::{Datagram, NetlinkSocket};
@@ -259,9 +261,7 @@ impl NetlinkSocket for Socket {
                         w.message(RTM_NEWLINK, 2, message.seq, 7).unwrap();
                         w.header(&[0; 16]).unwrap();
                         w.string(3, name).unwrap();
-                        let info = w.nest_start(18).unwrap();
-                        w.string(1, kind).unwrap();
-                        w.nest_end(info);
+                        w.nest(18, |w| w.string(1, kind)).unwrap();
                     });
                 }
                 self.answers.end(&message, NLMSG_DONE, 0);
@@ -336,11 +336,7 @@ impl Answers {
             while let Some(ips) = part {
                 self.answer(|w| {
                     begin(w);
-                    let peers = w.nest_start(WGDEVICE_A_PEERS).unwrap();
-                    let nest = w.nest_start(0).unwrap();
-                    put_peer(w, peer, ips);
-                    w.nest_end(nest);
-                    w.nest_end(peers);
+                    w.nest(WGDEVICE_A_PEERS, |w| w.nest(0, |w| put_peer(w, peer, ips))).unwrap();
                 });
                 part = rest.next();
             }
@@ -354,26 +350,27 @@ fn public(device: &Device) -> [u8; 32] {
     [device.private_key[0]; 32]
 }
 
-fn put_peer(w: &mut Writer<'_>, peer: &FakePeer, ips: &[IpNet]) {
-    w.bytes(WGPEER_A_PUBLIC_KEY, &peer.key).unwrap();
-    w.bytes(WGPEER_A_PRESHARED_KEY, &peer.preshared_key).unwrap();
+fn put_peer(w: &mut Writer<'_>, peer: &FakePeer, ips: &[IpNet]) -> Result<(), Full> {
+    w.bytes(WGPEER_A_PUBLIC_KEY, &peer.key)?;
+    w.bytes(WGPEER_A_PRESHARED_KEY, &peer.preshared_key)?;
     if !peer.endpoint.is_empty() {
-        w.bytes(WGPEER_A_ENDPOINT, &peer.endpoint).unwrap();
+        w.bytes(WGPEER_A_ENDPOINT, &peer.endpoint)?;
     }
-    w.u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, peer.keepalive).unwrap();
+    w.u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, peer.keepalive)?;
     let time = [peer.handshake.to_ne_bytes(), [0; 8]].concat();
-    w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &time).unwrap();
-    w.u64(WGPEER_A_RX_BYTES, peer.bytes).unwrap();
-    w.u64(WGPEER_A_TX_BYTES, 0).unwrap();
-    let nest = w.nest_start(WGPEER_A_ALLOWEDIPS).unwrap();
-    for ip in ips {
-        let entry = w.nest_start(0).unwrap();
-        w.u16(WGALLOWEDIP_A_FAMILY, ip.family().into()).unwrap();
-        w.ip(WGALLOWEDIP_A_IPADDR, ip.addr).unwrap();
-        w.u8(WGALLOWEDIP_A_CIDR_MASK, ip.prefix).unwrap();
-        w.nest_end(entry);
-    }
-    w.nest_end(nest);
+    w.bytes(WGPEER_A_LAST_HANDSHAKE_TIME, &time)?;
+    w.u64(WGPEER_A_RX_BYTES, peer.bytes)?;
+    w.u64(WGPEER_A_TX_BYTES, 0)?;
+    w.nest(WGPEER_A_ALLOWEDIPS, |w| {
+        for ip in ips {
+            w.nest(0, |w| {
+                w.u16(WGALLOWEDIP_A_FAMILY, ip.family().into())?;
+                w.ip(WGALLOWEDIP_A_IPADDR, ip.addr)?;
+                w.u8(WGALLOWEDIP_A_CIDR_MASK, ip.prefix)
+            })?;
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn set(device: &mut Device, attributes: Attributes<'_>) -> Result<(), Errno> {

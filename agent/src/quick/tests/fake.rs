@@ -295,9 +295,7 @@ fn link(seq: u32, name: &str, kind: &str, index: u32, mtu: u32) -> Vec<u8> {
         w.header(&[&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat()).unwrap();
         w.string(3, name).unwrap();
         w.u32(4, mtu).unwrap();
-        let info = w.nest_start(18).unwrap();
-        w.string(1, kind).unwrap();
-        w.nest_end(info);
+        w.nest(18, |w| w.string(1, kind)).unwrap();
     })
 }
 
