@@ -41,6 +41,7 @@ use serve::{event_loop, local};
 
 /// Executes the command line, as the program by whose name it was called. Returns the exit code.
 fn run(mut args: sys::Args) -> i32 {
+    sys::report_bugs();
     // A non-UTF-8 argument cannot name a command.
     let text = |word: Option<&'static str>| word.unwrap_or("\u{fffd}");
     let program = args.next().map_or("", text);
@@ -162,6 +163,7 @@ fn finish(keep: &str, outcome: Result<(), KeepError>) -> i32 {
     }
 }
 
+/// Only builds for tests print this: see `sys::report_bugs`.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     log(format_args!("a bug in postwired: {info}"));

@@ -1,8 +1,8 @@
 //! Builds the static agent
 //! \\
 //! The result is one static file for each target of `board` and each variant. Missing tools are
-//! installed: the Rust target with rustup; for targets without libraries from rustup, the source of
-//! `core` (rustup) and the linker and musl of `ziglang` (PyPI, in a virtual environment in
+//! installed: the source of `core`, which is built for size, and the Rust target with rustup; for targets
+//! without libraries from rustup, the linker and musl of `ziglang` (PyPI, in a virtual environment in
 //! `target/`); and for s390x, which is not a router but the lab's big-endian machine, Debian's
 //! cross compiler.
 
@@ -216,6 +216,14 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
     command.args(["--no-default-features", "--features", &variant.features.join(",")]);
     let mut flags = remaps()?;
+    if target.linker != Linker::Debian {
+        ensure_component("rust-src")?;
+        // With this variable, cargo of the stable channel accepts nightly's options to build `core` from source.
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.args(["-Zbuild-std=core", "-Zbuild-std-features=optimize_for_size"]);
+        // Without the messages of panics, which are 10 KB. The agent logs the address (`sys::report_bugs`).
+        flags.extend(["-Zunstable-options", "-Cpanic=immediate-abort"].map(str::to_owned));
+    }
     match target.linker {
         Linker::Rust => ensure_target(triple)?,
         Linker::Debian => {
@@ -223,12 +231,7 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
             packages::ensure_packages(&["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"])?;
         }
         Linker::Zig { target: zig_target, cpu } => {
-            ensure_component("rust-src")?;
             let linker = zig::linker(target.name, zig_target, cpu)?;
-            // With this variable, cargo of the stable channel accepts nightly's option to build
-            // `core` from source.
-            command.env("RUSTC_BOOTSTRAP", "1");
-            command.args(["-Zbuild-std=core", "-Zbuild-std-features=optimize_for_size"]);
             command.env("ZIG_GLOBAL_CACHE_DIR", zig::cache());
             command
                 .arg("--config")

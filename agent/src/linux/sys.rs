@@ -44,6 +44,8 @@ unsafe extern "C" {
     fn kill(pid: c_int, signal: c_int) -> c_int;
     // A handler is the address of a function, or 1 for none: the signal is ignored (SIG_IGN).
     fn signal(number: c_int, handler: usize) -> *const c_void;
+    #[cfg(target_env = "musl")]
+    fn sigaction(number: c_int, new: *const SignalAction, old: *mut SignalAction) -> c_int;
     fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
     fn setsid() -> c_int;
     static environ: *const *const c_char;
@@ -377,6 +379,47 @@ pub(crate) fn outlive_outputs() {
     for number in [1, 13] {
         // SAFETY: 1 is SIG_IGN, which runs no code of ours.
         unsafe { signal(number, 1) };
+    }
+}
+
+/// musl's `struct sigaction`, the same on every architecture.
+#[cfg(target_env = "musl")]
+#[repr(C)]
+struct SignalAction {
+    handler: extern "C" fn(c_int, *const u8, *const c_void),
+    mask: [u64; 16],
+    flags: c_int,
+    restorer: *const c_void,
+}
+
+/// Logs where the program stopped, and ends it. The released agent has no messages of panics: a panic is an invalid
+/// instruction (`-Cpanic=immediate-abort`).
+#[cfg(target_env = "musl")]
+extern "C" fn stopped(_: c_int, info: *const u8, _: *const c_void) {
+    // `si_addr` is behind three integers, and aligned.
+    let offset = if cfg!(target_pointer_width = "64") { 16 } else { 12 };
+    // SAFETY: the kernel calls a handler with SA_SIGINFO with a `siginfo_t`, which has `si_addr` at this offset.
+    let at = unsafe { info.add(offset).cast::<usize>().read_unaligned() };
+    let version = env!("CARGO_PKG_VERSION");
+    crate::linux::log::log(format_args!("a bug in postwired {version}: it stopped at {at:#x}"));
+    abort()
+}
+
+/// Reports a panic of the released agent in the log.
+pub(crate) fn report_bugs() {
+    // SIGILL and SIGTRAP: the architectures differ in the signal of such an instruction.
+    #[cfg(target_env = "musl")]
+    for number in [4, 5] {
+        let siginfo = if cfg!(target_arch = "mips") { 8 } else { 4 };
+        let action = SignalAction {
+            handler: stopped,
+            mask: [0; 16],
+            flags: siginfo,
+            restorer: core::ptr::null(),
+        };
+        // SAFETY: `action` has the layout that musl reads, and lives until the end of the call. The signals come
+        // only from a panic, which is not inside the log's own code and holds no lock.
+        unsafe { sigaction(number, &raw const action, core::ptr::null_mut()) };
     }
 }
 
