@@ -13,8 +13,9 @@ use postwire::image::Image;
 use postwired::config::from_text::{Remark, Scratch, image_of_text};
 use postwired::fault::Slot;
 use postwired::system::File as RouterFile;
+use proto_core::conf::quick::QUICK_VALUE_MAX;
 use proto_core::conf::setting::{self, next_word};
-use proto_core::conf::{Field, File, Item, Part, QuickFile};
+use proto_core::conf::{Field, File, Item, Part, QuickFile, Span};
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::endpoint::PeerEndpoint;
@@ -57,7 +58,8 @@ fn router(text: &[u8]) -> Result<Values, String> {
     let mut wg = Vec::new();
     let mut read = Vec::new();
     let mut wrong = None;
-    let mut quick = QuickFile::new();
+    let mut value = [0; QUICK_VALUE_MAX];
+    let mut quick = QuickFile::new(&mut value);
     let mut take = |line: u32, part: &Part<'_>| {
         match part {
             Part::Wg(bytes) => wg.extend_from_slice(bytes),
@@ -77,7 +79,7 @@ fn router(text: &[u8]) -> Result<Values, String> {
     }
     let mut file = File::new();
     let mut peers = Values::new();
-    let mut take = |_: u32, item: &Item<'_>| {
+    let mut take = |_: Span, item: &Item<'_>| {
         wg_value(item, &mut read, &mut peers);
         Ok(())
     };

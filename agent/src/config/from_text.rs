@@ -9,9 +9,8 @@
 //! Not here: duplicates in two peers, and values that cannot be applied. The image is checked like
 //! that of a push.
 
-use proto_core::conf::policy::{AllErrors, Span as Place};
 use proto_core::conf::{
-    ConfError, Field, File as WgFile, Item as Word, Part, Problem, QuickFile, Stop,
+    ConfError, Field, File as WgFile, Item as Word, Part, Problem, QuickFile, Span as Place, Stop,
 };
 use proto_core::ip::IpNet;
 use proto_core::key;
@@ -86,7 +85,6 @@ impl<F: File> Kept<'_, '_, '_, F> {
 struct Reading<'r, 'h, 'i, F> {
     draft: &'r mut Draft,
     kept: Kept<'r, 'h, 'i, F>,
-    wg: WgFile<AllErrors>,
     remark: &'r mut dyn FnMut(&Remark<'_>),
     mistakes: u32,
     /// Number of blanks at the start of the line, which the reader of wg(8)'s lines does not see.
@@ -114,9 +112,9 @@ impl<F: File> Reading<'_, '_, '_, F> {
         }
     }
 
-    fn part(&mut self, line: u32, part: &Part<'_>) -> Result<(), Stop> {
+    fn part(&mut self, wg: &mut WgFile, line: u32, part: &Part<'_>) -> Result<(), Stop> {
         match part {
-            Part::Wg(bytes) => self.wg(bytes),
+            Part::Wg(bytes) => self.wg(wg, bytes),
             Part::Setting(field, value) => {
                 let Self { draft, kept, .. } = self;
                 match draft.setting(line, *field, value, &mut |piece| kept.keep(piece)) {
@@ -125,17 +123,15 @@ impl<F: File> Reading<'_, '_, '_, F> {
                     Err(error) => self.refused(error, 0)?,
                 }
                 // The reader of wg(8)'s lines counts this line too.
-                self.wg(b"\n")
+                self.wg(wg, b"\n")
             }
         }
     }
 
     /// Reads bytes of lines of wg(8).
-    fn wg(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        let mut wg = core::mem::take(&mut self.wg);
-        let read = wg.feed(bytes, &mut |at, item| self.item(at, item));
-        self.wg = wg;
-        read.map_err(|_| Stop)
+    #[inline(never)]
+    fn wg(&mut self, wg: &mut WgFile, bytes: &[u8]) -> Result<(), Stop> {
+        wg.feed(bytes, &mut |at, item| self.item(at, item)).map_err(|_| Stop)
     }
 
     fn item(&mut self, at: Place, item: &Word<'_>) -> Result<(), Stop> {
@@ -153,7 +149,9 @@ impl<F: File> Reading<'_, '_, '_, F> {
 
     /// Reads the whole text.
     fn read(&mut self, mut text: Noted<'_, F>, len: u32) -> Result<(), Stop> {
-        let mut quick = QuickFile::<VALUE>::default();
+        let mut wg = WgFile::all_errors();
+        let mut value = [0; VALUE];
+        let mut quick = QuickFile::new(&mut value);
         let mut piece = [0; PIECE];
         let (mut at, mut pass, mut blank) = (0_u32, false, true);
         while at < len {
@@ -177,7 +175,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
                     (true, true) => &b"\n"[..],
                     (false, _) => run,
                 };
-                match quick.feed(run, &mut |line, part| self.part(line, part)) {
+                match quick.feed(run, &mut |line, part| self.part(&mut wg, line, part)) {
                     Ok(()) => pass &= !ends,
                     Err(_) if self.failed.is_some() => return Err(Stop),
                     Err(error) => {
@@ -185,10 +183,11 @@ impl<F: File> Reading<'_, '_, '_, F> {
                         // The reader is at the start of the line again, unless it was at the end.
                         pass = !ends;
                         if error.problem == Problem::TooLong && ends {
-                            let _ = quick.feed(b"\n", &mut |line, part| self.part(line, part));
+                            let _ =
+                                quick.feed(b"\n", &mut |line, part| self.part(&mut wg, line, part));
                         }
                         if error.problem != Problem::TooLong {
-                            self.wg(b"\n")?;
+                            self.wg(&mut wg, b"\n")?;
                         }
                     }
                 }
@@ -198,11 +197,10 @@ impl<F: File> Reading<'_, '_, '_, F> {
             }
         }
         zeroize::Zeroize::zeroize(piece.as_mut_slice());
-        let ended = quick.end(&mut |line, part| self.part(line, part));
+        let ended = quick.end(&mut |line, part| self.part(&mut wg, line, part));
         if let Err(error) = ended.map_err(|error| Some(error).filter(|_| self.failed.is_none())) {
             self.mistake(&error.ok_or(Stop)?, 0);
         }
-        let mut wg = core::mem::take(&mut self.wg);
         wg.end(&mut |at, item| self.item(at, item)).map_err(|_| Stop)?;
         let Self { draft, kept, .. } = self;
         match draft.end(&mut |piece| kept.keep(piece)) {
@@ -233,8 +231,8 @@ pub fn image_of_text<F: File>(
     let mut mistakes = {
         let kept = Kept { heap: &mut records, index: &mut index, from: 0 };
         let (draft, remark) = (&mut draft, &mut *remark);
-        let (wg, mistakes, indent, failed) = (WgFile::default(), 0, 0, None);
-        let mut reading = Reading { draft, kept, wg, remark, mistakes, indent, failed };
+        let (mistakes, indent, failed) = (0, 0, None);
+        let mut reading = Reading { draft, kept, remark, mistakes, indent, failed };
         let read = reading.read(Noted { slot, file: &mut *file }, len);
         if let (Err(Stop), Some(fault)) = (read, reading.failed) {
             return Err(fault);

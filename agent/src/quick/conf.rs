@@ -1,6 +1,7 @@
 //! The file: its text, and the settings that are needed as a whole. Settings that are lists, and
 //! the hooks, are read again from the text each time they are needed.
 
+use proto_core::conf::quick::QUICK_VALUE_MAX;
 use proto_core::conf::setting::{boolean, next_word};
 use proto_core::conf::{ConfError, Field, Part, Problem, QuickFile, Stop, shown};
 use proto_core::text::Text;
@@ -93,7 +94,8 @@ impl<'w, F: File> Conf<'w, F> {
         wg: &Wg<'_, P>,
         take: &mut dyn FnMut(u32, &Part<'_>) -> Result<(), Exit>,
     ) -> Result<(), Exit> {
-        let mut file = QuickFile::new();
+        let mut value = [0; QUICK_VALUE_MAX];
+        let mut file = QuickFile::new(&mut value);
         let mut outcome = Ok(());
         let mut at = 0_u32;
         loop {

@@ -3,7 +3,8 @@
 
 use core::net::SocketAddr;
 
-use proto_core::conf::{self, ConfError, Host, Item, Part, Problem, QuickFile, Stop, shown};
+use proto_core::conf::quick::QUICK_VALUE_MAX;
+use proto_core::conf::{self, ConfError, Host, Item, Part, Problem, QuickFile, Span, Stop, shown};
 use proto_core::ip::IpNet;
 use proto_core::key::{KEY_TEXT_LEN, SecretKey};
 use proto_core::text::number;
@@ -62,7 +63,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
 
     /// Reads the words of `wg set`.
     pub(super) fn words(&mut self, words: &mut dyn Iterator<Item = &str>) -> Result<(), Failed> {
-        let read = conf::words(words, &mut |line, item| self.take(line, item));
+        let read = conf::words(words, &mut |at, item| self.take(at, item));
         self.end(read)
     }
 
@@ -75,7 +76,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         let mut file = conf::File::new();
         let mut used = 0;
         let read = loop {
-            let take = &mut |line, item: &Item<'_>| self.take(line, item);
+            let take = &mut |at, item: &Item<'_>| self.take(at, item);
             let read = match wg.process.read(&mut input, piece) {
                 Err(errno) => break Err(refused(errno)),
                 Ok(0) => break Ok(file.end(take)),
@@ -97,7 +98,8 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
     /// Reads the lines of a wg-quick(8) file that are for wg(8).
     pub(super) fn quick(&mut self, text: &mut Spool<'_, P::File>) -> Result<(), Failed> {
         let mut file = conf::File::new();
-        let mut quick = QuickFile::new();
+        let mut value = [0; QUICK_VALUE_MAX];
+        let mut quick = QuickFile::new(&mut value);
         let mut read = Ok(());
         let mut at = 0_u32;
         while read.is_ok() && at <= text.len() {
@@ -109,7 +111,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                     Part::Setting(..) => b"\n",
                     Part::Wg(bytes) => bytes,
                 };
-                read = file.feed(bytes, &mut |line, item| self.take(line, item));
+                read = file.feed(bytes, &mut |at, item| self.take(at, item));
                 read.map_err(|_| Stop)
             };
             // All errors in its own settings were found before.
@@ -119,7 +121,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
             };
             at = at.saturating_add(piece.len().max(1) as u32);
         }
-        let read = read.and_then(|()| file.end(&mut |line, item| self.take(line, item)));
+        let read = read.and_then(|()| file.end(&mut |at, item| self.take(at, item)));
         self.end(read)
     }
 
@@ -152,8 +154,8 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
         self.kept(kept)
     }
 
-    fn take(&mut self, line: u32, item: &Item<'_>) -> Result<(), Stop> {
-        self.item(line, item).map_err(|Failed| Stop)
+    fn take(&mut self, at: Span, item: &Item<'_>) -> Result<(), Stop> {
+        self.item(at.line, item).map_err(|Failed| Stop)
     }
 
     fn item(&mut self, line: u32, item: &Item<'_>) -> Result<(), Failed> {

@@ -3,6 +3,7 @@
 //! Promised: the split makes no difference; lines are reported in order; the rest for wg(8) is
 //! unchanged when it is read again; no value has white space around it.
 
+use proto_core::conf::quick::QUICK_VALUE_MAX;
 use proto_core::conf::{ConfError, Field, Part, QuickFile};
 
 use super::Seeds;
@@ -27,7 +28,8 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> 
         }
         Ok(())
     };
-    let mut file = QuickFile::new();
+    let mut value = [0; QUICK_VALUE_MAX];
+    let mut file = QuickFile::new(&mut value);
     let mut rest = text;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(cut().clamp(1, rest.len()));

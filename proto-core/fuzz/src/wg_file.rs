@@ -3,7 +3,7 @@
 //! Promised: the split makes no difference; lines are reported in order; every value is within its
 //! range; no error contains a key that was in the wrong place.
 
-use proto_core::conf::{ConfError, File, Item};
+use proto_core::conf::{ConfError, File, Item, Span};
 
 use super::Seeds;
 use super::input::Input;
@@ -14,7 +14,7 @@ fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Vec<(u32, String)
     let mut told = Vec::new();
     let mut last = 1;
     let mut in_peer = false;
-    let mut take = |line: u32, item: &Item<'_>| {
+    let mut take = |Span { line, .. }: Span, item: &Item<'_>| {
         assert!(line >= last, "lines out of order");
         last = line;
         match item {

@@ -14,8 +14,8 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let count = text.split('\0').count();
     let (mut peers, mut settings, mut keys) = (0, 0, 0);
-    let read = words(&mut text.split('\0'), &mut |line, item| {
-        assert_eq!(line, 0);
+    let read = words(&mut text.split('\0'), &mut |at, item| {
+        assert_eq!(at.line, 0);
         match item {
             Item::Peer => peers += 1,
             Item::PublicKey(_) => keys += 1,

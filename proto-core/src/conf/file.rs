@@ -2,8 +2,9 @@
 //! comments. White space is ignored everywhere, and keys may be in any case.
 
 use super::field::{Names, is_name};
+use super::span::{Place, Span};
 use super::value::allowed_ip;
-use super::{ConfError, Field, FirstError, Item, Policy, Problem, Section, Take, text_of};
+use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
 /// The longest value, other than a list: a host name has at most 253 bytes.
 pub const VALUE_MAX: usize = 320;
@@ -39,24 +40,27 @@ fn plain(bytes: &[u8]) -> usize {
 
 /// A file that is being read.
 #[derive(Debug)]
-pub struct File<P: Policy = FirstError> {
-    policy: P,
+pub struct File {
+    /// Whether mistakes are passed to the taker.
+    all_errors: bool,
+    place: Place,
     line: u32,
     section: Section,
     /// The setting whose value is being read, with its name.
     field: Option<(&'static str, Field)>,
     /// Whether everything up to the end of the line is skipped.
     comment: bool,
-    /// The line in which the last peer started, until its key is known.
-    keyless: Option<P::Place>,
+    /// The place at which the last peer started, until its key is known.
+    keyless: Option<Span>,
     text: [u8; VALUE_MAX],
     len: usize,
 }
 
-impl<P: Policy> Default for File<P> {
+impl Default for File {
     fn default() -> Self {
         Self {
-            policy: P::default(),
+            all_errors: false,
+            place: Place::default(),
             line: 1,
             section: Section::None,
             field: None,
@@ -68,21 +72,26 @@ impl<P: Policy> Default for File<P> {
     }
 }
 
-impl<P: Policy> Drop for File<P> {
+impl Drop for File {
     fn drop(&mut self) {
         self.wipe();
     }
 }
 
 impl File {
-    /// Before the first byte. [`File::default`] makes a reader with another [`Policy`].
+    /// A reader before the first byte, which stops at the first mistake.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
-}
 
-impl<P: Policy> File<P> {
+    /// A reader before the first byte that passes each mistake to the taker, as [`Item::Mistake`], and continues
+    /// with the rest of the line or of the list.
+    #[must_use]
+    pub fn all_errors() -> Self {
+        Self { all_errors: true, ..Self::default() }
+    }
+
     /// Wipes the last value, which may be a key.
     fn wipe(&mut self) {
         zeroize::Zeroize::zeroize(self.text.as_mut_slice());
@@ -91,9 +100,8 @@ impl<P: Policy> File<P> {
     /// Takes the next bytes, in any number.
     ///
     /// # Errors
-    /// The first error; the rest is not read. With [`AllErrors`](super::AllErrors): only that the
-    /// taker stopped.
-    pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    /// The first error; the rest is not read. From [`File::all_errors`]: only that the taker stopped.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         // The name or value that is being read stays in the input, in this range, as long as it is
         // in one piece.
         let (mut from, mut to) = (0, 0);
@@ -108,7 +116,7 @@ impl<P: Policy> File<P> {
             match byte {
                 b'\n' => {
                     self.end_line(run(), take)?;
-                    self.policy.newline(at);
+                    self.place.newline(at);
                     self.line = self.line.saturating_add(1);
                     from = to;
                 }
@@ -125,7 +133,7 @@ impl<P: Policy> File<P> {
                 }
                 b',' if self.in_list() => {
                     self.end_entry(run(), take)?;
-                    self.policy.entry(at);
+                    self.place.entry(at);
                     from = to;
                 }
                 _ => {
@@ -137,7 +145,7 @@ impl<P: Policy> File<P> {
                             continue;
                         }
                     }
-                    self.policy.text(here, at);
+                    self.place.text(here, at);
                     if from == to {
                         from = here;
                     }
@@ -147,24 +155,37 @@ impl<P: Policy> File<P> {
         }
         let kept = self.put(bytes.get(from..to).unwrap_or_default());
         let kept = kept.or_else(|error| self.pass_line(error, take));
-        self.policy.fed(bytes.len());
+        self.place.fed(bytes.len());
         kept
     }
 
     /// Handles a mistake in the text that is being read.
-    fn mistake(&self, error: ConfError, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn mistake(&self, error: ConfError, take: &mut Take<'_>) -> Result<(), ConfError> {
         match error.problem {
             Problem::Stopped => Err(error),
-            _ => self.policy.mistake(self.policy.place(self.line), error, take),
+            _ => self.mistake_at(self.place.span(self.line), error, take),
         }
     }
 
-    /// Handles a mistake, and skips the rest of the line.
-    fn pass_line(
-        &mut self,
+    fn mistake_at(
+        &self,
+        mut place: Span,
         error: ConfError,
-        take: &mut Take<'_, P::Place>,
+        take: &mut Take<'_>,
     ) -> Result<(), ConfError> {
+        if !self.all_errors {
+            return Err(error);
+        }
+        if error.problem == Problem::TooLong {
+            // The end depends on how the file was split.
+            place.text.to = place.text.from;
+        }
+        let stopped = ConfError::new(place.line, "", Problem::Stopped);
+        take(place, &Item::Mistake(error)).map_err(|_| stopped)
+    }
+
+    /// Handles a mistake, and skips the rest of the line.
+    fn pass_line(&mut self, error: ConfError, take: &mut Take<'_>) -> Result<(), ConfError> {
         self.mistake(error, take)?;
         self.forget_line();
         Ok(())
@@ -203,7 +224,7 @@ impl<P: Policy> File<P> {
     ///
     /// # Errors
     /// An error in its last line, or in the last peer.
-    pub fn end(&mut self, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    pub fn end(&mut self, take: &mut Take<'_>) -> Result<(), ConfError> {
         self.end_line(&[], take)?;
         self.peer_is_known(take)
     }
@@ -229,12 +250,7 @@ impl<P: Policy> File<P> {
     }
 
     /// An `=`: the text before it is the name of a setting.
-    fn begin_value(
-        &mut self,
-        run: &[u8],
-        at: usize,
-        take: &mut Take<'_, P::Place>,
-    ) -> Result<(), ConfError> {
+    fn begin_value(&mut self, run: &[u8], at: usize, take: &mut Take<'_>) -> Result<(), ConfError> {
         self.whole(run)?;
         if self.section == Section::Other {
             self.forget_line();
@@ -248,7 +264,7 @@ impl<P: Policy> File<P> {
             Some(Names { file, field, .. }) => {
                 self.field = Some((file, *field));
                 self.len = 0;
-                self.policy.named(at);
+                self.place.named(at);
                 if !self.in_list() {
                     return Ok(());
                 }
@@ -258,17 +274,12 @@ impl<P: Policy> File<P> {
         Err(self.wrong(run, problem))
     }
 
-    fn tell(
-        &self,
-        run: &[u8],
-        take: &mut Take<'_, P::Place>,
-        item: &Item<'_>,
-    ) -> Result<(), ConfError> {
-        take(self.policy.place(self.line), item).map_err(|stop| self.wrong(run, stop.into()))
+    fn tell(&self, run: &[u8], take: &mut Take<'_>, item: &Item<'_>) -> Result<(), ConfError> {
+        take(self.place.span(self.line), item).map_err(|stop| self.wrong(run, stop.into()))
     }
 
     /// The end of an entry of a list.
-    fn end_entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn end_entry(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         match self.entry(run, take) {
             // How much of it is there depends on how the file was split.
             Err(error) if error.problem == Problem::TooLong => self.pass_line(error, take)?,
@@ -279,14 +290,14 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    fn entry(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn entry(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         self.whole(run)?;
         let item = allowed_ip(self.text(run), false);
         let item = item.map_err(|problem| self.wrong(run, problem))?;
         self.tell(run, take, &item)
     }
 
-    fn end_line(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn end_line(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         if let Err(error) = self.line_ends(run, take) {
             self.pass_line(error, take)?;
         }
@@ -294,7 +305,7 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    fn line_ends(&mut self, run: &[u8], take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn line_ends(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         match self.field {
             Some((_, field)) if field != Field::AllowedIps => {
                 self.whole(run)?;
@@ -302,7 +313,8 @@ impl<P: Policy> File<P> {
                 if text.is_empty() {
                     return Err(self.wrong(run, Problem::NoValue));
                 }
-                let generate = P::GENERATES
+                // For wg(8) this is a mistake.
+                let generate = self.all_errors
                     && field == Field::PrivateKey
                     && text.eq_ignore_ascii_case(b"generate");
                 let item = if generate { Ok(Item::GeneratePrivateKey) } else { field.item(text) };
@@ -322,11 +334,7 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    fn begin_section(
-        &mut self,
-        run: &[u8],
-        take: &mut Take<'_, P::Place>,
-    ) -> Result<(), ConfError> {
+    fn begin_section(&mut self, run: &[u8], take: &mut Take<'_>) -> Result<(), ConfError> {
         self.whole(run)?;
         let text = self.text(run);
         let name = match text {
@@ -336,10 +344,12 @@ impl<P: Policy> File<P> {
         };
         if is_name(name, "Interface") {
             self.section = Section::Interface;
-            self.policy.interface(self.line, take)?;
+            if self.all_errors {
+                self.tell(&[], take, &Item::Interface)?;
+            }
         } else if is_name(name, "Peer") {
             self.peer_is_known(take)?;
-            self.keyless = Some(self.policy.place(self.line));
+            self.keyless = Some(self.place.span(self.line));
             self.section = Section::Peer;
             self.tell(run, take, &Item::Peer)?;
         } else {
@@ -350,10 +360,10 @@ impl<P: Policy> File<P> {
         Ok(())
     }
 
-    fn peer_is_known(&self, take: &mut Take<'_, P::Place>) -> Result<(), ConfError> {
+    fn peer_is_known(&self, take: &mut Take<'_>) -> Result<(), ConfError> {
         let Some(place) = self.keyless else { return Ok(()) };
-        let error = ConfError::new(P::line(place), "", Problem::NoPublicKey);
-        self.policy.mistake(place, error, take)
+        let error = ConfError::new(place.line, "", Problem::NoPublicKey);
+        self.mistake_at(place, error, take)
     }
 }
 

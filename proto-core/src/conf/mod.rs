@@ -28,18 +28,18 @@ use crate::text::Text;
 pub mod endpoint;
 pub mod field;
 pub mod file;
-pub mod policy;
 pub mod quick;
 pub mod routing;
 pub mod setting;
+pub mod span;
 pub mod value;
 pub mod words;
 
 pub use endpoint::{EndpointError, Host};
 pub use field::{Field, Section};
 pub use file::File;
-pub use policy::{AllErrors, FirstError, Policy, Span};
 pub use quick::{Part, QuickFile};
+pub use span::Span;
 pub use value::{net, no_port};
 pub use words::words;
 
@@ -53,8 +53,8 @@ pub const NAME_MAX: usize = 24;
 pub enum Item<'t> {
     /// The device's key; all zeros remove it.
     PrivateKey(SecretKey),
-    /// The router generates the device's key: `PrivateKey = generate`. Only from readers with
-    /// [`AllErrors`].
+    /// The router generates the device's key: `PrivateKey = generate`. Only from
+    /// [`File::all_errors`].
     GeneratePrivateKey,
     /// The file with the device's key.
     PrivateKeyFile(&'t str),
@@ -65,7 +65,7 @@ pub enum Item<'t> {
     ListenService(&'t str),
     /// The device's mark; 0 is no mark.
     Fwmark(u32),
-    /// An `[Interface]` starts. Only from readers with [`AllErrors`].
+    /// An `[Interface]` starts. Only from [`File::all_errors`].
     Interface,
     /// A peer starts. The next items belong to it.
     Peer,
@@ -89,13 +89,12 @@ pub enum Item<'t> {
     AddAllowedIp(IpNet),
     /// An entry to remove: the list replaces nothing.
     RemoveAllowedIp(IpNet),
-    /// A mistake, after which reading continues. Only from readers with [`AllErrors`].
+    /// A mistake, after which reading continues. Only from [`File::all_errors`].
     Mistake(ConfError),
 }
 
-/// Takes an item and its line number, which is 0 for a word. `Err` stops the reader; the taker
-/// keeps the reason.
-pub type Take<'s, P = u32> = dyn FnMut(P, &Item<'_>) -> Result<(), Stop> + 's;
+/// Takes an item and its place. `Err` stops the reader; the taker keeps the reason.
+pub type Take<'s> = dyn FnMut(Span, &Item<'_>) -> Result<(), Stop> + 's;
 
 /// The taker stops the reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -38,27 +38,21 @@ enum Place {
     Wg,
 }
 
-/// A file that is being read, with values of at most `N` bytes.
+/// A file that is being read.
 #[derive(Debug)]
-pub struct QuickFile<const N: usize = QUICK_VALUE_MAX> {
+pub struct QuickFile<'b> {
     line: u32,
     in_interface: bool,
     place: Place,
     /// The name or the value so far, or white space that may be the end of a line for wg(8).
-    text: [u8; N],
+    text: &'b mut [u8],
     len: usize,
 }
 
-impl<const N: usize> Default for QuickFile<N> {
-    fn default() -> Self {
-        Self { line: 1, in_interface: false, place: Place::Name, text: [0; N], len: 0 }
-    }
-}
-
-impl<const N: usize> Drop for QuickFile<N> {
+impl Drop for QuickFile<'_> {
     fn drop(&mut self) {
         // A hook may contain a key.
-        zeroize::Zeroize::zeroize(self.text.as_mut_slice());
+        zeroize::Zeroize::zeroize(self.text);
     }
 }
 
@@ -68,15 +62,13 @@ fn without_blanks(bytes: &[u8]) -> &[u8] {
     bytes.get(..last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default()
 }
 
-impl QuickFile {
-    /// Before the first byte. [`QuickFile::default`] makes a reader for shorter values.
+impl<'b> QuickFile<'b> {
+    /// A reader before the first byte, of values that fit into `text`: [`QUICK_VALUE_MAX`] bytes for wg-quick(8).
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new(text: &'b mut [u8]) -> Self {
+        Self { line: 1, in_interface: false, place: Place::Name, text, len: 0 }
     }
-}
 
-impl<const N: usize> QuickFile<N> {
     /// Takes the next bytes, in any number.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The words of `wg set` after the name of the interface.
 
 use super::field::Names;
+use super::span::Span;
 use super::value::allowed_ip;
 use super::{ConfError, Field, Item, Problem, Section, Take, text_of};
 
@@ -20,7 +21,8 @@ pub fn words(words: &mut dyn Iterator<Item = &str>, take: &mut Take<'_>) -> Resu
         if *place != section && *place != Section::None {
             return Err(wrong(Problem::Misplaced));
         }
-        let mut told = |item: &Item<'_>| take(0, item).map_err(|stop| wrong(stop.into()));
+        let mut told =
+            |item: &Item<'_>| take(Span::default(), item).map_err(|stop| wrong(stop.into()));
         if *field == Field::Remove {
             told(&Item::Remove)?;
             continue;

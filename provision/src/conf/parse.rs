@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use proto_core::conf::field::FIELDS;
 use proto_core::conf::file::VALUE_MAX;
-use proto_core::conf::policy::Columns;
 use proto_core::conf::quick::QUICK_VALUE_MAX;
+use proto_core::conf::span::Columns;
 use proto_core::conf::{
-    AllErrors, ConfError, Field, File, Item, Part, Problem as Wrong, QuickFile, Section, Span,
+    ConfError, Field, File, Item, Part, Problem as Wrong, QuickFile, Section, Span,
 };
 use proto_core::key::PublicKey;
 use proto_core::protocol::config::PrivateKey;
@@ -25,8 +25,9 @@ use super::{At, Config, Peer, Place, Problem, Source};
 #[must_use]
 pub fn parse(source: &Source) -> (Config, Vec<Problem>) {
     let mut parser = Parser::default();
-    let mut wg: File<AllErrors> = File::default();
-    let mut quick = QuickFile::new();
+    let mut wg = File::all_errors();
+    let mut value = [0; QUICK_VALUE_MAX];
+    let mut quick = QuickFile::new(&mut value);
     for (number, line) in source.lines() {
         let wg_line = parser.line(number, line, &mut quick);
         let mut take = |at: Span, item: &Item<'_>| {
@@ -70,7 +71,7 @@ struct Parser {
 
 impl Parser {
     /// Takes a line, if it belongs to wg-quick(8). Returns whether it belongs to wg(8).
-    fn line(&mut self, number: usize, line: &str, quick: &mut QuickFile) -> bool {
+    fn line(&mut self, number: usize, line: &str, quick: &mut QuickFile<'_>) -> bool {
         let place = |span: &Range<usize>| Place { line: number, span: span.clone() };
         if let Some(at) = not_text(line) {
             let message = "this is not UTF-8 text: save the file as UTF-8";

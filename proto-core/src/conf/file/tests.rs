@@ -1,6 +1,6 @@
 use super::*;
-use crate::conf::policy::Columns;
-use crate::conf::{AllErrors, Span, Stop};
+use crate::conf::span::Columns;
+use crate::conf::{Span, Stop};
 use proptest::prelude::*;
 
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
@@ -8,7 +8,7 @@ const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 /// The items of a text that is read in pieces of this many bytes.
 fn read(text: &[u8], piece: usize) -> Result<Vec<String>, ConfError> {
     let mut told = Vec::new();
-    let mut take = |line: u32, item: &Item<'_>| {
+    let mut take = |Span { line, .. }: Span, item: &Item<'_>| {
         told.push(format!("{line} {item:?}"));
         Ok(())
     };
@@ -207,7 +207,7 @@ fn read_all(text: &[u8], piece: usize) -> Vec<(Span, String, Option<ConfError>)>
         told.push((at, format!("{item:?}"), mistake));
         Ok(())
     };
-    let mut file: File<AllErrors> = File::default();
+    let mut file = File::all_errors();
     for piece in text.chunks(piece) {
         file.feed(piece, &mut take).unwrap();
     }

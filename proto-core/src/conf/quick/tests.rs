@@ -13,7 +13,8 @@ fn read_in(text: &[u8], piece: usize) -> Result<Read, ConfError> {
         }
         Ok(())
     };
-    let mut file = QuickFile::new();
+    let mut value = [0; QUICK_VALUE_MAX];
+    let mut file = QuickFile::new(&mut value);
     for piece in text.chunks(piece) {
         file.feed(piece, &mut take)?;
     }
@@ -119,7 +120,7 @@ fn other_lines_have_none() {
 
 #[test]
 fn the_taker_may_stop() {
-    let stopped = QuickFile::new().feed(b"x\n", &mut |_, _| Err(Stop)).unwrap_err();
+    let stopped = QuickFile::new(&mut [0; 8]).feed(b"x\n", &mut |_, _| Err(Stop)).unwrap_err();
     assert_eq!((stopped.line, stopped.problem), (1, Problem::Stopped));
 }
 
