@@ -64,13 +64,13 @@ extern "C" fn dlsym(_: *const c_void, _: *const c_char) -> *const c_void {
     core::ptr::null()
 }
 
-/// The memory of `wg`. Pages that are never written take no memory.
+/// The memory of `wg` and of the serving agent. Pages that are never written take no memory.
 struct OnlyOne(UnsafeCell<Memory>);
 
 // SAFETY: the cell is reached only through `memory`, which returns it once.
 unsafe impl Sync for OnlyOne {}
 
-/// The memory of `wg`, for the first caller.
+/// This memory, for the first caller.
 pub(crate) fn memory() -> Option<&'static mut Memory> {
     static MEMORY: OnlyOne = OnlyOne(UnsafeCell::new(Memory::new()));
     static GIVEN: AtomicBool = AtomicBool::new(false);

@@ -10,12 +10,13 @@ use postwired::access::door::Door;
 use postwired::access::identity;
 use postwired::access::owners::Ownership;
 use postwired::fault::Slot;
-use postwired::kernel::exchange::{Buffers, Kernel, SET};
-use postwired::options::Options;
+use postwired::kernel::exchange::Kernel;
+use postwired::options::{Options, Policy};
 use postwired::requests::service::Service;
 use postwired::store::commit::Committer;
 use postwired::store::keep::KeepError;
 use postwired::system::{Machine, sooner};
+use postwired::wg::Memory;
 use proto_core::netlink::Errno;
 use proto_core::protocol::session::LabelKey;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd, poll};
@@ -125,18 +126,10 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         log(format_args!("--led has no effect: this build shows nothing on an LED"));
     }
     let mut secrets = Secrets::of(&options);
-    let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(options.state, errno));
-    let ownership = Ownership::load(&mut keep, &mut state);
-    let mut buffers = Buffers::default();
-    let mut set = [0; SET];
     let slot = Slot::default();
-    let kernel = Kernel::new(route, generic, &slot, &mut buffers);
-    // The owners use these folders too.
-    let folders = (open_dir(options.keep), open_dir(options.state));
-    let committer = Committer::new(kernel, files, Linux, &mut set, folders);
-    let mut service = Service::new(committer, own, options.policy);
-    service.count_starts();
-    let mut agent = Door::new(service, ownership);
+    let paths = (options.keep, options.state);
+    let dirs = (&mut keep, &mut state);
+    let mut agent = agent(paths, options.policy, (route, generic), &slot, dirs);
     secrets.load(&mut agent, now);
     udp.tick(&mut agent, now);
     agent.start();
@@ -223,6 +216,30 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         #[cfg(feature = "console")]
         led.tick(now, &agent);
     }
+}
+
+/// Makes the service and its door. Not inlined: a move leaves a copy of the service, which has 24 KiB, in the frame
+/// of this function and not in that of the loop.
+#[inline(never)]
+fn agent<'b>(
+    paths: (&str, &str),
+    policy: Policy<'b>,
+    (route, generic): (Netlink, Netlink),
+    slot: &'b Slot,
+    (keep, state): (&'b mut Dir, &'b mut Dir),
+) -> Agent<'b> {
+    let (files, own) = state.scratch().unwrap_or_else(|errno| no_dir(paths.1, errno));
+    let ownership = Ownership::load(keep, state);
+    // Pages of this memory are resident only after the first write.
+    let memory = sys::memory().and_then(Memory::of_agent);
+    let (buffers, set) = memory.unwrap_or_else(|| sys::abort());
+    let kernel = Kernel::new(route, generic, slot, buffers);
+    // The owners use these folders too.
+    let folders = (open_dir(paths.0), open_dir(paths.1));
+    let committer = Committer::new(kernel, files, Linux, set, folders);
+    let mut service = Service::new(committer, own, policy);
+    service.count_starts();
+    Door::new(service, ownership)
 }
 
 /// Records for `status` that the serial port does not run at the requested speed.

@@ -4,7 +4,7 @@
 
 use super::read::PIECE;
 use super::sync::Lookup;
-use crate::kernel::exchange::Buffers;
+use crate::kernel::exchange::{self, Buffers};
 
 /// Bytes in a message to the kernel: fewer messages need fewer system calls. A nested attribute has
 /// at most 64 KiB.
@@ -14,7 +14,7 @@ const WINDOW: usize = 32 * 1024;
 /// Bytes in a window over a small file.
 const SMALL: usize = 4 * 1024;
 
-/// The memory of one command.
+/// The memory of one command, or of the serving agent.
 #[derive(Debug)]
 pub struct Memory {
     pub(super) buffers: Buffers,
@@ -41,6 +41,11 @@ impl Memory {
             small: [[0; SMALL]; 2],
             lookup: Lookup::new(),
         }
+    }
+
+    /// The part that the serving agent uses: its buffers of netlink, and its message to the kernel.
+    pub fn of_agent(&mut self) -> Option<(&mut Buffers, &mut [u8; exchange::SET])> {
+        Some((&mut self.buffers, self.set.first_chunk_mut()?))
     }
 }
 
