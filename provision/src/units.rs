@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto_core::protocol::DEFAULT_PORT;
+use proto_core::protocol::message::Mac;
 
 /// The default speed of a serial line.
 pub const DEFAULT_BAUD: u32 = 115_200;
@@ -172,6 +173,28 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     Ok(UdpAddress { host: host.into(), port })
 }
 
+/// Parses a MAC address as labels have it: `94:83:C4:01:02:03`, `94-83-c4-01-02-03` or `9483c4010203`.
+///
+/// # Errors
+/// A message that says why the text is invalid.
+pub fn mac(text: &str) -> Result<Mac, String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+    let number = u64::from_str_radix(&digits, 16);
+    match number {
+        Ok(number) if digits.len() == 12 && !digits.starts_with('+') => {
+            let [_, _, mac @ ..] = number.to_be_bytes();
+            Ok(mac)
+        }
+        _ => Err(format!("`{}` is no MAC address such as 94:83:c4:01:02:03", text.escape_debug())),
+    }
+}
+
+/// A MAC address in the form of Linux.
+#[must_use]
+pub fn mac_text(mac: &Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 /// Parses a fingerprint in upper or lower case, and returns the printed form.
 ///
 /// # Errors
@@ -191,6 +214,18 @@ pub fn fingerprint(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mac_address_is_read_as_labels_have_it() {
+        for text in ["94:83:C4:01:02:0f", "94-83-c4-01-02-0F", "9483C401020F", "9483.c401.020f"] {
+            assert_eq!(mac(text).as_ref().map(mac_text).as_deref(), Ok("94:83:c4:01:02:0f"));
+        }
+        for bad in
+            ["", "94:83:c4:01:02", "94:83:c4:01:02:0g", "94:83:c4:01:02:03:04", "+483c4010203"]
+        {
+            assert!(mac(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_read_the_same_way_by_every_option() {

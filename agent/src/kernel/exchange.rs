@@ -567,6 +567,18 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         Ok(name)
     }
 
+    /// Visits the MAC addresses of the device's own interfaces.
+    ///
+    /// # Errors
+    /// Kernel errors.
+    pub fn hardware_addresses(&mut self, take: &mut dyn FnMut([u8; 6])) -> Result<(), Fault> {
+        self.dump(Protocol::Route, Subject::None, &route::link::list, &mut |message| {
+            route::link::hardware_address(message).into_iter().for_each(&mut *take);
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// Visits the WireGuard links. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// # Errors

@@ -387,6 +387,7 @@ impl Machine for Linux {
         status.kernel = cut(uname.release().to_str().unwrap_or_default());
         status.machine = cut(uname.machine().to_str().unwrap_or_default());
         status.board = cut(&board_name());
+        status.serial_number = cut(&first_text(&SERIAL_NUMBER));
         status.peak_memory = peak_memory();
     }
 
@@ -501,8 +502,18 @@ pub(crate) fn keep_secrets() {
 /// The board's name from OpenWrt's sysinfo, or from where OpenWrt has it: the first `compatible` of the device tree.
 /// An empty string on machines that have neither.
 pub(crate) fn board_name() -> String<64> {
+    first_text(&[c"/tmp/sysinfo/board_name", c"/proc/device-tree/compatible"])
+}
+
+/// Where the kernel has the device's serial number: from the device tree, to which the boot loader adds it, or from DMI.
+const SERIAL_NUMBER: [&CStr; 2] =
+    [c"/proc/device-tree/serial-number", c"/sys/class/dmi/id/product_serial"];
+
+/// The first text of the first of these files that has one.
+#[inline(never)]
+fn first_text(paths: &[&CStr]) -> String<64> {
     let mut text = [0; 64];
-    for path in [c"/tmp/sysinfo/board_name", c"/proc/device-tree/compatible"] {
+    for path in paths {
         let name = read_file(path, &mut text).split('\0').next().unwrap_or_default().trim_ascii();
         if !name.is_empty() {
             return cut(name);

@@ -322,7 +322,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     ) -> Result<(), Fault> {
         match ask {
             Ask::Hello { min, max, .. } => self.hello(turn, *min, *max),
-            Ask::Status => self.status(turn),
+            Ask::Status => self.status(turn, visitor),
             Ask::Begin { interface, length, digest, piece_size, patch, data } => {
                 let announced = Announced {
                     interface: *interface,
@@ -429,7 +429,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
         Ok(())
     }
 
-    fn status(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    fn status(&mut self, turn: &mut Turn<'_>, visitor: &Visitor<'_, '_>) -> Result<(), Fault> {
         let now = self.committer.machine.now();
         let uptime = now.saturating_sub(self.started);
         let (drift, drifting) = self.drift.shown(now);
@@ -453,9 +453,21 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
             longest_turn: LongestTurn { millis: self.longest.0, what: cut(self.longest.1) },
             drift,
             drifting,
+            serial_number: String::new(),
+            macs: Vec::new(),
         };
         let Committer { machine, kernel, .. } = &mut self.committer;
         machine.identify(&mut status);
+        if visitor.may_identify() {
+            kernel.hardware_addresses(&mut |mac| {
+                if !status.macs.contains(&mac) {
+                    // As many as fit; the others are left out.
+                    let _ = status.macs.push(mac);
+                }
+            })?;
+        } else {
+            status.serial_number.clear();
+        }
         steady(self.slot, Subject::None, &mut || {
             status.interfaces.clear();
             status.links = 0;

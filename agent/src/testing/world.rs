@@ -26,6 +26,7 @@ const SET_LINK: u16 = 19;
 
 const NLM_F_DUMP: u16 = 0x300;
 
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
@@ -40,6 +41,8 @@ struct Link {
     mtu: u32,
     kind: String,
     alias: Vec<u8>,
+    /// The MAC address of hardware, which has no kind.
+    mac: Option<[u8; 6]>,
     device: Device,
 }
 
@@ -97,6 +100,16 @@ pub(crate) struct Wire {
 }
 
 impl World {
+    /// Adds an Ethernet interface.
+    pub(crate) fn plug(&self, name: &str, mac: [u8; 6]) {
+        let mut state = self.0.borrow_mut();
+        state.last_index += 1;
+        let (index, device) = (state.last_index, Device::default());
+        let (up, mtu, kind, alias) = (true, 1500, String::new(), Vec::new());
+        let link = Link { index, up, mtu, kind, alias, mac: Some(mac), device };
+        state.links.insert(name.into(), link);
+    }
+
     pub(crate) fn socket(&self, generic: bool) -> Wire {
         Wire { world: self.clone(), generic, answers: Answers::default() }
     }
@@ -305,8 +318,8 @@ impl State {
         let info = attributes.flatten().find(|a| a.ty == IFLA_LINKINFO).unwrap();
         let kind = info.nested().flatten().find(|a| a.ty == IFLA_INFO_KIND).unwrap();
         let (kind, device) = (kind.str().unwrap().to_owned(), Device::default());
-        self.links
-            .insert(name, Link { index, up: false, mtu: 1420, kind, alias: Vec::new(), device });
+        let (up, mtu, alias, mac) = (false, 1420, Vec::new(), None);
+        self.links.insert(name, Link { index, up, mtu, kind, alias, mac, device });
         Ok(())
     }
 
@@ -374,14 +387,20 @@ impl NetlinkSocket for Wire {
                     answers.answer(|w| {
                         let flags = if named.is_none() { 2 } else { 0 };
                         w.message(NEW_LINK, flags, message.seq, 7).unwrap();
-                        let words = [0, link.index, link.up.into(), 0].map(u32::to_ne_bytes);
-                        w.header(&words.concat()).unwrap();
+                        let words = [link.index, link.up.into(), 0].map(u32::to_ne_bytes);
+                        let [t0, t1] = u16::from(link.mac.is_some()).to_ne_bytes();
+                        w.header(&[&[[0, 0, t0, t1]][..], &words].concat().concat()).unwrap();
                         w.string(IFLA_IFNAME, name).unwrap();
                         w.u32(IFLA_MTU, link.mtu).unwrap();
                         if !link.alias.is_empty() {
                             w.bytes(IFLA_IFALIAS, &link.alias).unwrap();
                         }
-                        w.nest(IFLA_LINKINFO, |w| w.string(IFLA_INFO_KIND, &link.kind)).unwrap();
+                        if let Some(mac) = link.mac {
+                            w.bytes(IFLA_ADDRESS, &mac).unwrap();
+                        } else {
+                            w.nest(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, &link.kind))
+                                .unwrap();
+                        }
                     });
                 }
                 match named {

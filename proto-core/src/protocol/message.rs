@@ -429,11 +429,20 @@ wire! {
         pub drift: heapless::Vec<Drift, 3>,
         /// How many such interfaces there are, also those that do not fit the list.
         pub drifting: u32,
+        /// The device's serial number, from the device tree or from DMI; empty if the device does not tell, or the
+        /// client may not see it.
+        pub serial_number: String<32>,
+        /// The MAC addresses of the device's Ethernet and Wi-Fi interfaces, each once, as many as fit; none if the
+        /// client may not see them.
+        pub macs: heapless::Vec<Mac, 4>,
     }
 }
 
+/// A MAC address.
+pub type Mac = [u8; 6];
+
 /// The most bytes of [`Drift::what`].
-pub const WORDS: usize = 100;
+pub const WORDS: usize = 96;
 
 wire! {
     /// Changes of an interface by other programs, as the agent noticed them.

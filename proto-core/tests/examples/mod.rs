@@ -192,6 +192,8 @@ pub fn replies() -> Examples<Reply<'static>> {
         .into_iter()
         .collect(),
         drifting: 1,
+        serial_number: "8J0042".try_into().unwrap(),
+        macs: [[0x94, 0x83, 0xc4, 1, 2, 3], [0x94, 0x83, 0xc4, 1, 2, 4]].into_iter().collect(),
     };
     let failure = Failure {
         code: Code::Kernel,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::claim::owner_name;
-use super::fleet::{load, records_of, run_name};
+use super::fleet::{load, mistaken, records_of, run_name};
 use crate::cli::{Line, Own};
 use crate::fleet::How;
 use crate::line::{self, Options};
@@ -32,6 +32,10 @@ pub(super) struct Ran {
 
 pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
     let manifest = load(&args.manifest, own.json)?;
+    let lacking = args.assign.mistakes(&manifest);
+    if !lacking.is_empty() {
+        return Err(mistaken(&manifest.path, &lacking));
+    }
     if !own.json {
         manifest.warnings.iter().for_each(|warning| say(warning));
     }

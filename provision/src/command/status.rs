@@ -175,6 +175,8 @@ fn text(health: &Health) -> String {
         ("known as", health.router.known_as().into()),
         ("fingerprint", health.router.fingerprint().into()),
         ("board", or_none(&health.board)),
+        ("serial number", or_none(health.router.serial_number())),
+        ("MAC addresses", or_none(&health.router.macs())),
         ("kernel", format!("{} ({})", health.kernel, health.machine)),
         ("wireguard", if health.wireguard { "yes".into() } else { "not in the kernel".into() }),
         ("interfaces", interfaces(health)),

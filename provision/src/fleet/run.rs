@@ -391,6 +391,8 @@ pub(crate) fn base(
         fingerprint: router.map(|router| router.fingerprint().into()),
         hostname: router.and_then(|router| text(router.hostname())),
         board: router.and_then(|router| text(router.board())),
+        serial_number: router.and_then(|router| text(router.serial_number())),
+        macs: router.and_then(|router| text(&router.macs())),
         agent: router.and_then(|router| text(router.agent())),
         tool: env!("CARGO_PKG_VERSION").into(),
         operator: operator.public().to_string(),

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::Phase;
-use proto_core::protocol::session::fingerprint;
 
 use super::board::{Look, Tile};
 use super::ports::Port;
@@ -23,7 +22,7 @@ use crate::fleet::{Finished, Operation, Times, base, hex, judge, push};
 use crate::home::{Home, Operator, Place};
 use crate::manifest::{Manifest, Unit};
 use crate::observe::{Event, Observer};
-use crate::ops::{self, Address, Claiming, Opening, Target};
+use crate::ops::{self, Address, Claiming, Opening, Router, Target};
 use crate::records::{Outcome, Record, UNKNOWN_UNIT};
 use crate::session::SessionError;
 use crate::transport::TransportError;
@@ -64,8 +63,8 @@ impl Shared<'_> {
 enum Met {
     /// A router that is known, with this key.
     Known(PublicKey),
-    /// An unclaimed router with this fingerprint.
-    Unclaimed(String),
+    /// An unclaimed router with this key.
+    Unclaimed(PublicKey),
     /// No router that answers.
     Nobody,
     /// The port cannot be used, for this reason.
@@ -86,7 +85,7 @@ pub(super) struct Worker<'l> {
     /// The router that was dealt with, and is still at the port.
     present: Option<PublicKey>,
     /// The unclaimed router that failed, and is still at the port.
-    refused: Option<String>,
+    refused: Option<PublicKey>,
     /// Since when nothing answers; `None` after it was said that nothing does.
     silent_since: Option<Instant>,
     /// Whether text was heard since then.
@@ -202,12 +201,12 @@ impl<'l> Worker<'l> {
                 self.present = Some(key);
                 self.known(key);
             }
-            Met::Unclaimed(fingerprint) if self.refused.as_ref() == Some(&fingerprint) => {
+            Met::Unclaimed(key) if self.refused == Some(key) => {
                 std::thread::sleep(PAUSE);
             }
-            Met::Unclaimed(fingerprint) => {
+            Met::Unclaimed(key) => {
                 self.arrived();
-                self.unclaimed(&fingerprint);
+                self.unclaimed(key);
             }
             Met::Broken(error) => {
                 if self.silent_since.take().is_some() {
@@ -295,7 +294,7 @@ impl<'l> Worker<'l> {
         };
         let met = match drive::one(target.open(&mut watcher)) {
             Ok(session) => Met::Known(session.router_key()),
-            Err(SessionError::Unowned { fingerprint, .. }) => Met::Unclaimed(fingerprint),
+            Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
             Err(SessionError::Nobody { .. } | SessionError::Silence { .. }) => Met::Nobody,
             Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
             Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
@@ -355,16 +354,44 @@ impl<'l> Worker<'l> {
     /// Deals with a router that is known.
     fn known(&mut self, key: PublicKey) {
         let known = self.shared.rows().of(&key);
-        let Some(row) = known.or_else(|| self.take_row()) else { return };
+        let Some(row) = known.or_else(|| self.choose_row(key)) else { return };
         let Some(unit) = self.shared.manifest.units.get(row) else { return };
         let times = self.begin(unit, "connecting");
         let finished = self.configure(unit, key);
         if finished.code.as_deref() == Some("unclaimed") {
             // It is known from the manifest, or from a claim that did not arrive.
-            self.claim(row, unit, &fingerprint(&key), times);
+            self.claim(row, unit, key, times);
         } else {
             self.after(row, finished, Some(key), Operation::Push, times);
         }
+    }
+
+    /// Takes a unit for a router that is none yet: the next one, or the one that the router's own words choose.
+    fn choose_row(&mut self, key: PublicKey) -> Option<usize> {
+        let options = self.shared.options;
+        if options.assign.key().is_none() {
+            return self.take_row();
+        }
+        let times = self.times();
+        self.show(Look::Busy, "", "asking the router who it is");
+        let target = self.target(vec![key], options.how.timeout, false);
+        let mut watcher = self.watcher();
+        let asked = drive::one(target.open(&mut watcher))
+            .map(|session| (Router::of(&session), session.status().clone()));
+        let finished = match asked {
+            Ok((router, status)) => match self.shared.rows().take_told(&status) {
+                Ok(row) => return Some(row),
+                Err(why) => Finished {
+                    code: Some("no_unit".into()),
+                    router: Some(router),
+                    ..Finished::new(Outcome::Failed, why)
+                },
+            },
+            Err(error) => Finished::failed(&error.into(), None),
+        };
+        self.refused = (finished.outcome == Outcome::Failed).then_some(key);
+        self.end(None, Operation::Claim, finished, times);
+        None
     }
 
     /// Takes a unit for a router that is none yet. Without one, the person is told what is missing.
@@ -373,7 +400,7 @@ impl<'l> Worker<'l> {
         if row.is_none() {
             let text = match self.shared.options.assign {
                 super::Assign::Scan => "scan the code of the unit",
-                super::Assign::Order => "no unit of the manifest is left for this router",
+                _ => "no unit of the manifest is left for this router",
             };
             // It is looked at again, until there is a unit for it.
             self.present = None;
@@ -392,16 +419,16 @@ impl<'l> Worker<'l> {
     }
 
     /// Deals with a router that has no owner.
-    fn unclaimed(&mut self, fingerprint: &str) {
-        let known = self.shared.rows().of_fingerprint(fingerprint);
-        let Some(row) = known.or_else(|| self.take_row()) else { return };
+    fn unclaimed(&mut self, key: PublicKey) {
+        let known = self.shared.rows().of(&key);
+        let Some(row) = known.or_else(|| self.choose_row(key)) else { return };
         let Some(unit) = self.shared.manifest.units.get(row) else { return };
         let times = self.begin(unit, "connecting");
-        self.claim(row, unit, fingerprint, times);
+        self.claim(row, unit, key, times);
     }
 
     /// Claims a router and configures it.
-    fn claim(&mut self, row: usize, unit: &Unit, fingerprint: &str, times: Times) {
+    fn claim(&mut self, row: usize, unit: &Unit, key: PublicKey, times: Times) {
         self.show(Look::Busy, &unit.name, "claiming");
         let (mut found, options) = (None, self.shared.options);
         let target = self.target(Vec::new(), options.how.timeout, true);
@@ -431,7 +458,7 @@ impl<'l> Worker<'l> {
                     Some(key) => self.shared.rows().bind(key, row),
                     None => {
                         self.shared.rows().give_back(row);
-                        self.refused = Some(fingerprint.into());
+                        self.refused = Some(key);
                     }
                 }
                 self.after(row, finished, found, Operation::Claim, times);

@@ -149,6 +149,17 @@ impl Checker<'_, '_> {
             let device = serial.device.display().to_string();
             self.mistakes.extend(self.once.take("port", &device, &called, &text.at));
         }
+        let serial_number = entry.serial_number.as_ref().map(|text| {
+            let number = &text.value;
+            self.mistakes.extend(self.once.take("serial number", number, &called, &text.at));
+            number.clone()
+        });
+        let mac =
+            entry.mac.as_ref().and_then(|text| parsed(text, "mac", units::mac, self.mistakes));
+        if let (Some(mac), Some(text)) = (&mac, &entry.mac) {
+            let mac = units::mac_text(mac);
+            self.mistakes.extend(self.once.take("MAC address", &mac, &called, &text.at));
+        }
         let mut tags = Vec::new();
         for tag in &entry.tags {
             match check_name(&tag.value) {
@@ -169,7 +180,13 @@ impl Checker<'_, '_> {
             }
         }
         // What a unit is known by can be used like a variable.
-        let known = [("name", &entry.name), ("key", &entry.key), ("udp", &entry.udp)];
+        let known = [
+            ("name", &entry.name),
+            ("key", &entry.key),
+            ("udp", &entry.udp),
+            ("serial_number", &entry.serial_number),
+            ("mac", &entry.mac),
+        ];
         for (name, value) in known {
             if let Some(value) = value
                 && !vars.iter().any(|(known, _)| known == name)
@@ -185,6 +202,8 @@ impl Checker<'_, '_> {
             key,
             udp,
             serial,
+            serial_number,
+            mac,
             tags,
             interface,
             digest: [0; 32],

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::Digest;
-use proto_core::protocol::message::Name;
+use proto_core::protocol::message::{Mac, Name};
 use serde::Serialize;
 
 use crate::conf::{Found, Lookup};
@@ -128,6 +128,10 @@ pub struct Unit {
     pub udp: Option<UdpAddress>,
     /// Where it is reached over a serial port, if the manifest says so.
     pub serial: Option<SerialAddress>,
+    /// The serial number of its device, if the manifest says so.
+    pub serial_number: Option<String>,
+    /// A MAC address of its device, if the manifest says so.
+    pub mac: Option<Mac>,
     /// Its tags.
     pub tags: Vec<String>,
     /// The interface to configure.

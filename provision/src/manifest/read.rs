@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) key: Option<Text>,
     pub(super) udp: Option<Text>,
     pub(super) serial: Option<Text>,
+    pub(super) serial_number: Option<Text>,
+    pub(super) mac: Option<Text>,
     pub(super) interface: Option<Text>,
     pub(super) template: Option<Text>,
     pub(super) config: Option<Text>,
@@ -46,6 +48,8 @@ impl Entry {
             "key" => &mut self.key,
             "udp" => &mut self.udp,
             "serial" => &mut self.serial,
+            "serial_number" => &mut self.serial_number,
+            "mac" => &mut self.mac,
             "interface" => &mut self.interface,
             "template" => &mut self.template,
             "config" => &mut self.config,
@@ -56,7 +60,8 @@ impl Entry {
 
 const TOP: &str = "version, csv, defaults, vars, unit";
 const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
-const UNIT: &str = "name, key, udp, serial, tags, interface, template, config, vars";
+const UNIT: &str =
+    "name, key, udp, serial, serial_number, mac, tags, interface, template, config, vars";
 
 /// Reads a text file, or says why not.
 pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {

@@ -301,9 +301,7 @@ fn stranger(
 ) -> SessionError {
     match error {
         FindError::Transport(error) => error.into(),
-        FindError::Unowned { line, key } => {
-            SessionError::Unowned { line, fingerprint: fingerprint(&key).to_string() }
-        }
+        FindError::Unowned { line, key } => SessionError::Unowned { line, key },
         FindError::Silence { line, wire, reason, hint, left_out } => {
             let mut hint = reason.hint(hint);
             if left_out > 0 {

@@ -5,12 +5,15 @@ use proto_core::protocol::session::fingerprint;
 use serde::Serialize;
 
 use crate::session::{Session, printable};
+use crate::units::mac_text;
 
 /// A router, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub struct Router {
     hostname: String,
     board: String,
+    serial_number: String,
+    macs: Vec<String>,
     agent: String,
     name: String,
     public_key: String,
@@ -27,6 +30,8 @@ impl Router {
         Self {
             hostname: printable(&status.hostname),
             board: printable(&status.board),
+            serial_number: printable(&status.serial_number),
+            macs: status.macs.iter().map(mac_text).collect(),
             agent: printable(&session.hello().agent),
             name: session.known_as().into(),
             public_key: key.to_string(),
@@ -69,6 +74,18 @@ impl Router {
     #[must_use]
     pub fn board(&self) -> &str {
         &self.board
+    }
+
+    /// The device's serial number; empty if the router does not tell it.
+    #[must_use]
+    pub fn serial_number(&self) -> &str {
+        &self.serial_number
+    }
+
+    /// The MAC addresses of the device, with spaces between them; empty if the router does not tell them.
+    #[must_use]
+    pub fn macs(&self) -> String {
+        self.macs.join(" ")
     }
 
     /// The router's key.

@@ -17,7 +17,7 @@ pub fn csv(records: &[Record]) -> String {
 }
 
 /// The fields of a record.
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 28] = [
     "version",
     "run",
     "shard",
@@ -30,6 +30,8 @@ const COLUMNS: [&str; 26] = [
     "fingerprint",
     "hostname",
     "board",
+    "serial_number",
+    "macs",
     "agent",
     "tool",
     "operator",

@@ -118,6 +118,10 @@ pub struct Record {
     pub hostname: Option<String>,
     /// Its board.
     pub board: Option<String>,
+    /// The device's serial number.
+    pub serial_number: Option<String>,
+    /// Its MAC addresses, with spaces between them.
+    pub macs: Option<String>,
     /// The version of its agent.
     pub agent: Option<String>,
     /// The version of the tool.

@@ -107,6 +107,8 @@ pub(super) mod tests {
             fingerprint: None,
             hostname: None,
             board: None,
+            serial_number: None,
+            macs: None,
             agent: None,
             tool: "0".into(),
             operator: "k".into(),

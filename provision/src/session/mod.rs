@@ -19,7 +19,7 @@ use proto_core::key::PublicKey;
 use proto_core::protocol::client::{Call, Caller, ClientError, Line, Patience, Step, Upload};
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Hello, Status};
-use proto_core::protocol::session::Wire;
+use proto_core::protocol::session::{Wire, fingerprint};
 use proto_core::protocol::{MAX_DATA, MAX_PACKET, VERSION, digest};
 
 use crate::home::HomeError;
@@ -65,12 +65,12 @@ pub enum SessionError {
         hint: String,
     },
     /// The router has no owner.
-    #[error("the router on {line} is unclaimed; its fingerprint is {fingerprint}")]
+    #[error("the router on {line} is unclaimed; its fingerprint is {}", fingerprint(key))]
     Unowned {
         /// The transport.
         line: String,
-        /// The router.
-        fingerprint: String,
+        /// Its key.
+        key: PublicKey,
     },
     /// The operator's own files cannot be used.
     #[error(transparent)]
@@ -191,6 +191,8 @@ impl<'u> Session<'u> {
                 longest_turn: Default::default(),
                 drift: Default::default(),
                 drifting: 0,
+                serial_number: Default::default(),
+                macs: Default::default(),
             },
         };
         session.greet(image).await?;

@@ -188,7 +188,9 @@ fn codes_are_scanned_and_programs_run_with_records() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let ran = stop(child);
-    ran.ends(0).says("2 of 3 units done").says("no unit of the manifest is called `nobody`");
+    ran.ends(0)
+        .says("2 of 3 units done")
+        .says("no unit of the manifest has the name, serial_number or mac `nobody`");
     ran.says("u3 has a router already").says("./label: ended with exit status: 3: no paper");
     let text = std::fs::read_to_string(labels).unwrap();
     let units: Vec<String> = text
@@ -196,6 +198,54 @@ fn codes_are_scanned_and_programs_run_with_records() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["unit"].as_str().unwrap().into())
         .collect();
     assert_eq!(units, ["u3", "u2"]);
+}
+
+#[test]
+fn a_router_s_own_words_choose_its_unit() {
+    let line = Line::new("line-told", 0);
+    let csv = |text: &str| std::fs::write(line.bench.dir().join("units.csv"), text).unwrap();
+    let is = |key, device| Unit::new(Manners { device, ..fresh(key) });
+    let units = |key: u8| {
+        let devices = [Some(("8J-3", 3)), Some(("8J-2", 2)), None, Some(("8J-1", 1))];
+        (key..).zip(devices).map(|(key, device)| is(key, device)).collect::<Vec<Unit>>()
+    };
+    // Which router each unit has become, by the serial numbers in the records.
+    let told = |run: &str| -> BTreeSet<String> {
+        let records = line.records().into_iter().filter(|record| record["run"] == run);
+        let pair = |r: Value| {
+            format!("{} {} {}", r["unit"].as_str().unwrap(), r["serial_number"], r["code"])
+        };
+        records.map(pair).collect()
+    };
+    let all = |assign: &str, units: &[Unit]| {
+        let child = line.start(&["--assign", assign, "--run", assign]);
+        let plugged: Vec<Plugged> =
+            (0..).zip(units).map(|(nth, unit)| unit.plug(&line.port(nth))).collect();
+        line.wait_for(|records| {
+            records.iter().filter(|record| record["run"] == assign).count() == 4
+        });
+        drop(plugged);
+        stop(child)
+    };
+
+    csv("name,address,serial_number\nu1,10.7.0.1/24,8j-1\nu2,10.7.0.2/24,8J-2\n");
+    let ran = all("serial-number", &units(0));
+    ran.says("no unit of the manifest has the serial_number of this router: 8J-3");
+    ran.says("the router does not tell its serial_number: use --assign scan");
+    assert_eq!(told("serial-number").iter().filter(|told| told.ends_with(" null")).count(), 2);
+    assert!(told("serial-number").contains("u1 \"8J-1\" null"), "{:?}", told("serial-number"));
+    assert!(told("serial-number").contains("u2 \"8J-2\" null"));
+
+    // The address on the label is that of any of the interfaces.
+    std::fs::remove_file(line.bench.dir().join("batch.records.jsonl")).unwrap();
+    csv("name,address,mac\nm1,10.7.0.1/24,94-83-C4-00-01-01\nm2,10.7.0.2/24,9483c4000002\n");
+    all("mac", &units(8)).says("the mac of this router: 94:83:c4:00:00:03 94:83:c4:00:01:03");
+    assert!(told("mac").contains("m1 \"8J-1\" null"), "{:?}", told("mac"));
+    assert!(told("mac").contains("m2 \"8J-2\" null"));
+
+    csv("name,address,mac\nm1,10.7.0.1/24,94-83-C4-00-01-01\nm2,10.7.0.2/24,\n");
+    let refused = line.start(&["--assign", "mac"]).wait_with_output().map(Ran::new).unwrap();
+    refused.ends(2).says("units.csv:3:1: error: unit m2 has no mac");
 }
 
 #[test]

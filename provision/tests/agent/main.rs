@@ -133,8 +133,9 @@ fn a_diff_shows_every_change_and_makes_none() {
 
 #[test]
 fn show_and_status_tell_what_there_is() {
-    let (bench, router) =
-        (Bench::new("show", WG0), Udp::new(Manners { machine: "mips", ..Manners::default() }));
+    let device = Some(("8J0042", 7));
+    let manners = Manners { machine: "mips", device, ..Manners::default() };
+    let (bench, router) = (Bench::new("show", WG0), Udp::new(manners));
     let to = ["--udp", &router.address];
     bench.run(&["show", to[0], to[1]]).ends(0).says("OpenWrt has no WireGuard interface");
     bench.run(&["show", "wg0", to[0], to[1]]).ends(1).says("no interface has that name");
@@ -156,20 +157,22 @@ fn show_and_status_tell_what_there_is() {
     let json = bench.run(&["show", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(json["result"]["interfaces"][0]["peers"][0]["preshared_key"], true);
     let expected = "\
-host name    OpenWrt
-known as     router
-fingerprint  KG34-RCYV-6L5U-VY7V-SWPM
-board        acme,router-1
-kernel       6.12.1 (mips)
-wireguard    yes
-interfaces   wg0
-stored       wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20 +00:00: the kernel matches
-agent        postwired 0.1.0
-running for  1 hour, 2 minutes, 5 seconds
-peak memory  420 KiB
-pushes       1 applied, 0 failed
-worst turn   12 ms (Commit)
-line         1 broken frames, 2 bytes of text
+host name      OpenWrt
+known as       router
+fingerprint    KG34-RCYV-6L5U-VY7V-SWPM
+board          acme,router-1
+serial number  8J0042
+MAC addresses  94:83:c4:00:00:07 94:83:c4:00:01:07
+kernel         6.12.1 (mips)
+wireguard      yes
+interfaces     wg0
+stored         wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20 +00:00: the kernel matches
+agent          postwired 0.1.0
+running for    1 hour, 2 minutes, 5 seconds
+peak memory    420 KiB
+pushes         1 applied, 0 failed
+worst turn     12 ms (Commit)
+line           1 broken frames, 2 bytes of text
 ";
     assert_eq!(bench.run(&["status", to[0], to[1]]).ends(0).out, expected);
 }

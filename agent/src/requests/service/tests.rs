@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
-use crate::testing::{Agent, Bench, Drawer, Sent, record_bytes, with_agent};
+use crate::testing::{Agent, Bench, Drawer, Router, Sent, record_bytes, with_agent};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
 use proto_core::protocol::{MAX_PACKET, config, digest};
+use std::string::{String, ToString as _};
 use std::vec::Vec;
 
 /// Runs a test with an agent that has done nothing yet.
@@ -288,6 +289,44 @@ fn who_may_ask_for_what() {
         });
         assert_eq!(may, expected, "{ask:?}");
     }
+}
+
+#[test]
+fn an_unowned_router_identifies_itself_only_at_its_cable() {
+    use Standing::{Candidate, Local, Owner};
+    let router = Router::default();
+    let macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+    router.world.plug("lan1", macs[0]);
+    router.world.plug("lan2", macs[0]);
+    router.world.plug("wan", macs[1]);
+    let asked = |wire, standing| {
+        router.with(|agent| {
+            let (mut keep, mut state) = (Drawer::default(), Drawer::default());
+            let mut visitor = Visitor {
+                key: ADMIN,
+                standing,
+                wire,
+                nth: 1,
+                newest: 1,
+                handshake_hash: [0; 32],
+                router: PublicKey([0xee; 32]),
+                rejected: false,
+                ownership: &mut Ownership::load(&mut keep, &mut state),
+            };
+            let mut sent = Sent::default();
+            let _ = agent.packet(&packet(1, 1, Ask::Status), &mut visitor, &mut sent);
+            let (_, reply) = envelope::read::<Reply<'_>>(&sent.0[0], |_| true).unwrap();
+            match reply.answer {
+                Answer::Status(status) => (status.serial_number.to_string(), status.macs.to_vec()),
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    let all = ("8J0042".to_string(), macs.to_vec());
+    assert_eq!(asked(Wire::Serial, Candidate), all);
+    assert_eq!(asked(Wire::Serial, Local), all);
+    assert_eq!(asked(Wire::Udp, Owner(Role::ReadOnly)), all);
+    assert_eq!(asked(Wire::Udp, Candidate), (String::new(), Vec::new()));
 }
 
 #[test]

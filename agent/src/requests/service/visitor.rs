@@ -2,7 +2,7 @@
 //!
 //! | | admin | read-only | any key, on an unowned router | no owner |
 //! |---|---|---|---|---|
-//! | `Hello`, `Status` | yes | yes | yes | silence |
+//! | `Hello`, `Status` | yes | yes | yes; over UDP without serial number and MAC addresses | silence |
 //! | `Show`, `Read`, `Owners`, `Console` | yes | yes | no | silence |
 //! | `Claim` | refused: owned | no | yes | silence |
 //! | all the rest | yes | no | no | silence |
@@ -65,6 +65,12 @@ impl Visitor<'_, '_> {
     /// removal, and nothing else.
     pub(super) fn is_stranger(&self) -> bool {
         self.standing == Standing::Stranger
+    }
+
+    /// Whether the client may see the serial number and the MAC addresses. Over UDP, the sender is not authenticated
+    /// until the router has an owner; at a cable, the same is printed on the device.
+    pub(super) fn may_identify(&self) -> bool {
+        self.wire == Wire::Serial || self.standing != Standing::Candidate
     }
 
     /// Whether this key is an owner.

@@ -17,6 +17,7 @@ pub(super) const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINKINFO: u16 = 18;
@@ -33,6 +34,10 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
 /// `ifi_flags`: the interface is administratively up.
 pub const IFF_UP: u32 = 1;
+/// `linux/if_arp.h`: the `ifi_type` of Ethernet and Wi-Fi interfaces, and of programs' imitations of them.
+const ARPHRD_ETHER: u16 = 1;
+/// The kind of a port of a switch, which is hardware although it has a kind.
+const KIND_DSA: &str = "dsa";
 /// The kind of a WireGuard interface.
 pub const KIND_WIREGUARD: &str = "wireguard";
 
@@ -124,15 +129,16 @@ impl<'b> Link<'b> {
     }
 }
 
+fn find<'b>(attributes: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
+    attributes.flatten().find(|attribute| attribute.ty == ty)
+}
+
 /// The name of a WireGuard interface whose name is not UTF-8, for display: `?` stands for each byte
 /// that is not ASCII. No request can name this interface. `None` for another interface, or a name
 /// that cannot be shown.
 #[must_use]
 pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {
     let (_, attributes) = message.split::<16>().ok()?;
-    fn find<'b>(of: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
-        of.flatten().find(|attribute| attribute.ty == ty)
-    }
     let info = find(attributes.clone(), IFLA_LINKINFO)?;
     if find(info.nested(), IFLA_INFO_KIND)?.str() != Ok(KIND_WIREGUARD) {
         return None;
@@ -145,6 +151,22 @@ pub fn name_to_show(message: &Message<'_>) -> Option<IfName> {
         *to = if from.is_ascii() { *from } else { b'?' };
     }
     core::str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// The MAC address of a device's own Ethernet or Wi-Fi interface; `None` for every other link. Links that programs create
+/// have a kind, such as `bridge`.
+#[must_use]
+pub fn hardware_address(message: &Message<'_>) -> Option<[u8; 6]> {
+    let (header, attributes) = message.split::<16>().ok()?;
+    let [_, _, t0, t1, ..] = *header;
+    let info = find(attributes.clone(), IFLA_LINKINFO);
+    let kind = info.and_then(|info| find(info.nested(), IFLA_INFO_KIND));
+    if u16::from_ne_bytes([t0, t1]) != ARPHRD_ETHER
+        || kind.is_some_and(|kind| kind.str() != Ok(KIND_DSA))
+    {
+        return None;
+    }
+    find(attributes, IFLA_ADDRESS)?.array().ok().filter(|address| *address != [0; 6])
 }
 
 /// Writes the request for all interfaces. Expects a dump.
@@ -243,9 +265,6 @@ pub fn set_alias<'b>(
 
 /// The setting in `IFLA_AF_SPEC`, where the kernel sends all IPv4 settings as an array.
 fn promotes_secondaries(families: Attributes<'_>) -> bool {
-    fn find<'b>(of: Attributes<'b>, ty: u16) -> Option<Attribute<'b>> {
-        of.flatten().find(|attribute| attribute.ty == ty)
-    }
     let inet = find(families, u16::from(AF_INET));
     let settings = inet.and_then(|inet| find(inet.nested(), IFLA_INET_CONF));
     let at = usize::from(IPV4_DEVCONF_PROMOTE_SECONDARIES).saturating_sub(1);
@@ -331,6 +350,29 @@ mod tests {
         assert_eq!(named(b"\xff23456789012345\0", "wireguard"), Some(name("?23456789012345")));
         assert_eq!(named(b"\xff234567890123456\0", "wireguard"), None);
         assert_eq!(named(b"w\xff\0", "dummy"), None);
+    }
+
+    #[test]
+    fn only_hardware_has_a_hardware_address() {
+        let of = |ty: u16, kind: Option<&str>, address: &[u8]| {
+            let bytes = datagram(|w| {
+                w.message(RTM_NEWLINK, 2, 1, 1)?;
+                w.header(&[&[0; 2][..], &ty.to_ne_bytes(), &[0; 12]].concat())?;
+                w.bytes(IFLA_ADDRESS, address)?;
+                kind.map_or(Ok(()), |kind| {
+                    w.nest(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, kind))
+                })
+            });
+            hardware_address(&messages(&bytes)[0])
+        };
+        let mac = [0x94, 0x83, 0xc4, 1, 2, 3];
+        assert_eq!(of(ARPHRD_ETHER, None, &mac), Some(mac));
+        assert_eq!(of(ARPHRD_ETHER, Some("dsa"), &mac), Some(mac));
+        assert_eq!(of(ARPHRD_ETHER, Some("bridge"), &mac), None);
+        // The loopback interface, and an interface without an address of its own.
+        assert_eq!(of(772, None, &mac), None);
+        assert_eq!(of(ARPHRD_ETHER, None, &[0; 6]), None);
+        assert_eq!(of(ARPHRD_ETHER, None, &mac[..4]), None);
     }
 
     #[test]

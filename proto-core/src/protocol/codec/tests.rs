@@ -211,6 +211,8 @@ fn the_longest_status_fits_a_packet() {
         longest_turn: Turn { millis: u32::MAX, what: cut(&"w".repeat(16)) },
         drift: core::iter::repeat_n(drift(name, u32::MAX), 3).collect(),
         drifting: u32::MAX,
+        serial_number: cut(&"s".repeat(32)),
+        macs: core::iter::repeat_n([255; 6], 4).collect(),
     };
     let length = length(&Answer::Status(status));
     assert!(length <= crate::protocol::MAX_PACKET, "{length}");
@@ -256,6 +258,8 @@ fn every_answer_has_the_bytes_of_postcard() {
         longest_turn: Turn { millis: 70_000, what: cut("Commit") },
         drift: heapless::Vec::new(),
         drifting: 0,
+        serial_number: cut(""),
+        macs: heapless::Vec::new(),
     };
     written(&Answer::Status(status.clone()));
     status.interfaces.push("wg0".parse().unwrap()).unwrap();
@@ -263,6 +267,9 @@ fn every_answer_has_the_bytes_of_postcard() {
     status.drift.push(drift("wg0".parse().unwrap(), 300)).unwrap();
     status.drift.push(Drift { next_repair: None, ..drift("wg1".parse().unwrap(), 0) }).unwrap();
     status.drifting = 128;
+    status.serial_number = cut("8J-0042");
+    status.macs.push([2, 0, 0, 0, 0, 0x80]).unwrap();
+    status.macs.push([0xff; 6]).unwrap();
     status.pending = Some(Pending {
         interface: "wg0".parse().unwrap(),
         number: 70_000,

@@ -84,6 +84,8 @@ pub(crate) struct Manners {
     pub(crate) working: u32,
     /// Text that it sends on a serial line whenever a frame has arrived, even if it is silent.
     pub(crate) text: &'static [u8],
+    /// Its serial number, and the last byte of its MAC addresses 94:83:c4:00:00:XX and 94:83:c4:00:01:XX.
+    pub(crate) device: Option<(&'static str, u8)>,
     /// The architecture that it reports.
     pub(crate) machine: &'static str,
     /// Is of a later release: all replies have more fields, and there are unknown records and
@@ -544,6 +546,13 @@ impl Router {
                     repairs: 3,
                     next_repair: Some(48),
                 })
+                .collect(),
+            serial_number: self.manners.device.map_or("", |(number, _)| number).try_into().unwrap(),
+            macs: self
+                .manners
+                .device
+                .into_iter()
+                .flat_map(|(_, last)| [0, 1].map(|nth| [0x94, 0x83, 0xc4, 0, nth, last]))
                 .collect(),
         }
     }
