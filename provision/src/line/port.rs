@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::Phase;
+use proto_core::protocol::session::fingerprint;
 
 use super::board::{Look, Tile};
 use super::ports::Port;
@@ -25,7 +26,7 @@ use crate::observe::{Event, Observer};
 use crate::ops::{self, Address, Claiming, Opening, Router, Target};
 use crate::records::{Outcome, Record, UNKNOWN_UNIT};
 use crate::session::SessionError;
-use crate::transport::TransportError;
+use crate::transport::{Prompt, SerialLine, TransportError};
 use crate::units::SerialAddress;
 use crate::{drive, interrupt};
 
@@ -252,31 +253,56 @@ impl<'l> Worker<'l> {
         }
         let patience = self.shared.options.patience;
         if self.silent_since.is_some_and(|since| since.elapsed() >= patience) {
-            let is_silent = !self.heard;
-            // A port that had no cable when the line began, or that has none to a router, is no failure.
-            if is_silent && !self.is_new {
-                return;
-            }
             self.silent_since = None;
-            let seconds = patience.as_secs();
-            let (code, why) = match is_silent {
-                true => (
-                    "silence",
-                    format!(
-                        "nothing was heard for {seconds} s: is the router on, and are RX and TX crossed?"
-                    ),
-                ),
-                false => (
-                    "no_answer",
-                    format!(
-                        "the router is on, and did not answer for {seconds} s: it belongs to another owner, or \
-                         postwired does not run on this port"
-                    ),
-                ),
-            };
             let times = self.times();
-            self.end(None, Operation::Claim, Finished::unreachable(code, why), times);
+            if let Some((code, why)) = self.explain() {
+                self.end(None, Operation::Claim, Finished::unreachable(code, why), times);
+            }
         }
+    }
+
+    /// Why no router answers, from what its console says to a person. `None` if there may be none.
+    fn explain(&self) -> Option<(&'static str, String)> {
+        let address =
+            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
+        let opened = SerialLine::open(&address, self.shared.options.dtr, Duration::ZERO);
+        let seconds = self.shared.options.patience.as_secs();
+        let (code, why) = match opened.and_then(|mut line| line.prompt()) {
+            Ok(Prompt::Postwire(key)) => {
+                let rows = self.shared.rows();
+                let unit = rows.of(&key).and_then(|row| self.shared.manifest.units.get(row));
+                let who = match unit {
+                    Some(unit) => format!("{} ({})", fingerprint(&key), unit.name),
+                    None => fingerprint(&key).to_string(),
+                };
+                let why = format!(
+                    "the router {who} belongs to another owner: your key is none of its owners'"
+                );
+                ("another_owner", why)
+            }
+            Ok(Prompt::Other(words)) => {
+                let why = format!(
+                    "another program than postwired has the router's port; it says: {words}"
+                );
+                ("no_answer", why)
+            }
+            _ if self.heard => {
+                let why = format!(
+                    "the router is on, and did not answer for {seconds} s: it belongs to another owner and its \
+                     console is off, or postwired does not run on this port"
+                );
+                ("no_answer", why)
+            }
+            // A port that had its cable when the line began may have no router.
+            _ if !self.is_new => return None,
+            _ => {
+                let why = format!(
+                    "nothing was heard for {seconds} s: is the router on, and are RX and TX crossed?"
+                );
+                ("silence", why)
+            }
+        };
+        Some((code, why))
     }
 
     /// Looks for a router: the one that is present, or else any.

@@ -3,6 +3,7 @@
 mod boot;
 mod find;
 mod port;
+mod prompt;
 mod secure;
 mod serial;
 mod speed;
@@ -19,6 +20,7 @@ use crate::home::HomeError;
 
 pub use boot::Hold;
 pub use find::{FindError, seek};
+pub use prompt::Prompt;
 pub use secure::Secure;
 pub use serial::SerialLine;
 pub use stray::Stray;

@@ -32,6 +32,10 @@ impl SerialLine {
     /// # Errors
     /// [`TransportError`].
     pub fn prompt(&mut self) -> Result<Prompt, TransportError> {
+        self.recv(Duration::ZERO)?;
+        if self.hold().is_some() {
+            return Ok(Prompt::Silent);
+        }
         let welcome = self.say("\r")?;
         if !welcome.iter().any(|line| line.starts_with(WELCOME)) {
             return Ok(welcome.last().map_or(Prompt::Silent, |line| Prompt::Other(line.clone())));

@@ -200,6 +200,12 @@ impl SerialLine {
         Ok(())
     }
 
+    /// Writes bytes outside of packets.
+    pub(super) fn type_text(&mut self, bytes: &[u8]) -> Result<(), TransportError> {
+        self.book(bytes.len());
+        self.write(bytes).map_err(|error| self.lost(error))
+    }
+
     /// Adds the time of `len` more bytes.
     fn book(&mut self, len: usize) {
         if let Some(baud) = self.baud {

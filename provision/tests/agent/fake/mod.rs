@@ -86,6 +86,8 @@ pub(crate) struct Manners {
     pub(crate) text: &'static [u8],
     /// Its serial number, and the last byte of its MAC addresses 94:83:c4:00:00:XX and 94:83:c4:00:01:XX.
     pub(crate) device: Option<(&'static str, u8)>,
+    /// Its console answers a person at the cable.
+    pub(crate) talks: bool,
     /// The architecture that it reports.
     pub(crate) machine: &'static str,
     /// Is of a later release: all replies have more fields, and there are unknown records and

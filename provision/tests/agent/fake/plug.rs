@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use proto_core::protocol::session::Wire;
 
 use super::wire::{Worker, pty, serve};
-use super::{Manners, Router, Seen};
+use super::{Manners, ROUTER, Router, Seen, public};
 
 /// A router, plugged in or not.
 #[derive(Clone)]
@@ -30,9 +30,17 @@ impl Unit {
     pub(crate) fn plug(&self, path: &Path) -> Plugged {
         let (master, slave, device) = pty();
         let router = Arc::clone(&self.0);
-        let text = router.lock().unwrap().manners.text;
+        let Manners { text, talks, key, .. } = router.lock().unwrap().manners.clone();
+        let key = public(key.as_ref().unwrap_or(&ROUTER));
+        let mut typed = move |line: &[u8]| match line {
+            _ if !talks => Vec::new(),
+            b"\r" => b"\r\nPostwire console; `help` lists the commands\r\nrouter> ".to_vec(),
+            b"identity\r" => format!("identity\r\npublic key: {key}\r\nrouter> ").into_bytes(),
+            _ => b"\r\n".to_vec(),
+        };
         let worker = Worker::new(move |stop| {
-            serve(master, stop, text, &mut |packet| router.lock().unwrap().packet(packet));
+            let mut answer = |packet: &[u8]| router.lock().unwrap().packet(packet);
+            serve(master, stop, text, &mut typed, &mut answer);
         });
         symlink(device, path).unwrap();
         Plugged { path: path.into(), _worker: worker, _slave: slave }

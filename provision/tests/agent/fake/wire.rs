@@ -254,6 +254,7 @@ pub(super) fn serve(
     mut master: File,
     stop: &AtomicBool,
     text: &[u8],
+    typed: &mut dyn FnMut(&[u8]) -> Vec<u8>,
     answer: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>,
 ) {
     let mut deframer = Deframer::new();
@@ -266,12 +267,17 @@ pub(super) fn serve(
         let mut input = &buf[..len];
         let mut out = Vec::new();
         while let Some(received) = deframer.next(&mut input) {
-            let Received::Packet(packet) = received else { continue };
-            out.extend_from_slice(text);
-            for mut reply in answer(packet) {
-                let len = reply.len();
-                reply.resize(len + frame::CRC_LEN, 0);
-                frame::write_serial(&mut out, &mut reply, len).unwrap();
+            match received {
+                Received::Garbage => {}
+                Received::Text(text) => out.extend(typed(text)),
+                Received::Packet(packet) => {
+                    out.extend_from_slice(text);
+                    for mut reply in answer(packet) {
+                        let len = reply.len();
+                        reply.resize(len + frame::CRC_LEN, 0);
+                        frame::write_serial(&mut out, &mut reply, len).unwrap();
+                    }
+                }
             }
         }
         write_all(&mut master, &out, stop);
