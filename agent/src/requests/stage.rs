@@ -4,8 +4,10 @@
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{ClientId, Code, Name, OwnerName, Patch, Subject};
+use proto_core::protocol::packed;
 use proto_core::protocol::window::{self, Arrived};
 use proto_core::protocol::{Digest, MAX_DATA};
+use zeroize::Zeroizing;
 
 use crate::config::image::Span;
 use crate::fault::{Fault, Slot};
@@ -60,17 +62,21 @@ pub struct Stage {
 }
 
 impl Announced {
-    /// Checks that such an image can be accepted.
+    /// Checks that such an image can be accepted, and that `data` is empty or all that is sent.
     ///
     /// # Errors
-    /// [`Code::Config`] naming the number that was exceeded.
-    pub fn check(&self, slot: &Slot) -> Result<(), Fault> {
+    /// [`Code::Config`] naming the number that was exceeded, [`Code::Malformed`].
+    pub fn check(&self, slot: &Slot, data: &[u8]) -> Result<(), Fault> {
         if self.piece_size == 0 || usize::from(self.piece_size) > MAX_DATA {
             return Err(slot.fail(Code::Malformed, Subject::None, "no such piece size"));
         }
         if self.length.max(self.sent()) > MAX_IMAGE {
             let words = format_args!("the image of {} bytes is over {MAX_IMAGE}", self.length);
             return Err(slot.say(Code::Config, Subject::None, Errno(0), words));
+        }
+        if !data.is_empty() && !unpacked(data, self.sent(), &mut |_| ()) {
+            let text = "`data` is neither empty nor all of what is sent";
+            return Err(slot.fail(Code::Malformed, Subject::None, text));
         }
         Ok(())
     }
@@ -127,16 +133,47 @@ impl Stage {
         now: u64,
     ) -> Result<(), Fault> {
         let Announced { piece_size, .. } = self.announced;
-        match window::span(self.announced.sent(), piece_size, index) {
-            Some((offset, size)) if usize::from(size) == data.len() => {
-                if self.arrived.wants(index) {
-                    file.write_at(offset, data).map_err(|errno| slot.storage(errno))?;
-                    self.arrived.insert(index);
-                    self.heard = now;
-                }
-                Ok(())
-            }
-            _ => Err(slot.fail(Code::Malformed, Subject::None, "a piece of the wrong size")),
+        let Some((offset, size)) = window::span(self.announced.sent(), piece_size, index) else {
+            return Err(slot.fail(Code::Malformed, Subject::None, "a piece after the last one"));
+        };
+        if self.arrived.wants(index) {
+            write(slot, file, offset, data, size.into())?;
+            self.arrived.insert(index);
+            self.heard = now;
         }
+        Ok(())
     }
+
+    /// Stores all that is sent.
+    ///
+    /// # Errors
+    /// As [`Stage::piece`].
+    pub fn whole<F: File>(&mut self, slot: &Slot, file: &mut F, data: &[u8]) -> Result<(), Fault> {
+        write(slot, file, 0, data, self.announced.sent())?;
+        self.complete();
+        Ok(())
+    }
+}
+
+/// Hands `take` the `size` bytes that `data` stands for. `false` if it stands for another number.
+#[inline(never)]
+fn unpacked(data: &[u8], size: u32, take: &mut dyn FnMut(&[u8])) -> bool {
+    let mut room = Zeroizing::new([0; packed::MAX_UNPACKED]);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    packed::bytes(data, size, &mut *room).map(take).is_some()
+}
+
+/// Writes the `size` bytes that `data` stands for.
+fn write<F: File>(
+    slot: &Slot,
+    file: &mut F,
+    offset: u32,
+    data: &[u8],
+    size: u32,
+) -> Result<(), Fault> {
+    let mut written = Ok(());
+    if !unpacked(data, size, &mut |bytes| written = file.write_at(offset, bytes)) {
+        return Err(slot.fail(Code::Malformed, Subject::None, "a piece of the wrong size"));
+    }
+    written.map_err(|errno| slot.storage(errno))
 }

@@ -14,6 +14,7 @@ use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
     Answer, Applied, Ask, ClientId, Code, Failure, Hello, Name, Phase, Reply, Request,
 };
+use proto_core::protocol::packed;
 use proto_core::protocol::window::{self, Arrived, WINDOW};
 use proto_core::protocol::{MAX_DATA, MAX_PACKET};
 
@@ -166,7 +167,8 @@ impl Router for Honest {
                 let length = self.image.len() as u32;
                 let (offset, size) =
                     window::span(length, self.piece_size, *index).expect("a piece");
-                assert_eq!(usize::from(size), data.len());
+                let mut room = [0; packed::MAX_UNPACKED];
+                let data = packed::bytes(data, size.into(), &mut room).expect("a whole piece");
                 assert!(*index < self.arrived.base || *index - self.arrived.base < WINDOW);
                 if self.arrived.wants(*index) {
                     self.image[offset as usize..][..data.len()].copy_from_slice(data);

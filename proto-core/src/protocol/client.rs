@@ -15,9 +15,11 @@ mod flight;
 use core::fmt;
 
 use flight::{Flight, Next};
+use zeroize::Zeroizing;
 
 use super::envelope;
 use super::message::{Answer, Ask, ClientId, Code, Failure, Name, Patch, Phase, Reply, Request};
+use super::packed::{MAX_UNPACKED, pack};
 use super::window::{self, Arrived};
 use super::{Digest, HELLO_REPLY_VERSIONS, digest};
 
@@ -133,6 +135,10 @@ const CALL_BYTES: u32 = 500;
 /// Number of bytes that fit beside an announcement: the packet also has 2 bytes of envelope, and at
 /// most 84 bytes of head and fields.
 const MAX_FIRST: usize = super::MAX_PACKET - 2 - 84;
+/// The most bytes that travel with an announcement: those of two pieces, if they fit.
+fn first_max(piece_size: u16) -> usize {
+    usize::from(piece_size).saturating_mul(2).min(MAX_FIRST)
+}
 /// Largest size of a piece in bytes.
 const MAX_PIECE: u16 = super::MAX_DATA as u16;
 /// Number of restarts of an upload whose stage the router lost.
@@ -453,8 +459,35 @@ pub struct Upload<S> {
     in_flight: u32,
     stage: Option<u32>,
     begin: Call,
+    /// All bytes, packed, if they travel with the announcement.
+    first: Packed<MAX_FIRST>,
     flight: Flight,
     restarts: u8,
+}
+
+/// Packed bytes, which may hold keys.
+#[derive(Clone, Debug)]
+struct Packed<const N: usize> {
+    bytes: Zeroizing<[u8; N]>,
+    /// 0 if there are none.
+    len: usize,
+}
+
+impl<const N: usize> Packed<N> {
+    /// `bytes` in at most `most` bytes, if packing makes them shorter.
+    fn new(bytes: &[u8], most: usize) -> Self {
+        let mut packed = Self { bytes: Zeroizing::new([0; N]), len: 0 };
+        if bytes.len() <= MAX_UNPACKED
+            && let Some(room) = packed.bytes.get_mut(..most.min(N))
+        {
+            packed.len = pack(bytes, room).unwrap_or(0);
+        }
+        packed
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len).filter(|packed| !packed.is_empty())
+    }
 }
 
 impl<'i> Upload<&'i [u8]> {
@@ -510,6 +543,7 @@ impl<S: Source> Upload<S> {
         let piece_size = piece_size.clamp(1, MAX_PIECE);
         let (length, _) = announced;
         let total = window::pieces(length, piece_size);
+        let first = Packed::new(source.whole().unwrap_or_default(), first_max(piece_size));
         Self {
             source,
             length,
@@ -520,9 +554,16 @@ impl<S: Source> Upload<S> {
             in_flight,
             stage: None,
             begin: Call::new(now),
+            first,
             flight: Flight::new(total, piece_size, in_flight, now),
             restarts: 0,
         }
+    }
+
+    /// Whether all bytes travel with the announcement.
+    #[must_use]
+    pub fn is_announced_whole(&self) -> bool {
+        !self.first().is_empty()
     }
 
     /// The number of the stage, once all pieces have arrived. `None` before that.
@@ -565,10 +606,11 @@ impl<S: Source> Upload<S> {
         (done.min(self.length), self.length)
     }
 
-    /// The bytes that travel with the announcement: all bytes, if they fit two pieces.
+    /// The bytes that travel with the announcement: all bytes, if they fit.
     fn first(&self) -> &[u8] {
-        let most = usize::from(self.piece_size).saturating_mul(2).min(MAX_FIRST);
-        self.source.whole().filter(|all| all.len() <= most).unwrap_or_default()
+        let most = first_max(self.piece_size);
+        let plain = || self.source.whole().filter(|all| all.len() <= most);
+        self.first.get().or_else(plain).unwrap_or_default()
     }
 
     /// Returns what to do at the time `now`.
@@ -599,8 +641,11 @@ impl<S: Source> Upload<S> {
                     return Err(ClientError::Memory);
                 }
                 let id = caller.take_id();
+                let packed = Packed::<{ MAX_PIECE as usize }>::new(data, usize::MAX);
+                let data = packed.get().unwrap_or(data);
                 let len = caller.write(id, Ask::Piece { stage, index, data }, buf)?;
-                self.flight.sent(index, id, now);
+                let bytes = u16::try_from(data.len()).unwrap_or(u16::MAX);
+                self.flight.sent(index, id, bytes, now);
                 Ok(Step::Send(len))
             }
         }
@@ -713,7 +758,7 @@ impl<S: Sink> Download<S> {
                 let ask = Ask::Read { file: self.file, offset, length };
                 let id = caller.take_id();
                 let len = caller.write(id, ask, buf)?;
-                self.flight.sent(index, id, now);
+                self.flight.sent(index, id, length, now);
                 Ok(Step::Send(len))
             }
         }

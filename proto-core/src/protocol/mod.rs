@@ -50,6 +50,7 @@ pub mod frame;
 pub mod link;
 pub mod message;
 mod numbers;
+pub mod packed;
 pub mod patch;
 pub mod report;
 pub mod serial;

@@ -131,6 +131,8 @@ pub fn requests() -> Examples<Request<'static>> {
             },
         ),
         ("console", Ask::Console { line: b"show wg0" }),
+        // "ababab".
+        ("piece-packed", Ask::Piece { stage: 4_660, index: 1, data: &[0xb0, 0xd8, 0x80, 0x4c] }),
     ];
     let number = |(id, (name, ask))| (name, Request { client: CLIENT, id, ask });
     (1..).zip(asks).map(number).collect()

@@ -221,7 +221,7 @@ impl<'u> Session<'u> {
         };
         if let (Some(image), Some(upload)) = (image, &upload) {
             begin = Some(asking(upload.ask()));
-            if !bounds.is_empty() && image.bytes.len() > 2 * usize::from(piece_size) {
+            if !bounds.is_empty() && !upload.is_announced_whole() {
                 let ask = Ask::Ranges { interface: image.interface, bounds: &bounds };
                 ranging = Some(Ranging { call: Call::new(now), ask, ranges: None });
             }

@@ -114,9 +114,11 @@ impl Session<'_> {
     /// Brings an image onto the router: by its digest if the router has it, as its differences from the stored one
     /// if there are few and this is the `first` try, or else whole.
     async fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
-        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let (piece_size, in_flight) = (self.piece_size(), self.hello.in_flight);
+        let upload = |now| Upload::new(now, image.interface, &image.bytes, piece_size, in_flight);
         let mut begun = self.take_begun(image);
-        if first && image.bytes.len() > 2 * usize::from(piece_size) {
+        let whole = upload(self.now()).is_ok_and(|upload| upload.is_announced_whole());
+        if first && !whole {
             let (stage, complete) = self.announce(image, begun.as_ref()).await?;
             if complete {
                 return Ok(stage);
@@ -133,8 +135,8 @@ impl Session<'_> {
                 }
             }
         }
-        let mut upload = Upload::new(now, image.interface, &image.bytes, piece_size, in_flight)
-            .map_err(|error| self.ended(error))?;
+        let now = self.now();
+        let mut upload = upload(now).map_err(|error| self.ended(error))?;
         if let Some(begun) = begun {
             upload.adopt(now, begun.stage, begun.arrived);
             let (done, total) = upload.progress();

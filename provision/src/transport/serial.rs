@@ -23,12 +23,12 @@ use crate::units::{DEFAULT_BAUD, SerialAddress};
 
 /// The time on the line for which bytes may wait in the kernel: enough to keep the line busy.
 const QUEUE: Duration = Duration::from_millis(30);
-/// The maximum bytes of a piece: a twenty-fourth of a second at 115,200 baud.
-const MAX_PIECE: u16 = 480;
-/// The minimum: the other bytes of a frame, about 60, are then less than a fifth.
-const MIN_PIECE: u16 = 256;
+/// The maximum bytes of a piece, which are about 480 when packed: a twenty-fourth of a second at 115,200 baud.
+const MAX_PIECE: u16 = 800;
+/// The minimum: packed these are about 280, and the other bytes of a frame, about 60, are then about a fifth.
+const MIN_PIECE: u16 = 480;
 /// A line slower than this (half a second for [`MAX_PIECE`]) gets shorter pieces.
-const PIECES_A_SECOND: u32 = 20;
+const PIECES_A_SECOND: u32 = 12;
 /// The wait for the line to accept more bytes before received bytes are read.
 const WRITE_WAIT: Duration = Duration::from_millis(10);
 /// The time after which a line that accepts no bytes is given up.

@@ -257,6 +257,15 @@ fn talk(
     Ok([pushed, lap()])
 }
 
+/// Bytes of a piece of an image on a serial line.
+fn piece_size(baud: u32) -> u32 {
+    (baud / 12).clamp(480, 800)
+}
+
+fn pieces(image: &Image, baud: u32) -> u32 {
+    (image.bytes.len() as u32).div_ceil(piece_size(baud))
+}
+
 const SPEEDS: [u32; 8] = [2_400, 9_600, 19_200, 38_400, 57_600, 115_200, 460_800, 1_500_000];
 const KINDS: [Kind; 3] = [Kind::Paced, Kind::Serial, Kind::Udp];
 
@@ -276,7 +285,7 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
                     let way = Way { kind, baud, round_trip, loss: 0 };
                     let laps = converse(&bench, way, image, 1);
                     let laps = laps.unwrap_or_else(|error| panic!("{way:?}: {error}"));
-                    let least = (image.bytes.len() as u32).div_ceil(480);
+                    let least = pieces(image, baud);
                     for (nth, (pieces, bytes, time)) in laps.into_iter().enumerate() {
                         // The file that is read back is longer than the image; its pieces are not
                         // counted here.
@@ -319,7 +328,7 @@ fn a_session_over_a_line_that_loses_ends() {
                     let way = Way { kind, baud, round_trip, loss };
                     match converse(&bench, way, &image, lines) {
                         Ok(laps) => {
-                            let least = (image.bytes.len() as u32).div_ceil(480);
+                            let least = pieces(&image, baud);
                             let bound = 3 * least + 40;
                             assert!(laps[0].0 <= bound, "{way:?}: {} of {least}", laps[0].0);
                         }
@@ -355,8 +364,8 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
                 let args = ["push", "wg0.conf", "--serial", &serial, "--timeout", "60s"];
                 bench.run(&args).ends(0).says(&format!("{peers} peers added"));
                 let bytes = image(peers).bytes.len() as u32;
-                // Pieces of 480 bytes, and a few other requests.
-                let most = bytes.div_ceil(480) * 21 / 20 + 8;
+                // The pieces, and a few other requests.
+                let most = bytes.div_ceil(piece_size(baud)) * 21 / 20 + 8;
                 let requests = router.with(|seen| seen.requests);
                 assert!(requests <= most, "{requests} requests, {most} at most");
             });

@@ -82,12 +82,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         data: &[u8],
     ) -> Result<(), Fault> {
         self.allowed(&announced.interface)?;
-        announced.check(self.slot)?;
-        let whole = u32::try_from(data.len()).is_ok_and(|len| len == announced.sent());
-        if !whole && !data.is_empty() {
-            let text = "`data` is neither empty nor all of what is sent";
-            return Err(self.slot.fail(Code::Malformed, Subject::None, text));
-        }
+        announced.check(self.slot, data)?;
         let machine = self.committer.machine;
         let now = machine.now();
         // The same configuration again is the same push, because a restarted client has another number. Another owner
@@ -137,8 +132,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             stage_file.clear().map_err(|errno| slot.storage(errno))?;
         }
         if !data.is_empty() {
-            stage_file.write_at(0, data).map_err(|errno| slot.storage(errno))?;
-            stage.complete();
+            stage.whole(slot, stage_file, data)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::testing::{Agent, Bench, Drawer, Router, Sent, record_bytes, with_agen
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
-use proto_core::protocol::{MAX_PACKET, config, digest};
+use proto_core::protocol::{MAX_PACKET, config, digest, packed};
 use std::string::{String, ToString as _};
 use std::vec::Vec;
 
@@ -403,6 +403,66 @@ fn pieces_with_the_wrong_digest_are_sent_again() {
             answer(agent, &packet(1, 6, Ask::Plan { stage })),
             Some(Answer::Planned(_))
         ));
+    });
+}
+
+/// An image of records that resemble each other, which travels packed with its announcement or in pieces. What is not
+/// packed right is refused, and leaves the stage as it was.
+#[test]
+fn packed_bytes_are_the_bytes_they_stand_for() {
+    let nets =
+        (0..40).map(|n| config::Record::AllowedIp(format!("10.0.{n}.0/24").parse().unwrap()));
+    let peer = config::Record::Peer(config::Peer {
+        public_key: PublicKey(core::array::from_fn(|n| n as u8 + 1)),
+        preshared_key: None,
+        endpoint: None,
+        persistent_keepalive: 0,
+    });
+    let image: Vec<u8> = image()
+        .into_iter()
+        .chain([peer].into_iter().chain(nets).flat_map(|record| record_bytes(&record)))
+        .collect();
+    let packed = |bytes: &[u8]| {
+        let mut out = vec![0; bytes.len()];
+        let len = packed::pack(bytes, &mut out).unwrap();
+        out.truncate(len);
+        out
+    };
+    agent(|agent, _| {
+        let (all, longer) = (packed(&image), packed(&[&image[..], &[0]].concat()));
+        let with = |data| match begin(&image) {
+            Ask::Begin { interface, length, digest, piece_size, patch, .. } => {
+                Ask::Begin { interface, length, digest, piece_size, patch, data }
+            }
+            other => other,
+        };
+        let more = [&all[..], &[0]].concat();
+        for wrong in [&all[..all.len() - 1], &longer, &more] {
+            let told = failure(answer(agent, &packet(1, 1, with(wrong))));
+            assert_eq!(told.code, Code::Malformed);
+        }
+        let Some(Answer::Received { stage, .. }) = answer(agent, &packet(1, 2, with(&all))) else {
+            panic!("not taken")
+        };
+        let planned = answer(agent, &packet(1, 3, Ask::Plan { stage }));
+        assert!(matches!(planned, Some(Answer::Planned(_))), "{planned:?}");
+        answer(agent, &packet(1, 4, Ask::Abort { stage }));
+
+        let Some(Answer::Received { stage, .. }) = answer(agent, &packet(1, 5, begin(&image)))
+        else {
+            panic!("not taken")
+        };
+        for (index, bytes) in (0..).zip(image.chunks(100)) {
+            let piece = |id, data| packet(1, id, Ask::Piece { stage, index, data });
+            let data = packed(bytes);
+            let told = failure(answer(agent, &piece(6 + 2 * index, &data[..data.len() - 1])));
+            assert_eq!(told.code, Code::Malformed);
+            let taken = answer(agent, &piece(7 + 2 * index, &data));
+            let Some(Answer::Received { arrived, .. }) = taken else { panic!("{taken:?}") };
+            assert_eq!(arrived.base, index + 1);
+        }
+        let planned = answer(agent, &packet(1, 90, Ask::Plan { stage }));
+        assert!(matches!(planned, Some(Answer::Planned(_))), "{planned:?}");
     });
 }
 

@@ -33,6 +33,8 @@ struct Slot {
     piece: u32,
     order: u32,
     sent: u64,
+    /// Bytes of data that were sent.
+    bytes: u16,
 }
 
 /// A transmission, by its position in the order of transmissions, which starts at 1.
@@ -48,7 +50,9 @@ struct Sending {
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     total: u32,
-    /// Largest number of pieces in flight.
+    piece_size: u16,
+    /// Largest number of bytes in flight, and of pieces.
+    in_flight: u32,
     limit: u32,
     /// Current number of pieces allowed in flight.
     window: u32,
@@ -93,9 +97,13 @@ fn ring(order: u32) -> usize {
 
 impl Flight {
     pub(super) fn new(total: u32, piece_size: u16, in_flight: u32, now: u64) -> Self {
-        let limit = in_flight.checked_div(piece_size.into()).unwrap_or(1).clamp(1, WINDOW);
+        // Packed pieces have about half of their size.
+        let pieces = in_flight.saturating_mul(2).checked_div(piece_size.into());
+        let limit = pieces.unwrap_or(1).clamp(1, WINDOW);
         Self {
             total,
+            piece_size,
+            in_flight,
             limit,
             window: limit,
             arrived: Arrived::default(),
@@ -161,7 +169,8 @@ impl Flight {
         if now >= give_up {
             return Err(ClientError::Silence);
         }
-        let (mut under_way, mut wanted, mut oldest) = (0_u32, None, None::<(Slot, u32)>);
+        let (mut under_way, mut bytes) = (0_u32, u32::from(self.piece_size));
+        let (mut wanted, mut oldest) = (None, None::<(Slot, u32)>);
         let end = self.arrived.base.saturating_add(WINDOW).min(self.total);
         for index in self.arrived.base..end {
             if self.arrived.has(index) {
@@ -177,12 +186,14 @@ impl Flight {
                 }
             } else {
                 under_way = under_way.saturating_add(1);
+                bytes = bytes.saturating_add(slot.bytes.into());
                 if oldest.is_none_or(|(oldest, _)| slot.order < oldest.order) {
                     oldest = Some((slot, index));
                 }
             }
         }
-        if let Some((slot, index)) = wanted.filter(|_| under_way < self.window) {
+        let room = under_way < self.window && bytes <= self.in_flight;
+        if let Some((slot, index)) = wanted.filter(|_| room || under_way == 0) {
             if slot.piece != 0 {
                 self.lossy = true;
                 self.lose(slot.order);
@@ -226,14 +237,14 @@ impl Flight {
         .min(self.limit);
     }
 
-    /// Records that piece `index` was sent as request `id`.
-    pub(super) fn sent(&mut self, index: u32, id: u32, now: u64) {
+    /// Records that piece `index` was sent as request `id`, in `bytes` bytes of data.
+    pub(super) fn sent(&mut self, index: u32, id: u32, bytes: u16, now: u64) {
         let first = *self.first_id.get_or_insert(id);
         let order = id.wrapping_sub(first).saturating_add(1);
         self.last = order;
         let at = usize::try_from(index % WINDOW).unwrap_or(0);
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = Slot { piece: index.saturating_add(1), order, sent: now };
+            *slot = Slot { piece: index.saturating_add(1), order, sent: now, bytes };
         }
         if let Some(sending) = self.sendings.get_mut(ring(order)) {
             *sending = Sending { order, sent: now, lost: false };

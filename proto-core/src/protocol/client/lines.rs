@@ -5,6 +5,7 @@
 //! once, as soon as the window allows. The oracle's time is "the line's own".
 
 use super::*;
+use crate::protocol::packed;
 use std::collections::BTreeMap;
 
 /// How far a paced sender runs ahead of the line in milliseconds, as in the host tool.
@@ -126,7 +127,7 @@ impl Lane {
 struct Router {
     file: Vec<u8>,
     arrived: Arrived,
-    piece_size: usize,
+    piece_size: u16,
 }
 
 impl Router {
@@ -135,8 +136,10 @@ impl Router {
         let answer = match request.ask {
             Ask::Begin { length, piece_size, data, .. } => {
                 self.file.resize(length as usize, 0);
-                self.piece_size = piece_size.into();
+                self.piece_size = piece_size;
                 if !data.is_empty() {
+                    let mut room = [0; packed::MAX_UNPACKED];
+                    let data = packed::bytes(data, self.file.len(), &mut room).unwrap();
                     self.file.copy_from_slice(data);
                     self.arrived.base = window::pieces(length, piece_size);
                 }
@@ -144,8 +147,11 @@ impl Router {
             }
             Ask::Piece { index, data, .. } => {
                 if self.arrived.wants(index) {
-                    let start = index as usize * self.piece_size;
-                    self.file[start..start + data.len()].copy_from_slice(data);
+                    let length = self.file.len() as u32;
+                    let (at, size) = window::span(length, self.piece_size, index).unwrap();
+                    let mut room = [0; packed::MAX_UNPACKED];
+                    let data = packed::bytes(data, size.into(), &mut room).unwrap();
+                    self.file[at as usize..][..size.into()].copy_from_slice(data);
                     self.arrived.insert(index);
                 }
                 Answer::Received { stage: 1, arrived: self.arrived }

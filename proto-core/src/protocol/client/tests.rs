@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::message::State;
+use crate::protocol::packed;
 
 const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 
@@ -25,6 +26,8 @@ impl Router {
                     self.piece_size = *piece_size;
                     self.stage += 1;
                     if !data.is_empty() {
+                        let mut room = [0; packed::MAX_UNPACKED];
+                        let data = packed::bytes(data, self.image.len(), &mut room).unwrap();
                         self.image.copy_from_slice(data);
                         self.arrived.base = window::pieces(*length, *piece_size);
                     }
@@ -40,8 +43,11 @@ impl Router {
                     gone
                 } else {
                     if self.arrived.wants(*index) {
-                        let start = *index as usize * self.piece_size as usize;
-                        self.image[start..start + data.len()].copy_from_slice(data);
+                        let length = self.image.len() as u32;
+                        let (at, size) = window::span(length, self.piece_size, *index).unwrap();
+                        let mut room = [0; packed::MAX_UNPACKED];
+                        let data = packed::bytes(data, size.into(), &mut room).unwrap();
+                        self.image[at as usize..][..size.into()].copy_from_slice(data);
                         self.arrived.insert(*index);
                     }
                     Answer::Received { stage: self.stage, arrived: self.arrived }

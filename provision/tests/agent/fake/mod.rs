@@ -20,6 +20,7 @@ use proto_core::protocol::message::{
     Answer, Ask, Code, ConsoleMode, Drift, Failure, Hello, Owner, Phase, Reply, Request, Status,
     Turn, device,
 };
+use proto_core::protocol::packed;
 use proto_core::protocol::report::{Act, Stored};
 use proto_core::protocol::session::{RESPONSE_LEN, Wire};
 use proto_core::protocol::window::{self, Arrived};
@@ -318,6 +319,8 @@ impl Router {
                     stage.bytes.clone_from(&self.pushed);
                     stage.arrived.base = window::pieces(stage.length, stage.piece_size);
                 } else if !data.is_empty() {
+                    let mut room = [0; packed::MAX_UNPACKED];
+                    let data = packed::bytes(data, stage.bytes.len(), &mut room).unwrap();
                     stage.bytes.copy_from_slice(data);
                     stage.arrived.base = window::pieces(stage.length, stage.piece_size);
                 }
@@ -456,8 +459,10 @@ impl Router {
         }
         let stage = self.stage.as_mut().filter(|stage| stage.number == number)?;
         if stage.arrived.wants(index) {
-            let start = index as usize * usize::from(stage.piece_size);
-            stage.bytes[start..start + data.len()].copy_from_slice(data);
+            let (at, size) = window::span(stage.length, stage.piece_size, index).unwrap();
+            let mut room = [0; packed::MAX_UNPACKED];
+            let data = packed::bytes(data, size.into(), &mut room).unwrap();
+            stage.bytes[at as usize..][..size.into()].copy_from_slice(data);
             stage.arrived.insert(index);
         }
         Some(vec![Answer::Received { stage: number, arrived: stage.arrived }])
