@@ -560,6 +560,13 @@ impl<S: Source> Upload<S> {
         }
     }
 
+    /// Counts the time without a reply from `now` on, for an upload that was not begun when it was
+    /// made.
+    pub fn begin_at(&mut self, now: u64) {
+        self.begin = Call::new(now);
+        self.flight.restart(now);
+    }
+
     /// Whether all bytes travel with the announcement.
     #[must_use]
     pub fn is_announced_whole(&self) -> bool {

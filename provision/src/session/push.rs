@@ -115,10 +115,11 @@ impl Session<'_> {
     /// if there are few and this is the `first` try, or else whole.
     async fn upload(&mut self, image: &Image, first: bool) -> Result<u32, SessionError> {
         let (piece_size, in_flight) = (self.piece_size(), self.hello.in_flight);
-        let upload = |now| Upload::new(now, image.interface, &image.bytes, piece_size, in_flight);
         let mut begun = self.take_begun(image);
-        let whole = upload(self.now()).is_ok_and(|upload| upload.is_announced_whole());
-        if first && !whole {
+        let mut upload =
+            Upload::new(self.now(), image.interface, &image.bytes, piece_size, in_flight)
+                .map_err(|error| self.ended(error))?;
+        if first && !upload.is_announced_whole() {
             let (stage, complete) = self.announce(image, begun.as_ref()).await?;
             if complete {
                 return Ok(stage);
@@ -136,7 +137,7 @@ impl Session<'_> {
             }
         }
         let now = self.now();
-        let mut upload = upload(now).map_err(|error| self.ended(error))?;
+        upload.begin_at(now);
         if let Some(begun) = begun {
             upload.adopt(now, begun.stage, begun.arrived);
             let (done, total) = upload.progress();

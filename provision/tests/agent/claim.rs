@@ -40,7 +40,7 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     assert_eq!(owners.len(), 1);
     assert_eq!((owners[0].key, owners[0].role), (public(&OPERATOR), Role::Admin));
     assert_eq!(owners[0].name, "alice");
-    bench.run(&["status", to[0], to[1]]).ends(0).says("known as     OpenWrt\n");
+    bench.run(&["status", to[0], to[1]]).ends(0).says("known as       OpenWrt\n");
     bench.run(&["routers"]).ends(0).says(&format!("\n  last seen: --serial {}\n", to[1]));
 
     // After the claim the operator owns it, also for people with access to the cable.
@@ -76,7 +76,7 @@ fn over_udp_a_claim_takes_the_secret_of_the_label_once() {
     assert_eq!(json["result"]["router"]["public_key"], public(&ROUTER).to_string());
     assert_eq!(json["result"]["owner"]["public_key"], public(&OPERATOR).to_string());
     assert_eq!(router.with(|seen| seen.owners.len()), 1);
-    bench.run(&["status", "--udp", &router.address]).ends(0).says("known as     shed\n");
+    bench.run(&["status", "--udp", &router.address]).ends(0).says("known as       shed\n");
     with(&["--secret-file", "label"]).ends(3).says("works only once");
 }
 

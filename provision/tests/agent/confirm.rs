@@ -192,7 +192,7 @@ fn by_hand_it_waits_for_the_person() {
     assert_eq!(numbers(&router), [1]);
 
     let ran = bench.run(&["status", to[0], to[1]]);
-    ran.ends(0).says("pending      wg0 number 2, by us@bench: ").says(" s unless confirmed");
+    ran.ends(0).says("pending        wg0 number 2, by us@bench: ").says(" s unless confirmed");
     ran.says("the kernel has the pending change\n");
     let pending = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(pending["result"]["pending"]["number"], 2);
@@ -245,7 +245,7 @@ fn who_may_only_look_confirms_nothing() {
     bench.run(&["repair", "wg0", to[0], to[1]]).ends(1).says("your role on this router");
     bench.run(&["rollback", "wg0", to[0], to[1]]).ends(1).says("your role on this router");
     bench.run(&["history", to[0], to[1]]).ends(0).says("OpenWrt stores no configuration\n");
-    bench.run(&["status", to[0], to[1]]).ends(0).says("stored       (none)\n");
+    bench.run(&["status", to[0], to[1]]).ends(0).says("stored         (none)\n");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_customer_becomes_the_only_owner_and_both_sides_check_the_record() {
     give(&text);
     let ran = run(&customer, &["take-over", "record.json", "--name", "shed"]);
     ran.ends(0).says("its name in your list is shed\n").says("you are its only owner\n");
-    run(&customer, &["status"]).ends(0).says("known as     shed\n");
+    run(&customer, &["status"]).ends(0).says("known as       shed\n");
 
     let stranger = person("over-stranger", &COLLEAGUE);
     std::fs::write(stranger.dir().join("record.json"), &text).unwrap();

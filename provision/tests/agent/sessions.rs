@@ -42,12 +42,12 @@ fn the_right_one_of_many_is_found_and_comes_first_the_next_time() {
     crowd(&bench, 30);
     let router = Udp::new(Manners::default());
     let status = ["status", "--udp", &router.address];
-    bench.run(&status).ends(0).says("known as     last\n");
+    bench.run(&status).ends(0).says("known as       last\n");
     // One initiation each, a hello, a status and what is stored. Some packets were resent, more on
     // a slow machine.
     let tried = router.with(|seen| seen.packets);
     assert!(tried >= 34, "{tried}");
-    bench.run(&status).ends(0).says("known as     last\n");
+    bench.run(&status).ends(0).says("known as       last\n");
     let again = router.with(|seen| seen.packets) - tried;
     assert!((4..30).contains(&again), "{again}: others were tried before it");
     // Also at a new address: the router that was heard last is the most likely.
@@ -64,8 +64,8 @@ fn a_router_is_found_among_all_that_are_known() {
     crowd(&bench, 40);
     let router = Udp::new(Manners::default());
     let run = |more: &[&str]| bench.run(&[&["status", "--udp", &router.address], more].concat());
-    run(&["--timeout", "20s"]).ends(0).says("known as     last\n");
-    run(&["--router", "last"]).ends(0).says("known as     last\n");
+    run(&["--timeout", "20s"]).ends(0).says("known as       last\n");
+    run(&["--router", "last"]).ends(0).says("known as       last\n");
     run(&[]).ends(0);
     let ran = run(&["--router", "r7", "--timeout", "500ms"]);
     ran.ends(3).says("no answer from r7 on ");
@@ -82,7 +82,7 @@ fn a_key_alone_is_enough_and_is_remembered() {
     ran.ends(2).says("no router is known yet").says("postwire claim --serial").says("--router KEY");
     assert_eq!(router.with(|seen| seen.packets), 0);
     let key = public(&ROUTER).to_string();
-    bench.run(&[&status[..], &["--router", &key]].concat()).ends(0).says("known as     OpenWrt\n");
+    bench.run(&[&status[..], &["--router", &key]].concat()).ends(0).says("known as       OpenWrt\n");
     bench.run(&status).ends(0);
     let none = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let ran = bench.run(&[&status[..], &["--router", none]].concat());

@@ -62,7 +62,7 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     assert_eq!(run(&["history", "wg0"]).ends(0).out, expected);
     let newest = expected.lines().next().unwrap();
     assert_eq!(run(&["history"]).ends(0).out.trim_end(), newest);
-    run(&["status"]).ends(0).says(&format!("stored       wg0 number 6, removed by us@bench {at}"));
+    run(&["status"]).ends(0).says(&format!("stored         wg0 number 6, removed by us@bench {at}"));
     let json = run(&["history", "wg0", "--json"]).ends(0).json();
     let all = json["result"]["configurations"].as_array().unwrap();
     assert_eq!(all.len(), 6);
@@ -91,7 +91,7 @@ fn a_damaged_configuration_is_told_and_not_taken() {
                     wg0 number 1: pushed by us@bench on 2023-11-14 22:13:20 +00:00\n";
     assert_eq!(bench.run(&["history", to[0], to[1]]).ends(0).out, expected);
     let ran = bench.run(&["status", to[0], to[1]]);
-    ran.ends(4).says("stored       wg0 number 2, damaged, and not used\n");
+    ran.ends(4).says("stored         wg0 number 2, damaged, and not used\n");
     ran.says(
         "             wg0 number 1, pushed by us@bench on 2023-11-14 22:13:20 +00:00: the kernel differs",
     );
@@ -155,8 +155,8 @@ fn trouble_and_names_that_are_not_looked_up_yet_are_in_the_status() {
         assert_eq!(host, Some(("vpn.invalid".into(), 51_821)));
     });
     let ran = bench.run(&["status", to[0], to[1]]);
-    ran.ends(0).says("host names   1 not resolved yet\n");
-    ran.says("trouble      no room for wg1, number 4\n");
+    ran.ends(0).says("host names     1 not resolved yet\n");
+    ran.says("trouble        no room for wg1, number 4\n");
     let json = bench.run(&["status", to[0], to[1], "--json"]).ends(0).json();
     assert_eq!(json["result"]["unresolved"], 1);
     assert_eq!(json["result"]["trouble"], "no room for wg1, number 4");
@@ -169,8 +169,8 @@ fn changes_by_other_programs_are_in_status_and_diff() {
     let to = ["--udp", router.address.as_str()];
     bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
     bench.run(&["status", to[0], to[1]]).ends(4).says(
-        "drift        another program changed wg0 1 minute, 15 seconds ago: address 10.0.0.1/24 is gone; repaired 3 \
-         times since; the router repairs it in 48 seconds\n             and 1 more\n",
+        "drift          another program changed wg0 1 minute, 15 seconds ago: address 10.0.0.1/24 is gone; repaired 3 \
+         times since; the router repairs it in 48 seconds\n               and 1 more\n",
     );
     let json = bench.run(&["status", to[0], to[1], "--json"]).ends(4).json();
     assert_eq!(json["result"]["drift"][0]["what"], "address 10.0.0.1/24 is gone");
@@ -206,6 +206,6 @@ fn the_status_of_a_router_that_was_reset_can_still_be_asked() {
     let manners = Manners { belongs: Belongs::Nobody(None), ..Manners::default() };
     let (bench, router) = (Bench::new("reset", WG0), Pty::new(manners));
     let to = ["--serial", router.device.as_str()];
-    bench.run(&["status", to[0], to[1]]).ends(0).says("stored       (none)\n");
+    bench.run(&["status", to[0], to[1]]).ends(0).says("stored         (none)\n");
     bench.run(&["history", to[0], to[1]]).ends(1).says("the router is unclaimed");
 }
