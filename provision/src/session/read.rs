@@ -65,7 +65,12 @@ impl Session<'_> {
             return Err(SessionError::Nonsense("the router's file is too long"));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let (now, in_flight) = (self.now(), self.hello.in_flight);
+        // A whole number of pieces fills what may be under way.
+        let most = u32::from(self.piece_size());
+        let even =
+            in_flight.checked_div(in_flight.div_ceil(most)).map_or(most, |even| even.min(most));
+        let piece_size = u16::try_from(even.max(1)).unwrap_or(u16::MAX);
         let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
         self.drive(&mut Downloading { download, total: length, here: 0 }).await?;
         if digest(&bytes) != *announced {

@@ -22,7 +22,7 @@ pub use boot::Hold;
 pub use find::{FindError, seek};
 pub use prompt::Prompt;
 pub use secure::Secure;
-pub use serial::SerialLine;
+pub use serial::{SerialLine, piece_size};
 pub use stray::Stray;
 pub use udp::Udp;
 

@@ -11,6 +11,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use proto_core::protocol::MAX_DATA;
 use proto_core::protocol::frame::{self, Deframer, Received};
 use proto_core::protocol::session::{self, Wire};
 use serial2::SerialPort;
@@ -23,16 +24,23 @@ use crate::units::{DEFAULT_BAUD, SerialAddress};
 
 /// The time on the line for which bytes may wait in the kernel: enough to keep the line busy.
 const QUEUE: Duration = Duration::from_millis(30);
-/// The maximum bytes of a piece, which are about 480 when packed: a twenty-fourth of a second at 115,200 baud.
-const MAX_PIECE: u16 = 800;
+/// The maximum bytes of a piece, which are about 680 when packed: a seventeenth of a second at 115,200 baud.
+const MAX_PIECE: u16 = MAX_DATA as u16;
 /// The minimum: packed these are about 280, and the other bytes of a frame, about 60, are then about a fifth.
 const MIN_PIECE: u16 = 480;
-/// A line slower than this (half a second for [`MAX_PIECE`]) gets shorter pieces.
-const PIECES_A_SECOND: u32 = 12;
+/// A piece has at most this part of a baud in bytes: packed, about half a second on the line.
+const PIECE_BAUDS: u32 = 12;
 /// The wait for the line to accept more bytes before received bytes are read.
 const WRITE_WAIT: Duration = Duration::from_millis(10);
 /// The time after which a line that accepts no bytes is given up.
 const STUCK: Duration = Duration::from_secs(10);
+
+/// Bytes of a piece on a line of this speed, before it is packed.
+#[must_use]
+pub fn piece_size(baud: u32) -> u16 {
+    let piece = u16::try_from(baud / PIECE_BAUDS).unwrap_or(u16::MAX);
+    piece.clamp(MIN_PIECE, MAX_PIECE)
+}
 
 /// A serial port.
 #[derive(Debug)]
@@ -275,13 +283,7 @@ impl Transport for SerialLine {
     }
 
     fn max_piece(&self) -> u16 {
-        match self.baud() {
-            None => MAX_PIECE,
-            Some(baud) => {
-                let piece = u16::try_from(baud / PIECES_A_SECOND).unwrap_or(u16::MAX);
-                piece.clamp(MIN_PIECE, MAX_PIECE)
-            }
-        }
+        self.baud().map_or(MAX_PIECE, piece_size)
     }
 
     fn wire(&self) -> Wire {

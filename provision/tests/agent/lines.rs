@@ -10,7 +10,7 @@ use postwire::drive;
 use postwire::home::Home;
 use postwire::image::Image;
 use postwire::session::{Session, SessionError};
-use postwire::transport::{Secure, Stray, Transport, TransportError};
+use postwire::transport::{Secure, Stray, Transport, TransportError, piece_size};
 use proto_core::protocol::frame::{CRC_LEN, write_serial};
 use proto_core::protocol::session::Wire;
 
@@ -166,7 +166,7 @@ impl Transport for Line {
     }
 
     fn max_piece(&self) -> u16 {
-        if self.way.baud > LAN { 1_152 } else { 480 }
+        if self.way.baud > LAN { 1_152 } else { piece_size(self.way.baud) }
     }
 
     fn wire(&self) -> Wire {
@@ -257,13 +257,8 @@ fn talk(
     Ok([pushed, lap()])
 }
 
-/// Bytes of a piece of an image on a serial line.
-fn piece_size(baud: u32) -> u32 {
-    (baud / 12).clamp(480, 800)
-}
-
 fn pieces(image: &Image, baud: u32) -> u32 {
-    (image.bytes.len() as u32).div_ceil(piece_size(baud))
+    (image.bytes.len() as u32).div_ceil(piece_size(baud).into())
 }
 
 const SPEEDS: [u32; 8] = [2_400, 9_600, 19_200, 38_400, 57_600, 115_200, 460_800, 1_500_000];
@@ -272,7 +267,7 @@ const KINDS: [Kind; 3] = [Kind::Paced, Kind::Serial, Kind::Udp];
 #[test]
 fn the_session_fills_a_line_and_sends_nothing_twice() {
     let bench = Bench::new("lines", "");
-    let (small, large) = (image(8), image(1_150));
+    let (small, large) = (image(8), image_of(&random_peers(550, false)));
     let (mut lines, mut worst) = (0, 0.0_f64);
     for kind in KINDS {
         for baud in SPEEDS {
@@ -293,7 +288,7 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
                             "{way:?}, {least} pieces, lap {nth}: {pieces}, {bytes} bytes, {time} us"
                         );
                         lines += 1;
-                        if least < 100 {
+                        if least < 40 {
                             continue;
                         }
                         if nth == 0 {
@@ -302,8 +297,8 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
                         }
                         // The longer of the times for the bytes of the fuller direction and for the
                         // windows.
-                        let window = if kind == Kind::Udp { 64 } else { 6 };
-                        let windows = u64::from(pieces / window + 1);
+                        let window = if kind == Kind::Udp { 64 } else { 3_000 / piece_size(baud) };
+                        let windows = u64::from(pieces / u32::from(window + 1) + 1);
                         let piece = way.time(2 * 600);
                         let ideal = way.time(bytes).max(windows * (round_trip * 1_000 + piece));
                         let turns = 8 * (round_trip * 1_000 + way.time(700)) + 100_000;
@@ -319,7 +314,7 @@ fn the_session_fills_a_line_and_sends_nothing_twice() {
 #[test]
 fn a_session_over_a_line_that_loses_ends() {
     let bench = Bench::new("losses", "");
-    let image = image(230);
+    let image = image_of(&random_peers(100, false));
     let (mut lines, mut silent) = (0, 0);
     for kind in KINDS {
         for baud in SPEEDS {
@@ -365,7 +360,7 @@ fn a_slow_line_behind_a_pty_carries_a_push() {
                 bench.run(&args).ends(0).says(&format!("{peers} peers added"));
                 let bytes = image(peers).bytes.len() as u32;
                 // The pieces, and a few other requests.
-                let most = bytes.div_ceil(piece_size(baud)) * 21 / 20 + 8;
+                let most = bytes.div_ceil(piece_size(baud).into()) * 21 / 20 + 8;
                 let requests = router.with(|seen| seen.requests);
                 assert!(requests <= most, "{requests} requests, {most} at most");
             });

@@ -82,7 +82,10 @@ fn a_key_alone_is_enough_and_is_remembered() {
     ran.ends(2).says("no router is known yet").says("postwire claim --serial").says("--router KEY");
     assert_eq!(router.with(|seen| seen.packets), 0);
     let key = public(&ROUTER).to_string();
-    bench.run(&[&status[..], &["--router", &key]].concat()).ends(0).says("known as       OpenWrt\n");
+    bench
+        .run(&[&status[..], &["--router", &key]].concat())
+        .ends(0)
+        .says("known as       OpenWrt\n");
     bench.run(&status).ends(0);
     let none = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let ran = bench.run(&[&status[..], &["--router", none]].concat());

@@ -62,7 +62,9 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     assert_eq!(run(&["history", "wg0"]).ends(0).out, expected);
     let newest = expected.lines().next().unwrap();
     assert_eq!(run(&["history"]).ends(0).out.trim_end(), newest);
-    run(&["status"]).ends(0).says(&format!("stored         wg0 number 6, removed by us@bench {at}"));
+    run(&["status"])
+        .ends(0)
+        .says(&format!("stored         wg0 number 6, removed by us@bench {at}"));
     let json = run(&["history", "wg0", "--json"]).ends(0).json();
     let all = json["result"]["configurations"].as_array().unwrap();
     assert_eq!(all.len(), 6);

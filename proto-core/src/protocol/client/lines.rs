@@ -170,8 +170,9 @@ impl Router {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 enum Machine<'f> {
-    Upload(Box<Upload<&'f [u8]>>),
+    Upload(Upload<&'f [u8]>),
     Download(Download<&'f mut [u8]>),
 }
 
@@ -281,7 +282,7 @@ fn transfer(way: Way, up: bool, pieces: usize, seed: u64) -> Outcome {
         let mut router = Router::default();
         let name = Name::try_from("wg0").unwrap();
         let upload = Upload::new(0, name, &image, piece_size, in_flight).unwrap();
-        let run = drive(way, &mut Machine::Upload(Box::new(upload)), &mut router, seed);
+        let run = drive(way, &mut Machine::Upload(upload), &mut router, seed);
         assert!(run.result.is_err() || router.file == image, "{way:?}");
         let ideal = oracle(way, pieces, window, size + 18, 18, true);
         Outcome { run, pieces: pieces as u32, ideal }

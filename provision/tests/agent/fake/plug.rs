@@ -23,7 +23,7 @@ pub(crate) struct Plugged {
 
 impl Unit {
     pub(crate) fn new(manners: Manners) -> Self {
-        Self(Arc::new(Mutex::new(Router::new(manners, Wire::Serial, 800, 2_000))))
+        Self(Arc::new(Mutex::new(Router::new(manners, Wire::Serial, 1_152, 2_000))))
     }
 
     /// Plugs it in: `path` becomes a port.

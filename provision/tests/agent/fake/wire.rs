@@ -124,7 +124,7 @@ impl Pty {
     fn behind(manners: Manners, habits: Habits) -> Self {
         let Habits { baud, script, speed, chatter } = habits;
         let text = manners.text;
-        let (max_data, in_flight) = if baud.is_some() { (1_152, 3_000) } else { (800, 2_000) };
+        let (max_data, in_flight) = if baud.is_some() { (1_152, 3_000) } else { (1_152, 2_000) };
         let mut router = Router::new(manners, Wire::Serial, max_data, in_flight);
         let seen = Arc::clone(&router.seen);
         let (mut master, slave, device) = pty();
