@@ -165,20 +165,29 @@ impl File for Scratch {
 /// The files of the service.
 pub(crate) type Own = OwnFiles<Scratch>;
 
-/// A path that ends in NUL, for system calls.
-pub(crate) struct Path([u8; 256]);
+/// A path or a word that ends in NUL, for system calls.
+pub(crate) struct Path<const N: usize = 256>([u8; N]);
 
 impl Path {
     /// `ENAMETOOLONG` for more than 255 bytes, which no path on the command line has.
     pub(crate) fn new(text: &str) -> Result<Self, Errno> {
-        let mut bytes = [0; 256];
+        Self::of(text)
+    }
+}
+
+impl Path<4096> {
+    /// A path of any length that Linux accepts.
+    pub(crate) fn long(text: &str) -> Result<Self, Errno> {
+        Self::of(text)
+    }
+}
+
+impl<const N: usize> Path<N> {
+    fn of(text: &str) -> Result<Self, Errno> {
+        let mut bytes = [0; N];
         // The last zero stays.
-        if text.len() > 255 {
-            return Err(errno(io::Errno::NAMETOOLONG));
-        }
-        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
+        let room = bytes.get_mut(..text.len()).filter(|room| room.len() < N);
+        room.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(text.as_bytes());
         Ok(Self(bytes))
     }
 

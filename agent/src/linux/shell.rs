@@ -21,7 +21,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::rand::GetRandomFlags;
 
 use crate::linux::log::Stream;
-use crate::linux::machine::{Linux, Netlink, Scratch, again, errno, random, timespec};
+use crate::linux::machine::{Linux, Netlink, Path, Scratch, again, errno, random, timespec};
 use crate::linux::resolver::{self, Local};
 use crate::linux::sys;
 use crate::linux::user_space;
@@ -57,24 +57,6 @@ impl File for Late {
     }
 }
 
-/// Text that ends in NUL.
-struct CText([u8; 4096]);
-
-impl CText {
-    /// `None` if the text is too long.
-    fn new(text: &str) -> Option<Self> {
-        let mut bytes = [0; 4096];
-        // The last zero stays.
-        let (_, room) = bytes.split_last_mut()?;
-        room.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self(bytes))
-    }
-
-    fn as_c(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
-    }
-}
-
 impl Process for Shell {
     type Netlink = Netlink;
     type File = Late;
@@ -98,7 +80,7 @@ impl Process for Shell {
 
     fn open(&self, path: Option<&str>) -> Result<Option<OwnedFd>, Errno> {
         let Some(path) = path else { return Ok(None) };
-        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let path = Path::long(path)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         again(|| rustix::fs::open(path.as_c(), flags, Mode::empty())).map(Some)
     }
@@ -186,16 +168,16 @@ impl Process for Shell {
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Finds a program in the path.
-fn find(program: &str) -> Option<CText> {
+fn find(program: &str) -> Option<Path<4096>> {
     if program.contains('/') {
-        return CText::new(program);
+        return Path::long(program).ok();
     }
     let mut rest = Shell.variable(c"PATH").unwrap_or(PATH);
     loop {
         let (folder, more) = split(rest, b':').map_or((rest, None), |(a, b)| (a, Some(b)));
         let mut path: heapless::String<1024> = heapless::String::new();
         if write!(path.as_mut_view(), "{folder}/{program}").is_ok()
-            && let Some(path) = CText::new(&path)
+            && let Ok(path) = Path::long(&path)
             && rustix::fs::access(path.as_c(), Access::EXEC_OK).is_ok()
         {
             return Some(path);
@@ -227,20 +209,20 @@ impl QuickProcess for Shell {
     }
 
     fn real_path<'b>(&self, path: &str, buf: &'b mut [u8]) -> Result<&'b str, Errno> {
-        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let path = Path::long(path)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let file = again(|| rustix::fs::open(path.as_c(), flags, Mode::empty()))?;
         let mut link: heapless::String<32> = heapless::String::new();
         // Fits: a number after a short path.
         let _ =
             write!(link.as_mut_view(), "/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file));
-        let link = CText::new(&link).ok_or(Errno::ENAMETOOLONG)?;
+        let link = Path::new(&link)?;
         let len = rustix::fs::readlinkat_raw(CWD, link.as_c(), &mut *buf).map_err(errno)?;
         core::str::from_utf8(buf.get(..len).unwrap_or_default()).map_err(|_| Errno::EINVAL)
     }
 
     fn mode(&self, path: &str) -> Result<u32, Errno> {
-        let path = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let path = Path::long(path)?;
         let stat = rustix::fs::statat(CWD, path.as_c(), AtFlags::empty()).map_err(errno)?;
         Ok(Mode::from_raw_mode(stat.st_mode).bits())
     }
@@ -277,8 +259,8 @@ impl QuickProcess for Shell {
     fn replace(&self, path: &str, next: &mut Next<'_>) -> Result<(), Errno> {
         let mut new: heapless::String<4096> = heapless::String::new();
         write!(new.as_mut_view(), "{path}.tmp").map_err(|_| Errno::ENAMETOOLONG)?;
-        let new = CText::new(&new).ok_or(Errno::ENAMETOOLONG)?;
-        let old = CText::new(path).ok_or(Errno::ENAMETOOLONG)?;
+        let new = Path::long(&new)?;
+        let old = Path::long(path)?;
         // A file left over from before may be readable for everyone.
         let _ = rustix::fs::unlinkat(CWD, new.as_c(), AtFlags::empty());
         let written = write_new(new.as_c(), next)
@@ -288,8 +270,7 @@ impl QuickProcess for Shell {
             return written;
         }
         let (folder, _) = split_last(path, b'/').unwrap_or((".", path));
-        let folder = CText::new(if folder.is_empty() { "/" } else { folder });
-        let folder = folder.ok_or(Errno::ENAMETOOLONG)?;
+        let folder = Path::long(if folder.is_empty() { "/" } else { folder })?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = again(|| rustix::fs::open(folder.as_c(), flags, Mode::empty()))?;
         again(|| rustix::fs::fsync(&folder))
