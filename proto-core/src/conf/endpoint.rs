@@ -44,6 +44,7 @@ impl<'t> Host<'t> {
 
 /// The reason why a text is not an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// There is no colon, or nothing after it.
     NoPort,

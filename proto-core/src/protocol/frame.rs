@@ -44,6 +44,7 @@ impl core::error::Error for TooLong {}
 
 /// The reason why a frame was not written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum WriteError<E> {
     /// The packet cannot be framed: [`TooLong`].
     TooLong,

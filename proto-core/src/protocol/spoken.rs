@@ -37,6 +37,7 @@ pub(super) enum Kind {
 
 /// The reason why a text is not valid. Groups are counted from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum SpokenError {
     /// A character that is not a symbol.
     Symbol {
