@@ -72,3 +72,5 @@ mod wipe;
     )
 )]
 mod testing;
+#[cfg(feature = "testing")]
+pub use testing::Simulated;

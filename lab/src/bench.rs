@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use std::{path::PathBuf, process::ExitCode};
 use xtask::build::cargo;
 
-/// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, and pushes on simulated lines
+/// Measure encoding and decoding of 1,000 peers, `wg` beside Debian's, pushes on simulated lines, and fleets
 #[derive(clap::Args)]
 pub struct Args {
     /// Only this part
@@ -28,6 +28,8 @@ enum Part {
     Codec,
     /// Time and bytes of pushes on simulated lines, compared with pasting the same text
     Push,
+    /// Fleets of 10 to 10,000 routers in memory: time, memory and processor
+    Fleet,
     /// Instructions, memory and system calls of `wg`, in the lab
     Wg,
 }
@@ -40,6 +42,9 @@ impl Args {
         }
         if wants(Part::Push) {
             push()?;
+        }
+        if wants(Part::Fleet) {
+            fleet()?;
         }
         if wants(Part::Wg) {
             wg::run(self.wg_source.as_deref())?;
@@ -54,6 +59,14 @@ fn push() -> Result<()> {
     let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", test];
     let status = cargo().args(args).args(["--", "--exact", "--nocapture"]).status()?;
     ensure!(status.success(), "a push is slower than it should be, or does not build");
+    Ok(())
+}
+
+/// `postwire fleet` over the real agent in memory, beside a loop of `postwire push`.
+fn fleet() -> Result<()> {
+    let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", "real::numbers"];
+    let status = cargo().args(args).args(["--", "--exact", "--ignored", "--nocapture"]).status()?;
+    ensure!(status.success(), "a fleet fails, or does not build");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod keys;
 mod line;
 mod lines;
 mod owners;
+mod real;
 mod sessions;
 mod stored;
 mod tomorrow;

@@ -1,6 +1,7 @@
 //! A router that speaks the protocol and has no kernel: its running configuration is the last image
 //! that was committed. Its faults are set by its [`Manners`]; `door` decides who has access.
 
+pub(crate) mod agents;
 mod door;
 mod many;
 mod patch;

@@ -21,6 +21,12 @@ pub(crate) struct Plugged {
     _slave: File,
 }
 
+impl Plugged {
+    pub(super) fn new(path: &Path, worker: Worker, slave: File) -> Self {
+        Self { path: path.into(), _worker: worker, _slave: slave }
+    }
+}
+
 impl Unit {
     pub(crate) fn new(manners: Manners) -> Self {
         Self(Arc::new(Mutex::new(Router::new(manners, Wire::Serial, 1_152, 2_000))))
@@ -43,7 +49,7 @@ impl Unit {
             serve(master, stop, text, &mut typed, &mut answer);
         });
         symlink(device, path).unwrap();
-        Plugged { path: path.into(), _worker: worker, _slave: slave }
+        Plugged::new(path, worker, slave)
     }
 
     /// Changes how it behaves from now on.

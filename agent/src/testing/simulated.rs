@@ -1,0 +1,167 @@
+//! A whole router in memory for programs outside of this library: the agent behind its door, over a kernel and disks in
+//! memory, with the real clock.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use std::boxed::Box;
+use std::string::String;
+use std::time::Instant;
+use std::vec::Vec;
+
+use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
+use proto_core::protocol::message::{Status, cut};
+use proto_core::protocol::session::Wire as Way;
+
+use super::{Drawer, Incident, Memory, Wire, World, own};
+use crate::access::door::{Door, Source};
+use crate::access::identity;
+use crate::access::owners::{Ownership, reset};
+use crate::fault::Slot;
+use crate::kernel::exchange::{Buffers, Kernel, SET};
+use crate::options::Policy;
+use crate::requests::service::{Outlet, SCRATCH, Service};
+use crate::store::commit::Committer;
+use crate::system::{Files, Machine};
+
+/// Bytes under way to a router, as on its UDP port.
+const IN_FLIGHT: u32 = 48 * 1024;
+
+/// A router in memory. Its buffers are never freed: a program makes its routers once.
+pub struct Simulated {
+    door: Door<'static, Wire, Drawer, &'static Host>,
+    world: World,
+    key: PublicKey,
+}
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulated").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Simulated {
+    /// Starts a router that belongs to a key, or to no one, with the serial number that it tells.
+    #[must_use]
+    pub fn new(owner: Option<PublicKey>, serial_number: &str) -> Self {
+        let host: &Host = Box::leak(Box::new(Host {
+            started: Instant::now(),
+            serial_number: serial_number.into(),
+        }));
+        let world = World::default();
+        let (mut keep, state) = (Drawer::default(), Drawer::default());
+        reset(&mut keep, owner).unwrap();
+        let identity = identity::load(&mut keep, &host).unwrap();
+        let key = identity.public();
+        let slot: &Slot = Box::leak(Box::default());
+        let buffers = Box::leak(Box::<Buffers>::default());
+        let kernel = Kernel::new(world.socket(false), world.socket(true), slot, buffers);
+        let folders = (keep.clone(), state.clone());
+        let set = Box::leak(Box::new([0; SET]));
+        let committer = Committer::new(kernel, Files::<Memory>::default(), host, set, folders);
+        let ownership = Ownership::load(Box::leak(Box::new(keep)), Box::leak(Box::new(state)));
+        let mut door = Door::new(Service::new(committer, own(), Policy::default()), ownership);
+        door.identify(identity);
+        Self { door, world, key }
+    }
+
+    /// The router's public key.
+    #[must_use]
+    pub const fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// Takes a packet from a UDP address, or from the serial line, and returns the packets that the router sends back.
+    pub fn packet(&mut self, packet: &[u8], from: Option<SocketAddr>) -> Vec<Vec<u8>> {
+        let source = from.map_or(Source::SERIAL, source);
+        let mut sent = Sent::default();
+        self.door.packet(packet, &source, &mut sent);
+        sent.0
+    }
+
+    /// Lets the router do what is due, such as to revert an unconfirmed change.
+    pub fn tick(&mut self) {
+        self.door.tick();
+    }
+
+    /// Makes the kernel refuse every change, or none.
+    pub fn refuse(&mut self, refuses: bool) {
+        match refuses {
+            true => self.world.incident(0, Incident::Broken(Errno::EPERM)),
+            false => self.world.revive(),
+        }
+    }
+
+    /// What the kernel runs, in words that differ if anything does; empty without an interface.
+    #[must_use]
+    pub fn running(&self) -> String {
+        let seen = self.world.seen();
+        if seen.links.is_empty() { String::new() } else { format!("{seen:?}") }
+    }
+}
+
+fn source(from: SocketAddr) -> Source {
+    let ip = match from.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    let mut address = [0; 18];
+    address[..16].copy_from_slice(&ip.octets());
+    address[16..].copy_from_slice(&from.port().to_be_bytes());
+    Source { wire: Way::Udp, address }
+}
+
+/// Packets on their way back.
+#[derive(Default)]
+struct Sent(Vec<Vec<u8>>);
+
+impl Outlet for Sent {
+    fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
+        self.0.push(packet[..len].to_vec());
+    }
+
+    fn in_flight(&self) -> u32 {
+        IN_FLIGHT
+    }
+
+    fn from(&self) -> &dyn fmt::Display {
+        &"the wire"
+    }
+}
+
+/// The machine of a router.
+struct Host {
+    started: Instant,
+    serial_number: String,
+}
+
+impl Machine for &Host {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap() + 1_000_000
+    }
+
+    fn unix_time(&self) -> u64 {
+        1_800_000_000
+    }
+
+    fn random(&self, buf: &mut [u8]) -> Result<(), Errno> {
+        let taken = rustix::rand::getrandom(&mut *buf, rustix::rand::GetRandomFlags::empty());
+        assert_eq!(taken, Ok(buf.len()));
+        Ok(())
+    }
+
+    fn identify(&self, status: &mut Status) {
+        status.hostname = cut("simulated");
+        status.serial_number = cut(&self.serial_number);
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        [1; 16]
+    }
+
+    fn set_src_valid_mark(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn log(&self, _: fmt::Arguments<'_>) {}
+}

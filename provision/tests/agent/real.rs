@@ -1,0 +1,235 @@
+//! Fleets and lines over the real agent: its library, with kernels and disks in memory. What a record says is compared
+//! with what the kernel runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::bench::{Bench, Ran};
+use super::fake::agents::{Agents, plug};
+
+const SITE: &str = "\
+[Interface]
+PrivateKey = generate
+Address = {{address}}
+
+[Peer]
+PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+Endpoint = 192.0.2.7:51821
+AllowedIPs = 10.0.0.0/8
+";
+
+const MANIFEST: &str =
+    "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n";
+
+struct Fleet {
+    bench: Bench,
+    agents: Agents,
+}
+
+impl Fleet {
+    fn new(name: &str, count: usize) -> Self {
+        let (bench, agents) = (Bench::new(name, ""), Agents::new(count));
+        let mut csv = String::from("name,key,udp,address\n");
+        for (nth, (key, address)) in agents.routers.iter().enumerate() {
+            let _ = writeln!(csv, "r{nth},{key},{address},10.7.{}.{}/32", nth / 250, nth % 250);
+        }
+        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
+        write("units.csv", &csv);
+        write("site.conf", SITE);
+        write("fleet.toml", MANIFEST);
+        Self { bench, agents }
+    }
+
+    fn spawn(&self, args: &[&str]) -> Child {
+        self.bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Checks that the last record of each unit is what its kernel runs.
+    fn check(&self) {
+        let records = self.bench.records("fleet.records.jsonl");
+        let last: BTreeMap<&str, &Value> =
+            records.iter().map(|record| (record["unit"].as_str().unwrap(), record)).collect();
+        for nth in 0..self.agents.routers.len() {
+            let running = self.agents.running(nth);
+            let record = last.get(format!("r{nth}").as_str());
+            let outcome = record.map_or("none", |record| record["outcome"].as_str().unwrap());
+            let is_told = match outcome {
+                "applied" | "unchanged" => !running.is_empty(),
+                "none" | "failed" | "unreachable" | "interrupted" => running.is_empty(),
+                "unknown" => true,
+                _ => false,
+            };
+            assert!(is_told, "{record:?}: {running}");
+        }
+    }
+}
+
+#[test]
+fn three_hundred_agents_some_unreachable_some_refusing_and_the_rest_is_resumed() {
+    let fleet = Fleet::new("real-300", 300);
+    // 5 % are unreachable, and 3 % refuse.
+    let all = |of: [usize; 5], left: usize| {
+        (0..300).filter(move |nth| of[..left].contains(&(nth % 100))).collect::<Vec<_>>()
+    };
+    let (deaf, refusing) = (all([3, 23, 43, 63, 83], 5), all([7, 37, 77, 0, 0], 3));
+    deaf.iter().for_each(|&nth| fleet.agents.deaf(nth, true));
+    refusing.iter().for_each(|&nth| fleet.agents.refuse(nth, true));
+    let push = ["fleet", "push", "fleet.toml", "--timeout", "6s", "-j", "40", "--json"];
+    // A batch with more failures than are allowed is the last one.
+    let stopped = [&push[..], &["--batch", "10%", "--max-fail", "5%"]].concat();
+    let ran = fleet.bench.run(&stopped).ends(6).json();
+    assert_eq!(ran["result"]["left"], 270, "{ran}");
+    fleet.check();
+    let resume = [&push[..], &["--resume"]].concat();
+    let ran = fleet.bench.run(&resume).ends(1).json();
+    let outcomes = json!({ "applied": 249, "failed": 9, "unreachable": 15 });
+    assert_eq!(ran["result"]["outcomes"], outcomes, "{ran}");
+    let records = fleet.bench.records("fleet.records.jsonl");
+    let failed = records.iter().find(|record| record["outcome"] == "failed").unwrap();
+    assert_eq!((&failed["code"], &failed["state"]), (&json!("permission"), &json!("unchanged")));
+    fleet.check();
+    deaf.iter().for_each(|&nth| fleet.agents.deaf(nth, false));
+    refusing.iter().for_each(|&nth| fleet.agents.refuse(nth, false));
+    let ran = fleet.bench.run(&resume).ends(0).json();
+    assert_eq!(ran["result"]["outcomes"], json!({ "applied": 24 }), "{ran}");
+    fleet.check();
+    fleet.bench.run(&["fleet", "status", "fleet.toml"]).ends(0).says("300 same");
+    fleet.bench.run(&push).ends(0).says("\"unchanged\":300");
+    let told = fleet.bench.records("fleet.records.jsonl");
+    assert_eq!(told.last().unwrap()["serial_number"].as_str().map(|told| &told[..2]), Some("8J"));
+}
+
+#[test]
+fn records_of_an_interrupted_run_are_what_the_kernels_run() {
+    let fleet = Fleet::new("real-ctrl-c", 60);
+    let push = ["fleet", "push", "fleet.toml", "-j", "12", "--timeout", "6s"];
+    // Interrupted after ever more records, once and twice.
+    for (nth, count) in [1, 3, 9, 14, 30].into_iter().enumerate() {
+        let child = fleet.spawn(&[&push[..], &["--resume"]].concat());
+        let before = fleet.bench.records("fleet.records.jsonl").len();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let begun = Instant::now();
+        while fleet.bench.records("fleet.records.jsonl").len() < before + count
+            && begun.elapsed() < Duration::from_secs(20)
+            && !std::fs::read_to_string(format!("/proc/{}/stat", child.id()))
+                .is_ok_and(|stat| stat.contains(") Z "))
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..=(nth % 2) {
+            // It may have ended already.
+            let _ = kill_process(pid, Signal::INT);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.wait_with_output();
+        fleet.check();
+    }
+    fleet.bench.run(&push).ends(0);
+    fleet.check();
+}
+
+#[test]
+fn a_line_claims_agents_by_their_serial_numbers() {
+    let bench = Bench::new("real-line", "");
+    let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
+    write("units.csv", "name,address,serial_number\nu1,10.7.0.1/24,8J-1\nu2,10.7.0.2/24,8J-2\n");
+    write("site.conf", SITE);
+    write("fleet.toml", MANIFEST);
+    std::fs::create_dir(bench.dir().join("ports")).unwrap();
+    let port = |name: &str| bench.dir().join("ports").join(name);
+    let ports = bench.dir().join("ports/p*").display().to_string();
+    let args =
+        ["line", "fleet.toml", "--assign", "serial-number", "--until-done", "--ports", &ports];
+    let child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _two = plug("8j-2", &port("p1"));
+    let _one = plug("8J-1", &port("p2"));
+    Ran::new(child.wait_with_output().unwrap()).ends(0).says("2 of 2 units done");
+    let records = bench.records("fleet.records.jsonl");
+    let told = |record: &Value| format!("{} {}", record["unit"], record["serial_number"]);
+    let mut told: Vec<String> = records.iter().map(told).collect();
+    told.sort();
+    assert_eq!(told, [r#""u1" "8J-1""#, r#""u2" "8j-2""#]);
+}
+
+/// The most memory in KiB, and the processor time in seconds, of a process until it ends.
+fn watch(mut child: Child) -> (u64, f64) {
+    let (mut memory, mut ticks) = (0, 0.0);
+    let proc = format!("/proc/{}", child.id());
+    loop {
+        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
+        memory = memory.max(peak.unwrap_or(0));
+        let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
+        let field = |nth: usize| fields.get(nth).and_then(|text| text.parse::<f64>().ok());
+        ticks = f64::max(ticks, field(12).unwrap_or(0.0) + field(13).unwrap_or(0.0));
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success());
+            return (memory, ticks / 100.0);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// `cargo xtask bench fleet`: a fleet beside a loop over the same routers with one `postwire push` for each.
+#[test]
+#[ignore = "numbers for people"]
+fn numbers() {
+    println!("routers  run                      seconds  routers/s  memory      processor");
+    for count in [10, 100, 1_000, 10_000] {
+        let fleet = Fleet::new("numbers", count);
+        let row = |run: &str, seconds: f64, memory: u64, processor: f64| {
+            let rate = count as f64 / seconds;
+            println!(
+                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s"
+            );
+        };
+        let timed = |args: &[&str]| {
+            let begun = Instant::now();
+            let quiet = || Stdio::null();
+            let child = fleet.bench.command(args).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+            let (memory, processor) = watch(child);
+            (begun.elapsed().as_secs_f64(), memory, processor)
+        };
+        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
+        row("fleet push", seconds, memory, processor);
+        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
+        row("fleet push, no change", seconds, memory, processor);
+        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "--resume"]);
+        row("fleet push --resume", seconds, memory, processor);
+        assert_eq!(fleet.bench.records("fleet.records.jsonl").len(), 2 * count);
+        if count <= 100 {
+            // The same routers, one after the other and many at a time, and nothing to change.
+            for at_once in [1, 64] {
+                let begun = Instant::now();
+                let next = std::sync::atomic::AtomicUsize::new(0);
+                std::fs::write(
+                    fleet.bench.dir().join("wg0.conf"),
+                    SITE.replace("{{address}}", "10.7.0.1/32"),
+                )
+                .unwrap();
+                std::thread::scope(|scope| {
+                    for _ in 0..at_once {
+                        scope.spawn(|| {
+                            loop {
+                                let nth = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                                let Some((key, to)) = fleet.agents.routers.get(nth) else { return };
+                                let key = key.to_string();
+                                let args = ["push", "wg0.conf", "--udp", to, "--router", &key];
+                                fleet.bench.run(&args).ends(0);
+                            }
+                        });
+                    }
+                });
+                let run = format!("postwire push, {at_once} at a time");
+                println!("{count:7}  {run:23}  {:7.2}", begun.elapsed().as_secs_f64());
+            }
+        }
+    }
+}
