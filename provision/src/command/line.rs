@@ -1,6 +1,7 @@
 //! `postwire line`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -35,6 +36,10 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
     let lacking = args.assign.mistakes(&manifest);
     if !lacking.is_empty() {
         return Err(mistaken(&manifest.path, &lacking));
+    }
+    if let Some(program) = args.on_done.as_deref().filter(|program| !is_there(program)) {
+        let failed = Failed::usage(format!("--on-done: there is no program `{program}`"));
+        return Err(failed.hint(Some("a path has a slash in it, such as ./print-label".into())));
     }
     if !own.json {
         manifest.warnings.iter().for_each(|warning| say(warning));
@@ -97,4 +102,15 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
         failed,
     };
     Ok(Done { code, text, result })
+}
+
+/// Whether a program can be found. Otherwise the first router would be done before anybody knows.
+fn is_there(program: &str) -> bool {
+    let in_path = |paths: std::ffi::OsString| {
+        std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+    };
+    // Other systems than Unix add an ending to the name.
+    !cfg!(unix)
+        || Path::new(program).is_file() && program.contains('/')
+        || !program.contains('/') && std::env::var_os("PATH").is_some_and(in_path)
 }

@@ -176,7 +176,7 @@ impl Line<'_> {
     fn run(&mut self, shared: &Shared<'_>, sender: &Sender<Message>, receiver: &Receiver<Message>) {
         let options = shared.options;
         let mut ports = Ports::new(options.ports.clone());
-        let (mut working, mut first, mut told) = (0, true, false);
+        let (mut working, mut first, mut waits, mut told) = (0, true, false, false);
         std::thread::scope(|scope| {
             loop {
                 let stops = shared.stop.load(Ordering::SeqCst) || interrupt::stopping();
@@ -185,6 +185,15 @@ impl Line<'_> {
                     self.note("stopping: no more routers are begun; Ctrl-C again stops at once");
                 }
                 let fresh = if stops { Vec::new() } else { ports.look() };
+                if first && fresh.is_empty() {
+                    let patterns: Vec<String> =
+                        options.ports.iter().map(ToString::to_string).collect();
+                    waits = true;
+                    self.note(&format!("no port yet that matches {}", patterns.join(", ")));
+                } else if waits && !fresh.is_empty() {
+                    waits = false;
+                    self.board.note.clear();
+                }
                 for port in fresh {
                     let number = self.board.tiles.len();
                     self.board.tiles.push(Tile::new(port.label()));

@@ -61,6 +61,12 @@ impl Pattern {
     }
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.folder.join(&self.name).display().to_string())
+    }
+}
+
 /// Whether a name is udev's second one for a port: it lists USB ports with and without the revision.
 fn is_second(name: &str) -> bool {
     name.contains("-usbv2-") || name.contains("-usbv3-")
@@ -136,6 +142,7 @@ mod tests {
         let by_path = pattern("*usb-0:3.*@57600");
         assert_eq!((by_path.folder.to_str(), by_path.baud), (Some(BY_PATH), Some(57_600)));
         assert_eq!(pattern("/dev/ttyUSB*").folder.to_str(), Some("/dev"));
+        assert_eq!(by_path.to_string(), "/dev/serial/by-path/*usb-0:3.*");
         for bad in ["", "/dev/", "/d*v/tty0", "/dev/x@0"] {
             assert!(Pattern::parse(bad).is_err(), "{bad}");
         }

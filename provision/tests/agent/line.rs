@@ -252,7 +252,9 @@ fn a_router_s_own_words_choose_its_unit() {
 #[test]
 fn a_record_that_cannot_be_written_stops_the_line() {
     let line = Line::new("line-full", 2);
-    line.start(&["--record", "no/such"]).wait_with_output().map(Ran::new).unwrap().ends(2);
+    let refused = |args: &[&str]| Ran::new(line.start(args).wait_with_output().unwrap());
+    refused(&["--record", "no/such"]).ends(2);
+    refused(&["--on-done", "./nothing"]).ends(2).says("there is no program `./nothing`");
     let unit = Unit::new(fresh(0));
     let child = line.start(&["--record", "/dev/full"]);
     let _plugged = unit.plug(&line.port(1));
