@@ -26,7 +26,7 @@
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (number of owners after the change) |
 //! | `hand-over` | the record: `router_key`, `operator`, `customer`, `removed`, `configurations`, `outcome`, `ended`, `mac` and more |
 //! | `take-over` | `record`, `name`, `verified` |
-//! | `console` | `router`, `lines`: a list of `line` and `output`, which is what the router printed |
+//! | `console` | `router`, `lines`: a list of `line`, `output` (which is what the router printed) and `failed` |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `fleet check` | `manifest`, `units` (a number), `unreached`: a list of `unit`, `message`; `warnings` |

@@ -332,6 +332,8 @@ wire! {
             length: u32,
             /// The digest of the output.
             digest: Digest,
+            /// Whether the command failed, or the line was not a command.
+            failed: bool,
         } = 15,
         _ => Unknown(u8),
     }

@@ -240,6 +240,7 @@ pub fn replies() -> Examples<Reply<'static>> {
                 file: 4_662,
                 length: 812,
                 digest: digest(),
+                failed: false,
             },
         ),
     ];

@@ -128,7 +128,8 @@ pub enum Command {
     ///
     /// The commands are those of the console on the router's serial port, with your role as an owner: `help` lists them.
     /// Without COMMAND and with a terminal there is a prompt with history and completion (Tab); Ctrl-D ends the session.
-    /// Otherwise the commands are read from standard input, one on each line.
+    /// Otherwise the commands are read from standard input, one on each line, up to the first that fails: the exit code is
+    /// 1 then.
     #[command(after_help = "Examples:\n  postwire console --serial /dev/ttyUSB0\n  \
                             postwire console --udp 192.168.1.1 -- show wg0\n  \
                             postwire console --router attic --udp 192.168.1.1 < commands.txt")]

@@ -21,6 +21,7 @@ use crate::ops::Router;
 use crate::report::{Context, Done, Failed, Kind, written};
 use crate::session::console::{CTRL_C, CTRL_D, LONGEST, Reply};
 use crate::session::{Session, SessionError};
+use crate::ui::say;
 use crate::{drive, exit};
 
 /// The most commands that are remembered.
@@ -39,15 +40,15 @@ struct Conversation {
 struct Said {
     line: String,
     output: String,
+    failed: bool,
 }
 
 pub(super) fn run(own: &Own, args: &Console, context: &Context) -> u8 {
     match converse(own, args) {
-        Ok(Some(conversation)) => {
-            let text = String::new();
-            Done { code: exit::DONE, text, result: conversation }.finish(context)
+        Ok((code, Some(conversation))) => {
+            Done { code, text: String::new(), result: conversation }.finish(context)
         }
-        Ok(None) => exit::DONE,
+        Ok((code, None)) => code,
         Err(Ended::Failed(failed)) => failed.finish(context),
         Err(Ended::Output(error)) => written(Err(error), exit::DONE),
     }
@@ -66,24 +67,30 @@ impl From<Failed> for Ended {
     }
 }
 
-fn converse(own: &Own, args: &Console) -> Result<Option<Conversation>, Ended> {
+/// Returns the exit code, and what was said if that is to be printed as JSON.
+fn converse(own: &Own, args: &Console) -> Result<(u8, Option<Conversation>), Ended> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui)?;
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     if args.line.is_empty() && !own.json && stdin.is_terminal() && stdout.is_terminal() {
         let history = own.find().map_err(|error| Failed::own(&error))?.console_history();
         type_lines(&mut session, &history)?;
-        return Ok(None);
+        return Ok((exit::DONE, None));
     }
     let mut lines = own.json.then(Vec::new);
-    let mut conversation =
-        Script { session: &mut session, mode: ConsoleMode::Command, said: lines.as_mut() };
+    let mut conversation = Script {
+        session: &mut session,
+        mode: ConsoleMode::Command,
+        said: lines.as_mut(),
+        failed: false,
+    };
     if args.line.is_empty() {
         conversation.read(&mut stdin.lock())?;
     } else {
-        conversation.line(&args.line.join(" "), 1)?;
+        conversation.one(&args.line.join(" "))?;
     }
-    Ok(lines.map(|lines| Conversation { router: Router::of(&session), lines }))
+    let code = if conversation.failed { exit::ROUTER } else { exit::DONE };
+    Ok((code, lines.map(|lines| Conversation { router: Router::of(&session), lines })))
 }
 
 /// Describes why the router did not execute a line.
@@ -106,10 +113,27 @@ struct Script<'s, 'u> {
     mode: ConsoleMode,
     /// Where the output is collected; `None` prints it.
     said: Option<&'s mut Vec<Said>>,
+    /// Whether a line failed.
+    failed: bool,
 }
 
 impl Script<'_, '_> {
-    /// Reads lines to the end of the input, or until the console is closed.
+    /// Sends one command, which gets no more lines.
+    fn one(&mut self, line: &str) -> Result<(), Ended> {
+        self.line(line, 1)?;
+        let wanted = match self.mode {
+            ConsoleMode::Paste => "the lines of a file",
+            ConsoleMode::Question => "`yes`",
+            _ => return Ok(()),
+        };
+        self.failed = true;
+        say(&format!(
+            "not done: after `{line}` the console waits for {wanted}; put all lines on standard input"
+        ));
+        self.send(CTRL_C, "")
+    }
+
+    /// Reads lines to the end of the input, until a line fails, or until the console is closed.
     fn read(&mut self, input: &mut dyn std::io::BufRead) -> Result<(), Ended> {
         for number in 1.. {
             let mut line = Vec::new();
@@ -126,15 +150,21 @@ impl Script<'_, '_> {
                 Failed::usage(format!("line {number} of standard input is not UTF-8"))
             })?;
             self.line(line, number)?;
+            if self.failed {
+                say(&format!("line {number} failed; the lines after it were not executed"));
+                return Ok(());
+            }
             if self.mode == ConsoleMode::Exit {
                 return Ok(());
             }
         }
-        // The end of the input is the end of what is pasted. Nobody is there to say yes.
+        // The end of the input is the end of what is pasted.
         if self.mode == ConsoleMode::Paste {
             self.send(CTRL_D, "")?;
         }
         if self.mode == ConsoleMode::Question {
+            self.failed = true;
+            say("not done: standard input ended without an answer");
             self.send(CTRL_C, "")?;
         }
         Ok(())
@@ -152,9 +182,11 @@ impl Script<'_, '_> {
 
     fn send(&mut self, bytes: &[u8], line: &str) -> Result<(), Ended> {
         let reply = drive::one(self.session.console(bytes)).map_err(refused)?;
-        self.mode = reply.mode;
+        (self.mode, self.failed) = (reply.mode, self.failed || reply.failed);
         match &mut self.said {
-            Some(said) => said.push(Said { line: line.into(), output: reply.output }),
+            Some(said) => {
+                said.push(Said { line: line.into(), output: reply.output, failed: reply.failed });
+            }
             None => print(&reply.output)?,
         }
         Ok(())
@@ -186,7 +218,7 @@ fn type_lines(session: &mut Session<'_>, history: &Path) -> Result<(), Ended> {
     // An empty line only asks for the prompt.
     let mut reply = drive::one(session.console(b"")).map_err(refused)?;
     while reply.mode != ConsoleMode::Exit {
-        let Reply { mode, prompt, output } = &reply;
+        let Reply { mode, prompt, output, .. } = &reply;
         print(output)?;
         let line = match editor.readline(prompt) {
             Ok(line) if line.len() > LONGEST => {

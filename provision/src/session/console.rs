@@ -14,6 +14,8 @@ pub struct Reply {
     pub prompt: String,
     /// The output: whole lines, or nothing.
     pub output: String,
+    /// Whether the command failed, or the line was not a command.
+    pub failed: bool,
 }
 
 /// The line that stands for Ctrl-C.
@@ -30,7 +32,7 @@ impl Session<'_> {
     /// # Errors
     /// [`SessionError`]. If the router did not answer, it may have executed the line.
     pub async fn console(&mut self, line: &[u8]) -> Result<Reply, SessionError> {
-        let Answer::Console { mode, prompt, file, length, digest } =
+        let Answer::Console { mode, prompt, file, length, digest, failed } =
             self.call(Ask::Console { line }).await?
         else {
             return Err(SessionError::Nonsense("unexpected reply to a line of the console"));
@@ -41,7 +43,7 @@ impl Session<'_> {
         };
         self.clear();
         let output = harmless(&String::from_utf8_lossy(&output));
-        Ok(Reply { mode, prompt: harmless(&prompt).replace('\n', " "), output })
+        Ok(Reply { mode, prompt: harmless(&prompt).replace('\n', " "), output, failed })
     }
 }
 

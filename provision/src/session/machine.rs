@@ -101,8 +101,8 @@ fn owned(answer: Answer<'_>) -> Option<Answer<'static>> {
         Answer::Owners(owners) => Answer::Owners(owners),
         Answer::Confirmed { interface, number } => Answer::Confirmed { interface, number },
         Answer::Reverted { interface } => Answer::Reverted { interface },
-        Answer::Console { mode, prompt, file, length, digest } => {
-            Answer::Console { mode, prompt, file, length, digest }
+        Answer::Console { mode, prompt, file, length, digest, failed } => {
+            Answer::Console { mode, prompt, file, length, digest, failed }
         }
     })
 }

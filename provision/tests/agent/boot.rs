@@ -28,7 +28,7 @@ fn a_router_that_starts_gets_no_byte_until_it_is_up() {
     let ran = bench.run(&["push", "wg0.conf", "--serial", &router.device, "--timeout", "3s"]);
     ran.ends(0).says("waiting for the router to start").says("the router has started");
     assert_eq!(router.early(), 0);
-    // A router that nobody owns is looked for in the same way.
+    // A router without an owner is looked for in the same way.
     let router =
         Pty::starting(Manners { belongs: Belongs::Nobody(None), ..Manners::default() }, START);
     let args = ["claim", "--serial", &router.device, "--yes", "--json", "--timeout", "3s"];

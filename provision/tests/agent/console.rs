@@ -66,8 +66,24 @@ fn a_script_is_executed_line_by_line() {
     let json = script(&bench, &args, b"one\ntwo\n").ends(0).json();
     assert_eq!(
         json["result"]["lines"][1],
-        serde_json::json!({"line": "two", "output": "you said two\n"})
+        serde_json::json!({"line": "two", "output": "you said two\n", "failed": false})
     );
+}
+
+#[test]
+fn a_command_that_fails_has_an_exit_code_and_ends_the_script() {
+    let (bench, router) = (Bench::new("console-fails", WG0), Udp::new(Manners::default()));
+    let ran = bench.run(&["console", "--udp", &router.address, "fail"]);
+    assert_eq!(ran.ends(1).out, "you said fail\n");
+    let ran = script(&bench, &["console", "--udp", &router.address], b"one\nfail\ntwo\n");
+    ran.ends(1).says("line 2 failed; the lines after it were not executed");
+    assert_eq!(lines(&router), ["fail", "one", "fail"]);
+    let args = ["console", "--udp", &router.address, "--json", "fail"];
+    let json = bench.run(&args).ends(1).json();
+    assert_eq!(json["result"]["lines"][0]["failed"], true);
+    // One command cannot paste a file or answer a question.
+    let ran = bench.run(&["console", "--udp", &router.address, "load", "wg0"]);
+    ran.ends(1).says("waits for the lines of a file; put all lines on standard input");
 }
 
 #[test]
@@ -75,7 +91,7 @@ fn the_end_of_a_script_says_yes_to_nothing() {
     let (bench, router) = (Bench::new("console-end", WG0), Udp::new(Manners::default()));
     let args = ["console", "--udp", &router.address];
     let ran = script(&bench, &args, b"load wg0\n[Interface]\n");
-    ran.ends(0).says("12 bytes: apply?\nnothing was changed\n");
+    ran.ends(1).says("12 bytes: apply?\n").says("standard input ended without an answer");
     assert_eq!(lines(&router), ["load wg0", "[Interface]", "\u{4}", "\u{3}"]);
     assert_eq!(router.with(|seen| seen.pasted.clone()), "");
 }

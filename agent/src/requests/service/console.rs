@@ -129,7 +129,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let from = turn.outlet.from();
         let mut person = Person { visitor, way: Way::Session, unlock: None, identity: None, from };
         let reply = self.console_line(line, true, talk, &mut person, (text, paste));
-        let (mode, prompt, length) = (reply.mode, reply.prompt, reply.length);
+        let (mode, prompt, length, failed) = (reply.mode, reply.prompt, reply.length, reply.failed);
         let published = match length {
             0 => Ok((0, reply.digest)),
             _ => self
@@ -145,7 +145,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         let _ = text.clear();
         self.console = console;
         let (file, digest) = published?;
-        turn.answer(&Answer::Console { mode, prompt, file, length, digest });
+        turn.answer(&Answer::Console { mode, prompt, file, length, digest, failed });
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 reply.failed = !self.judge(text, talk, person, page);
                 return;
             }
-            State::Question(command) if text == "yes" => command,
+            State::Question(command) if words::is(text, "yes") => command,
             State::Question(_) => {
                 page.line(format_args!("not done"));
                 return;
@@ -277,7 +277,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             reply.failed = true;
             return;
         }
-        let asked = text == "yes";
+        let asked = words::is(text, "yes");
         if !asked && !talk.unattended && asks_back(word, need, person) {
             let name = command.entry.name;
             match &command.interface {
@@ -474,10 +474,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 });
                 page.close("]");
             }
-            (Word::More, _) => match &**text {
-                "on" | "off" => reply.more = Some(text == "on"),
-                _ => return refuse(page, format_args!("usage: more on, or more off")),
-            },
+            (Word::More, _) if words::is(text, "on") => reply.more = Some(true),
+            (Word::More, _) if words::is(text, "off") => reply.more = Some(false),
+            (Word::More, _) => {
+                return refuse(page, format_args!("usage: more on, or more off"));
+            }
             (Word::Unlock, _) => return self.unlock(text, talk, person, page),
             (Word::Claim, _) => return self.claim(command, client, person, page),
             (Word::Shell, _) if person.way == Way::Session => {
@@ -716,7 +717,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         page: &mut Page<'_>,
     ) -> bool {
         if Need::Change.allows(person.visitor.standing) {
-            page.line(format_args!("the console is open"));
+            page.line(format_args!("the console is open already"));
             return true;
         }
         if !text.is_empty() {

@@ -304,6 +304,7 @@ fn every_answer_has_the_bytes_of_postcard() {
             file: 9,
             length: 70_000,
             digest: [7; 32],
+            failed: true,
         },
         Answer::Reverted { interface: "wg0".parse().unwrap() },
         Answer::Owners(heapless::Vec::new()),

@@ -438,6 +438,7 @@ impl Router {
         };
         drop(seen);
         self.console = mode;
+        let failed = text == "fail";
         let prompt = match mode {
             Command => "fake> ",
             Paste => "| ",
@@ -447,7 +448,7 @@ impl Router {
         let prompt = prompt.try_into().unwrap();
         match self.ready(output.into_bytes()).remove(0) {
             Answer::Ready { file, length, digest } => {
-                Answer::Console { mode, prompt, file, length, digest }
+                Answer::Console { mode, prompt, file, length, digest, failed }
             }
             other => other,
         }
