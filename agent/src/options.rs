@@ -24,7 +24,7 @@ usage: postwired serve [OPTIONS]
        postwired console [--state DIR]           the console of the running agent; `help` in it lists the commands
        postwired COMMAND [--json] [--state DIR]  one command of the console: status, show, owners, history, diff,
                                                  confirm, revert, rollback, repair, remove, log, claim
-       postwired load IF [within SECONDS] [adopt] [--check] [--json] [--state DIR] < FILE
+       postwired load IF [within TIME] [adopt] [--check] [--json] [--state DIR] < FILE
                                                  apply a wg-quick file; --check shows only what would change
        postwired console take|give [DEVICE]      take the serial console from OpenWrt's login, or give it back
 

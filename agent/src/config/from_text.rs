@@ -89,7 +89,40 @@ struct Reading<'r, 'h, 'i, F> {
     mistakes: u32,
     /// Number of blanks at the start of the line, which the reader of wg(8)'s lines does not see.
     indent: u32,
+    value: ValueColumn,
     failed: Option<Fault>,
+}
+
+/// Where the value of a line begins.
+#[derive(Default)]
+struct ValueColumn {
+    /// Number of bytes of the line so far.
+    read: u32,
+    /// Whether `=` was read.
+    equals: bool,
+    /// The column of the value, from 1; 0 before it.
+    column: u32,
+}
+
+impl ValueColumn {
+    fn read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.read = self.read.saturating_add(1);
+            match byte {
+                b' ' | b'\t' => {}
+                _ if self.equals && self.column == 0 => self.column = self.read,
+                b'=' => self.equals = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// The column of the wrong part of the value.
+    fn of(&self, error: &DraftError<Fault>, value: &str) -> u32 {
+        let DraftError::Mistake(ConfError { value: wrong, .. }) = error else { return 0 };
+        let within = value.find(&**wrong).unwrap_or(0);
+        self.column.saturating_add(within as u32)
+    }
 }
 
 impl<F: File> Reading<'_, '_, '_, F> {
@@ -120,7 +153,10 @@ impl<F: File> Reading<'_, '_, '_, F> {
                 match draft.setting(line, *field, value, &mut |piece| kept.keep(piece)) {
                     Ok(None) => {}
                     Ok(Some(why)) => (self.remark)(&Remark::LeftOut(line, field.name(), why)),
-                    Err(error) => self.refused(error, 0)?,
+                    Err(error) => {
+                        let column = self.value.of(&error, value);
+                        self.refused(error, column)?;
+                    }
                 }
                 // The reader of wg(8)'s lines counts this line too.
                 self.wg(wg, b"\n")
@@ -162,9 +198,10 @@ impl<F: File> Reading<'_, '_, '_, F> {
                 break;
             }
             at = at.saturating_add(got as u32);
-            // At most one line at once: the indent belongs to the line that is reported.
+            // At most one line at once: the columns belong to the line that is reported.
             for run in piece.get(..got).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
                 let ends = run.ends_with(b"\n");
+                self.value.read(run);
                 if blank {
                     let blanks = run.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                     self.indent = self.indent.saturating_add(blanks as u32);
@@ -193,6 +230,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
                 }
                 if ends {
                     (self.indent, blank) = (0, true);
+                    self.value = ValueColumn::default();
                 }
             }
         }
@@ -231,8 +269,8 @@ pub fn image_of_text<F: File>(
     let mut mistakes = {
         let kept = Kept { heap: &mut records, index: &mut index, from: 0 };
         let (draft, remark) = (&mut draft, &mut *remark);
-        let (mistakes, indent, failed) = (0, 0, None);
-        let mut reading = Reading { draft, kept, remark, mistakes, indent, failed };
+        let (mistakes, indent, value, failed) = (0, 0, ValueColumn::default(), None);
+        let mut reading = Reading { draft, kept, remark, mistakes, indent, value, failed };
         let read = reading.read(Noted { slot, file: &mut *file }, len);
         if let (Err(Stop), Some(fault)) = (read, reading.failed) {
             return Err(fault);

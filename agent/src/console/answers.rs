@@ -219,7 +219,7 @@ pub fn more_status(page: &mut Page<'_>, status: &Status) {
         page.number(key, value.into());
     }
     page.field("", "pushes", format_args!("{} applied, {} failed", status.applied, status.failed));
-    page.field("", "memory", format_args!("{} KiB at most", status.peak_memory));
+    page.field("", "peak memory", format_args!("{} KiB", status.peak_memory));
     page.field(
         "",
         "line",
@@ -261,7 +261,9 @@ fn owners(page: &mut Page<'_>, owners: &[Owner]) {
     }
     page.close("]");
     if owners.is_empty() {
-        page.line(format_args!("nobody owns this router; `claim KEY` makes KEY its first owner"));
+        page.line(format_args!(
+            "this router has no owner yet; `claim KEY` makes KEY its first owner"
+        ));
     }
 }
 

@@ -469,7 +469,7 @@ impl Terminal {
         }
         {
             let mut take = |name: &str, about: &str| {
-                if !name.starts_with(word) {
+                if !words::begins(name, word) {
                     return;
                 }
                 count = count.saturating_add(1);

@@ -71,7 +71,7 @@ pub mod takes {
     pub const NUMBER: u8 = 8;
     /// The rest of the line, which may be left out.
     pub const TEXT: u8 = 16;
-    /// `within SECONDS`.
+    /// `within TIME`.
     pub const WITHIN: u8 = 32;
     /// `adopt`.
     pub const ADOPT: u8 = 64;
@@ -118,11 +118,11 @@ table! {
     "diff" Diff Look [INTERFACE] "[IF]" "what a repair would change";
     "confirm" Confirm Change [] "" "keep the pending change";
     "revert" Revert Change [] "" "undo the pending change now";
-    "rollback" Rollback Change [ONE_INTERFACE NUMBER WITHIN] "IF [N] [within SECONDS]" "go back to number N, or one back";
-    "repair" Repair Change [ONE_INTERFACE WITHIN] "IF [within SECONDS]" "apply what is stored again";
-    "remove" Remove Change [ONE_INTERFACE WITHIN] "IF [within SECONDS]" "remove an interface";
+    "rollback" Rollback Change [ONE_INTERFACE NUMBER WITHIN] "IF [N] [within TIME]" "go back to number N, or one back";
+    "repair" Repair Change [ONE_INTERFACE WITHIN] "IF [within TIME]" "apply what is stored again";
+    "remove" Remove Change [ONE_INTERFACE WITHIN] "IF [within TIME]" "remove an interface";
     "load" Load Change [ONE_INTERFACE] "IF" "paste a wg-quick file";
-    "commit" Commit Change [WITHIN ADOPT] "[within SECONDS] [adopt]" "apply the loaded file";
+    "commit" Commit Change [WITHIN ADOPT] "[within TIME] [adopt]" "apply the loaded file";
     "drop" Drop Change [] "" "forget the loaded file";
     "log" Log Look [] "" "the last lines of the agent's log";
     "more" More Anyone [TEXT] "on|off" "stop after each page, or do not";
@@ -183,7 +183,7 @@ impl fmt::Display for Wrong<'_> {
             Self::Ambiguous(word) => {
                 write!(f, "`{word}` can be")?;
                 let mut comma = "";
-                for entry in TABLE.iter().filter(|entry| entry.name.starts_with(*word)) {
+                for entry in TABLE.iter().filter(|entry| begins(entry.name, word)) {
                     write!(f, "{comma} {}", entry.name)?;
                     comma = ",";
                 }
@@ -202,17 +202,29 @@ impl fmt::Display for Wrong<'_> {
     }
 }
 
+/// Whether a typed word is this one. Caps lock does not matter.
+#[must_use]
+pub const fn is(typed: &str, word: &str) -> bool {
+    typed.eq_ignore_ascii_case(word)
+}
+
+/// Whether `word` begins with what was typed. Caps lock does not matter.
+#[must_use]
+pub fn begins(word: &str, typed: &str) -> bool {
+    word.get(..typed.len()).is_some_and(|front| is(typed, front))
+}
+
 /// Finds a command by its name, or by the front of its name if no other has the same.
 ///
 /// # Errors
 /// [`Wrong::Unknown`], [`Wrong::Ambiguous`].
 pub fn find(word: &str) -> Result<&'static Entry, Wrong<'_>> {
-    let alias = ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, word)| *word);
-    let exact = |entry: &&Entry| entry.name == word || Some(entry.word) == alias;
+    let alias = ALIASES.iter().find(|(alias, _)| is(word, alias)).map(|(_, word)| *word);
+    let exact = |entry: &&Entry| is(word, entry.name) || Some(entry.word) == alias;
     if let Some(entry) = TABLE.iter().find(exact) {
         return Ok(entry);
     }
-    let mut found = TABLE.iter().filter(|entry| entry.name.starts_with(word));
+    let mut found = TABLE.iter().filter(|entry| begins(entry.name, word));
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry),
         (None, _) => Err(Wrong::Unknown(word)),
@@ -229,10 +241,16 @@ fn word<'l>(rest: &mut &'l str) -> Option<&'l str> {
     (!word.is_empty()).then_some(word)
 }
 
-/// A number of seconds, with or without an `s` behind it.
+/// Reads a time as number of seconds: `60`, `60s`, `5m` or `1h`.
 fn seconds(word: &str) -> Option<u16> {
-    let digits = word.strip_suffix('s').unwrap_or(word);
-    number(digits).and_then(|seconds| u16::try_from(seconds).ok()).filter(|seconds| *seconds > 0)
+    let (digits, unit) = match word.split_at_checked(word.len().saturating_sub(1))? {
+        (digits, "s" | "S") => (digits, 1),
+        (digits, "m" | "M") => (digits, 60),
+        (digits, "h" | "H") => (digits, 3_600),
+        _ => (word, 1),
+    };
+    let seconds = number(digits)?.checked_mul(unit)?;
+    u16::try_from(seconds).ok().filter(|seconds| *seconds > 0)
 }
 
 /// Reads a line.
@@ -289,13 +307,14 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
         return Err(Wrong::Value("NAME", "an owner's name: at most 31 bytes"));
     }
     while let Some(part) = next {
-        match part {
-            "within" if takes(takes::WITHIN) && command.within == 0 => {
-                let given = word(&mut rest).ok_or(Wrong::Missing(entry))?;
-                command.within = seconds(given).ok_or(Wrong::Value(given, "a time such as 60s"))?;
-            }
-            "adopt" if takes(takes::ADOPT) && !command.adopt => command.adopt = true,
-            _ => return Err(Wrong::Surplus(entry, part)),
+        if is(part, "within") && takes(takes::WITHIN) && command.within == 0 {
+            let given = word(&mut rest).ok_or(Wrong::Missing(entry))?;
+            command.within =
+                seconds(given).ok_or(Wrong::Value(given, "a time such as 60s or 5m"))?;
+        } else if is(part, "adopt") && takes(takes::ADOPT) && !command.adopt {
+            command.adopt = true;
+        } else {
+            return Err(Wrong::Surplus(entry, part));
         }
         next = word(&mut rest);
     }

@@ -117,7 +117,7 @@ fn tab_completes_commands_and_names_of_interfaces() {
         assert!(rig.row().0.ends_with("# re"), "{screen}");
         rig.keys("pair wg0 ?");
         let screen = rig.screen();
-        assert!(screen.contains("repair IF [within SECONDS]"), "{screen}");
+        assert!(screen.contains("repair IF [within TIME]"), "{screen}");
     });
 }
 

@@ -36,7 +36,7 @@ fn tell(page: &mut Page<'_>, error: &ConfError, column: u32) {
     page.value("text", format_args!("{words}"));
     page.close("}");
     match (error.line, column) {
-        (0, _) => page.line(format_args!("the file: {words}")),
+        (0, _) => page.line(format_args!("{words}")),
         (line, 0) => page.line(format_args!("line {line}: {words}")),
         (line, column) => page.line(format_args!("line {line}, column {column}: {words}")),
     }
