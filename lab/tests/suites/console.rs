@@ -1,11 +1,14 @@
-//! A person at the serial line of a router, with picocom.
+//! A person at the serial line of a router, with picocom, while pushes go over the same cable.
+//!
+//! The cable forks ([`Fork`]): two programs of one computer that open the same port would each miss what the other
+//! reads.
 
 use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
 use lab::{
     Arch, Direction, Lab,
     rng::Rng,
-    routers::{Config, Keeper},
+    routers::{Config, Keeper, Reach, Said, said},
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -18,7 +21,7 @@ use std::{
     io::{Read, Write},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -32,7 +35,11 @@ type Test = fn(&mut Keeper<'_>) -> Result<String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("a change by hand is confirmed, and another one taken back", by_hand),
+    ("the example of docs/console.md", example),
+    ("commands by root on the router, and by a script on the bench", commands),
     ("noise and broken lines run nothing", noise),
+    ("a file of 400 lines is pasted while a push goes over the same cable", paste),
+    ("a shell, and back", shell),
     ("a reboot in the middle of a paste", reboot),
 ];
 
@@ -76,6 +83,79 @@ fn terminal() -> Result<(File, File, PathBuf)> {
     modes.set_speed(115_200)?;
     tcsetattr(&theirs, OptionalActions::Now, &modes)?;
     Ok((File::from(ours), File::from(theirs), path))
+}
+
+/// A cable with two ends on our side. What the router sends comes out of both; what both send goes to the router, the
+/// frames of the second one whole.
+struct Fork {
+    person: PathBuf,
+    bench: PathBuf,
+    stop: Arc<AtomicBool>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Fork {
+    fn new(line: &Path) -> Result<Self> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let line = File::from(rustix::fs::open(line, flags, Mode::empty())?);
+        rustix::io::ioctl_fionbio(&line, true)?;
+        let (one, kept, person) = terminal()?;
+        let (two, also_kept, bench) = terminal()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let worker = thread::spawn(move || {
+            let _open = (kept, also_kept);
+            run(&line, [&one, &two], &stopped);
+        });
+        Ok(Self { person, bench, stop, worker: Some(worker) })
+    }
+}
+
+impl Drop for Fork {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Passes bytes on until it is to stop, or the line is gone.
+fn run(mut line: &File, [mut person, mut bench]: [&File; 2], stop: &AtomicBool) {
+    let mut buf = [0; 1024];
+    // What waits for the line, and whether the bench is in the middle of a frame.
+    let (mut waiting, mut inside) = (Vec::new(), false);
+    while !stop.load(Ordering::Relaxed) {
+        let mut idle = true;
+        if let Ok(got) = line.read(&mut buf) {
+            idle = false;
+            for mut end in [person, bench] {
+                // A program that does not read misses it, as on a cable.
+                let _ = end.write(&buf[..got]);
+            }
+        }
+        // As much as a cable holds: a sender waits for the line.
+        if waiting.len() < 1024 {
+            if let Ok(got) = bench.read(&mut buf) {
+                idle = false;
+                inside = buf[..got].last() != Some(&0);
+                waiting.extend_from_slice(&buf[..got]);
+            }
+            if !inside && let Ok(got) = person.read(&mut buf) {
+                idle = false;
+                waiting.extend_from_slice(&buf[..got]);
+            }
+        }
+        if !waiting.is_empty()
+            && let Ok(sent) = line.write(&waiting)
+        {
+            idle = false;
+            waiting.drain(..sent);
+        }
+        if idle {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// A person with picocom.
@@ -165,6 +245,23 @@ impl Person {
         }
     }
 
+    /// Waits for the first of some texts. Returns its number.
+    fn sees_one(&mut self, wanted: &[&str]) -> Result<usize> {
+        let started = Instant::now();
+        loop {
+            let screen = self.screen();
+            let new = screen.get(self.at..).unwrap_or_default();
+            let found =
+                wanted.iter().enumerate().filter_map(|(nth, text)| Some((new.find(text)?, nth)));
+            if let Some((at, nth)) = found.min() {
+                self.at += at + wanted[nth].len();
+                return Ok(nth);
+            }
+            ensure!(started.elapsed() < PATIENCE, "none of {wanted:?} on the screen: {new:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Types a line, and waits for a text.
     fn asks(&mut self, line: &str, wanted: &str) -> Result<String> {
         self.types(line)?;
@@ -220,6 +317,100 @@ fn by_hand(keeper: &mut Keeper<'_>) -> Result<String> {
     Ok(String::new())
 }
 
+/// Types what the page tells, and sees what it shows.
+fn example(keeper: &mut Keeper<'_>) -> Result<String> {
+    let page = include_str!("../../../docs/console.md");
+    let shown = page.split_once("OpenWrt# load wg0\n").context("no example")?.1;
+    let shown = shown.split_once("```").context("the example has no end")?.0;
+    let mut lines = shown.lines();
+    let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
+    person.types("load wg0\r")?;
+    person.sees(lines.next().context("no line")?)?;
+    for line in lines.by_ref().take_while(|line| *line != ".") {
+        person.types(line)?;
+        person.types("\r")?;
+    }
+    person.types(".\r")?;
+    for (nth, line) in lines.enumerate() {
+        let between = person.sees(&line.replace("OpenWrt", "console"))?;
+        ensure!(nth == 0 || between.trim().is_empty(), "before {line}: {between}");
+    }
+    person.asks("commit", "public key: ")?;
+    let key = person.sees("\r")?;
+    ensure!(keeper.sh("wg show wg0 public-key")? == key, "the key of wg0 is not {key}");
+    Ok(String::new())
+}
+
+fn commands(keeper: &mut Keeper<'_>) -> Result<String> {
+    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let (file, bad) = (config.text(), "[Interface]\nAddress = 300.1.1.1/24\n");
+    // The exit code, and what goes to standard output and to standard error.
+    let root = |line: &str, input: &str, code: i32| -> Result<(String, String)> {
+        let vm = &keeper.router.vm;
+        let said = vm.sh_with(&format!("postwired {line}"), input.as_bytes(), PATIENCE)?;
+        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
+        ensure!(said.status == code, "{line}: status {}: {} {errors}", said.status, said.text());
+        Ok((said.text(), errors))
+    };
+    let json = |line: &str, input: &str, code: i32| -> Result<serde_json::Value> {
+        let (said, errors) = root(&format!("{line} --json"), input, code)?;
+        let objects = serde_json::Deserializer::from_str(&said).into_iter();
+        let objects: Vec<serde_json::Value> = objects.collect::<Result<_, _>>().context(said)?;
+        ensure!(errors.is_empty(), "{line} --json: {errors}");
+        objects.into_iter().next_back().context("no output")
+    };
+    let said = root("load wg0 --check", &file, 0)?.0;
+    ensure!(said.contains("would change: new interface"), "{said}");
+    ensure!(keeper.router.kernel().is_err(), "--check changed something");
+    let said = root("load wg0", bad, 1)?.1;
+    ensure!(said.contains("line 2, column 11: "), "{said}");
+    let said = json("load wg0", bad, 1)?;
+    ensure!(said["remarks"][0]["line"] == 2 && said["remarks"][0]["column"] == 11, "{said}");
+    let said = root("load wg0 within 5m", &file, 0)?.0;
+    ensure!(said.contains("`confirm` within 300 s"), "{said}");
+    keeper.router.sees(&config)?;
+    ensure!(json("status", "", 0)?["pending"]["interface"] == "wg0", "nothing is pending");
+    let said = json("confirm", "", 0)?;
+    ensure!(said["confirmed"] == "wg0 number 1", "{said}");
+    let said = json("show", "", 0)?;
+    let peers = said["interfaces"][0]["peers"].as_array().map(Vec::len);
+    ensure!(peers == Some(3), "{said}");
+    let said = json("history", "", 0)?;
+    ensure!(said["configurations"][0]["number"] == 1, "{said}");
+    for line in ["owners", "diff", "log"] {
+        json(line, "", 0)?;
+    }
+    ensure!(root("show wg9", "", 1)?.1.contains("there is no interface of that name"), "wg9?");
+    ensure!(root("confirm", "", 1)?.1.contains("no change waits"), "confirmed what?");
+    root("status now", "", 2)?;
+    root("frobnicate", "", 2)?;
+    let said = root("status --state /tmp", "", 1)?.1;
+    ensure!(said.contains("cannot reach the agent in /tmp"), "{said}");
+
+    // The bench, through a session.
+    let script = |lines: &str| -> Result<Said> {
+        let mut tool = keeper.router.postwire_command(&Reach::Udp, &["console"]);
+        tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tool = tool.spawn().context("starting postwire")?;
+        tool.stdin.take().context("it is a pipe")?.write_all(lines.as_bytes())?;
+        lab::routers::said(&tool.wait_with_output()?)
+    };
+    let other = file.replace("MTU = ", "MTU = 1280\n# ");
+    let said = script(&format!("status\nload wg0\n{other}.\ncommit\n"))?.ok()?;
+    let last = said.json["result"]["lines"].as_array().and_then(|lines| lines.last());
+    let output = last.and_then(|line| line["output"].as_str()).unwrap_or_default();
+    ensure!(output.contains("stored as number 2"), "{}", said.json);
+    ensure!(keeper.sh("cat /sys/class/net/wg0/mtu")? == "1280", "the MTU is not 1280");
+    script("rollback wg0\nyes\nshow wg0\n")?.ok()?;
+    keeper.router.sees(&config)?;
+    let said = script("show wg9\nremove wg0\nyes\n")?;
+    ensure!(said.code == 1, "exit code {}: {}", said.code, said.json);
+    keeper.router.sees(&config)?;
+    root("remove wg0", "", 0)?;
+    ensure!(keeper.router.kernel().is_err(), "wg0 is there after `remove`");
+    Ok(String::new())
+}
+
 fn noise(keeper: &mut Keeper<'_>) -> Result<String> {
     let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
     keeper.store(&config, 1)?;
@@ -239,6 +430,76 @@ fn noise(keeper: &mut Keeper<'_>) -> Result<String> {
     person.asks("yesyes", "not done")?;
     person.asks("history wg0", "wg0 1: pushed")?;
     keeper.router.sees(&config)?;
+    Ok(String::new())
+}
+
+fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
+    let mut rng = Rng::new(keeper.seed);
+    let (mut typed, mut pushed) =
+        (Config::random(&mut rng, 2, 1), Config::random(&mut rng, 150, 3));
+    while typed.text().lines().count() < 400 {
+        typed = Config::random(&mut rng, typed.peers.len() as u32 + 1, 3);
+    }
+    (pushed.listen_port, pushed.table) = (51_821, "off");
+    pushed.addresses = ["10.78.0.1/24".to_owned()].into();
+    let lines = typed.text().lines().count();
+    let fork = Fork::new(keeper.router.vm.serial().path())?;
+    let mut person = log_in(keeper, &fork.person)?;
+    let file = keeper.router.folder.join("wg1.conf");
+    fs::write(&file, pushed.text())?;
+    let words = ["push", file.to_str().context("a path that is no text")?, "--timeout", "120s"];
+    let mut command = keeper.router.owner.command(&words);
+    command.arg("--serial").arg(&fork.bench);
+    let (mut pastes, mut took) = (0, Duration::ZERO);
+    let output = thread::scope(|scope| -> Result<_> {
+        let push = scope.spawn(move || command.output());
+        // A machine that stands still for a second in the middle of a frame takes the rest of the frame for text. That is
+        // seen, and the file is pasted again.
+        loop {
+            pastes += 1;
+            person.types("\x03load wg0\r")?;
+            person.sees("paste the file for wg0")?;
+            let started = Instant::now();
+            person.types(&typed.text().replace('\n', "\r"))?;
+            person.types(".\r")?;
+            let whole = format!("{lines} lines read");
+            let seen = person.sees_one(&[&whole, "did not arrive as it was sent"])?;
+            took = started.elapsed();
+            if seen == 0 {
+                break;
+            }
+            ensure!(pastes < 5, "the file does not arrive whole");
+        }
+        Ok(push.join().map_err(|_| anyhow::anyhow!("the push died"))??)
+    })?;
+    said(&output)?.ok()?;
+    person.sees("`commit` applies this")?;
+    person.asks("\x03commit", "stored as number 1")?;
+    keeper.router.sees(&typed)?;
+    let peers = keeper.sh("wg show wg1 peers | wc -l")?;
+    ensure!(peers.trim() == "150", "wg1 has {peers} peers");
+    let (bytes, took) = (typed.text().len(), took.as_secs_f32());
+    Ok(format!(
+        "{lines} lines, {bytes} bytes in {took:.1} s beside a push, whole at paste number {pastes}"
+    ))
+}
+
+fn shell(keeper: &mut Keeper<'_>) -> Result<String> {
+    let config = Config::random(&mut Rng::new(keeper.seed), 20, 2);
+    let fork = Fork::new(keeper.router.vm.serial().path())?;
+    let mut person = log_in(keeper, &fork.person)?;
+    person.asks("shell", "# ")?;
+    person.asks("echo $((6 * 7)); tty", "42")?;
+    person.sees("/dev/pts/")?;
+    // Frames work meanwhile.
+    let file = keeper.router.folder.join("wg0.conf");
+    fs::write(&file, config.text())?;
+    let words = ["push", file.to_str().context("a path that is no text")?, "--timeout", "120s"];
+    let mut command = keeper.router.owner.command(&words);
+    said(&command.arg("--serial").arg(&fork.bench).output()?)?.ok()?;
+    keeper.router.sees(&config)?;
+    person.asks("exit", "Postwire console; `help` lists the commands")?;
+    person.asks("show wg0", "listening port: 51820")?;
     Ok(String::new())
 }
 
