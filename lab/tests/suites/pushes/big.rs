@@ -14,9 +14,9 @@ use xtask::build;
 
 const MANY: u32 = 10_000;
 const FEW: u32 = 10;
-/// Allowed difference from the memory with few peers in KiB: the depth of a call may add a page or
-/// two.
-const NEAR: u32 = 16;
+/// Allowed difference from the memory with few peers in KiB: the buffers of netlink, 40 KiB, are resident once long
+/// answers have filled them, and the depth of a call may add a page or two.
+const NEAR: u32 = 56;
 
 /// The messages between the agent and the kernel.
 #[derive(Debug)]
