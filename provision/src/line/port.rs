@@ -3,8 +3,15 @@
 //!
 //! A router that is done stays on its port until it no longer answers, or until an unclaimed one does. A router that
 //! failed is not tried again before that; one that was lost in the middle is, because it may be the cable.
+//!
+//! - `meet`: who is at the port;
+//! - `watch`: the events of an operation, as steps of the tile;
+//! - `program`: the user's program for routers that were done.
 
-use std::process::{Command, Stdio};
+mod meet;
+mod program;
+mod watch;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -12,30 +19,20 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::Phase;
-use proto_core::protocol::session::fingerprint;
 
 use super::board::{Look, Tile};
 use super::ports::Port;
 use super::rows::Rows;
 use super::{Message, Options};
 use crate::fleet::{Finished, Operation, Times, base, hex, judge, push};
-use crate::home::{Home, Operator, Place};
+use crate::home::{Home, Operator};
 use crate::manifest::{Manifest, Unit};
-use crate::observe::{Event, Observer};
-use crate::ops::{self, Address, Claiming, Opening, Router, Target};
+use crate::ops::{self, Claiming, Router};
 use crate::records::{Outcome, Record, UNKNOWN_UNIT};
-use crate::session::SessionError;
-use crate::transport::{Prompt, SerialLine, TransportError};
-use crate::units::SerialAddress;
 use crate::{drive, interrupt};
+use meet::Met;
+use watch::Watcher;
 
-/// How long one attempt to find a router takes.
-const SEARCH: Duration = Duration::from_secs(2);
-/// How long a search listens before its first byte.
-const LISTEN: Duration = Duration::from_millis(500);
-/// The most known routers of one attempt: the line has to carry a handshake for each.
-const AT_ONCE: usize = 24;
 /// Pause between two looks at a port without a cable, or at a router that is done.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -60,20 +57,6 @@ impl Shared<'_> {
     }
 }
 
-/// What was found at a port.
-enum Met {
-    /// A router that is known, with this key.
-    Known(PublicKey),
-    /// An unclaimed router with this key.
-    Unclaimed(PublicKey),
-    /// No router that answers.
-    Nobody,
-    /// The port cannot be used, for this reason.
-    NoPort(String),
-    /// A router that answers, but not as it should.
-    Broken(ops::Error),
-}
-
 /// A port and its state.
 pub(super) struct Worker<'l> {
     shared: &'l Shared<'l>,
@@ -93,56 +76,6 @@ pub(super) struct Worker<'l> {
     heard: bool,
     /// Which part of the known routers is tried next.
     part: usize,
-}
-
-/// Shows the events of an operation in a tile.
-struct Watcher<'w> {
-    tile: &'w mut Tile,
-    sender: &'w Sender<Message>,
-    number: usize,
-    heard: bool,
-}
-
-impl Watcher<'_> {
-    fn step(&mut self, text: &str, progress: Option<(u32, u32)>) {
-        let progress = progress.filter(|&(_, total)| total > 0).map(|(done, total)| {
-            let share = u64::from(done.min(total)) * 1_000 / u64::from(total);
-            u16::try_from(share).unwrap_or(1_000)
-        });
-        if self.tile.text != text || self.tile.progress != progress {
-            self.tile.text = text.into();
-            self.tile.progress = progress;
-            let _ = self.sender.send(Message::Tile(self.number, Box::new(self.tile.clone())));
-        }
-    }
-}
-
-impl Observer for Watcher<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Detail(line) => self.heard |= line.starts_with("line: "),
-            // A search shows no steps.
-            _ if self.tile.look != Look::Busy => {}
-            Event::Uploading { done, total } => self.step("uploading", Some((done, total))),
-            Event::Reading { done, total } => self.step("reading back", Some((done, total))),
-            Event::Working { phase, done, total } => {
-                let word = match phase {
-                    Phase::Checking => "checking",
-                    Phase::Comparing => "comparing",
-                    Phase::Applying => "applying",
-                    Phase::Verifying => "verifying",
-                    Phase::Unknown(_) => "working",
-                };
-                self.step(word, Some((done, total)));
-            }
-            Event::Committing => self.step("applying", None),
-            Event::Waiting { .. } | Event::Confirming | Event::Idle | Event::Note(_) => {}
-        }
-    }
-
-    fn wants_details(&self) -> bool {
-        true
-    }
 }
 
 impl<'l> Worker<'l> {
@@ -258,103 +191,6 @@ impl<'l> Worker<'l> {
             if let Some((code, why)) = self.explain() {
                 self.end(None, Operation::Claim, Finished::unreachable(code, why), times);
             }
-        }
-    }
-
-    /// Why no router answers, from what its console says to a person. `None` if there may be none.
-    fn explain(&self) -> Option<(&'static str, String)> {
-        let address =
-            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
-        let opened = SerialLine::open(&address, self.shared.options.dtr, Duration::ZERO);
-        let seconds = self.shared.options.patience.as_secs();
-        let (code, why) = match opened.and_then(|mut line| line.prompt()) {
-            Ok(Prompt::Postwire(key)) => {
-                let rows = self.shared.rows();
-                let unit = rows.of(&key).and_then(|row| self.shared.manifest.units.get(row));
-                let who = match unit {
-                    Some(unit) => format!("{} ({})", fingerprint(&key), unit.name),
-                    None => fingerprint(&key).to_string(),
-                };
-                let why = format!(
-                    "the router {who} belongs to another owner: your key is none of its owners'"
-                );
-                ("another_owner", why)
-            }
-            Ok(Prompt::Other(words)) => {
-                let why = format!(
-                    "another program than postwired has the router's port; it says: {words}"
-                );
-                ("no_answer", why)
-            }
-            _ if self.heard => {
-                let why = format!(
-                    "the router is on, and did not answer for {seconds} s: it belongs to another owner and its \
-                     console is off, or postwired does not run on this port"
-                );
-                ("no_answer", why)
-            }
-            // A port that had its cable when the line began may have no router.
-            _ if !self.is_new => return None,
-            _ => {
-                let why = format!(
-                    "nothing was heard for {seconds} s: is the router on, and are RX and TX crossed?"
-                );
-                ("silence", why)
-            }
-        };
-        Some((code, why))
-    }
-
-    /// Looks for a router: the one that is present, or else any.
-    fn meet(&mut self) -> Met {
-        let keys = match self.present {
-            Some(key) => vec![key],
-            None => self.some_keys(),
-        };
-        let target = self.target(keys, SEARCH, false);
-        let mut watcher = Watcher {
-            tile: &mut self.tile,
-            sender: &self.sender,
-            number: self.number,
-            heard: false,
-        };
-        let met = match drive::one(target.open(&mut watcher)) {
-            Ok(session) => Met::Known(session.router_key()),
-            Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
-            Err(SessionError::Nobody { .. } | SessionError::Silence { .. }) => Met::Nobody,
-            Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
-            Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
-            Err(error) => Met::Broken(error.into()),
-        };
-        self.heard |= watcher.heard;
-        met
-    }
-
-    /// The known routers to look for this time.
-    fn some_keys(&mut self) -> Vec<PublicKey> {
-        let keys = self.shared.rows().keys();
-        let parts = keys.len().div_ceil(AT_ONCE).max(1);
-        let part = self.part % parts;
-        self.part += 1;
-        keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE).collect()
-    }
-
-    fn target(&self, keys: Vec<PublicKey>, timeout: Duration, note: bool) -> Target {
-        let serial =
-            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
-        let place = Place::Serial(serial.to_string());
-        // A router that was just switched on may be in its boot loader, which any byte would stop.
-        let listen =
-            if timeout == SEARCH && self.present.is_none() { LISTEN } else { Duration::ZERO };
-        let opening = Opening { dtr: self.shared.options.dtr, listen };
-        Target {
-            operator: self.shared.operator.clone(),
-            who: "a router".into(),
-            keys,
-            timeout,
-            typed: format!("--serial {serial}"),
-            note: note.then(|| (self.shared.home.clone(), place)),
-            way: Box::new(Address::Serial(serial, opening)),
         }
     }
 
@@ -584,7 +420,7 @@ impl<'l> Worker<'l> {
         if written
             && record.outcome == Outcome::Applied
             && let Some(program) = &options.on_done
-            && let Err(why) = run_program(program, &record)
+            && let Err(why) = program::run(program, &record)
         {
             error = format!("the router is done, but {program}: {why}");
         }
@@ -602,30 +438,4 @@ impl<'l> Worker<'l> {
         }
         let _ = self.sender.send(Message::Ring);
     }
-}
-
-/// Runs the user's program with a record on its standard input.
-fn run_program(program: &str, record: &Record) -> Result<(), String> {
-    use std::io::Write as _;
-    let mut child = Command::new(program)
-        .env("POSTWIRE_UNIT", &record.unit)
-        .env("POSTWIRE_OUTCOME", record.outcome.name())
-        .env("POSTWIRE_PORT", record.port.as_deref().unwrap_or_default())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot be started: {error}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let line = serde_json::to_string(record).unwrap_or_default();
-        // A program that reads nothing has closed the pipe.
-        let _ = writeln!(stdin, "{line}");
-    }
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().unwrap_or_default();
-    Err(format!("ended with {}: {said}", output.status).trim_end_matches(": ").into())
 }

@@ -1,0 +1,135 @@
+//! Who is at a port: looks for a router, and finds out why none answers.
+
+use std::time::Duration;
+
+use proto_core::key::PublicKey;
+use proto_core::protocol::session::fingerprint;
+
+use super::Worker;
+use super::watch::Watcher;
+use crate::drive;
+use crate::home::Place;
+use crate::ops::{self, Address, Opening, Target};
+use crate::session::SessionError;
+use crate::transport::{Prompt, SerialLine, TransportError};
+use crate::units::SerialAddress;
+
+/// How long one attempt to find a router takes.
+const SEARCH: Duration = Duration::from_secs(2);
+/// How long a search listens before its first byte.
+const LISTEN: Duration = Duration::from_millis(500);
+/// The most known routers of one attempt: the line has to carry a handshake for each.
+const AT_ONCE: usize = 24;
+
+/// What was found at a port.
+pub(super) enum Met {
+    /// A router that is known, with this key.
+    Known(PublicKey),
+    /// An unclaimed router with this key.
+    Unclaimed(PublicKey),
+    /// No router that answers.
+    Nobody,
+    /// The port cannot be used, for this reason.
+    NoPort(String),
+    /// A router that answers, but not as it should.
+    Broken(ops::Error),
+}
+
+impl Worker<'_> {
+    /// Why no router answers, from what its console says to a person. `None` if there may be none.
+    pub(super) fn explain(&self) -> Option<(&'static str, String)> {
+        let address =
+            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
+        let opened = SerialLine::open(&address, self.shared.options.dtr, Duration::ZERO);
+        let seconds = self.shared.options.patience.as_secs();
+        let (code, why) = match opened.and_then(|mut line| line.prompt()) {
+            Ok(Prompt::Postwire(key)) => {
+                let rows = self.shared.rows();
+                let unit = rows.of(&key).and_then(|row| self.shared.manifest.units.get(row));
+                let who = match unit {
+                    Some(unit) => format!("{} ({})", fingerprint(&key), unit.name),
+                    None => fingerprint(&key).to_string(),
+                };
+                let why = format!(
+                    "the router {who} belongs to another owner: your key is none of its owners'"
+                );
+                ("another_owner", why)
+            }
+            Ok(Prompt::Other(words)) => {
+                let why = format!(
+                    "another program than postwired has the router's port; it says: {words}"
+                );
+                ("no_answer", why)
+            }
+            _ if self.heard => {
+                let why = format!(
+                    "the router is on, and did not answer for {seconds} s: it belongs to another owner and its \
+                     console is off, or postwired does not run on this port"
+                );
+                ("no_answer", why)
+            }
+            // A port that had its cable when the line began may have no router.
+            _ if !self.is_new => return None,
+            _ => {
+                let why = format!(
+                    "nothing was heard for {seconds} s: is the router on, and are RX and TX crossed?"
+                );
+                ("silence", why)
+            }
+        };
+        Some((code, why))
+    }
+
+    /// Looks for a router: the one that is present, or else any.
+    pub(super) fn meet(&mut self) -> Met {
+        let keys = match self.present {
+            Some(key) => vec![key],
+            None => self.some_keys(),
+        };
+        let target = self.target(keys, SEARCH, false);
+        let mut watcher = Watcher {
+            tile: &mut self.tile,
+            sender: &self.sender,
+            number: self.number,
+            heard: false,
+        };
+        let met = match drive::one(target.open(&mut watcher)) {
+            Ok(session) => Met::Known(session.router_key()),
+            Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
+            Err(SessionError::Nobody { .. } | SessionError::Silence { .. }) => Met::Nobody,
+            Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
+            Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
+            Err(error) => Met::Broken(error.into()),
+        };
+        self.heard |= watcher.heard;
+        met
+    }
+
+    /// The known routers to look for this time.
+    fn some_keys(&mut self) -> Vec<PublicKey> {
+        let keys = self.shared.rows().keys();
+        let parts = keys.len().div_ceil(AT_ONCE).max(1);
+        let part = self.part % parts;
+        self.part += 1;
+        keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE).collect()
+    }
+
+    pub(super) fn target(&self, keys: Vec<PublicKey>, timeout: Duration, note: bool) -> Target {
+        let serial =
+            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
+        let place = Place::Serial(serial.to_string());
+        // A router that was just switched on may be in its boot loader, which any byte would stop.
+        let listen =
+            if timeout == SEARCH && self.present.is_none() { LISTEN } else { Duration::ZERO };
+        let opening = Opening { dtr: self.shared.options.dtr, listen };
+        Target {
+            operator: self.shared.operator.clone(),
+            who: "a router".into(),
+            keys,
+            timeout,
+            typed: format!("--serial {serial}"),
+            note: note.then(|| (self.shared.home.clone(), place)),
+            way: Box::new(Address::Serial(serial, opening)),
+        }
+    }
+}
