@@ -8,11 +8,12 @@ use std::vec::Vec;
 
 use super::Reply;
 use super::editor::{LINE, SUBSTITUTE};
-use super::terminal::{Host, Terminal, Wish};
+use super::terminal::{AHEAD, Host, Terminal, Wish};
 use super::words::{self, TABLE, Wrong};
 
-/// The most bytes that a key may echo: some redrawn rows, and the list of `?`.
-const ECHO: usize = 16 * 1024;
+/// The most bytes that a key may echo: some redrawn rows, and the list of `?`. A key that ends output also echoes the
+/// keys that were typed meanwhile.
+const ECHO: usize = 2 * 1024 * (1 + AHEAD);
 
 /// Executes lines: the first letter of a line says what becomes of it.
 struct Lines {
@@ -140,6 +141,7 @@ pub fn seeds() -> Vec<(&'static str, &'static [u8])> {
         ("keys", b"\x03one\rtwo\r\x1b[A\x1b[A\x1bOB\x01\x05\x0b\x15\x17\x7f\x08\x0c\x1b[3~\x1b[H\x1b[F?hi\t \t?\r"),
         ("paste", b"\x03load wg0\r[Interface]\r\nListenPort = 7\n\tMTU\x7fU = 1400\r.\r"),
         ("noise", b"\x02\r\xfa\xf8remove wg0\xfa\r\xf9re\xfbmove wg0\ryes\r\x00\x80\x1b\r"),
+        ("ahead", b"\x01show\r????????????????????????????????????????\xfd\xfd\xfd"),
         ("pages", b"\x01show show show show\r \r\xfd\xfd x\xfdq"),
     ]
 }

@@ -19,7 +19,7 @@ const ROWS: u8 = 23;
 /// Columns of a row.
 const COLUMNS: u8 = 80;
 /// Number of bytes that wait during output.
-const AHEAD: usize = 128;
+pub(super) const AHEAD: usize = 128;
 /// Weights of consecutive lines that are not commands: of a line with text, of an empty line, and
 /// the sum at which the terminal falls asleep.
 const STRANGE: (u8, u8, u8) = (4, 1, 20);
