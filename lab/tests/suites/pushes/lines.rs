@@ -154,10 +154,14 @@ pub(super) fn two_clients(bench: &Bench<'_>) -> Result<String> {
     let config = Config::random(&mut rng, 800, 5);
     let path = bench.alice.file(&config.text())?;
     let words = ["push", path.to_str().context("path")?];
+    let file = bench.alice.folder.join("other.conf");
+    std::fs::write(&file, config.changed(&mut rng, 1).text())?;
+    let file = file.to_str().context("path")?;
     let (output, other) = thread::scope(|scope| -> Result<_> {
         let pushing = scope.spawn(|| bench.alice.postwire_command(&Reach::Serial, &words).output());
         underway(bench, 10_000, &pushing);
-        let other = bench.alice.postwire(&Reach::Udp, &words)?;
+        // The same configuration would be the same push, and would go on with it.
+        let other = bench.alice.postwire(&Reach::Udp, &["push", file, "--interface", "wg0"])?;
         Ok((pushing.join().map_err(|_| anyhow!("the push died"))??, other))
     })?;
     ensure!(other.code == 1 && other.text("/error/code") == "busy", "{}", other.json);
