@@ -7,8 +7,6 @@
 //! - [`endpoint`](mod@endpoint) is a host and its port, and the validation of both.
 //! - [`field`](mod@field) is the one table of the names of all settings.
 //! - [`routing`] derives the routes and rules of wg-quick(8) from allowed IPs.
-//! - [`policy`] decides whether a reader stops at the first mistake or finds all of them with their
-//!   columns.
 //! - [`setting`] is the notation of the values of wg-quick(8)'s settings.
 //! - [`quick`] separates the settings of wg-quick(8) in its file from what is for
 //!   [`file`](mod@file).

@@ -180,7 +180,7 @@ impl GetDecoder {
         Self { family, device_told: false, last_peer: None }
     }
 
-    /// Reads a message.
+    /// Reads a message. Visit all its events before passing in the next message.
     pub fn message<'d, 'b>(&'d mut self, message: &Message<'b>) -> Events<'d, 'b> {
         let device = match GenlHeader::parse(message) {
             Ok((header, attributes))
@@ -207,8 +207,7 @@ impl GetDecoder {
 /// No attributes are left.
 const NONE: Attributes<'static> = Attributes::new(&[]);
 
-/// The events in one message. Ends after an error. Dropping it reads the rest, whose peers and
-/// errors are then lost, so that the next message is understood.
+/// The events in one message. Ends after an error.
 #[derive(Debug)]
 pub struct Events<'d, 'b> {
     decoder: &'d mut GetDecoder,
@@ -239,12 +238,6 @@ struct Flaw {
 impl Flaw {
     const fn new(level: Level, ty: u16, wrong: Wrong) -> Self {
         Self { level, error: ParseError::Attribute(AttributeError { ty, wrong }) }
-    }
-}
-
-impl Drop for Events<'_, '_> {
-    fn drop(&mut self) {
-        while self.advance().is_some() {}
     }
 }
 

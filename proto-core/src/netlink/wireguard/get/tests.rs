@@ -231,29 +231,6 @@ fn unaligned_u64_was_a_sigbus() {
 
 /// wireguard-tools ignores the results of its callbacks for nested attributes, and shows half a
 /// peer.
-/// However many events of a message are visited, those of the next one are the same: a peer that
-/// was not visited was reported anew when it continued.
-#[test]
-fn events_that_are_not_visited_leave_the_next_message_as_it_is() {
-    let ips = [net("10.0.0.0/16"), net("10.1.0.0/16")];
-    let dump = [
-        datagram(|w| {
-            message(w, true, |w| {
-                peer(w, 1, counters, &[])?;
-                peer(w, 2, counters, &ips[..1])
-            })
-        }),
-        datagram(|w| message(w, true, |w| peer(w, 2, |_| Ok(()), &ips[1..]))),
-    ];
-    for visited in 0..5 {
-        let mut decoder = GetDecoder::new(FAMILY);
-        let seen = decoder.message(&messages(&dump[0])[0]).take(visited).count();
-        assert_eq!(seen, visited.min(4));
-        let next: Result<Vec<_>, _> = decoder.message(&messages(&dump[1])[0]).collect();
-        assert_eq!(next, Ok(vec![Event::AllowedIp(ips[1])]), "after {visited} events");
-    }
-}
-
 #[test]
 fn an_error_within_a_nest_was_swallowed() {
     let in_peer = |put: fn(&mut Writer<'_>) -> Put| {
