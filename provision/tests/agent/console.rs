@@ -13,16 +13,10 @@ use crate::fake::{Manners, Udp};
 
 /// Runs the console with a script.
 fn script(bench: &Bench, args: &[&str], text: &[u8]) -> Ran {
-    let mut child = bench
-        .command(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut program = bench.start(args);
     // A console that was closed reads no more.
-    let _ = child.stdin.take().unwrap().write_all(text);
-    Ran::new(child.wait_with_output().unwrap())
+    let _ = program.stdin().write_all(text);
+    program.ran()
 }
 
 fn lines(router: &Udp) -> Vec<String> {

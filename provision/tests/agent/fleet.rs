@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use proto_core::protocol::message::{Code, Failure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::bench::{Bench, Ran};
@@ -65,10 +63,6 @@ impl Fleet {
         self.bench.run(args)
     }
 
-    fn spawn(&self, args: &[&str]) -> Child {
-        self.bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
     /// The records of a file, in its order.
     fn records(&self, file: &str) -> Vec<Value> {
         self.bench.records(file)
@@ -93,11 +87,6 @@ impl Fleet {
         }
         assert!(last.values().all(|&count| count == 1), "{last:?}");
     }
-}
-
-fn signal(child: &Child) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
 }
 
 fn wait_until(what: impl Fn() -> bool) {
@@ -197,14 +186,14 @@ fn ctrl_c_at_any_time_leaves_records_that_are_true_and_a_rest_that_is_resumed() 
     for at in [0, 1, 7, 20, 38, 59] {
         let fleet = Fleet::new(&format!("fleet-ctrl-c-{at}"), 60, |_| Manners::default());
         let push = ["fleet", "push", "fleet.toml", "-j", "4", "--confirm-within", "60s"];
-        let child = fleet.spawn(&push);
+        let mut child = fleet.bench.start(&push);
         // Not before the program has its handler.
         wait_until(|| {
             let commits: u32 = fleet.many.commits().iter().sum();
             fleet.many.with(0, |seen| seen.packets > 0) && commits >= at
         });
-        signal(&child);
-        let ran = Ran::new(child.wait_with_output().unwrap());
+        child.interrupt();
+        let ran = child.ran();
         assert!(matches!(ran.code, 0 | 130), "{ran:#?}");
         fleet.check("fleet.records.jsonl");
         let applied = fleet
@@ -228,16 +217,24 @@ fn a_second_ctrl_c_names_the_routers_whose_state_is_unknown() {
         1 => silent(),
         _ => Manners::default(),
     });
-    let child =
-        fleet.spawn(&["fleet", "push", "fleet.toml", "-j", "3", "--timeout", "60s", "--json"]);
+    let mut child = fleet.bench.start(&[
+        "fleet",
+        "push",
+        "fleet.toml",
+        "-j",
+        "3",
+        "--timeout",
+        "60s",
+        "--json",
+    ]);
     let told = || fleet.many.with(0, |seen| seen.told_to_commit);
     wait_until(|| told() && fleet.many.with(1, |seen| seen.packets > 0));
     wait_until(|| !fleet.records("fleet.records.jsonl").is_empty());
-    signal(&child);
+    child.interrupt();
     // The one that was not told to make a change has ended; the other one is waited for.
     wait_until(|| fleet.records("fleet.records.jsonl").len() == 2);
-    signal(&child);
-    let json = Ran::new(child.wait_with_output().unwrap()).ends(130).json();
+    child.interrupt();
+    let json = child.ran().ends(130).json();
     let outcomes = serde_json::json!({ "applied": 1, "interrupted": 1, "unknown": 1 });
     assert_eq!(json["result"]["outcomes"], outcomes, "{json}");
     let units = json["result"]["units"].as_array().unwrap();
@@ -281,17 +278,17 @@ fn a_fleet_in_numbers() {
         let fleet = Fleet::new(&format!("fleet-{count}-{jobs}"), count, |_| Manners::default());
         let begun = std::time::Instant::now();
         let push = ["fleet", "push", "fleet.toml", "-j", jobs, "--timeout", "60s", "--json"];
-        let mut child = fleet.spawn(&push);
+        let mut child = fleet.bench.start(&push);
         let status = format!("/proc/{}/status", child.id());
         let mut peak = String::new();
-        while child.try_wait().unwrap().is_none() {
+        while !child.has_ended() {
             let text = std::fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             peak = line.map_or(peak, |line| line.trim_end_matches("kB").trim().into());
             std::thread::sleep(Duration::from_millis(5));
         }
         let seconds = begun.elapsed().as_secs_f32();
-        let json = Ran::new(child.wait_with_output().unwrap()).ends(0).json();
+        let json = child.ran().ends(0).json();
         assert_eq!(json["result"]["outcomes"]["applied"], count, "{json}");
         println!("{count:>7}  {jobs:>4}  {seconds:>7.1}  {peak:>17}");
     }

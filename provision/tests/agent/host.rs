@@ -75,13 +75,12 @@ fn a_port_keeps_its_modem_lines_when_the_command_ends() {
 
 /// Starts a command, sends Ctrl-C once `ready`, and returns the result.
 fn interrupted(bench: &Bench, args: &[&str], ready: impl Fn() -> bool) -> Ran {
-    let child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut program = bench.start(args);
     while !ready() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    Ran::new(child.wait_with_output().unwrap())
+    program.interrupt();
+    program.ran()
 }
 
 #[test]

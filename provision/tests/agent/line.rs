@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use proto_core::key::SecretKey;
 use proto_core::protocol::message::{Code, Failure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::bench::{Bench, Ran};
+use super::bench::{Bench, Ran, Running};
 use super::fake::{Belongs, Manners, Plugged, Unit};
 
 const SITE: &str = "\
@@ -57,12 +55,10 @@ impl Line {
         self.bench.dir().join(format!("ports/p{number:02}"))
     }
 
-    fn start(&self, more: &[&str]) -> Child {
+    fn start(&self, more: &[&str]) -> Running {
         let ports = self.bench.dir().join("ports/p*").display().to_string();
         let line = ["line", "batch.toml", "--ports", &ports, "--patience", "8s", "--timeout", "5s"];
-        let mut command = self.bench.command(&[&line, more].concat());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        self.bench.start(&[&line, more].concat())
     }
 
     fn records(&self) -> Vec<Value> {
@@ -80,10 +76,9 @@ impl Line {
     }
 }
 
-fn stop(child: Child) -> Ran {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    Ran::new(child.wait_with_output().unwrap())
+fn stop(mut line: Running) -> Ran {
+    line.interrupt();
+    line.ran()
 }
 
 fn is_done(record: &Value) -> bool {
@@ -154,7 +149,7 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
     drop(again);
     units[12].behave(|manners| manners.fail_commit = None);
     let _mended = units[12].plug(&line.port(1));
-    Ran::new(child.wait_with_output().unwrap()).ends(0).says("14 of 14 units done");
+    child.ran().ends(0).says("14 of 14 units done");
     for (nth, unit) in units.iter().enumerate() {
         let stored = unit.with(|seen| seen.history.len());
         assert_eq!(stored, usize::from(nth != 13 && nth != 14), "unit {nth}");
@@ -174,7 +169,7 @@ fn codes_are_scanned_and_programs_run_with_records() {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let (one, two) = (Unit::new(fresh(0)), Unit::new(fresh(1)));
     let mut child = line.start(&["--assign", "scan", "--on-done", "./label"]);
-    let mut stdin = child.stdin.take().unwrap();
+    let mut stdin = child.stdin();
     let _one = one.plug(&line.port(1));
     writeln!(stdin, "nobody\nu3").unwrap();
     line.wait_for(|records| records.len() == 1);
@@ -258,5 +253,5 @@ fn a_record_that_cannot_be_written_stops_the_line() {
     let unit = Unit::new(fresh(0));
     let child = line.start(&["--record", "/dev/full"]);
     let _plugged = unit.plug(&line.port(1));
-    Ran::new(child.wait_with_output().unwrap()).ends(5).says("No space left");
+    child.ran().ends(5).says("No space left");
 }

@@ -6,10 +6,9 @@ use std::fmt::Write as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, Ran};
+use super::bench::Bench;
 use super::fake::agents::{Agents, plug};
 
 const SITE: &str = "\
@@ -43,10 +42,6 @@ impl Fleet {
         write("site.conf", SITE);
         write("fleet.toml", MANIFEST);
         Self { bench, agents }
-    }
-
-    fn spawn(&self, args: &[&str]) -> Child {
-        self.bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Checks that the last record of each unit is what its kernel runs.
@@ -110,23 +105,20 @@ fn records_of_an_interrupted_run_are_what_the_kernels_run() {
     let push = ["fleet", "push", "fleet.toml", "-j", "12", "--timeout", "6s"];
     // Interrupted after ever more records, once and twice.
     for (nth, count) in [1, 3, 9, 14, 30].into_iter().enumerate() {
-        let child = fleet.spawn(&[&push[..], &["--resume"]].concat());
+        let mut child = fleet.bench.start(&[&push[..], &["--resume"]].concat());
         let before = fleet.bench.records("fleet.records.jsonl").len();
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         let begun = Instant::now();
         while fleet.bench.records("fleet.records.jsonl").len() < before + count
             && begun.elapsed() < Duration::from_secs(20)
-            && !std::fs::read_to_string(format!("/proc/{}/stat", child.id()))
-                .is_ok_and(|stat| stat.contains(") Z "))
+            && !child.has_ended()
         {
             std::thread::sleep(Duration::from_millis(1));
         }
         for _ in 0..=(nth % 2) {
-            // It may have ended already.
-            let _ = kill_process(pid, Signal::INT);
+            child.interrupt();
             std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = child.wait_with_output();
+        let _ = child.ran();
         fleet.check();
     }
     fleet.bench.run(&push).ends(0);
@@ -145,10 +137,10 @@ fn a_line_claims_agents_by_their_serial_numbers() {
     let ports = bench.dir().join("ports/p*").display().to_string();
     let args =
         ["line", "fleet.toml", "--assign", "serial-number", "--until-done", "--ports", &ports];
-    let child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let line = bench.start(&args);
     let _two = plug("8j-2", &port("p1"));
     let _one = plug("8J-1", &port("p2"));
-    Ran::new(child.wait_with_output().unwrap()).ends(0).says("2 of 2 units done");
+    line.ran().ends(0).says("2 of 2 units done");
     let records = bench.records("fleet.records.jsonl");
     let told = |record: &Value| format!("{} {}", record["unit"], record["serial_number"]);
     let mut told: Vec<String> = records.iter().map(told).collect();

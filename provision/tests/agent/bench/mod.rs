@@ -3,9 +3,10 @@
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake::{OPERATOR, ROUTER, public};
 
@@ -75,6 +76,13 @@ impl Bench {
         command
     }
 
+    /// Starts the program in the directory.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(Some(command.spawn().unwrap()))
+    }
+
     /// Runs the program in the directory.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::new(self.command(args).output().unwrap())
@@ -84,6 +92,48 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program while it runs. A test that fails leaves none behind.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it was not waited for")
+    }
+
+    pub(crate) fn id(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    /// Its standard input, once.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child().stdin.take().unwrap()
+    }
+
+    /// Sends Ctrl-C. The program may have ended.
+    pub(crate) fn interrupt(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        let _ = kill_process(pid, Signal::INT);
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child().try_wait().unwrap().is_some()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ran(mut self) -> Ran {
+        Ran::new(self.0.take().expect("it was not waited for").wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

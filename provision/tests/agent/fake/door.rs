@@ -139,7 +139,7 @@ impl Door {
             let len = seek.answer(&self.key.public(), label, &mut out).unwrap();
             return Heard::Answer(out[..len].to_vec());
         }
-        self.random += 1;
+        self.random = self.random.wrapping_add(1);
         let opened = Initiation::parse(packet, &self.gate)
             .and_then(|found| found.open(&self.key, self.wire, &SecretKey::new([self.random; 32])))
             .filter(|opened| self.admits(&opened.client));
