@@ -1,8 +1,8 @@
 //! The running state of an interface, and the changes of a plan, as files for a client to read.
 //! They hold no secrets.
 
-use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
+use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::Digest;
 use proto_core::protocol::codec::ItemChange;
 use proto_core::protocol::config::{Interface, Item, PrivateKey};
@@ -36,8 +36,8 @@ pub fn running<N: NetlinkSocket, F: File>(
     let mut done = None;
     steady(slot, Subject::Interface, &mut || {
         let Some(link) = wireguard_link(kernel, name)? else {
-            let text = "there is no interface of that name";
-            return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
+            let words = format_args!("there is no interface {name}");
+            return Err(slot.say(Code::NoInterface, Subject::Interface, Errno(0), words));
         };
         let mut report = RecordWriter::new(slot, Some(&mut *file), 0)?;
         // Addresses, routes and rules come between the interface and its peers, but the device is in the same dump as

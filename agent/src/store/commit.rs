@@ -249,8 +249,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
             if let Some(missing) = missing {
                 return Err(slot.restore(missing));
             }
-            let text = "there is no interface of that name, neither running nor stored";
-            return Err(slot.fail(Code::NoInterface, Subject::Interface, text));
+            let words = format_args!("there is no interface {name}, neither running nor stored");
+            return Err(slot.say(Code::NoInterface, Subject::Interface, Errno(0), words));
         }
         let digest = proto_core::protocol::digest(&[]);
         let mut head = Head { pushed: digest, ..self.head(interface, change)? };

@@ -380,7 +380,7 @@ fn commands(keeper: &mut Keeper<'_>) -> Result<String> {
     for line in ["owners", "diff", "log"] {
         json(line, "", 0)?;
     }
-    ensure!(root("show wg9", "", 1)?.1.contains("there is no interface of that name"), "wg9?");
+    ensure!(root("show wg9", "", 1)?.1.contains("there is no interface wg9"), "wg9?");
     ensure!(root("confirm", "", 1)?.1.contains("no change waits"), "confirmed what?");
     root("status now", "", 2)?;
     root("frobnicate", "", 2)?;
