@@ -3,9 +3,9 @@
 //! # `--json`
 //!
 //! Always present: `command`, `ok`, `exit_code`, `warnings` (a list of problems, which are objects
-//! of `severity`, `file`, `line`, `column`, `message`, `related_lines`, `help`).
+//! of `severity`, `file`, `line`, `column`, `message`, `related_lines`, `help`). `ok` is true with the exit codes 0 and 4.
 //!
-//! If `ok`, also `result`, an object:
+//! Unless there is an `error`, also `result`, an object:
 //!
 //! | command | fields of `result` |
 //! |---|---|
@@ -49,7 +49,7 @@
 //! whether this command confirmed the change, `confirm_within` the seconds that are left to confirm
 //! it by hand, 0 if no confirmation is needed.
 //!
-//! If not `ok`, also `error`:
+//! A command that could not do its work has `error` in place of `result`:
 //!
 //! | field | meaning |
 //! |---|---|
@@ -165,7 +165,7 @@ impl<R: Serialize> Done<R> {
         if context.json {
             let object = Object {
                 command: context.command,
-                ok: true,
+                ok: matches!(self.code, exit::DONE | exit::CHANGES),
                 exit_code: self.code,
                 warnings: &context.warnings,
                 result: Some(self.result),
