@@ -3,11 +3,9 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{ControlModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::WG0;

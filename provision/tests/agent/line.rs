@@ -240,14 +240,14 @@ fn a_router_s_own_words_choose_its_unit() {
     assert!(told("mac").contains("m2 \"8J-2\" null"));
 
     csv("name,address,mac\nm1,10.7.0.1/24,94-83-C4-00-01-01\nm2,10.7.0.2/24,\n");
-    let refused = line.start(&["--assign", "mac"]).wait_with_output().map(Ran::new).unwrap();
+    let refused = line.start(&["--assign", "mac"]).ran();
     refused.ends(2).says("units.csv:3:1: error: unit m2 has no mac");
 }
 
 #[test]
 fn a_record_that_cannot_be_written_stops_the_line() {
     let line = Line::new("line-full", 2);
-    let refused = |args: &[&str]| Ran::new(line.start(args).wait_with_output().unwrap());
+    let refused = |args: &[&str]| line.start(args).ran();
     refused(&["--record", "no/such"]).ends(2);
     refused(&["--on-done", "./nothing"]).ends(2).says("there is no program `./nothing`");
     let unit = Unit::new(fresh(0));
