@@ -135,10 +135,6 @@ const CALL_BYTES: u32 = 500;
 /// Number of bytes that fit beside an announcement: the packet also has 2 bytes of envelope, and at
 /// most 84 bytes of head and fields.
 const MAX_FIRST: usize = super::MAX_PACKET - 2 - 84;
-/// The most bytes that travel with an announcement: those of two pieces, if they fit.
-fn first_max(piece_size: u16) -> usize {
-    usize::from(piece_size).saturating_mul(2).min(MAX_FIRST)
-}
 /// Largest size of a piece in bytes.
 const MAX_PIECE: u16 = super::MAX_DATA as u16;
 /// Number of restarts of an upload whose stage the router lost.
@@ -463,6 +459,11 @@ pub struct Upload<S> {
     first: Packed<MAX_FIRST>,
     flight: Flight,
     restarts: u8,
+}
+
+/// The most bytes that travel with an announcement: those of two pieces, if they fit.
+fn first_max(piece_size: u16) -> usize {
+    usize::from(piece_size).saturating_mul(2).min(MAX_FIRST)
 }
 
 /// Packed bytes, which may hold keys.

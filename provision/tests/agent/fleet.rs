@@ -7,28 +7,8 @@ use std::time::Duration;
 use proto_core::protocol::message::{Code, Failure};
 use serde_json::Value;
 
-use super::bench::{Bench, Ran};
+use super::bench::{Bench, Ran, SITE};
 use super::fake::{Manners, Many};
-
-const SITE: &str = "\
-[Interface]
-PrivateKey = generate
-Address = {{address}}
-
-[Peer]
-PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
-Endpoint = 192.0.2.7:51821
-AllowedIPs = 10.0.0.0/8
-";
-
-const MANIFEST: &str = "\
-version = 1
-csv = \"units.csv\"
-
-[defaults]
-template = \"site.conf\"
-interface = \"wg0\"
-";
 
 struct Fleet {
     bench: Bench,
@@ -52,10 +32,7 @@ impl Fleet {
             let _ =
                 writeln!(csv, "r{nth},{key},{address},10.7.{}.{}/32,{tag}", nth / 250, nth % 250);
         }
-        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
-        write("units.csv", &csv);
-        write("site.conf", SITE);
-        write("fleet.toml", MANIFEST);
+        bench.manifest("fleet.toml", &csv);
         Self { bench, many }
     }
 

@@ -13,16 +13,6 @@ use serde_json::Value;
 use super::bench::{Bench, Ran, Running};
 use super::fake::{Belongs, Manners, Plugged, Unit};
 
-const SITE: &str = "\
-[Interface]
-PrivateKey = generate
-Address = {{address}}
-
-[Peer]
-PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
-AllowedIPs = 10.0.0.0/8
-";
-
 struct Line {
     bench: Bench,
 }
@@ -40,13 +30,7 @@ impl Line {
         for nth in 1..=units {
             let _ = writeln!(csv, "u{nth},10.7.0.{nth}/24");
         }
-        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
-        write("units.csv", &csv);
-        write("site.conf", SITE);
-        write(
-            "batch.toml",
-            "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n",
-        );
+        bench.manifest("batch.toml", &csv);
         std::fs::create_dir(bench.dir().join("ports")).unwrap();
         Self { bench }
     }

@@ -8,22 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bench::Bench;
+use super::bench::{Bench, SITE};
 use super::fake::agents::{Agents, plug};
-
-const SITE: &str = "\
-[Interface]
-PrivateKey = generate
-Address = {{address}}
-
-[Peer]
-PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
-Endpoint = 192.0.2.7:51821
-AllowedIPs = 10.0.0.0/8
-";
-
-const MANIFEST: &str =
-    "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"site.conf\"\ninterface = \"wg0\"\n";
 
 struct Fleet {
     bench: Bench,
@@ -37,10 +23,7 @@ impl Fleet {
         for (nth, (key, address)) in agents.routers.iter().enumerate() {
             let _ = writeln!(csv, "r{nth},{key},{address},10.7.{}.{}/32", nth / 250, nth % 250);
         }
-        let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
-        write("units.csv", &csv);
-        write("site.conf", SITE);
-        write("fleet.toml", MANIFEST);
+        bench.manifest("fleet.toml", &csv);
         Self { bench, agents }
     }
 
@@ -128,10 +111,8 @@ fn records_of_an_interrupted_run_are_what_the_kernels_run() {
 #[test]
 fn a_line_claims_agents_by_their_serial_numbers() {
     let bench = Bench::new("real-line", "");
-    let write = |file: &str, text: &str| std::fs::write(bench.dir().join(file), text).unwrap();
-    write("units.csv", "name,address,serial_number\nu1,10.7.0.1/24,8J-1\nu2,10.7.0.2/24,8J-2\n");
-    write("site.conf", SITE);
-    write("fleet.toml", MANIFEST);
+    let units = "name,address,serial_number\nu1,10.7.0.1/24,8J-1\nu2,10.7.0.2/24,8J-2\n";
+    bench.manifest("fleet.toml", units);
     std::fs::create_dir(bench.dir().join("ports")).unwrap();
     let port = |name: &str| bench.dir().join("ports").join(name);
     let ports = bench.dir().join("ports/p*").display().to_string();

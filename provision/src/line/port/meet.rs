@@ -6,7 +6,6 @@ use proto_core::key::PublicKey;
 use proto_core::protocol::session::fingerprint;
 
 use super::Worker;
-use super::watch::Watcher;
 use crate::drive;
 use crate::home::Place;
 use crate::ops::{self, Address, Opening, Target};
@@ -38,9 +37,7 @@ pub(super) enum Met {
 impl Worker<'_> {
     /// Why no router answers, from what its console says to a person. `None` if there may be none.
     pub(super) fn explain(&self) -> Option<(&'static str, String)> {
-        let address =
-            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
-        let opened = SerialLine::open(&address, self.shared.options.dtr, Duration::ZERO);
+        let opened = SerialLine::open(&self.serial(), self.shared.options.dtr, Duration::ZERO);
         let seconds = self.shared.options.patience.as_secs();
         let (code, why) = match opened.and_then(|mut line| line.prompt()) {
             Ok(Prompt::Postwire(key)) => {
@@ -87,12 +84,7 @@ impl Worker<'_> {
             None => self.some_keys(),
         };
         let target = self.target(keys, SEARCH, false);
-        let mut watcher = Watcher {
-            tile: &mut self.tile,
-            sender: &self.sender,
-            number: self.number,
-            heard: false,
-        };
+        let mut watcher = self.watcher();
         let met = match drive::one(target.open(&mut watcher)) {
             Ok(session) => Met::Known(session.router_key()),
             Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
@@ -114,9 +106,12 @@ impl Worker<'_> {
         keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE).collect()
     }
 
+    fn serial(&self) -> SerialAddress {
+        SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false }
+    }
+
     pub(super) fn target(&self, keys: Vec<PublicKey>, timeout: Duration, note: bool) -> Target {
-        let serial =
-            SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false };
+        let serial = self.serial();
         let place = Place::Serial(serial.to_string());
         // A router that was just switched on may be in its boot loader, which any byte would stop.
         let listen =

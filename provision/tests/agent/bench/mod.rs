@@ -10,6 +10,27 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake::{OPERATOR, ROUTER, public};
 
+/// The template of the units of a manifest.
+pub(crate) const SITE: &str = "\
+[Interface]
+PrivateKey = generate
+Address = {{address}}
+
+[Peer]
+PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+Endpoint = 192.0.2.7:51821
+AllowedIPs = 10.0.0.0/8
+";
+
+const MANIFEST: &str = "\
+version = 1
+csv = \"units.csv\"
+
+[defaults]
+template = \"site.conf\"
+interface = \"wg0\"
+";
+
 /// A directory with a `wg0.conf`, and the folder of an operator who has a key and knows the fake
 /// router. It is removed when it is dropped.
 pub(crate) struct Bench(PathBuf);
@@ -62,6 +83,14 @@ impl Bench {
         // A line that is being written, or the spaces with which the file is tried, have no end yet.
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Writes a manifest whose units are in a table, and the template of their files.
+    pub(crate) fn manifest(&self, file: &str, units: &str) {
+        let write = |file: &str, text: &str| std::fs::write(self.0.join(file), text).unwrap();
+        write("units.csv", units);
+        write("site.conf", SITE);
+        write(file, MANIFEST);
     }
 
     /// The program, to be run in the directory.
