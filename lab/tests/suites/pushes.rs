@@ -165,13 +165,13 @@ pub(super) fn parts(arch: Arch, seed: u64) -> Vec<Part> {
     let mut parts = vec![on_both(arch, seed)];
     if arch == Arch::X86_64 {
         let kept = [
-            ("undo", UNDO),
-            ("stored", STORED),
-            ("confirm", CONFIRM),
-            ("others", OTHERS),
-            ("big", BIG),
+            ("undo", ALONE, UNDO),
+            ("stored", "", STORED),
+            ("confirm", "", CONFIRM),
+            ("others", "", OTHERS),
+            ("big", "", BIG),
         ];
-        parts.extend(kept.map(|(name, tests)| on_disk(name, tests, seed)));
+        parts.extend(kept.map(|part| on_disk(part, seed)));
         parts.extend(cut_off(seed));
     }
     parts
@@ -195,16 +195,17 @@ fn on_both(arch: Arch, seed: u64) -> Part {
     })
 }
 
-/// Tests on a router with a disk.
-fn on_disk(name: &'static str, tests: &'static [(&'static str, KeptTest)], seed: u64) -> Part {
+/// Tests on a router with a disk, whose agent starts with these options.
+fn on_disk(
+    (name, options, tests): (&'static str, &'static str, &'static [(&'static str, KeptTest)]),
+    seed: u64,
+) -> Part {
     let arch = Arch::X86_64;
     let names = tests.iter().map(|(test, _)| named(arch, test));
     Part::new(&named(arch, name), names, move |tally| {
         let Setting { lab, agent, tool, .. } = Setting::prepare(arch, seed)?;
         let mut keeper = Keeper::boot(&lab, name, &agent, &tool, seed)?;
-        if name == "undo" {
-            keeper.options = ALONE;
-        }
+        keeper.options = options;
         for (test, run) in tests {
             tally.test(&named(arch, test), || {
                 let outcome = keeper.fresh().and_then(|()| run(&mut keeper));

@@ -87,7 +87,7 @@ impl Cable {
     }
 }
 
-/// Somebody with a key and a list of routers.
+/// A person with a key and a list of routers.
 struct Person {
     tool: PathBuf,
     home: PathBuf,
