@@ -59,7 +59,7 @@ fn fields(name: &str) -> Option<impl Iterator<Item = &'static str>> {
 }
 
 /// The serial port of a board, in the form of `--serial`, and its status LED.
-/// \\
+///
 /// On x86, OpenWrt derives the name from the firmware's description of the machine, and the console
 /// is the same on all machines: every name of that form is known there. Names from device trees
 /// contain a comma.

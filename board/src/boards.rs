@@ -1,5 +1,5 @@
 //! The routers that are known by name.
-//! \\
+//!
 //! Every fact is from OpenWrt's tree, read in November 2026; [`Board::sources`] has the paths in
 //! it. The console is the one in the kernel's arguments (`bootargs`, `stdout-path`). The LED is the
 //! one of the alias `led-running`, with the name that it has under `/sys/class/leds` since OpenWrt

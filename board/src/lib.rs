@@ -1,5 +1,5 @@
 //! The differences between routers, as data. The only code here is look-ups.
-//! \\
+//!
 //! A [`Board`] is a kind of router, a [`Target`] a kind of machine that the agent is built for. A
 //! new router is a new entry in [`BOARDS`] (`boards.rs`), and a new architecture one in
 //! [`TARGETS`].

@@ -30,7 +30,7 @@ pub struct Kernel {
 }
 
 /// Packages of one architecture, unpacked under one directory and kept there.
-/// \\
+///
 /// Each package is unpacked into `pkg/NAME_VERSION_ARCH`, which is renamed into place once it is
 /// complete. `resolved` lists the directories that belong together and is written last: an
 /// interrupted run is repeated, and a complete one needs no network. To get newer packages, remove

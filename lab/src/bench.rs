@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: measures how fast `proto-core` encodes and decodes, compared with another
 //! crate and with a plain copy of the same bytes, and what our `wg` costs compared with Debian's,
 //! as packaged and built like ours.
-//! \\
+//!
 //! `proto-core/benches` contains the benchmark of the codec, and checks that all contenders do the
 //! same. The numbers are for people: no result is a failure.
 

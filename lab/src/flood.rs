@@ -1,6 +1,6 @@
 //! `cargo xtask flood`: checks that a flood from unauthenticated senders gets no reply, and
 //! measures what it costs the router and its owner.
-//! \\
+//!
 //! The frames are built in advance (`shots`) and sent over a network card of their own (`barrage`);
 //! the owner's push uses another card. `gauge` reads the counters of the router's kernel.
 

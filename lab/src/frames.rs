@@ -1,6 +1,6 @@
 //! Ethernet frames as bytes, to and from a machine: for packets that a socket cannot send, such as
 //! datagrams from a foreign address, and to count the replies.
-//! \\
+//!
 //! This module reads and writes only UDP over IPv4; it receives the machine's other traffic (ARP,
 //! router solicitations) and can recognise it.
 

@@ -10,7 +10,7 @@
 //! strace; the traffic of its generic netlink socket becomes `le/NAME.hex` or `be/NAME.hex`, and
 //! `proto-core/tests/golden.rs` compares our encoder and decoder with it. To add a case, write its
 //! script, run the two commands, and describe it in `proto-core/tests/golden/wanted.rs`.
-//! \\
+//!
 //! Keys and configurations are fixed, and values that differ in every run are replaced
 //! ([`normal`]), so a second run gives the same files as long as Debian's packages are the same.
 

@@ -1,5 +1,5 @@
 //! `cargo xtask powercut`: checks the state of a router after power cuts.
-//! \\
+//!
 //! Most cuts are aimed at a step of a change: strace stops the agent right after one of its system
 //! calls, and the power is cut while it stands still. The other cuts come at a random time. The
 //! next machine starts with the same disk.

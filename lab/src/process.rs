@@ -1,5 +1,5 @@
 //! A QEMU process that ends with this one.
-//! \\
+//!
 //! Each QEMU is started and awaited by a thread of its own, through `setpriv --pdeathsig`: the
 //! kernel kills it when the thread that started it ends. A thread that started QEMU and then ended
 //! (such as one that boots machines side by side) would take it along. A thread that waits for QEMU

@@ -1,6 +1,6 @@
 //! Moves bytes between the pty that the host tool opens and the socket behind a machine's serial
 //! port, and applies the faults of the line.
-//! \\
+//!
 //! Toward the machine the pump waits, with few bytes in flight: a few kilobytes in the sockets, one
 //! chunk here. Toward the host it waits too, because emulated ports are faster than real ones and a
 //! slow client should lose nothing. But when the reader takes no byte for [`PATIENCE`], the pump

@@ -1,7 +1,7 @@
 //! Debian's `wg`, built the way the agent is: one static file with musl, optimised for size as a
 //! whole, without unused code. The size of our file and the cost of a run are compared with it; our
 //! behaviour is compared with Debian's own file.
-//! \\
+//!
 //! It is built from Debian's source package, or from a folder with the sources of wireguard-tools,
 //! and kept until its sources or options change.
 

@@ -71,7 +71,7 @@ impl Vm {
 
     /// Runs a shell script. An error means that it could not be run to its end; a script that fails
     /// returns an [`Output`] with a status other than 0.
-    /// \\
+    ///
     /// To leave a program running: `setsid prog >/tmp/log 2>&1 </dev/null &`.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.sh_with(script, b"", SCRIPT_LIMIT)

@@ -1,5 +1,5 @@
 //! The apk v3 package, the index `packages.adb`, and the signature of both.
-//! \\
+//!
 //! An uncompressed package has the same bytes as one that apk-tools 3.0.6 writes for the same files
 //! (`tests/golden.rs`).
 
@@ -215,7 +215,7 @@ impl Package {
     }
 
     /// Writes the package.
-    /// \\
+    ///
     /// # Errors
     /// A name, version, dependency or script that apk does not accept.
     pub fn write(&self, compression: Compression) -> Result<Vec<u8>, Error> {
@@ -223,7 +223,7 @@ impl Package {
     }
 
     /// Reads a package, and checks every file against its digest.
-    /// \\
+    ///
     /// # Errors
     /// A file that is not a package, or a damaged one.
     pub fn read(file: &[u8]) -> Result<Self, Error> {
@@ -353,7 +353,7 @@ pub struct Key(SecretKey);
 
 impl Key {
     /// Reads the key.
-    /// \\
+    ///
     /// # Errors
     /// Text that is not such a key.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
@@ -369,7 +369,7 @@ impl Key {
     }
 
     /// The public key in PEM, as `openssl ec -pubout` writes it.
-    /// \\
+    ///
     /// # Errors
     /// A key that cannot be encoded, which is not known to happen.
     pub fn public(&self) -> Result<String, Error> {
@@ -397,7 +397,7 @@ impl Key {
 }
 
 /// The description in a file, and the payload of its first signature.
-/// \\
+///
 /// # Errors
 /// A damaged file.
 pub fn signed(file: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
@@ -409,7 +409,7 @@ pub fn signed(file: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
 }
 
 /// The index of packages, `packages.adb`, signed if there is a key.
-/// \\
+///
 /// # Errors
 /// A package that cannot be read, or two packages with the same name and version.
 pub fn index(files: &[Vec<u8>], description: &str, key: Option<&Key>) -> Result<Vec<u8>, Error> {

@@ -115,7 +115,7 @@ fn untar(bytes: &[u8]) -> Result<(Tree, u64), Error> {
 
 impl Package {
     /// Writes the package.
-    /// \\
+    ///
     /// # Errors
     /// A control file without `Installed-Size: 0`, or a path that is too long.
     pub fn write(&self) -> Result<Vec<u8>, Error> {
@@ -144,7 +144,7 @@ impl Package {
     }
 
     /// Reads a package. `control` has the real `Installed-Size`.
-    /// \\
+    ///
     /// # Errors
     /// A file that is not a package, or a damaged one.
     pub fn read(file: &[u8]) -> Result<Self, Error> {

@@ -18,7 +18,7 @@ pub struct Index {
 }
 
 /// Makes the index of packages, each a file name and its bytes.
-/// \\
+///
 /// # Errors
 /// A file that is not a package, and a control file without a description.
 pub fn index(files: &[(String, Vec<u8>)]) -> Result<Index, Error> {

@@ -30,7 +30,7 @@ pub struct Tree(BTreeMap<String, Entry>);
 
 impl Tree {
     /// Adds a file and its parent directories.
-    /// \\
+    ///
     /// # Errors
     /// A path that is absolute, not normalized, or already in the tree.
     pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) -> Result<(), Error> {
@@ -38,7 +38,7 @@ impl Tree {
     }
 
     /// Adds a symbolic link and its parent directories.
-    /// \\
+    ///
     /// # Errors
     /// A path that is absolute, not normalized, or already in the tree.
     pub fn link(&mut self, path: &str, target: &str) -> Result<(), Error> {
@@ -46,7 +46,7 @@ impl Tree {
     }
 
     /// Adds an entry and its parent directories (0755).
-    /// \\
+    ///
     /// # Errors
     /// A path that is absolute, not normalized, or already in the tree.
     pub fn add(&mut self, path: &str, entry: Entry) -> Result<(), Error> {

@@ -34,7 +34,7 @@ fn encode(comment: &str, parts: &[&[u8]]) -> String {
 
 impl Key {
     /// Reads the file of a secret key.
-    /// \\
+    ///
     /// # Errors
     /// Text that is not a secret key, a damaged key, and a key that is protected by a passphrase.
     pub fn from_text(text: &str) -> Result<Self, Error> {

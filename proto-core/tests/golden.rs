@@ -1,5 +1,5 @@
 //! Golden vectors: our bytes compared with those of Debian's `wg`, and the kernel's replies to it.
-//! \\
+//!
 //! `golden/cases/*.sh` contain the commands, `golden/wanted.rs` the same changes for our encoder,
 //! and `golden/{le,be}/*.hex` the captured datagrams, in the byte order of the machine. The
 //! captures are not written by hand: `cargo xtask golden && cargo xtask golden --arch s390x` writes

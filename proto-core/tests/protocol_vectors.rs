@@ -1,12 +1,12 @@
 //! The example bytes in `docs/protocol.md`, both ways: they decode to the values of `examples`, and
 //! the values encode to them.
-//! \\
+//!
 //! After a change of the protocol
-//! \\
+//!
 //! ```text
 //! UPDATE_VECTORS=1 cargo test -p proto-core --all-features --test protocol_vectors
 //! ```
-//! \\
+//!
 //! rewrites the blocks; a block for a new example must first be added to the document, empty.
 
 #[expect(unreachable_pub, reason = "a module shared by tests")]

@@ -1,5 +1,5 @@
 //! Builds the static agent
-//! \\
+//!
 //! The result is one static file for each target of `board` and each variant. Missing tools are
 //! installed: the source of `core`, which is built for size, and the Rust target with rustup; for targets
 //! without libraries from rustup, the linker and musl of `ziglang` (PyPI, in a virtual environment in

@@ -1,7 +1,7 @@
 //! `cargo xtask cross`: runs the tests of `proto-core` on machines unlike this one: 32-bit,
 //! big-endian, and both. Routers are of all these kinds, and netlink uses the machine's own byte
 //! order.
-//! \\
+//!
 //! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. Missing compilers
 //! and emulators are installed.
 

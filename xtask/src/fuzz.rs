@@ -4,7 +4,7 @@
 //! is counted by the same LLVM pass that cargo-fuzz enables; the address sanitizer, which needs
 //! nightly, is omitted: the fuzzed code contains no `unsafe`. Debug assertions and overflow checks
 //! are on.
-//! \\
+//!
 //! Inputs that reach new code are kept in `target/fuzz/corpus`; the committed inputs in `corpus`
 //! beside the targets are only read, except by `--seed-corpus`.
 

@@ -1,5 +1,5 @@
 //! Installs the Debian packages that a chore needs.
-//! \\
+//!
 //! As root on Debian, missing packages are installed and reported. Otherwise the error names the
 //! packages and the command that installs them. docs/developing.md lists the packages for each
 //! chore.

@@ -1,8 +1,8 @@
 //! The size of the agent, in total and by crate, and its budgets.
-//! \\
+//!
 //! The budgets are data (`board::TARGETS`). The bytes by crate are those of the functions and
 //! constants with a name in a build with symbols; the budget is for the file without symbols.
-//! \\
+//!
 //! The size of sessions is counted by name too, so code that was inlined into a caller counts for
 //! the caller.
 

@@ -1,5 +1,5 @@
 //! All tests: on bytes on this machine, and on real kernels in the lab.
-//! \\
+//!
 //! They are the test `suites` of the crate `lab`, run by the ordinary harness: `cargo test -p lab
 //! -- TEXT` runs the lab's tests with TEXT in their names. This verb also runs the tests that are
 //! marked as ignored there: the tests of all other crates, the linters, and the budgets.

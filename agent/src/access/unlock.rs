@@ -1,16 +1,16 @@
 //! Opening the console of an owned router with a code from one of its owners: permissions on the
 //! serial line.
-//! \\
+//!
 //! `proto_core::protocol::unlock` has challenge and code. This module has their lifetimes, the cost
 //! of a wrong code, and the closing of the console. Each console has one [`Unlock`], which survives
 //! a hang-up, so that a hang-up does not reset the wait after wrong codes.
-//! \\
+//!
 //! A challenge is valid for one success and at most fifteen minutes, and stays the same while it is
 //! valid: requesting it again does not invalidate a code that is being read out. After a wrong code
 //! the next one is checked only after a wait, which is 1 s at first and doubles each time, up to
 //! half a minute: an attacker gets about 240 guesses in two hours, and an owner waits for half a
 //! minute at most. A mistyped code does not count as a guess: its check symbols detect it.
-//! \\
+//!
 //! Not here: the words of the console, randomness, time, and the log.
 
 use core::fmt;

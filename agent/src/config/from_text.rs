@@ -1,11 +1,11 @@
 //! The image of a typed configuration: from the text of a wg-quick file to the image that a push of
 //! the file would carry. Any length, in fixed memory: `proto_core::protocol::draft` reads the text,
 //! and the pieces are stored and sorted in files.
-//! \\
+//!
 //! ```text
 //! text --draft--> records of peers (heap), keys of items (index) --sort--> image, after the text
 //! ```
-//! \\
+//!
 //! Not here: duplicates in two peers, and values that cannot be applied. The image is checked like
 //! that of a push.
 
@@ -251,7 +251,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
 /// Makes the image of the interface `name` from the text in the first `len` bytes of a file, and
 /// writes it after the text. Returns its place; `None` if the text has a mistake. `remark` receives
 /// all remarks, in the order of the lines.
-/// \\
+///
 /// # Errors
 /// `Code::Storage`.
 #[inline(never)]

@@ -532,7 +532,7 @@ fn first_text(paths: &[&CStr]) -> String<64> {
 }
 
 /// Peak resident memory in KiB; 0 if proc(5) does not report it.
-/// \\
+///
 /// Kernels before 6.2 update `VmHWM` only every 64 pages, and the agent has fewer. The current
 /// resident memory is exact, and the agent never returns memory, so it is the peak too.
 fn peak_memory() -> u32 {

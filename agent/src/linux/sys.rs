@@ -255,7 +255,7 @@ impl Modes {
     }
 
     /// These settings for a plain wire: raw, 8N1, no flow control, `baud` bits per second.
-    /// \\
+    ///
     /// `termios2` has the speed as a number. rustix supports it too, with two tables of named
     /// speeds.
     fn raw(mut self, baud: u32) -> Self {

@@ -1,6 +1,6 @@
 //! The cost of `wg` on a real kernel: ours, Debian's as packaged, and Debian's built like ours,
 //! which separates the effect of compiler options from that of the program.
-//! \\
+//!
 //! The machine counts instructions in place of time: its clock advances by a fixed number of
 //! nanoseconds for each instruction. The CPU time that its kernel reports for a process is
 //! therefore a number of instructions, independent of the load of the bench. The kernel only

@@ -1,5 +1,5 @@
 //! Power cuts while a router starts for the first time and is claimed.
-//! \\
+//!
 //! Each cut ends the machine at another moment; the next machine starts with the same disk. The
 //! router must then be unowned or ours, and must have the key that it had shown. The disk is slowed
 //! down, so that the moments between two of its writes are not missed.

@@ -1,6 +1,6 @@
 //! The step of a change that the agent is at, derived from its system calls. So a cut can be aimed
 //! at a step instead of a time; nearly all random times fall before or after the critical moments.
-//! \\
+//!
 //! strace stops the agent (SIGSTOP) right after one call; then the power is cut. The step is
 //! derived from the calls that strace has seen, and not from the call that was aimed at.
 
@@ -111,7 +111,7 @@ pub(super) enum Job {
 
 /// The kind of a change sent to the kernel; `None` for a query, and for calls that do not go to the
 /// kernel.
-/// \\
+///
 /// For a socket whose opening strace did not see, it knows neither the protocol nor the names of
 /// messages: `route` is the socket that requested links.
 fn change(line: &str, route: Option<&str>) -> Option<&'static str> {

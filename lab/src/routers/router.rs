@@ -102,7 +102,7 @@ impl Said {
 
 impl<'t> Router<'t> {
     /// A router whose agent has not been started, and its owner.
-    /// \\
+    ///
     /// Claiming a router has tests of its own; here the owner is added by a command on the router.
     pub fn new(vm: Vm, tool: &'t Path, folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder)?;

@@ -1,7 +1,7 @@
 //! No key is left in the memory of `wg` or `wg-quick` when they end. Each command is stopped at its
 //! exit (ptrace's `PTRACE_EVENT_EXIT`), while its memory still exists, and all writable memory is
 //! searched.
-//! \\
+//!
 //! A program of the test provides the interfaces and answers on their sockets as wireguard-go does,
 //! so the commands do all of their work, and no kernel module is needed.
 

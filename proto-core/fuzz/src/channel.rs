@@ -1,6 +1,6 @@
 //! Both ends of a session, whose packets arrive in any order, more than once, changed, or not at
 //! all.
-//! \\
+//!
 //! Promised: no panic; a packet is decrypted unchanged, once, and never if it is older than the
 //! window; a packet that was changed, forged or sent by the same end is refused, and changes
 //! nothing.

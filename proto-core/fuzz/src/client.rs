@@ -1,6 +1,6 @@
 //! The client against a router that gives random answers at any time, and against an honest router
 //! behind a wire that loses packets.
-//! \\
+//!
 //! Promised: no panic; the exchange ends, with success or not, once the wire falls silent; the
 //! client never waits for a time in the past, and sends no more than a window at once; after
 //! success with an honest router both sides have the same bytes.

@@ -1,6 +1,6 @@
 //! The connector, with a router that replies late or not at all or is restarted, and a wire that
 //! keeps, repeats, changes and forges packets.
-//! \\
+//!
 //! Promised: no panic; the connector never waits for a time in the past; stamps grow, and no key
 //! and no index is used twice; only packets that a router sent to this client are decrypted, each
 //! once; there is a session exactly from a valid response on; and once the wire works again, there

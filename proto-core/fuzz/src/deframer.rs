@@ -1,5 +1,5 @@
 //! The deframer, fed with frames, broken frames and random bytes, split into reads at any place.
-//! \\
+//!
 //! Promised: a packet is returned only as it was sent; the split into reads makes no difference;
 //! and whatever came before, of two good frames at most one is lost.
 

@@ -1,6 +1,6 @@
 //! The fuzz targets: one module for each, with `run`, which panics when a promise is broken, and
 //! `seeds`, the inputs to start from.
-//! \\
+//!
 //! The modules do not depend on libFuzzer, so the committed corpus also runs as an ordinary test,
 //! on every architecture: `proto-core/tests/fuzz_corpus.rs`.
 

@@ -1,6 +1,6 @@
 //! Datagrams of random bytes through every reader of the kernel's messages except the decoder of
 //! WireGuard's dumps (`wireguard_decoder`).
-//! \\
+//!
 //! Promised: no panic, no endless loop, and an address, a route or a rule that was read is read
 //! again, unchanged, from the request that would add it.
 

@@ -1,5 +1,5 @@
 //! Every message and record of the protocol from random bytes.
-//! \\
+//!
 //! Promised: no panic; a value that was read is written as bytes of the same value that are no
 //! longer (an unknown number stays the same); no record is longer than its documented maximum; and
 //! an image that the checker accepts is in order, with the key of each item. The codec of the agent

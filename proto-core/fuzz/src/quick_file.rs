@@ -1,5 +1,5 @@
 //! The file of wg-quick(8), split into reads at any place.
-//! \\
+//!
 //! Promised: the split makes no difference; lines are reported in order; the rest for wg(8) is
 //! unchanged when it is read again; no value has white space around it.
 

@@ -1,5 +1,5 @@
 //! Both ends of a handshake, fed with random bytes and with changed packets.
-//! \\
+//!
 //! Promised: no panic; no byte is written after the reported length; the router and the client
 //! accept only packets that the other one made, even if `mac1`, which needs no secret, is made
 //! valid again; and after any other packet the handshake continues.

@@ -1,5 +1,5 @@
 //! The search for an unowned router, and the secret on its label, from random bytes.
-//! \\
+//!
 //! Promised: no panic; a search and an answer are accepted only with the MAC of the right secret;
 //! and a secret is the same however it is typed.
 

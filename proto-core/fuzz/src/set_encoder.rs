@@ -1,5 +1,5 @@
 //! Any configuration, encoded into a buffer of any size.
-//! \\
+//!
 //! Promised: the messages contain what was offered, no message is longer than its buffer, and only
 //! the first has the device; too small a buffer gives `NoProgress`, and never from 512 bytes on;
 //! and calls in any order do not panic.

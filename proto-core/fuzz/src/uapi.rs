@@ -1,5 +1,5 @@
 //! The reply of a program that has WireGuard in it, split into reads at any place.
-//! \\
+//!
 //! Promised: the split makes no difference; the device comes first and once; every value is within
 //! its range; and the values, written to a program, are read again unchanged.
 

@@ -1,5 +1,5 @@
 //! Challenges and codes of a console from any text.
-//! \\
+//!
 //! Promised: no panic; a text that was read is displayed in its plain form, whatever the case,
 //! dashes and spaces; a text that differs from a valid one in one symbol, in two swapped symbols,
 //! or in the order of groups is refused, and the error names the group; and both ends compute the

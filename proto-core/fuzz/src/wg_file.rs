@@ -1,5 +1,5 @@
 //! The configuration file of wg(8), split into reads at any place.
-//! \\
+//!
 //! Promised: the split makes no difference; lines are reported in order; every value is within its
 //! range; no error contains a key that was in the wrong place.
 

@@ -1,5 +1,5 @@
 //! The words of `wg set`, each ended by a NUL.
-//! \\
+//!
 //! Promised: every value is within its range and allowed in its place, and no error contains a key
 //! that was in the wrong place.
 

@@ -1,6 +1,6 @@
 //! Dumps of a WireGuard device: of random bytes, whole ones as a kernel could send them, and whole
 //! ones with a few bytes changed.
-//! \\
+//!
 //! Promised: no panic, no endless loop, no event after an error, the device first and once, no
 //! allowed IP without a peer; and the events of a whole dump have its content, however it is split
 //! over messages.

@@ -200,7 +200,7 @@ impl Caller {
 
     /// Milliseconds after which to resend a request that was resent `tries` times, where request
     /// and reply take `bytes` on the line.
-    /// \\
+    ///
     /// The time is the measured round trip with its deviation (before the first measurement:
     /// [`Patience::resend`]) plus the transmission time of the bytes, doubled for each try. A limit
     /// leaves room for several tries before the client gives up. The limit is higher on a path that
@@ -301,7 +301,7 @@ impl Call {
     }
 
     /// Returns what to do at the time `now`. `ask` must be the same in every call.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply;
     /// [`ClientError::TooLong`].
@@ -342,7 +342,7 @@ impl Call {
     }
 
     /// Takes a reply.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Failed`] if the router reported a failure.
     pub fn receive<'p>(
@@ -622,7 +622,7 @@ impl<S: Source> Upload<S> {
     }
 
     /// Returns what to do at the time `now`.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
     pub fn poll(
@@ -660,7 +660,7 @@ impl<S: Source> Upload<S> {
     }
 
     /// Takes a reply.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Failed`] if the router refuses the image, [`ClientError::Restarts`] if the
     /// router repeatedly loses the stage.
@@ -749,7 +749,7 @@ impl<S: Sink> Download<S> {
     }
 
     /// Returns what to do at the time `now`.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
     pub fn poll(
@@ -773,7 +773,7 @@ impl<S: Sink> Download<S> {
     }
 
     /// Takes a reply.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Failed`] if the router refuses to send the file.
     pub fn receive(

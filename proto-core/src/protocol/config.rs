@@ -464,7 +464,7 @@ impl core::fmt::Display for ConfigError {
 }
 
 /// Checks records in the order they come, and returns the item of each.
-/// \\
+///
 /// A checker sees one record at a time and stores only the last key, so an image of any length can
 /// be checked.
 #[derive(Debug, Default)]
@@ -494,7 +494,7 @@ impl Checker {
     }
 
     /// Checks the next record. Returns its item; `None` if the record has no key of its own.
-    /// \\
+    ///
     /// # Errors
     /// [`ConfigError`] if the record is invalid, or not allowed in this position.
     pub fn record(&mut self, record: &Record) -> Result<Option<Item>, ConfigError> {

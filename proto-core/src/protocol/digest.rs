@@ -1,6 +1,6 @@
 //! BLAKE2s-256 (RFC 7693): without a key for a file that arrives in pieces, and with a key for
 //! sessions.
-//! \\
+//!
 //! Both use the type of the crate that can take a key: a second type for hashes without a key would
 //! be another kilobyte of program.
 

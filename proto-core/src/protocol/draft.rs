@@ -138,7 +138,7 @@ impl Draft {
 
     /// Takes a setting of wg-quick(8) in a line of the file. Returns the words of a warning if the
     /// setting is ignored.
-    /// \\
+    ///
     /// # Errors
     /// A value that the setting does not accept, or an error of `take`.
     pub fn setting<E>(
@@ -202,7 +202,7 @@ impl Draft {
     }
 
     /// Takes an item of wg(8) in a line of the file.
-    /// \\
+    ///
     /// # Errors
     /// A value that an image cannot have, a [mistake](Item::Mistake), or an error of `take`.
     pub fn item<E>(
@@ -284,7 +284,7 @@ impl Draft {
     }
 
     /// Takes the end of the file.
-    /// \\
+    ///
     /// # Errors
     /// A missing `[Interface]` section, or an error of `take`.
     pub fn end<E>(&mut self, take: &mut TakePiece<'_, E>) -> Result<(), DraftError<E>> {
@@ -319,7 +319,7 @@ impl Draft {
 
     /// Returns the route for an allowed IP, and the rules of a full tunnel. An item may be returned
     /// more than once.
-    /// \\
+    ///
     /// # Errors
     /// An error of `take`.
     pub fn route<E>(&mut self, to: IpNet, take: &mut TakePiece<'_, E>) -> Result<(), E> {
@@ -382,7 +382,7 @@ pub enum Destination<'h> {
 }
 
 /// Converts a host of a configuration file to the endpoint in an image.
-/// \\
+///
 /// # Errors
 /// If an image cannot have the host: the end of a sentence that starts with the host.
 pub fn destination<'h>(host: &Host<'h>) -> Result<Destination<'h>, &'static str> {

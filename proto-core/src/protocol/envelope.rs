@@ -74,7 +74,7 @@ impl core::error::Error for EnvelopeError {}
 
 #[cfg(feature = "serde")]
 /// Writes a message and its envelope into `buf` and returns the length of the packet in bytes.
-/// \\
+///
 /// # Errors
 /// [`EnvelopeError::TooLong`] if `buf` is too short.
 pub fn write<M: serde::Serialize + Packed>(
@@ -89,7 +89,7 @@ pub fn write<M: serde::Serialize + Packed>(
 }
 
 /// Returns the version of a packet of this kind, and the bytes of its message.
-/// \\
+///
 /// # Errors
 /// As for [`read`].
 pub fn open(
@@ -112,9 +112,9 @@ pub fn open(
 #[cfg(feature = "serde")]
 /// Reads the version and the message of a packet. Bytes after a request are an error; bytes after a
 /// reply are ignored.
-/// \\
+///
 /// `known` returns `true` for the versions that the reader accepts.
-/// \\
+///
 /// # Errors
 /// [`EnvelopeError::Version`] for a version that is not `known`, otherwise
 /// [`EnvelopeError::Malformed`].

@@ -71,7 +71,7 @@ fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
 }
 
 /// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram.
-/// \\
+///
 /// # Errors
 /// [`TooLong`] if the packet is longer than [`MAX_OUTER`] or the CRC does not fit after it.
 pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
@@ -201,7 +201,7 @@ impl Deframer {
     }
 
     /// Takes bytes from the front of `input` up to the next piece. `None` if all bytes are taken.
-    /// \\
+    ///
     /// Call it in a loop until it returns `None`; the result borrows this deframer or the input.
     pub fn next<'r, 's: 'r, 'i: 'r>(&'s mut self, input: &mut &'i [u8]) -> Option<Received<'r>> {
         loop {

@@ -54,7 +54,7 @@ impl<T: Read> SerialLine<T> {
 
 impl<T: Write> SerialLine<T> {
     /// Sends a packet as one frame.
-    /// \\
+    ///
     /// # Errors
     /// [`WriteError`] if the packet is too long or the stream fails.
     pub fn send(&mut self, packet: &[u8]) -> Result<(), WriteError<T::Error>> {

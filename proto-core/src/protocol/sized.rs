@@ -32,7 +32,7 @@ pub fn read<'b, T: Deserialize<'b> + Open>(bytes: &'b [u8]) -> Option<T> {
 }
 
 /// Writes a value with a length prefix.
-/// \\
+///
 /// # Errors
 /// An error of the serializer, or a value that is too long.
 pub fn serialize<T: Serialize + Open, S: Serializer>(
@@ -51,7 +51,7 @@ pub fn serialize<T: Serialize + Open, S: Serializer>(
 }
 
 /// Reads a value with a length prefix.
-/// \\
+///
 /// # Errors
 /// An error of the deserializer, or an empty value.
 pub fn deserialize<'de, T: Deserialize<'de> + Open, D: Deserializer<'de>>(

@@ -120,7 +120,7 @@ fn numbered(kind: Kind, groups: &[Group]) -> impl Iterator<Item = (u8, &Group)> 
 }
 
 /// Reads a text of `groups.len()` groups.
-/// \\
+///
 /// # Errors
 /// [`SpokenError`]; the contents of `groups` are then undefined.
 #[cfg_attr(feature = "small", inline(never))]

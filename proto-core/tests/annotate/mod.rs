@@ -1,6 +1,6 @@
 //! A serde serializer that writes postcard bytes with the name of each field beside them, for
 //! authors of other implementations.
-//! \\
+//!
 //! It implements the rules of postcard independently, so its output also checks the other encoders.
 
 use serde::ser::{self, Serialize};

@@ -1,5 +1,5 @@
 //! Reads the example bytes in `docs/protocol.md`.
-//! \\
+//!
 //! A block of bytes starts with three backticks and `bytes NAME`, and has a line for each field:
 //! hexadecimal digits, a semicolon, and a label.
 

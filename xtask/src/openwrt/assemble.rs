@@ -67,7 +67,7 @@ pub fn version() -> String {
 }
 
 /// The time of all files, in seconds since 1970.
-/// \\
+///
 /// # Errors
 /// A `SOURCE_DATE_EPOCH` that is no number.
 pub fn mtime() -> Result<u64> {
@@ -80,7 +80,7 @@ pub fn mtime() -> Result<u64> {
 }
 
 /// The architectures of OpenWrt for a name, each with its target.
-/// \\
+///
 /// # Errors
 /// A name that is neither a target nor an architecture.
 pub fn arches(name: &str) -> Result<Vec<(&'static str, &'static Target)>> {
@@ -104,7 +104,7 @@ pub fn arches(name: &str) -> Result<Vec<(&'static str, &'static Target)>> {
 }
 
 /// Makes packages, and builds the agents for them.
-/// \\
+///
 /// # Errors
 /// An unknown name, a build that fails, and a missing file.
 pub fn make(which: &Which) -> Result<Vec<Built>> {
@@ -190,7 +190,7 @@ fn before_removal(recipe: &Recipe) -> String {
 }
 
 /// The ipk of a recipe.
-/// \\
+///
 /// # Errors
 /// A missing file, or a path that is too long.
 pub fn ipk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<ipk::Package> {
@@ -239,7 +239,7 @@ fn lines(all: &[&str]) -> String {
 }
 
 /// The apk of a recipe.
-/// \\
+///
 /// # Errors
 /// A missing file, or a field that apk does not accept.
 pub fn apk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<apk::Package> {
@@ -307,7 +307,7 @@ pub fn apk(recipe: &Recipe, arch: &str, agent: Option<&[u8]>) -> Result<apk::Pac
 }
 
 /// Writes the files of a tree under a folder, as an installation would.
-/// \\
+///
 /// # Errors
 /// A file that cannot be written.
 pub fn unpack(tree: &Tree, root: &Path) -> Result<()> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Write a feed: packages and their signed indexes, for any web server
-/// \\
+///
 /// The private keys are your own files. A format without a key is left out.
 #[derive(clap::Args)]
 pub struct Args {
@@ -91,7 +91,7 @@ impl Args {
 }
 
 /// Writes packages and their indexes. Returns the paths of all files.
-/// \\
+///
 /// # Errors
 /// A file that cannot be written.
 pub fn write(packages: &[Built], keys: &Keys, out: &Path) -> Result<Vec<PathBuf>> {

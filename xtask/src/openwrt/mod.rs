@@ -1,5 +1,5 @@
 //! Packages for OpenWrt and feeds of them.
-//! \\
+//!
 //! | module | contents |
 //! |---|---|
 //! | `recipes` | the contents of each package, as data |

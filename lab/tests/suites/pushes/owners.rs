@@ -1,5 +1,5 @@
 //! Owners of a router: claiming it, permissions, and what unauthenticated senders and replays get.
-//! \\
+//!
 //! Each test gives the agent a folder of its own for identity and owners, so that the router of the
 //! other tests keeps its owner.
 

@@ -1,5 +1,5 @@
 //! Changes that fail in the middle, and are reverted.
-//! \\
+//!
 //! The kernel seldom refuses a change, so strace makes a system call with a change fail; for the
 //! agent that is the same as a refusal. The kernel's own refusals are tested too.
 

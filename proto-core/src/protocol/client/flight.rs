@@ -1,10 +1,10 @@
 //! A window of pieces in flight: which piece to send next, which transmissions are lost, and how
 //! long to wait for a reply.
-//! \\
+//!
 //! Every transmission of a piece has a request number of its own, so a reply names the transmission
 //! that it answers. The round trip is exact even for a piece that was sent twice (Karn's ambiguity
 //! does not arise), and so is the position in the order of transmissions.
-//! \\
+//!
 //! - *Order*: a transmission is lost when enough later ones were answered. The required number
 //!   ([`Flight::reorder`]) grows on a path that reorders packets.
 //! - *Time*: only when no reply arrives for the resend time is the oldest transmission repeated,

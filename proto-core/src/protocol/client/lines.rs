@@ -1,6 +1,6 @@
 //! Simulated lines: uploads and downloads over lines from 2,400 to 1,500,000 baud, round trips of 0
 //! to 3 s and up to 30 % loss both ways, in virtual time.
-//! \\
+//!
 //! Each line is compared with an oracle, which knows that no packet is lost: it sends every piece
 //! once, as soon as the window allows. The oracle's time is "the line's own".
 

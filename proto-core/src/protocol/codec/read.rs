@@ -292,7 +292,7 @@ pub fn head(bytes: &[u8]) -> Option<(ClientId, u32)> {
 
 /// Reads a request. No bytes may follow it, except after a hello: the hello of a later version may
 /// be longer.
-/// \\
+///
 /// # Errors
 /// [`Misread`] for a malformed request.
 #[cfg_attr(feature = "small", inline(never))]
@@ -318,7 +318,7 @@ pub enum StepHead {
 }
 
 /// Reads the head of a step. Returns the head and its length in bytes.
-/// \\
+///
 /// # Errors
 /// [`Misread`] for a malformed head.
 pub fn step(bytes: &[u8]) -> Result<(StepHead, usize), Misread> {
@@ -333,7 +333,7 @@ pub fn step(bytes: &[u8]) -> Result<(StepHead, usize), Misread> {
 
 /// Reads the record at the front of `bytes`, with its length prefix. Returns the record and the
 /// bytes after it. Every field must be known: an unknown field could not be applied.
-/// \\
+///
 /// # Errors
 /// [`Misread`] for a malformed or unknown record.
 pub fn record(bytes: &[u8]) -> Result<(Record, &[u8]), Misread> {

@@ -3,7 +3,7 @@
 //! definition.
 
 /// Defines structs and enums of messages.
-/// \\
+///
 /// - Every variant has its number. Serde numbers variants by position, so the numbers must be 0, 1,
 ///   2, ...; anything else does not compile.
 /// - Fields of tuple variants have names too, which only the macro uses.

@@ -102,7 +102,7 @@ impl Channel {
     }
 
     /// Decrypts a transport packet into `out` and returns the length of its content.
-    /// \\
+    ///
     /// `None` for a packet of another session, for a forged packet, and for a replay or a packet
     /// older than the window; `out` is then unchanged.
     #[must_use]

@@ -153,9 +153,9 @@ impl Connector {
     }
 
     /// Returns what to do at the time `now`: send an initiation, or wait. Never [`Step::Done`].
-    /// \\
+    ///
     /// `fresh` is called for each initiation; `out` needs room for one.
-    /// \\
+    ///
     /// # Errors
     /// [`ClientError::Silence`] after [`Patience::give_up`] without a session.
     /// [`ClientError::TooLong`] if `out` is too short. [`ClientError::WeakKey`] if the router's key

@@ -26,11 +26,11 @@ impl core::fmt::Debug for Initiator {
 
 impl Initiator {
     /// Writes an initiation to `out`. Returns its length and the state that reads the response.
-    /// \\
+    ///
     /// `index` is the number by which the router addresses this client, new for each handshake;
     /// `stamp` is the time in milliseconds since 1970, and must be greater than in this key's last
     /// initiation; `ephemeral` is 32 new random bytes.
-    /// \\
+    ///
     /// `None` if `out` is too short, or if a key has small order.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "each is one field of the packet")]

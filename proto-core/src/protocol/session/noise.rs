@@ -130,7 +130,7 @@ pub(super) fn decrypt(
 
 /// A handshake of either side: Noise's `h`, `ck` and `k`. Its counter is always 0, because in this
 /// pattern each key encrypts once.
-/// \\
+///
 /// A refused message leaves the state unusable.
 #[derive(Clone)]
 pub(super) struct Noise {

@@ -88,7 +88,7 @@ impl<'p> Initiation<'p> {
 
     /// Authenticates the sender, for the cost of two X25519 operations. `ephemeral` is 32 new
     /// random bytes.
-    /// \\
+    ///
     /// `None` for an initiation that was made for another router, another transport or another
     /// version, or that was changed on the way, and for a cookie over a serial line.
     #[must_use]
