@@ -38,7 +38,7 @@ impl Key {
     /// # Errors
     /// Text that is not a secret key, a damaged key, and a key that is protected by a passphrase.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        let make = "generate one with: usign -G -s FILE -p FILE.pub (or: signify-openbsd -G -n -s FILE -p FILE.pub)";
+        let make = "generate one with: usign -G -s NAME.sec -p NAME.pub (or: signify-openbsd -G -n -s NAME.sec -p NAME.pub)";
         let no_key =
             |why: &str| Error::Invalid(format!("not a secret key of usign: {why}; {make}"));
         let bytes =

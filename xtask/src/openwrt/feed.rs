@@ -17,8 +17,8 @@ use std::{
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// The private key that signs `Packages` for opkg, from `usign -G -s FILE -p FILE.pub` or
-    /// `signify-openbsd -G -n -s FILE -p FILE.pub`
+    /// The private key that signs `Packages` for opkg, from `usign -G -s NAME.sec -p NAME.pub` or
+    /// `signify-openbsd -G -n -s NAME.sec -p NAME.pub`
     #[arg(long, value_name = "FILE")]
     key_usign: Option<PathBuf>,
     /// The private key that signs `packages.adb` for apk, from

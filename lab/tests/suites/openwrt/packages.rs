@@ -257,15 +257,16 @@ fn description(recipe: &Recipe, package: &ipk::Package, folder: &Path) -> Result
     Ok(text)
 }
 
-/// New keys, made by the programs that people make them with.
+/// New keys, made by the commands of `docs/openwrt.md`.
 fn keys(folder: &Path) -> Result<Keys> {
     packages::ensure_packages(&["signify-openbsd", "openssl"])?;
-    let mut make = Command::new("signify-openbsd");
-    make.args(["-G", "-n", "-s", "usign.sec", "-p", "usign.pub"]).current_dir(folder);
-    build::quietly(&mut make)?;
-    let mut make = Command::new("openssl");
-    make.args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "apk.key"]);
-    build::quietly(make.current_dir(folder))?;
+    let page = fs::read_to_string(build::workspace().join("docs/openwrt.md"))?;
+    let makes_keys =
+        |command: &&str| command.starts_with("signify") || command.starts_with("openssl");
+    let commands = page.lines().filter_map(|line| line.strip_prefix("bench$ "));
+    for command in commands.filter(makes_keys) {
+        build::quietly(Command::new("sh").args(["-c", command]).current_dir(folder))?;
+    }
     let usign = pack::usign::Key::from_text(&fs::read_to_string(folder.join("usign.sec"))?)?;
     let apk = apk::Key::from_pem(&fs::read_to_string(folder.join("apk.key"))?)?;
     Ok(Keys { usign: Some(usign), apk: Some(apk) })
