@@ -5,7 +5,9 @@
 //! once, as soon as the window allows. The oracle's time is "the line's own".
 
 use super::*;
+use crate::protocol::message::Name;
 use crate::protocol::packed;
+use crate::protocol::window::{self, Arrived};
 use std::collections::BTreeMap;
 
 /// How far a paced sender runs ahead of the line in milliseconds, as in the host tool.

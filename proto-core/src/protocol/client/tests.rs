@@ -1,8 +1,10 @@
 //! Uploads over a bad wire, and single calls.
 
+use super::transfer::MAX_PIECE;
 use super::*;
-use crate::protocol::message::State;
-use crate::protocol::packed;
+use crate::protocol::message::{Code, Name, State};
+use crate::protocol::window::{self, Arrived};
+use crate::protocol::{digest, packed};
 
 const PATIENCE: Patience = Patience { resend: 200, give_up: 10_000 };
 
