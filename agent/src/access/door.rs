@@ -11,93 +11,51 @@
 //! handshake alone changes nothing: its session replaces an older one only after its first valid packet.
 //!
 //! The kernel drops most unwanted datagrams before they arrive here: [`crate::access::filter`] is that program, and
-//! `Door::filter` decides its contents.
+//! `Door::sift` decides its contents.
+//!
+//! Here are the sessions. Handshakes are in `handshake`, their cookies in `cookies`, and the console on this router
+//! in `person`.
+
+mod cookies;
+mod handshake;
+#[cfg(feature = "console")]
+mod person;
+mod source;
 
 use core::fmt;
 use core::net::SocketAddr;
 
 use heapless::Vec;
-use proto_core::key::{PublicKey, SecretKey};
+use proto_core::key::PublicKey;
 use proto_core::protocol::MAX_PACKET;
 use proto_core::protocol::config::Host;
 use proto_core::protocol::message::Name;
 use proto_core::protocol::session::{
-    Channel, Cookie, Gatekeys, INITIATION, Initiation, Opened, SEEK, SESSION_LIFE, Seek, StaticKey,
-    TO_ROUTER, Wire, fingerprint, receiver,
+    Channel, Gatekeys, INITIATION, SEEK, SESSION_LIFE, StaticKey, TO_ROUTER, Wire, fingerprint,
+    receiver,
 };
 use zeroize::Zeroize;
 
-use crate::access::filter::{Origin, Program, Rules, TokenKey};
-use crate::access::limits::{Limits, Verdict};
+use crate::access::filter::{Program, Rules};
+use crate::access::limits::Limits;
 use crate::access::owners::{Ownership, Standing};
 use crate::access::sieve::Sieve;
-#[cfg(feature = "console")]
-use crate::access::unlock::Unlock;
-#[cfg(feature = "console")]
-use crate::console::words::Need;
-#[cfg(feature = "console")]
-use crate::console::{NO_KEY, Person, Reply, Talk, Way};
-#[cfg(feature = "console")]
-use crate::led::Activity;
 use crate::options::OnDrift;
-#[cfg(feature = "console")]
-use crate::requests::service::Counters;
 use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use cookies::CookieSecrets;
+pub use source::Source;
 
 /// The most sessions that have proved themselves (more than there can be owners), and the most that have not.
 const SESSIONS: usize = 20;
 const WAITING: usize = 4;
-/// Milliseconds for which the LED shows a session after each of its packets.
-#[cfg(feature = "console")]
-const SESSION_SHOWN: u64 = 5_000;
 /// Both together.
 pub(crate) const MOST_SESSIONS: usize = SESSIONS + WAITING;
 /// Number of wrong proofs of the label's secret that end a session.
 const WRONG_PROOFS: u8 = 3;
 /// Number of owners' initiations that are remembered, so that a repeated initiation gets no answer.
 const INITIATIONS: usize = 32;
-/// Lifetime of a cookie secret, in milliseconds. The previous secret stays valid for the same time.
-const COOKIE_LIFE: u64 = 120_000;
-
-/// Where a packet came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Source {
-    /// The kind of wire.
-    pub wire: Wire,
-    /// Address and port, as bytes that differ for each source. Zeros for a serial line.
-    pub address: [u8; 18],
-}
-
-impl Source {
-    /// The serial line.
-    pub const SERIAL: Self = Self { wire: Wire::Serial, address: [0; 18] };
-
-    /// The address and the port as 32-bit words, in the packet filter's order, and the number of words of the
-    /// address.
-    fn words(&self) -> ([u32; 5], usize) {
-        let word = |at: usize| {
-            let bytes = self.address.get(at..).and_then(|rest| rest.first_chunk());
-            u32::from_be_bytes(*bytes.unwrap_or(&[0; 4]))
-        };
-        let [.., high, low] = self.address;
-        let port = u16::from_be_bytes([high, low]).into();
-        match (word(0), word(4), word(8)) {
-            // An IPv4-mapped IPv6 address.
-            (0, 0, 0xffff) => ([word(12), port, 0, 0, 0], 1),
-            (first, second, third) => ([first, second, third, word(12), port], 4),
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        match self.words() {
-            ([address, ..], 1) => Origin { v4: true, net: [address, 0] },
-            ([high, low, ..], _) => Origin { v4: false, net: [high, low] },
-        }
-    }
-}
-
 /// A session, with what the door knows of its client.
 #[derive(Debug)]
 struct Session {
@@ -115,64 +73,6 @@ struct Session {
     wrong: u8,
 }
 
-/// The cookie secrets: the newest, and the one before it.
-#[derive(Debug, Default)]
-struct Bakery {
-    secrets: [[u8; 32]; 2],
-    tokens: [TokenKey; 2],
-    newest: bool,
-    since: Option<u64>,
-}
-
-impl Bakery {
-    /// Replaces the older secret when the newest has expired; without random numbers, both stay. Returns whether a
-    /// secret changed.
-    fn freshen(&mut self, machine: &dyn Machine) -> bool {
-        let now = machine.now();
-        if self.since.is_some_and(|since| now.saturating_sub(since) < COOKIE_LIFE) {
-            return false;
-        }
-        let mut drawn = [0; 40];
-        if machine.random(&mut drawn).is_err() {
-            return false;
-        }
-        let first = self.since.replace(now).is_none();
-        self.newest = !self.newest;
-        let [secret @ .., a, b, c, d, e, f, g, h] = drawn;
-        let token = TokenKey([[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes));
-        for (at, (old_secret, old_token)) in
-            self.secrets.iter_mut().zip(&mut self.tokens).enumerate()
-        {
-            if first || at == usize::from(self.newest) {
-                (*old_secret, *old_token) = (secret, token);
-            }
-        }
-        true
-    }
-
-    /// The cookie of an address, made with the secret of the given parity.
-    fn cookie(&self, source: &Source, parity: bool) -> Cookie {
-        let [even, odd] = &self.secrets;
-        let secret = if parity { odd } else { even };
-        Cookie::of(secret, &source.address, self.token(source, parity).to_be_bytes())
-    }
-
-    fn token(&self, source: &Source, parity: bool) -> u32 {
-        let [even, odd] = self.tokens;
-        let (words, len) = source.words();
-        let words = words.get(..=len).unwrap_or_default();
-        if parity { odd } else { even }.token(words, parity)
-    }
-
-    /// Whether an initiation carries a cookie that this address was given. The token tells an initiation without a
-    /// cookie apart before anything is hashed.
-    fn gave(&self, initiation: &Initiation<'_>, source: &Source) -> bool {
-        let token = u32::from_be_bytes(initiation.token());
-        let parity = token & 1 == 1;
-        token == self.token(source, parity) && initiation.has_cookie(&self.cookie(source, parity))
-    }
-}
-
 /// The agent with its door.
 #[derive(Debug)]
 pub struct Door<'b, N, D: Disk, M> {
@@ -182,7 +82,7 @@ pub struct Door<'b, N, D: Disk, M> {
     identity: Option<(StaticKey, Gatekeys)>,
     limits: Limits,
     sieve: Sieve,
-    bakery: Bakery,
+    cookies: CookieSecrets,
     /// Proven and unproven sessions together, each kind up to its own limit.
     sessions: Vec<Session, MOST_SESSIONS>,
     /// Digests of owners' initiations that were accepted or answered. The oldest is replaced first.
@@ -238,7 +138,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
             identity: None,
             limits: Limits::default(),
             sieve: Sieve::default(),
-            bakery: Bakery::default(),
+            cookies: CookieSecrets::default(),
             sessions: Vec::new(),
             initiations: [0; INITIATIONS],
             initiated: 0,
@@ -307,24 +207,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         self.service.trouble()
     }
 
-    /// What the agent is doing, the number of pushes that ended, and when that may change without an event.
-    #[cfg(feature = "console")]
-    #[must_use]
-    pub fn activity(&self, now: u64) -> (Activity, u32, Option<u64>) {
-        let (mut activity, mut until) = self.service.activity(now);
-        if !self.has_identity() || self.ownership.trouble().is_some() {
-            activity = activity.max(Activity::Trouble);
-        }
-        let proven = self.sessions.iter().filter(|session| !session.waiting);
-        let shown = proven.map(|session| session.heard.saturating_add(SESSION_SHOWN)).max();
-        if let Some(shown) = shown.filter(|shown| now < *shown) {
-            activity = activity.max(Activity::Session);
-            until = sooner(until, Some(shown));
-        }
-        let Counters { applied, failed, .. } = self.service.counters;
-        (activity, applied.wrapping_add(failed), until)
-    }
-
     /// As [`Service::watch`].
     pub fn watch(&mut self, on: OnDrift) {
         self.service.watch(on);
@@ -389,7 +271,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let program = self.sieve.program(&Rules {
             sessions: &sessions,
             seek,
-            tokens: self.bakery.tokens,
+            tokens: self.cookies.tokens,
             denied: [&[], &[]],
             friends: &[],
             keep: [u32::MAX; 2],
@@ -417,70 +299,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     pub fn text(&mut self, len: usize) {
         let text = &mut self.service.counters.text;
         *text = text.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-    }
-
-    /// Executes a line of a console on this router, and writes its output into the first file; the
-    /// second is for pasted text. A line on the socket is root's. A line on the serial port is that
-    /// of the owner who opened the console with a code; of any person while the router is unowned;
-    /// and otherwise of a guest.
-    #[cfg(feature = "console")]
-    #[inline(never)]
-    pub fn console(
-        &mut self,
-        (line, whole): (&[u8], bool),
-        talk: &mut Talk,
-        unlock: Option<&mut Unlock>,
-        from: &dyn fmt::Display,
-        files: (&mut D::File, &mut D::File),
-    ) -> Reply {
-        let seek = self.ownership.label_is_good();
-        let way = if unlock.is_some() { Way::Serial } else { Way::Socket };
-        let mut unlock = unlock;
-        let (key, standing) = self.console_standing(unlock.as_deref_mut());
-        let identity = self.identity.as_ref().map(|(identity, _)| identity);
-        let mut visitor = Visitor {
-            key,
-            standing,
-            wire: Wire::Serial,
-            // A person who types a command here and now has reached the router.
-            nth: self.opened.wrapping_add(1),
-            newest: self.opened,
-            handshake_hash: [0; 32],
-            router: identity.map_or(NO_KEY, StaticKey::public),
-            rejected: false,
-            ownership: &mut self.ownership,
-        };
-        let mut person = Person { visitor: &mut visitor, way, unlock, identity, from };
-        let reply = self.service.console_line(line, whole, talk, &mut person, files);
-        self.sifted &= seek == self.ownership.label_is_good();
-        wipe_stack();
-        reply
-    }
-
-    /// The person at a console of this router: root on the socket (without `unlock`), otherwise as
-    /// the codes say.
-    #[cfg(feature = "console")]
-    fn console_standing(&mut self, unlock: Option<&mut Unlock>) -> (PublicKey, Standing) {
-        let now = self.machine().now();
-        self.ownership.refresh();
-        match unlock {
-            Some(unlock) if !self.ownership.is_empty() => {
-                match unlock.standing(now, &mut self.ownership) {
-                    Some((key, role)) => (key, Standing::Owner(role)),
-                    None => (NO_KEY, Standing::Stranger),
-                }
-            }
-            _ => (NO_KEY, Standing::Local),
-        }
-    }
-
-    /// As [`Service::link_names`], for a console that may see them.
-    #[cfg(feature = "console")]
-    pub fn link_names(&mut self, unlock: Option<&mut Unlock>, take: &mut dyn FnMut(&str)) {
-        let (_, standing) = self.console_standing(unlock);
-        if Need::Look.allows(standing) {
-            self.service.link_names(take);
-        }
     }
 
     /// Handles a packet and sends the answer, if there is one.
@@ -594,136 +412,6 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
         let name = name.map_or("no owner yet", |owner| &owner.name);
         let key = fingerprint(key);
         self.service.machine().info(format_args!("{from}: a session of {name}, key {key}"));
-    }
-
-    /// A handshake initiation whose sender knows the router's public key.
-    #[inline(never)]
-    fn initiation(
-        &mut self,
-        packet: &[u8],
-        source: &Source,
-        outlet: &mut dyn Outlet,
-    ) -> Option<()> {
-        let (identity, gatekeys) = self.identity.as_ref()?;
-        let machine = self.service.machine();
-        let now = machine.now();
-        let mut out = [0; SCRATCH];
-        if source.wire == Wire::Udp {
-            let proven = Initiation::shows_cookie(packet)?;
-            self.sifted &= !self.sieve.note(source.origin(), proven, now)?;
-        }
-        let initiation = Initiation::parse(packet, gatekeys)?;
-        if source.wire == Wire::Udp {
-            self.sifted &= !self.bakery.freshen(machine);
-            let proven = !initiation.is_bare();
-            if proven && !self.bakery.gave(&initiation, source) {
-                return None;
-            }
-            match self.limits.handshake(source.origin(), proven, now) {
-                Verdict::Work => {}
-                Verdict::Cookie => {
-                    let fresh = self.bakery.cookie(source, self.bakery.newest);
-                    let len = initiation.cookie_reply(&fresh, gatekeys, &mut out)?;
-                    // The client sends the token back with the cookie.
-                    self.sift(&mut |program| outlet.sift(program));
-                    outlet.send(&mut out, len);
-                    return Some(());
-                }
-                Verdict::Drop => return None,
-            }
-        }
-        let mut ephemeral = SecretKey::ZERO;
-        if machine.random(ephemeral.as_mut_bytes()).is_err() {
-            // Early after power on. The client tries again; without a line in the log, nothing says why it has to.
-            if self.limits.line(now) {
-                machine.log(format_args!("no random numbers yet: a handshake is not answered"));
-            }
-            return None;
-        }
-        let opened = initiation.open(identity, source.wire, &ephemeral)?;
-        drop(ephemeral);
-        self.ownership.refresh();
-        let (key, wire) = (opened.client, source.wire);
-        if self.ownership.standing(&key, wire) == Standing::Stranger {
-            return None;
-        }
-        let digest = initiation.digest();
-        match self.ownership.take_stamp(&key, opened.stamp) {
-            Ok(()) => self.remember(digest),
-            Err(last) => return self.wrong_stamp(&opened, last, digest, &mut out, outlet),
-        }
-        let (len, channel) = opened.respond(&mut out)?;
-        self.opened = self.opened.wrapping_add(1);
-        let nth = self.opened;
-        self.make_room(true, &key);
-        let (since, heard) = (now, now);
-        let session = Session { channel, key, wire, nth, since, heard, waiting: true, wrong: 0 };
-        let _ = self.sessions.push(session);
-        if wire == Wire::Udp {
-            self.sifted = false;
-            // The first packet of the session may already be in the socket's queue.
-            self.sift(&mut |program| outlet.sift(program));
-        }
-        outlet.send(&mut out, len);
-        Some(())
-    }
-
-    fn remember(&mut self, digest: u64) {
-        if let Some(oldest) = self.initiations.get_mut(self.initiated) {
-            *oldest = digest;
-        }
-        self.initiated = self.initiated.wrapping_add(1).checked_rem(INITIATIONS).unwrap_or(0);
-    }
-
-    /// Tells an owner the stamp that its next stamp has to follow, encrypted to that owner. A repeated initiation
-    /// that is still remembered gets no answer; all other answers of this kind are rate limited.
-    #[inline(never)]
-    fn wrong_stamp(
-        &mut self,
-        opened: &Opened,
-        last: u64,
-        digest: u64,
-        out: &mut [u8; SCRATCH],
-        outlet: &mut dyn Outlet,
-    ) -> Option<()> {
-        let machine = self.service.machine();
-        let repeated = last == opened.stamp || self.initiations.contains(&digest);
-        if repeated || !self.limits.stamp(machine.now()) {
-            return None;
-        }
-        let mut nonce = [0; 16];
-        machine.random(&mut nonce).ok()?;
-        let len = opened.wrong_stamp(last, &nonce, out)?;
-        self.remember(digest);
-        outlet.send(out, len);
-        Some(())
-    }
-
-    /// A `SEEK`: a client looks for an unowned router.
-    #[inline(never)]
-    fn seek(&mut self, packet: &[u8], source: &Source, outlet: &mut dyn Outlet) -> Option<()> {
-        let (identity, _) = self.identity.as_ref()?;
-        let seek = Seek::parse(packet)?;
-        let udp = source.wire == Wire::Udp;
-        if udp {
-            let now = self.service.machine().now();
-            self.sifted &= !self.sieve.note(source.origin(), false, now)?;
-            if !self.ownership.label_is_good() {
-                return None;
-            }
-        }
-        self.ownership.refresh();
-        if !self.ownership.is_empty() {
-            return None;
-        }
-        let label = self.ownership.label().filter(|label| seek.knows(label));
-        if udp && label.is_none() {
-            return None;
-        }
-        let mut out = [0; SCRATCH];
-        let len = seek.answer(&identity.public(), label, &mut out)?;
-        outlet.send(&mut out, len);
-        Some(())
     }
 }
 

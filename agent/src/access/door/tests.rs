@@ -4,10 +4,11 @@ use super::*;
 use crate::access::filter::tests::{Datagram, passes};
 use crate::access::owners;
 use crate::testing::{Bench, Drawer, Script, Sent, with_agent};
+use proto_core::key::SecretKey;
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, OwnerName, Reply, Request, Role};
 use proto_core::protocol::session::{
-    COOKIE, FOUND, Initiator, LabelKey, RESPONSE, STAMP, TOKEN_AT, found, seek,
+    COOKIE, Cookie, FOUND, Initiator, LabelKey, RESPONSE, STAMP, TOKEN_AT, found, seek,
 };
 use proto_core::protocol::{MAX_OUTER, VERSION};
 use std::vec::Vec;
