@@ -74,7 +74,7 @@ use crate::home::HomeError;
 use crate::manifest::Mistake;
 pub use crate::ops::{Kind, Outcome};
 use crate::problem::{Problem, ProblemJson, Source};
-use crate::ui::say;
+use crate::ui::{say, say_error};
 
 /// The fields of every result of a command.
 #[derive(Debug)]
@@ -142,8 +142,8 @@ pub(crate) fn written(outcome: std::io::Result<()>, code: u8) -> u8 {
 
 /// A lost result must not look like success: the record of a change may be missing.
 fn unwritten(error: &dyn std::fmt::Display, code: u8) -> u8 {
-    say(&format!(
-        "postwire: cannot write the output: {error}; the command itself had ended with exit code {code}"
+    say_error(&format!(
+        "cannot write the output: {error}; the command itself had ended with exit code {code}"
     ));
     exit::OUTPUT
 }
@@ -311,7 +311,7 @@ impl Failed {
         match self.error.file {
             // The place comes first, as editors and people expect.
             Some(_) => say(&self.error.message),
-            None => say(&format!("postwire: {}", self.error.message)),
+            None => say_error(&self.error.message),
         }
         match self.error.state {
             Some(Outcome::Unchanged) => say("The router's running configuration is unchanged."),

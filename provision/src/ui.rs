@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use clap::builder::Styles;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto_core::protocol::message::Phase;
 
@@ -10,6 +11,12 @@ use crate::observe::{Event, Observer};
 /// Prints a line to stderr, best effort.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints an error to stderr as the parser of the command line prints its own, in colour on a terminal that has colours.
+pub fn say_error(message: &str) {
+    const STYLE: clap::builder::styling::Style = *Styles::styled().get_error();
+    let _ = writeln!(anstream::stderr().lock(), "{STYLE}error:{STYLE:#} {message}");
 }
 
 /// Rings the bell of the terminal, best effort.

@@ -42,6 +42,14 @@ impl Operator {
         self.stamps.set_block(block);
     }
 
+    /// Reserves as many stamps as `count`, and waits for other runs with this folder now and not later.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn prepare_stamps(&self, count: usize) -> Result<(), HomeError> {
+        self.stamps.prepare(u32::try_from(count).unwrap_or(u32::MAX), &self.home)
+    }
+
     /// A stamp for a handshake, greater than any before.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::ui::say;
 
@@ -83,21 +84,23 @@ impl Home {
             .open(&path)
             .and_then(|file| access::give_to_owner_of(&self.folder, &file).map(|()| file))
             .map_err(|error| failed("open", &path, error))?;
-        let (started, mut told) = (Instant::now(), false);
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(failed("lock", &path, error)),
-                Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
-                    return Err(HomeError::Locked { path, waited: patience });
-                }
-                Err(TryLockError::WouldBlock) => {}
-            }
-            if !told && started.elapsed() >= LOCK_QUIET {
-                told = true;
-                say(&format!("another postwire uses {}: waiting for it", self.folder.display()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", &path, error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // The kernel serves those who wait in order. A program that tries again and again may never be served among
+        // many others.
+        let (give, taken) = mpsc::channel();
+        std::thread::spawn(move || give.send(file.lock().map(|()| file)));
+        let quiet = LOCK_QUIET.min(patience);
+        let taken = taken.recv_timeout(quiet).or_else(|_| {
+            say(&format!("another postwire uses {}: waiting for it", self.folder.display()));
+            taken.recv_timeout(patience - quiet)
+        });
+        match taken {
+            Ok(locked) => locked.map_err(|error| failed("lock", &path, error)),
+            Err(_) => Err(HomeError::Locked { path, waited: patience }),
         }
     }
 }

@@ -21,17 +21,27 @@ pub(crate) fn clock() -> u64 {
     u64::try_from(now).unwrap_or(u64::MAX)
 }
 
+/// How many stamps are reserved at a time, unless more are asked for: enough for the handshakes of one session, so that
+/// a wait for other runs is over before the router's answers are waited for.
+const BLOCK: u32 = 8;
+
 /// Stamps of one operator in this process, reserved in blocks, so that thousands of handshakes do not each take the
 /// lock and write the file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stamps(Mutex<Block>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Block {
     /// How many stamps to reserve at a time.
     size: u32,
     next: u64,
     left: u32,
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Self(Mutex::new(Block { size: BLOCK, next: 0, left: 0 }))
+    }
 }
 
 impl Stamps {
@@ -40,14 +50,15 @@ impl Stamps {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).size = size;
     }
 
+    /// Reserves as many stamps as `count` if fewer are left.
+    pub(super) fn prepare(&self, count: u32, home: &Home) -> Result<(), HomeError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(count, home)
+    }
+
     /// A stamp that was never given out before.
     pub(super) fn take(&self, home: &Home) -> Result<u64, HomeError> {
         let mut block = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if block.left == 0 {
-            let size = block.size.max(1);
-            block.next = home.reserve_at(clock(), size)?;
-            block.left = size;
-        }
+        block.fill(1, home)?;
         let stamp = block.next;
         block.next = stamp.saturating_add(1);
         block.left -= 1;
@@ -60,6 +71,18 @@ impl Stamps {
         if last >= block.next {
             block.left = 0;
             home.stamp_after(last)?;
+        }
+        Ok(())
+    }
+}
+
+impl Block {
+    /// Reserves a block if fewer stamps than `count` are left.
+    fn fill(&mut self, count: u32, home: &Home) -> Result<(), HomeError> {
+        if self.left < count {
+            let size = self.size.max(count);
+            self.next = home.reserve_at(clock(), size)?;
+            self.left = size;
         }
         Ok(())
     }

@@ -80,6 +80,8 @@ impl Secure {
         timeout: Duration,
         observer: &mut dyn Observer,
     ) -> Result<Self, FindError> {
+        // Before time counts: it may have to wait for other runs. A second attempt at each router is usual.
+        operator.prepare_stamps(2 * routers.len()).map_err(TransportError::from)?;
         let search = Search::begin(line.as_ref());
         let found = loop {
             search.wait(line.as_mut(), observer).await?;

@@ -9,6 +9,8 @@ mod serial;
 mod speed;
 mod stray;
 mod udp;
+#[cfg(unix)]
+mod uucp;
 
 use std::io;
 use std::task::Poll;

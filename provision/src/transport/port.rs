@@ -1,7 +1,7 @@
 //! A serial port, opened without disturbing a program that uses it already: locked first,
 //! configured after that.
 //!
-//! Not here: the data on it (`serial`).
+//! Not here: the data on it (`serial`), and the lock files of other programs (`uucp`).
 
 use std::io;
 use std::path::Path;
@@ -9,14 +9,44 @@ use std::path::Path;
 use serial2::{SerialPort, Settings};
 
 use super::TransportError;
+#[cfg(unix)]
+use super::uucp::{Holder, LockFile};
 
-/// Opens a device raw, 8N1, without flow control and at `baud`, and locks it. Returns whether it is a
-/// pseudo-terminal, which has no speed.
+/// A port that is open.
+pub(super) struct Opened {
+    pub(super) port: SerialPort,
+    /// Whether it is a pseudo-terminal, which has no speed.
+    pub(super) pseudo: bool,
+    pub(super) lock: Lock,
+}
+
+/// What is held as long as the port is open, besides the port.
+#[cfg(unix)]
+pub(super) type Lock = LockFile;
+#[cfg(not(unix))]
+pub(super) type Lock = ();
+
+/// Why a port cannot be opened.
+pub(super) enum Refused {
+    /// The system's error; `EBUSY` if another program uses the port.
+    System(io::Error),
+    /// Another program has a lock file.
+    #[cfg(unix)]
+    Locked(Holder),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Opens a device raw, 8N1, without flow control and at `baud`, and locks it.
 ///
 /// # Errors
-/// The system's error; `EBUSY` if another program uses the port.
+/// [`Refused`].
 #[cfg(unix)]
-pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
+pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> Result<Opened, Refused> {
     use std::fs::OpenOptions;
     use std::os::fd::OwnedFd;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -28,16 +58,17 @@ pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(S
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(device)?;
-    let mut modes = tcgetattr(&file)?;
+    let mut modes = tcgetattr(&file).map_err(io::Error::from)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY.into()),
-        outcome => outcome?,
+        Err(Errno::WOULDBLOCK) => return Err(io::Error::from(Errno::BUSY).into()),
+        outcome => outcome.map_err(io::Error::from)?,
     }
+    let lock = LockFile::take(device).map_err(Refused::Locked)?;
     // The kernel would drop DTR at the end of each command, and boards that reset on DTR would
     // restart.
     if modes.control_modes.contains(ControlModes::HUPCL) {
         modes.control_modes.remove(ControlModes::HUPCL);
-        tcsetattr(&file, OptionalActions::Now, &modes)?;
+        tcsetattr(&file, OptionalActions::Now, &modes).map_err(io::Error::from)?;
     }
     let port = SerialPort::from(OwnedFd::from(file));
     let pseudo = errno::is_pseudo(&port);
@@ -46,14 +77,14 @@ pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(S
         // program. A driver without this function still works.
         let _ = rustix::termios::ioctl_tiocexcl(&port);
     }
-    Ok((set_up(port, baud, dtr, pseudo)?, pseudo))
+    Ok(Opened { port: set_up(port, baud, dtr, pseudo)?, pseudo, lock })
 }
 
 /// The same on systems where an open port is exclusive.
 #[cfg(not(unix))]
-pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> io::Result<(SerialPort, bool)> {
+pub(super) fn open(device: &Path, baud: u32, dtr: Option<bool>) -> Result<Opened, Refused> {
     let port = SerialPort::open(device, |settings: Settings| Ok(settings))?;
-    Ok((set_up(port, baud, dtr, false)?, false))
+    Ok(Opened { port: set_up(port, baud, dtr, false)?, pseudo: false, lock: () })
 }
 
 fn set_up(
@@ -90,8 +121,14 @@ pub(super) fn set_speed(port: &mut SerialPort, baud: u32) -> io::Result<()> {
 }
 
 /// The reason why a device cannot be opened, and the next step.
-pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportError {
+pub(super) fn error(device: &Path, baud: u32, refused: Refused) -> TransportError {
     let name = device.display();
+    let error = match refused {
+        Refused::System(error) => error,
+        #[cfg(unix)]
+        Refused::Locked(holder) => return locked(device, &holder),
+    };
+    let error = &error;
     let (code, message, hint) = if is_busy(error) {
         (
             "port_busy",
@@ -119,6 +156,21 @@ pub(super) fn error(device: &Path, baud: u32, error: &io::Error) -> TransportErr
         ("open", format!("cannot open {name} at {baud} baud: {error}"), None)
     };
     TransportError::Open { code, message, hint }
+}
+
+#[cfg(unix)]
+fn locked(device: &Path, holder: &Holder) -> TransportError {
+    let (name, file) = (device.display(), holder.file.display());
+    let by = match (&holder.program, holder.process) {
+        (Some(program), Some(process)) => format!("{program} (process {process})"),
+        (None, Some(process)) => format!("process {process}"),
+        (_, None) => "another program".into(),
+    };
+    TransportError::Open {
+        code: "port_busy",
+        message: format!("{name} is in use by {by}: it has the lock file {file}"),
+        hint: Some(format!("close that program first; if it is not running, remove {file}")),
+    }
 }
 
 #[cfg(unix)]

@@ -46,6 +46,7 @@ pub fn piece_size(baud: u32) -> u16 {
 #[derive(Debug)]
 pub struct SerialLine {
     port: SerialPort,
+    _lock: port::Lock,
     device: String,
     name: String,
     /// The speed by which the line is paced, if any.
@@ -79,13 +80,14 @@ impl SerialLine {
         let named = guess.map_or(address.baud, |guess| Some(guess.baud()));
         let device = &address.device;
         let baud = named.unwrap_or(DEFAULT_BAUD);
-        let (mut port, pseudo) =
-            port::open(device, baud, dtr).map_err(|error| port::error(device, baud, &error))?;
+        let port::Opened { mut port, pseudo, lock } =
+            port::open(device, baud, dtr).map_err(|refused| port::error(device, baud, refused))?;
         let baud = if pseudo { named } else { Some(baud) };
         let written = port.set_write_timeout(WRITE_WAIT);
         written.map_err(|error| TransportError::Lost(device.display().to_string(), error))?;
         let mut line = Self {
             port,
+            _lock: lock,
             device: device.display().to_string(),
             name: String::new(),
             baud,

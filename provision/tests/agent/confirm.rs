@@ -134,7 +134,7 @@ fn a_router_that_is_reached_too_late_has_gone_back() {
         let start = "OpenWrt has reverted to its previous configuration: wg0 is number 1 again, pushed by \
                      us@bench on 2023-11-14 22:13:20 +00:00; the change of wg0 was not confirmed in time";
         let end = if loses_applied { ", if it arrived at all\n" } else { "\n" };
-        ran.ends(1).says(&format!("postwire: {start}{end}"));
+        ran.ends(1).says(&format!("error: {start}{end}"));
         assert_eq!((mtu(&router), numbers(&router)), (1_400, vec![1]));
         assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
     }

@@ -2,7 +2,9 @@
 //! Ctrl-C.
 
 use std::fs::{File, OpenOptions, Permissions};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -110,6 +112,23 @@ fn ctrl_c_says_what_has_become_of_the_router() {
     let told = || router.with(|seen| seen.told_to_commit);
     let ran = interrupted(&bench, &push, told);
     ran.ends(130).says("its result is unknown");
+}
+
+/// The wait for another run's lock once counted as the router's silence.
+#[test]
+fn a_wait_for_other_runs_is_no_silence_of_the_router() {
+    let (bench, router) = (Bench::new("lock", WG0), Udp::new(Manners::default()));
+    bench.run(&["status", "--udp", &router.address]).ends(0);
+    let lock = File::open(bench.dir().join("home/lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let args = ["push", "wg0.conf", "--udp", &router.address, "--timeout", "300ms"];
+    let mut push =
+        bench.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(push.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("another postwire uses")));
+    flock(&lock, FlockOperation::Unlock).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(push.wait().unwrap().success(), "{rest:#?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn a_key_is_made_shown_and_not_lost_by_accident() {
     assert!(made.out.ends_with(&shown), "{shown}");
 
     let again = bench.run(&["keygen"]);
-    again.ends(2).says("postwire: you have a key already, ").says("--force").says("reset-owner");
+    again.ends(2).says("error: you have a key already, ").says("--force").says("reset-owner");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), secret);
     let print = bench.run(&["key", "--json"]).ends(0).json()["result"]["fingerprint"].clone();
     let json = bench.run(&["keygen", "--force", "--json"]).ends(0).json();

@@ -344,7 +344,7 @@ fn another_version_is_refused_with_a_hint() {
     let failure = Failure::new(Code::Version, "this router speaks versions 2 to 3");
     let router = Udp::new(Manners { fail_hello: Some(failure), ..Manners::default() });
     let ran = bench.run(&["status", "--udp", &router.address]);
-    ran.ends(1).says("postwire: this router speaks versions 2 to 3\n").says("same release");
+    ran.ends(1).says("error: this router speaks versions 2 to 3\n").says("same release");
 }
 
 #[test]

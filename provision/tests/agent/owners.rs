@@ -138,7 +138,7 @@ fn the_router_has_the_last_word() {
     let manners = Manners { fail_owners: Some(failure), ..Manners::default() };
     let (bench, router) = (Bench::new("owner-storage", WG0), Udp::new(manners));
     let ran = bench.run(&["owners", "--udp", &router.address]);
-    ran.ends(1).says("postwire: the flash is full\n").says("hint: ");
+    ran.ends(1).says("error: the flash is full\n").says("hint: ");
     assert_eq!(router.with(|seen| seen.owners[0].role), Role::Admin);
 }
 
