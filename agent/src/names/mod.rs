@@ -7,11 +7,22 @@
 //! | [`lookup`] | the look-up of one name: servers, attempts, search domains |
 //!
 //! No crate is used for the messages: a stub resolver writes one kind of query and reads two kinds
-//! of record. That is less code than adapting a general DNS crate to fixed memory.
+//! of record. That is less code than adapting a general DNS crate to fixed memory. The tests compare both.
 
 pub mod files;
 pub mod lookup;
 pub mod message;
 
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "for fuzzing: the first mistake ends it, as it should"
+    )
+)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
