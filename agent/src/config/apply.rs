@@ -12,7 +12,7 @@
 
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::route;
-use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange, SetEncoder};
+use proto_core::netlink::wireguard::{AllowedIpChange, DeviceChange, PeerChange};
 use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{Interface, Item, PrivateKey, Record};
 use proto_core::protocol::message::{Code, Count, Phase, State, Subject, Summary, cut, device};
@@ -22,7 +22,7 @@ use crate::config::peers::{self, Sender};
 use crate::config::plan::{Plan, Step, Work, peer_record, settings, subject};
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, NO_WIREGUARD, Protocol, SET, WriteRequest};
-use crate::kernel::write::{encoding, write_item};
+use crate::kernel::write::{set_device, write_item};
 use crate::system::{File, Machine, NetlinkSocket};
 
 /// The maximum number of rounds.
@@ -209,12 +209,7 @@ impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
         subject: Subject,
         change: &DeviceChange,
     ) -> Result<(), Fault> {
-        let family = self.kernel.wireguard()?;
-        let mut encoder = SetEncoder::new(set, family, self.name);
-        encoder.device(change).map_err(|error| encoding(self.kernel.slot, error))?;
-        let seq = self.kernel.next_seq();
-        let message = encoder.message(seq).unwrap_or_default();
-        self.kernel.set(subject, seq, message)?;
+        set_device(self.kernel, set, self.name, subject, change)?;
         self.changed = true;
         Ok(())
     }

@@ -12,7 +12,7 @@ use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
 use crate::fault::Fault;
-use crate::kernel::exchange::{Kernel, LinkState, Protocol};
+use crate::kernel::exchange::{Kernel, LinkState, Protocol, steady};
 use crate::kernel::write::PROTOCOL;
 use crate::system::NetlinkSocket;
 
@@ -115,6 +115,19 @@ pub fn each_rule<N: NetlinkSocket>(
             None => Ok(()),
         }
     })
+}
+
+/// Reads a device, again if it changed meanwhile. Each attempt begins with [`Event::Device`], with
+/// which `take` drops what it has from the attempt before.
+///
+/// # Errors
+/// Errors of the kernel or of `take`.
+pub fn each_event_of_whole<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    name: IfName,
+    take: &mut dyn FnMut(&Event) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    steady(kernel.slot, Subject::Interface, &mut || each_event(kernel, name, take))
 }
 
 /// Reads a device. `Ok(false)` when it changed meanwhile.

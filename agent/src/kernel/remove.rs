@@ -4,8 +4,7 @@
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::route;
-use proto_core::netlink::wireguard::Event;
-use proto_core::netlink::wireguard::{DeviceChange, SetEncoder};
+use proto_core::netlink::wireguard::{DeviceChange, Event};
 use proto_core::protocol::config::Item;
 use proto_core::protocol::message::{Subject, Summary};
 
@@ -15,7 +14,7 @@ use crate::config::plan::counter;
 use crate::fault::Fault;
 use crate::kernel::exchange::{Kernel, LinkState, Protocol, SET, steady};
 use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
-use crate::kernel::write::write_item;
+use crate::kernel::write::{set_device, write_item};
 use crate::system::{File, NetlinkSocket};
 
 /// Removes all peers of a link, then the link.
@@ -28,13 +27,8 @@ pub fn link<N: NetlinkSocket>(
     name: IfName,
     index: u32,
 ) -> Result<(), Fault> {
-    let family = kernel.wireguard()?;
-    let mut encoder = SetEncoder::new(set, family, name);
     let change = DeviceChange { replace_peers: true, ..DeviceChange::default() };
-    if encoder.device(&change).is_ok() {
-        let seq = kernel.next_seq();
-        kernel.set(Subject::Interface, seq, encoder.message(seq).unwrap_or_default())?;
-    }
+    set_device(kernel, set, name, Subject::Interface, &change)?;
     kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
         route::link::delete(buf, seq, index)
     })

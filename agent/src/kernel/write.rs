@@ -4,8 +4,8 @@
 //! Not here: which changes are made, and in which order (`config`, `wg`, `quick`, `remove`).
 
 use proto_core::netlink::route::{self, Addr, IfExists};
-use proto_core::netlink::wireguard::{SetEncoder, SetError};
-use proto_core::netlink::{Errno, Full};
+use proto_core::netlink::wireguard::{DeviceChange, SetEncoder, SetError};
+use proto_core::netlink::{Errno, Full, IfName};
 use proto_core::protocol::config::{Item, Route, Rule};
 use proto_core::protocol::message::{Code, Subject};
 
@@ -62,6 +62,21 @@ pub fn write_item<'b>(
         }
         Item::Peer(_) => Ok(&[]),
     }
+}
+
+/// Changes settings of a device. `set` is for the message, `about` the subject of a refusal.
+#[inline(never)]
+pub(crate) fn set_device<N: NetlinkSocket>(
+    kernel: &mut Kernel<'_, N>,
+    set: &mut [u8],
+    name: IfName,
+    about: Subject,
+    change: &DeviceChange,
+) -> Result<(), Fault> {
+    let family = kernel.wireguard()?;
+    let mut encoder = SetEncoder::new(set, family, name);
+    encoder.device(change).map_err(|error| encoding(kernel.slot, error))?;
+    flush(kernel, &mut encoder, about)
 }
 
 /// Sends the encoded message. `about` is the subject of a refusal.

@@ -11,7 +11,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session};
 use crate::fault::Fault;
 use crate::kernel::exchange::{Protocol, SET, steady};
-use crate::kernel::read::each_event;
+use crate::kernel::read::each_event_of_whole;
 
 impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// The interface must exist.
@@ -80,18 +80,14 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
 
     /// The mark of the interface, if it has a default route; otherwise 0.
     fn mark_of_default_route(&mut self) -> Result<u32, Fault> {
-        let (name, slot) = (self.name, self.wg.slot);
-        let kernel = &mut self.kernel;
         let (mut mark, mut everywhere) = (0, false);
-        steady(slot, Subject::Interface, &mut || {
-            each_event(kernel, name, &mut |event| {
-                match event {
-                    Event::Device(device) => mark = device.fwmark,
-                    Event::AllowedIp(net) => everywhere |= net.prefix == 0,
-                    Event::Peer(_) => {}
-                }
-                Ok(())
-            })
+        each_event_of_whole(&mut self.kernel, self.name, &mut |event| {
+            match event {
+                Event::Device(device) => (mark, everywhere) = (device.fwmark, false),
+                Event::AllowedIp(net) => everywhere |= net.prefix == 0,
+                Event::Peer(_) => {}
+            }
+            Ok(())
         })?;
         Ok(if everywhere { mark } else { 0 })
     }

@@ -8,7 +8,7 @@ use proto_core::ip::{AF_INET, IpNet};
 use proto_core::netlink::Message;
 use proto_core::netlink::route::route::{RT_TABLE_MAIN, get, path_mtu};
 use proto_core::netlink::route::{Route, RouteFilter, link};
-use proto_core::netlink::wireguard::Event;
+use proto_core::netlink::wireguard::{Event, PeerInfo};
 use proto_core::protocol::message::Subject;
 use proto_core::text::number;
 
@@ -16,7 +16,7 @@ use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW};
 use crate::fault::Fault;
 use crate::kernel::exchange::{Protocol, steady};
-use crate::kernel::read::each_event;
+use crate::kernel::read::each_event_of_whole;
 use crate::wg::nets::Nets;
 
 /// IPv6 and UDP headers, and WireGuard's own header and tag.
@@ -65,21 +65,19 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     fn least_mtu(&mut self) -> Result<Option<u32>, Fault> {
         let mut window = [0; WINDOW];
         let mut endpoints = Nets(self.spool(&mut window));
-        let (name, slot) = (self.name, self.wg.slot);
-        let kernel = &mut self.kernel;
-        steady(slot, Subject::Interface, &mut || {
-            endpoints.clear();
-            each_event(kernel, name, &mut |event| {
-                let Event::Peer(peer) = event else { return Ok(()) };
-                match peer.endpoint {
+        each_event_of_whole(&mut self.kernel, self.name, &mut |event| {
+            match event {
+                Event::Device(_) => endpoints.clear(),
+                Event::Peer(PeerInfo { endpoint: Some(endpoint), .. })
                     // The path of a link-local address depends on its scope, which is ignored.
-                    Some(endpoint) if !is_local(endpoint.ip()) => {
-                        let whole = IpNet { addr: endpoint.ip(), prefix: 0 };
-                        endpoints.push(IpNet { prefix: whole.max_prefix(), ..whole })
-                    }
-                    _ => Ok(()),
+                    if !is_local(endpoint.ip()) =>
+                {
+                    let whole = IpNet { addr: endpoint.ip(), prefix: 0 };
+                    endpoints.push(IpNet { prefix: whole.max_prefix(), ..whole })?;
                 }
-            })
+                _ => {}
+            }
+            Ok(())
         })?;
         let mut least = None;
         for n in 0..endpoints.count() {

@@ -8,14 +8,15 @@ use proto_core::ip::{AF_INET, AF_INET6, IpNet};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::route::{RT_TABLE_MAIN, RTPROT_BOOT};
 use proto_core::netlink::route::{IfExists, Route, RouteFilter, Rule};
-use proto_core::netlink::wireguard::{DeviceChange, Event, SetEncoder};
+use proto_core::netlink::wireguard::{DeviceChange, Event};
 use proto_core::protocol::message::Subject;
 
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
 use crate::fault::Fault;
 use crate::kernel::exchange::{Protocol, steady};
-use crate::kernel::read::each_event;
+use crate::kernel::read::each_event_of_whole;
+use crate::kernel::write::set_device;
 use crate::wg::nets::Nets;
 
 /// The file with the names of tables.
@@ -106,17 +107,18 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         nets: &mut Nets<'_, P::File>,
         lengths: &mut [bool; 129],
     ) -> Result<(), Fault> {
-        let (name, slot) = (self.name, self.wg.slot);
-        let kernel = &mut self.kernel;
-        steady(slot, Subject::Interface, &mut || {
-            nets.clear();
-            each_event(kernel, name, &mut |event| {
-                let Event::AllowedIp(net) = event else { return Ok(()) };
-                if let Some(there) = lengths.get_mut(usize::from(net.prefix)) {
-                    *there = true;
+        each_event_of_whole(&mut self.kernel, self.name, &mut |event| {
+            match event {
+                Event::Device(_) => nets.clear(),
+                Event::Peer(_) => {}
+                Event::AllowedIp(net) => {
+                    if let Some(there) = lengths.get_mut(usize::from(net.prefix)) {
+                        *there = true;
+                    }
+                    nets.push(*net)?;
                 }
-                nets.push(*net)
-            })
+            }
+            Ok(())
         })
     }
 
@@ -210,28 +212,19 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
 
     /// The mark of the interface, or 0.
     pub(super) fn fwmark(&mut self) -> Result<u32, Fault> {
-        let (name, slot) = (self.name, self.wg.slot);
-        let kernel = &mut self.kernel;
         let mut mark = 0;
-        steady(slot, Subject::Interface, &mut || {
-            each_event(kernel, name, &mut |event| {
-                if let Event::Device(device) = event {
-                    mark = device.fwmark;
-                }
-                Ok(())
-            })
+        each_event_of_whole(&mut self.kernel, self.name, &mut |event| {
+            if let Event::Device(device) = event {
+                mark = device.fwmark;
+            }
+            Ok(())
         })?;
         Ok(mark)
     }
 
     fn set_fwmark(&mut self, mark: u32) -> Result<(), Fault> {
-        let family = self.kernel.wireguard()?;
-        let mut set = [0; 256];
-        let mut encoder = SetEncoder::new(&mut set, family, self.name);
         let change = DeviceChange { fwmark: Some(mark), ..DeviceChange::default() };
-        // Fits: the message has only this.
-        let _ = encoder.device(&change);
-        crate::kernel::write::flush(&mut self.kernel, &mut encoder, Subject::Interface)
+        set_device(&mut self.kernel, &mut [0; 256], self.name, Subject::Interface, &change)
     }
 
     /// The first table from [`FULL_TUNNEL_TABLE`] without a route.

@@ -11,8 +11,8 @@ use super::process::Process;
 use super::send::send_adds;
 use super::wanted::{Peer, Wanted};
 use crate::fault::Fault;
-use crate::kernel::exchange::{Kernel, steady};
-use crate::kernel::read::each_event;
+use crate::kernel::exchange::Kernel;
+use crate::kernel::read::each_event_of_whole;
 use crate::kernel::write::{flush, put};
 
 impl<P: Process> Wg<'_, P> {
@@ -26,13 +26,11 @@ impl<P: Process> Wg<'_, P> {
     ) -> Result<(), Fault> {
         send_adds(kernel, name, wanted, set)?;
         let slot = kernel.slot;
-        steady(slot, Subject::Interface, &mut || {
-            let mut peer = None;
-            each_event(kernel, name, &mut |event| match event {
-                Event::Peer(info) => {
-                    peer = Some(info.public_key);
-                    Ok(())
-                }
+        let mut peer = None;
+        each_event_of_whole(kernel, name, &mut |event| {
+            match event {
+                Event::Device(_) => {}
+                Event::Peer(info) => peer = Some(info.public_key),
                 Event::AllowedIp(net) => {
                     let mut of = Peer::new(0, 0);
                     for n in 0..wanted.count {
@@ -41,10 +39,9 @@ impl<P: Process> Wg<'_, P> {
                             find(wanted, &of, net)?;
                         }
                     }
-                    Ok(())
                 }
-                Event::Device(_) => Ok(()),
-            })
+            }
+            Ok(())
         })?;
         let mut key = PublicKey([0; KEY_LEN]);
         self.process.random(&mut key.0).map_err(|errno| slot.storage(errno))?;
