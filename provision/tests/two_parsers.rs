@@ -60,13 +60,13 @@ fn router(text: &[u8]) -> Result<Values, String> {
     let mut wrong = None;
     let mut value = [0; QUICK_VALUE_MAX];
     let mut quick = QuickFile::new(&mut value);
-    let mut take = |line: u32, part: &Part<'_>| {
+    let mut take = |at: Span, part: &Part<'_>| {
         match part {
             Part::Wg(bytes) => wg.extend_from_slice(bytes),
             Part::Setting(setting, value) => {
                 wg.push(b'\n');
                 if let Err(words) = quick_value(*setting, value, &mut read) {
-                    wrong.get_or_insert(format!("line {line}: {words}"));
+                    wrong.get_or_insert(format!("line {}: {words}", at.line));
                 }
             }
         }

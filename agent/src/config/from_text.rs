@@ -87,42 +87,16 @@ struct Reading<'r, 'h, 'i, F> {
     kept: Kept<'r, 'h, 'i, F>,
     remark: &'r mut dyn FnMut(&Remark<'_>),
     mistakes: u32,
-    /// Number of blanks at the start of the line, which the reader of wg(8)'s lines does not see.
-    indent: u32,
-    value: ValueColumn,
+    /// Number of bytes of the line that the reader of wg(8)'s lines does not see.
+    indent: usize,
     failed: Option<Fault>,
 }
 
-/// Where the value of a line begins.
-#[derive(Default)]
-struct ValueColumn {
-    /// Number of bytes of the line so far.
-    read: u32,
-    /// Whether `=` was read.
-    equals: bool,
-    /// The column of the value, from 1; 0 before it.
-    column: u32,
-}
-
-impl ValueColumn {
-    fn read(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.read = self.read.saturating_add(1);
-            match byte {
-                b' ' | b'\t' => {}
-                _ if self.equals && self.column == 0 => self.column = self.read,
-                b'=' => self.equals = true,
-                _ => {}
-            }
-        }
-    }
-
-    /// The column of the wrong part of the value.
-    fn of(&self, error: &DraftError<Fault>, value: &str) -> u32 {
-        let DraftError::Mistake(ConfError { value: wrong, .. }) = error else { return 0 };
-        let within = value.find(&**wrong).unwrap_or(0);
-        self.column.saturating_add(within as u32)
-    }
+/// The column of the wrong part of a value, from 1.
+fn column_in(at: Place, error: &DraftError<Fault>, value: &str) -> u32 {
+    let DraftError::Mistake(ConfError { value: wrong, .. }) = error else { return 0 };
+    let within = value.find(&**wrong).unwrap_or(0);
+    (at.text.from as u32).saturating_add(within as u32).saturating_add(1)
 }
 
 impl<F: File> Reading<'_, '_, '_, F> {
@@ -145,16 +119,19 @@ impl<F: File> Reading<'_, '_, '_, F> {
         }
     }
 
-    fn part(&mut self, wg: &mut WgFile, line: u32, part: &Part<'_>) -> Result<(), Stop> {
+    fn part(&mut self, wg: &mut WgFile, at: Place, part: &Part<'_>) -> Result<(), Stop> {
         match part {
-            Part::Wg(bytes) => self.wg(wg, bytes),
+            Part::Wg(bytes) => {
+                self.indent = at.text.from;
+                self.wg(wg, bytes)
+            }
             Part::Setting(field, value) => {
                 let Self { draft, kept, .. } = self;
-                match draft.setting(line, *field, value, &mut |piece| kept.keep(piece)) {
+                match draft.setting(at.line, *field, value, &mut |piece| kept.keep(piece)) {
                     Ok(None) => {}
-                    Ok(Some(why)) => (self.remark)(&Remark::LeftOut(line, field.name(), why)),
+                    Ok(Some(why)) => (self.remark)(&Remark::LeftOut(at.line, field.name(), why)),
                     Err(error) => {
-                        let column = self.value.of(&error, value);
+                        let column = column_in(at, &error, value);
                         self.refused(error, column)?;
                     }
                 }
@@ -175,7 +152,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
             Word::Mistake(error) if error.problem == Problem::NoValue => at.name,
             _ => at.text,
         };
-        let column = (about.from as u32).saturating_add(self.indent).saturating_add(1);
+        let column = about.from.saturating_add(self.indent).saturating_add(1) as u32;
         let Self { draft, kept, .. } = self;
         match draft.item(at.line, item, &mut |piece| kept.keep(piece)) {
             Ok(()) => Ok(()),
@@ -189,7 +166,7 @@ impl<F: File> Reading<'_, '_, '_, F> {
         let mut value = [0; VALUE];
         let mut quick = QuickFile::new(&mut value);
         let mut piece = [0; PIECE];
-        let (mut at, mut pass, mut blank) = (0_u32, false, true);
+        let (mut at, mut pass) = (0_u32, false);
         while at < len {
             let room = (len.saturating_sub(at) as usize).min(PIECE);
             let got = text.read(at, piece.get_mut(..room).unwrap_or_default());
@@ -198,44 +175,34 @@ impl<F: File> Reading<'_, '_, '_, F> {
                 break;
             }
             at = at.saturating_add(got as u32);
-            // At most one line at once: the columns belong to the line that is reported.
+            // At most one line at once: after a mistake the rest of its line is passed over.
             for run in piece.get(..got).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
                 let ends = run.ends_with(b"\n");
-                self.value.read(run);
-                if blank {
-                    let blanks = run.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-                    self.indent = self.indent.saturating_add(blanks as u32);
-                    blank = blanks == run.len();
-                }
                 let run = match (pass, ends) {
                     (true, false) => b"",
                     (true, true) => &b"\n"[..],
                     (false, _) => run,
                 };
-                match quick.feed(run, &mut |line, part| self.part(&mut wg, line, part)) {
+                match quick.feed(run, &mut |at, part| self.part(&mut wg, at, part)) {
                     Ok(()) => pass &= !ends,
                     Err(_) if self.failed.is_some() => return Err(Stop),
                     Err(error) => {
-                        self.mistake(&error, 0);
+                        let column = quick.span().name.from.saturating_add(1) as u32;
+                        self.mistake(&error, column);
                         // The reader is at the start of the line again, unless it was at the end.
                         pass = !ends;
                         if error.problem == Problem::TooLong && ends {
-                            let _ =
-                                quick.feed(b"\n", &mut |line, part| self.part(&mut wg, line, part));
+                            let _ = quick.feed(b"\n", &mut |at, part| self.part(&mut wg, at, part));
                         }
                         if error.problem != Problem::TooLong {
                             self.wg(&mut wg, b"\n")?;
                         }
                     }
                 }
-                if ends {
-                    (self.indent, blank) = (0, true);
-                    self.value = ValueColumn::default();
-                }
             }
         }
         zeroize::Zeroize::zeroize(piece.as_mut_slice());
-        let ended = quick.end(&mut |line, part| self.part(&mut wg, line, part));
+        let ended = quick.end(&mut |at, part| self.part(&mut wg, at, part));
         if let Err(error) = ended.map_err(|error| Some(error).filter(|_| self.failed.is_none())) {
             self.mistake(&error.ok_or(Stop)?, 0);
         }
@@ -269,8 +236,8 @@ pub fn image_of_text<F: File>(
     let mut mistakes = {
         let kept = Kept { heap: &mut records, index: &mut index, from: 0 };
         let (draft, remark) = (&mut draft, &mut *remark);
-        let (mistakes, indent, value, failed) = (0, 0, ValueColumn::default(), None);
-        let mut reading = Reading { draft, kept, remark, mistakes, indent, value, failed };
+        let (mistakes, indent, failed) = (0, 0, None);
+        let mut reading = Reading { draft, kept, remark, mistakes, indent, failed };
         let read = reading.read(Noted { slot, file: &mut *file }, len);
         if let (Err(Stop), Some(fault)) = (read, reading.failed) {
             return Err(fault);

@@ -3,7 +3,7 @@
 
 use proto_core::conf::quick::QUICK_VALUE_MAX;
 use proto_core::conf::setting::{boolean, next_word};
-use proto_core::conf::{ConfError, Field, Part, Problem, QuickFile, Stop, shown};
+use proto_core::conf::{ConfError, Field, Part, Problem, QuickFile, Span, Stop, shown};
 use proto_core::text::Text;
 
 use super::process::QuickProcess;
@@ -101,8 +101,8 @@ impl<'w, F: File> Conf<'w, F> {
         loop {
             let piece = self.text.piece(at, PIECE);
             let piece = piece.map_err(|fault| wg.tell("the configuration", "", fault))?;
-            let mut part = |line, part: &Part<'_>| {
-                outcome = take(line, part);
+            let mut part = |at: Span, part: &Part<'_>| {
+                outcome = take(at.line, part);
                 outcome.map_err(|_| Stop)
             };
             let read = match piece.len() {

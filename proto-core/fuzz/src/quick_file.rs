@@ -1,10 +1,10 @@
 //! The file of wg-quick(8), split into reads at any place.
 //!
-//! Promised: the split makes no difference; lines are reported in order; the rest for wg(8) is
+//! Promised: the split makes no difference; lines are reported in order; the columns are those of name and value; the rest for wg(8) is
 //! unchanged when it is read again; no value has white space around it.
 
 use proto_core::conf::quick::QUICK_VALUE_MAX;
-use proto_core::conf::{ConfError, Field, Part, QuickFile};
+use proto_core::conf::{ConfError, Field, Part, QuickFile, Span};
 
 use super::Seeds;
 use super::input::Input;
@@ -15,16 +15,28 @@ type Read = (Vec<(u32, Field, String)>, Vec<u8>);
 fn read(text: &[u8], mut cut: impl FnMut() -> usize) -> Result<Read, ConfError> {
     let (mut settings, mut left) = (Vec::new(), Vec::new());
     let mut last = 1;
-    let mut take = |line: u32, part: &Part<'_>| {
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let mut take = |at: Span, part: &Part<'_>| {
+        let line = at.line;
         assert!(line >= last, "lines out of order");
         last = line;
+        let bytes = lines[line as usize - 1];
         match part {
             Part::Setting(setting, value) => {
                 assert_eq!(value.trim_ascii(), *value);
                 assert!(!value.contains('\0') && !value.contains('\n'));
+                let without_nuls = |text: &[u8]| {
+                    text.iter().copied().filter(|byte| *byte != 0).collect::<Vec<_>>()
+                };
+                assert_eq!(without_nuls(&bytes[at.text.from..at.text.to]), value.as_bytes());
+                let name = without_nuls(&bytes[at.name.from..at.name.to]);
+                assert!(name.eq_ignore_ascii_case(setting.name().as_bytes()));
                 settings.push((line, *setting, (*value).to_owned()));
             }
-            Part::Wg(bytes) => left.extend_from_slice(bytes),
+            Part::Wg(piece) => {
+                assert!(at.text.from <= bytes.len());
+                left.extend_from_slice(piece);
+            }
         }
         Ok(())
     };

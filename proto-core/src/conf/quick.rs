@@ -4,7 +4,8 @@
 //! Not here: the meaning of the values; only the white space and the comments around them are
 //! removed.
 
-use super::{ConfError, Field, Problem, Stop};
+use super::span::Columns;
+use super::{ConfError, Field, Problem, Span, Stop};
 
 /// The longest value of a setting, and so the longest hook.
 pub const QUICK_VALUE_MAX: usize = 16 * 1024;
@@ -22,8 +23,11 @@ pub enum Part<'t> {
     Wg(&'t [u8]),
 }
 
-/// Takes a part and the number of its line, from 1. `Err` stops the reader.
-pub type TakePart<'s> = dyn FnMut(u32, &Part<'_>) -> Result<(), Stop> + 's;
+/// Takes a part and its place. `Err` stops the reader.
+///
+/// The place of [`Part::Setting`] has the columns of the name and of the value. The place of [`Part::Wg`] has in
+/// `text.from` where the line's text begins: the reader of the line does not see the white space before it.
+pub type TakePart<'s> = dyn FnMut(Span, &Part<'_>) -> Result<(), Stop> + 's;
 
 /// The reader's position in a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +45,10 @@ enum Place {
 /// A file that is being read.
 #[derive(Debug)]
 pub struct QuickFile<'b> {
-    line: u32,
+    /// The line, and the columns of the name and of the value, or of the line's text.
+    at: Span,
+    /// Number of bytes of the line so far.
+    column: usize,
     in_interface: bool,
     place: Place,
     /// The name or the value so far, or white space that may be the end of a line for wg(8).
@@ -66,7 +73,15 @@ impl<'b> QuickFile<'b> {
     /// A reader before the first byte, of values that fit into `text`: [`QUICK_VALUE_MAX`] bytes for wg-quick(8).
     #[must_use]
     pub const fn new(text: &'b mut [u8]) -> Self {
-        Self { line: 1, in_interface: false, place: Place::Name, text, len: 0 }
+        let none = Columns { from: 0, to: 0 };
+        let at = Span { line: 1, name: none, text: none };
+        Self { at, column: 0, in_interface: false, place: Place::Name, text, len: 0 }
+    }
+
+    /// The place of the setting that is being read, or that an error is about.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        self.at
     }
 
     /// Takes the next bytes, in any number.
@@ -80,6 +95,7 @@ impl<'b> QuickFile<'b> {
                 let run = rest.iter().take_while(|byte| !matches!(byte, 0 | b'\n')).count();
                 if let (1.., Some((run, behind))) = (run, rest.split_at_checked(run)) {
                     rest = behind;
+                    self.column = self.column.saturating_add(run.len());
                     self.pass(run, take)?;
                     continue;
                 }
@@ -89,6 +105,9 @@ impl<'b> QuickFile<'b> {
                 0 => {}
                 b'\n' => self.end_line(take)?,
                 byte => self.byte(*byte, take)?,
+            }
+            if *byte != b'\n' {
+                self.column = self.column.saturating_add(1);
             }
         }
         Ok(())
@@ -110,11 +129,14 @@ impl<'b> QuickFile<'b> {
                 Ok(())
             }
             (Place::Value(setting), byte) => match self.push(byte) {
-                true => Ok(()),
+                true => {
+                    self.mark(byte);
+                    Ok(())
+                }
                 false => {
                     // A reader that continues does so at the next line.
                     (self.place, self.len) = (Place::Name, 0);
-                    Err(ConfError::new(self.line, setting.name(), Problem::TooLong))
+                    Err(ConfError::new(self.at.line, setting.name(), Problem::TooLong))
                 }
             },
             (Place::Name, b' ' | b'\t') if self.len == 0 => Ok(()),
@@ -123,6 +145,9 @@ impl<'b> QuickFile<'b> {
                 match self.named() {
                     Some(setting) if self.in_interface => {
                         (self.place, self.len) = (Place::Value(setting), 0);
+                        let behind = self.column.saturating_add(1);
+                        self.at.name = self.at.text;
+                        self.at.text = Columns { from: behind, to: behind };
                         Ok(())
                     }
                     _ => self.leave(byte, take),
@@ -135,9 +160,11 @@ impl<'b> QuickFile<'b> {
             // In a line for wg(8) every special byte belongs to a longer text.
             (Place::Name | Place::Wg, byte) => match self.push(byte) {
                 true => {
+                    self.mark(byte);
                     // Windows editors start files with it.
-                    if self.line == 1 && self.text.get(..self.len) == Some(BYTE_ORDER_MARK) {
+                    if self.at.line == 1 && self.text.get(..self.len) == Some(BYTE_ORDER_MARK) {
                         self.len = 0;
+                        self.at.text = Columns::default();
                     }
                     Ok(())
                 }
@@ -155,6 +182,16 @@ impl<'b> QuickFile<'b> {
             self.len = self.len.saturating_add(1);
         }
         fits
+    }
+
+    /// A byte of the name, of the value or of the line's text was read.
+    fn mark(&mut self, byte: u8) {
+        if !byte.is_ascii_whitespace() {
+            if self.at.text.from == self.at.text.to {
+                self.at.text.from = self.column;
+            }
+            self.at.text.to = self.column.saturating_add(1);
+        }
     }
 
     fn text(&self) -> &[u8] {
@@ -177,9 +214,10 @@ impl<'b> QuickFile<'b> {
     /// The line is for wg(8), and `byte` is its next byte.
     fn leave(&mut self, byte: u8, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         self.place = Place::Wg;
+        self.mark(byte);
         let line = self.text.get(..self.len).unwrap_or_default();
         let kept = without_blanks(line).len();
-        tell(self.line, &Part::Wg(line.get(..kept).unwrap_or_default()), take)?;
+        tell(self.at, &Part::Wg(line.get(..kept).unwrap_or_default()), take)?;
         self.text.copy_within(kept..self.len, 0);
         self.len = self.len.saturating_sub(kept);
         self.pass(&[byte], take)
@@ -190,7 +228,7 @@ impl<'b> QuickFile<'b> {
         let kept = without_blanks(piece);
         if !kept.is_empty() {
             self.pass_held(take)?;
-            tell(self.line, &Part::Wg(kept), take)?;
+            tell(self.at, &Part::Wg(kept), take)?;
         }
         for blank in piece.get(kept.len()..).unwrap_or_default() {
             if !self.push(*blank) {
@@ -204,40 +242,41 @@ impl<'b> QuickFile<'b> {
 
     fn pass_held(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         let held = self.text.get(..core::mem::take(&mut self.len)).unwrap_or_default();
-        if held.is_empty() { Ok(()) } else { tell(self.line, &Part::Wg(held), take) }
+        if held.is_empty() { Ok(()) } else { tell(self.at, &Part::Wg(held), take) }
     }
 
     fn end_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         let told = self.tell_line(take);
         // Also after a mistake: a reader that continues does so at the next line.
-        (self.place, self.len, self.line) = (Place::Name, 0, self.line.saturating_add(1));
+        (self.place, self.len, self.column) = (Place::Name, 0, 0);
+        self.at = Span { line: self.at.line.saturating_add(1), ..Span::default() };
         told
     }
 
     fn tell_line(&mut self, take: &mut TakePart<'_>) -> Result<(), ConfError> {
         match self.place {
             Place::Value(setting) | Place::Comment(setting) => {
-                let wrong = |problem| ConfError::new(self.line, setting.name(), problem);
+                let wrong = |problem| ConfError::new(self.at.line, setting.name(), problem);
                 let value = core::str::from_utf8(self.text());
                 let value = value.map_err(|_| wrong(Problem::Value("is not UTF-8 text")))?;
-                tell(self.line, &Part::Setting(setting, value), take)?;
+                tell(self.at, &Part::Setting(setting, value), take)?;
             }
             Place::Name => {
                 self.enter();
                 let line = without_blanks(self.text.get(..self.len).unwrap_or_default());
                 if !line.is_empty() {
-                    tell(self.line, &Part::Wg(line), take)?;
+                    tell(self.at, &Part::Wg(line), take)?;
                 }
-                tell(self.line, &Part::Wg(b"\n"), take)?;
+                tell(self.at, &Part::Wg(b"\n"), take)?;
             }
-            Place::Wg => tell(self.line, &Part::Wg(b"\n"), take)?,
+            Place::Wg => tell(self.at, &Part::Wg(b"\n"), take)?,
         }
         Ok(())
     }
 }
 
-fn tell(line: u32, part: &Part<'_>, take: &mut TakePart<'_>) -> Result<(), ConfError> {
-    take(line, part).map_err(|Stop| ConfError::new(line, "", Problem::Stopped))
+fn tell(at: Span, part: &Part<'_>, take: &mut TakePart<'_>) -> Result<(), ConfError> {
+    take(at, part).map_err(|Stop| ConfError::new(at.line, "", Problem::Stopped))
 }
 
 #[cfg(test)]

@@ -79,39 +79,35 @@ impl Parser {
             return false;
         }
         let mut found = None;
-        let mut take = |_: u32, part: &Part<'_>| {
-            if let Part::Setting(field, value) = part {
-                found = Some((*field, value.is_empty()));
+        let mut take = |at: Span, part: &Part<'_>| {
+            if let Part::Setting(field, _) = part {
+                found = Some((*field, at));
             }
             Ok(())
         };
-        let fed =
-            quick.feed(line.as_bytes(), &mut take).and_then(|()| quick.feed(b"\n", &mut take));
-        let Line::Pair { key, value } = classify(line) else { return true };
-        match (fed, found) {
-            (Err(error), _) => {
-                let message = format!("{} is longer than {QUICK_VALUE_MAX} bytes", error.name);
-                self.problems.push(Problem::error(place(&key), message));
-                false
-            }
-            (Ok(()), Some((field, false))) => {
-                if !self.stands_twice(field, &place(&key)) {
-                    self.value(field, line, place(&key), place(&value));
-                }
-                false
-            }
-            (Ok(()), Some((Field::SaveConfig, true))) => {
-                self.problems.push(Problem::error(place(&key), "SaveConfig has no value"));
-                false
-            }
-            // Ignores the line, as wg-quick does.
-            (Ok(()), Some((field, true))) => {
-                let message = format!("{} is empty: it is ignored", field.name());
-                self.problems.push(Problem::warning(place(&key), message));
-                false
-            }
-            (Ok(()), None) => true,
+        let fed = quick.feed(line.as_bytes(), &mut take);
+        let at = quick.span();
+        let fed = fed.and(quick.feed(b"\n", &mut take));
+        let columns = |columns: Columns| place(&(columns.from..columns.to));
+        if let Err(error) = fed {
+            let message = format!("{} is longer than {QUICK_VALUE_MAX} bytes", error.name);
+            self.problems.push(Problem::error(columns(at.name), message));
+            return false;
         }
+        let Some((field, at)) = found else { return true };
+        let (name, value) = (columns(at.name), columns(at.text));
+        if !value.span.is_empty() {
+            if !self.stands_twice(field, &name) {
+                self.value(field, line, name, value);
+            }
+        } else if field == Field::SaveConfig {
+            self.problems.push(Problem::error(name, "SaveConfig has no value"));
+        } else {
+            // Ignores the line, as wg-quick does.
+            let message = format!("{} is empty: it is ignored", field.name());
+            self.problems.push(Problem::warning(name, message));
+        }
+        false
     }
 
     /// Takes an item of wg(8), or a mistake.

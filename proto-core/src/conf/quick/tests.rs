@@ -6,9 +6,11 @@ type Read = (Vec<(u32, Field, String)>, String);
 
 fn read_in(text: &[u8], piece: usize) -> Result<Read, ConfError> {
     let (mut settings, mut rest) = (Vec::new(), Vec::new());
-    let mut take = |line: u32, part: &Part<'_>| {
+    let mut take = |at: Span, part: &Part<'_>| {
         match part {
-            Part::Setting(setting, value) => settings.push((line, *setting, (*value).to_owned())),
+            Part::Setting(setting, value) => {
+                settings.push((at.line, *setting, (*value).to_owned()))
+            }
             Part::Wg(bytes) => rest.extend(*bytes),
         }
         Ok(())
@@ -55,6 +57,48 @@ fn settings_are_told_and_the_rest_is_left() {
         rest,
         "# mine\n[Interface]\nPrivateKey = abc\n\n[Peer]\nMTU = 7\nAllowedIPs = ::/0\n"
     );
+}
+
+#[test]
+fn places_are_those_in_the_line() {
+    let text = "[Interface]\n\t MTU =\t1400 # x\r\n  DNS =  \n\0Post\0Up=a b \n \t ListenPort = 1\n[Peer]\nMTU = 1\n";
+    let wanted = [
+        (2, "MTU", "1400"),
+        (3, "DNS", ""),
+        (4, "Post\0Up", "a b"),
+        // Of a line for wg(8), all from its first byte.
+        (1, "", "[Interface]"),
+        (5, "", "ListenPort = 1"),
+        (6, "", "[Peer]"),
+        (7, "", "MTU = 1"),
+    ];
+    for piece in [1, 2, 5, 100] {
+        let mut value = [0; 64];
+        let mut file = QuickFile::new(&mut value);
+        let (mut settings, mut others) = (Vec::new(), Vec::new());
+        let lines: Vec<&str> = text.split('\n').collect();
+        let mut take = |at: Span, part: &Part<'_>| {
+            let line = lines[at.line as usize - 1];
+            let name = &line[at.name.from..at.name.to];
+            match part {
+                Part::Setting(..) => {
+                    settings.push((at.line, name, &line[at.text.from..at.text.to]));
+                }
+                Part::Wg(b"\n") => others.push((at.line, name, &line[at.text.from..])),
+                Part::Wg(_) => {}
+            }
+            Ok(())
+        };
+        for piece in text.as_bytes().chunks(piece) {
+            file.feed(piece, &mut take).unwrap();
+        }
+        assert_eq!([settings, others].concat(), wanted, "in pieces of {piece}");
+    }
+    let mut value = [0; 16];
+    let mut file = QuickFile::new(&mut value);
+    let error = file.feed(b"[Interface]\n  MTU = 12345678901234567\n", &mut |_, _| Ok(())).unwrap_err();
+    let at = file.span();
+    assert_eq!((error.line, at.line, at.name.from, at.name.to), (2, 2, 2, 5));
 }
 
 #[test]
