@@ -13,6 +13,10 @@
 //! | `serde` | the messages for serde and postcard; with `protocol`, the client's state machines |
 //! | `small` | no new items: functions are kept out of line, for programs with a size limit |
 //!
+//! Types that the kernel, the protocol or the notation may extend are `#[non_exhaustive]`: errors, notifications,
+//! and the devices, peers and links of a dump. The outcomes of state machines are not, because a caller has to handle
+//! each of them.
+//!
 //! All features except `small` are on by default. With `netlink` alone, the only dependency is
 //! `zeroize`.
 //!

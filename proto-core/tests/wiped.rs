@@ -89,15 +89,7 @@ fn name() -> IfName {
 const PEER: PublicKey = PublicKey([7; 32]);
 
 fn device() -> DeviceInfo {
-    DeviceInfo {
-        ifindex: 1,
-        ifname: name(),
-        private_key: None,
-        public_key: None,
-        listen_port: 0,
-        fwmark: 0,
-        flags: 0,
-    }
+    DeviceInfo::new(1, name())
 }
 
 /// Writes a key in place.

@@ -280,7 +280,12 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     fn begin_peer(&mut self, peer: &PeerInfo) -> Result<(), Fault> {
-        (self.peer, self.ips) = (Some(PeerInfo { preshared_key: None, ..*peer }), 0);
+        // All but the preshared key, of which no copy is made.
+        let kept = self.peer.insert(PeerInfo::new(peer.public_key));
+        (kept.endpoint, kept.latest_handshake) = (peer.endpoint, peer.latest_handshake);
+        (kept.rx_bytes, kept.tx_bytes) = (peer.rx_bytes, peer.tx_bytes);
+        kept.persistent_keepalive = peer.persistent_keepalive;
+        self.ips = 0;
         self.peers = self.peers.saturating_add(1);
         let preshared_key = peer.preshared_key.as_ref().map(SecretKey::as_bytes);
         match self.form {

@@ -97,35 +97,30 @@ fn any_peer(input: &mut Input<'_>, nth: u16) -> PeerInfo {
     let what = input.byte();
     let latest_handshake = Handshake { secs: input.u32().into(), nanos: 1 };
     let scope = u32::from(what >> 4);
-    PeerInfo {
-        public_key: PublicKey(key(nth)),
-        preshared_key: (what & 1 != 0).then_some(SecretKey::new([7; 32])),
-        endpoint: match what & 6 {
-            0 => None,
-            2 => Some(SocketAddrV4::new(input.array().into(), input.u16()).into()),
-            _ => Some(SocketAddrV6::new(input.array().into(), input.u16(), 0, scope).into()),
-        },
-        persistent_keepalive: input.byte().into(),
-        latest_handshake: (what & 8 != 0).then_some(latest_handshake),
-        rx_bytes: u64::from(input.u32()) << 20,
-        tx_bytes: input.u16().into(),
-        protocol_version: 1,
-    }
+    let mut peer = PeerInfo::new(PublicKey(key(nth)));
+    peer.preshared_key = (what & 1 != 0).then_some(SecretKey::new([7; 32]));
+    peer.endpoint = match what & 6 {
+        0 => None,
+        2 => Some(SocketAddrV4::new(input.array().into(), input.u16()).into()),
+        _ => Some(SocketAddrV6::new(input.array().into(), input.u16(), 0, scope).into()),
+    };
+    peer.persistent_keepalive = input.byte().into();
+    peer.latest_handshake = (what & 8 != 0).then_some(latest_handshake);
+    peer.rx_bytes = u64::from(input.u32()) << 20;
+    peer.tx_bytes = input.u16().into();
+    peer.protocol_version = 1;
+    peer
 }
 
 /// A dump in the kernel's form: every message has the device until the first peer is complete, and
 /// a continued peer has only its key.
 fn any_dump(input: &mut Input<'_>) -> Dump {
     let what = input.byte();
-    let info = DeviceInfo {
-        ifindex: 7,
-        ifname: "wg0".parse().expect("a name"),
-        private_key: (what & 1 != 0).then_some(SecretKey::new([3; 32])),
-        public_key: (what & 1 != 0).then_some(PublicKey([4; 32])),
-        listen_port: input.u16(),
-        fwmark: u32::from(what),
-        flags: 0,
-    };
+    let mut info = DeviceInfo::new(7, "wg0".parse().expect("a name"));
+    info.private_key = (what & 1 != 0).then_some(SecretKey::new([3; 32]));
+    info.public_key = (what & 1 != 0).then_some(PublicKey([4; 32]));
+    info.listen_port = input.u16();
+    info.fwmark = u32::from(what);
     let mut dump = Dump { events: vec![Event::Device(info.clone())], ..Dump::default() };
     let (mut nth, mut goes_on, mut complete) = (0_u16, false, false);
     loop {

@@ -143,6 +143,7 @@ fn text_of(bytes: &[u8]) -> &str {
 
 /// An error in a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Problem {
     /// An unknown name or word.
     Unknown,

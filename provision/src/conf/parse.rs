@@ -210,7 +210,8 @@ impl Parser {
                 }
             }
             Wrong::Value(_) => return named,
-            Wrong::Stopped => return None,
+            // This reader does not stop, and has no other mistakes.
+            _ => return None,
         };
         self.problems.push(problem);
         None

@@ -52,7 +52,7 @@ fn each_mistake_is_told_with_its_line_and_column() {
             "11: line 3: Address `10.0.0.1/33` is not an address with a prefix length",
             "7: line 4: MTU `9` is not an MTU: 68 to 65535 bytes",
             "7: line 5: MTU stands twice",
-            "0: line 6: PostUp is too long",
+            "1: line 6: PostUp is too long",
             "line 7: DNS is left out: the router keeps its name servers",
             "9: line 8: Table `vpn` is not a table: auto, off, main or a number over 0",
             "28: line 10: AllowedIPs `nonsense` is not an address, or an address with a prefix length",

@@ -96,7 +96,8 @@ fn places_are_those_in_the_line() {
     }
     let mut value = [0; 16];
     let mut file = QuickFile::new(&mut value);
-    let error = file.feed(b"[Interface]\n  MTU = 12345678901234567\n", &mut |_, _| Ok(())).unwrap_err();
+    let error =
+        file.feed(b"[Interface]\n  MTU = 12345678901234567\n", &mut |_, _| Ok(())).unwrap_err();
     let at = file.span();
     assert_eq!((error.line, at.line, at.name.from, at.name.to), (2, 2, 2, 5));
 }

@@ -58,6 +58,7 @@ pub enum Object<'b> {
 
 /// One change of the kernel's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Notification<'b> {
     /// `true` if the object was removed, `false` if it is new or has changed.
     pub deleted: bool,

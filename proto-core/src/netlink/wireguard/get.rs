@@ -43,6 +43,7 @@ pub fn request(
 
 /// The device itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// `WGDEVICE_A_IFINDEX`.
     pub ifindex: u32,
@@ -60,6 +61,22 @@ pub struct DeviceInfo {
     pub flags: u32,
 }
 
+impl DeviceInfo {
+    /// A device with every setting unset.
+    #[must_use]
+    pub const fn new(ifindex: u32, ifname: IfName) -> Self {
+        Self {
+            ifindex,
+            ifname,
+            private_key: None,
+            public_key: None,
+            listen_port: 0,
+            fwmark: 0,
+            flags: 0,
+        }
+    }
+}
+
 /// The time of the last handshake, by the machine's clock (`struct __kernel_timespec`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Handshake {
@@ -71,6 +88,7 @@ pub struct Handshake {
 
 /// A peer without its allowed IPs.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct PeerInfo {
     /// `WGPEER_A_PUBLIC_KEY`.
     pub public_key: PublicKey,
