@@ -1,7 +1,6 @@
 //! Plain memory instead of the machine, for the tests of this library.
 
 mod cellar;
-mod kernel;
 mod mortal;
 mod router;
 #[cfg(feature = "testing")]
@@ -9,7 +8,6 @@ mod simulated;
 mod world;
 
 pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
-pub(crate) use kernel::{Script, deliver};
 pub(crate) use mortal::{Life, Mortal};
 pub(crate) use router::{Content, FACES, Router, RouterAgent, image};
 #[cfg(feature = "testing")]
@@ -236,16 +234,18 @@ impl Outlet for Sent {
 }
 
 /// An agent for tests.
-pub(crate) type Agent<'b, N = Script> = Service<'b, N, Drawer, &'b Bench>;
+pub(crate) type Agent<'b, N = Wire> = Service<'b, N, Drawer, &'b Bench>;
 
-/// Runs a test with an agent over two folders and a kernel that follows a script.
+/// Runs a test with an agent over two folders, and a kernel that has WireGuard and no interface, and refuses all
+/// changes.
 pub(crate) fn with_agent<T>(
     bench: &Bench,
     folders: (Drawer, Drawer),
     act: impl FnOnce(Agent<'_>) -> T,
 ) -> T {
-    let generic = Script { generic: true, ..Script::default() };
-    with_agent_on((Script::default(), generic), bench, folders, act)
+    let world = World::default();
+    world.refuse_changes(Errno::EPERM, "not on my watch");
+    with_agent_on((world.socket(false), world.socket(true)), bench, folders, act)
 }
 
 /// The same with another kernel, given by its two sockets.

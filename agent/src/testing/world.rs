@@ -14,7 +14,6 @@ use proto_core::netlink::read::Attributes;
 use proto_core::netlink::wireguard::attr::{WG_CMD_SET_DEVICE, WGDEVICE_A_IFNAME};
 use proto_core::netlink::{Errno, Message, NLMSG_DONE, NLMSG_ERROR};
 
-use super::deliver;
 use crate::system::{Datagram, NetlinkSocket};
 use crate::wg::fake::{Answers, Device, FAMILY, FakePeer, set};
 use ip::{GET_ADDR, GET_ROUTE, GET_RULE, Ip, Port, is_kernels_own, only};
@@ -70,6 +69,10 @@ struct State {
     changes: usize,
     at: Option<(usize, Incident)>,
     dead: bool,
+    /// The words of its refusals, or empty.
+    words: &'static str,
+    /// The kernel has no WireGuard.
+    no_wireguard: bool,
     /// The addresses, routes and rules after each request for a change, if a test watches.
     watched: Option<Vec<Vec<String>>>,
 }
@@ -122,6 +125,17 @@ impl World {
     pub(crate) fn incident(&self, change: usize, incident: Incident) {
         let mut state = self.0.borrow_mut();
         state.at = Some((state.changes + change, incident));
+    }
+
+    /// From now on refuses all changes, with these words.
+    pub(crate) fn refuse_changes(&self, errno: Errno, words: &'static str) {
+        self.incident(0, Incident::Broken(errno));
+        self.0.borrow_mut().words = words;
+    }
+
+    /// From now on its kernel has no WireGuard.
+    pub(crate) fn without_wireguard(&self) {
+        self.0.borrow_mut().no_wireguard = true;
     }
 
     /// Another program deletes all interfaces.
@@ -355,6 +369,10 @@ impl NetlinkSocket for Wire {
         }
         let answers = &mut self.answers;
         let looks = match message.ty {
+            GENL_ID_CTRL if self.generic && state.no_wireguard => {
+                answers.end(&message, NLMSG_ERROR, Errno::ENOENT.0);
+                return Ok(());
+            }
             GENL_ID_CTRL if self.generic => {
                 answers.family(&message);
                 answers.end(&message, NLMSG_ERROR, 0);
@@ -450,11 +468,14 @@ impl NetlinkSocket for Wire {
         };
         let others = state.watched.is_some().then(|| state.others());
         state.watched.iter_mut().for_each(|watched| watched.extend(others.clone()));
-        answers.end(&message, NLMSG_ERROR, done.err().map_or(0, |errno| errno.0));
+        match done {
+            Err(errno) if !state.words.is_empty() => answers.refuse(&message, errno, state.words),
+            done => answers.end(&message, NLMSG_ERROR, done.err().map_or(0, |errno| errno.0)),
+        }
         Ok(())
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        deliver(&mut self.answers.0, buf)
+        self.answers.deliver(buf)
     }
 }

@@ -3,7 +3,7 @@
 mod program;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use proto_core::netlink::{
 
 use crate::kernel::exchange::Protocol;
 use crate::system::{Datagram, NetlinkSocket};
-use crate::testing::{Memory, deliver};
+use crate::testing::Memory;
 use crate::wg::process::{Output, Process, Unresolved};
 
 pub(crate) const FAMILY: u16 = 0x1e;
@@ -273,20 +273,20 @@ impl NetlinkSocket for Socket {
     }
 
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
-        deliver(&mut self.answers.0, buf)
+        self.answers.deliver(buf)
     }
 }
 
 /// What a socket of this kernel still has to deliver.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(pub(crate) Vec<Vec<u8>>);
+pub(crate) struct Answers(VecDeque<Vec<u8>>);
 
 impl Answers {
     pub(crate) fn answer(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         let mut buf = vec![0; 32 * 1024];
         let mut writer = Writer::new(&mut buf);
         write(&mut writer);
-        self.0.push(writer.finish().to_vec());
+        self.0.push_back(writer.finish().to_vec());
     }
 
     pub(crate) fn family(&mut self, message: &Message<'_>) {
@@ -303,6 +303,25 @@ impl Answers {
             let rest = if ty == NLMSG_DONE { 0 } else { 16 };
             w.header(&[&(-errno).to_ne_bytes()[..], &[0; 16][..rest]].concat()).unwrap();
         });
+    }
+
+    /// A refusal with the kernel's words.
+    pub(crate) fn refuse(&mut self, message: &Message<'_>, errno: Errno, words: &str) {
+        const NLM_F_CAPPED: u16 = 0x100;
+        const NLM_F_ACK_TLVS: u16 = 0x200;
+        const NLMSGERR_ATTR_MSG: u16 = 1;
+        self.answer(|w| {
+            w.message(NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, message.seq, 7).unwrap();
+            w.header(&[&(-errno.0).to_ne_bytes()[..], &[0; 16]].concat()).unwrap();
+            w.string(NLMSGERR_ATTR_MSG, words).unwrap();
+        });
+    }
+
+    /// Delivers the next answer, as a socket does.
+    pub(crate) fn deliver(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
+        let answer = self.0.pop_front().ok_or(Errno::EAGAIN)?;
+        buf[..answer.len()].copy_from_slice(&answer);
+        Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
     }
 
     pub(crate) fn dump(

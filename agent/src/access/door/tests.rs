@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::filter::tests::{Datagram, passes};
 use crate::access::owners;
-use crate::testing::{Bench, Drawer, Script, Sent, with_agent};
+use crate::testing::{Bench, Drawer, Sent, Wire as KernelSocket, with_agent};
 use proto_core::key::SecretKey;
 use proto_core::protocol::envelope::{self, HELLO_VERSION};
 use proto_core::protocol::message::{Answer, Ask, Code, Failure, OwnerName, Reply, Request, Role};
@@ -13,7 +13,7 @@ use proto_core::protocol::session::{
 use proto_core::protocol::{MAX_OUTER, VERSION};
 use std::vec::Vec;
 
-type Agent<'b> = Door<'b, Script, Drawer, &'b Bench>;
+type Agent<'b> = Door<'b, KernelSocket, Drawer, &'b Bench>;
 
 const UDP: Source = Source {
     wire: Wire::Udp,

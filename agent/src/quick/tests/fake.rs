@@ -16,7 +16,7 @@ use crate::kernel::exchange::Protocol;
 use crate::quick::process::{NO_PROGRAM, Next, QuickProcess};
 use crate::system::{Datagram, File, NetlinkSocket};
 use crate::testing::Memory;
-use crate::wg::fake::{Fake, Socket as WgSocket};
+use crate::wg::fake::{Answers, Fake, Socket as WgSocket};
 use crate::wg::process::{Output, Process, Unresolved};
 
 const INDEX: u32 = 5;
@@ -86,7 +86,7 @@ impl Process for Machine {
         Ok(match protocol {
             Protocol::Generic => Socket::Generic(self.wg.netlink(protocol)?),
             Protocol::Route => {
-                Socket::Route { tables: Rc::clone(&self.tables), answers: Vec::new() }
+                Socket::Route { tables: Rc::clone(&self.tables), answers: Answers::default() }
             }
         })
     }
@@ -232,7 +232,7 @@ impl QuickProcess for Machine {
 
 pub(super) enum Socket {
     Generic(WgSocket),
-    Route { tables: Rc<RefCell<Tables>>, answers: Vec<Vec<u8>> },
+    Route { tables: Rc<RefCell<Tables>>, answers: Answers },
 }
 
 impl NetlinkSocket for Socket {
@@ -245,7 +245,7 @@ impl NetlinkSocket for Socket {
             Self::Generic(socket) => socket.send(datagram),
             Self::Route { tables, answers } => {
                 let message = Messages::new(datagram).next().unwrap().unwrap();
-                *answers = tables.borrow_mut().answer(&message);
+                tables.borrow_mut().answer(&message, answers);
                 Ok(())
             }
         }
@@ -254,30 +254,12 @@ impl NetlinkSocket for Socket {
     fn receive(&mut self, buf: &mut [u8]) -> Result<Datagram, Errno> {
         match self {
             Self::Generic(socket) => socket.receive(buf),
-            Self::Route { answers, .. } if answers.is_empty() => Err(Errno::EAGAIN),
-            Self::Route { answers, .. } => {
-                let answer = answers.remove(0);
-                buf[..answer.len()].copy_from_slice(&answer);
-                Ok(Datagram { len: answer.len(), full_len: answer.len(), sender: 0 })
-            }
+            Self::Route { answers, .. } => answers.deliver(buf),
         }
     }
 }
 
-fn message(ty: u16, seq: u32, put: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-    let mut buf = vec![0; 1024];
-    let mut writer = Writer::new(&mut buf);
-    writer.message(ty, 2, seq, 7).unwrap();
-    put(&mut writer);
-    writer.finish().to_vec()
-}
-
-fn end(ty: u16, seq: u32, errno: i32) -> Vec<u8> {
-    let rest = if ty == NLMSG_DONE { 0 } else { 16 };
-    message(ty, seq, |w| {
-        w.header(&[&(-errno).to_ne_bytes()[..], &[0; 16][..rest]].concat()).unwrap()
-    })
-}
+const NLM_F_DUMP: u16 = 0x300;
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
@@ -290,13 +272,12 @@ const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
 const GETRULE: u16 = 34;
 
-fn link(seq: u32, name: &str, kind: &str, index: u32, mtu: u32) -> Vec<u8> {
-    message(NEWLINK, seq, |w| {
-        w.header(&[&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat()).unwrap();
-        w.string(3, name).unwrap();
-        w.u32(4, mtu).unwrap();
-        w.nest(18, |w| w.string(1, kind)).unwrap();
-    })
+fn link(w: &mut Writer<'_>, seq: u32, name: &str, kind: &str, (index, mtu): (u32, u32)) {
+    w.message(NEWLINK, 2, seq, 7).unwrap();
+    w.header(&[&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat()).unwrap();
+    w.string(3, name).unwrap();
+    w.u32(4, mtu).unwrap();
+    w.nest(18, |w| w.string(1, kind)).unwrap();
 }
 
 /// The subject of a request, in words.
@@ -320,52 +301,61 @@ fn said(message: &Message<'_>) -> String {
 }
 
 impl Tables {
-    fn answer(&mut self, message: &Message<'_>) -> Vec<Vec<u8>> {
+    fn answer(&mut self, message: &Message<'_>, answers: &mut Answers) {
+        match self.execute(message, answers) {
+            Ok(()) if message.flags & NLM_F_DUMP != 0 => answers.end(message, NLMSG_DONE, 0),
+            done => answers.end(message, NLMSG_ERROR, done.err().map_or(0, |errno| errno.0)),
+        }
+    }
+
+    fn execute(&mut self, message: &Message<'_>, answers: &mut Answers) -> Result<(), Errno> {
         let seq = message.seq;
-        let (ack, done) = (end(NLMSG_ERROR, seq, 0), end(NLMSG_DONE, seq, 0));
         match message.ty {
             GETLINK => {
                 let eth0 = message.payload.windows(4).any(|bytes| bytes == b"eth0");
-                return match (eth0, self.link) {
-                    (true, _) => vec![link(seq, "eth0", "dummy", 2, 1400), ack],
-                    (_, true) => {
-                        let kind = if self.no_wireguard { "tun" } else { "wireguard" };
-                        vec![link(seq, "wg0", kind, INDEX, 1234), ack]
-                    }
-                    _ => vec![end(NLMSG_ERROR, seq, Errno::ENODEV.0)],
-                };
+                let kind = if self.no_wireguard { "tun" } else { "wireguard" };
+                match (eth0, self.link) {
+                    (true, _) => answers.answer(|w| link(w, seq, "eth0", "dummy", (2, 1400))),
+                    (_, true) => answers.answer(|w| link(w, seq, "wg0", kind, (INDEX, 1234))),
+                    _ => return Err(Errno::ENODEV),
+                }
+                return Ok(());
             }
-            GETROUTE if message.flags & 0x300 == 0 => {
+            GETROUTE if message.flags & NLM_F_DUMP == 0 => {
                 let dst = IpNet { addr: IpAddr::from([0; 4]), prefix: 0 };
                 let mut buf = [0; 256];
                 let route = Route::device(dst, 2, 254, 3);
                 let add = route.add(&mut buf, seq, IfExists::Fail).unwrap();
                 let payload = Messages::new(add).next().unwrap().unwrap().payload;
-                return vec![self::message(NEWROUTE, seq, |w| w.header(payload).unwrap()), ack];
+                answers.answer(|w| {
+                    w.message(NEWROUTE, 2, seq, 7).unwrap();
+                    w.header(payload).unwrap();
+                });
+                return Ok(());
             }
             GETRULE | NEWRULE if self.no_ipv6 && message.payload[0] == 10 => {
-                return vec![end(NLMSG_ERROR, seq, Errno::EAFNOSUPPORT.0)];
+                return Err(Errno::EAFNOSUPPORT);
             }
             GETADDR | GETROUTE | GETRULE => {
                 let (ty, family) = (message.ty - 2, message.payload[0]);
-                let mut answers: Vec<Vec<u8>> = self
-                    .things
-                    .iter()
-                    .filter(|(other, payload)| *other == ty && payload[0] == family)
-                    .map(|(_, payload)| self::message(ty, seq, |w| w.header(payload).unwrap()))
-                    .collect();
-                answers.push(done);
-                return answers;
+                let of = |(other, payload): &&(u16, Vec<u8>)| *other == ty && payload[0] == family;
+                for (_, payload) in self.things.iter().filter(of) {
+                    answers.answer(|w| {
+                        w.message(ty, 2, seq, 7).unwrap();
+                        w.header(payload).unwrap();
+                    });
+                }
+                return Ok(());
             }
             _ => {}
         }
         let said = said(message);
         self.log.push(said.clone());
         if message.ty == NEWLINK && self.no_wireguard {
-            return vec![end(NLMSG_ERROR, seq, Errno::EOPNOTSUPP.0)];
+            return Err(Errno::EOPNOTSUPP);
         }
         if self.refuse.is_some_and(|refuse| said.starts_with(refuse)) {
-            return vec![end(NLMSG_ERROR, seq, Errno::EEXIST.0)];
+            return Err(Errno::EEXIST);
         }
         match message.ty {
             NEWLINK => self.link = true,
@@ -384,11 +374,10 @@ impl Tables {
                 };
                 let at =
                     self.things.iter().position(|(ty, payload)| *ty == NEWRULE && like(payload));
-                let Some(at) = at else { return vec![end(NLMSG_ERROR, seq, Errno::ENOENT.0)] };
-                self.things.remove(at);
+                self.things.remove(at.ok_or(Errno::ENOENT)?);
             }
             _ => {}
         }
-        vec![ack]
+        Ok(())
     }
 }

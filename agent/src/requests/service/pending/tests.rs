@@ -6,7 +6,7 @@ use crate::requests::service::Visitor;
 use crate::requests::service::answered::Answered;
 use crate::store::commit::Change;
 use crate::testing::{
-    Agent, Bench, Drawer, Incident, Script, Sent, Wire, World, record_bytes, with_agent_on,
+    Agent, Bench, Drawer, Incident, Sent, Wire, World, record_bytes, with_agent_on,
 };
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
@@ -430,9 +430,11 @@ fn a_configuration_that_ended_three_starts_is_held_until_an_owner_mends_it() {
 fn what_is_only_stored_is_removed_on_a_kernel_without_wireguard() {
     let router = Router::default();
     router.with(|agent| router.push(agent, 1, 0).applied());
-    let generic = Script { generic: true, bare: true, ..Script::default() };
+    let bare = World::default();
+    bare.without_wireguard();
+    let sockets = (bare.socket(false), bare.socket(true));
     let folders = (router.keep.clone(), router.state.clone());
-    with_agent_on((Script::default(), generic), &router.bench, folders, |mut agent| {
+    with_agent_on(sockets, &router.bench, folders, |mut agent| {
         let owner = &Change { act: Some(Act::Removed), ..Change::REPAIR };
         let wg0 = "wg0".parse().unwrap();
         let done = agent.committer.remove(&wg0, owner, &mut |_, _, _| {});
