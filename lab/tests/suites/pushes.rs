@@ -114,6 +114,7 @@ const CONFIRM: &[(&str, KeptTest)] = &[
     ("confirm: a waiting client is told whose change is pending", confirm::waiting),
     ("confirm: an operator who loses the connection by the change", confirm::cut_off),
     ("hosts: names that cannot be looked up yet", hosts::late),
+    ("hosts: an endpoint whose scope is the name of a link", hosts::scoped),
 ];
 const OTHERS: &[(&str, KeptTest)] = &[
     (

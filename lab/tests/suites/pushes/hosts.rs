@@ -1,4 +1,4 @@
-//! Endpoints with host names, which a router looks up itself.
+//! Endpoints that only the router can complete: host names, and names of links as scopes.
 
 use anyhow::{Context, Result, ensure};
 use lab::{
@@ -34,7 +34,7 @@ fn unresolved(keeper: &Keeper<'_>) -> Result<u64> {
 fn comes(keeper: &Keeper<'_>, endpoint: &str) -> Result<f32> {
     let begun = Instant::now();
     loop {
-        let shown = keeper.sh(&format!("wg show wg0 endpoints | grep {KEY}"))?;
+        let shown = keeper.sh(&format!("wg show wg0 endpoints 2>&1 | grep -e {KEY} -e Unable"))?;
         if shown.ends_with(endpoint) {
             return Ok(begun.elapsed().as_secs_f32());
         }
@@ -83,4 +83,43 @@ pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
     Ok(format!(
         "there {pushed:.1} s after the name after a push, {started:.1} s after a start; {warning}"
     ))
+}
+
+/// The scope of a link-local endpoint is the name of a link of the router. The kernel knows links by number, and the
+/// number is another one when the link is made again.
+pub(super) fn scoped(keeper: &mut Keeper<'_>) -> Result<String> {
+    keeper.fresh()?;
+    let make = "ip link add uplink type wireguard && ip link set uplink up && cat /sys/class/net/uplink/ifindex";
+    let first = keeper.sh(make)?;
+    let config = Config::random(&mut Rng::new(keeper.seed), 1, 1);
+    let text = |link: &str| {
+        let peer = format!("[Peer]\nPublicKey = {KEY}\nAllowedIPs = 10.200.0.2/32\n");
+        format!("{}\n{peer}Endpoint = [fe80::77%{link}]:7\n", config.text())
+    };
+    let endpoint = "[fe80::77%uplink]:7";
+    keeper.push("wg0", &text("uplink"), &[])?.ok()?;
+    comes(keeper, endpoint)?;
+    for (same, link) in [(true, "uplink"), (true, first.trim()), (false, "lo")] {
+        let said = keeper.push("wg0", &text(link), &[])?.ok()?;
+        ensure!(said.is("/result/changed", !same), "{link}: {}", said.json);
+    }
+    keeper.push("wg0", &text("uplink"), &[])?.ok()?;
+    let said = keeper.push("wg0", &text("nolink"), &[])?;
+    let message = said.failed(1, "config")?.to_owned();
+    ensure!(message.contains("Endpoint") && message.contains(KEY), "{message}");
+    ensure!(said.text("/error/state") == "unchanged", "{}", said.json);
+    comes(keeper, endpoint)?;
+    // The link comes long after the agent, and with another number. What is stored has its name.
+    keeper.restart_empty()?;
+    ensure!(
+        keeper.router.log()?.contains("Endpoint: the router has no interface uplink"),
+        "no word"
+    );
+    let second = keeper.sh(&format!("ip link add other type wireguard; {make}"))?;
+    ensure!(first != second, "the link has the number {first} again");
+    let late = comes(keeper, endpoint)?;
+    let status = keeper.ask(&["status"])?.ok()?;
+    ensure!(status.is("/result/stored/0/agrees", true), "{}", status.json);
+    keeper.sh("ip link del uplink; ip link del other")?;
+    Ok(format!("there {late:.1} s after the link; {message}"))
 }
