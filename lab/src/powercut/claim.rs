@@ -83,7 +83,7 @@ pub fn claims(
     let person = Person::new(tool, folder.clone())?;
     let started = Instant::now();
     let claim = thread::scope(|scope| {
-        let claiming = scope.spawn(|| claim(&person, &vm));
+        let claiming = scope.spawn(|| postwire(&person, &vm, "claim", LONG));
         start(&vm)?;
         claiming.join().map_err(|_| anyhow!("the claim died"))?
     })?;
@@ -91,6 +91,8 @@ pub fn claims(
     claim.ok().context("a claim without a cut")?;
     show(&format!("a first start and a claim take {:.2} s; seed {seed}", whole.as_secs_f32()));
 
+    // A claim that is interrupted must not take long, and one on a busy bench may.
+    let patience = format!("{}ms", (3 * whole).max(SHORT).as_millis());
     let mut rng = Rng::new(seed);
     let mut moments: VecDeque<Option<Duration>> = (1..=cuts)
         .map(|cut| {
@@ -111,7 +113,7 @@ pub fn claims(
             |error: anyhow::Error| error.context(format!("cut {cut} of seed {seed}, {when}"));
         vm.sh("killall -9 postwired; rm -rf /keep/postwired; sync")?;
         let person = Person::new(tool, folder.clone())?;
-        let (next, seen) = cut_after(after, &machine, vm, &person).map_err(broken)?;
+        let (next, seen) = cut_after(after, &patience, &machine, vm, &person).map_err(broken)?;
         vm = next;
         let found = check(&vm, &person, &seen, &mut tally).map_err(broken)?;
         show(&format!("cut {when}: {found}"));
@@ -131,6 +133,7 @@ pub fn claims(
 /// next machine, and the output before the cut.
 fn cut_after<'l>(
     after: Option<Duration>,
+    patience: &str,
     machine: &Machine<'l>,
     vm: Vm,
     person: &Person<'_>,
@@ -140,7 +143,7 @@ fn cut_after<'l>(
     let printed = vm.console().len();
     let (claim, next) = thread::scope(|scope| {
         let begun = Instant::now();
-        let claiming = scope.spawn(|| claim(person, &vm));
+        let claiming = scope.spawn(|| postwire(person, &vm, "claim", patience));
         // The cut may interrupt this.
         scope.spawn(|| start(&vm));
         while after.map_or(!claiming.is_finished(), |after| begun.elapsed() < after) {
@@ -164,8 +167,8 @@ fn start(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Timeout of a command that may be interrupted.
-const SHORT: &str = "3s";
+/// Shortest timeout of a command that may be interrupted.
+const SHORT: Duration = Duration::from_secs(3);
 /// Timeout for a machine that may stand still while others run beside it.
 const LONG: &str = "30s";
 
@@ -173,10 +176,6 @@ fn postwire(person: &Person<'_>, vm: &Vm, word: &str, patience: &str) -> Result<
     let mut command = person.command(&[word, "--timeout", patience]);
     command.arg("--serial").arg(vm.serial().path());
     said(&command.output().context("starting postwire")?)
-}
-
-fn claim(person: &Person<'_>, vm: &Vm) -> Result<Said> {
-    postwire(person, vm, "claim", SHORT)
 }
 
 /// What may tell why a router fell silent: whether the agent runs and where it waits, interrupts and bytes of the

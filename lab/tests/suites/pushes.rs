@@ -133,10 +133,10 @@ const FLOOD: &str = "an owner gets through a flood, and unauthenticated senders 
 /// minutes.
 const FLOOD_EFFORT: Effort = Effort { duration: Duration::from_secs(1), rate: 20_000, peers: 40 };
 const POWERCUT: &str = "power cuts during the first start and the claim";
-const CUTS: u32 = 6;
+const CUTS: u32 = 4;
 const POWERCUT_CHANGES: &str =
     "power cuts during pushes, confirmations, reverts, rollbacks and starts";
-const CUTS_CHANGES: u32 = 18;
+const CUTS_CHANGES: u32 = 12;
 const KILLS: &str = "kill -9 of the agent at random moments";
 const KILLS_TIME: Duration = Duration::from_secs(15);
 

@@ -11,7 +11,7 @@ use lab::{
 use std::thread;
 
 /// Number of peers where it matters, and where it does not.
-const PEERS: u32 = 500;
+const PEERS: u32 = 150;
 const FEWER: u32 = 100;
 
 /// Traces the agent's messages to the kernel, which over the serial line are all that it sends;
