@@ -2,7 +2,7 @@
 //!
 //! The terminal sleeps until a person presses Enter: a sleeping terminal echoes nothing, so that
 //! two ends that echo, or a boot loader or another console at the other end, do not answer each
-//! other for ever. A line that is a command wakes the terminal too; several lines in a row that are
+//! other endlessly. A line that is a command wakes the terminal too; several lines in a row that are
 //! not commands put it to sleep until the line has been silent.
 //!
 //! Not here: the execution of lines ([`Host`]), and the line itself.

@@ -155,7 +155,7 @@ pub struct Command {
     pub adopt: bool,
 }
 
-/// What is wrong with a line.
+/// Why a line is no command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wrong<'l> {
     /// Nothing is on the line.

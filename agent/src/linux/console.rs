@@ -47,7 +47,7 @@ fn client(number: u8) -> ClientId {
     [a, b, c, d, e, f, g, number]
 }
 
-/// Output of commands, and what is pasted.
+/// Output of commands, and pasted text.
 struct Files {
     text: Scratch,
     paste: Scratch,
@@ -373,7 +373,7 @@ fn kernel_log<'o>(device: &str, events: BorrowedFd<'o>) -> Option<OwnedFd> {
     Some(log)
 }
 
-/// Reads what is new in the kernel's log. Returns whether the console shows some of it.
+/// Reads the new lines of the kernel's log. Returns whether the console shows some of them.
 fn was_printed(log: &OwnedFd) -> bool {
     let mut printk = [0; 64];
     let level = read_file(c"/proc/sys/kernel/printk", &mut printk).split_ascii_whitespace().next();

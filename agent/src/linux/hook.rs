@@ -13,7 +13,7 @@ const PATIENCE: u64 = 30_000;
 /// Milliseconds between two looks whether it has ended.
 const LOOK: u64 = 100;
 
-/// Added to what is said where the program cannot be run.
+/// Added to the message about a program that cannot be run.
 const JAIL: &str = "in a jail, the program, its interpreter and all it runs have to be mounted";
 
 /// A run of the program.

@@ -104,7 +104,7 @@ impl Links {
     }
 }
 
-/// What is known of changes by other programs.
+/// Differences between the kernel and the stored configurations that other programs made.
 #[derive(Debug, Default)]
 pub(super) struct Drift {
     /// `None` looks for nothing.
@@ -134,7 +134,8 @@ impl Drift {
         self.due = self.due.min(now);
     }
 
-    /// A client was told whether the kernel has what is stored. Another result than the last is looked at at once.
+    /// A client was told whether the kernel agrees with the stored configuration. A result that differs from the last one
+    /// leads to a comparison at once.
     pub(super) fn heard(&mut self, name: &Name, agrees: bool, now: u64) {
         let known = self.known(name).is_none_or(|face| face.what.is_empty());
         if known != agrees {
@@ -167,7 +168,7 @@ impl Drift {
         self.known(name)
     }
 
-    /// An owner changed the interface, or its stored configuration was applied: what was known of it is over.
+    /// Forgets the differences of an interface that an owner has changed, or whose stored configuration was applied.
     pub(super) fn forget(&mut self, name: &Name) {
         if let Some(at) = self.faces.iter().position(|face| face.name == *name) {
             self.faces.swap_remove(at);
@@ -351,7 +352,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             Err(failure) if matches!(failure.code, Code::WrongKind | Code::NoWireGuard) => {
                 words = proto_core::protocol::message::cut(&failure.text);
             }
-            // What was known stays until the kernel or the disk answers.
+            // The known differences stay until the kernel or the disk answers.
             Err(_) => return,
         }
         if words.is_empty() {
@@ -387,7 +388,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         }
     }
 
-    /// The kernel has what is stored.
+    /// Notes that the kernel agrees with the stored configuration.
     fn agrees(&mut self, name: &Name, now: u64) {
         let Self { committer: Committer { machine, trouble, .. }, drift, .. } = self;
         let Some(face) = drift.known(name) else { return };

@@ -32,7 +32,7 @@ fn answer(agent: &mut Agent<'_>, packet: &[u8]) -> Option<Answer<'static>> {
 
 const ADMIN: PublicKey = PublicKey([1; 32]);
 
-/// What an agent sends to somebody.
+/// The packets that an agent sends for a packet of this key.
 fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]) -> Sent {
     let (mut keep, mut state) = (Drawer::default(), Drawer::default());
     let mut ownership = Ownership::load(&mut keep, &mut state);
@@ -59,7 +59,7 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
     sent
 }
 
-/// What an agent answers to somebody, at most once.
+/// The reply of an agent to a request of this key, at most one.
 fn as_one(
     agent: &mut Agent<'_>,
     key: PublicKey,
@@ -406,8 +406,8 @@ fn pieces_with_the_wrong_digest_are_sent_again() {
     });
 }
 
-/// An image of records that resemble each other, which travels packed with its announcement or in pieces. What is not
-/// packed right is refused, and leaves the stage as it was.
+/// An image of records that resemble each other, which travels packed with its announcement or in pieces. Bytes
+/// that are packed wrongly are refused, and leave the stage unchanged.
 #[test]
 fn packed_bytes_are_the_bytes_they_stand_for() {
     let nets =

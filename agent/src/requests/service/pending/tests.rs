@@ -25,7 +25,7 @@ struct Router {
     state: Drawer,
 }
 
-/// Somebody at the bench: the session they are in, and the newest one there is.
+/// An owner at the bench: the session in use, and the newest one.
 #[derive(Clone, Copy)]
 struct Anne {
     nth: u32,
