@@ -73,4 +73,4 @@ mod wipe;
 )]
 mod testing;
 #[cfg(feature = "testing")]
-pub use testing::Simulated;
+pub use testing::simulated;

@@ -4,14 +4,12 @@ mod cellar;
 mod mortal;
 mod router;
 #[cfg(feature = "testing")]
-mod simulated;
+pub mod simulated;
 mod world;
 
 pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
 pub(crate) use mortal::{Life, Mortal};
 pub(crate) use router::{Content, FACES, Router, RouterAgent, image};
-#[cfg(feature = "testing")]
-pub use simulated::Simulated;
 pub(crate) use world::{Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};

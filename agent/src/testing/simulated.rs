@@ -1,10 +1,20 @@
-//! A whole router in memory for programs outside of this library: the agent behind its door, over a kernel and disks in
+//! Whole routers in memory for tests outside of this library: the agent behind its door, over a kernel and disks in
 //! memory, with the real clock.
+//!
+//! - [`Simulated`]: a router, packet by packet;
+//! - [`Fleet`]: many of them on UDP ports;
+//! - [`Plugged`]: one at a serial port.
+
+mod serial;
+mod udp;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::boxed::Box;
 use std::string::String;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use std::vec::Vec;
 
@@ -23,6 +33,35 @@ use crate::options::Policy;
 use crate::requests::service::{Outlet, SCRATCH, Service};
 use crate::store::commit::Committer;
 use crate::system::{Files, Machine};
+
+pub use serial::{Load, Paced, Plugged, pty, write_all};
+pub use udp::Fleet;
+
+/// A thread that is joined when it is dropped, and passes on its panic.
+#[derive(Debug)]
+pub struct Worker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread. It must end soon after the flag is set.
+    pub fn new(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        Self { stop, thread: Some(thread::spawn(move || work(&flag))) }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !thread::panicking() {
+            ended.unwrap().expect("the thread of a router panicked");
+        }
+    }
+}
 
 /// Bytes under way to a router, as on its UDP port.
 const IN_FLIGHT: u32 = 48 * 1024;

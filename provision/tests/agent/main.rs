@@ -12,6 +12,7 @@ mod host;
 mod keys;
 mod line;
 mod lines;
+mod numbers;
 mod owners;
 mod real;
 mod sessions;

@@ -3,22 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use postwired::simulated::{self, Plugged};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, SITE};
-use super::fake::agents::{Agents, plug};
+use super::bench::Bench;
+use super::fake::{OPERATOR, public};
 
-struct Fleet {
-    bench: Bench,
-    agents: Agents,
+pub(super) struct Fleet {
+    pub(super) bench: Bench,
+    pub(super) agents: simulated::Fleet,
 }
 
 impl Fleet {
-    fn new(name: &str, count: usize) -> Self {
-        let (bench, agents) = (Bench::new(name, ""), Agents::new(count));
+    pub(super) fn new(name: &str, count: usize) -> Self {
+        let (bench, agents) =
+            (Bench::new(name, ""), simulated::Fleet::new(public(&OPERATOR), count));
         let mut csv = String::from("name,key,udp,address\n");
         for (nth, (key, address)) in agents.routers.iter().enumerate() {
             let _ = writeln!(csv, "r{nth},{key},{address},10.7.{}.{}/32", nth / 250, nth % 250);
@@ -119,90 +120,12 @@ fn a_line_claims_agents_by_their_serial_numbers() {
     let args =
         ["line", "fleet.toml", "--assign", "serial-number", "--until-done", "--ports", &ports];
     let line = bench.start(&args);
-    let _two = plug("8j-2", &port("p1"));
-    let _one = plug("8J-1", &port("p2"));
+    let _two = Plugged::router("8j-2", &port("p1"), None);
+    let _one = Plugged::router("8J-1", &port("p2"), None);
     line.ran().ends(0).says("2 of 2 units done");
     let records = bench.records("fleet.records.jsonl");
     let told = |record: &Value| format!("{} {}", record["unit"], record["serial_number"]);
     let mut told: Vec<String> = records.iter().map(told).collect();
     told.sort();
     assert_eq!(told, [r#""u1" "8J-1""#, r#""u2" "8j-2""#]);
-}
-
-/// The most memory in KiB, and the processor time in seconds, of a process until it ends.
-fn watch(mut child: Child) -> (u64, f64) {
-    let (mut memory, mut ticks) = (0, 0.0);
-    let proc = format!("/proc/{}", child.id());
-    loop {
-        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
-        memory = memory.max(peak.unwrap_or(0));
-        let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
-        let field = |nth: usize| fields.get(nth).and_then(|text| text.parse::<f64>().ok());
-        ticks = f64::max(ticks, field(12).unwrap_or(0.0) + field(13).unwrap_or(0.0));
-        if let Some(ended) = child.try_wait().unwrap() {
-            assert!(ended.success());
-            return (memory, ticks / 100.0);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// `cargo xtask bench fleet`: a fleet beside a loop over the same routers with one `postwire push` for each.
-#[test]
-#[ignore = "numbers for people"]
-fn numbers() {
-    println!("routers  run                      seconds  routers/s  memory      processor");
-    for count in [10, 100, 1_000, 10_000] {
-        let fleet = Fleet::new("numbers", count);
-        let row = |run: &str, seconds: f64, memory: u64, processor: f64| {
-            let rate = count as f64 / seconds;
-            println!(
-                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s"
-            );
-        };
-        let timed = |args: &[&str]| {
-            let begun = Instant::now();
-            let quiet = || Stdio::null();
-            let child = fleet.bench.command(args).stdout(quiet()).stderr(quiet()).spawn().unwrap();
-            let (memory, processor) = watch(child);
-            (begun.elapsed().as_secs_f64(), memory, processor)
-        };
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
-        row("fleet push", seconds, memory, processor);
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
-        row("fleet push, no change", seconds, memory, processor);
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "--resume"]);
-        row("fleet push --resume", seconds, memory, processor);
-        assert_eq!(fleet.bench.records("fleet.records.jsonl").len(), 2 * count);
-        if count <= 100 {
-            // The same routers, one after the other and many at a time, and nothing to change.
-            for at_once in [1, 64] {
-                let begun = Instant::now();
-                let next = std::sync::atomic::AtomicUsize::new(0);
-                std::fs::write(
-                    fleet.bench.dir().join("wg0.conf"),
-                    SITE.replace("{{address}}", "10.7.0.1/32"),
-                )
-                .unwrap();
-                std::thread::scope(|scope| {
-                    for _ in 0..at_once {
-                        scope.spawn(|| {
-                            loop {
-                                let nth = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                                let Some((key, to)) = fleet.agents.routers.get(nth) else { return };
-                                let key = key.to_string();
-                                let args = ["push", "wg0.conf", "--udp", to, "--router", &key];
-                                fleet.bench.run(&args).ends(0);
-                            }
-                        });
-                    }
-                });
-                let run = format!("postwire push, {at_once} at a time");
-                println!("{count:7}  {run:23}  {:7.2}", begun.elapsed().as_secs_f64());
-            }
-        }
-    }
 }

@@ -5,12 +5,12 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use postwired::simulated::Worker;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::frame;
 use proto_core::protocol::session::Wire;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::wire::Worker;
 use super::{Manners, Router, Seen, public};
 
 /// The routers.

@@ -1,7 +1,6 @@
 //! A router that speaks the protocol and has no kernel: its running configuration is the last image
 //! that was committed. Its faults are set by its [`Manners`]; `door` decides who has access.
 
-pub(crate) mod agents;
 mod door;
 mod many;
 mod patch;
@@ -30,7 +29,7 @@ use proto_core::protocol::{Digest, MAX_PACKET, VERSION, digest};
 pub(crate) use door::{Belongs, OPERATOR, ROUTER, public};
 use door::{Door, Heard};
 pub(crate) use many::Many;
-pub(crate) use plug::{Plugged, Unit};
+pub(crate) use plug::Unit;
 pub(crate) use wire::{Pty, Udp};
 
 /// How the router behaves.

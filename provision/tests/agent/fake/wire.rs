@@ -1,43 +1,17 @@
 //! The fake router on a UDP socket and on a pseudo-terminal.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::net::UdpSocket;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use postwired::simulated::{Paced, Worker, pty, write_all};
 use proto_core::protocol::frame::{self, Deframer, Received};
 use proto_core::protocol::session::Wire;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::{Manners, Router, Seen};
-
-/// A thread that is joined when it is dropped, and passes on its panic.
-pub(super) struct Worker {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    pub(super) fn new(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        Self { stop, thread: Some(std::thread::spawn(move || work(&flag))) }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        if !std::thread::panicking() {
-            ended.unwrap().expect("the fake router is content");
-        }
-    }
-}
 
 /// A router on UDP.
 pub(crate) struct Udp {
@@ -145,7 +119,7 @@ impl Pty {
             let (mut chatters, mut chatted) = (!chatter.is_empty(), Instant::now());
             let mut deframer = Deframer::new();
             let mut buf = [0; 4_096];
-            let mut line = Paced { baud, since: Instant::now(), out: Vec::new() };
+            let mut line = Paced::new(baud);
             while !stop.load(Ordering::Relaxed) {
                 if chatters && chatted.elapsed() >= Duration::from_millis(100) {
                     chatted = Instant::now();
@@ -177,10 +151,7 @@ impl Pty {
                         frame::write_serial(&mut out, &mut reply, len).unwrap();
                     }
                 }
-                if baud.is_some() {
-                    line.out.append(&mut out);
-                }
-                write_all(&mut master, &out, stop);
+                line.send(&mut master, out, stop);
             }
         });
         Self { seen, device, slave, early, _worker: worker }
@@ -231,91 +202,4 @@ fn play(
         write_all(master, text.as_bytes(), stop);
     }
     true
-}
-
-/// A pseudo-terminal: the router's end, the other end, and its path.
-pub(super) fn pty() -> (File, File, String) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let slave = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
-        .open(&device)
-        .unwrap();
-    rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK).unwrap();
-    (File::from(master), slave, device)
-}
-
-/// Answers frames on a serial line without a speed.
-pub(super) fn serve(
-    mut master: File,
-    stop: &AtomicBool,
-    text: &[u8],
-    typed: &mut dyn FnMut(&[u8]) -> Vec<u8>,
-    answer: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>,
-) {
-    let mut deframer = Deframer::new();
-    let mut buf = [0; 4_096];
-    while !stop.load(Ordering::Relaxed) {
-        let Ok(len) = master.read(&mut buf) else {
-            std::thread::sleep(Duration::from_millis(1));
-            continue;
-        };
-        let mut input = &buf[..len];
-        let mut out = Vec::new();
-        while let Some(received) = deframer.next(&mut input) {
-            match received {
-                Received::Garbage => {}
-                Received::Text(text) => out.extend(typed(text)),
-                Received::Packet(packet) => {
-                    out.extend_from_slice(text);
-                    for mut reply in answer(packet) {
-                        let len = reply.len();
-                        reply.resize(len + frame::CRC_LEN, 0);
-                        frame::write_serial(&mut out, &mut reply, len).unwrap();
-                    }
-                }
-            }
-        }
-        write_all(&mut master, &out, stop);
-    }
-}
-
-/// The capacity of a line of some speed.
-struct Paced {
-    baud: Option<u32>,
-    since: Instant,
-    /// Bytes that the router has sent and the line has not carried.
-    out: Vec<u8>,
-}
-
-impl Paced {
-    /// Carries as many bytes to the host as the time since the last call allows. Returns the number
-    /// of bytes that it may carry to the router.
-    fn carry(&mut self, master: &mut File) -> usize {
-        let Some(baud) = self.baud else { return usize::MAX };
-        let mut room = 0;
-        while room == 0 {
-            std::thread::sleep(Duration::from_millis(2));
-            room = self.since.elapsed().as_micros() as usize * baud as usize / 10_000_000;
-        }
-        self.since += Duration::from_micros(room as u64 * 10_000_000 / u64::from(baud));
-        let len = self.out.len().min(room);
-        if let Ok(len) = master.write(&self.out[..len]) {
-            self.out.drain(..len);
-        }
-        room
-    }
-}
-
-fn write_all(master: &mut File, mut bytes: &[u8], stop: &AtomicBool) {
-    while !bytes.is_empty() && !stop.load(Ordering::Relaxed) {
-        match master.write(bytes) {
-            Ok(len) => bytes = &bytes[len..],
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
 }

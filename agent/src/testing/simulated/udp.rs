@@ -1,20 +1,18 @@
-//! Routers that run the real agent, over kernels and disks in memory: many on UDP in one thread, or one on a
-//! pseudo-terminal.
+//! Many routers in memory, each on a UDP port of this machine, in one thread.
 
+use std::borrow::ToOwned as _;
+use std::format;
 use std::net::UdpSocket;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::string::{String, ToString as _};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::vec::Vec;
 
-use postwired::Simulated;
 use proto_core::key::PublicKey;
 use proto_core::protocol::frame;
 use rustix::event::{Timespec, epoll};
 
-use super::plug::Plugged;
-use super::wire::{Worker, pty, serve};
-use super::{OPERATOR, public};
+use super::{Simulated, Worker};
 
 /// What a test asks the thread of the routers, with the place of the router.
 enum Question {
@@ -26,20 +24,24 @@ enum Question {
     Deaf(usize, bool),
 }
 
-/// Routers of the operator, each on a UDP port.
-pub(crate) struct Agents {
-    /// Their keys and their values for `--udp`.
-    pub(crate) routers: Vec<(PublicKey, String)>,
+/// Routers of one owner, each on a UDP port.
+#[derive(Debug)]
+pub struct Fleet {
+    /// Their keys and their addresses, such as `127.0.0.1:40001`.
+    pub routers: Vec<(PublicKey, String)>,
     questions: Sender<Question>,
     _worker: Worker,
 }
 
-impl Agents {
-    pub(crate) fn new(count: usize) -> Self {
+impl Fleet {
+    /// Starts this many routers.
+    #[must_use]
+    pub fn new(owner: PublicKey, count: usize) -> Self {
         let (ready, made) = mpsc::channel();
         let (questions, asked) = mpsc::channel();
         let worker = Worker::new(move |stop| {
-            let (mut agents, told) = make(count);
+            let mut agents: Vec<Agent> = (0..count).map(|nth| Agent::new(owner, nth)).collect();
+            let told = agents.iter().map(|agent| (agent.router.key(), agent.address())).collect();
             ready.send(told).unwrap();
             let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
             for (nth, agent) in agents.iter().enumerate() {
@@ -62,43 +64,22 @@ impl Agents {
     }
 
     /// What a router's kernel runs; empty if it has no interface.
-    pub(crate) fn running(&self, nth: usize) -> String {
+    #[must_use]
+    pub fn running(&self, nth: usize) -> String {
         let (sender, receiver) = mpsc::channel();
         self.questions.send(Question::Running(nth, sender)).unwrap();
         receiver.recv().unwrap()
     }
 
     /// Makes a router's kernel refuse every change, or none.
-    pub(crate) fn refuse(&self, nth: usize, refuses: bool) {
+    pub fn refuse(&self, nth: usize, refuses: bool) {
         self.questions.send(Question::Refuse(nth, refuses)).unwrap();
     }
 
     /// Cuts a router's cable, or mends it.
-    pub(crate) fn deaf(&self, nth: usize, deaf: bool) {
+    pub fn deaf(&self, nth: usize, deaf: bool) {
         self.questions.send(Question::Deaf(nth, deaf)).unwrap();
     }
-}
-
-struct Agent {
-    router: Simulated,
-    socket: UdpSocket,
-    deaf: bool,
-}
-
-fn make(count: usize) -> (Vec<Agent>, Vec<(PublicKey, String)>) {
-    let owner = public(&OPERATOR);
-    let make = |nth| {
-        let router = Simulated::new(Some(owner), &format!("8J{nth:05}"));
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        Agent { router, socket, deaf: false }
-    };
-    let agents: Vec<Agent> = (0..count).map(make).collect();
-    let told = agents
-        .iter()
-        .map(|agent| (agent.router.key(), agent.socket.local_addr().unwrap().to_string()))
-        .collect();
-    (agents, told)
 }
 
 fn answer(agents: &mut [Agent], asked: &Receiver<Question>) {
@@ -111,7 +92,24 @@ fn answer(agents: &mut [Agent], asked: &Receiver<Question>) {
     }
 }
 
+struct Agent {
+    router: Simulated,
+    socket: UdpSocket,
+    deaf: bool,
+}
+
 impl Agent {
+    fn new(owner: PublicKey, nth: usize) -> Self {
+        let router = Simulated::new(Some(owner), &format!("8J{nth:05}"));
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { router, socket, deaf: false }
+    }
+
+    fn address(&self) -> String {
+        self.socket.local_addr().unwrap().to_string()
+    }
+
     fn serve(&mut self) {
         let mut buf = [0; 2_048];
         while let Ok((len, from)) = self.socket.recv_from(&mut buf) {
@@ -125,21 +123,4 @@ impl Agent {
         }
         self.router.tick();
     }
-}
-
-/// Plugs in an unowned router with this serial number: `path` becomes a port.
-pub(crate) fn plug(serial_number: &str, path: &Path) -> Plugged {
-    let (master, slave, device) = pty();
-    let serial_number = serial_number.to_owned();
-    let worker = Worker::new(move |stop| {
-        let mut router = Simulated::new(None, &serial_number);
-        let mut answer = |packet: &[u8]| {
-            let replies = router.packet(packet, None);
-            router.tick();
-            replies
-        };
-        serve(master, stop, b"", &mut |_| Vec::new(), &mut answer);
-    });
-    symlink(device, path).unwrap();
-    Plugged::new(path, worker, slave)
 }
