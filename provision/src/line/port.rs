@@ -30,7 +30,7 @@ use crate::manifest::{Manifest, Unit};
 use crate::ops::{self, Claiming, Router};
 use crate::records::{Outcome, Record, UNKNOWN_UNIT};
 use crate::{drive, interrupt};
-use meet::Met;
+use meet::{Met, Silence};
 use watch::Watcher;
 
 /// Pause between two looks at a port without a cable, or at a router that is done.
@@ -70,8 +70,12 @@ pub(super) struct Worker<'l> {
     present: Option<PublicKey>,
     /// The unclaimed router that failed, and is still at the port.
     refused: Option<PublicKey>,
-    /// Since when nothing answers; `None` after it was said that nothing does.
+    /// Since when nothing answers, or since the port was last asked why; `None` while a router is dealt with.
     silent_since: Option<Instant>,
+    /// Whether it was said why nothing answers.
+    said: bool,
+    /// The router of another owner of which it was said.
+    stranger: Option<PublicKey>,
     /// Whether text was heard since then.
     heard: bool,
     /// Which part of the known routers is tried next.
@@ -97,6 +101,8 @@ impl<'l> Worker<'l> {
             present: None,
             refused: None,
             silent_since: None,
+            said: false,
+            stranger: None,
             heard: false,
             part: 0,
         }
@@ -143,7 +149,7 @@ impl<'l> Worker<'l> {
                 self.unclaimed(key);
             }
             Met::Broken(error) => {
-                if self.silent_since.take().is_some() {
+                if !std::mem::replace(&mut self.said, true) {
                     let times = self.times();
                     self.end(None, Operation::Push, Finished::failed(&error, None), times);
                 }
@@ -165,6 +171,7 @@ impl<'l> Worker<'l> {
     /// A router answers that did not before.
     fn arrived(&mut self) {
         (self.present, self.refused, self.silent_since) = (None, None, None);
+        (self.said, self.stranger) = (false, None);
     }
 
     /// The router is gone.
@@ -186,11 +193,22 @@ impl<'l> Worker<'l> {
         }
         let patience = self.shared.options.patience;
         if self.silent_since.is_some_and(|since| since.elapsed() >= patience) {
-            self.silent_since = None;
+            // The next router may be of another owner too: the port is asked again.
+            self.silent_since = Some(Instant::now());
             let times = self.times();
-            if let Some((code, why)) = self.explain() {
-                self.end(None, Operation::Claim, Finished::unreachable(code, why), times);
+            if let Some(silence) = self.explain().filter(|silence| self.is_news(silence)) {
+                let finished = Finished::unreachable(silence.code, silence.why);
+                self.end(None, Operation::Claim, finished, times);
             }
+        }
+    }
+
+    /// Whether this was not said before, of the router that is at the port.
+    fn is_news(&mut self, silence: &Silence) -> bool {
+        let was_said = std::mem::replace(&mut self.said, true);
+        match silence.stranger {
+            Some(key) => self.stranger.replace(key) != Some(key),
+            None => !was_said,
         }
     }
 
@@ -373,7 +391,8 @@ impl<'l> Worker<'l> {
         if is_lost {
             // It is looked for again: the cable may have been pulled out, or the router may have restarted.
             self.present = None;
-            self.silent_since = None;
+            self.silent_since = Some(Instant::now());
+            self.said = true;
         }
         if finished.own {
             self.shared.stop.store(true, Ordering::SeqCst);

@@ -6,12 +6,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postwired::simulated::Plugged;
 use proto_core::key::SecretKey;
 use proto_core::protocol::message::{Code, Failure};
+use proto_core::protocol::session::fingerprint;
 use serde_json::Value;
 
 use super::bench::{Bench, Ran, Running};
-use super::fake::{Belongs, Manners, Plugged, Unit};
+use super::fake::{Belongs, Manners, Unit, public};
 
 struct Line {
     bench: Bench,
@@ -40,8 +42,13 @@ impl Line {
     }
 
     fn start(&self, more: &[&str]) -> Running {
+        self.start_with("8s", more)
+    }
+
+    fn start_with(&self, patience: &str, more: &[&str]) -> Running {
         let ports = self.bench.dir().join("ports/p*").display().to_string();
-        let line = ["line", "batch.toml", "--ports", &ports, "--patience", "8s", "--timeout", "5s"];
+        let line =
+            ["line", "batch.toml", "--ports", &ports, "--patience", patience, "--timeout", "5s"];
         self.bench.start(&[&line, more].concat())
     }
 
@@ -138,6 +145,28 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
         let stored = unit.with(|seen| seen.history.len());
         assert_eq!(stored, usize::from(nth != 13 && nth != 14), "unit {nth}");
     }
+}
+
+/// Only the console tells them apart: no packet is answered before, between and after.
+#[test]
+fn a_second_router_of_another_owner_at_the_same_port_is_named_too() {
+    let line = Line::new("line-others", 1);
+    let unit = Unit::new(Manners { belongs: Belongs::Others, talks: true, ..fresh(1) });
+    let child = line.start_with("1s", &[]);
+    let _plugged = unit.plug(&line.port(1));
+    let named = |records: &[Value], nth: u8| {
+        let key = public(fresh(nth).key.as_ref().unwrap());
+        let name = fingerprint(&key).to_string();
+        records.iter().filter(|r| r["message"].as_str().unwrap().contains(&name)).count()
+    };
+    for nth in [1, 2, 1] {
+        // The cable stays: another router is behind the same port.
+        unit.behave(|manners| manners.key = fresh(nth).key);
+        let before = named(&line.records(), nth);
+        line.wait_for(|records| named(records, nth) == before + 1);
+    }
+    stop(child).ends(0);
+    assert_eq!([1, 2].map(|nth| named(&line.records(), nth)), [2, 1]);
 }
 
 #[test]

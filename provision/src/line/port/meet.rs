@@ -34,13 +34,23 @@ pub(super) enum Met {
     Broken(ops::Error),
 }
 
+/// Why no router answers.
+pub(super) struct Silence {
+    pub(super) code: &'static str,
+    pub(super) why: String,
+    /// The router, if it belongs to another owner.
+    pub(super) stranger: Option<PublicKey>,
+}
+
 impl Worker<'_> {
     /// Why no router answers, from what its console says to a person. `None` if there may be none.
-    pub(super) fn explain(&self) -> Option<(&'static str, String)> {
+    pub(super) fn explain(&self) -> Option<Silence> {
         let opened = SerialLine::open(&self.serial(), self.shared.options.dtr, Duration::ZERO);
         let seconds = self.shared.options.patience.as_secs();
+        let mut stranger = None;
         let (code, why) = match opened.and_then(|mut line| line.prompt()) {
             Ok(Prompt::Postwire(key)) => {
+                stranger = Some(key);
                 let rows = self.shared.rows();
                 let unit = rows.of(&key).and_then(|row| self.shared.manifest.units.get(row));
                 let who = match unit {
@@ -74,7 +84,7 @@ impl Worker<'_> {
                 ("silence", why)
             }
         };
-        Some((code, why))
+        Some(Silence { code, why, stranger })
     }
 
     /// Looks for a router: the one that is present, or else any.
