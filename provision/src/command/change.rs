@@ -3,8 +3,14 @@
 use proto_core::protocol::message::Name;
 use serde::Serialize;
 
+use super::connect::target;
 use super::summary::{self, SummaryJson};
-use crate::ops::{self, Router, Settled};
+use super::{failure, ui};
+use crate::cli::{Link, Own};
+use crate::ops::{self, Error, Router, Settled, Target};
+use crate::report::{Done, Failed};
+use crate::ui::Ui;
+use crate::{drive, exit};
 
 /// A change, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -19,6 +25,25 @@ pub(super) struct Changed {
     stored: bool,
     confirmed: bool,
     confirm_within: u16,
+}
+
+/// Makes a change of a router, and shows its progress.
+pub(super) fn make(
+    own: &Own,
+    link: &Link,
+    change: impl AsyncFnOnce(&Target, &mut Ui) -> Result<ops::Changed, Error>,
+) -> Result<ops::Changed, Failed> {
+    let mut ui = ui(own, &link.talk);
+    let target = target(own, link)?;
+    let changed =
+        drive::one(change(&target, &mut ui)).map_err(|error| failure::describe(error, None))?;
+    ui.clear();
+    Ok(changed)
+}
+
+/// The result of a command.
+pub(super) fn done(changed: ops::Changed, interface: &Name, text: String) -> Done<Changed> {
+    Done { code: exit::DONE, text, result: json(changed, interface) }
 }
 
 /// The changes as text, after `what`.

@@ -11,7 +11,7 @@ use crate::image::Image;
 use crate::ops::{self, Emptied, Kind, Pushing, Stop};
 use crate::problem::Problem;
 use crate::report::{Context, Done, Failed};
-use crate::{drive, exit, ui};
+use crate::{drive, ui};
 
 pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<Changed>, Failed> {
     let link = args.link.named(args.named.as_deref());
@@ -50,7 +50,7 @@ pub(super) fn run(own: &Own, args: &Push, context: &mut Context) -> Result<Done<
             )
         }
     };
-    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
+    Ok(change::done(changed, interface, text))
 }
 
 /// A warning about keys in a file that every user of this machine can read, as `wg-quick` gives it.

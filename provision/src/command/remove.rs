@@ -1,20 +1,17 @@
 //! `postwire remove`.
 
 use super::change::{self, Changed};
-use super::connect::target;
-use super::failure::describe;
-use super::{summary, ui};
+use super::summary;
 use crate::cli::{Own, Remove};
+use crate::ops::{self, Target};
 use crate::report::{Done, Failed};
-use crate::{drive, exit, ops};
+use crate::ui::Ui;
 
 pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     let (interface, confirm) = (&args.interface, args.confirming.how());
-    let mut ui = ui(own, &args.link.talk);
-    let target = target(own, &args.link)?;
-    let remove = ops::remove(&target, interface, confirm, &mut ui);
-    let changed = drive::one(remove).map_err(|error| describe(error, None))?;
-    ui.clear();
+    let remove =
+        async |target: &Target, ui: &mut Ui| ops::remove(target, interface, confirm, ui).await;
+    let changed = change::make(own, &args.link, remove)?;
     let settled = &changed.settled;
     let summary = settled.applied.as_ref().map(|applied| &applied.summary);
     let what = summary.map(summary::text).unwrap_or_default();
@@ -24,5 +21,5 @@ pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
         (false, _) => settled.text.clone(),
     };
     let text = format!("removed {interface} from {}: {what}\n{next}", changed.router.name());
-    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
+    Ok(change::done(changed, interface, text))
 }

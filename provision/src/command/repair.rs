@@ -1,20 +1,17 @@
 //! `postwire repair`.
 
 use super::change::{self, Changed};
-use super::connect::target;
-use super::failure::describe;
-use super::ui;
 use crate::cli::{Own, Repair};
+use crate::ops::{self, Target};
 use crate::report::{Done, Failed};
-use crate::{drive, exit, ops};
+use crate::ui::Ui;
 
 pub(super) fn run(own: &Own, args: &Repair) -> Result<Done<Changed>, Failed> {
     let interface = &args.interface;
-    let mut ui = ui(own, &args.link.talk);
-    let target = target(own, &args.link)?;
-    let repair = ops::repair(&target, interface, args.confirming.how(), &mut ui);
-    let changed = drive::one(repair).map_err(|error| describe(error, None))?;
-    ui.clear();
+    let repair = async |target: &Target, ui: &mut Ui| {
+        ops::repair(target, interface, args.confirming.how(), ui).await
+    };
+    let changed = change::make(own, &args.link, repair)?;
     let (name, settled) = (changed.router.name(), &changed.settled);
     let text = match settled.changed() {
         true => change::describe(settled, &format!("{interface} on {name} is repaired")),
@@ -25,5 +22,5 @@ pub(super) fn run(own: &Own, args: &Repair) -> Result<Done<Changed>, Failed> {
             )
         }
     };
-    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
+    Ok(change::done(changed, interface, text))
 }

@@ -1,20 +1,17 @@
 //! `postwire rollback`.
 
 use super::change::{self, Changed};
-use super::connect::target;
-use super::failure::describe;
-use super::ui;
 use crate::cli::{Own, Rollback};
+use crate::ops::{self, Target};
 use crate::report::{Done, Failed};
-use crate::{drive, exit, ops};
+use crate::ui::Ui;
 
 pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
     let interface = &args.interface;
-    let mut ui = ui(own, &args.link.talk);
-    let target = target(own, &args.link)?;
-    let rollback = ops::rollback(&target, interface, args.number, args.confirming.how(), &mut ui);
-    let changed = drive::one(rollback).map_err(|error| describe(error, None))?;
-    ui.clear();
+    let rollback = async |target: &Target, ui: &mut Ui| {
+        ops::rollback(target, interface, args.number, args.confirming.how(), ui).await
+    };
+    let changed = change::make(own, &args.link, rollback)?;
     let (name, settled) = (changed.router.name(), &changed.settled);
     let text = match (settled.changed(), args.number) {
         (true, Some(number)) => {
@@ -28,5 +25,5 @@ pub(super) fn run(own: &Own, args: &Rollback) -> Result<Done<Changed>, Failed> {
             )
         }
     };
-    Ok(Done { code: exit::DONE, text, result: change::json(changed, interface) })
+    Ok(change::done(changed, interface, text))
 }

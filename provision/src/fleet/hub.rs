@@ -17,7 +17,7 @@ use proto_core::protocol::session::Wire;
 
 use crate::drive;
 use crate::ops::Way;
-use crate::transport::{Stray, Transport, TransportError, may_pass};
+use crate::transport::{Stray, Transport, TransportError, may_pass, seal, silence_hint};
 
 /// The most packets that wait for one operation.
 const MAX_WAITING: usize = 256;
@@ -207,11 +207,8 @@ impl HubLine {
 
 impl Transport for HubLine {
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
-        let lost = || TransportError::Lost(self.name.clone(), io::ErrorKind::InvalidInput.into());
         let mut buf = [0; frame::MAX_SEALED];
-        buf.get_mut(..packet.len()).ok_or_else(lost)?.copy_from_slice(packet);
-        let sealed = frame::seal(&mut buf, packet.len()).map_err(|_| lost())?;
-        match self.socket.send_to(sealed, self.address) {
+        match self.socket.send_to(seal(&mut buf, packet, &self.name)?, self.address) {
             Ok(_) => Ok(()),
             // The send queue is full: to the caller a datagram that was lost on the way.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -261,7 +258,6 @@ impl Transport for HubLine {
     }
 
     fn silence_hint(&self) -> String {
-        "check that the router is on, that the address is right, and that no firewall blocks UDP"
-            .into()
+        silence_hint(&self.stray)
     }
 }

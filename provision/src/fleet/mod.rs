@@ -6,6 +6,7 @@
 
 pub(crate) mod hub;
 mod pace;
+mod record;
 mod run;
 mod unit;
 
@@ -22,8 +23,8 @@ use crate::records::{self, Record};
 use crate::units::{self, UdpAddress};
 
 pub use pace::{Batch, MaxFail, Shard, batches};
+pub(crate) use record::{Times, base};
 pub use run::{Brief, Event, Options, Reporter, Stopped, Summary, run};
-pub(crate) use run::{Times, base};
 pub(crate) use unit::{Finished, judge, push};
 pub use unit::{How, Operation};
 

@@ -1,20 +1,17 @@
-//! What has to hold in a manifest: values that can be what they are, names, keys, addresses and tunnel addresses that
-//! are there once, and for every unit a file that can be pushed.
+//! What has to hold in a manifest: values that can be what they are, names, keys and addresses that are there once, and
+//! for every unit a file. What is in these files is the subject of `images`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::digest;
 use proto_core::protocol::message::Name;
 
-use super::read::{Entry, Read, beside, text};
+use super::read::{Entry, Read, beside, text, value};
 use super::template::{render, unfit};
-use super::{At, File, LOOKUP, Manifest, Mistake, Text, Unit};
-use crate::conf::{self, Found, Lookup, Problem, Source};
-use crate::image::Image;
+use super::{At, File, Manifest, Mistake, Text, Unit, images};
+use crate::conf::Lookup;
 use crate::{name, units};
 
 /// The most characters of a unit's name.
@@ -50,7 +47,7 @@ pub(super) fn check(
         warnings: Vec::new(),
         names: BTreeMap::new(),
     };
-    configurations(&mut units, &mut manifest, lookup, tell, mistakes);
+    images::check(&mut units, &mut manifest, lookup, tell, mistakes);
     manifest.units = units;
     manifest
 }
@@ -73,11 +70,17 @@ fn parsed<T>(
 
 /// Values that only one unit may have.
 #[derive(Default)]
-struct Once(HashMap<(&'static str, String), (String, At)>);
+pub(super) struct Once(HashMap<(&'static str, String), (String, At)>);
 
 impl Once {
     /// Takes a value of a unit. A mistake, if another unit has it.
-    fn take(&mut self, kind: &'static str, value: &str, unit: &str, at: &At) -> Option<Mistake> {
+    pub(super) fn take(
+        &mut self,
+        kind: &'static str,
+        value: &str,
+        unit: &str,
+        at: &At,
+    ) -> Option<Mistake> {
         let key = (kind, value.to_owned());
         if let Some((other, first)) = self.0.get(&key) {
             let place = match first.file == at.file {
@@ -294,10 +297,6 @@ impl Checker<'_, '_> {
     }
 }
 
-fn value<'v>(vars: &'v [(String, Text)], name: &str) -> Option<&'v str> {
-    vars.iter().find(|(known, _)| known == name).map(|(_, text)| text.value.as_str())
-}
-
 fn check_name(name: &str) -> Result<(), String> {
     let one_word = (1..=MAX_NAME).contains(&name.chars().count())
         && !name.starts_with(['-', '!'])
@@ -311,153 +310,4 @@ fn check_name(name: &str) -> Result<(), String> {
             name.escape_debug()
         )),
     }
-}
-
-/// The text of a unit's file.
-fn source(unit: &Unit) -> Result<Source, Vec<Mistake>> {
-    let file = &unit.file;
-    let whole = At { file: Arc::clone(&file.shown), line: 0, column: 0 };
-    let (source, problem) = Source::new(&file.shown, &file.bytes);
-    if let Some(problem) = problem {
-        return Err(vec![Mistake::at(&whole, problem.message)]);
-    }
-    if !file.is_template {
-        return Ok(source);
-    }
-    let text = render(&file.shown, &source.text, |name| value(&unit.vars, name))?;
-    Ok(Source::new(&file.shown, text.as_bytes()).0)
-}
-
-/// The file and the image of a unit that was checked.
-pub(super) fn image(
-    unit: &Unit,
-    names: &BTreeMap<String, Found>,
-) -> Result<(Source, Image), String> {
-    let source = source(unit).map_err(|mistakes| {
-        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })?;
-    let (mut config, _) = conf::parse(&source);
-    conf::apply(&mut config, names, LOOKUP);
-    let image = Image::new(&unit.interface, config).map_err(|error| error.to_string())?;
-    Ok((source, image))
-}
-
-/// Mistakes of files, each once, with the units that have it.
-#[derive(Default)]
-struct Shared(BTreeMap<Place, (Option<String>, Vec<String>)>);
-
-/// File, line, column and message.
-type Place = (String, usize, usize, String);
-
-impl Shared {
-    fn add(&mut self, mistake: Mistake, unit: &str) {
-        let place = (mistake.line.unwrap_or(0), mistake.column.unwrap_or(0));
-        let key = (mistake.file, place.0, place.1, mistake.message);
-        self.0.entry(key).or_insert((mistake.help, Vec::new())).1.push(unit.into());
-    }
-
-    fn mistakes(self) -> impl Iterator<Item = Mistake> {
-        self.0.into_iter().map(|((file, line, column, message), (help, units))| {
-            let first = units.first().map_or("", String::as_str);
-            let units = match units.len() {
-                1 => format!("unit {first}"),
-                count => format!("{count} units, the first is {first}"),
-            };
-            let at = At { file: file.into(), line, column };
-            Mistake { help, ..Mistake::at(&at, format!("{message} ({units})")) }
-        })
-    }
-}
-
-/// Makes the image of each unit once, looks up all host names together, and keeps what is compared later.
-fn configurations(
-    units: &mut [Unit],
-    manifest: &mut Manifest,
-    lookup: Option<&Lookup>,
-    tell: &mut dyn FnMut(&str),
-    mistakes: &mut Vec<Mistake>,
-) {
-    let mut shared = Shared::default();
-    let (mut good, mut names) = (vec![false; units.len()], BTreeMap::new());
-    let mut warnings = Vec::new();
-    for (unit, good) in units.iter().zip(&mut good) {
-        let source = match source(unit) {
-            Ok(source) => source,
-            Err(wrong) => {
-                wrong.into_iter().for_each(|mistake| shared.add(mistake, &unit.name));
-                continue;
-            }
-        };
-        let (config, problems) = conf::parse(&source);
-        *good = !problems.iter().any(Problem::is_error);
-        for problem in &problems {
-            if problem.is_error() {
-                shared.add(mistake(&source, problem), &unit.name);
-            } else {
-                let said = problem.render(&source);
-                if !warnings.iter().any(|(text, _)| *text == said) {
-                    warnings.push((said, ()));
-                }
-            }
-        }
-        names.extend(conf::names(&config));
-    }
-    if let Some(lookup) = lookup
-        && !names.is_empty()
-        && mistakes.is_empty()
-        && good.iter().all(|good| *good)
-    {
-        let count = names.len();
-        tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
-        manifest.names = conf::look_up_all(names, lookup, LOOKUP);
-    }
-    manifest.warnings = warnings.into_iter().map(|(text, ())| text.trim_end().into()).collect();
-    let mut once = Once::default();
-    for (unit, _) in units.iter_mut().zip(good).filter(|(_, good)| *good) {
-        match image(unit, &manifest.names) {
-            Ok((_, image)) => {
-                unit.digest = digest(&image.bytes);
-                unit.public_key = image.public_key();
-                if let Some(key) = unit.public_key {
-                    let key = key.to_string();
-                    mistakes.extend(once.take("WireGuard key", &key, &unit.name, &unit.at));
-                }
-                for net in image.addresses() {
-                    if let Some(address) = tunnel_address(&net.to_string()) {
-                        let address = address.to_string();
-                        mistakes.extend(once.take(
-                            "tunnel address",
-                            &address,
-                            &unit.name,
-                            &unit.at,
-                        ));
-                    }
-                }
-            }
-            Err(why) => {
-                let at = At { file: Arc::clone(&unit.file.shown), line: 0, column: 0 };
-                shared.add(Mistake::at(&at, why), &unit.name);
-            }
-        }
-    }
-    mistakes.extend(shared.mistakes());
-}
-
-/// An address that only one unit may have. Link-local ones are of a link each.
-fn tunnel_address(net: &str) -> Option<IpAddr> {
-    let address: IpAddr = net.split('/').next()?.parse().ok()?;
-    match address {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => None,
-        address => Some(address),
-    }
-}
-
-fn mistake(source: &Source, problem: &Problem) -> Mistake {
-    let place = problem.place.as_ref();
-    let at = At {
-        file: source.name.as_str().into(),
-        line: place.map_or(0, |place| place.line),
-        column: place.map_or(0, |place| place.span.start + 1),
-    };
-    Mistake { help: problem.help.clone(), ..Mistake::at(&at, problem.message.clone()) }
 }

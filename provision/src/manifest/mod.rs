@@ -23,13 +23,17 @@
 //!
 //! A manifest is read as a whole, and checked as a whole: every mistake is found before the first byte is sent.
 //!
-//! - `read`: TOML and CSV to units, with the place of every value;
+//! - `read`: TOML to units, with the place of every value;
+//! - `csv`: the table of units;
 //! - `template`: variables in wg-quick files;
-//! - `check`: what has to hold between units, and the image of each.
+//! - `check`: what has to hold in units, and between them;
+//! - `images`: the image of each unit.
 //!
 //! Not here: which units a run takes, and how they are reached ([`crate::fleet`]).
 
 mod check;
+mod csv;
+mod images;
 mod read;
 mod template;
 
@@ -197,6 +201,6 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn image(&self, unit: &Unit) -> Result<(Source, Image), String> {
-        check::image(unit, &self.names)
+        images::image(unit, &self.names)
     }
 }

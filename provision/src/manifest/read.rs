@@ -1,5 +1,5 @@
-//! A manifest's text to units: TOML with the place of every value, and CSV beside it. Nothing is skipped in silence:
-//! what is not known is a mistake.
+//! A manifest's text to units: TOML with the place of every value. Nothing is skipped in silence: what is not known is a
+//! mistake. The table beside it is in `csv`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::template::is_name;
-use super::{At, Mistake, Text};
+use super::{At, Mistake, Text, csv};
 
 /// The most bytes of a manifest, or of a file that it names.
 pub(super) const MAX_FILE: u64 = 64 << 20;
@@ -42,7 +42,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The place of a key that a unit may have.
-    fn slot(&mut self, key: &str) -> Option<&mut Option<Text>> {
+    pub(super) fn slot(&mut self, key: &str) -> Option<&mut Option<Text>> {
         Some(match key {
             "name" => &mut self.name,
             "key" => &mut self.key,
@@ -62,6 +62,11 @@ const TOP: &str = "version, csv, defaults, vars, unit";
 const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
 const UNIT: &str =
     "name, key, udp, serial, serial_number, mac, tags, interface, template, config, vars";
+
+/// The value of a variable.
+pub(super) fn value<'v>(vars: &'v [(String, Text)], name: &str) -> Option<&'v str> {
+    vars.iter().find(|(known, _)| known == name).map(|(_, text)| text.value.as_str())
+}
 
 /// Reads a text file, or says why not.
 pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {
@@ -103,9 +108,9 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Read {
         let at = reader.at(error.span().map_or(0, |span| span.start));
         reader.mistakes.push(Mistake::at(&at, error.message().replace('\n', "; ")));
     }
-    let (mut read, csv) = reader.top(table.get_ref());
-    if let Some(csv) = csv {
-        read_csv(path, &csv, &mut read, mistakes);
+    let (mut read, table) = reader.top(table.get_ref());
+    if let Some(table) = table {
+        csv::read(path, &table, &mut read, mistakes);
     }
     if read.units.is_empty() && mistakes.is_empty() {
         mistakes.push(
@@ -283,148 +288,5 @@ impl<'t, 'm> Reader<'t, 'm> {
             }
         }
         unit
-    }
-}
-
-/// Reads the table of units.
-fn read_csv(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut Vec<Mistake>) {
-    let path = beside(manifest, &csv.value);
-    let file: Arc<str> = path.display().to_string().into();
-    let bytes = match text(&path) {
-        Ok(bytes) => bytes,
-        Err(why) => {
-            mistakes.push(Mistake::at(&csv.at, format!("{file} {why}")));
-            return;
-        }
-    };
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let whole = |line, column| At { file: Arc::clone(&file), line, column };
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        mistakes.push(Mistake::at(&whole(0, 0), "is not UTF-8 text"));
-        return;
-    };
-    let rows = Rows { text, at: 0, line: 1 };
-    let mut header: Vec<String> = Vec::new();
-    for (line, row) in rows {
-        let cells = match row {
-            Ok(cells) => cells,
-            Err(column) => {
-                mistakes.push(
-                    Mistake::at(&whole(line, column), "a `\"` that does not end its cell")
-                        .help("a cell with a comma or a quote in it is in quotes, and quotes in it are doubled"),
-                );
-                return;
-            }
-        };
-        if cells.iter().all(|(cell, _)| cell.trim().is_empty()) {
-            continue;
-        }
-        if header.is_empty() {
-            header = cells.iter().map(|(cell, _)| cell.trim().to_owned()).collect();
-            for (nth, (name, (_, column))) in header.iter().zip(&cells).enumerate() {
-                if header.iter().take(nth).any(|other| other == name) {
-                    let message = format!("the column `{}` stands twice", name.escape_debug());
-                    mistakes.push(Mistake::at(&whole(line, *column), message));
-                } else if !is_name(name) {
-                    let message = format!("`{}` names no column", name.escape_debug());
-                    mistakes.push(
-                        Mistake::at(&whole(line, *column), message).help(
-                            "the first line names a key of units or a variable for each column",
-                        ),
-                    );
-                }
-            }
-            continue;
-        }
-        if cells.len() != header.len() {
-            let message = format!("{} cells, and {} columns", cells.len(), header.len());
-            mistakes.push(Mistake::at(&whole(line, 1), message));
-            continue;
-        }
-        let mut unit = Entry { at: Some(whole(line, 1)), ..Entry::default() };
-        for (name, (cell, column)) in header.iter().zip(cells) {
-            let (value, at) = (cell.trim().to_owned(), whole(line, column));
-            if value.is_empty() {
-                continue;
-            }
-            let text = Text { value, at };
-            if name == "tags" {
-                let tags = text.value.split([' ', ';']).filter(|tag| !tag.is_empty());
-                unit.tags =
-                    tags.map(|tag| Text { value: tag.into(), at: text.at.clone() }).collect();
-            } else if let Some(slot) = unit.slot(name) {
-                *slot = Some(text);
-            } else {
-                unit.vars.push((name.clone(), text));
-            }
-        }
-        read.units.push(unit);
-    }
-}
-
-/// The rows of a CSV file (RFC 4180): cells with their columns, or the column of a quote that is not closed.
-struct Rows<'t> {
-    text: &'t str,
-    at: usize,
-    line: usize,
-}
-
-type Cells = Vec<(String, usize)>;
-
-impl Iterator for Rows<'_> {
-    type Item = (usize, Result<Cells, usize>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let (line, mut cells) = (self.line, Vec::new());
-        let (mut cell, mut begin, mut column) = (String::new(), 1, 0);
-        let (mut quoted, mut opened, mut closed) = (false, 0, false);
-        let mut chars = rest.char_indices().peekable();
-        let mut end = rest.len();
-        while let Some((at, c)) = chars.next() {
-            column += 1;
-            match c {
-                '"' if quoted && chars.peek().is_some_and(|&(_, next)| next == '"') => {
-                    chars.next();
-                    column += 1;
-                    cell.push('"');
-                }
-                '"' if quoted => (quoted, closed) = (false, true),
-                '"' if cell.trim().is_empty() && !closed => {
-                    cell.clear();
-                    (quoted, opened) = (true, column);
-                }
-                '"' => return Some((line, self.give_up(column))),
-                ',' if !quoted => {
-                    cells.push((std::mem::take(&mut cell), begin));
-                    (begin, closed) = (column + 1, false);
-                }
-                '\n' if !quoted => {
-                    end = at + 1;
-                    self.line += 1;
-                    break;
-                }
-                '\n' => {
-                    self.line += 1;
-                    cell.push(c);
-                }
-                '\r' if !quoted => {}
-                c if closed && !c.is_whitespace() => return Some((line, self.give_up(column))),
-                c => cell.push(c),
-            }
-        }
-        if quoted {
-            return Some((line, self.give_up(opened)));
-        }
-        cells.push((cell, begin));
-        self.at += end;
-        Some((line, Ok(cells)))
-    }
-}
-
-impl Rows<'_> {
-    fn give_up(&mut self, column: usize) -> Result<Cells, usize> {
-        self.at = self.text.len();
-        Err(column)
     }
 }

@@ -96,44 +96,20 @@ enum Found {
     Theirs(Pending),
 }
 
-/// How a session ended that requested a change.
-pub(super) struct Requested {
-    router: Router,
-    /// Whether the change was requested.
-    requested: bool,
-    outcome: Result<Applied, Cause>,
-}
-
-impl Requested {
-    /// Ends the session.
-    pub(super) fn new(session: Session<'_>, outcome: Result<Applied, impl Into<Cause>>) -> Self {
-        Self {
-            router: Router::of(&session),
-            requested: session.commit_sent(),
-            outcome: outcome.map_err(Into::into),
-        }
-    }
-}
-
-/// Opens a session for a change, and begins the push of an image if there is one.
-pub(super) async fn open<'o>(
-    target: &Target,
-    image: Option<&Image>,
-    observer: &'o mut dyn Observer,
-) -> Result<Session<'o>, Error> {
-    let opened = target.open_to_push(image, observer).await;
-    opened.map_err(|error| Error::of_change(error.into(), false))
-}
-
-/// Follows a change of an interface to its end.
-pub(super) async fn follow(
+/// Requests a change of an interface in a session that begins the push of an image, if there is one, and follows the
+/// change to its end.
+pub(super) async fn make(
     target: &Target,
     confirming: Confirming,
-    interface: &Name,
-    change: Requested,
+    (interface, image): (&Name, Option<&Image>),
     observer: &mut dyn Observer,
+    request: impl AsyncFnOnce(&mut Session<'_>) -> Result<Applied, Cause>,
 ) -> Result<Changed, Error> {
-    let Requested { router, requested, outcome } = change;
+    let opened = target.open_to_push(image, observer).await;
+    let mut session = opened.map_err(|error| Error::of_change(error.into(), false))?;
+    let outcome = request(&mut session).await;
+    let (router, requested) = (Router::of(&session), session.commit_sent());
+    drop(session);
     let name = router.name();
     let change = Change { target, confirming, interface, router: &router, name, requested };
     let settled = change.settle(outcome, observer).await?;

@@ -167,17 +167,14 @@ pub async fn push(
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
     let Pushing { confirming, adopt, approve } = how;
-    let mut session = change::open(target, Some(image), observer).await?;
-    let approved = match approve {
-        Some(approve) => approved(&mut session, image, approve).await,
-        None => Ok(()),
-    };
-    let outcome = match approved {
-        Ok(()) => session.push(image, confirming.seconds, adopt).await.map_err(Cause::from),
-        Err(cause) => Err(cause),
-    };
-    let change = change::Requested::new(session, outcome);
-    change::follow(target, confirming, &image.interface, change, observer).await
+    let what = (&image.interface, Some(image));
+    change::make(target, confirming, what, observer, async |session| {
+        if let Some(approve) = approve {
+            approved(session, image, approve).await?;
+        }
+        Ok(session.push(image, confirming.seconds, adopt).await?)
+    })
+    .await
 }
 
 async fn approved(
@@ -235,10 +232,10 @@ pub async fn repair(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    let mut session = change::open(target, None, observer).await?;
-    let outcome = session.repair(interface, confirming.seconds).await;
-    let change = change::Requested::new(session, outcome);
-    change::follow(target, confirming, interface, change, observer).await
+    change::make(target, confirming, (interface, None), observer, async |session| {
+        Ok(session.repair(interface, confirming.seconds).await?)
+    })
+    .await
 }
 
 /// Removes an interface.
@@ -251,10 +248,10 @@ pub async fn remove(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    let mut session = change::open(target, None, observer).await?;
-    let outcome = session.remove(interface, confirming.seconds).await;
-    let change = change::Requested::new(session, outcome);
-    change::follow(target, confirming, interface, change, observer).await
+    change::make(target, confirming, (interface, None), observer, async |session| {
+        Ok(session.remove(interface, confirming.seconds).await?)
+    })
+    .await
 }
 
 /// Applies an earlier configuration again: that of `number`, or the one before the newest.
@@ -268,13 +265,13 @@ pub async fn rollback(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    let mut session = change::open(target, None, observer).await?;
-    let outcome = match number {
-        Some(number) => session.rollback(interface, number, confirming.seconds).await,
-        None => session.rollback_one(interface, confirming.seconds).await,
-    };
-    let change = change::Requested::new(session, outcome);
-    change::follow(target, confirming, interface, change, observer).await
+    change::make(target, confirming, (interface, None), observer, async |session| {
+        Ok(match number {
+            Some(number) => session.rollback(interface, number, confirming.seconds).await?,
+            None => session.rollback_one(interface, confirming.seconds).await?,
+        })
+    })
+    .await
 }
 
 /// Notes that a router was met at a place, under the given name, or the name that it has, or else its host name.

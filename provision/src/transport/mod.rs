@@ -27,6 +27,7 @@ pub use secure::Secure;
 pub use serial::{SerialLine, piece_size};
 pub use stray::Stray;
 pub use udp::Udp;
+pub(crate) use udp::{seal, silence_hint};
 
 /// The reason why packets cannot be sent or received.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,26 @@ impl Udp {
     }
 }
 
+/// Makes a datagram of a packet. `name` is the wire's, for an error.
+pub(crate) fn seal<'b>(
+    buf: &'b mut [u8; frame::MAX_SEALED],
+    packet: &[u8],
+    name: &str,
+) -> Result<&'b [u8], TransportError> {
+    let lost = || TransportError::Lost(name.into(), io::ErrorKind::InvalidInput.into());
+    buf.get_mut(..packet.len()).ok_or_else(lost)?.copy_from_slice(packet);
+    let sealed = frame::seal(buf, packet.len()).map_err(|_| lost())?;
+    Ok(sealed)
+}
+
+/// What may be the cause when a router does not answer over UDP.
+pub(crate) fn silence_hint(stray: &Stray) -> String {
+    match stray.garbage {
+        0 => "is the router on, is the address right, and does a firewall let UDP through?".into(),
+        _ => "datagrams were received that are not of this protocol: is it the right port?".into(),
+    }
+}
+
 /// The addresses of a host. The C library's look-up has no timeout, so it runs in a thread of its
 /// own.
 fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
@@ -76,13 +96,7 @@ fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
 impl Transport for Udp {
     fn send(&mut self, packet: &[u8]) -> Result<(), TransportError> {
         let mut buf = [0; frame::MAX_SEALED];
-        if let Some(room) = buf.get_mut(..packet.len()) {
-            room.copy_from_slice(packet);
-        }
-        let sealed = frame::seal(&mut buf, packet.len()).map_err(|_| {
-            TransportError::Lost(self.name.clone(), io::ErrorKind::InvalidInput.into())
-        })?;
-        match self.socket.send(sealed) {
+        match self.socket.send(seal(&mut buf, packet, &self.name)?) {
             Ok(_) => Ok(()),
             // The send queue is full: for the caller, the datagram is lost.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(()),
@@ -148,11 +162,6 @@ impl Transport for Udp {
     }
 
     fn silence_hint(&self) -> String {
-        match self.stray.garbage {
-            0 => "is the router on, is the address right, and does a firewall let UDP through?"
-                .into(),
-            _ => "datagrams were received that are not of this protocol: is it the right port?"
-                .into(),
-        }
+        silence_hint(&self.stray)
     }
 }

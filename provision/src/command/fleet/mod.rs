@@ -1,23 +1,24 @@
-//! `postwire fleet`.
+//! `postwire fleet`. `progress` shows a run, `ran` says what it did.
 
-use std::io::IsTerminal as _;
+mod progress;
+mod ran;
+
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::{CheckFleet, FleetCommand, Own, Pace, Run, Which};
 use crate::conf;
-use crate::fleet::{
-    self, Brief, Event, How, MaxFail, Operation, Options, Planned, Reporter, Stopped, Summary,
-};
+use crate::fleet::{self, How, MaxFail, Operation, Options, Planned};
 use crate::home::Routers;
 use crate::manifest::{Manifest, Mistake};
 use crate::ops::{Confirming, Kind};
-use crate::records::{self, Outcome, Record, Writer};
+use crate::records::{self, Writer};
 use crate::report::{Done, Failed};
 use crate::ui::say;
 use crate::{exit, interrupt};
+use progress::Progress;
+use ran::{Ran, done};
 
 /// How many routers at a time, unless the user says.
 const JOBS: usize = 64;
@@ -39,25 +40,6 @@ pub(super) struct Checked {
 struct Unreached {
     unit: String,
     message: String,
-}
-
-/// A run, as `--json` prints it.
-#[derive(Debug, Serialize)]
-pub(super) struct Ran {
-    run: String,
-    operation: &'static str,
-    records: Option<String>,
-    /// Units that earlier runs have done.
-    resumed: usize,
-    outcomes: std::collections::BTreeMap<&'static str, usize>,
-    /// Units that were not begun.
-    left: usize,
-    /// `max_fail`, `interrupted`, `records` or `own`; null for a run that went to its end.
-    stopped: Option<&'static str>,
-    /// Why it stopped, in words.
-    reason: Option<String>,
-    /// The units that are not done or that differ; the first thousand.
-    units: Vec<Brief>,
 }
 
 /// Reads a manifest.
@@ -240,190 +222,4 @@ fn plan<'m>(
     };
     fleet::plan(&units, routers, &conf::system_lookup(), &mut tell)
         .map_err(|mistakes| mistaken(&manifest.path, &mistakes))
-}
-
-fn done(options: &Options, summary: Summary, file: Option<&Path>, resumed: usize) -> Done<Ran> {
-    let count = |outcome| summary.count(outcome);
-    let unreachable = count(Outcome::Unreachable) + count(Outcome::Unconfirmed);
-    let failed = count(Outcome::Failed) + count(Outcome::Reverted) + count(Outcome::Unknown);
-    let code = match &summary.stopped {
-        Some(Stopped::Interrupted) => exit::INTERRUPTED,
-        Some(Stopped::Records(_)) => exit::OUTPUT,
-        Some(Stopped::Own(_)) => exit::USAGE,
-        Some(Stopped::TooMany(_)) => exit::STOPPED,
-        None if failed > 0 => exit::ROUTER,
-        None if unreachable > 0 => exit::CONNECTION,
-        None if count(Outcome::Differs) > 0 => exit::CHANGES,
-        None => exit::DONE,
-    };
-    let (stopped, reason) = match &summary.stopped {
-        None => (None, None),
-        Some(why) => (Some(stop_code(why)), Some(stop_words(why))),
-    };
-    let text = text(options, &summary, file, resumed);
-    let result = Ran {
-        run: options.run.clone(),
-        operation: options.operation.name(),
-        records: file.map(|file| file.display().to_string()),
-        resumed,
-        outcomes: summary.outcomes,
-        left: summary.left,
-        stopped,
-        reason,
-        units: summary.units,
-    };
-    Done { code, text, result }
-}
-
-const fn stop_code(why: &Stopped) -> &'static str {
-    match why {
-        Stopped::TooMany(_) => "max_fail",
-        Stopped::Interrupted => "interrupted",
-        Stopped::Records(_) => "records",
-        Stopped::Own(_) => "own",
-    }
-}
-
-fn stop_words(why: &Stopped) -> String {
-    match why {
-        Stopped::TooMany(limit) => format!("more units failed than --max-fail {limit} allows"),
-        Stopped::Interrupted => "interrupted".into(),
-        Stopped::Records(why) | Stopped::Own(why) => why.clone(),
-    }
-}
-
-fn text(options: &Options, summary: &Summary, file: Option<&Path>, resumed: usize) -> String {
-    let ended: usize = summary.outcomes.values().sum();
-    let units = |count: usize| if count == 1 { "1 unit".into() } else { format!("{count} units") };
-    let mut parts: Vec<String> =
-        summary.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    if summary.left > 0 {
-        parts.push(format!("{} not begun", summary.left));
-    }
-    let operation = options.operation.name();
-    let mut text = match parts.is_empty() {
-        true => format!("{operation}: nothing to do"),
-        false => format!("{operation} of {}: {}", units(ended + summary.left), parts.join(", ")),
-    };
-    if resumed > 0 {
-        text += &format!("\n{} done by earlier runs", units(resumed));
-    }
-    if let Some(why) = &summary.stopped {
-        text += &format!("\nstopped: {}", stop_words(why));
-    }
-    let named = |outcomes: &[Outcome]| -> Vec<&str> {
-        let is = |unit: &&Brief| outcomes.contains(&unit.outcome);
-        summary.units.iter().filter(is).map(|unit| unit.unit.as_str()).collect()
-    };
-    let mut list = |what: &str, units: Vec<&str>| {
-        if units.is_empty() {
-            return;
-        }
-        let more = units.len().saturating_sub(SHOWN);
-        let shown = units.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
-        text += &format!("\n{what}: {shown}");
-        if more > 0 {
-            text += &format!(" and {more} more");
-        }
-    };
-    list("differ", named(&[Outcome::Differs]));
-    list("failed", named(&[Outcome::Failed, Outcome::Reverted]));
-    list("unreachable, unchanged", named(&[Outcome::Unreachable]));
-    list("not confirmed, the router reverts the change", named(&[Outcome::Unconfirmed]));
-    list("state unknown, run `postwire fleet status`", named(&[Outcome::Unknown]));
-    if let Some(file) = file {
-        text += &format!("\nrecords: {}, run {}", file.display(), options.run);
-    }
-    text
-}
-
-/// Shows a run: a bar on a terminal, a line for each unit elsewhere, nothing with `--json`.
-struct Progress {
-    json: bool,
-    bar: Option<ProgressBar>,
-    ended: usize,
-    total: usize,
-}
-
-impl Progress {
-    fn new(json: bool, total: usize) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let bar = (is_terminal && !json).then(|| {
-            let bar =
-                ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template(BAR) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar
-        });
-        Self { json, bar, ended: 0, total }
-    }
-
-    fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(line)),
-            None if self.json => {}
-            None => say(line),
-        }
-    }
-
-    fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-const BAR: &str = "{msg:>12} [{wide_bar}] {pos}/{len} {elapsed}";
-
-impl Reporter for Progress {
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Batch { number, of, units } => {
-                if let Some(bar) = &self.bar {
-                    bar.set_message(format!("batch {number}/{of}"));
-                } else if of > 1 {
-                    self.say(&format!("batch {number} of {of}: {units} units"));
-                }
-            }
-            Event::Finished(record) => {
-                self.ended += 1;
-                // On a terminal the bar counts those that are done.
-                if self.bar.is_none() || !record.outcome.is_done() {
-                    self.say(&line(record, self.ended, self.total));
-                }
-                if let Some(bar) = &self.bar {
-                    bar.set_position(self.ended as u64);
-                }
-            }
-            Event::Stopping(why) => {
-                let words = match why {
-                    Stopped::Interrupted => {
-                        "stopping: no more routers are begun, and changes under way are finished; Ctrl-C again stops \
-                         at once"
-                            .into()
-                    }
-                    why => format!("stopping: {}", stop_words(why)),
-                };
-                self.say(&words);
-            }
-        }
-    }
-}
-
-fn line(record: &Record, ended: usize, total: usize) -> String {
-    let Record { unit, outcome, message, milliseconds, .. } = record;
-    let message = message.replace('\n', " ");
-    let (seconds, tenths) = (milliseconds / 1_000, milliseconds % 1_000 / 100);
-    format!("{ended}/{total} {unit}: {}: {message} ({seconds}.{tenths} s)", outcome.name())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_are_valid() {
-        assert!(ProgressStyle::with_template(BAR).is_ok());
-    }
 }

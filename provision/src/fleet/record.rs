@@ -1,0 +1,96 @@
+//! What has become of a unit, as a record.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::run::Options;
+use super::unit::{Finished, Operation};
+use super::{Planned, hex};
+use crate::home::Operator;
+use crate::records::Record;
+
+/// When a unit was begun.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) started: Timestamp,
+    pub(crate) begun: Instant,
+}
+
+/// The record of a unit of a run.
+pub(super) fn record(
+    planned: &Planned<'_>,
+    options: &Options,
+    operator: &Operator,
+    finished: Finished,
+    times: Times,
+) -> Record {
+    let Options { operation, run, shard, .. } = options;
+    let unit = planned.unit;
+    let known = unit.public_key.filter(|_| operation.has_image()).map(|key| key.to_string());
+    let base = base(run, *operation, operator, finished, times);
+    Record {
+        public_key: base.public_key.clone().or(known),
+        shard: shard.map(|shard| shard.to_string()),
+        unit: unit.name.clone(),
+        row: unit.row,
+        address: Some(planned.udp.to_string()),
+        interface: unit.interface.to_string(),
+        image: operation.has_image().then(|| hex(&unit.digest)),
+        ..base
+    }
+    .of_router(planned.key)
+}
+
+/// The fields of a record that depend on the outcome.
+pub(crate) fn base(
+    run: &str,
+    operation: Operation,
+    operator: &Operator,
+    finished: Finished,
+    Times { started, begun }: Times,
+) -> Record {
+    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let router = finished.router.as_ref();
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Record {
+        version: 1,
+        run: run.into(),
+        shard: None,
+        operation: operation.name().into(),
+        unit: String::new(),
+        row: 0,
+        address: None,
+        port: None,
+        router_key: router.map(|router| router.key().to_string()),
+        fingerprint: router.map(|router| router.fingerprint().into()),
+        hostname: router.and_then(|router| text(router.hostname())),
+        board: router.and_then(|router| text(router.board())),
+        serial_number: router.and_then(|router| text(router.serial_number())),
+        macs: router.and_then(|router| text(&router.macs())),
+        agent: router.and_then(|router| text(router.agent())),
+        tool: env!("CARGO_PKG_VERSION").into(),
+        operator: operator.public().to_string(),
+        interface: String::new(),
+        image: None,
+        public_key: finished.public_key,
+        number: finished.number,
+        outcome: finished.outcome,
+        code: finished.code,
+        state: finished.state.and_then(|state| serde_json::to_value(state).ok()).and_then(
+            |state| match state {
+                serde_json::Value::String(name) => Some(name),
+                _ => None,
+            },
+        ),
+        message: finished.message,
+        started: time(started),
+        ended: time(Timestamp::now()),
+        milliseconds,
+    }
+}
+
+/// A time as records have it: UTC, in milliseconds.
+fn time(at: Timestamp) -> String {
+    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+}

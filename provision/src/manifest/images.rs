@@ -1,0 +1,164 @@
+//! The image of each unit: its file with its variables, the host names in it, and what no two units may have in their
+//! configurations.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proto_core::protocol::digest;
+
+use super::check::Once;
+use super::read::value;
+use super::template::render;
+use super::{At, LOOKUP, Manifest, Mistake, Unit};
+use crate::conf::{self, Found, Lookup, Problem, Source};
+use crate::image::Image;
+
+/// The text of a unit's file.
+fn source(unit: &Unit) -> Result<Source, Vec<Mistake>> {
+    let file = &unit.file;
+    let whole = At { file: Arc::clone(&file.shown), line: 0, column: 0 };
+    let (source, problem) = Source::new(&file.shown, &file.bytes);
+    if let Some(problem) = problem {
+        return Err(vec![Mistake::at(&whole, problem.message)]);
+    }
+    if !file.is_template {
+        return Ok(source);
+    }
+    let text = render(&file.shown, &source.text, |name| value(&unit.vars, name))?;
+    Ok(Source::new(&file.shown, text.as_bytes()).0)
+}
+
+/// The file and the image of a unit that was checked.
+pub(super) fn image(
+    unit: &Unit,
+    names: &BTreeMap<String, Found>,
+) -> Result<(Source, Image), String> {
+    let source = source(unit).map_err(|mistakes| {
+        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    })?;
+    let (mut config, _) = conf::parse(&source);
+    conf::apply(&mut config, names, LOOKUP);
+    let image = Image::new(&unit.interface, config).map_err(|error| error.to_string())?;
+    Ok((source, image))
+}
+
+/// Mistakes of files, each once, with the units that have it.
+#[derive(Default)]
+struct Shared(BTreeMap<Place, (Option<String>, Vec<String>)>);
+
+/// File, line, column and message.
+type Place = (String, usize, usize, String);
+
+impl Shared {
+    fn add(&mut self, mistake: Mistake, unit: &str) {
+        let place = (mistake.line.unwrap_or(0), mistake.column.unwrap_or(0));
+        let key = (mistake.file, place.0, place.1, mistake.message);
+        self.0.entry(key).or_insert((mistake.help, Vec::new())).1.push(unit.into());
+    }
+
+    fn mistakes(self) -> impl Iterator<Item = Mistake> {
+        self.0.into_iter().map(|((file, line, column, message), (help, units))| {
+            let first = units.first().map_or("", String::as_str);
+            let units = match units.len() {
+                1 => format!("unit {first}"),
+                count => format!("{count} units, the first is {first}"),
+            };
+            let at = At { file: file.into(), line, column };
+            Mistake { help, ..Mistake::at(&at, format!("{message} ({units})")) }
+        })
+    }
+}
+
+/// Makes the image of each unit once, looks up all host names together, and keeps what is compared later.
+pub(super) fn check(
+    units: &mut [Unit],
+    manifest: &mut Manifest,
+    lookup: Option<&Lookup>,
+    tell: &mut dyn FnMut(&str),
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut shared = Shared::default();
+    let (mut good, mut names) = (vec![false; units.len()], BTreeMap::new());
+    let mut warnings = Vec::new();
+    for (unit, good) in units.iter().zip(&mut good) {
+        let source = match source(unit) {
+            Ok(source) => source,
+            Err(wrong) => {
+                wrong.into_iter().for_each(|mistake| shared.add(mistake, &unit.name));
+                continue;
+            }
+        };
+        let (config, problems) = conf::parse(&source);
+        *good = !problems.iter().any(Problem::is_error);
+        for problem in &problems {
+            if problem.is_error() {
+                shared.add(mistake(&source, problem), &unit.name);
+            } else {
+                let said = problem.render(&source);
+                if !warnings.iter().any(|(text, _)| *text == said) {
+                    warnings.push((said, ()));
+                }
+            }
+        }
+        names.extend(conf::names(&config));
+    }
+    if let Some(lookup) = lookup
+        && !names.is_empty()
+        && mistakes.is_empty()
+        && good.iter().all(|good| *good)
+    {
+        let count = names.len();
+        tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
+        manifest.names = conf::look_up_all(names, lookup, LOOKUP);
+    }
+    manifest.warnings = warnings.into_iter().map(|(text, ())| text.trim_end().into()).collect();
+    let mut once = Once::default();
+    for (unit, _) in units.iter_mut().zip(good).filter(|(_, good)| *good) {
+        match image(unit, &manifest.names) {
+            Ok((_, image)) => {
+                unit.digest = digest(&image.bytes);
+                unit.public_key = image.public_key();
+                if let Some(key) = unit.public_key {
+                    let key = key.to_string();
+                    mistakes.extend(once.take("WireGuard key", &key, &unit.name, &unit.at));
+                }
+                for net in image.addresses() {
+                    if let Some(address) = tunnel_address(&net.to_string()) {
+                        let address = address.to_string();
+                        mistakes.extend(once.take(
+                            "tunnel address",
+                            &address,
+                            &unit.name,
+                            &unit.at,
+                        ));
+                    }
+                }
+            }
+            Err(why) => {
+                let at = At { file: Arc::clone(&unit.file.shown), line: 0, column: 0 };
+                shared.add(Mistake::at(&at, why), &unit.name);
+            }
+        }
+    }
+    mistakes.extend(shared.mistakes());
+}
+
+/// An address that only one unit may have. Link-local ones are of a link each.
+fn tunnel_address(net: &str) -> Option<IpAddr> {
+    let address: IpAddr = net.split('/').next()?.parse().ok()?;
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => None,
+        address => Some(address),
+    }
+}
+
+fn mistake(source: &Source, problem: &Problem) -> Mistake {
+    let place = problem.place.as_ref();
+    let at = At {
+        file: source.name.as_str().into(),
+        line: place.map_or(0, |place| place.line),
+        column: place.map_or(0, |place| place.span.start + 1),
+    };
+    Mistake { help: problem.help.clone(), ..Mistake::at(&at, problem.message.clone()) }
+}
