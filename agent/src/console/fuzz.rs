@@ -1,9 +1,11 @@
-//! Any bytes as the keys of a person, on the editor, the pages, and the parser of commands.
+//! Any bytes as the keys of a person, on the editor, the pages, and the parsers of commands and of codes to unlock.
 //!
 //! Promised: no panic; a line that is executed as a command is printable text, was typed whole, and has at most
-//! [`LINE`] bytes; the echo has no zero, which would begin a frame, and ends.
+//! [`LINE`] bytes; the echo has no zero, which would begin a frame, and ends; a code that is read is shown as it was meant.
 
 use proto_core::protocol::message::ConsoleMode;
+use proto_core::protocol::unlock::{Challenge, Code};
+use std::string::ToString as _;
 use std::vec::Vec;
 
 use super::Reply;
@@ -37,6 +39,12 @@ impl Host for Lines {
         }
         if let Err(wrong) = &parsed {
             let _ = std::format!("{wrong}");
+        }
+        if let Ok(code) = text.parse::<Code>() {
+            assert!(code.to_string().parse() == Ok(code), "{code}");
+        }
+        if let Ok(challenge) = text.parse::<Challenge>() {
+            assert_eq!(challenge.to_string().parse(), Ok(challenge));
         }
         self.mode = match (self.mode, line) {
             (ConsoleMode::Paste, b"." | [3 | 4]) => ConsoleMode::Command,
@@ -142,6 +150,11 @@ pub fn seeds() -> Vec<(&'static str, &'static [u8])> {
         ("paste", b"\x03load wg0\r[Interface]\r\nListenPort = 7\n\tMTU\x7fU = 1400\r.\r"),
         ("noise", b"\x02\r\xfa\xf8remove wg0\xfa\r\xf9re\xfbmove wg0\ryes\r\x00\x80\x1b\r"),
         ("ahead", b"\x01show\r????????????????????????????????????????\xfd\xfd\xfd"),
+        (
+            "many-keys-during-output",
+            b"\x01\x03\x00\x00\x00s\r*o\r\xa0\xfd \xfds\x03\x00\x00s\ro\r\x83\n/\n\n\ne\n@'\n\n\n\n???????????????????????????????????w x\xfdq",
+        ),
+        ("unlock", b"\x02unlock\r7C1Q-0ZK2-M8TD-4XWA\rK7QB-29XB-M4T5\r"),
         ("pages", b"\x01show show show show\r \r\xfd\xfd x\xfdq"),
     ]
 }
