@@ -205,12 +205,26 @@ fn console(arch: Arch) -> Result<String> {
     if arch.name() != std::env::consts::ARCH {
         return Ok(format!("console: {file} bytes of the file"));
     }
-    let memory = resident(&full)?.saturating_sub(resident(&without)?);
-    Ok(format!("console: {file} bytes of the file, {memory} KiB of memory"))
+    let (full, without) = (resident(&full)?, resident(&without)?);
+    let more = |of: fn(&Resident) -> u64| of(&full).saturating_sub(of(&without));
+    Ok(format!(
+        "console: {file} bytes of the file; {} KiB of memory of its own, and {} KiB of the file's pages, which \
+         the kernel maps in pieces of 64 KiB and can drop",
+        more(|memory| memory.own),
+        more(|memory| memory.file)
+    ))
 }
 
-/// The resident memory in KiB of an agent that serves a serial port and waits.
-fn resident(agent: &Path) -> Result<u64> {
+/// The resident memory of a process in KiB.
+struct Resident {
+    /// Pages that it has written.
+    own: u64,
+    /// Pages of its file.
+    file: u64,
+}
+
+/// The memory of an agent that serves a serial port and waits.
+fn resident(agent: &Path) -> Result<Resident> {
     let folder = build::target_folder().join("size");
     for name in ["keep", "state"] {
         let folder = folder.join(name);
@@ -234,9 +248,13 @@ fn resident(agent: &Path) -> Result<u64> {
     agent.wait()?;
     ensure!(ready, "the agent does not start on this machine");
     let rollup = rollup?;
-    let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
-    let number = rss.and_then(|line| line.split_whitespace().next()).context("no Rss")?;
-    Ok(number.parse()?)
+    let number = |key: &str| -> Result<u64> {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.with_context(|| format!("no {key}"))?.parse()?)
+    };
+    let own = number("Anonymous:")?;
+    Ok(Resident { own, file: number("Rss:")?.saturating_sub(own) })
 }
 
 /// Fails when what sessions cost is over its budget.
