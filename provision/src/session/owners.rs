@@ -18,7 +18,7 @@ impl Session<'_> {
         label: Option<&LabelKey>,
     ) -> Result<(), SessionError> {
         for _ in 0..MAX_RESTARTS {
-            let hash = self.transport.handshake_hash();
+            let hash = self.talk.transport.handshake_hash();
             let proof = label.zip(hash).map(|(label, hash)| label.proof(&hash));
             self.committing();
             match self.call(Ask::Claim { name: name.clone(), proof }).await {
@@ -26,7 +26,8 @@ impl Session<'_> {
                 Ok(_) => return Err(SessionError::Nonsense("it did not say who owns it")),
                 // A proof is valid for one session only: the next session needs a new one.
                 Err(SessionError::Failed(failure))
-                    if failure.code == Code::Proof && hash != self.transport.handshake_hash() => {}
+                    if failure.code == Code::Proof
+                        && hash != self.talk.transport.handshake_hash() => {}
                 Err(error) => return Err(error),
             }
         }

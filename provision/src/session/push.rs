@@ -97,10 +97,10 @@ impl Session<'_> {
         error: SessionError,
     ) -> Result<(), SessionError> {
         if error.is_gone() {
-            self.observer.detail("the upload has expired on the router: starting over");
+            self.talk.observer.detail("the upload has expired on the router: starting over");
         } else if error.is_digest() && attempt == 0 {
             // Two ranges with one short digest are rare, but not impossible.
-            self.observer.detail("the patch did not apply: sending the whole image");
+            self.talk.observer.detail("the patch did not apply: sending the whole image");
         } else {
             // Otherwise the next client, with the corrected file, would find the router busy.
             if error.is_heard() {
@@ -117,8 +117,8 @@ impl Session<'_> {
         let (piece_size, in_flight) = (self.piece_size(), self.hello.in_flight);
         let mut begun = self.take_begun(image);
         let mut upload =
-            Upload::new(self.now(), image.interface, &image.bytes, piece_size, in_flight)
-                .map_err(|error| self.ended(error))?;
+            Upload::new(self.talk.now(), image.interface, &image.bytes, piece_size, in_flight)
+                .map_err(|error| self.talk.ended(error))?;
         if first && !upload.is_announced_whole() {
             let (stage, complete) = self.announce(image, begun.as_ref()).await?;
             if complete {
@@ -136,21 +136,22 @@ impl Session<'_> {
                 }
             }
         }
-        let now = self.now();
+        let now = self.talk.now();
         upload.begin_at(now);
         if let Some(begun) = begun {
             upload.adopt(now, begun.stage, begun.arrived);
             let (done, total) = upload.progress();
-            self.observer.event(Event::Uploading { done, total });
+            self.talk.observer.event(Event::Uploading { done, total });
         }
-        if let Err(error) = self.drive(&mut upload).await {
+        if let Err(error) = self.talk.drive(&mut upload).await {
             if let (true, Some(stage)) = (error.is_interrupt(), upload.begun()) {
                 self.abandon(stage);
             }
             return Err(error);
         }
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
-        self.observer
+        self.talk
+            .observer
             .detail(&format!("{} bytes are on the router as stage {stage}", image.bytes.len()));
         Ok(stage)
     }
@@ -158,14 +159,14 @@ impl Session<'_> {
     /// Tells the router to drop a stage, without waiting for its answer: the person wants to leave, and the next
     /// client should not find the router busy.
     fn abandon(&mut self, stage: u32) {
-        let now = self.now();
+        let now = self.talk.now();
         let mut call = Call::new(now);
         let mut buf = [0; MAX_PACKET];
         if let Ok(Step::Send(len)) =
-            call.poll(&mut self.caller, now, &Ask::Abort { stage }, &mut buf)
+            call.poll(&mut self.talk.caller, now, &Ask::Abort { stage }, &mut buf)
         {
             // Best effort: otherwise the stage expires.
-            let _ = self.transport.send(buf.get(..len).unwrap_or_default());
+            let _ = self.talk.transport.send(buf.get(..len).unwrap_or_default());
         }
     }
 
@@ -194,7 +195,7 @@ impl Session<'_> {
             Answer::Received { stage, arrived } => {
                 let complete = arrived.base >= window::pieces(length, piece_size);
                 if complete {
-                    self.observer.detail("the router has this configuration already");
+                    self.talk.observer.detail("the router has this configuration already");
                 }
                 Ok((stage, complete))
             }
@@ -231,13 +232,14 @@ impl Session<'_> {
         if patch.len() > image.bytes.len() / 2 {
             return Ok(None);
         }
-        let (now, piece_size, in_flight) = (self.now(), self.piece_size(), self.hello.in_flight);
+        let (now, piece_size, in_flight) =
+            (self.talk.now(), self.piece_size(), self.hello.in_flight);
         let whole = (&*image.bytes, base);
         let mut upload = Upload::patch(now, image.interface, whole, &patch, piece_size, in_flight)
-            .map_err(|error| self.ended(error))?;
-        self.drive(&mut upload).await?;
+            .map_err(|error| self.talk.ended(error))?;
+        self.talk.drive(&mut upload).await?;
         let stage = upload.stage().ok_or(SessionError::Nonsense("it named no stage"))?;
-        self.observer.detail(&format!(
+        self.talk.observer.detail(&format!(
             "{} bytes of differences from number {base} are on the router as stage {stage}",
             patch.len()
         ));
@@ -251,8 +253,8 @@ impl Session<'_> {
         bounds: &[u8],
     ) -> Result<Option<(u32, Vec<u8>)>, SessionError> {
         let ask = Ask::Ranges { interface: image.interface, bounds };
-        let mut ranging = Ranging { call: Call::new(self.now()), ask, ranges: None };
-        match self.drive(&mut ranging).await {
+        let mut ranging = Ranging { call: Call::new(self.talk.now()), ask, ranges: None };
+        match self.talk.drive(&mut ranging).await {
             Ok(()) => Ok(ranging.ranges),
             Err(SessionError::Failed(failure))
                 if matches!(failure.code, Code::NotStored | Code::Unsupported | Code::Damaged) =>
@@ -267,7 +269,7 @@ impl Session<'_> {
     async fn forget(&mut self, stage: u32) {
         match self.call(Ask::Abort { stage }).await {
             Err(error) if !error.is_gone() => {
-                self.observer.detail(&format!("the stage stays until it expires: {error}"));
+                self.talk.observer.detail(&format!("the stage stays until it expires: {error}"));
             }
             _ => {}
         }

@@ -26,7 +26,7 @@ impl Session<'_> {
         for _ in 0..MAX_RESTARTS {
             match self.file(ask.clone()).await {
                 Err(error) if error.is_gone() => {
-                    self.observer.detail("the router forgot: asking anew")
+                    self.talk.observer.detail("the router forgot: asking anew")
                 }
                 outcome => return outcome,
             }
@@ -65,14 +65,14 @@ impl Session<'_> {
             return Err(SessionError::Nonsense("the router's file is too long"));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let (now, in_flight) = (self.now(), self.hello.in_flight);
+        let (now, in_flight) = (self.talk.now(), self.hello.in_flight);
         // A whole number of pieces fills what may be under way.
         let most = u32::from(self.piece_size());
         let even =
             in_flight.checked_div(in_flight.div_ceil(most)).map_or(most, |even| even.min(most));
         let piece_size = u16::try_from(even.max(1)).unwrap_or(u16::MAX);
         let download = Download::new(now, file, &mut bytes, piece_size, in_flight);
-        self.drive(&mut Downloading { download, total: length, here: 0 }).await?;
+        self.talk.drive(&mut Downloading { download, total: length, here: 0 }).await?;
         if digest(&bytes) != *announced {
             return Err(SessionError::Nonsense("the router's file changed during the download"));
         }

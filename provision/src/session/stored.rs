@@ -47,7 +47,7 @@ impl Session<'_> {
         for _ in 0..MAX_RESTARTS {
             match self.planned(Ask::Drift { interface: *interface }, NO_STAGE).await {
                 Err(error) if error.is_gone() => {
-                    self.observer.detail("the router forgot: asking anew")
+                    self.talk.observer.detail("the router forgot: asking anew")
                 }
                 outcome => return outcome,
             }
