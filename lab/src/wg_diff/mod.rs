@@ -137,8 +137,8 @@ impl Bench {
 /// Puts both programs into a machine: `/diff/debian/wg` and `/diff/ours/wg`.
 fn prepare(vm: &Vm, ours: &str) -> Result<()> {
     vm.sh(&format!(
-        "mkdir -p /diff/debian /diff/ours && ln -s /usr/bin/wg /diff/debian/wg && \
-         ln -s {ours} /diff/ours/wg && {{ [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd; }} && \
+        "mkdir -p /diff/debian /diff/ours && ln -sf /usr/bin/wg /diff/debian/wg && \
+         ln -sf {ours} /diff/ours/wg && {{ [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd; }} && \
          ln -sf fd/0 /dev/stdin && ln -sf fd/1 /dev/stdout && \
          printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
     ))?

@@ -23,13 +23,14 @@ const SHORT: &[(&str, Test)] = &[
     ("a router is claimed, and configured over serial and UDP", claimed_and_pushed),
     ("it starts again with what it has stored, and goes back", comes_back),
     ("wg and wg-quick", commands),
+    ("a few dozen commands of wg-diff", few_of_wg_diff),
     ("the package's service, claimed and pushed to", service),
 ];
 
 const LONG: &[(&str, Test)] = &[
     ("1,000 peers over serial and UDP in the memory there is", memory),
     ("the power is cut, and it comes back with what it has stored", power_cut),
-    ("a piece of wg-diff", piece_of_wg_diff),
+    ("a larger piece of wg-diff", more_of_wg_diff),
 ];
 
 /// The machines that have these tests.
@@ -152,7 +153,7 @@ fn memory(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
 
 /// The files of the package with OpenWrt's shell functions as stand-ins: the init script starts the agent with the
 /// command line that it gives procd, and the router is then claimed over the cable and pushed to, as
-/// `docs/openwrt.md` has it.
+/// `docs/openwrt.md` has it; then it is claimed without a cable, by the commands of that page.
 fn service(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let (router, target) = (&keeper.router, build::target_of(arch)?);
     router.stop()?;
@@ -174,17 +175,47 @@ fn service(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let lines: Vec<&str> = check.lines().collect();
     let [port, serial, "udp port 5182"] = lines[..] else { anyhow::bail!("check: {check}") };
     ensure!(serial == format!("serial {port}"), "check: {check}");
-    let command = keeper.sh("/etc/init.d/postwired start; sed -n 's/^command //p' /record")?;
-    ensure!(command.starts_with("/usr/sbin/postwired serve --udp eth0"), "{command}");
-    keeper.sh(&format!(
-        "setsid {} >/tmp/postwired.log 2>&1 </dev/null & \
-         for i in $(seq 600); do grep -q 'ready' /tmp/postwired.log && exit; usleep 100000; done; \
-         cat /tmp/postwired.log; exit 1",
-        command.trim()
-    ))?;
+    let command = as_procd(keeper, "/etc/init.d/postwired start")?;
     router.postwire(&Reach::Serial, &["claim", "--as", "anne"])?.ok()?;
     router.push_and_see(&Reach::Udp, &Config::random(&mut Rng::new(keeper.seed), 5, 3))?;
-    Ok(command.trim().to_owned())
+
+    // Without a cable.
+    router.stop()?;
+    let words = on_the_page("Without a cable", "router$ ")?.join("\n");
+    let script = format!(
+        "service() {{ \"/etc/init.d/$1\" \"$2\"; }}; rm -f /record /etc/postwired/owners\n{words}"
+    );
+    as_procd(keeper, &script)?;
+    let secret = keeper.sh("cat /etc/postwired/label")?;
+    let claim = on_the_page("Without a cable", "bench$ ")?;
+    let claim: Vec<&str> = claim.first().context("no claim")?.split_whitespace().collect();
+    let ["postwire", "claim", "--udp", _, "--secret", "THE-SECRET"] = claim[..] else {
+        anyhow::bail!("the page has another claim: {claim:?}")
+    };
+    router.postwire(&Reach::Udp, &["claim", "--as", "anne", "--secret", secret.trim()])?.ok()?;
+    router.postwire(&Reach::Udp, &["status"])?.ok()?;
+    Ok(command)
+}
+
+/// The commands of `docs/openwrt.md` in the first block after these words.
+fn on_the_page(words: &str, prompt: &str) -> Result<Vec<String>> {
+    let page = fs::read_to_string(build::workspace().join("docs/openwrt.md"))?;
+    let (_, rest) = page.split_once(words).with_context(|| format!("no \"{words}\""))?;
+    let block = rest.split("```").nth(1).context("no commands")?;
+    Ok(block.lines().filter_map(|line| Some(line.strip_prefix(prompt)?.to_owned())).collect())
+}
+
+/// Runs a script that calls the init script, and then the agent with the command line for procd, as procd would.
+fn as_procd(keeper: &Keeper<'_>, script: &str) -> Result<String> {
+    let command = keeper.sh(&format!("{{ {script}\n}} >&2; sed -n 's/^command //p' /record"))?;
+    ensure!(command.starts_with("/usr/sbin/postwired serve --udp eth0"), "{command}");
+    let command = command.trim();
+    keeper.sh(&format!(
+        "setsid {command} >/tmp/postwired.log 2>&1 </dev/null & \
+         for i in $(seq 600); do grep -q 'ready' /tmp/postwired.log && exit; usleep 100000; done; \
+         cat /tmp/postwired.log; exit 1"
+    ))?;
+    Ok(command.to_owned())
 }
 
 /// In the guest, `wg` is Debian's, and `postwired wg` ours.
@@ -244,10 +275,16 @@ fn power_cut(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
     Ok(format!("up again after {:.1} s", keeper.router.vm.boot_time().as_secs_f32()))
 }
 
-/// The piece: every so many of the cases written by hand, and so many generated ones.
-const CASES: (usize, u32) = (8, 20);
+fn few_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    piece_of_wg_diff(keeper, 40, 4)
+}
 
-fn piece_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+fn more_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
+    piece_of_wg_diff(keeper, 8, 20)
+}
+
+/// Our `wg` beside Debian's on this machine's kernel: every `step`th case written by hand, and `count` generated ones.
+fn piece_of_wg_diff(keeper: &mut Keeper<'_>, step: usize, count: u32) -> Result<String> {
     keeper.router.stop()?;
-    wg_diff::piece(&keeper.router.vm, keeper.seed, CASES.0, CASES.1)
+    wg_diff::piece(&keeper.router.vm, keeper.seed, step, count)
 }
