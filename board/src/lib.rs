@@ -133,7 +133,7 @@ pub struct Budget {
     pub flash: u32,
 }
 
-/// On mipsel 708 KiB are resident after pushes of 3 and 20 peers. Most are pages of the file: the
+/// On mipsel 724 KiB are resident after pushes of 1,000 peers. Most are pages of the file: the
 /// kernel drops these when it needs memory.
 const MEMORY: u32 = 736;
 

@@ -276,7 +276,7 @@ fn power_cut(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
 }
 
 fn few_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
-    piece_of_wg_diff(keeper, 40, 4)
+    piece_of_wg_diff(keeper, 80, 3)
 }
 
 fn more_of_wg_diff(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
