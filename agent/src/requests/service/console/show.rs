@@ -1,0 +1,189 @@
+//! `show` and `diff`: interfaces as they run, and as they are stored.
+
+use core::fmt;
+
+use proto_core::protocol::message::{Answer, Ask, ClientId, Name};
+use proto_core::protocol::report::{Change, Running};
+
+use crate::console::Person;
+use crate::console::answers::{self, RunningPage};
+use crate::console::page::Page;
+use crate::fault::Fault;
+use crate::requests::service::{Outlet, SCRATCH, Service, Turn};
+use crate::system::{Disk, Machine, NetlinkSocket};
+impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+    /// The number of the configuration before the newest.
+    pub(super) fn one_back(&mut self, interface: &Name) -> Result<Option<u32>, Fault> {
+        let store = &mut self.committer.store;
+        match store.newest(interface, u32::MAX)? {
+            Some(newest) => store.newest(interface, newest),
+            None => Ok(None),
+        }
+    }
+
+    /// The WireGuard interface whose name follows `after`, in the order of the alphabet.
+    fn link_after(&mut self, after: Option<Name>) -> Option<Name> {
+        let mut next: Option<Name> = None;
+        let found = self.committer.kernel.wireguard_links(&mut |name, _| {
+            let follows = after.is_none_or(|after| *name > *after);
+            if follows && next.is_none_or(|next| *name < *next) {
+                next = Some(name);
+            }
+            Ok(())
+        });
+        let _ = found.map_err(|fault| self.slot.take(fault));
+        next
+    }
+
+    /// Passes the names of the WireGuard interfaces, and of those of which something is stored, to `take`.
+    pub fn link_names(&mut self, take: &mut dyn FnMut(&str)) {
+        let mut next = self.link_after(None);
+        while let Some(name) = next {
+            take(&name);
+            next = self.link_after(next);
+        }
+        let mut stored = self.stored_after(None);
+        while let Some(name) = stored {
+            let mut runs = false;
+            let found = self.committer.kernel.wireguard_links(&mut |link, _| {
+                runs |= link == name;
+                Ok(())
+            });
+            let _ = found.map_err(|fault| self.slot.take(fault));
+            if !runs {
+                take(&name);
+            }
+            stored = self.stored_after(stored);
+        }
+    }
+
+    pub(super) fn show_all(
+        &mut self,
+        interface: Option<Name>,
+        client: ClientId,
+        person: &mut Person<'_, '_, '_>,
+        page: &mut Page<'_>,
+    ) -> bool {
+        page.open("interfaces", "[");
+        let mut next = interface.or_else(|| self.link_after(None));
+        if next.is_none() {
+            page.line(format_args!("there is no WireGuard interface"));
+        }
+        let mut all = true;
+        while let Some(name) = next {
+            let ask = Ask::Show { interface: name };
+            if self.perform(&ask, (client, false), person, page) {
+                let mut shown = RunningPage::default();
+                self.records::<Running>(client, person, &mut |record| shown.record(page, record));
+                shown.end(page);
+            } else {
+                all = false;
+            }
+            next = if interface.is_some() { None } else { self.link_after(next) };
+            if next.is_some() {
+                page.text("\n");
+            }
+        }
+        page.close("]");
+        all
+    }
+
+    /// What a repair would change, of one interface or of all.
+    pub(super) fn diff(
+        &mut self,
+        interface: Option<Name>,
+        client: ClientId,
+        person: &mut Person<'_, '_, '_>,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let mut all = true;
+        let mut some = false;
+        page.open("interfaces", "[");
+        let mut next = interface.or_else(|| self.stored_after(None));
+        while let Some(name) = next {
+            some = true;
+            page.open("", "{");
+            page.field("interface", "interface:", format_args!("{name}"));
+            let ask = Ask::Drift { interface: name };
+            if self.perform(&ask, (client, false), person, page) {
+                page.open("list", "[");
+                self.records::<Change>(client, person, &mut |record| answers::change(page, record));
+                page.close("]");
+            } else {
+                all = false;
+            }
+            page.close("}");
+            next = if interface.is_some() { None } else { self.stored_after(next) };
+        }
+        page.close("]");
+        if !some {
+            page.line(format_args!("nothing is stored"));
+        }
+        all
+    }
+
+    /// The interface after `after` of which a configuration with an image is stored.
+    fn stored_after(&mut self, after: Option<Name>) -> Option<Name> {
+        let mut before = after;
+        loop {
+            let next = self.committer.store.interface_after(before.as_ref());
+            let next = next.map_err(|fault| self.slot.take(fault)).ok().flatten()?;
+            let stored = self.stored(&next).map_err(|fault| self.slot.take(fault));
+            if stored.is_ok() {
+                return Some(next);
+            }
+            before = Some(next);
+        }
+    }
+
+    /// Tells of each stored configuration whether the kernel agrees with it.
+    pub(super) fn agreements(
+        &mut self,
+        client: ClientId,
+        person: &mut Person<'_, '_, '_>,
+        page: &mut Page<'_>,
+    ) {
+        /// Keeps the summary of a plan.
+        struct Quiet<'q>(Option<bool>, &'q dyn fmt::Display);
+        impl Outlet for Quiet<'_> {
+            fn take(&mut self, answer: &Answer<'_>) -> bool {
+                if let Answer::Planned(summary) = answer {
+                    self.0 = Some(summary.is_quiet());
+                }
+                true
+            }
+
+            fn send(&mut self, _: &mut [u8; SCRATCH], _: usize) {}
+
+            fn in_flight(&self) -> u32 {
+                0
+            }
+
+            fn from(&self) -> &dyn fmt::Display {
+                self.1
+            }
+        }
+        page.open("stored", "[");
+        let mut label = "stored";
+        let mut next = self.stored_after(None);
+        while let Some(interface) = next {
+            let mut quiet = Quiet(None, person.from);
+            let mut turn = Turn::new(client, 0, &mut quiet);
+            let asked = self.answer(&Ask::Drift { interface }, person.visitor, &mut turn);
+            let _ = asked.map_err(|fault| self.slot.take(fault));
+            let words = match quiet.0 {
+                Some(true) => "runs as stored",
+                Some(false) => "differs from what is stored: see `diff`",
+                None => "cannot be compared: see `diff`",
+            };
+            page.open("", "{");
+            page.value("interface", format_args!("{interface}"));
+            page.truth("agrees", quiet.0);
+            page.close("}");
+            page.field("", label, format_args!("{interface} {words}"));
+            label = "";
+            next = self.stored_after(next);
+        }
+        page.close("]");
+    }
+}
