@@ -310,6 +310,14 @@ pub fn postwire() -> Result<PathBuf> {
     postwire_with(&["build", "--package", "postwire"])
 }
 
+/// Builds an example of `proto-core` that needs no libraries where it runs, and returns where it is.
+pub fn example(name: &str) -> Result<PathBuf> {
+    let build = ["rustc", "--quiet", "--package", "proto-core", "--example", name];
+    // Only for the linker, so that the dependencies are those of the tests.
+    quietly(cargo().args(build).args(["--", "-Ctarget-feature=+crt-static"]))?;
+    Ok(target_folder().join("debug").join("examples").join(name))
+}
+
 /// All crates of the bench: cargo's arguments that select their features, for building all of them
 /// or one.
 pub const BENCH: [&str; 3] = ["--workspace", "--exclude", "postwired"];

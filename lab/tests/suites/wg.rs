@@ -28,6 +28,7 @@ const TESTS: &[(&str, Test)] = &[
     ("an endpoint without address", unresolved),
     ("an unchanged peer is not touched", undisturbed),
     ("10,000 peers, and 10,000 allowed IPs of one", long),
+    ("proto-core's examples: set_peer, and list_devices", examples),
 ];
 
 /// The tests on user space interfaces.
@@ -58,7 +59,11 @@ fn run(tally: &Tally, seed: u64) -> Result<()> {
     let lab = Lab::prepare(Arch::X86_64)?.and_programs(&[WIREGUARD_GO])?;
     let machine = lab.machine("wg").with_wireguard_tools().with_strace().with_netcat();
     let machine = machine.with_program(WIREGUARD_GO).module("tun");
-    let machine = machine.file("/opt/wg", 0o755, agent).file("/etc/hosts", 0o644, HOSTS);
+    let mut machine = machine.file("/opt/wg", 0o755, agent).file("/etc/hosts", 0o644, HOSTS);
+    for example in ["set_peer", "list_devices"] {
+        let path = format!("/opt/{example}");
+        machine = machine.file(&path, 0o755, fs::read(build::example(example)?)?);
+    }
     let mut bench = Bench { vm: machine.boot()?, seed, user_space: false };
     for (place, tests) in ALL {
         bench.user_space = place;
@@ -189,6 +194,40 @@ impl Bench {
     fn same(&self, script: &str) -> Result<Did> {
         self.same_with(script, b"")
     }
+}
+
+/// `set_peer` does what `wg set` does, and `list_devices` shows what it did.
+fn examples(bench: &Bench) -> Result<String> {
+    let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+    let port = "listen-port 51821";
+    // More allowed IPs than one message holds.
+    let nets: Vec<String> = (0..2_000)
+        .map(|n| format!("10.{}.{}.0/24", n / 256, n % 256))
+        .chain(["fd00::/64".into()])
+        .collect();
+    let (words, list) = (nets.join(" "), nets.join(","));
+    bench.vm.sh(&format!("wg set wgd {port} peer {peer} allowed-ips {list}"))?.ok()?;
+    bench.vm.sh(&format!("wg set wgo {port} && /opt/set_peer wgo {peer} {words}"))?.ok()?;
+    ensure!(bench.state("wgd")? == bench.state("wgo")?, "set_peer did something else than wg set");
+    let shown = bench.vm.sh("/opt/list_devices")?.ok()?.text();
+    let (_, shown) = shown.split_once("interface: wgo\n").context("wgo is not listed")?;
+    let shown = shown.split("interface: ").next().unwrap_or_default();
+    let mut wanted =
+        format!("  listening port: 51821\n  peer: {peer}\n    transfer: 0 B received, 0 B sent\n");
+    for net in &nets {
+        wanted += &format!("    allowed IP: {net}\n");
+    }
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    ensure!(sorted(shown) == sorted(&wanted), "{shown}");
+    // ENODEV.
+    let refused = bench.vm.sh(&format!("/opt/set_peer wgx {peer}"))?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(refused.status != 0 && said.contains("Errno(19)"), "{} {said}", refused.status);
+    Ok(format!("{} allowed IPs", nets.len()))
 }
 
 /// The calls of LuCI's `luci.wireguard`, netifd's `wireguard.sh`, and its watchdog.
