@@ -2,7 +2,7 @@
 //! them.
 
 use super::{
-    Lab,
+    Arch, Lab,
     disk::Disk,
     initramfs::{self, Contents, File},
     process::Process,
@@ -35,6 +35,7 @@ pub struct Machine<'lab> {
     wires: Vec<(Option<WireEnd>, String)>,
     disk: Option<(Disk, String)>,
     counts_instructions: bool,
+    forwards_ssh: bool,
     kernel_arguments: Vec<String>,
 }
 
@@ -49,6 +50,7 @@ impl<'lab> Machine<'lab> {
             wires: Vec::new(),
             disk: None,
             counts_instructions: false,
+            forwards_ssh: false,
             kernel_arguments: Vec::new(),
         }
     }
@@ -95,6 +97,12 @@ impl<'lab> Machine<'lab> {
     /// Adds a disk that outlives the machine, mounted at `place` when the machine is ready.
     pub fn disk(mut self, disk: &Disk, place: &str) -> Self {
         self.disk = Some((disk.clone(), place.to_owned()));
+        self
+    }
+
+    /// Forwards the TCP port of this machine that has the number of [`Vm::udp_port`] to the SSH port.
+    pub fn forwarding_ssh(mut self) -> Self {
+        self.forwards_ssh = true;
         self
     }
 
@@ -163,6 +171,10 @@ impl<'lab> Machine<'lab> {
             add(&["-icount", &format!("shift={shift},sleep=off")]);
         }
         add(profile.machine);
+        if self.lab.arch() == Arch::X86_64 {
+            // The serial number that a board's firmware would tell.
+            add(&["-smbios", &format!("type=1,serial=LAB-{}", self.name)]);
+        }
         if !self.counts_instructions {
             add(profile.faster);
         }
@@ -205,7 +217,10 @@ impl<'lab> Machine<'lab> {
                 format!("52:54:00:{which:02x}:{:02x}:{:02x}", number >> 8 & 0xff, number & 0xff);
             format!("virtio-net-{bus},netdev={net},mac={mac}{rom}")
         };
-        let forward = format!("hostfwd=udp:127.0.0.1:{udp_port}-10.0.2.15:{AGENT_PORT}");
+        let mut forward = format!("hostfwd=udp:127.0.0.1:{udp_port}-10.0.2.15:{AGENT_PORT}");
+        if self.forwards_ssh {
+            forward.push_str(&format!(",hostfwd=tcp:127.0.0.1:{udp_port}-10.0.2.15:22"));
+        }
         add(&["-netdev", &format!("user,id=bench,{forward}"), "-device", &card("bench", 0)]);
         for ((end, _), number) in self.wires.iter().zip(1..) {
             let end = end.context("a wire has two ends, and both are taken")?;

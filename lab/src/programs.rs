@@ -37,6 +37,8 @@ pub const BASH: Program = Program { package: "bash", path: "/bin/bash" };
 /// WireGuard in user space.
 pub const WIREGUARD_GO: Program =
     Program { package: "wireguard-go", path: "/usr/bin/wireguard-go" };
+/// The SSH server of most routers.
+pub const DROPBEAR: Program = Program { package: "dropbear-bin", path: "/usr/sbin/dropbear" };
 /// In addition to busybox's `ip`.
 pub const IP: Program = Program { package: "iproute2", path: "/usr/bin/ip" };
 pub const NFT: Program = Program { package: "nftables", path: "/usr/sbin/nft" };

@@ -12,6 +12,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+/// The version of `ansible-core` with which the collection is tried.
+pub const ANSIBLE: &str = "2.18.19";
+
 /// Creates the virtual environment `target/FOLDER` with a version of a package, unless it exists,
 /// and returns its path.
 pub fn environment(folder: &str, package: &str, version: &str) -> Result<PathBuf> {

@@ -38,6 +38,11 @@ impl<'t> Person<'t> {
         &self.key
     }
 
+    /// The person's folder of the host tool.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Adds the key of a router to the known routers.
     pub fn meets(&self, name: &str, router: &str) -> Result<()> {
         self.run(&["routers", "add", name, router])?.ok()?;

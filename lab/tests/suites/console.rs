@@ -41,6 +41,8 @@ const TESTS: &[(&str, Test)] = &[
     ("a file of 400 lines is pasted while a push goes over the same cable", paste),
     ("a shell, and back", shell),
     ("a reboot in the middle of a paste", reboot),
+    ("keys, pages, and a cable that is pulled in the middle of a line", keys),
+    ("postwire console, typed at a terminal", at_the_bench),
 ];
 
 fn named(test: &str) -> String {
@@ -158,7 +160,7 @@ fn run(mut line: &File, [mut person, mut bench]: [&File; 2], stop: &AtomicBool) 
     }
 }
 
-/// A person with picocom.
+/// A person with picocom, or another program, at a terminal.
 struct Person {
     keys: File,
     seen: Arc<Mutex<Vec<u8>>>,
@@ -166,7 +168,7 @@ struct Person {
     at: usize,
     stop: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
-    picocom: Child,
+    program: Child,
     _theirs: File,
 }
 
@@ -179,18 +181,18 @@ fn text(bytes: &[u8]) -> String {
 
 impl Person {
     fn sits_down(port: &Path) -> Result<Self> {
-        let (ours, theirs, path) = terminal()?;
-        let mut person = Self::start(port, ours, theirs, &path)?;
+        let mut picocom = Command::new("picocom");
+        let mut person = Self::start(picocom.args(["-b", "115200"]).arg(port))?;
         person.sees("Terminal ready")?;
         Ok(person)
     }
 
-    fn start(port: &Path, ours: File, theirs: File, path: &Path) -> Result<Self> {
-        let screen = || File::options().read(true).write(true).open(path);
-        let mut picocom = Command::new("picocom");
-        picocom.args(["-b", "115200"]).arg(port);
-        picocom.stdin(screen()?).stdout(screen()?).stderr(screen()?);
-        let picocom = picocom.spawn().context("starting picocom")?;
+    /// Starts a program at a terminal.
+    fn start(program: &mut Command) -> Result<Self> {
+        let (ours, theirs, path) = terminal()?;
+        let screen = || File::options().read(true).write(true).open(&path);
+        program.stdin(screen()?).stdout(screen()?).stderr(screen()?);
+        let program = program.spawn().context("starting the person's program")?;
         let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (to, stopped, mut from) = (Arc::clone(&seen), Arc::clone(&stop), ours.try_clone()?);
         let reader = thread::spawn(move || {
@@ -206,7 +208,7 @@ impl Person {
             }
         });
         let reader = Some(reader);
-        Ok(Self { keys: ours, seen, at: 0, stop, reader, picocom, _theirs: theirs })
+        Ok(Self { keys: ours, seen, at: 0, stop, reader, program, _theirs: theirs })
     }
 
     fn screen(&self) -> String {
@@ -221,7 +223,7 @@ impl Person {
             match self.keys.write(rest) {
                 Ok(sent) => rest = &rest[sent..],
                 Err(error) if started.elapsed() > PATIENCE => {
-                    bail!("picocom takes no keys: {error}")
+                    bail!("the program takes no keys: {error}")
                 }
                 Err(_) => thread::sleep(Duration::from_millis(2)),
             }
@@ -273,8 +275,8 @@ impl Person {
 impl Drop for Person {
     fn drop(&mut self) {
         // It may have ended with its port.
-        let _ = self.picocom.kill();
-        let _ = self.picocom.wait();
+        let _ = self.program.kill();
+        let _ = self.program.wait();
         self.stop.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -522,5 +524,68 @@ fn reboot(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.router.sees(&config)?;
     let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
     person.asks("commit", "nothing is loaded")?;
+    Ok(String::new())
+}
+
+fn keys(keeper: &mut Keeper<'_>) -> Result<String> {
+    let config = Config::random(&mut Rng::new(keeper.seed), 20, 2);
+    keeper.store(&config, 1)?;
+    let serial = keeper.router.vm.serial();
+    let mut person = log_in(keeper, serial.path())?;
+    person.types("his\t")?;
+    person.sees("history ")?;
+    person.types("wgx\x7f\t")?;
+    person.asks("", "wg0 1: pushed")?;
+    person.types("re?")?;
+    person.sees("revert")?;
+    person.sees("console# re")?;
+    person.types("\x15more on\r")?;
+    person.sees("console# ")?;
+    person.asks("show wg0", "--More--")?;
+    person.types(" ")?;
+    person.sees("--More--")?;
+    person.types("q")?;
+    person.sees("console# ")?;
+    // The up arrow.
+    person.types("\x1b[A")?;
+    person.sees("show wg0")?;
+    person.types("\x15remove w")?;
+    person.sees("remove w")?;
+    serial.cut(true);
+    person.types("g0\ryes\r")?;
+    let lost = |serial: &lab::SerialLine| serial.counts(Direction::ToGuest).swallowed;
+    let started = Instant::now();
+    while lost(serial) < 7 && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(2));
+    }
+    serial.cut(false);
+    // The rest never arrived: the question names what did.
+    person.asks("", "remove w: are you sure?")?;
+    person.asks("no", "not done")?;
+    person.asks("history wg0", "wg0 1: pushed")?;
+    keeper.router.sees(&config)?;
+    Ok(String::new())
+}
+
+fn at_the_bench(keeper: &mut Keeper<'_>) -> Result<String> {
+    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    keeper.store(&config, 1)?;
+    let mut tool = Command::new(build::postwire()?);
+    tool.args(["console", "--timeout", "120s"]).args(Reach::Udp.link(&keeper.router.vm));
+    tool.env("POSTWIRE_HOME", keeper.router.owner.home()).env("TERM", "vt100");
+    let mut person = Person::start(&mut tool)?;
+    person.sees("console# ")?;
+    person.asks("show wg0", "listening port: 51820")?;
+    person.types("his\t")?;
+    person.sees("history ")?;
+    person.asks("wg0", "wg0 1: pushed")?;
+    person.asks("remove wg0 within 600", "are you sure?")?;
+    person.asks("yes", "`confirm` within 600 s")?;
+    ensure!(keeper.router.kernel().is_err(), "wg0 is there after `remove`");
+    person.asks("revert", "reverted: wg0")?;
+    keeper.router.sees(&config)?;
+    person.asks("exit", "\n")?;
+    let status = person.program.wait()?;
+    ensure!(status.success(), "postwire console ended with {status}: {}", person.screen());
     Ok(String::new())
 }

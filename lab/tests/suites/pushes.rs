@@ -6,6 +6,7 @@ mod big;
 mod by_hand;
 mod confirm;
 mod drift;
+mod fleet;
 mod hosts;
 mod jig;
 mod lines;
@@ -72,6 +73,8 @@ const FULL: &[(&str, Test)] = &[
         jig::claims_and_configures,
     ),
     ("ansible configures two routers, and fails where there is none", ansible::collection),
+    ("a fleet of 300, two of them real kernels: records are what the kernels run", fleet::fleet),
+    ("a line with two real routers, and a cable that is pulled in the middle", fleet::line),
     ("who may do what", owners::who_may_do_what),
     ("the way back after a lost key", owners::way_back),
     ("recorded datagrams change nothing and get no answer", owners::replays),

@@ -12,8 +12,6 @@ use xtask::{
     python,
 };
 
-const ANSIBLE: &str = "2.18.19";
-
 /// A folder with an inventory of both routers, and of one that does not exist.
 struct Playground {
     folder: PathBuf,
@@ -46,7 +44,7 @@ impl Played {
 
 impl Playground {
     fn new(bench: &Bench<'_>) -> Result<Self> {
-        let tools = python::environment("ansible", "ansible-core", ANSIBLE)?;
+        let tools = python::environment("ansible", "ansible-core", python::ANSIBLE)?;
         let folder = workspace().join(target_folder()).join("lab/ansible");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lab::{
     Loss, LossyUdp,
     rng::Rng,
-    routers::{Config, Person, Reach, Said, identity},
+    routers::{Config, Person, Reach, Router, Said, identity},
 };
 use proto_core::protocol::{frame::CRC_LEN, session::STAMP_LEN};
 use std::{net::UdpSocket, time::Duration};
@@ -17,13 +17,22 @@ const LABEL: &str = "TEST-ONLY-9KQ2-MXTB-94RC-WD5F";
 
 /// Starts alice's agent with an empty folder, or one that `owner` owns.
 pub(super) fn begin(bench: &Bench<'_>, owner: Option<&Person<'_>>, options: &str) -> Result<()> {
-    let vm = &bench.alice.vm;
+    begin_on(&bench.alice, owner, options)
+}
+
+/// Starts a router's agent with an empty folder, or one that `owner` owns.
+pub(super) fn begin_on(
+    router: &Router<'_>,
+    owner: Option<&Person<'_>>,
+    options: &str,
+) -> Result<()> {
+    let vm = &router.vm;
     vm.sh("rm -rf /tmp/owners")?.ok()?;
     if let Some(owner) = owner {
         vm.sh(&format!("postwired reset-owner {} --keep /tmp/owners", owner.key()))?.ok()?;
-        owner.meets("alice", &identity(vm, "--keep /tmp/owners")?)?;
+        owner.meets(vm.name(), &identity(vm, "--keep /tmp/owners")?)?;
     }
-    bench.alice.fresh(&format!("--keep /tmp/owners {options}"))
+    router.fresh(&format!("--keep /tmp/owners {options}"))
 }
 
 fn failed(said: &Said, code: i32, error: &str) -> Result<String> {
