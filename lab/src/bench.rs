@@ -5,6 +5,9 @@
 //! `proto-core/benches` contains the benchmark of the codec, and checks that all contenders do the
 //! same. The numbers are for people: no result is a failure.
 
+mod fleet;
+mod push;
+mod ways;
 mod wg;
 
 use anyhow::{Result, ensure};
@@ -26,9 +29,9 @@ pub struct Args {
 enum Part {
     /// Netlink messages of 1,000 peers, encoded and decoded
     Codec,
-    /// Time and bytes of pushes on simulated lines, compared with pasting the same text
+    /// Time and bytes of pushes on simulated lines beside pasting, and to a lab machine beside OpenSSH
     Push,
-    /// Fleets of 10 to 10,000 routers in memory: time, memory and processor
+    /// Fleets of 10 to 10,000 routers and 64 serial lines in memory; then OpenSSH and `postwire` on one machine
     Fleet,
     /// Instructions, memory and system calls of `wg`, in the lab
     Wg,
@@ -41,33 +44,16 @@ impl Args {
             codec()?;
         }
         if wants(Part::Push) {
-            push()?;
+            push::run()?;
         }
         if wants(Part::Fleet) {
-            fleet()?;
+            fleet::run()?;
         }
         if wants(Part::Wg) {
             wg::run(self.wg_source.as_deref())?;
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// The session of the host tool in virtual time: its cost on the line, without the router's work.
-fn push() -> Result<()> {
-    let test = "lines::a_push_sends_what_changed_and_takes_three_turns";
-    let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", test];
-    let status = cargo().args(args).args(["--", "--exact", "--nocapture"]).status()?;
-    ensure!(status.success(), "a push is slower than it should be, or does not build");
-    Ok(())
-}
-
-/// `postwire fleet` over the real agent in memory, beside a loop of `postwire push`.
-fn fleet() -> Result<()> {
-    let args = ["test", "--quiet", "--package", "postwire", "--test", "agent", "real::numbers"];
-    let status = cargo().args(args).args(["--", "--exact", "--ignored", "--nocapture"]).status()?;
-    ensure!(status.success(), "a fleet fails, or does not build");
-    Ok(())
 }
 
 fn codec() -> Result<()> {
