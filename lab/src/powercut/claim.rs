@@ -170,12 +170,17 @@ fn start(vm: &Vm) -> Result<()> {
 /// Shortest timeout of a command that may be interrupted.
 const SHORT: Duration = Duration::from_secs(3);
 /// Timeout for a machine that may stand still while others run beside it.
-const LONG: &str = "30s";
+const LONG: &str = "120s";
 
 fn postwire(person: &Person<'_>, vm: &Vm, word: &str, patience: &str) -> Result<Said> {
     let mut command = person.command(&[word, "--timeout", patience]);
     command.arg("--serial").arg(vm.serial().path());
     said(&command.output().context("starting postwire")?)
+}
+
+/// The result of a command that has to succeed.
+fn answered_by(person: &Person<'_>, vm: &Vm, word: &str) -> Result<Said> {
+    postwire(person, vm, word, LONG)?.ok().map_err(|error| explain(vm, error))
 }
 
 /// What may tell why a router fell silent: whether the agent runs and where it waits, interrupts and bytes of the
@@ -225,18 +230,16 @@ fn check(vm: &Vm, person: &Person<'_>, seen: &Seen, tally: &mut Tally) -> Result
         (1, false) => {
             tally.unclaimed += 1;
             tally.unseen += u32::from(shown.is_empty());
-            let again = postwire(person, vm, "claim", LONG)?.ok();
-            let again =
-                again.map_err(|error| explain(vm, error)).context("the claim, done again")?;
+            let again = answered_by(person, vm, "claim").context("the claim, done again")?;
             let now = again.text("/result/router/fingerprint");
             ensure!(now == print.as_str(), "claimed {now} instead of {print}");
-            postwire(person, vm, "status", LONG)?.ok()?;
+            answered_by(person, vm, "status")?;
             if shown.is_empty() { "unowned, and had shown no key" } else { "unowned" }
         }
         (_, true) => bail!("the router had reported the claim, and now: {}", status.json),
         _ => bail!("the router is neither unowned nor ours: {}", status.json),
     };
-    let owners = postwire(person, vm, "owners", LONG)?.ok()?;
+    let owners = answered_by(person, vm, "owners")?;
     let admin = owners.text("/result/owners/0/role") == "admin";
     let ours = owners.text("/result/owners/0/public_key") == person.key();
     ensure!(admin && ours, "its owners are others: {}", owners.json);
