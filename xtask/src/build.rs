@@ -15,6 +15,7 @@ use crate::{Arch, packages};
 use anyhow::{Context, Result, ensure};
 use board::{Linker, TARGETS, Target, VARIANTS, Variant};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -206,11 +207,16 @@ pub fn code_flags() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().copied().filter(move |flag| !linking(flag))
 }
 
-/// Builds a variant of the agent and copies the file to `path`.
+/// Builds a variant of the agent and copies the file to `path`. Builds it once, so that all files that one command makes
+/// have the same agent.
 fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Result<()> {
     // Variants of one target overwrite each other's file, so only one runs from the build to the
     // copy.
-    static TURN: Mutex<()> = Mutex::new(());
+    static BUILT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.contains(path) {
+        return Ok(());
+    }
     let triple = target.triple;
     let mut command = cargo();
     command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
@@ -243,7 +249,6 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     flags.extend(target.flags.iter().map(|flag| (*flag).to_owned()));
     let flags: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
     command.arg("--config").arg(format!("target.{triple}.rustflags=[{}]", flags.join(",")));
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     println!("building postwired for {}, variant {}", target.name, variant.name);
     quietly(&mut command)?;
     let file = target_folder().join(triple).join(profile).join("postwired");
@@ -259,6 +264,7 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
         fs::copy(&file, &partial).with_context(|| format!("copying {}", file.display()))?;
         fs::rename(&partial, &place)?;
     }
+    built.insert(path.to_owned());
     Ok(())
 }
 
@@ -308,6 +314,13 @@ pub fn elsewhere() -> Result<String> {
 /// Builds the host tool and returns where it is.
 pub fn postwire() -> Result<PathBuf> {
     postwire_with(&["build", "--package", "postwire"])
+}
+
+/// Builds the host tool as people install it, and returns where it is.
+pub fn postwire_released() -> Result<PathBuf> {
+    println!("building postwire");
+    quietly(cargo().args(["build", "--release", "--package", "postwire"]))?;
+    Ok(target_folder().join("release").join("postwire"))
 }
 
 /// Builds an example of `proto-core` that needs no libraries where it runs, and returns where it is.

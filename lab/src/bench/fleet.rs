@@ -23,7 +23,7 @@ pub(super) fn run() -> Result<()> {
 
 fn side_by_side() -> Result<()> {
     ensure_packages(&["parallel"])?;
-    let (lab, tool) = (ways::prepare()?, build::postwire()?);
+    let (lab, tool) = (ways::prepare()?, build::postwire_released()?);
     let ways = Ways::boot(&lab, &tool, "fleet-bench")?;
     let mut rng = Rng::new(1);
     let configs: Vec<Config> = (0..UNITS)

@@ -26,7 +26,7 @@ fn on_lines() -> Result<()> {
 }
 
 fn beside_ssh() -> Result<()> {
-    let (lab, tool) = (ways::prepare()?, build::postwire()?);
+    let (lab, tool) = (ways::prepare()?, build::postwire_released()?);
     let ways = Ways::boot(&lab, &tool, "push-bench")?;
     println!(
         "\n| peers | way | fresh | unchanged | one changed | bytes: fresh | unchanged | one changed |"

@@ -217,10 +217,10 @@ impl<'t> Victim<'t> {
         let expected = self.outcome(job, &new);
         if job.words.is_empty() {
             self.keeper.cut_power()?;
-            self.keeper.start_traced(&steps::options(""))?;
-            self.keeper.is_ready(40)?;
+            self.keeper.router.start_traced(&steps::options(""))?;
+            self.keeper.router.is_ready(40)?;
         } else {
-            self.keeper.trace_with(&steps::options(""))?;
+            self.keeper.router.trace_with(&steps::options(""))?;
             let mut tool = self.start(job)?.context("the host tool")?;
             // Under strace the reply to a change may come later than the host tool waits.
             let (code, late) = (tool.wait()?.code(), Some(3));
@@ -231,7 +231,7 @@ impl<'t> Victim<'t> {
             );
             thread::sleep(job.beyond);
         }
-        let lines = self.keeper.traced()?;
+        let lines = self.keeper.router.traced()?;
         let targets = steps::targets(&lines, Self::kind(job));
         let number = self.number + u64::from(job.makes != Makes::Same);
         self.keeper.reboot()?;
@@ -254,22 +254,22 @@ impl<'t> Victim<'t> {
         let options = steps::options(&steps::stop_after(call, nth));
         let mut tool = if job.words.is_empty() {
             self.keeper.cut_power()?;
-            self.keeper.start_traced(&options)?;
+            self.keeper.router.start_traced(&options)?;
             None
         } else {
-            self.keeper.trace_with(&options)?;
+            self.keeper.router.trace_with(&options)?;
             self.start(job)?
         };
         let mut over = None;
         let lines = loop {
-            let lines = self.keeper.trace_so_far()?;
+            let lines = self.keeper.router.trace_so_far()?;
             if lines.iter().any(|line| line.contains(steps::STOPPED)) {
                 break lines;
             }
             // The agent made fewer calls this time: the cut comes after the end.
             let done = match &mut tool {
                 Some(tool) => tool.try_wait()?.is_some(),
-                None => self.keeper.is_ready(1).is_ok(),
+                None => self.keeper.router.is_ready(1).is_ok(),
             };
             if done && over.get_or_insert_with(Instant::now).elapsed() > job.beyond * 2 {
                 break lines;

@@ -5,8 +5,10 @@ mod config;
 mod keeper;
 mod person;
 mod router;
+mod trace;
 
 pub use config::{Config, Kernel, Peer};
-pub use keeper::{ALONE, Keeper, TRACE, is_change, is_sent};
+pub use keeper::{ALONE, Keeper};
 pub use person::Person;
 pub use router::{EMPTY, KEEP, Reach, Router, STATE, Said, differences, identity, said};
+pub use trace::{TRACE, is_change, is_sent};

@@ -15,7 +15,7 @@ pub(super) fn notes(version: &str, rust: &str, sums: &str) -> Result<String> {
          | `postwire_{version}_amd64.deb`, `_arm64.deb` | the host tool on Debian and Ubuntu: `apt install ./FILE` |\n\
          | `postwire-{version}-x86_64-linux.tar.gz`, `-aarch64-` | the host tool on any Linux: one static file, completions, man pages |\n\
          | `openwrt/ARCHITECTURE/` | packages for routers: `.ipk` for OpenWrt 24.10, `.apk` for 25.12; see docs/openwrt.md |\n\
-         | `agents/` | the agent alone, a static file for each kind of router; `-mini` has no `wg` and no `wg-quick` |\n\n\
+         | `agents/` | the agent alone, a static file for each kind of router; `-mini` has no `wg`, no `wg-quick` and no console |\n\n\
          On macOS and Windows: `cargo install --locked --path provision`.\n\n\
          Verify: `sha256sum --check SHA256SUMS`. To build the same bytes: `cargo xtask release` with Rust {rust}.\n\n\
          ## Changes\n\n{changes}\n\n\

@@ -112,11 +112,11 @@ impl Cost {
         let (before, handshake) = (others(keeper)?, handshake(keeper, &live)?);
         keeper.options = ALONE;
         keeper.restart()?;
-        keeper.trace("sendto,recvfrom", "")?;
+        keeper.router.trace("sendto,recvfrom", "")?;
         let said = cost
             .timed("push of one change under strace", || keeper.push("wg0", &text, &[]))?
             .ok()?;
-        cost.one_change = Traffic::of(&keeper.traced()?);
+        cost.one_change = Traffic::of(&keeper.router.traced()?);
         ensure!(said.number("/result/summary/peers/changed") == Some(1), "{}", said.json);
         let after = others(keeper)?;
         let touched = before.iter().zip(&after).filter(|(before, after)| before != after).count();

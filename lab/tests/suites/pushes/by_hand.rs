@@ -5,7 +5,7 @@ use super::Setting;
 use anyhow::{Context, Result, ensure};
 use lab::{
     Arch, Lab, Machine, programs,
-    routers::{ALONE, Reach, Router, TRACE, is_change},
+    routers::{ALONE, Reach, Router, is_change},
 };
 use xtask::build;
 
@@ -92,23 +92,6 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let made = router.vm.sh(BY_HAND)?;
     ensure!(made.status == 0, "{made:?}");
     let before = seen(&router)?;
-    let trace = |inject: &str| -> Result<()> {
-        let inject =
-            if inject.is_empty() { String::new() } else { format!("-e inject=sendto:{inject}") };
-        let script = format!(
-            "p=$(pidof postwired); rm -f {TRACE}; setsid strace -qq -p $p -e trace=sendto {inject} -o {TRACE} \
-             >/tmp/strace.log 2>&1 </dev/null & p=$(pidof postwired); \
-             until grep -q 'TracerPid:.[1-9]' /proc/$p/status; do usleep 20000; done"
-        );
-        router.vm.sh(&script)?.ok()?;
-        Ok(())
-    };
-    let traced = || -> Result<Vec<String>> {
-        let script = format!(
-            "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
-        );
-        Ok(router.vm.sh(&script)?.ok()?.text().lines().map(str::to_owned).collect())
-    };
     let words = ["push", "--confirm-within", "3600s", "--confirm-by-hand"];
     let path = router.file(OTHER)?;
     let path = path.to_str().context("a path that is no text")?;
@@ -120,9 +103,9 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
     let refused = router.postwire(&Reach::Serial, &["push", path])?;
     ensure!(refused.code == 1 && refused.json.to_string().contains("--adopt"), "{}", refused.json);
     is_still(&router, &before).context("after a push without --adopt")?;
-    trace("")?;
+    router.trace("sendto", "")?;
     push()?.ok()?;
-    let lines = traced()?;
+    let lines = router.traced()?;
     ensure!(seen(&router)? != before, "nothing was changed");
     router.postwire(&Reach::Serial, &["revert"])?.ok()?;
     is_still(&router, &before).context("after an unconfirmed change")?;
@@ -134,9 +117,9 @@ pub(super) fn comes_back(setting: &Setting) -> Result<String> {
         .collect();
     for (nth, at) in changes.iter().enumerate() {
         let tried = || -> Result<()> {
-            trace(&format!("error=ENOBUFS:when={at}..{}", at + 1))?;
+            router.trace("sendto", &format!("sendto:error=ENOBUFS:when={at}..{}", at + 1))?;
             let said = push()?;
-            traced()?;
+            router.traced()?;
             if said.code == 0 {
                 // After a refusal, a message about several peers is sent again in parts.
                 router.postwire(&Reach::Serial, &["revert"])?.ok()?;

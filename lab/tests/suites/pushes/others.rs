@@ -38,14 +38,14 @@ fn probed(
     always: &[&str],
     act: impl FnOnce(&Keeper<'_>) -> Result<()>,
 ) -> Result<(usize, usize)> {
-    keeper.trace("sendto", &format!("sendto:delay_exit={WAIT}"))?;
+    keeper.router.trace("sendto", &format!("sendto:delay_exit={WAIT}"))?;
     keeper.sh(&format!(
         "touch /tmp/probing; setsid sh -c 'while [ -e /tmp/probing ]; do echo --; {PROBE}; done' \
          >{PROBES} 2>&1 </dev/null & sleep 0.3"
     ))?;
     let done = act(keeper);
     let probes = keeper.sh(&format!("rm /tmp/probing; sleep 0.5; cat {PROBES}"))?;
-    let requests = keeper.traced()?.iter().filter(|line| is_sent(line)).count();
+    let requests = keeper.router.traced()?.iter().filter(|line| is_sent(line)).count();
     done?;
     // The last one may be truncated.
     let probes: Vec<&str> = probes.split("--\n").skip(1).collect();

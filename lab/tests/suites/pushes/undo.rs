@@ -18,7 +18,7 @@ const FEWER: u32 = 100;
 /// `inject` are faults for some of them.
 fn trace(keeper: &Keeper<'_>, inject: &str) -> Result<()> {
     let inject = if inject.is_empty() { String::new() } else { format!("sendto:{inject}") };
-    keeper.trace("sendto", &inject)
+    keeper.router.trace("sendto", &inject)
 }
 
 /// State that a failed change must not touch.
@@ -80,7 +80,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     // Once without a failure, to count the requests.
     trace(keeper, "")?;
     push(keeper, &new)?.ok()?;
-    let lines = keeper.traced()?;
+    let lines = keeper.router.traced()?;
     let changes: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -101,7 +101,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
             // After a refusal, a message about many peers is sent again peer by peer.
             trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
             let said = push(keeper, &new)?;
-            let lines = keeper.traced()?;
+            let lines = keeper.router.traced()?;
             let hit = lines.get(at - 1).context("it did not come so far")?;
             ensure!(hit.contains("INJECTED") && is_change(hit), "hit {hit}");
             let message = undone(&said, "kernel", nth > 0)?.to_owned();
@@ -177,7 +177,7 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
             // A change that is refused at its end shows the number of changes.
             let said = push(keeper, &Config { listen_port: 5_182, ..new.clone() })?;
             ensure!(said.code == 1, "{}", said.json);
-            let lines = keeper.traced()?;
+            let lines = keeper.router.traced()?;
             lines.iter().position(|line| is_change(line)).context("no change")? + 1
         };
         let at = at + further;
@@ -191,7 +191,7 @@ pub(super) fn deleted(keeper: &mut Keeper<'_>) -> Result<String> {
             ))?;
             pushing.join().map_err(|_| anyhow!("the push died"))?
         })?;
-        keeper.traced()?;
+        keeper.router.traced()?;
         shown = undone(&said, said.text("/error/code"), true)?.to_owned();
         before.is_left(keeper)?;
     }
@@ -204,7 +204,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     for at in [60, 300] {
         trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
         let said = push(keeper, &old)?;
-        keeper.traced()?;
+        keeper.router.traced()?;
         undone(&said, "kernel", true)?;
         before.is_left(keeper).with_context(|| format!("message {at}"))?;
     }
@@ -213,7 +213,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     // Removing the interface again fails as well: at its last message.
     trace(keeper, "")?;
     keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
-    let lines = keeper.traced()?;
+    let lines = keeper.router.traced()?;
     let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
     keeper.fresh()?;
     keeper.store(&old, 1)?;
@@ -221,7 +221,7 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     let before = Before::see(keeper)?;
     trace(keeper, &format!("error=ENOBUFS:when={last}"))?;
     let said = keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?;
-    keeper.traced()?;
+    keeper.router.traced()?;
     undone(&said, "kernel", true)?;
     before.is_left(keeper).context("a removal that failed")?;
     keeper.restart()?;
@@ -238,7 +238,7 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
         // Every message fails from here on.
         trace(keeper, "error=ENOBUFS:when=40+")?;
         let said = push(keeper, &new)?;
-        keeper.traced()?;
+        keeper.router.traced()?;
         message = said.failed(1, "kernel")?.to_owned();
         ensure!(said.text("/error/state") == "partly", "{}", said.json);
         ensure!(message.contains("reverting failed too"), "{}", said.json);
