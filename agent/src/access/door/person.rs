@@ -88,7 +88,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'_, N, D, M> {
         }
     }
 
-    /// As [`Service::link_names`], for a console that may see them.
+    /// As [`Service::link_names`](crate::requests::service::Service::link_names), for a console that may see them.
     pub fn link_names(&mut self, unlock: Option<&mut Unlock>, take: &mut dyn FnMut(&str)) {
         let (_, standing) = self.console_standing(unlock);
         if Need::Look.allows(standing) {

@@ -250,7 +250,7 @@ impl<S: Source> Upload<S> {
     /// Returns what to do at the time `now`.
     ///
     /// # Errors
-    /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
+    /// [`ClientError::Silence`] after [`Patience::give_up`](super::Patience::give_up) without a reply.
     pub fn poll(
         &mut self,
         caller: &mut Caller,
@@ -377,7 +377,7 @@ impl<S: Sink> Download<S> {
     /// Returns what to do at the time `now`.
     ///
     /// # Errors
-    /// [`ClientError::Silence`] after [`Patience::give_up`] without a reply.
+    /// [`ClientError::Silence`] after [`Patience::give_up`](super::Patience::give_up) without a reply.
     pub fn poll(
         &mut self,
         caller: &mut Caller,
