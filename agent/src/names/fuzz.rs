@@ -192,7 +192,7 @@ fn compare(kind: Kind, mut choices: Bytes<'_>) -> Option<(Answer, usize)> {
     None
 }
 
-/// Reads a reply of which only the header and the question are right, or nothing.
+/// Reads a reply with a valid header and question, followed by arbitrary bytes; or arbitrary bytes alone.
 fn read(kind: Kind, whole: bool, data: &[u8]) {
     let query = Query::new(ID, NAME, kind).expect("a name");
     let mut reply = Vec::new();

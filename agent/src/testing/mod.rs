@@ -1,6 +1,7 @@
 //! Plain memory instead of the machine, for the tests of this library.
 
 mod cellar;
+pub(crate) mod client;
 mod mortal;
 mod router;
 #[cfg(feature = "testing")]

@@ -280,7 +280,7 @@ impl<'a, 's, 'w, P: Process> Show<'a, 's, 'w, P> {
     }
 
     fn begin_peer(&mut self, peer: &PeerInfo) -> Result<(), Fault> {
-        // All but the preshared key, of which no copy is made.
+        // Without the preshared key: a secret is not copied.
         let kept = self.peer.insert(PeerInfo::new(peer.public_key));
         (kept.endpoint, kept.latest_handshake) = (peer.endpoint, peer.latest_handshake);
         (kept.rx_bytes, kept.tx_bytes) = (peer.rx_bytes, peer.tx_bytes);

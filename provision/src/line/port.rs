@@ -74,7 +74,7 @@ pub(super) struct Worker<'l> {
     silent_since: Option<Instant>,
     /// Whether it was said why nothing answers.
     said: bool,
-    /// The router of another owner of which it was said.
+    /// The router of another owner that was reported at this port.
     stranger: Option<PublicKey>,
     /// Whether text was heard since then.
     heard: bool,

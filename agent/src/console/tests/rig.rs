@@ -4,14 +4,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use proto_core::key::{PublicKey, SecretKey};
-use proto_core::protocol::envelope::HELLO_VERSION;
-use proto_core::protocol::message::{
-    Answer, Ask, MAX_OWNERS, Owner, Reply as WireReply, Request, Role,
-};
+use proto_core::key::SecretKey;
+use proto_core::protocol::message::{Answer, Ask, MAX_OWNERS, Owner, Reply as WireReply, Role};
 use proto_core::protocol::session::{StaticKey, Wire};
 use proto_core::protocol::unlock::{Challenge, Pairing};
-use proto_core::protocol::{MAX_PACKET, VERSION, digest, envelope};
+use proto_core::protocol::{digest, envelope};
 
 use crate::access::door::Door;
 use crate::access::owners::{Claimant, Ownership, Standing};
@@ -19,10 +16,10 @@ use crate::access::unlock::Unlock;
 use crate::console::terminal::{Host, Terminal, Wish};
 use crate::console::{Reply, Talk};
 use crate::fault::Slot;
-use crate::requests::service::Visitor;
 use crate::system::{Disk, File};
 use crate::testing::{
-    Bench, Cellar, Drawer, FACES, Mortal, Router, RouterAgent, Sent, Wire as KernelWire, image,
+    Bench, Cellar, Drawer, FACES, Mortal, Router, RouterAgent, Sent, Wire as KernelWire, client,
+    image,
 };
 
 pub(super) type Agent<'b> = Door<'b, Mortal<KernelWire>, Mortal<Cellar>, &'b Bench>;
@@ -72,25 +69,12 @@ pub(super) fn ask_as(
 ) -> Answer<'static> {
     let (mut keep, mut state) = owned();
     let mut ownership = Ownership::load(&mut keep, &mut state);
-    let mut visitor = Visitor {
-        key: key(ANNE).public(),
-        standing,
-        wire: Wire::Serial,
-        nth: 0,
-        newest: 0,
-        handshake_hash: [0; 32],
-        router: PublicKey([0xee; 32]),
-        rejected: false,
-        ownership: &mut ownership,
-    };
+    let mut visitor = client::visitor(key(ANNE).public(), standing, (0, 0), &mut ownership);
     // A client counts its requests.
     static LAST: AtomicU32 = AtomicU32::new(0);
     let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-    let mut buf = [0; MAX_PACKET];
-    let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
-    let len = envelope::write(version, &Request { client: [1; 8], id, ask }, &mut buf).unwrap();
     let mut sent = Sent::default();
-    let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
+    let _ = agent.packet(&client::packet([1; 8], id, ask), &mut visitor, &mut sent);
     let packet = sent.0.pop().expect("an answer").leak();
     envelope::read::<WireReply<'_>>(packet, |_| true).unwrap().1.answer
 }

@@ -5,9 +5,9 @@
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
-use crate::testing::{Drawer, FACES, Router, RouterAgent as Agent, Sent, image};
+use crate::testing::{Drawer, FACES, Router, RouterAgent as Agent, Sent, client, image};
 use proto_core::protocol::message::{Owner, Patch, Reply, Role};
-use proto_core::protocol::{MAX_PACKET, digest, session};
+use proto_core::protocol::{MAX_PACKET, digest};
 
 /// The most steps of one request or tick: requests to the kernel, and steps of the disks.
 const STEPS: u64 = 200;
@@ -133,17 +133,9 @@ fn request(agent: &mut Agent<'_>, input: &mut Input<'_>, heard: &mut Heard) -> &
         let _ = ownership.add(agent.slot, &owner).map_err(|fault| agent.slot.take(fault));
     }
     heard.newest += u32::from(input.below(4) == 0);
-    let mut visitor = Visitor {
-        key: PublicKey([who as u8 + 1; 32]),
-        standing: roles.get(who).map_or(Standing::Stranger, |role| Standing::Owner(*role)),
-        wire: session::Wire::Serial,
-        nth: heard.newest,
-        newest: heard.newest,
-        handshake_hash: [0; 32],
-        router: PublicKey([0xee; 32]),
-        rejected: false,
-        ownership: &mut ownership,
-    };
+    let standing = roles.get(who).map_or(Standing::Stranger, |role| Standing::Owner(*role));
+    let (key, session) = (PublicKey([who as u8 + 1; 32]), (heard.newest, heard.newest));
+    let mut visitor = client::visitor(key, standing, session, &mut ownership);
     let mut sent = Sent::default();
     let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
     assert!(sent.0.len() <= 1, "the clock stands still: no signs of life");

@@ -21,14 +21,14 @@ use crate::access::owners::{Ownership, Standing};
 use crate::options::OnDrift;
 use crate::testing::{
     Cellar, Content, Drawer, FACES, Incident, Mishap, Router, RouterAgent as Agent, Sent, Unsynced,
-    image,
+    client, image,
 };
 use event::Event::{self, *};
 use event::{SCENES, events};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::link;
+use proto_core::protocol::digest;
 use proto_core::protocol::message::{Applied, Owner, Reply, Role};
-use proto_core::protocol::{MAX_PACKET, digest, session};
 
 /// A router, and the knowledge of an observer.
 #[derive(Default)]

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
-use crate::testing::{Agent, Bench, Drawer, Router, Sent, record_bytes, with_agent};
+use crate::testing::{Agent, Bench, Drawer, Router, Sent, client, record_bytes, with_agent};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
-use proto_core::protocol::{MAX_PACKET, config, digest, packed};
+use proto_core::protocol::{config, digest, packed};
 use std::string::{String, ToString as _};
 use std::vec::Vec;
 
@@ -18,11 +18,7 @@ fn agent(test: impl FnOnce(&mut Agent<'_>, &Bench)) {
 }
 
 fn packet(client: u8, id: u32, ask: Ask<'_>) -> Vec<u8> {
-    let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
-    let mut buf = [0; MAX_PACKET];
-    let request = Request { client: [client; 8], id, ask };
-    let len = envelope::write(version, &request, &mut buf).unwrap();
-    buf[..len].to_vec()
+    client::packet([client; 8], id, ask)
 }
 
 /// What an agent answers to a packet, at most once.
@@ -42,19 +38,7 @@ fn sent(agent: &mut Agent<'_>, key: PublicKey, standing: Standing, packet: &[u8]
         agent.answered.greet(&key, (client.try_into().unwrap(), 0), &owns);
     }
     let mut sent = Sent::default();
-    let (wire, ownership) = (Wire::Serial, &mut ownership);
-    let (nth, newest) = (1, 1);
-    let mut visitor = Visitor {
-        key,
-        standing,
-        wire,
-        nth,
-        newest,
-        handshake_hash: [0; 32],
-        router: PublicKey([0xee; 32]),
-        rejected: false,
-        ownership,
-    };
+    let mut visitor = client::visitor(key, standing, (1, 1), &mut ownership);
     let _ = agent.packet(packet, &mut visitor, &mut sent);
     sent
 }
@@ -302,17 +286,9 @@ fn an_unowned_router_identifies_itself_only_at_its_cable() {
     let asked = |wire, standing| {
         router.with(|agent| {
             let (mut keep, mut state) = (Drawer::default(), Drawer::default());
-            let mut visitor = Visitor {
-                key: ADMIN,
-                standing,
-                wire,
-                nth: 1,
-                newest: 1,
-                handshake_hash: [0; 32],
-                router: PublicKey([0xee; 32]),
-                rejected: false,
-                ownership: &mut Ownership::load(&mut keep, &mut state),
-            };
+            let mut ownership = Ownership::load(&mut keep, &mut state);
+            let mut visitor = client::visitor(ADMIN, standing, (1, 1), &mut ownership);
+            visitor.wire = wire;
             let mut sent = Sent::default();
             let _ = agent.packet(&packet(1, 1, Ask::Status), &mut visitor, &mut sent);
             let (_, reply) = envelope::read::<Reply<'_>>(&sent.0[0], |_| true).unwrap();

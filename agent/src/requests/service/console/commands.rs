@@ -13,6 +13,7 @@ use crate::console::words::{self, Command, Need, TABLE, Word};
 use crate::console::{Loaded, Person, Reply, State, Talk, Way};
 use crate::requests::service::Service;
 use crate::system::{Disk, File, Machine, NetlinkSocket};
+
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Executes a command that this person may give. Returns whether it was done.
     #[inline(never)]

@@ -14,6 +14,7 @@ use crate::console::words::{Command, Need};
 use crate::console::{Person, State, Talk, Way};
 use crate::requests::service::Service;
 use crate::system::{Disk, Machine, NetlinkSocket};
+
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Makes the key of the command an owner of this router.
     pub(super) fn claim(

@@ -11,6 +11,7 @@ use crate::console::page::Page;
 use crate::fault::Fault;
 use crate::requests::service::{Outlet, SCRATCH, Service, Turn};
 use crate::system::{Disk, Machine, NetlinkSocket};
+
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// The number of the configuration before the newest.
     pub(super) fn one_back(&mut self, interface: &Name) -> Result<Option<u32>, Fault> {
@@ -35,7 +36,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         next
     }
 
-    /// Passes the names of the WireGuard interfaces, and of those of which something is stored, to `take`.
+    /// Passes the name of each interface that runs or is stored to `take`, once.
     pub fn link_names(&mut self, take: &mut dyn FnMut(&str)) {
         let mut next = self.link_after(None);
         while let Some(name) = next {
@@ -122,7 +123,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         all
     }
 
-    /// The interface after `after` of which a configuration with an image is stored.
+    /// The interface after `after` that has a stored configuration.
     fn stored_after(&mut self, after: Option<Name>) -> Option<Name> {
         let mut before = after;
         loop {

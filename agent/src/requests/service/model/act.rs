@@ -22,23 +22,11 @@ impl Run {
             let owner = Owner { key, role, name: "anne".try_into().unwrap() };
             let _ = ownership.add(agent.slot, &owner).map_err(|fault| agent.slot.take(fault));
         }
-        let mut visitor = Visitor {
-            key,
-            standing: Standing::Owner(Role::Admin),
-            wire: session::Wire::Serial,
-            nth,
-            newest: self.session,
-            handshake_hash: [0; 32],
-            router: PublicKey([0xee; 32]),
-            rejected: false,
-            ownership: &mut ownership,
-        };
-        let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
-        let mut buf = [0; MAX_PACKET];
-        let request = Request { client: [who; 8], id: self.id, ask };
-        let len = envelope::write(version, &request, &mut buf).unwrap();
+        let admin = Standing::Owner(Role::Admin);
+        let mut visitor = client::visitor(key, admin, (nth, self.session), &mut ownership);
+        let packet = client::packet([who; 8], self.id, ask);
         let mut sent = Sent::default();
-        let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
+        let _ = agent.packet(&packet, &mut visitor, &mut sent);
         let packet = sent.0.pop().expect("an answer").leak();
         let (_, reply) = envelope::read::<Reply<'_>>(packet, |_| true).unwrap();
         if !matches!(reply.answer, Answer::Status(_) | Answer::Hello(_)) {

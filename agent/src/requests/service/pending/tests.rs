@@ -2,19 +2,18 @@
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
-use crate::requests::service::Visitor;
 use crate::requests::service::answered::Answered;
 use crate::store::commit::Change;
 use crate::testing::{
-    Agent, Bench, Drawer, Incident, Sent, Wire, World, record_bytes, with_agent_on,
+    Agent, Bench, Drawer, Incident, Sent, Wire, World, client, record_bytes, with_agent_on,
 };
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
-use proto_core::protocol::envelope::{self, HELLO_VERSION};
-use proto_core::protocol::message::{Applied, Ask, Failure, Owner, Reply, Request, Role, cut};
+use proto_core::protocol::digest;
+use proto_core::protocol::envelope;
+use proto_core::protocol::message::{Applied, Ask, Failure, Owner, Reply, Role, cut};
 use proto_core::protocol::report::Act;
-use proto_core::protocol::{MAX_PACKET, VERSION, digest, session};
 
 /// A router, and what has become of it.
 #[derive(Default)]
@@ -47,25 +46,13 @@ impl Router {
         let mut ownership = Ownership::load(&mut keep, &mut state);
         let owner = Owner { key, role: Role::Admin, name: cut("anne") };
         let _ = ownership.add(agent.slot, &owner).map_err(|fault| agent.slot.take(fault));
-        let mut visitor = Visitor {
-            key,
-            standing: Standing::Owner(Role::Admin),
-            wire: session::Wire::Serial,
-            nth: anne.nth,
-            newest: anne.newest,
-            handshake_hash: [0; 32],
-            router: PublicKey([0xee; 32]),
-            rejected: false,
-            ownership: &mut ownership,
-        };
-        let version = if matches!(ask, Ask::Hello { .. }) { HELLO_VERSION } else { VERSION };
-        let mut buf = [0; MAX_PACKET];
+        let (admin, session) = (Standing::Owner(Role::Admin), (anne.nth, anne.newest));
+        let mut visitor = client::visitor(key, admin, session, &mut ownership);
         // A client of its own for each, so that none is taken for another.
-        let request = Request { client: [id as u8; 8], id, ask };
-        let len = envelope::write(version, &request, &mut buf).unwrap();
+        let packet = client::packet([id as u8; 8], id, ask);
         agent.answered.greet(&key, (&[id as u8; 8], 0), &|_| true);
         let mut sent = Sent::default();
-        let _ = agent.packet(&buf[..len], &mut visitor, &mut sent);
+        let _ = agent.packet(&packet, &mut visitor, &mut sent);
         let packet = sent.0.pop().unwrap().leak();
         let (_, reply) = envelope::read::<Reply<'_>>(packet, |_| true).unwrap();
         match reply.answer {

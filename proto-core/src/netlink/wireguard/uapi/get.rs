@@ -126,15 +126,7 @@ impl Answer {
     /// Before the first byte. `ifname` is the device of the request.
     #[must_use]
     pub const fn new(ifname: IfName) -> Self {
-        let device = DeviceInfo {
-            ifindex: 0,
-            ifname,
-            private_key: None,
-            public_key: None,
-            listen_port: 0,
-            fwmark: 0,
-            flags: 0,
-        };
+        let device = DeviceInfo::new(0, ifname);
         let known = Known { device, told: false, peer: None, errno: None };
         Self { known, line: [0; LINE], len: 0 }
     }
