@@ -133,6 +133,12 @@ impl Editor {
         !self.overlong && !self.line.contains(&SUBSTITUTE)
     }
 
+    /// Whether all bytes of the line are text, and some did not fit.
+    #[must_use]
+    pub fn is_overlong(&self) -> bool {
+        self.overlong && !self.line.contains(&SUBSTITUTE)
+    }
+
     /// Whether the line is empty, or consists only of noise.
     #[must_use]
     pub fn is_noise(&self) -> bool {

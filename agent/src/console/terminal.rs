@@ -345,6 +345,7 @@ impl Terminal {
         let reply = match whole || self.mode == ConsoleMode::Paste {
             true => host.line(self.editor.line(), true),
             // The host reports the reason.
+            false if self.editor.is_overlong() => host.line(self.editor.line(), false),
             false => host.line(&[super::editor::SUBSTITUTE], true),
         };
         let (says, empty, most) = STRANGE;

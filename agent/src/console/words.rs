@@ -132,6 +132,9 @@ table! {
     "exit" Exit Anyone [] "" "leave the console";
 }
 
+/// The longest time to confirm a change, in seconds.
+pub const LONGEST_CONFIRM: u16 = 3_600;
+
 /// Words that people try.
 const ALIASES: &[(&str, Word)] =
     &[("wg", Word::Show), ("quit", Word::Exit), ("logout", Word::Exit), ("?", Word::Help)];
@@ -241,7 +244,7 @@ fn word<'l>(rest: &mut &'l str) -> Option<&'l str> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Reads a time as number of seconds: `60`, `60s`, `5m` or `1h`.
+/// Reads a time to confirm a change, 1 s to 1 h, as number of seconds: `60`, `60s`, `5m` or `1h`.
 fn seconds(word: &str) -> Option<u16> {
     let (digits, unit) = match word.split_at_checked(word.len().saturating_sub(1))? {
         (digits, "s" | "S") => (digits, 1),
@@ -250,7 +253,7 @@ fn seconds(word: &str) -> Option<u16> {
         _ => (word, 1),
     };
     let seconds = number(digits)?.checked_mul(unit)?;
-    u16::try_from(seconds).ok().filter(|seconds| *seconds > 0)
+    u16::try_from(seconds).ok().filter(|seconds| matches!(seconds, 1..=LONGEST_CONFIRM))
 }
 
 /// Reads a line.
@@ -310,7 +313,7 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
         if is(part, "within") && takes(takes::WITHIN) && command.within == 0 {
             let given = word(&mut rest).ok_or(Wrong::Missing(entry))?;
             command.within =
-                seconds(given).ok_or(Wrong::Value(given, "a time such as 60s or 5m"))?;
+                seconds(given).ok_or(Wrong::Value(given, "a time from 1s to 1h, such as 5m"))?;
         } else if is(part, "adopt") && takes(takes::ADOPT) && !command.adopt {
             command.adopt = true;
         } else {

@@ -13,7 +13,7 @@ use super::{Outlet, SCRATCH, Service, Turn, Visitor};
 use crate::access::owners::Standing;
 use crate::config::records::RecordWriter;
 use crate::console::answers;
-use crate::console::editor::SUBSTITUTE;
+use crate::console::editor::{LINE, SUBSTITUTE};
 use crate::console::page::Page;
 use crate::console::words::{self, Need, Word, Wrong};
 use crate::console::{Loaded, Person, Reply, State, Talk, Way};
@@ -148,8 +148,8 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         Ok(())
     }
 
-    /// Executes one line. Its output is in `text` then. A line that is not `whole` is the front of a longer one, in a
-    /// pasted file.
+    /// Executes one line. Its output is in `text` then. A line that is not `whole` is the front of a longer one: in a
+    /// pasted file, the rest follows; a command is refused.
     #[inline(never)]
     pub fn console_line(
         &mut self,
@@ -240,6 +240,11 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             line if line.contains(&SUBSTITUTE) => "\u{1a}",
             line => core::str::from_utf8(line).unwrap_or("\u{1a}").trim_matches(' '),
         };
+        if !whole {
+            refuse(page, format_args!("the line is longer than {LINE} bytes"));
+            (reply.failed, reply.unknown) = (true, true);
+            return;
+        }
         if text.bytes().any(|byte| !matches!(byte, b' '..=b'~')) {
             refuse(page, format_args!("the line has a byte that is no text: type it again"));
             (reply.failed, reply.unknown) = (true, true);

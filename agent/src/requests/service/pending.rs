@@ -10,6 +10,7 @@ use proto_core::protocol::message::{Answer, Code, Name, Subject};
 use super::push::beat;
 use super::state::{Due, State, Waiting};
 use super::{Service, Turn, Visitor};
+use crate::console::words::LONGEST_CONFIRM;
 use crate::fault::{Fault, Slot};
 use crate::store::commit::{Committer, Working};
 use crate::store::configurations::Head;
@@ -17,15 +18,13 @@ use crate::store::guard::Guard;
 use crate::store::start::{Pass, Ran};
 use crate::system::{Disk, Machine, NetlinkSocket, sooner};
 
-/// The longest time to confirm a change, in seconds.
-const LONGEST: u16 = 3_600;
 impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     /// Fails for a time to confirm that is out of range.
     pub(super) fn check_confirm(&self, seconds: u16) -> Result<(), Fault> {
-        if seconds <= LONGEST {
+        if seconds <= LONGEST_CONFIRM {
             return Ok(());
         }
-        let words = format_args!("the time to confirm a change is at most {LONGEST} s");
+        let words = format_args!("the time to confirm a change is at most {LONGEST_CONFIRM} s");
         Err(self.slot.say(Code::Malformed, Subject::None, Errno(0), words))
     }
 
