@@ -135,6 +135,7 @@ pub fn run(
         home,
         operator,
         rows: Mutex::new(rows),
+        devices: Mutex::default(),
         stop: AtomicBool::new(false),
     };
     let mut done = HashMap::new();

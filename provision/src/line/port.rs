@@ -12,6 +12,8 @@ mod meet;
 mod program;
 mod watch;
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -33,8 +35,10 @@ use crate::{drive, interrupt};
 use meet::{Met, Silence};
 use watch::Watcher;
 
-/// Pause between two looks at a port without a cable, or at a router that is done.
+/// Pause between two looks at a port without a cable.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Pause between two looks at a router that was dealt with: each is a handshake, and a line in the router's log.
+const STAYS: Duration = Duration::from_secs(1);
 
 /// What all ports have in common.
 pub(super) struct Shared<'l> {
@@ -43,6 +47,8 @@ pub(super) struct Shared<'l> {
     pub(super) home: &'l Home,
     pub(super) operator: &'l Operator,
     pub(super) rows: Mutex<Rows>,
+    /// The device at each port that has a cable, by the number of the port.
+    pub(super) devices: Mutex<HashMap<usize, PathBuf>>,
     /// No more units are begun.
     pub(super) stop: AtomicBool,
 }
@@ -50,6 +56,21 @@ pub(super) struct Shared<'l> {
 impl Shared<'_> {
     pub(super) fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which device a port is, so that a device with two names is one port.
+    ///
+    /// # Errors
+    /// Why the port has no device of its own, in words.
+    fn hold(&self, number: usize, device: Option<PathBuf>) -> Result<(), String> {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.remove(&number);
+        let device = device.ok_or("no cable")?;
+        if let Some((other, _)) = devices.iter().find(|(_, held)| **held == device) {
+            return Err(format!("the same device as port {}", other + 1));
+        }
+        devices.insert(number, device);
+        Ok(())
     }
 
     fn is_stopped(&self) -> bool {
@@ -112,10 +133,12 @@ impl<'l> Worker<'l> {
     pub(super) fn work(mut self) {
         let mut was_there = false;
         while !self.shared.is_stopped() {
-            if !self.port.is_there() {
+            if let Err(why) = self.shared.hold(self.number, self.port.device()) {
                 if was_there {
                     self.forget();
-                    self.show(Look::Empty, "", "no cable");
+                }
+                if was_there || self.tile.text != why {
+                    self.show(Look::Empty, "", &why);
                 }
                 (was_there, self.is_new) = (false, true);
                 std::thread::sleep(PAUSE);
@@ -135,15 +158,13 @@ impl<'l> Worker<'l> {
     /// Looks at the port once, and deals with what is there.
     fn look(&mut self) {
         match self.meet() {
-            Met::Known(key) if self.present == Some(key) => std::thread::sleep(PAUSE),
+            Met::Known(key) if self.present == Some(key) => std::thread::sleep(STAYS),
             Met::Known(key) => {
                 self.arrived();
                 self.present = Some(key);
                 self.known(key);
             }
-            Met::Unclaimed(key) if self.refused == Some(key) => {
-                std::thread::sleep(PAUSE);
-            }
+            Met::Unclaimed(key) if self.refused == Some(key) => std::thread::sleep(STAYS),
             Met::Unclaimed(key) => {
                 self.arrived();
                 self.unclaimed(key);

@@ -82,6 +82,12 @@ pub struct Port {
 }
 
 impl Port {
+    /// The device behind its path; `None` without a cable.
+    #[must_use]
+    pub fn device(&self) -> Option<PathBuf> {
+        self.path.canonicalize().ok()
+    }
+
     /// Whether its cable is plugged in.
     #[must_use]
     pub fn is_there(&self) -> bool {

@@ -129,3 +129,56 @@ fn a_line_claims_agents_by_their_serial_numbers() {
     told.sort();
     assert_eq!(told, [r#""u1" "8J-1""#, r#""u2" "8j-2""#]);
 }
+
+#[test]
+fn a_device_with_two_names_is_one_port() {
+    let bench = Bench::new("real-names", "");
+    bench.manifest("fleet.toml", "name,address\nu1,10.7.0.1/24\nu2,10.7.0.2/24\n");
+    std::fs::create_dir(bench.dir().join("ports")).unwrap();
+    let port = |name: &str| bench.dir().join("ports").join(name);
+    let _one = Plugged::router("8J-1", &port("a"), None);
+    std::os::unix::fs::symlink("a", port("b")).unwrap();
+    let mut line =
+        bench.start(&["line", "fleet.toml", "--ports", &port("*").display().to_string()]);
+    bench.wait_for("fleet.records.jsonl", 1);
+    // The other name is looked at again.
+    std::thread::sleep(Duration::from_millis(500));
+    line.interrupt();
+    line.ran().ends(0).says("the same device as port").says("1 of 2 units done");
+    let records = bench.records("fleet.records.jsonl");
+    assert_eq!(records.len(), 1, "{records:#?}");
+}
+
+/// The real agent at every port, as on a full bench. Two units are plugged in after others are done.
+#[test]
+fn sixteen_real_agents_on_one_line() {
+    const COUNT: usize = 16;
+    let bench = Bench::new("real-16", "");
+    let mut units = String::from("name,address,serial_number\n");
+    for nth in 0..COUNT {
+        let _ = writeln!(units, "u{nth},10.7.0.{}/24,8J-{nth}", nth + 1);
+    }
+    bench.manifest("fleet.toml", &units);
+    std::fs::create_dir(bench.dir().join("ports")).unwrap();
+    let port = |nth: usize| bench.dir().join(format!("ports/p{nth:02}"));
+    let ports = bench.dir().join("ports/p*").display().to_string();
+    let how = ["--assign", "serial-number", "--until-done", "--ports", &ports];
+    let line = bench.start(&[&["line", "fleet.toml"], &how[..]].concat());
+    let plug = |nth: usize| Plugged::router(&format!("8J-{nth}"), &port(nth), None);
+    let mut plugged: Vec<Plugged> = (0..COUNT - 2).rev().map(plug).collect();
+    bench.wait_for("fleet.records.jsonl", 3);
+    plugged.extend([COUNT - 1, COUNT - 2].map(plug));
+    line.ran().ends(0).says("16 of 16 units done");
+    let records = bench.records("fleet.records.jsonl");
+    let mut told: Vec<(u64, &str)> = records
+        .iter()
+        .filter(|record| record["outcome"] == "applied")
+        .map(|record| (record["row"].as_u64().unwrap(), record["serial_number"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    let right: Vec<String> = (0..COUNT).map(|nth| format!("8J-{nth}")).collect();
+    assert_eq!(told.iter().map(|told| told.1).collect::<Vec<_>>(), right, "{records:#?}");
+    for (nth, plugged) in (0..COUNT).zip(&plugged) {
+        assert!(plugged.load().bytes > 1_000, "port {nth}");
+    }
+}

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::time::Duration;
 
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,6 +84,17 @@ impl Bench {
         // A line that is being written, or the spaces with which the file is tried, have no end yet.
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Waits until a file has so many records.
+    pub(crate) fn wait_for(&self, file: &str, count: usize) {
+        for _ in 0..6_000 {
+            if self.records(file).len() >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("waited for a minute: {:#?}", self.records(file));
     }
 
     /// Writes a manifest whose units are in a table, and the template of their files.
