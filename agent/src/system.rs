@@ -11,6 +11,19 @@ use proto_core::protocol::message::Status;
 
 pub use proto_core::netlink::socket::{Datagram, NetlinkSocket};
 
+/// The router as the agent uses it: the kernel, folders, and the rest of the machine. The agent is generic over this
+/// trait; code that needs only a disk or a socket is generic over that.
+pub trait System {
+    /// A netlink socket.
+    type Netlink: NetlinkSocket + fmt::Debug;
+    /// A file for our own use.
+    type File: File + fmt::Debug;
+    /// A folder.
+    type Disk: Disk<File = Self::File> + fmt::Debug;
+    /// The rest of the machine.
+    type Machine: Machine + fmt::Debug;
+}
+
 /// A file for our own use. Offsets and lengths are bytes.
 pub trait File {
     /// Reads at `offset`, at least one byte except at the end.

@@ -43,7 +43,7 @@ use crate::access::sieve::Sieve;
 use crate::options::OnDrift;
 use crate::requests::service::{Outlet, SCRATCH, Service, Visitor};
 use crate::store::trouble::Trouble;
-use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use crate::system::{Machine, System, sooner};
 use cookies::CookieSecrets;
 pub use source::Source;
 
@@ -75,8 +75,8 @@ struct Session {
 
 /// The agent with its door.
 #[derive(Debug)]
-pub struct Door<'b, N, D: Disk, M> {
-    service: Service<'b, N, D, M>,
+pub struct Door<'b, S: System> {
+    service: Service<'b, S>,
     ownership: Ownership<'b>,
     /// The router's own key, and what initiations are checked with; `None` until it could be read.
     identity: Option<(StaticKey, Gatekeys)>,
@@ -127,11 +127,11 @@ fn wipe_stack() {
     crate::wipe::stack::<{ 4 * 1024 }>();
 }
 
-impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
+impl<'b, S: System> Door<'b, S> {
     /// A door without sessions, which drops every packet until the router's own key is loaded.
     #[must_use]
     #[inline(never)]
-    pub fn new(service: Service<'b, N, D, M>, ownership: Ownership<'b>) -> Self {
+    pub fn new(service: Service<'b, S>, ownership: Ownership<'b>) -> Self {
         Self {
             service,
             ownership,
@@ -182,7 +182,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
 
     /// The service, for tests that are a client of another session.
     #[cfg(test)]
-    pub(crate) const fn service_mut(&mut self) -> &mut Service<'b, N, D, M> {
+    pub(crate) const fn service_mut(&mut self) -> &mut Service<'b, S> {
         &mut self.service
     }
 
@@ -285,7 +285,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'b, N, D, M> {
     }
 
     /// The machine, for the loop around this.
-    pub const fn machine(&self) -> &M {
+    pub const fn machine(&self) -> &'b S::Machine {
         self.service.machine()
     }
 

@@ -41,23 +41,23 @@ mod tests {
     #[test]
     fn it_is_made_once_and_stays() {
         let (mut folder, bench) = (Drawer::default(), Bench::default());
-        let first = load(&mut folder, &&bench).unwrap();
-        let second = load(&mut folder, &&bench).unwrap();
+        let first = load(&mut folder, &bench).unwrap();
+        let second = load(&mut folder, &bench).unwrap();
         assert_eq!(first.public(), second.public());
     }
 
     #[test]
     fn a_damaged_one_is_not_replaced() {
         let (mut folder, bench) = (Drawer::default(), Bench::default());
-        load(&mut folder, &&bench).unwrap();
+        load(&mut folder, &bench).unwrap();
         let whole = folder.bytes(c"identity");
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             folder.put(c"identity", &damaged);
-            assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
+            assert_eq!(load(&mut folder, &bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
             folder.put(c"identity", &whole[..at]);
-            assert_eq!(load(&mut folder, &&bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
+            assert_eq!(load(&mut folder, &bench).unwrap_err().wrong, Wrong::Damaged, "{at}");
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
         folder.full.set(true);
         let bench = Bench::default();
         assert_eq!(
-            load(&mut folder, &&bench).unwrap_err().wrong,
+            load(&mut folder, &bench).unwrap_err().wrong,
             Wrong::System(proto_core::netlink::Errno::ENOSPC)
         );
     }

@@ -31,10 +31,10 @@ pub const ROUNDS: u32 = 4;
 const BEAT: u32 = 64;
 
 /// Everything that a change needs.
-struct Applier<'a, 'b, 'f, N, F, M> {
+struct Applier<'a, 'b, 'f, N, F> {
     kernel: &'a mut Kernel<'b, N>,
     work: &'a mut Work<'f, F>,
-    machine: &'a M,
+    machine: &'a dyn Machine,
     beat: Beat<'a>,
     name: IfName,
     index: u32,
@@ -64,12 +64,12 @@ impl Beat<'_> {
 ///
 /// # Errors
 /// A failure naming the item. Its `state` says what happened to the running configuration.
-pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
+pub fn apply<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     work: &mut Work<'_, F>,
     interface: &Interface,
     (plan, strict): (&Plan, bool),
-    machine: &M,
+    machine: &dyn Machine,
     set: &mut [u8; SET],
     working: &mut dyn FnMut(Phase, u32, u32),
 ) -> Result<(), Fault> {
@@ -88,7 +88,7 @@ pub fn apply<N: NetlinkSocket, F: File, M: Machine>(
     })
 }
 
-impl<N: NetlinkSocket, F: File, M: Machine> Applier<'_, '_, '_, N, F, M> {
+impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
     fn all(
         &mut self,
         interface: &Interface,

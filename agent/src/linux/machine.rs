@@ -8,7 +8,7 @@ use core::time::Duration;
 use heapless::String;
 use postwired::requests::service::OwnFiles;
 use postwired::store::keep;
-use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket};
+use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket, System};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::notification;
 use proto_core::protocol::digest;
@@ -53,6 +53,7 @@ pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> Result<T, Err
 }
 
 /// A netlink socket.
+#[derive(Debug)]
 pub(crate) struct Netlink {
     fd: OwnedFd,
     port: u32,
@@ -200,6 +201,7 @@ impl<const N: usize> Path<N> {
 const MAX_NAMES: u32 = 20_000;
 
 /// A folder of our own, with mode 0700.
+#[derive(Debug)]
 pub(crate) struct Dir(pub(crate) OwnedFd);
 
 impl Dir {
@@ -371,8 +373,15 @@ pub(crate) fn random(buf: &mut [u8], flags: GetRandomFlags) -> Result<(), Errno>
 }
 
 /// This machine.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Linux;
+
+impl System for Linux {
+    type Netlink = Netlink;
+    type File = Scratch;
+    type Disk = Dir;
+    type Machine = Self;
+}
 
 impl Machine for Linux {
     fn now(&self) -> u64 {

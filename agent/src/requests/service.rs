@@ -58,7 +58,7 @@ use crate::store::guard::Guard;
 use crate::store::hosts::Hosts;
 use crate::store::start::Pass;
 use crate::store::trouble::Trouble;
-use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::system::{File, Files, Machine, System};
 use answered::{Answered, Class, Past};
 use drift::Drift;
 use reports::{Readable, Reports};
@@ -92,19 +92,19 @@ pub type OwnFiles<F> = (F, F, Vec<F, REPORTS>, [F; 2]);
 
 /// The agent, without its wires.
 #[derive(Debug)]
-pub struct Service<'b, N, D: Disk, M> {
+pub struct Service<'b, S: System> {
     slot: &'b Slot,
-    committer: Committer<'b, N, D, M>,
+    committer: Committer<'b, S>,
     policy: Policy<'b>,
     /// The image that is arriving.
-    stage_file: D::File,
+    stage_file: S::File,
     /// The files that clients read.
-    reports: Reports<D::File>,
+    reports: Reports<S::File>,
     state: State,
     /// Progress of applying the stored configurations; `None` when all were visited.
     pass: Option<Pass>,
     /// Endpoints to look up by name.
-    hosts: Hosts<D::File>,
+    hosts: Hosts<S::File>,
     /// Changes by other programs.
     drift: Drift,
     /// Changes that the program of `--applied` is told.
@@ -118,18 +118,18 @@ pub struct Service<'b, N, D: Disk, M> {
     started: u64,
     /// The console of a session; taken out while it executes a line.
     #[cfg(feature = "console")]
-    console: Option<console::SessionConsole<D::File>>,
+    console: Option<console::SessionConsole<S::File>>,
     /// The counters.
     pub counters: Counters,
 }
 
-impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
+impl<'b, S: System> Service<'b, S> {
     /// A new agent.
     #[must_use]
     #[inline(never)]
     pub fn new(
-        committer: Committer<'b, N, D, M>,
-        (stage_file, hosts, reports, [text, paste]): OwnFiles<D::File>,
+        committer: Committer<'b, S>,
+        (stage_file, hosts, reports, [text, paste]): OwnFiles<S::File>,
         policy: Policy<'b>,
     ) -> Self {
         let mut number = [0; 4];
@@ -214,8 +214,8 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'b, N, D, M> {
     }
 
     /// The machine, for the loop around this.
-    pub const fn machine(&self) -> &M {
-        &self.committer.machine
+    pub const fn machine(&self) -> &'b S::Machine {
+        self.committer.machine
     }
 
     /// Handles a packet of a session and sends the answer. Returns whether keys may have been left on the stack.

@@ -59,7 +59,7 @@ fn stop(what: &str, of: &dyn fmt::Display, why: &dyn fmt::Display) -> ! {
     sys::exit(1)
 }
 
-pub(crate) type Agent<'b> = Door<'b, Netlink, Dir, Linux>;
+pub(crate) type Agent<'b> = Door<'b, Linux>;
 
 /// Serves until the process is asked to end, or until a failure that waiting cannot repair.
 pub(crate) fn serve(options: Options<'_>) -> ! {
@@ -236,7 +236,7 @@ fn agent<'b>(
     let kernel = Kernel::new(route, generic, slot, buffers);
     // The owners use these folders too.
     let folders = (open_dir(paths.0), open_dir(paths.1));
-    let committer = Committer::new(kernel, files, Linux, set, folders);
+    let committer = Committer::new(kernel, files, &Linux, set, folders);
     let mut service = Service::new(committer, own, policy);
     service.count_starts();
     Door::new(service, ownership)

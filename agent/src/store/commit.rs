@@ -41,7 +41,7 @@ use crate::store::guard::Guard;
 use crate::store::noted::Noted;
 use crate::store::snapshot::Parts;
 use crate::store::trouble::Trouble;
-use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::system::{File, Files, Machine, System};
 
 /// Bytes that are written between two progress reports.
 const SIGN_OF_LIFE: u32 = 64 * 1024;
@@ -97,21 +97,21 @@ pub struct Done {
 
 /// Keeps the kernel and the stored configurations in agreement.
 #[derive(Debug)]
-pub struct Committer<'b, N, D: Disk, M> {
+pub struct Committer<'b, S: System> {
     /// Where failures are recorded.
     pub slot: &'b Slot,
     /// The kernel.
-    pub kernel: Kernel<'b, N>,
+    pub kernel: Kernel<'b, S::Netlink>,
     /// Scratch files of a change.
-    pub files: Files<D::File>,
+    pub files: Files<S::File>,
     /// The machine.
-    pub machine: M,
+    pub machine: &'b S::Machine,
     /// Buffer for messages to the kernel.
     pub set: &'b mut [u8; SET],
     /// The stored configurations, which the router starts with.
-    pub store: Store<'b, D>,
+    pub store: Store<'b, S::Disk>,
     /// The folder of the snapshot, which need not survive a reboot.
-    pub(crate) snapshots: Store<'b, D>,
+    pub(crate) snapshots: Store<'b, S::Disk>,
     /// The change that the snapshot belongs to: its interface, and the number that it gets. There is at most one
     /// snapshot.
     pub(crate) open: Option<(Name, u32)>,
@@ -122,16 +122,16 @@ pub struct Committer<'b, N, D: Disk, M> {
     pub guard: Option<Guard>,
 }
 
-impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
+impl<'b, S: System> Committer<'b, S> {
     /// A committer over the kernel, with the folder that survives a reboot and the folder that survives a restart of
     /// the agent.
     #[inline(never)]
     pub fn new(
-        kernel: Kernel<'b, N>,
-        files: Files<D::File>,
-        machine: M,
+        kernel: Kernel<'b, S::Netlink>,
+        files: Files<S::File>,
+        machine: &'b S::Machine,
         set: &'b mut [u8; SET],
-        (keep, state): (D, D),
+        (keep, state): (S::Disk, S::Disk),
     ) -> Self {
         let slot = kernel.slot;
         let mut sum_key = [0; 16];
@@ -150,7 +150,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// As for [`Committer::commit`].
     pub fn plan(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         span: Span,
         purpose: Purpose,
         working: &mut Working<'_>,
@@ -178,7 +178,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// of the running configuration; the stored configuration is unchanged.
     pub fn commit(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         span: Span,
         change: &Change,
         working: &mut Working<'_>,
@@ -191,7 +191,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         self.check_routes(image, &target)?;
         let Target { checked, plan, .. } = &mut target;
         let generated = checked.interface.private_key == PrivateKey::Generate;
-        settle_key(slot, &mut checked.interface, plan, &self.machine)?;
+        settle_key(slot, &mut checked.interface, plan, self.machine)?;
         let (same, mut head) = self.next(image, span.end, checked, change, working)?;
         head.generated |= generated;
         let adopts = self.adopts(plan.link, &checked.interface.name, change)?;
@@ -378,7 +378,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     }
 
     /// The configuration of a pending change: the prepared one, or else the stored one.
-    fn expected(&mut self, head: &Head) -> Result<(Head, D::File), Fault> {
+    fn expected(&mut self, head: &Head) -> Result<(Head, S::File), Fault> {
         if self.is_stored(head)? {
             self.store.open(&head.interface, head.number)
         } else {
@@ -454,7 +454,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// Whether an image is the stored one; if not, the head that it gets.
     fn next(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         end: u32,
         checked: &Checked,
         change: &Change,
@@ -465,7 +465,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         if change.act.is_none() {
             return Ok((true, head));
         }
-        let mut writer = RecordWriter::<D::File>::new(self.slot, None, 0)?;
+        let mut writer = RecordWriter::<S::File>::new(self.slot, None, 0)?;
         write_image(&mut writer, checked, image, end, working)?;
         let written = writer.finish()?;
         let newest = self.newest_whole(interface)?;
@@ -497,7 +497,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     ///
     /// # Errors
     /// [`Code::Storage`].
-    pub fn newest_whole(&mut self, interface: &str) -> Result<Option<(Head, D::File)>, Fault> {
+    pub fn newest_whole(&mut self, interface: &str) -> Result<Option<(Head, S::File)>, Fault> {
         self.whole_below(interface, u32::MAX)
     }
 
@@ -509,7 +509,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         &mut self,
         interface: &str,
         below: u32,
-    ) -> Result<Option<(Head, D::File)>, Fault> {
+    ) -> Result<Option<(Head, S::File)>, Fault> {
         let Self { store, trouble, machine, .. } = self;
         store.newest_whole(interface, below, &mut |slot, fault| {
             let failure = slot.take(fault);
@@ -538,7 +538,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// Checks an image, makes its index, and compares it with the kernel.
     fn compare(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         target: &mut Target,
         purpose: Purpose,
         working: &mut Working<'_>,
@@ -576,7 +576,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     }
 
     /// Fails for a route that another part of the router has.
-    fn check_routes(&mut self, image: &mut D::File, target: &Target) -> Result<(), Fault> {
+    fn check_routes(&mut self, image: &mut S::File, target: &Target) -> Result<(), Fault> {
         let Self { slot, kernel, files, store, .. } = self;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let interface = &target.checked.interface;
@@ -591,7 +591,7 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
     /// up. So remaining differences are applied again, a few times at most.
     fn make(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         target: &mut Target,
         working: &mut Working<'_>,
     ) -> Result<(), Fault> {
@@ -599,13 +599,13 @@ impl<'b, N: NetlinkSocket, D: Disk, M: Machine> Committer<'b, N, D, M> {
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let Target { checked: Checked { interface, .. }, plan, .. } = target;
         let mut claims = |take: &mut TakeClaim<'_>| each_in_force(store, &interface.name, take);
-        apply(kernel, &mut work, interface, (plan, ROUNDS == 1), machine, set, working)?;
+        apply(kernel, &mut work, interface, (plan, ROUNDS == 1), *machine, set, working)?;
         let mut again = || {
             for round in 2..=ROUNDS {
                 compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
                 if !plan.summary.is_quiet() && !plan.other_than_items() {
                     let strict = round == ROUNDS;
-                    apply(kernel, &mut work, interface, (plan, strict), machine, set, working)?;
+                    apply(kernel, &mut work, interface, (plan, strict), *machine, set, working)?;
                 } else {
                     return agree(&mut work, plan);
                 }

@@ -12,7 +12,7 @@ use crate::fault::{Fault, Slot};
 use crate::kernel::read::each_rule;
 use crate::kernel::write::PROTOCOL;
 use crate::store::commit::{Change, Committer, Working};
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Machine, System};
 
 /// Called with each image that was applied: its interface, its file, and its place in the file.
 pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
@@ -52,7 +52,7 @@ impl Pass {
     }
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
+impl<S: System> Committer<'_, S> {
     /// Reverts a change that the previous agent did not finish, or that was not confirmed. After a reboot there is
     /// nothing to revert.
     ///
@@ -96,7 +96,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         &mut self,
         pass: &mut Pass,
         allowed: &dyn Fn(&str) -> bool,
-        applied: &mut Applied<'_, D::File>,
+        applied: &mut Applied<'_, S::File>,
         working: &mut Working<'_>,
     ) -> bool {
         pass.visited = None;
@@ -178,7 +178,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
         &mut self,
         interface: &Name,
         adopt: bool,
-        applied: &mut Applied<'_, D::File>,
+        applied: &mut Applied<'_, S::File>,
         working: &mut Working<'_>,
     ) -> Result<Ran, Fault> {
         let before = self.trouble.take(interface);

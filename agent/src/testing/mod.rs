@@ -31,7 +31,7 @@ use crate::options::Policy;
 use crate::requests::service::{Outlet, OwnFiles, REPORTS, SCRATCH, Service};
 use crate::store::commit::Committer;
 use crate::store::keep;
-use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket};
+use crate::system::{Disk, File, Files, Folder, Machine, NetlinkSocket, System};
 
 /// The bytes of a record in an image.
 pub(crate) fn record_bytes(record: &Record) -> Vec<u8> {
@@ -174,7 +174,7 @@ pub(crate) struct Bench {
     pub(crate) filter: RefCell<Option<crate::access::filter::Program>>,
 }
 
-impl Machine for &Bench {
+impl Machine for Bench {
     fn now(&self) -> u64 {
         self.now.get()
     }
@@ -214,6 +214,19 @@ impl Machine for &Bench {
     }
 }
 
+/// Any kernel, disk and machine are a system.
+impl<N, D, M> System for (N, D, M)
+where
+    N: NetlinkSocket + fmt::Debug,
+    D: Disk + fmt::Debug,
+    M: Machine + fmt::Debug,
+{
+    type Netlink = N;
+    type File = D::File;
+    type Disk = D;
+    type Machine = M;
+}
+
 /// What an agent sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent(pub(crate) Vec<Vec<u8>>);
@@ -233,7 +246,7 @@ impl Outlet for Sent {
 }
 
 /// An agent for tests.
-pub(crate) type Agent<'b, N = Wire> = Service<'b, N, Drawer, &'b Bench>;
+pub(crate) type Agent<'b, N = Wire> = Service<'b, (N, Drawer, Bench)>;
 
 /// Runs a test with an agent over two folders, and a kernel that has WireGuard and no interface, and refuses all
 /// changes.
@@ -248,7 +261,7 @@ pub(crate) fn with_agent<T>(
 }
 
 /// The same with another kernel, given by its two sockets.
-pub(crate) fn with_agent_on<N: NetlinkSocket, T>(
+pub(crate) fn with_agent_on<N: NetlinkSocket + fmt::Debug, T>(
     (route, generic): (N, N),
     bench: &Bench,
     folders: (Drawer, Drawer),

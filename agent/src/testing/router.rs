@@ -16,7 +16,7 @@ use crate::store::commit::Committer;
 use crate::system::{Disk, Files};
 
 /// Its agent.
-pub(crate) type RouterAgent<'b> = Service<'b, Mortal<Wire>, Mortal<Cellar>, &'b Bench>;
+pub(crate) type RouterAgent<'b> = Service<'b, (Mortal<Wire>, Mortal<Cellar>, Bench)>;
 
 /// The two interfaces.
 pub(crate) const FACES: [&str; 2] = ["wg0", "wg1"];

@@ -68,7 +68,7 @@ const IN_FLIGHT: u32 = 48 * 1024;
 
 /// A router in memory. Its buffers are never freed: a program makes its routers once.
 pub struct Simulated {
-    door: Door<'static, Wire, Drawer, &'static Host>,
+    door: Door<'static, (Wire, Drawer, Host)>,
     world: World,
     key: PublicKey,
 }
@@ -90,7 +90,7 @@ impl Simulated {
         let world = World::default();
         let (mut keep, state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, owner).unwrap();
-        let identity = identity::load(&mut keep, &host).unwrap();
+        let identity = identity::load(&mut keep, host).unwrap();
         let key = identity.public();
         let slot: &Slot = Box::leak(Box::default());
         let buffers = Box::leak(Box::<Buffers>::default());
@@ -169,12 +169,13 @@ impl Outlet for Sent {
 }
 
 /// The machine of a router.
+#[derive(Debug)]
 struct Host {
     started: Instant,
     serial_number: String,
 }
 
-impl Machine for &Host {
+impl Machine for Host {
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap() + 1_000_000
     }

@@ -7,9 +7,9 @@ use super::{Door, INITIATIONS, Session, Source};
 use crate::access::limits::Verdict;
 use crate::access::owners::Standing;
 use crate::requests::service::{Outlet, SCRATCH};
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Machine, System};
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'_, N, D, M> {
+impl<S: System> Door<'_, S> {
     /// A handshake initiation whose sender knows the router's public key.
     #[inline(never)]
     pub(super) fn initiation(

@@ -12,12 +12,12 @@ use crate::console::words::Need;
 use crate::console::{NO_KEY, Person, Reply, Talk, Way};
 use crate::led::Activity;
 use crate::requests::service::{Counters, Visitor};
-use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use crate::system::{Machine, System, sooner};
 
 /// Milliseconds for which the LED shows a session after each of its packets.
 const SESSION_SHOWN: u64 = 5_000;
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'_, N, D, M> {
+impl<S: System> Door<'_, S> {
     /// What the agent is doing, the number of pushes that ended, and when that may change without an event.
     #[must_use]
     pub fn activity(&self, now: u64) -> (Activity, u32, Option<u64>) {
@@ -46,7 +46,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Door<'_, N, D, M> {
         talk: &mut Talk,
         unlock: Option<&mut Unlock>,
         from: &dyn fmt::Display,
-        files: (&mut D::File, &mut D::File),
+        files: (&mut S::File, &mut S::File),
     ) -> Reply {
         let seek = self.ownership.label_is_good();
         let way = if unlock.is_some() { Way::Serial } else { Way::Socket };

@@ -13,7 +13,7 @@ use proto_core::protocol::session::{
 use proto_core::protocol::{MAX_OUTER, VERSION};
 use std::vec::Vec;
 
-type Agent<'b> = Door<'b, KernelSocket, Drawer, &'b Bench>;
+type Agent<'b> = Door<'b, (KernelSocket, Drawer, Bench)>;
 
 const UDP: Source = Source {
     wire: Wire::Udp,
@@ -48,7 +48,7 @@ impl Router {
         let Self { keep, state, bench, label } = self;
         let folders = (keep.clone(), state.clone());
         let bench = &*bench;
-        let identity = crate::access::identity::load(keep, &bench).unwrap();
+        let identity = crate::access::identity::load(keep, bench).unwrap();
         with_agent(bench, folders, |service| {
             let mut ownership = Ownership::load(&mut *keep, &mut *state);
             if let Some(label) = label.clone() {
@@ -116,7 +116,7 @@ fn gets_in(bench: &Bench, packet: &[u8], source: &Source, random: u32) -> bool {
 
 /// What a packet is answered with, if at all. The filter never keeps out what is answered, whatever the test.
 fn reply(agent: &mut Agent<'_>, packet: &[u8], source: &Source) -> Option<Vec<u8>> {
-    let bench = *agent.machine();
+    let bench = agent.machine();
     let gets_in = source.wire == Wire::Serial || gets_in(bench, packet, source, 0);
     let mut wire = Sifted { sent: Sent::default(), bench };
     agent.packet(packet, source, &mut wire);

@@ -22,7 +22,7 @@ use crate::testing::{
     image,
 };
 
-pub(super) type Agent<'b> = Door<'b, Mortal<KernelWire>, Mortal<Cellar>, &'b Bench>;
+pub(super) type Agent<'b> = Door<'b, (Mortal<KernelWire>, Mortal<Cellar>, Bench)>;
 type Held = <Mortal<Cellar> as Disk>::File;
 
 pub(super) const ANNE: u8 = 1;

@@ -18,7 +18,7 @@ use crate::console::page::Page;
 use crate::console::words::{self, Need, Word, Wrong};
 use crate::console::{Loaded, Person, Reply, State, Talk, Way};
 use crate::fault::Fault;
-use crate::system::{Disk, File, Machine, NetlinkSocket};
+use crate::system::{File, Machine, System};
 
 mod commands;
 mod load;
@@ -104,7 +104,7 @@ pub(super) fn refuse(page: &mut Page<'_>, words: fmt::Arguments<'_>) -> bool {
     false
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Executes a line of a session's console, and answers with where its output is.
     pub(super) fn console_in_session(
         &mut self,
@@ -157,7 +157,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         whole: bool,
         talk: &mut Talk,
         person: &mut Person<'_, '_, '_>,
-        (text, paste): (&mut D::File, &mut D::File),
+        (text, paste): (&mut S::File, &mut S::File),
     ) -> Reply {
         let started = self.committer.machine.now();
         let mut reply = Reply::default();
@@ -220,7 +220,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         (line, whole): (&[u8], bool),
         talk: &mut Talk,
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
         reply: &mut Reply,
     ) {

@@ -22,7 +22,7 @@ use crate::options::OnDrift;
 use crate::store::brake::Brake;
 use crate::store::commit::Committer;
 use crate::store::start::Ran;
-use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use crate::system::{Machine, System, sooner};
 
 /// Milliseconds from the first notification to the comparison.
 const SETTLED: u64 = 200;
@@ -226,7 +226,7 @@ impl Drift {
     }
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Looks for changes by other programs from now on.
     pub fn watch(&mut self, on: OnDrift) {
         if on == OnDrift::Ignore {
@@ -373,11 +373,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         face.what = words;
         if new {
             let words = copy(&face.what);
-            drift.log(
-                &machine,
-                false,
-                format_args!("{name}: differs from what is stored: {words}"),
-            );
+            drift.log(machine, false, format_args!("{name}: differs from what is stored: {words}"));
         }
         if repair
             && drift.repairs()
@@ -399,7 +395,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             trouble.take(name);
         }
         if differed {
-            drift.log(machine, true, format_args!("{name}: is as stored again"));
+            drift.log(*machine, true, format_args!("{name}: is as stored again"));
         }
     }
 
@@ -429,7 +425,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
                 let words = core::mem::take(&mut face.what);
                 face.failed = false;
                 face.brake.agrees(now);
-                drift.log(&machine, true, format_args!("{name}: put back what is stored: {words}"));
+                drift.log(machine, true, format_args!("{name}: put back what is stored: {words}"));
                 self.announce(name, "repair");
             }
             Err(fault) => {
@@ -441,7 +437,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
             let line = format_args!(
                 "{name}: {repairs} repairs, and it differs again and again: the next one in {pause} s at the earliest"
             );
-            self.drift.log(&machine, false, line);
+            self.drift.log(machine, false, line);
         }
         // The link may be another one now.
         self.drift.notice(now);

@@ -16,9 +16,9 @@ use crate::store::commit::{Committer, Working};
 use crate::store::configurations::Head;
 use crate::store::guard::Guard;
 use crate::store::start::{Pass, Ran};
-use crate::system::{Disk, Machine, NetlinkSocket, sooner};
+use crate::system::{Machine, System, sooner};
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Fails for a time to confirm that is out of range.
     pub(super) fn check_confirm(&self, seconds: u16) -> Result<(), Fault> {
         if seconds <= LONGEST_CONFIRM {

@@ -19,14 +19,14 @@ use crate::config::plan::Purpose;
 use crate::fault::{Fault, Slot};
 use crate::requests::stage::{Announced, Stage};
 use crate::store::commit::{Change, Committer, Done};
-use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::system::{File, Files, Machine, System};
 
 /// Milliseconds between two progress reports of a long request.
 const BEAT: u64 = 200;
 
 /// Reports progress while a request takes long.
 pub(super) fn beat<'w, 'o, M: Machine>(
-    machine: M,
+    machine: &'w M,
     turn: &'w mut Turn<'o>,
 ) -> impl FnMut(Phase, u32, u32) + use<'w, 'o, M> {
     let mut last = machine.now();
@@ -49,20 +49,20 @@ fn in_image(slot: &Slot, fault: Fault, span: Span) -> Fault {
 }
 
 /// Answers a plan: the file of the changes that the image would make.
-pub(super) fn planned<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
-    committer: &mut Committer<'_, N, D, M>,
+pub(super) fn planned<S: System>(
+    committer: &mut Committer<'_, S>,
     turn: &mut Turn<'_>,
-    image: (&mut D::File, Span),
+    image: (&mut S::File, Span),
     purpose: Purpose,
 ) -> Result<(u32, Digest), Fault> {
     compared(committer, turn, image, purpose).map(|(written, _)| written)
 }
 
 /// As [`planned`], and whether there are no changes.
-pub(super) fn compared<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
-    committer: &mut Committer<'_, N, D, M>,
+pub(super) fn compared<S: System>(
+    committer: &mut Committer<'_, S>,
     turn: &mut Turn<'_>,
-    (image, span): (&mut D::File, Span),
+    (image, span): (&mut S::File, Span),
     purpose: Purpose,
 ) -> Result<((u32, Digest), bool), Fault> {
     let mut working = beat(committer.machine, turn);
@@ -73,7 +73,7 @@ pub(super) fn compared<N: NetlinkSocket, D: Disk, M: Machine + Copy>(
     Ok((written, quiet))
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn<'_>,

@@ -12,9 +12,9 @@ use crate::config::records::RecordWriter;
 use crate::fault::Fault;
 use crate::store::commit::Change;
 use crate::store::configurations::Head;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Machine, System};
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     pub(super) fn history(
         &mut self,
         turn: &mut Turn<'_>,
@@ -60,7 +60,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
     }
 
     /// The stored configuration of an interface, which must have an image.
-    pub(super) fn stored(&mut self, interface: &Name) -> Result<(Head, D::File), Fault> {
+    pub(super) fn stored(&mut self, interface: &Name) -> Result<(Head, S::File), Fault> {
         let newest = self.committer.newest_whole(interface)?;
         newest.filter(|(head, _)| head.has_image()).ok_or_else(|| self.not_stored())
     }
@@ -120,7 +120,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         turn: &mut Turn<'_>,
         visitor: &Visitor<'_, '_>,
         interface: &Name,
-        (head, mut image): (Head, D::File),
+        (head, mut image): (Head, S::File),
         change: &Change,
         confirm_within: u16,
     ) -> Result<(), Fault> {

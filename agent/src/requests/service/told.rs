@@ -4,7 +4,7 @@ use heapless::Vec;
 use proto_core::protocol::message::Name;
 
 use super::Service;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Machine, System};
 
 /// Number of interfaces that can wait.
 const WAIT: usize = 32;
@@ -19,7 +19,7 @@ pub(super) struct Told {
     pub(super) started: bool,
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Has the program told of a change. An earlier change of the interface that still waits is not told.
     pub(super) fn announce(&mut self, interface: &Name, what: &'static str) {
         let told = &mut self.told.waiting;

@@ -7,9 +7,9 @@ use crate::config::differences::{self, Words};
 use crate::config::plan::Purpose;
 use crate::fault::Fault;
 use crate::store::configurations::Head;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::System;
 
-impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
+impl<S: System> Committer<'_, S> {
     /// Says in `words` what the kernel has other than the stored configuration of an interface, or than the pending
     /// change of the interface. Returns the index of its link, or 0 if the link is gone; `None` if no interface of
     /// that name should run.

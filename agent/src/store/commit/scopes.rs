@@ -4,6 +4,7 @@ use proto_core::netlink::route::link;
 
 use super::tests::{Config, Router};
 use super::*;
+use crate::system::Disk;
 use crate::testing::{Cellar, Shelf, record_bytes};
 use proto_core::ip::parse_endpoint;
 use proto_core::protocol::codec;

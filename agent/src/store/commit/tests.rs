@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use super::*;
 use crate::kernel::exchange::Buffers;
 use crate::store::start::Pass;
+use crate::system::Disk;
 use crate::testing::{
     Bench, Cellar, Incident, Mishap, Seen, Shelf, UNSYNCED, Wire, World, record_bytes,
 };
@@ -17,7 +18,7 @@ use proto_core::protocol::config::{Host, Item, Peer, Route, Rule};
 use proto_core::protocol::digest;
 use proto_core::protocol::message::cut;
 
-type Agent<'b> = Committer<'b, Wire, Cellar, &'b Bench>;
+type Agent<'b> = Committer<'b, (Wire, Cellar, Bench)>;
 
 /// A router: what its kernel has, and its two folders.
 #[derive(Default)]

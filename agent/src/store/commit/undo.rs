@@ -20,12 +20,12 @@ use crate::kernel::remove;
 use crate::store::configurations::Head;
 use crate::store::restore::{self, Restore};
 use crate::store::snapshot::{self, Parts};
-use crate::system::{Disk, Files, Machine, NetlinkSocket};
+use crate::system::{Files, Machine, System};
 
 /// Number of attempts before the undo counts as failed.
 const ATTEMPTS: u32 = 3;
 
-impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
+impl<S: System> Committer<'_, S> {
     /// Writes the snapshot, so that a change can be reverted. On an error, removes the prepared configuration.
     ///
     /// The rules that the change adds and removes are among the first `items` entries of the index and the first
@@ -37,7 +37,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     ) -> Result<(), Fault> {
         let Self { slot, kernel, machine, snapshots, open, files, .. } = self;
         let Files { index, extras: extras_file, .. } = files;
-        let mut rules = |added: bool, image: &mut RecordWriter<'_, D::File>| {
+        let mut rules = |added: bool, image: &mut RecordWriter<'_, S::File>| {
             let mut n = 0_u32;
             if added {
                 let mut index = Index::again(slot, &mut *index, items);
@@ -173,7 +173,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine> Committer<'_, N, D, M> {
     /// Restores the addresses and routes of a snapshot, or only counts the differences.
     fn restore(
         &mut self,
-        image: &mut D::File,
+        image: &mut S::File,
         parts: Parts,
         name: IfName,
         only_count: bool,

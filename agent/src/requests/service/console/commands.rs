@@ -12,9 +12,9 @@ use crate::console::page::Page;
 use crate::console::words::{self, Command, Need, TABLE, Word};
 use crate::console::{Loaded, Person, Reply, State, Talk, Way};
 use crate::requests::service::Service;
-use crate::system::{Disk, File, Machine, NetlinkSocket};
+use crate::system::{File, Machine, System};
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Executes a command that this person may give. Returns whether it was done.
     #[inline(never)]
     pub(super) fn execute(
@@ -22,7 +22,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         command: &Command,
         talk: &mut Talk,
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
         reply: &mut Reply,
     ) -> bool {

@@ -22,7 +22,7 @@ use crate::fault::Fault;
 use crate::requests::service::push::{beat, planned};
 use crate::requests::service::{Service, Turn};
 use crate::store::commit;
-use crate::system::{Disk, File, Files, Machine, NetlinkSocket};
+use crate::system::{File, Files, Machine, System};
 
 /// The most mistakes of a file that are shown.
 const SHOWN: u32 = 20;
@@ -42,14 +42,14 @@ fn tell(page: &mut Page<'_>, error: &ConfError, column: u32) {
     }
 }
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Takes a line of a pasted file.
     pub(super) fn take_pasted(
         &mut self,
         (line, whole): (&[u8], bool),
         talk: &mut Talk,
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
     ) -> bool {
         let State::Paste { interface, length, lines, open, broken } = &mut talk.state else {
@@ -115,7 +115,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         length: u32,
         talk: &mut Talk,
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
     ) -> bool {
         let Files { index, extras: other, report: heap } = &mut self.committer.files;
@@ -195,7 +195,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         loaded: &Loaded,
         talk: &Talk,
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
     ) -> bool {
         let (client, span) = (talk.client, loaded.span);
@@ -220,7 +220,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         talk: &mut Talk,
         (confirm_within, adopt): (u16, bool),
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
         page: &mut Page<'_>,
     ) -> bool {
         let Some(loaded) = talk.loaded else {
@@ -270,7 +270,7 @@ impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
         loaded: &Loaded,
         (confirm_within, adopt): (u16, bool),
         person: &mut Person<'_, '_, '_>,
-        paste: &mut D::File,
+        paste: &mut S::File,
     ) -> Result<(), Fault> {
         let Loaded { interface, span, .. } = loaded;
         self.make_way(turn, person.visitor, interface, confirm_within)?;

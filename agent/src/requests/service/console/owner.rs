@@ -13,9 +13,9 @@ use crate::console::page::Page;
 use crate::console::words::{Command, Need};
 use crate::console::{Person, State, Talk, Way};
 use crate::requests::service::Service;
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::{Machine, System};
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// Makes the key of the command an owner of this router.
     pub(super) fn claim(
         &mut self,

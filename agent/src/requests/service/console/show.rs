@@ -10,9 +10,9 @@ use crate::console::answers::{self, RunningPage};
 use crate::console::page::Page;
 use crate::fault::Fault;
 use crate::requests::service::{Outlet, SCRATCH, Service, Turn};
-use crate::system::{Disk, Machine, NetlinkSocket};
+use crate::system::System;
 
-impl<N: NetlinkSocket, D: Disk, M: Machine + Copy> Service<'_, N, D, M> {
+impl<S: System> Service<'_, S> {
     /// The number of the configuration before the newest.
     pub(super) fn one_back(&mut self, interface: &Name) -> Result<Option<u32>, Fault> {
         let store = &mut self.committer.store;
