@@ -420,9 +420,7 @@ impl Wanted {
 mod tests {
     use super::*;
     use crate::kernel::exchange::Buffers;
-    use crate::testing::World;
-    use crate::testing::{Memory, record_bytes};
-    use crate::wg::fake::FakePeer;
+    use crate::testing::{DevicePeer, Memory, World, record_bytes};
     use proto_core::netlink::route::link;
     use proto_core::protocol::config::Peer;
     use proto_core::protocol::message::cut;
@@ -504,11 +502,11 @@ mod tests {
             let family = 2_u16.to_ne_bytes();
             [&family[..], &address.port().to_be_bytes(), &ip.octets(), &[0; 8]].concat()
         };
-        let peer = |n: u8| FakePeer {
+        let peer = |n: u8| DevicePeer {
             key: vec![n; 32],
             endpoint: raw(was),
             preshared_key: vec![0; 32],
-            ..FakePeer::default()
+            ..DevicePeer::default()
         };
         world.meddle("wg0", |device| device.peers = (0..4).rev().map(peer).collect());
         let mut hosts = Hosts::new(Memory::default());
@@ -540,7 +538,7 @@ mod tests {
             seen.peers.into_iter().map(|(_, peer)| peer.endpoint).collect::<Vec<_>>()
         };
         let other: SocketAddr = "192.0.2.9:9".parse().unwrap();
-        let meddle = |n: u8, change: &dyn Fn(&mut FakePeer)| {
+        let meddle = |n: u8, change: &dyn Fn(&mut DevicePeer)| {
             world.meddle("wg0", |device| {
                 change(device.peers.iter_mut().find(|peer| peer.key == [n; 32]).unwrap());
             });

@@ -4,6 +4,8 @@ mod cellar;
 pub(crate) mod client;
 mod mortal;
 mod router;
+#[cfg(test)]
+pub(crate) mod shell;
 #[cfg(feature = "testing")]
 pub mod simulated;
 mod world;
@@ -11,7 +13,7 @@ mod world;
 pub(crate) use cellar::{Cellar, Mishap, Shelf, UNSYNCED, Unsynced};
 pub(crate) use mortal::{Life, Mortal};
 pub(crate) use router::{Content, FACES, Router, RouterAgent, image};
-pub(crate) use world::{Incident, Seen, Wire, World};
+pub(crate) use world::{Device, DevicePeer, Incident, Seen, Wire, World};
 
 use core::cell::{Cell, RefCell};
 use core::ffi::CStr;

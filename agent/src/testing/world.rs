@@ -1,9 +1,13 @@
 //! A kernel with interfaces, addresses, routes and rules. It executes requests, refuses a chosen
 //! request, and can be shut down in between.
 
+mod answers;
+mod device;
 mod ip;
+mod links;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,12 +15,16 @@ use std::rc::Rc;
 
 use proto_core::netlink::genl::{GENL_ID_CTRL, GenlHeader};
 use proto_core::netlink::read::Attributes;
+use proto_core::netlink::route::link;
 use proto_core::netlink::wireguard::attr::{WG_CMD_SET_DEVICE, WGDEVICE_A_IFNAME};
 use proto_core::netlink::{Errno, Message, NLMSG_DONE, NLMSG_ERROR};
 
 use crate::system::{Datagram, NetlinkSocket};
-use crate::wg::fake::{Answers, Device, FAMILY, FakePeer, set};
-use ip::{GET_ADDR, GET_ROUTE, GET_RULE, Ip, Port, is_kernels_own, only};
+use answers::Answers;
+pub(crate) use answers::FAMILY;
+pub(crate) use device::{Device, DevicePeer, set};
+use ip::{Entry, GET_ADDR, GET_ROUTE, GET_RULE, Ip, NEW_ROUTE, is_kernels_own, only};
+use links::Link;
 
 const NEW_LINK: u16 = 16;
 const DEL_LINK: u16 = 17;
@@ -25,38 +33,12 @@ const SET_LINK: u16 = 19;
 
 const NLM_F_DUMP: u16 = 0x300;
 
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_IFALIAS: u16 = 20;
-const IFLA_INFO_KIND: u16 = 1;
-
-/// An interface.
-#[derive(Clone, Debug)]
-struct Link {
-    index: u32,
-    up: bool,
-    mtu: u32,
-    kind: String,
-    alias: Vec<u8>,
-    /// The MAC address of hardware, which has no kind.
-    mac: Option<[u8; 6]>,
-    device: Device,
-}
-
-impl Link {
-    const fn port(&self) -> Port {
-        Port { index: self.index, up: self.up, mtu: self.mtu }
-    }
-}
-
 /// The state of the machine, independent of order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     pub(crate) links: Vec<(String, bool, u32, Vec<u8>, u16, u32)>,
     pub(crate) aliases: Vec<Vec<u8>>,
-    pub(crate) peers: Vec<(String, FakePeer)>,
+    pub(crate) peers: Vec<(String, DevicePeer)>,
     pub(crate) others: Vec<String>,
 }
 
@@ -73,6 +55,10 @@ struct State {
     words: &'static str,
     /// The kernel has no WireGuard.
     no_wireguard: bool,
+    /// The requests for a change of links, addresses, routes and rules in words, and what else a test notes.
+    log: Vec<String>,
+    /// The first words of requests that are refused.
+    refused: Option<&'static str>,
     /// The addresses, routes and rules after each request for a change, if a test watches.
     watched: Option<Vec<Vec<String>>>,
 }
@@ -133,6 +119,41 @@ impl World {
         self.0.borrow_mut().words = words;
     }
 
+    /// From now on refuses the requests that begin with these words ([`World::log`]) with `EEXIST`.
+    pub(crate) fn refuse(&self, words: &'static str) {
+        self.0.borrow_mut().refused = Some(words);
+    }
+
+    /// Takes the requests so far for changes of links, addresses, routes and rules, in words.
+    pub(crate) fn log(&self) -> Vec<String> {
+        core::mem::take(&mut self.0.borrow_mut().log)
+    }
+
+    /// Adds a line to [`World::log`].
+    pub(crate) fn note(&self, line: &str) {
+        self.0.borrow_mut().log.push(line.to_owned());
+    }
+
+    /// Creates an interface, as a user on the router would.
+    pub(crate) fn make(&self, name: &str, kind: &str) {
+        self.by_hand(|buf| link::create(buf, 1, name.parse().unwrap(), kind).unwrap()).unwrap();
+    }
+
+    /// The kind of an interface; `None` if there is no interface of this name.
+    pub(crate) fn kind(&self, name: &str) -> Option<String> {
+        self.0.borrow().links.get(name).map(|link| link.kind.clone())
+    }
+
+    /// The name of an interface.
+    pub(crate) fn name(&self, index: u32) -> Option<String> {
+        self.0.borrow().name_of(index).ok()
+    }
+
+    /// The device of an interface.
+    pub(crate) fn device(&self, name: &str) -> Device {
+        self.0.borrow().links[name].device.clone()
+    }
+
     /// From now on its kernel has no WireGuard.
     pub(crate) fn without_wireguard(&self) {
         self.0.borrow_mut().no_wireguard = true;
@@ -165,8 +186,8 @@ impl World {
     }
 
     /// Changes the device of an interface, as a user on the router would.
-    pub(crate) fn meddle(&self, name: &str, change: impl FnOnce(&mut Device)) {
-        change(&mut self.0.borrow_mut().links.get_mut(name).unwrap().device);
+    pub(crate) fn meddle<T>(&self, name: &str, change: impl FnOnce(&mut Device) -> T) -> T {
+        change(&mut self.0.borrow_mut().links.get_mut(name).unwrap().device)
     }
 
     /// Executes a request of a user on the router: no incident happens to it, and it is not
@@ -238,23 +259,13 @@ impl State {
         others
     }
 
-    fn drop_link(&mut self, name: &str) {
-        let Some(link) = self.links.remove(name) else { return };
-        self.ip.promotes.remove(&link.index);
-        self.ip.unplugged(link.index);
-    }
-
-    fn name_of(&self, index: u32) -> Result<String, Errno> {
-        let found = self.links.iter().find(|(_, link)| link.index == index);
-        found.map(|(name, _)| name.clone()).ok_or(Errno::ENODEV)
-    }
-
     fn change(&mut self, generic: bool, message: &Message<'_>) -> Result<(), Errno> {
         if generic {
             let (_, attributes) = GenlHeader::parse(message).unwrap();
             let named = attributes.clone().flatten().find(|a| a.ty == WGDEVICE_A_IFNAME);
-            let link = self.links.get_mut(named.unwrap().str().unwrap()).ok_or(Errno::ENODEV)?;
-            return set(&mut link.device, attributes);
+            let device = &mut self.wireguard(named.unwrap().str().unwrap())?.device;
+            device.meddled();
+            return set(device, attributes);
         }
         if matches!(message.ty, NEW_LINK | SET_LINK | DEL_LINK) {
             return self.change_link(message);
@@ -266,93 +277,27 @@ impl State {
         ip.change(&port, &name, message)
     }
 
-    fn change_link(&mut self, message: &Message<'_>) -> Result<(), Errno> {
-        let (header, attributes) = message.split::<16>().unwrap();
-        let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap());
-        let find = |ty| attributes.clone().flatten().find(|a| a.ty == ty);
-        if let (NEW_LINK, Some(name)) = (message.ty, find(IFLA_IFNAME)) {
-            return self.make_link(name.str().unwrap(), word(4), attributes);
-        }
-        let name = self.name_of(word(4))?;
-        if message.ty == DEL_LINK {
-            self.drop_link(&name);
-            return Ok(());
-        }
-        let Self { links, ip, .. } = self;
-        let link = links.get_mut(&name).unwrap();
-        if let Some(mtu) = find(IFLA_MTU).map(|mtu| mtu.u32().unwrap()) {
-            if mtu > 0x7fff_ff00 {
-                return Err(Errno::EINVAL);
-            }
-            let old = core::mem::replace(&mut link.mtu, mtu);
-            ip.narrowed(old, link.port());
-        }
-        if let Some(alias) = find(IFLA_IFALIAS) {
-            link.alias = alias.payload.to_vec();
-        }
-        // IFLA_AF_SPEC, AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_PROMOTE_SECONDARIES.
-        fn nested(of: Attributes<'_>, ty: u16) -> Option<Attributes<'_>> {
-            of.flatten().find(|a| a.ty == ty).map(|a| Attributes::new(a.payload))
-        }
-        let conf = [26, 2, 1].into_iter().try_fold(attributes.clone(), |of, ty| nested(of, ty));
-        if let Some(on) = conf.and_then(|conf| conf.flatten().find(|a| a.ty == 20)) {
-            let on = on.u32().unwrap() != 0;
-            ip.promotes.retain(|other| *other != link.index);
-            ip.promotes.extend(on.then_some(link.index));
-        }
-        let up = word(8) & 1 != 0;
-        if word(12) & 1 != 0 && up != link.up {
-            link.up = up;
-            ip.turned(link.port());
-        }
-        Ok(())
-    }
-
-    /// Creates a link. `%d` in its name becomes the next free number.
-    fn make_link(
-        &mut self,
-        name: &str,
-        index: u32,
-        attributes: Attributes<'_>,
-    ) -> Result<(), Errno> {
-        let free = |name: &String| !self.links.contains_key(name);
-        let name = match name.split_once("%d") {
-            Some((before, after)) => {
-                (0..).map(|n| format!("{before}{n}{after}")).find(free).unwrap()
-            }
-            None => name.to_owned(),
-        };
-        let taken = self.links.values().any(|link| link.index == index);
-        if !free(&name) || taken {
-            return Err(Errno::EEXIST);
-        }
-        self.last_index += 1;
-        let index = if index == 0 { self.last_index } else { index };
-        self.last_index = self.last_index.max(index);
-        let info = attributes.flatten().find(|a| a.ty == IFLA_LINKINFO).unwrap();
-        let kind = info.nested().flatten().find(|a| a.ty == IFLA_INFO_KIND).unwrap();
-        let (kind, device) = (kind.str().unwrap().to_owned(), Device::default());
-        let (up, mtu, alias, mac) = (false, 1420, Vec::new(), None);
-        self.links.insert(name, Link { index, up, mtu, kind, alias, mac, device });
-        Ok(())
-    }
-
     fn dump(&self, answers: &mut Answers, message: &Message<'_>) {
         let (ty, made) = match self.ip.list(message) {
             Ok(list) => list,
             Err(errno) => return answers.end(message, NLMSG_ERROR, errno.0),
         };
         for entry in made {
-            answers.answer(|w| {
-                w.message(ty, 2, message.seq, 7).unwrap();
-                w.header(&entry.header).unwrap();
-                for (ty, payload) in &entry.attributes {
-                    w.bytes(*ty, payload).unwrap();
-                }
-            });
+            put(answers, message, (ty, 2), entry);
         }
         answers.end(message, NLMSG_DONE, 0);
     }
+}
+
+/// Answers with an address, a route or a rule.
+fn put(answers: &mut Answers, message: &Message<'_>, (ty, flags): (u16, u16), entry: &Entry) {
+    answers.answer(|w| {
+        w.message(ty, flags, message.seq, 7).unwrap();
+        w.header(&entry.header).unwrap();
+        for (ty, payload) in &entry.attributes {
+            w.bytes(*ty, payload).unwrap();
+        }
+    });
 }
 
 impl NetlinkSocket for Wire {
@@ -382,59 +327,29 @@ impl NetlinkSocket for Wire {
                 let (header, attributes) = GenlHeader::parse(&message).unwrap();
                 let named = attributes.flatten().find(|a| a.ty == WGDEVICE_A_IFNAME);
                 let name = named.unwrap().str().unwrap().to_owned();
-                match state.links.get(&name).filter(|link| link.kind == "wireguard") {
+                match state.wireguard(&name) {
                     _ if header.cmd == WG_CMD_SET_DEVICE => false,
-                    Some(link) => {
-                        answers.dump(&name, &link.device, &message, false);
+                    Ok(Link { index, device, .. }) => {
+                        let interrupted = device.interrupted > 0;
+                        device.interrupted = device.interrupted.saturating_sub(1);
+                        answers.dump((&name, *index), device, &message, interrupted);
                         true
                     }
-                    None => {
-                        answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
+                    Err(errno) => {
+                        answers.end(&message, NLMSG_ERROR, errno.0);
                         true
                     }
                 }
             }
             GET_LINK => {
-                let (_, attributes) = message.split::<16>().unwrap();
-                let named = attributes.flatten().find(|a| a.ty == IFLA_IFNAME);
-                let named = named.map(|name| name.str().unwrap());
-                let found =
-                    state.links.iter().filter(|(name, _)| named.is_none_or(|n| *n == **name));
-                let found: Vec<_> = found.collect();
-                for (name, link) in &found {
-                    answers.answer(|w| {
-                        let flags = if named.is_none() { 2 } else { 0 };
-                        w.message(NEW_LINK, flags, message.seq, 7).unwrap();
-                        let words = [link.index, link.up.into(), 0].map(u32::to_ne_bytes);
-                        let [t0, t1] = u16::from(link.mac.is_some()).to_ne_bytes();
-                        w.header(&[&[[0, 0, t0, t1]][..], &words].concat().concat()).unwrap();
-                        w.string(IFLA_IFNAME, name).unwrap();
-                        w.u32(IFLA_MTU, link.mtu).unwrap();
-                        if !link.alias.is_empty() {
-                            w.bytes(IFLA_IFALIAS, &link.alias).unwrap();
-                        }
-                        if let Some(mac) = link.mac {
-                            w.bytes(IFLA_ADDRESS, &mac).unwrap();
-                        } else {
-                            w.nest(IFLA_LINKINFO, |info| info.string(IFLA_INFO_KIND, &link.kind))
-                                .unwrap();
-                        }
-                    });
-                }
-                match named {
-                    None => answers.end(&message, NLMSG_DONE, 0),
-                    Some(_) if found.is_empty() => {
-                        answers.end(&message, NLMSG_ERROR, Errno::ENODEV.0);
-                    }
-                    Some(_) => answers.end(&message, NLMSG_ERROR, 0),
-                }
+                state.list_links(answers, &message);
                 true
             }
-            // The route to one address: the caller ignores the answer, and without IPv6 the error
-            // is EOPNOTSUPP.
             GET_ROUTE if message.flags & NLM_F_DUMP == 0 => {
-                let errno = if state.ip.no_ipv6 { Errno::EOPNOTSUPP } else { Errno(101) };
-                answers.end(&message, NLMSG_ERROR, errno.0);
+                match state.ip.route_to(&message) {
+                    Ok(route) => put(answers, &message, (NEW_ROUTE, 0), route),
+                    Err(errno) => answers.end(&message, NLMSG_ERROR, errno.0),
+                }
                 true
             }
             GET_ADDR | GET_ROUTE | GET_RULE => {
@@ -453,7 +368,11 @@ impl NetlinkSocket for Wire {
             Some((at, incident @ Incident::Broken(_))) if at < change => Some(incident),
             _ => None,
         };
+        let words = if self.generic { String::new() } else { words::of(&message) };
+        let refused = state.refused.is_some_and(|refused| words.starts_with(refused));
+        state.log.extend((!self.generic).then_some(words));
         let done = match incident {
+            None if refused => Err(Errno::EEXIST),
             Some(Incident::Refused(errno) | Incident::Broken(errno)) => Err(errno),
             Some(Incident::Gone) => {
                 state.dead = true;

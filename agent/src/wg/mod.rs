@@ -46,21 +46,6 @@ pub(crate) mod text;
 mod user_space;
 mod wanted;
 
-#[cfg(any(test, feature = "testing"))]
-#[cfg_attr(
-    not(test),
-    allow(
-        dead_code,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        clippy::panic,
-        reason = "for tests and fuzzing: the first mistake ends them, as it should"
-    )
-)]
-pub(crate) mod fake;
-
 #[cfg(test)]
 mod tests;
 

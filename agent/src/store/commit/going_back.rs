@@ -13,8 +13,7 @@ use super::Change;
 use super::edits::config;
 use super::ownership::Dice;
 use super::tests::{Config, Router, silent};
-use crate::testing::{Incident, Seen, World};
-use crate::wg::fake::FakePeer;
+use crate::testing::{DevicePeer, Incident, Seen, World};
 
 const NEW_ADDR: u16 = 20;
 const NEW_ROUTE: u16 = 24;
@@ -150,13 +149,13 @@ fn meddle(world: &World, dice: &mut Dice) {
             let to = [&v6("fe80::1")[..], &scope[..4]].concat();
             let family = 10_u16.to_ne_bytes();
             let endpoint = [&family[..], &51820_u16.to_be_bytes(), &[0; 4], &to].concat();
-            let peer = FakePeer {
+            let peer = DevicePeer {
                 key: vec![200 + n; 32],
                 preshared_key: vec![if dice.one_in(2) { 0 } else { 7 }; 32],
                 endpoint: if dice.one_in(4) { Vec::new() } else { endpoint },
                 keepalive: dice.pick(&[0, 25]),
                 ips: vec![super::tests::net(&format!("10.77.0.{n}/32"))],
-                ..FakePeer::default()
+                ..DevicePeer::default()
             };
             device.peers.retain(|other| other.key != peer.key);
             let at = dice.below(device.peers.len() + 1);

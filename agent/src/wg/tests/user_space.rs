@@ -6,21 +6,22 @@ use proto_core::key::SecretKey;
 use proto_core::netlink::Errno;
 use proto_core::protocol::session::StaticKey;
 
-use super::{TWO, expand, fake, key};
-use crate::wg::fake::{Device, Fake};
+use super::{TWO, beside, expand, key, shell};
+use crate::testing::Device;
+use crate::testing::shell::Shell;
 
 /// A process whose device belongs to a program.
-fn program(conf: &str) -> Fake {
-    Fake { in_user_space: true, ..fake(conf) }
+fn program(conf: &str) -> Shell {
+    beside("tun", conf)
 }
 
-fn state(fake: &Fake) -> String {
-    let Device { private_key, port, fwmark, peers, .. } = &*fake.device.borrow();
+fn state(shell: &Shell) -> String {
+    let Device { private_key, port, fwmark, peers, .. } = shell.device();
     format!("{private_key:?} {port} {fwmark} {peers:?}")
 }
 
 /// Runs a command on both, and compares its output and its effects.
-fn same(kernel: &Fake, program: &Fake, line: &str) {
+fn same(kernel: &Shell, program: &Shell, line: &str) {
     let line = expand(line);
     let (code, out, said) = program.run(&line);
     // The tests' kernel cannot derive it from the private key.
@@ -35,7 +36,7 @@ fn same(kernel: &Fake, program: &Fake, line: &str) {
 
 #[test]
 fn an_interface_of_a_program_is_set_and_shown_like_one_of_the_kernel() {
-    let mut kernel = fake(TWO);
+    let mut kernel = shell(TWO);
     let mut program = program(TWO);
     for piece in [0, 1, 7] {
         program.piece = piece;
@@ -63,10 +64,12 @@ fn an_interface_of_a_program_is_set_and_shown_like_one_of_the_kernel() {
             "show nobody",
         ] {
             same(&kernel, &program, line);
-            for fake in [&kernel, &program] {
-                for peer in &mut fake.device.borrow_mut().peers {
-                    (peer.handshake, peer.bytes) = (900_000 + i64::from(peer.key[0]), 12_345);
-                }
+            for shell in [&kernel, &program] {
+                shell.meddle(|device| {
+                    for peer in &mut device.peers {
+                        (peer.handshake, peer.bytes) = (900_000 + i64::from(peer.key[0]), 12_345);
+                    }
+                });
             }
         }
         let more = format!("{TWO}[Peer]\nPublicKey = <4>\nAllowedIPs = 10.0.2.0/24\n");
@@ -77,15 +80,15 @@ fn an_interface_of_a_program_is_set_and_shown_like_one_of_the_kernel() {
 
 #[test]
 fn syncconf_tells_a_program_only_what_differs() {
-    let mut fake = program(TWO);
-    assert_eq!(fake.sent("syncconf wg0 conf").len(), 3);
-    assert_eq!(fake.sent("syncconf wg0 conf"), [""; 0]);
-    fake.conf(&TWO.replace("10.0.2.0/24", "10.0.3.0/24").replace("ListenPort = 7", "FwMark = 1"));
-    assert_eq!(fake.sent("syncconf wg0 conf"), ["port mark", "1 replace 10.0.1.0/24 10.0.3.0/24"]);
-    fake.device.borrow_mut().meddle = Some(|device| device.fwmark = 9);
-    fake.conf(TWO);
-    let _ = fake.sent("syncconf wg0 conf");
-    assert_eq!(fake.device.borrow().fwmark, 0);
+    let mut shell = program(TWO);
+    assert_eq!(shell.sent("syncconf wg0 conf").len(), 3);
+    assert_eq!(shell.sent("syncconf wg0 conf"), [""; 0]);
+    shell.conf(&TWO.replace("10.0.2.0/24", "10.0.3.0/24").replace("ListenPort = 7", "FwMark = 1"));
+    assert_eq!(shell.sent("syncconf wg0 conf"), ["port mark", "1 replace 10.0.1.0/24 10.0.3.0/24"]);
+    shell.meddle(|device| device.meddle = Some(|device| device.fwmark = 9));
+    shell.conf(TWO);
+    let _ = shell.sent("syncconf wg0 conf");
+    assert_eq!(shell.device().fwmark, 0);
 }
 
 #[test]
@@ -103,34 +106,34 @@ fn a_program_may_have_more_peers_and_allowed_ips_than_a_window_holds() {
         text += &ips.join(",");
         text += "\n";
     }
-    let (kernel, program) = (fake(&text), program(&text));
+    let (kernel, program) = (shell(&text), program(&text));
     for line in
         ["setconf wg0 conf", "syncconf wg0 conf", "show wg0 dump", "show wg0", "showconf wg0"]
     {
         same(&kernel, &program, line);
     }
-    assert_eq!(program.device.borrow().peers.len(), 2_000);
+    assert_eq!(program.device().peers.len(), 2_000);
     assert_eq!(program.sent("syncconf wg0 conf"), [""; 0]);
 }
 
 #[test]
 fn allowed_ips_are_taken_away_from_programs_of_any_age() {
     for takes_away in [false, true] {
-        let fake = program(TWO);
-        fake.device.borrow_mut().takes_away = takes_away;
-        fake.well("setconf wg0 conf");
-        fake.well("set wg0 peer <1> allowed-ips -10.0.1.0/24,+10.0.9.0/24,-10.7.0.0/16");
-        assert_eq!(fake.ips(1), ["10.0.2.0/24", "10.0.9.0/24"]);
-        assert_eq!(fake.device.borrow().peers.len(), 2);
+        let shell = program(TWO);
+        shell.meddle(|device| device.takes_away = takes_away);
+        shell.well("setconf wg0 conf");
+        shell.well("set wg0 peer <1> allowed-ips -10.0.1.0/24,+10.0.9.0/24,-10.7.0.0/16");
+        assert_eq!(shell.ips(1), ["10.0.2.0/24", "10.0.9.0/24"]);
+        assert_eq!(shell.device().peers.len(), 2);
     }
 }
 
 #[test]
 fn a_program_s_refusal_names_the_peer() {
-    let fake = program(TWO);
-    fake.device.borrow_mut().refuse = Some(2);
+    let shell = program(TWO);
+    shell.meddle(|device| device.refuse = Some(2));
     for command in ["setconf", "syncconf", "addconf"] {
-        let said = fake.fails(&format!("{command} wg0 conf"));
+        let said = shell.fails(&format!("{command} wg0 conf"));
         let wanted = format!("wg: cannot change wg0: peer {}: {}\n", key(2), Errno::ENOMEM);
         assert_eq!(said, wanted);
     }
@@ -146,9 +149,9 @@ fn a_program_that_says_nonsense_is_an_error() {
         ("fwmark=x\nerrno=0\n\n", "the program's answer has an invalid fwmark"),
         ("errno=-13\n\n", "Permission denied (EACCES)"),
     ] {
-        let fake = Fake { says: Some(says), ..program(TWO) };
-        assert_eq!(fake.fails("show wg0"), format!("wg: cannot read wg0: {wanted}\n"));
-        let said = fake.fails("addconf wg0 conf");
+        let shell = Shell { says: Some(says), ..program(TWO) };
+        assert_eq!(shell.fails("show wg0"), format!("wg: cannot read wg0: {wanted}\n"));
+        let said = shell.fails("addconf wg0 conf");
         assert!(said.ends_with(&format!("{wanted}\n")), "{said}");
     }
 }
@@ -156,18 +159,18 @@ fn a_program_that_says_nonsense_is_an_error() {
 #[test]
 fn a_program_that_does_not_answer_is_an_error() {
     for says in ["", "listen_port=7\n"] {
-        let fake = Fake { says: Some(says), hangs: true, ..program(TWO) };
-        assert_eq!(fake.fails("show wg0"), "wg: cannot read wg0: the program does not answer\n");
-        let said = fake.fails("set wg0 fwmark 1");
+        let shell = Shell { says: Some(says), hangs: true, ..program(TWO) };
+        assert_eq!(shell.fails("show wg0"), "wg: cannot read wg0: the program does not answer\n");
+        let said = shell.fails("set wg0 fwmark 1");
         assert_eq!(said, "wg: cannot change wg0: the program does not answer\n");
     }
 }
 
 #[test]
 fn programs_come_behind_the_kernel() {
-    let mut fake = fake(TWO);
-    fake.well("setconf wg0 conf");
-    fake.sockets = vec![
+    let mut shell = shell(TWO);
+    shell.well("setconf wg0 conf");
+    shell.sockets = vec![
         ("wg7", Ok(true)),
         ("gone", Ok(false)),
         ("locked", Err(Errno::EACCES)),
@@ -175,17 +178,17 @@ fn programs_come_behind_the_kernel() {
         ("a b", Ok(true)),
         ("", Ok(true)),
     ];
-    fake.says = Some("listen_port=9\nerrno=0\n\n");
-    assert_eq!(fake.well("show interfaces"), "wg0 wg7 locked\n");
-    let (code, out, said) = fake.run("show all listen-port");
+    shell.says = Some("listen_port=9\nerrno=0\n\n");
+    assert_eq!(shell.well("show interfaces"), "wg0 wg7 locked\n");
+    let (code, out, said) = shell.run("show all listen-port");
     assert_eq!((code, out.as_str()), (0, "wg0\t7\nwg7\t9\n"));
     assert_eq!(said, "wg: cannot read locked: the program's socket: Permission denied (EACCES)\n");
     // Another one of the same name comes first.
-    fake.sockets = vec![("wg0", Ok(true))];
-    assert_eq!(fake.well("show interfaces"), "wg0 wg0\n");
-    assert_eq!(fake.well("show wg0 listen-port"), "9\n");
-    fake.sockets = vec![(".", Ok(true))];
-    let said = fake.fails("show interfaces");
+    shell.sockets = vec![("wg0", Ok(true))];
+    assert_eq!(shell.well("show interfaces"), "wg0 wg0\n");
+    assert_eq!(shell.well("show wg0 listen-port"), "9\n");
+    shell.sockets = vec![(".", Ok(true))];
+    let said = shell.fails("show interfaces");
     assert_eq!(
         said,
         "wg: cannot list the interfaces: the program's socket: Permission denied (EACCES)\n"

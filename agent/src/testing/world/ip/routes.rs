@@ -1,7 +1,7 @@
 //! Routes and rules that are requested.
 
-use proto_core::ip::{AF_INET, AF_INET6};
-use proto_core::netlink::Errno;
+use proto_core::ip::{AF_INET, AF_INET6, IpNet};
+use proto_core::netlink::{Errno, Message};
 
 use super::entry::*;
 use super::{IPV4_MIN_MTU, IPV6_MIN_MTU, Ip, NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE, Port};
@@ -52,6 +52,26 @@ impl Ip {
             _ => self.routes.push(route),
         }
         Ok(())
+    }
+
+    /// The route to one address, in the main table.
+    pub(in crate::testing::world) fn route_to(
+        &self,
+        message: &Message<'_>,
+    ) -> Result<&Entry, Errno> {
+        let wanted = Entry::read::<12>(message);
+        if self.no_ipv6 && wanted.family() == AF_INET6 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let to = wanted.dst().addr;
+        let fits = |route: &&Entry| {
+            let IpNet { addr, prefix } = route.dst();
+            route.family() == wanted.family()
+                && route.table() == TABLE_MAIN
+                && IpNet { addr: to, prefix }.masked().addr == addr
+        };
+        let best = |route: &&Entry| (route.dst().prefix, u32::MAX - route.metric());
+        self.routes.iter().filter(fits).max_by_key(best).ok_or(Errno::ENETUNREACH)
     }
 
     /// The first route that matches a request to remove one.
@@ -125,8 +145,10 @@ pub(super) fn complete(route: &mut Entry) {
 /// Whether a request to remove a rule matches a rule.
 pub(super) fn like(wanted: &Entry, rule: &Entry) -> bool {
     let table = rule_table;
-    wanted.header[0] == rule.header[0]
-        && wanted.header[8..] == rule.header[8..]
+    let (family, action) = (wanted.header[0], wanted.header[7]);
+    family == rule.header[0]
+        // The flags, such as `not`, are not compared (`rule_find`).
+        && (action == 0 || action == rule.header[7])
         && (table(wanted) == 0 || table(wanted) == table(rule))
         && wanted
             .attributes

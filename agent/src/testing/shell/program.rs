@@ -11,7 +11,7 @@ use proto_core::netlink::wireguard::{
 };
 use proto_core::netlink::{Errno, Messages};
 
-use super::{Device, FAMILY, set};
+use crate::testing::world::{Device, FAMILY, set};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -29,9 +29,7 @@ pub(crate) fn answer(device: &mut Device, request: &str) -> String {
         return told(device);
     }
     let lines = lines.strip_prefix("set=1").unwrap().strip_prefix('\n').unwrap_or_default();
-    if let Some(meddle) = device.meddle.take() {
-        meddle(device);
-    }
+    device.meddled();
     let errno = changed(device, lines).err().map_or(0, |errno| -errno.0);
     format!("errno={errno}\n\n")
 }
