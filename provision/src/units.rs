@@ -112,6 +112,9 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The device that stands for the only serial port of this machine.
+pub const ONLY: &str = "auto";
+
 /// Parses `DEV[@BAUD|@auto]`.
 ///
 /// # Errors

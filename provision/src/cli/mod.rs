@@ -433,7 +433,8 @@ pub struct Talk {
 #[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
 pub struct To {
-    /// The serial port and its speed; `@auto` finds out the speed [default speed: 115200]
+    /// The serial port and its speed; `auto` is the only port of this machine, and `@auto` finds out the speed
+    /// [default speed: 115200]
     #[arg(long, value_name = "DEV[@BAUD|@auto]", value_parser = units::serial)]
     pub serial: Option<SerialAddress>,
     /// The router's address or host name, and its UDP port [default port: 5182]

@@ -1,23 +1,27 @@
 //! From the command line to a target: the router, and the connection to it.
 
+use std::path::Path;
+
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::fingerprint;
 
+use super::failure::describe;
 use crate::cli::{Link, Own, Talk, To};
 use crate::drive;
 use crate::home::{Home, HomeError, Place, Routers};
 use crate::ops::{Address, Opening, Target};
 use crate::report::{Failed, Kind};
 use crate::session::{Session, SessionError};
+use crate::transport::ports;
 use crate::ui::Ui;
-use crate::units;
+use crate::units::{self, SerialAddress};
 
 /// The router of the command line, and the connection to it.
 pub(super) fn target(own: &Own, link: &Link) -> Result<Target, Failed> {
     let own_files = |error: HomeError| Failed::own(&error);
     let home = own.find().map_err(own_files)?;
     let operator = home.operator().map_err(own_files)?;
-    let address = match address(&link.to, &link.talk) {
+    let address = match address(&link.to, &link.talk)? {
         Some(address) => address,
         None => known_address(&home, link)?,
     };
@@ -28,7 +32,7 @@ pub(super) fn target(own: &Own, link: &Link) -> Result<Target, Failed> {
         who,
         keys,
         timeout: link.talk.timeout,
-        typed: typed(own, link),
+        typed: typed(own, link, &address),
         note: Some((home, address.place())),
         way: Box::new(address),
     })
@@ -39,7 +43,7 @@ pub(super) fn unclaimed(own: &Own, to: &To, talk: &Talk) -> Result<Target, Faile
     let own_files = |error: HomeError| Failed::own(&error);
     let home = own.find().map_err(own_files)?;
     let operator = home.operator().map_err(own_files)?;
-    let address = address(to, talk).ok_or_else(|| Failed::usage("give --serial or --udp"))?;
+    let address = address(to, talk)?.ok_or_else(|| Failed::usage("give --serial or --udp"))?;
     Ok(Target {
         operator,
         who: "an unclaimed router".into(),
@@ -54,16 +58,20 @@ pub(super) fn unclaimed(own: &Own, to: &To, talk: &Talk) -> Result<Target, Faile
 /// Opens a session with the router that the command line names.
 pub(super) fn connect<'u>(own: &Own, link: &Link, ui: &'u mut Ui) -> Result<Session<'u>, Failed> {
     let target = target(own, link)?;
-    drive::one(target.open(ui)).map_err(|error: SessionError| super::failure::describe(error, None))
+    drive::one(target.open(ui)).map_err(|error: SessionError| describe(error, None))
 }
 
-fn address(to: &To, talk: &Talk) -> Option<Address> {
-    let serial = to.serial.clone().map(|serial| Address::Serial(serial, opening(talk)));
-    serial.or_else(|| to.udp.clone().map(Address::Udp))
+fn address(to: &To, talk: &Talk) -> Result<Option<Address>, Failed> {
+    let serial = to.serial.clone().map(|serial| on_line(serial, talk)).transpose()?;
+    Ok(serial.or_else(|| to.udp.clone().map(Address::Udp)))
 }
 
-const fn opening(talk: &Talk) -> Opening {
-    Opening { dtr: talk.dtr, listen: talk.listen }
+/// The address of a serial line, whose port may be left to this machine.
+fn on_line(mut serial: SerialAddress, talk: &Talk) -> Result<Address, Failed> {
+    if serial.device == Path::new(units::ONLY) {
+        serial.device = ports::only().map_err(|error| describe(error, None))?;
+    }
+    Ok(Address::Serial(serial, Opening { dtr: talk.dtr, listen: talk.listen }))
 }
 
 /// Checks that the command line names a router, before anything else is done.
@@ -84,12 +92,12 @@ fn known_address(home: &Home, link: &Link) -> Result<Address, Failed> {
     let unknown = || HomeError::Unknown(name.escape_debug().collect());
     let router = routers.find(&name).ok_or_else(|| Failed::own(&unknown()))?;
     let place = router.place().and_then(|place| match place {
-        Place::Udp(host) => units::udp(&host).ok().map(Address::Udp),
+        Place::Udp(host) => units::udp(&host).ok().map(|to| Ok(Address::Udp(to))),
         Place::Serial(device) => {
-            units::serial(&device).ok().map(|serial| Address::Serial(serial, opening(&link.talk)))
+            units::serial(&device).ok().map(|serial| on_line(serial, &link.talk))
         }
     });
-    place.ok_or_else(|| {
+    place.transpose()?.ok_or_else(|| {
         Failed::new(Kind::Own, format!("no address of {} is known", router.name)).hint(Some(format!(
             "reach it once with --udp or --serial, or give its address: `postwire routers add` takes --udp and --serial, \
              and so does an entry of {}",
@@ -98,10 +106,10 @@ fn known_address(home: &Home, link: &Link) -> Result<Address, Failed> {
     })
 }
 
-/// The command-line options that reach the same router again.
-fn typed(own: &Own, link: &Link) -> String {
-    let mut options: Vec<String> =
-        address(&link.to, &link.talk).iter().map(ToString::to_string).collect();
+/// The command-line options that reach the same router again, at this address if the command line has one.
+fn typed(own: &Own, link: &Link, address: &Address) -> String {
+    let given = link.to.serial.is_some() || link.to.udp.is_some();
+    let mut options: Vec<String> = given.then(|| address.to_string()).into_iter().collect();
     let mut more = |option: &str, value: Option<String>| {
         options.extend(value.map(|value| format!("{option} {value}")));
     };

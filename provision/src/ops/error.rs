@@ -78,7 +78,7 @@ pub struct Stop {
 /// | [`Error::kind`] | [`Error::code`] |
 /// |---|---|
 /// | `router` | the name of a `proto_core::protocol::message::Code` in snake case (`code_N` for a number that has no name here), `unowned`, `restarts`, `protocol`, `reverted`, `overtaken` |
-/// | `connection` | `port_busy`, `no_port`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed` |
+/// | `connection` | `port_busy`, `no_port`, `several_ports`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed` |
 /// | `own` | `random`; none for the operator's own files |
 /// | `interrupted` | `interrupted`, `declined` |
 ///

@@ -3,6 +3,7 @@
 mod boot;
 mod find;
 mod port;
+pub mod ports;
 mod prompt;
 mod secure;
 mod serial;

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serial2::{SerialPort, Settings};
 
-use super::TransportError;
 #[cfg(unix)]
 use super::uucp::{Holder, LockFile};
+use super::{TransportError, ports};
 
 /// A port that is open.
 pub(super) struct Opened {
@@ -138,18 +138,7 @@ pub(super) fn error(device: &Path, baud: u32, refused: Refused) -> TransportErro
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         ("permission", format!("no permission to open {name}"), Some(permission_hint(device)))
     } else if error.kind() == io::ErrorKind::NotFound || is_gone(error) {
-        let ports: Vec<String> = SerialPort::available_ports()
-            .unwrap_or_default()
-            .iter()
-            .map(|port| port.display().to_string())
-            .collect();
-        let hint = match ports.as_slice() {
-            [] => {
-                "this machine has no serial port at the moment: is the adapter plugged in?".into()
-            }
-            some => format!("the serial ports are {}", some.join(", ")),
-        };
-        ("no_port", format!("there is no {name}"), Some(hint))
+        ("no_port", format!("there is no {name}"), Some(ports::hint()))
     } else if is_no_tty(error) {
         ("not_serial", format!("{name} is not a serial device"), None)
     } else {
