@@ -193,7 +193,7 @@ fn records(
     let mut items: Vec<(Item, &Place)> = Vec::new();
     items.extend(config.addresses.iter().map(|at| (Item::Address(at.value), &at.place)));
     items.extend(routing.items.iter().map(|(item, place)| (*item, place)));
-    items.sort_by_key(|(item, _)| item.key());
+    items.sort_by_cached_key(|(item, _)| item.key());
     items.dedup_by_key(|(item, _)| item.key());
 
     let mut records = vec![(Record::Interface(interface), key_place)];
@@ -207,7 +207,7 @@ fn records(
         Some((record, Some(place.clone())))
     }));
     let mut peers: Vec<_> = config.peers.iter().collect();
-    peers.sort_by_key(|peer| Item::Peer(peer.public_key.value).key());
+    peers.sort_by_cached_key(|peer| Item::Peer(peer.public_key.value).key());
     for peer in peers {
         let record = Record::Peer(config::Peer {
             public_key: peer.public_key.value,

@@ -53,7 +53,9 @@ fn make(args: &MakeLabels) -> Result<Done<Made>, Failed> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    let partial = builder.prefix(".labels").tempdir_in(parent).map_err(|error| failed(&error))?;
+    let partial = builder.prefix(".labels").tempdir_in(parent);
+    // The message of `tempfile` has the folder's temporary name, which says nothing to the operator.
+    let partial = partial.map_err(|error| failed(&error.kind()))?;
     let mut list = Zeroizing::new(String::from("number,secret,claim\n"));
     for label in &labels {
         *list += &format!("{},{},{}\n", label.number(), label.secret(), *label.claim());
@@ -91,9 +93,12 @@ fn files(
     Ok(())
 }
 
-/// Writes a file and syncs it. The folder is the operator's alone, so that its files need not be.
+/// Writes a file and syncs it. A label has its secret in it: the file is the operator's alone, wherever it is copied to.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::File::create_new(path)?;
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

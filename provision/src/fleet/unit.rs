@@ -79,7 +79,7 @@ pub(crate) struct Finished {
     pub(crate) code: Option<String>,
     pub(crate) state: Option<ops::Outcome>,
     pub(crate) message: String,
-    /// The router; `None` if it did not answer, or if the operation failed.
+    /// The router; `None` if it did not answer.
     pub(crate) router: Option<Router>,
     pub(crate) number: Option<u32>,
     pub(crate) public_key: Option<String>,
@@ -167,7 +167,8 @@ impl Finished {
         }
         let code = error.code().map(Into::into);
         let own = error.kind() == Kind::Own;
-        Self { code, state: error.state, own, ..Self::new(outcome, message) }
+        let router = error.router.as_deref().cloned();
+        Self { code, state: error.state, router, own, ..Self::new(outcome, message) }
     }
 
     fn same(is_same: bool, text: &str) -> Self {

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto_core::protocol::message::OwnerName;
 
@@ -178,6 +178,7 @@ impl Line<'_> {
         let options = shared.options;
         let mut ports = Ports::new(options.ports.clone());
         let (mut working, mut first, mut waits, mut told) = (0, true, false, false);
+        let mut looked: Option<Instant> = None;
         std::thread::scope(|scope| {
             loop {
                 let stops = shared.stop.load(Ordering::SeqCst) || interrupt::stopping();
@@ -185,7 +186,12 @@ impl Line<'_> {
                     told = true;
                     self.note("stopping: no more routers are begun; Ctrl-C again stops at once");
                 }
-                let fresh = if stops { Vec::new() } else { ports.look() };
+                // Ports at work send more messages than there are reasons to look for new ports.
+                let looks = !stops && looked.is_none_or(|looked| looked.elapsed() >= TURN);
+                let fresh = if looks { ports.look() } else { Vec::new() };
+                if looks {
+                    looked = Some(Instant::now());
+                }
                 if first && fresh.is_empty() {
                     let patterns: Vec<String> =
                         options.ports.iter().map(ToString::to_string).collect();

@@ -3,6 +3,7 @@
 //!
 //! Ports are looked for again and again, which works on every system and needs no service of it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::fleet::matches;
@@ -108,18 +109,18 @@ fn label(path: &Path) -> String {
     socket.trim_end_matches("-port0").into()
 }
 
-/// All ports of a run, in the order of their numbers.
+/// All ports of a run.
 #[derive(Debug)]
 pub struct Ports {
     patterns: Vec<Pattern>,
-    known: Vec<Port>,
+    known: HashSet<PathBuf>,
 }
 
 impl Ports {
     /// Begins to look for ports.
     #[must_use]
-    pub const fn new(patterns: Vec<Pattern>) -> Self {
-        Self { patterns, known: Vec::new() }
+    pub fn new(patterns: Vec<Pattern>) -> Self {
+        Self { patterns, known: HashSet::new() }
     }
 
     /// Looks for ports, and returns those that were never there before.
@@ -127,10 +128,8 @@ impl Ports {
         let mut fresh = Vec::new();
         for pattern in &self.patterns {
             for path in pattern.found() {
-                if !self.known.iter().any(|known| known.path == path) {
-                    let port = Port { path, baud: pattern.baud };
-                    self.known.push(port.clone());
-                    fresh.push(port);
+                if self.known.insert(path.clone()) {
+                    fresh.push(Port { path, baud: pattern.baud });
                 }
             }
         }
@@ -172,7 +171,6 @@ mod tests {
         touch("p1");
         std::fs::remove_file(file("p2")).unwrap();
         assert_eq!(ports.look(), [Port { path: file("p1"), baud: None }]);
-        assert!(!ports.known[0].is_there() && ports.known[1].is_there());
         touch("p2");
         assert_eq!(ports.look(), [], "it comes back under its number");
     }

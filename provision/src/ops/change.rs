@@ -112,8 +112,13 @@ pub(super) async fn make(
     drop(session);
     let name = router.name();
     let change = Change { target, confirming, interface, router: &router, name, requested };
-    let settled = change.settle(outcome, observer).await?;
-    Ok(Changed { router, settled })
+    match change.settle(outcome, observer).await {
+        Ok(settled) => Ok(Changed { router, settled }),
+        Err(mut error) => {
+            error.router = Some(Box::new(router));
+            Err(error)
+        }
+    }
 }
 
 impl Change<'_> {

@@ -6,7 +6,7 @@ use std::fmt;
 use proto_core::protocol::message::{Failure, State};
 use serde::Serialize;
 
-use super::failure;
+use super::{Router, failure};
 use crate::home::HomeError;
 use crate::session::SessionError;
 use crate::transport::TransportError;
@@ -89,13 +89,15 @@ pub struct Error {
     pub cause: Cause,
     /// The state of the running configuration; `None` for an operation that changes nothing.
     pub state: Option<Outcome>,
+    /// The router, if it was reached before a change failed.
+    pub router: Option<Box<Router>>,
     /// The hint, if it is not the one of the cause.
     hint: Option<String>,
 }
 
 impl From<SessionError> for Error {
     fn from(error: SessionError) -> Self {
-        Self { cause: error.into(), state: None, hint: None }
+        Self { cause: error.into(), state: None, router: None, hint: None }
     }
 }
 
@@ -150,15 +152,15 @@ impl Error {
         let state = match &cause {
             Cause::Session(SessionError::Failed(failure)) => state(failure),
             Cause::Session(SessionError::Home(_)) if !requested => {
-                return Self { cause, state: None, hint: None };
+                return Self { cause, state: None, router: None, hint: None };
             }
             Cause::Session(_) if requested => Outcome::Unknown,
             Cause::Session(_) => Outcome::Unchanged,
-            Cause::Stopped(_) => return Self { cause, state: None, hint: None },
+            Cause::Stopped(_) => return Self { cause, state: None, router: None, hint: None },
             Cause::Reverted(_) | Cause::Overtaken(_) => Outcome::TakenBack,
             Cause::Unconfirmed(_) => Outcome::Unconfirmed,
         };
-        Self { cause, state: Some(state), hint: None }
+        Self { cause, state: Some(state), router: None, hint: None }
     }
 
     /// The same error with another hint.

@@ -15,7 +15,9 @@ pub(crate) fn message(failure: &Failure, interface: Option<&Name>) -> String {
     } else if failure.subject != Subject::None {
         message += &format!("{}: ", failure.subject);
     }
-    message += if text.is_empty() { words(failure.code) } else { &text };
+    // The agent says "this kernel", which at the operator's screen is the wrong one.
+    let ours = text.is_empty() || failure.code == Code::NoWireGuard;
+    message += if ours { words(failure.code) } else { &text };
     match errno_name(failure.errno) {
         Some(name) if !text.contains(name) => message += &format!(" ({name})"),
         None if failure.errno != 0
@@ -210,6 +212,12 @@ mod tests {
         assert!(failed(28).1.unwrap().starts_with("free some space"));
         assert_eq!(failed(17).1, None);
         assert_eq!(failed(600).0, "the router cannot keep it: errno 600");
+    }
+
+    #[test]
+    fn the_kernel_without_wireguard_is_the_router_s() {
+        let failure = Failure::new(Code::NoWireGuard, "this kernel has no WireGuard");
+        assert_eq!(message(&failure, None), "the router's kernel has no WireGuard");
     }
 
     #[test]

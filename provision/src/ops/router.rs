@@ -8,7 +8,7 @@ use crate::session::{Session, printable};
 use crate::units::mac_text;
 
 /// A router, as `--json` prints it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Router {
     hostname: String,
     board: String,

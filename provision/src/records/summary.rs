@@ -137,6 +137,9 @@ impl Yield {
             self.first_pass,
             percent(self.first_pass)
         );
+        if self.units == 0 {
+            return text;
+        }
         let counts = |counts: Vec<String>| counts.join(", ");
         text += "\n";
         text +=

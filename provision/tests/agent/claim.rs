@@ -97,8 +97,10 @@ fn a_scanned_label_claims_its_router_and_names_it() {
         assert!(bench.dir().join(format!("batch/UNIT-0002.{format}")).is_file());
     }
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = bench.dir().join("batch").metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o077, 0, "others can read the secrets");
+    for place in ["batch", "batch/labels.csv", "batch/UNIT-0001.secret", "batch/UNIT-0001.png"] {
+        let mode = bench.dir().join(place).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read {place}");
+    }
     // A folder with secrets is never written to again.
     bench.run(&["labels", "make", "--count", "1", "--out", "batch"]).ends(2).says("exists already");
     assert_eq!(read("labels.csv"), list);

@@ -1,6 +1,6 @@
 //! `cargo xtask bench fleet`: fleets and serial lines of the real agent in numbers, for docs/fleet.md.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use postwired::simulated::Plugged;
@@ -10,22 +10,42 @@ use proto_core::protocol::digest;
 use super::bench::{Bench, SITE};
 use super::real::Fleet;
 
-/// The most memory in KiB, and the processor time in seconds, of a process until it ends.
-fn watch(mut child: Child) -> (u64, f64) {
-    let (mut memory, mut ticks) = (0, 0.0);
-    let proc = format!("/proc/{}", child.id());
+/// What a run of the program cost.
+struct Cost {
+    seconds: f64,
+    /// Peak resident memory in KiB.
+    memory: u64,
+    /// Processor time of the program, in seconds.
+    processor: f64,
+    /// Processor time of the routers, which are threads of this process, in seconds.
+    routers: f64,
+}
+
+/// Processor time of a process in seconds; 0 for one that has ended.
+fn processor(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
+    let field = |nth: usize| fields.get(nth).and_then(|text| text.parse::<f64>().ok());
+    (field(12).unwrap_or(0.0) + field(13).unwrap_or(0.0)) / 100.0
+}
+
+/// Runs the program in the directory of the bench.
+fn cost(bench: &Bench, args: &[&str]) -> Cost {
+    let (begun, before) = (Instant::now(), processor("self"));
+    let quiet = || Stdio::null();
+    let mut child = bench.command(args).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+    let id = child.id().to_string();
+    let (mut memory, mut used) = (0, 0.0);
     loop {
-        let status = std::fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
         memory = memory.max(peak.unwrap_or(0));
-        let stat = std::fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
-        let field = |nth: usize| fields.get(nth).and_then(|text| text.parse::<f64>().ok());
-        ticks = f64::max(ticks, field(12).unwrap_or(0.0) + field(13).unwrap_or(0.0));
+        used = f64::max(used, processor(&id));
         if let Some(ended) = child.try_wait().unwrap() {
-            assert!(ended.success());
-            return (memory, ticks / 100.0);
+            assert!(ended.success(), "{args:?}");
+            let (seconds, routers) = (begun.elapsed().as_secs_f64(), processor("self") - before);
+            return Cost { seconds, memory, processor: used, routers };
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -35,28 +55,23 @@ fn watch(mut child: Child) -> (u64, f64) {
 #[test]
 #[ignore = "numbers for people"]
 fn fleets() {
-    println!("routers  run                      seconds  routers/s  memory      processor");
+    println!(
+        "routers  run                      seconds  routers/s  memory      processor  the routers' processor"
+    );
     for count in [10, 100, 1_000, 10_000] {
         let fleet = Fleet::new("numbers", count);
-        let row = |run: &str, seconds: f64, memory: u64, processor: f64| {
+        for (run, option) in [
+            ("fleet push", "--jobs=64"),
+            ("fleet push, no change", "--jobs=64"),
+            ("fleet push --resume", "--resume"),
+        ] {
+            let args = ["fleet", "push", "fleet.toml", option];
+            let Cost { seconds, memory, processor, routers } = cost(&fleet.bench, &args);
             let rate = count as f64 / seconds;
             println!(
-                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s"
+                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s  {routers:6.2} s"
             );
-        };
-        let timed = |args: &[&str]| {
-            let begun = Instant::now();
-            let quiet = || Stdio::null();
-            let child = fleet.bench.command(args).stdout(quiet()).stderr(quiet()).spawn().unwrap();
-            let (memory, processor) = watch(child);
-            (begun.elapsed().as_secs_f64(), memory, processor)
-        };
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
-        row("fleet push", seconds, memory, processor);
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "-j", "64"]);
-        row("fleet push, no change", seconds, memory, processor);
-        let (seconds, memory, processor) = timed(&["fleet", "push", "fleet.toml", "--resume"]);
-        row("fleet push --resume", seconds, memory, processor);
+        }
         assert_eq!(fleet.bench.records("fleet.records.jsonl").len(), 2 * count);
         if count <= 100 {
             // The same routers, one after the other and many at a time, and nothing to change.
@@ -107,7 +122,10 @@ fn peer(nth: u32) -> String {
 #[test]
 #[ignore = "numbers for people"]
 fn serial_lines() {
-    println!("ports  peers  seconds a unit  of the line's rate  bytes a unit  the bytes alone");
+    println!(
+        "ports  peers  seconds a unit  of the line's rate  bytes a unit  the bytes alone  processor  the routers' \
+         processor"
+    );
     for (ports, peers) in [(1, 10), (1, 1_000), (64, 10), (64, 1_000)] {
         let bench = Bench::new("serial-lines", "");
         let row = |nth: usize| format!("u{nth},10.7.0.{nth}/24,8J-{nth}\n");
@@ -124,7 +142,7 @@ fn serial_lines() {
             .collect();
         let all = bench.dir().join(format!("ports/p*@{BAUD}")).display().to_string();
         let args = ["line", "fleet.toml", "--ports", &all, "--until-done", "--timeout", "60s"];
-        bench.run(&args).ends(0);
+        let Cost { processor, routers, .. } = cost(&bench, &args);
         let records = bench.records("fleet.records.jsonl");
         let done = |record: &&serde_json::Value| record["outcome"] == "applied";
         let mut times: Vec<f64> = records
@@ -143,7 +161,7 @@ fn serial_lines() {
         }
         let alone = bytes as f64 * 10.0 / f64::from(BAUD);
         println!(
-            "{ports:5}  {peers:5}  {time:14.2}  {:17.1}%  {bytes:12}  {alone:12.2} s",
+            "{ports:5}  {peers:5}  {time:14.2}  {:17.1}%  {bytes:12}  {alone:12.2} s  {processor:8.2} s  {routers:8.2} s",
             100.0 * share
         );
     }

@@ -71,6 +71,8 @@ fn three_hundred_agents_some_unreachable_some_refusing_and_the_rest_is_resumed()
     let records = fleet.bench.records("fleet.records.jsonl");
     let failed = records.iter().find(|record| record["outcome"] == "failed").unwrap();
     assert_eq!((&failed["code"], &failed["state"]), (&json!("permission"), &json!("unchanged")));
+    // A router that refuses has told which router it is.
+    assert_eq!(failed["hostname"], "simulated", "{failed}");
     fleet.check();
     deaf.iter().for_each(|&nth| fleet.agents.deaf(nth, false));
     refusing.iter().for_each(|&nth| fleet.agents.refuse(nth, false));

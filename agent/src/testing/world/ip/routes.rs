@@ -39,14 +39,18 @@ impl Ip {
             route.put(RTA_PRIORITY, &1024_u32.to_ne_bytes());
         }
         complete(&mut route);
-        let place = route.place();
-        let same = self.routes.iter().position(|other| other.place() == place);
+        // Most routes differ in their destination, and a large configuration has thousands.
+        let (place, to) = (route.place(), route.attributes.get(&RTA_DST));
+        let same = self.routes.iter().position(|other| {
+            other.header[1] == route.header[1]
+                && other.attributes.get(&RTA_DST) == to
+                && other.place() == place
+        });
         if flags & NLM_F_EXCL != 0 && same.is_some() {
             return Err(Errno::EEXIST);
         }
-        let there = self.routes.contains(&route);
         match same {
-            Some(_) if there => return Err(Errno::EEXIST),
+            Some(_) if self.routes.contains(&route) => return Err(Errno::EEXIST),
             Some(same) if flags & NLM_F_REPLACE != 0 => self.routes[same] = route,
             Some(same) if v4 && flags & NLM_F_APPEND == 0 => self.routes.insert(same, route),
             _ => self.routes.push(route),
