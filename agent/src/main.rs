@@ -163,7 +163,13 @@ fn finish(keep: &str, outcome: Result<(), KeepError>) -> i32 {
     }
 }
 
+// A debug build can unwind, like the tests that share its dependencies, and only std has what
+// unwinding needs.
+#[cfg(panic = "unwind")]
+extern crate std;
+
 /// Only builds for tests print this: see `sys::report_bugs`.
+#[cfg(not(panic = "unwind"))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     log(format_args!("a bug in postwired: {info}"));

@@ -134,8 +134,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    const fn new(next: u32, end: u32) -> Self {
-        Self { next, end, window: Window::new() }
+    const fn new() -> Self {
+        Self { next: 0, end: 0, window: Window::new() }
     }
 
     /// The bytes of the first remaining entry; `None` at the end.
@@ -276,16 +276,27 @@ impl<'f, F: File> Index<'f, F> {
 
     /// Sorts the entries by their keys, with the help of another file.
     ///
-    /// A merge sort: runs of two, four, eight and more entries are merged from one file into the
-    /// other, and the files change places. Each pass reads and writes everything once, a window at
-    /// a time.
+    /// A merge sort: runs of one window are sorted in memory. Runs of one, two, four and more windows are then merged
+    /// from one file into the other, and the files change places. Each pass reads and writes everything once, a window
+    /// at a time.
     ///
     /// # Errors
     /// `Code::Storage`.
     pub fn sort(&mut self, other: &mut F) -> Result<(), Fault> {
-        let len = self.len;
-        let mut row = 1_u32;
-        while row < len {
+        self.each_window(&mut |entries| {
+            let (mut rest, _) = entries.as_chunks_mut::<ENTRY>();
+            while let Some((first, others)) = rest.split_first_mut() {
+                for entry in others.iter_mut() {
+                    // An entry starts with its key.
+                    if *entry < *first {
+                        core::mem::swap(first, entry);
+                    }
+                }
+                rest = others;
+            }
+        })?;
+        let mut row = WINDOW as u32;
+        while row < self.len {
             self.merge_rows(other, row)?;
             core::mem::swap(self.file.file, other);
             row = row.saturating_mul(2);
@@ -298,15 +309,16 @@ impl<'f, F: File> Index<'f, F> {
         let len = self.len;
         let mut merged = Index::new(self.file.slot, other);
         merged.clear()?;
+        let (mut left, mut right) = (Cursor::new(), Cursor::new());
         let mut at = 0_u32;
         while at < len {
             let middle = at.saturating_add(row).min(len);
             let end = middle.saturating_add(row).min(len);
-            let (mut left, mut right) = (Cursor::new(at, middle), Cursor::new(middle, end));
+            (left.next, left.end) = (at, middle);
+            (right.next, right.end) = (middle, end);
             loop {
                 let first = left.peek(&mut self.file)?;
                 let second = right.peek(&mut self.file)?;
-                // An entry starts with its key, and no key appears twice.
                 let turned = first.is_empty() || (!second.is_empty() && second < first);
                 let entry = if turned { second } else { first };
                 if entry.is_empty() {
@@ -326,6 +338,15 @@ impl<'f, F: File> Index<'f, F> {
     /// # Errors
     /// `Code::Storage`.
     pub fn unmark(&mut self) -> Result<(), Fault> {
+        self.each_window(&mut |entries| {
+            for mark in entries.iter_mut().skip(MARK_AT as usize).step_by(ENTRY) {
+                *mark = Mark::Missing.to_byte();
+            }
+        })
+    }
+
+    /// Lets `change` edit all entries, a window at a time.
+    fn each_window(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<(), Fault> {
         (self.hint, self.window.held) = (0, 0);
         let mut n = 0_u32;
         while n < self.len {
@@ -335,9 +356,7 @@ impl<'f, F: File> Index<'f, F> {
             if entries.is_empty() {
                 break;
             }
-            for mark in entries.iter_mut().skip(MARK_AT as usize).step_by(ENTRY) {
-                *mark = Mark::Missing.to_byte();
-            }
+            change(entries);
             self.file.write(place(n), entries)?;
             n = n.saturating_add(self.window.held);
         }

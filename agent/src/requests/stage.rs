@@ -55,6 +55,8 @@ pub struct Stage {
     pub arrived: Arrived,
     /// Place of the image in the stage file, once it was made from a patch.
     pub made: Option<Span>,
+    /// Whether the whole image has the announced digest.
+    pub checked: bool,
     /// Time of the announcement.
     pub since: u64,
     /// Time of the last useful request of its client: a new piece, a plan, or the announcement.

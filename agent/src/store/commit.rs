@@ -548,7 +548,8 @@ impl<'b, S: System> Committer<'b, S> {
         // The agent wrote the snapshot itself.
         let own = purpose == Purpose::Undo;
         let Target { span, key, checked, .. } = target;
-        if !own {
+        // The allowed IPs of a stored image were checked when it was pushed.
+        if purpose == Purpose::Change {
             let noted = Noted { slot, file: &mut *image };
             check_allowed_ips(noted, *span, &mut index, &mut files.extras)?;
         }

@@ -106,8 +106,9 @@ impl<S: System> Service<'_, S> {
         let arrived = Arrived::default();
         let (key, client, by) = (visitor.key, turn.client, visitor.name());
         let (since, heard) = (now, now);
-        let made = None;
-        self.state.begin(Stage { id, key, client, by, announced, arrived, made, since, heard });
+        let (made, checked) = (None, false);
+        let stage = Stage { id, key, client, by, announced, arrived, made, checked, since, heard };
+        self.state.begin(stage);
         self.fill(data)?;
         let arrived = self.state.stage().map(|stage| stage.arrived).unwrap_or_default();
         turn.answer(&Answer::Received { stage: id, arrived });
@@ -127,6 +128,7 @@ impl<S: System> Service<'_, S> {
             let span = Span { from: 0, end: made };
             if made == length && has_digest(slot, stage_file, span, &digest)? {
                 stage.complete();
+                stage.checked = true;
                 return Ok(());
             }
             stage_file.clear().map_err(|errno| slot.storage(errno))?;
@@ -160,7 +162,8 @@ impl<S: System> Service<'_, S> {
         Ok(made)
     }
 
-    /// Answers the digests of ranges of the stored image of an interface.
+    /// Answers the digests of ranges of the stored image of an interface; of no ranges to a client whose stage of it
+    /// is complete, because nothing is left to send.
     #[inline(never)]
     pub(super) fn ranges(
         &mut self,
@@ -168,6 +171,16 @@ impl<S: System> Service<'_, S> {
         interface: &Name,
         bounds: &[u8],
     ) -> Result<(), Fault> {
+        let done = |stage: &&Stage| {
+            stage.is_complete()
+                && stage.client == turn.client
+                && stage.announced.interface == *interface
+        };
+        if self.state.stage().filter(done).is_some() {
+            let number = self.committer.store.newest(interface, u32::MAX)?.unwrap_or(0);
+            turn.answer(&Answer::Ranges { number, ranges: &[] });
+            return Ok(());
+        }
         let (head, mut image) = self.stored(interface)?;
         let mut ranges = [0; patch::RANGES];
         let len = patch::ranges(self.slot, &head, &mut image, bounds, &mut ranges)?;
@@ -262,15 +275,19 @@ impl<S: System> Service<'_, S> {
             return Err(slot.fail(Code::Incomplete, Subject::None, "pieces are missing"));
         }
         stage.heard = now;
-        let Announced { interface, length, digest, .. } = stage.announced.clone();
+        let (Announced { interface, length, digest, .. }, checked) =
+            (stage.announced.clone(), stage.checked);
         let span = self.make()?;
-        let Self { slot, stage_file, .. } = self;
+        let Self { slot, stage_file, state, .. } = self;
         let whole = span.end.saturating_sub(span.from) == length;
-        if !whole || !has_digest(slot, stage_file, span, &digest)? {
+        if !checked && (!whole || !has_digest(slot, stage_file, span, &digest)?) {
             let failure = self.drop_stage().map_err(|fault| self.slot.take(fault)).err();
             let text = "the pieces do not add up to what was announced: send them again";
             let digest = || self.slot.fail(Code::Digest, Subject::None, text);
             return Err(failure.map_or_else(digest, |failure| self.slot.restore(failure)));
+        }
+        if let Some(stage) = state.stage_mut() {
+            stage.checked = true;
         }
         Ok((interface, span))
     }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::access::owners::{Ownership, Standing};
-use crate::testing::{Agent, Bench, Drawer, Router, Sent, client, record_bytes, with_agent};
+use crate::testing::{
+    Agent, Bench, Drawer, Router, Sent, World, client, record_bytes, with_agent, with_agent_on,
+};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Reply, Role, State};
 use proto_core::protocol::session::Wire;
@@ -379,6 +381,34 @@ fn pieces_with_the_wrong_digest_are_sent_again() {
             answer(agent, &packet(1, 6, Ask::Plan { stage })),
             Some(Answer::Planned(_))
         ));
+    });
+}
+
+#[test]
+fn who_announced_what_is_stored_need_not_wait_for_ranges() {
+    let (bench, world) = (Bench::default(), World::default());
+    let folders = (Drawer::default(), Drawer::default());
+    with_agent_on((world.socket(false), world.socket(true)), &bench, folders, |mut agent| {
+        let (agent, image) = (&mut agent, image());
+        let ask = |client, id| {
+            packet(client, id, Ask::Ranges { interface: "wg0".parse().unwrap(), bounds: &[] })
+        };
+        let stage = upload(agent, 1, begin(&image), &image);
+        let commit = Ask::Commit { stage, confirm_within: 0, adopt: false };
+        let applied = answer(agent, &packet(1, 3, commit));
+        assert!(matches!(applied, Some(Answer::Applied(_))), "{applied:?}");
+        let Some(Answer::Ranges { number: 1, ranges }) = answer(agent, &ask(1, 4)) else {
+            panic!()
+        };
+        assert_eq!(ranges.len(), 12);
+        // The same again: only the client that announced it has nothing left to send.
+        let begun = answer(agent, &packet(2, 5, begin(&image)));
+        let Some(Answer::Received { arrived, .. }) = begun else { panic!("{begun:?}") };
+        assert_eq!(arrived.base, 1);
+        let none = answer(agent, &ask(2, 6));
+        assert!(matches!(none, Some(Answer::Ranges { number: 1, ranges: [] })), "{none:?}");
+        let Some(Answer::Ranges { ranges, .. }) = answer(agent, &ask(3, 7)) else { panic!() };
+        assert_eq!(ranges.len(), 12);
     });
 }
 
