@@ -86,6 +86,9 @@ pub fn as_agent() -> Result<u32> {
     for package in ["proto-core", "postwired"] {
         let mut command = cargo();
         command.args(["test", "--profile", "agent", "--target", AGENT, "--lib"]);
+        // Optimizing a test program as a whole takes longer than all the rest. The flags are for
+        // the code of each function, and apply without it.
+        command.args(["--config", "profile.agent.lto=false"]);
         // musl's allocator has one lock, and two threads would spend their time waiting for it.
         command.args(["--package", package, "--", "--test-threads=1"]);
         command.env("PROPTEST_CASES", PROPTEST_CASES);
