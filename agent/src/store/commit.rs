@@ -7,41 +7,42 @@
 //!
 //! Everything before `promote` is undone when a step fails or the agent or the machine goes down. The undo needs only
 //! the snapshot and the stored configuration, so it works from any step. A change that waits to be confirmed has done
-//! every step but `promote`. Not here: going back (`undo`), and the comparison without a change (`look`).
+//! every step but `promote`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `target` | the image of a change: checked, compared, applied |
+//! | `pending` | a change that waits to be confirmed |
+//! | `remove` | the removal of an interface |
+//! | `undo` | going back to the snapshot |
+//! | `look` | the comparison without a change |
 
 mod look;
+mod pending;
+mod remove;
+mod target;
 mod undo;
 
-use core::fmt::Write;
-
-use heapless::String;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{
-    Code, Failure, MAX_TEXT, Name, OwnerName, Phase, State, Subject, Summary, copy, device,
+    Code, Failure, Name, OwnerName, Phase, State, Subject, Summary, copy, device,
 };
 use proto_core::protocol::report::Act;
 
-use crate::config::apply::{ROUNDS, apply};
-use crate::config::claims::{TakeClaim, each_in_force};
-use crate::config::clash;
-use crate::config::image::{Checked, Span, check, check_allowed_ips};
-use crate::config::index::{Extras, Index};
-use crate::config::plan::{Plan, Purpose, Work, agree, compare};
+use crate::config::image::{Checked, Span};
+use crate::config::plan::{Plan, Purpose};
 use crate::config::records::RecordWriter;
 use crate::fault::{Fault, Slot};
 use crate::kernel::exchange::{Kernel, LinkState, SET};
-use crate::kernel::read::wireguard_link;
-use crate::kernel::remove;
 use crate::requests::report;
 use crate::store::configurations::{Head, Store};
 use crate::store::guard::Guard;
-use crate::store::noted::Noted;
-use crate::store::snapshot::Parts;
 use crate::store::trouble::Trouble;
 use crate::system::{File, Files, Machine, System};
+use target::Target;
 
 /// Bytes that are written between two progress reports.
 const SIGN_OF_LIFE: u32 = 64 * 1024;
@@ -219,77 +220,6 @@ impl<'b, S: System> Committer<'b, S> {
         self.finish(done, head, same, change, working)
     }
 
-    /// Removes an interface, and stores its absence.
-    ///
-    /// # Errors
-    /// [`Code::NoInterface`] if the interface is neither running nor stored; else as for
-    /// [`Committer::commit`].
-    pub fn remove(
-        &mut self,
-        interface: &Name,
-        change: &Change,
-        working: &mut Working<'_>,
-    ) -> Result<Done, Fault> {
-        self.none_open()?;
-        let slot = self.slot;
-        let name = *interface;
-        // On a kernel without WireGuard the interface does not run, and the stored configuration
-        // may be removed.
-        let kernel = self.kernel.wireguard();
-        let none = kernel.is_err() && slot.code() == Some(Code::NoWireGuard);
-        let missing = match kernel {
-            Err(fault) if none => Some(slot.take(fault)),
-            other => other.map(|_| None)?,
-        };
-        let link = if none { None } else { wireguard_link(&mut self.kernel, name)? };
-        self.adopts(link, &name, change)?;
-        let running = link.is_some();
-        let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
-        if !running && !stored {
-            if let Some(missing) = missing {
-                return Err(slot.restore(missing));
-            }
-            let words = format_args!("there is no interface {name}, neither running nor stored");
-            return Err(slot.say(Code::NoInterface, Subject::Interface, Errno(0), words));
-        }
-        let digest = proto_core::protocol::digest(&[]);
-        let mut head = Head { pushed: digest, ..self.head(interface, change)? };
-        if stored {
-            self.store.prepare(&mut head, &mut |_, _| Ok((0, digest)))?;
-        } else {
-            self.store.sync()?;
-        }
-        let number = if stored { head.number } else { head.number.saturating_sub(1) };
-        if none {
-            // The interface does not run, so there is nothing to confirm or to revert.
-            if let Err(fault) = self.store.promote(&head) {
-                self.store.discard();
-                return Err(fault);
-            }
-            self.is_well(interface, change);
-            let summary = Summary::default();
-            return Ok(Done { summary, number, stored: true, pending: None });
-        }
-        let Self { kernel, files, store, .. } = self;
-        let mut extras = Extras::new(slot, &mut files.extras);
-        let found = remove::find(kernel, &mut extras, name, &mut |take| {
-            each_in_force(store, interface, take)
-        });
-        let found = found.inspect_err(|_| store.discard())?;
-        let len = extras.len();
-        let summary = found.summary.clone();
-        let done = Done { summary, number, stored: false, pending: None };
-        self.take_snapshot(&head, (0, len))?;
-        let Self { kernel, files, set, .. } = self;
-        let mut extras = Extras::again(slot, &mut files.extras, len);
-        let removed = remove::interface(kernel, &mut extras, set, name, &found);
-        removed.map_err(|fault| {
-            let fault = slot.amend(fault, &|failure| failure.state = State::Partly);
-            self.undo(fault, working)
-        })?;
-        self.finish(done, head, !stored, change, working)
-    }
-
     /// Whether a change adopts the interface: the agent did not create the link, and the change
     /// permits adoption.
     ///
@@ -348,83 +278,6 @@ impl<'b, S: System> Committer<'b, S> {
             self.release(interface);
             self.trouble.take(interface);
         }
-    }
-
-    /// Confirms the pending change: stores it, if the kernel still has it.
-    ///
-    /// # Errors
-    /// [`Code::Verify`] if the kernel's state differs, [`Code::Storage`]; the change is then still pending.
-    pub fn confirm(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
-        let is_stored = self.is_stored(head)?;
-        self.runs(head, working).map_err(|fault| {
-            self.slot.amend(fault, &|failure| {
-                let mut text = String::<MAX_TEXT>::new();
-                let words =
-                    "the running state is no longer that of the change: revert it, and push again";
-                let _ = write!(text.as_mut_view(), "{words} ({})", failure.text);
-                failure.text = text;
-            })
-        })?;
-        if is_stored { self.store.sync() } else { self.store.promote(head) }?;
-        self.trouble.take(&head.interface);
-        self.close();
-        Ok(())
-    }
-
-    /// Whether the configuration of a pending change is stored already, as for a repair.
-    fn is_stored(&mut self, head: &Head) -> Result<bool, Fault> {
-        let newest = self.store.newest(&head.interface, u32::MAX)?;
-        Ok(newest.unwrap_or(0) >= head.number)
-    }
-
-    /// The configuration of a pending change: the prepared one, or else the stored one.
-    fn expected(&mut self, head: &Head) -> Result<(Head, S::File), Fault> {
-        if self.is_stored(head)? {
-            self.store.open(&head.interface, head.number)
-        } else {
-            self.store.open_next()
-        }
-    }
-
-    /// Fails unless the kernel has the configuration of the pending change.
-    fn runs(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
-        let slot = self.slot;
-        let (head, mut image) = self.expected(head)?;
-        if !head.has_image() {
-            return match wireguard_link(&mut self.kernel, head.interface)? {
-                None => Ok(()),
-                Some(_) => Err(slot.fail(Code::Verify, Subject::Interface, "it is there again")),
-            };
-        }
-        let mut target = self.target(head.span());
-        self.compare(&mut image, &mut target, Purpose::Repair, working)?;
-        let Self { files, .. } = self;
-        let mut work = target.work(slot, &mut image, &mut files.index, &mut files.extras);
-        agree(&mut work, &target.plan)
-    }
-
-    /// Reverts the pending change.
-    ///
-    /// # Errors
-    /// The kernel's error. The caller should try again, unless the snapshot is gone and no change is open any more.
-    pub fn revert(&mut self, working: &mut Working<'_>) -> Result<(), Fault> {
-        let (head, _) = match self.snapshots.open_next() {
-            Ok(found) => found,
-            Err(fault) => {
-                self.forget_change();
-                return Err(fault);
-            }
-        };
-        self.go_back(working)?;
-        self.trouble.take(&head.interface);
-        self.forget_change();
-        Ok(())
-    }
-
-    /// Ends the open change: removes its prepared configuration and its snapshot.
-    pub fn forget_change(&mut self) {
-        self.store.discard();
-        self.close();
     }
 
     fn close(&mut self) {
@@ -518,137 +371,6 @@ impl<'b, S: System> Committer<'b, S> {
                 machine.log(words);
             }
         })
-    }
-
-    /// An image that is not checked yet.
-    #[inline(never)]
-    fn target(&self, span: Span) -> Target {
-        Target {
-            span,
-            items: 0,
-            extras: 0,
-            key: self.sum_key,
-            up: true,
-            parts: None,
-            checked: Checked::default(),
-            plan: Plan::default(),
-        }
-    }
-
-    /// Checks an image, makes its index, and compares it with the kernel.
-    fn compare(
-        &mut self,
-        image: &mut S::File,
-        target: &mut Target,
-        purpose: Purpose,
-        working: &mut Working<'_>,
-    ) -> Result<(), Fault> {
-        let Self { slot, kernel, files, store, .. } = self;
-        let mut index = Index::new(slot, &mut files.index);
-        // The agent wrote the snapshot itself.
-        let own = purpose == Purpose::Undo;
-        let Target { span, key, checked, .. } = target;
-        // The allowed IPs of a stored image were checked when it was pushed.
-        if purpose == Purpose::Change {
-            let noted = Noted { slot, file: &mut *image };
-            check_allowed_ips(noted, *span, &mut index, &mut files.extras)?;
-        }
-        let noted = Noted { slot, file: &mut *image };
-        let mut find_link = |name| Ok(kernel.link(name)?.map(|link| link.index));
-        check(noted, *span, &mut index, (key, own), checked, &mut find_link, working)?;
-        if !checked.sorted {
-            index.sort(&mut files.extras)?;
-        }
-        target.items = index.len();
-        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
-        let Target { checked, plan, .. } = target;
-        let interface = &checked.interface;
-        compare(
-            kernel,
-            &mut work,
-            interface,
-            purpose,
-            plan,
-            &mut |take| each_in_force(store, &interface.name, take),
-            working,
-        )?;
-        target.extras = work.extras.len();
-        Ok(())
-    }
-
-    /// Fails for a route that another part of the router has.
-    fn check_routes(&mut self, image: &mut S::File, target: &Target) -> Result<(), Fault> {
-        let Self { slot, kernel, files, store, .. } = self;
-        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
-        let interface = &target.checked.interface;
-        clash::check(kernel, &mut work, interface, &mut |take| {
-            each_in_force(store, &interface.name, take)
-        })
-    }
-
-    /// Applies the changes of a plan, and compares again; the plan then describes the kernel.
-    ///
-    /// The kernel has side effects: routes go with the last address, addresses and routes come back when a link goes
-    /// up. So remaining differences are applied again, a few times at most.
-    fn make(
-        &mut self,
-        image: &mut S::File,
-        target: &mut Target,
-        working: &mut Working<'_>,
-    ) -> Result<(), Fault> {
-        let Self { slot, kernel, files, machine, set, store, .. } = self;
-        let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
-        let Target { checked: Checked { interface, .. }, plan, .. } = target;
-        let mut claims = |take: &mut TakeClaim<'_>| each_in_force(store, &interface.name, take);
-        apply(kernel, &mut work, interface, (plan, ROUNDS == 1), *machine, set, working)?;
-        let mut again = || {
-            for round in 2..=ROUNDS {
-                compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
-                if !plan.summary.is_quiet() && !plan.other_than_items() {
-                    let strict = round == ROUNDS;
-                    apply(kernel, &mut work, interface, (plan, strict), *machine, set, working)?;
-                } else {
-                    return agree(&mut work, plan);
-                }
-            }
-            compare(kernel, &mut work, interface, Purpose::Verify, plan, &mut claims, working)?;
-            agree(&mut work, plan)
-        };
-        again().map_err(|fault| slot.amend(fault, &|failure| failure.state = State::Partly))
-    }
-}
-
-/// An image that is being applied, without its files.
-struct Target {
-    /// Place of the image in its file.
-    span: Span,
-    /// Number of items of the image.
-    items: u32,
-    /// Number of items that the kernel has and the image has not.
-    extras: u32,
-    key: [u8; 16],
-    /// Whether the link must be up.
-    up: bool,
-    /// The parts of a snapshot; `None` for any other image.
-    parts: Option<Parts>,
-    checked: Checked,
-    plan: Plan,
-}
-
-impl Target {
-    #[inline(never)]
-    const fn work<'f, F: File>(
-        &self,
-        slot: &'f Slot,
-        image: &'f mut F,
-        index: &'f mut F,
-        extras: &'f mut F,
-    ) -> Work<'f, F> {
-        let index = Index::again(slot, index, self.items);
-        let extras = Extras::again(slot, extras, self.extras);
-        let Self { span: Span { end, .. }, key, up, parts, .. } = *self;
-        let links = self.checked.links;
-        Work { slot, image, end, index, extras, key, up, links, parts }
     }
 }
 
