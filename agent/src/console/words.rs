@@ -8,6 +8,7 @@ use proto_core::protocol::message::{Name, OwnerName, Role};
 use proto_core::text::number;
 
 use crate::access::owners::Standing;
+use crate::requests::service::LONGEST_CONFIRM;
 
 /// What a command does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,9 +132,6 @@ table! {
     "shell" Shell Change [] "" "a login shell; its `exit` comes back";
     "exit" Exit Anyone [] "" "leave the console";
 }
-
-/// The longest time to confirm a change, in seconds.
-pub const LONGEST_CONFIRM: u16 = 3_600;
 
 /// Words that people try.
 const ALIASES: &[(&str, Word)] =

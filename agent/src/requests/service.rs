@@ -66,6 +66,7 @@ use state::State;
 use told::Told;
 use turn::Turn;
 
+pub use pending::LONGEST_CONFIRM;
 pub use reports::REPORTS;
 pub use turn::{Outlet, SCRATCH};
 use visitor::OwnerChange;

@@ -10,13 +10,15 @@ use proto_core::protocol::message::{Answer, Code, Name, Subject};
 use super::push::beat;
 use super::state::{Due, State, Waiting};
 use super::{Service, Turn, Visitor};
-use crate::console::words::LONGEST_CONFIRM;
 use crate::fault::{Fault, Slot};
 use crate::store::commit::{Committer, Working};
 use crate::store::configurations::Head;
 use crate::store::guard::Guard;
 use crate::store::start::{Pass, Ran};
 use crate::system::{Machine, System, sooner};
+
+/// The longest time to confirm a change, in seconds.
+pub const LONGEST_CONFIRM: u16 = 3_600;
 
 impl<S: System> Service<'_, S> {
     /// Fails for a time to confirm that is out of range.
