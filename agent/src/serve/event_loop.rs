@@ -74,27 +74,7 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         log(format_args!("--keep and --state name one folder: each needs one of its own"));
         sys::exit(2);
     }
-    // Two agents would revert each other's changes. The lock ends with the process, however it
-    // ends.
-    let mut alone = open_dir(options.state);
-    if alone.own().is_err() {
-        log(format_args!("another agent works in {}; waiting for it to end", options.state));
-        let mut asked = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
-        while let Err(errno) = alone.own() {
-            if errno != Errno::EAGAIN {
-                no_dir(options.state, errno);
-            }
-            if poll(&mut asked, Some(&timespec(LOCKED))).is_ok_and(|ready| ready > 0) {
-                sys::exit(0);
-            }
-        }
-    }
-    if alone.last_ended_without_a_word() {
-        log(format_args!(
-            "the previous agent ended without a message: it was killed, or has a bug; the kernel's log \
-             may say more"
-        ));
-    }
+    let mut alone = own_dir(options.state, end);
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
     let events = events.as_fd();
     watch(events, end, END).unwrap_or_else(|error| no_epoll(error));
@@ -216,6 +196,31 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
         #[cfg(feature = "console")]
         led.tick(now, &agent);
     }
+}
+
+/// Opens the folder of the state and locks it: two agents would revert each other's changes. Waits for another agent
+/// to end. The lock ends with the process, however it ends.
+fn own_dir(path: &str, end: BorrowedFd<'_>) -> Dir {
+    let mut alone = open_dir(path);
+    if alone.own().is_err() {
+        log(format_args!("another agent works in {path}; waiting for it to end"));
+        let mut asked = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
+        while let Err(errno) = alone.own() {
+            if errno != Errno::EAGAIN {
+                no_dir(path, errno);
+            }
+            if poll(&mut asked, Some(&timespec(LOCKED))).is_ok_and(|ready| ready > 0) {
+                sys::exit(0);
+            }
+        }
+    }
+    if alone.last_ended_without_a_word() {
+        log(format_args!(
+            "the previous agent ended without a message: it was killed, or has a bug; the kernel's log \
+             may say more"
+        ));
+    }
+    alone
 }
 
 /// Makes the service and its door. Not inlined: a move leaves a copy of the service, which has 24 KiB, in the frame

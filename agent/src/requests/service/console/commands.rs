@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use proto_core::protocol::message::{Answer, Ask, ConsoleMode};
+use proto_core::protocol::message::{Answer, Ask, ClientId, ConsoleMode, Name};
 use proto_core::protocol::report::Stored;
 use proto_core::protocol::session::fingerprint;
 
@@ -42,36 +42,10 @@ impl<S: System> Service<'_, S> {
                 }
                 return told;
             }
-            (Word::Identity, _) => {
-                let router = person.visitor.router;
-                if person.identity.is_none() && person.way != Way::Session {
-                    return refuse(
-                        page,
-                        format_args!("the router's key cannot be read; see `log`"),
-                    );
-                }
-                let host = self.committer.machine.host_name();
-                page.field("hostname", "host name:", format_args!("{host}"));
-                page.field("public_key", "public key:", format_args!("{router}"));
-                page.field("fingerprint", "fingerprint:", format_args!("{}", fingerprint(&router)));
-            }
+            (Word::Identity, _) => return self.identity(person, page),
             (Word::Show, interface) => return self.show_all(interface, client, person, page),
             (Word::Owners, _) => return self.perform(&Ask::Owners, one, person, page),
-            (Word::History, interface) => {
-                if !self.perform(&Ask::History { interface }, one, person, page) {
-                    return false;
-                }
-                page.open("configurations", "[");
-                let mut some = false;
-                self.records::<Stored>(client, person, &mut |record| {
-                    some = true;
-                    answers::stored(page, record);
-                });
-                page.close("]");
-                if !some {
-                    page.line(format_args!("nothing is stored"));
-                }
-            }
+            (Word::History, interface) => return self.list_stored(interface, client, person, page),
             (Word::Diff, interface) => return self.diff(interface, client, person, page),
             (Word::Confirm, _) => return self.perform(&Ask::Confirm, one, person, page),
             (Word::Revert, _) => return self.perform(&Ask::Revert, one, person, page),
@@ -101,21 +75,7 @@ impl<S: System> Service<'_, S> {
                 let ask = Ask::Remove { interface, confirm_within };
                 return self.perform(&ask, one, person, page);
             }
-            (Word::Load, Some(interface)) => {
-                if let Err(fault) = self.allowed(&interface) {
-                    answers::answer(page, &Answer::Failed(self.slot.take(fault)));
-                    return false;
-                }
-                let _ = paste.clear();
-                talk.loaded = None;
-                if !talk.unattended {
-                    page.line(format_args!(
-                        "paste the file for {interface}; end it with a line `.` or Ctrl-D, drop it with Ctrl-C"
-                    ));
-                }
-                let (length, lines, open, broken) = (0, 0, false, None);
-                talk.state = State::Paste { interface, length, lines, open, broken };
-            }
+            (Word::Load, Some(interface)) => return self.begin_paste(interface, talk, paste, page),
             (Word::Commit, _) => {
                 let how = (confirm_within, adopt);
                 return self.commit_loaded(talk, how, person, paste, page);
@@ -156,6 +116,67 @@ impl<S: System> Service<'_, S> {
             // The parser sees to it that they have an interface.
             (Word::Rollback | Word::Repair | Word::Remove | Word::Load, None) => return false,
         }
+        true
+    }
+
+    /// Shows the router's host name and key.
+    fn identity(&mut self, person: &Person<'_, '_, '_>, page: &mut Page<'_>) -> bool {
+        let router = person.visitor.router;
+        if person.identity.is_none() && person.way != Way::Session {
+            return refuse(page, format_args!("the router's key cannot be read; see `log`"));
+        }
+        let host = self.committer.machine.host_name();
+        page.field("hostname", "host name:", format_args!("{host}"));
+        page.field("public_key", "public key:", format_args!("{router}"));
+        page.field("fingerprint", "fingerprint:", format_args!("{}", fingerprint(&router)));
+        true
+    }
+
+    /// Lists the stored configurations.
+    fn list_stored(
+        &mut self,
+        interface: Option<Name>,
+        client: ClientId,
+        person: &mut Person<'_, '_, '_>,
+        page: &mut Page<'_>,
+    ) -> bool {
+        if !self.perform(&Ask::History { interface }, (client, false), person, page) {
+            return false;
+        }
+        page.open("configurations", "[");
+        let mut some = false;
+        self.records::<Stored>(client, person, &mut |record| {
+            some = true;
+            answers::stored(page, record);
+        });
+        page.close("]");
+        if !some {
+            page.line(format_args!("nothing is stored"));
+        }
+        true
+    }
+
+    /// Begins to take the lines of a file that is pasted.
+    fn begin_paste(
+        &mut self,
+        interface: Name,
+        talk: &mut Talk,
+        paste: &mut S::File,
+        page: &mut Page<'_>,
+    ) -> bool {
+        if let Err(fault) = self.allowed(&interface) {
+            answers::answer(page, &Answer::Failed(self.slot.take(fault)));
+            return false;
+        }
+        let _ = paste.clear();
+        talk.loaded = None;
+        if !talk.unattended {
+            page.line(format_args!(
+                "paste the file for {interface}; end it with a line `.` or Ctrl-D, drop it with Ctrl-C"
+            ));
+        }
+        let (length, lines, open, broken) = (0, 0, false, None);
+        talk.state = State::Paste { interface, length, lines, open, broken };
         true
     }
 }
