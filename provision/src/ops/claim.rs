@@ -44,7 +44,7 @@ pub async fn claim(
     let key = match found {
         Ok(key) => key,
         Err(reason) => {
-            return Err(SessionError::Nobody {
+            return Err(SessionError::NoSession {
                 who: "an unclaimed router".into(),
                 name: line.name().into(),
                 waited: timeout,

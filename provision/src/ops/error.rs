@@ -192,7 +192,7 @@ impl Error {
                     | TransportError::Lost(..),
                 )
                 | SessionError::Silence { .. }
-                | SessionError::Nobody { .. } => Kind::Connection,
+                | SessionError::NoSession { .. } => Kind::Connection,
                 SessionError::Failed(_)
                 | SessionError::Unowned { .. }
                 | SessionError::Restarts
@@ -235,7 +235,7 @@ impl Error {
                 SessionError::Transport(TransportError::Lost(..)) => {
                     Some("check that the cable and the adapter are plugged in".into())
                 }
-                SessionError::Silence { hint, .. } | SessionError::Nobody { hint, .. } => {
+                SessionError::Silence { hint, .. } | SessionError::NoSession { hint, .. } => {
                     Some(hint.clone())
                 }
                 SessionError::Unowned { .. } => Some(failure::CLAIM.into()),

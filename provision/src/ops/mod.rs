@@ -314,7 +314,7 @@ fn stranger(
                     ". An unclaimed router does not answer over UDP: claim it with `postwire claim --serial DEV`"
                 }
             };
-            SessionError::Nobody {
+            SessionError::NoSession {
                 who: who.into(),
                 name: line,
                 waited,

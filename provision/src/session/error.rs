@@ -29,7 +29,7 @@ pub enum SessionError {
     },
     /// No session could be opened.
     #[error("no answer from {who} on {name} for {} s{reason}", waited.as_secs_f32())]
-    Nobody {
+    NoSession {
         /// The router or routers that were tried.
         who: String,
         /// The transport.
@@ -76,7 +76,7 @@ impl SessionError {
             Self::Transport(TransportError::Open { code, .. }) => code,
             Self::Transport(TransportError::Passing(..)) => "unreachable",
             Self::Transport(TransportError::Lost(..)) => "lost",
-            Self::Silence { reason, .. } | Self::Nobody { reason, .. } => reason.code(),
+            Self::Silence { reason, .. } | Self::NoSession { reason, .. } => reason.code(),
             Self::Unowned { .. } => "unowned",
             Self::Random(_) | Self::Transport(TransportError::Random(_)) => "random",
             Self::Restarts => "restarts",
@@ -96,7 +96,7 @@ impl SessionError {
                 error,
                 TransportError::Home(_) | TransportError::Random(_) | TransportError::Interrupted
             ),
-            Self::Silence { .. } | Self::Nobody { .. } => true,
+            Self::Silence { .. } | Self::NoSession { .. } => true,
             _ => false,
         }
     }

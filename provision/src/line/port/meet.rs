@@ -98,7 +98,7 @@ impl Worker<'_> {
         let met = match drive::one(target.open(&mut watcher)) {
             Ok(session) => Met::Known(session.router_key()),
             Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
-            Err(SessionError::Nobody { .. } | SessionError::Silence { .. }) => Met::Nobody,
+            Err(SessionError::NoSession { .. } | SessionError::Silence { .. }) => Met::Nobody,
             Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
             Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
             Err(error) => Met::Broken(error.into()),
