@@ -153,9 +153,14 @@ impl Backend for Ansi {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        let mut style = None;
+        let (mut style, mut cursor) = (None, None);
         for (x, y, cell) in content {
-            let _ = write!(self.out, "\x1b[{};{}H", y + 1, x + 1);
+            if cursor != Some((x, y)) {
+                let _ = write!(self.out, "\x1b[{};{}H", y + 1, x + 1);
+            }
+            // Where the cursor stands after other symbols depends on the terminal.
+            let is_one_wide = |c| matches!(c, ' '..='~' | '\u{2500}'..='\u{259f}');
+            cursor = cell.symbol().chars().all(is_one_wide).then_some((x + 1, y));
             let wanted = (cell.fg, cell.bg, cell.modifier);
             if style != Some(wanted) {
                 let bold = if cell.modifier.contains(Modifier::BOLD) { ";1" } else { "" };
@@ -210,5 +215,20 @@ impl Backend for Ansi {
         put(&self.out);
         self.out.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_beside_each_other_need_no_move_between_them() {
+        let cells = ["a", "─", "宽", "b", "c"].map(Cell::new);
+        let at = [(0, 0), (1, 0), (2, 0), (4, 0), (0, 1)];
+        let mut ansi = Ansi::default();
+        ansi.draw(at.iter().zip(&cells).map(|(&(x, y), cell)| (x, y, cell))).unwrap();
+        let shown = "\x1b[1;1H\x1b[0;39;49ma─宽\x1b[1;5Hb\x1b[2;1Hc\x1b[0m";
+        assert_eq!(ansi.out, shown);
     }
 }
