@@ -8,7 +8,7 @@ use lab::{
     rng::Rng,
     routers::{Config, KEEP, Keeper, Peer, Reach, STATE, Said, TRACE, is_change},
 };
-use std::thread;
+use std::{ops::RangeInclusive, thread};
 
 /// Number of peers where it matters, and where it does not.
 const PEERS: u32 = 150;
@@ -72,6 +72,42 @@ fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
     Ok((old, new))
 }
 
+/// A message that failed, and what was said of it.
+struct Refused {
+    said: Said,
+    /// The number of changes before it.
+    changes: usize,
+}
+
+/// Lets messages to the kernel fail, of which the first is a change.
+///
+/// On a busy machine a session may begin twice, and each beginning sends queries of its own. When a query failed in
+/// place of the change, `again` brings the router back to where it was, and `act` is tried again.
+fn refuse(
+    keeper: &Keeper<'_>,
+    numbers: RangeInclusive<usize>,
+    act: &dyn Fn() -> Result<Said>,
+    again: &mut dyn FnMut(&Said) -> Result<()>,
+) -> Result<Refused> {
+    const TRIES: usize = 8;
+    let mut hit = String::new();
+    for _ in 0..TRIES {
+        trace(keeper, &format!("error=ENOBUFS:when={}..{}", numbers.start(), numbers.end()))?;
+        let said = act()?;
+        let lines = keeper.router.traced()?;
+        let (earlier, rest) = lines.split_at(lines.len().min(numbers.start() - 1));
+        hit = rest.first().cloned().unwrap_or_else(|| "nothing".to_owned());
+        if hit.contains("INJECTED") && is_change(&hit) {
+            return Ok(Refused {
+                said,
+                changes: earlier.iter().filter(|line| is_change(line)).count(),
+            });
+        }
+        again(&said)?;
+    }
+    Err(anyhow!("no change was hit {TRIES} times; the last time: {hit}"))
+}
+
 pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     let (old, new) = configs(keeper, PEERS)?;
     // The rollback must restore exactly the same.
@@ -88,23 +124,27 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
         .map(|(at, _)| at + 1)
         .collect();
     ensure!(changes.len() > 100, "only {} changes in {} messages", changes.len(), lines.len());
-    keeper.ask(&["rollback", "wg0"])?.ok()?;
-    let before = Before::see(keeper)?;
-
+    let roll_back = || -> Result<Before> {
+        keeper.ask(&["rollback", "wg0"])?.ok()?;
+        Before::see(keeper)
+    };
+    let mut before = roll_back()?;
     let last = changes.len() - 1;
     let mut said_of_one = String::new();
     let some = Rng::new(keeper.seed).next() as usize % last;
     let nths = [0, some, last / 2, last];
     for nth in nths {
-        let at = changes[nth];
-        let tried = || -> Result<String> {
+        let mut tried = || -> Result<String> {
+            let at = changes[nth];
             // After a refusal, a message about many peers is sent again peer by peer.
-            trace(keeper, &format!("error=ENOBUFS:when={at}..{}", at + 1))?;
-            let said = push(keeper, &new)?;
-            let lines = keeper.router.traced()?;
-            let hit = lines.get(at - 1).context("it did not come so far")?;
-            ensure!(hit.contains("INJECTED") && is_change(hit), "hit {hit}");
-            let message = undone(&said, "kernel", nth > 0)?.to_owned();
+            let Refused { said, changes } =
+                refuse(keeper, at..=at + 1, &|| push(keeper, &new), &mut |said| {
+                    if said.code == 0 {
+                        before = roll_back()?;
+                    }
+                    before.is_left(keeper)
+                })?;
+            let message = undone(&said, "kernel", changes > 0)?.to_owned();
             before.is_left(keeper)?;
             let named = said.text("/error/subject");
             ensure!(!named.is_empty() && message.contains("ENOBUFS"), "{}", said.json);
@@ -218,10 +258,16 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.fresh()?;
     keeper.store(&old, 1)?;
     keeper.router.is_in(&before.state)?;
-    let before = Before::see(keeper)?;
-    trace(keeper, &format!("error=ENOBUFS:when={last}"))?;
-    let said = keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?;
-    keeper.router.traced()?;
+    let mut before = Before::see(keeper)?;
+    let remove = || keeper.router.postwire(&Reach::Serial, &["remove", "wg0"]);
+    let Refused { said, .. } = refuse(keeper, last..=last, &remove, &mut |said| {
+        if said.code == 0 {
+            keeper.fresh()?;
+            keeper.store(&old, 1)?;
+            before = Before::see(keeper)?;
+        }
+        before.is_left(keeper)
+    })?;
     undone(&said, "kernel", true)?;
     before.is_left(keeper).context("a removal that failed")?;
     keeper.restart()?;
