@@ -155,6 +155,7 @@ pub fn seeds() -> Vec<(&'static str, &'static [u8])> {
             b"\x01\x03\x00\x00\x00s\r*o\r\xa0\xfd \xfds\x03\x00\x00s\ro\r\x83\n/\n\n\ne\n@'\n\n\n\n???????????????????????????????????w x\xfdq",
         ),
         ("unlock", b"\x02unlock\r7C1Q-0ZK2-M8TD-4XWA\rK7QB-29XB-M4T5\r"),
+        ("sleep-in-a-paste", b"\x03l\r\xfc\xff\r\x03\x10\r"),
         ("pages", b"\x01show show show show\r \r\xfd\xfd x\xfdq"),
     ]
 }

@@ -156,6 +156,8 @@ impl Terminal {
         self.ahead.clear();
         (self.output, self.awake, self.dirty) = (None, self.attended, false);
         self.mode = ConsoleMode::Command;
+        // The keys of the next person are no longer those of a file.
+        self.editor.set_prompt("", Manner::Command);
     }
 
     /// Records that other output was sent to the terminal, on the row of the line.
