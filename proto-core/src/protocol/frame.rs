@@ -70,7 +70,8 @@ fn crc32(bytes: &[u8]) -> [u8; CRC_LEN] {
     CRC.checksum(bytes).to_le_bytes()
 }
 
-/// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram.
+/// Adds the CRC to the packet in `buf[..len]` and returns the sealed bytes: a whole datagram. A packet of no bytes
+/// cannot be opened.
 ///
 /// # Errors
 /// [`TooLong`] if the packet is longer than [`MAX_OUTER`] or the CRC does not fit after it.
@@ -84,11 +85,13 @@ pub fn seal(buf: &mut [u8], len: usize) -> Result<&[u8], TooLong> {
     buf.get(..len.saturating_add(CRC_LEN)).ok_or(TooLong)
 }
 
-/// Returns the packet in sealed bytes; `None` if the CRC is wrong.
+/// Returns the packet in sealed bytes; `None` if the CRC is wrong, or if there is only a CRC.
 #[must_use]
 pub fn open(sealed: &[u8]) -> Option<&[u8]> {
     let (packet, crc) = sealed.split_at_checked(sealed.len().checked_sub(CRC_LEN)?)?;
-    (packet.len() <= MAX_OUTER && crc32(packet) == crc).then_some(packet)
+    // The CRC of no bytes is four zeros: noise makes that of any frame with a few zeros in a row.
+    let has_size = (1..=MAX_OUTER).contains(&packet.len());
+    (has_size && crc32(packet) == crc).then_some(packet)
 }
 
 /// Writes the packet in `buf[..len]` to a serial line as one frame, in one `write_all`.
