@@ -6,7 +6,8 @@
 //! are on.
 //!
 //! Inputs that reach new code are kept in `target/fuzz/corpus`; the committed inputs in `corpus`
-//! beside the targets are only read, except by `--seed-corpus`.
+//! beside the targets are only read, except by `--seed-corpus`. The tests fuzz with a fixed seed, and from the committed
+//! inputs alone: a run that fails, fails again.
 
 use crate::build::{cargo, quietly, workspace};
 use crate::packages::ensure_packages;
@@ -25,6 +26,9 @@ pub struct Args {
     /// Duration of each target in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Seed of the random inputs, for the same run again from the committed inputs [default: another seed each time]
+    #[arg(long)]
+    seed: Option<u32>,
     /// Write the committed inputs again, from real encoders, and fuzz nothing
     #[arg(long, conflicts_with = "target")]
     seed_corpus: bool,
@@ -77,21 +81,23 @@ impl Args {
         fuzz.build()?;
         match (&self.target, &self.input) {
             (Some(target), Some(input)) => fuzz.input(fuzz.named(target)?, input)?,
-            (Some(target), None) => println!("{}", fuzz.run(fuzz.named(target)?, self.seconds)?),
+            (Some(target), None) => {
+                println!("{}", fuzz.run(fuzz.named(target)?, self.seconds, self.seed)?);
+            }
             (None, _) => {
-                fuzz.all(self.seconds)?;
+                fuzz.all(self.seconds, self.seed)?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Fuzzes all targets for `seconds` each, with a line per target on standard output. An error names
+/// Fuzzes all targets for `seconds` each with this seed, with a line per target on standard output. An error names
 /// the input that broke a promise.
-pub fn run_all(seconds: u32) -> Result<Vec<Outcome>> {
+pub fn run_all(seconds: u32, seed: u32) -> Result<Vec<Outcome>> {
     let fuzz = Fuzz::new()?;
     fuzz.build()?;
-    fuzz.all(seconds)
+    fuzz.all(seconds, Some(seed))
 }
 
 /// The folders with targets.
@@ -167,26 +173,31 @@ impl Fuzz {
         Command::new(self.out.join(TRIPLE).join("release").join(&target.name))
     }
 
-    fn all(&self, seconds: u32) -> Result<Vec<Outcome>> {
+    fn all(&self, seconds: u32, seed: Option<u32>) -> Result<Vec<Outcome>> {
         self.targets
             .iter()
             .map(|target| {
-                let outcome = self.run(target, seconds)?;
+                let outcome = self.run(target, seconds, seed)?;
                 println!("{outcome}");
                 Ok(outcome)
             })
             .collect()
     }
 
-    fn run(&self, target: &Target, seconds: u32) -> Result<Outcome> {
+    fn run(&self, target: &Target, seconds: u32, seed: Option<u32>) -> Result<Outcome> {
         let name = &target.name;
-        let found = self.out.join("corpus").join(name);
+        // What other runs found would make another run of the same seed.
+        let found = self.out.join(if seed.is_some() { "seeded" } else { "corpus" }).join(name);
+        if seed.is_some() && found.exists() {
+            fs::remove_dir_all(&found)?;
+        }
         let artifacts = self.out.join("artifacts").join(name);
         fs::create_dir_all(&found)?;
         fs::create_dir_all(&artifacts)?;
         let output = self
             .program(target)
             .arg(format!("-max_total_time={seconds}"))
+            .args(seed.map(|seed| format!("-seed={seed}")))
             .arg(format!("-timeout={TIMEOUT}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args(["-print_final_stats=1", "-rss_limit_mb=1024", "-max_len=4096"])
