@@ -25,6 +25,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -83,6 +84,8 @@ struct Router {
     agent: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// The length of the log when an agent was started last.
+    started: AtomicUsize,
 }
 
 /// A running agent.
@@ -104,7 +107,17 @@ impl Running {
     /// Asks the agent to end, and waits until it has ended.
     fn end(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
-        Ok(self.0.wait()?)
+        self.ended()
+    }
+
+    /// Waits until the agent has ended.
+    fn ended(&mut self) -> Result<ExitStatus> {
+        let mut ended = None;
+        until("the agent ends", || {
+            ended = self.0.try_wait()?;
+            Ok(ended.is_some())
+        })?;
+        ended.context("no status")
     }
 
     fn ends_well(&mut self) -> Result<()> {
@@ -129,7 +142,7 @@ impl Router {
         // A port that is currently free.
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
         fs::write(folder.join("label"), LABEL)?;
-        Ok(Self { agent: agent.to_owned(), folder, port })
+        Ok(Self { agent: agent.to_owned(), folder, port, started: AtomicUsize::new(0) })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -149,9 +162,16 @@ impl Router {
             command.arg(format!("--{name}")).arg(self.path(name));
         }
         command.arg("--label-secret").arg(self.path("label"));
-        let log = File::options().create(true).append(true).open(self.path("log"))?;
+        let log = self.log_file()?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
+    }
+
+    /// The file for the log of an agent that starts now.
+    fn log_file(&self) -> Result<File> {
+        let log = File::options().create(true).append(true).open(self.path("log"))?;
+        self.started.store(self.log()?.len(), Ordering::Relaxed);
+        Ok(log)
     }
 
     fn start(&self, more: &[&OsStr]) -> Result<Running> {
@@ -165,7 +185,10 @@ impl Router {
     }
 
     fn says(&self, words: &str) -> Result<()> {
-        let said = until(words, || Ok(self.log()?.contains(words)));
+        let is_said = |log: &str| {
+            log.get(self.started.load(Ordering::Relaxed)..).is_some_and(|log| log.contains(words))
+        };
+        let said = until(words, || Ok(is_said(&self.log()?)));
         said.with_context(|| format!("the log: {}", self.log().unwrap_or_default()))
     }
 
@@ -461,7 +484,7 @@ fn without_a_word(router: &Router) -> Result<String> {
     let mut running = router.start(&[])?;
     ensure!(!router.log()?.contains("without a message"), "it had ended well");
     running.signal(Signal::KILL)?;
-    let status = running.0.wait()?;
+    let status = running.ended()?;
     if status.signal() != Some(9) {
         bail!("it ended with {status}");
     }

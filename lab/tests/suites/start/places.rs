@@ -66,7 +66,7 @@ fn start(router: &Router, namespace: &Namespace, places: &[String]) -> Result<Ru
     for name in ["keep", "state", "label-secret"] {
         command.arg(format!("--{name}")).arg(router.path(name.trim_end_matches("-secret")));
     }
-    let log = File::options().create(true).append(true).open(router.path("log"))?;
+    let log = router.log_file()?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(Running(command.spawn()?))
 }
@@ -172,7 +172,7 @@ pub(super) fn process_one(router: &Router) -> Result<String> {
             .args(["--pid", "--fork", "--kill-child"])
             .arg(plain.get_program())
             .args(plain.get_args());
-        let log = File::options().create(true).append(true).open(router.path("log"))?;
+        let log = router.log_file()?;
         Ok(Running(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?))
     };
     for signal in [Signal::TERM, Signal::INT] {
@@ -183,7 +183,7 @@ pub(super) fn process_one(router: &Router) -> Result<String> {
         router.says("waiting for it to end")?;
         for running in [&mut waiting, &mut running] {
             kill_process(child(running)?, signal)?;
-            let status = running.0.wait()?;
+            let status = running.ended()?;
             ensure!(status.success(), "it ended with {status}");
         }
     }
