@@ -110,7 +110,7 @@ fn crates(tally: &Tally) -> Result<String> {
 }
 
 fn cross(_: &Tally) -> Result<String> {
-    xtask::cross::run_few()?;
+    xtask::cross::run()?;
     Ok(String::new())
 }
 
