@@ -178,7 +178,7 @@ impl<'l> Worker<'l> {
             }
             Met::NoPort(why) => {
                 // A cable that was pulled out is seen at the next look.
-                if self.port.is_there() && self.tile.text != why {
+                if self.port.device().is_some() && self.tile.text != why {
                     (self.tile.since, self.tile.took) = (None, None);
                     self.tile.error.clone_from(&why);
                     self.show(Look::Failed, "", &why);

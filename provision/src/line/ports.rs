@@ -89,12 +89,6 @@ impl Port {
         self.path.canonicalize().ok()
     }
 
-    /// Whether its cable is plugged in.
-    #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.path.exists()
-    }
-
     /// A short name for people: what tells it from other ports.
     #[must_use]
     pub fn label(&self) -> String {
@@ -171,6 +165,8 @@ mod tests {
         touch("p1");
         std::fs::remove_file(file("p2")).unwrap();
         assert_eq!(ports.look(), [Port { path: file("p1"), baud: None }]);
+        let has_device = |name| Port { path: file(name), baud: None }.device().is_some();
+        assert!(!has_device("p2") && has_device("p1"));
         touch("p2");
         assert_eq!(ports.look(), [], "it comes back under its number");
     }
