@@ -53,9 +53,13 @@ pub fn check<N: NetlinkSocket, F: File>(
         Ok(())
     })?;
     if found.is_none() {
+        // A missing route that the interface has goes with an address.
+        let own = kernel.link(interface.name)?.map(|link| link.index);
         each_route(kernel, filter, &mut |route| {
             let item = Item::Route(wanted_route(route));
-            if found.is_none() && filter.matches(route) && is_missing(&mut work.index, &item)? {
+            let others = own.is_none() || route.oif != own;
+            let counts = found.is_none() && others && filter.matches(route);
+            if counts && is_missing(&mut work.index, &item)? {
                 found = Some((item, Owner::Kernel(route.oif)));
             }
             Ok(())

@@ -7,6 +7,7 @@
 
 use core::net::IpAddr;
 
+use proto_core::conf::routing::has_own_route;
 use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
@@ -288,6 +289,7 @@ fn device_changes(
 fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), Fault> {
     let key = item.key();
     match work.index.number_of(&key.0)? {
+        Some(_) if !ours && goes_with_address(work, item)? => Ok(()),
         Some(n) => work.index.mark(n, Mark::Same),
         None if ours => {
             let sure = match item {
@@ -299,6 +301,23 @@ fn meet<F: File>(work: &mut Work<'_, F>, item: &Item, ours: bool) -> Result<(), 
         }
         None => Ok(()),
     }
+}
+
+/// Whether the kernel added a route for an address that the change removes, and removes the route with the address.
+/// Such a route of the image must be added, so it can be in use by another interface.
+#[inline(never)]
+fn goes_with_address<F: File>(work: &mut Work<'_, F>, item: &Item) -> Result<bool, Fault> {
+    let Item::Route(route) = item else { return Ok(false) };
+    let makes = |item: &Item| matches!(item, Item::Address(net) if has_own_route(net) && net.masked() == route.to);
+    let (mut goes, mut step) = (false, Step::before(0));
+    while !goes && work.extra(&mut step)? {
+        goes = makes(&step.item);
+    }
+    step = Step::before(0);
+    while goes && work.wanted(&mut step, true)? {
+        goes = !makes(&step.item);
+    }
+    Ok(goes)
 }
 
 const fn link_local(net: &IpNet) -> bool {

@@ -9,7 +9,7 @@
 //! length             of what hangs (4)
 //! rules to remove    records of an image, `Head::added` bytes
 //! ```
-//! The snapshot of an interface that did not exist has only the last part.
+//! The snapshot of an interface that did not exist has only the rules: those to put back, then those to remove.
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{Event, PeerInfo};
@@ -92,6 +92,7 @@ pub fn image<N: NetlinkSocket, F: File>(
     steady(slot, Subject::Interface, &mut || {
         let mut image = RecordWriter::new(slot, Some(&mut *file), from)?;
         let Some((name, link)) = link else {
+            rules(false, &mut image)?;
             rules(true, &mut image)?;
             done = Some(image.finish()?);
             return Ok(true);

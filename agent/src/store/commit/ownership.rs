@@ -144,6 +144,61 @@ fn a_route_of_another_interface_is_found_before_anything_is_touched() {
     assert_eq!(router.world.changes(), requests);
 }
 
+/// Addresses bring routes of their own, and take them along: `eth9` and `wg0` have networks in common.
+#[test]
+fn a_network_of_another_interface_is_a_clash_before_anything_is_touched() {
+    let networks = ["192.0.2.0/24", "192.0.2.0/25", "10.0.0.0/24", "fd05::/64", "fd06::/64"];
+    let hosts = ["192.0.2.1/24", "192.0.2.2/24", "192.0.2.3/25", "192.0.2.4/32", "10.0.0.1/24"];
+    let (mut applied, mut refused) = (0, 0);
+    for seed in 0..600 {
+        let mut dice = Dice::new(seed);
+        let mut config = || {
+            let mut items = Vec::new();
+            for host in hosts.iter().chain(&["fd05::1/64", "fd05::2/128", "fd06::1/64"]) {
+                items.extend(dice.one_in(3).then(|| Item::Address(net(host))));
+            }
+            for network in networks {
+                let to = net(network);
+                let metric = if network.contains(':') { dice.pick(&[0, 256]) } else { 0 };
+                let route = Route { table: 254, metric, to };
+                items.extend(dice.one_in(3).then_some(Item::Route(route)));
+            }
+            Config { key: Some(7), mtu: 1420, items, ..Config::default() }
+        };
+        let (old, new) = (config(), config());
+        let router = Router::default();
+        let eth9 = "eth9".parse().unwrap();
+        router.world.by_hand(|buf| route::link::create(buf, 1, eth9, "dummy").unwrap()).unwrap();
+        let index = router.world.index("eth9");
+        router.world.by_hand(|buf| route::link::set_up(buf, 1, index, true).unwrap()).unwrap();
+        for host in ["192.0.2.9/24", "fd05::9/64"] {
+            let address = route::Addr::new(index, net(host));
+            let fails = route::IfExists::Fail;
+            router.world.by_hand(|buf| address.add(buf, 1, fails).unwrap()).unwrap();
+        }
+        let others = texts(&router.seen().others);
+        for config in [&old, &new, &new] {
+            let before = router.seen();
+            match push(&router, "wg0", config) {
+                Ok(_) => {
+                    applied += 1;
+                    assert!(push(&router, "wg0", config).unwrap().summary.is_quiet(), "{seed}");
+                }
+                Err(failure) => {
+                    refused += 1;
+                    let what = (failure.code, failure.state);
+                    let clash = (Code::Config, State::Unchanged);
+                    assert_eq!(what, clash, "{seed}: {failure:?}\n{old:?}\n{new:?}");
+                    assert_eq!(router.seen(), before);
+                }
+            }
+            assert!(texts(&router.seen().others).is_superset(&others), "{seed}");
+        }
+    }
+    println!("{applied} applied, {refused} refused");
+    assert!(applied > 100 && refused > 100, "{applied} {refused}");
+}
+
 #[test]
 fn two_interfaces_with_one_mark_keep_the_rules_of_the_one_that_has_them() {
     let (full, split) = (full_tunnel(51820, 0), split_tunnel(51820, 1));

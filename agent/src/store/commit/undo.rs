@@ -3,8 +3,8 @@
 use core::fmt::Write;
 
 use heapless::String;
-use proto_core::netlink::{IfName, route};
-use proto_core::protocol::config::Item;
+use proto_core::netlink::{Errno, IfName, route};
+use proto_core::protocol::config::{Item, Record};
 use proto_core::protocol::message::{Code, Failure, MAX_TEXT, State, Subject, Summary};
 
 use super::{Committer, Target, Working};
@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::kernel::exchange::Protocol;
 use crate::kernel::read::wireguard_link;
 use crate::kernel::remove;
+use crate::kernel::write::write_item;
 use crate::store::configurations::Head;
 use crate::store::restore::{self, Restore};
 use crate::store::snapshot::{self, Parts};
@@ -133,7 +134,8 @@ impl<S: System> Committer<'_, S> {
                 each_record(slot, &mut image, added(&head), None, take)
             })?;
             remove::interface(kernel, &mut extras, set, name, &found)?;
-            return Ok(found.link.is_some() || found.summary.rules.removed > 0);
+            let back = self.put_rules_back(&mut image, &head)?;
+            return Ok(found.link.is_some() || found.summary.rules.removed > 0 || back);
         }
         let mut changed = false;
         if !head.up
@@ -168,6 +170,28 @@ impl<S: System> Committer<'_, S> {
             kernel.mark(name, link.index, head.marked)?;
         }
         Ok(restored > 0 || changed)
+    }
+
+    /// Adds the rules that the change of an interface without a link removed: the stored configuration has them.
+    /// Returns whether any was missing.
+    fn put_rules_back(&mut self, image: &mut S::File, head: &Head) -> Result<bool, Fault> {
+        let Self { slot, kernel, .. } = self;
+        let before = Span { end: added(head).from, ..head.span() };
+        let mut missed = false;
+        each_record(slot, image, before, None, &mut |_, record| {
+            let Record::Rule(rule) = record else { return Ok(()) };
+            let back = kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
+                write_item(buf, seq, (&Item::Rule(*rule), 0), true)
+            });
+            match back {
+                Err(_) if slot.is(Errno::EEXIST) => Ok(()),
+                back => {
+                    missed = true;
+                    back
+                }
+            }
+        })?;
+        Ok(missed)
     }
 
     /// Restores the addresses and routes of a snapshot, or only counts the differences.
