@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use heapless::String;
 use postwired::requests::service::OwnFiles;
-use postwired::store::keep;
+use postwired::store::{keep, netifd};
 use postwired::system::{Datagram, Disk, File, Files, Folder, Machine, NetlinkSocket, System};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::notification;
@@ -26,6 +26,7 @@ use rustix::net::{
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::linux::log;
+use crate::linux::resolver::Local;
 use crate::linux::sys::{Clock, NetlinkOption, netlink_option};
 
 pub(crate) fn errno(error: io::Errno) -> Errno {
@@ -284,9 +285,7 @@ impl Disk for Dir {
     }
 
     fn create(&mut self, name: &CStr) -> Result<Scratch, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::openat(&self.0, name, flags, mode).map(Scratch).map_err(errno)
+        create(self.0.as_fd(), name)
     }
 
     fn sync(&mut self, file: &mut Scratch) -> Result<(), Errno> {
@@ -352,14 +351,22 @@ impl Folder for Dir {
     }
 }
 
+/// Creates a file that only root can read. What has the name is removed first: a file that a crash or a backup left
+/// would keep its permissions, a link would lead to another file, and a pipe takes no file.
 #[inline(never)]
-fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
-    // A file left by a crash between the next two calls.
-    let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+fn create(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
+    if rustix::fs::unlinkat(dir, name, AtFlags::empty()) == Err(io::Errno::ISDIR) {
+        rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR).map_err(errno)?;
+    }
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(errno)?;
+    rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map(Scratch).map_err(errno)
+}
+
+/// Creates a file that ends with the agent.
+fn scratch(dir: BorrowedFd<'_>, name: &CStr) -> Result<Scratch, Errno> {
+    let file = create(dir, name)?;
     rustix::fs::unlinkat(dir, name, AtFlags::empty()).map_err(errno)?;
-    Ok(Scratch(fd))
+    Ok(file)
 }
 
 /// Fills `buf` with random bytes. Waits for the kernel to have some, unless `flags` say otherwise.
@@ -416,25 +423,8 @@ impl Machine for Linux {
         digest(text.as_bytes()).first_chunk().copied().unwrap_or_default()
     }
 
-    /// netifd has it, unless its section only shows the interface (`proto postwire`).
-    #[inline(never)]
     fn is_managed(&self, interface: &str) -> bool {
-        let mut buf = [0; 8 * 1024];
-        let (mut inside, mut managed) = (false, false);
-        for line in read_file(c"/etc/config/network", &mut buf).lines() {
-            let mut words = line.split_ascii_whitespace();
-            let mut word = || words.next().unwrap_or_default().trim_matches(['\'', '"']);
-            match [word(), word(), word()] {
-                ["config", "interface", name] => {
-                    inside = name == interface;
-                    managed |= inside;
-                }
-                ["config", ..] => inside = false,
-                ["option", "proto", "postwire"] if inside => managed = false,
-                _ => {}
-            }
-        }
-        managed
+        netifd::manages(&Local, interface)
     }
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {

@@ -62,13 +62,16 @@ fn edit(change: &dyn Fn(&str, bool) -> bool) -> Result<u32, Errno> {
         let written = write!(new, "{}{plain}", if marks { MARK } else { "" });
         written.map_err(|_| Errno::EFBIG)?;
     }
-    if changed == 0 {
-        return Ok(0);
-    }
+    // The rest, which was not read, may have a login.
     if old.len() >= MOST {
         return Err(Errno::EFBIG);
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    if changed == 0 {
+        return Ok(0);
+    }
+    // A link of that name would lead to another file.
+    let _ = rustix::fs::unlink(NEW);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
     let file = rustix::fs::open(NEW, flags, mode).map_err(errno)?;
     let mut file = Scratch(file);

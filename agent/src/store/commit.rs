@@ -335,6 +335,12 @@ impl<'b, S: System> Committer<'b, S> {
     /// The head of the next stored configuration of an interface.
     fn head(&mut self, interface: &Name, change: &Change) -> Result<Head, Fault> {
         let newest = self.store.newest(interface, u32::MAX)?.unwrap_or(0);
+        let number = newest.saturating_add(1);
+        // No list has the greatest number: the router would not start with that configuration.
+        if number == u32::MAX && change.act.is_some() {
+            let text = "the numbers of its stored configurations are used up: delete their files";
+            return Err(self.slot.fail(Code::Storage, Subject::Interface, text));
+        }
         let act = change.act.unwrap_or(Act::Pushed);
         Ok(Head {
             time: self.machine.unix_time(),
@@ -342,7 +348,7 @@ impl<'b, S: System> Committer<'b, S> {
             by: copy(&change.by),
             pushed: change.pushed,
             generated: change.generated,
-            ..Head::new(*interface, newest.saturating_add(1), act)
+            ..Head::new(*interface, number, act)
         })
     }
 

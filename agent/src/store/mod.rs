@@ -11,6 +11,7 @@
 //! | [`start`] | the reverts and stored configurations of a start |
 //! | [`guard`] | holds back a configuration that ended the agent three times |
 //! | [`brake`] | limits repairs that another program undoes |
+//! | [`netifd`] | whether OpenWrt's netifd manages an interface |
 //! | [`hosts`] | endpoints that are looked up by name |
 //! | [`trouble`] | faults, by interface |
 //!
@@ -22,6 +23,7 @@ pub mod configurations;
 pub mod guard;
 pub mod hosts;
 pub mod keep;
+pub mod netifd;
 pub mod noted;
 pub mod restore;
 pub mod snapshot;

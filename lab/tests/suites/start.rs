@@ -12,17 +12,21 @@ use proto_core::protocol::{
     session::{FOUND, LabelKey, seek},
 };
 use rustix::{
-    fs::OFlags,
+    fs::{CWD, FileType, Mode, OFlags},
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr},
 };
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    os::unix::{ffi::OsStrExt, fs::symlink, process::ExitStatusExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+        process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -40,6 +44,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a start without standard streams opens no file in their place", closed_streams),
     ("one folder for --keep and --state is refused with an error", one_folder),
     ("a damaged identity or list of owners is waited for", damaged_files),
+    ("what stands in the place of a file is removed, and lends it no permissions", leftovers),
     ("a label that cannot be read does not end the agent", label),
     ("a serial port that is missing is waited for", missing_port),
     ("a UDP address that is taken is waited for", taken_address),
@@ -369,6 +374,45 @@ fn damaged_files(router: &Router) -> Result<String> {
     }
     ensure!(fs::read(router.path("keep/identity"))? == identity, "the identity is another one");
     Ok(String::new())
+}
+
+/// Puts something in the place of a file.
+type Make<'m> = dyn Fn(&Path) -> io::Result<()> + 'm;
+
+/// The files that the agent makes have names that something else may have after a crash, or from a backup.
+fn leftovers(router: &Router) -> Result<String> {
+    let outside = router.path("outside");
+    let kinds: [(&str, &Make<'_>); 5] = [
+        ("a file that others can read", &|path| {
+            fs::write(path, "left")?;
+            fs::set_permissions(path, Permissions::from_mode(0o644))
+        }),
+        ("a second name of a file", &|path| fs::hard_link(&outside, path)),
+        ("a symbolic link", &|path| symlink(&outside, path)),
+        ("a folder", &|path| fs::create_dir(path)),
+        ("a pipe", &|path| Ok(rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0)?)),
+    ];
+    let kept = ["new", "next"].map(|name| ("keep", name));
+    let names = ["index", "extras", "report", "output", "paste", "stage", "hosts", "new"];
+    let all = names.map(|name| ("state", name)).into_iter().chain(kept);
+    for (kind, make) in kinds {
+        for folder in ["keep", "state"] {
+            let _ = fs::remove_dir_all(router.path(folder));
+            fs::create_dir(router.path(folder))?;
+        }
+        fs::write(&outside, "of somebody else")?;
+        for (folder, name) in all.clone() {
+            make(&router.path(folder).join(name)).with_context(|| format!("{kind}: {name}"))?;
+        }
+        router
+            .start(&[])
+            .with_context(|| format!("{kind}: {}", router.log().unwrap_or_default()))?
+            .ends_well()?;
+        ensure!(fs::read_to_string(&outside)? == "of somebody else", "{kind}: it was written into");
+        let identity = fs::symlink_metadata(router.path("keep/identity"))?;
+        ensure!(identity.is_file() && identity.mode() & 0o7777 == 0o600, "{kind}: {identity:?}");
+    }
+    Ok(format!("{} kinds", kinds.len()))
 }
 
 fn label(router: &Router) -> Result<String> {

@@ -233,6 +233,19 @@ fn whole_push() -> (usize, usize) {
 }
 
 #[test]
+fn a_configuration_that_no_start_would_find_is_not_stored() {
+    let router = Router::default();
+    let name = c"wg0.4294967294";
+    router.keep.clone().create(name).unwrap().write_at(0, b"restored from a wrong backup").unwrap();
+    let failure = router.push(&Config::old()).unwrap_err();
+    assert_eq!((failure.code, failure.state), (Code::Storage, State::Unchanged), "{failure:?}");
+    assert_eq!(router.seen(), Router::default().seen());
+    router.keep.clone().unlink(name).unwrap();
+    router.push(&Config::old()).unwrap();
+    assert_eq!(router.newest(), Some(1));
+}
+
+#[test]
 fn a_refusal_of_any_request_changes_nothing() {
     let (mut undone, mut unchanged) = (0, 0);
     for at in 0..whole_push().0 {
