@@ -377,6 +377,71 @@ fn the_text_of_the_document_has_the_fingerprint_and_the_label_of_its_examples() 
     assert!(text.contains(&format!("`{}`", sessions::LABEL)), "{}", sessions::LABEL);
 }
 
+/// Numbers and names of a definition in the source: `Name ... = number,`.
+fn defined(source: &str, start: &str) -> Vec<(u32, String)> {
+    let (_, body) = source.split_once(start).unwrap_or_else(|| panic!("{start}"));
+    let mut entries = Vec::new();
+    let (mut name, mut depth) = (None, 0_i32);
+    for line in body.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+        let word: String = line.chars().take_while(|c| c.is_alphanumeric()).collect();
+        if depth == 0 && !word.is_empty() {
+            name = Some(word);
+        }
+        let opened = |c| line.matches(c).count() as i32;
+        depth += opened(['{', '(']) - opened(['}', ')']);
+        let number = line.split_once(" = ").and_then(|(_, n)| n.strip_suffix(',')?.parse().ok());
+        if let (0, Some(number)) = (depth, number) {
+            entries.push((number, name.take().unwrap()));
+        }
+        if depth < 0 {
+            return entries;
+        }
+    }
+    panic!("{start} has no end");
+}
+
+/// Numbers and names in a table of the document, which may have two such pairs of columns.
+fn tabled(text: &str, header: &str) -> Vec<(u32, String)> {
+    let mut rows = text.lines().skip_while(|line| !line.starts_with(header)).skip(2);
+    let rows: Vec<&str> = rows.by_ref().take_while(|line| line.starts_with('|')).collect();
+    let mut entries = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for pair in cells.windows(2) {
+            let name = pair[1].strip_prefix('`').and_then(|name| name.strip_suffix('`'));
+            if let (Ok(number), Some(name)) = (pair[0].parse(), name) {
+                entries.push((number, name.to_owned()));
+            }
+        }
+    }
+    entries.sort();
+    entries
+}
+
+#[test]
+fn the_tables_of_the_document_have_the_numbers_of_the_definitions() {
+    let text = document();
+    let message = include_str!("../src/protocol/message.rs");
+    let (config, report) =
+        (include_str!("../src/protocol/config.rs"), include_str!("../src/protocol/report.rs"));
+    let (failure, numbers) =
+        (include_str!("../src/protocol/failure.rs"), include_str!("../src/protocol/numbers.rs"));
+    let tables = [
+        ("| # | `Ask` |", message, "pub enum Ask<'a> as \"ask\" {\n", 23),
+        ("| # | `Answer` |", message, "pub enum Answer<'a> {\n", 16),
+        ("| # | code |", numbers, "    Code {\n", 29),
+        ("| # | subject |", failure, "pub enum Subject {\n", 16),
+        ("| # | record |", config, "pub enum Record as \"record\" {\n", 7),
+        ("| # | running |", report, "pub enum Running {\n", 6),
+        ("| # | change |", report, "pub enum Change {\n", 15),
+    ];
+    for (header, source, start, least) in tables {
+        let defined = defined(source, start);
+        assert!(defined.len() >= least, "{start}: {defined:?}");
+        assert_eq!(tabled(&text, header), defined, "{header}");
+    }
+}
+
 /// Computes challenge and codes by the rules of the document: the 32 symbols, and a check symbol
 /// for each group.
 #[test]

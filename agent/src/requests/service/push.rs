@@ -277,7 +277,16 @@ impl<S: System> Service<'_, S> {
         stage.heard = now;
         let (Announced { interface, length, digest, .. }, checked) =
             (stage.announced.clone(), stage.checked);
-        let span = self.make()?;
+        let span = match self.make() {
+            Ok(span) => span,
+            // The patch cannot become another one.
+            Err(fault) if matches!(self.slot.code(), Some(Code::Digest | Code::Gone)) => {
+                let failure = self.slot.take(fault);
+                self.drop_stage()?;
+                return Err(self.slot.restore(failure));
+            }
+            Err(fault) => return Err(fault),
+        };
         let Self { slot, stage_file, state, .. } = self;
         let whole = span.end.saturating_sub(span.from) == length;
         if !checked && (!whole || !has_digest(slot, stage_file, span, &digest)?) {

@@ -6,7 +6,7 @@ use crate::testing::{
     Agent, Bench, Drawer, Router, Sent, World, client, record_bytes, with_agent, with_agent_on,
 };
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Name, Reply, Role, State};
+use proto_core::protocol::message::{Name, Patch, Reply, Role, State};
 use proto_core::protocol::session::Wire;
 use proto_core::protocol::{config, digest, packed};
 use std::string::{String, ToString as _};
@@ -477,7 +477,11 @@ fn keys_that_no_client_can_have_own_nothing() {
     agent(|agent, _| {
         let mut one = [0; 32];
         one[0] = 1;
-        for (id, key) in (1..).zip([[0; 32], one, [0xee; 32]]) {
+        // The same point as 9 for X25519, in forms that it never makes.
+        let (mut high, mut over) = ([9; 32], [0xff; 32]);
+        high[31] |= 0x80;
+        (over[0], over[31]) = (0xf6, 0x7f);
+        for (id, key) in (1..).zip([[0; 32], one, [0xee; 32], high, over]) {
             let (key, role) = (PublicKey(key), Role::Admin);
             let add = Ask::AddOwner { key, role, name: "eve".try_into().unwrap() };
             assert_eq!(failure(answer(agent, &packet(1, id, add))).code, Code::Config);
@@ -485,6 +489,48 @@ fn keys_that_no_client_can_have_own_nothing() {
         let (key, role) = (PublicKey([9; 32]), Role::Admin);
         let add = Ask::AddOwner { key, role, name: "ben".try_into().unwrap() };
         assert!(matches!(answer(agent, &packet(1, 9, add)), Some(Answer::Owned { .. })));
+    });
+}
+
+#[test]
+fn a_name_that_would_break_a_line_of_the_log_is_refused() {
+    agent(|agent, _| {
+        for (id, name) in (1..).zip(["a\nclaimed by", "\u{1b}[31m", "\0", "\u{85}"]) {
+            let (key, role) = (PublicKey([9; 32]), Role::Admin);
+            let add = Ask::AddOwner { key, role, name: name.try_into().unwrap() };
+            let failure = failure(answer(agent, &packet(1, id, add)));
+            assert_eq!(failure.code, Code::Malformed);
+            assert!(failure.text.contains("`name`"), "{}", failure.text);
+        }
+        let (key, role) = (PublicKey([9; 32]), Role::Admin);
+        let add = Ask::AddOwner { key, role, name: "\u{17d}an\u{e9} B.".try_into().unwrap() };
+        assert!(matches!(answer(agent, &packet(1, 9, add)), Some(Answer::Owned { .. })));
+    });
+}
+
+#[test]
+fn a_patch_that_does_not_fit_keeps_no_other_client_waiting() {
+    agent(|agent, _| {
+        let patch = Patch { base: 99, length: 1 };
+        for (client, data) in [(1, &[0x07][..]), (2, &[]), (3, &[0x07])] {
+            let begin = Ask::Begin {
+                interface: name(),
+                length: 50,
+                digest: [client; 32],
+                piece_size: 100,
+                patch: Some(patch),
+                data,
+            };
+            let begun = answer(agent, &packet(client, 1, begin));
+            let Some(Answer::Received { stage, .. }) = begun else { panic!("{begun:?}") };
+            if data.is_empty() {
+                let piece = Ask::Piece { stage, index: 0, data: &[0x07] };
+                answer(agent, &packet(client, 2, piece)).unwrap();
+            }
+            let plan = failure(answer(agent, &packet(client, 3, Ask::Plan { stage })));
+            assert_eq!(plan.code, Code::Gone, "{}", plan.text);
+            assert_eq!(agent.state.stage().map(|stage| stage.id), None);
+        }
     });
 }
 

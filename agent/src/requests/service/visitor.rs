@@ -118,7 +118,8 @@ impl Visitor<'_, '_> {
                 let Self { key, wire, .. } = *self;
                 let handshake_hash = &self.handshake_hash;
                 let claimant = Claimant { key, name, wire, proof: *proof, handshake_hash };
-                let claimed = self.ownership.claim(slot, &claimant);
+                let claimed =
+                    check_name(slot, name).and_then(|()| self.ownership.claim(slot, &claimant));
                 let candidate = self.standing == Standing::Candidate && wire == Wire::Udp;
                 self.rejected = candidate && claimed.is_err();
                 claimed
@@ -126,9 +127,10 @@ impl Visitor<'_, '_> {
             Ask::AddOwner { key, role, name } => {
                 if *key == self.router || !is_usable(key) {
                     let text =
-                        "no client can have this key: it is the router's own, or of small order";
+                        "no client can have this key: it is the router's own, or no X25519 key";
                     return Err(slot.fail(Code::Config, Subject::None, text));
                 }
+                check_name(slot, name)?;
                 let owner = Owner { key: *key, role: *role, name: copy(name) };
                 self.ownership.add(slot, &owner)
             }
@@ -136,4 +138,13 @@ impl Visitor<'_, '_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Fails for a name that would break a line of the log, or act on the terminal of a person who reads the name.
+fn check_name(slot: &Slot, name: &str) -> Result<(), Fault> {
+    if !name.contains(char::is_control) {
+        return Ok(());
+    }
+    let text = "`name` of the request has a control character";
+    Err(slot.fail(Code::Malformed, Subject::None, text))
 }

@@ -54,12 +54,15 @@ impl Pair {
     }
 }
 
-/// Whether a client can have this public key: with a key of small order, such as zero, no handshake
-/// succeeds.
+/// Whether a client can have this public key. With a key of small order, such as zero, no handshake succeeds; and
+/// X25519 makes only numbers below 2^255 - 19.
 #[must_use]
 pub fn is_usable(key: &PublicKey) -> bool {
+    let [first, middle @ .., last] = &key.0;
+    let is_reduced =
+        *last < 0x7f || *last == 0x7f && (*first < 0xed || middle.iter().any(|byte| *byte != 0xff));
     // The result is the same for every private key.
-    Pair { secret: Wiped([0x55; 32]), public: [0; 32] }.dh(&key.0).is_some()
+    is_reduced && Pair { secret: Wiped([0x55; 32]), public: [0; 32] }.dh(&key.0).is_some()
 }
 
 /// HMAC (RFC 2104) over BLAKE2s.
@@ -292,6 +295,27 @@ mod tests {
         for point in points {
             assert!(own.dh(&point).is_none(), "{point:02x?}");
         }
+    }
+
+    #[test]
+    fn a_client_can_have_each_key_that_x25519_makes_and_no_other_form_of_it() {
+        let mut least = [0xff; 32];
+        (least[0], least[31]) = (0xed, 0x7f);
+        for n in 1..=255_u8 {
+            let key = pair(n).public;
+            assert!(is_usable(&PublicKey(key)), "{n}");
+            let mut high = key;
+            high[31] |= 0x80;
+            assert!(!is_usable(&PublicKey(high)), "{n}");
+        }
+        // From 2^255 - 19 on, numbers begin again at 0.
+        for first in 0..=255_u8 {
+            let key = [&[first], &least[1..]].concat().try_into().unwrap();
+            assert_eq!(is_usable(&PublicKey(key)), first < 0xec, "{first}");
+        }
+        let mut inside = least;
+        inside[7] = 0xfe;
+        assert!(is_usable(&PublicKey(inside)));
     }
 
     #[test]

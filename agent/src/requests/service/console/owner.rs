@@ -26,7 +26,7 @@ impl<S: System> Service<'_, S> {
     ) -> bool {
         let Some(key) = command.key else { return false };
         if !proto_core::protocol::session::is_usable(&key) || key == person.visitor.router {
-            let words = "no owner can have this key: it is the router's own, or of small order";
+            let words = "no owner can have this key: it is the router's own, or no X25519 key";
             return refuse(page, format_args!("{words}"));
         }
         let name = if command.text.is_empty() { "owner" } else { &*command.text };
