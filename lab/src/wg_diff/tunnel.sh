@@ -30,15 +30,24 @@ ip address add 10.88.0.1/32 dev tun0
 ip link set tun0 up
 ip route add 10.77.0.0/16 dev tun0 src 10.88.0.1
 # There are no replies; only the traffic through the tunnel matters. The second peer's handshake is
-# more than a second later than the first's, and it gets more than a MiB.
-ping -c 1 -W 1 10.77.1.1 >/dev/null || true
-sleep 1
-ping -s 60000 -c 25 -i 0.05 -W 1 10.77.2.1 >/dev/null || true
+# more than a second later than the first's, and it gets more than a MiB. Packets wait for a handshake
+# in a short queue, and an overflow ends a ping: so many are sent only after the handshake.
+handshakes() {
+	wg show tun0 latest-handshakes | awk '$2 > 0' | wc -l
+}
+for n in 1 2; do
+	until [ "$(handshakes)" = $n ]; do
+		ping -c 1 -W 1 10.77.$n.1 >/dev/null 2>&1 || true
+	done
+	[ $n = 2 ] || sleep 1
+done
+until [ "$(wg show tun0 transfer | awk '$3 > 1048576' | wc -l)" = 1 ]; do
+	ping -s 60000 -c 5 -i 0.05 -W 1 10.77.2.1 >/dev/null 2>&1 || true
+done
 for n in 0 1 2; do
 	ip link set tun$n down
 done
-[ "$(wg show tun0 latest-handshakes | awk '$2 > 0' | wc -l)" = 2 ]
-[ "$(wg show tun0 transfer | awk '$3 > 1048576' | wc -l)" = 1 ]
+[ "$(handshakes)" = 2 ]
 END
 setsid unshare -n sleep 100000 >/dev/null 2>&1 </dev/null &
 echo $! >/diff/tunnel
