@@ -3,8 +3,8 @@
 //! The tests of a [`Part`] run in sequence on the same machines, and two parts run side by side
 //! ([`lanes`]). Tests that are marked as ignored need no machine: the tests of the other crates,
 //! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects the machines of one architecture,
-//! or `all`, with longer lists of tests; `LAB_SEED` is the seed of all random choices, and
-//! `--test-threads` the number of parts side by side.
+//! or `all`, with longer lists of tests, or `none`, for a test of the whole workspace without these suites; `LAB_SEED`
+//! is the seed of all random choices, and `--test-threads` the number of parts side by side.
 
 mod agent;
 mod bytes;
@@ -136,13 +136,13 @@ fn causes(error: &Error) -> String {
 /// All parts. Long parts come first, so that both lanes end at about the same time. Parts that
 /// build alternate with parts that boot, because a build keeps all processors busy and a machine
 /// mostly waits.
-fn parts(arch: &[Arch], seed: u64) -> Vec<Part> {
-    if !arch.is_empty() {
-        let on = |arch: &Arch| {
-            let router = MACHINES.contains(arch).then(|| machines::part(*arch, seed, true));
-            router.into_iter().chain(pushes::parts(*arch, seed))
+fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
+    if let Some(arch) = arch {
+        let on = |arch: Arch| {
+            let router = MACHINES.contains(&arch).then(|| machines::part(arch, seed, true));
+            router.into_iter().chain(pushes::parts(arch, seed))
         };
-        return arch.iter().flat_map(on).collect();
+        return arch.into_iter().flat_map(on).collect();
     }
     let [bytes, fuzzing] = bytes::parts();
     let mut parts = vec![quick::part(), bytes, wg_diff::part(seed)];
@@ -188,12 +188,12 @@ fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     let arch = setting("LAB_ARCH", |text| match text {
         "all" => Ok(Arch::ALL.to_vec()),
+        "none" => Ok(Vec::new()),
         _ => Ok(vec![Arch::from_str(text, false).map_err(Error::msg)?]),
     })?;
-    let arch = arch.unwrap_or_default();
     let seed = setting("LAB_SEED", |text| Ok(text.parse()?))?.unwrap_or(1);
 
-    let parts = parts(&arch, seed);
+    let parts = parts(arch, seed);
     let all = || parts.iter().flat_map(|part| part.tests.iter().map(|test| (test, part.ignored)));
     let wanted = all().filter(|(test, ignored)| is_wanted(&arguments, test, *ignored));
     let wanted: BTreeSet<String> = wanted.map(|(test, _)| test.clone()).collect();
