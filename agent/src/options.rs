@@ -90,6 +90,20 @@ pub struct Policy<'a> {
     patterns: Vec<&'a str, REPEATS>,
 }
 
+impl fmt::Display for Policy<'_> {
+    /// Writes the patterns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.patterns.is_empty() {
+            return f.write_str("wg*");
+        }
+        for (nth, pattern) in self.patterns.iter().enumerate() {
+            f.write_str(if nth == 0 { "" } else { ", " })?;
+            f.write_str(pattern)?;
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Policy<'a> {
     /// Adds a pattern: a name, or a prefix followed by `*`.
     ///

@@ -155,9 +155,18 @@ fn failure(page: &mut Page<'_>, failure: &Failure) {
         State::Undone => "; what was changed is changed back",
         State::Partly | State::Unknown(_) => "; some of it was changed: see `diff`",
     };
-    let colon = if *subject == Subject::None { "" } else { ": " };
     page.value("code", format_args!("{code}"));
-    page.field("text", "failed:", format_args!("{subject}{colon}{text}{state}"));
+    match (subject, page.interface) {
+        // A text may have the name in it.
+        (Subject::Interface, Some(interface)) if text.contains(&*interface) => {
+            page.field("text", "failed:", format_args!("{text}{state}"));
+        }
+        (Subject::None, _) => page.field("text", "failed:", format_args!("{text}{state}")),
+        (Subject::Interface, Some(interface)) => {
+            page.field("text", "failed:", format_args!("{interface}: {text}{state}"));
+        }
+        _ => page.field("text", "failed:", format_args!("{subject}: {text}{state}")),
+    }
     page.close("}");
 }
 

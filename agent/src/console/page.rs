@@ -3,6 +3,8 @@
 
 use core::fmt::{self, Write};
 
+use proto_core::protocol::message::Name;
+
 use crate::cut::Cut;
 
 /// Width of the text in columns.
@@ -19,6 +21,8 @@ pub struct Page<'t> {
     json: bool,
     /// Whether a value precedes the next one.
     comma: bool,
+    /// The interface that a failure is about, if it is about the interface.
+    pub interface: Option<Name>,
 }
 
 /// JSON text: characters that JSON does not allow are escaped.
@@ -50,7 +54,7 @@ impl fmt::Debug for Page<'_> {
 impl<'t> Page<'t> {
     /// An empty page.
     pub fn new(out: &'t mut Target<'t>, json: bool) -> Self {
-        let mut page = Self { out, json, comma: false };
+        let mut page = Self { out, json, comma: false, interface: None };
         page.mark("{");
         page
     }

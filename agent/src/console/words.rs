@@ -176,7 +176,8 @@ pub enum Wrong<'l> {
 impl fmt::Display for Wrong<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let usage = |f: &mut fmt::Formatter<'_>, entry: &Entry| {
-            write!(f, "; usage: {} {}", entry.name, entry.usage)
+            let space = if entry.usage.is_empty() { "" } else { " " };
+            write!(f, "; usage: {}{space}{}", entry.name, entry.usage)
         };
         match self {
             Self::Empty => Ok(()),
@@ -273,6 +274,10 @@ pub fn parse(line: &str) -> Result<Command, Wrong<'_>> {
     };
     let takes = |bit| entry.takes & bit != 0;
     let mut next = word(&mut rest);
+    // `wg show wg0` is typed out of habit.
+    if entry.word == Word::Show && next.is_some_and(|next| is(next, "show")) {
+        next = word(&mut rest);
+    }
     if takes(takes::INTERFACE) || takes(takes::ONE_INTERFACE) {
         match next {
             Some(name) => {

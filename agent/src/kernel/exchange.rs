@@ -37,7 +37,7 @@ const DUMP_ATTEMPTS: u8 = 8;
 const FIRST_PAUSE: u32 = 5;
 
 /// The message for a kernel without WireGuard.
-pub const NO_WIREGUARD: &str = "this kernel has no WireGuard: load or install its module";
+pub const NO_WIREGUARD: &str = "the kernel has no WireGuard: load or install its module";
 
 /// The receive buffer.
 #[derive(Debug)]

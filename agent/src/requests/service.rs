@@ -487,8 +487,10 @@ impl<'b, S: System> Service<'b, S> {
         if self.policy.allows(interface) {
             return Ok(());
         }
-        let text = "the agent is not allowed to change this interface";
-        Err(self.slot.fail(Code::NotAllowed, Subject::Interface, text))
+        let policy = &self.policy;
+        let words =
+            format_args!("the agent is not allowed to change this interface, only {policy}");
+        Err(self.slot.say(Code::NotAllowed, Subject::Interface, Errno(0), words))
     }
 
     fn read(

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use proto_core::protocol::VERSION;
 use proto_core::protocol::message::{Answer, Ask, Role};
 
-use super::rig::{ANNE, BEN, Rig, ask_as, key, owned, push, with_router};
+use super::rig::{ANNE, BEN, Rig, ask_as, key, owned, push, push_to, with_router};
 use crate::access::owners::Standing;
 use crate::console::words::TABLE;
 use crate::fault::Slot;
@@ -78,9 +78,12 @@ fn in_session(rig: &mut Rig<'_, '_>, line: &str, standing: Standing) -> String {
 fn given(column: &str, line: &str) -> String {
     let router = Router::default();
     push(&router, 0, 1, 0);
+    push(&router, 0, 2, 0);
     let owners = (column != "unowned").then(owned);
     let serial = column != "root";
     with_router(&router, owners, serial, |rig| {
+        // A change that waits to be confirmed, and one to go back to: what has no effect is not asked back.
+        push_to(rig.agent.service_mut(), 0, 3, 60);
         match column {
             "admin" => drop(rig.unlock(ANNE, Role::Admin)),
             "read-only" => drop(rig.unlock(BEN, Role::ReadOnly)),

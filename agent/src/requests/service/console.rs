@@ -281,8 +281,10 @@ impl<S: System> Service<'_, S> {
             reply.failed = true;
             return;
         }
+        page.interface = command.interface.or(talk.loaded.as_ref().map(|loaded| loaded.interface));
         let asked = words::is(text, "yes");
-        if !asked && !talk.unattended && asks_back(word, need, person) {
+        let asks = !asked && !talk.unattended && asks_back(word, need, person);
+        if asks && self.has_effect(&command) {
             let name = command.entry.name;
             match &command.interface {
                 Some(interface) => page.line(format_args!("{name} {interface}: are you sure?")),

@@ -184,6 +184,11 @@ impl State {
         })
     }
 
+    /// Whether a change waits to be confirmed, or to be reverted.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Waiting(..) | Self::Reverting(..))
+    }
+
     /// Time of the next timer, if there is one.
     pub(super) fn deadline(&self) -> Option<u64> {
         let retry = |stored: &Stored| match stored {

@@ -119,6 +119,32 @@ impl<S: System> Service<'_, S> {
         true
     }
 
+    /// Whether a command has something to act on. If not, its answer says so, and there is nothing to ask back.
+    #[inline(never)]
+    pub(super) fn has_effect(&mut self, command: &Command) -> bool {
+        let Some(interface) = command.interface else {
+            return !matches!(command.entry.word, Word::Confirm | Word::Revert)
+                || self.state.is_open();
+        };
+        let mut known = false;
+        match (command.entry.word, command.number) {
+            (Word::Rollback, Some(number)) => {
+                let opened = self.committer.store.open(&interface, number);
+                known = opened.map_err(|fault| self.slot.take(fault)).is_ok();
+            }
+            (Word::Rollback | Word::Repair, _) => {
+                let stored = match command.entry.word {
+                    Word::Rollback => self.one_back(&interface),
+                    _ => self.committer.store.newest(&interface, u32::MAX),
+                };
+                // What cannot be read is told by the command.
+                known = stored.map_err(|fault| self.slot.take(fault)).is_ok_and(|it| it.is_some());
+            }
+            _ => self.link_names(&mut |name| known |= *name == *interface),
+        }
+        known
+    }
+
     /// Shows the router's host name and key.
     fn identity(&mut self, person: &Person<'_, '_, '_>, page: &mut Page<'_>) -> bool {
         let router = person.visitor.router;

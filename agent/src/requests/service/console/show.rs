@@ -72,6 +72,7 @@ impl<S: System> Service<'_, S> {
         }
         let mut all = true;
         while let Some(name) = next {
+            page.interface = Some(name);
             let ask = Ask::Show { interface: name };
             if self.perform(&ask, (client, false), person, page) {
                 let mut shown = RunningPage::default();
@@ -102,7 +103,7 @@ impl<S: System> Service<'_, S> {
         page.open("interfaces", "[");
         let mut next = interface.or_else(|| self.stored_after(None));
         while let Some(name) = next {
-            some = true;
+            (some, page.interface) = (true, Some(name));
             page.open("", "{");
             page.field("interface", "interface:", format_args!("{name}"));
             let ask = Ask::Drift { interface: name };
