@@ -22,16 +22,16 @@ pub(super) fn run(args: &cli::Records) -> Result<Done<Listed>, Failed> {
     for file in &args.files {
         all.extend(records::read(file).map_err(|why| Failed::new(Kind::File, why))?);
     }
-    // The records of shards are one record when joined; those of one time stay in the order of their files.
-    all.sort_by(|one, other| one.ended.cmp(&other.ended));
     let filter = Filter {
         units: args.units.clone(),
         outcomes: args.outcomes.clone(),
         runs: args.runs.clone(),
         last: args.last,
     };
+    // The records of shards are one record when joined. Which of them are listed does not change the yield.
+    let all = filter.of_units(all);
+    let summary = Yield::of(&all);
     let records = filter.apply(all);
-    let summary = Yield::of(&records);
     let text = match (args.csv, args.summary) {
         (true, _) => csv(&records),
         (_, true) => summary.text(),

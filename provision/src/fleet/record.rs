@@ -8,7 +8,7 @@ use super::run::Options;
 use super::unit::{Finished, Operation};
 use super::{Planned, hex};
 use crate::home::Operator;
-use crate::records::Record;
+use crate::records::{Record, VERSION};
 
 /// When a unit was begun.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ pub(crate) fn base(
     let router = finished.router.as_ref();
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Record {
-        version: 1,
+        version: VERSION,
         run: run.into(),
         shard: None,
         operation: operation.name().into(),
@@ -92,5 +92,5 @@ pub(crate) fn base(
 
 /// A time as records have it: UTC, in milliseconds.
 fn time(at: Timestamp) -> String {
-    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+    at.round(jiff::Unit::Millisecond).unwrap_or(at).strftime("%FT%T.%3fZ").to_string()
 }

@@ -55,7 +55,7 @@ fn cell(value: Option<&Value>) -> String {
         Some(other) => other.to_string(),
     };
     // A spreadsheet would run a cell that begins like a formula.
-    let text = match text.starts_with(['=', '+', '-', '@']) {
+    let text = match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         true => format!("'{text}"),
         false => text,
     };
@@ -77,6 +77,10 @@ mod tests {
         let (header, row) = text.split_once('\n').unwrap();
         assert_eq!(header.split(',').count(), COLUMNS.len());
         assert!(row.contains(",'=cmd(),"), "{row}");
+        for front in ["\t", "\r", "+", "-", "@"] {
+            let text = csv(&[record(&format!("{front}=cmd()"), Outcome::Applied)]);
+            assert!(text.contains(&format!("'{front}=cmd()")), "{text}");
+        }
         assert!(row.contains(",\"line\nwith \"\"quotes\"\"\","), "{row}");
     }
 

@@ -92,7 +92,6 @@ impl Outcome {
 
 /// What has become of one unit in one run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     /// The version of this format: 1.
     pub version: u32,
@@ -163,6 +162,37 @@ impl Record {
 /// The most bytes of a line with a record.
 const MAX_LINE: u64 = 1 << 20;
 
+/// The version of the format.
+pub(crate) const VERSION: u32 = 1;
+
+/// Reads a line. `None` for an empty one, and for what a crash has left of one: its front, or zeros.
+fn line(bytes: &[u8]) -> Result<Option<Record>, String> {
+    #[derive(Deserialize)]
+    struct Front {
+        version: u32,
+    }
+    let line = bytes.trim_ascii();
+    if line.is_empty() || line.contains(&0) {
+        return Ok(None);
+    }
+    let error = match serde_json::from_slice::<Record>(line) {
+        Ok(record) if record.version == VERSION => return Ok(Some(record)),
+        Ok(_) => None,
+        Err(error) if error.is_eof() => return Ok(None),
+        Err(error) => Some(error),
+    };
+    match (serde_json::from_slice(line), error) {
+        (Ok(Front { version }), _) if version != VERSION => Err(format!(
+            "a record of version {version}, and this version of postwire reads version {VERSION}: update postwire"
+        )),
+        (_, error) => {
+            let why = error.map(|error| error.to_string()).unwrap_or_default();
+            let why = why.split(" at line ").next().unwrap_or_default();
+            Err(format!("this is no record: {why}"))
+        }
+    }
+}
+
 /// Reads records. A line that was cut short by a crash is the last of its run; it is passed over, and so are empty lines.
 ///
 /// # Errors
@@ -186,15 +216,7 @@ pub fn read(path: &Path) -> Result<Vec<Record>, String> {
         if length == 0 {
             return Ok(records);
         }
-        let line = bytes.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        match serde_json::from_slice(line) {
-            Ok(record) => records.push(record),
-            Err(error) if error.is_eof() => {}
-            Err(error) => return Err(format!("{shown}:{number}: this is no record: {error}")),
-        }
+        records.extend(line(&bytes).map_err(|why| format!("{shown}:{number}: {why}"))?);
     }
 }
 

@@ -22,17 +22,21 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The records that pass, in their order.
+    /// The records of the units and runs that pass, by the time of their ends. Those of one time stay in their order.
     #[must_use]
-    pub fn apply(&self, records: Vec<Record>) -> Vec<Record> {
-        let mut records: Vec<Record> = records
-            .into_iter()
-            .filter(|record| {
-                let unit = self.units.iter().any(|pattern| matches(pattern, &record.unit));
-                (self.units.is_empty() || unit)
-                    && (self.runs.is_empty() || self.runs.contains(&record.run))
-            })
-            .collect();
+    pub fn of_units(&self, mut records: Vec<Record>) -> Vec<Record> {
+        records.retain(|record| {
+            let unit = self.units.iter().any(|pattern| matches(pattern, &record.unit));
+            (self.units.is_empty() || unit)
+                && (self.runs.is_empty() || self.runs.contains(&record.run))
+        });
+        records.sort_by_cached_key(|record| time(&record.ended));
+        records
+    }
+
+    /// The records that pass, of those of the units and runs that pass.
+    #[must_use]
+    pub fn apply(&self, mut records: Vec<Record>) -> Vec<Record> {
         if self.last {
             let last: HashMap<String, usize> =
                 records.iter().enumerate().map(|(at, record)| (record.unit.clone(), at)).collect();
@@ -48,7 +52,11 @@ impl Filter {
     }
 }
 
-/// What records say together.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// What records say together: those of operations that change routers, if there are any.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Yield {
     /// How many records.
@@ -77,6 +85,11 @@ impl Yield {
     /// Adds records up.
     #[must_use]
     pub fn of(records: &[Record]) -> Self {
+        let changing = |record: &Record| !matches!(&*record.operation, "diff" | "status");
+        // A unit that was only asked is not done.
+        let only_asked = !records.iter().any(changing);
+        let records: Vec<&Record> =
+            records.iter().filter(|record| only_asked || changing(record)).collect();
         let (mut first, mut last) = (HashMap::new(), HashMap::new());
         for record in records.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
             first.entry(record.unit.as_str()).or_insert(record);
@@ -90,7 +103,6 @@ impl Yield {
             }
         }
         let done = last.values().filter(|record| record.outcome.is_done()).count();
-        let time = |text: &str| text.parse::<Timestamp>().ok();
         let begin = records.iter().filter_map(|record| time(&record.started)).min();
         let end = records.iter().filter_map(|record| time(&record.ended)).max();
         let seconds = match (begin, end) {
@@ -156,5 +168,63 @@ impl Yield {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::tests::record;
+    use super::*;
+
+    fn at(unit: &str, outcome: Outcome, ended: &str) -> Record {
+        let time = |second: &str| format!("2026-11-29T08:00:{second}Z");
+        Record { started: time("00"), ended: time(ended), ..record(unit, outcome) }
+    }
+
+    #[test]
+    fn records_are_ordered_by_time_and_not_by_its_text() {
+        // A time of a whole second has no fraction in the records of earlier versions.
+        let all = vec![
+            at("a", Outcome::Applied, "07"),
+            at("b", Outcome::Failed, "06.5"),
+            at("a", Outcome::Failed, "06.999"),
+            at("b", Outcome::Applied, "06.51"),
+            at("c", Outcome::Applied, "06"),
+        ];
+        let filter = Filter { last: true, ..Filter::default() };
+        let last = filter.apply(filter.of_units(all));
+        let told: Vec<_> = last.iter().map(|record| (&*record.unit, record.outcome)).collect();
+        let done = Outcome::Applied;
+        assert_eq!(told, [("c", done), ("b", done), ("a", done)]);
+    }
+
+    #[test]
+    fn which_records_are_listed_does_not_change_the_yield() {
+        let all = vec![
+            at("a", Outcome::Failed, "01"),
+            at("a", Outcome::Applied, "02"),
+            at("b", Outcome::Applied, "03"),
+        ];
+        let filter = |last, outcomes| Filter { last, outcomes, ..Filter::default() };
+        for filter in
+            [filter(false, vec![]), filter(true, vec![]), filter(false, vec![Outcome::Failed])]
+        {
+            let sum = Yield::of(&filter.of_units(all.clone()));
+            assert_eq!((sum.units, sum.done, sum.first_pass), (2, 2, 1), "{filter:?}");
+        }
+        assert_eq!(filter(false, vec![Outcome::Failed]).apply(all).len(), 1);
+    }
+
+    #[test]
+    fn a_unit_that_was_only_asked_is_not_done() {
+        let asked = |unit: &str, operation: &str, outcome| Record {
+            operation: operation.into(),
+            ..at(unit, outcome, "09")
+        };
+        let diff = asked("a", "diff", Outcome::Differs);
+        let all =
+            [at("a", Outcome::Failed, "01"), diff.clone(), asked("a", "status", Outcome::Same)];
+        assert_eq!(Yield::of(&all).done, 0);
+        assert_eq!(Yield::of(&[diff]).units, 1);
     }
 }

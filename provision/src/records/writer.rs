@@ -19,6 +19,19 @@ pub struct Writer {
     torn: bool,
 }
 
+/// Whether a file that is not empty has records: a manifest named by mistake would be spoiled. What a crash has left of
+/// the first record is one too.
+fn begins_with_record(file: &mut File) -> io::Result<bool> {
+    let mut front = [0; 1_024];
+    file.seek(SeekFrom::Start(0))?;
+    let length = file.read(&mut front)?;
+    let mut lines = front[..length].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    // Whole lines of zeros or spaces are what a crash leaves too.
+    let first = lines.find(|line| !line.iter().all(|byte| matches!(byte, 0 | b' ')));
+    let begin = b"{\"version\":";
+    Ok(first.is_none_or(|line| line.starts_with(begin) || begin.starts_with(line)))
+}
+
 impl Writer {
     /// Opens a file for appending and tries it: bytes are written, synced and taken away again. So a full disk or a
     /// file system that is read-only shows before the first unit.
@@ -37,6 +50,9 @@ impl Writer {
             let length = file.metadata()?.len();
             let mut torn = false;
             if length > 0 && file.metadata()?.is_file() {
+                if !begins_with_record(&mut file)? {
+                    return Err(io::Error::other("it has other content than records"));
+                }
                 let mut last = [0];
                 file.seek(SeekFrom::Start(length - 1))?;
                 file.read_exact(&mut last)?;
@@ -143,7 +159,63 @@ pub(super) mod tests {
         let units: Vec<String> = read(&path).unwrap().into_iter().map(|r| r.unit).collect();
         assert_eq!(units, ["u0", "u1", "u2"]);
         std::fs::write(&path, "{\"version\":1}\n").unwrap();
-        assert!(read(&path).unwrap_err().contains("r.jsonl:1: this is no record"));
+        assert_eq!(
+            read(&path).unwrap_err().rsplit_once('/').unwrap().1,
+            "r.jsonl:1: this is no record: missing field `run`"
+        );
+    }
+
+    #[test]
+    fn zeros_that_a_power_cut_has_left_are_no_record_and_no_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.jsonl");
+        for (nth, zeros) in
+            [&[0_u8; 700][..], b"{\"version\":1,\"ru\0\0\0", b"  \0"].iter().enumerate()
+        {
+            std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&path)
+                .unwrap()
+                .write_all(zeros)
+                .unwrap();
+            let mut writer = Writer::open(&path).unwrap();
+            writer.add(&record("u", Outcome::Applied));
+            writer.sync().unwrap();
+            assert_eq!(read(&path).unwrap().len(), nth + 1);
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_no_records_is_not_appended_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.jsonl");
+        for text in ["version = 1\n", "{\"units\":[]}\n", "\n\nname,address\n", "x", "\u{feff}{}"] {
+            std::fs::write(&path, text).unwrap();
+            let why = Writer::open(&path).unwrap_err();
+            assert!(why.contains("it has other content than records"), "{why}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        for text in ["", "\n", "{", "{\"version\":1,\"ru"] {
+            std::fs::write(&path, text).unwrap();
+            Writer::open(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn records_of_other_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.jsonl");
+        let line = serde_json::to_string(&record("u", Outcome::Applied)).unwrap();
+        // Fields may be added to this version.
+        std::fs::write(&path, line.replace("{\"version\"", "{\"colour\":\"red\",\"version\""))
+            .unwrap();
+        assert_eq!(read(&path).unwrap(), [record("u", Outcome::Applied)]);
+        for later in [line.replace("\"version\":1", "\"version\":2"), "{\"version\":2}".into()] {
+            std::fs::write(&path, later).unwrap();
+            let why = read(&path).unwrap_err();
+            assert!(why.contains("r.jsonl:1: a record of version 2, and"), "{why}");
+        }
     }
 
     #[test]
