@@ -6,6 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::label::{Dpi, is_number};
 
+/// The largest number of a label, for which a prefix has room.
+pub const MAX_LAST: u32 = 99_999_999;
+
 /// `labels`.
 #[derive(Args, Debug)]
 pub struct Labels {
@@ -36,11 +39,11 @@ pub struct MakeLabels {
     /// The folder to make
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
-    /// What the numbers begin with: letters, digits, `-` and `.`
+    /// What the numbers begin with: letters, digits, `-` and `.`, first a letter or a digit
     #[arg(long, value_name = "TEXT", default_value = "UNIT-", value_parser = prefix)]
     pub prefix: String,
     /// The first number
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=99_999_999))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_LAST)))]
     pub from: u32,
     /// The formats, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Format::Svg, Format::Png, Format::Zpl])]
@@ -63,9 +66,10 @@ pub enum Format {
 
 /// A prefix with room for eight digits.
 fn prefix(text: &str) -> Result<String, String> {
-    if is_number(&format!("{text}00000000")) {
+    // The number is the name of files, and of a router on command lines.
+    if is_number(&format!("{text}{MAX_LAST}")) && !text.starts_with(['-', '.']) {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err("expected up to 23 letters, digits, `-` and `.`".into())
+        Err("expected up to 23 letters, digits, `-` and `.`, first a letter or a digit".into())
     }
 }

@@ -19,7 +19,7 @@ pub use fleet::{
     AskFleet, CheckFleet, Fleet, FleetCommand, Line, Pace, PushFleet, Records, RepairFleet, Run,
     Which,
 };
-pub use label::{Format, Labels, LabelsCommand, MakeLabels};
+pub use label::{Format, Labels, LabelsCommand, MAX_LAST, MakeLabels};
 pub use own::{
     AddOwner, Claim, HandOver, Keygen, Own, Owner, OwnerCommand, RemoveOwner, Role, Routers,
     RoutersCommand, TakeOver, Unlock,

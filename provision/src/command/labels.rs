@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli::{Format, LabelsCommand, MakeLabels};
+use crate::cli::{Format, LabelsCommand, MAX_LAST, MakeLabels};
 use crate::exit;
 use crate::label::{self, Label};
 use crate::report::{Done, Failed, Kind};
@@ -33,11 +33,17 @@ fn make(args: &MakeLabels) -> Result<Done<Made>, Failed> {
     let failed = |error: &dyn std::fmt::Display| {
         Failed::new(Kind::File, format!("cannot write labels to {}: {error}", folder.display()))
     };
-    if folder.exists() {
+    // Also a link that leads nowhere.
+    if folder.symlink_metadata().is_ok() {
         return Err(Failed::usage(format!("{} exists already", folder.display()))
             .hint(Some("choose a new folder: the secrets of old labels must not be lost".into())));
     }
     let last = args.from.saturating_add(args.count - 1);
+    if last > MAX_LAST {
+        return Err(Failed::usage(format!(
+            "the last number would be {last}: numbers go to {MAX_LAST}"
+        )));
+    }
     let digits = last.to_string().len().max(4);
     let labels: Vec<Label> = (args.from..=last)
         .map(|number| Label::generate(&format!("{}{number:0digits$}", args.prefix)))
@@ -62,14 +68,22 @@ fn make(args: &MakeLabels) -> Result<Done<Made>, Failed> {
         files(args, label, partial.path()).map_err(|error| failed(&error))?;
     }
     write(&partial.path().join(LIST), list.as_bytes()).map_err(|error| failed(&error))?;
-    std::fs::rename(partial.keep(), folder).map_err(|error| failed(&error))?;
+    sync(partial.path()).map_err(|error| failed(&error))?;
+    std::fs::rename(partial.path(), folder).map_err(|error| failed(&error))?;
+    // It has its own name now, and is not removed.
+    let _ = partial.keep();
 
     let list = folder.join(LIST).display().to_string();
-    let text = format!(
-        "made {} labels in {}; {list} has their secrets, which are nowhere else",
-        labels.len(),
-        folder.display()
-    );
+    let text = match labels.len() {
+        1 => format!(
+            "made 1 label in {}; {list} has its secret, which is nowhere else",
+            folder.display()
+        ),
+        count => format!(
+            "made {count} labels in {}; {list} has their secrets, which are nowhere else",
+            folder.display()
+        ),
+    };
     let numbers = labels.iter().map(|label| label.number().to_owned()).collect();
     let result = Made { folder: folder.display().to_string(), list, numbers };
     Ok(Done { code: exit::DONE, text, result })
@@ -83,7 +97,10 @@ fn files(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let path = |end: &str| folder.join(format!("{}.{end}", label.number()));
     write(&path("secret"), format!("{}\n", label.secret()).as_bytes())?;
-    for format in &args.format {
+    for (nth, format) in args.format.iter().enumerate() {
+        if args.format[..nth].contains(format) {
+            continue;
+        }
         match format {
             Format::Svg => write(&path("svg"), label::svg(label)?.as_bytes())?,
             Format::Png => write(&path("png"), &label::png(label, args.dpi)?)?,
@@ -93,12 +110,21 @@ fn files(
     Ok(())
 }
 
-/// Writes a file and syncs it. A label has its secret in it: the file is the operator's alone, wherever it is copied to.
+/// Returns when all files of a folder are on the disk. A sync for each of ten thousand labels would take minutes.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(std::fs::File::open(folder)?)?;
+    #[cfg(not(target_os = "linux"))]
+    for entry in std::fs::read_dir(folder)? {
+        std::fs::OpenOptions::new().append(true).open(entry?.path())?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Writes a file. A label has its secret in it: the file is the operator's alone, wherever it is copied to.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options.write(true).create_new(true).open(path)?.write_all(bytes)
 }

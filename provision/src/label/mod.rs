@@ -106,8 +106,9 @@ impl Label {
         if !is_number(number) {
             return Err(LabelError::Number);
         }
-        let plain: Zeroizing<Vec<u8>> =
-            Zeroizing::new(secret.bytes().filter(|byte| *byte != b'-').collect());
+        // A message on a phone may have broken it over two lines.
+        let is_symbol = |byte: &u8| *byte != b'-' && !byte.is_ascii_whitespace();
+        let plain: Zeroizing<Vec<u8>> = Zeroizing::new(secret.bytes().filter(is_symbol).collect());
         if plain.len() != SECRET_LEN || !plain.iter().all(|byte| SYMBOLS.contains(byte)) {
             return Err(LabelError::Secret);
         }
@@ -159,6 +160,16 @@ mod tests {
         let made = Label::generate("unit-0001").unwrap();
         let read = Label::parse(&format!("{}\r\n", made.claim().to_lowercase())).unwrap();
         assert_eq!((read.number(), read.secret()), ("UNIT-0001", made.secret()));
+        let broken = made.claim().replacen(
+            made.secret().get(..4).unwrap(),
+            &format!("{}\r\n ", &made.secret()[..4]),
+            1,
+        );
+        assert_eq!(Label::parse(&broken).unwrap().secret(), made.secret());
+        assert_eq!(
+            Label::parse(&format!(" POSTWIRE:1:UNIT-0001:{} ", made.secret())).unwrap().secret(),
+            made.secret()
+        );
         assert_eq!(made.secret().len(), 29);
         assert_ne!(made.secret(), Label::generate("unit-0001").unwrap().secret());
         // The secret as it is typed is the secret as it is scanned.

@@ -104,6 +104,20 @@ fn a_scanned_label_claims_its_router_and_names_it() {
     // A folder with secrets is never written to again.
     bench.run(&["labels", "make", "--count", "1", "--out", "batch"]).ends(2).says("exists already");
     assert_eq!(read("labels.csv"), list);
+    std::os::unix::fs::symlink("nowhere", bench.dir().join("link")).unwrap();
+    for args in [
+        ("link", "--prefix=U", "exists already"),
+        ("n", "--prefix=-", "first a letter or a digit"),
+        ("n", "--from=99999999", "the last number would be 100000000"),
+    ] {
+        let (out, option, why) = args;
+        bench.run(&["labels", "make", "--count", "2", "--out", out, option]).ends(2).says(why);
+    }
+    let once = ["labels", "make", "--count", "1", "--out", "once", "--format", "svg,svg"];
+    bench.run(&once).ends(0).says("made 1 label in once; once/labels.csv has its secret");
+    let hidden = |name: &str| name.starts_with('.');
+    let left = std::fs::read_dir(bench.dir()).unwrap().flatten();
+    assert!(!left.into_iter().any(|entry| hidden(entry.file_name().to_str().unwrap())));
 
     let secret: &'static str = Box::leak(secret.to_owned().into_boxed_str());
     let router = Udp::new(nobodys(Some(secret)));
