@@ -19,6 +19,9 @@ pub enum NameError {
     /// Not an owner's name: wrong characters or length.
     #[error("`{0}` is not a valid owner's name: 1 to 31 bytes without control characters")]
     Owner(String),
+    /// Not the name of a run: wrong characters or length.
+    #[error("`{0}` is not a name for a run: 1 to 64 characters without control characters")]
+    Run(String),
 }
 
 /// Checks the name of an interface against wg-quick's pattern, which is stricter than Linux.
@@ -56,6 +59,18 @@ pub fn owner(text: &str) -> Result<OwnerName, NameError> {
     OwnerName::try_from(text).map_err(|_| invalid())
 }
 
+/// Checks the name of a run in records.
+///
+/// # Errors
+/// [`NameError::Run`].
+pub fn run(text: &str) -> Result<String, NameError> {
+    let fits = (1..=64).contains(&text.chars().count()) && !text.trim().is_empty();
+    match fits && !text.chars().any(char::is_control) {
+        true => Ok(text.into()),
+        false => Err(NameError::Run(text.escape_debug().collect())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +92,14 @@ mod tests {
         }
         for bad in ["", " ", "a\nb", "\u{1b}[2J", "thirty-two-bytes-and-not-one-more"] {
             assert!(owner(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn runs_have_names_that_can_be_filtered_by() {
+        assert_eq!(run("night 2").as_deref(), Ok("night 2"));
+        for bad in ["", " ", "a\nb", "\u{1b}[2J", &"a".repeat(65)] {
+            assert!(run(bad).is_err(), "{bad}");
         }
     }
 

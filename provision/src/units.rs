@@ -1,6 +1,7 @@
 //! Values of the command line: durations, serial lines, hosts with ports, fingerprints.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,19 @@ impl fmt::Display for UdpAddress {
             true => write!(f, "[{}]:{}", self.host, self.port),
             false => write!(f, "{}:{}", self.host, self.port),
         }
+    }
+}
+
+impl UdpAddress {
+    /// The same text for every notation of this address: an IPv4 address in an IPv6 one, upper case, a host name's final
+    /// dot.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let host = match self.host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().to_string(),
+            Err(_) => self.host.trim_end_matches('.').to_ascii_lowercase(),
+        };
+        Self { host, port: self.port }.to_string()
     }
 }
 
@@ -124,7 +138,7 @@ pub fn serial(text: &str) -> Result<SerialAddress, String> {
         // A path such as `/dev/serial/by-path/...` may contain an `@` of its own.
         Some((device, "auto")) => (device, None, true),
         Some((device, baud)) if !baud.contains('/') => {
-            let speed = baud.parse().ok().filter(|&speed| speed > 0);
+            let speed = digits(baud).filter(|&speed: &u32| speed > 0);
             let speed =
                 speed.ok_or_else(|| format!("`{baud}` is not a speed, such as 115200 or auto"))?;
             (device, Some(speed), false)
@@ -165,15 +179,34 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
     if text.contains("//") {
         return Err("expected a host and a port, not a URL, such as 192.168.1.1:5182".into());
     }
+    let shown = host.escape_debug();
+    if host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("`{shown}`: a host has no spaces in it"));
+    }
+    // A name server would be asked for it, or the system would guess the missing numbers.
+    let is_numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_numeric && host.parse::<IpAddr>().is_err() {
+        return Err(format!(
+            "`{shown}` is not an IPv4 address: four numbers from 0 to 255 without leading zeros"
+        ));
+    }
+    if host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local()) {
+        return Err(format!(
+            "`{shown}` is a link-local address: name its interface, as in {shown}%eth0"
+        ));
+    }
     let port = match port {
         None => DEFAULT_PORT,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|&port| port > 0)
+        Some(port) => digits(port)
+            .filter(|&port: &u16| port > 0)
             .ok_or_else(|| format!("`{port}` is not a port from 1 to 65535"))?,
     };
     Ok(UdpAddress { host: host.into(), port })
+}
+
+/// A number of digits alone: `parse` takes a sign too.
+fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// Parses a MAC address as labels have it: `94:83:C4:01:02:03`, `94-83-c4-01-02-03` or `9483c4010203`.
@@ -190,6 +223,12 @@ pub fn mac(text: &str) -> Result<Mac, String> {
         }
         _ => Err(format!("`{}` is no MAC address such as 94:83:c4:01:02:03", text.escape_debug())),
     }
+}
+
+/// A serial number for comparison: scanners and firmware differ in case.
+#[must_use]
+pub fn folded(number: &str) -> String {
+    number.trim().to_ascii_uppercase()
 }
 
 /// A MAC address in the form of Linux.
@@ -265,7 +304,9 @@ mod tests {
         assert_eq!(serial("/dev/ttyUSB0"), line("/dev/ttyUSB0", None));
         assert_eq!(serial("/dev/ttyS1@9600"), line("/dev/ttyS1", Some(9_600)));
         assert_eq!(serial("/dev/a@b/tty"), line("/dev/a@b/tty", None));
-        assert!(serial("/dev/ttyS1@fast").is_err() && serial("@9600").is_err());
+        for bad in ["/dev/ttyS1@fast", "@9600", "/dev/ttyS1@+9600", "/dev/ttyS1@", "/dev/ttyS1@0"] {
+            assert!(serial(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -279,11 +320,46 @@ mod tests {
         for text in ["router:99", "[fe80::1%eth0]:99"] {
             assert_eq!(udp(text).unwrap().to_string(), text);
         }
-        for bad in
-            ["", ":1", "a:0", "a:x", "[::1", "[]:1", "[::1]5182", "http://a", "http://a:5182"]
-        {
+        for bad in [
+            "",
+            ":1",
+            "a:0",
+            "a:x",
+            "[::1",
+            "[]:1",
+            "[::1]5182",
+            "http://a",
+            "http://a:5182",
+            "a:+9",
+            "a b",
+            " a",
+            "a:9 ",
+            "a\u{a0}b",
+            "1.2.3",
+            "1.2.3.4.5",
+            "10.0.0.300",
+            "10.0.0.07",
+            "1",
+            "fe80::1",
+            "[fe80::1]:9",
+        ] {
             assert!(udp(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn one_address_has_one_canonical_text() {
+        for same in [
+            &["10.0.0.7", "10.0.0.7:5182", "[::ffff:10.0.0.7]", "[::FFFF:a00:7]:5182"][..],
+            &["fd00::1", "FD00:0::1", "[fd00:0:0:0:0:0:0:1]:5182"],
+            &["router.lan", "Router.LAN", "router.lan.", "router.lan:5182"],
+            &["fe80::1%eth0", "[fe80::1%eth0]:5182"],
+        ] {
+            let all: Vec<String> = same.iter().map(|text| udp(text).unwrap().canonical()).collect();
+            assert!(all.iter().all(|text| *text == all[0]), "{all:?}");
+            assert_eq!(udp(&all[0]).unwrap().canonical(), all[0]);
+        }
+        assert_ne!(udp("a:1").unwrap().canonical(), udp("a:2").unwrap().canonical());
     }
 
     #[test]

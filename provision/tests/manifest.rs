@@ -124,16 +124,19 @@ fn every_mistake_has_its_place() {
     }
 }
 
+/// A manifest with its units in a table, and a site that needs `address` and `net`.
+fn table(csv: &[u8]) -> Folder {
+    let folder = manifest("");
+    let text = std::fs::read_to_string(folder.path()).unwrap();
+    std::fs::write(folder.path(), text.replace("version = 1", "version = 1\ncsv = \"u.csv\""))
+        .unwrap();
+    std::fs::write(folder.0.path().join("u.csv"), csv).unwrap();
+    folder
+}
+
 #[test]
 fn a_table_of_units_has_its_own_places() {
-    let table = |csv: &str| {
-        let folder = manifest("");
-        let text = std::fs::read_to_string(folder.path()).unwrap();
-        std::fs::write(folder.path(), text.replace("version = 1", "version = 1\ncsv = \"u.csv\""))
-            .unwrap();
-        std::fs::write(folder.0.path().join("u.csv"), csv).unwrap();
-        folder.mistakes()
-    };
+    let table = |csv: &str| table(csv.as_bytes()).mistakes();
     for (csv, wanted) in [
         ("name,address,net\na,10.1.0.1/24\n", "u.csv:2:1: error: 2 cells, and 3 columns"),
         ("name,name\na,b\n", "u.csv:1:6: error: the column `name` stands twice"),
@@ -146,6 +149,15 @@ fn a_table_of_units_has_its_own_places() {
             "u.csv:3:3: error: the address 1.2.3.4:5182 is that of a already, in line 2",
         ),
         ("name,my var\na,x\n", "u.csv:1:6: error: `my var` names no column"),
+        (
+            "name,address,net,\na,10.1.0.1/24,10.0.0.0/8,\n",
+            "u.csv:1:18: error: column 4 has no name",
+        ),
+        ("address,net\n10.1.0.1/24,10.0.0.0/8\n", "u.csv:1:1: error: no column is called `name`"),
+        ("Name,address,net\na,10.1.0.1/24,x\n", "u.csv:1:1: error: `Name` is no key of units"),
+        ("name,Serial-Number\na,8J\n", "the key is `serial_number`"),
+        ("name;address;net\na;10.1.0.1/24;x\n", "save the table as CSV with commas"),
+        ("name\taddress\na\tx\n", "save the table as CSV with commas"),
     ] {
         let mistakes = table(csv);
         assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{wanted}: {mistakes:#?}");
@@ -169,4 +181,116 @@ fn a_mistake_of_a_template_is_told_once_for_all_units() {
         mistakes[0].starts_with("site.conf:7:1: error: ")
             && mistakes[0].contains("(50 units, the first is u1)")
     );
+}
+
+#[test]
+fn a_mistake_is_told_once_and_not_again_for_what_follows_from_it() {
+    let units = "a,10.1.0.1/24,10.0.0.0/8\nb,10.1.0.2/24,10.0.0.0/8\n";
+    let of = |csv: &str, from: &str, to: &str| {
+        let folder = table(csv.as_bytes());
+        let text = std::fs::read_to_string(folder.path()).unwrap();
+        std::fs::write(folder.path(), text.replace(from, to)).unwrap();
+        folder.mistakes()
+    };
+    for (csv, from, to, wanted) in [
+        // The rows of a table whose first line is wrong.
+        (format!("name;address;net\n{units}"), "", "", "u.csv:1:1: error: `name;address;net`"),
+        // The defaults, once and not for each unit.
+        (
+            format!("name,address,net\n{units}"),
+            "\"wg0\"",
+            "\"a/b\"",
+            "fleet.toml:5:13: error: interface",
+        ),
+        (
+            format!("name,address,net\n{units}"),
+            "template",
+            "config = \"x\"\ntemplate",
+            "fleet.toml:4:10: error: `template` and `config`",
+        ),
+        // What cannot be read as TOML says nothing of the rest.
+        (
+            format!("name,address,net\n{units}"),
+            "[defaults]",
+            "[defaults",
+            "fleet.toml:3:10: error: ",
+        ),
+    ] {
+        let mistakes = of(&csv, from, to);
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(wanted), "{wanted}: {mistakes:#?}");
+    }
+}
+
+#[test]
+fn two_units_are_not_one_router_in_two_notations() {
+    let rows = |columns: &str, one: &str, other: &str| {
+        let csv = format!("name,net,{columns}\na,10.0.0.0/8,{one}\nb,10.0.0.0/8,{other}\n");
+        table(csv.as_bytes()).mistakes()
+    };
+    let (one, other) = ("10.1.0.1/24", "10.1.0.2/24");
+    for (column, first, second, wanted) in [
+        (
+            "udp",
+            "10.0.0.7",
+            "[::ffff:10.0.0.7]",
+            "the address [::ffff:10.0.0.7]:5182 is that of a already",
+        ),
+        ("udp", "10.0.0.7:5182", "10.0.0.7", "the address 10.0.0.7:5182 is that of a already"),
+        ("udp", "fd00::1", "FD00:0::1", "is that of a already"),
+        ("udp", "shed.lan", "Shed.LAN.", "is that of a already"),
+        ("mac", "94:83:C4:01:02:03", "9483c4010203", "is that of a already"),
+        ("serial_number", "8J1", "8j1", "the serial number 8j1 is that of a already"),
+        ("udp", "10.0.0.7", "10.0.0.300", "is not an IPv4 address"),
+        ("udp", "10.0.0.7", "10.0.0.8:+9", "is not a port"),
+    ] {
+        let mistakes = rows(
+            &format!("address,{column}"),
+            &format!("{one},{first}"),
+            &format!("{other},{second}"),
+        );
+        assert!(mistakes.len() == 1 && mistakes[0].contains(wanted), "{wanted}: {mistakes:#?}");
+    }
+    for (first, second) in [("10.1.0.1/24", "::ffff:10.1.0.1/128"), ("fd00::1/64", "FD00:0::1/128")]
+    {
+        let mistakes = rows("address", first, second);
+        assert!(mistakes.len() == 1 && mistakes[0].contains("tunnel address"), "{mistakes:#?}");
+    }
+}
+
+#[test]
+fn a_table_of_any_editor_is_read() {
+    let rows = [
+        "name,address,net",
+        "sch\u{fc}r,10.1.0.1/24,10.0.0.0/8",
+        "",
+        "\"b\" , \"10.1.0.2/24\",10.0.0.0/8",
+    ];
+    for end in ["\n", "\r\n", "\r"] {
+        for front in ["", "\u{feff}"] {
+            let csv = format!("{front}{}{end}", rows.join(end));
+            let manifest = table(csv.as_bytes()).load().unwrap();
+            let names: Vec<&str> = manifest.units.iter().map(|unit| &*unit.name).collect();
+            assert_eq!(names, ["sch\u{fc}r", "b"], "{csv:?}");
+        }
+    }
+    let mistakes = table(b"name,address,net\nsch\xfcr,10.1.0.1/24,10.0.0.0/8\n").mistakes();
+    assert!(mistakes[0].contains("u.csv: error: is not UTF-8 text"), "{mistakes:#?}");
+}
+
+#[test]
+fn a_variable_does_not_hide_a_key() {
+    for text in [
+        "[vars]\nname = \"x\"",
+        "[vars]\nudp = \"x\"",
+        "[[unit]]\nname = \"a\"\nvars = { name = \"b\" }",
+    ] {
+        let mistakes = manifest(text).mistakes();
+        let wanted = "is a key of units, and cannot be a variable";
+        assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{mistakes:#?}");
+    }
+    // A name that turns the line around it on a screen.
+    let mistakes = manifest("[[unit]]\nname = \"a\u{202e}b\"").mistakes();
+    assert!(mistakes[0].contains("`a\\u{202e}b` cannot be a name"), "{mistakes:#?}");
+    let mistakes = manifest("[[unit]]\nname = \"a\"\nconfig = \"\"").mistakes();
+    assert!(mistakes[0].contains("is an empty path"), "{mistakes:#?}");
 }

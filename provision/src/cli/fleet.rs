@@ -122,7 +122,7 @@ pub struct Run {
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
     /// The name of the run in records, for runs that are split [default: the time and a random number]
-    #[arg(long = "run", value_name = "NAME")]
+    #[arg(long = "run", value_name = "NAME", value_parser = name::run)]
     pub name: Option<String>,
 }
 
@@ -159,7 +159,7 @@ pub struct Line {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// The name of the run in records [default: the time and a random number]
-    #[arg(long = "run", value_name = "NAME")]
+    #[arg(long = "run", value_name = "NAME", value_parser = name::run)]
     pub name: Option<String>,
     /// End when every unit of the manifest is done
     #[arg(long)]

@@ -3,7 +3,7 @@
 use proto_core::protocol::message::{Failure, Subject};
 
 use super::load::Loaded;
-use crate::ops::{self, Cause, failure};
+use crate::ops::{self, Cause, Router, failure};
 use crate::report::Failed;
 use crate::session::{SessionError, printable};
 
@@ -14,19 +14,29 @@ pub(super) fn describe(error: impl Into<ops::Error>, file: Option<&Loaded>) -> F
     failed.error.code = error.code().map(Into::into);
     failed.error.state = error.state;
     if let Cause::Session(SessionError::Failed(failure)) = &error.cause {
-        describe_failure(failure, file, &mut failed);
+        let router = error.router.as_deref().map(Router::name);
+        describe_failure(failure, file, router, &mut failed);
     }
     failed
 }
 
-fn describe_failure(failure: &Failure, file: Option<&Loaded>, failed: &mut Failed) {
+/// A failure that a line of the file explains begins with this line, any other with the router.
+fn describe_failure(
+    failure: &Failure,
+    file: Option<&Loaded>,
+    router: Option<&str>,
+    failed: &mut Failed,
+) {
     let error = &mut failed.error;
     if let Some(Loaded { source, image }) = file {
-        let place = image.place(&failure.subject);
-        let line = place.map(|place| format!(":{}", place.line)).unwrap_or_default();
         let message = failure::message(failure, Some(&image.interface));
-        error.message = format!("{}{line}: {message}", source.name);
-        error.file = Some(source.name.clone());
+        let place = image.place(&failure.subject);
+        error.message = match (place, router) {
+            (Some(place), _) => format!("{}:{}: {message}", source.name, place.line),
+            (None, Some(router)) => format!("{router}: {message}"),
+            (None, None) => message,
+        };
+        error.file = place.map(|_| source.name.clone());
         error.line = place.map(|place| place.line);
     }
     error.subject = (failure.subject != Subject::None).then(|| failure.subject.to_string());

@@ -6,14 +6,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::claim::owner_name;
-use super::fleet::{load, mistaken, records_of, run_name};
+use super::fleet::{load, mistaken, records_of, run_name, warn};
 use crate::cli::{Line, Own};
 use crate::fleet::How;
 use crate::line::{self, Options};
 use crate::ops::{Confirming, Kind};
 use crate::records::{self, Writer};
 use crate::report::{Done, Failed};
-use crate::ui::say;
 use crate::{exit, interrupt};
 
 /// A run of a line, as `--json` prints it.
@@ -38,11 +37,16 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
         return Err(mistaken(&manifest.path, &lacking));
     }
     if let Some(program) = args.on_done.as_deref().filter(|program| !is_there(program)) {
-        let failed = Failed::usage(format!("--on-done: there is no program `{program}`"));
-        return Err(failed.hint(Some("a path has a slash in it, such as ./print-label".into())));
+        let (message, hint) = match program.contains('/') && Path::new(program).is_file() {
+            true => ("this is no program", format!("`chmod +x {program}`, if it is one")),
+            false => {
+                ("there is no program", "a path has a slash in it, such as ./print-label".into())
+            }
+        };
+        return Err(Failed::usage(format!("--on-done: {message}: `{program}`")).hint(Some(hint)));
     }
     if !own.json {
-        manifest.warnings.iter().for_each(|warning| say(warning));
+        warn(&manifest);
     }
     let home = own.find().map_err(|error| Failed::own(&error))?;
     let operator = home.operator().map_err(|error| Failed::own(&error))?;
@@ -107,10 +111,22 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
 /// Whether a program can be found. Otherwise the first router would be done before anybody knows.
 fn is_there(program: &str) -> bool {
     let in_path = |paths: std::ffi::OsString| {
-        std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+        std::env::split_paths(&paths).any(|folder| can_run(&folder.join(program)))
     };
-    // Other systems than Unix add an ending to the name.
-    !cfg!(unix)
-        || Path::new(program).is_file() && program.contains('/')
-        || !program.contains('/') && std::env::var_os("PATH").is_some_and(in_path)
+    match program.contains('/') {
+        true => can_run(Path::new(program)),
+        false => std::env::var_os("PATH").is_some_and(in_path),
+    }
+}
+
+/// Whether a file is a program that this user may run.
+#[cfg(unix)]
+fn can_run(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Other systems than Unix add an ending to the name.
+#[cfg(not(unix))]
+const fn can_run(_: &Path) -> bool {
+    true
 }

@@ -60,7 +60,7 @@ pub(crate) fn apply(
             continue;
         };
         let name = &host.name;
-        match known.get(name) {
+        match known.get(name).map(of_endpoint) {
             Some(Ok(address)) => {
                 if told.insert(name.clone(), ()).is_none() {
                     let message = format!("{name} is {} from here", address.ip());
@@ -70,7 +70,7 @@ pub(crate) fn apply(
             }
             failed => {
                 let late = || format!("no name server answers within {} s", budget.as_secs_f32());
-                let why = failed.and_then(|found| found.clone().err()).unwrap_or_else(late);
+                let why = failed.and_then(Result::err).unwrap_or_else(late);
                 problems.push(Problem::warning(
                     place.clone(),
                     format!(
@@ -132,11 +132,16 @@ fn first(lookup: &Lookup, host: &str, port: u16) -> Found {
     })?;
     let v4 = addresses.iter().find(|address| address.is_ipv4());
     let address = v4.or(addresses.first()).ok_or("it has no address")?;
-    match address {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+    Ok(*address)
+}
+
+/// An address that the router is to use.
+fn of_endpoint(found: &Found) -> Found {
+    match found {
+        Ok(SocketAddr::V6(v6)) if v6.scope_id() != 0 => {
             Err("its address has a scope, which is a link of this machine and not of the router"
                 .into())
         }
-        _ => Ok(*address),
+        found => found.clone(),
     }
 }

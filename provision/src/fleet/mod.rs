@@ -79,7 +79,11 @@ pub fn select<'m>(manifest: &'m Manifest, selectors: &[String]) -> Result<Vec<&'
     for selector in selectors {
         let plain = selector.strip_prefix('!').unwrap_or(selector);
         if !manifest.units.iter().any(|unit| is(plain, unit)) {
-            return Err(format!("no unit of {} is `{plain}`", manifest.path.display()));
+            let shown = manifest.path.display();
+            return Err(match plain.strip_prefix("tag=") {
+                Some(tag) => format!("no unit of {shown} has the tag `{}`", tag.escape_debug()),
+                None => format!("no unit of {shown} is called `{}`", plain.escape_debug()),
+            });
         }
     }
     let (out, of): (Vec<&String>, Vec<&String>) =
@@ -91,12 +95,17 @@ pub fn select<'m>(manifest: &'m Manifest, selectors: &[String]) -> Result<Vec<&'
     Ok(selected.collect())
 }
 
-/// The key of a unit's router and its address, from the manifest or from the operator's list of routers.
-///
-/// # Errors
-/// What is missing.
-pub fn locate(unit: &Unit, routers: &Routers) -> Result<(PublicKey, UdpAddress), Mistake> {
-    locate_in(unit, &Known::new(routers))
+/// The key of a unit's router, and its address.
+pub type Located = (PublicKey, UdpAddress);
+
+/// The key of each unit's router and its address, from the manifest or from the operator's list of routers, or what is
+/// missing.
+pub fn locate<'m>(
+    units: &[&'m Unit],
+    routers: &Routers,
+) -> Vec<(&'m Unit, Result<Located, Mistake>)> {
+    let known = Known::new(routers);
+    units.iter().map(|unit| (*unit, locate_in(unit, &known))).collect()
 }
 
 /// The operator's list of routers, by name and by key.
@@ -114,7 +123,7 @@ impl<'r> Known<'r> {
     }
 }
 
-fn locate_in(unit: &Unit, known: &Known<'_>) -> Result<(PublicKey, UdpAddress), Mistake> {
+fn locate_in(unit: &Unit, known: &Known<'_>) -> Result<Located, Mistake> {
     let named = known.by_name.get(unit.name.as_str());
     let Some(key) = unit.key.or_else(|| named.map(|router| router.key)) else {
         let name = &unit.name;
@@ -135,6 +144,25 @@ fn locate_in(unit: &Unit, known: &Known<'_>) -> Result<(PublicKey, UdpAddress), 
     }
 }
 
+/// The units that are the router of another unit, by its key or at its address. One may have them from the manifest, and
+/// the other from the operator's list.
+#[must_use]
+pub fn twice(found: &[(&Unit, PublicKey, UdpAddress)]) -> Vec<Mistake> {
+    let (mut keys, mut places) = (HashMap::new(), HashMap::new());
+    let mut mistakes = Vec::new();
+    for (unit, key, udp) in found {
+        let name = unit.name.as_str();
+        if let Some(other) = keys.insert(key, name) {
+            let message = format!("{name} and {other} are both the router with the key {key}");
+            mistakes.push(Mistake::at(&unit.at, message));
+        }
+        if let Some(other) = places.insert(udp.canonical(), name) {
+            mistakes.push(Mistake::at(&unit.at, format!("{name} and {other} are both at {udp}")));
+        }
+    }
+    mistakes
+}
+
 /// Finds key and address of each unit, in the manifest or in the operator's list of routers, and looks up all host
 /// names in parallel.
 ///
@@ -146,14 +174,14 @@ pub fn plan<'m>(
     lookup: &Lookup,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Vec<Planned<'m>>, Vec<Mistake>> {
-    let known = Known::new(routers);
     let (mut mistakes, mut found) = (Vec::new(), Vec::new());
-    for unit in units {
-        match locate_in(unit, &known) {
-            Ok((key, udp)) => found.push((*unit, key, udp)),
+    for (unit, located) in locate(units, routers) {
+        match located {
+            Ok((key, udp)) => found.push((unit, key, udp)),
             Err(mistake) => mistakes.push(mistake),
         }
     }
+    mistakes.extend(twice(&found));
     let mut names = BTreeMap::new();
     for (_, _, udp) in &found {
         if udp.host.parse::<std::net::IpAddr>().is_err() {
@@ -168,12 +196,16 @@ pub fn plan<'m>(
         }
     };
     let (mut planned, mut taken) = (Vec::with_capacity(found.len()), HashMap::new());
-    let mut keys: HashMap<PublicKey, &str> = HashMap::new();
     for (unit, key, udp) in found {
         let address = match udp.host.parse() {
             Ok(ip) => Ok(SocketAddr::new(ip, udp.port)),
             Err(_) => match addresses.get(&udp.host) {
-                Some(Ok(address)) => Ok(SocketAddr::new(address.ip(), udp.port)),
+                // With the interface of a link-local address.
+                Some(Ok(address)) => {
+                    let mut address = *address;
+                    address.set_port(udp.port);
+                    Ok(address)
+                }
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(format!("no name server answers within {} s", LOOKUP.as_secs())),
             },
@@ -186,13 +218,12 @@ pub fn plan<'m>(
                 continue;
             }
         };
-        if let Some(other) = taken.insert(address, unit.name.as_str()) {
+        let ip = address.ip().to_canonical();
+        let place = if ip.is_ipv4() { SocketAddr::new(ip, udp.port) } else { address };
+        if let Some((other, text)) = taken.insert(place, (unit.name.as_str(), udp.canonical()))
+            && text != udp.canonical()
+        {
             let message = format!("{} and {other} are both at {address}", unit.name);
-            mistakes.push(Mistake::at(&unit.at, message));
-        }
-        if let Some(other) = keys.insert(key, unit.name.as_str()) {
-            let message =
-                format!("{} and {other} are both the router with the key {key}", unit.name);
             mistakes.push(Mistake::at(&unit.at, message));
         }
         planned.push(Planned { unit, key, udp, address });
@@ -231,7 +262,55 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
+
+    /// The plan of two units at these addresses, with a name server that knows every name.
+    fn planned(hosts: [&str; 2]) -> Result<Vec<SocketAddr>, Vec<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.toml");
+        let keys = [
+            "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+            "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=",
+        ];
+        let mut text = String::from("version = 1\n[defaults]\nconfig = \"wg0.conf\"\n");
+        for (nth, (host, key)) in hosts.iter().zip(keys).enumerate() {
+            text += &format!("[[unit]]\nname = \"u{nth}\"\nudp = \"{host}\"\nkey = \"{key}\"\n");
+        }
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(dir.path().join("wg0.conf"), "[Interface]\nPrivateKey = generate\n")
+            .unwrap();
+        let manifest = Manifest::load(&path, None, &mut |_| {}).unwrap();
+        let units: Vec<&Unit> = manifest.units.iter().collect();
+        let lookup: Lookup = Arc::new(|name: &str, port| {
+            Ok(vec![match name.split_once('%') {
+                Some((ip, _)) => SocketAddrV6::new(ip.parse().unwrap(), port, 0, 7).into(),
+                None => SocketAddr::new([10, 0, 0, 1].into(), port),
+            }])
+        });
+        let planned = plan(&units, &Routers::default(), &lookup, &mut |_| {});
+        planned
+            .map(|units| units.iter().map(|planned| planned.address).collect())
+            .map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.message).collect())
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_interface() {
+        let addresses = planned(["fe80::1%eth0", "[fe80::2%eth0]:99"]).unwrap();
+        let scoped: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(scoped, ["[fe80::1%7]:5182", "[fe80::2%7]:99"]);
+    }
+
+    #[test]
+    fn two_units_at_one_address_are_found_behind_names_too() {
+        for other in ["10.0.0.1", "::ffff:10.0.0.1", "other.lan"] {
+            let mistakes = planned(["shed.lan", other]).unwrap_err();
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].contains("are both at"), "{mistakes:?}");
+        }
+        planned(["shed.lan", "10.0.0.1:99"]).unwrap();
+    }
 
     #[test]
     fn patterns() {

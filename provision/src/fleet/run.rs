@@ -56,6 +56,8 @@ pub enum Event<'e> {
     },
     /// A unit has ended, and its record is on the disk.
     Finished(&'e Record),
+    /// A unit has ended, and its record could not be written.
+    Unrecorded(&'e Record),
     /// No more units are begun.
     Stopping(&'e Stopped),
 }
@@ -310,16 +312,21 @@ impl Run<'_, '_> {
         if finished.is_empty() {
             return;
         }
+        let mut is_recorded = true;
         if let Some(records) = self.records.as_mut() {
             finished.iter().for_each(|(_, record)| records.add(record));
             if let Err(why) = records.sync() {
+                is_recorded = false;
                 self.stop(Stopped::Records(why));
             }
         }
         for (_, record) in finished {
             let outcome = record.outcome;
             *self.summary.outcomes.entry(outcome.name()).or_insert(0) += 1;
-            self.reporter.event(Event::Finished(&record));
+            self.reporter.event(match is_recorded {
+                true => Event::Finished(&record),
+                false => Event::Unrecorded(&record),
+            });
             if !outcome.is_done() && outcome != Outcome::Interrupted {
                 self.failed += 1;
                 self.failed_in_batch += 1;

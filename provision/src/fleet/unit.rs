@@ -162,8 +162,14 @@ impl Finished {
         if let (Cause::Session(SessionError::Failed(failure)), Some((source, image))) =
             (&error.cause, file)
         {
-            let line = image.place(&failure.subject).map(|place| format!(":{}", place.line));
-            message = format!("{}{}: {message}", source.name, line.unwrap_or_default());
+            message = ops::failure::message(failure, Some(&image.interface));
+            // The record has the router; the file is named if one of its lines is the cause.
+            if let Some(place) = image.place(&failure.subject) {
+                message = format!("{}:{}: {message}", source.name, place.line);
+            }
+        }
+        if outcome == Outcome::Interrupted {
+            return Self { router: error.router.as_deref().cloned(), ..Self::abandoned(false) };
         }
         let code = error.code().map(Into::into);
         let own = error.kind() == Kind::Own;

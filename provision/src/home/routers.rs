@@ -43,7 +43,7 @@ impl Place {
 
 /// `HOST:PORT`, also of a text without the port.
 fn udp(text: &str) -> String {
-    units::udp(text).map_or_else(|_| text.into(), |address| address.to_string())
+    units::udp(text).map_or_else(|_| text.into(), |address| address.canonical())
 }
 
 /// The device of `DEV[@BAUD]`.
@@ -263,7 +263,7 @@ impl Routers {
     }
 
     /// The name of a router that was met: the one it has, or else a free one, under which it is added.
-    fn met(&mut self, key: PublicKey, names: &[&str]) -> Result<String, HomeError> {
+    pub(crate) fn met(&mut self, key: PublicKey, names: &[&str]) -> Result<String, HomeError> {
         if let Some(known) = self.of_key(&key) {
             return Ok(known.name.clone());
         }

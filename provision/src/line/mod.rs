@@ -136,6 +136,7 @@ pub fn run(
         operator,
         rows: Mutex::new(rows),
         devices: Mutex::default(),
+        failed_programs: Mutex::default(),
         stop: AtomicBool::new(false),
     };
     let mut done = HashMap::new();
@@ -264,13 +265,15 @@ impl Line<'_> {
                 let _ = reply.send(is_written);
             }
             Message::Ring => self.display.ring(),
-            Message::Scanned(code) => match shared.rows().scan(&code) {
-                Ok(()) => self.note(""),
-                Err(why) => {
-                    self.note(&why);
+            Message::Scanned(code) => {
+                let ports = self.board.tiles.len();
+                let scanned =
+                    shared.rows().scan(&code, ports, |unit| &shared.manifest.units[unit].name);
+                if scanned.is_err() {
                     self.display.ring();
                 }
-            },
+                self.note(&scanned.unwrap_or_else(|why| why));
+            }
             Message::Ended => {}
         }
     }

@@ -12,7 +12,7 @@ mod meet;
 mod program;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -49,6 +49,8 @@ pub(super) struct Shared<'l> {
     pub(super) rows: Mutex<Rows>,
     /// The device at each port that has a cable, by the number of the port.
     pub(super) devices: Mutex<HashMap<usize, PathBuf>>,
+    /// Units that are done, and for which the user's program failed.
+    pub(super) failed_programs: Mutex<HashSet<String>>,
     /// No more units are begun.
     pub(super) stop: AtomicBool,
 }
@@ -56,6 +58,10 @@ pub(super) struct Shared<'l> {
 impl Shared<'_> {
     pub(super) fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed_programs(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.failed_programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes which device a port is, so that a device with two names is one port.
@@ -422,6 +428,28 @@ impl<'l> Worker<'l> {
         self.end(unit.map(|unit| (unit, key)), operation, finished, times);
     }
 
+    /// Runs the user's program for a router that was done now, or for which it failed before in this run. Returns why it
+    /// failed.
+    fn run_program(&mut self, program: &str, record: &Record) -> Option<String> {
+        let failed_before = || self.shared.failed_programs().contains(&record.unit);
+        let is_due = match record.outcome {
+            Outcome::Applied => true,
+            Outcome::Unchanged => failed_before(),
+            _ => false,
+        };
+        if !is_due {
+            return None;
+        }
+        self.show(Look::Busy, &record.unit, &format!("running {program}"));
+        let why = program::run(program, record).err();
+        let mut failed = self.shared.failed_programs();
+        match why.is_some() {
+            true => failed.insert(record.unit.clone()),
+            false => failed.remove(&record.unit),
+        };
+        why.map(|why| format!("the router is done, but {program}: {why}"))
+    }
+
     /// Has the outcome recorded, runs the program of the user, and shows the outcome.
     fn end(
         &mut self,
@@ -457,12 +485,8 @@ impl<'l> Worker<'l> {
             (true, false) => record.message.replace('\n', " "),
             (true, true) => String::new(),
         };
-        if written
-            && record.outcome == Outcome::Applied
-            && let Some(program) = &options.on_done
-            && let Err(why) = program::run(program, &record)
-        {
-            error = format!("the router is done, but {program}: {why}");
+        if written && let Some(program) = &options.on_done {
+            error = self.run_program(program, &record).unwrap_or(error);
         }
         let name = if record.unit == UNKNOWN_UNIT { String::new() } else { record.unit };
         self.tile.took = Some(Duration::from_millis(record.milliseconds));

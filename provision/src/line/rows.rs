@@ -10,7 +10,7 @@ use crate::home::Routers;
 use crate::manifest::{Manifest, Mistake, Unit};
 use crate::records::Record;
 use crate::session::printable;
-use crate::units::{self, mac_text};
+use crate::units::{self, folded, mac_text};
 
 /// How units are chosen for new routers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -46,12 +46,42 @@ impl Assign {
             Self::Mac => unit.mac.is_none(),
             Self::Order | Self::Scan => false,
         };
+        if self == Self::Scan {
+            return ambiguous(manifest);
+        }
         let lacking = manifest.units.iter().filter(|unit| unit.key.is_none()).filter(lacks);
         let key = self.key().unwrap_or_default();
         let mistake =
             |unit: &Unit| Mistake::at(&unit.at, format!("unit {} has no {key}", unit.name));
         lacking.map(mistake).collect()
     }
+}
+
+fn unknown(code: &str) -> String {
+    let code = code.escape_debug();
+    format!("no unit of the manifest has the name, serial_number or mac `{code}`")
+}
+
+/// Codes that are those of two units: a name that is the serial number of another one, for example.
+fn ambiguous(manifest: &Manifest) -> Vec<Mistake> {
+    let (mut codes, mut mistakes) = (HashMap::new(), Vec::new());
+    for unit in &manifest.units {
+        let name = Some(("name", folded(&unit.name)));
+        let number = unit.serial_number.as_ref().map(|number| ("serial_number", folded(number)));
+        let mac = unit.mac.map(|mac| ("mac", folded(&mac_text(&mac))));
+        for (kind, code) in [name, number, mac].into_iter().flatten() {
+            let (other, other_kind) = *codes.entry(code.clone()).or_insert((unit, kind));
+            if other.name != unit.name && other_kind != kind {
+                let code = code.escape_debug();
+                let message = format!(
+                    "the code {code} is the {kind} of {} and the {other_kind} of {}",
+                    unit.name, other.name
+                );
+                mistakes.push(Mistake::at(&unit.at, message));
+            }
+        }
+    }
+    mistakes
 }
 
 /// Units and their routers. Units are numbers: their places in the manifest.
@@ -206,41 +236,110 @@ impl Rows {
         self.free.retain(|&free| free != unit);
     }
 
-    /// Takes a line from standard input: `CODE`, or `PORT CODE` with the number of a port, from 1.
+    /// Takes a line from standard input: `CODE`, or `PORT CODE` with the number of a port, from 1. There are so many
+    /// `ports` now. Returns what the person is told.
     ///
     /// # Errors
     /// What is wrong with it, for the person at the line.
-    pub fn scan(&mut self, line: &str) -> Result<(), String> {
-        let (port, name) = match line.trim().split_once(char::is_whitespace) {
-            None => (None, line.trim()),
-            Some((port, name)) => {
-                let number = port.parse::<usize>().ok().filter(|&number| number > 0);
-                let number =
-                    number.ok_or_else(|| format!("`{port}` is not the number of a port"))?;
-                (Some(number - 1), name.trim())
-            }
-        };
+    pub fn scan<'u>(
+        &mut self,
+        line: &str,
+        ports: usize,
+        name: impl Fn(usize) -> &'u str,
+    ) -> Result<String, String> {
         if self.assign != Assign::Scan {
             return Err("codes are read only with --assign scan".into());
         }
-        let mac = || units::mac(name).ok().and_then(|mac| self.macs.get(&mac));
-        let found =
-            self.names.get(name).or_else(|| self.serial_numbers.get(&folded(name))).or_else(mac);
-        let Some(&unit) = found else {
-            let name = name.escape_debug();
-            return Err(format!(
-                "no unit of the manifest has the name, serial_number or mac `{name}`"
-            ));
+        let line = line.trim();
+        // A serial number may have a space in it.
+        let (port, unit) = match (self.of_code(line), line.split_once(char::is_whitespace)) {
+            (Some(unit), _) => (None, unit),
+            (None, Some((port, code))) => {
+                let number = port.parse::<usize>().ok().filter(|&number| number > 0);
+                let number = number.ok_or_else(|| {
+                    format!("`{}` is not the number of a port", port.escape_debug())
+                })?;
+                let code = code.trim();
+                (Some(number - 1), self.of_code(code).ok_or_else(|| unknown(code))?)
+            }
+            (None, None) => return Err(unknown(line)),
         };
-        if self.taken.contains(&unit) || self.scanned.iter().any(|&(_, other)| other == unit) {
+        let name = name(unit);
+        if self.taken.contains(&unit) {
             return Err(format!("{name} has a router already"));
         }
+        // The last scan of a unit counts: the one before may have named the wrong port.
+        self.scanned.retain(|&(_, other)| other != unit);
         self.scanned.push((port, unit));
-        Ok(())
+        Ok(match port.map(|port| port + 1) {
+            None => format!("scanned {name}"),
+            Some(port) if port > ports => {
+                format!("scanned {name} for port {port}, which is not there yet")
+            }
+            Some(port) => format!("scanned {name} for port {port}"),
+        })
+    }
+
+    /// The unit with this name, serial number or MAC address.
+    fn of_code(&self, code: &str) -> Option<usize> {
+        let mac = || units::mac(code).ok().and_then(|mac| self.macs.get(&mac));
+        let found = self.names.get(code).or_else(|| self.serial_numbers.get(&folded(code)));
+        found.or_else(mac).copied()
     }
 }
 
-/// A serial number for comparison: scanners and firmware differ in case.
-fn folded(number: &str) -> String {
-    number.trim().to_ascii_uppercase()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(csv: &str) -> Manifest {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let defaults = "[defaults]\ntemplate = \"wg0.conf\"\n";
+        write("line.toml", &format!("version = 1\ncsv = \"u.csv\"\n{defaults}"));
+        write("u.csv", csv);
+        write("wg0.conf", "[Interface]\nPrivateKey = generate\n");
+        Manifest::load(&dir.path().join("line.toml"), None, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_scanned_code_is_for_a_router_that_comes_or_is_refused_in_words() {
+        let manifest =
+            manifest("name,serial_number,mac\na,SN 17,\nb,8J-2,94:83:c4:01:02:03\nc,,\nd,,\n");
+        let mut rows = Rows::new(&manifest, &Routers::default(), &[], Assign::Scan);
+        let mut scan = |line: &str| rows.scan(line, 2, |unit| &manifest.units[unit].name);
+        for (line, told) in [
+            // A serial number with a space is no port and a code.
+            ("sn 17", Ok("scanned a")),
+            ("3 b", Ok("scanned b for port 3, which is not there yet")),
+            ("0 b", Err("`0` is not the number of a port")),
+            ("front b", Err("`front` is not the number of a port")),
+            // A wrong port is corrected by another scan.
+            (" 2  9483C4010203 ", Ok("scanned b for port 2")),
+            ("e", Err("no unit of the manifest has the name, serial_number or mac `e`")),
+            ("1 e", Err("no unit of the manifest has the name, serial_number or mac `e`")),
+        ] {
+            assert_eq!(scan(line), told.map(Into::into).map_err(Into::into), "{line}");
+        }
+        assert_eq!((rows.take(0), rows.take(1)), (Some(0), Some(1)));
+        let told = rows.scan("b", 2, |unit| &manifest.units[unit].name);
+        assert_eq!(told, Err("b has a router already".into()));
+    }
+
+    #[test]
+    fn a_code_is_that_of_one_unit() {
+        let of = |csv: &str| {
+            let mistakes = Assign::Scan.mistakes(&manifest(csv));
+            mistakes.into_iter().map(|mistake| mistake.message).collect::<Vec<_>>()
+        };
+        let twice = of("name,serial_number,mac\na,,\nb,A,\n94:83:c4:01:02:03,,\nd,,9483c4010203\n");
+        assert_eq!(
+            twice,
+            [
+                "the code A is the serial_number of b and the name of a",
+                "the code 94:83:C4:01:02:03 is the mac of d and the name of 94:83:c4:01:02:03",
+            ]
+        );
+        assert_eq!(of("name,serial_number\na,a\nA,\n"), [""; 0]);
+    }
 }

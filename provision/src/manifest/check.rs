@@ -1,7 +1,7 @@
 //! What has to hold in a manifest: values that can be what they are, names, keys and addresses that are there once, and
 //! for every unit a file. What is in these files is the subject of `images`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +25,10 @@ pub(super) fn check(
     tell: &mut dyn FnMut(&str),
     mistakes: &mut Vec<Mistake>,
 ) -> Manifest {
-    let Read { defaults, vars, units: entries, jobs } = read;
+    let Read { defaults, vars, units: entries, jobs, broken } = read;
+    if broken {
+        return Manifest::empty(path);
+    }
     let confirm_within = defaults
         .confirm_within
         .as_ref()
@@ -39,16 +42,12 @@ pub(super) fn check(
         units.extend(checker.unit(entry, &defaults, &vars, nth + 1));
     }
     let mistakes = checker.mistakes;
-    let mut manifest = Manifest {
-        path: path.into(),
-        units: Vec::new(),
-        jobs,
-        confirm_within,
-        warnings: Vec::new(),
-        names: BTreeMap::new(),
-    };
+    let mut manifest = Manifest { jobs, confirm_within, ..Manifest::empty(path) };
     images::check(&mut units, &mut manifest, lookup, tell, mistakes);
     manifest.units = units;
+    // A mistake of the defaults is found again with each unit.
+    let mut told = HashSet::new();
+    mistakes.retain(|mistake| told.insert(mistake.clone()));
     manifest
 }
 
@@ -81,7 +80,19 @@ impl Once {
         unit: &str,
         at: &At,
     ) -> Option<Mistake> {
-        let key = (kind, value.to_owned());
+        self.take_as(kind, value, value, unit, at)
+    }
+
+    /// As [`Once::take`], for a value that has several texts: `canonical` is the same for all of them.
+    fn take_as(
+        &mut self,
+        kind: &'static str,
+        canonical: &str,
+        value: &str,
+        unit: &str,
+        at: &At,
+    ) -> Option<Mistake> {
+        let key = (kind, canonical.to_owned());
         if let Some((other, first)) = self.0.get(&key) {
             let place = match first.file == at.file {
                 true => format!("line {}", first.line),
@@ -142,7 +153,9 @@ impl Checker<'_, '_> {
         let udp =
             entry.udp.as_ref().and_then(|text| parsed(text, "udp", units::udp, self.mistakes));
         if let (Some(udp), Some(text)) = (&udp, &entry.udp) {
-            self.mistakes.extend(self.once.take("address", &udp.to_string(), &called, &text.at));
+            let (canonical, shown) = (udp.canonical(), udp.to_string());
+            let taken = self.once.take_as("address", &canonical, &shown, &called, &text.at);
+            self.mistakes.extend(taken);
         }
         let serial = entry
             .serial
@@ -153,8 +166,9 @@ impl Checker<'_, '_> {
             self.mistakes.extend(self.once.take("port", &device, &called, &text.at));
         }
         let serial_number = entry.serial_number.as_ref().map(|text| {
-            let number = &text.value;
-            self.mistakes.extend(self.once.take("serial number", number, &called, &text.at));
+            let (number, canonical) = (&text.value, units::folded(&text.value));
+            let taken = self.once.take_as("serial number", &canonical, number, &called, &text.at);
+            self.mistakes.extend(taken);
             number.clone()
         });
         let mac =
@@ -297,12 +311,16 @@ impl Checker<'_, '_> {
     }
 }
 
+/// Whether a character can be seen: no control character, and none that turns the text around it.
+fn is_shown(c: char) -> bool {
+    // Behind another character, one that combines with it is not escaped.
+    matches!(c, '\'' | '"' | '\\') || format!("x{c}").escape_debug().count() == 2
+}
+
 fn check_name(name: &str) -> Result<(), String> {
     let one_word = (1..=MAX_NAME).contains(&name.chars().count())
         && !name.starts_with(['-', '!'])
-        && !name
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '*' | '?' | '='));
+        && !name.chars().any(|c| !is_shown(c) || c.is_whitespace() || matches!(c, '*' | '?' | '='));
     match one_word {
         true => Ok(()),
         false => Err(format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::read::{Entry, Read, beside, text};
+use super::read::{Entry, Read, beside, meant, text};
 use super::template::is_name;
 use super::{At, Mistake, Text};
 
@@ -21,7 +21,10 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let whole = |line, column| At { file: Arc::clone(&file), line, column };
     let Ok(text) = std::str::from_utf8(bytes) else {
-        mistakes.push(Mistake::at(&whole(0, 0), "is not UTF-8 text"));
+        mistakes.push(
+            Mistake::at(&whole(0, 0), "is not UTF-8 text")
+                .help("save the table as \"CSV UTF-8\", with commas"),
+        );
         return;
     };
     let rows = Rows { text, at: 0, line: 1 };
@@ -42,18 +45,12 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
         }
         if header.is_empty() {
             header = cells.iter().map(|(cell, _)| cell.trim().to_owned()).collect();
-            for (nth, (name, (_, column))) in header.iter().zip(&cells).enumerate() {
-                if header.iter().take(nth).any(|other| other == name) {
-                    let message = format!("the column `{}` stands twice", name.escape_debug());
-                    mistakes.push(Mistake::at(&whole(line, *column), message));
-                } else if !is_name(name) {
-                    let message = format!("`{}` names no column", name.escape_debug());
-                    mistakes.push(
-                        Mistake::at(&whole(line, *column), message).help(
-                            "the first line names a key of units or a variable for each column",
-                        ),
-                    );
-                }
+            let columns: Vec<usize> = cells.iter().map(|(_, column)| *column).collect();
+            let wrong = wrong_header(&header, |nth| whole(line, columns[nth]));
+            // Each row would be wrong for the same reason.
+            if !wrong.is_empty() {
+                mistakes.extend(wrong);
+                return;
             }
             continue;
         }
@@ -81,6 +78,41 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
         }
         read.units.push(unit);
     }
+}
+
+/// The mistakes of the first line. `at` gives the place of a column.
+fn wrong_header(header: &[String], at: impl Fn(usize) -> At) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (nth, name) in header.iter().enumerate() {
+        let shown = name.escape_debug();
+        let mistake = |message: String| Mistake::at(&at(nth), message);
+        if header.iter().take(nth).any(|other| other == name) {
+            mistakes.push(mistake(format!("the column `{shown}` stands twice")));
+        } else if name.is_empty() {
+            mistakes.push(mistake(format!("column {} has no name", nth + 1)));
+        } else if let Some(key) = meant(name) {
+            let help = format!("the key is `{key}`; a variable needs another name");
+            mistakes.push(mistake(format!("`{shown}` is no key of units")).help(help));
+        } else if name.contains([';', '\t']) {
+            mistakes.push(
+                mistake(format!("`{shown}` names no column"))
+                    .help("a comma stands between two columns: save the table as CSV with commas"),
+            );
+        } else if !is_name(name) {
+            mistakes.push(
+                mistake(format!("`{shown}` names no column"))
+                    .help("the first line names a key of units or a variable for each column"),
+            );
+        }
+    }
+    if mistakes.is_empty() && !header.iter().any(|name| name == "name") {
+        let message = "no column is called `name`";
+        mistakes.push(
+            Mistake::at(&at(0), message)
+                .help("the first line names the columns, and each unit has a name"),
+        );
+    }
+    mistakes
 }
 
 /// The rows of a CSV file (RFC 4180): cells with their columns, or the column of a quote that is not closed.
@@ -129,7 +161,13 @@ impl Iterator for Rows<'_> {
                     self.line += 1;
                     cell.push(c);
                 }
-                '\r' if !quoted => {}
+                // The end of a line of Windows, or of an old Macintosh.
+                '\r' if !quoted && chars.peek().is_some_and(|&(_, next)| next == '\n') => {}
+                '\r' if !quoted => {
+                    end = at + 1;
+                    self.line += 1;
+                    break;
+                }
                 c if closed && !c.is_whitespace() => return Some((line, self.give_up(column))),
                 c => cell.push(c),
             }

@@ -1,7 +1,7 @@
 //! The image of each unit: its file with its variables, the host names in it, and what no two units may have in their
 //! configurations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ pub(super) fn check(
 ) {
     let mut shared = Shared::default();
     let (mut good, mut names) = (vec![false; units.len()], BTreeMap::new());
-    let mut warnings = Vec::new();
+    let (mut warnings, mut warned) = (Vec::new(), HashSet::new());
     for (unit, good) in units.iter().zip(&mut good) {
         let source = match source(unit) {
             Ok(source) => source,
@@ -96,8 +96,8 @@ pub(super) fn check(
                 shared.add(mistake(&source, problem), &unit.name);
             } else {
                 let said = problem.render(&source);
-                if !warnings.iter().any(|(text, _)| *text == said) {
-                    warnings.push((said, ()));
+                if warned.insert(said.clone()) {
+                    warnings.push(said);
                 }
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn check(
         tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
         manifest.names = conf::look_up_all(names, lookup, LOOKUP);
     }
-    manifest.warnings = warnings.into_iter().map(|(text, ())| text.trim_end().into()).collect();
+    manifest.warnings = warnings.iter().map(|text| text.trim_end().into()).collect();
     let mut once = Once::default();
     for (unit, _) in units.iter_mut().zip(good).filter(|(_, good)| *good) {
         match image(unit, &manifest.names) {
@@ -149,7 +149,7 @@ fn tunnel_address(net: &str) -> Option<IpAddr> {
     let address: IpAddr = net.split('/').next()?.parse().ok()?;
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => None,
-        address => Some(address),
+        address => Some(address.to_canonical()),
     }
 }
 

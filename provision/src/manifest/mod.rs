@@ -68,7 +68,7 @@ pub struct At {
 }
 
 /// Something wrong in a manifest or in a file that it names.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct Mistake {
     /// The file.
     pub file: String,
@@ -177,6 +177,18 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// A manifest without units.
+    fn empty(path: &Path) -> Self {
+        Self {
+            path: path.into(),
+            units: Vec::new(),
+            jobs: None,
+            confirm_within: None,
+            warnings: Vec::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
     /// Reads a manifest and checks all of it. Host names of endpoints are looked up side by side, unless `lookup` is
     /// `None`; `tell` says so to the person first.
     ///

@@ -20,6 +20,8 @@ pub(super) struct Read {
     pub(super) vars: Vec<(String, Text)>,
     pub(super) units: Vec<Entry>,
     pub(super) jobs: Option<usize>,
+    /// The manifest is no TOML: there is nothing to check.
+    pub(super) broken: bool,
 }
 
 /// A unit, or the defaults.
@@ -63,6 +65,21 @@ const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
 const UNIT: &str =
     "name, key, udp, serial, serial_number, mac, tags, interface, template, config, vars";
 
+/// The key of units that a name means which is almost that key: `Serial-Number` for `serial_number`.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    let folded = |name: &str| -> String {
+        let plain = name.chars().filter(|c| c.is_alphanumeric());
+        plain.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let keys = UNIT.split(", ").filter(|key| *key != "vars");
+    keys.filter(|key| *key != name).find(|key| folded(key) == folded(name))
+}
+
+/// Whether a name is a key of units.
+fn is_key(name: &str) -> bool {
+    UNIT.split(", ").any(|key| key == name)
+}
+
 /// The value of a variable.
 pub(super) fn value<'v>(vars: &'v [(String, Text)], name: &str) -> Option<&'v str> {
     vars.iter().find(|(known, _)| known == name).map(|(_, text)| text.value.as_str())
@@ -71,6 +88,9 @@ pub(super) fn value<'v>(vars: &'v [(String, Text)], name: &str) -> Option<&'v st
 /// Reads a text file, or says why not.
 pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
+    if path.as_os_str().is_empty() {
+        return Err("is an empty path".into());
+    }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
@@ -83,6 +103,9 @@ pub(super) fn text(path: &Path) -> Result<Vec<u8>, String> {
 
 /// A path as a manifest has it: from the folder of the manifest.
 pub(super) fn beside(manifest: &Path, path: &str) -> PathBuf {
+    if path.is_empty() {
+        return PathBuf::new();
+    }
     manifest.parent().unwrap_or(Path::new("")).join(path)
 }
 
@@ -104,9 +127,13 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Read {
     };
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader::new(file, text, mistakes);
-    for error in errors {
+    for error in &errors {
         let at = reader.at(error.span().map_or(0, |span| span.start));
         reader.mistakes.push(Mistake::at(&at, error.message().replace('\n', "; ")));
+    }
+    // What was recovered would be wrong again, for want of what was not.
+    if !errors.is_empty() {
+        return Read { broken: true, ..Read::default() };
     }
     let (mut read, table) = reader.top(table.get_ref());
     if let Some(table) = table {
@@ -257,6 +284,12 @@ impl<'t, 'm> Reader<'t, 'm> {
                 self.wrong(
                     key.span().start,
                     format!("`{}` cannot be a variable", name.escape_debug()),
+                );
+            } else if is_key(&name) {
+                // It would hide the key, and for all units if it is one of `[vars]`.
+                self.wrong(
+                    key.span().start,
+                    format!("`{name}` is a key of units, and cannot be a variable"),
                 );
             } else if let Some(text) = self.text(&name, value) {
                 vars.push((name, text));

@@ -95,9 +95,16 @@ pub struct Error {
     hint: Option<String>,
 }
 
+impl From<Cause> for Error {
+    /// An error that says nothing of the state of the router.
+    fn from(cause: Cause) -> Self {
+        Self { cause, state: None, router: None, hint: None }
+    }
+}
+
 impl From<SessionError> for Error {
     fn from(error: SessionError) -> Self {
-        Self { cause: error.into(), state: None, router: None, hint: None }
+        Cause::from(error).into()
     }
 }
 
@@ -151,16 +158,14 @@ impl Error {
     pub(super) fn of_change(cause: Cause, requested: bool) -> Self {
         let state = match &cause {
             Cause::Session(SessionError::Failed(failure)) => state(failure),
-            Cause::Session(SessionError::Home(_)) if !requested => {
-                return Self { cause, state: None, router: None, hint: None };
-            }
+            Cause::Session(SessionError::Home(_)) if !requested => return cause.into(),
             Cause::Session(_) if requested => Outcome::Unknown,
             Cause::Session(_) => Outcome::Unchanged,
-            Cause::Stopped(_) => return Self { cause, state: None, router: None, hint: None },
+            Cause::Stopped(_) => return cause.into(),
             Cause::Reverted(_) | Cause::Overtaken(_) => Outcome::TakenBack,
             Cause::Unconfirmed(_) => Outcome::Unconfirmed,
         };
-        Self { cause, state: Some(state), router: None, hint: None }
+        Self { state: Some(state), ..cause.into() }
     }
 
     /// The same error with another hint.

@@ -228,7 +228,7 @@ fn selectors_shards_and_records_that_cannot_be_written() {
     let run = |args: &[&str]| fleet.run(&[&["fleet", "push", "fleet.toml"], args].concat());
     run(&["tag=north", "!r0", "--record", "n.jsonl"]).ends(0).says("push of 14 units: 14 applied");
     run(&["r?", "--record", "q.jsonl"]).ends(0).says("push of 10 units: 6 applied, 4 unchanged");
-    run(&["nobody"]).ends(2).says("no unit of fleet.toml is `nobody`");
+    run(&["nobody"]).ends(2).says("no unit of fleet.toml is called `nobody`");
     for shard in ["1/3", "2/3", "3/3"] {
         let file = format!("s{}.jsonl", &shard[..1]);
         run(&["--shard", shard, "--run", "night", "--record", &file])

@@ -113,7 +113,7 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
     ran.ends(1).says("13 of 14 units done").says("failed: u");
     ran.says("belongs to another owner: your key is none of its owners'")
         .says("nothing was heard for 8 s");
-    ran.says("the router's kernel has no WireGuard");
+    ran.says("the kernel has no WireGuard");
     let records = line.records();
     // A unit is one router, and a router is one unit. A router that was slow to answer may have been verified again.
     let pairs: BTreeSet<(&str, &str)> = records
@@ -167,6 +167,66 @@ fn a_second_router_of_another_owner_at_the_same_port_is_named_too() {
     }
     stop(child).ends(0);
     assert_eq!([1, 2].map(|nth| named(&line.records(), nth)), [2, 1]);
+}
+
+/// Writes a program for `--on-done`.
+fn program(line: &Line, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = line.bench.dir().join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if what() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited for a minute");
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_by_the_second_ctrl_c_and_not_by_the_first() {
+    let line = Line::new("line-hangs", 1);
+    // As at a terminal, the first Ctrl-C is for the line alone.
+    program(&line, "hang", "echo begun > begun\nexec sleep 1000\n");
+    let unit = Unit::new(fresh(0));
+    let mut child = line.start(&["--on-done", "./hang"]);
+    let _plugged = unit.plug(&line.port(1));
+    wait_until(|| line.bench.dir().join("begun").exists());
+    child.interrupt();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!child.has_ended());
+    child.interrupt();
+    let ran = child.ran();
+    ran.ends(130).says("running ./hang").says("./hang: was stopped");
+    assert_eq!(line.records()[0]["outcome"], "applied");
+}
+
+#[test]
+fn a_program_that_failed_is_run_again_when_its_router_comes_back() {
+    let line = Line::new("line-again", 1);
+    // What it leaves running does not hold the line up, and what it says does not fill a pipe.
+    program(
+        &line,
+        "label",
+        "head -c 300000 /dev/zero >&2\nsleep 1000 & echo $! > left\ntest -e paper || { touch tried; exit 3; }\n\
+         echo $POSTWIRE_UNIT >> labels\n",
+    );
+    let unit = Unit::new(fresh(0));
+    let child = line.start(&["--on-done", "./label"]);
+    let plugged = unit.plug(&line.port(1));
+    wait_until(|| line.bench.dir().join("tried").exists());
+    std::fs::write(line.bench.dir().join("paper"), "").unwrap();
+    drop(plugged);
+    let _plugged = unit.plug(&line.port(2));
+    wait_until(|| line.bench.dir().join("labels").exists());
+    let ran = stop(child);
+    ran.ends(0).says("./label: ended with exit status: 3").says("was done before, and is right");
+    let left = std::fs::read_to_string(line.bench.dir().join("left")).unwrap();
+    let _ = std::process::Command::new("kill").arg(left.trim()).status();
 }
 
 #[test]
@@ -262,7 +322,9 @@ fn a_record_that_cannot_be_written_stops_the_line() {
     let line = Line::new("line-full", 2);
     let refused = |args: &[&str]| line.start(args).ran();
     refused(&["--record", "no/such"]).ends(2);
-    refused(&["--on-done", "./nothing"]).ends(2).says("there is no program `./nothing`");
+    refused(&["--on-done", "./nothing"]).ends(2).says("there is no program: `./nothing`");
+    std::fs::write(line.bench.dir().join("text"), "").unwrap();
+    refused(&["--on-done", "./text"]).ends(2).says("this is no program: `./text`");
     let unit = Unit::new(fresh(0));
     let child = line.start(&["--record", "/dev/full"]);
     let _plugged = unit.plug(&line.port(1));

@@ -230,8 +230,8 @@ fn progress_is_a_line_for_each_step_without_a_terminal() {
 fn failures_point_into_the_file() {
     let key = PEER.parse().unwrap();
     let cases = [
-        (Subject::None, 0, "wg0.conf: "),
-        (Subject::Interface, 0, "wg0.conf: interface wg0: "),
+        (Subject::None, 0, "error: OpenWrt: Invalid thing"),
+        (Subject::Interface, 0, "error: OpenWrt: interface wg0: "),
         (Subject::PrivateKey, 2, "PrivateKey: "),
         (Subject::ListenPort, 3, "ListenPort: "),
         (Subject::Fwmark, 16, "FwMark: "),
@@ -295,7 +295,7 @@ fn what_became_of_the_router_is_always_said() {
     let router = Udp::new(Manners { fail_commit: Some(undone), ..Manners::default() });
     let push = ["push", "wg0.conf", "--udp", &router.address];
     let ran = bench.run(&push);
-    ran.ends(1).says("wg0.conf: no space left\n").says("hint: free some space on the router");
+    ran.ends(1).says("error: OpenWrt: no space left\n").says("hint: free some space on the router");
     ran.says(
         "The changes were reverted: the router's running configuration is the same as before.",
     );

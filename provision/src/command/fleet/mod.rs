@@ -53,6 +53,14 @@ pub(super) fn load(path: &Path, json: bool) -> Result<Manifest, Failed> {
     Manifest::load(path, Some(&lookup), &mut tell).map_err(|mistakes| mistaken(path, &mistakes))
 }
 
+/// Prints the warnings of a manifest.
+pub(super) fn warn(manifest: &Manifest) {
+    manifest.warnings.iter().take(SHOWN).for_each(|warning| say(warning));
+    if let more @ 1.. = manifest.warnings.len().saturating_sub(SHOWN) {
+        say(&format!("... and {more} more warnings"));
+    }
+}
+
 /// The mistakes of a manifest as an error.
 pub(super) fn mistaken(path: &Path, mistakes: &[Mistake]) -> Failed {
     let count = mistakes.len();
@@ -78,11 +86,18 @@ pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Faile
     let units = fleet::select(&manifest, selectors).map_err(Failed::usage)?;
     // A manifest can be checked on a machine without the operator's files.
     let routers = own.find().and_then(|home| home.routers()).unwrap_or_default();
-    let (count, mut unreached) = (units.len(), Vec::new());
-    for unit in units {
-        if let Err(mistake) = fleet::locate(unit, &routers) {
-            unreached.push(Unreached { unit: unit.name.clone(), message: mistake.message });
+    let (count, mut unreached, mut found) = (units.len(), Vec::new(), Vec::new());
+    for (unit, located) in fleet::locate(&units, &routers) {
+        match located {
+            Ok((key, udp)) => found.push((unit, key, udp)),
+            Err(mistake) => {
+                unreached.push(Unreached { unit: unit.name.clone(), message: mistake.message });
+            }
         }
+    }
+    let twice = fleet::twice(&found);
+    if !twice.is_empty() {
+        return Err(mistaken(path, &twice));
     }
     let name = path.display();
     let mut text = match count {
@@ -90,7 +105,7 @@ pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Faile
         _ => format!("{name}: {count} units, and their files can be pushed"),
     };
     if !own.json {
-        manifest.warnings.iter().for_each(|warning| say(warning));
+        warn(&manifest);
     }
     for unit in unreached.iter().take(SHOWN) {
         text += &format!("\nnot yet reached by `postwire fleet`: {}", unit.message);
@@ -126,7 +141,7 @@ pub(super) fn run(own: &Own, what: &FleetCommand) -> Result<Done<Ran>, Failed> {
     };
     let manifest = load(&run.which.manifest, own.json)?;
     if !own.json {
-        manifest.warnings.iter().for_each(|warning| say(warning));
+        warn(&manifest);
     }
     let seconds = match operation.changes() {
         true => confirm_within.or(manifest.confirm_within).unwrap_or(0),

@@ -68,6 +68,11 @@ impl Reporter for Progress {
                     bar.set_position(self.ended as u64);
                 }
             }
+            Event::Unrecorded(record) => {
+                self.ended += 1;
+                let line = line(record, self.ended, self.total);
+                self.say(&format!("{line}; its record could not be written"));
+            }
             Event::Stopping(why) => {
                 let words = match why {
                     Stopped::Interrupted => {

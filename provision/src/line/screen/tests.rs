@@ -31,7 +31,7 @@ fn board(now: Instant) -> Board {
     set(2, Look::Busy, "shed-17", "uploading");
     set(3, Look::Busy, "shed-18", "claiming");
     set(4, Look::Done, "shed-19", "stored as number 1");
-    set(5, Look::Failed, "shed-20", "site.conf:7: the router's kernel has no WireGuard");
+    set(5, Look::Failed, "shed-20", "interface wg0: the kernel has no WireGuard");
     set(6, Look::Asks, "", "scan the code of the unit");
     set(7, Look::Done, "shed-21", "was done before, and is right");
     set(
