@@ -1,6 +1,7 @@
 //! `postwire hand-over` and `postwire take-over`, and the record between them.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 
 use proto_core::key::PublicKey;
@@ -14,7 +15,7 @@ use super::failure::describe;
 use super::ui;
 use crate::cli::{HandOver, Own, TakeOver};
 use crate::home::HomeError;
-use crate::ops::{self, HandedOver, Router};
+use crate::ops::{self, HandedOver, Router, Stop};
 use crate::report::{Done, Failed, Kind};
 use crate::session::printable;
 use crate::stored::hex;
@@ -23,6 +24,9 @@ use crate::{drive, exit};
 
 const VERSION: u32 = 1;
 const OPERATION: &str = "hand_over";
+/// The outcomes of a hand-over.
+const APPLIED: &str = "applied";
+const UNKNOWN: &str = "unknown";
 /// The most bytes of a record.
 const MAX_RECORD: u64 = 1 << 20;
 
@@ -96,7 +100,7 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
     }
     // A record that cannot be written is found before anything is changed.
     let mut file = create(&args.record)?;
-    let outcome = over(own, args, &operator.key);
+    let outcome = over(own, args, &operator.key, &mut file);
     let (record, text) = match outcome {
         Ok(done) => done,
         Err(failed) => {
@@ -106,15 +110,28 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
         }
     };
     let line = serde_json::to_string(&record).unwrap_or_default();
-    let written = writeln!(file, "{line}").and_then(|()| file.sync_all());
-    written.map_err(|error| {
+    write(&mut file, &line).map_err(|error| {
         Failed::new(Kind::File, format!("cannot write {}: {error}", args.record.display()))
             .hint(Some(format!("the router was handed over; this is its record: {line}")))
     })?;
     Ok(Done { code: exit::DONE, text, result: record })
 }
 
-fn over(own: &Own, args: &HandOver, key: &StaticKey) -> Result<(Record, String), Failed> {
+/// Writes the record in place of an earlier one.
+fn write(file: &mut File, line: &str) -> std::io::Result<()> {
+    file.rewind()?;
+    writeln!(file, "{line}")?;
+    let end = file.stream_position()?;
+    file.set_len(end)?;
+    file.sync_all()
+}
+
+fn over(
+    own: &Own,
+    args: &HandOver,
+    key: &StaticKey,
+    file: &mut File,
+) -> Result<(Record, String), Failed> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui)?;
     let router = Router::of(&session);
@@ -128,45 +145,62 @@ fn over(own: &Own, args: &HandOver, key: &StaticKey) -> Result<(Record, String),
         return Err(Failed::new(Kind::Interrupted, "nothing was changed"));
     }
     let router_key = session.router_key();
-    let done = drive::one(ops::hand_over(&mut session, args.to, &args.name));
-    let HandedOver { stored, removed, left } = done.map_err(|error| {
+    let record = |over: &HandedOver| {
+        let configurations = over.stored.iter().filter(|stored| stored.act != Act::Removed);
+        let mut record = Record {
+            version: VERSION,
+            operation: OPERATION.into(),
+            router_key: router_key.to_string(),
+            fingerprint: router.fingerprint().into(),
+            hostname: router.name().into(),
+            board: router.board().into(),
+            agent: router.agent().into(),
+            tool: env!("CARGO_PKG_VERSION").into(),
+            operator: key.public().to_string(),
+            customer: args.to.to_string(),
+            customer_name: args.name.to_string(),
+            removed: over
+                .removed
+                .iter()
+                .map(|owner| Removed {
+                    name: printable(&owner.name),
+                    public_key: owner.key.to_string(),
+                })
+                .collect(),
+            configurations: configurations
+                .map(|stored| Configuration {
+                    interface: printable(&stored.interface),
+                    number: stored.number,
+                    image: hex(&stored.digest),
+                })
+                .collect(),
+            outcome: if over.left { APPLIED } else { UNKNOWN }.into(),
+            ended: now(),
+            mac: String::new(),
+        };
+        // The router took the key, so it is not of small order.
+        record.mac = record.mac(key, &args.to).unwrap_or_default();
+        record
+    };
+    // A power cut behind the last step leaves the record of a hand-over whose outcome is unknown.
+    let mut leaving = |over: &HandedOver| {
+        let line = serde_json::to_string(&record(over)).unwrap_or_default();
+        write(file, &line).map_err(|error| Stop {
+            kind: Kind::File,
+            message: format!("cannot write {}: {error}", args.record.display()),
+            hint: None,
+        })
+    };
+    let done = drive::one(ops::hand_over(&mut session, args.to, &args.name, &mut leaving));
+    let over = done.map_err(|error| {
         describe(error, None)
             .hint(Some("you are still an owner: run the same command again".into()))
     })?;
-    let configurations = stored.iter().filter(|stored| stored.act != Act::Removed);
-    let mut record = Record {
-        version: VERSION,
-        operation: OPERATION.into(),
-        router_key: router_key.to_string(),
-        fingerprint: router.fingerprint().into(),
-        hostname: router.name().into(),
-        board: router.board().into(),
-        agent: router.agent().into(),
-        tool: env!("CARGO_PKG_VERSION").into(),
-        operator: key.public().to_string(),
-        customer: args.to.to_string(),
-        customer_name: args.name.to_string(),
-        removed: removed
-            .iter()
-            .map(|owner| Removed {
-                name: printable(&owner.name),
-                public_key: owner.key.to_string(),
-            })
-            .collect(),
-        configurations: configurations
-            .map(|stored| Configuration {
-                interface: printable(&stored.interface),
-                number: stored.number,
-                image: hex(&stored.digest),
-            })
-            .collect(),
-        outcome: if left { "applied" } else { "unknown" }.into(),
-        ended: now(),
-        mac: String::new(),
-    };
-    // The router took the key, so it is not of small order.
-    record.mac = record.mac(key, &args.to).unwrap_or_default();
-    let more = match left {
+    let record = record(&over);
+    let more = match over.left {
+        true if over.others => {
+            "you are no longer an owner; another owner was added meanwhile, and is one still".into()
+        }
         true => "you are no longer an owner".into(),
         false => format!(
             "the last reply was lost: run `postwire owners --router {}` to see whether you are still an owner",
@@ -190,8 +224,8 @@ fn now() -> String {
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-fn create(path: &Path) -> Result<std::fs::File, Failed> {
-    std::fs::File::create_new(path).map_err(|error| {
+fn create(path: &Path) -> Result<File, Failed> {
+    File::create_new(path).map_err(|error| {
         let hint = "nothing was changed; a record is never overwritten";
         Failed::new(Kind::File, format!("cannot create {}: {error}", path.display()))
             .hint(Some(hint.into()))
@@ -234,6 +268,10 @@ pub(super) fn take(own: &Own, args: &TakeOver) -> Result<Done<TakenOver>, Failed
         record.customer_name,
         record.ended
     );
+    if record.outcome != APPLIED {
+        text += "\nthe last reply of the router was lost: the old owner may be one still; `postwire take-over \
+                 --udp HOST` of the new owner asks the router";
+    }
     if you == from {
         return Ok(Done {
             code: exit::DONE,
@@ -241,10 +279,12 @@ pub(super) fn take(own: &Own, args: &TakeOver) -> Result<Done<TakenOver>, Failed
             result: TakenOver { record, name: None, verified: false },
         });
     }
-    let wanted = args.name.clone().unwrap_or_else(|| record.hostname.clone());
-    let name = home
-        .change_routers(|routers| routers.call(&wanted, router).map(|router| router.name.clone()))
-        .map_err(own_files)?;
+    let named = home.change_routers(|routers| match &args.name {
+        Some(name) => routers.call(name, router).map(|router| router.name.clone()),
+        // Many routers have the same host name.
+        None => routers.met(router, &[&record.hostname]),
+    });
+    let name = named.map_err(own_files)?;
     text += &format!("\nits name in your list is {name}");
     let verified = args.link.to.udp.is_some() || args.link.to.serial.is_some();
     if verified {
@@ -284,7 +324,7 @@ fn read(path: &Path) -> Result<Record, Failed> {
     let shown = path.display();
     let failed = |message: String| Failed::new(Kind::File, message);
     let mut text = String::new();
-    let file = std::fs::File::open(path);
+    let file = File::open(path);
     file.and_then(|file| file.take(MAX_RECORD).read_to_string(&mut text))
         .map_err(|error| failed(format!("cannot read {shown}: {error}")))?;
     let record: Record = serde_json::from_str(text.trim())

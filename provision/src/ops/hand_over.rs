@@ -4,6 +4,7 @@ use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Owner, OwnerName, Role};
 use proto_core::protocol::report::Stored;
 
+use super::{Cause, Stop};
 use crate::session::{Session, SessionError};
 
 /// A router that was handed over.
@@ -15,18 +16,24 @@ pub struct HandedOver {
     pub removed: Vec<Owner>,
     /// Whether the router confirmed that the operator is no longer an owner. If not, the reply was lost.
     pub left: bool,
+    /// Whether another owner was added meanwhile.
+    pub others: bool,
 }
 
 /// Makes `to` the router's only owner: adds the new owner, and removes all others, the operator last. If a step fails, the
 /// operator is still an owner, and can hand over again.
 ///
+/// `leaving` is called before the last step, behind which nothing can be asked any more: what it cannot keep is lost. An
+/// error of it ends the operation, and the operator is still an owner.
+///
 /// # Errors
-/// [`SessionError`].
+/// [`Cause`].
 pub async fn hand_over(
     session: &mut Session<'_>,
     to: PublicKey,
     name: &OwnerName,
-) -> Result<HandedOver, SessionError> {
+    leaving: &mut dyn FnMut(&HandedOver) -> Result<(), Stop>,
+) -> Result<HandedOver, Cause> {
     let stored = session.history(None).await?;
     session.add_owner(to, Role::Admin, name).await?;
     let own = session.own_key();
@@ -35,12 +42,13 @@ pub async fn hand_over(
     for owner in &removed {
         session.remove_owner(owner.key).await?;
     }
-    let left = match session.remove_owner(own).await {
-        Ok(1) => true,
-        Ok(_) => return Err(SessionError::Nonsense("another owner was added meanwhile")),
+    let mut over = HandedOver { stored, removed, left: false, others: false };
+    leaving(&over)?;
+    match session.remove_owner(own).await {
+        Ok(owners) => (over.left, over.others) = (true, owners > 1),
+        Err(error @ SessionError::Failed(_)) => return Err(error.into()),
         // The router does not answer strangers: a reply that was lost is not sent again.
-        Err(SessionError::Silence { .. }) => false,
-        Err(error) => return Err(error),
-    };
-    Ok(HandedOver { stored, removed, left })
+        Err(_) => {}
+    }
+    Ok(over)
 }

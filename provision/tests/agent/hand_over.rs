@@ -71,6 +71,26 @@ fn a_customer_becomes_the_only_owner_and_both_sides_check_the_record() {
 }
 
 #[test]
+fn routers_of_one_host_name_are_taken_over_under_names_of_their_own() {
+    let customer = person("over-many", &CUSTOMER);
+    for (nth, own) in [[0x51; 32], [0x52; 32]].into_iter().enumerate() {
+        let router = Udp::new(Manners { key: Some(SecretKey::new(own)), ..Manners::default() });
+        let factory = Bench::new(&format!("over-many-{nth}"), WG0);
+        let router_key = public(&SecretKey::new(own)).to_string();
+        factory.run(&["routers", "add", "shed", &router_key]).ends(0);
+        let key = public(&CUSTOMER).to_string();
+        let over = ["hand-over", "--to", &key, "--as", "c", "--record", "r.json"];
+        let to = ["--udp", router.address.as_str(), "--router", "shed"];
+        factory.run(&[&over[..], &to].concat()).ends(0);
+        let record = factory.dir().join("r.json");
+        let taken = customer.run(&["take-over", record.to_str().unwrap(), "--udp", to[1]]);
+        taken.ends(0).says("its name in your list is ").says("you are its only owner\n");
+    }
+    let list = customer.run(&["routers", "--json"]).ends(0).json();
+    assert_eq!(list["result"]["routers"].as_array().unwrap().len(), 2, "{list}");
+}
+
+#[test]
 fn a_hand_over_that_is_refused_leaves_no_record() {
     let manners = Manners { fail_owners: Some(Failure::new(Code::Full, "")), ..Manners::default() };
     let (bench, router) = (Bench::new("over-refused", WG0), Udp::new(manners));
