@@ -167,7 +167,7 @@ pub fn target_of(arch: Arch) -> Result<&'static Target> {
 pub fn built(target: &Target, variant: &Variant) -> Result<PathBuf> {
     let path = target_folder().join("agents").join(target.name).join(variant.name);
     let path = path.join("postwired");
-    build(target, variant, "agent", &path)?;
+    build(target, variant, Symbols::Stripped, &path)?;
     Ok(path)
 }
 
@@ -180,7 +180,7 @@ pub fn agent_with_symbols(arch: Arch) -> Result<PathBuf> {
 pub fn with_symbols(target: &Target, variant: &Variant) -> Result<PathBuf> {
     let path = target_folder().join("agents").join(target.name).join(variant.name);
     let path = path.join("postwired.symbols");
-    build(target, variant, "symbols", &path)?;
+    build(target, variant, Symbols::Kept, &path)?;
     Ok(path)
 }
 
@@ -207,9 +207,19 @@ pub fn code_flags() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().copied().filter(move |flag| !linking(flag))
 }
 
+/// The profile of the agent.
+const PROFILE: &str = "agent";
+
+/// Whether a file keeps the names of its functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Symbols {
+    Stripped,
+    Kept,
+}
+
 /// Builds a variant of the agent and copies the file to `path`. Builds it once, so that all files that one command makes
 /// have the same agent.
-fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Result<()> {
+fn build(target: &Target, variant: &Variant, symbols: Symbols, path: &Path) -> Result<()> {
     // Variants of one target overwrite each other's file, so only one runs from the build to the
     // copy.
     static BUILT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -219,7 +229,8 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     }
     let triple = target.triple;
     let mut command = cargo();
-    command.args(["build", "--package", "postwired", "--profile", profile, "--target", triple]);
+    command.args(["rustc", "--package", "postwired", "--bin", "postwired"]);
+    command.args(["--profile", PROFILE, "--target", triple]);
     command.args(["--no-default-features", "--features", &variant.features.join(",")]);
     let mut flags = remaps()?;
     if target.linker != Linker::Debian {
@@ -249,11 +260,19 @@ fn build(target: &Target, variant: &Variant, profile: &str, path: &Path) -> Resu
     flags.extend(target.flags.iter().map(|flag| (*flag).to_owned()));
     let flags: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
     command.arg("--config").arg(format!("target.{triple}.rustflags=[{}]", flags.join(",")));
-    println!("building postwired for {}, variant {}", target.name, variant.name);
+    let with = match symbols {
+        Symbols::Stripped => "",
+        Symbols::Kept => {
+            // For the last step alone: the libraries are those of the file without symbols.
+            command.args(["--", "-Cstrip=none"]);
+            ", with symbols"
+        }
+    };
+    println!("building postwired for {}, variant {}{with}", target.name, variant.name);
     quietly(&mut command)?;
-    let file = target_folder().join(triple).join(profile).join("postwired");
+    let file = target_folder().join(triple).join(PROFILE).join("postwired");
     let mut places = vec![path.to_owned()];
-    if profile == "agent" && variant == full() {
+    if symbols == Symbols::Stripped && variant == full() {
         // The standard place of cargo's release builds, whatever the name of the profile.
         places.push(target_folder().join(triple).join("release").join("postwired"));
     }
