@@ -130,9 +130,13 @@ impl<'b, S: System> Service<'b, S> {
     #[inline(never)]
     pub fn new(
         committer: Committer<'b, S>,
-        (stage_file, hosts, reports, [text, paste]): OwnFiles<S::File>,
+        (stage_file, hosts, reports, console): OwnFiles<S::File>,
         policy: Policy<'b>,
     ) -> Self {
+        #[cfg(feature = "console")]
+        let [text, paste] = console;
+        #[cfg(not(feature = "console"))]
+        drop(console);
         let mut number = [0; 4];
         let (slot, machine) = (committer.slot, committer.machine);
         if machine.random(&mut number).is_err() {

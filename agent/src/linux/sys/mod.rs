@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`c`] | the functions of the C library, and their types |
 //! | [`sockets`] | options, filters and datagrams |
-//! | [`terminal`] | serial ports and pseudo-terminals |
+//! | [`terminal`] | serial ports |
+//! | `shell` | a program on a pseudo-terminal |
 //! | [`process`] | other programs |
 //! | [`signals`] | signals that arrive |
 //! | here | the entry and the end of the program, its memory, the clocks, and its standard streams |
@@ -13,6 +14,8 @@
 
 mod c;
 mod process;
+#[cfg(feature = "console")]
+mod shell;
 mod signals;
 mod sockets;
 mod terminal;
@@ -26,12 +29,14 @@ use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 
 use crate::linux::log::To;
 use c::{_exit, Time, c_abort, clock_gettime, getenv};
-pub(crate) use process::{kill_group, reap, reap_group, run, start, start_on};
+pub(crate) use process::{kill_group, reap_group, run, start};
+#[cfg(feature = "console")]
+pub(crate) use shell::{reap, start_on, terminals};
 pub(crate) use signals::{end_event, held_signal, hold_signals, outlive_outputs, report_bugs};
 pub(crate) use sockets::{
     Control, NetlinkOption, bind_to_interface, filter, netlink_option, receive, send, tell_address,
 };
-pub(crate) use terminal::{Modes, exclusive, is_terminal, terminals, unsent};
+pub(crate) use terminal::{Modes, exclusive, is_terminal, unsent};
 
 /// The memory of `wg` and of the serving agent. Pages that are never written take no memory.
 struct OnlyOne(UnsafeCell<Memory>);

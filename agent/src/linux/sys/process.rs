@@ -2,18 +2,15 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-use linux_raw_sys::ioctl::TIOCSCTTY;
 use proto_core::netlink::Errno;
 use rustix::fd::{AsRawFd, BorrowedFd};
 
-use super::c::{
-    _Fork, checked, dup2, environ, execve, failure, ioctl, kill, setpgid, setsid, signal, waitpid,
-};
+use super::c::{_Fork, checked, dup2, environ, execve, failure, kill, setpgid, signal, waitpid};
 use super::exit;
 
 /// Runs `act` in a copy of this process, which then ends. Returns the copy's process id, for
 /// [`wait`].
-fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
+pub(super) fn aside(act: &mut dyn FnMut()) -> Result<c_int, Errno> {
     // SAFETY: this process has one thread, so the copy has all of it.
     let pid = unsafe { _Fork() };
     if pid == 0 {
@@ -64,7 +61,7 @@ pub(crate) fn reap_group(group: c_int) -> Result<Option<(c_int, i32)>, Errno> {
 }
 
 /// The result of `waitpid` for a process, or for the negative number of a group, without waiting; and the status.
-fn look(pid: c_int) -> (c_int, c_int) {
+pub(super) fn look(pid: c_int) -> (c_int, c_int) {
     const WNOHANG: c_int = 1;
     let mut status: c_int = 0;
     // SAFETY: `status` lives through the call, which writes to it.
@@ -76,34 +73,6 @@ fn look(pid: c_int) -> (c_int, c_int) {
 pub(crate) fn kill_group(group: c_int) {
     // SAFETY: takes numbers. A group that is gone needs no signal.
     unsafe { kill(group.saturating_neg(), 9) };
-}
-
-/// Starts a program in a new session whose terminal is `terminal`. Returns its process id, for
-/// [`reap`].
-pub(crate) fn start_on(path: &CStr, terminal: BorrowedFd<'_>) -> Result<c_int, Errno> {
-    let argv = [path.as_ptr(), core::ptr::null()];
-    let fd = terminal.as_raw_fd();
-    aside(&mut || {
-        for number in [1, 13] {
-            // SAFETY: 0 is SIG_DFL. The agent ignores these signals, and the program must not.
-            unsafe { signal(number, 0) };
-        }
-        // SAFETY: `fd` is open for the length of these calls, which only use its number.
-        unsafe {
-            setsid();
-            ioctl(fd, TIOCSCTTY as c_int, 0 as c_int);
-            for to in 0..3 {
-                dup2(fd, to);
-            }
-        }
-        // SAFETY: `path` and `argv` end in NUL and null, and outlive the call; `environ` is as in `run`.
-        unsafe { execve(path.as_ptr(), argv.as_ptr(), environ) };
-    })
-}
-
-/// Returns `true` if a program that [`start_on`] started has ended; its process id is then free.
-pub(crate) fn reap(pid: c_int) -> bool {
-    look(pid).0 != 0
 }
 
 /// Largest number of arguments of a program.

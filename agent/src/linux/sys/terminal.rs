@@ -1,4 +1,4 @@
-//! Terminals: the settings of a serial port, and pseudo-terminals.
+//! Terminals: the settings of a serial port.
 
 use core::ffi::c_int;
 
@@ -7,11 +7,9 @@ use linux_raw_sys::general::{
     ICANON, ICRNL, IEXTEN, IGNBRK, IGNCR, INLCR, INPCK, ISIG, ISTRIP, IXANY, IXOFF, IXON, OPOST,
     PARENB, PARMRK, VMIN, VTIME, termios2,
 };
-use linux_raw_sys::ioctl::{
-    TCGETS2, TCSETS2, TIOCEXCL, TIOCGPTPEER, TIOCOUTQ, TIOCSPTLCK, TIOCSWINSZ,
-};
+use linux_raw_sys::ioctl::{TCGETS2, TCSETS2, TIOCEXCL, TIOCOUTQ};
 use proto_core::netlink::Errno;
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd};
 
 use super::c::{checked, ioctl};
 
@@ -127,28 +125,4 @@ pub(crate) fn unsent(fd: BorrowedFd<'_>) -> c_int {
 /// Whether this is a terminal.
 pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     Modes::of(fd).is_ok()
-}
-
-/// A pair of pseudo-terminals: the agent's end, and the program's end.
-pub(crate) fn terminals() -> Result<(OwnedFd, OwnedFd), Errno> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let ours = rustix::fs::open(c"/dev/ptmx", flags, Mode::empty())
-        .map_err(|error| Errno(error.raw_os_error()))?;
-    let unlocked: c_int = 0;
-    // SAFETY: the descriptor is open, and the request reads the int.
-    checked(unsafe { ioctl(ours.as_raw_fd(), TIOCSPTLCK as c_int, &raw const unlocked) })?;
-    let flags = (OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC).bits() as c_int;
-    // SAFETY: the descriptor is open, and the request takes flags as a number.
-    let theirs = unsafe { ioctl(ours.as_raw_fd(), TIOCGPTPEER as c_int, flags) };
-    if theirs < 0 {
-        checked(theirs)?;
-    }
-    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-    let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
-    let size: [u16; 4] = [24, 80, 0, 0];
-    // SAFETY: the descriptor is open, and the request reads a `struct winsize`: four numbers of 16 bits. A failure
-    // leaves the size unknown.
-    unsafe { ioctl(ours.as_raw_fd(), TIOCSWINSZ as c_int, &raw const size) };
-    Ok((ours, theirs))
 }
