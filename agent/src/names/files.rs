@@ -86,9 +86,11 @@ pub fn with_scope(machine: &dyn Machine, text: &str) -> Option<SocketAddr> {
     let (ip, scope) = split(text, b'%').unwrap_or((text, ""));
     match parse_ip(ip) {
         Some(IpAddr::V6(ip)) => {
-            let known = || number(scope).unwrap_or_else(|| machine.interface(scope));
-            let index =
-                if scope.is_empty() { 0 } else { Some(known()).filter(|known| *known != 0)? };
+            // As in the C library, only an address of one link may have the name of a link.
+            let [first, ..] = ip.segments();
+            let of_link = ip.is_unicast_link_local() || first & 0xff0f == 0xff02;
+            let named = || Some(machine.interface(scope)).filter(|index| of_link && *index != 0);
+            let index = if scope.is_empty() { 0 } else { number(scope).or_else(named)? };
             Some(SocketAddrV6::new(ip, 0, 0, index).into())
         }
         Some(ip) => {

@@ -194,6 +194,22 @@ fn addresses_are_read_as_inet_aton_does() {
     }
     assert_eq!(with_scope(&etc, "fe80::1%eth1"), None);
     assert_eq!(with_scope(&etc, "192.0.2.1%eth0"), None);
+    // A name is for an address of one link; a number is taken with any.
+    for (text, taken) in [
+        ("fe80::1%eth0", true),
+        ("febf::1%eth0", true),
+        ("ff02::1%eth0", true),
+        ("ff12::1%eth0", true),
+        ("ff05::1%eth0", false),
+        ("2001:db8::1%eth0", false),
+        ("::1%eth0", false),
+        ("2001:db8::1%7", true),
+        ("fe80::1%7", true),
+        ("fe80::1%0", true),
+        ("fe80::1%4294967296", false),
+    ] {
+        assert_eq!(with_scope(&etc, text).is_some(), taken, "{text}");
+    }
 }
 
 /// Runs a look-up on a machine whose servers answer through `serve`: from the server, the name and

@@ -64,7 +64,12 @@ impl<'w, F: File> Conf<'w, F> {
                 wg.say(format_args!("line {line}: {name} `{value}' {words}"))
             };
             match setting {
-                Field::Mtu => mtu = Text::cut(value),
+                Field::Mtu => {
+                    mtu = Text::cut(value);
+                    if &*mtu != value {
+                        return Err(wrong("is too long").into());
+                    }
+                }
                 Field::Table => {
                     table = Text::cut(value);
                     if &*table != value {

@@ -305,6 +305,7 @@ fn mistakes_are_named() {
             "line 3: Address `10.0.0.1/33' is not an address with its prefix",
         ),
         ("MTU = 14oo", "MTU `14oo' is not a number"),
+        ("MTU = 000000000000014201", "line 3: MTU `000000000000014201' is too long"),
         ("Table = mine", "Table `mine' is neither a number nor in /etc/iproute2/rt_tables"),
         ("SaveConfig = yes", "line 3: SaveConfig `yes' is neither true nor false"),
         ("PostUp = \u{0}", "[#] \n"),

@@ -238,7 +238,7 @@ impl<'a, 'p, 'w, P: Process> Reader<'a, 'p, 'w, P> {
                 None => Retries::Times(RETRIES),
                 Some("infinity") => Retries::Forever,
                 Some("") => Retries::Times(0),
-                Some(text) => match number(text).filter(|times| *times <= i32::MAX as u32) {
+                Some(text) => match times(text) {
                     Some(times) => Retries::Times(times),
                     None => {
                         return Err(wg.say(format_args!(
@@ -321,6 +321,12 @@ pub(super) enum KeyText {
     Wrong,
 }
 
+/// A number of retries, as strtoul(3) reads it.
+fn times(text: &str) -> Option<u32> {
+    let digits = text.trim_ascii_start();
+    number(digits.strip_prefix('+').unwrap_or(digits)).filter(|times| *times <= i32::MAX as u32)
+}
+
 impl<P: Process> Wg<'_, P> {
     /// Reads a key followed by nothing but white space, and by NULs where they are allowed.
     pub(super) fn read_key(
@@ -328,20 +334,25 @@ impl<P: Process> Wg<'_, P> {
         input: &mut P::Input,
         nuls: bool,
     ) -> Result<KeyText, proto_core::netlink::Errno> {
-        // One more byte at the end, for what follows the key.
-        let mut text = [0; KEY_TEXT_LEN + 1];
+        let mut text = [0; KEY_TEXT_LEN];
         let (mut len, mut wrong) = (0_usize, false);
-        loop {
-            let room = text.get_mut(len..).unwrap_or_default();
+        // The first byte that may not follow the key is enough: a device has no end.
+        while !wrong {
+            let mut behind = [0; 256];
+            let is_whole = len == KEY_TEXT_LEN;
+            let rest = text.get_mut(len..).unwrap_or_default();
+            let room = if is_whole { behind.as_mut_slice() } else { rest };
             let got = self.process.read(input, room)?;
             if got == 0 {
                 break;
             }
-            len = len.saturating_add(got);
-            if let (Some(last), true) = (text.get(KEY_TEXT_LEN), len > KEY_TEXT_LEN) {
-                let space = matches!(last, b'\t'..=b'\r' | b' ');
-                wrong |= !space && (*last != 0 || !nuls);
-                len = KEY_TEXT_LEN;
+            if is_whole {
+                let follows =
+                    |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ') || *byte == 0 && nuls;
+                wrong = !behind.get(..got).unwrap_or_default().iter().all(follows);
+                behind.zeroize();
+            } else {
+                len = len.saturating_add(got);
             }
         }
         let key = core::str::from_utf8(text.get(..len).unwrap_or_default());

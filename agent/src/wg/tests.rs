@@ -386,6 +386,49 @@ fn a_host_is_asked_for_as_often_as_told() {
 }
 
 #[test]
+fn a_key_ends_with_the_first_byte_that_is_none_of_it() {
+    let secret = key(1);
+    for (text, words) in [
+        (format!("{secret}\nx"), "not a key"),
+        (format!("{secret}\n\n \t#"), "not a key"),
+        (format!("{secret}{secret}"), "not a key"),
+        ("\0".repeat(100), "not a key"),
+    ] {
+        let mut shell = shell("");
+        shell.files.insert("endless".to_owned(), text.clone().into_bytes());
+        // Reading on would be an error here, and would go on for ever with a device.
+        shell.hangs = true;
+        for line in ["set wg0 private-key endless", "set wg0 peer <1> preshared-key endless"] {
+            let said = shell.fails(line);
+            assert!(said.contains(words), "{text:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn retries_are_a_number_as_strtoul_reads_it() {
+    for (text, taken) in [
+        ("1", true),
+        (" 1", true),
+        ("+1", true),
+        ("00", true),
+        ("infinity", true),
+        ("2147483647", true),
+        ("1 ", false),
+        ("2147483648", false),
+        ("-1", false),
+        ("0x1", false),
+        ("1e9", false),
+        ("infinite", false),
+    ] {
+        let mut shell = shell("");
+        shell.variables.insert("WG_ENDPOINT_RESOLUTION_RETRIES", text);
+        let (code, _, said) = shell.run(&format!("set wg0 peer {} endpoint 192.0.2.1:7", key(1)));
+        assert_eq!(code == 0, taken, "{text:?}: {said}");
+    }
+}
+
+#[test]
 fn an_endpoint_without_address_can_be_left_out() {
     let mut shell = shell("[Peer]\nPublicKey = <1>\nEndpoint = nobody:7\n[Peer]\nPublicKey = <2>");
     shell.variables.insert("WG_ENDPOINT_RESOLUTION_SKIP", "1");

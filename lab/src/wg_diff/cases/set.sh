@@ -96,6 +96,10 @@ echo $p1 | wg set wg0 private-key /dev/stdin
 run sh -c 'wg set wg0 private-key /dev/stdin' </diff/p4
 run sh -c 'cat /diff/p1 | wg set wg0 private-key /dev/stdin'
 
+== set: a key from a device without end
+wg set wg0 private-key /dev/full
+wg set wg0 peer $k1 preshared-key /dev/zero
+
 == set: two keys from one stream
 run sh -c 'cat /diff/p1 /diff/s1 | wg set wg0 private-key /dev/stdin peer $0 preshared-key /dev/stdin' $k1
 
@@ -154,6 +158,13 @@ for endpoint in 192.0.2.1:51820 1.2.3.4:1 1.2.3.4:65535 '[2001:db8::1]:51820' '[
 done
 wg set wg0 peer $k1 endpoint
 wg set wg0 endpoint 192.0.2.1:51820
+
+== set: scopes of endpoints
+for endpoint in '[2001:db8::1%lo]:5' '[2001:db8::1%1]:5' '[fe80::1%0]:5' '[fe80::1%4294967296]:5' '[fe80::1%]:5' '[fe80::1%lo%lo]:5' \
+	'[ff02::1%lo]:5' '1.2.3.4%lo:5' '[1.2.3.4%lo]:5' '[fe80::1%+1]:5' '[::ffff:1.2.3.4%lo]:5'; do
+	ref set wg0 peer $k1 endpoint 192.0.2.9:9
+	wg set wg0 peer $k1 endpoint "$endpoint"
+done
 
 == set: endpoints that cannot be
 for endpoint in '' : :1 1.2.3.4 1.2.3.4: '[::1]' '[::1]:' '[::1' '::1:5' '[]:5' '[::1]5' '[::1]]:5' ' 1.2.3.4:5' \
