@@ -21,8 +21,10 @@ pub(super) fn linker(name: &str, target: &str, cpu: &str) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     let script = folder.join(format!("cc-{name}"));
     let python = python.display();
-    let text =
-        format!("#!/bin/sh\nexec '{python}' -m ziglang cc -target {target} -mcpu={cpu} \"$@\"\n");
+    // Without an -O, Zig builds its checks for undefined behaviour of C too, which the agent has no use for.
+    let text = format!(
+        "#!/bin/sh\nexec '{python}' -m ziglang cc -target {target} -mcpu={cpu} -Os \"$@\"\n"
+    );
     if fs::read_to_string(&script).is_ok_and(|found| found == text) {
         return Ok(script);
     }
