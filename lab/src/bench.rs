@@ -5,6 +5,7 @@
 //! `proto-core/benches` contains the benchmark of the codec, and checks that all contenders do the
 //! same. The numbers are for people: no result is a failure.
 
+mod ansible;
 mod fleet;
 mod push;
 mod ways;

@@ -10,14 +10,16 @@ use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
 use board::{Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pty::OpenptFlags;
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _, Write as _},
     path::Path,
     process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Print the size of the static agent by crate, and fail over its budgets
@@ -195,7 +197,8 @@ pub fn within(target: &Target, variant: &Variant) -> Result<String> {
 /// What a build without the console is compared with.
 const NO_CONSOLE: Variant = Variant { name: "no-console", features: &["wg", "wg-quick"] };
 
-/// Prints what the console adds to the file, and to the memory of an agent that serves a serial port.
+/// Prints what the console adds to the file, and to the memory of an agent that serves a serial port where a person
+/// uses it.
 fn console(arch: Arch) -> Result<String> {
     let target = build::target_of(arch)?;
     let (full, without) =
@@ -208,7 +211,7 @@ fn console(arch: Arch) -> Result<String> {
     let (full, without) = (resident(&full)?, resident(&without)?);
     let more = |of: fn(&Resident) -> u64| of(&full).saturating_sub(of(&without));
     Ok(format!(
-        "console: {file} bytes of the file; {} KiB of memory of its own, and {} KiB of the file's pages, which \
+        "console: {file} bytes of the file; after `help` and `status` {} KiB of memory of its own, and {} KiB of the file's pages, which \
          the kernel maps in pieces of 64 KiB and can drop",
         more(|memory| memory.own),
         more(|memory| memory.file)
@@ -223,7 +226,12 @@ struct Resident {
     file: u64,
 }
 
-/// The memory of an agent that serves a serial port and waits.
+/// The time that a console has for its answers.
+const ANSWERS: Duration = Duration::from_secs(3);
+/// What a person types to an agent whose memory is measured, and what is printed after the output.
+const TYPED: (&[u8], &str) = (b"\rhelp\rstatus\r", "line ");
+
+/// The memory of an agent that serves a serial port, after a person has used its console if it has one.
 fn resident(agent: &Path) -> Result<Resident> {
     let folder = build::target_folder().join("size");
     for name in ["keep", "state"] {
@@ -243,6 +251,19 @@ fn resident(agent: &Path) -> Result<Resident> {
     let mut agent = agent.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let log = BufReader::new(agent.stdout.take().context("no output")?);
     let ready = log.lines().map_while(Result::ok).any(|line| line.ends_with(": ready"));
+    let mut port = fs::File::from(port);
+    port.write_all(TYPED.0)?;
+    let begun = Instant::now();
+    let mut shown = Vec::new();
+    // Without a console nothing comes.
+    while !String::from_utf8_lossy(&shown).contains(TYPED.1) && begun.elapsed() < ANSWERS {
+        let mut poll = [PollFd::new(&port, PollFlags::IN)];
+        if rustix::event::poll(&mut poll, Some(&Timespec::try_from(ANSWERS / 10)?))? > 0 {
+            let mut buf = [0; 4_096];
+            let len = port.read(&mut buf)?;
+            shown.extend_from_slice(buf.get(..len).unwrap_or_default());
+        }
+    }
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.id()));
     agent.kill()?;
     agent.wait()?;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench fleet`: fleets and lines of routers in memory, then twenty units on a lab machine by `postwire`,
-//! OpenSSH through GNU parallel. A unit is an interface here, so that all of them meet the same kernel.
+//! OpenSSH through GNU parallel, and Ansible. A unit is an interface here, so that all of them meet the same kernel.
 
+use super::ansible;
 use super::ways::{self, Cost, Way, Ways, shell};
 use crate::{rng::Rng, routers::Config};
 use anyhow::{Result, ensure};
@@ -45,7 +46,7 @@ fn side_by_side() -> Result<()> {
         let line = format!("parallel --will-cite --halt now,fail=1 -j 1 <{}", file.display());
         row(&ways, &format!("{}, GNU parallel", way.name()), || shell(&line))?;
     }
-    Ok(())
+    row(&ways, "Ansible, `wg syncconf` in a `raw` task", ansible::play(&ways, UNITS)?)
 }
 
 /// Measures a run over all units, and the same run again.

@@ -101,7 +101,7 @@ impl<'t> Ways<'t> {
     }
 
     /// The options by which OpenSSH reaches the machine.
-    fn options(&self) -> Vec<String> {
+    pub(super) fn options(&self) -> Vec<String> {
         let port = self.router.vm.udp_port();
         let key = self.folder.join("id");
         let text = format!(
@@ -175,7 +175,7 @@ impl Drop for Ways<'_> {
 
 /// The script on the router that reads an interface's configuration from its standard input. The machine has no
 /// `/dev/stdin`.
-fn syncconf(interface: &str) -> String {
+pub(super) fn syncconf(interface: &str) -> String {
     format!(
         "ip link add {interface} type wireguard 2>/dev/null; wg syncconf {interface} /proc/self/fd/0 && \
          ip link set {interface} up"

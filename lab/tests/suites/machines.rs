@@ -73,6 +73,11 @@ pub(super) fn part(arch: Arch, seed: u64, long: bool) -> Part {
     })
 }
 
+/// Gives the machine a serial number, as a boot loader adds it to the device tree.
+const SERIAL_NUMBER: &str = "\
+    cd /sys/firmware/devicetree/base && cp compatible /tmp/compatible && mount -t tmpfs none . && \
+    cd /sys/firmware/devicetree/base && cp /tmp/compatible . && printf 'GL-7/b\\0' >serial-number";
+
 fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     // As it comes from the shop: without an owner, and the port is that of its board.
     keeper.sh(&format!("rm -f {KEEP}/owners"))?;
@@ -81,6 +86,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let words: Vec<&str> = shown.split_whitespace().collect();
     let [device, "serial", port, ..] = words[..] else { anyhow::bail!("not a port: {shown}") };
     ensure!(device == port, "--serial auto takes {port}, and the line is {device}");
+    keeper.sh(SERIAL_NUMBER)?;
     keeper.start()?;
     let router = &keeper.router;
     let before = router.postwire(&Reach::Serial, &["show", "wg0"])?;
@@ -91,6 +97,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
         router.push_and_see(&reach, &Config::random(&mut rng, peers, 7))?;
         let status = router.postwire(&reach, &["status"])?.ok()?;
         ensure!(status.text("/result/hostname") == router.vm.name(), "{}", status.json);
+        ensure!(status.text("/result/router/serial_number") == "GL-7/b", "{}", status.json);
     }
     let [rss, _] = resident(keeper)?;
     let budget = build::target_of(arch)?.memory;
