@@ -147,6 +147,11 @@ pub fn answer(page: &mut Page<'_>, answer: &Answer<'_>) {
     }
 }
 
+/// Whether a text has a name in it, as a word of its own.
+fn has_word(text: &str, name: &str) -> bool {
+    text.split(' ').any(|word| word.trim_end_matches(',') == name)
+}
+
 fn failure(page: &mut Page<'_>, failure: &Failure) {
     let Failure { text, code, state, subject, .. } = failure;
     page.open("error", "{");
@@ -158,7 +163,7 @@ fn failure(page: &mut Page<'_>, failure: &Failure) {
     page.value("code", format_args!("{code}"));
     match (subject, page.interface) {
         // A text may have the name in it.
-        (Subject::Interface, Some(interface)) if text.contains(&*interface) => {
+        (Subject::Interface, Some(interface)) if has_word(text, &interface) => {
             page.field("text", "failed:", format_args!("{text}{state}"));
         }
         (Subject::None, _) => page.field("text", "failed:", format_args!("{text}{state}")),

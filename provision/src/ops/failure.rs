@@ -12,7 +12,7 @@ pub(crate) fn message(failure: &Failure, interface: Option<&Name>) -> String {
     let mut message = String::new();
     if let (Some(interface), Subject::Interface) = (interface, &failure.subject) {
         // The text may have the name in it.
-        if !text.contains(&**interface) {
+        if !text.split(' ').any(|word| word.trim_end_matches(',') == interface.as_str()) {
             message += &format!("interface {interface}: ");
         }
     } else if failure.subject != Subject::None {
@@ -213,6 +213,17 @@ mod tests {
         assert!(failed(28).1.unwrap().starts_with("free some space"));
         assert_eq!(failed(17).1, None);
         assert_eq!(failed(600).0, "the router cannot keep it: errno 600");
+    }
+
+    #[test]
+    fn the_interface_is_named_once_and_not_taken_for_a_part_of_a_word() {
+        let told = |name: &str, text: &str| {
+            let failure = Failure::new(Code::NoInterface, text).about(Subject::Interface);
+            message(&failure, Some(&name.parse().unwrap()))
+        };
+        assert_eq!(told("wg1", "there is no interface wg1"), "there is no interface wg1");
+        assert_eq!(told("wg1", "no interface wg1, neither"), "no interface wg1, neither");
+        assert_eq!(told("w", "not allowed"), "interface w: not allowed");
     }
 
     #[test]
