@@ -185,6 +185,7 @@ impl State {
     }
 
     /// Whether a change waits to be confirmed, or to be reverted.
+    #[cfg(feature = "console")]
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Waiting(..) | Self::Reverting(..))
     }
