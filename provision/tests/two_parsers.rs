@@ -99,7 +99,7 @@ fn quick_value(setting: Field, value: &str, read: &mut Values) -> Result<(), Str
             }
         }
         Field::Mtu if !value.is_empty() => {
-            read.push(format!("mtu {}", proto_core::text::number(value).ok_or_else(wrong)?));
+            read.push(format!("mtu {}", setting::ip_number(value).ok_or_else(wrong)?));
         }
         // A name may be in the router's own list of tables.
         Field::Table if !value.is_empty() => {
@@ -285,6 +285,8 @@ const NUMBERS: &[&str] = &[
     "0",
     "1",
     "00080",
+    "0x580",
+    "01400",
     "25",
     "67",
     "68",

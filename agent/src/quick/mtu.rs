@@ -4,13 +4,13 @@
 
 use core::net::IpAddr;
 
+use proto_core::conf::setting::ip_number;
 use proto_core::ip::{AF_INET, IpNet};
 use proto_core::netlink::Message;
 use proto_core::netlink::route::route::{RT_TABLE_MAIN, get, path_mtu};
 use proto_core::netlink::route::{Route, RouteFilter, link};
 use proto_core::netlink::wireguard::{Event, PeerInfo};
 use proto_core::protocol::message::Subject;
-use proto_core::text::number;
 
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW};
@@ -35,7 +35,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     pub(super) fn set_mtu(&mut self) -> Result<(), Exit> {
         let (name, index) = (self.name, self.index);
         let given = self.conf.mtu;
-        let mtu = if given.is_empty() { self.fitting_mtu()? } else { number(&given) };
+        let mtu = if given.is_empty() { self.fitting_mtu()? } else { ip_number(&given) };
         match mtu {
             Some(mtu) => self.echo(format_args!("ip link set mtu {mtu} up dev {name}")),
             None => {

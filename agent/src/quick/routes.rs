@@ -2,7 +2,7 @@
 //! route: a table of its own, which is used for all packets except those of the tunnel itself.
 
 use proto_core::conf::routing::{FULL_TUNNEL_TABLE, RouteTable, covers, route_table, tunnel_rules};
-use proto_core::conf::setting::{self, Table, table_number};
+use proto_core::conf::setting::{self, Table, ip_number};
 use proto_core::conf::shown;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
 use proto_core::netlink::Errno;
@@ -10,6 +10,7 @@ use proto_core::netlink::route::route::{RT_TABLE_MAIN, RTPROT_BOOT};
 use proto_core::netlink::route::{IfExists, Route, RouteFilter, Rule};
 use proto_core::netlink::wireguard::{DeviceChange, Event};
 use proto_core::protocol::message::Subject;
+use proto_core::text::number as decimal;
 
 use super::process::QuickProcess;
 use super::{Exit, Session, WINDOW, lines};
@@ -95,7 +96,10 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             if let (Some(number), Some(text)) = (words.next(), words.next())
                 && text == name
             {
-                found = found.or(table_number(number));
+                // A zero in front makes no octal number in this file.
+                let hexadecimal = number.starts_with("0x");
+                let number = if hexadecimal { ip_number(number) } else { decimal(number) };
+                found = found.or(number);
             }
         });
         read.ok().and(found)

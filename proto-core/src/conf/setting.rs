@@ -25,19 +25,25 @@ pub fn table(text: &str) -> Option<Table> {
         "main" => Table::Number(254),
         "local" => Table::Number(255),
         "default" => Table::Number(253),
-        text => Table::Number(table_number(text)?),
+        text => Table::Number(ip_number(text)?),
     })
 }
 
-/// Parses the number of a table in iproute2's notation: decimal, or `0x` and hexadecimal digits.
-/// `None` for any other text.
+/// Parses a number as ip(8) reads it, by the prefixes of C: decimal, `0x` and hexadecimal digits, or `0` and octal digits.
+/// `None` for any other text, also with a sign.
 #[must_use]
 #[cfg_attr(feature = "small", inline(never))]
-pub fn table_number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
-        Some(_) => None,
-        None => number(text),
+pub fn ip_number(text: &str) -> Option<u32> {
+    let radix = |digits: &str, radix| match digits.starts_with('+') {
+        true => None,
+        false => u32::from_str_radix(digits, radix).ok(),
+    };
+    match text.strip_prefix('0') {
+        None | Some("") => number(text),
+        Some(rest) => match rest.strip_prefix(['x', 'X']) {
+            Some(digits) => radix(digits, 16),
+            None => radix(rest, 8),
+        },
     }
 }
 
@@ -117,6 +123,11 @@ mod tests {
             ("local", Some(Table::Number(255))),
             ("default", Some(Table::Number(253))),
             ("0x1f4", Some(Table::Number(500))),
+            ("0X1F4", Some(Table::Number(500))),
+            ("0764", Some(Table::Number(500))),
+            ("0", Some(Table::Number(0))),
+            ("08", None),
+            ("0+7", None),
             ("51820", Some(Table::Number(51_820))),
             ("vpn", None),
             ("Auto", None),

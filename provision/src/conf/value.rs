@@ -11,7 +11,6 @@ use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::draft;
 use proto_core::protocol::endpoint::PeerEndpoint;
-use proto_core::text::number;
 
 pub use proto_core::conf::routing::MAIN_TABLE;
 pub use proto_core::conf::setting::Table;
@@ -119,7 +118,7 @@ pub(super) fn fwmark(text: &str) -> Value<u32> {
 
 pub(super) fn mtu(text: &str) -> Value<u32> {
     // `protocol::config::Checker` has the same bounds.
-    let mtu = number(text).filter(|mtu| (68..=65_535).contains(mtu));
+    let mtu = setting::ip_number(text).filter(|mtu| (68..=65_535).contains(mtu));
     read(mtu, "not an MTU: 68 to 65535 bytes")
 }
 
@@ -213,6 +212,7 @@ mod tests {
             assert!(table(bad).is_err(), "{bad}");
         }
         assert!(mtu("67").is_err() && mtu("65536").is_err() && mtu("1420").is_ok());
+        assert_eq!((mtu("0x58c").ok(), mtu("02614").ok()), (Some(1420), Some(1420)));
     }
 
     #[test]
