@@ -36,15 +36,15 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let (name, index) = (self.name, self.index);
         let given = self.conf.mtu;
         let mtu = if given.is_empty() { self.fitting_mtu()? } else { ip_number(&given) };
-        match mtu {
+        match mtu.filter(|_| given.is_empty()) {
             Some(mtu) => self.echo(format_args!("ip link set mtu {mtu} up dev {name}")),
-            None => {
-                self.echo(format_args!("ip link set mtu {given} up dev {name}"));
-                let _ = self.wg.say(format_args!("MTU `{given}' is not a number"));
-                return Err(WRONG_WORD);
-            }
+            // As it is in the file.
+            None => self.echo(format_args!("ip link set mtu {given} up dev {name}")),
         }
-        let mtu = mtu.unwrap_or(0);
+        let Some(mtu) = mtu else {
+            let _ = self.wg.say(format_args!("MTU `{given}' is not a number"));
+            return Err(WRONG_WORD);
+        };
         let set = self.kernel.change(Protocol::Route, Subject::Interface, &|buf, seq| {
             link::set_mtu(buf, seq, index, mtu)
         });

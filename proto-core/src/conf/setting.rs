@@ -47,6 +47,13 @@ pub fn ip_number(text: &str) -> Option<u32> {
     }
 }
 
+/// Parses `MTU`, in bytes. `None` for any other text, and for an MTU outside 68 to 65,535: with a smaller one Linux takes
+/// IPv4 from the interface.
+#[must_use]
+pub fn mtu(text: &str) -> Option<u32> {
+    ip_number(text).filter(|mtu| (68..=65_535).contains(mtu))
+}
+
 /// Parses `SaveConfig`: `true` or `false`, in any case. `None` for any other text.
 #[must_use]
 pub fn boolean(text: &str) -> Option<bool> {
@@ -110,6 +117,24 @@ mod tests {
             "/255.0.0.0",
         ] {
             assert_eq!(address(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_mtu_is_a_number_as_ip_reads_it() {
+        for (text, wanted) in [
+            ("1420", Some(1420)),
+            ("0x58c", Some(1420)),
+            ("0X58C", Some(1420)),
+            ("02614", Some(1420)),
+            ("68", Some(68)),
+            ("67", None),
+            ("65535", Some(65_535)),
+            ("65536", None),
+            ("", None),
+            ("+1420", None),
+        ] {
+            assert_eq!(mtu(text), wanted, "{text}");
         }
     }
 

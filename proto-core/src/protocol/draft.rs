@@ -29,7 +29,6 @@ use crate::conf::{ConfError, Field, Host, Item, Problem};
 use crate::ifname::IfName;
 use crate::ip::IpNet;
 use crate::key::PublicKey;
-use crate::text::number;
 
 /// The MTU of an interface without `MTU`: 1,500 bytes less the 80 bytes of WireGuard over IPv6.
 pub const DEFAULT_MTU: u32 = 1_420;
@@ -160,7 +159,7 @@ impl Draft {
         }
         self.once(line, field).map_err(DraftError::Mistake)?;
         match field {
-            Field::Mtu => match number(value).filter(|mtu| (68..=65_535).contains(mtu)) {
+            Field::Mtu => match setting::mtu(value) {
                 Some(mtu) => self.interface.mtu = mtu,
                 None => return wrong(value, "is not an MTU: 68 to 65535 bytes"),
             },
