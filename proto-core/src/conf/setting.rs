@@ -1,5 +1,7 @@
 //! The values of wg-quick's own settings, as wg-quick(8) and the programs that it runs accept them.
 
+use core::ops::RangeInclusive;
+
 use super::value::{halves, net};
 use crate::ip::{IpNet, parse_ip_bytes};
 use crate::text::number;
@@ -47,11 +49,13 @@ pub fn ip_number(text: &str) -> Option<u32> {
     }
 }
 
-/// Parses `MTU`, in bytes. `None` for any other text, and for an MTU outside 68 to 65,535: with a smaller one Linux takes
-/// IPv4 from the interface.
+/// The MTUs that an interface can have, in bytes: with a smaller one Linux takes IPv4 from the interface.
+pub const MTUS: RangeInclusive<u32> = 68..=65_535;
+
+/// Parses `MTU`, in bytes. `None` for any other text, and for a number outside [`MTUS`].
 #[must_use]
 pub fn mtu(text: &str) -> Option<u32> {
-    ip_number(text).filter(|mtu| (68..=65_535).contains(mtu))
+    ip_number(text).filter(|mtu| MTUS.contains(mtu))
 }
 
 /// Parses `SaveConfig`: `true` or `false`, in any case. `None` for any other text.

@@ -20,6 +20,7 @@ use heapless::String;
 use super::codec::Misread;
 use super::endpoint::PeerEndpoint;
 use super::message::Name;
+use crate::conf::setting::MTUS;
 use crate::ifname::{IfName, IfNameError};
 use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
@@ -514,7 +515,7 @@ impl Checker {
                 self.mtu = interface.mtu;
                 return match interface {
                     _ if self.any_order => Ok(None),
-                    Interface { mtu, .. } if !(68..=65_535).contains(mtu) => Err(ConfigError::Mtu),
+                    Interface { mtu, .. } if !MTUS.contains(mtu) => Err(ConfigError::Mtu),
                     Interface { listen_port: Some(0), .. } => Err(ConfigError::Port),
                     Interface { private_key: PrivateKey::Given(key), .. } if key.is_zero() => {
                         Err(ConfigError::PrivateKey)
