@@ -236,11 +236,11 @@ impl Rows {
         self.free.retain(|&free| free != unit);
     }
 
-    /// Takes a line from standard input: `CODE`, or `PORT CODE` with the number of a port, from 1. There are so many
-    /// `ports` now. Returns what the person is told.
+    /// Takes a line from standard input: `CODE`, or `PORT CODE` with the number of a port, from 1. `ports` is
+    /// the number of ports now. Returns the note for the person at the line.
     ///
     /// # Errors
-    /// What is wrong with it, for the person at the line.
+    /// The mistake in the line, as a note for the same person.
     pub fn scan<'u>(
         &mut self,
         line: &str,

@@ -137,7 +137,7 @@ impl<S: System> Service<'_, S> {
                     Word::Rollback => self.one_back(&interface),
                     _ => self.committer.store.newest(&interface, u32::MAX),
                 };
-                // What cannot be read is told by the command.
+                // The command itself reports a configuration that cannot be read.
                 known = stored.map_err(|fault| self.slot.take(fault)).is_ok_and(|it| it.is_some());
             }
             _ => self.link_names(&mut |name| known |= *name == *interface),
