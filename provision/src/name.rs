@@ -4,6 +4,9 @@ use std::path::Path;
 
 use proto_core::netlink::{IfName, IfNameError};
 use proto_core::protocol::message::{Name, OwnerName};
+use proto_core::text::misleads;
+
+use crate::home::{self, HomeError};
 
 /// An invalid name of an interface or an owner.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -17,10 +20,14 @@ pub enum NameError {
     )]
     File(String),
     /// Not an owner's name: wrong characters or length.
-    #[error("`{0}` is not a valid owner's name: 1 to 31 bytes without control characters")]
+    #[error(
+        "`{0}` is not a valid owner's name: 1 to 31 bytes without control characters or invisible ones"
+    )]
     Owner(String),
     /// Not the name of a run: wrong characters or length.
-    #[error("`{0}` is not a name for a run: 1 to 64 characters without control characters")]
+    #[error(
+        "`{0}` is not a name for a run: 1 to 64 characters without control characters or invisible ones"
+    )]
     Run(String),
 }
 
@@ -47,13 +54,24 @@ pub fn of_file(path: &Path) -> Result<Name, NameError> {
     interface(stem).map_err(|_| shown())
 }
 
+/// Checks the name of a router in the operator's list.
+///
+/// # Errors
+/// [`HomeError::BadName`].
+pub fn router(text: &str) -> Result<String, HomeError> {
+    match home::is_name(text) {
+        true => Ok(text.into()),
+        false => Err(HomeError::BadName(text.escape_debug().collect())),
+    }
+}
+
 /// Checks the name of an owner.
 ///
 /// # Errors
 /// [`NameError::Owner`].
 pub fn owner(text: &str) -> Result<OwnerName, NameError> {
     let invalid = || NameError::Owner(text.escape_debug().collect());
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
+    if text.trim().is_empty() || text.chars().any(misleads) {
         return Err(invalid());
     }
     OwnerName::try_from(text).map_err(|_| invalid())
@@ -65,7 +83,7 @@ pub fn owner(text: &str) -> Result<OwnerName, NameError> {
 /// [`NameError::Run`].
 pub fn run(text: &str) -> Result<String, NameError> {
     let fits = (1..=64).contains(&text.chars().count()) && !text.trim().is_empty();
-    match fits && !text.chars().any(char::is_control) {
+    match fits && !text.chars().any(misleads) {
         true => Ok(text.into()),
         false => Err(NameError::Run(text.escape_debug().collect())),
     }
@@ -90,7 +108,8 @@ mod tests {
         for good in ["alice@bench", "Ren\u{e9} B.", "thirty-one-bytes-and-no-more-ye"] {
             assert_eq!(owner(good).as_deref(), Ok(good));
         }
-        for bad in ["", " ", "a\nb", "\u{1b}[2J", "thirty-two-bytes-and-not-one-more"] {
+        for bad in ["", " ", "a\nb", "\u{1b}[2J", "a\u{202e}b", "thirty-two-bytes-and-not-one-more"]
+        {
             assert!(owner(bad).is_err(), "{bad}");
         }
     }
@@ -98,7 +117,7 @@ mod tests {
     #[test]
     fn runs_have_names_that_can_be_filtered_by() {
         assert_eq!(run("night 2").as_deref(), Ok("night 2"));
-        for bad in ["", " ", "a\nb", "\u{1b}[2J", &"a".repeat(65)] {
+        for bad in ["", " ", "a\nb", "\u{1b}[2J", "a\u{200b}", &"a".repeat(65)] {
             assert!(run(bad).is_err(), "{bad}");
         }
     }

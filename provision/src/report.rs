@@ -10,34 +10,34 @@
 //! | command | fields of `result` |
 //! |---|---|
 //! | `push` | `interface`, `router`, `changed`, `summary` (null if the answer was lost), `public_key`, `listen_port`, `number`, `stored`, `confirmed`, `confirm_within` |
-//! | `diff` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port`, `changes` |
-//! | `show` | `router`, `interfaces` |
+//! | `diff` | `interface`, `router`, `changed`, `summary`, `public_key`, `listen_port`, `changes`, `drift` (what another program changed, or null), `needs_adopt` |
+//! | `show` | `router`, `interfaces`, `left_out` (how many are not shown: a router lists eight names) |
 //! | `rollback`, `repair`, `remove` | the fields of `push` |
 //! | `confirm` | `router`, `interface`, `number` |
 //! | `revert` | `router`, `interface` |
 //! | `history` | `router`, `configurations`: a list of the objects below |
-//! | `status` | `router`, the fields of `proto_core::protocol::message::Status`, and `stored`: a list of the objects below with `agrees` (null if the router could not tell), `drift` (a summary), `changes` (with `--changes`) and `failure` |
+//! | `status` | `router`, fields of `proto_core::protocol::message::Status`: `hostname`, `board`, `kernel`, `machine`, `uptime`, `wireguard`, `peak_memory`, `applied`, `failed`, `garbage`, `text`, `interfaces`, `links`, `longest_turn`, `pending`, `unresolved`, `trouble`, `drift`, `drifting`; and `stored`: a list of the objects below with `agrees` (null if the router could not tell), `drift` (a summary), `changes` (with `--changes`) and `failure` |
 //! | `check` (an object for each file) | `file`, `interface`, `public_key`, `counts`, `image_bytes` |
-//! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the fingerprint of the old key) |
+//! | `keygen` | `file`, `public_key`, `fingerprint`, `replaced` (the fingerprint of the old key), `old_file` (where the old key is now) |
 //! | `key` | `file`, `public_key`, `fingerprint` |
 //! | `claim` | `router`, `owner` |
 //! | `labels make` | `folder`, `list` (the file with the secrets), `numbers` |
 //! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (number of owners after the change) |
-//! | `hand-over` | the record: `router_key`, `operator`, `customer`, `removed`, `configurations`, `outcome`, `ended`, `mac` and more |
+//! | `hand-over` | the record: `version`, `operation`, `router_key`, `fingerprint`, `hostname`, `board`, `agent`, `tool`, `operator` and `customer` (public keys), `customer_name`, `removed`, `configurations`, `outcome`, `ended`, `mac` |
 //! | `take-over` | `record`, `name`, `verified` |
 //! | `console` | `router`, `lines`: a list of `line`, `output` (which is what the router printed) and `failed` |
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `fleet check` | `manifest`, `units` (a number), `unreached`: a list of `unit`, `message`; `warnings` |
-//! | `fleet push`, `diff`, `status`, `repair` | `run`, `operation`, `records` (the file), `resumed`, `outcomes` (how many units have each), `left` (not begun), `stopped` (`max_fail`, `interrupted`, `records`, `own` or null), `reason`, `units`: those that are not done or that differ, objects of `unit`, `outcome`, `code`, `message`, at most a thousand |
+//! | `fleet push`, `fleet diff`, `fleet status`, `fleet repair` | `run`, `operation`, `records` (the file), `resumed`, `outcomes` (how many units have each), `left` (not begun), `stopped` (`max_fail`, `interrupted`, `records`, `own` or null), `reason`, `units`: those that are not done or that differ, objects of `unit`, `outcome`, `code`, `message`, at most a thousand |
 //! | `line` | `run`, `records` (the file), `done`, `left` (numbers of units), `outcomes` (how many units of this run have each), `failed` (their names) |
 //! | `records` | `yield`, `records`: objects as `provision/schema/record.schema.json` describes |
-//! | `routers add`, `routers forget` | the fields of one of these |
+//! | `routers add`, `routers forget` | `name`, `public_key`, `fingerprint`, `udp`, `serial`, `last_seen` |
 //!
-//! `router` is an object of `hostname`, `board`, `agent`, and of `name`, `public_key`,
+//! `router` is an object of `hostname`, `board`, `serial_number`, `macs`, `agent`, and of `name`, `public_key`,
 //! `fingerprint` as in `routers`; `summary` is an object of `created`, `device` (a list of
-//! `private_key`, `listen_port`, `fwmark`, `mtu`, `up`) and, with the numbers `added`, `changed`,
+//! `private_key`, `listen_port`, `fwmark`, `mtu`, `up`, `foreign`) and, with the numbers `added`, `changed`,
 //! `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
 //!
 //! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's
@@ -247,6 +247,14 @@ impl Failed {
         Self::new(Kind::Usage, message)
     }
 
+    /// The user pressed Ctrl-C.
+    #[must_use]
+    pub(crate) fn interrupted() -> Self {
+        let mut failed = Self::new(Kind::Interrupted, "interrupted");
+        failed.error.code = Some("interrupted".into());
+        failed
+    }
+
     /// An error in FILE. If there are very many problems, the text shows only some of them.
     #[must_use]
     pub fn file(source: &Source, problems: &[Problem]) -> Self {
@@ -270,7 +278,10 @@ impl Failed {
     /// An error in one of the operator's own files, or in a request about them.
     #[must_use]
     pub fn own(error: &HomeError) -> Self {
-        Self::new(Kind::Own, error.to_string()).hint(error.hint())
+        match error {
+            HomeError::Interrupted => Self::interrupted(),
+            error => Self::new(Kind::Own, error.to_string()).hint(error.hint()),
+        }
     }
 
     /// Sets the problems as text.

@@ -6,6 +6,7 @@ use clap::builder::Styles;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto_core::protocol::message::Phase;
 
+use crate::interrupt;
 use crate::observe::{Event, Observer};
 
 /// Prints a line to stderr, best effort.
@@ -31,14 +32,21 @@ pub fn can_ask(json: bool) -> bool {
     !json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks a yes-or-no question. Returns `false` for every answer but yes.
+/// Asks a yes-or-no question. Returns `false` for every answer but yes, and for Ctrl-C.
 #[must_use]
 pub fn ask(question: &str) -> bool {
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
-    let mut line = String::new();
-    let answered = std::io::stdin().read_line(&mut line).is_ok();
-    answered && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    let read = || {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line).unwrap_or_default()
+    };
+    let Some(line) = interrupt::unless_requested(read) else {
+        // The cursor is behind the question.
+        let _ = writeln!(stderr);
+        return false;
+    };
+    matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// The form in which progress is shown.

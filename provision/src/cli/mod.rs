@@ -302,7 +302,7 @@ pub struct Diff {
 /// `show`.
 #[derive(Args, Debug)]
 pub struct Show {
-    /// The interface to show [default: all WireGuard interfaces]
+    /// The interface to show [default: all WireGuard interfaces; of more than eight, eight]
     #[arg(value_parser = name::interface)]
     pub interface: Option<Name>,
     /// The router.

@@ -61,7 +61,7 @@ pub struct Claim {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["secret", "secret_file"])]
     pub label: Option<String>,
     /// A name for the router in your list [default: the number on its label with --label, or else its host name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name::router)]
     pub name: Option<String>,
     /// Your name in the router's list of owners
     #[arg(long = "as", value_name = "NAME", value_parser = name::owner)]
@@ -157,7 +157,7 @@ pub struct TakeOver {
     #[arg(value_name = "FILE")]
     pub record: PathBuf,
     /// A name for the router in your list [default: its host name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name::router)]
     pub name: Option<String>,
     /// With --udp or --serial the router itself is asked whether you are its only owner.
     #[command(flatten)]
@@ -204,6 +204,7 @@ pub enum RoutersCommand {
     /// Add a router by its public key; `postwired identity` on the router prints the key
     Add {
         /// A name for the router
+        #[arg(value_parser = name::router)]
         name: String,
         /// The router's public key
         key: PublicKey,

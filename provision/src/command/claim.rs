@@ -16,7 +16,7 @@ use crate::label::Label;
 use crate::ops::{self, Claiming, Kind, Router, Stop};
 use crate::report::{Done, Failed};
 use crate::ui::{self, say};
-use crate::{drive, exit, name};
+use crate::{drive, exit, interrupt, name};
 
 /// The most bytes to read from a file with a secret.
 const MAX_SECRET: u64 = 1_024;
@@ -123,24 +123,37 @@ fn label(args: &Claim) -> Result<(Option<LabelKey>, Option<String>), Failed> {
 
 /// A line of standard input: a scanner types the text and presses Enter, and ends no file.
 fn scanned() -> Result<Zeroizing<String>, Failed> {
-    let mut text = Zeroizing::new(String::with_capacity(MAX_SECRET as usize));
-    std::io::stdin().lock().take(MAX_SECRET).read_line(&mut text).map_err(|error| {
-        Failed::new(Kind::File, format!("cannot read the label from standard input: {error}"))
-    })?;
-    Ok(text)
+    read_with(Path::new("-"), |text| {
+        std::io::stdin().lock().take(MAX_SECRET).read_line(text).map(drop)
+    })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Failed> {
-    let mut text = Zeroizing::new(String::new());
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text))
-    };
-    read.map_err(|error| {
-        Failed::new(Kind::File, format!("cannot read {}: {error}", path.display()))
-    })?;
-    Ok(text)
+    let file = path.to_path_buf();
+    read_with(path, move |text| {
+        match file.as_os_str() == "-" {
+            true => std::io::stdin().lock().take(MAX_SECRET).read_to_string(text),
+            false => std::fs::File::open(file)?.take(MAX_SECRET).read_to_string(text),
+        }
+        .map(drop)
+    })
+}
+
+/// Reads a secret, until Ctrl-C.
+fn read_with(
+    path: &Path,
+    read: impl FnOnce(&mut String) -> std::io::Result<()> + Send + 'static,
+) -> Result<Zeroizing<String>, Failed> {
+    let shown =
+        if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+    interrupt::unless_requested(move || {
+        let mut text = Zeroizing::new(String::with_capacity(MAX_SECRET as usize));
+        read(&mut text).map(|()| text)
+    })
+    .ok_or_else(Failed::interrupted)?
+    .map_err(|error| {
+        Failed::new(Kind::File, format!("cannot read the label's secret from {shown}: {error}"))
+    })
 }
 
 /// `USER@HOST`, truncated to the length of an owner's name.

@@ -43,7 +43,13 @@ pub(super) fn unclaimed(own: &Own, to: &To, talk: &Talk) -> Result<Target, Faile
     let own_files = |error: HomeError| Failed::own(&error);
     let home = own.find().map_err(own_files)?;
     let operator = home.operator().map_err(own_files)?;
-    let address = address(to, talk)?.ok_or_else(|| Failed::usage("give --serial or --udp"))?;
+    let address = address(to, talk)?.ok_or_else(|| {
+        Failed::usage("which router? Give its serial port with --serial, or its address with --udp").hint(Some(
+            "`postwire claim --serial DEV` needs nothing but the cable; --serial auto takes the only port of this \
+             machine"
+                .into(),
+        ))
+    })?;
     Ok(Target {
         operator,
         who: "an unclaimed router".into(),

@@ -22,7 +22,7 @@ use crate::report::{Context, Done, Failed, Kind, written};
 use crate::session::console::{CTRL_C, CTRL_D, LONGEST, Reply};
 use crate::session::{Session, SessionError};
 use crate::ui::say;
-use crate::{drive, exit};
+use crate::{drive, exit, interrupt};
 
 /// The most commands that are remembered.
 const HISTORY: usize = 500;
@@ -85,7 +85,7 @@ fn converse(own: &Own, args: &Console) -> Result<(u8, Option<Conversation>), End
         failed: false,
     };
     if args.line.is_empty() {
-        conversation.read(&mut stdin.lock())?;
+        conversation.read()?;
     } else {
         conversation.one(&args.line.join(" "))?;
     }
@@ -134,13 +134,16 @@ impl Script<'_, '_> {
     }
 
     /// Reads lines to the end of the input, until a line fails, or until the console is closed.
-    fn read(&mut self, input: &mut dyn std::io::BufRead) -> Result<(), Ended> {
+    fn read(&mut self) -> Result<(), Ended> {
         for number in 1.. {
-            let mut line = Vec::new();
-            let read = (&mut *input).take(MAX_INPUT).read_until(b'\n', &mut line);
-            read.map_err(|error| {
-                Failed::new(Kind::File, format!("cannot read standard input: {error}"))
-            })?;
+            let read = || {
+                let mut line = Vec::new();
+                let mut input = std::io::stdin().lock().take(MAX_INPUT);
+                input.read_until(b'\n', &mut line).map(|_| line)
+            };
+            let line = interrupt::unless_requested(read).ok_or_else(Failed::interrupted)?.map_err(
+                |error| Failed::new(Kind::File, format!("cannot read standard input: {error}")),
+            )?;
             if line.is_empty() {
                 break;
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::Own;
 use crate::exit;
-use crate::home::Operator;
+use crate::home::{Operator, Replaced};
 use crate::report::{Done, Failed};
 use crate::show::table;
 
@@ -15,7 +15,10 @@ use crate::show::table;
 pub(super) struct Made {
     #[serde(flatten)]
     key: Shown,
+    /// The fingerprint of the old key.
     replaced: Option<String>,
+    /// The file that has the old key now.
+    old_file: Option<String>,
 }
 
 /// A key, as `--json` prints it.
@@ -45,13 +48,18 @@ pub(super) fn make(own: &Own, force: bool) -> Result<Done<Made>, Failed> {
     let (operator, replaced) = home.generate(force).map_err(|error| Failed::own(&error))?;
     let key = Shown::new(home.key_file(), &operator);
     let instead = match &replaced {
-        Some(old) => {
-            format!(" and replaces {old}, which is now in {}", home.old_key_file().display())
+        Some(Replaced { fingerprint: Some(old), file }) => {
+            format!(" and replaces {old}, which is now in {}", file.display())
+        }
+        Some(Replaced { fingerprint: None, file }) => {
+            format!("; the file that was there is now {}", file.display())
         }
         None => String::new(),
     };
+    let old_file = replaced.as_ref().map(|old| old.file.display().to_string());
+    let replaced = replaced.and_then(|old| old.fingerprint);
     let text = format!("your key is in {}{instead}: keep a backup\n{}", key.file, key.text());
-    Ok(Done { code: exit::DONE, text, result: Made { key, replaced } })
+    Ok(Done { code: exit::DONE, text, result: Made { key, replaced, old_file } })
 }
 
 pub(super) fn show(own: &Own) -> Result<Done<Shown>, Failed> {

@@ -9,6 +9,7 @@ use proto_core::protocol::message::Name;
 use crate::cli::{self, Resolve};
 use crate::conf::{self, Problem, Source};
 use crate::image::Image;
+use crate::interrupt;
 use crate::name;
 use crate::report::{Context, Failed, Kind};
 
@@ -42,13 +43,18 @@ pub(super) fn load(
         None => name::of_file(&file.path).map_err(|error| Failed::usage(error.to_string()))?,
     };
     let shown = if stdin { "(stdin)".into() } else { file.path.display().to_string() };
-    let mut bytes = Vec::new();
-    let read = if stdin {
-        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(&file.path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+    let path = file.path.clone();
+    let read = move || {
+        let mut bytes = Vec::new();
+        match stdin {
+            true => std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes),
+            false => std::fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes),
+        }
+        .map(|_| bytes)
     };
-    read.map_err(|error| Failed::new(Kind::File, format!("cannot read {shown}: {error}")))?;
+    let bytes = interrupt::unless_requested(read)
+        .ok_or_else(Failed::interrupted)?
+        .map_err(|error| Failed::new(Kind::File, format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 == MAX_FILE {
         let message = format!("{shown} is too large for a configuration file");
         return Err(Failed::new(Kind::File, message));
@@ -88,6 +94,9 @@ fn from_bytes(
         let what = if names == 1 { "1 host name".into() } else { format!("{names} host names") };
         (look_up.tell)(&format!("looking up {what}"));
         problems.extend(conf::resolve(&mut config, lookup, look_up.budget));
+        if interrupt::requested() {
+            return Err(Failed::interrupted());
+        }
     }
     let (errors, rest): (Vec<Problem>, Vec<Problem>) =
         problems.into_iter().partition(Problem::is_error);

@@ -16,6 +16,8 @@ use crate::{drive, exit};
 pub(super) struct Interfaces {
     router: Router,
     interfaces: Vec<Shown>,
+    /// Number of interfaces that are not shown, because the router's status has no room for their names.
+    left_out: usize,
 }
 
 pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
@@ -24,6 +26,11 @@ pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
     let names = match &args.interface {
         Some(name) => vec![*name],
         None => session.status().interfaces.to_vec(),
+    };
+    let links = usize::try_from(session.status().links).unwrap_or(0);
+    let left_out = match args.interface {
+        Some(_) => 0,
+        None => links.saturating_sub(names.len()),
     };
     let mut interfaces = Vec::new();
     for name in &names {
@@ -41,5 +48,13 @@ pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
         let texts: Vec<String> = interfaces.iter().map(Shown::text).collect();
         texts.join("\n\n")
     };
-    Ok(Done { code: exit::DONE, text, result: Interfaces { router, interfaces } })
+    let text = match left_out {
+        0 => text,
+        count => format!(
+            "{text}\n\nnot shown: {count} more WireGuard interface{}, whose names the router did not list; \
+             `postwire show IF` shows one",
+            if count == 1 { "" } else { "s" }
+        ),
+    };
+    Ok(Done { code: exit::DONE, text, result: Interfaces { router, interfaces, left_out } })
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use proto_core::conf::Field;
+use proto_core::text::misleads;
 
 use super::field::FieldExt as _;
 
@@ -120,7 +121,7 @@ fn clean(text: &str) -> String {
         .map(|c| {
             if c.is_whitespace() {
                 ' '
-            } else if c.is_control() {
+            } else if misleads(c) {
                 '?'
             } else if c == NOT_TEXT {
                 char::REPLACEMENT_CHARACTER

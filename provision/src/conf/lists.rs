@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use proto_core::ip::IpNet;
+use proto_core::text::misleads;
 
 use super::lines::squeeze;
 use super::value;
@@ -109,8 +110,7 @@ impl Lists {
 
 /// An error in a value that may be shown.
 pub(super) fn about(key: &str, text: &str, place: Place, wrong: value::Wrong) -> Problem {
-    let text: String =
-        text.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect();
+    let text: String = text.chars().map(|c| if misleads(c) { '?' } else { c }).take(60).collect();
     let problem = Problem::error(place, format!("{key}: `{text}`: {}", wrong.message));
     Problem { help: wrong.help, ..problem }
 }

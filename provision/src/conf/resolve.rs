@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::{At, Config, Destination, Problem};
+use crate::interrupt;
 
 /// Looks up a host name and a port.
 pub type Lookup = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
@@ -88,7 +89,7 @@ pub(crate) fn apply(
 /// An address, or why there is none.
 pub(crate) type Found = Result<SocketAddr, String>;
 
-/// The addresses that were found in time. The C library's look-up cannot be cancelled, so late
+/// The addresses that were found in time, and before Ctrl-C. The C library's look-up cannot be cancelled, so late
 /// threads are left running.
 pub(crate) fn look_up_all(
     names: BTreeMap<String, u16>,
@@ -116,7 +117,7 @@ pub(crate) fn look_up_all(
     let mut known = BTreeMap::new();
     while missing > 0
         && let Ok((name, found)) =
-            answers.recv_timeout(until.saturating_duration_since(Instant::now()))
+            interrupt::wait(&answers, until.saturating_duration_since(Instant::now()))
     {
         known.insert(name, found);
         missing -= 1;

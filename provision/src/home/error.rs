@@ -1,7 +1,7 @@
 //! The errors of the operator's folder, with their hints.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The reason why the folder cannot be used.
@@ -60,6 +60,9 @@ pub enum HomeError {
         /// How long.
         waited: Duration,
     },
+    /// The user pressed Ctrl-C during the wait for another run.
+    #[error("interrupted")]
+    Interrupted,
     /// The stamp file does not contain a number.
     #[error("{} contains no number", .0.display())]
     NotAStamp(PathBuf),
@@ -75,7 +78,7 @@ pub enum HomeError {
     },
     /// A name that is invalid.
     #[error(
-        "`{0}` is not a valid name for a router: 1 to 64 characters without spaces, not starting with `-`"
+        "`{0}` is not a valid name for a router: 1 to 64 visible characters without spaces, no key, not starting with `-`"
     )]
     BadName(String),
     /// A name that belongs to another router.
@@ -101,6 +104,13 @@ impl HomeError {
     /// The hint.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
+        // The folder of --key, which is not made.
+        if let Self::Io { doing: "write", path, .. } = self
+            && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
+            && !folder.exists()
+        {
+            return Some(format!("there is no folder {}", folder.display()));
+        }
         Some(match self {
             Self::NoFolder => "name a folder with --home DIR".into(),
             Self::NoKey(_) => "`postwire keygen` generates one".into(),
@@ -151,7 +161,7 @@ impl HomeError {
             Self::Io { doing: "make" | "open" | "write", .. } => {
                 "choose another folder with --home DIR, such as one of your own".into()
             }
-            Self::Io { .. } | Self::BadName(_) => return None,
+            Self::Io { .. } | Self::BadName(_) | Self::Interrupted => return None,
         })
     }
 }

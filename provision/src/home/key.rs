@@ -68,6 +68,15 @@ impl Operator {
     }
 }
 
+/// A key that was replaced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Its fingerprint; `None` if the file had no key that could be used.
+    pub fingerprint: Option<String>,
+    /// The file that has it now.
+    pub file: PathBuf,
+}
+
 impl Home {
     /// The file with the key.
     #[must_use]
@@ -75,20 +84,21 @@ impl Home {
         &self.key
     }
 
-    /// The path of the old key when a new key replaces it.
-    #[must_use]
-    pub fn old_key_file(&self) -> PathBuf {
-        let mut name = self.key.clone().into_os_string();
-        name.push(".old");
-        name.into()
+    /// A path for the old key when a new key replaces it. Older keys stay where they are: a router may know one of them.
+    fn old_key_file(&self) -> PathBuf {
+        let path = |nth: u32| {
+            let mut name = self.key.clone().into_os_string();
+            name.push(if nth == 1 { ".old".into() } else { format!(".old{nth}") });
+            PathBuf::from(name)
+        };
+        (1..).map(path).find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| path(1))
     }
 
-    /// Generates a key pair and stores it. `force` replaces an existing key, whose fingerprint is
-    /// returned if it was valid.
+    /// Generates a key pair and stores it. `force` replaces an existing key, and returns what became of it.
     ///
     /// # Errors
     /// [`HomeError`].
-    pub fn generate(&self, force: bool) -> Result<(Operator, Option<String>), HomeError> {
+    pub fn generate(&self, force: bool) -> Result<(Operator, Option<Replaced>), HomeError> {
         let _lock = self.lock()?;
         let old = match self.operator() {
             Err(HomeError::NoKey(_)) => None,
@@ -107,11 +117,14 @@ impl Home {
         let mut text = [0; KEY_TEXT_LEN];
         let line = Zeroizing::new(format!("{}\n", secret.reveal(&mut text)));
         text.zeroize();
+        let mut replaced = None;
         if force && let Some(text) = read(&self.key)?.map(Zeroizing::new) {
-            write(&self.old_key_file(), text.as_bytes())?;
+            let file = self.old_key_file();
+            write(&file, text.as_bytes())?;
+            replaced = Some(Replaced { fingerprint: old, file });
         }
         write(&self.key, line.as_bytes())?;
-        Ok((Operator::new(secret, self), old))
+        Ok((Operator::new(secret, self), replaced))
     }
 
     /// The operator's key pair. A key file that others can read is refused.
@@ -172,13 +185,36 @@ mod tests {
         }
         assert_eq!(home.operator().unwrap().public(), made.public());
         let (other, old) = home.generate(true).unwrap();
-        assert_eq!(old, Some(made.fingerprint()));
+        let old = old.unwrap();
+        assert_eq!(old.fingerprint, Some(made.fingerprint()));
         assert_ne!(other.public(), made.public());
         assert_eq!(home.operator().unwrap().public(), other.public());
         // The previous key is kept.
-        std::fs::rename(home.old_key_file(), &home.key).unwrap();
+        std::fs::rename(old.file, &home.key).unwrap();
         assert_eq!(home.operator().unwrap().public(), made.public());
         assert!(!format!("{other:?}").contains(&std::fs::read_to_string(&home.key).unwrap()[..8]));
+    }
+
+    #[test]
+    fn no_key_is_lost_however_often_it_is_replaced() {
+        let (_dir, home) = home();
+        let mut made = vec![home.generate(false).unwrap().0.fingerprint()];
+        let mut kept = Vec::new();
+        for nth in 0..4 {
+            if nth == 2 {
+                write(&home.key, b"damaged, but perhaps not beyond repair").unwrap();
+            }
+            let (new, replaced) = home.generate(true).unwrap();
+            let Replaced { fingerprint, file } = replaced.unwrap();
+            assert_eq!(fingerprint, Some(made[nth].clone()).filter(|_| nth != 2));
+            made.push(new.fingerprint());
+            kept.push(file);
+        }
+        for (nth, file) in kept.iter().enumerate().filter(|(nth, _)| *nth != 2) {
+            let old = Home { key: file.clone(), ..home.clone() };
+            assert_eq!(old.operator().unwrap().fingerprint(), made[nth]);
+        }
+        assert!(read(&kept[2]).unwrap().unwrap().starts_with("damaged"));
     }
 
     #[test]

@@ -26,10 +26,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::interrupt::{self, Waited};
 use crate::ui::say;
 
 pub use error::HomeError;
-pub use key::Operator;
+pub use key::{Operator, Replaced};
+pub(crate) use routers::is_name;
 pub use routers::{Place, Router, Routers};
 
 /// The operator's folder.
@@ -94,13 +96,17 @@ impl Home {
         let (give, taken) = mpsc::channel();
         std::thread::spawn(move || give.send(file.lock().map(|()| file)));
         let quiet = LOCK_QUIET.min(patience);
-        let taken = taken.recv_timeout(quiet).or_else(|_| {
-            say(&format!("another postwire uses {}: waiting for it", self.folder.display()));
-            taken.recv_timeout(patience - quiet)
+        let taken = interrupt::wait(&taken, quiet).or_else(|waited| match waited {
+            Waited::Interrupted => Err(waited),
+            Waited::Late => {
+                say(&format!("another postwire uses {}: waiting for it", self.folder.display()));
+                interrupt::wait(&taken, patience - quiet)
+            }
         });
         match taken {
             Ok(locked) => locked.map_err(|error| failed("lock", &path, error)),
-            Err(_) => Err(HomeError::Locked { path, waited: patience }),
+            Err(Waited::Interrupted) => Err(HomeError::Interrupted),
+            Err(Waited::Late) => Err(HomeError::Locked { path, waited: patience }),
         }
     }
 }
@@ -136,15 +142,25 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
         };
         let mut builder = tempfile::Builder::new();
         builder.prefix(".postwire-");
-        let mut file = access::private_temporary(&mut builder).tempfile_in(folder)?;
+        // The error of `tempfile` has the temporary name in it, which says nothing to the operator.
+        let mut file =
+            access::private_temporary(&mut builder).tempfile_in(folder).map_err(plain)?;
         file.write_all(bytes)?;
         // The tool may run under sudo, for access to a serial port.
         access::give_to_owner_of(folder, file.as_file())?;
         file.as_file().sync_all()?;
-        file.persist(&path)?;
+        file.persist(&path).map_err(|error| error.error)?;
         access::sync_folder(folder)
     };
     write().map_err(|error| failed("write", path, error))
+}
+
+/// An error of `tempfile` without the path.
+fn plain(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((text, _)) => io::Error::new(error.kind(), text),
+        None => error,
+    }
 }
 
 /// The target of a path, which need not exist.
@@ -219,7 +235,9 @@ pub(in crate::home) mod tests {
         assert_eq!(names, ["file", "lock"]);
         let error = write(&home.folder.join("none/file"), b"").unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
-        assert!(error.hint().unwrap().contains("--home"));
+        assert!(error.to_string().ends_with("none/file: No such file or directory (os error 2)"));
+        let folder = home.folder.join("none");
+        assert_eq!(error.hint().unwrap(), format!("there is no folder {}", folder.display()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use proto_core::key::PublicKey;
 use proto_core::protocol::session::fingerprint;
+use proto_core::text::misleads;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -393,10 +394,10 @@ fn block(text: &str, at: usize) -> Option<Range<usize>> {
 }
 
 /// Whether a router can have this name: one word of a command line, and not a key.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.chars().count())
         && !name.starts_with('-')
-        && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+        && !name.chars().any(|c| misleads(c) || c.is_whitespace())
         && name.parse::<PublicKey>().is_err()
 }
 

@@ -15,6 +15,7 @@ use ratatui_core::terminal::Terminal;
 
 use super::board::Board;
 use super::screen::draw;
+use crate::interrupt;
 use crate::ui::say;
 
 /// The shortest time between two frames.
@@ -25,8 +26,6 @@ pub(super) struct Display {
     screen: Option<Terminal<Ansi>>,
     drawn: Option<Instant>,
     bell: bool,
-    #[cfg(unix)]
-    echo: Option<rustix::termios::Termios>,
 }
 
 impl std::fmt::Debug for Display {
@@ -46,14 +45,18 @@ impl Display {
         if screen.is_some() {
             // The other screen, without a cursor.
             put("\x1b[?1049h\x1b[?25l\x1b[2J");
-        }
-        Self {
             #[cfg(unix)]
-            echo: screen.as_ref().and_then(|_| without_echo()),
-            screen,
-            drawn: None,
-            bell: bell && is_terminal,
+            let echo = without_echo();
+            interrupt::restore_with(move || {
+                put("\x1b[0m\x1b[?25h\x1b[?1049l");
+                #[cfg(unix)]
+                if let Some(modes) = echo {
+                    use rustix::termios::{OptionalActions, tcsetattr};
+                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+                }
+            });
         }
+        Self { screen, drawn: None, bell: bell && is_terminal }
     }
 
     /// Shows a board, unless the last frame was shown just now.
@@ -85,17 +88,7 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        if self.screen.is_some() {
-            put("\x1b[0m\x1b[?25h\x1b[?1049l");
-        }
-        #[cfg(unix)]
-        if let Some(modes) = &self.echo {
-            let _ = rustix::termios::tcsetattr(
-                io::stdin(),
-                rustix::termios::OptionalActions::Now,
-                modes,
-            );
-        }
+        interrupt::restore();
     }
 }
 

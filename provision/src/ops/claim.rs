@@ -66,7 +66,17 @@ pub async fn claim(
     if matches!(outcome, Ok(()) | Err(SessionError::Silence { .. }))
         && let Some((home, place)) = &target.note
     {
-        remember(home, &mut session, place, name.as_deref())?;
+        // Without its key the router cannot be asked again.
+        remember(home, &mut session, place, name.as_deref()).map_err(|error| {
+            let claimed = match outcome {
+                Ok(()) => "the router is yours, but it",
+                Err(_) => "the claim was sent and may have succeeded, but the router",
+            };
+            Error::from(error).with_hint(format!(
+                "{claimed} is not in your list: when the cause is removed, add it with `postwire routers add {} {key}`",
+                name.as_deref().unwrap_or("NAME")
+            ))
+        })?;
     }
     let router = Router::of(&session);
     match outcome {

@@ -78,7 +78,7 @@ pub struct Stop {
 /// | [`Error::kind`] | [`Error::code`] |
 /// |---|---|
 /// | `router` | the name of a `proto_core::protocol::message::Code` in snake case (`code_N` for a number that has no name here), `unowned`, `restarts`, `protocol`, `reverted`, `overtaken` |
-/// | `connection` | `port_busy`, `no_port`, `several_ports`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed` |
+/// | `connection` | `port_busy`, `no_port`, `several_ports`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed`, `starting` (again and again), `boot_loader` (stopped at its prompt), `not_a_key` (of a router) |
 /// | `own` | `random`; none for the operator's own files |
 /// | `interrupted` | `interrupted`, `declined` |
 ///
@@ -270,5 +270,42 @@ const fn state(failure: &Failure) -> Outcome {
         State::Partly => Outcome::Partly,
         State::Undone => Outcome::Undone,
         State::Unknown(_) => Outcome::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    fn sources(folder: &Path, each: &mut dyn FnMut(&str)) {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => sources(&path, each),
+                false => each(&std::fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_of_a_transport_is_in_the_table() {
+        let table = include_str!("error.rs")
+            .lines()
+            .find(|line| line.starts_with("/// | `connection`"))
+            .unwrap();
+        let mut count = 0;
+        sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport")), &mut |text| {
+            for rest in text.split("TransportError::Open {").skip(1) {
+                let Some((_, rest)) =
+                    rest.split_once("code: \"").filter(|(before, _)| before.trim().is_empty())
+                else {
+                    continue;
+                };
+                let code = rest.split('"').next().unwrap();
+                assert!(table.contains(&format!("`{code}`")), "{code} is not in {table}");
+                count += 1;
+            }
+        });
+        assert!(count > 4, "{count}");
     }
 }

@@ -51,7 +51,7 @@ pub enum SessionError {
     },
     /// The operator's own files cannot be used.
     #[error(transparent)]
-    Home(#[from] HomeError),
+    Home(HomeError),
     /// The router reported a failure.
     #[error("the router failed: {}", .0.text)]
     Failed(Box<Failure>),
@@ -66,6 +66,15 @@ pub enum SessionError {
     /// No random numbers for the client's identity.
     #[error("cannot get random numbers from this machine: {0}")]
     Random(getrandom::Error),
+}
+
+impl From<HomeError> for SessionError {
+    fn from(error: HomeError) -> Self {
+        match error {
+            HomeError::Interrupted => TransportError::Interrupted.into(),
+            error => Self::Home(error),
+        }
+    }
 }
 
 impl SessionError {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use proto_core::key::PublicKey;
 use proto_core::protocol::digest;
 use proto_core::protocol::message::{Answer, Applied, Ask, Hello, Status};
+use proto_core::text::misleads;
 
 use crate::image::Image;
 use crate::observe::{Event, Observer};
@@ -191,8 +192,38 @@ impl<'u> Session<'u> {
     }
 }
 
-/// Text from a router with control characters escaped.
+/// Text from a router with a `?` for each character that could mislead its reader.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if misleads(c) { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::{Source, parse};
+    use crate::transport::Stray;
+
+    /// Invisible characters and those that change the writing direction, too.
+    #[test]
+    fn no_character_that_misleads_reaches_the_person() {
+        let all: String = (char::MIN..=char::MAX).filter(|&c| misleads(c) && c != '\n').collect();
+        let mut stray = Stray::default();
+        stray.take_text(all.as_bytes());
+        let mut shown = stray.take_lines(true);
+        shown.push(printable(&all));
+        for c in all.chars() {
+            let file = format!(
+                "[Interface]\nAddress = 10.0.0.1{c}/24\nMTU{c} = 1\n[Pe{c}er]\nPrivateKey{c}\n"
+            );
+            let (source, _) = Source::new("t.conf", file.as_bytes());
+            shown.extend(
+                parse(&source).1.iter().map(|problem| problem.render(&source).replace('\n', " ")),
+            );
+        }
+        assert!(shown.len() > 100);
+        for text in shown {
+            assert!(!text.chars().any(misleads), "{text:?}");
+        }
+    }
 }

@@ -55,10 +55,19 @@ pub enum TransportError {
     Interrupted,
     /// The operator's files give no stamp for a handshake.
     #[error(transparent)]
-    Home(#[from] HomeError),
+    Home(HomeError),
     /// No random numbers for a handshake.
     #[error("this machine provides no random numbers: {0}")]
     Random(getrandom::Error),
+}
+
+impl From<HomeError> for TransportError {
+    fn from(error: HomeError) -> Self {
+        match error {
+            HomeError::Interrupted => Self::Interrupted,
+            error => Self::Home(error),
+        }
+    }
 }
 
 /// A transport for packets. It may lose, repeat and reorder them, but never changes one.
@@ -207,6 +216,9 @@ impl Reason {
             Some(_) if self.is_refusal() => {
                 "the host answers, but postwired does not: is it running, on this port?".into()
             }
+            Some((_, io::ErrorKind::PermissionDenied)) => {
+                "this machine does not let the packets out: does its firewall allow UDP to that address?".into()
+            }
             Some(_) => {
                 "this machine has no route to that address: is the cable plugged in, is the interface up, \
                  does it have an address of the router's network?"
@@ -235,4 +247,18 @@ pub(crate) fn may_pass(error: &io::Error) -> bool {
             | Kind::NetworkDown
             | Kind::AddrNotAvailable
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_firewall_of_this_machine_is_no_missing_route() {
+        // What Linux answers where a rule drops a packet that leaves.
+        let forbidden = TransportError::Passing("x".into(), io::Error::from_raw_os_error(1));
+        let mut refusals = Refusals::default();
+        assert!(refusals.pass::<()>(Err(forbidden)).unwrap().is_none());
+        assert!(refusals.reason().hint(String::new()).contains("firewall"));
+    }
 }

@@ -87,7 +87,7 @@ impl Shaker {
             }
             Ok(Step::Done) | Err(ClientError::Silence) => Ok(Tended::GaveUp),
             Err(_) => Err(TransportError::Open {
-                code: "usage",
+                code: "not_a_key",
                 message: format!("{} is not a valid public key", self.router),
                 hint: Some("`postwired identity` on the router prints its key".into()),
             }),

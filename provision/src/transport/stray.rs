@@ -1,6 +1,8 @@
 //! Received data that is not a packet: the kernel's log, a login prompt, noise. It is counted, for
 //! the hint when nothing answers, and kept as lines for `-v`.
 
+use proto_core::text::misleads;
+
 /// The maximum length of a line that is kept.
 const MAX_LINE: usize = 400;
 /// The maximum number of lines that are kept.
@@ -20,7 +22,7 @@ pub struct Stray {
 }
 
 impl Stray {
-    pub(super) fn take_text(&mut self, bytes: &[u8]) {
+    pub(crate) fn take_text(&mut self, bytes: &[u8]) {
         for chunk in bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
                 self.text += c.len_utf8() as u64;
@@ -31,9 +33,8 @@ impl Stray {
                     '\n' => self.end_line(),
                     '\r' => {}
                     '\t' => self.line.push(' '),
-                    // Control characters are shown as symbols, so that the terminal does not
-                    // execute them.
-                    c if c.is_control() => self.line.extend(c.escape_default()),
+                    // They are shown as symbols, so that the terminal does not execute them.
+                    c if misleads(c) => self.line.extend(c.escape_default()),
                     c => self.line.push(c),
                 }
                 if self.line.len() >= MAX_LINE {

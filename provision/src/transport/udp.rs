@@ -9,7 +9,7 @@ use proto_core::protocol::frame;
 use proto_core::protocol::session::Wire;
 
 use super::{Stray, Transport, TransportError, may_pass};
-use crate::interrupt;
+use crate::interrupt::{self, Waited};
 use crate::units::UdpAddress;
 
 /// A UDP socket connected to one router.
@@ -27,7 +27,7 @@ impl Udp {
     /// [`TransportError::Open`].
     pub fn open(to: &UdpAddress, patience: Duration) -> Result<Self, TransportError> {
         let open = |message: String| TransportError::Open { code: "lookup", message, hint: None };
-        let addresses = look_up(to, patience)
+        let addresses = look_up(to, patience)?
             .map_err(|error| open(format!("cannot look up `{}`: {error}", to.host)))?;
         // A new router often has IPv4 before it has IPv6.
         let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
@@ -44,7 +44,7 @@ impl Udp {
                 if may_pass(&error) {
                     return TransportError::Passing(name.clone(), error);
                 }
-                let message = format!("no route to {name} from here: {error}");
+                let message = format!("cannot send to {name} from here: {error}");
                 TransportError::Open { code: "unreachable", message, hint: None }
             })
     }
@@ -79,7 +79,10 @@ pub(crate) fn silence_hint(stray: &Stray) -> String {
 
 /// The addresses of a host. The C library's look-up has no timeout, so it runs in a thread of its
 /// own.
-fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
+fn look_up(
+    to: &UdpAddress,
+    patience: Duration,
+) -> Result<io::Result<Vec<SocketAddr>>, TransportError> {
     let (answer, answered) = mpsc::channel();
     let host = (to.host.clone(), to.port);
     std::thread::spawn(move || {
@@ -87,10 +90,14 @@ fn look_up(to: &UdpAddress, patience: Duration) -> io::Result<Vec<SocketAddr>> {
         // The receiver is gone if the look-up is late.
         let _ = answer.send(found);
     });
-    answered.recv_timeout(patience).unwrap_or_else(|_| {
-        let seconds = patience.as_secs_f32();
-        Err(io::Error::other(format!("no name server answers within {seconds} s")))
-    })
+    match interrupt::wait(&answered, patience) {
+        Ok(found) => Ok(found),
+        Err(Waited::Interrupted) => Err(TransportError::Interrupted),
+        Err(Waited::Late) => {
+            let seconds = patience.as_secs_f32();
+            Ok(Err(io::Error::other(format!("no name server answers within {seconds} s"))))
+        }
+    }
 }
 
 impl Transport for Udp {
@@ -100,7 +107,8 @@ impl Transport for Udp {
             Ok(_) => Ok(()),
             // The send queue is full: for the caller, the datagram is lost.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => Ok(()),
-            Err(error) => Err(self.failed(error)),
+            // No way there, now: a missing route, a full neighbour table, a firewall of this machine.
+            Err(error) => Err(TransportError::Passing(self.name.clone(), error)),
         }
     }
 

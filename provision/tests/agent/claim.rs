@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proto_core::protocol::message::{Code, Failure, Role};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Typed};
 use crate::fake::{Belongs, Manners, OPERATOR, Pty, ROUTER, Udp, public};
 
 const LABEL: &str = "K7QD-2M9X-PLW4-T8RB";
@@ -50,6 +50,48 @@ fn whoever_holds_the_cable_claims_a_router_that_nobody_owns() {
     ran.ends(3).says("no answer from an unclaimed router on ").says("postwired reset-owner");
     let key = other.run(&["key", "--json"]).json()["result"]["public_key"].clone();
     ran.says(&format!("`postwire owner add {} ", key.as_str().unwrap()));
+}
+
+#[test]
+fn a_question_ends_with_the_first_ctrl_c() {
+    let (bench, router) = (bench("claim-asked"), Pty::new(nobodys(None)));
+    for (keys, code) in [("", 130), ("n\r", 130), ("y\r", 0)] {
+        let mut typed = Typed::new(&bench, &["claim", "--serial", &router.device]);
+        typed.sees("[y/N] ");
+        assert!(router.with(|seen| seen.owners.is_empty()));
+        match keys {
+            "" => typed.interrupt(),
+            keys => typed.types(keys),
+        }
+        assert_eq!(typed.ends(), code, "{keys:?}");
+    }
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+}
+
+#[test]
+fn a_claim_that_the_list_cannot_take_tells_the_key() {
+    let (bench, router) = (bench("claim-full"), Pty::new(nobodys(None)));
+    // A link that leads nowhere: it can be read as an empty list, and not be written.
+    std::os::unix::fs::symlink("none/routers.toml", bench.home().join("routers.toml")).unwrap();
+    let claim = ["claim", "--serial", &router.device, "--name", "shed"];
+    let key = public(&ROUTER);
+    bench
+        .run(&claim)
+        .ends(2)
+        .says("routers.toml: No such file or directory (os error 2)\n")
+        .says("the router is yours, but it is not in your list")
+        .says(&format!("`postwire routers add shed {key}`"));
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+}
+
+#[test]
+fn a_name_that_no_router_can_have_is_refused_before_anything_is_sent() {
+    let (bench, router) = (bench("claim-name"), Pty::new(nobodys(None)));
+    for name in ["a b", "", "-", "a\u{202e}b", &public(&ROUTER).to_string()] {
+        let name = format!("--name={name}");
+        bench.run(&["claim", "--serial", &router.device, &name]).ends(2).says("not a valid name");
+    }
+    assert_eq!(router.with(|seen| seen.packets), 0);
 }
 
 #[test]

@@ -1,14 +1,10 @@
 //! Commands for a router's console: from the command line, from a script, and typed at a terminal.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::Child;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
 use crate::WG0;
-use crate::bench::{Bench, Ran};
+use crate::bench::{Bench, Ran, Typed};
 use crate::fake::{Manners, Udp};
 
 /// Runs the console with a script.
@@ -107,66 +103,26 @@ fn lines_that_cannot_be_sent_are_named() {
     bench.run(&["console", "--udp", &router.address, "--timeout", "300ms", "help"]).ends(3);
 }
 
-/// The program at a terminal.
-struct Typed {
-    child: Child,
-    terminal: File,
-    shown: String,
-}
-
-impl Typed {
-    fn new(bench: &Bench, args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let open = || File::options().read(true).write(true).open(&path).unwrap();
-        let child = bench
-            .command(args)
-            .env("TERM", "xterm")
-            .stdin(open())
-            .stdout(open())
-            .stderr(open())
-            .spawn()
-            .unwrap();
-        rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK).unwrap();
-        Self { child, terminal: File::from(master), shown: String::new() }
+/// A script that is still being written.
+#[test]
+fn a_wait_for_standard_input_ends_with_the_first_ctrl_c() {
+    let (bench, router) = (Bench::new("console-stop", WG0), Udp::new(Manners::default()));
+    let mut program = bench.start(&["console", "--udp", &router.address]);
+    let mut input = program.stdin();
+    input.write_all(b"one\n").unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let in_time = || {
+        std::thread::sleep(Duration::from_millis(5));
+        Instant::now() < until
+    };
+    while lines(&router).is_empty() {
+        assert!(in_time());
     }
-
-    /// Waits until this is on the screen, behind what was waited for before.
-    fn sees(&mut self, text: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            let mut buf = [0; 4_096];
-            if let Ok(len) = self.terminal.read(&mut buf) {
-                self.shown += &String::from_utf8_lossy(&buf[..len]);
-            }
-            if let Some(at) = self.shown.find(text) {
-                self.shown.drain(..at + text.len());
-                return;
-            }
-            assert!(Instant::now() < until, "no {text:?} in {:?}", self.shown);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    program.interrupt();
+    while !program.has_ended() {
+        assert!(in_time(), "one signal is not enough");
     }
-
-    fn types(&mut self, keys: &str) {
-        self.terminal.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn ends(&mut self) -> i32 {
-        let until = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < until {
-            let mut buf = [0; 4_096];
-            let _ = self.terminal.read(&mut buf);
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        panic!("it does not end: {:?}", self.shown);
-    }
+    program.ran().ends(130).says("error: interrupted\n");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use proto_core::protocol::message::{Code, Failure};
 use proto_core::protocol::session::fingerprint;
 use serde_json::Value;
 
-use super::bench::{Bench, Ran, Running};
+use super::bench::{Bench, Ran, Running, Typed};
 use super::fake::{Belongs, Manners, Unit, public};
 
 struct Line {
@@ -203,6 +203,29 @@ fn a_program_that_hangs_is_ended_by_the_second_ctrl_c_and_not_by_the_first() {
     let ran = child.ran();
     ran.ends(130).says("running ./hang").says("./hang: was stopped");
     assert_eq!(line.records()[0]["outcome"], "applied");
+}
+
+#[test]
+fn however_a_line_is_stopped_the_terminal_is_as_before() {
+    let line = Line::new("line-terminal", 1);
+    let ports = line.bench.dir().join("ports/p*").display().to_string();
+    let args = ["line", "batch.toml", "--ports", &ports];
+    // One signal, and so many that the program ends at once.
+    for most in [1, 10_000] {
+        let mut typed = Typed::new(&line.bench, &args);
+        typed.sees("\x1b[?1049h");
+        typed.sees("postwire line batch");
+        assert!(!typed.echoes());
+        for _ in 0..most {
+            typed.interrupt();
+            if typed.has_ended().is_some() {
+                break;
+            }
+        }
+        typed.ends();
+        assert!(typed.rest().contains("\x1b[0m\x1b[?25h\x1b[?1049l"), "{:?}", typed.rest());
+        assert!(typed.echoes());
+    }
 }
 
 #[test]

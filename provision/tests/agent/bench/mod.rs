@@ -1,5 +1,8 @@
 //! A directory in which to run the program, and the result of a run.
 
+mod json;
+mod typed;
+
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +13,8 @@ use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake::{OPERATOR, ROUTER, public};
+
+pub(crate) use typed::Typed;
 
 /// The template of the units of a manifest.
 pub(crate) const SITE: &str = "\
@@ -208,6 +213,9 @@ impl Ran {
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+        let json =
+            serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
+        json::is_described(&json);
+        json
     }
 }

@@ -96,6 +96,8 @@ pub(crate) struct Manners {
     pub(crate) tomorrow: bool,
     /// Answers a commit with an unknown answer.
     pub(crate) strange: bool,
+    /// How many interfaces it has that its status does not list.
+    pub(crate) more_links: u32,
     /// Was built without a console.
     pub(crate) no_console: bool,
 }
@@ -541,7 +543,7 @@ impl Router {
             pending: self.pending(&seen),
             unresolved: state::unresolved(&seen.running),
             trouble: self.manners.trouble.try_into().unwrap(),
-            links: u32::from(!seen.running.is_empty()),
+            links: u32::from(!seen.running.is_empty()) + self.manners.more_links,
             longest_turn: Turn { millis: 12, what: "Commit".try_into().unwrap() },
             drifting: 2 * u32::from(!self.manners.drift.is_empty()),
             drift: [self.manners.drift]
