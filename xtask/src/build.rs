@@ -323,10 +323,13 @@ const ELSEWHERE: [&str; 2] = ["x86_64-apple-darwin", "x86_64-pc-windows-gnu"];
 
 /// Checks that the host tool builds for the systems that nothing here can run. Returns their names.
 pub fn elsewhere() -> Result<String> {
+    let mut check = cargo();
+    check.args(["check", "--quiet", "--package", "postwire"]);
     for triple in ELSEWHERE {
         ensure_target(triple)?;
-        quietly(cargo().args(["check", "--quiet", "--package", "postwire", "--target", triple]))?;
+        check.args(["--target", triple]);
     }
+    quietly(&mut check)?;
     Ok(ELSEWHERE.join(", "))
 }
 

@@ -2,7 +2,7 @@
 //! big-endian, and both. Routers are of all these kinds, and netlink uses the machine's own byte
 //! order.
 //!
-//! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. Missing compilers
+//! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. `cargo xtask test` runs one of them. Missing compilers
 //! and emulators are installed.
 
 use crate::build::{cargo, code_flags, ensure_target, quietly};
@@ -20,7 +20,14 @@ pub struct Args {}
 impl Args {
     /// Runs the chore.
     pub fn run(self) -> Result<ExitCode> {
-        run()?;
+        for machine in [&MOST, &WORDS, &BYTES] {
+            let (tests, took) = machine.run().context(machine.triple)?;
+            let Machine { triple, what, .. } = machine;
+            println!(
+                "{triple:26} {what:22} {tests:>4} tests passed in {:.1} s",
+                took.as_secs_f32()
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -31,33 +38,33 @@ struct Machine {
     /// Its difference from this machine.
     what: &'static str,
     packages: &'static [&'static str],
-    linker: Option<&'static str>,
+    linker: &'static str,
     runner: Option<&'static str>,
 }
 
-const MACHINES: &[Machine] = &[
-    Machine {
-        triple: "i686-unknown-linux-musl",
-        what: "32-bit",
-        packages: &[],
-        linker: Some("rust-lld"),
-        runner: None,
-    },
-    Machine {
-        triple: "powerpc-unknown-linux-gnu",
-        what: "32-bit and big-endian",
-        packages: &["qemu-user-static", "gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross"],
-        linker: Some("powerpc-linux-gnu-gcc"),
-        runner: Some("qemu-ppc-static -L /usr/powerpc-linux-gnu"),
-    },
-    Machine {
-        triple: "s390x-unknown-linux-gnu",
-        what: "big-endian",
-        packages: &["qemu-user-static", "gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
-        linker: Some("s390x-linux-gnu-gcc"),
-        runner: Some("qemu-s390x-static -L /usr/s390x-linux-gnu"),
-    },
-];
+const MOST: Machine = Machine {
+    triple: "powerpc-unknown-linux-gnu",
+    what: "32-bit and big-endian",
+    packages: &["qemu-user-static", "gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross"],
+    linker: "powerpc-linux-gnu-gcc",
+    runner: Some("qemu-ppc-static -L /usr/powerpc-linux-gnu"),
+};
+
+const WORDS: Machine = Machine {
+    triple: "i686-unknown-linux-musl",
+    what: "32-bit",
+    packages: &[],
+    linker: "rust-lld",
+    runner: None,
+};
+
+const BYTES: Machine = Machine {
+    triple: "s390x-unknown-linux-gnu",
+    what: "big-endian",
+    packages: &["qemu-user-static", "gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
+    linker: "s390x-linux-gnu-gcc",
+    runner: Some("qemu-s390x-static -L /usr/s390x-linux-gnu"),
+};
 
 /// Number of cases of a property test; under emulation each takes ten times as long.
 const PROPTEST_CASES: &str = "32";
@@ -79,14 +86,11 @@ const NO_SEARCHES: [&str; 4] = [
 /// Numbers of random stories, in place of hundreds.
 const FEW_STORIES: [(&str, &str); 2] = [("POSTWIRE_STORIES", "40"), ("POSTWIRE_WALKS", "150")];
 
-/// Runs the tests on every machine, with a line per machine on standard output.
-pub fn run() -> Result<()> {
-    for machine in MACHINES {
-        let (tests, took) = machine.run().with_context(|| machine.triple)?;
-        let Machine { triple, what, .. } = machine;
-        println!("{triple:26} {what:22} {tests:>4} tests passed in {:.1} s", took.as_secs_f32());
-    }
-    Ok(())
+/// Runs the tests on the machine that differs most from this one. The others differ in one of the two: the lab has real
+/// kernels of both kinds, mipsel and s390x. Returns the number of tests that passed.
+pub fn run_one() -> Result<u32> {
+    let (tests, _) = MOST.run().context(MOST.triple)?;
+    Ok(tests)
 }
 
 /// The target of [`as_agent`].
@@ -154,7 +158,7 @@ impl Machine {
             // In place of the flags in `.cargo/config.toml`: those are for the agent, which cannot
             // unwind.
             command.env("RUSTFLAGS", "-Crelocation-model=static");
-            for (what, value) in [("LINKER", self.linker), ("RUNNER", self.runner)] {
+            for (what, value) in [("LINKER", Some(self.linker)), ("RUNNER", self.runner)] {
                 if let Some(value) = value {
                     command.env(variable(what), value);
                 }

@@ -4,7 +4,7 @@ use super::lanes::Part;
 use lab::wg_diff::{Bench, broken, same};
 
 /// Number of generated cases in the tests.
-const CASES: u32 = 100;
+const CASES: u32 = 50;
 
 pub(super) fn part(seed: u64) -> Part {
     let names = ["wg-diff: ours does what Debian's does", "wg-diff: a broken wg is found"];
