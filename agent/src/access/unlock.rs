@@ -113,6 +113,19 @@ struct Opening {
     typed: u64,
 }
 
+impl Opening {
+    /// Why the console is closed at this time; `None` while it is open.
+    const fn closed(&self, now: u64) -> Option<Closed> {
+        if now >= self.until {
+            Some(Closed::Time)
+        } else if now.saturating_sub(self.typed) >= QUIET {
+            Some(Closed::Quiet)
+        } else {
+            None
+        }
+    }
+}
+
 /// The permissions on one console.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlock {
@@ -204,8 +217,7 @@ impl Unlock {
         now: u64,
         ownership: &mut Ownership<'_>,
     ) -> Option<(PublicKey, Role)> {
-        self.tick(now);
-        let Opening { owner, role, .. } = self.opening?;
+        let Opening { owner, role, .. } = self.opening.filter(|it| it.closed(now).is_none())?;
         ownership.refresh();
         let may = lesser(role, ownership.standing(&owner, Wire::Serial));
         if may.is_none() {
@@ -222,8 +234,8 @@ impl Unlock {
 
     /// Records a key press, which keeps an open console open.
     pub fn typed(&mut self, now: u64) {
-        self.tick(now);
-        if let Some(opening) = &mut self.opening {
+        // A console whose time is over stays for `tick`, which reports that.
+        if let Some(opening) = self.opening.as_mut().filter(|it| it.closed(now).is_none()) {
             opening.typed = now;
         }
     }
@@ -241,12 +253,7 @@ impl Unlock {
 
     /// Closes the console when its time has expired. Returns the reason, once.
     pub fn tick(&mut self, now: u64) -> Option<Closed> {
-        let opening = self.opening?;
-        let why = match opening {
-            Opening { until, .. } if now >= until => Closed::Time,
-            Opening { typed, .. } if now.saturating_sub(typed) >= QUIET => Closed::Quiet,
-            _ => return None,
-        };
+        let why = self.opening?.closed(now)?;
         self.opening = None;
         Some(why)
     }

@@ -298,7 +298,7 @@ fn waits_are_not_forgiven_by_a_hang_up_or_a_new_challenge() {
 
 proptest! {
     /// Whatever is typed at any time: the console is open only within ten minutes of a right code
-    /// for the present challenge.
+    /// for the present challenge, and a tick reports once that its time is over.
     #[test]
     fn it_is_open_only_after_a_right_code(
         steps in prop::collection::vec((0..8_u8, 0..4 * MINUTE), 1..60),
@@ -306,14 +306,14 @@ proptest! {
         console!(console);
         let (mut now, mut opened, mut typed) = (START, None::<u64>, START);
         let mut challenge = console.challenge;
-        let mut used = false;
+        let (mut used, mut unreported) = (false, false);
         for (what, pause) in steps {
             now += pause;
             let is_open = |opened: Option<u64>, typed: u64| {
                 opened.is_some_and(|at| now - at < OPEN && now - typed < QUIET)
             };
             if !is_open(opened, typed) {
-                opened = None;
+                unreported |= opened.take().is_some();
             }
             match what {
                 0 => {
@@ -321,9 +321,15 @@ proptest! {
                         .iter().copied().chain([1]).collect::<Vec<_>>().try_into().unwrap());
                     used = false;
                 }
-                1 => { console.unlock.tick(now); }
+                1 => {
+                    prop_assert_eq!(console.unlock.tick(now).is_some(), unreported);
+                    unreported = false;
+                }
                 2 => { console.unlock.typed(now); typed = now; }
-                3 => { console.unlock.lock(); opened = None; }
+                3 => {
+                    console.unlock.lock();
+                    (opened, unreported) = (None, false);
+                }
                 4 => {
                     let text = code(STRANGER, ROUTER, &challenge, Role::Admin);
                     let verdict = console.judge(now, &text);
@@ -335,6 +341,7 @@ proptest! {
                     if let Verdict::Opened { .. } = console.judge(now, &text) {
                         prop_assert!(!used);
                         (opened, typed, used) = (Some(now), now, true);
+                        unreported = false;
                     }
                 }
             }
