@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 use proto_core::protocol::message::{MAX_TEXT, cut};
 use proto_core::text::prefix;
 
-/// Number of interfaces whose faults are kept as text; further faults are only counted.
+/// Number of interfaces whose faults are kept as text; further interfaces are only counted.
 const NOTES: usize = 4;
 /// The longest name of an interface in bytes.
 const NAME: usize = 15;
@@ -20,7 +20,14 @@ type Note = (String<NAME>, String<MAX_TEXT>);
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
     notes: Vec<Note, NOTES>,
-    more: u32,
+    /// A bit for each further interface, so that a fault that is noted again is counted once.
+    more: u64,
+}
+
+/// The bit of an interface in [`Trouble::more`]. Two interfaces of one bit count as one.
+fn bit(about: &str) -> u64 {
+    let hash = about.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte));
+    1 << (hash & 63)
 }
 
 impl Trouble {
@@ -36,7 +43,8 @@ impl Trouble {
         self.notes.is_empty() && self.more == 0
     }
 
-    /// Notes a fault of an interface, in place of an earlier one. Returns `false` if the same fault was noted before.
+    /// Notes a fault of an interface, in place of an earlier one. Returns `false` if the same fault was noted before,
+    /// or any fault of an interface that is only counted.
     #[inline(never)]
     pub fn note(&mut self, about: &str, words: fmt::Arguments<'_>) -> bool {
         let mut text = String::new();
@@ -45,19 +53,25 @@ impl Trouble {
         match self.notes.iter_mut().find(|(name, _)| name == about) {
             Some((_, known)) if *known == text => return false,
             Some((_, known)) => *known = text,
-            None => self.put(cut(about), text),
+            None => return self.put(cut(about), text),
         }
         true
     }
 
-    fn put(&mut self, about: String<NAME>, text: String<MAX_TEXT>) {
-        if self.notes.push((about, text)).is_err() {
-            self.more = self.more.saturating_add(1);
+    /// Adds a fault. Returns `false` if there is no room, and the interface was counted before.
+    fn put(&mut self, about: String<NAME>, text: String<MAX_TEXT>) -> bool {
+        let (bit, before) = (bit(&about), self.more);
+        if self.notes.push((about, text)).is_ok() {
+            self.more &= !bit;
+            return true;
         }
+        self.more |= bit;
+        self.more != before
     }
 
-    /// Removes and returns the fault of an interface.
+    /// Removes the fault of an interface, and returns it unless it was only counted.
     pub fn take(&mut self, about: &str) -> Option<Note> {
+        self.more &= !bit(about);
         let at = self.notes.iter().position(|(name, _)| name == about)?;
         Some(self.notes.remove(at))
     }
@@ -96,7 +110,7 @@ impl Trouble {
             separator = "; ";
         }
         if self.more > 0 {
-            let _ = write!(to, "{separator}and {} more", self.more);
+            let _ = write!(to, "{separator}and {} more", self.more.count_ones());
         }
         text
     }
@@ -128,5 +142,24 @@ mod tests {
         }
         trouble.count_again();
         assert!(trouble.is_empty() && trouble.text().is_empty());
+    }
+
+    #[test]
+    fn a_fault_without_room_is_counted_once() {
+        let mut trouble = Trouble::new();
+        for face in 0..6 {
+            let name = std::format!("wg{face}");
+            for again in [false, true] {
+                let new = trouble.note(&name, format_args!("{name}: it is damaged"));
+                assert_ne!(new, again, "{name}");
+            }
+        }
+        assert!(trouble.text().ends_with("; and 2 more"), "{}", trouble.text());
+        // One is repaired; and one of the texts makes room for another fault, which was only counted.
+        trouble.take("wg5");
+        assert!(trouble.text().ends_with("; and 1 more"), "{}", trouble.text());
+        trouble.take("wg0");
+        assert!(trouble.note("wg4", format_args!("wg4: it is damaged")));
+        assert!(trouble.text().ends_with("; wg4: it is damaged"), "{}", trouble.text());
     }
 }
