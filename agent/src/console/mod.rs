@@ -31,6 +31,7 @@ use core::fmt;
 
 use heapless::String;
 use proto_core::key::PublicKey;
+use proto_core::netlink::Errno;
 use proto_core::protocol::Digest;
 use proto_core::protocol::message::{ClientId, ConsoleMode, Name};
 use proto_core::protocol::session::StaticKey;
@@ -58,6 +59,29 @@ pub enum Way {
     Session,
 }
 
+/// The reason why a pasted file cannot be loaded, and the line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoilt {
+    /// The line has a byte that is not text.
+    Noise(u32),
+    /// There is no room for the line.
+    NoRoom(u32, Errno),
+}
+
+impl fmt::Display for Spoilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noise(line) => write!(
+                f,
+                "line {line} has a byte that is no text: it did not arrive as it was sent; load the file again"
+            ),
+            Self::NoRoom(line, errno) => {
+                write!(f, "no room for line {line}: {errno}; the file is dropped")
+            }
+        }
+    }
+}
+
 /// The kind of the next line.
 #[derive(Clone, Debug, Default)]
 pub enum State {
@@ -74,8 +98,8 @@ pub enum State {
         lines: u32,
         /// Whether the last line has no end yet.
         open: bool,
-        /// The first line with a byte that is not text.
-        broken: Option<u32>,
+        /// Why the file cannot be loaded, if it cannot; the rest of it is read and dropped.
+        spoilt: Option<Spoilt>,
     },
     /// The answer to a question: whether to execute this command.
     Question(Command),

@@ -341,15 +341,17 @@ impl Terminal {
     /// Executes the line of the editor.
     fn execute(&mut self, host: &mut dyn Host, echo: &mut Echo<'_>) -> Wish {
         let whole = self.editor.is_whole();
-        if self.mode == ConsoleMode::Command && whole {
-            self.editor.remember();
-        }
+        let is_command = self.mode == ConsoleMode::Command && whole;
         let reply = match whole || self.mode == ConsoleMode::Paste {
             true => host.line(self.editor.line(), true),
             // The host reports the reason.
             false if self.editor.is_overlong() => host.line(self.editor.line(), false),
             false => host.line(&[super::editor::SUBSTITUTE], true),
         };
+        // No command has a `=` except at the end of a key: it may be a line of a file that came too late, with a key.
+        if is_command && !(reply.unknown && self.editor.line().contains(&b'=')) {
+            self.editor.remember();
+        }
         let (says, empty, most) = STRANGE;
         let weight = match (reply.unknown, self.editor.line().is_empty()) {
             (true, _) => says,

@@ -119,3 +119,51 @@ fn a_push_of_the_same_interface_is_seen_before_the_commit() {
         assert!(rig.run("commit").contains("applied:"));
     });
 }
+
+/// Whatever comes behind the place where the file no longer fits: nothing of it is a command, and nothing of it can be
+/// read again with the key Up.
+#[test]
+fn a_file_that_does_not_fit_is_read_to_its_end_and_dropped() {
+    let router = Router::default();
+    push(&router, 0, 1, 0);
+    let before = router.content(0);
+    for serial in [true, false] {
+        with_router(&router, None, serial, |rig| {
+            rig.run("load wg1");
+            rig.keys("[Interface]\rListenPort = 9\r");
+            rig.person.fill_paste();
+            rig.keys("PrivateKey = c2VjcmV0\rremove wg0\ryes\rmore off\r");
+            let screen = rig.screen();
+            assert!(!screen.contains("there is no command"), "{screen}");
+            rig.keys(".\r");
+            let screen = rig.screen();
+            assert!(screen.contains("no room for line 3"), "{screen}");
+            assert!(rig.run("commit").contains("nothing is loaded"));
+            assert_eq!(rig.pasted(), 0);
+            for _ in 0..4 {
+                rig.keys("\x1b[A");
+                assert!(!rig.row().0.contains("PrivateKey"), "{:?}", rig.row());
+            }
+        });
+    }
+    assert_eq!(router.content(0), before);
+}
+
+/// The lines that are still on their way when the console closes.
+#[test]
+fn the_rest_of_a_file_is_not_in_the_history() {
+    let router = Router::default();
+    with_router(&router, Some(owned()), true, |rig| {
+        rig.unlock(ANNE, Role::Admin);
+        rig.run("load wg0");
+        rig.keys("[Interface]\r");
+        rig.later(11 * 60_000);
+        rig.tick();
+        rig.keys("PrivateKey = c2VjcmV0\r");
+        rig.keys("stauts\r");
+        rig.keys("\x1b[A");
+        assert!(rig.row().0.contains("stauts"), "{:?}", rig.row());
+        rig.keys("\x1b[A");
+        assert!(!rig.row().0.contains("PrivateKey"), "{:?}", rig.row());
+    });
+}

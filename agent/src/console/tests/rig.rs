@@ -5,6 +5,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use proto_core::key::SecretKey;
+use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Answer, Ask, MAX_OWNERS, Owner, Reply as WireReply, Role};
 use proto_core::protocol::session::{StaticKey, Wire};
 use proto_core::protocol::unlock::{Challenge, Pairing};
@@ -18,8 +19,8 @@ use crate::console::{Reply, Talk};
 use crate::fault::Slot;
 use crate::system::{Disk, File};
 use crate::testing::{
-    Bench, Cellar, Drawer, FACES, Mortal, Router, RouterAgent, Sent, Wire as KernelWire, client,
-    image,
+    Bench, Cellar, Drawer, FACES, Mishap, Mortal, Router, RouterAgent, Sent, Wire as KernelWire,
+    client, image,
 };
 
 pub(super) type Agent<'b> = Door<'b, (Mortal<KernelWire>, Mortal<Cellar>, Bench)>;
@@ -113,6 +114,8 @@ pub(super) fn screen(rows: u16) -> vt100::Parser {
 }
 
 pub(super) struct Person {
+    /// The disk of the files.
+    ram: Cellar,
     pub(super) terminal: Terminal,
     pub(super) talk: Talk,
     pub(super) unlock: Option<Unlock>,
@@ -175,11 +178,19 @@ impl Person {
             unlock: serial.then(Unlock::default),
             text: file(c"text"),
             paste: file(c"paste"),
+            ram: ram.clone(),
             screen: screen(24),
             sent: Vec::new(),
             ran: Vec::new(),
             wish: Wish::Nothing,
         }
+    }
+}
+
+impl Person {
+    /// There is no room for the next line of a pasted file, which is written after the output is cleared.
+    pub(super) fn fill_paste(&self) {
+        self.ram.mishap(1, Mishap::Fails(Errno::ENOSPC));
     }
 }
 
@@ -212,7 +223,7 @@ type Act<'a> = dyn FnMut(&mut Terminal, &mut dyn Host, &mut dyn FnMut(&[u8])) ->
 
 impl Rig<'_, '_> {
     fn with(&mut self, act: &mut Act<'_>) {
-        let Person { terminal, talk, unlock, text, paste, screen, sent, ran, wish } =
+        let Person { terminal, talk, unlock, text, paste, screen, sent, ran, wish, .. } =
             &mut self.person;
         let mut host = RigHost { agent: self.agent, talk, unlock, text, paste, ran };
         let mut echo = |bytes: &[u8]| {

@@ -201,8 +201,8 @@ impl<S: System> Service<'_, S> {
                 "paste the file for {interface}; end it with a line `.` or Ctrl-D, drop it with Ctrl-C"
             ));
         }
-        let (length, lines, open, broken) = (0, 0, false, None);
-        talk.state = State::Paste { interface, length, lines, open, broken };
+        let (length, lines, open, spoilt) = (0, 0, false, None);
+        talk.state = State::Paste { interface, length, lines, open, spoilt };
         true
     }
 }

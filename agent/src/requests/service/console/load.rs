@@ -17,7 +17,7 @@ use crate::console::answers;
 use crate::console::editor::SUBSTITUTE;
 use crate::console::page::Page;
 use crate::console::words::Need;
-use crate::console::{Loaded, MAX_PASTE, Person, State, Talk};
+use crate::console::{Loaded, MAX_PASTE, Person, Spoilt, State, Talk};
 use crate::fault::Fault;
 use crate::requests::service::push::{beat, planned};
 use crate::requests::service::{Service, Turn};
@@ -52,14 +52,14 @@ impl<S: System> Service<'_, S> {
         paste: &mut S::File,
         page: &mut Page<'_>,
     ) -> bool {
-        let State::Paste { interface, length, lines, open, broken } = &mut talk.state else {
+        let State::Paste { interface, length, lines, open, spoilt } = &mut talk.state else {
             return false;
         };
         let ends = !*open && matches!(line, b"." | [4]);
         if ends || line == [3] {
-            let (interface, length, broken, lines) = (*interface, *length, *broken, *lines);
+            let (interface, length, spoilt, lines) = (*interface, *length, *spoilt, *lines);
             talk.state = State::Command;
-            return match (ends, broken) {
+            return match (ends, spoilt) {
                 (false, _) => {
                     page.line(format_args!("dropped; nothing was changed"));
                     true
@@ -68,13 +68,7 @@ impl<S: System> Service<'_, S> {
                 _ if !Need::Change.allows(person.visitor.standing) => {
                     refuse(page, format_args!("{GUEST}"))
                 }
-                (true, Some(line)) => refuse(
-                    page,
-                    format_args!(
-                        "line {line} has a byte that is no text: it did not arrive as it was sent; load \
-                         the file again"
-                    ),
-                ),
+                (true, Some(spoilt)) => refuse(page, format_args!("{spoilt}")),
                 (true, None) => {
                     page.number("lines", lines.into());
                     page.line(format_args!("{lines} lines read"));
@@ -83,26 +77,24 @@ impl<S: System> Service<'_, S> {
             };
         }
         let number = lines.saturating_add(1);
-        if broken.is_none() && line.contains(&SUBSTITUTE) {
-            *broken = Some(number);
+        if line.contains(&SUBSTITUTE) {
+            spoilt.get_or_insert(Spoilt::Noise(number));
         }
-        let mut written = Ok(());
+        // A file that cannot be loaded is read to its end all the same: its lines are no commands.
         for part in [line, if whole { b"\n" } else { b"" }] {
             let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            if length.saturating_add(len) > MAX_PASTE {
-                written = Err(Errno::ENOSPC);
+            if spoilt.is_none() {
+                let written = match length.saturating_add(len) {
+                    ..=MAX_PASTE => paste.write_at(*length, part),
+                    _ => Err(Errno::ENOSPC),
+                };
+                *spoilt = written.err().map(|errno| Spoilt::NoRoom(number, errno));
             }
-            written = written.and_then(|()| paste.write_at(*length, part));
             *length = length.saturating_add(len);
         }
         *open = !whole;
         if whole {
             *lines = number;
-        }
-        if let Err(errno) = written {
-            talk.state = State::Command;
-            let words = format_args!("no room for line {number}: {errno}; the file is dropped");
-            return refuse(page, words);
         }
         true
     }
