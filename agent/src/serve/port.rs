@@ -24,7 +24,7 @@ const MARK: &str = "#postwired# ";
 /// The most bytes of `/etc/inittab`.
 const MOST: usize = 4096;
 
-const INITTAB: &str = "/etc/inittab";
+const INITTAB: &CStr = c"/etc/inittab";
 const NEW: &CStr = c"/etc/inittab.postwired";
 
 /// Whether a line of the table starts a login on this port; of any serial console if none is named.
@@ -48,8 +48,15 @@ fn is_login(line: &str, port: &str) -> bool {
 /// it has the mark. Returns the number of changed lines.
 fn edit(change: &dyn Fn(&str, bool) -> bool) -> Result<u32, Errno> {
     let mut buf = [0; MOST];
-    let path = Path::new(INITTAB)?;
-    let old = read_file(path.as_c(), &mut buf);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let old = match rustix::fs::open(INITTAB, flags, Mode::empty()).map_err(errno) {
+        Ok(file) => Scratch(file).read_at(0, &mut buf)?,
+        // A system without the table starts no logins by it.
+        Err(Errno::ENOENT) => 0,
+        Err(errno) => return Err(errno),
+    };
+    let old = core::str::from_utf8(buf.get(..old).unwrap_or_default());
+    let old = old.map_err(|_| Errno::EINVAL)?;
     let mut new = String::<{ 2 * MOST }>::new();
     let mut changed = 0_u32;
     for line in old.split_inclusive('\n') {
@@ -69,16 +76,28 @@ fn edit(change: &dyn Fn(&str, bool) -> bool) -> Result<u32, Errno> {
     if changed == 0 {
         return Ok(0);
     }
+    if let Err(errno) = replace(new.as_bytes()) {
+        // The rejected file uses space.
+        let _ = rustix::fs::unlink(NEW);
+        return Err(errno);
+    }
+    Ok(changed)
+}
+
+/// Replaces the table. When this returns, the new one is on the disk.
+fn replace(table: &[u8]) -> Result<(), Errno> {
     // A link of that name would lead to another file.
     let _ = rustix::fs::unlink(NEW);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
     let file = rustix::fs::open(NEW, flags, mode).map_err(errno)?;
     let mut file = Scratch(file);
-    file.write_at(0, new.as_bytes())?;
+    file.write_at(0, table)?;
     rustix::fs::fsync(&file.0).map_err(errno)?;
-    rustix::fs::renameat(CWD, NEW, CWD, path.as_c()).map_err(errno)?;
-    Ok(changed)
+    rustix::fs::rename(NEW, INITTAB).map_err(errno)?;
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(c"/etc", flags, Mode::empty()).map_err(errno)?;
+    rustix::fs::fsync(&folder).map_err(errno)
 }
 
 /// Sends a signal to every `askfirst` on this port, or on any console if none is named. Returns their number.
@@ -119,12 +138,12 @@ fn finish(edited: Result<u32, Errno>, what: &str, now: u32) -> i32 {
         Ok(lines) => {
             let _ = writeln!(
                 out,
-                "{what}: {lines} lines of {INITTAB} changed, {now} running logins told"
+                "{what}: {lines} lines of /etc/inittab changed, {now} running logins told"
             );
             0
         }
         Err(errno) => {
-            log(format_args!("{INITTAB}: {errno}"));
+            log(format_args!("/etc/inittab: {errno}"));
             1
         }
     }
