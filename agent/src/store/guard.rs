@@ -184,7 +184,9 @@ impl Guard {
         self.record.ended
     }
 
-    fn holds(&self, interface: &str, number: u32) -> bool {
+    /// Whether a stored configuration is held back.
+    #[must_use]
+    pub fn holds(&self, interface: &str, number: u32) -> bool {
         match &self.record.held {
             Held::Nothing => false,
             Held::All => true,
@@ -192,7 +194,8 @@ impl Guard {
         }
     }
 
-    /// Whether a stored configuration may be applied now. If so, it is recorded for a later start.
+    /// Whether a stored configuration may be applied now, as a part of a start, which ends with [`Self::applied`]. If
+    /// so, it is recorded for a later start.
     #[inline(never)]
     pub fn may_apply<D: Disk>(&mut self, disk: &mut D, interface: &str, number: u32) -> bool {
         if self.holds(interface, number) {

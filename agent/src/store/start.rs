@@ -17,8 +17,9 @@ use crate::system::{Machine, System};
 /// Called with each image that was applied: its interface, its file, and its place in the file.
 pub type Applied<'a, F> = dyn FnMut(&Slot, (&Name, &mut F, Span)) -> Result<(), Fault> + 'a;
 
-/// The key of the note on a held configuration. No interface can have this name.
+/// The keys of the notes on a held configuration, and on a folder that cannot be read. No interface can have these names.
 const HELD: &str = "/held";
+const KEEP: &str = "/keep";
 
 /// Progress through the stored configurations.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,19 @@ pub struct Pass {
     pub failed: bool,
     /// The last interface that was visited, and whether it runs what is stored.
     pub visited: Option<(Name, Ran)>,
+}
+
+/// The reason for applying a stored configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Occasion {
+    /// The start of the agent, or another attempt after it.
+    Start,
+    /// Another program changed the interface. With `adopt`, a link that the program made in place of ours is taken
+    /// back.
+    Drift {
+        /// Whether to do that.
+        adopt: bool,
+    },
 }
 
 /// What became of a stored configuration.
@@ -100,6 +114,10 @@ impl<S: System> Committer<'_, S> {
         working: &mut Working<'_>,
     ) -> bool {
         pass.visited = None;
+        if pass.is_new() {
+            self.trouble.count_again();
+            self.trouble.take(KEEP);
+        }
         let interface = loop {
             match self.store.interface_after(pass.last.as_ref()) {
                 Ok(Some(next)) => {
@@ -116,13 +134,13 @@ impl<S: System> Committer<'_, S> {
                     return false;
                 }
                 Err(fault) => {
-                    self.note("", fault);
+                    self.note(KEEP, fault);
                     pass.failed = true;
                     return false;
                 }
             }
         };
-        let ran = match self.put_back(&interface, false, applied, working) {
+        let ran = match self.put_back(&interface, Occasion::Start, applied, working) {
             Ok(ran) => {
                 if ran == Ran::Changed {
                     self.machine
@@ -169,15 +187,14 @@ impl<S: System> Committer<'_, S> {
         }
     }
 
-    /// Applies the stored configuration of an interface. `adopt` takes back a link that another program made in place
-    /// of ours.
+    /// Applies the stored configuration of an interface.
     ///
     /// # Errors
     /// As for [`Committer::commit`]; [`Code::NotStored`].
     pub fn put_back(
         &mut self,
         interface: &Name,
-        adopt: bool,
+        occasion: Occasion,
         applied: &mut Applied<'_, S::File>,
         working: &mut Working<'_>,
     ) -> Result<Ran, Fault> {
@@ -194,9 +211,11 @@ impl<S: System> Committer<'_, S> {
         if !head.has_image() {
             return Ok(Ran::Absent);
         }
-        if let Some(guard) = &mut self.guard
-            && !guard.may_apply(self.store.disk(), interface, head.number)
-        {
+        let held = self.guard.as_mut().is_some_and(|guard| match occasion {
+            Occasion::Start => !guard.may_apply(self.store.disk(), interface, head.number),
+            Occasion::Drift { .. } => guard.holds(interface, head.number),
+        });
+        if held {
             let Self { guard: Some(guard), machine, trouble, .. } = self else {
                 return Ok(Ran::Not);
             };
@@ -205,6 +224,7 @@ impl<S: System> Committer<'_, S> {
             }
             return Ok(Ran::Not);
         }
+        let adopt = occasion == Occasion::Drift { adopt: true };
         let change = Change { adopt, ..Change::REPAIR };
         let done = self.commit(&mut image, head.span(), &change, working)?;
         applied(self.slot, (interface, &mut image, head.span()))?;
@@ -221,14 +241,14 @@ impl<S: System> Committer<'_, S> {
         }
     }
 
-    /// Notes and logs a failure that no request can report.
-    pub fn note(&mut self, interface: &str, fault: Fault) {
+    /// Notes and logs a failure that no request can report, of an interface or under a key that starts with `/`.
+    pub fn note(&mut self, about: &str, fault: Fault) {
         let Failure { subject, text, .. } = self.slot.take(fault);
-        let colon = if interface.is_empty() { "" } else { ": " };
+        let (interface, colon) = if about.starts_with('/') { ("", "") } else { (about, ": ") };
         let Self { machine, trouble, .. } = self;
         let mut note = |words: fmt::Arguments<'_>| {
             machine.log(words);
-            trouble.note(interface, words);
+            trouble.note(about, words);
         };
         if matches!(subject, Subject::None | Subject::Interface) {
             note(format_args!("{interface}{colon}{text}"));

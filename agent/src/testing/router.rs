@@ -36,6 +36,8 @@ pub(crate) struct Router {
     pub(crate) life: Life,
     /// The accesses to the files that end with the agent.
     pub(crate) scratch: Life,
+    /// The disk of those files.
+    pub(crate) ram: Cellar,
 }
 
 impl Router {
@@ -51,7 +53,7 @@ impl Router {
         let socket = |generic| Mortal(self.world.socket(generic), self.life.clone());
         let kernel = Kernel::new(socket(false), socket(true), &slot, &mut buffers);
         // Files that end with the agent.
-        let mut ram = Cellar::default();
+        let mut ram = self.ram.clone();
         let mut file = |name: &CStr| Mortal(ram.create(name).unwrap(), self.scratch.clone());
         let files = Files { index: file(c"i"), extras: file(c"x"), report: file(c"r") };
         let reports = (0..REPORTS).map(|_| file(c"r")).collect();

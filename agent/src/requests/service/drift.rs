@@ -21,7 +21,7 @@ use crate::config::differences::Words;
 use crate::options::OnDrift;
 use crate::store::brake::Brake;
 use crate::store::commit::Committer;
-use crate::store::start::Ran;
+use crate::store::start::{Occasion, Ran};
 use crate::system::{Machine, System, sooner};
 
 /// Milliseconds from the first notification to the comparison.
@@ -407,7 +407,7 @@ impl<S: System> Service<'_, S> {
         let now = machine.now();
         let done = committer.put_back(
             name,
-            !machine.is_managed(name),
+            Occasion::Drift { adopt: !machine.is_managed(name) },
             &mut |slot, (interface, image, span)| {
                 hosts.take(slot, interface, (image, span), true, now)
             },

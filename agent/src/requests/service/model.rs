@@ -225,7 +225,7 @@ impl Run {
     /// Two routers with the same fingerprint behave in the same way.
     fn print(&mut self, agent: &mut Agent<'_>) -> u64 {
         let status = self.status(agent);
-        let Router { world, keep, state, bench, life, scratch: _ } = &self.router;
+        let Router { world, keep, state, bench, life, scratch: _, ram: _ } = &self.router;
         let now = bench.now.get();
         let due = agent.work_deadline().map(|due| due.saturating_sub(now));
         let drift = status.drift.iter();

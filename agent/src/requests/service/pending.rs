@@ -17,6 +17,9 @@ use crate::store::guard::Guard;
 use crate::store::start::{Pass, Ran};
 use crate::system::{Machine, System, sooner};
 
+/// The key of the note on a name whose address the kernel refused. No interface can have this name.
+const NAMES: &str = "/names";
+
 /// The longest time to confirm a change, in seconds.
 pub const LONGEST_CONFIRM: u16 = 3_600;
 
@@ -145,9 +148,6 @@ impl<S: System> Service<'_, S> {
         let Self { committer, policy, hosts, pass, .. } = self;
         let now = committer.machine.now();
         let pass = pass.get_or_insert_default();
-        if pass.is_new() {
-            committer.trouble.count_again();
-        }
         let allowed = |name: &str| policy.allows(name);
         let more = committer.apply_next(
             pass,
@@ -185,6 +185,8 @@ impl<S: System> Service<'_, S> {
     /// An owner's change of an interface was made, or reverted.
     pub(super) fn changed(&mut self, interface: &Name, what: &'static str) {
         self.drift.forget(interface);
+        // The names may be others now. One that the kernel still refuses is noted again at the next attempt.
+        self.committer.trouble.take(NAMES);
         self.announce(interface, what);
     }
 
@@ -210,21 +212,24 @@ impl<S: System> Service<'_, S> {
 
     /// Takes the result of a lookup, by its number.
     pub fn found(&mut self, number: usize, address: Option<SocketAddr>) {
-        let Committer { kernel, set, machine, .. } = &mut self.committer;
+        let Committer { kernel, set, machine, trouble, .. } = &mut self.committer;
         match self.hosts.found(kernel, set, number, address, machine.now()) {
-            Ok(Some((wanted, address))) => machine.info(format_args!(
-                "{}: {} is {}{}",
-                wanted.interface(),
-                wanted.host.name,
-                Shown(address),
-                if wanted.is_again() {
-                    " now; there was no handshake for over 135 seconds"
-                } else {
-                    ""
-                }
-            )),
+            Ok(Some((wanted, address))) => {
+                trouble.take(NAMES);
+                machine.info(format_args!(
+                    "{}: {} is {}{}",
+                    wanted.interface(),
+                    wanted.host.name,
+                    Shown(address),
+                    if wanted.is_again() {
+                        " now; there was no handshake for over 135 seconds"
+                    } else {
+                        ""
+                    }
+                ));
+            }
             Ok(None) => {}
-            Err(fault) => self.committer.note("", fault),
+            Err(fault) => self.committer.note(NAMES, fault),
         }
         self.forget_keys();
     }

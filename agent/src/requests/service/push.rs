@@ -340,6 +340,8 @@ impl<S: System> Service<'_, S> {
         self.check_confirm(confirm_within)?;
         let (interface, span) = self.whole_stage(turn, visitor, id)?;
         self.check_free(turn, visitor, &interface)?;
+        // A stored configuration that could not be applied just now may have taken the place of the stage.
+        self.check_stage((&visitor.key, &turn.client), id)?;
         let pushed = self.state.stage().map_or([0; 32], |stage| stage.announced.digest);
         let change = Change { pushed, adopt, ..visitor.change(Act::Pushed, confirm_within) };
         let committed = self.check_announced(&interface, span).and_then(|()| {
@@ -358,10 +360,10 @@ impl<S: System> Service<'_, S> {
             let _ = taken.map_err(|fault| slot.take(fault));
             self.changed(&interface, "push");
         }
-        let dropped = self.drop_stage();
+        // The answer is that of the change. Best effort: if this fails, the next stage overwrites the keys.
+        let _ = self.drop_stage().map_err(|fault| self.slot.take(fault));
         let done = committed.map_err(|failure| self.slot.restore(failure));
-        self.answer_change(turn, visitor, &interface, done, confirm_within)?;
-        dropped
+        self.answer_change(turn, visitor, &interface, done, confirm_within)
     }
 
     /// Logs the result of a change, and answers with it.

@@ -109,9 +109,16 @@ impl<S: System> Service<'_, S> {
         confirm_within: u16,
     ) -> Result<(), Fault> {
         self.make_way(turn, visitor, interface, confirm_within)?;
-        let stored = self.stored(interface)?;
+        // A fault of the running state ends with a repair. One of a stored file is noted again.
+        let before = self.committer.trouble.take(interface);
         let change = Change { confirm: confirm_within > 0, ..Change::REPAIR };
-        self.run(turn, visitor, interface, stored, &change, confirm_within)
+        let done = self
+            .stored(interface)
+            .and_then(|stored| self.run(turn, visitor, interface, stored, &change, confirm_within));
+        if done.is_err() {
+            self.committer.trouble.put_back(before);
+        }
+        done
     }
 
     /// Applies the stored configuration, and answers.

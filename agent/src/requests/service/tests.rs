@@ -3,7 +3,8 @@
 use super::*;
 use crate::access::owners::{Ownership, Standing};
 use crate::testing::{
-    Agent, Bench, Drawer, Router, Sent, World, client, record_bytes, with_agent, with_agent_on,
+    Agent, Bench, Drawer, Incident, Mishap, Router, Sent, World, client, record_bytes, with_agent,
+    with_agent_on,
 };
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{Name, Patch, Reply, Role, State};
@@ -586,4 +587,151 @@ fn a_name_that_no_interface_can_have_reaches_no_handler() {
         }
     });
     println!("{} requests", names.len() * asks.len());
+}
+
+/// What an owner asks for in [`whatever_scratch_file_fails_the_answer_says_what_happened`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    Push,
+    PushPending,
+    Remove,
+    Rollback,
+    Repair,
+    Revert,
+}
+
+/// Makes the request on a router whose scratch files fail at an access. Returns whether that access came, and the
+/// state of the interface before and after, and the answer.
+fn with_failing_scratch(
+    wanted: Wanted,
+    step: usize,
+    mishap: Mishap,
+) -> (bool, [String; 2], Answer<'static>, Router) {
+    let mut run = super::model::Run::new(&std::rc::Rc::default(), None);
+    let router = run.router.clone();
+    let interface = name();
+    let (reached, states, answer) = router.with(|agent| {
+        agent.start();
+        run.hello(agent);
+        for port in [1, 2] {
+            run.push(agent, 0, port, 0);
+        }
+        match wanted {
+            Wanted::Repair => router.world.meddle("wg0", |device| device.peers.clear()),
+            Wanted::Revert => drop(run.push(agent, 0, 3, 60)),
+            _ => {}
+        }
+        let before = router.content(0);
+        router.ram.mishap(step, mishap);
+        let answer = match wanted {
+            Wanted::Push => run.push(agent, 0, 3, 0),
+            Wanted::PushPending => run.push(agent, 0, 3, 60),
+            Wanted::Remove => run.ask(agent, 1, 1, Ask::Remove { interface, confirm_within: 0 }),
+            Wanted::Rollback => {
+                run.ask(agent, 1, 1, Ask::Rollback { interface, number: 1, confirm_within: 0 })
+            }
+            Wanted::Repair => run.ask(agent, 1, 1, Ask::Repair { interface, confirm_within: 0 }),
+            Wanted::Revert => run.ask(agent, 1, 1, Ask::Revert),
+        };
+        let reached = router.ram.left().is_none();
+        router.ram.mend();
+        (reached, [before, router.content(0)], answer)
+    });
+    (reached, states, answer, router)
+}
+
+#[test]
+fn whatever_scratch_file_fails_the_answer_says_what_happened() {
+    use Wanted::*;
+    let mut failures = 0;
+    for wanted in [Push, PushPending, Remove, Rollback, Repair, Revert] {
+        let never = Mishap::Fails(Errno::EIO);
+        let (_, [_, after], _, done) = with_failing_scratch(wanted, usize::MAX / 2, never);
+        // What the next agent applies.
+        let restarted = |router: &Router| {
+            router.with(|agent| agent.start());
+            router.content(0)
+        };
+        let after_restart = restarted(&done);
+        for mishap in [Mishap::Fails(Errno::EIO), Mishap::Torn(Errno::ENOSPC)] {
+            for step in 0.. {
+                let (reached, [before, now], answer, router) =
+                    with_failing_scratch(wanted, step, mishap);
+                if !reached {
+                    break;
+                }
+                let what = format!("{wanted:?} {mishap:?} at {step}: {answer:?}");
+                let stored = restarted(&router);
+                match &answer {
+                    Answer::Failed(failure) => {
+                        failures += 1;
+                        assert_ne!(failure.state, State::Partly, "{what}");
+                        let waits = wanted == Revert;
+                        assert_eq!(now, before, "{what}");
+                        assert!(waits || wanted == Repair || stored == before, "{what}");
+                    }
+                    Answer::Applied(_) | Answer::Reverted { .. } => {
+                        assert_eq!((now, stored), (after.clone(), after_restart.clone()), "{what}");
+                    }
+                    _ => panic!("{what}"),
+                }
+            }
+        }
+    }
+    println!("{failures} failures");
+    assert!(failures > 100, "{failures}");
+}
+
+/// The image of an interface with a peer that has a name, or an endpoint.
+fn image_with_peer(endpoint: Option<&str>) -> Vec<u8> {
+    let peer = config::Peer {
+        public_key: PublicKey([9; 32]),
+        preshared_key: None,
+        endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
+        persistent_keepalive: 0,
+    };
+    let host = config::Host { name: cut("vpn.example"), port: 5 };
+    let mut image = image();
+    image.extend(record_bytes(&config::Record::Peer(peer)));
+    if endpoint.is_none() {
+        image.extend(record_bytes(&config::Record::Host(host)));
+    }
+    image
+}
+
+/// A name whose address the kernel refuses is a fault only until it is set, or not wanted any more.
+#[test]
+fn the_fault_of_a_name_ends_with_the_name() {
+    let address = Some("192.0.2.7:5".parse().unwrap());
+    for ends in 0..3 {
+        let mut run = super::model::Run::new(&std::rc::Rc::default(), None);
+        let router = run.router.clone();
+        router.with(|agent| {
+            agent.start();
+            run.hello(agent);
+            run.push_image(agent, name(), &image_with_peer(None));
+            router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+            let (number, _) = agent.next_host().unwrap();
+            agent.found(number, address);
+            router.world.revive();
+            let status = run.status(agent);
+            assert!(!status.trouble.is_empty() && status.unresolved == 1, "{}", status.trouble);
+            match ends {
+                0 => {
+                    assert!(agent.next_host().is_none());
+                    router.bench.now.set(agent.deadline().unwrap().max(60_000));
+                    let (number, _) = agent.next_host().unwrap();
+                    agent.found(number, address);
+                }
+                1 => {
+                    let remove = Ask::Remove { interface: name(), confirm_within: 0 };
+                    let answer = run.ask(agent, 1, 1, remove);
+                    assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+                }
+                _ => run.push_image(agent, name(), &image_with_peer(Some("192.0.2.7:5"))),
+            }
+            let status = run.status(agent);
+            assert_eq!((status.trouble.as_str(), status.unresolved), ("", 0), "{ends}");
+        });
+    }
 }

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
 
+use proto_core::netlink::Errno;
 use proto_core::netlink::route::{Addr, IfExists, Route, link};
 use proto_core::protocol::message::{Answer, Ask, Status};
 
 use super::super::model::Run;
 use super::*;
-use crate::testing::{Content, FACES, Router, RouterAgent as Agent};
+use crate::testing::{Content, FACES, Incident, Router, RouterAgent as Agent};
 
 /// A port ID of another program.
 const OTHER: u32 = 4_711;
@@ -518,4 +519,71 @@ fn the_program_is_told_of_each_change() {
         story.run.ask(agent, 1, 1, Ask::Repair { interface, confirm_within: 0 });
         assert_eq!(told(agent), [""; 0]);
     });
+}
+
+/// An owner's repair of what the agent could not repair: nothing is wrong any more.
+#[test]
+fn a_fault_of_a_repair_ends_with_the_repair_of_an_owner() {
+    for act in [0, 1, 2] {
+        pushed(OnDrift::Repair, |story, router, agent| {
+            let net = address(router, 0, "10.0.0.1/24");
+            by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+            router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+            pass(router, agent, 2_000);
+            let status = story.run.status(agent);
+            assert!(status.trouble.starts_with("wg0: "), "{}", status.trouble);
+            let interface = FACES[0].parse().unwrap();
+            let repair = Ask::Repair { interface, confirm_within: 0 };
+            // A repair that fails too leaves the fault.
+            let answer = story.run.ask(agent, 1, 1, repair.clone());
+            assert!(matches!(answer, Answer::Failed(_)), "{answer:?}");
+            assert_ne!(story.run.status(agent).trouble, "");
+            router.world.revive();
+            let answer = match act {
+                0 => story.run.ask(agent, 1, 1, repair),
+                1 => story.run.push(agent, 0, 2, 0),
+                _ => story.run.ask(agent, 1, 1, Ask::Remove { interface, confirm_within: 0 }),
+            };
+            assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+            assert_eq!(story.run.status(agent).trouble, "", "{act}");
+        });
+    }
+}
+
+/// A start that was settled long ago did not end because the agent is killed after a repair.
+#[test]
+fn a_repair_of_drift_is_no_start_that_can_end() {
+    for (stored, unsettled) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut story = Story::new();
+        let router = story.router.clone();
+        if stored {
+            router.with(|agent| {
+                story.run.hello(agent);
+                story.run.push(agent, 0, 1, 0);
+                story.run.push(agent, 1, 1, 0);
+            });
+        }
+        if unsettled {
+            router.with(|agent| {
+                agent.count_starts();
+                agent.start();
+            });
+        }
+        router.with(|agent| {
+            agent.count_starts();
+            agent.start();
+            agent.watch(OnDrift::Repair);
+            story.run.hello(agent);
+            story.run.push(agent, 0, 1, 0);
+            pass(&router, agent, 60_000);
+            let net = address(&router, 0, "10.0.0.1/24");
+            by_hand(&router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+            pass(&router, agent, 2_000);
+            assert!(router.content(0).contains("10.0.0.1/24"));
+        });
+        router.bench.log.borrow_mut().clear();
+        router.with(|agent| agent.count_starts());
+        let log = router.bench.log.borrow().join("\n");
+        assert!(!log.contains("ended before"), "{stored} {unsettled}: {log}");
+    }
 }

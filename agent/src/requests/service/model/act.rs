@@ -90,6 +90,31 @@ impl Run {
         self.ask(agent, 1, 1, Ask::Commit { stage, confirm_within, adopt: false })
     }
 
+    /// Pushes an image that the router takes.
+    pub(in crate::requests::service) fn push_image(
+        &mut self,
+        agent: &mut Agent<'_>,
+        interface: Name,
+        image: &[u8],
+    ) {
+        let begin = Ask::Begin {
+            interface,
+            length: image.len() as u32,
+            digest: digest(image),
+            piece_size: 1_000,
+            patch: None,
+            data: image,
+        };
+        let Answer::Received { stage, .. } = self.ask(agent, 1, 1, begin) else {
+            self.wrong("not taken");
+        };
+        let commit = Ask::Commit { stage, confirm_within: 0, adopt: false };
+        let answer = self.ask(agent, 1, 1, commit);
+        if !matches!(answer, Answer::Applied(_)) {
+            self.wrong(&format!("{answer:?}"));
+        }
+    }
+
     /// The state of an interface before a change. An earlier change that could not be reverted yet
     /// is reverted first.
     fn before(&self, agent: &Agent<'_>, face: usize) -> Option<Content> {
