@@ -122,7 +122,10 @@ pub fn find_unowned<T: Read + Write + ReadReady>(
         }
         line.send(question.get(..len).unwrap_or_default())?;
         let until = now.saturating_add(patience.resend.into()).min(end);
-        while wait(line.stream(), platform, until).map_err(LinkError::Line)? {
+        // A line on which bytes never stop to arrive has a time too.
+        while platform.now() < until
+            && wait(line.stream(), platform, until).map_err(LinkError::Line)?
+        {
             let mut key = None;
             let read = line.read(&mut input, &mut |received| {
                 if let Received::Packet(packet) = received {
@@ -338,5 +341,87 @@ impl<T: Read + Write + ReadReady, P: Platform> Link<T, P> {
             Answer::Applied(applied) => Some(applied),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::convert::Infallible;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// A line whose other end prints without a pause, and the time.
+    struct Chatty {
+        now: Rc<Cell<u64>>,
+        written: Rc<Cell<usize>>,
+    }
+
+    impl embedded_io::ErrorType for Chatty {
+        type Error = Infallible;
+    }
+
+    impl Read for Chatty {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
+            buf.fill(b'.');
+            self.now.set(self.now.get() + 5);
+            assert!(self.now.get() < 60_000, "it does not end");
+            Ok(buf.len())
+        }
+    }
+
+    impl ReadReady for Chatty {
+        fn read_ready(&mut self) -> Result<bool, Infallible> {
+            Ok(true)
+        }
+    }
+
+    impl Write for Chatty {
+        fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
+            self.written.set(self.written.get() + 1);
+            Ok(buf.len())
+        }
+
+        fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    struct Clock(Rc<Cell<u64>>);
+
+    impl Platform for Clock {
+        fn now(&mut self) -> u64 {
+            self.0.get()
+        }
+
+        fn random(&mut self, out: &mut [u8]) {
+            out.fill(7);
+        }
+
+        fn stamp(&mut self) -> u64 {
+            1
+        }
+    }
+
+    #[test]
+    fn a_line_that_never_falls_silent_is_asked_again_and_given_up() {
+        let (now, written) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let patience = Patience { resend: 300, give_up: 3_000 };
+        let stream = Chatty { now: now.clone(), written: written.clone() };
+        let mut line = SerialLine::new(stream);
+        let found = find_unowned(&mut line, &mut Clock(now.clone()), patience);
+        assert_eq!(found, Err(LinkError::Client(ClientError::Silence)));
+        assert_eq!((now.get(), written.get()), (3_000, 10));
+
+        let stream = Chatty { now: now.clone(), written: written.clone() };
+        now.set(0);
+        let own = StaticKey::new(SecretKey::new([1; 32]));
+        let router = StaticKey::new(SecretKey::new([2; 32])).public();
+        let mut link =
+            Link::new(SerialLine::new(stream), Clock(now.clone()), own, router, patience);
+        let claimed = link.claim(&OwnerName::new());
+        assert_eq!(claimed, Err(LinkError::Client(ClientError::Silence)));
+        assert_eq!(now.get(), 3_000);
     }
 }
