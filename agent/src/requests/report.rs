@@ -103,7 +103,7 @@ fn peer(info: &PeerInfo, links: &Links, unix_time: u64) -> Running {
     }
 }
 
-/// Writes the changes of a plan, in the order in which they would be made. Returns the length and digest of the file.
+/// Writes the changes of a plan, in the order in which they are reported. Returns the length and digest of the file.
 ///
 /// # Errors
 /// [`Code::Storage`].

@@ -15,8 +15,8 @@ pub(super) const SHARES: usize = MAX_OWNERS + 1;
 const CLIENTS: usize = 4;
 /// Number of an owner's answers that are kept.
 const ANSWERS: usize = 2;
-/// The longest answer that is kept, in bytes. Longer answers belong to requests that may be
-/// executed again.
+/// The longest answer that is kept, in bytes. The number of a request with a longer answer is known,
+/// so that the request is not executed again.
 const KEPT: usize = 448;
 
 /// How a request may be repeated.
