@@ -45,18 +45,22 @@ impl Keys {
     /// # Errors
     /// A file that cannot be read or is no key.
     pub fn read(usign: Option<&Path>, apk: Option<&Path>) -> Result<Self> {
-        Ok(Self { usign: read(usign, usign::Key::from_text)?, apk: read(apk, apk::Key::from_pem)? })
+        Ok(Self {
+            usign: read("--key-usign", usign, usign::Key::from_text)?,
+            apk: read("--key-apk", apk, apk::Key::from_pem)?,
+        })
     }
 }
 
 fn read<K>(
+    option: &str,
     path: Option<&Path>,
     parse: impl Fn(&str) -> Result<K, pack::Error>,
 ) -> Result<Option<K>> {
     let Some(path) = path else { return Ok(None) };
-    let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("reading the key {shown}"))?;
-    parse(&text).map(Some).with_context(|| format!("{shown}"))
+    let given = || format!("{option} {}", path.display());
+    let text = fs::read_to_string(path).with_context(given)?;
+    parse(&text).map(Some).with_context(given)
 }
 
 impl Args {
@@ -143,4 +147,31 @@ pub fn files(packages: &[Built], keys: &Keys) -> Result<Vec<(String, Vec<u8>)>> 
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_told_with_its_option() {
+        let dir = std::env::temp_dir().join(format!("postwire-keys-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let file = |name: &str, text: &str| {
+            fs::write(dir.join(name), text).unwrap();
+            dir.join(name)
+        };
+        let wrong =
+            [dir.join("none"), file("empty", ""), file("binary", "\u{1}\u{0}"), dir.clone()];
+        for path in &wrong {
+            let pairs = [("--key-usign", Some(&**path), None), ("--key-apk", None, Some(&**path))];
+            for (option, usign, apk) in pairs {
+                let Err(error) = Keys::read(usign, apk) else { panic!("{}", path.display()) };
+                let begin = format!("{option} {}: ", path.display());
+                let error = format!("{error:#}");
+                assert!(error.starts_with(&begin), "{error}");
+            }
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }
