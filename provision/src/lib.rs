@@ -73,11 +73,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             command::run(&cli)
         }
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
+            use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as Help;
+            let context = report::Context::new(cli::meant(&args), true);
+            if error.kind() == Help {
+                return report::Failed::usage(cli::missing_command(&args)).finish(&context);
+            }
             let text = error.render().to_string();
             // The error precedes the usage.
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let words: Vec<&str> = what.split_whitespace().collect();
-            let context = report::Context::new(cli::meant(&args), true);
             report::Failed::usage(words.join(" ")).finish(&context)
         }
         // The error goes to stderr. If stderr is closed, the error cannot be reported anywhere.

@@ -152,6 +152,9 @@ pub struct Line {
     /// Which unit of the manifest a new router becomes
     #[arg(long, value_enum, value_name = "HOW", default_value_t = line::Assign::Order)]
     pub assign: line::Assign,
+    /// A unit whose router is broken or lost: another router becomes it
+    #[arg(long, value_name = "UNIT")]
+    pub replace: Vec<String>,
     /// The program to run for each router that was done, such as a label printer's; the record is on its standard input
     #[arg(long, value_name = "PROGRAM")]
     pub on_done: Option<String>,

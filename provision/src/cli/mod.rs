@@ -224,11 +224,51 @@ impl Command {
 #[must_use]
 pub fn meant(args: &[std::ffi::OsString]) -> &'static str {
     use clap::CommandFactory as _;
-    let names: Vec<String> =
-        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let known = args.iter().skip(1).find_map(|arg| names.iter().find(|name| arg == name.as_str()));
-    // Leaking one name is fine: the program is about to exit.
-    known.map_or("postwire", |name| Box::leak(name.clone().into_boxed_str()))
+    let mut root = Cli::command();
+    // This puts the global options into the commands.
+    root.build();
+    let (mut command, mut path) = (&root, Vec::new());
+    let mut args = args.iter().skip(1).map(|arg| arg.to_string_lossy());
+    while let Some(arg) = args.next() {
+        if arg.starts_with('-') {
+            let is = |option: &&clap::Arg| {
+                option.get_long().is_some_and(|long| arg.strip_prefix("--") == Some(long))
+                    || option.get_short().is_some_and(|short| *arg == format!("-{short}"))
+            };
+            let takes = |option: &clap::Arg| option.get_action().takes_values();
+            if command.get_arguments().find(is).is_some_and(takes) {
+                args.next();
+            }
+        } else if let Some(next) = command.find_subcommand(&*arg) {
+            path.push(next.get_name());
+            command = next;
+        } else {
+            break;
+        }
+    }
+    match path.join(" ").as_str() {
+        "" => "postwire",
+        // Two commands have two names.
+        "owners" => "owner list",
+        "routers list" => "routers",
+        // Leaking one name is fine: the program is about to exit.
+        name => Box::leak(name.to_owned().into_boxed_str()),
+    }
+}
+
+/// What is missing in a command line that ends before its command does, such as `fleet` alone.
+#[must_use]
+pub fn missing_command(args: &[std::ffi::OsString]) -> String {
+    use clap::CommandFactory as _;
+    let (name, root) = (meant(args), Cli::command());
+    let mut command = &root;
+    for word in name.split(' ').filter(|_| name != "postwire") {
+        command = command.find_subcommand(word).unwrap_or(command);
+    }
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let names = names.filter(|name| *name != "help").collect::<Vec<_>>().join(", ");
+    let of = if name == "postwire" { String::new() } else { format!(" of `{name}`") };
+    format!("which command{of}? There are: {names}")
 }
 
 /// `export`.
@@ -452,5 +492,63 @@ mod tests {
         Cli::command().debug_assert();
         assert_eq!(proto_core::protocol::DEFAULT_PORT, 5182, "the help of --udp says so");
         assert_eq!(units::DEFAULT_BAUD, 115_200, "the help of --serial says so");
+    }
+    /// The commands of the tree that have no commands of their own.
+    fn leaves(command: &clap::Command, path: &str, into: &mut Vec<String>) {
+        for next in command.get_subcommands().filter(|next| next.get_name() != "help") {
+            let path = format!("{path} {}", next.get_name()).trim().to_owned();
+            match next.has_subcommands() {
+                true => leaves(next, &path, into),
+                false => into.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_in_the_arguments_names_the_command_as_its_result_would() {
+        use clap::CommandFactory as _;
+        const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        all.push("routers".into());
+        for path in &all {
+            let more = match path.as_str() {
+                "owner add" => format!("{KEY} --role admin --name a"),
+                "owner remove" | "routers forget" | "repair" | "history" | "rollback"
+                | "remove" | "check" | "records" | "push" | "diff" | "take-over" | "man" => {
+                    "wg0".into()
+                }
+                "hand-over" => format!("--to {KEY} --as a --record r"),
+                "routers add" => format!("push {KEY}"),
+                "unlock" => "K7QB-29XB-M4T5".into(),
+                "export" => "--uci wg0.conf".into(),
+                "labels make" => "--count 1 --out x".into(),
+                "line" => "m.toml --ports x".into(),
+                "completions" => "bash".into(),
+                fleet if fleet.starts_with("fleet ") => "m.toml".into(),
+                _ => String::new(),
+            };
+            let line = |end: &str| -> Vec<std::ffi::OsString> {
+                let line = format!("postwire --home push --json --key=fleet {path} {more} {end}");
+                line.split_whitespace().map(Into::into).collect()
+            };
+            let cli = Cli::try_parse_from(line("")).unwrap_or_else(|why| panic!("{path}: {why}"));
+            let wrong = line("--no-such-option");
+            assert!(Cli::try_parse_from(&wrong).is_err() || path == "console", "{path}");
+            assert_eq!(meant(&wrong), cli.command.name(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_missing_is_asked_for() {
+        let asked = |line: &str| {
+            let line: Vec<_> = line.split_whitespace().map(Into::into).collect();
+            assert!(Cli::try_parse_from(&line).is_err());
+            missing_command(&line)
+        };
+        assert!(asked("postwire --json").starts_with("which command? There are: keygen, key, "));
+        let fleet = "which command of `fleet`? There are: check, push, diff, status, repair";
+        assert_eq!(asked("postwire --home fleet fleet --json"), fleet);
+        assert!(asked("postwire owner").ends_with("of `owner`? There are: list, add, remove"));
     }
 }

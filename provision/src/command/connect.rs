@@ -67,6 +67,23 @@ pub(super) fn connect<'u>(own: &Own, link: &Link, ui: &'u mut Ui) -> Result<Sess
     drive::one(target.open(ui)).map_err(|error: SessionError| describe(error, None))
 }
 
+/// Checks that the key of a new owner is no router's: a router whose only owner is a router could not be reached any more.
+pub(super) fn is_a_persons_key(
+    own: &Own,
+    session: &Session<'_>,
+    key: &PublicKey,
+) -> Result<(), Failed> {
+    let routers =
+        own.find().and_then(|home| home.routers()).map_err(|error| Failed::own(&error))?;
+    let name = match routers.of_key(key) {
+        Some(router) => router.name.as_str(),
+        None if *key == session.router_key() => session.known_as(),
+        None => return Ok(()),
+    };
+    Err(Failed::usage(format!("{key} is the key of the router {name}, and no owner's"))
+        .hint(Some("`postwire key` of the new owner shows the owner's key".into())))
+}
+
 fn address(to: &To, talk: &Talk) -> Result<Option<Address>, Failed> {
     let serial = to.serial.clone().map(|serial| on_line(serial, talk)).transpose()?;
     Ok(serial.or_else(|| to.udp.clone().map(Address::Udp)))
@@ -134,10 +151,17 @@ struct Candidates {
 }
 
 /// What to call the router of a name, key or fingerprint, and its key.
-pub(super) fn named(routers: &Routers, text: &str) -> Result<(String, PublicKey), HomeError> {
+pub(super) fn named(
+    home: &Home,
+    routers: &Routers,
+    text: &str,
+) -> Result<(String, PublicKey), HomeError> {
     match (routers.find(text), text.parse()) {
         (Some(router), _) => Ok((router.name.clone(), router.key)),
-        (None, Ok(key)) => Ok((fingerprint(&key).to_string(), key)),
+        (None, Ok(key)) => {
+            home.is_no_own_key(&key)?;
+            Ok((fingerprint(&key).to_string(), key))
+        }
         (None, Err(_)) => Err(HomeError::Unknown(text.escape_debug().collect())),
     }
 }
@@ -145,7 +169,7 @@ pub(super) fn named(routers: &Routers, text: &str) -> Result<(String, PublicKey)
 fn candidates(home: &Home, router: Option<&str>, place: &Place) -> Result<Candidates, HomeError> {
     let routers = home.routers()?;
     if let Some(text) = router {
-        let (who, key) = named(&routers, text)?;
+        let (who, key) = named(home, &routers, text)?;
         return Ok(Candidates { who, keys: vec![key] });
     }
     let likely = routers.likely_at(place);

@@ -10,7 +10,7 @@ use proto_core::protocol::report::Act;
 use proto_core::protocol::session::{StaticKey, fingerprint};
 use serde::{Deserialize, Serialize};
 
-use super::connect::connect;
+use super::connect::{connect, is_a_persons_key};
 use super::failure::describe;
 use super::ui;
 use crate::cli::{HandOver, Own, TakeOver};
@@ -101,7 +101,7 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
     // A record that cannot be written is found before anything is changed.
     let mut file = create(&args.record)?;
     let outcome = over(own, args, &operator.key, &mut file);
-    let (record, text) = match outcome {
+    let (record, mut text) = match outcome {
         Ok(done) => done,
         Err(failed) => {
             // Nothing was handed over, and an empty file would be in the way of the next attempt.
@@ -114,7 +114,22 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
         Failed::new(Kind::File, format!("cannot write {}: {error}", args.record.display()))
             .hint(Some(format!("the router was handed over; this is its record: {line}")))
     })?;
+    if record.outcome != APPLIED {
+        return Ok(Done { code: exit::CONNECTION, text, result: record });
+    }
+    // The router does not answer the operator any more. The record has its key.
+    if let Err(error) = leave_list(own, &record.router_key) {
+        text += &format!("\nthe router is still in your list: {error}");
+    }
     Ok(Done { code: exit::DONE, text, result: record })
+}
+
+/// Removes a router from the operator's list, by its key.
+pub(super) fn leave_list(own: &Own, key: &str) -> Result<(), HomeError> {
+    own.find()?.change_routers(|routers| match routers.forget(key) {
+        Ok(_) | Err(HomeError::Unknown(_)) => Ok(()),
+        Err(error) => Err(error),
+    })
 }
 
 /// Writes the record in place of an earlier one.
@@ -134,6 +149,7 @@ fn over(
 ) -> Result<(Record, String), Failed> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui)?;
+    is_a_persons_key(own, &session, &args.to)?;
     let router = Router::of(&session);
     let question = format!(
         "Make {} ({}) the only owner of {}? You and all others can no longer reach it.",
@@ -197,24 +213,29 @@ fn over(
             .hint(Some("you are still an owner: run the same command again".into()))
     })?;
     let record = record(&over);
-    let more = match over.left {
-        true if over.others => {
-            "you are no longer an owner; another owner was added meanwhile, and is one still".into()
+    let (router, name, file) = (&router, &args.name, args.record.display());
+    let text = match over.left {
+        true => {
+            let others = match over.others {
+                true => "; another owner was added meanwhile, and is one still",
+                false => "",
+            };
+            format!(
+                "handed {} over to {name}; you are no longer an owner{others}\n\
+                 give {file} to the new owner, who runs: postwire take-over {file}",
+                router.name()
+            )
         }
-        true => "you are no longer an owner".into(),
         false => format!(
-            "the last reply was lost: run `postwire owners --router {}` to see whether you are still an owner",
-            router.known_as()
+            "it is not known whether {} was handed over to {name}: the router did not answer the last request\n\
+             run `postwire owners --router {known_as}`. If the router answers, you are still an owner: hand it over \
+             again, with another --record\n\
+             if it does not answer you, and does answer the new owner's `postwire take-over {file} --udp HOST`, it was \
+             handed over: `postwire routers forget {known_as}` removes it from your list",
+            router.name(),
+            known_as = router.known_as()
         ),
     };
-    let text = format!(
-        "handed {} over to {}; {more}\n\
-         give {} to the new owner, who runs: postwire take-over {}",
-        router.name(),
-        args.name,
-        args.record.display(),
-        args.record.display()
-    );
     Ok((record, text))
 }
 

@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::claim::owner_name;
 use super::fleet::{load, mistaken, records_of, run_name, warn};
 use crate::cli::{Line, Own};
-use crate::fleet::How;
-use crate::line::{self, Options};
+use crate::fleet::{How, own_keys};
+use crate::line::{self, Options, Rows};
+use crate::manifest::{Mistake, Unit};
 use crate::ops::{Confirming, Kind};
 use crate::records::{self, Writer};
 use crate::report::{Done, Failed};
@@ -28,32 +29,44 @@ pub(super) struct Ran {
     outcomes: BTreeMap<&'static str, usize>,
     /// The units of this run that are not done.
     failed: Vec<String>,
+    /// Sentences about the manifest's files, and about records that were passed over.
+    warnings: Vec<String>,
 }
 
 pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
-    let manifest = load(&args.manifest, own.json)?;
-    let lacking = args.assign.mistakes(&manifest);
-    if !lacking.is_empty() {
-        return Err(mistaken(&manifest.path, &lacking));
-    }
-    if let Some(program) = args.on_done.as_deref().filter(|program| !is_there(program)) {
-        let (message, hint) = match program.contains('/') && Path::new(program).is_file() {
-            true => ("this is no program", format!("`chmod +x {program}`, if it is one")),
-            false => {
-                ("there is no program", "a path has a slash in it, such as ./print-label".into())
-            }
-        };
-        return Err(Failed::usage(format!("--on-done: {message}: `{program}`")).hint(Some(hint)));
-    }
-    if !own.json {
-        warn(&manifest);
-    }
     let home = own.find().map_err(|error| Failed::own(&error))?;
-    let operator = home.operator().map_err(|error| Failed::own(&error))?;
+    let (mut operator, path) = (None, &args.manifest);
+    let manifest = load(path, own.json, &mut |units| {
+        let lacking = args.assign.mistakes(units);
+        if !lacking.is_empty() {
+            return Err(mistaken(path, &lacking));
+        }
+        for name in &args.replace {
+            check_replaced(name, units, args)?;
+        }
+        check_program(args)?;
+        let operator = operator.insert(home.operator().map_err(|error| Failed::own(&error))?);
+        let own_keys = own_keys(&units.iter().collect::<Vec<_>>(), &operator.public());
+        if own_keys.is_empty() { Ok(()) } else { Err(mistaken(path, &own_keys)) }
+    })?;
+    let operator = operator.map_or_else(|| home.operator(), Ok);
+    let operator = operator.map_err(|error| Failed::own(&error))?;
+    warn(own, &manifest.warnings);
     let routers = home.routers().map_err(|error| Failed::own(&error))?;
     let file = args.record.clone().unwrap_or_else(|| records_of(&manifest.path));
-    let before = records::read_if_any(&file).map_err(|why| Failed::new(Kind::Own, why))?;
+    // Another run could add records to a file that was read before it is locked.
     let mut writer = Writer::open(&file).map_err(|why| Failed::new(Kind::Own, why))?;
+    let before = records::read_if_any(&file).map_err(|why| Failed::new(Kind::Own, why))?;
+    warn(own, &before.warnings);
+    let mut rows = Rows::new(&manifest, &routers, &before.records, args.assign);
+    for name in &args.replace {
+        let row = manifest.units.iter().position(|unit| unit.name == *name);
+        if row.is_none_or(|row| !rows.is_replaced(row) && rows.replace(row).is_none()) {
+            let message =
+                format!("--replace: {name} has no router yet, and gets the next one anyway");
+            return Err(Failed::usage(message));
+        }
+    }
     let options = Options {
         ports: args.ports.clone(),
         run: args.name.clone().map_or_else(run_name, Ok)?,
@@ -76,7 +89,7 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
     };
     interrupt::finish_first();
     let summary =
-        line::run(&manifest, &options, (&home, &operator), &routers, &before, &mut writer);
+        line::run(&manifest, &options, (&home, &operator), rows, &before.records, &mut writer);
     let mut outcomes = BTreeMap::new();
     for outcome in summary.units.values() {
         *outcomes.entry(outcome.name()).or_insert(0) += 1;
@@ -104,8 +117,37 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
         left: units.saturating_sub(done),
         outcomes,
         failed,
+        warnings: [manifest.warnings, before.warnings].concat(),
     };
     Ok(Done { code, text, result })
+}
+
+/// Checks that a unit of `--replace` can get another router.
+fn check_replaced(name: &str, units: &[Unit], args: &Line) -> Result<(), Failed> {
+    let shown = args.manifest.display();
+    let Some(unit) = units.iter().find(|unit| unit.name == name) else {
+        let name = name.escape_debug();
+        return Err(Failed::usage(format!("--replace: no unit of {shown} is called `{name}`")));
+    };
+    if unit.key.is_none() {
+        return Ok(());
+    }
+    let why = format!("the router of {name} is the one whose key the manifest has");
+    let help =
+        "take `key` out of the unit, or give the key of the new router, in place of --replace";
+    Err(mistaken(&args.manifest, &[Mistake::at(&unit.at, why).help(help)]))
+}
+
+/// Checks that there is the program of `--on-done`.
+fn check_program(args: &Line) -> Result<(), Failed> {
+    let Some(program) = args.on_done.as_deref().filter(|program| !is_there(program)) else {
+        return Ok(());
+    };
+    let (message, hint) = match program.contains('/') && Path::new(program).is_file() {
+        true => ("this is no program", format!("`chmod +x {program}`, if it is one")),
+        false => ("there is no program", "a path has a slash in it, such as ./print-label".into()),
+    };
+    Err(Failed::usage(format!("--on-done: {message}: `{program}`")).hint(Some(hint)))
 }
 
 /// Whether a program can be found. Otherwise the first router would be done before anybody knows.

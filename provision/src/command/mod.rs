@@ -84,7 +84,7 @@ pub fn run(cli: &Cli) -> u8 {
             what => finish(fleet::run(own, what), &context),
         },
         Command::Line(args) => finish(line::run(own, args), &context),
-        Command::Records(args) => finish(records::run(args), &context),
+        Command::Records(args) => finish(records::run(own, args), &context),
         Command::Completions(args) => finish(install::completions(args.shell), &context),
         Command::Man(args) => finish(install::man(&args.folder), &context),
     }

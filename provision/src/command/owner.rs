@@ -5,8 +5,9 @@ use proto_core::protocol::message::{Owner, Role};
 use proto_core::protocol::session::fingerprint;
 use serde::Serialize;
 
-use super::connect::connect;
+use super::connect::{connect, is_a_persons_key};
 use super::failure::describe;
+use super::hand_over::leave_list;
 use super::ui;
 use crate::cli::{self, AddOwner, Link, Own, OwnerCommand, RemoveOwner};
 use crate::ops::Router;
@@ -57,6 +58,7 @@ pub(super) fn list(own: &Own, link: &Link) -> Result<Done<Owners>, Failed> {
 fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui)?;
+    is_a_persons_key(own, &session, &args.key)?;
     let role = match args.role {
         cli::Role::Admin => Role::Admin,
         cli::Role::ReadOnly => Role::ReadOnly,
@@ -84,13 +86,29 @@ fn remove(own: &Own, args: &RemoveOwner) -> Result<Done<Owners>, Failed> {
         Ok(key) => key,
         Err(_) => by_name(&mut session, &args.who)?,
     };
-    let owners = drive::one(session.remove_owner(key)).map_err(plain)?;
+    let leaves = key == session.own_key();
+    let removed = drive::one(session.remove_owner(key));
     let router = Router::of(&session);
-    let who = match key == session.own_key() {
+    let owners = removed.map_err(|error| match error {
+        // The router does not answer strangers: a reply that was lost is not sent again.
+        SessionError::Silence { .. } if leaves => plain(error).hint(Some(format!(
+            "you may be no owner any more: `postwire owners --router {}` is answered if you still are one",
+            router.known_as()
+        ))),
+        error => plain(error),
+    })?;
+    let who = match leaves {
         true => "you are".into(),
         false => format!("{} is", fingerprint(&key)),
     };
-    let text = format!("{who} no longer an owner of {}; {owners} left", router.name());
+    let mut text = format!("{who} no longer an owner of {}; {owners} left", router.name());
+    if leaves {
+        let router_key = session.router_key();
+        text += &match leave_list(own, &router_key.to_string()) {
+            Ok(()) => format!("\nit is not in your list any more; its key is {router_key}"),
+            Err(error) => format!("\nthe router is still in your list: {error}"),
+        };
+    }
     let result = Owners::Changed { router, public_key: key.to_string(), owners };
     Ok(Done { code: exit::DONE, text, result })
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::cli;
+use super::fleet::warn;
+use crate::cli::{self, Own};
 use crate::exit;
 use crate::ops::Kind;
 use crate::records::{self, Filter, Record, Yield, csv};
@@ -15,13 +16,18 @@ pub(super) struct Listed {
     summary: Yield,
     /// Empty with `--summary`.
     records: Vec<Record>,
+    /// A sentence for each line of the files that was passed over.
+    warnings: Vec<String>,
 }
 
-pub(super) fn run(args: &cli::Records) -> Result<Done<Listed>, Failed> {
-    let mut all = Vec::new();
+pub(super) fn run(own: &Own, args: &cli::Records) -> Result<Done<Listed>, Failed> {
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for file in &args.files {
-        all.extend(records::read(file).map_err(|why| Failed::new(Kind::File, why))?);
+        let found = records::read(file).map_err(|why| Failed::new(Kind::File, why))?;
+        all.push(found.records);
+        warnings.extend(found.warnings);
     }
+    warn(own, &warnings);
     let filter = Filter {
         units: args.units.clone(),
         outcomes: args.outcomes.clone(),
@@ -44,7 +50,7 @@ pub(super) fn run(args: &cli::Records) -> Result<Done<Listed>, Failed> {
         }
     };
     let records = if args.summary { Vec::new() } else { records };
-    Ok(Done { code: exit::DONE, text, result: Listed { summary, records } })
+    Ok(Done { code: exit::DONE, text, result: Listed { summary, records, warnings } })
 }
 
 fn line(record: &Record) -> String {

@@ -49,6 +49,7 @@ pub(super) fn run(own: &Own, what: Option<&RoutersCommand>) -> Result<Done<Known
                 Ok((list(&routers), result))
             }
             Some(RoutersCommand::Add { name, key, to }) => home.change_routers(|routers| {
+                home.is_no_own_key(key)?;
                 let udp = to.udp.as_ref().map(|udp| Place::Udp(udp.to_string()));
                 let serial = to.serial.as_ref().map(|serial| Place::Serial(serial.to_string()));
                 let router = routers.add(name, *key, udp.or(serial).as_ref())?;

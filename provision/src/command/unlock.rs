@@ -53,7 +53,7 @@ pub(super) fn run(own: &Own, args: &Unlock) -> Result<Done<Made>, Failed> {
     let operator = home.operator().map_err(|error| Failed::own(&error))?;
     let routers = home.routers().map_err(|error| Failed::own(&error))?;
     let (name, router) = match &args.router {
-        Some(text) => named(&routers, text).map_err(|error| Failed::own(&error))?,
+        Some(text) => named(&home, &routers, text).map_err(|error| Failed::own(&error))?,
         None => only(&routers)?,
     };
     let pairing = Pairing::at_office(&operator.key, &router).ok_or_else(|| {

@@ -12,13 +12,14 @@ mod unit;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use proto_core::key::PublicKey;
 
 use crate::conf::{Lookup, look_up_all};
 use crate::home::{Place, Router, Routers};
-use crate::manifest::{LOOKUP, Manifest, Mistake, Unit};
+use crate::manifest::{LOOKUP, Mistake, Unit};
 use crate::records::{self, Record};
 use crate::units::{self, UdpAddress};
 
@@ -71,15 +72,19 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 ///
 /// # Errors
 /// A selector that matches no unit.
-pub fn select<'m>(manifest: &'m Manifest, selectors: &[String]) -> Result<Vec<&'m Unit>, String> {
+pub fn select<'m>(
+    units: &'m [Unit],
+    manifest: &Path,
+    selectors: &[String],
+) -> Result<Vec<&'m Unit>, String> {
     let is = |selector: &str, unit: &Unit| match selector.strip_prefix("tag=") {
         Some(tag) => unit.tags.iter().any(|known| matches(tag, known)),
         None => matches(selector, &unit.name),
     };
     for selector in selectors {
         let plain = selector.strip_prefix('!').unwrap_or(selector);
-        if !manifest.units.iter().any(|unit| is(plain, unit)) {
-            let shown = manifest.path.display();
+        if !units.iter().any(|unit| is(plain, unit)) {
+            let shown = manifest.display();
             return Err(match plain.strip_prefix("tag=") {
                 Some(tag) => format!("no unit of {shown} has the tag `{}`", tag.escape_debug()),
                 None => format!("no unit of {shown} is called `{}`", plain.escape_debug()),
@@ -88,7 +93,7 @@ pub fn select<'m>(manifest: &'m Manifest, selectors: &[String]) -> Result<Vec<&'
     }
     let (out, of): (Vec<&String>, Vec<&String>) =
         selectors.iter().partition(|selector| selector.starts_with('!'));
-    let selected = manifest.units.iter().filter(|unit| {
+    let selected = units.iter().filter(|unit| {
         (of.is_empty() || of.iter().any(|selector| is(selector, unit)))
             && !out.iter().any(|selector| is(selector.trim_start_matches('!'), unit))
     });
@@ -106,6 +111,17 @@ pub fn locate<'m>(
 ) -> Vec<(&'m Unit, Result<Located, Mistake>)> {
     let known = Known::new(routers);
     units.iter().map(|unit| (*unit, locate_in(unit, &known))).collect()
+}
+
+/// The units that have the operator's own key in place of their router's.
+#[must_use]
+pub fn own_keys(units: &[&Unit], own: &PublicKey) -> Vec<Mistake> {
+    let has = |unit: &&&Unit| unit.key.as_ref() == Some(own);
+    let mistake = |unit: &&Unit| {
+        Mistake::at(&unit.at, format!("the key of {} is your own, and no router has it", unit.name))
+            .help("`postwired identity` on the router prints its key")
+    };
+    units.iter().filter(has).map(mistake).collect()
 }
 
 /// The operator's list of routers, by name and by key.
@@ -163,17 +179,15 @@ pub fn twice(found: &[(&Unit, PublicKey, UdpAddress)]) -> Vec<Mistake> {
     mistakes
 }
 
-/// Finds key and address of each unit, in the manifest or in the operator's list of routers, and looks up all host
-/// names in parallel.
+/// The key of each unit's router and its address, as [`locate`] finds them. `own` is the operator's key.
 ///
 /// # Errors
 /// All mistakes that were found.
-pub fn plan<'m>(
+pub fn located<'m>(
     units: &[&'m Unit],
     routers: &Routers,
-    lookup: &Lookup,
-    tell: &mut dyn FnMut(&str),
-) -> Result<Vec<Planned<'m>>, Vec<Mistake>> {
+    own: &PublicKey,
+) -> Result<Vec<(&'m Unit, PublicKey, UdpAddress)>, Vec<Mistake>> {
     let (mut mistakes, mut found) = (Vec::new(), Vec::new());
     for (unit, located) in locate(units, routers) {
         match located {
@@ -182,6 +196,23 @@ pub fn plan<'m>(
         }
     }
     mistakes.extend(twice(&found));
+    mistakes.extend(own_keys(units, own));
+    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+}
+
+/// Finds key and address of each unit, in the manifest or in the operator's list of routers, and looks up all host
+/// names in parallel.
+///
+/// # Errors
+/// All mistakes that were found.
+pub fn plan<'m>(
+    units: &[&'m Unit],
+    routers: &Routers,
+    own: &PublicKey,
+    lookup: &Lookup,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Vec<Planned<'m>>, Vec<Mistake>> {
+    let (mut mistakes, found) = (Vec::new(), located(units, routers, own)?);
     let mut names = BTreeMap::new();
     for (_, _, udp) in &found {
         if udp.host.parse::<std::net::IpAddr>().is_err() {
@@ -265,6 +296,7 @@ mod tests {
     use std::net::SocketAddrV6;
 
     use super::*;
+    use crate::manifest::Manifest;
 
     /// The plan of two units at these addresses, with a name server that knows every name.
     fn planned(hosts: [&str; 2]) -> Result<Vec<SocketAddr>, Vec<String>> {
@@ -289,7 +321,8 @@ mod tests {
                 None => SocketAddr::new([10, 0, 0, 1].into(), port),
             }])
         });
-        let planned = plan(&units, &Routers::default(), &lookup, &mut |_| {});
+        let own = PublicKey([9; 32]);
+        let planned = plan(&units, &Routers::default(), &own, &lookup, &mut |_| {});
         planned
             .map(|units| units.iter().map(|planned| planned.address).collect())
             .map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.message).collect())

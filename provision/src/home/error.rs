@@ -92,6 +92,9 @@ pub enum HomeError {
     /// A key that has a name already.
     #[error("this router is known already, as {0}")]
     KeyKnown(String),
+    /// The operator's own key in place of a router's.
+    #[error("this is your own public key, and no router has it")]
+    OwnKey,
     /// No router is known.
     #[error("no router is known yet, and an unowned router does not answer over UDP")]
     NoRouter,
@@ -152,6 +155,7 @@ impl HomeError {
                 format!("choose another name, or run `postwire routers forget {name}` first")
             }
             Self::KeyKnown(name) => format!("to rename it, run `postwire routers forget {name}` first"),
+            Self::OwnKey => "`postwired identity` on the router prints its key".into(),
             Self::NoRouter => "claim it with `postwire claim --serial DEV`; if another owner added you, name \
                                the router with --router KEY, which that owner sees in `postwire routers`"
                 .into(),

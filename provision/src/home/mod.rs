@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use proto_core::key::PublicKey;
+
 use crate::interrupt::{self, Waited};
 use crate::ui::say;
 
@@ -65,6 +67,17 @@ impl Home {
     #[must_use]
     pub fn console_history(&self) -> PathBuf {
         self.folder.join("console")
+    }
+
+    /// Checks that a key that was given for a router is not the operator's own, if there is one.
+    ///
+    /// # Errors
+    /// [`HomeError::OwnKey`].
+    pub fn is_no_own_key(&self, key: &PublicKey) -> Result<(), HomeError> {
+        match self.operator() {
+            Ok(operator) if operator.public() == *key => Err(HomeError::OwnKey),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the folder, for the operator alone.

@@ -15,7 +15,7 @@ mod rows;
 mod screen;
 mod terminal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use proto_core::protocol::message::OwnerName;
 
 use crate::fleet::How;
-use crate::home::{Home, Operator, Routers};
+use crate::home::{Home, Operator};
 use crate::interrupt;
 use crate::manifest::Manifest;
 use crate::records::{Outcome, Record, UNKNOWN_UNIT, Writer};
@@ -118,17 +118,24 @@ struct Line<'l> {
     silent: bool,
 }
 
-/// Runs a line until it is stopped, or until every unit is done.
+/// Runs a line until it is stopped, or until every unit is done. `before` is what earlier runs have recorded.
 #[must_use]
 pub fn run(
     manifest: &Manifest,
     options: &Options,
     (home, operator): (&Home, &Operator),
-    routers: &Routers,
+    rows: Rows,
     before: &[Record],
     records: &mut Writer,
 ) -> Summary {
-    let rows = Rows::new(manifest, routers, before, options.assign);
+    let mut done = HashMap::new();
+    for record in before.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
+        done.insert(record.unit.clone(), record.outcome.is_done());
+    }
+    let units = manifest.units.iter().enumerate();
+    let there = units.filter(|(row, _)| !rows.is_replaced(*row)).map(|(_, unit)| &*unit.name);
+    let there: HashSet<&str> = there.collect();
+    done.retain(|name, done| *done && there.contains(name.as_str()));
     let shared = Shared {
         manifest,
         options,
@@ -139,11 +146,6 @@ pub fn run(
         failed_programs: Mutex::default(),
         stop: AtomicBool::new(false),
     };
-    let mut done = HashMap::new();
-    for record in before.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
-        done.insert(record.unit.clone(), record.outcome.is_done());
-    }
-    done.retain(|name, done| *done && manifest.units.iter().any(|unit| unit.name == *name));
     let title = manifest.path.file_stem().unwrap_or_default().to_string_lossy();
     let board = Board {
         title: format!("postwire line {title}"),

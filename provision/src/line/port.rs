@@ -27,10 +27,11 @@ use super::ports::Port;
 use super::rows::Rows;
 use super::{Message, Options};
 use crate::fleet::{Finished, Operation, Times, base, hex, judge, push};
-use crate::home::{Home, Operator};
+use crate::home::{Home, HomeError, Operator};
 use crate::manifest::{Manifest, Unit};
 use crate::ops::{self, Claiming, Router};
 use crate::records::{Outcome, Record, UNKNOWN_UNIT};
+use crate::session::SessionError;
 use crate::{drive, interrupt};
 use meet::{Met, Silence};
 use watch::Watcher;
@@ -105,6 +106,8 @@ pub(super) struct Worker<'l> {
     stranger: Option<PublicKey>,
     /// Whether text was heard since then.
     heard: bool,
+    /// The operator's router at the port that is no unit yet.
+    stray: Option<PublicKey>,
     /// Which part of the known routers is tried next.
     part: usize,
 }
@@ -131,6 +134,7 @@ impl<'l> Worker<'l> {
             said: false,
             stranger: None,
             heard: false,
+            stray: None,
             part: 0,
         }
     }
@@ -178,7 +182,7 @@ impl<'l> Worker<'l> {
             Met::Broken(error) => {
                 if !std::mem::replace(&mut self.said, true) {
                     let times = self.times();
-                    self.end(None, Operation::Push, Finished::failed(&error, None), times);
+                    self.end(None, None, Operation::Push, Finished::failed(&error, None), times);
                 }
                 std::thread::sleep(PAUSE);
             }
@@ -198,7 +202,7 @@ impl<'l> Worker<'l> {
     /// A router answers that did not before.
     fn arrived(&mut self) {
         (self.present, self.refused, self.silent_since) = (None, None, None);
-        (self.said, self.stranger) = (false, None);
+        (self.said, self.stranger, self.stray) = (false, None, None);
     }
 
     /// The router is gone.
@@ -223,9 +227,15 @@ impl<'l> Worker<'l> {
             // The next router may be of another owner too: the port is asked again.
             self.silent_since = Some(Instant::now());
             let times = self.times();
-            if let Some(silence) = self.explain().filter(|silence| self.is_news(silence)) {
+            let Some(silence) = self.explain() else { return };
+            // The operator may own a router that neither the list nor the records know.
+            if let Some(key) = silence.stranger.filter(|key| self.answers(*key)) {
+                self.arrived();
+                self.present = Some(key);
+                self.known(key);
+            } else if self.is_news(&silence) {
                 let finished = Finished::unreachable(silence.code, silence.why);
-                self.end(None, Operation::Claim, finished, times);
+                self.end(None, silence.stranger, Operation::Claim, finished, times);
             }
         }
     }
@@ -260,10 +270,36 @@ impl<'l> Worker<'l> {
 
     /// Deals with a router that is known.
     fn known(&mut self, key: PublicKey) {
-        let known = self.shared.rows().of(&key);
-        let Some(row) = known.or_else(|| self.choose_row(key)) else { return };
+        let (known, former) = {
+            let rows = self.shared.rows();
+            (rows.of(&key), rows.formerly(&key))
+        };
+        if former.is_some() && self.has_no_owner(key) {
+            return self.unclaimed(key);
+        }
+        if let Some(unit) = former.and_then(|row| self.shared.manifest.units.get(row)) {
+            let name = &unit.name;
+            let why = format!(
+                "this router was {name} until another one took its place: `postwired reset-owner` on it makes it a new one"
+            );
+            let finished =
+                Finished { code: Some("replaced".into()), ..Finished::new(Outcome::Failed, why) };
+            let times = self.times();
+            return self.end(None, Some(key), Operation::Push, finished, times);
+        }
+        let Some(row) = known.or_else(|| self.choose_row(key)) else {
+            self.stray = Some(key);
+            return;
+        };
         let Some(unit) = self.shared.manifest.units.get(row) else { return };
         let times = self.begin(unit, "connecting");
+        if known.is_none() {
+            self.shared.rows().bind(key, row);
+            if let Err(error) = self.name(unit, key) {
+                let finished = own_failed(error);
+                return self.after(row, finished, Some(key), Operation::Push, times);
+            }
+        }
         let finished = self.configure(unit, key);
         if finished.code.as_deref() == Some("unclaimed") {
             // It is known from the manifest, or from a claim that did not arrive.
@@ -271,6 +307,11 @@ impl<'l> Worker<'l> {
         } else {
             self.after(row, finished, Some(key), Operation::Push, times);
         }
+    }
+
+    /// Gives a router of the operator the name of its unit in the operator's list.
+    fn name(&self, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
+        self.shared.home.note(key, &self.place(), Some(&unit.name), &[]).map(|_| ())
     }
 
     /// Takes a unit for a router that is none yet: the next one, or the one that the router's own words choose.
@@ -297,7 +338,7 @@ impl<'l> Worker<'l> {
             Err(error) => Finished::failed(&error.into(), None),
         };
         self.refused = (finished.outcome == Outcome::Failed).then_some(key);
-        self.end(None, Operation::Claim, finished, times);
+        self.end(None, Some(key), Operation::Claim, finished, times);
         None
     }
 
@@ -337,6 +378,10 @@ impl<'l> Worker<'l> {
     /// Claims a router and configures it.
     fn claim(&mut self, row: usize, unit: &Unit, key: PublicKey, times: Times) {
         self.show(Look::Busy, &unit.name, "claiming");
+        if let Err(error) = self.free_name(row, unit, key) {
+            self.shared.rows().give_back(row);
+            return self.end(None, Some(key), Operation::Claim, own_failed(error), times);
+        }
         let (mut found, options) = (None, self.shared.options);
         let target = self.target(Vec::new(), options.how.timeout, true);
         let mut approve = |key: &PublicKey| {
@@ -360,17 +405,38 @@ impl<'l> Worker<'l> {
             }
             (Err(error), found) => {
                 let finished = Finished::failed(&error, None);
-                match found.filter(|_| error.is_unreachable()) {
-                    // The reply was lost, and the router may be ours: it keeps its unit.
-                    Some(key) => self.shared.rows().bind(key, row),
-                    None => {
-                        self.shared.rows().give_back(row);
-                        self.refused = Some(key);
-                    }
+                // The reply was lost, and the router may be ours: it keeps its unit.
+                if let Some(key) = found.filter(|_| error.is_unreachable()) {
+                    self.shared.rows().bind(key, row);
+                    return self.after(row, finished, found, Operation::Claim, times);
                 }
-                self.after(row, finished, found, Operation::Claim, times);
+                // The unit is no router, so this is no record of it.
+                self.shared.rows().give_back(row);
+                self.refused = Some(key);
+                if error.is_unreachable() {
+                    self.lost();
+                }
+                self.end(None, Some(key), Operation::Claim, finished, times);
             }
         }
+    }
+
+    /// Takes a unit's name in the operator's list from the router that another one replaces.
+    fn free_name(&self, row: usize, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
+        if !self.shared.rows().is_replaced(row) {
+            return Ok(());
+        }
+        self.shared.home.change_routers(|routers| match routers.check_name(&unit.name, &key) {
+            Err(HomeError::NameTaken { .. }) => routers.forget(&unit.name).map(|_| ()),
+            checked => checked,
+        })
+    }
+
+    /// A router is looked for again: the cable may have been pulled out, or the router may have restarted.
+    fn lost(&mut self) {
+        self.present = None;
+        self.silent_since = Some(Instant::now());
+        self.said = true;
     }
 
     fn watcher(&mut self) -> Watcher<'_> {
@@ -416,16 +482,9 @@ impl<'l> Worker<'l> {
             Outcome::Unreachable | Outcome::Unknown | Outcome::Unconfirmed
         );
         if is_lost {
-            // It is looked for again: the cable may have been pulled out, or the router may have restarted.
-            self.present = None;
-            self.silent_since = Some(Instant::now());
-            self.said = true;
+            self.lost();
         }
-        if finished.own {
-            self.shared.stop.store(true, Ordering::SeqCst);
-        }
-        let unit = self.shared.manifest.units.get(row);
-        self.end(unit.map(|unit| (unit, key)), operation, finished, times);
+        self.end(self.shared.manifest.units.get(row), key, operation, finished, times);
     }
 
     /// Runs the user's program for a router that was done now, or for which it failed before in this run. Returns why it
@@ -453,28 +512,32 @@ impl<'l> Worker<'l> {
     /// Has the outcome recorded, runs the program of the user, and shows the outcome.
     fn end(
         &mut self,
-        unit: Option<(&Unit, Option<PublicKey>)>,
+        unit: Option<&Unit>,
+        key: Option<PublicKey>,
         operation: Operation,
         finished: Finished,
         times: Times,
     ) {
         let options = self.shared.options;
+        if finished.own {
+            self.shared.stop.store(true, Ordering::SeqCst);
+        }
         let record = base(&options.run, operation, self.shared.operator, finished, times);
         let mut record = Record {
             unit: UNKNOWN_UNIT.into(),
             port: Some(self.port.path.display().to_string()),
             ..record
         };
-        if let Some((unit, key)) = unit {
+        if let Some(unit) = unit {
             record.unit.clone_from(&unit.name);
             record.row = unit.row;
             record.interface = unit.interface.to_string();
             record.image = Some(hex(&unit.digest));
             let known = || unit.public_key.map(|key| key.to_string());
             record.public_key = record.public_key.or_else(known);
-            if let Some(key) = key {
-                record = record.of_router(key);
-            }
+        }
+        if let Some(key) = key {
+            record = record.of_router(key);
         }
         let (reply, replied) = mpsc::channel();
         let sent = self.sender.send(Message::Record(Box::new(record.clone()), reply));
@@ -502,4 +565,9 @@ impl<'l> Worker<'l> {
         }
         let _ = self.sender.send(Message::Ring);
     }
+}
+
+/// A unit that ended because of the operator's own files.
+fn own_failed(error: HomeError) -> Finished {
+    Finished::failed(&SessionError::from(error).into(), None)
 }

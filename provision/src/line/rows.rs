@@ -40,16 +40,16 @@ impl Assign {
 
     /// The units to which no router could ever be assigned.
     #[must_use]
-    pub fn mistakes(self, manifest: &Manifest) -> Vec<Mistake> {
+    pub fn mistakes(self, units: &[Unit]) -> Vec<Mistake> {
         let lacks = |unit: &&Unit| match self {
             Self::SerialNumber => unit.serial_number.is_none(),
             Self::Mac => unit.mac.is_none(),
             Self::Order | Self::Scan => false,
         };
         if self == Self::Scan {
-            return ambiguous(manifest);
+            return ambiguous(units);
         }
-        let lacking = manifest.units.iter().filter(|unit| unit.key.is_none()).filter(lacks);
+        let lacking = units.iter().filter(|unit| unit.key.is_none()).filter(lacks);
         let key = self.key().unwrap_or_default();
         let mistake =
             |unit: &Unit| Mistake::at(&unit.at, format!("unit {} has no {key}", unit.name));
@@ -63,9 +63,9 @@ fn unknown(code: &str) -> String {
 }
 
 /// Codes that are those of two units: a name that is the serial number of another one, for example.
-fn ambiguous(manifest: &Manifest) -> Vec<Mistake> {
+fn ambiguous(units: &[Unit]) -> Vec<Mistake> {
     let (mut codes, mut mistakes) = (HashMap::new(), Vec::new());
-    for unit in &manifest.units {
+    for unit in units {
         let name = Some(("name", folded(&unit.name)));
         let number = unit.serial_number.as_ref().map(|number| ("serial_number", folded(number)));
         let mac = unit.mac.map(|mac| ("mac", folded(&mac_text(&mac))));
@@ -93,6 +93,10 @@ pub struct Rows {
     serial_numbers: HashMap<String, usize>,
     macs: HashMap<Mac, usize>,
     by_router: HashMap<PublicKey, usize>,
+    /// Routers that were a unit until another router took their place.
+    former: HashMap<PublicKey, usize>,
+    /// Units that get another router, until they have it.
+    replaced: HashSet<usize>,
     /// Units that have a router, or are promised to one at a port.
     taken: HashSet<usize>,
     /// Units of routers to come, in order.
@@ -109,24 +113,33 @@ impl Rows {
     pub fn new(manifest: &Manifest, routers: &Routers, records: &[Record], assign: Assign) -> Self {
         let names: HashMap<String, usize> =
             manifest.units.iter().enumerate().map(|(at, unit)| (unit.name.clone(), at)).collect();
-        let mut by_router = HashMap::new();
+        // A unit is one router: the last one of its records, or the one that the operator's list or the manifest names.
+        let (mut routers_of, mut former) = (HashMap::new(), HashMap::new());
+        let mut is = |unit: usize, key: PublicKey| {
+            if let Some(other) = routers_of.insert(unit, key).filter(|other| *other != key) {
+                former.insert(other, unit);
+            }
+        };
         for record in records {
             // A record without an answer says nothing about who is whose.
             let key = record.router_key.as_ref().and_then(|key| key.parse().ok());
             if let (Some(key), Some(&unit)) = (key, names.get(&record.unit)) {
-                by_router.insert(key, unit);
+                is(unit, key);
             }
         }
         for router in routers.iter() {
             if let Some(&unit) = names.get(&router.name) {
-                by_router.insert(router.key, unit);
+                is(unit, router.key);
             }
         }
         for (at, unit) in manifest.units.iter().enumerate() {
             if let Some(key) = unit.key {
-                by_router.insert(key, at);
+                is(at, key);
             }
         }
+        let by_router: HashMap<PublicKey, usize> =
+            routers_of.into_iter().map(|(unit, key)| (key, unit)).collect();
+        former.retain(|key, _| !by_router.contains_key(key));
         let units = || manifest.units.iter().enumerate();
         let number = |(at, unit): (usize, &Unit)| Some((folded(unit.serial_number.as_ref()?), at));
         let taken: HashSet<usize> = by_router.values().copied().collect();
@@ -137,6 +150,8 @@ impl Rows {
             serial_numbers: units().filter_map(number).collect(),
             macs: units().filter_map(|(at, unit)| Some((unit.mac?, at))).collect(),
             by_router,
+            former,
+            replaced: HashSet::new(),
             taken,
             free,
             scanned: Vec::new(),
@@ -150,12 +165,38 @@ impl Rows {
         self.by_router.get(router).copied()
     }
 
-    /// The keys of all routers that are known.
+    /// The unit that a router was until another one took its place.
+    #[must_use]
+    pub fn formerly(&self, router: &PublicKey) -> Option<usize> {
+        self.former.get(router).copied()
+    }
+
+    /// The keys of all routers that are known, those of units first.
     #[must_use]
     pub fn keys(&self) -> Vec<PublicKey> {
-        let mut keys: Vec<PublicKey> = self.by_router.keys().copied().collect();
-        keys.sort_unstable_by_key(|key| self.by_router.get(key).copied());
+        let mut keys: Vec<PublicKey> =
+            self.by_router.keys().chain(self.former.keys()).copied().collect();
+        keys.sort_unstable_by_key(|key| {
+            (self.former.get(key).copied(), self.by_router.get(key).copied())
+        });
         keys
+    }
+
+    /// Takes a unit's router away, so that the unit gets another one. Returns the key of the former one; `None` if the unit
+    /// has no router.
+    pub fn replace(&mut self, unit: usize) -> Option<PublicKey> {
+        let key = self.by_router.iter().find(|(_, of)| **of == unit).map(|(key, _)| *key)?;
+        self.by_router.remove(&key);
+        self.former.insert(key, unit);
+        self.replaced.insert(unit);
+        self.give_back(unit);
+        Some(key)
+    }
+
+    /// Whether a unit gets another router in place of the one that it had.
+    #[must_use]
+    pub fn is_replaced(&self, unit: usize) -> bool {
+        self.replaced.contains(&unit)
     }
 
     /// Number of units that have no router yet.
@@ -186,7 +227,7 @@ impl Rows {
         };
         if !self.taken.insert(unit) {
             return Err(format!(
-                "the unit with the {key} of this router has another router already: {told}"
+                "the unit with the {key} of this router has another router already: {told}; --replace gives it this one"
             ));
         }
         self.free.retain(|&free| free != unit);
@@ -232,6 +273,8 @@ impl Rows {
     /// Notes which router a unit is.
     pub fn bind(&mut self, router: PublicKey, unit: usize) {
         self.by_router.insert(router, unit);
+        self.former.remove(&router);
+        self.replaced.remove(&unit);
         self.taken.insert(unit);
         self.free.retain(|&free| free != unit);
     }
@@ -266,7 +309,9 @@ impl Rows {
         };
         let name = name(unit);
         if self.taken.contains(&unit) {
-            return Err(format!("{name} has a router already"));
+            return Err(format!(
+                "{name} has a router already: `postwire line --replace {name}` gives it another one"
+            ));
         }
         // The last scan of a unit counts: the one before may have named the wrong port.
         self.scanned.retain(|&(_, other)| other != unit);
@@ -323,13 +368,14 @@ mod tests {
         }
         assert_eq!((rows.take(0), rows.take(1)), (Some(0), Some(1)));
         let told = rows.scan("b", 2, |unit| &manifest.units[unit].name);
-        assert_eq!(told, Err("b has a router already".into()));
+        let has = "b has a router already: `postwire line --replace b` gives it another one";
+        assert_eq!(told, Err(has.into()));
     }
 
     #[test]
     fn a_code_is_that_of_one_unit() {
         let of = |csv: &str| {
-            let mistakes = Assign::Scan.mistakes(&manifest(csv));
+            let mistakes = Assign::Scan.mistakes(&manifest(csv).units);
             mistakes.into_iter().map(|mistake| mistake.message).collect::<Vec<_>>()
         };
         let twice = of("name,serial_number,mac\na,,\nb,A,\n94:83:c4:01:02:03,,\nd,,9483c4010203\n");
@@ -341,5 +387,38 @@ mod tests {
             ]
         );
         assert_eq!(of("name,serial_number\na,a\nA,\n"), [""; 0]);
+    }
+    #[test]
+    fn a_unit_is_one_router_the_last_one_whoever_names_it() {
+        use crate::records::{Outcome, tests::record};
+        let manifest = manifest("name\na\nb\nc\n");
+        let keys = [1, 2, 3].map(|byte| PublicKey([byte; 32]));
+        let was = |unit: &str, key: usize| record(unit, Outcome::Applied).of_router(keys[key]);
+        let rows = |records: &[Record], listed: &[(&str, usize)]| {
+            let mut routers = Routers::default();
+            for (name, key) in listed {
+                routers.add(name, keys[*key], None).unwrap();
+            }
+            Rows::new(&manifest, &routers, records, Assign::Order)
+        };
+        let told = |rows: &Rows| keys.map(|key| (rows.of(&key), rows.formerly(&key)));
+        // Another router took the place of the first one, which is another unit later on.
+        let mut all = vec![was("a", 0), was("a", 1)];
+        assert_eq!(told(&rows(&all, &[])), [(None, Some(0)), (Some(0), None), (None, None)]);
+        all.push(was("b", 0));
+        assert_eq!(told(&rows(&all, &[])), [(Some(1), None), (Some(0), None), (None, None)]);
+        // The list is newer than the records: it was claimed by hand.
+        let by_hand = rows(&all, &[("a", 2)]);
+        assert_eq!(told(&by_hand), [(Some(1), None), (None, Some(0)), (Some(0), None)]);
+
+        let mut rows = rows(&all, &[]);
+        assert_eq!((rows.replace(2), rows.left()), (None, 1));
+        assert_eq!((rows.replace(0), rows.left()), (Some(keys[1]), 2));
+        assert!(rows.is_replaced(0) && rows.formerly(&keys[1]) == Some(0));
+        assert_eq!(rows.keys(), [keys[0], keys[1]], "the former one is recognized");
+        assert_eq!(rows.take(0), Some(0));
+        rows.bind(keys[2], 0);
+        assert!(!rows.is_replaced(0));
+        assert_eq!((rows.of(&keys[2]), rows.take(0), rows.take(0)), (Some(0), Some(2), None));
     }
 }

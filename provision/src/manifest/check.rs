@@ -11,7 +11,6 @@ use proto_core::protocol::message::Name;
 use super::read::{Entry, Read, beside, text, value};
 use super::template::{render, unfit};
 use super::{At, File, Manifest, Mistake, Text, Unit, images};
-use crate::conf::Lookup;
 use crate::{name, units};
 
 /// The most characters of a unit's name.
@@ -21,8 +20,7 @@ const MAX_NAME: usize = 64;
 pub(super) fn check(
     path: &Path,
     read: Read,
-    lookup: Option<&Lookup>,
-    tell: &mut dyn FnMut(&str),
+    names: images::Names<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Manifest {
     let Read { defaults, vars, units: entries, jobs, broken } = read;
@@ -43,7 +41,7 @@ pub(super) fn check(
     }
     let mistakes = checker.mistakes;
     let mut manifest = Manifest { jobs, confirm_within, ..Manifest::empty(path) };
-    images::check(&mut units, &mut manifest, lookup, tell, mistakes);
+    images::check(&mut units, &mut manifest, names, mistakes);
     manifest.units = units;
     // A mistake of the defaults is found again with each unit.
     let mut told = HashSet::new();

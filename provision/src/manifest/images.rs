@@ -17,10 +17,9 @@ use crate::image::Image;
 /// The text of a unit's file.
 fn source(unit: &Unit) -> Result<Source, Vec<Mistake>> {
     let file = &unit.file;
-    let whole = At { file: Arc::clone(&file.shown), line: 0, column: 0 };
     let (source, problem) = Source::new(&file.shown, &file.bytes);
     if let Some(problem) = problem {
-        return Err(vec![Mistake::at(&whole, problem.message)]);
+        return Err(vec![Mistake::at(&whole(unit), problem.message)]);
     }
     if !file.is_template {
         return Ok(source);
@@ -70,18 +69,24 @@ impl Shared {
     }
 }
 
+/// How host names are looked up: with what, who is told of it, and whether it is time for it.
+pub(super) struct Names<'n> {
+    pub(super) lookup: Option<&'n Lookup>,
+    pub(super) tell: &'n mut dyn FnMut(&str),
+    pub(super) is_ready: &'n mut dyn FnMut(&[Unit]) -> bool,
+}
+
 /// Makes the image of each unit once, looks up all host names together, and keeps what is compared later.
 pub(super) fn check(
     units: &mut [Unit],
     manifest: &mut Manifest,
-    lookup: Option<&Lookup>,
-    tell: &mut dyn FnMut(&str),
+    Names { lookup, tell, is_ready }: Names<'_>,
     mistakes: &mut Vec<Mistake>,
 ) {
-    let mut shared = Shared::default();
-    let (mut good, mut names) = (vec![false; units.len()], BTreeMap::new());
+    let (mut shared, mut once) = (Shared::default(), Once::default());
+    let (mut named, mut names) = (vec![false; units.len()], BTreeMap::new());
     let (mut warnings, mut warned) = (Vec::new(), HashSet::new());
-    for (unit, good) in units.iter().zip(&mut good) {
+    for (unit, named) in units.iter_mut().zip(&mut named) {
         let source = match source(unit) {
             Ok(source) => source,
             Err(wrong) => {
@@ -90,7 +95,6 @@ pub(super) fn check(
             }
         };
         let (config, problems) = conf::parse(&source);
-        *good = !problems.iter().any(Problem::is_error);
         for problem in &problems {
             if problem.is_error() {
                 shared.add(mistake(&source, problem), &unit.name);
@@ -101,47 +105,49 @@ pub(super) fn check(
                 }
             }
         }
-        names.extend(conf::names(&config));
-    }
-    if let Some(lookup) = lookup
-        && !names.is_empty()
-        && mistakes.is_empty()
-        && good.iter().all(|good| *good)
-    {
-        let count = names.len();
-        tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
-        manifest.names = conf::look_up_all(names, lookup, LOOKUP);
-    }
-    manifest.warnings = warnings.iter().map(|text| text.trim_end().into()).collect();
-    let mut once = Once::default();
-    for (unit, _) in units.iter_mut().zip(good).filter(|(_, good)| *good) {
-        match image(unit, &manifest.names) {
-            Ok((_, image)) => {
+        if problems.iter().any(Problem::is_error) {
+            continue;
+        }
+        let own_names = conf::names(&config);
+        *named = !own_names.is_empty();
+        names.extend(own_names);
+        match Image::new(&unit.interface, config) {
+            Ok(image) => {
                 unit.digest = digest(&image.bytes);
                 unit.public_key = image.public_key();
-                if let Some(key) = unit.public_key {
-                    let key = key.to_string();
-                    mistakes.extend(once.take("WireGuard key", &key, &unit.name, &unit.at));
-                }
-                for net in image.addresses() {
-                    if let Some(address) = tunnel_address(&net.to_string()) {
-                        let address = address.to_string();
-                        mistakes.extend(once.take(
-                            "tunnel address",
-                            &address,
-                            &unit.name,
-                            &unit.at,
-                        ));
-                    }
-                }
+                mistakes.extend(taken(&mut once, unit, &image));
             }
-            Err(why) => {
-                let at = At { file: Arc::clone(&unit.file.shown), line: 0, column: 0 };
-                shared.add(Mistake::at(&at, why), &unit.name);
-            }
+            Err(why) => shared.add(Mistake::at(&whole(unit), why.to_string()), &unit.name),
         }
     }
+    manifest.warnings = warnings.iter().map(|text| text.trim_end().into()).collect();
     mistakes.extend(shared.mistakes());
+    let is_ready = mistakes.is_empty() && is_ready(units);
+    let Some(lookup) = lookup.filter(|_| is_ready && !names.is_empty()) else { return };
+    let count = names.len();
+    tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
+    manifest.names = conf::look_up_all(names, lookup, LOOKUP);
+    // Addresses are in the image.
+    for (unit, _) in units.iter_mut().zip(named).filter(|(_, named)| *named) {
+        match image(unit, &manifest.names) {
+            Ok((_, image)) => unit.digest = digest(&image.bytes),
+            Err(why) => mistakes.push(Mistake::at(&whole(unit), format!("{}: {why}", unit.name))),
+        }
+    }
+}
+
+/// The file of a unit, as the place of a mistake.
+fn whole(unit: &Unit) -> At {
+    At { file: Arc::clone(&unit.file.shown), line: 0, column: 0 }
+}
+
+/// What the image of a unit has, and that of another unit has already.
+fn taken(once: &mut Once, unit: &Unit, image: &Image) -> Vec<Mistake> {
+    let key = image.public_key().map(|key| ("WireGuard key", key.to_string()));
+    let addresses = image.addresses().filter_map(|net| tunnel_address(&net.to_string()));
+    let addresses = addresses.map(|address| ("tunnel address", address.to_string()));
+    let all = key.into_iter().chain(addresses);
+    all.filter_map(|(kind, value)| once.take(kind, &value, &unit.name, &unit.at)).collect()
 }
 
 /// An address that only one unit may have. Link-local ones are of a link each.

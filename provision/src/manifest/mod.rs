@@ -199,9 +199,24 @@ impl Manifest {
         lookup: Option<&Lookup>,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Self, Vec<Mistake>> {
+        Self::load_for(path, lookup, tell, &mut |_| true)
+    }
+
+    /// As [`Manifest::load`], with the host names looked up only if `is_ready` says of the units that the rest of the
+    /// command is right too: a wait for a name server must not come before a mistake.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`].
+    pub fn load_for(
+        path: &Path,
+        lookup: Option<&Lookup>,
+        tell: &mut dyn FnMut(&str),
+        is_ready: &mut dyn FnMut(&[Unit]) -> bool,
+    ) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let read = read::read(path, &mut mistakes);
-        let manifest = check::check(path, read, lookup, tell, &mut mistakes);
+        let names = images::Names { lookup, tell, is_ready };
+        let manifest = check::check(path, read, names, &mut mistakes);
         match mistakes.is_empty() {
             true => Ok(manifest),
             false => Err(mistakes),

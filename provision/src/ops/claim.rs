@@ -30,8 +30,8 @@ impl std::fmt::Debug for Claiming<'_> {
 /// Finds an unclaimed router and makes it the operator's. The keys of the target are not used.
 ///
 /// # Errors
-/// [`Error`]. After a lost reply the router may be claimed; it is noted in the list of routers all the same, because
-/// without its key it cannot be asked again.
+/// [`Error`]. After a lost reply the router may be claimed; it is in the list of routers all the same, because without
+/// its key it cannot be asked again.
 pub async fn claim(
     target: &Target,
     claiming: Claiming<'_>,
@@ -62,21 +62,37 @@ pub async fn claim(
         .await
         .map_err(|error| stranger(error, operator, "the router", 1, timeout))?;
     let mut session = Session::open(secure, timeout, observer).await?;
-    let outcome = session.claim(&owner, label.as_ref()).await;
-    if matches!(outcome, Ok(()) | Err(SessionError::Silence { .. }))
-        && let Some((home, place)) = &target.note
-    {
-        // Without its key the router cannot be asked again.
-        remember(home, &mut session, place, name.as_deref()).map_err(|error| {
-            let claimed = match outcome {
-                Ok(()) => "the router is yours, but it",
-                Err(_) => "the claim was sent and may have succeeded, but the router",
-            };
-            Error::from(error).with_hint(format!(
-                "{claimed} is not in your list: when the cause is removed, add it with `postwire routers add {} {key}`",
-                name.as_deref().unwrap_or("NAME")
-            ))
-        })?;
+    // A claim whose program is killed, or whose list cannot be written, would leave a router that answers to no key
+    // that is known here.
+    let mut is_new = false;
+    if let Some((home, place)) = &target.note {
+        is_new = home.routers()?.of_key(&key).is_none();
+        remember(home, &mut session, place, name.as_deref().filter(|_| is_new)).map_err(
+            |error| {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Error::from(error)
+                    .with_hint(format!("nothing was changed: the router was not claimed{hint}"))
+            },
+        )?;
+    }
+    let mut outcome = session.claim(&owner, label.as_ref()).await;
+    // The router may have restarted behind a claim whose reply was lost.
+    if matches!(&outcome, Err(SessionError::Failed(failure)) if failure.code == Code::Claimed) {
+        let own = session.own_key();
+        if session.owners().await.is_ok_and(|all| all.iter().any(|owner| owner.key == own)) {
+            outcome = Ok(());
+        }
+    }
+    if let Some((home, place)) = &target.note {
+        match &outcome {
+            Ok(()) | Err(SessionError::Silence { .. }) if !is_new => {
+                remember(home, &mut session, place, name.as_deref())?;
+            }
+            Err(SessionError::Failed(_)) if is_new => {
+                home.change_routers(|routers| routers.forget(&key.to_string()).map(|_| ()))?;
+            }
+            _ => {}
+        }
     }
     let router = Router::of(&session);
     match outcome {

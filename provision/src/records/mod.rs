@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub use csv::csv;
 pub use summary::{Filter, Yield};
 pub use writer::Writer;
+#[cfg(test)]
+pub(crate) use writer::tests;
 
 /// The JSON Schema of a record.
 pub const SCHEMA: &str = include_str!("../../schema/record.schema.json");
@@ -165,20 +167,31 @@ const MAX_LINE: u64 = 1 << 20;
 /// The version of the format.
 pub(crate) const VERSION: u32 = 1;
 
-/// Reads a line. `None` for an empty one, and for what a crash has left of one: its front, or zeros.
-fn line(bytes: &[u8]) -> Result<Option<Record>, String> {
+/// A line of a file of records.
+enum Line {
+    Record(Box<Record>),
+    Empty,
+    /// What a crash has left of a line: its front, or zeros.
+    Torn,
+}
+
+/// Reads a line.
+fn line(bytes: &[u8]) -> Result<Line, String> {
     #[derive(Deserialize)]
     struct Front {
         version: u32,
     }
     let line = bytes.trim_ascii();
-    if line.is_empty() || line.contains(&0) {
-        return Ok(None);
+    if line.is_empty() {
+        return Ok(Line::Empty);
+    }
+    if line.contains(&0) {
+        return Ok(Line::Torn);
     }
     let error = match serde_json::from_slice::<Record>(line) {
-        Ok(record) if record.version == VERSION => return Ok(Some(record)),
+        Ok(record) if record.version == VERSION => return Ok(Line::Record(Box::new(record))),
         Ok(_) => None,
-        Err(error) if error.is_eof() => return Ok(None),
+        Err(error) if error.is_eof() => return Ok(Line::Torn),
         Err(error) => Some(error),
     };
     match (serde_json::from_slice(line), error) {
@@ -193,15 +206,24 @@ fn line(bytes: &[u8]) -> Result<Option<Record>, String> {
     }
 }
 
-/// Reads records. A line that was cut short by a crash is the last of its run; it is passed over, and so are empty lines.
+/// What a file of records says.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Its records, in its order.
+    pub records: Vec<Record>,
+    /// A sentence for each line that was passed over.
+    pub warnings: Vec<String>,
+}
+
+/// Reads records. Empty lines are passed over, and so is what a crash has left of a line.
 ///
 /// # Errors
 /// What cannot be read, with file and line.
-pub fn read(path: &Path) -> Result<Vec<Record>, String> {
+pub fn read(path: &Path) -> Result<Found, String> {
     let shown = path.display();
     let file =
         std::fs::File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let mut records = Vec::new();
+    let mut found = Found::default();
     let mut bytes = Vec::new();
     let mut reader = std::io::BufReader::new(file);
     let mut number = 0;
@@ -214,9 +236,16 @@ pub fn read(path: &Path) -> Result<Vec<Record>, String> {
             .read_until(b'\n', &mut bytes)
             .map_err(|error| format!("cannot read {shown}: {error}"))?;
         if length == 0 {
-            return Ok(records);
+            return Ok(found);
         }
-        records.extend(line(&bytes).map_err(|why| format!("{shown}:{number}: {why}"))?);
+        match line(&bytes).map_err(|why| format!("{shown}:{number}: {why}"))? {
+            Line::Record(record) => found.records.push(*record),
+            Line::Empty => {}
+            Line::Torn => found.warnings.push(format!(
+                "{shown}:{number}: warning: a record that a crash has cut short is passed over: its unit counts as it \
+                 did before"
+            )),
+        }
     }
 }
 
@@ -224,8 +253,8 @@ pub fn read(path: &Path) -> Result<Vec<Record>, String> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_if_any(path: &Path) -> Result<Vec<Record>, String> {
-    if path.is_file() { read(path) } else { Ok(Vec::new()) }
+pub fn read_if_any(path: &Path) -> Result<Found, String> {
+    if path.is_file() { read(path) } else { Ok(Found::default()) }
 }
 
 /// The last record of each unit, by name.

@@ -22,16 +22,25 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The records of the units and runs that pass, by the time of their ends. Those of one time stay in their order.
+    /// The records of the units and runs that pass, by the time of their ends. Those of one file stay in its order, in
+    /// which they were written: the clock may have been set back in between.
     #[must_use]
-    pub fn of_units(&self, mut records: Vec<Record>) -> Vec<Record> {
-        records.retain(|record| {
+    pub fn of_units(&self, files: Vec<Vec<Record>>) -> Vec<Record> {
+        let mut timed = Vec::new();
+        for file in files {
+            let mut latest = None;
+            for record in file {
+                latest = latest.max(time(&record.ended));
+                timed.push((latest, record));
+            }
+        }
+        timed.retain(|(_, record)| {
             let unit = self.units.iter().any(|pattern| matches(pattern, &record.unit));
             (self.units.is_empty() || unit)
                 && (self.runs.is_empty() || self.runs.contains(&record.run))
         });
-        records.sort_by_cached_key(|record| time(&record.ended));
-        records
+        timed.sort_by_key(|(time, _)| *time);
+        timed.into_iter().map(|(_, record)| record).collect()
     }
 
     /// The records that pass, of those of the units and runs that pass.
@@ -192,10 +201,30 @@ mod tests {
             at("c", Outcome::Applied, "06"),
         ];
         let filter = Filter { last: true, ..Filter::default() };
-        let last = filter.apply(filter.of_units(all));
+        let files = all.into_iter().map(|record| vec![record]).collect();
+        let last = filter.apply(filter.of_units(files));
         let told: Vec<_> = last.iter().map(|record| (&*record.unit, record.outcome)).collect();
         let done = Outcome::Applied;
         assert_eq!(told, [("c", done), ("b", done), ("a", done)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_earlier_record_the_last_one() {
+        let told = |files: Vec<Vec<Record>>| {
+            let filter = Filter { last: true, ..Filter::default() };
+            let last = filter.apply(filter.of_units(files));
+            last.into_iter().map(|record| (record.unit, record.outcome)).collect::<Vec<_>>()
+        };
+        let bench = vec![
+            at("a", Outcome::Failed, "40"),
+            at("b", Outcome::Failed, "41"),
+            at("a", Outcome::Applied, "02"),
+            at("b", Outcome::Applied, "42"),
+        ];
+        let done = |unit: &str| (unit.to_owned(), Outcome::Applied);
+        assert_eq!(told(vec![bench.clone()]), [done("a"), done("b")]);
+        let other = vec![at("c", Outcome::Applied, "03")];
+        assert_eq!(told(vec![bench, other]), [done("c"), done("a"), done("b")]);
     }
 
     #[test]
@@ -209,7 +238,7 @@ mod tests {
         for filter in
             [filter(false, vec![]), filter(true, vec![]), filter(false, vec![Outcome::Failed])]
         {
-            let sum = Yield::of(&filter.of_units(all.clone()));
+            let sum = Yield::of(&filter.of_units(vec![all.clone()]));
             assert_eq!((sum.units, sum.done, sum.first_pass), (2, 2, 1), "{filter:?}");
         }
         assert_eq!(filter(false, vec![Outcome::Failed]).apply(all).len(), 1);

@@ -105,11 +105,11 @@ impl Writer {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::{Outcome, Record, read};
     use super::*;
 
-    pub(in crate::records) fn record(unit: &str, outcome: Outcome) -> Record {
+    pub(crate) fn record(unit: &str, outcome: Outcome) -> Record {
         Record {
             version: 1,
             run: "r".into(),
@@ -148,7 +148,7 @@ pub(super) mod tests {
         let path = dir.path().join("r.jsonl");
         for nth in 0..3 {
             let mut writer = Writer::open(&path).unwrap();
-            assert_eq!(read(&path).unwrap().len(), nth, "the trial leaves nothing");
+            assert_eq!(read(&path).unwrap().records.len(), nth, "the trial leaves nothing");
             writer.add(&record(&format!("u{nth}"), Outcome::Applied));
             writer.sync().unwrap();
             writer.sync().unwrap();
@@ -156,8 +156,11 @@ pub(super) mod tests {
             let mut file = OpenOptions::new().append(true).open(&path).unwrap();
             file.write_all(b"{\"version\":1,\"run\":\"r\",\"sh").unwrap();
         }
-        let units: Vec<String> = read(&path).unwrap().into_iter().map(|r| r.unit).collect();
+        let units: Vec<String> = read(&path).unwrap().records.into_iter().map(|r| r.unit).collect();
         assert_eq!(units, ["u0", "u1", "u2"]);
+        let warnings = read(&path).unwrap().warnings;
+        let lines = warnings.iter().map(|warning| warning.split(':').nth(1).unwrap());
+        assert_eq!(lines.collect::<Vec<_>>(), ["2", "4", "6"], "{warnings:?}");
         std::fs::write(&path, "{\"version\":1}\n").unwrap();
         assert_eq!(
             read(&path).unwrap_err().rsplit_once('/').unwrap().1,
@@ -182,7 +185,8 @@ pub(super) mod tests {
             let mut writer = Writer::open(&path).unwrap();
             writer.add(&record("u", Outcome::Applied));
             writer.sync().unwrap();
-            assert_eq!(read(&path).unwrap().len(), nth + 1);
+            let found = read(&path).unwrap();
+            assert_eq!((found.records.len(), found.warnings.len()), (nth + 1, nth + 1));
         }
     }
 
@@ -210,7 +214,7 @@ pub(super) mod tests {
         // Fields may be added to this version.
         std::fs::write(&path, line.replace("{\"version\"", "{\"colour\":\"red\",\"version\""))
             .unwrap();
-        assert_eq!(read(&path).unwrap(), [record("u", Outcome::Applied)]);
+        assert_eq!(read(&path).unwrap().records, [record("u", Outcome::Applied)]);
         for later in [line.replace("\"version\":1", "\"version\":2"), "{\"version\":2}".into()] {
             std::fs::write(&path, later).unwrap();
             let why = read(&path).unwrap_err();

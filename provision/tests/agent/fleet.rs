@@ -245,6 +245,97 @@ fn selectors_shards_and_records_that_cannot_be_written() {
     assert!(fleet.many.commits().iter().zip(before).all(|(after, before)| *after <= before + 1));
 }
 
+#[test]
+fn a_mistake_in_the_command_is_told_before_any_name_is_looked_up() {
+    let fleet = Fleet::new("fleet-names", 2, |_| Manners::default());
+    let dir = fleet.bench.dir();
+    let write = |file: &str, text: &str| std::fs::write(dir.join(file), text).unwrap();
+    write("site.conf", &SITE.replace("192.0.2.7:51821", "gateway.invalid:51820"));
+    let units = std::fs::read_to_string(dir.join("units.csv")).unwrap();
+    let own = super::fake::public(&super::fake::OPERATOR);
+    let key = Many::key(0).to_string();
+    let named = |text: &str| text.replace(&fleet.many.addresses[0], "router.invalid");
+    for (units, command, says) in [
+        (units.clone(), "push fleet.toml nobody", "no unit of fleet.toml is called `nobody`"),
+        (units.clone(), "check fleet.toml tag=east", "no unit of fleet.toml has the tag `east`"),
+        (named(&units).replace(&key, ""), "push fleet.toml", "r0 has no key, and no router"),
+        (
+            named(&units.replace(&key, &own.to_string())),
+            "push fleet.toml",
+            "the key of r0 is your own",
+        ),
+        (units.replace(&key, &own.to_string()), "check fleet.toml", "the key of r0 is your own"),
+        (
+            units.replace("10.7.0.1/32", "10.7.0.0/32"),
+            "check fleet.toml",
+            "tunnel address 10.7.0.0 is",
+        ),
+    ] {
+        write("units.csv", &units);
+        let args = format!("fleet {command}");
+        let ran = fleet.run(&args.split(' ').collect::<Vec<_>>());
+        ran.ends(2).says(says);
+        assert!(!ran.err.contains("looking up"), "{command}: {ran:#?}");
+    }
+    write("units.csv", &units);
+    let line = ["line", "fleet.toml", "--ports", "/nowhere/*", "--on-done", "./nothing"];
+    let ran = fleet.run(&line);
+    ran.ends(2).says("there is no program");
+    assert!(!ran.err.contains("looking up"), "{ran:#?}");
+    fleet.run(&["fleet", "check", "fleet.toml"]).ends(0).says("looking up 1 host name\n");
+}
+
+#[test]
+fn twenty_warnings_are_told_and_all_of_them_are_in_the_result() {
+    let fleet = Fleet::new("fleet-warnings", 0, |_| Manners::default());
+    let dir = fleet.bench.dir();
+    let check = |count: usize| {
+        let mut units = String::from("name,config\n");
+        for nth in 0..count {
+            // Host bits, which wg clears.
+            let peer = SITE.split_once("[Peer]").unwrap().1.replace("10.0.0.0/8", "10.0.0.1/8");
+            let text = format!(
+                "[Interface]\nPrivateKey = generate\nAddress = 10.9.0.{nth}/32\n[Peer]{peer}"
+            );
+            std::fs::write(dir.join(format!("w{nth}.conf")), text).unwrap();
+            let _ = writeln!(units, "w{nth},w{nth}.conf");
+        }
+        std::fs::write(dir.join("units.csv"), units).unwrap();
+        fleet.run(&["fleet", "check", "fleet.toml"]).ends(0).err.clone()
+    };
+    let told = |text: &str| text.matches("warning: ").count();
+    let twenty = check(20);
+    assert_eq!((told(&twenty), twenty.contains("more warning")), (20, false), "{twenty}");
+    let more = check(21);
+    assert!(told(&more) == 20 && more.ends_with("... and 1 more warning\n"), "{more}");
+    assert!(check(22).ends_with("... and 2 more warnings\n"));
+    let all =
+        |args: &[&str]| fleet.run(args).json()["result"]["warnings"].as_array().unwrap().len();
+    assert_eq!(all(&["fleet", "check", "fleet.toml", "--json"]), 22);
+}
+
+#[test]
+fn warnings_and_records_that_were_cut_short_are_in_the_result_of_a_run() {
+    let fleet = Fleet::new("fleet-torn", 2, |_| Manners::default());
+    let site = SITE.replace("10.0.0.0/8", "10.0.0.1/8");
+    std::fs::write(fleet.bench.dir().join("site.conf"), site).unwrap();
+    fleet.run(&["fleet", "push", "fleet.toml", "r0"]).ends(0);
+    let file = fleet.bench.dir().join("fleet.records.jsonl");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{whole}{}", &whole[..whole.len() / 2])).unwrap();
+    let torn = "fleet.records.jsonl:2: warning: a record that a crash has cut short";
+    fleet.run(&["records", "fleet.records.jsonl"]).ends(0).says(torn);
+    let json = fleet.run(&["records", "fleet.records.jsonl", "--json"]).ends(0).json();
+    assert!(json["result"]["warnings"][0].as_str().unwrap().starts_with(torn), "{json}");
+    let push = ["fleet", "push", "fleet.toml", "--resume"];
+    let json = fleet.run(&[&push[..], &["--json"]].concat()).ends(0).json();
+    let warnings = json["result"]["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 2 && warnings[1].as_str().unwrap().starts_with(torn), "{json}");
+    fleet.run(&push).ends(0).says(torn).says("2 units done by earlier runs");
+    let json = fleet.run(&["fleet", "status", "fleet.toml", "--json"]).ends(0).json();
+    assert_eq!(json["result"]["warnings"].as_array().unwrap().len(), 1, "{json}");
+}
+
 /// Prints the time and the peak memory of pushes to many routers. See docs/fleet.md.
 #[test]
 #[ignore = "measures; run with --ignored --nocapture"]

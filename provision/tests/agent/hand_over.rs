@@ -39,6 +39,9 @@ fn a_customer_becomes_the_only_owner_and_both_sides_check_the_record() {
         (owners.len(), owners[0].key, owners[0].name.as_str()),
         (1, public(&CUSTOMER), "carol")
     );
+    // The router answers no more, so it is in no list any more.
+    run(&factory, &["status"]).ends(2).says("no router is known yet");
+    factory.know("router", &public(&ROUTER));
     run(&factory, &["status"]).ends(3);
     // A record is never overwritten.
     run(&factory, &over).ends(2).says("cannot create record.json");
@@ -99,4 +102,68 @@ fn a_hand_over_that_is_refused_leaves_no_record() {
         ["hand-over", "--to", &key, "--as", "c", "--record", "r.json", "--udp", &router.address];
     bench.run(&args).ends(1).says("you are still an owner");
     assert!(!bench.dir().join("r.json").exists());
+}
+
+#[test]
+fn a_hand_over_without_a_last_reply_is_no_success_and_both_ways_out_of_it_are_told() {
+    let key = public(&CUSTOMER).to_string();
+    for does in [true, false] {
+        let manners = Manners { silent_on_leaving: Some(does), ..Manners::default() };
+        let bench = Bench::new(&format!("over-unknown-{does}"), WG0);
+        let router = Udp::new(manners);
+        let to = ["--udp", router.address.as_str(), "--timeout", "700ms"];
+        let over = |record: &str, more: &[&str]| {
+            let over = ["hand-over", "--to", &key, "--as", "carol", "--record", record];
+            bench.run(&[&over[..], &to, more].concat())
+        };
+        let ran = over("r.json", &[]);
+        ran.ends(3).says("it is not known whether OpenWrt was handed over to carol");
+        ran.says("`postwire owners --router router`").says("postwire take-over r.json");
+        // The router may have to be asked, or handed over again.
+        bench.run(&["routers"]).ends(0).says("router\n");
+        let text = std::fs::read_to_string(bench.dir().join("r.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(record["outcome"], "unknown");
+        let taken = bench.run(&["take-over", "r.json"]);
+        taken.ends(0).says("the last reply of the router was lost: the old owner may be one still");
+
+        router.behave(|manners| (manners.silent, manners.silent_on_leaving) = (false, None));
+        let owners = bench.run(&[&["owners"], &to[..]].concat());
+        if does {
+            owners.ends(3);
+            let customer = person("over-unknown-customer", &CUSTOMER);
+            std::fs::write(customer.dir().join("r.json"), &text).unwrap();
+            let taken = customer.run(&[&["take-over", "r.json"], &to[..]].concat());
+            taken.ends(0).says("you are its only owner\n");
+        } else {
+            owners.ends(0).says("us@bench (you)");
+            let json = over("again.json", &["--json"]).ends(0).json();
+            assert_eq!(json["result"]["outcome"], "applied");
+            bench.run(&["routers"]).ends(0).says("your list of routers is empty");
+        }
+    }
+}
+
+#[test]
+fn an_owner_who_leaves_a_router_has_it_in_no_list_any_more_unless_the_reply_was_lost() {
+    let own = public(&OPERATOR).to_string();
+    for lost in [false, true] {
+        let bench = Bench::new(&format!("leaves-{lost}"), WG0);
+        let silent_on_leaving = lost.then_some(true);
+        let router = Udp::new(Manners { silent_on_leaving, ..Manners::default() });
+        let to = ["--udp", router.address.as_str(), "--timeout", "700ms"];
+        let run = |args: &[&str]| bench.run(&[args, &to].concat());
+        let other = public(&COLLEAGUE).to_string();
+        run(&["owner", "add", &other, "--role", "admin", "--name", "bob"]).ends(0);
+        let ran = run(&["owner", "remove", &own]);
+        let list = bench.run(&["routers"]);
+        if lost {
+            ran.ends(3).says("you may be no owner any more: `postwire owners --router router`");
+            list.ends(0).says("router\n");
+        } else {
+            let key = public(&ROUTER);
+            ran.ends(0).says(&format!("it is not in your list any more; its key is {key}"));
+            list.ends(0).says("your list of routers is empty");
+        }
+    }
 }

@@ -147,6 +147,27 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
     }
 }
 
+#[test]
+fn a_router_that_was_claimed_when_the_bench_lost_power_is_the_same_unit_afterwards() {
+    let line = Line::new("line-power", 2);
+    let unit = Unit::new(Manners { silent_once_claimed: true, ..fresh(0) });
+    let mut child = line.start(&["--assign", "scan"]);
+    let plugged = unit.plug(&line.port(1));
+    writeln!(child.stdin(), "u2").unwrap();
+    wait_until(|| unit.with(|seen| !seen.owners.is_empty()));
+    // No record, and no reply to the claim.
+    child.kill();
+    assert_eq!(line.records(), [Value::Null; 0]);
+    unit.behave(|manners| (manners.silent, manners.silent_once_claimed) = (false, false));
+    drop(plugged);
+    let _plugged = unit.plug(&line.port(2));
+    let child = line.start(&[]);
+    line.wait_for(|records| !records.is_empty());
+    stop(child).ends(0).says("u2");
+    let records = line.records();
+    assert_eq!((&records[0]["unit"], &records[0]["outcome"]), (&"u2".into(), &"applied".into()));
+}
+
 /// Only the console tells them apart: no packet is answered before, between and after.
 #[test]
 fn a_second_router_of_another_owner_at_the_same_port_is_named_too() {
@@ -352,4 +373,113 @@ fn a_record_that_cannot_be_written_stops_the_line() {
     let child = line.start(&["--record", "/dev/full"]);
     let _plugged = unit.plug(&line.port(1));
     child.ran().ends(5).says("No space left");
+}
+
+#[test]
+fn a_disk_that_fills_up_stops_the_line_and_the_next_one_goes_on() {
+    let line = Line::new("line-fills", 6);
+    let units: Vec<Unit> = (0..6).map(|nth| Unit::new(fresh(nth))).collect();
+    let ports = line.bench.dir().join("ports/p*").display().to_string();
+    // There is room to try the file, and for some records, the last of which is cut short.
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let args = ["line", "batch.toml", "--ports", &ports, "--patience", "8s"];
+    let child = line.bench.start_in(&["sh", "-c", script, "line"], &args);
+    let plugged: Vec<Plugged> =
+        (0..).zip(&units).map(|(nth, unit)| unit.plug(&line.port(nth))).collect();
+    let ran = child.ran();
+    ran.ends(5).says("cannot write records to batch.records.jsonl: File too large");
+    ran.says("FAIL u").says("the record cannot be written");
+    let recorded = line.records().iter().filter(|record| is_done(record)).count();
+    assert!((1..6).contains(&recorded), "{recorded}");
+    drop(plugged);
+    let child = line.start(&["--until-done"]);
+    let _plugged: Vec<Plugged> =
+        (0..).zip(&units).map(|(nth, unit)| unit.plug(&line.port(nth))).collect();
+    child
+        .ran()
+        .ends(0)
+        .says("6 of 6 units done")
+        .says("warning: a record that a crash has cut short");
+    // No router was another unit in between.
+    assert!(units.iter().all(|unit| unit.with(|seen| seen.history.len()) == 1));
+}
+
+#[test]
+fn a_board_that_died_is_replaced_and_comes_back_as_nothing_else() {
+    let line = Line::new("line-replace", 2);
+    let (dead, other) = (Unit::new(fresh(0)), Unit::new(fresh(1)));
+    let plugged = dead.plug(&line.port(1));
+    let child = line.start(&[]);
+    line.wait_for(|records| records.len() == 1);
+    stop(child).ends(0);
+    let refused = |name: &str| line.start(&["--replace", name]).ran();
+    refused("u9").ends(2).says("--replace: no unit of batch.toml is called `u9`");
+    refused("u2").ends(2).says("--replace: u2 has no router yet");
+
+    let child = line.start(&["--replace", "u1", "--replace", "u1"]);
+    line.wait_for(|records| records.len() == 2);
+    let again = &line.records()[1];
+    assert_eq!((&again["unit"], &again["code"]), (&"?".into(), &"replaced".into()));
+    assert!(again["message"].as_str().unwrap().contains("was u1 until another one took its place"));
+    let _other = other.plug(&line.port(2));
+    line.wait_for(|records| records.len() == 3);
+    stop(child).ends(0).says("1 of 2 units done");
+    let key = public(fresh(1).key.as_ref().unwrap()).to_string();
+    let record = &line.records()[2];
+    assert_eq!((&record["unit"], &record["router_key"]), (&"u1".into(), &key.clone().into()));
+    let list = line.bench.run(&["routers", "--json"]).ends(0).json();
+    let list = list["result"]["routers"].as_array().unwrap().clone();
+    let named = |name: &str| {
+        list.iter().filter(|router| router["name"] == name).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((named("u1").len(), &named("u1")[0]["public_key"]), (1, &key.into()));
+
+    // Without the option, both are known for what they are.
+    let child = line.start(&[]);
+    line.wait_for(|records| records.len() == 5);
+    stop(child).ends(0);
+    drop(plugged);
+    // Without an owner, it is a router like any other.
+    let fresh_again = Unit::new(fresh(0));
+    let child = line.start(&[]);
+    let _plugged = fresh_again.plug(&line.port(1));
+    line.wait_for(|records| records.iter().any(|r| r["unit"] == "u2" && is_done(r)));
+    stop(child).ends(0).says("2 of 2 units done");
+}
+
+#[test]
+fn a_router_that_was_claimed_by_hand_or_whose_list_was_lost_is_the_operators_all_the_same() {
+    let line = Line::new("line-by-hand", 2);
+    let ours = |nth| Unit::new(Manners { belongs: Belongs::Us, talks: true, ..fresh(nth) });
+    let (listed, lost) = (ours(0), ours(1));
+    line.bench.know("attic", &public(fresh(0).key.as_ref().unwrap()));
+    let child = line.start_with("1s", &[]);
+    let _listed = listed.plug(&line.port(1));
+    line.wait_for(|records| records.iter().filter(|r| is_done(r)).count() == 1);
+    let _lost = lost.plug(&line.port(2));
+    line.wait_for(|records| records.iter().filter(|r| is_done(r)).count() == 2);
+    stop(child).ends(0).says("2 of 2 units done");
+    let list = line.bench.run(&["routers"]).ends(0).out.clone();
+    assert!(list.contains("u1\n") && list.contains("u2\n") && !list.contains("attic"), "{list}");
+}
+
+#[test]
+fn a_router_that_refuses_to_be_claimed_is_no_unit_in_the_records() {
+    let line = Line::new("line-refuses", 1);
+    let full = Failure::new(Code::Storage, "no space left");
+    let refusing = Unit::new(Manners { fail_owners: Some(full), ..fresh(0) });
+    let child = line.start(&[]);
+    let plugged = refusing.plug(&line.port(1));
+    line.wait_for(|records| records.len() == 1);
+    stop(child).ends(0);
+    let key = public(fresh(0).key.as_ref().unwrap()).to_string();
+    let record = &line.records()[0];
+    assert_eq!((&record["unit"], &record["outcome"]), (&"?".into(), &"failed".into()));
+    assert_eq!(record["router_key"], key);
+    assert!(!line.bench.run(&["routers"]).ends(0).out.contains(&key));
+    drop(plugged);
+    // The unit is free for another router, also in the next run.
+    let good = Unit::new(fresh(1));
+    let _plugged = good.plug(&line.port(1));
+    line.start(&["--until-done"]).ran().ends(0).says("1 of 1 units done");
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::cli::{CheckFleet, FleetCommand, Own, Pace, Run, Which};
 use crate::conf;
-use crate::fleet::{self, How, MaxFail, Operation, Options, Planned};
-use crate::home::Routers;
-use crate::manifest::{Manifest, Mistake};
+use crate::fleet::{self, How, MaxFail, Operation, Options};
+use crate::home::{HomeError, Operator, Routers};
+use crate::manifest::{Manifest, Mistake, Unit};
 use crate::ops::{Confirming, Kind};
 use crate::records::{self, Writer};
 use crate::report::{Done, Failed};
@@ -42,22 +42,37 @@ struct Unreached {
     message: String,
 }
 
-/// Reads a manifest.
-pub(super) fn load(path: &Path, json: bool) -> Result<Manifest, Failed> {
+/// Reads a manifest. `ready` says of its units whether the rest of the command is right, before host names are looked up.
+pub(super) fn load(
+    path: &Path,
+    json: bool,
+    ready: &mut dyn FnMut(&[Unit]) -> Result<(), Failed>,
+) -> Result<Manifest, Failed> {
     let lookup = conf::system_lookup();
     let mut tell = |line: &str| {
         if !json {
             say(line);
         }
     };
-    Manifest::load(path, Some(&lookup), &mut tell).map_err(|mistakes| mistaken(path, &mistakes))
+    let mut is_ready = Ok(());
+    let loaded = Manifest::load_for(path, Some(&lookup), &mut tell, &mut |units| {
+        is_ready = ready(units);
+        is_ready.is_ok()
+    });
+    let manifest = loaded.map_err(|mistakes| mistaken(path, &mistakes))?;
+    is_ready.map(|()| manifest)
 }
 
-/// Prints the warnings of a manifest.
-pub(super) fn warn(manifest: &Manifest) {
-    manifest.warnings.iter().take(SHOWN).for_each(|warning| say(warning));
-    if let more @ 1.. = manifest.warnings.len().saturating_sub(SHOWN) {
-        say(&format!("... and {more} more warnings"));
+/// Prints warnings, of a manifest or of records. With `--json` they are in the result.
+pub(in crate::command) fn warn(own: &Own, warnings: &[String]) {
+    if own.json {
+        return;
+    }
+    warnings.iter().take(SHOWN).for_each(|warning| say(warning));
+    match warnings.len().saturating_sub(SHOWN) {
+        0 => {}
+        1 => say("... and 1 more warning"),
+        more => say(&format!("... and {more} more warnings")),
     }
 }
 
@@ -80,13 +95,18 @@ pub(super) fn mistaken(path: &Path, mistakes: &[Mistake]) -> Failed {
     failed.rendered(rendered)
 }
 
-pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Failed> {
-    let Which { manifest: path, selectors } = &args.which;
-    let manifest = load(path, own.json)?;
-    let units = fleet::select(&manifest, selectors).map_err(Failed::usage)?;
+/// The units that selectors name.
+fn selected<'m>(units: &'m [Unit], which: &Which) -> Result<Vec<&'m Unit>, Failed> {
+    fleet::select(units, &which.manifest, &which.selectors).map_err(Failed::usage)
+}
+
+/// Checks what units have of the operator's list of routers. Returns those that cannot be reached yet.
+fn check_units(own: &Own, units: &[Unit], which: &Which) -> Result<Vec<Unreached>, Failed> {
+    let units = selected(units, which)?;
     // A manifest can be checked on a machine without the operator's files.
     let routers = own.find().and_then(|home| home.routers()).unwrap_or_default();
-    let (count, mut unreached, mut found) = (units.len(), Vec::new(), Vec::new());
+    let operator = own.find().and_then(|home| home.operator());
+    let (mut unreached, mut found) = (Vec::new(), Vec::new());
     for (unit, located) in fleet::locate(&units, &routers) {
         match located {
             Ok((key, udp)) => found.push((unit, key, udp)),
@@ -95,18 +115,27 @@ pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Faile
             }
         }
     }
-    let twice = fleet::twice(&found);
-    if !twice.is_empty() {
-        return Err(mistaken(path, &twice));
+    let mut wrong = fleet::twice(&found);
+    if let Ok(operator) = operator {
+        wrong.extend(fleet::own_keys(&units, &operator.public()));
     }
+    if wrong.is_empty() { Ok(unreached) } else { Err(mistaken(&which.manifest, &wrong)) }
+}
+
+pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Failed> {
+    let path = &args.which.manifest;
+    let (mut count, mut unreached) = (0, Vec::new());
+    let manifest = load(path, own.json, &mut |units| {
+        unreached = check_units(own, units, &args.which)?;
+        count = selected(units, &args.which)?.len();
+        Ok(())
+    })?;
     let name = path.display();
     let mut text = match count {
         1 => format!("{name}: 1 unit, and its file can be pushed"),
         _ => format!("{name}: {count} units, and their files can be pushed"),
     };
-    if !own.json {
-        warn(&manifest);
-    }
+    warn(own, &manifest.warnings);
     for unit in unreached.iter().take(SHOWN) {
         text += &format!("\nnot yet reached by `postwire fleet`: {}", unit.message);
     }
@@ -139,10 +168,18 @@ pub(super) fn run(own: &Own, what: &FleetCommand) -> Result<Done<Ran>, Failed> {
         }
         FleetCommand::Check(_) => return Err(Failed::usage("`fleet check` makes no run")),
     };
-    let manifest = load(&run.which.manifest, own.json)?;
-    if !own.json {
-        warn(&manifest);
-    }
+    let home = own.find().map_err(|error| Failed::own(&error))?;
+    let own_files = || Ok((home.operator()?, home.routers()?));
+    let own_files = || own_files().map_err(|error: HomeError| Failed::own(&error));
+    let (which, mut files) = (&run.which, None);
+    let manifest = load(&which.manifest, own.json, &mut |units| {
+        let units = selected(units, which)?;
+        let (operator, routers) = files.insert(own_files()?);
+        let located = fleet::located(&units, routers, &operator.public());
+        located.map(|_| ()).map_err(|mistakes| mistaken(&which.manifest, &mistakes))
+    })?;
+    let files = files.map_or_else(own_files, Ok)?;
+    warn(own, &manifest.warnings);
     let seconds = match operation.changes() {
         true => confirm_within.or(manifest.confirm_within).unwrap_or(0),
         false => 0,
@@ -163,7 +200,7 @@ pub(super) fn run(own: &Own, what: &FleetCommand) -> Result<Done<Ran>, Failed> {
         max_fail,
         how,
     };
-    start(own, run, &manifest, &options)
+    start(own, run, &manifest, &options, &files)
 }
 
 /// Finds the units and their routers, opens the records, and runs.
@@ -172,11 +209,17 @@ fn start(
     args: &Run,
     manifest: &Manifest,
     options: &Options,
+    (operator, routers): &(Operator, Routers),
 ) -> Result<Done<Ran>, Failed> {
-    let home = own.find().map_err(|error| Failed::own(&error))?;
-    let operator = home.operator().map_err(|error| Failed::own(&error))?;
-    let routers = home.routers().map_err(|error| Failed::own(&error))?;
-    let planned = plan(own, args, manifest, &routers)?;
+    let units = selected(&manifest.units, &args.which)?;
+    let mut tell = |line: &str| {
+        if !own.json {
+            say(line);
+        }
+    };
+    let lookup = conf::system_lookup();
+    let planned = fleet::plan(&units, routers, &operator.public(), &lookup, &mut tell)
+        .map_err(|mistakes| mistaken(&manifest.path, &mistakes))?;
     let file = match (&args.record, options.operation.changes() || args.resume) {
         (Some(file), _) => Some(file.clone()),
         (None, true) => Some(records_of(&manifest.path)),
@@ -187,24 +230,27 @@ fn start(
         None => planned,
     };
     let all = planned.len();
-    let planned = match (&file, args.resume) {
-        (Some(file), true) => {
-            let before = records::read_if_any(file).map_err(|why| Failed::new(Kind::Own, why))?;
-            fleet::remaining(planned, options.operation, &before)
-        }
-        _ => planned,
-    };
+    // Another run could add records to a file that was read before it is locked.
     let mut writer = match &file {
         Some(file) => Some(Writer::open(file).map_err(|why| Failed::new(Kind::Own, why))?),
         None => None,
     };
+    let mut warnings = manifest.warnings.clone();
+    let planned = match (&file, args.resume) {
+        (Some(file), true) => {
+            let before = records::read_if_any(file).map_err(|why| Failed::new(Kind::Own, why))?;
+            warn(own, &before.warnings);
+            warnings.extend(before.warnings);
+            fleet::remaining(planned, options.operation, &before.records)
+        }
+        _ => planned,
+    };
     interrupt::finish_first();
     let mut progress = Progress::new(own.json, planned.len());
-    let summary =
-        fleet::run(manifest, &planned, options, &operator, writer.as_mut(), &mut progress);
+    let summary = fleet::run(manifest, &planned, options, operator, writer.as_mut(), &mut progress);
     progress.clear();
     let resumed = all - planned.len();
-    Ok(done(options, summary, file.as_deref(), resumed))
+    Ok(done(options, summary, file.as_deref(), resumed, warnings))
 }
 
 /// The file of records beside a manifest.
@@ -221,20 +267,4 @@ pub(super) fn run_name() -> Result<String, Failed> {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let [a, b, c] = random;
     Ok(format!("{now}-{a:02x}{b:02x}{c:02x}"))
-}
-
-fn plan<'m>(
-    own: &Own,
-    args: &Run,
-    manifest: &'m Manifest,
-    routers: &Routers,
-) -> Result<Vec<Planned<'m>>, Failed> {
-    let units = fleet::select(manifest, &args.which.selectors).map_err(Failed::usage)?;
-    let mut tell = |line: &str| {
-        if !own.json {
-            say(line);
-        }
-    };
-    fleet::plan(&units, routers, &conf::system_lookup(), &mut tell)
-        .map_err(|mistakes| mistaken(&manifest.path, &mistakes))
 }

@@ -28,6 +28,8 @@ pub(in crate::command) struct Ran {
     reason: Option<String>,
     /// The units that are not done or that differ; the first thousand.
     units: Vec<Brief>,
+    /// Sentences about the manifest's files, and about records that were passed over.
+    warnings: Vec<String>,
 }
 
 /// The result of a run.
@@ -36,6 +38,7 @@ pub(super) fn done(
     summary: Summary,
     file: Option<&Path>,
     resumed: usize,
+    warnings: Vec<String>,
 ) -> Done<Ran> {
     let count = |outcome| summary.count(outcome);
     let unreachable = count(Outcome::Unreachable) + count(Outcome::Unconfirmed);
@@ -65,6 +68,7 @@ pub(super) fn done(
         stopped,
         reason,
         units: summary.units,
+        warnings,
     };
     Done { code, text, result }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto_core::key::PublicKey;
+use proto_core::protocol::message::Code;
 use proto_core::protocol::session::fingerprint;
 
 use super::Worker;
@@ -87,6 +88,23 @@ impl Worker<'_> {
         Some(Silence { code, why, stranger })
     }
 
+    /// Whether the router with this key answers the operator.
+    pub(super) fn answers(&mut self, key: PublicKey) -> bool {
+        let target = self.target(vec![key], SEARCH, false);
+        drive::one(target.open(&mut self.watcher())).is_ok()
+    }
+
+    /// Whether the router with this key has no owner. At a cable, it answers everybody.
+    pub(super) fn has_no_owner(&mut self, key: PublicKey) -> bool {
+        let target = self.target(vec![key], SEARCH, false);
+        let mut watcher = self.watcher();
+        let asked = drive::one(async {
+            let mut session = target.open(&mut watcher).await?;
+            session.owners().await
+        });
+        matches!(asked, Err(SessionError::Failed(failure)) if failure.code == Code::Unclaimed)
+    }
+
     /// Looks for a router: the one that is present, or else any.
     pub(super) fn meet(&mut self) -> Met {
         let keys = match self.present {
@@ -113,16 +131,20 @@ impl Worker<'_> {
         let parts = keys.len().div_ceil(AT_ONCE).max(1);
         let part = self.part % parts;
         self.part += 1;
-        keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE).collect()
+        let keys = keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE);
+        self.stray.into_iter().chain(keys).collect()
     }
 
     fn serial(&self) -> SerialAddress {
         SerialAddress { device: self.port.path.clone(), baud: self.port.baud, auto: false }
     }
 
+    pub(super) fn place(&self) -> Place {
+        Place::Serial(self.serial().to_string())
+    }
+
     pub(super) fn target(&self, keys: Vec<PublicKey>, timeout: Duration, note: bool) -> Target {
-        let serial = self.serial();
-        let place = Place::Serial(serial.to_string());
+        let (serial, place) = (self.serial(), self.place());
         // A router that was just switched on may be in its boot loader, which any byte would stop.
         let listen =
             if timeout == SEARCH && self.present.is_none() { LISTEN } else { Duration::ZERO };

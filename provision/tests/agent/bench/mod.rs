@@ -129,6 +129,17 @@ impl Bench {
         Running(Some(command.spawn().unwrap()))
     }
 
+    /// Starts the program in the directory, by another one that is given it with its arguments.
+    pub(crate) fn start_in(&self, by: &[&str], args: &[&str]) -> Running {
+        let inner = self.command(args);
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).arg(inner.get_program()).args(inner.get_args());
+        let envs = inner.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(envs).current_dir(self.dir());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(Some(command.spawn().unwrap()))
+    }
+
     /// Runs the program in the directory.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::new(self.command(args).output().unwrap())
@@ -162,6 +173,13 @@ impl Running {
     pub(crate) fn interrupt(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
         let _ = kill_process(pid, Signal::INT);
+    }
+
+    /// Ends the program as a power cut does.
+    pub(crate) fn kill(mut self) {
+        let mut child = self.0.take().expect("it was not waited for");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

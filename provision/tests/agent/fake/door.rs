@@ -93,6 +93,11 @@ impl Door {
         }
     }
 
+    /// The key of the session's client.
+    pub(super) fn client(&self, session: usize) -> PublicKey {
+        self.sessions[session].client
+    }
+
     /// The key and name of the session's owner.
     pub(super) fn who(&self, session: usize) -> (PublicKey, OwnerName) {
         let key = self.sessions[session].client;

@@ -45,6 +45,8 @@ pub(crate) struct Manners {
     pub(crate) lies: bool,
     /// Executes a claim, and then answers nothing.
     pub(crate) silent_once_claimed: bool,
+    /// Answers nothing once it is to remove the owner who asks, and may have done it (`true`) or not.
+    pub(crate) silent_on_leaving: Option<bool>,
     /// Answers requests about owners with this failure.
     pub(crate) fail_owners: Option<Failure>,
     /// The percentage of packets that are lost in each direction.
@@ -392,10 +394,18 @@ impl Router {
                 if let Some(failure) = &self.manners.fail_owners {
                     return vec![Answer::Failed(failure.clone())];
                 }
+                let client = self.door.client(session);
+                let is_leaving = matches!(&request.ask, Ask::RemoveOwner { key } if *key == client);
+                if let Some(does) = self.manners.silent_on_leaving.filter(|_| is_leaving) {
+                    self.manners.silent = true;
+                    if !does {
+                        return Vec::new();
+                    }
+                }
                 let answer = self.door.answer(session, &request.ask);
                 self.seen.lock().unwrap().owners = self.door.owners.clone();
-                if self.manners.silent_once_claimed {
-                    self.manners.silent = true;
+                self.manners.silent |= self.manners.silent_once_claimed;
+                if self.manners.silent {
                     return Vec::new();
                 }
                 vec![answer]

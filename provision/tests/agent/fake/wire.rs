@@ -15,6 +15,7 @@ use super::{Manners, Router, Seen};
 
 /// A router on UDP.
 pub(crate) struct Udp {
+    router: Arc<Mutex<Router>>,
     seen: Arc<Mutex<Seen>>,
     /// The value for `--udp`.
     pub(crate) address: String,
@@ -23,8 +24,10 @@ pub(crate) struct Udp {
 
 impl Udp {
     pub(crate) fn new(manners: Manners) -> Self {
-        let mut router = Router::new(manners, Wire::Udp, 1_152, 16_000);
+        let router = Router::new(manners, Wire::Udp, 1_152, 16_000);
         let seen = Arc::clone(&router.seen);
+        let router = Arc::new(Mutex::new(router));
+        let at_work = Arc::clone(&router);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let address = socket.local_addr().unwrap().to_string();
@@ -33,7 +36,8 @@ impl Udp {
             while !stop.load(Ordering::Relaxed) {
                 let Ok((len, from)) = socket.recv_from(&mut buf) else { continue };
                 let packet = frame::open(&buf[..len]).expect("a sealed packet");
-                for mut reply in router.packet(packet) {
+                let replies = at_work.lock().unwrap().packet(packet);
+                for mut reply in replies {
                     let len = reply.len();
                     reply.resize(len + frame::CRC_LEN, 0);
                     // Damaged or foreign packets must not disturb the client.
@@ -42,7 +46,12 @@ impl Udp {
                 }
             }
         });
-        Self { seen, address, _worker: worker }
+        Self { router, seen, address, _worker: worker }
+    }
+
+    /// Changes how it behaves from now on.
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Manners)) {
+        self.router.lock().unwrap().behave(change);
     }
 
     /// Reads the router's records.
