@@ -56,13 +56,13 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             set.map_err(|errno| wg.say(format_args!("{path}: {errno}")))?;
         }
         let file = script.file().map_err(|errno| wg.say(format_args!("the firewall: {errno}")))?;
-        match (nft, v6) {
-            (true, _) => self.program("nft", &["-f", "-"], Some(file))?,
-            (false, false) => self.program("iptables-restore", &["-n"], Some(file))?,
-            (false, true) => self.program("ip6tables-restore", &["-n"], Some(file))?,
-        }
+        // Also if the program fails: iptables-restore sets one table after the other.
         self.firewall_is_set = true;
-        Ok(())
+        match (nft, v6) {
+            (true, _) => self.program("nft", &["-f", "-"], Some(file)),
+            (false, false) => self.program("iptables-restore", &["-n"], Some(file)),
+            (false, true) => self.program("ip6tables-restore", &["-n"], Some(file)),
+        }
     }
 
     fn nft_begin(script: &mut Script<P::File>, name: &str, pf: &str) -> core::fmt::Result {

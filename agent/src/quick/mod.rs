@@ -83,7 +83,7 @@ struct Session<'s, 'p, 'w, P: QuickProcess> {
     kernel: Kernel<'s, P::Netlink>,
     /// `ifi_index`, once the link exists.
     index: u32,
-    /// The settings of `up` that are not removed together with the link.
+    /// The settings of `up` that are not removed together with the link. The firewall may be set in part.
     dns_is_set: bool,
     firewall_is_set: bool,
 }

@@ -267,6 +267,22 @@ fn programs_that_are_not_there() {
 }
 
 #[test]
+fn a_firewall_that_is_set_in_part_is_removed() {
+    let mut machine = machine("", "AllowedIPs = 0.0.0.0/0");
+    machine.programs.remove("nft");
+    machine.programs.extend([("iptables", 0), ("iptables-save", 0), ("iptables-restore", 2)]);
+    // The raw table was set, and the kernel has no CONNMARK for the mangle table.
+    let raw =
+        "*raw\n-A PREROUTING -j DROP -m comment --comment \"wg-quick(8) rule for wg0\"\nCOMMIT\n";
+    machine.prints.insert("iptables-save", raw);
+    let (code, _, said) = machine.run("up wg0");
+    assert_eq!(code, 2, "{said}");
+    let calls = machine.calls();
+    let removal = "iptables-restore -n <*raw\n-D PREROUTING -j DROP";
+    assert!(calls.iter().any(|call| call.starts_with(removal)), "{calls:#?}");
+}
+
+#[test]
 fn keys_are_in_no_command_and_no_message() {
     for interface in [FULL.0, "Address = x", "MTU = x", "Table = x"] {
         let machine = machine(interface, FULL.1);
