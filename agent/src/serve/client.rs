@@ -23,16 +23,30 @@ use crate::linux::machine::{Linux, Path, again, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::port;
 
-/// A command line of this program.
-#[allow(clippy::large_enum_variant, reason = "one value, and no allocator to box the line")]
+/// What a command line asks for.
 enum Local<'a> {
-    Interactive,
-    /// One command.
-    Line,
+    /// `console`.
+    Talk,
+    /// A command.
+    One,
     /// The file on standard input: the commands `load` and, unless it is only checked, `commit`.
     Load,
+    /// `console take`, of the terminal at this path, or of all.
     Take(&'a str),
+    /// `console give`.
     Give,
+}
+
+/// A command line of the console.
+struct CommandLine<'a> {
+    asks: Local<'a>,
+    /// The folder of the agent.
+    state: &'a str,
+    /// The command for the agent.
+    line: String<LINE>,
+    /// The command after it.
+    then: Option<String<LINE>>,
+    json: bool,
 }
 
 /// Executes the command line if it is one of the console. Returns the exit code.
@@ -51,11 +65,6 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
         let _ = Stream(sys::stdout()).write_str(options::HELP);
         return Some(0);
     }
-    let usage = |words: core::fmt::Arguments<'_>| {
-        log(words);
-        log(format_args!("see postwired --help"));
-        Some(2)
-    };
     let only_here = |word| {
         matches!(
             word,
@@ -63,76 +72,108 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
         )
     };
     if entry.is_some_and(|entry| only_here(entry.word)) {
-        return usage(format_args!("`{first}` is a command of `postwired console`"));
+        return Some(usage(format_args!("`{first}` is a command of `postwired console`")));
     }
-    let mut state = STATE;
-    let (mut line, mut json, mut port) = (String::<LINE>::new(), false, None);
-    let mut fits = line.push_str(if is_console { "" } else { first }).is_ok();
+    let command = Some(first).filter(|_| !is_console);
     let loads = entry.is_some_and(|entry| entry.word == Word::Load);
-    // What `load` says behind its interface is for `commit`.
-    let mut then = Some(String::<LINE>::new()).filter(|_| loads);
-    let (mut count, mut check) = (0_u8, false);
-    while let Some(word) = args.next() {
-        let Some(word) = word else { return usage(format_args!("an argument is not text")) };
-        match word {
-            "--json" if !is_console => json = true,
-            "--check" if loads => check = true,
-            "--state" => match args.next().flatten() {
-                Some(folder) if folder.starts_with('/') && folder.len() <= 200 => state = folder,
-                _ => {
-                    return usage(format_args!(
-                        "--state takes an absolute path of at most 200 bytes"
-                    ));
+    Some(match CommandLine::read(args, command, loads) {
+        Ok(line) => line.execute(),
+        Err(code) => code,
+    })
+}
+
+/// Reports a mistake in the command line. Returns the exit code.
+fn usage(words: core::fmt::Arguments<'_>) -> i32 {
+    log(words);
+    log(format_args!("see postwired --help"));
+    2
+}
+
+impl CommandLine<'static> {
+    /// Reads the words after the first, which is this command or `console`. A mistake is reported, and the exit code
+    /// returned.
+    fn read(mut args: sys::Args, command: Option<&str>, loads: bool) -> Result<Self, i32> {
+        let is_console = command.is_none();
+        let mut state = STATE;
+        let (mut line, mut json, mut port) = (String::<LINE>::new(), false, None);
+        let mut fits = line.push_str(command.unwrap_or_default()).is_ok();
+        // What `load` says behind its interface is for `commit`.
+        let mut then = Some(String::<LINE>::new()).filter(|_| loads);
+        let (mut count, mut check) = (0_u8, false);
+        while let Some(word) = args.next() {
+            let Some(word) = word else {
+                return Err(usage(format_args!("an argument is not text")));
+            };
+            match word {
+                "--json" if !is_console => json = true,
+                "--check" if loads => check = true,
+                "--state" => match args.next().flatten() {
+                    Some(folder) if folder.starts_with('/') && folder.len() <= 200 => {
+                        state = folder;
+                    }
+                    _ => {
+                        let words =
+                            format_args!("--state takes an absolute path of at most 200 bytes");
+                        return Err(usage(words));
+                    }
+                },
+                word if word.starts_with('-') => {
+                    return Err(usage(format_args!("there is no option `{word}`")));
                 }
-            },
-            word if word.starts_with('-') => {
-                return usage(format_args!("there is no option `{word}`"));
-            }
-            "take" if is_console && port.is_none() => port = Some((true, "")),
-            "give" if is_console && port.is_none() => port = Some((false, "")),
-            device if is_console => match &mut port {
-                Some((true, place)) if place.is_empty() && device.starts_with('/') => {
-                    *place = device;
+                "take" if is_console && port.is_none() => port = Some((true, "")),
+                "give" if is_console && port.is_none() => port = Some((false, "")),
+                device if is_console => match &mut port {
+                    Some((true, place)) if place.is_empty() && device.starts_with('/') => {
+                        *place = device;
+                    }
+                    _ => return Err(usage(format_args!("`console` does not take `{device}`"))),
+                },
+                word => {
+                    let to = match &mut then {
+                        Some(then) if count > 0 => then,
+                        _ => &mut line,
+                    };
+                    count = count.saturating_add(1);
+                    fits &= to.push(' ').is_ok() && to.push_str(word).is_ok();
                 }
-                _ => return usage(format_args!("`console` does not take `{device}`")),
-            },
-            word => {
-                let to = match &mut then {
-                    Some(then) if count > 0 => then,
-                    _ => &mut line,
-                };
-                count = count.saturating_add(1);
-                fits &= to.push(' ').is_ok() && to.push_str(word).is_ok();
             }
         }
-    }
-    if let Some(then) = &mut then {
-        let mut commit = String::<LINE>::new();
-        fits &= commit.push_str("commit").is_ok() && commit.push_str(then).is_ok();
-        *then = commit;
-    }
-    if !fits {
-        return usage(format_args!("the command is too long"));
-    }
-    for line in [Some(&line).filter(|_| !is_console), then.as_ref()].into_iter().flatten() {
-        if let Err(wrong) = words::parse(line) {
-            return usage(format_args!("{wrong}"));
+        if let Some(then) = &mut then {
+            let mut commit = String::<LINE>::new();
+            fits &= commit.push_str("commit").is_ok() && commit.push_str(then).is_ok();
+            *then = commit;
         }
+        if !fits {
+            return Err(usage(format_args!("the command is too long")));
+        }
+        for line in [Some(&line).filter(|_| !is_console), then.as_ref()].into_iter().flatten() {
+            words::parse(line).map_err(|wrong| usage(format_args!("{wrong}")))?;
+        }
+        let asks = match port {
+            _ if loads => Local::Load,
+            _ if !is_console => Local::One,
+            Some((true, device)) => Local::Take(device),
+            Some((false, _)) => Local::Give,
+            None => Local::Talk,
+        };
+        let then = then.filter(|_| !check);
+        Ok(Self { asks, state, line, then, json })
     }
-    let local = match port {
-        _ if loads => Local::Load,
-        _ if !is_console => Local::Line,
-        Some((true, device)) => Local::Take(device),
-        Some((false, _)) => Local::Give,
-        None => Local::Interactive,
-    };
-    Some(match local {
-        Local::Take(device) => port::take(device),
-        Local::Give => port::give(),
-        local => match Agent::connect(state) {
-            Ok(agent) => match local {
-                Local::Line => agent.one(&line, json),
-                Local::Load => agent.load(&line, then.as_deref().filter(|_| !check), json),
+}
+
+impl CommandLine<'_> {
+    /// Does what it asks for. Returns the exit code.
+    fn execute(self) -> i32 {
+        let Self { asks, state, line, then, json } = self;
+        match asks {
+            Local::Take(device) => return port::take(device),
+            Local::Give => return port::give(),
+            Local::Talk | Local::One | Local::Load => {}
+        }
+        match Agent::connect(state) {
+            Ok(agent) => match asks {
+                Local::One => agent.one(&line, json),
+                Local::Load => agent.load(&line, then.as_deref(), json),
                 _ => agent.talk(),
             },
             Err(errno) => {
@@ -141,8 +182,8 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
                 ));
                 1
             }
-        },
-    })
+        }
+    }
 }
 
 /// The running agent.

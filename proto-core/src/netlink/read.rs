@@ -209,9 +209,7 @@ impl<'b> Attributes<'b> {
     pub const fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes, array: false }
     }
-}
 
-impl<'b> Attributes<'b> {
     /// Advances to the next attribute; returns `false` at the end.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn advance(&mut self, now: &mut Attribute<'b>) -> Result<bool, Malformed> {

@@ -17,7 +17,6 @@
 //! | [`draft`] | the image of a configuration file, made in fixed memory |
 //! | [`patch`] | a configuration as its differences from a stored one |
 //! | [`sized`] | values with their length in front, so that readers can pass over what they do not know |
-//! | [`session`] | handshake and encryption: who may talk to a router, and what stands on a wire |
 //! | [`report`] | what the router sends back in bulk: the running state, a list of changes |
 //! | [`unlock`] | the code that opens a router's console without a connection, as people read it to each other |
 //! | [`window`] | the receiver's side of a windowed stream: which pieces are here |

@@ -129,7 +129,7 @@ impl<S: System> Service<'_, S> {
         self.pass = Some(Pass::default());
     }
 
-    /// As [`Service::begin_start`], and applies all stored configurations before it returns.
+    /// As [`Service::begin_to_work`], and applies all stored configurations before it returns.
     #[cfg(any(test, feature = "testing"))]
     pub fn start(&mut self) {
         self.begin_to_work();
