@@ -14,7 +14,7 @@ use crate::config::claims::EachClaim;
 use crate::config::index::{Index, Mark};
 use crate::config::plan::{Step, Work};
 use crate::fault::Fault;
-use crate::kernel::exchange::{Kernel, Protocol};
+use crate::kernel::exchange::Kernel;
 use crate::kernel::read::wanted_route;
 use crate::system::{File, NetlinkSocket};
 
@@ -127,22 +127,12 @@ fn each_route<N: NetlinkSocket>(
 ) -> Result<(), Fault> {
     let slot = kernel.slot;
     for family in [AF_INET, AF_INET6] {
-        let listed = kernel.dump(
-            Protocol::Route,
+        kernel.dump_family(
             Subject::Interface,
-            &|buf, seq| filter.list(buf, seq, family),
-            &mut |message| match Route::parse(message) {
-                // A kernel without IPv6 answers with the list of all families.
-                Ok(route) if route.dst.family() != family => Ok(()),
-                Ok(route) => take(&route),
-                Err(error) => Err(slot.unreadable(&error)),
-            },
-        );
-        match listed {
-            // The table does not exist.
-            Err(_) if slot.is(Errno::ENOENT) => {}
-            listed => drop(listed?),
-        }
+            &|buf, seq, family| filter.list(buf, seq, family),
+            family,
+            &mut |message| take(&Route::parse(message).map_err(|error| slot.unreadable(&error))?),
+        )?;
     }
     Ok(())
 }

@@ -380,7 +380,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
     /// Requests a list of an address family. `Ok(false)` as for [`Kernel::dump`].
     ///
     /// A kernel without IPv6 has no IPv6 rules, routes and addresses: its list of them is empty.
-    /// The kernel answers with an error, or with the list of all families (`rtnl_dump_all`).
+    /// The kernel answers with an error, or with the list of all families (`rtnl_dump_all`). The list of a
+    /// table that does not exist is empty too.
     ///
     /// # Errors
     /// As for [`Kernel::dump`].
@@ -405,6 +406,8 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
                 self.no_ipv6_rules |= subject == Subject::Rule;
                 Ok(true)
             }
+            // A table may not exist before its first route, not even the main table of IPv4.
+            Err(_) if self.slot.is(Errno::ENOENT) => Ok(true),
             whole => whole,
         }
     }

@@ -1,5 +1,7 @@
 //! `down`, and the removal after a failed `up`.
 
+use core::fmt;
+
 use proto_core::conf::Field;
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::route::route::RT_TABLE_MAIN;
@@ -93,35 +95,53 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 
     fn remove_rules_of(&mut self, family: u8, mark: u32) -> Result<(), Fault> {
+        self.remove_each(family, &|rule| rule.table == mark, &format_args!("table {mark}"))?;
+        self.remove_each(family, &is_main, &"table main suppress_prefixlength 0")
+    }
+
+    /// Removes the rules that `ours` selects, each with its priority: without one the kernel removes the
+    /// first rule that has these settings, even if that rule has a mark and belongs to somebody else.
+    fn remove_each(
+        &mut self,
+        family: u8,
+        ours: &dyn Fn(&Rule) -> bool,
+        words: &dyn fmt::Display,
+    ) -> Result<(), Fault> {
         let digit = if family == AF_INET6 { '6' } else { '4' };
-        let own = Rule::new(family, mark);
-        for _ in 0..self.count_rules(family, &|rule| rule.table == mark)? {
-            self.echo(format_args!("ip -{digit} rule delete table {mark}"));
-            self.delete_rule(&own)?;
-        }
-        let main = Rule { suppress_prefixlen: Some(0), ..Rule::new(family, RT_TABLE_MAIN) };
-        for _ in 0..self.count_rules(family, &|rule| is_main(rule))? {
-            self.echo(format_args!("ip -{digit} rule delete table main suppress_prefixlength 0"));
-            self.delete_rule(&main)?;
+        // Rules that another program adds meanwhile do not prolong this.
+        let mut most = u32::MAX;
+        while let (count, Some(rule)) = self.rules(family, ours)? {
+            most = most.min(count).saturating_sub(1);
+            self.echo(format_args!("ip -{digit} rule delete {words}"));
+            self.delete_rule(&rule)?;
+            if most == 0 {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn count_rules(&mut self, family: u8, wanted: &dyn Fn(&Rule) -> bool) -> Result<u32, Fault> {
+    /// The number of rules that `ours` selects, and the first of them.
+    fn rules(
+        &mut self,
+        family: u8,
+        ours: &dyn Fn(&Rule) -> bool,
+    ) -> Result<(u32, Option<Rule>), Fault> {
         let slot = self.wg.slot;
         let kernel = &mut self.kernel;
-        let mut count = 0_u32;
+        let (mut count, mut first) = (0_u32, None);
         steady(slot, Subject::Rule, &mut || {
-            count = 0;
+            (count, first) = (0, None);
             kernel.dump_family(Subject::Rule, &rule::list, family, &mut |message| {
                 let rule = Rule::parse(message).map_err(|error| slot.unreadable(&error))?;
-                if wanted(&rule) {
+                if ours(&rule) {
                     count = count.saturating_add(1);
+                    first = first.or(Some(rule));
                 }
                 Ok(())
             })
         })?;
-        Ok(count)
+        Ok((count, first))
     }
 
     fn delete_rule(&mut self, rule: &Rule) -> Result<(), Fault> {

@@ -118,10 +118,10 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
         let kernel = &mut self.kernel;
         steady(slot, Subject::Interface, &mut || {
             found = None;
-            kernel.dump(
-                Protocol::Route,
+            kernel.dump_family(
                 Subject::Interface,
-                &|buf, seq| filter.list(buf, seq, AF_INET),
+                &|buf, seq, family| filter.list(buf, seq, family),
+                AF_INET,
                 &mut |message| {
                     let route = Route::parse(message).map_err(|error| slot.unreadable(&error))?;
                     if route.dst.prefix == 0 && filter.matches(&route) && found.is_none() {

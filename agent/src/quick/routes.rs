@@ -5,7 +5,6 @@ use proto_core::conf::routing::{FULL_TUNNEL_TABLE, RouteTable, covers, route_tab
 use proto_core::conf::setting::{self, Table, ip_number};
 use proto_core::conf::shown;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
-use proto_core::netlink::Errno;
 use proto_core::netlink::route::route::{RT_TABLE_MAIN, RTPROT_BOOT};
 use proto_core::netlink::route::{IfExists, Route, RouteFilter, Rule};
 use proto_core::netlink::wireguard::{DeviceChange, Event};
@@ -240,23 +239,18 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
             let mut used = false;
             for family in [AF_INET, AF_INET6] {
                 let kernel = &mut self.kernel;
-                let looked = steady(slot, Subject::Interface, &mut || {
-                    kernel.dump(
-                        Protocol::Route,
+                steady(slot, Subject::Interface, &mut || {
+                    kernel.dump_family(
                         Subject::Interface,
-                        &|buf, seq| filter.list(buf, seq, family),
+                        &|buf, seq, family| filter.list(buf, seq, family),
+                        family,
                         &mut |message| {
                             // An unreadable route could be in the table, and so it counts.
                             used |= Route::parse(message).map_or(true, |r| filter.matches(&r));
                             Ok(())
                         },
                     )
-                });
-                match looked {
-                    // The table does not exist.
-                    Err(_) if slot.is(Errno::ENOENT) => {}
-                    looked => looked?,
-                }
+                })?;
             }
             if !used {
                 return Ok(table);

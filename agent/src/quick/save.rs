@@ -87,11 +87,11 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     /// others unchanged.
     fn settings(&mut self, out: &mut Text<'_, '_, P::File>) -> Result<(), Exit> {
         let saved = self.saved_addresses(out);
-        saved.map_err(|fault| self.refused("cannot list the addresses", fault))?;
+        saved.map_err(|fault| self.wg.tell("cannot list the addresses", "", fault))?;
         self.saved_dns(out);
         if !self.conf.mtu.is_empty() {
             let link = self.kernel.link(self.name);
-            let link = link.map_err(|fault| self.refused("cannot read the MTU", fault))?;
+            let link = link.map_err(|fault| self.wg.tell("cannot read the MTU", "", fault))?;
             let _ = writeln!(out, "MTU = {}", link.map_or(0, |link| link.mtu));
         }
         if !self.conf.table.is_empty() {

@@ -4,8 +4,9 @@
 mod process;
 
 use process::Machine;
+use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::key::PublicKey;
-use proto_core::netlink::route::link;
+use proto_core::netlink::route::{Rule, link};
 
 use crate::system::File;
 use crate::testing::Memory;
@@ -104,6 +105,56 @@ fn up_and_down_in_their_order() {
         ]
     );
     assert!(!machine.has_link());
+}
+
+#[test]
+fn down_removes_no_rule_of_others() {
+    let machine = machine("Address = 10.9.0.1/24", "AllowedIPs = 0.0.0.0/0, ::/0");
+    let world = machine.world();
+    let main = |priority, family| Rule {
+        priority: Some(priority),
+        suppress_prefixlen: Some(0),
+        ..Rule::new(family, 254)
+    };
+    for family in [AF_INET, AF_INET6] {
+        for rule in [
+            // In front of ours and behind them: with a mark, for packets without it, or with other prefixes.
+            Rule { fwmark: Some(3), ..main(7, family) },
+            Rule { fwmark: Some(3), ..main(40_000, family) },
+            Rule { fwmark: Some(3), invert: true, ..main(8, family) },
+            Rule { suppress_prefixlen: Some(8), ..main(9, family) },
+            Rule { suppress_prefixlen: None, ..main(10, family) },
+            Rule { fwmark: Some(51_820), ..Rule::new(family, 77) },
+        ] {
+            world.by_hand(|buf| rule.add(buf, 1).unwrap()).unwrap();
+        }
+    }
+    let before = world.seen().others;
+    for _ in 0..2 {
+        let (code, _, said) = machine.run("up wg0");
+        assert_eq!(code, 0, "{said}");
+        let (code, _, said) = machine.run("down wg0");
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(world.seen().others, before, "{said}");
+    }
+}
+
+#[test]
+fn up_where_no_table_of_routes_exists_yet() {
+    for (interface, peer) in [
+        ("", ""),
+        ("", "AllowedIPs = 10.0.0.0/8, fd00::/8"),
+        ("", "AllowedIPs = 0.0.0.0/0, ::/0"),
+        ("Address = 10.9.0.1/24, fd09::1/64", "AllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:7"),
+    ] {
+        let mut machine = machine(interface, peer);
+        let online = core::mem::take(&mut machine.wg);
+        machine.wg.files = online.files;
+        let (code, _, said) = machine.run("up wg0");
+        assert_eq!(code, 0, "{interface} {peer}: {said}");
+        let (code, _, said) = machine.run("down wg0");
+        assert_eq!(code, 0, "{interface} {peer}: {said}");
+    }
 }
 
 #[test]
@@ -370,7 +421,7 @@ fn tables_by_name() {
 #[test]
 fn what_is_saved() {
     let machine = machine(
-        "Address = 10.9.0.1/24, fd09::1/64\nMTU = 1300\nSaveConfig = TRUE\nPreUp = a # b\nPostUp = c",
+        "Address = 10.9.0.1/24, fd09::1/64\nMTU = 1300\nSaveConfig = TRUE\nPreUp = a # b\nPostUp = c && d \\\\ e",
         "AllowedIPs = 10.0.0.0/8",
     );
     assert_eq!(machine.run("up wg0").0, 0);
@@ -392,7 +443,7 @@ fn what_is_saved() {
         text,
         format!(
             "[Interface]\nAddress = 10.9.0.1/24\nAddress = fd09::1/64\nMTU = 1280\nSaveConfig = true\n\
-             PreUp = a # b\nPostUp = c\nPrivateKey = {}\n\n[Peer]\nPublicKey = {}\nAllowedIPs = 10.0.0.0/8\n",
+             PreUp = a # b\nPostUp = c && d \\\\ e\nPrivateKey = {}\n\n[Peer]\nPublicKey = {}\nAllowedIPs = 10.0.0.0/8\n",
             PublicKey(*proto_core::key::SecretKey::new([8; 32]).clamped().as_bytes()),
             key(1),
         )

@@ -101,6 +101,7 @@ impl Ip {
         let family = message.payload[0];
         let (ty, all) = match message.ty {
             GET_ADDR => (NEW_ADDR, &self.addresses),
+            GET_ROUTE if !self.has_table(&Entry::read::<12>(message)) => return Err(Errno::ENOENT),
             GET_ROUTE => (NEW_ROUTE, &self.routes),
             GET_RULE if family == AF_INET6 && (self.no_ipv6 || self.no_ipv6_rules) => {
                 return Err(Errno(97));
@@ -111,6 +112,15 @@ impl Ip {
         // Without IPv6 in the kernel, its lists are those of all families (`rtnl_dump_all`).
         let every = self.no_ipv6 && family == AF_INET6;
         Ok((ty, all.iter().filter(|entry| every || entry.family() == family).collect()))
+    }
+
+    /// Whether there is the table of a request. IPv4 has no table before its first route; IPv6 has
+    /// the tables `main` and `local` from the start.
+    fn has_table(&self, request: &Entry) -> bool {
+        let (family, table) = (request.family(), request.table());
+        table == 0
+            || family == AF_INET6 && (self.no_ipv6 || matches!(table, 254 | 255))
+            || self.routes.iter().any(|route| route.family() == family && route.table() == table)
     }
 
     /// The addresses of a link in order.

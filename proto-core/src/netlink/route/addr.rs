@@ -16,6 +16,8 @@ const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
+const RT_SCOPE_HOST: u8 = 254;
+
 /// An address of an interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Addr {
@@ -25,15 +27,17 @@ pub struct Addr {
     pub net: IpNet,
     /// The other end of a point-to-point address, if it differs from the interface's own.
     pub peer: Option<IpAddr>,
-    /// `ifa_scope`, as `rtm_scope` counts it: 0 is global, 253 is the link.
+    /// `ifa_scope`, as `rtm_scope` counts it: 0 is global, 253 is the link, 254 is the host.
     pub scope: u8,
 }
 
 impl Addr {
-    /// A global address without a peer.
+    /// An address without a peer, with the scope that ip(8) gives it: the host for an IPv4 loopback
+    /// address, else global.
     #[must_use]
     pub const fn new(index: u32, net: IpNet) -> Self {
-        Self { index, net, peer: None, scope: 0 }
+        let host = matches!(net.addr, IpAddr::V4(addr) if addr.is_loopback());
+        Self { index, net, peer: None, scope: if host { RT_SCOPE_HOST } else { 0 } }
     }
 
     /// Reads an `RTM_NEWADDR`.
@@ -179,6 +183,13 @@ mod tests {
                 Addr { scope: 253, ..new("fe80::18fd:d1ff:fe54:ec91/64") },
             ]
         );
+    }
+
+    #[test]
+    fn an_address_has_the_scope_that_ip_gives_it() {
+        let all = ["127.0.0.1/8", "127.255.0.1/32", "128.0.0.1/8", "126.0.0.1/8", "::1/128"];
+        let scopes = all.map(|text| Addr::new(2, net(text)).scope);
+        assert_eq!(scopes, [254, 254, 0, 0, 0]);
     }
 
     #[test]
