@@ -14,6 +14,17 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// A word of a command that a message tells the person to type: in quotes if a shell would change it.
+#[must_use]
+pub fn word(text: impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "_-+=@%:,./[]".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// Prints an error to stderr as the parser of the command line prints its own, in colour on a terminal that has colours.
 pub fn say_error(message: &str) {
     const STYLE: clap::builder::styling::Style = *Styles::styled().get_error();
@@ -209,6 +220,30 @@ fn bar(step: Step, total: u32) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_shell_reads_the_words_that_were_meant() {
+        for text in [
+            "shed",
+            "/dev/ttyUSB0@115200",
+            "[fe80::1%eth0]:5182",
+            "",
+            "my home/it's",
+            "$(reboot)",
+            "a;b&c",
+            "~",
+            "*",
+            "!x",
+            "#",
+            "\u{e4}",
+        ] {
+            let line = format!("printf %s {}", word(text));
+            let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
+        }
+        assert_eq!(word("[fd00::1]:5182"), "[fd00::1]:5182");
+    }
 
     #[test]
     fn templates_are_valid() {

@@ -78,19 +78,21 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// A message that says why the text is invalid.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let read = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok().map(Duration::from_secs)
-    } else {
-        text.parse::<jiff::SignedDuration>().ok().and_then(|read| Duration::try_from(read).ok())
-    };
-    match read {
-        None => Err(
-            "not a duration: a number and ms, s, m or h, such as 10s; a number alone is seconds"
-                .into(),
-        ),
+    match read_duration(text) {
+        None => Err(NOT_A_DURATION.into()),
         Some(read) if (Duration::from_millis(1)..=LONGEST).contains(&read) => Ok(read),
         Some(_) => Err("a duration is from 1ms to 1h".into()),
+    }
+}
+
+const NOT_A_DURATION: &str =
+    "not a duration: a number and ms, s, m or h, such as 10s; a number alone is seconds";
+
+fn read_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse().ok().map(Duration::from_secs),
+        false => Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok(),
     }
 }
 
@@ -99,7 +101,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// A message that says why the text is invalid.
 pub fn confirm_within(text: &str) -> Result<u16, String> {
-    let time = duration(text)?;
+    let time = read_duration(text).ok_or(NOT_A_DURATION)?;
     match u16::try_from(time.as_secs()) {
         Ok(seconds @ 1..=MAX_CONFIRM) if time.subsec_nanos() == 0 => Ok(seconds),
         _ => Err("the time to confirm is a whole number of seconds, from 1s to 1h".into()),
@@ -292,6 +294,12 @@ mod tests {
             assert!(duration(bad).is_err() && confirm_within(bad).is_err(), "{bad}");
         }
         assert!(duration("99999999999999999999s").is_err());
+        // The reason is this option's own.
+        for (bad, why) in
+            [("0", "from 1s to 1h"), ("2h", "from 1s to 1h"), ("soon", "not a duration")]
+        {
+            assert!(confirm_within(bad).unwrap_err().contains(why), "{bad}");
+        }
     }
 
     #[test]

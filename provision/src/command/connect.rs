@@ -13,7 +13,7 @@ use crate::ops::{Address, Opening, Target};
 use crate::report::{Failed, Kind};
 use crate::session::{Session, SessionError};
 use crate::transport::ports;
-use crate::ui::Ui;
+use crate::ui::{Ui, word};
 use crate::units::{self, SerialAddress};
 
 /// The router of the command line, and the connection to it.
@@ -134,7 +134,7 @@ fn typed(own: &Own, link: &Link, address: &Address) -> String {
     let given = link.to.serial.is_some() || link.to.udp.is_some();
     let mut options: Vec<String> = given.then(|| address.to_string()).into_iter().collect();
     let mut more = |option: &str, value: Option<String>| {
-        options.extend(value.map(|value| format!("{option} {value}")));
+        options.extend(value.map(|value| format!("{option} {}", word(value))));
     };
     more("--router", link.router.clone());
     more("--home", own.home.as_ref().map(|home| home.display().to_string()));

@@ -19,7 +19,7 @@ use crate::ops::{self, HandedOver, Router, Stop};
 use crate::report::{Done, Failed, Kind};
 use crate::session::printable;
 use crate::stored::hex;
-use crate::ui::{ask, can_ask};
+use crate::ui::{ask, can_ask, word};
 use crate::{drive, exit};
 
 const VERSION: u32 = 1;
@@ -214,6 +214,7 @@ fn over(
     })?;
     let record = record(&over);
     let (router, name, file) = (&router, &args.name, args.record.display());
+    let (typed, known_as) = (word(&file), word(router.known_as()));
     let text = match over.left {
         true => {
             let others = match over.others {
@@ -222,7 +223,7 @@ fn over(
             };
             format!(
                 "handed {} over to {name}; you are no longer an owner{others}\n\
-                 give {file} to the new owner, who runs: postwire take-over {file}",
+                 give {file} to the new owner, who runs: postwire take-over {typed}",
                 router.name()
             )
         }
@@ -230,10 +231,9 @@ fn over(
             "it is not known whether {} was handed over to {name}: the router did not answer the last request\n\
              run `postwire owners --router {known_as}`. If the router answers, you are still an owner: hand it over \
              again, with another --record\n\
-             if it does not answer you, and does answer the new owner's `postwire take-over {file} --udp HOST`, it was \
+             if it does not answer you, and does answer the new owner's `postwire take-over {typed} --udp HOST`, it was \
              handed over: `postwire routers forget {known_as}` removes it from your list",
             router.name(),
-            known_as = router.known_as()
         ),
     };
     Ok((record, text))

@@ -144,7 +144,9 @@ fn check_program(args: &Line) -> Result<(), Failed> {
         return Ok(());
     };
     let (message, hint) = match program.contains('/') && Path::new(program).is_file() {
-        true => ("this is no program", format!("`chmod +x {program}`, if it is one")),
+        true => {
+            ("this is no program", format!("`chmod +x {}`, if it is one", crate::ui::word(program)))
+        }
         false => ("there is no program", "a path has a slash in it, such as ./print-label".into()),
     };
     Err(Failed::usage(format!("--on-done: {message}: `{program}`")).hint(Some(hint)))

@@ -13,6 +13,7 @@ use crate::cli::{self, AddOwner, Link, Own, OwnerCommand, RemoveOwner};
 use crate::ops::Router;
 use crate::report::{Done, Failed};
 use crate::session::{Session, SessionError, printable};
+use crate::ui::word;
 use crate::{drive, exit};
 
 /// A list of owners, as `--json` prints it.
@@ -72,7 +73,7 @@ fn add(own: &Own, args: &AddOwner) -> Result<Done<Owners>, Failed> {
         fingerprint(&args.key),
         role_text(role),
         router.name(),
-        router.known_as(),
+        word(router.known_as()),
         session.router_key(),
     );
     let result = Owners::Changed { router, public_key: args.key.to_string(), owners };

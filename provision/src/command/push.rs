@@ -61,7 +61,7 @@ fn readable_by_all(path: &Path, image: &Image) -> Option<Problem> {
         let mode = std::fs::metadata(path).ok().filter(fs::Metadata::is_file)?.permissions().mode();
         if mode & 0o007 != 0 {
             let message = "the file has a secret key, and every user of this machine can open it";
-            let help = format!("`chmod 600 {}`", path.display());
+            let help = format!("`chmod 600 {}`", ui::word(path.display()));
             return Some(Problem::about_file(message).help(help));
         }
     }

@@ -14,12 +14,15 @@ pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     let changed = change::make(own, &args.link, remove)?;
     let settled = &changed.settled;
     let summary = settled.applied.as_ref().map(|applied| &applied.summary);
-    let what = summary.map(summary::text).unwrap_or_default();
+    let what = match summary {
+        Some(summary) => format!(": {}", summary::text(summary)),
+        None => "; the router's answer to it was lost".into(),
+    };
     let next = match (settled.stored(), confirm.seconds) {
         (true, _) => format!("`postwire rollback {interface}` restores the stored configuration"),
         (false, 0) => "the router stored no configuration of it".into(),
         (false, _) => settled.text.clone(),
     };
-    let text = format!("removed {interface} from {}: {what}\n{next}", changed.router.name());
+    let text = format!("removed {interface} from {}{what}\n{next}", changed.router.name());
     Ok(change::done(changed, interface, text))
 }

@@ -6,7 +6,7 @@ use super::connect::connect;
 use super::failure::describe;
 use super::ui;
 use crate::cli::{Own, Show};
-use crate::ops::Router;
+use crate::ops::{self, Router};
 use crate::report::{Done, Failed, Kind};
 use crate::show::Shown;
 use crate::{drive, exit};
@@ -34,7 +34,8 @@ pub(super) fn run(own: &Own, args: &Show) -> Result<Done<Interfaces>, Failed> {
     };
     let mut interfaces = Vec::new();
     for name in &names {
-        let records = drive::one(session.show(name)).map_err(|error| describe(error, None))?;
+        let shown = drive::one(session.show(name));
+        let records = shown.map_err(|error| describe(ops::Error::from(error).on(name), None))?;
         let shown = Shown::from_records(&records).ok_or_else(|| {
             Failed::new(Kind::Router, "the router's report does not begin with an interface")
         })?;

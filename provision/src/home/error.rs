@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ui::word;
+
 /// The reason why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -128,20 +130,20 @@ impl HomeError {
                 path.display()
             ),
             Self::Exposed { what: "the folder", path, .. } => {
-                format!("if no other user wrote to it: `chmod 700 {}`", path.display())
+                format!("if no other user wrote to it: `chmod 700 {}`", word(path.display()))
             }
             Self::Exposed { path, .. } => format!(
                 "if no other user has read it: `chmod 600 {}`; otherwise generate a new key with \
                  `postwire keygen --force`",
-                path.display()
+                word(path.display())
             ),
             Self::Foreign { path, .. } => format!(
                 "if you trust its contents: `sudo chown $USER {}`",
-                path.display()
+                word(path.display())
             ),
             Self::Locked { path, .. } => format!(
                 "one of them may be stopped: `fuser {}` shows the process",
-                path.display()
+                word(path.display())
             ),
             Self::NotAStamp(path) => {
                 format!("delete {}: the stamps then start from the clock", path.display())
@@ -152,9 +154,9 @@ impl HomeError {
                     .into()
             }
             Self::NameTaken { name, .. } => {
-                format!("choose another name, or run `postwire routers forget {name}` first")
+                format!("choose another name, or run `postwire routers forget {}` first", word(name))
             }
-            Self::KeyKnown(name) => format!("to rename it, run `postwire routers forget {name}` first"),
+            Self::KeyKnown(name) => format!("to rename it, run `postwire routers forget {}` first", word(name)),
             Self::OwnKey => "`postwired identity` on the router prints its key".into(),
             Self::NoRouter => "claim it with `postwire claim --serial DEV`; if another owner added you, name \
                                the router with --router KEY, which that owner sees in `postwire routers`"

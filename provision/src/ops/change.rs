@@ -116,7 +116,7 @@ pub(super) async fn make(
         Ok(settled) => Ok(Changed { router, settled }),
         Err(mut error) => {
             error.router = Some(Box::new(router));
-            Err(error)
+            Err(error.on(interface))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use proto_core::protocol::message::{Failure, State};
+use proto_core::protocol::message::{Failure, Name, State};
 use serde::Serialize;
 
 use super::{Router, failure};
@@ -91,6 +91,8 @@ pub struct Error {
     pub state: Option<Outcome>,
     /// The router, if it was reached before a change failed.
     pub router: Option<Box<Router>>,
+    /// The interface that the operation is about.
+    interface: Option<Name>,
     /// The hint, if it is not the one of the cause.
     hint: Option<String>,
 }
@@ -98,7 +100,7 @@ pub struct Error {
 impl From<Cause> for Error {
     /// An error that says nothing of the state of the router.
     fn from(cause: Cause) -> Self {
-        Self { cause, state: None, router: None, hint: None }
+        Self { cause, state: None, router: None, interface: None, hint: None }
     }
 }
 
@@ -138,7 +140,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Session(SessionError::Failed(failure)) => {
-                f.write_str(&failure::message(failure, None))
+                f.write_str(&failure::message(failure, self.interface.as_ref()))
             }
             Cause::Session(error) => error.fmt(f),
             Cause::Reverted(text) | Cause::Overtaken(text) | Cause::Unconfirmed(text) => {
@@ -166,6 +168,13 @@ impl Error {
             Cause::Unconfirmed(_) => Outcome::Unconfirmed,
         };
         Self { state: Some(state), ..cause.into() }
+    }
+
+    /// The same error of an operation on this interface, which the router does not name.
+    #[must_use]
+    pub fn on(mut self, interface: &Name) -> Self {
+        self.interface = Some(*interface);
+        self
     }
 
     /// The same error with another hint.

@@ -215,6 +215,15 @@ pub async fn diff(
     image: &Image,
     observer: &mut dyn Observer,
 ) -> Result<(Router, Diff, Option<Drift>), Error> {
+    let compared = compare(target, image, observer).await;
+    compared.map_err(|error| Error::from(error).on(&image.interface))
+}
+
+async fn compare(
+    target: &Target,
+    image: &Image,
+    observer: &mut dyn Observer,
+) -> Result<(Router, Diff, Option<Drift>), SessionError> {
     let mut session = target.open_to_push(Some(image), observer).await?;
     let diff = session.diff(image).await?;
     let mut drift = session.status().drift.iter();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::home::Place;
 use crate::interrupt;
 use crate::transport::{SerialLine, Transport, TransportError, Udp};
+use crate::ui::word;
 use crate::units::{SerialAddress, UdpAddress};
 
 /// Pause between two attempts to open a connection that fails for now.
@@ -62,8 +63,8 @@ impl std::fmt::Display for Address {
     /// Writes the option that the command line takes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Serial(serial, _) => write!(f, "--serial {serial}"),
-            Self::Udp(udp) => write!(f, "--udp {udp}"),
+            Self::Serial(serial, _) => write!(f, "--serial {}", word(serial)),
+            Self::Udp(udp) => write!(f, "--udp {}", word(udp)),
         }
     }
 }

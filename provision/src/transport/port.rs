@@ -11,6 +11,7 @@ use serial2::{SerialPort, Settings};
 #[cfg(unix)]
 use super::uucp::{Holder, LockFile};
 use super::{TransportError, ports};
+use crate::ui::word;
 
 /// A port that is open.
 pub(super) struct Opened {
@@ -133,7 +134,7 @@ pub(super) fn error(device: &Path, baud: u32, refused: Refused) -> TransportErro
         (
             "port_busy",
             format!("{name} is in use by another program"),
-            Some(format!("close that program first; `fuser {name}` shows which one it is")),
+            Some(format!("close that program first; `fuser {}` shows which one it is", word(name))),
         )
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         ("permission", format!("no permission to open {name}"), Some(permission_hint(device)))

@@ -45,7 +45,9 @@ impl Udp {
                     return TransportError::Passing(name.clone(), error);
                 }
                 let message = format!("cannot send to {name} from here: {error}");
-                TransportError::Open { code: "unreachable", message, hint: None }
+                let hint =
+                    "is it a broadcast address, or does a firewall of this machine forbid it?";
+                TransportError::Open { code: "unreachable", message, hint: Some(hint.into()) }
             })
     }
 

@@ -390,3 +390,14 @@ fn two_programs_do_not_share_a_line() {
     lock(rustix::fs::FlockOperation::Unlock);
     bench.run(&args).ends(0);
 }
+
+#[test]
+fn interfaces_that_are_not_shown_are_counted() {
+    let manners = Manners { more_links: 2, ..Manners::default() };
+    let (bench, router) = (Bench::new("show-more", WG0), Udp::new(manners));
+    let run = |args: &[&str]| bench.run(&[args, &["--udp", &router.address]].concat());
+    run(&["push", "wg0.conf"]).ends(0);
+    run(&["show"]).ends(0).says("not shown: 2 more WireGuard interfaces").says("interface: wg0\n");
+    assert_eq!(run(&["show", "--json"]).json()["result"]["left_out"], 2);
+    assert!(!run(&["show", "wg0"]).ends(0).out.contains("not shown"));
+}

@@ -37,7 +37,10 @@ fn the_history_says_who_did_what_and_any_of_it_runs_again() {
     let run = |args: &[&str]| bench.run(&[args, &to[..]].concat());
     run(&["history"]).ends(0).says("OpenWrt stores no configuration\n");
     run(&["history", "wg0"]).ends(0).says("OpenWrt stores no configuration of wg0\n");
-    run(&["rollback", "wg0"]).ends(1).says("no configuration of it is stored");
+    let words = "error: interface wg0: no configuration of it is stored\n";
+    run(&["rollback", "wg0"]).ends(1).says(words);
+    let words = "error: interface wg0: no stored configuration has that interface and number\n";
+    run(&["repair", "wg0"]).ends(1).says(words);
     push_all(&bench, &router, &[1_400, 1_390, 1_380]);
     let ran = run(&["rollback", "wg0"]);
     ran.ends(0).says("wg0 on OpenWrt is rolled back: MTU changed; ").says("\nstored as number 4\n");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::config::Record;
-use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Pending};
+use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Pending, Subject};
 use proto_core::protocol::report::{Act, Stored};
 
 use super::{Router, Seen, state};
@@ -33,7 +33,9 @@ fn name() -> Name {
 }
 
 fn failed(code: Code) -> Vec<Answer<'static>> {
-    vec![Answer::Failed(Failure::new(code, ""))]
+    // As the agent says it, without the interface's name.
+    let subject = if code == Code::NotStored { Subject::Interface } else { Subject::None };
+    vec![Answer::Failed(Failure::new(code, "").about(subject))]
 }
 
 impl Router {
