@@ -287,8 +287,10 @@ mod tests {
         let (source, problem) = Source::new("t.conf", b"a\nb\xff\n");
         assert_eq!(problem, None);
         assert_eq!(source.lines().nth(1), Some((2, "b\u{ffff}")));
-        let (source, problem) = Source::new("t.conf", b"\xff\xfea\0");
-        let said = problem.unwrap().render(&source);
-        assert!(said.contains("UTF-16"), "{said}");
+        for wide in [b"\xff\xfea\0", b"\xfe\xff\0a"] {
+            let (source, problem) = Source::new("t.conf", wide);
+            let said = problem.unwrap().render(&source);
+            assert!(said.contains("UTF-16"), "{said}");
+        }
     }
 }

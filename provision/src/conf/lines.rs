@@ -181,6 +181,7 @@ mod tests {
             ("yAnz5TF", "(hidden)"),
             ("abc=", "(hidden)"),
             ("[yAnz5TF+lXXJte14tji3zlMNq]", "(hidden)"),
+            ("[yAnzTFlXXJtetjizlMNqhdrYUIg]", "(hidden)"),
             ("Key1 = abc", "(hidden)"),
             ("Secret = abc", "Secret = (hidden)"),
             ("S1 = 61", "S1 = (hidden)"),

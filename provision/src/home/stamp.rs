@@ -215,7 +215,10 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
-        // A stamp of a router is followed, also in the middle of a block.
+        // A stamp of a router is followed, also if it is the very next one, and in the middle of a block.
+        let next = one.take(&home).unwrap() + 1;
+        one.follow(next, &home).unwrap();
+        assert!(one.take(&home).unwrap() > next);
         let ahead = all[count - 1] + 1_000_000;
         one.follow(ahead, &home).unwrap();
         assert!(one.take(&home).unwrap() > ahead);

@@ -366,3 +366,35 @@ impl Transport for SerialLine {
         }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+
+    use proto_core::protocol::MAX_OUTER;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    /// RX and TX of the adapter are connected, or the router's console echoes.
+    #[test]
+    fn what_a_line_sends_back_proves_no_speed() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let mut wire = File::from(master);
+        let address = SerialAddress { device: device.into(), baud: None, auto: true };
+        let mut line = SerialLine::open(&address, None, Duration::ZERO).unwrap();
+        let mut packet = [0; MAX_OUTER];
+        let len = session::seek(&[7; 16], None, &mut packet).unwrap();
+        line.send(&packet[..len]).unwrap();
+        let mut echo = [0; 1_024];
+        let count = wire.read(&mut echo).unwrap();
+        wire.write_all(&echo[..count]).unwrap();
+        let received = line.recv(Duration::from_secs(10)).unwrap().unwrap();
+        assert_eq!(received, packet[..len]);
+        assert!(line.guesses() && !line.answered);
+    }
+}

@@ -146,6 +146,9 @@ mod tests {
             drop(lock(dir.path()).unwrap());
             assert!(!path.exists(), "{form:?}");
         }
+        // A file of an earlier program with our own number, as in a container, where numbers come again soon.
+        std::fs::write(&path, format!("{:>10}\n", std::process::id())).unwrap();
+        drop(lock(dir.path()).unwrap());
         // Another program may be about to write its number.
         std::fs::write(&path, "").unwrap();
         let unknown = Holder { program: None, process: None, file: path.clone() };

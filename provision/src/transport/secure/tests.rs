@@ -26,6 +26,8 @@ struct Echo {
 struct Line {
     echo: Arc<Mutex<Echo>>,
     answers: VecDeque<Vec<u8>>,
+    /// What is received before them.
+    first: VecDeque<Result<Vec<u8>, TransportError>>,
     stray: Stray,
 }
 
@@ -56,6 +58,9 @@ impl Transport for Line {
     }
 
     fn recv(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, TransportError> {
+        if let Some(first) = self.first.pop_front() {
+            return first.map(Some);
+        }
         if self.answers.is_empty() {
             std::thread::sleep(timeout);
         }
@@ -90,6 +95,10 @@ impl Transport for Line {
 type Made = (tempfile::TempDir, Arc<Mutex<Echo>>, Result<Secure, FindError>);
 
 fn find(deaf: bool) -> Made {
+    find_after(deaf, VecDeque::new())
+}
+
+fn find_after(deaf: bool, first: VecDeque<Result<Vec<u8>, TransportError>>) -> Made {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::find(Some(&dir.path().join("home")), None).unwrap();
     let (operator, _) = home.generate(false).unwrap();
@@ -97,7 +106,8 @@ fn find(deaf: bool) -> Made {
     let (router, gate) = (key.public(), Gatekeys::of(&key.public()));
     let echo = Echo { key, gate, channels: Vec::new(), handshakes: 0, lost: 0, deaf };
     let echo = Arc::new(Mutex::new(echo));
-    let line = Line { echo: Arc::clone(&echo), answers: VecDeque::new(), stray: Stray::default() };
+    let (answers, stray) = (VecDeque::new(), Stray::default());
+    let line = Line { echo: Arc::clone(&echo), answers, first, stray };
     let timeout = Duration::from_millis(600);
     let found = drive::one(Secure::find(Box::new(line), &operator, &[router], timeout, &mut ()));
     (dir, echo, found)
@@ -153,6 +163,21 @@ fn a_router_that_lost_the_session_gets_the_packet_in_the_next() {
     assert!(secure.echoes(b"two"));
     let echo = echo.lock().unwrap();
     assert_eq!((echo.handshakes, echo.lost), (2, 1));
+}
+
+/// A router that starts: its host refuses at first.
+#[test]
+fn a_refusal_before_other_packets_is_no_reason_for_the_silence() {
+    let refused = || {
+        Err(TransportError::Passing("line".into(), std::io::ErrorKind::ConnectionRefused.into()))
+    };
+    for (first, code) in
+        [(vec![refused()], "refused"), (vec![refused(), Ok(vec![1; 40])], "silence")]
+    {
+        let (_dir, _, found) = find_after(true, first.into());
+        let Err(FindError::Silence { reason, .. }) = found else { panic!("{found:?}") };
+        assert_eq!(reason.code(), code);
+    }
 }
 
 #[test]
