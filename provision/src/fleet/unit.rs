@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use proto_core::protocol::Digest;
 use proto_core::protocol::message::Summary;
 use proto_core::protocol::report::Act;
 
@@ -13,7 +14,9 @@ use crate::home::Operator;
 use crate::image::Image;
 use crate::manifest::{Manifest, Unit};
 use crate::observe::{self, Observer};
-use crate::ops::{self, Cause, Confirming, Emptied, Health, Kind, Pushing, Router, Stop, Target};
+use crate::ops::{
+    self, Agreement, Cause, Confirming, Emptied, Health, Kind, Pushing, Router, Stop, Target,
+};
 use crate::problem::Source;
 use crate::records::Outcome;
 use crate::session::SessionError;
@@ -271,20 +274,84 @@ pub(crate) async fn push(
     ops::push(target, image, pushing, observer).await
 }
 
-/// Whether a router runs and stores what the manifest says.
+/// Whether a router runs and stores what the manifest says of a unit. Other interfaces of the router do not count.
 pub(crate) fn judge(unit: &Unit, health: Health) -> Finished {
     let stored = health.stored.iter().find(|stored| stored.stored.interface == unit.interface);
-    let is_stored = stored.is_some_and(|stored| {
-        stored.stored.digest == unit.digest && stored.stored.act != Act::Removed
-    });
     let number = stored.map(|stored| stored.stored.number);
-    let (drifts, pending) = (health.drifts(), health.status.pending.is_some());
-    let text = match stored {
-        None => "no configuration is stored",
-        Some(_) if drifts => "the kernel differs from the stored configuration",
-        Some(_) if !is_stored => "another configuration is stored than the manifest's",
-        Some(_) if pending => "a change is pending",
-        Some(_) => "runs and stores the manifest's configuration",
+    let pending = health.status.pending.as_ref();
+    let pending = pending.is_some_and(|pending| pending.interface == unit.interface);
+    let difference = difference(stored, &unit.digest, pending);
+    let text = difference.as_deref().unwrap_or("runs and stores the manifest's configuration");
+    Finished::same(difference.is_none(), text).with(health.router, number, None)
+}
+
+/// How the stored configuration of an interface, or what runs of it, differs from an image with this digest.
+fn difference(stored: Option<&Agreement>, digest: &Digest, pending: bool) -> Option<String> {
+    let Some(agreement) = stored else { return Some("no configuration is stored".into()) };
+    let Agreement { stored, failure, expected, .. } = agreement;
+    let text = match agreement.agrees() {
+        Some(false) if !expected => "the kernel differs from the stored configuration",
+        _ if stored.digest != *digest || stored.act == Act::Removed => {
+            "another configuration is stored than the manifest's"
+        }
+        _ if pending => "a change is pending",
+        Some(_) => return None,
+        None => {
+            let why = failure
+                .as_ref()
+                .map(|failure| ops::failure::message(failure, Some(&stored.interface)));
+            let why = why.unwrap_or_else(|| "the stored configuration is damaged".into());
+            return Some(format!("the router could not compare its kernel: {why}"));
+        }
     };
-    Finished::same(is_stored && !drifts && !pending, text).with(health.router, number, None)
+    Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proto_core::key::PublicKey;
+    use proto_core::protocol::message::{Code, Count, Failure};
+    use proto_core::protocol::report::Stored;
+
+    use super::*;
+    use crate::session::Diff;
+
+    fn agreement(changed: u32, failure: Option<Failure>) -> Agreement {
+        let stored = Stored {
+            interface: "wg0".parse().unwrap(),
+            number: 3,
+            time: 0,
+            key: PublicKey([1; 32]),
+            by: "us".try_into().unwrap(),
+            length: 9,
+            damaged: false,
+            act: Act::Pushed,
+            digest: Digest::from([7; 32]),
+        };
+        let peers = Count { changed, ..Count::default() };
+        let diff = Diff { summary: Summary { peers, ..Summary::default() }, changes: Vec::new() };
+        Agreement { stored, drift: failure.is_none().then_some(diff), failure, expected: false }
+    }
+
+    #[test]
+    fn only_what_was_compared_is_the_same() {
+        let (ours, other) = (Digest::from([7; 32]), Digest::from([8; 32]));
+        let says = |agreement: &Agreement, digest: &Digest, pending, words: Option<&str>| {
+            let difference = difference(Some(agreement), digest, pending);
+            assert_eq!(difference.is_some(), words.is_some(), "{difference:?}");
+            assert!(
+                difference.unwrap_or_default().contains(words.unwrap_or_default()),
+                "{words:?}"
+            );
+        };
+        says(&agreement(0, None), &ours, false, None);
+        says(&agreement(0, None), &other, false, Some("another configuration"));
+        says(&agreement(0, None), &ours, true, Some("pending"));
+        says(&agreement(2, None), &ours, false, Some("the kernel differs"));
+        let expected = Agreement { expected: true, ..agreement(2, None) };
+        says(&expected, &ours, true, Some("pending"));
+        let failed = agreement(0, Some(Failure::new(Code::Kernel, "no memory")));
+        says(&failed, &ours, false, Some("could not compare its kernel: no memory"));
+        assert!(difference(None, &ours, false).is_some());
+    }
 }
