@@ -4,15 +4,18 @@
 //! They work between all programs, but not at once: two that start at the same moment may both find none. So `port`
 //! takes the kernel's lock first.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 /// Where the lock files are. On a system without this folder there are none.
 const FOLDER: &str = "/var/lock";
+
+/// How long a program may take to write its number into a file that it has made.
+const EMPTY: Duration = Duration::from_secs(60);
 
 /// The lock file of a port, which is removed in the end.
 #[derive(Debug)]
@@ -39,8 +42,8 @@ impl LockFile {
         let path = folder.join(name);
         // Twice, because the first attempt may find a file whose owner has ended.
         for _ in 0..2 {
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self(Some(path).filter(|path| fill(path, file).is_ok()))),
+            match make(folder, &path) {
+                Ok(()) => return Ok(Self(Some(path))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(_) => break,
             }
@@ -70,10 +73,23 @@ fn name(device: &Path) -> Option<String> {
     Some(format!("LCK..{}", name.replace('/', "_")))
 }
 
-fn fill(path: &Path, mut file: File) -> io::Result<()> {
-    let line = format!("{:>10}\n", std::process::id());
-    // A file without a number would lock the port for ever.
-    file.write_all(line.as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path)))
+/// Makes a lock file that has its number from the first moment on: an empty one, of a program that was killed in
+/// between, would lock the port for ever.
+fn make(folder: &Path, path: &Path) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".postwire-");
+    // Programs of other users read the number.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(format!("{:>10}\n", std::process::id()).as_bytes())?;
+    file.persist_noclobber(path).map(|_| ()).map_err(|error| error.error)
+}
+
+/// Whether a file was left empty by a program that was killed: a running one writes its number at once.
+fn is_left(path: &Path) -> bool {
+    let age = || path.metadata()?.modified().map(|time| time.elapsed().unwrap_or_default());
+    age().is_ok_and(|age| age >= EMPTY)
 }
 
 /// The running program whose lock file this is. `None` if it has ended.
@@ -81,8 +97,12 @@ fn holder(path: &Path) -> Option<Holder> {
     let contents = match std::fs::read(path) {
         Ok(contents) => contents,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(_) => Vec::new(),
+        // A file that cannot be read may have a number.
+        Err(_) => vec![0],
     };
+    if contents.is_empty() && is_left(path) {
+        return None;
+    }
     let process = number(&contents);
     let mut program = None;
     if let Some(pid) = process.and_then(Pid::from_raw) {
@@ -153,6 +173,20 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let unknown = Holder { program: None, process: None, file: path.clone() };
         assert_eq!(lock(dir.path()).unwrap_err(), unknown);
+    }
+
+    #[test]
+    fn a_file_that_a_killed_program_left_empty_locks_the_port_for_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LCK..null");
+        let file = std::fs::File::create(&path).unwrap();
+        lock(dir.path()).unwrap_err();
+        file.set_modified(std::time::SystemTime::now() - EMPTY).unwrap();
+        let held = lock(dir.path()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o644);
+        drop(held);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left");
     }
 
     #[test]
