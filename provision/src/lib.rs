@@ -73,9 +73,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             command::run(&cli)
         }
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
-            use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as Help;
+            use clap::error::ErrorKind::{
+                DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand,
+            };
             let context = report::Context::new(cli::meant(&args), true);
-            if error.kind() == Help {
+            let kind = error.kind();
+            if matches!(kind, DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
                 return report::Failed::usage(cli::missing_command(&args)).finish(&context);
             }
             let text = error.render().to_string();

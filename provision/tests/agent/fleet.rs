@@ -336,6 +336,28 @@ fn warnings_and_records_that_were_cut_short_are_in_the_result_of_a_run() {
     assert_eq!(json["result"]["warnings"].as_array().unwrap().len(), 1, "{json}");
 }
 
+#[test]
+fn a_run_that_is_killed_at_any_time_leaves_records_that_are_true_and_a_rest_that_is_resumed() {
+    for at in [0, 3, 11, 29, 47, 59] {
+        let fleet = Fleet::new(&format!("fleet-kill-{at}"), 60, |_| Manners::default());
+        let push = ["fleet", "push", "fleet.toml", "-j", "8"];
+        let child = fleet.bench.start(&push);
+        wait_until(|| {
+            let commits: u32 = fleet.many.commits().iter().sum();
+            fleet.many.with(0, |seen| seen.packets > 0) && commits >= at
+        });
+        child.kill();
+        fleet.check("fleet.records.jsonl");
+        fleet.run(&[&push[..], &["--resume"]].concat()).ends(0);
+        fleet.check("fleet.records.jsonl");
+        let stored = |nth| fleet.many.with(nth, |seen| seen.history.len());
+        assert!((0..60).all(|nth| stored(nth) == 1), "at {at}");
+        fleet.run(&["fleet", "status", "fleet.toml"]).ends(0).says("status of 60 units: 60 same");
+        let json = fleet.run(&[&push[..], &["--resume", "--json"]].concat()).ends(0).json();
+        assert_eq!(json["result"]["resumed"], 60, "{json}");
+    }
+}
+
 /// Prints the time and the peak memory of pushes to many routers. See docs/fleet.md.
 #[test]
 #[ignore = "measures; run with --ignored --nocapture"]

@@ -125,3 +125,54 @@ fn a_name_alone_finds_the_router() {
     let json = bench.run(&["routers", "--json"]).ends(0).json();
     assert_eq!(json["result"]["routers"][0]["udp"], other.address.as_str(), "{json}");
 }
+
+#[test]
+fn an_error_in_the_command_line_names_the_command_and_a_missing_one_is_asked_for() {
+    let bench = Bench::bare("meant");
+    for (line, command, says) in [
+        ("--json", "postwire", "which command? There are: keygen, key, "),
+        ("--json --home push", "postwire", "which command? There are: keygen, key, "),
+        ("--json fleet", "fleet", "which command of `fleet`? There are: check, push, "),
+        ("--json owner", "owner", "which command of `owner`? There are: list, add, remove"),
+        ("--json routers add x y", "routers add", "invalid value 'y' for '<KEY>'"),
+        ("routers forget --json", "routers forget", "<NAME|KEY>"),
+    ] {
+        let ran = bench.run(&line.split(' ').collect::<Vec<_>>());
+        let json = ran.ends(2).json();
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(json["command"] == command && message.contains(says), "{line}: {json}");
+    }
+}
+
+#[test]
+fn ones_own_key_is_no_router_s() {
+    let bench = Bench::new("own-key", WG0);
+    let own = public(&OPERATOR).to_string();
+    for line in [
+        format!("routers add me {own}"),
+        format!("status --udp 127.0.0.1:9 --router {own}"),
+        format!("unlock K7QB-29XB-M4T5 --router {own}"),
+    ] {
+        let ran = bench.run(&line.split(' ').collect::<Vec<_>>());
+        ran.ends(2).says("this is your own public key").says("`postwired identity` on the router");
+    }
+}
+
+#[test]
+fn a_router_s_key_is_no_owner_s() {
+    let (bench, router) = (Bench::new("router-key", WG0), Udp::new(Manners::default()));
+    let key = public(&ROUTER).to_string();
+    let attic = public(&proto_core::key::SecretKey::new([0x77; 32]));
+    bench.know("attic", &attic);
+    for (key, name) in [(key, "router"), (attic.to_string(), "attic")] {
+        for line in [
+            format!("owner add {key} --role admin --name bob --udp {}", router.address),
+            format!("hand-over --to {key} --as bob --record r.json --udp {}", router.address),
+        ] {
+            let ran = bench.run(&line.split(' ').collect::<Vec<_>>());
+            ran.ends(2).says(&format!("is the key of the router {name}, and no owner's"));
+        }
+    }
+    assert!(!bench.dir().join("r.json").exists());
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+}

@@ -483,3 +483,42 @@ fn a_router_that_refuses_to_be_claimed_is_no_unit_in_the_records() {
     let _plugged = good.plug(&line.port(1));
     line.start(&["--until-done"]).ran().ends(0).says("1 of 1 units done");
 }
+
+#[test]
+fn a_bench_that_loses_power_at_any_moment_goes_on_and_its_records_are_true() {
+    for at in [1, 5, 9, 14, 20, 27, 35, 44] {
+        let line = Line::new(&format!("line-kill-{at}"), 3);
+        let units: Vec<Unit> = (0..3).map(|nth| Unit::new(fresh(nth))).collect();
+        let plug = || -> Vec<Plugged> {
+            (0..).zip(&units).map(|(nth, unit)| unit.plug(&line.port(nth))).collect()
+        };
+        let child = line.start(&[]);
+        let plugged = plug();
+        let requests = || units.iter().map(|unit| unit.with(|seen| seen.requests)).sum::<u32>();
+        let is_over = || line.records().len() == 3;
+        wait_until(|| requests() >= at || is_over());
+        child.kill();
+        drop(plugged);
+        // What is recorded as done is done.
+        let pair = |record: &Value| {
+            let text = |field: &str| record[field].as_str().unwrap().to_owned();
+            (text("unit"), text("router_key"))
+        };
+        let before: BTreeSet<_> = line.records().iter().filter(|r| is_done(r)).map(pair).collect();
+        for (_, key) in &before {
+            let of = |unit: &&Unit| unit.with(|seen| seen.history.len() == 1);
+            let key_of = |nth: u8| public(fresh(nth).key.as_ref().unwrap()).to_string();
+            let nth = (0..3).find(|nth| key_of(*nth) == *key).unwrap();
+            assert!(units.get(usize::from(nth)).filter(of).is_some(), "{key} at {at}");
+        }
+        let child = line.start(&["--until-done"]);
+        let _plugged = plug();
+        child.ran().ends(0).says("3 of 3 units done");
+        let after: BTreeSet<_> = line.records().iter().filter(|r| is_done(r)).map(pair).collect();
+        let names: BTreeSet<&String> = after.iter().map(|pair| &pair.0).collect();
+        assert_eq!((after.len(), names.len()), (3, 3), "at {at}: {after:?}");
+        assert!(before.is_subset(&after), "at {at}: {before:?} {after:?}");
+        // Each router got the configuration of one unit, once.
+        assert!(units.iter().all(|unit| unit.with(|seen| seen.history.len()) == 1), "at {at}");
+    }
+}
