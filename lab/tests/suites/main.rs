@@ -145,7 +145,7 @@ fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
         return arch.into_iter().flat_map(on).collect();
     }
     let [bytes, fuzzing] = bytes::parts();
-    let mut parts = vec![quick::part(), bytes, wg_diff::part(seed)];
+    let mut parts = vec![quick::part(seed), bytes, wg_diff::part(seed)];
     let mut lab = pushes::parts(Arch::X86_64, seed);
     let shorter = lab.split_off(lab.len() / 2);
     parts.extend(lab);
@@ -178,7 +178,7 @@ fn is_wanted(arguments: &Arguments, test: &str, ignored: bool) -> bool {
 }
 
 /// A setting from the environment, because the harness rejects unknown arguments.
-fn setting<T>(name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+pub(crate) fn setting<T>(name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
     let Ok(text) = std::env::var(name) else { return Ok(None) };
     parse(&text).map(Some).with_context(|| format!("{name}={text}"))
 }

@@ -1,6 +1,8 @@
 //! `wg-quick` of the agent on a real kernel: every step is done twice in one machine, by Debian's
 //! `wg-quick` and by ours, and the states after each step are compared.
 
+mod generate;
+mod generated;
 mod programs;
 mod tunnel;
 
@@ -16,12 +18,15 @@ use xtask::build;
 /// The router, with Debian's `wg-quick` and ours.
 struct Bench {
     vm: Vm,
+    /// Of the generated configurations.
+    seed: u64,
 }
 
 type Test = fn(&Bench) -> Result<String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("up and down", up_and_down),
+    ("generated configurations", generated::same),
     ("a failure leaves nothing", failures),
     ("strip", strip),
     ("save", saved),
@@ -56,11 +61,11 @@ fn named(test: &str) -> String {
     format!("wg-quick: {test}")
 }
 
-pub(super) fn part() -> Part {
-    Part::new("wg-quick", TESTS.iter().map(|(test, _)| named(test)), run)
+pub(super) fn part(seed: u64) -> Part {
+    Part::new("wg-quick", TESTS.iter().map(|(test, _)| named(test)), move |tally| run(tally, seed))
 }
 
-fn run(tally: &Tally) -> Result<()> {
+fn run(tally: &Tally, seed: u64) -> Result<()> {
     let agent = fs::read(build::agent(Arch::X86_64)?)?;
     let others = [BASH, IP, NFT, IPTABLES[0], WIREGUARD_GO];
     let lab = Lab::prepare(Arch::X86_64)?.and_programs(&others)?;
@@ -72,7 +77,7 @@ fn run(tally: &Tally) -> Result<()> {
         machine = machine.module(module);
     }
     let machine = machine.file("/opt/wg-quick", 0o755, agent);
-    let bench = Bench { vm: machine.boot()? };
+    let bench = Bench { vm: machine.boot()?, seed };
     bench.vm.sh(PREPARE)?.ok()?;
     for (test, run) in TESTS {
         tally.test(&named(test), || run(&bench));
@@ -86,12 +91,18 @@ const PREPARE: &str = "mkdir -p /etc/wireguard /tmp/s; ln -s /proc/self/fd /dev/
     ip link add eth9 type dummy; ip link set eth9 mtu 1400 up; ip address add 192.0.2.1/24 dev eth9; \
     ip address add 2001:db8:9::1/64 dev eth9";
 
-/// Everything that wg-quick could leave behind, without interface numbers and times.
-const STATE: &str = "ip=/usr/bin/ip; exec 2>&1; $ip -d link show dev wg0 | sed 's/^[0-9]*: //'; \
-    $ip -o address show dev wg0 | sed 's/^[0-9]*: //'; \
-    for f in 4 6; do $ip -d -$f route show table all | sort; $ip -d -$f rule; done; \
-    nft list ruleset 2>/dev/null; for t in raw mangle; do \
-    iptables -t $t -S; ip6tables -t $t -S; done 2>/dev/null; cat /tmp/s/programs; wg showconf wg0; cat /proc/sys/net/ipv4/conf/all/src_valid_mark";
+/// A script that prints everything that wg-quick could leave behind, without interface numbers and
+/// times.
+fn state(interface: &str) -> String {
+    format!(
+        "ip=/usr/bin/ip; exec 2>&1; $ip -d link show dev {interface} | sed 's/^[0-9]*: //'; \
+         $ip -o address show dev {interface} | sed 's/^[0-9]*: //'; \
+         for f in 4 6; do $ip -d -$f route show table all | sort; $ip -d -$f rule; done; \
+         nft list ruleset 2>/dev/null; for t in raw mangle; do \
+         iptables -t $t -S; ip6tables -t $t -S; done 2>/dev/null; cat /tmp/s/programs; \
+         wg showconf {interface}; cat /proc/sys/net/ipv4/conf/all/src_valid_mark"
+    )
+}
 
 /// The effects of a command, and the state after it.
 #[derive(PartialEq, Eq, Debug)]
@@ -101,6 +112,21 @@ struct Did {
     /// The lines that show the steps.
     echo: Vec<String>,
     state: String,
+}
+
+fn effects(status: i32, stdout: &str, said: &str, state: &str) -> Did {
+    let mut echo: Vec<String> = said
+        .lines()
+        .filter(|line| line.starts_with("[#] "))
+        .map(|line| line.replace("nft -f /dev/fd/63", "nft -f -"))
+        .collect();
+    // The order of routes of one length, and of rules and routes, does not matter.
+    echo.sort();
+    if status != 0 {
+        // The message about a failed step has other words, and may come before the step.
+        echo.clear();
+    }
+    Did { status, stdout: stdout.to_owned(), echo, state: state.to_owned() }
 }
 
 /// The first lines that differ.
@@ -121,20 +147,9 @@ impl Bench {
         let script = format!("export WG_ENDPOINT_RESOLUTION_RETRIES=0 quick={program}\n{script}");
         let out = self.vm.sh_with(&script, b"", Duration::from_secs(120))?;
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
-        let mut echo: Vec<String> = said
-            .lines()
-            .filter(|line| line.starts_with("[#] "))
-            .map(|line| line.replace("nft -f /dev/fd/63", "nft -f -"))
-            .collect();
-        // The order of routes of one length, and of rules and routes, does not matter.
-        echo.sort();
-        if out.status != 0 {
-            // The message about a failed step has other words, and may come before the step.
-            echo.clear();
-        }
-        let state = self.vm.sh_with(STATE, b"", Duration::from_secs(120))?.text();
-        Ok((Did { status: out.status, stdout, echo, state }, said))
+        let stdout = String::from_utf8_lossy(&out.stdout);
+        let state = self.vm.sh_with(&state("wg0"), b"", Duration::from_secs(120))?.text();
+        Ok((effects(out.status, &stdout, &said, &state), said))
     }
 
     /// Runs scripts in sequence, first all of them with Debian's and then all with ours, and fails
@@ -152,18 +167,8 @@ impl Bench {
         }
         let ours = both.pop().context("ours")?;
         let debian = both.pop().context("Debian's")?;
-        for (script, ((debian, debian_said), (ours, said))) in
-            scripts.iter().zip(debian.iter().zip(&ours))
-        {
-            ensure!(
-                debian == ours,
-                "{script}\nDebian's ended with {}:\n{debian_said}ours with {}:\n{said}\n{}{}{}",
-                debian.status,
-                ours.status,
-                difference(&debian.state, &ours.state),
-                difference(&debian.stdout, &ours.stdout),
-                difference(&debian.echo.join("\n"), &ours.echo.join("\n")),
-            );
+        for (script, (debian, ours)) in scripts.iter().zip(debian.iter().zip(&ours)) {
+            ensure!(debian.0 == ours.0, "{script}\n{}", generated::differs(debian, ours));
         }
         Ok(ours.into_iter().map(|(did, _)| did).collect())
     }

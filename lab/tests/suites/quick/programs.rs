@@ -5,7 +5,7 @@ use super::{Bench, conf};
 use anyhow::{Result, ensure};
 
 /// A resolvconf that records its arguments and input.
-const RESOLVCONF: &str = r#"#!/bin/sh
+pub(super) const RESOLVCONF: &str = r#"#!/bin/sh
 echo "resolvconf $*" >>/tmp/s/programs
 case $1 in
 -a) cat >>/tmp/s/programs; [ ! -e /tmp/refuse ] || exit 6 ;;
