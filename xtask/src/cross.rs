@@ -2,8 +2,8 @@
 //! big-endian, and both. Routers are of all these kinds, and netlink uses the machine's own byte
 //! order.
 //!
-//! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. `cargo xtask test` runs one of them. Missing compilers
-//! and emulators are installed.
+//! 32-bit x86 runs natively, the others under qemu-user; no test uses the kernel. `cargo xtask test` runs one of them.
+//! Missing compilers and emulators are installed.
 
 use crate::build::{cargo, code_flags, ensure_target, quietly};
 use crate::packages::ensure_packages;
