@@ -183,7 +183,11 @@ async fn approved(
     approve: &mut Approve,
 ) -> Result<(), Cause> {
     match emptied(session, image).await? {
-        Some(emptied) => Ok(approve(&emptied)?),
+        Some(emptied) => {
+            // A question has a line of its own.
+            session.clear();
+            Ok(approve(&emptied)?)
+        }
         None => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ mod boot;
 mod claim;
 mod confirm;
 mod console;
+mod empties;
 mod fake;
 mod fleet;
 mod hand_over;
