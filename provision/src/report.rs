@@ -22,7 +22,7 @@
 //! | `key` | `file`, `public_key`, `fingerprint` |
 //! | `claim` | `router`, `owner` |
 //! | `labels make` | `folder`, `list` (the file with the secrets), `numbers` |
-//! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role`, `name`, `you` |
+//! | `owner list` | `router`, `owners`: a list of `public_key`, `fingerprint`, `role` (`admin`, `read-only`, or `role_N` for a number that has no name here), `name`, `you` |
 //! | `owner add`, `owner remove` | `router`, `public_key`, `owners` (number of owners after the change) |
 //! | `hand-over` | the record: `version`, `operation`, `router_key`, `fingerprint`, `hostname`, `board`, `agent`, `tool`, `operator` and `customer` (public keys), `customer_name`, `removed`, `configurations`, `outcome`, `ended`, `mac` |
 //! | `take-over` | `record`, `name`, `verified` |
@@ -41,8 +41,8 @@
 //! `removed`, `same` in each, `addresses`, `routes`, `rules`, `peers`.
 //!
 //! A stored configuration is an object of `interface`, `number`, `time` (Unix time by the router's
-//! clock), `public_key` and `by` (the key and name of the owner), `act` (`pushed`, `rolled_back` or
-//! `removed`), `rolled_back_to`, `length`, `damaged`, `digest` (of the image as it was pushed, in
+//! clock), `public_key` and `by` (the key and name of the owner), `act` (`pushed`, `rolled_back`,
+//! `removed`, or `act_N` for a number that has no name here), `rolled_back_to`, `length`, `damaged`, `digest` (of the image as it was pushed, in
 //! hexadecimal).
 //!
 //! `number` is the number in the history, `stored` whether anything was written, `confirmed`

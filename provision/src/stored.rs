@@ -1,5 +1,7 @@
 //! A stored configuration of a router, as JSON and as text.
 
+use std::borrow::Cow;
+
 use proto_core::protocol::Digest;
 use proto_core::protocol::report::{Act, Stored};
 use serde::Serialize;
@@ -15,7 +17,7 @@ pub(crate) struct Record {
     time: u64,
     public_key: String,
     by: String,
-    act: &'static str,
+    act: Cow<'static, str>,
     rolled_back_to: Option<u32>,
     length: u32,
     damaged: bool,
@@ -29,10 +31,10 @@ pub(crate) fn hex(digest: &Digest) -> String {
 
 pub(crate) fn json(stored: &Stored) -> Record {
     let (act, rolled_back_to) = match stored.act {
-        Act::Pushed => ("pushed", None),
-        Act::RolledBack { number } => ("rolled_back", Some(number)),
-        Act::Removed => ("removed", None),
-        Act::Unknown(..) => ("unknown", None),
+        Act::Pushed => ("pushed".into(), None),
+        Act::RolledBack { number } => ("rolled_back".into(), Some(number)),
+        Act::Removed => ("removed".into(), None),
+        Act::Unknown(act, _) => (format!("act_{act}").into(), None),
     };
     Record {
         interface: printable(&stored.interface),

@@ -1,5 +1,6 @@
 //! Progress on stderr: a bar on a terminal, a line for each step elsewhere, nothing with `--json`.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::builder::Styles;
@@ -86,17 +87,25 @@ enum Step {
     Phase(Phase),
 }
 
+/// What a router does in a phase of a commit.
+#[must_use]
+pub fn phase(phase: Phase) -> Cow<'static, str> {
+    match phase {
+        Phase::Checking => "checking".into(),
+        Phase::Comparing => "comparing".into(),
+        Phase::Applying => "applying".into(),
+        Phase::Verifying => "verifying".into(),
+        Phase::Unknown(number) => format!("working (phase {number})").into(),
+    }
+}
+
 impl Step {
-    const fn word(self) -> &'static str {
+    fn word(self) -> Cow<'static, str> {
         match self {
-            Self::Uploading => "uploading",
-            Self::Reading => "reading",
-            Self::Waiting => "waiting",
-            Self::Phase(Phase::Checking) => "checking",
-            Self::Phase(Phase::Comparing) => "comparing",
-            Self::Phase(Phase::Applying) => "applying",
-            Self::Phase(Phase::Verifying) => "verifying",
-            Self::Phase(Phase::Unknown(_)) => "working",
+            Self::Uploading => "uploading".into(),
+            Self::Reading => "reading".into(),
+            Self::Waiting => "waiting".into(),
+            Self::Phase(at) => phase(at),
         }
     }
 
@@ -134,7 +143,7 @@ impl Ui {
                     match (step.is_bytes(), total) {
                         _ if step == Step::Waiting => say(&format!("waiting {total} s")),
                         (true, _) => say(&format!("{} {total} bytes", step.word())),
-                        (false, 0) => say(step.word()),
+                        (false, 0) => say(&step.word()),
                         (false, _) => say(&format!("{} {total} items", step.word())),
                     }
                 }

@@ -1,5 +1,7 @@
 //! `postwire owner`.
 
+use std::borrow::Cow;
+
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Owner, Role};
 use proto_core::protocol::session::fingerprint;
@@ -29,9 +31,11 @@ pub(super) enum Owners {
 pub(super) struct Entry {
     public_key: String,
     fingerprint: String,
-    role: &'static str,
+    role: Cow<'static, str>,
     name: String,
     you: bool,
+    #[serde(skip)]
+    is_known: bool,
 }
 
 pub(super) fn run(own: &Own, what: &OwnerCommand) -> Result<Done<Owners>, Failed> {
@@ -150,20 +154,25 @@ fn entry(owner: &Owner, you: &PublicKey) -> Entry {
         public_key: owner.key.to_string(),
         fingerprint: fingerprint(&owner.key).to_string(),
         role: match owner.role {
-            Role::Admin => "admin",
-            Role::ReadOnly => "read-only",
-            Role::Unknown(_) => "unknown",
+            Role::Admin => "admin".into(),
+            Role::ReadOnly => "read-only".into(),
+            Role::Unknown(number) => format!("role_{number}").into(),
         },
         name: printable(&owner.name),
         you: owner.key == *you,
+        is_known: !matches!(owner.role, Role::Unknown(_)),
     }
 }
 
 impl Entry {
     fn text(&self) -> String {
         let you = if self.you { " (you)" } else { "" };
+        let unknown = match self.is_known {
+            true => "",
+            false => ", which this version of postwire does not know",
+        };
         format!(
-            "{}{you}\n  role: {}\n  public key: {}\n  fingerprint: {}",
+            "{}{you}\n  role: {}{unknown}\n  public key: {}\n  fingerprint: {}",
             self.name, self.role, self.public_key, self.fingerprint
         )
     }

@@ -2,11 +2,10 @@
 
 use std::sync::mpsc::Sender;
 
-use proto_core::protocol::message::Phase;
-
 use super::super::Message;
 use super::super::board::{Look, Tile};
 use crate::observe::{Event, Observer};
+use crate::ui;
 
 /// Shows the events of an operation in a tile.
 pub(super) struct Watcher<'w> {
@@ -40,14 +39,7 @@ impl Observer for Watcher<'_> {
             Event::Uploading { done, total } => self.step("uploading", Some((done, total))),
             Event::Reading { done, total } => self.step("reading back", Some((done, total))),
             Event::Working { phase, done, total } => {
-                let word = match phase {
-                    Phase::Checking => "checking",
-                    Phase::Comparing => "comparing",
-                    Phase::Applying => "applying",
-                    Phase::Verifying => "verifying",
-                    Phase::Unknown(_) => "working",
-                };
-                self.step(word, Some((done, total)));
+                self.step(&ui::phase(phase), Some((done, total)));
             }
             Event::Committing => self.step("applying", None),
             Event::Waiting { .. } | Event::Confirming | Event::Idle | Event::Note(_) => {}

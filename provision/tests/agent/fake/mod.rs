@@ -30,6 +30,7 @@ pub(crate) use door::{Belongs, OPERATOR, ROUTER, public};
 use door::{Door, Heard};
 pub(crate) use many::Many;
 pub(crate) use plug::Unit;
+pub(crate) use state::UNKNOWN_KINDS;
 pub(crate) use wire::{Pty, Udp};
 
 /// How the router behaves.
@@ -93,8 +94,8 @@ pub(crate) struct Manners {
     pub(crate) talks: bool,
     /// The architecture that it reports.
     pub(crate) machine: &'static str,
-    /// Is of a later release: all replies have more fields, and there are unknown records and
-    /// phases.
+    /// Is of a later release: all replies and records have more fields, and there are records and phases of unknown
+    /// kinds, an owner with an unknown role, and an unknown act in the history.
     pub(crate) tomorrow: bool,
     /// Answers a commit with an unknown answer.
     pub(crate) strange: bool,
@@ -129,6 +130,8 @@ pub(crate) struct Seen {
     pub(crate) told_to_commit: bool,
     /// Number of commits that were executed.
     pub(crate) commits: u32,
+    /// Number of commits that were refused.
+    pub(crate) refused: u32,
     /// Number of uploads that began.
     pub(crate) stages: u32,
     /// Whether the last stage was dropped at the client's request.
@@ -173,7 +176,10 @@ pub(crate) struct Router {
 impl Router {
     pub(crate) fn new(manners: Manners, wire: Wire, max_data: u16, in_flight: u32) -> Self {
         let key = manners.key.clone().unwrap_or(ROUTER);
-        let door = Door::new(key, manners.belongs, manners.lies, wire);
+        let mut door = Door::new(key, manners.belongs, manners.lies, wire);
+        if manners.tomorrow {
+            door.owners.push(door::of_tomorrow());
+        }
         let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
         let dice = 42 + manners.seed;
         Self {
@@ -371,13 +377,13 @@ impl Router {
                     let failure = Failure::new(Code::NoInterface, "");
                     return vec![Answer::Failed(failure)];
                 }
-                self.ready(state::report(&running))
+                self.ready_records(state::report(&running))
             }
-            Ask::Changes { stage: 0 } => self.ready(self.drifted.clone()),
+            Ask::Changes { stage: 0 } => self.ready_records(self.drifted.clone()),
             Ask::Changes { stage } => match self.image(*stage) {
                 Some(wanted) => {
                     let running = self.seen.lock().unwrap().running.clone();
-                    self.ready(state::changes(&running, &wanted))
+                    self.ready_records(state::changes(&running, &wanted))
                 }
                 None => gone(),
             },
@@ -503,6 +509,7 @@ impl Router {
         confirm_within: u16,
     ) -> Vec<Answer<'static>> {
         if let Some(failure) = &self.manners.fail_commit {
+            self.seen.lock().unwrap().refused += 1;
             return vec![Answer::Failed(failure.clone())];
         }
         let mut phases = Phase::ALL.to_vec();
@@ -521,10 +528,13 @@ impl Router {
         answers
     }
 
-    fn ready(&mut self, mut file: Vec<u8>) -> Vec<Answer<'static>> {
-        if self.manners.tomorrow {
-            file = state::of_tomorrow(&file);
-        }
+    /// A file of records that have kinds.
+    fn ready_records(&mut self, file: Vec<u8>) -> Vec<Answer<'static>> {
+        let file = if self.manners.tomorrow { state::with_unknown_kinds(&file) } else { file };
+        self.ready(file)
+    }
+
+    fn ready(&mut self, file: Vec<u8>) -> Vec<Answer<'static>> {
         let length = u32::try_from(file.len()).unwrap();
         let digest = digest(&file);
         self.file = file;

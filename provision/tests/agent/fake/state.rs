@@ -166,16 +166,48 @@ pub(super) fn encode<R: codec::Put>(records: &[R]) -> Vec<u8> {
     bytes
 }
 
-/// A file with more fields in each record, and with records of unknown kinds.
-pub(super) fn of_tomorrow(mut file: &[u8]) -> Vec<u8> {
+/// A file with more fields in each record.
+pub(super) fn longer(file: &[u8]) -> Vec<u8> {
+    let each = each_record(file);
+    each.iter().flat_map(|record| sized_bytes(&[*record, b"and more"].concat())).collect()
+}
+
+/// Kinds of records that the tool does not know.
+pub(crate) const UNKNOWN_KINDS: [u8; 2] = [99, 200];
+
+/// As [`longer`], for records that have kinds. Those of unknown kinds come behind the first record, which may be the
+/// interface that the others are about, in front of the last, which may belong to the one before it, and at the end.
+pub(super) fn with_unknown_kinds(file: &[u8]) -> Vec<u8> {
+    // As a varint, 200 is two bytes.
+    let [one, other] = [&[99, 1, 2, 3][..], &[200, 1]].map(sized_bytes);
+    let records: Vec<Vec<u8>> =
+        each_record(file).into_iter().map(|record| longer(&sized_bytes(record))).collect();
     let mut bytes = Vec::new();
+    for (nth, record) in records.iter().enumerate() {
+        if nth > 0 && nth + 1 == records.len() {
+            bytes.extend_from_slice(&other);
+        }
+        bytes.extend_from_slice(record);
+        if nth == 0 {
+            bytes.extend_from_slice(&one);
+        }
+    }
+    [bytes, one, other].concat()
+}
+
+fn each_record(mut file: &[u8]) -> Vec<&[u8]> {
+    let mut records = Vec::new();
     while let Some((record, rest)) = sized::split(file) {
-        let longer = [record, &b"and more"[..]].concat();
-        let mut buf = [0; 300];
-        bytes.extend_from_slice(postcard::to_slice(&*longer, &mut buf).unwrap());
+        records.push(record);
         file = rest;
     }
-    bytes
+    assert!(file.is_empty(), "a file of records");
+    records
+}
+
+fn sized_bytes(record: &[u8]) -> Vec<u8> {
+    let mut buf = [0; 300];
+    postcard::to_slice(record, &mut buf).unwrap().to_vec()
 }
 
 pub(super) fn changes(old: &[Record], new: &[Record]) -> Vec<u8> {

@@ -132,6 +132,11 @@ impl Router {
                 let mut stored: Vec<Stored> =
                     seen.history.iter().rev().map(|(head, _)| head.clone()).collect();
                 drop(seen);
+                if self.manners.tomorrow
+                    && let Some(newest) = stored.first_mut()
+                {
+                    newest.act = Act::Unknown(9, 4);
+                }
                 match interface {
                     Some(interface) if *interface != "wg0" => stored.clear(),
                     Some(_) => {}
@@ -140,7 +145,8 @@ impl Router {
                         stored.truncate(whole.map_or(stored.len(), |whole| whole + 1));
                     }
                 }
-                self.ready(state::encode(&stored))
+                let file = state::encode(&stored);
+                self.ready(if self.manners.tomorrow { state::longer(&file) } else { file })
             }
             Ask::Drift { .. } => {
                 let Some(wanted) = self.newest() else { return failed(Code::NotStored) };
