@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use postwire::records::Outcome;
 use proto_core::protocol::message::{Code, Failure};
 use serde_json::Value;
 
-use super::bench::{Bench, Ran, SITE};
+use super::OTHER;
+use super::bench::{Bench, Ran, SITE, Typed};
 use super::fake::{Manners, Many};
 
 struct Fleet {
@@ -356,6 +358,116 @@ fn a_run_that_is_killed_at_any_time_leaves_records_that_are_true_and_a_rest_that
         let json = fleet.run(&[&push[..], &["--resume", "--json"]].concat()).ends(0).json();
         assert_eq!(json["result"]["resumed"], 60, "{json}");
     }
+}
+
+/// The checker of the schema sees the records of all tests; this one makes sure that no outcome is left out.
+#[test]
+fn records_of_every_outcome_are_as_the_schema_says() {
+    let away = |away| Manners { away: Some(away), ..Manners::default() };
+    let fleet = Fleet::new("fleet-outcomes", 7, |nth| match nth {
+        1 => refusing(),
+        2 | 6 => silent(),
+        3 => Manners { silent_on_commit: true, ..Manners::default() },
+        4 => away(Duration::from_secs(3_600)),
+        // It has reverted the change by then.
+        5 => away(Duration::from_millis(1_500)),
+        _ => Manners::default(),
+    });
+    let start = |file: &str, args: &str| {
+        let args: Vec<&str> = args.split(' ').collect();
+        fleet.bench.start(&[&["fleet"][..], &args[..], &["--record", file][..]].concat())
+    };
+    let mut stopped = start("stopped.jsonl", "push fleet.toml r6 --timeout 60s");
+    let gone = start("gone.jsonl", "push fleet.toml r4 --timeout 3s --confirm-within 1s");
+    let back = start("back.jsonl", "push fleet.toml r5 --timeout 60s --confirm-within 1s");
+    let some = start("some.jsonl", "push fleet.toml r0 r1 r2 r3 --timeout 4s");
+    wait_until(|| fleet.many.with(6, |seen| seen.packets > 0));
+    stopped.interrupt();
+    stopped.ran().ends(130);
+    gone.ran().ends(3).says("not confirmed, the router reverts the change: r4");
+    back.ran().ends(1).says("failed: r5");
+    some.ran().ends(1).says("state unknown, run `postwire fleet status`: r3");
+    for (file, args, code) in [
+        ("again.jsonl", "push fleet.toml r0 --shard 1/1 --run again", 0),
+        ("same.jsonl", "status fleet.toml r0", 0),
+        ("differs.jsonl", "diff fleet.toml r1", 4),
+        ("repaired.jsonl", "repair fleet.toml r0", 0),
+    ] {
+        start(file, args).ran().ends(code);
+    }
+    let mut found: Vec<(String, String)> = Vec::new();
+    for file in ["stopped", "gone", "back", "some", "again", "same", "differs", "repaired"] {
+        for record in fleet.records(&format!("{file}.jsonl")) {
+            let text = |field: &str| record[field].as_str().unwrap().to_owned();
+            found.push((text("unit"), text("outcome")));
+        }
+    }
+    found.sort();
+    let expected = [
+        ("r0", "applied"),
+        ("r0", "same"),
+        ("r0", "unchanged"),
+        ("r0", "unchanged"),
+        ("r1", "differs"),
+        ("r1", "failed"),
+        ("r2", "unreachable"),
+        ("r3", "unknown"),
+        ("r4", "unconfirmed"),
+        ("r5", "reverted"),
+        ("r6", "interrupted"),
+    ];
+    let is = |(unit, outcome): &(&str, &str)| (String::from(*unit), String::from(*outcome));
+    assert_eq!(found, expected.iter().map(is).collect::<Vec<_>>());
+    for outcome in <Outcome as clap::ValueEnum>::value_variants() {
+        assert!(found.iter().any(|(_, found)| found == outcome.name()), "no {outcome:?}");
+    }
+}
+
+#[test]
+fn a_file_that_would_empty_an_interface_fails_its_unit_unless_yes_was_said() {
+    let fleet = Fleet::new("fleet-empties", 2, |_| Manners::default());
+    let site = |text: &str| std::fs::write(fleet.bench.dir().join("site.conf"), text).unwrap();
+    let push = |args: &str| {
+        let args: Vec<&str> = args.split(' ').collect();
+        fleet.run(&[&["fleet", "push", "fleet.toml"][..], &args[..]].concat())
+    };
+    let router = || fleet.many.with(0, |seen| (seen.commits, seen.running.clone()));
+    let one_more = format!("{SITE}\n[Peer]\nPublicKey = {OTHER}\nAllowedIPs = 172.16.0.0/12\n");
+    let no_peers = SITE.split_once("\n[Peer]").unwrap().0.to_owned();
+    let address = "Address = {{address}}\n";
+    let (no_addresses, neither) = (SITE.replace(address, ""), no_peers.replace(address, ""));
+    for (text, what) in [(no_peers, "peers"), (no_addresses, "addresses"), (neither, "peers")] {
+        site(&one_more);
+        push("r0").ends(0);
+        site(SITE);
+        // Less is not nothing.
+        push("r0").ends(0).says("1 applied");
+        let before = router();
+        site(&text);
+        let ran = push("r0 --record refused.jsonl");
+        ran.ends(1).says("push of 1 unit: 1 failed").says("failed: r0\n");
+        assert!(!ran.err.contains("[y/N]"), "{ran:?}");
+        let records = fleet.records("refused.jsonl");
+        let message = format!(
+            "the file has no {what}, and the push would remove those of wg0; --yes pushes it"
+        );
+        assert_eq!(records.last().unwrap()["message"], message);
+        // A terminal makes no difference: nobody answers questions about thousands of routers.
+        let mut typed = Typed::new(&fleet.bench, &["fleet", "push", "fleet.toml", "r0"]);
+        assert_eq!(typed.ends(), 1);
+        assert!(!typed.rest().contains("[y/N]"), "{:?}", typed.rest());
+        assert_eq!(router(), before);
+        assert!(fleet.many.with(0, |seen| seen.aborted), "the next push would be kept out");
+        push("r0 --yes").ends(0).says("1 applied");
+        assert_eq!(router().0, before.0 + 1);
+        // There is nothing left that it would remove.
+        push("r0").ends(0).says("1 unchanged");
+    }
+    // A router that has nothing loses nothing, and the others go on.
+    site(SITE);
+    push("r0").ends(0);
+    site(SITE.split_once("\n[Peer]").unwrap().0);
+    push("r0 r1").ends(1).says("push of 2 units: 1 applied, 1 failed").says("failed: r0\n");
 }
 
 /// Prints the time and the peak memory of pushes to many routers. See docs/fleet.md.

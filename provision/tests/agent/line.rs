@@ -76,6 +76,39 @@ fn is_done(record: &Value) -> bool {
     matches!(record["outcome"].as_str(), Some("applied" | "unchanged"))
 }
 
+/// Checks that the records of a line are the attempts that were made, each once: a router whose push ended has a record
+/// of it, and nothing else has the name of a unit. How often a router is met again depends on how busy this machine is,
+/// so the routers themselves count: a router executes or refuses a commit once, however often it hears of it.
+fn check_attempts(records: &[Value], units: &[Unit]) {
+    let text = |record: &Value, field: &str| record[field].as_str().unwrap_or("null").to_owned();
+    let of_units: Vec<&Value> = records.iter().filter(|record| record["unit"] != "?").collect();
+    for record in records.iter().filter(|record| record["unit"] == "?") {
+        assert!(!is_done(record) && record["row"] == 0, "{record}");
+    }
+    let mut all = 0;
+    for (nth, unit) in (0..).zip(units) {
+        let key = public(fresh(nth).key.as_ref().unwrap()).to_string();
+        let mine: Vec<&&Value> = of_units.iter().filter(|r| r["router_key"] == *key).collect();
+        all += mine.len();
+        let outcomes: Vec<String> = mine.iter().map(|r| text(r, "outcome")).collect();
+        let is_final =
+            |outcome: &&String| matches!(&***outcome, "applied" | "unchanged" | "failed");
+        let ended = u32::try_from(outcomes.iter().filter(is_final).count()).unwrap();
+        let begun = u32::try_from(outcomes.len()).unwrap();
+        let commits = unit.with(|seen| seen.commits + seen.refused);
+        // Without a record of a lost connection, the three are equal.
+        assert!(ended <= commits && commits <= begun, "{nth}: {commits} of {mine:#?}");
+        let names: BTreeSet<String> = mine.iter().map(|r| text(r, "unit")).collect();
+        assert!(names.len() <= 1, "{nth}: {names:?}");
+        // It is applied once: what comes later finds nothing to do, as does what follows an attempt whose end was lost.
+        if let Some(at) = outcomes.iter().position(|o| matches!(&**o, "applied" | "unchanged")) {
+            assert!(at > 0 || outcomes[at] == "applied", "{nth}: {outcomes:?}");
+            assert!(!outcomes[at + 1..].contains(&"applied".into()), "{nth}: {outcomes:?}");
+        }
+    }
+    assert_eq!(all, of_units.len(), "{records:#?}");
+}
+
 #[test]
 fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
     let line = Line::new("line-16", 14);
@@ -115,6 +148,15 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
         .says("nothing was heard for 8 s");
     ran.says("the kernel has no WireGuard");
     let records = line.records();
+    check_attempts(&records, &units);
+    // What is no unit is told once for each port, however long it stays there.
+    let at = |port: &str| -> Vec<&Value> {
+        records.iter().filter(|r| r["port"].as_str().unwrap().ends_with(port)).collect()
+    };
+    let others = at("/p13").iter().filter(|r| r["code"] == "another_owner").count();
+    assert_eq!(others, 1, "{records:#?}");
+    let silent: Vec<&Value> = at("/p14").iter().map(|r| &r["code"]).collect();
+    assert_eq!(silent, ["silence"], "{records:#?}");
     // A unit is one router, and a router is one unit. A router that was slow to answer may have been verified again.
     let pairs: BTreeSet<(&str, &str)> = records
         .iter()
@@ -141,6 +183,7 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
     units[12].behave(|manners| manners.fail_commit = None);
     let _mended = units[12].plug(&line.port(1));
     child.ran().ends(0).says("14 of 14 units done");
+    check_attempts(&line.records(), &units);
     for (nth, unit) in units.iter().enumerate() {
         let stored = unit.with(|seen| seen.history.len());
         assert_eq!(stored, usize::from(nth != 13 && nth != 14), "unit {nth}");

@@ -24,6 +24,9 @@ pub(super) fn is_described(json: &Value) {
     else {
         return;
     };
+    for record in result.get("records").and_then(Value::as_array).into_iter().flatten() {
+        super::schema::describes(record);
+    }
     let described =
         row(command).unwrap_or_else(|| panic!("nothing describes the result of {command}"));
     for field in result.keys() {

@@ -1,6 +1,7 @@
 //! A directory in which to run the program, and the result of a run.
 
 mod json;
+mod schema;
 mod typed;
 
 use std::fs::{DirBuilder, Permissions};
@@ -83,12 +84,17 @@ impl Bench {
         home
     }
 
-    /// The records of a fleet or a line in a file, in its order.
+    /// The records of a fleet or a line in a file, in its order. Each is held against the schema.
     pub(crate) fn records(&self, file: &str) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.0.join(file)).unwrap_or_default();
         // A line that is being written, or the spaces with which the file is tried, have no end yet.
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        whole.map(|line| serde_json::from_str(line).expect(line)).collect()
+        let record = |line: &str| {
+            let record = serde_json::from_str(line).expect(line);
+            schema::describes_line(line, &record);
+            record
+        };
+        whole.map(record).collect()
     }
 
     /// Waits until a file has so many records.
