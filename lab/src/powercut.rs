@@ -22,8 +22,9 @@ use xtask::build;
 /// Cut a router's power at many moments: while it starts, is claimed, and receives configurations
 #[derive(clap::Args)]
 pub struct Args {
-    /// Number of cuts; a fifth of them are during the first start and the claim
-    #[arg(long, default_value_t = 200)]
+    /// Number of cuts; a fifth of them are during the first start and the claim. From 300 on, each step of a change gets
+    /// at least ten, if need be by up to 100 more
+    #[arg(long, default_value_t = 300)]
     cuts: u32,
     /// Only the cuts during the first start and the claim
     #[arg(long)]
