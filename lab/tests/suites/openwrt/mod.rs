@@ -1,6 +1,7 @@
 //! The packages for OpenWrt, beside what other programs make and say of the same; and the service in a tree as a
 //! router has it, with busybox's shell and stand-ins for OpenWrt's own scripts (`stub/`). No machine is needed.
 
+mod inittab;
 mod packages;
 mod service;
 
@@ -27,6 +28,7 @@ const TESTS: &[(&str, Test)] = &[
     ("wrong UCI files are refused with the section and the option", service::wrong),
     ("a wrong option ends no agent that runs", service::running),
     ("a console that is in use is named, and keeps the agent out of the jail", service::console),
+    ("the console is taken and given, each more than once", inittab::taken_and_given),
     ("the scripts of both formats install, upgrade and remove", service::scripts),
     ("an unknown board gets the kernel's console as its serial port", service::defaults),
 ];

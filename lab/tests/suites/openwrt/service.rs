@@ -401,11 +401,14 @@ fn installs(root: &Root, script: &str, argument: &str) -> Result<()> {
 
 /// Removes a package whose agent has taken the console.
 fn removes(root: &Root, script: &str, argument: &str) -> Result<()> {
-    const INITTAB: &str = "::sysinit:/etc/init.d/rcS S boot\n::askconsole:/usr/libexec/login.sh\n";
+    const INITTAB: &str = "::sysinit:/etc/init.d/rcS S boot\n::askconsole:/usr/libexec/login.sh\n\
+        ttyS0::askfirst:/usr/libexec/login.sh\n::askfirst:/usr/libexec/login.sh\n";
     root.file("etc/inittab", INITTAB)?;
     root.sh("/usr/sbin/postwired console take")?;
     let inittab = || fs::read_to_string(root.path("etc/inittab"));
-    ensure!(inittab()?.contains("\n#postwired# ::askconsole"), "not taken: {}", inittab()?);
+    for line in ["#postwired# ::askconsole", "#postwired# ttyS0::askfirst", "::askfirst"] {
+        ensure!(inittab()?.contains(&format!("\n{line}")), "no `{line}`: {}", inittab()?);
+    }
     let (code, out, err) = root.run(&[script, argument])?;
     ensure!(code == 0, "{script}: exit code {code}\n{out}{err}");
     ensure!(inittab()? == INITTAB, "{script} keeps the console: {}", inittab()?);
