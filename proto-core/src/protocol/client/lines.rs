@@ -5,9 +5,13 @@
 //! once, as soon as the window allows. The oracle's time is "the line's own".
 
 use super::*;
+use crate::key::PublicKey;
+use crate::protocol::codec;
+use crate::protocol::config::{MAX_RECORD, Peer, Record};
 use crate::protocol::message::Name;
 use crate::protocol::packed;
 use crate::protocol::window::{self, Arrived};
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 /// How far a paced sender runs ahead of the line in milliseconds, as in the host tool.
@@ -54,7 +58,8 @@ impl Way {
         self.bytes(packet) * 10_000.0 / self.baud
     }
 
-    /// Bytes of a piece and bytes in flight, as in the host tool and the agent.
+    /// Bytes of a piece and bytes in flight. The host tool's pieces are larger ([`tool_piece`]): with more pieces in
+    /// flight, more can go wrong.
     fn sizes(&self) -> (u16, u32) {
         match self.kind {
             Kind::Udp => (1_152, 49_152),
@@ -62,6 +67,11 @@ impl Way {
             Kind::Serial => (480, 3_000),
         }
     }
+}
+
+/// Bytes of a piece on a serial line of this speed, as in the host tool.
+fn tool_piece(baud: f64) -> u16 {
+    (baud / 12.0).clamp(480.0, 1_152.0) as u16
 }
 
 trait IntoF64 {
@@ -182,6 +192,8 @@ struct Run {
     took: f64,
     /// How often a piece was sent or requested.
     sends: u32,
+    /// Bytes on the line of frames with a piece, and those of its data.
+    carried: (f64, f64),
     result: Result<(), ClientError>,
 }
 
@@ -197,6 +209,7 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
     }
     let (mut to, mut from) = (Lane::new(way, seed), Lane::new(way, !seed));
     let (mut now, mut sends, mut buf) = (0.0_f64, 0, [0; 1_300]);
+    let mut carried = (0.0, 0.0);
     let result = loop {
         assert!(now < 1e9, "the transfer does not end");
         // The router's work up to now.
@@ -231,6 +244,10 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
             Ok(Step::Send(len)) => {
                 let (_, request) = envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap();
                 sends += u32::from(!matches!(request.ask, Ask::Begin { .. }));
+                if let Ask::Piece { data, .. } = request.ask {
+                    carried.0 += way.bytes(len);
+                    carried.1 += data.len().into_f64();
+                }
                 to.send(now, &buf[..len]);
             }
             Ok(Step::Wait(until)) => {
@@ -240,7 +257,7 @@ fn drive(way: Way, machine: &mut Machine<'_>, router: &mut Router, seed: u64) ->
             }
         }
     };
-    Run { took: now, sends, result }
+    Run { took: now, sends, carried, result }
 }
 
 /// The time of a sender that knows that no packet is lost.
@@ -354,6 +371,50 @@ fn a_line_that_loses_nothing_carries_each_piece_once_and_is_never_idle() {
     println!(
         "{lines} lines without loss: at most {worst_sends:.3} sends a piece, {worst_time:.3} of the line's time"
     );
+}
+
+/// An image of peers without preshared keys, which packs as those of routers do.
+fn image_of_peers(count: u8) -> Vec<u8> {
+    let (mut image, mut dice) = (Vec::new(), Dice(1));
+    for n in 0..count {
+        let key = core::array::from_fn(|_| dice.roll(256) as u8);
+        let peer = Peer {
+            public_key: PublicKey(key),
+            preshared_key: None,
+            endpoint: Some(SocketAddr::from(([192, 0, 2, n], 51_820)).into()),
+            persistent_keepalive: 25,
+        };
+        let nets = [format!("10.0.{n}.0/24"), format!("fd00::{n:x}:0/112")];
+        let nets = nets.map(|net| Record::AllowedIp(net.parse().unwrap()));
+        for record in [Record::Peer(peer)].into_iter().chain(nets) {
+            let mut buf = [0; MAX_RECORD];
+            let len = codec::write_record(&record, &mut buf).unwrap();
+            image.extend_from_slice(&buf[..len]);
+        }
+    }
+    image
+}
+
+#[test]
+fn less_than_a_fifth_of_a_line_carries_other_bytes_than_pieces() {
+    let image = image_of_peers(200);
+    let name = Name::try_from("wg0").unwrap();
+    let mut worst = 0.0_f64;
+    for baud in SPEEDS {
+        let way = clean(Kind::Paced, baud, 50.0, true);
+        let (piece_size, in_flight) = (tool_piece(baud), 3_000);
+        let upload = Upload::new(0, name, image.as_slice(), piece_size, in_flight).unwrap();
+        let mut router = Router::default();
+        let run = drive(way, &mut Machine::Upload(upload), &mut router, 1);
+        assert_eq!(run.result, Ok(()), "{way:?}");
+        assert!(router.file == image, "{way:?}");
+        let (bytes, data) = run.carried;
+        let other = (bytes - data) / bytes;
+        assert!(data < image.len().into_f64() * 0.8, "{way:?}: the image does not pack");
+        assert!(other < 0.2, "{way:?}: {other:.3} of {bytes} bytes");
+        worst = worst.max(other);
+    }
+    println!("{worst:.3} of the bytes on a line at most");
 }
 
 #[test]
