@@ -11,7 +11,7 @@
 //! | `editor` | bytes of a terminal in, a line and the echo out |
 //! | `terminal` | a person at a terminal: editor, pages, and input that arrives during output |
 //! | `words` | the table of commands, and the parser of a line |
-//! | `page` | text of 80 columns, or JSON |
+//! | `page` | text of 79 columns, or JSON |
 //! | `answers` | answers and reports of the service, on a page |
 //!
 //! A command is a request to the service like any other ([`crate::requests::service`]), by a

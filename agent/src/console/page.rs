@@ -1,14 +1,15 @@
-//! The output of a command: text of 80 columns for people, or one JSON object for programs, from
+//! The output of a command: text of 79 columns for people, or one JSON object for programs, from
 //! the same calls.
 
 use core::fmt::{self, Write};
 
 use proto_core::protocol::message::Name;
+use proto_core::text::prefix;
 
 use crate::cut::Cut;
 
-/// Width of the text in columns.
-const COLUMNS: usize = 80;
+/// Width of the text in columns: the last column of 80 stays free, as in the editor.
+const COLUMNS: usize = 79;
 /// Width of the labels of a table in columns.
 const LABEL: usize = 14;
 
@@ -117,22 +118,27 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// Writes words from a column on, and ends the line.
+    /// Writes words from a column on, and ends the line. A word that is longer than a row goes on in the next.
     #[inline(never)]
     fn wrap(&mut self, column: usize, indent: usize, words: fmt::Arguments<'_>) {
         let mut text = Cut::<400>::default();
         let _ = text.write_fmt(words);
         let mut at = column;
-        for (nth, word) in text.0.split(' ').enumerate() {
-            let room = COLUMNS.saturating_sub(1).saturating_sub(at);
+        for (nth, mut word) in text.0.split(' ').enumerate() {
+            let mut room = COLUMNS.saturating_sub(at);
             if nth > 0 {
                 if word.len() >= room && at > indent {
-                    let _ = write!(self.out, "\n{:indent$}", "");
-                    at = indent;
+                    room = 0;
                 } else {
                     let _ = self.out.write_char(' ');
-                    at = at.saturating_add(1);
+                    (at, room) = (at.saturating_add(1), room.saturating_sub(1));
                 }
+            }
+            while word.len() > room {
+                let part = prefix(word, room);
+                word = word.get(part.len()..).unwrap_or_default();
+                let _ = write!(self.out, "{part}\n{:indent$}", "");
+                (at, room) = (indent, COLUMNS.saturating_sub(indent));
             }
             let _ = self.out.write_str(word);
             at = at.saturating_add(word.len());

@@ -273,6 +273,8 @@ impl Terminal {
                     echo(b"\r\n");
                     return self.begin(&reply, host, echo);
                 }
+                // The next piece is shown in place of this one: the row has no more columns.
+                echo(b"\r\x1b[K");
                 self.editor.byte(byte, echo);
                 Wish::Nothing
             }

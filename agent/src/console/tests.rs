@@ -6,3 +6,4 @@ mod noise;
 mod rig;
 mod roles;
 mod transcripts;
+mod width;

@@ -113,6 +113,47 @@ pub(super) fn screen(rows: u16) -> vt100::Parser {
     vt100::Parser::new(rows.try_into().unwrap(), 80.try_into().unwrap(), 500)
 }
 
+/// The rows that bytes write on a terminal without a right edge. Escape sequences and bells have no width.
+fn rows(sent: &[u8]) -> Vec<String> {
+    let (mut rows, mut row, mut at) = (Vec::new(), Vec::new(), 0_usize);
+    let text = String::from_utf8_lossy(sent);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => at = 0,
+            '\n' => rows.push(core::mem::take(&mut row)),
+            '\x08' => at = at.saturating_sub(1),
+            '\x07' => {}
+            '\x1b' => {
+                assert_eq!(chars.next(), Some('['));
+                let number: String = chars.clone().take_while(char::is_ascii_digit).collect();
+                match chars.nth(number.len()).unwrap() {
+                    'K' => row.truncate(at),
+                    'D' => at -= number.parse::<usize>().unwrap(),
+                    'H' => at = 0,
+                    'J' => rows.push(core::mem::take(&mut row)),
+                    other => panic!("{other}"),
+                }
+            }
+            c => {
+                row.resize(row.len().max(at + 1), ' ');
+                row[at] = c;
+                at += 1;
+            }
+        }
+    }
+    rows.push(row);
+    rows.into_iter().map(|row| row.into_iter().collect()).collect()
+}
+
+/// Checks the raw bytes for a terminal: an emulator wraps what is too long for its rows. The last of 80 columns stays
+/// free, because terminals differ in the wrapping after it.
+pub(super) fn assert_fits(sent: &[u8]) {
+    for row in rows(sent) {
+        assert!(row.chars().count() <= 79, "{} columns: {row}", row.chars().count());
+    }
+}
+
 pub(super) struct Person {
     /// The disk of the files.
     ram: Cellar,
