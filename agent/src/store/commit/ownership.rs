@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::{self, Rule as KernelRule};
 use proto_core::protocol::config::{Item, Route, Rule};
-use proto_core::protocol::message::{Code, Failure, State};
+use proto_core::protocol::message::{Code, Failure, Name, State};
 use proto_core::protocol::report::Act;
 
 use super::tests::{Config, Router, net, rule, silent};
@@ -85,6 +85,23 @@ fn removed(router: &Router, name: &str) -> Result<Done, Failure> {
     router.with(|agent| {
         let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
         let done = agent.remove(&name.parse().unwrap(), &change, &mut silent);
+        done.map_err(|fault| agent.slot.take(fault))
+    })
+}
+
+/// Puts a stored configuration back, or the state without the interface.
+fn rolled_back(router: &Router, name: &str, number: u32, confirm: bool) -> Result<Done, Failure> {
+    router.with(|agent| {
+        let name: Name = name.parse().unwrap();
+        let opened = agent.store.open(&name, number);
+        let (head, mut image) = opened.map_err(|fault| agent.slot.take(fault))?;
+        let act = Some(Act::RolledBack { number });
+        let change = Change { act, confirm, pushed: head.pushed, ..Change::REPAIR };
+        let done = if head.has_image() {
+            agent.commit(&mut image, head.span(), &change, &mut silent)
+        } else {
+            agent.remove(&name, &change, &mut silent)
+        };
         done.map_err(|fault| agent.slot.take(fault))
     })
 }
@@ -322,10 +339,24 @@ struct Play {
     router: Router,
     dice: Dice,
     stored: BTreeMap<&'static str, Config>,
+    /// The stored configurations by interface and number; `None` for a removal.
+    history: BTreeMap<(&'static str, u32), Option<Config>>,
     /// Rules that belong to no interface of the agent.
     by_hand: Texts,
     steps: usize,
     requests: usize,
+    /// Repairs that changed something, and rollbacks.
+    repaired: usize,
+    rolled_back: usize,
+}
+
+/// A change in a [`Play`].
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Push,
+    Remove,
+    Repair,
+    Rollback(u32),
 }
 
 const NAMES: [&str; 3] = ["wg0", "wg1", "wg2"];
@@ -375,13 +406,63 @@ impl Play {
         (protected, may_change)
     }
 
+    /// Does to an interface what another program may do, and a repair undoes.
+    fn meddle(&mut self, name: &str, config: &Config) {
+        let world = &self.router.world;
+        let index = world.index(name);
+        match self.dice.below(4) {
+            0 => world.by_hand(|buf| route::link::set_up(buf, 1, index, false).unwrap()).unwrap(),
+            1 => {
+                for item in &config.items {
+                    if let Item::Address(net) = item {
+                        let address = route::Addr::new(index, *net);
+                        world.by_hand(|buf| address.delete(buf, 1).unwrap()).unwrap();
+                    }
+                }
+            }
+            2 => {
+                let others = self.stored.iter().filter(|(other, _)| **other != name);
+                let others: Vec<&Config> = others.map(|(_, config)| config).collect();
+                for item in &config.items {
+                    let Item::Rule(rule) = item else { continue };
+                    if others.iter().any(|other| other.items.contains(item)) {
+                        continue;
+                    }
+                    let rule = KernelRule {
+                        priority: Some(rule.priority),
+                        fwmark: rule.fwmark,
+                        invert: rule.invert,
+                        suppress_prefixlen: rule.suppress_prefixlength,
+                        protocol: PROTOCOL,
+                        ..KernelRule::new(rule.family(), rule.table)
+                    };
+                    world.by_hand(|buf| rule.delete(buf, 1).unwrap()).unwrap();
+                }
+            }
+            // There is nothing to repair.
+            _ => {}
+        }
+    }
+
     fn step(&mut self) {
         let name = self.dice.pick(&NAMES);
-        let new = match self.dice.below(6) {
-            0 if self.stored.contains_key(name) => None,
-            1 => self.stored.get(name).cloned().or_else(|| Some(self.config(name))),
-            _ => Some(self.config(name)),
+        let is_stored = self.stored.contains_key(name);
+        let numbers: Vec<u32> =
+            self.history.keys().filter(|(of, _)| *of == name).map(|(_, number)| *number).collect();
+        let (way, new) = match self.dice.below(9) {
+            0 if is_stored => (Way::Remove, None),
+            1 if is_stored => (Way::Push, self.stored.get(name).cloned()),
+            2 if is_stored => (Way::Repair, self.stored.get(name).cloned()),
+            3 | 4 if !numbers.is_empty() => {
+                let number = self.dice.pick(&numbers);
+                (Way::Rollback(number), self.history[&(name, number)].clone())
+            }
+            _ => (Way::Push, Some(self.config(name))),
         };
+        let untouched = self.router.seen();
+        if let (Way::Repair, Some(config)) = (way, &new) {
+            self.meddle(name, config);
+        }
         let confirm = new.is_some() && self.dice.one_in(4);
         let incident = match self.dice.below(6) {
             0 => Some(Incident::Refused(Errno::ENOMEM)),
@@ -397,13 +478,15 @@ impl Play {
         if let Some(incident) = incident {
             self.router.world.incident(self.dice.below(12), incident);
         }
-        let mut done = match &new {
-            Some(config) => {
-                self.router.push_image(&config.image_of(name), Some(Act::Pushed), confirm)
+        let mut done = match (way, &new) {
+            (Way::Rollback(number), _) => rolled_back(&self.router, name, number, confirm),
+            (_, None) => removed(&self.router, name),
+            (_, Some(config)) => {
+                let act = matches!(way, Way::Push).then_some(Act::Pushed);
+                self.router.push_image(&config.image_of(name), act, confirm)
             }
-            None => removed(&self.router, name),
         };
-        let mut what = format!("{name} {new:?} {incident:?} {done:?}");
+        let mut what = format!("{way:?} {name} {new:?} {incident:?} {done:?}");
         self.router.world.revive();
         let waits = done.as_ref().is_ok_and(|done| done.pending.is_some());
         let mut restarts = incident.is_some() && self.dice.one_in(2);
@@ -441,7 +524,7 @@ impl Play {
         }
         self.requests += self.router.world.changes() - at;
         self.steps += 1;
-        let now = self.router.seen();
+        let mut now = self.router.seen();
         // The next start finds the change complete if the agent was killed after the last step.
         let stands = done.is_ok() || (restarts && now != before);
         match (&new, stands) {
@@ -459,7 +542,25 @@ impl Play {
                     assert!(watched.is_empty() || restarts, "{what}");
                 }
                 assert_eq!(now, before, "{what}");
+                if let Way::Repair = way {
+                    assert!(self.router.start(), "{what}");
+                    now = self.router.seen();
+                }
             }
+        }
+        match way {
+            Way::Repair => {
+                assert_eq!(now, untouched, "{what}");
+                self.repaired += usize::from(now != before);
+            }
+            Way::Rollback(_) => self.rolled_back += usize::from(stands),
+            Way::Push | Way::Remove => {}
+        }
+        let newest = self.router.with(|agent| agent.newest_whole(name).unwrap());
+        if let Some((head, _)) = newest {
+            let config = self.stored.get(name).cloned();
+            assert_eq!(head.has_image(), config.is_some(), "{what}");
+            self.history.entry((name, head.number)).or_insert(config);
         }
         // The running state is that of the images, and contains nothing else.
         let mut all: Texts = self.by_hand.clone();
@@ -472,7 +573,7 @@ impl Play {
 
 #[test]
 fn no_request_touches_rules_and_routes_of_other_interfaces() {
-    let (mut steps, mut requests) = (0, 0);
+    let (mut steps, mut requests, mut repaired, mut rolled_back) = (0, 0, 0, 0);
     for seed in 1..=150 {
         let router = Router::default();
         // A rule with our number that no image has, and a rule of another program.
@@ -487,13 +588,29 @@ fn no_request_touches_rules_and_routes_of_other_interfaces() {
         }
         let by_hand = texts(&router.seen().others);
         let dice = Dice::new(seed);
-        let stored = BTreeMap::new();
-        let mut play = Play { router, dice, stored, by_hand, steps: 0, requests: 0 };
+        let (stored, history) = (BTreeMap::new(), BTreeMap::new());
+        let mut play = Play {
+            router,
+            dice,
+            stored,
+            history,
+            by_hand,
+            steps: 0,
+            requests: 0,
+            repaired: 0,
+            rolled_back: 0,
+        };
         for _ in 0..25 {
             play.step();
         }
         steps += play.steps;
         requests += play.requests;
+        repaired += play.repaired;
+        rolled_back += play.rolled_back;
     }
-    println!("{steps} changes of one of three interfaces, {requests} requests, each looked at");
+    println!(
+        "{steps} changes of one of three interfaces, {requests} requests, each looked at; {repaired} repairs and \
+         {rolled_back} rollbacks"
+    );
+    assert!(repaired > 50 && rolled_back > 50, "{repaired} {rolled_back}");
 }
