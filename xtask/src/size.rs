@@ -8,7 +8,7 @@
 
 use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
-use board::{Target, VARIANTS, Variant};
+use board::{Target, Tried, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pty::OpenptFlags;
@@ -28,7 +28,7 @@ pub struct Args {
     /// The architecture
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
-    /// Print only the size and the budget of each target and variant
+    /// Print only the size and the budget of each target and variant, and the budget of its memory
     #[arg(long)]
     budgets: bool,
     /// Number of functions to list
@@ -43,11 +43,11 @@ impl Args {
     /// Runs the chore.
     pub fn run(self) -> Result<ExitCode> {
         if self.budgets {
-            let lines: Vec<Result<String>> = build::routers()
-                .flat_map(|target| VARIANTS.iter().map(move |variant| within(target, variant)))
-                .collect();
-            for line in lines {
-                println!("{}", line?);
+            for target in build::routers() {
+                for variant in VARIANTS {
+                    println!("{}", within(target, variant)?);
+                }
+                println!("{}", memory_budget(target));
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -192,6 +192,16 @@ pub fn within(target: &Target, variant: &Variant) -> Result<String> {
         ensure!(size <= u64::from(most), "{what}: {size} bytes{kind}, over the budget of {most}");
     }
     Ok(format!("{what}: {file} bytes of {}, {flash} of {} packed", budget.file, budget.flash))
+}
+
+/// The budget of a target's memory, which is measured on the machines of the lab.
+fn memory_budget(target: &Target) -> String {
+    let measured = match target.tried {
+        Tried::Machine => "`cargo xtask test --all-arch` measures it",
+        Tried::Emulator => "no machine of the lab has this target to measure it",
+    };
+    let variant = build::full().name;
+    format!("{} {variant}: memory budget {} KiB; {measured}", target.name, target.memory)
 }
 
 /// What a build without the console is compared with.
