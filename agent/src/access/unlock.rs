@@ -92,6 +92,8 @@ pub enum Closed {
     Time,
     /// No key was pressed for three minutes.
     Quiet,
+    /// The owner was removed, or may do less now.
+    Gone,
 }
 
 impl fmt::Display for Closed {
@@ -99,6 +101,7 @@ impl fmt::Display for Closed {
         f.write_str(match self {
             Self::Time => "locked: the 10 minutes are over",
             Self::Quiet => "locked: nothing was typed for 3 minutes",
+            Self::Gone => "locked: the owner was removed, or has another role now",
         })
     }
 }
@@ -251,9 +254,13 @@ impl Unlock {
         self.opening.map(|opening| opening.until.min(opening.typed.saturating_add(QUIET)))
     }
 
-    /// Closes the console when its time has expired. Returns the reason, once.
-    pub fn tick(&mut self, now: u64) -> Option<Closed> {
-        let why = self.opening?.closed(now)?;
+    /// Closes the console when its time has expired, or its owner has lost the role. Returns the reason, once.
+    pub fn tick(&mut self, now: u64, ownership: &mut Ownership<'_>) -> Option<Closed> {
+        let opening = self.opening?;
+        // A shell on this console asks nobody before its next command.
+        let has = |(_, role)| role == opening.role;
+        let gone = || (!self.standing(now, ownership).is_some_and(has)).then_some(Closed::Gone);
+        let why = opening.closed(now).or_else(gone)?;
         self.opening = None;
         Some(why)
     }

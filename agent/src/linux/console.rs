@@ -252,11 +252,11 @@ impl<'o> SerialConsole<'o> {
     }
 
     /// Runs the timers that are due.
-    pub(crate) fn tick(&mut self, now: u64, agent: &mut Agent<'_>, out: &mut TextOut<'_>) {
+    pub(crate) fn tick(&mut self, agent: &mut Agent<'_>, out: &mut TextOut<'_>) {
         if self.ended.is_some_and(sys::reap) {
             self.ended = None;
         }
-        if let Some(closed) = self.unlock.tick(now) {
+        if let Some(closed) = agent.tick_console(&mut self.unlock) {
             let mut words = String::<64>::new();
             let _ = write!(words, "{closed}");
             if self.shell.is_some() {

@@ -463,7 +463,7 @@ impl<'o> Line<'o> {
     pub(crate) fn tick(&mut self, now: u64, agent: &mut Agent<'_>) {
         #[cfg(feature = "console")]
         {
-            self.pump(agent, &mut |console, agent, out| console.tick(now, agent, out));
+            self.pump(agent, &mut |console, agent, out| console.tick(agent, out));
             self.listen();
         }
         let _ = agent;

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use proto_core::protocol::Digest;
 use proto_core::protocol::message::{Applied, Code, Name, Pending};
 
 use super::{Cause, Error, Router, Target};
@@ -82,14 +83,25 @@ struct Change<'a> {
     router: &'a Router,
     /// The router's name, for messages.
     name: &'a str,
+    /// The digest of the configuration that the router should have; `None` if only the router knows it.
+    digest: Option<Digest>,
     /// Whether the change was requested.
     requested: bool,
 }
 
+/// The number of the wanted configuration on a router that was reached again.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// The change was confirmed under this number.
+    Confirmed(u32),
+    /// The router's reply was lost; the router runs the wanted configuration, and has stored it under this number.
+    Runs(u32),
+}
+
 /// The state of a router that was reached again.
 enum Found {
-    /// The change was confirmed under this number.
-    Kept(u32),
+    /// The wanted one.
+    Kept(Kept),
     /// The change is gone; the stored configuration as text.
     Other(String),
     /// Another client's change is pending.
@@ -97,11 +109,11 @@ enum Found {
 }
 
 /// Requests a change of an interface in a session that begins the push of an image, if there is one, and follows the
-/// change to its end.
+/// change to its end. `digest` is that of the image that will run, if it is known.
 pub(super) async fn make(
     target: &Target,
     confirming: Confirming,
-    (interface, image): (&Name, Option<&Image>),
+    (interface, image, digest): (&Name, Option<&Image>, Option<Digest>),
     observer: &mut dyn Observer,
     request: impl AsyncFnOnce(&mut Session<'_>) -> Result<Applied, Cause>,
 ) -> Result<Changed, Error> {
@@ -111,7 +123,7 @@ pub(super) async fn make(
     let (router, requested) = (Router::of(&session), session.commit_sent());
     drop(session);
     let name = router.name();
-    let change = Change { target, confirming, interface, router: &router, name, requested };
+    let change = Change { target, confirming, interface, router: &router, name, digest, requested };
     match change.settle(outcome, observer).await {
         Ok(settled) => Ok(Changed { router, settled }),
         Err(mut error) => {
@@ -133,8 +145,8 @@ impl Change<'_> {
             Ok(applied) if self.confirming.by_hand => Ok(self.by_hand(applied)),
             Ok(applied) => {
                 let left = Duration::from_secs(applied.confirm_within.into());
-                let number = self.confirm(Some(applied.number), left, observer).await?;
-                Ok(self.confirmed(Some(applied), number))
+                let kept = self.confirm(Some(applied.number), left, observer).await?;
+                Ok(self.kept(Some(applied), kept))
             }
             Err(Cause::Session(error)) if self.is_lost(&error) => {
                 // The request may have arrived as late as now.
@@ -142,8 +154,8 @@ impl Change<'_> {
                 if self.confirming.by_hand {
                     return Err(self.lost_by_hand(&error, left));
                 }
-                let number = self.confirm(None, left, observer).await?;
-                Ok(self.confirmed(None, number))
+                let kept = self.confirm(None, left, observer).await?;
+                Ok(self.kept(None, kept))
             }
             Err(cause) => Err(self.failed(cause)),
         }
@@ -158,13 +170,20 @@ impl Change<'_> {
         self.confirming.seconds > 0 && self.requested && error.is_silence()
     }
 
-    fn confirmed(&self, applied: Option<Applied>, number: u32) -> Settled {
-        let text = format!(
-            "{} was reached again through a new session, and the change is confirmed: stored as number \
-             {number}",
-            self.name
-        );
-        Settled { applied, number, confirmed: true, text }
+    fn kept(&self, applied: Option<Applied>, kept: Kept) -> Settled {
+        let reached = format!("{} was reached again through a new session", self.name);
+        match kept {
+            Kept::Confirmed(number) => {
+                let text =
+                    format!("{reached}, and the change is confirmed: stored as number {number}");
+                Settled { applied, number, confirmed: true, text }
+            }
+            Kept::Runs(number) => {
+                let text =
+                    format!("{reached}, and runs this configuration: stored as number {number}");
+                Settled { applied, number, confirmed: false, text }
+            }
+        }
     }
 
     fn by_hand(&self, applied: Applied) -> Settled {
@@ -189,14 +208,14 @@ impl Change<'_> {
         self.failed(Cause::Unconfirmed(message))
     }
 
-    /// Reaches the router again, confirms the change, and returns its number. `left` is the longest time that the
+    /// Reaches the router again and confirms the change. `left` is the longest time that the
     /// router waits for the confirmation.
     async fn confirm(
         &self,
         number: Option<u32>,
         left: Duration,
         observer: &mut dyn Observer,
-    ) -> Result<u32, Error> {
+    ) -> Result<Kept, Error> {
         observer.event(Event::Confirming);
         let (started, timeout) = (Instant::now(), self.target.timeout);
         let (over, give_up) = (started + left, started + left + timeout);
@@ -207,7 +226,7 @@ impl Change<'_> {
         loop {
             let tried = Instant::now();
             match self.look(&mut number, timeout.min(TRY), observer).await {
-                Ok(Found::Kept(number)) => return Ok(number),
+                Ok(Found::Kept(kept)) => return Ok(kept),
                 Ok(Found::Other(what)) => {
                     return Err(self.reverted(&what, answered, Instant::now() >= over));
                 }
@@ -262,7 +281,7 @@ impl Change<'_> {
             // From here on, a lost reply is no worse than the history: both tell the outcome.
             *number = Some(pending.number);
             match session.confirm().await {
-                Ok((_, number)) => return Ok(Found::Kept(number)),
+                Ok((_, number)) => return Ok(Found::Kept(Kept::Confirmed(number))),
                 // The time expired just now.
                 Err(SessionError::Failed(failure)) if failure.code == Code::NotPending => {}
                 Err(error) => return Err(error),
@@ -273,8 +292,18 @@ impl Change<'_> {
             Err(SessionError::Failed(failure)) if failure.code == Code::NotStored => None,
             Err(error) => return Err(error),
         };
+        if let Some(newest) = &newest
+            && number.is_none()
+            && self.digest == Some(newest.digest)
+            && self.runs(&mut session).await?
+        {
+            // The change was not needed, or another client confirmed it.
+            return Ok(Found::Kept(Kept::Runs(newest.number)));
+        }
         Ok(match newest {
-            Some(newest) if Some(newest.number) == *number => Found::Kept(newest.number),
+            Some(newest) if Some(newest.number) == *number => {
+                Found::Kept(Kept::Confirmed(newest.number))
+            }
             Some(newest) => Found::Other(format!(
                 "{} is number {} again, {}",
                 self.interface,
@@ -285,8 +314,17 @@ impl Change<'_> {
         })
     }
 
+    /// Whether the router's kernel has what is stored of the interface.
+    async fn runs(&self, session: &mut Session<'_>) -> Result<bool, SessionError> {
+        match session.drift(self.interface).await {
+            Ok(drift) => Ok(drift.summary.is_quiet()),
+            Err(SessionError::Failed(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the pending change is the requested one. If the router's reply was lost, the change is recognized
-    /// by its author.
+    /// by its author, and by its content where that is known: two owners may have one name.
     async fn is_ours(
         &self,
         session: &mut Session<'_>,
@@ -298,6 +336,7 @@ impl Change<'_> {
         }
         match number {
             Some(number) => Ok(pending.number == number),
+            None if self.digest.is_some_and(|digest| digest != pending.digest) => Ok(false),
             None => {
                 let own = session.own_key();
                 let owners = session.owners().await?;

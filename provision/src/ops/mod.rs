@@ -31,6 +31,7 @@ mod way;
 use std::time::Duration;
 
 use proto_core::key::PublicKey;
+use proto_core::protocol::digest;
 use proto_core::protocol::message::{Drift, Name};
 use proto_core::protocol::session::{Wire, fingerprint};
 
@@ -167,7 +168,7 @@ pub async fn push(
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
     let Pushing { confirming, adopt, approve } = how;
-    let what = (&image.interface, Some(image));
+    let what = (&image.interface, Some(image), Some(digest(&image.bytes)));
     change::make(target, confirming, what, observer, async |session| {
         if let Some(approve) = approve {
             approved(session, image, approve).await?;
@@ -245,7 +246,7 @@ pub async fn repair(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    change::make(target, confirming, (interface, None), observer, async |session| {
+    change::make(target, confirming, (interface, None, None), observer, async |session| {
         Ok(session.repair(interface, confirming.seconds).await?)
     })
     .await
@@ -261,7 +262,9 @@ pub async fn remove(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    change::make(target, confirming, (interface, None), observer, async |session| {
+    // A removal has no image.
+    let what = (interface, None, Some(digest(&[])));
+    change::make(target, confirming, what, observer, async |session| {
         Ok(session.remove(interface, confirming.seconds).await?)
     })
     .await
@@ -278,7 +281,7 @@ pub async fn rollback(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    change::make(target, confirming, (interface, None), observer, async |session| {
+    change::make(target, confirming, (interface, None, None), observer, async |session| {
         Ok(match number {
             Some(number) => session.rollback(interface, number, confirming.seconds).await?,
             None => session.rollback_one(interface, confirming.seconds).await?,

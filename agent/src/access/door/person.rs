@@ -7,7 +7,7 @@ use proto_core::protocol::session::{StaticKey, Wire};
 
 use super::{Door, wipe_stack};
 use crate::access::owners::Standing;
-use crate::access::unlock::Unlock;
+use crate::access::unlock::{Closed, Unlock};
 use crate::console::words::Need;
 use crate::console::{NO_KEY, Person, Reply, Talk, Way};
 use crate::led::Activity;
@@ -86,6 +86,12 @@ impl<S: System> Door<'_, S> {
             }
             _ => (NO_KEY, Standing::Local),
         }
+    }
+
+    /// Closes a console that was opened by a code, when it is time. Returns the reason.
+    pub fn tick_console(&mut self, unlock: &mut Unlock) -> Option<Closed> {
+        let now = self.machine().now();
+        unlock.tick(now, &mut self.ownership)
     }
 
     /// As [`Service::link_names`](crate::requests::service::Service::link_names), for a console that may see them.

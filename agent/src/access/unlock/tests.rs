@@ -67,6 +67,10 @@ impl<'f> Console<'f> {
         self.unlock.judge(now, text, &key(ROUTER), &mut self.ownership)
     }
 
+    fn tick(&mut self, now: u64) -> Option<Closed> {
+        self.unlock.tick(now, &mut self.ownership)
+    }
+
     fn role(&mut self, now: u64) -> Option<Role> {
         self.unlock.standing(now, &mut self.ownership).map(|(_, role)| role)
     }
@@ -111,8 +115,8 @@ fn a_right_code_opens_for_ten_minutes_with_the_role_it_was_made_for() {
             assert_eq!(console.role(START + minute * MINUTE), wanted);
         }
         assert_eq!(console.unlock.deadline(), Some(START + OPEN));
-        assert_eq!(console.unlock.tick(START + OPEN - 1), None);
-        assert_eq!(console.unlock.tick(START + OPEN), Some(Closed::Time));
+        assert_eq!(console.tick(START + OPEN - 1), None);
+        assert_eq!(console.tick(START + OPEN), Some(Closed::Time));
         assert_eq!((console.role(START + OPEN), console.unlock.deadline()), (None, None));
     }
 }
@@ -191,6 +195,25 @@ fn who_was_removed_or_may_do_less_loses_it_at_once() {
     console.ownership.add(&slot, &owner(BEN, Role::Admin)).unwrap();
     console.ownership.remove(&slot, &key(ANNE).public()).unwrap();
     assert_eq!(console.judge(START, &text), Verdict::Wrong(1));
+}
+
+/// A shell on the console runs no command of the console that would find out.
+#[test]
+fn a_tick_closes_the_console_of_an_owner_who_was_removed_or_may_do_less() {
+    for removed in [true, false] {
+        console!(console);
+        let slot = Slot::default();
+        let text = console.good(Role::Admin);
+        console.judge(START, &text);
+        console.ownership.add(&slot, &owner(BEN, Role::Admin)).unwrap();
+        assert_eq!(console.tick(START), None);
+        match removed {
+            true => console.ownership.remove(&slot, &key(ANNE).public()).map(drop).unwrap(),
+            false => console.ownership.add(&slot, &owner(ANNE, Role::ReadOnly)).map(drop).unwrap(),
+        }
+        assert_eq!(console.tick(START), Some(Closed::Gone));
+        assert_eq!((console.tick(START), console.role(START)), (None, None));
+    }
 }
 
 #[test]
@@ -322,7 +345,7 @@ proptest! {
                     used = false;
                 }
                 1 => {
-                    prop_assert_eq!(console.unlock.tick(now).is_some(), unreported);
+                    prop_assert_eq!(console.tick(now).is_some(), unreported);
                     unreported = false;
                 }
                 2 => { console.unlock.typed(now); typed = now; }

@@ -355,8 +355,9 @@ impl Rig<'_, '_> {
     /// Runs the timers, as the event loop does.
     pub(super) fn tick(&mut self) {
         self.agent.tick();
-        let now = self.bench.now.get();
-        let Some(closed) = self.person.unlock.as_mut().and_then(|unlock| unlock.tick(now)) else {
+        let Self { agent, person, .. } = self;
+        let Some(closed) = person.unlock.as_mut().and_then(|unlock| agent.tick_console(unlock))
+        else {
             return;
         };
         let words = closed.to_string();

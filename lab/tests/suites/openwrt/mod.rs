@@ -95,7 +95,7 @@ impl Root {
             fs::create_dir_all(root.path(folder))?;
         }
         root.program("bin/busybox", &fs::read(busybox)?)?;
-        root.sh("/bin/busybox --install -s /bin; /bin/mknod /dev/null c 1 3; /bin/mknod /dev/ttyS0 c 4 64")?;
+        root.sh("/bin/busybox --install -s /bin; /bin/mknod /dev/null c 1 3; /bin/mknod /dev/ttyS0 c 4 64; /bin/mknod /dev/kmsg c 1 11")?;
         for (path, bytes) in STAND_INS {
             root.program(path, bytes)?;
         }

@@ -58,6 +58,7 @@ const RIGHT: &[Right] = &[
             "capabilities /etc/capabilities/postwired.json",
             "no_new_privs 1",
             "writable /etc/postwired /var/run/postwired /dev/ttyS0",
+            "read-only /dev/kmsg",
             "read-only /tmp/sysinfo",
             "trigger postwired",
             "changed firewall",

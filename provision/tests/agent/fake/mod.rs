@@ -62,6 +62,8 @@ pub(crate) struct Manners {
     pub(crate) away: Option<Duration>,
     /// Whether the answer to that change is lost as well.
     pub(crate) loses_applied: bool,
+    /// Loses the answer to a change that was not needed, and is then unreachable for as long as `away` says.
+    pub(crate) loses_unchanged: bool,
     /// Knows its stored configuration, by its digest, by ranges and as the base of patches.
     pub(crate) patches: bool,
     /// Loses the answer to the first `Confirm`.

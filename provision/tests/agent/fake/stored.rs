@@ -18,10 +18,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Makes it the change of another owner.
+    /// Makes it another change, of the owner with this name.
     pub(crate) fn made_by(&mut self, name: &str) {
         self.head.by = name.try_into().unwrap();
         self.head.number += 1;
+        self.head.digest = [1; 32];
     }
 }
 
@@ -94,7 +95,10 @@ impl Router {
             act,
             length,
             damaged: false,
-            digest: proto_core::protocol::digest(&self.pushed),
+            digest: match act {
+                Act::Removed => proto_core::protocol::digest(&[]),
+                _ => proto_core::protocol::digest(&self.pushed),
+            },
         };
         let before = std::mem::replace(&mut seen.running, wanted.clone());
         seen.commits += 1;
@@ -114,6 +118,9 @@ impl Router {
             }
         } else if !same {
             seen.history.push((head, wanted));
+        } else if std::mem::take(&mut self.manners.loses_unchanged) {
+            self.away_until = self.manners.away.take().map(|away| Instant::now() + away);
+            return Vec::new();
         }
         vec![Answer::Applied(applied)]
     }
