@@ -257,7 +257,7 @@ impl Unlock {
     /// Closes the console when its time has expired, or its owner has lost the role. Returns the reason, once.
     pub fn tick(&mut self, now: u64, ownership: &mut Ownership<'_>) -> Option<Closed> {
         let opening = self.opening?;
-        // A shell on this console asks nobody before its next command.
+        // A shell runs its commands without the agent, so the owner's role is checked here too.
         let has = |(_, role)| role == opening.role;
         let gone = || (!self.standing(now, ownership).is_some_and(has)).then_some(Closed::Gone);
         let why = opening.closed(now).or_else(gone)?;

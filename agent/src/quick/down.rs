@@ -100,7 +100,7 @@ impl<P: QuickProcess> Session<'_, '_, '_, P> {
     }
 
     /// Removes the rules that `ours` selects, each with its priority: without one the kernel removes the
-    /// first rule that has these settings, even if that rule has a mark and belongs to somebody else.
+    /// first rule that has these settings, even if that rule has a mark and is another program's.
     fn remove_each(
         &mut self,
         family: u8,

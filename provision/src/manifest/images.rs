@@ -69,10 +69,13 @@ impl Shared {
     }
 }
 
-/// How host names are looked up: with what, who is told of it, and whether it is time for it.
+/// The look-up of the host names in all files.
 pub(super) struct Names<'n> {
+    /// The resolver; `None` leaves host names to the routers.
     pub(super) lookup: Option<&'n Lookup>,
+    /// Shows what the look-up waits for.
     pub(super) tell: &'n mut dyn FnMut(&str),
+    /// Whether the units have no mistake that makes a look-up useless.
     pub(super) is_ready: &'n mut dyn FnMut(&[Unit]) -> bool,
 }
 

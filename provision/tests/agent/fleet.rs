@@ -452,7 +452,7 @@ fn a_file_that_would_empty_an_interface_fails_its_unit_unless_yes_was_said() {
             "the file has no {what}, and the push would remove those of wg0; --yes pushes it"
         );
         assert_eq!(records.last().unwrap()["message"], message);
-        // A terminal makes no difference: nobody answers questions about thousands of routers.
+        // A terminal makes no difference: a fleet asks no questions.
         let mut typed = Typed::new(&fleet.bench, &["fleet", "push", "fleet.toml", "r0"]);
         assert_eq!(typed.ends(), 1);
         assert!(!typed.rest().contains("[y/N]"), "{:?}", typed.rest());

@@ -24,7 +24,7 @@ enum Piece {
     HalfFrame(usize),
     /// Bytes that are no text.
     Noise(Vec<u8>),
-    /// Printable bytes and line ends that nobody typed.
+    /// Printable bytes and line ends from noise.
     Text(Vec<u8>),
     /// Bytes that are sent at another speed: the duration of a bit, as sent and as received.
     Heard(Vec<u8>, (usize, usize)),

@@ -101,7 +101,7 @@ impl Draw {
         ])
     }
 
-    /// A change that somebody makes while the interface is up.
+    /// A change by hand while the interface is up.
     fn by_hand(&mut self, interface: &str) -> String {
         let [one, other, ..] = PUBLICS;
         let changes = [

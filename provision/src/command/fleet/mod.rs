@@ -42,6 +42,15 @@ struct Unreached {
     message: String,
 }
 
+/// Shows what a look-up of host names waits for, unless the output is JSON.
+fn teller(json: bool) -> impl FnMut(&str) {
+    move |line| {
+        if !json {
+            say(line);
+        }
+    }
+}
+
 /// Reads a manifest. `ready` says of its units whether the rest of the command is right, before host names are looked up.
 pub(super) fn load(
     path: &Path,
@@ -49,13 +58,8 @@ pub(super) fn load(
     ready: &mut dyn FnMut(&[Unit]) -> Result<(), Failed>,
 ) -> Result<Manifest, Failed> {
     let lookup = conf::system_lookup();
-    let mut tell = |line: &str| {
-        if !json {
-            say(line);
-        }
-    };
     let mut is_ready = Ok(());
-    let loaded = Manifest::load_for(path, Some(&lookup), &mut tell, &mut |units| {
+    let loaded = Manifest::load_for(path, Some(&lookup), &mut teller(json), &mut |units| {
         is_ready = ready(units);
         is_ready.is_ok()
     });
@@ -100,8 +104,13 @@ fn selected<'m>(units: &'m [Unit], which: &Which) -> Result<Vec<&'m Unit>, Faile
     fleet::select(units, &which.manifest, &which.selectors).map_err(Failed::usage)
 }
 
-/// Checks what units have of the operator's list of routers. Returns those that cannot be reached yet.
-fn check_units(own: &Own, units: &[Unit], which: &Which) -> Result<Vec<Unreached>, Failed> {
+/// Checks what the selected units have of the operator's list of routers. Returns their number, and those that cannot
+/// be reached yet.
+fn check_units(
+    own: &Own,
+    units: &[Unit],
+    which: &Which,
+) -> Result<(usize, Vec<Unreached>), Failed> {
     let units = selected(units, which)?;
     // A manifest can be checked on a machine without the operator's files.
     let routers = own.find().and_then(|home| home.routers()).unwrap_or_default();
@@ -119,15 +128,18 @@ fn check_units(own: &Own, units: &[Unit], which: &Which) -> Result<Vec<Unreached
     if let Ok(operator) = operator {
         wrong.extend(fleet::own_keys(&units, &operator.public()));
     }
-    if wrong.is_empty() { Ok(unreached) } else { Err(mistaken(&which.manifest, &wrong)) }
+    if wrong.is_empty() {
+        Ok((units.len(), unreached))
+    } else {
+        Err(mistaken(&which.manifest, &wrong))
+    }
 }
 
 pub(super) fn check(own: &Own, args: &CheckFleet) -> Result<Done<Checked>, Failed> {
     let path = &args.which.manifest;
     let (mut count, mut unreached) = (0, Vec::new());
     let manifest = load(path, own.json, &mut |units| {
-        unreached = check_units(own, units, &args.which)?;
-        count = selected(units, &args.which)?.len();
+        (count, unreached) = check_units(own, units, &args.which)?;
         Ok(())
     })?;
     let name = path.display();
@@ -212,13 +224,8 @@ fn start(
     (operator, routers): &(Operator, Routers),
 ) -> Result<Done<Ran>, Failed> {
     let units = selected(&manifest.units, &args.which)?;
-    let mut tell = |line: &str| {
-        if !own.json {
-            say(line);
-        }
-    };
     let lookup = conf::system_lookup();
-    let planned = fleet::plan(&units, routers, &operator.public(), &lookup, &mut tell)
+    let planned = fleet::plan(&units, routers, &operator.public(), &lookup, &mut teller(own.json))
         .map_err(|mistakes| mistaken(&manifest.path, &mistakes))?;
     let file = match (&args.record, options.operation.changes() || args.resume) {
         (Some(file), _) => Some(file.clone()),
