@@ -1,7 +1,8 @@
 //! Faults of a serial line: bits flip, bytes are lost, and a kernel that uses the same port as its
 //! console prints between the bytes. Pure code: bytes in, bytes out.
 
-use crate::rng::Rng;
+use fastrand::Rng;
+use std::iter::repeat_with;
 
 /// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub(crate) struct Noisy {
 
 impl Noisy {
     pub(crate) fn new(noise: Noise, seed: u64) -> Self {
-        Self { noise, rng: Rng::new(seed), counts: FaultCounts::default() }
+        Self { noise, rng: Rng::with_seed(seed), counts: FaultCounts::default() }
     }
 
     /// Appends to `out` the bytes that arrive when `bytes` are sent.
@@ -64,18 +65,18 @@ impl Noisy {
         self.counts.bytes += bytes.len() as u64;
         for byte in bytes {
             if self.once_in(self.noise.garbage_every) {
-                let len = 1 + self.rng.next() as usize % 8;
-                out.extend(self.rng.bytes(len));
+                let len = self.rng.usize(1..=8);
+                out.extend(repeat_with(|| self.rng.u8(..)).take(len));
                 self.counts.inserted += 1;
             }
             if self.once_in(self.noise.text_every) {
                 out.extend(self.noise.text.as_bytes());
                 self.counts.inserted += 1;
             }
-            if self.rng.chance(self.noise.drop) {
+            if self.rng.f64() < self.noise.drop {
                 self.counts.dropped += 1;
-            } else if self.rng.chance(self.noise.flip) {
-                out.push(byte ^ (1 << (self.rng.next() % 8)));
+            } else if self.rng.f64() < self.noise.flip {
+                out.push(byte ^ (1 << (self.rng.u64(..8))));
                 self.counts.flipped += 1;
             } else {
                 out.push(*byte);
@@ -84,7 +85,7 @@ impl Noisy {
     }
 
     fn once_in(&mut self, bytes: u32) -> bool {
-        bytes != 0 && self.rng.chance(1.0 / f64::from(bytes))
+        bytes != 0 && self.rng.f64() < 1.0 / f64::from(bytes)
     }
 }
 
@@ -104,7 +105,8 @@ mod tests {
 
     #[test]
     fn no_faults_change_nothing() {
-        let bytes = Rng::new(1).bytes(10_000);
+        let mut bytes = [0; 10_000];
+        Rng::with_seed(1).fill(&mut bytes);
         let (out, counts) = pass(&Noise::default(), 1, &bytes);
         assert_eq!(out, bytes);
         assert_eq!(counts, FaultCounts { bytes: 10_000, ..FaultCounts::default() });

@@ -10,11 +10,11 @@ mod shots;
 
 use crate::{
     Arch, Frames, Lab, Wire,
-    rng::Rng,
     routers::{Config, Reach, Router, Said, identity},
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use barrage::Barrage;
+use fastrand::Rng;
 use gauge::Gauge;
 use shots::Shots;
 use std::{
@@ -104,7 +104,7 @@ impl<'t> Target<'t> {
 pub fn flood(target: &Target<'_>, effort: &Effort, show: &mut dyn FnMut(&str)) -> Result<()> {
     let peers = effort.peers;
     let router = &target.router;
-    let mut rng = Rng::new(1);
+    let mut rng = Rng::with_seed(1);
     let mut config = Config::random(&mut rng, peers, 3);
     // The first push creates the interface; later pushes find it.
     router.push_and_see(&Reach::Udp, &config)?;

@@ -6,6 +6,7 @@
 
 use super::{vm::Vm, wire::Wire};
 use anyhow::{Context, Result};
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
@@ -14,11 +15,8 @@ use std::{
 /// The address of a network card.
 pub(crate) type Mac = [u8; 6];
 
-const ETHERNET: usize = 14;
-const IPV4: usize = 20;
-const UDP: usize = 8;
-const TYPE_IPV4: u16 = 0x0800;
-const PROTOCOL_UDP: u8 = 17;
+/// Routers that a datagram may pass.
+const HOPS: u8 = 64;
 
 /// The address of our card.
 pub(crate) const OURS: Mac = [0x52, 0x54, 0, 0xff, 0, 1];
@@ -85,84 +83,31 @@ pub struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// The frame that carries the datagram from our card to another.
-    pub fn frame(&self, to: Mac) -> Vec<u8> {
-        let udp_len = UDP + self.payload.len();
-        let mut udp = Vec::with_capacity(udp_len);
-        udp.extend(self.from.port().to_be_bytes());
-        udp.extend(self.to.port().to_be_bytes());
-        udp.extend((udp_len as u16).to_be_bytes());
-        udp.extend([0, 0]);
-        udp.extend(self.payload);
-        let mut pseudo = Vec::with_capacity(12);
-        pseudo.extend(self.from.ip().octets());
-        pseudo.extend(self.to.ip().octets());
-        pseudo.extend([0, PROTOCOL_UDP]);
-        pseudo.extend((udp_len as u16).to_be_bytes());
-        // Zero would mean that there is no checksum.
-        let sum = match checksum(&[&pseudo, &udp]) {
-            0 => 0xffff,
-            sum => sum,
-        };
-        udp[6..8].copy_from_slice(&sum.to_be_bytes());
-
-        let mut ip = Vec::with_capacity(IPV4);
-        ip.extend([0x45, 0]);
-        ip.extend(((IPV4 + udp_len) as u16).to_be_bytes());
-        // Identification 0, do not fragment, 64 hops.
-        ip.extend([0, 0, 0x40, 0, 64, PROTOCOL_UDP, 0, 0]);
-        ip.extend(self.from.ip().octets());
-        ip.extend(self.to.ip().octets());
-        let sum = checksum(&[&ip]);
-        ip[10..12].copy_from_slice(&sum.to_be_bytes());
-
-        let mut frame = Vec::with_capacity(ETHERNET + IPV4 + udp_len);
-        frame.extend(to);
-        frame.extend(OURS);
-        frame.extend(TYPE_IPV4.to_be_bytes());
-        frame.extend(ip);
-        frame.extend(udp);
-        frame
+    pub fn frame(&self, to: Mac) -> Result<Vec<u8>> {
+        let (from, destination) = (self.from.ip().octets(), self.to.ip().octets());
+        let packet = PacketBuilder::ethernet2(OURS, to)
+            .ipv4(from, destination, HOPS)
+            .udp(self.from.port(), self.to.port());
+        let mut frame = Vec::with_capacity(packet.size(self.payload.len()));
+        packet.write(&mut frame, self.payload)?;
+        Ok(frame)
     }
 
     /// The datagram in a frame; `None` for any other frame.
     pub fn parse(frame: &'a [u8]) -> Option<Self> {
-        let (ethernet, ip) = frame.split_at_checked(ETHERNET)?;
-        let header = usize::from(ip.first()? & 0xf) * 4;
-        let (_, udp) = ip.split_at_checked(header)?;
-        let (ports, rest) = udp.split_at_checked(UDP)?;
-        let short = |bytes: &[u8], at: usize| -> Option<u16> {
-            Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-        };
-        let address = |at: usize| -> Option<Ipv4Addr> {
-            Some(<[u8; 4]>::try_from(ip.get(at..at + 4)?).ok()?.into())
-        };
-        if short(ethernet, 12)? != TYPE_IPV4 || ip.first()? >> 4 != 4 || ip[9] != PROTOCOL_UDP {
+        let packet = SlicedPacket::from_ethernet(frame).ok()?;
+        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) =
+            (packet.net, packet.transport)
+        else {
             return None;
-        }
-        let len = usize::from(short(ports, 4)?).checked_sub(UDP)?;
+        };
+        let ip = ip.header();
         Some(Self {
-            from: SocketAddrV4::new(address(12)?, short(ports, 0)?),
-            to: SocketAddrV4::new(address(16)?, short(ports, 2)?),
-            // A frame is padded to 60 bytes.
-            payload: rest.get(..len)?,
+            from: SocketAddrV4::new(ip.source_addr(), udp.source_port()),
+            to: SocketAddrV4::new(ip.destination_addr(), udp.destination_port()),
+            payload: udp.payload(),
         })
     }
-}
-
-/// The checksum of the internet protocols (RFC 1071) over `parts`. Each part except the last has an
-/// even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let mut sum = 0_u32;
-    for part in parts {
-        for pair in part.chunks(2) {
-            let low = pair.get(1).copied().unwrap_or(0);
-            sum += u32::from(u16::from_be_bytes([pair[0], low]));
-        }
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 #[cfg(test)]
@@ -173,23 +118,13 @@ mod tests {
     const TO: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 5182);
 
     #[test]
-    fn checksum_of_the_example_in_rfc_1071() {
-        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(checksum(&[&bytes]), !0xddf2);
-        assert_eq!(checksum(&[&bytes[..2], &bytes[2..]]), !0xddf2);
-        // An odd byte counts as if a zero followed it.
-        assert_eq!(checksum(&[&[1]]), !0x0100);
-    }
-
-    #[test]
     fn a_datagram_comes_back_out_of_its_frame() {
         for len in [0, 1, 17, 142, 1_218] {
             let payload = vec![0xa5; len];
             let datagram = Datagram { from: FROM, to: TO, payload: &payload };
-            let mut frame = datagram.frame([4; 6]);
+            let mut frame = datagram.frame([4; 6]).unwrap();
             assert_eq!(frame.len(), 42 + len);
-            // A header that includes its checksum sums up to zero.
-            assert_eq!(checksum(&[&frame[14..34]]), 0);
+            // A frame on a wire is padded to 60 bytes.
             frame.resize(frame.len().max(60), 0);
             assert_eq!(Datagram::parse(&frame), Some(datagram));
         }
@@ -197,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_no_datagram_is_none() {
-        let frame = Datagram { from: FROM, to: TO, payload: b"12345" }.frame([4; 6]);
+        let frame = Datagram { from: FROM, to: TO, payload: b"12345" }.frame([4; 6]).unwrap();
         for len in 0..frame.len() {
             assert_eq!(Datagram::parse(&frame[..len]), None, "{len} bytes");
         }

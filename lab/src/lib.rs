@@ -10,10 +10,10 @@
 
 pub mod apt;
 mod arch;
+mod archive;
 pub mod bench;
 pub mod check;
 mod control;
-mod cpio;
 pub mod demo;
 mod disk;
 mod evidence;
@@ -31,7 +31,6 @@ pub mod programs;
 mod pump;
 pub mod record;
 pub mod reference;
-pub mod rng;
 pub mod routers;
 mod serial;
 mod udp;

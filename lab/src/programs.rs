@@ -1,7 +1,7 @@
 //! Debian programs inside a lab machine: the program of the machine's architecture, its loader
 //! and every library it needs, read from the ELF files themselves.
 
-use super::cpio::Archive;
+use super::archive::Archive;
 use crate::apt::Unpacked;
 use anyhow::{Context, Result};
 use object::{
@@ -74,7 +74,7 @@ pub fn add(
     };
     let file = packages.file(program.path).or_else(|_| packages.file(&other))?;
     let bytes = fs::read(file)?;
-    archive.file(program.path, 0o755, &bytes);
+    archive.file(program.path, 0o755, &bytes)?;
     if bytes.starts_with(b"#!") {
         return Ok(());
     }
@@ -89,7 +89,7 @@ pub fn add(
         let bytes = fs::read(&library).with_context(|| format!("{}", library.display()))?;
         // The loader must be at the path in the program; libraries are found in /lib everywhere.
         let place = if need.starts_with('/') { need.clone() } else { format!("/lib/{name}") };
-        archive.file(&place, 0o755, &bytes);
+        archive.file(&place, 0o755, &bytes)?;
         needs.extend(self::needs(&bytes).with_context(|| name.to_owned())?);
     }
     Ok(())

@@ -2,8 +2,8 @@
 //! by a seed, and can record all datagrams. It listens on 127.0.0.1 in front of a machine's
 //! forwarded port.
 
-use crate::rng::Rng;
 use anyhow::Result;
+use fastrand::Rng;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -49,22 +49,27 @@ struct Impair<T> {
 
 impl<T: Clone> Impair<T> {
     fn new(loss: Loss) -> Self {
-        Self { loss, rng: Rng::new(loss.seed), counts: LossCounts::default(), held: Vec::new() }
+        Self {
+            loss,
+            rng: Rng::with_seed(loss.seed),
+            counts: LossCounts::default(),
+            held: Vec::new(),
+        }
     }
 
     /// Takes a datagram in the direction `way`, and returns the datagrams to send, in order.
     fn pass(&mut self, way: u8, datagram: T, now: Instant) -> Vec<T> {
-        if self.rng.chance(self.loss.drop) {
+        if self.rng.f64() < self.loss.drop {
             self.counts.dropped += 1;
             return Vec::new();
         }
         let waiting = self.held.iter().position(|(_, held, _)| *held == way);
-        if waiting.is_none() && self.rng.chance(self.loss.reorder) {
+        if waiting.is_none() && self.rng.f64() < self.loss.reorder {
             self.held.push((now + HELD, way, datagram));
             return Vec::new();
         }
         let mut out = vec![datagram.clone()];
-        if self.rng.chance(self.loss.duplicate) {
+        if self.rng.f64() < self.loss.duplicate {
             out.push(datagram);
             self.counts.duplicated += 1;
         }

@@ -257,19 +257,11 @@ fn typed_image(text: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// SplitMix64.
-struct Draw(u64);
+struct Draw(fastrand::Rng);
 
 impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
     fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.0.usize(..bound)
     }
 
     fn one_in(&mut self, bound: usize) -> bool {
@@ -517,7 +509,7 @@ fn mutated(draw: &mut Draw) -> Vec<u8> {
     for _ in 0..=draw.below(3) {
         let at = draw.below(bytes.len());
         match draw.below(6) {
-            0 => bytes[at] = draw.next() as u8,
+            0 => bytes[at] = draw.0.u8(..),
             1 => drop(bytes.remove(at)),
             2 => bytes.insert(at, b" \t=#,[]:/.%+-\n\r\0"[draw.below(16)]),
             3 => {
@@ -590,7 +582,7 @@ fn what_the_router_takes_the_host_takes_and_the_other_way_round() {
     };
     let seed = number("POSTWIRE_SEED", 11);
     let lines = number("POSTWIRE_LINES", 60_000) as usize;
-    let mut draw = Draw(seed);
+    let mut draw = Draw(fastrand::Rng::with_seed(seed));
     let mut met: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut both, mut neither, mut generated, mut images) = (0, 0, 0, 0);
     let mut differ: Vec<String> = Vec::new();

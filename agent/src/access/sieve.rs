@@ -189,10 +189,10 @@ mod tests {
         times: std::ops::Range<u64>,
         from: impl Fn(u32) -> Origin,
     ) -> u32 {
-        let (mut random, mut through) = (1_u32, 0);
+        let (mut rng, mut through) = (fastrand::Rng::with_seed(1), 0);
         for now in times.clone() {
             for n in 0..each {
-                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let random = rng.u32(..);
                 let origin = from(random >> 3 ^ n);
                 let denied = sieve.denied.iter().any(|((denied, _), _)| *denied == origin);
                 let friend = sieve.friends.contains(&origin);

@@ -218,11 +218,10 @@ type Serve<'s> = dyn FnMut(SocketAddr, &str, Kind) -> Option<(u64, u8, Option<Ip
 
 fn run(etc: &Etc, name: &str, serve: &mut Serve<'_>) -> (Result<Found, NoAddress>, u64) {
     let mut lookup = Lookup::new(etc, name);
-    let (mut now, mut random) = (1_000, 1_u32);
+    let (mut now, mut random) = (1_000, fastrand::Rng::with_seed(1));
     let mut mail: Vec<(u64, SocketAddr, Vec<u8>)> = Vec::new();
     for _ in 0..1_000 {
-        random = random.wrapping_mul(0x9e37_79b1).wrapping_add(7);
-        match lookup.step(now, random) {
+        match lookup.step(now, random.u32(..)) {
             Step::Ask(server) => {
                 mail.clear();
                 for (query, kind) in lookup.queries().into_iter().zip([Kind::A, Kind::Aaaa]) {

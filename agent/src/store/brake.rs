@@ -160,17 +160,9 @@ mod tests {
                 5,
             );
         }
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..3_000 {
-            go(
-                &mut |_| {
-                    seed ^= seed << 13;
-                    seed ^= seed >> 7;
-                    seed ^= seed << 17;
-                    Some((seed >> 32) as usize % choices.len())
-                },
-                300,
-            );
+            go(&mut |_| Some(rng.usize(..choices.len())), 300);
         }
         println!("{stories} stories, {steps} steps");
     }

@@ -3,8 +3,9 @@
 
 use super::ansible;
 use super::ways::{self, Cost, Way, Ways, shell};
-use crate::{rng::Rng, routers::Config};
+use crate::routers::Config;
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use std::{fmt::Write as _, fs, process::Command};
 use xtask::{
     build::{self, cargo},
@@ -26,7 +27,7 @@ fn side_by_side() -> Result<()> {
     ensure_packages(&["parallel"])?;
     let (lab, tool) = (ways::prepare()?, build::postwire_released()?);
     let ways = Ways::boot(&lab, &tool, "fleet-bench")?;
-    let mut rng = Rng::new(1);
+    let mut rng = Rng::with_seed(1);
     let configs: Vec<Config> = (0..UNITS)
         .map(|nth| ways::config(&mut rng, PEERS, 51_820 + u16::try_from(nth).unwrap_or(0)))
         .collect();

@@ -2,8 +2,8 @@
 //! machine.
 
 use super::ways::{self, Way, Ways, shell};
-use crate::rng::Rng;
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use std::time::Duration;
 use xtask::build::{self, cargo};
 
@@ -33,7 +33,7 @@ fn beside_ssh() -> Result<()> {
     );
     println!("|--:|---|--:|--:|--:|--:|--:|--:|");
     for peers in PEERS {
-        let base = ways::config(&mut Rng::new(1), peers, 51_820);
+        let base = ways::config(&mut Rng::with_seed(1), peers, 51_820);
         let mut changed = base.clone();
         let peer = changed.peers.values_mut().nth(peers as usize / 2).context("no peer")?;
         peer.persistent_keepalive = 17;

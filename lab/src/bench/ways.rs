@@ -5,10 +5,10 @@
 
 use crate::{
     Arch, Lab, demo, programs,
-    rng::Rng,
     routers::{Config, EMPTY, KEEP, Reach, Router, STATE},
 };
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use std::{
     fs,
     path::{Path, PathBuf},

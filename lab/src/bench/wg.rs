@@ -7,8 +7,9 @@
 //! estimates the share of user instructions, by sampling at every tick; valgrind counts those
 //! exactly, in a run by itself.
 
-use crate::{Arch, Lab, Vm, programs, reference::Reference, rng::Rng};
+use crate::{Arch, Lab, Vm, programs, reference::Reference};
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use proto_core::key::PublicKey;
 use std::{
     fmt::Write,
@@ -140,7 +141,7 @@ fn millions(time: &str) -> Option<f64> {
 /// with one, the kernel does curve arithmetic for each peer, which is the same for both sides and a
 /// hundred times the cost to compare.
 fn config(peers: u32, keepalive: u16) -> String {
-    let mut rng = Rng::new(1);
+    let mut rng = Rng::with_seed(1);
     let mut text = "[Interface]\nListenPort = 51820\n".to_owned();
     for n in 0..peers {
         let keepalive = if n == peers / 2 { keepalive } else { 25 };
@@ -159,6 +160,6 @@ fn config(peers: u32, keepalive: u16) -> String {
 
 fn key(rng: &mut Rng) -> PublicKey {
     let mut key = [0; 32];
-    key.copy_from_slice(&rng.bytes(32));
+    rng.fill(&mut key);
     PublicKey(key)
 }

@@ -25,7 +25,7 @@ pub(super) fn anywhere(bench: &Bench) -> Result<String> {
     let from = SocketAddrV4::new(Ipv4Addr::new(198, 19, 7, 7), 40_000);
     let to = SocketAddrV4::new(MACHINE, AGENT_PORT);
     let sent = Datagram { from, to, payload: b"from nowhere" };
-    frames.send(&sent.frame(mac));
+    frames.send(&sent.frame(mac)?);
     let started = Instant::now();
     let mut buffer = [0; 2_000];
     let mut others = 0;
@@ -53,7 +53,7 @@ pub(super) fn anywhere(bench: &Bench) -> Result<String> {
     for number in 0..BURST {
         let from = SocketAddrV4::new(Ipv4Addr::from_bits(0xc612_0000 + number), 40_000);
         let to = SocketAddrV4::new(MACHINE, 9);
-        frames.send(&Datagram { from, to, payload: &number.to_be_bytes() }.frame(mac));
+        frames.send(&Datagram { from, to, payload: &number.to_be_bytes() }.frame(mac)?);
         thread::sleep(Duration::from_micros(200));
     }
     thread::sleep(Duration::from_millis(200));

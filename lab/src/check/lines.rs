@@ -1,8 +1,9 @@
 //! The two connections to a router: the serial line and UDP.
 
-use super::{Bench, port::Port, seconds};
-use crate::{AGENT_PORT, Direction, Faults, Loss, LossyUdp, Noise, Vm, rng::Rng};
+use super::{Bench, port::Port, random_bytes, seconds};
+use crate::{AGENT_PORT, Direction, Faults, Loss, LossyUdp, Noise, Vm};
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use std::{
     io::ErrorKind,
     net::{SocketAddr, UdpSocket},
@@ -36,7 +37,7 @@ fn what_guest_read(vm: &Vm, count: usize) -> Result<Vec<u8>> {
 
 pub(super) fn serial(bench: &Bench) -> Result<String> {
     let vm = &bench.alice;
-    let bytes = Rng::new(21).bytes(65536);
+    let bytes = random_bytes(21, 65_536);
     let port = Port::open(vm.serial().path())?;
 
     read_in_guest(vm)?;
@@ -62,10 +63,11 @@ pub(super) fn serial_echo(bench: &Bench) -> Result<String> {
     vm.sh(&format!("exec 4<>{device}; setsid cat <&4 >&4 2>/dev/null & echo $! >/tmp/echo"))?
         .ok()?;
     let port = Port::open(vm.serial().path())?;
-    let mut rng = Rng::new(22);
+    let mut rng = Rng::with_seed(22);
     let started = Instant::now();
     for round in 0..100 {
-        let line = rng.bytes(32);
+        let mut line = [0; 32];
+        rng.fill(&mut line);
         port.write(&line, PATIENCE)?;
         let echo = port.read(line.len(), PATIENCE).with_context(|| format!("round {round}"))?;
         ensure!(echo == line, "round {round}: {}", difference(&echo, &line));
@@ -149,7 +151,7 @@ pub(super) fn serial_cut(bench: &Bench) -> Result<String> {
 pub(super) fn serial_unread(bench: &Bench) -> Result<String> {
     let vm = &bench.alice;
     vm.serial().set_faults(Faults::default());
-    vm.put("/tmp/blob", 0o644, &Rng::new(23).bytes(100_000))?;
+    vm.put("/tmp/blob", 0o644, &random_bytes(23, 100_000))?;
     let started = Instant::now();
     // No client has the port open; `cat` must end all the same.
     vm.sh(&format!("cat /tmp/blob >{}", vm.serial_device()))?.ok()?;
@@ -195,7 +197,7 @@ pub(super) fn udp(bench: &Bench) -> Result<String> {
     let mut buffer = [0; 2000];
     let started = Instant::now();
     for size in (1..=100).map(|round| round * 14) {
-        let datagram = Rng::new(size).bytes(size as usize);
+        let datagram = random_bytes(size, size as usize);
         socket.send(&datagram)?;
         let len = socket.recv(&mut buffer).with_context(|| format!("echo of {size} bytes"))?;
         ensure!(buffer[..len] == datagram, "the echo of {size} bytes differs");

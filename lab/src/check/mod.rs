@@ -11,6 +11,7 @@ mod tunnel;
 
 use crate::{Arch, Lab, Vm, Wire};
 use anyhow::{Result, anyhow};
+use fastrand::Rng;
 use std::{
     process::ExitCode,
     thread,
@@ -95,6 +96,13 @@ fn boot(lab: &Lab) -> Result<(Vm, Vm)> {
         let alice = alice.join().map_err(|_| anyhow!("the thread that boots alice died"))?;
         Ok((alice?, bob?))
     })
+}
+
+/// Bytes that are the same in each run.
+fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    Rng::with_seed(seed).fill(&mut bytes);
+    bytes
 }
 
 fn seconds(duration: Duration) -> String {

@@ -1,7 +1,6 @@
 //! The control channel: scripts and files.
 
-use super::{Bench, seconds};
-use crate::rng::Rng;
+use super::{Bench, random_bytes, seconds};
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -56,7 +55,7 @@ pub(super) fn timeout(bench: &Bench) -> Result<String> {
 }
 
 pub(super) fn files(bench: &Bench) -> Result<String> {
-    let bytes = Rng::new(11).bytes(1 << 20);
+    let bytes = random_bytes(11, 1 << 20);
     let started = Instant::now();
     bench.alice.put("/tmp/it's a/file", 0o640, &bytes)?;
     let put = started.elapsed();

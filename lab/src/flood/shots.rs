@@ -1,8 +1,9 @@
 //! The frames of a flood, and the replies that are allowed.
 
 use super::{ROUTER, STRANGER, barrage::Answers};
-use crate::{AGENT_PORT, Datagram, rng::Rng};
+use crate::{AGENT_PORT, Datagram};
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use proto_core::{
     key::{PublicKey, SecretKey},
     protocol::{
@@ -45,8 +46,9 @@ impl Shots {
 pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec<Shots>> {
     let random = |name, check, rng: &mut Rng| {
         let packets = (0..FRAMES).map(|number| {
-            let len = 1 + rng.next() as usize % 300;
-            let mut packet = rng.bytes(len + frame::CRC_LEN);
+            let len = rng.usize(1..=300);
+            let mut packet = vec![0; len + frame::CRC_LEN];
+            rng.fill(&mut packet);
             if check {
                 // A known kind of packet with random content.
                 packet[0] = 1 + number as u8 % 9;
@@ -54,32 +56,31 @@ pub(super) fn all(mac: [u8; 6], router: &PublicKey, rng: &mut Rng) -> Result<Vec
             }
             packet
         });
-        let frames = to_router(packets.collect(), mac, FRAMES);
-        Shots { name, frames, rate: None, through: JUNK, answer: None }
+        let packets: Vec<Vec<u8>> = packets.collect();
+        let frames = to_router(&packets, mac, FRAMES)?;
+        anyhow::Ok(Shots { name, frames, rate: None, through: JUNK, answer: None })
     };
-    let bytes = random("random bytes", false, rng);
-    let checked = random("random bytes with a good CRC", true, rng);
+    let bytes = random("random bytes", false, rng)?;
+    let checked = random("random bytes with a good CRC", true, rng)?;
 
     // To a router that does not exist: valid except for `mac1`, the check of the receiver.
     let astray = initiations(&StaticKey::new(secret(rng)).public(), rng)?;
     let strange = initiations(router, rng)?;
-    let handshakes = |name, packets: &[Vec<u8>], sources, rate, answer| Shots {
-        name,
-        frames: to_router(packets.to_vec(), mac, sources),
-        rate,
-        through: if sources == 1 { ONE_ADDRESS } else { EVERYWHERE },
-        answer,
+    let handshakes = |name, packets: &[Vec<u8>], sources, rate, answer| {
+        let through = if sources == 1 { ONE_ADDRESS } else { EVERYWHERE };
+        let frames = to_router(packets, mac, sources)?;
+        anyhow::Ok(Shots { name, frames, rate, through, answer })
     };
     // A cookie is the only reply to an unauthenticated sender, and it is shorter than the request.
     let cookie = Some((INITIATION_LEN, COOKIE));
     Ok(vec![
         bytes,
         checked,
-        handshakes("handshakes for another router", &astray, FRAMES, None, None),
+        handshakes("handshakes for another router", &astray, FRAMES, None, None)?,
         // Few enough that the router processes each: measures the full cost of one.
-        handshakes("8 handshakes of strangers a second", &strange, 1, Some(SLOW), None),
-        handshakes("handshakes of strangers, from one address", &strange, 1, None, cookie),
-        handshakes("handshakes of strangers, from everywhere", &strange, FRAMES, None, cookie),
+        handshakes("8 handshakes of strangers a second", &strange, 1, Some(SLOW), None)?,
+        handshakes("handshakes of strangers, from one address", &strange, 1, None, cookie)?,
+        handshakes("handshakes of strangers, from everywhere", &strange, FRAMES, None, cookie)?,
     ])
 }
 
@@ -121,12 +122,12 @@ const STAMP: u64 = 1_800_000_000_000;
 
 fn secret(rng: &mut Rng) -> SecretKey {
     let mut key = SecretKey::ZERO;
-    key.as_mut_bytes().copy_from_slice(&rng.bytes(32));
+    rng.fill(key.as_mut_bytes());
     key
 }
 
 /// Frames with `packets`, from this number of source addresses.
-fn to_router(packets: Vec<Vec<u8>>, mac: [u8; 6], sources: usize) -> Vec<Vec<u8>> {
+fn to_router(packets: &[Vec<u8>], mac: [u8; 6], sources: usize) -> Result<Vec<Vec<u8>>> {
     let to = SocketAddrV4::new(ROUTER, AGENT_PORT);
     let frame = |(packet, number): (&Vec<u8>, usize)| {
         let from = Ipv4Addr::from_bits(STRANGER.to_bits() + (number % sources) as u32);

@@ -3,8 +3,9 @@
 //! between, and the new one if the operator had been told of success.
 
 use super::victim::{Count, JOBS, Targets, Victim};
-use crate::{Lab, rng::Rng, routers::Keeper};
+use crate::{Lab, routers::Keeper};
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -117,7 +118,7 @@ pub fn changes(
                 victim.cut_at(job, (call, *at), count)
             }
             None => {
-                let after = Duration::from_secs_f64(victim.rng.unit());
+                let after = Duration::from_secs_f64(victim.rng.f64());
                 victim.cut(job, Some(after), count).map(|found| ("at a random time", found))
             }
         };
@@ -178,8 +179,8 @@ fn aim(rng: &mut Rng, targets: &[Targets], tally: &Tally) -> Option<(usize, Aim)
     };
     let least = all().map(|(_, step, _)| tally.tested(step)).min()?;
     let mut some: Vec<_> = all().filter(|(_, step, _)| tally.tested(step) == least).collect();
-    let (job, step, calls) = some.swap_remove(rng.next() as usize % some.len());
-    let call = calls.get(rng.next() as usize % calls.len())?.clone();
+    let (job, step, calls) = some.swap_remove(rng.usize(..some.len()));
+    let call = calls.get(rng.usize(..calls.len()))?.clone();
     Some((job, Aim { step, call }))
 }
 
@@ -208,7 +209,7 @@ mod tests {
         lands: impl Fn(&mut Rng, &'static str) -> &'static str,
     ) -> (Tally, u32, Result<()>) {
         let (targets, mut rng, mut tally, mut cut) =
-            (targets(), Rng::new(cuts.into()), Tally::default(), 0);
+            (targets(), Rng::with_seed(cuts.into()), Tally::default(), 0);
         while let Some((_, aim)) = next(&mut rng, (cut, cuts), &targets, &tally) {
             cut += 1;
             let step = aim.map_or("at a random time", |Aim { step, .. }| {
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn a_long_run_cuts_at_every_step_ten_times() {
         // One in four comes at another step, as when the agent makes other calls than it did.
-        let lands = |rng: &mut Rng, step| match rng.next() % 4 {
+        let lands = |rng: &mut Rng, step| match rng.u64(..4) {
             0 => "a",
             _ => step,
         };

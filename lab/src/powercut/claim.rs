@@ -7,10 +7,10 @@
 use crate::{
     Lab, Machine, Vm,
     faults::Direction,
-    rng::Rng,
     routers::{Person, Said, identity, said},
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use fastrand::Rng;
 use proto_core::protocol::session::fingerprint;
 use std::{
     collections::VecDeque,
@@ -93,10 +93,10 @@ pub fn claims(
 
     // A claim that is interrupted must not take long, and one on a busy bench may.
     let patience = format!("{}ms", (3 * whole).max(SHORT).as_millis());
-    let mut rng = Rng::new(seed);
+    let mut rng = Rng::with_seed(seed);
     let mut moments: VecDeque<Option<Duration>> = (1..=cuts)
         .map(|cut| {
-            let part = (f64::from(cut - 1) + rng.unit()) / f64::from(cuts);
+            let part = (f64::from(cut - 1) + rng.f64()) / f64::from(cuts);
             // The last cut comes as soon as the router has reported the claim.
             (cut < cuts).then(|| whole.mul_f64(part))
         })

@@ -34,7 +34,7 @@ pub fn kills(lab: &Lab, agent: &[u8], tool: &Path, time: Duration, seed: u64) ->
             longest *= 1.2;
         }
         let job = &JOBS[tried % JOBS.len()];
-        let after = Duration::from_secs_f64(victim.rng.unit() * longest);
+        let after = Duration::from_secs_f64(victim.rng.f64() * longest);
         count.tried += 1;
         victim.kill(job, after, &mut count).with_context(|| {
             let after = after.as_secs_f32();
@@ -67,8 +67,8 @@ impl Victim<'_> {
             }
             Some(tool) => cut_short(tool, Some(after), || self.keeper.sh(KILL).map(|_| ()))?,
         };
-        if self.rng.chance(0.3) {
-            let after = Duration::from_secs_f64(self.rng.unit() * 0.2);
+        if self.rng.f64() < 0.3 {
+            let after = Duration::from_secs_f64(self.rng.f64() * 0.2);
             self.die_young(after)?;
         }
         self.keeper.start()?;

@@ -2,11 +2,9 @@
 //! allowed afterwards.
 
 use super::steps;
-use crate::{
-    rng::Rng,
-    routers::{Config, Keeper, Reach},
-};
+use crate::routers::{Config, Keeper, Reach};
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use std::{
     collections::BTreeMap,
     fs,
@@ -101,7 +99,7 @@ pub(super) struct Victim<'t> {
 impl<'t> Victim<'t> {
     /// A router with one stored configuration.
     pub(super) fn new(keeper: Keeper<'t>, seed: u64) -> Result<Self> {
-        let mut victim = Self { keeper, rng: Rng::new(seed), stored: Vec::new(), number: 0 };
+        let mut victim = Self { keeper, rng: Rng::with_seed(seed), stored: Vec::new(), number: 0 };
         victim.begin()?;
         Ok(victim)
     }
@@ -122,7 +120,7 @@ impl<'t> Victim<'t> {
         // A change leaves an endpoint that is not in the file unchanged, so every peer has one.
         let mut config = Config::random(&mut self.rng, PEERS, 3).with_endpoints();
         // Addresses, routes and rules differ from one configuration to the next.
-        let n = self.rng.next() % 200;
+        let n = self.rng.u64(..200);
         config.addresses.insert(format!("10.78.{n}.1/24"));
         if let Some(peer) = config.peers.values_mut().next() {
             peer.allowed_ips.insert(format!("10.79.{n}.0/24"));

@@ -1,6 +1,6 @@
 //! Configurations to push, made from a seed, and the kernel state that follows from them.
 
-use crate::rng::Rng;
+use fastrand::Rng;
 use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,7 +42,7 @@ pub struct Kernel {
 
 fn secret(rng: &mut Rng) -> SecretKey {
     let mut key = [0; 32];
-    key.iter_mut().for_each(|byte| *byte = rng.next() as u8);
+    rng.fill(&mut key);
     SecretKey::new(key)
 }
 
@@ -71,16 +71,16 @@ impl Config {
                 _ => format!("{}/32", Ipv4Addr::from_bits(0x0a00_0000 + id + i)),
             });
             let allowed: BTreeSet<String> = allowed.collect();
-            let port = 1024 + rng.next() % 60_000;
+            let port = 1024 + rng.u64(..60_000);
             let key = PublicKey(*secret(rng).as_bytes()).to_string();
             let peer = Peer {
-                preshared_key: rng.chance(0.5).then(|| secret_text(&secret(rng))),
-                endpoint: match rng.next() % 3 {
+                preshared_key: rng.bool().then(|| secret_text(&secret(rng))),
+                endpoint: match rng.u64(..3) {
                     0 => None,
-                    1 => Some(format!("198.51.100.{}:{port}", rng.next() % 256)),
-                    _ => Some(format!("[2001:db8::{:x}]:{port}", 1 + rng.next() % 0xffff)),
+                    1 => Some(format!("198.51.100.{}:{port}", rng.u64(..256))),
+                    _ => Some(format!("[2001:db8::{:x}]:{port}", 1 + rng.u64(..0xffff))),
                 },
-                persistent_keepalive: [0, 25, 65_535][rng.next() as usize % 3],
+                persistent_keepalive: [0, 25, 65_535][rng.usize(..3)],
                 allowed_ips: allowed,
             };
             (key, peer)
@@ -89,7 +89,7 @@ impl Config {
             private_key: secret_text(&secret(rng).clamped()),
             listen_port: 51_820,
             addresses: ["10.77.0.1/24", "fd76::1/64"].map(str::to_owned).into(),
-            mtu: 1_280 + (rng.next() % 140) as u32,
+            mtu: 1_280 + rng.u32(..140),
             table: "auto",
             peers: (0..peers).map(|n| peer(n, rng)).collect(),
         }
@@ -100,9 +100,9 @@ impl Config {
     pub fn changed(&self, rng: &mut Rng, round: u32) -> Self {
         let other = Self::random(rng, self.peers.len() as u32 / 4 + 1, 1);
         let mut changed = self.clone();
-        changed.peers.retain(|_, _| !rng.chance(0.2));
+        changed.peers.retain(|_, _| rng.f64() >= 0.2);
         for peer in changed.peers.values_mut() {
-            match rng.next() % 8 {
+            match rng.u64(..8) {
                 0 => peer.preshared_key = None,
                 1 => peer.persistent_keepalive = 17,
                 2 => peer.endpoint = Some("203.0.113.9:9".to_owned()),
@@ -116,7 +116,7 @@ impl Config {
             (key, Peer { allowed_ips, ..peer })
         });
         changed.peers.extend(new);
-        changed.mtu = 1_280 + (rng.next() % 140) as u32;
+        changed.mtu = 1_280 + rng.u32(..140);
         changed
     }
 

@@ -7,13 +7,13 @@ use super::{
     case::{Case, quote},
     keys,
 };
-use crate::rng::Rng;
+use fastrand::Rng;
 use std::fmt::Write;
 
 /// The case with this number. Each case has its own random numbers, so the number of cases does not
 /// change a case.
 pub(super) fn case(seed: u64, number: u32) -> Case {
-    let mut draw = Draw(Rng::new(Rng::new(seed).next() ^ u64::from(number)));
+    let mut draw = Draw(Rng::with_seed(Rng::with_seed(seed).u64(..) ^ u64::from(number)));
     let mut script = String::new();
     let base = draw.config(0.0);
     let text = draw.written(&base, Form::default());
@@ -40,8 +40,12 @@ struct Draw(Rng);
 const WRONG: f64 = 0.25;
 
 impl Draw {
+    fn chance(&mut self, p: f64) -> bool {
+        self.0.f64() < p
+    }
+
     fn below(&mut self, limit: usize) -> usize {
-        (self.0.next() % limit as u64) as usize
+        self.0.usize(..limit)
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
@@ -50,7 +54,7 @@ impl Draw {
 
     /// A value for a setting: mostly one of `good`, and with the probability `wrong` one of `bad`.
     fn value<'a>(&mut self, wrong: f64, good: &[&'a str], bad: &[&'a str]) -> &'a str {
-        if self.0.chance(wrong) { self.pick(bad) } else { self.pick(good) }
+        if self.chance(wrong) { self.pick(bad) } else { self.pick(good) }
     }
 
     fn public(&mut self) -> String {
@@ -78,12 +82,12 @@ impl Draw {
             _ => {
                 let command = self.pick(&["setconf", "addconf", "syncconf", "syncconf"]);
                 let form = Form {
-                    free: self.0.chance(0.7),
-                    carriage_returns: self.0.chance(0.1),
-                    no_last_newline: self.0.chance(0.2),
+                    free: self.chance(0.7),
+                    carriage_returns: self.chance(0.1),
+                    no_last_newline: self.chance(0.2),
                 };
-                let wrong = if self.0.chance(WRONG) { 0.15 } else { 0.0 };
-                let changed = command == "syncconf" && self.0.chance(0.6);
+                let wrong = if self.chance(WRONG) { 0.15 } else { 0.0 };
+                let changed = command == "syncconf" && self.chance(0.6);
                 let lines = if changed { self.changed(base) } else { self.config(wrong) };
                 let text = quote(&self.written(&lines, form));
                 match self.below(3) {
@@ -99,22 +103,22 @@ impl Draw {
 
     /// The words after `wg set wg0`.
     fn set(&mut self) -> String {
-        let wrong = if self.0.chance(WRONG) { 0.3 } else { 0.0 };
+        let wrong = if self.chance(WRONG) { 0.3 } else { 0.0 };
         let mut words: Vec<String> = Vec::new();
         let mut add = |all: &[&str]| words.extend(all.iter().map(|word| (*word).to_owned()));
-        if self.0.chance(0.3) {
+        if self.chance(0.3) {
             add(&["listen-port", self.port(wrong)]);
         }
-        if self.0.chance(0.3) {
+        if self.chance(0.3) {
             add(&["fwmark", self.mark(wrong)]);
         }
-        if self.0.chance(0.2) {
+        if self.chance(0.2) {
             add(&["private-key", self.key_file(wrong)]);
         }
         for _ in 0..self.below(4) {
             let key = self.public();
             add(&["peer", &key]);
-            if self.0.chance(0.15) {
+            if self.chance(0.15) {
                 add(&["remove"]);
                 continue;
             }
@@ -127,7 +131,7 @@ impl Draw {
                 }
             }
         }
-        if self.0.chance(wrong) {
+        if self.chance(wrong) {
             let at = self.below(words.len() + 1);
             match self.below(3) {
                 0 => {
@@ -143,7 +147,7 @@ impl Draw {
     /// The lines of a file.
     fn config(&mut self, wrong: f64) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        if self.0.chance(0.8) {
+        if self.chance(0.8) {
             lines.push("[Interface]".to_owned());
             for _ in 0..self.below(4) {
                 lines.push(match self.below(3) {
@@ -165,7 +169,7 @@ impl Draw {
                 });
             }
         }
-        if self.0.chance(wrong) {
+        if self.chance(wrong) {
             let at = self.below(lines.len() + 1);
             let bad =
                 ["nonsense", "[Peer]", "[Interface]", "[Nonsense]", "Nonsense = 1", "=", "[Peer"];
@@ -186,11 +190,11 @@ impl Draw {
             }
             let mut line = line.clone();
             if let Some(ips) = line.strip_prefix("AllowedIPs = ")
-                && self.0.chance(0.3)
+                && self.chance(0.3)
             {
                 let mut ips: Vec<&str> = ips.split(", ").collect();
                 ips.rotate_left(1);
-                if self.0.chance(0.5) {
+                if self.chance(0.5) {
                     ips.truncate(1);
                 }
                 line = format!("AllowedIPs = {}", ips.join(", "));
@@ -210,11 +214,11 @@ impl Draw {
                 _ => {}
             }
         }
-        if sections.len() > 2 && self.0.chance(0.3) {
+        if sections.len() > 2 && self.chance(0.3) {
             let at = 1 + self.below(sections.len() - 1);
             sections.swap(1, at);
         }
-        if sections.len() > 1 && self.0.chance(0.3) {
+        if sections.len() > 1 && self.chance(0.3) {
             let at = self.below(sections.len());
             sections.remove(at);
         }

@@ -2,7 +2,7 @@
 //! private keys and `$s1` to `$s4` preshared keys. `/diff/p1` and so on are files with the latter
 //! two.
 
-use crate::rng::Rng;
+use fastrand::Rng;
 use proto_core::key::PublicKey;
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub(super) const SECRET: usize = 4;
 /// A key in base64, different for each `seed`.
 fn key(seed: u64) -> String {
     let mut key = [0; 32];
-    key.copy_from_slice(&Rng::new(seed).bytes(32));
+    Rng::with_seed(seed).fill(&mut key);
     PublicKey(key).to_string()
 }
 

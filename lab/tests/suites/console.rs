@@ -5,9 +5,9 @@
 
 use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 use lab::{
     Arch, Direction, Lab,
-    rng::Rng,
     routers::{Config, Keeper, Reach, Said, said},
 };
 use rustix::{
@@ -299,7 +299,7 @@ fn log_in(keeper: &Keeper<'_>, port: &Path) -> Result<Person> {
 }
 
 fn by_hand(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
     person.asks("load wg0", "paste the file for wg0")?;
     person.types(&config.text().replace('\n', "\r"))?;
@@ -344,7 +344,7 @@ fn example(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn commands(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     let (file, bad) = (config.text(), "[Interface]\nAddress = 300.1.1.1/24\n");
     // The exit code, and what goes to standard output and to standard error.
     let root = |line: &str, input: &str, code: i32| -> Result<(String, String)> {
@@ -414,7 +414,7 @@ fn commands(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn noise(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     keeper.store(&config, 1)?;
     let serial = keeper.router.vm.serial();
     let mut person = log_in(keeper, serial.path())?;
@@ -436,7 +436,7 @@ fn noise(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let (mut typed, mut pushed) =
         (Config::random(&mut rng, 2, 1), Config::random(&mut rng, 150, 3));
     while typed.text().lines().count() < 400 {
@@ -487,7 +487,7 @@ fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn shell(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 20, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 20, 2);
     let fork = Fork::new(keeper.router.vm.serial().path())?;
     let mut person = log_in(keeper, &fork.person)?;
     person.asks("shell", "# ")?;
@@ -506,7 +506,7 @@ fn shell(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn reboot(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     keeper.store(&config, 1)?;
     let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
     person.asks("load wg0", "paste the file for wg0")?;
@@ -528,7 +528,7 @@ fn reboot(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn keys(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 20, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 20, 2);
     keeper.store(&config, 1)?;
     let serial = keeper.router.vm.serial();
     let mut person = log_in(keeper, serial.path())?;
@@ -567,7 +567,7 @@ fn keys(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 fn at_the_bench(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     keeper.store(&config, 1)?;
     let mut tool = Command::new(build::postwire()?);
     tool.args(["console", "--timeout", "120s"]).args(Reach::Udp.link(&keeper.router.vm));

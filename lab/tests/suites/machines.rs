@@ -7,9 +7,9 @@
 use super::lanes::Part;
 use anyhow::{Context, Result, ensure};
 use board::Tried;
+use fastrand::Rng;
 use lab::{
     Arch, Lab,
-    rng::Rng,
     routers::{Config, KEEP, Keeper, Reach},
     wg_diff,
 };
@@ -92,7 +92,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let before = router.postwire(&Reach::Serial, &["show", "wg0"])?;
     before.failed(1, "unclaimed")?;
     router.postwire(&Reach::Serial, &["claim", "--as", "anne"])?.ok()?;
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     for (reach, peers) in [(Reach::Serial, 3), (Reach::Udp, 20)] {
         router.push_and_see(&reach, &Config::random(&mut rng, peers, 7))?;
         let status = router.postwire(&reach, &["status"])?.ok()?;
@@ -108,7 +108,7 @@ fn claimed_and_pushed(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
 
 fn comes_back(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
     keeper.fresh()?;
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let first = Config::random(&mut rng, 10, 3);
     keeper.store(&first, 1)?;
     let second = first.changed(&mut rng, 1);
@@ -138,7 +138,7 @@ fn memory(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     let mut most = 0;
     for (reach, peers) in [(Reach::Udp, 2), (Reach::Serial, 1_000), (Reach::Udp, 1_000)] {
         keeper.fresh()?;
-        let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
+        let mut config = Config::random(&mut Rng::with_seed(keeper.seed), peers, 3);
         config.table = "off";
         let begun = Instant::now();
         keeper.router.push(&reach, &config.text())?.ok()?;
@@ -181,7 +181,7 @@ fn service(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     ensure!(serial == format!("serial {port}"), "check: {check}");
     let command = as_procd(keeper, "/etc/init.d/postwired start")?;
     router.postwire(&Reach::Serial, &["claim", "--as", "anne"])?.ok()?;
-    router.push_and_see(&Reach::Udp, &Config::random(&mut Rng::new(keeper.seed), 5, 3))?;
+    router.push_and_see(&Reach::Udp, &Config::random(&mut Rng::with_seed(keeper.seed), 5, 3))?;
 
     // Without a cable.
     router.stop()?;
@@ -272,7 +272,7 @@ fn commands(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
 
 fn power_cut(keeper: &mut Keeper<'_>, _: Arch) -> Result<String> {
     keeper.fresh()?;
-    let config = Config::random(&mut Rng::new(keeper.seed), 40, 3);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 40, 3);
     keeper.store(&config, 1)?;
     keeper.reboot()?;
     keeper.router.sees(&config)?;

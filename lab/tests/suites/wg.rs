@@ -4,8 +4,9 @@
 
 use super::{Tally, lanes::Part};
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 use lab::routers::Config;
-use lab::{Arch, Lab, Vm, programs::WIREGUARD_GO, rng::Rng};
+use lab::{Arch, Lab, Vm, programs::WIREGUARD_GO};
 use std::{fs, time::Duration};
 use xtask::build;
 
@@ -403,7 +404,7 @@ fn inputs(bench: &Bench) -> Result<String> {
 
 fn long(bench: &Bench) -> Result<String> {
     let many = if bench.user_space { 1_000 } else { 10_000 };
-    let config = Config::random(&mut Rng::new(bench.seed), many, 1).text();
+    let config = Config::random(&mut Rng::with_seed(bench.seed), many, 1).text();
     let strip = ["MTU", "Table", "Address"];
     let kept = |line: &&str| !strip.iter().any(|no| line.starts_with(no));
     let text: Vec<&str> = config.lines().filter(kept).collect();

@@ -16,15 +16,11 @@ pub(crate) struct Peer {
 
 /// Peers with unrelated keys, and three allowed IPs of IPv4 for two of IPv6.
 pub(crate) fn peers() -> Vec<Peer> {
-    let mut state = 1_u64;
-    let mut random = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as u32
-    };
+    let mut rng = fastrand::Rng::with_seed(1);
     (0..PEERS)
         .map(|nth| Peer {
-            key: std::array::from_fn(|_| random() as u8),
-            endpoint: (Ipv4Addr::from(random()), 51_820).into(),
+            key: std::array::from_fn(|_| rng.u8(..)),
+            endpoint: (Ipv4Addr::from(rng.u32(..)), 51_820).into(),
             keepalive: 25,
             allowed_ips: (0..ALLOWED_IPS).map(|ip| net(nth * ALLOWED_IPS + ip)).collect(),
         })

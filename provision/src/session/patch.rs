@@ -187,26 +187,15 @@ fn split(items: &Range<usize>, parts: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fastrand::Rng;
     use proto_core::ip::IpNet;
     use proto_core::key::PublicKey;
     use proto_core::protocol::config::{Interface, Item, Peer, PrivateKey, Record};
     use proto_core::protocol::patch::split_bound;
     use std::collections::BTreeMap;
 
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, of: u64) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % of
-        }
-
-        fn key(&mut self) -> [u8; 32] {
-            core::array::from_fn(|_| self.roll(256) as u8)
-        }
+    fn random_key(rng: &mut Rng) -> [u8; 32] {
+        core::array::from_fn(|_| rng.u8(..))
     }
 
     fn record(record: &Record) -> Vec<u8> {
@@ -217,12 +206,12 @@ mod tests {
 
     type Config = BTreeMap<[u8; 33], Vec<u8>>;
 
-    fn peer(config: &mut Config, key: [u8; 32], persistent_keepalive: u16, dice: &mut Dice) {
+    fn peer(config: &mut Config, key: [u8; 32], persistent_keepalive: u16, dice: &mut Rng) {
         let public_key = PublicKey(key);
         let peer = Peer { public_key, preshared_key: None, endpoint: None, persistent_keepalive };
         let mut bytes = record(&Record::Peer(peer));
-        for n in 0..dice.roll(4) {
-            let net: IpNet = format!("10.{n}.{}.0/24", dice.roll(256)).parse().unwrap();
+        for n in 0..dice.u64(..4) {
+            let net: IpNet = format!("10.{n}.{}.0/24", dice.u64(..256)).parse().unwrap();
             bytes.extend(record(&Record::AllowedIp(net)));
         }
         config.insert(Item::Peer(public_key).key().0, bytes);
@@ -295,28 +284,28 @@ mod tests {
 
     #[test]
     fn any_change_is_patched_right() {
-        let mut dice = Dice(3);
+        let mut dice = Rng::with_seed(3);
         for _ in 0..300 {
             let mut old = Config::new();
-            for _ in 0..dice.roll(200) {
-                let key = dice.key();
+            for _ in 0..dice.u64(..200) {
+                let key = random_key(&mut dice);
                 peer(&mut old, key, 0, &mut dice);
             }
-            for _ in 0..dice.roll(3) {
-                let net = format!("10.0.{}.1/24", dice.roll(256)).parse().unwrap();
+            for _ in 0..dice.u64(..3) {
+                let net = format!("10.0.{}.1/24", dice.u64(..256)).parse().unwrap();
                 old.insert(Item::Address(net).key().0, record(&Record::Address(net)));
             }
             let mut new = old.clone();
-            for _ in 0..dice.roll(10) {
-                let nth = usize::try_from(dice.roll(1 + new.len() as u64)).unwrap();
+            for _ in 0..dice.u64(..10) {
+                let nth = usize::try_from(dice.u64(..1 + new.len() as u64)).unwrap();
                 let some = new.keys().nth(nth).copied();
-                match (dice.roll(3), some) {
+                match (dice.u64(..3), some) {
                     (0, Some(key)) => drop(new.remove(&key)),
                     (1, Some(key)) if key[0] == 4 => {
                         peer(&mut new, key[1..].try_into().unwrap(), 9, &mut dice);
                     }
                     _ => {
-                        let key = dice.key();
+                        let key = random_key(&mut dice);
                         peer(&mut new, key, 5, &mut dice);
                     }
                 }
@@ -328,11 +317,11 @@ mod tests {
 
     #[test]
     fn one_changed_peer_of_thousands_costs_hundreds_of_bytes() {
-        let mut dice = Dice(5);
+        let mut dice = Rng::with_seed(5);
         for (count, most) in [(100, 900), (1_000, 1_600), (10_000, 3_000)] {
             let mut old = Config::new();
             for _ in 0..count {
-                let key = dice.key();
+                let key = random_key(&mut dice);
                 peer(&mut old, key, 0, &mut dice);
             }
             let mut new = old.clone();

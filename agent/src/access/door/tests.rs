@@ -567,12 +567,11 @@ fn a_flood_in_front_of_the_filter_costs_a_session_nothing() {
         let mut channel = anne.open(agent, &UDP).unwrap();
         assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some());
         let stray = ben.initiate(agent, &UDP, None).0;
-        let mut random = 1_u64;
+        let mut random = fastrand::Rng::with_seed(1);
         for n in 0..rounds {
             bench.now.set(1_000_000 + n);
             for kind in 0..7_u8 {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let [a, b, c, d, ..] = random.to_be_bytes();
+                let [a, b, c, d] = random.u32(..).to_be_bytes();
                 let mut from = UDP;
                 // From everywhere, and some all from one address.
                 from.address[12..16].copy_from_slice(&[198, b, c, if kind == 3 { 7 } else { d }]);
@@ -591,7 +590,7 @@ fn a_flood_in_front_of_the_filter_costs_a_session_nothing() {
                 if kind == 6 {
                     packet[TOKEN_AT..].copy_from_slice(&[a, b, c, d]);
                 }
-                if gets_in(bench, &packet, &from, (random >> 32) as u32) {
+                if gets_in(bench, &packet, &from, random.u32(..)) {
                     came += 1;
                     reply(agent, &packet, &from);
                 }

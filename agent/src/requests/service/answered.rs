@@ -226,13 +226,8 @@ mod tests {
     /// Any order of requests of any clients of some owners: a change is executed at most once.
     #[test]
     fn no_change_is_done_twice_whatever_other_clients_ask_for() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut dice = move |sides: u64| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 32) % sides
-        };
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut dice = move |sides: u64| rng.u64(..sides);
         let owns = |key: &PublicKey| key.0[0] < 16;
         let mut answered = Answered::default();
         let (mut done, mut repeated) = (HashSet::new(), 0);

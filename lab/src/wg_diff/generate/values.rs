@@ -6,7 +6,7 @@ use super::{super::keys, Draw};
 impl Draw {
     pub(super) fn secret(&mut self, wrong: f64) -> String {
         let key = keys::secret(self.pick(&["p", "s"]), 1 + self.below(keys::SECRET));
-        if !self.0.chance(wrong) {
+        if !self.chance(wrong) {
             return key;
         }
         let cut = self.below(key.len());
@@ -56,7 +56,7 @@ impl Draw {
     pub(super) fn ips(&mut self, wrong: f64, least: usize, between: &str) -> String {
         let count = [0, 1, 1, 2, 3, 5, 40][self.below(7)].max(least);
         let mut ips: Vec<String> = (0..count).map(|_| self.ip()).collect();
-        if self.0.chance(wrong) {
+        if self.chance(wrong) {
             let bad = [
                 "10.0.0.0/33",
                 "fd00::/129",
@@ -78,7 +78,7 @@ impl Draw {
 
     fn ip(&mut self) -> String {
         let (a, b) = (self.below(4), self.below(256));
-        let host = if self.0.chance(0.1) { 77 } else { 0 };
+        let host = if self.chance(0.1) { 77 } else { 0 };
         match self.below(8) {
             0 => self.pick(&["0.0.0.0/0", "::/0", "0.0.0.0/1", "8000::/1"]).to_owned(),
             1 | 2 => format!("10.{a}.{b}.{host}/24"),

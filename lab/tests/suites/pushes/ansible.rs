@@ -2,10 +2,8 @@
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Reach, Router},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Reach, Router};
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 use xtask::{
     build::{self, target_folder, workspace},
@@ -115,7 +113,7 @@ pub(super) fn collection(bench: &Bench<'_>) -> Result<String> {
     }
     let ground = Playground::new(bench)?;
     let tool = build::postwire()?.display().to_string();
-    let config = Config::random(&mut Rng::new(bench.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 3, 2);
     let file = ground.folder.join("wg0.conf");
     fs::write(&file, config.text())?;
     let config_task = task(&tool, "config: \"{{ lookup('file', 'wg0.conf') }}\"");

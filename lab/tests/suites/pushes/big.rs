@@ -1,9 +1,9 @@
 //! Long configurations: their cost in memory and time, and the cost of one change among many peers.
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use lab::{
     Arch,
-    rng::Rng,
     routers::{ALONE, Config, Keeper, Peer, is_change, is_sent},
 };
 use std::{
@@ -88,7 +88,7 @@ impl Cost {
         keeper.fresh()?;
         let traffic = Traffic::of(&[]);
         let mut cost = Self { memory: [0; 2], took: Vec::new(), one_change: traffic };
-        let mut config = Config::random(&mut Rng::new(keeper.seed), peers, 3);
+        let mut config = Config::random(&mut Rng::with_seed(keeper.seed), peers, 3);
         config.table = "off";
         // Without keepalives no peer sends anything by itself.
         config.peers.values_mut().for_each(|peer| peer.persistent_keepalive = 0);

@@ -1,10 +1,8 @@
 //! Changes that wait to be confirmed, and an operator who loses the connection by a change.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Keeper, Peer, Reach},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Keeper, Peer, Reach};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -14,7 +12,7 @@ const BY_HAND: [&str; 3] = ["--confirm-within", "3600s", "--confirm-by-hand"];
 
 /// Two configurations, the first of which is stored as number 1.
 fn two(keeper: &Keeper<'_>) -> Result<(Config, Config)> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let old = Config::random(&mut rng, 30, 3);
     let new = old.changed(&mut rng, 1);
     keeper.store(&old, 1)?;
@@ -157,7 +155,7 @@ pub(super) fn waiting(keeper: &mut Keeper<'_>) -> Result<String> {
     settled(keeper, 1)?;
 
     // While ben's push is still in progress.
-    let many = Config::random(&mut Rng::new(7), 800, 5);
+    let many = Config::random(&mut Rng::with_seed(7), 800, 5);
     let path = keeper.router.folder.join("wg1.conf");
     std::fs::write(&path, Config { table: "off", listen_port: 4_444, ..many }.text())?;
     let path = path.to_str().context("a path that is no text")?;

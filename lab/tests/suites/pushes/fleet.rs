@@ -4,9 +4,9 @@
 use super::Bench;
 use super::owners::begin_on;
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 use lab::{
     Direction,
-    rng::Rng,
     routers::{Config, Kernel, Person, Router, Said},
 };
 use postwired::simulated::{self, Plugged};
@@ -41,7 +41,7 @@ impl<'t> Site<'t> {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(folder.join("ports"))?;
-        let config = Config::random(&mut Rng::new(bench.seed), peers, 3);
+        let config = Config::random(&mut Rng::with_seed(bench.seed), peers, 3);
         let own = |line: &str| line.starts_with("PrivateKey") || line.starts_with("Address");
         let text = config.text();
         let common: Vec<&str> = text.lines().filter(|line| !own(line)).collect();

@@ -1,10 +1,8 @@
 //! Endpoints that only the router can complete: host names, and names of links as scopes.
 
 use anyhow::{Context, Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Keeper, Peer},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Keeper, Peer};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -45,7 +43,7 @@ fn comes(keeper: &Keeper<'_>, endpoint: &str) -> Result<f32> {
 
 pub(super) fn late(keeper: &mut Keeper<'_>) -> Result<String> {
     knows(keeper, "")?;
-    let mut config = Config::random(&mut Rng::new(keeper.seed), 10, 2).with_endpoints();
+    let mut config = Config::random(&mut Rng::with_seed(keeper.seed), 10, 2).with_endpoints();
     let peer =
         |name: &str| Peer { endpoint: Some(format!("{name}:7")), ..Peer::quiet("10.200.0.2/32") };
     config.peers.insert(KEY.to_owned(), peer("late.invalid"));
@@ -91,7 +89,7 @@ pub(super) fn scoped(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.fresh()?;
     let make = "ip link add uplink type wireguard && ip link set uplink up && cat /sys/class/net/uplink/ifindex";
     let first = keeper.sh(make)?;
-    let config = Config::random(&mut Rng::new(keeper.seed), 1, 1);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 1, 1);
     let text = |link: &str| {
         let peer = format!("[Peer]\nPublicKey = {KEY}\nAllowedIPs = 10.200.0.2/32\n");
         format!("{}\n{peer}Endpoint = [fe80::77%{link}]:7\n", config.text())

@@ -2,9 +2,9 @@
 
 use super::Bench;
 use anyhow::{Context, Result, anyhow, ensure};
+use fastrand::Rng;
 use lab::{
     Direction, Faults, Loss, LossyUdp, Noise,
-    rng::Rng,
     routers::{Config, Reach, Router, said},
 };
 use std::{thread, time::Duration};
@@ -39,7 +39,7 @@ fn push_when_free(router: &Router<'_>, config: &Config) -> Result<()> {
 }
 
 pub(super) fn bad_network(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let loss = Loss { seed: bench.seed, drop: 0.10, duplicate: 0.10, reorder: 0.10 };
     let proxy = LossyUdp::start(bench.alice.vm.udp_port(), loss)?;
     let mut old = Config::random(&mut rng, 10, 3);
@@ -62,7 +62,7 @@ pub(super) fn bad_network(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn noisy_line(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let mut old = Config::random(&mut rng, 10, 3);
     bench.alice.push_and_see(&Reach::Serial, &old)?;
     let noise = Noise {
@@ -105,7 +105,7 @@ pub(super) fn underway<T>(
 }
 
 pub(super) fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let (old, new) = (Config::random(&mut rng, 10, 3), Config::random(&mut rng, 600, 5));
     bench.alice.push_and_see(&Reach::Serial, &old)?;
     let path = bench.alice.file(&new.text())?;
@@ -132,7 +132,7 @@ pub(super) fn pulled_cable(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn killed_agent(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let config = Config::random(&mut rng, 1_500, 5);
     let path = bench.alice.file(&config.text())?;
     let words = ["push", path.to_str().context("path")?];
@@ -150,7 +150,7 @@ pub(super) fn killed_agent(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn two_clients(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let config = Config::random(&mut rng, 800, 5);
     let path = bench.alice.file(&config.text())?;
     let words = ["push", path.to_str().context("path")?];

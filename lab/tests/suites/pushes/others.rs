@@ -2,10 +2,8 @@
 //! one: one push is enough, and a second changes nothing.
 
 use anyhow::{Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Keeper, is_sent},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Keeper, is_sent};
 use std::fmt::Write as _;
 
 const PROBES: &str = "/tmp/probes";
@@ -16,7 +14,7 @@ const WAIT: u32 = 120_000;
 
 /// A file for one peer.
 fn file(seed: u64, address: &str, allowed: &str, more: &str) -> String {
-    let mut rng = Rng::new(seed);
+    let mut rng = Rng::with_seed(seed);
     let mut config = Config::random(&mut rng, 1, 0);
     config.addresses.clear();
     let key = config.peers.keys().next().cloned().unwrap_or_default();
@@ -153,7 +151,7 @@ const EDITS: [(&str, &str); 12] = [
 ];
 
 pub(super) fn edits(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let mut pushes = 0;
     let mut push = |address: &str, allowed: &str, mtu: u32| -> Result<()> {
         let text = file(1, address, allowed, &format!("MTU = {mtu}\n"));
@@ -176,8 +174,8 @@ pub(super) fn edits(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.ask(&["repair", "wg0"])?.ok()?;
     keeper.ask(&["status"])?.ok()?;
     for _ in 0..12 {
-        let (address, allowed) = EDITS[rng.next() as usize % EDITS.len()];
-        push(address, allowed, 1280 + (rng.next() % 200) as u32)?;
+        let (address, allowed) = EDITS[rng.usize(..EDITS.len())];
+        push(address, allowed, 1280 + rng.u32(..200))?;
     }
     Ok(format!("{pushes} edits, each pushed twice"))
 }

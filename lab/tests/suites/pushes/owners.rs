@@ -5,9 +5,9 @@
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use lab::{
     Loss, LossyUdp,
-    rng::Rng,
     routers::{Config, Person, Reach, Router, Said, identity},
 };
 use proto_core::protocol::{frame::CRC_LEN, session::STAMP_LEN};
@@ -70,7 +70,7 @@ pub(super) fn claimed_over_serial(bench: &Bench<'_>) -> Result<String> {
     failed(&show, 1, "unclaimed")?;
     bench.alice.postwire_by(&anne, &Reach::Serial, CLAIM)?.ok()?;
     status(bench, &anne, &Reach::Udp)?.ok()?;
-    let config = Config::random(&mut Rng::new(bench.seed), 3, 2);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 3, 2);
     let path = bench.alice.file(&config.text())?;
     let path = path.to_str().context("a path that is no text")?;
     bench.alice.postwire_by(&anne, &Reach::Udp, &["push", path])?.ok()?;
@@ -111,7 +111,7 @@ pub(super) fn who_may_do_what(bench: &Bench<'_>) -> Result<String> {
     }
     eve.meets("alice", &router)?;
     by(&anne, &["owner", "remove", dora.key()])?.ok()?;
-    let config = Config::random(&mut Rng::new(bench.seed), 2, 2);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 2, 2);
     let path = bench.alice.file(&config.text())?;
     let path = path.to_str().context("a path that is no text")?;
     by(&ben, &["push", path])?.ok()?;
@@ -182,7 +182,7 @@ fn send(port: u16, datagrams: &[Vec<u8>]) -> Result<Vec<usize>> {
 
 pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
     let alice = &bench.alice;
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let proxy = LossyUdp::start(alice.vm.udp_port(), Loss::default())?;
     let reach = Reach::Port(proxy.address().port());
     proxy.record();
@@ -195,9 +195,7 @@ pub(super) fn replays(bench: &Bench<'_>) -> Result<String> {
     let before = alice.everything()?;
     let mut orders = vec![recorded.clone(), recorded.iter().rev().cloned().collect()];
     let mut shuffled = recorded.clone();
-    for at in (1..shuffled.len()).rev() {
-        shuffled.swap(at, usize::try_from(rng.next() % (at as u64 + 1))?);
-    }
+    rng.shuffle(&mut shuffled);
     orders.push(shuffled);
     for restarted in [false, true] {
         if restarted {

@@ -2,10 +2,8 @@
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Peer, Reach, Router},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Peer, Reach, Router};
 
 pub(super) fn push_serial(bench: &Bench<'_>) -> Result<String> {
     push_over(bench, &Reach::Serial)
@@ -16,7 +14,7 @@ pub(super) fn push_udp(bench: &Bench<'_>) -> Result<String> {
 }
 
 fn push_over(bench: &Bench<'_>, reach: &Reach) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     for peers in [0, 1, 3, 40] {
         let config = Config::random(&mut rng, peers, 7);
         bench.alice.push_and_see(reach, &config)?;
@@ -31,7 +29,7 @@ fn push_over(bench: &Bench<'_>, reach: &Reach) -> Result<String> {
 }
 
 pub(super) fn second_push(bench: &Bench<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 20, 5);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 20, 5);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     let before = bench.alice.everything()?;
     for reach in [Reach::Serial, Reach::Udp] {
@@ -47,7 +45,7 @@ pub(super) fn second_push(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn only_differences(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let mut config = Config::random(&mut rng, 30, 4);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     for round in 0..6 {
@@ -103,7 +101,7 @@ pub(super) fn tunnel(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn long_configuration(bench: &Bench<'_>) -> Result<String> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::with_seed(bench.seed);
     let (two, many) = (Config::random(&mut rng, 2, 5), Config::random(&mut rng, 2_000, 5));
     let mut memory = Vec::new();
     let mut took = Vec::new();
@@ -144,7 +142,7 @@ pub(super) fn generated_key(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn default_route(bench: &Bench<'_>) -> Result<String> {
-    let mut config = Config::random(&mut Rng::new(bench.seed), 2, 2);
+    let mut config = Config::random(&mut Rng::with_seed(bench.seed), 2, 2);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     let rules = |bench: &Bench<'_>| -> Result<String> {
         Ok(bench.alice.vm.sh("ip rule; ip -6 rule")?.ok()?.text())
@@ -175,7 +173,7 @@ pub(super) fn default_route(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn remove(bench: &Bench<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 1_000, 2);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 1_000, 2);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     bench.alice.postwire(&Reach::Udp, &["remove", "wg0"])?.ok()?;
     let gone = bench.alice.vm.sh("ip link show wg0")?;
@@ -186,7 +184,7 @@ pub(super) fn remove(bench: &Bench<'_>) -> Result<String> {
 }
 
 pub(super) fn repaired(bench: &Bench<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 5, 3);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 5, 3);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     let peer = config.peers.keys().next().context("peer")?;
     bench.alice.vm.sh(&format!(

@@ -2,10 +2,8 @@
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, Reach, Router},
-};
+use fastrand::Rng;
+use lab::routers::{Config, Reach, Router};
 
 /// Pushes an invalid configuration, and checks that nothing was changed.
 fn refused(router: &Router<'_>, text: &str, code: &str, mentions: &str) -> Result<String> {
@@ -33,7 +31,7 @@ fn left(
 }
 
 pub(super) fn taken_port(bench: &Bench<'_>) -> Result<String> {
-    let mut config = Config::random(&mut Rng::new(bench.seed), 3, 2);
+    let mut config = Config::random(&mut Rng::with_seed(bench.seed), 3, 2);
     let taken = "ip link add wg9 type wireguard; wg set wg9 listen-port 40404; ip link set wg9 up";
     bench.alice.vm.sh(taken)?.ok()?;
     config.listen_port = 40_404;
@@ -47,7 +45,7 @@ pub(super) fn taken_port(bench: &Bench<'_>) -> Result<String> {
 
 pub(super) fn other_kind(bench: &Bench<'_>) -> Result<String> {
     bench.alice.vm.sh("ip link add wg0 type dummy")?.ok()?;
-    let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 1, 1);
     let message = refused(&bench.alice, &config.text(), "wrong_kind", "not a WireGuard interface");
     bench.alice.vm.sh("ip link delete wg0")?.ok()?;
     message
@@ -55,7 +53,7 @@ pub(super) fn other_kind(bench: &Bench<'_>) -> Result<String> {
 
 pub(super) fn not_allowed(bench: &Bench<'_>) -> Result<String> {
     bench.alice.fresh("--interface 'vpn*'")?;
-    let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 1, 1);
     refused(&bench.alice, &config.text(), "not_allowed", "not allowed to change")
 }
 
@@ -72,7 +70,7 @@ pub(super) fn no_rights(bench: &Bench<'_>) -> Result<String> {
          done; cat /tmp/postwired.log; exit 1",
         )?
         .ok()?;
-    let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 1, 1);
     refused(&bench.alice, &config.text(), "permission", "")
 }
 
@@ -84,14 +82,14 @@ pub(super) fn no_wireguard(bench: &Bench<'_>) -> Result<String> {
         .sh("for i in $(wg show interfaces); do ip link delete $i; done; rmmod wireguard")?
         .ok()?;
     lab::demo::start_agent(&bench.alice.vm, "")?;
-    let config = Config::random(&mut Rng::new(bench.seed), 1, 1);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 1, 1);
     let message = refused(&bench.alice, &config.text(), "no_wire_guard", "no WireGuard");
     bench.alice.vm.sh("insmod /lib/modules/wireguard.ko")?.ok()?;
     message
 }
 
 pub(super) fn wrong_files(bench: &Bench<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(bench.seed), 2, 2);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 2, 2);
     bench.alice.push_and_see(&Reach::Udp, &config)?;
     let good = config.text();
     let first = config.peers.keys().next().context("peer")?.clone();

@@ -2,9 +2,9 @@
 
 use super::Bench;
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use lab::{
     Vm,
-    rng::Rng,
     routers::{Config, Reach},
 };
 use proto_core::key::{KEY_TEXT_LEN, SecretKey};
@@ -41,9 +41,9 @@ fn hex(key: &SecretKey) -> String {
 
 pub(super) fn not_told(bench: &Bench<'_>) -> Result<String> {
     let router = &bench.alice;
-    let config = Config::random(&mut Rng::new(bench.seed), 20, 3);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 20, 3);
     router.push_and_see(&Reach::Udp, &config)?;
-    router.push_and_see(&Reach::Serial, &config.changed(&mut Rng::new(2), 1))?;
+    router.push_and_see(&Reach::Serial, &config.changed(&mut Rng::with_seed(2), 1))?;
     router.push_and_see(&Reach::Udp, &config)?;
     let mut secrets = secrets(&config)?;
     secrets.insert("the router's own key".to_owned(), own_key(&router.vm)?);
@@ -77,7 +77,7 @@ pub(super) fn not_told(bench: &Bench<'_>) -> Result<String> {
 
 pub(super) fn wiped(bench: &Bench<'_>) -> Result<String> {
     let router = &bench.alice;
-    let config = Config::random(&mut Rng::new(bench.seed), 20, 3);
+    let config = Config::random(&mut Rng::with_seed(bench.seed), 20, 3);
     for reach in [Reach::Udp, Reach::Serial] {
         router.push_and_see(&reach, &config)?;
     }

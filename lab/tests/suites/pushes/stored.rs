@@ -2,10 +2,8 @@
 //! of the kernel.
 
 use anyhow::{Context, Result, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, EMPTY, KEEP, Keeper, Peer},
-};
+use fastrand::Rng;
+use lab::routers::{Config, EMPTY, KEEP, Keeper, Peer};
 use proto_core::protocol::digest;
 use serde_json::Value;
 
@@ -22,7 +20,7 @@ fn beside(config: &Config, nth: u16) -> Config {
 }
 
 pub(super) fn comes_back(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 40, 3);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 40, 3);
     let said = keeper.push("wg0", &keyless(&config), &[])?.ok()?;
     let key = said.text("/result/public_key").to_owned();
     ensure!(key.len() == 44, "no key was made: {}", said.json);
@@ -52,7 +50,7 @@ pub(super) fn comes_back(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn unchanged(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 200, 3);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 200, 3);
     keeper.store(&config, 1)?;
     let files = |keeper: &Keeper<'_>| {
         keeper.sh(&format!("sync; cd {KEEP}; stat -c '%n %i %s %Y %Z %a' . * | grep -v lost"))
@@ -77,7 +75,7 @@ pub(super) fn unchanged(keeper: &mut Keeper<'_>) -> Result<String> {
     let more = sectors(keeper)? - written;
     ensure!(more == 0, "{more} sectors were written");
     // The same check must find the writes of a change.
-    let changed = config.changed(&mut Rng::new(7), 1);
+    let changed = config.changed(&mut Rng::with_seed(7), 1);
     keeper.store(&changed, 2)?;
     let more = sectors(keeper)? - written;
     ensure!(more > 0, "not even a change writes anything");
@@ -93,7 +91,7 @@ fn numbers(keeper: &Keeper<'_>, interface: &str) -> Result<Vec<u64>> {
 }
 
 pub(super) fn several(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let first = Config::random(&mut rng, 10, 3);
     let mut with_rules = first.clone();
     let peer = with_rules.peers.values_mut().next().context("a peer")?;
@@ -135,7 +133,7 @@ pub(super) fn several(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn history(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     // A push leaves an endpoint that is not in the file unchanged, so every peer has one.
     let mut configs = vec![Config::random(&mut rng, 20, 3).with_endpoints()];
     for round in 0..6 {
@@ -209,7 +207,7 @@ fn other_format(file: &mut [u8]) {
 }
 
 pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let old = Config::random(&mut rng, 20, 3);
     let new = old.changed(&mut rng, 1);
     keeper.store(&old, 1)?;
@@ -247,7 +245,7 @@ pub(super) fn damaged(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn ends_the_agent(keeper: &mut Keeper<'_>) -> Result<String> {
-    let config = Config::random(&mut Rng::new(keeper.seed), 20, 3);
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 20, 3);
     let other = beside(&config, 1);
     keeper.store(&config, 1)?;
     keeper.push("wg1", &other.text(), &[])?.ok()?;
@@ -288,7 +286,7 @@ pub(super) fn ends_the_agent(keeper: &mut Keeper<'_>) -> Result<String> {
 }
 
 pub(super) fn drift(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut config = Config::random(&mut Rng::new(keeper.seed), 10, 3);
+    let mut config = Config::random(&mut Rng::with_seed(keeper.seed), 10, 3);
     let live = keeper.live_key()?;
     config.peers.insert(live.clone(), Peer::quiet("10.200.0.2/32"));
     keeper.push("wg0", &config.text(), &[])?.ok()?;

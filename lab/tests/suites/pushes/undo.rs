@@ -4,10 +4,8 @@
 //! agent that is the same as a refusal. The kernel's own refusals are tested too.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::{
-    rng::Rng,
-    routers::{Config, KEEP, Keeper, Peer, Reach, STATE, Said, TRACE, is_change},
-};
+use fastrand::Rng;
+use lab::routers::{Config, KEEP, Keeper, Peer, Reach, STATE, Said, TRACE, is_change};
 use std::{ops::RangeInclusive, thread};
 
 /// Number of peers where it matters, and where it does not.
@@ -61,7 +59,7 @@ fn undone<'s>(said: &'s Said, code: &str, changed: bool) -> Result<&'s str> {
 /// Two configurations of many peers, which differ by added, removed and changed items of every
 /// kind.
 fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
-    let mut rng = Rng::new(keeper.seed);
+    let mut rng = Rng::with_seed(keeper.seed);
     let old = Config::random(&mut rng, peers, 3);
     let mut new = old.changed(&mut rng, 1);
     new.addresses = ["10.77.0.1/24", "10.79.0.1/24", "fd79::1/64"].map(str::to_owned).into();
@@ -131,7 +129,7 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut before = roll_back()?;
     let last = changes.len() - 1;
     let mut said_of_one = String::new();
-    let some = Rng::new(keeper.seed).next() as usize % last;
+    let some = Rng::with_seed(keeper.seed).usize(..last);
     let nths = [0, some, last / 2, last];
     for nth in nths {
         let mut tried = || -> Result<String> {
@@ -301,7 +299,7 @@ pub(super) fn stuck(keeper: &mut Keeper<'_>) -> Result<String> {
 
 /// A peer that had no endpoint has none again, although the kernel cannot unset one.
 pub(super) fn endpoints(keeper: &mut Keeper<'_>) -> Result<String> {
-    let mut old = Config::random(&mut Rng::new(keeper.seed), 30, 2);
+    let mut old = Config::random(&mut Rng::with_seed(keeper.seed), 30, 2);
     old.peers.values_mut().for_each(|peer: &mut Peer| peer.endpoint = None);
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;

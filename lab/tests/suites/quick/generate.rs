@@ -4,7 +4,7 @@
 //! made: a `#`, `&` or `\` in a hook, a bad `Table`, a setting without `=`, endpoints over routes of
 //! different MTUs.
 
-use lab::rng::Rng;
+use fastrand::Rng;
 use std::fmt::Write;
 
 /// A configuration, and the scripts that are run with it in sequence.
@@ -17,7 +17,7 @@ pub(super) struct Case {
 /// The case with this number. Each case has its own random numbers, so the number of cases does not
 /// change a case.
 pub(super) fn case(seed: u64, number: u32) -> Case {
-    let mut draw = Draw(Rng::new(Rng::new(seed).next() ^ u64::from(number)));
+    let mut draw = Draw(Rng::with_seed(Rng::with_seed(seed).u64(..) ^ u64::from(number)));
     let interface = draw.pick(&["wg0", "wg0", "wg0", "a.b-c_d", "fifteen-letters"]).to_owned();
     let wrong = if draw.chance(WRONG) { 0.1 } else { 0.0 };
     let mut conf = draw.conf(wrong);
@@ -71,11 +71,11 @@ struct Draw(Rng);
 
 impl Draw {
     fn chance(&mut self, p: f64) -> bool {
-        self.0.chance(p)
+        self.0.f64() < p
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        (self.0.next() % limit as u64) as usize
+        self.0.usize(..limit)
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {

@@ -61,16 +61,6 @@ impl Router {
     }
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, of: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % of
-    }
-}
-
 fn push(image: &[u8], loss: u64, router: &mut Router, seed: u64) -> Result<u64, ClientError> {
     let name = Name::try_from("wg0").unwrap();
     push_from(Upload::new(0, name, image, 100, 2_000)?, loss, router, seed)
@@ -82,7 +72,7 @@ fn push_from<S: Source>(
     router: &mut Router,
     seed: u64,
 ) -> Result<u64, ClientError> {
-    let mut dice = Dice(seed);
+    let mut dice = fastrand::Rng::with_seed(seed);
     let mut caller = Caller::new([7; 8], PATIENCE);
     let mut now = 0;
     let mut wire: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -92,16 +82,16 @@ fn push_from<S: Source>(
             Step::Done => return Ok(now),
             Step::Send(len) => {
                 let (_, request) = envelope::read::<Request<'_>>(&buf[..len], |_| true).unwrap();
-                if dice.roll(100) < loss {
+                if dice.u64(..100) < loss {
                     continue;
                 }
-                for _ in 0..1 + u64::from(dice.roll(100) < loss) {
+                for _ in 0..1 + u64::from(dice.u64(..100) < loss) {
                     let reply = router.answer(&request);
                     let mut packet = vec![0; 1_200];
                     let len = envelope::write(1, &reply, &mut packet).unwrap();
                     packet.truncate(len);
-                    if dice.roll(100) >= loss {
-                        wire.push((now + 5 + dice.roll(10), packet));
+                    if dice.u64(..100) >= loss {
+                        wire.push((now + 5 + dice.u64(..10), packet));
                     }
                 }
             }

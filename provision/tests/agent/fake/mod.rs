@@ -170,7 +170,7 @@ pub(crate) struct Router {
     away_until: Option<Instant>,
     /// Answers that were sent, for repeated requests.
     answered: HashMap<([u8; 8], u32), Vec<Vec<u8>>>,
-    dice: u64,
+    dice: fastrand::Rng,
     max_data: u16,
     in_flight: u32,
 }
@@ -183,7 +183,7 @@ impl Router {
             door.owners.push(door::of_tomorrow());
         }
         let seen = Seen { owners: door.owners.clone(), ..Seen::default() };
-        let dice = 42 + manners.seed;
+        let dice = fastrand::Rng::with_seed(manners.seed);
         Self {
             manners,
             door,
@@ -209,11 +209,7 @@ impl Router {
 
     /// Whether a packet is lost, by chance.
     fn loses(&mut self) -> bool {
-        self.dice = self
-            .dice
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.dice >> 33) % 100 < self.manners.loss
+        self.dice.u64(..100) < self.manners.loss
     }
 
     /// The answers to a packet, without those that are lost on the way.

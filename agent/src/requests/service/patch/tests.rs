@@ -4,6 +4,7 @@
 use super::*;
 use crate::system::Disk as _;
 use crate::testing::{Drawer, Memory, record_bytes};
+use fastrand::Rng;
 use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::config::{Interface, Item, ItemKey, Peer};
 use proto_core::protocol::message::{Name, OwnerName};
@@ -11,16 +12,6 @@ use proto_core::protocol::patch::Step;
 use proto_core::protocol::report::Act;
 use proto_core::protocol::{Digest, digest};
 use std::vec::Vec as List;
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, of: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % of
-    }
-}
 
 fn interface(private_key: PrivateKey, mtu: u32) -> List<u8> {
     let name: Name = "wg0".parse().unwrap();
@@ -55,28 +46,28 @@ fn address(items: &mut Items, n: u8) {
     items.insert(Item::Address(net).key().0, record_bytes(&Record::Address(net)));
 }
 
-fn random(dice: &mut Dice) -> Items {
+fn random(dice: &mut Rng) -> Items {
     let mut items = Items::new();
-    for _ in 0..dice.roll(4) {
-        address(&mut items, dice.roll(250) as u8);
+    for _ in 0..dice.u64(..4) {
+        address(&mut items, dice.u64(..250) as u8);
     }
-    for _ in 0..dice.roll(60) {
-        let key = core::array::from_fn(|_| dice.roll(256) as u8);
-        peer(&mut items, key, dice.roll(100) as u16, dice.roll(4) as u8);
+    for _ in 0..dice.u64(..60) {
+        let key = core::array::from_fn(|_| dice.u64(..256) as u8);
+        peer(&mut items, key, dice.u64(..100) as u16, dice.u64(..4) as u8);
     }
     items
 }
 
-fn changed(items: &Items, dice: &mut Dice) -> Items {
+fn changed(items: &Items, dice: &mut Rng) -> Items {
     let mut items = items.clone();
-    for _ in 0..dice.roll(4) {
+    for _ in 0..dice.u64(..4) {
         let keys: List<[u8; 33]> = items.keys().copied().collect();
-        match (dice.roll(3), keys.get(dice.roll(keys.len().max(1) as u64) as usize)) {
+        match (dice.u64(..3), keys.get(dice.u64(..keys.len().max(1) as u64) as usize)) {
             (0, Some(key)) => drop(items.remove(key)),
             (1, Some(key)) if key[0] == 4 => {
-                peer(&mut items, key[1..].try_into().unwrap(), 7, dice.roll(5) as u8);
+                peer(&mut items, key[1..].try_into().unwrap(), 7, dice.u64(..5) as u8);
             }
-            _ => peer(&mut items, core::array::from_fn(|_| dice.roll(256) as u8), 1, 2),
+            _ => peer(&mut items, core::array::from_fn(|_| dice.u64(..256) as u8), 1, 2),
         }
     }
     items
@@ -121,7 +112,7 @@ fn short(bytes: &[u8]) -> List<u8> {
 
 #[test]
 fn what_ranges_say_and_a_patch_sends_makes_the_image_that_was_meant() {
-    let mut dice = Dice(7);
+    let mut dice = Rng::with_seed(7);
     let (mut cases, mut copied) = (300, 0);
     while cases > 0 {
         cases -= 1;
@@ -130,10 +121,10 @@ fn what_ranges_say_and_a_patch_sends_makes_the_image_that_was_meant() {
         let secret = PrivateKey::Given(SecretKey::new([9; 32]));
         let (head, mut file) = stored(&[interface(secret, 1420), rest_of(&old)].concat(), true);
         // Bounds anywhere, of any length.
-        let mut bounds: List<List<u8>> = (0..dice.roll(20))
+        let mut bounds: List<List<u8>> = (0..dice.u64(..20))
             .map(|_| {
-                let kind = [1, 4][dice.roll(2) as usize];
-                let more = (0..dice.roll(3)).map(|_| dice.roll(256) as u8);
+                let kind = [1, 4][dice.u64(..2) as usize];
+                let more = (0..dice.u64(..3)).map(|_| dice.u64(..256) as u8);
                 [kind].into_iter().chain(more).collect()
             })
             .collect();
@@ -175,9 +166,9 @@ fn what_ranges_say_and_a_patch_sends_makes_the_image_that_was_meant() {
         // Bytes that are changed or cut off make no more than was announced, and do not fail in another way.
         let slot = Slot::default();
         let mut broken = patch.clone();
-        let place = dice.roll(broken.len() as u64) as usize;
-        broken[place] ^= 1 << dice.roll(8);
-        broken.truncate(1 + dice.roll(broken.len() as u64) as usize);
+        let place = dice.u64(..broken.len() as u64) as usize;
+        broken[place] ^= 1 << dice.u64(..8);
+        broken.truncate(1 + dice.u64(..broken.len() as u64) as usize);
         let mut stage = Memory::default();
         stage.write_at(0, &broken).unwrap();
         let sizes = (broken.len() as u32, image.len() as u32);

@@ -4,27 +4,14 @@
 use super::tests::{Client, Router};
 use super::*;
 use crate::protocol::session::{STAMP, follows};
+use fastrand::Rng;
 use std::collections::BTreeSet;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 ^ self.0 >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
 
 /// Packets in flight: time of arrival, whether the router is the receiver, and the bytes.
 type Packets = Vec<(u64, bool, Vec<u8>)>;
 
 struct Network {
-    random: Random,
+    random: Rng,
     under_way: Packets,
     /// All packets that were ever sent.
     recorded: Packets,
@@ -36,14 +23,14 @@ struct Network {
 impl Network {
     fn carry(&mut self, now: u64, to_router: bool, packet: Vec<u8>) {
         self.recorded.push((now, to_router, packet.clone()));
-        while self.random.below(100) >= self.lost {
+        while self.random.u64(..100) >= self.lost {
             self.under_way.push((
-                now + 1 + self.random.below(self.delay),
+                now + 1 + self.random.u64(..self.delay),
                 to_router,
                 packet.clone(),
             ));
             // A few packets arrive twice.
-            if self.random.below(10) > 0 {
+            if self.random.u64(..10) > 0 {
                 break;
             }
         }
@@ -56,17 +43,17 @@ impl Network {
 
 /// Runs one network. Returns the number of corrected stamps.
 fn run(seed: u64) -> u32 {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let year = 31_536_000_000;
     let clocks = [0, 7, 1_700_000_000_000, 1_700_000_000_000 + 10 * year, u64::MAX - 5];
-    let clock = clocks[random.below(5) as usize];
-    let known = [0, 6, 1_700_000_000_000 + random.below(year), 1_700_000_000_000 + 10 * year];
+    let clock = clocks[random.u64(..5) as usize];
+    let known = [0, 6, 1_700_000_000_000 + random.u64(..year), 1_700_000_000_000 + 10 * year];
     let mut router = Router::new();
-    router.stamp = known[random.below(4) as usize];
+    router.stamp = known[random.u64(..4) as usize];
     router.tells = true;
     let mut client = Client::new(&router);
     client.patience(Patience { resend: 300, give_up: u32::MAX });
-    let (lost, delay) = (random.below(60), 1 + random.below(900));
+    let (lost, delay) = (random.u64(..60), 1 + random.u64(..900));
     let mut network = Network { random, under_way: Vec::new(), recorded: Vec::new(), lost, delay };
     let (bad, end) = (client.now + 20_000, client.now + 60_000);
     let (mut heard, mut answered, mut corrected) = (BTreeSet::new(), None, 0);
@@ -78,7 +65,7 @@ fn run(seed: u64) -> u32 {
             (network.lost, network.delay) = (0, 50);
         }
         // A clock that stops, runs, or is set back now and then.
-        client.clock = match network.random.below(3) {
+        client.clock = match network.random.u64(..3) {
             0 => clock,
             1 => clock.saturating_add(now),
             _ => clock / 2,
@@ -90,8 +77,8 @@ fn run(seed: u64) -> u32 {
             sent += 1;
             network.carry(now, true, client.seal());
         }
-        if now < bad && network.random.below(20) == 0 && !network.recorded.is_empty() {
-            let at = network.random.below(network.recorded.len() as u64) as usize;
+        if now < bad && network.random.u64(..20) == 0 && !network.recorded.is_empty() {
+            let at = network.random.u64(..network.recorded.len() as u64) as usize;
             let (_, to_router, packet) = network.recorded[at].clone();
             network.under_way.push((now, to_router, packet));
         }
