@@ -16,9 +16,9 @@ pub const LINE: usize = 256;
 pub const PROMPT: usize = 64;
 /// Bytes of the history.
 const HISTORY: usize = 512;
-/// Number of columns in use: the last one stays free, because terminals differ in the wrapping
-/// after it.
-const COLUMNS: usize = 79;
+/// Number of columns in use: two stay free for `^C`, and the last one because terminals differ in the
+/// wrapping after it.
+const COLUMNS: usize = 77;
 
 /// Replaces a byte that is not text. Displayed as `?`.
 pub const SUBSTITUTE: u8 = 0x1a;

@@ -82,7 +82,7 @@ fn a_long_line_scrolls_sideways_on_one_row() {
     assert_eq!((line.len(), column < 80), (200, true));
     assert!(row.starts_with("> ") && row.ends_with('r') && row.len() < 80, "{row}");
     let (_, row, column) = typed(&[&long, b"\x01"]);
-    assert!(row.starts_with("> abcdef") && row.len() == 79 && column == 2, "{row}");
+    assert!(row.starts_with("> abcdef") && row.len() == 77 && column == 2, "{row}");
     // At every place the cursor stands on the byte that is deleted next.
     for left in 0..=200 {
         let keys = [&long[..], &b"\x02".repeat(left)[..]];

@@ -265,6 +265,11 @@ fn no_line_of_any_command_is_wider_than_the_screen() {
         assert!(shown.contains("endpoint: [fdff:"), "{shown}");
         let mut lines: Vec<String> =
             std::vec![word.clone(), "x".repeat(300), "r".into(), "show ?\x15".into()];
+        // A full row has room for the echo of `^C` and of `?`.
+        for length in 50..90 {
+            rig.keys(&"y".repeat(length)).keys("\x03");
+            rig.keys(&"y".repeat(length)).keys("?\x15");
+        }
         for entry in TABLE.iter().filter(|entry| !matches!(entry.word, Word::Shell | Word::Exit)) {
             let name = entry.name;
             for rest in ["", FACE, &word, &both, &key] {
