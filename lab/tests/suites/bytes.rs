@@ -102,7 +102,10 @@ fn crates(tally: &Tally) -> Result<String> {
     // All crates in one command: for fewer, cargo would choose other features, and build most of them again. (The agent
     // has the features of its own build in `as_agent`.) These suites are tests of the workspace too, and run nothing
     // for `none`.
-    let printed = quietly(cargo().args(["test", "--workspace"]).env("LAB_ARCH", "none"))?;
+    // Most tests of the host tool wait for a router or a line, so more of them run at once than there are processors.
+    let test = ["test", "--workspace"];
+    let printed =
+        quietly(cargo().args(test).env("LAB_ARCH", "none").env("RUST_TEST_THREADS", "6"))?;
     let count = count(&printed)?;
     tally.add(count);
     Ok(format!("{count} tests"))

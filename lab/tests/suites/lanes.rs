@@ -1,8 +1,8 @@
 //! Parts that run side by side.
 //!
 //! A part is a sequence of tests on machines of their own. An emulated machine keeps at most one
-//! processor busy, and often waits. So there are two lanes, and a free lane takes the next part of
-//! the list. Parts meet by chance, and no test may depend on the part beside it.
+//! processor busy, and often waits. So there are more lanes than processors ([`super::LANES`]), and a free lane takes the
+//! next part of the list. Parts meet by chance, and no test may depend on the part beside it.
 //!
 //! Shared resources are locked where they are used: packages (`xtask::packages`), Rust targets and
 //! the host tool (`xtask::build`), and cargo, which locks its folders.

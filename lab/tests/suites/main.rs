@@ -1,6 +1,6 @@
 //! The suites of the lab, under the ordinary test harness: `cargo test -p lab -- TEXT`.
 //!
-//! The tests of a [`Part`] run in sequence on the same machines, and two parts run side by side
+//! The tests of a [`Part`] run in sequence on the same machines, and three parts run side by side
 //! ([`lanes`]). Tests that are marked as ignored need no machine: the tests of the other crates,
 //! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects the machines of one architecture,
 //! or `all`, with longer lists of tests, or `none`, for a test of the whole workspace without these suites; `LAB_SEED`
@@ -35,8 +35,9 @@ use std::{
     time::Instant,
 };
 
-/// With three lanes, each would have too little of two processors.
-const LANES: usize = 2;
+/// With two, a third of the time of two processors would pass in waiting: a lane that builds or computes keeps both
+/// busy, one with a machine not even one.
+const LANES: usize = 3;
 
 /// Outcomes of the tests. Parts that run side by side share it.
 pub(crate) struct Tally {
@@ -133,7 +134,7 @@ fn causes(error: &Error) -> String {
     causes.join("\n")
 }
 
-/// All parts. Long parts come first, so that both lanes end at about the same time. Parts that
+/// All parts. Long parts come first, so that all lanes end at about the same time. Parts that
 /// build alternate with parts that boot, because a build keeps all processors busy and a machine
 /// mostly waits.
 fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
