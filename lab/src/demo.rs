@@ -129,12 +129,17 @@ pub fn start_agent(vm: &Vm, options: &str) -> Result<()> {
     Ok(())
 }
 
+/// The agent's options for the wires of a machine: its serial line, and UDP.
+pub fn wires(vm: &Vm) -> String {
+    format!("--serial {} --udp 0.0.0.0", vm.serial_device())
+}
+
 /// The script that starts the agent and ends when the agent listens.
 pub fn start_script(vm: &Vm, options: &str) -> String {
-    let device = vm.serial_device();
+    let wires = wires(vm);
     format!(
         // The log of an earlier agent also contains "ready", so remove it.
-        "mkdir -p /var/run; rm -f /tmp/postwired.log; setsid postwired serve --serial {device} --udp 0.0.0.0 {options} \
+        "mkdir -p /var/run; rm -f /tmp/postwired.log; setsid postwired serve {wires} {options} \
          >/tmp/postwired.log 2>&1 </dev/null & \
          for i in $(seq 2500); do grep -q ': ready' /tmp/postwired.log && exit; \
          readlink /proc/$!/exe >/dev/null || break; usleep 100000; done; cat /tmp/postwired.log; exit 1"

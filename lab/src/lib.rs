@@ -96,6 +96,9 @@ impl Lab {
 
     /// Downloads and unpacks programs that only some machines have.
     pub fn and_programs(mut self, programs: &[Program]) -> Result<Self> {
+        if programs.is_empty() {
+            return Ok(self);
+        }
         let profile = profile(self.arch);
         let mut wanted: Vec<&str> = programs.iter().map(|program| program.package).collect();
         wanted.dedup();

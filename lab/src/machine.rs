@@ -37,6 +37,7 @@ pub struct Machine<'lab> {
     counts_instructions: bool,
     forwards_ssh: bool,
     kernel_arguments: Vec<String>,
+    one_port: bool,
 }
 
 impl<'lab> Machine<'lab> {
@@ -52,7 +53,12 @@ impl<'lab> Machine<'lab> {
             counts_instructions: false,
             forwards_ssh: false,
             kernel_arguments: Vec::new(),
+            one_port: false,
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds a file that exists when the machine starts.
@@ -109,6 +115,13 @@ impl<'lab> Machine<'lab> {
     /// Adds a word to the kernel's command line.
     pub fn kernel_argument(mut self, word: &str) -> Self {
         self.kernel_arguments.push(word.to_owned());
+        self
+    }
+
+    /// Makes the line under test the kernel's console too, as on a router with one serial port. The log of the bench
+    /// then has nothing of the kernel, whose driver has one console.
+    pub fn with_one_port(mut self) -> Self {
+        self.one_port = true;
         self
     }
 
@@ -180,9 +193,13 @@ impl<'lab> Machine<'lab> {
         }
         add(&["-kernel", path_text(self.lab.kernel())?, "-initrd", "init.cpio"]);
 
+        let console = match profile.line.strip_prefix("/dev/") {
+            Some(line) if self.one_port => line,
+            _ => profile.console,
+        };
         let mut append = format!(
-            "console={} {}quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
-            profile.console, profile.append, self.name, profile.line
+            "console={console} {}quiet panic=-1 oops=panic LAB_NAME={} LAB_LINE={} LAB_ETH0=10.0.2.15/24",
+            profile.append, self.name, profile.line
         );
         if !self.counts_instructions {
             // The emulator translates a program again for each address it is loaded at, which takes

@@ -128,6 +128,11 @@ impl Vm {
         String::from_utf8_lossy(&printed).into_owned()
     }
 
+    /// Whether the machine stops within `limit`; a machine that reboots stops.
+    pub fn has_stopped(&self, limit: Duration) -> bool {
+        self.process.wait(limit).is_some()
+    }
+
     /// Cuts the power immediately.
     pub fn kill(&self) {
         self.process.kill();

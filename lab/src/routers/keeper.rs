@@ -42,8 +42,18 @@ impl<'t> Keeper<'t> {
         tool: &'t Path,
         seed: u64,
     ) -> Result<Self> {
-        let machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
+        Self::of_machine(lab.machine(name).file("/bin/postwired", 0o755, agent), disk, tool, seed)
+    }
+
+    /// Boots a router that is this machine, with the agent's file, and with the given disk.
+    pub fn of_machine(
+        machine: Machine<'t>,
+        disk: &Disk,
+        tool: &'t Path,
+        seed: u64,
+    ) -> Result<Self> {
         let machine = machine.with_wireguard_tools().with_strace().disk(disk, KEEP);
+        let name = machine.name();
         let folder = build::target_folder().join("lab").join("test").join(name);
         let router = Router::new(machine.boot()?, tool, folder)?;
         Ok(Self { machine, router, seed, options: "" })

@@ -2,6 +2,7 @@
 //! of states.
 
 mod config;
+mod held;
 mod keeper;
 mod person;
 mod router;

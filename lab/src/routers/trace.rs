@@ -1,6 +1,7 @@
 //! System calls of a router's agent, as strace sees them or makes them fail.
 
 use super::Router;
+use crate::demo::wires;
 use anyhow::Result;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub const TRACE: &str = "/tmp/trace";
 const LIMIT: Duration = Duration::from_secs(300);
 
 impl Router<'_> {
-    fn traces(&self, script: &str) -> Result<String> {
+    pub(super) fn traces(&self, script: &str) -> Result<String> {
         Ok(self.vm.sh_with(script, b"", LIMIT)?.ok()?.text())
     }
 
@@ -34,13 +35,25 @@ impl Router<'_> {
 
     /// Starts the agent under strace with these options, without waiting for it.
     pub fn start_traced(&self, options: &str) -> Result<()> {
-        let device = self.vm.serial_device();
+        self.start_traced_with(options, "")
+    }
+
+    fn start_traced_with(&self, strace: &str, agent: &str) -> Result<()> {
+        let wires = wires(&self.vm);
         self.traces(&format!(
-            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -I 1 -o {TRACE} {options} \
-             postwired serve --serial {device} --udp 0.0.0.0 >/tmp/postwired.log 2>&1 </dev/null & \
+            "mkdir -p /var/run; rm -f /tmp/postwired.log {TRACE}; setsid strace -I 1 -o {TRACE} {strace} \
+             postwired serve {wires} {agent} >/tmp/postwired.log 2>&1 </dev/null & \
              for i in $(seq 2000); do [ -s {TRACE} ] && exit; usleep 50000; done; exit 1"
         ))?;
         Ok(())
+    }
+
+    /// Starts the agent under strace, and returns when the agent is ready. The kernel stops it at these calls alone:
+    /// [`Router::trace`] joins a running agent, which is then stopped twice at every call that it makes. When strace
+    /// ends, the agent cannot go on.
+    pub fn start_filtered(&self, calls: &str, options: &str) -> Result<()> {
+        self.start_traced_with(&format!("-f --seccomp-bpf -qq -e trace={calls}"), options)?;
+        self.is_ready(250)
     }
 
     /// Waits until the agent reports that it is ready, at most `seconds` seconds.
@@ -55,7 +68,7 @@ impl Router<'_> {
 
     /// The output of strace so far.
     pub fn trace_so_far(&self) -> Result<Vec<String>> {
-        Ok(self.traces(&format!("cat {TRACE}"))?.lines().map(str::to_owned).collect())
+        Ok(lines(&self.traces(&format!("cat {TRACE}"))?))
     }
 
     /// Ends the trace, and returns its lines.
@@ -63,8 +76,17 @@ impl Router<'_> {
         let script = format!(
             "killall strace 2>/dev/null; while pidof strace >/dev/null; do usleep 20000; done; cat {TRACE}"
         );
-        Ok(self.traces(&script)?.lines().map(str::to_owned).collect())
+        Ok(lines(&self.traces(&script)?))
     }
+}
+
+/// The lines of a trace, without the numbers of processes that strace adds if it follows new ones.
+pub(super) fn lines(trace: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let call = line.trim_start_matches(|byte: char| byte.is_ascii_digit());
+        if call.len() < line.len() { call.trim_start().to_owned() } else { line.to_owned() }
+    };
+    trace.lines().map(line).collect()
 }
 
 /// Whether a line of strace is a change sent to the kernel, and not a dump (flags 0x300) or a
@@ -77,4 +99,16 @@ pub fn is_change(line: &str) -> bool {
 /// Whether a line is a datagram sent to the kernel.
 pub fn is_sent(line: &str) -> bool {
     line.starts_with("sendto(") && line.contains("nlmsg_type=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_no_numbers_of_processes() {
+        let trace = "142   sendto(3, 5) = 5\nsendto(3, 5) = 5\n--- stopped by SIGSTOP ---\n";
+        let expected = ["sendto(3, 5) = 5", "sendto(3, 5) = 5", "--- stopped by SIGSTOP ---"];
+        assert_eq!(lines(trace), expected);
+    }
 }

@@ -26,6 +26,7 @@ use lab::{
     Arch, Lab, Wire,
     flood::{self, Effort, Target},
     powercut::{changes, claims, kills},
+    programs::{self, Program},
 };
 use std::{fs, path::PathBuf, thread, time::Duration};
 use xtask::build;
@@ -172,10 +173,10 @@ pub(super) fn parts(arch: Arch, seed: u64) -> Vec<Part> {
             ("undo", ALONE, UNDO),
             ("stored", "", STORED),
             ("confirm", "", CONFIRM),
-            ("others", "", OTHERS),
             ("big", "", BIG),
         ];
-        parts.extend(kept.map(|part| on_disk(part, seed)));
+        parts.extend(kept.map(|part| on_disk(part, &[], seed)));
+        parts.push(on_disk(("others", "", OTHERS), &[programs::IP], seed));
         parts.extend(cut_off(seed));
     }
     parts
@@ -202,13 +203,19 @@ fn on_both(arch: Arch, seed: u64) -> Part {
 /// Tests on a router with a disk, whose agent starts with these options.
 fn on_disk(
     (name, options, tests): (&'static str, &'static str, &'static [(&'static str, KeptTest)]),
+    programs: &'static [Program],
     seed: u64,
 ) -> Part {
     let arch = Arch::X86_64;
     let names = tests.iter().map(|(test, _)| named(arch, test));
     Part::new(&named(arch, name), names, move |tally| {
         let Setting { lab, agent, tool, .. } = Setting::prepare(arch, seed)?;
-        let mut keeper = Keeper::boot(&lab, name, &agent, &tool, seed)?;
+        let lab = lab.and_programs(programs)?;
+        let mut machine = lab.machine(name).file("/bin/postwired", 0o755, agent);
+        for program in programs {
+            machine = machine.with_program(*program);
+        }
+        let mut keeper = Keeper::of_machine(machine, &lab.disk(name)?, &tool, seed)?;
         keeper.options = options;
         for (test, run) in tests {
             tally.test(&named(arch, test), || {

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lab::{demo, routers::Keeper};
+use std::collections::BTreeSet;
 
 /// An interface with everything that another program can take: two addresses, routes, rules and a peer.
 const WG0: &str = "[Interface]\nPrivateKey = GBCfUjSBUFtkuOsQgEMkHO+Ke+ulxyxaJKJdX9TmW1c=\n\
@@ -55,10 +56,65 @@ const HOOK: &str = "cat >/tmp/hook <<'END'\n#!/bin/sh\n\
     echo \"$* ($#, input $(cat | wc -c), PATH ${PATH:+set})\" >>/tmp/told\n[ ! -e /tmp/then ] || . /tmp/then\nEND\n\
     chmod +x /tmp/hook; rm -f /tmp/told /tmp/then";
 
-/// Starts the agent again with other options, after an end in order: the guard does not count the start before.
-pub(super) fn again(keeper: &Keeper<'_>, options: &str) -> Result<()> {
+/// Ends the agent in order: the guard does not count its start.
+fn end(keeper: &Keeper<'_>) -> Result<()> {
     keeper.sh("killall postwired; while pidof postwired >/dev/null; do usleep 20000; done")?;
+    Ok(())
+}
+
+/// Starts the agent again with other options.
+pub(super) fn again(keeper: &Keeper<'_>, options: &str) -> Result<()> {
+    end(keeper)?;
     demo::start_agent(&keeper.router.vm, options)
+}
+
+/// The calls that show how long the agent waits between a notification and its report.
+const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2,sendto,recvfrom,write";
+
+/// The most milliseconds that it may wait.
+const SOON: u64 = 1_000;
+
+/// The milliseconds that the agent waited from the first notification of the kernel after `before` to its report. A
+/// slow machine makes it work for longer, and not wait.
+fn waited(lines: &[String], before: usize) -> Result<u64> {
+    let socket = |line: &str, call: &str| -> Option<String> {
+        let (number, _) = line.strip_prefix(call)?.strip_prefix('(')?.split_once(',')?;
+        Some(number.to_owned())
+    };
+    // It asks nothing on the socket of the notifications.
+    let asked: BTreeSet<String> = lines.iter().filter_map(|line| socket(line, "sendto")).collect();
+    let is_notification = |line: &String| {
+        let from = socket(line, "recvfrom").filter(|_| line.contains("nlmsg_type="));
+        from.is_some_and(|from| !asked.contains(&from))
+    };
+    let lines = lines.get(before..).context("the trace became shorter")?;
+    let noticed = lines.iter().position(is_notification).context("no notification")?;
+    let lines = lines.get(noticed..).context("no notification")?;
+    let reported = |line: &String| line.starts_with("write(") && line.contains("differs from");
+    let reported = lines.iter().position(reported).context("no report")?;
+    let mut waited = 0;
+    for line in
+        lines.get(..reported).context("no report")?.iter().filter(|line| line.starts_with("epoll_"))
+    {
+        let limit = limit(line).with_context(|| format!("it waits without a limit: {line}"))?;
+        ensure!(limit <= SOON, "it waits too long: {line}");
+        if line.rsplit(" = ").next().is_some_and(|result| result.starts_with('0')) {
+            waited += limit;
+        }
+    }
+    Ok(waited)
+}
+
+/// The limit of a call of the family of epoll_wait(2), in milliseconds.
+fn limit(line: &str) -> Option<u64> {
+    if let Some((_, time)) = line.split_once("tv_sec=") {
+        let (seconds, rest) = time.split_once(", tv_nsec=")?;
+        let nanoseconds: u64 = rest.split_once('}')?.0.parse().ok()?;
+        return Some(seconds.parse::<u64>().ok()? * 1_000 + nanoseconds.div_ceil(1_000_000));
+    }
+    // After the descriptor, the events and their number.
+    let (_, rest) = line.split_once(']')?;
+    rest.split(", ").nth(2)?.split(')').next()?.parse().ok()
 }
 
 /// The link deleted and made again, with the file of another program's key.
@@ -82,16 +138,28 @@ pub(super) fn reported(keeper: &mut Keeper<'_>) -> Result<String> {
     let path = keeper.router.file(WG0)?;
     let path = path.to_str().context("a path that is no text")?;
     let mut shown = String::new();
-    for (nth, Move { what, script, report }) in MOVES.iter().enumerate() {
-        // The log has a brake, which a new agent does not have yet. Nor does it know any link: those are there already.
-        if nth % 4 == 0 {
-            again(keeper, "")?;
-            keeper.router.is_in(&state).with_context(|| format!("before {what}"))?;
-        }
+    for Move { what, script, report } in MOVES {
+        // A new agent has no brake for its log yet, and need not rest after a comparison. Nor does it know any link: those
+        // are there already.
+        end(keeper)?;
+        keeper.router.start_filtered(WAITS, "")?;
+        keeper.router.is_in(&state).with_context(|| format!("before {what}"))?;
+        let before = keeper.router.trace_so_far()?.len();
         let condition =
             format!("grep -q 'wg0: differs from what is stored: .*{report}' /tmp/postwired.log");
         let seconds = match report.starts_with("peer ") {
-            false => until(keeper, script, &condition).with_context(|| what.to_string())?,
+            false => {
+                let seconds =
+                    until(keeper, script, &condition).with_context(|| what.to_string())?;
+                let lines = keeper.router.trace_so_far()?;
+                let waited =
+                    waited(&lines, before).with_context(|| format!("{what}: {lines:#?}"))?;
+                ensure!(
+                    waited <= SOON,
+                    "{what}: {waited} ms from notification to report: {lines:#?}"
+                );
+                format!("{seconds}, of which it waited {waited} ms")
+            }
             // The kernel announces nothing. The agent looks twice a minute, and when a client has seen a difference.
             true => {
                 keeper.sh(script)?;
