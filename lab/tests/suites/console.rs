@@ -7,7 +7,7 @@ use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use lab::{
-    Arch, Direction, Lab,
+    Arch, Direction, Lab, demo,
     routers::{Config, Keeper, Reach, Said, said},
 };
 use rustix::{
@@ -39,11 +39,15 @@ const TESTS: &[(&str, Test)] = &[
     ("commands by root on the router, and by a script on the bench", commands),
     ("noise and broken lines run nothing", noise),
     ("a file of 400 lines is pasted while a push goes over the same cable", paste),
+    ("lines of the kernel in the middle of a typed line", kernel_lines),
     ("a shell, and back", shell),
-    ("a reboot in the middle of a paste", reboot),
+    ("a reboot in the middle of a paste, and one by the shell", reboot),
     ("keys, pages, and a cable that is pulled in the middle of a line", keys),
     ("postwire console, typed at a terminal", at_the_bench),
 ];
+
+/// The shell of OpenWrt's console, in short.
+const LOGIN: &[u8] = b"#!/bin/sh\necho a login of the stub\nexec /bin/sh\n";
 
 fn named(test: &str) -> String {
     format!("console: {test}")
@@ -54,8 +58,14 @@ pub(super) fn part(seed: u64) -> Part {
         packages::ensure_packages(&["picocom"])?;
         let agent = fs::read(build::agent(Arch::X86_64)?)?;
         let (lab, tool) = (Lab::prepare(Arch::X86_64)?, build::postwire()?);
-        let mut keeper = Keeper::boot(&lab, "console", &agent, &tool, seed)?;
-        keeper.options = "--shell /bin/sh";
+        // As on most routers, the line is the kernel's console too.
+        let machine = lab.machine("console").with_one_port();
+        let machine = machine.file("/usr/libexec/login.sh", 0o755, LOGIN).file(
+            "/bin/postwired",
+            0o755,
+            agent,
+        );
+        let mut keeper = Keeper::of_machine(machine, &lab.disk("console")?, &tool, seed)?;
         for (test, run) in TESTS {
             tally.test(&named(test), || {
                 keeper.fresh()?;
@@ -486,11 +496,63 @@ fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
     ))
 }
 
+/// A message of the kernel with this text, on the console.
+fn kernel_says(keeper: &Keeper<'_>, text: &str) -> Result<()> {
+    keeper.sh(&format!("echo '<3>{text}' >/dev/kmsg"))?;
+    Ok(())
+}
+
+fn kernel_lines(keeper: &mut Keeper<'_>) -> Result<String> {
+    // The agent knows the kernel's console by its name.
+    let port = keeper.sh("readlink /dev/postwire-serial")?;
+    let consoles = keeper.sh("cat /proc/consoles")?;
+    ensure!(port.ends_with(consoles.split(' ').next().unwrap_or("none")), "{port}, {consoles}");
+    keeper.router.stop()?;
+    let start = demo::start_script(&keeper.router.vm, keeper.options);
+    keeper.sh(&start.replace(keeper.router.vm.serial_device(), port.trim()))?;
+    let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
+    keeper.store(&config, 1)?;
+    let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
+    // The screen from here on has the line once as it is typed, and once after each line of the kernel.
+    person.types("remove w")?;
+    person.sees("remove w")?;
+    for (text, typed) in [("eth9: link is up", "remove w"), ("eth9: link is down", "remove wg")] {
+        kernel_says(keeper, text)?;
+        let between = person.sees(text)?;
+        ensure!(
+            !between.contains('\n') && between.contains('['),
+            "before the kernel's line: {between:?}"
+        );
+        let between = person.sees("console# ")?;
+        ensure!(between.starts_with("\r\n"), "after the kernel's line: {between:?}");
+        let between = person.sees(typed)?;
+        ensure!(between.is_empty(), "before the typed line: {between:?}");
+        person.types("g")?;
+        person.sees("g")?;
+    }
+    // A message in the middle of an answer is no key either.
+    person.types("\x7f0\r")?;
+    person.sees("remove wg0: are you sure?")?;
+    person.types("y")?;
+    person.sees("y")?;
+    kernel_says(keeper, "yes")?;
+    person.sees("] yes")?;
+    person.sees("yes or no? y")?;
+    keeper.router.sees(&config)?;
+    person.asks("es", "applied: ")?;
+    ensure!(keeper.router.kernel().is_err(), "wg0 is there after `remove`");
+    let newer = person.asks("history wg0", "wg0 2: removed by")?;
+    ensure!(!newer.contains("wg0 3"), "it ran more than once: {newer}");
+    Ok(String::new())
+}
+
 fn shell(keeper: &mut Keeper<'_>) -> Result<String> {
     let config = Config::random(&mut Rng::with_seed(keeper.seed), 20, 2);
     let fork = Fork::new(keeper.router.vm.serial().path())?;
     let mut person = log_in(keeper, &fork.person)?;
-    person.asks("shell", "# ")?;
+    // No option names it.
+    person.asks("shell", "a login of the stub")?;
+    person.sees("# ")?;
     person.asks("echo $((6 * 7)); tty", "42")?;
     person.sees("/dev/pts/")?;
     // Frames work meanwhile.
@@ -524,6 +586,18 @@ fn reboot(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.router.sees(&config)?;
     let mut person = log_in(keeper, keeper.router.vm.serial().path())?;
     person.asks("commit", "nothing is loaded")?;
+
+    person.asks("shell", "# ")?;
+    person.types("reboot -f\r")?;
+    ensure!(keeper.router.vm.has_stopped(PATIENCE), "the machine runs after a reboot by the shell");
+    drop(person);
+    keeper.reboot()?;
+    let mut person = Person::sits_down(keeper.router.vm.serial().path())?;
+    // The keys of the shell are those of a guest.
+    person.types("wg set wg0 listen-port 1\r")?;
+    person.asks("", "console> ")?;
+    person.asks("remove wg0", "this console is a guest")?;
+    keeper.router.sees(&config)?;
     Ok(String::new())
 }
 
