@@ -7,14 +7,11 @@ use proto_core::protocol::codec;
 use proto_core::protocol::config::{
     self, Checker, HostName, Interface, Item, MAX_RECORD, PrivateKey, Record,
 };
+pub use proto_core::protocol::draft::DEFAULT_MTU;
 use proto_core::protocol::message::{Name, Subject};
 
 use crate::conf::{self, At, Config, Destination, MAIN_TABLE, Place};
 use crate::routes;
-
-/// The MTU if the file has none: 1,500 minus WireGuard's overhead over IPv6 (80), as with wg-quick
-/// on most links. If the router's uplink has a smaller MTU, the file should set it.
-pub const DEFAULT_MTU: u32 = 1_420;
 
 /// Number of records of each kind in an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -190,50 +187,47 @@ fn records(
         mtu: config.mtu.as_ref().map_or(DEFAULT_MTU, |at| at.value),
     };
     let key_place = config.private_key.as_ref().map(|at| at.place.clone());
-    let mut items: Vec<(Item, &Place)> = Vec::new();
-    items.extend(config.addresses.iter().map(|at| (Item::Address(at.value), &at.place)));
-    items.extend(routing.items.iter().map(|(item, place)| (*item, place)));
+    let mut items: Vec<(Item, Vec<(Record, &Place)>)> = Vec::new();
+    let alone = |item: Item, place| Some((item, vec![(item.record()?, place)]));
+    let addresses = config.addresses.iter().map(|at| (Item::Address(at.value), &at.place));
+    let routing = routing.items.iter().map(|(item, place)| (*item, place));
+    items.extend(addresses.chain(routing).filter_map(|(item, place)| alone(item, place)));
+    for peer in &config.peers {
+        items.push((Item::Peer(peer.public_key.value), peer_records(peer)?));
+    }
     items.sort_by_cached_key(|(item, _)| item.key());
+    // One route is enough for an allowed IP of two peers.
     items.dedup_by_key(|(item, _)| item.key());
 
     let mut records = vec![(Record::Interface(interface), key_place)];
-    records.extend(items.into_iter().filter_map(|(item, place)| {
-        let record = match item {
-            Item::Address(net) => Record::Address(net),
-            Item::Route(route) => Record::Route(route),
-            Item::Rule(rule) => Record::Rule(rule),
-            Item::Peer(_) => return None,
-        };
-        Some((record, Some(place.clone())))
-    }));
-    let mut peers: Vec<_> = config.peers.iter().collect();
-    peers.sort_by_cached_key(|peer| Item::Peer(peer.public_key.value).key());
-    for peer in peers {
-        let record = Record::Peer(config::Peer {
-            public_key: peer.public_key.value,
-            preshared_key: peer.preshared_key.as_ref().map(|at| at.value.clone()),
-            endpoint: peer.endpoint.as_ref().and_then(|at| match &at.value {
-                Destination::Address(address) => Some(*address),
-                Destination::Name(host) => host.address.map(Into::into),
-            }),
-            persistent_keepalive: peer.persistent_keepalive.as_ref().map_or(0, |at| at.value),
-        });
-        records.push((record, Some(peer.public_key.place.clone())));
-        if let Some(At { value: Destination::Name(host), place }) = &peer.endpoint {
-            let name = HostName::try_from(host.name.as_str()).map_err(|_| ImageError {
-                error: config::ConfigError::Host,
-                place: Some(place.clone()),
-            })?;
-            let record = Record::Host(config::Host { name, port: host.port });
-            records.push((record, Some(place.clone())));
-        }
-        let mut allowed: Vec<_> = peer.allowed_ips.iter().collect();
-        allowed.sort_by_key(|at| at.value);
-        allowed.dedup_by_key(|at| at.value);
-        records.extend(
-            allowed.into_iter().map(|at| (Record::AllowedIp(at.value), Some(at.place.clone()))),
-        );
+    let items = items.into_iter().flat_map(|(_, records)| records);
+    records.extend(items.map(|(record, place)| (record, Some(place.clone()))));
+    Ok(records)
+}
+
+/// The records of a peer.
+fn peer_records(peer: &conf::Peer) -> Result<Vec<(Record, &Place)>, ImageError> {
+    let record = Record::Peer(config::Peer {
+        public_key: peer.public_key.value,
+        preshared_key: peer.preshared_key.as_ref().map(|at| at.value.clone()),
+        endpoint: peer.endpoint.as_ref().and_then(|at| match &at.value {
+            Destination::Address(address) => Some(*address),
+            Destination::Name(host) => host.address.map(Into::into),
+        }),
+        persistent_keepalive: peer.persistent_keepalive.as_ref().map_or(0, |at| at.value),
+    });
+    let mut records = vec![(record, &peer.public_key.place)];
+    if let Some(At { value: Destination::Name(host), place }) = &peer.endpoint {
+        let name = HostName::try_from(host.name.as_str()).map_err(|_| ImageError {
+            error: config::ConfigError::Host,
+            place: Some(place.clone()),
+        })?;
+        records.push((Record::Host(config::Host { name, port: host.port }), place));
     }
+    let mut allowed: Vec<_> = peer.allowed_ips.iter().collect();
+    allowed.sort_by_key(|at| at.value);
+    allowed.dedup_by_key(|at| at.value);
+    records.extend(allowed.into_iter().map(|at| (Record::AllowedIp(at.value), &at.place)));
     Ok(records)
 }
 

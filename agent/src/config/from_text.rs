@@ -281,19 +281,13 @@ pub fn image_of_text<F: File>(
     while let Some(entry) = index.get(n)? {
         n = n.saturating_add(1);
         let again = last.replace(entry.key) == Some(entry.key);
-        let record = match Item::from_key(&entry.key) {
+        let Some(item) = Item::from_key(&entry.key) else { continue };
+        match item.record() {
+            None => write_peer(slot, heap, Span { from: entry.offset, end }, &mut image)?,
             // One route is enough for an allowed IP of two peers.
-            Some(Item::Address(_) | Item::Route(_) | Item::Rule(_)) if again => continue,
-            Some(Item::Address(net)) => Record::Address(net),
-            Some(Item::Route(route)) => Record::Route(route),
-            Some(Item::Rule(rule)) => Record::Rule(rule),
-            Some(Item::Peer(_)) => {
-                write_peer(slot, heap, Span { from: entry.offset, end }, &mut image)?;
-                continue;
-            }
-            None => continue,
-        };
-        image.record(&record)?;
+            Some(_) if again => {}
+            Some(record) => image.record(&record)?,
+        }
     }
     let (length, _) = image.finish()?;
     Ok(Some(Span { from: len, end: len.saturating_add(length) }))

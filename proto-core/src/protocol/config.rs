@@ -306,6 +306,17 @@ impl Item {
         }
     }
 
+    /// The record of an image that is this item; `None` for a peer, whose record has more than the key.
+    #[must_use]
+    pub const fn record(&self) -> Option<Record> {
+        match self {
+            Self::Address(net) => Some(Record::Address(*net)),
+            Self::Route(route) => Some(Record::Route(*route)),
+            Self::Rule(rule) => Some(Record::Rule(*rule)),
+            Self::Peer(_) => None,
+        }
+    }
+
     /// The item that a key identifies; `None` if no item has that key.
     #[must_use]
     pub fn from_key(key: &ItemKey) -> Option<Self> {

@@ -95,12 +95,7 @@ impl Config {
             vec![Record::Interface(Interface { name, private_key, listen_port, fwmark, mtu })];
         let mut items = self.items.clone();
         items.sort_by_key(Item::key);
-        records.extend(items.into_iter().map(|item| match item {
-            Item::Address(net) => Record::Address(net),
-            Item::Route(route) => Record::Route(route),
-            Item::Rule(rule) => Record::Rule(rule),
-            Item::Peer(_) => unreachable!(),
-        }));
+        records.extend(items.iter().map(|item| item.record().unwrap()));
         for (key, endpoint, ips) in &self.peers {
             records.push(Record::Peer(Peer {
                 public_key: PublicKey([*key; 32]),
