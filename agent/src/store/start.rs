@@ -247,8 +247,10 @@ impl<S: System> Committer<'_, S> {
         let (interface, colon) = if about.starts_with('/') { ("", "") } else { (about, ": ") };
         let Self { machine, trouble, .. } = self;
         let mut note = |words: fmt::Arguments<'_>| {
-            machine.log(words);
-            trouble.note(about, words);
+            // A fault that stays is logged once.
+            if trouble.note(about, words) {
+                machine.log(words);
+            }
         };
         if matches!(subject, Subject::None | Subject::Interface) {
             note(format_args!("{interface}{colon}{text}"));

@@ -62,6 +62,8 @@ struct State {
     /// Maximum number of bytes in all named files together.
     room: Option<usize>,
     dead: bool,
+    /// The names cannot be listed.
+    unlisted: bool,
 }
 
 /// The disk. Clones are the same disk.
@@ -138,6 +140,11 @@ impl Cellar {
         state.names.clear();
         state.synced.clear();
         state.since.clear();
+    }
+
+    /// Whether the names can be listed from now on.
+    pub(crate) fn can_list(&self, can: bool) {
+        self.0.borrow_mut().unlisted = !can;
     }
 
     /// Limits the bytes of each write.
@@ -261,7 +268,11 @@ impl Disk for Cellar {
     }
 
     fn each_name(&mut self, take: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
-        self.0.borrow().names.keys().for_each(|name| take(name));
+        let state = self.0.borrow();
+        if state.unlisted {
+            return Err(Errno::EIO);
+        }
+        state.names.keys().for_each(|name| take(name));
         Ok(())
     }
 }

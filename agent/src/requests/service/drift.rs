@@ -297,6 +297,7 @@ impl<S: System> Service<'_, S> {
         }
         let last = self.drift.round.as_ref().and_then(|round| round.last);
         let next = self.committer.store.interface_after(last.as_ref());
+        let whole = next.is_ok();
         let next = next.map_err(|fault| self.slot.take(fault)).ok().flatten();
         let Some(round) = &mut self.drift.round else { return };
         let waits = match &self.state {
@@ -316,9 +317,12 @@ impl<S: System> Service<'_, S> {
             None => {
                 let Some(round) = self.drift.round.take() else { return };
                 let drift = &mut self.drift;
-                drift.faces.retain(|face| face.visited);
-                drift.unknown &= drift.faces.iter().any(|face| !face.runs);
-                (drift.more, drift.links) = (round.more, round.links);
+                // A folder that cannot be read says nothing about the interfaces that were not visited.
+                if whole {
+                    drift.faces.retain(|face| face.visited);
+                    drift.unknown &= drift.faces.iter().any(|face| !face.runs);
+                    (drift.more, drift.links) = (round.more, round.links);
+                }
                 drift.rest = now.saturating_add(round.took.saturating_mul(10));
                 let beat = now.saturating_add(round.took.saturating_mul(100).max(BEAT));
                 drift.due = drift.due.max(drift.rest).min(beat);

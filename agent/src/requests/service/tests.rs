@@ -735,3 +735,25 @@ fn the_fault_of_a_name_ends_with_the_name() {
         });
     }
 }
+
+/// A name is looked up again and again.
+#[test]
+fn an_address_that_the_kernel_refuses_each_time_is_logged_once() {
+    let mut run = super::model::Run::new(&std::rc::Rc::default(), None);
+    let router = run.router.clone();
+    router.with(|agent| {
+        agent.start();
+        run.hello(agent);
+        run.push_image(agent, name(), &image_with_peer(None));
+        router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+        for _ in 0..3 {
+            let (number, _) = agent.next_host().unwrap();
+            agent.found(number, Some("192.0.2.7:5".parse().unwrap()));
+            router.bench.now.set(router.bench.now.get() + 60_000);
+        }
+        router.world.revive();
+        let trouble = run.status(agent).trouble;
+        let log = router.bench.log.borrow();
+        assert_eq!(log.iter().filter(|line| **line == *trouble).count(), 1, "{trouble}: {log:?}");
+    });
+}

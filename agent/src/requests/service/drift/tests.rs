@@ -576,3 +576,27 @@ fn a_repair_of_drift_is_no_start_that_can_end() {
         assert!(!log.contains("ended before"), "{stored} {unsettled}: {log}");
     }
 }
+
+#[test]
+fn a_folder_that_cannot_be_read_makes_no_difference_forgotten() {
+    pushed(OnDrift::Report, |story, router, agent| {
+        let net = address(router, 1, "10.1.0.1/24");
+        assert!(by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap()));
+        pass(router, agent, 1_500);
+        for can_list in [false, true] {
+            router.keep.can_list(can_list);
+            for _ in 0..3 {
+                pass(router, agent, BEAT);
+            }
+            let status = story.run.status(agent);
+            let names: Vec<&str> = status.drift.iter().map(|drift| &*drift.interface).collect();
+            assert_eq!(names, ["wg1"], "{can_list}");
+        }
+        // Its changes are still noticed at once.
+        router.keep.can_list(true);
+        let net = address(router, 1, "10.1.0.1/24");
+        by_hand(router, agent, NEW_ADDR, |buf| net.add(buf, 1, IfExists::Fail).unwrap());
+        pass(router, agent, 1_500);
+        assert!(story.run.status(agent).drift.is_empty());
+    });
+}
