@@ -45,6 +45,7 @@ unsafe extern "C" {
         old: *mut SignalAction,
     ) -> c_int;
     pub(super) fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize;
+    #[cfg(feature = "console")]
     pub(super) fn setsid() -> c_int;
     pub(super) static environ: *const *const c_char;
     #[link_name = "abort"]

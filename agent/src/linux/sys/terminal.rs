@@ -61,6 +61,7 @@ impl Modes {
 
     /// Sets a terminal up for a program that reads each key: no echo, no lines, no signals. Returns
     /// the settings to restore with [`Modes::put_back`].
+    #[cfg(feature = "console")]
     pub(crate) fn keys(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         let before = Self::of(fd)?;
         let mut modes = before;
@@ -71,6 +72,7 @@ impl Modes {
     }
 
     /// Restores these settings of a terminal. Best effort.
+    #[cfg(feature = "console")]
     pub(crate) fn put_back(&self, fd: BorrowedFd<'_>) {
         // SAFETY: `fd` is open for the length of the call, and the settings are the struct that the
         // request reads.

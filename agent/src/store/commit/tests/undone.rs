@@ -1,0 +1,100 @@
+//! Changes that wait for a confirmation, and removals.
+
+use super::*;
+
+#[test]
+fn a_change_that_waits_goes_back_unless_it_is_confirmed() {
+    let (old, new) = (target(&Config::old()), target(&Config::new()));
+    let wait = || {
+        let router = Router::old();
+        let done = router.push_with(&Config::new(), true).unwrap();
+        assert_eq!((done.number, done.stored), (2, false));
+        assert_eq!((router.seen(), router.newest()), (new.clone(), Some(1)));
+        (router, done.pending.unwrap())
+    };
+    // Confirmed, and confirmed at a power cut.
+    let (router, head) = wait();
+    router.with(|agent| agent.confirm(&head, &mut silent)).unwrap();
+    assert_eq!(router.newest(), Some(2));
+    assert!(router.start());
+    assert_eq!(router.seen(), new);
+    for step in 0..4 {
+        let (router, head) = wait();
+        router.keep.mishap(step, Mishap::Cut);
+        let told = router.with(|agent| agent.confirm(&head, &mut silent).is_ok());
+        for changes in 0..router.keep.outcomes() {
+            for unsynced in UNSYNCED {
+                let router = router.rebooted(changes, unsynced);
+                assert!(router.start());
+                assert!(router.seen() == new || (router.seen() == old && !told));
+            }
+        }
+    }
+    // Taken back.
+    let (router, _) = wait();
+    router.with(|agent| agent.revert(&mut silent)).unwrap();
+    assert_eq!((router.seen(), router.newest()), (old.clone(), Some(1)));
+    assert!(router.keep.names() == ["wg0.1"] && router.state.names().is_empty());
+    // The agent was killed while the change was pending, or while it was reverted.
+    let (router, _) = wait();
+    assert!(router.start());
+    assert_eq!(router.seen(), old);
+    for at in 0..whole_push().0 {
+        let (router, _) = wait();
+        router.world.incident(at, Incident::Gone);
+        let _ =
+            router.with(|agent| agent.revert(&mut silent).map_err(|fault| agent.slot.take(fault)));
+        router.world.revive();
+        assert!(router.start());
+        assert_eq!(router.seen(), old, "{at}");
+        // A kernel that refuses once.
+        let (router, _) = wait();
+        router.world.incident(at, Incident::Refused(Errno::ENOMEM));
+        router.with(|agent| agent.revert(&mut silent)).unwrap();
+        assert_eq!(router.seen(), old, "{at}");
+    }
+    // The power was cut while it waited.
+    let (router, _) = wait();
+    let router = router.rebooted(0, UNSYNCED[0]);
+    assert!(router.start());
+    assert_eq!(router.seen(), old);
+}
+
+#[test]
+fn a_removed_interface_is_gone_or_as_it_was() {
+    let empty = World::default().seen();
+    let remove = |router: &Router| {
+        router.with(|agent| {
+            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
+            let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
+            done.map_err(|fault| agent.slot.take(fault))
+        })
+    };
+    let router = Router::old();
+    let changes = router.world.changes();
+    let done = remove(&router).unwrap();
+    assert_eq!((done.summary.peers.removed, done.summary.rules.removed), (3, 2));
+    assert_eq!((router.seen(), router.newest()), (empty.clone(), Some(2)));
+    assert!(router.start());
+    assert_eq!(router.seen(), empty);
+    assert_eq!(remove(&router).unwrap_err().code, Code::NoInterface);
+    for at in 0..router.world.changes() - changes {
+        for incident in [Incident::Refused(Errno::EBUSY), Incident::Gone, Incident::Deleted] {
+            let router = Router::old();
+            let before = router.seen();
+            router.world.incident(at, incident);
+            let done = remove(&router);
+            router.world.revive();
+            if incident == Incident::Gone {
+                assert!(router.start());
+            }
+            let (seen, newest) = (router.seen(), router.newest());
+            match done {
+                Ok(_) => assert_eq!((seen, newest), (empty.clone(), Some(2))),
+                Err(failure) => {
+                    assert_eq!((seen, newest), (before, Some(1)), "{at} {incident:?} {failure:?}");
+                }
+            }
+        }
+    }
+}
