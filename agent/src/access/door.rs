@@ -31,8 +31,8 @@ use proto_core::protocol::MAX_PACKET;
 use proto_core::protocol::config::Host;
 use proto_core::protocol::message::Name;
 use proto_core::protocol::session::{
-    Channel, Gatekeys, INITIATION, SEEK, SESSION_LIFE, StaticKey, TO_ROUTER, Wire, fingerprint,
-    receiver,
+    Channel, Gatekeys, INITIATION, MAX_INITIATIONS, SEEK, SESSION_LIFE, StaticKey, TO_ROUTER, Wire,
+    fingerprint, receiver,
 };
 use zeroize::Zeroize;
 
@@ -49,7 +49,7 @@ pub use source::Source;
 
 /// The most sessions that have proved themselves (more than there can be owners), and the most that have not.
 const SESSIONS: usize = 20;
-const WAITING: usize = 4;
+const WAITING: usize = MAX_INITIATIONS;
 /// Both together.
 pub(crate) const MOST_SESSIONS: usize = SESSIONS + WAITING;
 /// Number of wrong proofs of the label's secret that end a session.

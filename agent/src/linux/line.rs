@@ -7,7 +7,7 @@ use core::fmt;
 
 use postwired::access::door::Source;
 use postwired::options::SerialPort;
-use postwired::requests::service::{Outlet, SCRATCH};
+use postwired::requests::service::{Outlet, SCRATCH, SERIAL_IN_FLIGHT};
 use postwired::system::{Machine, sooner};
 use proto_core::netlink::Errno;
 use proto_core::protocol::frame::{Deframer, MAX_FRAME, Received, write_serial};
@@ -24,9 +24,6 @@ use crate::linux::machine::{Path, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::event_loop::{Agent, SERIAL};
 
-/// Bytes of unanswered pieces on a serial line: with the overhead of their frames, less than the 4 KiB that a Linux
-/// tty buffers while the agent is busy.
-const SERIAL_IN_FLIGHT: u32 = 3_000;
 /// Bytes of queued replies. A reply that does not fit is dropped, and the client repeats its request.
 const QUEUE: usize = 3 * MAX_FRAME;
 /// Milliseconds without a byte after which an open frame is dropped.

@@ -8,7 +8,7 @@ use postwired::access::door::Source;
 use postwired::access::filter::Program;
 use postwired::access::pktinfo::{Asked, MAX_REPLY};
 use postwired::options::UdpPlace;
-use postwired::requests::service::{Outlet, SCRATCH};
+use postwired::requests::service::{Outlet, SCRATCH, UDP_IN_FLIGHT};
 use proto_core::ip::Shown;
 use proto_core::netlink::Errno;
 use proto_core::netlink::wireguard::read_endpoint;
@@ -20,9 +20,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netdevice, socke
 use crate::linux::listeners::Listeners;
 use crate::linux::machine::errno;
 use crate::linux::sys::{self, Control};
-
-/// Bytes of unanswered pieces over UDP: well below a socket's receive buffer.
-const UDP_IN_FLIGHT: u32 = 48 * 1024;
 
 /// A UDP socket.
 pub(crate) struct Udp {

@@ -68,7 +68,7 @@ use turn::Turn;
 
 pub use pending::LONGEST_CONFIRM;
 pub use reports::REPORTS;
-pub use turn::{Outlet, SCRATCH};
+pub use turn::{Outlet, SCRATCH, SERIAL_IN_FLIGHT, UDP_IN_FLIGHT};
 use visitor::OwnerChange;
 pub use visitor::Visitor;
 

@@ -1,7 +1,7 @@
 //! Whole routers in memory for tests outside of this library: the agent behind its door, over a kernel and disks in
-//! memory, with the real clock.
+//! memory.
 //!
-//! - [`Simulated`]: a router, packet by packet;
+//! - [`Simulated`]: a router, packet by packet, or by the bytes of a line; with the real clock, or one that the test sets;
 //! - [`Fleet`]: many of them on UDP ports;
 //! - [`Plugged`]: one at a serial port.
 
@@ -13,13 +13,14 @@ use core::net::{IpAddr, SocketAddr};
 use std::boxed::Box;
 use std::string::String;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use std::vec::Vec;
 
 use proto_core::key::PublicKey;
 use proto_core::netlink::Errno;
+use proto_core::protocol::frame::{Deframer, Received};
 use proto_core::protocol::message::{Status, cut};
 use proto_core::protocol::session::Wire as Way;
 
@@ -30,11 +31,11 @@ use crate::access::owners::{Ownership, reset};
 use crate::fault::Slot;
 use crate::kernel::exchange::{Buffers, Kernel, SET};
 use crate::options::Policy;
-use crate::requests::service::{Outlet, SCRATCH, Service};
+use crate::requests::service::{Outlet, SCRATCH, SERIAL_IN_FLIGHT, Service, UDP_IN_FLIGHT};
 use crate::store::commit::Committer;
 use crate::system::{Files, Machine};
 
-pub use serial::{Load, Paced, Plugged, pty, write_all};
+pub use serial::{Load, Paced, Plugged, framed, pty, write_all};
 pub use udp::Fleet;
 
 /// A thread that is joined when it is dropped, and passes on its panic.
@@ -63,8 +64,14 @@ impl Drop for Worker {
     }
 }
 
-/// Bytes under way to a router, as on its UDP port.
-const IN_FLIGHT: u32 = 48 * 1024;
+/// The clock of a router.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's.
+    Real(Instant),
+    /// Microseconds that the test sets.
+    Virtual(Arc<AtomicU64>),
+}
 
 /// A router in memory. Its buffers are never freed: a program makes its routers once.
 pub struct Simulated {
@@ -83,10 +90,13 @@ impl Simulated {
     /// Starts a router that belongs to a key, or to no one, with the serial number that it tells.
     #[must_use]
     pub fn new(owner: Option<PublicKey>, serial_number: &str) -> Self {
-        let host: &Host = Box::leak(Box::new(Host {
-            started: Instant::now(),
-            serial_number: serial_number.into(),
-        }));
+        Self::with_clock(owner, serial_number, Clock::Real(Instant::now()))
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(owner: Option<PublicKey>, serial_number: &str, clock: Clock) -> Self {
+        let host: &Host = Box::leak(Box::new(Host { clock, serial_number: serial_number.into() }));
         let world = World::default();
         let (mut keep, state) = (Drawer::default(), Drawer::default());
         reset(&mut keep, owner).unwrap();
@@ -113,9 +123,28 @@ impl Simulated {
     /// Takes a packet from a UDP address, or from the serial line, and returns the packets that the router sends back.
     pub fn packet(&mut self, packet: &[u8], from: Option<SocketAddr>) -> Vec<Vec<u8>> {
         let source = from.map_or(Source::SERIAL, source);
-        let mut sent = Sent::default();
+        let mut sent = Sent { packets: Vec::new(), wire: source.wire, is_behind: false };
         self.door.packet(packet, &source, &mut sent);
-        sent.0
+        sent.packets
+    }
+
+    /// Takes bytes from the serial line, and returns the frames that the router sends back. `is_behind` tells the router
+    /// that the line has not carried all of its earlier frames.
+    pub fn line(
+        &mut self,
+        deframer: &mut Deframer,
+        mut input: &[u8],
+        is_behind: bool,
+    ) -> Vec<Vec<u8>> {
+        let mut sent = Sent { packets: Vec::new(), wire: Way::Serial, is_behind };
+        while let Some(received) = deframer.next(&mut input) {
+            match received {
+                Received::Packet(packet) => self.door.packet(packet, &Source::SERIAL, &mut sent),
+                Received::Garbage => self.door.garbage(),
+                Received::Text(text) => self.door.text(text.len()),
+            }
+        }
+        sent.packets.into_iter().map(framed).collect()
     }
 
     /// Lets the router do what is due, such as to revert an unconfirmed change.
@@ -129,6 +158,12 @@ impl Simulated {
             true => self.world.incident(0, Incident::Broken(Errno::EPERM)),
             false => self.world.revive(),
         }
+    }
+
+    /// The number of peers that the kernel has.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.world.seen().peers.len()
     }
 
     /// What the kernel runs, in words that differ if anything does; empty without an interface.
@@ -151,16 +186,26 @@ fn source(from: SocketAddr) -> Source {
 }
 
 /// Packets on their way back.
-#[derive(Default)]
-struct Sent(Vec<Vec<u8>>);
+struct Sent {
+    packets: Vec<Vec<u8>>,
+    wire: Way,
+    is_behind: bool,
+}
 
 impl Outlet for Sent {
     fn send(&mut self, packet: &mut [u8; SCRATCH], len: usize) {
-        self.0.push(packet[..len].to_vec());
+        self.packets.push(packet[..len].to_vec());
     }
 
     fn in_flight(&self) -> u32 {
-        IN_FLIGHT
+        match self.wire {
+            Way::Serial => SERIAL_IN_FLIGHT,
+            Way::Udp => UDP_IN_FLIGHT,
+        }
+    }
+
+    fn is_behind(&mut self) -> bool {
+        self.is_behind
     }
 
     fn from(&self) -> &dyn fmt::Display {
@@ -171,13 +216,17 @@ impl Outlet for Sent {
 /// The machine of a router.
 #[derive(Debug)]
 struct Host {
-    started: Instant,
+    clock: Clock,
     serial_number: String,
 }
 
 impl Machine for Host {
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap() + 1_000_000
+        let millis = match &self.clock {
+            Clock::Real(started) => u64::try_from(started.elapsed().as_millis()).unwrap(),
+            Clock::Virtual(micros) => micros.load(Ordering::Relaxed) / 1_000,
+        };
+        millis + 1_000_000
     }
 
     fn unix_time(&self) -> u64 {

@@ -211,7 +211,8 @@ impl Caller {
         }
         let again = match lossy {
             true => self.patience.give_up / 10,
-            false => self.patience.give_up / 6,
+            // A second wait that is shorter than the first would repeat what a slow line still carries.
+            false => first.max(self.patience.give_up / 6),
         };
         let again = again.max(line.saturating_mul(2)).max(MIN_RESEND);
         // Where packets are lost, a longer wait does not help.
@@ -385,7 +386,5 @@ impl Call {
     }
 }
 
-#[cfg(test)]
-mod lines;
 #[cfg(test)]
 mod tests;

@@ -536,7 +536,7 @@ fn sessions_of_one_owner_push_out_no_other_owners() {
         let add = Ask::AddOwner { key: ben.key.public(), role: Role::ReadOnly, name };
         assert!(anne.ask(agent, &mut channel, &source, add).is_some());
         // As many as the random numbers of the tests allow.
-        for n in 0..MOST_SESSIONS as u64 + 6 {
+        for n in 0..SESSIONS as u64 + 3 {
             bench.now.set(1_001_000 + n);
             // Of those that wait, too: he begins many and says nothing through them.
             let (waits, mut initiator) = anne.initiate(agent, &source, None);
@@ -555,6 +555,24 @@ fn sessions_of_one_owner_push_out_no_other_owners() {
         assert!(
             agent.sessions.iter().filter(|session| session.key == ben.key.public()).count() > 8
         );
+    });
+}
+
+#[test]
+fn a_session_waits_while_the_later_initiations_of_its_client_arrive() {
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, _| {
+        let source = Source::SERIAL;
+        let mut begin = || {
+            let (packet, initiator) = anne.initiate(agent, &source, None);
+            let response = reply(agent, &packet, &source).unwrap();
+            (initiator, response)
+        };
+        // On a long line all of them are sent before the first response arrives.
+        let begun: Vec<_> = (0..MAX_INITIATIONS).map(|_| begin()).collect();
+        let (mut first, response) = begun.into_iter().next().unwrap();
+        let mut channel = first.response(&response).unwrap();
+        assert!(anne.ask(agent, &mut channel, &source, Ask::Status).is_some());
     });
 }
 

@@ -10,6 +10,12 @@ use proto_core::protocol::{MAX_PACKET, VERSION};
 
 use crate::access::filter::Program;
 
+/// Bytes of unanswered pieces on a serial line: with the overhead of their frames, less than the 4 KiB that a Linux
+/// tty buffers while the agent is busy.
+pub const SERIAL_IN_FLIGHT: u32 = 3_000;
+/// Bytes of unanswered pieces over UDP: well below a socket's receive buffer.
+pub const UDP_IN_FLIGHT: u32 = 48 * 1024;
+
 /// The connection to a client.
 pub trait Outlet {
     /// Sends a packet; the buffer has room behind it for what the wire adds. A packet that cannot be

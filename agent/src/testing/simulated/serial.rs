@@ -139,6 +139,15 @@ pub fn pty() -> (File, File, String) {
     (File::from(master), slave, device)
 }
 
+/// The frame of a packet.
+#[must_use]
+pub fn framed(mut packet: Vec<u8>) -> Vec<u8> {
+    let (mut out, len) = (Vec::new(), packet.len());
+    packet.resize(len + frame::CRC_LEN, 0);
+    frame::write_serial(&mut out, &mut packet, len).unwrap();
+    out
+}
+
 fn serve(
     (mut master, mut line, load): (File, Paced, &Mutex<Load>),
     stop: &AtomicBool,
@@ -163,11 +172,7 @@ fn serve(
                 Received::Text(text) => out.extend(typed(text)),
                 Received::Packet(packet) => {
                     out.extend_from_slice(text);
-                    for mut reply in answer(packet) {
-                        let len = reply.len();
-                        reply.resize(len + frame::CRC_LEN, 0);
-                        frame::write_serial(&mut out, &mut reply, len).unwrap();
-                    }
+                    out.extend(answer(packet).into_iter().flat_map(framed));
                 }
             }
         }

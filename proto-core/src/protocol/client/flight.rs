@@ -25,6 +25,8 @@ const MIN_WINDOW: u32 = 4;
 const CRAWL: u32 = 300;
 /// Bytes in the frames of a request and its reply, besides the data.
 const OVERHEAD: u32 = 140;
+/// Bytes in the frame of a piece, besides the data.
+const FRAME: u32 = 64;
 
 /// The last transmission of a piece.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,8 +99,8 @@ fn ring(order: u32) -> usize {
 
 impl Flight {
     pub(super) fn new(total: u32, piece_size: u16, in_flight: u32, now: u64) -> Self {
-        // Packed pieces have about half of their size.
-        let pieces = in_flight.saturating_mul(2).checked_div(piece_size.into());
+        // Packed pieces have a third of their size or more.
+        let pieces = in_flight.saturating_mul(4).checked_div(piece_size.into());
         let limit = pieces.unwrap_or(1).clamp(1, WINDOW);
         Self {
             total,
@@ -160,8 +162,24 @@ impl Flight {
                 && self.newest.sent > slot.sent.saturating_add(margin))
     }
 
-    /// Returns what to do at the time `now`. After [`Next::Send`] call [`Flight::sent`].
-    pub(super) fn next(&mut self, caller: &Caller, now: u64) -> Result<Next, ClientError> {
+    /// Whether one more piece of this many bytes fits beside `count` pieces of `bytes` bytes. The router has room for
+    /// a third more than the data, for the frames.
+    fn has_room(&self, count: u32, bytes: u32, size: u16) -> bool {
+        let (count, bytes) = (count.saturating_add(1), bytes.saturating_add(size.into()));
+        let framed = bytes.saturating_add(count.saturating_mul(FRAME));
+        count <= self.window
+            && bytes <= self.in_flight
+            && framed <= self.in_flight.saturating_add(self.in_flight / 3)
+    }
+
+    /// Returns what to do at the time `now`. After [`Next::Send`] call [`Flight::sent`]. `size` returns how many bytes
+    /// of data a piece has on the line, at most the size of a piece.
+    pub(super) fn next(
+        &mut self,
+        caller: &Caller,
+        now: u64,
+        size: &mut dyn FnMut(u32) -> u16,
+    ) -> Result<Next, ClientError> {
         if self.is_complete() {
             return Ok(Next::Complete);
         }
@@ -169,7 +187,7 @@ impl Flight {
         if now >= give_up {
             return Err(ClientError::Silence);
         }
-        let (mut under_way, mut bytes) = (0_u32, u32::from(self.piece_size));
+        let (mut under_way, mut bytes) = (0_u32, 0_u32);
         let (mut wanted, mut oldest) = (None, None::<(Slot, u32)>);
         let end = self.arrived.base.saturating_add(WINDOW).min(self.total);
         for index in self.arrived.base..end {
@@ -192,8 +210,13 @@ impl Flight {
                 }
             }
         }
-        let room = under_way < self.window && bytes <= self.in_flight;
-        if let Some((slot, index)) = wanted.filter(|_| room || under_way == 0) {
+        let mut room = |index| {
+            under_way == 0
+                || self.has_room(under_way, bytes, self.piece_size)
+                || self.has_room(under_way, bytes, 1)
+                    && self.has_room(under_way, bytes, size(index))
+        };
+        if let Some((slot, index)) = wanted.filter(|&(_, index)| room(index)) {
             if slot.piece != 0 {
                 self.lossy = true;
                 self.lose(slot.order);

@@ -84,6 +84,8 @@ pub struct Upload<S> {
     /// All bytes, packed, if they travel with the announcement.
     first: Packed<MAX_FIRST>,
     flight: Flight,
+    /// A piece and its packed size, so that a piece that waits for room is packed twice at most.
+    sized: Option<(u32, u16)>,
     restarts: u8,
 }
 
@@ -114,6 +116,40 @@ impl<const N: usize> Packed<N> {
 
     fn get(&self) -> Option<&[u8]> {
         self.bytes.get(..self.len).filter(|packed| !packed.is_empty())
+    }
+}
+
+/// A piece as it is sent.
+struct Piece {
+    plain: Zeroizing<[u8; MAX_PIECE as usize]>,
+    len: usize,
+    packed: Packed<{ MAX_PIECE as usize }>,
+}
+
+impl Piece {
+    fn read(
+        source: &mut impl Source,
+        length: u32,
+        piece_size: u16,
+        index: u32,
+    ) -> Result<Self, ClientError> {
+        let (offset, len) =
+            window::span(length, piece_size, index).ok_or(ClientError::Unexpected)?;
+        let mut plain = Zeroizing::new([0; MAX_PIECE as usize]);
+        let data = plain.get_mut(..len.into()).ok_or(ClientError::TooLong)?;
+        if !source.read(offset, data) {
+            return Err(ClientError::Memory);
+        }
+        let packed = Packed::new(data, usize::MAX);
+        Ok(Self { plain, len: len.into(), packed })
+    }
+
+    fn data(&self) -> &[u8] {
+        self.packed.get().or_else(|| self.plain.get(..self.len)).unwrap_or_default()
+    }
+
+    fn size(&self) -> u16 {
+        u16::try_from(self.data().len()).unwrap_or(u16::MAX)
     }
 }
 
@@ -183,6 +219,7 @@ impl<S: Source> Upload<S> {
             begin: Call::new(now),
             first,
             flight: Flight::new(total, piece_size, in_flight, now),
+            sized: None,
             restarts: 0,
         }
     }
@@ -263,23 +300,25 @@ impl<S: Source> Upload<S> {
             self.begin = begin;
             return step;
         };
-        match self.flight.next(caller, now)? {
+        let Self { source, length, piece_size, sized, .. } = self;
+        let mut size = |index| match *sized {
+            Some((sized, size)) if sized == index => size,
+            _ => {
+                // A source that fails does so again when the piece is sent.
+                let piece = Piece::read(source, *length, *piece_size, index);
+                let size = piece.map_or(*piece_size, |piece| piece.size());
+                *sized = Some((index, size));
+                size
+            }
+        };
+        match self.flight.next(caller, now, &mut size)? {
             Next::Complete => Ok(Step::Done),
             Next::Wait(until) => Ok(Step::Wait(until)),
             Next::Send(index) => {
-                let (offset, size) = window::span(self.length, self.piece_size, index)
-                    .ok_or(ClientError::Unexpected)?;
-                let mut piece = [0; MAX_PIECE as usize];
-                let data = piece.get_mut(..size.into()).ok_or(ClientError::TooLong)?;
-                if !self.source.read(offset, data) {
-                    return Err(ClientError::Memory);
-                }
+                let piece = Piece::read(&mut self.source, self.length, self.piece_size, index)?;
                 let id = caller.take_id();
-                let packed = Packed::<{ MAX_PIECE as usize }>::new(data, usize::MAX);
-                let data = packed.get().unwrap_or(data);
-                let len = caller.write(id, Ask::Piece { stage, index, data }, buf)?;
-                let bytes = u16::try_from(data.len()).unwrap_or(u16::MAX);
-                self.flight.sent(index, id, bytes, now);
+                let len = caller.write(id, Ask::Piece { stage, index, data: piece.data() }, buf)?;
+                self.flight.sent(index, id, piece.size(), now);
                 Ok(Step::Send(len))
             }
         }
@@ -325,6 +364,7 @@ impl<S: Source> Upload<S> {
                 self.stage = None;
                 self.begin = Call::new(now);
                 self.flight = Flight::new(total, self.piece_size, self.in_flight, now);
+                self.sized = None;
                 Ok(())
             }
             Answer::Failed(failure) => Err(ClientError::Failed(failure)),
@@ -384,7 +424,8 @@ impl<S: Sink> Download<S> {
         now: u64,
         buf: &mut [u8],
     ) -> Result<Step, ClientError> {
-        match self.flight.next(caller, now)? {
+        let piece_size = self.piece_size;
+        match self.flight.next(caller, now, &mut |_| piece_size)? {
             Next::Complete => Ok(Step::Done),
             Next::Wait(until) => Ok(Step::Wait(until)),
             Next::Send(index) => {

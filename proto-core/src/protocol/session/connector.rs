@@ -7,8 +7,8 @@
 //! [`Connector::receive`], and the packets that it returns go to them.
 
 use super::{
-    Channel, Cookie, INITIATION_LEN, Initiator, MAX_STAMP_STEP, REKEY_AFTER, REKEY_PACKETS,
-    SESSION_LIFE, StaticKey, Wire, receiver,
+    Channel, Cookie, INITIATION_LEN, Initiator, MAX_INITIATIONS, MAX_STAMP_STEP, REKEY_AFTER,
+    REKEY_PACKETS, SESSION_LIFE, StaticKey, Wire, receiver,
 };
 use crate::key::{PublicKey, SecretKey};
 use crate::protocol::client::{ClientError, Patience, Step};
@@ -22,7 +22,7 @@ const RESEND: u64 = 1_000;
 const MAX_BACKOFF: u32 = 2;
 /// Number of stored initiations: a response may arrive as late as the time for sending them, over
 /// five seconds.
-const TRIES: usize = 7;
+const TRIES: usize = MAX_INITIATIONS;
 /// Longest round trip in milliseconds that counts when a session seems to be lost: a response that
 /// was delayed for minutes must not stop the client from connecting again.
 const LONGEST_TRIP: u32 = 4_000;
@@ -231,7 +231,10 @@ impl Connector {
             0 => FIRST_RESEND,
             _ => RESEND.checked_shl(longer).unwrap_or(RESEND),
         };
-        attempt.due = now.saturating_add(usual.max(self.patience.resend.into()));
+        // Sooner, the response to this one is still on its way.
+        let trip = u64::from(self.round_trip.unwrap_or(0).min(LONGEST_TRIP));
+        let usual = usual.max(self.patience.resend.into()).max(trip.saturating_add(trip / 4));
+        attempt.due = now.saturating_add(usual);
         attempt.count = attempt.count.saturating_add(1);
         attempt.tries.rotate_right(1);
         if let Some(last) = attempt.tries.first_mut() {

@@ -105,6 +105,10 @@ pub const REKEY_PACKETS: u64 = 1 << 20;
 /// Session age (ms) at which a session ends.
 pub const SESSION_LIFE: u64 = 180_000;
 
+/// Number of initiations whose responses a client still accepts. A router keeps as many sessions that wait for their first
+/// packet: on a slow or long line a response is answered when these later initiations have arrived.
+pub const MAX_INITIATIONS: usize = 7;
+
 /// The transport between the two sides. It is part of the handshake, so a recording of one
 /// transport cannot be replayed on another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use postwired::simulated::{Paced, Worker, pty, write_all};
+use postwired::simulated::{Paced, Worker, framed, pty, write_all};
 use proto_core::protocol::frame::{self, Deframer, Received};
 use proto_core::protocol::session::Wire;
 
@@ -154,11 +154,7 @@ impl Pty {
                     let Received::Packet(packet) = received else { continue };
                     chatters = false;
                     out.extend_from_slice(text);
-                    for mut reply in router.packet(packet) {
-                        let len = reply.len();
-                        reply.resize(len + frame::CRC_LEN, 0);
-                        frame::write_serial(&mut out, &mut reply, len).unwrap();
-                    }
+                    out.extend(router.packet(packet).into_iter().flat_map(framed));
                 }
                 line.send(&mut master, out, stop);
             }
