@@ -49,6 +49,8 @@ pub enum Event<'e> {
     Note(&'e str),
     /// A sentence for a person who asked for details.
     Detail(&'e str),
+    /// A line of text that the router sent outside packets, for a person who asked for details.
+    Line(&'e str),
 }
 
 /// Takes the events of an operation.
@@ -83,7 +85,9 @@ impl dyn Observer + '_ {
     /// Reports the lines that were received outside packets. `all` includes an unfinished line.
     pub(crate) fn stray(&mut self, stray: &mut Stray, all: bool) {
         for line in stray.take_lines(all) {
-            self.detail(&format!("line: {line}"));
+            if self.wants_details() {
+                self.event(Event::Line(&line));
+            }
         }
     }
 }

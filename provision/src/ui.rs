@@ -195,7 +195,8 @@ impl Observer for Ui {
             Event::Idle => self.clear(),
             Event::Note(line) => self.tell(line),
             Event::Detail(line) if self.verbose => self.line(line),
-            Event::Detail(_) | Event::Committing | Event::Confirming => {}
+            Event::Line(line) if self.verbose => self.line(&format!("line: {line}")),
+            Event::Detail(_) | Event::Line(_) | Event::Committing | Event::Confirming => {}
         }
     }
 

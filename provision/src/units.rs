@@ -207,7 +207,7 @@ pub fn udp(text: &str) -> Result<UdpAddress, String> {
 }
 
 /// A number of digits alone: `parse` takes a sign too.
-fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(crate) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 

@@ -7,11 +7,23 @@ use lab::Arch;
 use xtask::{
     build::{self, BENCH, cargo, quietly},
     check,
+    told::told,
 };
 
 /// Duration of each fuzz target in the tests, in seconds, and the seed: a slow machine runs the first inputs of a fast
 /// one.
 const FUZZ: (u32, u32) = (1, 1);
+
+/// Tests of which the output says how many states, orders or lines they ran.
+const PROPERTIES: &[&str] = &[
+    "store::commit::ownership::",
+    "store::commit::edits::",
+    "store::commit::going_back::",
+    "requests::service::model::",
+    "requests::service::fuzz::",
+    "requests::service::drift::",
+    "lines::",
+];
 
 type Test = fn(&Tally) -> Result<String>;
 
@@ -103,11 +115,12 @@ fn crates(tally: &Tally) -> Result<String> {
     // has the features of its own build in `as_agent`.) These suites are tests of the workspace too, and run nothing
     // for `none`.
     // Most tests of the host tool wait for a router or a line, so more of them run at once than there are processors.
-    let test = ["test", "--workspace"];
+    let tests = ["test", "--workspace", "--", "--show-output"];
     let printed =
-        quietly(cargo().args(test).env("LAB_ARCH", "none").env("RUST_TEST_THREADS", "6"))?;
+        quietly(cargo().args(tests).env("LAB_ARCH", "none").env("RUST_TEST_THREADS", "6"))?;
     let count = count(&printed)?;
     tally.add(count);
+    told(&printed, PROPERTIES).iter().for_each(|line| println!("{line}"));
     Ok(format!("{count} tests"))
 }
 

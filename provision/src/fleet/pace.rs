@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::units::digits;
+
 /// The size of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Batch {
@@ -93,9 +95,7 @@ impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text
-            .split_once('/')
-            .and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+        let parts = text.split_once('/').and_then(|(part, of)| Some((digits(part)?, digits(of)?)));
         match parts {
             Some((part, of)) if (1..=of).contains(&part) => Ok(Self { part, of }),
             _ => Err(format!("`{text}` is no part, such as 2/3 for the second of three")),
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(part("1/3"), [0, 3, 6, 9]);
         all.sort_unstable();
         assert_eq!(all, units);
-        for bad in ["0/3", "4/3", "1", "1/0", "a/b", ""] {
+        for bad in ["0/3", "4/3", "1", "1/0", "a/b", "", "+2/3", "2/+3", "/3", "2/"] {
             assert!(bad.parse::<Shard>().is_err(), "{bad}");
         }
     }

@@ -1,8 +1,8 @@
 //! What has become of a unit, as a record.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::run::Options;
 use super::unit::{Finished, Operation};
@@ -15,6 +15,14 @@ use crate::records::{Record, VERSION};
 pub(crate) struct Times {
     pub(crate) started: Timestamp,
     pub(crate) begun: Instant,
+}
+
+impl Times {
+    /// When the unit ended, `took` after its begin: the clock of the day may have been set in between.
+    fn ended(self, took: Duration) -> Timestamp {
+        let took = SignedDuration::try_from(took).unwrap_or(SignedDuration::MAX);
+        self.started.saturating_add(took).unwrap_or(self.started)
+    }
 }
 
 /// The record of a unit of a run.
@@ -48,9 +56,10 @@ pub(crate) fn base(
     operation: Operation,
     operator: &Operator,
     finished: Finished,
-    Times { started, begun }: Times,
+    times: Times,
 ) -> Record {
-    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = times.begun.elapsed();
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let router = finished.router.as_ref();
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Record {
@@ -84,8 +93,8 @@ pub(crate) fn base(
             },
         ),
         message: finished.message,
-        started: time(started),
-        ended: time(Timestamp::now()),
+        started: time(times.started),
+        ended: time(times.ended(took)),
         milliseconds,
     }
 }
@@ -93,4 +102,19 @@ pub(crate) fn base(
 /// A time as records have it: UTC, in milliseconds.
 fn time(at: Timestamp) -> String {
     at.round(jiff::Unit::Millisecond).unwrap_or(at).strftime("%FT%T.%3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_during_a_push_changes_no_duration() {
+        // The clock was wrong when the unit began, and is right now.
+        let started = Timestamp::UNIX_EPOCH;
+        let times = Times { started, begun: Instant::now() };
+        let ended = times.ended(Duration::from_millis(1_500));
+        assert_eq!(time(ended), "1970-01-01T00:00:01.500Z");
+        assert_eq!(times.ended(Duration::MAX), Timestamp::MAX);
+    }
 }

@@ -78,7 +78,7 @@ pub struct Stop {
 /// | [`Error::kind`] | [`Error::code`] |
 /// |---|---|
 /// | `router` | the name of a `proto_core::protocol::message::Code` in snake case (`code_N` for a number that has no name here), `unowned`, `restarts`, `protocol`, `reverted`, `overtaken` |
-/// | `connection` | `port_busy`, `no_port`, `several_ports`, `permission`, `not_serial`, `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed`, `starting` (again and again), `boot_loader` (stopped at its prompt), `not_a_key` (of a router) |
+/// | `connection` | `port_busy`, `no_port`, `several_ports`, `permission`, `not_serial`, `speed` (one that the port does not have), `open` (a port, for another cause), `lookup`, `unreachable`, `refused`, `silence`, `lost` (in the middle), `unconfirmed`, `starting` (again and again), `boot_loader` (stopped at its prompt), `not_a_key` (of a router) |
 /// | `own` | `random`; none for the operator's own files |
 /// | `interrupted` | `interrupted`, `declined` |
 ///

@@ -1,7 +1,7 @@
 //! The messages and hints for the failures that a router reports.
 
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Code, Failure, Name, Subject};
+use proto_core::protocol::message::{Code, Failure, Name, State, Subject};
 
 use crate::session::printable;
 
@@ -28,6 +28,10 @@ pub(crate) fn message(failure: &Failure, interface: Option<&Name>) -> String {
             message += &format!(" (errno {})", failure.errno)
         }
         _ => {}
+    }
+    // What became of the router, in a word of a later release.
+    if let State::Unknown(number) = failure.state {
+        message += &format!(" (state {number})");
     }
     message
 }

@@ -31,6 +31,8 @@ pub(super) type Lock = ();
 pub(super) enum Refused {
     /// The system's error; `EBUSY` if another program uses the port.
     System(io::Error),
+    /// The port does not have the speed; its actual speed, if known.
+    Speed(Option<u32>),
     /// Another program has a lock file.
     #[cfg(unix)]
     Locked(Holder),
@@ -93,7 +95,7 @@ fn set_up(
     baud: u32,
     dtr: Option<bool>,
     pseudo: bool,
-) -> io::Result<SerialPort> {
+) -> Result<SerialPort, Refused> {
     let mut settings: Settings = port.get_configuration()?;
     settings.set_raw();
     let set = settings.set_baud_rate(baud).and_then(|()| port.set_configuration(&settings));
@@ -104,7 +106,14 @@ fn set_up(
         port.set_configuration(&raw)?;
         return Ok(port);
     }
-    set?;
+    if let Err(error) = set {
+        // A driver takes the settings and runs at the speed that it has.
+        let actual = port.get_configuration().and_then(|settings| settings.get_baud_rate()).ok();
+        return Err(match actual == Some(baud) {
+            true => Refused::System(error),
+            false => Refused::Speed(actual),
+        });
+    }
     if let Some(dtr) = dtr {
         port.set_dtr(dtr)?;
     }
@@ -126,6 +135,7 @@ pub(super) fn error(device: &Path, baud: u32, refused: Refused) -> TransportErro
     let name = device.display();
     let error = match refused {
         Refused::System(error) => error,
+        Refused::Speed(actual) => return other_speed(device, baud, actual),
         #[cfg(unix)]
         Refused::Locked(holder) => return locked(device, &holder),
     };
@@ -146,6 +156,19 @@ pub(super) fn error(device: &Path, baud: u32, refused: Refused) -> TransportErro
         ("open", format!("cannot open {name} at {baud} baud: {error}"), None)
     };
     TransportError::Open { code, message, hint }
+}
+
+fn other_speed(device: &Path, baud: u32, actual: Option<u32>) -> TransportError {
+    let name = device.display();
+    let runs = actual.map_or(String::new(), |actual| format!(": it runs at {actual}"));
+    TransportError::Open {
+        code: "speed",
+        message: format!("{name} does not support {baud} baud{runs}"),
+        hint: Some(format!(
+            "set a speed that this port and the router have: `--serial {}@115200`",
+            word(name)
+        )),
+    }
 }
 
 #[cfg(unix)]
@@ -232,4 +255,22 @@ fn permission_hint(device: &Path) -> String {
 #[cfg(not(unix))]
 fn permission_hint(_: &Path) -> String {
     "is it in use by another program?".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_that_the_driver_does_not_take_is_told() {
+        let refused = Refused::Speed(Some(115_200));
+        let TransportError::Open { code, message, hint } =
+            error(Path::new("/dev/ttyX0"), 250_000, refused)
+        else {
+            panic!("another error");
+        };
+        assert_eq!(code, "speed");
+        assert_eq!(message, "/dev/ttyX0 does not support 250000 baud: it runs at 115200");
+        assert!(hint.unwrap().contains("/dev/ttyX0@115200"));
+    }
 }

@@ -114,6 +114,41 @@ fn ctrl_c_says_what_has_become_of_the_router() {
     ran.ends(130).says("its result is unknown");
 }
 
+#[test]
+fn a_push_survives_a_network_that_goes_and_comes_back() {
+    let bench = Bench::new("away", &crate::many_peers(300));
+    let router = Udp::new(Manners { swallows_pieces: true, ..Manners::default() });
+    let push = ["push", "wg0.conf", "--udp", &router.address, "--timeout", "60s"];
+    let push = bench.start(&push);
+    // Pieces are lost first, then everything, and then the path is there again.
+    while !router.with(|seen| seen.stages == 1 && seen.requests > 4) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    router.behave(|manners| (manners.silent, manners.swallows_pieces) = (true, false));
+    let packets = || router.with(|seen| seen.packets);
+    let before = packets();
+    while packets() < before + 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    router.behave(|manners| manners.silent = false);
+    push.ran().ends(0).says("300 peers added");
+    assert_eq!(router.with(|seen| (seen.stages, seen.commits)), (1, 1));
+}
+
+#[test]
+fn a_push_waits_for_a_router_that_is_not_up_yet() {
+    let bench = Bench::new("not-up", WG0);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let args = ["push", "wg0.conf", "--udp", &address.to_string(), "--timeout", "60s", "-v"];
+    let push = bench.start(&args);
+    std::thread::sleep(Duration::from_millis(300));
+    let router = Udp::on(address, Manners::default());
+    push.ran().ends(0).says("2 peers added");
+    assert_eq!(router.with(|seen| seen.commits), 1);
+}
+
 /// The wait for another run's lock once counted as the router's silence.
 #[test]
 fn a_wait_for_other_runs_is_no_silence_of_the_router() {

@@ -167,7 +167,7 @@ fn a_failure_of_a_kind_that_is_not_known_is_shown_with_its_words() {
     let bench = Bench::new("unknown", WG0);
     let push = ["push", "wg0.conf", "--udp", &router.address];
     let ran = bench.run(&push);
-    assert!(ran.err.contains("subject number 99: the moon is full"), "{}", ran.err);
+    assert!(ran.err.contains("subject number 99: the moon is full (state 9)"), "{}", ran.err);
     assert!(ran.err.contains("newer than this postwire: update postwire"), "{}", ran.err);
     let json = bench.run(&[&push[..], &["--json"]].concat()).json();
     assert_eq!(json["error"]["code"], "code_200");

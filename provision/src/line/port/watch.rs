@@ -33,7 +33,8 @@ impl Watcher<'_> {
 impl Observer for Watcher<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Detail(line) => self.heard |= line.starts_with("line: "),
+            Event::Line(_) => self.heard = true,
+            Event::Detail(_) => {}
             // A search shows no steps.
             _ if self.tile.look != Look::Busy => {}
             Event::Uploading { done, total } => self.step("uploading", Some((done, total))),

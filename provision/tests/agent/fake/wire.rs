@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,11 +24,16 @@ pub(crate) struct Udp {
 
 impl Udp {
     pub(crate) fn new(manners: Manners) -> Self {
+        Self::on(([127, 0, 0, 1], 0).into(), manners)
+    }
+
+    /// A router at an address of this machine.
+    pub(crate) fn on(address: SocketAddr, manners: Manners) -> Self {
         let router = Router::new(manners, Wire::Udp, 1_152, 16_000);
         let seen = Arc::clone(&router.seen);
         let router = Arc::new(Mutex::new(router));
         let at_work = Arc::clone(&router);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let address = socket.local_addr().unwrap().to_string();
         let worker = Worker::new(move |stop| {
