@@ -114,13 +114,14 @@ impl Cost {
         );
         cost.memory[0] = keeper.router.memory()?;
         let (before, handshake) = (others(keeper)?, handshake(keeper, &live)?);
-        keeper.options = ALONE;
-        keeper.restart()?;
-        keeper.router.trace("sendto,recvfrom", "")?;
+        keeper.router.stop()?;
+        keeper.router.start_filtered("sendto,recvfrom", ALONE)?;
+        let earlier = keeper.router.trace_so_far()?.len();
         let said = cost
             .timed("push of one change under strace", || keeper.push("wg0", &text, &[]))?
             .ok()?;
-        cost.one_change = Traffic::of(&keeper.router.traced()?);
+        let lines = keeper.router.traced()?;
+        cost.one_change = Traffic::of(lines.get(earlier..).context("the trace became shorter")?);
         ensure!(said.number("/result/summary/peers/changed") == Some(1), "{}", said.json);
         let after = others(keeper)?;
         let touched = before.iter().zip(&after).filter(|(before, after)| before != after).count();
@@ -132,7 +133,6 @@ impl Cost {
             "{handshake:?} and then {now:?}"
         );
 
-        keeper.options = "";
         let seen = |config: &Config| match keeper.router.kernel()?.difference(&config.kernel()) {
             None => Ok(()),
             Some(difference) => anyhow::bail!("the kernel has something else: {difference}"),
