@@ -42,15 +42,22 @@ impl<'t> Site<'t> {
         }
         fs::create_dir_all(folder.join("ports"))?;
         let config = Config::random(&mut Rng::with_seed(bench.seed), peers, 3);
-        let own = |line: &str| line.starts_with("PrivateKey") || line.starts_with("Address");
-        let text = config.text();
-        let common: Vec<&str> = text.lines().filter(|line| !own(line)).collect();
-        let units = "[Interface]\nPrivateKey = generate\nAddress = {{address}}\n";
-        fs::write(folder.join("site.conf"), common.join("\n").replace("[Interface]\n", units))?;
         let manifest = "version = 1\ncsv = \"units.csv\"\n\n[defaults]\ntemplate = \"site.conf\"\n\
                         interface = \"wg0\"\n";
         fs::write(folder.join("m.toml"), manifest)?;
-        Ok(Self { person: bench.alice.owner.other(name)?, folder, config })
+        let site = Self { person: bench.alice.owner.other(name)?, folder, config };
+        site.write()?;
+        Ok(site)
+    }
+
+    /// Writes the template of the units.
+    fn write(&self) -> Result<()> {
+        let own = |line: &str| line.starts_with("PrivateKey") || line.starts_with("Address");
+        let text = self.config.text();
+        let common: Vec<&str> = text.lines().filter(|line| !own(line)).collect();
+        let units = "[Interface]\nPrivateKey = generate\nAddress = {{address}}\n";
+        let text = common.join("\n").replace("[Interface]\n", units);
+        Ok(fs::write(self.folder.join("site.conf"), text)?)
     }
 
     fn path(&self, name: &str) -> String {
@@ -81,13 +88,17 @@ impl<'t> Site<'t> {
         self.person.run(words)
     }
 
+    /// What a kernel has otherwise than the configuration of the unit with this address.
+    fn difference(&self, kernel: &Kernel, address: &str, config: &Config) -> Option<String> {
+        let private_key = kernel.private_key.clone();
+        let addresses = [address.to_owned()].into();
+        kernel.difference(&Kernel { private_key, addresses, ..config.kernel() })
+    }
+
     /// Fails unless a router's kernel runs the unit's configuration, with the key in the record.
     fn runs(&self, router: &Router<'_>, address: &str, record: &Value) -> Result<()> {
         let kernel = router.kernel()?;
-        let private_key = kernel.private_key.clone();
-        let addresses = [address.to_owned()].into();
-        let wanted = Kernel { private_key, addresses, ..self.config.kernel() };
-        if let Some(difference) = kernel.difference(&wanted) {
+        if let Some(difference) = self.difference(&kernel, address, &self.config) {
             bail!("{} has something else than {record}: {difference}", router.vm.name());
         }
         let key = router.vm.sh("wg show wg0 public-key")?.ok()?.text();
@@ -214,7 +225,7 @@ pub(super) fn fleet(bench: &Bench<'_>) -> Result<String> {
         let deaf: Vec<usize> = (0..15).map(|nth| 200 + 5 * nth).collect();
         refusing.iter().for_each(|&nth| simulated.refuse(nth, true));
         deaf.iter().for_each(|&nth| simulated.deaf(nth, true));
-        let fleet = Fleet { bench, site, simulated };
+        let mut fleet = Fleet { bench, site, simulated };
 
         // The second batch is over the limit, and bob's never begins.
         let limit = ["--batch", "10,30%,100%", "--max-fail", "5%"];
@@ -260,8 +271,75 @@ pub(super) fn fleet(bench: &Bench<'_>) -> Result<String> {
         ensure!(differs.text("/result/units/0/unit") == "u299", "{}", differs.json);
         fleet.site.run(&[&["fleet", "repair", &manifest, "u299"], &PATIENT[..]].concat())?.ok()?;
         fleet.check()?;
-        Ok(format!("{} records", fleet.site.records().len()))
+        let outcomes = interrupted(&mut fleet)?;
+        Ok(format!("{} records; interrupted: {outcomes:?}", fleet.site.records().len()))
     })
+}
+
+/// Runs that are interrupted at moments chosen by the seed, with one Ctrl-C or two: the record of each real router says
+/// what its kernel runs. Returns the number of each outcome.
+fn interrupted(fleet: &mut Fleet<'_, '_>) -> Result<BTreeMap<String, u32>> {
+    const SELECTED: [&str; 6] = ["u1", "u2", "u5", "u7", "u9", "u299"];
+    let mut rng = Rng::with_seed(fleet.bench.seed);
+    let mut outcomes = BTreeMap::new();
+    let manifest = fleet.site.path("m.toml");
+    let push = ["fleet", "push", &manifest];
+    // A whole run takes so long; an idle tool is not interrupted.
+    let mut whole = Duration::from_secs(1);
+    for round in 0..4_u16 {
+        let old = fleet.site.config.clone();
+        fleet.site.config.listen_port += 1;
+        let peers = fleet.site.config.changed(&mut rng, u32::from(round) + 1).peers;
+        fleet.site.config.peers = peers;
+        fleet.site.write()?;
+        let earlier = fleet.site.records().len();
+        let mut command = fleet.site.person.command(&[&push[..], &SELECTED, &PATIENT].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut run = Line(command.spawn().context("starting postwire")?);
+        thread::sleep(whole * rng.u32(..1_000) / 1_000);
+        for _ in 0..=round % 2 {
+            if run.0.try_wait()?.is_none() {
+                run.interrupt()?;
+            }
+            thread::sleep(whole * rng.u32(..100) / 1_000);
+        }
+        let code = run.0.wait()?.code();
+        // A signal that comes before the tool listens for it ends the tool.
+        ensure!(
+            matches!(code, None | Some(0 | 130)),
+            "interrupted in round {round}: exit code {code:?}"
+        );
+        let records = fleet.site.records();
+        let records = last(records.get(earlier..).context("records are gone")?);
+        for (nth, router) in [(ALICE, &fleet.bench.alice), (BOB, &fleet.bench.bob)] {
+            let record = records.get(format!("u{nth}").as_str()).copied();
+            let outcome = record.map_or("none", |record| record["outcome"].as_str().unwrap_or(""));
+            *outcomes.entry(outcome.to_owned()).or_default() += 1;
+            let runs = |config: &Config| -> Result<Option<String>> {
+                Ok(fleet.site.difference(&router.kernel()?, &address(nth), config))
+            };
+            let wrong = match outcome {
+                "applied" => runs(&fleet.site.config)?,
+                "interrupted" | "none" => runs(&old)?,
+                // The router goes on with a change that was requested: both are possible, until somebody looks.
+                "unknown" => None,
+                _ => Some("another outcome".to_owned()),
+            };
+            ensure!(wrong.is_none(), "round {round}: {record:?}: {wrong:?}");
+        }
+        let begun = Instant::now();
+        let resume = [&push[..], &["--resume"], &SELECTED, &PATIENT].concat();
+        fleet.site.run(&resume)?.ok()?;
+        whole = begun.elapsed().max(Duration::from_millis(300));
+        let records = fleet.site.records();
+        let records = last(&records);
+        for (nth, router) in [(ALICE, &fleet.bench.alice), (BOB, &fleet.bench.bob)] {
+            let record = records.get(format!("u{nth}").as_str()).copied().context("no record")?;
+            ensure!(is_done(record), "round {round}: {record}");
+            fleet.site.runs(router, &address(nth), record)?;
+        }
+    }
+    Ok(outcomes)
 }
 
 /// Serial numbers of the units of the line: two machines, and simulated routers.
