@@ -124,6 +124,19 @@ pub const VARIANTS: &[Variant] = &[
     Variant { name: "mini", features: &[] },
 ];
 
+/// The target of the budgets of [`OTHER_SETS`].
+pub const OTHER_SETS_TARGET: &str = "x86_64";
+
+/// The sets of features that are no variant, and their budgets.
+pub const OTHER_SETS: &[(Variant, Budget)] = &[
+    (Variant { name: "wg", features: &["wg"] }, kib(346, 175)),
+    (Variant { name: "wg-quick", features: &["wg-quick"] }, kib(361, 182)),
+    (Variant { name: "console", features: &["console"] }, kib(385, 193)),
+    (Variant { name: "wg+wg-quick", features: &["wg", "wg-quick"] }, kib(380, 190)),
+    (Variant { name: "wg+console", features: &["wg", "console"] }, kib(433, 216)),
+    (Variant { name: "wg-quick+console", features: &["wg-quick", "console"] }, kib(446, 222)),
+];
+
 /// The largest size of a variant on a target, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {

@@ -13,7 +13,7 @@ pub use smoke::smoke;
 
 use crate::{Arch, packages};
 use anyhow::{Context, Result, ensure};
-use board::{Linker, TARGETS, Target, VARIANTS, Variant};
+use board::{Linker, OTHER_SETS, TARGETS, Target, VARIANTS, Variant};
 use std::{
     collections::BTreeSet,
     fs,
@@ -28,7 +28,7 @@ pub struct Args {
     /// The target: a name in `board`, or `all`
     #[arg(long, default_value = "x86_64")]
     arch: String,
-    /// The features: a variant of `board`, or `all`
+    /// The features: a variant or another set of `board`, or `all` for each variant
     #[arg(long, default_value = "full")]
     variant: String,
 }
@@ -36,8 +36,10 @@ pub struct Args {
 impl Args {
     /// Runs the chore.
     pub fn run(self) -> Result<std::process::ExitCode> {
+        let other = OTHER_SETS.iter().map(|(set, _)| set).find(|set| set.name == self.variant);
+        let sets = other.map_or_else(|| variants(&self.variant), |set| Ok(vec![set]))?;
         for target in targets(&self.arch)? {
-            for variant in variants(&self.variant)? {
+            for variant in &sets {
                 let path = built(target, variant)?;
                 println!("{} ({} bytes)", path.display(), fs::metadata(&path)?.len());
             }

@@ -1,6 +1,6 @@
 //! The size of the agent, in total and by crate, and its budgets.
 //!
-//! The budgets are data (`board::TARGETS`). The bytes by crate are those of the functions and
+//! The budgets are data (`board::TARGETS`, `board::OTHER_SETS`). The bytes by crate are those of the functions and
 //! constants with a name in a build with symbols; the budget is for the file without symbols.
 //!
 //! The size of sessions is counted by name too, so code that was inlined into a caller counts for
@@ -8,7 +8,7 @@
 
 use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
-use board::{Target, Tried, VARIANTS, Variant};
+use board::{Budget, OTHER_SETS, OTHER_SETS_TARGET, Target, Tried, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pty::OpenptFlags;
@@ -48,6 +48,9 @@ impl Args {
                     println!("{}", within(target, variant)?);
                 }
                 println!("{}", memory_budget(target));
+            }
+            for (target, set) in other_sets() {
+                println!("{}", within(target, set)?);
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -184,14 +187,28 @@ pub fn within(target: &Target, variant: &Variant) -> Result<String> {
     ensure!(packed.status.success(), "xz failed on {}", path.display());
     let what = format!("{} {}", target.name, variant.name);
     let (file, flash) = (fs::metadata(&path)?.len(), packed.stdout.len() as u64);
-    let nth = VARIANTS.iter().position(|other| other == variant);
-    let Some(budget) = nth.and_then(|nth| target.budgets.get(nth)) else {
+    let Some(budget) = budget(target, variant) else {
         return Ok(format!("{what}: {file} bytes, {flash} packed; no budget"));
     };
     for (kind, size, most) in [("", file, budget.file), (" packed by xz", flash, budget.flash)] {
         ensure!(size <= u64::from(most), "{what}: {size} bytes{kind}, over the budget of {most}");
     }
     Ok(format!("{what}: {file} bytes of {}, {flash} of {} packed", budget.file, budget.flash))
+}
+
+/// The budget of a set of features on a target; `None` if it has none.
+fn budget(target: &Target, set: &Variant) -> Option<&'static Budget> {
+    if let Some(nth) = VARIANTS.iter().position(|variant| variant == set) {
+        return board::target_by_name(target.name)?.budgets.get(nth);
+    }
+    let (_, budget) = OTHER_SETS.iter().find(|(other, _)| other == set)?;
+    (target.name == OTHER_SETS_TARGET).then_some(budget)
+}
+
+/// The sets of features that are no variant, and the target of their budgets.
+pub fn other_sets() -> impl Iterator<Item = (&'static Target, &'static Variant)> {
+    let target = board::target_by_name(OTHER_SETS_TARGET);
+    target.into_iter().flat_map(|target| OTHER_SETS.iter().map(move |(set, _)| (target, set)))
 }
 
 /// The budget of a target's memory, which is measured on the machines of the lab.
@@ -204,15 +221,14 @@ fn memory_budget(target: &Target) -> String {
     format!("{} {variant}: memory budget {} KiB; {measured}", target.name, target.memory)
 }
 
-/// What a build without the console is compared with.
-const NO_CONSOLE: Variant = Variant { name: "no-console", features: &["wg", "wg-quick"] };
-
 /// Prints what the console adds to the file, and to the memory of an agent that serves a serial port where a person
 /// uses it.
 fn console(arch: Arch) -> Result<String> {
     let target = build::target_of(arch)?;
-    let (full, without) =
-        (build::built(target, build::full())?, build::built(target, &NO_CONSOLE)?);
+    let is_without = |set: &&Variant| set.features == ["wg", "wg-quick"];
+    let without = OTHER_SETS.iter().map(|(set, _)| set).find(is_without);
+    let without = build::built(target, without.context("no set without the console")?)?;
+    let full = build::built(target, build::full())?;
     let len = |path: &Path| -> Result<u64> { Ok(fs::metadata(path)?.len()) };
     let file = len(&full)?.saturating_sub(len(&without)?);
     if arch.name() != std::env::consts::ARCH {
@@ -304,6 +320,21 @@ pub fn session_within_budget(arch: Arch) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_of_the_eight_sets_of_features_has_a_budget() {
+        let target = board::target_by_name(OTHER_SETS_TARGET).unwrap();
+        let full = budget(target, build::full()).unwrap();
+        let mut sets = BTreeSet::new();
+        for set in VARIANTS.iter().chain(other_sets().map(|(_, set)| set)) {
+            let budget = budget(target, set).unwrap();
+            assert!((1..=full.file).contains(&budget.file), "{}", set.name);
+            assert!((1..=full.flash).contains(&budget.flash), "{}", set.name);
+            sets.insert(set.features);
+        }
+        assert_eq!(sets.len(), 8);
+    }
 
     #[test]
     fn a_name_tells_its_crate_and_whether_it_is_for_sessions() {

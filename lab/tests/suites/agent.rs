@@ -65,6 +65,20 @@ pub(super) fn targets() -> Part {
     .ignored()
 }
 
+/// The other sets of features, each within its budget. Not in every run, because six builds take two minutes of both
+/// processors: with `--arch x86_64` and `--all-arch`.
+pub(super) fn other_sets() -> Part {
+    let name = |set: &Variant| format!("postwired with the features {} keeps its budget", set.name);
+    let names = size::other_sets().map(|(_, set)| name(set));
+    Part::new("the other sets of features", names, move |tally| {
+        for (target, set) in size::other_sets() {
+            tally.test(&name(set), || size::within(target, set));
+        }
+        Ok(())
+    })
+    .ignored()
+}
+
 /// Symbols of the C library's allocator, and of its resolver, which would need one.
 const ALLOCATORS: &[&str] = &[
     "getaddrinfo",

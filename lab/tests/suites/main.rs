@@ -141,7 +141,8 @@ fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
     if let Some(arch) = arch {
         let on = |arch: Arch| {
             let router = MACHINES.contains(&arch).then(|| machines::part(arch, seed, true));
-            router.into_iter().chain(pushes::parts(arch, seed))
+            let sets = (arch == Arch::X86_64).then(agent::other_sets);
+            router.into_iter().chain(sets).chain(pushes::parts(arch, seed))
         };
         return arch.into_iter().flat_map(on).collect();
     }
