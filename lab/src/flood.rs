@@ -142,7 +142,7 @@ fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> 
     let (before, started) = (Gauge::read(&target.router.vm)?, Instant::now());
     // With fewer datagrams the result would mean nothing.
     let enough = effort.duration.as_secs_f64() * f64::from(barrage.rate()) / 50.0;
-    let mut offered = 0;
+    let (mut offered, mut answered) = (0, 0);
     let mut line = String::new();
     for _ in 0..ROUNDS {
         let sent = barrage.fire(|elapsed| elapsed < effort.duration)?;
@@ -159,6 +159,8 @@ fn alone(target: &Target<'_>, shots: &Shots, effort: &Effort) -> Result<String> 
             sent.answers
         );
         shots.check(&sent.answers).with_context(|| line.clone())?;
+        answered += sent.answers.count;
+        ensure!(answered <= passed.received, "{answered} answers: {line}");
         most(shots, passed.received, started.elapsed()).with_context(|| line.clone())?;
         if passed.arrived() as f64 > enough {
             return Ok(line);
