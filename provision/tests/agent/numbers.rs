@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use postwired::simulated::Plugged;
+use postwired::simulated::{Plugged, Worker};
 use proto_core::key::PublicKey;
 use proto_core::protocol::digest;
 
@@ -51,12 +51,45 @@ fn cost(bench: &Bench, args: &[&str]) -> Cost {
     }
 }
 
-/// A fleet beside a loop over the same routers with one `postwire push` for each.
+/// The wire's own time in seconds: as many datagrams of the same size through the simplest pair of sockets on loopback, 64
+/// under way, each echoed by another thread.
+fn echoed((count, bytes): (u64, u64)) -> f64 {
+    use std::net::UdpSocket;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    let [near, far] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    near.connect(far.local_addr().unwrap()).unwrap();
+    far.connect(near.local_addr().unwrap()).unwrap();
+    far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let _echo = Worker::new(move |stop| {
+        let mut buf = [0; 2_048];
+        while !stop.load(Relaxed) {
+            if let Ok(len) = far.recv(&mut buf) {
+                far.send(&buf[..len]).unwrap();
+            }
+        }
+    });
+    let datagram = vec![7; (bytes / count) as usize];
+    let mut buf = [0; 2_048];
+    let begun = Instant::now();
+    for nth in 0..count + 64 {
+        if nth >= 64 {
+            near.recv(&mut buf).unwrap();
+        }
+        if nth < count {
+            near.send(&datagram).unwrap();
+        }
+    }
+    begun.elapsed().as_secs_f64()
+}
+
+/// A fleet beside a loop over the same routers with one `postwire push` for each, and beside the wire's own time.
 #[test]
 #[ignore = "numbers for people"]
 fn fleets() {
     println!(
-        "routers  run                      seconds  routers/s  memory      processor  the routers' processor"
+        "routers  run                      seconds  routers/s  memory      processor  the routers' processor  \
+         the wire's own"
     );
     for count in [10, 100, 1_000, 10_000] {
         let fleet = Fleet::new("numbers", count);
@@ -66,10 +99,16 @@ fn fleets() {
             ("fleet push --resume", "--resume"),
         ] {
             let args = ["fleet", "push", "fleet.toml", option];
+            let before = fleet.agents.load();
             let Cost { seconds, memory, processor, routers } = cost(&fleet.bench, &args);
             let rate = count as f64 / seconds;
+            let after = fleet.agents.load();
+            let carried = (after.0 - before.0, after.1 - before.1);
+            let wire = if carried.0 < 64 { f64::NAN } else { echoed(carried) };
             println!(
-                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s  {routers:6.2} s"
+                "{count:7}  {run:23}  {seconds:7.2}  {rate:9.0}  {memory:6} KiB  {processor:6.2} s  {routers:6.2} s  {wire:6.2} s, {:.1} times for {} datagrams",
+                seconds / wire,
+                carried.0,
             );
         }
         assert_eq!(fleet.bench.records("fleet.records.jsonl").len(), 2 * count);

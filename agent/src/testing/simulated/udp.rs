@@ -4,7 +4,8 @@ use std::borrow::ToOwned as _;
 use std::format;
 use std::net::UdpSocket;
 use std::string::{String, ToString as _};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::vec::Vec;
 
@@ -30,6 +31,7 @@ pub struct Fleet {
     /// Their keys and their addresses, such as `127.0.0.1:40001`.
     pub routers: Vec<(PublicKey, String)>,
     questions: Sender<Question>,
+    load: Arc<[AtomicU64; 2]>,
     _worker: Worker,
 }
 
@@ -39,6 +41,8 @@ impl Fleet {
     pub fn new(owner: PublicKey, count: usize) -> Self {
         let (ready, made) = mpsc::channel();
         let (questions, asked) = mpsc::channel();
+        let load = Arc::<[AtomicU64; 2]>::default();
+        let counted = Arc::clone(&load);
         let worker = Worker::new(move |stop| {
             let mut agents: Vec<Agent> = (0..count).map(|nth| Agent::new(owner, nth)).collect();
             let told = agents.iter().map(|agent| (agent.router.key(), agent.address())).collect();
@@ -56,11 +60,18 @@ impl Fleet {
                 let _ =
                     epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), Some(&slice));
                 for event in &events {
-                    agents[event.data.u64() as usize].serve();
+                    agents[event.data.u64() as usize].serve(&counted);
                 }
             }
         });
-        Self { routers: made.recv().unwrap(), questions, _worker: worker }
+        Self { routers: made.recv().unwrap(), questions, load, _worker: worker }
+    }
+
+    /// Number of datagrams that all of them got, and bytes of these.
+    #[must_use]
+    pub fn load(&self) -> (u64, u64) {
+        let [count, bytes] = &*self.load;
+        (count.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
     }
 
     /// What a router's kernel runs; empty if it has no interface.
@@ -110,9 +121,11 @@ impl Agent {
         self.socket.local_addr().unwrap().to_string()
     }
 
-    fn serve(&mut self) {
+    fn serve(&mut self, load: &[AtomicU64; 2]) {
         let mut buf = [0; 2_048];
         while let Ok((len, from)) = self.socket.recv_from(&mut buf) {
+            load[0].fetch_add(1, Ordering::Relaxed);
+            load[1].fetch_add(len as u64, Ordering::Relaxed);
             let Some(packet) = frame::open(&buf[..len]).filter(|_| !self.deaf) else { continue };
             for mut reply in self.router.packet(packet, Some(from)) {
                 let len = reply.len();
