@@ -69,10 +69,6 @@ const BYTES: Machine = Machine {
 /// Number of cases of a property test; under emulation each takes ten times as long.
 const PROPTEST_CASES: &str = "32";
 
-/// Arguments that omit the simulated lines: 700,000 packets in virtual time, nine tenths of the time of proto-core's
-/// tests. They judge when packets are sent, which is the same on every machine; other tests judge the bytes.
-const NO_LINES: [&str; 2] = ["--skip", "protocol::client::lines"];
-
 /// Arguments that omit searches through the decisions of the agent: nine tenths of the time of its tests, because musl's
 /// allocator asks the kernel for every router of a story. Decisions are the same with any compiler flag, and the tests
 /// that are left run the same code.
@@ -118,7 +114,7 @@ pub fn as_agent() -> Result<u32> {
             command.arg("--config").arg(format!("profile.agent.package.{name}.opt-level=0"));
         }
         // musl's allocator has one lock, and two threads would spend their time waiting for it.
-        command.args(["--package", package, "--", "--test-threads=1"]).args(NO_LINES);
+        command.args(["--package", package, "--", "--test-threads=1"]);
         command.args(NO_SEARCHES).envs(FEW_STORIES);
         command.env("PROPTEST_CASES", PROPTEST_CASES);
         // In place of the flags in `.cargo/config.toml`, which also remove the unwinding that a
@@ -167,7 +163,7 @@ impl Machine {
         };
         quietly(test().arg("--no-run"))?;
         let started = Instant::now();
-        let said = quietly(test().arg("--").args(NO_LINES))?;
+        let said = quietly(&mut test())?;
         let tests = count(&said)?;
         Ok((tests, started.elapsed()))
     }
