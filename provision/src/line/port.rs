@@ -108,8 +108,9 @@ pub(super) struct Worker<'l> {
     heard: bool,
     /// The operator's router at the port that is no unit yet.
     stray: Option<PublicKey>,
-    /// Which part of the known routers is tried next.
+    /// Which part of the known routers is tried next, counted since the last router left, and the number of parts.
     part: usize,
+    parts: usize,
 }
 
 impl<'l> Worker<'l> {
@@ -136,6 +137,7 @@ impl<'l> Worker<'l> {
             heard: false,
             stray: None,
             part: 0,
+            parts: 1,
         }
     }
 
@@ -208,7 +210,7 @@ impl<'l> Worker<'l> {
     /// The router is gone.
     fn forget(&mut self) {
         self.arrived();
-        self.heard = false;
+        (self.heard, self.part) = (false, 0);
         self.shared.rows().stop_waiting(self.number);
     }
 

@@ -208,20 +208,13 @@ async fn find(
 ) -> Result<Shaker, Ended> {
     let (started, wire) = (line.now(), line.wire());
     let patience = patience(line.baud(), timeout);
-    // Whatever their number, each router is tried in the first half of the time, as far as the line
-    // can carry it.
     let line_time = Duration::from_millis(patience.resend.into());
-    let most = u32::try_from(routers.len()).unwrap_or(u32::MAX).max(1);
-    let apart = APART.min(timeout / 2 / most).max(line_time);
+    let (apart, can) = spread(line_time, timeout, routers.len());
     let start = |nth: u32| match nth {
         0 => started,
         nth => started + line_time + HEAD_START + apart * nth,
     };
-    let can = match apart.as_nanos() {
-        0 => usize::MAX,
-        apart => usize::try_from(timeout.as_nanos() / 2 / apart).unwrap_or(usize::MAX).max(1),
-    };
-    let left_out = routers.len().saturating_sub(can);
+    let left_out = routers.len() - can;
     let mut shakers: Vec<(Instant, Shaker)> = (0..)
         .zip(routers.iter().take(can))
         .map(|(nth, key)| (start(nth), Shaker::new(operator, *key, wire, patience, started)))
@@ -289,6 +282,25 @@ async fn find(
             }
         }
     }
+}
+
+/// The time between two of `count` routers, and how many of them are tried: whatever their number, each is tried in the
+/// first half of the time, as far as the line can carry it.
+fn spread(line_time: Duration, timeout: Duration, count: usize) -> (Duration, usize) {
+    let most = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    let apart = APART.min(timeout / 2 / most).max(line_time);
+    let can = match apart.as_nanos() {
+        0 => usize::MAX,
+        apart => usize::try_from(timeout.as_nanos() / 2 / apart).unwrap_or(usize::MAX).max(1),
+    };
+    (apart, can.min(count))
+}
+
+/// How many of `count` routers a search of this time tries on a line of this speed, in bits per second.
+#[must_use]
+pub fn tried(baud: u32, timeout: Duration, count: usize) -> usize {
+    let patience = patience(Some(baud), timeout);
+    spread(Duration::from_millis(patience.resend.into()), timeout, count).1
 }
 
 /// Tells the person that the clock is behind the last handshake with this key, if that is what it is: another run may

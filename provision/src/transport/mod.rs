@@ -22,7 +22,7 @@ use proto_core::protocol::session::Wire;
 use crate::home::HomeError;
 
 pub use boot::Hold;
-pub use find::{FindError, seek};
+pub use find::{FindError, seek, tried};
 pub use prompt::Prompt;
 pub use secure::Secure;
 pub use serial::{SerialLine, piece_size};

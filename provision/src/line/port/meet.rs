@@ -11,14 +11,14 @@ use crate::drive;
 use crate::home::Place;
 use crate::ops::{self, Address, Opening, Target};
 use crate::session::SessionError;
-use crate::transport::{Prompt, SerialLine, TransportError};
-use crate::units::SerialAddress;
+use crate::transport::{Prompt, SerialLine, TransportError, tried};
+use crate::units::{DEFAULT_BAUD, SerialAddress};
 
 /// How long one attempt to find a router takes.
 const SEARCH: Duration = Duration::from_secs(2);
 /// How long a search listens before its first byte.
 const LISTEN: Duration = Duration::from_millis(500);
-/// The most known routers of one attempt: the line has to carry a handshake for each.
+/// The most known routers of one attempt. A slow line carries fewer handshakes in its time.
 const AT_ONCE: usize = 24;
 
 /// What was found at a port.
@@ -69,6 +69,8 @@ impl Worker<'_> {
                 );
                 ("no_answer", why)
             }
+            // It may be one of the known routers that were not tried yet.
+            _ if self.heard && self.part < self.parts => return None,
             _ if self.heard => {
                 let why = format!(
                     "the router is on, and did not answer for {seconds} s: it belongs to another owner and its \
@@ -127,12 +129,12 @@ impl Worker<'_> {
 
     /// The known routers to look for this time.
     fn some_keys(&mut self) -> Vec<PublicKey> {
+        let baud = self.port.baud.unwrap_or(DEFAULT_BAUD);
+        let most = tried(baud, SEARCH, AT_ONCE);
         let keys = self.shared.rows().keys();
-        let parts = keys.len().div_ceil(AT_ONCE).max(1);
-        let part = self.part % parts;
-        self.part += 1;
-        let keys = keys.into_iter().skip(part * AT_ONCE).take(AT_ONCE);
-        self.stray.into_iter().chain(keys).collect()
+        let (keys, parts) = one_part(self.stray, keys, most, self.part);
+        (self.part, self.parts) = (self.part + 1, parts);
+        keys
     }
 
     fn serial(&self) -> SerialAddress {
@@ -157,6 +159,52 @@ impl Worker<'_> {
             typed: format!("--serial {serial}"),
             note: note.then(|| (self.shared.home.clone(), place)),
             way: Box::new(Address::Serial(serial, opening)),
+        }
+    }
+}
+
+/// The routers to look for the `part`th time, at most as many as one attempt tries, and in how many parts all of them are
+/// looked for. The stray one is looked for each time, if there is room for another one beside it.
+fn one_part(
+    stray: Option<PublicKey>,
+    keys: Vec<PublicKey>,
+    most: usize,
+    part: usize,
+) -> (Vec<PublicKey>, usize) {
+    let (each_time, in_turn) = if most > 1 { (stray, None) } else { (None, stray) };
+    let keys: Vec<_> = in_turn.into_iter().chain(keys).collect();
+    let size = most - usize::from(each_time.is_some());
+    let parts = keys.len().div_ceil(size).max(1);
+    let some = keys.into_iter().skip(part % parts * size).take(size);
+    (each_time.into_iter().chain(some).collect(), parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// At 19,200 baud seven of 24 were tried, and always the same: the others could not come back to such a line.
+    #[test]
+    fn every_known_router_is_tried_at_any_speed() {
+        for baud in [1_200, 2_400, 9_600, 19_200, 38_400, 57_600, 115_200, 1_500_000] {
+            let most = tried(baud, SEARCH, AT_ONCE);
+            for count in 0..60_u8 {
+                let keys: Vec<_> = (1..=count).map(|n| PublicKey([n; 32])).collect();
+                for stray in [None, Some(PublicKey([99; 32]))] {
+                    let (_, parts) = one_part(stray, keys.clone(), most, 0);
+                    let mut met = HashSet::new();
+                    for part in 5..5 + parts {
+                        let (some, _) = one_part(stray, keys.clone(), most, part);
+                        let can = tried(baud, SEARCH, some.len());
+                        assert_eq!(can, some.len(), "{baud} baud, {count} routers");
+                        met.extend(some);
+                    }
+                    let all: HashSet<_> = keys.iter().copied().chain(stray).collect();
+                    assert_eq!(met, all, "{baud} baud, {count} routers");
+                }
+            }
         }
     }
 }
