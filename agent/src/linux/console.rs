@@ -3,6 +3,7 @@
 //! What a line does is in the library (`console`, `requests::service::console`).
 
 use core::fmt::Write;
+use core::mem::MaybeUninit;
 
 use heapless::{String, Vec};
 use postwired::access::unlock::Unlock;
@@ -12,7 +13,7 @@ use postwired::options::{Console, Options};
 use postwired::system::{File, Machine, sooner};
 use proto_core::netlink::Errno;
 use proto_core::protocol::message::{ClientId, MAX_LINE, cut};
-use proto_core::text::{number, split, split_last};
+use proto_core::text::{number, split};
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, SeekFrom};
@@ -23,7 +24,7 @@ use rustix::net::{
 
 use crate::linux::line::TextOut;
 use crate::linux::log::log;
-use crate::linux::machine::{Dir, Linux, Path, Scratch, again, errno, read_file};
+use crate::linux::machine::{Dir, Linux, Path, Scratch, again, errno, port_name, read_file};
 use crate::linux::sys;
 use crate::serve::event_loop::{Agent, watch};
 
@@ -360,7 +361,8 @@ impl Shell {
 
 /// Opens the kernel's log at its end, if the kernel prints it to this device too.
 fn kernel_log<'o>(device: &str, events: BorrowedFd<'o>) -> Option<OwnedFd> {
-    let name = split_last(device, b'/').map_or(device, |(_, name)| name);
+    let mut link = [MaybeUninit::uninit(); 256];
+    let name = port_name(device, &mut link);
     let mut buf = [0; 1024];
     let consoles = read_file(c"/proc/consoles", &mut buf);
     if !consoles.lines().any(|line| line.split_ascii_whitespace().next() == Some(name)) {

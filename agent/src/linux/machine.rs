@@ -16,7 +16,7 @@ use proto_core::protocol::message::{Status, cut};
 use proto_core::text::{number, split, split_last};
 use rustix::event::{Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, SeekFrom, readlinkat_raw};
 use rustix::io;
 use rustix::net::netlink::{GENERIC, SocketAddrNetlink};
 use rustix::net::{
@@ -166,6 +166,14 @@ impl File for Scratch {
 
 /// The files of the service.
 pub(crate) type Own = OwnFiles<Scratch>;
+
+/// The name of a serial port in `/dev`. The port may be given as a link, such as those of udev.
+pub(crate) fn port_name<'n>(port: &'n str, link: &'n mut [MaybeUninit<u8>; 256]) -> &'n str {
+    let path = Path::new(port);
+    let target = path.and_then(|path| readlinkat_raw(CWD, path.as_c(), link).map_err(errno));
+    let port = target.map_or(port, |(target, _)| core::str::from_utf8(target).unwrap_or_default());
+    split_last(port, b'/').map_or(port, |(_, name)| name)
+}
 
 /// A path or a word that ends in NUL, for system calls.
 pub(crate) struct Path<const N: usize = 256>([u8; N]);

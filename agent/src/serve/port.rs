@@ -6,16 +6,17 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
+use core::mem::MaybeUninit;
 
 use heapless::String;
 use postwired::system::Disk;
 use proto_core::netlink::Errno;
-use proto_core::text::{number, split, split_last};
-use rustix::fs::{CWD, Mode, OFlags};
+use proto_core::text::{number, split};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::linux::log::{Stream, log};
-use crate::linux::machine::{Dir, Path, Scratch, errno, read_file};
+use crate::linux::machine::{Dir, Path, Scratch, errno, port_name, read_file};
 use crate::linux::sys;
 use postwired::system::File;
 
@@ -27,12 +28,11 @@ const MOST: usize = 4096;
 const INITTAB: &CStr = c"/etc/inittab";
 const NEW: &CStr = c"/etc/inittab.postwired";
 
-/// Whether a line of the table starts a login on this port; of any serial console if none is named.
-fn is_login(line: &str, port: &str) -> bool {
+/// Whether a line of the table starts a login on the port of this name; of any serial console if there is none.
+fn is_login(line: &str, name: &str) -> bool {
     let Some((tty, rest)) = split(line, b':') else { return false };
     let Some((_, rest)) = split(rest, b':') else { return false };
     let Some((action, _)) = split(rest, b':') else { return false };
-    let name = split_last(port, b'/').map_or(port, |(_, name)| name);
     match action {
         // On the kernel's console, whichever that is.
         "askconsole" | "askconsolelate" => true,
@@ -100,8 +100,8 @@ fn replace(table: &[u8]) -> Result<(), Errno> {
     rustix::fs::fsync(&folder).map_err(errno)
 }
 
-/// Sends a signal to every `askfirst` on this port, or on any console if none is named. Returns their number.
-fn signal(port: &str, signal: Signal) -> u32 {
+/// Sends a signal to every `askfirst` on the port of this name, or on any console if there is none. Returns their number.
+fn signal(name: &str, signal: Signal) -> u32 {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(proc) = rustix::fs::open(c"/proc", flags, Mode::empty()) else { return 0 };
     let mut count = 0_u32;
@@ -115,13 +115,9 @@ fn signal(port: &str, signal: Signal) -> u32 {
         }
         path.clear();
         let _ = write!(path, "/proc/{pid}/fd/0");
-        let Ok(input) = Path::new(&path) else { return };
-        let mut link = [core::mem::MaybeUninit::uninit(); 256];
-        let tty = match rustix::fs::readlinkat_raw(CWD, input.as_c(), &mut link) {
-            Ok((tty, _)) => core::str::from_utf8(tty).unwrap_or_default(),
-            Err(_) => "",
-        };
-        if !port.is_empty() && tty != port && tty != "/dev/console" {
+        let mut link = [MaybeUninit::uninit(); 256];
+        let tty = port_name(&path, &mut link);
+        if !name.is_empty() && tty != name && tty != "console" {
             return;
         }
         let pid = Pid::from_raw(pid.cast_signed());
@@ -151,8 +147,10 @@ fn finish(edited: Result<u32, Errno>, what: &str, now: u32) -> i32 {
 
 /// Takes the serial console from the login.
 pub(crate) fn take(port: &str) -> i32 {
-    let edited = edit(&|line, marked| marked || is_login(line, port));
-    let now = if edited.is_ok() { signal(port, Signal::STOP) } else { 0 };
+    let mut link = [MaybeUninit::uninit(); 256];
+    let name = port_name(port, &mut link);
+    let edited = edit(&|line, marked| marked || is_login(line, name));
+    let now = if edited.is_ok() { signal(name, Signal::STOP) } else { 0 };
     finish(edited, "the agent has the console", now)
 }
 

@@ -7,7 +7,7 @@ use super::lanes::Part;
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use lab::{
-    Arch, Direction, Lab, demo,
+    Arch, Direction, Lab,
     routers::{Config, Keeper, Reach, Said, said},
 };
 use rustix::{
@@ -503,13 +503,11 @@ fn kernel_says(keeper: &Keeper<'_>, text: &str) -> Result<()> {
 }
 
 fn kernel_lines(keeper: &mut Keeper<'_>) -> Result<String> {
-    // The agent knows the kernel's console by its name.
-    let port = keeper.sh("readlink /dev/postwire-serial")?;
+    // The agent's port is a link to the kernel's console.
+    let port = keeper.sh(&format!("readlink {}", keeper.router.vm.serial_device()))?;
     let consoles = keeper.sh("cat /proc/consoles")?;
-    ensure!(port.ends_with(consoles.split(' ').next().unwrap_or("none")), "{port}, {consoles}");
-    keeper.router.stop()?;
-    let start = demo::start_script(&keeper.router.vm, keeper.options);
-    keeper.sh(&start.replace(keeper.router.vm.serial_device(), port.trim()))?;
+    let console = consoles.split(' ').next().unwrap_or("none");
+    ensure!(port.trim().ends_with(console), "{port}, {consoles}");
     let config = Config::random(&mut Rng::with_seed(keeper.seed), 3, 2);
     keeper.store(&config, 1)?;
     let mut person = log_in(keeper, keeper.router.vm.serial().path())?;

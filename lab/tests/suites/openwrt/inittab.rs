@@ -125,6 +125,13 @@ pub(super) fn taken_and_given() -> Result<String> {
         says(&root, "take", (1, 1), &taken(&SERIAL))?;
         says(&root, "give", (3, 1), TABLE)?;
         login.waits_until(false)?;
+        // A link to the port is the port.
+        fs::create_dir_all(root.path("dev/serial"))?;
+        symlink("../ttyS0", root.path("dev/serial/console"))?;
+        says(&root, "take /dev/serial/console", (2, 1), &taken(&SERIAL[..2]))?;
+        login.waits_until(true)?;
+        says(&root, "give", (2, 1), TABLE)?;
+        login.waits_until(false)?;
         // A login elsewhere goes on.
         login.reads("/dev/tty1")?;
         says(&root, "take /dev/ttyS0", (2, 0), &taken(&SERIAL[..2]))?;
