@@ -79,13 +79,14 @@ struct Refused {
 
 /// Lets messages to the kernel fail, of which the first is a change.
 ///
-/// On a busy machine a session may begin twice, and each beginning sends queries of its own. When a query failed in
-/// place of the change, `again` brings the router back to where it was, and `act` is tried again.
+/// On a busy machine a session may begin twice, and each beginning sends queries of its own: in this try, or when the
+/// messages were counted. When a query failed in place of the change, `again` brings the router back to where it was and
+/// counts the messages again, and `act` is tried again.
 fn refuse(
     keeper: &Keeper<'_>,
-    numbers: RangeInclusive<usize>,
+    mut numbers: RangeInclusive<usize>,
     act: &dyn Fn() -> Result<Said>,
-    again: &mut dyn FnMut(&Said) -> Result<()>,
+    again: &mut dyn FnMut(&Said) -> Result<RangeInclusive<usize>>,
 ) -> Result<Refused> {
     const TRIES: usize = 8;
     let mut hit = String::new();
@@ -101,9 +102,18 @@ fn refuse(
                 changes: earlier.iter().filter(|line| is_change(line)).count(),
             });
         }
-        again(&said)?;
+        numbers = again(&said)?;
     }
     Err(anyhow!("no change was hit {TRIES} times; the last time: {hit}"))
+}
+
+/// The numbers of the messages that change something, when nothing fails.
+fn changes(keeper: &Keeper<'_>, act: &dyn Fn() -> Result<Said>) -> Result<Vec<usize>> {
+    trace(keeper, "")?;
+    act()?.ok()?;
+    let lines = keeper.router.traced()?;
+    let changes = lines.iter().enumerate().filter(|(_, line)| is_change(line));
+    Ok(changes.map(|(at, _)| at + 1).collect())
 }
 
 pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
@@ -111,36 +121,34 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
     // The rollback must restore exactly the same.
     let old = old.with_endpoints();
     keeper.store(&old, 1)?;
-    // Once without a failure, to count the requests.
-    trace(keeper, "")?;
-    push(keeper, &new)?.ok()?;
-    let lines = keeper.router.traced()?;
-    let changes: Vec<usize> = lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| is_change(line))
-        .map(|(at, _)| at + 1)
-        .collect();
-    ensure!(changes.len() > 100, "only {} changes in {} messages", changes.len(), lines.len());
+    let push_new = || push(keeper, &new);
+    let mut numbers = changes(keeper, &push_new)?;
+    ensure!(numbers.len() > 100, "only {} changes", numbers.len());
     let roll_back = || -> Result<Before> {
         keeper.ask(&["rollback", "wg0"])?.ok()?;
         Before::see(keeper)
     };
     let mut before = roll_back()?;
-    let last = changes.len() - 1;
+    let last = numbers.len() - 1;
     let mut said_of_one = String::new();
     let some = Rng::with_seed(keeper.seed).usize(..last);
     let nths = [0, some, last / 2, last];
     for nth in nths {
         let mut tried = || -> Result<String> {
-            let at = changes[nth];
             // After a refusal, a message about many peers is sent again peer by peer.
+            let two = |numbers: &[usize]| -> Result<RangeInclusive<usize>> {
+                let at = *numbers.get(nth).context("fewer changes than before")?;
+                Ok(at..=at + 1)
+            };
             let Refused { said, changes } =
-                refuse(keeper, at..=at + 1, &|| push(keeper, &new), &mut |said| {
+                refuse(keeper, two(&numbers)?, &push_new, &mut |said| {
                     if said.code == 0 {
                         before = roll_back()?;
                     }
-                    before.is_left(keeper)
+                    before.is_left(keeper)?;
+                    numbers = changes(keeper, &push_new)?;
+                    before = roll_back()?;
+                    two(&numbers)
                 })?;
             let message = undone(&said, "kernel", changes > 0)?.to_owned();
             before.is_left(keeper)?;
@@ -249,22 +257,23 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.store(&old, 1)?;
     let before = Before::see(keeper)?;
     // Removing the interface again fails as well: at its last message.
-    trace(keeper, "")?;
-    keeper.router.postwire(&Reach::Serial, &["remove", "wg0"])?.ok()?;
-    let lines = keeper.router.traced()?;
-    let last = lines.iter().rposition(|line| is_change(line)).context("no change")? + 1;
-    keeper.fresh()?;
-    keeper.store(&old, 1)?;
-    keeper.router.is_in(&before.state)?;
-    let mut before = Before::see(keeper)?;
+    let state = before.state;
     let remove = || keeper.router.postwire(&Reach::Serial, &["remove", "wg0"]);
-    let Refused { said, .. } = refuse(keeper, last..=last, &remove, &mut |said| {
-        if said.code == 0 {
-            keeper.fresh()?;
-            keeper.store(&old, 1)?;
-            before = Before::see(keeper)?;
+    let last = || -> Result<(RangeInclusive<usize>, Before)> {
+        let last = changes(keeper, &remove)?.pop().context("no change")?;
+        keeper.fresh()?;
+        keeper.store(&old, 1)?;
+        keeper.router.is_in(&state)?;
+        Ok((last..=last, Before::see(keeper)?))
+    };
+    let (numbers, mut before) = last()?;
+    let Refused { said, .. } = refuse(keeper, numbers, &remove, &mut |said| {
+        if said.code != 0 {
+            before.is_left(keeper)?;
         }
-        before.is_left(keeper)
+        let (numbers, seen) = last()?;
+        before = seen;
+        Ok(numbers)
     })?;
     undone(&said, "kernel", true)?;
     before.is_left(keeper).context("a removal that failed")?;
