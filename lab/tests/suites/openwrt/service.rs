@@ -51,6 +51,7 @@ const RIGHT: &[Right] = &[
         uci: "option serial 'auto'",
         record: &[
             "command /usr/sbin/postwired serve --serial auto",
+            "file /usr/sbin/postwired",
             "respawn 3600 5 0",
             "stdout 1",
             "stderr 1",
@@ -119,6 +120,7 @@ const RIGHT: &[Right] = &[
         uci: "option serial 'auto@9600'\noption label_secret '/etc/label'",
         record: &[
             "command /usr/sbin/postwired serve --serial auto@9600 --label-secret /etc/label",
+            "file /usr/sbin/postwired /etc/label",
             "read-only /etc/label",
         ],
     },
@@ -385,7 +387,9 @@ pub(super) fn scripts() -> Result<String> {
         installs(&root, "/tmp/post-install", "0.1.0-r1")?;
         let upgrade = root.run(&["/tmp/post-upgrade", "0.1.0-r1", "0.0.9-r1"])?;
         ensure!(upgrade.0 == 0, "post-upgrade: {upgrade:?}");
-        check("post-upgrade", &root.record(), &["instance", "set", "!enable"])?;
+        // procd replaces the agent that runs, because its file is another one: nothing else stops it.
+        let record = ["instance", "file /usr/sbin/postwired", "set", "!enable", "!kill"];
+        check("post-upgrade", &root.record(), &record)?;
         removes(&root, "/tmp/pre-deinstall", "0.1.0-r1")?;
     }
     Ok(String::new())
