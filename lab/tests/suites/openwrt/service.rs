@@ -61,6 +61,8 @@ const RIGHT: &[Right] = &[
             "writable /etc/postwired /var/run/postwired /dev/ttyS0",
             "read-only /dev/kmsg",
             "read-only /tmp/sysinfo",
+            "read-only /etc/hosts",
+            "read-only /etc/config",
             "trigger postwired",
             "changed firewall",
             "!firewall",
@@ -169,9 +171,30 @@ fn check(what: &str, record: &str, wanted: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The files that the jail has without their folder, whose other files are not for the agent. Such a mount shows the
+/// old file when another one is renamed to its name.
+const MOUNTED_FILES: [&str; 5] =
+    ["/etc/hosts", "/etc/label", "/lib/netifd/postwire-renew", "/bin/sh", "/bin/ubus"];
+
+/// Every mount for reading is a folder, a device, or one of the files that are known.
+fn mounts(root: &Root, what: &str, record: &str) -> Result<()> {
+    let lines = record.lines().filter_map(|line| line.strip_prefix("read-only "));
+    for path in lines.flat_map(str::split_whitespace) {
+        let is_folder = root.path(path.trim_start_matches('/')).is_dir();
+        ensure!(
+            is_folder || path.starts_with("/dev/") || MOUNTED_FILES.contains(&path),
+            "{what}: the jail would keep the old {path} when it is replaced"
+        );
+    }
+    Ok(())
+}
+
 pub(super) fn right() -> Result<String> {
     let root = router("right")?;
     root.file("etc/label", "a secret\n")?;
+    for file in ["etc/hosts", "etc/config/network"] {
+        root.file(file, "")?;
+    }
     let mut shown = String::new();
     for Right { what, uci, record } in RIGHT {
         root.file("etc/config/postwired", &section(uci))?;
@@ -180,6 +203,7 @@ pub(super) fn right() -> Result<String> {
         ensure!(code == 0, "{what}: exit code {code}\n{out}{err}\n{recorded}");
         ensure!(err.is_empty(), "{what}: it says {err}");
         check(what, &recorded, record)?;
+        mounts(&root, what, &recorded)?;
         let command = recorded.lines().find(|line| line.starts_with(PROG)).unwrap_or("no command");
         shown += &format!("\n{what}: {command}");
     }
@@ -216,7 +240,9 @@ pub(super) fn right() -> Result<String> {
         "read-only /bin/sh",
         "read-only /bin/ubus",
     ];
-    check("postwired-proto", &root.record(), &record)?;
+    let recorded = root.record();
+    check("postwired-proto", &recorded, &record)?;
+    mounts(&root, "postwired-proto", &recorded)?;
     Ok(format!("{} files{shown}", RIGHT.len() + 2))
 }
 
