@@ -97,6 +97,12 @@ pub(super) fn listed() -> Result<String> {
             let digest = sha256(apk.tree.get(&conffile[1..]).context("no conffile")?)?;
             ensure!(fixed == format!("{conffile} {digest}\n"), "conffiles_static: {fixed}");
         }
+        // An upgrade of the firmware keeps what these lines name: without them, the router belongs to nobody afterwards.
+        const KEPT: &str = "lib/upgrade/keep.d/postwired";
+        if recipe.variant.is_some() {
+            let kept = text(KEPT)?;
+            ensure!(kept == "/etc/postwired/\n", "{}: {KEPT} has {kept:?}", recipe.name);
+        }
         // Each interface of the package is one that a router finds.
         for (path, entry) in ipk.tree.iter() {
             let program = path.starts_with("usr/sbin/") || path.starts_with("etc/init.d/");
@@ -266,6 +272,12 @@ fn keys(folder: &Path) -> Result<Keys> {
     let commands = page.lines().filter_map(|line| line.strip_prefix("bench$ "));
     for command in commands.filter(makes_keys) {
         build::quietly(Command::new("sh").args(["-c", command]).current_dir(folder))?;
+    }
+    // The page's commands are for the source tree, where a key must not get into a commit.
+    let ignored = fs::read_to_string(build::workspace().join(".gitignore"))?;
+    for file in fs::read_dir(folder)? {
+        let line = format!("/{}", file?.file_name().to_string_lossy());
+        ensure!(ignored.lines().any(|other| other == line), ".gitignore has no {line}");
     }
     let usign = pack::usign::Key::from_text(&fs::read_to_string(folder.join("usign.sec"))?)?;
     let apk = apk::Key::from_pem(&fs::read_to_string(folder.join("apk.key"))?)?;
