@@ -14,6 +14,14 @@ fn tried(target: &Target) -> &'static str {
     }
 }
 
+/// The budget of memory, where a machine measures it.
+fn memory(target: &Target) -> String {
+    match target.tried {
+        Tried::Machine => target.memory.to_string(),
+        Tried::Emulator => "not measured".to_owned(),
+    }
+}
+
 /// The routers, in the order of their makers.
 fn routers(page: &mut String) {
     let _ = writeln!(
@@ -50,7 +58,7 @@ fn targets(page: &mut String) {
             target.packages.join(", "),
             tried(target),
             flash.join(", "),
-            target.memory
+            memory(target)
         );
     }
 }
