@@ -186,13 +186,14 @@ fn status(page: &mut Page<'_>, status: &Status) {
     page.field("", "running for", format_args!("{}", Span(status.uptime.into())));
     page.truth("wireguard", Some(status.wireguard));
     page.field("", "wireguard", format_args!("{}", if status.wireguard { "yes" } else { "no" }));
-    if !status.trouble.is_empty() {
-        page.field("trouble", "trouble", format_args!("{}", status.trouble));
-    }
 }
 
 /// The rest of the status, which guests may not see.
 pub fn more_status(page: &mut Page<'_>, status: &Status) {
+    // It may name peers and addresses.
+    if !status.trouble.is_empty() {
+        page.field("trouble", "trouble", format_args!("{}", status.trouble));
+    }
     page.open("interfaces", "[");
     let mut label = "interfaces";
     for name in &status.interfaces {

@@ -155,6 +155,7 @@ impl Terminal {
         self.editor.forget();
         self.ahead.clear();
         (self.output, self.awake, self.dirty) = (None, self.attended, false);
+        self.pages = true;
         self.mode = ConsoleMode::Command;
         // The keys of the next person are no longer those of a file.
         self.editor.set_prompt("", Manner::Command);
@@ -172,11 +173,14 @@ impl Terminal {
         }
     }
 
-    /// Prints a line of the agent between the lines of the person, and a new prompt.
+    /// Closes what the person had open, and tells why: output ends, and the next person finds no line of this one.
     pub fn interrupt(&mut self, words: &str, reply: &Reply, echo: &mut Echo<'_>) {
-        if !self.awake || self.output.is_some() {
+        if !self.awake {
             return;
         }
+        self.output = None;
+        self.ahead.clear();
+        self.editor.forget();
         echo(b"\r\x1b[K");
         echo(words.as_bytes());
         echo(b"\r\n");

@@ -21,6 +21,7 @@ use rustix::io;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
+use rustix::process::getpid;
 
 use crate::linux::line::TextOut;
 use crate::linux::log::log;
@@ -41,6 +42,10 @@ const CLIENTS: usize = 2;
 pub(crate) const NAME: &str = "console.sock";
 /// The most bytes of a message on the socket.
 pub(crate) const MESSAGE: usize = 1024;
+
+/// Why no shell runs in the jail of the package.
+const JAILED: &[u8] =
+    b"the agent's jail has no shell: set `option jail '0'` in /etc/config/postwired\r\n";
 
 /// The name of a conversation.
 fn client(number: u8) -> ClientId {
@@ -158,6 +163,10 @@ impl<'o> SerialConsole<'o> {
                     let mut words = String::<300>::new();
                     let _ = write!(words, "{}: {errno}\r\n", self.program);
                     out.put(words.as_bytes());
+                    // In the jail of OpenWrt the agent is process 1.
+                    if getpid().as_raw_pid() == 1 {
+                        out.put(JAILED);
+                    }
                     self.welcome(agent, out);
                 }
             }

@@ -492,6 +492,11 @@ impl<'o> Line<'o> {
                 port.modes = Some(modes);
                 self.deframer.abandon();
                 self.framed = false;
+                #[cfg(feature = "console")]
+                if let Some(console) = &mut self.console {
+                    // Bytes of a typed line may have been lost too.
+                    console.disturb(&mut TextOut { port, out: &mut self.out, lost: false });
+                }
                 log(format_args!(
                     "another program changed the settings of {device}; they are ours again"
                 ));

@@ -169,9 +169,9 @@ pub(crate) type Own = OwnFiles<Scratch>;
 
 /// The name of a serial port in `/dev`. The port may be given as a link, such as those of udev.
 pub(crate) fn port_name<'n>(port: &'n str, link: &'n mut [MaybeUninit<u8>; 256]) -> &'n str {
-    let path = Path::new(port);
-    let target = path.and_then(|path| readlinkat_raw(CWD, path.as_c(), link).map_err(errno));
-    let port = target.map_or(port, |(target, _)| core::str::from_utf8(target).unwrap_or_default());
+    let path = Path::new(port).ok();
+    let target = path.and_then(|path| readlinkat_raw(CWD, path.as_c(), link).ok());
+    let port = target.and_then(|(target, _)| core::str::from_utf8(target).ok()).unwrap_or(port);
     split_last(port, b'/').map_or(port, |(_, name)| name)
 }
 

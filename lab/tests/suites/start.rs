@@ -484,12 +484,28 @@ fn changed_settings(router: &Router) -> Result<String> {
     };
     until("the line is raw", || is_raw(&line))?;
     ensure!(answers_on(&mut line)?, "no answer on the serial line");
+    let shows = |line: &mut File, text: &str| {
+        let mut shown = String::new();
+        until(&format!("the console shows {text}"), || {
+            let mut some = [0; 1024];
+            let len = line.read(&mut some).unwrap_or(0);
+            shown += &String::from_utf8_lossy(some.get(..len).unwrap_or_default());
+            Ok(shown.contains(text))
+        })
+    };
+    line.write_all(b"\r")?;
+    shows(&mut line, "lists the commands")?;
+    line.write_all(b"stat")?;
+    shows(&mut line, "stat")?;
     let mut modes = tcgetattr(&line)?;
     modes.input_modes |= InputModes::IXON | InputModes::IXOFF | InputModes::ICRNL;
     modes.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
     tcsetattr(&line, OptionalActions::Now, &modes)?;
     until("the line is raw again", || is_raw(&line))?;
     router.says("another program changed the settings of")?;
+    // Bytes of the line that was typed may be lost.
+    line.write_all(b"us\r")?;
+    shows(&mut line, "type it again")?;
     until("it answers on the serial port", || answers_on(&mut line))?;
     running.ends_well()?;
     Ok(String::new())

@@ -223,6 +223,18 @@ fn every_answer_and_record_fits_with_its_longest_values() {
     }
 }
 
+/// `status` told guests what was wrong, with the peer or the address that it is about.
+#[test]
+fn the_status_of_a_guest_names_no_interface_peer_or_address() {
+    let status = status("SECRET");
+    let guest = page(&mut |page| answers::answer(page, &Answer::Status(status.clone())));
+    let name: &str = &status.interfaces[0];
+    assert!(guest.contains("uptime") || guest.contains("running for"), "{guest}");
+    assert!(!guest.contains("trouble") && !guest.contains(name), "{guest}");
+    let owner = page(&mut |page| answers::more_status(page, &status));
+    assert!(owner.contains("trouble") && owner.contains(name), "{owner}");
+}
+
 /// Types a line, and leaves what it began.
 fn typed(rig: &mut Rig<'_, '_>, line: &str) {
     rig.run(line);

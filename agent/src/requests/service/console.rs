@@ -64,6 +64,9 @@ impl Outlet for Teller<'_, '_> {
         answers::answer(self.page, answer);
         match answer {
             Answer::Status(status) if self.all => answers::more_status(self.page, status),
+            Answer::Status(status) if !status.trouble.is_empty() => {
+                self.page.field("", "trouble", format_args!("there is some: an owner sees which"));
+            }
             _ => {}
         }
         true

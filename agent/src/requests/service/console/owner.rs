@@ -67,7 +67,10 @@ impl<S: System> Service<'_, S> {
             return self.judge(text, talk, person, page);
         }
         let machine = self.committer.machine;
-        let (Some(unlock), Some(identity)) = (&mut person.unlock, person.identity) else {
+        let Some(unlock) = &mut person.unlock else {
+            return refuse(page, format_args!("codes are for the serial console"));
+        };
+        let Some(identity) = person.identity else {
             return refuse(page, format_args!("the router's key cannot be read; see `log`"));
         };
         let mut random = [0; CHALLENGE_BYTES];
