@@ -577,6 +577,25 @@ fn a_session_waits_while_the_later_initiations_of_its_client_arrive() {
 }
 
 #[test]
+#[cfg(feature = "console")]
+fn a_client_is_an_activity_for_a_moment() {
+    use crate::led::Activity;
+    let mut anne = Client::new(1);
+    Router::owned_by(&anne).agent(|agent, bench| {
+        let mut doing = |agent: &Agent<'_>, later: u64| {
+            bench.now.set(bench.now.get() + later);
+            let (activity, _, until) = agent.activity(bench.now.get());
+            (activity, until.is_some())
+        };
+        assert_eq!(doing(agent, 0), (Activity::Waiting, false));
+        let mut channel = anne.open(agent, &UDP).unwrap();
+        assert!(anne.ask(agent, &mut channel, &UDP, Ask::Status).is_some());
+        assert_eq!(doing(agent, 0), (Activity::Session, true));
+        assert_eq!(doing(agent, 3_600_000), (Activity::Waiting, false));
+    });
+}
+
+#[test]
 fn a_flood_in_front_of_the_filter_costs_a_session_nothing() {
     let (mut anne, mut ben) = (Client::new(1), Client::new(2));
     let mut came = 0;

@@ -158,6 +158,7 @@ pub(super) fn unlock(router: &Router) -> Result<String> {
     // For another router, for more than the owner may do, and mistyped.
     let elsewhere = ben.code(&[&challenge, "--router", "cellar"])?;
     cable.code(&elsewhere, "wrong code")?;
+    router.says("a wrong code on the console")?;
     cable.types(&good, "it was not looked at")?;
     cable.code(&ben.code(&[&challenge, "--router", "attic"])?, "this owner may only look")?;
     let last = if good.ends_with('0') { "1" } else { "0" };

@@ -510,6 +510,36 @@ fn the_program_is_told_of_each_change() {
     });
 }
 
+#[test]
+#[cfg(feature = "console")]
+fn what_the_service_is_doing_is_its_activity() {
+    use crate::led::Activity;
+    pushed(OnDrift::Repair, |story, router, agent| {
+        let doing = |agent: &Agent<'_>, router: &Router| agent.activity(router.bench.now.get()).0;
+        assert_eq!(doing(agent, router), Activity::Waiting);
+        let interface = FACES[0].parse().unwrap();
+        let begin = Ask::Begin {
+            interface,
+            length: 1_000,
+            digest: [1; 32],
+            piece_size: 500,
+            patch: None,
+            data: &[],
+        };
+        story.run.ask(agent, 1, 1, begin);
+        assert_eq!(doing(agent, router), Activity::Push);
+        story.run.push(agent, 0, 3, 60);
+        assert_eq!(doing(agent, router), Activity::Pending);
+        story.run.ask(agent, 1, 1, Ask::Revert);
+        assert_eq!(doing(agent, router), Activity::Waiting);
+        let net = address(router, 0, "10.0.0.1/24");
+        by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+        router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+        pass(router, agent, 2_000);
+        assert_eq!(doing(agent, router), Activity::Trouble);
+    });
+}
+
 /// An owner's repair of what the agent could not repair: nothing is wrong any more.
 #[test]
 fn a_fault_of_a_repair_ends_with_the_repair_of_an_owner() {
