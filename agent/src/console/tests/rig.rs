@@ -379,10 +379,15 @@ impl Rig<'_, '_> {
 
     /// Opens the console with a code of an owner.
     pub(super) fn unlock(&mut self, owner: u8, role: Role) -> String {
+        self.unlock_as_if(owner, role, 100)
+    }
+
+    /// The same with a code for the router with this key.
+    pub(super) fn unlock_as_if(&mut self, owner: u8, role: Role, router: u8) -> String {
         let shown = self.run("unlock");
         let challenge = shown.lines().find_map(|line| line.strip_prefix("challenge: ")).unwrap();
         let challenge: Challenge = challenge.parse().unwrap();
-        let pairing = Pairing::at_office(&key(owner), &key(100).public()).unwrap();
+        let pairing = Pairing::at_office(&key(owner), &key(router).public()).unwrap();
         self.keys(&std::format!("{}\r", pairing.code(&challenge, role)));
         self.screen()
     }

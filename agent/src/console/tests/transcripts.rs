@@ -33,6 +33,8 @@ enum Event<'e> {
     Begin(usize),
     /// `unlock anne|ben admin|read-only`: the office makes a code, and the person types it.
     Unlock(u8, Role),
+    /// `unlock-elsewhere anne|ben`: the same with a code for another router.
+    Elsewhere(u8),
     /// `removed ben`: Anne removes Ben from the owners.
     Removed,
     /// `prints "TEXT"`: the kernel prints lines.
@@ -91,6 +93,9 @@ impl<'e> Event<'e> {
                 let role = if role == "admin" { Role::Admin } else { Role::ReadOnly };
                 Self::Unlock(owner, role)
             }
+            ["unlock-elsewhere", owner] => {
+                Self::Elsewhere(if owner == "anne" { ANNE } else { BEN })
+            }
             ["removed", "ben"] => Self::Removed,
             ["frame"] => Self::Frame,
             ["lost"] => Self::Lost,
@@ -120,6 +125,7 @@ impl<'e> Event<'e> {
                 assert!(matches!(answer, Answer::Received { .. }), "{answer:?}");
             }
             Self::Unlock(owner, role) => drop(rig.unlock(*owner, *role)),
+            Self::Elsewhere(owner) => drop(rig.unlock_as_if(*owner, Role::Admin, 101)),
             Self::Removed => {
                 let slot = crate::fault::Slot::default();
                 rig.agent.ownership_mut().remove(&slot, &key(BEN).public()).unwrap();
