@@ -582,7 +582,7 @@ fn a_client_is_an_activity_for_a_moment() {
     use crate::led::Activity;
     let mut anne = Client::new(1);
     Router::owned_by(&anne).agent(|agent, bench| {
-        let mut doing = |agent: &Agent<'_>, later: u64| {
+        let doing = |agent: &Agent<'_>, later: u64| {
             bench.now.set(bench.now.get() + later);
             let (activity, _, until) = agent.activity(bench.now.get());
             (activity, until.is_some())
