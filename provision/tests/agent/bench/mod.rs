@@ -86,15 +86,24 @@ impl Bench {
 
     /// The records of a fleet or a line in a file, in its order. Each is held against the schema.
     pub(crate) fn records(&self, file: &str) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.0.join(file)).unwrap_or_default();
-        // A line that is being written, or the spaces with which the file is tried, have no end yet.
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let record = |line: &str| {
-            let record = serde_json::from_str(line).expect(line);
-            schema::describes_line(line, &record);
-            record
+        // A read during the trial of the file may have the beginning of its spaces, and the end of a record that took
+        // their place.
+        let mut tries = 0..100;
+        let (text, records) = loop {
+            let text = std::fs::read_to_string(self.0.join(file)).unwrap_or_default();
+            // A line that is being written, or the spaces with which the file is tried, have no end yet.
+            let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let records: Result<Vec<_>, _> = whole.map(serde_json::from_str).collect();
+            match records {
+                Ok(records) => break (text, records),
+                Err(error) if tries.next().is_none() => panic!("{error}: {text}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
         };
-        whole.map(record).collect()
+        for (line, record) in text.lines().zip(&records) {
+            schema::describes_line(line, record);
+        }
+        records
     }
 
     /// Waits until a file has so many records.
