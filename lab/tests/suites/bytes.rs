@@ -51,7 +51,7 @@ pub(super) fn parts() -> [Part; 2] {
     };
     let bytes = Part::new("bytes", names(TESTS), move |tally| {
         if tally.wants_all() {
-            // Now, because the other lane needs it soon. A failure to build is reported there.
+            // Now, because the other lanes need it soon. A failure to build is reported there.
             let _ = build::postwire_of_tests();
         }
         run(tally, TESTS);

@@ -1,6 +1,8 @@
 //! Names of endpoints whose addresses the kernel refuses.
 
+use super::super::model::Run;
 use super::*;
+use crate::testing::RouterAgent;
 
 /// The image of an interface with a peer that has a name, or an endpoint.
 fn image_with_peer(endpoint: Option<&str>) -> Vec<u8> {
@@ -19,18 +21,25 @@ fn image_with_peer(endpoint: Option<&str>) -> Vec<u8> {
     image
 }
 
+/// Runs a router whose kernel refuses every change, once it has a peer with a name.
+fn with_refused_name(test: impl FnOnce(&mut Run, &Router, &mut RouterAgent<'_>)) {
+    let mut run = Run::new(&std::rc::Rc::default(), None);
+    let router = run.router.clone();
+    router.with(|agent| {
+        agent.start();
+        run.hello(agent);
+        run.push_image(agent, name(), &image_with_peer(None));
+        router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+        test(&mut run, &router, agent);
+    });
+}
+
 /// A name whose address the kernel refuses is a fault only until it is set, or not wanted any more.
 #[test]
 fn the_fault_of_a_name_ends_with_the_name() {
     let address = Some("192.0.2.7:5".parse().unwrap());
     for ends in 0..3 {
-        let mut run = super::super::model::Run::new(&std::rc::Rc::default(), None);
-        let router = run.router.clone();
-        router.with(|agent| {
-            agent.start();
-            run.hello(agent);
-            run.push_image(agent, name(), &image_with_peer(None));
-            router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+        with_refused_name(|run, router, agent| {
             let (number, _) = agent.next_host().unwrap();
             agent.found(number, address);
             router.world.revive();
@@ -59,13 +68,7 @@ fn the_fault_of_a_name_ends_with_the_name() {
 /// A name is looked up again and again.
 #[test]
 fn an_address_that_the_kernel_refuses_each_time_is_logged_once() {
-    let mut run = super::super::model::Run::new(&std::rc::Rc::default(), None);
-    let router = run.router.clone();
-    router.with(|agent| {
-        agent.start();
-        run.hello(agent);
-        run.push_image(agent, name(), &image_with_peer(None));
-        router.world.incident(0, Incident::Broken(Errno::ENOMEM));
+    with_refused_name(|run, router, agent| {
         for _ in 0..3 {
             let (number, _) = agent.next_host().unwrap();
             agent.found(number, Some("192.0.2.7:5".parse().unwrap()));
