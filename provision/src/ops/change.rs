@@ -6,8 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use proto_core::protocol::Digest;
+use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Applied, Code, Name, Pending};
+use proto_core::protocol::report::Stored;
+use proto_core::protocol::{Digest, digest};
 
 use super::{Cause, Error, Router, Target};
 use crate::image::Image;
@@ -83,10 +85,34 @@ struct Change<'a> {
     router: &'a Router,
     /// The router's name, for messages.
     name: &'a str,
-    /// The digest of the configuration that the router should have; `None` if only the router knows it.
-    digest: Option<Digest>,
+    /// What the router should have.
+    wanted: Wanted,
     /// Whether the change was requested.
     requested: bool,
+}
+
+/// What an interface is to have after a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    /// The image with this digest.
+    Image(Digest),
+    /// The stored configuration.
+    Stored,
+    /// An earlier configuration. Only the router knows it.
+    Earlier,
+    /// Nothing: the interface is to be gone.
+    Nothing,
+}
+
+impl Wanted {
+    /// The digest under which the router stores it, if that is known. A removal has no bytes.
+    fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Image(digest) => Some(digest),
+            Self::Nothing => Some(digest(&[])),
+            Self::Stored | Self::Earlier => None,
+        }
+    }
 }
 
 /// The number of the wanted configuration on a router that was reached again.
@@ -109,11 +135,11 @@ enum Found {
 }
 
 /// Requests a change of an interface in a session that begins the push of an image, if there is one, and follows the
-/// change to its end. `digest` is that of the image that will run, if it is known.
+/// change to its end.
 pub(super) async fn make(
     target: &Target,
     confirming: Confirming,
-    (interface, image, digest): (&Name, Option<&Image>, Option<Digest>),
+    (interface, image, wanted): (&Name, Option<&Image>, Wanted),
     observer: &mut dyn Observer,
     request: impl AsyncFnOnce(&mut Session<'_>) -> Result<Applied, Cause>,
 ) -> Result<Changed, Error> {
@@ -123,7 +149,7 @@ pub(super) async fn make(
     let (router, requested) = (Router::of(&session), session.commit_sent());
     drop(session);
     let name = router.name();
-    let change = Change { target, confirming, interface, router: &router, name, digest, requested };
+    let change = Change { target, confirming, interface, router: &router, name, wanted, requested };
     match change.settle(outcome, observer).await {
         Ok(settled) => Ok(Changed { router, settled }),
         Err(mut error) => {
@@ -292,30 +318,59 @@ impl Change<'_> {
             Err(SessionError::Failed(failure)) if failure.code == Code::NotStored => None,
             Err(error) => return Err(error),
         };
-        if let Some(newest) = &newest
-            && number.is_none()
-            && self.digest == Some(newest.digest)
-            && self.runs(&mut session).await?
-        {
-            // The change was not needed, or another client confirmed it.
-            return Ok(Found::Kept(Kept::Runs(newest.number)));
+        let own = session.own_key();
+        let is_wanted = self.is_wanted(newest.as_ref(), *number, own);
+        // A number that is stored proves nothing: what was stored before the change keeps its number through a revert,
+        // and another client's change may have got the number of a reverted one.
+        if is_wanted && self.runs(&mut session).await? {
+            let stored = newest.map_or(0, |newest| newest.number);
+            // Without a reply, the change was not needed, or another client confirmed it.
+            return Ok(Found::Kept(match number {
+                Some(_) => Kept::Confirmed(stored),
+                None => Kept::Runs(stored),
+            }));
         }
-        Ok(match newest {
-            Some(newest) if Some(newest.number) == *number => {
-                Found::Kept(Kept::Confirmed(newest.number))
+        let interface = self.interface;
+        Ok(Found::Other(match newest {
+            Some(newest) => {
+                let (nth, words) = (newest.number, stored::words(&newest));
+                match (is_wanted, Some(nth) == *number) {
+                    (true, _) => format!(
+                        "{interface} differs again from number {nth}, which is stored, {words}"
+                    ),
+                    (false, true) => format!("{interface} is number {nth} now, {words}"),
+                    (false, false) => format!("{interface} is number {nth} again, {words}"),
+                }
             }
-            Some(newest) => Found::Other(format!(
-                "{} is number {} again, {}",
-                self.interface,
-                newest.number,
-                stored::words(&newest)
-            )),
-            None => Found::Other(format!("no configuration of {} is stored", self.interface)),
-        })
+            None => format!("no configuration of {interface} is stored"),
+        }))
+    }
+
+    /// Whether the stored configuration, the newest one, is the wanted one. `number` is that of the change, if the reply
+    /// to it arrived.
+    fn is_wanted(&self, newest: Option<&Stored>, number: Option<u32>, own: PublicKey) -> bool {
+        match (self.wanted, newest) {
+            (Wanted::Image(digest), Some(newest)) => {
+                newest.digest == digest && number.is_none_or(|number| number == newest.number)
+            }
+            (Wanted::Stored, newest) => newest.is_some(),
+            (Wanted::Earlier, Some(newest)) => number == Some(newest.number) && newest.key == own,
+            (Wanted::Nothing, Some(newest)) => self.wanted.digest() == Some(newest.digest),
+            // Another program's interface leaves nothing behind that was stored.
+            (Wanted::Nothing, None) => true,
+            (Wanted::Image(_) | Wanted::Earlier, None) => false,
+        }
     }
 
     /// Whether the router's kernel has what is stored of the interface.
     async fn runs(&self, session: &mut Session<'_>) -> Result<bool, SessionError> {
+        if self.wanted == Wanted::Nothing {
+            return match session.show(self.interface).await {
+                Err(SessionError::Failed(failure)) => Ok(failure.code == Code::NoInterface),
+                Err(error) => Err(error),
+                Ok(_) => Ok(false),
+            };
+        }
         match session.drift(self.interface).await {
             Ok(drift) => Ok(drift.summary.is_quiet()),
             Err(SessionError::Failed(_)) => Ok(false),
@@ -336,7 +391,9 @@ impl Change<'_> {
         }
         match number {
             Some(number) => Ok(pending.number == number),
-            None if self.digest.is_some_and(|digest| digest != pending.digest) => Ok(false),
+            None if self.wanted.digest().is_some_and(|digest| digest != pending.digest) => {
+                Ok(false)
+            }
             None => {
                 let own = session.own_key();
                 let owners = session.owners().await?;

@@ -41,6 +41,7 @@ use crate::observe::Observer;
 use crate::session::{Diff, Session, SessionError, printable};
 use crate::transport::{FindError, Reason, Secure, Transport};
 
+use change::Wanted;
 pub use change::{Changed, Confirming, Settled};
 pub use claim::{Claiming, claim};
 pub use error::{Cause, Error, Kind, Outcome, Stop};
@@ -168,7 +169,7 @@ pub async fn push(
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
     let Pushing { confirming, adopt, approve } = how;
-    let what = (&image.interface, Some(image), Some(digest(&image.bytes)));
+    let what = (&image.interface, Some(image), Wanted::Image(digest(&image.bytes)));
     change::make(target, confirming, what, observer, async |session| {
         if let Some(approve) = approve {
             approved(session, image, approve).await?;
@@ -246,7 +247,7 @@ pub async fn repair(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    change::make(target, confirming, (interface, None, None), observer, async |session| {
+    change::make(target, confirming, (interface, None, Wanted::Stored), observer, async |session| {
         Ok(session.repair(interface, confirming.seconds).await?)
     })
     .await
@@ -262,8 +263,7 @@ pub async fn remove(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    // A removal has no image.
-    let what = (interface, None, Some(digest(&[])));
+    let what = (interface, None, Wanted::Nothing);
     change::make(target, confirming, what, observer, async |session| {
         Ok(session.remove(interface, confirming.seconds).await?)
     })
@@ -281,12 +281,18 @@ pub async fn rollback(
     confirming: Confirming,
     observer: &mut dyn Observer,
 ) -> Result<Changed, Error> {
-    change::make(target, confirming, (interface, None, None), observer, async |session| {
-        Ok(match number {
-            Some(number) => session.rollback(interface, number, confirming.seconds).await?,
-            None => session.rollback_one(interface, confirming.seconds).await?,
-        })
-    })
+    change::make(
+        target,
+        confirming,
+        (interface, None, Wanted::Earlier),
+        observer,
+        async |session| {
+            Ok(match number {
+                Some(number) => session.rollback(interface, number, confirming.seconds).await?,
+                None => session.rollback_one(interface, confirming.seconds).await?,
+            })
+        },
+    )
     .await
 }
 

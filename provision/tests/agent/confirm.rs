@@ -146,6 +146,60 @@ fn a_router_that_is_reached_too_late_has_gone_back() {
     drop(router);
 }
 
+/// What is stored already keeps its number through a revert: the number alone does not say that a change was confirmed.
+#[test]
+fn a_change_to_what_is_stored_already_that_was_reverted_is_not_called_confirmed() {
+    for change in [["repair", "wg0"], ["push", "wg0.conf"]] {
+        let (bench, router) =
+            (Bench::new("confirm-drift", WG0), Udp::new(away(Duration::from_millis(3_500), false)));
+        let to = ["--udp", router.address.as_str()];
+        bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("stored as number 1\n");
+        router.by_hand(|seen| seen.running.truncate(1));
+        let within = ["--timeout", "3s", "--confirm-within", "2s", "--json"];
+        let ran = bench.run(&[&change[..], &to, &within].concat());
+        let error = &ran.ends(1).json()["error"];
+        assert_eq!((&error["code"], &error["state"]), (&"reverted".into(), &"taken_back".into()));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("wg0 differs again from number 1, which is stored"), "{message}");
+        assert_eq!(router.with(|seen| seen.running.len()), 1);
+    }
+}
+
+#[test]
+fn a_lost_answer_to_the_confirmation_of_any_change_is_made_out_from_what_runs() {
+    let manners = || Manners { loses_confirmed: true, ..Manners::default() };
+    for change in [&["repair", "wg0"][..], &["push", "wg0.conf"], &["remove", "wg0"]] {
+        let (bench, router) = (Bench::new("confirm-lost-any", WG0), Udp::new(manners()));
+        let to = ["--udp", router.address.as_str()];
+        bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0).says("stored as number 1\n");
+        router.by_hand(|seen| seen.running.truncate(1));
+        let within = ["--timeout", "1s", "--confirm-within", "30s"];
+        bench.run(&[change, &to, &within].concat()).ends(0);
+        assert!(router.with(|seen| seen.waiting.is_none()));
+    }
+}
+
+#[test]
+fn the_number_of_a_reverted_change_may_be_that_of_another_one() {
+    let (bench, router) = bench("confirm-number", away(Duration::from_millis(3_500), false));
+    std::thread::scope(|scope| {
+        let ran =
+            scope.spawn(|| push_patiently(&bench, &router, "3s", &["--confirm-within", "2s"]));
+        while router.with(|seen| seen.waiting.is_none()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // It is reverted, and another owner's change is stored before the tool is back.
+        router.by_hand(|seen| {
+            seen.waiting = None;
+            let (mut head, records) = seen.history[0].clone();
+            (head.number, head.digest) = (2, [1; 32]);
+            seen.running.clone_from(&records);
+            seen.history.push((head, records));
+        });
+        ran.join().unwrap().ends(1).says("wg0 is number 2 now, ");
+    });
+}
+
 #[test]
 fn a_router_that_stays_away_is_code_3() {
     for loses_applied in [false, true] {

@@ -199,7 +199,10 @@ impl Router {
         }
         let waiting = seen.waiting.take().unwrap();
         let (number, records) = (waiting.head.number, seen.running.clone());
-        seen.history.push((waiting.head, records));
+        // What is stored already needs no promotion.
+        if seen.history.last().is_none_or(|(newest, _)| newest.number != number) {
+            seen.history.push((waiting.head, records));
+        }
         if std::mem::take(&mut self.manners.loses_confirmed) {
             self.away_until = Some(Instant::now() + Duration::from_secs(4));
             return Vec::new();
