@@ -91,6 +91,13 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
+impl Place {
+    /// The value that stands here.
+    pub(crate) fn holds<T>(&self, value: T) -> At<T> {
+        At { value, place: self.clone() }
+    }
+}
+
 /// A value with its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct At<T> {

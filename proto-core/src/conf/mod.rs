@@ -38,7 +38,7 @@ pub use field::{Field, Section};
 pub use file::File;
 pub use quick::{Part, QuickFile};
 pub use span::Span;
-pub use value::{net, no_port};
+pub use value::no_port;
 pub use words::words;
 
 /// Number of bytes of a wrong value that an error keeps.

@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use super::value::{halves, net};
+use super::value::halves;
 use crate::ip::{IpNet, parse_ip_bytes};
 use crate::text::number;
 
@@ -72,7 +72,7 @@ pub fn boolean(text: &str) -> Option<bool> {
 #[cfg_attr(feature = "small", inline(never))]
 pub fn address(word: &str) -> Option<IpNet> {
     let word = word.as_bytes();
-    net(word).or_else(|| {
+    IpNet::from_bytes(word).ok().or_else(|| {
         let (ip, mask) = halves(word, word.iter().position(|byte| *byte == b'/')?)?;
         let (core::net::IpAddr::V4(ip), core::net::IpAddr::V4(mask)) =
             (parse_ip_bytes(ip)?, parse_ip_bytes(mask)?)

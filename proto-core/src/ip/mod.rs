@@ -5,10 +5,9 @@
 mod text;
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-#[cfg(feature = "conf")]
 pub(crate) use text::parse_ip_bytes;
 pub use text::{IP_TEXT_LEN, Shown, ip_text, parse_endpoint, parse_ip};
 
@@ -62,6 +61,27 @@ impl IpNet {
     pub fn new(addr: IpAddr, prefix: u8) -> Option<Self> {
         let net = Self { addr, prefix };
         net.is_valid().then_some(net)
+    }
+
+    /// Reads `ADDRESS` or `ADDRESS/PREFIX`; without a prefix the network is that one address.
+    ///
+    /// # Errors
+    /// [`IpNetError`] with the part that is wrong.
+    #[cfg_attr(feature = "small", inline(never))]
+    pub fn from_bytes(text: &[u8]) -> Result<Self, IpNetError> {
+        let slash = text.iter().position(|byte| *byte == b'/');
+        let (addr, prefix) = text.split_at_checked(slash.unwrap_or(text.len())).unwrap_or_default();
+        let addr = parse_ip_bytes(addr).ok_or(IpNetError::Address)?;
+        let max = Self { addr, prefix: 0 }.max_prefix();
+        let prefix = match prefix {
+            [] => max,
+            [_, digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
+                let number = crate::text::digits(digits).and_then(|number| number.try_into().ok());
+                number.ok_or(IpNetError::PrefixRange(max))?
+            }
+            _ => return Err(IpNetError::Prefix),
+        };
+        Self::new(addr, prefix).ok_or(IpNetError::PrefixRange(max))
     }
 
     /// The number of bits in the address: 32 or 128.
@@ -134,33 +154,15 @@ impl fmt::Display for IpNet {
 impl FromStr for IpNet {
     type Err = IpNetError;
 
-    /// Reads `ADDRESS` or `ADDRESS/PREFIX`; without a prefix the network is that one address.
-    fn from_str(s: &str) -> Result<Self, IpNetError> {
-        let (addr, prefix) = match s.split_once('/') {
-            Some((addr, prefix)) => (addr, Some(prefix)),
-            None => (s, None),
-        };
-        let addr: IpAddr = addr.parse().map_err(|_| IpNetError::Address)?;
-        let whole = Self { addr, prefix: 0 }.max_prefix();
-        let prefix = match prefix {
-            None => whole,
-            // `u8::from_str` accepts a leading plus, which a prefix length does not have.
-            Some(p) if p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()) => {
-                return Err(IpNetError::Prefix);
-            }
-            Some(p) => p.parse().map_err(|_| IpNetError::PrefixRange(whole))?,
-        };
-        Self::new(addr, prefix).ok_or(IpNetError::PrefixRange(whole))
+    fn from_str(text: &str) -> Result<Self, IpNetError> {
+        Self::from_bytes(text.as_bytes())
     }
 }
-
-/// The UDP address of a peer. IPv6 flow information is always zero. Netlink has the scope of a
-/// link-local address; the protocol does not, because its number is valid on one machine only.
-pub type Endpoint = SocketAddr;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn net(s: &str) -> IpNet {
         s.parse().unwrap()
@@ -186,6 +188,21 @@ mod tests {
         assert_eq!(err("10.0.0.1/"), IpNetError::Prefix);
         assert_eq!(err("10.0.0.1/+8"), IpNetError::Prefix);
         assert_eq!(err(""), IpNetError::Address);
+        assert_eq!(err("10.0.0.1/99999999999"), IpNetError::PrefixRange(32));
+        assert_eq!(err("10.0.0.1/8/9"), IpNetError::Prefix);
+    }
+
+    proptest! {
+        /// The standard library's parsers, and a prefix of digits.
+        #[test]
+        fn networks_are_those_of_the_standard_library(text in "[0-9a-f.:/]{1,24}|(25[0-5]|[0-9]{1,2})(\\.[0-9]{1,3}){3}(/[0-9]{1,4})?") {
+            let (addr, prefix) = text.split_once('/').map_or((&*text, None), |(a, p)| (a, Some(p)));
+            let wanted = addr.parse::<IpAddr>().ok().and_then(|addr| match prefix {
+                Some(prefix) => IpNet::new(addr, prefix.parse().ok()?),
+                None => IpNet::new(addr, if addr.is_ipv4() { 32 } else { 128 }),
+            });
+            prop_assert_eq!(IpNet::from_bytes(text.as_bytes()).ok(), wanted);
+        }
     }
 
     #[test]

@@ -603,7 +603,7 @@ impl Checker {
 }
 
 /// The smallest MTU for IPv6 (RFC 8200, 5).
-const IPV6_MIN_MTU: u32 = 1280;
+pub const IPV6_MIN_MTU: u32 = 1280;
 /// Number of bytes of a key for kind, family and address.
 const PLACE_OF_ADDRESS: usize = 1 + 1 + 16;
 /// Number of bytes of a key for kind, family, priority and table: the kernel finds a rule to remove

@@ -14,7 +14,7 @@
 //! peers share.
 
 use core::fmt;
-use core::net::SocketAddrV6;
+use core::net::{IpAddr, SocketAddrV6};
 
 use heapless::Vec;
 
@@ -27,7 +27,7 @@ use crate::conf::routing::{
 use crate::conf::setting::{self, Table, next_word};
 use crate::conf::{ConfError, Field, Host, Item, Problem};
 use crate::ifname::IfName;
-use crate::ip::IpNet;
+use crate::ip::{IpNet, parse_ip};
 use crate::key::PublicKey;
 
 /// The MTU of an interface without `MTU`: 1,500 bytes less the 80 bytes of WireGuard over IPv6.
@@ -395,10 +395,14 @@ pub fn destination<'h>(host: &Host<'h>) -> Result<Destination<'h>, &'static str>
         return Ok(Destination::Address(address.into()));
     }
     if let Some((ip, scope)) = crate::text::split(host.name, b'%') {
-        let ip = ip.parse().ok().filter(has_scope);
-        let ip = ip.ok_or(
-            "has a scope, which is allowed only for a link-local or multicast IPv6 address",
-        )?;
+        let ip = match parse_ip(ip) {
+            Some(IpAddr::V6(ip)) if has_scope(&ip) => ip,
+            _ => {
+                let words =
+                    "has a scope, which is allowed only for a link-local or multicast IPv6 address";
+                return Err(words);
+            }
+        };
         let scope =
             IfName::plain(scope).map_err(|_| "has a scope that is not the name of a link")?;
         return Ok(Destination::Address(PeerEndpoint::Scoped(

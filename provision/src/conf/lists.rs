@@ -4,26 +4,22 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use proto_core::conf::setting::next_word;
 use proto_core::ip::IpNet;
 use proto_core::text::misleads;
 
-use super::lines::squeeze;
 use super::value;
 use super::{At, Place, Problem};
 
-/// The addresses of a list with their ranges, separated by commas and blanks. As in wg-quick, other
-/// white space is a part of an address.
+/// The places of the addresses of a list.
 fn entries(line: &str, value: &Range<usize>) -> Vec<Range<usize>> {
-    let text = &line[value.clone()];
-    let mut start = value.start;
-    text.split([',', ' ', '\t'])
-        .map(|entry| {
-            let range = start..start + entry.len();
-            start = range.end + 1;
-            range
-        })
-        .filter(|range| !range.is_empty())
-        .collect()
+    let mut rest = &line[value.clone()];
+    std::iter::from_fn(|| {
+        let word = next_word(&mut rest)?;
+        let end = value.end - rest.len();
+        Some(end - word.len()..end)
+    })
+    .collect()
 }
 
 /// The lists of a file so far.
@@ -68,23 +64,16 @@ impl Lists {
         found
     }
 
-    /// An allowed IP of the peer with the given number, unless the peer has it already.
+    /// An allowed IP of the peer with the given number, unless the peer has it already. `text` is what
+    /// was written, without white space.
     pub(super) fn allowed_ip(
         &mut self,
-        line: &str,
+        net: IpNet,
+        text: &str,
         place: Place,
         peer: usize,
         problems: &mut Vec<Problem>,
     ) -> Option<At<IpNet>> {
-        let written = &line[place.span.clone()];
-        let text = &squeeze(written);
-        let net = match value::allowed_ip(text) {
-            Ok(net) => net,
-            Err(wrong) => {
-                problems.push(about("AllowedIPs", written, place, wrong));
-                return None;
-            }
-        };
         if net != net.masked() {
             let message = format!("AllowedIPs: `{text}` has host bits set; using {}", net.masked());
             problems.push(Problem::warning(place.clone(), message));

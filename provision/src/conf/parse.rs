@@ -13,7 +13,7 @@ use proto_core::conf::{
     ConfError, Field, File, Item, Part, Problem as Wrong, QuickFile, Section, Span,
 };
 use proto_core::key::PublicKey;
-use proto_core::protocol::config::PrivateKey;
+use proto_core::protocol::config::{IPV6_MIN_MTU, PrivateKey};
 
 use super::field::{FieldExt as _, section_name};
 use super::lines::{Line, NOT_TEXT, classify, plain_name, squeeze};
@@ -98,7 +98,7 @@ impl Parser {
         let (name, value) = (columns(at.name), columns(at.text));
         if !value.span.is_empty() {
             if !self.stands_twice(field, &name) {
-                self.value(field, line, name, value);
+                self.quick_value(field, line, name, value);
             }
         } else if field == Field::SaveConfig {
             self.problems.push(Problem::error(name, "SaveConfig has no value"));
@@ -139,7 +139,7 @@ impl Parser {
             },
         };
         if !self.stands_twice(field, &name) {
-            self.value(field, line, name, text);
+            self.wg_value(field, item, line, text);
         }
     }
 
@@ -268,26 +268,24 @@ impl Parser {
         true
     }
 
-    fn value(&mut self, key: Field, line: &str, key_place: Place, place: Place) {
+    /// Takes the value of a setting of wg-quick(8).
+    fn quick_value(&mut self, key: Field, line: &str, key_place: Place, place: Place) {
         let text = &line[place.span.clone()];
-        let squeezed = squeeze(text);
-        let text = if key.is_of_quick() { text } else { &squeezed };
         let problems = &mut self.problems;
         match key {
-            Field::PrivateKey => {
-                self.config.private_key = take(key, text, place, value::private_key, problems);
-            }
-            Field::ListenPort => {
-                self.config.listen_port = take(key, text, place, value::port, problems)
-            }
-            Field::Fwmark => self.config.fwmark = take(key, text, place, value::fwmark, problems),
             Field::Mtu => self.config.mtu = take(key, text, place, value::mtu, problems),
             Field::Table => self.config.table = take(key, text, place, value::table, problems),
             Field::Address => {
                 let found = self.lists.addresses(line, &place, problems);
                 self.config.addresses.extend(found);
             }
-            Field::Dns | Field::PreUp | Field::PostUp | Field::PreDown | Field::PostDown => {
+            Field::SaveConfig => {
+                if take(key, text, place, value::boolean, problems).is_some_and(|at| at.value) {
+                    let message = "SaveConfig is not pushed: the router stores what was pushed";
+                    problems.push(Problem::warning(key_place, message));
+                }
+            }
+            _ => {
                 let what = if key == Field::Dns {
                     "the router keeps its own name servers"
                 } else {
@@ -296,47 +294,73 @@ impl Parser {
                 let message = format!("{} is not pushed: {what}", key.name());
                 problems.push(Problem::warning(key_place, message));
             }
-            Field::SaveConfig => {
-                if take(key, text, place, value::boolean, problems).is_some_and(|at| at.value) {
-                    let message = "SaveConfig is not pushed: the router stores what was pushed";
-                    problems.push(Problem::warning(key_place, message));
-                }
-            }
-            Field::PublicKey
-            | Field::PresharedKey
-            | Field::AllowedIps
-            | Field::Endpoint
-            | Field::PersistentKeepalive => self.peer_value(key, line, place),
-            // Settings of the command line, which cannot come from a file.
-            Field::Peer | Field::Remove | Field::PrivateKeyFile | Field::PresharedKeyFile => {}
         }
     }
 
-    fn peer_value(&mut self, key: Field, line: &str, place: Place) {
-        let Some(draft) = &mut self.draft else { return };
-        let (peer, problems) = (&mut draft.rest, &mut self.problems);
-        let text = &squeeze(&line[place.span.clone()]);
-        match key {
-            Field::PublicKey => {
-                draft.public_key = take(key, text, place, value::public_key, problems)
+    /// Takes the value of a setting of wg(8), or reports why it was refused.
+    fn wg_value(&mut self, field: Field, item: &Item<'_>, line: &str, place: Place) {
+        let written = &line[place.span.clone()];
+        if let Err(wrong) = self.kept(field, item, &squeeze(written), &place) {
+            self.problems.push(refused(field, written, place, wrong));
+        }
+    }
+
+    /// Keeps a value, unless only the router can use it.
+    fn kept(
+        &mut self,
+        field: Field,
+        item: &Item<'_>,
+        text: &str,
+        place: &Place,
+    ) -> Result<(), value::Wrong> {
+        let config = &mut self.config;
+        match item {
+            Item::PrivateKey(secret) => {
+                config.private_key = Some(place.holds(value::private_key(secret)?));
             }
-            Field::PresharedKey => {
-                let taken = take(key, text, place.clone(), value::secret_key, problems);
-                if taken.as_ref().is_some_and(|at| at.value.is_zero()) {
-                    let message = "PresharedKey is all zeros, which means no key";
-                    problems.push(Problem::warning(place, message));
-                }
-                peer.preshared_key = taken.filter(|at| !at.value.is_zero());
+            Item::GeneratePrivateKey => {
+                config.private_key = Some(place.holds(PrivateKey::Generate));
             }
-            Field::Endpoint => peer.endpoint = take(key, text, place, value::endpoint, problems),
-            Field::PersistentKeepalive => {
-                peer.persistent_keepalive = take(key, text, place, value::keepalive, problems);
+            Item::ListenPort(port) => config.listen_port = Some(place.holds(*port)),
+            Item::ListenService(_) => return Err(value::NO_PORT.into()),
+            Item::Fwmark(mark) => config.fwmark = Some(place.holds(*mark)),
+            Item::Mistake(ConfError { problem: Wrong::Value(words), .. }) => {
+                return Err(value::refused(field, text, words));
             }
-            _ => {
-                let found = self.lists.allowed_ip(line, place, self.drafts, problems);
+            _ => return self.kept_of_peer(item, text, place),
+        }
+        Ok(())
+    }
+
+    fn kept_of_peer(
+        &mut self,
+        item: &Item<'_>,
+        text: &str,
+        place: &Place,
+    ) -> Result<(), value::Wrong> {
+        let Some(Draft { public_key, rest: peer }) = &mut self.draft else { return Ok(()) };
+        match item {
+            Item::PublicKey(key) => *public_key = Some(place.holds(*key)),
+            Item::PresharedKey(key) if key.is_zero() => {
+                let message = "PresharedKey is all zeros, which means no key";
+                self.problems.push(Problem::warning(place.clone(), message));
+            }
+            Item::PresharedKey(key) => peer.preshared_key = Some(place.holds(key.clone())),
+            Item::Endpoint(host) => {
+                peer.endpoint = Some(place.holds(value::endpoint(host, text)?));
+            }
+            Item::PersistentKeepalive(seconds) => {
+                peer.persistent_keepalive = Some(place.holds(*seconds));
+            }
+            Item::AllowedIp(net) => {
+                let at = place.clone();
+                let found = self.lists.allowed_ip(*net, text, at, self.drafts, &mut self.problems);
                 peer.allowed_ips.extend(found);
             }
+            // The rest are settings of the command line, which do not come from a file.
+            _ => {}
         }
+        Ok(())
     }
 
     /// Ends the section of a peer, if one is open.
@@ -399,7 +423,7 @@ impl Parser {
     /// The kernel disables IPv6 on a link whose MTU is below the minimum of RFC 8200.
     fn small_mtu(&mut self) {
         let v6 = self.config.addresses.iter().any(|at| at.value.addr.is_ipv6());
-        if let Some(mtu) = self.config.mtu.as_ref().filter(|at| v6 && at.value < 1280) {
+        if let Some(mtu) = self.config.mtu.as_ref().filter(|at| v6 && at.value < IPV6_MIN_MTU) {
             self.problems.push(Problem::warning(
                 mtu.place.clone(),
                 "MTU is below 1280: the router refuses IPv6 addresses then",
@@ -433,7 +457,7 @@ fn unknown(line: &str, place: Place) -> Problem {
     }
 }
 
-/// Parses a value, or adds its error to the problems, without showing a secret.
+/// Parses the value of a setting of wg-quick(8), or adds its error to the problems.
 fn take<T>(
     key: Field,
     text: &str,
@@ -443,14 +467,18 @@ fn take<T>(
 ) -> Option<At<T>> {
     match read(text) {
         Ok(value) => Some(At { value, place }),
-        Err(wrong) if key.is_secret() => {
-            let message = format!("{}: {}", key.name(), wrong.message);
-            problems.push(Problem { help: wrong.help, ..Problem::error(place, message) });
-            None
-        }
         Err(wrong) => {
             problems.push(about(key.name(), text, place, wrong));
             None
         }
     }
+}
+
+/// The error of a value, which does not show a secret.
+fn refused(field: Field, text: &str, place: Place, wrong: value::Wrong) -> Problem {
+    if !field.is_secret() {
+        return about(field.name(), text, place, wrong);
+    }
+    let message = format!("{}: {}", field.name(), wrong.message);
+    Problem { help: wrong.help, ..Problem::error(place, message) }
 }

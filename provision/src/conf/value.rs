@@ -1,13 +1,12 @@
-//! The values of a wg-quick file, one function each, parsed by proto-core as the router's
-//! `wg-quick` parses them. This module adds the reason why a value is refused. The error does not
-//! contain the value; the caller adds the value where it may be shown.
+//! The values of a wg-quick file. proto-core parses them, as on the router. This module has what the
+//! host tool adds: the reason why a value is refused, and what cannot be sent to a router. The error
+//! does not contain the value; the caller adds the value where it may be shown.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
-use proto_core::conf::{setting, value};
+use proto_core::conf::{Field, setting};
 use proto_core::ip::IpNet;
-use proto_core::key::{KEY_TEXT_LEN, PublicKey, SecretKey};
+use proto_core::key::{KEY_TEXT_LEN, SecretKey};
 use proto_core::protocol::config::PrivateKey;
 use proto_core::protocol::draft;
 use proto_core::protocol::endpoint::PeerEndpoint;
@@ -62,58 +61,57 @@ impl From<String> for Wrong {
 
 type Value<T> = Result<T, Wrong>;
 
-fn key<T: FromStr>(text: &str) -> Value<T> {
-    text.parse().map_err(|_| {
-        let count = text.chars().count();
-        if count == KEY_TEXT_LEN {
-            "not a key: these 44 characters are not the base64 of 32 bytes".into()
-        } else {
-            let message = format!("not a key: {count} characters instead of {KEY_TEXT_LEN}");
-            Wrong::helped(&message, "a key is 32 bytes in base64: 44 characters, the last one `=`")
-        }
-    })
+/// Why proto-core refused the value of a setting of wg(8), given without white space. `words` are
+/// proto-core's own.
+pub(super) fn refused(field: Field, text: &str, words: &str) -> Wrong {
+    match field {
+        Field::PrivateKey | Field::PublicKey | Field::PresharedKey => no_key(text),
+        Field::ListenPort => NO_PORT.into(),
+        Field::Fwmark => match text.strip_prefix("0X") {
+            Some(digits) => {
+                let message = "not a mark: `0x` must be in lower case";
+                Wrong::helped(message, format!("write `0x{digits}`"))
+            }
+            None => "not a mark: 0 to 4294967295, also as 0x..., or `off`".into(),
+        },
+        Field::PersistentKeepalive => "not an interval: 0 to 65535 seconds, or `off`".into(),
+        Field::AllowedIps => match text.strip_prefix(['+', '-']) {
+            Some(rest) => Wrong::helped(
+                "`+` and `-` change an existing list; a push sets the whole list",
+                format!("write `{rest}`, or leave it out"),
+            ),
+            None => not_a_network(text),
+        },
+        _ => format!("this {words}").into(),
+    }
 }
 
-pub(super) fn private_key(text: &str) -> Value<PrivateKey> {
-    if text.eq_ignore_ascii_case("generate") {
-        return Ok(PrivateKey::Generate);
+/// The router knows the names of services, and this machine may know others.
+pub(super) const NO_PORT: &str = "not a port: a number from 0 to 65535, not the name of a service";
+
+fn no_key(text: &str) -> Wrong {
+    let count = text.chars().count();
+    if count == KEY_TEXT_LEN {
+        "not a key: these 44 characters are not the base64 of 32 bytes".into()
+    } else {
+        let message = format!("not a key: {count} characters instead of {KEY_TEXT_LEN}");
+        Wrong::helped(&message, "a key is 32 bytes in base64: 44 characters, the last one `=`")
     }
-    let secret: SecretKey = key(text)?;
+}
+
+pub(super) fn private_key(secret: &SecretKey) -> Value<PrivateKey> {
     if secret.is_zero() {
         return Err(Wrong::helped(
             "all zeros, which is not a key",
             "with `PrivateKey = generate` the router generates one",
         ));
     }
-    Ok(PrivateKey::Given(secret))
-}
-
-pub(super) fn secret_key(text: &str) -> Value<SecretKey> {
-    key(text)
-}
-
-pub(super) fn public_key(text: &str) -> Value<PublicKey> {
-    key(text)
+    Ok(PrivateKey::Given(secret.clone()))
 }
 
 /// A value, parsed by proto-core as on the router, or the message of an error.
 fn read<T>(value: Option<T>, message: &str) -> Value<T> {
     value.ok_or_else(|| message.into())
-}
-
-pub(super) fn port(text: &str) -> Value<u16> {
-    let named = "not a port: a number from 0 to 65535, not the name of a service";
-    read(value::port(text.as_bytes()), named)
-}
-
-pub(super) fn fwmark(text: &str) -> Value<u32> {
-    let wrong = || match text.strip_prefix("0X") {
-        Some(digits) => {
-            Wrong::helped("not a mark: `0x` must be in lower case", format!("write `0x{digits}`"))
-        }
-        None => "not a mark: 0 to 4294967295, also as 0x..., or `off`".into(),
-    };
-    value::fwmark(text.as_bytes()).ok_or_else(wrong)
 }
 
 pub(super) fn mtu(text: &str) -> Value<u32> {
@@ -126,10 +124,6 @@ pub(super) fn table(text: &str) -> Value<Table> {
         table,
         "not a table: `auto`, `off`, `main`, `default`, `local` or a number from 1 to 4294967295",
     )
-}
-
-pub(super) fn keepalive(text: &str) -> Value<u16> {
-    read(value::keepalive(text.as_bytes()), "not an interval: 0 to 65535 seconds, or `off`")
 }
 
 pub(super) fn boolean(text: &str) -> Value<bool> {
@@ -155,21 +149,9 @@ fn not_a_network(text: &str) -> Wrong {
     }
 }
 
-pub(super) fn allowed_ip(text: &str) -> Value<IpNet> {
-    match text.strip_prefix(['+', '-']) {
-        Some(rest) => Err(Wrong::helped(
-            "`+` and `-` change an existing list; a push sets the whole list",
-            format!("write `{}`, or leave it out", rest.trim()),
-        )),
-        None => value::net(text.as_bytes()).ok_or_else(|| not_a_network(text)),
-    }
-}
-
-/// Accepts what the router accepts, except what cannot be sent to it: the name of a service, and an
-/// IPv6 address whose port is only its last group.
-pub(super) fn endpoint(text: &str) -> Value<Destination> {
-    let host = proto_core::conf::endpoint::endpoint(text.as_bytes())
-        .map_err(|wrong| Wrong::from(format!("this {wrong}")))?;
+/// What a router can be told of an endpoint: not the name of a service, and not an IPv6 address whose
+/// port is only its last group. `text` is the value without white space.
+pub(super) fn endpoint(host: &proto_core::conf::Host<'_>, text: &str) -> Value<Destination> {
     if host.name.contains(':') && !host.brackets {
         let message = "an IPv6 address must be in brackets, followed by the port";
         let port = if host.service.is_empty() { host.port.to_string() } else { "PORT".into() };
@@ -178,7 +160,7 @@ pub(super) fn endpoint(text: &str) -> Value<Destination> {
             format!("write `[{}]:{port}`, or `[{text}]:PORT`", host.name),
         ));
     }
-    match draft::destination(&host) {
+    match draft::destination(host) {
         Ok(draft::Destination::Address(to)) => Ok(Destination::Address(to)),
         Ok(draft::Destination::Name(name)) => {
             Ok(Destination::Name(Host { name: name.into(), port: host.port, address: None }))
@@ -192,24 +174,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_digits_in_range() {
-        assert_eq!(port("65535"), Ok(65_535));
-        assert_eq!(fwmark("0xca6c"), Ok(51_820));
-        assert_eq!(fwmark("OFF"), Ok(0));
-        assert_eq!(fwmark("4294967295"), Ok(u32::MAX));
+    fn numbers_are_in_range() {
         assert_eq!(table("main"), Ok(Table::Number(254)));
         assert_eq!(table("0x1f4"), Ok(Table::Number(500)));
-        assert_eq!(keepalive("off"), Ok(0));
-        for bad in ["", "-1", "+1", "65536", "1 2", "x"] {
-            assert!(port(bad).is_err() && keepalive(bad).is_err(), "{bad}");
-        }
-        for bad in ["0x", "0X1f", "0x+1", "0x100000000", "4294967296", "1x", "on"] {
-            assert!(fwmark(bad).is_err(), "{bad}");
-        }
         for bad in ["0", "4294967296", "none"] {
             assert!(table(bad).is_err(), "{bad}");
         }
         assert!(mtu("67").is_err() && mtu("65536").is_err() && mtu("1420").is_ok());
+    }
+
+    fn endpoint(text: &str) -> Value<Destination> {
+        match proto_core::conf::endpoint::endpoint(text.as_bytes()) {
+            Ok(host) => super::endpoint(&host, text),
+            Err(error) => Err(refused(Field::Endpoint, text, error.words())),
+        }
     }
 
     #[test]

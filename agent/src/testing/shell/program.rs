@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use proto_core::conf::{Host, net};
+use proto_core::conf::Host;
 use proto_core::key::{KEY_LEN, PublicKey, SecretKey};
 use proto_core::netlink::genl::GenlHeader;
 use proto_core::netlink::wireguard::{
@@ -112,7 +112,7 @@ fn changed(device: &mut Device, lines: &str) -> Result<(), Errno> {
             "replace_allowed_ips" => peer.replace_allowed_ips = value == "true",
             "allowed_ip" => {
                 let (remove, ip) = value.strip_prefix('-').map_or((false, value), |ip| (true, ip));
-                ips.push(AllowedIpChange { net: net(ip.as_bytes()).unwrap(), remove });
+                ips.push(AllowedIpChange { net: ip.parse().unwrap(), remove });
             }
             other => panic!("{other}"),
         }

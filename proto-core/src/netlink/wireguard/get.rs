@@ -11,11 +11,11 @@
 //! [`State::Interrupted`]: crate::netlink::State::Interrupted
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::attr::*;
 use super::{Target, head, read_endpoint, read_ip};
-use crate::ip::{AF_INET, AF_INET6, Endpoint, IpNet};
+use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::key::{KEY_LEN, PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
 use crate::netlink::read::{
@@ -94,8 +94,8 @@ pub struct PeerInfo {
     pub public_key: PublicKey,
     /// `WGPEER_A_PRESHARED_KEY`, if it is not all zeros.
     pub preshared_key: Option<SecretKey>,
-    /// `WGPEER_A_ENDPOINT`, if known.
-    pub endpoint: Option<Endpoint>,
+    /// `WGPEER_A_ENDPOINT`, if known. IPv6 flow information is zero.
+    pub endpoint: Option<SocketAddr>,
     /// `WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL` in seconds; 0 is off.
     pub persistent_keepalive: u16,
     /// `WGPEER_A_LAST_HANDSHAKE_TIME`, if there was one.

@@ -14,7 +14,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 
 use super::write::{Full, Writer};
 use super::{IfName, NLA_HDRLEN};
-use crate::ip::{AF_INET, AF_INET6, Endpoint};
+use crate::ip::{AF_INET, AF_INET6};
 
 pub mod attr;
 pub mod get;
@@ -64,7 +64,7 @@ const SOCKADDR_IN6_LEN: usize = 28;
 /// Puts `endpoint` as the kernel's `struct sockaddr_in` or `sockaddr_in6` (`linux/in.h`,
 /// `linux/in6.h`): the family in host order, the port in network order, the flow information zero
 /// and the scope in host order.
-fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Result<(), Full> {
+fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &SocketAddr) -> Result<(), Full> {
     let [p0, p1] = endpoint.port().to_be_bytes();
     match endpoint {
         SocketAddr::V4(v4) => {
@@ -90,7 +90,7 @@ fn write_endpoint(writer: &mut Writer<'_>, ty: u16, endpoint: &Endpoint) -> Resu
 
 /// Reads a `struct sockaddr_in` or `sockaddr_in6`. `None` if family and length do not match.
 #[must_use]
-pub fn read_endpoint(sockaddr: &[u8]) -> Option<Endpoint> {
+pub fn read_endpoint(sockaddr: &[u8]) -> Option<SocketAddr> {
     let ([f0, f1, p0, p1], rest) = sockaddr.split_first_chunk()?;
     let family = u16::from_ne_bytes([*f0, *f1]);
     let port = u16::from_be_bytes([*p0, *p1]);

@@ -11,12 +11,12 @@
 //! [`uapi`]: super::uapi
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::attr::*;
 use super::uapi::{NO_FAMILY, set as text};
 use super::{Target, head, write_endpoint};
-use crate::ip::{Endpoint, IpNet};
+use crate::ip::IpNet;
 use crate::key::{PublicKey, SecretKey};
 use crate::netlink::genl::GenlHeader;
 use crate::netlink::write::{Full, Nest, Writer};
@@ -50,7 +50,7 @@ pub struct PeerChange {
     /// All zeros remove the key.
     pub preshared_key: Option<SecretKey>,
     /// The UDP address to send to.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<SocketAddr>,
     /// Seconds; 0 is off.
     pub persistent_keepalive: Option<u16>,
 }

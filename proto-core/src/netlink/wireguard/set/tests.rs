@@ -157,7 +157,7 @@ prop_compose! {
     }
 }
 
-fn any_endpoint() -> impl Strategy<Value = Endpoint> {
+fn any_endpoint() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![
         any::<(u32, u16)>().prop_map(|(ip, port)| (Ipv4Addr::from(ip), port).into()),
         any::<(u128, u16, u32)>().prop_map(|(ip, port, scope)| SocketAddrV6::new(

@@ -11,8 +11,8 @@ use zeroize::Zeroize;
 
 use crate::conf::Host;
 use crate::conf::endpoint::endpoint;
-use crate::conf::value::net;
 use crate::encoding::unhex;
+use crate::ip::IpNet;
 use crate::key::{KEY_LEN, PublicKey, SecretKey, public};
 use crate::netlink::wireguard::{DeviceInfo, Event, Handshake, PeerInfo};
 use crate::netlink::{Errno, IfName};
@@ -226,7 +226,7 @@ impl Known {
                 let host = endpoint(value).ok()?;
                 peer.endpoint = Some(host.address().or_else(|| sink.resolve(&host))?);
             }
-            Field::AllowedIp => sink.event(&Event::AllowedIp(net(value)?)),
+            Field::AllowedIp => sink.event(&Event::AllowedIp(IpNet::from_bytes(value).ok()?)),
             Field::Keepalive => peer.persistent_keepalive = short?,
             Field::Seconds | Field::Nanoseconds => {
                 let part: i64 = number?.try_into().ok()?;
