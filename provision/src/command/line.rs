@@ -29,6 +29,10 @@ pub(super) struct Ran {
     outcomes: BTreeMap<&'static str, usize>,
     /// The units of this run that are not done.
     failed: Vec<String>,
+    /// `interrupted` by a second Ctrl-C, `records` or `own`; null for a run that went to its end.
+    stopped: Option<&'static str>,
+    /// Why it stopped, in words.
+    reason: Option<String>,
     /// Sentences about the manifest's files, and about records that were passed over.
     warnings: Vec<String>,
 }
@@ -96,17 +100,20 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
     }
     let failed: Vec<String> = summary.failed().into_iter().map(Into::into).collect();
     let (done, units) = (summary.done, manifest.units.len());
-    let code = match &summary.unwritten {
-        Some(_) => exit::OUTPUT,
-        None if interrupt::requested() => exit::INTERRUPTED,
-        None if failed.is_empty() => exit::DONE,
-        None => exit::ROUTER,
+    let (code, stopped, reason) = match (summary.unwritten, summary.own) {
+        (Some(why), _) => (exit::OUTPUT, Some("records"), Some(why)),
+        (None, _) if interrupt::requested() => {
+            (exit::INTERRUPTED, Some("interrupted"), Some("interrupted".into()))
+        }
+        (None, Some(why)) => (exit::USAGE, Some("own"), Some(why)),
+        (None, None) if failed.is_empty() => (exit::DONE, None, None),
+        (None, None) => (exit::ROUTER, None, None),
     };
     let mut text = format!("{done} of {units} units done");
     if !failed.is_empty() {
         text += &format!("\nfailed: {}", failed.join(", "));
     }
-    if let Some(why) = &summary.unwritten {
+    if let Some(why) = &reason {
         text += &format!("\nstopped: {why}");
     }
     text += &format!("\nrecords: {}, run {}", file.display(), options.run);
@@ -117,6 +124,8 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
         left: units.saturating_sub(done),
         outcomes,
         failed,
+        stopped,
+        reason,
         warnings: [manifest.warnings, before.warnings].concat(),
     };
     Ok(Done { code, text, result })

@@ -73,6 +73,8 @@ enum Message {
     Tile(usize, Box<Tile>),
     /// A unit has ended. The reply says whether the record is on the disk.
     Record(Box<Record>, Sender<bool>),
+    /// One of the operator's own files cannot be used, for this reason: no other unit can avoid it.
+    Stopped(String),
     /// The person is to look.
     Ring,
     /// A line from standard input.
@@ -90,6 +92,8 @@ pub struct Summary {
     pub done: usize,
     /// Why records could not be written.
     pub unwritten: Option<String>,
+    /// Why one of the operator's own files could not be used.
+    pub own: Option<String>,
 }
 
 impl Summary {
@@ -265,6 +269,10 @@ impl Line<'_> {
                 self.board.failed = self.summary.failed().len();
                 // A port that stopped meanwhile does not wait.
                 let _ = reply.send(is_written);
+            }
+            Message::Stopped(why) => {
+                self.note(&format!("stopping: {why}"));
+                self.summary.own.get_or_insert(why);
             }
             Message::Ring => self.display.ring(),
             Message::Scanned(code) => {

@@ -296,8 +296,9 @@ impl<'l> Worker<'l> {
         let Some(unit) = self.shared.manifest.units.get(row) else { return };
         let times = self.begin(unit, "connecting");
         if known.is_none() {
+            let named = self.name(row, unit, key);
             self.shared.rows().bind(key, row);
-            if let Err(error) = self.name(unit, key) {
+            if let Err(error) = named {
                 let finished = own_failed(error);
                 return self.after(row, finished, Some(key), Operation::Push, times);
             }
@@ -312,7 +313,8 @@ impl<'l> Worker<'l> {
     }
 
     /// Gives a router of the operator the name of its unit in the operator's list.
-    fn name(&self, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
+    fn name(&self, row: usize, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
+        self.free_name(row, unit, key)?;
         self.shared.home.note(key, &self.place(), Some(&unit.name), &[]).map(|_| ())
     }
 
@@ -423,9 +425,10 @@ impl<'l> Worker<'l> {
         }
     }
 
-    /// Takes a unit's name in the operator's list from the router that another one replaces.
+    /// Takes a unit's name in the operator's list from the router that another one replaces: for `--replace`, or because
+    /// the manifest names another one.
     fn free_name(&self, row: usize, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
-        if !self.shared.rows().is_replaced(row) {
+        if unit.key.is_none() && !self.shared.rows().is_replaced(row) {
             return Ok(());
         }
         self.shared.home.change_routers(|routers| match routers.check_name(&unit.name, &key) {
@@ -523,6 +526,7 @@ impl<'l> Worker<'l> {
         let options = self.shared.options;
         if finished.own {
             self.shared.stop.store(true, Ordering::SeqCst);
+            let _ = self.sender.send(Message::Stopped(finished.message.clone()));
         }
         let record = base(&options.run, operation, self.shared.operator, finished, times);
         let mut record = Record {

@@ -262,8 +262,11 @@ impl Rows {
         self.waiting.retain(|&waiting| waiting != port);
     }
 
-    /// Gives back a unit whose router was not claimed.
+    /// Gives back a unit whose router was not claimed. One that has a router keeps it.
     pub fn give_back(&mut self, unit: usize) {
+        if self.by_router.values().any(|of| *of == unit) {
+            return;
+        }
         if self.taken.remove(&unit) {
             let at = self.free.partition_point(|&free| free < unit);
             self.free.insert(at, unit);
@@ -388,6 +391,29 @@ mod tests {
         );
         assert_eq!(of("name,serial_number\na,a\nA,\n"), [""; 0]);
     }
+
+    /// A router that the manifest names refused its claim, and the next new router got its unit.
+    #[test]
+    fn a_unit_that_has_a_router_is_never_given_to_another_one() {
+        use crate::records::{Outcome, tests::record};
+        let keys = [1, 2, 3].map(|byte| PublicKey([byte; 32]));
+        let manifest = manifest(&format!("name,key\na,{}\nb,\nc,\nd,\n", keys[0]));
+        let mut routers = Routers::default();
+        routers.add("b", keys[1], None).unwrap();
+        let records = [record("c", Outcome::Unreachable).of_router(keys[2])];
+        let mut rows = Rows::new(&manifest, &routers, &records, Assign::Order);
+        let known = |rows: &Rows| keys.map(|key| rows.of(&key));
+        assert_eq!((known(&rows), rows.left()), ([Some(0), Some(1), Some(2)], 1));
+        for unit in 0..3 {
+            rows.give_back(unit);
+            assert_eq!((known(&rows), rows.left()), ([Some(0), Some(1), Some(2)], 1), "{unit}");
+        }
+        // One that was only promised is free again.
+        assert_eq!((rows.take(0), rows.left()), (Some(3), 0));
+        rows.give_back(3);
+        assert_eq!((rows.left(), rows.take(0)), (1, Some(3)));
+    }
+
     #[test]
     fn a_unit_is_one_router_the_last_one_whoever_names_it() {
         use crate::records::{Outcome, tests::record};

@@ -490,6 +490,67 @@ fn a_board_that_died_is_replaced_and_comes_back_as_nothing_else() {
     stop(child).ends(0).says("2 of 2 units done");
 }
 
+/// The way of `docs/factory.md` for a unit whose router the manifest names.
+#[test]
+fn a_unit_whose_key_was_changed_in_the_manifest_has_the_other_router() {
+    let line = Line::new("line-key", 0);
+    let key = |nth| public(fresh(nth).key.as_ref().unwrap());
+    let csv = |key| {
+        let text = format!("name,address,key\nu1,10.7.0.1/24,{key}\nu2,10.7.0.2/24,\n");
+        std::fs::write(line.bench.dir().join("units.csv"), text).unwrap();
+    };
+    line.bench.know("u1", &key(0));
+    csv(key(1));
+    // Another router is not that unit, whatever comes first.
+    let units: Vec<Unit> = [2, 1].map(|nth| Unit::new(fresh(nth))).into();
+    let child = line.start(&["--until-done"]);
+    let mut plugged = vec![units[0].plug(&line.port(1))];
+    line.wait_for(|records| records.len() == 1);
+    plugged.push(units[1].plug(&line.port(2)));
+    child.ran().ends(0).says("2 of 2 units done");
+    let told: BTreeSet<(String, String)> = line
+        .records()
+        .iter()
+        .map(|r| (r["unit"].as_str().unwrap().into(), r["router_key"].as_str().unwrap().into()))
+        .collect();
+    let is = |name: &str, nth| (name.to_owned(), key(nth).to_string());
+    assert_eq!(told, BTreeSet::from([is("u1", 1), is("u2", 2)]));
+    let list = line.bench.run(&["routers"]).ends(0).out.clone();
+    assert!(!list.contains(&key(0).to_string()), "{list}");
+}
+
+/// `--replace` gave the unit to a router of the operator, whose list has the name for the former one.
+#[test]
+fn a_router_of_the_operator_takes_the_place_and_the_name_of_another_one() {
+    let line = Line::new("line-replace-ours", 1);
+    let ours = |nth| Unit::new(Manners { belongs: Belongs::Us, talks: true, ..fresh(nth) });
+    let key = |nth| public(fresh(nth).key.as_ref().unwrap());
+    line.bench.know("u1", &key(0));
+    line.bench.know("spare", &key(1));
+    let child = line.start_with("1s", &["--replace", "u1", "--until-done"]);
+    let spare = ours(1);
+    let _plugged = spare.plug(&line.port(1));
+    child.ran().ends(0).says("1 of 1 units done");
+    let list = line.bench.run(&["routers"]).ends(0).out.clone();
+    assert!(list.contains("u1\n") && !list.contains("spare"), "{list}");
+}
+
+#[test]
+fn own_files_that_cannot_be_used_stop_the_line_and_are_told() {
+    let line = Line::new("line-own", 2);
+    let unit = Unit::new(fresh(0));
+    let child = line.start(&["--json"]);
+    // The folder of the operator's files is gone when the router comes.
+    wait_until(|| line.bench.dir().join("batch.records.jsonl").exists());
+    std::fs::remove_dir_all(line.bench.home()).unwrap();
+    std::fs::write(line.bench.dir().join("home"), "").unwrap();
+    let _plugged = unit.plug(&line.port(1));
+    let ran = child.ran();
+    let json = ran.ends(2).json();
+    assert_eq!(json["result"]["stopped"], "own");
+    assert!(json["result"]["reason"].as_str().unwrap().starts_with("cannot "), "{json}");
+}
+
 #[test]
 fn a_router_that_was_claimed_by_hand_or_whose_list_was_lost_is_the_operators_all_the_same() {
     let line = Line::new("line-by-hand", 2);

@@ -120,6 +120,10 @@ impl Worker<'_> {
             Err(SessionError::Unowned { key, .. }) => Met::Unclaimed(key),
             Err(SessionError::NoSession { .. } | SessionError::Silence { .. }) => Met::Nobody,
             Err(SessionError::Transport(TransportError::Interrupted)) => Met::Nobody,
+            Err(
+                error
+                @ SessionError::Transport(TransportError::Home(_) | TransportError::Random(_)),
+            ) => Met::Broken(error.into()),
             Err(error @ SessionError::Transport(_)) => Met::NoPort(error.to_string()),
             Err(error) => Met::Broken(error.into()),
         };
