@@ -20,7 +20,7 @@ use proto_core::key::PublicKey;
 use crate::conf::{Lookup, look_up_all};
 use crate::home::{Place, Router, Routers};
 use crate::manifest::{LOOKUP, Mistake, Unit};
-use crate::records::{self, Record};
+use crate::records::{self, Record, Told};
 use crate::units::{self, UdpAddress};
 
 pub use pace::{Batch, MaxFail, Shard, batches};
@@ -262,28 +262,34 @@ pub fn plan<'m>(
     if mistakes.is_empty() { Ok(planned) } else { Err(mistakes) }
 }
 
-/// The units that are still to be done after the runs of these records: all but those whose last record of the same
-/// operation says that the same image is on the same router.
+/// The units that are still to be done after the runs of these records: all but those of which they say that the same
+/// image is on the same router.
 #[must_use]
 pub fn remaining<'m>(
     planned: Vec<Planned<'m>>,
     operation: Operation,
     records: &[Record],
 ) -> Vec<Planned<'m>> {
-    let same: Vec<Record> =
-        records.iter().filter(|record| record.operation == operation.name()).cloned().collect();
-    let last = records::last(&same);
+    let told = records::told(records);
     planned
         .into_iter()
-        .filter(|planned| {
-            let Some(record) = last.get(planned.unit.name.as_str()) else { return true };
-            let image = operation.has_image().then(|| hex(&planned.unit.digest));
-            !(record.outcome.is_done()
-                && record.image == image
-                && record.interface == *planned.unit.interface
-                && record.router_key.as_deref() == Some(&planned.key.to_string()))
-        })
+        .filter(|planned| !is_settled(&told, planned.unit, Some(planned.key), operation))
         .collect()
+}
+
+/// Whether records say that an operation has nothing left to do on a unit, whose router has this key.
+pub(crate) fn is_settled(
+    told: &HashMap<&str, Told<'_>>,
+    unit: &Unit,
+    router: Option<PublicKey>,
+    operation: Operation,
+) -> bool {
+    let told = told.get(unit.name.as_str());
+    let Some(record) = told.and_then(|told| told.settled(operation.name())) else { return false };
+    let image = operation.has_image().then(|| hex(&unit.digest));
+    router.is_some_and(|key| record.router_key == Some(key.to_string()))
+        && record.image == image
+        && record.interface == *unit.interface
 }
 
 /// Bytes in hexadecimal.
@@ -343,6 +349,51 @@ mod tests {
             assert!(mistakes[0].contains("are both at"), "{mistakes:?}");
         }
         planned(["shed.lan", "10.0.0.1:99"]).unwrap();
+    }
+
+    #[test]
+    fn a_unit_is_passed_over_only_if_its_image_is_on_its_router() {
+        use crate::records::{Outcome, tests::record};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.toml");
+        let unit = "[[unit]]\nname = \"u\"\nconfig = \"wg0.conf\"\n";
+        std::fs::write(&path, format!("version = 1\n{unit}")).unwrap();
+        std::fs::write(dir.path().join("wg0.conf"), "[Interface]\nPrivateKey = generate\n")
+            .unwrap();
+        let manifest = Manifest::load(&path, None, &mut |_| {}).unwrap();
+        let (unit, key) = (&manifest.units[0], PublicKey([7; 32]));
+        let left = |operation, records: &[Record]| {
+            let address = SocketAddr::new([10, 0, 0, 1].into(), 1);
+            let udp = units::udp("10.0.0.1").unwrap();
+            remaining(vec![Planned { unit, key, udp, address }], operation, records).len()
+        };
+        let is = |operation: Operation, outcome| {
+            let image = operation.has_image().then(|| hex(&unit.digest));
+            let operation = operation.name().into();
+            Record { operation, image, ..record("u", outcome) }.of_router(key)
+        };
+        let pushed = is(Operation::Push, Outcome::Applied);
+        let other = Record { image: Some("00".into()), ..pushed.clone() };
+        let claimed = Record { operation: "claim".into(), ..other.clone() };
+        let moved = pushed.clone().of_router(PublicKey([8; 32]));
+        let elsewhere = Record { interface: "wg1".into(), ..pushed.clone() };
+        for wrong in [&other, &claimed, &moved, &elsewhere] {
+            assert_eq!(left(Operation::Push, &[pushed.clone(), wrong.clone()]), 1, "{wrong:?}");
+            assert_eq!(left(Operation::Push, &[wrong.clone(), pushed.clone()]), 0, "{wrong:?}");
+        }
+        let (repair, diff) = (Operation::Repair, Operation::Diff);
+        for (operation, records, expected) in [
+            (Operation::Push, vec![], 1),
+            (Operation::Push, vec![pushed.clone(), is(repair, Outcome::Reverted)], 1),
+            (Operation::Push, vec![pushed.clone(), is(repair, Outcome::Applied)], 0),
+            (Operation::Push, vec![pushed.clone(), is(diff, Outcome::Differs)], 1),
+            // It was asked, and is to be told again.
+            (diff, vec![is(diff, Outcome::Differs)], 1),
+            (diff, vec![is(diff, Outcome::Same)], 0),
+            (diff, vec![is(diff, Outcome::Same), other.clone()], 1),
+        ] {
+            assert_eq!(left(operation, &records), expected, "{operation:?} {records:?}");
+        }
     }
 
     #[test]

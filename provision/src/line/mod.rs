@@ -15,7 +15,7 @@ mod rows;
 mod screen;
 mod terminal;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 
 use proto_core::protocol::message::OwnerName;
 
-use crate::fleet::How;
+use crate::fleet::{How, Operation, is_settled};
 use crate::home::{Home, Operator};
 use crate::interrupt;
 use crate::manifest::Manifest;
-use crate::records::{Outcome, Record, UNKNOWN_UNIT, Writer};
+use crate::records::{self, Outcome, Record, UNKNOWN_UNIT, Writer};
 
 use board::{Board, Look, Tile};
 use port::{Shared, Worker};
@@ -132,14 +132,12 @@ pub fn run(
     before: &[Record],
     records: &mut Writer,
 ) -> Summary {
-    let mut done = HashMap::new();
-    for record in before.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
-        done.insert(record.unit.clone(), record.outcome.is_done());
+    let (told, mut done) = (records::told(before), HashMap::new());
+    for (row, unit) in manifest.units.iter().enumerate() {
+        if is_settled(&told, unit, rows.router(row), Operation::Push) {
+            done.insert(unit.name.clone(), true);
+        }
     }
-    let units = manifest.units.iter().enumerate();
-    let there = units.filter(|(row, _)| !rows.is_replaced(*row)).map(|(_, unit)| &*unit.name);
-    let there: HashSet<&str> = there.collect();
-    done.retain(|name, done| *done && there.contains(name.as_str()));
     let shared = Shared {
         manifest,
         options,

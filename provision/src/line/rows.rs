@@ -165,6 +165,12 @@ impl Rows {
         self.by_router.get(router).copied()
     }
 
+    /// The router of a unit.
+    #[must_use]
+    pub fn router(&self, unit: usize) -> Option<PublicKey> {
+        self.by_router.iter().find(|(_, of)| **of == unit).map(|(key, _)| *key)
+    }
+
     /// The unit that a router was until another one took its place.
     #[must_use]
     pub fn formerly(&self, router: &PublicKey) -> Option<usize> {
@@ -185,7 +191,7 @@ impl Rows {
     /// Takes a unit's router away, so that the unit gets another one. Returns the key of the former one; `None` if the unit
     /// has no router.
     pub fn replace(&mut self, unit: usize) -> Option<PublicKey> {
-        let key = self.by_router.iter().find(|(_, of)| **of == unit).map(|(key, _)| *key)?;
+        let key = self.router(unit)?;
         self.by_router.remove(&key);
         self.former.insert(key, unit);
         self.replaced.insert(unit);
@@ -264,7 +270,7 @@ impl Rows {
 
     /// Gives back a unit whose router was not claimed. One that has a router keeps it.
     pub fn give_back(&mut self, unit: usize) {
-        if self.by_router.values().any(|of| *of == unit) {
+        if self.router(unit).is_some() {
             return;
         }
         if self.taken.remove(&unit) {

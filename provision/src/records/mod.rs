@@ -6,9 +6,9 @@
 
 mod csv;
 mod summary;
+mod told;
 mod writer;
 
-use std::collections::HashMap;
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use csv::csv;
 pub use summary::{Filter, Yield};
+pub use told::{Told, told};
 pub use writer::Writer;
 #[cfg(test)]
 pub(crate) use writer::tests;
@@ -255,10 +256,4 @@ pub fn read(path: &Path) -> Result<Found, String> {
 /// As [`read`].
 pub fn read_if_any(path: &Path) -> Result<Found, String> {
     if path.is_file() { read(path) } else { Ok(Found::default()) }
-}
-
-/// The last record of each unit, by name.
-#[must_use]
-pub fn last(records: &[Record]) -> HashMap<&str, &Record> {
-    records.iter().map(|record| (record.unit.as_str(), record)).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Outcome, Record, UNKNOWN_UNIT};
+use super::{Outcome, Record, UNKNOWN_UNIT, told};
 use crate::fleet::matches;
 
 /// Which records.
@@ -72,7 +72,7 @@ pub struct Yield {
     pub records: usize,
     /// How many units.
     pub units: usize,
-    /// How many of them are done, by their last record.
+    /// How many of them are done: see [`super::Told::is_done`].
     pub done: usize,
     /// How many were done by their first record.
     pub first_pass: usize,
@@ -93,12 +93,12 @@ pub struct Yield {
 impl Yield {
     /// Adds records up.
     #[must_use]
-    pub fn of(records: &[Record]) -> Self {
+    pub fn of(all: &[Record]) -> Self {
         let changing = |record: &Record| !matches!(&*record.operation, "diff" | "status");
         // A unit that was only asked is not done.
-        let only_asked = !records.iter().any(changing);
+        let only_asked = !all.iter().any(changing);
         let records: Vec<&Record> =
-            records.iter().filter(|record| only_asked || changing(record)).collect();
+            all.iter().filter(|record| only_asked || changing(record)).collect();
         let (mut first, mut last) = (HashMap::new(), HashMap::new());
         for record in records.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
             first.entry(record.unit.as_str()).or_insert(record);
@@ -111,7 +111,10 @@ impl Yield {
                 *codes.entry(code.clone()).or_insert(0) += 1;
             }
         }
-        let done = last.values().filter(|record| record.outcome.is_done()).count();
+        let done = match only_asked {
+            true => last.values().filter(|record| record.outcome.is_done()).count(),
+            false => told(all).values().filter(|told| told.is_done()).count(),
+        };
         let begin = records.iter().filter_map(|record| time(&record.started)).min();
         let end = records.iter().filter_map(|record| time(&record.ended)).max();
         let seconds = match (begin, end) {
@@ -255,5 +258,8 @@ mod tests {
             [at("a", Outcome::Failed, "01"), diff.clone(), asked("a", "status", Outcome::Same)];
         assert_eq!(Yield::of(&all).done, 0);
         assert_eq!(Yield::of(&[diff]).units, 1);
+        // A repair applies what is stored, and not the file whose push failed.
+        let repaired = [at("a", Outcome::Failed, "01"), asked("a", "repair", Outcome::Unchanged)];
+        assert_eq!(Yield::of(&repaired).done, 0);
     }
 }

@@ -490,6 +490,26 @@ fn a_board_that_died_is_replaced_and_comes_back_as_nothing_else() {
     stop(child).ends(0).says("2 of 2 units done");
 }
 
+/// The outcome of a record alone says nothing of what was pushed.
+#[test]
+fn a_unit_whose_file_was_changed_is_not_done() {
+    let line = Line::new("line-edited", 1);
+    let unit = Unit::new(fresh(0));
+    let plugged = unit.plug(&line.port(1));
+    line.start(&["--until-done"]).ran().ends(0).says("1 of 1 units done");
+    line.start(&["--until-done"]).ran().ends(0);
+    assert_eq!(line.records().len(), 1, "nothing was left to do");
+    drop(plugged);
+    let site = line.bench.dir().join("site.conf");
+    let text = std::fs::read_to_string(&site).unwrap();
+    std::fs::write(&site, text.replace("[Interface]\n", "[Interface]\nMTU = 1380\n")).unwrap();
+    let child = line.start(&["--until-done"]);
+    let _plugged = unit.plug(&line.port(1));
+    child.ran().ends(0).says("1 of 1 units done");
+    assert_eq!(line.records().len(), 2);
+    assert_eq!(unit.with(|seen| seen.history.len()), 2);
+}
+
 /// The way of `docs/factory.md` for a unit whose router the manifest names.
 #[test]
 fn a_unit_whose_key_was_changed_in_the_manifest_has_the_other_router() {
