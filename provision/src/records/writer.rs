@@ -9,11 +9,47 @@ use super::Record;
 /// Bytes that are written to try a file: more than one record.
 const TRIAL: usize = 4_096;
 
+/// What records are appended to.
+pub trait Sink: io::Write {
+    /// Returns when all that was written is on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// The length, if it can be cut.
+    fn length(&self) -> Option<u64>;
+
+    /// Takes away what is behind this length.
+    ///
+    /// # Errors
+    /// The system's.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn sync(&mut self) -> io::Result<()> {
+        match self.sync_data() {
+            // A pipe or a device has nothing to sync.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}
+
 /// A file with records.
 #[derive(Debug)]
-pub struct Writer {
+pub struct Writer<S = File> {
     path: PathBuf,
-    file: File,
+    file: S,
     waiting: Vec<u8>,
     /// The file ends in the middle of a line, which a crash left.
     torn: bool,
@@ -70,12 +106,11 @@ impl Writer {
             .map_err(|error| format!("cannot write records to {}: {error}", path.display()))?;
         Ok(Self { path: path.into(), file, waiting: Vec::new(), torn })
     }
+}
 
+impl<S: Sink> Writer<S> {
     /// Adds a record to those that [`Writer::sync`] writes.
     pub fn add(&mut self, record: &Record) {
-        if std::mem::take(&mut self.torn) {
-            self.waiting.push(b'\n');
-        }
         // A structure of texts and numbers can always be written.
         if let Ok(mut line) = serde_json::to_vec(record) {
             line.push(b'\n');
@@ -86,19 +121,21 @@ impl Writer {
     /// Writes what was added, and returns when it is on the disk.
     ///
     /// # Errors
-    /// What failed, in words. The records are still to be written.
+    /// What failed, in words. The records are still to be written, and the file is as it was before: what was written of
+    /// them is taken away again, or left in a line of its own.
     pub fn sync(&mut self) -> Result<(), String> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let written =
-            self.file.write_all(&self.waiting).and_then(|()| match self.file.sync_data() {
-                // A pipe or a device has nothing to sync.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-                synced => synced,
-            });
-        written
-            .map_err(|error| format!("cannot write records to {}: {error}", self.path.display()))?;
+        let before = self.file.length();
+        let end: &[u8] = if self.torn { b"\n" } else { b"" };
+        let written = self.file.write_all(end).and_then(|()| self.file.write_all(&self.waiting));
+        if let Err(error) = written.and_then(|()| self.file.sync()) {
+            let is_cut = before.is_some_and(|length| self.file.cut(length).is_ok());
+            self.torn |= !is_cut;
+            return Err(format!("cannot write records to {}: {error}", self.path.display()));
+        }
+        self.torn = false;
         self.waiting.clear();
         Ok(())
     }
@@ -166,6 +203,84 @@ pub(crate) mod tests {
             read(&path).unwrap_err().rsplit_once('/').unwrap().1,
             "r.jsonl:1: this is no record: missing field `run`"
         );
+    }
+
+    /// A disk with room for so many bytes, whose files can be cut or not.
+    struct Small {
+        bytes: Vec<u8>,
+        room: usize,
+        can_cut: bool,
+        can_sync: bool,
+    }
+
+    impl io::Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fits = bytes.len().min(self.room - self.bytes.len());
+            self.bytes.extend_from_slice(&bytes[..fits]);
+            match fits {
+                0 if !bytes.is_empty() => Err(io::ErrorKind::StorageFull.into()),
+                fits => Ok(fits),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink for Small {
+        fn sync(&mut self) -> io::Result<()> {
+            if self.can_sync { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        }
+
+        fn length(&self) -> Option<u64> {
+            Some(self.bytes.len() as u64)
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            if !self.can_cut {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            self.bytes.truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    /// Wherever a disk is full, the file can be read, and each record is in it once when there is room again.
+    #[test]
+    fn a_record_that_was_written_in_part_harms_no_other_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.jsonl");
+        let line = serde_json::to_vec(&record("u1", Outcome::Applied)).unwrap().len() + 1;
+        for can_cut in [true, false] {
+            for room in line..=2 * line {
+                let file = Small { bytes: Vec::new(), room, can_cut, can_sync: true };
+                let mut writer =
+                    Writer { path: path.clone(), file, waiting: Vec::new(), torn: false };
+                writer.add(&record("u1", Outcome::Applied));
+                writer.sync().unwrap();
+                writer.add(&record("u2", Outcome::Applied));
+                // The last byte is in its place, and may be lost.
+                writer.file.can_sync = room < 2 * line;
+                for _ in 0..2 {
+                    writer.sync().unwrap_err();
+                    std::fs::write(&path, &writer.file.bytes).unwrap();
+                    assert!(read(&path).unwrap().records.len() <= 2 + 2 * usize::from(!can_cut));
+                }
+                (writer.file.room, writer.file.can_sync) = (usize::MAX, true);
+                writer.sync().unwrap();
+                writer.add(&record("u3", Outcome::Applied));
+                writer.sync().unwrap();
+                std::fs::write(&path, &writer.file.bytes).unwrap();
+                let mut units: Vec<String> =
+                    read(&path).unwrap().records.into_iter().map(|record| record.unit).collect();
+                if can_cut {
+                    assert_eq!(units, ["u1", "u2", "u3"], "{room}");
+                }
+                units.dedup();
+                assert_eq!(units, ["u1", "u2", "u3"], "{room}");
+            }
+        }
     }
 
     #[test]
