@@ -122,6 +122,12 @@ impl Label {
         Ok(Self { number: number.to_owned(), secret: grouped })
     }
 
+    /// Whether a text is meant to be that of a label. It may have a secret in it, so it is not to be shown.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.to_ascii_uppercase().contains(&format!("{SCHEME}:"))
+    }
+
     /// The number.
     #[must_use]
     pub fn number(&self) -> &str {

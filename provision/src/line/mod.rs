@@ -79,6 +79,8 @@ enum Message {
     Ring,
     /// A line from standard input.
     Scanned(String),
+    /// A sentence for the person.
+    Note(String),
     /// A port has stopped.
     Ended,
 }
@@ -170,12 +172,26 @@ pub fn run(
 /// Passes on the lines of standard input, in a thread that ends with the program.
 fn read_codes(sender: Sender<Message>) {
     std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if !line.trim().is_empty() && sender.send(Message::Scanned(line)).is_err() {
-                return;
-            }
-        }
+        let end =
+            codes(std::io::stdin().lock(), &mut |code| sender.send(Message::Scanned(code)).is_ok());
+        let _ = sender.send(Message::Note(format!("no more codes can be scanned: {end}")));
     });
+}
+
+/// Passes on the lines of a scanner, until nobody takes them. Returns why there are no more. A scanner may send any
+/// bytes: a code that is no text is none of a unit, and others follow.
+fn codes(scanner: impl std::io::BufRead, take: &mut dyn FnMut(String) -> bool) -> String {
+    for line in scanner.split(b'\n') {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return format!("cannot read standard input: {error}"),
+        };
+        let line = String::from_utf8_lossy(&line);
+        if !line.trim().is_empty() && !take(line.into_owned()) {
+            break;
+        }
+    }
+    "standard input has ended".into()
 }
 
 impl Line<'_> {
@@ -273,6 +289,7 @@ impl Line<'_> {
                 self.summary.own.get_or_insert(why);
             }
             Message::Ring => self.display.ring(),
+            Message::Note(text) => self.note(&text),
             Message::Scanned(code) => {
                 let ports = self.board.tiles.len();
                 let scanned =
@@ -301,4 +318,26 @@ fn words(number: usize, tile: &Tile) -> String {
         Look::Empty | Look::Busy => String::new(),
     };
     format!("port {number} {label}:{look}{unit} {text}{took}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// A byte that is no UTF-8 ended all scanning, in silence.
+    #[test]
+    fn a_scanner_may_send_any_bytes() {
+        for size in [1, 3, 100] {
+            let bytes = &b"a\r\n\xff\xfe9\n\n \nb\xc3\nc"[..];
+            let mut seen = Vec::new();
+            let end = codes(BufReader::with_capacity(size, bytes), &mut |code| {
+                seen.push(code);
+                true
+            });
+            assert_eq!(seen, ["a\r", "\u{fffd}\u{fffd}9", "b\u{fffd}", "c"]);
+            assert_eq!(end, "standard input has ended");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Mac, Status};
 
 use crate::home::Routers;
+use crate::label::Label;
 use crate::manifest::{Manifest, Mistake, Unit};
 use crate::records::Record;
 use crate::session::printable;
@@ -58,6 +59,15 @@ impl Assign {
 }
 
 fn unknown(code: &str) -> String {
+    if Label::is_meant(code) {
+        return match Label::parse(code) {
+            Ok(label) => format!(
+                "no unit of the manifest has the name or serial_number `{}`, the number on the label",
+                label.number()
+            ),
+            Err(why) => why.to_string(),
+        };
+    }
     let code = code.escape_debug();
     format!("no unit of the manifest has the name, serial_number or mac `{code}`")
 }
@@ -308,8 +318,9 @@ impl Rows {
             (Some(unit), _) => (None, unit),
             (None, Some((port, code))) => {
                 let number = port.parse::<usize>().ok().filter(|&number| number > 0);
-                let number = number.ok_or_else(|| {
-                    format!("`{}` is not the number of a port", port.escape_debug())
+                let number = number.ok_or_else(|| match Label::is_meant(line) {
+                    true => unknown(line),
+                    false => format!("`{}` is not the number of a port", port.escape_debug()),
                 })?;
                 let code = code.trim();
                 (Some(number - 1), self.of_code(code).ok_or_else(|| unknown(code))?)
@@ -334,8 +345,23 @@ impl Rows {
         })
     }
 
-    /// The unit with this name, serial number or MAC address.
+    /// The unit with this name, serial number or MAC address, or with the number on this label.
     fn of_code(&self, code: &str) -> Option<usize> {
+        if let Ok(label) = Label::parse(code) {
+            let number = label.number();
+            // A label has capital letters only.
+            let named = || {
+                let mut names =
+                    self.names.iter().filter(|(name, _)| name.to_ascii_uppercase() == number);
+                names.next().filter(|_| names.next().is_none()).map(|(_, unit)| *unit)
+            };
+            return self
+                .names
+                .get(number)
+                .copied()
+                .or_else(named)
+                .or_else(|| self.serial_numbers.get(&folded(number)).copied());
+        }
         let mac = || units::mac(code).ok().and_then(|mac| self.macs.get(&mac));
         let found = self.names.get(code).or_else(|| self.serial_numbers.get(&folded(code)));
         found.or_else(mac).copied()
@@ -362,6 +388,7 @@ mod tests {
             manifest("name,serial_number,mac\na,SN 17,\nb,8J-2,94:83:c4:01:02:03\nc,,\nd,,\n");
         let mut rows = Rows::new(&manifest, &Routers::default(), &[], Assign::Scan);
         let mut scan = |line: &str| rows.scan(line, 2, |unit| &manifest.units[unit].name);
+        let secret = "23456789ABCDEFGHJKMNPQRS";
         for (line, told) in [
             // A serial number with a space is no port and a code.
             ("sn 17", Ok("scanned a")),
@@ -375,7 +402,31 @@ mod tests {
         ] {
             assert_eq!(scan(line), told.map(Into::into).map_err(Into::into), "{line}");
         }
+        // What is on a label is shown to nobody.
+        for wrong in [
+            format!("POSTWIRE:1:E:{secret}"),
+            format!("1 POSTWIRE:1:E:{secret}"),
+            format!("POSTWIRE:1:C:{secret}9"),
+            format!("POSTWIRE:1:C:{} {}", &secret[..9], &secret[10..]),
+            format!("POSTWIRE:2:C:{secret}"),
+            format!("x postwire:1:{secret}"),
+            format!("9 {secret} postwire:1"),
+        ] {
+            let why = scan(&wrong).unwrap_err();
+            assert!(!why.contains(&secret[..8]) && !why.contains(&secret[16..]), "{wrong}: {why}");
+        }
         assert_eq!((rows.take(0), rows.take(1)), (Some(0), Some(1)));
+        let mut scan = |line: &str| rows.scan(line, 2, |unit| &manifest.units[unit].name);
+        for (line, told) in [
+            (format!("postwire:1:C:{secret}"), Ok("scanned c")),
+            (format!("2 POSTWIRE:1:D:{secret}\r"), Ok("scanned d for port 2")),
+            (
+                format!("POSTWIRE:1:8J-2:{secret}"),
+                Err("b has a router already: `postwire line --replace b` gives it another one"),
+            ),
+        ] {
+            assert_eq!(scan(&line), told.map(Into::into).map_err(Into::into), "{line}");
+        }
         let told = rows.scan("b", 2, |unit| &manifest.units[unit].name);
         let has = "b has a router already: `postwire line --replace b` gives it another one";
         assert_eq!(told, Err(has.into()));
