@@ -65,9 +65,27 @@ pub struct Change {
     pub pushed: Digest,
     /// Whether the pushed image left the private key to the router, which has since generated it.
     pub generated: bool,
-    /// Whether to adopt an interface that the agent did not create; otherwise such an interface is
-    /// refused.
-    pub adopt: bool,
+    /// What it may take from other programs.
+    pub adopt: Adopt,
+}
+
+/// What a change may take from another program, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Adopt {
+    /// Nothing: it is refused.
+    Nothing,
+    /// The name of an interface in the configuration of another program, while no link has it.
+    Name,
+    /// A link that the agent did not create.
+    Link,
+}
+
+impl Adopt {
+    /// For an owner who asked for it, or did not.
+    #[must_use]
+    pub const fn asked(asked: bool) -> Self {
+        if asked { Self::Link } else { Self::Nothing }
+    }
 }
 
 impl Change {
@@ -79,7 +97,7 @@ impl Change {
         confirm: false,
         pushed: [0; 32],
         generated: false,
-        adopt: false,
+        adopt: Adopt::Nothing,
     };
 }
 
@@ -165,8 +183,8 @@ impl<'b, S: System> Committer<'b, S> {
         let Target { checked, plan, .. } = &target;
         let mut work = target.work(slot, image, &mut files.index, &mut files.extras);
         let written = report::changes(&mut files.report, &mut work, &checked.interface, plan)?;
-        let Target { plan: Plan { link, mut summary, .. }, .. } = target;
-        if link.is_some_and(|link| !link.marked) {
+        let Target { checked, plan: Plan { link, mut summary, .. }, .. } = target;
+        if self.takes(link, &checked.interface.name) != Adopt::Nothing {
             summary.device |= device::FOREIGN;
         }
         Ok((summary, written))
@@ -220,19 +238,29 @@ impl<'b, S: System> Committer<'b, S> {
         self.finish(done, head, same, change, working)
     }
 
-    /// Whether a change adopts the interface: the agent did not create the link, and the change
-    /// permits adoption.
+    /// What a change of the interface takes from another program. While the link is missing, netifd may make its own
+    /// at any moment, so the name counts too.
+    fn takes(&self, link: Option<LinkState>, interface: &str) -> Adopt {
+        match link {
+            Some(link) if link.marked => Adopt::Nothing,
+            Some(_) => Adopt::Link,
+            None if self.machine.is_managed(interface) => Adopt::Name,
+            None => Adopt::Nothing,
+        }
+    }
+
+    /// Whether a change adopts the link.
     ///
     /// # Errors
-    /// [`Code::Foreign`] if the change may not.
+    /// [`Code::Foreign`] if the change may not take what it takes.
     fn adopts(
         &self,
         link: Option<LinkState>,
         interface: &str,
         change: &Change,
     ) -> Result<bool, Fault> {
-        let foreign = link.is_some_and(|link| !link.marked);
-        if foreign && !change.adopt {
+        let takes = self.takes(link, interface);
+        if takes > change.adopt {
             let text = if self.machine.is_managed(interface) {
                 "netifd manages this interface: /etc/config/network has a section of its name"
             } else {
@@ -240,7 +268,7 @@ impl<'b, S: System> Committer<'b, S> {
             };
             return Err(self.slot.fail(Code::Foreign, Subject::Interface, text));
         }
-        Ok(foreign)
+        Ok(takes == Adopt::Link)
     }
 
     /// The last step: promotes the prepared configuration, or leaves it pending.

@@ -7,29 +7,39 @@ use crate::names::files::{Machine, each_word};
 
 const NETWORK: &CStr = c"/etc/config/network";
 
-/// Whether a section has the name of the interface, and more than shows it (`proto postwire`).
+/// Whether a section has the name of the interface, is not disabled, and does more than show it (`proto postwire`).
+/// Sections of one name are one section, as in UCI, where the last value counts.
 #[must_use]
 #[inline(never)]
 pub fn manages(machine: &dyn Machine, interface: &str) -> bool {
-    let (mut begins, mut is_proto) = (false, false);
+    let (mut begins, mut option) = (false, 0);
     let (mut inside, mut managed) = (false, false);
+    let (mut shown, mut disabled) = (false, false);
     each_word(machine, NETWORK, &mut |place, word| {
         let word = word.trim_matches(['\'', '"']);
         match place {
             0 => {
-                (begins, is_proto) = (word == "config", word == "option");
+                (begins, option) = (word == "config", u8::from(word == "option"));
                 inside &= !begins;
             }
-            1 => (begins, is_proto) = (begins && word == "interface", is_proto && word == "proto"),
+            1 if begins => begins = word == "interface",
+            1 if inside && option > 0 => {
+                option = match word {
+                    "proto" => 2,
+                    "disabled" => 3,
+                    _ => 0,
+                }
+            }
             2 if begins => {
                 inside = word == interface;
                 managed |= inside;
             }
-            2 if is_proto && inside && word == "postwire" => managed = false,
+            2 if option == 2 => shown = word == "postwire",
+            2 if option == 3 => disabled = word == "1",
             _ => {}
         }
     });
-    managed
+    managed && !shown && !disabled
 }
 
 #[cfg(test)]
@@ -66,6 +76,22 @@ mod tests {
             ("config interface\n\toption name 'wg0'\n", false),
             ("config interface 'wg01'\n", false),
             ("", false),
+            ("config interface 'wg0'\r\n\toption proto 'postwire'\r\n", false),
+            ("\tconfig\tinterface\t'wg0'\t\r\n\toption\tproto\t'wireguard'\r\n", true),
+            ("config interface 'wg0'\n option auto '0'\n", true),
+            ("config interface 'wg0'\n option disabled '0'\n", true),
+            ("config interface 'wg0'\n option proto 'wireguard'\n option disabled '1'\n", false),
+            ("config interface 'wg0'\n option disabled '1'\n option disabled '0'\n", true),
+            ("config interface 'wg0'\n list disabled '1'\n", true),
+            ("config interface 'wg0'\n option description 'proto postwire'\n", true),
+            ("config interface 'lan'\n option disabled '1'\nconfig interface 'wg0'\n", true),
+            ("config interface 'wg0'\nconfig interface 'lan'\n option disabled '1'\n", true),
+            ("config interface 'wg0'\n option proto 'postwire'\n option proto 'wireguard'\n", true),
+            (
+                "config interface 'wg0'\n option proto 'postwire'\nconfig interface 'wg0'\n option zone 'vpn'\n",
+                false,
+            ),
+            ("config alias 'wg0'\n option interface 'wg0'\n", false),
         ] {
             assert_eq!(manages(&Network(text.as_bytes().to_vec()), "wg0"), wanted, "{text}");
         }

@@ -11,7 +11,7 @@ use crate::config::index::Extras;
 use crate::fault::{Fault, Slot};
 use crate::kernel::read::each_rule;
 use crate::kernel::write::PROTOCOL;
-use crate::store::commit::{Change, Committer, Working};
+use crate::store::commit::{Adopt, Change, Committer, Working};
 use crate::system::{Machine, System};
 
 /// Called with each image that was applied: its interface, its file, and its place in the file.
@@ -224,7 +224,11 @@ impl<S: System> Committer<'_, S> {
             }
             return Ok(Ran::Not);
         }
-        let adopt = occasion == Occasion::Drift { adopt: true };
+        let adopt = match occasion {
+            // An owner stored it, and it may be the only way to the router.
+            Occasion::Start => Adopt::Name,
+            Occasion::Drift { adopt } => Adopt::asked(adopt),
+        };
         let change = Change { adopt, ..Change::REPAIR };
         let done = self.commit(&mut image, head.span(), &change, working)?;
         applied(self.slot, (interface, &mut image, head.span()))?;

@@ -174,6 +174,8 @@ pub(crate) struct Bench {
     pub(crate) boot: Cell<u8>,
     /// The kernel's filter for UDP datagrams.
     pub(crate) filter: RefCell<Option<crate::access::filter::Program>>,
+    /// The interfaces that another program has in its configuration, each followed by a space.
+    pub(crate) managed: RefCell<String>,
 }
 
 impl Machine for Bench {
@@ -205,6 +207,10 @@ impl Machine for Bench {
 
     fn set_src_valid_mark(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn is_managed(&self, interface: &str) -> bool {
+        self.managed.borrow().split(' ').any(|name| name == interface)
     }
 
     fn each_log_line(&self, take: &mut dyn FnMut(&str)) {

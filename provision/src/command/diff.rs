@@ -27,7 +27,7 @@ pub(super) struct Diff {
     changes: Vec<ChangeJson>,
     /// What another program changed since the last push.
     drift: Option<DriftJson>,
-    /// Whether another program made the interface, so that a push needs `--adopt`.
+    /// Whether another program made the interface or has its name, so that a push needs `--adopt`.
     needs_adopt: bool,
 }
 
@@ -57,7 +57,12 @@ pub(super) fn run(
     } else {
         format!("{interface} already runs this configuration: nothing would change")
     };
-    let adopt = if needs_adopt {
+    let adopt = if needs_adopt && diff.summary.created {
+        format!(
+            "\n\nnote: netifd manages {interface} on the router: /etc/config/network has a section of its name; remove the \
+             section, or take the interface over with `postwire push --adopt`"
+        )
+    } else if needs_adopt {
         format!(
             "\n\nnote: another program or a person made {interface} on the router: stop what manages it, then take it over \
              with `postwire push --adopt`"

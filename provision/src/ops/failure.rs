@@ -185,8 +185,8 @@ const fn hint(code: Code) -> Option<&'static str> {
             "push the configuration again; `postwire history` shows whether an earlier one is intact"
         }
         Code::Foreign => {
-            "stop what manages it, then take it over with `postwire push --adopt`; or choose another name with \
-             --interface"
+            "stop what manages it (netifd: remove its section from /etc/config/network), then take it over with \
+             `postwire push --adopt`; or choose another name with --interface"
         }
         Code::Gone | Code::Kernel | Code::Storage => return None,
     })

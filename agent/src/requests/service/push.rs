@@ -18,7 +18,7 @@ use crate::config::image::{Records, Span, has_digest};
 use crate::config::plan::Purpose;
 use crate::fault::{Fault, Slot};
 use crate::requests::stage::{Announced, Stage};
-use crate::store::commit::{Change, Committer, Done};
+use crate::store::commit::{Adopt, Change, Committer, Done};
 use crate::system::{File, Files, Machine, System};
 
 /// Milliseconds between two progress reports of a long request.
@@ -343,6 +343,7 @@ impl<S: System> Service<'_, S> {
         // A stored configuration that could not be applied just now may have taken the place of the stage.
         self.check_stage((&visitor.key, &turn.client), id)?;
         let pushed = self.state.stage().map_or([0; 32], |stage| stage.announced.digest);
+        let adopt = Adopt::asked(adopt);
         let change = Change { pushed, adopt, ..visitor.change(Act::Pushed, confirm_within) };
         let committed = self.check_announced(&interface, span).and_then(|()| {
             let Self { committer, stage_file, .. } = self;

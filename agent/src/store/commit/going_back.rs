@@ -9,10 +9,10 @@ use proto_core::netlink::{Errno, Writer};
 use proto_core::protocol::message::{Code, Failure, State};
 use proto_core::protocol::report::Act;
 
-use super::Change;
 use super::edits::config;
 use super::ownership::Dice;
 use super::tests::{Config, Router, silent};
+use super::{Adopt, Change};
 use crate::testing::{DevicePeer, Incident, Seen, World};
 
 const NEW_ADDR: u16 = 20;
@@ -205,7 +205,7 @@ fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
         What::PushAndRevert => router.push_image(image, Some(Act::Pushed), true),
         What::Repair => router.push_image(image, None, false),
         What::Remove => router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), adopt: true, ..Change::REPAIR };
+            let change = Change { act: Some(Act::Removed), adopt: Adopt::Link, ..Change::REPAIR };
             let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
         }),

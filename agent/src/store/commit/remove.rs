@@ -36,8 +36,11 @@ impl<S: System> Committer<'_, S> {
             other => other.map(|_| None)?,
         };
         let link = if none { None } else { wireguard_link(&mut self.kernel, name)? };
-        self.adopts(link, &name, change)?;
         let running = link.is_some();
+        // What is stored can be removed, whoever has the name now.
+        if running {
+            self.adopts(link, &name, change)?;
+        }
         let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
         if !running && !stored {
             if let Some(missing) = missing {

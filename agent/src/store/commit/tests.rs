@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use super::*;
 use crate::kernel::exchange::Buffers;
-use crate::store::start::Pass;
+use crate::store::start::{Occasion, Pass};
 use crate::system::Disk;
 use crate::testing::{
     Bench, Cellar, Incident, Mishap, Seen, Shelf, UNSYNCED, Wire, World, record_bytes,
@@ -209,7 +209,7 @@ fn commit(
     let span = Span { from: 0, end: bytes.len() as u32 };
     let by = cut("anne");
     let change =
-        Change { act, key: PublicKey([3; 32]), by, confirm, adopt: true, ..Change::REPAIR };
+        Change { act, key: PublicKey([3; 32]), by, confirm, adopt: Adopt::Link, ..Change::REPAIR };
     let done = agent.commit(&mut image, span, &change, &mut silent);
     done.map_err(|fault| agent.slot.take(fault))
 }
@@ -496,6 +496,7 @@ fn an_interface_of_another_program_is_adopted_only_when_asked() {
             image.write_at(0, &bytes).unwrap();
             let span = Span { from: 0, end: bytes.len() as u32 };
             let act = Some(Act::Pushed);
+            let adopt = Adopt::asked(adopt);
             let change = Change { act, confirm, adopt, ..Change::REPAIR };
             let done = agent.commit(&mut image, span, &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
@@ -517,4 +518,69 @@ fn an_interface_of_another_program_is_adopted_only_when_asked() {
     assert_eq!(router.seen(), before);
     push(true, false).unwrap();
     assert!(push(false, false).unwrap().summary.is_quiet(), "it is ours now");
+}
+
+#[test]
+fn a_name_of_netifd_is_not_taken_while_its_link_is_missing() {
+    let router = Router::default();
+    *router.bench.managed.borrow_mut() = "wg0".into();
+    let bytes = Config::old().image_of("wg0");
+    let push = |act: Option<Act>, adopt: bool| {
+        router.with(|agent| {
+            let mut image: Shelf = Cellar::default().create(c"stage").unwrap();
+            image.write_at(0, &bytes).unwrap();
+            let span = Span { from: 0, end: bytes.len() as u32 };
+            let change = Change { act, adopt: Adopt::asked(adopt), ..Change::REPAIR };
+            let flagged = agent.plan(&mut image, span, Purpose::Change, &mut silent);
+            let flagged = flagged.unwrap().0.device & device::FOREIGN != 0;
+            let done = agent.commit(&mut image, span, &change, &mut silent);
+            (flagged, done.map_err(|fault| agent.slot.take(fault)))
+        })
+    };
+    let remove = || {
+        router.with(|agent| {
+            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
+            let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
+            done.map(|_| ()).map_err(|fault| agent.slot.take(fault).code)
+        })
+    };
+    let delete = || {
+        let index = router.world.index("wg0");
+        router.world.by_hand(|buf| route::link::delete(buf, 1, index).unwrap())
+    };
+    let nothing = router.seen();
+    let acts = [Some(Act::Pushed), Some(Act::RolledBack { number: 1 }), None];
+    for act in acts {
+        let (flagged, refused) = push(act, false);
+        let failure = refused.unwrap_err();
+        assert_eq!((failure.code, failure.state), (Code::Foreign, State::Unchanged), "{act:?}");
+        assert!(failure.text.contains("/etc/config/network") && flagged, "{}", failure.text);
+        assert_eq!((router.seen(), router.newest()), (nothing.clone(), None));
+    }
+    // Asked, it makes the link, which is then ours.
+    push(Some(Act::Pushed), true).1.unwrap();
+    let running = router.seen();
+    for act in acts {
+        let (flagged, done) = push(act, false);
+        assert!(!flagged && done.unwrap().summary.is_quiet(), "{act:?}");
+    }
+    // netifd takes it down. What an owner stored is applied at the next start, and is not otherwise; an owner can
+    // remove it.
+    delete().unwrap();
+    let drift = |adopt| {
+        let occasion = Occasion::Drift { adopt };
+        router.with(|agent| {
+            let ran =
+                agent.put_back(&"wg0".parse().unwrap(), occasion, &mut |_, _| Ok(()), &mut silent);
+            ran.map_err(|fault| agent.slot.take(fault).code)
+        })
+    };
+    assert_eq!(drift(false), Err(Code::Foreign));
+    assert_eq!(router.seen().links, nothing.links);
+    assert!(router.start());
+    assert_eq!(router.seen(), running);
+    delete().unwrap();
+    remove().unwrap();
+    assert!(router.start());
+    assert_eq!(router.seen(), nothing);
 }

@@ -57,6 +57,22 @@ pub(super) fn handled(keeper: &mut Keeper<'_>) -> Result<String> {
     let said = handler(keeper, "setup")?;
     ensure!(said == nothing, "setup without a link: {said}");
     keeper.sh("rm /tmp/record")?;
+    // The section is netifd's own while it has another protocol, and the link is missing.
+    let section = |proto: &str| {
+        format!(
+            "printf '%s\\n' 'config interface wg0' '\toption proto {proto}' >/etc/config/network"
+        )
+    };
+    keeper.sh(&section("wireguard"))?;
+    let refused = keeper.push("wg0", WG0, &[])?;
+    let told = refused.json.to_string();
+    for words in
+        ["netifd manages this interface: /etc/config/network has a section of its name", "--adopt"]
+    {
+        ensure!(refused.code == 1 && told.contains(words), "not refused: {told}");
+    }
+    keeper.sh("! ip link show wg0 2>/dev/null")?;
+    keeper.sh(&section("postwire"))?;
     keeper.push("wg0", WG0, &[])?.ok()?;
     let all = "update wg0 1 1\nipv4 10.0.0.1 24\nipv6 fd00:5::1 64\nsend wg0\n";
     is_told(keeper, all).context("after a push")?;
@@ -90,6 +106,9 @@ pub(super) fn handled(keeper: &mut Keeper<'_>) -> Result<String> {
     let log = keeper.router.log()?;
     ensure!(!log.contains("--applied"), "the program failed: {log}");
     let network = keeper.sh("cat /etc/config/network")?;
-    ensure!(network == "config interface lan", "/etc/config/network was written: {network}");
+    ensure!(
+        network.ends_with("option proto postwire"),
+        "/etc/config/network was written: {network}"
+    );
     Ok(String::new())
 }

@@ -268,7 +268,7 @@ impl<S: System> Service<'_, S> {
         self.make_way(turn, person.visitor, interface, confirm_within)?;
         let pushed = digest_of(self.slot, paste, *span)?;
         let change = person.visitor.change(Act::Pushed, confirm_within);
-        let change = commit::Change { pushed, adopt, ..change };
+        let change = commit::Change { pushed, adopt: commit::Adopt::asked(adopt), ..change };
         let done = {
             let mut working = beat(self.committer.machine, turn);
             self.committer.commit(paste, *span, &change, &mut working)
