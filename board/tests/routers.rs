@@ -14,12 +14,12 @@ fn tried(target: &Target) -> &'static str {
     }
 }
 
-/// The budget of memory, where a machine measures it.
+/// The memory that a machine measured, and the budget.
 fn memory(target: &Target) -> String {
-    match target.tried {
-        Tried::Machine => target.memory.to_string(),
-        Tried::Emulator => "not measured".to_owned(),
-    }
+    target.measured.map_or_else(
+        || "not measured".to_owned(),
+        |measured| format!("{measured} of {}", target.memory),
+    )
 }
 
 /// The routers, in the order of their makers.
@@ -45,7 +45,7 @@ fn targets(page: &mut String) {
     let variants: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
     let _ = writeln!(
         page,
-        "\n| target | packages | tried on | most KiB in flash ({}) | most KiB of memory |\n|---|---|---|---|---|",
+        "\n| target | packages | tried on | most KiB in flash ({}) | KiB of memory, and most |\n|---|---|---|---|---|",
         variants.join(", ")
     );
     for target in TARGETS.iter().filter(|target| !target.packages.is_empty()) {

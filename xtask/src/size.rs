@@ -8,7 +8,7 @@
 
 use crate::{Arch, build, packages};
 use anyhow::{Context, Result, ensure};
-use board::{Budget, OTHER_SETS, OTHER_SETS_TARGET, Target, Tried, VARIANTS, Variant};
+use board::{Budget, OTHER_SETS, OTHER_SETS_TARGET, Target, VARIANTS, Variant};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pty::OpenptFlags;
@@ -211,14 +211,19 @@ pub fn other_sets() -> impl Iterator<Item = (&'static Target, &'static Variant)>
     target.into_iter().flat_map(|target| OTHER_SETS.iter().map(move |(set, _)| (target, set)))
 }
 
-/// The budget of a target's memory, which is measured on the machines of the lab.
+/// A target's memory, measured on a machine of the lab, and its budget.
 fn memory_budget(target: &Target) -> String {
-    let measured = match target.tried {
-        Tried::Machine => "`cargo xtask test --all-arch` measures it",
-        Tried::Emulator => "no machine of the lab has this target to measure it",
-    };
+    let Target { name, memory, measured, .. } = target;
     let variant = build::full().name;
-    format!("{} {variant}: memory budget {} KiB; {measured}", target.name, target.memory)
+    match measured {
+        Some(measured) => format!(
+            "{name} {variant}: {measured} KiB of {memory} resident after long pushes, on the lab's machine (`cargo xtask test --arch {name}` measures \
+             it again)"
+        ),
+        None => format!(
+            "{name} {variant}: at most {memory} KiB resident, not measured: the lab has no machine for this target"
+        ),
+    }
 }
 
 /// Prints what the console adds to the file, and to the memory of an agent that serves a serial port where a person

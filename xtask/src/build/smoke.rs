@@ -5,6 +5,7 @@ use super::target_folder;
 use crate::packages;
 use anyhow::{Context, Result, ensure};
 use board::Target;
+use object::{Object, ObjectSegment};
 use std::{
     fs,
     io::Write,
@@ -18,6 +19,8 @@ const PUBLIC: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 
 /// Runs a built agent. `commands` is `true` if the variant has `wg`.
 pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
+    loads_in_pages(&fs::read(agent)?, target.page_size.into())
+        .with_context(|| format!("{} {}", target.name, agent.display()))?;
     packages::ensure_packages(&["qemu-user-static"])?;
     let says = |words: &[&str], input: &str, code: i32| {
         let said = run(target, agent, words, input, code);
@@ -48,6 +51,24 @@ pub fn smoke(target: &Target, agent: &Path, commands: bool) -> Result<()> {
         says(&["wg", "pubkey"], PRIVATE, 127)?;
         says(&["wg-quick", "up", "wg0"], "", 127)?;
     }
+    Ok(())
+}
+
+/// Fails for a file that a kernel with pages of this size cannot load: each segment begins at the same place in its page
+/// of memory as in that of the file, and no page has two segments.
+fn loads_in_pages(file: &[u8], page: u64) -> Result<()> {
+    let file = object::File::parse(file)?;
+    let mut last = None;
+    for segment in file.segments() {
+        let (begin, end) = (segment.address(), segment.address() + segment.size());
+        let (offset, _) = segment.file_range();
+        ensure!(
+            begin % page == offset % page && last.is_none_or(|last| last < begin / page),
+            "the segment at {begin:#x} does not fit pages of {page} bytes"
+        );
+        last = Some(end.saturating_sub(1) / page);
+    }
+    ensure!(last.is_some(), "the file has no segments");
     Ok(())
 }
 
