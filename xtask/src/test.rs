@@ -17,6 +17,10 @@ pub struct Args {
     /// Run only these tests, on machines of every architecture
     #[arg(long, conflicts_with = "arch")]
     all_arch: bool,
+    /// The router beside x86_64 to boot: `mipsel_24kc`, `armv7_hard`, `aarch64` or `all` [default: each in turn, by the
+    /// number of commits]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["arch", "all_arch"])]
+    machines: Option<String>,
     /// Run only the tests with this text in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -35,6 +39,9 @@ impl Args {
         command.env("LAB_SEED", self.seed.to_string());
         if let Some(arch) = self.arch.map(Arch::name).or(self.all_arch.then_some("all")) {
             command.env("LAB_ARCH", arch);
+        }
+        if let Some(machines) = self.machines {
+            command.env("LAB_MACHINES", machines);
         }
         let status = command.status().context("starting cargo")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

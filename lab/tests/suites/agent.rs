@@ -19,6 +19,7 @@ const TESTS: &[(&str, Test)] = &[
     ("postwired is static", is_static),
     ("unsafe stays in one module", one_unsafe_module),
     ("board says which machines the agent is tried on", super::machines::as_the_board_says),
+    ("each of those machines has its turn", super::machines::each_in_turn),
     ("wg and wg-quick leave no key in memory", super::memory::keys_are_wiped_at_the_end),
 ];
 

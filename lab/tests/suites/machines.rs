@@ -1,8 +1,8 @@
 //! The kinds of machine that routers are, but for x86_64, which all other suites run on: a push from the claim to the way
 //! back, `wg` and `wg-quick`, and what a long configuration costs in memory.
 //!
-//! Emulation is slow, so `cargo xtask test` runs the short list on mipsel alone; `--arch NAME` and `--all-arch` run both
-//! lists on the others too, and the pushes that x86_64 has.
+//! Emulation is slow, so `cargo xtask test` runs the short list on one of them ([`Turn`]); `--arch NAME` and `--all-arch`
+//! run both lists, and the pushes that x86_64 has.
 
 use super::lanes::Part;
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ use lab::{
     wg_diff,
 };
 use pack::{ipk, tree::Node};
-use std::{fs, time::Instant};
+use std::{fmt, fs, process::Command, time::Instant};
 use xtask::{build, openwrt::recipes::RECIPES};
 
 type Test = fn(&mut Keeper<'_>, Arch) -> Result<String>;
@@ -35,6 +35,94 @@ const LONG: &[(&str, Test)] = &[
 
 /// The machines that have these tests.
 pub(super) const MACHINES: [Arch; 3] = [Arch::Mipsel, Arch::Armv7, Arch::Aarch64];
+
+/// The machines of one run of all suites.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// All, as `--machines all` asks.
+    All,
+    /// The one that `--machines` names.
+    Named(Arch),
+    /// The next one with each commit, so that the same commit has the same tests everywhere.
+    Commits(usize),
+    /// The first one, in a folder without git's history.
+    First,
+}
+
+impl Turn {
+    /// From the setting, or else from the number of commits.
+    ///
+    /// # Errors
+    /// The setting names no machine.
+    pub(super) fn new(setting: Option<&str>) -> Result<Self> {
+        let Some(name) = setting else { return Ok(commits().map_or(Self::First, Self::Commits)) };
+        if name == "all" {
+            return Ok(Self::All);
+        }
+        let named = MACHINES.into_iter().find(|arch| arch.name() == name);
+        let names = MACHINES.map(Arch::name).join(", ");
+        Ok(Self::Named(named.with_context(|| format!("none of {names}, all"))?))
+    }
+
+    pub(super) fn has(self, arch: Arch) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(named) => named == arch,
+            Self::Commits(count) => MACHINES.get(count % MACHINES.len()) == Some(&arch),
+            Self::First => MACHINES.first() == Some(&arch),
+        }
+    }
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [is, not] = [true, false].map(|has| {
+            let names = MACHINES.into_iter().filter(|arch| self.has(*arch) == has);
+            names.map(Arch::name).collect::<Vec<_>>().join(", ")
+        });
+        write!(f, "routers beside x86_64 in this run: {is}")?;
+        match self {
+            Self::All => return Ok(()),
+            Self::Named(_) => write!(f, "; not {not}")?,
+            Self::Commits(count) => write!(f, ", whose turn it is at commit {count}; not {not}")?,
+            Self::First => write!(f, "; not {not}")?,
+        }
+        write!(f, " (`cargo xtask test --machines NAME`, or `all`)")
+    }
+}
+
+/// The number of commits up to this one; `None` without git, or with a part of the history.
+fn commits() -> Option<usize> {
+    let git = |what: &[&str]| {
+        let mut command = Command::new("git");
+        // In a container the files may belong to another user.
+        let folder = build::workspace();
+        command.args(["-c", "safe.directory=*"]).args(what).current_dir(folder);
+        build::quietly(&mut command).ok()
+    };
+    if git(&["rev-parse", "--is-shallow-repository"])?.trim() != "false" {
+        return None;
+    }
+    git(&["rev-list", "--count", "HEAD"])?.trim().parse().ok()
+}
+
+/// Fails unless each machine has its turn, and what a run says of itself names each once.
+pub(super) fn each_in_turn() -> Result<String> {
+    for first in [0, 1, 629] {
+        let turns = [first, first + 1, first + 2].map(Turn::Commits);
+        for arch in MACHINES {
+            let count = turns.iter().filter(|turn| turn.has(arch)).count();
+            ensure!(count == 1, "{} has {count} turns of three", arch.name());
+        }
+        for turn in turns.into_iter().chain([Turn::First, Turn::All]) {
+            let said = turn.to_string();
+            let told = MACHINES.iter().all(|arch| said.matches(arch.name()).count() == 1);
+            ensure!(told, "{said}");
+        }
+    }
+    let wrong = Turn::new(Some("mips")).err().context("no machine is mips")?;
+    Ok(format!("{wrong}; {}", Turn::new(None)?))
+}
 
 /// Fails unless `board`, from which the page of routers is made, names these machines and that of the other suites.
 pub(super) fn as_the_board_says() -> Result<String> {
@@ -153,6 +241,9 @@ fn memory(keeper: &mut Keeper<'_>, arch: Arch) -> Result<String> {
     }
     let shown = format!("{} (budget {budget})", shown.join("; "));
     ensure!(most <= budget, "too much memory: {shown}");
+    // The kernel maps pages of the file by chance, in groups of 16.
+    let told = build::target_of(arch)?.measured.context("board has no measured memory")?;
+    ensure!(most <= told + 64, "`board` says {told} KiB were measured: {shown}");
     Ok(shown)
 }
 

@@ -3,8 +3,9 @@
 //! The tests of a [`Part`] run in sequence on the same machines, and three parts run side by side
 //! ([`lanes`]). Tests that are marked as ignored need no machine: the tests of the other crates,
 //! the linters, budgets. `cargo xtask test` runs them too. `LAB_ARCH` selects the machines of one architecture,
-//! or `all`, with longer lists of tests, or `none`, for a test of the whole workspace without these suites; `LAB_SEED`
-//! is the seed of all random choices, and `--test-threads` the number of parts side by side.
+//! or `all`, with longer lists of tests, or `none`, for a test of the whole workspace without these suites;
+//! `LAB_MACHINES` selects the routers of the other architectures ([`machines::Turn`]); `LAB_SEED` is the seed of all
+//! random choices, and `--test-threads` the number of parts side by side.
 
 mod agent;
 mod bytes;
@@ -25,7 +26,7 @@ use clap::ValueEnum;
 use lab::Arch;
 use lanes::Part;
 use libtest_mimic::{Arguments, Failed, Trial};
-use machines::MACHINES;
+use machines::{MACHINES, Turn};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -137,7 +138,7 @@ fn causes(error: &Error) -> String {
 /// All parts. Long parts come first, so that all lanes end at about the same time. Parts that
 /// build alternate with parts that boot, because a build keeps all processors busy and a machine
 /// mostly waits.
-fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
+fn parts(arch: Option<Vec<Arch>>, machines: &[Arch], seed: u64) -> Vec<Part> {
     if let Some(arch) = arch {
         let on = |arch: Arch| {
             let router = MACHINES.contains(&arch).then(|| machines::part(arch, seed, true));
@@ -162,8 +163,8 @@ fn parts(arch: Option<Vec<Arch>>, seed: u64) -> Vec<Part> {
         wg::part(seed),
     ]);
     parts.extend(shorter);
-    // The other machines take their turn with `--arch` and `--all-arch`: an emulated one costs a minute.
-    parts.push(machines::part(Arch::Mipsel, seed, false));
+    // An emulated machine costs a minute.
+    parts.extend(machines.iter().map(|arch| machines::part(*arch, seed, false)));
     // The same push with the other byte order.
     parts.extend(pushes::parts(Arch::S390x, seed));
     // Last and alone, because it measures the capacity of a machine.
@@ -195,7 +196,15 @@ fn main() -> Result<ExitCode> {
     })?;
     let seed = setting("LAB_SEED", |text| Ok(text.parse()?))?.unwrap_or(1);
 
-    let parts = parts(arch, seed);
+    let turn = setting("LAB_MACHINES", |text| Turn::new(Some(text)))?;
+    let turn = turn.map_or_else(|| Turn::new(None), Ok)?;
+    // A machine that the filter names is meant.
+    let meant = |arch: &Arch| {
+        turn.has(*arch) || arguments.filter.iter().any(|text| text.contains(arch.name()))
+    };
+    let machines: Vec<Arch> = MACHINES.into_iter().filter(meant).collect();
+    let is_whole = arch.is_none() && arguments.filter.is_none();
+    let parts = parts(arch, &machines, seed);
     let all = || parts.iter().flat_map(|part| part.tests.iter().map(|test| (test, part.ignored)));
     let wanted = all().filter(|(test, ignored)| is_wanted(&arguments, test, *ignored));
     let wanted: BTreeSet<String> = wanted.map(|(test, _)| test.clone()).collect();
@@ -223,6 +232,9 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let passed = conclusion.num_passed as usize + tally.lock().elsewhere;
+    if is_whole {
+        println!("{turn}");
+    }
     println!("all tests took {} s", started.elapsed().as_secs());
     println!("{passed} passed, {} failed", conclusion.num_failed);
     Ok(conclusion.exit_code())
