@@ -173,8 +173,7 @@ fn check(what: &str, record: &str, wanted: &[&str]) -> Result<()> {
 
 /// The files that the jail has without their folder, whose other files are not for the agent. Such a mount shows the
 /// old file when another one is renamed to its name.
-const MOUNTED_FILES: [&str; 5] =
-    ["/etc/hosts", "/etc/label", "/lib/netifd/postwire-renew", "/bin/sh", "/bin/ubus"];
+const MOUNTED_FILES: [&str; 4] = ["/etc/hosts", "/etc/label", "/bin/sh", "/bin/ubus"];
 
 /// Every mount for reading is a folder, a device, or one of the files that are known.
 fn mounts(root: &Root, what: &str, record: &str) -> Result<()> {
@@ -227,6 +226,15 @@ pub(super) fn right() -> Result<String> {
         check(missing, &root.record(), &["instance", "!jail", "!capabilities", "!no_new_privs"])?;
         fs::rename(root.path("away"), root.path(missing))?;
     }
+    // Without dnsmasq, before netifd has written the name servers and later.
+    root.sh("/bin/ln -s /tmp/resolv.conf /etc/resolv.conf; \
+         /bin/ln -s /tmp/resolv.conf.d/resolv.conf.auto /tmp/resolv.conf; /bin/mkdir /tmp/resolv.conf.d")?;
+    for script in [":", "/bin/touch /tmp/resolv.conf.d/resolv.conf.auto"] {
+        root.sh(script)?;
+        root.run(&[INIT, "start"])?;
+        check("without dnsmasq", &root.record(), &["instance", "!jail"])?;
+    }
+    root.sh("/bin/rm /tmp/resolv.conf; /bin/touch /tmp/resolv.conf")?;
     // With postwired-proto beside it.
     for program in ["lib/netifd/postwire-renew", "bin/ubus"] {
         root.program(program, b"")?;
@@ -236,7 +244,7 @@ pub(super) fn right() -> Result<String> {
         "command /usr/sbin/postwired serve --udp br-lan --interface wg* --serial auto --applied \
          /lib/netifd/postwire-renew",
         "jail postwired procfs sysfs ubus",
-        "read-only /lib/netifd/postwire-renew",
+        "read-only /lib/netifd",
         "read-only /bin/sh",
         "read-only /bin/ubus",
     ];
