@@ -114,7 +114,11 @@ def absent(module, postwire):
     interface = module.params["interface"]
     status = postwire.run("status")
     stored = any(it["interface"] == interface and it["act"] != "removed" for it in status["stored"])
-    if not stored and interface not in status["interfaces"]:
+    running = interface in status["interfaces"]
+    if not running and status["links"] > len(status["interfaces"]):
+        # The list in the status ends after eight names.
+        running = postwire.run("show", interface, absent="no_interface") is not None
+    if not stored and not running:
         return dict(changed=False, result=status)
     outcome = dict(changed=True, result=status)
     if module._diff:

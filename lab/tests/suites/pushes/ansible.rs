@@ -151,5 +151,18 @@ pub(super) fn collection(bench: &Bench<'_>) -> Result<String> {
     ground.play(&absent, &["--limit", "alice,bob"])?.both(1, 0)?;
     bench.alice.vm.sh("! ip link show wg0")?.ok()?;
     ground.play(&absent, &["--limit", "alice,bob"])?.both(0, 0).context("the second removal")?;
+    // Behind eight others, the interface is not in the router's list.
+    let links = |verb: &str| {
+        format!(
+            "for name in aa1 aa2 aa3 aa4 aa5 aa6 aa7 aa8 wg0; do ip link {verb} || exit 1; done"
+        )
+    };
+    bench.alice.vm.sh(&links("add $name type wireguard"))?.ok()?;
+    let there = ground.play(&absent, &["--check", "--limit", "alice"])?;
+    ensure!(there.count("alice", "changed")? == 1, "wg0 is there:\n{}", there.said);
+    bench.alice.vm.sh("ip link del wg0")?.ok()?;
+    let gone = ground.play(&absent, &["--limit", "alice"])?;
+    ensure!(gone.count("alice", "changed")? == 0, "wg0 is not there:\n{}", gone.said);
+    bench.alice.vm.sh(&links("del $name 2>/dev/null || [ $name = wg0 ]"))?.ok()?;
     Ok(String::new())
 }
